@@ -1,0 +1,309 @@
+"""Classical item analysis: difficulty, discrimination and flags of items; alpha and standard error of the score.
+
+Every figure is over the models at hand. Cells count as shares of right answers, whatever their number of trials; cells
+never asked are left out, and a model's score is its mean over the items it was asked.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from irt_bench.analysis.intervals import (
+    SPREAD_FLOOR,
+    BoolArray,
+    FloatArray,
+    alpha_interval,
+    centred_sums,
+    column_mean_interval,
+    correlation_interval,
+)
+from irt_bench.errors import AnalysisError, UndefinedWarning
+from irt_bench.names import ITEM
+from irt_bench.responses.counts import ResponseCounts
+
+LEAST_MODELS = 3  # two models correlate at -1 or 1 whatever the item
+NEAR_ZERO = 0.05  # |item-rest r|; below it an item shares less than 0.25% of its variance with the other items
+TOO_EASY = 0.95  # share of right answers; metabench drops items above it (Kipnis et al. 2024, arXiv 2407.12844)
+TOO_HARD = 0.05  # mirror image of TOO_EASY
+FEW_MODELS = 20  # below it a 90% interval reaches 0 even for r = 0.4, "very good" in Ebel & Frisbie 1991
+FLAGS = ("constant", "negative", "maybe_negative", "near_zero", "too_easy", "too_hard", "few_models")
+BLOCK_CELLS = 4_000_000  # cells handled at once: 32 MB a temporary array
+
+
+class Correlations(NamedTuple):
+    """Correlation of each item with a score, and the number of models behind it."""
+
+    correlation: FloatArray  # (item,), NaN where undefined
+    n_models: npt.NDArray[np.int64]  # (item,)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Reliability of the score over all items, and what it means in points.
+
+    `mean`, `sd` and `sem` are shares in [0, 1]; the same names with `_correct` are numbers of right answers out of
+    `n_items`. `sd` is over models with n - 1; `sem` is sd * sqrt(1 - alpha).
+    """
+
+    n_models: int
+    n_items: int
+    mean: float
+    sd: float
+    alpha: float
+    alpha_q05: float
+    alpha_q95: float
+    sem: float
+    mean_correct: float
+    sd_correct: float
+    sem_correct: float
+
+
+def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
+    """Describe every item by its difficulty, its relation to the models' score, and flags.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials of shape (model, item).
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by item, in the order of `counts`:
+
+        ``n_models``
+            models asked.
+        ``difficulty``
+            mean share of right answers over them: a high value is an easy item [1]_.
+        ``discrimination``
+            correlation over models of the item with the mean over all asked items, itself included ([1]_, section
+            3.1); the point-biserial for 0/1 items. The item's share in the score pulls it upwards.
+        ``item_rest_correlation``
+            the same with the mean over all *other* asked items [2]_. Flags go by this one.
+        ``biserial``
+            item-rest r * sqrt(p q) / phi(Phi^-1(p)), for 0/1 items: the correlation if a normal trait lay behind the
+            item [3]_; NaN for others. May exceed 1.
+        ``flags``
+            of `FLAGS`, joined by ';' in that order, empty when there is none.
+        ``difficulty_q05`` ... ``item_rest_q95``
+            central 90% intervals over models: `column_mean_interval` and `correlation_interval`.
+
+    Warns
+    -----
+    UndefinedWarning
+        Once, if correlations are NaN: an item without spread, fewer than three models, or no spread in the score.
+
+    Notes
+    -----
+    ``negative``: the whole interval of the item-rest r is below 0. ``maybe_negative``: r is below 0, its interval is
+    not. ``near_zero``: |r| < 0.05 and not ``negative``. Of many items without any relation, 5% come out ``negative`` by
+    chance: read the flag as a list to look through.
+    Departs from [2]_ in using means instead of sums, so that models asked different items can be compared; the same for
+    complete responses.
+
+    References
+    ----------
+    .. [1] Madaan et al., Quantifying variance in evaluation benchmarks, 2024, DOI 10.48550/arXiv.2406.10229.
+    .. [2] Henrysson, Correction of item-total correlations in item analysis, 1963, DOI 10.1007/BF02289618.
+    .. [3] Lord, Novick, Statistical theories of mental test scores, 1968, chapter 15.
+    """
+    shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
+    binary = np.asarray(binary_cells(counts).all(axis=0))
+    n_models = asked.sum(axis=0)
+    difficulty, sum_squares = centred_sums(shares, asked)
+    total, rest = correlate_with_score(shares, asked), correlate_with_rest(shares, asked)
+    intervals = {
+        "difficulty": column_mean_interval(shares, asked, binary),
+        "discrimination": correlation_interval(*total),
+        "item_rest": correlation_interval(*rest),
+    }
+    constant = (n_models > 0) & (sum_squares <= n_models * SPREAD_FLOOR**2)
+    negative = intervals["item_rest"].upper < 0
+    raised = (
+        constant,
+        negative,
+        (rest.correlation < 0) & ~negative,
+        (np.abs(rest.correlation) < NEAR_ZERO) & ~negative,
+        difficulty > TOO_EASY,
+        difficulty < TOO_HARD,
+        n_models < FEW_MODELS,
+    )
+    columns: dict[str, object] = {
+        "n_models": n_models,
+        "difficulty": difficulty,
+        "discrimination": total.correlation,
+        "item_rest_correlation": rest.correlation,
+        "biserial": _biserial(rest.correlation, np.where(binary, difficulty, np.nan)),
+        "flags": _join_flags(raised),
+    }
+    for name, interval in intervals.items():
+        columns |= {f"{name}_q05": interval.lower, f"{name}_q95": interval.upper}
+    _warn_undefined(counts, np.isnan(total.correlation) | np.isnan(rest.correlation))
+    return pd.DataFrame(columns, index=counts.items.index.rename(ITEM))
+
+
+def score_reliability(counts: ResponseCounts) -> Reliability:
+    """Estimate coefficient alpha and the standard error of measurement of the score.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials of shape (model, item); models without answers are left out.
+
+    Returns
+    -------
+    Reliability
+        Alpha (Kuder-Richardson 20 for 0/1 cells) [1]_ [2]_ with Feldt's 90% interval, and moments of the score.
+
+    Raises
+    ------
+    AnalysisError
+        If no model has an answer.
+
+    Warns
+    -----
+    UndefinedWarning
+        If alpha is NaN: one item, one model, no spread in the score, or two items that fewer than two models share.
+
+    Notes
+    -----
+    With cells missing, alpha uses the pairwise-complete covariances of the items, each with its own n - 1, the interval
+    takes all models as complete, and numbers of right answers are shares times `n_items`.
+    Alpha may be negative; it is reported as it is.
+
+    References
+    ----------
+    .. [1] Cronbach, Coefficient alpha and the internal structure of tests, 1951, eq. 2, DOI 10.1007/BF02310555.
+    .. [2] Kuder, Richardson, The theory of the estimation of test reliability, 1937, eq. 20, DOI 10.1007/BF02288391.
+    """
+    answered = counts.asked.any(axis=1)
+    if not answered.any():
+        raise AnalysisError("no model has an answer; reliability needs at least two models and two items.")
+    shares, asked = np.nan_to_num(counts.proportions()[answered], copy=False), counts.asked[answered]
+    n_models, n_items = shares.shape
+    score = shares.sum(axis=1) / asked.sum(axis=1)
+    alpha = _alpha(shares, asked)
+    sd = float(score.std(ddof=1)) if n_models > 1 else np.nan
+    if np.isnan(alpha):
+        message = (
+            f"alpha of {n_models} models x {n_items} items is undefined and reported as NaN: it needs two items, two "
+        )
+        warnings.warn(message + "models for every two items, and a score that varies.", UndefinedWarning, stacklevel=2)
+    lower, upper = (np.nan, np.nan) if np.isnan(alpha) else alpha_interval(alpha, n_models, n_items)
+    sem, mean = float(sd * np.sqrt(1 - alpha)), float(score.mean())
+    points = {"mean_correct": mean * n_items, "sd_correct": sd * n_items, "sem_correct": sem * n_items}
+    return Reliability(n_models, n_items, mean, sd, alpha, lower, upper, sem, **points)
+
+
+def correlate_with_score(shares: FloatArray, asked: BoolArray) -> Correlations:
+    """Correlate each column with the row means over all asked cells, the column itself included.
+
+    `shares` holds any finite value where `asked` is false; both are of shape (model, item).
+    """
+    n_asked = asked.sum(axis=1)
+    score = np.where(asked, shares, 0.0).sum(axis=1) / np.maximum(n_asked, 1)
+    return _by_blocks(shares, asked, lambda block: np.broadcast_to(score[:, None], block.shape))
+
+
+def correlate_with_rest(shares: FloatArray, asked: BoolArray) -> Correlations:
+    """Correlate each column with the row means over all other asked cells; a row with one answer is left out.
+
+    `shares` holds any finite value where `asked` is false; both are of shape (model, item).
+    """
+    n_asked = asked.sum(axis=1)
+    total = np.where(asked, shares, 0.0).sum(axis=1)
+    rest_size = np.maximum(n_asked - 1, 1)[:, None]
+    return _by_blocks(shares, asked & (n_asked > 1)[:, None], lambda block: (total[:, None] - block) / rest_size)
+
+
+def column_correlation(x: FloatArray, y: FloatArray, asked: BoolArray) -> Correlations:
+    """Pearson correlation of each column of `x` with that of `y` over the asked cells.
+
+    NaN for fewer than three cells or without spread.
+    Written out because SciPy correlates two complete samples at a time, and columns here differ in the cells asked.
+    """
+    n = asked.sum(axis=0)
+    (x_mean, x_squares), (y_mean, y_squares) = centred_sums(x, asked), centred_sums(y, asked)
+    products = np.where(asked, (x - x_mean) * (y - y_mean), 0.0).sum(axis=0)
+    floor = n * SPREAD_FLOOR**2
+    defined = (n >= LEAST_MODELS) & (x_squares > floor) & (y_squares > floor)
+    norm = np.sqrt(np.where(defined, x_squares, 1.0) * np.where(defined, y_squares, 1.0))
+    return Correlations(np.where(defined, np.clip(products / norm, -1, 1), np.nan), n)
+
+
+def binary_cells(counts: ResponseCounts) -> BoolArray:
+    """Whether a cell is a single 0/1 answer or was never asked, shape (model, item)."""
+    return np.asarray((np.asarray(counts.trials) < 2) & np.isin(counts.correct, (0, 1)))
+
+
+def _by_blocks(shares: FloatArray, asked: BoolArray, score_of: Callable[[FloatArray], FloatArray]) -> Correlations:
+    """Correlate the columns with `score_of` them, so many at a time that temporary arrays stay small."""
+    width = max(1, BLOCK_CELLS // max(1, len(shares)))
+    parts = [slice(start, start + width) for start in range(0, max(1, shares.shape[1]), width)]
+    found = [column_correlation(shares[:, p], score_of(shares[:, p]), asked[:, p]) for p in parts]
+    return Correlations(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+
+
+def _biserial(point_biserial: FloatArray, proportion: FloatArray) -> FloatArray:
+    ordinate = stats.norm.pdf(stats.norm.ppf(proportion))
+    spread = np.sqrt(proportion * (1 - proportion))
+    biserial = np.full(len(proportion), np.nan)
+    np.divide(point_biserial * spread, ordinate, out=biserial, where=ordinate > 0)
+    return biserial
+
+
+def _join_flags(raised: tuple[BoolArray, ...]) -> list[str]:
+    return [";".join(name for name, up in zip(FLAGS, row, strict=True) if up) for row in np.column_stack(raised)]
+
+
+def _warn_undefined(counts: ResponseCounts, undefined: BoolArray) -> None:
+    if undefined.any():
+        first = counts.items.index[int(undefined.argmax())]
+        warnings.warn(
+            f"{int(undefined.sum())} of {counts.n_items} items have no discrimination or item-rest correlation (no "
+            f"spread, or fewer than {LEAST_MODELS} models); first: {first!r}. They are reported as NaN.",
+            UndefinedWarning,
+            stacklevel=3,
+        )
+
+
+def _alpha(shares: FloatArray, asked: BoolArray) -> float:
+    """N / (N - 1) * (1 - sum of variances / sum of covariances); NaN where undefined."""
+    n_items = shares.shape[1]
+    n = asked.sum(axis=0)
+    if n_items < 2 or n.min() < 2:
+        return np.nan
+    mean, sum_squares = centred_sums(shares, asked)
+    covariances = _sum_of_covariances(np.where(asked, shares - mean, 0.0), asked)
+    if not covariances > (n_items * SPREAD_FLOOR) ** 2:  # also NaN
+        return np.nan
+    return float(n_items / (n_items - 1) * (1 - (sum_squares / (n - 1)).sum() / covariances))
+
+
+def _sum_of_covariances(centred: FloatArray, asked: BoolArray) -> float:
+    """Sum over all pairs of items, each with itself too, of their pairwise-complete covariance; NaN if one has none.
+
+    Pairs of complete items need no matrix: their sum is the variance of the sum of the items.
+    """
+    complete = np.asarray(asked.all(axis=0))
+    total = float(centred[:, complete].sum(axis=1).var(ddof=1))
+    gaps = np.flatnonzero(~complete)
+    known = asked.astype(np.float64)
+    width = max(1, BLOCK_CELLS // len(complete))
+    for start in range(0, len(gaps), width):
+        block = gaps[start : start + width]
+        n = known[:, block].T @ known
+        if n.min() < 2:
+            return np.nan
+        left, right = centred[:, block].T @ known, known[:, block].T @ centred
+        covariance = (centred[:, block].T @ centred - left * right / n) / (n - 1)
+        total += float(2 * covariance[:, complete].sum() + covariance[:, ~complete].sum())
+    return total

@@ -1,0 +1,127 @@
+"""Closed-form 90% intervals for proportions, means, correlations and alpha: arrays in, (lower, upper) out.
+
+Models (or items) are treated as a simple random sample. Leaderboard rows that are fine-tunes of one another carry less
+information than their number says, and these intervals are then too narrow.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from irt_bench.names import INTERVAL
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Z_LIMIT = float(stats.norm.ppf(INTERVAL[1]))  # 1.645: half-width of the interval in standard errors
+SPREAD_FLOOR = 1e-12  # root mean square deviation of values in [0, 1] that is rounding, not spread
+
+
+class Interval(NamedTuple):
+    """Lower and upper limits, of equal shape."""
+
+    lower: FloatArray
+    upper: FloatArray
+
+
+def wilson_interval(proportion: FloatArray, n: npt.NDArray[np.integer]) -> Interval:
+    """Score interval for a proportion of n answers; NaN where n is 0.
+
+    Notes
+    -----
+    Equals ``scipy.stats.binomtest(k, n).proportion_ci(method="wilson")``, which takes one proportion at a time.
+
+    References
+    ----------
+    .. [1] Wilson, Probable inference, the law of succession, and statistical inference, 1927,
+       DOI 10.1080/01621459.1927.10502953.
+    .. [2] Brown, Cai, DasGupta, Interval estimation for a binomial proportion, 2001, section 3.1.1,
+       DOI 10.1214/ss/1009213286.
+    """
+    size = np.where(n > 0, n, np.nan)
+    shrink = 1 + Z_LIMIT**2 / size
+    centre = (proportion + Z_LIMIT**2 / (2 * size)) / shrink
+    half = Z_LIMIT / shrink * np.sqrt(proportion * (1 - proportion) / size + Z_LIMIT**2 / (4 * size**2))
+    return Interval(np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1))
+
+
+def column_mean_interval(values: FloatArray, asked: BoolArray, binary: BoolArray) -> Interval:
+    """Interval for the mean of each column of shares in [0, 1], over the rows asked.
+
+    Parameters
+    ----------
+    values, asked : arrays of shape (row, column)
+        Shares (any value where not asked) and whether the cell was asked.
+    binary : array of shape (column,)
+        Whether all asked cells of the column are 0 or 1.
+
+    Notes
+    -----
+    Binary columns: Wilson. Others: Student t with n - 1 degrees of freedom, cut at 0 and 1; without spread (or with one
+    row) Wilson again, which is too wide there, since a share has at most the variance p (1 - p) of a 0/1 answer.
+    """
+    n = asked.sum(axis=0)
+    mean, sum_squares = centred_sums(values, asked)
+    wilson = wilson_interval(mean, n)
+    use_t = ~binary & (sum_squares > n * SPREAD_FLOOR**2) & (n > 1)
+    freedom = np.where(use_t, n - 1, 1)
+    half = stats.t.ppf(INTERVAL[1], freedom) * np.sqrt(sum_squares / freedom / np.maximum(n, 1))
+    return Interval(
+        np.where(use_t, np.clip(mean - half, 0, 1), wilson.lower),
+        np.where(use_t, np.clip(mean + half, 0, 1), wilson.upper),
+    )
+
+
+def centred_sums(values: FloatArray, asked: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and sum of squared deviations of each column over the asked cells; the mean is NaN where none was."""
+    n = asked.sum(axis=0)
+    mean = np.where(asked, values, 0.0).sum(axis=0) / np.where(n > 0, n, np.nan)
+    return mean, (np.where(asked, values - mean, 0.0) ** 2).sum(axis=0)
+
+
+def correlation_interval(correlation: FloatArray, n: npt.NDArray[np.integer]) -> Interval:
+    """Fisher z interval of a Pearson correlation from n pairs: tanh(atanh r -+ 1.645 / sqrt(n - 3)).
+
+    Notes
+    -----
+    Equals ``scipy.stats.pearsonr(...).confidence_interval(0.9)``, which takes one pair of samples at a time: the whole
+    range [-1, 1] for n <= 3, the single point for r = -1 or 1; NaN stays NaN. It supposes a bivariate normal pair: for
+    a 0/1 item against a score it is right near r = 0, where the flags are decided, and too narrow for strong
+    correlations of very easy or very hard items [2]_.
+
+    References
+    ----------
+    .. [1] Fisher, On the probable error of a coefficient of correlation deduced from a small sample, Metron 1, 1921.
+    .. [2] Tate, Correlation between a discrete and a continuous variable: point-biserial correlation, 1954,
+       DOI 10.1214/aoms/1177728730.
+    """
+    n = np.asarray(n)
+    with np.errstate(divide="ignore"):
+        z = np.arctanh(correlation)
+        half = Z_LIMIT / np.sqrt(np.maximum(n - 3, 0))
+        lower, upper = np.tanh(z - half), np.tanh(z + half)
+    unknown = np.isnan(correlation)
+    none = (n <= 3) & ~unknown
+    return Interval(np.where(none, -1.0, lower), np.where(none, 1.0, upper))
+
+
+def alpha_interval(alpha: float, n_models: int, n_items: int) -> tuple[float, float]:
+    """Feldt's F interval for coefficient alpha.
+
+    Notes
+    -----
+    (1 - alpha) / (1 - estimate) has an F distribution with n_models - 1 and (n_models - 1)(n_items - 1) degrees of
+    freedom under the two-way random-effects analysis of variance; 0/1 items depart from its normality, to little
+    effect [1]_.
+
+    References
+    ----------
+    .. [1] Feldt, The approximate sampling distribution of Kuder-Richardson reliability coefficient twenty, 1965,
+       DOI 10.1007/BF02289499.
+    """
+    freedom = (n_models - 1, (n_models - 1) * (n_items - 1))
+    high, low = stats.f.ppf(INTERVAL[1], *freedom), stats.f.ppf(INTERVAL[0], *freedom)
+    return float(1 - (1 - alpha) * high), float(1 - (1 - alpha) * low)

@@ -1,0 +1,266 @@
+"""Transfer of item statistics: whether difficulty and discrimination found on some models hold for others.
+
+Item statistics of two halves of the models are correlated over items (Madaan et al. 2024, section 4): random halves, or
+the weaker half against the stronger. Random halves are the reference: they differ by chance alone, so what they fall
+short of 1 is noise of the item statistics, and only a lower correlation between weaker and stronger models is a lack of
+transfer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from irt_bench.analysis.classical import correlate_with_rest
+from irt_bench.analysis.intervals import BoolArray, FloatArray, centred_sums
+from irt_bench.errors import AnalysisError, UndefinedWarning, unknown_choice
+from irt_bench.names import INTERVAL
+from irt_bench.responses.counts import ResponseCounts
+
+Split = Literal["random", "ability"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+LEAST_IN_HALF = 3  # models; with fewer no item has an item-rest correlation
+LEAST_ITEMS = 3  # two items correlate at -1 or 1
+ROWS = pd.MultiIndex.from_product(
+    [["difficulty", "discrimination"], ["pearson", "spearman"]], names=["statistic", "method"]
+)
+
+
+@dataclass(frozen=True)
+class _Replicates:
+    """Correlations of shape (replicate, row of ROWS) and the number of items behind each replicate."""
+
+    as_observed: FloatArray  # all usable items
+    resampled: FloatArray  # items drawn with replacement
+    n_items: npt.NDArray[np.int64]  # (replicate,)
+
+
+def split_models(
+    counts: ResponseCounts, how: Split = "random", *, rng: np.random.Generator | None = None
+) -> tuple[BoolArray, BoolArray]:
+    """Part the models in two halves; models without answers are in neither, an odd one is in the second.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials of shape (model, item).
+    how : {"random", "ability"}
+        Halves by chance, or the weaker (first) against the stronger (second) by accuracy; ties go by label.
+    rng : np.random.Generator
+        Needed for random halves.
+
+    Returns
+    -------
+    two arrays of shape (model,)
+        Whether a model is in the first and in the second half.
+
+    Raises
+    ------
+    AnalysisError
+        If `how` is not known, `rng` is missing, or a half has fewer than three models.
+    """
+    if how not in SPLITS:
+        raise AnalysisError(unknown_choice("split", how, SPLITS))
+    accuracy = counts.accuracy().to_numpy()
+    answered = np.flatnonzero(~np.isnan(accuracy))
+    size = len(answered) // 2
+    if size < LEAST_IN_HALF:
+        raise AnalysisError(f"{len(answered)} models have answers; two halves of at least {LEAST_IN_HALF} are needed.")
+    if how == "ability":
+        labels = counts.models.index.astype("str").to_numpy()[answered]
+        order = answered[np.lexsort((labels, accuracy[answered]))]
+    elif rng is None:
+        raise AnalysisError("random halves need a generator: pass rng=np.random.default_rng(seed).")
+    else:
+        order = rng.permutation(answered)
+    first, second = np.zeros(counts.n_models, dtype=np.bool_), np.zeros(counts.n_models, dtype=np.bool_)
+    first[order[:size]], second[order[size:]] = True, True
+    return first, second
+
+
+def transfer(counts: ResponseCounts, *, how: Split = "ability", n_splits: int = 100, seed: int = 0) -> pd.DataFrame:
+    """Correlate item statistics between two halves of the models.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials of shape (model, item).
+    how : {"random", "ability"}
+        See `split_models`.
+    n_splits : int
+        Random splits, and resamples of the items.
+    seed : int
+        Seed of splits and resamples.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by ``statistic`` (difficulty; discrimination, as item-rest correlation within the half) and ``method``
+        (pearson, spearman), with columns ``correlation, q05, q95, n_items, n_left_out``.
+
+    Raises
+    ------
+    AnalysisError
+        See `split_models`.
+
+    Warns
+    -----
+    UndefinedWarning
+        If a correlation is NaN: fewer than three usable items, or no spread over them.
+
+    Notes
+    -----
+    ``how="ability"``: one split; the interval comes from resampling items. ``how="random"``: the mean over the splits,
+    and the interval of a *single* split, each with its own resample of items. Models are taken as given in both.
+    Items without spread (or with fewer than three models) in either half are left out of both statistics; for random
+    splits ``n_items`` and ``n_left_out`` are means. Departs from [1]_ in correcting discrimination for the item's own
+    part.
+
+    A low correlation of discriminations between weaker and stronger models does not contradict an item response model:
+    classical discrimination falls as an item gets too easy or too hard for a group, and cutting at the score narrows
+    the range in each half and pulls the correlations between its items down.
+
+    References
+    ----------
+    .. [1] Madaan et al., Quantifying variance in evaluation benchmarks, 2024, section 4, DOI 10.48550/arXiv.2406.10229.
+    """
+    (replicates,) = _replicate(counts, (how,), n_splits, np.random.default_rng(seed))
+    return _summary(replicates, counts.n_items)
+
+
+def compare_transfer(counts: ResponseCounts, *, n_splits: int = 100, seed: int = 0) -> pd.DataFrame:
+    """Set transfer from weaker to stronger models against random halves of the same models.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials of shape (model, item).
+    n_splits : int
+        Random splits, and resamples of the items.
+    seed : int
+        Seed of splits and resamples.
+
+    Returns
+    -------
+    pd.DataFrame
+        Index as in `transfer`; ``ability, ability_q05, ability_q95, random, random_q05, random_q95``, their ``ratio,
+        ratio_q05, ratio_q95``, and ``n_items_ability, n_left_out_ability, n_items_random, n_left_out_random``.
+
+    Raises
+    ------
+    AnalysisError
+        See `split_models`.
+
+    Warns
+    -----
+    UndefinedWarning
+        If a correlation is NaN, or a ratio is, because the correlation of random halves is not shown to exceed 0.
+
+    Notes
+    -----
+    The ratio is the correlation between weaker and stronger models with noise taken out: random halves correlate as
+    much as statistics of half the models can (their reliability), and dividing by it corrects for attenuation [1]_. A
+    ratio below 1, interval included, shows that the statistics themselves differ. It is approximate: the reliability
+    within the weaker and the stronger half may differ from that of mixed halves (less spread of ability, other items
+    without spread). Both correlations of a replicate use one resample of the items, so the ratio is paired.
+
+    References
+    ----------
+    .. [1] Spearman, The proof and measurement of association between two things, 1904, DOI 10.2307/1412159.
+    """
+    ability, random = _replicate(counts, SPLITS[::-1], n_splits, np.random.default_rng(seed))
+    parts = {"ability": _summary(ability, counts.n_items), "random": _summary(random, counts.n_items)}
+    renamed = {
+        name: part.rename(columns={"correlation": name, "q05": f"{name}_q05", "q95": f"{name}_q95"}).rename(
+            columns={"n_items": f"n_items_{name}", "n_left_out": f"n_left_out_{name}"}
+        )
+        for name, part in parts.items()
+    }
+    joined = renamed["ability"].join(renamed["random"])
+    shown = (joined["random_q05"] > 0).to_numpy()
+    if not shown.all():
+        warnings.warn(
+            f"{int((~shown).sum())} of {len(shown)} ratios are undefined and reported as NaN, as random halves of the "
+            f"models do not agree; first: {' '.join(map(str, ROWS[int((~shown).argmax())]))}.",
+            UndefinedWarning,
+            stacklevel=2,
+        )
+    joined["ratio"] = np.where(shown, joined["ability"] / joined["random"].where(shown), np.nan)
+    ratios = np.divide(ability.resampled, random.resampled, out=np.full_like(random.resampled, np.nan), where=shown)
+    joined["ratio_q05"], joined["ratio_q95"] = _limits(ratios)
+    correlations = [f"{name}{suffix}" for name in ("ability", "random", "ratio") for suffix in ("", "_q05", "_q95")]
+    return joined[[*correlations, *(column for column in joined if str(column).startswith("n_"))]]
+
+
+def _replicate(
+    counts: ResponseCounts, ways: tuple[Split, ...], n_splits: int, rng: np.random.Generator
+) -> list[_Replicates]:
+    """Split, correlate and resample `n_splits` times, each time with one resample of items for all ways to split."""
+    shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
+    fixed = _half_statistics(shares, asked, split_models(counts, "ability")) if "ability" in ways else None
+    observed = np.full((len(ways), n_splits, len(ROWS)), np.nan)
+    resampled, n_items = observed.copy(), np.zeros((len(ways), n_splits), dtype=np.int64)
+    for replicate in range(n_splits):
+        drawn = rng.integers(counts.n_items, size=counts.n_items)
+        for way, how in enumerate(ways):
+            if how == "random" or fixed is None:
+                pairs, usable = _half_statistics(shares, asked, split_models(counts, how, rng=rng))
+            else:
+                pairs, usable = fixed
+            n_items[way, replicate] = usable.sum()
+            observed[way, replicate] = _correlate(pairs[:, :, usable])
+            resampled[way, replicate] = _correlate(pairs[:, :, drawn[usable[drawn]]])
+    return [_Replicates(*arrays) for arrays in zip(observed, resampled, n_items, strict=True)]
+
+
+def _half_statistics(
+    shares: FloatArray, asked: BoolArray, halves: tuple[BoolArray, BoolArray]
+) -> tuple[FloatArray, BoolArray]:
+    """Difficulty and item-rest correlation, shape (statistic, half, item), and which items have both in both halves."""
+    difficulty = [centred_sums(shares[half], asked[half])[0] for half in halves]
+    discrimination = [correlate_with_rest(shares[half], asked[half]).correlation for half in halves]
+    pairs = np.array([difficulty, discrimination])
+    return pairs, np.asarray(~np.isnan(pairs).any(axis=(0, 1)))
+
+
+def _correlate(pairs: FloatArray) -> FloatArray:
+    """Pearson and Spearman of both statistics between the halves, in the order of ROWS; NaN where undefined."""
+    found = np.full(len(ROWS), np.nan)
+    if pairs.shape[2] < LEAST_ITEMS:
+        return found
+    for statistic, (x, y) in enumerate(pairs):
+        if np.ptp(x) > 0 and np.ptp(y) > 0:
+            ranks = stats.rankdata(x), stats.rankdata(y)
+            found[2 * statistic] = stats.pearsonr(x, y).statistic
+            found[2 * statistic + 1] = stats.pearsonr(*ranks).statistic
+    return found
+
+
+def _summary(replicates: _Replicates, n_items: int) -> pd.DataFrame:
+    correlation = replicates.as_observed.mean(axis=0)
+    lower, upper = np.where(np.isnan(correlation), np.nan, _limits(replicates.resampled))
+    used = float(replicates.n_items.mean())
+    if np.isnan(correlation).any():
+        warnings.warn(
+            f"{int(np.isnan(correlation).sum())} of {len(ROWS)} correlations are undefined and reported as NaN; "
+            f"{used:g} of {n_items} items have spread in both halves.",
+            UndefinedWarning,
+            stacklevel=3,
+        )
+    columns = {"correlation": correlation, "q05": lower, "q95": upper, "n_items": used, "n_left_out": n_items - used}
+    return pd.DataFrame(columns, index=ROWS)
+
+
+def _limits(replicates: FloatArray) -> FloatArray:
+    """Limits of the central interval of each column, shape (2, column), over the replicates that are defined."""
+    limits = np.full((2, replicates.shape[1]), np.nan)
+    defined = ~np.isnan(replicates).all(axis=0)
+    if defined.any():
+        limits[:, defined] = np.nanquantile(replicates[:, defined], INTERVAL, axis=0)
+    return limits

@@ -1,0 +1,65 @@
+"""What commands share: the terminal, progress, and errors as one clear line with exit code 2."""
+
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from irt_bench.errors import IrtBenchError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+EXIT_BAD_INPUT = 2
+
+out = Console(soft_wrap=False)
+err = Console(stderr=True)
+
+
+def clear_errors(command: Command) -> Command:
+    """Turn an error about input into one line and exit code 2, and warnings into lines."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = _show_warning
+            try:
+                return command(*args, **kwargs)
+            except IrtBenchError as error:
+                err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+                raise typer.Exit(EXIT_BAD_INPUT) from None
+            except KeyboardInterrupt:
+                err.print("Stopped; nothing was written.")
+                raise typer.Exit(130) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
+        return
+    err.print(f"[yellow]Warning:[/] {escape(str(message))}", soft_wrap=True)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function (what, done, total) that moves a bar on the error stream."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}/{task.total:,}"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err, transient=True) as bar:
+        task = bar.add_task("", total=1)
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(task, description=escape(what[-40:]), completed=done, total=max(total, 1))
+
+        yield report
+
+
+def print_text(text: str) -> None:
+    """Print text for machines as it is: no wrapping, no markup."""
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,136 @@
+"""The demo: a simulated benchmark goes the whole way, and what was found is held against what was planted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.analysis.agreement import compare_ability_accuracy
+from irt_bench.analysis.classical import item_statistics
+from irt_bench.analysis.irt import ability_table, item_table
+from irt_bench.analysis.scoring import score_models
+from irt_bench.console import out, progress_bar
+from irt_bench.files import replacing_folder, write_json
+from irt_bench.inference.fit import Fit, fit
+from irt_bench.inference.settings import SVISettings
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.irt_models.simulate import MIS_KEYED, PLANTED, Simulation, simulate_benchmark
+from irt_bench.report.figures import comparison_figure, fit_figure, items_figure, save_figure
+from irt_bench.report.tables import print_checks, print_table
+from irt_bench.responses import ResponseCounts, read_responses, write_table
+
+N_OTHER_MODELS = 120  # enough to calibrate 200 items on
+
+
+def run_demo(output: Path, *, seed: int) -> None:
+    """Simulate, write, read, analyse, fit, score, compare; write everything to a folder and print what was found.
+
+    Parameters
+    ----------
+    output : Path
+        Folder to write.
+    seed : int
+        Of the simulation and the fit.
+    """
+    with replacing_folder(output) as folder:
+        out.rule("1. Simulate a benchmark with runs, seeds and steps, and write it as files")
+        simulation = simulate_benchmark(seed=seed, n_other_models=N_OTHER_MODELS)
+        write_table(simulation.table, folder / "responses.parquet")
+        counts = read_responses([folder / "responses.parquet"]).counts()
+        out.print(
+            f"{counts.n_models} models (3 runs x 5 seeds x 6 steps, and {N_OTHER_MODELS} others) x "
+            f"{counts.n_items} items"
+        )
+        trained = counts.models[names.RUN].notna().to_numpy()
+        others, snapshots = counts.take(models=~trained), counts.take(models=trained)
+
+        out.rule("2. Item analysis on the other models")
+        statistics = item_statistics(others)
+        statistics.to_csv(folder / "item_statistics.csv", float_format="%.9g")
+        save_figure(items_figure(statistics), folder / "item_statistics.png")
+        print_table(statistics[statistics["flags"] != ""], title="Flagged items", console=out, max_rows=8)
+
+        out.rule("3. Fit a Bayesian 2PL to the other models")
+        with progress_bar() as progress:
+            fitted = fit(others, TwoPL(), SVISettings(seed=seed), progress=progress)
+        fitted.save(folder / "fit.nc")
+        abilities, items = ability_table(fitted.posterior, others), item_table(fitted.posterior, others)
+        abilities.to_csv(folder / "abilities.csv", float_format="%.9g")
+        items.to_csv(folder / "items.csv", float_format="%.9g")
+        save_figure(fit_figure(abilities, items), folder / "fit.png")
+        print_checks(fitted.checks, out)
+
+        out.rule("4. Score the training runs with these items, and compare ability with accuracy")
+        scores = score_models(snapshots, fitted.posterior)
+        scores.to_csv(folder / "scores.csv", float_format="%.9g")
+        comparison = compare_ability_accuracy(
+            fitted.posterior["ability"],
+            others,
+            discrimination=fitted.posterior["discrimination"].mean(("chain", "draw")),
+            seed=seed,
+        )
+        save_figure(comparison_figure(comparison), folder / "comparison.png")
+        print_table(comparison.correlations, title="Ability against accuracy", console=out)
+
+        out.rule("5. Found against planted")
+        found = found_against_planted(simulation, statistics, abilities, items, scores, snapshots)
+        found.to_csv(folder / "found.csv", index_label="quantity", float_format="%.6g")
+        write_json(folder / "summary.json", _summary(fitted, found))
+        print_table(found, title="Found against planted", console=out)
+    out.print(f"Everything lies in {output}", highlight=False)
+
+
+def found_against_planted(
+    simulation: Simulation,
+    statistics: pd.DataFrame,
+    abilities: pd.DataFrame,
+    items: pd.DataFrame,
+    scores: pd.DataFrame,
+    snapshots: ResponseCounts,
+) -> pd.DataFrame:
+    """Hold estimates against the truth of a simulation.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a quantity: what was ``planted``, what was ``found``.
+
+    Notes
+    -----
+    A slope of truth on estimate near 1 says that estimates are on the right scale. Mis-keyed, never and always solved
+    items have no place on it and are left out of the rows on items.
+    """
+    truth = simulation.truth
+    sound = [str(item) for item in truth[names.ITEM].values[(truth[PLANTED] == "").values]]
+    mis_keyed = [str(item) for item in truth[names.ITEM].values[(truth[PLANTED] == MIS_KEYED).values]]
+    rows: dict[str, tuple[object, object]] = {}
+    for name, table in (
+        (names.ABILITY, abilities),
+        (f"{names.ABILITY} (scored)", scores),
+        (names.DIFFICULTY, items.loc[sound]),
+    ):
+        column = name.split()[0]
+        true = truth[column].to_series().loc[table.index]
+        slope = np.polyfit(table[column], true, 1)[0]
+        covered = ((true >= table[f"{column}_q05"]) & (true <= table[f"{column}_q95"])).mean()
+        rows[f"{name}: slope of truth on estimate"] = (1.0, slope)
+        rows[f"{name}: share of 90% intervals that cover"] = (0.9, covered)
+    flagged = statistics.loc[mis_keyed, "flags"].str.contains("negative")
+    rows["mis-keyed items flagged negative"] = (len(mis_keyed), int(flagged.sum()))
+    rows["seed sd of ability at the last step"] = (float(truth["seed_sd"]), _seed_sd(scores, snapshots))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["planted", "found"])
+
+
+def _seed_sd(scores: pd.DataFrame, snapshots: ResponseCounts) -> float:
+    """Pool the sd over seeds of the scored ability at the last step, less what the number of items alone gives."""
+    last = snapshots.models[snapshots.models[names.STEP] == snapshots.models[names.STEP].max()]
+    ability = scores.loc[last.index]
+    between = ability.groupby(last[names.RUN].to_numpy())["ability"].var(ddof=1).mean()
+    return float(np.sqrt(max(between - (ability["ability_sd"] ** 2).mean(), 0.0)))
+
+
+def _summary(fitted: Fit, found: pd.DataFrame) -> dict[str, object]:
+    return fitted.summary() | {"found": found.reset_index(names="quantity").to_dict("records")}

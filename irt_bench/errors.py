@@ -1,0 +1,53 @@
+"""Errors and warnings, one class a stage; every message names the first offender and the next step."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class IrtBenchError(Exception):
+    """Base of all errors raised for input this package cannot use."""
+
+
+class ReadError(IrtBenchError):
+    """A path cannot be read as responses."""
+
+
+class ResponsesError(IrtBenchError):
+    """Responses are there but contradict themselves or lack what is needed."""
+
+
+class ModelError(IrtBenchError):
+    """An item response model does not fit these responses, or its settings are out of range."""
+
+
+class FitError(IrtBenchError):
+    """Inference cannot start, or a saved fit cannot be used."""
+
+
+class AnalysisError(IrtBenchError):
+    """A statistic is not defined for these responses."""
+
+
+class OutputError(IrtBenchError):
+    """An output cannot be written."""
+
+
+class ConvergenceWarning(UserWarning):
+    """Inference ended before its checks passed; the estimate is kept and marked."""
+
+
+class UndefinedWarning(UserWarning):
+    """A statistic is undefined and reported as NaN."""
+
+
+class ResponsesWarning(UserWarning):
+    """Responses were read, but something about them should be known."""
+
+
+def unknown_choice(what: str, value: object, choices: Iterable[object]) -> str:
+    """Say that a value is not among the choices: the value, near matches, the sorted choices."""
+    names = sorted(map(str, choices))
+    near = difflib.get_close_matches(str(value), names, n=3)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    shown = ", ".join(names[:30]) + (f", ... ({len(names)} in all)" if len(names) > 30 else "")
+    return f"{what} {str(value)!r} is not known.{hint} Choices: {shown or 'none'}."

@@ -1,0 +1,126 @@
+"""Writing files so that a reader sees the old one or the whole new one, never a part."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from irt_bench.errors import OutputError
+
+MARK: Final = "summary.json"  # a folder that holds one was written by this package
+
+
+def check_output(path: Path, *, force: bool, folder: bool = False) -> None:
+    """Refuse an output that cannot be written, or exists and is not to be replaced.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder to be written.
+    force : bool
+        Whether an existing one may be replaced.
+    folder : bool
+        Whether `path` is to be a folder; an existing one is replaced only if this package wrote it, or it is empty.
+
+    Raises
+    ------
+    OutputError
+        Before anything expensive was done.
+    """
+    if path.is_symlink():
+        raise OutputError(f"{path} is a symbolic link; name the file or folder itself.")
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists; choose another name or pass --force to replace it.")
+    if path.exists() and path.is_dir() != folder:
+        raise OutputError(f"{path} is a {'folder' if path.is_dir() else 'file'}; choose another name.")
+    if folder and path.is_dir() and any(path.iterdir()) and not (path / MARK).is_file():
+        raise OutputError(f"{path} holds files that irt-bench did not write; choose another folder.")
+    parent = path.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"folder {parent} cannot be made: {error.strerror}.") from error
+    if not os.access(parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise OutputError(f"{path} is not writable; choose another place.")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a file to write beside `path`, and rename it to `path` if the block succeeds.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written (a full disk, say); `path` is then as it was.
+    """
+    beside = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".irt-bench-", suffix=path.suffix)
+        os.close(handle)
+        beside = Path(name)
+        yield beside
+        beside.chmod(0o666 & ~_umask())
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to fill beside `path`, and put it in place of `path` if the block succeeds.
+
+    Files that `path` holds under other names stay.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written; `path` is then as it was.
+    """
+    beside = None
+    try:
+        beside = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=".irt-bench-"))
+        yield beside
+        beside.chmod(0o777 & ~_umask())
+        if path.exists():
+            for file in sorted(beside.iterdir()):
+                file.replace(path / file.name)
+        else:
+            beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain values as indented JSON; undefined numbers become null."""
+    path.write_text(json_text(content) + "\n", encoding="utf-8")
+
+
+def json_text(content: Any) -> str:
+    """Plain values as indented JSON; undefined numbers become null."""
+    return json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,127 @@
+"""Named checks that decide whether inference has converged; nothing is taken on trust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+import arviz_stats
+import numpy as np
+import xarray as xr
+
+RHAT_LIMIT: Final = 1.01  # Vehtari et al. 2021, doi:10.1214/20-BA1221
+ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat and quantiles
+BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
+
+Status = Literal["passed", "failed", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Outcome of one named check.
+
+    Parameters
+    ----------
+    name : str
+        What was checked.
+    status : {"passed", "failed", "not_applicable"}
+        The outcome.
+    value, threshold : float or None
+        The figure and the limit it was held against.
+    message : str
+        What was found, in words, with the first offender.
+    """
+
+    name: str
+    status: Status
+    value: float | None
+    threshold: float | None
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[Check, ...]:
+    """R-hat, bulk and tail effective sample size, divergences and energy of MCMC draws.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Draws, dimensions (chain, draw, ...).
+    sample_stats : xr.Dataset
+        ``diverging`` and ``energy``, dimensions (chain, draw).
+    """
+    varying = posterior[[name for name in posterior.data_vars if float(posterior[name].std()) > 0]]
+    n_chains = posterior.sizes["chain"]
+    return (
+        _rhat_check(varying)
+        if n_chains > 1
+        else Check("r_hat", "not_applicable", None, RHAT_LIMIT, "one chain cannot be compared"),
+        _ess_check(varying, "bulk", ESS_PER_CHAIN * n_chains),
+        _ess_check(varying, "tail", ESS_PER_CHAIN * n_chains),
+        _divergence_check(sample_stats["diverging"]),
+        _energy_check(sample_stats["energy"]),
+    )
+
+
+def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Whether the ELBO stopped rising before the steps ran out."""
+    reached, steps = bool(notes["plateau_reached"]), int(notes["steps"])
+    message = f"the ELBO {'levelled off' if reached else 'was still rising'} after {steps:,} steps"
+    if not reached:
+        message += "; allow more with --max-steps"
+    nothing = "one optimum, no chains"
+    return (
+        Check("elbo_plateau", "passed" if reached else "failed", steps, None, message),
+        Check("r_hat", "not_applicable", None, RHAT_LIMIT, nothing),
+    )
+
+
+def _rhat_check(posterior: xr.Dataset) -> Check:
+    value, where = _worst(arviz_stats.rhat(posterior), largest=True)
+    message = f"largest R-hat {value:.4f}, of {where}"
+    return Check("r_hat", _status(value < RHAT_LIMIT), value, RHAT_LIMIT, message + _more(value < RHAT_LIMIT))
+
+
+def _ess_check(posterior: xr.Dataset, kind: str, needed: int) -> Check:
+    value, where = _worst(arviz_stats.ess(posterior, method=kind), largest=False)
+    message = f"smallest {kind} effective sample size {value:.0f}, of {where}"
+    return Check(f"ess_{kind}", _status(value >= needed), value, needed, message + _more(value >= needed))
+
+
+def _divergence_check(diverging: xr.DataArray) -> Check:
+    count = int(diverging.sum())
+    message = f"{count} of {diverging.size} trajectories diverged" + ("; raise --target-accept" if count else "")
+    return Check("divergences", _status(count == 0), count, 0, message)
+
+
+def _energy_check(energy: xr.DataArray) -> Check:
+    values = energy.values
+    bfmi = float(np.min(np.mean(np.diff(values, axis=1) ** 2, axis=1) / np.var(values, axis=1)))
+    message = f"smallest Bayesian fraction of missing information over the chains {bfmi:.2f}"
+    return Check("bfmi", _status(bfmi > BFMI_LIMIT), bfmi, BFMI_LIMIT, message)
+
+
+def _worst(statistic: xr.Dataset, *, largest: bool) -> tuple[float, str]:
+    """Largest or smallest value over all parameters, undefined first, and what it belongs to."""
+    worst, where = (-math.inf if largest else math.inf), "no parameter"
+    for name, array in statistic.data_vars.items():
+        flat = np.where(np.isnan(array.values), math.inf if largest else -math.inf, array.values).ravel()
+        place = int(flat.argmax() if largest else flat.argmin())
+        if (flat[place] > worst) if largest else (flat[place] < worst):
+            worst = float(flat[place])
+            label = f" of {array.dims[0]} {array[array.dims[0]].values[place]!s}" if array.dims else ""
+            where = f"{name}{label}"
+    return worst, where
+
+
+def _status(good: bool) -> Status:
+    return "passed" if good else "failed"
+
+
+def _more(good: bool) -> str:
+    return "" if good else "; draw longer with --warmup and --draws"

@@ -1,0 +1,267 @@
+"""Fit: labelled draws from the posterior of an IRT model, what made them, and whether they can be trusted."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from pydantic import ValidationError
+
+from irt_bench import names
+from irt_bench.errors import ConvergenceWarning, FitError, ModelError, unknown_choice
+from irt_bench.files import replacing
+from irt_bench.inference.convergence import Check, optimiser_checks, sampler_checks
+from irt_bench.inference.draws import Draws
+from irt_bench.inference.settings import NUTSSettings, Settings, SVISettings
+from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import irt_model_from_dict
+from irt_bench.responses.counts import ResponseCounts
+
+Progress = Callable[[str, int, int], None]
+SETTINGS: Final[Mapping[str, type[Settings]]] = {kind.method: kind for kind in (NUTSSettings, SVISettings)}
+# Imported when called: torch and Pyro take seconds that reading a saved fit need not wait for.
+_METHODS: Final = {"nuts": ("irt_bench.inference.nuts", "sample_nuts"), "svi": ("irt_bench.inference.svi", "fit_svi")}
+VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
+FORMAT_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Draws of the parameters of an IRT model given the responses of one benchmark.
+
+    Parameters
+    ----------
+    irt_model : IRTModel
+        Priors and formula.
+    settings : Settings
+        Of the method that made the draws, its seed included.
+    posterior : xr.Dataset
+        ``ability`` (chain, draw, model), ``difficulty``, ``discrimination`` and so on (chain, draw, item), and the
+        hierarchy's means and sds (chain, draw); labelled.
+    sample_stats : xr.Dataset
+        Per draw (NUTS: ``energy``, ``diverging``) or per step (SVI: ``elbo``).
+    checks : tuple of Check
+        Whether inference converged.
+    responses : mapping
+        Benchmark, number of models and items, and fingerprint of the responses.
+    versions : mapping
+        Of the packages that made the draws.
+    timings : mapping
+        Wall seconds by stage; not saved with the draws, which are the same whenever they are made.
+    """
+
+    irt_model: IRTModel
+    settings: Settings
+    posterior: xr.Dataset
+    sample_stats: xr.Dataset
+    checks: tuple[Check, ...]
+    responses: Mapping[str, Any]
+    versions: Mapping[str, str]
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def converged(self) -> bool:
+        """Whether no check failed."""
+        return all(check.status != "failed" for check in self.checks)
+
+    def summary(self) -> dict[str, Any]:
+        """Say what made the draws and what the checks found, as plain values."""
+        return {
+            "irt_model": self.irt_model.to_dict(),
+            "method": self.settings.method,
+            "seed": self.settings.seed,
+            "settings": self.settings.model_dump(),
+            "converged": self.converged,
+            "checks": [check.to_dict() for check in self.checks],
+            "responses": dict(self.responses),
+            "versions": dict(self.versions),
+        }
+
+    def to_datatree(self) -> xr.DataTree:
+        """Draws and statistics as groups of an `xarray.DataTree`, in ArviZ's layout."""
+        attributes = {"irt_bench": json.dumps({"format": FORMAT_VERSION, **self.summary()})}
+        groups = {"/": xr.Dataset(attrs=attributes), "/posterior": self.posterior, "/sample_stats": self.sample_stats}
+        return xr.DataTree.from_dict(groups)
+
+    def to_arviz(self) -> Any:
+        """ArviZ's own container: `InferenceData` before ArviZ 1, the `DataTree` itself since."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # ArviZ announces its version 1 on import
+            import arviz  # noqa: PLC0415 - takes a second that only this method should cost
+        if hasattr(arviz, "InferenceData"):
+            return arviz.InferenceData.from_datatree(self.to_datatree())
+        return self.to_datatree()
+
+    def save(self, path: str | Path) -> None:
+        """Write a netCDF file that `load` and ArviZ can read; the old file or the new one is there, never a part."""
+        tree = self.to_datatree()
+        encoding = {
+            f"/{group}": {
+                name: {"dtype": "float32", "zlib": True}
+                for name, array in tree[group].data_vars.items()
+                if array.dtype.kind == "f"
+            }
+            for group in ("posterior", "sample_stats")
+        }
+        with replacing(Path(path)) as beside:
+            tree.to_netcdf(beside, engine="h5netcdf", encoding=encoding)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Fit:
+        """Read a fit that `save` wrote; a folder stands for the `fit.nc` in it.
+
+        Raises
+        ------
+        FitError
+            If the file is missing, is no netCDF file, or was not written by this package.
+        """
+        path = Path(path)
+        path = path / "fit.nc" if path.is_dir() else path
+        if not path.is_file():
+            raise FitError(f"{path} does not exist; make a fit with: irt-bench fit RESPONSES -o FOLDER")
+        try:
+            tree = xr.load_datatree(path, engine="h5netcdf")
+            about = json.loads(tree.attrs["irt_bench"])
+        except (OSError, KeyError, ValueError) as error:
+            raise FitError(f"{path} is not a fit written by irt-bench ({type(error).__name__}: {error}).") from error
+        if about["format"] != FORMAT_VERSION:
+            raise FitError(
+                f"{path} has format {about['format']}; this version reads format {FORMAT_VERSION}. Fit again."
+            )
+        return cls(
+            irt_model=irt_model_from_dict(about["irt_model"]),
+            settings=SETTINGS[about["method"]](**about["settings"]),
+            posterior=tree["posterior"].to_dataset(),
+            sample_stats=tree["sample_stats"].to_dataset(),
+            checks=tuple(Check(**check) for check in about["checks"]),
+            responses=about["responses"],
+            versions=about["versions"],
+        )
+
+
+def settings_for(method: str, **fields: Any) -> Settings:
+    """Build the settings of a method, checked.
+
+    Raises
+    ------
+    FitError
+        If the method is not known, a field does not belong to it, or a value is out of range.
+    """
+    if method not in SETTINGS:
+        raise FitError(unknown_choice("method", method, SETTINGS))
+    kind = SETTINGS[method]
+    for name in fields:
+        if name not in kind.model_fields:
+            raise FitError(unknown_choice(f"setting of method {method!r}:", name, kind.model_fields))
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FitError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}.") from error
+
+
+def fit(counts: ResponseCounts, irt_model: IRTModel, settings: Settings, *, progress: Progress | None = None) -> Fit:
+    """Draw from the posterior of an IRT model given responses.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials, shape (model, item).
+    irt_model : IRTModel
+        Priors and formula.
+    settings : Settings
+        `NUTSSettings` or `SVISettings`.
+    progress : callable, optional
+        Told (what, done, total).
+
+    Raises
+    ------
+    ModelError
+        If the model does not accept the responses' measure.
+    FitError
+        If there are fewer than two models with answers, or the method is not known.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a check failed; the result says which.
+    """
+    _check_fittable(counts, irt_model, settings)
+    module, function = _METHODS[settings.method]
+    start = time.perf_counter()
+    draws: Draws = getattr(import_module(module), function)(
+        irt_model, counts.correct, counts.trials, settings, progress
+    )
+    posterior = _label(irt_model, draws, counts)
+    sample_stats = _label_stats(draws.sample_stats)
+    checks = sampler_checks(posterior, sample_stats) if "diverging" in sample_stats else optimiser_checks(draws.notes)
+    for check in checks:
+        if check.status == "failed":
+            warnings.warn(f"{check.name}: {check.message}", ConvergenceWarning, stacklevel=2)
+    return Fit(
+        irt_model=irt_model,
+        settings=settings,
+        posterior=posterior,
+        sample_stats=sample_stats,
+        checks=checks,
+        responses={
+            "benchmark": counts.benchmark,
+            "n_models": counts.n_models,
+            "n_items": counts.n_items,
+            "fingerprint": counts.fingerprint(),
+        },
+        versions={name: version(name) for name in VERSIONS_OF},
+        timings={"fit": time.perf_counter() - start},
+    )
+
+
+def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Settings) -> None:
+    if settings.method not in _METHODS:
+        raise FitError(unknown_choice("method", settings.method, _METHODS))
+    if counts.measure not in irt_model.measures:
+        raise ModelError(
+            f"benchmark {counts.benchmark!r} holds fractional scores, and the {irt_model.name} model needs right answers "
+            "out of a number of trials. Give 'correct' (0/1), or 'n_correct' and 'n_samples'."
+        )
+    answering = int(counts.asked.any(axis=1).sum())
+    if answering < 2:
+        raise FitError(
+            f"benchmark {counts.benchmark!r} has {answering} models with answers; an IRT model needs 2 or more."
+        )
+    irt_model.known_parameters(counts.n_items)
+
+
+def _label(irt_model: IRTModel, draws: Draws, counts: ResponseCounts) -> xr.Dataset:
+    """Name dimensions and coordinates; report item parameters on their own scales."""
+    scalars = {site.name: site.dim for site in irt_model.sites() if site.dim is None}
+    spread = {name: array[..., None] if name in scalars else array for name, array in draws.sites.items()}
+    known = irt_model.known_parameters(counts.n_items)
+    parameters = {**draws.sites, **irt_model.item_parameters({**known, **spread}, np.exp)}
+    wanted = {name: dim for name, dim in (scalars | irt_model.dims).items() if name != "log_discrimination"}
+    labels = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
+    arrays = {}
+    for name, dim in wanted.items():
+        dims = (names.CHAIN, names.DRAW, *([dim] if dim else []))
+        arrays[name] = xr.DataArray(np.array(parameters[name]), dims=dims)
+    coordinates = {dim: np.asarray(index, dtype=str) for dim, index in labels.items()}
+    n_chains, n_draws = arrays[names.ABILITY].shape[:2]
+    return xr.Dataset(arrays, coords={names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws), **coordinates})
+
+
+def _label_stats(stats: Mapping[str, Any]) -> xr.Dataset:
+    per_step = {"elbo"}
+    return xr.Dataset(
+        {
+            name: ((names.STEP,) if name in per_step else (names.CHAIN, names.DRAW), array)
+            for name, array in stats.items()
+        }
+    )

@@ -1,0 +1,154 @@
+"""No-U-turn sampling with Pyro's kernel: chains in processes, the same draws however many run at once."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+import torch
+from pyro.infer import MCMC, NUTS
+from torch import Tensor
+
+from irt_bench.inference.coordinates import Coordinates, find_coordinates
+from irt_bench.inference.draws import Draws
+from irt_bench.inference.likelihood import Cells
+from irt_bench.inference.runtime import CPU, DTYPE, pyro_runtime
+from irt_bench.inference.settings import NUTSSettings
+from irt_bench.irt_models.base import IRTModel
+
+Progress = Callable[[str, int, int], None]
+POLL_SECONDS = 0.2
+MAX_DENSE = 100  # coordinates of items and hierarchy up to which their covariance is adapted whole
+
+
+class _Chain(NamedTuple):
+    points: npt.NDArray[np.float64]  # (draw, coordinate)
+    energy: npt.NDArray[np.float64]  # (draw,)
+    diverging: npt.NDArray[np.bool_]  # (draw,)
+    step_size: float
+
+
+def sample_nuts(
+    irt_model: IRTModel,
+    correct: npt.NDArray[Any],
+    trials: npt.NDArray[Any],
+    settings: NUTSSettings,
+    progress: Progress | None = None,
+) -> Draws:
+    """Draw from the posterior of an IRT model.
+
+    Parameters
+    ----------
+    irt_model : IRTModel
+        Priors and formula.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials; trials = 0 where never asked.
+    settings : NUTSSettings
+        Chains, lengths, seed.
+    progress : callable, optional
+        Told (what, iterations done, iterations in all).
+
+    Notes
+    -----
+    Coordinates are centred and scaled so that Pyro's adaptation of the mass matrix starts near the truth
+    (`Coordinates`), the abilities' shared location and scale stand apart (`Alignment`), and hierarchies are
+    non-centred item by item as far as the data are weak (`Posterior`).
+    """
+    with pyro_runtime(seed=settings.seed, threads=settings.threads):
+        coordinates = find_coordinates(irt_model, Cells.from_arrays(correct, trials, device=CPU))
+    seeds = np.random.SeedSequence(settings.seed).generate_state(settings.chains)
+    total = settings.chains * (settings.warmup + settings.draws)
+    jobs = min(settings.jobs or joblib.cpu_count(), settings.chains)
+    with _watched(settings.chains, total, progress) as counter:
+        tasks = (
+            joblib.delayed(_run_chain)(coordinates, settings, int(seed), counter, index)
+            for index, seed in enumerate(seeds)
+        )
+        chains: list[_Chain] = list(joblib.Parallel(n_jobs=jobs)(tasks))
+    stats = {
+        "energy": np.stack([chain.energy for chain in chains]),
+        "diverging": np.stack([chain.diverging for chain in chains]),
+    }
+    values = coordinates.values(np.stack([chain.points for chain in chains]))
+    return Draws(sites=values, sample_stats=stats, notes={"step_size": [chain.step_size for chain in chains]})
+
+
+def _run_chain(coordinates: Coordinates, settings: NUTSSettings, seed: int, counter: Path, index: int) -> _Chain:
+    """Run one chain; the abilities, which come first, form a block of their own."""
+    done = np.memmap(counter, dtype=np.int64, mode="r+")
+    energies: list[float] = []
+
+    def potential(point: dict[str, Tensor]) -> Tensor:
+        return -coordinates.log_density(torch.cat(list(point.values())))
+
+    def after_each(kernel: _EnergyNUTS, _: object, stage: str, iteration: int) -> None:
+        done[index] += 1
+        if stage.startswith("Sample"):
+            energies.append(float(kernel.energy))
+
+    with pyro_runtime(seed=seed, threads=settings.threads):
+        n_abilities = coordinates.posterior.cells.shape[0]
+        kernel = _EnergyNUTS(
+            potential_fn=potential,
+            target_accept_prob=settings.target_accept,
+            max_tree_depth=settings.max_tree_depth,
+            full_mass=[("rest",)] if len(coordinates.centre) - n_abilities <= MAX_DENSE else False,
+        )
+        start = torch.randn(len(coordinates.centre), dtype=DTYPE)  # as spread as the conditional posterior
+        ability, rest = start[:n_abilities], start[n_abilities:]
+        sampler = MCMC(
+            kernel,
+            num_samples=settings.draws,
+            warmup_steps=settings.warmup,
+            initial_params={"ability": ability, "rest": rest},
+            disable_progbar=True,
+            hook_fn=after_each,
+        )
+        sampler.run()
+        samples = sampler.get_samples()
+        points = torch.cat([samples["ability"], samples["rest"]], dim=1).numpy()
+        diverging = np.zeros(settings.draws, dtype=bool)
+        diverging[sampler.diagnostics()["divergences"]["chain 0"]] = True
+    return _Chain(points, np.array(energies), diverging, float(kernel.step_size))
+
+
+class _EnergyNUTS(NUTS):  # type: ignore[misc]
+    """Pyro's kernel that remembers the energy at the start of each trajectory, which BFMI needs."""
+
+    energy: Tensor = torch.tensor(float("nan"))
+
+    def _sample_r(self, name: str) -> Any:
+        momentum = super()._sample_r(name)
+        if self._potential_energy_last is not None:
+            self.energy = self._kinetic_energy(momentum[1]) + self._potential_energy_last
+        return momentum
+
+
+@contextmanager
+def _watched(chains: int, total: int, progress: Progress | None) -> Iterator[Path]:
+    """Offer a file in which each chain counts its iterations, and report the sum while the block runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "iterations"
+        counter = np.memmap(path, dtype=np.int64, mode="w+", shape=(chains,))
+        finished = threading.Event()
+
+        def report() -> None:
+            while progress is not None and not finished.wait(POLL_SECONDS):
+                progress("sampling", int(counter.sum()), total)
+
+        thread = threading.Thread(target=report, daemon=True)
+        thread.start()
+        try:
+            yield path
+        finally:
+            finished.set()
+            thread.join()
+        if progress is not None:
+            progress("sampling", total, total)

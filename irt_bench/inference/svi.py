@@ -1,0 +1,125 @@
+"""Stochastic variational inference with Pyro: the program, a Gaussian guide, and a rule for when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import Adam
+
+from irt_bench.inference.coordinates import find_coordinates
+from irt_bench.inference.draws import Draws
+from irt_bench.inference.guides import POINT, GaussianGuide
+from irt_bench.inference.likelihood import Cells
+from irt_bench.inference.runtime import CPU, DTYPE, pyro_runtime
+from irt_bench.inference.settings import SVISettings
+from irt_bench.irt_models.base import IRTModel
+
+Progress = Callable[[str, int, int], None]
+N_RATES = 4  # learning rates gone through, each `decay` times smaller than the one before
+
+
+def fit_svi(
+    irt_model: IRTModel,
+    correct: npt.NDArray[Any],
+    trials: npt.NDArray[Any],
+    settings: SVISettings,
+    progress: Progress | None = None,
+) -> Draws:
+    """Fit a Gaussian guide to the posterior of an IRT model and draw from it.
+
+    Parameters
+    ----------
+    irt_model : IRTModel
+        Priors and formula.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials; trials = 0 where never asked.
+    settings : SVISettings
+        Guide, step sizes, seed.
+    progress : callable, optional
+        Told (what, steps done, steps allowed).
+
+    Notes
+    -----
+    Works in the coordinates that NUTS samples in (`Coordinates`), where a Gaussian is a fair picture of the
+    posterior: the uncertainty that all abilities share is a coordinate of its own, so that independent coordinates do
+    not miss it. Stops when the ELBO has stopped rising at the smallest of four learning rates; see `Plateau`.
+    """
+    cells = Cells.from_arrays(correct, trials, device=CPU)
+    with pyro_runtime(seed=settings.seed, threads=settings.threads):
+        coordinates = find_coordinates(irt_model, cells)
+        guide = GaussianGuide(coordinates.posterior, correlated=settings.guide == "item")
+        flat = dist.Normal(torch.zeros(guide.size, dtype=DTYPE), 1.0).mask(False).to_event(1)
+
+        def target() -> None:
+            pyro.factor("posterior", coordinates.log_density(pyro.sample(POINT, flat)))
+
+        optimiser = Adam({"lr": settings.learning_rate, "betas": (0.9, 0.99)})
+        svi = SVI(target, guide, optimiser, Trace_ELBO())
+        plateau = Plateau(window=settings.window)
+        rates_left = N_RATES - 1
+        for step in range(settings.max_steps):
+            plateau.add(-svi.step())
+            if plateau.reached():
+                if rates_left == 0:
+                    break
+                rates_left -= 1
+                _scale_learning_rate(optimiser, 1 / settings.decay)
+                plateau.restart()
+            if progress is not None and step % settings.window == 0:
+                progress("raising the ELBO", step, settings.max_steps)
+        else:
+            rates_left += 1
+        values = coordinates.values(guide.draw(settings.draws).numpy()[None])
+    if progress is not None:
+        progress("raising the ELBO", settings.max_steps, settings.max_steps)
+    elbo = np.array(plateau.history)
+    return Draws(
+        sites=values, sample_stats={"elbo": elbo}, notes={"plateau_reached": rates_left == 0, "steps": len(elbo)}
+    )
+
+
+@dataclass
+class Plateau:
+    """Tells when a noisy rising series has stopped rising.
+
+    The steps since the last restart are cut into their second and third thirds. The series has levelled off when the
+    later third is not higher than the earlier by more than one standard error of the difference, of which there
+    must be two windows each.
+    """
+
+    window: int
+    history: list[float] = field(default_factory=list)
+    _since: int = 0
+
+    def add(self, value: float) -> None:
+        """Append a value."""
+        self.history.append(value)
+
+    def restart(self) -> None:
+        """Forget what came before, as at a new learning rate."""
+        self._since = len(self.history)
+
+    def reached(self) -> bool:
+        """Whether the series has levelled off; decided once a window."""
+        n = len(self.history) - self._since
+        if n % self.window or n < 6 * self.window // 2:
+            return False
+        third = n // 3
+        earlier = np.array(self.history[-2 * third : -third])
+        later = np.array(self.history[-third:])
+        error = np.sqrt((earlier.var(ddof=1) + later.var(ddof=1)) / third)
+        return bool(later.mean() - earlier.mean() < error)
+
+
+def _scale_learning_rate(optimiser: Adam, factor: float) -> None:
+    for one in optimiser.optim_objs.values():
+        for group in one.param_groups:
+            group["lr"] *= factor

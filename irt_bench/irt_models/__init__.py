@@ -1,0 +1,22 @@
+"""How answers arise: item response models as priors and a formula, and simulated answers from them.
+
+`IRT_MODELS` maps the names ``1pl`` to ``4pl`` to the models; `simulate_responses` and `simulate_benchmark` draw
+responses with known parameters. Nothing here imports torch but `program`, the models' Pyro program.
+"""
+
+from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import IRT_MODELS, FourPL, OnePL, ThreePL, TwoPL, irt_model_from_name
+from irt_bench.irt_models.simulate import Simulation, simulate_benchmark, simulate_responses
+
+__all__ = [
+    "IRT_MODELS",
+    "FourPL",
+    "IRTModel",
+    "OnePL",
+    "ThreePL",
+    "TwoPL",
+    "Simulation",
+    "irt_model_from_name",
+    "simulate_benchmark",
+    "simulate_responses",
+]

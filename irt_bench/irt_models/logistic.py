@@ -1,0 +1,241 @@
+"""Logistic item response models with one to four parameters an item: priors as fields, one formula for all.
+
+P(right) = c + (d - c) sigmoid(a (theta - b)), theta ~ N(0, 1), a > 0. Location and scale are fixed by the ability's
+prior, the sign by a > 0 and d > c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from irt_bench import names
+from irt_bench.errors import ModelError, unknown_choice
+from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal, Site, Unit, hierarchical_sites
+
+LOG_DISCRIMINATION: Final = "log_discrimination"
+UPPER_SHARE: Final = "upper_share"  # (d - c) / (1 - c): keeps d above c whatever the draw
+
+ABILITY_PRIOR: Final = Normal(0.0, 1.0)
+DIFFICULTY_PRIOR: Final = Hierarchical(Normal(0.0, 2.0), HalfNormal(2.0))  # items from far too easy to far too hard
+LOG_DISCRIMINATION_PRIOR: Final = Hierarchical(Normal(0.0, 1.0), HalfNormal(0.5))  # typical slopes of 0.1 to 7
+GUESSING_PRIOR: Final = Beta(5.0, 17.0)  # mean 0.23, BILOG's default for four to five choices
+UPPER_SHARE_PRIOR: Final = Beta(30.0, 2.0)  # mean 0.94: able models rarely slip
+
+
+def log_odds(ability: Any, discrimination: Any, difficulty: Any) -> Any:
+    """Logit of knowing the answer, a (theta - b), D = 1; any array library, by broadcasting."""
+    return discrimination * (ability - difficulty)
+
+
+def success_probability(known: Any, guessing: Any = 0.0, upper_asymptote: Any = 1.0) -> Any:
+    """P(right) = c + (d - c) known, where known = sigmoid(log-odds), in [0, 1]."""
+    return guessing + (upper_asymptote - guessing) * known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logistic:
+    """Fields and sites shared by the four logistic models.
+
+    Parameters
+    ----------
+    difficulty : Hierarchical
+        Prior of b over items, on the ability scale.
+    log_discrimination : Hierarchical or Normal
+        Prior of log a over items, or of the one log a of all items.
+    guessing : Beta, float, tuple of float or None
+        Prior of c, its known value for all items, or its known values by item in the order of the responses.
+    upper_share : Beta or None
+        Prior of (d - c) / (1 - c).
+    """
+
+    name: ClassVar[str] = ""
+    difficulty: Hierarchical = DIFFICULTY_PRIOR
+    log_discrimination: Hierarchical | Normal = LOG_DISCRIMINATION_PRIOR
+    guessing: Beta | float | tuple[float, ...] | None = None
+    upper_share: Beta | None = None
+
+    def __post_init__(self) -> None:
+        values = self.guessing if isinstance(self.guessing, tuple) else (self.guessing,)
+        for value in values:
+            if isinstance(value, float | int) and not 0 <= value < 1:
+                raise ModelError(f"guessing is {value!r}; a fixed value must be at least 0 and below 1.")
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Only right answers of a number of trials: a share without its denominator has no likelihood here."""
+        return ("correct",)
+
+    @property
+    def dims(self) -> dict[str, str]:
+        """Reported parameter → dimension."""
+        item = [names.DIFFICULTY, names.DISCRIMINATION]
+        item += [names.GUESSING] if self.guessing is not None else []
+        item += [names.UPPER_ASYMPTOTE] if self.upper_share is not None else []
+        return {names.ABILITY: names.MODEL} | dict.fromkeys(item, names.ITEM)
+
+    def sites(self) -> tuple[Site, ...]:
+        """Latent quantities in sampling order."""
+        found = [Site(names.ABILITY, names.MODEL, ABILITY_PRIOR, Unit.ABILITY)]
+        found += hierarchical_sites(names.DIFFICULTY, self.difficulty, Unit.ABILITY)
+        if isinstance(self.log_discrimination, Hierarchical):
+            found += hierarchical_sites(LOG_DISCRIMINATION, self.log_discrimination, Unit.LOG_SLOPE)
+        else:
+            found.append(Site(LOG_DISCRIMINATION, None, self.log_discrimination, Unit.LOG_SLOPE))
+        if isinstance(self.guessing, Beta):
+            found.append(Site(names.GUESSING, names.ITEM, self.guessing))
+        if self.upper_share is not None:
+            found.append(Site(UPPER_SHARE, names.ITEM, self.upper_share))
+        return tuple(found)
+
+    def known_parameters(self, n_items: int) -> dict[str, Any]:
+        """Guessing where it is given, as an array of shape () or (item,).
+
+        Raises
+        ------
+        ModelError
+            If values are given by item and their number is not that of the items.
+        """
+        if self.guessing is None or isinstance(self.guessing, Beta):
+            return {}
+        if isinstance(self.guessing, tuple) and len(self.guessing) != n_items:
+            raise ModelError(
+                f"guessing has {len(self.guessing)} values for {n_items} items; one an item, or one for all, is needed."
+            )
+        return {names.GUESSING: np.asarray(self.guessing, dtype=np.float64)}
+
+    def item_parameters(self, values: Mapping[str, Any], exp: Any) -> dict[str, Any]:
+        """Item parameters from values of the sites, items on the last axis.
+
+        Parameters
+        ----------
+        values : mapping
+            Values of `sites`, arrays of any library.
+        exp : callable
+            The library's exponential.
+        """
+        difficulty = values[names.DIFFICULTY]
+        one = difficulty * 0 + 1  # spreads what all items share over the items
+        found = {names.DIFFICULTY: difficulty, names.DISCRIMINATION: exp(values[LOG_DISCRIMINATION]) * one}
+        if self.guessing is not None:
+            found[names.GUESSING] = values[names.GUESSING] * one
+        if self.upper_share is not None:
+            guessing = found.get(names.GUESSING, 0.0)
+            found[names.UPPER_ASYMPTOTE] = guessing + (1 - guessing) * values[UPPER_SHARE]
+        return found
+
+    def pull_back(self, values: Mapping[str, Any], gradient: Mapping[str, Any]) -> dict[str, Any]:
+        """Gradient in the sites from the gradient in the item parameters (the chain rule of `item_parameters`)."""
+        by_log_slope = gradient[names.DISCRIMINATION] * np.exp(values[LOG_DISCRIMINATION])
+        shared = isinstance(self.log_discrimination, Normal)
+        found = {
+            names.DIFFICULTY: gradient[names.DIFFICULTY],
+            LOG_DISCRIMINATION: by_log_slope.sum() if shared else by_log_slope,
+        }
+        by_guessing = gradient.get(names.GUESSING, 0.0)
+        if self.upper_share is not None:
+            by_upper, guessing = gradient[names.UPPER_ASYMPTOTE], values.get(names.GUESSING, 0.0)
+            found[UPPER_SHARE] = by_upper * (1 - guessing)
+            by_guessing = by_guessing + by_upper * (1 - values[UPPER_SHARE])
+        if isinstance(self.guessing, Beta):
+            found[names.GUESSING] = by_guessing
+        return found
+
+    def with_guessing(self, value: str, columns: Mapping[str, Any]) -> Logistic:
+        """Fix guessing at a number for all items, or at 1 / choices from a column of the items' metadata.
+
+        Parameters
+        ----------
+        value : str
+            A number, or the name of a column.
+        columns : mapping
+            Name → values by item, numbers of choices among them.
+
+        Raises
+        ------
+        ModelError
+            If the model has no guessing, or `value` is neither a number nor a column of numbers of choices.
+        """
+        if self.guessing is None:
+            raise ModelError(f"the {self.name} model has no guessing; choose 3pl or 4pl.")
+        if value in columns:
+            choices = np.asarray(columns[value], dtype=np.float64)
+            bad = np.flatnonzero(~(choices >= 2))
+            if bad.size:
+                raise ModelError(
+                    f"column {value!r} must hold the number of choices, 2 or more, of every item; {bad.size} items have "
+                    f"none, first: item number {bad[0] + 1}."
+                )
+            return replace(self, guessing=tuple((1 / choices).tolist()))
+        try:
+            return replace(self, guessing=float(value))
+        except ValueError as error:
+            raise ModelError(f"{value!r} is no number. {unknown_choice('item column', value, columns)}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and priors as plain values."""
+        return {"name": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnePL(Logistic):
+    """One discrimination for all items (Rasch's model with the ability's scale fixed at 1): items differ in difficulty."""
+
+    name: ClassVar[str] = "1pl"
+    log_discrimination: Hierarchical | Normal = Normal(0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoPL(Logistic):
+    """Items differ in difficulty and discrimination."""
+
+    name: ClassVar[str] = "2pl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreePL(Logistic):
+    """As 2PL, with a lower asymptote for guessing: learned, or known (1 / number of choices)."""
+
+    name: ClassVar[str] = "3pl"
+    guessing: Beta | float | tuple[float, ...] | None = GUESSING_PRIOR
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourPL(ThreePL):
+    """As 3PL, with an upper asymptote for slips and broken items."""
+
+    name: ClassVar[str] = "4pl"
+    upper_share: Beta | None = UPPER_SHARE_PRIOR
+
+
+IRT_MODELS: Final[Mapping[str, type[Logistic]]] = {kind.name: kind for kind in (OnePL, TwoPL, ThreePL, FourPL)}
+
+
+def irt_model_from_name(name: str) -> Logistic:
+    """Return the model of this name with its default priors.
+
+    Raises
+    ------
+    ModelError
+        If the name is not one of `IRT_MODELS`.
+    """
+    if name not in IRT_MODELS:
+        raise ModelError(unknown_choice("IRT model", name, IRT_MODELS))
+    return IRT_MODELS[name]()
+
+
+def irt_model_from_dict(fields: Mapping[str, Any]) -> Logistic:
+    """Rebuild a model from `to_dict` (JSON included)."""
+
+    def prior(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if "mean" in value:
+                return Hierarchical(Normal(**value["mean"]), HalfNormal(**value["sd"]))
+            return Normal(**value) if "loc" in value else Beta(**value)
+        return tuple(value) if isinstance(value, list) else value
+
+    changes = {key: prior(value) for key, value in fields.items() if key != "name"}
+    return replace(irt_model_from_name(str(fields["name"])), **changes)

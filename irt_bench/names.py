@@ -1,0 +1,35 @@
+"""Words that travel with numbers: dimensions, parameters, columns.
+
+Scale, everywhere: logit P = discrimination * (ability - difficulty), the logistic metric (D = 1), with
+ability ~ N(0, 1) in the calibration sample and discrimination > 0. Arrays are oriented (model, item).
+"""
+
+from typing import Final
+
+# Dimensions of arrays; also coordinate names and Pyro plate names.
+MODEL: Final = "model"
+ITEM: Final = "item"
+CHAIN: Final = "chain"
+DRAW: Final = "draw"
+
+# Parameters of item response models.
+ABILITY: Final = "ability"  # theta, one a model
+DIFFICULTY: Final = "difficulty"  # b, on the ability scale
+DISCRIMINATION: Final = "discrimination"  # a > 0, logits per unit of ability
+GUESSING: Final = "guessing"  # c, lower asymptote in [0, 1)
+UPPER_ASYMPTOTE: Final = "upper_asymptote"  # d, in (c, 1]
+
+# Columns of the canonical long table, one row a graded answer.
+BENCHMARK: Final = "benchmark"
+TRIAL: Final = "trial"
+CORRECT: Final = "correct"
+N_CORRECT: Final = "n_correct"
+N_SAMPLES: Final = "n_samples"
+SCORE: Final = "score"
+RUN: Final = "run"
+SEED: Final = "seed"
+STEP: Final = "step"
+SUBTASK: Final = "subtask"
+DOC_HASH: Final = "doc_hash"
+
+INTERVAL: Final = (0.05, 0.95)  # quantiles of every interval reported: central 90%

@@ -1,0 +1,6 @@
+"""What people read: tables for the terminal and figures for files, made from finished results.
+
+Nothing here computes statistics of its own. Import the module you need: `tables` loads Rich, `figures` Matplotlib.
+"""
+
+__all__ = ["figures", "tables"]

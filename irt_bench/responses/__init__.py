@@ -1,0 +1,13 @@
+"""Answers of models to items: read from logs and tables, checked, arranged as counts, written back.
+
+Files and folders of any known format become one `ResponseTable` (`read_responses`), its ``counts()`` the arrays that
+are analysed. `write_table` keeps a table as one Parquet file.
+"""
+
+from irt_bench.responses.canonical import table_from_frame
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.read import read_responses
+from irt_bench.responses.table import Finding, ResponseTable
+from irt_bench.responses.write import write_table
+
+__all__ = ["Finding", "ResponseCounts", "ResponseTable", "read_responses", "table_from_frame", "write_table"]

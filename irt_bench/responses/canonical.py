@@ -1,0 +1,249 @@
+"""Any long frame → ResponseTable: aliases, measure, identity of models and items, metadata, duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ResponsesError
+from irt_bench.responses.counts import Measure
+from irt_bench.responses.duplicates import drop_duplicates
+from irt_bench.responses.labels import (
+    MODEL_NAME,
+    SNAPSHOT,
+    Codes,
+    as_labels,
+    codes_of,
+    identify_items,
+    label_models,
+    values_at,
+)
+from irt_bench.responses.measures import normalise_measure
+from irt_bench.responses.table import (
+    CHUNK,
+    DOC_ID,
+    ITEM_COLUMNS,
+    KEYS,
+    MEASURE_COLUMNS,
+    PER_ANSWER,
+    Finding,
+    ResponseTable,
+    categorical,
+    listed,
+    natural_order,
+    tidied,
+)
+
+__all__ = [
+    "ALIASES",
+    "DEFAULT_BENCHMARK",
+    "Role",
+    "check_unique_columns",
+    "natural_order",
+    "rename_aliases",
+    "table_from_frame",
+]
+
+Role = Literal["model", "item"]
+
+ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    names.MODEL: ("subject_id", "model_id"),
+    names.ITEM: ("item_id", "sample_id"),
+    names.BENCHMARK: ("benchmark_id", "evaluation_name", "task"),
+    names.TRIAL: ("epoch", "train_trial_index", "generation_index"),
+    names.CORRECT: ("acc", "response", "is_correct"),
+    names.N_SAMPLES: ("count",),
+    names.STEP: ("checkpoint",),
+    names.SUBTASK: ("subgroup",),
+}
+MODEL_COLUMNS: Final = (*SNAPSHOT, MODEL_NAME, "size")
+DEFAULT_BENCHMARK: Final = "benchmark"
+
+
+def rename_aliases(columns: Iterable[str]) -> dict[str, str]:
+    """Map the accepted other names of columns to the canonical ones; one already there wins, then the first."""
+    present = list(columns)
+    renames = {}
+    for canonical, others in ALIASES.items():
+        found = [other for other in others if other in present]
+        if found and canonical not in present:
+            renames[found[0]] = canonical
+    return renames
+
+
+def table_from_frame(
+    frame: pd.DataFrame,
+    *,
+    benchmark: str = DEFAULT_BENCHMARK,
+    roles: Mapping[str, Role] | None = None,
+    measure: Measure | None = None,
+) -> ResponseTable:
+    """Build a table from one row a graded answer; a row without a value says the item was not answered.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        Columns ``model, item`` and ``correct`` (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1]; further
+        columns are metadata of the model or the item where they are constant within one, else of the answer.
+    benchmark : str
+        Name to use where the frame has no column ``benchmark``.
+    roles : mapping of column to {"model", "item"}, optional
+        What further columns describe, where that is known.
+    measure : {"correct", "score"}, optional
+        ``"score"`` keeps scores that all happen to be 0 or 1 as scores.
+
+    Raises
+    ------
+    ResponsesError
+        If a column is missing, a value is out of range, or two rows of one answer disagree.
+    """
+    check_unique_columns(frame.columns)
+    frame = frame.rename(columns=rename_aliases(frame.columns)).reset_index(drop=True)
+    missing = [name for name in (names.MODEL, names.ITEM) if name not in frame]
+    if missing:
+        raise ResponsesError(f"no column {missing[0]!r} among: {', '.join(map(str, frame.columns))}.")
+    if not len(frame):
+        raise ResponsesError(
+            f"no rows below the columns {', '.join(map(str, frame.columns))}; one row an answer is needed."
+        )
+    if names.BENCHMARK not in frame:
+        one = pd.Categorical.from_codes(np.zeros(len(frame), dtype=np.int8), pd.Index([benchmark], dtype="str"))
+        frame[names.BENCHMARK] = pd.Series(one, copy=False)
+    for key in KEYS:
+        frame[key] = pd.Series(as_labels(frame[key], key), copy=False)
+    frame, findings = identify_items(label_models(normalise_measure(frame, measure)))
+    return _split(frame, findings, roles or {})
+
+
+def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Role]) -> ResponseTable:
+    """Part one frame into answers, metadata of models, metadata of items and entries."""
+    pair_codes, pairs = _pair_codes(frame, names.ITEM)
+    models = pd.DataFrame(index=pd.Index(categorical(frame[names.MODEL]).categories, name=names.MODEL))
+    items = pd.DataFrame(index=pairs)
+    groups = {"model": (categorical(frame[names.MODEL]).codes, models), "item": (pair_codes, items)}
+    keep, found = [*KEYS], list(findings)
+    for column in frame.columns.difference([*KEYS], sort=False):
+        if column in PER_ANSWER or column in MEASURE_COLUMNS:
+            keep.append(column)
+        elif frame[column].notna().any():
+            finding = _attach(frame[column], groups, roles.get(column, _known_role(column)))
+            found.extend([finding] if finding else [])
+    _, entries = _pair_codes(frame, names.MODEL)
+    answers, duplicates = drop_duplicates(_answers_of(frame, keep))
+    return ResponseTable(
+        answers=answers,
+        models=tidied(models),
+        items=tidied(items),
+        entries=entries.to_frame(index=False),
+        findings=(*found, *duplicates),
+    )
+
+
+def _known_role(column: str) -> Role | None:
+    return "model" if column in MODEL_COLUMNS else "item" if column in ITEM_COLUMNS else None
+
+
+def _attach(values: pd.Series, groups: Mapping[str, tuple[Codes, pd.DataFrame]], role: Role | None) -> Finding | None:
+    """Add a column to the metadata of models or items, whichever it describes; say so where it describes neither."""
+    column = values.name
+    try:
+        codes, distinct = codes_of(values)
+    except TypeError:
+        return Finding("dropped_column", 1, f"column {column!r} holds lists or records; it was dropped")
+    if distinct.dtype == object:  # ids that are numbers in one file and text in another
+        codes, distinct = codes_of(values.astype("str").where(values.notna()))
+    for name in (role,) if role else ("model", "item"):
+        group_codes, meta = groups[name]
+        first, differs = _within(codes, group_codes, len(meta))
+        if not differs.any():
+            meta[column] = values_at(distinct, first).array
+            return None
+    if role == "item":
+        first = first if column != DOC_ID else np.where(differs, -1, first)
+        meta[column] = values_at(distinct, first).array
+        what = "left out for those" if column == DOC_ID else "the last is kept"
+        label = "/".join(map(str, meta.index[differs][0]))
+        return Finding(
+            "item_metadata",
+            int(differs.sum()),
+            f"{column!r} differs within {differs.sum():,} items, first {label!r}; {what}",
+        )
+    return Finding("dropped_column", 1, f"column {column!r} varies within models and items; it was dropped")
+
+
+def _within(codes: Codes, groups: Codes, n_groups: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Last known value a group (-1: none), and which groups have several."""
+    last = np.full(n_groups, -1, dtype=np.int64)
+    differs = np.zeros(n_groups, dtype=bool)
+    parts = [slice(start, start + CHUNK) for start in range(0, len(codes), CHUNK)]
+    for part in parts:
+        known = codes[part] >= 0
+        last[groups[part][known]] = codes[part][known]
+    for part in parts:
+        other = (codes[part] >= 0) & (last[groups[part]] != codes[part])
+        differs[groups[part][other]] = True
+    return last, differs
+
+
+def _answers_of(frame: pd.DataFrame, keep: list[str]) -> pd.DataFrame:
+    """Rows with a value, in the narrowest types: text as categories, whole numbers without gaps as integers."""
+    value = next(name for name in MEASURE_COLUMNS if name in frame)
+    given = frame[value].notna().to_numpy()
+    answers = frame[keep] if given.all() else frame.loc[given, keep].reset_index(drop=True)
+    for column in answers.columns.difference([*KEYS, *MEASURE_COLUMNS]):
+        if isinstance(answers[column].dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(answers[column]):
+            answers = answers.assign(**{column: _categories(answers[column])})
+    dtypes = {names.CORRECT: np.int8, names.N_CORRECT: np.int32, names.N_SAMPLES: np.int32}
+    answers = answers.astype({name: dtype for name, dtype in dtypes.items() if name in answers})
+    return tidied(answers, dropping=PER_ANSWER)
+
+
+def _categories(values: pd.Series) -> pd.Series | pd.Categorical:
+    """Text as a categorical of the sorted texts that occur; a column of lists as it is."""
+    try:
+        codes, distinct = codes_of(values)
+    except TypeError:
+        return values
+    present = np.unique(codes[codes >= 0])
+    texts = distinct[present].astype("str").sort_values()
+    lookup = np.full(len(distinct) + 1, -1, dtype=np.int32)  # code -1, no value, is the last place
+    lookup[present] = texts.get_indexer(distinct[present].astype("str"))
+    return pd.Categorical.from_codes(lookup[codes], texts)
+
+
+def _pair_codes(frame: pd.DataFrame, key: str) -> tuple[Codes, pd.MultiIndex]:
+    """Give each (benchmark, key) pair that occurs a number, in order of benchmark then label."""
+    outer, inner = categorical(frame[names.BENCHMARK]), categorical(frame[key])
+    n_inner = len(inner.categories)
+    if len(outer.categories) == 1:
+        present = np.arange(n_inner)
+        codes = inner.codes
+    else:
+        seen = np.zeros(len(outer.categories) * n_inner, dtype=bool)
+        combined: Codes = outer.codes.astype(np.int32 if seen.size < 2**31 else np.int64)
+        combined = combined * n_inner + inner.codes
+        seen[combined] = True
+        present = np.flatnonzero(seen)
+        codes = (np.cumsum(seen, dtype=np.int32) - 1)[combined]
+    labels = [outer.categories[present // n_inner], inner.categories[present % n_inner]]
+    return codes, pd.MultiIndex.from_arrays(labels, names=[names.BENCHMARK, key])
+
+
+def check_unique_columns(columns: Iterable[str]) -> None:
+    """Refuse a table with two columns of one name.
+
+    Raises
+    ------
+    ResponsesError
+        Naming the first such column.
+    """
+    seen: set[str] = set()
+    for column in columns:
+        if column in seen:
+            raise ResponsesError(f"column {column!r} occurs twice; {listed(seen)} were read before it. Rename one.")
+        seen.add(column)

@@ -1,0 +1,131 @@
+"""ResponseCounts: one benchmark's answers as labelled (model, item) arrays of right answers and trials."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench.errors import ResponsesError
+
+Measure = Literal["correct", "score"]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ResponseCounts:
+    """Right answers and trials of every model on every item of one benchmark.
+
+    Parameters
+    ----------
+    correct : array of shape (model, item)
+        Number of right answers, integer, 0 <= correct <= trials; for ``measure="score"`` the sum of the scores.
+    trials : array of shape (model, item)
+        Number of graded answers, integer; 0 where the item was never asked.
+    models, items : pd.DataFrame
+        Metadata, indexed by the labels, in the order of rows and columns.
+    benchmark : str
+        Name of the benchmark.
+    measure : {"correct", "score"}
+        Whether cells count right answers or sum fractional scores in [0, 1].
+
+    Raises
+    ------
+    ResponsesError
+        If shapes and labels disagree, labels repeat, or a cell has more right answers than trials.
+    """
+
+    correct: npt.NDArray[Any]
+    trials: npt.NDArray[Any]
+    models: pd.DataFrame
+    items: pd.DataFrame
+    benchmark: str = ""
+    measure: Measure = "correct"
+
+    def __post_init__(self) -> None:
+        for name in ("correct", "trials"):
+            array = np.array(getattr(self, name))
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        self._check()
+
+    def _check(self) -> None:
+        shape = (len(self.models), len(self.items))
+        for name in ("correct", "trials"):
+            if getattr(self, name).shape != shape:
+                raise ResponsesError(
+                    f"{name} has shape {getattr(self, name).shape}; {shape[0]} models x {shape[1]} items need {shape}."
+                )
+        for frame, what in ((self.models, "model"), (self.items, "item")):
+            if not frame.index.is_unique:
+                first = frame.index[frame.index.duplicated()][0]
+                raise ResponsesError(f"{what} label {first!r} occurs twice; labels must be unique.")
+        bad = (self.correct > self.trials) | (self.correct < 0)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise ResponsesError(
+                f"{int(bad.sum())} cells have fewer than 0 or more right answers than trials; first: model "
+                f"{self.models.index[row]!r}, item {self.items.index[column]!r} "
+                f"({self.correct[row, column]} of {self.trials[row, column]}). Check for duplicate rows."
+            )
+
+    @property
+    def n_models(self) -> int:
+        """Number of models (rows)."""
+        return len(self.models)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items (columns)."""
+        return len(self.items)
+
+    @property
+    def asked(self) -> npt.NDArray[np.bool_]:
+        """Whether a model was asked an item, shape (model, item)."""
+        return np.asarray(self.trials > 0)
+
+    def proportions(self) -> FloatArray:
+        """Share of right answers a cell, shape (model, item), in [0, 1]; NaN where never asked."""
+        out = np.full(self.correct.shape, np.nan)
+        np.divide(self.correct, self.trials, out=out, where=self.asked)
+        return out
+
+    def accuracy(self) -> pd.Series[float]:
+        """Mean over the asked items of each model's share of right answers, in [0, 1]; NaN without answers."""
+        total = np.nansum(self.proportions(), axis=1)
+        n_asked = self.asked.sum(axis=1)
+        values = np.divide(total, n_asked, out=np.full(self.n_models, np.nan), where=n_asked > 0)
+        return pd.Series(values, index=self.models.index, name="accuracy")
+
+    def take(self, *, models: Any = slice(None), items: Any = slice(None)) -> ResponseCounts:
+        """Keep some models or items, by position, boolean mask or slice, labels and metadata with them."""
+        return ResponseCounts(
+            correct=self.correct[models][:, items],
+            trials=self.trials[models][:, items],
+            models=self.models.iloc[models],
+            items=self.items.iloc[items],
+            benchmark=self.benchmark,
+            measure=self.measure,
+        )
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over labels and cells: equal responses have equal fingerprints."""
+        digest = hashlib.sha256(f"{self.benchmark}\0{self.measure}\0".encode())
+        for labels in (self.models.index, self.items.index):
+            digest.update("\0".join(map(str, labels)).encode() + b"\1")
+        dtype = np.int32 if self.measure == "correct" else np.float64
+        for array in (self.correct, self.trials):
+            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+        return f"sha256:{digest.hexdigest()}"
+
+
+def smallest_integer(maximum: int) -> type[np.signedinteger]:
+    """Smallest signed integer type that holds counts up to `maximum`."""
+    for dtype in (np.int8, np.int16, np.int32):
+        if maximum <= np.iinfo(dtype).max:
+            return dtype
+    return np.int64

@@ -1,0 +1,20 @@
+"""File formats of responses, by the name ``--format`` takes, in the order in which they are tried."""
+
+from irt_bench.responses.formats import every_eval_ever, helm, inspect_ai, lm_eval, py_irt, tabular
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions
+
+FORMATS: dict[str, Format] = {
+    entry.name: entry
+    for entry in (
+        tabular.FORMAT,
+        inspect_ai.FORMAT,
+        helm.FORMAT,
+        every_eval_ever.FORMAT,
+        lm_eval.FORMAT,
+        py_irt.FORMAT,
+        tabular.LONG,
+        tabular.WIDE,
+    )
+}
+
+__all__ = ["FORMATS", "Format", "ReadOptions", "Reading"]

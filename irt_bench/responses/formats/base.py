@@ -1,0 +1,105 @@
+"""What a format module offers, and the options that choose among what a file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from irt_bench.errors import ReadError, unknown_choice
+from irt_bench.responses.canonical import Role
+from irt_bench.responses.counts import Measure
+from irt_bench.responses.table import Finding
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Choices where a file holds several answers to the same question.
+
+    A choice decides only where there is one: a task with a single metric (or filter) is read by it whatever was chosen.
+
+    Parameters
+    ----------
+    metric : str, optional
+        Metric (lm-evaluation-harness, HELM, Every Eval Ever) or scorer (Inspect) to read as the answer's worth.
+    filter : str, optional
+        Filter of the answers (lm-evaluation-harness, Every Eval Ever).
+    """
+
+    metric: str | None = None
+    filter: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from one file or folder.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        Canonical columns, one row a graded answer; the value is missing where an answer was not graded.
+    findings : tuple of Finding
+        What was noticed on the way.
+    metrics, filters : frozenset of str
+        The metrics and filters read, where the format has such.
+    roles : mapping of column to {"model", "item"}
+        What metadata columns describe, where the file says so.
+    measure : {"correct", "score"}, optional
+        What an answer holds, where the file says so.
+    """
+
+    frame: pd.DataFrame
+    findings: tuple[Finding, ...] = ()
+    metrics: frozenset[str] = frozenset()
+    filters: frozenset[str] = frozenset()
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    measure: Measure | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format of responses.
+
+    Parameters
+    ----------
+    name : str
+        Name for ``--format``.
+    description : str
+        One line for people.
+    claims : callable
+        Path → whether this looks like the format (cheap: names and first bytes only). A folder may be claimed whole.
+    read : callable
+        (path, options) → what the file or folder holds.
+    """
+
+    name: str
+    description: str
+    claims: Callable[[Path], bool]
+    read: Callable[[Path, ReadOptions], Reading]
+
+
+def choose(what: str, asked: str | None, candidates: Collection[str], *, where: str, option: str | None = None) -> str:
+    """Return the candidate asked for, or the only one there is.
+
+    Raises
+    ------
+    ReadError
+        If there are several and none, or none of these, was asked for; the message lists them.
+    """
+    if asked in candidates:
+        return str(asked)
+    if len(candidates) == 1:
+        return next(iter(candidates))
+    if asked is None:
+        raise ReadError(
+            f"{where} has several {what}s: {', '.join(sorted(candidates))}; choose one with --{option or what}."
+        )
+    raise ReadError(f"{where}: {unknown_choice(what, asked, candidates)}")
+
+
+def constant(value: str, n_rows: int) -> pd.Categorical:
+    """Return a text column with the same value in every row, at one byte a row."""
+    return pd.Categorical.from_codes(np.zeros(n_rows, dtype=np.int8), pd.Index([value], dtype="str"))

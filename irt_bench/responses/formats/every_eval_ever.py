@@ -1,0 +1,143 @@
+"""Every Eval Ever 0.3: ``<id>_samples.jsonl`` with ``<id>.json`` beside; one row a sample, metric and filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ReadError
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose
+from irt_bench.responses.formats.checkpoints import Checkpoint, checkpoint_of, revision_in
+from irt_bench.responses.formats.jsonlines import Record, as_float, first_record, load_object, records
+from irt_bench.responses.formats.lm_eval import NO_FILTER, document_labels
+from irt_bench.responses.formats.py_irt import SUFFIXES
+from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVISION
+
+ENDING: Final = "_samples.jsonl"
+REQUIRED: Final = ("model_id", "evaluation_name", "sample_id", "evaluation")
+NO_METRIC: Final = "score"  # where a record does not say what its score measures
+
+
+class _Sample(NamedTuple):
+    model: str
+    benchmark: str
+    metric: str
+    filter: str
+    sample_id: str
+    doc_hash: str | None
+    prompt_hash: str | None
+    score: float
+
+
+def claims(path: Path) -> bool:
+    """Whether the first line has what every record of the schema has."""
+    if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
+        return False
+    record = first_record(path)
+    return record is not None and "schema_version" in record and all(key in record for key in REQUIRED)
+
+
+def read(path: Path, options: ReadOptions) -> Reading:
+    """Read the samples of one file; an item is a document, known by its hash where there is one.
+
+    Raises
+    ------
+    ReadError
+        If a line is no such record, or several metrics or filters are there and none was chosen.
+    """
+    samples = [_sample(path, number, record) for number, record in records(path)]
+    if not samples:
+        raise ReadError(f"{path} holds no samples.")
+    chosen: list[_Sample] = []
+    labels: list[str] = []
+    for benchmark in dict.fromkeys(sample.benchmark for sample in samples):
+        part = _chosen([sample for sample in samples if sample.benchmark == benchmark], options)
+        chosen.extend(part)
+        labels.extend(document_labels([sample.doc_hash for sample in part], [sample.sample_id for sample in part]))
+    frame = pd.DataFrame(
+        {
+            names.BENCHMARK: [sample.benchmark for sample in chosen],
+            names.MODEL: [sample.model for sample in chosen],
+            names.ITEM: labels,
+            names.SCORE: [sample.score for sample in chosen],
+            DOC_ID: _numbered([sample.sample_id for sample in chosen]),
+            names.DOC_HASH: [label if sample.doc_hash else None for label, sample in zip(labels, chosen, strict=True)],
+            PROMPT_HASH: [sample.prompt_hash for sample in chosen],
+            METRIC: [sample.metric for sample in chosen],
+            FILTER: [sample.filter for sample in chosen],
+        }
+    ).dropna(axis=1, how="all")
+    checkpoint = _checkpoint(path)
+    known = {names.STEP: checkpoint.step, REVISION: checkpoint.revision}
+    frame = frame.assign(**{column: value for column, value in known.items() if value is not None})
+    return Reading(frame, metrics=frozenset(frame[METRIC]), filters=frozenset(frame[FILTER]))
+
+
+def _sample(path: Path, number: int, record: Record) -> _Sample:
+    missing = [key for key in REQUIRED if record.get(key) is None]
+    if missing:
+        raise ReadError(f"{path}, line {number}: no {missing[0]!r}; it is no Every Eval Ever sample.")
+    metadata = record.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    metric, _, suffix = str(record.get("evaluation_result_id") or NO_METRIC).partition(":")
+    chosen_filter = str(metadata.get("filter") or suffix or NO_FILTER)
+    return _Sample(
+        model=str(record["model_id"]),
+        benchmark=str(record["evaluation_name"]).removesuffix(f"/{chosen_filter}"),
+        metric=metric,
+        filter=chosen_filter,
+        sample_id=str(record["sample_id"]),
+        doc_hash=metadata.get("doc_hash"),
+        prompt_hash=metadata.get("prompt_hash"),
+        score=_score(record),
+    )
+
+
+def _score(record: Record) -> float:
+    evaluation = record["evaluation"]
+    if record.get("error") or not isinstance(evaluation, dict):
+        return np.nan
+    score = as_float(evaluation.get("score"))
+    score = as_float(evaluation.get("is_correct")) if score is None else score
+    return np.nan if score is None else score
+
+
+def _chosen(samples: Sequence[_Sample], options: ReadOptions) -> list[_Sample]:
+    """Keep the samples of one benchmark by one metric and one filter; "metric:filter" chooses both."""
+    where = f"evaluation {samples[0].benchmark!r}"
+    metric, _, suffix = (options.metric or "").partition(":")
+    by = choose("filter", options.filter or suffix or None, {sample.filter for sample in samples}, where=where)
+    kept = [sample for sample in samples if sample.filter == by]
+    usable = {sample.metric for sample in kept} - {
+        s.metric for s in kept if not (np.isnan(s.score) or 0 <= s.score <= 1)
+    }
+    if not usable:
+        raise ReadError(f"{where} has no metric in [0, 1]; found {', '.join(sorted({s.metric for s in kept}))}.")
+    best = choose("metric", metric or None, usable, where=where)
+    return [sample for sample in kept if sample.metric == best]
+
+
+def _numbered(ids: Sequence[str]) -> Sequence[str] | Sequence[int]:
+    """Ids as numbers where all are positions, as those converted from lm-evaluation-harness."""
+    numbers = [int(text) for text in ids if text.isdecimal()]
+    return numbers if list(map(str, numbers)) == list(ids) else ids
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    beside = path.with_name(path.name.removesuffix(ENDING) + ".json")
+    if not path.name.endswith(ENDING) or not beside.is_file():
+        return Checkpoint()
+    info = load_object(beside).get("model_info")
+    details = info.get("additional_details") if isinstance(info, dict) else None
+    details = details if isinstance(details, dict) else {}
+    return checkpoint_of(
+        revision_in(details.get("model_args")) or details.get("model_revision") or details.get("revision")
+    )
+
+
+FORMAT: Final = Format("every-eval-ever", "Every Eval Ever *_samples.jsonl, with its .json beside", claims, read)

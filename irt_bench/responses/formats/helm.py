@@ -1,0 +1,152 @@
+"""HELM run folders: ``run_spec.json`` and ``per_instance_stats.json``, unperturbed test instances only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ReadError
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
+from irt_bench.responses.formats.jsonlines import Record, as_float, first_line, load_object
+from irt_bench.responses.table import METRIC, Finding
+
+SPEC: Final = "run_spec.json"
+STATS: Final = "per_instance_stats.json"
+SPLIT: Final = "test"
+# How a run was made rather than what was asked: these parts of a run's name are no part of the benchmark's.
+RUN_ARGUMENTS: Final = frozenset(
+    [
+        "model",
+        "model_deployment",
+        "method",
+        "data_augmentation",
+        "eval_split",
+        "groups",
+        "instructions",
+        "max_eval_instances",
+        "max_train_instances",
+        "num_outputs",
+        "num_train_trials",
+        "num_trials",
+        "output_format",
+        "prompt",
+        "stop",
+        "temperature",
+        "tokenizer",
+        "train_trial_index",
+        "use_chat",
+    ]
+)
+_CORRECTNESS: Final = re.compile(
+    r"match|correct|accura|\bacc\b|f1|\bem\b|pass|solved|win|score|rouge|bleu|ndcg", re.IGNORECASE
+)
+
+
+class _Row(NamedTuple):
+    item: str
+    trial: int
+    values: dict[str, float]  # by statistic; NaN where it is not defined
+
+
+def claims(path: Path) -> bool:
+    """Whether a folder is that of one run, or a file the statistics in one."""
+    if path.is_dir():
+        return (path / SPEC).is_file() and (path / STATS).is_file()
+    return path.name == STATS and (path.parent / SPEC).is_file()
+
+
+def read(path: Path, options: ReadOptions) -> Reading:
+    """Read one run; a train trial is a trial.
+
+    Raises
+    ------
+    ReadError
+        If a file is damaged, or several statistics say how good an answer was and none was chosen.
+    """
+    folder = path if path.is_dir() else path.parent
+    spec = load_object(folder / SPEC)
+    adapter = spec.get("adapter_spec")
+    if not isinstance(adapter, dict) or not adapter.get("model"):
+        raise ReadError(f"{folder / SPEC} does not name the model (adapter_spec.model).")
+    benchmark = benchmark_of(str(spec.get("name", folder.name)))
+    rows = list(_rows(folder / STATS))
+    usable = _usable(rows)
+    candidates = [name for name in usable if _CORRECTNESS.search(name) or name == options.metric]
+    if not candidates:
+        message = (
+            f"run {folder.name!r} was left out: its {len(rows)} {SPLIT} instances have no statistic of correctness"
+        )
+        return Reading(pd.DataFrame(), (Finding("no_metric", 1, message),))
+    metric = choose("metric", options.metric, candidates, where=f"run {benchmark!r}")
+    n = len(rows)
+    frame = pd.DataFrame(
+        {
+            names.BENCHMARK: constant(benchmark, n),
+            names.MODEL: constant(str(adapter["model"]), n),
+            names.ITEM: [row.item for row in rows],
+            names.TRIAL: [row.trial for row in rows],
+            names.SCORE: [row.values.get(metric, np.nan) for row in rows],
+            METRIC: constant(metric, n),
+        }
+    )
+    return Reading(frame, metrics=frozenset([metric]))
+
+
+def benchmark_of(run_name: str) -> str:
+    """Name of what was asked in a run: "mmlu:subject=law,method=joint,model=m" → "mmlu:subject=law"."""
+    scenario, _, arguments = run_name.partition(":")
+    kept = [part for part in arguments.split(",") if part and part.partition("=")[0] not in RUN_ARGUMENTS]
+    return f"{scenario}:{','.join(kept)}" if kept else scenario
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    for position, entry in enumerate(_entries(path)):
+        if not isinstance(entry, dict) or "instance_id" not in entry:
+            raise ReadError(f"{path}: entry {position + 1} has no 'instance_id'.")
+        values = _values(entry)
+        if values and not entry.get("perturbation"):
+            yield _Row(str(entry["instance_id"]), int(entry.get("train_trial_index") or 0), values)
+
+
+def _entries(path: Path) -> list[Any]:
+    try:
+        entries = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ReadError(f"{path} is not JSON ({first_line(error)}). Was the file cut off?") from error
+    if not isinstance(entries, list):
+        raise ReadError(f"{path}: a list of instances is needed, found {type(entries).__name__}.")
+    return entries
+
+
+def _values(entry: Record) -> dict[str, float]:
+    out = {}
+    for stat in entry.get("stats") or ():
+        name = stat.get("name") or {}
+        if name.get("split") == SPLIT and not name.get("perturbation"):
+            value = as_float(stat.get("mean")) if stat.get("count") else None
+            out[str(name.get("name"))] = np.nan if value is None else value
+    return out
+
+
+def _usable(rows: list[_Row]) -> list[str]:
+    """Statistics that are defined somewhere and lie in [0, 1] wherever they are."""
+    fits: dict[str, bool] = {}
+    defined: set[str] = set()
+    for row in rows:
+        for name, value in row.values.items():
+            fits[name] = fits.get(name, True) and (np.isnan(value) or 0 <= value <= 1)
+            if not np.isnan(value):
+                defined.add(name)
+    return [name for name, fit in fits.items() if fit and name in defined]
+
+
+FORMAT: Final = Format("helm", "HELM run folders: run_spec.json, per_instance_stats.json", claims, read)

@@ -1,0 +1,192 @@
+"""Inspect AI logs, ``.eval`` and JSON: one row a sample and epoch, graded by one chosen scorer."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ReadError, ResponsesWarning
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
+from irt_bench.responses.formats.checkpoints import checkpoint_of
+from irt_bench.responses.formats.inspect_archive import EvalArchive
+from irt_bench.responses.formats.jsonlines import Record, load_object
+from irt_bench.responses.table import METRIC, REVISION, Finding
+
+WORTH: Final[Mapping[str, float]] = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # correct, incorrect, partial, no answer
+WORDS: Final[Mapping[str, float]] = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+HEAD_BYTES: Final = 4096
+
+
+@dataclass(frozen=True)
+class _Log:
+    """The parts of a log that are read."""
+
+    eval: Record
+    status: str
+    plan: Record
+    samples: list[Record]
+
+
+def claims(path: Path) -> bool:
+    """Whether the name ends in .eval, or the file begins as an Inspect log in JSON does."""
+    if not path.is_file():
+        return False
+    if path.suffix.lower() != ".json":
+        return path.suffix.lower() == ".eval"
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return b'"eval"' in head and b'"status"' in head
+
+
+def read(path: Path, options: ReadOptions) -> Reading:
+    """Read one log; epochs are trials, samples with an error or without a score are missing.
+
+    Raises
+    ------
+    ReadError
+        If the file is no such log, or has several scorers and none was chosen.
+    """
+    log = _from_archive(path) if path.suffix.lower() == ".eval" else _from_json(path)
+    task, model = log.eval.get("task"), log.eval.get("model")
+    if not task or not model:
+        raise ReadError(f"{path} does not name its task and model; it is no Inspect log.")
+    benchmark = str(task).rsplit("/", maxsplit=1)[-1]
+    findings = (
+        [] if log.status == "success" else [Finding("partial_log", 1, f"{path.name} ended with status {log.status!r}")]
+    )
+    graded = [_scores(sample) for sample in log.samples]
+    scorers = _scorers(graded)
+    if not scorers:
+        message = f"{path.name} was left out: none of its {len(graded)} samples has a score"
+        return Reading(pd.DataFrame(), (*findings, Finding("no_scores", 1, message)))
+    asked = choose("scorer", options.metric, scorers, where=f"task {benchmark!r} in {path.name}", option="metric")
+    unknown: Counter[str] = Counter()
+    frame = pd.DataFrame(
+        {
+            names.ITEM: [str(sample.get("id")) for sample in log.samples],
+            names.TRIAL: pd.array([sample.get("epoch", 1) for sample in log.samples], dtype="Int64"),
+            names.SCORE: [_worth(scores.get(asked), unknown) for scores in graded],
+        }
+    )
+    frame[names.BENCHMARK], frame[names.MODEL] = constant(benchmark, len(frame)), constant(str(model), len(frame))
+    frame[METRIC] = constant(asked, len(frame))
+    findings.extend(_unknown_values(unknown, path))
+    return Reading(frame.assign(**_snapshot(log)), tuple(findings), metrics=frozenset([asked]))
+
+
+def _from_archive(path: Path) -> _Log:
+    with EvalArchive(path) as archive:
+        members = archive.names()
+        header = archive.json("header.json") if "header.json" in members else {}
+        if not header and "_journal/start.json" in members:  # a run that was cut short
+            header = {"status": "started", **archive.json("_journal/start.json")}
+        if "summaries.json" in members:
+            samples = archive.json("summaries.json")
+        else:
+            journal = sorted(name for name in members if name.startswith("_journal/summaries/"))
+            samples = [sample for name in journal for sample in archive.json(name)]
+        if not samples:
+            samples = [archive.json(name) for name in members if name.startswith("samples/") and name.endswith(".json")]
+    return _log(path, header, samples)
+
+
+def _from_json(path: Path) -> _Log:
+    content = load_object(path)
+    return _log(path, content, content.get("samples"))
+
+
+def _log(path: Path, header: object, samples: object) -> _Log:
+    header = header if isinstance(header, dict) else {}
+    evaluation = header.get("eval")
+    if not isinstance(evaluation, dict):
+        raise ReadError(f"{path} has no description of the evaluation; it is no Inspect log.")
+    if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
+        raise ReadError(f"{path} holds no samples; was it written with log_samples off?")
+    plan = header.get("plan")
+    return _Log(evaluation, str(header.get("status", "")), plan if isinstance(plan, dict) else {}, samples)
+
+
+def _scores(sample: Record) -> dict[str, object]:
+    """Values of one sample by scorer; a scorer that returned several has "scorer/key" for each."""
+    scores = sample.get("scores")
+    if sample.get("error") or not isinstance(scores, dict):
+        return {}
+    out: dict[str, object] = {}
+    for scorer, score in scores.items():
+        value = score.get("value") if isinstance(score, dict) else score
+        if isinstance(value, dict):
+            out.update({f"{scorer}/{key}": part for key, part in value.items()})
+        else:
+            out[scorer] = value
+    return out
+
+
+def _scorers(graded: Iterable[Mapping[str, object]]) -> dict[str, bool]:
+    """Scorers whose values are single, in the order in which they occur."""
+    single: dict[str, bool] = {}
+    for scores in graded:
+        for scorer, value in scores.items():
+            single[scorer] = single.get(scorer, True) and not isinstance(value, list)
+    usable = {scorer: True for scorer, is_single in single.items() if is_single}
+    if single and not usable:
+        raise ReadError(f"scorer {next(iter(single))!r} gives lists; a single value, or a mapping of them, is needed.")
+    return usable
+
+
+def _worth(value: object, unknown: Counter[str]) -> float:
+    """Return what a score value is worth; unknown ones are counted and missing."""
+    if value is None:
+        return np.nan
+    if isinstance(value, (bool, int, float)):
+        return float(value)
+    text = str(value).strip()
+    if text in WORTH:
+        return WORTH[text]
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        unknown[text[:40]] += 1
+    return number
+
+
+def _unknown_values(unknown: Counter[str], path: Path) -> list[Finding]:
+    if not unknown:
+        return []
+    shown = ", ".join(f"{value!r} ({count})" for value, count in unknown.most_common(3))
+    message = f"{path.name}: {unknown.total()} score values are not known and were read as missing: {shown}"
+    warnings.warn(message, ResponsesWarning, stacklevel=3)
+    return [Finding("unknown_scores", unknown.total(), message)]
+
+
+def _snapshot(log: _Log) -> dict[str, Any]:
+    """Seed and training step, where the run says them."""
+    own = log.eval.get("metadata")
+    own = own if isinstance(own, dict) else {}
+    configs = [log.eval.get("model_generate_config"), log.plan.get("config"), own]
+    seeds = [config["seed"] for config in configs if isinstance(config, dict) and config.get("seed") is not None]
+    out: dict[str, Any] = {names.SEED: seeds[0]} if seeds else {}
+    step = own.get("step")
+    if isinstance(step, str):
+        checkpoint = checkpoint_of(step)
+        step = int(step) if step.isdecimal() else checkpoint.step
+        if checkpoint.revision is not None and step is None:
+            out[REVISION] = constant(checkpoint.revision, len(log.samples))
+    if isinstance(step, (int, float)):
+        out[names.STEP] = step
+    return out
+
+
+FORMAT: Final = Format("inspect", "Inspect AI logs, .eval or JSON", claims, read)

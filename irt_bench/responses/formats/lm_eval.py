@@ -1,0 +1,266 @@
+"""lm-evaluation-harness 0.4.3 to 0.4.13: ``samples_<task>_<time>.jsonl``, joined to its results file by the time."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ReadError
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
+from irt_bench.responses.formats.jsonlines import Record, as_float, first_record, records
+from irt_bench.responses.formats.lm_eval_runs import Run, run_of
+from irt_bench.responses.formats.py_irt import SUFFIXES
+from irt_bench.responses.table import (
+    CHOICE_LOGPROBS,
+    DOC_ID,
+    FILTER,
+    GOLD,
+    GROUP,
+    LOGLIKELIHOOD,
+    METRIC,
+    PROMPT_HASH,
+    REVISION,
+    Finding,
+)
+
+NO_FILTER: Final = "none"  # what lines before 0.4.7 leave out
+FIXED_KEYS: Final = frozenset(
+    [
+        "doc_id",
+        "doc",
+        "target",
+        "arguments",
+        "resps",
+        "filtered_resps",
+        "filter",
+        "metrics",
+        "doc_hash",
+        "prompt_hash",
+        "target_hash",
+    ]
+)
+UNCONDITIONAL_METRIC: Final = (
+    "acc_mutual_info"  # its log holds the choices' log-probabilities twice, unconditional ones last
+)
+_FILE: Final = re.compile(r"^samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.+-]+)\.jsonl$")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What one line says."""
+
+    doc_id: int | None
+    doc_hash: str | None
+    prompt_hash: str | None
+    filter: str
+    values: dict[str, object]
+    logprobs: list[float] | None
+    gold: int | None
+
+
+@dataclass
+class _Columns:
+    """Answers of one filter, in the order of the file."""
+
+    answers: list[_Answer] = field(default_factory=list)
+    metrics: dict[str, bool] = field(default_factory=dict)  # metric → whether all its values can be an answer's worth
+
+
+def claims(path: Path) -> bool:
+    """Whether the name is that of a samples file, or the first line that of one."""
+    if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
+        return False
+    if _FILE.match(path.name):
+        return True
+    record = first_record(path)
+    return record is not None and "doc_id" in record and bool({"filtered_resps", "resps"} & record.keys())
+
+
+def read(path: Path, options: ReadOptions) -> Reading:
+    """Read one task's samples; an item is a document, known by its hash.
+
+    Raises
+    ------
+    ReadError
+        If a line is not a sample, or several metrics or filters are there and none was chosen.
+    """
+    match = _FILE.match(path.name)
+    task = match["task"] if match else path.name.split(".")[0]
+    run = run_of(path, match["time"] if match else None)
+    by_filter = _by_filter(path)
+    if not by_filter:
+        raise ReadError(f"{path} holds no samples.")
+    where = f"task {task!r}"
+    chosen = choose("filter", options.filter, by_filter, where=where)
+    columns = by_filter[chosen]
+    metric = _choose_metric(columns, options.metric, where)
+    if metric is None:
+        found = ", ".join(columns.metrics) or "none"
+        message = f"{where} was left out: no metric is a number in [0, 1] for each item (metrics: {found})"
+        return Reading(pd.DataFrame(), (Finding("no_metric", 1, message),))
+    findings = list(run.findings)
+    frame = _frame(columns.answers, metric)
+    frame[DOC_ID] = _trusted_doc_ids(columns.answers, run, task, path, findings)
+    n = len(frame)
+    frame[names.BENCHMARK], frame[names.MODEL] = constant(task, n), constant(run.model, n)
+    frame[METRIC], frame[FILTER] = constant(metric, n), constant(chosen, n)
+    if task in run.group_of:
+        frame[GROUP] = constant(run.group_of[task], n)
+    if run.checkpoint.step is not None:
+        frame[names.STEP] = run.checkpoint.step
+    if run.checkpoint.revision is not None:
+        frame[REVISION] = constant(run.checkpoint.revision, n)
+    return Reading(
+        frame.dropna(axis=1, how="all"), tuple(findings), metrics=frozenset([metric]), filters=frozenset([chosen])
+    )
+
+
+def _by_filter(path: Path) -> dict[str, _Columns]:
+    out: dict[str, _Columns] = {}
+    for number, record in records(path):
+        if "doc_id" not in record:
+            raise ReadError(f"{path}, line {number}: no 'doc_id'; this is not a line of lm-evaluation-harness samples.")
+        answer = _answer(record)
+        columns = out.setdefault(answer.filter, _Columns())
+        columns.answers.append(answer)
+        for metric, value in answer.values.items():
+            columns.metrics[metric] = columns.metrics.get(metric, True) and _can_be_worth(value)
+    return out
+
+
+def _answer(record: Record) -> _Answer:
+    listed = record.get("metrics")
+    metrics = listed if isinstance(listed, list) else [key for key in record if key not in FIXED_KEYS]
+    logprobs = _logprobs(record, metrics)
+    doc_id = record["doc_id"]
+    return _Answer(
+        doc_id=doc_id if isinstance(doc_id, int) else None,
+        doc_hash=record.get("doc_hash"),
+        prompt_hash=record.get("prompt_hash"),
+        filter=str(record.get("filter") or NO_FILTER),
+        values={str(metric): record.get(metric) for metric in metrics},
+        logprobs=logprobs,
+        gold=_gold(record, len(logprobs)) if logprobs and len(logprobs) > 1 else None,
+    )
+
+
+def _can_be_worth(value: object) -> bool:
+    """Whether a metric's value is nothing, or a number in [0, 1]."""
+    number = as_float(value)
+    return value is None or (number is not None and (math.isnan(number) or 0 <= number <= 1))
+
+
+def _choose_metric(columns: _Columns, asked: str | None, where: str) -> str | None:
+    usable = [metric for metric, worth in columns.metrics.items() if worth]
+    if asked in columns.metrics and asked not in usable:
+        listed = ", ".join(usable) or "none"
+        raise ReadError(f"{where}: metric {asked!r} is not a number in [0, 1] for each item; usable: {listed}.")
+    return choose("metric", asked, usable, where=where) if usable else None
+
+
+def _logprobs(record: Record, metrics: Sequence[object]) -> list[float] | None:
+    """Log-probabilities of the given continuations: [["-0.57", "False"], ...], as text in the files."""
+    responses = record.get("filtered_resps")
+    pairs = _pairs(responses) if isinstance(responses, list) else None
+    if pairs is None and isinstance(record.get("resps"), list):
+        pairs = _pairs([first[0] if isinstance(first, list) and first else first for first in record["resps"]])
+    if pairs and UNCONDITIONAL_METRIC in metrics:
+        pairs = pairs[: len(pairs) // 2]
+    return pairs
+
+
+def _pairs(responses: Iterable[object]) -> list[float] | None:
+    out = []
+    for pair in responses:
+        if not (isinstance(pair, list) and len(pair) == 2 and str(pair[1]) in ("True", "False")):
+            return None
+        try:
+            out.append(float(pair[0]))
+        except (TypeError, ValueError):
+            return None
+    return out or None
+
+
+def _gold(record: Record, n_choices: int) -> int | None:
+    """Position of the right choice, where the target is one and not the text of another choice."""
+    target = str(record.get("target"))
+    if not target.isdecimal() or int(target) >= n_choices:
+        return None
+    arguments = record.get("arguments")
+    given = list(arguments.values()) if isinstance(arguments, dict) else []
+    texts = [str(pair.get("arg_1", "")).strip() if isinstance(pair, dict) else "" for pair in given]
+    named = [position for position, text in enumerate(texts) if text == target]
+    return int(target) if not named or named == [int(target)] else None
+
+
+def _frame(answers: Sequence[_Answer], metric: str) -> pd.DataFrame:
+    items = document_labels([answer.doc_hash for answer in answers], [answer.doc_id for answer in answers])
+    several = [len(answer.logprobs or ()) > 1 for answer in answers]
+    columns = {
+        names.ITEM: items,
+        names.SCORE: [_worth(answer.values.get(metric)) for answer in answers],
+        names.DOC_HASH: [item if answer.doc_hash else None for item, answer in zip(items, answers, strict=True)],
+        PROMPT_HASH: [answer.prompt_hash for answer in answers],
+        GOLD: pd.array([answer.gold for answer in answers], dtype="Int64"),
+        LOGLIKELIHOOD: [
+            answer.logprobs[0] if answer.logprobs and len(answer.logprobs) == 1 else np.nan for answer in answers
+        ],
+    }
+    frame = pd.DataFrame(columns)
+    if any(several):
+        vectors = [np.array(answer.logprobs) if many else None for answer, many in zip(answers, several, strict=True)]
+        frame[CHOICE_LOGPROBS] = pd.Series(vectors, dtype=object)
+    return frame
+
+
+def _worth(value: object) -> float:
+    number = as_float(value)
+    return np.nan if number is None else number
+
+
+def document_labels(hashes: Sequence[str | None], ids: Sequence[object]) -> list[str]:
+    """Hash of the document, else its id; where a benchmark holds a document twice, the second is called "hash#2"."""
+    seen: dict[str, list[object]] = {}
+    out = []
+    for doc_hash, doc_id in zip(hashes, ids, strict=True):
+        if not doc_hash:
+            out.append(str(doc_id))
+            continue
+        same = seen.setdefault(doc_hash, [])
+        if doc_id not in same:
+            same.append(doc_id)
+        place = same.index(doc_id)
+        out.append(doc_hash if place == 0 else f"{doc_hash}#{place + 1}")
+    return out
+
+
+def _trusted_doc_ids(
+    answers: Sequence[_Answer], run: Run, task: str, path: Path, findings: list[Finding]
+) -> pd.arrays.IntegerArray:
+    """Document ids, unless the log shows that they are wrong.
+
+    Notes
+    -----
+    A run over an unsorted or repeating list of samples evaluates in the order of the data but numbers in the order of
+    the list (harness issue 4084). Ids that rise, or that number a whole task, were not touched by this.
+    """
+    ids = [answer.doc_id for answer in answers]
+    known = [number for number in ids if number is not None]
+    rising = all(a < b for a, b in zip(known, known[1:], strict=False))
+    whole = sorted(known) == list(range(len(known))) and not run.is_part(task)
+    if known and not rising and not whole:
+        message = f"{path.name}: doc_id is out of order, as after a run on unsorted samples; items have doc_hash alone"
+        findings.append(Finding("doc_ids_unsorted", len(known), message))
+        return pd.array([None] * len(ids), dtype="Int64")
+    return pd.array(ids, dtype="Int64")
+
+
+FORMAT: Final = Format("lm-eval", "lm-evaluation-harness samples_*.jsonl, with results_*.json beside", claims, read)

@@ -1,0 +1,62 @@
+"""py-irt and Fluid Benchmarking: JSON lines ``{"subject_id": "a", "responses": {"q1": 1, "q2": 0}}``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ReadError
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions
+from irt_bench.responses.formats.jsonlines import as_float, first_record, records
+
+SUFFIXES: Final = (".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")
+
+
+def claims(path: Path) -> bool:
+    """Whether the first line has a subject and its responses."""
+    if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
+        return False
+    record = first_record(path)
+    return record is not None and {"subject_id", "responses"} <= record.keys()
+
+
+def read(path: Path, options: ReadOptions) -> Reading:
+    """Read responses; an item absent or null was not asked.
+
+    Raises
+    ------
+    ReadError
+        Naming the line that is not such a record.
+    """
+    models: list[str] = []
+    items: list[str] = []
+    values: list[float] = []
+    silent: list[str] = []  # subjects without any response keep their label
+    for number, record in records(path):
+        subject, responses = record.get("subject_id"), record.get("responses")
+        if subject is None or not isinstance(responses, dict):
+            raise ReadError(f'{path}, line {number}: {{"subject_id": ..., "responses": {{...}}}} is needed.')
+        if not responses:
+            silent.append(str(subject))
+        models.extend([str(subject)] * len(responses))
+        items.extend(responses)
+        values.extend(_value(path, number, item, value) for item, value in responses.items())
+    if not items:
+        raise ReadError(f"{path} holds no responses.")
+    models, items, values = models + silent, items + items[:1] * len(silent), values + [np.nan] * len(silent)
+    return Reading(pd.DataFrame({names.MODEL: models, names.ITEM: items, names.SCORE: values}))
+
+
+def _value(path: Path, number: int, item: str, value: object) -> float:
+    if value is None:
+        return np.nan
+    if (parsed := as_float(value)) is None:
+        raise ReadError(f"{path}, line {number}: response {value!r} to item {item!r} is not a number.")
+    return parsed
+
+
+FORMAT: Final = Format("py-irt", "py-irt JSON lines: subject_id, responses", claims, read)

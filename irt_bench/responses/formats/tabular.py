@@ -1,0 +1,238 @@
+"""CSV and Parquet tables: long (one row an answer) or wide (one row a model, one column an item)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ReadError
+from irt_bench.responses.canonical import ALIASES, rename_aliases
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose
+from irt_bench.responses.formats.tables import is_csv, is_table, read_columns
+from irt_bench.responses.labels import Codes
+from irt_bench.responses.measures import WORDS
+from irt_bench.responses.table import (
+    CHOICE_LOGPROBS,
+    FILTER,
+    GROUP,
+    MEASURE_COLUMNS,
+    METRIC,
+    REVISION,
+    categorical,
+    listed,
+)
+
+Cells = npt.NDArray[np.int8] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
+EMPTY: Final = -1  # an empty cell of a one-byte matrix
+INDEX_NAMES: Final = ("", "__index_level_0__", "Unnamed: 0")  # how pandas writes an index without a name
+WIDE_METADATA: Final = (names.BENCHMARK, names.RUN, REVISION, names.SEED, names.STEP, names.TRIAL, "name", "size")
+# Ids and hashes of digits are text: "007" is not 7.
+TEXT_COLUMNS: Final = frozenset(
+    [names.BENCHMARK, names.MODEL, names.ITEM, names.RUN, names.SUBTASK, GROUP, REVISION, METRIC, FILTER, "name"]
+)
+
+
+def read(path: Path, options: ReadOptions) -> Reading:
+    """Read a table, long if it has a column of items and one of values, else wide.
+
+    Raises
+    ------
+    ReadError
+        If the file is damaged, or neither long nor wide.
+    """
+    columns, said = read_columns(path)
+    present = {*columns, *rename_aliases(columns).values()}
+    if names.ITEM in present:
+        return _long(columns, said, path, options)
+    return _wide(columns, path)
+
+
+def read_long(path: Path, options: ReadOptions) -> Reading:
+    """Read a table as long, whatever its columns.
+
+    Raises
+    ------
+    ReadError
+        If the file is damaged.
+    """
+    return _long(*read_columns(path), path, options)
+
+
+def read_wide(path: Path, options: ReadOptions) -> Reading:
+    """Read a table as wide, whatever its columns.
+
+    Raises
+    ------
+    ReadError
+        If the file is damaged, or has no column of models.
+    """
+    return _wide(read_columns(path)[0], path)
+
+
+def _long(columns: dict[str, pd.Series], said: Mapping[str, Any], path: Path, options: ReadOptions) -> Reading:
+    renames = rename_aliases(columns)
+    columns = {renames.get(name, name): values for name, values in columns.items() if name not in INDEX_NAMES}
+    if is_csv(path):
+        columns = {name: _parsed(name, values) for name, values in columns.items()}
+    frame = pd.DataFrame(columns, copy=False)
+    for what, asked in ((FILTER, options.filter), (METRIC, options.metric)):
+        if what in frame:
+            frame = _one_of_several(frame, what, asked, path)
+    read_by = {
+        what: frozenset(frame[what].dropna().unique().astype("str")) if what in frame else frozenset()
+        for what in (METRIC, FILTER)
+    }
+    return Reading(
+        frame,
+        metrics=read_by[METRIC],
+        filters=read_by[FILTER],
+        roles=said.get("roles", {}),
+        measure=said.get("measure"),
+    )
+
+
+def _parsed(name: str, values: pd.Series) -> pd.Series:
+    """Read a CSV column other than ids as numbers where every text is one as numbers are written."""
+    if name in TEXT_COLUMNS or name in MEASURE_COLUMNS or not isinstance(values.dtype, pd.CategoricalDtype):
+        return values
+    texts = categorical(values).categories
+    if name == CHOICE_LOGPROBS:
+        lists = np.array([*(np.array(json.loads(text)) for text in texts), None], dtype=object)
+        return pd.Series(lists[categorical(values).codes])
+    numbers = pd.to_numeric(pd.Series(texts.astype("object"), dtype=object), errors="coerce")
+    if not len(numbers) or numbers.isna().any():
+        return values
+    if pd.api.types.is_integer_dtype(numbers) and (numbers.astype("str") == texts.to_numpy(dtype=object)).all():
+        return pd.Series(numbers.astype("Int64").array.take(categorical(values).codes, allow_fill=True))
+    written = texts.str.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?").all()
+    return pd.Series(np.append(numbers.to_numpy(dtype=float), np.nan)[categorical(values).codes]) if written else values
+
+
+def _one_of_several(frame: pd.DataFrame, what: str, asked: str | None, path: Path) -> pd.DataFrame:
+    """Keep one metric (or filter) of each benchmark."""
+    keys = [names.BENCHMARK, what] if names.BENCHMARK in frame else [what]
+    pairs = frame[keys].drop_duplicates().dropna()
+    if len(pairs) == (pairs[names.BENCHMARK].nunique() if len(keys) == 2 else 1):
+        return frame
+    groups = pairs.groupby(names.BENCHMARK, observed=True)[what] if len(keys) == 2 else [(path.name, pairs[what])]
+    keep = np.zeros(len(frame), dtype=bool)
+    for benchmark, values in groups:
+        chosen = choose(what, asked, list(values.astype("str")), where=f"benchmark {str(benchmark)!r}")
+        own = frame[names.BENCHMARK] == benchmark if len(keys) == 2 else True
+        keep |= ((frame[what].astype("str") == chosen) & own).to_numpy()
+    return frame[keep].reset_index(drop=True)
+
+
+def _wide(columns: dict[str, pd.Series], path: Path) -> Reading:
+    columns = _with_model(columns, path)
+    model = columns.pop(names.MODEL)
+    metadata = {name: columns.pop(name) for name in WIDE_METADATA if name in columns}
+    if is_csv(path):
+        metadata = {name: _parsed(name, values) for name, values in metadata.items()}
+    if not columns:
+        raise ReadError(
+            f"{path} has models but no items: a wide table has one column an item; a long one needs a column 'item'."
+        )
+    items = pd.Index([str(name) for name in columns], dtype="str")
+    cells = _matrix(columns, model, path)
+    rows, places = _kept_cells(cells, metadata.get(names.BENCHMARK))
+    worth = _worth(cells[rows, places] if len(rows) < cells.size else cells.ravel())
+    frame: dict[str, pd.Series] = {
+        names.MODEL: model.iloc[rows].reset_index(drop=True),
+        names.ITEM: pd.Series(pd.Categorical.from_codes(places, items), copy=False),
+        names.CORRECT if cells.dtype == np.int8 else names.SCORE: pd.Series(worth, copy=False),
+        **{name: column.iloc[rows].reset_index(drop=True) for name, column in metadata.items()},
+    }
+    return Reading(pd.DataFrame(frame, copy=False))
+
+
+def _matrix(columns: dict[str, pd.Series], model: pd.Series, path: Path) -> Cells:
+    """Arrange all items' values, shape (row, item): one byte a cell, -1 where empty; or shares, NaN where empty."""
+    cells: Cells = np.empty((len(model), len(columns)), dtype=np.int8)
+    for position, name in enumerate(list(columns)):
+        values = _cells(columns.pop(name), name, model, path)
+        if cells.dtype == np.int8 and not (np.isin(values, (0, 1)) | np.isnan(values)).all():
+            cells = np.where(cells < 0, np.nan, cells.astype(np.float64))
+        cells[:, position] = np.nan_to_num(values, nan=EMPTY) if cells.dtype == np.int8 else values
+    return cells
+
+
+def _worth(cells: Cells) -> Cells:
+    """Values of cells as a column: NaN where empty."""
+    if cells.dtype != np.int8 or not (cells == EMPTY).any():
+        return cells
+    return np.where(cells == EMPTY, np.float32(np.nan), cells.astype(np.float32))
+
+
+def _with_model(columns: dict[str, pd.Series], path: Path) -> dict[str, pd.Series]:
+    """Give canonical names to the column of models and to metadata; item columns keep theirs."""
+    others = {
+        other: name for name in (names.MODEL, *WIDE_METADATA) for other in ALIASES.get(name, ()) if name not in columns
+    }
+    columns = {others.get(name, name): values for name, values in columns.items()}
+    if names.MODEL in columns:
+        return {name: values for name, values in columns.items() if name not in INDEX_NAMES}
+    index = next((name for name in columns if name in INDEX_NAMES), None)
+    if index is None:
+        first = ", ".join(map(repr, list(columns)[:6]))
+        raise ReadError(
+            f"{path} is neither a long table (columns 'model', 'item' and a value) nor a wide one (first column "
+            f"'model', one column an item); its columns are {first}{', ...' if len(columns) > 6 else ''}. "
+            "Rename the column of models."
+        )
+    return {names.MODEL if name == index else name: values for name, values in columns.items()}
+
+
+def _cells(values: pd.Series, item: str, model: pd.Series, path: Path) -> npt.NDArray[np.float64]:
+    """Values of one item as numbers, NaN where empty."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        if not pd.api.types.is_numeric_dtype(values):
+            raise ReadError(
+                f"{path}: column {item!r} of a wide table holds {values.dtype}; an item needs 0, 1 or nothing."
+            )
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = []
+    for text in categorical(values).categories:
+        word = str(text).strip().lower()
+        try:
+            numbers.append(WORDS[word] if word in WORDS else float(word))
+        except ValueError:
+            row = int(np.argmax((values == text).to_numpy()))
+            raise ReadError(
+                f"{path}: column {item!r} holds {text!r} for model {str(model.iloc[row])!r}; an item of a wide table "
+                f"needs 0, 1 or nothing. Read as metadata are only {listed(WIDE_METADATA, len(WIDE_METADATA))}."
+            ) from None
+    return np.asarray(np.array([*numbers, np.nan])[categorical(values).codes], dtype=np.float64)
+
+
+def _kept_cells(cells: Cells, benchmark: pd.Series | None) -> tuple[Codes, Codes]:
+    """Row and column of the cells that become rows: all, but no item beside a benchmark that never asks it."""
+    n_rows, n_items = cells.shape
+    row: Codes = np.arange(n_rows, dtype=np.int32)
+    place: Codes = np.arange(n_items, dtype=np.int16 if n_items < 2**15 else np.int32)
+    if benchmark is None or benchmark.nunique() < 2:
+        return np.repeat(row, n_items), np.tile(place, n_rows)
+    keep = np.ones(cells.shape, dtype=bool)
+    empty = cells == EMPTY if cells.dtype == np.int8 else np.isnan(cells)
+    nowhere = empty.all(axis=0)
+    codes = pd.factorize(benchmark)[0]
+    for code in np.unique(codes):
+        own = codes == code
+        keep[own] = ~empty[own].all(axis=0) | (nowhere & (code == 0))
+        keep[own, 0] |= ~keep[own].any(axis=1)  # a model that was asked nothing keeps its label
+    rows, places = np.nonzero(keep)
+    return row[rows], place[places]
+
+
+FORMAT: Final = Format(
+    "tabular", "CSV or Parquet, long (model, item, correct) or wide (one column an item)", is_table, read
+)
+LONG: Final = Format("long", "CSV or Parquet, read as long", is_table, read_long)
+WIDE: Final = Format("wide", "CSV or Parquet, read as wide", is_table, read_wide)

@@ -1,0 +1,168 @@
+"""What models and items are called: text in natural order; snapshots of a model apart; documents by their hash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ResponsesError
+from irt_bench.responses.table import CHUNK, REVISION, Finding, categorical, natural_order
+
+Codes = npt.NDArray[np.integer]
+
+SNAPSHOT: Final = (names.RUN, REVISION, names.SEED, names.STEP)  # what tells rows of one model name apart
+MODEL_NAME: Final = "name"  # the model's name as given, where a label had to say more
+_STEP: Final = re.compile(r"^(?:step|checkpoint|ckpt|iter(?:ation)?)[-_]?", flags=re.IGNORECASE)
+
+
+def codes_of(values: pd.Series) -> tuple[Codes, pd.Index]:
+    """Give each distinct value of a column a number; -1 where missing.
+
+    Raises
+    ------
+    TypeError
+        If the values cannot be compared (lists and the like).
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return categorical(values).codes, categorical(values).categories
+    codes, distinct = pd.factorize(values)
+    return codes, pd.Index(distinct)
+
+
+def values_at(distinct: pd.Index, codes: Codes) -> pd.Series:
+    """Look values up by their numbers; missing where the number is -1, and whole numbers stay whole."""
+    values = pd.Series(distinct)
+    if (codes < 0).any() and (pd.api.types.is_integer_dtype(values) or pd.api.types.is_bool_dtype(values)):
+        values = values.convert_dtypes()
+    return values.reindex(codes).reset_index(drop=True)
+
+
+def as_labels(values: pd.Series, key: str) -> pd.Categorical:
+    """Write labels as text and put them in natural order, keeping those that occur.
+
+    Raises
+    ------
+    ResponsesError
+        If a label is missing or empty; names the row.
+    """
+    codes, distinct = codes_of(values)
+    texts = [_text(label) for label in distinct]
+    used = _occurring(codes, len(texts))
+    empty = [position for position, text in enumerate(texts) if used[position] and not text.strip()]
+    if empty or (len(codes) and codes.min() < 0):
+        row = int(np.argmax((codes < 0) | np.isin(codes, empty))) + 1
+        raise ResponsesError(f"column {key!r} is empty in row {row}; every row needs a {key}.")
+    return _in_natural_order(codes, texts, used)
+
+
+def _in_natural_order(codes: Codes, texts: Sequence[str], used: npt.NDArray[np.bool_]) -> pd.Categorical:
+    ordered = natural_order({text for text, occurs in zip(texts, used, strict=True) if occurs})
+    if ordered != list(texts):
+        position = {text: number for number, text in enumerate(ordered)}
+        codes = np.array([position.get(text, -1) for text in texts], dtype=_code_type(len(ordered)))[codes]
+    return pd.Categorical.from_codes(codes, pd.Index(ordered, dtype="str"))
+
+
+def _text(label: object) -> str:
+    """Write an id as text: 7.0, as a column with gaps holds it, is 7."""
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
+def _code_type(n_labels: int) -> type[np.signedinteger]:
+    return np.int8 if n_labels < 2**7 else np.int16 if n_labels < 2**15 else np.int32
+
+
+def _occurring(codes: Codes, n_labels: int) -> npt.NDArray[np.bool_]:
+    used = np.zeros(n_labels + 1, dtype=bool)
+    for start in range(0, len(codes), CHUNK):
+        used[codes[start : start + CHUNK]] = True  # code -1, a missing label, marks the last place
+        if used[:-1].all():
+            break
+    return used[:-1]
+
+
+def distinct_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, pd.DataFrame]:
+    """Give each distinct row in some columns a number: the number of each row, and one line for each number."""
+    parts = [codes_of(frame[column]) for column in columns]
+    combined = np.zeros(len(frame), dtype=np.int64)
+    for codes, distinct in parts:
+        combined *= len(distinct) + 1
+        combined += codes
+        combined += 1
+    numbers, rest = pd.factorize(combined)
+    lines: dict[str, pd.Series] = {}
+    for column, (_, distinct) in zip(columns[::-1], parts[::-1], strict=True):
+        rest, code = np.divmod(rest, len(distinct) + 1)
+        lines[column] = values_at(distinct, code - 1)
+    return numbers, pd.DataFrame(lines)[[*columns]]
+
+
+def label_models(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give each (model, run, revision, seed, step) a label of its own, adding to the name what varies within a name."""
+    if names.STEP in frame:
+        frame = frame.assign(**{names.STEP: _steps(frame[names.STEP])})
+    present = [column for column in SNAPSHOT if column in frame and frame[column].notna().any()]
+    if not present:
+        return frame
+    numbers, snapshots = distinct_rows(frame, [names.MODEL, *present])
+    if snapshots[names.MODEL].is_unique:
+        return frame
+    values_within = snapshots.groupby(names.MODEL, observed=True)[present].nunique(dropna=False)
+    varying = [column for column in present if (values_within[column] > 1).any()]
+    shorter = [column for column in varying if column != REVISION]
+    if shorter and not snapshots.duplicated([names.MODEL, *shorter]).any():
+        varying = shorter  # the step says it already
+    labels = [_snapshot_label(dict(row), varying) for _, row in snapshots.iterrows()]
+    model = _in_natural_order(numbers, labels, np.ones(len(labels), dtype=bool))
+    named = {MODEL_NAME: frame[names.MODEL], names.MODEL: pd.Series(model, copy=False)}
+    return frame.assign(**named)
+
+
+def _snapshot_label(row: dict[str, object], varying: list[str]) -> str:
+    parts = [f"{column}={_text(row[column])}" for column in varying if pd.notna(row[column])]  # type: ignore[call-overload]
+    return f"{row[names.MODEL]}[{','.join(parts)}]" if parts else str(row[names.MODEL])
+
+
+def _steps(values: pd.Series) -> pd.Series:
+    """Training steps as numbers where all are ('1000', 'step1000'), else as given."""
+    codes, distinct = codes_of(values)
+    numbers = pd.to_numeric(pd.Series([_STEP.sub("", _text(value)) for value in distinct]), errors="coerce")
+    if not len(numbers) or numbers.isna().any():
+        return pd.Series(pd.Categorical.from_codes(codes, pd.Index([_text(value) for value in distinct], dtype="str")))
+    whole = bool((numbers % 1 == 0).all())
+    return values_at(pd.Index(numbers.astype("int64") if whole else numbers), codes)
+
+
+def identify_items(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """Name items by `doc_hash` where given ids disagree about which document they mean.
+
+    Notes
+    -----
+    Ids stay where they agree with the hashes. Two ids of one hash within one model are a document that occurs twice in
+    the benchmark, not a disagreement.
+    """
+    if names.DOC_HASH not in frame or frame[names.DOC_HASH].isna().all():
+        return frame, []
+    _, uses = distinct_rows(frame, [names.BENCHMARK, names.MODEL, names.ITEM, names.DOC_HASH])
+    uses = uses.dropna()
+    twice = uses[uses.duplicated([names.BENCHMARK, names.MODEL, names.DOC_HASH], keep=False)]
+    pairs = uses[[names.BENCHMARK, names.ITEM, names.DOC_HASH]].drop_duplicates()
+    one_id = pairs.duplicated([names.BENCHMARK, names.ITEM], keep=False)
+    one_hash = pairs.duplicated([names.BENCHMARK, names.DOC_HASH], keep=False) & ~pairs[names.DOC_HASH].isin(
+        twice[names.DOC_HASH]
+    )
+    several = pairs[one_id | one_hash]
+    if several.empty:
+        return frame, []
+    clash = frame[names.DOC_HASH].isin(several[names.DOC_HASH])
+    label = frame[names.ITEM].astype("str").where(~clash, frame[names.DOC_HASH].astype("str"))
+    n_items = several[names.DOC_HASH].nunique()
+    first = str(several[names.ITEM].iloc[0])
+    message = f"{n_items} items are named by doc_hash, as their ids disagree between files; first id {first!r}"
+    return frame.assign(item=as_labels(label, names.ITEM)), [Finding("ids_disagree", n_items, message)]

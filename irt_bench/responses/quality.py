@@ -1,0 +1,126 @@
+"""What should be known about responses before they are analysed; reported, never repaired."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.table import CHUNK, PROMPT_HASH, Finding, ResponseTable, categorical, item_positions, listed
+
+
+def findings(table: ResponseTable) -> tuple[Finding, ...]:
+    """Report what was noticed on reading and what the answers show.
+
+    Parameters
+    ----------
+    table : ResponseTable
+        Answers of one or several benchmarks; each is looked at by itself.
+
+    Returns
+    -------
+    tuple of Finding
+        The table's own findings, then: items nobody was asked, models without answers, items that all or none got
+        right, models with identical answers, items asked with different prompts. What was not found is left out.
+    """
+    found: dict[str, list[str]] = {
+        name: [] for name in ("unasked_items", "silent_models", "constant_items", "duplicate_models")
+    }
+    for benchmark in table.benchmarks:
+        counts = table.select(benchmark).counts()
+        where = f"{benchmark}: " if len(table.benchmarks) > 1 else ""
+        found["unasked_items"] += [
+            f"{where}{label}" for label in counts.items.index[np.asarray(~counts.asked.any(axis=0))]
+        ]
+        found["silent_models"] += [
+            f"{where}{label}" for label in counts.models.index[np.asarray(~counts.asked.any(axis=1))]
+        ]
+        found["constant_items"] += [f"{where}{label}" for label in _constant_items(counts)]
+        found["duplicate_models"] += [f"{where}{_equal(group)}" for group in _same_answers(counts)]
+    texts = {
+        "unasked_items": "items were asked of no model",
+        "silent_models": "models have no answers",
+        "constant_items": "items were answered right by all models or by none, so they tell no models apart",
+        "duplicate_models": "groups of models gave identical answers",
+    }
+    seen = [
+        Finding(name, len(labels), f"{len(labels):,} {texts[name]}; first: {listed(labels)}")
+        for name, labels in found.items()
+        if labels
+    ]
+    return (*table.findings, *seen, *_different_prompts(table))
+
+
+def overview(table: ResponseTable) -> pd.DataFrame:
+    """One row a benchmark: number of models, items and answers, share of cells answered, mean accuracy.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by benchmark; ``n_models, n_items, n_answers`` (graded answers, repeats included), ``density`` (share of
+        (model, item) cells with an answer, in [0, 1]) and ``accuracy`` (mean over models, in [0, 1]).
+    """
+    rows = {}
+    for benchmark in table.benchmarks:
+        counts = table.select(benchmark).counts()
+        rows[benchmark] = {
+            "n_models": counts.n_models,
+            "n_items": counts.n_items,
+            "n_answers": int(counts.trials.sum()),
+            "density": float(counts.asked.mean()),
+            "accuracy": float(counts.accuracy().mean()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(names.BENCHMARK)
+
+
+def _equal(group: list[str], limit: int = 3) -> str:
+    """Labels of models with the same answers, the first few of many."""
+    more = f" = {len(group) - limit} more" if len(group) > limit else ""
+    return " = ".join(group[:limit]) + more
+
+
+def _constant_items(counts: ResponseCounts) -> list[str]:
+    """Items with the same share of right answers, 0 or 1, from all of two or more models."""
+    n_models = counts.asked.sum(axis=0)
+    right, trials = counts.correct.sum(axis=0), counts.trials.sum(axis=0)
+    return list(counts.items.index[(n_models > 1) & ((right == 0) | (right == trials))])
+
+
+def _same_answers(counts: ResponseCounts) -> list[list[str]]:
+    """Group models whose answers agree in every item, unasked ones included."""
+    groups: dict[bytes, list[str]] = {}
+    for row in np.flatnonzero(counts.asked.any(axis=1)):
+        answers = (
+            np.ascontiguousarray(counts.correct[row]).tobytes() + np.ascontiguousarray(counts.trials[row]).tobytes()
+        )
+        groups.setdefault(hashlib.blake2b(answers).digest(), []).append(str(counts.models.index[int(row)]))
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _different_prompts(table: ResponseTable) -> list[Finding]:
+    """Items whose prompt is not the same in all answers."""
+    if PROMPT_HASH not in table.answers:
+        return []
+    prompts = categorical(table.answers[PROMPT_HASH]).codes
+    places = item_positions(table.answers, table.items.index)
+    last = np.full(len(table.items), -1, dtype=np.int64)
+    differs = np.zeros(len(table.items), dtype=bool)
+    parts = [slice(start, start + CHUNK) for start in range(0, len(prompts), CHUNK)]
+    for part in parts:
+        known = prompts[part] >= 0
+        last[places[part][known]] = prompts[part][known]
+    for part in parts:
+        other = (prompts[part] >= 0) & (last[places[part]] != prompts[part])
+        differs[places[part][other]] = True
+    if not differs.any():
+        return []
+    labels = table.items.index[differs]
+    first = labels.get_level_values(names.ITEM) if len(table.benchmarks) == 1 else ["/".join(pair) for pair in labels]
+    message = (
+        f"{len(labels):,} items were asked with different prompts (prompt_hash differs); first: {listed(first)}. "
+        "Few-shot examples may have changed between runs"
+    )
+    return [Finding("different_prompts", len(labels), message)]

@@ -1,0 +1,257 @@
+"""Paths → formats → one ResponseTable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from irt_bench import names
+from irt_bench.errors import ReadError, ResponsesError, unknown_choice
+from irt_bench.responses.canonical import rename_aliases, table_from_frame
+from irt_bench.responses.counts import Measure
+from irt_bench.responses.formats import FORMATS, Format, Reading, ReadOptions
+from irt_bench.responses.formats.base import constant
+from irt_bench.responses.formats.lm_eval import NO_FILTER
+from irt_bench.responses.stack import stack
+from irt_bench.responses.table import ResponseTable
+
+Progress = Callable[[str, int, int], None]
+
+PICKLE_SUFFIXES: Final = (".pkl", ".pickle", ".p")
+PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its protocol
+FOLDER_PARTS: Final = ("__pycache__",)
+KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
+HASH_BLOCK_BYTES: Final = 2**20
+
+
+class Source(NamedTuple):
+    """A file, or a folder claimed whole, and the format that reads it."""
+
+    path: Path
+    format: Format
+
+
+def read_responses(
+    paths: Sequence[str | Path],
+    *,
+    format: str | None = None,
+    metric: str | None = None,
+    filter: str | None = None,
+    progress: Progress | None = None,
+) -> ResponseTable:
+    """Read responses from files and folders, in any mixture of the known formats.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Files, or folders searched for files of known formats (hidden and unknown ones are passed over).
+    format : str, optional
+        Name in ``FORMATS``; by default each file's own name and first bytes decide.
+    metric, filter : str, optional
+        What to read where a file holds several; see `ReadOptions`.
+    progress : callable, optional
+        Called with (path, done, total) before each file and once at the end.
+
+    Raises
+    ------
+    ReadError
+        If a path is missing, damaged, a pickle or of no known format, or a choice is needed.
+    ResponsesError
+        If what was read contradicts itself.
+    """
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
+    sources = find_sources(paths, format=format)
+    options = ReadOptions(metric, filter)
+    readings = []
+    for done, source in enumerate(sources):
+        if progress is not None:
+            progress(str(source.path), done, len(sources))
+        readings.append(_read_one(source, options))
+    if progress is not None:
+        progress(str(sources[-1].path), len(sources), len(sources))
+    _check_chosen(readings, options)
+    return _table(sources, readings)
+
+
+def find_sources(paths: Sequence[str | Path], *, format: str | None = None) -> list[Source]:
+    """Find what is to be read, each file once, in the order given and by name within folders.
+
+    Raises
+    ------
+    ReadError
+        If a path is missing, or nothing in it can be read.
+    """
+    if format is not None and format not in FORMATS:
+        raise ReadError(unknown_choice("format", format, FORMATS))
+    if not paths:
+        raise ReadError("no path was given; name files or folders with responses.")
+    formats = [FORMATS[format]] if format is not None else list(FORMATS.values())
+    found: dict[Path, Source] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ReadError(f"{path} does not exist.")
+        for source in (
+            _in_folder(path, formats) if path.is_dir() else [_of_file(path, formats, forced=format is not None)]
+        ):
+            found.setdefault(source.path.resolve(), source)
+    return list(found.values())
+
+
+def file_fingerprint(paths: Sequence[str | Path]) -> str:
+    """Return a SHA-256 over the contents of files; of a folder, all files in it that are not hidden, in order of name.
+
+    Raises
+    ------
+    ReadError
+        If a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in map(Path, paths):
+        for file in _files_below(path) if path.is_dir() else [path]:
+            own = hashlib.sha256()
+            try:
+                with file.open("rb") as stream:
+                    while block := stream.read(HASH_BLOCK_BYTES):
+                        own.update(block)
+            except OSError as error:
+                raise ReadError(f"{file} cannot be read: {error.strerror}.") from error
+            digest.update(own.digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _of_file(path: Path, formats: Sequence[Format], *, forced: bool) -> Source:
+    _refuse_pickle(path)
+    claiming = formats[0] if forced else next((entry for entry in formats if entry.claims(path)), None)
+    if claiming is None:
+        raise ReadError(
+            f"{path} is in no known format.{_hint(path)} Formats: {_listed_formats()}. Choose one with --format."
+        )
+    return Source(path, claiming)
+
+
+def _hint(path: Path) -> str:
+    if path.suffix == ".json":
+        return " If it is the results file of a run, name its folder or its samples_*.jsonl."
+    if path.stat().st_size == 0:
+        return " It is empty."
+    return ""
+
+
+def _in_folder(folder: Path, formats: Sequence[Format]) -> list[Source]:
+    sources = list(_walk(folder, formats, set()))
+    if not sources:
+        files = [file.relative_to(folder) for file in _files_below(folder)]
+        shown = ", ".join(map(str, files[:5])) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+        raise ReadError(f"nothing in {folder} can be read; found {shown or 'no files'}. Formats: {_listed_formats()}.")
+    return sources
+
+
+def _walk(folder: Path, formats: Sequence[Format], seen: set[Path]) -> Iterator[Source]:
+    if folder.resolve() in seen:  # a link to where we came from
+        return
+    seen.add(folder.resolve())
+    whole = next((entry for entry in formats if entry.claims(folder)), None)
+    if whole is not None:
+        yield Source(folder, whole)
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in FOLDER_PARTS:
+            continue
+        if path.is_dir():
+            yield from _walk(path, formats, seen)
+        elif path.is_file() and not path.name.lower().endswith(PICKLE_SUFFIXES):
+            claiming = next((entry for entry in formats if entry.claims(path)), None)
+            if claiming is not None:
+                yield Source(path, claiming)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for parent, folders, names_in in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files.extend(Path(parent, name) for name in sorted(names_in) if not name.startswith("."))
+    return files
+
+
+def _listed_formats() -> str:
+    return "; ".join(f"{entry.name} ({entry.description})" for entry in FORMATS.values())
+
+
+def _refuse_pickle(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(2)
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
+    is_pickle = len(head) == 2 and head[0] == 0x80 and head[1] in PICKLE_PROTOCOLS
+    if is_pickle or path.name.lower().endswith(PICKLE_SUFFIXES):
+        raise ReadError(f"{path} is a pickle; a pickle is never opened: it can run code. Convert it to CSV or Parquet.")
+
+
+def _read_one(source: Source, options: ReadOptions) -> Reading:
+    try:
+        return source.format.read(source.path, options)
+    except ResponsesError as error:
+        raise ResponsesError(f"{source.path}: {error}") from error
+    except OSError as error:
+        raise ReadError(f"{source.path} cannot be read: {error.strerror or error}.") from error
+
+
+def _check_chosen(readings: Sequence[Reading], options: ReadOptions) -> None:
+    """Refuse a choice that no file had."""
+    for what, asked, found in (
+        ("metric", options.metric, [reading.metrics for reading in readings]),
+        ("filter", options.filter, [reading.filters for reading in readings]),
+    ):
+        there = frozenset().union(*found) - {NO_FILTER}  # answers without a filter have none to choose
+        if asked is not None and there and asked not in there and asked.partition(":")[0] not in there:
+            raise ReadError(unknown_choice(what, asked, there))
+
+
+def _table(sources: Sequence[Source], readings: list[Reading]) -> ResponseTable:
+    findings = tuple(finding for reading in readings for finding in reading.findings)
+    full = [(source, reading) for source, reading in zip(sources, readings, strict=True) if len(reading.frame)]
+    readings.clear()  # frames are let go one by one below
+    if not full:
+        reasons = "; ".join(finding.message for finding in findings[:3])
+        raise ReadError(f"{sources[0].path}: no answers were found{f' ({reasons})' if reasons else ''}.")
+    where = str(full[0][0].path) if len(full) == 1 else f"{len(full)} files"
+    try:
+        if len(full) == 1:
+            source, reading = full.pop()
+            table = table_from_frame(
+                reading.frame, benchmark=stem(source.path), roles=reading.roles, measure=reading.measure
+            )
+        else:
+            table = _stacked(full)
+    except ResponsesError as error:
+        raise ResponsesError(f"{where}: {error}") from error
+    return replace(table, findings=(*findings, *table.findings))
+
+
+def _stacked(full: Sequence[tuple[Source, Reading]]) -> ResponseTable:
+    frames = []
+    for source, reading in full:
+        frame = reading.frame.rename(columns=rename_aliases(reading.frame.columns))
+        if names.BENCHMARK not in frame:
+            frame[names.BENCHMARK] = constant(stem(source.path), len(frame))
+        frames.append((str(source.path), frame))
+    roles = {column: role for _, reading in full for column, role in reading.roles.items()}
+    measure: Measure | None = "score" if any(reading.measure == "score" for _, reading in full) else None
+    return table_from_frame(stack(frames), roles=roles, measure=measure)
+
+
+def stem(path: Path) -> str:
+    """Name of a file without the endings of formats and compression."""
+    name = path.name
+    while (ending := Path(name).suffix.lower()) in KNOWN_ENDINGS and len(ending) < len(name):
+        name = name[: -len(ending)]
+    return name
+
+
+__all__ = ["Source", "file_fingerprint", "find_sources", "read_responses", "stem"]

@@ -1,0 +1,322 @@
+"""ResponseTable: graded answers in long form, with the metadata of models and items attached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api.types import union_categoricals
+
+from irt_bench import names
+from irt_bench.errors import ResponsesError, unknown_choice
+from irt_bench.responses.counts import Measure, ResponseCounts, smallest_integer
+
+KEYS = (names.BENCHMARK, names.MODEL, names.ITEM)
+MEASURE_COLUMNS = (names.CORRECT, names.N_CORRECT, names.N_SAMPLES, names.SCORE)
+CHOICE_LOGPROBS: Final = "choice_logprobs"  # log-probabilities of the choices, natural log, in the order of the item
+LOGLIKELIHOOD: Final = "loglikelihood"  # of the one given continuation, natural log
+PROMPT_HASH: Final = "prompt_hash"
+PER_ANSWER: Final = (names.TRIAL, "answered", CHOICE_LOGPROBS, LOGLIKELIHOOD, PROMPT_HASH)
+
+DOC_ID: Final = "doc_id"  # item metadata: position in the evaluated split, as lm-evaluation-harness numbers it
+GOLD: Final = "gold"  # item metadata: position of the right choice
+GROUP: Final = "group"  # item metadata: the groups a task belongs to, outermost first, joined by "/"
+METRIC: Final = "metric"  # item metadata: what the logs call the value that was read
+FILTER: Final = "filter"  # item metadata: how lm-evaluation-harness took the answer from the text
+ITEM_COLUMNS: Final = (names.SUBTASK, GROUP, DOC_ID, names.DOC_HASH, GOLD, METRIC, FILTER)
+
+REVISION: Final = "revision"  # model metadata: a revision of the weights that is not a training step
+MASKED: Final = (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)
+CHUNK: Final = 2_000_000  # rows handled at once, so that scratch arrays stay near 50 MB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader of the results should know about the responses; nothing was changed because of it."""
+
+    name: str
+    count: int
+    message: str
+
+
+@dataclass(frozen=True)
+class ResponseTable:
+    """Graded answers of models on items of one or several benchmarks.
+
+    Parameters
+    ----------
+    answers : pd.DataFrame
+        One row a graded answer: categorical ``benchmark, model, item``; optional ``trial``; then either ``correct``
+        (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1]; then what else belongs to a single answer
+        (``choice_logprobs, loglikelihood, answered, prompt_hash``). Rows are unique in (benchmark, model, item, trial).
+    models : pd.DataFrame
+        Metadata (``run, seed, step, size`` and others), indexed by model label.
+    items : pd.DataFrame
+        Metadata (``subtask, doc_id, doc_hash, gold`` and others), indexed by (benchmark, item).
+    entries : pd.DataFrame
+        The (benchmark, model) pairs that occur in the input, with or without answers.
+    findings : tuple of Finding
+        What was noticed or dropped on reading.
+
+    Notes
+    -----
+    Models and items that occur in the input but have no answer are kept in `models`, `items` and `entries`.
+    """
+
+    answers: pd.DataFrame
+    models: pd.DataFrame
+    items: pd.DataFrame
+    entries: pd.DataFrame
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks, in order."""
+        return list(self.entries[names.BENCHMARK].unique())
+
+    @property
+    def measure(self) -> Measure:
+        """What an answer holds: right answers ("correct") or fractional scores ("score")."""
+        return "score" if names.SCORE in self.answers else "correct"
+
+    def select(self, benchmark: str) -> ResponseTable:
+        """Keep one benchmark, or one group of tasks (its tasks become subtasks).
+
+        Raises
+        ------
+        ResponsesError
+            If no benchmark or group has this name; the message lists those there are.
+        """
+        if benchmark in self.benchmarks:
+            return self._keep([benchmark])
+        groups = _group_members(self.items)
+        if benchmark in groups:
+            return _as_one_benchmark(self._keep(groups[benchmark]), benchmark)
+        raise ResponsesError(unknown_choice("benchmark", benchmark, [*self.benchmarks, *groups]))
+
+    def one_benchmark(self, benchmark: str | None = None) -> ResponseTable:
+        """Return the table of one benchmark: the named one, or the only one.
+
+        Raises
+        ------
+        ResponsesError
+            If no name is given and there are several; the message lists them.
+        """
+        if benchmark is not None:
+            return self.select(benchmark)
+        if len(self.benchmarks) != 1:
+            raise ResponsesError(
+                f"one benchmark is needed, {len(self.benchmarks)} were found: {', '.join(map(str, self.benchmarks))}. "
+                "Choose one with --benchmark NAME."
+            )
+        return self
+
+    def counts(self) -> ResponseCounts:
+        """Arrange the answers of the only benchmark as (model, item) arrays; trials of a cell are added up.
+
+        Raises
+        ------
+        ResponsesError
+            If the table holds several benchmarks.
+        """
+        (benchmark,) = self.one_benchmark().benchmarks
+        items = self.items.droplevel(names.BENCHMARK)
+        models = self.models
+        correct, trials = self._scatter(models.index, items.index)
+        return ResponseCounts(correct, trials, models, items, str(benchmark), self.measure)
+
+    def _scatter(self, models: pd.Index, items: pd.Index) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+        model, item = categorical(self.answers[names.MODEL]), categorical(self.answers[names.ITEM])
+        row_start = models.get_indexer(model.categories).astype(np.int64) * len(items)
+        column = items.get_indexer(item.categories).astype(np.int64)
+        right, asked = _right_and_asked(self.answers)
+        n_trials = self.answers[names.TRIAL].nunique(dropna=False) if names.TRIAL in self.answers else 1
+        dtype = smallest_integer(max(n_trials, 1) * (1 if asked is None else int(asked.max(initial=1))))
+        trials = np.zeros(len(models) * len(items), dtype=dtype)
+        correct = np.zeros(len(trials), dtype=np.float64 if self.measure == "score" else dtype)
+        for part in _chunks(len(right)):
+            cell = row_start[model.codes[part]] + column[item.codes[part]]
+            n = dtype(1) if asked is None else asked[part].astype(dtype)
+            if n_trials > 1:
+                np.add.at(correct, cell, right[part].astype(correct.dtype))
+                np.add.at(trials, cell, n)
+            else:
+                correct[cell] = right[part]
+                trials[cell] = n
+        shape = (len(models), len(items))
+        return correct.reshape(shape), trials.reshape(shape)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the canonical long table: one row an answer, metadata beside it.
+
+        Rows without a value, at the end, name the items and models that were not answered. Text is categorical.
+        """
+        rest = self._unanswered()
+        answers = {name: _with_missing(values, len(rest)) for name, values in self.answers.items()}
+        for key in KEYS:
+            answers[key] = pd.Series(union_categoricals([self.answers[key], rest[key]]), copy=False)
+        frame = pd.DataFrame(answers, copy=False)
+        at_model = _positions(frame[names.MODEL], self.models.index)
+        at_item = item_positions(frame, self.items.index)
+        beside = [(self.models, at_model), (self.items, at_item)]
+        return frame.assign(**{str(name): _spread(values, at) for meta, at in beside for name, values in meta.items()})
+
+    def _unanswered(self) -> pd.DataFrame:
+        """Rows without a value that keep the labels of items and models without answers."""
+        benchmark_of = self.items.index.get_level_values(names.BENCHMARK)
+        silent_items = np.ones(len(self.items), dtype=bool)
+        silent_items[item_positions(self.answers, self.items.index)] = False
+        pairs = pd.MultiIndex.from_frame(self.entries)
+        silent_models = np.ones(len(pairs), dtype=bool)
+        silent_models[item_positions(self.answers, pairs, names.MODEL)] = False
+        any_model = self.entries.drop_duplicates(names.BENCHMARK).set_index(names.BENCHMARK)[names.MODEL]
+        any_item = pd.Series(self.items.index.get_level_values(names.ITEM), index=benchmark_of)
+        any_item = any_item[~any_item.index.duplicated()]
+        items, models = self.items.index[silent_items], pairs[silent_models]
+        rows: dict[str, list[str]] = {
+            names.BENCHMARK: [*items.get_level_values(0), *models.get_level_values(0)],
+            names.MODEL: [*any_model.reindex(items.get_level_values(0)), *models.get_level_values(1)],
+            names.ITEM: [*items.get_level_values(1), *any_item.reindex(models.get_level_values(0))],
+        }
+        return pd.DataFrame({name: pd.Series(values, dtype="str").astype("category") for name, values in rows.items()})
+
+    def _keep(self, benchmarks: Sequence[str]) -> ResponseTable:
+        if set(benchmarks) == set(self.benchmarks):
+            return self
+        entries = self.entries[self.entries[names.BENCHMARK].isin(benchmarks)].reset_index(drop=True)
+        items = self.items[self.items.index.get_level_values(names.BENCHMARK).isin(benchmarks)]
+        items.index = cast(pd.MultiIndex, items.index).remove_unused_levels()
+        models = self.models[self.models.index.isin(entries[names.MODEL])]
+        answers = self.answers[self.answers[names.BENCHMARK].isin(benchmarks).to_numpy()].reset_index(drop=True)
+        kept = {names.BENCHMARK: benchmarks, names.MODEL: models.index, names.ITEM: items.index.get_level_values(1)}
+        for key, labels in kept.items():
+            categories = categorical(answers[key]).categories
+            answers[key] = answers[key].cat.set_categories(categories[categories.isin(labels)])
+        answers = tidied(answers, dropping=PER_ANSWER)
+        models, items = tidied(models, dropping=models.columns), tidied(items, dropping=items.columns)
+        return replace(self, answers=answers, models=models, items=items, entries=entries)
+
+
+def _as_one_benchmark(table: ResponseTable, name: str) -> ResponseTable:
+    """Make the tasks of a group the subtasks of one benchmark; item labels that clash get the task's name."""
+    tasks, labels = (table.items.index.get_level_values(level) for level in (names.BENCHMARK, names.ITEM))
+    clash = labels.isin(labels[labels.duplicated()])
+    unique = pd.Index(np.where(clash, tasks + "/" + labels, labels), dtype="str")
+    ordered = pd.Index(natural_order(unique), dtype="str")
+    at_item = item_positions(table.answers, table.items.index)
+    at_label = ordered.get_indexer(unique).astype(np.int32)
+    benchmark = pd.Categorical.from_codes(np.zeros(len(at_item), dtype=np.int8), pd.Index([name], dtype="str"))
+    answers = table.answers.assign(
+        **{names.BENCHMARK: benchmark, names.ITEM: pd.Categorical.from_codes(at_label[at_item], ordered)}
+    )
+    items = table.items.assign(**{names.SUBTASK: tasks}).iloc[np.argsort(at_label)]
+    items.index = pd.MultiIndex.from_product([[name], ordered], names=[names.BENCHMARK, names.ITEM])
+    models = table.models.index[table.models.index.isin(table.entries[names.MODEL])]
+    entries = pd.DataFrame({names.BENCHMARK: pd.Index([name] * len(models), dtype="str"), names.MODEL: models})
+    return replace(table, answers=answers, items=items, entries=entries)
+
+
+def _group_members(items: pd.DataFrame) -> dict[str, list[str]]:
+    """Map each group of tasks to the benchmarks (tasks) in it."""
+    if GROUP not in items:
+        return {}
+    paths = items[GROUP].dropna().reset_index()[[names.BENCHMARK, GROUP]].drop_duplicates()
+    members: dict[str, list[str]] = {}
+    for task, path in paths.itertuples(index=False):
+        for group in str(path).split("/"):
+            members.setdefault(group, []).append(task)
+    return members
+
+
+def categorical(values: pd.Series) -> pd.Categorical:
+    """Return the codes and labels of a categorical column itself (``.cat.codes`` would copy the codes)."""
+    return cast(pd.Categorical, values.array)
+
+
+def tidied(frame: pd.DataFrame, *, dropping: Iterable[str] = ()) -> pd.DataFrame:
+    """Bring columns, keys aside, into their plainest form, so that equal contents have equal types.
+
+    Texts that do not occur leave the categories, whole numbers without gaps need no mask, and of the columns in
+    `dropping` those without any value go.
+    """
+    frame = frame.drop(columns=[name for name in dropping if name in frame and frame[name].isna().all()])
+    for name in frame.columns.difference([*KEYS], sort=False):
+        if isinstance(frame[name].dtype, pd.CategoricalDtype):
+            frame[name] = frame[name].cat.remove_unused_categories()
+        elif isinstance(frame[name].array, MASKED) and not frame[name].isna().any():
+            frame[name] = frame[name].astype(cast(Any, frame[name].dtype).numpy_dtype)
+    return frame
+
+
+def _positions(labels: pd.Series, index: pd.Index) -> npt.NDArray[np.int32]:
+    """Positions in `index` of a categorical column's values."""
+    lookup = index.get_indexer(categorical(labels).categories).astype(np.int32)
+    return np.asarray(lookup[categorical(labels).codes], dtype=np.int32)
+
+
+def item_positions(answers: pd.DataFrame, pairs: pd.Index, key: str = names.ITEM) -> npt.NDArray[np.int32]:
+    """Positions of the answers' (benchmark, item) pairs in an index of such pairs, or of (benchmark, `key`) pairs."""
+    outer, inner = categorical(answers[names.BENCHMARK]), categorical(answers[key])
+    if len(outer.categories) == 1 and pairs.get_level_values(0).nunique() == 1:
+        return _positions(answers[key], pairs.get_level_values(1))
+    place = [
+        categories.get_indexer(pairs.get_level_values(level))
+        for level, categories in enumerate((outer.categories, inner.categories))
+    ]
+    known = (place[0] >= 0) & (place[1] >= 0)
+    lookup = np.full(len(outer.categories) * len(inner.categories), -1, dtype=np.int32)
+    lookup[place[0][known] * len(inner.categories) + place[1][known]] = np.flatnonzero(known)
+    return np.asarray(lookup[outer.codes.astype(np.int64) * len(inner.categories) + inner.codes])
+
+
+def _with_missing(values: pd.Series, n_rows: int) -> pd.Series:
+    """Append rows without a value to a column; whole numbers stay whole."""
+    if not n_rows or values.name in KEYS:
+        return values
+    if pd.api.types.is_integer_dtype(values) or pd.api.types.is_bool_dtype(values):
+        values = values.convert_dtypes()
+    return values.reindex(range(len(values) + n_rows))
+
+
+def _spread(values: pd.Series, positions: npt.NDArray[np.int32]) -> pd.Series:
+    """Repeat metadata beside the answers; text as a categorical, which costs one code a row."""
+    if pd.api.types.is_string_dtype(values):
+        codes, distinct = pd.factorize(values)
+        return pd.Series(pd.Categorical.from_codes(codes.astype(np.int32)[positions], pd.Index(distinct)), copy=False)
+    return values.iloc[positions].reset_index(drop=True)
+
+
+def _right_and_asked(answers: pd.DataFrame) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic] | None]:
+    if names.N_CORRECT in answers:
+        return answers[names.N_CORRECT].to_numpy(), answers[names.N_SAMPLES].to_numpy()
+    return answers[names.CORRECT if names.CORRECT in answers else names.SCORE].to_numpy(), None
+
+
+def _chunks(n_rows: int) -> Iterator[slice]:
+    for start in range(0, n_rows, CHUNK):
+        yield slice(start, start + CHUNK)
+
+
+def listed(labels: Iterable[object], limit: int = 3) -> str:
+    """Write the first few labels of many."""
+    labels = list(labels)
+    shown = ", ".join(map(repr, labels[:limit]))
+    return shown + (f" and {len(labels) - limit} more" if len(labels) > limit else "")
+
+
+def natural_order(labels: Iterable[str]) -> list[str]:
+    """Sort labels so that 'item 2' comes before 'item 10'."""
+
+    def key(label: str) -> list[tuple[int, int, str]]:
+        return [
+            (0, int(part), "") if part.isdecimal() else (1, 0, part)
+            for part in re.split(r"([0-9]{1,18})", label)
+            if part
+        ]
+
+    return sorted(labels, key=lambda label: (key(label), label))

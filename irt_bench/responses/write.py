@@ -1,0 +1,66 @@
+"""ResponseTable → one canonical long table, Parquet or CSV, that reads back as the same table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pyarrow.types as pat
+
+from irt_bench.errors import OutputError
+from irt_bench.files import replacing
+from irt_bench.responses.formats.tables import ROLES_KEY
+from irt_bench.responses.table import ResponseTable
+
+ROW_GROUP_ROWS: Final = 2**20
+
+
+def write_table(table: ResponseTable, path: str | Path) -> None:
+    """Write a table; the same table gives the same bytes.
+
+    Parameters
+    ----------
+    table : ResponseTable
+        What to write; models and items without answers are rows without a value at the end.
+    path : str or Path
+        Name ending in ``.parquet`` (reads back exactly) or ``.csv`` (column types are guessed on reading).
+
+    Raises
+    ------
+    OutputError
+        If the name has another ending, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".parquet", ".csv"):
+        raise OutputError(f"{path.name} must end in .parquet or .csv, to say which to write.")
+    arrow = pa.Table.from_pandas(table.to_frame(), preserve_index=False).replace_schema_metadata(
+        {ROLES_KEY: _roles(table)}
+    )
+    with replacing(path) as beside:
+        if path.suffix.lower() == ".csv":
+            pacsv.write_csv(_as_text(arrow), beside)
+        else:
+            pq.write_table(arrow, beside, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+
+
+def _roles(table: ResponseTable) -> str:
+    roles = {**dict.fromkeys(table.models.columns, "model"), **dict.fromkeys(table.items.columns, "item")}
+    return json.dumps({"roles": roles, "measure": table.measure}, sort_keys=True)
+
+
+def _as_text(arrow: pa.Table) -> pa.Table:
+    """Write codes as the text they stand for and lists as JSON, which is what CSV can hold."""
+    for position, field in enumerate(arrow.schema):
+        column = arrow.column(position)
+        if pat.is_dictionary(field.type):
+            column = column.cast(field.type.value_type)
+        elif pat.is_nested(field.type):
+            column = pa.array(
+                [None if value is None else json.dumps(value) for value in column.to_pylist()], pa.string()
+            )
+        arrow = arrow.set_column(position, field.name, column)
+    return arrow

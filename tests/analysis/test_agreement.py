@@ -1,0 +1,250 @@
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+from irt_bench.analysis import agreement
+from irt_bench.analysis.agreement import compare_ability_accuracy
+from irt_bench.analysis.classical import score_reliability
+from irt_bench.errors import AnalysisError, UndefinedWarning
+
+GRID = np.linspace(-4.5, 4.5, 181)  # ability; the posterior below is exact up to this grid
+
+
+def chance(ability, slope, difficulty):
+    return 1 / (1 + np.exp(-slope * (ability[:, None] - difficulty)))
+
+
+def posterior_draws(correct, trials, slope, difficulty, rng, n_draws=400):
+    """Draws from the exact posterior of a 2PL with known items and a standard normal prior, shape (draw, model)."""
+    right = chance(GRID, slope, difficulty)
+    log_density = correct @ np.log(right).T + (trials - correct) @ np.log1p(-right).T - GRID**2 / 2
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    cumulative = np.cumsum(density / density.sum(axis=1, keepdims=True), axis=1)
+    uniform = rng.random((n_draws, len(correct)))
+    return np.stack([np.interp(uniform[:, m], cumulative[m], GRID) for m in range(len(correct))], axis=1)
+
+
+def labelled(draws, counts):
+    return xr.DataArray(draws, dims=("sample", "model"), coords={"model": counts.models.index.to_numpy()})
+
+
+def by_item(values, counts):
+    return xr.DataArray(values, dims="item", coords={"item": counts.items.index.to_numpy()})
+
+
+def simulate(make_counts, rng, n_models=40, n_items=40, share_asked=1.0):
+    slope, difficulty, ability = rng.lognormal(0, 0.5, n_items), rng.normal(size=n_items), rng.normal(size=n_models)
+    trials = (rng.random((n_models, n_items)) < share_asked).astype(int)
+    correct = rng.binomial(trials, chance(ability, slope, difficulty))
+    counts = make_counts(correct, trials)
+    return counts, labelled(posterior_draws(correct, trials, slope, difficulty, rng), counts), slope, ability
+
+
+@pytest.fixture
+def planted(make_counts):
+    """Ten sharp and twenty blunt items: m0 knows the sharp ones, m1 only the blunt ones."""
+    rng = np.random.default_rng(1)
+    slope, difficulty = np.repeat([3.0, 0.3], [10, 20]), np.zeros(30)
+    correct = rng.binomial(1, chance(rng.normal(size=12), slope, difficulty))
+    correct[0] = np.repeat([1, 1, 0], [10, 2, 18])
+    correct[1] = np.repeat([0, 1], [10, 20])
+    counts = make_counts(correct)
+    draws = posterior_draws(correct, np.ones_like(correct), slope, difficulty, rng)
+    return counts, labelled(draws, counts), by_item(slope, counts)
+
+
+def test_ability_that_rises_with_accuracy_ranks_alike(make_counts):
+    correct = np.random.default_rng(2).integers(0, 2, (30, 12))  # many ties
+    counts = make_counts(correct)
+    accuracy = counts.accuracy().to_numpy()
+    draws = np.log((accuracy + 0.1) / (1.1 - accuracy)) + np.array([[-1e-9], [0], [1e-9]])
+    result = compare_ability_accuracy(labelled(draws, counts), counts, discrimination=by_item(np.ones(12), counts))
+    assert result.correlations.to_numpy() == pytest.approx(1)
+    assert (result.n_discordant, result.n_clear, len(result.discordant)) == (0, 0, 0)
+    assert result.items.empty and "equal" in result.note
+    assert (result.models["rank_by_ability"] == result.models["rank_by_accuracy"]).all()
+
+
+def test_planted_pair_leads_the_discordant_ones(planted):
+    counts, ability, slope = planted
+    result = compare_ability_accuracy(ability, counts, discrimination=slope)
+    first = result.discordant.iloc[0]
+    assert (first["higher_ability"], first["higher_accuracy"]) == ("m0", "m1")
+    assert first["p_ability"] > 0.99
+    assert first["accuracy_difference"] == pytest.approx(20 / 30 - 12 / 30)
+    assert result.discordant["certainty"].is_monotonic_decreasing
+
+
+def test_item_contributions_add_up_to_the_two_score_differences(planted):
+    counts, ability, slope = planted
+    keep = np.array([0, 1, 2])
+    counts, ability = counts.take(models=keep), ability.isel(model=keep)
+    result = compare_ability_accuracy(ability, counts, discrimination=slope)
+    pairs = result.discordant
+    weighted = pd.Series(counts.correct @ slope.to_numpy() / slope.to_numpy().sum(), counts.models.index)
+    difference = weighted[pairs["higher_ability"]].to_numpy() - weighted[pairs["higher_accuracy"]].to_numpy()
+    totals = result.items.sum()
+    assert totals["ability_side"] == pytest.approx(difference.mean())
+    assert totals["accuracy_side"] == pytest.approx(-pairs["accuracy_difference"].mean())
+    assert totals["contribution"] == pytest.approx(totals["ability_side"] - totals["accuracy_side"])
+    assert result.items["contribution"].is_monotonic_decreasing
+    assert set(result.items.index[:10]) == {f"i{item}" for item in range(10)}
+
+
+def test_pairs_and_probabilities_equal_their_enumeration(make_counts):
+    counts, ability, slope, _ = simulate(make_counts, np.random.default_rng(3), n_models=15, n_items=12)
+    result = compare_ability_accuracy(ability, counts)
+    mean, accuracy = ability.mean("sample").to_numpy(), counts.accuracy().to_numpy()
+    expected = {
+        (f"m{max(a, b, key=lambda m: mean[m])}", f"m{max(a, b, key=lambda m: accuracy[m])}")
+        for a, b in combinations(range(15), 2)
+        if (mean[a] - mean[b]) * (accuracy[a] - accuracy[b]) < 0
+    }
+    pairs = result.discordant
+    assert set(zip(pairs["higher_ability"], pairs["higher_accuracy"], strict=True)) == expected
+    assert (result.n_discordant, result.n_pairs) == (len(expected), 105)
+    first = pairs.iloc[0]
+    draws = ability.sel(model=first["higher_ability"]) > ability.sel(model=first["higher_accuracy"])
+    assert first["p_ability"] == pytest.approx(float(draws.mean()))
+    assert result.correlations.loc["kendall_tau_b", "rankings"] == pytest.approx(
+        stats.kendalltau(mean, accuracy).statistic
+    )
+    assert result.correlations.loc["spearman", "rankings"] == pytest.approx(stats.spearmanr(mean, accuracy).statistic)
+
+
+def test_resampled_order_of_two_models_follows_the_multinomial(make_counts):
+    # Of three items only one tells the models apart: it is missing from a resample with probability (2/3)^3, a tie.
+    counts = make_counts([[1, 0, 1], [1, 0, 0], [0, 0, 0]])
+    ability = labelled(np.array([[0.0, 1.0, -1.0], [0.1, 1.0, -1.0]]), counts)
+    result = compare_ability_accuracy(ability, counts, n_resamples=4000)
+    tie = (2 / 3) ** 3
+    assert result.discordant["p_accuracy"].item() == pytest.approx(1 - tie / 2, abs=4 * np.sqrt(tie / 4 / 4000))
+
+
+def test_blocks_of_rows_do_not_change_the_pairs(make_counts, monkeypatch):
+    counts, ability, *_ = simulate(make_counts, np.random.default_rng(4), n_models=60, n_items=15)
+    whole = compare_ability_accuracy(ability, counts)
+    monkeypatch.setattr(agreement, "ROW_BLOCK", 7)
+    blocks = compare_ability_accuracy(ability, counts)
+    pd.testing.assert_frame_equal(whole.discordant, blocks.discordant)
+    monkeypatch.setattr(agreement, "PAIR_POOL", 30)
+    pool = compare_ability_accuracy(ability, counts)
+    assert pool.n_discordant == whole.n_discordant > 30
+    assert pool.discordant["certainty"].iloc[0] == whole.discordant["certainty"].iloc[0]
+
+
+def test_labels_and_not_positions_join_ability_and_responses(make_counts):
+    counts, ability, slope, _ = simulate(make_counts, np.random.default_rng(5))
+    order = np.random.default_rng(6).permutation(40)
+    one = compare_ability_accuracy(ability, counts, discrimination=by_item(slope, counts))
+    other = compare_ability_accuracy(
+        ability.isel(model=order), counts, discrimination=by_item(slope, counts).isel(item=order)
+    )
+    pd.testing.assert_frame_equal(one.models, other.models)
+    pd.testing.assert_frame_equal(one.items, other.items)
+
+
+def test_chains_are_joined_and_same_seed_gives_the_same_numbers(make_counts):
+    counts, ability, *_ = simulate(make_counts, np.random.default_rng(7))
+    chains = xr.DataArray(
+        ability.to_numpy().reshape(4, 100, -1), dims=("chain", "draw", "model"), coords={"model": ability["model"]}
+    )
+    one, again = compare_ability_accuracy(ability, counts, seed=3), compare_ability_accuracy(chains, counts, seed=3)
+    for table in ("correlations", "reliability", "models", "discordant"):
+        pd.testing.assert_frame_equal(getattr(one, table), getattr(again, table))
+    other = compare_ability_accuracy(ability, counts, seed=4)
+    assert not one.models["accuracy_rank_q05"].equals(other.models["accuracy_rank_q05"])
+
+
+def test_mismatched_inputs_are_refused(make_counts):
+    counts, ability, slope, _ = simulate(make_counts, np.random.default_rng(8))
+    with pytest.raises(AnalysisError, match="ability has 39 models, the responses 40; .*'m7'"):
+        compare_ability_accuracy(ability.drop_sel(model="m7"), counts)
+    with pytest.raises(AnalysisError, match="'m7'"):
+        compare_ability_accuracy(ability, counts.take(models=np.arange(40) != 7))
+    with pytest.raises(AnalysisError, match="discrimination has 39 items"):
+        compare_ability_accuracy(ability, counts, discrimination=by_item(slope, counts)[1:])
+    with pytest.raises(AnalysisError, match="needs 'model'"):
+        compare_ability_accuracy(ability.rename(model="person"), counts)
+    with pytest.raises(AnalysisError, match="not finite; first: model 'm2'"):
+        compare_ability_accuracy(ability.where(ability["model"] != "m2"), counts)
+    with pytest.raises(AnalysisError, match="there are 2 models"):
+        compare_ability_accuracy(ability[:, :2], counts.take(models=slice(2)))
+
+
+def test_models_without_answers_are_left_out_with_a_warning(make_counts):
+    counts, ability, *_ = simulate(make_counts, np.random.default_rng(9))
+    trials = counts.trials.copy()
+    trials[5] = 0
+    silent = make_counts(counts.correct * trials, trials)
+    with pytest.warns(UndefinedWarning, match="1 models have no answers.*'m5'"):
+        result = compare_ability_accuracy(ability, silent)
+    assert len(result.models) == 39 and "m5" not in result.models.index
+
+
+def test_equal_accuracies_leave_correlations_undefined(make_counts):
+    counts = make_counts(np.tile([0, 1], (5, 3)))
+    draws = np.random.default_rng(10).normal(size=(50, 5))
+    with pytest.warns(UndefinedWarning, match="same accuracy"):
+        result = compare_ability_accuracy(labelled(draws, counts), counts)
+    assert result.correlations.isna().all(axis=None)
+    assert np.isnan(result.reliability.loc["accuracy", "estimate"])
+
+
+def test_accuracy_is_over_the_asked_items(make_counts):
+    counts, ability, *_ = simulate(make_counts, np.random.default_rng(11), share_asked=0.6)
+    result = compare_ability_accuracy(ability, counts)
+    expected = counts.correct.sum(axis=1) / counts.trials.sum(axis=1)
+    assert result.models["accuracy"].to_numpy() == pytest.approx(expected)
+    assert result.models[["accuracy_rank_q05", "accuracy_q05"]].notna().all(axis=None)
+
+
+def test_reliability_of_ability_follows_from_its_closed_form(make_counts):
+    rng = np.random.default_rng(12)
+    counts = make_counts(rng.integers(0, 2, (400, 10)))
+    means = stats.norm.ppf((np.arange(400) + 0.5) / 400)
+    result = compare_ability_accuracy(labelled(means + 0.5 * rng.normal(size=(600, 400)), counts), counts)
+    row = result.reliability.loc["ability"]
+    assert row["estimate"] == pytest.approx(1 / 1.25, abs=0.01)
+    assert row["q05"] < row["estimate"] < row["q95"]
+
+
+def test_reliability_of_accuracy_is_near_alpha_for_parallel_items(make_counts):
+    rng = np.random.default_rng(13)
+    counts = make_counts((rng.normal(size=(500, 1)) + rng.normal(size=(500, 30)) > 0).astype(int))
+    result = compare_ability_accuracy(labelled(rng.normal(size=(50, 500)), counts), counts)
+    row = result.reliability.loc["accuracy"]
+    assert row["estimate"] == pytest.approx(score_reliability(counts).alpha, abs=0.005)
+    assert row["q05"] < row["estimate"] < row["q95"]
+
+
+def test_shuffled_abilities_show_no_agreement(make_counts):
+    rng = np.random.default_rng(14)
+    hits = []
+    for _ in range(30):
+        counts, ability, *_ = simulate(make_counts, rng, n_models=40, n_items=20)
+        shuffled = ability.copy(data=ability.to_numpy()[:, rng.permutation(40)])
+        rows = compare_ability_accuracy(shuffled, counts, n_resamples=100).correlations
+        hits.append((rows["further_models_q05"] < 0) & (rows["further_models_q95"] > 0))
+    assert np.mean(hits) > 0.75
+    assert (compare_ability_accuracy(ability, counts).correlations["further_models_q05"] > 0.5).all()
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_at_their_nominal_rate(make_counts):
+    rng = np.random.default_rng(15)
+    ranks, correlations = [], []
+    for _ in range(120):
+        counts, draws, _, ability = simulate(make_counts, rng, n_models=40, n_items=40)
+        result = compare_ability_accuracy(draws, counts, n_resamples=200)
+        true_rank, models = stats.rankdata(-ability), result.models
+        ranks.append((models["rank_q05"] <= true_rank) & (true_rank <= models["rank_q95"]))
+        accuracy = counts.accuracy()
+        truth = [stats.kendalltau(ability, accuracy).statistic, stats.spearmanr(ability, accuracy).statistic]
+        correlations.append((result.correlations["q05"] <= truth) & (truth <= result.correlations["q95"]))
+    assert 0.88 < np.mean(ranks) < 0.96  # ranks are whole numbers: limits err to the wide side
+    assert abs(np.mean(correlations) - 0.9) < 3 * np.sqrt(0.09 / 120)

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from irt_bench.inference.likelihood import Cells
+from irt_bench.inference.runtime import CPU
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture
+def simulate_cells(rng):
+    """Simulate k-of-n cells of a 2PL; the formula is written out here, apart from the package's."""
+
+    def make(n_models, n_items, *, n_samples=1, missing=0.0):
+        ability, difficulty = rng.normal(size=n_models), rng.normal(size=n_items)
+        slope = np.exp(0.4 * rng.normal(size=n_items))
+        probability = 1 / (1 + np.exp(-slope * (ability[:, None] - difficulty)))
+        trials = n_samples * (rng.random((n_models, n_items)) >= missing)
+        correct = rng.binomial(trials, probability)
+        return Cells.from_arrays(correct.astype(np.int8), trials.astype(np.int8), device=CPU)
+
+    return make

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from irt_bench.inference.settings import SVISettings
+from irt_bench.inference.svi import Plateau, fit_svi
+from irt_bench.irt_models.logistic import OnePL, TwoPL
+
+
+def test_plateau_is_not_reached_while_a_noisy_series_rises(rng):
+    plateau = Plateau(window=50)
+    rising = []
+    for value in 0.05 * np.arange(1000) + rng.normal(size=1000):
+        plateau.add(value)
+        rising.append(plateau.reached())
+    assert not any(rising)
+
+
+def test_plateau_is_reached_once_a_noisy_series_is_level(rng):
+    plateau = Plateau(window=50)
+    reached = []
+    for value in rng.normal(size=600):
+        plateau.add(value)
+        reached.append(plateau.reached())
+    assert any(reached)
+    assert not any(reached[:149])  # too few values to tell
+
+
+def test_same_seed_gives_the_same_draws_and_another_seed_others(simulate_cells):
+    cells = simulate_cells(20, 6)
+    correct, trials = cells.correct.numpy(), np.ones(cells.shape, dtype=np.int8)
+
+    def draw(seed):
+        return fit_svi(TwoPL(), correct, trials, SVISettings(seed=seed, max_steps=50, draws=5)).sites["ability"]
+
+    np.testing.assert_array_equal(draw(1), draw(1))
+    assert (draw(1) != draw(2)).all()
+
+
+def test_too_few_steps_are_reported(simulate_cells):
+    cells = simulate_cells(20, 6)
+    draws = fit_svi(TwoPL(), cells.correct.numpy(), np.ones(cells.shape, dtype=np.int8), SVISettings(max_steps=30))
+    assert draws.notes == {"plateau_reached": False, "steps": 30}
+    assert len(draws.sample_stats["elbo"]) == 30
+
+
+@pytest.fixture(scope="module")
+def many_models_one_ability_each():
+    """Items so well known that each ability's posterior can be integrated: 400 models, 12 items."""
+    rng = np.random.default_rng(5)
+    ability, difficulty = rng.normal(size=400), np.linspace(-2, 2, 12)
+    correct = rng.random((400, 12)) < 1 / (1 + np.exp(-1.5 * (ability[:, None] - difficulty)))
+    return correct.astype(np.int8)
+
+
+def test_abilities_agree_with_numerical_integration(many_models_one_ability_each):
+    """Given the fitted items, an ability's exact posterior is a one-dimensional integral (scipy's quadrature)."""
+    correct = many_models_one_ability_each
+    draws = fit_svi(OnePL(), correct, np.ones_like(correct), SVISettings(draws=2000))
+    assert draws.notes["plateau_reached"]
+    slope, difficulty = np.exp(draws.sites["log_discrimination"].mean()), draws.sites["difficulty"].mean((0, 1))
+    for model in range(0, 400, 40):
+
+        def density(theta, answers=correct[model]):
+            p = 1 / (1 + np.exp(-slope * (theta - difficulty)))
+            return stats.norm.pdf(theta) * np.prod(np.where(answers == 1, p, 1 - p))
+
+        total, mean, square = (integrate.quad(lambda t, k=k: t**k * density(t), -8, 8)[0] for k in range(3))
+        mean, sd = mean / total, np.sqrt(square / total - (mean / total) ** 2)
+        got = draws.sites["ability"][0, :, model]
+        assert got.mean() == pytest.approx(mean, abs=0.15 * sd)
+        assert got.std() == pytest.approx(sd, rel=0.15)

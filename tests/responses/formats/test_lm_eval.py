@@ -1,0 +1,350 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from irt_bench.errors import ReadError, ResponsesError
+from irt_bench.responses import ResponseTable, read_responses
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def the_samples(folder: Path, task: str) -> list[dict]:
+    (path,) = folder.rglob(f"samples_{task}_2*.jsonl")
+    return lines(path)
+
+
+def worth(table: ResponseTable) -> dict[tuple[str, str], int]:
+    rows = table.answers
+    return {(b, i): int(c) for b, i, c in zip(rows["benchmark"], rows["item"], rows["correct"], strict=True)}
+
+
+def sample(doc_id: int = 0, **changes: object) -> dict:
+    base = {
+        "doc_id": doc_id,
+        "doc": {"q": doc_id},
+        "target": "1",
+        "arguments": {"gen_args_0": {"arg_0": "Q", "arg_1": " a"}, "gen_args_1": {"arg_0": "Q", "arg_1": " b"}},
+        "resps": [[["-1.5", "False"]], [["-0.5", "True"]]],
+        "filtered_resps": [["-1.5", "False"], ["-0.5", "True"]],
+        "filter": "none",
+        "metrics": ["acc"],
+        "doc_hash": f"hash{doc_id}",
+        "prompt_hash": f"prompt{doc_id}",
+        "target_hash": "t",
+        "acc": 1.0,
+    }
+    return {**base, **changes}
+
+
+TIME = "2025-01-02T03-04-05.678901"
+
+
+def write_run(folder: Path, samples: list[dict], *, task: str = "toy", time: str = TIME, **results: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"samples_{task}_{time}.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in samples))
+    if results:
+        base = {"results": {}, "configs": {}, "group_subtasks": {}, "config": {}, "n-samples": {}}
+        (folder / f"results_{time}.json").write_text(json.dumps({**base, **results}))
+    return path
+
+
+def test_a_full_run_reads_to_the_values_in_its_lines(shared_fixtures):
+    folder = shared_fixtures / "lm_eval/full"
+    table = read_responses([folder], metric="acc", filter="strict-match")
+    metrics = {"toy_mc": "acc", "toy_mc_b": "acc", "toy_ll": "acc", "toy_gen": "exact_match"}
+    expected = {
+        (task, line["doc_hash"]): int(line[metric])
+        for task, metric in metrics.items()
+        for line in the_samples(folder, task)
+        if task != "toy_gen" or line["filter"] == "strict-match"
+    }
+    assert worth(table) == expected
+    assert len(expected) == 80
+    assert list(table.models.index) == ["bu6tyawv"]
+    assert set(table.items["metric"]) == {"acc", "exact_match"}
+
+
+def test_the_other_filter_gives_other_answers(shared_fixtures):
+    folder = shared_fixtures / "lm_eval/full"
+    table = read_responses([folder], metric="acc", filter="flexible-extract").select("toy_gen")
+    wanted = [line for line in the_samples(folder, "toy_gen") if line["filter"] == "flexible-extract"]
+    assert worth(table) == {("toy_gen", line["doc_hash"]): int(line["exact_match"]) for line in wanted}
+    assert 0 < table.answers["correct"].sum() < 20
+
+
+def test_choice_log_probabilities_and_gold_are_those_of_the_lines(shared_fixtures):
+    folder = shared_fixtures / "lm_eval/full"
+    table = read_responses([folder], metric="acc", filter="strict-match").select("toy_mc")
+    by_hash = {line["doc_hash"]: line for line in the_samples(folder, "toy_mc")}
+    assert len(table.answers) == 20
+    for _, row in table.answers.iterrows():
+        line = by_hash[row["item"]]
+        np.testing.assert_array_equal(row["choice_logprobs"], [float(pair[0]) for pair in line["filtered_resps"]])
+        item = table.items.loc[("toy_mc", row["item"])]
+        assert item["gold"] == int(line["target"])
+        assert item["doc_id"] == line["doc_id"]
+        assert row["prompt_hash"] == line["prompt_hash"]
+        assert (np.argmax(row["choice_logprobs"]) == item["gold"]) == bool(row["correct"])
+
+
+def test_a_loglikelihood_task_has_one_value_an_answer(shared_fixtures):
+    folder = shared_fixtures / "lm_eval/full"
+    table = read_responses([folder], metric="acc", filter="strict-match").select("toy_ll")
+    by_hash = {line["doc_hash"]: float(line["filtered_resps"][0][0]) for line in the_samples(folder, "toy_ll")}
+    answers = table.answers
+    assert dict(zip(answers["item"], answers["loglikelihood"], strict=True)) == by_hash
+    assert "choice_logprobs" not in answers and "gold" not in table.items
+
+
+def test_several_metrics_need_a_choice_that_is_listed(shared_fixtures):
+    with pytest.raises(ReadError, match="task 'toy_mc' has several metrics: acc, acc_norm; choose one with --metric"):
+        read_responses([shared_fixtures / "lm_eval/json_path"])
+
+
+def test_several_filters_need_a_choice_that_is_listed(shared_fixtures):
+    with pytest.raises(
+        ReadError, match="'toy_gen_r4' has several filters: flexible-extract, strict-match; .* --filter"
+    ):
+        read_responses([shared_fixtures / "lm_eval/repeats4"], metric="exact_match")
+
+
+def test_an_unknown_metric_is_refused_with_a_near_match(shared_fixtures):
+    with pytest.raises(ReadError, match="metric 'acc_nrm' is not known. Did you mean 'acc_norm'"):
+        read_responses([shared_fixtures / "lm_eval/json_path"], metric="acc_nrm")
+
+
+def test_a_choice_that_no_file_has_is_refused_even_if_none_was_needed(tmp_path):
+    write_run(tmp_path / "m", [sample()])
+    with pytest.raises(ReadError, match="metric 'exact' is not known"):
+        read_responses([tmp_path], metric="exact")
+
+
+def test_a_perplexity_is_no_candidate_but_can_be_named_and_is_refused(shared_fixtures):
+    (path,) = (shared_fixtures / "lm_eval/full").rglob("samples_toy_ll_*.jsonl")
+    assert read_responses([path]).answers["correct"].isin([0, 1]).all()
+    with pytest.raises(ReadError, match=r"metric 'perplexity' is not a number in \[0, 1\].*usable: acc"):
+        read_responses([path], metric="perplexity")
+
+
+def test_repeats_are_one_answer_a_filter(shared_fixtures):
+    table = read_responses([shared_fixtures / "lm_eval/repeats4"], filter="strict-match")
+    assert len(table.answers) == 20
+    assert "trial" not in table.answers
+
+
+def test_two_revisions_in_one_folder_are_two_models(shared_fixtures):
+    table = read_responses([shared_fixtures / "lm_eval/fs_full"], metric="acc")
+    assert list(table.models.index) == ["org/model-a[step=1000]", "org/model-a[step=2000]"]
+    assert list(table.models["step"]) == [1000, 2000]
+    assert list(table.models["name"].unique()) == ["org/model-a"]
+    counts = table.counts()
+    assert counts.trials.shape == (2, 20) and counts.asked.all()
+
+
+def test_the_layout_of_a_json_output_path_is_joined_by_time(shared_fixtures):
+    table = read_responses([shared_fixtures / "lm_eval/json_path"], metric="acc_norm")
+    assert list(table.models.index) == ["org/model-a"]
+    rows = the_samples(shared_fixtures / "lm_eval/json_path", "toy_mc")
+    assert worth(table) == {("toy_mc", line["doc_hash"]): int(line["acc_norm"]) for line in rows}
+
+
+@pytest.mark.parametrize("run", ["subset_sorted", "subset_unsorted", "x_dup"])
+def test_documents_of_a_subset_run_are_those_of_the_full_run_whatever_ids_it_logged(shared_fixtures, run):
+    full = the_samples(shared_fixtures / "lm_eval/full", "toy_mc")
+    text_of = {line["doc_hash"]: line["doc"]["question"] for line in full}
+    folder = shared_fixtures / "lm_eval" / run
+    table = read_responses([folder], metric="acc", filter="strict-match").select("toy_mc")
+    logged = {line["doc_hash"]: line for line in the_samples(folder, "toy_mc")}
+    for item in table.items.index.get_level_values("item"):
+        assert text_of[item] == logged[item]["doc"]["question"]
+    assert set(table.answers["item"]) == set(logged) <= set(text_of)
+
+
+def test_ids_of_an_unsorted_subset_are_wrong_and_not_kept(shared_fixtures):
+    full = {line["doc_hash"]: line["doc_id"] for line in the_samples(shared_fixtures / "lm_eval/full", "toy_mc")}
+    options = {"metric": "acc", "filter": "strict-match"}
+    unsorted = read_responses([shared_fixtures / "lm_eval/subset_unsorted"], **options)
+    assert "doc_id" not in unsorted.items
+    assert {finding.name for finding in unsorted.findings} == {"doc_ids_unsorted"}
+    items = read_responses([shared_fixtures / "lm_eval/subset_sorted"], **options).select("toy_mc").items
+    assert {item: doc_id for (_, item), doc_id in items["doc_id"].items()} == {
+        item: full[item] for _, item in items.index
+    }
+
+
+def test_lines_from_before_filters_were_logged_are_read_by_their_last_keys(shared_fixtures):
+    folder = shared_fixtures / "lm_eval_old/metabench"
+    table = read_responses([folder], metric="acc")
+    for task in ("metabench_arc_permute", "metabench_truthfulqa_permute"):
+        rows = the_samples(folder, task)
+        assert "filter" not in rows[0]
+        part = table.select(task)
+        assert worth(part) == {(task, line["doc_hash"]): int(line["acc"]) for line in rows}
+        assert set(part.items["filter"]) == {"none"}
+    assert list(table.models.index) == ["metabench"]
+    assert [finding.name for finding in table.findings] == ["no_results_file"] * 2
+
+
+def test_model_arguments_as_text_and_a_default_revision(shared_fixtures):
+    table = read_responses([*(shared_fixtures / "lm_eval_old").glob("samples_*.jsonl")])
+    assert list(table.models.index)[0].startswith("RylanSchaeffer/mem_Qwen3")
+    assert "revision" not in table.models and "step" not in table.models
+    assert len(table.answers) == 10
+
+
+def test_tasks_of_a_group_become_subtasks_with_the_labels_kept_apart(shared_fixtures):
+    folder = shared_fixtures / "lm_eval/full"
+    table = read_responses([folder], metric="acc", filter="strict-match")
+    group = table.select("toy_group")
+    assert group.benchmarks == ["toy_group"]
+    assert len(group.items) == len(group.answers) == 40
+    assert group.items["subtask"].value_counts().to_dict() == {"toy_mc": 20, "toy_mc_b": 20}
+    expected = {
+        f"{task}/{line['doc_hash']}": int(line["acc"])
+        for task in ("toy_mc", "toy_mc_b")
+        for line in the_samples(folder, task)
+    }
+    counts = group.counts()
+    assert dict(zip(counts.items.index, counts.correct[0], strict=True)) == expected
+    with pytest.raises(ResponsesError, match="benchmark 'toy_grup' is not known. Did you mean 'toy_group'"):
+        table.select("toy_grup")
+
+
+def test_nested_groups_can_all_be_chosen(tmp_path):
+    groups = {"all": ["stem", "law"], "stem": ["maths", "physics"]}
+    for task in ("maths", "physics", "law"):
+        write_run(tmp_path / "m", [sample()], task=task, model_name="m", group_subtasks=groups)
+    table = read_responses([tmp_path])
+    assert table.items["group"].to_dict() == {
+        ("law", "hash0"): "all",
+        ("maths", "hash0"): "all/stem",
+        ("physics", "hash0"): "all/stem",
+    }
+    assert len(table.select("stem").items) == 2
+    assert len(table.select("all").items) == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "columns"),
+    [
+        ({"model_args": {"revision": "step1000"}}, {"step": 1000}),
+        ({"model_args": "pretrained=a,revision=step1000,dtype=float16"}, {"step": 1000}),
+        ({"model_args": {}, "model_revision": "step70-tokens1B"}, {"step": 70, "revision": "step70-tokens1B"}),
+        ({"model_args": "pretrained=a", "model_revision": "0a1b2c3"}, {"revision": "0a1b2c3"}),
+        ({"model_args": "pretrained=a", "model_revision": "main"}, {}),
+    ],
+)
+def test_revisions_are_steps_or_metadata(tmp_path, config, columns):
+    write_run(tmp_path / "m", [sample()], model_name="m", config=config)
+    models = read_responses([tmp_path]).models
+    assert list(models.index) == ["m"]
+    assert models.iloc[0].to_dict() == columns
+
+
+def test_two_revisions_that_are_no_steps_keep_their_answers_apart(tmp_path):
+    for number, revision in enumerate(("abc", "def")):
+        write_run(
+            tmp_path / "m",
+            [sample(acc=float(number))],
+            time=f"2025-01-02T03-04-0{number}.1",
+            model_name="m",
+            config={"model_revision": revision},
+        )
+    table = read_responses([tmp_path])
+    assert list(table.models.index) == ["m[revision=abc]", "m[revision=def]"]
+    assert list(table.counts().correct[:, 0]) == [0, 1]
+
+
+def test_a_document_that_occurs_twice_is_two_items(tmp_path):
+    twins = [sample(0, acc=0.0), sample(1, acc=1.0, doc_hash="hash0"), sample(2)]
+    for model in "ab":
+        write_run(tmp_path / model, twins, model_name=model)
+    counts = read_responses([tmp_path]).counts()
+    assert list(counts.items.index) == ["hash0", "hash0#2", "hash2"]
+    assert counts.correct.tolist() == [[0, 1, 1]] * 2
+
+
+def test_interleaved_ids_of_a_whole_task_are_kept(tmp_path):
+    write_run(tmp_path / "m", [sample(n) for n in (0, 2, 4, 1, 3)], model_name="m")
+    items = read_responses([tmp_path]).items
+    assert {item: doc_id for (_, item), doc_id in items["doc_id"].items()} == {f"hash{n}": n for n in range(5)}
+
+
+def test_a_prefix_in_wrong_order_is_known_as_part_of_a_task(tmp_path):
+    part = {"toy": {"original": 9, "effective": 3}}
+    write_run(tmp_path / "m", [sample(n) for n in (2, 0, 1)], model_name="m", **{"n-samples": part})
+    assert "doc_id" not in read_responses([tmp_path]).items
+
+
+def test_values_may_be_booleans_whole_numbers_or_missing(tmp_path):
+    write_run(tmp_path / "m", [sample(0, acc=True), sample(1, acc=0), sample(2, acc=None), sample(3, acc=float("nan"))])
+    counts = read_responses([tmp_path]).counts()
+    assert counts.correct[0].tolist() == [1, 0, 0, 0]
+    assert counts.trials[0].tolist() == [1, 1, 0, 0]
+
+
+def test_fractional_metrics_are_scores(tmp_path):
+    write_run(tmp_path / "m", [sample(0, acc=0.25), sample(1, acc=1.0)])
+    table = read_responses([tmp_path])
+    assert table.measure == "score"
+    assert table.counts().correct[0].tolist() == [0.25, 1.0]
+
+
+def test_a_task_without_a_usable_metric_is_left_out_and_named(tmp_path):
+    write_run(tmp_path / "m", [sample()], task="good")
+    write_run(tmp_path / "m", [sample(metrics=["ppl"], ppl=[-3.0, 4])], task="wiki")
+    table = read_responses([tmp_path])
+    assert table.benchmarks == ["good"]
+    assert any("task 'wiki' was left out" in finding.message for finding in table.findings)
+    with pytest.raises(ReadError, match="no answers were found .*task 'wiki' was left out"):
+        read_responses([*tmp_path.rglob("samples_wiki*")])
+
+
+def test_gold_is_unknown_where_the_target_is_the_text_of_another_choice(tmp_path):
+    arguments = {f"gen_args_{n}": {"arg_0": "Q", "arg_1": f" {text}"} for n, text in enumerate(["1", "0"])}
+    write_run(tmp_path / "m", [sample(0), sample(1, arguments=arguments)])
+    assert read_responses([tmp_path]).items["gold"].tolist()[0] == 1
+    assert read_responses([tmp_path]).items["gold"].isna().tolist() == [False, True]
+
+
+def test_unconditional_log_probabilities_are_left_out(tmp_path):
+    pairs = [[str(-n), "False"] for n in range(1, 5)]
+    line = sample(metrics=["acc", "acc_mutual_info"], acc_mutual_info=1.0, filtered_resps=pairs)
+    write_run(tmp_path / "m", [line])
+    (logprobs,) = read_responses([tmp_path], metric="acc").answers["choice_logprobs"]
+    assert logprobs.tolist() == [-1.0, -2.0]
+
+
+def test_a_broken_line_is_named_by_file_and_number(tmp_path):
+    path = write_run(tmp_path / "m", [sample(0), sample(1)])
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(ReadError, match=rf"{path.name}, line 2: not JSON"):
+        read_responses([tmp_path])
+
+
+def test_a_broken_results_file_is_named(tmp_path):
+    path = write_run(tmp_path / "m", [sample()])
+    path.with_name(f"results_{TIME}.json").write_text('{"results": ')
+    with pytest.raises(ReadError, match="results_.*is not JSON"):
+        read_responses([tmp_path])
+
+
+def test_empty_and_foreign_samples_files_are_refused(tmp_path):
+    (tmp_path / f"samples_toy_{TIME}.jsonl").write_text("")
+    with pytest.raises(ReadError, match="holds no samples"):
+        read_responses([tmp_path])
+    (tmp_path / f"samples_toy_{TIME}.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(ReadError, match="line 1: no 'doc_id'"):
+        read_responses([tmp_path])
+
+
+def test_lines_without_hashes_are_known_by_their_id(tmp_path):
+    write_run(tmp_path / "m", [{k: v for k, v in sample(n).items() if "hash" not in k} for n in range(3)])
+    table = read_responses([tmp_path])
+    assert list(table.counts().items.index) == ["0", "1", "2"]
+    assert "doc_hash" not in table.items

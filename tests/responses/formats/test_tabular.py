@@ -1,0 +1,253 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from irt_bench.errors import ReadError, ResponsesError
+from irt_bench.responses import read_responses
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def grid(n_models=7, n_items=12, *, seed=0, missing=0.2):
+    rng = np.random.default_rng(seed)
+    correct = rng.integers(0, 2, (n_models, n_items)).astype(float)
+    correct[rng.random(correct.shape) < missing] = np.nan
+    models, items = [f"m{n}" for n in range(n_models)], [f"q{n}" for n in range(n_items)]
+    wide = pd.DataFrame(correct, index=pd.Index(models, name="model"), columns=items)
+    long = wide.reset_index().melt("model", var_name="item", value_name="correct")
+    return wide, long
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst", "tsv", "parquet", "pq"])
+def test_wide_and_long_files_of_every_kind_give_the_same_counts(tmp_path, ending):
+    wide, long = grid()
+    found = []
+    for name, frame, index in (("wide", wide, True), ("long", long, False)):
+        path = tmp_path / name / f"data.{ending}"
+        path.parent.mkdir()
+        if ending in ("parquet", "pq"):
+            (frame.reset_index() if index else frame).to_parquet(path)
+        else:
+            frame.to_csv(path, index=index, sep="\t" if ending == "tsv" else ",")
+        found.append(read_responses([path]).counts())
+    assert found[0].fingerprint() == found[1].fingerprint()
+    assert found[0].benchmark == "data"
+    np.testing.assert_array_equal(found[0].asked, wide.notna())
+    np.testing.assert_array_equal(found[0].proportions(), wide.to_numpy())
+
+
+def test_wide_and_long_agree_on_fractional_scores(tmp_path):
+    wide, long = grid()
+    rng = np.random.default_rng(1)
+    scores = {cell: round(value, 3) for cell, value in zip(np.ndindex(wide.shape), rng.random(wide.size), strict=True)}
+    for (row, column), value in scores.items():
+        wide.iloc[row, column] = value
+    long = wide.reset_index().melt("model", var_name="item", value_name="score")
+    wide.to_csv(tmp_path / "x.csv")
+    (tmp_path / "long").mkdir()
+    long.to_csv(tmp_path / "long/x.csv", index=False)
+    first, second = (read_responses([path]) for path in (tmp_path / "x.csv", tmp_path / "long/x.csv"))
+    assert first.measure == second.measure == "score"
+    assert first.counts().fingerprint() == second.counts().fingerprint()
+
+
+@pytest.mark.parametrize("label", ["model", "subject_id", "model_id", "", "Unnamed: 0"])
+def test_the_column_of_models_may_have_several_names_or_none(tmp_path, label):
+    path = write(tmp_path / "x.csv", f"{label},q1,q2\na,1,0\nb,,1\n")
+    counts = read_responses([path]).counts()
+    assert list(counts.models.index) == ["a", "b"]
+    assert counts.trials.tolist() == [[1, 1], [0, 1]]
+
+
+def test_the_index_of_a_pandas_parquet_file_names_the_models(tmp_path):
+    pd.DataFrame({"q1": [1, 0], "q2": [0, 1]}, index=["a", "b"]).to_parquet(tmp_path / "x.parquet")
+    assert list(read_responses([tmp_path / "x.parquet"]).models.index) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.float32, float, bool, "Int64", "boolean"])
+def test_wide_values_may_have_any_type_of_number(tmp_path, kind):
+    frame = pd.DataFrame({"model": ["a", "b"], "q": pd.array([1, 0], dtype=kind)})
+    frame.to_parquet(tmp_path / "x.parquet")
+    assert read_responses([tmp_path / "x.parquet"]).counts().correct.tolist() == [[1], [0]]
+
+
+def test_empty_item_columns_and_model_rows_keep_their_labels(tmp_path):
+    path = write(tmp_path / "x.csv", "model,q1,q2\na,1,\nb,,\n")
+    counts = read_responses([path]).counts()
+    assert counts.trials.tolist() == [[1, 0], [0, 0]]
+    frame = pd.DataFrame({"model": ["a", "b"], "q1": [1.0, np.nan], "q2": pd.Series([None, None], dtype=object)})
+    pq.write_table(pa.Table.from_pandas(frame), tmp_path / "x.parquet")
+    assert read_responses([tmp_path / "x.parquet"]).counts().fingerprint() == counts.fingerprint()
+
+
+def test_ids_of_digits_stay_text(tmp_path):
+    path = write(tmp_path / "x.csv", "model,item,correct,doc_id,run\n007,01,1,5,003\n7,1,0,6,004\n")
+    table = read_responses([path])
+    assert list(table.models.index) == ["007", "7"]
+    assert table.counts().correct.tolist() == [[1, 0], [0, 0]]
+    assert table.counts().trials.tolist() == [[1, 0], [0, 1]]
+    assert table.models["run"].to_dict() == {"007": "003", "7": "004"}
+    assert table.items["doc_id"].to_dict() == {("x", "01"): 5, ("x", "1"): 6}
+    wide = write(tmp_path / "w.csv", "model,010,10\n007,1,0\n7,0,1\n")
+    assert list(read_responses([wide]).counts().items.index) == ["010", "10"]
+
+
+def test_names_that_look_like_missing_values_are_names(tmp_path):
+    path = write(tmp_path / "x.csv", "model,item,correct\nNA,nan,1\nnull,None,NA\n")
+    counts = read_responses([path]).counts()
+    assert list(counts.models.index) == ["NA", "null"] and list(counts.items.index) == ["None", "nan"]
+    assert counts.trials.tolist() == [[0, 1], [0, 0]]
+
+
+def test_metadata_columns_of_a_wide_table_are_no_items(tmp_path):
+    path = write(tmp_path / "x.csv", "model,seed,step,size,q1,q2\na,1,10,7B,1,0\na,2,10,7B,0,1\n")
+    table = read_responses([path])
+    assert list(table.models.index) == ["a[seed=1]", "a[seed=2]"]
+    assert table.models[["seed", "step"]].to_numpy().tolist() == [[1, 10], [2, 10]]
+    assert table.counts().correct.tolist() == [[1, 0], [0, 1]]
+
+
+def test_several_benchmarks_in_one_wide_table_have_the_items_they_ask(tmp_path):
+    path = write(tmp_path / "x.csv", "benchmark,model,q1,q2,q3\nx,a,1,,\nx,b,0,,\ny,a,,1,\ny,b,,,\n")
+    table = read_responses([path])
+    assert list(table.items.index) == [("x", "q1"), ("x", "q3"), ("y", "q2")]
+    assert list(map(tuple, table.entries.to_numpy())) == [("x", "a"), ("x", "b"), ("y", "a"), ("y", "b")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model,q1\na,yes\n", "column 'q1' holds 'yes' for model 'a'; an item of a wide table needs 0, 1 or nothing"),
+        ("q1,q2\n1,0\n", "neither a long table .* nor a wide one .*its columns are 'q1', 'q2'"),
+        ("model\na\n", "has models but no items"),
+        ("model,q1,q1\na,1,0\n", "column 'q1' occurs twice"),
+        ("model,item,note\na,1,x\n", "no column says what an answer was worth"),
+        ("item,correct\n1,1\n", "no column 'model' among"),
+        ("model,item,correct\n,1,1\n", "column 'model' is empty in row 1"),
+        ("model,item,correct\na,1,1\na,,1\n", "column 'item' is empty in row 2"),
+        ("model,q1\na,3\n", r"is outside \[0, 1\]"),
+    ],
+)
+def test_tables_of_other_shapes_are_refused(tmp_path, text, message):
+    with pytest.raises((ReadError, ResponsesError), match=message) as caught:
+        read_responses([write(tmp_path / "x.csv", text)])
+    assert "x.csv" in str(caught.value)
+
+
+def test_long_and_wide_can_be_forced(tmp_path):
+    path = write(tmp_path / "x.csv", "model,item,correct\na,1,1\n")
+    assert list(read_responses([path], format="wide").counts().items.index) == ["correct", "item"]
+    with pytest.raises(ResponsesError, match="no column 'item'"):
+        read_responses([write(tmp_path / "y.csv", "model,q1\na,1\n")], format="long")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["subject_id,item_id,response", "model_id,sample_id,is_correct", "model,item,acc", "model,item_id,score"],
+)
+def test_other_names_of_columns_are_accepted(tmp_path, header):
+    path = write(tmp_path / "x.csv", f"{header}\na,q1,1\nb,q1,0\n")
+    assert read_responses([path]).counts().correct.tolist() == [[1], [0]]
+
+
+def test_words_for_values_are_read_in_any_case(tmp_path):
+    path = write(tmp_path / "x.csv", "model,item,correct\na,1,True\na,2,FALSE\na,3,\na,4,1.0\n")
+    assert read_responses([path]).counts().correct.tolist() == [[1, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters_quotes_and_a_byte_order_mark_are_understood(tmp_path, delimiter):
+    lines = [["model", "item", "correct"], ['"a, ""x"""', '"two\nlines"', "1"]]
+    (tmp_path / "x.csv").write_text("\n".join(delimiter.join(line) for line in lines) + "\n", encoding="utf-8-sig")
+    table = read_responses([tmp_path / "x.csv"])
+    assert list(table.models.index) == ['a, "x"'] and list(table.counts().items.index) == ["two\nlines"]
+
+
+@pytest.mark.parametrize("codec", ["snappy", "gzip", "zstd", "lz4", "none"])
+@pytest.mark.parametrize("encoded", [True, False])
+def test_parquet_of_any_codec_and_text_encoding_is_read(tmp_path, codec, encoded):
+    _, long = grid(missing=0)
+    frame = long.astype({"model": "category"} if encoded else {"correct": "int64"})
+    frame.to_parquet(tmp_path / "x.parquet", compression=codec)
+    assert len(read_responses([tmp_path / "x.parquet"]).answers) == len(long)
+
+
+def test_whole_number_ids_of_parquet_become_text(tmp_path):
+    pd.DataFrame({"model": [1, 2], "item": [10, 9], "correct": [1, 0]}).to_parquet(tmp_path / "x.parquet")
+    counts = read_responses([tmp_path / "x.parquet"]).counts()
+    assert list(counts.items.index) == ["9", "10"] and list(counts.models.index) == ["1", "2"]
+
+
+def test_batches_with_different_texts_are_put_together(tmp_path):
+    rows = [{"model": f"m{n % 40}", "item": f"q{n // 40}", "correct": n % 2} for n in range(40 * 500)]
+    frame = pd.DataFrame(rows)
+    frame.to_parquet(tmp_path / "x.parquet", row_group_size=777)
+    counts = read_responses([tmp_path / "x.parquet"]).counts()
+    expected = frame.pivot(index="model", columns="item", values="correct")
+    np.testing.assert_array_equal(counts.correct, expected.loc[counts.models.index, counts.items.index])
+
+
+def test_one_of_several_metrics_in_a_long_table_must_be_chosen(tmp_path):
+    text = "model,item,metric,score\na,1,acc,1\na,1,f1,0.5\n"
+    path = write(tmp_path / "x.csv", text)
+    with pytest.raises(ReadError, match=r"benchmark 'x\.csv' has several metrics: acc, f1; choose one with --metric"):
+        read_responses([path])
+    table = read_responses([path], metric="f1")
+    assert table.counts().correct.tolist() == [[0.5]]
+    path = write(tmp_path / "y.csv", "benchmark,model,item,metric,correct\nx,a,1,acc,1\ny,a,1,em,1\n")
+    assert len(read_responses([path]).answers) == 2
+
+
+def test_choice_log_probabilities_are_read_from_lists_and_from_json(tmp_path):
+    values = [[-1.0, -2.5], None, [-0.5, -0.25]]
+    frame = pd.DataFrame({"model": "a", "item": ["1", "2", "3"], "correct": 1, "choice_logprobs": values})
+    frame.to_parquet(tmp_path / "x.parquet")
+    frame.assign(choice_logprobs=["[-1.0, -2.5]", None, "[-0.5, -0.25]"]).to_csv(tmp_path / "x.csv", index=False)
+    for name in ("x.parquet", "x.csv"):
+        first, second, third = read_responses([tmp_path / name]).answers["choice_logprobs"]
+        assert second is None and first.tolist() == values[0] and third.tolist() == values[2]
+
+
+def test_compressed_csv_is_known_by_its_name(tmp_path):
+    text = b"model,item,correct\na,1,1\n"
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "y.csv.zst").write_bytes(zstandard.ZstdCompressor().compress(text))
+    assert read_responses([tmp_path]).benchmarks == ["x", "y"]
+
+
+def test_counts_come_from_shares_and_numbers_of_samples(shared_data):
+    table = read_responses([shared_data / "cruxeval.parquet"])
+    raw = pd.read_parquet(shared_data / "cruxeval.parquet")
+    for benchmark, rows in raw.groupby("benchmark"):
+        counts = table.select(benchmark).counts()
+        assert counts.correct.sum() == np.rint(rows["score"].astype(float) * rows["count"]).sum()
+        assert counts.trials.sum() == rows["count"].sum()
+        np.testing.assert_allclose(
+            counts.accuracy(), rows.groupby("model")["score"].mean()[counts.models.index], atol=1e-6
+        )
+
+
+def test_real_snapshots_are_models_of_their_own(shared_data):
+    table = read_responses([shared_data / "nlu_checkpoints_dev.parquet"])
+    raw = pd.read_parquet(shared_data / "nlu_checkpoints_dev.parquet", columns=["model", "checkpoint", "benchmark"])
+    assert len(table.models) == len(raw[["model", "checkpoint"]].drop_duplicates()) == 90
+    assert set(table.models["step"]) == {"1", "10", "25", "50", "best"}
+    assert table.models["name"].nunique() == 18
+    assert len(table.answers) == len(raw)
+
+
+def test_missing_cells_of_real_data_stay_missing(shared_data):
+    table = read_responses([shared_data / "mmlu_pro.parquet"])
+    raw = pd.read_parquet(shared_data / "mmlu_pro.parquet")
+    counts = table.counts()
+    assert counts.trials.sum() == len(raw) and counts.correct.sum() == raw["correct"].sum()
+    assert counts.items["subtask"].nunique() == 14
+    assert "answered" in table.answers

@@ -1,0 +1,92 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from irt_bench.errors import ResponsesError
+from irt_bench.responses import table_from_frame
+from irt_bench.responses.canonical import rename_aliases
+
+
+def rows(n_models=2, n_items=3, **columns):
+    index = pd.MultiIndex.from_product([[f"m{k}" for k in range(n_models)], [f"q{k}" for k in range(n_items)]])
+    return pd.DataFrame(
+        {"model": index.get_level_values(0), "item": index.get_level_values(1), "correct": 1, **columns}
+    )
+
+
+def test_the_first_of_several_aliases_is_taken_and_a_canonical_name_wins():
+    assert rename_aliases(["subject_id", "model_id", "acc", "response"]) == {"subject_id": "model", "acc": "correct"}
+    assert rename_aliases(["model", "subject_id"]) == {}
+
+
+def test_columns_constant_within_models_or_items_are_their_metadata():
+    table = table_from_frame(rows(family=list("aaabbb"), topic=list("xyzxyz"), noise=range(6)))
+    assert table.models["family"].to_dict() == {"m0": "a", "m1": "b"}
+    assert table.items["topic"].tolist() == ["x", "y", "z"]
+    assert [(finding.name, "'noise'" in finding.message) for finding in table.findings] == [("dropped_column", True)]
+
+
+def test_known_metadata_of_items_stays_with_items_even_if_constant():
+    table = table_from_frame(rows(n_models=1, group="g", subtask="s", gold=1))
+    assert table.models.columns.tolist() == []
+    assert table.items[["group", "subtask", "gold"]].iloc[0].tolist() == ["g", "s", 1]
+
+
+def test_known_metadata_of_items_that_disagrees_is_reported():
+    table = table_from_frame(rows(doc_id=[0, 1, 2, 0, 9, 2], gold=[0, 0, 0, 0, 1, 0]))
+    assert table.items["doc_id"].isna().tolist() == [False, True, False]
+    assert table.items["gold"].tolist() == [0, 1, 0]
+    assert [finding.name for finding in table.findings] == ["item_metadata"] * 2
+    assert "'benchmark'" not in table.findings[0].message and "q1" in table.findings[0].message
+
+
+def test_roles_say_what_a_column_describes():
+    frame = rows(version=list("aaabbb"), kind="k")
+    table = table_from_frame(frame, roles={"kind": "item"})
+    assert "kind" in table.items and "version" in table.models
+
+
+def test_missing_values_of_metadata_are_filled_from_other_rows_and_whole_numbers_stay_whole():
+    table = table_from_frame(
+        rows(year=[np.nan, 2020, np.nan, np.nan, np.nan, np.nan], big=pd.array([10**17 + 1, None] * 3))
+    )
+    assert table.models["year"].tolist()[0] == 2020 and pd.isna(table.models["year"].iloc[1])
+
+
+def test_columns_without_any_value_or_with_lists_are_no_metadata():
+    table = table_from_frame(rows(nothing=None, lists=[[1]] * 6))
+    assert not {"nothing", "lists"} & {*table.models, *table.items}
+    assert [finding.message for finding in table.findings] == ["column 'lists' holds lists or records; it was dropped"]
+
+
+def test_text_of_answers_becomes_categories_in_order():
+    answers = table_from_frame(rows(prompt_hash=list("bacabc"))).answers
+    assert list(answers["prompt_hash"].cat.categories) == ["a", "b", "c"]
+    assert list(answers["prompt_hash"].astype(str)) == list("bacabc")
+
+
+def test_answers_take_little_room():
+    n = 1000
+    table = table_from_frame(rows(n_models=n, n_items=10))
+    assert table.answers.memory_usage(index=False).sum() < 5 * len(table.answers) + 200_000
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"model": ["a"], "correct": [1]}), "no column 'item' among: model, correct"),
+        (pd.DataFrame({"model": [], "item": [], "correct": []}), "no rows below the columns"),
+        (pd.DataFrame([["a", "1", 1, 0]], columns=["model", "item", "correct", "correct"]), "'correct' occurs twice"),
+        (pd.DataFrame({"model": ["a", " "], "item": "1", "correct": 1}), "column 'model' is empty in row 2"),
+    ],
+)
+def test_frames_that_lack_something_are_refused(frame, message):
+    with pytest.raises(ResponsesError, match=message):
+        table_from_frame(frame)
+
+
+def test_the_frame_given_is_not_changed():
+    frame = rows(step="step5")
+    before = frame.copy(deep=True)
+    table_from_frame(frame)
+    pd.testing.assert_frame_equal(frame, before)

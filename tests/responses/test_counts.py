@@ -1,0 +1,62 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from irt_bench.errors import ResponsesError
+from irt_bench.responses import ResponseCounts
+from irt_bench.responses.counts import smallest_integer
+
+
+def counts(correct, trials=None, *, models="ab", items="xyz", **more):
+    frames = [pd.DataFrame(index=pd.Index(list(labels))) for labels in (models, items)]
+    correct = np.array(correct)
+    return ResponseCounts(correct, np.ones_like(correct) if trials is None else np.array(trials), *frames, **more)
+
+
+def test_arrays_are_copied_and_read_only():
+    array = np.ones((2, 3), dtype=int)
+    made = counts(array)
+    array[0, 0] = 0
+    assert made.correct[0, 0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        made.correct[0, 0] = 0
+
+
+@pytest.mark.parametrize(
+    ("correct", "options", "message"),
+    [
+        ([[1, 0]], {}, r"correct has shape \(1, 2\); 2 models x 3 items need \(2, 3\)"),
+        ([[1, 0, 0], [2, 0, 0]], {}, r"first: model 'b', item 'x' \(2 of 1\). Check for duplicate rows"),
+        ([[1, 0, 0], [-1, 0, 0]], {}, r"model 'b', item 'x' \(-1 of 1\)"),
+        ([[1, 0, 0], [1, 0, 0]], {"items": "xyx"}, "item label 'x' occurs twice"),
+    ],
+)
+def test_cells_and_labels_that_cannot_be_are_refused(correct, options, message):
+    with pytest.raises(ResponsesError, match=message):
+        counts(correct, **options)
+
+
+def test_unasked_cells_do_not_count_as_wrong():
+    made = counts([[2, 0, 0], [0, 0, 0]], [[4, 1, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(made.proportions(), [[0.5, 0, np.nan], [np.nan] * 3])
+    assert made.accuracy().iloc[0] == 0.25 and np.isnan(made.accuracy().iloc[1])
+    assert made.asked.sum() == 2 and (made.n_models, made.n_items) == (2, 3)
+
+
+def test_parts_keep_their_labels():
+    part = counts([[1, 0, 0], [0, 1, 1]]).take(models=[1], items=np.array([True, False, True]))
+    assert list(part.models.index) == ["b"] and list(part.items.index) == ["x", "z"]
+    assert part.correct.tolist() == [[0, 1]]
+
+
+def test_fingerprints_depend_on_cells_and_labels_not_on_types():
+    first = counts([[1, 0, 0], [0, 1, 1]]).fingerprint()
+    assert counts(np.array([[1, 0, 0], [0, 1, 1]], dtype=np.int8)).fingerprint() == first
+    assert counts([[1, 0, 0], [0, 1, 0]]).fingerprint() != first
+    assert counts([[1, 0, 0], [0, 1, 1]], models="ac").fingerprint() != first
+    assert counts([[1, 0, 0], [0, 1, 1]], benchmark="other").fingerprint() != first
+
+
+@pytest.mark.parametrize(("maximum", "dtype"), [(127, np.int8), (128, np.int16), (40_000, np.int32), (2**40, np.int64)])
+def test_integers_are_as_small_as_they_can_be(maximum, dtype):
+    assert smallest_integer(maximum) is dtype
