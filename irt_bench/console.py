@@ -50,8 +50,9 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function (what, done, total) that moves a bar on the error stream."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}/{task.total:,}"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err, transient=True) as bar:
+    done_of_all = TextColumn("{task.completed:,}/{task.total:,}")
+    columns = (TextColumn("{task.description}"), BarColumn(), done_of_all, TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=1)
 
         def report(what: str, done: int, total: int) -> None:

@@ -47,7 +47,8 @@ class ResponsesWarning(UserWarning):
 def unknown_choice(what: str, value: object, choices: Iterable[object]) -> str:
     """Say that a value is not among the choices: the value, near matches, the sorted choices."""
     names = sorted(map(str, choices))
-    near = difflib.get_close_matches(str(value), names, n=3)
+    by_lower = {name.lower(): name for name in names}
+    near = [by_lower[match] for match in difflib.get_close_matches(str(value).lower(), by_lower, n=3)]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     shown = ", ".join(names[:30]) + (f", ... ({len(names)} in all)" if len(names) > 30 else "")
     return f"{what} {str(value)!r} is not known.{hint} Choices: {shown or 'none'}."

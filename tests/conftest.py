@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from irt_bench.responses.counts import ResponseCounts
+
+settings.register_profile("same", derandomize=True)  # the same examples on every run
+settings.load_profile("same")
 
 BESIDE = Path(__file__).resolve().parents[1] / "../shared"
 

@@ -229,8 +229,8 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
         raise FitError(unknown_choice("method", settings.method, _METHODS))
     if counts.measure not in irt_model.measures:
         raise ModelError(
-            f"benchmark {counts.benchmark!r} holds fractional scores, and the {irt_model.name} model needs right answers "
-            "out of a number of trials. Give 'correct' (0/1), or 'n_correct' and 'n_samples'."
+            f"benchmark {counts.benchmark!r} holds fractional scores, and the {irt_model.name} model needs right "
+            "answers out of a number of trials. Give 'correct' (0/1), or 'n_correct' and 'n_samples'."
         )
     answering = int(counts.asked.any(axis=1).sum())
     if answering < 2:

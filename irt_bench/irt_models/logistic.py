@@ -166,8 +166,8 @@ class Logistic:
             bad = np.flatnonzero(~(choices >= 2))
             if bad.size:
                 raise ModelError(
-                    f"column {value!r} must hold the number of choices, 2 or more, of every item; {bad.size} items have "
-                    f"none, first: item number {bad[0] + 1}."
+                    f"column {value!r} must hold the number of choices, 2 or more, of every item; {bad.size} items "
+                    f"have none, first: item number {bad[0] + 1}."
                 )
             return replace(self, guessing=tuple((1 / choices).tolist()))
         try:
@@ -182,7 +182,7 @@ class Logistic:
 
 @dataclass(frozen=True, kw_only=True)
 class OnePL(Logistic):
-    """One discrimination for all items (Rasch's model with the ability's scale fixed at 1): items differ in difficulty."""
+    """Items differ in difficulty only; one discrimination for all, as in Rasch's model with the ability's sd at 1."""
 
     name: ClassVar[str] = "1pl"
     log_discrimination: Hierarchical | Normal = Normal(0.0, 1.0)

@@ -123,8 +123,9 @@ def table_from_frame(
 def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Role]) -> ResponseTable:
     """Part one frame into answers, metadata of models, metadata of items and entries."""
     pair_codes, pairs = _pair_codes(frame, names.ITEM)
-    models = pd.DataFrame(index=pd.Index(categorical(frame[names.MODEL]).categories, name=names.MODEL))
-    items = pd.DataFrame(index=pairs)
+    no_columns = pd.Index([], dtype="str")
+    models = pd.DataFrame(index=pd.Index(categorical(frame[names.MODEL]).categories, name=names.MODEL), columns=no_columns)
+    items = pd.DataFrame(index=pairs, columns=no_columns)
     groups = {"model": (categorical(frame[names.MODEL]).codes, models), "item": (pair_codes, items)}
     keep, found = [*KEYS], list(findings)
     for column in frame.columns.difference([*KEYS], sort=False):

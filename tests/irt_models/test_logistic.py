@@ -1,0 +1,131 @@
+import json
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from irt_bench import names
+from irt_bench.errors import ModelError
+from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, IRTModel, Normal
+from irt_bench.irt_models.logistic import (
+    IRT_MODELS,
+    FourPL,
+    OnePL,
+    ThreePL,
+    TwoPL,
+    irt_model_from_dict,
+    irt_model_from_name,
+    log_odds,
+    success_probability,
+)
+
+VARIANTS = [
+    *(kind() for kind in IRT_MODELS.values()),
+    TwoPL(difficulty=Hierarchical(Normal(0.5, 1.0), HalfNormal(3.0))),
+    ThreePL(guessing=0.25),
+    FourPL(guessing=(0.1, 0.2, 0.3), upper_share=Beta(9.0, 1.0)),
+]
+
+
+def values_of(irt_model, rng, n_items=3):
+    """Values of the sites as a program would draw them."""
+    found = irt_model.known_parameters(n_items)
+    for site in irt_model.sites():
+        size = None if site.dim is None else n_items
+        inside_01 = isinstance(site.prior, Beta)
+        found[site.name] = rng.uniform(0.1, 0.9, size) if inside_01 else rng.normal(size=size)
+    return found
+
+
+def test_the_probability_of_a_right_answer_is_the_four_parameter_logistic():
+    """Worked by hand: a = 2, theta - b = 0.5, c = 0.2, d = 0.9."""
+    known = 1 / (1 + np.exp(-1.0))
+    assert log_odds(1.5, 2.0, 1.0) == 1.0
+    assert success_probability(expit(log_odds(1.5, 2.0, 1.0)), 0.2, 0.9) == pytest.approx(0.2 + 0.7 * known)
+
+
+@pytest.mark.parametrize("irt_model", VARIANTS, ids=repr)
+def test_every_model_keeps_the_contract(irt_model, rng):
+    assert isinstance(irt_model, IRTModel)
+    assert IRT_MODELS[irt_model.name] is type(irt_model)
+    parameters = irt_model.item_parameters(values_of(irt_model, rng), np.exp)
+    assert {names.ABILITY, *parameters} == set(irt_model.dims)
+    assert all(np.shape(value) == (3,) for value in parameters.values())
+    assert (parameters[names.DISCRIMINATION] > 0).all()
+    lower = parameters.get(names.GUESSING, np.zeros(3))
+    upper = parameters.get(names.UPPER_ASYMPTOTE, np.ones(3))
+    assert ((lower >= 0) & (lower < upper) & (upper <= 1)).all()
+
+
+@pytest.mark.parametrize("irt_model", VARIANTS, ids=repr)
+def test_pulling_back_is_the_gradient_of_the_item_parameters(irt_model, rng):
+    values = values_of(irt_model, rng)
+    weights = {name: rng.normal(size=3) for name in irt_model.item_parameters(values, np.exp)}
+
+    def weighted(changed):
+        parameters = irt_model.item_parameters(changed, np.exp)
+        return sum((weights[name] * parameters[name]).sum() for name in weights)
+
+    found = irt_model.pull_back(values, weights)
+    for name, gradient in found.items():
+        for place in np.ndindex(np.shape(values[name])):
+            moved = []
+            for step in (1e-6, -1e-6):
+                changed = np.array(values[name], dtype=float)
+                changed[place] += step
+                moved.append(weighted({**values, name: changed}))
+            assert np.asarray(gradient)[place] == pytest.approx((moved[0] - moved[1]) / 2e-6, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("irt_model", VARIANTS, ids=repr)
+def test_a_model_comes_back_from_json(irt_model):
+    assert irt_model_from_dict(json.loads(json.dumps(irt_model.to_dict()))) == irt_model
+
+
+def test_models_are_nested_as_their_names_say():
+    assert set(OnePL().dims) == set(TwoPL().dims) < set(ThreePL().dims) < set(FourPL().dims)
+    slope = {site.name: site.dim for site in OnePL().sites()}["log_discrimination"]
+    assert slope is None
+
+
+def test_an_unknown_name_is_refused_with_the_choices():
+    with pytest.raises(ModelError, match="IRT model '2PL' is not known. Did you mean '2pl'"):
+        irt_model_from_name("2PL")
+
+
+@pytest.mark.parametrize("guessing", [-0.1, 1.0, (0.2, 1.5)])
+def test_guessing_out_of_range_is_refused(guessing):
+    with pytest.raises(ModelError, match="must be at least 0 and below 1"):
+        ThreePL(guessing=guessing)
+
+
+@pytest.mark.parametrize("build", [lambda: Normal(0.0, 0.0), lambda: HalfNormal(-1.0), lambda: Beta(1.0, float("nan"))])
+def test_priors_without_a_positive_scale_are_refused(build):
+    with pytest.raises(ModelError, match="a positive number is needed"):
+        build()
+
+
+def test_as_many_known_guessings_as_items_are_needed():
+    with pytest.raises(ModelError, match="guessing has 2 values for 3 items"):
+        ThreePL(guessing=(0.1, 0.2)).known_parameters(3)
+
+
+def test_guessing_is_fixed_from_a_number_or_from_the_number_of_choices():
+    columns = {"n_choices": np.array([2, 4, 5])}
+    assert ThreePL().with_guessing("0.25", columns).guessing == 0.25
+    assert ThreePL().with_guessing("n_choices", columns).guessing == (0.5, 0.25, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("irt_model", "value", "message"),
+    [
+        (TwoPL(), "0.25", "the 2pl model has no guessing; choose 3pl or 4pl"),
+        (ThreePL(), "n_choice", "Did you mean 'n_choices'"),
+        (ThreePL(), "bad", "must hold the number of choices, 2 or more, of every item; 1 items have none"),
+        (ThreePL(), "1.5", "must be at least 0 and below 1"),
+    ],
+)
+def test_guessing_that_cannot_be_is_refused(irt_model, value, message):
+    columns = {"n_choices": np.array([2, 4, 5]), "bad": np.array([2, 4, np.nan])}
+    with pytest.raises(ModelError, match=message):
+        irt_model.with_guessing(value, columns)

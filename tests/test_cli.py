@@ -1,0 +1,194 @@
+"""The commands as a user runs them: files in, files and text out, one clear line and exit code 2 on bad input."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from irt_bench.cli import app
+from irt_bench.errors import ConvergenceWarning
+from irt_bench.inference.fit import Fit
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.responses import read_responses, write_table
+
+N_MODELS, N_ITEMS = 25, 12
+SHORT = ["--max-steps", "60", "--draws", "50"]
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def responses(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "responses.parquet"
+    write_table(simulate_responses(TwoPL(), n_models=N_MODELS, n_items=N_ITEMS, seed=3).table, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def two_benchmarks(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "two.csv"
+    rows = [(b, m, i, int((m + i) % 3 > 0)) for b in ("arc", "gsm8k") for m in range(5) for i in range(4)]
+    pd.DataFrame(rows, columns=["benchmark", "model", "item", "correct"]).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(responses, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "fit"
+    run("fit", responses, "-o", folder, "--seed", 4, *SHORT)
+    return folder
+
+
+def test_help_lists_the_commands():
+    output = run("--help").output
+    for command in ("read", "items", "fit", "score", "compare", "demo"):
+        assert command in output
+
+
+def test_read_writes_the_canonical_table_and_says_what_it_found(two_benchmarks, tmp_path):
+    output = run("read", two_benchmarks, "-o", tmp_path / "all.parquet").output
+    assert "arc" in output and "gsm8k" in output
+    assert read_responses([tmp_path / "all.parquet"]).benchmarks == ["arc", "gsm8k"]
+    run("read", two_benchmarks, "--benchmark", "arc", "-o", tmp_path / "arc.csv")
+    assert read_responses([tmp_path / "arc.csv"]).benchmarks == ["arc"]
+
+
+def test_read_tells_machines_the_same_as_json(two_benchmarks, tmp_path):
+    told = json.loads(run("read", two_benchmarks, "-o", tmp_path / "all.parquet", "--json").stdout)
+    assert [row["benchmark"] for row in told["benchmarks"]] == ["arc", "gsm8k"]
+    assert {finding["name"] for finding in told["findings"]} >= {"duplicate_models"}
+
+
+def test_items_writes_the_documented_columns(responses, tmp_path):
+    run("items", responses, "-o", tmp_path / "items.csv", "--figure", tmp_path / "items.png")
+    written = pd.read_csv(tmp_path / "items.csv")
+    documented = {"item", "n_models", "difficulty", "discrimination", "item_rest_correlation", "biserial", "flags"}
+    assert documented <= set(written.columns)
+    counts = read_responses([responses]).counts()
+    np.testing.assert_allclose(written["difficulty"], counts.correct.mean(axis=0), rtol=1e-8)
+    assert (tmp_path / "items.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_items_tells_machines_the_same_as_json(responses):
+    told = json.loads(run("items", responses, "--json").stdout)
+    assert len(told["items"]) == N_ITEMS
+    assert 0 < told["reliability"]["alpha"] < 1
+    assert told["seed"] == 0
+
+
+def test_fit_writes_what_is_documented(fitted, responses):
+    assert {file.name for file in fitted.iterdir()} == {"fit.nc", "items.csv", "abilities.csv", "summary.json", "fit.png"}
+    items, abilities = pd.read_csv(fitted / "items.csv"), pd.read_csv(fitted / "abilities.csv")
+    for name in ("difficulty", "discrimination"):
+        assert {name, f"{name}_sd", f"{name}_q05", f"{name}_q95"} <= set(items.columns)
+    assert {"model", "ability", "ability_sd", "ability_q05", "ability_q95", "accuracy", "n_items"} <= set(abilities)
+    counts = read_responses([responses]).counts()
+    np.testing.assert_allclose(abilities.set_index("model")["accuracy"], counts.accuracy(), rtol=1e-8)
+    summary = json.loads((fitted / "summary.json").read_text())
+    assert summary["method"] == "svi" and summary["seed"] == 4 and summary["irt_model"]["name"] == "2pl"
+    assert summary["converged"] is False and summary["checks"][0]["status"] == "failed"
+    assert set(summary["timings"]) == {"read", "fit", "write"}
+    assert summary["responses"]["fingerprint"] == counts.fingerprint()
+    assert summary["versions"]["pyro-ppl"]
+
+
+def test_a_fit_that_did_not_converge_warns_and_is_still_written(responses, tmp_path):
+    result = run("fit", responses, "-o", tmp_path / "fit", *SHORT)
+    assert "Warning:" in result.output and "--max-steps" in result.output
+    assert not Fit.load(tmp_path / "fit").converged
+
+
+def test_the_same_seed_gives_the_same_bytes(fitted, responses, tmp_path):
+    run("fit", responses, "-o", tmp_path / "again", "--seed", 4, *SHORT)
+    run("fit", responses, "-o", tmp_path / "other", "--seed", 5, *SHORT)
+    for name in ("fit.nc", "items.csv", "abilities.csv", "fit.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (fitted / name).read_bytes(), name
+    assert (tmp_path / "other" / "items.csv").read_bytes() != (fitted / "items.csv").read_bytes()
+
+
+def test_fit_with_nuts_and_known_guessing(responses, tmp_path):
+    arguments = ["--method", "nuts", "--irt-model", "3pl", "--guessing", "0.25", "--chains", 1, "--jobs", 1]
+    run("fit", responses, "-o", tmp_path / "fit", *arguments, "--warmup", 20, "--draws", 20)
+    assert (pd.read_csv(tmp_path / "fit" / "items.csv")["guessing"] == 0.25).all()
+
+
+@pytest.mark.parametrize("method", ["eap", "map"])
+def test_score_writes_the_documented_columns(fitted, responses, tmp_path, method):
+    run("score", responses, "--fit", fitted, "--method", method, "-o", tmp_path / "scores.csv")
+    written = pd.read_csv(tmp_path / "scores.csv")
+    assert list(written.columns) == ["model", "ability", "ability_sd", "ability_q05", "ability_q95", "n_items"]
+    assert (written["n_items"] == N_ITEMS).all()
+    told = json.loads(run("score", responses, "--fit", fitted, "--method", method, "--json").stdout)
+    assert [row["model"] for row in told["scores"]] == list(written["model"])
+
+
+def test_compare_writes_tables_and_a_figure(fitted, responses, tmp_path):
+    run("compare", responses, "--fit", fitted, "-o", tmp_path / "out")
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    assert written == {"models.csv", "discordant.csv", "items.csv", "comparison.png", "summary.json"}
+    told = json.loads(run("compare", responses, "--fit", fitted, "--json").stdout)
+    assert told == json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert told["correlations"]["kendall_tau_b"]["rankings"] > 0.5
+    assert told["n_pairs"] == N_MODELS * (N_MODELS - 1) // 2
+
+
+@pytest.mark.parametrize("command", ["read", "items", "fit", "score", "compare"])
+def test_an_existing_output_is_refused_before_anything_is_read(command, fitted, tmp_path):
+    folder = command in ("fit", "compare")
+    path = tmp_path / ("out" if folder else "out.csv")
+    if folder:
+        path.mkdir()
+    else:
+        path.write_text("precious")
+    rest = ["--fit", fitted] if command in ("score", "compare") else []
+    result = run(command, "no-such-file.csv", "-o", path, *rest, code=2)
+    assert "exists; choose another name or pass --force" in result.output
+    assert folder or path.read_text() == "precious"
+
+
+def test_force_replaces_an_existing_output(two_benchmarks, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    run("read", two_benchmarks, "-o", path, "--force")
+    assert path.read_text().startswith('"benchmark"')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["items", "no-such-file.csv"], "no-such-file.csv"),
+        (["items", "{two}"], "one benchmark is needed, 2 were found: arc, gsm8k"),
+        (["items", "{two}", "--benchmark", "gsm8"], "Did you mean 'gsm8k'"),
+        (["items", "{two}", "--format", "csvv"], "csvv"),
+        (["fit", "{one}", "-o", "{out}", "--method", "nut"], "Did you mean 'nuts'"),
+        (["fit", "{one}", "-o", "{out}", "--irt-model", "5pl"], "Choices: 1pl, 2pl, 3pl, 4pl"),
+        (["fit", "{one}", "-o", "{out}", "--chains", "4"], "'chains' is not known"),
+        (["fit", "{one}", "-o", "{out}", "--guessing", "0.2"], "the 2pl model has no guessing"),
+        (["fit", "{one}", "-o", "{out}", "--method", "nuts", "--target-accept", "2"], "target_accept is 2.0"),
+        (["score", "{one}", "--fit", "{one}"], "is not a fit written by irt-bench"),
+        (["compare", "{two}", "--benchmark", "arc", "--fit", "{fit}"], "0"),
+        (["score", "{two}", "--benchmark", "arc", "--fit", "{fit}"], "are not among the 12 of the fit"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(arguments, message, responses, two_benchmarks, fitted, tmp_path):
+    places = {"one": responses, "two": two_benchmarks, "fit": fitted, "out": tmp_path / "out"}
+    result = run(*(argument.format(**places) for argument in arguments), code=2)
+    assert message in result.output
+    assert result.output.startswith("Error:") and len(result.output.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_warnings_of_this_package_reach_the_user_and_those_for_developers_do_not(capsys):
+    from irt_bench.console import _show_warning
+
+    _show_warning(ConvergenceWarning("R-hat is 1.5"), ConvergenceWarning)
+    _show_warning(FutureWarning("argument x will go"), FutureWarning)
+    assert capsys.readouterr().err.split() == ["Warning:", "R-hat", "is", "1.5"]

@@ -1,0 +1,105 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from irt_bench.errors import OutputError
+from irt_bench.files import check_output, json_text, replacing, replacing_folder, write_json
+
+
+def test_a_new_output_is_accepted_and_its_folders_are_made(tmp_path):
+    check_output(tmp_path / "new" / "folder" / "a.csv", force=False)
+    assert (tmp_path / "new" / "folder").is_dir()
+
+
+def test_an_existing_output_is_refused_without_force(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with pytest.raises(OutputError, match=r"a\.csv exists; choose another name or pass --force"):
+        check_output(path, force=False)
+    check_output(path, force=True)
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_never_takes_the_place_of_a_folder_nor_a_folder_that_of_a_file(tmp_path, folder):
+    path = tmp_path / "there"
+    if folder:
+        path.write_text("a file")
+    else:
+        path.mkdir()
+    with pytest.raises(OutputError, match=f"is a {'file' if folder else 'folder'}"):
+        check_output(path, force=True, folder=folder)
+
+
+def test_a_folder_of_other_origin_is_never_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="holds files that irt-bench did not write"):
+        check_output(tmp_path, force=True, folder=True)
+    (tmp_path / "summary.json").write_text("{}")
+    check_output(tmp_path, force=True, folder=True)
+
+
+def test_a_symbolic_link_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(OutputError, match="is a symbolic link"):
+        check_output(tmp_path / "link", force=True)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made"):
+        check_output(tmp_path / "file" / "below" / "a.csv", force=False)
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as beside:
+        beside.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_ends_puts_the_whole_file_in_place(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with replacing(path) as beside:
+        beside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failures_of_the_disk_are_told_in_one_line(tmp_path):
+    with pytest.raises(OutputError, match=r"a\.csv cannot be written: No space left"), replacing(tmp_path / "a.csv"):
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_put_in_place_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "out"
+    with pytest.raises(RuntimeError), replacing_folder(path) as folder:
+        (folder / "a").write_text("1")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    with replacing_folder(path) as folder:
+        (folder / "a").write_text("1")
+    with replacing_folder(path) as folder:
+        (folder / "a").write_text("2")
+        (folder / "b").write_text("3")
+    assert {file.name: file.read_text() for file in path.iterdir()} == {"a": "2", "b": "3"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_undefined_numbers_become_null_and_numpy_scalars_plain_ones(tmp_path):
+    content = {"nan": np.nan, "inf": [np.inf, 1.5], "n": np.int64(3), "yes": np.bool_(True), "deep": {"x": (np.nan,)}}
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text()
+    assert text == json_text(content) + "\n"
+    expected = {"nan": None, "inf": [None, 1.5], "n": 3, "yes": True, "deep": {"x": [None]}}
+    assert json.loads(text) == expected
