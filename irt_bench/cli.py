@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from irt_bench.inference.fit import Fit
     from irt_bench.responses import ResponseCounts, ResponseTable
 
+
 class ScoreMethod(StrEnum):
     """Ways to score a model with frozen items."""
 
@@ -198,7 +199,9 @@ def score(
         _write_csv(scores, output)
     if json:
         print_text(
-            json_text({"benchmark": counts.benchmark, "fit": str(fit), "method": method.value, "scores": _records(scores)})
+            json_text(
+                {"benchmark": counts.benchmark, "fit": str(fit), "method": method.value, "scores": _records(scores)}
+            )
         )
         return
     print_table(scores.sort_values("ability", ascending=False), title=f"Abilities on {counts.benchmark}", console=out)

@@ -85,7 +85,13 @@ def test_items_tells_machines_the_same_as_json(responses):
 
 
 def test_fit_writes_what_is_documented(fitted, responses):
-    assert {file.name for file in fitted.iterdir()} == {"fit.nc", "items.csv", "abilities.csv", "summary.json", "fit.png"}
+    assert {file.name for file in fitted.iterdir()} == {
+        "fit.nc",
+        "items.csv",
+        "abilities.csv",
+        "summary.json",
+        "fit.png",
+    }
     items, abilities = pd.read_csv(fitted / "items.csv"), pd.read_csv(fitted / "abilities.csv")
     for name in ("difficulty", "discrimination"):
         assert {name, f"{name}_sd", f"{name}_q05", f"{name}_q95"} <= set(items.columns)

@@ -32,6 +32,7 @@ DECIMALS = 12  # accuracies closer than this are ties: sums of k / n differ in t
 ROW_BLOCK = 256  # models compared with all others at once: 11 MB a temporary array for 5,500 models
 PAIR_POOL = 5000  # discordant pairs whose probabilities are computed
 PAIRS_SHOWN = 50
+RECORDS = 10  # pairs and items in a summary
 CLEAR = INTERVAL[1]  # probability from which on an order counts as shown
 ITEM_COLUMNS = ("contribution", "ability_side", "accuracy_side", "discrimination")
 
@@ -89,6 +90,17 @@ class Comparison:
     n_resamples: int
     seed: int
     note: str
+
+    def summary(self) -> dict[str, object]:
+        """Plain values for JSON: correlations, reliability, counts of pairs, and the first pairs and items."""
+        plain = ("n_pairs", "n_discordant", "n_clear", "n_resamples", "seed", "note")
+        return {
+            "correlations": self.correlations.to_dict("index"),
+            "reliability": self.reliability.to_dict("index"),
+            **{name: getattr(self, name) for name in plain},
+            "discordant": self.discordant.head(RECORDS).to_dict("records"),
+            "items": self.items.head(RECORDS).reset_index().to_dict("records"),
+        }
 
 
 def compare_ability_accuracy(

@@ -81,6 +81,9 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         raise OutputError(unknown_choice("figure format", path.suffix, FORMATS))
     with _style(), replacing(path) as beside, warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # places are settled: laying out again would move them a little
         figure.savefig(beside, format=suffix.removeprefix("."), metadata=FORMATS[suffix])
 
 

@@ -124,7 +124,9 @@ def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Rol
     """Part one frame into answers, metadata of models, metadata of items and entries."""
     pair_codes, pairs = _pair_codes(frame, names.ITEM)
     no_columns = pd.Index([], dtype="str")
-    models = pd.DataFrame(index=pd.Index(categorical(frame[names.MODEL]).categories, name=names.MODEL), columns=no_columns)
+    models = pd.DataFrame(
+        index=pd.Index(categorical(frame[names.MODEL]).categories, name=names.MODEL), columns=no_columns
+    )
     items = pd.DataFrame(index=pairs, columns=no_columns)
     groups = {"model": (categorical(frame[names.MODEL]).codes, models), "item": (pair_codes, items)}
     keep, found = [*KEYS], list(findings)

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import integrate, stats
+
+from irt_bench.analysis.scoring import score_models
+from irt_bench.errors import AnalysisError, ResponsesWarning
+
+A, B, C = np.array([0.7, 1.0, 1.6, 2.2]), np.array([-1.0, 0.0, 0.4, 1.3]), np.array([0.0, 0.2, 0.25, 0.1])
+
+
+def posterior_of(a, b, c):
+    dims = ("chain", "draw", "item")
+    arrays = {"discrimination": a, "difficulty": b, "guessing": c}
+    labels = [f"i{k}" for k in range(len(a))]
+    return xr.Dataset({n: (dims, np.tile(v, (1, 2, 1))) for n, v in arrays.items()}, coords={"item": labels})
+
+
+def exact(correct, trials, a=A, b=B, c=C):
+    """Posterior mean and sd by scipy's quadrature."""
+
+    def density(theta):
+        p = c + (1 - c) / (1 + np.exp(-a * (theta - b)))
+        return stats.norm.pdf(theta) * np.prod(p**correct * (1 - p) ** (trials - correct))
+
+    total, mean, square = (integrate.quad(lambda t, k=k: t**k * density(t), -9, 9)[0] for k in range(3))
+    return mean / total, np.sqrt(square / total - (mean / total) ** 2)
+
+
+def test_posterior_means_agree_with_numerical_integration(make_counts):
+    """All right, all wrong, mixed, k of n, and cells never asked."""
+    correct = np.array([[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 1, 0], [2, 0, 3, 1], [1, 0, 0, 0]])
+    trials = np.array([[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [3, 3, 3, 3], [1, 0, 1, 0]])
+    table = score_models(make_counts(correct, trials), posterior_of(A, B, C))
+    for row, k, n in zip(table.itertuples(), correct, trials, strict=True):
+        mean, sd = exact(k, n)
+        assert row.ability == pytest.approx(mean, abs=1e-5)
+        assert row.ability_sd == pytest.approx(sd, abs=1e-5)
+    assert list(table["n_items"]) == [4, 4, 4, 4, 2]
+
+
+def test_modes_have_no_slope(make_counts):
+    table = score_models(make_counts([[1, 1, 1, 1], [1, 0, 1, 0]]), posterior_of(A, B, 0 * C), method="map")
+    for theta, answers in zip(table["ability"], [[1, 1, 1, 1], [1, 0, 1, 0]], strict=True):
+        p = 1 / (1 + np.exp(-A * (theta - B)))
+        assert (A * (answers - p)).sum() - theta == pytest.approx(0, abs=1e-8)
+
+
+def coverage(a_of_scoring, make_counts):
+    rng = np.random.default_rng(8)
+    ability, a, b = rng.normal(size=2000), np.exp(0.4 * rng.normal(size=40)), rng.normal(size=40)
+    correct = (rng.random((2000, 40)) < 1 / (1 + np.exp(-a * (ability[:, None] - b)))).astype(int)
+    table = score_models(make_counts(correct), posterior_of(a_of_scoring(a), b, 0 * b))
+    covered = ((table["ability_q05"] <= ability) & (ability <= table["ability_q95"])).mean()
+    return covered, np.polyfit(table["ability"], ability, 1)[0]
+
+
+def test_intervals_cover_and_estimates_are_on_the_scale_of_the_truth(make_counts):
+    covered, slope = coverage(lambda a: a, make_counts)
+    assert 0.86 < covered < 0.94
+    assert 0.95 < slope < 1.05
+
+
+def test_wrong_discriminations_are_caught_by_the_same_check(make_counts):
+    covered, _ = coverage(lambda a: 2 * a, make_counts)
+    assert covered < 0.86
+
+
+def test_unknown_items_are_refused_and_models_without_answers_get_the_prior(make_counts):
+    with pytest.raises(AnalysisError, match="i4"):
+        score_models(make_counts(np.ones((2, 5), int)), posterior_of(A, B, C))
+    with pytest.warns(ResponsesWarning, match="no answers"):
+        table = score_models(make_counts(np.zeros((1, 4), int), np.zeros((1, 4), int)), posterior_of(A, B, C))
+    assert table["ability"].iloc[0] == pytest.approx(0, abs=1e-6)
+    assert table["ability_sd"].iloc[0] == pytest.approx(1, abs=1e-4)
