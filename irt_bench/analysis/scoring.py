@@ -288,7 +288,7 @@ def _modes(cells: _Cells, items: ItemParameters) -> FloatArray:
 
 
 def _climb(cells: _Cells, items: ItemParameters, start: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Newton's method from `start`, kept in an interval that each step's slope narrows; mode and 1 / sqrt(curvature)."""
+    """Newton's method from `start`, in an interval that each slope narrows; mode and 1 / sqrt(curvature)."""
     at, low, high = start, start - SCAN_SPACING, start + SCAN_SPACING
     for _ in range(MOST_STEPS):
         by_ability, curvature = _derivatives(cells, items, at)
