@@ -231,6 +231,7 @@ def knowing(items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, Flo
 
 
 def chances(items: ItemParameters, known: FloatArray, unknown: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Chances of a right and of a wrong answer where K and 1 - K are known."""
     right = success_probability(known, items.guessing, items.upper_asymptote)
     # The mirror image: 1 - P falls in ability between the asymptotes 1 - c and 1 - d.
     return right, success_probability(unknown, 1 - items.upper_asymptote, 1 - items.guessing)
