@@ -15,7 +15,11 @@ PACKAGE = ROOT / "irt_bench"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 TESTED_TOGETHER = {
     "names.py": "constants only",
-    "console.py": "tests/test_cli.py",
+    "console.py": "tests/cli/test_cli.py",
+    **dict.fromkeys(
+        [f"cli/{name}.py" for name in ("options", "read", "items", "fit", "score", "compare", "demo")],
+        "tests/cli/test_cli.py",
+    ),
     "responses/formats/base.py": "every format's tests",
     "inference/draws.py": "a record without behaviour",
     "inference/settings.py": "tests/inference/test_fit.py",

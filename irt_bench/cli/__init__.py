@@ -1,0 +1,16 @@
+"""The command line: parse, call, write; one module a command. Heavy libraries are imported by the command that runs."""
+
+import typer
+
+from irt_bench.cli import compare, demo, fit, items, read, score
+
+app = typer.Typer(
+    help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (read.read, items.items, fit.fit, score.score, compare.compare, demo.demo):
+    app.command()(command)
+
+__all__ = ["app"]

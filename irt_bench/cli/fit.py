@@ -1,0 +1,96 @@
+"""irt-bench fit: fit an IRT model."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, Seed, read_paths
+from irt_bench.console import clear_errors, out, print_text, progress_bar
+from irt_bench.files import check_output, json_text, replacing_folder, write_json
+
+if TYPE_CHECKING:
+    from irt_bench.inference.fit import Fit
+    from irt_bench.responses import ResponseCounts, ResponseTable
+
+
+@clear_errors
+def fit(
+    paths: Paths,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    irt_model: Annotated[str, typer.Option(help="1pl, 2pl, 3pl or 4pl.")] = "2pl",
+    method: Annotated[str, typer.Option(help="svi (fast) or nuts (exact).")] = "svi",
+    guessing: Annotated[
+        str | None,
+        typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
+    ] = None,
+    benchmark: Benchmark = None,
+    seed: Seed = 0,
+    chains: Annotated[int | None, typer.Option(help="NUTS: number of chains.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="NUTS: iterations that adapt, a chain.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws kept (NUTS: a chain).")] = None,
+    target_accept: Annotated[float | None, typer.Option(help="NUTS: mean acceptance; higher diverges less.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="NUTS: chains at once; results do not depend on it.")] = None,
+    guide: Annotated[str | None, typer.Option(help="SVI: item (parameters of an item correlated) or normal.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="SVI: steps after which to give up.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")] = None,
+    format: FormatName = None,
+    metric: Metric = None,
+    filter: Filter = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Fit a Bayesian item response model; writes draws, items, abilities, a summary and a figure."""
+    from irt_bench.inference.fit import fit as fit_model
+    from irt_bench.inference.fit import settings_for
+    from irt_bench.irt_models.logistic import irt_model_from_name
+
+    given = {
+        "chains": chains, "warmup": warmup, "draws": draws, "target_accept": target_accept, "jobs": jobs,
+        "guide": guide, "max_steps": max_steps, "threads": threads,
+    }  # fmt: skip
+    check_output(output, force=force, folder=True)
+    settings = settings_for(method, seed=seed, **{name: value for name, value in given.items() if value is not None})
+    model = irt_model_from_name(irt_model)
+    start = time.perf_counter()
+    table = read_paths(paths, benchmark, format, metric, filter)
+    counts = table.counts()
+    if guessing is not None:
+        model = model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
+    read_seconds = time.perf_counter() - start
+    with progress_bar() as progress:
+        fitted = fit_model(counts, model, settings, progress=progress)
+    _write_fit(fitted, table, counts, output, {"read": read_seconds, **fitted.timings}, json=json)
+
+
+def _write_fit(
+    fitted: "Fit",
+    table: "ResponseTable",
+    counts: "ResponseCounts",
+    output: Path,
+    timings: dict[str, float],
+    *,
+    json: bool,
+) -> None:
+    from irt_bench.analysis.irt import ability_table, item_table
+    from irt_bench.report.figures import fit_figure, save_figure
+    from irt_bench.report.tables import print_fit
+    from irt_bench.responses.quality import findings
+
+    start = time.perf_counter()
+    abilities, item_parameters = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
+    found = findings(table)
+    with replacing_folder(output) as folder:
+        fitted.save(folder / "fit.nc")
+        item_parameters.to_csv(folder / "items.csv", float_format="%.9g")
+        abilities.to_csv(folder / "abilities.csv", float_format="%.9g")
+        save_figure(fit_figure(abilities, item_parameters), folder / "fit.png")
+        timings["write"] = time.perf_counter() - start
+        summary = fitted.summary() | {"findings": [vars(each) for each in found], "timings": timings}
+        write_json(folder / "summary.json", summary)
+    if json:
+        print_text(json_text(summary))
+        return
+    print_fit(fitted.summary(), fitted.checks, abilities, item_parameters, console=out)
+    out.print(f"Wrote {output} in {sum(timings.values()):.1f} s", highlight=False)

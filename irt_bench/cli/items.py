@@ -1,0 +1,62 @@
+"""irt-bench items: classical item analysis."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from irt_bench.cli.options import (
+    Benchmark,
+    Filter,
+    Force,
+    FormatName,
+    Json,
+    Metric,
+    Paths,
+    Seed,
+    read_paths,
+    records,
+    write_csv,
+)
+from irt_bench.console import clear_errors, out, print_text
+from irt_bench.files import check_output, json_text
+
+
+@clear_errors
+def items(
+    paths: Paths,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Figure to write, .png or .svg.")] = None,
+    benchmark: Benchmark = None,
+    format: FormatName = None,
+    metric: Metric = None,
+    filter: Filter = None,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Item analysis: difficulty, discrimination, flags, reliability, and how well item statistics carry over."""
+    from irt_bench.analysis.classical import item_statistics, score_reliability
+    from irt_bench.analysis.transfer import compare_transfer
+    from irt_bench.report.figures import items_figure, save_figure
+    from irt_bench.report.tables import print_findings, print_item_report
+    from irt_bench.responses.quality import findings
+
+    for path in (output, figure):
+        if path is not None:
+            check_output(path, force=force)
+    table = read_paths(paths, benchmark, format, metric, filter)
+    counts = table.counts()
+    statistics = item_statistics(counts)
+    reliability = score_reliability(counts)
+    transfer = compare_transfer(counts, seed=seed)
+    if output is not None:
+        write_csv(statistics, output)
+    if figure is not None:
+        save_figure(items_figure(statistics), figure)
+    if json:
+        rows = {"benchmark": counts.benchmark, "seed": seed, "reliability": vars(reliability)}
+        print_text(json_text(rows | {"transfer": records(transfer), "items": records(statistics)}))
+        return
+    print_item_report(statistics, reliability, transfer, benchmark=counts.benchmark, console=out)
+    print_findings(findings(table), out)
