@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +52,8 @@ class _Nodes(NamedTuple):
 class _Cells(NamedTuple):
     """Right answers and trials of a block of models on the items of the fit, shape (model, item)."""
 
-    right: npt.NDArray[np.generic]
-    trials: npt.NDArray[np.generic]
+    right: npt.NDArray[Any]
+    trials: npt.NDArray[Any]
 
 
 def score_models(
@@ -243,7 +243,7 @@ def _mixture_density(cells: _Cells, drawn: ItemParameters, nodes: _Nodes) -> Flo
 def _trapezoid(nodes: FloatArray) -> FloatArray:
     """Weights of the trapezoid rule."""
     half = np.diff(nodes) / 2
-    return np.append(half, 0) + np.append(0, half)
+    return np.pad(half, (0, 1)) + np.pad(half, (1, 0))
 
 
 def _moments(density: FloatArray, nodes: FloatArray) -> FloatArray:
