@@ -9,42 +9,30 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
-from irt_bench.analysis.classical import binary_cells, column_correlation
-from irt_bench.analysis.intervals import Z_LIMIT, FloatArray, column_mean_interval
+from irt_bench.analysis.discordance import PAIRS_SHOWN, discordant_pairs, responsible_items
+from irt_bench.analysis.intervals import FloatArray
+from irt_bench.analysis.labelled_draws import evenly_spaced, match_labels
+from irt_bench.analysis.rankings import (
+    DECIMALS,
+    Sides,
+    correlation_table,
+    model_table,
+    reliability_table,
+    resample_accuracy,
+)
 from irt_bench.errors import AnalysisError, UndefinedWarning
-from irt_bench.names import INTERVAL, ITEM, MODEL
+from irt_bench.names import ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
 
 LEAST_MODELS = 3  # two models correlate at -1 or 1
 N_RESAMPLES = 500  # resamples of items, and draws correlated; a 5% quantile of 500 is known to 1 percentage point
-N_HALVES = 200  # random halves of the items
 MOST_DRAWS = 1000  # for ranks and pairs, evenly spaced; means and quantiles of ability use all draws
-MOST_CORRELATION = 1 - 1e-12  # Fisher's z of 1 is infinite
-DECIMALS = 12  # accuracies closer than this are ties: sums of k / n differ in the last bits
-ROW_BLOCK = 256  # models compared with all others at once: 11 MB a temporary array for 5,500 models
-PAIR_POOL = 5000  # discordant pairs whose probabilities are computed
-PAIRS_SHOWN = 50
 RECORDS = 10  # pairs and items in a summary
-CLEAR = INTERVAL[1]  # probability from which on an order counts as shown
-ITEM_COLUMNS = ("contribution", "ability_side", "accuracy_side", "discrimination")
-
-
-class _Sampling(NamedTuple):
-    """Variance of Fisher's z of a rank correlation over samples of models: numerator / (n_models - subtrahend)."""
-
-    numerator: float
-    subtrahend: int
-
-
-SAMPLING = {"kendall_tau_b": _Sampling(0.437, 4), "spearman": _Sampling(1.060, 3)}  # Fieller, Hartley, Pearson 1957
 
 
 @dataclass(frozen=True)
@@ -177,15 +165,15 @@ def compare_ability_accuracy(
     weights = None if discrimination is None else _item_weights(discrimination, counts)
     rng = np.random.default_rng(seed)
     accuracy = np.asarray(counts.accuracy().to_numpy(), dtype=np.float64).round(DECIMALS)
-    resampled = _resample_accuracy(counts, accuracy, n_resamples, rng)
-    thinned = draws[_evenly(len(draws), MOST_DRAWS)]
-    sides = _Sides(np.asarray(draws.mean(axis=0)), accuracy, thinned, resampled)
-    discordant, n_discordant, n_clear = _discordant_pairs(sides, counts.models.index)
-    items, note = _responsible_items(discordant, counts, weights)
+    resampled = resample_accuracy(counts, accuracy, n_resamples, rng)
+    thinned = draws[evenly_spaced(len(draws), MOST_DRAWS)]
+    sides = Sides(np.asarray(draws.mean(axis=0)), accuracy, thinned, resampled)
+    discordant, n_discordant, n_clear = discordant_pairs(sides, counts.models.index)
+    items, note = responsible_items(discordant, counts, weights)
     return Comparison(
-        correlations=_correlations(sides, n_resamples),
-        reliability=_reliability(draws, thinned, counts, rng),
-        models=_model_table(draws, sides, counts),
+        correlations=correlation_table(sides, n_resamples),
+        reliability=reliability_table(draws, thinned, counts, rng),
+        models=model_table(draws, sides, counts),
         discordant=discordant.head(PAIRS_SHOWN),
         items=items,
         n_pairs=counts.n_models * (counts.n_models - 1) // 2,
@@ -197,20 +185,11 @@ def compare_ability_accuracy(
     )
 
 
-class _Sides(NamedTuple):
-    """Both measures of the same models, with what says how sure they are; all models have answers."""
-
-    ability: FloatArray  # (model,), posterior mean
-    accuracy: FloatArray  # (model,)
-    draws: FloatArray  # (draw, model), at most MOST_DRAWS
-    resampled: FloatArray  # (resample, model), accuracy on resampled items
-
-
 def _join(ability: xr.DataArray, counts: ResponseCounts) -> tuple[FloatArray, ResponseCounts]:
     """Draws of shape (draw, model) in the order of the models with answers, and the counts of those."""
     if MODEL not in ability.dims or MODEL not in ability.coords:
         raise AnalysisError(f"ability has dimensions {tuple(ability.dims)}; it needs {MODEL!r}, with labels.")
-    positions = _match(ability[MODEL].to_index(), counts.models.index, "model", "ability")
+    positions = match_labels(ability[MODEL].to_index(), counts.models.index, MODEL, "ability", "the responses")
     draws = (
         ability.transpose(..., MODEL)
         .to_numpy()
@@ -243,216 +222,10 @@ def _item_weights(discrimination: xr.DataArray, counts: ResponseCounts) -> Float
         raise AnalysisError(
             f"discrimination has dimensions {tuple(discrimination.dims)}; it needs {ITEM!r}, with labels."
         )
-    positions = _match(discrimination[ITEM].to_index(), counts.items.index, "item", "discrimination")
+    positions = match_labels(
+        discrimination[ITEM].to_index(), counts.items.index, ITEM, "discrimination", "the responses"
+    )
     weights = discrimination.mean([dim for dim in discrimination.dims if dim != ITEM]).to_numpy()[positions]
     if not np.isfinite(weights).all() or weights.sum() <= 0:
         raise AnalysisError("discriminations must be finite with a positive sum to weigh the items' answers.")
     return np.asarray(weights, dtype=np.float64)
-
-
-def _match(labels: pd.Index, wanted: pd.Index, what: str, parameter: str) -> npt.NDArray[np.intp]:
-    """Positions in `labels` of the `wanted` ones, all of which must be there, and no others."""
-    labels, wanted = labels.astype("str"), wanted.astype("str")
-    positions = labels.get_indexer(wanted) if labels.is_unique else np.full(len(wanted), -1)
-    if (positions < 0).any() or len(labels) != len(wanted):
-        lone = wanted.symmetric_difference(labels)
-        first = f"first in only one of them: {lone[0]!r}" if len(lone) else "some occur twice"
-        raise AnalysisError(
-            f"{parameter} has {len(labels)} {what}s, the responses {len(wanted)}; {first}. "
-            "Take ability and responses from the same fit."
-        )
-    return positions
-
-
-def _resample_accuracy(
-    counts: ResponseCounts, accuracy: FloatArray, n_resamples: int, rng: np.random.Generator
-) -> FloatArray:
-    """Accuracy of each model on items drawn with replacement, shape (resample, model)."""
-    n_items = counts.n_items
-    times = rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_resamples).astype(np.float64)
-    right = times @ np.nan_to_num(counts.proportions(), copy=False).T
-    n_asked = times @ counts.asked.T.astype(np.float64)
-    # A model with few answers may have none in a resample: it keeps its accuracy there.
-    drawn = np.divide(right, n_asked, out=np.broadcast_to(accuracy, right.shape).copy(), where=n_asked > 0)
-    return drawn.round(DECIMALS)
-
-
-def _correlations(sides: _Sides, n_draws: int) -> pd.DataFrame:
-    """Both rank correlations: of the two rankings, and of ability itself with its two intervals."""
-    n_models = len(sides.ability)
-    draws = sides.draws[_evenly(len(sides.draws), n_draws)]
-    rankings = _rank_correlations(sides.ability[None], sides.accuracy)
-    over_draws = _rank_correlations(draws, sides.accuracy)
-    rows = {}
-    for name, sampling in SAMPLING.items():
-        values = over_draws[name]
-        z = np.arctanh(np.clip(values, -MOST_CORRELATION, MOST_CORRELATION))
-        freedom = n_models - sampling.subtrahend
-        half = Z_LIMIT * np.sqrt(z.var() + sampling.numerator / freedom) if freedom > 0 else np.inf
-        wide = np.tanh(z.mean() - half), np.tanh(z.mean() + half)
-        rows[name] = [float(rankings[name][0]), values.mean(), *np.quantile(values, INTERVAL), *wide]
-    if np.ptp(sides.accuracy) == 0:
-        message = "rank correlations are undefined and reported as NaN: all models have the same accuracy."
-        warnings.warn(message, UndefinedWarning, stacklevel=3)
-    columns = ["rankings", "estimate", "q05", "q95", "further_models_q05", "further_models_q95"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def _evenly(n: int, most: int) -> npt.NDArray[np.intp]:
-    """Positions of at most `most` of n rows, evenly spaced."""
-    return np.linspace(0, n - 1, min(n, most)).astype(np.intp)
-
-
-def _rank_correlations(ability: FloatArray, accuracy: FloatArray) -> dict[str, FloatArray]:
-    """Kendall's tau-b and Spearman's rho of each row of ability, shape (draw, model), with accuracy, shape (model,)."""
-    tau = np.array(
-        [stats.kendalltau(row, accuracy, method="asymptotic").statistic for row in ability], dtype=np.float64
-    )
-    ranks = stats.rankdata(ability, axis=1).T
-    accuracy_ranks = np.broadcast_to(stats.rankdata(accuracy)[:, None], ranks.shape)
-    rho = column_correlation(ranks, accuracy_ranks, np.ones(ranks.shape, dtype=np.bool_)).correlation
-    return {"kendall_tau_b": tau, "spearman": rho}
-
-
-def _reliability(
-    draws: FloatArray, thinned: FloatArray, counts: ResponseCounts, rng: np.random.Generator
-) -> pd.DataFrame:
-    between, within = float(draws.mean(axis=0).var(ddof=1)), float(draws.var(axis=0, ddof=1).mean())
-    order = rng.permutation(len(thinned))
-    one, other = thinned[order].T, thinned[np.roll(order, 1)].T
-    two_draws = column_correlation(one, other, np.ones(one.shape, dtype=np.bool_)).correlation
-    halves = _split_half(counts, rng)
-    total = between + within
-    rows = {
-        "ability": [between / total if total > 0 else np.nan, *_limits(two_draws), "empirical"],
-        "accuracy": [
-            float(np.nanmean(halves)) if np.isfinite(halves).any() else np.nan,
-            *_limits(halves),
-            "split-half, Spearman-Brown",
-        ],
-    }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "q05", "q95", "method"])
-
-
-def _split_half(counts: ResponseCounts, rng: np.random.Generator) -> FloatArray:
-    """Stepped-up correlations over models between accuracies on random halves of the items, shape (half,)."""
-    shares, asked = np.nan_to_num(counts.proportions(), copy=False).T, counts.asked.T.astype(np.float64)
-    in_first = np.tile(np.arange(counts.n_items) < counts.n_items // 2, (N_HALVES, 1))
-    first = rng.permuted(in_first, axis=1).astype(np.float64)
-    n = first @ asked, (1 - first) @ asked
-    both = (n[0] > 0) & (n[1] > 0)
-    one, other = (first @ shares / np.maximum(n[0], 1)).T, ((1 - first) @ shares / np.maximum(n[1], 1)).T
-    correlation = column_correlation(one, other, both.T).correlation
-    return np.asarray(2 * correlation / (1 + np.where(correlation > -1, correlation, np.nan)))
-
-
-def _limits(values: FloatArray) -> FloatArray:
-    """Limits of the central interval over the defined values; NaN if there are none."""
-    known = values[~np.isnan(values)]
-    return np.quantile(known, INTERVAL) if len(known) else np.full(2, np.nan)
-
-
-def _model_table(draws: FloatArray, sides: _Sides, counts: ResponseCounts) -> pd.DataFrame:
-    shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
-    accuracy_limits = column_mean_interval(shares.T, asked.T, np.asarray(binary_cells(counts).all(axis=1)))
-    ability_limits = np.quantile(draws, INTERVAL, axis=0)
-    ability_ranks = np.quantile(stats.rankdata(-sides.draws, axis=1), INTERVAL, axis=0)
-    accuracy_ranks = np.quantile(stats.rankdata(-sides.resampled, axis=1), INTERVAL, axis=0)
-    columns = {
-        "ability": sides.ability,
-        "ability_sd": draws.std(axis=0, ddof=1),
-        "ability_q05": ability_limits[0],
-        "ability_q95": ability_limits[1],
-        "accuracy": sides.accuracy,
-        "accuracy_q05": accuracy_limits.lower,
-        "accuracy_q95": accuracy_limits.upper,
-        "rank_by_ability": stats.rankdata(-sides.ability),
-        "rank_q05": ability_ranks[0],
-        "rank_q95": ability_ranks[1],
-        "rank_by_accuracy": stats.rankdata(-sides.accuracy),
-        "accuracy_rank_q05": accuracy_ranks[0],
-        "accuracy_rank_q95": accuracy_ranks[1],
-        "ranks_disjoint": (ability_ranks[1] < accuracy_ranks[0]) | (accuracy_ranks[1] < ability_ranks[0]),
-    }
-    return pd.DataFrame(columns, index=counts.models.index.rename(MODEL))
-
-
-def _discordant_pairs(sides: _Sides, labels: pd.Index) -> tuple[pd.DataFrame, int, int]:
-    """Return the most certain discordant pairs, the number of discordant pairs, and how many are clear."""
-    (high, low), n_discordant = _candidates(sides)
-    by_ability = _share_above(sides.draws, high, low)
-    by_accuracy = _share_above(sides.resampled, low, high)
-    pairs = pd.DataFrame(
-        {
-            "higher_ability": labels[high],
-            "higher_accuracy": labels[low],
-            "ability_difference": sides.ability[high] - sides.ability[low],
-            "accuracy_difference": sides.accuracy[low] - sides.accuracy[high],
-            "p_ability": by_ability,
-            "p_accuracy": by_accuracy,
-            "certainty": by_ability * by_accuracy,
-        }
-    )
-    n_clear = int(((by_ability >= CLEAR) & (by_accuracy >= CLEAR)).sum())
-    order = ["certainty", "accuracy_difference", "ability_difference"]
-    return pairs.sort_values(order, ascending=False, ignore_index=True), n_discordant, n_clear
-
-
-def _candidates(sides: _Sides) -> tuple[npt.NDArray[np.intp], int]:
-    """Positions (higher ability, higher accuracy) of the discordant pairs most certain by a normal approximation."""
-    ability_variance, accuracy_variance = sides.draws.var(axis=0), sides.resampled.var(axis=0)
-    pool, certainty, n_discordant = np.empty((2, 0), dtype=np.intp), np.empty(0), 0
-    for start in range(0, len(sides.ability), ROW_BLOCK):
-        rows = slice(start, start + ROW_BLOCK)
-        opposite = (sides.ability[rows, None] > sides.ability) & (sides.accuracy[rows, None] < sides.accuracy)
-        high, low = np.nonzero(opposite)
-        high += start
-        n_discordant += len(high)
-        pool = np.hstack([pool, [high, low]])
-        by_ability = _log_certainty(sides.ability, ability_variance, high, low)
-        by_accuracy = _log_certainty(sides.accuracy, accuracy_variance, low, high)
-        certainty = np.append(certainty, by_ability + by_accuracy)
-        if len(certainty) > PAIR_POOL:
-            best = np.argpartition(-certainty, PAIR_POOL)[:PAIR_POOL]
-            pool, certainty = pool[:, best], certainty[best]
-    return pool, n_discordant
-
-
-def _log_certainty(
-    values: FloatArray, variance: FloatArray, above: npt.NDArray[np.intp], below: npt.NDArray[np.intp]
-) -> FloatArray:
-    with np.errstate(divide="ignore"):
-        z = (values[above] - values[below]) / np.sqrt(variance[above] + variance[below])
-    return np.asarray(stats.norm.logcdf(z))
-
-
-def _share_above(values: FloatArray, above: npt.NDArray[np.intp], below: npt.NDArray[np.intp]) -> FloatArray:
-    """Share of rows in which one column exceeds another, ties counting half, for each pair of columns."""
-    difference = values[:, above] - values[:, below]
-    return np.asarray(((difference > 0) + 0.5 * (difference == 0)).mean(axis=0))
-
-
-def _responsible_items(
-    pairs: pd.DataFrame, counts: ResponseCounts, weights: FloatArray | None
-) -> tuple[pd.DataFrame, str]:
-    """Mean over the shown pairs of each item's part in the weighted score less its part in accuracy."""
-    none = pd.DataFrame(columns=list(ITEM_COLUMNS), index=counts.items.index[:0].rename(ITEM), dtype=np.float64)
-    if weights is None:
-        return none, "no discriminations were given"
-    if np.allclose(weights, weights[0], rtol=1e-9, atol=0):
-        return (
-            none,
-            "discriminations are equal: the order differs only through cells never asked and noise of the draws",
-        )
-    if pairs.empty:
-        return none, "no pair of models is ordered differently"
-    shown, all_shares = pairs.head(PAIRS_SHOWN), np.nan_to_num(counts.proportions(), copy=False)
-    ability_side, accuracy_side = np.zeros(counts.n_items), np.zeros(counts.n_items)
-    for column, sign in (("higher_ability", 1), ("higher_accuracy", -1)):
-        rows = counts.models.index.get_indexer(pd.Index(shown[column]))
-        shares, asked = all_shares[rows], counts.asked[rows]
-        ability_side += sign * (shares * weights / (asked @ weights)[:, None]).mean(axis=0)
-        accuracy_side += sign * (shares / asked.sum(axis=1, keepdims=True)).mean(axis=0)
-    values = (ability_side - accuracy_side, ability_side, accuracy_side, weights)
-    items = pd.DataFrame(dict(zip(ITEM_COLUMNS, values, strict=True)), index=counts.items.index.rename(ITEM))
-    return items.sort_values("contribution", ascending=False, kind="stable"), ""

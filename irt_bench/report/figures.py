@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from irt_bench.analysis.agreement import CLEAR, Comparison
+from irt_bench.analysis.agreement import Comparison
 from irt_bench.analysis.classical import FEW_MODELS, FLAGS
+from irt_bench.analysis.discordance import CLEAR
 from irt_bench.report.canvas import (
     BLUE,
     GREEN,

@@ -1,14 +1,10 @@
-from itertools import combinations
-
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
 
-from irt_bench.analysis import agreement
 from irt_bench.analysis.agreement import compare_ability_accuracy
-from irt_bench.analysis.classical import score_reliability
 from irt_bench.errors import AnalysisError, UndefinedWarning
 
 GRID = np.linspace(-4.5, 4.5, 181)  # ability; the posterior below is exact up to this grid
@@ -95,48 +91,6 @@ def test_item_contributions_add_up_to_the_two_score_differences(planted):
     assert set(result.items.index[:10]) == {f"i{item}" for item in range(10)}
 
 
-def test_pairs_and_probabilities_equal_their_enumeration(make_counts):
-    counts, ability, slope, _ = simulate(make_counts, np.random.default_rng(3), n_models=15, n_items=12)
-    result = compare_ability_accuracy(ability, counts)
-    mean, accuracy = ability.mean("sample").to_numpy(), counts.accuracy().to_numpy()
-    expected = {
-        (f"m{max(a, b, key=lambda m: mean[m])}", f"m{max(a, b, key=lambda m: accuracy[m])}")
-        for a, b in combinations(range(15), 2)
-        if (mean[a] - mean[b]) * (accuracy[a] - accuracy[b]) < 0
-    }
-    pairs = result.discordant
-    assert set(zip(pairs["higher_ability"], pairs["higher_accuracy"], strict=True)) == expected
-    assert (result.n_discordant, result.n_pairs) == (len(expected), 105)
-    first = pairs.iloc[0]
-    draws = ability.sel(model=first["higher_ability"]) > ability.sel(model=first["higher_accuracy"])
-    assert first["p_ability"] == pytest.approx(float(draws.mean()))
-    assert result.correlations.loc["kendall_tau_b", "rankings"] == pytest.approx(
-        stats.kendalltau(mean, accuracy).statistic
-    )
-    assert result.correlations.loc["spearman", "rankings"] == pytest.approx(stats.spearmanr(mean, accuracy).statistic)
-
-
-def test_resampled_order_of_two_models_follows_the_multinomial(make_counts):
-    # Of three items only one tells the models apart: it is missing from a resample with probability (2/3)^3, a tie.
-    counts = make_counts([[1, 0, 1], [1, 0, 0], [0, 0, 0]])
-    ability = labelled(np.array([[0.0, 1.0, -1.0], [0.1, 1.0, -1.0]]), counts)
-    result = compare_ability_accuracy(ability, counts, n_resamples=4000)
-    tie = (2 / 3) ** 3
-    assert result.discordant["p_accuracy"].item() == pytest.approx(1 - tie / 2, abs=4 * np.sqrt(tie / 4 / 4000))
-
-
-def test_blocks_of_rows_do_not_change_the_pairs(make_counts, monkeypatch):
-    counts, ability, *_ = simulate(make_counts, np.random.default_rng(4), n_models=60, n_items=15)
-    whole = compare_ability_accuracy(ability, counts)
-    monkeypatch.setattr(agreement, "ROW_BLOCK", 7)
-    blocks = compare_ability_accuracy(ability, counts)
-    pd.testing.assert_frame_equal(whole.discordant, blocks.discordant)
-    monkeypatch.setattr(agreement, "PAIR_POOL", 30)
-    pool = compare_ability_accuracy(ability, counts)
-    assert pool.n_discordant == whole.n_discordant > 30
-    assert pool.discordant["certainty"].iloc[0] == whole.discordant["certainty"].iloc[0]
-
-
 def test_labels_and_not_positions_join_ability_and_responses(make_counts):
     counts, ability, slope, _ = simulate(make_counts, np.random.default_rng(5))
     order = np.random.default_rng(6).permutation(40)
@@ -201,25 +155,6 @@ def test_accuracy_is_over_the_asked_items(make_counts):
     expected = counts.correct.sum(axis=1) / counts.trials.sum(axis=1)
     assert result.models["accuracy"].to_numpy() == pytest.approx(expected)
     assert result.models[["accuracy_rank_q05", "accuracy_q05"]].notna().all(axis=None)
-
-
-def test_reliability_of_ability_follows_from_its_closed_form(make_counts):
-    rng = np.random.default_rng(12)
-    counts = make_counts(rng.integers(0, 2, (400, 10)))
-    means = stats.norm.ppf((np.arange(400) + 0.5) / 400)
-    result = compare_ability_accuracy(labelled(means + 0.5 * rng.normal(size=(600, 400)), counts), counts)
-    row = result.reliability.loc["ability"]
-    assert row["estimate"] == pytest.approx(1 / 1.25, abs=0.01)
-    assert row["q05"] < row["estimate"] < row["q95"]
-
-
-def test_reliability_of_accuracy_is_near_alpha_for_parallel_items(make_counts):
-    rng = np.random.default_rng(13)
-    counts = make_counts((rng.normal(size=(500, 1)) + rng.normal(size=(500, 30)) > 0).astype(int))
-    result = compare_ability_accuracy(labelled(rng.normal(size=(50, 500)), counts), counts)
-    row = result.reliability.loc["accuracy"]
-    assert row["estimate"] == pytest.approx(score_reliability(counts).alpha, abs=0.005)
-    assert row["q05"] < row["estimate"] < row["q95"]
 
 
 def test_shuffled_abilities_show_no_agreement(make_counts):
