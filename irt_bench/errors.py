@@ -28,6 +28,10 @@ class AnalysisError(IrtBenchError):
     """A statistic is not defined for these responses."""
 
 
+class SubsetError(IrtBenchError):
+    """A subset cannot be chosen, read, or used on these responses."""
+
+
 class OutputError(IrtBenchError):
     """An output cannot be written."""
 
