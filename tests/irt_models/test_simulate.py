@@ -5,13 +5,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.analysis.classical import item_statistics
-from irt_bench.errors import ModelError, UndefinedWarning
-from irt_bench.irt_models.logistic import IRT_MODELS, FourPL, OnePL, ThreePL, TwoPL
+from irt_bench.errors import ModelError
+from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL, TwoPL
 from irt_bench.irt_models.simulate import (
-    ALWAYS_SOLVED,
-    MIS_KEYED,
-    NEVER_SOLVED,
     response_probability,
     simulate_benchmark,
     simulate_responses,
@@ -19,14 +15,6 @@ from irt_bench.irt_models.simulate import (
 from irt_bench.responses.write import write_table
 
 Z_LIMIT = 4.0  # one false alarm in 16,000 tests
-
-
-def seed_variance(simulation):
-    """Variance over seeds of the mean ability over steps, pooled over runs, and its degrees of freedom."""
-    models = simulation.table.models.assign(ability=simulation.truth["ability"].to_series())
-    means = models.dropna(subset="run").groupby(["run", "seed"])["ability"].mean()
-    variances = means.groupby("run").var(ddof=1)
-    return variances.mean(), len(means) - len(variances)
 
 
 @pytest.mark.parametrize("irt_model", [kind() for kind in IRT_MODELS.values()], ids=list(IRT_MODELS))
@@ -50,55 +38,6 @@ def test_wrong_parameters_do_not_match_the_answers():
     expected = response_probability(simulation.truth.assign(difficulty=simulation.truth["difficulty"] + 0.2)).to_numpy()
     z = (simulation.table.counts().proportions() - expected) / np.sqrt(expected * (1 - expected) / n_samples)
     assert np.abs(z).max() > Z_LIMIT
-
-
-def test_parameters_have_the_spread_asked_for():
-    n = 20_000
-    truth = simulate_responses(TwoPL(), n_models=1, n_items=n, seed=5).truth
-    for values, mean, sd in ((truth["difficulty"], 0.0, 1.2), (np.log(truth["discrimination"]), 0.0, 0.4)):
-        assert abs(float(values.mean()) - mean) < Z_LIMIT * sd / np.sqrt(n)
-        assert abs(float(values.std()) - sd) < Z_LIMIT * sd / np.sqrt(2 * n)
-
-
-def test_hyperparameters_are_drawn_from_their_priors_when_none_are_given():
-    fixed = simulate_responses(TwoPL(), n_models=1, n_items=1, seed=0).truth
-    assert (float(fixed["difficulty_sd"]), float(fixed["log_discrimination_mean"])) == (1.2, 0.0)
-    sds = [
-        float(simulate_responses(TwoPL(), n_models=1, n_items=1, seed=seed, hyperparameters={}).truth["difficulty_sd"])
-        for seed in range(60)
-    ]
-    assert stats.kstest(sds, stats.halfnorm(scale=TwoPL().difficulty.sd.scale).cdf).pvalue > 1e-3
-
-
-def test_items_of_the_1pl_share_one_discrimination():
-    truth = simulate_responses(OnePL(), n_models=2, n_items=5, seed=1).truth
-    assert truth["discrimination"].to_numpy().tolist() == [1.0] * 5
-
-
-def test_given_parameters_are_used_and_leave_the_other_draws_alone():
-    drawn = simulate_responses(FourPL(), n_models=3, n_items=4, seed=2).truth
-    given = {"ability": [-1.0, 0.0, 1.0], "discrimination": 1.5, "guessing": 0.25}
-    truth = simulate_responses(FourPL(), n_models=3, n_items=4, seed=2, parameters=given).truth
-    assert truth["ability"].to_numpy().tolist() == [-1.0, 0.0, 1.0]
-    assert truth["discrimination"].to_numpy().tolist() == [1.5] * 4
-    assert (truth["upper_asymptote"] > 0.25).all()
-    np.testing.assert_array_equal(truth["difficulty"], drawn["difficulty"])
-    assert "log_discrimination_mean" not in truth
-    assert "difficulty_mean" in truth
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"dificulty": 0.0}, "Did you mean 'difficulty'"),
-        ({"guessing": 0.2}, "parameter of the 2pl model 'guessing' is not known"),
-        ({"difficulty": [0.0, 1.0]}, "one for each item"),
-        ({"ability": np.nan}, "not finite"),
-    ],
-)
-def test_unusable_parameters_are_refused(parameters, message):
-    with pytest.raises(ModelError, match=message):
-        simulate_responses(TwoPL(), n_models=3, n_items=4, seed=0, parameters=parameters)
 
 
 def test_unusable_settings_are_refused():
@@ -165,35 +104,6 @@ def test_the_seed_decides_every_byte(simulate, tmp_path):
     assert not files[0][1].equals(files[2][1])
 
 
-def test_planted_seed_variance_is_in_the_abilities():
-    simulation = simulate_benchmark(seed=6, n_runs=2, n_seeds=300, n_steps=4, n_items=6, n_other_models=0, seed_sd=0.3)
-    variance, freedom = seed_variance(simulation)
-    expected = 0.3**2 + 0.05**2 / 4
-    assert abs(variance / expected - 1) < Z_LIMIT * np.sqrt(2 / freedom)
-    steps = simulation.truth["step_effect"]
-    assert abs(float(steps.var(ddof=1)) / 0.05**2 - 1) < Z_LIMIT * np.sqrt(2 / (steps.size - 1))
-
-
-def test_without_seed_and_step_effects_seeds_have_one_ability():
-    simulation = simulate_benchmark(seed=6, seed_sd=0.0, step_sd=0.0)
-    variance, _ = seed_variance(simulation)
-    assert variance < 1e-28
-
-
-def test_ability_is_the_sum_of_its_parts_and_the_course_rises():
-    simulation = simulate_benchmark(seed=2)
-    truth, models = simulation.truth, simulation.table.models
-    runs = models["run"].notna().to_numpy()
-    parts = truth["run_mean"] + truth["seed_effect"] + truth["step_effect"]
-    np.testing.assert_allclose(truth["ability"][runs], parts[runs], rtol=1e-12)
-    assert np.isnan(truth["run_mean"][~runs]).all()
-    course = (
-        models.assign(mean=truth["run_mean"].to_series())[runs].groupby(["run", "step"])["mean"].agg(["min", "max"])
-    )
-    assert (course["min"] == course["max"]).all()
-    assert (course["min"].unstack().diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
-
-
 def test_the_benchmark_carries_its_metadata():
     simulation = simulate_benchmark(seed=1, n_runs=2, n_seeds=3, n_steps=4, n_items=30, n_other_models=7, subtasks=3)
     models, items = simulation.table.models, simulation.table.items
@@ -205,26 +115,6 @@ def test_the_benchmark_carries_its_metadata():
     assert items["subtask"].value_counts().to_dict() == {"subtask-1": 10, "subtask-2": 10, "subtask-3": 10}
     assert simulation.table.findings == ()
     assert (float(simulation.truth["seed_sd"]), float(simulation.truth["step_sd"])) == (0.15, 0.05)
-
-
-@pytest.mark.parametrize("irt_model", [TwoPL(), ThreePL(), FourPL()], ids=lambda model: model.name)
-def test_planted_items_behave_as_planted(irt_model):
-    simulation = simulate_benchmark(seed=9, n_mis_keyed=6, irt_model=irt_model)
-    counts, planted = simulation.table.counts(), simulation.truth["planted"].to_series()
-    assert planted.value_counts().to_dict() == {"": 192, MIS_KEYED: 6, NEVER_SOLVED: 1, ALWAYS_SOLVED: 1}
-    assert (simulation.truth["discrimination"].to_series()[planted == MIS_KEYED] < 0).all()
-    share = counts.proportions().mean(axis=0)
-    assert share[(planted == NEVER_SOLVED).to_numpy()] == 0
-    assert share[(planted == ALWAYS_SOLVED).to_numpy()] == 1
-    with pytest.warns(UndefinedWarning, match="of 200 items have no discrimination"):
-        correlation = item_statistics(counts)["item_rest_correlation"]
-    assert (correlation[planted == MIS_KEYED] < 0).all()
-    assert (correlation[planted == ""] > 0).mean() > 0.95
-
-
-def test_no_mis_keyed_items_are_planted_when_none_are_wanted():
-    truth = simulate_benchmark(seed=9, n_mis_keyed=0).truth
-    assert (truth["discrimination"] > 0).all()
 
 
 def test_simulation_needs_no_torch():

@@ -10,7 +10,8 @@ from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import FEW_MODELS, FLAGS, item_statistics
 from irt_bench.errors import UndefinedWarning
 from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.simulate import MIS_KEYED, simulate_benchmark, simulate_responses
+from irt_bench.irt_models.planted import MIS_KEYED
+from irt_bench.irt_models.simulate import simulate_benchmark, simulate_responses
 from irt_bench.report.figures import (
     FLAG_STYLE,
     comparison_figure,
