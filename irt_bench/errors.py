@@ -40,12 +40,20 @@ class ConvergenceWarning(UserWarning):
     """Inference ended before its checks passed; the estimate is kept and marked."""
 
 
+class FitWarning(UserWarning):
+    """Inference went on, but not as one would expect."""
+
+
 class UndefinedWarning(UserWarning):
     """A statistic is undefined and reported as NaN."""
 
 
 class ResponsesWarning(UserWarning):
     """Responses were read, but something about them should be known."""
+
+
+class SubsetWarning(UserWarning):
+    """A subset was made or used, but something about it should be known."""
 
 
 def unknown_choice(what: str, value: object, choices: Iterable[object]) -> str:

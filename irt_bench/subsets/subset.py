@@ -180,8 +180,9 @@ class Subset(_Record):
         Names in `SELECTORS`, `WEIGHTINGS` and `ESTIMATORS`.
     seed : int
         Of selection, weighting and cross-validation.
-    expected_error, expected_bias : float
-        Mean absolute error and mean error of the estimated full score, in [0, 1], on calibration models held out.
+    expected_error, expected_bias, expected_se : float
+        Mean absolute, mean, and root mean square error of the estimated full score, in [0, 1], on calibration models
+        held out.
     unseen : UnseenItems
         Curves of the other items.
     numbers : EstimatorNumbers
@@ -204,6 +205,7 @@ class Subset(_Record):
     seed: Annotated[int, Field(ge=0)]
     expected_error: Spread
     expected_bias: Finite
+    expected_se: Spread
     unseen: UnseenItems
     numbers: EstimatorNumbers
     calibration: CalibrationRecord

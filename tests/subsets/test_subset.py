@@ -25,7 +25,8 @@ def subset_of(n=3, **changes):
     flat = UnseenItems(ability=(-3, 3), score=(0.1, 0.6), score_sd=(0.01, 0.01), answer_variance=(0.001, 0.001))
     fields = {
         "benchmark": "toy", "n_items_full": 10, "items": items, "size": n, "method": "random", "weights": "equal",
-        "estimator": "p_irt", "seed": 1, "expected_error": 0.02, "expected_bias": 0.0, "unseen": flat,
+        "estimator": "p_irt", "seed": 1, "expected_error": 0.02, "expected_bias": 0.0, "expected_se": 0.03,
+        "unseen": flat,
         "numbers": EstimatorNumbers(misfit_sd=0.01, interval_scale=1.7),
         "calibration": CalibrationRecord(
             fingerprint="sha256:0", n_models=9, n_clusters=3, irt_model="2pl", inference="laplace",

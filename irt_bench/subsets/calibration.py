@@ -1,0 +1,281 @@
+"""Calibration: fit the items, then choose, weigh and learn, and find on held-out models how far the estimate errs.
+
+Cross-validation repeats the whole procedure: in each fold the IRT model is fitted, items chosen and weighed and the
+estimator trained without the clusters held out. Its errors are therefore those of the method at that size, not of one
+lucky set of items.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from irt_bench.analysis.intervals import FloatArray
+from irt_bench.errors import ConvergenceWarning, SubsetWarning
+from irt_bench.inference.fit import Progress, fit
+from irt_bench.inference.settings import Settings
+from irt_bench.irt_models.base import IRTModel
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.basis import Selection, SelectionBasis, full_scores
+from irt_bench.subsets.clusters import Labels, cluster_folds
+from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
+from irt_bench.subsets.instrument import (
+    Evidence,
+    Instrument,
+    interpolate,
+    join_evidence,
+    make_instrument,
+    most_likely,
+    read_answers,
+)
+from irt_bench.subsets.intervals import Errors, held_out_errors
+from irt_bench.subsets.select import select
+from irt_bench.subsets.weights import weigh
+
+N_FOLDS: Final = 5
+BLIND_METHODS: Final = ("random", "subtask", "difficulty", "no-duplicates")  # chance chooses, not the models' answers
+ANCHOR_METHODS: Final = ("anchors", "anchors-irt")
+ANCHOR_FACTOR: Final = 4  # tinyBenchmarks takes anchors to have a fourth of a random subset's variance
+
+
+class Plan(NamedTuple):
+    """What to calibrate with: IRT model, settings of its inference, and what a basis takes."""
+
+    irt_model: IRTModel
+    settings: Settings
+    targets: FloatArray | None = None
+    keep_negative: bool = False
+    ability_range: tuple[float, float] | None = None
+    n_folds: int = N_FOLDS
+
+    def fit_basis(self, counts: ResponseCounts, posterior: xr.Dataset | None = None) -> SelectionBasis:
+        """Fit the IRT model, or take the fit given, and make a basis of it."""
+        found = fit_posterior(counts, self) if posterior is None else posterior
+        return SelectionBasis(counts, found, self.targets, self.keep_negative, self.ability_range)
+
+
+class Recipe(NamedTuple):
+    """How to make a subset: names of the method and of the weights, size and seed."""
+
+    method: str
+    weights: str
+    size: int
+    seed: int = 0
+
+
+class Fold(NamedTuple):
+    """A basis of the models kept, and the responses of those held out."""
+
+    kept: SelectionBasis
+    held_out: ResponseCounts
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration models with the IRT fit to all of them, and to all but each fold's.
+
+    Parameters
+    ----------
+    whole : SelectionBasis
+        Of all calibration models.
+    folds : tuple of Fold
+        Of cross-validation over clusters.
+    n_clusters : int
+        Number of clusters.
+    plan : Plan
+        What was fitted, and how.
+    """
+
+    whole: SelectionBasis
+    folds: tuple[Fold, ...]
+    n_clusters: int
+    plan: Plan
+
+    @cached_property
+    def source_error(self) -> float:
+        """Return b of the published gp-IRT: mean absolute error on odd items, with ability from the even ones."""
+        return float(np.concatenate([_odd_errors(fold) for fold in self.folds]).mean())
+
+    def source_share(self, method: str, size: int) -> float:
+        """Return lam' of the published gp-IRT, b^2 / (b^2 + v / n), with v / (4 n) for anchors."""
+        spread = float(self.whole.shares.var(axis=1).mean())
+        factor = ANCHOR_FACTOR if method in ANCHOR_METHODS else 1
+        return self.source_error**2 / (self.source_error**2 + spread / (factor * size))
+
+
+class Calibrated(NamedTuple):
+    """Chosen items ready for use, and by estimator what it learned and how far it errs on models held out."""
+
+    instrument: Instrument
+    evidence: Evidence
+    learned: Mapping[str, Learned]
+    errors: Mapping[str, Errors]
+
+
+def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
+    """Fit the IRT model; failed checks of a fit inside a procedure are not reported one by one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return fit(counts, plan.irt_model, plan.settings).posterior
+
+
+def prepare(
+    counts: ResponseCounts,
+    clusters: Labels,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    posterior: xr.Dataset | None = None,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Fit the IRT model to all calibration models and to those kept in each fold.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials of the calibration models, shape (model, item).
+    clusters : array of str, shape (model,)
+        From `model_clusters`.
+    plan : Plan
+        What to fit.
+    seed : int
+        Of the folds.
+    posterior : xr.Dataset, optional
+        A fit to `counts`, instead of fitting again.
+    progress : callable, optional
+        Told (what, done, total).
+
+    Raises
+    ------
+    SubsetError
+        If all models are in one cluster.
+    """
+    folds, whole = [], plan.fit_basis(counts, posterior)
+    rng = np.random.default_rng(seed)
+    splits = list(cluster_folds(clusters, plan.n_folds, rng))
+    for done, (kept, held_out) in enumerate(splits):
+        if progress is not None:
+            progress("fitting folds", done, len(splits))
+        folds.append(Fold(plan.fit_basis(counts.take(models=kept)), counts.take(models=held_out)))
+    return Calibration(whole, tuple(folds), len(np.unique(clusters)), plan)
+
+
+def calibrate(
+    calibration: Calibration,
+    recipe: Recipe,
+    estimators: Sequence[str] = tuple(ESTIMATORS),
+    *,
+    selection: Selection | None = None,
+) -> Calibrated:
+    """Choose and weigh items, let estimators learn, and find their errors on models held out.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        From `prepare`.
+    recipe : Recipe
+        Method, weights, size and seed.
+    estimators : sequence of str
+        Names in `ESTIMATORS`.
+    selection : Selection, optional
+        Items chosen already, instead of those the method chooses.
+
+    Notes
+    -----
+    Errors are found twice where the method looks at answers: with the items chosen from all models, which says how
+    these very items do but flatters the choice, and with items chosen anew in each fold, which says how the method does
+    but of other items. The second is the expected error; the interval is the wider of the two.
+    """
+    fixed = chosen_items(calibration.whole, recipe) if selection is None else selection
+    instrument = weighed(calibration.whole, recipe, fixed)
+    evidence = answers_to(instrument, calibration.whole.counts)
+    rounds = [_Round.read(calibration, recipe, estimators, fixed)]
+    if selection is None and recipe.method not in BLIND_METHODS:
+        rounds.append(_Round.read(calibration, recipe, estimators, None))
+    learned, errors = {}, {}
+    for name in estimators:
+        found = [each.errors(calibration, name) for each in rounds]
+        widest = max(found, key=lambda each: each.mean_half_width)
+        errors[name] = found[-1]._replace(
+            misfit_sd=widest.misfit_sd, interval_scale=widest.interval_scale, mean_half_width=widest.mean_half_width
+        )
+        training = rounds[-1].training(evidence, calibration.whole.full_score)
+        learned[name] = ESTIMATORS[name].learn(training)
+    return Calibrated(instrument, evidence, learned, errors)
+
+
+class _Round(NamedTuple):
+    """One cross-validation: evidence of kept and held-out models by fold, and the latter pooled."""
+
+    kept: list[Evidence]
+    held_out: list[Evidence]
+    pooled: Evidence
+    truth: FloatArray
+    source_share: float
+
+    @classmethod
+    def read(
+        cls, calibration: Calibration, recipe: Recipe, estimators: Sequence[str], fixed: Selection | None
+    ) -> _Round:
+        """Choose items in each fold, or take those given, and read the answers to them."""
+        regression = any(ESTIMATORS[name].regression for name in estimators)
+        kept, held_out = [], []
+        for fold in calibration.folds:
+            selection = chosen_items(fold.kept, recipe) if fixed is None else fixed
+            instrument = weighed(fold.kept, recipe, selection)
+            held_out.append(answers_to(instrument, fold.held_out))
+            # Only regressions look at the kept models' answers.
+            kept.append(answers_to(instrument, fold.kept.counts) if regression else held_out[-1])
+        truths = [full_scores(fold.held_out, calibration.whole.target) for fold in calibration.folds]
+        share = calibration.source_share(recipe.method, recipe.size)
+        return cls(kept, held_out, join_evidence(held_out), np.concatenate(truths), share)
+
+    def training(self, evidence: Evidence, truth: FloatArray) -> Training:
+        """Say what estimators learn from."""
+        return Training(evidence, truth, self.pooled, self.truth, self.source_share)
+
+    def errors(self, calibration: Calibration, name: str) -> Errors:
+        """Errors of an estimator that learned from the models kept, on those held out."""
+        found = []
+        for fold, kept, held_out in zip(calibration.folds, self.kept, self.held_out, strict=True):
+            learned = ESTIMATORS[name].learn(self.training(kept, fold.kept.full_score))
+            found.append(estimate(name, held_out, learned))
+        known = ~np.isnan(self.truth)
+        return held_out_errors((np.concatenate(found) - self.truth)[known], self.pooled.variance[known])
+
+
+def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:
+    """Choose items of a basis; fewer than asked for where a fold has fewer candidates."""
+    return select(basis, recipe.method, min(recipe.size, len(basis.candidates)), np.random.default_rng(recipe.seed))
+
+
+def weighed(basis: SelectionBasis, recipe: Recipe, selection: Selection) -> Instrument:
+    """Weigh chosen items, and collect what a basis knows of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SubsetWarning)  # the choice from all models says it once
+        weights = weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
+    return make_instrument(basis, selection, weights)
+
+
+def answers_to(instrument: Instrument, counts: ResponseCounts) -> Evidence:
+    """Read the answers that `counts` hold to the items of an instrument."""
+    return read_answers(instrument, counts.take(items=counts.items.index.get_indexer(instrument.items)))
+
+
+def _odd_errors(fold: Fold) -> FloatArray:
+    """Mean absolute errors behind b, one a held-out model."""
+    basis, items = fold.kept, np.arange(fold.kept.counts.n_items)
+    even = basis.select(items[::2])
+    instrument = make_instrument(basis, even, np.full(len(even.items), 1 / len(even.items)))
+    answers = fold.held_out.take(items=items[::2])
+    ability = most_likely(instrument, answers)[:, None]
+    predicted = interpolate(instrument.unseen[None], instrument.nodes, ability)[:, 0] / basis.target[1::2].sum()
+    odd = fold.held_out.take(items=items[1::2])
+    truth = full_scores(odd, basis.target[1::2])
+    return np.asarray(np.abs(predicted - truth)[~np.isnan(truth)])

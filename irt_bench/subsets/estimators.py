@@ -1,0 +1,232 @@
+"""Estimators of the full score from answers to a subset: what each learns on calibration models, and its formula.
+
+Notation: A the chosen items that were asked, t_i the share of item i in the full score (1/N), w_i its weight in the
+subset, y_i the share of right answers, P_i(theta) the item's curve, lam the sum of t_i over A (n/N).
+
+======================  ==============================================================================================
+weighted                D_w = sum w_i y_i
+p_irt                   lam D + sum of t_i P_i over the others, averaged over the posterior of ability; D plain mean
+p_irt_weighted          the same with D_w for D
+gp_irt                  g D_w + (1 - g) p_irt, g of least squared error on held-out calibration models
+irt_smoothed            sum of t_i P_i over all items, averaged over the posterior of ability
+ridge                   linear in the answers y_i, ridge regression of the full score
+spline                  a curve over D_w plus a curve over ability, ridge regression
+p_irt_ridge             p_irt plus a ridge regression of its error on the answers
+p_irt_source            p_irt with ability at its maximum likelihood: Maia Polo et al. 2024, as published
+gp_irt_source           lam' D_w + (1 - lam') p_irt_source, lam' as published
+======================  ==============================================================================================
+
+References
+----------
+.. [1] Maia Polo et al., tinyBenchmarks: evaluating LLMs with fewer examples, 2024, arXiv 2402.14992.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import SplineTransformer
+
+from irt_bench.analysis.intervals import FloatArray
+from irt_bench.errors import SubsetError, unknown_choice
+from irt_bench.subsets.instrument import Evidence
+from irt_bench.subsets.subset import Spline
+
+PENALTIES: Final = np.logspace(-2, 5, 15)  # of ridge regressions; the best by leave-one-out is taken
+KNOTS: Final = 5  # of each curve, at quantiles of the calibration models
+TABLE: Final = 60  # points at which a curve is tabulated
+
+
+class Learned(NamedTuple):
+    """What an estimator took from calibration models; see `EstimatorNumbers`."""
+
+    weighted_share: float = 0.0
+    intercept: float = 0.0
+    coefficients: FloatArray = np.zeros(0)
+    spline: Spline | None = None
+
+
+class Training(NamedTuple):
+    """What estimators learn from."""
+
+    evidence: Evidence  # of the calibration models on the final items
+    truth: FloatArray  # their full scores
+    held_out: Evidence  # of the same models, each read with items and curves it took no part in making
+    held_out_truth: FloatArray
+    source_share: float  # lam' as published
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """One way to estimate the full score.
+
+    Parameters
+    ----------
+    learn : callable
+        Training → what it takes along.
+    estimate : callable
+        Evidence and what was learned → full score of each model.
+    title : str
+        Name in tables and figures.
+    regression : bool
+        Whether it learns from the calibration models' answers.
+    """
+
+    learn: Callable[[Training], Learned]
+    estimate: Callable[[Evidence, Learned], FloatArray]
+    title: str
+    regression: bool = False
+
+
+def _nothing(training: Training) -> Learned:
+    del training
+    return Learned()
+
+
+def _weighted(evidence: Evidence, learned: Learned) -> FloatArray:
+    del learned
+    return evidence.weighted
+
+
+def _p_irt(evidence: Evidence, learned: Learned | None = None) -> FloatArray:
+    del learned
+    return evidence.observed + evidence.unseen
+
+
+def _p_irt_weighted(evidence: Evidence, learned: Learned) -> FloatArray:
+    del learned
+    return evidence.asked_share * evidence.weighted + evidence.unseen
+
+
+def _p_irt_source(evidence: Evidence, learned: Learned | None = None) -> FloatArray:
+    del learned
+    return evidence.observed + evidence.unseen_plug_in
+
+
+def _best_share(training: Training) -> Learned:
+    """Share of D_w that minimises the squared error of its mix with p-IRT on held-out models, within [0, 1]."""
+    base = _p_irt(training.held_out)
+    apart, error = training.held_out.weighted - base, training.held_out_truth - base
+    square = float(apart @ apart)
+    return Learned(weighted_share=float(np.clip(apart @ error / square, 0, 1)) if square > 0 else 0.0)
+
+
+def _source_share(training: Training) -> Learned:
+    return Learned(weighted_share=training.source_share)
+
+
+def _mix(base: Callable[[Evidence], FloatArray]) -> Callable[[Evidence, Learned], FloatArray]:
+    def mixed(evidence: Evidence, learned: Learned) -> FloatArray:
+        return learned.weighted_share * evidence.weighted + (1 - learned.weighted_share) * base(evidence)
+
+    return mixed
+
+
+def _smoothed(evidence: Evidence, learned: Learned) -> FloatArray:
+    del learned
+    return evidence.expected
+
+
+def _learn_ridge(training: Training) -> Learned:
+    return _regress(training.evidence.answers, training.truth)
+
+
+def _linear(evidence: Evidence, learned: Learned) -> FloatArray:
+    return np.asarray(learned.intercept + evidence.answers @ learned.coefficients)
+
+
+def _learn_correction(training: Training) -> Learned:
+    return _regress(training.evidence.answers, training.truth - _p_irt(training.evidence))
+
+
+def _corrected(evidence: Evidence, learned: Learned) -> FloatArray:
+    return _p_irt(evidence) + _linear(evidence, learned)
+
+
+def _regress(answers: FloatArray, wanted: FloatArray) -> Learned:
+    found = RidgeCV(PENALTIES).fit(answers, wanted)
+    return Learned(intercept=float(found.intercept_), coefficients=np.asarray(found.coef_, dtype=np.float64))
+
+
+def _learn_spline(training: Training) -> Learned:
+    """Fit both curves at once and tabulate them; the intercept is kept apart."""
+    features = np.stack([training.evidence.weighted, training.evidence.ability], axis=1)
+    bases = [SplineTransformer(KNOTS, knots="quantile", extrapolation="linear") for _ in range(2)]
+    columns = [_fit_basis(basis, values) for basis, values in zip(bases, features.T, strict=True)]
+    found = RidgeCV(np.logspace(-6, 2, 17)).fit(np.concatenate(columns, axis=1), training.truth)
+    parts, start = [], 0
+    for basis, values, column in zip(bases, features.T, columns, strict=True):
+        slopes = found.coef_[start : start + column.shape[1]]
+        start += column.shape[1]
+        at = np.linspace(values.min(), values.max() + (values.max() == values.min()), TABLE)
+        parts.append((tuple(at.tolist()), tuple((basis.transform(at[:, None]) @ slopes).tolist())))
+    (score, score_part), (ability, ability_part) = parts
+    spline = Spline(score=score, score_part=score_part, ability=ability, ability_part=ability_part)
+    return Learned(intercept=float(found.intercept_), spline=spline)
+
+
+def _fit_basis(basis: SplineTransformer, values: FloatArray) -> FloatArray:
+    """Fit a spline basis with knots at quantiles, or evenly where ties make quantiles equal."""
+    if len(np.unique(np.quantile(values, np.linspace(0, 1, KNOTS)))) < KNOTS:
+        basis.set_params(knots="uniform")
+    return np.asarray(basis.fit_transform(values[:, None]), dtype=np.float64)
+
+
+def _spline(evidence: Evidence, learned: Learned) -> FloatArray:
+    if learned.spline is None:
+        raise SubsetError("the subset has no spline, which its estimator needs; make it again.")
+    curves = learned.spline
+    of_score = _extended(evidence.weighted, curves.score, curves.score_part)
+    return learned.intercept + of_score + _extended(evidence.ability, curves.ability, curves.ability_part)
+
+
+def _extended(at: FloatArray, x: tuple[float, ...], y: tuple[float, ...]) -> FloatArray:
+    """Linear interpolation, and the end pieces extended beyond."""
+    inside = np.interp(at, x, y)
+    first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
+    return np.asarray(inside + np.minimum(at - x[0], 0) * first + np.maximum(at - x[-1], 0) * last)
+
+
+ESTIMATORS: Final[Mapping[str, Estimator]] = {
+    "weighted": Estimator(_nothing, _weighted, "weighted"),
+    "p_irt": Estimator(_nothing, _p_irt, "p-IRT"),
+    "p_irt_weighted": Estimator(_nothing, _p_irt_weighted, "p-IRT, weighted D"),
+    "gp_irt": Estimator(_best_share, _mix(_p_irt), "gp-IRT"),
+    "irt_smoothed": Estimator(_nothing, _smoothed, "IRT-smoothed"),
+    "ridge": Estimator(_learn_ridge, _linear, "ridge", regression=True),
+    "spline": Estimator(_learn_spline, _spline, "spline", regression=True),
+    "p_irt_ridge": Estimator(_learn_correction, _corrected, "p-IRT + ridge", regression=True),
+    "p_irt_source": Estimator(_nothing, _p_irt_source, "p-IRT, as published"),
+    "gp_irt_source": Estimator(_source_share, _mix(_p_irt_source), "gp-IRT, as published"),
+}
+
+
+def estimator_of(name: str) -> Estimator:
+    """Return the estimator of this name.
+
+    Raises
+    ------
+    SubsetError
+        If it is not known.
+    """
+    if name not in ESTIMATORS:
+        raise SubsetError(unknown_choice("estimator", name, ESTIMATORS))
+    return ESTIMATORS[name]
+
+
+def estimate(name: str, evidence: Evidence, learned: Learned) -> FloatArray:
+    """Estimate the full score of each model, kept within what its answers leave possible.
+
+    The answers seen make up `observed` of the full score, and those not seen at most the rest.
+    """
+    found = estimator_of(name).estimate(evidence, learned)
+    return np.clip(found, *possible(evidence))
+
+
+def possible(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
+    """Lowest and highest full score that the answers leave possible."""
+    return evidence.observed, np.minimum(evidence.observed + 1 - evidence.asked_share, 1)

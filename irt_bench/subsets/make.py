@@ -1,0 +1,221 @@
+"""Make subsets: of a size, of the smallest size that is precise enough, or two disjoint parallel forms."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from irt_bench.errors import SubsetError
+from irt_bench.names import DOC_HASH
+from irt_bench.responses.table import DOC_ID, PROMPT_HASH, ResponseTable
+from irt_bench.subsets.basis import Selection
+from irt_bench.subsets.calibration import Calibrated, Calibration, Recipe, calibrate, chosen_items
+from irt_bench.subsets.estimators import Learned, estimator_of
+from irt_bench.subsets.intervals import Errors
+from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, Subset, SubsetItem, UnseenItems
+
+DEFAULT_METHOD: Final = "anchors"
+DEFAULT_ESTIMATOR: Final = "p_irt_ridge"
+OWN_WEIGHTS: Final = {"anchors": "anchor", "anchors-irt": "anchor"}  # of methods that make weights; others: equal
+LEAST_SIZE: Final = 5  # tried for a target standard error
+
+
+def default_weights(method: str) -> str:
+    """Name of the weights that go with a method."""
+    return OWN_WEIGHTS.get(method, "equal")
+
+
+def make_subset(
+    calibration: Calibration, recipe: Recipe, *, estimator: str = DEFAULT_ESTIMATOR, hashes: pd.Series | None = None
+) -> Subset:
+    """Choose, weigh and calibrate a subset.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        From `irt_bench.subsets.calibration.prepare`.
+    recipe : Recipe
+        Method, weights, size and seed.
+    estimator : str
+        Name in `ESTIMATORS`.
+    hashes : pd.Series, optional
+        From `prompt_hashes`.
+
+    Raises
+    ------
+    SubsetError
+        If a name is not known or the size is out of range.
+    """
+    estimator_of(estimator)
+    found = calibrate(calibration, recipe, (estimator,))
+    return _record(calibration, recipe, estimator, found, hashes)
+
+
+def smallest_subset(
+    calibration: Calibration,
+    recipe: Recipe,
+    target_se: float,
+    *,
+    estimator: str = DEFAULT_ESTIMATOR,
+    hashes: pd.Series | None = None,
+) -> Subset:
+    """Make the smallest subset whose predicted error is at most `target_se`; the recipe's size is not looked at.
+
+    The predicted error is the root mean square error on held-out calibration models (`expected_se`). Found by doubling
+    and bisection, which supposes that it falls with the size; it does but for noise.
+
+    Raises
+    ------
+    SubsetError
+        If `target_se` is not positive, or all items together do not reach it.
+    """
+    if not target_se > 0:
+        raise SubsetError(f"the target standard error is {target_se:g}; a positive share is needed, such as 0.02.")
+    most = len(calibration.whole.candidates)
+    estimator_of(estimator)
+
+    def attempt(size: int) -> tuple[Calibrated, bool]:
+        found = calibrate(calibration, recipe._replace(size=size), (estimator,))
+        return found, found.errors[estimator].root_mean_square <= target_se
+
+    too_small, size = 0, min(LEAST_SIZE, most)
+    best, reached = attempt(size)
+    while not reached and size < most:
+        too_small, size = size, min(2 * size, most)
+        best, reached = attempt(size)
+    if not reached:
+        raise SubsetError(
+            f"even {most} items have a predicted error of {best.errors[estimator].root_mean_square:.4f}, above the "
+            f"target {target_se:g}. Ask for less, or give more calibration models."
+        )
+    while size - too_small > 1:
+        middle = (size + too_small) // 2
+        found, reached = attempt(middle)
+        if reached:
+            best, size = found, middle
+        else:
+            too_small = middle
+    return _record(calibration, recipe._replace(size=size), estimator, best, hashes)
+
+
+def parallel_forms(
+    calibration: Calibration, recipe: Recipe, *, estimator: str = DEFAULT_ESTIMATOR, hashes: pd.Series | None = None
+) -> tuple[Subset, Subset]:
+    """Make two disjoint subsets by the same recipe, each of its size.
+
+    Twice as many items are chosen by the method, ordered by difficulty, and of each two neighbours one goes to each
+    form; weights and estimators are then found for each form by itself.
+
+    Raises
+    ------
+    SubsetError
+        If there are not twice as many items.
+    """
+    estimator_of(estimator)
+    both = chosen_items(calibration.whole, recipe._replace(size=2 * recipe.size))
+    if len(both.items) < 2 * recipe.size:
+        raise SubsetError(
+            f"two forms of {recipe.size} items need {2 * recipe.size}; there are {len(both.items)} to choose from."
+        )
+    places = calibration.whole.counts.items.index.get_indexer(both.items)
+    rank = np.argsort(np.argsort(calibration.whole.shares.mean(axis=0)[places], kind="stable"), kind="stable")
+    in_first = np.isin(rank % 4, (0, 3))  # a b b a: neither form has the easier item of every pair
+    records = []
+    for form in (in_first, ~in_first):
+        found = calibrate(calibration, recipe, (estimator,), selection=Selection(both.items[form]))
+        records.append(_record(calibration, recipe, estimator, found, hashes))
+    return records[0], records[1]
+
+
+def prompt_hashes(table: ResponseTable) -> pd.Series | None:
+    """Prompt hash of each item, where all answers to it name the same; None where the responses hold no hashes."""
+    if PROMPT_HASH not in table.answers:
+        return None
+    by_item = table.answers.groupby("item", observed=True)[PROMPT_HASH]
+    distinct = by_item.nunique()
+    return by_item.first()[distinct == 1].astype(str)
+
+
+def _record(
+    calibration: Calibration, recipe: Recipe, estimator: str, found: Calibrated, hashes: pd.Series | None
+) -> Subset:
+    """Put everything a subset takes along into its record."""
+    basis, errors = calibration.whole, found.errors[estimator]
+    instrument, ability = found.instrument, found.evidence.ability
+    unseen = UnseenItems(
+        ability=tuple(instrument.nodes.tolist()),
+        score=tuple(instrument.unseen.tolist()),
+        score_sd=tuple(instrument.unseen_sd.tolist()),
+        answer_variance=tuple(instrument.answer_variance.tolist()),
+    )
+    return Subset(
+        benchmark=basis.counts.benchmark,
+        n_items_full=basis.counts.n_items,
+        items=_items(calibration, found, hashes),
+        size=len(instrument.items),
+        method=recipe.method,
+        weights=recipe.weights,
+        estimator=estimator,
+        seed=recipe.seed,
+        expected_error=errors.mean_absolute,
+        expected_bias=errors.mean,
+        expected_se=errors.root_mean_square,
+        unseen=unseen,
+        numbers=_numbers(found.learned[estimator], errors),
+        calibration=CalibrationRecord(
+            fingerprint=basis.counts.fingerprint(),
+            n_models=basis.counts.n_models,
+            n_clusters=calibration.n_clusters,
+            irt_model=calibration.plan.irt_model.name,
+            inference=calibration.plan.settings.method,
+            ability_range=(float(ability.min()), float(ability.max())),
+        ),
+        package_version=version("irt-bench"),
+    )
+
+
+def _numbers(learned: Learned, errors: Errors) -> EstimatorNumbers:
+    return EstimatorNumbers(
+        weighted_share=learned.weighted_share,
+        intercept=learned.intercept,
+        coefficients=tuple(learned.coefficients.tolist()),
+        spline=learned.spline,
+        misfit_sd=errors.misfit_sd,
+        interval_scale=errors.interval_scale,
+    )
+
+
+def _items(calibration: Calibration, found: Calibrated, hashes: pd.Series | None) -> tuple[SubsetItem, ...]:
+    basis, instrument = calibration.whole, found.instrument
+    places = basis.counts.items.index.get_indexer(instrument.items)
+    means, metadata = basis.shares.mean(axis=0)[places], basis.counts.items.iloc[places]
+    numbers = pd.DataFrame(
+        {
+            "weight": instrument.weights,
+            "target_weight": instrument.targets,
+            **instrument.parameters._asdict(),
+            "difficulty_sd": instrument.difficulty_sd,
+            "discrimination_sd": instrument.discrimination_sd,
+            "mean": means,
+        }
+    )
+    texts = {
+        "subtask": basis.subtasks[places].tolist(),
+        "doc_id": _known(metadata, DOC_ID, int),
+        "doc_hash": _known(metadata, DOC_HASH, str),
+        "prompt_hash": [None if hashes is None else hashes.get(label) for label in instrument.items],
+    }
+    rows = zip(instrument.items, numbers.to_dict("records"), *texts.values(), strict=True)
+    return tuple(
+        SubsetItem(id=str(label), **row, **dict(zip(texts, words, strict=True))) for label, row, *words in rows
+    )
+
+
+def _known(metadata: pd.DataFrame, name: str, kind: type) -> list[object]:
+    """Values of a metadata column, None where missing."""
+    if name not in metadata:
+        return [None] * len(metadata)
+    return [None if pd.isna(value) else kind(value) for value in metadata[name]]

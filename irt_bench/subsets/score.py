@@ -1,0 +1,109 @@
+"""Score: from answers to a subset to the full score, with an interval, an ability, and flags."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from irt_bench.analysis.intervals import FloatArray
+from irt_bench.errors import SubsetError
+from irt_bench.names import MODEL
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.estimators import Learned, estimate, possible
+from irt_bench.subsets.instrument import instrument_of, read_answers
+from irt_bench.subsets.intervals import limits
+from irt_bench.subsets.subset import EstimatorNumbers, Subset
+
+OUTSIDE: Final = "outside_calibration"  # ability beyond all calibration models: the estimate extrapolates
+MISSING: Final = "missing_items"  # items of the subset without an answer
+NO_ANSWERS: Final = "no_answers"
+FLAGS: Final = (OUTSIDE, MISSING, NO_ANSWERS)
+COLUMNS: Final = ("estimate", "q05", "q95", "ability", "ability_sd", "n_items", "n_missing", "flags")
+
+
+def estimate_full_score(counts: ResponseCounts, subset: Subset) -> pd.DataFrame:
+    """Estimate the full score of each model from its answers to a subset.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Answers; items are joined to the subset's by label, those that are not in it are left aside. Cells never asked,
+        and items of the subset that `counts` lack, are missing answers: their share is estimated by the IRT model.
+    subset : Subset
+        Items and what was learned from calibration models.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by model: ``estimate, q05, q95`` (full score in [0, 1] and its central 90% interval), ``ability,
+        ability_sd`` (posterior mean and sd, in sds of the calibration models), ``n_items`` (of the subset, answered),
+        ``n_missing``, ``flags`` (of `FLAGS`, joined by ';'). A model without answers has NaN for all but the counts.
+
+    Raises
+    ------
+    SubsetError
+        If no item of the subset is among the responses, or the answers are scores, not right or wrong.
+    """
+    answers = _answers(counts, subset)
+    instrument = instrument_of(subset)
+    answered = answers.asked.any(axis=1)
+    if not answered.any():
+        raise SubsetError(
+            f"none of the {counts.n_models} models has an answer to an item of the subset of {subset.benchmark!r}."
+        )
+    evidence = read_answers(instrument, answers.take(models=answered))
+    numbers = subset.numbers
+    found = estimate(subset.estimator, evidence, _learned(numbers))
+    low, high = limits(
+        found,
+        evidence.variance,
+        misfit_sd=numbers.misfit_sd,
+        scale=numbers.interval_scale,
+        within=possible(evidence),
+    )
+    ability_sd = evidence.abilities["ability_sd"].to_numpy(dtype=np.float64)
+    table = pd.DataFrame(np.nan, index=counts.models.index.rename(MODEL), columns=list(COLUMNS[:5]))
+    table.loc[answered] = np.stack([found, low, high, evidence.ability, ability_sd], axis=1)
+    table["n_items"] = answers.asked.sum(axis=1)
+    table["n_missing"] = subset.size - table["n_items"]
+    table["flags"] = _flags(table, subset)
+    return table
+
+
+def _answers(counts: ResponseCounts, subset: Subset) -> ResponseCounts:
+    """Answers to the items of the subset, in its order; items that were not asked have no trials."""
+    if counts.measure != "correct":
+        raise SubsetError(
+            f"the responses are measured as {counts.measure!r}; a subset is scored from right answers out of a number "
+            "of trials. Choose another metric with --metric."
+        )
+    places = counts.items.index.astype("str").get_indexer(pd.Index(subset.ids, dtype="str"))
+    known = places >= 0
+    if not known.any():
+        raise SubsetError(
+            f"none of the {subset.size} items of the subset is among the {counts.n_items} of the responses; the subset "
+            f"has {subset.ids[0]!r}, the responses {str(counts.items.index[0])!r}. Is it the same benchmark?"
+        )
+    correct, trials = (
+        np.where(known, array[:, np.where(known, places, 0)], 0) for array in (counts.correct, counts.trials)
+    )
+    items = pd.DataFrame(index=pd.Index(subset.ids, name="item", dtype="str"))
+    return ResponseCounts(correct, trials, counts.models, items, counts.benchmark)
+
+
+def _learned(numbers: EstimatorNumbers) -> Learned:
+    coefficients: FloatArray = np.array(numbers.coefficients, dtype=np.float64)
+    return Learned(numbers.weighted_share, numbers.intercept, coefficients, numbers.spline)
+
+
+def _flags(table: pd.DataFrame, subset: Subset) -> list[str]:
+    low, high = subset.calibration.ability_range
+    raised = {
+        OUTSIDE: (table["ability"] < low) | (table["ability"] > high),
+        MISSING: table["n_missing"] > 0,
+        NO_ANSWERS: table["n_items"] == 0,
+    }
+    marks = zip(*(raised[name].tolist() for name in FLAGS), strict=True)
+    return [";".join(name for name, up in zip(FLAGS, row, strict=True) if up) for row in marks]

@@ -1,0 +1,156 @@
+"""Weightings: how much each chosen item counts. Calibration models, a selection and a generator in; weights out, sum 1.
+
+Every weighting has the signature `Weighting`. A weighted subset counts as `effective_size` = 1 / sum w^2 items.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+from sklearn.covariance import ledoit_wolf
+
+from irt_bench.analysis.intervals import FloatArray
+from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
+from irt_bench.subsets.anchors import answer_features, nearest_shares
+from irt_bench.subsets.basis import Positions, Selection, SelectionBasis
+
+Weighting = Callable[[SelectionBasis, Selection, np.random.Generator], FloatArray]
+
+CONSTRAINT_WEIGHT: Final = 1e4  # of the constraints' rows in least squares, in units of the objective's rows
+TINY: Final = 1e-12
+
+
+def equal(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+    """Weigh all items alike."""
+    del basis, rng
+    return np.full(len(selection.items), 1 / len(selection.items))
+
+
+def anchor(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+    """Weigh an item by the share in the full score of the items it stands for.
+
+    Those of its cluster, where the method made clusters; else those whose answers are nearest to its own.
+    """
+    del rng
+    if selection.weights is not None:
+        return selection.weights
+    return nearest_shares(answer_features(basis), _positions(basis, selection), basis.target)
+
+
+def discrimination(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+    """Weigh by the IRT discrimination a: sum a_i y_i is the 2PL's sufficient statistic for ability."""
+    del rng
+    slopes = np.maximum(basis.parameters.discrimination[_positions(basis, selection)], TINY)
+    return np.asarray(slopes / slopes.sum())
+
+
+def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+    """Minimise the predicted variance w'Cw of the weighted score.
+
+    Subject to sum w = 1, w >= 0 and the weighted mean equal to the mean full score of the calibration models. C is the
+    Ledoit-Wolf covariance of `SelectionBasis.deviations`: over seeds after the run and step means, where the responses
+    have seeds, else of the error in the full score over models.
+
+    Warns
+    -----
+    SubsetWarning
+        If all chosen items are easier, or all harder, than the full score: the last constraint is then dropped.
+    """
+    del rng
+    chosen = _positions(basis, selection)
+    covariance, _ = ledoit_wolf(basis.deviations[:, chosen])
+    means, wanted = basis.shares.mean(axis=0)[chosen], float(np.nanmean(basis.full_score))
+    if not means.min() < wanted < means.max():
+        if len(chosen) > 1:
+            warnings.warn(
+                f"the mean full score {wanted:.3f} is outside the chosen items' means, {means.min():.3f} to "
+                f"{means.max():.3f}: no weights reproduce it, and the variance is minimised without that constraint.",
+                SubsetWarning,
+                stacklevel=2,
+            )
+        return least_quadratic(covariance, np.ones((1, len(chosen))), np.ones(1))
+    return least_quadratic(covariance, np.stack([np.ones(len(chosen)), means]), np.array([1.0, wanted]))
+
+
+def balance(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+    """Weigh by subtask: each counts as much as in the full score, its chosen items alike.
+
+    Subtasks without a chosen item leave their share to the others.
+    """
+    del rng
+    codes = np.unique(basis.subtasks, return_inverse=True)[1]
+    of_subtask, chosen = np.bincount(codes, basis.target), codes[_positions(basis, selection)]
+    weights = of_subtask[chosen] / np.bincount(chosen, minlength=len(of_subtask))[chosen]
+    return np.asarray(weights / weights.sum())
+
+
+WEIGHTINGS: Final[Mapping[str, Weighting]] = {
+    "equal": equal,
+    "anchor": anchor,
+    "discrimination": discrimination,
+    "minimum-variance": minimum_variance,
+    "balance": balance,
+}
+
+
+def weigh(basis: SelectionBasis, selection: Selection, weights: str, rng: np.random.Generator) -> FloatArray:
+    """Weigh chosen items by the weighting of this name, shape (chosen,), sum 1.
+
+    Raises
+    ------
+    SubsetError
+        If the name is not known.
+    """
+    if weights not in WEIGHTINGS:
+        raise SubsetError(unknown_choice("weights", weights, WEIGHTINGS))
+    return WEIGHTINGS[weights](basis, selection, rng)
+
+
+def effective_size(weights: FloatArray) -> float:
+    """Return the number of equally weighted items with the same variance of a weighted mean: (sum w)^2 / sum w^2."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatArray) -> FloatArray:
+    """Minimise w'Mw subject to A w = b and w >= 0.
+
+    Parameters
+    ----------
+    matrix : array of shape (n, n)
+        M, positive definite.
+    constraints, values : arrays of shape (c, n) and (c,)
+        A and b; some w >= 0 meets them.
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Notes
+    -----
+    As non-negative least squares (Lawson, Hanson, Solving least squares problems, 1974, chapter 23): rows of the
+    Cholesky factor, and the constraints as rows of great weight, find which w are 0; the others then solve the
+    equations of the Lagrangian exactly.
+    """
+    upper = np.linalg.cholesky(matrix).T
+    weight = CONSTRAINT_WEIGHT * np.sqrt(np.trace(matrix) / len(matrix))
+    scale = weight / np.maximum(np.abs(constraints).max(axis=1), TINY)
+    rows = np.concatenate([upper, constraints * scale[:, None]])
+    found, _ = nnls(rows, np.append(np.zeros(len(upper)), values * scale), maxiter=30 * len(matrix))
+    free = found > TINY
+    exact = np.zeros(len(found))
+    n_free, n_constraints = int(free.sum()), len(values)
+    lagrangian = np.zeros((n_free + n_constraints,) * 2)
+    lagrangian[:n_free, :n_free] = 2 * matrix[np.ix_(free, free)]
+    lagrangian[n_free:, :n_free], lagrangian[:n_free, n_free:] = constraints[:, free], constraints[:, free].T
+    exact[free] = np.linalg.lstsq(lagrangian, np.append(np.zeros(n_free), values), rcond=None)[0][:n_free]
+    exact = np.maximum(exact, 0)
+    return np.asarray(exact if np.allclose(constraints @ exact, values, atol=1e-6) else found)
+
+
+def _positions(basis: SelectionBasis, selection: Selection) -> Positions:
+    return np.asarray(pd.Index(basis.counts.items.index).get_indexer(selection.items), dtype=np.intp)

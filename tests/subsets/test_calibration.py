@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from irt_bench.subsets import calibration as module
+from irt_bench.subsets.basis import full_scores
+from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
+from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.estimators import ESTIMATORS, estimate, possible
+from irt_bench.subsets.intervals import limits
+
+
+@pytest.fixture
+def prepared(known_fits, plan):
+    counts = known_fits.counts.take(models=slice(0, 80))
+    return prepare(counts, model_clusters(counts), plan)
+
+
+def test_folds_hold_out_whole_clusters_and_know_nothing_of_them(prepared):
+    for fold in prepared.folds:
+        held_out, kept = (set(counts.models.index) for counts in (fold.held_out, fold.kept.counts))
+        assert not held_out & kept and len(held_out | kept) == 80
+        assert not {label.split("/")[0] for label in held_out} & {label.split("/")[0] for label in kept}
+    assert prepared.n_clusters == 12
+
+
+def test_all_estimators_come_with_errors_that_hold_for_models_not_seen(prepared, known_fits):
+    test = known_fits.counts.take(models=slice(80, 120))
+    truth = full_scores(test, prepared.whole.target)
+    found = calibrate(prepared, Recipe("anchors", "anchor", 20, 1))
+    evidence = answers_to(found.instrument, test)
+    for name in ESTIMATORS:
+        errors = found.errors[name]
+        estimated = estimate(name, evidence, found.learned[name])
+        assert np.abs(estimated - truth).mean() == pytest.approx(errors.mean_absolute, rel=0.6)
+        low, high = limits(
+            estimated, evidence.variance, misfit_sd=errors.misfit_sd, scale=errors.interval_scale,
+            within=possible(evidence),
+        )  # fmt: skip
+        assert ((low <= truth) & (truth <= high)).mean() > 0.75
+
+
+def test_methods_that_look_at_answers_are_not_judged_by_items_chosen_with_the_models_held_out(prepared):
+    """The error of the greedy choice on its own calibration models is far below what it is for others."""
+    recipe = Recipe("variance", "equal", 8)
+    found = calibrate(prepared, recipe, ("weighted",))
+    own = np.abs(found.evidence.weighted - prepared.whole.full_score).mean()
+    assert own < 0.8 * found.errors["weighted"].mean_absolute
+    again = calibrate(prepared, recipe, ("weighted",))
+    assert again.errors == found.errors
+
+
+def test_the_published_share_falls_with_the_size_and_is_larger_for_anchors(prepared):
+    b, spread = prepared.source_error, prepared.whole.shares.var(axis=1).mean()
+    assert prepared.source_share("random", 20) == pytest.approx(b**2 / (b**2 + spread / 20))
+    assert prepared.source_share("anchors", 20) == pytest.approx(b**2 / (b**2 + spread / 80))
+
+
+def test_failed_checks_of_inner_fits_are_not_reported_one_by_one(toy, plan):
+    """A real fit, far too short."""
+    short = plan._replace(settings=plan.settings.model_copy(update={"max_steps": 3, "draws": 4}))
+    posterior = module.fit_posterior(toy.counts.take(models=slice(0, 10)), short)
+    assert posterior.sizes["item"] == 60

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from irt_bench.subsets.basis import SelectionBasis
+from irt_bench.subsets.instrument import (
+    interpolate,
+    join_evidence,
+    make_instrument,
+    most_likely,
+    read_answers,
+)
+
+
+@pytest.fixture
+def made(basis):
+    chosen = basis.select(np.arange(0, 60, 3))
+    return make_instrument(basis, chosen, np.full(20, 1 / 20))
+
+
+def reading(made, toy, **kwargs):
+    return read_answers(made, toy.counts.take(items=slice(0, 60, 3), **kwargs))
+
+
+def test_with_all_items_seen_nothing_is_left_to_expect(toy, basis):
+    """p-IRT is then the plain mean."""
+    made = make_instrument(basis, basis.select(np.arange(60)), np.full(60, 1 / 60))
+    evidence = read_answers(made, toy.counts)
+    assert evidence.unseen == pytest.approx(0, abs=1e-12)
+    assert evidence.observed == pytest.approx(toy.counts.correct.mean(axis=1))
+    assert evidence.variance == pytest.approx(0, abs=1e-12)
+    assert evidence.asked_share == pytest.approx(1)
+
+
+def test_unseen_part_and_its_variance_agree_with_numerical_integration(toy, basis, made):
+    evidence = reading(made, toy, models=slice(0, 3))
+    others = np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
+    b, a = basis.parameters.difficulty, basis.parameters.discrimination
+
+    def chance(theta, items):
+        return 1 / (1 + np.exp(-a[items] * (theta - b[items])))
+
+    for row in range(3):
+        mean, sd = evidence.abilities.iloc[row][["ability", "ability_sd"]]
+
+        def over(function, mean=mean, sd=sd):
+            return integrate.quad(lambda t: function(t) * stats.norm.pdf(t, mean, sd), mean - 8 * sd, mean + 8 * sd)[0]
+
+        expected = over(lambda t: chance(t, others).sum() / 60)
+        square = over(lambda t: (chance(t, others).sum() / 60) ** 2)
+        answers = over(lambda t: (chance(t, others) * (1 - chance(t, others))).sum() / 3600)
+        assert evidence.unseen[row] == pytest.approx(expected, abs=1e-3)
+        assert evidence.variance[row] == pytest.approx(square - expected**2 + answers, rel=0.05)
+
+
+def test_missing_answers_count_as_unseen(toy, basis, made):
+    """Leaving an item unasked equals an instrument without it."""
+    answers = toy.counts.take(items=slice(0, 60, 3))
+    trials = answers.trials.copy()
+    trials[:, 4] = 0
+    partly = type(answers)(answers.correct * trials, trials, answers.models, answers.items, "toy")
+    chosen = np.delete(np.arange(0, 60, 3), 4)
+    smaller = make_instrument(basis, basis.select(chosen), np.full(19, 1 / 19))
+    without, other = read_answers(made, partly), read_answers(smaller, toy.counts.take(items=chosen))
+    assert without.weighted == pytest.approx(other.weighted)
+    assert without.observed == pytest.approx(other.observed)
+    assert without.unseen == pytest.approx(other.unseen, abs=2e-3)
+    assert without.expected == pytest.approx(other.expected, abs=2e-3)
+    assert without.variance == pytest.approx(other.variance, rel=0.05)
+    ability = without.ability[:, None]
+    p = 1 / (1 + np.exp(-basis.parameters.discrimination[12] * (ability[:, 0] - basis.parameters.difficulty[12])))
+    assert without.answers[:, 4] == pytest.approx(p)
+
+
+def test_variances_of_the_full_score_are_those_of_simulated_models(simulate):
+    big = simulate(n_models=4000, n_items=60, seed=5)
+    basis = SelectionBasis(big.counts, big.posterior(big.counts))
+    made = make_instrument(basis, basis.select(np.arange(0, 60, 3)), np.full(20, 1 / 20))
+    evidence = read_answers(made, big.counts.take(items=slice(0, 60, 3)))
+    error = evidence.observed + evidence.unseen - big.counts.correct.mean(axis=1)
+    assert (error**2 / evidence.variance).mean() == pytest.approx(1, abs=0.08)
+
+
+def test_the_likelihood_is_greatest_where_expected_and_observed_scores_agree(toy, made):
+    """For slopes a, sum a_i (y_i - P_i) = 0 at the maximum."""
+    answers = toy.counts.take(items=slice(0, 60, 3))
+    found = most_likely(made, answers)
+    inside = np.abs(found) < 4.9
+    p = 1 / (1 + np.exp(-made.parameters.discrimination * (found[:, None] - made.parameters.difficulty)))
+    score = ((answers.correct - p) * made.parameters.discrimination).sum(axis=1)
+    step = 0.05 * (p * (1 - p) * made.parameters.discrimination**2).sum(axis=1)
+    assert inside.sum() > 50 and (np.abs(score) <= step)[inside].all()
+
+
+def test_rows_of_curves_are_interpolated_like_one_curve():
+    nodes = np.array([0.0, 1.0, 3.0])
+    curves, at = np.array([[0.0, 2.0, 4.0], [1.0, 0.0, 8.0]]), np.array([[0.5, 9.0], [-1.0, 2.0]])
+    assert interpolate(curves, nodes, at) == pytest.approx(np.array([[1.0, 4.0], [1.0, 4.0]]))
+    assert interpolate(curves[:1], nodes, at) == pytest.approx(np.array([[1.0, 4.0], [0.0, 3.0]]))
+
+
+def test_joined_evidence_has_all_models(toy, made):
+    parts = [reading(made, toy, models=slice(0, 5)), reading(made, toy, models=slice(5, 9))]
+    joined = join_evidence(parts)
+    assert list(joined.abilities.index) == list(toy.counts.models.index[:9])
+    assert joined.unseen == pytest.approx(reading(made, toy, models=slice(0, 9)).unseen)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from irt_bench.errors import SubsetError
+from irt_bench.subsets.calibration import Recipe, prepare
+from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.estimators import ESTIMATORS
+from irt_bench.subsets.make import make_subset
+from irt_bench.subsets.score import COLUMNS, estimate_full_score
+from irt_bench.subsets.subset import read_subset, write_subset
+
+
+@pytest.fixture
+def prepared(known_fits, plan):
+    counts = known_fits.counts.take(models=slice(0, 80))
+    return prepare(counts, model_clusters(counts), plan)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_subset_from_its_file_scores_new_models(prepared, toy, tmp_path, estimator):
+    subset = make_subset(prepared, Recipe("difficulty", "equal", 20), estimator=estimator)
+    write_subset(subset, tmp_path / "subset.json")
+    new = toy.counts.take(models=slice(80, 120))
+    table = estimate_full_score(new, read_subset(tmp_path / "subset.json"))
+    assert list(table.columns) == list(COLUMNS)
+    truth = new.correct.mean(axis=1)
+    assert ((table["q05"] <= truth) & (truth <= table["q95"])).mean() > 0.75
+    assert np.corrcoef(table["estimate"], truth)[0, 1] > 0.85
+    assert ((table["q05"] <= table["estimate"]) & (table["estimate"] <= table["q95"])).all()
+    assert (table["n_items"] == 20).all() and (table["n_missing"] == 0).all()
+
+
+def test_order_of_items_and_items_outside_the_subset_do_not_matter(prepared, toy):
+    subset = make_subset(prepared, Recipe("difficulty", "equal", 20), estimator="p_irt_ridge")
+    order = np.random.default_rng(0).permutation(60)
+    mixed = estimate_full_score(toy.counts.take(models=slice(80, 120), items=order), subset)
+    only = toy.counts.items.index.get_indexer(subset.ids)
+    exact = estimate_full_score(toy.counts.take(models=slice(80, 120), items=only), subset)
+    assert mixed["estimate"].to_numpy() == pytest.approx(exact["estimate"].to_numpy())
+
+
+def test_missing_answers_widen_the_interval_and_are_flagged(prepared, toy):
+    subset = make_subset(prepared, Recipe("difficulty", "equal", 20), estimator="p_irt")
+    half = toy.counts.items.index.get_indexer(subset.ids)[::2]
+    full = estimate_full_score(toy.counts, subset)
+    partly = estimate_full_score(toy.counts.take(items=half), subset)
+    assert (partly["n_missing"] == 10).all() and partly["flags"].str.contains("missing_items").all()
+    assert (partly["q95"] - partly["q05"]).mean() > (full["q95"] - full["q05"]).mean()
+
+
+def test_models_beyond_the_calibration_and_models_without_answers_are_flagged(prepared, toy):
+    subset = make_subset(prepared, Recipe("difficulty", "equal", 20), estimator="p_irt")
+    ranged = subset.calibration.model_copy(update={"ability_range": (-0.1, 0.1)})
+    trials = toy.counts.trials.copy()
+    trials[0] = 0
+    counts = type(toy.counts)(toy.counts.correct * trials, trials, toy.counts.models, toy.counts.items, "toy")
+    table = estimate_full_score(counts, subset.model_copy(update={"calibration": ranged}))
+    assert table["flags"].iloc[0] == "missing_items;no_answers"
+    assert np.isnan(table[["estimate", "q05", "q95", "ability"]].iloc[0]).all()
+    outside = table["flags"].iloc[1:].str.contains("outside_calibration").to_numpy()
+    assert (outside == (table["ability"].abs() > 0.1).to_numpy()[1:]).all() and outside.any()
+
+
+def test_another_benchmark_and_scores_are_refused(prepared, toy, make_counts):
+    subset = make_subset(prepared, Recipe("random", "equal", 20), estimator="p_irt")
+    renamed = type(toy.counts)(
+        toy.counts.correct, toy.counts.trials, toy.counts.models, toy.counts.items.rename(index=lambda x: f"q{x}"), "b"
+    )
+    with pytest.raises(SubsetError, match="same benchmark"):
+        estimate_full_score(renamed, subset)
+    with pytest.raises(SubsetError, match="--metric"):
+        estimate_full_score(make_counts(np.full((2, 60), 0.5), measure="score"), subset)
