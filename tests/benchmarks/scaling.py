@@ -1,0 +1,118 @@
+"""Cost of a fit against the number of responses: ``python tests/benchmarks/scaling.py -o FOLDER``.
+
+Matrices of 400 models and more and more items, 1e4 to 1e8 responses (beyond 2e7 with 5,000 models), each fitted in a
+process of its own, intervals included; fastest of the repeats. Prints seconds and memory, and the exponent e of
+``seconds ~ responses^e`` over all sizes from 1e6 responses, below which fixed costs rule. Writes scaling.csv and
+scaling.png.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matrices import counts_of, simulate
+
+FIXED_COSTS_UP_TO = 1e6  # responses
+
+
+def shape_of(n_cells: float) -> tuple[int, int]:
+    """Models and items of a matrix of about so many responses."""
+    n_models = 100 if n_cells < 1e5 else 400 if n_cells <= 2e7 else 5_000
+    return n_models, round(n_cells / n_models)
+
+
+def measure(n_models: int, n_items: int, method: str, repeats: int) -> dict[str, float]:
+    """Fit in this process: seconds, peak memory and what it was before the fit."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
+    from common import cpu_seconds, peak_mb
+
+    from irt_bench import TwoPL, fit
+    from irt_bench.inference.fit import settings_for
+
+    fit(counts_of(simulate(30, 20, seed=0).responses), TwoPL(), settings_for(method))  # compiled code is loaded
+    counts = counts_of(simulate(n_models, n_items, seed=1).responses)
+    before, best, cpu = peak_mb(), np.inf, np.inf
+    for _ in range(repeats):
+        start, start_cpu = time.perf_counter(), cpu_seconds()
+        fit(counts, TwoPL(), settings_for(method))
+        best, cpu = min(best, time.perf_counter() - start), min(cpu, cpu_seconds() - start_cpu)
+    return {"seconds": best, "cpu_seconds": cpu, "peak_mb": peak_mb(), "before_mb": before}
+
+
+def exponent(responses: np.ndarray, seconds: np.ndarray) -> float:
+    """Slope of log seconds on log responses."""
+    return float(np.polyfit(np.log(responses), np.log(seconds), 1)[0])
+
+
+def figure(rows: pd.DataFrame, path: Path) -> None:
+    """Seconds and memory against responses, both logarithmic."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")[1]
+    large = rows[rows["responses"] >= FIXED_COSTS_UP_TO]
+    title = "time"
+    if len(large) > 1:
+        power = exponent(large["responses"].to_numpy(), large["seconds"].to_numpy())
+        title = f"time ~ responses$^{{{power:.2f}}}$ from a million"
+        line = large["seconds"].iloc[0] * large["responses"] / large["responses"].iloc[0]
+        axes[0].plot(large["responses"], line, ls="--", color="0.6", label="linear")
+    for axis, column, label, colour in (
+        (axes[0], "seconds", "fit with intervals, seconds", "C0"),
+        (axes[1], "peak_mb", "peak memory of the process, MB", "C1"),
+    ):
+        axis.plot(rows["responses"], rows[column], "o-", color=colour, label="measured")
+        axis.set(xscale="log", yscale="log", xlabel="responses", ylabel=label)
+        axis.grid(alpha=0.3)
+    axes[0].set_title(title)
+    axes[0].legend()
+    axes[1].set_title("memory")
+    plt.gcf().savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, default=Path("scaling"))
+    parser.add_argument("--largest", type=float, default=1e8, help="responses")
+    parser.add_argument("--a-decade", type=int, default=2, help="sizes a decade")
+    parser.add_argument("--method", default="laplace")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--limit", type=float, default=600, help="seconds a size")
+    parser.add_argument("--measure", nargs=2, type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(*options.measure, options.method, options.repeats)))
+        return
+    options.output.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for power in np.arange(4, np.log10(options.largest) + 1e-9, 1 / options.a_decade):
+        n_models, n_items = shape_of(10**power)
+        arguments = ["--measure", str(n_models), str(n_items), "--method", options.method]
+        command = [sys.executable, __file__, *arguments, "--repeats", str(options.repeats)]
+        try:
+            done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=options.limit)
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+            print(f"{n_models:,} x {n_items:,}: {type(error).__name__}")
+            break
+        rows.append({"responses": n_models * n_items, "models": n_models, "items": n_items} | json.loads(done.stdout))
+        rows[-1]["load_average"] = os.getloadavg()[0]
+        print({name: round(value, 3) for name, value in rows[-1].items()}, flush=True)
+    frame = pd.DataFrame(rows)
+    frame.to_csv(options.output / "scaling.csv", index=False)
+    figure(frame, options.output / "scaling.png")
+    large = frame[frame["responses"] >= FIXED_COSTS_UP_TO]
+    if len(large) > 1:
+        power = exponent(large["responses"].to_numpy(), large["seconds"].to_numpy())
+        print(f"seconds ~ responses^{power:.2f} from {FIXED_COSTS_UP_TO:,.0f} responses")
+
+
+if __name__ == "__main__":
+    main()
