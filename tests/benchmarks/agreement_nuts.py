@@ -78,8 +78,8 @@ def comparison(ours: Fit, nuts: Fit) -> str:
         ratio = mine[1] / theirs[1]
         lines.append(
             f"  {name:<15} difference of means in sds: mean {difference.mean():.3f}, "
-            f"95% {np.quantile(difference, 0.95):.2f}, largest {difference.max():.2f}; sd ratio: mean {ratio.mean():.3f}, "
-            f"5%-95% {np.quantile(ratio, 0.05):.2f}-{np.quantile(ratio, 0.95):.2f}"
+            f"95% {np.quantile(difference, 0.95):.2f}, largest {difference.max():.2f}; "
+            f"sd ratio: mean {ratio.mean():.3f}, 5%-95% {np.quantile(ratio, 0.05):.2f}-{np.quantile(ratio, 0.95):.2f}"
         )
     return "\n".join(lines)
 
@@ -111,7 +111,8 @@ def against_mirt(method: str) -> str:
         error = np.sqrt(np.mean((scale.location + scale.scale * mine - other) ** 2))
         lines.append(
             f"  {name:<15} Spearman {spearmanr(mine, other).statistic:.5f}, "
-            f"Pearson {np.corrcoef(mine, other)[0, 1]:.5f}; mirt = {scale.location:.3f} + {scale.scale:.3f} ours, rms difference {error:.3f}"
+            f"Pearson {np.corrcoef(mine, other)[0, 1]:.5f}; "
+            f"mirt = {scale.location:.3f} + {scale.scale:.3f} ours, rms difference {error:.3f}"
         )
     return "\n".join(lines)
 
