@@ -32,14 +32,18 @@ def best_runs(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     if "fit_seconds" not in frame:
         frame["fit_seconds"] = np.nan
     frame["n_ok"] = (frame["status"] == "ok").groupby([frame["matrix"], frame["entrant"]]).transform("sum")
+    if "extrapolated_from_epochs" in frame:
+        asked = [options.get("epochs", np.nan) if isinstance(options, dict) else np.nan for options in frame["options"]]
+        whole = (np.array(asked) / frame["extrapolated_from_epochs"]).fillna(1.0)
+        frame["cpu_seconds"] = frame["cpu_seconds"] * whole  # `fit_seconds` is extrapolated by the adapter
     order = frame.sort_values(["fit_seconds", "repeat"], na_position="last", kind="stable")
     return order.drop_duplicates(["matrix", "entrant"]).set_index(["matrix", "entrant"]).sort_index()
 
 
 def with_ratios(runs: pd.DataFrame, baselines: Mapping[str, str] = BASELINES) -> pd.DataFrame:
-    """Add ``times`` and ``memory_times``: how often the baseline's time and memory go into the entrant's."""
+    """Add ``times``, ``cpu_times`` and ``memory_times``: how often the baseline's go into the entrant's."""
     found = runs.copy()
-    for column, source in (("times", "fit_seconds"), ("memory_times", "peak_mb")):
+    for column, source in (("times", "fit_seconds"), ("cpu_times", "cpu_seconds"), ("memory_times", "peak_mb")):
         if source not in runs:
             continue
         found[column] = [
@@ -122,7 +126,8 @@ def markdown(frame: pd.DataFrame, matrices: Sequence[str]) -> str:
 
 
 _COLUMNS: Final = (
-    "entrant", "fit s", "× ours", "target", "cpu s", "peak MB", "r θ / b / a", "RMSE θ / b / log a", "aligned RMSE",
+    "entrant", "fit s", "× ours", "target", "cpu s", "× ours", "peak MB", "× ours",
+    "r θ / b / a", "RMSE θ / b / log a", "aligned RMSE",
     "slope θ / b / log a", "coverage", "aligned coverage", "load", "note",
 )  # fmt: skip
 _HEAD: Final = "| " + " | ".join(_COLUMNS) + " |"
@@ -139,7 +144,8 @@ def _line(name: str, row: pd.Series) -> str:
     note += f" {sum(undefined):,} estimates undefined" if undefined else ""
     cells = [
         name, number(row["fit_seconds"]), number(row.get("times")), number(row["target"]),
-        number(row.get("cpu_seconds")), number(row.get("peak_mb")),
+        number(row.get("cpu_seconds")), number(row.get("cpu_times")), number(row.get("peak_mb")),
+        number(row.get("memory_times")),
         three(row, "r_"), three(row, "rmse_"), three(row, "aligned_rmse_"),
         three(row, "slope_"), three(row, "coverage_", 2), three(row, "aligned_coverage_", 2),
         number(row.get("load_average")), note.strip(),
