@@ -1,0 +1,24 @@
+"""Terminal tables: frames, findings and checks, readable at 80 columns."""
+
+from irt_bench.report.tables.reports import (
+    CheckLike,
+    print_checks,
+    print_comparison,
+    print_findings,
+    print_fit,
+    print_item_report,
+)
+from irt_bench.report.tables.table import print_table
+from irt_bench.report.tables.text import interval_text, shorten
+
+__all__ = [
+    "CheckLike",
+    "interval_text",
+    "print_checks",
+    "print_comparison",
+    "print_findings",
+    "print_fit",
+    "print_item_report",
+    "print_table",
+    "shorten",
+]

@@ -1,0 +1,149 @@
+"""What a command has found, in terminal tables: findings and checks, item analyses, fits and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from irt_bench.analysis.agreement import Comparison
+from irt_bench.analysis.classical import FLAGS, Reliability
+from irt_bench.report.tables.table import GAP, empty_table, print_table
+from irt_bench.report.tables.text import general, interval_text, shorten, words
+from irt_bench.responses.table import Finding
+
+STATUS_STYLE: Final = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
+
+
+class CheckLike(Protocol):
+    """A named check: ``status`` is "passed", "failed" or "not_applicable"."""
+
+    @property
+    def name(self) -> str:
+        """What was checked."""
+
+    @property
+    def status(self) -> str:
+        """Outcome."""
+
+    @property
+    def value(self) -> float | None:
+        """The figure found."""
+
+    @property
+    def threshold(self) -> float | None:
+        """The limit it was held against."""
+
+    @property
+    def message(self) -> str:
+        """What was found, in words."""
+
+
+def print_findings(findings: Iterable[Finding], console: Console, *, max_rows: int = 20) -> None:
+    """Print what was noticed about the responses, one line a finding."""
+    listed = list(findings)
+    if not listed:
+        console.print(Text("Findings: none", style="bold"), end="\n\n")
+        return
+    console.print(Text("Findings", style="bold"))
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for finding in listed[:max_rows]:
+        grid.add_row(Text(finding.name, style="yellow"), Text(finding.message))
+    console.print(grid)
+    if len(listed) > max_rows:
+        console.print(Text(f"... {len(listed) - max_rows:,} more findings", style="dim"))
+    console.print()
+
+
+def print_checks(checks: Iterable[CheckLike], console: Console) -> None:
+    """Print named checks, the value found, the limit, and how many passed."""
+    listed = list(checks)
+    count = {status: sum(check.status == status for check in listed) for status in STATUS_STYLE}
+    told = ", ".join(f"{n} {words(status)}" for status, n in count.items() if n or status == "failed")
+    console.print(Text(f"Checks: {told if listed else 'none'}", style="bold"))
+    if not listed:
+        console.print()
+        return
+    table = empty_table()
+    for header, numeric in (("check", False), ("status", False), ("value", True), ("limit", True)):
+        table.add_column(Text(header), justify="right" if numeric else "left", no_wrap=True)
+    table.add_column(Text("what was found"), overflow="fold")
+    for check in listed:
+        status = Text(words(check.status), style=STATUS_STYLE.get(check.status, ""))
+        numbers = (Text(general(value)) for value in (check.value, check.threshold))
+        table.add_row(Text(shorten(check.name, 24)), status, *numbers, Text(check.message))
+    console.print(table)
+    console.print()
+
+
+def print_item_report(
+    statistics: pd.DataFrame,
+    reliability: Reliability,
+    transfer: pd.DataFrame,
+    *,
+    benchmark: str,
+    console: Console,
+    max_rows: int = 20,
+) -> None:
+    """Print an item analysis: reliability of the score, how often each flag was raised, flagged items, transfer."""
+    alpha = interval_text(reliability.alpha, reliability.alpha_q05, reliability.alpha_q95)
+    lines = (
+        f"{benchmark}: {reliability.n_models:,} models x {reliability.n_items:,} items",
+        f"  mean score {general(reliability.mean)}, sd over models {general(reliability.sd)}",
+        f"  alpha {alpha}, standard error of measurement {general(reliability.sem)}",
+    )
+    console.print(Text("\n".join(lines)), end="\n\n")
+    found = statistics["flags"].str.get_dummies(";").reindex(columns=list(FLAGS), fill_value=0)
+    flags = pd.DataFrame({"items": found.sum(), "share": found.mean()}).rename_axis("flag")
+    print_table(flags[flags["items"] > 0], title="Flags raised", console=console)
+    flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation", kind="stable")
+    columns = ("difficulty", "item_rest_correlation", "flags")
+    title = "Flagged items, lowest correlation first"
+    print_table(flagged, title=title, console=console, max_rows=max_rows, columns=columns)
+    title = "Item statistics in weaker against stronger models, and in random halves"
+    print_table(transfer, title=title, console=console, columns=("ability", "random", "ratio", "n_items_ability"))
+
+
+def print_comparison(comparison: Comparison, *, benchmark: str, console: Console, max_rows: int = 10) -> None:
+    """Print how ability and accuracy rank the models, the pairs they order differently, and the items behind them."""
+    console.print(
+        Text(
+            f"{benchmark}: ability and accuracy order {comparison.n_discordant:,} of {comparison.n_pairs:,} pairs of "
+            f"models differently, {comparison.n_clear:,} of them clearly"
+        ),
+        end="\n\n",
+    )
+    print_table(comparison.correlations, title="Rank correlation of ability and accuracy", console=console)
+    print_table(comparison.reliability, title="Reliability over models", console=console)
+    pairs = comparison.discordant.head(max_rows).drop(columns="certainty")
+    print_table(pairs, title="Pairs most certain to be ordered differently", console=console, index=False)
+    if comparison.note:
+        console.print(Text(f"Items behind them: none shown, {comparison.note}"), end="\n\n")
+    else:
+        print_table(comparison.items.head(max_rows), title="Items behind them", console=console)
+
+
+def print_fit(
+    summary: Mapping[str, object],
+    checks: Iterable[CheckLike],
+    abilities: pd.DataFrame,
+    items: pd.DataFrame,
+    *,
+    console: Console,
+    max_rows: int = 10,
+) -> None:
+    """Print what a fit found: its checks, the models by ability, the items by difficulty."""
+    made = [f"{words(name)} {summary[name]}" for name in ("method", "seed") if name in summary]
+    size = f"{len(abilities):,} models x {len(items):,} items"
+    console.print(Text(", ".join([size, *made])), end="\n\n")
+    print_checks(checks, console)
+    for frame, by, title in ((abilities, "ability", "Abilities"), (items, "difficulty", "Items, hardest first")):
+        columns = [name for name in frame.columns if not str(name).endswith("_sd")]
+        ranked = frame.sort_values(by, ascending=False, kind="stable")
+        print_table(ranked, title=title, console=console, max_rows=max_rows, columns=columns)

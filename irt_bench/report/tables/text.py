@@ -1,0 +1,82 @@
+"""Numbers, names and labels as text: the digits a number deserves, labels as they are and never as markup.
+
+Numbers get two digits of an interval's width, else three of the largest number of their column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import pandas as pd
+
+MISSING: Final = "–"
+MOST_DECIMALS: Final = {"interval": 4, "number": 3, "small number": 6}
+SMALL: Final = 0.01  # where the largest number of a column is below
+
+
+def interval_text(value: float, low: float, high: float) -> str:
+    """Write an estimate with its interval, as in "0.53 [0.41, 0.62]"."""
+    form = fixed(interval_decimals(high - low))
+    return form(value) if pd.isna(low) else f"{form(value)} [{form(low)}, {form(high)}]"
+
+
+def shorten(text: str, width: int) -> str:
+    """Put a label on one line and cut it in the middle, where paths and hashes say least, to `width` characters."""
+    text = one_line(text)
+    if len(text) <= width:
+        return text
+    kept = max(width - 1, 1)
+    tail = kept // 2
+    return f"{text[: kept - tail]}…{text[len(text) - tail :] if tail else ''}"
+
+
+def general(value: float | None) -> str:
+    """Four digits, whole numbers whole."""
+    if value is None or pd.isna(value):
+        return MISSING
+    return f"{value:,.0f}" if abs(value) < math.inf and value % 1 == 0 else f"{value:,.4g}"
+
+
+def words(name: str) -> str:
+    """Turn the name of a column into words."""
+    return name.replace("_", " ")
+
+
+def one_line(text: str) -> str:
+    """Replace line breaks by spaces, and what would steer the terminal by a mark."""
+    printable = "".join(sign if sign.isprintable() or sign.isspace() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return " ".join(printable.split())
+
+
+def fixed(decimals: int) -> Callable[[float], str]:
+    """Return a function that writes numbers with so many decimals."""
+
+    def form(value: float) -> str:
+        if pd.isna(value):
+            return MISSING
+        text = f"{value:,.{decimals}f}"
+        return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text  # no -0.00
+
+    return form
+
+
+def number_format(values: pd.Series) -> Callable[[float], str]:
+    """Whole numbers as they are; others with three digits of the largest, or four of each where all are tiny."""
+    finite = values[values.abs() < math.inf]
+    if (finite % 1 == 0).all():
+        return fixed(0)
+    largest = float(finite.abs().max())
+    decimals = max(2 - math.floor(math.log10(largest)), 0)
+    if decimals > MOST_DECIMALS["small number"]:
+        return general
+    return fixed(decimals if largest < SMALL else min(decimals, MOST_DECIMALS["number"]))
+
+
+def interval_decimals(width: float) -> int:
+    """Decimals that show two digits of the width of an interval; two decimals as a rule."""
+    if not 0 < width < math.inf:
+        return 2
+    exact = 1 - math.floor(math.log10(width))
+    return min(max(exact + (exact == 1), 0), MOST_DECIMALS["interval"])

@@ -1,0 +1,34 @@
+from irt_bench.analysis.classical import item_statistics, score_reliability
+from irt_bench.analysis.transfer import compare_transfer
+from irt_bench.inference.convergence import Check
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.report.tables import interval_text, print_checks, print_findings, print_item_report
+from irt_bench.responses.table import Finding
+
+
+def test_checks_print_their_status_and_value(console):
+    out = console()
+    print_checks([Check("r_hat", "failed", 1.25, 1.01, "largest R-hat 1.25, of ability of model x")], out)
+    text = out.export_text()
+    assert "1 failed" in text and "1.25" in text and "r_hat" in text
+
+
+def test_an_item_report_tells_reliability_flags_and_transfer(console):
+    counts = simulate_responses(TwoPL(), n_models=500, n_items=10, seed=2).table.counts()
+    out = console()
+    statistics, reliability = item_statistics(counts), score_reliability(counts)
+    transfer = compare_transfer(counts, seed=0)
+    print_item_report(statistics, reliability, transfer, benchmark="toy", console=out)
+    text = out.export_text()
+    assert "toy: 500 models x 10 items" in text
+    assert interval_text(reliability.alpha, reliability.alpha_q05, reliability.alpha_q95) in text
+
+
+def test_findings_are_listed_and_those_beyond_are_counted(console):
+    out = console()
+    print_findings([Finding(f"finding_{k}", k, "what was found [b]") for k in range(4)], out, max_rows=3)
+    print_findings([], out)
+    text = out.export_text()
+    assert "finding_2" in text and "finding_3" not in text and "... 1 more findings" in text
+    assert "[b]" in text and "Findings: none" in text
