@@ -2,12 +2,12 @@
 
 The journey in six lines::
 
-    from irt_bench import NUTSSettings, TwoPL, ability_table, fit, item_statistics, read_responses
+    from irt_bench import TwoPL, ability_table, fit, item_statistics, read_responses
 
     table = read_responses(["logs/"])                     # any known format, files or folders
     counts = table.select("gsm8k").counts()               # (model, item): right answers and trials
     item_statistics(counts)                               # difficulty, discrimination, flags
-    fitted = fit(counts, TwoPL(), NUTSSettings(seed=1))   # draws, labelled, with convergence checks
+    fitted = fit(counts, TwoPL())                         # draws, labelled, with convergence checks
     ability_table(fitted.posterior, counts)               # abilities with intervals, beside accuracy
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 
 _HOMES = {
     "Fit": "irt_bench.inference.fit",
-    "FourPL": "irt_bench.irt_models.logistic",
     "IrtBenchError": "irt_bench.errors",
+    "LaplaceSettings": "irt_bench.inference.settings",
     "NUTSSettings": "irt_bench.inference.settings",
     "OnePL": "irt_bench.irt_models.logistic",
     "ResponseCounts": "irt_bench.responses",

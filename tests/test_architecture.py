@@ -23,6 +23,8 @@ TESTED_TOGETHER = {
     "responses/formats/base.py": "every format's tests",
     "inference/draws.py": "a record without behaviour",
     "inference/settings.py": "tests/inference/test_fit.py",
+    "inference/sweep_numba.py": "tests/inference/test_sweep.py",
+    "inference/sweep_torch.py": "tests/inference/test_sweep.py",
     "irt_models/base.py": "tests/irt_models/test_logistic.py",
     "irt_models/program.py": "tests/inference/test_posterior.py",
 }

@@ -20,7 +20,7 @@ def fit(
     paths: Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     irt_model: Annotated[str, typer.Option(help="1pl, 2pl, 3pl or 4pl.")] = "2pl",
-    method: Annotated[str, typer.Option(help="svi (fast) or nuts (exact).")] = "svi",
+    method: Annotated[str, typer.Option(help="laplace (fast), svi or nuts (exact).")] = "laplace",
     guessing: Annotated[
         str | None,
         typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
@@ -32,8 +32,10 @@ def fit(
     draws: Annotated[int | None, typer.Option(help="Draws kept (NUTS: a chain).")] = None,
     target_accept: Annotated[float | None, typer.Option(help="NUTS: mean acceptance; higher diverges less.")] = None,
     jobs: Annotated[int | None, typer.Option(help="NUTS: chains at once; results do not depend on it.")] = None,
-    guide: Annotated[str | None, typer.Option(help="SVI: item (parameters of an item correlated) or normal.")] = None,
+    guide: Annotated[str | None, typer.Option(help="SVI: full, item (correlated within items) or normal.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="SVI: steps after which to give up.")] = None,
+    max_sweeps: Annotated[int | None, typer.Option(help="laplace: sweeps after which to give up.")] = None,
+    device: Annotated[str | None, typer.Option(help="laplace: cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")] = None,
     format: FormatName = None,
     metric: Metric = None,
@@ -48,7 +50,7 @@ def fit(
 
     given = {
         "chains": chains, "warmup": warmup, "draws": draws, "target_accept": target_accept, "jobs": jobs,
-        "guide": guide, "max_steps": max_steps, "threads": threads,
+        "guide": guide, "max_steps": max_steps, "max_sweeps": max_sweeps, "device": device, "threads": threads,
     }  # fmt: skip
     check_output(output, force=force, folder=True)
     settings = settings_for(method, seed=seed, **{name: value for name, value in given.items() if value is not None})

@@ -13,6 +13,8 @@ import xarray as xr
 
 RHAT_LIMIT: Final = 1.01  # Vehtari et al. 2021, doi:10.1214/20-BA1221
 ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat and quantiles
+LEAST_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
+LEAST_MODELS: Final = 50  # with fewer the fast method's sds of items were off by more than 10% from NUTS
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
 
 Status = Literal["passed", "failed", "not_applicable"]
@@ -65,6 +67,37 @@ def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[Che
         _ess_check(varying, "tail", ESS_PER_CHAIN * n_chains),
         _divergence_check(sample_stats["diverging"]),
         _energy_check(sample_stats["energy"]),
+    )
+
+
+def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Whether the fast method stood still, and whether the data bear its approximations.
+
+    Notes
+    -----
+    The hierarchy's sds are held at their mode: over J items a log sd is known to 1 / sqrt(2 J), which intervals of the
+    items leave out. Items are normal in (intercept, log slope): with few models their posteriors are skewed.
+    """
+    change, tolerance, sweeps = float(notes["change"]), float(notes["tolerance"]), int(notes["sweeps"])
+    still = change < tolerance
+    message = f"largest change {change:.2g} in the last of {sweeps} sweeps"
+    if not still:
+        message += "; allow more with --max-sweeps"
+    nothing = "a mode, no chains"
+    return (
+        Check("maximum", _status(still), change, tolerance, message),
+        _size_check(
+            "hierarchy", int(notes["n_items"]), LEAST_ITEMS, "items", "intervals leave out the hierarchy's sds"
+        ),
+        _size_check("normality", int(notes["n_models"]), LEAST_MODELS, "models", "items' posteriors are skewed"),
+        Check("r_hat", "not_applicable", None, RHAT_LIMIT, nothing),
+    )
+
+
+def _size_check(name: str, size: int, least: int, what: str, why: str) -> Check:
+    enough = size >= least
+    return Check(
+        name, _status(enough), size, least, f"{size} {what}" + ("" if enough else f": {why}; use --method nuts")
     )
 
 

@@ -12,94 +12,159 @@ from torch import Tensor
 
 from irt_bench import names
 from irt_bench.errors import ModelError
-from irt_bench.inference.likelihood import Cells, log_likelihood
+from irt_bench.inference.ability_grid import MOST_NODES, AbilityGrid
+from irt_bench.inference.laplace import approximate
+from irt_bench.inference.likelihood import Cells, integrated_likelihood, log_likelihood
 from irt_bench.inference.posterior import Posterior, item_curves
-from irt_bench.inference.runtime import DTYPE
+from irt_bench.inference.runtime import CPU, DTYPE
 from irt_bench.inference.start import find_start
-from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.program import log_density_of_program
 
 Array = npt.NDArray[np.float64]
+LEAST_DRAWS, MOST_DRAWS, DRAWS_PER_COORDINATE = 1_000, 10_000, 10  # behind a covariance matrix that whitens
+ASYMPTOTE_VARIANCE = 0.25  # of the logit of an asymptote that is learned
 AGREEMENT = 1e-6  # relative, between the density written by hand and that of the Pyro program
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Coordinates u in which every method works: flat = centre + scale * u.
+    """Coordinates u in which every method works: flat = centre + root u.
 
     Parameters
     ----------
     posterior : Posterior
         Density of the flat vector.
-    centre, scale : arrays of shape (coordinate,)
-        Where inference starts, and conditional standard deviations there.
+    centre : array of shape (coordinate,)
+        Where inference starts.
+    root : array of shape (coordinate,) or (coordinate, coordinate)
+        Standard deviations there, or a root of the covariance matrix.
     """
 
     posterior: Posterior
     centre: Array
-    scale: Array
+    root: Array
 
     def log_density(self, point: Tensor) -> Tensor:
         """Log posterior density at u, a scalar, with its gradient attached."""
         value: Tensor = _LogDensity.apply(point, self)
         return value
 
-    def values(self, points: Array) -> dict[str, Array]:
-        """Values of the sites at many points, leading dimensions kept: (..., coordinate) → (...) or (..., dim)."""
-        flat = self.centre + self.scale * points
+    @property
+    def whitened(self) -> bool:
+        """Whether the posterior's covariance is near the identity in these coordinates."""
+        return self.root.ndim == 2
+
+    def flat(self, points: Array) -> Array:
+        """Flat vectors at one or many points."""
+        return self.centre + (points @ self.root.T if self.whitened else points * self.root)
+
+    def pull_back(self, gradient: Array) -> Array:
+        """Gradient in u from that in the flat vector."""
+        return gradient @ self.root if self.whitened else gradient * self.root
+
+    def values(self, points: Array, rng: np.random.Generator) -> dict[str, Array]:
+        """Values of the sites at many points, leading dimensions kept: (..., coordinate) → (...) or (..., dim).
+
+        Abilities that are integrated out are drawn from their posterior given the items.
+        """
+        posterior, flat = self.posterior, self.flat(points)
         found: dict[str, Any] = {}
         for place in np.ndindex(flat.shape[:-1]):
-            values = self.posterior.values(flat[place])
-            for site in self.posterior.sites:
+            values = posterior.values(flat[place])
+            if isinstance(posterior.cells, AbilityGrid):
+                items = posterior.irt_model.item_parameters(values, np.exp)
+                values[names.ABILITY] = posterior.cells.draw(items, rng)
+            for site in posterior.irt_model.sites():
                 value = values[site.name]
                 found.setdefault(site.name, np.empty((*flat.shape[:-1], *np.shape(value))))[place] = value
         return found
 
 
-def find_coordinates(irt_model: IRTModel, cells: Cells) -> Coordinates:
-    """Find where to start, choose centring and alignment there, and check the density against the Pyro program.
+def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coordinates:
+    """Find where to start and how far to step, and check the density against the Pyro program.
+
+    Abilities are integrated out on a grid where that takes few enough nodes: items then mix freely, which they do not
+    next to abilities that are known badly. Otherwise all are sampled together, in aligned coordinates.
 
     Raises
     ------
     ModelError
         If the density or its gradient is not that of the model's Pyro program: a model's `pull_back` is wrong.
     """
+    cells = Cells.from_arrays(correct, trials, device=CPU)
     start = find_start(irt_model, cells)
+    approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
+    if AbilityGrid.n_nodes(approximation.least_sd) <= MOST_NODES:
+        grid = AbilityGrid.from_counts(correct, trials, least_sd=approximation.least_sd)
+        posterior = Posterior(irt_model, grid, start.centring)
+        n_draws = min(max(LEAST_DRAWS, DRAWS_PER_COORDINATE * 2 * correct.shape[1]), MOST_DRAWS)
+        coordinates = _whitened(posterior, start.values, approximation.draws(n_draws))
+        check_against_program(posterior, start.values)
+        return coordinates
     posterior = Posterior(irt_model, cells, start.centring, start.alignment)
     scale = np.concatenate([np.sqrt(np.ravel(start.variances[name])) for name in posterior.layout])
     if posterior.alignment is not None:
         n_models = cells.shape[0]
         scale[:2] = 1 / np.sqrt(n_models), 1 / np.sqrt(2 * n_models)  # of the mean and log sd of so many N(0, 1)
-    _check_against_program(Posterior(irt_model, cells), start.values)
+    check_against_program(Posterior(irt_model, cells), start.values)
     return Coordinates(posterior, posterior.flatten(start.values), scale)
 
 
-def _check_against_program(posterior: Posterior, values: dict[str, Any]) -> None:
-    """Compare differences of the log density, and the gradient, at the start and near it."""
-    flat = posterior.flatten(values)
+def _whitened(posterior: Posterior, start: dict[str, Any], draws: dict[str, Array]) -> Coordinates:
+    """Whiten by the mean and covariance of approximate draws; sites that these lack keep a spread of their own."""
+    n_draws = len(draws[names.DIFFICULTY])
+    points = np.array(
+        [
+            posterior.flatten({**start, **{name: value[draw] for name, value in draws.items()}})
+            for draw in range(n_draws)
+        ]
+    )
+    covariance = np.atleast_2d(np.cov(points.T))
+    for site in posterior.sites:
+        if site.name not in draws:
+            at = posterior.layout[site.name]
+            np.fill_diagonal(covariance[at, at], ASYMPTOTE_VARIANCE)
+    covariance += np.diag(1e-6 + 1e-3 * np.diag(covariance))
+    return Coordinates(posterior, points.mean(axis=0), np.linalg.cholesky(covariance))
+
+
+def check_against_program(posterior: Posterior, values: dict[str, Any]) -> None:
+    """Compare differences of the log density, and the gradient, at the start and near it.
+
+    Raises
+    ------
+    ModelError
+        If they differ.
+    """
+    irt_model, cells = posterior.irt_model, posterior.cells
+    plain = Posterior(irt_model, cells)
+    flat = plain.flatten(values)
     near = flat + 0.1 * np.sin(np.arange(flat.size))
 
     def likelihood(ability: Tensor, items: Any) -> Tensor:
-        return log_likelihood(posterior.cells, ability, item_curves(items))
+        if isinstance(cells, AbilityGrid):
+            return integrated_likelihood(cells, item_curves(items))
+        return log_likelihood(cells, ability, item_curves(items))
 
     def program(point: Array) -> tuple[float, Array]:
         real = torch.tensor(point, dtype=DTYPE, requires_grad=True)
         parts = {
-            site.name: real[posterior.layout[site.name]].reshape(() if site.dim is None else (-1,))
-            for site in posterior.sites
+            site.name: real[plain.layout[site.name]].reshape(() if site.dim is None else (-1,)) for site in plain.sites
         }
-        n_models, n_items = posterior.cells.shape
+        n_models, n_items = cells.shape
+        parts.setdefault(names.ABILITY, torch.zeros(n_models, dtype=DTYPE))  # no part of an integrated density
         sizes = {names.MODEL: n_models, names.ITEM: n_items}
-        density = log_density_of_program(posterior.irt_model, parts, sizes=sizes, likelihood=likelihood)
+        density = log_density_of_program(irt_model, parts, sizes=sizes, likelihood=likelihood)
         return density.item(), torch.autograd.grad(density, real)[0].numpy()
 
     (here, _), (there, gradient) = program(flat), program(near)
-    (ours_here, _), (ours_there, our_gradient) = posterior.log_density(flat), posterior.log_density(near)
+    (ours_here, _), (ours_there, our_gradient) = plain.log_density(flat), plain.log_density(near)
     gap = abs((there - here) - (ours_there - ours_here)) / (1 + abs(there))
     slope_gap = np.abs(gradient - our_gradient).max() / (1 + np.abs(gradient).max())
     if not max(gap, slope_gap) < AGREEMENT:
         raise ModelError(
-            f"the density of the {posterior.irt_model.name} model differs from that of its Pyro program by {gap:.2g}, "
+            f"the density of the {irt_model.name} model differs from that of its Pyro program by {gap:.2g}, "
             f"its gradient by {slope_gap:.2g} (relative); check item_parameters and pull_back of the model."
         )
 
@@ -107,10 +172,9 @@ def _check_against_program(posterior: Posterior, values: dict[str, Any]) -> None
 class _LogDensity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, point: Tensor, coordinates: Coordinates) -> Tensor:
-        centre, scale = coordinates.centre, coordinates.scale
         with np.errstate(over="ignore", invalid="ignore"):  # trajectories that fly off count as divergent
-            value, gradient = coordinates.posterior.log_density(centre + scale * point.detach().numpy())
-        ctx.save_for_backward(torch.from_numpy(gradient * scale))
+            value, gradient = coordinates.posterior.log_density(coordinates.flat(point.detach().numpy()))
+            ctx.save_for_backward(torch.from_numpy(coordinates.pull_back(gradient)))
         return point.new_tensor(value)
 
     @staticmethod

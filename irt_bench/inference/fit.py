@@ -19,17 +19,23 @@ from pydantic import ValidationError
 from irt_bench import names
 from irt_bench.errors import ConvergenceWarning, FitError, ModelError, unknown_choice
 from irt_bench.files import replacing
-from irt_bench.inference.convergence import Check, optimiser_checks, sampler_checks
+from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, sampler_checks
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.settings import NUTSSettings, Settings, SVISettings
+from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, Settings, SVISettings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import irt_model_from_dict
 from irt_bench.responses.counts import ResponseCounts
 
 Progress = Callable[[str, int, int], None]
-SETTINGS: Final[Mapping[str, type[Settings]]] = {kind.method: kind for kind in (NUTSSettings, SVISettings)}
+SETTINGS: Final[Mapping[str, type[Settings]]] = {
+    kind.method: kind for kind in (LaplaceSettings, NUTSSettings, SVISettings)
+}
 # Imported when called: torch and Pyro take seconds that reading a saved fit need not wait for.
-_METHODS: Final = {"nuts": ("irt_bench.inference.nuts", "sample_nuts"), "svi": ("irt_bench.inference.svi", "fit_svi")}
+_METHODS: Final = {
+    "laplace": ("irt_bench.inference.laplace", "fit_laplace"),
+    "nuts": ("irt_bench.inference.nuts", "sample_nuts"),
+    "svi": ("irt_bench.inference.svi", "fit_svi"),
+}
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 1
 
@@ -106,7 +112,7 @@ class Fit:
         tree = self.to_datatree()
         encoding = {
             f"/{group}": {
-                name: {"dtype": "float32", "zlib": True}
+                name: {"dtype": "float32", "zlib": True, "complevel": 1}
                 for name, array in tree[group].data_vars.items()
                 if array.dtype.kind == "f"
             }
@@ -169,7 +175,9 @@ def settings_for(method: str, **fields: Any) -> Settings:
         raise FitError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}.") from error
 
 
-def fit(counts: ResponseCounts, irt_model: IRTModel, settings: Settings, *, progress: Progress | None = None) -> Fit:
+def fit(
+    counts: ResponseCounts, irt_model: IRTModel, settings: Settings | None = None, *, progress: Progress | None = None
+) -> Fit:
     """Draw from the posterior of an IRT model given responses.
 
     Parameters
@@ -178,8 +186,8 @@ def fit(counts: ResponseCounts, irt_model: IRTModel, settings: Settings, *, prog
         Right answers and trials, shape (model, item).
     irt_model : IRTModel
         Priors and formula.
-    settings : Settings
-        `NUTSSettings` or `SVISettings`.
+    settings : Settings, optional
+        `LaplaceSettings` (the default), `NUTSSettings` or `SVISettings`.
     progress : callable, optional
         Told (what, done, total).
 
@@ -195,6 +203,7 @@ def fit(counts: ResponseCounts, irt_model: IRTModel, settings: Settings, *, prog
     ConvergenceWarning
         If a check failed; the result says which.
     """
+    settings = LaplaceSettings() if settings is None else settings
     _check_fittable(counts, irt_model, settings)
     module, function = _METHODS[settings.method]
     start = time.perf_counter()
@@ -203,7 +212,7 @@ def fit(counts: ResponseCounts, irt_model: IRTModel, settings: Settings, *, prog
     )
     posterior = _label(irt_model, draws, counts)
     sample_stats = _label_stats(draws.sample_stats)
-    checks = sampler_checks(posterior, sample_stats) if "diverging" in sample_stats else optimiser_checks(draws.notes)
+    checks = _checks(settings, posterior, sample_stats, draws.notes)
     for check in checks:
         if check.status == "failed":
             warnings.warn(f"{check.name}: {check.message}", ConvergenceWarning, stacklevel=2)
@@ -238,6 +247,17 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
             f"benchmark {counts.benchmark!r} has {answering} models with answers; an IRT model needs 2 or more."
         )
     irt_model.known_parameters(counts.n_items)
+
+
+def _checks(
+    settings: Settings, posterior: xr.Dataset, sample_stats: xr.Dataset, notes: Mapping[str, Any]
+) -> tuple[Check, ...]:
+    match settings.method:
+        case "nuts":
+            return sampler_checks(posterior, sample_stats)
+        case "svi":
+            return optimiser_checks(notes)
+    return maximum_checks(notes)
 
 
 def _label(irt_model: IRTModel, draws: Draws, counts: ResponseCounts) -> xr.Dataset:

@@ -1,8 +1,8 @@
-"""Gaussian guides for Pyro's SVI: all coordinates independent, or the parameters of each item correlated."""
+"""Gaussian guides for Pyro's SVI: coordinates independent, correlated within items, or all of them correlated."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import pyro
 import pyro.distributions as dist
@@ -13,6 +13,7 @@ from irt_bench import names
 from irt_bench.inference.posterior import Posterior
 from irt_bench.inference.runtime import DTYPE
 
+Kind = Literal["full", "item", "normal"]
 POINT: Final = "point"  # the one site: all coordinates
 
 
@@ -23,20 +24,20 @@ class GaussianGuide:
     ----------
     posterior : Posterior
         Says which coordinates belong to items.
-    correlated : bool
-        Whether the coordinates of an item have a covariance matrix of their own (L has a free lower triangle an
-        item); else L is diagonal.
+    kind : {"full", "item", "normal"}
+        Whether L is a lower triangle, has one for each item, or is diagonal.
 
     Notes
     -----
     The point is placed with density N(eps) / |L|, up to a constant, which keeps matrix solves out of the ELBO.
     """
 
-    def __init__(self, posterior: Posterior, *, correlated: bool) -> None:
+    def __init__(self, posterior: Posterior, *, kind: Kind) -> None:
         self.size = posterior.layout[posterior.sites[-1].name].stop
         by_item = [posterior.layout[site.name] for site in posterior.sites if site.dim == names.ITEM]
         pairs = [(later, earlier) for k, later in enumerate(by_item) for earlier in by_item[:k]]
-        self.pairs = pairs if correlated else []
+        self.pairs = pairs if kind == "item" else []
+        self.full = kind == "full"
 
     def __call__(self) -> None:
         """Run as a Pyro guide."""
@@ -60,4 +61,7 @@ class GaussianGuide:
             shift = torch.zeros_like(residual)
             shift[later] = weight * log_scale[later].exp() * noise[earlier]
             mixed = mixed + shift
+        if self.full:
+            lower = pyro.param("lower", torch.zeros((self.size, self.size), dtype=DTYPE))
+            mixed = mixed + log_scale.exp() * (lower.tril(-1) @ noise)
         return loc + mixed, log_scale

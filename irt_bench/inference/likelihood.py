@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from irt_bench.inference.ability_grid import AbilityGrid
+
 LEAST_FACTOR = 1e-37  # eight of them multiply to a normal float64; reached where |log-odds| > 85
 CHUNK_CELLS = 32_768  # four float64 temporaries of this size stay in a 1 MB cache
 
@@ -75,6 +77,29 @@ def log_likelihood(cells: Cells, ability: Tensor, curves: ItemCurves) -> Tensor:
         Item parameters, each of shape (item,).
     """
     total: Tensor = _LogLikelihood.apply(cells, ability, *curves)
+    return total
+
+
+def integrated_likelihood(grid: AbilityGrid, curves: ItemCurves) -> Tensor:
+    """Log-likelihood with abilities integrated out, by torch's own differentiation: what the fast one is held against.
+
+    Parameters
+    ----------
+    grid : AbilityGrid
+        Responses and nodes.
+    curves : ItemCurves
+        Item parameters, each of shape (item,).
+    """
+    slope, difficulty = curves.discrimination[:, None], curves.difficulty[:, None]
+    low = torch.zeros_like(slope) if curves.guessing is None else curves.guessing[:, None]
+    high = torch.ones_like(slope) if curves.upper_asymptote is None else curves.upper_asymptote[:, None]
+    log_odds = slope * (torch.from_numpy(grid.nodes) - difficulty)
+    right = low + (high - low) * log_odds.sigmoid()
+    wrong = (1 - high) + (high - low) * (-log_odds).sigmoid()
+    density = torch.from_numpy(grid.right) @ right.log() + torch.from_numpy(grid.wrong) @ wrong.log()
+    total: Tensor = torch.logsumexp(density + torch.from_numpy(grid.log_prior()), dim=1) @ torch.from_numpy(
+        grid.multiplicity
+    )
     return total
 
 

@@ -18,10 +18,9 @@ from torch import Tensor
 
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.likelihood import Cells
-from irt_bench.inference.runtime import CPU, DTYPE, pyro_runtime
+from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.settings import NUTSSettings
-from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import Logistic
 
 Progress = Callable[[str, int, int], None]
 POLL_SECONDS = 0.2
@@ -29,14 +28,14 @@ MAX_DENSE = 100  # coordinates of items and hierarchy up to which their covarian
 
 
 class _Chain(NamedTuple):
-    points: npt.NDArray[np.float64]  # (draw, coordinate)
+    values: dict[str, npt.NDArray[np.float64]]  # site → (draw, ...)
     energy: npt.NDArray[np.float64]  # (draw,)
     diverging: npt.NDArray[np.bool_]  # (draw,)
     step_size: float
 
 
 def sample_nuts(
-    irt_model: IRTModel,
+    irt_model: Logistic,
     correct: npt.NDArray[Any],
     trials: npt.NDArray[Any],
     settings: NUTSSettings,
@@ -57,12 +56,13 @@ def sample_nuts(
 
     Notes
     -----
-    Coordinates are centred and scaled so that Pyro's adaptation of the mass matrix starts near the truth
-    (`Coordinates`), the abilities' shared location and scale stand apart (`Alignment`), and hierarchies are
-    non-centred item by item as far as the data are weak (`Posterior`).
+    Where a grid of few nodes does, abilities are integrated out, and drawn from their exact posterior beside each draw
+    of the items; otherwise their shared location and scale stand apart (`Alignment`). Coordinates are whitened so that
+    Pyro's adaptation of the mass matrix starts near the truth (`Coordinates`), and hierarchies are non-centred item by
+    item as far as the data are weak (`Posterior`).
     """
     with pyro_runtime(seed=settings.seed, threads=settings.threads):
-        coordinates = find_coordinates(irt_model, Cells.from_arrays(correct, trials, device=CPU))
+        coordinates = find_coordinates(irt_model, correct, trials)
     seeds = np.random.SeedSequence(settings.seed).generate_state(settings.chains)
     total = settings.chains * (settings.warmup + settings.draws)
     jobs = min(settings.jobs or joblib.cpu_count(), settings.chains)
@@ -76,12 +76,12 @@ def sample_nuts(
         "energy": np.stack([chain.energy for chain in chains]),
         "diverging": np.stack([chain.diverging for chain in chains]),
     }
-    values = coordinates.values(np.stack([chain.points for chain in chains]))
+    values = {name: np.stack([chain.values[name] for chain in chains]) for name in chains[0].values}
     return Draws(sites=values, sample_stats=stats, notes={"step_size": [chain.step_size for chain in chains]})
 
 
 def _run_chain(coordinates: Coordinates, settings: NUTSSettings, seed: int, counter: Path, index: int) -> _Chain:
-    """Run one chain; the abilities, which come first, form a block of their own."""
+    """Run one chain; abilities, where they are sampled, come first and form a block of their own."""
     done = np.memmap(counter, dtype=np.int64, mode="r+")
     energies: list[float] = []
 
@@ -94,11 +94,13 @@ def _run_chain(coordinates: Coordinates, settings: NUTSSettings, seed: int, coun
             energies.append(float(kernel.energy))
 
     with pyro_runtime(seed=seed, threads=settings.threads):
-        n_abilities = coordinates.posterior.cells.shape[0]
+        posterior = coordinates.posterior
+        n_abilities = 0 if posterior.integrates_abilities else posterior.cells.shape[0]
         kernel = _EnergyNUTS(
             potential_fn=potential,
             target_accept_prob=settings.target_accept,
             max_tree_depth=settings.max_tree_depth,
+            adapt_mass_matrix=not coordinates.whitened,  # a few draws would know it worse
             full_mass=[("rest",)] if len(coordinates.centre) - n_abilities <= MAX_DENSE else False,
         )
         start = torch.randn(len(coordinates.centre), dtype=DTYPE)  # as spread as the conditional posterior
@@ -107,16 +109,17 @@ def _run_chain(coordinates: Coordinates, settings: NUTSSettings, seed: int, coun
             kernel,
             num_samples=settings.draws,
             warmup_steps=settings.warmup,
-            initial_params={"ability": ability, "rest": rest},
+            initial_params={"ability": ability, "rest": rest} if n_abilities else {"rest": rest},
             disable_progbar=True,
             hook_fn=after_each,
         )
         sampler.run()
         samples = sampler.get_samples()
-        points = torch.cat([samples["ability"], samples["rest"]], dim=1).numpy()
+        points = torch.cat(list(samples.values()), dim=1).numpy()
         diverging = np.zeros(settings.draws, dtype=bool)
         diverging[sampler.diagnostics()["divergences"]["chain 0"]] = True
-    return _Chain(points, np.array(energies), diverging, float(kernel.step_size))
+        values = coordinates.values(points, np.random.default_rng(seed))
+    return _Chain(values, np.array(energies), diverging, float(kernel.step_size))
 
 
 class _EnergyNUTS(NUTS):  # type: ignore[misc]

@@ -18,6 +18,7 @@ from scipy.special import expit, logit
 from torch import Tensor
 
 from irt_bench import names
+from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.alignment import STANDARD, Alignment, Frame
 from irt_bench.inference.likelihood import Cells, ItemCurves, value_and_gradient
 from irt_bench.irt_models.base import Beta, Given, HalfNormal, IRTModel, Normal, Site, Unit
@@ -34,8 +35,8 @@ class Posterior:
     ----------
     irt_model : IRTModel
         Declares the sites.
-    cells : Cells
-        Responses, shape (model, item).
+    cells : Cells or AbilityGrid
+        Responses, shape (model, item); with a grid, abilities are integrated out and are no coordinates.
     centring : mapping
         Site → share in [0, 1], shape (item,): 1 samples x itself, 0 samples (x - mean) / sd, and in between
         x = mean + sd ** (1 - share) * (z - share * mean) with z ~ Normal(share * mean, sd ** share). Items with
@@ -46,14 +47,20 @@ class Posterior:
     """
 
     irt_model: IRTModel
-    cells: Cells
+    cells: Cells | AbilityGrid
     centring: Mapping[str, Array] = field(default_factory=dict)
     alignment: Alignment | None = None
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
-        """Latent quantities in sampling order."""
-        return self.irt_model.sites()
+        """Latent quantities in sampling order, those integrated out left aside."""
+        sites = self.irt_model.sites()
+        return tuple(site for site in sites if not (self.integrates_abilities and site.name == names.ABILITY))
+
+    @property
+    def integrates_abilities(self) -> bool:
+        """Whether abilities are integrated out."""
+        return isinstance(self.cells, AbilityGrid)
 
     @cached_property
     def layout(self) -> dict[str, slice]:
@@ -203,9 +210,15 @@ def _relative(value: Any, unit: Unit, frame: Frame) -> Any:
 CURVE_NAMES = (names.DISCRIMINATION, names.DIFFICULTY, names.GUESSING, names.UPPER_ASYMPTOTE)
 
 
-def likelihood_and_slopes(irt_model: IRTModel, cells: Cells, values: Mapping[str, Any]) -> tuple[float, Values]:
+def likelihood_and_slopes(
+    irt_model: IRTModel, cells: Cells | AbilityGrid, values: Mapping[str, Any]
+) -> tuple[float, Values]:
     """Log-likelihood at the values of the sites, and its gradient in each site that it depends on directly."""
-    items = {name: torch.from_numpy(value) for name, value in irt_model.item_parameters(values, np.exp).items()}
+    parameters = irt_model.item_parameters(values, np.exp)
+    if isinstance(cells, AbilityGrid):
+        value, slopes = cells.value_and_slopes(parameters)
+        return value, irt_model.pull_back(values, slopes)
+    items = {name: torch.from_numpy(value) for name, value in parameters.items()}
     total, by_ability, by_curve = value_and_gradient(cells, torch.from_numpy(values[names.ABILITY]), item_curves(items))
     by_item = {name: slope.numpy() for name, slope in zip(CURVE_NAMES, by_curve, strict=True) if slope is not None}
     return float(total), {names.ABILITY: by_ability.numpy(), **irt_model.pull_back(values, by_item)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +25,40 @@ class Settings(BaseModel):
     method: ClassVar[str] = ""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     threads: Positive = 1
+
+
+class LaplaceSettings(Settings):
+    """The fast deterministic method; see `irt_bench.inference.laplace`.
+
+    Parameters
+    ----------
+    draws : int
+        Draws taken from the joint normal posterior.
+    tolerance : float
+        Sweeps end when no intercept, log slope or sd of the hierarchy moves by more.
+    max_sweeps : int
+        Give up, and say so, after so many sweeps.
+    device : {"cpu", "cuda"}
+        Where sweeps over large matrices run.
+    threads : int
+        0: as many as are idle. Results do not depend on it.
+    """
+
+    method: ClassVar[str] = "laplace"
+    threads: Annotated[int, Field(ge=0)] = 0
+    draws: Annotated[int, Field(ge=2)] = 1_000
+    tolerance: Annotated[float, Field(gt=0)] = 1e-3
+    max_sweeps: Positive = 200
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @property
+    def n_threads(self) -> int:
+        """Threads to use: those asked for, or the processors that the last minute left idle, at least one."""
+        if self.threads:
+            return self.threads
+        processors = os.cpu_count() or 1
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        return max(1, round(processors - load))
 
 
 class NUTSSettings(Settings):
@@ -55,8 +90,9 @@ class SVISettings(Settings):
 
     Parameters
     ----------
-    guide : {"item", "normal"}
-        "item": the parameters of an item are correlated with each other; "normal": all are independent.
+    guide : {"auto", "full", "item", "normal"}
+        "full": all coordinates are correlated; "item": those of an item are; "normal": all are independent; "auto":
+        full for up to 250 coordinates, else item.
     learning_rate : float
         Adam's first step size, in conditional standard deviations of each parameter; divided by `decay` whenever the
         ELBO has stopped rising.
@@ -69,7 +105,7 @@ class SVISettings(Settings):
     """
 
     method: ClassVar[str] = "svi"
-    guide: Literal["item", "normal"] = "item"
+    guide: Literal["auto", "full", "item", "normal"] = "auto"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     decay: Annotated[float, Field(gt=1)] = 4.0
     max_steps: Positive = 20_000

@@ -16,18 +16,18 @@ from pyro.optim import Adam
 
 from irt_bench.inference.coordinates import find_coordinates
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.guides import POINT, GaussianGuide
-from irt_bench.inference.likelihood import Cells
-from irt_bench.inference.runtime import CPU, DTYPE, pyro_runtime
+from irt_bench.inference.guides import POINT, GaussianGuide, Kind
+from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.settings import SVISettings
-from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import Logistic
 
 Progress = Callable[[str, int, int], None]
+MOST_FULL = 250  # coordinates up to which a full covariance matrix is learned in good time
 N_RATES = 4  # learning rates gone through, each `decay` times smaller than the one before
 
 
 def fit_svi(
-    irt_model: IRTModel,
+    irt_model: Logistic,
     correct: npt.NDArray[Any],
     trials: npt.NDArray[Any],
     settings: SVISettings,
@@ -52,10 +52,9 @@ def fit_svi(
     posterior: the uncertainty that all abilities share is a coordinate of its own, so that independent coordinates do
     not miss it. Stops when the ELBO has stopped rising at the smallest of four learning rates; see `Plateau`.
     """
-    cells = Cells.from_arrays(correct, trials, device=CPU)
     with pyro_runtime(seed=settings.seed, threads=settings.threads):
-        coordinates = find_coordinates(irt_model, cells)
-        guide = GaussianGuide(coordinates.posterior, correlated=settings.guide == "item")
+        coordinates = find_coordinates(irt_model, correct, trials)
+        guide = GaussianGuide(coordinates.posterior, kind=_kind(settings, len(coordinates.centre)))
         flat = dist.Normal(torch.zeros(guide.size, dtype=DTYPE), 1.0).mask(False).to_event(1)
 
         def target() -> None:
@@ -77,13 +76,19 @@ def fit_svi(
                 progress("raising the ELBO", step, settings.max_steps)
         else:
             rates_left += 1
-        values = coordinates.values(guide.draw(settings.draws).numpy()[None])
+        values = coordinates.values(guide.draw(settings.draws).numpy()[None], np.random.default_rng(settings.seed))
     if progress is not None:
         progress("raising the ELBO", settings.max_steps, settings.max_steps)
     elbo = np.array(plateau.history)
     return Draws(
         sites=values, sample_stats={"elbo": elbo}, notes={"plateau_reached": rates_left == 0, "steps": len(elbo)}
     )
+
+
+def _kind(settings: SVISettings, n_coordinates: int) -> Kind:
+    if settings.guide != "auto":
+        return settings.guide
+    return "full" if n_coordinates <= MOST_FULL else "item"
 
 
 @dataclass

@@ -9,31 +9,44 @@ from irt_bench.inference.coordinates import find_coordinates
 from irt_bench.inference.runtime import DTYPE
 from irt_bench.irt_models.logistic import IRT_MODELS, TwoPL
 
+SHAPES = {"integrated": (60, 8), "joint": (12, 1_500)}  # so many items that a grid would need too many nodes
+
+
+@pytest.fixture(params=SHAPES)
+def shape(request):
+    return SHAPES[request.param]
+
 
 @pytest.mark.parametrize("name", IRT_MODELS)
-def test_density_and_gradient_are_the_posteriors_scaled(rng, simulate_cells, name):
-    found = find_coordinates(IRT_MODELS[name](), simulate_cells(60, 8, missing=0.1))
-    point = rng.normal(size=found.centre.size)
-    value, gradient = found.posterior.log_density(found.centre + found.scale * point)
+def test_density_and_gradient_are_the_posteriors_in_other_coordinates(rng, simulate_counts, name, shape):
+    found = find_coordinates(IRT_MODELS[name](), *simulate_counts(*shape, missing=0.1))
+    point = 0.1 * rng.normal(size=found.centre.size)
+    value, gradient = found.posterior.log_density(found.flat(point))
     tensor = torch.tensor(point, dtype=DTYPE, requires_grad=True)
     density = found.log_density(tensor)
     (slope,) = torch.autograd.grad(density, tensor)
     assert density.item() == value
-    np.testing.assert_array_equal(slope.numpy(), gradient * found.scale)
+    np.testing.assert_array_equal(slope.numpy(), found.pull_back(gradient))
 
 
-def test_values_keep_leading_dimensions_and_scalars_have_none_of_their_own(rng, simulate_cells):
-    found = find_coordinates(TwoPL(), simulate_cells(60, 8))
-    values = found.values(rng.normal(size=(2, 3, found.centre.size)))
-    assert values["ability"].shape == (2, 3, 60)
-    assert values["difficulty"].shape == (2, 3, 8)
+def test_abilities_are_integrated_out_where_few_nodes_do(simulate_counts):
+    assert find_coordinates(TwoPL(), *simulate_counts(*SHAPES["integrated"])).posterior.integrates_abilities
+    assert not find_coordinates(TwoPL(), *simulate_counts(*SHAPES["joint"])).posterior.integrates_abilities
+
+
+def test_values_keep_leading_dimensions_and_scalars_have_none_of_their_own(rng, simulate_counts, shape):
+    found = find_coordinates(TwoPL(), *simulate_counts(*shape))
+    values = found.values(rng.normal(size=(2, 3, found.centre.size)), rng)
+    n_models, n_items = shape
+    assert values["ability"].shape == (2, 3, n_models)
+    assert values["difficulty"].shape == (2, 3, n_items)
     assert values["difficulty_sd"].shape == (2, 3)
     assert (values["difficulty_sd"] > 0).all()
 
 
-def test_the_start_is_a_point_of_the_posteriors_bulk(rng, simulate_cells):
-    """Ten steps of one conditional standard deviation in random directions lower the density by far more than noise."""
-    found = find_coordinates(TwoPL(), simulate_cells(200, 30))
+def test_the_start_is_a_point_of_the_posteriors_bulk(rng, simulate_counts, shape):
+    """Ten steps of one standard deviation in random directions lower the density by far more than noise."""
+    found = find_coordinates(TwoPL(), *simulate_counts(*shape))
     here = found.log_density(torch.zeros(found.centre.size, dtype=DTYPE)).item()
     away = found.log_density(torch.tensor(10 * rng.normal(size=found.centre.size), dtype=DTYPE)).item()
     assert here > away + found.centre.size
@@ -48,6 +61,6 @@ class WrongSign(TwoPL):
         return right | {"difficulty": -right["difficulty"]}
 
 
-def test_a_model_with_a_wrong_gradient_is_refused(simulate_cells):
+def test_a_model_with_a_wrong_gradient_is_refused(simulate_counts, shape):
     with pytest.raises(ModelError, match="differs from that of its Pyro program"):
-        find_coordinates(WrongSign(), simulate_cells(60, 8))
+        find_coordinates(WrongSign(), *simulate_counts(*shape))

@@ -17,7 +17,7 @@ N_MODELS, N_ITEMS = 7, 5
 def guide(request, simulate_cells):
     posterior = Posterior(IRT_MODELS[request.param](), simulate_cells(N_MODELS, N_ITEMS))
     with pyro_runtime(seed=3, threads=1):
-        guide = GaussianGuide(posterior, correlated=True)
+        guide = GaussianGuide(posterior, kind="item")
         guide.draw(1)  # creates the parameters
         store = pyro.get_param_store()
         rng = np.random.default_rng(1)
@@ -65,4 +65,4 @@ def test_only_parameters_of_the_same_item_are_correlated(guide):
 def test_without_correlation_the_matrix_is_diagonal(simulate_cells):
     posterior = Posterior(IRT_MODELS["2pl"](), simulate_cells(N_MODELS, N_ITEMS))
     with pyro_runtime(seed=3, threads=1):
-        assert GaussianGuide(posterior, correlated=False).pairs == []
+        assert GaussianGuide(posterior, kind="normal").pairs == []

@@ -1,0 +1,179 @@
+"""Abilities on a common grid: what answers say of each, and the items' likelihood with abilities integrated out.
+
+Between nodes an ability's posterior is smooth, so the trapezoid rule is exact to 1e-8 once the nodes are no further
+apart than the narrowest posterior's sd (Trefethen & Weideman 2014, doi:10.1137/130932132). All models share the nodes:
+curves are tabulated once an item, and answers meet them in matrix products. Fixed nodes that are coarser than that are
+how marginal maximum likelihood goes wrong on long tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING, UPPER_ASYMPTOTE
+
+Array = npt.NDArray[Any]
+REACH = 6.0  # nodes from -6 to 6: an ability ~ N(0, 1) lies beyond with probability 2e-9
+NODES_PER_SD = 1.25
+LEAST_NODES = 41
+MOST_NODES = 320
+COLLAPSED_ITEMS = 12  # with so few items many models answer alike, and each pattern is computed once
+LEAST_CHANCE = 1e-30  # logarithms of float32 stay finite
+
+
+@dataclass(frozen=True)
+class AbilityGrid:
+    """Answers, patterns joined, and the nodes.
+
+    Parameters
+    ----------
+    right, wrong : arrays of shape (pattern, item)
+        Counts of right and wrong answers, floating.
+    multiplicity : array of shape (pattern,)
+        Models that gave each pattern.
+    pattern : integer array of shape (model,)
+        Pattern of each model.
+    nodes : array of shape (node,)
+        Evenly spaced abilities.
+    """
+
+    right: Array
+    wrong: Array
+    multiplicity: Array
+    pattern: npt.NDArray[np.intp]
+    nodes: npt.NDArray[np.float64]
+
+    @classmethod
+    def from_counts(
+        cls, correct: Array, trials: Array, *, least_sd: float, dtype: type[np.floating[Any]] = np.float64
+    ) -> AbilityGrid:
+        """Lay nodes as fine as the narrowest posterior sd of an ability demands."""
+        n_models, n_items = correct.shape
+        pattern, multiplicity = np.arange(n_models), np.ones(n_models)
+        if n_items <= COLLAPSED_ITEMS:
+            both, pattern, counts = np.unique(
+                np.hstack([correct, trials]), axis=0, return_inverse=True, return_counts=True
+            )
+            correct, trials, multiplicity = both[:, :n_items], both[:, n_items:], counts.astype(np.float64)
+        nodes = np.linspace(-REACH, REACH, cls.n_nodes(least_sd))
+        right = correct.astype(dtype)
+        return cls(right, trials.astype(dtype) - right, multiplicity.astype(dtype), pattern.ravel(), nodes)
+
+    @staticmethod
+    def n_nodes(least_sd: float) -> int:
+        """Count the nodes that posteriors of this sd need."""
+        return max(LEAST_NODES, int(np.ceil(2 * REACH * NODES_PER_SD / least_sd)) | 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of models and of items."""
+        return len(self.pattern), self.right.shape[1]
+
+    def weights(self, log_right: Array, log_wrong: Array) -> tuple[Array, Array]:
+        """Weigh the nodes given curves of shape (item, node).
+
+        Returns
+        -------
+        log_marginal : array of shape (pattern,)
+            Log-probability of the answers, ability integrated over N(0, 1).
+        weights : array of shape (pattern, node)
+            Posterior of ability; rows sum to 1.
+        """
+        dtype = self.right.dtype
+        density = self.right @ log_right.astype(dtype) + self.wrong @ log_wrong.astype(dtype)
+        density += self.log_prior().astype(dtype)
+        top = density.max(axis=1, keepdims=True)
+        density -= top
+        np.exp(density, out=density)
+        total = density.sum(axis=1, keepdims=True)
+        density /= total
+        return (top + np.log(total))[:, 0], density
+
+    def expected_counts(self, weights: Array) -> tuple[Array, Array]:
+        """Right and wrong answers to be expected at each node, (item, node), all models together."""
+        weighted = weights * self.multiplicity[:, None]
+        return self.right.T @ weighted, self.wrong.T @ weighted
+
+    def value_and_slopes(self, items: dict[str, Array]) -> tuple[float, dict[str, Array]]:
+        """Log-likelihood of the items with abilities integrated, and its gradient in the item parameters.
+
+        Notes
+        -----
+        Fisher's identity: the gradient is that of the complete-data log-likelihood at the expected counts.
+        """
+        table = CurveTable(items, self.nodes)
+        log_marginal, weights = self.weights(table.log_right, table.log_wrong)
+        right, wrong = self.expected_counts(weights)
+        return float(self.multiplicity @ log_marginal), table.slopes(right, wrong)
+
+    def draw(self, items: dict[str, Array], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """Draw the ability of every model given the items, shape (model,)."""
+        table = CurveTable(items, self.nodes)
+        _, weights = self.weights(table.log_right, table.log_wrong)
+        return draw_from_grid(weights, self.nodes, self.pattern, rng.random(len(self.pattern)))
+
+    def log_prior(self) -> npt.NDArray[np.float64]:
+        """N(0, 1) at the nodes, times the rule's weight."""
+        spacing = self.nodes[1] - self.nodes[0]
+        return np.asarray(-0.5 * self.nodes**2 - 0.5 * np.log(2 * np.pi) + np.log(spacing))
+
+
+class CurveTable:
+    """Chances of right and wrong answers at the nodes, (item, node), and derivatives of functions of them."""
+
+    def __init__(self, items: dict[str, Array], nodes: npt.NDArray[np.float64]) -> None:
+        self.items = items
+        column = {name: np.asarray(value, dtype=np.float64)[:, None] for name, value in items.items()}
+        self.low, self.high = column.get(GUESSING, np.float64(0)), column.get(UPPER_ASYMPTOTE, np.float64(1))
+        self.distance = nodes - column[DIFFICULTY]
+        log_odds = column[DISCRIMINATION] * self.distance
+        odds_against = np.exp(-np.clip(log_odds, -500, 500))
+        self.known = 1 / (1 + odds_against)
+        self.unknown = odds_against * self.known
+        self.right = np.maximum(self.low + (self.high - self.low) * self.known, LEAST_CHANCE)
+        self.wrong = np.maximum(1 - self.high + (self.high - self.low) * self.unknown, LEAST_CHANCE)
+        self.log_right, self.log_wrong = np.log(self.right), np.log(self.wrong)
+
+    def slopes(self, right: Array, wrong: Array) -> dict[str, Array]:
+        """Gradient in the item parameters of sum(right * log P + wrong * log(1 - P))."""
+        pull = right / self.right - wrong / self.wrong
+        by_log_odds = pull * (self.high - self.low) * self.known * self.unknown
+        found = {
+            DISCRIMINATION: (by_log_odds * self.distance).sum(axis=1),
+            DIFFICULTY: -self.items[DISCRIMINATION] * by_log_odds.sum(axis=1),
+            GUESSING: (pull * self.unknown).sum(axis=1),
+            UPPER_ASYMPTOTE: (pull * self.known).sum(axis=1),
+        }
+        return {name: slope for name, slope in found.items() if name in self.items}
+
+
+def draw_from_grid(
+    weights: Array, nodes: npt.NDArray[np.float64], pattern: npt.NDArray[np.intp], uniform: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Invert each model's cumulative weights at uniform numbers, linear within a node's cell.
+
+    Parameters
+    ----------
+    weights : array of shape (pattern, node)
+        Posterior of ability; a weight is spread evenly over the cell around its node.
+    nodes : array of shape (node,)
+        Evenly spaced abilities.
+    pattern : integer array of shape (model,)
+        Row of `weights` for each model.
+    uniform : array of shape (model,) or (model, draw)
+        In [0, 1).
+    """
+    cumulated = np.cumsum(weights, axis=1, dtype=np.float64)
+    cumulated /= cumulated[:, -1:]
+    flat = (cumulated + np.arange(len(cumulated))[:, None]).ravel()  # rows one above the other: one sorted search
+    row = pattern.reshape(-1, *[1] * (uniform.ndim - 1))
+    place = np.searchsorted(flat, np.minimum(uniform, 1 - 1e-12) + row, side="right") - row * len(nodes)
+    place = np.clip(place, 0, len(nodes) - 1)
+    upper = cumulated[row, place]
+    lower = np.where(place > 0, cumulated[row, place - 1], 0.0)
+    share = (uniform - lower) / np.maximum(upper - lower, 1e-300)
+    return np.asarray(nodes[place] + (share - 0.5) * (nodes[1] - nodes[0]))

@@ -1,0 +1,168 @@
+"""A normal distribution over abilities and items whose precision matrix has the shape of an arrow.
+
+Given the items, abilities are independent; given abilities and what items share, items are. The joint precision is
+
+    abilities   D    -B    F
+    items      -B'    G    H
+    shared      F'    H'   E       D diagonal, G block-diagonal, E of two rows
+
+so that one side is eliminated in closed form and only a matrix of the other side's size is factorised: a Schur
+complement, one triangular solve, and one matrix product a set of draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+
+from irt_bench.errors import FitError
+
+Array = npt.NDArray[Any]
+BLOCK_ITEMS = 512
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """Precision of abilities, items and what items share.
+
+    Parameters
+    ----------
+    abilities : array of shape (model,)
+        D.
+    cross : callable
+        Slice of items → B, shape (model, item, coordinate).
+    items : array of shape (item, coordinate, coordinate)
+        G.
+    items_shared : array of shape (item, coordinate, shared)
+        H.
+    shared : array of shape (shared, shared)
+        E.
+    abilities_shared : array of shape (model, shared)
+        F.
+    """
+
+    abilities: Array
+    cross: Callable[[slice], Array]
+    items: Array
+    items_shared: Array
+    shared: Array
+    abilities_shared: Array
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return len(self.items)
+
+    def items_precision(self, lost: Array | None = None) -> Array:
+        """Marginal precision of items and shared, abilities eliminated.
+
+        Parameters
+        ----------
+        lost : array, optional
+            What not knowing abilities takes from the precision, in the order (coordinate, item), shared; by default
+            B' D^-1 B and its like.
+        """
+        n_items, p, k = self.items_shared.shape
+        n = n_items * p
+        precision = np.zeros((n + k, n + k))
+        for one in range(p):
+            for two in range(p):
+                np.fill_diagonal(
+                    precision[one * n_items : (one + 1) * n_items, two * n_items : (two + 1) * n_items],
+                    self.items[:, one, two],
+                )
+            precision[one * n_items : (one + 1) * n_items, n:] = self.items_shared[:, one]
+            precision[n:, one * n_items : (one + 1) * n_items] = self.items_shared[:, one].T
+        precision[n:, n:] = self.shared
+        if lost is None:
+            meet = self.response_to_items() * np.sqrt(self.abilities)[:, None]
+            lost = meet.T @ meet
+        return precision - lost
+
+    def response_to_items(self) -> Array:
+        """How abilities follow items and shared: D^-1 (B, -F), shape (model, coordinate * item + shared)."""
+        cross = self.cross(slice(0, self.n_items)).astype(np.float64)
+        flat = cross.transpose(0, 2, 1).reshape(len(self.abilities), -1)
+        return np.hstack([flat, -self.abilities_shared]) / self.abilities[:, None]
+
+    def abilities_precision(self) -> Array:
+        """Marginal precision of abilities and shared, items eliminated."""
+        n, k = len(self.abilities), len(self.shared)
+        precision = np.zeros((n + k, n + k))
+        np.fill_diagonal(precision[:n, :n], self.abilities)
+        precision[:n, n:], precision[n:, :n] = self.abilities_shared, self.abilities_shared.T
+        precision[n:, n:] = self.shared
+        for block in self.blocks():
+            whitened = self.whitened(block)
+            precision -= whitened @ whitened.T
+        return precision
+
+    def whitened(self, block: slice) -> Array:
+        """(-B; H') G^-1/2 of some items, shape (model + shared, item * coordinate), float32."""
+        roots = inverse_roots(self.items[block]).astype(np.float32)
+        cross = self.cross(block).astype(np.float32)
+        upper = -np.einsum("mjp,jpq->mjq", cross, roots) if cross.shape[2] > 1 else -cross * roots[:, 0]
+        lower = np.einsum("jpk,jpq->kjq", self.items_shared[block].astype(np.float32), roots)
+        return np.concatenate([upper, lower]).reshape(len(self.abilities) + len(self.shared), -1)
+
+    def blocks(self) -> list[slice]:
+        """Slices of items, small enough to hold what is between them and all abilities."""
+        return [slice(start, min(start + BLOCK_ITEMS, self.n_items)) for start in range(0, self.n_items, BLOCK_ITEMS)]
+
+    def draw_items_first(self, precision: Array, rng: np.random.Generator, n_draws: int) -> tuple[Array, Array, Array]:
+        """Draw deviations of items (draw, item, coordinate) and shared (draw, shared), and what abilities do then.
+
+        The third, (draw, model), is the abilities' conditional mean; their own spread is left to the caller.
+        """
+        n_items, p, k = self.items_shared.shape
+        root = cholesky(precision)
+        both = linalg.solve_triangular(root, rng.standard_normal((len(precision), n_draws)), lower=True, trans=1).T
+        items = both[:, : n_items * p].reshape(n_draws, p, n_items).transpose(0, 2, 1)
+        return items, both[:, n_items * p :], both @ self.response_to_items().T
+
+    def draw_abilities_first(
+        self, precision: Array, rng: np.random.Generator, n_draws: int
+    ) -> tuple[Array, Array, Array]:
+        """Draw deviations of abilities (draw, model), items (draw, item, coordinate) and shared (draw, shared)."""
+        n_models, p = len(self.abilities), self.items.shape[1]
+        root = cholesky(precision)
+        noise = rng.standard_normal((len(precision), n_draws))
+        both = linalg.solve_triangular(root, noise, lower=True, trans=1, overwrite_b=True).astype(np.float32)
+        items = np.empty((n_draws, self.n_items, p), np.float32)
+        for block in self.blocks():
+            own = rng.standard_normal((n_draws, (block.stop - block.start) * p), dtype=np.float32)
+            own -= both.T @ self.whitened(block)
+            roots = inverse_roots(self.items[block]).astype(np.float32)
+            items[:, block] = np.einsum("djq,jpq->djp", own.reshape(n_draws, -1, p), roots)
+        return both[:n_models].T, items, both[n_models:].T
+
+
+def inverse_roots(blocks: Array) -> Array:
+    """R with R R' = G^-1, G symmetric positive definite of one or two rows, for many G at once."""
+    if blocks.shape[1] == 1:
+        return np.asarray(1 / np.sqrt(blocks))
+    first, cross, second = blocks[:, 0, 0], blocks[:, 0, 1], blocks[:, 1, 1]
+    left = np.sqrt(first)
+    low = cross / left
+    right = np.sqrt(second - low**2)
+    zero = np.zeros_like(left)
+    return np.stack([np.stack([1 / left, -low / (left * right)], -1), np.stack([zero, 1 / right], -1)], -2)
+
+
+def cholesky(precision: Array) -> Array:
+    """Lower Cholesky factor.
+
+    Raises
+    ------
+    FitError
+        If the matrix is not positive definite: the mode is no maximum.
+    """
+    try:
+        return np.asarray(linalg.cholesky(precision, lower=True))
+    except linalg.LinAlgError as error:
+        raise FitError("the posterior has no peak to lay a normal distribution on; use --method nuts.") from error

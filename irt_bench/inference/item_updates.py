@@ -1,0 +1,196 @@
+"""Item parameters of the fast method: their state, prior, Newton steps and the hierarchy over items.
+
+An item is log_slope (log a) and intercept (d = -a b), log-odds = a theta + d: in these coordinates an item's
+likelihood is close to quadratic, and moving or stretching all abilities changes no volume. The prior is that of
+(b, log a), with the Jacobian of b = -d / a.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.logistic import Logistic
+
+Array = npt.NDArray[np.float64]
+LARGEST_STEP = 1.0  # of an intercept or log slope in one Newton step
+LARGEST_LOG_SLOPE, LARGEST_INTERCEPT = 5.0, 40.0  # no data reach so far
+LEAST_SD = 0.02  # of difficulties or log slopes over items: below it, items are alike to any data
+
+
+@dataclass(frozen=True)
+class Items:
+    """Item parameters and the hierarchy they come from.
+
+    Parameters
+    ----------
+    log_slope, intercept : arrays of shape (item,)
+        log a, and d = -a b; all log slopes are equal in the 1PL.
+    guessing : array of shape (item,) or None
+        Known lower asymptotes.
+    difficulty_mean, difficulty_sd, slope_mean, slope_sd : float
+        Of the normal priors of b and of log a; the latter two are the prior's own in the 1PL.
+    shared_slope : bool
+        Whether all items have one slope.
+    """
+
+    log_slope: Array
+    intercept: Array
+    guessing: Array | None
+    difficulty_mean: float
+    difficulty_sd: float
+    slope_mean: float
+    slope_sd: float
+    shared_slope: bool
+
+    @classmethod
+    def start(cls, irt_model: Logistic, share_right: Array) -> Items:
+        """Slopes of one; intercepts at each item's share of right answers, guessing taken out."""
+        n_items = len(share_right)
+        known = irt_model.known_parameters(n_items).get("guessing")
+        guessing = None if known is None else np.broadcast_to(known, n_items).astype(np.float64)
+        low = 0.0 if guessing is None else guessing
+        solved = np.clip((share_right - low) / (1 - low), 0.02, 0.98)
+        prior = irt_model.log_discrimination
+        shared = isinstance(prior, Normal)
+        return cls(
+            log_slope=np.zeros(n_items),
+            intercept=1.2 * np.log(solved / (1 - solved)),
+            guessing=guessing,
+            difficulty_mean=0.0,
+            difficulty_sd=1.5,
+            slope_mean=prior.loc if isinstance(prior, Normal) else 0.0,
+            slope_sd=prior.scale if isinstance(prior, Normal) else 0.5,
+            shared_slope=shared,
+        )
+
+    @property
+    def slope(self) -> Array:
+        """a, shape (item,)."""
+        return np.asarray(np.exp(self.log_slope))
+
+    @property
+    def difficulty(self) -> Array:
+        """b, shape (item,)."""
+        return -self.intercept / self.slope
+
+    def in_frame(self, location: float, scale: float) -> Items:
+        """Describe the same curves for abilities measured from `location` in units of `scale`."""
+        shift = 0.0 if self.shared_slope else np.log(scale)  # the 1PL's slope has a prior of its own
+        return replace(
+            self,
+            log_slope=self.log_slope + np.log(scale),
+            intercept=self.intercept + self.slope * location,
+            difficulty_mean=(self.difficulty_mean - location) / scale,
+            difficulty_sd=self.difficulty_sd / scale,
+            slope_mean=self.slope_mean + shift,
+        )
+
+    def prior_slope(self) -> tuple[Array, Array]:
+        """Gradient of the log prior in (intercept, log slope), each of shape (item,)."""
+        pull = -(self.difficulty - self.difficulty_mean) / self.difficulty_sd**2
+        by_slope = -pull * self.difficulty - 1.0
+        if not self.shared_slope:
+            by_slope = by_slope - (self.log_slope - self.slope_mean) / self.slope_sd**2
+        return -pull / self.slope, by_slope
+
+    def prior_curvature(self, *, exact: bool) -> tuple[Array, Array, Array]:
+        """Negative second derivatives of the log prior: (intercept, intercept), cross, (log slope, log slope).
+
+        `exact=False` leaves out what can make the matrix indefinite far from the mode.
+        """
+        precision, b = 1 / self.difficulty_sd**2, self.difficulty
+        bend = precision * (b - self.difficulty_mean) if exact else 0.0
+        slope_precision = 0.0 if self.shared_slope else 1 / self.slope_sd**2
+        return (
+            precision / self.slope**2,
+            (precision * b + bend) / self.slope,
+            precision * b**2 + bend * b + slope_precision,
+        )
+
+
+def update_items(items: Items, sums: Array) -> Items:
+    """Take one Newton step (Fisher scoring) from expected sums of shape (5, item); see `ability_posterior`.
+
+    A log slope climbs its own posterior, the intercept integrated out (Laplace): where answers say little, intercepts
+    spread in proportion to the slope, and the joint mode would lie at too small a slope.
+    """
+    a = items.slope
+    by_intercept, by_slope = items.prior_slope()
+    prior_dd, dl, ll = items.prior_curvature(exact=False)
+    dd, dl, ll = prior_dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4]
+    by_intercept, by_slope = by_intercept + sums[0], by_slope + a * sums[1] + prior_dd / dd
+    if items.shared_slope:
+        # The shared slope's step with intercepts following: a Schur complement.
+        own = items.log_slope[0]
+        total = (by_slope - dl / dd * by_intercept).sum() - (own - items.slope_mean) / items.slope_sd**2
+        curvature = (ll - dl**2 / dd).sum() + 1 / items.slope_sd**2
+        step = float(np.clip(total / curvature, -LARGEST_STEP, LARGEST_STEP))
+        move = (by_intercept - dl * step) / dd
+        return _moved(items, step, move)
+    determinant = dd * ll - dl**2
+    move = (ll * by_intercept - dl * by_slope) / determinant
+    turn = (dd * by_slope - dl * by_intercept) / determinant
+    return _moved(items, turn, move)
+
+
+def _moved(items: Items, turn: Array | float, move: Array) -> Items:
+    """Items after a step of bounded length, within bounds."""
+    log_slope = items.log_slope + np.clip(turn, -LARGEST_STEP, LARGEST_STEP)
+    intercept = items.intercept + np.clip(move, -2 * LARGEST_STEP, 2 * LARGEST_STEP)
+    return replace(
+        items,
+        log_slope=np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE),
+        intercept=np.clip(intercept, -LARGEST_INTERCEPT, LARGEST_INTERCEPT),
+    )
+
+
+def item_blocks(items: Items, sums: Array) -> Array:
+    """Negative Hessian of the log posterior in (intercept, log slope) with abilities as expected, (item, 2, 2)."""
+    a = items.slope
+    dd, dl, ll = items.prior_curvature(exact=True)
+    dd, dl, ll = dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4] - a * sums[1]
+    safe = dd * ll - dl**2 > 1e-3 * dd * np.abs(ll)
+    rough = items.prior_curvature(exact=False)
+    fallback = (rough[0] + sums[2], rough[1] + a * sums[3], rough[2] + a**2 * sums[4])
+    dd, dl, ll = (np.where(safe & (ll > 0), x, y) for x, y in zip((dd, dl, ll), fallback, strict=True))
+    return np.stack([np.stack([dd, dl], -1), np.stack([dl, ll], -1)], -2)
+
+
+def update_hierarchy(items: Items, irt_model: Logistic, variances: tuple[Array, Array]) -> Items:
+    """Set means and sds over items to their most probable values given the items.
+
+    Parameters
+    ----------
+    items : Items
+        Current state.
+    irt_model : Logistic
+        Hyperpriors.
+    variances : tuple of arrays of shape (item,)
+        Posterior variances of b and of log a.
+    """
+    mean, sd = _hierarchy(items.difficulty, variances[0], items.difficulty_sd, irt_model.difficulty)
+    found = replace(items, difficulty_mean=mean, difficulty_sd=sd)
+    if isinstance(irt_model.log_discrimination, Hierarchical):
+        mean, sd = _hierarchy(items.log_slope, variances[1], items.slope_sd, irt_model.log_discrimination)
+        found = replace(found, slope_mean=mean, slope_sd=sd)
+    return found
+
+
+def _hierarchy(values: Array, variance: Array, sd: float, prior: Hierarchical) -> tuple[float, float]:
+    """Mean, and mode of the log sd: J log sd + S / (2 sd^2) + sd^2 / (2 tau^2) - log sd is least."""
+    n = len(values)
+    precision = n / sd**2 + 1 / prior.mean.scale**2
+    mean = (values.sum() / sd**2 + prior.mean.loc / prior.mean.scale**2) / precision
+    spread = float(np.sum((values - mean) ** 2 + variance) + n / precision)
+    tau = prior.sd.scale**2
+    square = tau * (np.sqrt((n - 1) ** 2 + 4 * spread / tau) - (n - 1)) / 2
+    return float(mean), max(float(np.sqrt(square)), LEAST_SD)
+
+
+def sd_information(variance: Array, sd: float, prior: HalfNormal) -> float:
+    """Information about log sd from items known with some variance each: 2 sum (1 - variance / sd^2)^2."""
+    return float(2 * np.sum(np.clip(1 - variance / sd**2, 0, 1) ** 2) + 2 * sd**2 / prior.scale**2)

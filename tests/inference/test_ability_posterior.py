@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from irt_bench.inference.ability_posterior import GaussianAbilities, GridAbilities
+from irt_bench.inference.item_updates import Items
+from irt_bench.inference.sweep import Sweeper
+from irt_bench.irt_models.logistic import ThreePL, TwoPL
+
+
+@pytest.fixture(params=[TwoPL(), ThreePL(guessing=0.02)], ids=["2pl", "3pl"])
+def both(request, simulate_counts):
+    """So many items that abilities are all but normal: grid and normal must agree."""
+    correct, trials = simulate_counts(80, 400, missing=0.2)
+    items = Items.start(request.param, np.clip(correct.sum(0) / trials.sum(0), 0.05, 0.95))
+    grid = GridAbilities(correct, trials, least_sd=0.06)
+    normal = GaussianAbilities(Sweeper(correct, trials, threads=1))
+    grid.update(items)
+    for _ in range(10):
+        normal.update(items)
+    return grid, normal, items
+
+
+def test_means_and_variances_agree(both):
+    grid, normal, _ = both
+    np.testing.assert_allclose(normal.mean, grid.mean, atol=0.02)
+    np.testing.assert_allclose(normal.variance, grid.variance, rtol=0.12)
+
+
+def test_sums_agree(both):
+    grid, normal, items = both
+    one, two = grid.sums(items), normal.sums(items)
+    np.testing.assert_allclose(two[2:], one[2:], rtol=0.03, atol=0.1)
+    np.testing.assert_allclose(two[:2], one[:2], atol=0.15)
+
+
+def test_cross_derivatives_agree_in_the_mean_over_models(both):
+    grid, normal, items = both
+    for one, two in zip(grid.cross(items, slice(0, 50)), normal.cross(items, slice(0, 50)), strict=True):
+        np.testing.assert_allclose(two.mean(axis=0), one.mean(axis=0), atol=0.02)
+
+
+def test_draws_have_the_posteriors_moments(both, rng):
+    for abilities in both[:2]:
+        drawn = abilities.draw(rng, 4_000)
+        np.testing.assert_allclose(drawn.mean(axis=0), abilities.mean, atol=0.03)
+        np.testing.assert_allclose(drawn.std(axis=0), np.sqrt(abilities.variance), rtol=0.06)
+
+
+def test_lost_information_is_the_covariance_of_the_slopes_over_the_ability(simulate_counts):
+    """Against differences of the integrated likelihood: its curvature is the complete-data one less what is lost."""
+    correct, trials = simulate_counts(200, 4)
+    items = Items.start(TwoPL(), correct.mean(0))
+    grid = GridAbilities(correct, trials, least_sd=0.5)
+
+    def slopes(step):
+        moved = replace(items, intercept=items.intercept + step[:4], log_slope=items.log_slope + step[4:])
+        grid.update(moved)
+        sums = grid.sums(moved)
+        return np.concatenate([sums[0], moved.slope * sums[1]])
+
+    h = 1e-2
+    hessian = np.array([(slopes(h * e) - slopes(-h * e)) / (2 * h) for e in np.eye(8)])
+    grid.update(items)
+    sums, a = grid.sums(items), items.slope
+    complete = np.diag(np.concatenate([sums[2], a**2 * sums[4] - a * sums[1]]))
+    complete[np.arange(4), np.arange(4, 8)] = complete[np.arange(4, 8), np.arange(4)] = a * sums[3]
+    np.testing.assert_allclose(complete - grid.lost_information(items), -hessian, rtol=0.02, atol=0.3)

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from irt_bench.errors import FitError
+from irt_bench.inference.laplace import fit_laplace
+from irt_bench.inference.nuts import sample_nuts
+from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
+from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
+
+SHAPES = {"grid": (300, 60), "normal": (120, 1_500)}
+
+
+def simulate(irt_model, shape, seed, **options):
+    made = simulate_responses(irt_model, n_models=shape[0], n_items=shape[1], seed=seed, **options)
+    counts = made.table.counts()
+    return made.truth, counts.correct, counts.trials
+
+
+def standardise(ability):
+    """Abilities relative to each other: what remains when location and scale are free."""
+    return (ability - ability.mean(axis=-1, keepdims=True)) / ability.std(axis=-1, keepdims=True)
+
+
+def covered(draws, truth):
+    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    return np.mean((low <= truth) & (truth <= high))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("irt_model", [OnePL(), TwoPL(), ThreePL(guessing=0.2)], ids=["1pl", "2pl", "3pl"])
+def test_intervals_cover_what_was_planted_and_halved_ones_do_not(name, irt_model):
+    truth, correct, trials = simulate(irt_model, SHAPES[name], 5, missing=0.1)
+    draws = fit_laplace(irt_model, correct, trials, LaplaceSettings(seed=1))
+    assert draws.notes["change"] < draws.notes["tolerance"]
+    ability = draws.sites["ability"][0]
+    relative, planted = standardise(ability), standardise(truth["ability"].values)
+    assert 0.8 < covered(relative, planted) < 0.98
+    halved = relative.mean(axis=0) + (relative - relative.mean(axis=0)) / 2
+    assert covered(halved, planted) < 0.75
+    assert 0.75 < covered(draws.sites["difficulty"][0], truth["difficulty"].values) < 0.98
+
+
+@pytest.mark.parametrize("shape", [(120, 8), (30, 20)])
+def test_means_and_sds_agree_with_nuts(shape):
+    _, correct, trials = simulate(TwoPL(), shape, 3)
+    fast = fit_laplace(TwoPL(), correct, trials, LaplaceSettings(draws=4_000)).sites
+    exact = sample_nuts(TwoPL(), correct, trials, NUTSSettings(chains=1, warmup=100, draws=300, jobs=1)).sites
+    for name, shift, stretch in (("ability", 0.15, 0.1), ("difficulty", 0.3, 0.2)):
+        mean, sd = exact[name].mean((0, 1)), exact[name].std((0, 1))
+        assert np.mean(np.abs(fast[name].mean((0, 1)) - mean) / sd) < shift
+        assert np.median(fast[name].std((0, 1)) / sd) == pytest.approx(1, abs=stretch)
+
+
+def test_results_depend_on_the_seed_and_not_on_the_threads():
+    _, correct, trials = simulate(TwoPL(), (50, 40), 2)
+
+    def draw(seed, threads):
+        return fit_laplace(TwoPL(), correct, trials, LaplaceSettings(seed=seed, threads=threads)).sites["difficulty"]
+
+    np.testing.assert_array_equal(draw(1, 1), draw(1, 1))
+    np.testing.assert_allclose(draw(1, 1), draw(1, 2), atol=1e-4)
+    assert (draw(1, 1) != draw(2, 1)).any()
+
+
+def test_never_asked_cells_change_nothing_but_their_own_rows():
+    _, correct, trials = simulate(TwoPL(), (50, 40), 2)
+    none = np.zeros((50, 1), dtype=trials.dtype)
+    more = [np.hstack([cells, none]) for cells in (correct, trials)]
+    before, after = (fit_laplace(TwoPL(), *cells, LaplaceSettings()).sites for cells in ((correct, trials), more))
+    ability = before["ability"].mean((0, 1))
+    np.testing.assert_allclose(after["ability"].mean((0, 1)), ability, atol=0.08)
+    assert after["difficulty"].shape[2] == 41
+
+
+@pytest.mark.parametrize("correct", [np.ones((6, 4)), np.zeros((6, 4)), np.eye(6)[:, :4]])
+def test_constant_and_tiny_matrices_have_finite_results(correct):
+    correct = correct.astype(np.int8)
+    draws = fit_laplace(TwoPL(), correct, np.ones_like(correct), LaplaceSettings())
+    assert all(np.isfinite(values).all() for values in draws.sites.values())
+
+
+@pytest.mark.parametrize("irt_model", [ThreePL(), FourPL()])
+def test_learned_asymptotes_are_refused_with_what_to_do(irt_model):
+    answers = np.eye(4, dtype=np.int8)
+    with pytest.raises(FitError, match="--guessing 0.25"):
+        fit_laplace(irt_model, answers, np.ones_like(answers), LaplaceSettings())

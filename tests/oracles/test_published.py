@@ -1,0 +1,100 @@
+"""Item parameters against estimates that others published or made with other software, on the classic data sets."""
+
+import json
+
+import numpy as np
+import pytest
+
+from irt_bench.inference.fit import fit
+from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
+from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.responses import read_responses
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning"),  # asserted where it matters
+]
+SETS = ("lsat6", "abortion", "wirs", "sat12", "data_read", "verbal_aggression", "math_exam", "raschdat1")
+FLAT = Hierarchical(Normal(0.0, 20.0), HalfNormal(20.0))
+PREFIX = {"difficulty": "Dffclt", "discrimination": "Dscrmn"}
+
+
+@pytest.fixture(scope="module")
+def classic(shared_data):
+    """Name → counts, items in the order and under the names of the reference fits."""
+    reference = json.loads((shared_data / "classic_reference_fits.json").read_text())
+
+    def load(name):
+        counts = read_responses([shared_data / f"classic_{name}.parquet"]).counts()
+        labels = [str(label).split("/")[-1] for label in counts.items.index]
+        return counts.take(items=[labels.index(item) for item in reference[name]["items"]]), reference[name]
+
+    return load
+
+
+def of_ltm(reference, parameter, kind):
+    fitted = reference["twopl_ltm"][kind]
+    return np.array([fitted[f"{PREFIX[parameter]}.{item}"] for item in reference["items"]], dtype=float)
+
+
+def moments(fitted, name):
+    draws = fitted.posterior[name]
+    return draws.mean(("chain", "draw")).values, draws.std(("chain", "draw")).values
+
+
+def test_nuts_agrees_with_the_published_bayesian_1pl_of_lsat6(classic, shared_data):
+    """BUGS volume I, LSAT: logit P = beta theta - alpha, flat priors; our hyperpriors are opened wide to match."""
+    counts, _ = classic("lsat6")
+    entries = json.loads((shared_data / "published_estimates.json").read_text())["entries"]
+    (published,) = (entry["values"] for entry in entries if entry["model"].startswith("BAYESIAN 1PL"))
+    irt_model = OnePL(difficulty=FLAT, log_discrimination=Normal(0.0, 10.0))
+    fitted = fit(counts, irt_model, NUTSSettings(seed=1))
+    assert fitted.converged
+    slope = fitted.posterior["discrimination"]
+    alpha, beta = slope * fitted.posterior["difficulty"], slope.isel(item=0)
+    dims = ("chain", "draw")
+    error = np.hypot(published["alpha_mcse"], np.array(published["alpha_sd"]) / 40)
+    assert (np.abs(alpha.mean(dims).values - published["alpha_mean"]) < 4 * error).all()
+    np.testing.assert_allclose(alpha.std(dims).values, published["alpha_sd"], rtol=0.1)
+    assert float(beta.mean()) == pytest.approx(published["beta_mean"], abs=5 * published["beta_mcse"])
+    assert float(beta.std()) == pytest.approx(published["beta_sd"], rel=0.1)
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("method", ["laplace", "nuts"])
+def test_2pl_difficulties_and_slopes_agree_with_ltm_within_its_standard_errors(classic, name, method):
+    counts, reference = classic(name)
+    if "twopl_ltm" not in reference:
+        pytest.skip(f"the reference has no 2PL for {name}")
+    settings = LaplaceSettings() if method == "laplace" else NUTSSettings(seed=1, chains=2, warmup=300, draws=500)
+    fitted = fit(counts, TwoPL(), settings)
+    for parameter in PREFIX:
+        theirs, error = of_ltm(reference, parameter, "coef"), of_ltm(reference, parameter, "se")
+        sensible = (theirs > 0) if parameter == "discrimination" else (np.abs(theirs) < 5)
+        known = np.isfinite(error) & (error > 0) & sensible  # maximum likelihood runs away on items we hold by a prior
+        distance = np.abs(moments(fitted, parameter)[0] - theirs)[known] / error[known]
+        assert known.mean() > 0.6
+        assert distance.mean() < 1.0, (parameter, distance)
+
+
+def test_swapped_items_are_caught(classic):
+    """The negative control of the comparison above."""
+    counts, reference = classic("sat12")
+    ours, _ = moments(fit(counts, TwoPL(), LaplaceSettings()), "difficulty")
+    distance = np.abs(ours[::-1] - of_ltm(reference, "difficulty", "coef")) / of_ltm(reference, "difficulty", "se")
+    assert distance.mean() > 3
+
+
+@pytest.mark.parametrize("name", ["sat12", "verbal_aggression"])
+def test_svi_agrees_with_nuts_and_a_wrong_guide_is_caught(classic, name):
+    """The wrong guide takes whitened coordinates for independent and is hardly moved; its checks fail."""
+    counts, _ = classic(name)
+    exact = fit(counts, TwoPL(), NUTSSettings(seed=1, chains=2, warmup=300, draws=500))
+    right = fit(counts, TwoPL(), SVISettings(seed=1))
+    wrong = fit(counts, TwoPL(), SVISettings(seed=1, guide="normal", learning_rate=1e-4, max_steps=200))
+    assert right.converged and not wrong.converged
+    for parameter in ("ability", "difficulty", "discrimination"):
+        (mean, sd), (other_mean, other_sd) = moments(exact, parameter), moments(right, parameter)
+        assert np.mean(np.abs(other_mean - mean) / sd) < 0.15
+        assert np.median(other_sd / sd) == pytest.approx(1, abs=0.15)
