@@ -59,6 +59,7 @@ TITLE_SIZE: Final = 11.5
 TITLE_CHARACTERS: Final = 78  # a line of the title
 SMALL_SIZE: Final = 7.5
 FORMATS: Final[dict[str, dict[str, None]]] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+MOST_INTERVALS: Final = 300  # points with intervals drawn; beyond, they hide one another
 MANY_POINTS: Final = 2000  # from which on points are faint, and pixels in SVG
 LABEL_CHARACTERS: Final = 34
 LABEL_GAP: Final = 0.045  # between labels, share of the height of the axes

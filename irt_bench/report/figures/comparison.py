@@ -1,0 +1,126 @@
+"""Ability against accuracy: the models, the pairs in different order, and the items behind them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from irt_bench.analysis.agreement import Comparison
+from irt_bench.analysis.discordance import CLEAR
+from irt_bench.report.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    LABEL_CHARACTERS,
+    MOST_INTERVALS,
+    PALE,
+    SMALL_SIZE,
+    VERMILION,
+    clear_legend,
+    name_points,
+    new_figure,
+    point_style,
+    styled,
+)
+from irt_bench.report.tables.text import interval_text, shorten
+
+PAIRS_DRAWN: Final = 10
+PAIRS_NAMED: Final = 3
+LABEL_BELOW: Final = 0.07  # share of the height, from a pair's model to its label
+BARS: Final = 12
+
+
+@styled
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Draw accuracy against ability with the pairs of models they order differently, and the items behind those.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From `irt_bench.analysis.agreement.compare_ability_accuracy`. Where it names no items (1PL, no pairs), its
+        note takes their place.
+    """
+    models, bars = comparison.models, comparison.items.head(BARS)
+    bar_height = 0.22 * len(bars) + 0.9
+    figure = new_figure(5.4 + (bar_height if len(bars) else 0.3), _comparison_title(comparison))
+    panels = figure.subfigures(2, 1, height_ratios=(5.4, bar_height)) if len(bars) else [figure]
+    axes = panels[0].subplots()
+    if len(bars):
+        _contributions(panels[1].subplots(), bars)
+    else:
+        figure.supxlabel(f"No items are shown: {comparison.note}.", x=0.01, ha="left", size=9)
+    pairs = comparison.discordant.head(PAIRS_DRAWN)
+    _model_cloud(axes, models, pairs)
+    _pairs(axes, models, pairs)
+    named = _models_of(pairs.head(PAIRS_NAMED))
+    named_x, named_y = (models[name].reindex(named).to_numpy() for name in ("accuracy", "ability"))
+    name_points(axes, named_x, named_y, named, below=LABEL_BELOW)
+    tau = comparison.correlations.loc[["kendall_tau_b"]].to_dict("records")[0]
+    found = interval_text(tau["estimate"], tau["q05"], tau["q95"])
+    axes.set_title(f"Kendall's tau-b of ability with accuracy {found}; of the two rankings {tau['rankings']:.2f}")
+    axes.set_xlabel("accuracy (share of right answers)")
+    axes.set_ylabel("ability (sds of the calibration models)")
+    clear_legend(axes.legend(loc="upper left"))
+    return figure
+
+
+def _comparison_title(comparison: Comparison) -> str:
+    if not comparison.n_discordant:
+        return f"Ability and accuracy order all {comparison.n_pairs:,} pairs of models alike"
+    clear = f"{comparison.n_clear:,} of them clearly" if comparison.n_clear else "none of them clearly"
+    pairs = f"{comparison.n_discordant:,} of {comparison.n_pairs:,} pairs of models"
+    return f"Ability and accuracy order {pairs} differently, {clear}"
+
+
+def _models_of(pairs: pd.DataFrame) -> pd.Index:
+    """Models of some pairs, each once."""
+    found: pd.Index = pd.Index(list(dict.fromkeys([*pairs["higher_ability"], *pairs["higher_accuracy"]])))
+    return found
+
+
+def _model_cloud(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    """All models; with intervals if they are few, else those of the pairs drawn only."""
+    few = len(models) <= MOST_INTERVALS
+    crossed = models if few else models.loc[_models_of(pairs)]
+    x, y = crossed["accuracy"].to_numpy(), crossed["ability"].to_numpy()
+    axes.hlines(y, crossed["accuracy_q05"], crossed["accuracy_q95"], color=PALE, linewidth=0.8)
+    axes.vlines(x, crossed["ability_q05"], crossed["ability_q95"], color=PALE, linewidth=0.8)
+    label = f"models ({len(models):,}){', 90% intervals light' if few else ''}"
+    axes.scatter(models["accuracy"], models["ability"], color=GREY, label=label, zorder=2, **point_style(len(models)))
+
+
+def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    """Join the models of each pair, solid where the order is clear, and mark which is the higher by what."""
+    clear = (pairs["p_ability"] >= CLEAR) & (pairs["p_accuracy"] >= CLEAR)
+    for able, accurate, shown in zip(pairs["higher_ability"], pairs["higher_accuracy"], clear, strict=True):
+        ends = models.loc[[able, accurate]]
+        axes.plot(
+            ends["accuracy"], ends["ability"], color=INK, linewidth=0.9, linestyle="-" if shown else ":", zorder=3
+        )
+    told = f"in the {len(pairs)} most certain pairs" if len(pairs) > 1 else "in the pair ordered differently"
+    for column, marker, colour in (("higher_ability", "^", VERMILION), ("higher_accuracy", ">", BLUE)):
+        ends = models.loc[pairs[column].unique()]
+        if len(ends):
+            label = f"{column.replace('_', ' ')} {told}"
+            axes.scatter(ends["accuracy"], ends["ability"], color=colour, marker=marker, s=34, zorder=4, label=label)
+
+
+def _contributions(axes: Axes, items: pd.DataFrame) -> None:
+    heights = np.arange(len(items))
+    contribution = items["contribution"].to_numpy(dtype=np.float64)
+    axes.barh(heights, contribution, color=np.where(contribution >= 0, VERMILION, BLUE).tolist(), height=0.7)
+    for height, value, slope in zip(heights.tolist(), contribution.tolist(), items["discrimination"], strict=True):
+        axes.annotate(f" a = {slope:.2f}", (max(value, 0.0), height), va="center", size=SMALL_SIZE)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.set_yticks(heights, [shorten(str(label), LABEL_CHARACTERS) for label in items.index], size=SMALL_SIZE)
+    axes.set_ylim(len(items) - 0.4, -0.6)
+    axes.margins(x=0.12)
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+    axes.set_xlabel("contribution to the reversal (percentage points of score; a: discrimination)")
+    axes.set_title("Items that count most for the one order and least for the other")

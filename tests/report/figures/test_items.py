@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from irt_bench.analysis.classical import FEW_MODELS, FLAGS, item_statistics
+from irt_bench.errors import UndefinedWarning
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.irt_models.planted import MIS_KEYED
+from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.report.figures import (
+    items_figure,
+    save_figure,
+)
+from irt_bench.report.figures.items import FLAG_STYLE
+
+
+def test_every_flag_has_a_look_of_its_own():
+    assert set(FLAG_STYLE) == set(FLAGS)
+    assert len(set(FLAG_STYLE.values())) == len(FLAGS)
+
+
+def test_items_figure_draws_every_item_once_and_tells_the_finding(statistics, simulation, marks):
+    figure = items_figure(statistics)
+    axes = figure.axes[0]
+    assert sum(len(points.get_offsets()) for points in axes.collections) == len(statistics)
+    negative = statistics[statistics["flags"].str.contains("negative") & ~statistics["flags"].str.contains("maybe")]
+    np.testing.assert_allclose(
+        np.sort(marks(axes, "negative"), axis=0), np.sort(negative[["difficulty", "item_rest_correlation"]], axis=0)
+    )
+    assert figure.get_suptitle().startswith(f"{len(negative)} of 60 items go against the rest")
+    n_constant = statistics["item_rest_correlation"].isna().sum()
+    assert len(marks(axes, "constant: no correlation, at the edge")) == n_constant >= 2
+    assert "share of right answers" in axes.get_xlabel()
+    assert "(r)" in axes.get_ylabel()
+
+
+def test_items_figure_names_the_worst_items_only(statistics, simulation):
+    named = {text.get_text() for text in items_figure(statistics).axes[0].texts}
+    planted = simulation.truth["planted"].to_series()
+    worst = statistics.loc[planted[planted == MIS_KEYED].index, "item_rest_correlation"].nsmallest(3).index
+    assert set(worst) <= named
+    assert len(named) <= 5
+    good = statistics.assign(flags="", item_rest_correlation=0.3)
+    assert not items_figure(good).axes[0].texts
+
+
+def test_items_figure_counts_all_items_in_its_margins(statistics):
+    _, above, beside = items_figure(statistics).axes
+    assert sum(bar.get_height() for bar in above.patches) == len(statistics)
+    assert sum(bar.get_width() for bar in beside.patches) == statistics["item_rest_correlation"].notna().sum()
+
+
+def test_items_figure_tells_few_models_in_a_note(statistics, marks):
+    few = statistics.assign(n_models=5, flags=[f"{flags};few_models".strip(";") for flags in statistics["flags"]])
+    figure = items_figure(few)
+    assert not len(marks(figure.axes[0], "few_models"))
+    assert len(marks(figure.axes[0], "no flag")) == (statistics["flags"] == "").sum()
+    assert f"fewer than {FEW_MODELS} models" in figure.axes[0].get_title(loc="left")
+
+
+@pytest.mark.parametrize(
+    ("flag", "correlation", "title"),
+    [
+        ("", 0.3, "None of 60 items goes against the rest"),
+        ("maybe_negative", -0.1, "No item is shown to go against the rest; 60 of 60 items may"),
+        ("constant", np.nan, "Correlations of 60 items with the rest are undefined"),
+    ],
+)
+def test_items_figure_says_what_is_not_found(statistics, flag, correlation, title):
+    figure = items_figure(statistics.assign(flags=flag, item_rest_correlation=correlation))
+    assert figure.get_suptitle() == title
+
+
+def test_thousands_of_items_stay_small_in_svg(tmp_path):
+    simulation = simulate_responses(TwoPL(), n_models=25, n_items=3000, seed=0)
+    counts = simulation.table.counts()
+    with pytest.warns(UndefinedWarning):
+        figure = items_figure(item_statistics(counts))
+    save_figure(figure, tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").stat().st_size < 1_500_000
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_the_same_input_gives_the_same_bytes(statistics, tmp_path, ending):
+    for number in range(2):
+        save_figure(items_figure(statistics), tmp_path / f"{number}.{ending}")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
