@@ -192,7 +192,7 @@ def calibrate(
     these very items do but flatters the choice, and with items chosen anew in each fold, which says how the method does
     but of other items. The second is the expected error; the interval is the wider of the two.
     """
-    fixed = chosen_items(calibration.whole, recipe) if selection is None else selection
+    fixed = select(calibration.whole, recipe.method, recipe.size, rng_of(recipe)) if selection is None else selection
     instrument = weighed(calibration.whole, recipe, fixed)
     evidence = answers_to(instrument, calibration.whole.counts)
     rounds = [_Round.read(calibration, recipe, estimators, fixed)]
@@ -252,7 +252,12 @@ class _Round(NamedTuple):
 
 def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:
     """Choose items of a basis; fewer than asked for where a fold has fewer candidates."""
-    return select(basis, recipe.method, min(recipe.size, len(basis.candidates)), np.random.default_rng(recipe.seed))
+    return select(basis, recipe.method, min(recipe.size, len(basis.candidates)), rng_of(recipe))
+
+
+def rng_of(recipe: Recipe) -> np.random.Generator:
+    """Return the generator that a recipe's choice of items starts from."""
+    return np.random.default_rng(recipe.seed)
 
 
 def weighed(basis: SelectionBasis, recipe: Recipe, selection: Selection) -> Instrument:

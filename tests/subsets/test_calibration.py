@@ -1,6 +1,10 @@
+import warnings
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from irt_bench.errors import ConvergenceWarning
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
@@ -55,8 +59,11 @@ def test_the_published_share_falls_with_the_size_and_is_larger_for_anchors(prepa
     assert prepared.source_share("anchors", 20) == pytest.approx(b**2 / (b**2 + spread / 80))
 
 
-def test_failed_checks_of_inner_fits_are_not_reported_one_by_one(toy, plan):
-    """A real fit, far too short."""
-    short = plan._replace(settings=plan.settings.model_copy(update={"max_steps": 3, "draws": 4}))
-    posterior = module.fit_posterior(toy.counts.take(models=slice(0, 10)), short)
+def test_failed_checks_of_inner_fits_are_not_reported_one_by_one(toy, plan, monkeypatch):
+    def failing(counts, irt_model, settings):
+        warnings.warn("elbo: still rising", ConvergenceWarning, stacklevel=1)
+        return SimpleNamespace(posterior=toy.posterior(counts))
+
+    monkeypatch.setattr(module, "fit", failing)
+    posterior = module.fit_posterior(toy.counts.take(models=slice(0, 10)), plan)
     assert posterior.sizes["item"] == 60

@@ -1,0 +1,277 @@
+"""irt-bench subset: make a reduced benchmark, or compare the ways to make one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, Seed, read_paths
+from irt_bench.console import clear_errors, err, out, print_text, progress_bar
+from irt_bench.errors import SubsetError
+from irt_bench.files import check_output, json_text, replacing_folder, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from irt_bench.responses import ResponseCounts
+    from irt_bench.subsets.calibration import Plan
+    from irt_bench.subsets.compare import Design
+    from irt_bench.subsets.subset import Subset
+
+COMPARED_SIZES = "20,50,100"
+
+
+@clear_errors
+def subset(
+    paths: Paths,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write (--compare: folder).")],
+    size: Annotated[float | None, typer.Option(help="Number of items, or a fraction of them.")] = None,
+    target_se: Annotated[
+        float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="How to choose items; by default the better of the best.")] = None,
+    weights: Annotated[str | None, typer.Option(help="How to weigh them; by default what suits the method.")] = None,
+    estimator: Annotated[str | None, typer.Option(help="How to estimate the full score; by default the best.")] = None,
+    fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.")] = None,
+    parallel_forms: Annotated[
+        bool, typer.Option("--parallel-forms", help="Two disjoint subsets of this size.")
+    ] = False,
+    keep_negative: Annotated[
+        bool, typer.Option("--keep-negative", help="Allow items with negative discrimination.")
+    ] = False,
+    macro: Annotated[bool, typer.Option("--macro", help="The full score is the mean over subtasks.")] = False,
+    ability_range: Annotated[
+        tuple[float, float] | None, typer.Option(help="Abilities that method 'information' aims at.")
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare all methods instead; writes a folder.")] = False,
+    sizes: Annotated[str, typer.Option(help="Sizes that --compare looks at.")] = COMPARED_SIZES,
+    max_models: Annotated[int, typer.Option(help="--compare draws so many models at random, if there are more.")] = 400,
+    n_random: Annotated[int, typer.Option(help="--compare: random subsets of each size.")] = 200,
+    jobs: Annotated[int, typer.Option(help="--compare: folds at once.")] = 1,
+    benchmark: Benchmark = None,
+    seed: Seed = 0,
+    format: FormatName = None,
+    metric: Metric = None,
+    filter: Filter = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Make a reduced benchmark that estimates the full score, with an interval that holds for new models."""
+    from irt_bench.subsets.make import prompt_hashes
+
+    check_output(output, force=force, folder=compare)
+    if not compare and (size is None) == (target_se is None):
+        raise SubsetError("give either --size (a number of items, or a fraction) or --target-se, such as 0.02.")
+    table = read_paths(paths, benchmark, format, metric, filter)
+    counts = table.counts()
+    plan, posterior = _plan(counts, fit, seed=seed, macro=macro, keep_negative=keep_negative, aim=ability_range)
+    if compare:
+        design = _design(counts, plan, sizes, method, n_random=n_random, seed=seed)
+        _compare(counts, design, output, max_models=max_models, jobs=jobs, json=json)
+        return
+    wanted = {"size": size, "target_se": target_se, "method": method, "weights": weights, "estimator": estimator}
+    made = _make(
+        counts, plan, posterior, wanted, forms=parallel_forms, hashes=prompt_hashes(table), seed=seed, json=json
+    )
+    _write(made, output, force=force, json=json)
+
+
+def _plan(
+    counts: "ResponseCounts",
+    fit: Path | None,
+    *,
+    seed: int,
+    macro: bool,
+    keep_negative: bool,
+    aim: tuple[float, float] | None,
+) -> "tuple[Plan, Any]":
+    """Say what to calibrate with, and give the posterior of a fit that is there already."""
+    import numpy as np
+
+    from irt_bench.inference.fit import Fit, settings_for
+    from irt_bench.irt_models.logistic import TwoPL
+    from irt_bench.subsets.basis import balanced_targets
+    from irt_bench.subsets.calibration import Plan
+
+    targets = None
+    if macro:
+        if "subtask" not in counts.items:
+            raise SubsetError("--macro needs subtasks, and the responses name none.")
+        targets = balanced_targets(counts.items["subtask"].astype(str).to_numpy(np.str_))
+    plan = Plan(TwoPL(), settings_for("laplace", seed=seed), targets, keep_negative, aim)
+    if fit is None:
+        return plan, None
+    fitted = Fit.load(fit)
+    if fitted.responses.get("fingerprint") != counts.fingerprint():
+        raise SubsetError(f"{fit} is a fit to other responses than these; fit these with: irt-bench fit")
+    return plan._replace(irt_model=fitted.irt_model), fitted.posterior
+
+
+def _make(
+    counts: "ResponseCounts",
+    plan: "Plan",
+    posterior: Any,
+    wanted: dict[str, Any],
+    *,
+    forms: bool,
+    hashes: "pd.Series | None",
+    seed: int,
+    json: bool,
+) -> "list[Subset]":
+    from irt_bench.report.tables import print_table
+    from irt_bench.subsets.basis import negative_items
+    from irt_bench.subsets.calibration import Recipe, prepare
+    from irt_bench.subsets.clusters import model_clusters
+    from irt_bench.subsets.make import (
+        BEST_ESTIMATORS,
+        BEST_METHODS,
+        best_recipe,
+        check_names,
+        default_weights,
+        make_subset,
+        parallel_forms,
+        smallest_subset,
+    )
+    from irt_bench.subsets.select import item_number
+
+    size = item_number(wanted["size"], counts.n_items) if wanted["size"] is not None else max(1, counts.n_items // 5)
+    methods = (wanted["method"],) if wanted["method"] else BEST_METHODS
+    estimators = (wanted["estimator"],) if wanted["estimator"] else BEST_ESTIMATORS
+    check_names(methods, wanted["weights"], estimators)
+    if size > counts.n_items:
+        raise SubsetError(f"size {size} was asked for, of {counts.n_items} items.")
+    first = Recipe(methods[0], wanted["weights"] or default_weights(methods[0]), size, seed)
+    with progress_bar() as progress:
+        calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+    negative = negative_items(calibration.whole)
+    if len(negative) and not json:
+        title = f"Negative discrimination ({'kept' if plan.keep_negative else 'left out'}): {len(negative)} items"
+        print_table(negative, title=title, console=out, max_rows=8)
+    recipe, estimator = best_recipe(
+        calibration, first, methods=methods, weights=wanted["weights"], estimators=estimators
+    )
+    if forms:
+        return list(parallel_forms(calibration, recipe, estimator=estimator, hashes=hashes))
+    if wanted["target_se"] is not None:
+        return [smallest_subset(calibration, recipe, wanted["target_se"], estimator=estimator, hashes=hashes)]
+    return [make_subset(calibration, recipe, estimator=estimator, hashes=hashes)]
+
+
+def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> None:
+    """Write one subset, or two forms beside each other, and say what they are."""
+    from irt_bench.subsets.subset import write_subset
+
+    paths = [output]
+    if len(made) > 1:
+        paths = [output.with_name(f"{output.stem}-{letter}{output.suffix}") for letter in "ab"]
+        for path in paths:
+            check_output(path, force=force)
+    summaries = []
+    for each, path in zip(made, paths, strict=True):
+        write_subset(each, path)
+        summaries.append(
+            {
+                "path": str(path),
+                **{name: getattr(each, name) for name in ("benchmark", "size", "n_items_full", "method", "weights")},
+                **{name: getattr(each, name) for name in ("estimator", "expected_error", "expected_se", "seed")},
+                "n_models": each.calibration.n_models,
+                "n_clusters": each.calibration.n_clusters,
+            }
+        )
+        if not json:
+            out.print(
+                f"{each.size} of {each.n_items_full} items of {each.benchmark}: method {each.method}, weights "
+                f"{each.weights}, estimator {each.estimator}.\nExpected error of the full score on new models: "
+                f"{100 * each.expected_error:.2f} points (root mean square {100 * each.expected_se:.2f}), from "
+                f"{each.calibration.n_models} models in {each.calibration.n_clusters} families, held out by family.\n"
+                f"Wrote {path}",
+                highlight=False,
+            )
+    if json:
+        print_text(json_text({"subsets": summaries}))
+
+
+def _design(
+    counts: "ResponseCounts", plan: "Plan", sizes: str, method: str | None, *, n_random: int, seed: int
+) -> "Design":
+    from irt_bench.subsets.compare import Design, methods_for
+    from irt_bench.subsets.make import check_names
+    from irt_bench.subsets.select import item_number
+
+    try:
+        wanted = [item_number(float(part), counts.n_items) for part in sizes.split(",")]
+    except ValueError:
+        raise SubsetError(f"--sizes is {sizes!r}; numbers with commas between are needed: {COMPARED_SIZES}.") from None
+    fitting = tuple(dict.fromkeys(size for size in wanted if size < counts.n_items))
+    if not fitting:
+        raise SubsetError(f"none of the sizes {sizes} is below the number of items, {counts.n_items}.")
+    if len(fitting) < len(wanted):
+        err.print(f"[yellow]Warning:[/] sizes of {counts.n_items} items and more are left out.", soft_wrap=True)
+    check_names([] if method is None else [method], None, [])
+    chosen = methods_for(counts, None if method is None else ["random", method])
+    return Design(plan, fitting, chosen, n_random=n_random, seed=seed)
+
+
+def _compare(
+    counts: "ResponseCounts", design: "Design", output: Path, *, max_models: int, jobs: int, json: bool
+) -> None:
+    import numpy as np
+
+    from irt_bench.report.figures import save_figure
+    from irt_bench.report.subset_figures import error_table, markdown, subset_comparison_figure
+    from irt_bench.report.tables import print_table
+    from irt_bench.subsets.clusters import model_clusters
+    from irt_bench.subsets.compare import compare, shift
+    from irt_bench.subsets.controls import WITHIN, negative_control
+
+    if counts.n_models > max_models:
+        err.print(f"[yellow]Warning:[/] {max_models} of {counts.n_models} models, drawn at random, take part.")
+        rows = np.random.default_rng(design.seed).choice(counts.n_models, max_models, replace=False)
+        counts = counts.take(models=np.sort(rows))
+    clusters = model_clusters(counts)
+    with progress_bar() as progress:
+        found = compare(counts, clusters, design, jobs=jobs, progress=progress)
+    shifted = shift(counts, clusters, design)
+    middle = design._replace(sizes=design.sizes[len(design.sizes) // 2 :][:1])
+    controls = {within: negative_control(counts, clusters, middle, within, jobs=jobs) for within in WITHIN}
+    tables = {size: error_table(found.table, size) for size in design.sizes}
+    with replacing_folder(output) as folder:
+        frames = {"comparison": found.table, "random": found.random, "shift": shifted}
+        frames |= {f"control_within_{within}": frame for within, frame in controls.items()}
+        for name, frame in frames.items():
+            frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        text = "\n\n".join(f"{size} items\n\n{markdown(table)}" for size, table in tables.items())
+        (folder / "errors.md").write_text(text + "\n", encoding="utf-8")
+        save_figure(subset_comparison_figure(found.table), folder / "comparison.png")
+        summary = _summary(counts, design, found.table, controls, len(set(clusters)))
+        write_json(folder / "summary.json", summary)
+    if json:
+        print_text(json_text(summary))
+        return
+    for size, table in tables.items():
+        print_table(table, title=f"Mean absolute error in points, {size} items, held-out models", console=out)
+    covered = found.table.groupby("estimator", sort=False)["coverage"].agg(["min", "mean", "max"])
+    print_table(covered, title="Share of held-out models within their 90% interval", console=out)
+    out.print(f"Wrote {output}", highlight=False)
+
+
+def _summary(
+    counts: "ResponseCounts",
+    design: "Design",
+    table: "pd.DataFrame",
+    controls: "dict[Any, pd.DataFrame]",
+    n_clusters: int,
+) -> dict[str, Any]:
+    best = table.loc[table.groupby("size")["mae"].idxmin()]
+    return {
+        "benchmark": counts.benchmark,
+        "n_models": counts.n_models,
+        "n_items": counts.n_items,
+        "n_clusters": n_clusters,
+        "n_random": design.n_random,
+        "n_folds": design.n_folds,
+        "seed": design.seed,
+        "fingerprint": counts.fingerprint(),
+        "best": best.to_dict("records"),
+        "control_least_p_holm": {within: float(frame["p_holm"].min()) for within, frame in controls.items()},
+    }

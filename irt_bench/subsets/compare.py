@@ -1,0 +1,276 @@
+"""Compare methods, weights and estimators on models that took no part: error, bias, ranks, coverage; beside random.
+
+Models are split by cluster. In each fold everything (IRT fit, choice of items, weights, what estimators learn, their
+intervals) is made from the models kept, and judged on those held out. Beside every method stand random subsets of the
+same size with the same estimator: a method is worth something where its error is below most of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from scipy import stats
+
+from irt_bench.analysis.intervals import FloatArray
+from irt_bench.errors import SubsetError
+from irt_bench.inference.fit import Progress
+from irt_bench.names import INTERVAL, MODEL
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.basis import SelectionBasis, full_scores
+from irt_bench.subsets.calibration import Calibrated, Calibration, Plan, Recipe, answers_to, calibrate, prepare
+from irt_bench.subsets.clusters import Labels, cluster_folds
+from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate, possible
+from irt_bench.subsets.instrument import make_instrument, read_answers
+from irt_bench.subsets.intervals import limits
+from irt_bench.subsets.make import default_weights
+from irt_bench.subsets.select import SELECTORS
+
+N_FOLDS: Final = 4
+N_RANDOM: Final = 200
+FEW_DRAWS: Final = 2  # of item parameters for random subsets: these need no intervals
+RECIPE: Final = ["size", "method", "weights", "estimator"]
+MORE_WEIGHTS: Final = (  # beside each method with the weights that go with it
+    ("random", "anchor"),
+    ("random", "discrimination"),
+    ("random", "minimum-variance"),
+    ("variance", "minimum-variance"),
+    ("anchors", "minimum-variance"),
+)
+
+
+class Design(NamedTuple):
+    """What is compared, and on what splits.
+
+    Parameters
+    ----------
+    plan : Plan
+        IRT model and inference.
+    sizes : tuple of int
+        Numbers of items.
+    methods : tuple of (method, weights)
+        Names in `SELECTORS` and `WEIGHTINGS`.
+    estimators : tuple of str
+        Names in `ESTIMATORS`.
+    n_random : int
+        Random subsets of each size.
+    n_folds : int
+        Of the outer split.
+    seed : int
+        Of splits, methods and random subsets.
+    """
+
+    plan: Plan
+    sizes: tuple[int, ...]
+    methods: tuple[tuple[str, str], ...]
+    estimators: tuple[str, ...] = tuple(ESTIMATORS)
+    n_random: int = N_RANDOM
+    n_folds: int = N_FOLDS
+    seed: int = 0
+
+
+class Comparison(NamedTuple):
+    """What a comparison found.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        A row for each size, method, weights and estimator: ``mae, bias, rmse, kendall, coverage, width`` on held-out
+        models (shares in [0, 1]); ``random, random_q05, random_q95``, mean and quantiles over random subsets of their
+        mean absolute error with the same estimator; ``percentile``, the share of random subsets with an error no
+        larger: a permutation p-value.
+    random : pd.DataFrame
+        ``size, estimator, replicate, mae`` of the random subsets.
+    """
+
+    table: pd.DataFrame
+    random: pd.DataFrame
+
+
+def methods_for(counts: ResponseCounts, methods: Sequence[str] | None = None) -> tuple[tuple[str, str], ...]:
+    """Pair methods with weights: those named with their own weights, or all with these and `MORE_WEIGHTS`.
+
+    Stratifying and balancing by subtask come only where there are subtasks.
+    """
+    several = "subtask" in counts.items and counts.items["subtask"].nunique() > 1
+    if methods is not None:
+        return tuple((method, default_weights(method)) for method in methods)
+    own = [(method, default_weights(method)) for method in SELECTORS if several or method != "subtask"]
+    return (*own, *MORE_WEIGHTS, *([("subtask", "balance")] if several else []))
+
+
+def compare(
+    counts: ResponseCounts, clusters: Labels, design: Design, *, jobs: int = 1, progress: Progress | None = None
+) -> Comparison:
+    """Find errors of every method and estimator on models held out, and of random subsets beside them.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials, shape (model, item).
+    clusters : array of str, shape (model,)
+        From `model_clusters`.
+    design : Design
+        What to compare.
+    jobs : int
+        Folds at once, each in a process of its own; results do not depend on it.
+    progress : callable, optional
+        Told (what, done, total).
+
+    Raises
+    ------
+    SubsetError
+        If a size is not below the number of items, or there are too few clusters.
+    """
+    _check(counts, design)
+    splits = list(cluster_folds(clusters, design.n_folds, np.random.default_rng(design.seed)))
+    tasks = (delayed(partial(_fold, counts, clusters, design))(*split) for split in splits)
+    parts = []
+    for done, part in enumerate(Parallel(n_jobs=jobs, return_as="generator")(tasks), start=1):
+        parts.append(part)
+        if progress is not None:
+            progress("folds", done, len(splits))
+    held_out = pd.concat([part[0] for part in parts], ignore_index=True)
+    sums = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
+    random = (sums["error"] / sums["n"]).rename("mae").reset_index()
+    return Comparison(beside_random(summarise(held_out), random), random)
+
+
+def shift(counts: ResponseCounts, clusters: Labels, design: Design) -> pd.DataFrame:
+    """Calibrate on the weaker half of the models and judge on the stronger half.
+
+    Returns
+    -------
+    pd.DataFrame
+        As `Comparison.table`, without random subsets.
+    """
+    _check(counts, design)
+    score = full_scores(counts, _target(counts, design.plan))
+    order = np.argsort(score[~np.isnan(score)], kind="stable")
+    order = np.flatnonzero(~np.isnan(score))[order]
+    weaker, stronger = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
+    calibration = prepare(counts.take(models=weaker), clusters[weaker], design.plan, seed=design.seed)
+    return summarise(_methods(calibration, counts.take(models=stronger), design)[0])
+
+
+def summarise(held_out: pd.DataFrame) -> pd.DataFrame:
+    """Mean errors, rank agreement and coverage by size, method, weights and estimator."""
+    rows = []
+    for key, part in held_out.groupby(RECIPE, sort=False):
+        error = part["estimate"] - part["truth"]
+        within = (part["q05"] <= part["truth"]) & (part["truth"] <= part["q95"])
+        rows.append(
+            dict(zip(RECIPE, key, strict=True))
+            | {
+                "mae": error.abs().mean(),
+                "bias": error.mean(),
+                "rmse": float(np.sqrt((error**2).mean())),
+                "kendall": stats.kendalltau(part["estimate"], part["truth"]).statistic,
+                "coverage": within.mean(),
+                "width": (part["q95"] - part["q05"]).mean(),
+                "n_models": len(part),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def beside_random(table: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
+    """Join mean and quantiles of the random subsets' errors, and the share of them no larger than each row's."""
+    grouped = random.groupby(["size", "estimator"])["mae"]
+    low, high = (grouped.quantile(quantile) for quantile in INTERVAL)
+    reference = pd.DataFrame({"random": grouped.mean(), "random_q05": low, "random_q95": high}).reset_index()
+    joined = table.merge(reference, on=["size", "estimator"], how="left")
+    drawn = {key: part.to_numpy() for key, part in grouped}
+    joined["percentile"] = [
+        (1 + (drawn[size, name] <= mae).sum()) / (1 + len(drawn[size, name])) if (size, name) in drawn else np.nan
+        for size, name, mae in zip(joined["size"], joined["estimator"], joined["mae"], strict=True)
+    ]
+    return joined
+
+
+def _check(counts: ResponseCounts, design: Design) -> None:
+    for size in design.sizes:
+        if not 1 <= size < counts.n_items:
+            raise SubsetError(f"size {size} was asked for; from 1 to {counts.n_items - 1} items can be compared.")
+
+
+def _target(counts: ResponseCounts, plan: Plan) -> FloatArray:
+    return np.full(counts.n_items, 1 / counts.n_items) if plan.targets is None else plan.targets
+
+
+def _fold(
+    counts: ResponseCounts, clusters: Labels, design: Design, kept: FloatArray, held_out: FloatArray
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Estimates of the held-out models by every recipe, and errors of random subsets."""
+    calibration = prepare(counts.take(models=kept), clusters[kept], design.plan, seed=design.seed)
+    test = counts.take(models=held_out)
+    estimates, blind = _methods(calibration, test, design)
+    return estimates, random_errors(calibration.whole, test, design, blind)
+
+
+def _methods(
+    calibration: Calibration, test: ResponseCounts, design: Design
+) -> tuple[pd.DataFrame, dict[int, dict[str, Learned]]]:
+    """Estimates of models by every recipe; and what estimators that mix learned from a random subset, by size."""
+    truth = full_scores(test, calibration.whole.target)
+    parts, blind = [], {}
+    for size in design.sizes:
+        for method, weights in design.methods:
+            found = calibrate(calibration, Recipe(method, weights, size, design.seed), design.estimators)
+            if (method, weights) == ("random", "equal"):
+                blind[size] = dict(found.learned)
+            frame = _estimates(found, test, truth)
+            parts.append(frame.assign(size=size, method=method, weights=weights))
+    return pd.concat(parts, ignore_index=True), blind
+
+
+def _estimates(found: Calibrated, test: ResponseCounts, truth: FloatArray) -> pd.DataFrame:
+    evidence, parts = answers_to(found.instrument, test), []
+    for name, learned in found.learned.items():
+        estimated, errors = estimate(name, evidence, learned), found.errors[name]
+        low, high = limits(
+            estimated,
+            evidence.variance,
+            misfit_sd=errors.misfit_sd,
+            scale=errors.interval_scale,
+            within=possible(evidence),
+        )
+        columns = {"truth": truth, "estimate": estimated, "q05": low, "q95": high}
+        parts.append(pd.DataFrame({MODEL: test.models.index, "estimator": name, **columns}))
+    return pd.concat(parts).dropna(subset=["truth"])
+
+
+def random_errors(
+    basis: SelectionBasis, test: ResponseCounts, design: Design, blind: dict[int, dict[str, Learned]]
+) -> pd.DataFrame:
+    """Sum of absolute errors of each random subset and estimator on held-out models.
+
+    Subsets are simple random samples of all items, equally weighted. Regressions learn for each anew; estimators that
+    mix take the share that the method "random" found at this size, in `blind`, and are left out where it was not.
+    """
+    truth = full_scores(test, basis.target)
+    known, rows = ~np.isnan(truth), []
+    for size in design.sizes:
+        learned = blind.get(size, {})
+        names = [name for name in design.estimators if name in learned or not name.startswith("gp")]
+        regression = any(ESTIMATORS[name].regression for name in names)
+        for replicate in range(design.n_random):
+            rng = np.random.default_rng([design.seed, size, replicate])
+            chosen = basis.select(np.sort(rng.choice(basis.counts.n_items, size, replace=False)))
+            instrument = make_instrument(basis, chosen, np.full(size, 1 / size))
+            places = basis.counts.items.index.get_indexer(chosen.items)
+            evidence = read_answers(instrument, test.take(items=places), n_draws=FEW_DRAWS)
+            own = (
+                read_answers(instrument, basis.counts.take(items=places), n_draws=FEW_DRAWS) if regression else evidence
+            )
+            training = Training(own, basis.full_score, own, basis.full_score, 0.0)
+            for name in names:
+                mixes = name.startswith("gp")
+                taken = learned[name] if mixes else ESTIMATORS[name].learn(training)
+                error = np.abs(estimate(name, evidence, taken) - truth)[known].sum()
+                rows.append((size, name, replicate, error, known.sum()))
+    return pd.DataFrame(rows, columns=["size", "estimator", "replicate", "error", "n"])

@@ -1,0 +1,83 @@
+"""irt-bench subset as a user runs it."""
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from irt_bench import table_from_frame
+from irt_bench.cli import app
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.responses import write_table
+from irt_bench.subsets.subset import read_subset
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def responses(tmp_path_factory):
+    path = tmp_path_factory.mktemp("subset") / "responses.parquet"
+    table = simulate_responses(TwoPL(), n_models=40, n_items=30, seed=3).table
+    labels = table.answers["model"].astype(str)
+    family = labels.factorize()[0] % 5
+    frame = table.answers.assign(model=[f"org{code}/{label}" for code, label in zip(family, labels, strict=True)])
+    write_table(table_from_frame(frame), path)
+    return path
+
+
+def test_a_subset_is_made_and_read_back(responses, tmp_path):
+    output = run("subset", responses, "--size", "0.3", "-o", tmp_path / "subset.json", "--method", "difficulty")
+    assert "9 of 30 items" in output and "Expected error" in output
+    made = read_subset(tmp_path / "subset.json")
+    assert (made.size, made.method, made.weights) == (9, "difficulty", "equal")
+    assert "--force" in run("subset", responses, "--size", 9, "-o", tmp_path / "subset.json", code=2)
+
+
+def test_defaults_are_chosen_by_held_out_error_and_json_says_which(responses, tmp_path):
+    output = run("subset", responses, "--size", 10, "-o", tmp_path / "subset.json", "--json")
+    (found,) = json.loads(output)["subsets"]
+    assert found["method"] in ("anchors", "variance") and found["expected_error"] < 0.2
+
+
+def test_parallel_forms_are_two_files_without_common_items(responses, tmp_path):
+    run("subset", responses, "--size", 8, "-o", tmp_path / "s.json", "--parallel-forms", "--method", "difficulty")
+    first, second = (read_subset(tmp_path / f"s-{letter}.json") for letter in "ab")
+    assert not set(first.ids) & set(second.ids)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--size"),
+        (["--size", 5, "--target-se", 0.1], "--size"),
+        (["--size", 5, "--method", "anchor"], "anchors"),
+        (["--size", 5, "--weights", "same"], "equal"),
+        (["--size", 5, "--estimator", "pirt"], "p_irt"),
+        (["--size", 31], "30 items"),
+        (["--size", 1.5], "whole number"),
+        (["--size", 5, "--macro"], "subtasks"),
+        (["--compare", "--sizes", "ten"], "20,50,100"),
+    ],
+)
+def test_bad_options_are_one_clear_line(responses, tmp_path, arguments, message):
+    output = run("subset", responses, "-o", tmp_path / "x", *arguments, code=2)
+    assert message in output and not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_compare_writes_tables_and_a_figure(responses, tmp_path):
+    folder = tmp_path / "compared"
+    arguments = ["--compare", "--sizes", "6", "--method", "difficulty", "--n-random", 5, "-o", folder]
+    output = run("subset", responses, *arguments)
+    assert "Mean absolute error in points, 6 items" in output
+    table = pd.read_csv(folder / "comparison.csv")
+    assert set(table["method"]) == {"random", "difficulty"}
+    names = {path.name for path in folder.iterdir()}
+    assert {"comparison.png", "errors.md", "summary.json", "shift.csv", "control_within_models.csv"} <= names

@@ -1,0 +1,40 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from irt_bench.report.canvas import save_figure
+from irt_bench.report.subset_figures import error_table, markdown, subset_comparison_figure
+
+
+@pytest.fixture
+def table():
+    rows = [
+        (size, method, weights, name, 0.5 / size + 0.001 * len(name), 0.6 / size, 0.4 / size, 0.9 / size)
+        for size in (20, 50)
+        for method, weights in (("random", "equal"), ("anchors", "anchor"), ("random", "minimum-variance"))
+        for name in ("weighted", "p_irt")
+    ]
+    columns = ["size", "method", "weights", "estimator", "mae", "random", "random_q05", "random_q95"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_figure_has_a_panel_for_each_estimator_and_size_and_the_same_bytes_each_time(table, tmp_path):
+    figure = subset_comparison_figure(table)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "weighted, 20 items", "weighted, 50 items", "p-IRT, 20 items", "p-IRT, 50 items",
+    ]  # fmt: skip
+    for name in ("a.png", "b.png"):
+        save_figure(subset_comparison_figure(table), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_errors_are_in_points_with_random_subsets_first(table):
+    errors = error_table(table, 20)
+    assert list(errors.index[:3]) == ["random subsets: mean", "random subsets: 5%", "random subsets: 95%"]
+    assert errors.loc["random subsets: mean", "weighted"] == pytest.approx(3.0)
+    assert errors.loc["anchors, anchor", "p-IRT"] == pytest.approx(3.0)
+
+
+def test_markdown_has_a_line_a_row_and_dashes_for_what_is_undefined():
+    frame = pd.DataFrame({"x": [1.234, np.nan]}, index=pd.Index(["a", "b"], name="m"))
+    assert markdown(frame).splitlines() == ["| m | x |", "|---|--:|", "| a | 1.23 |", "| b | – |"]

@@ -1,0 +1,79 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from irt_bench.errors import SubsetError
+from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.compare import Design, beside_random, compare, methods_for, shift, summarise
+
+
+@pytest.fixture
+def design(plan):
+    methods = (("random", "equal"), ("discrimination", "equal"))
+    return Design(plan, (8, 20), methods, ("weighted", "p_irt", "gp_irt", "ridge"), n_random=6, n_folds=2)
+
+
+def test_every_model_is_held_out_once_and_random_subsets_stand_beside(known_fits, design):
+    counts = known_fits.counts.take(models=slice(0, 60))
+    clusters = model_clusters(counts)
+    found = compare(counts, clusters, design)
+    assert len(found.table) == 2 * 2 * 4 and (found.table["n_models"] == 60).all()
+    assert len(found.random) == 2 * 4 * 6
+    table = found.table.set_index(["size", "method", "estimator"])
+    assert table.loc[(20, "random", "p_irt"), "mae"] < table.loc[(8, "random", "p_irt"), "mae"]
+    # The most discriminating items are not of the benchmark's difficulty: their plain mean is off.
+    assert table.loc[(20, "discrimination", "weighted"), "percentile"] > 0.85
+    small = design._replace(sizes=(8,), methods=design.methods[:1], estimators=("p_irt",), n_random=2)
+    first, again = (compare(counts, clusters, small).table for _ in range(2))
+    pd.testing.assert_frame_equal(first, again)
+
+
+def test_errors_of_random_subsets_are_those_of_their_plain_means(known_fits, design):
+    """The weighted score of a random subset is its mean: V(k) by enumeration over many draws."""
+    counts = known_fits.counts
+    small = design._replace(sizes=(20,), methods=(("random", "equal"),), n_random=100, estimators=("weighted",))
+    drawn = compare(counts, model_clusters(counts), small)
+    shares, rng = counts.correct, np.random.default_rng(5)
+    errors = []
+    for _ in range(2000):
+        chosen = rng.choice(60, 20, replace=False)
+        errors.append(np.abs(shares[:, chosen].mean(axis=1) - shares.mean(axis=1)).mean())
+    row = drawn.table.iloc[0]
+    assert row["random"] == pytest.approx(np.mean(errors), rel=0.08)
+    assert row["random_q95"] == pytest.approx(np.quantile(errors, 0.95), rel=0.2)
+
+
+def test_summaries_by_hand():
+    held_out = pd.DataFrame(
+        {
+            "size": 2, "method": "m", "weights": "w", "estimator": "e",
+            "truth": [0.1, 0.2, 0.3], "estimate": [0.2, 0.2, 0.1], "q05": [0.0, 0.3, 0.0], "q95": [0.3, 0.4, 0.3],
+        }
+    )  # fmt: skip
+    row = summarise(held_out).iloc[0]
+    assert row["mae"] == pytest.approx(0.1) and row["bias"] == pytest.approx(-0.1 / 3)
+    assert row["coverage"] == pytest.approx(2 / 3)
+    random = pd.DataFrame({"size": 2, "estimator": "e", "replicate": range(4), "mae": [0.05, 0.1, 0.2, 0.3]})
+    assert beside_random(summarise(held_out), random)["percentile"].iloc[0] == pytest.approx(2 / 5)
+
+
+def test_calibration_on_the_weaker_half_is_judged_on_the_stronger_half(known_fits, design):
+    table = shift(known_fits.counts, model_clusters(known_fits.counts), design)
+    assert (table["n_models"] == 60).all()
+    bias = table.set_index(["size", "method", "estimator"])["bias"]
+    # A regression towards the calibration models' mean underestimates models that are all above it.
+    assert bias[8, "random", "ridge"] < -0.01
+
+
+def test_sizes_out_of_range_are_refused(known_fits, design):
+    with pytest.raises(SubsetError, match="60"):
+        compare(known_fits.counts, model_clusters(known_fits.counts), design._replace(sizes=(60,)))
+
+
+def test_subtask_methods_come_only_with_subtasks(toy):
+    assert ("subtask", "balance") in methods_for(toy.counts)
+    plain = type(toy.counts)(
+        toy.counts.correct, toy.counts.trials, toy.counts.models, toy.counts.items.drop(columns="subtask")
+    )
+    assert "subtask" not in dict(methods_for(plain))
+    assert methods_for(plain, ["anchors"]) == (("anchors", "anchor"),)

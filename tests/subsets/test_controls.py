@@ -1,0 +1,46 @@
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from irt_bench.errors import SubsetError
+from irt_bench.subsets import calibration
+from irt_bench.subsets.basis import SelectionBasis
+from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.compare import Design
+from irt_bench.subsets.controls import holm, negative_control, shuffled
+from irt_bench.subsets.select import select
+
+
+def test_shuffling_keeps_scores_of_models_or_of_items(toy):
+    rng = np.random.default_rng(0)
+    by_model, by_item = shuffled(toy.counts, "models", rng), shuffled(toy.counts, "items", rng)
+    assert (by_model.correct.sum(axis=1) == toy.counts.correct.sum(axis=1)).all()
+    assert (by_item.correct.sum(axis=0) == toy.counts.correct.sum(axis=0)).all()
+    assert (by_model.correct.sum(axis=0) != toy.counts.correct.sum(axis=0)).any()
+    with pytest.raises(SubsetError, match="models"):
+        shuffled(toy.counts, "rows", rng)
+
+
+def test_no_method_beats_random_when_the_answers_say_nothing_and_one_that_peeks_is_caught(toy, plan, monkeypatch):
+    methods = (("random", "equal"), ("difficulty", "equal"), ("variance", "equal"), ("anchors", "anchor"))
+    design = Design(plan, (12,), methods, n_random=40, n_folds=2)
+    monkeypatch.setattr(calibration, "fit_posterior", toy.posterior)
+    clusters = model_clusters(toy.counts)
+    table = negative_control(toy.counts, clusters, design, "models")
+    weighted = table[table["estimator"] == "weighted"]
+    assert weighted["p_holm"].min() > 0.05
+    # Negative control of the control: items chosen with the true answers, the held-out models' among them.
+    everything = SelectionBasis(toy.counts, toy.posterior(toy.counts))
+    peeking = partial(select, everything, "variance", 12, np.random.default_rng(0))
+    monkeypatch.setattr("irt_bench.subsets.controls.chosen_items", lambda basis, recipe: peeking())
+    caught = negative_control(toy.counts, clusters, design._replace(methods=methods[:1]), "models")
+    assert caught.loc[caught["estimator"] == "weighted", "p_holm"].min() < 0.05
+
+
+def test_holm_agrees_with_its_definition_on_a_known_example():
+    """Holm 1979: p (0.01, 0.04, 0.03) becomes (0.03, 0.06, 0.06); equal to scipy's Bonferroni for the smallest."""
+    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+    p = stats.uniform.rvs(size=9, random_state=1)
+    assert holm(p).min() == pytest.approx(min(9 * p.min(), 1))
