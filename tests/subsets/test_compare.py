@@ -2,7 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import table_from_frame
 from irt_bench.errors import SubsetError
+from irt_bench.inference.fit import settings_for
+from irt_bench.subsets import calibration
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.compare import Design, beside_random, compare, methods_for, shift, summarise
 
@@ -77,3 +80,26 @@ def test_subtask_methods_come_only_with_subtasks(toy):
     )
     assert "subtask" not in dict(methods_for(plain))
     assert methods_for(plain, ["anchors"]) == (("anchors", "anchor"),)
+
+
+@pytest.mark.slow
+def test_intervals_of_all_estimators_cover_simulated_models_of_families_held_out(simulate, plan, monkeypatch):
+    big = simulate(n_models=600, n_items=80, seed=2, n_families=26)
+    monkeypatch.setattr(calibration, "fit_posterior", big.posterior)
+    design = Design(plan, (20,), (("anchors", "anchor"), ("difficulty", "equal")), n_random=1)
+    table = compare(big.counts, model_clusters(big.counts), design).table
+    assert table["coverage"].between(0.86, 0.94).all()
+
+
+@pytest.mark.slow
+def test_on_code_models_anchors_beat_random_subsets_and_the_published_formulas_and_intervals_hold(shared_data, plan):
+    frame = pd.read_parquet(shared_data / "evalplus_code.parquet").query("benchmark == 'humaneval'")
+    counts = table_from_frame(frame).counts()
+    design = Design(
+        plan._replace(settings=settings_for("laplace")), (50,), (("random", "equal"), ("anchors", "anchor"))
+    )
+    table = compare(counts, model_clusters(counts), design._replace(n_random=50)).table
+    anchors = table[table["method"] == "anchors"].set_index("estimator")
+    assert anchors.loc["p_irt", "percentile"] < 0.05
+    assert anchors.loc["p_irt", "mae"] < anchors.loc[["p_irt_source", "gp_irt_source"], "mae"].min()
+    assert 0.83 < table["coverage"].mean() < 0.97  # 78 models know a coverage of 0.9 to 0.03
