@@ -2,8 +2,8 @@
 
 Matrices of 400 models and more and more items, 1e4 to 1e8 responses (beyond 2e7 with 5,000 models), each fitted in a
 process of its own, intervals included; fastest of the repeats. Prints seconds and memory, and the exponent e of
-``seconds ~ responses^e`` over all sizes from 1e6 responses, below which fixed costs rule. Writes scaling.csv and
-scaling.png.
+``processor seconds ~ responses^e`` over all sizes from 1e6 responses, below which fixed costs rule (processor seconds:
+wall time on a shared machine measures the neighbours). Writes scaling.csv and scaling.png.
 """
 
 import argparse
@@ -61,12 +61,12 @@ def figure(rows: pd.DataFrame, path: Path) -> None:
     large = rows[rows["responses"] >= FIXED_COSTS_UP_TO]
     title = "time"
     if len(large) > 1:
-        power = exponent(large["responses"].to_numpy(), large["seconds"].to_numpy())
-        title = f"time ~ responses$^{{{power:.2f}}}$ from a million"
-        line = large["seconds"].iloc[0] * large["responses"] / large["responses"].iloc[0]
+        power = exponent(large["responses"].to_numpy(), large["cpu_seconds"].to_numpy())
+        title = f"processor time ~ responses$^{{{power:.2f}}}$ from a million"
+        line = large["cpu_seconds"].iloc[0] * large["responses"] / large["responses"].iloc[0]
         axes[0].plot(large["responses"], line, ls="--", color="0.6", label="linear")
     for axis, column, label, colour in (
-        (axes[0], "seconds", "fit with intervals, seconds", "C0"),
+        (axes[0], "cpu_seconds", "fit with intervals, processor seconds", "C0"),
         (axes[1], "peak_mb", "peak memory of the process, MB", "C1"),
     ):
         axis.plot(rows["responses"], rows[column], "o-", color=colour, label="measured")
@@ -110,8 +110,8 @@ def main() -> None:
     figure(frame, options.output / "scaling.png")
     large = frame[frame["responses"] >= FIXED_COSTS_UP_TO]
     if len(large) > 1:
-        power = exponent(large["responses"].to_numpy(), large["seconds"].to_numpy())
-        print(f"seconds ~ responses^{power:.2f} from {FIXED_COSTS_UP_TO:,.0f} responses")
+        power = exponent(large["responses"].to_numpy(), large["cpu_seconds"].to_numpy())
+        print(f"processor seconds ~ responses^{power:.2f} from {FIXED_COSTS_UP_TO:,.0f} responses")
 
 
 if __name__ == "__main__":
