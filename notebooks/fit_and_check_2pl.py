@@ -1,0 +1,107 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Fit and check a 2PL
+#
+# The responses are simulated, so that every estimate can be held against the truth. With your own results, replace the
+# first cell by `counts = read_responses(["results/"]).counts()`.
+#
+# Open as a notebook: `jupytext --to ipynb --set-kernel python3 notebooks/fit_and_check_2pl.py`
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+from irt_bench import (
+    LaplaceSettings,
+    TwoPL,
+    ability_table,
+    compare_ability_accuracy,
+    fit,
+    item_statistics,
+    item_table,
+    score_models,
+    simulate_responses,
+)
+
+simulation = simulate_responses(TwoPL(), n_models=200, n_items=80, seed=1)
+counts = simulation.table.counts()
+print(f"{counts.n_models} models x {counts.n_items} items, {counts.correct.mean():.0%} right")
+
+# %% [markdown]
+# ## Look at the items first
+# An item that better models fail more often has a negative item-rest correlation. It may have a wrong key.
+
+# %%
+statistics = item_statistics(counts)
+statistics[["difficulty", "item_rest_correlation", "item_rest_q05", "item_rest_q95", "flags"]].sort_values(
+    "item_rest_correlation"
+).head().round(2)
+
+# %% [markdown]
+# ## Fit
+# `LaplaceSettings` is the fast method. `SVISettings` and `NUTSSettings` take longer and confirm it.
+
+# %%
+fitted = fit(counts, TwoPL(), LaplaceSettings(seed=1))
+for check in fitted.checks:
+    print(f"{check.status:15} {check.name:12} {check.message}")
+assert fitted.converged
+
+# %% [markdown]
+# ## Hold the estimates against the truth
+# Of all 90% intervals about 90% should cover, and a line through truth against estimate should have a slope near 1.
+
+# %%
+abilities, items = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
+figure, panels = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
+coverage = {}
+for axes, (name, table) in zip(
+    panels, {"ability": abilities, "difficulty": items, "discrimination": items}.items(), strict=True
+):
+    truth = simulation.truth[name].to_series().loc[table.index]
+    low, high = table[f"{name}_q05"], table[f"{name}_q95"]
+    coverage[name] = ((low <= truth) & (truth <= high)).mean()
+    axes.hlines(truth, low, high, color="#CFCFCF", linewidth=0.8)
+    axes.scatter(table[name], truth, s=9, color="#0072B2", zorder=3)
+    axes.axline((1, 1), slope=1, color="#8C8C8C", linewidth=0.8)
+    axes.set(title=f"{name}: {coverage[name]:.0%} of the 90% intervals cover", xlabel="estimate", ylabel="truth")
+assert all(share > 0.8 for share in coverage.values())
+
+# %% [markdown]
+# ## Would accuracy have done?
+# Both rank the same models. `rankings` says how far they agree, `estimate` how well accuracy orders true ability.
+
+# %%
+comparison = compare_ability_accuracy(
+    fitted.posterior["ability"], counts, discrimination=fitted.posterior["discrimination"].mean(("chain", "draw"))
+)
+comparison.correlations.round(3)
+
+# %%
+comparison.reliability.round(3)
+
+# %% [markdown]
+# ## Score a model that was not in the fit
+# The items stay as they are. Here a model of ability 1 answers.
+
+# %%
+newcomer = simulate_responses(
+    TwoPL(),
+    n_models=1,
+    n_items=80,
+    seed=2,
+    parameters={"ability": 1.0}
+    | {name: simulation.truth[name].to_numpy() for name in ("difficulty", "discrimination")},
+)
+scores = score_models(newcomer.table.counts(), fitted.posterior)
+assert np.isfinite(scores["ability"]).all()
+scores.round(2)
