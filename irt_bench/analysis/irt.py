@@ -56,8 +56,9 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
     -------
     pd.DataFrame
         Indexed by model, in the order of the posterior: ``ability`` (posterior mean, in sds of the calibration
-        sample), ``ability_sd, ability_q05, ability_q95, accuracy`` (in [0, 1]), ``n_items`` (asked), ``rank,
-        rank_q05, rank_q95``. Rank 1 is the ablest; ties share their mean rank.
+        sample), ``ability_sd, ability_q05, ability_q95, accuracy`` (in [0, 1]), ``n_items`` (asked),
+        ``relative_ability`` and its ``_sd, _q05, _q95`` (in sds from the mean of these models), ``rank, rank_q05,
+        rank_q95``. Rank 1 is the ablest; ties share their mean rank.
 
     Raises
     ------
@@ -66,6 +67,9 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
 
     Notes
     -----
+    ``ability`` is known up to what all abilities share, the location and scale of these models on the scale where
+    models are N(0, 1); ``relative_ability`` is free of that, and its interval is the one to compare models by.
+
     ``rank`` orders the posterior means; its limits are quantiles over draws of the rank *within a draw*, hence hold
     for the models taken together [1]_. They need not lie evenly around ``rank``: the ablest has no place to rise to.
 
@@ -80,6 +84,7 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
         order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
         table["accuracy"] = counts.accuracy().to_numpy()[order]
         table["n_items"] = counts.asked.sum(axis=1)[order]
+    table = table.join(_summarise(_relative(draws), "relative_ability", labels))
     ranks = stats.rankdata(-draws[evenly_spaced(len(draws), RANK_DRAWS)], axis=1)
     table["rank"] = stats.rankdata(-table[ABILITY].to_numpy())
     table["rank_q05"], table["rank_q95"] = np.quantile(ranks, INTERVAL, axis=0)
@@ -235,6 +240,13 @@ def chances(items: ItemParameters, known: FloatArray, unknown: FloatArray) -> tu
     right = success_probability(known, items.guessing, items.upper_asymptote)
     # The mirror image: 1 - P falls in ability between the asymptotes 1 - c and 1 - d.
     return right, success_probability(unknown, 1 - items.upper_asymptote, 1 - items.guessing)
+
+
+def _relative(draws: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Standardise over models within each draw; NaN where all models are alike in a draw."""
+    centred = draws - draws.mean(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(centred / centred.std(axis=1, keepdims=True))
 
 
 def _need_spread(draws: npt.NDArray[np.floating]) -> None:

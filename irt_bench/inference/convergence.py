@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-import arviz_stats
 import numpy as np
 import xarray as xr
 
@@ -115,13 +114,17 @@ def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
 
 
 def _rhat_check(posterior: xr.Dataset) -> Check:
-    value, where = _worst(arviz_stats.rhat(posterior), largest=True)
+    from arviz_stats import rhat  # noqa: PLC0415 - takes a second that only samplers should cost
+
+    value, where = _worst(rhat(posterior), largest=True)
     message = f"largest R-hat {value:.4f}, of {where}"
     return Check("r_hat", _status(value < RHAT_LIMIT), value, RHAT_LIMIT, message + _more(value < RHAT_LIMIT))
 
 
 def _ess_check(posterior: xr.Dataset, kind: str, needed: int) -> Check:
-    value, where = _worst(arviz_stats.ess(posterior, method=kind), largest=False)
+    from arviz_stats import ess  # noqa: PLC0415 - as above
+
+    value, where = _worst(ess(posterior, method=kind), largest=False)
     message = f"smallest {kind} effective sample size {value:.0f}, of {where}"
     return Check(f"ess_{kind}", _status(value >= needed), value, needed, message + _more(value >= needed))
 

@@ -271,12 +271,19 @@ def _normal_posterior(irt_model: Logistic, state: _State, rng: np.random.Generat
     else:
         moved_abilities, moved, shared = arrow.draw_abilities_first(arrow.abilities_precision(), rng, n_draws)
         ability = abilities.mean + moved_abilities
-    log_slope = items.log_slope[0] + shared[:, 1] if items.shared_slope else items.log_slope + moved[..., 1]
-    slope = np.exp(log_slope[:, None] if items.shared_slope else log_slope)
+    # Draws of many items cost more than the fit: they stay in float32.
+    if items.shared_slope:
+        log_slope = np.asarray(items.log_slope[0] + shared[:, 1], dtype=np.float32)
+        slope = np.exp(log_slope)[:, None]
+    else:
+        log_slope = np.add(items.log_slope, moved[..., 1], dtype=np.float32)
+        slope = np.exp(log_slope)
+    difficulty = np.add(items.intercept, moved[..., 0], dtype=np.float32)
+    difficulty /= -slope
     known = _variances(items, np.linalg.inv(item_blocks(items, abilities.sums(items))))
     found = {
         names.ABILITY: ability,
-        names.DIFFICULTY: -(items.intercept + moved[..., 0]) / slope,
+        names.DIFFICULTY: difficulty,
         f"{names.DIFFICULTY}_mean": items.difficulty_mean + shared[:, 0],
         f"{names.DIFFICULTY}_sd": _draw_sd(known[0], items.difficulty_sd, irt_model.difficulty, rng, n_draws),
         LOG_DISCRIMINATION: log_slope,
