@@ -93,7 +93,9 @@ def _centre(shown: pd.DataFrame, stem: str) -> str | None:
 def _folded(name: str | None, shown: pd.DataFrame, stem: str) -> Column:
     """Value and interval, or the interval alone where there is no value."""
     low, high = (shown[f"{stem}{end}"].astype("float64") for end in (LOWER, UPPER))
-    form = fixed(interval_decimals(float((high - low).median())))
+    width = float((high - low).median())
+    ranks = name is not None and width >= 1 and bool((shown[name] % 1 == 0).all())
+    form = fixed(0 if ranks else interval_decimals(width))
     ends = ["" if pd.isna(a) and pd.isna(b) else f"[{form(a)}, {form(b)}]" for a, b in zip(low, high, strict=True)]
     header = f"{words(name or stem)} {INTERVAL_HEADER}"
     if name is None:

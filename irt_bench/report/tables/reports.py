@@ -16,6 +16,8 @@ from irt_bench.report.tables.table import GAP, empty_table, print_table
 from irt_bench.report.tables.text import general, interval_text, shorten, words
 from irt_bench.responses.table import Finding
 
+WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
+DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
 STATUS_STYLE: Final = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
 
 
@@ -121,7 +123,8 @@ def print_comparison(comparison: Comparison, *, benchmark: str, console: Console
     )
     print_table(comparison.correlations, title="Rank correlation of ability and accuracy", console=console)
     print_table(comparison.reliability, title="Reliability over models", console=console)
-    pairs = comparison.discordant.head(max_rows).drop(columns="certainty")
+    left_out = ["certainty", *(() if console.width >= WIDE else DIFFERENCES)]  # labels need the room more
+    pairs = comparison.discordant.head(max_rows).drop(columns=left_out)
     print_table(pairs, title="Pairs most certain to be ordered differently", console=console, index=False)
     if comparison.note:
         console.print(Text(f"Items behind them: none shown, {comparison.note}"), end="\n\n")

@@ -22,6 +22,11 @@ def test_an_interval_is_folded_into_its_column():
     assert ok.lines == ["yes", "no"] and not ok.numeric
 
 
+def test_ranks_stay_whole_numbers():
+    ranks = pd.DataFrame({"rank": [1.0, 2.0], "rank_q05": [1.0, 1.0], "rank_q95": [3.95, 4.0]})
+    assert value_columns(ranks, None)[0].lines == ["1 [1, 4]", "2 [1, 4]"]
+
+
 def test_an_interval_goes_with_the_only_longer_name():
     renamed = FRAME.rename(columns={"ability": "ability_mean"})
     assert value_columns(renamed, None)[0].header == "ability mean [90%]"

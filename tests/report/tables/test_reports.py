@@ -1,9 +1,14 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics, score_reliability
 from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.inference.convergence import Check
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
-from irt_bench.report.tables import interval_text, print_checks, print_findings, print_item_report
+from irt_bench.report.tables import interval_text, print_checks, print_comparison, print_findings, print_item_report
 from irt_bench.responses.table import Finding
 
 
@@ -32,3 +37,16 @@ def test_findings_are_listed_and_those_beyond_are_counted(console):
     text = out.export_text()
     assert "finding_2" in text and "finding_3" not in text and "... 1 more findings" in text
     assert "[b]" in text and "Findings: none" in text
+
+
+@pytest.mark.parametrize(("width", "differences"), [(80, False), (120, True)])
+def test_labels_of_pairs_have_room(console, width, differences):
+    simulation = simulate_responses(TwoPL(), n_models=30, n_items=10, seed=2)
+    counts, rng = simulation.table.counts(), np.random.default_rng(0)
+    noise = xr.DataArray(rng.normal(0, 0.5, (50, 30)), dims=("sample", "model"))
+    comparison = compare_ability_accuracy(simulation.truth["ability"] + noise, counts, n_resamples=50)
+    out = console(width)
+    print_comparison(comparison, benchmark="toy", console=out)
+    text = out.export_text()
+    assert ("difference" in text.replace("differently", "")) == differences
+    assert comparison.discordant["higher_ability"].iloc[0] in text
