@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from irt_bench.subsets.subset import Subset
 
 COMPARED_SIZES = "20,50,100"
+# As in SELECTORS, WEIGHTINGS and ESTIMATORS, which take a second to import.
+METHODS = (
+    "random, subtask, difficulty, discrimination, discrimination-bins, information, anchors, anchors-irt, variance, "
+    "no-duplicates"
+)
+WEIGHTS = "equal, anchor, discrimination, minimum-variance, balance"
+ESTIMATES = (
+    "weighted, p_irt, p_irt_weighted, gp_irt, irt_smoothed, ridge, spline, p_irt_ridge, p_irt_source, gp_irt_source"
+)
 
 
 @clear_errors
@@ -29,9 +38,11 @@ def subset(
     target_se: Annotated[
         float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="How to choose items; by default the better of the best.")] = None,
-    weights: Annotated[str | None, typer.Option(help="How to weigh them; by default what suits the method.")] = None,
-    estimator: Annotated[str | None, typer.Option(help="How to estimate the full score; by default the best.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"How to choose items: {METHODS}; by default anchors or variance.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help=f"How to weigh them: {WEIGHTS}; by default as suits.")] = None,
+    estimator: Annotated[str | None, typer.Option(help=f"How to estimate: {ESTIMATES}; by default the best.")] = None,
     fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.")] = None,
     parallel_forms: Annotated[
         bool, typer.Option("--parallel-forms", help="Two disjoint subsets of this size.")
