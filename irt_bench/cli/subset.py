@@ -229,7 +229,7 @@ def _compare(
     import numpy as np
 
     from irt_bench.report.figures import save_figure
-    from irt_bench.report.subset_figures import error_table, markdown, subset_comparison_figure
+    from irt_bench.report.subset_figures import best_table, error_table, markdown, subset_comparison_figure
     from irt_bench.report.tables import print_table
     from irt_bench.subsets.clusters import model_clusters
     from irt_bench.subsets.compare import compare, shift
@@ -261,6 +261,7 @@ def _compare(
         return
     for size, table in tables.items():
         print_table(table, title=f"Mean absolute error in points, {size} items, held-out models", console=out)
+        print_table(best_table(found.table, size), title=f"Least error with {size} items", console=out)
     covered = found.table.groupby("estimator", sort=False)["coverage"].agg(["min", "mean", "max"])
     print_table(covered, title="Share of held-out models within their 90% interval", console=out)
     out.print(f"Wrote {output}", highlight=False)

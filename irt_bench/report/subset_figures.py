@@ -60,6 +60,24 @@ def error_table(table: pd.DataFrame, size: int) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=titles).rename_axis("method, weights")
 
 
+def best_table(table: pd.DataFrame, size: int, n_rows: int = 10) -> pd.DataFrame:
+    """List the recipes of least error at one size: error, bias and width in points, rank agreement, coverage.
+
+    ``share of random`` is the share of random subsets with an error no larger.
+    """
+    part = table[table["size"] == size].nsmallest(n_rows, "mae")
+    recipe = part["method"] + ", " + part["weights"] + ", " + part["estimator"]
+    columns = {
+        "error": part["mae"] * POINTS,
+        "bias": part["bias"] * POINTS,
+        "width": part["width"] * POINTS,
+        "Kendall": part["kendall"],
+        "coverage": part["coverage"],
+        "share of random": part["percentile"],
+    }
+    return pd.DataFrame(columns).set_index(recipe.rename("method, weights, estimator"))
+
+
 def markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
     """Write a frame with its index as a Markdown table; undefined numbers are dashes."""
     head = [str(frame.index.name or ""), *map(str, frame.columns)]
