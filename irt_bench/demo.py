@@ -52,7 +52,9 @@ def run_demo(output: Path, *, seed: int) -> None:
         statistics = item_statistics(others)
         statistics.to_csv(folder / "item_statistics.csv", float_format="%.9g")
         save_figure(items_figure(statistics), folder / "item_statistics.png")
-        print_table(statistics[statistics["flags"] != ""], title="Flagged items", console=out, max_rows=8)
+        flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation")
+        columns = ("difficulty", "item_rest_correlation", "flags")
+        print_table(flagged, title="Flagged items, lowest correlation first", console=out, max_rows=8, columns=columns)
 
         out.rule("3. Fit a Bayesian 2PL to the other models")
         with progress_bar() as progress:
