@@ -17,10 +17,10 @@ import numpy as np
 
 START = time.perf_counter()
 Z90 = 1.6448536269514722  # half-width of a central 90% interval, in sds
-WARM_UP_SHAPE = (30, 20)
+WARM_UP_SHAPES = ((30, 20),)
 
 
-def serve(prepare, fit, export, packages, warm_up=None):
+def serve(prepare, fit, export, packages, warm_up=None, warm_up_shapes=WARM_UP_SHAPES):
     """Run one job.
 
     Parameters
@@ -34,7 +34,9 @@ def serve(prepare, fit, export, packages, warm_up=None):
     packages : sequence of str
         Whose versions are noted.
     warm_up : mapping, optional
-        Options for a fit of a small matrix before the clock starts, so that compilers and thread pools are up.
+        Options for fits of small matrices before the clock starts, so that compilers and thread pools are up.
+    warm_up_shapes : sequence of (int, int)
+        Sizes of those matrices; several where the peer has code of its own for wide ones.
     """
     job = json.loads(Path(sys.argv[1]).read_text())
     options = job["options"]
@@ -42,8 +44,9 @@ def serve(prepare, fit, export, packages, warm_up=None):
         responses = file["responses"]
     import_seconds = time.perf_counter() - START
     if warm_up is not None and options.get("warm_up", True):
-        small = (np.random.default_rng(0).random(WARM_UP_SHAPE) < 0.6).astype(np.int8)
-        fit(prepare(small, {**options, **warm_up}), {**options, **warm_up})
+        for shape in warm_up_shapes:
+            small = (np.random.default_rng(0).random(shape) < 0.6).astype(np.int8)
+            fit(prepare(small, {**options, **warm_up}), {**options, **warm_up})
     memory_before = peak_mb()
     start = time.perf_counter()
     prepared = prepare(responses, options)

@@ -45,4 +45,5 @@ def export(fitted, counts, options):
 
 
 if __name__ == "__main__":
-    serve(prepare, fit, export, ("irt-bench", "numpy", "torch", "pyro-ppl", "numba"), warm_up={})
+    packages = ("irt-bench", "numpy", "torch", "pyro-ppl", "numba")
+    serve(prepare, fit, export, packages, warm_up={}, warm_up_shapes=((30, 20), (60, 4_000)))
