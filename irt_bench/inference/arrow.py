@@ -12,6 +12,7 @@ complement, one triangular solve, and one matrix product a set of draws.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from irt_bench.errors import FitError
+from irt_bench.errors import FitWarning
 
 Array = npt.NDArray[Any]
 BLOCK_ITEMS = 1024
+LEAST_CURVATURE = 0.05  # of the median precision, where there is none
 
 
 @dataclass(frozen=True)
@@ -162,14 +164,22 @@ def times(rows: Array, matrices: Array) -> Array:
 
 
 def cholesky(precision: Array) -> Array:
-    """Lower Cholesky factor.
+    """Lower Cholesky factor; directions without curvature get a little, and that is said.
 
-    Raises
-    ------
-    FitError
-        If the matrix is not positive definite: the mode is no maximum.
+    Warns
+    -----
+    FitWarning
+        If the matrix is not positive definite: the mode is no peak, and intervals are rough.
     """
     try:
         return np.asarray(linalg.cholesky(precision, lower=True))
-    except linalg.LinAlgError as error:
-        raise FitError("the posterior has no peak to lay a normal distribution on; use --method nuts.") from error
+    except linalg.LinAlgError:
+        values, vectors = linalg.eigh(precision)
+        least = LEAST_CURVATURE * float(np.median(np.abs(np.diag(precision))))
+        flat = int((values < least).sum())
+        warnings.warn(
+            f"the posterior has no peak in {flat} of {len(values)} directions; intervals are rough, use --method nuts.",
+            FitWarning,
+            stacklevel=2,
+        )
+        return np.asarray(linalg.qr((vectors * np.sqrt(np.maximum(values, least))).T, mode="r")[0].T)

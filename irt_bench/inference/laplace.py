@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import linalg
 from threadpoolctl import threadpool_limits
 
 from irt_bench import names
 from irt_bench.errors import FitError
 from irt_bench.inference.ability_grid import MOST_NODES, AbilityGrid
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
-from irt_bench.inference.arrow import Arrow
+from irt_bench.inference.arrow import Arrow, cholesky
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.item_updates import (
     Items,
@@ -134,7 +135,8 @@ def _maximise(
     share = np.divide(correct.sum(axis=0), asked, out=np.full(len(asked), 0.5), where=asked > 0)
     items = Items.start(irt_model, share)
     abilities = _choose_abilities(correct, trials, items, settings)
-    exact = isinstance(abilities, GridAbilities) and correct.shape[1] <= EXACT_ITEMS
+    # With guessing the information used is the expected one, from which the exact loss must not be taken.
+    exact = isinstance(abilities, GridAbilities) and correct.shape[1] <= EXACT_ITEMS and items.guessing is None
     state = _State(abilities, items, exact)
     _climb(state, irt_model, settings, progress)
     for _ in range(OUTER_ROUNDS if exact else 0):
@@ -196,7 +198,9 @@ def _variances(items: Items, covariance: Array) -> tuple[Array, Array]:
 def _marginal_variances(irt_model: Logistic, state: _State) -> tuple[Array, Array]:
     arrow, lost = _arrow(irt_model, state)
     n = len(state.items.intercept)
-    inverse = np.linalg.inv(arrow.items_precision(lost))
+    root = cholesky(arrow.items_precision(lost))
+    inverse_root = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    inverse = inverse_root.T @ inverse_root
     if state.items.shared_slope:
         return np.diag(inverse)[:n] / state.items.slope**2, np.zeros(n)
     at = np.arange(n)

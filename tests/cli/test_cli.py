@@ -15,7 +15,7 @@ from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import read_responses, write_table
 
 N_MODELS, N_ITEMS = 25, 12
-SHORT = ["--max-steps", "60", "--draws", "50"]
+SHORT = ["--method", "svi", "--max-steps", "60", "--draws", "50"]
 
 
 def run(*arguments, code=0):
@@ -120,9 +120,19 @@ def test_the_same_seed_gives_the_same_bytes(fitted, responses, tmp_path):
     assert (tmp_path / "other" / "items.csv").read_bytes() != (fitted / "items.csv").read_bytes()
 
 
+def test_the_default_method_is_the_fast_one_and_offers_relative_intervals(responses, tmp_path):
+    run("fit", responses, "-o", tmp_path / "fit", "--seed", 1)
+    summary = json.loads((tmp_path / "fit" / "summary.json").read_text())
+    assert summary["method"] == "laplace"
+    assert {check["name"] for check in summary["checks"]} >= {"maximum", "hierarchy", "normality"}
+    abilities = pd.read_csv(tmp_path / "fit" / "abilities.csv")
+    assert abilities["relative_ability"].mean() == pytest.approx(0, abs=1e-6)
+    assert (abilities["relative_ability_q05"] < abilities["relative_ability_q95"]).all()
+
+
 def test_fit_with_nuts_and_known_guessing(responses, tmp_path):
     arguments = ["--method", "nuts", "--irt-model", "3pl", "--guessing", "0.25", "--chains", 1, "--jobs", 1]
-    run("fit", responses, "-o", tmp_path / "fit", *arguments, "--warmup", 20, "--draws", 20)
+    run("fit", responses, "-o", tmp_path / "fit", *arguments, "--warmup", 10, "--draws", 10, "--target-accept", 0.6)
     assert (pd.read_csv(tmp_path / "fit" / "items.csv")["guessing"] == 0.25).all()
 
 
@@ -177,6 +187,7 @@ def test_force_replaces_an_existing_output(two_benchmarks, tmp_path):
         (["fit", "{one}", "-o", "{out}", "--method", "nut"], "Did you mean 'nuts'"),
         (["fit", "{one}", "-o", "{out}", "--irt-model", "5pl"], "Choices: 1pl, 2pl, 3pl, 4pl"),
         (["fit", "{one}", "-o", "{out}", "--chains", "4"], "'chains' is not known"),
+        (["fit", "{one}", "-o", "{out}", "--irt-model", "3pl"], "does not learn asymptotes"),
         (["fit", "{one}", "-o", "{out}", "--guessing", "0.2"], "the 2pl model has no guessing"),
         (["fit", "{one}", "-o", "{out}", "--method", "nuts", "--target-accept", "2"], "target_accept is 2.0"),
         (["score", "{one}", "--fit", "{one}"], "is not a fit written by irt-bench"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.errors import FitError
+from irt_bench.errors import FitWarning
 from irt_bench.inference.arrow import Arrow, cholesky, inverse_roots
 
 M, J, P, K = 5, 4, 2, 2
@@ -59,6 +59,8 @@ def test_inverse_roots_are_roots_of_the_inverse(rng):
     np.testing.assert_allclose(roots @ roots.transpose(0, 2, 1), np.linalg.inv(blocks), atol=1e-10)
 
 
-def test_what_has_no_peak_is_refused():
-    with pytest.raises(FitError, match="use --method nuts"):
-        cholesky(np.diag([1.0, -1.0]))
+def test_what_has_no_peak_is_said_and_given_a_little_curvature():
+    precision = np.diag([2.0, 2.0, -1.0])
+    with pytest.warns(FitWarning, match="no peak in 1 of 3 directions"):
+        root = cholesky(precision)
+    np.testing.assert_allclose(root @ root.T, np.diag([2.0, 2.0, 0.1]), atol=1e-12)

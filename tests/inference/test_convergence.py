@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import xarray as xr
 
-from irt_bench.inference.convergence import optimiser_checks, sampler_checks
+from irt_bench.inference.convergence import maximum_checks, optimiser_checks, sampler_checks
 
 
 def dataset(values, **more):
@@ -73,3 +74,16 @@ def test_a_rising_elbo_fails():
     )
     assert (good.status, bad.status) == ("passed", "failed")
     assert "--max-steps" in bad.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [({}, []), ({"change": 0.1}, ["maximum"]), ({"n_items": 5}, ["hierarchy"]), ({"n_models": 29}, ["normality"])],
+)
+def test_the_fast_method_says_when_its_approximations_do_not_bear(changes, failed):
+    notes = {"change": 1e-4, "tolerance": 1e-3, "sweeps": 12, "n_items": 100, "n_models": 400} | changes
+    checks = maximum_checks(notes)
+    assert [check.name for check in checks if check.status == "failed"] == failed
+    assert all(
+        "use --method nuts" in check.message for check in checks if check.name in failed[:1] and check.name != "maximum"
+    )

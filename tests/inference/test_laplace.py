@@ -73,6 +73,14 @@ def test_never_asked_cells_change_nothing_but_their_own_rows():
     assert after["difficulty"].shape[2] == 41
 
 
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.FitWarning")  # little data, much guessing: said, and finite
+@pytest.mark.parametrize("guessing", [0.1, 0.25, 0.5])
+def test_known_guessing_on_a_small_matrix_has_finite_results(guessing):
+    _, correct, trials = simulate(TwoPL(), (25, 12), 3)
+    draws = fit_laplace(ThreePL(guessing=guessing), correct, trials, LaplaceSettings())
+    assert all(np.isfinite(values).all() for values in draws.sites.values())
+
+
 @pytest.mark.parametrize("correct", [np.ones((6, 4)), np.zeros((6, 4)), np.eye(6)[:, :4]])
 def test_constant_and_tiny_matrices_have_finite_results(correct):
     correct = correct.astype(np.int8)
