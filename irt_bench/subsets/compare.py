@@ -32,6 +32,7 @@ from irt_bench.subsets.select import SELECTORS
 
 N_FOLDS: Final = 4
 N_RANDOM: Final = 200
+ROUNDING: Final = 1e-9  # a limit at the last possible score is that score, but for its last bit
 FEW_DRAWS: Final = 2  # of item parameters for random subsets: these need no intervals
 RECIPE: Final = ["size", "method", "weights", "estimator"]
 MORE_WEIGHTS: Final = (  # beside each method with the weights that go with it
@@ -162,7 +163,7 @@ def summarise(held_out: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, part in held_out.groupby(RECIPE, sort=False):
         error = part["estimate"] - part["truth"]
-        within = (part["q05"] <= part["truth"]) & (part["truth"] <= part["q95"])
+        within = (part["q05"] - ROUNDING <= part["truth"]) & (part["truth"] <= part["q95"] + ROUNDING)
         rows.append(
             dict(zip(RECIPE, key, strict=True))
             | {
@@ -237,6 +238,7 @@ def _estimates(found: Calibrated, test: ResponseCounts, truth: FloatArray) -> pd
             evidence.variance,
             misfit_sd=errors.misfit_sd,
             scale=errors.interval_scale,
+            step=float(found.instrument.targets.min()),
             within=possible(evidence),
         )
         columns = {"truth": truth, "estimate": estimated, "q05": low, "q95": high}

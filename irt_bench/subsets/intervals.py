@@ -60,8 +60,19 @@ def held_out_errors(error: FloatArray, variance: FloatArray) -> Errors:
 
 
 def limits(
-    estimate: FloatArray, variance: FloatArray, *, misfit_sd: float, scale: float, within: tuple[FloatArray, FloatArray]
+    estimate: FloatArray,
+    variance: FloatArray,
+    *,
+    misfit_sd: float,
+    scale: float,
+    step: float,
+    within: tuple[FloatArray, FloatArray],
 ) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper limits of the 90% interval, kept within what the answers leave possible."""
-    half = scale * np.sqrt(variance + misfit_sd**2)
-    return np.clip(estimate - half, *within), np.clip(estimate + half, *within)
+    """Lower and upper limits of the 90% interval, kept within what the answers leave possible.
+
+    Full scores are about `step`, one item's share, apart: an interval narrower than that could hold none of them.
+    """
+    half = np.maximum(scale * np.sqrt(variance + misfit_sd**2), step / 2)
+    low, high = within
+    half = np.where(high - low > 0, half, 0)  # nothing is left to estimate
+    return np.clip(estimate - half, low, high), np.clip(estimate + half, low, high)

@@ -61,6 +61,7 @@ def estimate_full_score(counts: ResponseCounts, subset: Subset) -> pd.DataFrame:
         evidence.variance,
         misfit_sd=numbers.misfit_sd,
         scale=numbers.interval_scale,
+        step=float(instrument.targets.min()),
         within=possible(evidence),
     )
     ability_sd = evidence.abilities["ability_sd"].to_numpy(dtype=np.float64)

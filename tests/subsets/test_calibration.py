@@ -37,7 +37,7 @@ def test_all_estimators_come_with_errors_that_hold_for_models_not_seen(prepared,
         estimated = estimate(name, evidence, found.learned[name])
         assert np.abs(estimated - truth).mean() == pytest.approx(errors.mean_absolute, rel=0.6)
         low, high = limits(
-            estimated, evidence.variance, misfit_sd=errors.misfit_sd, scale=errors.interval_scale,
+            estimated, evidence.variance, misfit_sd=errors.misfit_sd, scale=errors.interval_scale, step=1 / 60,
             within=possible(evidence),
         )  # fmt: skip
         assert ((low <= truth) & (truth <= high)).mean() > 0.75

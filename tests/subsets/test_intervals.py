@@ -35,7 +35,16 @@ def test_misfit_is_what_the_expected_variance_leaves_over():
 
 def test_limits_stay_within_what_is_possible():
     low, high = limits(
-        np.array([0.5, 0.98]), np.array([0.01, 0.01]), misfit_sd=0.0, scale=2.0,
+        np.array([0.5, 0.98]), np.array([0.01, 0.01]), misfit_sd=0.0, scale=2.0, step=0.0,
         within=(np.array([0.4, 0.2]), np.array([0.9, 1.0])),
     )  # fmt: skip
     assert low == pytest.approx([0.4, 0.78]) and high == pytest.approx([0.7, 1.0])
+
+
+def test_an_interval_holds_at_least_one_possible_score():
+    """Scores are 1/50 apart; between two of them the nearer one is within."""
+    narrow = {"misfit_sd": 0.0, "scale": 1.0, "within": (np.zeros(1), np.ones(1))}
+    low, high = limits(np.array([0.507]), np.zeros(1), step=0.02, **narrow)
+    assert low[0] <= 0.5 <= high[0] and high[0] - low[0] == pytest.approx(0.02)
+    known = narrow | {"within": (np.array([0.5]), np.array([0.5]))}
+    assert limits(np.array([0.5]), np.zeros(1), step=0.02, **known) == (0.5, 0.5)
