@@ -15,7 +15,7 @@ from irt_bench.analysis.scoring import score_models
 from irt_bench.console import out, progress_bar
 from irt_bench.files import replacing_folder, write_json
 from irt_bench.inference.fit import Fit, fit
-from irt_bench.inference.settings import SVISettings
+from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.planted import MIS_KEYED, PLANTED
 from irt_bench.irt_models.simulate import Simulation, simulate_benchmark
@@ -58,7 +58,7 @@ def run_demo(output: Path, *, seed: int) -> None:
 
         out.rule("3. Fit a Bayesian 2PL to the other models")
         with progress_bar() as progress:
-            fitted = fit(others, TwoPL(), SVISettings(seed=seed), progress=progress)
+            fitted = fit(others, TwoPL(), LaplaceSettings(seed=seed), progress=progress)
         fitted.save(folder / "fit.nc")
         abilities, items = ability_table(fitted.posterior, others), item_table(fitted.posterior, others)
         abilities.to_csv(folder / "abilities.csv", float_format="%.9g")

@@ -121,7 +121,8 @@ def update_items(items: Items, sums: Array) -> Items:
     a = items.slope
     by_intercept, by_slope = items.prior_slope()
     prior_dd, dl, ll = items.prior_curvature(exact=False)
-    dd, dl, ll = prior_dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4]
+    bend = np.maximum(-a * sums[1], 0)  # of items that go against the rest: without it they overshoot for ever
+    dd, dl, ll = prior_dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4] + bend
     by_intercept, by_slope = by_intercept + sums[0], by_slope + a * sums[1] + prior_dd / dd
     if items.shared_slope:
         # The shared slope's step with intercepts following: a Schur complement.

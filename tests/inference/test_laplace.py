@@ -88,6 +88,15 @@ def test_constant_and_tiny_matrices_have_finite_results(correct):
     assert all(np.isfinite(values).all() for values in draws.sites.values())
 
 
+def test_mis_keyed_items_do_not_keep_it_from_standing_still():
+    _, correct, trials = simulate(TwoPL(), (150, 50), 4)
+    wrong = np.where(np.arange(50) < 4, 1 - correct, correct).astype(np.int8)
+    draws = fit_laplace(TwoPL(), wrong, trials, LaplaceSettings())
+    assert draws.notes["change"] < draws.notes["tolerance"]
+    slopes = np.exp(draws.sites["log_discrimination"].mean((0, 1)))
+    assert slopes[:4].max() < slopes[4:].min() + 0.2  # a > 0: an item that goes against the rest tells next to nothing
+
+
 @pytest.mark.parametrize("irt_model", [ThreePL(), FourPL()])
 def test_learned_asymptotes_are_refused_with_what_to_do(irt_model):
     answers = np.eye(4, dtype=np.int8)
