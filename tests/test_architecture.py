@@ -17,7 +17,7 @@ TESTED_TOGETHER = {
     "names.py": "constants only",
     "console.py": "tests/cli/test_cli.py",
     **dict.fromkeys(
-        [f"cli/{name}.py" for name in ("options", "read", "items", "fit", "score", "compare", "demo")],
+        [f"cli/{name}.py" for name in ("options", "read", "items", "fit", "score", "compare", "adaptive", "demo")],
         "tests/cli/test_cli.py",
     ),
     "responses/formats/base.py": "every format's tests",

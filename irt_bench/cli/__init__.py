@@ -2,7 +2,7 @@
 
 import typer
 
-from irt_bench.cli import compare, demo, fit, items, read, score, subset
+from irt_bench.cli import adaptive, compare, demo, fit, items, read, score, subset
 
 app = typer.Typer(
     help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
@@ -10,7 +10,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (read.read, items.items, fit.fit, score.score, compare.compare, subset.subset, demo.demo):
+for command in (
+    read.read,
+    items.items,
+    fit.fit,
+    score.score,
+    compare.compare,
+    subset.subset,
+    adaptive.adaptive,
+    demo.demo,
+):
     app.command()(command)
 
 __all__ = ["app"]

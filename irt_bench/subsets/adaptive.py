@@ -1,0 +1,269 @@
+"""Adaptive testing by simulation: what choosing each next item by the answers so far would add to a fixed subset.
+
+The posterior of ability, with prior N(0, 1), is kept on nodes. The next item is the one not yet asked that tells most
+(Fisher information) at its mean; the test ends when its sd is small enough. Items are chosen and answers scored with
+the posterior means of the item parameters, while simulated answers come from draws of them: so items that look
+informative by luck of the calibration are not as good in the simulation as they look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from irt_bench.analysis.irt import information, success
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
+from irt_bench.errors import AnalysisError
+from irt_bench.names import ABILITY, INTERVAL
+from irt_bench.responses.table import listed
+
+FloatArray = npt.NDArray[np.float64]
+Answers = npt.NDArray[np.bool_]
+
+NODES: Final = np.linspace(-6, 6, 241)  # 0.05 apart: the trapezoid rule is exact to 1e-6 for sds from 0.05 on
+TRUTH_DRAWS: Final = 200  # of the item parameters, from which answers come
+N_RESAMPLES: Final = 1000  # of models, for the intervals
+FIXED: Final = "fixed subset"
+RANDOM: Final = "random items, as many"
+SAME_LENGTH: Final = "adaptive, as many"
+STOPPED: Final = "adaptive, until sd"
+
+
+@dataclass(frozen=True)
+class AdaptiveSettings:
+    """When an adaptive test ends, and how it is simulated.
+
+    Parameters
+    ----------
+    stop_sd : float
+        The test ends when the sd of ability's posterior is at most this, in sds of the calibration sample.
+    least_items, most_items : int
+        It asks at least and at most so many items.
+    n_models : int
+        Models simulated, with abilities from N(0, 1).
+    seed : int
+        Of abilities, answers, random items and resamples.
+
+    Raises
+    ------
+    AnalysisError
+        If a setting is out of range.
+    """
+
+    stop_sd: float = 0.3
+    least_items: int = 5
+    most_items: int = 200
+    n_models: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.stop_sd < 1:
+            raise AnalysisError(f"stop_sd is {self.stop_sd:g}; a number in [0, 1) is needed: the prior's sd is 1.")
+        if not 0 <= self.least_items <= self.most_items or self.most_items < 1:
+            raise AnalysisError(
+                f"least_items is {self.least_items} and most_items {self.most_items}; 0 <= least <= most is needed."
+            )
+        if self.n_models < 2:
+            raise AnalysisError(f"n_models is {self.n_models}; at least 2 are needed for a spread.")
+
+
+class Estimates(NamedTuple):
+    """What a test found, one value a model."""
+
+    ability: FloatArray  # posterior mean
+    ability_sd: FloatArray
+    lower: FloatArray  # limits of the central 90%
+    upper: FloatArray
+    score: FloatArray  # posterior mean of the expected share right on the whole benchmark
+    n_items: npt.NDArray[np.int64]
+
+
+class AdaptiveTest(NamedTuple):
+    """An adaptive test of some models: what it found, and which items it asked."""
+
+    estimates: Estimates
+    asked: npt.NDArray[np.int64]  # (model, step): position of the item; -1 after the end
+
+
+def run_adaptive(answers: Answers, items: ItemParameters, settings: AdaptiveSettings) -> AdaptiveTest:
+    """Test models adaptively, by looking up the answers that each asked item would get.
+
+    Parameters
+    ----------
+    answers : array of shape (model, item)
+        Whether each answer is right.
+    items : ItemParameters of shape (item,)
+        With which items are chosen and answers scored.
+    settings : AdaptiveSettings
+        When to end; ``n_models`` and ``seed`` are not looked at, as nothing here is random.
+
+    Notes
+    -----
+    Information is looked up at the node nearest to the posterior mean. Of items that tell the same, the first is asked.
+    """
+    n_models, n_items = answers.shape
+    right, wrong = _log_chances(items)
+    tells = information(items.at((None, slice(None))), NODES[:, None])  # (node, item)
+    log_posterior = np.tile(-(NODES**2) / 2, (n_models, 1))
+    open_items = np.ones((n_models, n_items), dtype=bool)
+    most = min(settings.most_items, n_items)
+    asked = np.full((n_models, most), -1, dtype=np.int64)
+    for step in range(most):
+        mean, sd = _mean_and_sd(log_posterior)
+        going = np.flatnonzero((sd > settings.stop_sd) | (step < settings.least_items))
+        if not len(going):
+            break
+        nearest = np.rint((mean[going] - NODES[0]) / (NODES[1] - NODES[0])).astype(np.intp)
+        item = np.where(open_items[going], tells[nearest], -1.0).argmax(axis=1)
+        asked[going, step] = item
+        open_items[going, item] = False
+        log_posterior[going] += np.where(answers[going, item][:, None], right[item], wrong[item])
+    return AdaptiveTest(_estimates(log_posterior, items, (asked >= 0).sum(axis=1)), asked)
+
+
+def run_fixed(answers: Answers, items: ItemParameters, positions: npt.NDArray[np.integer]) -> Estimates:
+    """Test models on given items: `positions` of shape (item,), the same for all, or (model, item), each its own."""
+    right, wrong = _log_chances(items)
+    log_posterior = np.tile(-(NODES**2) / 2, (len(answers), 1))
+    if positions.ndim == 1:
+        given = answers[:, positions].astype(np.float64)
+        log_posterior += given @ right[positions] + (1 - given) @ wrong[positions]
+    else:
+        for column in positions.T:
+            is_right = answers[np.arange(len(answers)), column]
+            log_posterior += np.where(is_right[:, None], right[column], wrong[column])
+    return _estimates(log_posterior, items, np.full(len(answers), positions.shape[-1]))
+
+
+def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], settings: AdaptiveSettings) -> pd.DataFrame:
+    """Simulate models, and test each on the fixed subset, on as many random items, and adaptively.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Item parameters of the whole benchmark, of dimensions (chain, draw, item), with labels.
+    subset_items : sequence of str
+        Labels of the fixed subset's items.
+    settings : AdaptiveSettings
+        When adaptive tests end, and how many models are simulated.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by design: ``n_items`` with ``n_items_q05, n_items_q95`` (over models), ``ability_error`` (root mean
+        square error, in sds of the calibration sample), ``score_error`` (mean absolute error of the estimated share
+        right on the whole benchmark) and ``error_ratio`` (its ability error by that of the fixed subset on the same
+        models), each with its interval over models; ``ability_sd`` (mean posterior sd), ``covered`` (share of models
+        whose ability is in the 90% interval) and ``n_distinct`` (items that any model was asked).
+
+    Raises
+    ------
+    AnalysisError
+        If an item of the subset is not in the posterior.
+    """
+    drawn, labels = item_draws(posterior, TRUTH_DRAWS)
+    positions = labels.astype("str").get_indexer(pd.Index(list(subset_items), dtype="str"))
+    if (positions < 0).any() or not len(positions):
+        lacking = [label for label, at in zip(subset_items, positions, strict=True) if at < 0]
+        raise AnalysisError(
+            f"{len(lacking)} of the {len(positions)} items of the subset are not among the {len(labels)} of the fit; "
+            f"first: {listed(lacking, 1) or 'none given'}. Take the fit that the subset was made from."
+        )
+    mean = ItemParameters(*(values.mean(axis=0) for values in item_draws(posterior, np.iinfo(np.int64).max)[0]))
+    rng = np.random.default_rng(settings.seed)
+    ability = rng.standard_normal(settings.n_models)
+    answers, score = _simulate(drawn, ability, rng)
+    tests = _tests(answers, mean, positions.astype(np.int64), settings, rng)
+    return _summary(tests, ability, score, rng)
+
+
+def _tests(
+    answers: Answers,
+    items: ItemParameters,
+    positions: npt.NDArray[np.int64],
+    settings: AdaptiveSettings,
+    rng: np.random.Generator,
+) -> dict[str, tuple[Estimates, int]]:
+    """Run each design: its estimates, and how many different items it asked."""
+    n_models, size = len(answers), len(positions)
+    at_random = rng.permuted(np.tile(np.arange(answers.shape[1]), (n_models, 1)), axis=1)[:, :size]
+    as_many = run_adaptive(answers, items, AdaptiveSettings(stop_sd=0, least_items=size, most_items=size))
+    stopped = run_adaptive(answers, items, settings)
+    return {
+        FIXED: (run_fixed(answers, items, positions), size),
+        RANDOM: (run_fixed(answers, items, at_random), len(np.unique(at_random))),
+        SAME_LENGTH: (as_many.estimates, _n_distinct(as_many.asked)),
+        f"{STOPPED} {settings.stop_sd:g}": (stopped.estimates, _n_distinct(stopped.asked)),
+    }
+
+
+def _n_distinct(asked: npt.NDArray[np.int64]) -> int:
+    return len(np.unique(asked[asked >= 0]))
+
+
+def _simulate(drawn: ItemParameters, ability: FloatArray, rng: np.random.Generator) -> tuple[Answers, FloatArray]:
+    """Answers of shape (model, item), each model's items from a draw of their own, and the true full scores."""
+    which = rng.integers(len(drawn.difficulty), size=len(ability))
+    chance = np.stack([success(drawn.at(draw), value)[0] for draw, value in zip(which, ability, strict=True)])
+    return rng.random(chance.shape) < chance, chance.mean(axis=1)
+
+
+def _log_chances(items: ItemParameters) -> tuple[FloatArray, FloatArray]:
+    """Log chances of a right and a wrong answer, shape (item, node)."""
+    right, wrong = success(items.at((slice(None), None)), NODES)
+    return np.log(right), np.log(wrong)
+
+
+def _density(log_posterior: FloatArray) -> FloatArray:
+    density = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True))
+    return np.asarray(density / density.sum(axis=1, keepdims=True))
+
+
+def _mean_and_sd(log_posterior: FloatArray) -> tuple[FloatArray, FloatArray]:
+    density = _density(log_posterior)
+    mean = density @ NODES
+    return mean, np.sqrt(np.maximum(density @ NODES**2 - mean**2, 0))
+
+
+def _estimates(log_posterior: FloatArray, items: ItemParameters, n_items: npt.NDArray[np.integer]) -> Estimates:
+    density = _density(log_posterior)
+    mean, sd = _mean_and_sd(log_posterior)
+    curve = success(items.at((slice(None), None)), NODES)[0].mean(axis=0)
+    # Mass of a node counts half on either side of it.
+    cumulated = np.cumsum(density, axis=1) - density / 2
+    lower, upper = (np.array([np.interp(q, row, NODES) for row in cumulated]) for q in INTERVAL)
+    return Estimates(mean, sd, lower, upper, density @ curve, n_items.astype(np.int64))
+
+
+def _summary(
+    tests: Mapping[str, tuple[Estimates, int]], ability: FloatArray, score: FloatArray, rng: np.random.Generator
+) -> pd.DataFrame:
+    resampled = rng.integers(len(ability), size=(N_RESAMPLES, len(ability)))
+    squares = {design: (found.ability - ability) ** 2 for design, (found, _) in tests.items()}
+    rows = {}
+    for design, (found, n_distinct) in tests.items():
+        misses = np.abs(found.score - score)
+        ratio = np.sqrt(squares[design][resampled].mean(axis=1) / squares[FIXED][resampled].mean(axis=1))
+        rows[design] = {
+            **_with_limits("n_items", found.n_items.mean(), found.n_items),
+            **_with_limits(
+                "ability_error", np.sqrt(squares[design].mean()), np.sqrt(squares[design][resampled].mean(axis=1))
+            ),
+            **_with_limits("score_error", misses.mean(), misses[resampled].mean(axis=1)),
+            **_with_limits("error_ratio", np.sqrt(squares[design].mean() / squares[FIXED].mean()), ratio),
+            f"{ABILITY}_sd": found.ability_sd.mean(),
+            "covered": ((found.lower <= ability) & (ability <= found.upper)).mean(),
+            "n_distinct": n_distinct,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("design")
+
+
+def _with_limits(name: str, value: float, spread: npt.NDArray[np.generic]) -> dict[str, float]:
+    low, high = np.quantile(spread, INTERVAL)
+    return {name: float(value), f"{name}_q05": float(low), f"{name}_q95": float(high)}

@@ -1,0 +1,132 @@
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import integrate, stats
+
+from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.errors import AnalysisError
+from irt_bench.subsets.adaptive import (
+    FIXED,
+    RANDOM,
+    SAME_LENGTH,
+    AdaptiveSettings,
+    compare_adaptive,
+    run_adaptive,
+    run_fixed,
+)
+
+
+def items_of(discrimination, difficulty):
+    a, b = np.broadcast_arrays(np.asarray(discrimination, float), np.asarray(difficulty, float))
+    return ItemParameters(b, a, np.zeros(len(b)), np.ones(len(b)))
+
+
+def posterior_of(discrimination, difficulty, spread=0.0, n_draws=50, seed=0):
+    rng = np.random.default_rng(seed)
+    items = items_of(discrimination, difficulty)
+    shape = (1, n_draws, len(items.difficulty))
+    values = {
+        "difficulty": items.difficulty + spread * rng.standard_normal(shape),
+        "discrimination": items.discrimination * np.exp(spread * rng.standard_normal(shape)),
+    }
+    labels = [f"i{k}" for k in range(shape[2])]
+    return xr.Dataset({k: (("chain", "draw", "item"), v) for k, v in values.items()}, coords={"item": labels})
+
+
+def replay(answers, items, asked):
+    """Posterior mean and sd after some answers, and the most telling open item, by scipy and the closed form."""
+
+    theta = np.linspace(-8, 8, 20_001)
+    p = 1 / (1 + np.exp(-items.discrimination[asked, None] * (theta - items.difficulty[asked, None])))
+    density = stats.norm.pdf(theta) * np.prod(np.where(answers[asked, None], p, 1 - p), axis=0)
+    total, mean, square = (integrate.simpson(theta**k * density, x=theta) for k in range(3))
+    mean, square = mean / total, square / total
+    p = 1 / (1 + np.exp(-items.discrimination * (round(mean / 0.05) * 0.05 - items.difficulty)))
+    tells = items.discrimination**2 * p * (1 - p)
+    tells[asked] = -1
+    return mean, np.sqrt(square - mean**2), int(tells.argmax())
+
+
+def test_each_item_is_the_most_telling_one_at_the_posterior_mean_and_the_test_ends_at_its_sd():
+    rng = np.random.default_rng(3)
+    items = items_of(np.exp(0.5 * rng.standard_normal(40)), 1.3 * rng.standard_normal(40))
+    answers = rng.random((3, 40)) < 0.5
+    test = run_adaptive(answers, items, AdaptiveSettings(stop_sd=0.45, least_items=2, most_items=20))
+    for model, asked in enumerate(test.asked):
+        asked = asked[asked >= 0]
+        for step in range(len(asked)):
+            mean, sd, item = replay(answers[model], items, asked[:step])
+            assert sd > 0.45 or step < 2
+            assert asked[step] == item
+        mean, sd, _ = replay(answers[model], items, asked)
+        assert sd <= 0.45 or len(asked) == 20
+        assert test.estimates.ability[model] == pytest.approx(mean, abs=3e-5)
+        assert test.estimates.ability_sd[model] == pytest.approx(sd, abs=3e-5)
+        assert test.estimates.n_items[model] == len(asked) == len(set(asked))
+
+
+def test_a_test_of_all_items_is_the_fixed_test_of_all_items():
+    rng = np.random.default_rng(4)
+    items = items_of(np.exp(0.3 * rng.standard_normal(12)), rng.standard_normal(12))
+    answers = rng.random((5, 12)) < 0.6
+    adaptive = run_adaptive(answers, items, AdaptiveSettings(stop_sd=0, least_items=12, most_items=99)).estimates
+    fixed = run_fixed(answers, items, np.arange(12))
+    each_its_own = run_fixed(answers, items, np.array([rng.permutation(12) for _ in range(5)]))
+    for one, two, three in zip(adaptive, fixed, each_its_own, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-9)
+        np.testing.assert_allclose(one, three, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def spread_bank():
+    rng = np.random.default_rng(5)
+    difficulty = np.concatenate([rng.normal(-2.0, 0.3, 20), rng.normal(0, 1.5, 280)])
+    return posterior_of(np.exp(0.4 * rng.standard_normal(300)), difficulty, spread=0.15)
+
+
+def test_adaptivity_cuts_errors_where_the_fixed_items_are_badly_placed(spread_bank):
+    settings = AdaptiveSettings(stop_sd=0.35, n_models=400, seed=1)
+    table = compare_adaptive(spread_bank, [f"i{k}" for k in range(20)], settings)
+    assert table.loc[SAME_LENGTH, "error_ratio_q95"] < 0.9
+    assert table.loc[FIXED, "error_ratio"] == 1
+    stopped = table.loc["adaptive, until sd 0.35"]
+    assert stopped["ability_sd"] == pytest.approx(0.34, abs=0.02)
+    assert stopped["ability_error_q05"] < 0.36 < stopped["ability_error_q95"] + 0.03  # the sd is honest
+    assert ((table["covered"] > 0.85) & (table["covered"] < 0.95)).all()
+    assert table.loc[RANDOM, "n_distinct"] > 290
+
+
+def test_adaptivity_adds_nothing_where_all_items_are_alike():
+    table = compare_adaptive(
+        posterior_of(np.ones(60), np.zeros(60)), [f"i{k}" for k in range(20)], AdaptiveSettings(n_models=3000)
+    )
+    for design in (SAME_LENGTH, RANDOM):
+        assert 0.95 < table.loc[design, "error_ratio"] < 1.05
+
+
+def test_answers_come_from_draws_so_that_lucky_looking_items_do_not_look_better_than_they_are():
+    """The check above with parameters known badly: sds then are too small, which coverage shows."""
+    rng = np.random.default_rng(7)
+    a, b = np.exp(0.3 * rng.standard_normal(200)), rng.standard_normal(200)
+    labels, settings = [f"i{k}" for k in range(50)], AdaptiveSettings(n_models=600)
+    known, unknown = (compare_adaptive(posterior_of(a, b, spread), labels, settings) for spread in (0.0, 0.8))
+    assert 0.87 < known.loc[SAME_LENGTH, "covered"] < 0.93
+    assert unknown.loc[SAME_LENGTH, "covered"] < 0.87
+
+
+def test_the_same_seed_gives_the_same_table(spread_bank):
+    tables = [
+        compare_adaptive(spread_bank, ["i3", "i40", "i90"], AdaptiveSettings(n_models=30, most_items=9, seed=seed))
+        for seed in (2, 2, 3)
+    ]
+    pd.testing.assert_frame_equal(tables[0], tables[1])
+    assert not tables[0].equals(tables[2])
+
+
+def test_items_of_another_fit_and_settings_out_of_range_are_refused(spread_bank):
+    with pytest.raises(AnalysisError, match="first: 'other'"):
+        compare_adaptive(spread_bank, ["i1", "other"], AdaptiveSettings())
+    for wrong in ({"stop_sd": 1.0}, {"least_items": 9, "most_items": 8}, {"n_models": 1}):
+        with pytest.raises(AnalysisError, match=next(iter(wrong))):
+            AdaptiveSettings(**wrong)
