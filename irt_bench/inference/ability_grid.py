@@ -20,7 +20,8 @@ Array = npt.NDArray[Any]
 REACH = 6.0  # nodes from -6 to 6: an ability ~ N(0, 1) lies beyond with probability 2e-9
 NODES_PER_SD = 1.25
 LEAST_NODES = 41
-MOST_NODES = 320
+MOST_NODES = 320  # for large matrices; small ones may have more
+FINEST = 2_001
 COLLAPSED_ITEMS = 12  # with so few items many models answer alike, and each pattern is computed once
 LEAST_CHANCE = 1e-30  # logarithms of float32 stay finite
 
@@ -67,6 +68,11 @@ class AbilityGrid:
     def n_nodes(least_sd: float) -> int:
         """Count the nodes that posteriors of this sd need."""
         return max(LEAST_NODES, int(np.ceil(2 * REACH * NODES_PER_SD / least_sd)) | 1)
+
+    @staticmethod
+    def is_affordable(n_nodes: int, n_cells: int, *, cost: float) -> bool:
+        """Whether cells times nodes cost no more than `cost`; MOST_NODES are always affordable, FINEST the most."""
+        return n_nodes <= min(max(MOST_NODES, cost / max(n_cells, 1)), FINEST)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from irt_bench.inference.ability_grid import AbilityGrid, CurveTable, draw_from_grid
+from irt_bench.inference.ability_grid import NODES_PER_SD, AbilityGrid, CurveTable, draw_from_grid
 from irt_bench.inference.item_updates import Items
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING
@@ -50,6 +50,9 @@ class AbilityPosterior(Protocol):
 
     def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
         """How fast the slopes in (intercept, log slope) of some items change with each ability, (model, item) each."""
+
+    def least_sd(self, items: Items) -> float:
+        """Sd of the ability that answers to all items would tell best."""
 
     def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
         """Draw abilities given the items, (draw, model)."""
@@ -128,6 +131,18 @@ class GridAbilities:
             mean += slopes * self._weights[:, q : q + 1]
         return np.asarray(total - mean.T @ (mean * grid.multiplicity[:, None]))
 
+    @property
+    def least_known_sd(self) -> float:
+        """Sd down to which posteriors may narrow without falling between the nodes."""
+        return float((self._grid.nodes[1] - self._grid.nodes[0]) * NODES_PER_SD)
+
+    def least_sd(self, items: Items) -> float:
+        """From the information at the nodes, which posteriors that fell between them do not show."""
+        trials = (self._grid.right + self._grid.wrong).max(axis=0).astype(np.float64)[:, None]
+        nodes = self._grid.nodes
+        _, weight = _residual_and_weight(items, nodes, np.zeros_like(trials), trials)
+        return float(1 / np.sqrt(1 + (items.slope**2 @ weight).max()))
+
     def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
         """Draw from the tabulated posteriors."""
         grid = self._grid
@@ -168,6 +183,10 @@ class GaussianAbilities:
         residual, weight = _residual_and_weight_by_cell(part, theta, correct, trials)
         slope = part.slope.astype(np.float32)
         return -slope * weight, slope * (residual - slope * theta * weight)
+
+    def least_sd(self, items: Items) -> float:
+        """Smallest conditional sd."""
+        return float(np.sqrt(self.variance.min()))
 
     def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
         """Draw normal numbers."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from irt_bench import names
 from irt_bench.errors import ModelError
-from irt_bench.inference.ability_grid import MOST_NODES, AbilityGrid
+from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.laplace import approximate
 from irt_bench.inference.likelihood import Cells, integrated_likelihood, log_likelihood
 from irt_bench.inference.posterior import Posterior, item_curves
@@ -23,6 +23,8 @@ from irt_bench.irt_models.program import log_density_of_program
 
 Array = npt.NDArray[np.float64]
 LEAST_DRAWS, MOST_DRAWS, DRAWS_PER_COORDINATE = 1_000, 10_000, 10  # behind a covariance matrix that whitens
+GRADIENT_COST = 3e8  # cells times nodes: about 40 ms a gradient
+MARGIN = 0.9  # slopes on the way may be steeper than at the mode
 ASYMPTOTE_VARIANCE = 0.25  # of the logit of an asymptote that is learned
 AGREEMENT = 1e-6  # relative, between the density written by hand and that of the Pyro program
 
@@ -95,8 +97,9 @@ def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coor
     cells = Cells.from_arrays(correct, trials, device=CPU)
     start = find_start(irt_model, cells)
     approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
-    if AbilityGrid.n_nodes(approximation.least_sd) <= MOST_NODES:
-        grid = AbilityGrid.from_counts(correct, trials, least_sd=approximation.least_sd)
+    least_sd = MARGIN * approximation.least_sd
+    if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=GRADIENT_COST):
+        grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)
         posterior = Posterior(irt_model, grid, start.centring)
         n_draws = min(max(LEAST_DRAWS, DRAWS_PER_COORDINATE * 2 * correct.shape[1]), MOST_DRAWS)
         coordinates = _whitened(posterior, start.values, approximation.draws(n_draws))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +13,8 @@ from scipy import linalg
 from threadpoolctl import threadpool_limits
 
 from irt_bench import names
-from irt_bench.errors import FitError
-from irt_bench.inference.ability_grid import MOST_NODES, AbilityGrid
+from irt_bench.errors import FitError, FitWarning
+from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.arrow import Arrow, cholesky
 from irt_bench.inference.draws import Draws
@@ -32,6 +33,9 @@ from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
 EXACT_ITEMS = 64  # up to so many, what not knowing abilities costs the items is exact; beyond, to first order
+MANY_ITEMS = 500  # abilities that so many items tell are all but normal
+SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two a sweep
+MOST_REFINEMENTS, FINER = 3, 0.85  # grids laid anew where slopes turn out steep, with a margin
 OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
 
 
@@ -87,7 +91,8 @@ def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: 
     if isinstance(guessing, Beta):
         guessing = guessing.successes / (guessing.successes + guessing.failures)
     known = replace(irt_model, guessing=guessing, upper_share=None)
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)  # a rough start is a start
         return Approximation(known, _maximise(known, correct, trials, LaplaceSettings(threads=threads), None))
 
 
@@ -120,11 +125,13 @@ class Approximation:
     @property
     def least_sd(self) -> float:
         """Sd of the ability known best, items given."""
-        return float(np.sqrt(self.state.abilities.variance.min()))
+        return self.state.abilities.least_sd(self.state.items)
 
     def draws(self, n_draws: int) -> dict[str, Array]:
         """Site → array of shape (draw, ...); always the same."""
-        drawn = _normal_posterior(self.irt_model, self.state, np.random.default_rng(0), n_draws)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            drawn = _normal_posterior(self.irt_model, self.state, np.random.default_rng(0), n_draws)
         return {name: value[0] for name, value in drawn.items()}
 
 
@@ -134,11 +141,18 @@ def _maximise(
     asked = trials.sum(axis=0)
     share = np.divide(correct.sum(axis=0), asked, out=np.full(len(asked), 0.5), where=asked > 0)
     items = Items.start(irt_model, share)
-    abilities = _choose_abilities(correct, trials, items, settings)
+    abilities = _choose_abilities(correct, trials, settings, least_sd=_first_guess(trials, items))
     # With guessing the information used is the expected one, from which the exact loss must not be taken.
     exact = isinstance(abilities, GridAbilities) and correct.shape[1] <= EXACT_ITEMS and items.guessing is None
     state = _State(abilities, items, exact)
     _climb(state, irt_model, settings, progress)
+    for _ in range(MOST_REFINEMENTS):
+        least_sd = FINER * state.abilities.least_sd(state.items)
+        if not isinstance(state.abilities, GridAbilities) or least_sd > FINER * state.abilities.least_known_sd:
+            break
+        state.abilities = _choose_abilities(correct, trials, settings, least_sd=least_sd)
+        state.exact &= isinstance(state.abilities, GridAbilities)
+        _climb(state, irt_model, settings, progress)
     for _ in range(OUTER_ROUNDS if exact else 0):
         variances = _marginal_variances(irt_model, state)
         state.items = update_hierarchy(state.items, irt_model, variances)
@@ -146,12 +160,16 @@ def _maximise(
     return state
 
 
-def _choose_abilities(correct: Array, trials: Array, items: Items, settings: LaplaceSettings) -> AbilityPosterior:
-    """Choose a grid where it needs few nodes, else normal abilities."""
+def _first_guess(trials: Array, items: Items) -> float:
+    """Sd of the ability known best if slopes are not far above one."""
     share = 1 / (1 + np.exp(-items.intercept))
-    information = float((trials @ (share * (1 - share))).max())
-    least_sd = 0.7 / np.sqrt(1 + information)  # slopes may well be above one
-    if AbilityGrid.n_nodes(least_sd) <= MOST_NODES:
+    return float(0.7 / np.sqrt(1 + (trials @ (share * (1 - share))).max()))
+
+
+def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, *, least_sd: float) -> AbilityPosterior:
+    """Choose a grid where it needs few nodes, else normal abilities."""
+    cost = SWEEP_COST if correct.shape[1] <= MANY_ITEMS else 0.0
+    if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=cost):
         return GridAbilities(correct, trials, least_sd=least_sd)
     return GaussianAbilities(Sweeper(correct, trials, threads=settings.n_threads, device=settings.device))
 

@@ -88,6 +88,18 @@ def test_constant_and_tiny_matrices_have_finite_results(correct):
     assert all(np.isfinite(values).all() for values in draws.sites.values())
 
 
+def test_steep_items_get_a_finer_grid():
+    """With slopes of five, nodes laid for slopes of one would miss posteriors between them."""
+    options = {"parameters": {"discrimination": 5.0}}
+    truth, correct, trials = simulate(TwoPL(), (300, 40), 4, **options)
+    sites = fit_laplace(TwoPL(), correct, trials, LaplaceSettings()).sites
+    slope = np.exp(sites["log_discrimination"].mean((0, 1)))
+    assert np.median(slope) == pytest.approx(5, rel=0.15)
+    difficulty = sites["difficulty"].mean((0, 1))
+    near = np.abs(truth["difficulty"].values) < 1.5
+    assert np.corrcoef(difficulty[near], truth["difficulty"].values[near])[0, 1] > 0.99
+
+
 def test_mis_keyed_items_do_not_keep_it_from_standing_still():
     _, correct, trials = simulate(TwoPL(), (150, 50), 4)
     wrong = np.where(np.arange(50) < 4, 1 - correct, correct).astype(np.int8)
