@@ -1,0 +1,196 @@
+"""From the ability scale to accuracy: what the seed model says about a score on all items, some, or weighted ones.
+
+A new seed of a run at a step has ability run_mean + seed effect + step effect. Its expected score is A(ability) =
+sum_i w_i P_i(ability); around it answers vary by sum_i w_i^2 P_i (1 - P_i), which is what the residual variance of the
+analysis of variance measures. The variance of A over new seeds is parted into what stays with the seed from step to
+step and what does not.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from scipy.special import expit
+
+from irt_bench import names
+from irt_bench.errors import AnalysisError
+from irt_bench.irt_models.logistic import log_odds, success_probability
+
+FloatArray = npt.NDArray[np.float64]
+QUANTITIES: Final = (
+    "seed_sd_ability",  # sds on the ability scale
+    "step_sd_ability",
+    "mean",  # expected score
+    "seed_sd",  # of the expected score, in accuracy: what stays with the seed
+    "step_sd",  # ... what changes from step to step
+    "snapshot_sd",  # ... both, as at one step
+    "answer_sd",  # of the score of one snapshot around its expected score
+    "score_sd",  # of the score seen: snapshot_sd and answer_sd together, the root of V(N)
+)
+COLUMNS: Final = ("benchmark", "run", "quantity", "estimate", "q05", "q95")
+POOLED: Final = "pooled"
+MOST_DRAWS: Final = 200  # of each draw of the items
+N_NODES: Final = 15  # Gauss-Hermite: exact for polynomials to degree 29 in each effect
+CURVE_SPACING: Final = 0.02  # of abilities; linear interpolation then errs by less than 1e-5 of a slope's change
+CURVE_REACH: Final = 7.0  # sds beyond the outermost run means: the outermost node lies at 6.4
+BLOCK_CELLS: Final = 500_000  # items x abilities at once
+
+
+class _Curves(NamedTuple):
+    """Expected score and variance of answers over abilities, under each draw of the items."""
+
+    ability: FloatArray  # (node,)
+    score: FloatArray  # (item_draw, node)
+    answers: FloatArray  # (item_draw, node)
+
+
+def seed_effect_table(
+    posterior: xr.Dataset, *, weights: pd.Series | None = None, benchmark: str = "", n_trials: int = 1
+) -> pd.DataFrame:
+    """Tabulate the posterior of the seed's effect on a score.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Draws of the seed model with the items they belong to, as `SeedFit.posterior` holds them.
+    weights : pd.Series, optional
+        Weight of each item by label, divided by their sum here; items not named have none. Equal weights on all items
+        by default; equal weights on some are a subset.
+    benchmark : str
+        Name for the column of that name.
+    n_trials : int
+        Answers a cell behind a score.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns ``benchmark, run`` (or "pooled"), ``quantity`` (`QUANTITIES`), ``estimate`` (posterior median), ``q05,
+        q95``. Variances are averaged over the steps of a run, and over runs when pooled, before roots are taken.
+        Without a step effect in the model the step's rows are left out.
+
+    Raises
+    ------
+    AnalysisError
+        If weights name an unknown item, are negative, or sum to 0.
+    """
+    item_weights = _weights(posterior, weights)
+    chosen = _thinned(posterior)
+    curves = _curves(posterior, item_weights, _range(chosen), n_trials)
+    runs, parts = _parts(chosen, curves)
+    rows = []
+    for run, at in [*((run, [place]) for place, run in enumerate(runs)), (POOLED, list(range(len(runs))))]:
+        rows += _summarise(benchmark, run, {name: values[..., at].mean(axis=-1) for name, values in parts.items()})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _weights(posterior: xr.Dataset, weights: pd.Series | None) -> FloatArray:
+    labels = posterior[names.ITEM].to_index().astype("str")
+    if weights is None:
+        return np.full(len(labels), 1 / len(labels))
+    wanted = weights.index.astype("str")
+    unknown = ~wanted.isin(labels)
+    if unknown.any() or not wanted.is_unique:
+        first = wanted[unknown][0] if unknown.any() else wanted[wanted.duplicated()][0]
+        raise AnalysisError(
+            f"weights name item {first!r}, which {'the fit does not have' if unknown.any() else 'occurs twice'}; give "
+            "one weight an item of the fit."
+        )
+    values = weights.to_numpy(dtype=np.float64)
+    if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
+        raise AnalysisError("weights must be finite and at least 0, with a sum above 0.")
+    found = np.zeros(len(labels))
+    found[labels.get_indexer(wanted)] = values / values.sum()
+    return found
+
+
+def _thinned(posterior: xr.Dataset) -> xr.Dataset:
+    """At most `MOST_DRAWS` draws, chains joined, dimensions (item_draw, sample, ...)."""
+    wanted = [name for name in ("sd_seed", "sd_step", "run_mean") if name in posterior]
+    joined = posterior[wanted].stack(sample=(names.CHAIN, names.DRAW), create_index=False)
+    places = np.linspace(0, joined.sizes["sample"] - 1, min(MOST_DRAWS, joined.sizes["sample"])).astype(int)
+    return joined.isel(sample=places).transpose("item_draw", "sample", ...)
+
+
+def _range(draws: xr.Dataset) -> tuple[float, float]:
+    spread = np.sqrt(sum(float((draws[name] ** 2).max()) for name in ("sd_seed", "sd_step") if name in draws))
+    low, high = float(draws["run_mean"].min()), float(draws["run_mean"].max())
+    return low - CURVE_REACH * spread, high + CURVE_REACH * spread
+
+
+def _curves(posterior: xr.Dataset, weights: FloatArray, reach: tuple[float, float], n_trials: int) -> _Curves:
+    ability = np.linspace(*reach, int(np.ceil((reach[1] - reach[0]) / CURVE_SPACING)) + 1)
+    used = np.flatnonzero(weights)
+    a, b, low, high = (
+        posterior[name].transpose("item_draw", names.ITEM).to_numpy()[:, used]
+        for name in (names.DISCRIMINATION, names.DIFFICULTY, names.GUESSING, names.UPPER_ASYMPTOTE)
+    )
+    score, answers = np.zeros((2, len(a), len(ability)))
+    size = max(1, BLOCK_CELLS // len(ability))
+    for draw in range(len(a)):
+        for block in (slice(start, start + size) for start in range(0, len(used), size)):
+            at = (draw, block, None)
+            known = expit(log_odds(ability, a[at], b[at]))
+            chance = success_probability(known, low[at], high[at])
+            score[draw] += weights[used[block]] @ chance
+            answers[draw] += weights[used[block]] ** 2 @ (chance * (1 - chance)) / n_trials
+    return _Curves(ability, score, answers)
+
+
+def _parts(draws: xr.Dataset, curves: _Curves) -> tuple[list[str], dict[str, FloatArray]]:
+    """Mean and variances for each run, averaged over its steps, shape (item_draw, sample, run)."""
+    run_of, means = draws["run_of_step"].to_numpy(), draws["run_mean"].to_numpy()
+    runs = list(dict.fromkeys(run_of))
+    found: dict[str, list[FloatArray]] = {}
+    for place, run in enumerate(runs):
+        sds = {
+            name: values[..., place] if values.ndim > 2 else values
+            for name, values in ((name, draws[name].to_numpy()) for name in ("sd_seed", "sd_step") if name in draws)
+        }
+        steps = [_at(means[..., at], sds, curves) for at in np.flatnonzero(run_of == run)]
+        for name in steps[0]:
+            found.setdefault(name, []).append(np.mean([step[name] for step in steps], axis=0))
+    return runs, {name: np.stack(values, axis=-1) for name, values in found.items()}
+
+
+def _at(mean: FloatArray, sds: dict[str, FloatArray], curves: _Curves) -> dict[str, FloatArray]:
+    """Mean and variances at one run and step, shape (item_draw, sample), by Gauss-Hermite quadrature."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(N_NODES)
+    weights = weights / weights.sum()
+    has_steps = "sd_step" in sds
+    ability = (mean + sds["sd_seed"] * nodes[:, None, None])[None]  # (step node, seed node, item_draw, sample)
+    inner = weights if has_steps else np.ones(1)
+    if has_steps:
+        ability = ability + sds["sd_step"] * nodes[:, None, None, None]
+    score, answers = np.empty_like(ability), np.empty_like(ability)
+    for draw in range(len(mean)):
+        score[:, :, draw] = np.interp(ability[:, :, draw], curves.ability, curves.score[draw])
+        answers[:, :, draw] = np.interp(ability[:, :, draw], curves.ability, curves.answers[draw])
+    by_seed = np.tensordot(inner, score, 1)
+    centre = np.tensordot(weights, by_seed, 1)
+    parts = {
+        "seed_sd_ability": sds["sd_seed"] ** 2,
+        "mean": centre,
+        "seed_sd": np.tensordot(weights, (by_seed - centre) ** 2, 1),
+        "answer_sd": np.tensordot(weights, np.tensordot(inner, answers, 1), 1),
+    }
+    if has_steps:
+        parts["step_sd_ability"] = sds["sd_step"] ** 2
+        parts["step_sd"] = np.tensordot(weights, np.tensordot(inner, (score - by_seed) ** 2, 1), 1)
+    parts["snapshot_sd"] = parts["seed_sd"] + parts.get("step_sd", 0.0)
+    parts["score_sd"] = parts["snapshot_sd"] + parts["answer_sd"]
+    return parts
+
+
+def _summarise(
+    benchmark: str, run: str, parts: dict[str, FloatArray]
+) -> list[tuple[str, str, str, float, float, float]]:
+    rows: list[tuple[str, str, str, float, float, float]] = []
+    for name in (quantity for quantity in QUANTITIES if quantity in parts):
+        values = parts[name] if name == "mean" else np.sqrt(parts[name])
+        middle, low, high = np.quantile(values, (0.5, *names.INTERVAL))
+        rows.append((benchmark, run, name, float(middle), float(low), float(high)))
+    return rows

@@ -1,0 +1,115 @@
+"""Accuracy points of the seed effect: against Monte Carlo, and against the analysis of variance."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.special import expit
+
+from irt_bench.errors import AnalysisError
+from irt_bench.inference.seed_fit import fit_seed_model
+from irt_bench.inference.settings import SVISettings
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.variance.seed_effect import seed_effect_table
+
+N_ITEMS = 50
+LABELS = np.array([f"i{place}" for place in range(N_ITEMS)])
+
+
+def posterior_at(sd_seed, sd_step=None, means=(0.3,), seed=0):
+    """A posterior concentrated on one point: what follows is then a calculation, not an estimate."""
+    rng = np.random.default_rng(seed)
+    lead = ("chain", "draw", "item_draw")
+    sds = {"sd_seed": sd_seed} | ({} if sd_step is None else {"sd_step": sd_step})
+    arrays = {name: (lead, np.full((1, 1, 1), value)) for name, value in sds.items()}
+    arrays["run_mean"] = ((*lead, "run_step"), np.array(means).reshape(1, 1, 1, -1))
+    parameters = {
+        "difficulty": rng.normal(size=(1, N_ITEMS)),
+        "discrimination": np.exp(0.4 * rng.normal(size=(1, N_ITEMS))),
+        "guessing": np.full((1, N_ITEMS), 0.1),
+        "upper_asymptote": np.ones((1, N_ITEMS)),
+    }
+    arrays |= {name: (("item_draw", "item"), values) for name, values in parameters.items()}
+    runs = [f"r{place}" for place in range(len(means))]
+    return xr.Dataset(arrays, coords={"item": LABELS, "run_of_step": ("run_step", runs)})
+
+
+def expected_score(posterior, ability, weights):
+    item = {name: posterior[name].values[0] for name in ("difficulty", "discrimination", "guessing")}
+    chance = item["guessing"] + (1 - item["guessing"]) * expit(
+        item["discrimination"] * (ability[..., None] - item["difficulty"])
+    )
+    return chance @ weights, (chance * (1 - chance)) @ weights**2
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_parts_are_those_of_a_million_simulated_seeds(weighted):
+    posterior, rng = posterior_at(0.4, 0.2), np.random.default_rng(1)
+    weights = rng.gamma(1, size=N_ITEMS) if weighted else np.ones(N_ITEMS)
+    weights /= weights.sum()
+    given = pd.Series(3 * weights, LABELS) if weighted else None
+    table = seed_effect_table(posterior, weights=given).set_index(["run", "quantity"])["estimate"]["r0"]
+    seeds = 0.3 + 0.4 * rng.normal(size=(1500, 1))
+    score, answers = expected_score(posterior, seeds + 0.2 * rng.normal(size=(1500, 300)), weights)
+    assert table["mean"] == pytest.approx(score.mean(), abs=0.006)
+    assert table["snapshot_sd"] == pytest.approx(score.std(), rel=0.05)
+    assert table["step_sd"] == pytest.approx(np.sqrt(score.var(axis=1, ddof=1).mean()), rel=0.02)
+    assert table["seed_sd"] == pytest.approx(score.mean(axis=1).std(), rel=0.06)
+    assert table["answer_sd"] == pytest.approx(np.sqrt(answers.mean()), rel=0.01)
+    assert table["score_sd"] ** 2 == pytest.approx(table["snapshot_sd"] ** 2 + table["answer_sd"] ** 2)
+
+
+def test_a_subset_of_k_items_has_the_variance_of_answers_of_k():
+    posterior = posterior_at(0.3)
+    subset = pd.Series(1.0, LABELS[:10])
+    table = seed_effect_table(posterior, weights=subset, benchmark="b").set_index(["run", "quantity"])["estimate"]
+    weights = np.where(np.arange(N_ITEMS) < 10, 0.1, 0)
+    ability = 0.3 + 0.3 * np.random.default_rng(2).normal(size=100_000)
+    score, answers = expected_score(posterior, ability, weights)
+    assert table["pooled", "seed_sd"] == pytest.approx(score.std(), rel=0.02)
+    assert table["pooled", "answer_sd"] == pytest.approx(np.sqrt(answers.mean()), rel=0.01)
+    assert ("pooled", "step_sd") not in table.index
+
+
+def test_pooling_averages_variances():
+    table = seed_effect_table(posterior_at(0.3, means=(-1.0, 2.0))).set_index(["run", "quantity"])["estimate"]
+    each = [table[run, "seed_sd"] ** 2 for run in ("r0", "r1")]
+    assert table["pooled", "seed_sd"] ** 2 == pytest.approx(np.mean(each))
+
+
+def test_weights_that_are_no_weights_are_refused():
+    posterior = posterior_at(0.3)
+    with pytest.raises(AnalysisError, match="'nowhere', which the fit does not have"):
+        seed_effect_table(posterior, weights=pd.Series(1.0, ["i1", "nowhere"]))
+    with pytest.raises(AnalysisError, match="finite and at least 0"):
+        seed_effect_table(posterior, weights=pd.Series([1.0, -1.0], ["i1", "i2"]))
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
+def test_the_seed_sd_in_accuracy_agrees_with_the_analysis_of_variance():
+    """12 runs of 8 seeds: score_sd against sqrt(V(N)), answer_sd against sqrt(s2_res / N)."""
+    rng = np.random.default_rng(4)
+    n_runs, n_seeds, n_items = 12, 8, 200
+    run = np.repeat(np.arange(n_runs), n_seeds)
+    ability = (0.5 * rng.normal(size=n_runs))[run] + 0.25 * rng.normal(size=len(run))
+    difficulty, slope = rng.normal(size=n_items), np.exp(0.4 * rng.normal(size=n_items))
+    right = (rng.random((len(run), n_items)) < expit(slope * (ability[:, None] - difficulty))).astype(int)
+    labels = np.array([f"i{place}" for place in range(n_items)])
+    models = pd.DataFrame({"run": run, "seed": np.tile(np.arange(n_seeds), n_runs)})
+    counts = ResponseCounts(right, np.ones_like(right), models, pd.DataFrame(index=labels), "b")
+    known = {"difficulty": ("item", difficulty), "discrimination": ("item", slope)}
+    fit = fit_seed_model(counts, SVISettings(seed=1, max_steps=1500), items=xr.Dataset(known, coords={"item": labels}))
+    table = seed_effect_table(fit.posterior).set_index(["run", "quantity"]).loc["pooled"]
+    cells = right.reshape(n_runs, n_seeds, n_items)
+    total = cells.mean(axis=2).var(axis=1, ddof=1).mean()  # V(N) = s2_seed + s2_res / N
+    residual = (
+        cells
+        - cells.mean(axis=2, keepdims=True)
+        - cells.mean(axis=1, keepdims=True)
+        + cells.mean((1, 2), keepdims=True)
+    )
+    of_answers = (residual**2).sum() / (n_runs * (n_seeds - 1) * (n_items - 1)) / n_items
+    assert table["estimate"]["score_sd"] == pytest.approx(np.sqrt(total), rel=0.05)
+    assert table["estimate"]["answer_sd"] == pytest.approx(np.sqrt(of_answers), rel=0.03)
+    assert table["estimate"]["snapshot_sd"] == pytest.approx(np.sqrt(total - of_answers), rel=0.08)
+    assert table["q05"]["seed_sd_ability"] < 0.25 < table["q95"]["seed_sd_ability"]
