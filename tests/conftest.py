@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, Subset, SubsetItem, UnseenItems
 
 settings.register_profile("same", derandomize=True)  # the same examples on every run
 settings.load_profile("same")
@@ -47,3 +48,42 @@ def make_counts() -> Callable[..., ResponseCounts]:
         return ResponseCounts(correct, trials, pd.DataFrame(index=pd.Index(labels, name="model")), items, "b", measure)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def build_subset() -> Callable[..., Subset]:
+    """Build a subset from records of items (id, and what else is known), parameters drawn at random."""
+
+    def build(records, *, n_full=20, seed=0, numbers=None, **changes):
+        rng = np.random.default_rng(seed)
+        items = tuple(
+            SubsetItem(
+                **{
+                    "weight": 1 / len(records), "target_weight": 1 / n_full, "difficulty": rng.normal(),
+                    "difficulty_sd": 0.2, "discrimination": np.exp(0.4 * rng.normal()), "discrimination_sd": 0.15,
+                    "mean": 0.5, "subtask": "toy",
+                }
+                | dict(record)
+            )
+            for record in records
+        )  # fmt: skip
+        nodes = np.linspace(-5, 5, 201)
+        share = 1 - len(items) / n_full
+        curve = share / (1 + np.exp(-nodes))
+        flat = (0.01,) * len(nodes)
+        unseen = UnseenItems(
+            ability=tuple(nodes), score=tuple(curve), score_sd=flat, answer_variance=tuple(curve * (share - curve))
+        )
+        calibration = CalibrationRecord(
+            fingerprint="sha256:0", n_models=9, n_clusters=3, irt_model="2pl", inference="svi", ability_range=(-3, 3)
+        )
+        fields = {
+            "benchmark": "toy", "n_items_full": n_full, "items": items, "size": len(items), "method": "random",
+            "weights": "equal", "estimator": "p_irt", "seed": 1, "expected_error": 0.02, "expected_se": 0.03,
+            "expected_bias": 0.0,
+            "unseen": unseen, "numbers": numbers or EstimatorNumbers(misfit_sd=0.01, interval_scale=1.7),
+            "calibration": calibration, "package_version": "0.1.0",
+        }  # fmt: skip
+        return Subset(**(fields | changes))
+
+    return build

@@ -17,7 +17,10 @@ TESTED_TOGETHER = {
     "names.py": "constants only",
     "console.py": "tests/cli/test_cli.py",
     **dict.fromkeys(
-        [f"cli/{name}.py" for name in ("options", "read", "items", "fit", "score", "compare", "adaptive", "demo")],
+        [
+            f"cli/{name}.py"
+            for name in ("options", "read", "items", "fit", "score", "compare", "adaptive", "export", "demo")
+        ],
         "tests/cli/test_cli.py",
     ),
     "responses/formats/base.py": "every format's tests",

@@ -2,7 +2,7 @@
 
 import typer
 
-from irt_bench.cli import adaptive, compare, demo, fit, items, read, score, subset
+from irt_bench.cli import adaptive, compare, demo, export, fit, items, read, score, subset
 
 app = typer.Typer(
     help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
@@ -17,6 +17,7 @@ for command in (
     score.score,
     compare.compare,
     subset.subset,
+    export.export,
     adaptive.adaptive,
     demo.demo,
 ):

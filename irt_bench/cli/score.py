@@ -1,4 +1,4 @@
-"""irt-bench score: score new models with frozen items."""
+"""irt-bench score: score new models with frozen items, or from a run on a subset."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,6 @@ import typer
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
-    FitFolder,
     Force,
     FormatName,
     Json,
@@ -19,7 +18,8 @@ from irt_bench.cli.options import (
     records,
     write_csv,
 )
-from irt_bench.console import clear_errors, out, print_text
+from irt_bench.console import clear_errors, out, print_text, progress_bar
+from irt_bench.errors import SubsetError
 from irt_bench.files import check_output, json_text
 
 
@@ -33,7 +33,10 @@ class ScoreMethod(StrEnum):
 @clear_errors
 def score(
     paths: Paths,
-    fit: FitFolder,
+    fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote.", metavar="DIR")] = None,
+    subset: Annotated[
+        Path | None, typer.Option(help="Instead: file that irt-bench subset wrote; estimates full scores.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
     method: Annotated[ScoreMethod, typer.Option(help="Posterior mean (eap) or mode (map).")] = ScoreMethod.EAP,
     benchmark: Benchmark = None,
@@ -43,23 +46,66 @@ def score(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Score new models with the item parameters of a fit held as they are."""
+    """Score new models with the item parameters of a fit, or estimate full scores from the logs of a subset run."""
+    if (fit is None) == (subset is None):
+        raise SubsetError("name one of --fit DIR (abilities) and --subset subset.json (full scores), not both.")
+    if output is not None:
+        check_output(output, force=force)
+    if subset is not None:
+        _score_subset(paths, subset, output, (benchmark, format, metric, filter), json=json)
+    elif fit is not None:
+        _score_fit(paths, fit, output, (benchmark, format, metric, filter), method=method, json=json)
+
+
+def _score_fit(
+    paths: list[Path],
+    fit: Path,
+    output: Path | None,
+    choices: tuple[str | None, str | None, str | None, str | None],
+    *,
+    method: ScoreMethod,
+    json: bool,
+) -> None:
     from irt_bench.analysis.scoring import score_models
     from irt_bench.inference.fit import Fit
     from irt_bench.report.tables import print_table
 
-    if output is not None:
-        check_output(output, force=force)
     fitted = Fit.load(fit)
-    counts = read_paths(paths, benchmark, format, metric, filter).counts()
+    counts = read_paths(paths, *choices).counts()
     scores = score_models(counts, fitted.posterior, method=method.value)
     if output is not None:
         write_csv(scores, output)
     if json:
-        print_text(
-            json_text(
-                {"benchmark": counts.benchmark, "fit": str(fit), "method": method.value, "scores": records(scores)}
-            )
-        )
+        content = {"benchmark": counts.benchmark, "fit": str(fit), "method": method.value, "scores": records(scores)}
+        print_text(json_text(content))
         return
     print_table(scores.sort_values("ability", ascending=False), title=f"Abilities on {counts.benchmark}", console=out)
+
+
+def _score_subset(
+    paths: list[Path],
+    subset: Path,
+    output: Path | None,
+    choices: tuple[str | None, str | None, str | None, str | None],
+    *,
+    json: bool,
+) -> None:
+    from irt_bench.report.tables import print_table
+    from irt_bench.subsets.logs import read_subset_logs, score_logs
+    from irt_bench.subsets.subset import read_subset
+
+    chosen = read_subset(subset)
+    benchmark, format, metric, filter = choices
+    with progress_bar() as progress:
+        logs = read_subset_logs(
+            paths, chosen, benchmark=benchmark, format=format, metric=metric, filter=filter, progress=progress
+        )
+    scores = score_logs(logs, chosen)
+    if output is not None:
+        write_csv(scores, output)
+    if json:
+        content = {"benchmark": chosen.benchmark, "subset": chosen.digest(), "scores": records(scores)}
+        print_text(json_text(content | {"logs": records(logs.checks)}))
+        return
+    title = f"Estimated full scores on {chosen.benchmark} from {chosen.size} of {chosen.n_items_full} items"
+    print_table(scores.sort_values("estimate", ascending=False), title=title, console=out)

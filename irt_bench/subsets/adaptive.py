@@ -264,6 +264,6 @@ def _summary(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("design")
 
 
-def _with_limits(name: str, value: float, spread: npt.NDArray[np.generic]) -> dict[str, float]:
+def _with_limits(name: str, value: float, spread: npt.NDArray[np.floating] | npt.NDArray[np.int64]) -> dict[str, float]:
     low, high = np.quantile(spread, INTERVAL)
     return {name: float(value), f"{name}_q05": float(low), f"{name}_q95": float(high)}

@@ -1,0 +1,190 @@
+"""Subset → lm-evaluation-harness: a ``--samples`` file, or a task folder that estimates the full score.
+
+The harness runs a whole task where the list of samples is empty or the task's name is not that of a leaf, and numbers
+documents wrongly where the list is not sorted or repeats one: neither can come out of here.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import yaml
+
+from irt_bench.analysis.labelled_draws import item_draws
+from irt_bench.errors import SubsetError
+from irt_bench.subsets import lm_eval_task
+from irt_bench.subsets.instrument import ABILITY_POINTS, ITEM_DRAWS, POINT_WEIGHTS, Instrument, instrument_of
+from irt_bench.subsets.subset import Subset
+
+MODEL_ARGUMENTS: Final = "--model hf --model_args pretrained=ORG/MODEL"
+TASK_MODULE: Final = "subset_task"
+UNSUPPORTED: Final = "use --to lm-eval and then irt-bench score LOGS --subset subset.json"
+
+
+def sample_lists(subset: Subset) -> dict[str, list[int]]:
+    """Documents of each leaf task, sorted and unique.
+
+    Raises
+    ------
+    SubsetError
+        If an item has no document id, or two have the same one.
+    """
+    lists: dict[str, list[int]] = {}
+    for item in subset.items:
+        if item.doc_id is None:
+            raise SubsetError(
+                f"item {item.id!r} has no doc_id, by which lm-evaluation-harness chooses documents. Make the subset "
+                "from the harness's own logs (samples_*.jsonl), or from a table with a column doc_id."
+            )
+        if item.doc_id < 0 or item.doc_id in lists.get(item.subtask, []):
+            raise SubsetError(
+                f"item {item.id!r} has doc_id {item.doc_id} in task {item.subtask!r}, which is below 0 or another "
+                "item's; make the subset again."
+            )
+        lists.setdefault(item.subtask, []).append(item.doc_id)
+    return {task: sorted(ids) for task, ids in sorted(lists.items())}
+
+
+def samples_json(subset: Subset) -> str:
+    """Text of the ``--samples`` file."""
+    return json.dumps(sample_lists(subset), ensure_ascii=False) + "\n"
+
+
+def samples_command(subset: Subset, path: Path) -> str:
+    """Command that runs the subset."""
+    tasks = ",".join(sample_lists(subset))
+    return (
+        f"lm_eval run {MODEL_ARGUMENTS} --tasks {shlex.quote(tasks)} --samples {shlex.quote(str(path))} "
+        "--log_samples --output_path OUT"
+    )
+
+
+def task_name(subset: Subset) -> str:
+    """Name of the exported task."""
+    (task,) = sample_lists(subset)
+    return f"{task}_irt{subset.size}"
+
+
+def task_command(subset: Subset, folder: Path) -> str:
+    """Command that runs the exported task."""
+    return (
+        f"lm_eval run {MODEL_ARGUMENTS} --tasks {shlex.quote(task_name(subset))} "
+        f"--include_path {shlex.quote(str(folder))} --log_samples --output_path OUT"
+    )
+
+
+def write_task_folder(
+    subset: Subset, folder: Path, *, metric: str = "acc", split: str = "test", base_yaml: Path | None = None
+) -> None:
+    """Fill a folder with a task that runs on the subset and aggregates to the estimated full score.
+
+    Parameters
+    ----------
+    subset : Subset
+        Of one leaf task.
+    folder : Path
+        Existing, for ``--include_path``.
+    metric : str
+        Name of the metric that the subset was calibrated on.
+    split : str
+        The split that the task evaluates.
+    base_yaml : Path, optional
+        YAML of the full task, for tasks that do not come with the harness.
+
+    Raises
+    ------
+    SubsetError
+        If there are several tasks, or the estimator cannot run there.
+    """
+    lists = sample_lists(subset)
+    if len(lists) > 1:
+        raise SubsetError(
+            f"the subset has items of {len(lists)} tasks, first {next(iter(lists))!r}; the harness aggregates each "
+            f"task by itself, and the estimate needs all answers: {UNSUPPORTED}."
+        )
+    if base_yaml is not None and not base_yaml.is_file():
+        raise SubsetError(f"{base_yaml} is no file; --base-yaml names the YAML of the full task.")
+    (task,) = lists
+    path = str(base_yaml.resolve()) if base_yaml is not None else None
+    content = task_parameters(subset) | {"task": task, "split": split, "base_yaml": path}
+    (folder / "parameters.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+    shutil.copyfile(lm_eval_task.__file__, folder / f"{TASK_MODULE}.py")
+    (folder / f"{task_name(subset)}.yaml").write_text(_yaml(subset, task, metric, path), encoding="utf-8")
+
+
+def task_parameters(subset: Subset) -> dict[str, Any]:
+    """Plain numbers with which `lm_eval_task.full_score` repeats `estimate_full_score` for complete answers.
+
+    Raises
+    ------
+    SubsetError
+        If the estimator is not linear in the answers and the curve.
+    """
+    ordered = sorted(subset.items, key=lambda item: item.doc_id or 0)
+    order = [subset.items.index(item) for item in ordered]
+    instrument = instrument_of(subset)
+    constant, coefficients, curve_share, curve = _linear_form(subset, instrument)
+    drawn, _ = item_draws(instrument.posterior, ITEM_DRAWS)
+    return {
+        "doc_ids": [item.doc_id for item in ordered],
+        "n_documents": subset.n_items_full,
+        "subset": subset.digest(),
+        "estimator": subset.estimator,
+        "constant": constant,
+        "coefficients": coefficients[order].tolist(),
+        "curve_share": curve_share,
+        "curve": {"ability": instrument.nodes.tolist(), "score": curve.tolist()},
+        "points": {"at": ABILITY_POINTS.tolist(), "weight": POINT_WEIGHTS.tolist()},
+        "target_weights": instrument.targets[order].tolist(),
+        "draws": np.stack(drawn, axis=-1)[:, order].tolist(),
+    }
+
+
+def _linear_form(subset: Subset, instrument: Instrument) -> tuple[float, np.ndarray, float, np.ndarray]:
+    """Estimate = constant + coefficients x answers + share x mean of a curve over ability."""
+    numbers, targets, weights = subset.numbers, instrument.targets, instrument.weights
+    mixed, unseen = numbers.weighted_share, instrument.unseen
+    learned = np.array(numbers.coefficients or [0.0] * subset.size)
+    forms = {
+        "weighted": (0.0, weights, 0.0, unseen),
+        "p_irt": (0.0, targets, 1.0, unseen),
+        "p_irt_weighted": (0.0, targets.sum() * weights, 1.0, unseen),
+        "gp_irt": (0.0, mixed * weights + (1 - mixed) * targets, 1 - mixed, unseen),
+        "irt_smoothed": (0.0, 0 * targets, 1.0, unseen + targets @ instrument.curves),
+        "ridge": (numbers.intercept, learned, 0.0, unseen),
+        "p_irt_ridge": (numbers.intercept, targets + learned, 1.0, unseen),
+    }
+    if subset.estimator not in forms:
+        raise SubsetError(
+            f"estimator {subset.estimator!r} cannot run inside the harness (those that can: {', '.join(forms)}); "
+            f"{UNSUPPORTED}."
+        )
+    return forms[subset.estimator]
+
+
+def _yaml(subset: Subset, task: str, metric: str, base_yaml: str | None) -> str:
+    """YAML of the task; the tags that name functions are no plain YAML and are written by hand.
+
+    A task that comes with the harness is named, as its path is known only where the harness is installed; it is then
+    the only member of a group, whose entries may override a task's settings. Any other is included by path.
+    """
+    metadata = {"version": 1.0, "irt_bench": {"subset": subset.digest(), "n_full": subset.n_items_full, "task": task}}
+    own = [
+        f"process_docs: !function {TASK_MODULE}.keep",
+        "metric_list:",
+        f"  - metric: {json.dumps(metric)}",
+        f"    aggregation: !function {TASK_MODULE}.full_score",
+        "    higher_is_better: true",
+        *yaml.safe_dump({"metadata": metadata}, sort_keys=False).splitlines(),
+    ]
+    name = json.dumps(task_name(subset))
+    if base_yaml is not None:
+        lines = [f"include: {json.dumps(base_yaml)}", f"task: {name}", *own]
+    else:
+        lines = [f"group: {name}", "task:", f"  - task: {json.dumps(task)}", *(f"    {line}" for line in own)]
+    return "\n".join(lines) + "\n"

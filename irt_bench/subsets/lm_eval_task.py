@@ -1,0 +1,138 @@
+"""Runs inside lm-evaluation-harness: keeps the documents of a subset, and aggregates to the estimated full score.
+
+`irt-bench export --to lm-eval-task` copies this file beside the task's YAML and ``parameters.json``. It needs Python
+alone, reads plain JSON, and executes nothing that the JSON holds.
+"""
+
+import functools
+import importlib.util
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+STEPS = 481  # of ability, from -6 to 6
+
+
+@functools.cache
+def parameters() -> dict[str, Any]:
+    """Read what the subset says."""
+    content: dict[str, Any] = json.loads((HERE / "parameters.json").read_text(encoding="utf-8"))
+    return content
+
+
+def keep(dataset: Any) -> Any:
+    """Keep the subset's documents of the evaluated split, and number them as the full task does.
+
+    Raises
+    ------
+    ValueError
+        If the data are not those of the calibration.
+    """
+    wanted, split = parameters(), str(dataset.split)  # the task's own function may lose the name of the split
+    own = _own_process_docs()
+    dataset = own(dataset) if own is not None else dataset
+    if split != wanted["split"]:
+        return dataset  # few-shot examples come from splits that must stay whole
+    if len(dataset) != wanted["n_documents"]:
+        raise ValueError(
+            f"the {wanted['split']} split has {len(dataset)} documents; the subset is of {wanted['n_documents']}."
+        )
+    return dataset.add_column("irt_doc_id", list(range(len(dataset)))).select(wanted["doc_ids"])
+
+
+def full_score(values: Iterable[float]) -> float:
+    """Estimate the full score from the values of the kept documents."""
+    wanted = parameters()
+    answers = _in_order([float(value) for value in values])
+    if len(answers) != len(wanted["doc_ids"]):
+        raise ValueError(f"{len(answers)} answers for {len(wanted['doc_ids'])} documents; run without --limit.")
+    mean, sd = _ability(answers, wanted["draws"])
+    curve, points = wanted["curve"], wanted["points"]
+    unseen = sum(
+        weight * _interpolate(mean + sd * point, curve["ability"], curve["score"])
+        for point, weight in zip(points["at"], points["weight"], strict=True)
+    )
+    found: float = wanted["constant"] + wanted["curve_share"] * unseen
+    found += sum(c * y for c, y in zip(wanted["coefficients"], answers, strict=True))
+    observed: float = sum(t * y for t, y in zip(wanted["target_weights"], answers, strict=True))
+    asked_share: float = sum(wanted["target_weights"])
+    return min(max(found, observed), min(observed + 1 - asked_share, 1.0))
+
+
+def _in_order(answers: list[float]) -> list[float]:
+    """Answers in the order of the documents: several processes each take every n-th, and their lists are joined."""
+    n_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    places = [place for rank in range(n_processes) for place in range(rank, len(answers), n_processes)]
+    return [answer for _, answer in sorted(zip(places, answers, strict=True))]
+
+
+def _ability(answers: list[float], draws: Sequence[Sequence[Sequence[float]]]) -> tuple[float, float]:
+    """Mean and sd of ability's posterior, averaged over draws of the item parameters; prior N(0, 1)."""
+    nodes = [-6 + 12 * step / (STEPS - 1) for step in range(STEPS)]
+    mixture = [0.0] * STEPS
+    for items in draws:
+        logs = [-node * node / 2 + sum(map(_log_chance, answers, items, [node] * len(items))) for node in nodes]
+        density = [math.exp(value - max(logs)) for value in logs]
+        total = sum(density)
+        mixture = [old + new / total for old, new in zip(mixture, density, strict=True)]
+    total = sum(mixture)
+    mean = sum(node * mass for node, mass in zip(nodes, mixture, strict=True)) / total
+    square = sum((node - mean) ** 2 * mass for node, mass in zip(nodes, mixture, strict=True)) / total
+    return mean, math.sqrt(square)
+
+
+def _log_chance(answer: float, item: Sequence[float], ability: float) -> float:
+    difficulty, discrimination, guessing, upper = item
+    logit = min(max(discrimination * (ability - difficulty), -700.0), 700.0)
+    known = 1 / (1 + math.exp(-logit))
+    right = guessing + (upper - guessing) * known
+    wrong = (1 - upper) + (upper - guessing) * (1 / (1 + math.exp(logit)))
+    return answer * math.log(right) + (1 - answer) * math.log(wrong)
+
+
+def _interpolate(at: float, x: Sequence[float], y: Sequence[float]) -> float:
+    if at <= x[0] or at >= x[-1]:
+        return y[0] if at <= x[0] else y[-1]
+    right = next(place for place, value in enumerate(x) if value > at)
+    share = (at - x[right - 1]) / (x[right] - x[right - 1])
+    return y[right - 1] + share * (y[right] - y[right - 1])
+
+
+@functools.cache
+def _own_process_docs() -> Callable[[Any], Any] | None:
+    """Return the task's own function that prepares its documents, which ours stands in for."""
+    path: Path | None = _base_yaml()
+    while path is not None:
+        text = path.read_text(encoding="utf-8")
+        named = re.search(r"^process_docs:\s*!function\s+(\w[\w.]*)\.(\w+)", text, re.MULTILINE)
+        if named:
+            file = path.parent / f"{named[1].replace('.', '/')}.py"
+            spec = importlib.util.spec_from_file_location(f"irt_bench_base_{named[1]}", file)
+            if spec is None or spec.loader is None:
+                raise ValueError(f"{file}, which {path} names, cannot be loaded.")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            function: Callable[[Any], Any] = getattr(module, named[2])
+            return function
+        included = re.search(r"^include:\s*(\S+)", text, re.MULTILINE)
+        path = (path.parent / included[1].strip("'\"")).resolve() if included else None
+    return None
+
+
+def _base_yaml() -> Path:
+    """Return the YAML of the full task: the named one, else the one that comes with the harness."""
+    wanted = parameters()
+    if wanted["base_yaml"]:
+        return Path(wanted["base_yaml"])
+    import lm_eval.tasks  # type: ignore[import-not-found]
+
+    is_task = re.compile(rf"^task:\s*['\"]?{re.escape(wanted['task'])}['\"]?\s*$", re.MULTILINE)
+    for path in sorted(Path(str(lm_eval.tasks.__file__)).parent.rglob("*.yaml")):
+        if is_task.search(path.read_text(encoding="utf-8")):
+            return path
+    raise ValueError(f"lm-evaluation-harness has no task {wanted['task']!r}; export again with --base-yaml.")

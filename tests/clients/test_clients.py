@@ -1,0 +1,163 @@
+"""The real clients run what was exported, and scoring their logs gives what scoring the full logs gives."""
+
+import json
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from irt_bench.analysis.irt import information
+from irt_bench.cli import app
+from irt_bench.responses import read_responses
+from irt_bench.subsets.instrument import instrument_of
+from irt_bench.subsets.subset import write_subset
+
+pytestmark = pytest.mark.clients
+PLACES = [19, 3, 7, 12, 0]
+
+
+def irt_bench(*arguments):
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def scores(logs, subset, tmp_path, name="scores.csv"):
+    irt_bench("score", logs, "--subset", subset, "-o", tmp_path / name, "--force")
+    return pd.read_csv(tmp_path / name, index_col="model")
+
+
+@pytest.fixture(scope="module")
+def full(lm_eval, tmp_path_factory):
+    return lm_eval(tmp_path_factory.mktemp("full") / "logs")
+
+
+@pytest.fixture(scope="module")
+def subset(full, build_subset, tmp_path_factory):
+    """A subset made from the full log's documents."""
+    table = read_responses([full])
+    items = table.items.droplevel("benchmark").reset_index().set_index("doc_id")
+    prompts = table.answers.set_index(table.answers["item"].astype(str))["prompt_hash"].astype(str)
+    records = [
+        {
+            "id": items["item"][k], "subtask": "toy_sums", "doc_id": k, "doc_hash": items["doc_hash"][k],
+            "prompt_hash": prompts[items["item"][k]],
+        }
+        for k in PLACES
+    ]  # fmt: skip
+    path = tmp_path_factory.mktemp("subset") / "subset.json"
+    write_subset(build_subset(records, n_full=24, benchmark="toy_sums"), path)
+    return path
+
+
+def restricted(full, logged, subset, tmp_path):
+    """The answers of a subset run put into the full log, and that scored: the dummy model answers at random."""
+    (source,) = full.rglob("samples_*.jsonl")
+    rows = {row["doc_id"]: row for row in map(json.loads, source.read_text().splitlines())}
+    for doc_id, value in logged.items():
+        rows[doc_id]["acc"] = value
+    folder = tmp_path / "restricted" / "org__toy"
+    folder.mkdir(parents=True)
+    (folder / source.name).write_text("".join(json.dumps(row) + "\n" for row in rows.values()))
+    (results,) = full.rglob("results_*.json")
+    (folder / results.name).write_bytes(results.read_bytes())
+    return scores(folder, subset, tmp_path, "restricted.csv")
+
+
+def logged_values(logs, doc_id):
+    (path,) = logs.rglob("samples_*.jsonl")
+    return {doc_id(row): row["acc"] for row in map(json.loads, path.read_text().splitlines())}
+
+
+def test_lm_eval_runs_the_samples_file_and_its_log_scores_as_the_full_log_restricted(full, subset, lm_eval, tmp_path):
+    printed = irt_bench("export", subset, "--to", "lm-eval", "-o", tmp_path / "samples.json")
+    assert "--tasks toy_sums --samples" in printed
+    logs = lm_eval(tmp_path / "logs", "--samples", tmp_path / "samples.json")
+    logged = logged_values(logs, lambda row: row["doc_id"])
+    assert sorted(logged) == sorted(PLACES)
+    found = scores(logs, subset, tmp_path)
+    expected = restricted(full, logged, subset, tmp_path)
+    numbers = ["estimate", "q05", "q95", "ability", "ability_sd", "n_items", "n_missing"]
+    np.testing.assert_array_equal(found[numbers], expected[numbers])
+    assert list(found["n_items"]) == [5] and found["flags"].isna().all()
+    assert list(expected["flags"]) == ["full_run"]
+
+
+def test_lm_eval_runs_the_exported_task_and_prints_the_estimate_that_scoring_gives(full, subset, lm_eval, tmp_path):
+    exported = tmp_path / "task"
+    irt_bench("export", subset, "--to", "lm-eval-task", "-o", exported, "--base-yaml", lm_eval.folder / "toy_sums.yaml")
+    logs = lm_eval(tmp_path / "logs", task="toy_sums_irt5", include=exported)
+    logged = logged_values(logs, lambda row: row["doc"]["irt_doc_id"])
+    assert sorted(logged) == sorted(PLACES)
+    found = scores(logs, subset, tmp_path)
+    expected = restricted(full, logged, subset, tmp_path)
+    np.testing.assert_array_equal(found[["estimate", "q05", "q95"]], expected[["estimate", "q05", "q95"]])
+    (results,) = logs.rglob("results_*.json")
+    printed = json.loads(results.read_text())["results"]["toy_sums_irt5"]["acc,none"]
+    assert printed == pytest.approx(found["estimate"].iloc[0], abs=2e-5)
+    assert found["flags"].isna().all()
+
+
+def test_few_shot_examples_change_under_a_subset_and_scoring_says_so(lm_eval, subset, tmp_path):
+    irt_bench("export", subset, "--to", "lm-eval", "-o", tmp_path / "samples.json")
+    logs = lm_eval(tmp_path / "logs", "--samples", tmp_path / "samples.json", "--num_fewshot", "2")
+    done = CliRunner().invoke(app, ["score", str(logs), "--subset", str(subset), "--json"])
+    assert done.exit_code == 0 and '"prompts_changed"' in done.stdout
+
+
+def test_inspect_runs_the_run_configuration_and_its_log_scores_as_the_full_log_restricted(
+    inspect, build_subset, tmp_path
+):
+    ids = ["sum-3", "sum-[1]", "sum-*", "7", "sum-11"]
+    path = tmp_path / "subset.json"
+    write_subset(build_subset([{"id": k, "subtask": "toy_sums"} for k in ids], n_full=15, benchmark="toy_sums"), path)
+    model = ("--model", "mockllm/model")
+    full = inspect("full", "toy.py", *model)
+    irt_bench(
+        "export", path, "--to", "inspect", "-o", inspect.folder / "run.yaml", "--task", "toy.py@toy_sums",
+        "--model", "mockllm/model", "--force",
+    )  # fmt: skip
+    part = inspect("part", "--run-config", inspect.folder / "run.yaml")
+    assert set(read_responses([part]).items.index.get_level_values("item")) == set(ids)
+    found, expected = (scores(logs, path, tmp_path) for logs in (part, full))
+    numbers = ["estimate", "q05", "q95", "ability", "ability_sd", "n_items", "n_missing"]
+    np.testing.assert_array_equal(found[numbers], expected[numbers])
+    assert list(expected["flags"]) == ["full_run"] and found["flags"].isna().all()
+    irt_bench("export", path, "--to", "inspect", "-o", tmp_path / "ids.txt")
+    text = (tmp_path / "ids.txt").read_text().strip()
+    by_text = inspect("by_text", "toy.py", *model, "--sample-id", text)
+    assert set(read_responses([by_text]).items.index.get_level_values("item")) == set(ids)
+
+
+CATSIM = """
+import json, sys
+import numpy as np
+from catsim.irt import normalize_item_bank
+from catsim.item_bank import ItemBank
+from catsim.selection import MaxInfoSelector
+
+table = np.loadtxt(sys.argv[1], delimiter=",", skiprows=1, usecols=(1, 2))
+bank = ItemBank(normalize_item_bank(table))
+chosen = [
+    int(MaxInfoSelector().select(item_bank=bank, administered_items=[], est_theta=theta))
+    for theta in np.linspace(-2, 2, 9)
+]
+print(json.dumps(chosen))
+"""
+
+
+def test_catsim_reads_the_parameters_and_chooses_the_most_telling_item_as_we_do(catsim, build_subset, tmp_path):
+    subset = build_subset([{"id": f"i{k}"} for k in range(15)])
+    path = tmp_path / "subset.json"
+    write_subset(subset, path)
+    irt_bench("export", path, "--to", "params", "-o", tmp_path / "items.csv")
+    done = subprocess.run(
+        [catsim, "-c", CATSIM, str(tmp_path / "items.csv")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    parameters = instrument_of(subset).parameters
+    ours = [int(information(parameters, np.array(theta)).argmax()) for theta in np.linspace(-2, 2, 9)]
+    assert json.loads(done.stdout.splitlines()[-1]) == ours
+    assert len(set(ours)) > 2

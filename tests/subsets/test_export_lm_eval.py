@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from irt_bench.errors import SubsetError
+from irt_bench.subsets.export_lm_eval import (
+    sample_lists,
+    samples_command,
+    samples_json,
+    task_command,
+    write_task_folder,
+)
+from irt_bench.subsets.subset import EstimatorNumbers
+
+
+@pytest.fixture
+def two_tasks(build_subset):
+    places = [("mmlu_b", 19), ("mmlu_a", 7), ("mmlu_b", 4), ("mmlu_b", 1)]
+    records = [{"id": f"{t}/{n}", "subtask": t, "doc_id": n, "doc_hash": f"{t}{n}"} for t, n in places]
+    return build_subset(records, benchmark="mmlu")
+
+
+def test_lists_of_samples_are_sorted_and_under_leaf_tasks_not_the_group(two_tasks):
+    """The harness shifts doc_ids of unsorted lists, and ignores names of groups."""
+    assert json.loads(samples_json(two_tasks)) == {"mmlu_a": [7], "mmlu_b": [1, 4, 19]}
+
+
+def test_no_list_is_empty_and_the_command_runs_just_the_tasks_that_have_one(two_tasks, tmp_path):
+    """The harness runs the whole of a task whose list is empty or that has none."""
+    assert all(sample_lists(two_tasks).values())
+    command = samples_command(two_tasks, tmp_path / "my samples.json")
+    assert "--tasks mmlu_a,mmlu_b " in command
+    assert f"--samples '{tmp_path}/my samples.json'" in command
+    assert "--log_samples" in command
+    assert "cache_requests" not in command and "limit" not in command
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"), [([3, 3], "another item's"), ([3, -1], "below 0"), ([3, None], "no doc_id")]
+)
+def test_repeated_negative_and_missing_document_ids_are_refused(build_subset, ids, reason):
+    subset = build_subset([{"id": f"i{place}", "doc_id": number} for place, number in enumerate(ids)])
+    with pytest.raises(SubsetError, match=reason) as caught:
+        samples_json(subset)
+    assert "'i1'" in str(caught.value)
+
+
+@pytest.mark.parametrize("base", [None, "tasks/toy.yaml"])
+def test_a_task_folder_names_a_task_of_the_harness_or_includes_a_file(build_subset, tmp_path, base):
+    subset = build_subset([{"id": "x", "doc_id": 4}, {"id": "y", "doc_id": 2}])
+    path = tmp_path / base if base else None
+    if path is not None:
+        path.parent.mkdir()
+        path.write_text("task: toy\n")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_task_folder(subset, folder, metric="acc_norm", split="validation", base_yaml=path)
+    text = (folder / "toy_irt2.yaml").read_text()
+    assert (f'include: "{path}"' in text) if base else ('group: "toy_irt2"' in text and '- task: "toy"' in text)
+    assert '- metric: "acc_norm"' in text
+    assert "!function subset_task.keep" in text and "!function subset_task.full_score" in text
+    parameters = json.loads((folder / "parameters.json").read_text())
+    assert parameters["doc_ids"] == [2, 4]
+    assert parameters["split"] == "validation"
+    assert not list(folder.glob("*.pkl"))
+    assert f"--include_path {folder}" in task_command(subset, folder)
+
+
+def test_a_folder_for_several_tasks_or_for_an_estimator_that_cannot_run_there_is_refused(
+    two_tasks, build_subset, tmp_path
+):
+    with pytest.raises(SubsetError, match=r"2 tasks.*irt-bench score"):
+        write_task_folder(two_tasks, tmp_path)
+    numbers = EstimatorNumbers(misfit_sd=0.1, interval_scale=1.6)
+    with pytest.raises(SubsetError, match=r"'p_irt_source' cannot run"):
+        write_task_folder(build_subset([{"id": "x", "doc_id": 1}], estimator="p_irt_source", numbers=numbers), tmp_path)
+    with pytest.raises(SubsetError, match="is no file"):
+        write_task_folder(build_subset([{"id": "x", "doc_id": 1}]), tmp_path, base_yaml=tmp_path / "none.yaml")
