@@ -1,0 +1,72 @@
+"""The commands export, score --subset and adaptive, end to end."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from irt_bench.cli import app
+from irt_bench.subsets.subset import write_subset
+
+
+@pytest.fixture
+def subset(build_subset, tmp_path):
+    path = tmp_path / "subset.json"
+    write_subset(build_subset([{"id": f"i{k}", "doc_id": k} for k in (7, 1, 4)]), path)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_export_writes_the_file_and_prints_the_command(subset, tmp_path):
+    done = run("export", subset, "--to", "lm-eval", "-o", tmp_path / "samples.json")
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "samples.json").read_text()) == {"toy": [1, 4, 7]}
+    assert "lm_eval run" in done.output and "--samples" in done.output
+
+
+def test_an_existing_output_and_an_unknown_target_are_refused(subset, tmp_path):
+    (tmp_path / "there.txt").write_text("mine")
+    assert run("export", subset, "--to", "ids", "-o", tmp_path / "there.txt").exit_code == 2
+    assert (tmp_path / "there.txt").read_text() == "mine"
+    done = run("export", subset, "--to", "lm_eval", "-o", tmp_path / "x")
+    assert done.exit_code == 2 and "lm-eval" in done.output
+    assert not (tmp_path / "x").exists()
+
+
+def test_score_writes_the_promised_columns_and_wants_one_source_of_parameters(subset, tmp_path):
+    (tmp_path / "toy.csv").write_text("model,item,correct\na,i1,1\na,i4,0\na,i7,1\nb,i1,0\nb,i7,0\n")
+    for wrong in ([], ["--subset", subset, "--fit", tmp_path]):
+        done = run("score", tmp_path / "toy.csv", *wrong)
+        assert done.exit_code == 2 and "one of --fit" in done.output
+    done = run("score", tmp_path / "toy.csv", "--subset", subset, "-o", tmp_path / "scores.csv")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "scores.csv")
+    columns = ["model", "estimate", "q05", "q95", "ability", "ability_sd", "n_items", "n_missing", "flags"]
+    assert list(table.columns) == columns
+    assert list(table["n_missing"]) == [0, 1] and "missing_items" in table["flags"][1]
+    done = run("score", tmp_path / "toy.csv", "--subset", subset, "--json")
+    assert json.loads(done.stdout)["logs"][0]["run"] == "unknown"
+
+
+def test_adaptive_compares_designs_on_a_fit(subset, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    import xarray as xr
+
+    from irt_bench.inference.fit import Fit
+
+    rng = np.random.default_rng(0)
+    values = {"difficulty": rng.normal(size=(1, 4, 20)), "discrimination": np.exp(0.3 * rng.normal(size=(1, 4, 20)))}
+    coords = {"item": [f"i{k}" for k in range(20)]}
+    posterior = xr.Dataset({name: (("chain", "draw", "item"), one) for name, one in values.items()}, coords=coords)
+    monkeypatch.setattr(Fit, "load", lambda path: SimpleNamespace(posterior=posterior))
+    done = run("adaptive", subset, "--fit", tmp_path, "-o", tmp_path / "a.csv", "--stop-sd", "0.5", "--models", "40")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "a.csv", index_col="design")
+    assert list(table["n_items"][:3]) == [3, 3, 3] and table["error_ratio"].iloc[0] == 1
+    assert json.loads(run("adaptive", subset, "--fit", tmp_path, "--models", "9", "--json").stdout)["seed"] == 0
