@@ -112,7 +112,8 @@ def answer_variance_ratio(counts: ResponseCounts, posterior: xr.Dataset) -> floa
     share, expected = taken.proportions(), _answer_variance(posterior) / np.maximum(taken.trials, 1)
     cell = pd.Series(list(zip(*(_column(taken.models, name) for name in (names.RUN, names.STEP)), strict=True)))
     squares, implied, freedom = 0.0, 0.0, 0
-    for places in cell.groupby(cell).indices.values():
+    for indices in cell.groupby(cell).indices.values():
+        places = np.asarray(indices, dtype=np.intp)
         full = taken.asked[places].all(axis=0)
         if len(places) < 2 or full.sum() < 2:
             continue
