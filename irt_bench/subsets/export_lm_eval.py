@@ -123,7 +123,7 @@ def task_parameters(subset: Subset) -> dict[str, Any]:
     Raises
     ------
     SubsetError
-        If the estimator is not linear in the answers and the curve.
+        If the estimator needs more than answers, curves of the unseen items and the mean ability.
     """
     ordered = sorted(subset.items, key=lambda item: item.doc_id or 0)
     order = [subset.items.index(item) for item in ordered]
@@ -140,13 +140,15 @@ def task_parameters(subset: Subset) -> dict[str, Any]:
         "curve_share": curve_share,
         "curve": {"ability": instrument.nodes.tolist(), "score": curve.tolist()},
         "points": {"at": ABILITY_POINTS.tolist(), "weight": POINT_WEIGHTS.tolist()},
+        "weights": instrument.weights[order].tolist(),
+        "spline": subset.numbers.spline.model_dump() if subset.numbers.spline is not None else None,
         "target_weights": instrument.targets[order].tolist(),
         "draws": np.stack(drawn, axis=-1)[:, order].tolist(),
     }
 
 
 def _linear_form(subset: Subset, instrument: Instrument) -> tuple[float, np.ndarray, float, np.ndarray]:
-    """Estimate = constant + coefficients x answers + share x mean of a curve over ability."""
+    """Estimate = constant + coefficients x answers + share x mean of a curve over ability (+ the spline, if any)."""
     numbers, targets, weights = subset.numbers, instrument.targets, instrument.weights
     mixed, unseen = numbers.weighted_share, instrument.unseen
     learned = np.array(numbers.coefficients or [0.0] * subset.size)
@@ -156,6 +158,7 @@ def _linear_form(subset: Subset, instrument: Instrument) -> tuple[float, np.ndar
         "p_irt_weighted": (0.0, targets.sum() * weights, 1.0, unseen),
         "gp_irt": (0.0, mixed * weights + (1 - mixed) * targets, 1 - mixed, unseen),
         "irt_smoothed": (0.0, 0 * targets, 1.0, unseen + targets @ instrument.curves),
+        "spline": (numbers.intercept, 0 * targets, 0.0, unseen),
         "ridge": (numbers.intercept, learned, 0.0, unseen),
         "p_irt_ridge": (numbers.intercept, targets + learned, 1.0, unseen),
     }

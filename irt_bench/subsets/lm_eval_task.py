@@ -59,6 +59,11 @@ def full_score(values: Iterable[float]) -> float:
     )
     found: float = wanted["constant"] + wanted["curve_share"] * unseen
     found += sum(c * y for c, y in zip(wanted["coefficients"], answers, strict=True))
+    if wanted["spline"]:
+        weighted = sum(w * y for w, y in zip(wanted["weights"], answers, strict=True)) / sum(wanted["weights"])
+        spline = wanted["spline"]
+        found += _extended(weighted, spline["score"], spline["score_part"])
+        found += _extended(mean, spline["ability"], spline["ability_part"])
     observed: float = sum(t * y for t, y in zip(wanted["target_weights"], answers, strict=True))
     asked_share: float = sum(wanted["target_weights"])
     return min(max(found, observed), min(observed + 1 - asked_share, 1.0))
@@ -101,6 +106,15 @@ def _interpolate(at: float, x: Sequence[float], y: Sequence[float]) -> float:
     right = next(place for place, value in enumerate(x) if value > at)
     share = (at - x[right - 1]) / (x[right] - x[right - 1])
     return y[right - 1] + share * (y[right] - y[right - 1])
+
+
+def _extended(at: float, x: Sequence[float], y: Sequence[float]) -> float:
+    """Interpolate, and go on straight beyond the ends."""
+    if at < x[0]:
+        return y[0] + (at - x[0]) * (y[1] - y[0]) / (x[1] - x[0])
+    if at > x[-1]:
+        return y[-1] + (at - x[-1]) * (y[-1] - y[-2]) / (x[-1] - x[-2])
+    return _interpolate(at, x, y)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import pytest
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.export_lm_eval import write_task_folder
 from irt_bench.subsets.score import estimate_full_score
-from irt_bench.subsets.subset import EstimatorNumbers
+from irt_bench.subsets.subset import EstimatorNumbers, Spline
 
 IDS = [17, 2, 5, 11, 8, 3]
 
@@ -51,12 +51,18 @@ def base(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["weighted", "p_irt", "p_irt_weighted", "gp_irt", "irt_smoothed", "ridge", "p_irt_ridge"]
+    "name", ["weighted", "p_irt", "p_irt_weighted", "gp_irt", "irt_smoothed", "ridge", "p_irt_ridge", "spline"]
 )
 def test_the_aggregate_is_the_estimate_of_irt_bench(build_subset, records, base, tmp_path, name):
     coefficients = tuple(np.linspace(0.02, 0.1, 6)) if "ridge" in name else ()
+    spline = Spline(score=(0.2, 0.5, 0.8), score_part=(0.1, 0.2, 0.5), ability=(-0.5, 0, 1), ability_part=(0, 0.1, 0.2))
     numbers = EstimatorNumbers(
-        misfit_sd=0.01, interval_scale=1.6, weighted_share=0.3, intercept=0.05, coefficients=coefficients
+        spline=spline if name == "spline" else None,
+        misfit_sd=0.01,
+        interval_scale=1.6,
+        weighted_share=0.3,
+        intercept=0.05,
+        coefficients=coefficients,
     )
     subset = build_subset(records, numbers=numbers, estimator=name)
     task = task_of(subset, tmp_path / "folder", base_yaml=base)
