@@ -233,6 +233,8 @@ def _checks(table: ResponseTable, frame: pd.DataFrame, subset: Subset, facts: Se
         files = [found for found in facts if _is_run_of(found, label, table)]
         inside = own.dropna(subset="matched")
         run = _run(files)
+        if run == "unknown" and own[names.ITEM].nunique() >= subset.n_items_full:
+            run = "full"  # a response matrix does not say so itself
         n_changed = 0
         if PROMPT_HASH in own and prompts:
             expected = inside["matched"].map(prompts)

@@ -132,3 +132,9 @@ def inspect(tmp_path_factory):
 def catsim():
     """Python that can import catsim."""
     return client("catsim") / "python"
+
+
+@pytest.fixture(scope="session")
+def py_irt():
+    """Python that can import py_irt."""
+    return client("py-irt") / "python"

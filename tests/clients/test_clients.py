@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from irt_bench.analysis.irt import information
 from irt_bench.cli import app
 from irt_bench.responses import read_responses
+from irt_bench.subsets.export import ExportOptions, export_subset
 from irt_bench.subsets.instrument import instrument_of
 from irt_bench.subsets.subset import write_subset
 
@@ -161,3 +162,21 @@ def test_catsim_reads_the_parameters_and_chooses_the_most_telling_item_as_we_do(
     ours = [int(information(parameters, np.array(theta)).argmax()) for theta in np.linspace(-2, 2, 9)]
     assert json.loads(done.stdout.splitlines()[-1]) == ours
     assert len(set(ours)) > 2
+
+
+PY_IRT = """
+import sys
+from py_irt.dataset import Dataset
+
+data = Dataset.from_jsonlines(sys.argv[1])
+print(sorted(data.item_ids), len(data.subject_ids), sorted(set(data.training_example)))
+"""
+
+
+def test_py_irt_reads_the_lines(py_irt, build_subset, make_counts, tmp_path):
+    subset = build_subset([{"id": "i0"}, {"id": "i2"}])
+    options = ExportOptions(responses=make_counts([[1, 0, 0], [0, 1, 1]]))
+    export_subset(subset, "py-irt", tmp_path / "lines.jsonl", options)
+    done = subprocess.run([py_irt, "-c", PY_IRT, str(tmp_path / "lines.jsonl")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("['i0', 'i2'] 2")

@@ -133,6 +133,12 @@ def test_items_without_hashes_are_matched_by_label(build_subset, tmp_path):
     assert score_logs(logs, build_subset([{"id": "x"}, {"id": "y"}]))["n_missing"].tolist() == [0, 1]
 
 
+def test_a_matrix_of_all_items_is_a_full_run(build_subset, tmp_path):
+    (tmp_path / "toy.csv").write_text("model,item,correct\n" + "".join(f"a,i{k},1\n" for k in range(20)))
+    logs = read_subset_logs([tmp_path / "toy.csv"], build_subset([{"id": "i3"}, {"id": "i9"}]))
+    assert flags_of(logs) == ["full_run"] and list(logs.checks["n_unexpected"]) == [0]
+
+
 @pytest.fixture
 def real_subset(shared_fixtures, build_subset):
     """The items of the fixtures' subset runs, with hashes from a full run of the real harness."""
