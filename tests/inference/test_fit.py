@@ -12,7 +12,10 @@ from irt_bench.inference.settings import NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL, TwoPL
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
-SHORT = {"svi": SVISettings(max_steps=40, draws=20), "nuts": NUTSSettings(chains=2, warmup=20, draws=10, jobs=1)}
+SHORT = {
+    "svi": SVISettings(max_steps=40, draws=20),
+    "nuts": NUTSSettings(chains=2, warmup=20, draws=10, jobs=1, max_tree_depth=4),
+}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ def answers(simulate_cells):
 
 
 def test_draws_do_not_depend_on_how_many_chains_run_at_once(answers):
-    short = {"chains": 2, "warmup": 20, "draws": 10, "seed": 7}
+    short = {"chains": 2, "warmup": 20, "draws": 10, "seed": 7, "max_tree_depth": 4}
     one, two = (sample_nuts(OnePL(), *answers, NUTSSettings(jobs=jobs, **short)) for jobs in (1, 2))
     for name in one.sites:
         np.testing.assert_array_equal(one.sites[name], two.sites[name])
@@ -22,7 +22,7 @@ def test_draws_do_not_depend_on_how_many_chains_run_at_once(answers):
 
 def test_shapes_statistics_and_progress(answers):
     told = []
-    settings = NUTSSettings(chains=2, warmup=15, draws=12, jobs=1)
+    settings = NUTSSettings(chains=2, warmup=15, draws=12, jobs=1, max_tree_depth=4)
     draws = sample_nuts(TwoPL(), *answers, settings, progress=lambda *now: told.append(now))
     assert draws.sites["ability"].shape == (2, 12, 12)
     assert draws.sites["difficulty"].shape == (2, 12, 5)
@@ -32,10 +32,13 @@ def test_shapes_statistics_and_progress(answers):
     assert told[-1] == ("sampling", 54, 54)
 
 
+@pytest.mark.slow
 def test_without_answers_the_posterior_is_the_prior():
     """No trials at all: ability must be N(0, 1), the hierarchy its hyperprior."""
     nothing = np.zeros((6, 4), dtype=np.int8)
-    draws = sample_nuts(TwoPL(), nothing, nothing, NUTSSettings(chains=2, warmup=300, draws=600, seed=3))
+    draws = sample_nuts(
+        TwoPL(), nothing, nothing, NUTSSettings(chains=2, warmup=200, draws=500, seed=3, max_tree_depth=6)
+    )
     ability = draws.sites["ability"]
     assert abs(ability.mean()) < 0.12
     assert ability.std() == pytest.approx(1, abs=0.1)
