@@ -2,7 +2,7 @@
 
 import typer
 
-from irt_bench.cli import adaptive, compare, demo, export, fit, items, read, score, subset
+from irt_bench.cli import adaptive, compare, demo, export, fit, items, read, score, subset, variance
 
 app = typer.Typer(
     help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
@@ -19,6 +19,7 @@ for command in (
     subset.subset,
     export.export,
     adaptive.adaptive,
+    variance.variance,
     demo.demo,
 ):
     app.command()(command)

@@ -1,0 +1,106 @@
+"""Figures of seed variance: scores over steps, discrete beside continuous measures, V(k) with simulated subsets."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from irt_bench.report.canvas import BLUE, GREEN, ORANGE, SKY, VERMILION, clear_legend, new_figure, styled
+from irt_bench.report.tables import shorten
+from irt_bench.variance.scores import ACCURACY
+from irt_bench.variance.seed_variance import SeedVariance
+
+MOST_RUNS: Final = 9  # drawn; the first ones
+UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def file_name(benchmark: str, place: int) -> str:
+    """Name for a benchmark's files: its own where that is a plain word, else with its number."""
+    plain = UNSAFE.sub("_", benchmark)[:60].strip(".")
+    return plain if plain == benchmark else f"{plain or 'benchmark'}-{place + 1}"
+
+
+@styled
+def steps_figure(found: SeedVariance, benchmark: str) -> Figure:
+    """Draw accuracy and one continuous measure over the steps: a line a seed, and mean and one sd as a band."""
+    scores = found.scores[found.scores["benchmark"] == benchmark]
+    measures = list(scores["measure"].unique())[:2]
+    runs = list(scores["run"].unique())
+    shown = runs[:MOST_RUNS]
+    own = found.pooled[(found.pooled["benchmark"] == benchmark) & (found.pooled["measure"] == ACCURACY)].iloc[0]
+    more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
+    title = f"{shorten(benchmark, 30)}: repeating the training moves accuracy by {own['seed_sd']:.2%} (sd){more}"
+    figure = new_figure(0.6 + 1.5 * len(shown), title)
+    grid = figure.subplots(len(shown), len(measures), sharex=True, squeeze=False)
+    for row, run in enumerate(shown):
+        for column, measure in enumerate(measures):
+            part = scores[(scores["run"] == run) & (scores["measure"] == measure)]
+            _courses(grid[row, column], part.pivot(index="step", columns="seed", values="score"), found.layout.steps)
+            grid[row, column].set_title(f"{shorten(run, 28)}: {measure}", size=8)
+    for axes in grid[-1]:
+        axes.set_xlabel("step")
+    return figure
+
+
+def _courses(axes: Axes, wide: object, steps: tuple[str, ...]) -> None:
+    frame = wide.reindex([step for step in steps if step in wide.index])  # type: ignore[attr-defined]
+    x = np.arange(len(frame))
+    mean, sd = frame.mean(axis=1), frame.std(axis=1)
+    if len(x) == 1:
+        axes.scatter(np.zeros(frame.shape[1]), frame.iloc[0], color=BLUE, s=18)
+        axes.errorbar([0.15], mean, yerr=sd, color=VERMILION, marker="o", markersize=4)
+        axes.set_xlim(-0.5, 0.65)
+    else:
+        axes.fill_between(x, mean - sd, mean + sd, color=SKY, alpha=0.35, linewidth=0)
+        axes.plot(x, frame.to_numpy(), color=BLUE, linewidth=0.9)
+    axes.set_xticks(x, list(frame.index))
+    axes.set_ylabel("score")
+
+
+@styled
+def measures_figure(found: SeedVariance, benchmark: str) -> Figure:
+    """Draw the signal-to-noise ratio of each continuous measure as a multiple of accuracy's, with its interval."""
+    rows = found.measures[found.measures["benchmark"] == benchmark].sort_values("snr_ratio")
+    higher = int((rows["snr_verdict"] == "higher").sum())
+    title = f"{shorten(benchmark, 30)}: {higher} of {len(rows)} continuous measures have a higher SNR than accuracy"
+    figure = new_figure(1.2 + 0.35 * len(rows), title)
+    axes = figure.subplots()
+    y = np.arange(len(rows))
+    axes.hlines(y, rows["snr_ratio_q05"], rows["snr_ratio_q95"], color=BLUE)
+    axes.scatter(rows["snr_ratio"], y, color=BLUE, s=24, zorder=3)
+    axes.axvline(1.0, color=VERMILION, linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yticks(y, list(rows["a"]))
+    axes.set_xlabel("signal-to-noise ratio over accuracy's, 90% interval")
+    return figure
+
+
+@styled
+def curve_figure(found: SeedVariance, benchmark: str) -> Figure:
+    """Draw the seed sd of random subsets over their size: predicted, and of real subsets with their 5-95% band."""
+    curve = found.curve[found.curve["benchmark"] == benchmark]
+    runs = list(curve["run"].unique())
+    shown = runs[:MOST_RUNS]
+    more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
+    figure = new_figure(0.9 + 1.8 * len(shown), f"{shorten(benchmark, 30)}: seed sd of random subsets of k items{more}")
+    grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, run in zip(grid, shown, strict=True):
+        part = curve[curve["run"] == run]
+        k = part["k"].to_numpy()
+        axes.fill_between(
+            k, part["simulated_q05"], part["simulated_q95"], color=ORANGE, alpha=0.25, linewidth=0,
+            label="real random subsets, 5-95%",
+        )  # fmt: skip
+        axes.plot(k, part["predicted_sd"], color=GREEN, label="predicted, root of V(k)")
+        axes.scatter(k, part["simulated_sd"], color=ORANGE, s=14, label="real random subsets", zorder=3)
+        axes.set_xscale("log")
+        axes.set_title(shorten(run, 50), size=8)
+        axes.set_ylabel("seed sd")
+    grid[-1].set_xlabel("items in the subset, k")
+    handles, labels = grid[0].get_legend_handles_labels()
+    clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=3))
+    return figure

@@ -1,0 +1,174 @@
+"""The smallest difference between two training recipes that a benchmark would show, and what a smaller one would need.
+
+Each recipe is trained with n seeds and scored on k items. Its mean score has variance V(k) / n for repeating the
+training; where the verdict is to hold for other items too, the difference of two recipes varies over items besides.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special, stats
+
+from irt_bench import names
+from irt_bench.errors import AnalysisError
+from irt_bench.variance.few_seeds import sd_interval
+from irt_bench.variance.moments import item_covariance
+from irt_bench.variance.scores import RunScores
+
+POWER: Final = 0.8
+LEVEL: Final = 0.05  # of the two-sided test
+SEEDS: Final = (1, 2, 3, 5, 10, 20)
+MOST_SEEDS: Final = 10_000
+N_NODES: Final = 2000
+
+
+class Noise(NamedTuple):
+    """What a difference of two recipes' scores varies with, as variances of single answers' means.
+
+    ``seed`` is s2_seed, ``residual`` s2_res, ``recipe_item`` the variance over items of two recipes' difference, halved
+    (0: the verdict is about these items), ``freedom`` the degrees of freedom of the seed variance.
+    """
+
+    seed: float
+    residual: float
+    recipe_item: float
+    freedom: float
+
+
+def noise_of(runs: list[RunScores], *, other_items: bool = False) -> Noise:
+    """Estimate the noise at the last step, pooled within runs.
+
+    Parameters
+    ----------
+    runs : list of RunScores
+        Of one benchmark and measure.
+    other_items : bool
+        Whether the verdict is to hold for other items of the kind; needs two runs on the same items.
+
+    Raises
+    ------
+    AnalysisError
+        If `other_items` is asked of one run.
+    """
+    weights, seeds, residuals = [], [], []
+    for run in runs:
+        covariance = item_covariance(run.values[:, -1])
+        weights.append(run.n_seeds - 1)
+        seeds.append(float(covariance.off_diagonal))
+        residuals.append(float(covariance.residual))
+    seed, residual = np.average(seeds, weights=weights), np.average(residuals, weights=weights)
+    recipe_item = _recipe_item(runs) if other_items else 0.0
+    return Noise(float(seed), float(residual), recipe_item, float(sum(weights)))
+
+
+def _recipe_item(runs: list[RunScores]) -> float:
+    """Half the variance over items of the difference of two runs' expected answers, averaged over pairs of runs."""
+    if len(runs) < 2:
+        raise AnalysisError("noise over other items needs two runs (recipes) on the same items; there is one.")
+    means = pd.concat(
+        [pd.Series(np.nanmean(run.values[:, -1], axis=0), index=run.items, name=run.run) for run in runs], axis=1
+    ).dropna()
+    residual = means.sub(means.mean(axis=1), axis=0)
+    total = float(residual.sub(residual.mean(axis=0), axis=1).pow(2).to_numpy().sum())
+    within = np.mean([float(item_covariance(run.values[:, -1]).residual) / run.n_seeds for run in runs])
+    return max(total / ((len(runs) - 1) * (len(means) - 1)) - float(within), 0.0)
+
+
+def minimum_detectable(
+    noise: Noise, n_items: int, n_seeds: int, *, power: float = POWER, level: float = LEVEL
+) -> float:
+    """Smallest true difference of two recipes that a two-sided t test shows with the given power.
+
+    Notes
+    -----
+    The test has 2 (n_seeds - 1) degrees of freedom, from the seeds compared; with one seed each, those of the noise
+    estimate, which then stands in. Power from the noncentral t [1]_.
+
+    References
+    ----------
+    .. [1] Cohen, Statistical power analysis for the behavioral sciences, 1988, section 2.2.
+    """
+    se = standard_error(noise, n_items, n_seeds)
+    freedom = 2 * (n_seeds - 1) if n_seeds > 1 else noise.freedom
+    return se * detectable_shift(freedom, power=power, level=level)
+
+
+def standard_error(noise: Noise, n_items: int, n_seeds: int) -> float:
+    """Give the standard error of the difference of two recipes' mean scores."""
+    variance = max(noise.seed + noise.residual / n_items, 0.0) / n_seeds + noise.recipe_item / n_items
+    return float(np.sqrt(2 * variance))
+
+
+def detectable_shift(freedom: float, *, power: float = POWER, level: float = LEVEL) -> float:
+    """Shift in standard errors at which a two-sided t test has the given power."""
+    critical = float(stats.t.ppf(1 - level / 2, freedom))
+    # The noncentral t integrated over its chi-square: SciPy's is NaN for few degrees of freedom and large shifts.
+    scale = np.sqrt(stats.chi2.ppf((np.arange(N_NODES) + 0.5) / N_NODES, freedom) / freedom)
+
+    def lacking(shift: float) -> float:
+        reached = special.ndtr(shift - critical * scale) + special.ndtr(-shift - critical * scale)
+        return float(reached.mean()) - power
+
+    return float(optimize.brentq(lacking, 0.0, critical * 10 + 10))
+
+
+def seeds_needed(noise: Noise, n_items: int, difference: float, *, power: float = POWER, level: float = LEVEL) -> float:
+    """Fewest seeds of each recipe that show a difference; NaN where none suffice (the items alone are too few)."""
+    if noise.recipe_item and 2 * noise.recipe_item / n_items * detectable_shift(MOST_SEEDS) ** 2 >= difference**2:
+        return np.nan
+    if minimum_detectable(noise, n_items, MOST_SEEDS, power=power, level=level) > difference:
+        return np.nan
+    low, high = 1, MOST_SEEDS  # low does not suffice: one seed has no t test of its own
+    while high - low > 1:
+        middle = (low + high) // 2
+        if minimum_detectable(noise, n_items, middle, power=power, level=level) <= difference:
+            high = middle
+        else:
+            low = middle
+    return float(high)
+
+
+def items_needed(noise: Noise, n_seeds: int, difference: float, *, power: float = POWER, level: float = LEVEL) -> float:
+    """Fewest items that show a difference with these seeds; NaN where none suffice (seed variance is the floor)."""
+    freedom = 2 * (n_seeds - 1) if n_seeds > 1 else noise.freedom
+    allowed = (difference / detectable_shift(freedom, power=power, level=level)) ** 2 / 2 - max(noise.seed, 0) / n_seeds
+    if allowed <= 0:
+        return np.nan
+    return float(max(1, np.ceil((max(noise.residual, 0) / n_seeds + noise.recipe_item) / allowed)))
+
+
+def detection_table(runs: list[RunScores]) -> pd.DataFrame:
+    """Minimum detectable differences at 80% power for several numbers of seeds.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``benchmark, measure, n_items, n_seeds`` (of each recipe), ``detectable`` for these items, with the interval
+        that the uncertain seed variance gives it, ``detectable_other_items`` (NaN with one run), ``items_for_half`` and
+        ``seeds_for_half``: what showing half of ``detectable`` would need (NaN: no number suffices).
+    """
+    n_items = max(run.n_items for run in runs)
+    noise = noise_of(runs)
+    wider = noise_of(runs, other_items=True) if len(runs) > 1 else None
+    rows = []
+    for n_seeds in SEEDS:
+        found = minimum_detectable(noise, n_items, n_seeds)
+        lower, upper = sd_interval(np.asarray(found), noise.freedom)
+        rows.append(
+            {
+                names.BENCHMARK: runs[0].benchmark,
+                "measure": runs[0].measure,
+                "n_items": n_items,
+                "n_seeds": n_seeds,
+                "detectable": found,
+                "detectable_q05": float(lower),
+                "detectable_q95": float(upper),
+                "detectable_other_items": np.nan if wider is None else minimum_detectable(wider, n_items, n_seeds),
+                "seeds_for_half": seeds_needed(noise, n_items, found / 2),
+                "items_for_half": items_needed(noise, n_seeds, found / 2),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,308 @@
+"""The paper's measures for every benchmark, subtask, run and measure, each with its interval.
+
+Madaan et al., Quantifying variance in evaluation benchmarks, 2024, section 3.1, arXiv 2406.10229; beside its
+signal-to-noise ratio the two others that go by that name, under names of their own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from irt_bench import names
+from irt_bench.errors import UndefinedWarning
+from irt_bench.names import INTERVAL
+from irt_bench.variance.curve import stratified_variance
+from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval, sd_interval
+from irt_bench.variance.moments import FloatArray, check_covariance, item_covariance
+from irt_bench.variance.scores import RunScores
+
+DDOF: Final = 1
+MACRO_AVERAGE: Final = "macro-average"  # in the column of subtasks: the mean of the subtasks' scores
+CI_LEVEL: Final = 0.95  # of the paper's confidence intervals, which are kept as it gives them
+Z_CI: Final = float(stats.norm.ppf((1 + CI_LEVEL) / 2))  # 1.96
+N_BOOTSTRAP: Final = 400  # resamples of the items
+LAST_CHECKPOINTS: Final = 5  # of a run, whose spread is noise in the other two definitions of SNR
+FEWEST_STEPS: Final = 3  # for monotonicity
+
+
+class ScoreSet(NamedTuple):
+    """One row of the table before it is one: scores of a run on a benchmark, a subtask or their macro-average.
+
+    ``scores, item_sd`` (from sampling items alone) and ``ci_bootstrap`` (half-width) have shape (seed, step),
+    ``variance`` (over seeds) has shape (step,).
+    """
+
+    run: RunScores
+    subtask: str
+    scores: FloatArray
+    variance: FloatArray
+    item_sd: FloatArray
+    ci_bootstrap: FloatArray
+
+
+def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: int = N_BOOTSTRAP) -> pd.DataFrame:
+    """Measure the seed variance of runs on one benchmark.
+
+    Parameters
+    ----------
+    runs : sequence of RunScores
+        Of one benchmark; one or several measures.
+    seed : int
+        Of the bootstrap over items.
+    n_bootstrap : int
+        Resamples of the items.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a (subtask, run, measure); ``subtask`` is empty for the whole benchmark. Columns: ``benchmark, subtask,
+        run, measure, n_items, n_seeds, n_steps``; ``mean`` at the last step; ``seed_sd``, the mean over steps of the
+        sd over seeds (ddof 1); ``seed_sd_unbiased`` for normal scores; ``seed_sd_rms``, root of the mean variance;
+        ``seed_sd_final``; ``ci95_analytic, ci95_bootstrap``, half-widths for the sampling of items, averaged over
+        snapshots; ``binomial_sd``; ``monotonicity``; ``snr``, mean / sd over seeds at the last step; ``snr_range,
+        snr_models``. Intervals end in ``_q05, _q95``. Undefined is NaN.
+
+    Notes
+    -----
+    Intervals of ``mean, seed_sd, snr`` are for repeating the training, the items as they are. For measures other than
+    0/1 answers there is no analytic interval and no binomial sd.
+    """
+    sets = [found for run in runs for found in _score_sets(run, seed, n_bootstrap)]
+    frame = pd.DataFrame([_row(each) for each in sets])
+    _add_other_ratios(frame, sets)
+    still = frame["monotonicity"].isna() & (frame["n_steps"] >= FEWEST_STEPS)
+    if still.any():
+        first = frame[still].iloc[0]
+        message = (
+            f"{runs[0].benchmark}: run {first[names.RUN]!r} has a score that never moves; monotonicity is undefined"
+        )
+        warnings.warn(message, UndefinedWarning, stacklevel=2)
+    return frame
+
+
+def analytic_interval(score: FloatArray, n_items: int) -> FloatArray:
+    """Half-width of the 95% interval of a mean of 0/1 answers: 1.96 sqrt(S (1 - S) / N)."""
+    return np.asarray(Z_CI * np.sqrt(score * (1 - score) / n_items))
+
+
+def monotonicity(scores: FloatArray, *, falling: bool = False) -> FloatArray:
+    """Kendall's tau-b of each seed's scores with the order of the steps, in the direction of getting better.
+
+    Parameters
+    ----------
+    scores : array of shape (seed, step)
+        NaN for a snapshot that is not there.
+    falling : bool
+        Whether lower is better.
+
+    Returns
+    -------
+    array of shape (seed,)
+        NaN with fewer than three steps, or where the score never moves.
+    """
+    out = np.full(len(scores), np.nan)
+    for place, course in enumerate(-scores if falling else scores):
+        there = np.flatnonzero(np.isfinite(course))
+        if len(there) >= FEWEST_STEPS and np.ptp(course[there]) > 0:
+            out[place] = stats.kendalltau(there, course[there]).statistic
+    return out
+
+
+def _score_sets(run: RunScores, seed: int, n_bootstrap: int) -> list[ScoreSet]:
+    rng = np.random.default_rng(seed)
+    whole = _plain(run, "", rng, n_bootstrap)
+    parts = [_plain(part, name, rng, n_bootstrap) for name, part in run.subtasks().items()]
+    return [whole, *parts, _macro(run, parts)] if parts else [whole]
+
+
+def _plain(run: RunScores, subtask: str, rng: np.random.Generator, n_bootstrap: int) -> ScoreSet:
+    covariance = item_covariance(np.swapaxes(run.values, 0, 1))
+    check_covariance(covariance, f"benchmark {run.benchmark!r}, run {run.run!r}")
+    scores = run.scores()
+    n = np.maximum(np.isfinite(run.values).sum(axis=-1), 1)
+    spread = np.where(np.isfinite(run.values), run.values - scores[..., None], 0.0)
+    variance = scores * (1 - scores) if run.binary else (spread**2).sum(axis=-1) / np.maximum(n - 1, 1)
+    bootstrap = bootstrap_half_width(run.values, rng, n_bootstrap)
+    return ScoreSet(run, subtask, scores, covariance.full_variance(), np.sqrt(variance / n), bootstrap)
+
+
+def _macro(run: RunScores, parts: Sequence[ScoreSet]) -> ScoreSet:
+    codes = run.subtask_codes()
+    if codes is None:
+        raise ValueError("a macro-average needs subtasks")
+    n = len(parts)
+    sizes = np.bincount(codes)
+    variance = stratified_variance(np.swapaxes(run.values, 0, 1), codes, sizes, np.full(n, 1 / n))
+    item_sd, bootstrap = (
+        np.sqrt(sum(getattr(part, name) ** 2 for part in parts)) / n for name in ("item_sd", "ci_bootstrap")
+    )  # subtasks are sampled apart
+    scores = np.mean([part.scores for part in parts], axis=0)
+    return ScoreSet(run, MACRO_AVERAGE, scores, variance, item_sd, bootstrap)
+
+
+def bootstrap_half_width(values: FloatArray, rng: np.random.Generator, n_bootstrap: int = N_BOOTSTRAP) -> FloatArray:
+    """Half-width of the 95% percentile interval of each snapshot's mean over resampled items.
+
+    Parameters
+    ----------
+    values : array of shape (seed, step, item)
+        NaN where missing.
+    rng : np.random.Generator
+        For the resamples, which all snapshots share.
+    n_bootstrap : int
+        Number of resamples.
+
+    Returns
+    -------
+    array of shape (seed, step)
+    """
+    n_items = values.shape[-1]
+    rows = values.reshape(-1, n_items).T
+    asked = np.isfinite(rows)
+    filled = np.where(asked, rows, 0.0)
+    means = np.empty((n_bootstrap, rows.shape[1]))
+    block = max(1, 2_000_000 // n_items)
+    for start in range(0, n_bootstrap, block):
+        n = min(block, n_bootstrap - start)
+        drawn = rng.integers(n_items, size=(n, n_items)) + np.arange(n)[:, None] * n_items
+        weights = np.bincount(drawn.ravel(), minlength=n * n_items).reshape(n, n_items).astype(np.float64)
+        total = weights @ asked if not asked.all() else n_items
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means[start : start + n] = (weights @ filled) / total
+    low, high = np.quantile(means, [(1 - CI_LEVEL) / 2, (1 + CI_LEVEL) / 2], axis=0)
+    return np.asarray(((high - low) / 2).reshape(values.shape[:-1]))
+
+
+def _row(found: ScoreSet) -> dict[str, Any]:
+    run, scores = found.run, found.scores
+    n_there = np.isfinite(scores).sum(axis=0)
+    usable = n_there >= 2
+    last = int(np.flatnonzero(usable)[-1])
+    final = scores[:, last][np.isfinite(scores[:, last])]
+    sd = _root(found.variance)
+    seed_sd = float(np.mean(sd[usable]))
+    lower, upper, freedom = mean_sd_interval(np.asarray(seed_sd), scores[:, usable])
+    trained = monotonicity(scores, falling=run.falling)
+    snr = _ratio(float(final.mean()), float(sd[last]))
+    snr_limits = ratio_interval(np.asarray(final.mean()), np.asarray(sd[last]), len(final))
+    return {
+        names.BENCHMARK: run.benchmark,
+        names.SUBTASK: found.subtask,
+        names.RUN: run.run,
+        "measure": run.measure,
+        "n_items": run.n_items,
+        "n_seeds": run.n_seeds,
+        "n_steps": int(usable.sum()),
+        **_with_limits("mean", float(final.mean()), *_mean_limits(final, float(sd[last]))),
+        **_with_limits("seed_sd", seed_sd, float(lower), float(upper)),
+        "seed_sd_unbiased": float(np.mean(sd[usable] / c4(n_there[usable]))),
+        "seed_sd_rms": float(_root(found.variance[usable].mean())),
+        "seed_sd_final": float(sd[last]),
+        "seed_sd_df": float(freedom),
+        "ddof": DDOF,
+        "ci95_analytic": float(np.nanmean(Z_CI * found.item_sd)) if run.binary else np.nan,
+        "ci95_bootstrap": float(np.nanmean(found.ci_bootstrap)),
+        "binomial_sd": float(np.nanmean(found.item_sd)) if run.binary else np.nan,
+        "item_sampling_sd": float(np.nanmean(found.item_sd)),
+        **_with_limits("monotonicity", *_mean_of_seeds(trained)),
+        **_with_limits("snr", snr, float(snr_limits[0]), float(snr_limits[1])),
+        "missing": float(np.isnan(run.values[:, usable]).mean()),
+    }
+
+
+def _with_limits(name: str, value: float, lower: float, upper: float) -> dict[str, float]:
+    return {name: value, f"{name}_q05": lower, f"{name}_q95": upper}
+
+
+def _mean_limits(final: FloatArray, sd: float) -> tuple[float, float]:
+    """Student t interval of the mean over seeds."""
+    half = float(stats.t.ppf(INTERVAL[1], len(final) - 1)) * sd / np.sqrt(len(final))
+    return float(final.mean() - half), float(final.mean() + half)
+
+
+def _mean_of_seeds(values: FloatArray) -> tuple[float, float, float]:
+    """Mean of correlations over seeds with its t interval, cut at -1 and 1."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.nan, np.nan, np.nan
+    if len(known) < 2:
+        return float(known[0]), np.nan, np.nan
+    half = float(stats.t.ppf(INTERVAL[1], len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    mean = float(known.mean())
+    return mean, max(mean - half, -1.0), min(mean + half, 1.0)
+
+
+def _add_other_ratios(frame: pd.DataFrame, sets: Sequence[ScoreSet]) -> None:
+    """Add the two other definitions, which need several runs and several steps.
+
+    ``snr_range``: (largest - smallest final score of a run) / mean, over sd / mean of the run's last checkpoints;
+    ``snr_models``: sd of the runs' final scores in place of their range. Both sds with ddof 0, as in the source
+    (allenai/signal-and-noise, ``snr/metrics.py`` and ``snr/mask_analysis.py``); noise is averaged over the seeds.
+    """
+    final = np.array([_last_mean(each.scores) for each in sets])
+    noise = np.array([_checkpoint_noise(each.scores) for each in sets])
+    frame["snr_range"], frame["snr_models"] = np.nan, np.nan
+    for _, places in frame.groupby([names.SUBTASK, "measure"], sort=False).indices.items():
+        if len(places) < 2:
+            continue
+        own, mean = final[places], abs(final[places].mean())
+        for name, signal in (("snr_range", np.ptp(own)), ("snr_models", own.std())):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = signal / mean / noise[places]
+            frame.loc[frame.index[places], name] = np.where(noise[places] > 0, ratio, np.nan)
+
+
+def _last_mean(scores: FloatArray) -> float:
+    there = np.flatnonzero(np.isfinite(scores).sum(axis=0) >= 2)
+    return float(np.nanmean(scores[:, there[-1]]))
+
+
+def _checkpoint_noise(scores: FloatArray) -> float:
+    """Relative sd over a run's last checkpoints, averaged over seeds; NaN with fewer than two."""
+    last = scores[:, -LAST_CHECKPOINTS:]
+    if last.shape[1] < 2:
+        return np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(np.nanmean(np.nanstd(last, axis=1) / np.abs(np.nanmean(last, axis=1))))
+
+
+def pooled_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Pool the seed variance within runs: one row a (benchmark, subtask, measure).
+
+    Returns
+    -------
+    pd.DataFrame
+        ``n_runs, n_seeds`` (most of a run), ``mean`` over runs, ``seed_sd`` the root of the variance averaged over
+        steps and over runs with weight S - 1, its chi-square interval, ``snr`` mean / seed sd at the last step.
+    """
+    rows = []
+    for keys, group in metrics.groupby([names.BENCHMARK, names.SUBTASK, "measure"], sort=False):
+        weight = group["n_seeds"] - 1
+        share = weight / weight.sum()
+        rms = float(np.sqrt((share * group["seed_sd_rms"] ** 2).sum()))
+        last = float(np.sqrt((share * group["seed_sd_final"] ** 2).sum()))
+        lower, upper = sd_interval(np.asarray(rms), group["seed_sd_df"].sum())
+        rows.append(
+            dict(zip((names.BENCHMARK, names.SUBTASK, "measure"), keys, strict=True))
+            | {"n_runs": len(group), "n_seeds": int(group["n_seeds"].max()), "mean": float(group["mean"].mean())}
+            | _with_limits("seed_sd", rms, float(lower), float(upper))
+            | {"seed_sd_final": last, "seed_sd_df": float(group["seed_sd_df"].sum())}
+            | {"snr": _ratio(float(group["mean"].mean()), last)}
+        )
+    return pd.DataFrame(rows)
+
+
+def _ratio(mean: float, sd: float) -> float:
+    return mean / sd if sd > 0 else np.nan
+
+
+def _root(variance: FloatArray) -> FloatArray:
+    """Root of a variance; one estimated as negative, which missing cells allow, counts as 0 here and only here."""
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))

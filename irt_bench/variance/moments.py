@@ -1,0 +1,224 @@
+"""Moments of the answers over pairs of seeds: the ingredients of every variance component, cells missing or not.
+
+For seeds s < t with both answers to item i, d = y[s, i] - y[t, i]. Half the mean of d^2 is the mean diagonal of C, the
+covariance of items over seeds; half the mean of d[i] d[j] over pairs of items is its mean off-diagonal. On complete
+data these are the analysis of variance exactly; on incomplete data they stay unbiased, as long as whether a cell is
+missing has nothing to do with its answer.
+
+All functions take leading dimensions (steps, replicates of a simulation) along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from irt_bench.errors import AnalysisError
+
+FloatArray = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.integer]
+
+NEEDED: Final = "two seeds that answered two of the same items"
+
+
+@dataclass(frozen=True)
+class ItemCovariance:
+    """Mean elements of C, the covariance of items over seeds.
+
+    Parameters
+    ----------
+    diagonal, off_diagonal : arrays of shape (...)
+        Mean variance of an item, and mean covariance of two items, over seeds.
+    n_items : int
+        Items with an answer.
+    common : array of shape (...)
+        Items that two seeds have in common, on average; n_items where no cell is missing.
+    """
+
+    diagonal: FloatArray
+    off_diagonal: FloatArray
+    n_items: int
+    common: FloatArray
+
+    @property
+    def residual(self) -> FloatArray:
+        """s2_res: what is an item's own, seed x item and the noise of single answers together."""
+        return np.asarray(self.diagonal - self.off_diagonal)
+
+    def variance(self, k: npt.ArrayLike) -> FloatArray:
+        """V(k): variance over seeds of the mean of k items drawn at random, with an axis for k at the end."""
+        k = np.asarray(k, dtype=np.float64)
+        if k.ndim == 0:
+            return np.asarray(self.off_diagonal + self.residual / k)
+        return np.asarray(self.off_diagonal[..., None] + self.residual[..., None] / k)
+
+    def full_variance(self) -> FloatArray:
+        """Variance over seeds of the score on all items."""
+        return self.variance(self.n_items)
+
+
+def item_covariance(values: FloatArray) -> ItemCovariance:
+    """Mean elements of the covariance of items over seeds.
+
+    Parameters
+    ----------
+    values : array of shape (..., seed, item)
+        Answers, NaN where missing.
+
+    Returns
+    -------
+    ItemCovariance
+        NaN where a slice lacks two seeds that answered two of the same items; with one item, only the diagonal.
+    """
+    asked = np.isfinite(values)
+    n_items = values.shape[-1]
+    if asked.all():
+        n_seeds = values.shape[-2]
+        if n_seeds < 2:
+            nothing = np.full(values.shape[:-2], np.nan)
+            return ItemCovariance(nothing, nothing, n_items, nothing)
+        centred = values - values.mean(axis=-2, keepdims=True)
+        squares = (centred**2).sum(axis=(-2, -1)) / (n_seeds - 1)
+        totals = (centred.sum(axis=-1) ** 2).sum(axis=-1) / (n_seeds - 1)
+        off = (totals - squares) / (n_items * (n_items - 1)) if n_items > 1 else squares / n_items
+        return ItemCovariance(squares / n_items, off, n_items, np.full(squares.shape, float(n_items)))
+    d, n = pair_differences(values)
+    squares, totals = (d**2).sum(axis=(-2, -1)) / 2, (d.sum(axis=-1) ** 2).sum(axis=-1) / 2
+    cells, couples = n.sum(axis=-1), (n * (n - 1)).sum(axis=-1)
+    used = (n > 0).sum(axis=-1)
+    return ItemCovariance(
+        _divided(squares, cells), _divided(totals - squares, couples), n_items, _divided(cells.astype(float), used)
+    )
+
+
+def group_covariance(values: FloatArray, groups: Codes) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Covariance of items over seeds, averaged within and between groups of items.
+
+    Parameters
+    ----------
+    values : array of shape (..., seed, item)
+        Answers, NaN where missing.
+    groups : array of shape (item,)
+        Number of each item's group, 0 to n_groups - 1.
+
+    Returns
+    -------
+    between : array of shape (..., group, group)
+        Mean covariance of an item of one group with one of another; on the diagonal, of two items of one group (NaN
+        for a group of one item).
+    diagonal : array of shape (..., group)
+        Mean variance of an item of a group.
+    sizes : array of shape (group,)
+        Items a group.
+    """
+    member = np.eye(int(groups.max()) + 1)[groups]  # (item, group)
+    d, _ = pair_differences(values)
+    both = _both_asked(values)
+    sums, squares, n = d @ member, d**2 @ member, both.astype(np.float64) @ member
+    totals = np.einsum("...pg,...ph->...gh", sums, sums) / 2
+    couples = np.einsum("...pg,...ph->...gh", n, n)
+    own = np.einsum("...gg->...g", totals)
+    own[...] = own - squares.sum(axis=-2) / 2
+    pairs = np.einsum("...gg->...g", couples)
+    pairs[...] = pairs - n.sum(axis=-2)
+    return _divided(totals, couples), _divided(squares.sum(axis=-2) / 2, n.sum(axis=-2)), member.sum(axis=0)
+
+
+def pair_differences(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.integer]]:
+    """Differences of every two seeds on the items both answered (else 0), and the number of those items.
+
+    Returns
+    -------
+    differences : array of shape (..., pair, item)
+    n : array of shape (..., pair)
+    """
+    first, second = _pairs(values.shape[-2])
+    both = _both_asked(values)
+    d = np.where(both, values[..., first, :] - values[..., second, :], 0.0)
+    return d, both.sum(axis=-1)
+
+
+def contributions(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give what each item adds to the residual and to the item mean square, for their spread over items.
+
+    Returns
+    -------
+    residual, item : arrays of shape (..., item)
+        Sums over pairs of seeds: of (d - mean d)^2 / 2, and of the product of both answers about each seed's mean. On
+        complete data their sums are S (S - 1) / 2 times (N - 1) s2_res and (N - 1) s2_item.
+    """
+    first, second = _pairs(values.shape[-2])
+    both = _both_asked(values)
+    n = np.maximum(both.sum(axis=-1, keepdims=True), 1)
+    one, other = (np.where(both, values[..., chosen, :], 0.0) for chosen in (first, second))
+    one, other = (np.where(both, y - y.sum(axis=-1, keepdims=True) / n, 0.0) for y in (one, other))
+    return ((one - other) ** 2).sum(axis=-2) / 2, (one * other).sum(axis=-2)
+
+
+def item_variance(values: FloatArray) -> FloatArray:
+    """s2_item: covariance over items of two seeds' answers, averaged over pairs of seeds; shape (...)."""
+    n = _both_asked(values).sum(axis=-1)
+    return _divided(contributions(values)[1].sum(axis=-1), np.maximum(n - 1, 0).sum(axis=-1))
+
+
+def trial_noise(values: FloatArray, trials: Codes) -> tuple[FloatArray, FloatArray]:
+    """Variance of a single answer about its cell's mean, and what it leaves in the mean of a cell.
+
+    Parameters
+    ----------
+    values : array of shape (..., seed, item)
+        Shares of right answers.
+    trials : array of shape (..., seed, item)
+        Answers a cell.
+
+    Returns
+    -------
+    trial, noise : arrays of shape (...)
+        p (1 - p) n / (n - 1) averaged over the cells with two or more answers; trial times the mean of 1 / n.
+        NaN where no cell has two answers.
+
+    Notes
+    -----
+    0/1 answers only: the spread of repeated fractional scores is not kept in a cell.
+    """
+    asked = np.isfinite(values) & (trials > 0)
+    repeated = asked & (trials > 1)
+    share = np.where(repeated, values, 0.0)
+    own = share * (1 - share) * trials / np.maximum(trials - 1, 1)
+    trial = _divided(np.where(repeated, own, 0.0).sum(axis=(-2, -1)), repeated.sum(axis=(-2, -1)))
+    inverse = np.where(asked, 1 / np.maximum(trials, 1), 0.0).sum(axis=(-2, -1))
+    return trial, trial * _divided(inverse, asked.sum(axis=(-2, -1)))
+
+
+def check_covariance(covariance: ItemCovariance, where: str) -> None:
+    """Refuse cells so sparse that nothing can be estimated.
+
+    Raises
+    ------
+    AnalysisError
+        Saying what is needed.
+    """
+    if np.isnan(covariance.off_diagonal).all():
+        raise AnalysisError(
+            f"{where}: seed variance needs {NEEDED} at some step; there are none. Ask more of the cells."
+        )
+
+
+def _pairs(n_seeds: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    return np.triu_indices(n_seeds, 1)
+
+
+def _both_asked(values: FloatArray) -> npt.NDArray[np.bool_]:
+    first, second = _pairs(values.shape[-2])
+    asked = np.isfinite(values)
+    return np.asarray(asked[..., first, :] & asked[..., second, :])
+
+
+def _divided(above: FloatArray, below: npt.NDArray) -> FloatArray:
+    below = np.asarray(below, dtype=np.float64)
+    out: FloatArray = np.full(np.shape(above), np.nan)
+    np.divide(above, below, out=out, where=below > 0)
+    return out

@@ -1,0 +1,32 @@
+import pandas as pd
+import pytest
+
+from irt_bench.report.variance_figures import curve_figure, file_name, measures_figure, steps_figure
+from irt_bench.variance.seed_variance import analyse_seed_variance
+from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
+
+
+@pytest.fixture(scope="module")
+def found():
+    plan = SeedSimulation(n_runs=2, n_seeds=3, n_steps=3, n_items=30, n_subtasks=1)
+    return analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5)
+
+
+def test_there_is_a_line_for_every_seed(found):
+    axes = steps_figure(found, "planted").axes
+    assert [len(each.lines) for each in axes] == [3, 3]
+
+
+def test_the_curve_shows_prediction_and_simulation_of_every_run(found):
+    assert [len(each.lines) for each in curve_figure(found, "planted").axes] == [1, 1]
+
+
+def test_the_measures_figure_counts_those_with_a_higher_ratio(found):
+    row = {"benchmark": "planted", "a": "margin", "snr_ratio": 2.0, "snr_ratio_q05": 1.5, "snr_ratio_q95": 3.0}
+    found.__dict__["measures"] = pd.DataFrame([row | {"snr_verdict": "higher"}])
+    assert "1 of 1" in measures_figure(found, "planted").get_suptitle()
+
+
+def test_file_names_hold_nothing_but_plain_characters():
+    assert file_name("arc-easy", 0) == "arc-easy"
+    assert file_name("../x/y", 3) == "_x_y-4"

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from irt_bench.variance.components import two_way, with_steps, with_subtasks
+from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
+
+
+def test_components_are_the_analysis_of_variance():
+    y = np.random.default_rng(0).normal(size=(5, 12))
+    found = two_way(y)
+    rest = y - y.mean(0) - y.mean(1, keepdims=True) + y.mean()
+    squares = [12 * y.mean(1).var(ddof=1), 5 * y.mean(0).var(ddof=1), (rest**2).sum() / 44]
+    np.testing.assert_allclose(found.mean_squares, squares)
+    assert found.freedom[0] == 4
+
+
+def test_planted_effects_over_steps_and_subtasks_are_found_without_bias():
+    rng = np.random.default_rng(1)
+    z = rng.normal
+    y = 2 * z(size=(400, 4, 1, 1)) + z(size=(400, 4, 3, 1)) + z(size=(400, 4, 1, 30)) + z(size=(400, 4, 3, 30))
+    found = with_steps(y).estimates
+    truth = dict(zip(with_steps(y).components, [4, 0, 0, 1, 1, 0, 1], strict=True))
+    t = (found.mean(0) - list(truth.values())) / (found.std(0) / 20)
+    assert np.abs(t).max() < 4
+    codes = np.repeat(np.arange(6), [3, 4, 5, 5, 6, 7])
+    y = z(size=(400, 5, 1)) + 0.7 * z(size=(400, 5, 6))[..., codes] + z(size=(400, 1, 6))[..., codes]
+    y = y + 0.5 * z(size=(400, 1, 30)) + z(size=(400, 5, 30))
+    found = with_subtasks(y, codes).estimates
+    t = (found.mean(0) - [1, 1, 0.25, 0.49, 1]) / (found.std(0) / 20)
+    assert np.abs(t).max() < 4
+
+
+def _simulated(n_seeds):
+    plan = SeedSimulation(n_runs=1, n_seeds=n_seeds, n_steps=1, n_items=200, n_subtasks=40, guessing=0.2)
+    rng = np.random.default_rng(7)
+    values = simulate_shares(plan, rng, replicates=800)[:, 0, :, 0]
+    draws = [planted_components(plan, plan.difficulty_sd * rng.normal(size=200)) for _ in range(40)]
+    truth = [np.mean([getattr(each, name)[0] for each in draws]) for name in ("seed", "item", "residual")]
+    return plan, values, np.array(truth)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [5, 10])
+def test_components_of_binary_answers_are_unbiased_and_their_intervals_cover(n_seeds):
+    plan, values, truth = _simulated(n_seeds)
+    design = two_way(values, groups=plan.subtasks)
+    t = (design.estimates.mean(0) - truth) / (design.estimates.std(0) / np.sqrt(len(values)))
+    assert np.abs(t).max() < 4
+    found = design.intervals(np.random.default_rng(0))
+    covered = ((found.lower <= truth) & (truth <= found.upper)).mean(axis=0)
+    print(n_seeds, dict(zip(design.components, zip(t.round(2), covered.round(3), strict=True), strict=True)))
+    assert (covered > 0.85).all() and (covered < 0.96).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [5, 10])
+def test_v_of_k_is_unbiased_and_its_interval_covers(n_seeds):
+    plan, values, truth = _simulated(n_seeds)
+    design = two_way(values, groups=plan.subtasks)
+    draws = design.draws(np.random.default_rng(0))
+    for k in (20, 100):
+        expected = truth[0] + truth[2] / k
+        point = design.estimates[:, 0] + design.estimates[:, 2] / k
+        assert abs(point.mean() - expected) < 4 * point.std() / np.sqrt(len(point))
+        lower, upper = np.quantile(draws[..., 0] + draws[..., 2] / k, [0.05, 0.95], axis=0)
+        covered = ((lower <= expected) & (expected <= upper)).mean()
+        print(n_seeds, k, covered)
+        assert 0.85 < covered < 0.96
+
+
+@pytest.mark.slow
+def test_treating_the_residual_as_seed_variance_is_caught_as_biased():
+    _, values, truth = _simulated(5)
+    naive = values.mean(axis=2).var(axis=1, ddof=1) + truth[2] / 200  # binomial noise counted twice
+    assert abs(naive.mean() - truth[0] - truth[2] / 200) > 4 * naive.std() / np.sqrt(len(naive))

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval
+
+
+def test_c4_is_the_published_table():
+    np.testing.assert_allclose(c4([2, 5, 10]), [0.797885, 0.939986, 0.972659], atol=1e-6)  # Holtzman 1950
+
+
+def test_at_one_step_the_interval_is_the_chi_square_interval():
+    scores = np.array([[0.1], [0.3], [0.25], [0.6]])
+    sd = scores.std(ddof=1)
+    lower, upper, freedom = mean_sd_interval(np.asarray(sd), scores)
+    np.testing.assert_allclose(freedom, 3, rtol=1e-3)
+    np.testing.assert_allclose([lower, upper], sd * np.sqrt(3 / stats.chi2.ppf([0.95, 0.05], 3)), rtol=2e-3)
+
+
+def test_the_interval_of_the_ratio_inverts_the_noncentral_t():
+    lower, upper = ratio_interval(np.asarray(10.0), np.asarray(2.0), 5)
+    t = 5.0 * np.sqrt(5)
+    exact = [optimize.brentq(lambda d, p=p: stats.nct.cdf(t, 4, d) - p, 0.01, 60) / np.sqrt(5) for p in (0.95, 0.05)]
+    np.testing.assert_allclose([lower, upper], exact, rtol=5e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [5, 10])
+@pytest.mark.parametrize("n_steps", [1, 5, 20])
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_the_interval_for_e_covers_with_few_seeds(n_seeds, n_steps, correlation):
+    rng = np.random.default_rng(1)
+    shared = rng.normal(size=(4000, n_seeds, 1))
+    own = rng.normal(size=(4000, n_seeds, n_steps))
+    scores = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+    e = scores.std(axis=1, ddof=1).mean(axis=-1)
+    lower, upper, _ = mean_sd_interval(e, scores)
+    assert 0.86 < ((lower <= 1) & (upper >= 1)).mean() < 0.965
+
+
+@pytest.mark.slow
+def test_a_plain_bootstrap_of_five_seeds_is_caught_undercovering():
+    rng = np.random.default_rng(2)
+    scores = rng.normal(size=(1000, 5))
+    drawn = scores[np.arange(1000)[:, None, None], rng.integers(5, size=(1000, 400, 5))].std(axis=2, ddof=1)
+    lower, upper = np.quantile(drawn, [0.05, 0.95], axis=1)
+    assert ((lower <= 1) & (upper >= 1)).mean() < 0.8

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from irt_bench.responses import read_responses
+from irt_bench.variance.metrics import analytic_interval, bootstrap_half_width, monotonicity, variance_metrics
+from irt_bench.variance.seed_variance import one_measure
+
+TABLE_1 = {  # arXiv 2406.10229: size, chance, mean, 95% CI
+    "AGIEval": (2546, 20, 23.44, 1.63), "ARC-C": (1165, 25, 39.71, 2.74), "BBH": (6511, 0, 29.10, 1.07),
+    "COPA": (100, 50, 78.80, 8.30), "GSM8k": (1319, 0, 4.10, 0.87), "HellaSwag": (10042, 25, 70.08, 0.93),
+    "HumanEval": (164, 0, 11.89, 3.98), "MATH": (5000, 0, 1.52, 0.28), "MMLU": (14042, 25, 25.86, 0.72),
+    "MMLU-Cloze": (14042, 25, 37.47, 0.79), "NQ": (3610, 0, 16.43, 1.04), "PIQA": (1838, 50, 76.93, 1.99),
+    "SIQA": (1954, 33, 46.69, 2.21), "TriviaQA": (11313, 0, 42.69, 0.83),
+}  # fmt: skip
+TABLE_2 = {  # mean, sd, SNR
+    "ARC-C": (39.71, 0.87, 45.89), "GSM8k": (4.10, 0.52, 7.88), "HellaSwag": (70.08, 0.12, 608.23),
+    "HumanEval": (11.89, 1.75, 6.79), "MMLU": (25.86, 0.49, 52.45),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLE_1)
+def test_the_analytic_interval_agrees_with_table_1_as_an_average_over_checkpoints_must(name):
+    # The printed value averages over checkpoints whose scores the paper does not give; it must lie between the
+    # smallest and the largest interval on the way from chance to the final mean, not equal the one at the end.
+    size, chance, mean, printed = TABLE_1[name]
+    course = np.linspace(min(chance, mean), max(chance, mean), 200) / 100
+    half = 100 * analytic_interval(course, size)
+    assert half.min() - 0.02 <= printed <= half.max() + 0.02
+
+
+@pytest.mark.parametrize("name", TABLE_2)
+def test_the_ratio_column_of_table_2_follows_from_its_mean_and_sd(name):
+    mean, sd, printed = TABLE_2[name]
+    assert mean / (sd + 0.005) - 0.01 <= printed <= mean / (sd - 0.005) + 0.01  # sds are printed to two decimals
+
+
+def test_the_bootstrap_of_binary_answers_agrees_with_the_formula():
+    values = (np.random.default_rng(0).random((1, 1, 800)) < 0.3).astype(float)
+    found = bootstrap_half_width(values, np.random.default_rng(1), 2000)
+    np.testing.assert_allclose(found, analytic_interval(values.mean(axis=-1), 800), rtol=0.06)
+
+
+def test_monotonicity_is_one_for_a_rising_score_and_for_a_falling_loss():
+    rising = np.array([[0.1, 0.2, 0.3], [0.3, 0.3, 0.3]])
+    np.testing.assert_array_equal(monotonicity(rising), [1.0, np.nan])
+    assert monotonicity(-rising, falling=True)[0] == 1.0
+
+
+def test_the_pooled_seed_sd_of_the_conditions_with_three_seeds_is_known(shared_data):
+    runs, _ = one_measure(read_responses([shared_data / "aann_seeds.parquet"]))
+    metrics = variance_metrics(runs, n_bootstrap=20)
+    three = metrics[metrics["n_seeds"] == 3]
+    assert len(three) == 27
+    assert round(float(np.sqrt((three["seed_sd"] ** 2).mean())), 4) == 0.0284
+    np.testing.assert_allclose(metrics["seed_sd"], [run.scores()[:, 0].std(ddof=1) for run in runs])
