@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from irt_bench.report.canvas import BLUE, GREEN, ORANGE, SKY, VERMILION, clear_legend, new_figure, styled
 from irt_bench.report.tables import shorten
@@ -33,7 +34,8 @@ def steps_figure(found: SeedVariance, benchmark: str) -> Figure:
     shown = runs[:MOST_RUNS]
     own = found.pooled[(found.pooled["benchmark"] == benchmark) & (found.pooled["measure"] == ACCURACY)].iloc[0]
     more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
-    title = f"{shorten(benchmark, 30)}: repeating the training moves accuracy by {own['seed_sd']:.2%} (sd){more}"
+    moved = f"repeating the training moves accuracy by {100 * own['seed_sd']:.2f} points (sd)"
+    title = f"{shorten(benchmark, 30)}: {moved}{more}"
     figure = new_figure(0.6 + 1.5 * len(shown), title)
     grid = figure.subplots(len(shown), len(measures), sharex=True, squeeze=False)
     for row, run in enumerate(shown):
@@ -73,7 +75,7 @@ def measures_figure(found: SeedVariance, benchmark: str) -> Figure:
     axes.hlines(y, rows["snr_ratio_q05"], rows["snr_ratio_q95"], color=BLUE)
     axes.scatter(rows["snr_ratio"], y, color=BLUE, s=24, zorder=3)
     axes.axvline(1.0, color=VERMILION, linewidth=1)
-    axes.set_xscale("log")
+    _log_axis(axes)
     axes.set_yticks(y, list(rows["a"]))
     axes.set_xlabel("signal-to-noise ratio over accuracy's, 90% interval")
     return figure
@@ -97,10 +99,17 @@ def curve_figure(found: SeedVariance, benchmark: str) -> Figure:
         )  # fmt: skip
         axes.plot(k, part["predicted_sd"], color=GREEN, label="predicted, root of V(k)")
         axes.scatter(k, part["simulated_sd"], color=ORANGE, s=14, label="real random subsets", zorder=3)
-        axes.set_xscale("log")
+        _log_axis(axes)
         axes.set_title(shorten(run, 50), size=8)
         axes.set_ylabel("seed sd")
     grid[-1].set_xlabel("items in the subset, k")
     handles, labels = grid[0].get_legend_handles_labels()
     clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=3))
     return figure
+
+
+def _log_axis(axes: Axes) -> None:
+    """Logarithmic scale with plain numbers: the style shows dollar signs as they are, so powers would be unreadable."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())

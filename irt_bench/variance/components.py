@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy import stats
 
+from irt_bench.names import INTERVAL
 from irt_bench.variance.few_seeds import (
     FREEDOM,
     N_DRAWS,
@@ -44,6 +46,7 @@ TRIAL: Final = "trial"
 FEWEST_GROUPS: Final = (
     10  # subtasks from which on their spread says how precise a mean square is; below, the items' does
 )
+Z_LIMIT: Final = float(stats.norm.ppf(INTERVAL[1]))
 CERTAIN: Final = float(FREEDOM[-1])  # degrees of freedom of a mean square without spread
 
 
@@ -118,6 +121,7 @@ def two_way(
         seed_freedom = (n_seeds - 1) / steps_moving_as_one(scores)
     per_square = [n_seeds * per_item + per_residual, per_residual]
     freedom = [seed_freedom, *(_spread_freedom(each, groups) for each in per_square)]
+    freedom[2] = _with_seed_spread(freedom[2], values, over_steps=over_steps)
     common = float(np.nanmean(covariance.common)) if np.isfinite(covariance.common).any() else float(n_items)
     mixing = np.array([[common, 0, 1], [0, n_seeds, 1], [0, 0, 1.0]])
     names: tuple[str, ...] = (SEED, ITEM, SEED_ITEM)
@@ -275,13 +279,33 @@ def _nested_item_variance(values: FloatArray, subtasks: Codes, sizes: FloatArray
     return item, (total - within - (n_groups - 1) * item) / usual
 
 
+def _with_seed_spread(freedom: FloatArray, values: FloatArray, *, over_steps: bool) -> FloatArray:
+    """Degrees of freedom of the residual mean square, with what a seed's level does to all its items at once.
+
+    An able seed's 0/1 answers vary less on easy items, whatever the item: variance that the spread over items does not
+    show. It is the spread over seeds beyond what the items explain.
+    """
+    asked = np.isfinite(values)
+    filled = np.where(asked, values, 0.0)
+    centred = filled - filled.sum(axis=-2, keepdims=True) / np.maximum(asked.sum(axis=-2, keepdims=True), 1)
+    level = np.where(asked, centred, 0.0).sum(axis=-1, keepdims=True) / np.maximum(asked.sum(axis=-1, keepdims=True), 1)
+    per_seed = np.where(asked, (centred - level) ** 2, 0.0).sum(axis=-1)
+    if over_steps:
+        per_seed = per_seed.mean(axis=-2)
+    n, total = per_seed.shape[-1], per_seed.sum(axis=-1)
+    deviations = ((per_seed - (total / n)[..., None]) ** 2).sum(axis=-1)
+    relative = np.divide(deviations * n, (n - 1) * total**2, out=np.zeros_like(total), where=total > 0)
+    own = 2 / freedom
+    return np.asarray(2 / (own + np.maximum(relative - own, 0.0)))
+
+
 def _spread_freedom(per_item: FloatArray, groups: Codes | None) -> FloatArray:
     """Degrees of freedom of a mean square from the spread over items (or groups) of what each adds to it.
 
     Notes
     -----
-    Satterthwaite: 2 / relative variance, the variance that of a sum over independent groups. With fewer than
-    `FEWEST_GROUPS` groups, items are taken as independent.
+    Satterthwaite: 2 / relative variance, the variance that of a sum over independent groups, widened as Student's t
+    does for a spread estimated from so many. With fewer than `FEWEST_GROUPS` groups, items are taken as independent.
     """
     sums, n = per_item, np.ones(per_item.shape[-1])
     if groups is not None and groups.max() + 1 >= FEWEST_GROUPS:
@@ -290,5 +314,5 @@ def _spread_freedom(per_item: FloatArray, groups: Codes | None) -> FloatArray:
     total = sums.sum(axis=-1)
     spread = ((sums - n * (total / n.sum())[..., None]) ** 2).sum(axis=-1) * len(n) / max(len(n) - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = 2 * total**2 / spread
+        freedom = 2 * total**2 / (spread * (stats.t.ppf(INTERVAL[1], max(len(n) - 1, 1)) / Z_LIMIT) ** 2)
     return np.where(np.isfinite(freedom), np.clip(freedom, 1.0, CERTAIN), CERTAIN)

@@ -142,7 +142,7 @@ def run_scores(
     found = []
     subtask = items[names.SUBTASK].astype("object").fillna(MISSING_GROUP) if names.SUBTASK in items else None
     place = pd.Series(np.arange(len(models)), index=models)
-    answered = np.isfinite(values).any(axis=1)
+    answered = np.asarray(np.isfinite(values).any(axis=1))
     for run in layout.runs:
         snapshots = layout.models[layout.models[names.RUN] == run]
         snapshots = snapshots[snapshots.index.isin(models[answered])]

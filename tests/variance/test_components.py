@@ -34,7 +34,7 @@ def _simulated(n_seeds):
     plan = SeedSimulation(n_runs=1, n_seeds=n_seeds, n_steps=1, n_items=200, n_subtasks=40, guessing=0.2)
     rng = np.random.default_rng(7)
     values = simulate_shares(plan, rng, replicates=800)[:, 0, :, 0]
-    draws = [planted_components(plan, plan.difficulty_sd * rng.normal(size=200)) for _ in range(40)]
+    draws = [planted_components(plan, plan.difficulty_sd * rng.normal(size=200)) for _ in range(300)]
     truth = [np.mean([getattr(each, name)[0] for each in draws]) for name in ("seed", "item", "residual")]
     return plan, values, np.array(truth)
 
