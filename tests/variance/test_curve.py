@@ -56,3 +56,24 @@ def test_v_of_k_is_the_mean_over_real_random_subsets(shared_data, name):
     t = (simulated.mean(axis=0) - expected) / (simulated.std(axis=0) / np.sqrt(2000))
     print(name, (simulated.mean(axis=0) / expected).round(4), t.round(2))
     assert np.abs(t).max() < 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["aann_seeds", "nlu_checkpoints_dev"])
+def test_stratified_and_whole_template_subsets_of_real_items_have_their_own_forms(shared_data, name):
+    table = read_responses([shared_data / f"{name}.parquet"])
+    table = table.select("hellaswag") if name.startswith("nlu") else table
+    values = one_measure(table)[0][0].values[:, -1, :4000]  # neighbours stand in for templates: ids follow them
+    rng, blocks = np.random.default_rng(0), np.arange(4000) // 40
+    halves = np.arange(4000) // 2000
+    first = np.argsort(rng.random((2000, 2000)), axis=1)[:, :60]
+    second = 2000 + np.argsort(rng.random((2000, 2000)), axis=1)[:, :40]
+    chosen = np.concatenate([first, second], axis=1)
+    whole = np.argsort(rng.random((2000, 100)), axis=1)[:, :5]
+    templates = (whole[:, :, None] * 40 + np.arange(40)).reshape(2000, -1)
+    expected = [stratified_variance(values, halves, [60, 40], [0.6, 0.4]), nested_variance(values, blocks, 5)]
+    for subsets, predicted in zip((chosen, templates), expected, strict=True):
+        found = values[:, subsets].mean(axis=2).var(axis=0, ddof=1)
+        t = (found.mean() - float(predicted)) / (found.std() / np.sqrt(2000))
+        print(name, round(found.mean() / float(predicted), 3), round(t, 2))
+        assert abs(t) < 4
