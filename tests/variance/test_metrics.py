@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from irt_bench.responses import read_responses
+from irt_bench.variance.few_seeds import c4, mean_sd_interval
 from irt_bench.variance.metrics import analytic_interval, bootstrap_half_width, monotonicity, variance_metrics
 from irt_bench.variance.seed_variance import one_measure
+from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
 
 TABLE_1 = {  # arXiv 2406.10229: size, chance, mean, 95% CI
     "AGIEval": (2546, 20, 23.44, 1.63), "ARC-C": (1165, 25, 39.71, 2.74), "BBH": (6511, 0, 29.10, 1.07),
@@ -53,3 +55,21 @@ def test_the_pooled_seed_sd_of_the_conditions_with_three_seeds_is_known(shared_d
     assert len(three) == 27
     assert round(float(np.sqrt((three["seed_sd"] ** 2).mean())), 4) == 0.0284
     np.testing.assert_allclose(metrics["seed_sd"], [run.scores()[:, 0].std(ddof=1) for run in runs])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [5, 10])
+def test_e_of_binary_answers_is_unbiased_and_its_interval_covers(n_seeds):
+    plan = SeedSimulation(n_runs=1, n_seeds=n_seeds, n_steps=4, n_subtasks=40, guessing=0.2)
+    rng = np.random.default_rng(11)
+    scores = simulate_shares(plan, rng, replicates=1000)[:, 0].mean(axis=-1)
+    items = [planted_components(plan, plan.difficulty_sd * rng.normal(size=200)) for _ in range(40)]
+    truth = np.mean([np.sqrt(each.variance(200)).mean() for each in items])
+    e = scores.std(axis=1, ddof=1).mean(axis=-1)
+    t = ((e / c4(n_seeds)).mean() - truth) / (e.std() / c4(n_seeds) / np.sqrt(1000))
+    lower, upper, _ = mean_sd_interval(e, scores)
+    covered = ((lower <= truth) & (truth <= upper)).mean()
+    biased = (e.mean() - truth) / (e.std() / np.sqrt(1000))
+    print(n_seeds, f"t {t:.2f}, covered {covered:.3f}, without c4 t {biased:.1f}")
+    assert abs(t) < 4 and 0.85 < covered < 0.96
+    assert biased < -4 or n_seeds > 5  # negative control: the plain sd of five seeds is biased
