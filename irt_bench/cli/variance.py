@@ -88,7 +88,7 @@ def _framings(
     seed: int,
 ) -> None:
     from irt_bench.variance.comparison import compare_variance
-    from irt_bench.variance.seed_variance import one_measure
+    from irt_bench.variance.benchmark_runs import one_measure
 
     if len(paths) != 2:
         raise AnalysisError(f"--compare needs two paths, {len(paths)} were given: the two framings to compare.")

@@ -243,7 +243,7 @@ def _aligned(run: RunScores, seeds: list[str], steps: list[str], items: pd.Index
     subtask = None if run.subtask is None else run.subtask.iloc[places]
     return replace(
         run, values=run.values[at], trials=run.trials[at], seeds=tuple(seeds), steps=tuple(steps),
-        items=run.items[places], subtask=subtask,
+        items=run.items[places], subtask=subtask, within=None if run.within is None else run.within[at],
     )  # fmt: skip
 
 

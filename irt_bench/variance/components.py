@@ -35,6 +35,7 @@ from irt_bench.variance.moments import (
     group_covariance,
     item_covariance,
     item_variance,
+    own_variance,
     trial_noise,
 )
 from irt_bench.variance.scores import mean_over_items
@@ -90,9 +91,14 @@ class Design:
 
 
 def two_way(
-    values: FloatArray, trials: Codes | None = None, groups: Codes | None = None, *, over_steps: bool = False
+    values: FloatArray,
+    trials: Codes | None = None,
+    groups: Codes | None = None,
+    *,
+    within: FloatArray | None = None,
+    over_steps: bool = False,
 ) -> Design:
-    """Seed x item: components ``seed, item, seed:item``, and ``trial`` where 0/1 answers were repeated.
+    """Seed x item: components ``seed, item, seed:item``, and ``trial`` where answers were repeated.
 
     Parameters
     ----------
@@ -102,6 +108,8 @@ def two_way(
         Answers a cell; with two or more in some, the noise of single answers is parted from seed x item.
     groups : array of shape (item,), optional
         Items that move together, such as those of a subtask or made from one template.
+    within : array of the shape of `values`, optional
+        Variance of the answers of a cell, where they are not 0/1; see `RunScores`.
     over_steps : bool
         Whether to average the mean squares over steps.
     """
@@ -110,7 +118,8 @@ def two_way(
     item = item_variance(values)
     per_residual, per_item = contributions(values)
     counts = np.ones(values.shape, dtype=np.int64) if trials is None else trials
-    noise = _noise(values, counts)
+    own = own_variance(values, counts) if within is None else within
+    noise = trial_noise(values, counts, own) if np.isfinite(own).any() else None
     parts = [covariance.off_diagonal, item, covariance.residual]
     seed_freedom = np.full(covariance.off_diagonal.shape, n_seeds - 1.0)
     if over_steps:
@@ -132,7 +141,7 @@ def two_way(
         share = float(np.nanmean(left / np.where(trial > 0, trial, np.nan))) if (trial > 0).any() else 1.0
         mixing = np.array([[common, 0, 1, share], [0, n_seeds, 1, share], [0, 0, 1, share], [0, 0, 0, 1.0]])
         names = (*names, TRIAL)
-        freedom.append(_trial_freedom(values, counts, groups, over_steps=over_steps))
+        freedom.append(_trial_freedom(own, groups, over_steps=over_steps))
     return Design(names, np.stack(parts, axis=-1), mixing, np.stack(freedom, axis=-1), n_items)
 
 
@@ -249,15 +258,9 @@ def _weight(square: list[str], component: list[str], sizes: dict[str, int]) -> f
     return _replicates(component, sizes) if set(square) <= set(component) else 0.0
 
 
-def _noise(values: FloatArray, trials: Codes) -> tuple[FloatArray, FloatArray] | None:
-    """Noise of single answers, where any cell has two; None where none has."""
-    return trial_noise(values, trials) if (np.asarray(trials) > 1).any() else None
-
-
-def _trial_freedom(values: FloatArray, trials: Codes, groups: Codes | None, *, over_steps: bool) -> FloatArray:
-    repeated = np.isfinite(values) & (trials > 1)
-    own = np.where(repeated, values * (1 - values) * trials / np.maximum(trials - 1, 1), 0.0).sum(axis=-2)
-    return _spread_freedom(own.mean(axis=-2) if over_steps else own, groups)
+def _trial_freedom(own: FloatArray, groups: Codes | None, *, over_steps: bool) -> FloatArray:
+    summed = np.where(np.isfinite(own), own, 0.0).sum(axis=-2)
+    return _spread_freedom(summed.mean(axis=-2) if over_steps else summed, groups)
 
 
 def _within_group(values: FloatArray, groups: Codes) -> FloatArray:

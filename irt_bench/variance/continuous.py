@@ -35,11 +35,15 @@ LENGTHS: Final = {PER_CHAR: "choice_chars", PER_BYTE: "choice_bytes"}  # answer 
 
 
 class ContinuousMeasure(NamedTuple):
-    """One measure as a (model, item) matrix, mean over trials; NaN where it is not known."""
+    """One measure as a (model, item) matrix, mean over trials; NaN where it is not known.
+
+    ``within`` is the variance (ddof 1) of the answers of a cell, NaN with fewer than two.
+    """
 
     name: str
     values: FloatArray
     trials: npt.NDArray[np.integer]
+    within: FloatArray
 
     @property
     def falling(self) -> bool:
@@ -77,7 +81,7 @@ def continuous_measures(table: ResponseTable) -> tuple[list[ContinuousMeasure], 
         reference = answers[LOGLIKELIHOOD].to_numpy(dtype=np.float64)
         known = columns.get(LOGLIKELIHOOD, np.full(len(reference), np.nan))
         columns[LOGLIKELIHOOD] = np.where(np.isfinite(known), known, reference)
-    return [_arranged(table, name, values) for name, values in columns.items()], notes
+    return [arranged(table, name, values) for name, values in columns.items()], notes
 
 
 def choice_measures(logprobs: FloatArray, gold: npt.NDArray[np.integer]) -> dict[str, FloatArray]:
@@ -154,19 +158,28 @@ def _constant_gold(table: ResponseTable, logprobs: FloatArray) -> int | None:
     return position if ((leading == position) == right)[known].all() else None
 
 
-def _arranged(table: ResponseTable, name: str, values: FloatArray) -> ContinuousMeasure:
-    """Mean over trials as a (model, item) matrix, in the order of ``table.counts()``."""
+def arranged(table: ResponseTable, name: str, values: FloatArray) -> ContinuousMeasure:
+    """Arrange one value an answer as a (model, item) matrix, in the order of ``table.counts()``.
+
+    Raises
+    ------
+    AnalysisError
+        If the table holds several benchmarks.
+    """
     if len(table.benchmarks) != 1:
         raise AnalysisError(f"one benchmark is needed, {len(table.benchmarks)} were given; choose one.")
     model = categorical(table.answers[names.MODEL])
     row = table.models.index.get_indexer(model.categories)[model.codes].astype(np.int64)
-    cell = row * len(table.items) + item_positions(table.answers, table.items.index)
     known = np.isfinite(values)
-    size = len(table.models) * len(table.items)
-    trials = np.bincount(cell[known], minlength=size)
-    total = np.bincount(cell[known], weights=values[known], minlength=size)
-    mean = np.divide(total, trials, out=np.full(size, np.nan), where=trials > 0)
-    shape = (len(table.models), len(table.items))
-    return ContinuousMeasure(
-        name, mean.reshape(shape), trials.astype(smallest_integer(int(trials.max(initial=1)))).reshape(shape)
-    )
+    cell = (row * len(table.items) + item_positions(table.answers, table.items.index))[known]
+    size, shape = len(table.models) * len(table.items), (len(table.models), len(table.items))
+    trials = np.bincount(cell, minlength=size)
+    mean = _share(np.bincount(cell, weights=values[known], minlength=size), trials)
+    squares = np.bincount(cell, weights=(values[known] - mean[cell]) ** 2, minlength=size)
+    within = _share(squares, trials - 1)
+    counted = trials.astype(smallest_integer(int(trials.max(initial=1))))
+    return ContinuousMeasure(name, mean.reshape(shape), counted.reshape(shape), within.reshape(shape))
+
+
+def _share(total: npt.NDArray, n: npt.NDArray[np.integer]) -> FloatArray:
+    return np.asarray(np.divide(total, n, out=np.full(len(total), np.nan), where=n > 0))

@@ -6,6 +6,7 @@ freedom, and everything here is built on that: a plain bootstrap of 3 to 10 seed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -180,3 +181,40 @@ def quantiles(draws: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Limits of the 90% interval over the first axis of draws."""
     lower, upper = np.quantile(draws, INTERVAL, axis=0)
     return lower, upper
+
+
+def run_reliability(scores: Sequence[FloatArray]) -> tuple[float, float, float]:
+    """Share of the variance of scores that lies between runs, the rest between the seeds of a run.
+
+    Parameters
+    ----------
+    scores : sequence of arrays of shape (seed,)
+        One array a run.
+
+    Returns
+    -------
+    value, lower, upper : float
+        Intraclass correlation (MSB - MSW) / (MSB + (n - 1) MSW), which may be negative, and its 90% interval from the
+        F distribution: exact with the same number n of seeds in every run, and near it otherwise. NaN with one run.
+
+    References
+    ----------
+    .. [1] Shrout, Fleiss, Intraclass correlations: uses in assessing rater reliability, 1979, ICC(1, 1),
+       DOI 10.1037/0033-2909.86.2.420.
+    """
+    used = [each for each in scores if len(each) > 1]
+    sizes = np.array([len(each) for each in used], dtype=np.float64)
+    if len(used) < 2:
+        return np.nan, np.nan, np.nan
+    means = np.array([each.mean() for each in used])
+    total, between_df = sizes.sum(), len(used) - 1
+    within_df = total - len(used)
+    between = float((sizes * (means - (sizes * means).sum() / total) ** 2).sum()) / between_df
+    within = sum(float(((each - each.mean()) ** 2).sum()) for each in used) / within_df
+    if within <= 0:
+        return np.nan, np.nan, np.nan
+    n = (total - (sizes**2).sum() / total) / between_df
+    f = between / within
+    limits = f / stats.f.ppf(INTERVAL[::-1], between_df, within_df)
+    value, lower, upper = ((each - 1) / (each + n - 1) for each in (f, *limits))
+    return float(value), float(lower), float(upper)

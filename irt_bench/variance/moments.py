@@ -164,31 +164,35 @@ def item_variance(values: FloatArray) -> FloatArray:
     return _divided(contributions(values)[1].sum(axis=-1), np.maximum(n - 1, 0).sum(axis=-1))
 
 
-def trial_noise(values: FloatArray, trials: Codes) -> tuple[FloatArray, FloatArray]:
+def own_variance(values: FloatArray, trials: Codes) -> FloatArray:
+    """Unbiased variance of a 0/1 answer about its cell's mean, p (1 - p) n / (n - 1); NaN with fewer than two."""
+    repeated = np.isfinite(values) & (trials > 1)
+    with np.errstate(invalid="ignore"):
+        return np.where(repeated, values * (1 - values) * trials / np.maximum(trials - 1, 1), np.nan)
+
+
+def trial_noise(values: FloatArray, trials: Codes, within: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
     """Variance of a single answer about its cell's mean, and what it leaves in the mean of a cell.
 
     Parameters
     ----------
     values : array of shape (..., seed, item)
-        Shares of right answers.
+        Means of the answers of a cell.
     trials : array of shape (..., seed, item)
         Answers a cell.
+    within : array of shape (..., seed, item), optional
+        Variance of the answers of a cell, for answers that are not 0/1; by default `own_variance`.
 
     Returns
     -------
     trial, noise : arrays of shape (...)
-        p (1 - p) n / (n - 1) averaged over the cells with two or more answers; trial times the mean of 1 / n.
-        NaN where no cell has two answers.
-
-    Notes
-    -----
-    0/1 answers only: the spread of repeated fractional scores is not kept in a cell.
+        Variance of an answer averaged over the cells with two or more; trial times the mean of 1 / n. NaN where no
+        cell has two answers.
     """
     asked = np.isfinite(values) & (trials > 0)
-    repeated = asked & (trials > 1)
-    share = np.where(repeated, values, 0.0)
-    own = share * (1 - share) * trials / np.maximum(trials - 1, 1)
-    trial = _divided(np.where(repeated, own, 0.0).sum(axis=(-2, -1)), repeated.sum(axis=(-2, -1)))
+    own = own_variance(values, trials) if within is None else within
+    known = np.isfinite(own)
+    trial = _divided(np.where(known, own, 0.0).sum(axis=(-2, -1)), known.sum(axis=(-2, -1)))
     inverse = np.where(asked, 1 / np.maximum(trials, 1), 0.0).sum(axis=(-2, -1))
     return trial, trial * _divided(inverse, asked.sum(axis=(-2, -1)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,8 @@ class RunScores:
         Whether each single answer is 0 or 1.
     falling : bool
         Whether a lower value is a better one, as with a loss.
+    within : array of shape (seed, step, item), or None
+        Variance (ddof 1) of the answers of a cell that are not 0/1; NaN with fewer than two. None: there are none.
     """
 
     benchmark: str
@@ -55,6 +58,7 @@ class RunScores:
     subtask: pd.Series | None = None
     binary: bool = True
     falling: bool = False
+    within: FloatArray | None = None
 
     @property
     def n_seeds(self) -> int:
@@ -83,6 +87,7 @@ class RunScores:
             trials=self.trials[..., items],
             items=self.items[items],
             subtask=None if self.subtask is None else self.subtask.iloc[items],
+            within=None if self.within is None else self.within[..., items],
         )
 
     def subtasks(self) -> dict[str, RunScores]:
@@ -105,34 +110,29 @@ def mean_over_items(values: FloatArray) -> FloatArray:
         return np.asarray(np.nanmean(values, axis=-1))
 
 
-def run_scores(
-    values: FloatArray,
-    trials: npt.NDArray[np.integer],
-    models: pd.Index,
-    items: pd.DataFrame,
-    layout: SeedLayout,
-    *,
-    benchmark: str,
-    measure: str = ACCURACY,
-    binary: bool = True,
-    falling: bool = False,
-) -> list[RunScores]:
+class Cells(NamedTuple):
+    """Answers of all models to the items of one benchmark, one measure, as (model, item) arrays; see `RunScores`."""
+
+    benchmark: str
+    measure: str
+    values: FloatArray
+    trials: npt.NDArray[np.integer]
+    models: pd.Index
+    items: pd.DataFrame
+    binary: bool = True
+    falling: bool = False
+    within: FloatArray | None = None
+
+
+def run_scores(cells: Cells, layout: SeedLayout) -> list[RunScores]:
     """Arrange a (model, item) matrix by run, seed and step.
 
     Parameters
     ----------
-    values : array of shape (model, item)
-        Mean over the trials of a cell, NaN where there are none.
-    trials : array of shape (model, item)
-        Answers a cell.
-    models : pd.Index
-        Labels of the rows.
-    items : pd.DataFrame
-        Metadata of the columns, indexed by label; ``subtask`` where there is one.
+    cells : Cells
+        The matrix; its items have metadata ``subtask`` where there are subtasks.
     layout : SeedLayout
         Which row is which run, seed and step.
-    benchmark, measure, binary, falling
-        See `RunScores`.
 
     Raises
     ------
@@ -140,28 +140,31 @@ def run_scores(
         If no run has two seeds with answers.
     """
     found = []
+    items = cells.items
     subtask = items[names.SUBTASK].astype("object").fillna(MISSING_GROUP) if names.SUBTASK in items else None
-    place = pd.Series(np.arange(len(models)), index=models)
-    answered = np.asarray(np.isfinite(values).any(axis=1))
+    place = pd.Series(np.arange(len(cells.models)), index=cells.models)
+    answered = np.asarray(np.isfinite(cells.values).any(axis=1))
     for run in layout.runs:
         snapshots = layout.models[layout.models[names.RUN] == run]
-        snapshots = snapshots[snapshots.index.isin(models[answered])]
+        snapshots = snapshots[snapshots.index.isin(cells.models[answered])]
         if snapshots[names.SEED].nunique() < 2:
             continue
         seeds, steps = _labels(snapshots, layout.steps)
         rows = place.reindex(snapshots.index).to_numpy()
         at = (_codes(snapshots[names.SEED], seeds), _codes(snapshots[names.STEP], steps))
-        shape = (len(seeds), len(steps), values.shape[1])
-        arranged, counted = np.full(shape, np.nan), np.zeros(shape, dtype=trials.dtype)
-        arranged[at], counted[at] = values[rows], trials[rows]
-        asked: npt.NDArray[np.bool_] = np.asarray(np.isfinite(arranged).any(axis=(0, 1)))
+        shape = (len(seeds), len(steps), cells.values.shape[1])
+        values = _placed(cells.values[rows], at, shape, np.nan)
+        asked: npt.NDArray[np.bool_] = np.asarray(np.isfinite(values).any(axis=(0, 1)))
         run_of = RunScores(
-            benchmark, run, measure, arranged, counted, seeds, steps, pd.Index(items.index), subtask, binary, falling
-        )
+            cells.benchmark, run, cells.measure, values, _placed(cells.trials[rows], at, shape, 0), seeds, steps,
+            pd.Index(items.index), subtask, cells.binary, cells.falling,
+            None if cells.within is None else _placed(cells.within[rows], at, shape, np.nan),
+        )  # fmt: skip
         found.append(run_of if asked.all() else run_of.take(np.flatnonzero(asked)))
     if not found:
         raise AnalysisError(
-            f"benchmark {benchmark!r}, {measure}: no run has two seeds with answers; seed variance needs two or more."
+            f"benchmark {cells.benchmark!r}, {cells.measure}: no run has two seeds with answers; seed variance needs "
+            "two or more."
         )
     return found
 
@@ -173,3 +176,10 @@ def _labels(snapshots: pd.DataFrame, order: Sequence[str]) -> tuple[tuple[str, .
 
 def _codes(values: pd.Series, labels: Sequence[str]) -> npt.NDArray[np.intp]:
     return pd.Index(labels).get_indexer(pd.Index(values))
+
+
+def _placed(values: npt.NDArray[Any], at: tuple[Any, ...], shape: tuple[int, ...], empty: float) -> npt.NDArray[Any]:
+    """Put rows in their places of a (seed, step, item) array."""
+    out = np.full(shape, empty, dtype=values.dtype)
+    out[at] = values
+    return out

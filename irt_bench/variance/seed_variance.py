@@ -10,23 +10,18 @@ import numpy as np
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.responses.table import ResponseTable
+from irt_bench.variance.benchmark_runs import benchmark_runs
 from irt_bench.variance.comparison import FEWEST_SEEDS, compare_variance
-from irt_bench.variance.components import SEED, Design, two_way, with_steps, with_subtasks
-from irt_bench.variance.continuous import continuous_measures
+from irt_bench.variance.component_tables import component_tables
 from irt_bench.variance.curve import N_SUBSETS, curve_sizes, predicted_curve, simulated_curve
 from irt_bench.variance.detect import detection_table
-from irt_bench.variance.few_seeds import N_DRAWS, quantiles
 from irt_bench.variance.layout import SeedLayout, seed_layout
 from irt_bench.variance.metrics import N_BOOTSTRAP, pooled_metrics, variance_metrics
-from irt_bench.variance.moments import item_covariance
-from irt_bench.variance.scores import ACCURACY, RunScores, run_scores
+from irt_bench.variance.scores import ACCURACY, RunScores
 
 Progress = Callable[[str, int, int], None]
 
-EVERY_STEP: Final = ""  # in the column of steps: a design over all steps of a run
-EVERY_RUN: Final = ""  # in the column of runs: pooled over runs
 PAIRED_BOOTSTRAP: Final = 100  # resamples of seeds and items together, for each measure against accuracy
 
 
@@ -129,54 +124,6 @@ def analyse_seed_variance(
     return SeedVariance(**frames, notes=tuple(dict.fromkeys(notes)), seed=seed, layout=layout)
 
 
-def benchmark_runs(table: ResponseTable, layout: SeedLayout, notes: list[str]) -> dict[str, list[RunScores]]:
-    """Arrange one benchmark's answers by run, one list of runs a measure; accuracy first.
-
-    Raises
-    ------
-    AnalysisError
-        If no run has two seeds with answers.
-    """
-    counts = table.counts()
-    binary = counts.measure == "correct"
-    found = {
-        ACCURACY: run_scores(
-            counts.proportions(), counts.trials, counts.models.index, counts.items, layout,
-            benchmark=counts.benchmark, binary=binary,
-        )
-    }  # fmt: skip
-    measures, said = continuous_measures(table)
-    notes.extend(f"{counts.benchmark}: {each}" for each in said)
-    for measure in measures:
-        try:
-            found[measure.name] = run_scores(
-                measure.values, measure.trials, counts.models.index, counts.items, layout,
-                benchmark=counts.benchmark, measure=measure.name, binary=False, falling=measure.falling,
-            )  # fmt: skip
-        except AnalysisError as error:  # the logs of the seeds lack this measure
-            notes.append(str(error))
-    return found
-
-
-def one_measure(
-    table: ResponseTable, measure: str = ACCURACY, *, run_columns: Sequence[str] | None = None
-) -> tuple[list[RunScores], list[str]]:
-    """Return the runs of the only benchmark for one measure, and notes.
-
-    Raises
-    ------
-    AnalysisError
-        If the measure is not there; lists those that are.
-    """
-    one = table.one_benchmark()
-    layout = seed_layout(one.models, run_columns=run_columns)
-    notes = list(layout.notes)
-    found = benchmark_runs(one, layout, notes)
-    if measure not in found:
-        raise AnalysisError(unknown_choice("measure", measure, found))
-    return found[measure], notes
-
-
 def _analyse(
     found: dict[str, list[RunScores]], seed: int, n_subsets: int, n_bootstrap: int, notes: list[str]
 ) -> dict[str, pd.DataFrame]:
@@ -189,7 +136,7 @@ def _analyse(
             f"{accuracy[0].benchmark}: cells are missing in {len(incomplete)} runs, first {incomplete[0]!r}; their "
             "estimates suppose that they are missing at random, and no real subsets are simulated"
         )
-    components, coefficients = _components(accuracy, rng, notes)
+    components, coefficients = component_tables(accuracy, rng, notes)
     return {
         "metrics": metrics,
         "pooled": pooled_metrics(metrics),
@@ -210,114 +157,6 @@ def _curve(run: RunScores, rng: np.random.Generator, n_subsets: int) -> pd.DataF
     frame.insert(1, names.RUN, run.run)
     first = [names.BENCHMARK, names.RUN, "k", "predicted_sd", "simulated_sd", "simulated_q05", "simulated_q95"]
     return frame[[*first, *frame.columns.difference(first)]]
-
-
-def _components(runs: list[RunScores], rng: np.random.Generator, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows: list[pd.DataFrame] = []
-    coefficients: list[pd.DataFrame] = []
-    by_step: dict[str, list[tuple[Design, int]]] = {}
-    for run in runs:
-        codes = run.subtask_codes()
-        for place, step in enumerate(run.steps):
-            values = run.values[:, place]
-            if np.isnan(item_covariance(values).off_diagonal):
-                notes.append(f"{run.benchmark}, run {run.run!r}: no two seeds answered the same items at step {step!r}")
-                continue
-            design = two_way(values, run.trials[:, place], codes)
-            rows.append(_component_rows(run, run.run, step, "seed x item", design, rng))
-            coefficients.append(_coefficient_rows(run, run.run, step, design, rng))
-            by_step.setdefault(step, []).append((design, run.n_seeds - 1))
-            if codes is not None:
-                nested = with_subtasks(values, codes)
-                rows.append(_component_rows(run, run.run, step, "items within subtasks", nested, rng))
-        if len(run.steps) > 1:
-            rows.extend(_over_steps(run, rng, notes))
-    for step, designs in by_step.items():
-        pooled = _pooled_design(designs)
-        rows.append(_component_rows(runs[0], EVERY_RUN, step, "seed x item", pooled, rng))
-        coefficients.append(_coefficient_rows(runs[0], EVERY_RUN, step, pooled, rng))
-    return pd.concat(rows, ignore_index=True), pd.concat(coefficients, ignore_index=True)
-
-
-def _over_steps(run: RunScores, rng: np.random.Generator, notes: list[str]) -> list[pd.DataFrame]:
-    """Seed x step x item on the items that all seeds answered at all steps."""
-    whole = np.asarray(np.isfinite(run.values).all(axis=(0, 1)))
-    if whole.sum() < 2:
-        notes.append(
-            f"{run.benchmark}, run {run.run!r}: components over steps need two items that all seeds answered at all "
-            f"steps; there are {int(whole.sum())}"
-        )
-        return []
-    kept = run.take(whole)
-    design = with_steps(kept.values, kept.subtask_codes())
-    return [_component_rows(run, run.run, EVERY_STEP, "seed x step x item", design, rng)]
-
-
-def _pooled_design(designs: list[tuple[Design, int]]) -> Design:
-    """Average components over runs, weight S - 1; runs are independent over seeds, the items are the same."""
-    weights = np.array([weight for _, weight in designs], dtype=np.float64)
-    share = weights / weights.sum()
-    keep = [[design.components.index(name) for name in designs[0][0].components] for design, _ in designs]
-    first = designs[0][0]
-    estimates = np.einsum(
-        "r,rc->c", share, np.array([d.estimates[at] for (d, _), at in zip(designs, keep, strict=True)])
-    )
-    freedoms = np.array([design.freedom[at] for (design, _), at in zip(designs, keep, strict=True)])
-    over_seeds = np.array([name == SEED for name in first.components])
-    freedom = np.where(over_seeds, freedoms.sum(axis=0), 1 / np.einsum("r,rc->c", share, 1 / freedoms))
-    mixing = np.einsum("r,rij->ij", share, np.array([design.mixing for design, _ in designs]))
-    return Design(first.components, estimates, mixing, freedom, first.n_items)
-
-
-def _component_rows(
-    run: RunScores, name: str, step: str, design_name: str, design: Design, rng: np.random.Generator
-) -> pd.DataFrame:
-    found = design.intervals(rng)
-    return pd.DataFrame(
-        {
-            names.BENCHMARK: run.benchmark,
-            names.RUN: name,
-            names.STEP: step,
-            "component": list(design.components),
-            "estimate": found.value,
-            "q05": found.lower,
-            "q95": found.upper,
-            "design": design_name,
-        }
-    )
-
-
-def _coefficient_rows(run: RunScores, name: str, step: str, design: Design, rng: np.random.Generator) -> pd.DataFrame:
-    """Say how reliably the benchmark tells seeds apart: relative (generalizability) and absolute (dependability)."""
-    drawn = design.draws(rng, N_DRAWS)
-    values = []
-    for components in (design.estimates[None], drawn):
-        residual = components[:, 2:].sum(axis=1) if len(design.components) == 3 else _with_trials(components, design)
-        error = residual / design.n_items
-        absolute = error + components[:, 1] / design.n_items
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = [components[:, 0] / (components[:, 0] + noise) for noise in (error, absolute)]
-        values.append([np.where(np.isfinite(ratio), ratio, 0.0) for ratio in ratios])
-    rows = []
-    for place, coefficient in enumerate(("generalizability", "dependability")):
-        lower, upper = quantiles(values[1][place])
-        rows.append(
-            {
-                names.BENCHMARK: run.benchmark,
-                names.RUN: name,
-                names.STEP: step,
-                "coefficient": coefficient,
-                "estimate": float(values[0][place][0]),
-                "q05": float(lower),
-                "q95": float(upper),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _with_trials(components: np.ndarray, design: Design) -> np.ndarray:
-    """Seed x item with the share of the noise of answers that a cell's mean keeps."""
-    return np.asarray(components[:, 2] + components[:, 3] * design.mixing[0, 3])
 
 
 def _measures(found: dict[str, list[RunScores]], seed: int, n_bootstrap: int, notes: list[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@ import numpy as np
 
 from irt_bench.report.variance_tables import paper_table
 from irt_bench.variance.metrics import variance_metrics
-from irt_bench.variance.seed_variance import one_measure
+from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 

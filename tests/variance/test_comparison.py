@@ -3,8 +3,8 @@ import pytest
 from scipy import stats
 
 from irt_bench.errors import AnalysisError
+from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.comparison import _log_ratio, compare_variance, leave_one_out, pitman_morgan
-from irt_bench.variance.seed_variance import one_measure
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 

@@ -30,6 +30,18 @@ def test_planted_effects_over_steps_and_subtasks_are_found_without_bias():
     assert np.abs(t).max() < 4
 
 
+def test_the_noise_of_repeated_fractional_scores_is_parted_from_seed_x_item():
+    rng = np.random.default_rng(3)
+    z = rng.normal
+    answers = z(size=(400, 5, 1, 1)) + 0.7 * z(size=(400, 5, 30, 1)) + z(size=(400, 5, 30, 3))
+    trials = np.full((400, 5, 30), 3)
+    found = two_way(answers.mean(-1), trials, within=answers.var(-1, ddof=1))
+    t = (found.estimates.mean(0) - [1, 0, 0.49, 1]) / (found.estimates.std(0) / 20)
+    assert found.components[-1] == "trial" and np.abs(t).max() < 4
+    whole = two_way(answers.mean(-1), trials, within=np.full(trials.shape, np.nan)).estimates[:, 2]
+    assert (whole.mean() - 0.49) / (whole.std() / 20) > 4  # negative control: not parted
+
+
 def _simulated(n_seeds):
     plan = SeedSimulation(n_runs=1, n_seeds=n_seeds, n_steps=1, n_items=200, n_subtasks=40, guessing=0.2)
     rng = np.random.default_rng(7)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from irt_bench.responses import read_responses
+from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.curve import (
     curve_sizes,
     nested_variance,
@@ -11,7 +12,6 @@ from irt_bench.variance.curve import (
     stratified_variance,
 )
 from irt_bench.variance.moments import item_covariance
-from irt_bench.variance.seed_variance import one_measure
 
 Y = np.random.default_rng(0).normal(size=(4, 6))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval
+from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval, run_reliability
 
 
 def test_c4_is_the_published_table():
@@ -45,3 +45,21 @@ def test_a_plain_bootstrap_of_five_seeds_is_caught_undercovering():
     drawn = scores[np.arange(1000)[:, None, None], rng.integers(5, size=(1000, 400, 5))].std(axis=2, ddof=1)
     lower, upper = np.quantile(drawn, [0.05, 0.95], axis=1)
     assert ((lower <= 1) & (upper >= 1)).mean() < 0.8
+
+
+def test_the_reliability_over_runs_is_that_of_shrout_and_fleiss():
+    judges = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]  # their table 2
+    value, lower, upper = run_reliability([np.array(each, dtype=float) for each in judges])
+    assert round(value, 2) == 0.17  # their table 4, ICC(1, 1)
+    f = stats.f_oneway(*judges).statistic
+    bounds = [f / stats.f.ppf(p, 5, 18) for p in (0.95, 0.05)]
+    np.testing.assert_allclose([lower, upper], [(each - 1) / (each + 3) for each in bounds])
+    assert np.isnan(run_reliability([np.arange(3.0)])).all()
+
+
+@pytest.mark.slow
+def test_the_interval_of_the_reliability_over_runs_covers():
+    rng = np.random.default_rng(4)
+    found = [run_reliability(list(rng.normal(size=(6, 1)) + rng.normal(size=(6, 5)))) for _ in range(2000)]
+    covered = np.mean([lower <= 0.5 <= upper for _, lower, upper in found])
+    assert 0.88 < covered < 0.92

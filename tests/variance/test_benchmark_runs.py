@@ -1,0 +1,25 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from irt_bench.errors import AnalysisError
+from irt_bench.responses.canonical import table_from_frame
+from irt_bench.variance.benchmark_runs import one_measure
+
+
+def table(**columns):
+    rows = [(seed, item, trial) for seed in (1, 2) for item in "ij" for trial in (1, 2)]
+    frame = pd.DataFrame(rows, columns=["seed", "item", "trial"]).assign(**columns)
+    return table_from_frame(frame.assign(model="m" + frame["seed"].astype(str)))
+
+
+def test_repeated_fractional_scores_keep_their_spread():
+    (run,), _ = one_measure(table(score=[0.1, 0.5, 0.2, 0.2, 0.9, 0.7, 0.0, 0.3]))
+    np.testing.assert_allclose(run.values[:, 0], [[0.3, 0.2], [0.8, 0.15]])
+    np.testing.assert_allclose(run.within[:, 0], [[0.08, 0.0], [0.02, 0.045]])
+    assert not run.binary and (run.trials == 2).all()
+
+
+def test_an_unknown_measure_lists_those_there_are():
+    with pytest.raises(AnalysisError, match="accuracy"):
+        one_measure(table(correct=[0, 1, 1, 1, 0, 0, 1, 0]), "margin")
