@@ -1,9 +1,9 @@
 """Adaptive testing by simulation: what choosing each next item by the answers so far would add to a fixed subset.
 
 The posterior of ability, with prior N(0, 1), is kept on nodes. The next item is the one not yet asked that tells most
-(Fisher information) at its mean; the test ends when its sd is small enough. Items are chosen and answers scored with
-the posterior means of the item parameters, while simulated answers come from draws of them: so items that look
-informative by luck of the calibration are not as good in the simulation as they look.
+(Fisher information) at its mean; the test ends when its sd is small enough. Simulated answers come from draws of the
+item parameters, and so does what a test knows of the items (`item_bank`): an item known badly has a flatter curve and
+tells less than one that looks the same and is known well, and what all items are wrong by together widens abilities.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from irt_bench.analysis.irt import information, success
+from irt_bench.analysis.intervals import FloatArray
+from irt_bench.analysis.irt import success
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
 from irt_bench.errors import AnalysisError
 from irt_bench.names import ABILITY, INTERVAL
 from irt_bench.responses.table import listed
+from irt_bench.subsets.item_bank import NODES, ItemBank, item_bank
 
-FloatArray = npt.NDArray[np.float64]
 Answers = npt.NDArray[np.bool_]
 
-NODES: Final = np.linspace(-6, 6, 241)  # 0.05 apart: the trapezoid rule is exact to 1e-6 for sds from 0.05 on
-TRUTH_DRAWS: Final = 200  # of the item parameters, from which answers come
+ITEM_DRAWS: Final = 200  # of the item parameters, from which answers come and over which curves are averaged
 N_RESAMPLES: Final = 1000  # of models, for the intervals
 FIXED: Final = "fixed subset"
 RANDOM: Final = "random items, as many"
@@ -91,14 +91,14 @@ class AdaptiveTest(NamedTuple):
     asked: npt.NDArray[np.int64]  # (model, step): position of the item; -1 after the end
 
 
-def run_adaptive(answers: Answers, items: ItemParameters, settings: AdaptiveSettings) -> AdaptiveTest:
+def run_adaptive(answers: Answers, bank: ItemBank, settings: AdaptiveSettings) -> AdaptiveTest:
     """Test models adaptively, by looking up the answers that each asked item would get.
 
     Parameters
     ----------
     answers : array of shape (model, item)
         Whether each answer is right.
-    items : ItemParameters of shape (item,)
+    bank : ItemBank
         With which items are chosen and answers scored.
     settings : AdaptiveSettings
         When to end; ``n_models`` and ``seed`` are not looked at, as nothing here is random.
@@ -108,14 +108,13 @@ def run_adaptive(answers: Answers, items: ItemParameters, settings: AdaptiveSett
     Information is looked up at the node nearest to the posterior mean. Of items that tell the same, the first is asked.
     """
     n_models, n_items = answers.shape
-    right, wrong = _log_chances(items)
-    tells = information(items.at((None, slice(None))), NODES[:, None])  # (node, item)
+    tells = np.ascontiguousarray(bank.tells.T)
     log_posterior = np.tile(-(NODES**2) / 2, (n_models, 1))
     open_items = np.ones((n_models, n_items), dtype=bool)
     most = min(settings.most_items, n_items)
     asked = np.full((n_models, most), -1, dtype=np.int64)
     for step in range(most):
-        mean, sd = _mean_and_sd(log_posterior)
+        mean, sd = _mean_and_sd(_density(log_posterior) @ bank.scale)
         going = np.flatnonzero((sd > settings.stop_sd) | (step < settings.least_items))
         if not len(going):
             break
@@ -123,13 +122,13 @@ def run_adaptive(answers: Answers, items: ItemParameters, settings: AdaptiveSett
         item = np.where(open_items[going], tells[nearest], -1.0).argmax(axis=1)
         asked[going, step] = item
         open_items[going, item] = False
-        log_posterior[going] += np.where(answers[going, item][:, None], right[item], wrong[item])
-    return AdaptiveTest(_estimates(log_posterior, items, (asked >= 0).sum(axis=1)), asked)
+        log_posterior[going] += np.where(answers[going, item][:, None], bank.log_right[item], bank.log_wrong[item])
+    return AdaptiveTest(_estimates(log_posterior, bank, (asked >= 0).sum(axis=1)), asked)
 
 
-def run_fixed(answers: Answers, items: ItemParameters, positions: npt.NDArray[np.integer]) -> Estimates:
+def run_fixed(answers: Answers, bank: ItemBank, positions: npt.NDArray[np.integer]) -> Estimates:
     """Test models on given items: `positions` of shape (item,), the same for all, or (model, item), each its own."""
-    right, wrong = _log_chances(items)
+    right, wrong = bank.log_right, bank.log_wrong
     log_posterior = np.tile(-(NODES**2) / 2, (len(answers), 1))
     if positions.ndim == 1:
         given = answers[:, positions].astype(np.float64)
@@ -138,7 +137,7 @@ def run_fixed(answers: Answers, items: ItemParameters, positions: npt.NDArray[np
         for column in positions.T:
             is_right = answers[np.arange(len(answers)), column]
             log_posterior += np.where(is_right[:, None], right[column], wrong[column])
-    return _estimates(log_posterior, items, np.full(len(answers), positions.shape[-1]))
+    return _estimates(log_posterior, bank, np.full(len(answers), positions.shape[-1]))
 
 
 def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], settings: AdaptiveSettings) -> pd.DataFrame:
@@ -167,7 +166,7 @@ def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], setting
     AnalysisError
         If an item of the subset is not in the posterior.
     """
-    drawn, labels = item_draws(posterior, TRUTH_DRAWS)
+    drawn, labels = item_draws(posterior, ITEM_DRAWS)
     positions = labels.astype("str").get_indexer(pd.Index(list(subset_items), dtype="str"))
     if (positions < 0).any() or not len(positions):
         lacking = [label for label, at in zip(subset_items, positions, strict=True) if at < 0]
@@ -175,17 +174,16 @@ def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], setting
             f"{len(lacking)} of the {len(positions)} items of the subset are not among the {len(labels)} of the fit; "
             f"first: {listed(lacking, 1) or 'none given'}. Take the fit that the subset was made from."
         )
-    mean = ItemParameters(*(values.mean(axis=0) for values in item_draws(posterior, np.iinfo(np.int64).max)[0]))
     rng = np.random.default_rng(settings.seed)
     ability = rng.standard_normal(settings.n_models)
     answers, score = _simulate(drawn, ability, rng)
-    tests = _tests(answers, mean, positions.astype(np.int64), settings, rng)
+    tests = _tests(answers, item_bank(drawn), positions.astype(np.int64), settings, rng)
     return _summary(tests, ability, score, rng)
 
 
 def _tests(
     answers: Answers,
-    items: ItemParameters,
+    bank: ItemBank,
     positions: npt.NDArray[np.int64],
     settings: AdaptiveSettings,
     rng: np.random.Generator,
@@ -193,11 +191,11 @@ def _tests(
     """Run each design: its estimates, and how many different items it asked."""
     n_models, size = len(answers), len(positions)
     at_random = rng.permuted(np.tile(np.arange(answers.shape[1]), (n_models, 1)), axis=1)[:, :size]
-    as_many = run_adaptive(answers, items, AdaptiveSettings(stop_sd=0, least_items=size, most_items=size))
-    stopped = run_adaptive(answers, items, settings)
+    as_many = run_adaptive(answers, bank, AdaptiveSettings(stop_sd=0, least_items=size, most_items=size))
+    stopped = run_adaptive(answers, bank, settings)
     return {
-        FIXED: (run_fixed(answers, items, positions), size),
-        RANDOM: (run_fixed(answers, items, at_random), len(np.unique(at_random))),
+        FIXED: (run_fixed(answers, bank, positions), size),
+        RANDOM: (run_fixed(answers, bank, at_random), len(np.unique(at_random))),
         SAME_LENGTH: (as_many.estimates, _n_distinct(as_many.asked)),
         f"{STOPPED} {settings.stop_sd:g}": (stopped.estimates, _n_distinct(stopped.asked)),
     }
@@ -214,31 +212,25 @@ def _simulate(drawn: ItemParameters, ability: FloatArray, rng: np.random.Generat
     return rng.random(chance.shape) < chance, chance.mean(axis=1)
 
 
-def _log_chances(items: ItemParameters) -> tuple[FloatArray, FloatArray]:
-    """Log chances of a right and a wrong answer, shape (item, node)."""
-    right, wrong = success(items.at((slice(None), None)), NODES)
-    return np.log(right), np.log(wrong)
-
-
 def _density(log_posterior: FloatArray) -> FloatArray:
     density = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True))
     return np.asarray(density / density.sum(axis=1, keepdims=True))
 
 
-def _mean_and_sd(log_posterior: FloatArray) -> tuple[FloatArray, FloatArray]:
-    density = _density(log_posterior)
+def _mean_and_sd(density: FloatArray) -> tuple[FloatArray, FloatArray]:
     mean = density @ NODES
     return mean, np.sqrt(np.maximum(density @ NODES**2 - mean**2, 0))
 
 
-def _estimates(log_posterior: FloatArray, items: ItemParameters, n_items: npt.NDArray[np.integer]) -> Estimates:
-    density = _density(log_posterior)
-    mean, sd = _mean_and_sd(log_posterior)
-    curve = success(items.at((slice(None), None)), NODES)[0].mean(axis=0)
+def _estimates(log_posterior: FloatArray, bank: ItemBank, n_items: npt.NDArray[np.integer]) -> Estimates:
+    on_items = _density(log_posterior)
+    density = on_items @ bank.scale
+    mean, sd = _mean_and_sd(density)
+    curve = bank.right.mean(axis=0)
     # Mass of a node counts half on either side of it.
     cumulated = np.cumsum(density, axis=1) - density / 2
     lower, upper = (np.array([np.interp(q, row, NODES) for row in cumulated]) for q in INTERVAL)
-    return Estimates(mean, sd, lower, upper, density @ curve, n_items.astype(np.int64))
+    return Estimates(mean, sd, lower, upper, on_items @ curve, n_items.astype(np.int64))
 
 
 def _summary(

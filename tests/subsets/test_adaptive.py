@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, stats
 
-from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
 from irt_bench.errors import AnalysisError
 from irt_bench.subsets.adaptive import (
     FIXED,
@@ -15,6 +15,7 @@ from irt_bench.subsets.adaptive import (
     run_adaptive,
     run_fixed,
 )
+from irt_bench.subsets.item_bank import item_bank
 
 
 def items_of(discrimination, difficulty):
@@ -52,7 +53,7 @@ def test_each_item_is_the_most_telling_one_at_the_posterior_mean_and_the_test_en
     rng = np.random.default_rng(3)
     items = items_of(np.exp(0.5 * rng.standard_normal(40)), 1.3 * rng.standard_normal(40))
     answers = rng.random((3, 40)) < 0.5
-    test = run_adaptive(answers, items, AdaptiveSettings(stop_sd=0.45, least_items=2, most_items=20))
+    test = run_adaptive(answers, item_bank(items), AdaptiveSettings(stop_sd=0.45, least_items=2, most_items=20))
     for model, asked in enumerate(test.asked):
         asked = asked[asked >= 0]
         for step in range(len(asked)):
@@ -70,9 +71,10 @@ def test_a_test_of_all_items_is_the_fixed_test_of_all_items():
     rng = np.random.default_rng(4)
     items = items_of(np.exp(0.3 * rng.standard_normal(12)), rng.standard_normal(12))
     answers = rng.random((5, 12)) < 0.6
-    adaptive = run_adaptive(answers, items, AdaptiveSettings(stop_sd=0, least_items=12, most_items=99)).estimates
-    fixed = run_fixed(answers, items, np.arange(12))
-    each_its_own = run_fixed(answers, items, np.array([rng.permutation(12) for _ in range(5)]))
+    bank = item_bank(items)
+    adaptive = run_adaptive(answers, bank, AdaptiveSettings(stop_sd=0, least_items=12, most_items=99)).estimates
+    fixed = run_fixed(answers, bank, np.arange(12))
+    each_its_own = run_fixed(answers, bank, np.array([rng.permutation(12) for _ in range(5)]))
     for one, two, three in zip(adaptive, fixed, each_its_own, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-9)
         np.testing.assert_allclose(one, three, atol=1e-9)
@@ -99,20 +101,29 @@ def test_adaptivity_cuts_errors_where_the_fixed_items_are_badly_placed(spread_ba
 
 def test_adaptivity_adds_nothing_where_all_items_are_alike():
     table = compare_adaptive(
-        posterior_of(np.ones(60), np.zeros(60)), [f"i{k}" for k in range(20)], AdaptiveSettings(n_models=3000)
+        posterior_of(np.ones(60), np.zeros(60)), [f"i{k}" for k in range(20)], AdaptiveSettings(n_models=1000)
     )
     for design in (SAME_LENGTH, RANDOM):
         assert 0.95 < table.loc[design, "error_ratio"] < 1.05
 
 
-def test_answers_come_from_draws_so_that_lucky_looking_items_do_not_look_better_than_they_are():
-    """The check above with parameters known badly: sds then are too small, which coverage shows."""
+@pytest.mark.parametrize("shared", [0.0, 0.3])
+def test_abilities_are_covered_however_badly_items_are_known_and_those_of_known_items_are_caught(shared):
+    """Items uncertain each by itself, or all together as well; the negative control takes posterior means as true."""
     rng = np.random.default_rng(7)
     a, b = np.exp(0.3 * rng.standard_normal(200)), rng.standard_normal(200)
+    posterior = posterior_of(a, b, 0.5, n_draws=100)
+    posterior["difficulty"] = posterior["difficulty"] + shared * xr.DataArray(rng.standard_normal(100), dims="draw")
     labels, settings = [f"i{k}" for k in range(50)], AdaptiveSettings(n_models=600)
-    known, unknown = (compare_adaptive(posterior_of(a, b, spread), labels, settings) for spread in (0.0, 0.8))
-    assert 0.87 < known.loc[SAME_LENGTH, "covered"] < 0.93
-    assert unknown.loc[SAME_LENGTH, "covered"] < 0.87
+    table = compare_adaptive(posterior, labels, settings)
+    assert table["covered"].between(0.87, 0.94).all()
+    naive = posterior.mean("draw", keepdims=True)
+    drawn, known = (item_draws(each, 200)[0] for each in (posterior, naive))
+    ability = rng.standard_normal(600)
+    which = rng.integers(100, size=600)
+    p = 1 / (1 + np.exp(-drawn.discrimination[which] * (ability[:, None] - drawn.difficulty[which])))
+    test = run_adaptive(rng.random(p.shape) < p, item_bank(known), AdaptiveSettings(stop_sd=0.2)).estimates
+    assert ((test.lower <= ability) & (ability <= test.upper)).mean() < 0.85
 
 
 def test_the_same_seed_gives_the_same_table(spread_bank):
