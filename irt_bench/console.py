@@ -1,6 +1,7 @@
 """What commands share: the terminal, progress, and errors as one clear line with exit code 2."""
 
 import functools
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ from irt_bench.errors import IrtBenchError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 EXIT_BAD_INPUT = 2
+LONGEST_MESSAGE = 2000  # characters
+KEPT_OF_A_LABEL = 100  # characters at the start of a word of more than 300
+_LONG = re.compile(r"\S{300,}")
 
 out = Console(soft_wrap=False)
 err = Console(stderr=True)
@@ -32,7 +36,7 @@ def clear_errors(command: Command) -> Command:
             try:
                 return command(*args, **kwargs)
             except IrtBenchError as error:
-                err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+                err.print(f"[bold red]Error:[/] {escape(one_line(str(error)))}", soft_wrap=True)
                 raise typer.Exit(EXIT_BAD_INPUT) from None
             except KeyboardInterrupt:
                 err.print("Stopped; nothing was written.")
@@ -41,10 +45,17 @@ def clear_errors(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]
 
 
+def one_line(text: str) -> str:
+    """Keep a message to one line: no signs that break it or steer the terminal, and ids of any length cut short."""
+    text = _LONG.sub(lambda match: f"{match[0][:KEPT_OF_A_LABEL]}...{match[0][-KEPT_OF_A_LABEL // 2 :]}", text)
+    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[: LONGEST_MESSAGE - 3]}..."
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
         return
-    err.print(f"[yellow]Warning:[/] {escape(str(message))}", soft_wrap=True)
+    err.print(f"[yellow]Warning:[/] {escape(one_line(str(message)))}", soft_wrap=True)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Writing files so that a reader sees the old one or the whole new one, never a part."""
 
+import ctypes
+import errno
 import json
 import os
 import shutil
@@ -11,6 +13,9 @@ from typing import Any, Final
 
 from irt_bench.errors import OutputError
 
+_RENAME_EXCHANGE: Final = 2  # flag of Linux's renameat2
+_HERE: Final = -100  # AT_FDCWD, for which absolute paths do not care
+PREFIX: Final = ".irt-bench-"  # of what is not yet in place; readers pass over hidden files
 MARK: Final = "summary.json"  # a folder that holds one was written by this package
 
 
@@ -31,6 +36,15 @@ def check_output(path: Path, *, force: bool, folder: bool = False) -> None:
     OutputError
         Before anything expensive was done.
     """
+    try:
+        _check_target(path, force=force, folder=folder)
+    except OSError as error:  # a name too long, a folder that may not be searched
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    except ValueError as error:  # a null character
+        raise OutputError(f"{str(path)!r} cannot be written: {error}.") from error
+
+
+def _check_target(path: Path, *, force: bool, folder: bool) -> None:
     if path.is_symlink():
         raise OutputError(f"{path} is a symbolic link; name the file or folder itself.")
     if path.exists() and not force:
@@ -59,11 +73,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     beside = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".irt-bench-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=PREFIX, suffix=path.suffix)
         os.close(handle)
         beside = Path(name)
         yield beside
         beside.chmod(0o666 & ~_umask())
+        _flush(beside)
         beside.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -76,7 +91,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a folder to fill beside `path`, and put it in place of `path` if the block succeeds.
 
-    Files that `path` holds under other names stay.
+    Files that `path` holds under other names stay. The two folders change places in one step, so that a process killed
+    at any moment leaves the old files or all the new ones; what is left of the other is then in a hidden folder beside.
 
     Raises
     ------
@@ -85,12 +101,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     beside = None
     try:
-        beside = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=".irt-bench-"))
+        beside = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=PREFIX))
         yield beside
         beside.chmod(0o777 & ~_umask())
+        for file in beside.iterdir():
+            _flush(file)
         if path.exists():
-            for file in sorted(beside.iterdir()):
-                file.replace(path / file.name)
+            _take_along(path, beside)
+            _exchange(beside, path)
+            for other in set(os.listdir(beside)) - set(os.listdir(path)):  # folders, which cannot be linked
+                (beside / other).replace(path / other)
         else:
             beside.replace(path)
     except OSError as error:
@@ -98,6 +118,39 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _take_along(path: Path, beside: Path) -> None:
+    """Give the new folder those files of the old one that it does not hold."""
+    for file in path.iterdir():
+        if file.is_file() and not file.is_symlink() and not (beside / file.name).exists():
+            os.link(file, beside / file.name)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Let two folders change places: in one step where the system can, else in two with the old one kept beside."""
+    libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+    if libc is not None and hasattr(libc, "renameat2"):
+        arguments = (_HERE, os.fsencode(new.absolute()), _HERE, os.fsencode(old.absolute()), _RENAME_EXCHANGE)
+        if libc.renameat2(*arguments) == 0:
+            return
+        if (code := ctypes.get_errno()) not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+            raise OSError(code, os.strerror(code))
+    aside = Path(tempfile.mkdtemp(dir=old.absolute().parent, prefix=PREFIX))
+    old.replace(aside)
+    try:
+        new.replace(old)
+    except OSError:
+        aside.replace(old)
+        raise
+    aside.replace(new)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold a file before its name says so; a full disk shows itself here at the latest."""
+    if path.is_file():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ import xarray as xr
 from pydantic import ValidationError
 
 from irt_bench import names
-from irt_bench.errors import ConvergenceWarning, FitError, ModelError, unknown_choice
+from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError, unknown_choice
 from irt_bench.files import replacing
 from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, sampler_checks
 from irt_bench.inference.draws import Draws
@@ -25,6 +25,7 @@ from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import irt_model_from_dict
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.quality import disconnected_blocks
 
 Progress = Callable[[str, int, int], None]
 SETTINGS: Final[Mapping[str, type[Settings]]] = {
@@ -38,6 +39,8 @@ _METHODS: Final = {
 }
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 1
+UNPACKED_AT_LEAST: Final = 2**28  # bytes that any saved fit may take in memory
+UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
 
 
 @dataclass(frozen=True)
@@ -135,23 +138,34 @@ class Fit:
         if not path.is_file():
             raise FitError(f"{path} does not exist; make a fit with: irt-bench fit RESPONSES -o FOLDER")
         try:
-            tree = xr.load_datatree(path, engine="h5netcdf")
+            tree = _load_tree(path)
             about = json.loads(tree.attrs["irt_bench"])
-        except (OSError, KeyError, ValueError) as error:
-            raise FitError(f"{path} is not a fit written by irt-bench ({type(error).__name__}: {error}).") from error
-        if about["format"] != FORMAT_VERSION:
-            raise FitError(
-                f"{path} has format {about['format']}; this version reads format {FORMAT_VERSION}. Fit again."
+            if about["format"] != FORMAT_VERSION:
+                raise FitError(
+                    f"{path} has format {about['format']}; this version reads format {FORMAT_VERSION}. Fit again."
+                )
+            return cls(
+                irt_model=irt_model_from_dict(about["irt_model"]),
+                settings=SETTINGS[about["method"]](**about["settings"]),
+                posterior=tree["posterior"].to_dataset(),
+                sample_stats=tree["sample_stats"].to_dataset(),
+                checks=tuple(Check(**check) for check in about["checks"]),
+                responses=dict(about["responses"]),
+                versions=dict(about["versions"]),
             )
-        return cls(
-            irt_model=irt_model_from_dict(about["irt_model"]),
-            settings=SETTINGS[about["method"]](**about["settings"]),
-            posterior=tree["posterior"].to_dataset(),
-            sample_stats=tree["sample_stats"].to_dataset(),
-            checks=tuple(Check(**check) for check in about["checks"]),
-            responses=about["responses"],
-            versions=about["versions"],
-        )
+        except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise FitError(f"{path} is not a fit written by irt-bench ({type(error).__name__}: {reason}).") from error
+
+
+def _load_tree(path: Path) -> xr.DataTree:
+    """Load a netCDF file, unless its arrays are larger than draws in a file of its size can be."""
+    limit = max(UNPACKED_AT_LEAST, UNPACKED_RATIO * path.stat().st_size)
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        unpacked = sum(group.dataset.nbytes for group in tree.subtree)
+        if unpacked > limit:
+            raise FitError(f"{path} unpacks to {unpacked:,} bytes; no fit of its size does.")
+        return tree.load()
 
 
 def settings_for(method: str, **fields: Any) -> Settings:
@@ -247,6 +261,13 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
             f"benchmark {counts.benchmark!r} has {answering} models with answers; an IRT model needs 2 or more."
         )
     irt_model.known_parameters(counts.n_items)
+    if blocks := disconnected_blocks(counts):
+        warnings.warn(
+            f"{len(blocks)} blocks of models and items share no answer with each other, so that nothing but the prior "
+            f"puts them on one scale: {'; '.join(blocks[:3])}. Fit them one by one, or compare within blocks only.",
+            FitWarning,
+            stacklevel=3,
+        )
 
 
 def _checks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
@@ -24,10 +25,12 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
     -------
     tuple of Finding
         The table's own findings, then: items nobody was asked, models without answers, items that all or none got
-        right, models with identical answers, items asked with different prompts. What was not found is left out.
+        right, models with identical answers, blocks of models and items without a common scale, items asked with
+        different prompts. What was not found is left out.
     """
     found: dict[str, list[str]] = {
-        name: [] for name in ("unasked_items", "silent_models", "constant_items", "duplicate_models")
+        name: []
+        for name in ("unasked_items", "silent_models", "constant_items", "duplicate_models", "disconnected_blocks")
     }
     for benchmark in table.benchmarks:
         counts = table.select(benchmark).counts()
@@ -40,11 +43,14 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
         ]
         found["constant_items"] += [f"{where}{label}" for label in _constant_items(counts)]
         found["duplicate_models"] += [f"{where}{_equal(group)}" for group in _same_answers(counts)]
+        found["disconnected_blocks"] += [f"{where}{block}" for block in disconnected_blocks(counts)]
     texts = {
         "unasked_items": "items were asked of no model",
         "silent_models": "models have no answers",
         "constant_items": "items were answered right by all models or by none, so they tell no models apart",
         "duplicate_models": "groups of models gave identical answers",
+        "disconnected_blocks": "blocks of models and items share no answer with each other, so that nothing but the "
+        "prior puts them on one scale; fit them one by one",
     }
     seen = [
         Finding(name, len(labels), f"{len(labels):,} {texts[name]}; first: {listed(labels)}")
@@ -52,6 +58,58 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
         if labels
     ]
     return (*table.findings, *seen, *_different_prompts(table))
+
+
+def disconnected_blocks(counts: ResponseCounts) -> list[str]:
+    """Describe the blocks of models and items that no answer connects; none where all are connected.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Models and items without any answer are left out of consideration.
+
+    Returns
+    -------
+    list of str
+        One line a block, largest first, with the first model and item of each; empty for a single block.
+
+    Notes
+    -----
+    Abilities of models in different blocks cannot be compared: adding a constant to all abilities and difficulties of
+    one block changes no probability, so that only the priors say where it lies.
+    """
+    asked = counts.asked
+    rows, columns = np.flatnonzero(asked.any(axis=1)), np.flatnonzero(asked.any(axis=0))
+    block_of = _blocks(asked[np.ix_(rows, columns)])
+    sizes = np.bincount(block_of) if len(block_of) else np.zeros(1, dtype=np.int64)
+    if len(sizes) < 2:
+        return []
+    lines = []
+    for block in np.argsort(-sizes, kind="stable"):
+        models = counts.models.index[rows[block_of[: len(rows)] == block]]
+        items = counts.items.index[columns[block_of[len(rows) :] == block]]
+        first = f"first model {str(models[0])[:80]}, first item {str(items[0])[:80]}"
+        lines.append(f"{len(models):,} models x {len(items):,} items ({first})")
+    return lines
+
+
+def _blocks(asked: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Give each model, then each item, the number of its block: what is reached over shared items."""
+    n_models, n_items = asked.shape
+    block_of = np.full(n_models + n_items, -1, dtype=np.int64)
+    of_model, of_item = block_of[:n_models], block_of[n_models:]
+    block = -1
+    for start in range(n_models):
+        if of_model[start] >= 0:
+            continue
+        block += 1
+        models = np.array([start])
+        while len(models):
+            of_model[models] = block
+            items = np.flatnonzero(asked[models].any(axis=0) & (of_item < 0))
+            of_item[items] = block
+            models = np.flatnonzero(asked[:, items].any(axis=1) & (of_model < 0))
+    return block_of
 
 
 def overview(table: ResponseTable) -> pd.DataFrame:

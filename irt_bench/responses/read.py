@@ -15,7 +15,9 @@ from irt_bench.responses.canonical import rename_aliases, table_from_frame
 from irt_bench.responses.counts import Measure
 from irt_bench.responses.formats import FORMATS, Format, Reading, ReadOptions
 from irt_bench.responses.formats.base import constant
+from irt_bench.responses.formats.jsonlines import first_line, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER
+from irt_bench.responses.formats.py_irt import SUFFIXES as JSON_LINES
 from irt_bench.responses.stack import stack
 from irt_bench.responses.table import ResponseTable
 
@@ -26,6 +28,8 @@ PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its p
 FOLDER_PARTS: Final = ("__pycache__",)
 KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
 HASH_BLOCK_BYTES: Final = 2**20
+# What a format's module may raise on a file whose parts have other types than the format says.
+NOT_AS_EXPECTED: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Source(NamedTuple):
@@ -93,7 +97,7 @@ def find_sources(paths: Sequence[str | Path], *, format: str | None = None) -> l
     formats = [FORMATS[format]] if format is not None else list(FORMATS.values())
     found: dict[Path, Source] = {}
     for path in map(Path, paths):
-        if not path.exists():
+        if not _exists(path):
             raise ReadError(f"{path} does not exist.")
         for source in (
             _in_folder(path, formats) if path.is_dir() else [_of_file(path, formats, forced=format is not None)]
@@ -124,10 +128,21 @@ def file_fingerprint(paths: Sequence[str | Path]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a name too long, a folder that may not be searched
+        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
+
+
 def _of_file(path: Path, formats: Sequence[Format], *, forced: bool) -> Source:
     _refuse_pickle(path)
     claiming = formats[0] if forced else next((entry for entry in formats if entry.claims(path)), None)
     if claiming is None:
+        if path.name.lower().endswith(JSON_LINES):
+            first = next(records(path), None)  # says what is wrong with the first line
+            if first is not None:
+                raise ReadError(f"{path}: line {first[0]} is JSON, but of no known log. Formats: {_listed_formats()}.")
         raise ReadError(
             f"{path} is in no known format.{_hint(path)} Formats: {_listed_formats()}. Choose one with --format."
         )
@@ -194,12 +209,33 @@ def _refuse_pickle(path: Path) -> None:
 
 
 def _read_one(source: Source, options: ReadOptions) -> Reading:
+    before = _state(source.path)
     try:
-        return source.format.read(source.path, options)
+        reading = source.format.read(source.path, options)
     except ResponsesError as error:
         raise ResponsesError(f"{source.path}: {error}") from error
     except OSError as error:
         raise ReadError(f"{source.path} cannot be read: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise ReadError(f"{source.path} does not fit into memory.") from error
+    except NOT_AS_EXPECTED as error:
+        what = f"{type(error).__name__}: {first_line(error)[:200]}"
+        raise ReadError(
+            f"{source.path} is not laid out as {source.format.name} files are ({what}). "
+            "If it is such a file, please report it; else choose its format with --format."
+        ) from error
+    if _state(source.path) != before:
+        raise ReadError(f"{source.path} changed while it was read. Wait until whatever writes it has ended.")
+    return reading
+
+
+def _state(path: Path) -> list[tuple[int, int, int]]:
+    """Identity, size and time of a file, or of those directly in a folder; they change when it is written to."""
+    try:
+        seen = [each.stat() for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
+    return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in seen]
 
 
 def _check_chosen(readings: Sequence[Reading], options: ReadOptions) -> None:

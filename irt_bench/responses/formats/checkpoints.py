@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+LONGEST_NUMBER: Final = 16  # digits of a step; Python refuses to read thousands of them, and int64 holds 18
 DEFAULT_BRANCH: Final = "main"  # where a model hub puts finished weights; says nothing about the checkpoint
 _IN_TEXT: Final = re.compile(r"""\brevision['"]?\s*[:=]\s*['"]?([^'",}\s]+)""")
 _STEP: Final = re.compile(
-    r"(?:^|[-_])(?:global[-_]?step|step|checkpoint|ckpt|iter(?:ation)?)[-_]?(\d+)(?![\d.])", re.IGNORECASE
+    r"(?:^|[-_])(?:global[-_]?step|step|checkpoint|ckpt|iter(?:ation)?)[-_]?(\d{1,16})(?![\d.])", re.IGNORECASE
 )
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose
-from irt_bench.responses.formats.checkpoints import Checkpoint, checkpoint_of, revision_in
-from irt_bench.responses.formats.jsonlines import Record, as_float, first_record, load_object, records
+from irt_bench.responses.formats.checkpoints import LONGEST_NUMBER, Checkpoint, checkpoint_of, revision_in
+from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, load_object, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER, document_labels
 from irt_bench.responses.formats.py_irt import SUFFIXES
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVISION
@@ -79,7 +79,8 @@ def read(path: Path, options: ReadOptions) -> Reading:
 
 
 def _sample(path: Path, number: int, record: Record) -> _Sample:
-    missing = [key for key in REQUIRED if record.get(key) is None]
+    missing = [key for key in REQUIRED[:-1] if as_text(record.get(key)) is None]
+    missing += [key for key in REQUIRED[-1:] if record.get(key) is None]
     if missing:
         raise ReadError(f"{path}, line {number}: no {missing[0]!r}; it is no Every Eval Ever sample.")
     metadata = record.get("metadata")
@@ -92,8 +93,8 @@ def _sample(path: Path, number: int, record: Record) -> _Sample:
         metric=metric,
         filter=chosen_filter,
         sample_id=str(record["sample_id"]),
-        doc_hash=metadata.get("doc_hash"),
-        prompt_hash=metadata.get("prompt_hash"),
+        doc_hash=as_text(metadata.get("doc_hash")),
+        prompt_hash=as_text(metadata.get("prompt_hash")),
         score=_score(record),
     )
 
@@ -124,7 +125,7 @@ def _chosen(samples: Sequence[_Sample], options: ReadOptions) -> list[_Sample]:
 
 def _numbered(ids: Sequence[str]) -> Sequence[str] | Sequence[int]:
     """Ids as numbers where all are positions, as those converted from lm-evaluation-harness."""
-    numbers = [int(text) for text in ids if text.isdecimal()]
+    numbers = [int(text) for text in ids if text.isdecimal() and len(text) < LONGEST_NUMBER]
     return numbers if list(map(str, numbers)) == list(ids) else ids
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
-from irt_bench.responses.formats.jsonlines import Record, as_float, first_line, load_object
+from irt_bench.responses.formats.jsonlines import Record, as_float, load_json, load_object
 from irt_bench.responses.table import METRIC, Finding
 
 SPEC: Final = "run_spec.json"
@@ -112,16 +111,14 @@ def _rows(path: Path) -> Iterator[_Row]:
             raise ReadError(f"{path}: entry {position + 1} has no 'instance_id'.")
         values = _values(entry)
         if values and not entry.get("perturbation"):
-            yield _Row(str(entry["instance_id"]), int(entry.get("train_trial_index") or 0), values)
+            trial = entry.get("train_trial_index") or 0
+            if not isinstance(trial, int):
+                raise ReadError(f"{path}: entry {position + 1} has train_trial_index {trial!r}; a number is needed.")
+            yield _Row(str(entry["instance_id"]), trial, values)
 
 
 def _entries(path: Path) -> list[Any]:
-    try:
-        entries = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ReadError(f"{path} is not JSON ({first_line(error)}). Was the file cut off?") from error
+    entries = load_json(path)
     if not isinstance(entries, list):
         raise ReadError(f"{path}: a list of instances is needed, found {type(entries).__name__}.")
     return entries
@@ -129,8 +126,11 @@ def _entries(path: Path) -> list[Any]:
 
 def _values(entry: Record) -> dict[str, float]:
     out = {}
-    for stat in entry.get("stats") or ():
-        name = stat.get("name") or {}
+    stats = entry.get("stats")
+    for stat in stats if isinstance(stats, list) else ():
+        name = stat.get("name") if isinstance(stat, dict) else None
+        if not isinstance(name, dict):
+            continue
         if name.get("split") == SPLIT and not name.get("perturbation"):
             value = as_float(stat.get("mean")) if stat.get("count") else None
             out[str(name.get("name"))] = np.nan if value is None else value

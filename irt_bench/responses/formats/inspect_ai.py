@@ -16,9 +16,9 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesWarning
 from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
-from irt_bench.responses.formats.checkpoints import checkpoint_of
+from irt_bench.responses.formats.checkpoints import LONGEST_NUMBER, checkpoint_of
 from irt_bench.responses.formats.inspect_archive import EvalArchive
-from irt_bench.responses.formats.jsonlines import Record, load_object
+from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, load_object
 from irt_bench.responses.table import METRIC, REVISION, Finding
 
 WORTH: Final[Mapping[str, float]] = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # correct, incorrect, partial, no answer
@@ -73,7 +73,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
     frame = pd.DataFrame(
         {
             names.ITEM: [str(sample.get("id")) for sample in log.samples],
-            names.TRIAL: pd.array([sample.get("epoch", 1) for sample in log.samples], dtype="Int64"),
+            names.TRIAL: pd.array([_epoch(path, sample) for sample in log.samples], dtype="Int64"),
             names.SCORE: [_worth(scores.get(asked), unknown) for scores in graded],
         }
     )
@@ -88,12 +88,14 @@ def _from_archive(path: Path) -> _Log:
         members = archive.names()
         header = archive.json("header.json") if "header.json" in members else {}
         if not header and "_journal/start.json" in members:  # a run that was cut short
-            header = {"status": "started", **archive.json("_journal/start.json")}
+            start = archive.json("_journal/start.json")
+            header = {"status": "started", **(start if isinstance(start, dict) else {})}
         if "summaries.json" in members:
             samples = archive.json("summaries.json")
         else:
             journal = sorted(name for name in members if name.startswith("_journal/summaries/"))
-            samples = [sample for name in journal for sample in archive.json(name)]
+            parts = [archive.json(name) for name in journal]
+            samples = [sample for part in parts if isinstance(part, list) for sample in part]
         if not samples:
             samples = [archive.json(name) for name in members if name.startswith("samples/") and name.endswith(".json")]
     return _log(path, header, samples)
@@ -113,6 +115,13 @@ def _log(path: Path, header: object, samples: object) -> _Log:
         raise ReadError(f"{path} holds no samples; was it written with log_samples off?")
     plan = header.get("plan")
     return _Log(evaluation, str(header.get("status", "")), plan if isinstance(plan, dict) else {}, samples)
+
+
+def _epoch(path: Path, sample: Record) -> int:
+    epoch = sample.get("epoch", 1)
+    if not isinstance(epoch, int) or abs(epoch) >= 2**31:
+        raise ReadError(f"{path}: sample {str(sample.get('id'))!r} has epoch {epoch!r}; a whole number is needed.")
+    return epoch
 
 
 def _scores(sample: Record) -> dict[str, object]:
@@ -146,8 +155,8 @@ def _worth(value: object, unknown: Counter[str]) -> float:
     """Return what a score value is worth; unknown ones are counted and missing."""
     if value is None:
         return np.nan
-    if isinstance(value, (bool, int, float)):
-        return float(value)
+    if (given := as_float(value)) is not None:
+        return given
     text = str(value).strip()
     if text in WORTH:
         return WORTH[text]
@@ -176,12 +185,12 @@ def _snapshot(log: _Log) -> dict[str, Any]:
     own = log.eval.get("metadata")
     own = own if isinstance(own, dict) else {}
     configs = [log.eval.get("model_generate_config"), log.plan.get("config"), own]
-    seeds = [config["seed"] for config in configs if isinstance(config, dict) and config.get("seed") is not None]
+    seeds = [config["seed"] for config in configs if isinstance(config, dict) and as_text(config.get("seed"))]
     out: dict[str, Any] = {names.SEED: seeds[0]} if seeds else {}
     step = own.get("step")
     if isinstance(step, str):
         checkpoint = checkpoint_of(step)
-        step = int(step) if step.isdecimal() else checkpoint.step
+        step = int(step) if step.isdecimal() and len(step) < LONGEST_NUMBER else checkpoint.step
         if checkpoint.revision is not None and step is None:
             out[REVISION] = constant(checkpoint.revision, len(log.samples))
     if isinstance(step, (int, float)):

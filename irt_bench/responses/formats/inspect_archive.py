@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,11 +13,25 @@ from typing import Any, Final
 import zstandard
 
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.jsonlines import first_line
+from irt_bench.responses.formats.jsonlines import MAX_JSON_BYTES, first_line, parse_json
 
 ZSTD: Final = 93  # zip compression method; the standard library reads it from Python 3.14 on
 LOCAL_HEADER_BYTES: Final = 30
-MAX_MEMBER_BYTES: Final = 2**29  # decompressed; summaries of 500,000 samples take half of this
+MAX_MEMBER_BYTES: Final = MAX_JSON_BYTES  # decompressed; summaries of 500,000 samples take as much
+MAX_ARCHIVE_BYTES: Final = 2**29  # decompressed, of all members that are read
+MAX_MEMBERS: Final = 500_000
+DAMAGED: Final = (
+    OSError,
+    EOFError,
+    NotImplementedError,  # a compression method, or a version of the container
+    RuntimeError,  # an encrypted member
+    OverflowError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+)
 
 
 class EvalArchive:
@@ -30,16 +45,19 @@ class EvalArchive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._left = MAX_ARCHIVE_BYTES
         try:
             self._raw = path.open("rb")
         except OSError as error:
             raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
         try:
             self._zip = zipfile.ZipFile(self._raw)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (*DAMAGED, ValueError) as error:
             self._raw.close()
             reason = first_line(error)
             raise ReadError(f"{path} cannot be read as an Inspect log: {reason}. Was the file cut off?") from error
+        if len(self._zip.infolist()) > MAX_MEMBERS:
+            raise ReadError(f"{path} has more than {MAX_MEMBERS:,} members; this is no Inspect log.")
 
     def __enter__(self) -> EvalArchive:
         return self
@@ -57,27 +75,22 @@ class EvalArchive:
     def json(self, name: str) -> Any:
         """Read a member that is JSON."""
         try:
-            return json.loads(self._bytes(self._zip.getinfo(name)))
-        except (ValueError, RecursionError) as error:
+            return parse_json(self._bytes(self._zip.getinfo(name)))
+        except ValueError as error:
             raise ReadError(f"{self.path}: member {name!r} is not JSON ({first_line(error)}).") from error
 
     def _bytes(self, member: zipfile.ZipInfo) -> bytes:
         try:
             content = self._unzstd(member) if member.compress_type == ZSTD else self._inflate(member)
-        except (
-            OSError,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-            zipfile.BadZipFile,
-            zlib.error,
-            zstandard.ZstdError,
-        ) as error:
+        except (*DAMAGED, ValueError) as error:
             raise ReadError(
                 f"{self.path}: member {member.filename!r} cannot be unpacked: {first_line(error)}."
             ) from error
         if len(content) > MAX_MEMBER_BYTES:
             raise ReadError(f"{self.path}: member {member.filename!r} unpacks to more than {MAX_MEMBER_BYTES:,} bytes.")
+        self._left -= len(content)
+        if self._left < 0:
+            raise ReadError(f"{self.path}: its members unpack to more than {MAX_ARCHIVE_BYTES:,} bytes.")
         return content
 
     def _inflate(self, member: zipfile.ZipInfo) -> bytes:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from irt_bench.errors import ReadError
 
-MAX_LINE_BYTES = 256 * 2**20  # a longer line is no log record, or a decompression bomb
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+MAX_LINE_BYTES = 32 * 2**20  # a longer line is no log record, or a decompression bomb
+MAX_JSON_BYTES = 2**28  # of one JSON text; it is held three times while it is parsed
+MAX_JSON_VALUES = 6_000_000  # of one JSON text; 100 bytes each at worst
+UNPACKED_AT_LEAST: Final = 2**26  # bytes that any compressed file may unpack to
+UNPACKED_RATIO: Final = 200  # beyond them, bytes a compressed byte may become; logs and tables reach 50, bombs 1,000
+BLOCK_BYTES: Final = 2**20
 CODECS = {".gz": "gzip", ".zst": "zstd"}
+_HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+_MAY_HOLD_HALVES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Record = dict[str, Any]
 
@@ -23,13 +36,80 @@ def open_bytes(path: Path) -> IO[bytes]:
     Raises
     ------
     ReadError
-        If it cannot be opened.
+        If it cannot be opened; later, if it unpacks to far more than answers ever do.
     """
+    codec = CODECS.get(path.suffix.lower())
     try:
-        stream: IO[bytes] = pa.input_stream(str(path), compression=CODECS.get(path.suffix.lower()))
-    except (OSError, pa.ArrowException) as error:
+        stream: IO[bytes] = pa.input_stream(str(path), compression=codec)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ReadError(f"{path} cannot be opened: {first_line(error)}.") from error
-    return stream
+    return stream if codec is None else _Unpacked(path, stream)  # type: ignore[return-value]
+
+
+class _Unpacked(io.RawIOBase):
+    """A stream of what a compressed file unpacks to, up to a limit."""
+
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        self._path, self._stream = path, stream
+        self._limit = max(UNPACKED_AT_LEAST, UNPACKED_RATIO * path.stat().st_size)
+        self._left = self._limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer)
+        block = self._stream.read(len(view))
+        self._left -= len(block)
+        if self._left < 0:
+            raise ReadError(
+                f"{self._path} unpacks to more than {self._limit:,} bytes, which no table or log of its size does. "
+                "If it is one, unpack it first."
+            )
+        view[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def parse_json(text: bytes) -> Any:
+    """Read one JSON text of bounded size; a key that occurs twice is refused, half of a surrogate pair replaced.
+
+    Raises
+    ------
+    ValueError
+        Saying what is wrong.
+    """
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"larger than {MAX_JSON_BYTES:,} bytes")
+    if len(text) > MAX_JSON_VALUES and sum(map(text.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise ValueError(f"more than {MAX_JSON_VALUES:,} values")
+    try:
+        value = json.loads(text, object_pairs_hook=_unique_keys)
+        return _without_halves(value) if _MAY_HOLD_HALVES.search(text) else value
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> Record:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"key {twice[:80]!r} occurs twice in one object")
+    return out
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, str):
+        return _HALF_OF_A_PAIR.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [_without_halves(each) for each in value]
+    if isinstance(value, dict):
+        return {_without_halves(key): _without_halves(each) for key, each in value.items()}
+    return value
 
 
 def records(path: Path) -> Iterator[tuple[int, Record]]:
@@ -42,8 +122,8 @@ def records(path: Path) -> Iterator[tuple[int, Record]]:
     """
     for number, line in _lines(path):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = parse_json(line)
+        except ValueError as error:
             raise ReadError(f"{path}, line {number}: not JSON ({first_line(error)}). Was the file cut off?") from error
         if not isinstance(record, dict):
             raise ReadError(f"{path}, line {number}: a JSON object is needed, found {type(record).__name__}.")
@@ -66,21 +146,41 @@ def load_object(path: Path) -> Record:
     ReadError
         If it is not.
     """
-    try:
-        with path.open("rb") as file:
-            value = json.load(file)
-    except OSError as error:
-        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ReadError(f"{path} is not JSON ({first_line(error)}). Was the file cut off?") from error
+    value = load_json(path)
     if not isinstance(value, dict):
         raise ReadError(f"{path}: a JSON object is needed, found {type(value).__name__}.")
     return value
 
 
+def load_json(path: Path) -> Any:
+    """Read a file that is one JSON text.
+
+    Raises
+    ------
+    ReadError
+        If it is not, or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_JSON_BYTES + 1)
+        return parse_json(text)
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ReadError(f"{path} is not JSON ({first_line(error)}). Was the file cut off?") from error
+
+
 def as_float(value: object) -> float | None:
     """Return a JSON number or boolean as a float; None for anything else."""
-    return float(value) if isinstance(value, (bool, int, float)) else None
+    try:
+        return float(value) if isinstance(value, (bool, int, float)) else None
+    except OverflowError:  # a whole number beyond what a float holds
+        return math.inf
+
+
+def as_text(value: object) -> str | None:
+    """Return JSON text, or a number as text; None for anything else."""
+    return str(value) if isinstance(value, (str, int, float)) else None
 
 
 def first_line(error: BaseException) -> str:
@@ -90,21 +190,24 @@ def first_line(error: BaseException) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     number = 0
-    rest = b""
+    rest: list[bytes] = []  # blocks of a line whose end has not come yet
     with open_bytes(path) as stream:
         while True:
             try:
-                block = stream.read(2**20)
+                block = stream.read(BLOCK_BYTES)
             except (OSError, pa.ArrowException) as error:
                 raise ReadError(f"{path} breaks off after line {number}: {first_line(error)}.") from error
-            *whole, rest = (rest + block).split(b"\n")
-            for line in [*whole, *([rest] if not block else [])]:
-                number += 1
-                if line.strip():
-                    yield number, line
+            first, *others = block.split(b"\n")
+            rest.append(first)
+            if others or not block:
+                for line in [b"".join(rest), *others[:-1]]:
+                    number += 1
+                    if line.strip():
+                        yield number, line
+                rest = others[-1:]
             if not block:
                 return
-            if len(rest) > MAX_LINE_BYTES:
+            if sum(map(len, rest)) > MAX_LINE_BYTES:
                 raise ReadError(
                     f"{path}, line {number + 1}: longer than {MAX_LINE_BYTES:,} bytes; this is no log record."
                 )

@@ -15,7 +15,8 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
-from irt_bench.responses.formats.jsonlines import Record, as_float, first_record, records
+from irt_bench.responses.formats.checkpoints import LONGEST_NUMBER
+from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, records
 from irt_bench.responses.formats.lm_eval_runs import Run, run_of
 from irt_bench.responses.formats.py_irt import SUFFIXES
 from irt_bench.responses.table import (
@@ -138,15 +139,16 @@ def _by_filter(path: Path) -> dict[str, _Columns]:
 
 def _answer(record: Record) -> _Answer:
     listed = record.get("metrics")
-    metrics = listed if isinstance(listed, list) else [key for key in record if key not in FIXED_KEYS]
+    given = listed if isinstance(listed, list) else [key for key in record if key not in FIXED_KEYS]
+    metrics = [metric for metric in given if isinstance(metric, str)]
     logprobs = _logprobs(record, metrics)
     doc_id = record["doc_id"]
     return _Answer(
-        doc_id=doc_id if isinstance(doc_id, int) else None,
-        doc_hash=record.get("doc_hash"),
-        prompt_hash=record.get("prompt_hash"),
+        doc_id=doc_id if isinstance(doc_id, int) and abs(doc_id) < 2**63 else None,
+        doc_hash=as_text(record.get("doc_hash")),
+        prompt_hash=as_text(record.get("prompt_hash")),
         filter=str(record.get("filter") or NO_FILTER),
-        values={str(metric): record.get(metric) for metric in metrics},
+        values={metric: record.get(metric) for metric in metrics},
         logprobs=logprobs,
         gold=_gold(record, len(logprobs)) if logprobs and len(logprobs) > 1 else None,
     )
@@ -184,7 +186,7 @@ def _pairs(responses: Iterable[object]) -> list[float] | None:
             return None
         try:
             out.append(float(pair[0]))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return out or None
 
@@ -192,7 +194,7 @@ def _pairs(responses: Iterable[object]) -> list[float] | None:
 def _gold(record: Record, n_choices: int) -> int | None:
     """Position of the right choice, where the target is one and not the text of another choice."""
     target = str(record.get("target"))
-    if not target.isdecimal() or int(target) >= n_choices:
+    if not target.isdecimal() or len(target) > LONGEST_NUMBER or int(target) >= n_choices:
         return None
     arguments = record.get("arguments")
     given = list(arguments.values()) if isinstance(arguments, dict) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 from typing import Final
 
@@ -32,23 +33,30 @@ def read(path: Path, options: ReadOptions) -> Reading:
     ReadError
         Naming the line that is not such a record.
     """
-    models: list[str] = []
-    items: list[str] = []
-    values: list[float] = []
-    silent: list[str] = []  # subjects without any response keep their label
+    subjects: dict[str, int] = {}
+    item_places: dict[str, int] = {}
+    models, items, values = array("i"), array("i"), array("d")  # one number an answer, however long the labels
+    silent: list[int] = []  # subjects without any response keep their label
     for number, record in records(path):
         subject, responses = record.get("subject_id"), record.get("responses")
         if subject is None or not isinstance(responses, dict):
             raise ReadError(f'{path}, line {number}: {{"subject_id": ..., "responses": {{...}}}} is needed.')
+        place = subjects.setdefault(str(subject), len(subjects))
         if not responses:
-            silent.append(str(subject))
-        models.extend([str(subject)] * len(responses))
-        items.extend(responses)
+            silent.append(place)
+        models.extend([place] * len(responses))
+        items.extend(item_places.setdefault(item, len(item_places)) for item in responses)
         values.extend(_value(path, number, item, value) for item, value in responses.items())
     if not items:
         raise ReadError(f"{path} holds no responses.")
-    models, items, values = models + silent, items + items[:1] * len(silent), values + [np.nan] * len(silent)
-    return Reading(pd.DataFrame({names.MODEL: models, names.ITEM: items, names.SCORE: values}))
+    models.extend(silent)
+    items.extend([0] * len(silent))
+    values.extend([np.nan] * len(silent))
+    keys = {
+        name: pd.Categorical.from_codes(np.asarray(codes), pd.Index(list(labels), dtype="str"))
+        for name, codes, labels in ((names.MODEL, models, subjects), (names.ITEM, items, item_places))
+    }
+    return Reading(pd.DataFrame({**keys, names.SCORE: np.asarray(values)}))
 
 
 def _value(path: Path, number: int, item: str, value: object) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +26,13 @@ PARQUET_MAGIC: Final = b"PAR1"
 BATCH_ROWS: Final = 2**19  # of Parquet: scratch space of some MB a column
 BATCH_CELLS: Final = 2**24  # fewer rows where a table is very wide
 BLOCK_BYTES: Final = 2**24  # of CSV; the header must fit in one block
+MAX_COLUMNS: Final = 200_000  # a builder for each takes some kB
+ROWS_AT_LEAST: Final = 2**24  # that any file may hold
+ROWS_PER_BYTE: Final = 100  # beyond them; constant answers in sorted order take a byte for 20 rows
 DELIMITERS: Final = (",", ";", "\t")
 NUMBER_COLUMNS: Final = ("score", "loglikelihood")  # of CSV: nearly all values differ, so codes would not pay
+ROLES: Final = ("model", "item")
+MEASURES: Final = ("correct", "score")
 ROLES_KEY: Final = b"irt_bench"  # Parquet metadata of canonical tables: JSON with column roles and the measure
 
 
@@ -59,26 +64,52 @@ def read_columns(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object]
         if is_csv(path):
             return _read_csv(path), {}
         return _read_parquet(path)
-    except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, OverflowError, pa.ArrowException, csv.Error) as error:
         kind = "CSV" if is_csv(path) else "Parquet"
         raise ReadError(f"{path} cannot be read as {kind}: {first_line(error)}. Is the file whole?") from error
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object]]:
     schema = pq.read_schema(path)
-    check_unique_columns(schema.names)
+    _check_columns(path, schema.names)
     text = [field.name for field in schema if pat.is_string(field.type) or pat.is_large_string(field.type)]
     with pq.ParquetFile(path, read_dictionary=text, buffer_size=2**20) as file:
         builders = {field.name: column_for(field.name, field.type) for field in file.schema_arrow}
         rows = max(1, min(BATCH_ROWS, BATCH_CELLS // max(len(builders), 1)))
-        _fill(builders, file.iter_batches(batch_size=rows))
-    said = (schema.metadata or {}).get(ROLES_KEY)
-    return _finish(builders), json.loads(said) if said else {}
+        _check_rows(path, file.metadata.num_rows)
+        _fill(path, builders, file.iter_batches(batch_size=rows))
+    return _finish(builders), _said((schema.metadata or {}).get(ROLES_KEY))
+
+
+def _said(metadata: bytes | None) -> dict[str, object]:
+    """Read what a canonical table says of its columns; nothing where it is not as this package writes it."""
+    try:
+        said = json.loads(metadata or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(said, dict) or not said:
+        return {}
+    roles = said.get("roles")
+    known = {name: role for name, role in roles.items() if role in ROLES} if isinstance(roles, dict) else {}
+    return {"roles": known, "measure": said.get("measure") if said.get("measure") in MEASURES else None}
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    if len(columns) > MAX_COLUMNS:
+        raise ReadError(f"{path} has {len(columns):,} columns; up to {MAX_COLUMNS:,} are read. Make it a long table.")
+    check_unique_columns(columns)
+
+
+def _check_rows(path: Path, n_rows: int) -> None:
+    """Refuse a small file that holds more rows than answers can make it hold: a decompression bomb."""
+    limit = max(ROWS_AT_LEAST, ROWS_PER_BYTE * path.stat().st_size)
+    if n_rows > limit:
+        raise ReadError(f"{path} has more than {limit:,} rows in {path.stat().st_size:,} bytes; this is no table.")
 
 
 def _read_csv(path: Path) -> dict[str, pd.Series]:
     header, delimiter = _header(path)
-    check_unique_columns(header)
+    _check_columns(path, header)
     text = pa.dictionary(pa.int32(), pa.string())
     types = {name: pa.float64() if name in NUMBER_COLUMNS else text for name in header}
     try:
@@ -107,12 +138,15 @@ def _parse_csv(path: Path, types: Mapping[str, pa.DataType], delimiter: str) -> 
     with open_bytes(path) as stream:
         reader = pacsv.open_csv(stream, pacsv.ReadOptions(block_size=BLOCK_BYTES), parse, convert)
         builders = {field.name: column_for(field.name, field.type) for field in reader.schema}
-        _fill(builders, reader)
+        _fill(path, builders, reader)
     return _finish(builders)
 
 
-def _fill(builders: Mapping[str, Column], batches: Iterator[pa.RecordBatch]) -> None:
+def _fill(path: Path, builders: Mapping[str, Column], batches: Iterator[pa.RecordBatch]) -> None:
+    n_rows = 0
     for batch in batches:
+        n_rows += batch.num_rows
+        _check_rows(path, n_rows)
         for builder, values in zip(builders.values(), batch.columns, strict=True):
             builder.add(values)
 

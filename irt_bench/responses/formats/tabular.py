@@ -104,7 +104,8 @@ def _parsed(name: str, values: pd.Series) -> pd.Series:
         return values
     texts = categorical(values).categories
     if name == CHOICE_LOGPROBS:
-        lists = np.array([*(np.array(json.loads(text)) for text in texts), None], dtype=object)
+        lists = np.empty(len(texts) + 1, dtype=object)  # the last place, of code -1, stays None
+        lists[:-1] = [_list_of_numbers(text) for text in texts]
         return pd.Series(lists[categorical(values).codes])
     numbers = pd.to_numeric(pd.Series(texts.astype("object"), dtype=object), errors="coerce")
     if not len(numbers) or numbers.isna().any():
@@ -113,6 +114,14 @@ def _parsed(name: str, values: pd.Series) -> pd.Series:
         return pd.Series(numbers.astype("Int64").array.take(categorical(values).codes, allow_fill=True))
     written = texts.str.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?").all()
     return pd.Series(np.append(numbers.to_numpy(dtype=float), np.nan)[categorical(values).codes]) if written else values
+
+
+def _list_of_numbers(text: str) -> npt.NDArray[np.float64] | None:
+    """Read a list of numbers in JSON; None, as if it were not there, for anything else."""
+    try:
+        return np.array(json.loads(text), dtype=np.float64, ndmin=1)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def _one_of_several(frame: pd.DataFrame, what: str, asked: str | None, path: Path) -> pd.DataFrame:
