@@ -19,9 +19,12 @@ from irt_bench.responses.counts import Measure, ResponseCounts, smallest_integer
 KEYS = (names.BENCHMARK, names.MODEL, names.ITEM)
 MEASURE_COLUMNS = (names.CORRECT, names.N_CORRECT, names.N_SAMPLES, names.SCORE)
 CHOICE_LOGPROBS: Final = "choice_logprobs"  # log-probabilities of the choices, natural log, in the order of the item
+CHOICE_CHARS: Final = "choice_chars"  # lengths of the choices, in characters, in the same order
+CHOICE_BYTES: Final = "choice_bytes"  # .. in bytes of UTF-8
+CHOICE_COLUMNS: Final = (CHOICE_LOGPROBS, CHOICE_CHARS, CHOICE_BYTES)  # lists, one number a choice
 LOGLIKELIHOOD: Final = "loglikelihood"  # of the one given continuation, natural log
 PROMPT_HASH: Final = "prompt_hash"
-PER_ANSWER: Final = (names.TRIAL, "answered", CHOICE_LOGPROBS, LOGLIKELIHOOD, PROMPT_HASH)
+PER_ANSWER: Final = (names.TRIAL, "answered", *CHOICE_COLUMNS, LOGLIKELIHOOD, PROMPT_HASH)
 
 DOC_ID: Final = "doc_id"  # item metadata: position in the evaluated split, as lm-evaluation-harness numbers it
 GOLD: Final = "gold"  # item metadata: position of the right choice
@@ -93,11 +96,28 @@ class ResponseTable:
             If no benchmark or group has this name; the message lists those there are.
         """
         if benchmark in self.benchmarks:
-            return self._keep([benchmark])
+            return self.keep_benchmarks([benchmark])
         groups = _group_members(self.items)
         if benchmark in groups:
-            return _as_one_benchmark(self._keep(groups[benchmark]), benchmark)
+            return _as_one_benchmark(self.keep_benchmarks(groups[benchmark]), benchmark)
         raise ResponsesError(unknown_choice("benchmark", benchmark, [*self.benchmarks, *groups]))
+
+    def keep_benchmarks(self, benchmarks: Sequence[str]) -> ResponseTable:
+        """Keep some benchmarks, with the models and items that answers to them name."""
+        if set(benchmarks) == set(self.benchmarks):
+            return self
+        entries = self.entries[self.entries[names.BENCHMARK].isin(benchmarks)].reset_index(drop=True)
+        items = self.items[self.items.index.get_level_values(names.BENCHMARK).isin(benchmarks)]
+        items.index = cast(pd.MultiIndex, items.index).remove_unused_levels()
+        models = self.models[self.models.index.isin(entries[names.MODEL])]
+        answers = self.answers[self.answers[names.BENCHMARK].isin(benchmarks).to_numpy()].reset_index(drop=True)
+        kept = {names.BENCHMARK: benchmarks, names.MODEL: models.index, names.ITEM: items.index.get_level_values(1)}
+        for key, labels in kept.items():
+            categories = categorical(answers[key]).categories
+            answers[key] = answers[key].cat.set_categories(categories[categories.isin(labels)])
+        answers = tidied(answers, dropping=PER_ANSWER)
+        models, items = tidied(models, dropping=models.columns), tidied(items, dropping=items.columns)
+        return replace(self, answers=answers, models=models, items=items, entries=entries)
 
     def one_benchmark(self, benchmark: str | None = None) -> ResponseTable:
         """Return the table of one benchmark: the named one, or the only one.
@@ -184,22 +204,6 @@ class ResponseTable:
             names.ITEM: [*items.get_level_values(1), *any_item.reindex(models.get_level_values(0))],
         }
         return pd.DataFrame({name: pd.Series(values, dtype="str").astype("category") for name, values in rows.items()})
-
-    def _keep(self, benchmarks: Sequence[str]) -> ResponseTable:
-        if set(benchmarks) == set(self.benchmarks):
-            return self
-        entries = self.entries[self.entries[names.BENCHMARK].isin(benchmarks)].reset_index(drop=True)
-        items = self.items[self.items.index.get_level_values(names.BENCHMARK).isin(benchmarks)]
-        items.index = cast(pd.MultiIndex, items.index).remove_unused_levels()
-        models = self.models[self.models.index.isin(entries[names.MODEL])]
-        answers = self.answers[self.answers[names.BENCHMARK].isin(benchmarks).to_numpy()].reset_index(drop=True)
-        kept = {names.BENCHMARK: benchmarks, names.MODEL: models.index, names.ITEM: items.index.get_level_values(1)}
-        for key, labels in kept.items():
-            categories = categorical(answers[key]).categories
-            answers[key] = answers[key].cat.set_categories(categories[categories.isin(labels)])
-        answers = tidied(answers, dropping=PER_ANSWER)
-        models, items = tidied(models, dropping=models.columns), tidied(items, dropping=items.columns)
-        return replace(self, answers=answers, models=models, items=items, entries=entries)
 
 
 def _as_one_benchmark(table: ResponseTable, name: str) -> ResponseTable:

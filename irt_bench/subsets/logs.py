@@ -21,10 +21,11 @@ from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import MODEL_NAME
 from irt_bench.responses.read import Progress, find_sources, read_responses
-from irt_bench.responses.table import DOC_ID, PROMPT_HASH, REVISION, ResponseTable
+from irt_bench.responses.table import PROMPT_HASH, REVISION, ResponseTable
 from irt_bench.subsets.log_facts import LogFacts, facts_of
+from irt_bench.subsets.log_matching import bare_hash, match_items, renamed_tasks
 from irt_bench.subsets.score import estimate_full_score
-from irt_bench.subsets.subset import Subset, SubsetItem
+from irt_bench.subsets.subset import Subset
 
 NOT_TRUSTED: Final = "not_trusted"
 STALE: Final = "stale_prompts"  # answers belong to the prompts of other documents
@@ -93,13 +94,13 @@ def read_subset_logs(
     SubsetWarning
         For each reason for which answers should be looked at with care.
     """
-    known = {_bare(item.doc_hash) for item in subset.items if item.doc_hash}
+    known = {bare_hash(item.doc_hash) for item in subset.items if item.doc_hash}
     facts = [found for source in find_sources(paths, format=format) if (found := facts_of(source, known)) is not None]
     if facts and all(found.n_stale for found in facts):
         raise SubsetError(f"{facts[0].path.name}: {MESSAGES[STALE]}.")
     table = read_responses(paths, format=format, metric=metric, filter=filter, progress=progress)
     table = _relevant(table, subset, facts, benchmark)
-    item_of = _match_items(table, subset, facts)
+    item_of = match_items(table, subset, facts)
     frame = _answers(table, item_of)
     checks = _checks(table, frame, subset, facts)
     bad = checks.index[checks["flags"].str.contains(NOT_TRUSTED)]
@@ -132,7 +133,7 @@ def _relevant(table: ResponseTable, subset: Subset, facts: Sequence[LogFacts], b
     if benchmark is not None:
         return table.select(benchmark)
     tasks = {item.subtask for item in subset.items} | {subset.benchmark}
-    renamed = _renamed(facts)
+    renamed = renamed_tasks(facts)
     wanted = [name for name in table.benchmarks if renamed.get(name, name) in tasks]
     if not wanted and len(table.benchmarks) == 1:
         wanted = table.benchmarks
@@ -141,70 +142,7 @@ def _relevant(table: ResponseTable, subset: Subset, facts: Sequence[LogFacts], b
             f"the logs are of {', '.join(table.benchmarks[:5])}; the subset is of {', '.join(sorted(tasks)[:5])}. "
             "Name the one that is meant with --benchmark."
         )
-    return table._keep(wanted)
-
-
-def _renamed(facts: Sequence[LogFacts]) -> dict[str, str]:
-    """Map exported tasks to the tasks they are a part of."""
-    return {_logged_task(found): found.task for found in facts if found.exported}
-
-
-def _logged_task(found: LogFacts) -> str:
-    return found.path.name.removeprefix("samples_").rsplit("_", 1)[0] if found.exported else found.task
-
-
-def _match_items(table: ResponseTable, subset: Subset, facts: Sequence[LogFacts]) -> pd.Series:
-    """Id in the subset of each (benchmark, item) of the table; missing where it is not in the subset."""
-    renamed, one_task = _renamed(facts), len({item.subtask for item in subset.items}) == 1
-    own_hash = {one.logged_hash: one for found in facts for one in found.asked if one.logged_hash}
-    by_hash: dict[tuple[str, str], list[SubsetItem]] = {}
-    by_number, by_label = {}, {}
-    for item in subset.items:
-        task = "" if one_task else item.subtask
-        if item.doc_hash:
-            by_hash.setdefault((task, _bare(item.doc_hash)), []).append(item)
-        if item.doc_id is not None:
-            by_number[(task, str(item.doc_id))] = item
-        by_label[item.id] = item
-    numbers = table.items[DOC_ID] if DOC_ID in table.items else pd.Series(pd.NA, index=table.items.index)
-    hashes = table.items[names.DOC_HASH] if names.DOC_HASH in table.items else pd.Series(None, index=table.items.index)
-    found_ids: dict[tuple[str, str], str | None] = {}
-    for place, key in enumerate(table.items.index):
-        task = "" if one_task else renamed.get(key[0], key[0])
-        logged = hashes.iloc[place]
-        if isinstance(logged, str):
-            asked = own_hash.get(_bare(logged))
-            candidates = by_hash.get((task, str(asked.doc_hash) if asked else _bare(logged)), [])
-            number = asked.doc_id if asked and asked.doc_hash != asked.logged_hash else numbers.iloc[place]
-            chosen = _pick(candidates, number)
-            if chosen is None and not by_hash:
-                chosen = by_label.get(key[1])
-        else:
-            chosen = by_label.get(key[1]) or (by_number.get((task, key[1])) if by_hash else None)
-        found_ids[key] = chosen.id if chosen is not None else None
-    matched = pd.Series(list(found_ids.values()), index=table.items.index, dtype="object")
-    if matched.isna().all():
-        raise SubsetError(
-            f"none of the {len(matched)} items of the logs is in the subset of {subset.benchmark!r}; the subset has "
-            f"{subset.ids[0]!r}, the logs {table.items.index[0][1]!r}. Is it the same benchmark and revision?"
-        )
-    return matched
-
-
-def _pick(candidates: list[SubsetItem], number: object) -> SubsetItem | None:
-    """Take the candidate of this document number, else the first; each is taken once, as documents may repeat."""
-    if not candidates:
-        return None
-    same = [item for item in candidates if item.doc_id == number] if number is not pd.NA else []
-    chosen = same[0] if same else candidates[0]
-    if len(candidates) > 1:
-        candidates.remove(chosen)
-    return chosen
-
-
-def _bare(doc_hash: str) -> str:
-    """Hash without the mark of a document that occurs again."""
-    return doc_hash.partition("#")[0]
+    return table.keep_benchmarks(wanted)
 
 
 def _answers(table: ResponseTable, item_of: pd.Series) -> pd.DataFrame:
@@ -226,7 +164,9 @@ def _answers(table: ResponseTable, item_of: pd.Series) -> pd.DataFrame:
 
 def _checks(table: ResponseTable, frame: pd.DataFrame, subset: Subset, facts: Sequence[LogFacts]) -> pd.DataFrame:
     prompts = {item.id: item.prompt_hash for item in subset.items if item.prompt_hash}
-    numbers = {_bare(item.doc_hash): item.doc_id for item in subset.items if item.doc_hash and item.doc_id is not None}
+    numbers = {
+        bare_hash(item.doc_hash): item.doc_id for item in subset.items if item.doc_hash and item.doc_id is not None
+    }
     rows = {}
     for label in table.models.index:
         own = frame[frame[names.MODEL] == label]

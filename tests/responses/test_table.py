@@ -46,6 +46,7 @@ def test_counts_need_one_benchmark_and_name_those_there_are():
         table.counts()
     assert table.select("y").benchmarks == ["y"]
     assert table.one_benchmark("x").benchmarks == ["x"]
+    assert table.keep_benchmarks(["y"]).benchmarks == ["y"]
     with pytest.raises(ResponsesError, match="benchmark 'z' is not known"):
         table.select("z")
 
