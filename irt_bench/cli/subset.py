@@ -75,6 +75,12 @@ def subset(
         raise SubsetError("give either --size (a number of items, or a fraction) or --target-se, such as 0.02.")
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
+    if counts.measure == "score":
+        err.print(
+            "[yellow]Note:[/] scores are fractional: each counts as so much of a right answer. Intervals of the full "
+            "score are scaled on held-out models; sds of abilities are too wide rather than too narrow.",
+            soft_wrap=True,
+        )
     plan, posterior = _plan(counts, fit, seed=seed, macro=macro, keep_negative=keep_negative, aim=ability_range)
     if compare:
         design = _design(counts, plan, sizes, method, n_random=n_random, seed=seed)

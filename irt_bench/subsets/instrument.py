@@ -21,7 +21,7 @@ from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.analysis.scoring import score_models
 from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, draw_curves
+from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, as_answers, draw_curves
 from irt_bench.subsets.subset import Subset
 
 ITEM_DRAWS: Final = 8  # of the item parameters, when abilities are estimated
@@ -186,6 +186,7 @@ def read_answers(instrument: Instrument, counts: ResponseCounts, *, n_draws: int
     n_draws : int
         Draws of the item parameters behind the abilities, at most `ITEM_DRAWS`.
     """
+    counts = as_answers(counts)
     abilities = score_models(counts, instrument.posterior, n_draws=n_draws)
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     missing = np.where(asked, 0.0, instrument.targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -12,7 +13,7 @@ import pandas as pd
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.names import DOC_HASH
 from irt_bench.responses.table import DOC_ID, PROMPT_HASH, ResponseTable
-from irt_bench.subsets.basis import Selection
+from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibrated, Calibration, Recipe, calibrate, chosen_items
 from irt_bench.subsets.estimators import Learned, estimator_of
 from irt_bench.subsets.intervals import Errors
@@ -168,19 +169,24 @@ def parallel_forms(
         If there are not twice as many items.
     """
     estimator_of(estimator)
-    both = chosen_items(calibration.whole, recipe._replace(size=2 * recipe.size))
-    if len(both.items) < 2 * recipe.size:
+    n_chosen = len(chosen_items(calibration.whole, recipe._replace(size=2 * recipe.size)).items)
+    if n_chosen < 2 * recipe.size:
         raise SubsetError(
-            f"two forms of {recipe.size} items need {2 * recipe.size}; there are {len(both.items)} to choose from."
+            f"two forms of {recipe.size} items need {2 * recipe.size}; there are {n_chosen} to choose from."
         )
-    places = calibration.whole.counts.items.index.get_indexer(both.items)
-    rank = np.argsort(np.argsort(calibration.whole.shares.mean(axis=0)[places], kind="stable"), kind="stable")
-    in_first = np.isin(rank % 4, (0, 3))  # a b b a: neither form has the easier item of every pair
     records = []
-    for form in (in_first, ~in_first):
-        found = calibrate(calibration, recipe, (estimator,), selection=Selection(both.items[form]))
+    for places in ((0, 3), (1, 2)):  # a b b a: neither form has the easier item of every pair
+        found = calibrate(calibration, recipe, (estimator,), choose=partial(_form, recipe=recipe, places=places))
         records.append(_record(calibration, recipe, estimator, found, hashes))
     return records[0], records[1]
+
+
+def _form(basis: SelectionBasis, recipe: Recipe, places: tuple[int, int]) -> Selection:
+    """Items at two places of each four, of twice as many items as the recipe asks for, ordered by difficulty."""
+    both = chosen_items(basis, recipe._replace(size=2 * recipe.size)).items
+    mean = basis.shares.mean(axis=0)[basis.counts.items.index.get_indexer(both)]
+    rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
+    return Selection(both[np.isin(rank % 4, places)])
 
 
 def prompt_hashes(table: ResponseTable) -> pd.Series | None:
@@ -225,6 +231,7 @@ def _record(
             irt_model=calibration.plan.irt_model.name,
             inference=calibration.plan.settings.method,
             ability_range=(float(ability.min()), float(ability.max())),
+            measure=basis.counts.measure,
         ),
         package_version=version("irt-bench"),
     )

@@ -44,7 +44,8 @@ def estimate_full_score(counts: ResponseCounts, subset: Subset) -> pd.DataFrame:
     Raises
     ------
     SubsetError
-        If no item of the subset is among the responses, or the answers are scores, not right or wrong.
+        If no item of the subset is among the responses, or the answers are fractional scores and the calibration's
+        were right or wrong.
     """
     answers = _answers(counts, subset)
     instrument = instrument_of(subset)
@@ -75,10 +76,10 @@ def estimate_full_score(counts: ResponseCounts, subset: Subset) -> pd.DataFrame:
 
 def _answers(counts: ResponseCounts, subset: Subset) -> ResponseCounts:
     """Answers to the items of the subset, in its order; items that were not asked have no trials."""
-    if counts.measure != "correct":
+    if counts.measure != subset.calibration.measure == "correct":
         raise SubsetError(
-            f"the responses are measured as {counts.measure!r}; a subset is scored from right answers out of a number "
-            "of trials. Choose another metric with --metric."
+            "the responses are fractional scores; the subset was calibrated on right and wrong answers. Choose another "
+            "metric with --metric."
         )
     places = counts.items.index.astype("str").get_indexer(pd.Index(subset.ids, dtype="str"))
     known = places >= 0
@@ -91,7 +92,7 @@ def _answers(counts: ResponseCounts, subset: Subset) -> ResponseCounts:
         np.where(known, array[:, np.where(known, places, 0)], 0) for array in (counts.correct, counts.trials)
     )
     items = pd.DataFrame(index=pd.Index(subset.ids, name="item", dtype="str"))
-    return ResponseCounts(correct, trials, counts.models, items, counts.benchmark)
+    return ResponseCounts(correct, trials, counts.models, items, counts.benchmark, counts.measure)
 
 
 def _learned(numbers: EstimatorNumbers) -> Learned:

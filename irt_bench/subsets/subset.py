@@ -153,6 +153,8 @@ class CalibrationRecord(_Record):
     ability_range : tuple of float
         Lowest and highest ability among the calibration models, estimated from the subset; beyond it the estimate
         extrapolates.
+    measure : {"correct", "score"}
+        Whether answers were right or wrong, or fractional scores.
     """
 
     fingerprint: str
@@ -161,6 +163,7 @@ class CalibrationRecord(_Record):
     irt_model: str
     inference: str
     ability_range: tuple[Finite, Finite]
+    measure: Literal["correct", "score"] = "correct"
 
 
 class Subset(_Record):

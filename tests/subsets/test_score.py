@@ -1,8 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.calibration import Recipe, prepare
+from irt_bench.inference.fit import settings_for
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.calibration import Plan, Recipe, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import make_subset
@@ -70,3 +74,31 @@ def test_another_benchmark_and_scores_are_refused(prepared, toy, make_counts):
         estimate_full_score(renamed, subset)
     with pytest.raises(SubsetError, match="--metric"):
         estimate_full_score(make_counts(np.full((2, 60), 0.5), measure="score"), subset)
+
+
+@pytest.fixture(scope="module")
+def fractional():
+    """Scores in [0, 1] of known expectation: beta around the 2PL's curve, far less spread than 0/1 answers."""
+    rng = np.random.default_rng(0)
+    ability, difficulty, slope = rng.normal(size=160), rng.normal(0, 1.2, 60), np.exp(rng.normal(0.3, 0.3, 60))
+    chance = 1 / (1 + np.exp(-slope * (ability[:, None] - difficulty)))
+    scores = np.clip(rng.beta(6 * chance + 1e-3, 6 * (1 - chance) + 1e-3), 0, 1)
+    models = pd.DataFrame(index=pd.Index([f"family{chr(97 + m % 20)}/m{m}" for m in range(160)], name="model"))
+    items = pd.DataFrame(index=pd.Index([f"i{k}" for k in range(60)], name="item"))
+    return ResponseCounts(scores, np.ones(scores.shape, dtype=int), models, items, "toy", "score"), chance
+
+
+@pytest.mark.parametrize("estimator", ["weighted", "ridge", "p_irt", "p_irt_ridge"])
+def test_fractional_scores_are_estimated_with_intervals_that_hold(fractional, estimator):
+    counts, _ = fractional
+    old = counts.take(models=slice(0, 100))
+    plan = Plan(TwoPL(), settings_for("laplace"), n_folds=3)
+    subset = make_subset(
+        prepare(old, model_clusters(old), plan), Recipe("difficulty", "equal", 15), estimator=estimator
+    )
+    assert subset.calibration.measure == "score" and subset.calibration.fingerprint == old.fingerprint()
+    new = counts.take(models=slice(100, 160))
+    table, truth = estimate_full_score(new, subset), new.correct.mean(axis=1)
+    assert np.abs(table["estimate"] - truth).mean() == pytest.approx(subset.expected_error, rel=0.7)
+    assert np.corrcoef(table["estimate"], truth)[0, 1] > 0.95
+    assert 0.8 < ((table["q05"] <= truth) & (truth <= table["q95"])).mean() < 0.99
