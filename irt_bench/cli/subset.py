@@ -235,7 +235,8 @@ def _compare(
     import numpy as np
 
     from irt_bench.report.figures import save_figure
-    from irt_bench.report.subset_figures import best_table, error_table, markdown, subset_comparison_figure
+    from irt_bench.report.subset_figures import subset_comparison_figure
+    from irt_bench.report.subset_tables import best_table, coverage_table, error_table, markdown, shift_table
     from irt_bench.report.tables import print_table
     from irt_bench.subsets.clusters import model_clusters
     from irt_bench.subsets.compare import compare, shift
@@ -254,6 +255,7 @@ def _compare(
     tables = {size: error_table(found.table, size) for size in design.sizes}
     with replacing_folder(output) as folder:
         frames = {"comparison": found.table, "random": found.random, "shift": shifted}
+        frames["coverage"] = found.coverage.reset_index()
         frames |= {f"control_within_{within}": frame for within, frame in controls.items()}
         for name, frame in frames.items():
             frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
@@ -268,8 +270,8 @@ def _compare(
     for size, table in tables.items():
         print_table(table, title=f"Mean absolute error in points, {size} items, held-out models", console=out)
         print_table(best_table(found.table, size), title=f"Least error with {size} items", console=out)
-    covered = found.table.groupby("estimator", sort=False)["coverage"].agg(["min", "mean", "max"])
-    print_table(covered, title="Share of held-out models within their 90% interval", console=out)
+    print_table(coverage_table(found.coverage), title="Held-out models within their 90% interval", console=out)
+    print_table(shift_table(shifted), title="Calibrated on the weaker half: bias on the stronger half", console=out)
     out.print(f"Wrote {output}", highlight=False)
 
 

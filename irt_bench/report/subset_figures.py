@@ -1,4 +1,4 @@
-"""Figures and tables of subset comparisons: errors of every method beside random subsets of the same size."""
+"""Figures of subset comparisons: errors of every method beside random subsets of the same size."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from irt_bench.report.canvas import BLUE, GREY, PALE, SMALL_SIZE, VERMILION, new_figure, styled
+from irt_bench.report.subset_tables import POINTS
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import default_weights
 
 SHOWN: Final = ("weighted", "p_irt", "p_irt_ridge", "gp_irt_source")  # estimators with a row of panels each
-POINTS: Final = 100  # errors are shown in points, hundredths of the full score
 ROW_HEIGHT: Final = 0.19  # inches a method
 
 
@@ -43,49 +43,6 @@ def subset_comparison_figure(table: pd.DataFrame, *, estimators: Sequence[str] =
     for axes in grid[-1]:
         axes.set_xlabel("mean absolute error (points)")
     return figure
-
-
-def error_table(table: pd.DataFrame, size: int) -> pd.DataFrame:
-    """Mean absolute errors in points at one size: a row a method with its weights, a column an estimator.
-
-    The first three rows are mean, 5% and 95% quantile of random subsets.
-    """
-    part = table[table["size"] == size]
-    titles = [ESTIMATORS[name].title for name in dict.fromkeys(part["estimator"])]
-    rows = {}
-    for label, column in (("mean", "random"), ("5%", "random_q05"), ("95%", "random_q95")):
-        rows[f"random subsets: {label}"] = part.groupby("estimator", sort=False)[column].first().to_numpy() * POINTS
-    for (method, weights), group in part.groupby(["method", "weights"], sort=False):
-        rows[f"{method}, {weights}"] = group["mae"].to_numpy() * POINTS
-    return pd.DataFrame.from_dict(rows, orient="index", columns=titles).rename_axis("method, weights")
-
-
-def best_table(table: pd.DataFrame, size: int, n_rows: int = 10) -> pd.DataFrame:
-    """List the recipes of least error at one size: error, bias and width in points, rank agreement, coverage.
-
-    ``share of random`` is the share of random subsets with an error no larger.
-    """
-    part = table[table["size"] == size].nsmallest(n_rows, "mae")
-    recipe = part["method"] + ", " + part["weights"] + ", " + part["estimator"]
-    columns = {
-        "error": part["mae"] * POINTS,
-        "bias": part["bias"] * POINTS,
-        "width": part["width"] * POINTS,
-        "Kendall": part["kendall"],
-        "coverage": part["coverage"],
-        "share of random": part["percentile"],
-    }
-    return pd.DataFrame(columns).set_index(recipe.rename("method, weights, estimator"))
-
-
-def markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
-    """Write a frame with its index as a Markdown table; undefined numbers are dashes."""
-    head = [str(frame.index.name or ""), *map(str, frame.columns)]
-    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(['---', *['--:'] * len(frame.columns)])}|"]
-    for label, values in frame.iterrows():
-        cells = [f"{value:.{decimals}f}" if np.isfinite(value) else "–" for value in values]
-        lines.append(f"| {' | '.join([str(label), *cells])} |")
-    return "\n".join(lines)
 
 
 def _panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:

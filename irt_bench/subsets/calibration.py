@@ -173,6 +173,7 @@ def calibrate(
     recipe: Recipe,
     estimators: Sequence[str] = tuple(ESTIMATORS),
     *,
+    selection: Selection | None = None,
     choose: Chooser | None = None,
 ) -> Calibrated:
     """Choose and weigh items, let estimators learn, and find their errors on models held out.
@@ -185,6 +186,8 @@ def calibrate(
         Method, weights, size and seed.
     estimators : sequence of str
         Names in `ESTIMATORS`.
+    selection : Selection, optional
+        Items chosen already from all models, instead of choosing them.
     choose : callable, optional
         Basis → items, instead of the recipe's method.
 
@@ -194,8 +197,9 @@ def calibrate(
     flatter the choice: their intervals covered 75 to 90% of new models where 90% was wanted.
     """
     whole = calibration.whole
-    chosen = choose(whole) if choose else select(whole, recipe.method, recipe.size, rng_of(recipe))
-    instrument = weighed(whole, recipe, chosen)
+    if selection is None:
+        selection = choose(whole) if choose else select(whole, recipe.method, recipe.size, rng_of(recipe))
+    instrument = weighed(whole, recipe, selection)
     evidence = answers_to(instrument, whole.counts)
     folds = _Folds.read(calibration, recipe, estimators, choose or partial(chosen_items, recipe=recipe))
     training = folds.training(evidence, whole.full_score)

@@ -19,22 +19,20 @@ from scipy import stats
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.errors import SubsetError
 from irt_bench.inference.fit import Progress
-from irt_bench.names import INTERVAL, MODEL
+from irt_bench.names import MODEL
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import SelectionBasis, full_scores
+from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Calibrated, Calibration, Plan, Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import Labels, cluster_folds
-from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate, possible
-from irt_bench.subsets.instrument import make_instrument, read_answers
+from irt_bench.subsets.coverage import CLUSTER, RECIPE, coverage_by, coverage_summary
+from irt_bench.subsets.estimators import ESTIMATORS, Learned, estimate, possible
 from irt_bench.subsets.intervals import limits
 from irt_bench.subsets.make import default_weights
+from irt_bench.subsets.random_subsets import RandomSubsets, beside_random, random_errors
 from irt_bench.subsets.select import SELECTORS
 
 N_FOLDS: Final = 4
 N_RANDOM: Final = 200
-ROUNDING: Final = 1e-9  # a limit at the last possible score is that score, but for its last bit
-FEW_DRAWS: Final = 2  # of item parameters for random subsets: these need no intervals
-RECIPE: Final = ["size", "method", "weights", "estimator"]
 MORE_WEIGHTS: Final = (  # beside each method with the weights that go with it
     ("random", "anchor"),
     ("random", "discrimination"),
@@ -73,6 +71,11 @@ class Design(NamedTuple):
     n_folds: int = N_FOLDS
     seed: int = 0
 
+    @property
+    def sampling(self) -> RandomSubsets:
+        """What random subsets are drawn."""
+        return RandomSubsets(self.sizes, self.estimators, self.n_random, self.seed)
+
 
 class Comparison(NamedTuple):
     """What a comparison found.
@@ -81,15 +84,18 @@ class Comparison(NamedTuple):
     ----------
     table : pd.DataFrame
         A row for each size, method, weights and estimator: ``mae, bias, rmse, kendall, coverage, width`` on held-out
-        models (shares in [0, 1]); ``random, random_q05, random_q95``, mean and quantiles over random subsets of their
-        mean absolute error with the same estimator; ``percentile``, the share of random subsets with an error no
-        larger: a permutation p-value.
+        models (shares in [0, 1]), and ``coverage_q05, coverage_q95, coverage_se`` of `coverage_by`; ``random,
+        random_q05, random_q95``, mean and quantiles over random subsets of their mean absolute error with the same
+        estimator; ``percentile``, the share of random subsets with an error no larger: a permutation p-value.
     random : pd.DataFrame
         ``size, estimator, replicate, mae`` of the random subsets.
+    coverage : pd.DataFrame
+        Of `coverage_summary`: pooled over methods.
     """
 
     table: pd.DataFrame
     random: pd.DataFrame
+    coverage: pd.DataFrame
 
 
 def methods_for(counts: ResponseCounts, methods: Sequence[str] | None = None) -> tuple[tuple[str, str], ...]:
@@ -135,10 +141,11 @@ def compare(
         parts.append(part)
         if progress is not None:
             progress("folds", done, len(splits))
-    held_out = pd.concat([part[0] for part in parts], ignore_index=True)
+    held_out = _with_clusters(pd.concat([part[0] for part in parts], ignore_index=True), counts, clusters)
     sums = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
     random = (sums["error"] / sums["n"]).rename("mae").reset_index()
-    return Comparison(beside_random(summarise(held_out), random), random)
+    rng = np.random.default_rng(design.seed)
+    return Comparison(beside_random(summarise(held_out, rng), random), random, coverage_summary(held_out, rng))
 
 
 def shift(counts: ResponseCounts, clusters: Labels, design: Design) -> pd.DataFrame:
@@ -155,15 +162,15 @@ def shift(counts: ResponseCounts, clusters: Labels, design: Design) -> pd.DataFr
     order = np.flatnonzero(~np.isnan(score))[order]
     weaker, stronger = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
     calibration = prepare(counts.take(models=weaker), clusters[weaker], design.plan, seed=design.seed)
-    return summarise(_methods(calibration, counts.take(models=stronger), design)[0])
+    held_out = _with_clusters(_methods(calibration, counts.take(models=stronger), design)[0], counts, clusters)
+    return summarise(held_out, np.random.default_rng(design.seed))
 
 
-def summarise(held_out: pd.DataFrame) -> pd.DataFrame:
-    """Mean errors, rank agreement and coverage by size, method, weights and estimator."""
+def summarise(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Mean errors, rank agreement and coverage by size, method, weights and estimator; `rng` resamples clusters."""
     rows = []
     for key, part in held_out.groupby(RECIPE, sort=False):
         error = part["estimate"] - part["truth"]
-        within = (part["q05"] - ROUNDING <= part["truth"]) & (part["truth"] <= part["q95"] + ROUNDING)
         rows.append(
             dict(zip(RECIPE, key, strict=True))
             | {
@@ -171,26 +178,16 @@ def summarise(held_out: pd.DataFrame) -> pd.DataFrame:
                 "bias": error.mean(),
                 "rmse": float(np.sqrt((error**2).mean())),
                 "kendall": stats.kendalltau(part["estimate"], part["truth"]).statistic,
-                "coverage": within.mean(),
                 "width": (part["q95"] - part["q05"]).mean(),
                 "n_models": len(part),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).join(coverage_by(held_out, RECIPE, rng), on=RECIPE)
 
 
-def beside_random(table: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
-    """Join mean and quantiles of the random subsets' errors, and the share of them no larger than each row's."""
-    grouped = random.groupby(["size", "estimator"])["mae"]
-    low, high = (grouped.quantile(quantile) for quantile in INTERVAL)
-    reference = pd.DataFrame({"random": grouped.mean(), "random_q05": low, "random_q95": high}).reset_index()
-    joined = table.merge(reference, on=["size", "estimator"], how="left")
-    drawn = {key: part.to_numpy() for key, part in grouped}
-    joined["percentile"] = [
-        (1 + (drawn[size, name] <= mae).sum()) / (1 + len(drawn[size, name])) if (size, name) in drawn else np.nan
-        for size, name, mae in zip(joined["size"], joined["estimator"], joined["mae"], strict=True)
-    ]
-    return joined
+def _with_clusters(held_out: pd.DataFrame, counts: ResponseCounts, clusters: Labels) -> pd.DataFrame:
+    places = counts.models.index.get_indexer(pd.Index(held_out[MODEL]))
+    return held_out.assign(**{CLUSTER: clusters[places]})
 
 
 def _check(counts: ResponseCounts, design: Design) -> None:
@@ -210,7 +207,7 @@ def _fold(
     calibration = prepare(counts.take(models=kept), clusters[kept], design.plan, seed=design.seed)
     test = counts.take(models=held_out)
     estimates, blind = _methods(calibration, test, design)
-    return estimates, random_errors(calibration.whole, test, design, blind)
+    return estimates, random_errors(calibration.whole, test, design.sampling, blind)
 
 
 def _methods(
@@ -244,35 +241,3 @@ def _estimates(found: Calibrated, test: ResponseCounts, truth: FloatArray) -> pd
         columns = {"truth": truth, "estimate": estimated, "q05": low, "q95": high}
         parts.append(pd.DataFrame({MODEL: test.models.index, "estimator": name, **columns}))
     return pd.concat(parts).dropna(subset=["truth"])
-
-
-def random_errors(
-    basis: SelectionBasis, test: ResponseCounts, design: Design, blind: dict[int, dict[str, Learned]]
-) -> pd.DataFrame:
-    """Sum of absolute errors of each random subset and estimator on held-out models.
-
-    Subsets are simple random samples of all items, equally weighted. Regressions learn for each anew; estimators that
-    mix take the share that the method "random" found at this size, in `blind`, and are left out where it was not.
-    """
-    truth = full_scores(test, basis.target)
-    known, rows = ~np.isnan(truth), []
-    for size in design.sizes:
-        learned = blind.get(size, {})
-        names = [name for name in design.estimators if name in learned or not name.startswith("gp")]
-        regression = any(ESTIMATORS[name].regression for name in names)
-        for replicate in range(design.n_random):
-            rng = np.random.default_rng([design.seed, size, replicate])
-            chosen = basis.select(np.sort(rng.choice(basis.counts.n_items, size, replace=False)))
-            instrument = make_instrument(basis, chosen, np.full(size, 1 / size))
-            places = basis.counts.items.index.get_indexer(chosen.items)
-            evidence = read_answers(instrument, test.take(items=places), n_draws=FEW_DRAWS)
-            own = (
-                read_answers(instrument, basis.counts.take(items=places), n_draws=FEW_DRAWS) if regression else evidence
-            )
-            training = Training(own, basis.full_score, own, basis.full_score, 0.0)
-            for name in names:
-                mixes = name.startswith("gp")
-                taken = learned[name] if mixes else ESTIMATORS[name].learn(training)
-                error = np.abs(estimate(name, evidence, taken) - truth)[known].sum()
-                rows.append((size, name, replicate, error, known.sum()))
-    return pd.DataFrame(rows, columns=["size", "estimator", "replicate", "error", "n"])

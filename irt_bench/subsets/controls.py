@@ -21,8 +21,9 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Recipe, answers_to, chosen_items, weighed
 from irt_bench.subsets.clusters import Labels, cluster_folds
-from irt_bench.subsets.compare import Design, beside_random, random_errors
+from irt_bench.subsets.compare import Design
 from irt_bench.subsets.estimators import Learned, estimate
+from irt_bench.subsets.random_subsets import beside_random, random_errors
 
 Within = Literal["models", "items"]
 WITHIN: Final[tuple[Within, ...]] = ("models", "items")
@@ -94,4 +95,4 @@ def _fold(
                 error = np.abs(estimate(name, evidence, Learned()) - truth)[known].sum()
                 rows.append((size, method, weights, name, error, known.sum()))
     columns = ["size", "method", "weights", "estimator", "error", "n"]
-    return pd.DataFrame(rows, columns=columns), random_errors(basis, test, design, {})
+    return pd.DataFrame(rows, columns=columns), random_errors(basis, test, design.sampling, {})

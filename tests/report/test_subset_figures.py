@@ -1,9 +1,8 @@
-import numpy as np
 import pandas as pd
 import pytest
 
 from irt_bench.report.canvas import save_figure
-from irt_bench.report.subset_figures import best_table, error_table, markdown, subset_comparison_figure
+from irt_bench.report.subset_figures import subset_comparison_figure
 
 
 @pytest.fixture
@@ -26,22 +25,3 @@ def test_the_figure_has_a_panel_for_each_estimator_and_size_and_the_same_bytes_e
     for name in ("a.png", "b.png"):
         save_figure(subset_comparison_figure(table), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
-def test_errors_are_in_points_with_random_subsets_first(table):
-    errors = error_table(table, 20)
-    assert list(errors.index[:3]) == ["random subsets: mean", "random subsets: 5%", "random subsets: 95%"]
-    assert errors.loc["random subsets: mean", "weighted"] == pytest.approx(3.0)
-    assert errors.loc["anchors, anchor", "p-IRT"] == pytest.approx(3.0)
-
-
-def test_markdown_has_a_line_a_row_and_dashes_for_what_is_undefined():
-    frame = pd.DataFrame({"x": [1.234, np.nan]}, index=pd.Index(["a", "b"], name="m"))
-    assert markdown(frame).splitlines() == ["| m | x |", "|---|--:|", "| a | 1.23 |", "| b | – |"]
-
-
-def test_the_best_recipes_come_first_with_errors_in_points(table):
-    full = table.assign(bias=-0.01, width=0.2, kendall=0.8, coverage=0.9, percentile=0.1)
-    best = best_table(full, 20, n_rows=3)
-    assert best["error"].is_monotonic_increasing and len(best) == 3
-    assert (best["bias"] == -1.0).all() and (best["coverage"] == 0.9).all()
