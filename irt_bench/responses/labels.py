@@ -49,9 +49,12 @@ def as_labels(values: pd.Series, key: str) -> pd.Categorical:
     Raises
     ------
     ResponsesError
-        If a label is missing or empty; names the row.
+        If a label is missing or empty, or no label at all; names the row.
     """
-    codes, distinct = codes_of(values)
+    try:
+        codes, distinct = codes_of(values)
+    except TypeError as error:
+        raise ResponsesError(f"column {key!r} holds lists or records; every row needs a {key} as text.") from error
     texts = [_text(label) for label in distinct]
     used = _occurring(codes, len(texts))
     empty = [position for position, text in enumerate(texts) if used[position] and not text.strip()]
@@ -70,8 +73,9 @@ def _in_natural_order(codes: Codes, texts: Sequence[str], used: npt.NDArray[np.b
 
 
 def _text(label: object) -> str:
-    """Write an id as text: 7.0, as a column with gaps holds it, is 7."""
-    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+    """Write an id as text: 7.0, as a column with gaps holds it, is 7; line ends are those that CSV can hold."""
+    text = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _code_type(n_labels: int) -> type[np.signedinteger]:

@@ -51,7 +51,10 @@ def _numbers(frame: pd.DataFrame, column: str) -> pd.Series:
         return values.astype("int8") if not values.isna().any() else values.astype("float64")
     if pd.api.types.is_numeric_dtype(values):
         return values
-    codes, distinct = codes_of(values)
+    try:
+        codes, distinct = codes_of(values)
+    except TypeError as error:
+        raise ResponsesError(f"column {column!r} holds lists or records; a number is needed in every row.") from error
     parsed = [_number(value) for value in distinct]
     refused = np.array([number is None for number in parsed] + [False])  # code -1, no value, is the last place
     _refuse(frame, column, pd.Series(refused[codes]), "is not a number")

@@ -136,6 +136,8 @@ def _exists(path: Path) -> bool:
 
 
 def _of_file(path: Path, formats: Sequence[Format], *, forced: bool) -> Source:
+    if not path.is_file():  # opening a pipe waits for its writer, and devices do not end
+        raise ReadError(f"{path} is no regular file; write what it gives to a file first.")
     _refuse_pickle(path)
     claiming = formats[0] if forced else next((entry for entry in formats if entry.claims(path)), None)
     if claiming is None:
