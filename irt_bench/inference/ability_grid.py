@@ -9,6 +9,7 @@ how marginal maximum likelihood goes wrong on long tests.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,12 @@ class AbilityGrid:
         """Number of models and of items."""
         return len(self.pattern), self.right.shape[1]
 
+    @cached_property
+    def _trials(self) -> Array | None:
+        """Trials of each item where all models had the same, shape (item,)."""
+        trials = self.right + self.wrong
+        return trials[0].astype(np.float64) if (trials == trials[0]).all() else None
+
     def weights(self, log_right: Array, log_wrong: Array) -> tuple[Array, Array]:
         """Weigh the nodes given curves of shape (item, node).
 
@@ -90,7 +97,10 @@ class AbilityGrid:
             Posterior of ability; rows sum to 1.
         """
         dtype = self.right.dtype
-        density = self.right @ log_right.astype(dtype) + self.wrong @ log_wrong.astype(dtype)
+        if self._trials is None:
+            density = self.right @ log_right.astype(dtype) + self.wrong @ log_wrong.astype(dtype)
+        else:  # one product in place of two
+            density = self.right @ (log_right - log_wrong).astype(dtype) + (self._trials @ log_wrong).astype(dtype)
         density += self.log_prior().astype(dtype)
         top = density.max(axis=1, keepdims=True)
         density -= top
@@ -102,7 +112,10 @@ class AbilityGrid:
     def expected_counts(self, weights: Array) -> tuple[Array, Array]:
         """Right and wrong answers to be expected at each node, (item, node), all models together."""
         weighted = weights * self.multiplicity[:, None]
-        return self.right.T @ weighted, self.wrong.T @ weighted
+        right = self.right.T @ weighted
+        if self._trials is None:
+            return right, self.wrong.T @ weighted
+        return right, self._trials[:, None] * weighted.sum(axis=0) - right
 
     def value_and_slopes(self, items: dict[str, Array]) -> tuple[float, dict[str, Array]]:
         """Log-likelihood of the items with abilities integrated, and its gradient in the item parameters.

@@ -23,7 +23,7 @@ from irt_bench.irt_models.program import log_density_of_program
 
 Array = npt.NDArray[np.float64]
 LEAST_DRAWS, MOST_DRAWS, DRAWS_PER_COORDINATE = 1_000, 10_000, 10  # behind a covariance matrix that whitens
-GRADIENT_COST = 3e8  # cells times nodes: about 40 ms a gradient
+GRADIENT_COST = 6e8  # cells times nodes: a tenth of a second a gradient
 MARGIN = 0.9  # slopes on the way may be steeper than at the mode
 ASYMPTOTE_VARIANCE = 0.25  # of the logit of an asymptote that is learned
 AGREEMENT = 1e-6  # relative, between the density written by hand and that of the Pyro program
@@ -175,7 +175,9 @@ def check_against_program(posterior: Posterior, values: dict[str, Any]) -> None:
 class _LogDensity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, point: Tensor, coordinates: Coordinates) -> Tensor:
-        with np.errstate(over="ignore", invalid="ignore"):  # trajectories that fly off count as divergent
+        with np.errstate(
+            over="ignore", invalid="ignore", divide="ignore"
+        ):  # trajectories that fly off count as divergent
             value, gradient = coordinates.posterior.log_density(coordinates.flat(point.detach().numpy()))
             ctx.save_for_backward(torch.from_numpy(coordinates.pull_back(gradient)))
         return point.new_tensor(value)

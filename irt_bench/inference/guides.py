@@ -51,6 +51,13 @@ class GaussianGuide:
         with torch.no_grad():
             return torch.stack([self._place(torch.randn(self.size, dtype=DTYPE))[0] for _ in range(n_draws)])
 
+    def place(self) -> tuple[Tensor, Tensor]:
+        """Mean and root of the covariance: point = mean + root eps."""
+        with torch.no_grad():
+            mean = self._place(torch.zeros(self.size, dtype=DTYPE))[0]
+            root = torch.stack([self._place(row)[0] - mean for row in torch.eye(self.size, dtype=DTYPE)], dim=1)
+        return mean, root
+
     def _place(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         loc = pyro.param("loc", torch.zeros(self.size, dtype=DTYPE))
         log_scale = pyro.param("log_scale", torch.zeros(self.size, dtype=DTYPE))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import expit, logit
+from scipy.special import erf, erfinv, expit, log_ndtr, logit, ndtr, ndtri, ndtri_exp
 from torch import Tensor
 
 from irt_bench import names
@@ -120,8 +120,8 @@ class Posterior:
                 frame, values[site.name] = self.alignment.read(real)
                 continue
             match site.prior:
-                case HalfNormal():
-                    values[site.name] = np.exp(real)
+                case HalfNormal(scale=scale):
+                    values[site.name] = scale * _half_normal(real)
                 case Beta():
                     values[site.name] = expit(real)
                 case Given(mean=mean, sd=sd):
@@ -134,8 +134,8 @@ class Posterior:
     def _to_real(self, site: Site, values: Mapping[str, Any]) -> Any:
         value = values[site.name]
         match site.prior:
-            case HalfNormal():
-                return np.log(value)
+            case HalfNormal(scale=scale):
+                return _as_normal(value / scale)
             case Beta():
                 return logit(value)
             case Given(mean=mean, sd=sd):
@@ -163,11 +163,14 @@ class Posterior:
                     by_frame[1] -= pull
                 return term, slope + pull
             case HalfNormal(scale=scale):
-                square = (_absolute(value, site.unit, frame) / scale) ** 2
+                half = value / scale  # on the ability's scale: stretch * half
+                stretch = frame.scale if site.unit is Unit.ABILITY_DIFFERENCE else 1.0
+                excess = (1 - stretch**2) * half**2
+                by_real = np.exp(0.5 * (half**2 - real**2)) / 2  # d half / d real
                 if site.unit is Unit.ABILITY_DIFFERENCE:
-                    by_frame[1] += 1 - square
-                    return float(frame.log_scale + real - 0.5 * square), slope * value + 1 - square
-                return float(real - 0.5 * square), slope * value + 1 - square
+                    by_frame[1] += 1 - (stretch * half) ** 2
+                term = float(np.log(stretch) + 0.5 * (excess - real**2))
+                return term, (slope * scale + (1 - stretch**2) * half) * by_real - real
             case Beta(successes=successes, failures=failures):
                 term = float(np.sum(-successes * np.logaddexp(0, -real) - failures * np.logaddexp(0, real)))
                 return term, slope * value * (1 - value) + successes * (1 - value) - failures * value
@@ -183,6 +186,19 @@ class Posterior:
                 by_sd = slope * (1 - share) * stretch * residual + share * (residual * pull - 1)
                 slopes[sd] = slopes.get(sd, 0.0) + np.sum(by_sd) / spread
                 return term, slope * stretch - pull
+
+
+def _half_normal(real: Any) -> Any:
+    """Map N(0, 1) onto |N(0, 1)|, so that an sd that few items tell has normal tails, also towards 0.
+
+    2 Phi(-half) = Phi(-real).
+    """
+    return np.where(real < 0, np.sqrt(2) * erfinv(ndtr(real)), -ndtri_exp(log_ndtr(-real) - np.log(2)))[()]
+
+
+def _as_normal(half: Any) -> Any:
+    """Inverse of `_half_normal`."""
+    return np.where(half < 1, ndtri(erf(half / np.sqrt(2))), -ndtri_exp(np.log(2) + log_ndtr(-half)))[()]
 
 
 def _absolute(value: Any, unit: Unit, frame: Frame) -> Any:

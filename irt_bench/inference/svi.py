@@ -14,7 +14,7 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 from pyro.optim import Adam
 
-from irt_bench.inference.coordinates import find_coordinates
+from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.guides import POINT, GaussianGuide, Kind
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
@@ -23,6 +23,7 @@ from irt_bench.irt_models.logistic import Logistic
 
 Progress = Callable[[str, int, int], None]
 MOST_FULL = 250  # coordinates up to which a full covariance matrix is learned in good time
+MOST_CHECKED = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
 N_RATES = 4  # learning rates gone through, each `decay` times smaller than the one before
 
 
@@ -77,12 +78,35 @@ def fit_svi(
         else:
             rates_left += 1
         values = coordinates.values(guide.draw(settings.draws).numpy()[None], np.random.default_rng(settings.seed))
+        missed = missed_spread(guide, coordinates) if guide.size <= MOST_CHECKED else None
     if progress is not None:
         progress("raising the ELBO", settings.max_steps, settings.max_steps)
     elbo = np.array(plateau.history)
-    return Draws(
-        sites=values, sample_stats={"elbo": elbo}, notes={"plateau_reached": rates_left == 0, "steps": len(elbo)}
-    )
+    notes = {"plateau_reached": rates_left == 0, "steps": len(elbo), "missed_spread": missed}
+    return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes)
+
+
+def missed_spread(guide: GaussianGuide, coordinates: Coordinates) -> float:
+    """Ratio of the posterior's sd to the guide's, in the coordinate where it is largest.
+
+    Notes
+    -----
+    At the best Gaussian the expected Hessian of the log posterior is minus its precision (Opper & Archambeau 2009,
+    doi:10.1162/neco.2008.08-07-592, eq. 10). It is the slope of the gradient's regression on the guide's draws; in
+    coordinates in which the guide is standard normal its inverse is the identity, unless the guide's shape forbids it.
+    """
+    shape = (guide.size + 200, guide.size)
+    noise = torch.randn(shape, dtype=DTYPE)
+    loc, root = guide.place()
+    gradients = []
+    for one in noise:
+        point = (loc + root @ one).requires_grad_()
+        coordinates.log_density(point).backward()
+        gradients.append(root.T @ point.grad)
+    design = torch.column_stack([torch.ones(shape[0], dtype=DTYPE), noise])
+    slopes = torch.linalg.lstsq(design, torch.stack(gradients)).solution[1:]
+    covariance = torch.linalg.pinv(-(slopes + slopes.T) / 2, hermitian=True)
+    return round(float(covariance.diagonal().abs().max().sqrt()), 4)  # last digits of products vary with memory
 
 
 def _kind(settings: SVISettings, n_coordinates: int) -> Kind:

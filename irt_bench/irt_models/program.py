@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -11,7 +12,7 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from torch import Tensor
-from torch.distributions import biject_to
+from torch.distributions import Transform, biject_to, constraints
 
 from irt_bench import names
 from irt_bench.irt_models.base import Beta, Given, HalfNormal, IRTModel, Normal, Site
@@ -69,7 +70,7 @@ def log_density_of_program(
     irt_model : IRTModel
         Declares the sites.
     reals : mapping
-        Site → unconstrained value: the logarithm of a positive one, the logit of one in (0, 1).
+        Site → unconstrained value: the logit of one in (0, 1), the normal score of a half-normal one.
     sizes : mapping
         ``model`` and ``item`` → length.
     likelihood : callable
@@ -79,12 +80,31 @@ def log_density_of_program(
     jacobian, values = torch.zeros((), dtype=torch.float64), {}
     for site in irt_model.sites():
         real = reals[site.name]
-        transform = biject_to(_distribution(site, _Unit(), torch.float64).support)
+        if isinstance(site.prior, HalfNormal):
+            transform: Any = _ToHalfNormal(site.prior.scale)
+        else:
+            transform = biject_to(_distribution(site, _Unit(), torch.float64).support)
         values[site.name] = transform(real)
         jacobian = jacobian + transform.log_abs_det_jacobian(real, values[site.name]).sum()
     trace = poutine.trace(poutine.condition(program, data=values)).get_trace()
     density: Tensor = trace.log_prob_sum() + jacobian
     return density
+
+
+class _ToHalfNormal(Transform):
+    """Carry N(0, 1) to |N(0, scale)|."""
+
+    domain, codomain, bijective = constraints.real, constraints.positive, True
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self.scale * 2**0.5 * torch.erfinv(torch.special.ndtr(x))
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return ((y / self.scale).square() - x.square()) / 2 + math.log(self.scale / 2)
 
 
 class _Unit(dict[str, Tensor]):

@@ -23,8 +23,9 @@ def log_marginal(correct, trials, items=ITEMS):
     return np.log(integrate.quad(integrand, -9, 9, epsabs=1e-13, epsrel=1e-11)[0])
 
 
-def test_the_integrated_likelihood_is_that_of_adaptive_quadrature(simulate_counts):
-    correct, trials = simulate_counts(40, 5, n_samples=3, missing=0.2)
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_the_integrated_likelihood_is_that_of_adaptive_quadrature(simulate_counts, missing):
+    correct, trials = simulate_counts(40, 5, n_samples=3, missing=missing)
     value, _ = AbilityGrid.from_counts(correct, trials, least_sd=0.4).value_and_slopes(ITEMS)
     expected = sum(log_marginal(*cells) for cells in zip(correct, trials, strict=True))
     assert value == pytest.approx(expected, abs=1e-6)
@@ -46,8 +47,9 @@ def test_nodes_too_far_apart_give_another_value(simulate_counts):
     assert abs(coarse - fine) > 0.1
 
 
-def test_slopes_agree_with_differences(simulate_counts):
-    grid = AbilityGrid.from_counts(*simulate_counts(60, 5, missing=0.3), least_sd=0.4)
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_slopes_agree_with_differences(simulate_counts, missing):
+    grid = AbilityGrid.from_counts(*simulate_counts(60, 5, missing=missing), least_sd=0.4)
     _, slopes = grid.value_and_slopes(ITEMS)
     for name in ITEMS:
         for item in (1, 2):  # away from asymptotes of exactly 0 and 1

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 from pyro.infer.mcmc.util import initialize_model
+from scipy import stats
 
 from irt_bench.inference.alignment import Alignment
 from irt_bench.inference.likelihood import log_likelihood
-from irt_bench.inference.posterior import Posterior, item_curves
+from irt_bench.inference.posterior import Posterior, _as_normal, _half_normal, item_curves
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.start import find_start
+from irt_bench.irt_models.base import HalfNormal
 from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL
 from irt_bench.irt_models.program import make_program
 
@@ -25,10 +27,15 @@ def program_energy(irt_model, cells, flat, layout):
         program = make_program(irt_model, n_models=N_MODELS, n_items=N_ITEMS, likelihood=likelihood)
         _, potential, _, _ = initialize_model(program)
         point = torch.tensor(flat, dtype=DTYPE, requires_grad=True)
-        scalars = {site.name for site in irt_model.sites() if site.dim is None}
-        energy = potential(
-            {name: point[part].reshape(() if name in scalars else (-1,)) for name, part in layout.items()}
-        )
+        log_jacobian, reals = 0.0, {}
+        for site in irt_model.sites():
+            real = point[layout[site.name]].reshape(() if site.dim is None else (-1,))
+            if isinstance(site.prior, HalfNormal):  # Pyro's coordinate is log sd, ours its normal score in the prior
+                half = np.sqrt(2) * torch.erfinv(torch.special.ndtr(real))
+                log_jacobian += (half**2 - real**2) / 2 - torch.log(half)
+                real = torch.log(half * site.prior.scale)
+            reals[site.name] = real
+        energy = potential(reals) - log_jacobian
         return energy.item(), torch.autograd.grad(energy, point)[0].numpy()
 
 
@@ -105,3 +112,11 @@ def test_values_and_coordinates_are_inverse(simulate_cells, aligned):
     back = posterior.values(posterior.flatten(start.values))
     for name, value in start.values.items():
         np.testing.assert_allclose(back[name], value, rtol=1e-10, atol=1e-12)
+
+
+def test_the_coordinate_of_an_sd_is_its_normal_score_in_the_half_normal_prior():
+    quantiles = np.array([1e-100, 1e-12, 0.01, 0.5, 0.99])
+    half = _half_normal(stats.norm.ppf(quantiles))
+    np.testing.assert_allclose(stats.chi2.cdf(half**2, 1), quantiles, rtol=1e-9)
+    real = np.array([-30.0, -3.0, 0.0, 2.0, 30.0])
+    np.testing.assert_allclose(_as_normal(_half_normal(real)), real, rtol=1e-9, atol=1e-12)

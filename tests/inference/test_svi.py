@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from irt_bench.inference import svi
+from irt_bench.inference.convergence import optimiser_checks
+from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.settings import SVISettings
 from irt_bench.inference.svi import Plateau, fit_svi
 from irt_bench.irt_models.logistic import OnePL, TwoPL
@@ -40,7 +43,8 @@ def test_same_seed_gives_the_same_draws_and_another_seed_others(simulate_cells):
 def test_too_few_steps_are_reported(simulate_cells):
     cells = simulate_cells(20, 6)
     draws = fit_svi(TwoPL(), cells.correct.numpy(), np.ones(cells.shape, dtype=np.int8), SVISettings(max_steps=30))
-    assert draws.notes == {"plateau_reached": False, "steps": 30}
+    assert draws.notes["plateau_reached"] is False
+    assert draws.notes["steps"] == 30
     assert len(draws.sample_stats["elbo"]) == 30
 
 
@@ -70,3 +74,25 @@ def test_abilities_agree_with_numerical_integration(many_models_one_ability_each
         got = draws.sites["ability"][0, :, model]
         assert got.mean() == pytest.approx(mean, abs=0.15 * sd)
         assert got.std() == pytest.approx(sd, rel=0.15)
+
+
+def test_a_guide_of_the_wrong_shape_is_caught(monkeypatch, many_models_one_ability_each):
+    """Independent coordinates that are not whitened: items of a test share the abilities' location and scale."""
+
+    def independent(*arguments):
+        found = find_coordinates(*arguments)
+        return Coordinates(found.posterior, found.centre, np.sqrt(np.square(found.root).sum(axis=1)))
+
+    correct = many_models_one_ability_each
+    spread = {}
+    for guide, place in {"full": find_coordinates, "normal": independent}.items():
+        monkeypatch.setattr(svi, "find_coordinates", place)
+        drawn = fit_svi(TwoPL(), correct, np.ones_like(correct), SVISettings(guide=guide, draws=2000))
+        status = {check.name: check.status for check in optimiser_checks(drawn.notes)}
+        assert status == {
+            "elbo_plateau": "passed",
+            "guide": "passed" if guide == "full" else "failed",
+            "r_hat": "not_applicable",
+        }
+        spread[guide] = drawn.sites["difficulty"][0].mean(axis=1).std()
+    assert spread["normal"] < 0.75 * spread["full"]

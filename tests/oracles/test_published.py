@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from arviz_stats import rhat
 
+from irt_bench.inference import svi
+from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
@@ -89,14 +91,24 @@ def test_swapped_items_are_caught(classic):
 
 
 @pytest.mark.parametrize("name", ["sat12", "verbal_aggression"])
-def test_svi_agrees_with_nuts_and_a_wrong_guide_is_caught(classic, name):
-    """The wrong guide takes whitened coordinates for independent and is hardly moved; its checks fail."""
+def test_svi_agrees_with_nuts_and_a_wrong_guide_is_caught(classic, name, monkeypatch):
+    """The wrong guide takes coordinates for independent that are correlated; both its own check and NUTS tell."""
     counts, _ = classic(name)
     exact = fit(counts, TwoPL(), NUTSSettings(seed=1, chains=2, warmup=300, draws=500))
     right = fit(counts, TwoPL(), SVISettings(seed=1))
-    wrong = fit(counts, TwoPL(), SVISettings(seed=1, guide="normal", learning_rate=1e-4, max_steps=200))
+    monkeypatch.setattr(svi, "find_coordinates", without_correlations)
+    wrong = fit(counts, TwoPL(), SVISettings(seed=1, guide="normal"))
     assert right.converged and not wrong.converged
+    assert [check.name for check in wrong.checks if check.status == "failed"] == ["guide"]
     for parameter in ("ability", "difficulty", "discrimination"):
         (mean, sd), (other_mean, other_sd) = moments(exact, parameter), moments(right, parameter)
         assert np.mean(np.abs(other_mean - mean) / sd) < 0.15
         assert np.median(other_sd / sd) == pytest.approx(1, abs=0.15)
+    (_, sd), (_, wrong_sd) = moments(exact, "discrimination"), moments(wrong, "discrimination")
+    assert np.median(wrong_sd / sd) < 0.85
+
+
+def without_correlations(*arguments):
+    """Coordinates scaled by their sds alone."""
+    found = find_coordinates(*arguments)
+    return Coordinates(found.posterior, found.centre, np.sqrt(np.square(found.root).sum(axis=1)))
