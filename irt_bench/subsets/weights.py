@@ -136,8 +136,9 @@ def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatAr
     Cholesky factor, and the constraints as rows of great weight, find which w are 0; the others then solve the
     equations of the Lagrangian exactly.
     """
-    upper = np.linalg.cholesky(matrix).T
-    weight = CONSTRAINT_WEIGHT * np.sqrt(np.trace(matrix) / len(matrix))
+    # Items that never vary have a covariance of 0: any weights are then as good, and equal ones come out.
+    upper = np.linalg.cholesky(matrix + (TINY + TINY * np.trace(matrix)) * np.eye(len(matrix))).T
+    weight = CONSTRAINT_WEIGHT * np.sqrt(np.trace(matrix) / len(matrix) + TINY)
     scale = weight / np.maximum(np.abs(constraints).max(axis=1), TINY)
     rows = np.concatenate([upper, constraints * scale[:, None]])
     found, _ = nnls(rows, np.append(np.zeros(len(upper)), values * scale), maxiter=30 * len(matrix))
