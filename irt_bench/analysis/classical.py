@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from irt_bench.analysis.intervals import (
     SPREAD_FLOOR,
@@ -253,7 +253,7 @@ def _by_blocks(shares: FloatArray, asked: BoolArray, score_of: Callable[[FloatAr
 
 
 def _biserial(point_biserial: FloatArray, proportion: FloatArray) -> FloatArray:
-    ordinate = stats.norm.pdf(stats.norm.ppf(proportion))
+    ordinate = np.exp(-0.5 * special.ndtri(proportion) ** 2) / np.sqrt(2 * np.pi)
     spread = np.sqrt(proportion * (1 - proportion))
     biserial = np.full(len(proportion), np.nan)
     np.divide(point_biserial * spread, ordinate, out=biserial, where=ordinate > 0)

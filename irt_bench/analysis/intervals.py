@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special  # scipy.stats takes half a second to import
 
 from irt_bench.names import INTERVAL
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-Z_LIMIT = float(stats.norm.ppf(INTERVAL[1]))  # 1.645: half-width of the interval in standard errors
+Z_LIMIT = float(special.ndtri(INTERVAL[1]))  # 1.645: half-width of the interval in standard errors
 SPREAD_FLOOR = 1e-12  # root mean square deviation of values in [0, 1] that is rounding, not spread
 
 
@@ -68,7 +68,7 @@ def column_mean_interval(values: FloatArray, asked: BoolArray, binary: BoolArray
     wilson = wilson_interval(mean, n)
     use_t = ~binary & (sum_squares > n * SPREAD_FLOOR**2) & (n > 1)
     freedom = np.where(use_t, n - 1, 1)
-    half = stats.t.ppf(INTERVAL[1], freedom) * np.sqrt(sum_squares / freedom / np.maximum(n, 1))
+    half = special.stdtrit(freedom, INTERVAL[1]) * np.sqrt(sum_squares / freedom / np.maximum(n, 1))
     return Interval(
         np.where(use_t, np.clip(mean - half, 0, 1), wilson.lower),
         np.where(use_t, np.clip(mean + half, 0, 1), wilson.upper),
@@ -123,5 +123,5 @@ def alpha_interval(alpha: float, n_models: int, n_items: int) -> tuple[float, fl
        DOI 10.1007/BF02289499.
     """
     freedom = (n_models - 1, (n_models - 1) * (n_items - 1))
-    high, low = stats.f.ppf(INTERVAL[1], *freedom), stats.f.ppf(INTERVAL[0], *freedom)
+    high, low = special.fdtri(*freedom, INTERVAL[1]), special.fdtri(*freedom, INTERVAL[0])
     return float(1 - (1 - alpha) * high), float(1 - (1 - alpha) * low)

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import (
@@ -85,8 +84,8 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
         table["accuracy"] = counts.accuracy().to_numpy()[order]
         table["n_items"] = counts.asked.sum(axis=1)[order]
     table = table.join(_summarise(_relative(draws), "relative_ability", labels))
-    ranks = stats.rankdata(-draws[evenly_spaced(len(draws), RANK_DRAWS)], axis=1)
-    table["rank"] = stats.rankdata(-table[ABILITY].to_numpy())
+    ranks = pd.DataFrame(draws[evenly_spaced(len(draws), RANK_DRAWS)]).rank(axis=1, ascending=False)
+    table["rank"] = table[ABILITY].rank(ascending=False)
     table["rank_q05"], table["rank_q95"] = np.quantile(ranks, INTERVAL, axis=0)
     return table
 
