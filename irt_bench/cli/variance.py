@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -12,7 +12,31 @@ from irt_bench.errors import AnalysisError
 from irt_bench.files import check_output, json_text, replacing_folder, write_json
 
 if TYPE_CHECKING:
+    from irt_bench.responses import ResponseTable
+    from irt_bench.variance.seed_model import SeedModelResult
     from irt_bench.variance.seed_variance import SeedVariance
+
+TABLES = ("metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores")
+
+
+class _Reading(NamedTuple):
+    """What to read, and which columns say what."""
+
+    paths: list[Path]
+    benchmark: str | None
+    format: str | None
+    metric: str | None
+    filter: str | None
+    runs: tuple[str, ...] | None
+    group: str | None
+
+    def table(self, paths: list[Path] | None = None) -> "ResponseTable":
+        table = read_paths(paths or self.paths, self.benchmark, self.format, self.metric, self.filter)
+        if self.group is None:
+            return table
+        from irt_bench.variance.benchmark_runs import with_subtasks_from
+
+        return with_subtasks_from(table, self.group)
 
 
 @clear_errors
@@ -23,11 +47,26 @@ def variance(
         bool, typer.Option("--compare", help="Compare two paths, or framings, on the same seeds.")
     ] = False,
     measure: Annotated[str, typer.Option(help="With --compare: the measure to compare.")] = "accuracy",
+    models: Annotated[
+        tuple[str, str] | None, typer.Option(help="Compare two models, item by item, instead of seeds.")
+    ] = None,
     run: Annotated[
         str | None, typer.Option(help="Columns of the models that name the training run, joined by commas.")
     ] = None,
-    models: Annotated[
-        tuple[str, str] | None, typer.Option(help="Compare two models, item by item, instead of seeds.")
+    group: Annotated[str | None, typer.Option(help="Column of the items that names their subtask or template.")] = None,
+    detect: Annotated[
+        float | None, typer.Option(help="A difference of two recipes' scores: how many seeds or items show it.")
+    ] = None,
+    power: Annotated[float, typer.Option(help="Chance with which a difference is to be shown.")] = 0.8,
+    seed_model: Annotated[
+        str | None,
+        typer.Option("--seed-model", help="Fit the hierarchical model of the seed effect: nuts or svi.", metavar="HOW"),
+    ] = None,
+    fit: Annotated[
+        Path | None, typer.Option(help="--seed-model: folder of a fit to other models, whose items are taken.")
+    ] = None,
+    subset: Annotated[
+        Path | None, typer.Option(help="--seed-model: a subset.json, whose seed sd is given beside the full one's.")
     ] = None,
     benchmark: Benchmark = None,
     format: FormatName = None,
@@ -38,83 +77,130 @@ def variance(
     json: Json = False,
 ) -> None:
     """Measure seed variance: the paper's table, variance components, V(k), and what differences can be detected."""
+    _check(paths, output, compare=compare, force=force, power=power, detect=detect)
+    columns = None if run is None else tuple(part.strip() for part in run.split(","))
+    reading = _Reading(paths, benchmark, format, metric, filter, columns, group)
+    if models is not None:
+        _finish(_pair(reading, models), output, "Two models, item by item", json=json)
+    elif compare:
+        _finish(_framings(reading, measure, seed), output, "Seed variance of a against b, on the same seeds", json=json)
+    else:
+        how = _seed_model(seed_model, fit, subset, seed)
+        _analyse(reading, output, (detect, power), how, seed=seed, json=json)
+
+
+def _check(
+    paths: list[Path], output: Path | None, *, compare: bool, force: bool, power: float, detect: float | None
+) -> None:
+    """Refuse what cannot work before anything is read."""
     if output is not None:
         check_output(output, force=force, folder=True)
-    columns = None if run is None else tuple(part.strip() for part in run.split(","))
-    reading = (format, metric, filter)
-    if models is not None:
-        _pair(paths, models, benchmark, reading, output)
-        return
-    if compare:
-        _framings(paths, benchmark, measure, columns, reading, output, seed)
-        return
-    from irt_bench.report.variance_tables import print_seed_variance
+    if compare and len(paths) != 2:
+        raise AnalysisError(f"--compare needs two paths, {len(paths)} were given: the two framings to compare.")
+    if not 0.05 < power < 1:
+        raise AnalysisError(f"--power is {power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
+    if detect is not None and not 0 < detect < 1:
+        raise AnalysisError(f"--detect is {detect}; a difference of scores between 0 and 1, such as 0.01, is needed.")
+
+
+def _seed_model(method: str | None, fit: Path | None, subset: Path | None, seed: int) -> dict[str, Any] | None:
+    """Arguments of `model_seed_effects`; None where the model is not asked for."""
+    if method is None:
+        if fit is not None or subset is not None:
+            raise AnalysisError("--fit and --subset belong to --seed-model; add --seed-model svi or nuts.")
+        return None
+    from irt_bench.inference.fit import Fit
+    from irt_bench.subsets.subset import read_subset
+    from irt_bench.variance.seed_model import seed_model_settings
+
+    chosen: dict[str, Any] = {"settings": seed_model_settings(method, seed)}
+    if fit is not None:
+        chosen["items"] = Fit.load(fit).posterior
+    if subset is not None:
+        import pandas as pd
+
+        chosen["weights"] = pd.Series({item.id: item.weight for item in read_subset(subset).items})
+    return chosen
+
+
+def _analyse(
+    reading: _Reading,
+    output: Path | None,
+    detection: tuple[float | None, float],
+    how: dict[str, Any] | None,
+    *,
+    seed: int,
+    json: bool,
+) -> None:
+    from irt_bench.report.variance_tables import print_seed_model, print_seed_variance
     from irt_bench.variance.seed_variance import analyse_seed_variance
 
-    table = read_paths(paths, benchmark, *reading)
+    table = reading.table()
     with progress_bar() as progress:
-        found = analyse_seed_variance(table, run_columns=columns, seed=seed, progress=progress)
+        found = analyse_seed_variance(
+            table, run_columns=reading.runs, seed=seed, difference=detection[0], power=detection[1], progress=progress
+        )
+        modelled = None
+        if how is not None:
+            from irt_bench.variance.seed_model import model_seed_effects
+
+            modelled = model_seed_effects(table, run_columns=reading.runs, progress=progress, **how)
     if output is not None:
-        _write(found, output)
+        _write(found, modelled, output)
     if json:
-        print_text(json_text(found.summary()))
+        print_text(json_text(_summary(found, modelled)))
         return
     print_seed_variance(found, console=out)
+    if modelled is not None:
+        print_seed_model(modelled, console=out)
 
 
-def _write(found: "SeedVariance", output: Path) -> None:
+def _summary(found: "SeedVariance", modelled: "SeedModelResult | None") -> dict[str, Any]:
+    return found.summary() | ({} if modelled is None else {"seed_model": modelled.summary()})
+
+
+def _write(found: "SeedVariance", modelled: "SeedModelResult | None", output: Path) -> None:
     from irt_bench.report.canvas import save_figure
     from irt_bench.report.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 
     with replacing_folder(output) as folder:
-        for name in ("metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores"):
+        for name in TABLES:
             getattr(found, name).to_csv(folder / f"{name}.csv", float_format="%.9g", index=False)
+        if modelled is not None:
+            modelled.table.to_csv(folder / "seed_model.csv", float_format="%.9g", index=False)
         for place, benchmark in enumerate(found.metrics["benchmark"].unique()):
             name = file_name(str(benchmark), place)
             save_figure(steps_figure(found, str(benchmark)), folder / f"steps-{name}.png")
             save_figure(curve_figure(found, str(benchmark)), folder / f"curve-{name}.png")
             if len(found.measures) and (found.measures["benchmark"] == benchmark).any():
                 save_figure(measures_figure(found, str(benchmark)), folder / f"measures-{name}.png")
-        write_json(folder / "summary.json", found.summary())
+        write_json(folder / "summary.json", _summary(found, modelled))
 
 
-def _framings(
-    paths: list[Path],
-    benchmark: str | None,
-    measure: str,
-    columns: tuple[str, ...] | None,
-    reading: tuple[str | None, str | None, str | None],
-    output: Path | None,
-    seed: int,
-) -> None:
-    from irt_bench.variance.comparison import compare_variance
+def _framings(reading: _Reading, measure: str, seed: int) -> dict[str, object]:
     from irt_bench.variance.benchmark_runs import one_measure
+    from irt_bench.variance.comparison import compare_variance
 
-    if len(paths) != 2:
-        raise AnalysisError(f"--compare needs two paths, {len(paths)} were given: the two framings to compare.")
-    sides = [read_paths([path], benchmark, *reading).one_benchmark() for path in paths]
-    runs = [one_measure(side, measure, run_columns=columns)[0] for side in sides]
-    labels = (str(paths[0]), str(paths[1]))
-    found = compare_variance(runs[0], runs[1], labels=labels, seed=seed)
-    _finish(found.row(), output)
+    sides = [reading.table([path]).one_benchmark() for path in reading.paths]
+    runs = [one_measure(side, measure, run_columns=reading.runs)[0] for side in sides]
+    labels = (str(reading.paths[0]), str(reading.paths[1]))
+    return compare_variance(runs[0], runs[1], labels=labels, seed=seed).row()
 
 
-def _pair(
-    paths: list[Path],
-    models: tuple[str, str],
-    benchmark: str | None,
-    reading: tuple[str | None, str | None, str | None],
-    output: Path | None,
-) -> None:
+def _pair(reading: _Reading, models: tuple[str, str]) -> dict[str, object]:
     from irt_bench.variance.model_pair import compare_models
 
-    counts = read_paths(paths, benchmark, *reading).counts()
-    _finish(asdict(compare_models(counts, *models)), output)
+    return asdict(compare_models(reading.table().counts(), *models))
 
 
-def _finish(row: dict[str, object], output: Path | None) -> None:
-    """Write one comparison and print it as JSON, which is short enough for people too."""
+def _finish(row: dict[str, object], output: Path | None, title: str, *, json: bool) -> None:
+    """Write one comparison, and print it as a table or as JSON."""
+    from irt_bench.report.variance_tables import print_row
+
     if output is not None:
         with replacing_folder(output) as folder:
             write_json(folder / "summary.json", row)
-    print_text(json_text(row))
+    if json:
+        print_text(json_text(row))
+    else:
+        print_row(row, title=title, console=out)

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -14,8 +15,10 @@ from irt_bench.report.canvas import BLUE, GREEN, ORANGE, SKY, VERMILION, clear_l
 from irt_bench.report.tables import shorten
 from irt_bench.variance.scores import ACCURACY
 from irt_bench.variance.seed_variance import SeedVariance
+from irt_bench.variance.subset_forms import NESTED, RANDOM, STRATIFIED
 
 MOST_RUNS: Final = 9  # drawn; the first ones
+OTHER_FORMS: Final = ((STRATIFIED, BLUE, "stratified by subtask"), (NESTED, VERMILION, "whole subtasks"))
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -83,29 +86,43 @@ def measures_figure(found: SeedVariance, benchmark: str) -> Figure:
 
 @styled
 def curve_figure(found: SeedVariance, benchmark: str) -> Figure:
-    """Draw the seed sd of random subsets over their size: predicted, and of real subsets with their 5-95% band."""
+    """Draw the seed sd of subsets over their size: predicted, and of real subsets with their 5-95% band.
+
+    Random subsets in full; stratified and nested ones, where items have subtasks, as a line each.
+    """
     curve = found.curve[found.curve["benchmark"] == benchmark]
     runs = list(curve["run"].unique())
     shown = runs[:MOST_RUNS]
     more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
-    figure = new_figure(0.9 + 1.8 * len(shown), f"{shorten(benchmark, 30)}: seed sd of random subsets of k items{more}")
+    figure = new_figure(0.9 + 1.8 * len(shown), f"{shorten(benchmark, 30)}: seed sd of subsets of k items{more}")
     grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axes, run in zip(grid, shown, strict=True):
         part = curve[curve["run"] == run]
-        k = part["k"].to_numpy()
-        axes.fill_between(
-            k, part["simulated_q05"], part["simulated_q95"], color=ORANGE, alpha=0.25, linewidth=0,
-            label="real random subsets, 5-95%",
-        )  # fmt: skip
-        axes.plot(k, part["predicted_sd"], color=GREEN, label="predicted, root of V(k)")
-        axes.scatter(k, part["simulated_sd"], color=ORANGE, s=14, label="real random subsets", zorder=3)
+        _random_curve(axes, part[part["form"] == RANDOM])
+        for form, colour, label in OTHER_FORMS:
+            other = part[part["form"] == form].sort_values("k")
+            if len(other):
+                axes.plot(other["k"], other["predicted_sd"], color=colour, linestyle="--", label=label)
+                axes.scatter(other["k"], other["simulated_sd"], color=colour, s=12, zorder=3)
         _log_axis(axes)
         axes.set_title(shorten(run, 50), size=8)
         axes.set_ylabel("seed sd")
+        axes.set_ylim(bottom=0)
     grid[-1].set_xlabel("items in the subset, k")
     handles, labels = grid[0].get_legend_handles_labels()
     clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=3))
     return figure
+
+
+def _random_curve(axes: Axes, part: pd.DataFrame) -> None:
+    k = part["k"].to_numpy()
+    if part["simulated_sd"].notna().any():
+        axes.fill_between(
+            k, part["simulated_q05"], part["simulated_q95"], color=ORANGE, alpha=0.25, linewidth=0,
+            label="real random subsets, 5-95%",
+        )  # fmt: skip
+        axes.scatter(k, part["simulated_sd"], color=ORANGE, s=14, label="real random subsets", zorder=3)
+    axes.plot(k, part["predicted_sd"], color=GREEN, label="predicted, root of V(k)")
 
 
 def _log_axis(axes: Axes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,19 @@ def benchmark_runs(table: ResponseTable, layout: SeedLayout, notes: list[str]) -
         except AnalysisError as error:  # the logs of the seeds lack this measure
             notes.append(str(error))
     return found
+
+
+def with_subtasks_from(table: ResponseTable, column: str) -> ResponseTable:
+    """Take another column of the items as the subtask (or template) that they belong to.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no such column; lists those there are.
+    """
+    if column not in table.items:
+        raise AnalysisError(unknown_choice("column of the items", column, table.items.columns))
+    return replace(table, items=table.items.assign(**{names.SUBTASK: table.items[column].astype("str")}))
 
 
 def one_measure(

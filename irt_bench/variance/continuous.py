@@ -21,7 +21,16 @@ from scipy import special
 from irt_bench import names
 from irt_bench.errors import AnalysisError
 from irt_bench.responses.counts import smallest_integer
-from irt_bench.responses.table import CHOICE_LOGPROBS, GOLD, LOGLIKELIHOOD, ResponseTable, categorical, item_positions
+from irt_bench.responses.table import (
+    CHOICE_BYTES,
+    CHOICE_CHARS,
+    CHOICE_LOGPROBS,
+    GOLD,
+    LOGLIKELIHOOD,
+    ResponseTable,
+    categorical,
+    item_positions,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,7 +40,7 @@ PER_BYTE: Final = "gold_probability_per_byte"
 MARGIN: Final = "margin"
 BRIER: Final = "brier"
 FALLING: Final = (BRIER,)  # lower is better
-LENGTHS: Final = {PER_CHAR: "choice_chars", PER_BYTE: "choice_bytes"}  # answer columns: a length for each choice
+LENGTHS: Final = {PER_CHAR: CHOICE_CHARS, PER_BYTE: CHOICE_BYTES}  # answer columns: a length for each choice
 
 
 class ContinuousMeasure(NamedTuple):

@@ -2,7 +2,7 @@
 
 The prediction is an identity: over all subsets of k of the N items, the mean variance over seeds of the score is
 s2_seed + s2_res / k. What differs from it in simulation is Monte Carlo error. Subsets drawn otherwise have forms of
-their own: stratified, whole templates, and templates with some items of each.
+their own: `irt_bench.variance.subset_forms`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from irt_bench.errors import AnalysisError
 from irt_bench.names import INTERVAL
 from irt_bench.variance.components import two_way
-from irt_bench.variance.moments import Codes, FloatArray, group_covariance, item_covariance
+from irt_bench.variance.moments import Codes, FloatArray, item_covariance
 from irt_bench.variance.scores import RunScores
 
 N_SUBSETS: Final = 300  # random subsets of each size
@@ -102,85 +100,6 @@ def simulated_curve(
         frame["simulated_sd"] = np.sqrt(variances.mean(axis=0))
         frame[["simulated_q05", "simulated_q95"]] = np.sqrt(np.quantile(variances, INTERVAL, axis=0)).T
     return frame
-
-
-def stratified_variance(values: FloatArray, strata: Codes, sizes: npt.ArrayLike, weights: npt.ArrayLike) -> FloatArray:
-    """V of a stratified subset: some items at random from each stratum, scored by the weighted mean of stratum means.
-
-    Parameters
-    ----------
-    values : array of shape (..., seed, item)
-        Answers, NaN where missing.
-    strata : array of shape (item,)
-        Number of each item's stratum.
-    sizes, weights : arrays of shape (stratum,)
-        Items drawn from each, and the weight of each mean, of sum 1 (k_h / k for the plain mean of the subset).
-
-    Returns
-    -------
-    array of shape (...)
-        sum_hl w_h w_l C_hl + sum_h w_h^2 (V_h - C_hh) / k_h, with C_hl the mean covariance of two items, one of each
-        stratum, and V_h the mean variance of an item: an identity, as V(k) is.
-
-    Raises
-    ------
-    AnalysisError
-        If a stratum has fewer items than are to be drawn, or none are.
-    """
-    between, diagonal, available = group_covariance(values, strata)
-    k, w = np.asarray(sizes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    bad = (k < 1) | (k > available)
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise AnalysisError(
-            f"stratum {first} has {int(available[first])} items, {k[first]:g} are to be drawn; 1 to all are needed."
-        )
-    own = np.where(available > 1, np.einsum("...gg->...g", between), diagonal)  # of one item: its variance
-    crossed = np.einsum("...gh,g,h->...", np.where(np.eye(len(k), dtype=bool), 0.0, between), w, w)
-    return np.asarray(crossed + (w**2 * (own + (diagonal - own) / k)).sum(axis=-1))
-
-
-def nested_variance(
-    values: FloatArray, templates: Codes, n_templates: int, items_each: int | None = None
-) -> FloatArray:
-    """V of a subset of templates: some templates at random, all their items or some, scored by the mean of means.
-
-    Parameters
-    ----------
-    values : array of shape (..., seed, item)
-        Answers, NaN where missing.
-    templates : array of shape (item,)
-        Number of each item's template.
-    n_templates : int
-        Templates drawn.
-    items_each : int, optional
-        Items drawn at random from each; by default all.
-
-    Returns
-    -------
-    array of shape (...)
-        A + (B + (D - B) / m - A) / g with g templates of m items: A the mean covariance of items of two templates, B
-        within one, D the mean variance of an item, each averaged over templates with equal weight. An identity.
-
-    Raises
-    ------
-    AnalysisError
-        If there are fewer than two templates, or a size is out of range.
-    """
-    between, diagonal, available = group_covariance(values, templates)
-    n = len(available)
-    if n < 2 or not 1 <= n_templates <= n:
-        raise AnalysisError(
-            f"{n_templates} of {n} templates are to be drawn; two or more, and 1 to all drawn, are needed."
-        )
-    m = available if items_each is None else np.full(n, items_each, dtype=np.float64)
-    if (m > available).any() or (m < 1).any():
-        raise AnalysisError(f"a template has {int(available.min())} items; {items_each} cannot be drawn from each.")
-    own = np.einsum("...gg->...g", between)
-    across = (between.sum(axis=(-2, -1), where=~np.eye(n, dtype=bool))) / (n * (n - 1))
-    own = np.where(available > 1, own, diagonal)
-    within = (own + (diagonal - own) / m).mean(axis=-1)
-    return np.asarray(across + (within - across) / n_templates)
 
 
 def _root(variance: FloatArray) -> FloatArray:

@@ -117,8 +117,6 @@ def detectable_shift(freedom: float, *, power: float = POWER, level: float = LEV
 
 def seeds_needed(noise: Noise, n_items: int, difference: float, *, power: float = POWER, level: float = LEVEL) -> float:
     """Fewest seeds of each recipe that show a difference; NaN where none suffice (the items alone are too few)."""
-    if noise.recipe_item and 2 * noise.recipe_item / n_items * detectable_shift(MOST_SEEDS) ** 2 >= difference**2:
-        return np.nan
     if minimum_detectable(noise, n_items, MOST_SEEDS, power=power, level=level) > difference:
         return np.nan
     low, high = 1, MOST_SEEDS  # low does not suffice: one seed has no t test of its own
@@ -140,35 +138,61 @@ def items_needed(noise: Noise, n_seeds: int, difference: float, *, power: float 
     return float(max(1, np.ceil((max(noise.residual, 0) / n_seeds + noise.recipe_item) / allowed)))
 
 
-def detection_table(runs: list[RunScores]) -> pd.DataFrame:
-    """Minimum detectable differences at 80% power for several numbers of seeds.
+def detection_table(runs: list[RunScores], *, difference: float | None = None, power: float = POWER) -> pd.DataFrame:
+    """Minimum detectable differences for several numbers of seeds.
+
+    Parameters
+    ----------
+    runs : list of RunScores
+        Of one benchmark and measure.
+    difference : float, optional
+        What is to be shown; by default half of what each number of seeds shows.
+    power : float
+        Chance of showing it.
 
     Returns
     -------
     pd.DataFrame
-        ``benchmark, measure, n_items, n_seeds`` (of each recipe), ``detectable`` for these items, with the interval
-        that the uncertain seed variance gives it, ``detectable_other_items`` (NaN with one run), ``items_for_half`` and
-        ``seeds_for_half``: what showing half of ``detectable`` would need (NaN: no number suffices).
+        ``benchmark, measure, n_items, n_seeds`` (of each recipe), ``power``; ``detectable`` for these items, with the
+        interval that the uncertain seed variance gives it; ``detectable_other_items`` (NaN with one run);
+        ``difference`` and what it needs: ``seeds_needed`` with these items, ``items_needed`` with these seeds, and both
+        ``_other_items`` where the verdict is to hold for other items of the kind. NaN: no number suffices.
     """
     n_items = max(run.n_items for run in runs)
     noise = noise_of(runs)
     wider = noise_of(runs, other_items=True) if len(runs) > 1 else None
     rows = []
     for n_seeds in SEEDS:
-        found = minimum_detectable(noise, n_items, n_seeds)
+        found = minimum_detectable(noise, n_items, n_seeds, power=power)
         lower, upper = sd_interval(np.asarray(found), noise.freedom)
+        wanted = found / 2 if difference is None else difference
         rows.append(
             {
                 names.BENCHMARK: runs[0].benchmark,
                 "measure": runs[0].measure,
                 "n_items": n_items,
                 "n_seeds": n_seeds,
+                "power": power,
                 "detectable": found,
                 "detectable_q05": float(lower),
                 "detectable_q95": float(upper),
-                "detectable_other_items": np.nan if wider is None else minimum_detectable(wider, n_items, n_seeds),
-                "seeds_for_half": seeds_needed(noise, n_items, found / 2),
-                "items_for_half": items_needed(noise, n_seeds, found / 2),
+                "detectable_other_items": (
+                    np.nan if wider is None else minimum_detectable(wider, n_items, n_seeds, power=power)
+                ),
+                "difference": wanted,
+                **_needs(noise, n_items, n_seeds, wanted, power, ""),
+                **_needs(wider, n_items, n_seeds, wanted, power, "_other_items"),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _needs(
+    noise: Noise | None, n_items: int, n_seeds: int, difference: float, power: float, suffix: str
+) -> dict[str, float]:
+    if noise is None or not difference > 0:
+        return {f"seeds_needed{suffix}": np.nan, f"items_needed{suffix}": np.nan}
+    return {
+        f"seeds_needed{suffix}": seeds_needed(noise, n_items, difference, power=power),
+        f"items_needed{suffix}": items_needed(noise, n_seeds, difference, power=power),
+    }

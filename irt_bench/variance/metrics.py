@@ -17,10 +17,10 @@ from scipy import stats
 from irt_bench import names
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL
-from irt_bench.variance.curve import stratified_variance
 from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval, sd_interval
 from irt_bench.variance.moments import FloatArray, check_covariance, item_covariance
 from irt_bench.variance.scores import RunScores
+from irt_bench.variance.subset_forms import stratified_variance
 
 DDOF: Final = 1
 MACRO_AVERAGE: Final = "macro-average"  # in the column of subtasks: the mean of the subtasks' scores

@@ -32,6 +32,7 @@ QUANTITIES: Final = (
     "answer_sd",  # of the score of one snapshot around its expected score
     "score_sd",  # of the score seen: snapshot_sd and answer_sd together, the root of V(N)
 )
+SEEN: Final = "score_sd_seen"  # beside them, the sd over seeds of the score itself, which score_sd is to agree with
 COLUMNS: Final = ("benchmark", "run", "quantity", "estimate", "q05", "q95")
 POOLED: Final = "pooled"
 MOST_DRAWS: Final = 200  # of each draw of the items

@@ -15,10 +15,11 @@ from irt_bench.variance.benchmark_runs import benchmark_runs
 from irt_bench.variance.comparison import FEWEST_SEEDS, compare_variance
 from irt_bench.variance.component_tables import component_tables
 from irt_bench.variance.curve import N_SUBSETS, curve_sizes, predicted_curve, simulated_curve
-from irt_bench.variance.detect import detection_table
+from irt_bench.variance.detect import POWER, detection_table
 from irt_bench.variance.layout import SeedLayout, seed_layout
 from irt_bench.variance.metrics import N_BOOTSTRAP, pooled_metrics, variance_metrics
 from irt_bench.variance.scores import ACCURACY, RunScores
+from irt_bench.variance.subset_forms import RANDOM, form_curves
 
 Progress = Callable[[str, int, int], None]
 
@@ -39,11 +40,12 @@ class SeedVariance:
     coefficients : pd.DataFrame
         ``benchmark, run, step, coefficient, estimate, q05, q95``: generalizability and dependability.
     curve : pd.DataFrame
-        ``benchmark, run, k, predicted_sd, simulated_sd, simulated_q05, simulated_q95`` and the prediction's interval.
+        ``benchmark, run, k, predicted_sd, simulated_sd, simulated_q05, simulated_q95``, the prediction's interval, and
+        ``form``: random subsets; with subtasks, stratified and nested ones too.
     measures : pd.DataFrame
         Continuous measures against accuracy on the same seeds; empty where logs hold none.
     detectable : pd.DataFrame
-        Minimum detectable differences.
+        Minimum detectable differences, and what a given one needs.
     scores : pd.DataFrame
         ``benchmark, run, measure, seed, step, score``.
     notes : tuple of str
@@ -87,6 +89,8 @@ def analyse_seed_variance(
     seed: int = 0,
     n_subsets: int = N_SUBSETS,
     n_bootstrap: int = N_BOOTSTRAP,
+    difference: float | None = None,
+    power: float = POWER,
     progress: Progress | None = None,
 ) -> SeedVariance:
     """Analyse the seed variance of every benchmark in a table.
@@ -101,6 +105,8 @@ def analyse_seed_variance(
         Of the bootstrap, the draws and the subsets: same seed, same result.
     n_subsets, n_bootstrap : int
         Random subsets a size, and resamples of the items.
+    difference, power : float
+        See `detection_table`.
     progress : callable, optional
         Called with (benchmark, done, total).
 
@@ -116,7 +122,9 @@ def analyse_seed_variance(
         if progress is not None:
             progress(benchmark, done, len(table.benchmarks))
         found = benchmark_runs(table.select(benchmark), layout, notes)
-        for name, frame in _analyse(found, seed, n_subsets, n_bootstrap, notes).items():
+        tables = _analyse(found, seed, n_subsets, n_bootstrap, notes)
+        shown = [detection_table(runs, difference=difference, power=power) for runs in found.values()]
+        for name, frame in (tables | {"detectable": pd.concat(shown, ignore_index=True)}).items():
             parts.setdefault(name, []).append(frame)
     frames = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
     if progress is not None:
@@ -144,7 +152,6 @@ def _analyse(
         "coefficients": coefficients,
         "curve": pd.concat([_curve(run, rng, n_subsets) for run in accuracy], ignore_index=True),
         "measures": _measures(found, seed, n_bootstrap, notes),
-        "detectable": pd.concat([detection_table(runs) for runs in found.values()], ignore_index=True),
         "scores": pd.concat([_score_frame(run) for runs in found.values() for run in runs], ignore_index=True),
     }
 
@@ -152,7 +159,8 @@ def _analyse(
 def _curve(run: RunScores, rng: np.random.Generator, n_subsets: int) -> pd.DataFrame:
     sizes = curve_sizes(run.n_items)
     predicted = predicted_curve(run, sizes, rng, run.subtask_codes())
-    frame = predicted.merge(simulated_curve(run, sizes, rng, n_subsets), on="k")
+    frame = predicted.merge(simulated_curve(run, sizes, rng, n_subsets), on="k").assign(form=RANDOM)
+    frame = pd.concat([frame, form_curves(run, sizes, rng, n_subsets)], ignore_index=True)
     frame.insert(0, names.BENCHMARK, run.benchmark)
     frame.insert(1, names.RUN, run.run)
     first = [names.BENCHMARK, names.RUN, "k", "predicted_sd", "simulated_sd", "simulated_q05", "simulated_q95"]

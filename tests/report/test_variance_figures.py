@@ -6,6 +6,14 @@ from irt_bench.variance.seed_variance import analyse_seed_variance
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 
+def test_stratified_and_nested_subsets_are_lines_of_their_own():
+    plan = SeedSimulation(n_runs=1, n_seeds=3, n_steps=1, n_items=60, n_subtasks=6)
+    figure = curve_figure(analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5), "planted")
+    assert len(figure.axes[0].lines) == 3
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"stratified by subtask", "whole subtasks"} <= set(shown)
+
+
 @pytest.fixture(scope="module")
 def found():
     plan = SeedSimulation(n_runs=2, n_seeds=3, n_steps=3, n_items=30, n_subtasks=1)

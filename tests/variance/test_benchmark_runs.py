@@ -4,7 +4,7 @@ import pytest
 
 from irt_bench.errors import AnalysisError
 from irt_bench.responses.canonical import table_from_frame
-from irt_bench.variance.benchmark_runs import one_measure
+from irt_bench.variance.benchmark_runs import one_measure, with_subtasks_from
 
 
 def table(**columns):
@@ -23,3 +23,11 @@ def test_repeated_fractional_scores_keep_their_spread():
 def test_an_unknown_measure_lists_those_there_are():
     with pytest.raises(AnalysisError, match="accuracy"):
         one_measure(table(correct=[0, 1, 1, 1, 0, 0, 1, 0]), "margin")
+
+
+def test_another_column_of_the_items_can_name_their_template():
+    made = with_subtasks_from(table(correct=[0, 1, 1, 1, 0, 0, 1, 0], template=list("ppqqppqq")), "template")
+    (run,), _ = one_measure(made)
+    assert run.subtask.tolist() == ["p", "q"]
+    with pytest.raises(AnalysisError, match="template"):
+        with_subtasks_from(made, "templat")

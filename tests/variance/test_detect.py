@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.variance.detect import Noise, items_needed, minimum_detectable, seeds_needed
+from irt_bench.variance.benchmark_runs import one_measure
+from irt_bench.variance.detect import Noise, detection_table, items_needed, minimum_detectable, seeds_needed
+from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 
 @pytest.mark.parametrize(("effect", "n"), [(0.5, 64), (0.8, 26)])  # Cohen 1988, table 2.4.1
@@ -23,3 +25,15 @@ def test_no_number_of_items_beats_the_seed_variance():
     assert np.isnan(items_needed(noise, 5, 0.1))
     needed = items_needed(noise, 5, 0.6)
     assert minimum_detectable(noise, int(needed), 5) <= 0.6 < minimum_detectable(noise, int(needed) - 1, 5)
+
+
+def test_what_a_difference_needs_is_in_the_table_and_more_power_needs_more():
+    runs, _ = one_measure(simulate_seeds(SeedSimulation(seed_sd=0.3), seed=1))
+    table = detection_table(runs, difference=0.2)
+    more = detection_table(runs, difference=0.2, power=0.95)
+    assert (table["difference"] == 0.2).all() and table["seeds_needed"].nunique() == 1
+    assert more["seeds_needed"].iloc[0] > table["seeds_needed"].iloc[0]
+    assert (more["detectable"] > table["detectable"]).all()
+    shown = table[table["detectable"] <= 0.2]
+    assert len(shown) and (shown["n_seeds"] >= shown["seeds_needed"]).all()
+    assert (table["items_needed_other_items"].fillna(np.inf) >= table["items_needed"].fillna(np.inf)).all()

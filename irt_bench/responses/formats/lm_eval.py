@@ -20,6 +20,8 @@ from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, fir
 from irt_bench.responses.formats.lm_eval_runs import Run, run_of
 from irt_bench.responses.formats.py_irt import SUFFIXES
 from irt_bench.responses.table import (
+    CHOICE_BYTES,
+    CHOICE_CHARS,
     CHOICE_LOGPROBS,
     DOC_ID,
     FILTER,
@@ -64,6 +66,7 @@ class _Answer:
     filter: str
     values: dict[str, object]
     logprobs: list[float] | None
+    choices: list[str] | None
     gold: int | None
 
 
@@ -150,6 +153,7 @@ def _answer(record: Record) -> _Answer:
         filter=str(record.get("filter") or NO_FILTER),
         values={metric: record.get(metric) for metric in metrics},
         logprobs=logprobs,
+        choices=_choices(record, len(logprobs)) if logprobs and len(logprobs) > 1 else None,
         gold=_gold(record, len(logprobs)) if logprobs and len(logprobs) > 1 else None,
     )
 
@@ -196,11 +200,20 @@ def _gold(record: Record, n_choices: int) -> int | None:
     target = str(record.get("target"))
     if not target.isdecimal() or len(target) > LONGEST_NUMBER or int(target) >= n_choices:
         return None
+    named = [position for position, text in enumerate(_continuations(record)) if text.strip() == target]
+    return int(target) if not named or named == [int(target)] else None
+
+
+def _continuations(record: Record) -> list[str]:
     arguments = record.get("arguments")
     given = list(arguments.values()) if isinstance(arguments, dict) else []
-    texts = [str(pair.get("arg_1", "")).strip() if isinstance(pair, dict) else "" for pair in given]
-    named = [position for position, text in enumerate(texts) if text == target]
-    return int(target) if not named or named == [int(target)] else None
+    return [str(pair.get("arg_1", "")) if isinstance(pair, dict) else "" for pair in given]
+
+
+def _choices(record: Record, n_choices: int) -> list[str] | None:
+    """Texts of the choices without the space before them, as the harness measures their length; None where unknown."""
+    texts = [text.lstrip() for text in _continuations(record)[:n_choices]]
+    return texts if len(texts) == n_choices and all(texts) else None
 
 
 def _frame(answers: Sequence[_Answer], metric: str) -> pd.DataFrame:
@@ -220,6 +233,10 @@ def _frame(answers: Sequence[_Answer], metric: str) -> pd.DataFrame:
     if any(several):
         vectors = [np.array(answer.logprobs) if many else None for answer, many in zip(answers, several, strict=True)]
         frame[CHOICE_LOGPROBS] = pd.Series(vectors, dtype=object)
+    for column, length in ((CHOICE_CHARS, len), (CHOICE_BYTES, lambda text: len(text.encode()))):
+        lengths = [None if answer.choices is None else np.array([*map(length, answer.choices)]) for answer in answers]
+        if any(each is not None for each in lengths):
+            frame[column] = pd.Series(lengths, dtype=object)
     return frame
 
 

@@ -19,7 +19,7 @@ from irt_bench.responses.formats.tables import is_csv, is_table, read_columns
 from irt_bench.responses.labels import Codes
 from irt_bench.responses.measures import WORDS
 from irt_bench.responses.table import (
-    CHOICE_LOGPROBS,
+    CHOICE_COLUMNS,
     FILTER,
     GROUP,
     MEASURE_COLUMNS,
@@ -103,7 +103,7 @@ def _parsed(name: str, values: pd.Series) -> pd.Series:
     if name in TEXT_COLUMNS or name in MEASURE_COLUMNS or not isinstance(values.dtype, pd.CategoricalDtype):
         return values
     texts = categorical(values).categories
-    if name == CHOICE_LOGPROBS:
+    if name in CHOICE_COLUMNS:
         lists = np.empty(len(texts) + 1, dtype=object)  # the last place, of code -1, stays None
         lists[:-1] = [_list_of_numbers(text) for text in texts]
         return pd.Series(lists[categorical(values).codes])
