@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.rankings import Sides
@@ -91,7 +91,7 @@ def _log_certainty(
 ) -> FloatArray:
     with np.errstate(divide="ignore"):
         z = (values[above] - values[below]) / np.sqrt(variance[above] + variance[below])
-    return np.asarray(stats.norm.logcdf(z))
+    return np.asarray(special.log_ndtr(z))
 
 
 def _share_above(values: FloatArray, above: npt.NDArray[np.intp], below: npt.NDArray[np.intp]) -> FloatArray:

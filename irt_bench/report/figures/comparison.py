@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from irt_bench.analysis.agreement import Comparison
 from irt_bench.analysis.discordance import CLEAR
 from irt_bench.report.canvas import (
     BLUE,
@@ -28,6 +27,9 @@ from irt_bench.report.canvas import (
     styled,
 )
 from irt_bench.report.tables.text import interval_text, shorten
+
+if TYPE_CHECKING:
+    from irt_bench.analysis.agreement import Comparison  # imports scipy.stats, which takes half a second
 
 PAIRS_DRAWN: Final = 10
 PAIRS_NAMED: Final = 3

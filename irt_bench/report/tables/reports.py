@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from irt_bench.analysis.agreement import Comparison
 from irt_bench.analysis.classical import FLAGS, Reliability
 from irt_bench.report.tables.table import GAP, empty_table, print_table
 from irt_bench.report.tables.text import general, interval_text, shorten, words
 from irt_bench.responses.table import Finding
+
+if TYPE_CHECKING:
+    from irt_bench.analysis.agreement import Comparison  # imports scipy.stats, which takes half a second
 
 WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
 DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
