@@ -32,7 +32,7 @@ def clear_errors(command: Command) -> Command:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            warnings.showwarning = _show_warning
+            warnings.showwarning = functools.partial(_show_warning, set())
             try:
                 return command(*args, **kwargs)
             except IrtBenchError as error:
@@ -52,10 +52,13 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[: LONGEST_MESSAGE - 3]}..."
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
+def _show_warning(shown: set[str], message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Print a warning that was not shown yet and is for users."""
+    text = one_line(str(message))
+    if text in shown or issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
         return
-    err.print(f"[yellow]Warning:[/] {escape(one_line(str(message)))}", soft_wrap=True)
+    shown.add(text)
+    err.print(f"[yellow]Warning:[/] {escape(text)}", soft_wrap=True)
 
 
 @contextmanager

@@ -30,6 +30,8 @@ LEAST_ITEMS = 3  # two items correlate at -1 or 1
 ROWS = pd.MultiIndex.from_product(
     [["difficulty", "discrimination"], ["pearson", "spearman"]], names=["statistic", "method"]
 )
+CORRELATIONS = [f"{name}{suffix}" for name in ("ability", "random", "ratio") for suffix in ("", "_q05", "_q95")]
+NUMBERS = [f"{what}_{name}" for name in ("ability", "random") for what in ("n_items", "n_left_out")]
 
 
 @dataclass(frozen=True)
@@ -152,15 +154,11 @@ def compare_transfer(counts: ResponseCounts, *, n_splits: int = 100, seed: int =
         Index as in `transfer`; ``ability, ability_q05, ability_q95, random, random_q05, random_q95``, their ``ratio,
         ratio_q05, ratio_q95``, and ``n_items_ability, n_left_out_ability, n_items_random, n_left_out_random``.
 
-    Raises
-    ------
-    AnalysisError
-        See `split_models`.
-
     Warns
     -----
     UndefinedWarning
-        If a correlation is NaN, or a ratio is, because the correlation of random halves is not shown to exceed 0.
+        If a correlation is NaN, or a ratio is, because the correlation of random halves is not shown to exceed 0; all
+        are where there are too few models for two halves.
 
     Notes
     -----
@@ -174,6 +172,13 @@ def compare_transfer(counts: ResponseCounts, *, n_splits: int = 100, seed: int =
     ----------
     .. [1] Spearman, The proof and measurement of association between two things, 1904, DOI 10.2307/1412159.
     """
+    answering = int(counts.asked.any(axis=1).sum())
+    if answering < 2 * LEAST_IN_HALF:
+        message = (
+            f"transfer is undefined and reported as NaN: {answering} models have answers, {2 * LEAST_IN_HALF} needed."
+        )
+        warnings.warn(message, UndefinedWarning, stacklevel=2)
+        return pd.DataFrame(np.nan, index=ROWS, columns=[*CORRELATIONS, *NUMBERS])
     ability, random = _replicate(counts, SPLITS[::-1], n_splits, np.random.default_rng(seed))
     parts = {"ability": _summary(ability, counts.n_items), "random": _summary(random, counts.n_items)}
     renamed = {
@@ -194,8 +199,7 @@ def compare_transfer(counts: ResponseCounts, *, n_splits: int = 100, seed: int =
     joined["ratio"] = np.where(shown, joined["ability"] / joined["random"].where(shown), np.nan)
     ratios = np.divide(ability.resampled, random.resampled, out=np.full_like(random.resampled, np.nan), where=shown)
     joined["ratio_q05"], joined["ratio_q95"] = _limits(ratios)
-    correlations = [f"{name}{suffix}" for name in ("ability", "random", "ratio") for suffix in ("", "_q05", "_q95")]
-    return joined[[*correlations, *(column for column in joined if str(column).startswith("n_"))]]
+    return joined[[*CORRELATIONS, *NUMBERS]]
 
 
 def _replicate(

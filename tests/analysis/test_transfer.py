@@ -134,6 +134,15 @@ def test_too_few_usable_items_give_nan_with_a_warning(make_counts):
     assert found[["correlation", "q05", "q95"]].isna().all(axis=None)
 
 
+def test_too_few_models_for_halves_give_nan_with_a_warning(make_counts):
+    with pytest.warns(UndefinedWarning, match="5 models have answers, 6 needed"):
+        found = compare_transfer(make_counts(np.eye(5, dtype=int)))
+    assert found.isna().all(axis=None)
+    enough = make_counts(np.random.default_rng(4).integers(0, 2, (20, 12)))
+    with pytest.warns(UndefinedWarning, match="ratios are undefined"):
+        assert list(found.columns) == list(compare_transfer(enough, n_splits=5).columns)
+
+
 def test_real_difficulties_transfer_less_to_stronger_models_than_between_random_halves(shared_data):
     counts = table_from_frame(pd.read_parquet(shared_data / "metabench_dev.parquet")).select("winogrande").counts()
     both = compare_transfer(counts, n_splits=20)

@@ -206,6 +206,8 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(arguments, message, respons
 def test_warnings_of_this_package_reach_the_user_and_those_for_developers_do_not(capsys):
     from irt_bench.console import _show_warning
 
-    _show_warning(ConvergenceWarning("R-hat is 1.5"), ConvergenceWarning)
-    _show_warning(FutureWarning("argument x will go"), FutureWarning)
+    shown: set[str] = set()
+    for _ in range(2):  # the same again says nothing new
+        _show_warning(shown, ConvergenceWarning("R-hat is 1.5"), ConvergenceWarning)
+    _show_warning(shown, FutureWarning("argument x will go"), FutureWarning)
     assert capsys.readouterr().err.split() == ["Warning:", "R-hat", "is", "1.5"]
