@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, Seed, read_paths
+from irt_bench.cli.options import (
+    Benchmark,
+    Filter,
+    Force,
+    FormatName,
+    Json,
+    Metric,
+    Paths,
+    Seed,
+    Strict,
+    fail_if_strict,
+    read_paths,
+)
 from irt_bench.console import clear_errors, out, print_text, progress_bar
 from irt_bench.files import check_output, json_text, replacing_folder, write_json
 
@@ -40,6 +52,7 @@ def fit(
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
+    strict: Strict = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -64,6 +77,7 @@ def fit(
     with progress_bar() as progress:
         fitted = fit_model(counts, model, settings, progress=progress)
     _write_fit(fitted, table, counts, output, {"read": read_seconds, **fitted.timings}, json=json)
+    fail_if_strict(fitted.checks, strict=strict)
 
 
 def _write_fit(

@@ -1,5 +1,6 @@
 """What the commands share: their options, reading of paths, writing of tables."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,10 @@ from irt_bench.files import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
+    from irt_bench.report.tables import CheckLike
     from irt_bench.responses import ResponseTable
+
+EXIT_CHECK_FAILED = 3
 
 Paths = Annotated[
     list[Path], typer.Argument(help="Files or folders with responses, in any known format.", metavar="RESPONSES...")
@@ -28,6 +32,7 @@ Filter = Annotated[str | None, typer.Option(help="Answer filter to read, where l
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers: the same seed gives the same result.", min=0)]
+Strict = Annotated[bool, typer.Option("--strict", help="End with exit code 3 if a check failed.")]
 FitFolder = Annotated[Path, typer.Option("--fit", help="Folder that irt-bench fit wrote.", metavar="DIR")]
 
 
@@ -40,6 +45,12 @@ def read_paths(
     with progress_bar() as progress:
         table = read_responses(paths, format=format, metric=metric, filter=filter, progress=progress)
     return table.select(benchmark) if benchmark is not None else table
+
+
+def fail_if_strict(checks: Iterable["CheckLike"], *, strict: bool) -> None:
+    """End with exit code 3 where a check failed and failures are to count; what was found is written by then."""
+    if strict and any(check.status == "failed" for check in checks):
+        raise typer.Exit(EXIT_CHECK_FAILED)
 
 
 def write_csv(frame: "pd.DataFrame", path: Path) -> None:

@@ -5,12 +5,14 @@ quantity and its unit. `save_figure` writes the same bytes for the same figure.
 """
 
 from irt_bench.report.canvas import save_figure
+from irt_bench.report.figures.checks import checks_figure
 from irt_bench.report.figures.comparison import comparison_figure
 from irt_bench.report.figures.curves import curves_figure, information_figure
 from irt_bench.report.figures.fit import fit_figure
 from irt_bench.report.figures.items import items_figure
 
 __all__ = [
+    "checks_figure",
     "comparison_figure",
     "curves_figure",
     "fit_figure",

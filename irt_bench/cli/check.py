@@ -1,0 +1,90 @@
+"""irt-bench check: does the IRT model describe the answers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from irt_bench.cli.options import (
+    Benchmark,
+    Filter,
+    FitFolder,
+    Force,
+    FormatName,
+    Json,
+    Metric,
+    Paths,
+    Seed,
+    Strict,
+    fail_if_strict,
+    read_paths,
+)
+from irt_bench.console import clear_errors, out, print_text, progress_bar
+from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.files import check_output, json_text, replacing_folder, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from irt_bench.analysis.checks import ModelChecks
+    from irt_bench.responses import ResponseCounts
+
+
+@clear_errors
+def check(
+    paths: Paths,
+    fit: FitFolder,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Model column with groups, to look for items that differ between them.")
+    ] = None,
+    replicates: Annotated[int, typer.Option(help="Data sets simulated from the fit.", min=9)] = 39,
+    strict: Strict = False,
+    benchmark: Benchmark = None,
+    format: FormatName = None,
+    metric: Metric = None,
+    filter: Filter = None,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Check a fit: predictive checks, LOO, item and person fit, local dependence, dimensions, differences of groups."""
+    from irt_bench.analysis.checks import check_fit
+    from irt_bench.inference.fit import Fit
+    from irt_bench.report.check_tables import print_model_checks
+
+    if output is not None:
+        check_output(output, force=force, folder=True)
+    fitted = Fit.load(fit)
+    counts = read_paths(paths, benchmark, format, metric, filter).counts()
+    groups = None if group is None else _groups(counts, group)
+    with progress_bar() as progress:
+        found = check_fit(counts, fitted, groups=groups, replicates=replicates, seed=seed, progress=progress)
+    about = {"benchmark": counts.benchmark, "fit": str(fit), "group": group, "converged": fitted.converged}
+    summary = found.summary() | about
+    if output is not None:
+        _write(found, output, summary)
+    if json:
+        print_text(json_text(summary))
+    else:
+        print_model_checks(found, benchmark=counts.benchmark, console=out)
+    fail_if_strict(found.checks, strict=strict)
+
+
+def _groups(counts: "ResponseCounts", column: str) -> "pd.Series":
+    if column not in counts.models:
+        raise AnalysisError(unknown_choice("model column", column, counts.models.columns))
+    return counts.models[column]
+
+
+def _write(found: "ModelChecks", output: Path, summary: dict[str, object]) -> None:
+    from irt_bench.report.figures import checks_figure, save_figure
+
+    with replacing_folder(output) as folder:
+        found.table().to_csv(folder / "checks.csv", float_format="%.9g")
+        found.items.to_csv(folder / "items.csv", float_format="%.9g")
+        found.models.to_csv(folder / "models.csv", float_format="%.9g")
+        found.pairs.to_csv(folder / "pairs.csv", float_format="%.9g", index=False)
+        found.differences.to_csv(folder / "differences.csv", float_format="%.9g", index=False)
+        save_figure(checks_figure(found), folder / "checks.png")
+        write_json(folder / "summary.json", summary)
