@@ -2,7 +2,7 @@
 
 import typer
 
-from irt_bench.cli import adaptive, compare, demo, export, fit, items, read, score, subset, variance
+from irt_bench.cli import adaptive, check, compare, demo, export, fit, items, read, score, subset, variance
 
 app = typer.Typer(
     help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
@@ -15,6 +15,7 @@ for command in (
     items.items,
     fit.fit,
     score.score,
+    check.check,
     compare.compare,
     subset.subset,
     export.export,
