@@ -26,6 +26,7 @@ from irt_bench.inference.item_updates import (
     update_items,
 )
 from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.inference.smooth_arrow import SmoothArrow, smooth
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.base import Beta, Hierarchical
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
@@ -34,6 +35,7 @@ Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
 EXACT_ITEMS = 64  # up to so many, what not knowing abilities costs the items is exact; beyond, to first order
 MANY_ITEMS = 500  # abilities that so many items tell are all but normal
+MOST_ELIMINATED = 2e10  # multiplications to eliminate one side exactly: about a second
 SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two a sweep
 MOST_REFINEMENTS, FINER = 3, 0.85  # grids laid anew where slopes turn out steep, with a margin
 OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
@@ -62,7 +64,7 @@ def fit_laplace(
     Raises
     ------
     FitError
-        If the model learns asymptotes.
+        If the model learns asymptotes, or so few answers are there that the draws are not finite.
 
     Notes
     -----
@@ -79,7 +81,13 @@ def fit_laplace(
     rng = np.random.default_rng(settings.seed)
     with threadpool_limits(settings.n_threads):
         state = _maximise(irt_model, correct, trials, settings, progress)
-        posterior = _normal_posterior(irt_model, state, rng, settings.draws)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
+            posterior = _normal_posterior(irt_model, state, rng, settings.draws)
+    if not all(np.isfinite(site).all() for site in posterior.values()):
+        raise FitError(
+            f"{int((trials > 0).sum())} answers of {correct.shape[0]} models to {correct.shape[1]} items are too few "
+            f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use --method nuts."
+        )
     notes = {"sweeps": state.sweeps, "change": state.change, "tolerance": settings.tolerance, "exact": state.exact}
     answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()
     return Draws(sites=posterior, notes=notes | {"n_models": int(answering), "n_items": int(asked)})
@@ -287,7 +295,11 @@ def _normal_posterior(irt_model: Logistic, state: _State, rng: np.random.Generat
     """Draws of the sites, each of shape (1, draw, ...)."""
     items, abilities = state.items, state.abilities
     arrow, lost = _arrow(irt_model, state)
-    if state.exact or len(abilities.mean) > items_side(arrow):
+    smoothed = _smooth(arrow, state)
+    if smoothed is not None:
+        moved_abilities, moved, shared = smoothed.draw(rng, n_draws)
+        ability = abilities.mean + moved_abilities
+    elif state.exact or len(abilities.mean) > items_side(arrow):
         moved, shared, follow = arrow.draw_items_first(arrow.items_precision(lost), rng, n_draws)
         ability = follow + abilities.draw(rng, n_draws)
     else:
@@ -315,6 +327,16 @@ def _normal_posterior(irt_model: Logistic, state: _State, rng: np.random.Generat
         prior = irt_model.log_discrimination
         found[f"{LOG_DISCRIMINATION}_sd"] = _draw_sd(known[1], items.slope_sd, prior, rng, n_draws)
     return {name: np.asarray(value, dtype=np.float32)[None] for name, value in found.items()}
+
+
+def _smooth(arrow: Arrow, state: _State) -> SmoothArrow | None:
+    """Interpolate over abilities where eliminating either side would cost too much and nothing is missing."""
+    few, many = sorted([len(arrow.abilities), items_side(arrow)])
+    abilities = state.abilities
+    if few**2 * many <= MOST_ELIMINATED or not isinstance(abilities, GaussianAbilities):
+        return None
+    trials = abilities.common_trials
+    return None if trials is None else smooth(arrow, abilities.mean, trials, state.items)
 
 
 def _draw_sd(variance: Array, sd: float, prior: Hierarchical, rng: np.random.Generator, n_draws: int) -> Array:

@@ -32,12 +32,12 @@ def refused(run: Run) -> Callable[..., str]:
     """Run a command that must refuse its input: one line, exit code 2, nothing written beside `within`."""
 
     def refused(*arguments: object, within: Path) -> str:
-        before = {path: path.stat().st_mtime_ns for path in within.rglob("*")}
+        before = {path: path.lstat().st_mtime_ns for path in within.rglob("*")}
         result = run(*arguments, code=2)
         errors = [line for line in result.output.splitlines() if not line.startswith("Warning:")]
         assert len(errors) == 1 and errors[0].startswith("Error: "), result.output
         assert errors[0].isprintable() and len(errors[0]) <= 2_100
-        assert {path: path.stat().st_mtime_ns for path in within.rglob("*")} == before
+        assert {path: path.lstat().st_mtime_ns for path in within.rglob("*")} == before
         return errors[0]
 
     return refused

@@ -198,7 +198,7 @@ def test_very_wide_and_very_tall_matrices_go_all_the_way(run, tmp_path, n_models
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.9, 0.97, 0.99])
+@pytest.mark.parametrize("share", [0.9, 0.97])
 def test_matrices_with_most_cells_missing_are_fitted_and_told(run, tmp_path, share):
     path = tmp_path / "a.parquet"
     long(sparse(share)).to_parquet(path)
@@ -206,3 +206,10 @@ def test_matrices_with_most_cells_missing_are_fitted_and_told(run, tmp_path, sha
     run("fit", path, "-o", tmp_path / "fit")
     items = pd.read_csv(tmp_path / "fit" / "items.csv")
     assert np.isfinite(items["difficulty"]).all() and (items["difficulty_sd"] > 0).all()
+
+
+def test_two_answers_a_model_are_too_few_for_the_fast_method_which_says_so(refused, tmp_path):
+    path = tmp_path / "a.parquet"
+    long(sparse(0.99)).to_parquet(path)
+    message = refused("fit", path, "-o", tmp_path / "fit", within=tmp_path)
+    assert "121 answers of 55 models to 96 items are too few" in message and "--method nuts" in message
