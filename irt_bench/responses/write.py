@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pyarrow.types as pat
 
+from irt_bench import names
 from irt_bench.errors import OutputError
 from irt_bench.files import replacing
 from irt_bench.responses.formats.tables import ROLES_KEY
-from irt_bench.responses.table import ResponseTable
+from irt_bench.responses.table import KEYS, ResponseTable, categorical
 
 ROW_GROUP_ROWS: Final = 2**20
 
 
 def write_table(table: ResponseTable, path: str | Path) -> None:
-    """Write a table; the same table gives the same bytes.
+    """Write a table; the same answers give the same bytes, in whatever order they were read.
 
     Parameters
     ----------
@@ -37,7 +41,7 @@ def write_table(table: ResponseTable, path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise OutputError(f"{path.name} must end in .parquet or .csv, to say which to write.")
-    arrow = pa.Table.from_pandas(table.to_frame(), preserve_index=False).replace_schema_metadata(
+    arrow = pa.Table.from_pandas(in_order(table).to_frame(), preserve_index=False).replace_schema_metadata(
         {ROLES_KEY: _roles(table)}
     )
     with replacing(path) as beside:
@@ -45,6 +49,21 @@ def write_table(table: ResponseTable, path: str | Path) -> None:
             pacsv.write_csv(_as_text(arrow), beside)
         else:
             pq.write_table(arrow, beside, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+
+
+def in_order(table: ResponseTable) -> ResponseTable:
+    """Sort answers by benchmark, model, item and trial, which no two share."""
+    answers = table.answers
+    place = np.zeros(len(answers), dtype=np.int64)
+    for key in KEYS:
+        place *= len(categorical(answers[key]).categories)
+        place += categorical(answers[key]).codes
+    if names.TRIAL in answers:
+        trial, trials = pd.factorize(answers[names.TRIAL], sort=True)
+        place = place * (len(trials) + 1) + trial + 1
+    if (place[1:] > place[:-1]).all():
+        return table
+    return replace(table, answers=answers.take(np.argsort(place, kind="stable")).reset_index(drop=True))
 
 
 def _roles(table: ResponseTable) -> str:
