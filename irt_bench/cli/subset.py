@@ -107,8 +107,8 @@ def _plan(
 
     from irt_bench.inference.fit import Fit, settings_for
     from irt_bench.irt_models.logistic import TwoPL
-    from irt_bench.subsets.basis import balanced_targets
     from irt_bench.subsets.calibration import Plan
+    from irt_bench.subsets.shares import balanced_targets
 
     targets = None
     if macro:

@@ -21,11 +21,15 @@ from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.irt import chances, knowing
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
 from irt_bench.errors import SubsetError, UndefinedWarning
-from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL, RUN, SEED, STEP, SUBTASK
+from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.shares import filled_shares, full_scores, seed_residuals
 
 Positions = npt.NDArray[np.intp]
 ABILITY_NODES: Final = np.linspace(-5.0, 5.0, 201)  # of tabulated curves; linear in between errs by less than 0.0003
+# Share of negative items among those left out. On winogrande (106 items, 5 negative) leaving them out made errors of
+# anchors with p_irt_ridge 3% smaller at 5 of 21 left out, 28% larger at 5 of 11, and 67% larger at 5 of 5.
+MOST_NEGATIVE: Final = 0.25
 CURVE_DRAWS: Final = 40  # their spread is known to 11%, and so is its small part of an interval
 BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array
 
@@ -122,6 +126,23 @@ class SelectionBasis:
         """Positions of the items that may be chosen."""
         return np.arange(self.counts.n_items) if self.keep_negative else np.flatnonzero(~self.negative)
 
+    def for_size(self, size: int) -> SelectionBasis:
+        """Return a basis whose candidates suit a size: negative items too, where few other items are left out.
+
+        Items left out are estimated, and negative ones are estimated worst: where a subset is more than half of the
+        benchmark and they would be more than `MOST_NEGATIVE` of the rest, leaving them out costs more than it saves.
+        """
+        left_out = self.counts.n_items - size
+        few_left = size > left_out and self.negative.sum() > MOST_NEGATIVE * left_out
+        return self._unrestricted if few_left else self
+
+    @cached_property
+    def _unrestricted(self) -> SelectionBasis:
+        other = replace(self, keep_negative=True)
+        vars(other).update({name: value for name, value in vars(self).items() if name not in vars(other)})
+        vars(other).pop("candidates", None)
+        return other
+
     @cached_property
     def parameters(self) -> ItemParameters:
         """Posterior means of the item parameters, shape (item,), in the order of the responses."""
@@ -188,72 +209,6 @@ class SelectionBasis:
         if len(np.unique(chosen)) != len(chosen):
             raise SubsetError("an item was chosen twice; a selector must return distinct items.")
         return Selection(self.counts.items.index[chosen], None if weights is None else weights[order])
-
-
-def balanced_targets(subtasks: npt.NDArray[np.str_]) -> FloatArray:
-    """Shares in a macro-average over subtasks: 1 / (number of subtasks x items in the item's subtask)."""
-    _, codes, sizes = np.unique(subtasks, return_inverse=True, return_counts=True)
-    return np.asarray(1 / (len(sizes) * sizes[codes]), dtype=np.float64)
-
-
-def as_answers(counts: ResponseCounts) -> ResponseCounts:
-    """Read fractional scores as that much of a right answer, so that an IRT model can be fitted to them.
-
-    Notes
-    -----
-    A quasi-likelihood [1]_: curves are those of the expected score, and consistent. Scores vary less than right and
-    wrong answers of the same mean, so what the IRT model says of uncertainty is too much rather than too little;
-    intervals of the full score are scaled to hold on held-out models, but sds of abilities stay too wide.
-
-    References
-    ----------
-    .. [1] Papke, Wooldridge, Econometric methods for fractional response variables, 1996,
-       DOI 10.1002/(SICI)1099-1255(199611)11:6<619::AID-JAE418>3.0.CO;2-1.
-    """
-    return counts if counts.measure == "correct" else replace(counts, measure="correct")
-
-
-def full_scores(counts: ResponseCounts, target: FloatArray) -> FloatArray:
-    """Mean share of right answers by target weight, over the items asked, shape (model,); NaN without answers."""
-    shares = np.nan_to_num(counts.proportions(), copy=False)
-    total = counts.asked @ target
-    undefined = np.full(counts.n_models, np.nan)
-    return np.asarray(np.divide(shares @ target, total, out=undefined, where=total > 0))
-
-
-def filled_shares(counts: ResponseCounts) -> FloatArray:
-    """Shares of right answers; a cell never asked is the item's mean plus the model's lead over the items it met."""
-    shares, asked = counts.proportions(), counts.asked
-    if asked.all():
-        return shares
-    known = np.where(asked, shares, 0.0)
-    n_models, n_items = asked.sum(axis=0), asked.sum(axis=1)
-    overall = known.sum() / max(asked.sum(), 1)
-    item_mean = np.where(n_models > 0, known.sum(axis=0) / np.maximum(n_models, 1), overall)
-    lead = np.where(asked, shares - item_mean, 0.0).sum(axis=1) / np.maximum(n_items, 1)
-    return np.where(asked, shares, np.clip(item_mean + lead[:, None], 0, 1))
-
-
-def seed_residuals(models: pd.DataFrame, shares: FloatArray) -> FloatArray | None:
-    """Deviations of seeds from the mean of their run at their step, or None where no run has two seeds.
-
-    Scaled by sqrt(rows / degrees of freedom): the mean square of a column is its pooled variance over seeds.
-    """
-    if SEED not in models or models[SEED].isna().all():
-        return None
-    keys = [models[name].astype("object").fillna("") for name in (RUN, STEP) if name in models]
-    group = pd.MultiIndex.from_arrays(keys).factorize()[0] if keys else np.zeros(len(models), dtype=np.int64)
-    group = np.where(models[SEED].isna(), -1, group)
-    sizes = np.bincount(group[group >= 0], minlength=group.max(initial=-1) + 1)
-    used = (group >= 0) & (np.append(sizes, 0)[group] >= 2)
-    if not used.any():
-        return None
-    codes, members = np.unique(group[used], return_inverse=True)
-    sums = np.zeros((len(codes), shares.shape[1]))
-    np.add.at(sums, members, shares[used])
-    residuals = shares[used] - (sums / np.bincount(members)[:, None])[members]
-    freedom = len(residuals) - len(codes)
-    return np.asarray(residuals * np.sqrt(len(residuals) / freedom))
 
 
 def item_curves(drawn: ItemParameters, target: FloatArray) -> Curves:

@@ -22,7 +22,7 @@ from irt_bench.inference.fit import Progress, fit
 from irt_bench.inference.settings import Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import Selection, SelectionBasis, as_answers, full_scores
+from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
 from irt_bench.subsets.instrument import (
@@ -36,6 +36,7 @@ from irt_bench.subsets.instrument import (
 )
 from irt_bench.subsets.intervals import Errors, held_out_errors
 from irt_bench.subsets.select import select
+from irt_bench.subsets.shares import as_answers, full_scores
 from irt_bench.subsets.weights import weigh
 
 N_FOLDS: Final = 5
@@ -247,7 +248,8 @@ class _Folds(NamedTuple):
 
 def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:
     """Choose items of a basis; fewer than asked for where a fold has fewer candidates."""
-    return select(basis, recipe.method, min(recipe.size, len(basis.candidates)), rng_of(recipe))
+    size = min(recipe.size, len(basis.for_size(recipe.size).candidates))
+    return select(basis.for_size(recipe.size), recipe.method, size, rng_of(recipe))
 
 
 def rng_of(recipe: Recipe) -> np.random.Generator:

@@ -82,9 +82,10 @@ def cluster_folds(
     """
     distinct, codes = np.unique(clusters, return_inverse=True)
     if len(distinct) < 2:
+        only = str(distinct[0]) if len(distinct) else "none"
         raise SubsetError(
-            f"all {len(clusters)} models belong to one cluster ({str(distinct[0]) if len(distinct) else 'none'!r}); models "
-            "of two or more families or runs are needed to say how well the estimate holds for new ones."
+            f"all {len(clusters)} models belong to one cluster ({only!r}); models of two or more families or runs are "
+            "needed to say how well the estimate holds for new ones."
         )
     # GroupKFold breaks ties between clusters of equal size by their codes: shuffled codes make ties random.
     shuffled = rng.permutation(len(distinct))[codes]

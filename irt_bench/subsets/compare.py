@@ -21,7 +21,6 @@ from irt_bench.errors import SubsetError
 from irt_bench.inference.fit import Progress
 from irt_bench.names import MODEL
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Calibrated, Calibration, Plan, Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.coverage import CLUSTER, RECIPE, coverage_by, coverage_summary
@@ -30,6 +29,7 @@ from irt_bench.subsets.intervals import limits
 from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.random_subsets import RandomSubsets, beside_random, random_errors
 from irt_bench.subsets.select import SELECTORS
+from irt_bench.subsets.shares import full_scores
 
 N_FOLDS: Final = 4
 N_RANDOM: Final = 200

@@ -18,12 +18,12 @@ from joblib import Parallel, delayed
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Recipe, answers_to, chosen_items, weighed
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.compare import Design
 from irt_bench.subsets.estimators import Learned, estimate
 from irt_bench.subsets.random_subsets import beside_random, random_errors
+from irt_bench.subsets.shares import full_scores
 
 Within = Literal["models", "items"]
 WITHIN: Final[tuple[Within, ...]] = ("models", "items")

@@ -21,7 +21,8 @@ from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.analysis.scoring import score_models
 from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, as_answers, draw_curves
+from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, draw_curves
+from irt_bench.subsets.shares import as_answers
 from irt_bench.subsets.subset import Subset
 
 ITEM_DRAWS: Final = 8  # of the item parameters, when abilities are estimated

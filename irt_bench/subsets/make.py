@@ -128,7 +128,7 @@ def smallest_subset(
     """
     if not target_se > 0:
         raise SubsetError(f"the target standard error is {target_se:g}; a positive share is needed, such as 0.02.")
-    most = len(calibration.whole.candidates)
+    most = calibration.whole.counts.n_items
     estimator_of(estimator)
 
     def attempt(size: int) -> tuple[Calibrated, bool]:

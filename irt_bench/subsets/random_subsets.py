@@ -10,9 +10,10 @@ import pandas as pd
 
 from irt_bench.names import INTERVAL
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import SelectionBasis, full_scores
+from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
 from irt_bench.subsets.instrument import make_instrument, read_answers
+from irt_bench.subsets.shares import full_scores
 
 FEW_DRAWS: Final = 2  # of item parameters for random subsets: these need no intervals
 

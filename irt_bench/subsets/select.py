@@ -148,6 +148,7 @@ def select(basis: SelectionBasis, method: str, size: int, rng: np.random.Generat
     """
     if method not in SELECTORS:
         raise SubsetError(unknown_choice("method", method, SELECTORS))
+    basis = basis.for_size(size)
     if not 1 <= size <= len(basis.candidates):
         left_out = basis.counts.n_items - len(basis.candidates)
         note = (

@@ -112,7 +112,7 @@ def test_abilities_are_covered_however_badly_items_are_known_and_those_of_known_
     """Items uncertain each by itself, or all together as well; the negative control takes posterior means as true."""
     rng = np.random.default_rng(7)
     a, b = np.exp(0.3 * rng.standard_normal(200)), rng.standard_normal(200)
-    posterior = posterior_of(a, b, 0.5, n_draws=100)
+    posterior = posterior_of(a, b, 0.8, n_draws=100)
     posterior["difficulty"] = posterior["difficulty"] + shared * xr.DataArray(rng.standard_normal(100), dims="draw")
     labels, settings = [f"i{k}" for k in range(50)], AdaptiveSettings(n_models=600)
     table = compare_adaptive(posterior, labels, settings)

@@ -6,11 +6,11 @@ import pytest
 
 from irt_bench.errors import ConvergenceWarning
 from irt_bench.subsets import calibration as module
-from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, estimate, possible
 from irt_bench.subsets.intervals import limits
+from irt_bench.subsets.shares import full_scores
 
 
 @pytest.fixture

@@ -27,10 +27,21 @@ def test_no_method_chooses_a_mis_keyed_item_unless_asked(toy, method):
     correct[:, [4, 9]] = 1 - correct[:, [4, 9]]
     counts = type(toy.counts)(correct, toy.counts.trials, toy.counts.models, toy.counts.items, "toy")
     basis = SelectionBasis(counts, toy.posterior(counts))
-    chosen = select(basis, method, len(basis.candidates), np.random.default_rng(0))
+    chosen = select(basis, method, 52, np.random.default_rng(0))
     assert not {"i4", "i9"} & set(chosen.items)
-    with pytest.raises(SubsetError, match="--keep-negative"):
-        select(basis, method, 60, np.random.default_rng(0))
+    # 2 of 6 left out would be mis-keyed ones, which are estimated worst.
+    assert basis.for_size(54).keep_negative and len(select(basis, method, 60, np.random.default_rng(0)).items) == 60
+
+
+def test_a_benchmark_with_many_mis_keyed_items_has_too_few_to_choose_from(toy):
+    correct = toy.counts.correct.copy()
+    correct[:, ::3] = 1 - correct[:, ::3]
+    counts = type(toy.counts)(correct, toy.counts.trials, toy.counts.models, toy.counts.items, "toy")
+    basis = SelectionBasis(counts, toy.posterior(counts))
+    few = len(basis.candidates)
+    assert few < 45 and not basis.for_size(30).keep_negative
+    half = SelectionBasis(counts.take(items=slice(0, 3)), toy.posterior(counts).isel(item=slice(0, 3)))
+    assert half.for_size(1) is half
 
 
 def test_strata_get_their_share(basis):

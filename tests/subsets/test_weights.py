@@ -1,10 +1,14 @@
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from scipy.optimize import minimize
 
 from irt_bench.errors import SubsetError, SubsetWarning
+from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.select import select
+from irt_bench.subsets.shares import seed_residuals
 from irt_bench.subsets.weights import WEIGHTINGS, effective_size, least_quadratic, weigh
 
 RNG = np.random.default_rng(0)
@@ -75,3 +79,70 @@ def test_unknown_weights_are_refused(basis: SelectionBasis):
     with pytest.raises(SubsetError, match="minimum-variance"):
         weigh(basis, select(basis, "random", 3, RNG), "min-variance", RNG)
     assert effective_size(np.array([0.5, 0.5, 0.0])) == pytest.approx(2)
+
+
+def seed_basis(shares, run, seed):
+    """A basis of training runs; no IRT fit is looked at."""
+    models = pd.DataFrame({"run": run, "seed": seed}, index=pd.Index([f"m{k}" for k in range(len(run))], name="model"))
+    items = pd.DataFrame(index=pd.Index([f"i{k}" for k in range(shares.shape[1])], name="item"))
+    counts = ResponseCounts(shares, np.ones(shares.shape, dtype=int), models, items, "toy", "score")
+    shapes = {
+        "ability": ("model", len(models)),
+        "difficulty": ("item", len(items)),
+        "discrimination": ("item", len(items)),
+    }
+    arrays = {name: (("chain", "draw", dim), np.ones((1, 1, n))) for name, (dim, n) in shapes.items()}
+    return SelectionBasis(
+        counts,
+        xr.Dataset(arrays, coords={"model": models.index.to_numpy(dtype=str), "item": items.index.to_numpy(dtype=str)}),
+    )
+
+
+def seed_variance(basis, places, weights):
+    rows = seed_residuals(basis.counts.models, basis.shares[:, places])
+    return float(np.mean((rows @ weights) ** 2))
+
+
+def variance_ratios(old, new, places):
+    """Seed variance with minimum-variance weights by that with equal ones: on their own runs, and on others."""
+    weights = weigh(old, old.select(places), "minimum-variance", RNG)
+    equal = np.full(len(places), 1 / len(places))
+    return [seed_variance(each, places, weights) / seed_variance(each, places, equal) for each in (old, new)]
+
+
+def test_seed_weights_lower_the_variance_of_other_runs_only_where_items_differ_in_theirs():
+    """Half the items have 16 times the others' seed variance: 1 / variance gives 64 / 17^2, shrunk more."""
+    rng = np.random.default_rng(0)
+    sd = np.tile([0.05, 0.2], 20)
+    run, seed = np.repeat([f"r{k}" for k in range(40)], 4), np.tile(np.arange(4), 40)
+    mean = 0.5 + 0.2 * np.tile([-1, -1, 1, 1], 10)
+
+    def draw(sds):
+        return np.clip(mean + sds * rng.normal(size=(160, 40)), 0, 1)
+
+    planted = variance_ratios(seed_basis(draw(sd), run, seed), seed_basis(draw(sd), run, seed), np.arange(40))
+    assert 64 / 17**2 < planted[1] < 0.5
+    # Negative control: items all alike. In sample weights still seem to gain; on other runs they do not.
+    alike = variance_ratios(seed_basis(draw(0.1), run, seed), seed_basis(draw(0.1), run, seed), np.arange(40))
+    assert alike[0] < alike[1] and alike[1] > 0.9
+
+
+@pytest.mark.slow
+def test_seed_weights_on_real_runs_gain_little_on_other_runs_and_nothing_of_what_they_seem_to_in_sample(shared_data):
+    frame = pd.read_parquet(shared_data / "aann_seeds.parquet").dropna(subset="seed")
+    frame = frame.assign(run=frame["condition"].astype(str) + "|" + frame["lr"].astype(str))
+    wide = frame.pivot(index=["run", "seed"], columns="item", values="correct")
+    run, seed = wide.index.get_level_values("run"), wide.index.get_level_values("seed")
+    several = run.isin(run.value_counts().index[run.value_counts() == 3])
+    wide, run, seed = wide[several], run[several], seed[several]
+    assert run.nunique() == 27
+    ratios = []
+    for split in range(4):
+        rng = np.random.default_rng(split)
+        kept = run.isin(rng.permutation(run.unique())[:14])
+        columns = rng.choice(wide.shape[1], 1000, replace=False)
+        old, new = (seed_basis(wide.to_numpy()[rows][:, columns], run[rows], seed[rows]) for rows in (kept, ~kept))
+        ratios += [variance_ratios(old, new, np.sort(rng.choice(1000, 50, replace=False))) for _ in range(5)]
+    in_sample, elsewhere = np.mean(ratios, axis=0)
+    assert in_sample < 0.4
+    assert 0.75 < elsewhere < 1.02
