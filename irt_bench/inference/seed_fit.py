@@ -181,6 +181,8 @@ def _label(draws: Draws, design: SeedDesign, counts: ResponseCounts, known: Know
         "seed": (RUN_SEED, np.array(design.seed_labels, dtype=str)),
         "run_of_step": (RUN_STEP, runs[design.means.run]),
         "step": (RUN_STEP, np.array(design.step_labels, dtype=str)),
+        "run_of_model": (names.MODEL, runs[design.run_of]),
+        "step_of_model": (names.MODEL, np.array(design.step_labels, dtype=str)[design.mean_of]),
     }
     return xr.Dataset(arrays, coords=coordinates)
 

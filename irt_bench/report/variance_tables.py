@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes a second that the other tables need not wait fo
 
 MODEL_COLUMNS = {
     "seed_sd_ability": "seed sd, ability", "step_sd_ability": "step sd, ability", "seed_sd": "seed sd",
-    "step_sd": "step sd", "score_sd": "score sd", SEEN: "seen",
+    "step_sd": "step sd", "score_sd": "score sd", "these_score_sd": "of these seeds", SEEN: "seen",
 }  # fmt: skip
 MOST_BENCHMARKS = 2  # whose detectable differences are printed; the file has all
 PERCENT = {"mean": "mu", "seed_sd": "E", "seed_sd_q05": "E_q05", "seed_sd_q95": "E_q95", "ci95_analytic": "95% CI"}

@@ -68,7 +68,7 @@ def test_gaussian_answers_leave_standard_normal_coordinates_and_the_marginal_den
         same_seed = design.seed_of[:, None] == design.seed_of
         covariance = 4.0 * (design.mean_of[:, None] == design.mean_of) + seed_sd**2 * same_seed
         covariance += np.diag(1 / precision + (step_sd**2 if n_steps > 1 else 0))
-        prior = stats.halfnorm.logpdf(np.exp(log_sd), scale=0.5).sum() + log_sd.sum()
+        prior = stats.halfnorm.logpdf(np.exp(log_sd), scale=model.sd_seed.scale).sum() + log_sd.sum()
         return stats.multivariate_normal.logpdf(mean, cov=covariance) + prior
 
     for _ in range(3):

@@ -10,6 +10,7 @@ from irt_bench.errors import AnalysisError
 from irt_bench.inference.seed_fit import fit_seed_model
 from irt_bench.inference.settings import SVISettings
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.seed_effect import answer_variance_ratio, seed_effect_table
 
 N_ITEMS = 50
@@ -85,34 +86,48 @@ def test_weights_that_are_no_weights_are_refused():
         seed_effect_table(posterior, weights=pd.Series([1.0, -1.0], ["i1", "i2"]))
 
 
-@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
-def test_the_seed_sd_in_accuracy_agrees_with_the_analysis_of_variance():
-    """12 runs of 8 seeds: score_sd against sqrt(V(N)), answer_sd against sqrt(s2_res / N)."""
-    rng = np.random.default_rng(4)
-    n_runs, n_seeds, n_items = 12, 8, 200
+def balanced(rng, *, n_runs, n_seeds, n_items, mean, sd):
+    """Answers of seeds of runs with abilities around `mean`, and the items behind them."""
     run = np.repeat(np.arange(n_runs), n_seeds)
-    ability = (0.5 * rng.normal(size=n_runs))[run] + 0.25 * rng.normal(size=len(run))
+    ability = mean[run] + sd[run] * rng.normal(size=len(run))
     difficulty, slope = rng.normal(size=n_items), np.exp(0.4 * rng.normal(size=n_items))
     right = (rng.random((len(run), n_items)) < expit(slope * (ability[:, None] - difficulty))).astype(int)
     labels = np.array([f"i{place}" for place in range(n_items)])
     models = pd.DataFrame({"run": run, "seed": np.tile(np.arange(n_seeds), n_runs)})
     counts = ResponseCounts(right, np.ones_like(right), models, pd.DataFrame(index=labels), "b")
     known = {"difficulty": ("item", difficulty), "discrimination": ("item", slope)}
-    fit = fit_seed_model(counts, SVISettings(seed=1, max_steps=1500), items=xr.Dataset(known, coords={"item": labels}))
+    return counts, xr.Dataset(known, coords={"item": labels}), right.reshape(n_runs, n_seeds, n_items)
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
+def test_the_seed_sd_in_accuracy_agrees_with_the_analysis_of_variance():
+    """12 runs of 8 seeds: score_sd against sqrt(V(N)), answer_sd against sqrt(s2_res / N)."""
+    rng = np.random.default_rng(4)
+    plan = {"mean": 0.5 * rng.normal(size=12), "sd": np.full(12, 0.25)}
+    counts, items, cells = balanced(rng, n_runs=12, n_seeds=8, n_items=200, **plan)
+    fit = fit_seed_model(counts, SVISettings(seed=1, max_steps=1500), items=items)
     table = seed_effect_table(fit.posterior).set_index(["run", "quantity"]).loc["pooled"]
-    cells = right.reshape(n_runs, n_seeds, n_items)
-    total = cells.mean(axis=2).var(axis=1, ddof=1).mean()  # V(N) = s2_seed + s2_res / N
-    residual = (
-        cells
-        - cells.mean(axis=2, keepdims=True)
-        - cells.mean(axis=1, keepdims=True)
-        + cells.mean((1, 2), keepdims=True)
-    )
-    of_answers = (residual**2).sum() / (n_runs * (n_seeds - 1) * (n_items - 1)) / n_items
-    assert table["estimate"]["score_sd"] == pytest.approx(np.sqrt(total), rel=0.05)
+    found = item_covariance(cells)
+    total, of_answers = found.full_variance().mean(), found.residual.mean() / 200
+    for prefix in ("", "these_"):
+        assert table["estimate"][f"{prefix}score_sd"] == pytest.approx(np.sqrt(total), rel=0.05)
+        assert table["estimate"][f"{prefix}snapshot_sd"] == pytest.approx(np.sqrt(total - of_answers), rel=0.08)
     assert table["estimate"]["answer_sd"] == pytest.approx(np.sqrt(of_answers), rel=0.03)
-    assert table["estimate"]["snapshot_sd"] == pytest.approx(np.sqrt(total - of_answers), rel=0.08)
     assert table["q05"]["seed_sd_ability"] < 0.25 < table["q95"]["seed_sd_ability"]
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
+def test_where_able_seeds_spread_more_only_the_sd_of_these_seeds_agrees_with_the_analysis_of_variance():
+    """Runs near the ceiling, whose seeds differ more in ability: one sd for all runs (the control) is caught."""
+    rng = np.random.default_rng(5)
+    able = np.arange(12) % 2
+    plan = {"mean": 3.0 * able, "sd": 0.05 + 0.75 * able}
+    counts, items, cells = balanced(rng, n_runs=12, n_seeds=8, n_items=1000, **plan)
+    fit = fit_seed_model(counts, SVISettings(seed=1, max_steps=1500), items=items)
+    table = seed_effect_table(fit.posterior).set_index(["run", "quantity"]).loc["pooled"]["estimate"]
+    anova = np.sqrt(item_covariance(cells).off_diagonal.mean())
+    assert table["these_snapshot_sd"] == pytest.approx(anova, rel=0.08)
+    assert table["snapshot_sd"] > 1.25 * anova
 
 
 @pytest.mark.parametrize(("own_items", "low", "high"), [(0.0, 0.93, 1.07), (2.0, 0.4, 0.85)])
