@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, Seed, read_paths
+from irt_bench.cli.subset_comparison import COMPARED_SIZES, compare_methods, comparison_design
 from irt_bench.console import clear_errors, err, out, print_text, progress_bar
 from irt_bench.errors import SubsetError
-from irt_bench.files import check_output, json_text, replacing_folder, write_json
+from irt_bench.files import check_output, json_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from irt_bench.responses import ResponseCounts
     from irt_bench.subsets.calibration import Plan
-    from irt_bench.subsets.compare import Design
     from irt_bench.subsets.subset import Subset
 
-COMPARED_SIZES = "20,50,100"
 # As in SELECTORS, WEIGHTINGS and ESTIMATORS, which take a second to import.
 METHODS = (
     "random, subtask, difficulty, discrimination, discrimination-bins, information, anchors, anchors-irt, variance, "
@@ -83,8 +82,8 @@ def subset(
         )
     plan, posterior = _plan(counts, fit, seed=seed, macro=macro, keep_negative=keep_negative, aim=ability_range)
     if compare:
-        design = _design(counts, plan, sizes, method, n_random=n_random, seed=seed)
-        _compare(counts, design, output, max_models=max_models, jobs=jobs, json=json)
+        design = comparison_design(counts, plan, sizes, method, n_random=n_random, seed=seed)
+        compare_methods(counts, design, output, max_models=max_models, jobs=jobs, json=json)
         return
     wanted = {"size": size, "target_se": target_se, "method": method, "weights": weights, "estimator": estimator}
     made = _make(
@@ -160,18 +159,21 @@ def _make(
     first = Recipe(methods[0], wanted["weights"] or default_weights(methods[0]), size, seed)
     with progress_bar() as progress:
         calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
-    negative = negative_items(calibration.whole)
-    if len(negative) and not json:
-        title = f"Negative discrimination ({'kept' if plan.keep_negative else 'left out'}): {len(negative)} items"
-        print_table(negative, title=title, console=out, max_rows=8)
     recipe, estimator = best_recipe(
         calibration, first, methods=methods, weights=wanted["weights"], estimators=estimators
     )
     if forms:
-        return list(parallel_forms(calibration, recipe, estimator=estimator, hashes=hashes))
-    if wanted["target_se"] is not None:
-        return [smallest_subset(calibration, recipe, wanted["target_se"], estimator=estimator, hashes=hashes)]
-    return [make_subset(calibration, recipe, estimator=estimator, hashes=hashes)]
+        made = list(parallel_forms(calibration, recipe, estimator=estimator, hashes=hashes))
+    elif wanted["target_se"] is not None:
+        made = [smallest_subset(calibration, recipe, wanted["target_se"], estimator=estimator, hashes=hashes)]
+    else:
+        made = [make_subset(calibration, recipe, estimator=estimator, hashes=hashes)]
+    negative = negative_items(calibration.whole)
+    if len(negative) and not json:
+        n_taken = sum(label in each.ids for each in made for label in negative.index)
+        title = f"Negative discrimination: {len(negative)} items, {n_taken} of them taken"
+        print_table(negative, title=title, console=out, max_rows=8)
+    return made
 
 
 def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> None:
@@ -206,92 +208,3 @@ def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> No
             )
     if json:
         print_text(json_text({"subsets": summaries}))
-
-
-def _design(
-    counts: "ResponseCounts", plan: "Plan", sizes: str, method: str | None, *, n_random: int, seed: int
-) -> "Design":
-    from irt_bench.subsets.compare import Design, methods_for
-    from irt_bench.subsets.make import check_names
-    from irt_bench.subsets.select import item_number
-
-    try:
-        wanted = [item_number(float(part), counts.n_items) for part in sizes.split(",")]
-    except ValueError:
-        raise SubsetError(f"--sizes is {sizes!r}; numbers with commas between are needed: {COMPARED_SIZES}.") from None
-    fitting = tuple(dict.fromkeys(size for size in wanted if size < counts.n_items))
-    if not fitting:
-        raise SubsetError(f"none of the sizes {sizes} is below the number of items, {counts.n_items}.")
-    if len(fitting) < len(wanted):
-        err.print(f"[yellow]Warning:[/] sizes of {counts.n_items} items and more are left out.", soft_wrap=True)
-    check_names([] if method is None else [method], None, [])
-    chosen = methods_for(counts, None if method is None else ["random", method])
-    return Design(plan, fitting, chosen, n_random=n_random, seed=seed)
-
-
-def _compare(
-    counts: "ResponseCounts", design: "Design", output: Path, *, max_models: int, jobs: int, json: bool
-) -> None:
-    import numpy as np
-
-    from irt_bench.report.figures import save_figure
-    from irt_bench.report.subset_figures import subset_comparison_figure
-    from irt_bench.report.subset_tables import best_table, coverage_table, error_table, markdown, shift_table
-    from irt_bench.report.tables import print_table
-    from irt_bench.subsets.clusters import model_clusters
-    from irt_bench.subsets.compare import compare, shift
-    from irt_bench.subsets.controls import WITHIN, negative_control
-
-    if counts.n_models > max_models:
-        err.print(f"[yellow]Warning:[/] {max_models} of {counts.n_models} models, drawn at random, take part.")
-        rows = np.random.default_rng(design.seed).choice(counts.n_models, max_models, replace=False)
-        counts = counts.take(models=np.sort(rows))
-    clusters = model_clusters(counts)
-    with progress_bar() as progress:
-        found = compare(counts, clusters, design, jobs=jobs, progress=progress)
-    shifted = shift(counts, clusters, design)
-    middle = design._replace(sizes=design.sizes[len(design.sizes) // 2 :][:1])
-    controls = {within: negative_control(counts, clusters, middle, within, jobs=jobs) for within in WITHIN}
-    tables = {size: error_table(found.table, size) for size in design.sizes}
-    with replacing_folder(output) as folder:
-        frames = {"comparison": found.table, "random": found.random, "shift": shifted}
-        frames["coverage"] = found.coverage.reset_index()
-        frames |= {f"control_within_{within}": frame for within, frame in controls.items()}
-        for name, frame in frames.items():
-            frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-        text = "\n\n".join(f"{size} items\n\n{markdown(table)}" for size, table in tables.items())
-        (folder / "errors.md").write_text(text + "\n", encoding="utf-8")
-        save_figure(subset_comparison_figure(found.table), folder / "comparison.png")
-        summary = _summary(counts, design, found.table, controls, len(set(clusters)))
-        write_json(folder / "summary.json", summary)
-    if json:
-        print_text(json_text(summary))
-        return
-    for size, table in tables.items():
-        print_table(table, title=f"Mean absolute error in points, {size} items, held-out models", console=out)
-        print_table(best_table(found.table, size), title=f"Least error with {size} items", console=out)
-    print_table(coverage_table(found.coverage), title="Held-out models within their 90% interval", console=out)
-    print_table(shift_table(shifted), title="Calibrated on the weaker half: bias on the stronger half", console=out)
-    out.print(f"Wrote {output}", highlight=False)
-
-
-def _summary(
-    counts: "ResponseCounts",
-    design: "Design",
-    table: "pd.DataFrame",
-    controls: "dict[Any, pd.DataFrame]",
-    n_clusters: int,
-) -> dict[str, Any]:
-    best = table.loc[table.groupby("size")["mae"].idxmin()]
-    return {
-        "benchmark": counts.benchmark,
-        "n_models": counts.n_models,
-        "n_items": counts.n_items,
-        "n_clusters": n_clusters,
-        "n_random": design.n_random,
-        "n_folds": design.n_folds,
-        "seed": design.seed,
-        "fingerprint": counts.fingerprint(),
-        "best": best.to_dict("records"),
-        "control_least_p_holm": {within: float(frame["p_holm"].min()) for within, frame in controls.items()},
-    }

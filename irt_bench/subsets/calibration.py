@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.errors import ConvergenceWarning, SubsetWarning
+from irt_bench.errors import ConvergenceWarning, FitWarning, SubsetWarning
 from irt_bench.inference.fit import Progress, fit
 from irt_bench.inference.settings import Settings
 from irt_bench.irt_models.base import IRTModel
@@ -25,23 +25,17 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
-from irt_bench.subsets.instrument import (
-    Evidence,
-    Instrument,
-    interpolate,
-    join_evidence,
-    make_instrument,
-    most_likely,
-    read_answers,
-)
+from irt_bench.subsets.instrument import Evidence, Instrument, join_evidence, make_instrument, read_answers
 from irt_bench.subsets.intervals import Errors, held_out_errors
+from irt_bench.subsets.published import odd_errors, published_share
 from irt_bench.subsets.select import select
 from irt_bench.subsets.shares import as_answers, full_scores
 from irt_bench.subsets.weights import weigh
 
 N_FOLDS: Final = 5
-ANCHOR_METHODS: Final = ("anchors", "anchors-irt")
-ANCHOR_FACTOR: Final = 4  # tinyBenchmarks takes anchors to have a fourth of a random subset's variance
+# Among the options of a subset --method names how to choose items.
+ADVICE: Final = "use --method nuts"
+ADVICE_HERE: Final = "--fit takes a better one, made with: irt-bench fit --method nuts"
 
 
 class Plan(NamedTuple):
@@ -103,13 +97,11 @@ class Calibration:
     @cached_property
     def source_error(self) -> float:
         """Return b of the published gp-IRT: mean absolute error on odd items, with ability from the even ones."""
-        return float(np.concatenate([_odd_errors(fold) for fold in self.folds]).mean())
+        return float(np.concatenate([odd_errors(fold.kept, fold.held_out) for fold in self.folds]).mean())
 
     def source_share(self, method: str, size: int) -> float:
-        """Return lam' of the published gp-IRT, b^2 / (b^2 + v / n), with v / (4 n) for anchors."""
-        spread = float(self.whole.shares.var(axis=1).mean())
-        factor = ANCHOR_FACTOR if method in ANCHOR_METHODS else 1
-        return self.source_error**2 / (self.source_error**2 + spread / (factor * size))
+        """Return lam' of the published gp-IRT."""
+        return published_share(self.source_error, self.whole.shares, method, size)
 
 
 class Calibrated(NamedTuple):
@@ -122,10 +114,20 @@ class Calibrated(NamedTuple):
 
 
 def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
-    """Fit the IRT model; failed checks of a fit inside a procedure are not reported one by one."""
-    with warnings.catch_warnings():
+    """Fit the IRT model; failed checks of a fit inside a procedure are not reported one by one.
+
+    Warns
+    -----
+    FitWarning
+        What inference says of itself; its advice is put as this command takes it.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FitWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return fit(as_answers(counts), plan.irt_model, plan.settings).posterior
+        found = fit(as_answers(counts), plan.irt_model, plan.settings).posterior
+    for each in caught:
+        warnings.warn(str(each.message).replace(ADVICE, ADVICE_HERE), each.category, stacklevel=2)
+    return found
 
 
 def prepare(
@@ -165,7 +167,10 @@ def prepare(
     for done, (kept, held_out) in enumerate(splits):
         if progress is not None:
             progress("fitting folds", done, len(splits))
-        folds.append(Fold(plan.fit_basis(counts.take(models=kept)), counts.take(models=held_out)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)  # the fit to all models says it once
+            basis = plan.fit_basis(counts.take(models=kept))
+        folds.append(Fold(basis, counts.take(models=held_out)))
     return Calibration(whole, tuple(folds), len(np.unique(clusters)), plan)
 
 
@@ -268,16 +273,3 @@ def weighed(basis: SelectionBasis, recipe: Recipe, selection: Selection) -> Inst
 def answers_to(instrument: Instrument, counts: ResponseCounts) -> Evidence:
     """Read the answers that `counts` hold to the items of an instrument."""
     return read_answers(instrument, counts.take(items=counts.items.index.get_indexer(instrument.items)))
-
-
-def _odd_errors(fold: Fold) -> FloatArray:
-    """Mean absolute errors behind b, one a held-out model."""
-    basis, items = fold.kept, np.arange(fold.kept.counts.n_items)
-    even = basis.select(items[::2])
-    instrument = make_instrument(basis, even, np.full(len(even.items), 1 / len(even.items)))
-    answers = fold.held_out.take(items=items[::2])
-    ability = most_likely(instrument, answers)[:, None]
-    predicted = interpolate(instrument.unseen[None], instrument.nodes, ability)[:, 0] / basis.target[1::2].sum()
-    odd = fold.held_out.take(items=items[1::2])
-    truth = full_scores(odd, basis.target[1::2])
-    return np.asarray(np.abs(predicted - truth)[~np.isnan(truth)])

@@ -2,7 +2,6 @@
 
 import json
 
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -73,18 +72,6 @@ def test_parallel_forms_are_two_files_without_common_items(responses, tmp_path):
 def test_bad_options_are_one_clear_line(responses, tmp_path, arguments, message):
     output = run("subset", responses, "-o", tmp_path / "x", *arguments, code=2)
     assert message in output and not (tmp_path / "x").exists()
-
-
-@pytest.mark.slow
-def test_compare_writes_tables_and_a_figure(responses, tmp_path):
-    folder = tmp_path / "compared"
-    arguments = ["--compare", "--sizes", "6", "--method", "difficulty", "--n-random", 5, "-o", folder]
-    output = run("subset", responses, *arguments)
-    assert "Mean absolute error in points, 6 items" in output
-    table = pd.read_csv(folder / "comparison.csv")
-    assert set(table["method"]) == {"random", "difficulty"}
-    names = {path.name for path in folder.iterdir()}
-    assert {"comparison.png", "errors.md", "summary.json", "shift.csv", "control_within_models.csv"} <= names
 
 
 def test_a_fit_that_is_there_is_used_and_one_to_other_responses_refused(responses, tmp_path):

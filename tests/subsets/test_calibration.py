@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from irt_bench.errors import ConvergenceWarning
+from irt_bench.errors import ConvergenceWarning, FitWarning
+from irt_bench.inference.arrow import cholesky
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
@@ -67,3 +68,14 @@ def test_failed_checks_of_inner_fits_are_not_reported_one_by_one(toy, plan, monk
     monkeypatch.setattr(module, "fit", failing)
     posterior = module.fit_posterior(toy.counts.take(models=slice(0, 10)), plan)
     assert posterior.sizes["item"] == 60
+
+
+def test_advice_of_inference_names_the_option_that_a_subset_takes(toy, plan, monkeypatch):
+    def rough(counts, irt_model, settings):
+        cholesky(np.diag([1.0, -1.0]))
+        return SimpleNamespace(posterior=toy.posterior(counts))
+
+    monkeypatch.setattr(module, "fit", rough)
+    with pytest.warns(FitWarning, match="no peak in 1 of 2 directions.*--fit takes") as caught:
+        prepare(toy.counts, model_clusters(toy.counts), plan)
+    assert len(caught) == 1
