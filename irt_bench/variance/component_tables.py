@@ -56,7 +56,7 @@ def component_tables(
             rows.append(_component_rows(run, run.run, step, "seed x item", design, rng))
             coefficients.append(_coefficient_rows(run, run.run, step, design, rng))
             by_step.setdefault(step, []).append((design, run.n_seeds - 1))
-            if codes is not None:
+            if codes is not None and np.bincount(codes).max() > 1:
                 nested = with_subtasks(values, codes)
                 rows.append(_component_rows(run, run.run, step, "items within subtasks", nested, rng))
         if len(run.steps) > 1:

@@ -158,16 +158,17 @@ def with_subtasks(values: FloatArray, subtasks: Codes) -> Design:
     Notes
     -----
     ``seed`` is the covariance of items of different subtasks, averaged over pairs of items; ``seed:subtask`` what items
-    of one subtask have beyond it.
+    of one subtask have beyond it, averaged over items.
     """
     n_seeds, n_items = values.shape[-2:]
     between, diagonal, sizes = group_covariance(values, subtasks)
     couples = np.outer(sizes, sizes) - np.diag(sizes**2)
-    pairs = sizes * (sizes - 1)
     own = np.einsum("...gg->...g", between)
     seed = (between * couples).sum(axis=(-2, -1), where=couples > 0) / couples.sum()
-    within = (own * pairs).sum(axis=-1, where=pairs > 0) / pairs.sum()
-    residual = (diagonal * sizes).sum(axis=-1) / n_items - within
+    several = sizes > 1
+    within = (own * sizes).sum(axis=-1, where=several) / sizes[several].sum()
+    # Each group's own covariance is taken off its own variance: groups of unequal size would not cancel otherwise.
+    residual = ((diagonal - own) * (sizes - 1)).sum(axis=-1, where=several) / (sizes[several] - 1).sum()
     seed_subtask = within - seed
     item, subtask = _nested_item_variance(values, subtasks, sizes)
     repeated = float((sizes**2).sum() / n_items)  # items a subtask, as an item sees it
@@ -183,11 +184,12 @@ def with_subtasks(values: FloatArray, subtasks: Codes) -> Design:
     )
     per_residual, per_item = contributions(_within_group(values, subtasks))
     full = np.ones(values.shape[:-2])
+    alike = n_items / repeated - 1  # subtasks of equal size that these are worth, less one
     freedom = [
         full * (n_seeds - 1),
-        full * (len(sizes) - 1),
+        full * alike,
         _spread_freedom(n_seeds * per_item + per_residual, None),
-        full * (n_seeds - 1) * (len(sizes) - 1),
+        full * (n_seeds - 1) * alike,
         _spread_freedom(per_residual, None),
     ]
     names = (SEED, "subtask", "item:subtask", "seed:subtask", "seed:item:subtask")

@@ -35,7 +35,9 @@ def test_the_interval_for_e_covers_with_few_seeds(n_seeds, n_steps, correlation)
     scores = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
     e = scores.std(axis=1, ddof=1).mean(axis=-1)
     lower, upper, _ = mean_sd_interval(e, scores)
-    assert 0.86 < ((lower <= 1) & (upper >= 1)).mean() < 0.965
+    covered = ((lower <= 1) & (upper >= 1)).mean()
+    print(n_seeds, n_steps, correlation, round(covered, 3))
+    assert 0.85 < covered < 0.95
 
 
 @pytest.mark.slow
