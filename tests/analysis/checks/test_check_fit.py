@@ -19,8 +19,7 @@ ALL = PREDICTIVE | {
 
 @pytest.fixture(autouse=True)
 def few_cells_left_out(monkeypatch):
-    monkeypatch.setattr(loo, "MOST_CELLS", 200)
-    monkeypatch.setattr(loo, "MOST_DRAWS", 400)
+    monkeypatch.setattr(loo, "MOST_CELLS", 500)
 
 
 @pytest.fixture
