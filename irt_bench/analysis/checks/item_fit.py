@@ -15,26 +15,28 @@ MEAN_SQUARE: Final = Limit(0.5, "Wright & Linacre 1994, Rasch Measurement Transa
 
 
 class MeanSquares(NamedTuple):
-    """Of items, shape (item,), or models, shape (model,); NaN where nothing was asked."""
+    """Of items, shape (item,), or models, shape (model,); NaN where nothing is to be learned."""
 
     infit: FloatArray
     outfit: FloatArray
 
 
 def item_mean_squares(answers: FittedAnswers) -> MeanSquares:
-    """Infit and outfit of each item.
+    """Infit and outfit of each item that was not answered alike by all models.
 
     Notes
     -----
     With residual r of a cell and its variance v = n P (1 - P): infit = sum r^2 / sum v, which answers near the item's
     difficulty decide; outfit = mean r^2 / v, which surprises decide [1]_. Both are 1 where the model holds and all is
-    known. Abilities that were estimated from the same answers lower them a little.
+    known. Abilities that were estimated from the same answers lower them a little. Where all answers are right, or all
+    wrong, residuals say nothing of an item's slope: NaN, as in eRm.
 
     References
     ----------
     .. [1] Wright, Masters, Rating scale analysis, 1982, chapter 5.
     """
-    return _mean_squares(answers, axis=0)
+    known = np.where(answers.varying, 1.0, np.nan)
+    return MeanSquares(*(known * values for values in _mean_squares(answers, axis=0)))
 
 
 def model_mean_squares(answers: FittedAnswers) -> MeanSquares:

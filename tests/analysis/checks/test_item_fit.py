@@ -46,9 +46,10 @@ def test_mean_squares_are_one_on_average_for_counts_with_missing_cells(rng, simu
     np.testing.assert_allclose(squares.outfit, 1, atol=0.2)
 
 
-def test_what_was_never_asked_has_no_mean_square(make_items):
-    found = fit_abilities(np.ones((3, 2)), np.array([[1, 0]] * 3), make_items([1.0, 1.0], [0.0, 0.0]))
-    assert np.isnan(item_mean_squares(found).outfit).tolist() == [False, True]
+def test_items_never_asked_or_answered_alike_by_all_have_no_mean_square(make_items):
+    correct, trials = np.array([[1, 0, 1], [1, 0, 0], [1, 0, 1]]), np.array([[1, 0, 1]] * 3)
+    found = fit_abilities(correct, trials, make_items([1.0, 1.0, 1.0], [0.0, 0.0, 0.0]))
+    assert np.isnan(item_mean_squares(found).outfit).tolist() == [True, True, False]
     assert farthest(np.array([np.nan, np.nan]))[1] == -1
 
 
