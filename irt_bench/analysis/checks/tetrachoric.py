@@ -61,21 +61,22 @@ def tetrachoric_correlations(right: FloatArray, asked: BoolArray) -> FloatArray:
 def _solve(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
     """Correlation at which the chance of both is as given; Newton's method, kept in a bracket that halves."""
     h, k = ndtri(np.clip(first, 1e-12, 1 - 1e-12)), ndtri(np.clip(second, 1e-12, 1 - 1e-12))
-    wanted = both - ndtr(h) * ndtr(k)
-    edge = np.arcsin(LARGEST)
-    low, high, angle = np.full(h.shape, -edge), np.full(h.shape, edge), np.zeros(h.shape)
-    squares, product = (h * h + k * k) / 2, h * k
+    found, edge = np.zeros(h.shape), np.arcsin(LARGEST)
+    wanted, squares, product = both - ndtr(h) * ndtr(k), (h * h + k * k) / 2, h * k
+    at, low, high, angle = np.arange(len(h)), np.full(h.shape, -edge), np.full(h.shape, edge), np.zeros(h.shape)
     for _ in range(STEPS):
-        at = np.outer(NODES + 1, angle / 2)
-        integral = (WEIGHTS @ _density(at, squares, product)) * angle / 2
-        too_low = integral < wanted
-        low, high = np.where(too_low, angle, low), np.where(too_low, high, angle)
-        new = angle + (wanted - integral) / np.maximum(_density(angle, squares, product), 1e-300)
+        nodes = np.outer(NODES + 1, angle / 2)
+        away = wanted - (WEIGHTS @ _density(nodes, squares, product)) * angle / 2
+        low, high = np.where(away > 0, angle, low), np.where(away > 0, high, angle)
+        new = angle + away / np.maximum(_density(angle, squares, product), 1e-300)
         new = np.where((new > low) & (new < high), new, (low + high) / 2)
-        step, angle = np.abs(new - angle).max(initial=0.0), new
-        if step < CLOSE:
+        found[at] = new
+        going = np.abs(new - angle) > CLOSE  # the few hard pairs are not to cost what all pairs cost
+        if not going.any():
             break
-    return np.asarray(np.sin(angle))
+        at, wanted, squares, product = at[going], wanted[going], squares[going], product[going]
+        low, high, angle = low[going], high[going], new[going]
+    return np.asarray(np.sin(found))
 
 
 def _density(angle: FloatArray, squares: FloatArray, product: FloatArray) -> FloatArray:

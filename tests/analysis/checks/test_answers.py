@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.integrate import quad
 
 from irt_bench.analysis.checks.answers import fit_abilities, score_groups
+from irt_bench.analysis.scoring import score_models
 
 
 def test_ability_is_the_posterior_mean_given_the_items(make_items):
@@ -22,6 +24,16 @@ def test_ability_is_the_posterior_mean_given_the_items(make_items):
     np.testing.assert_allclose(found.probability, p, rtol=1e-9)
     np.testing.assert_allclose(found.residual, correct - trials * p, rtol=1e-7)
     assert found.residual[1, 2] == 0 and not found.binary and found.complete.tolist() == [True, False]
+
+
+def test_abilities_narrower_than_the_nodes_are_at_their_mode(rng, simulate, make_counts):
+    correct, trials, items = simulate(rng, n_models=12, n_items=4000)
+    dims = ("chain", "draw", "item")
+    labels = [f"i{place}" for place in range(4000)]
+    drawn = {name: (dims, np.tile(getattr(items, name), (1, 2, 1))) for name in ("difficulty", "discrimination")}
+    posterior = xr.Dataset(drawn, coords={"item": labels})
+    expected = score_models(make_counts(correct, trials), posterior, method="map")["ability"]
+    np.testing.assert_allclose(fit_abilities(correct, trials, items).ability, expected, atol=1e-4)
 
 
 def test_chances_near_one_keep_their_variance(make_items):
