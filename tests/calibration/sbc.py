@@ -50,6 +50,7 @@ CONTROLS = ("wrong prior", "swapped answers", "narrow draws")
 WRONG_PRIOR = Hierarchical(Normal(0.0, 0.2), HalfNormal(0.2))
 NARROW = 0.6  # of the sd
 REPLICATES = {"laplace": 200, "svi": 60, "nuts": 60}
+NAMED = 2  # lines of a panel
 SMALLEST_P = 0.05  # familywise over the quantities of a cell
 
 
@@ -252,7 +253,7 @@ def verdicts(table: pd.DataFrame) -> list[str]:
 def draw(folder: Path) -> Figure:
     """One panel a cell: empirical minus uniform distribution of every quantity, with the band."""
     found = load(folder)
-    n_columns = 4
+    n_columns = 3
     n_rows = -(-len(found) // n_columns)
     figure = new_figure(
         1.0 + 1.75 * n_rows, "Ranks of the truth among draws: lines leave the band where inference is off"
@@ -268,18 +269,20 @@ def draw(folder: Path) -> Figure:
 
 def _panel(axes: Axes, cell: Cell, replicates: list[dict[str, Any]]) -> None:
     low, high = simultaneous_band(len(replicates), N_DRAWS)
+    found = {name: uniformity(values, N_DRAWS) for name, values in quantities(replicates)}
     z = np.arange(1, N_DRAWS + 1) / (N_DRAWS + 1)
     axes.fill_between(z, low, high, color=GREEN, alpha=0.2, linewidth=0)
-    for name, values in quantities(replicates):
-        each = uniformity(values, N_DRAWS)
-        out = bool(((each.difference < low) | (each.difference > high)).any())
+    excess = {name: np.maximum(low - each.difference, each.difference - high).max() for name, each in found.items()}
+    furthest = sorted(excess, key=lambda name: -excess[name])[:NAMED]
+    for name, each in found.items():
+        out = excess[name] > 0
         axes.plot(z, each.difference, color=VERMILION if out else GREY, linewidth=1.0 if out else 0.7)
-        if out:
+        if out and name in furthest:
             at = int(np.abs(each.difference).argmax())
-            axes.text(z[at], each.difference[at], name, size=5.5, color=INK, ha="center")
-    axes.set_title(
-        f"{cell.irt_model} {cell.method}{': ' + cell.control if cell.control else ''} ({len(replicates)})", size=7.5
-    )
+            axes.annotate(name, (z[at], each.difference[at]), size=6, color=INK, ha="left" if z[at] < 0.5 else "right")
+    axes.margins(y=0.12)
+    control = f": {cell.control}" if cell.control else ""
+    axes.set_title(f"{cell.irt_model}, {cell.method}{control} ({len(replicates)})", size=8)
     axes.tick_params(labelsize=7)
 
 

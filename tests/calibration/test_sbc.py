@@ -79,7 +79,7 @@ def test_a_control_that_passes_is_reported():
 def test_the_figure_has_a_panel_a_cell(folder, tmp_path):
     figure = sbc.draw(folder)
     titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes if axes.get_visible()]
-    assert len(titles) == 4 and titles[0] == "2pl laplace (12)"
+    assert len(titles) == 4 and titles[0] == "2pl, laplace (12)"
 
 
 def test_the_fast_method_is_not_asked_to_learn_asymptotes():

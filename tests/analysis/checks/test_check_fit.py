@@ -120,13 +120,14 @@ def test_a_fit_of_other_responses_is_refused(rng, simulate, make_counts):
 @pytest.mark.slow
 def test_checks_without_a_limit_from_the_literature_fail_as_rarely_as_they_say(simulate, make_counts):
     rng = np.random.default_rng(11)
-    failed, n = dict.fromkeys(ALL, 0), 30
+    failed, n = dict.fromkeys(ALL, 0), 20
     for seed in range(n):
         correct, trials, _ = simulate(rng, n_models=150, n_items=25)
         counts = make_counts(correct, trials)
         found = check_fit(counts, fit(counts, TwoPL()), replicates=19, seed=seed)
         for check in found.checks:
             failed[check.name] += check.status == "failed"
-    # One in 20 at most: 30 data sets have 5 or more with probability 1.6%, and there are 13 checks.
-    assert max(failed.values()) <= 5, failed
+    # One in 20 at most: 20 data sets have 5 or more with probability 0.3%, and there are 13 checks.
+    assert max(failed.values()) <= 4, failed
     assert sum(failed.values()) <= 12, failed
+    print({name: n for name, n in failed.items() if n})
