@@ -21,7 +21,8 @@ def print_model_checks(found: ModelChecks, *, benchmark: str, console: Console, 
     if len(items):
         columns = ["infit", "outfit", "s_x2_rmsea", "largest_q3", "misfits"]
         print_table(items, title="Items that misfit", console=console, max_rows=max_rows, columns=columns)
-    if any(check.name == "q3" and check.status == "failed" for check in found.checks):
+    failed = {check.name for check in found.checks if check.status == "failed"}
+    if "q3" in failed:
         title = "Pairs of items whose residuals go together most"
         print_table(found.pairs.head(max_rows), title=title, console=console, index=False)
     models = found.models[found.models["misfit"]].sort_values("zh", kind="stable")
@@ -29,7 +30,7 @@ def print_model_checks(found: ModelChecks, *, benchmark: str, console: Console, 
         columns = ["score", "ability", "zh", "infit", "outfit"]
         print_table(models, title="Models that misfit", console=console, max_rows=max_rows, columns=columns)
     large = found.differences[found.differences["large"].astype(bool)]
-    if len(large):
+    if "dif" in failed:
         large = large.set_index("item").drop(columns="large")
         print_table(large, title="Items that differ between groups (ETS delta)", console=console, max_rows=max_rows)
     for note in found.notes:

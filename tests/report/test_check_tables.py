@@ -26,6 +26,7 @@ def found():
     )
     checks = (
         Check("q3", "failed", 0.45, 0.2, "1 pairs of items beyond the limit", "Christensen"),
+        Check("dif", "failed", 1, 0, "1 items differ largely", "Zwick"),
         Check("s_x2", "not_applicable", None, None, "too few models", ""),
     )
     return ModelChecks(checks, items, models, pairs, differences, EMPTY, EMPTY, EMPTY, (), ("a note",), 39, 0)
@@ -36,6 +37,6 @@ def test_checks_and_what_misfits_are_printed(found):
     print_model_checks(found, benchmark="gsm8k", console=Console(file=text, width=120))
     told = text.getvalue()
     assert "gsm8k: 2 models x 2 items, 39 simulated data sets" in told
-    assert "1 failed" in told and "too few models" in told and "bad[1]" in told and "odd" in told
+    assert "2 failed" in told and "too few models" in told and "bad[1]" in told and "odd" in told
     assert "ETS delta" in told and "[-2.60, -1.60]" in told and "Note: a note" in told
     assert "m1" not in told

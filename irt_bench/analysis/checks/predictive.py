@@ -149,10 +149,10 @@ def curve_surprise(observed: Curves, replicated: list[Curves]) -> Surprise:
     Notes
     -----
     Where scores take few values a replicate may have fewer groups; only the groups that all have are compared. An sd is
-    at least that of half an answer.
+    at least one answer: where hardly any is expected, one more is no surprise.
     """
     n_groups = min(len(each.share) for each in (observed, *replicated))
-    least_sd = 0.5 / np.maximum(observed.n[:n_groups], 1)
+    least_sd = 1 / np.maximum(observed.n[:n_groups], 1)
     found = surprise(observed.share[:n_groups], np.stack([each.share[:n_groups] for each in replicated]), least_sd)
     count = np.isfinite(found.observed).sum(axis=0)
     with np.errstate(invalid="ignore"):

@@ -130,4 +130,3 @@ def test_checks_without_a_limit_from_the_literature_fail_as_rarely_as_they_say(s
     # One in 20 at most: 20 data sets have 5 or more with probability 0.3%, and there are 13 checks.
     assert max(failed.values()) <= 4, failed
     assert sum(failed.values()) <= 12, failed
-    print({name: n for name, n in failed.items() if n})
