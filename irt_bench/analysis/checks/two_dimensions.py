@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from irt_bench.analysis.checks.answers import FittedAnswers
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
 from irt_bench.analysis.intervals import FloatArray
 
 HELD_OUT: Final = 0.1  # share of the cells
+MOST_CELLS, LEAST_ITEMS = 1_000_000, 200  # beyond, items are sampled
 SWEEPS: Final = 40
 SETTLED: Final = 1e-3  # largest change of a log-odds, in the root of the mean square over cells
 SLOPE_SD, INTERCEPT_SD = 1.0, 3.0  # of the normal priors; abilities have sd 1
@@ -42,16 +42,20 @@ def compare_dimensions(answers: FittedAnswers, rng: np.random.Generator) -> Held
     Log-odds = intercept_i + sum_d slope_id ability_md, all normal a priori, at the mode of all together, by alternating
     Newton steps for models and items: a mode is no posterior, but the same is done for one dimension as for two, and
     two pay for the parameters they do not need on the answers held back. Errors are independent neither within models
-    nor within items: the standard error is the larger of those over models and over items.
+    nor within items: the standard error is the larger of those over models and over items. Of more than a million cells
+    as many items are drawn at random as fit into one.
     """
-    held = answers.asked & (rng.random(answers.asked.shape) < HELD_OUT)
-    trials = np.where(held, 0.0, answers.trials)
-    right = np.where(held, 0.0, answers.right)
-    scores = [_log_score(answers, held, fit_dimensions(right, trials, n, rng)) for n in (1, 2)]
-    gain = np.where(held, scores[1] - scores[0], 0.0)
-    n_answers = float(answers.trials[held].sum())
-    errors = [_clustered(gain, np.where(held, answers.trials, 0.0), axis) for axis in (0, 1)]
-    one, two = (float(score[held].sum() / n_answers) for score in scores)
+    n_models, n_items = answers.right.shape
+    most = max(MOST_CELLS // n_models, LEAST_ITEMS)
+    some = np.sort(rng.choice(n_items, most, replace=False)) if n_items > most else np.arange(n_items)
+    right, trials = answers.right[:, some], answers.trials[:, some]
+    held = (trials > 0) & (rng.random(trials.shape) < HELD_OUT)
+    seen = np.where(held, 0.0, right), np.where(held, 0.0, trials)
+    unseen = right - seen[0], trials - seen[1]
+    scores = [_log_score(*unseen, fit_dimensions(*seen, n, rng)) for n in (1, 2)]
+    n_answers = float(unseen[1].sum())
+    errors = [_clustered(scores[1] - scores[0], unseen[1], axis) for axis in (0, 1)]
+    one, two = (float(score.sum() / n_answers) for score in scores)
     return HeldOut(two - one, max(errors), one, two, int(n_answers))
 
 
@@ -111,10 +115,9 @@ def _newton(
     return np.asarray(at + np.clip(step, -2, 2))
 
 
-def _log_score(answers: FittedAnswers, held: npt.NDArray[Any], log_odds: FloatArray) -> FloatArray:
-    """Log-likelihood of the answers held back; 0 elsewhere."""
-    gain = answers.right * log_odds - answers.trials * np.logaddexp(0, log_odds)
-    return np.where(held, gain, 0.0)
+def _log_score(right: FloatArray, trials: FloatArray, log_odds: FloatArray) -> FloatArray:
+    """Log-likelihood of answers, cell by cell; 0 where there are none."""
+    return np.asarray(right * log_odds - trials * np.logaddexp(0, log_odds))
 
 
 def _clustered(gain: FloatArray, trials: FloatArray, axis: int) -> float:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from irt_bench.analysis.checks import two_dimensions
 from irt_bench.analysis.checks.answers import fit_abilities
 from irt_bench.analysis.checks.two_dimensions import (
     INTERCEPT_SD,
@@ -45,6 +46,13 @@ def test_two_dimensions_win_where_there_are_two_and_lose_where_there_is_one(rng,
 def test_counts_are_scored_by_the_answer(rng, simulate):
     found = compare_dimensions(fit_abilities(*simulate(rng, n_models=100, trials=4, missing=0.3)), rng)
     assert -np.log(2) < found.one < 0 and found.n_answers % 4 == 0
+
+
+def test_large_matrices_have_their_items_sampled(rng, simulate, monkeypatch):
+    answers = fit_abilities(*simulate(rng, n_models=50, n_items=60))
+    monkeypatch.setattr(two_dimensions, "MOST_CELLS", 1000)
+    monkeypatch.setattr(two_dimensions, "LEAST_ITEMS", 10)
+    assert 60 < compare_dimensions(answers, rng).n_answers < 140  # a tenth of 50 x 20
 
 
 def test_too_few_answers_do_not_apply():
