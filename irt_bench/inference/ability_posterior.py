@@ -7,6 +7,7 @@ by a three-point Gauss-Hermite rule.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -51,6 +52,9 @@ class AbilityPosterior(Protocol):
     def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
         """How fast the slopes in (intercept, log slope) of some items change with each ability, (model, item) each."""
 
+    def precision(self, items: Items) -> Array:
+        """Give the expected information about each ability, the prior's included, (model,)."""
+
     def least_sd(self, items: Items) -> float:
         """Sd of the ability that answers to all items would tell best."""
 
@@ -86,30 +90,29 @@ class GridAbilities:
 
     def sums(self, items: Items) -> Array:
         """Sum the expected counts at the nodes."""
-        residual, weight = _residual_and_weight(items, self._nodes, self._right, self._right + self._wrong)
+        residual, weight = residual_and_weight(items, self._nodes, self._right, self._right + self._wrong)
         nodes = self._nodes
         return np.stack([residual.sum(1), residual @ nodes, weight.sum(1), weight @ nodes, weight @ nodes**2])
 
     def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
-        """Regress the slopes on ability within each model's posterior: covariance / variance."""
+        """Give the expected mixed second derivatives, residuals left out.
+
+        In a sum over items residuals are the pull of the prior, which the means of the posteriors have already
+        followed: counted again, models and items would seem to know the scale that they share.
+        """
         grid, nodes = self._grid, self._grid.nodes
         part = _take(items, block)
         table = CurveTable(as_parameters(part), nodes)
-        share = table.known / table.right
-        weights = self._weights.astype(np.float64)
-        mean, square = weights @ nodes, weights @ nodes**2
-        centred = weights * (nodes - mean[:, None]) / (square - mean**2)[:, None]
-        right = grid.right[:, block].astype(np.float64)
-        trials = right + grid.wrong[:, block]
-        slope = part.slope
-
-        def regress(curve: Array) -> Array:
-            return np.asarray(
-                right * (centred @ (share * curve).T) - trials * (centred @ (share * table.right * curve).T)
-            )
-
-        by_intercept, by_slope = regress(np.ones_like(table.right)), slope * regress(nodes * np.ones_like(table.right))
+        curve = table.wrong * table.known**2 / table.right  # information of one trial
+        trials = grid.right[:, block] + grid.wrong[:, block]
+        by_intercept = -part.slope * trials * (self._weights @ curve.T)
+        by_slope = -(part.slope**2) * trials * (self._weights @ (curve * nodes).T)
         return by_intercept[grid.pattern], by_slope[grid.pattern]
+
+    def precision(self, items: Items) -> Array:
+        """Sum the information over items, as it is expected."""
+        everything = self.cross(items, slice(None))[0]
+        return np.asarray(1 - everything @ items.slope)
 
     def lost_information(self, items: Items) -> Array:
         """Covariance, summed over models, of the slopes in (intercepts, log slopes) within the abilities' posteriors.
@@ -140,7 +143,7 @@ class GridAbilities:
         """From the information at the nodes, which posteriors that fell between them do not show."""
         trials = (self._grid.right + self._grid.wrong).max(axis=0).astype(np.float64)[:, None]
         nodes = self._grid.nodes
-        _, weight = _residual_and_weight(items, nodes, np.zeros_like(trials), trials)
+        _, weight = residual_and_weight(items, nodes, np.zeros_like(trials), trials)
         return float(1 / np.sqrt(1 + (items.slope**2 @ weight).max()))
 
     def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
@@ -159,6 +162,11 @@ class GaussianAbilities:
         n_models = sweeper.shape[0]
         self.mean, self.variance = np.zeros(n_models), np.full(n_models, 0.1)
 
+    @property
+    def common_trials(self) -> Array | None:
+        """Trials of each item where all models had the same, shape (item,)."""
+        return self._sweeper.common_trials()
+
     def update(self, items: Items) -> None:
         """Two Newton steps of every mean; the variance is that of the curvature there."""
         for _ in range(2):
@@ -176,13 +184,17 @@ class GaussianAbilities:
         return self._sweeper.over_models(self.mean, self.variance, items)
 
     def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
-        """Mixed second derivatives at the means."""
+        """Give the expected mixed second derivatives; see `GridAbilities.cross` for the residuals."""
         part = _take(items, block)
-        correct, trials = self._sweeper.cells(block)
-        theta = self.mean[:, None].astype(np.float32)
-        residual, weight = _residual_and_weight_by_cell(part, theta, correct, trials)
+        _, trials = self._sweeper.cells(block)
+        mean, variance = (each[:, None].astype(np.float32) for each in (self.mean, self.variance))
+        weight, weighted = expected_weights(mean, variance, lambda theta: _weight_by_cell(part, theta, trials))
         slope = part.slope.astype(np.float32)
-        return -slope * weight, slope * (residual - slope * theta * weight)
+        return -slope * weight, -(slope**2) * weighted
+
+    def precision(self, items: Items) -> Array:
+        """Inverse of the variance."""
+        return np.asarray(1 / self.variance)
 
     def least_sd(self, items: Items) -> float:
         """Smallest conditional sd."""
@@ -205,20 +217,27 @@ def _take(items: Items, block: slice) -> Items:
     return replace(items, log_slope=items.log_slope[block], intercept=items.intercept[block], guessing=guessing)
 
 
-def _residual_and_weight(items: Items, nodes: Array, right: Array, trials: Array) -> tuple[Array, Array]:
+def residual_and_weight(items: Items, nodes: Array, right: Array, trials: Array) -> tuple[Array, Array]:
     """Slope and expected information in the log-odds, (item, node)."""
     table = CurveTable(as_parameters(items), nodes)
     share = table.known / table.right
     return (right - trials * table.right) * share, trials * table.wrong * share * table.known
 
 
-def _residual_and_weight_by_cell(items: Items, theta: Array, correct: Array, trials: Array) -> tuple[Array, Array]:
-    """Take both at one ability a model, (model, item), in float32."""
+def _weight_by_cell(items: Items, theta: Array, trials: Array) -> Array:
+    """Take the expected information at one ability a model, (model, item), in float32."""
     log_odds = theta * items.slope.astype(np.float32) + items.intercept.astype(np.float32)
     known = 1 / (1 + np.exp(-np.clip(log_odds, -18, 18)))
     if items.guessing is None:
-        return correct - trials * known, trials * known * (1 - known)
+        return np.asarray(trials * known * (1 - known))
     low = items.guessing.astype(np.float32)
     chance = low + (1 - low) * known
-    share = known / chance
-    return (correct - trials * chance) * share, trials * (1 - chance) * share * known
+    return np.asarray(trials * (1 - chance) * known**2 / chance)
+
+
+def expected_weights(mean: Array, variance: Array, weight: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Expect w and w theta of a normal ability, by the sweeps' three-point rule."""
+    spread = np.sqrt(3 * variance)
+    middle, low, high = weight(mean), weight(mean - spread), weight(mean + spread)
+    expected = (4 * middle + low + high) / 6
+    return expected, mean * expected + spread * (high - low) / 6

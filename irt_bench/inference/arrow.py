@@ -105,9 +105,10 @@ class Arrow:
         return precision
 
     def whitened(self, block: slice) -> Array:
-        """(-B; H') G^-1/2 of some items, shape (model + shared, item * coordinate), float32."""
-        roots = inverse_roots(self.items[block]).astype(np.float32)
-        rows = np.concatenate([-self.cross(block), self.items_shared[block].transpose(2, 0, 1)], dtype=np.float32)
+        """(-B; H') G^-1/2 of some items, shape (model + shared, item * coordinate), in the precision of B."""
+        cross = self.cross(block)
+        roots = inverse_roots(self.items[block]).astype(cross.dtype)
+        rows = np.concatenate([-cross, self.items_shared[block].transpose(2, 0, 1)], dtype=cross.dtype)
         return times(rows, roots).reshape(len(rows), -1)
 
     def blocks(self) -> list[slice]:
@@ -129,17 +130,23 @@ class Arrow:
         self, precision: Array, rng: np.random.Generator, n_draws: int
     ) -> tuple[Array, Array, Array]:
         """Draw deviations of abilities (draw, model), items (draw, item, coordinate) and shared (draw, shared)."""
-        n_models, p = len(self.abilities), self.items.shape[1]
+        n_models = len(self.abilities)
         root = cholesky(precision)
         noise = rng.standard_normal((len(precision), n_draws))
-        both = linalg.solve_triangular(root, noise, lower=True, trans=1, overwrite_b=True).astype(np.float32)
+        both = linalg.solve_triangular(root, noise, lower=True, trans=1, overwrite_b=True)
+        return both[:n_models].T, self.draw_items(both, rng), both[n_models:].T
+
+    def draw_items(self, both: Array, rng: np.random.Generator) -> Array:
+        """Draw deviations of items, (draw, item, coordinate), given those of abilities and shared, (row, draw)."""
+        both = both.astype(np.float32)
+        n_draws, p = both.shape[1], self.items.shape[1]
         items = np.empty((n_draws, self.n_items, p), np.float32)
         for block in self.blocks():
             own = rng.standard_normal((n_draws, (block.stop - block.start) * p), dtype=np.float32)
-            own -= both.T @ self.whitened(block)
+            own -= both.T @ self.whitened(block).astype(np.float32)
             roots = inverse_roots(self.items[block]).astype(np.float32)
             items[:, block] = times(own.reshape(n_draws, -1, p), roots.transpose(0, 2, 1))
-        return both[:n_models].T, items, both[n_models:].T
+        return items
 
 
 def inverse_roots(blocks: Array) -> Array:

@@ -149,11 +149,15 @@ def _moved(items: Items, turn: Array | float, move: Array) -> Items:
     )
 
 
-def item_blocks(items: Items, sums: Array) -> Array:
-    """Negative Hessian of the log posterior in (intercept, log slope) with abilities as expected, (item, 2, 2)."""
+def item_blocks(items: Items, sums: Array, *, residuals: bool = True) -> Array:
+    """Negative Hessian of the log posterior in (intercept, log slope) with abilities as expected, (item, 2, 2).
+
+    Without `residuals` the information is the expected one, as it must be beside expected cross derivatives.
+    """
     a = items.slope
+    pull = a * sums[1] if residuals else 0.0
     dd, dl, ll = items.prior_curvature(exact=True)
-    dd, dl, ll = dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4] - a * sums[1]
+    dd, dl, ll = dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4] - pull
     safe = dd * ll - dl**2 > 1e-3 * dd * np.abs(ll)
     rough = items.prior_curvature(exact=False)
     fallback = (rough[0] + sums[2], rough[1] + a * sums[3], rough[2] + a**2 * sums[4])

@@ -60,6 +60,10 @@ class Sweeper:
         n_models, n_items = self._correct.shape
         return n_models, n_items
 
+    def common_trials(self) -> Array | None:
+        """Trials of each item where all models had the same, shape (item,)."""
+        return self._trials[0] if (self._trials == self._trials[0]).all() else None
+
     def cells(self, block: slice) -> tuple[Array, Array]:
         """Right answers and trials of some items."""
         return self._correct[:, block], self._trials[:, block]

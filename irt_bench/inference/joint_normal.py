@@ -1,0 +1,204 @@
+"""The joint normal posterior at the mode: precision of abilities, items and the items' hierarchy, and draws from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+
+from irt_bench import names
+from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
+from irt_bench.inference.arrow import Arrow, cholesky
+from irt_bench.inference.item_updates import Items, item_blocks, sd_information
+from irt_bench.inference.smooth_arrow import smooth
+from irt_bench.irt_models.base import Hierarchical
+from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
+
+Array = npt.NDArray[Any]
+MOST_ELIMINATED = 2e10  # multiplications to eliminate one side exactly: about a second
+SLOPE_BLOCK = 512  # items whose cross derivatives are held at a time
+LEAST_INFORMATION = 1.0  # about a log sd
+
+
+@dataclass
+class Mode:
+    """Where the maximisation stands.
+
+    Parameters
+    ----------
+    abilities : AbilityPosterior
+        Given the items.
+    items : Items
+        With their hierarchy.
+    exact : bool
+        Whether what not knowing abilities costs the items is taken from the grid, or to first order.
+    sweeps : int
+        Sweeps so far.
+    change : float
+        Largest change in the last one.
+    """
+
+    abilities: AbilityPosterior
+    items: Items
+    exact: bool
+    sweeps: int = 0
+    change: float = np.inf
+
+
+def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_draws: int) -> dict[str, Array]:
+    """Draw all sites, each of shape (1, draw, ...).
+
+    Notes
+    -----
+    Normal in ability, intercept, log slope, the means of the hierarchy and the logarithms of its sds. That these sds
+    are not known matters to all items together: held fixed, they would fix the scale that models and items share.
+    """
+    items = mode.items
+    ability, moved, shared = _draw_deviations(irt_model, mode, rng, n_draws)
+    # Draws of many items cost more than the fit: they stay in float32.
+    if items.shared_slope:
+        log_slope = np.asarray(items.log_slope[0] + shared[:, 1], dtype=np.float32)
+        slope = np.exp(log_slope)[:, None]
+    else:
+        log_slope = np.add(items.log_slope, moved[..., 1], dtype=np.float32)
+        slope = np.exp(log_slope)
+    difficulty = np.add(items.intercept, moved[..., 0], dtype=np.float32)
+    difficulty /= -slope
+    found = {
+        names.ABILITY: ability,
+        names.DIFFICULTY: difficulty,
+        f"{names.DIFFICULTY}_mean": items.difficulty_mean + shared[:, 0],
+        f"{names.DIFFICULTY}_sd": items.difficulty_sd * np.exp(shared[:, 2]),
+        LOG_DISCRIMINATION: log_slope,
+    }
+    if not items.shared_slope:
+        found[f"{LOG_DISCRIMINATION}_mean"] = items.slope_mean + shared[:, 1]
+        found[f"{LOG_DISCRIMINATION}_sd"] = items.slope_sd * np.exp(shared[:, 3])
+    return {name: np.asarray(value, dtype=np.float32)[None] for name, value in found.items()}
+
+
+def _draw_deviations(
+    irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_draws: int
+) -> tuple[Array, Array, Array]:
+    """Abilities, and deviations of items and of what they share from the mode."""
+    abilities = mode.abilities
+    arrow, lost = make_arrow(irt_model, mode)
+    few, many = sorted([len(arrow.abilities), arrow.items[..., 0].size])
+    if few**2 * many > MOST_ELIMINATED and isinstance(abilities, GaussianAbilities):
+        trials = abilities.common_trials
+        if trials is not None:
+            moved_abilities, moved, shared = smooth(arrow, abilities.mean, trials, mode.items).draw(rng, n_draws)
+            return abilities.mean + moved_abilities, moved, shared
+    if mode.exact or len(arrow.abilities) > arrow.items[..., 0].size:
+        moved, shared, follow = arrow.draw_items_first(arrow.items_precision(lost), rng, n_draws)
+        return follow + abilities.draw(rng, n_draws), moved, shared
+    moved_abilities, moved, shared = arrow.draw_abilities_first(arrow.abilities_precision(), rng, n_draws)
+    return abilities.mean + moved_abilities, moved, shared
+
+
+def conditional_variances(items: Items, covariance: Array) -> tuple[Array, Array]:
+    """Variances of b and log a from covariances of (intercept, log slope), to first order."""
+    gradient = np.stack([-1 / items.slope, -items.difficulty], axis=-1)
+    return np.einsum("jp,jpq,jq->j", gradient, covariance, gradient), covariance[:, 1, 1]
+
+
+def marginal_variances(irt_model: Logistic, mode: Mode) -> tuple[Array, Array]:
+    """Variances of b and log a, abilities and the hierarchy's means not known, its sds given."""
+    arrow, lost = make_arrow(irt_model, mode, with_sds=False)
+    n = len(mode.items.intercept)
+    root = cholesky(arrow.items_precision(lost))
+    inverse_root = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    inverse = inverse_root.T @ inverse_root
+    if mode.items.shared_slope:
+        return np.diag(inverse)[:n] / mode.items.slope**2, np.zeros(n)
+    at = np.arange(n)
+    covariance = inverse[np.stack([at, at + n])[:, None], np.stack([at, at + n])[None]].transpose(2, 0, 1)
+    return conditional_variances(mode.items, np.asarray(covariance))
+
+
+def make_arrow(irt_model: Logistic, mode: Mode, *, with_sds: bool = True) -> tuple[Arrow, Array | None]:
+    """Joint precision at the mode, and what not knowing abilities costs the items where it is known exactly.
+
+    What items share: mean of b, mean of log a (1PL: log a itself), log sd of b, log sd of log a.
+    """
+    items, abilities = mode.items, mode.abilities
+    blocks = item_blocks(items, abilities.sums(items), residuals=mode.exact)
+    by_shared, shared = _hierarchy_precision(items, irt_model, np.linalg.inv(blocks))
+    lost = abilities.lost_information(items) if mode.exact and isinstance(abilities, GridAbilities) else None
+    n, size = len(items.intercept), shared.shape[0] if with_sds else 2
+    abilities_shared = np.zeros((len(abilities.mean), size))
+    if items.shared_slope:
+        abilities_shared[:, 1] = -_summed_slopes(abilities, items)
+        by_shared[:, 0, 1] += blocks[:, 0, 1]
+        shared[1, 1] += blocks[:, 1, 1].sum()
+        lost = None if lost is None else _share_slope(lost, n)
+    n_coordinates = 1 if items.shared_slope else 2
+    if lost is not None:
+        lost = np.pad(lost, (0, n_coordinates * n + size - len(lost)))
+    return (
+        Arrow(
+            abilities=abilities.precision(items),
+            cross=lambda block: np.stack(abilities.cross(items, block)[:n_coordinates], axis=-1),
+            items=blocks[:, :n_coordinates, :n_coordinates],
+            items_shared=by_shared[:, :n_coordinates, :size],
+            shared=shared[:size, :size],
+            abilities_shared=abilities_shared,
+        ),
+        lost,
+    )
+
+
+def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -> tuple[Array, Array]:
+    """Precision between (intercept, log slope) and what items share, (item, 2, shared), and of the latter.
+
+    Notes
+    -----
+    With deviations x = b - mean over all items, minus the second derivatives of the log prior are -2 x / sd^2 in b and
+    log sd, and 1 / sd^2 in b and the mean. The diagonal of a log sd is such that, items eliminated, Louis's (1982)
+    information remains (`sd_information`).
+    """
+    n, variances = len(items.intercept), conditional_variances(items, covariance)
+    size = 3 if items.shared_slope else 4
+    by_shared, shared = np.zeros((n, 2, size)), np.zeros((size, size))
+
+    def add(
+        values: Array, slopes: Array, mean: float, sd: float, variance: Array, prior: Hierarchical, at: int
+    ) -> None:
+        """Add one hierarchy, of values with slopes in (intercept, log slope)."""
+        precision, deviation, spread = 1 / sd**2, values - mean, at + 2
+        by_shared[..., at] += -precision * slopes
+        by_shared[..., spread] += -2 * precision * deviation[:, None] * slopes
+        shared[at, at] += n * precision + 1 / prior.mean.scale**2
+        shared[at, spread] = shared[spread, at] = 2 * precision * deviation.sum()
+        information = max(sd_information(variance, sd, prior.sd), LEAST_INFORMATION)
+        shared[spread, spread] = information + 4 * precision**2 * float(deviation**2 @ variance)
+
+    by_b = np.stack([-1 / items.slope, -items.difficulty], axis=-1)
+    add(items.difficulty, by_b, items.difficulty_mean, items.difficulty_sd, variances[0], irt_model.difficulty, 0)
+    if isinstance(irt_model.log_discrimination, Hierarchical):
+        by_log_a = np.broadcast_to([0.0, 1.0], (n, 2))
+        prior = irt_model.log_discrimination
+        add(items.log_slope, by_log_a, items.slope_mean, items.slope_sd, variances[1], prior, 1)
+        return by_shared, shared
+    shared[1, 1] = 1 / items.slope_sd**2
+    for other in (0, 2):
+        shared[1, other] = shared[other, 1] = by_shared[:, 1, other].sum()
+    return by_shared, shared
+
+
+def _share_slope(lost: Array, n: int) -> Array:
+    """From (intercepts, log slopes) to (intercepts, mean of b, one log slope)."""
+    shared = np.zeros((n + 2, n + 2))
+    shared[:n, :n] = lost[:n, :n]
+    shared[:n, n + 1] = shared[n + 1, :n] = lost[:n, n:].sum(axis=1)
+    shared[n + 1, n + 1] = lost[n:, n:].sum()
+    return shared
+
+
+def _summed_slopes(abilities: AbilityPosterior, items: Items) -> Array:
+    """Cross derivatives of each ability with the slope that all items share."""
+    starts = range(0, len(items.intercept), SLOPE_BLOCK)
+    return np.asarray(sum(abilities.cross(items, slice(at, at + SLOPE_BLOCK))[1].sum(axis=1) for at in starts))

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from irt_bench.inference import joint_normal
+from irt_bench.inference.joint_normal import draw_jointly, make_arrow
+from irt_bench.inference.laplace import _maximise
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
+
+N_MODELS = 400
+
+
+@pytest.fixture(scope="module")
+def mode():
+    """A fit whose abilities are on a grid and whose items are too many for the exact way."""
+    counts = simulate_responses(TwoPL(), n_models=N_MODELS, n_items=300, seed=2).table.counts()
+    return _maximise(TwoPL(), counts.correct, counts.trials, LaplaceSettings(threads=1), None)
+
+
+def shared_spread(mode):
+    """Sds of the abilities' mean and log sd over draws, in units of what the prior N(0, 1) leaves open."""
+    ability = draw_jointly(TwoPL(), mode, np.random.default_rng(0), 2_000)["ability"][0].astype(float)
+    found = ability.mean(axis=1).std(), np.log(ability.std(axis=1)).std()
+    return np.array(found) * np.sqrt([N_MODELS, 2 * N_MODELS])
+
+
+def test_location_and_scale_are_as_uncertain_as_the_prior_says(mode):
+    """Moving or stretching abilities and items together changes no answer's probability."""
+    np.testing.assert_allclose(shared_spread(mode), 1, atol=0.15)
+
+
+def test_holding_the_sds_of_the_hierarchy_is_caught(mode, monkeypatch):
+    """The negative control: known sds of the items would fix the scale."""
+    monkeypatch.setattr(joint_normal, "LEAST_INFORMATION", 1e9)
+    assert shared_spread(mode)[1] < 0.85
+
+
+def test_sds_given_leave_the_means_alone_shared(mode):
+    assert make_arrow(TwoPL(), mode)[0].shared.shape == (4, 4)
+    assert make_arrow(TwoPL(), mode, with_sds=False)[0].shared.shape == (2, 2)
+
+
+def test_the_precision_is_positive_definite_also_with_few_models():
+    for irt_model in (OnePL(), TwoPL()):
+        counts = simulate_responses(irt_model, n_models=40, n_items=600, seed=3).table.counts()
+        few = _maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
+        arrow, _ = make_arrow(irt_model, few)
+        assert np.linalg.eigvalsh(arrow.abilities_precision()).min() > 0

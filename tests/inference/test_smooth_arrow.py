@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from irt_bench.inference import joint_normal, laplace, smooth_arrow
+from irt_bench.inference.ability_posterior import GaussianAbilities
+from irt_bench.inference.arrow import Arrow
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.inference.smooth_arrow import SmoothArrow, interpolation
+from irt_bench.inference.sweep import Sweeper
+from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
+
+M, J, P, K, RANK = 7, 5, 2, 2, 3
+SIZE = {"n_models": 500, "n_items": 700}
+
+
+@pytest.mark.parametrize("steepest", [0.5, 3.0, 15.0])
+def test_interpolation_reproduces_curves_up_to_the_steepest(rng, steepest):
+    points = rng.normal(size=300)
+    nodes, basis, coefficients = interpolation(points, steepest)
+
+    def off(slope):
+        curve = expit(slope * (points - 0.4))
+        return np.abs(basis @ (coefficients @ expit(slope * (nodes - 0.4))) - curve).max()
+
+    assert off(steepest) < 1e-6
+    assert off(4 * steepest) > 1e-6  # the nodes are no denser than they need be
+
+
+def test_draws_have_the_covariance_of_the_whole(rng):
+    basis = rng.normal(size=(M, RANK))
+    cross = 0.15 * rng.normal(size=(RANK, J, P))
+    items = np.broadcast_to(np.eye(P) * 4 + 0.5, (J, P, P)).copy()
+    items_shared, shared = 0.3 * rng.normal(size=(J, P, K)), np.diag([6.0, 7.0])
+    abilities, abilities_shared = rng.uniform(4, 6, M), 0.3 * rng.normal(size=(M, K))
+    low_rank = SmoothArrow(abilities, lambda at: cross[:, at], items, items_shared, shared, abilities_shared, basis)
+    whole = np.einsum("mr,rjp->mjp", basis, cross)
+    dense = Arrow(abilities, lambda at: whole[:, at], items, items_shared, shared, abilities_shared)
+    n = 200_000
+    expected = np.linalg.inv(dense.abilities_precision())
+    ability, item, common = low_rank.draw(rng, n)
+    np.testing.assert_allclose(np.cov(np.hstack([ability, common]).T), expected, atol=0.008)
+    ability_again, again, _ = dense.draw_abilities_first(dense.abilities_precision(), rng, n)
+    for at in np.ndindex(J, P):
+        ours, theirs = (np.cov(i[:, *at], a[:, 0]) for i, a in ((item, ability), (again, ability_again)))
+        np.testing.assert_allclose(ours, theirs, atol=0.01)
+
+
+@pytest.fixture(scope="module", params=[TwoPL(), OnePL()], ids=lambda irt_model: irt_model.name)
+def exact_and_smooth(request):
+    """Draws of either kind at the same mode."""
+    irt_model = request.param
+    counts = simulate_responses(irt_model, **SIZE, seed=1).table.counts()
+    patch = pytest.MonkeyPatch()
+
+    def many(correct, trials, settings, **_):
+        return GaussianAbilities(Sweeper(correct, trials, threads=1))
+
+    patch.setattr(laplace, "_choose_abilities", many)
+    state = laplace._maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
+    drawn = []
+    for limit in (np.inf, 0):
+        patch.setattr(joint_normal, "MOST_ELIMINATED", limit)
+        drawn.append(joint_normal.draw_jointly(irt_model, state, np.random.default_rng(1), 2_000))
+    patch.undo()
+    return drawn
+
+
+def test_spreads_agree_with_those_of_exact_elimination(exact_and_smooth):
+    exact, low_rank = ({name: draws[0].astype(float) for name, draws in each.items()} for each in exact_and_smooth)
+    for name in ("ability", "difficulty", "log_discrimination"):
+        ratio = low_rank[name].std(axis=0) / exact[name].std(axis=0)
+        assert np.mean(ratio) == pytest.approx(1, abs=0.05), name
+        assert np.max(np.abs(low_rank[name].mean(axis=0) - exact[name].mean(axis=0)) / exact[name].std(axis=0)) < 0.15
+
+
+def test_what_all_abilities_share_is_as_uncertain_as_their_prior_says(exact_and_smooth):
+    """Mean and log sd of n abilities from N(0, 1): 1 / sqrt(n) and 1 / sqrt(2 n); items tell differences alone."""
+    ability = exact_and_smooth[1]["ability"][0].astype(float)
+    n = SIZE["n_models"]
+    assert ability.mean(axis=1).std() == pytest.approx(1 / np.sqrt(n), rel=0.1)
+    if exact_and_smooth[1]["log_discrimination"].ndim == 3:
+        assert np.log(ability.std(axis=1)).std() == pytest.approx(1 / np.sqrt(2 * n), rel=0.15)
+
+
+def test_counting_the_pull_of_the_prior_twice_is_caught(monkeypatch):
+    """The negative control: with residuals in the cross derivatives the common scale would seem known too well."""
+    irt_model = TwoPL()
+    counts = simulate_responses(irt_model, **SIZE, seed=1).table.counts()
+
+    def many(correct, trials, settings, **_):
+        return GaussianAbilities(Sweeper(correct, trials, threads=1))
+
+    monkeypatch.setattr(laplace, "_choose_abilities", many)
+    mode = laplace._maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
+    monkeypatch.setattr(joint_normal, "MOST_ELIMINATED", 0)
+    right = smooth_arrow.expected_weights
+
+    def with_residuals(mean, variance, weight):
+        each, weighted = right(mean, variance, weight)
+        return each, weighted - mean * each / (1 / variance - 1)
+
+    monkeypatch.setattr(smooth_arrow, "expected_weights", with_residuals)
+    ability = joint_normal.draw_jointly(irt_model, mode, np.random.default_rng(1), 2_000)["ability"][0].astype(float)
+    assert np.log(ability.std(axis=1)).std() < 0.75 / np.sqrt(2 * SIZE["n_models"])
