@@ -2,7 +2,7 @@
 
 import typer
 
-from irt_bench.cli import adaptive, check, compare, demo, export, fit, items, read, score, subset, variance
+from irt_bench.cli import adaptive, check, compare, demo, export, fit, items, read, score, study, subset, variance
 
 app = typer.Typer(
     help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
@@ -21,6 +21,7 @@ for command in (
     export.export,
     adaptive.adaptive,
     variance.variance,
+    study.study,
     demo.demo,
 ):
     app.command()(command)

@@ -1,0 +1,173 @@
+"""irt-bench study: whether pruned or reweighted subsets cut seed variance."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from irt_bench.cli.options import Filter, FormatName, Json, Metric, read_paths
+from irt_bench.console import clear_errors, err, out, print_text, progress_bar
+from irt_bench.errors import AnalysisError
+from irt_bench.files import json_text, replacing, write_json
+
+if TYPE_CHECKING:
+    from irt_bench.responses import ResponseTable
+    from irt_bench.variance.study.design import StudyDesign
+    from irt_bench.variance.study.results import StudyResult
+
+EXIT_STOPPED = 130
+
+
+@clear_errors
+def study(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files or folders with responses, or one design file.", metavar="RESPONSES|DESIGN"),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write, or to go on in.")],
+    benchmark: Annotated[str | None, typer.Option(help="Benchmarks, joined by commas; by default all.")] = None,
+    sizes: Annotated[str | None, typer.Option(help="Items of a subset, joined by commas; below 1: shares.")] = None,
+    methods: Annotated[str | None, typer.Option(help="How to choose items; by default all ways.")] = None,
+    weights: Annotated[str | None, typer.Option(help="How to weigh them; by default as suits each method.")] = None,
+    estimators: Annotated[str | None, typer.Option(help="How to estimate the full score; 'theta' is ability.")] = None,
+    run: Annotated[str | None, typer.Option(help="Columns of the models that name the training run.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column of the models that is never parted.")] = None,
+    calibrate_on: Annotated[
+        str | None, typer.Option(help="Models that calibrate: column=value,value;... or model=label,...")
+    ] = None,
+    evaluate_on: Annotated[str | None, typer.Option(help="Models that are judged, likewise; others calibrate.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds over runs, where no models are named.")] = None,
+    n_random: Annotated[int | None, typer.Option(help="Random subsets of each size.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its cost, what can be detected.")] = False,
+    backend: Annotated[str, typer.Option(help="Where to compute: loky (this machine), dask or ray.")] = "loky",
+    scheduler: Annotated[str | None, typer.Option(help="Address of the cluster's scheduler.")] = None,
+    jobs: Annotated[int, typer.Option(help="Workers at once; -1: one a processor.")] = -1,
+    shard: Annotated[str | None, typer.Option(help="Compute only this part of the cells: i/n, for job arrays.")] = None,
+    format: FormatName = None,
+    metric: Metric = None,
+    filter: Filter = None,
+    json: Json = False,
+) -> None:
+    """Judge subsets and weightings of a benchmark by their seed variance, on models that took no part in making them.
+
+    A study that was stopped goes on with the same command; a changed one computes only what changed.
+    """
+    from irt_bench.variance.study.backends import check_backend
+    from irt_bench.variance.study.run import Workers
+
+    check_backend(backend, scheduler)
+    workers = Workers(backend, scheduler, jobs, _shard(shard))
+    flags = {
+        "benchmarks": _words(benchmark), "sizes": _numbers(sizes), "methods": _words(methods),
+        "weights": _words(weights), "estimators": _words(estimators), "run": _words(run), "cluster": cluster,
+        "calibration": _models(calibrate_on), "evaluation": _models(evaluate_on), "n_folds": folds,
+        "n_random": n_random, "seed": seed,
+    }  # fmt: skip
+    design = _design(paths, {name: value for name, value in flags.items() if value is not None})
+    table = read_paths([Path(path) for path in design.responses], None, format, metric, filter)
+    if dry_run:
+        _dry_run(table, design, workers.jobs, json=json)
+        return
+    found = _run(table, design, output, workers)
+    if found is None:
+        out.print(f"This shard is finished. When all are: the same command without --shard writes {output}.")
+        return
+    write_study(found, output)
+    _print(found, output, json=json)
+
+
+def _design(paths: list[Path], flags: dict[str, Any]) -> "StudyDesign":
+    from irt_bench.variance.study.design import is_design, make_design, read_design
+
+    if len(paths) == 1 and is_design(paths[0]):
+        return read_design(paths[0], flags)
+    return make_design({"responses": tuple(map(str, paths)), **flags})
+
+
+def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: Any) -> "StudyResult | None":
+    from irt_bench.variance.study.run import run_study
+
+    try:
+        with progress_bar() as progress:
+            return run_study(table, design, output, workers=workers, progress=progress)
+    except KeyboardInterrupt:
+        err.print(f"Stopped. Finished cells are kept in {output}: the same command goes on from there.", soft_wrap=True)
+        raise typer.Exit(EXIT_STOPPED) from None
+
+
+def write_study(found: "StudyResult", output: Path) -> None:
+    """Write tables, figures and, last, the summary."""
+    from irt_bench.report.canvas import save_figure
+    from irt_bench.report.study_figures import forest_figure
+    from irt_bench.report.variance_figures import file_name
+
+    for name in ("results", "paths", "transfer", "control", "paper", "detectable"):
+        with replacing(output / f"{name}.csv") as beside:
+            getattr(found, name).to_csv(beside, index=False, float_format="%.9g")
+    for place, benchmark in enumerate(found.results["benchmark"].unique()):
+        with replacing(output / f"forest-{file_name(str(benchmark), place)}.png") as beside:
+            save_figure(forest_figure(found.results, str(benchmark)), beside)
+    with replacing(output / "summary.json") as beside:
+        write_json(beside, found.summary())
+
+
+def _print(found: "StudyResult", output: Path, *, json: bool) -> None:
+    from irt_bench.report.study_tables import print_study
+
+    if json:
+        print_text(json_text(found.summary()))
+        return
+    print_study(found, out)
+    out.print(f"Wrote {output}", highlight=False)
+
+
+def _dry_run(table: "ResponseTable", design: "StudyDesign", jobs: int, *, json: bool) -> None:
+    import tempfile
+
+    from irt_bench.report.study_tables import print_plan
+    from irt_bench.variance.study.foresee import foresee
+    from irt_bench.variance.study.plan import plan_study
+
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_study(table, design, Path(folder))
+        expected = foresee(plan)
+    if json:
+        print_text(
+            json_text({"cost": plan.cost(), "notes": list(plan.notes), "detectable": expected.to_dict("records")})
+        )
+        return
+    print_plan(plan, expected, out, jobs=jobs)
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _numbers(text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise AnalysisError(f"--sizes {text!r}: numbers joined by commas are needed, such as 20,50,100.") from error
+
+
+def _models(text: str | None) -> dict[str, tuple[str, ...]] | None:
+    """Read 'column=value,value;column=value'."""
+    if text is None:
+        return None
+    found = {}
+    for part in text.split(";"):
+        column, equals, values = part.partition("=")
+        if not equals or not values:
+            raise AnalysisError(f"{part!r}: models are named as column=value,value or model=label,label.")
+        found[column.strip()] = tuple(value.strip() for value in values.split(","))
+    return found
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    number, slash, total = text.partition("/")
+    if not (slash and number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
+        raise AnalysisError(f"--shard {text!r}: i/n with i from 1 to n is needed, such as 3/8.")
+    return int(number), int(total)

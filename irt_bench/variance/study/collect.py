@@ -1,0 +1,134 @@
+"""Collected: the cells of one benchmark put together over splits, ready for ratios and verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench.names import RUN
+from irt_bench.variance.study.cells import WEIGHTED
+from irt_bench.variance.study.design import THETA
+from irt_bench.variance.study.plan import BenchmarkPlan, Task, cells_by
+from irt_bench.variance.study.snapshots import RunVariance, Snapshots, run_variance
+from irt_bench.variance.study.store import Store
+
+FloatArray = npt.NDArray[np.float64]
+Arrays = dict[str, npt.NDArray[Any]]
+
+SCALES: Final = (WEIGHTED, THETA)  # on which random subsets were scored: accuracy and ability
+
+
+def scale_of(estimator: str) -> str:
+    """Scale of an estimator's scores: ability, or (all others) accuracy."""
+    return THETA if estimator == THETA else WEIGHTED
+
+
+@dataclass(frozen=True)
+class RandomSubsets:
+    """Size-matched random subsets on one scale, runs in the order of `Collected.runs`.
+
+    ``variance`` (subset, run), the root of whose mean is the null's seed sd; ``scores`` (subset, row) of the first.
+    """
+
+    variance: FloatArray
+    scores: FloatArray
+
+
+class Collected:
+    """Everything that the cells of one benchmark hold; rows are the evaluated snapshots of all splits in turn.
+
+    Parameters
+    ----------
+    plan : BenchmarkPlan
+        Its cells are all finished.
+    store : Store
+        Where they are.
+    """
+
+    def __init__(self, plan: BenchmarkPlan, store: Store) -> None:
+        self.plan = plan
+        self._store = store
+        self._cells = [cells_by(task) for task in plan.tasks]
+        self.snapshots = Snapshots(pd.concat([task.job.snapshots.frame for task in plan.tasks], ignore_index=True))
+        self._parts: dict[str | None, tuple[Snapshots, npt.NDArray[np.intp]]] = {
+            None: (self.snapshots, np.arange(len(self.snapshots.frame)))
+        }
+        self._order = _run_order(plan.tasks, self.snapshots)
+        full = [self._read(split, "full") for split in range(len(plan.tasks))]
+        self.full = {scale: np.concatenate([part[scale] for part in full]) for scale in SCALES}
+        self.components = np.concatenate([part["components"] for part in full])[self._order]  # (run, 2)
+        self.full_variance = {scale: self.variances(self.full[scale]) for scale in SCALES}
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, in natural order."""
+        return self.snapshots.runs
+
+    def part(self, run: str | None) -> tuple[Snapshots, npt.NDArray[np.intp]]:
+        """Snapshots of one run, or all, and their rows."""
+        if run not in self._parts:
+            rows = np.flatnonzero(self.snapshots.frame[RUN] == run)
+            self._parts[run] = (Snapshots(self.snapshots.frame.iloc[rows].reset_index(drop=True)), rows)
+        return self._parts[run]
+
+    def variances(self, scores: FloatArray) -> list[RunVariance]:
+        """Seed variance of each run from scores of shape (row,)."""
+        return [run_variance(self.snapshots.arrange(scores, run)) for run in self.runs]
+
+    def curve(self, k: float) -> FloatArray:
+        """V(k) of each run."""
+        return np.asarray(self.components[:, 0] + self.components[:, 1] / k)
+
+    def recipe(self, size: int, method: str, weights: str) -> dict[str, FloatArray]:
+        """Scores by estimator, shape (row,), and ``k_eff``, one a split."""
+        parts = [self._read(split, "recipe", size, method, weights) for split in range(len(self.plan.tasks))]
+        names = [name for name in parts[0] if name not in ("items", "weights", "k_eff")]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return joined | {"k_eff": np.array([float(part["k_eff"]) for part in parts])}
+
+    def random(self, size: int) -> dict[str, RandomSubsets]:
+        """Random subsets by scale."""
+        parts = [self._read(split, "random", size) for split in range(len(self.plan.tasks))]
+        found = {}
+        for scale in SCALES:
+            variance = np.concatenate([part[f"variance_{scale}"] for part in parts], axis=1)[:, self._order]
+            scores = np.concatenate([part[f"scores_{scale}"] for part in parts], axis=1)
+            found[scale] = RandomSubsets(variance, scores)
+        return found
+
+    def path(self) -> Arrays:
+        """Scores along the pruning path (drop, row), variances of random prunings (subset, drop, run)."""
+        parts = [self._read(split, "path") for split in range(len(self.plan.tasks))]
+        return {
+            "sizes": parts[0]["sizes"],
+            "scores": np.concatenate([part["scores"] for part in parts], axis=1),
+            "standard_error": np.concatenate([part["standard_error"] for part in parts], axis=1),
+            "random": np.concatenate([part["random"] for part in parts], axis=2)[..., self._order],
+        }
+
+    def control(self, within: str) -> dict[tuple[str, str], FloatArray]:
+        """Scores by (method, weights) that were calibrated on shuffled answers."""
+        parts = [self._read(split, "control", within) for split in range(len(self.plan.tasks))]
+        return {
+            (key.split("|")[0], key.split("|")[1]): np.concatenate([part[key] for part in parts]) for key in parts[0]
+        }
+
+    def transfer(self) -> Arrays:
+        """Columns of `irt_bench.analysis.transfer.compare_transfer`."""
+        return self._read(0, "transfer")
+
+    def _read(self, split: int, kind: str, *key: Any) -> Arrays:
+        return self._store.read(self._cells[split][(kind, *key)])
+
+
+def _run_order(tasks: tuple[Task, ...], snapshots: Snapshots) -> npt.NDArray[np.intp]:
+    """Where each run, in natural order over all splits, stands in the splits put one after another."""
+    found = [run for task in tasks for run in task.job.snapshots.runs]
+    if len(set(found)) != len(found):
+        raise ValueError("a run is evaluated in two splits")
+    order = {run: place for place, run in enumerate(found)}
+    return np.array([order[run] for run in sorted(set(snapshots.frame[RUN]), key=snapshots.runs.index)], dtype=np.intp)

@@ -1,0 +1,150 @@
+"""Responses of a study as files that workers map instead of copying, and what one split of one benchmark takes of them.
+
+A worker holds in memory the rows of the split it works on, the fit to them, and the curves of their items: see
+`memory_bytes`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench.files import replacing
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.names import RUN, SEED, STEP, SUBTASK
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.basis import ABILITY_NODES, SelectionBasis
+from irt_bench.subsets.calibration import Plan
+from irt_bench.variance.study.snapshots import Snapshots
+from irt_bench.variance.study.splits import Split
+from irt_bench.variance.study.store import DATA
+
+Places = npt.NDArray[np.intp]
+
+FIT_DRAWS: Final = 200  # of the items' parameters: means are known to 7% of their posterior sd
+INNER_FOLDS: Final = 2  # of the calibration models, from which gp-IRT learns its share
+CONTROL_SWEEPS: Final = 20
+CONTROL_TOLERANCE: Final = 0.05
+CALIBRATED_BYTES: Final = 400  # a cell (model, item) of the calibration takes at most, over all working arrays
+CURVE_BYTES: Final = 8 * 4  # a node of an item's curve takes, over the whole basis and the inner folds'
+
+
+class Job(NamedTuple):
+    """One split of one benchmark: where the responses lie, which rows calibrate, which are evaluated.
+
+    ``models`` are the rows' run, seed and step, of calibration models too where they have them.
+    """
+
+    folder: Path
+    benchmark: str
+    split: str
+    calibration: Places
+    evaluation: Places
+    snapshots: Snapshots
+    seed: int
+    fingerprints: tuple[str, str]  # of the calibration rows and the evaluation rows
+
+
+def plan_of(job: Job) -> Plan:
+    """Say what is fitted to the calibration models: the 2PL, by the fast method."""
+    settings = LaplaceSettings(seed=job.seed, threads=1, draws=FIT_DRAWS)
+    return Plan(TwoPL(), settings, n_folds=INNER_FOLDS)
+
+
+def write_data(counts: ResponseCounts, layout: pd.DataFrame, folder: Path) -> Path:
+    """Write the responses of one benchmark once, for all workers.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials.
+    layout : pd.DataFrame
+        ``run, seed, step`` of the models that have them, indexed by label.
+    folder : Path
+        Of the study.
+
+    Returns
+    -------
+    Path
+        Folder that `read_rows` reads.
+    """
+    place = folder / DATA / counts.fingerprint().removeprefix("sha256:")[:24]
+    models = layout.reindex(counts.models.index)[[RUN, SEED, STEP]].astype("object")
+    items = pd.DataFrame({SUBTASK: counts.items[SUBTASK].astype("object")} if SUBTASK in counts.items else {},
+                         index=counts.items.index)  # fmt: skip
+    place.mkdir(parents=True, exist_ok=True)
+    for name, array in (("correct", counts.correct), ("trials", counts.trials)):
+        if not (place / f"{name}.npy").is_file():
+            with replacing(place / f"{name}.npy") as beside, beside.open("wb") as file:
+                np.save(file, array)
+    for name, frame in (("models", models), ("items", items)):
+        with replacing(place / f"{name}.parquet") as beside:
+            frame.rename_axis("label").reset_index().to_parquet(beside, index=False)
+    return place
+
+
+def read_rows(place: Path, rows: Places, benchmark: str) -> ResponseCounts:
+    """Read some models of a benchmark; the rest stays on disk."""
+    correct, trials = (np.load(place / f"{name}.npy", mmap_mode="r")[rows] for name in ("correct", "trials"))
+    models, items = (pd.read_parquet(place / f"{name}.parquet").set_index("label") for name in ("models", "items"))
+    models = models.iloc[rows].rename_axis("model")
+    kept = [name for name in (RUN, SEED, STEP) if models[name].notna().any()]
+    return ResponseCounts(correct, trials, models[kept], items.rename_axis("item"), benchmark)
+
+
+def make_job(counts: ResponseCounts, place: Path, split: Split, seed: int) -> tuple[Job | None, int]:
+    """Take the rows of a split that have answers; None where no run has two seeds left, or too few models calibrate.
+
+    Returns
+    -------
+    job : Job or None
+    n_equal : int
+        Calibration models left out because their answers equal those of an evaluated one.
+    """
+    answered = counts.models.index[np.flatnonzero(counts.asked.any(axis=1))]
+    evaluation = split.evaluation[split.evaluation.index.isin(answered)]
+    together = evaluation.groupby([RUN, STEP])[SEED].transform("nunique")
+    several = together.groupby(evaluation[RUN]).transform("max") >= 2
+    evaluation = evaluation[several]
+    if not len(evaluation):
+        return None, 0
+    judged = counts.models.index.get_indexer(evaluation.index)
+    kept = counts.models.index.get_indexer(split.calibration.intersection(answered, sort=False))
+    seen = {_row(counts, place) for place in judged.tolist()}
+    equal = np.array([_row(counts, place) in seen for place in kept.tolist()], dtype=np.bool_)
+    kept = kept[np.flatnonzero(~equal)]
+    prints = [counts.take(models=rows).fingerprint() for rows in (kept, judged)]
+    snapshots = Snapshots(evaluation.reset_index(drop=True))
+    job = Job(place, counts.benchmark, split.name, kept, judged, snapshots, seed, (prints[0], prints[1]))
+    return job, int(equal.sum())
+
+
+def _row(counts: ResponseCounts, place: int) -> bytes:
+    cells: bytes = counts.correct[place].tobytes() + counts.trials[place].tobytes()
+    return cells
+
+
+def memory_bytes(n_models: int, n_items: int) -> int:
+    """Most that one worker holds for one split, beside the libraries."""
+    curves = n_items * len(ABILITY_NODES) * CURVE_BYTES
+    return n_models * n_items * CALIBRATED_BYTES + curves * (1 + INNER_FOLDS)
+
+
+def basis_of(job: Job, counts: ResponseCounts) -> SelectionBasis:
+    """Fit the calibration models of a split."""
+    return plan_of(job).fit_basis(counts)
+
+
+def control_basis(job: Job, counts: ResponseCounts) -> SelectionBasis:
+    """Fit shuffled answers, roughly: there is nothing to find in them, and a fit would look for it to the last sweep.
+
+    Items of negative discrimination stay: by chance some come out so.
+    """
+    plan = plan_of(job)
+    settings = plan.settings.model_copy(update={"max_sweeps": CONTROL_SWEEPS, "tolerance": CONTROL_TOLERANCE})
+    return plan._replace(settings=settings, keep_negative=True).fit_basis(counts)

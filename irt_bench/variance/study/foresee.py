@@ -1,0 +1,65 @@
+"""What a study will be able to show, before anything is fitted: from the evaluated answers alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from irt_bench.names import BENCHMARK
+from irt_bench.variance.detect import POWER
+from irt_bench.variance.moments import item_covariance
+from irt_bench.variance.study.cells import random_items
+from irt_bench.variance.study.data import read_rows
+from irt_bench.variance.study.plan import BenchmarkPlan, StudyPlan
+from irt_bench.variance.study.power import detectable_full, detectable_random
+from irt_bench.variance.study.snapshots import run_variance
+
+N_SUBSETS = 200  # random subsets behind the spread: known to 5%
+
+
+def foresee(plan: StudyPlan) -> pd.DataFrame:
+    """One row a benchmark and size: seeds, V(k), and the ratios that could be found with 80% power."""
+    n_estimators = len(plan.design.estimators)
+    return pd.concat(
+        [_benchmark(each, len(each.recipes) * n_estimators, plan.design.seed) for each in plan.benchmarks],
+        ignore_index=True,
+    )
+
+
+def _benchmark(plan: BenchmarkPlan, n_compared: int, seed: int) -> pd.DataFrame:
+    components, freedoms = [], []
+    variances: dict[int, list[np.ndarray]] = {size: [] for size in plan.sizes}
+    for task in plan.tasks:
+        counts = read_rows(task.job.folder, task.job.evaluation, task.job.benchmark)
+        values = counts.proportions()
+        chosen = {size: random_items(seed, plan.n_items, size, N_SUBSETS) for size in plan.sizes}
+        for run in task.job.snapshots.runs:
+            arranged = task.job.snapshots.arrange(values.T, run)  # (item, seed, step)
+            found = item_covariance(np.moveaxis(arranged, (0, 1, 2), (2, 1, 0)))
+            components.append((np.nanmean(found.off_diagonal), np.nanmean(found.residual)))
+            freedoms.append(arranged.shape[1] - 1)
+            for size, items in chosen.items():
+                scores = np.stack([np.nanmean(arranged[each], axis=0) for each in items])
+                variances[size].append(run_variance(scores).value)
+    freedom = np.array(freedoms, dtype=np.float64)
+    seed_part, own_part = np.average(np.array(components), axis=0, weights=freedom)
+    full = seed_part + own_part / plan.n_items
+    rows = []
+    for size in plan.sizes:
+        own = seed_part + own_part / size
+        pooled = np.stack(variances[size], axis=1) @ freedom / freedom.sum()
+        correlation = float(np.sqrt(np.clip(full / own, 0, 1))) if own > 0 else np.nan
+        rows.append(
+            {
+                BENCHMARK: plan.benchmark,
+                "size": size,
+                "degrees_of_freedom": int(freedom.sum()),
+                "compared": n_compared,
+                "v_k_sd": float(np.sqrt(own)) if own >= 0 else np.nan,
+                "seed_sd_full": float(np.sqrt(full)) if full >= 0 else np.nan,
+                "detectable_ratio_random": detectable_random(0.5 * np.log(pooled[pooled > 0]), n_compared),
+                "detectable_ratio_full": detectable_full(correlation, float(freedom.sum()), n_compared),
+                "power": POWER,
+            }
+        )
+    return pd.DataFrame(rows)

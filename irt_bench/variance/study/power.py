@@ -1,0 +1,69 @@
+"""What a study can find with its seeds: the smallest cut of the seed sd, at 80% power.
+
+Against random subsets: the log seed sd of random subsets of one size has a spread over subsets, which a method has to
+leave by the margin that Holm's correction asks. Against the full benchmark: the log ratio of two scores on the same
+seeds, correlated as V(k) says, has a variance of (1 - rho^2) / freedom (Pitman, Morgan).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from irt_bench.names import BENCHMARK
+from irt_bench.variance.detect import POWER, detectable_shift
+from irt_bench.variance.study.cells import WEIGHTED
+from irt_bench.variance.study.collect import Collected, RandomSubsets
+from irt_bench.variance.study.verdicts import LEVEL
+
+FloatArray = npt.NDArray[np.float64]
+Z_POWER: Final = float(stats.norm.ppf(POWER))
+
+
+def detectable_random(log_sds: FloatArray, n_compared: int) -> float:
+    """Ratio to random subsets that is found with 80% power: at most this share of their seed sd.
+
+    Parameters
+    ----------
+    log_sds : array of shape (subset,)
+        Log seed sds of random subsets.
+    n_compared : int
+        Methods, weights and estimators compared at this size, for Holm's correction.
+    """
+    critical = float(stats.norm.ppf(1 - LEVEL / 2 / max(n_compared, 1)))
+    return float(np.exp(-(critical + Z_POWER) * log_sds.std(ddof=1)))
+
+
+def detectable_full(correlation: float, freedom: float, n_compared: int) -> float:
+    """Ratio to the full benchmark that is found with 80% power, by a cut; its inverse by a rise."""
+    shift = detectable_shift(freedom, level=LEVEL / max(n_compared, 1))
+    return float(np.exp(-shift * np.sqrt(max(1 - correlation**2, 0.0) / freedom)))
+
+
+def detectable_table(found: Collected, randoms: dict[int, dict[str, RandomSubsets]], n_estimators: int) -> pd.DataFrame:
+    """One row a size: degrees of freedom, comparisons, V(k), and the ratios that could be found."""
+    freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
+    rows = []
+    for size, random in randoms.items():
+        n_compared = len(found.plan.recipes) * n_estimators
+        pooled = random[WEIGHTED].variance @ freedom / freedom.sum()
+        own, full = (float(found.curve(k) @ freedom / freedom.sum()) for k in (size, found.plan.n_items))
+        correlation = np.sqrt(np.clip(full / own, 0, 1)) if own > 0 else np.nan
+        rows.append(
+            {
+                BENCHMARK: found.plan.benchmark,
+                "size": size,
+                "degrees_of_freedom": int(freedom.sum()),
+                "compared": n_compared,
+                "v_k_sd": float(np.sqrt(own)) if own >= 0 else np.nan,
+                "seed_sd_full": float(np.sqrt(full)) if full >= 0 else np.nan,
+                "detectable_ratio_random": detectable_random(0.5 * np.log(pooled[pooled > 0]), n_compared),
+                "detectable_ratio_full": detectable_full(float(correlation), float(freedom.sum()), n_compared),
+                "power": POWER,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,145 @@
+"""Run a study: compute the cells that are missing, then put all together.
+
+A study can be stopped at any moment and started again with the same command: what is finished is kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import joblib
+
+from irt_bench.errors import AnalysisError
+from irt_bench.responses.table import ResponseTable
+from irt_bench.variance.study.backends import check_backend, run_all
+from irt_bench.variance.study.cells import Cell, Workplace, compute
+from irt_bench.variance.study.data import Job
+from irt_bench.variance.study.design import StudyDesign
+from irt_bench.variance.study.plan import StudyPlan, plan_study
+from irt_bench.variance.study.results import StudyResult, assemble
+from irt_bench.variance.study.store import Store
+
+Progress = Callable[[str, int, int], None]
+
+TASKS_A_WORKER: Final = 3  # so that workers end at about the same time
+LEAST_CELLS: Final = 8  # of a task: every task fits its calibration models anew
+LOOK_SECONDS: Final = 1.0  # between two looks at what is finished
+
+
+class Workers(NamedTuple):
+    """Where cells are computed; see `irt_bench.variance.study.backends.run_all`. ``shard`` (i, n): i from 1 to n."""
+
+    backend: str = "loky"
+    scheduler: str | None = None
+    jobs: int = 1
+    shard: tuple[int, int] | None = None
+
+
+def run_study(
+    table: ResponseTable,
+    design: StudyDesign,
+    folder: Path,
+    *,
+    workers: Workers = Workers(),  # noqa: B008
+    progress: Progress | None = None,
+) -> StudyResult | None:
+    """Run a study, or go on with one.
+
+    Parameters
+    ----------
+    table : ResponseTable
+        Models with seeds, and others to calibrate on.
+    design : StudyDesign
+        What to study.
+    folder : Path
+        Where results of cells are kept; the tables are not written here, see `irt_bench.cli.study`.
+    workers : Workers
+        Where cells are computed; the numbers do not depend on it.
+    progress : callable, optional
+        Told (what, cells done, cells in all).
+
+    Returns
+    -------
+    StudyResult or None
+        None where cells are missing still, because this was one shard of several.
+    """
+    check_backend(workers.backend, workers.scheduler)
+    store = Store(folder)
+    store.open()
+    plan = plan_study(table, design, folder)
+    compute_missing(plan, store, workers, progress)
+    left = missing_cells(plan, store)
+    return None if left else assemble(plan, store)
+
+
+def compute_missing(plan: StudyPlan, store: Store, workers: Workers, progress: Progress | None = None) -> None:
+    """Compute the cells that have no result yet, of this shard where there is one."""
+    tasks = _tasks(plan, store, workers)
+    wanted = {cell.name for _, _, cells in tasks for cell in cells}
+    if tasks:
+        store.unfinished_mark()
+    with _watched(store, wanted, progress):
+        run_all(compute_cells, tasks, backend=workers.backend, scheduler=workers.scheduler, jobs=workers.jobs)
+
+
+def missing_cells(plan: StudyPlan, store: Store) -> list[str]:
+    """Names of cells without a result."""
+    finished = store.finished()
+    return [name for name in plan.cells if name not in finished]
+
+
+def compute_cells(folder: Path, job: Job, cells: Sequence[Cell]) -> None:
+    """Compute cells of one split one after another, each kept as soon as it is finished."""
+    store, work = Store(folder), Workplace(job)
+    for cell in cells:
+        if not store.has(cell.name):  # another worker may have been first
+            store.write(cell.name, compute(work, cell))
+
+
+def _tasks(plan: StudyPlan, store: Store, workers: Workers) -> list[tuple[Path, Job, tuple[Cell, ...]]]:
+    """Missing cells in portions; a shard has every n-th portion of all cells, whenever it starts."""
+    number, n_shards = workers.shard or (1, 1)
+    if not 1 <= number <= n_shards:
+        raise AnalysisError(f"shard {number}/{n_shards}: the number must be from 1 to {n_shards}.")
+    n_workers = joblib.cpu_count() if workers.jobs < 1 else workers.jobs
+    portions = TASKS_A_WORKER * (n_shards if workers.shard else max(n_workers, 1))
+    size = max(LEAST_CELLS, -(-len(plan.cells) // portions))
+    parts = [
+        (task.job, task.cells[start : start + size])
+        for each in plan.benchmarks
+        for task in each.tasks
+        for start in range(0, len(task.cells), size)
+    ]
+    finished, folder = store.finished(), store.folder.absolute()
+    left = [
+        (folder, job, tuple(cell for cell in cells if cell.name not in finished))
+        for job, cells in parts[number - 1 :: n_shards]
+    ]
+    return [task for task in left if task[2]]
+
+
+@contextmanager
+def _watched(store: Store, wanted: set[str], progress: Progress | None) -> Iterator[None]:
+    """Report from time to time how many of the cells wanted are there: it holds for any backend."""
+    if progress is None or not wanted:
+        yield
+        return
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(LOOK_SECONDS):
+            progress("cells", len(wanted & store.finished()), len(wanted))
+
+    progress("cells", 0, len(wanted))
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    progress("cells", len(wanted), len(wanted))

@@ -1,0 +1,67 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from irt_bench.cli import app
+from irt_bench.responses import write_table
+from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
+
+RUN = CliRunner()
+FLAGS = [
+    "--sizes",
+    "10",
+    "--methods",
+    "discrimination",
+    "--estimators",
+    "weighted",
+    "--folds",
+    "2",
+    "--n-random",
+    "100",
+]
+
+
+@pytest.fixture(scope="module")
+def responses(tmp_path_factory):
+    path = tmp_path_factory.mktemp("responses") / "planted.parquet"
+    plan = SeedSimulation(n_runs=4, n_seeds=3, n_steps=3, n_items=40, n_subtasks=4)
+    write_table(simulate_seeds(plan, seed=1), path)
+    return path
+
+
+def test_a_study_writes_its_tables_and_goes_on_when_asked_again(responses, tmp_path):
+    found = RUN.invoke(app, ["study", str(responses), *FLAGS, "--jobs", "1", "-o", str(tmp_path / "s")])
+    assert found.exit_code == 0, found.output
+    results = pd.read_csv(tmp_path / "s" / "results.csv")
+    assert {"ratio", "ratio_q05", "percentile_random", "p_holm", "verdict", "verdict_full"} <= set(results.columns)
+    assert np.isfinite(results.loc[results["method"] == "random", "seed_sd"]).all()
+    for name in ("paths.csv", "transfer.csv", "control.csv", "paper.csv", "detectable.csv", "summary.json"):
+        assert (tmp_path / "s" / name).is_file()
+    assert list((tmp_path / "s").glob("forest-*.png"))
+    again = RUN.invoke(app, ["study", str(responses), *FLAGS, "--jobs", "1", "--json", "-o", str(tmp_path / "s")])
+    assert json.loads(again.stdout)["split"] == "folds over clusters"
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(responses, tmp_path):
+    found = RUN.invoke(app, ["study", str(responses), *FLAGS, "--dry-run", "-o", str(tmp_path / "s")])
+    assert found.exit_code == 0, found.output
+    assert "80% power" in found.output and not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--methods", "anchor"], "anchors"),
+        (["--sizes", "ten"], "20,50,100"),
+        (["--shard", "3/2"], "1 to n"),
+        (["--evaluate-on", "run"], "column=value"),
+        (["--backend", "spark"], "spark"),
+    ],
+)
+def test_bad_flags_are_one_line_and_exit_code_2(responses, tmp_path, flags, message):
+    found = RUN.invoke(app, ["study", str(responses), *flags, "-o", str(tmp_path / "s")])
+    assert found.exit_code == 2
+    assert message in found.output.replace("\n", " ")

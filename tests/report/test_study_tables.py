@@ -1,0 +1,25 @@
+import numpy as np
+import pandas as pd
+
+from irt_bench.report.study_tables import paper_form, verdict_counts
+
+
+def test_the_papers_form_is_in_points_with_random_and_v_beside():
+    columns = [
+        f"{what}_{name}" for what in ("e", "seed_sd", "monotonicity") for name in ("full", "p_irt", "gp_irt", "random")
+    ]
+    paper = pd.DataFrame(
+        [{"benchmark": "b", "size": size, "v_k_sd": 0.02, **dict.fromkeys(columns, 0.01)} for size in (20, 50)]
+    )
+    table = paper_form(paper)
+    assert list(table.index) == [("b", 50)]
+    np.testing.assert_allclose(table[["E full", "root V(k)", "mon p-IRT"]].to_numpy(), [[1.0, 2.0, 0.01]])
+
+
+def test_verdicts_are_counted_over_pooled_rows_only():
+    row = {"method": "m", "weights": "equal", "estimator": "weighted", "verdict_full": "raises", "ratio": 0.8,
+           "bias": 0.0, "movement": 1.0}  # fmt: skip
+    rows = [{**row, "run": "pooled", "verdict": "cuts"}, {**row, "run": "r", "verdict": "cuts"},
+            {**row, "run": "pooled", "verdict": "no difference shown"}]  # fmt: skip
+    found = verdict_counts(pd.DataFrame(rows)).loc[("m", "equal", "weighted")]
+    assert found["compared"] == 2 and found["random: cuts"] == 1 and found["full: raises"] == 2

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from irt_bench.variance.study.results import POOLED, holm_known
+
+COLUMNS = (
+    "benchmark", "run", "method", "weights", "estimator", "size", "seed_sd", "seed_sd_full", "v_k_sd", "ratio",
+    "ratio_q05", "ratio_q95", "percentile_random", "p_holm", "verdict", "verdict_full", "bias", "snr", "monotonicity",
+    "kendall_tau",
+)  # fmt: skip
+VERDICTS = {"cuts", "raises", "no difference shown"}
+
+
+@pytest.fixture(scope="module")
+def rows(result):
+    return result.results
+
+
+def chosen(rows, **wanted):
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows
+
+
+def test_every_method_size_estimator_and_run_has_a_row_beside_random_and_full(rows):
+    assert set(COLUMNS) <= set(rows.columns)
+    methods = rows[~rows["method"].isin(["random", "full"])]
+    assert len(methods) == 5 * 2 * 2 * 3  # runs and pooled, sizes, methods, estimators
+    assert set(methods["verdict"]) | set(methods["verdict_full"]) <= VERDICTS
+    assert set(rows.loc[rows["method"] == "random", "verdict"]) == {""}
+
+
+def test_random_subsets_agree_with_v_and_are_the_reference_of_the_ratio(rows):
+    random = chosen(rows, method="random", estimator="weighted", run=POOLED)
+    assert random["ratio_v_k"].to_numpy() == pytest.approx(1, abs=0.05)
+    assert (random["ratio"] == 1).all()
+    for row in chosen(rows, method="variance", estimator="weighted", run=POOLED).itertuples():
+        null = chosen(random, size=row.size if not callable(row.size) else None)
+        assert row.ratio == pytest.approx(row.seed_sd / null["seed_sd"].iloc[0])
+        assert row.ratio_full == pytest.approx(row.seed_sd / row.seed_sd_full)
+        assert row.ratio_q05 < row.ratio < row.ratio_q95
+
+
+def test_the_full_benchmark_is_v_of_all_items(rows):
+    full = chosen(rows, method="full", estimator="weighted")
+    assert full["seed_sd"].to_numpy() == pytest.approx(full["v_k_sd"].to_numpy())
+
+
+def test_ability_has_ratios_but_no_v_and_no_bias(rows):
+    theta = rows[rows["estimator"] == "theta"]
+    assert theta[["v_k_sd", "bias", "movement"]].isna().all().all()
+    subsets = theta[(theta["run"] == POOLED) & (theta["method"] != "full")]
+    assert np.isfinite(subsets["ratio"]).all()
+
+
+def test_pooled_runs_are_averaged_in_variance(rows):
+    part = chosen(rows, method="discrimination", estimator="weighted", size=10)
+    runs = part[part["run"] != POOLED]
+    pooled = chosen(part, run=POOLED)["seed_sd"].iloc[0]
+    assert pooled == pytest.approx(np.sqrt((runs["seed_sd"] ** 2).mean()))  # all runs have three seeds
+
+
+def test_holm_is_over_all_methods_and_estimators_of_a_size(rows):
+    for size in (10, 20):
+        part = rows[(rows["run"] == POOLED) & (rows["size"] == size) & ~rows["method"].isin(["random", "full"])]
+        assert part["p_holm"].min() == pytest.approx(min(len(part) * part["p_random"].min(), 1))
+
+
+def test_undefined_p_values_stay_undefined_and_do_not_count():
+    found = holm_known(np.array([0.01, np.nan, 0.5]))
+    assert found[0] == pytest.approx(0.02) and np.isnan(found[1]) and found[2] == 0.5
+
+
+def test_the_paper_form_has_random_and_v_beside(result):
+    row = result.paper.set_index("size").loc[20]
+    random = chosen(result.results, method="random", estimator="weighted", size=20, run=POOLED).iloc[0]
+    assert row["seed_sd_random"] == pytest.approx(random["seed_sd"]) and row["v_k_sd"] == random["v_k_sd"]
+    assert np.isnan(row["e_gp_irt"])  # anchors were not in this design
+
+
+def test_the_negative_control_finds_nothing_here_and_the_summary_says_so(result):
+    summary = result.summary()
+    assert summary["control"]["models"]["cuts"] == 0
+    assert summary["split"] == "folds over clusters"
+    counted = summary["verdicts"]["verdict"]
+    pooled = result.results[(result.results["run"] == POOLED) & (result.results["verdict"] != "")]
+    assert sum(counted.values()) == len(pooled)
