@@ -8,7 +8,7 @@ how marginal maximum likelihood goes wrong on long tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -74,6 +74,12 @@ class AbilityGrid:
     def is_affordable(n_nodes: int, n_cells: int, *, cost: float) -> bool:
         """Whether cells times nodes cost no more than `cost`; MOST_NODES are always affordable, FINEST the most."""
         return n_nodes <= min(max(MOST_NODES, cost / max(n_cells, 1)), FINEST)
+
+    def sampled(self, rng: np.random.Generator, n_patterns: int) -> AbilityGrid:
+        """Take some patterns that stand for all: sums over models keep their expectation."""
+        rows = rng.choice(len(self.right), n_patterns, replace=False)
+        stand_for = self.multiplicity[rows] * (len(self.right) / n_patterns)
+        return replace(self, right=self.right[rows], wrong=self.wrong[rows], multiplicity=stand_for)
 
     @property
     def shape(self) -> tuple[int, int]:

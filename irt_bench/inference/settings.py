@@ -100,6 +100,9 @@ class SVISettings(Settings):
         Give up, and say so, after so many steps.
     window : int
         Steps whose ELBOs are averaged when two stretches are compared.
+    batch : int
+        Models, drawn anew each step, whose answers stand for all where abilities are integrated out; 0: as many as
+        keep a step short, which is all of them up to some millions of cells times nodes of the grid.
     draws : int
         Draws taken from the guide.
     """
@@ -110,4 +113,5 @@ class SVISettings(Settings):
     decay: Annotated[float, Field(gt=1)] = 4.0
     max_steps: Positive = 20_000
     window: Positive = 100
+    batch: Annotated[int, Field(ge=0)] = 0
     draws: Positive = 1_000

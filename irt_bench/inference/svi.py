@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 from pyro.optim import Adam
 
+from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.guides import POINT, GaussianGuide, Kind
@@ -24,6 +25,8 @@ from irt_bench.irt_models.logistic import Logistic
 Progress = Callable[[str, int, int], None]
 MOST_FULL = 250  # coordinates up to which a full covariance matrix is learned in good time
 MOST_CHECKED = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
+STEP_COST = 6e7  # cells times nodes of the grid: about 10 ms a step
+LEAST_BATCH = 200
 N_RATES = 4  # learning rates gone through, each `decay` times smaller than the one before
 
 
@@ -58,8 +61,10 @@ def fit_svi(
         guide = GaussianGuide(coordinates.posterior, kind=_kind(settings, len(coordinates.centre)))
         flat = dist.Normal(torch.zeros(guide.size, dtype=DTYPE), 1.0).mask(False).to_event(1)
 
+        batches = Batches(coordinates, settings)
+
         def target() -> None:
-            pyro.factor("posterior", coordinates.log_density(pyro.sample(POINT, flat)))
+            pyro.factor("posterior", batches.next().log_density(pyro.sample(POINT, flat)))
 
         optimiser = Adam({"lr": settings.learning_rate, "betas": (0.9, 0.99)})
         svi = SVI(target, guide, optimiser, Trace_ELBO())
@@ -84,6 +89,34 @@ def fit_svi(
     elbo = np.array(plateau.history)
     notes = {"plateau_reached": rates_left == 0, "steps": len(elbo), "missed_spread": missed}
     return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes)
+
+
+class Batches:
+    """Posteriors that each see some of the models, whose answers stand for all.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Of the whole posterior.
+    settings : SVISettings
+        How many models a step looks at.
+    """
+
+    def __init__(self, coordinates: Coordinates, settings: SVISettings) -> None:
+        self._all, self._rng = coordinates, np.random.default_rng(settings.seed)
+        cells = coordinates.posterior.cells
+        self._grid = cells if isinstance(cells, AbilityGrid) else None
+        if self._grid is not None:
+            n_patterns, n_items = self._grid.right.shape
+            short = max(LEAST_BATCH, int(STEP_COST / (n_items * len(self._grid.nodes))))
+            self.size = min(settings.batch or short, n_patterns)
+
+    def next(self) -> Coordinates:
+        """Draw the models of a step."""
+        if self._grid is None or self.size == len(self._grid.right):
+            return self._all
+        posterior = replace(self._all.posterior, cells=self._grid.sampled(self._rng, self.size))
+        return replace(self._all, posterior=posterior)
 
 
 def missed_spread(guide: GaussianGuide, coordinates: Coordinates) -> float:

@@ -6,7 +6,7 @@ from irt_bench.inference import svi
 from irt_bench.inference.convergence import optimiser_checks
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.settings import SVISettings
-from irt_bench.inference.svi import Plateau, fit_svi
+from irt_bench.inference.svi import Batches, Plateau, fit_svi
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 
@@ -96,3 +96,26 @@ def test_a_guide_of_the_wrong_shape_is_caught(monkeypatch, many_models_one_abili
         }
         spread[guide] = drawn.sites["difficulty"][0].mean(axis=1).std()
     assert spread["normal"] < 0.75 * spread["full"]
+
+
+def test_batches_of_models_have_the_gradient_of_all_on_average(simulate_cells):
+    cells = simulate_cells(90, 6)
+    correct, trials = cells.correct.numpy(), np.ones(cells.shape, dtype=np.int8)
+    whole = find_coordinates(TwoPL(), correct, trials).posterior
+    assert len(whole.cells.right) > 20
+    flat = np.zeros(whole.layout[whole.sites[-1].name].stop)
+    batches = Batches(Coordinates(whole, flat, np.ones_like(flat)), SVISettings(batch=20))
+    found = np.array([batches.next().posterior.log_density(flat)[1] for _ in range(2_000)])
+    error = found.std(axis=0) / np.sqrt(len(found))
+    assert (np.abs(found.mean(axis=0) - whole.log_density(flat)[1]) < 4.5 * error + 1e-9).all()
+    assert error.max() > 0
+
+
+def test_a_fit_in_batches_agrees_with_one_of_all_models(many_models_one_ability_each):
+    correct = many_models_one_ability_each
+    fits = [
+        fit_svi(OnePL(), correct, np.ones_like(correct), SVISettings(draws=2_000, batch=batch)) for batch in (0, 100)
+    ]
+    whole, parts = (drawn.sites["difficulty"][0] for drawn in fits)
+    assert np.max(np.abs(whole.mean(0) - parts.mean(0)) / whole.std(0)) < 0.6
+    np.testing.assert_allclose(parts.std(0), whole.std(0), rtol=0.25)
