@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from irt_bench.variance.subset_forms import NESTED, RANDOM, STRATIFIED
 
 MOST_RUNS: Final = 9  # drawn; the first ones
 OTHER_FORMS: Final = ((STRATIFIED, BLUE, "stratified by subtask"), (NESTED, VERMILION, "whole subtasks"))
+MOST_ROWS: Final = 40
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -38,6 +40,8 @@ def steps_figure(found: SeedVariance, benchmark: str) -> Figure:
     own = found.pooled[(found.pooled["benchmark"] == benchmark) & (found.pooled["measure"] == ACCURACY)].iloc[0]
     more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
     moved = f"repeating the training moves accuracy by {100 * own['seed_sd']:.2f} points (sd)"
+    if scores["step"].nunique() == 1:
+        return _one_step_figure(scores, f"{shorten(benchmark, 30)}: {moved}", measures)
     title = f"{shorten(benchmark, 30)}: {moved}{more}"
     figure = new_figure(0.6 + 1.5 * len(shown), title)
     grid = figure.subplots(len(shown), len(measures), sharex=True, squeeze=False)
@@ -55,15 +59,28 @@ def _courses(axes: Axes, wide: object, steps: tuple[str, ...]) -> None:
     frame = wide.reindex([step for step in steps if step in wide.index])  # type: ignore[attr-defined]
     x = np.arange(len(frame))
     mean, sd = frame.mean(axis=1), frame.std(axis=1)
-    if len(x) == 1:
-        axes.scatter(np.zeros(frame.shape[1]), frame.iloc[0], color=BLUE, s=18)
-        axes.errorbar([0.15], mean, yerr=sd, color=VERMILION, marker="o", markersize=4)
-        axes.set_xlim(-0.5, 0.65)
-    else:
-        axes.fill_between(x, mean - sd, mean + sd, color=SKY, alpha=0.35, linewidth=0)
-        axes.plot(x, frame.to_numpy(), color=BLUE, linewidth=0.9)
+    axes.fill_between(x, mean - sd, mean + sd, color=SKY, alpha=0.35, linewidth=0)
+    axes.plot(x, frame.to_numpy(), color=BLUE, linewidth=0.9)
     axes.set_xticks(x, list(frame.index))
     axes.set_ylabel("score")
+
+
+def _one_step_figure(scores: pd.DataFrame, title: str, measures: Sequence[str]) -> Figure:
+    """Draw a line a run, in order of the mean accuracy: a dot a seed, and the mean with one sd to each side."""
+    wide = {name: part.pivot(index="run", columns="seed", values="score") for name, part in scores.groupby("measure")}
+    order = wide[measures[0]].mean(axis=1).sort_values().index[-MOST_ROWS:]
+    more = f" (best {MOST_ROWS} of {scores['run'].nunique()} runs)" if scores["run"].nunique() > MOST_ROWS else ""
+    figure = new_figure(1.0 + 0.22 * len(order), title + more)
+    grid = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    y = np.arange(len(order))
+    for axes, measure in zip(grid, measures, strict=True):
+        part = wide[measure].reindex(order)
+        mean, sd = part.mean(axis=1), part.std(axis=1)
+        axes.hlines(y, mean - sd, mean + sd, color=SKY, linewidth=5)
+        axes.scatter(part.to_numpy(), np.repeat(y[:, None], part.shape[1], axis=1), color=BLUE, s=10, zorder=3)
+        axes.set_xlabel(f"{measure}: a dot a seed, mean and one sd")
+    grid[0].set_yticks(y, [shorten(str(run), 36) for run in order])
+    return figure
 
 
 @styled

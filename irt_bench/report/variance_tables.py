@@ -12,15 +12,16 @@ from irt_bench.report.tables import print_table
 from irt_bench.report.tables.text import words
 from irt_bench.variance.metrics import MACRO_AVERAGE
 from irt_bench.variance.scores import ACCURACY
-from irt_bench.variance.seed_effect import SEEN
+from irt_bench.variance.seed_effect import POOLED, SEEN
 from irt_bench.variance.seed_variance import SeedVariance
 
 if TYPE_CHECKING:  # torch takes a second that the other tables need not wait for
     from irt_bench.variance.seed_model import SeedModelResult
 
-MODEL_COLUMNS = {
-    "seed_sd_ability": "seed sd, ability", "step_sd_ability": "step sd, ability", "seed_sd": "seed sd",
-    "step_sd": "step sd", "score_sd": "score sd", "these_score_sd": "of these seeds", SEEN: "seen",
+MODEL_LINES = {
+    "seed_sd_ability": "seed, ability scale", "step_sd_ability": "step, ability scale", "seed_sd": "seed, points",
+    "step_sd": "step, points", "score_sd": "score of a new seed", "these_score_sd": "score of these seeds",
+    SEEN: "score of these seeds, seen",
 }  # fmt: skip
 MOST_BENCHMARKS = 2  # whose detectable differences are printed; the file has all
 PERCENT = {"mean": "mu", "seed_sd": "E", "seed_sd_q05": "E_q05", "seed_sd_q95": "E_q95", "ci95_analytic": "95% CI"}
@@ -71,25 +72,24 @@ def _print_detectable(found: SeedVariance, console: Console) -> None:
 
 
 def seed_model_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a benchmark, item set and run: sds on the ability scale, and what they come to in percentage points.
+    """Pooled over runs: sds on the ability scale, and what they come to in percentage points, a line each.
 
     Parameters
     ----------
     table : pd.DataFrame
         From `irt_bench.variance.seed_model.model_seed_effects`.
     """
-    wide = {}
-    for name, column in MODEL_COLUMNS.items():
-        rows = table[table["quantity"] == name].set_index(["benchmark", "items", "run"])
-        scale = 1 if name.endswith("ability") else 100
-        for suffix, part in (("", "estimate"), ("_q05", "q05"), ("_q95", "q95")):
-            wide[column + suffix] = rows[part] * scale
-    return pd.DataFrame(wide).dropna(axis="columns", how="all")
+    rows = table[(table["run"] == POOLED) & table["quantity"].isin(MODEL_LINES)].copy()
+    points = ~rows["quantity"].str.endswith("ability")
+    for column in ("estimate", "q05", "q95"):
+        rows[column] = rows[column].where(~points, 100 * rows[column])
+    rows["sd"] = rows["quantity"].map(MODEL_LINES)
+    return rows.set_index(["benchmark", "items", "sd"])[["estimate", "q05", "q95"]]
 
 
 def print_seed_model(found: SeedModelResult, console: Console, *, max_rows: int = 30) -> None:
     """Print the seed model's table, whether inference converged, and the notes."""
-    title = "Seed model (sd on the ability scale; then in percentage points; 90% intervals)"
+    title = "Seed model: sds, pooled over runs (percentage points where not on the ability scale; 90% intervals)"
     print_table(seed_model_table(found.table), title=title, console=console, max_rows=max_rows)
     for benchmark, fit in found.fits.items():
         failed = [check["name"] for check in fit["checks"] if check["status"] == "failed"]

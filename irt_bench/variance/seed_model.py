@@ -70,7 +70,7 @@ def seed_model_settings(method: str, seed: int) -> NUTSSettings | SVISettings:
         If there is no such method.
     """
     if method == "nuts":
-        return NUTSSettings(seed=seed, warmup=300, draws=300)
+        return NUTSSettings(seed=seed, warmup=500, draws=750)
     if method == "svi":
         return SVISettings(seed=seed)
     raise AnalysisError(f"--seed-model is {method!r}; 'nuts' (exact, minutes) or 'svi' (half a minute) is needed.")

@@ -6,6 +6,13 @@ from irt_bench.variance.seed_variance import analyse_seed_variance
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 
+def test_with_one_step_every_run_is_a_line_with_a_dot_for_every_seed():
+    plan = SeedSimulation(n_runs=12, n_seeds=3, n_steps=1, n_items=30, n_subtasks=1)
+    figure = steps_figure(analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5), "planted")
+    (axes,) = figure.axes
+    assert len(axes.get_yticks()) == 12 and len(axes.collections[1].get_offsets()) == 36
+
+
 def test_stratified_and_nested_subsets_are_lines_of_their_own():
     plan = SeedSimulation(n_runs=1, n_seeds=3, n_steps=1, n_items=60, n_subtasks=6)
     figure = curve_figure(analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5), "planted")

@@ -29,6 +29,6 @@ def test_the_seed_models_table_puts_the_score_sd_beside_the_one_seen():
     quantities = ["seed_sd_ability", "seed_sd", "score_sd", "score_sd_seen"]
     rows = [("b", "all", "pooled", name, 0.02, 0.01, 0.03) for name in quantities]
     frame = pd.DataFrame(rows, columns=["benchmark", "items", "run", "quantity", "estimate", "q05", "q95"])
-    (row,) = seed_model_table(frame).to_dict("records")
-    assert row["seed sd, ability"] == 0.02 and row["score sd"] == row["seen"] == 2.0
-    assert "step sd" not in row
+    found = seed_model_table(frame).loc[("b", "all")]["estimate"]
+    assert found["seed, ability scale"] == 0.02
+    assert found["score of a new seed"] == found["score of these seeds, seen"] == 2.0
