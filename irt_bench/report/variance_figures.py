@@ -41,7 +41,7 @@ def steps_figure(found: SeedVariance, benchmark: str) -> Figure:
     more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
     moved = f"repeating the training moves accuracy by {100 * own['seed_sd']:.2f} points (sd)"
     if scores["step"].nunique() == 1:
-        return _one_step_figure(scores, f"{shorten(benchmark, 30)}: {moved}", measures)
+        return _one_step_figure(scores, f"{shorten(benchmark, 30)}: {moved}; a dot a seed", measures)
     title = f"{shorten(benchmark, 30)}: {moved}{more}"
     figure = new_figure(0.6 + 1.5 * len(shown), title)
     grid = figure.subplots(len(shown), len(measures), sharex=True, squeeze=False)
@@ -78,7 +78,7 @@ def _one_step_figure(scores: pd.DataFrame, title: str, measures: Sequence[str]) 
         mean, sd = part.mean(axis=1), part.std(axis=1)
         axes.hlines(y, mean - sd, mean + sd, color=SKY, linewidth=5)
         axes.scatter(part.to_numpy(), np.repeat(y[:, None], part.shape[1], axis=1), color=BLUE, s=10, zorder=3)
-        axes.set_xlabel(f"{measure}: a dot a seed, mean and one sd")
+        axes.set_xlabel(measure)
     grid[0].set_yticks(y, [shorten(str(run), 36) for run in order])
     return figure
 
