@@ -24,6 +24,18 @@ TESTED_TOGETHER = {
         "tests/cli/test_cli.py",
     ),
     "responses/formats/base.py": "every format's tests",
+    **dict.fromkeys(
+        [
+            *(f"report/page/{name}.py" for name in ("drawing", "folders", "html_tables", "sections", "item_section")),
+            *(
+                f"report/page/{name}.py"
+                for name in ("model_section", "noise_sections", "subset_section", "trust_section")
+            ),
+            *(f"report/figures/{name}.py" for name in ("noise", "ranks", "ratios", "wright")),
+            "cli/report.py",
+        ],
+        "tests/report/page/test_page.py",
+    ),
     "inference/draws.py": "a record without behaviour",
     "inference/settings.py": "tests/inference/test_fit.py",
     "inference/sweep_numba.py": "tests/inference/test_sweep.py",

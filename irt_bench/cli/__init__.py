@@ -2,7 +2,21 @@
 
 import typer
 
-from irt_bench.cli import adaptive, check, compare, demo, export, fit, items, read, score, study, subset, variance
+from irt_bench.cli import (
+    adaptive,
+    check,
+    compare,
+    demo,
+    export,
+    fit,
+    items,
+    read,
+    report,
+    score,
+    study,
+    subset,
+    variance,
+)
 
 app = typer.Typer(
     help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
@@ -22,6 +36,7 @@ for command in (
     adaptive.adaptive,
     variance.variance,
     study.study,
+    report.report,
     demo.demo,
 ):
     app.command()(command)

@@ -79,7 +79,7 @@ class NUTSSettings(Settings):
     method: ClassVar[str] = "nuts"
     chains: Positive = 4
     warmup: Positive = 500
-    draws: Positive = 1_000
+    draws: Positive = 2_000
     target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.9
     max_tree_depth: Annotated[int, Field(gt=0, le=14)] = 10
     jobs: Annotated[int, Field(ge=0)] = 0

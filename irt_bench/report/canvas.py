@@ -10,8 +10,9 @@ import functools
 import math
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, ParamSpec
 
@@ -54,11 +55,17 @@ STYLE: Final[dict[str, Any]] = {
     "legend.fontsize": 8.5,
     "svg.hashsalt": "irt-bench",  # else ids in SVG differ from one time to the next
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # letters stay letters
 }
 TITLE_SIZE: Final = 11.5
 TITLE_CHARACTERS: Final = 78  # a line of the title
 SMALL_SIZE: Final = 7.5
-FORMATS: Final[dict[str, dict[str, None]]] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+FORMATS: Final[dict[str, dict[str, None]]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+NARROW: Final = 5.0  # inches: below, a figure is for a phone, and has room for less
 MOST_INTERVALS: Final = 300  # points with intervals drawn; beyond, they hide one another
 MANY_POINTS: Final = 2000  # from which on points are faint, and pixels in SVG
 LABEL_CHARACTERS: Final = 34
@@ -69,7 +76,7 @@ LABEL_DISTANCE: Final = 0.025  # from a point to its label, share of the width
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG or SVG; the same figure gives the same bytes.
+    """Write a figure as PNG, SVG or PDF; the same figure gives the same bytes.
 
     Raises
     ------
@@ -105,9 +112,30 @@ def _style() -> AbstractContextManager[None]:
     return mpl.rc_context(defaults | STYLE)
 
 
+_page: ContextVar[float | None] = ContextVar("page", default=None)
+
+
+@contextmanager
+def on_page(width: float) -> Iterator[None]:
+    """Draw figures of a width in inches, without titles: the page writes them, and letters stay letters."""
+    token = _page.set(width)
+    try:
+        yield
+    finally:
+        _page.reset(token)
+
+
+def narrow() -> bool:
+    """Whether figures are drawn for a narrow page now."""
+    return (_page.get() or WIDTH) < NARROW
+
+
 def new_figure(height: float, title: str) -> Figure:
-    """Empty figure of the common width, with the finding as its title."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    """Empty figure of the common width, with the finding as its title; on a page, of its width and without."""
+    width = _page.get()
+    figure = Figure(figsize=(width or WIDTH, height), layout="constrained")
+    if width is not None:
+        return figure
     n_lines = math.ceil(len(title) / TITLE_CHARACTERS)
     wrapped = textwrap.fill(title, min(len(title) // n_lines + 8, TITLE_CHARACTERS))
     figure.suptitle(wrapped, x=0.01, ha="left", size=TITLE_SIZE, weight="bold")

@@ -47,7 +47,11 @@ def test_check_writes_the_documented_files(files, tmp_path):
     assert set(checks.columns) == {"status", "value", "threshold", "message", "source"}
     assert checks.loc["dif", "status"] == "passed"
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert summary["passed"] == (checks["status"] != "failed").all() and summary["group"] == "size" and summary["seed"] == 0
+    assert (
+        summary["passed"] == (checks["status"] != "failed").all()
+        and summary["group"] == "size"
+        and summary["seed"] == 0
+    )
     assert len(pd.read_csv(tmp_path / "out" / "items.csv")) == 25
     assert len(pd.read_csv(tmp_path / "out" / "models.csv")) == 100
 

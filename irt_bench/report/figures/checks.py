@@ -50,7 +50,9 @@ def checks_figure(found: ModelChecks) -> Figure:
 
 
 def _title(found: ModelChecks) -> str:
-    failed = [check.name.replace("s_x2", "S-X2").replace("_", " ") for check in found.checks if check.status == "failed"]
+    failed = [
+        check.name.replace("s_x2", "S-X2").replace("_", " ") for check in found.checks if check.status == "failed"
+    ]
     n = sum(check.status != "not_applicable" for check in found.checks)
     if not failed:
         return f"All {n} model checks that apply passed"

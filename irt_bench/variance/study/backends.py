@@ -6,6 +6,7 @@ Every worker computes with one thread of its own, so that no sum is added up in 
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal, get_args
 
@@ -33,7 +34,7 @@ def check_backend(backend: str, scheduler: str | None) -> None:
     package = {"dask": "distributed", "ray": "ray"}.get(backend)
     if package is not None:
         try:
-            __import__(package)
+            importlib.import_module(package)
         except ImportError as error:
             more = "pip install 'irt-bench[cluster]'" if backend == "dask" else "pip install ray"
             raise AnalysisError(f"backend {backend!r} needs {package}, which is not installed: {more}") from error

@@ -90,7 +90,9 @@ def write_data(counts: ResponseCounts, layout: pd.DataFrame, folder: Path) -> Pa
 
 def read_rows(place: Path, rows: Places, benchmark: str) -> ResponseCounts:
     """Read some models of a benchmark; the rest stays on disk."""
-    correct, trials = (np.load(place / f"{name}.npy", mmap_mode="r")[rows] for name in ("correct", "trials"))
+    correct, trials = (
+        np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)[rows] for name in ("correct", "trials")
+    )
     models, items = (pd.read_parquet(place / f"{name}.parquet").set_index("label") for name in ("models", "items"))
     models = models.iloc[rows].rename_axis("model")
     kept = [name for name in (RUN, SEED, STEP) if models[name].notna().any()]

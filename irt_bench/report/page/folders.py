@@ -1,0 +1,193 @@
+"""What the commands wrote: folders recognised by their files, and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+from irt_bench.errors import ReadError
+
+SUMMARY: Final = "summary.json"
+FIT, ITEMS, COMPARISON, VARIANCE = "fit", "items", "comparison", "variance"
+SUBSETS, STUDY, CHECKS = "subsets", "study", "checks"
+
+
+class Kind(NamedTuple):
+    """What a command writes: tables that must be there, with columns that tell them, and other files."""
+
+    tables: Mapping[str, tuple[str, ...]]
+    files: tuple[str, ...]
+    optional: tuple[str, ...]
+    command: str
+
+
+KINDS: Final[dict[str, Kind]] = {
+    FIT: Kind(
+        {"abilities.csv": ("model", "ability", "rank"), "items.csv": ("item", "difficulty", "discrimination_sd")},
+        ("fit.nc",),
+        (),
+        "irt-bench fit RESPONSES -o fit",
+    ),
+    COMPARISON: Kind(
+        {"models.csv": ("model", "rank_by_ability"), "discordant.csv": ("higher_ability",)},
+        (SUMMARY,),
+        ("items.csv",),
+        "irt-bench compare RESPONSES --fit fit -o comparison",
+    ),
+    VARIANCE: Kind(
+        {
+            "metrics.csv": ("benchmark", "run", "seed_sd"),
+            "pooled.csv": ("benchmark", "seed_sd"),
+            "components.csv": ("component", "estimate"),
+            "curve.csv": ("k", "predicted_sd"),
+        },
+        (SUMMARY,),
+        ("detectable.csv", "measures.csv", "scores.csv", "coefficients.csv"),
+        "irt-bench variance RESPONSES -o variance",
+    ),
+    STUDY: Kind(
+        {"results.csv": ("benchmark", "method", "size", "seed_sd", "ratio_random", "verdict")},
+        (SUMMARY,),
+        ("paths.csv", "transfer.csv", "control.csv", "paper.csv", "detectable.csv"),
+        "irt-bench study RESPONSES -o study",
+    ),
+    SUBSETS: Kind(
+        {"comparison.csv": ("size", "method", "weights", "estimator", "mae", "random_q05")},
+        (SUMMARY,),
+        (),
+        "irt-bench subset RESPONSES --compare -o compared",
+    ),
+    CHECKS: Kind(
+        {"checks.csv": ("name", "status", "message")},
+        (SUMMARY,),
+        ("items.csv", "models.csv", "pairs.csv"),
+        "irt-bench check RESPONSES --fit fit -o checks",
+    ),
+    ITEMS: Kind({}, (), (), "irt-bench items RESPONSES -o items.csv"),
+}
+ITEM_COLUMNS: Final = ("item", "difficulty", "item_rest_correlation", "flags")
+ITEM_FILES: Final = ("items.csv", "item_statistics.csv")
+LABELS: Final = frozenset(
+    (
+        *("model", "item", "benchmark", "subtask", "run", "seed", "step", "component", "design", "measure", "method"),
+        *("weights", "estimator", "verdict", "verdict_full", "flags", "misfits", "partner", "name", "status"),
+        *("message", "source", "higher_ability", "higher_accuracy", "item_a", "item_b", "group", "shuffled_within"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one command wrote: its tables by file name without ending, its summary, and where it lies."""
+
+    kind: str
+    path: Path
+    tables: Mapping[str, pd.DataFrame] = field(repr=False)
+    summary: Mapping[str, Any] = field(repr=False)
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        """Table of a name; empty where the command did not write it."""
+        return self.tables.get(name, pd.DataFrame())
+
+
+def read_folders(paths: Iterable[Path]) -> dict[str, Part]:
+    """Read what commands wrote.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Folders that commands wrote, files that `irt-bench items -o` wrote, or folders that hold some of these.
+
+    Returns
+    -------
+    dict
+        Kind → part, as in `KINDS`.
+
+    Raises
+    ------
+    ReadError
+        If a path is none of these, two are of one kind, or a file in them is broken.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        for kind, place in _recognise(path):
+            if found.get(kind, place) != place:
+                raise ReadError(
+                    f"two of kind {kind!r} were given, {found[kind]} and {place}; a page shows one. Name one."
+                )
+            found[kind] = place
+    return {kind: _read_part(kind, found[kind]) for kind in KINDS if kind in found}
+
+
+def _recognise(path: Path) -> list[tuple[str, Path]]:
+    """Kinds at a path, or, where there are none, in the folders it holds."""
+    if not path.exists():
+        raise ReadError(f"{path} is not there. Give folders that irt-bench commands wrote.")
+    own = _kinds_at(path)
+    if path.is_dir():
+        inner = [each for folder in sorted(path.iterdir()) if folder.is_dir() for each in _kinds_at(folder)]
+        own += [(kind, place) for kind, place in inner if kind not in dict(own)]
+    if not own:
+        commands = ", ".join(kind.command.split()[1] for kind in KINDS.values())
+        raise ReadError(
+            f"{path} holds nothing that a report shows. Give what these wrote with -o: irt-bench {commands} "
+            "(subset with --compare)."
+        )
+    return own
+
+
+def _kinds_at(path: Path) -> list[tuple[str, Path]]:
+    if path.is_file():
+        return [(ITEMS, path)] if _has_columns(path, ITEM_COLUMNS) else []
+    kinds = [(ITEMS, path / name) for name in ITEM_FILES if _has_columns(path / name, ITEM_COLUMNS)][:1]
+    for name, kind in KINDS.items():
+        whole = all((path / file).is_file() for file in kind.files)
+        if kind.tables and whole and all(_has_columns(path / file, need) for file, need in kind.tables.items()):
+            kinds.append((name, path))
+    return kinds
+
+
+def _has_columns(path: Path, needed: tuple[str, ...]) -> bool:
+    if path.suffix != ".csv" or not path.is_file():
+        return False
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return set(needed) <= set(lines.readline().strip().split(","))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _read_part(kind: str, path: Path) -> Part:
+    if kind == ITEMS:
+        return Part(kind, path, {"items": _read_table(path)}, {})
+    files = [*KINDS[kind].tables, *(name for name in KINDS[kind].optional if (path / name).is_file())]
+    tables = {name.removesuffix(".csv"): _read_table(path / name) for name in files}
+    return Part(kind, path, tables, _read_summary(path / SUMMARY))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read a table; labels are texts, whatever they look like, and only empty cells are missing."""
+    try:
+        columns = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+        labels = {name: str for name in columns if name in LABELS}
+        frame = pd.read_csv(path, dtype=labels, keep_default_na=False, na_values=[""], encoding="utf-8")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise ReadError(f"{path} cannot be read as a table: {error}. Write it again with --force.") from error
+    return frame.fillna(dict.fromkeys(labels, ""))
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{path} cannot be read as JSON: {error}. Write it again with --force.") from error
+    return content if isinstance(content, dict) else {}

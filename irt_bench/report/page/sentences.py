@@ -1,0 +1,228 @@
+"""Conclusions in words, made from the numbers; none says more than its interval does.
+
+Names come from the data: each is cut to a length, on one line, and set apart (Unicode isolates), so that a name in
+another direction does not turn the sentence around.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pandas as pd
+
+from irt_bench.report.tables.text import fixed, interval_decimals, shorten
+
+POINTS: Final = 100
+NAME_LENGTH: Final = 40
+ISOLATE, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+CUTS, RAISES, NO_DIFFERENCE = "cuts", "raises", "no difference shown"
+UNKNOWN: Final = "not known"
+
+
+def name_of(label: object) -> str:
+    """Write a name from the data for a sentence."""
+    return f"{ISOLATE}{shorten(str(label), NAME_LENGTH)}{END}"
+
+
+def with_interval(value: float, low: float, high: float, unit: str = "") -> str:
+    """Write an estimate with its 90% interval, or say that there is none."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    form = fixed(interval_decimals(high - low))
+    unit = f" {unit}" if unit else ""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{form(value)}{unit} (no interval: too few seeds)"
+    return f"{form(value)}{unit} [{form(low)}, {form(high)}]"
+
+
+def verdict_of(low: float, high: float) -> str:
+    """Say what the interval of a ratio shows: a difference only if it excludes 1."""
+    if high < 1:
+        return CUTS
+    return RAISES if low > 1 else NO_DIFFERENCE
+
+
+def noise_sentence(row: Mapping[Any, Any]) -> str:
+    """Say how far repeated training moves a score; `row` as in pooled.csv."""
+    moved = with_interval(*_estimate(row, "seed_sd", POINTS), "points")
+    runs, seeds = int(row["n_runs"]), int(row["n_seeds"])
+    base = f"{runs} run{'s' * (runs != 1)} with {'up to ' * (runs != 1)}{seeds} seeds{' each' * (runs != 1)}"
+    return f"Repeating the training moves {name_of(row['benchmark'])} by {moved}: sd over seeds, {base}."
+
+
+def noisiest_sentence(rows: pd.DataFrame) -> str:
+    """Compare the benchmarks with the largest and smallest seed sd; `rows` as in pooled.csv, two or more."""
+    ranked = rows.dropna(subset=["seed_sd"]).sort_values("seed_sd", kind="stable")
+    if len(ranked) < 2:
+        return ""
+    least, most = ranked.iloc[0], ranked.iloc[-1]
+    low, high = (f"{name_of(row['benchmark'])} ({POINTS * row['seed_sd']:.2f} points)" for row in (least, most))
+    apart = float(least["seed_sd_q95"]) < float(most["seed_sd_q05"])
+    shown = (
+        "their intervals do not overlap" if apart else "their intervals overlap, or are not known: no difference shown"
+    )
+    return f"Of {len(ranked)} benchmarks {low} has the smallest seed sd and {high} the largest; {shown}."
+
+
+def detectable_sentence(row: Mapping[Any, Any]) -> str:
+    """Say which difference can be detected; `row` as in detectable.csv."""
+    size = with_interval(*_estimate(row, "detectable", POINTS), "points")
+    seeds = int(row["n_seeds"])
+    return (
+        f"With {seeds} seed{'s' * (seeds != 1)} of each of two recipes, {size} is the smallest difference found with "
+        "80% power (two-sided test at 5%)."
+    )
+
+
+def common_part_sentence(seed: Mapping[Any, Any], residual: Mapping[Any, Any], n_items: int) -> str:
+    """Say whether seed noise is common to all items, and what is left if it is only that of single items.
+
+    Parameters
+    ----------
+    seed, residual : mapping
+        ``estimate, q05, q95`` of the variance common to all items, and of single items' answers over seeds.
+    n_items : int
+        Items of the full benchmark.
+    """
+    alone = POINTS * math.sqrt(max(float(residual["estimate"]), 0.0) / n_items)
+    single = (
+        f"Answers that change from seed to seed, each item for itself, give {alone:.2f} points over {n_items:,} items"
+    )
+    low, value, high = (float(seed[name]) for name in ("q05", "estimate", "q95"))
+    if low > 0:
+        value, low, high = POINTS * math.sqrt(value), POINTS * math.sqrt(low), POINTS * math.sqrt(high)
+        common = with_interval(value, low, high, "points")
+        return f"{single}. Beside them a part is common to all items, {common}, which no choice of items takes away."
+    return f"{single}. A part common to all items is not shown: its interval includes 0."
+
+
+def subset_sentences(rows: pd.DataFrame) -> list[str]:
+    """Say how many ways to choose and weigh items cut seed noise.
+
+    Parameters
+    ----------
+    rows : pd.DataFrame
+        Rows of results.csv for the ways compared, without the references: ``verdict, verdict_full``.
+    """
+    found = []
+    for column, against in (("verdict", "random subsets of the same size"), ("verdict_full", "the full benchmark")):
+        counts = rows[column].value_counts()
+        cut, raised = int(counts.get(CUTS, 0)), int(counts.get(RAISES, 0))
+        open_ = len(rows) - cut - raised
+        ways = f"{len(rows)} ways to choose, weigh and score items"
+        if not len(rows):
+            continue
+        if not cut and not raised:
+            found.append(f"Against {against}: no difference shown for any of {ways}.")
+            continue
+        said = [f"{cut} cut seed noise" if cut else "none is shown to cut seed noise"]
+        said += [f"{raised} raise it"] if raised else []
+        said += [f"for {open_} no difference is shown"] if open_ else []
+        found.append(f"Against {against}: of {ways}, {', '.join(said)}.")
+    return found
+
+
+def cut_sentence(row: Mapping[Any, Any]) -> str:
+    """Describe a way that cuts seed noise against random subsets, with what it costs; `row` as in results.csv."""
+    ratio = with_interval(*_estimate(row, "ratio_random"))
+    cost = f"; its mean is {POINTS * float(row['bias']):+.1f} points off the full score" if _known(row, "bias") else ""
+    what = f"{name_of(row['label'])} ({row['estimator']}) with {int(row['size'])} items"
+    return f"{what}: seed sd {ratio} times that of random subsets{cost}."
+
+
+def power_sentence(rows: pd.DataFrame) -> str:
+    """Say what these seeds could have shown; `rows` as in detectable.csv of a study."""
+    ratios = rows["detectable_ratio_random"].dropna()
+    if not len(ratios):
+        return "How large a difference these seeds could show is not known."
+    low, high = f"{ratios.min():.2f}", f"{ratios.max():.2f}"
+    span = low if low == high else f"{low} to {high} (by size and benchmark)"
+    return (
+        f"These seeds could have shown, with 80% power, a cut to {span} times the seed sd of random subsets; a smaller "
+        "cut may be missed."
+    )
+
+
+def control_sentence(control: Mapping[Any, Any]) -> str:
+    """Say what methods found in shuffled answers, where nothing is to be found; `control` as in a study's summary."""
+    compared, cut = (sum(int(each[name]) for each in control.values()) for name in ("compared", "cuts"))
+    if not compared:
+        return ""
+    verdict = "as it should be" if not cut else "so that cuts reported above may be no more than that"
+    return f"Negative control: calibrated on shuffled answers, {cut} of {compared} methods are said to cut, {verdict}."
+
+
+def item_sentence(flags: pd.Series) -> str:
+    """Say how many items go against the rest; `flags` as in the table of item statistics."""
+    raised = flags.str.split(";")
+    negative, maybe = (
+        int(raised.map(lambda own, flag=flag: flag in own).sum()) for flag in ("negative", "maybe_negative")
+    )
+    if negative:
+        return f"{negative} of {len(flags):,} items go against the rest: better models fail them more often."
+    if maybe:
+        return f"No item is shown to go against the rest; {maybe} of {len(flags):,} may (their intervals include 0)."
+    return f"No item of {len(flags):,} is flagged as going against the rest."
+
+
+def lead_sentence(models: pd.DataFrame) -> str:
+    """Say which model is ablest, and how many others its rank cannot be told from.
+
+    Parameters
+    ----------
+    models : pd.DataFrame
+        Indexed by model: ``rank, rank_q05, rank_q95``.
+    """
+    ranked = models.sort_values("rank", kind="stable")
+    first = ranked.iloc[0]
+    overlapping = int((ranked["rank_q05"].iloc[1:] <= first["rank_q95"]).sum())
+    lead = f"{name_of(ranked.index[0])} is estimated ablest"
+    if overlapping:
+        others = f"{overlapping:,} other model{'s' * (overlapping != 1)}"
+        return f"{lead}; its rank interval overlaps with that of {others}, so that no clear first is shown."
+    return f"{lead}; its rank interval overlaps with no other."
+
+
+def order_sentence(summary: Mapping[Any, Any]) -> str:
+    """Say whether ability and accuracy order models differently; `summary` as the comparison's."""
+    pairs, discordant, clear = (int(summary[name]) for name in ("n_pairs", "n_discordant", "n_clear"))
+    if not discordant:
+        return f"Ability and accuracy order all {pairs:,} pairs of models alike."
+    share = f"{discordant:,} of {pairs:,} pairs of models ({discordant / pairs:.1%})"
+    if not clear:
+        return f"Ability and accuracy order {share} differently, none of them clearly: no difference shown."
+    return f"Ability and accuracy order {share} differently, {clear:,} of them clearly."
+
+
+def check_sentence(checks: pd.DataFrame) -> str:
+    """Say which checks failed; `checks` has ``name`` and ``status``."""
+    status = checks["status"].replace("not applicable", "not_applicable")
+    counts = status.value_counts()
+    failed = checks.loc[status == "failed", "name"].tolist()
+    rest = int(counts.get("not_applicable", 0))
+    aside = f"; {rest} do{'es' * (rest == 1)} not apply" if rest else ""
+    judged = len(checks) - rest
+    if not judged:
+        return "No check applies, so nothing is known about the fit."
+    if failed:
+        return (
+            f"{len(failed)} of {judged} checks failed: {_listed(failed)}{aside}. Read what follows with that in mind."
+        )
+    return f"None of {judged} checks failed{aside}. A check that passes has found no fault; it does not prove a model."
+
+
+def _estimate(row: Mapping[Any, Any], name: str, scale: float = 1.0) -> tuple[float, float, float]:
+    """Value and interval of a column."""
+    return scale * float(row[name]), scale * float(row[f"{name}_q05"]), scale * float(row[f"{name}_q95"])
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    shown = ", ".join(shorten(str(name).replace("_", " "), NAME_LENGTH) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _known(row: Mapping[Any, Any], name: str) -> bool:
+    value = row.get(name)
+    return value is not None and math.isfinite(float(value))

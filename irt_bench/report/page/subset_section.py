@@ -1,0 +1,126 @@
+"""Do subsets help: the study's verdicts on seed noise, and how well subsets estimate the full score."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from irt_bench.report.figures.ratios import ratios_figure
+from irt_bench.report.page import sentences
+from irt_bench.report.page.folders import STUDY, SUBSETS, Part
+from irt_bench.report.page.html_tables import html_table
+from irt_bench.report.page.sections import Block, Section, figure_block
+from irt_bench.report.subset_figures import subset_comparison_figure
+from irt_bench.report.tables.text import shorten
+
+RANDOM, FULL, POOLED = "random", "full", "pooled"
+EQUAL: Final = "equal"
+MOST_BENCHMARKS: Final = 4  # with a figure
+MOST_CUTS: Final = 3  # ways named
+SCORE: Final = "weighted"
+COLUMNS: Final = ["seed_sd", "ratio_random", "percentile_random", "p_holm", "verdict", "ratio", "verdict_full", "bias",
+                  "snr", "monotonicity", "kendall_tau"]  # fmt: skip
+REFERENCES: Final = ["seed_sd_full", "seed_sd_random", "v_k_sd", "seed_sd_p_irt", "seed_sd_gp_irt"]
+
+
+def subset_section(study: Part | None, compared: Part | None) -> Section:
+    """Tell whether chosen or reweighted items cut seed noise, and what they cost."""
+    question = "Do subsets help?"
+    missing = [kind for kind, part in ((STUDY, study), (SUBSETS, compared)) if part is None]
+    said: list[str] = []
+    blocks: list[Block] = []
+    notes: list[str] = []
+    if study is not None:
+        rows = pooled_rows(study["results"])
+        said += _conclusions(rows, study)
+        blocks += _forests(rows, study)
+        if len(study["paper"]):
+            blocks.append(_paper(study["paper"]))
+        notes += [str(note) for note in study.summary.get("notes", [])]
+    if compared is not None:
+        blocks.append(_errors(compared))
+    return Section("subsets", question, said, blocks, missing=missing, notes=notes)
+
+
+def pooled_rows(results: pd.DataFrame) -> pd.DataFrame:
+    """Rows pooled over runs, with a label for each way to choose and weigh items; ``null`` marks the references."""
+    rows = results[results["run"] == POOLED].copy()
+    rows["label"] = np.where(rows["weights"] == EQUAL, rows["method"], rows["method"] + ", " + rows["weights"])
+    rows["null"] = (rows["method"] == FULL) | ((rows["method"] == RANDOM) & (rows["weights"] == EQUAL))
+    return rows
+
+
+def _conclusions(rows: pd.DataFrame, study: Part) -> list[str]:
+    chosen = rows[~rows["null"]]
+    said = sentences.subset_sentences(chosen)
+    cuts = chosen[chosen["verdict"] == sentences.CUTS].sort_values("ratio_random")
+    said += [sentences.cut_sentence(row) for row in cuts.head(MOST_CUTS).to_dict("records")]
+    if len(study["detectable"]):
+        said.append(sentences.power_sentence(study["detectable"]))
+    control = sentences.control_sentence(study.summary.get("control", {}))
+    return said + ([control] if control else [])
+
+
+def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
+    blocks = []
+    for place, (benchmark, own) in enumerate(rows.groupby("benchmark", sort=False)):
+        if place >= MOST_BENCHMARKS:
+            break
+        shown = with_random_band(own[own["estimator"] == SCORE] if (own["estimator"] == SCORE).any() else own)
+        table = own[~own["null"]].set_index(["label", "estimator", "size"])
+        blocks.append(
+            figure_block(
+                f"forest-{place}",
+                f"Seed noise against random subsets of the same size, {shorten(str(benchmark), 40)}",
+                "Left of 1 is less noise. Bars are 90% intervals; colour and shape are the verdict, which needs an "
+                "interval without 1 that also holds after Holm's correction over all ways. The grey band is where 90% "
+                f"of random subsets lie. Drawn: the {SCORE} score; the table has all.",
+                table,
+                partial(ratios_figure, shown),
+                columns=[name for name in COLUMNS if name in table],
+                whole=str(study.path / "results.csv"),
+            )
+        )
+    return blocks
+
+
+def with_random_band(rows: pd.DataFrame) -> pd.DataFrame:
+    """Ways of one score, as `ratios_figure` draws them, with the range of random subsets of their size."""
+    null = rows[rows["null"] & (rows["method"] == RANDOM)].drop_duplicates("size").set_index("size")
+    ways = rows[~rows["null"]]
+    frame = pd.DataFrame({"label": ways["label"], "size": ways["size"].astype(int), "verdict": ways["verdict"]})
+    for end in ("", "_q05", "_q95"):
+        frame[f"ratio{end}"] = ways[f"ratio_random{end}"]
+    for end in ("q05", "q95"):
+        frame[f"random_{end}"] = ways["size"].map(null[f"ratio_random_{end}"])
+    return frame
+
+
+def _paper(paper: pd.DataFrame) -> Block:
+    """Set the paper's comparison beside the columns it lacks."""
+    table = paper.set_index(["benchmark", "size"])
+    shown = table[[name for name in REFERENCES if name in table]] * 100
+    caption = (
+        "Seed sd in points of the full benchmark, of random subsets of the size and as V(k) predicts for them, and of "
+        "the paper's p-IRT and gp-IRT on anchors. Against the full benchmark alone any small subset looks noisy."
+    )
+    return Block("paper", "The paper's comparison, with random subsets", caption, html_table(shown), opened=True)
+
+
+def _errors(compared: Part) -> Block:
+    table = compared["comparison"]
+    best: list[dict[str, Any]] = list(compared.summary.get("best", []))
+    names = "; ".join(f"{int(each['size'])} items: {each['method']}, {each['estimator']}" for each in best[:4])
+    least = f" Least error with {names}." if names else ""
+    return figure_block(
+        "errors",
+        "How well subsets estimate the full score",
+        "Mean absolute error on held-out models, in points; grey: random subsets, 5 to 95%, blue: below them, "
+        f"vermilion: above.{least}",
+        table.set_index(["method", "weights", "estimator", "size"]),
+        partial(subset_comparison_figure, table),
+        whole=str(compared.path / "comparison.csv"),
+    )

@@ -1,0 +1,168 @@
+"use strict";
+(() => {
+  const number = (text) => { const value = parseFloat(text.replaceAll(",", "").replace("−", "-")); return Number.isNaN(value) ? null : value; };
+  const save = (parts, type, name) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(parts, { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  const compare = (a, b) => {
+    if (a === null || b === null) return (a === null) - (b === null);
+    return typeof a === "number" ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true });
+  };
+  const markSorted = (head, chosen) => {
+    const falling = chosen.getAttribute("aria-sort") === "ascending";
+    for (const each of head.cells) each.removeAttribute("aria-sort");
+    chosen.setAttribute("aria-sort", falling ? "descending" : "ascending");
+    return falling ? -1 : 1;
+  };
+
+  // Tables: a click on a header sorts by its column; missing values stay last.
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const head = table.tHead.rows[0];
+    head.addEventListener("click", (event) => {
+      const cell = event.target.closest("th");
+      if (!cell) return;
+      const sign = markSorted(head, cell);
+      const key = (row) => { const text = row.cells[cell.cellIndex].textContent; return cell.classList.contains("number") ? number(text) : text; };
+      const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
+      rows.sort(([a], [b]) => (a === null || b === null ? compare(a, b) : sign * compare(a, b)));
+      table.tBodies[0].append(...rows.map(([, row]) => row));
+    });
+  }
+
+  // Downloads of figures: the colours of the page become plain ones.
+  const saveSvg = (svg, name) => {
+    const copy = svg.cloneNode(true);
+    const style = getComputedStyle(document.documentElement);
+    const plain = (text) => text.replace(/var\(--([a-z]+)(?:, *(#[0-9a-f]+))?\)/g, (_, variable, own) => own || style.getPropertyValue(`--${variable}`).trim());
+    copy.removeAttribute("hidden");
+    copy.setAttribute("font-family", "DejaVu Sans, sans-serif");
+    for (const each of copy.querySelectorAll("[style]")) each.setAttribute("style", plain(each.getAttribute("style")));
+    if (svg.id === "item-curve") {
+      for (const each of copy.querySelectorAll("path, line, text")) {
+        const drawn = getComputedStyle(svg.ownerDocument.querySelector(each.id ? `#${each.id}` : `#item-curve ${each.tagName}`));
+        for (const name of ["fill", "stroke", "opacity", "stroke-width", "font-size"]) each.setAttribute(name, drawn.getPropertyValue(name));
+      }
+    }
+    save([new XMLSerializer().serializeToString(copy)], "image/svg+xml", name);
+  };
+  for (const button of document.querySelectorAll(".save-svg")) {
+    button.addEventListener("click", () => {
+      const block = button.closest(".block");
+      saveSvg(block.querySelector(".wide svg"), `${block.dataset.name}.svg`);
+    });
+  }
+
+  // Items: sorted, searched, chosen.
+  const data = JSON.parse(document.getElementById("item-data").textContent);
+  const table = document.getElementById("item-table");
+  if (!data || !table) return;
+  const STEP = 50;
+  const columns = [
+    { header: "item", get: (place) => data.items[place] },
+    ...data.columns.map((column) => ({ ...column, get: (place) => column.values[place] })),
+    { header: "flags", get: (place) => data.flags[place] || null },
+  ];
+  let order = data.items.map((_, place) => place);
+  let shown = STEP;
+  let chosen = 0;
+  const form = (value, decimals) => (value === null ? "–" : value.toFixed(decimals).replace("-", "−"));
+  const withInterval = (column, place) => {
+    if (!column.low || column.low[place] === null) return "";
+    return `[${form(column.low[place], column.decimals)}, ${form(column.high[place], column.decimals)}]`;
+  };
+  const matches = () => {
+    const wanted = document.getElementById("item-search").value.trim().toLowerCase();
+    return wanted ? order.filter((place) => data.items[place].toLowerCase().includes(wanted) || data.flags[place].toLowerCase().includes(wanted)) : order;
+  };
+  const cell = (column, place) => {
+    const made = document.createElement("td");
+    const isolated = document.createElement("bdi");
+    const value = column.get(place);
+    isolated.textContent = column.values ? form(value, column.decimals) : value ?? "";
+    made.append(isolated);
+    if (column.values) {
+      made.className = "number";
+      const rest = withInterval(column, place);
+      if (rest) {
+        const small = document.createElement("small");
+        small.textContent = ` ${rest}`;
+        made.append(small);
+      }
+    }
+    return made;
+  };
+  const render = () => {
+    const found = matches();
+    table.tBodies[0].replaceChildren(...found.slice(0, shown).map((place) => {
+      const row = document.createElement("tr");
+      row.tabIndex = 0;
+      row.dataset.place = place;
+      row.setAttribute("aria-selected", place === chosen);
+      row.append(...columns.map((column) => cell(column, place)));
+      return row;
+    }));
+    document.getElementById("item-count").textContent = `${Math.min(shown, found.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} items`;
+    document.getElementById("more-items").hidden = shown >= found.length;
+  };
+  const across = (ability) => 195 + ability * 38.75;
+  const up = (percent) => 190 - percent * 1.8;
+  const path = (nodes, values) => nodes.map((ability, k) => `${across(ability).toFixed(1)} ${up(values[k]).toFixed(1)}`).join("L");
+  const choose = (place) => {
+    chosen = place;
+    document.getElementById("chosen-name").textContent = data.items[place];
+    document.getElementById("chosen-facts").textContent = columns.slice(1).filter((column) => column.get(place) !== null)
+      .map((column) => (column.values ? `${column.header} ${form(column.get(place), column.decimals)} ${withInterval(column, place)}`.trim() : column.get(place))).join("; ");
+    for (const row of table.tBodies[0].rows) row.setAttribute("aria-selected", Number(row.dataset.place) === place);
+    const own = data.curves && data.curves.items[data.items[place]];
+    const svg = document.getElementById("item-curve");
+    svg.toggleAttribute("hidden", !own);
+    document.getElementById("save-curve").hidden = !own;
+    document.getElementById("curve-note").hidden = !data.curves;
+    if (!own) return;
+    const [mean, low, high] = own;
+    const nodes = data.curves.nodes;
+    document.getElementById("curve-line").setAttribute("d", `M${path(nodes, mean)}`);
+    document.getElementById("curve-band").setAttribute("d", `M${path(nodes, high)}L${path([...nodes].reverse(), [...low].reverse())}Z`);
+    document.getElementById("models-rug").setAttribute("d", data.abilities.filter((value) => Math.abs(value) <= 4).map((value) => `M${across(value).toFixed(1)} 190v6`).join(""));
+  };
+  const head = table.tHead.rows[0];
+  for (const column of columns) {
+    const made = document.createElement("th");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = column.header;
+    made.scope = "col";
+    if (column.values) made.className = "number";
+    made.append(button);
+    head.append(made);
+  }
+  head.addEventListener("click", (event) => {
+    const made = event.target.closest("th");
+    if (!made) return;
+    const column = columns[made.cellIndex];
+    const sign = markSorted(head, made);
+    order.sort((a, b) => { const [x, y] = [column.get(a), column.get(b)]; return (x === null || y === null ? compare(x, y) : sign * compare(x, y)) || a - b; });
+    render();
+  });
+  const rowOf = (event) => event.target.closest("tr[data-place]");
+  table.tBodies[0].addEventListener("click", (event) => { const row = rowOf(event); if (row) choose(Number(row.dataset.place)); });
+  table.tBodies[0].addEventListener("keydown", (event) => {
+    const row = rowOf(event);
+    if (row && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); choose(Number(row.dataset.place)); }
+  });
+  document.getElementById("item-search").addEventListener("input", () => { shown = STEP; render(); });
+  document.getElementById("more-items").addEventListener("click", () => { shown += 4 * STEP; render(); });
+  document.getElementById("save-curve").addEventListener("click", () => saveSvg(document.getElementById("item-curve"), "item-curve.svg"));
+  document.getElementById("save-items").addEventListener("click", () => {
+    const quoted = (value) => { const text = String(value ?? ""); return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
+    const heads = columns.flatMap((column) => (column.low ? [column.header, `${column.header} q05`, `${column.header} q95`] : [column.header]));
+    const rows = order.map((place) => columns.flatMap((column) => (column.low ? [column.get(place), column.low[place], column.high[place]] : [column.get(place)])));
+    save([[heads, ...rows].map((row) => row.map(quoted).join(",")).join("\n")], "text/csv", "items.csv");
+  });
+  render();
+  choose(0);
+})();

@@ -1,0 +1,45 @@
+"""How far to trust all this: checks of the fit and of the model, and what was noted on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from irt_bench.report.page import sentences
+from irt_bench.report.page.folders import CHECKS, FIT, Part
+from irt_bench.report.page.html_tables import html_table
+from irt_bench.report.page.sections import Block, Section
+
+COLUMNS = ["stage", "name", "status", "value", "threshold", "message", "source"]
+
+
+def trust_section(fit: Part | None, checks: Part | None) -> Section:
+    """All named checks, failed ones first."""
+    question = "How far to trust it?"
+    if fit is None and checks is None:
+        return Section("trust", question, missing=[FIT, CHECKS])
+    found = all_checks(fit, checks)
+    order = {"failed": 0, "passed": 1}
+    found = found.sort_values("status", key=lambda status: status.map(order).fillna(2), kind="stable")
+    said = [sentences.check_sentence(found)] if len(found) else []
+    found["status"] = found["status"].str.replace("_", " ")
+    found["name"] = found["name"].str.replace("_", " ")
+    notes = [str(each.get("message", "")) for each in (fit.summary.get("findings", []) if fit else [])]
+    notes += [str(note) for note in (checks.summary.get("notes", []) if checks else [])]
+    table = html_table(found.set_index("name"))
+    blocks = [Block("checks", "Checks", "Each with the figure found and its limit.", table, opened=True)]
+    missing = [kind for kind, part in ((FIT, fit), (CHECKS, checks)) if part is None]
+    return Section("trust", question, said, blocks if len(found) else [], missing=missing, notes=notes)
+
+
+def all_checks(fit: Part | None, checks: Part | None) -> pd.DataFrame:
+    """Tabulate checks of convergence and of the model together."""
+    rows: list[dict[str, Any]] = []
+    for part, stage in ((fit, "fit"), (checks, "model")):
+        if part is None:
+            continue
+        found = part.summary.get("checks", [])
+        named = [{"name": name, **each} for name, each in found.items()] if isinstance(found, dict) else found
+        rows += [{"stage": stage} | each for each in named]
+    return pd.DataFrame(rows, columns=COLUMNS)
