@@ -56,6 +56,8 @@ def source_section(part: Part | None) -> Section:
             blocks.append(_source_block(components, n_items, benchmark, place))
         curve = part["curve"]
         curve = curve[curve["benchmark"] == benchmark]
+        if "form" in curve:
+            curve = curve[curve["form"] == "random"]
         if len(curve):
             blocks.append(_size_block(curve, benchmark, place))
     return Section("sources", question, said, blocks)
