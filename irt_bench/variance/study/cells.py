@@ -53,7 +53,7 @@ from irt_bench.variance.study.store import Result, hash_of
 FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
-CODE: Final = 1  # raised whenever the numbers of a cell would change: kept results are then computed anew
+CODE: Final = 2  # raised whenever the numbers of a cell would change: kept results are then computed anew
 KINDS: Final = ("full", "random", "recipe", "path", "control", "transfer")
 KEPT: Final = 100  # random subsets whose scores are kept, for everything but their variance
 BLOCK: Final = 100  # random subsets drawn at once
