@@ -51,7 +51,7 @@ KINDS: Final[dict[str, Kind]] = {
         "irt-bench variance RESPONSES -o variance",
     ),
     STUDY: Kind(
-        {"results.csv": ("benchmark", "method", "size", "seed_sd", "ratio_random", "verdict")},
+        {"results.csv": ("benchmark", "method", "size", "seed_sd", "ratio_full", "verdict")},
         (SUMMARY,),
         ("paths.csv", "transfer.csv", "control.csv", "paper.csv", "detectable.csv"),
         "irt-bench study RESPONSES -o study",

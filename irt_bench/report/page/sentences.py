@@ -126,7 +126,7 @@ def subset_sentences(rows: pd.DataFrame) -> list[str]:
 
 def cut_sentence(row: Mapping[Any, Any]) -> str:
     """Describe a way that cuts seed noise against random subsets, with what it costs; `row` as in results.csv."""
-    ratio = with_interval(*_estimate(row, "ratio_random"))
+    ratio = with_interval(*_estimate(row, "ratio"))
     cost = f"; its mean is {POINTS * float(row['bias']):+.1f} points off the full score" if _known(row, "bias") else ""
     what = f"{name_of(row['label'])} ({row['estimator']}) with {int(row['size'])} items"
     return f"{what}: seed sd {ratio} times that of random subsets{cost}."

@@ -21,7 +21,7 @@ EQUAL: Final = "equal"
 MOST_BENCHMARKS: Final = 4  # with a figure
 MOST_CUTS: Final = 3  # ways named
 SCORE: Final = "weighted"
-COLUMNS: Final = ["seed_sd", "ratio_random", "percentile_random", "p_holm", "verdict", "ratio", "verdict_full", "bias",
+COLUMNS: Final = ["seed_sd", "ratio", "percentile_random", "p_holm", "verdict", "ratio_full", "verdict_full", "bias",
                   "snr", "monotonicity", "kendall_tau"]  # fmt: skip
 REFERENCES: Final = ["seed_sd_full", "seed_sd_random", "v_k_sd", "seed_sd_p_irt", "seed_sd_gp_irt"]
 
@@ -56,7 +56,7 @@ def pooled_rows(results: pd.DataFrame) -> pd.DataFrame:
 def _conclusions(rows: pd.DataFrame, study: Part) -> list[str]:
     chosen = rows[~rows["null"]]
     said = sentences.subset_sentences(chosen)
-    cuts = chosen[chosen["verdict"] == sentences.CUTS].sort_values("ratio_random")
+    cuts = chosen[chosen["verdict"] == sentences.CUTS].sort_values("ratio")
     said += [sentences.cut_sentence(row) for row in cuts.head(MOST_CUTS).to_dict("records")]
     if len(study["detectable"]):
         said.append(sentences.power_sentence(study["detectable"]))
@@ -93,9 +93,9 @@ def with_random_band(rows: pd.DataFrame) -> pd.DataFrame:
     ways = rows[~rows["null"]]
     frame = pd.DataFrame({"label": ways["label"], "size": ways["size"].astype(int), "verdict": ways["verdict"]})
     for end in ("", "_q05", "_q95"):
-        frame[f"ratio{end}"] = ways[f"ratio_random{end}"]
+        frame[f"ratio{end}"] = ways[f"ratio{end}"]
     for end in ("q05", "q95"):
-        frame[f"random_{end}"] = ways["size"].map(null[f"ratio_random_{end}"])
+        frame[f"random_{end}"] = ways["size"].map(null[f"ratio_{end}"])
     return frame
 
 

@@ -3,32 +3,135 @@ import math
 import pandas as pd
 import pytest
 
-from irt_bench.report.page.sentences import noisiest_sentence, subset_sentences, verdict_of, with_interval
+from irt_bench.report.page import sentences as said
+
+NAN = math.nan
+
+
+def pooled(**changes):
+    return {
+        "benchmark": "b", "n_runs": 2, "n_seeds": 5, "seed_sd": 0.02, "seed_sd_q05": 0.015, "seed_sd_q95": 0.03,
+    } | changes  # fmt: skip
+
+
+def test_an_interval_that_includes_1_shows_no_difference():
+    assert said.verdict_of(0.5, 1.2) == "no difference shown"
+    assert said.verdict_of(0.9, 1.0) == "no difference shown"
+    assert said.verdict_of(NAN, NAN) == "no difference shown"
+    assert said.verdict_of(0.5, 0.9) == "cuts"
+    assert said.verdict_of(1.1, 2.0) == "raises"
+
+
+def test_noise_is_told_with_its_interval_in_points():
+    assert said.noise_sentence(pooled()) == (
+        f"Repeating the training moves {said.name_of('b')} by 2.00 points [1.50, 3.00]: sd over seeds, 2 runs with up "
+        "to 5 seeds each."
+    )
+
+
+def test_a_value_without_an_interval_says_so():
+    assert "no interval" in said.noise_sentence(pooled(seed_sd_q05=NAN, seed_sd_q95=NAN))
+    assert "not known" in said.noise_sentence(pooled(seed_sd=NAN))
+
+
+@pytest.mark.parametrize(("limits", "apart"), [((0.05, 0.09), True), ((0.02, 0.09), False), ((NAN, NAN), False)])
+def test_benchmarks_differ_only_where_their_intervals_do(limits, apart):
+    other = pooled(benchmark="c", seed_sd=0.06, seed_sd_q05=limits[0], seed_sd_q95=limits[1])
+    text = said.noisiest_sentence(pd.DataFrame([pooled(), other]))
+    assert ("no difference shown" in text) != apart
+    assert ("do not overlap" in text) == apart
+
+
+def test_one_benchmark_is_compared_with_nothing():
+    assert said.noisiest_sentence(pd.DataFrame([pooled()])) == ""
+
+
+def test_a_common_part_is_shown_only_by_an_interval_above_0():
+    residual = {"estimate": 0.18, "q05": 0.16, "q95": 0.2}
+    unshown = said.common_part_sentence({"estimate": 4e-4, "q05": -1e-4, "q95": 2e-3}, residual, 200)
+    assert "not shown" in unshown and "no choice" not in unshown
+    shown = said.common_part_sentence({"estimate": 4e-4, "q05": 1e-4, "q95": 1.6e-3}, residual, 200)
+    assert "2.00 points [1.00, 4.00]" in shown and "not shown" not in shown
+    assert "3.00 points" in shown  # the square root of 0.18 / 200
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(0.5, 0.9, "cuts"), (1.1, 2.0, "raises"), (0.9, 1.1, "no difference shown"), (0.5, 1.0, "no difference shown")],
+    ("verdicts", "expected"),
+    [
+        (["no difference shown"] * 3, "no difference shown for any of 3"),
+        (["cuts", "no difference shown", "raises"], "1 cut seed noise, 1 raise it, for 1 no difference is shown"),
+        (["raises", "raises", "no difference shown"], "none is shown to cut seed noise, 2 raise it"),
+    ],
 )
-def test_a_ratio_differs_only_if_its_interval_leaves_out_1(low, high, verdict):
-    assert verdict_of(low, high) == verdict
+def test_subsets_are_counted_by_verdict(verdicts, expected):
+    rows = pd.DataFrame({"verdict": verdicts, "verdict_full": "raises"})
+    first, second = said.subset_sentences(rows)
+    assert expected in first
+    assert second.startswith("Against the full benchmark") and "none is shown to cut" in second
 
 
-def test_an_estimate_without_an_interval_says_so():
-    assert "no interval" in with_interval(1.0, math.nan, math.nan)
-    assert with_interval(math.nan, 0.0, 1.0) == "not known"
+def test_point_values_alone_make_no_cut():
+    rows = pd.DataFrame({"verdict": ["no difference shown"], "verdict_full": [""], "ratio": [0.2]})
+    assert all("no difference shown" in text for text in said.subset_sentences(rows))
 
 
-def test_benchmarks_whose_intervals_overlap_show_no_difference():
-    rows = pd.DataFrame(
-        {"benchmark": ["a", "b"], "seed_sd": [0.01, 0.03], "seed_sd_q05": [0.005, 0.02], "seed_sd_q95": [0.015, 0.05]}
+def test_a_cut_is_told_with_its_interval_and_its_cost():
+    row = {
+        "label": "anchors", "estimator": "weighted", "size": 20, "ratio": 0.5, "ratio_q05": 0.4, "ratio_q95": 0.65,
+        "bias": -0.031,
+    }  # fmt: skip
+    text = said.cut_sentence(row)
+    assert "0.50 [0.40, 0.65] times that of random subsets" in text and "-3.1 points off" in text
+    assert "points off" not in said.cut_sentence(row | {"bias": NAN})
+
+
+def test_power_tells_what_may_be_missed():
+    text = said.power_sentence(pd.DataFrame({"detectable_ratio_random": [0.7, 0.75]}))
+    assert "0.70 to 0.75" in text and "may be missed" in text
+    assert "not known" in said.power_sentence(pd.DataFrame({"detectable_ratio_random": [NAN]}))
+
+
+def test_cuts_in_shuffled_answers_take_the_others_back():
+    assert "as it should be" in said.control_sentence({"items": {"compared": 9, "cuts": 0}})
+    assert "no more than that" in said.control_sentence({"items": {"compared": 9, "cuts": 2}})
+    assert said.control_sentence({}) == ""
+
+
+def test_items_that_may_go_against_the_rest_are_not_said_to_do_so():
+    assert "2 of 3 items go against" in said.item_sentence(pd.Series(["negative", "negative;too_hard", ""]))
+    assert "No item is shown" in said.item_sentence(pd.Series(["maybe_negative", ""]))
+    assert "No item of 2" in said.item_sentence(pd.Series(["", "too_easy"]))
+
+
+def test_the_first_model_is_first_only_if_no_rank_interval_overlaps():
+    models = pd.DataFrame({"rank": [1, 2], "rank_q05": [1, 1], "rank_q95": [2, 2]}, index=["a", "b"])
+    assert "no clear first" in said.lead_sentence(models)
+    assert "overlaps with no other" in said.lead_sentence(models.assign(rank_q05=[1, 2], rank_q95=[1, 2]))
+
+
+def test_pairs_in_unclear_order_show_no_difference():
+    summary = {"n_pairs": 10, "n_discordant": 2, "n_clear": 0}
+    assert said.order_sentence(summary).endswith("no difference shown.")
+    assert "1 of them clearly" in said.order_sentence(summary | {"n_clear": 1})
+    assert "alike" in said.order_sentence(summary | {"n_discordant": 0})
+
+
+def test_checks_that_pass_prove_nothing_and_failed_ones_are_named():
+    checks = pd.DataFrame({"name": ["a", "b_c", "d"], "status": ["passed", "passed", "not_applicable"]})
+    assert "None of 2 checks failed; 1 does not apply" in said.check_sentence(checks)
+    assert "does not prove" in said.check_sentence(checks)
+    assert "1 of 2 checks failed: b c" in said.check_sentence(
+        checks.assign(status=["passed", "failed", "not applicable"])
     )
-    assert "do not overlap" in noisiest_sentence(rows)
-    assert "no difference shown" in noisiest_sentence(rows.assign(seed_sd_q95=[0.025, 0.05]))
+    assert "nothing is known" in said.check_sentence(checks.assign(status="not_applicable"))
 
 
-def test_subsets_that_cut_nothing_are_said_to_show_no_difference():
-    same = ["no difference shown"] * 3
-    found = subset_sentences(pd.DataFrame({"verdict": same, "verdict_full": ["raises", *same[1:]]}))
-    assert found[0].startswith("Against random subsets of the same size: no difference shown for any of 3 ways")
-    assert "none is shown to cut" in found[1]
+def test_a_difference_that_can_be_found_is_told_with_its_interval():
+    row = {"n_seeds": 1, "detectable": 0.05, "detectable_q05": 0.04, "detectable_q95": 0.07}
+    assert said.detectable_sentence(row).startswith("With 1 seed of each of two recipes, 5.00 points [4.00, 7.00]")
+
+
+def test_names_are_set_apart_and_cannot_turn_the_sentence():
+    name = said.name_of("evil\u202etxt\u2069")
+    assert name.startswith("\u2068") and name.endswith("\u2069")
+    assert "\u202e" not in name and "\u2069" not in name[1:-1]

@@ -1,0 +1,49 @@
+import re
+from xml.etree import ElementTree
+
+from matplotlib.figure import Figure
+
+from irt_bench.report.canvas import BLUE, new_figure, styled
+from irt_bench.report.page.drawing import draw, inline_svg
+
+HOSTILE = "<script>#0072b2</script> --> &"
+
+
+@styled
+def labelled() -> Figure:
+    figure = new_figure(2.0, "A finding")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=BLUE, marker="o")
+    axes.set_title(HOSTILE)
+    return figure
+
+
+def test_colours_are_variables_and_texts_stay():
+    text = inline_svg(labelled(), "a-")
+    assert "var(--blue, #0072b2)" in text
+    assert "stroke: #0072b2" not in text
+    title = next(each for each in ElementTree.fromstring(text.replace("xlink:", "")).iter("text") if "-->" in each.text)
+    assert title.text == HOSTILE
+
+
+def test_nothing_outside_is_named():
+    text = inline_svg(labelled(), "a-")
+    assert "http" not in text and "DejaVu" not in text and "<style" not in text
+
+
+def test_ids_begin_with_the_prefix_and_references_find_them():
+    text = inline_svg(labelled(), "a-")
+    ids = set(re.findall(r' id="([^"]*)"', text))
+    assert ids and all(each.startswith("a-") for each in ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) | set(re.findall(r'href="#([^"]*)"', text)) <= ids
+
+
+def test_a_drawing_is_wide_and_narrow_without_title():
+    drawing = draw(labelled, "name")
+    width = [float(re.search(r'viewBox="0 0 ([\d.]+)', each)[1]) for each in drawing]
+    assert width[0] > 500 > 300 > width[1]
+    assert "A finding" not in drawing.wide + drawing.narrow
+
+
+def test_the_same_figure_gives_the_same_text():
+    assert draw(labelled, "name") == draw(labelled, "name")

@@ -1,0 +1,42 @@
+import base64
+import io
+
+import pandas as pd
+
+from irt_bench.report.page.html_tables import MOST_BYTES, MOST_ROWS, html_table
+
+
+def frame(n):
+    rows = range(n)
+    data = {
+        "value": [k / 7 for k in rows],
+        "value_q05": [k / 7 - 1 for k in rows],
+        "value_q95": [k / 7 + 1 for k in rows],
+    }
+    return pd.DataFrame(data, index=pd.Index([f"m{k}" for k in rows], name="model"))
+
+
+def downloaded(table):
+    return pd.read_csv(io.BytesIO(base64.b64decode(table.csv.split(",", 1)[1])), index_col=0)
+
+
+def test_intervals_are_folded_into_their_column():
+    table = html_table(frame(3))
+    assert table.headers == ("model", "value [90%]")
+    assert table.numeric == (False, True)
+    assert table.rows[0][1] == ("0.00", "[-1.00, 1.00]")
+    assert not table.note and not table.csv_note
+
+
+def test_the_download_holds_all_columns_of_all_rows():
+    table = html_table(frame(MOST_ROWS + 5), whole="all.csv")
+    assert len(table.rows) == MOST_ROWS
+    assert table.note == f"First {MOST_ROWS} of {MOST_ROWS + 5} rows; all.csv holds all."
+    found = downloaded(table)
+    assert len(found) == MOST_ROWS + 5 and list(found) == ["value", "value_q05", "value_q95"]
+
+
+def test_a_long_download_is_cut_and_says_so():
+    table = html_table(frame(20_000), whole="all.csv")
+    assert len(table.csv) < 1.4 * MOST_BYTES
+    assert table.csv_note == f"first {len(downloaded(table)):,} of 20,000 rows; all.csv holds all"

@@ -1,0 +1,35 @@
+import numpy as np
+
+from irt_bench.report.page.folders import read_folders
+from irt_bench.report.page.subset_section import pooled_rows, subset_section, with_random_band
+
+
+def test_references_are_no_ways_and_give_the_band(results):
+    rows = pooled_rows(results())
+    band = with_random_band(rows)
+    assert set(band["label"]) == {"anchors, anchor", "subtask"}
+    np.testing.assert_allclose(band["random_q05"], 0.8)  # of the random subsets' own ratio
+    np.testing.assert_allclose(band.loc[band["label"] == "subtask", "ratio"], 1.1)  # against random, not the full one
+
+
+def test_a_study_without_differences_says_so_with_its_power_and_control(write_study, results):
+    parts = read_folders([write_study(results())])
+    section = subset_section(parts["study"], None)
+    text = " ".join(section.sentences)
+    assert "no difference shown for any of 4" in text
+    assert "cut to 0.70" in text and "0 of 18" in text
+    assert section.commands == ["irt-bench subset RESPONSES --compare -o compared"]
+    assert section.blocks[0].drawing is not None
+
+
+def test_a_cut_is_named(write_study, results):
+    parts = read_folders([write_study(results(verdict="cuts", low=0.95))])
+    text = " ".join(subset_section(parts["study"], None).sentences)
+    assert "4 cut seed noise" in text
+    assert "anchors, anchor" in text and "times that of random subsets" in text
+
+
+def test_without_a_study_its_command_is_told():
+    section = subset_section(None, None)
+    assert not section.sentences and not section.blocks
+    assert section.commands[0] == "irt-bench study RESPONSES -o study"
