@@ -24,6 +24,7 @@ from irt_bench.report.canvas import (
     FloatArray,
     clear_legend,
     name_points,
+    narrow,
     new_figure,
     padded,
     point_style,
@@ -61,26 +62,30 @@ def items_figure(item_statistics: pd.DataFrame) -> Figure:
     """
     n_items = len(item_statistics)
     flags, few = _first_flags(item_statistics["flags"])
-    figure = new_figure(6.4, _items_title(item_statistics))
-    grid = figure.add_gridspec(2, 2, width_ratios=(6, 1), height_ratios=(1, 6))
-    axes = figure.add_subplot(grid[1, 0])
+    slim = narrow()  # no room for distributions beside
+    figure = new_figure(4.6 if slim else 6.4, _items_title(item_statistics))
+    grid = None if slim else figure.add_gridspec(2, 2, width_ratios=(6, 1), height_ratios=(1, 6))
+    axes = figure.subplots() if grid is None else figure.add_subplot(grid[1, 0])
     x, y = item_statistics["difficulty"].to_numpy(), item_statistics["item_rest_correlation"].to_numpy()
     low, high = padded(np.append(y, 0.0), 0.08)
     axes.set(xlim=(-0.03, 1.03), ylim=(low, high))
     axes.axhline(0, color=GREY, linewidth=0.8)
     for flag in (NO_FLAG, *reversed(FLAGS)):  # the gravest on top
         _draw_flag(axes, x, y, (flags == flag).to_numpy(), flag, n_items)
-    axes.set_xlabel("difficulty: share of right answers over models, high is easy")
-    axes.set_ylabel("item-rest correlation over models (r)")
+    axes.set_xlabel(
+        "share of right answers" if slim else "difficulty: share of right answers over models, high is easy"
+    )
+    axes.set_ylabel("item-rest correlation (r)" if slim else "item-rest correlation over models (r)")
     suspect = item_statistics["flags"].str.contains("|".join(SUSPECT))
     worst = item_statistics.loc[suspect, "item_rest_correlation"].dropna().nsmallest(MOST_NAMED).index
     places = item_statistics.index.get_indexer(worst)
     name_points(axes, x[places], y[places], worst)
-    _margins(figure, grid, axes, x, y, max(int(item_statistics["n_models"].max()), 1))
-    if few:
+    if grid is not None:
+        _margins(figure, grid, axes, x, y, max(int(item_statistics["n_models"].max()), 1))
+    if few and not slim:
         axes.set_title(f"few_models: fewer than {FEW_MODELS} models answered each item, correlations are uncertain")
     handles, labels = axes.get_legend_handles_labels()
-    clear_legend(figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=4))
+    clear_legend(figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=1 if slim else 4))
     return figure
 
 

@@ -61,7 +61,7 @@ def components_figure(parts: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     _intervals(axes, parts, ["sd", "sd_q05", "sd_q95"], GREEN)
     axes.set_xlim(0, None)
-    axes.set_xlabel("sd of the full score from this source alone (points)")
+    axes.set_xlabel("sd from this source alone (points)")
     return figure
 
 
@@ -129,7 +129,7 @@ def _intervals(axes: Axes, rows: pd.DataFrame, columns: list[str], colour: str) 
     middle, low, high = (rows[name].to_numpy(dtype=np.float64) * POINTS for name in columns)
     axes.hlines(heights, low, high, color=SKY if colour == BLUE else colour, linewidth=2.4)
     axes.scatter(middle, heights, color=colour, s=26, zorder=3)
-    labels = [shorten(str(label), 16 if narrow() else 34) for label in rows.index]
+    labels = [shorten(str(label), 20 if narrow() else 34) for label in rows.index]
     axes.set_yticks(heights, labels, size=SMALL_SIZE if len(rows) > 12 else None)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")

@@ -90,6 +90,11 @@ class Part:
     tables: Mapping[str, pd.DataFrame] = field(repr=False)
     summary: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def place(self) -> str:
+        """Where it lies, without what is above: a page is sent to others."""
+        return "/".join(self.path.parts[-2:])
+
     def __getitem__(self, name: str) -> pd.DataFrame:
         """Table of a name; empty where the command did not write it."""
         return self.tables.get(name, pd.DataFrame())

@@ -48,11 +48,11 @@ def item_section(statistics: Part | None, fit: Part | None, checks: Part | None)
     notes = []
     if len(joined) > len(shown):
         notes.append(
-            f"The table holds the {len(shown):,} most suspect of {len(joined):,} items; {statistics.path} all."
+            f"The table holds the {len(shown):,} most suspect of {len(joined):,} items; {statistics.place} all."
         )
     missing = [FIT] if fit is None else []
     said = [sentences.item_sentence(frame["flags"])]
-    return Section("items", question, said, [_cloud(frame, statistics.path)], missing=missing, notes=notes, items=data)
+    return Section("items", question, said, [_cloud(frame, statistics.place)], missing=missing, notes=notes, items=data)
 
 
 def worst_first(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
@@ -133,7 +133,7 @@ def _abilities(fit: Part) -> list[float]:
     return [round(float(value), 3) for value in shown]
 
 
-def _cloud(frame: pd.DataFrame, path: Path) -> Block:
+def _cloud(frame: pd.DataFrame, place: str) -> Block:
     """Every item by difficulty and item-rest correlation; where they are too many, the suspect and some others."""
     order = worst_first(frame)
     suspect = int((frame["flags"] != "").sum())
@@ -150,5 +150,5 @@ def _cloud(frame: pd.DataFrame, path: Path) -> Block:
         frame.iloc[order],
         partial(items_figure, drawn),
         columns=["n_models", "difficulty", "item_rest_correlation", "flags"],
-        whole=str(path),
+        whole=place,
     )

@@ -39,7 +39,7 @@ def model_section(fit: Part | None, comparison: Part | None) -> Section:
             models.sort_values("rank", kind="stable"),
             partial(ranks_figure, models),
             columns=[name for name in ("rank", "accuracy_rank", "ability", "accuracy") if name in models],
-            whole=str(source.path / ("models.csv" if comparison else "abilities.csv")) if source else "",
+            whole=f"{source.place}/{'models' if comparison else 'abilities'}.csv" if source else "",
         )
     ]
     if comparison is not None and len(comparison["discordant"]):
@@ -58,7 +58,7 @@ def _ranks(fit: Part | None, comparison: Part | None) -> pd.DataFrame:
 
 def _pairs(comparison: Part) -> Block:
     pairs = comparison["discordant"].set_index(["higher_ability", "higher_accuracy"])
-    table = html_table(pairs, whole=str(comparison.path / "discordant.csv"))
+    table = html_table(pairs, whole=f"{comparison.place}/discordant.csv")
     caption = "Pairs that both order differently, surest first: how much they differ, and how probable each order is."
     return Block("pairs", "Pairs in different order", caption, table)
 
@@ -74,5 +74,5 @@ def _wright(fit: Part) -> Block:
         items,
         partial(wright_map, abilities, items["difficulty"]),
         columns=["difficulty", "discrimination"],
-        whole=str(fit.path / "items.csv"),
+        whole=f"{fit.place}/items.csv",
     )

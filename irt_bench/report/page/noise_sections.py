@@ -108,7 +108,7 @@ def _noise_blocks(part: Part, pooled: pd.DataFrame) -> list[Block]:
     more = f" The {MOST_ROWS} largest of {len(rows):,}." if len(rows) > MOST_ROWS else ""
     caption = f"Sd of the score over seeds, mean over steps, for each {what}; bars are 90% intervals.{more}"
     table = metrics.set_index(["benchmark", "run"])
-    whole = str(part.path / "metrics.csv")
+    whole = f"{part.place}/metrics.csv"
     blocks = [
         figure_block(
             "seed-sd", "Seed sd", caption, table, partial(seed_sd_figure, shown), columns=RUN_COLUMNS, whole=whole
@@ -129,7 +129,7 @@ def _noise_blocks(part: Part, pooled: pd.DataFrame) -> list[Block]:
                 f"A light line a seed; their mean dark. Distances between light lines are the noise.{first}",
                 wide,
                 partial(score_steps_figure, own),
-                whole=str(part.path / "scores.csv"),
+                whole=f"{part.place}/scores.csv",
             )
         )
     return blocks

@@ -73,7 +73,7 @@ def render(parts: Mapping[str, Part], *, title: str | None = None) -> str:
     return environment.get_template("page.html").render(
         title=one_line(title or _title(parts)),
         sections=sections,
-        sources=[f"{part.path}" for part in parts.values()],
+        sources=[one_line(part.place) for part in parts.values()],
         facts=_facts(parts),
         items=items,
         style=_resource("page.css"),

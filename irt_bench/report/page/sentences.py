@@ -207,9 +207,7 @@ def check_sentence(checks: pd.DataFrame) -> str:
     if not judged:
         return "No check applies, so nothing is known about the fit."
     if failed:
-        return (
-            f"{len(failed)} of {judged} checks failed: {_listed(failed)}{aside}. Read what follows with that in mind."
-        )
+        return f"{len(failed)} of {judged} checks failed: {_listed(failed)}{aside}. Read the rest with that in mind."
     return f"None of {judged} checks failed{aside}. A check that passes has found no fault; it does not prove a model."
 
 

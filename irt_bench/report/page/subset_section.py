@@ -81,7 +81,7 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
                 table,
                 partial(ratios_figure, shown),
                 columns=[name for name in COLUMNS if name in table],
-                whole=str(study.path / "results.csv"),
+                whole=f"{study.place}/results.csv",
             )
         )
     return blocks
@@ -122,5 +122,5 @@ def _errors(compared: Part) -> Block:
         f"vermilion: above.{least}",
         table.set_index(["method", "weights", "estimator", "size"]),
         partial(subset_comparison_figure, table),
-        whole=str(compared.path / "comparison.csv"),
+        whole=f"{compared.place}/comparison.csv",
     )

@@ -10,6 +10,7 @@ from irt_bench.report.page import sentences
 from irt_bench.report.page.folders import CHECKS, FIT, Part
 from irt_bench.report.page.html_tables import html_table
 from irt_bench.report.page.sections import Block, Section
+from irt_bench.report.tables.text import general
 
 COLUMNS = ["stage", "name", "status", "value", "threshold", "message", "source"]
 
@@ -27,6 +28,8 @@ def trust_section(fit: Part | None, checks: Part | None) -> Section:
     found["name"] = found["name"].str.replace("_", " ")
     notes = [str(each.get("message", "")) for each in (fit.summary.get("findings", []) if fit else [])]
     notes += [str(note) for note in (checks.summary.get("notes", []) if checks else [])]
+    for column in ("value", "threshold"):  # each of its own kind: a common number of digits would hide some
+        found[column] = [general(None if pd.isna(value) else float(value)) for value in found[column]]
     table = html_table(found.set_index("name"))
     blocks = [Block("checks", "Checks", "Each with the figure found and its limit.", table, opened=True)]
     missing = [kind for kind, part in ((FIT, fit), (CHECKS, checks)) if part is None]

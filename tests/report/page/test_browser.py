@@ -1,0 +1,142 @@
+"""The page in a real browser: no errors, nothing asked of the network, sorting and choosing work, a phone is enough."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from irt_bench.report.page import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page file; complaints of the console and requests beyond the file must be none at the end."""
+    complaints, pages = [], []
+
+    def opened(path, width=1100, scheme="light"):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        pages.append(page)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on(
+            "request",
+            lambda request: request.url.startswith(("file:", "data:", "blob:")) or complaints.append(request.url),
+        )
+        page.goto(path.as_uri())
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert not complaints
+
+
+@pytest.fixture(scope="module")
+def written_page(written):
+    return write_report([written], written / "report.html")
+
+
+def column(page, table, place):
+    return page.eval_on_selector_all(
+        f"{table} tbody tr td:nth-child({place}) bdi", "cells => cells.map(c => c.textContent)"
+    )
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (1100, "dark"), (390, "light"), (390, "dark")])
+def test_it_opens_and_never_scrolls_sideways(visit, written_page, width, scheme):
+    page = visit(written_page, width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shown = page.locator(".drawing.wide svg" if width > 700 else ".drawing.narrow svg")
+    hidden = page.locator(".drawing.narrow svg" if width > 700 else ".drawing.wide svg")
+    assert shown.first.is_visible() and not hidden.first.is_visible()
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(map(int, re.findall(r"\d+", background)))
+    assert (brightness > 600) == (scheme == "light")
+
+
+def test_items_are_sorted_by_a_click_and_back(visit, written_page):
+    page = visit(written_page)
+    header = page.locator("#item-table th", has_text="share right").locator("button")
+    for falling in (False, True):
+        header.click()
+        values = [float(text) for text in column(page, "#item-table", 2)]
+        assert values == sorted(values, reverse=falling) and len(values) == 30
+    assert page.locator("#item-table th[aria-sort=descending]").count() == 1
+
+
+def test_choosing_an_item_draws_its_curve_by_mouse_and_by_key(visit, written_page):
+    page = visit(written_page)
+    curve = page.locator("#curve-line")
+    before = curve.get_attribute("d")
+    row = page.locator("#item-table tbody tr").nth(4)
+    name = row.locator("bdi").first.text_content()
+    row.click()
+    assert page.locator("#chosen-name").text_content() == name
+    assert row.get_attribute("aria-selected") == "true"
+    clicked = curve.get_attribute("d")
+    assert clicked != before and "NaN" not in clicked
+    page.locator("#item-table tbody tr").nth(6).press("Enter")
+    assert curve.get_attribute("d") != clicked
+
+
+def test_searching_finds_items(visit, written_page):
+    page = visit(written_page)
+    name = column(page, "#item-table", 1)[7]
+    page.fill("#item-search", name.upper())
+    assert column(page, "#item-table", 1) == [name]
+
+
+def test_tables_of_figures_are_sorted(visit, written_page):
+    page = visit(written_page)
+    page.locator("#ranks summary").click()
+    header = page.locator("#ranks th", has_text="accuracy").last
+    header.locator("button").click()
+    values = [float(text) for text in column(page, "#ranks", header.evaluate("cell => cell.cellIndex + 1"))]
+    assert values == sorted(values) and len(values) > 10
+
+
+def test_figures_and_tables_are_saved(visit, written_page):
+    page = visit(written_page)
+    for selector, ending in (("#ranks .save-svg", ".svg"), ("#ranks a[download]", ".csv"), ("#save-items", ".csv")):
+        with page.expect_download() as download:
+            page.locator(selector).click()
+        assert download.value.suggested_filename.endswith(ending)
+        text = download.value.path().read_text()
+        assert (
+            ("<svg" in text and "xmlns=" in text and "var(" not in text)
+            if ending == ".svg"
+            else "item" in text or ("model" in text)
+        )
+
+
+def test_names_that_try_to_leave_their_place_stay_text(visit, hostile_folder, hostile_names):
+    path = write_report([hostile_folder], hostile_folder / "report.html")
+    text = path.read_text()
+    assert "<script>alert" not in text and "<img" not in text
+    embedded = re.search(r'<script type="application/json" id="item-data">(.*?)</script>', text, re.DOTALL)[1]
+    assert set(json.loads(embedded)["items"]) == set(hostile_names)
+    page = visit(path, 390)
+    assert set(column(page, "#item-table", 1)) == set(hostile_names)
+    assert page.locator("img").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for row in page.locator("#item-table tbody tr").all():
+        row.click()
+    assert page.locator("section").count() == 6
