@@ -23,6 +23,7 @@ from irt_bench.report.figures import comparison_figure, fit_figure, items_figure
 from irt_bench.report.tables import print_checks, print_table
 from irt_bench.responses import ResponseCounts, read_responses, write_table
 
+COMPARISON = "comparison"
 N_OTHER_MODELS = 120  # enough to calibrate 200 items on
 
 
@@ -83,7 +84,10 @@ def run_demo(output: Path, *, seed: int) -> None:
         found.to_csv(folder / "found.csv", index_label="quantity", float_format="%.6g")
         write_json(folder / "summary.json", _summary(fitted, found))
         print_table(found, title="Found against planted", console=out)
-    out.print(f"Everything lies in {output}", highlight=False)
+    with replacing_folder(output / COMPARISON) as folder:  # as the command writes it
+        for name in ("models", "discordant", "items"):
+            getattr(comparison, name).to_csv(folder / f"{name}.csv", float_format="%.9g", index=name != "discordant")
+        write_json(folder / "summary.json", comparison.summary() | {"benchmark": others.benchmark, "fit": output.name})
 
 
 def found_against_planted(

@@ -129,6 +129,8 @@ def cut_sentence(row: Mapping[Any, Any]) -> str:
     ratio = with_interval(*_estimate(row, "ratio"))
     cost = f"; its mean is {POINTS * float(row['bias']):+.1f} points off the full score" if _known(row, "bias") else ""
     what = f"{name_of(row['label'])} ({row['estimator']}) with {int(row['size'])} items"
+    moves = float(row["movement"]) if _known(row, "movement") else math.nan
+    cost += f"; where the full score moves by 1 it moves by {moves:.2f}" if math.isfinite(moves) else ""
     return f"{what}: seed sd {ratio} times that of random subsets{cost}."
 
 
@@ -151,7 +153,10 @@ def control_sentence(control: Mapping[Any, Any]) -> str:
     if not compared:
         return ""
     verdict = "as it should be" if not cut else "so that cuts reported above may be no more than that"
-    return f"Negative control: calibrated on shuffled answers, {cut} of {compared} methods are said to cut, {verdict}."
+    verb = "is" if cut == 1 else "are"
+    return (
+        f"Negative control: calibrated on shuffled answers, {cut} of {compared} methods {verb} said to cut, {verdict}."
+    )
 
 
 def item_sentence(flags: pd.Series) -> str:

@@ -60,8 +60,11 @@ def _conclusions(rows: pd.DataFrame, study: Part) -> list[str]:
     said += [sentences.cut_sentence(row) for row in cuts.head(MOST_CUTS).to_dict("records")]
     if len(study["detectable"]):
         said.append(sentences.power_sentence(study["detectable"]))
-    control = sentences.control_sentence(study.summary.get("control", {}))
-    return said + ([control] if control else [])
+    control = study.summary.get("control", {})
+    told = sentences.control_sentence(control)
+    if len(cuts) and any(each["cuts"] for each in control.values()):
+        return [f"{said[0]} {told}", *said[1:]]  # no cut is told without this
+    return said + ([told] if told else [])
 
 
 def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:

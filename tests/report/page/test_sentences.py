@@ -83,6 +83,7 @@ def test_a_cut_is_told_with_its_interval_and_its_cost():
     text = said.cut_sentence(row)
     assert "0.50 [0.40, 0.65] times that of random subsets" in text and "-3.1 points off" in text
     assert "points off" not in said.cut_sentence(row | {"bias": NAN})
+    assert "where the full score moves by 1 it moves by 0.31" in said.cut_sentence(row | {"movement": 0.31})
 
 
 def test_power_tells_what_may_be_missed():
