@@ -35,7 +35,7 @@ COLOURS: Final = {
 _BEFORE: Final = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _METADATA: Final = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
 _NAMESPACES: Final = re.compile(r' (?:xmlns(?::xlink)?|width|height|version)="[^"]*"')
-_IDS: Final = re.compile(r'((?: id=|xlink:href=)"#?|url\(#)')
+_IDS: Final = re.compile(r'( id="|xlink:href="#|url\(#)')  # not images, which lie in the file as data
 _TURNED_BY_NOTHING: Final = re.compile(r' transform="rotate\(-?0(?:\.0)? [^)]*\)"')
 _DIGITS: Final = re.compile(r"(\d+\.\d{2})\d+")
 

@@ -38,6 +38,18 @@ def test_ids_begin_with_the_prefix_and_references_find_them():
     assert set(re.findall(r"url\(#([^)]*)\)", text)) | set(re.findall(r'href="#([^"]*)"', text)) <= ids
 
 
+@styled
+def cloud() -> Figure:
+    figure = new_figure(2.0, "Many points")
+    figure.subplots().scatter(range(5), range(5), rasterized=True)
+    return figure
+
+
+def test_points_drawn_as_pixels_lie_in_the_file():
+    text = inline_svg(cloud(), "a-")
+    assert re.findall(r'<image [^>]*href="([^"]{10})', text) == ["data:image"]
+
+
 def test_a_drawing_is_wide_and_narrow_without_title():
     drawing = draw(labelled, "name")
     width = [float(re.search(r'viewBox="0 0 ([\d.]+)', each)[1]) for each in drawing]
