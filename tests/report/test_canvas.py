@@ -27,7 +27,7 @@ def plain_figure(title="A finding", n_points=3) -> Figure:
     return figure
 
 
-@pytest.mark.parametrize("ending", [".png", ".svg", ".PNG"])
+@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf", ".PNG"])
 def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path, ending):
     figure = plain_figure()
     for number, each in enumerate((figure, figure, plain_figure())):

@@ -49,7 +49,7 @@ def noise_sentence(row: Mapping[Any, Any]) -> str:
     moved = with_interval(*_estimate(row, "seed_sd", POINTS), "points")
     runs, seeds = int(row["n_runs"]), int(row["n_seeds"])
     base = f"{runs} run{'s' * (runs != 1)} with {'up to ' * (runs != 1)}{seeds} seeds{' each' * (runs != 1)}"
-    return f"Repeating the training moves {name_of(row['benchmark'])} by {moved}: sd over seeds, {base}."
+    return f"Repeating the training moves the score of {name_of(row['benchmark'])} by {moved}: sd over seeds, {base}."
 
 
 def noisiest_sentence(rows: pd.DataFrame) -> str:
@@ -152,7 +152,7 @@ def control_sentence(control: Mapping[Any, Any]) -> str:
     compared, cut = (sum(int(each[name]) for each in control.values()) for name in ("compared", "cuts"))
     if not compared:
         return ""
-    verdict = "as it should be" if not cut else "so that cuts reported above may be no more than that"
+    verdict = "as it should be" if not cut else "so that cuts reported here may be no more than that"
     verb = "is" if cut == 1 else "are"
     return (
         f"Negative control: calibrated on shuffled answers, {cut} of {compared} methods {verb} said to cut, {verdict}."

@@ -24,8 +24,8 @@ def test_an_interval_that_includes_1_shows_no_difference():
 
 def test_noise_is_told_with_its_interval_in_points():
     assert said.noise_sentence(pooled()) == (
-        f"Repeating the training moves {said.name_of('b')} by 2.00 points [1.50, 3.00]: sd over seeds, 2 runs with up "
-        "to 5 seeds each."
+        f"Repeating the training moves the score of {said.name_of('b')} by 2.00 points [1.50, 3.00]: sd over "
+        "seeds, 2 runs with up to 5 seeds each."
     )
 
 
