@@ -75,8 +75,8 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
 
     Notes
     -----
-    The hierarchy's sds are held at their mode: over J items a log sd is known to 1 / sqrt(2 J), which intervals of the
-    items leave out. Items are normal in (intercept, log slope): with few models their posteriors are skewed.
+    The hierarchy's log sds are drawn as normal around their mode: over few items, J, their posterior is as wide as
+    1 / sqrt(2 J) and skewed. Items are normal in (intercept, log slope): with few models they are skewed, too.
     """
     change, tolerance, sweeps = float(notes["change"]), float(notes["tolerance"]), int(notes["sweeps"])
     still = change < tolerance
@@ -86,9 +86,7 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     nothing = "a mode, no chains"
     return (
         Check("maximum", _status(still), change, tolerance, message),
-        _size_check(
-            "hierarchy", int(notes["n_items"]), LEAST_ITEMS, "items", "intervals leave out the hierarchy's sds"
-        ),
+        _size_check("hierarchy", int(notes["n_items"]), LEAST_ITEMS, "items", "the hierarchy's sds are skewed"),
         _size_check("normality", int(notes["n_models"]), LEAST_MODELS, "models", "items' posteriors are skewed"),
         Check("r_hat", "not_applicable", None, RHAT_LIMIT, nothing),
     )

@@ -13,8 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from irt_bench.names import BENCHMARK, RUN
 from irt_bench.report.canvas import BLUE, GREY, PALE, VERMILION, new_figure, styled
 from irt_bench.report.tables import shorten
-from irt_bench.variance.study.plan import RANDOM
-from irt_bench.variance.study.results import FULL, POOLED
+from irt_bench.variance.study.references import POOLED, is_null, is_reference
 from irt_bench.variance.study.verdicts import CUTS, RAISES
 
 ROW_HEIGHT: Final = 0.19  # inches a method
@@ -38,14 +37,14 @@ def forest_figure(results: pd.DataFrame, benchmark: str, *, estimator: str = "we
         Which run; all pooled by default.
     """
     part = results[(results[BENCHMARK] == benchmark) & (results[RUN] == run) & (results["estimator"] == estimator)]
-    methods = part[~part["method"].isin([RANDOM, FULL])]
+    methods = part[~is_reference(part)]
     labels = list(dict.fromkeys(_label(methods)))[::-1]
     sizes = sorted(methods["size"].unique())
     figure = new_figure(1.1 + ROW_HEIGHT * len(labels), _title(methods, benchmark, estimator))
     grid = figure.subplots(1, max(len(sizes), 1), sharey=True, squeeze=False)[0]
     for axes, size in zip(grid, sizes, strict=False):
         own = methods[methods["size"] == size]
-        null = part[(part["method"] == RANDOM) & (part["size"] == size)]
+        null = part[is_null(part) & (part["size"] == size)]
         _panel(axes, own.set_index(pd.Index(_label(own))), null, labels)
         axes.set_title(f"{size:g} items")
         axes.set_xlabel("seed sd / random's")

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from irt_bench.names import BENCHMARK, RUN
 from irt_bench.report.tables import print_table
-from irt_bench.variance.study.plan import RANDOM, StudyPlan, plan_table
-from irt_bench.variance.study.results import FULL, POOLED, StudyResult
+from irt_bench.variance.study.plan import StudyPlan, plan_table
+from irt_bench.variance.study.references import POOLED, is_reference
+from irt_bench.variance.study.results import StudyResult
 from irt_bench.variance.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
 
 POINTS: Final = 100
@@ -43,7 +44,7 @@ def paper_form(paper: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
 
 def verdict_counts(results: pd.DataFrame) -> pd.DataFrame:
     """Count verdicts against random subsets, and against the full benchmark, of each method, weights and estimator."""
-    methods = results[(results[RUN] == POOLED) & ~results["method"].isin([RANDOM, FULL])]
+    methods = results[(results[RUN] == POOLED) & ~is_reference(results)]
     keys = ["method", "weights", "estimator"]
     rows = methods.groupby(keys, sort=False)
     table = pd.DataFrame({"compared": rows.size()})

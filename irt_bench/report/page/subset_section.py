@@ -15,9 +15,8 @@ from irt_bench.report.page.html_tables import html_table
 from irt_bench.report.page.sections import Block, Section, figure_block
 from irt_bench.report.subset_figures import subset_comparison_figure
 from irt_bench.report.tables.text import shorten
+from irt_bench.variance.study.references import EQUAL, POOLED, is_null, is_reference
 
-RANDOM, FULL, POOLED = "random", "full", "pooled"
-EQUAL: Final = "equal"
 MOST_BENCHMARKS: Final = 4  # with a figure
 MOST_CUTS: Final = 3  # ways named
 SCORE: Final = "weighted"
@@ -49,7 +48,7 @@ def pooled_rows(results: pd.DataFrame) -> pd.DataFrame:
     """Rows pooled over runs, with a label for each way to choose and weigh items; ``null`` marks the references."""
     rows = results[results["run"] == POOLED].copy()
     rows["label"] = np.where(rows["weights"] == EQUAL, rows["method"], rows["method"] + ", " + rows["weights"])
-    rows["null"] = (rows["method"] == FULL) | ((rows["method"] == RANDOM) & (rows["weights"] == EQUAL))
+    rows["null"] = is_reference(rows)
     return rows
 
 
@@ -92,7 +91,7 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
 
 def with_random_band(rows: pd.DataFrame) -> pd.DataFrame:
     """Ways of one score, as `ratios_figure` draws them, with the range of random subsets of their size."""
-    null = rows[rows["null"] & (rows["method"] == RANDOM)].drop_duplicates("size").set_index("size")
+    null = rows[is_null(rows)].drop_duplicates("size").set_index("size")
     ways = rows[~rows["null"]]
     frame = pd.DataFrame({"label": ways["label"], "size": ways["size"].astype(int), "verdict": ways["verdict"]})
     for end in ("", "_q05", "_q95"):

@@ -19,7 +19,9 @@ from irt_bench.subsets.controls import WITHIN, holm
 from irt_bench.variance.study.cells import KEPT, WEIGHTED
 from irt_bench.variance.study.collect import Collected, RandomSubsets, scale_of
 from irt_bench.variance.study.design import STATISTICS, THETA
+from irt_bench.variance.study.paper_form import paper_rows
 from irt_bench.variance.study.plan import RANDOM, BenchmarkPlan, StudyPlan, control_size
+from irt_bench.variance.study.references import FULL, POOLED, is_reference
 from irt_bench.variance.study.snapshots import RunVariance, pooled_variance, run_variance, statistics_of
 from irt_bench.variance.study.store import Store
 from irt_bench.variance.study.verdicts import (
@@ -37,8 +39,6 @@ from irt_bench.variance.study.verdicts import (
 
 FloatArray = npt.NDArray[np.float64]
 
-POOLED: Final = "pooled"  # in the column of runs: all runs together, variances pooled within run
-FULL: Final = "full"
 BROKEN: Final = "models"  # the shuffling after which nothing may be found
 KEYS: Final = (BENCHMARK, RUN, "method", "weights", "estimator", "size")
 NUMBERS: Final = (
@@ -83,7 +83,7 @@ class StudyResult:
 
     def summary(self) -> dict[str, Any]:
         """Plain values for a file."""
-        pooled = self.results[(self.results[RUN] == POOLED) & ~self.results["method"].isin([RANDOM, FULL])]
+        pooled = self.results[(self.results[RUN] == POOLED) & ~is_reference(self.results)]
         return {
             "design": self.plan.design.model_dump(mode="json"),
             "split": self.plan.splits.how,
@@ -319,41 +319,6 @@ def _control_summary(control: pd.DataFrame) -> dict[str, Any]:
             "benchmarks": sorted({str(name) for name in wins[BENCHMARK]}),
         }
     return found
-
-
-PAPER_METHOD: Final = ("anchors-irt", "anchor")  # as the paper: items clustered by their parameters
-
-
-def paper_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """Set E and monotonicity of the full benchmark, p-IRT and gp-IRT beside random subsets and V(k)."""
-    pooled = results[results[RUN] == POOLED]
-    rows = []
-    for size in sorted(pooled.loc[pooled["method"] == RANDOM, "size"].unique()):
-        chosen = {
-            "full": pooled[(pooled["method"] == FULL) & (pooled["estimator"] == WEIGHTED)],
-            **{name: _one(pooled, size, name) for name in ("p_irt", "gp_irt")},
-            "random": pooled[
-                (pooled["method"] == RANDOM) & (pooled["estimator"] == WEIGHTED) & (pooled["size"] == size)
-            ],
-        }
-        row: dict[str, Any] = {BENCHMARK: pooled[BENCHMARK].iloc[0], "size": int(size)}
-        for column in ("mean", "e", "seed_sd", "monotonicity"):
-            for name, frame in chosen.items():
-                has = len(frame) and column in frame
-                row[f"{column}_{name}"] = float(frame[column].iloc[0]) if has else np.nan
-        row["v_k_sd"] = float(chosen["random"]["v_k_sd"].iloc[0])
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _one(pooled: pd.DataFrame, size: float, estimator: str) -> pd.DataFrame:
-    method, weights = PAPER_METHOD
-    return pooled[
-        (pooled["method"] == method)
-        & (pooled["weights"] == weights)
-        & (pooled["estimator"] == estimator)
-        & (pooled["size"] == size)
-    ]
 
 
 def _n_runs(plan: BenchmarkPlan) -> int:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from irt_bench.variance.study.results import POOLED, holm_known
+from irt_bench.variance.study.references import POOLED
+from irt_bench.variance.study.results import holm_known
 
 COLUMNS = (
     "benchmark", "run", "method", "weights", "estimator", "size", "seed_sd", "seed_sd_full", "v_k_sd", "ratio",
