@@ -4,8 +4,8 @@ A truth is drawn from the priors, answers from the truth, and draws from the ans
 rank among the draws is uniform. Kept are the ranks of two abilities, a difficulty, a discrimination and asymptotes of
 one item, everything that all items share, and the log-likelihood, which sees what single parameters do not (Modrák et
 al. 2023). Fits are kept one file each: run it again, with more replicates or after a stop, and it goes on. Tables and
-one figure are written from all files there are. Three negative controls must fail: fits with a wrong prior, to answers
-with right and wrong swapped, and with draws drawn in to their mean.
+one figure are written from all files there are. Negative controls must fail: fits with a wrong prior, to answers with
+right and wrong swapped, with draws drawn in to their mean, and (SVI) with a guide that knows no correlations.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from irt_bench import NUTSSettings, SVISettings
 from irt_bench.analysis.checks.summed_score import holm
 from irt_bench.analysis.irt import success
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
+from irt_bench.errors import FitError
 from irt_bench.files import replacing
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings, Settings
@@ -46,7 +47,8 @@ IRT_MODELS: dict[str, Logistic] = {
     "1pl": OnePL(), "2pl": TwoPL(), "3pl, guessing 0.25": ThreePL(guessing=0.25), "3pl": ThreePL(), "4pl": FourPL(),
 }  # fmt: skip
 METHODS = ("laplace", "svi", "nuts")
-CONTROLS = ("wrong prior", "swapped answers", "narrow draws")
+WRONG_GUIDE = "wrong guide"
+CONTROLS = ("wrong prior", "swapped answers", "narrow draws", WRONG_GUIDE)
 WRONG_PRIOR = Hierarchical(Normal(0.0, 0.2), HalfNormal(0.2))
 NARROW = 0.6  # of the sd
 REPLICATES = {"laplace": 200, "svi": 60, "nuts": 60}
@@ -68,7 +70,9 @@ class Cell(NamedTuple):
 
     @property
     def can_be_fitted(self) -> bool:
-        """The fast method does not learn asymptotes."""
+        """The fast method does not learn asymptotes, and only SVI has a guide."""
+        if self.control == WRONG_GUIDE:
+            return self.method == "svi"
         return self.method != "laplace" or self.irt_model not in ("3pl", "4pl")
 
 
@@ -100,19 +104,21 @@ def main() -> None:
 
 
 def run(cells: list[Cell], folder: Path, replicates: int | None, minutes: float = np.inf) -> None:
-    """Fit what is not there yet, seeds in order, a cell at a time."""
+    """Fit what is not there yet: a method at a time, its cells in turn, so that a stop leaves them equally far."""
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    for cell in cells:
-        for seed in range(1, (replicates or REPLICATES[cell.method]) + 1):
-            path = folder / f"{cell.name}-{seed:04d}.json"
-            if path.exists():
-                continue
-            if time.monotonic() - start > 60 * minutes:
-                return
-            found = replicate(cell, seed)
-            with replacing(path) as beside:
-                beside.write_text(json.dumps(found))
+    wanted = {cell: replicates or REPLICATES[cell.method] for cell in cells}
+    for method in dict.fromkeys(cell.method for cell in cells):
+        for seed in range(1, max(wanted.values()) + 1):
+            for cell in (cell for cell, n in wanted.items() if cell.method == method and seed <= n):
+                path = folder / f"{cell.name}-{seed:04d}.json"
+                if path.exists():
+                    continue
+                if time.monotonic() - start > 60 * minutes:
+                    return
+                found = replicate(cell, seed)
+                with replacing(path) as beside:
+                    beside.write_text(json.dumps(found))
 
 
 def replicate(cell: Cell, seed: int) -> dict[str, Any]:
@@ -122,30 +128,34 @@ def replicate(cell: Cell, seed: int) -> dict[str, Any]:
     counts = simulated.table.counts()
     fitted_to = swapped(counts) if cell.control == "swapped answers" else counts
     believed = TwoPL(difficulty=WRONG_PRIOR) if cell.control == "wrong prior" else irt_model
+    about = {
+        **cell._asdict(),
+        "seed": seed,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "versions": {name: version(name) for name in ("irt-bench", "pyro-ppl", "torch", "numpy")},
+    }
     start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fitted = fit(fitted_to, believed, settings(cell.method, seed))
+        try:
+            fitted = fit(fitted_to, believed, settings(cell, seed))
+        except FitError as error:  # counted, not hidden
+            return {**about, "refused": str(error)}
     seconds = time.process_time() - start
     posterior = thinned(fitted.posterior)
     if cell.control == "narrow draws":
         posterior = posterior.mean("draw") + NARROW * (posterior - posterior.mean("draw"))
-    return {
-        **cell._asdict(),
-        "seed": seed,
-        "converged": fitted.converged,
-        "seconds": seconds,
-        "ranks": ranks(simulated.truth, posterior, counts),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "versions": {name: version(name) for name in ("irt-bench", "pyro-ppl", "torch", "numpy")},
-    }
+    found = ranks(simulated.truth, posterior, counts)
+    return {**about, "converged": fitted.converged, "seconds": seconds, "ranks": found}
 
 
-def settings(method: str, seed: int) -> Settings:
+def settings(cell: Cell, seed: int) -> Settings:
     """Enough draws to thin to `N_DRAWS`, which are then nearly independent; the same for every data set."""
-    if method == "nuts":
+    if cell.method == "nuts":
         return NUTSSettings(seed=seed, chains=1, warmup=200, draws=4 * N_DRAWS, jobs=1)
-    return SVISettings(seed=seed, draws=N_DRAWS) if method == "svi" else LaplaceSettings(seed=seed, draws=N_DRAWS)
+    if cell.method == "laplace":
+        return LaplaceSettings(seed=seed, draws=N_DRAWS)
+    return SVISettings(seed=seed, draws=N_DRAWS, guide="normal" if cell.control == WRONG_GUIDE else "auto")
 
 
 def swapped(counts: ResponseCounts) -> ResponseCounts:
@@ -193,7 +203,7 @@ def log_likelihood(parameters: xr.Dataset, counts: ResponseCounts) -> np.ndarray
 
 
 def load(folder: Path) -> dict[Cell, list[dict[str, Any]]]:
-    """All replicates by cell, in a fixed order."""
+    """All replicates by cell, in a fixed order; those that were refused too."""
     found: dict[Cell, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
         one = json.loads(path.read_text())
@@ -208,17 +218,24 @@ def quantities(replicates: list[dict[str, Any]]) -> Iterator[tuple[str, np.ndarr
         yield name, np.array([one["ranks"][name] for one in replicates])
 
 
+def fitted_ones(replicates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Replicates that were not refused."""
+    return [one for one in replicates if "ranks" in one]
+
+
 def tabulate(folder: Path) -> pd.DataFrame:
     """One row a cell and quantity: mean and spread of ranks, p-value, verdict."""
     rows = []
-    for cell, replicates in load(folder).items():
+    for cell, every in load(folder).items():
+        replicates = fitted_ones(every)
         tested = [(name, uniformity(values, N_DRAWS)) for name, values in quantities(replicates)]
         adjusted = holm(np.array([each.p_value for _, each in tested]))
         about = {
             "n_replicates": len(replicates),
+            "n_refused": len(every) - len(replicates),
             "converged": np.mean([one["converged"] for one in replicates]),
             "seconds": np.median([one["seconds"] for one in replicates]),
-            "seeds": f"1-{max(one['seed'] for one in replicates)}",
+            "seeds": f"1-{max(one['seed'] for one in every)}",
             "size": f"{N_MODELS}x{N_ITEMS}",
             "date": max(one["date"] for one in replicates),
             "versions": " ".join(f"{name} {value}" for name, value in replicates[-1]["versions"].items()),
@@ -260,7 +277,7 @@ def draw(folder: Path) -> Figure:
     )
     panels = np.atleast_1d(figure.subplots(n_rows, n_columns, sharex=True, squeeze=False)).ravel()
     for axes, (cell, replicates) in zip(panels, found.items(), strict=False):
-        _panel(axes, cell, replicates)
+        _panel(axes, cell, fitted_ones(replicates))
     for axes in panels[len(found) :]:
         axes.set_visible(False)
     figure.supxlabel("rank of the truth, as a share (vertical: distribution minus uniform)", size=9)
