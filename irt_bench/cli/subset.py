@@ -138,16 +138,8 @@ def _make(
     from irt_bench.subsets.basis import negative_items
     from irt_bench.subsets.calibration import Recipe, prepare
     from irt_bench.subsets.clusters import model_clusters
-    from irt_bench.subsets.make import (
-        BEST_ESTIMATORS,
-        BEST_METHODS,
-        best_recipe,
-        check_names,
-        default_weights,
-        make_subset,
-        parallel_forms,
-        smallest_subset,
-    )
+    from irt_bench.subsets.defaults import BEST_ESTIMATORS, BEST_METHODS, best_recipe, check_names, default_weights
+    from irt_bench.subsets.make import make_subset, parallel_forms, smallest_subset
     from irt_bench.subsets.select import item_number
 
     size = item_number(wanted["size"], counts.n_items) if wanted["size"] is not None else max(1, counts.n_items // 5)

@@ -25,7 +25,7 @@ def comparison_design(
 ) -> "Design":
     """Turn the command's options into a design; sizes are numbers of items or fractions of them."""
     from irt_bench.subsets.compare import Design, methods_for
-    from irt_bench.subsets.make import check_names
+    from irt_bench.subsets.defaults import check_names
     from irt_bench.subsets.select import item_number
 
     try:
@@ -100,7 +100,12 @@ def _summary(
     controls: "dict[Any, pd.DataFrame]",
     n_clusters: int,
 ) -> dict[str, Any]:
-    best = table.loc[table.groupby("size")["mae"].idxmin()]
+    from irt_bench.subsets.coverage import RECIPE
+    from irt_bench.subsets.defaults import DEFAULT
+
+    is_default = table["method"] == DEFAULT
+    single = table[~is_default]
+    best = single.loc[single.groupby("size")["mae"].idxmin()]
     return {
         "benchmark": counts.benchmark,
         "n_models": counts.n_models,
@@ -111,5 +116,6 @@ def _summary(
         "seed": design.seed,
         "fingerprint": counts.fingerprint(),
         "best": best.to_dict("records"),
+        "default": table[is_default].drop(columns=RECIPE[1:]).dropna(axis=1).to_dict("records"),
         "control_least_p_holm": {within: float(frame["p_holm"].min()) for within, frame in controls.items()},
     }

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from irt_bench.report.canvas import BLUE, GREY, PALE, SMALL_SIZE, VERMILION, new_figure, styled
 from irt_bench.report.subset_tables import POINTS
+from irt_bench.subsets.defaults import DEFAULT, default_weights
 from irt_bench.subsets.estimators import ESTIMATORS
-from irt_bench.subsets.make import default_weights
 
 SHOWN: Final = ("weighted", "p_irt", "p_irt_ridge", "gp_irt_source")  # estimators with a row of panels each
 ROW_HEIGHT: Final = 0.19  # inches a method
@@ -65,7 +65,8 @@ def _panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:
 
 
 def _title(table: pd.DataFrame) -> str:
-    best = table.loc[table.groupby("size")["mae"].idxmin(), ["size", "method", "estimator", "mae"]]
+    single = table[table["method"] != DEFAULT]
+    best = single.loc[single.groupby("size")["mae"].idxmin(), ["size", "method", "estimator", "mae"]]
     words = [
         f"{POINTS * float(mae):.1f} points with {size} items ({method}, {ESTIMATORS[str(name)].title})"
         for size, method, name, mae in best.to_numpy().tolist()

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from irt_bench.subsets.defaults import DEFAULT
 from irt_bench.subsets.estimators import ESTIMATORS
 
 POINTS: Final = 100  # errors are shown in points, hundredths of the full score
@@ -17,7 +18,7 @@ def error_table(table: pd.DataFrame, size: int) -> pd.DataFrame:
 
     The first three rows are mean, 5% and 95% quantile of random subsets.
     """
-    part = table[table["size"] == size]
+    part = table[(table["size"] == size) & (table["method"] != DEFAULT)]
     titles = [ESTIMATORS[name].title for name in dict.fromkeys(part["estimator"])]
     rows = {}
     for label, column in (("mean", "random"), ("5%", "random_q05"), ("95%", "random_q95")):
@@ -47,8 +48,7 @@ def best_table(table: pd.DataFrame, size: int, n_rows: int = 10) -> pd.DataFrame
 
 def coverage_table(coverage: pd.DataFrame) -> pd.DataFrame:
     """Coverage pooled over methods, a row a size and estimator; shares in percent, with their 90% interval."""
-    names = [ESTIMATORS[name].title if name in ESTIMATORS else str(name) for _, name in coverage.index]
-    rows = [f"{size} items, {name}" for (size, _), name in zip(coverage.index, names, strict=True)]
+    rows = [f"{size} items, {title_of(name)}" for size, name in coverage.index]
     columns = {
         "covered": coverage["coverage"],
         "5%": coverage["coverage_q05"],
@@ -67,7 +67,12 @@ def shift_table(shifted: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(
         {f"{size}: median": median[size] for size in median} | {f"{size}: worst": worst[size] for size in worst}
     )
-    return (POINTS * table).rename(index=lambda name: ESTIMATORS[name].title)
+    return (POINTS * table).rename(index=title_of)
+
+
+def title_of(estimator: str) -> str:
+    """Title of an estimator; what is none keeps its name."""
+    return ESTIMATORS[estimator].title if estimator in ESTIMATORS else estimator
 
 
 def markdown(frame: pd.DataFrame, decimals: int = 2) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -10,47 +9,17 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from irt_bench.errors import SubsetError, unknown_choice
+from irt_bench.errors import SubsetError
 from irt_bench.names import DOC_HASH
 from irt_bench.responses.table import DOC_ID, PROMPT_HASH, ResponseTable
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibrated, Calibration, Recipe, calibrate, chosen_items
+from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR
 from irt_bench.subsets.estimators import Learned, estimator_of
 from irt_bench.subsets.intervals import Errors
-from irt_bench.subsets.select import SELECTORS
 from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, Subset, SubsetItem, UnseenItems
-from irt_bench.subsets.weights import WEIGHTINGS
 
-DEFAULT_METHOD: Final = "anchors"
-DEFAULT_ESTIMATOR: Final = "p_irt_ridge"
-BEST_METHODS: Final = ("anchors", "variance")  # tried where no method is named: one of them won every comparison made
-# Tried where no estimator is named. The spline is as good on models like the calibration models, but wrong by 10 to 30
-# points on abler ones, where these are wrong by 0 to 9 (weaker half against stronger half, HumanEval).
-BEST_ESTIMATORS: Final = ("p_irt", "gp_irt", "p_irt_ridge")
-OWN_WEIGHTS: Final = {"anchors": "anchor", "anchors-irt": "anchor"}  # of methods that make weights; others: equal
 LEAST_SIZE: Final = 5  # tried for a target standard error
-
-
-def default_weights(method: str) -> str:
-    """Name of the weights that go with a method."""
-    return OWN_WEIGHTS.get(method, "equal")
-
-
-def check_names(methods: Iterable[str], weights: str | None, estimators: Iterable[str]) -> None:
-    """Refuse unknown names before anything expensive.
-
-    Raises
-    ------
-    SubsetError
-        If a name is not known.
-    """
-    for method in methods:
-        if method not in SELECTORS:
-            raise SubsetError(unknown_choice("method", method, SELECTORS))
-    if weights is not None and weights not in WEIGHTINGS:
-        raise SubsetError(unknown_choice("weights", weights, WEIGHTINGS))
-    for name in estimators:
-        estimator_of(name)
 
 
 def make_subset(
@@ -77,35 +46,6 @@ def make_subset(
     estimator_of(estimator)
     found = calibrate(calibration, recipe, (estimator,))
     return _record(calibration, recipe, estimator, found, hashes)
-
-
-def best_recipe(
-    calibration: Calibration,
-    recipe: Recipe,
-    *,
-    methods: tuple[str, ...],
-    weights: str | None,
-    estimators: tuple[str, ...],
-) -> tuple[Recipe, str]:
-    """Find the recipe and the estimator of least root mean square error on held-out calibration models.
-
-    Parameters
-    ----------
-    calibration : Calibration
-        From `irt_bench.subsets.calibration.prepare`.
-    recipe : Recipe
-        Size and seed; its method and weights are not looked at.
-    methods, estimators : tuple of str
-        Names to choose from, such as `BEST_METHODS` and `BEST_ESTIMATORS`.
-    weights : str, optional
-        Name of the weights; by default those that go with each method.
-    """
-    tried: dict[tuple[Recipe, str], float] = {}
-    for method in methods:
-        attempt = recipe._replace(method=method, weights=weights or default_weights(method))
-        errors = calibrate(calibration, attempt, estimators).errors
-        tried |= {(attempt, name): errors[name].root_mean_square for name in estimators}
-    return min(tried, key=tried.__getitem__)
 
 
 def smallest_subset(

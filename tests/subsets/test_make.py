@@ -5,7 +5,7 @@ from irt_bench import table_from_frame
 from irt_bench.errors import SubsetError
 from irt_bench.subsets.calibration import Recipe, prepare
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.make import default_weights, make_subset, parallel_forms, prompt_hashes, smallest_subset
+from irt_bench.subsets.make import make_subset, parallel_forms, prompt_hashes, smallest_subset
 
 
 @pytest.fixture
@@ -48,11 +48,6 @@ def test_parallel_forms_share_no_item_and_agree_in_difficulty(prepared):
     assert means[0] == pytest.approx(means[1], abs=0.02)
     with pytest.raises(SubsetError):
         parallel_forms(prepared, Recipe("difficulty", "equal", 40))
-
-
-def test_methods_without_weights_of_their_own_weigh_equally():
-    assert default_weights("anchors") == "anchor"
-    assert default_weights("variance") == "equal"
 
 
 def test_prompt_hashes_are_kept_where_all_models_agree():

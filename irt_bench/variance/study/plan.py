@@ -17,7 +17,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.subsets.compare import methods_for
 from irt_bench.subsets.controls import WITHIN
-from irt_bench.subsets.make import default_weights
+from irt_bench.subsets.defaults import default_weights
 from irt_bench.subsets.select import SELECTORS, item_number
 from irt_bench.variance.layout import SeedLayout, seed_layout
 from irt_bench.variance.study.cells import Cell, make_cell
