@@ -210,17 +210,15 @@ def calibrate(
     folds = _Folds.read(calibration, recipe, estimators, choose or partial(chosen_items, recipe=recipe))
     training = folds.training(evidence, whole.full_score)
     learned = {name: ESTIMATORS[name].learn(training) for name in estimators}
-    errors = {name: folds.errors(calibration, name) for name in estimators}
-    return Calibrated(instrument, evidence, learned, errors)
+    return Calibrated(instrument, evidence, learned, folds.errors(calibration, estimators))
 
 
 class _Folds(NamedTuple):
-    """A cross-validation: evidence of kept and held-out models by fold, and the latter pooled."""
+    """A cross-validation: evidence of kept and held-out models, and full scores of the latter, by fold."""
 
     kept: list[Evidence]
     held_out: list[Evidence]
-    pooled: Evidence
-    truth: FloatArray
+    truths: list[FloatArray]
     source_share: float
 
     @classmethod
@@ -234,21 +232,27 @@ class _Folds(NamedTuple):
             # Only regressions look at the kept models' answers.
             kept.append(answers_to(instrument, fold.kept.counts) if regression else held_out[-1])
         truths = [full_scores(fold.held_out, calibration.whole.target) for fold in calibration.folds]
-        share = calibration.source_share(recipe.method, recipe.size)
-        return cls(kept, held_out, join_evidence(held_out), np.concatenate(truths), share)
+        return cls(kept, held_out, truths, calibration.source_share(recipe.method, recipe.size))
 
-    def training(self, evidence: Evidence, truth: FloatArray) -> Training:
-        """Say what estimators learn from."""
-        return Training(evidence, truth, self.pooled, self.truth, self.source_share)
+    def training(self, evidence: Evidence, truth: FloatArray, *, without: int | None = None) -> Training:
+        """Say what estimators learn from; of the models held out, those of one fold may be left out."""
+        places = [place for place in range(len(self.held_out)) if place != without]
+        pooled = join_evidence([self.held_out[place] for place in places])
+        return Training(evidence, truth, pooled, np.concatenate([self.truths[at] for at in places]), self.source_share)
 
-    def errors(self, calibration: Calibration, name: str) -> Errors:
-        """Errors of an estimator that learned from the models kept, on those held out."""
-        found = []
-        for fold, kept, held_out in zip(calibration.folds, self.kept, self.held_out, strict=True):
-            learned = ESTIMATORS[name].learn(self.training(kept, fold.kept.full_score))
-            found.append(estimate(name, held_out, learned))
-        known = ~np.isnan(self.truth)
-        return held_out_errors((np.concatenate(found) - self.truth)[known], self.pooled.variance[known])
+    def errors(self, calibration: Calibration, estimators: Sequence[str]) -> dict[str, Errors]:
+        """Errors of estimators that learned from other models, on those held out."""
+        found: dict[str, list[FloatArray]] = {name: [] for name in estimators}
+        for place, fold in enumerate(calibration.folds):
+            training = self.training(self.kept[place], fold.kept.full_score, without=place)
+            for name, parts in found.items():
+                parts.append(estimate(name, self.held_out[place], ESTIMATORS[name].learn(training)))
+        truth, variance = np.concatenate(self.truths), np.concatenate([held_out.variance for held_out in self.held_out])
+        known = ~np.isnan(truth)
+        return {
+            name: held_out_errors((np.concatenate(parts) - truth)[known], variance[known])
+            for name, parts in found.items()
+        }
 
 
 def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:

@@ -63,9 +63,9 @@ def facts_of(source: Source, known_hashes: Collection[str] = ()) -> LogFacts | N
         Of documents of the subset, by which the harness's way of hashing is known.
     """
     if source.format.name == "lm-eval":
-        return _lm_eval(source.path, known_hashes)
+        return _facts_of_lm_eval_log(source.path, known_hashes)
     if source.format.name == "inspect":
-        return _inspect(source.path)
+        return _facts_of_inspect_log(source.path)
     return None
 
 
@@ -74,7 +74,7 @@ def document_hash(document: Any) -> str:
     return hashlib.sha256(json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8")).hexdigest()
 
 
-def _lm_eval(path: Path, known_hashes: Collection[str]) -> LogFacts:
+def _facts_of_lm_eval_log(path: Path, known_hashes: Collection[str]) -> LogFacts:
     time, task = _TIME.search(path.name), _TASK.match(path.name)
     run = run_of(path, time["time"] if time else None)
     name = task["task"] if task else path.name.split(".")[0]
@@ -130,7 +130,7 @@ def _exported(path: Path, time: str | None, task: str) -> dict[str, Any]:
     return {}
 
 
-def _inspect(path: Path) -> LogFacts | None:
+def _facts_of_inspect_log(path: Path) -> LogFacts | None:
     if path.suffix.lower() == ".eval":
         with EvalArchive(path) as archive:
             header = archive.json("header.json") if "header.json" in archive.names() else {}

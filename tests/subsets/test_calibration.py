@@ -9,7 +9,7 @@ from irt_bench.inference.arrow import cholesky
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.estimators import ESTIMATORS, estimate, possible
+from irt_bench.subsets.estimators import ESTIMATORS, Estimator, Learned, estimate, possible
 from irt_bench.subsets.intervals import limits
 from irt_bench.subsets.shares import full_scores
 
@@ -79,3 +79,18 @@ def test_advice_of_inference_names_the_option_that_a_subset_takes(toy, plan, mon
     with pytest.warns(FitWarning, match="no peak in 1 of 2 directions.*--fit takes") as caught:
         prepare(toy.counts, model_clusters(toy.counts), plan)
     assert len(caught) == 1
+
+
+def test_errors_of_a_fold_rest_on_nothing_learned_from_its_models(known_fits, plan, monkeypatch):
+    seen = []
+    spy = Estimator(lambda training: seen.append(training) or Learned(), lambda evidence, _: evidence.weighted, "spy")
+    monkeypatch.setitem(ESTIMATORS, "spy", spy)
+    counts = known_fits.counts
+    prepared = prepare(counts, model_clusters(counts), plan)
+    calibrate(prepared, Recipe("random", "equal", 10), ("spy",))
+    everyone, *by_fold = seen
+    assert len(everyone.held_out_truth) == counts.n_models and len(by_fold) == len(prepared.folds)
+    for fold, training in zip(prepared.folds, by_fold, strict=True):
+        taken = set(training.held_out.abilities.index) | set(fold.kept.counts.models.index)
+        assert taken.isdisjoint(fold.held_out.models.index)
+        assert len(training.held_out_truth) == counts.n_models - fold.held_out.n_models
