@@ -132,13 +132,19 @@ def join_evidence(parts: list[Evidence]) -> Evidence:
     return Evidence(pd.concat([part.abilities for part in parts]), np.empty((len(joined["weighted"]), 0)), **joined)
 
 
-def make_instrument(basis: SelectionBasis, selection: Selection, weights: FloatArray) -> Instrument:
-    """Collect what a basis knows of the chosen items, and of the others together."""
+def make_instrument(
+    basis: SelectionBasis, selection: Selection, weights: FloatArray, *, intervals: bool = True
+) -> Instrument:
+    """Collect what a basis knows of the chosen items, and of the others together.
+
+    Where no intervals are wanted, the sd of the curve of the others, which costs most, is left at 0.
+    """
     chosen = basis.counts.items.index.get_indexer(selection.items)
     others = np.setdiff1d(np.arange(basis.counts.n_items), chosen)
-    target, chance = basis.target, basis.curves.chance
-    seen_draws = np.einsum("i,din->dn", target[chosen], draw_curves(basis.curve_draws.at((slice(None), chosen))))
-    unseen_draws = basis.curves.total_draws - seen_draws
+    target, chance, unseen_sd = basis.target, basis.curves.chance, np.zeros(len(ABILITY_NODES))
+    if intervals and len(others):
+        seen_draws = np.einsum("i,din->dn", target[chosen], draw_curves(basis.curve_draws.at((slice(None), chosen))))
+        unseen_sd = (basis.curves.total_draws - seen_draws).std(axis=0)
     difficulty_sd, discrimination_sd = basis.parameter_sds
     return Instrument(
         items=selection.items,
@@ -149,7 +155,7 @@ def make_instrument(basis: SelectionBasis, selection: Selection, weights: FloatA
         discrimination_sd=discrimination_sd[chosen],
         nodes=ABILITY_NODES,
         unseen=target[others] @ chance[others],
-        unseen_sd=unseen_draws.std(axis=0) if len(others) else np.zeros(len(ABILITY_NODES)),
+        unseen_sd=unseen_sd,
         answer_variance=target[others] ** 2 @ (chance[others] * (1 - chance[others])),
     )
 

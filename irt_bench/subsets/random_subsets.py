@@ -44,7 +44,7 @@ def random_errors(
         for replicate in range(drawn.n_random):
             rng = np.random.default_rng([drawn.seed, size, replicate])
             chosen = basis.select(np.sort(rng.choice(basis.counts.n_items, size, replace=False)))
-            instrument = make_instrument(basis, chosen, np.full(size, 1 / size))
+            instrument = make_instrument(basis, chosen, np.full(size, 1 / size), intervals=False)
             places = basis.counts.items.index.get_indexer(chosen.items)
             evidence = read_answers(instrument, test.take(items=places), n_draws=FEW_DRAWS)
             own = evidence
