@@ -12,12 +12,13 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.benchmark_runs import benchmark_runs
-from irt_bench.variance.comparison import FEWEST_SEEDS, compare_variance
+from irt_bench.variance.comparison import compare_variance
 from irt_bench.variance.component_tables import component_tables
 from irt_bench.variance.curve import N_SUBSETS, curve_sizes, predicted_curve, simulated_curve
 from irt_bench.variance.detect import POWER, detection_table
 from irt_bench.variance.layout import SeedLayout, seed_layout
 from irt_bench.variance.metrics import N_BOOTSTRAP, pooled_metrics, variance_metrics
+from irt_bench.variance.pairing import FEWEST_SEEDS
 from irt_bench.variance.scores import ACCURACY, RunScores
 from irt_bench.variance.subset_forms import RANDOM, form_curves
 
