@@ -9,7 +9,8 @@ import pytest
 from hypothesis import settings
 
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, Subset, SubsetItem, UnseenItems
+from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
 
 settings.register_profile("same", derandomize=True)  # the same examples on every run
 settings.load_profile("same")

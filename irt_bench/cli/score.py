@@ -80,6 +80,7 @@ def _score_fit(
         print_text(json_text(content))
         return
     print_table(scores.sort_values("ability", ascending=False), title=f"Abilities on {counts.benchmark}", console=out)
+    _say_written(output)
 
 
 def _score_subset(
@@ -91,7 +92,7 @@ def _score_subset(
     json: bool,
 ) -> None:
     from irt_bench.report.tables import print_table
-    from irt_bench.subsets.logs import read_subset_logs, score_logs
+    from irt_bench.subsets.logs import MEANINGS, read_subset_logs, score_logs
     from irt_bench.subsets.subset import read_subset
 
     chosen = read_subset(subset)
@@ -109,3 +110,13 @@ def _score_subset(
         return
     title = f"Estimated full scores on {chosen.benchmark} from {chosen.size} of {chosen.n_items_full} items"
     print_table(scores.sort_values("estimate", ascending=False), title=title, console=out)
+    raised = {flag for flags in scores["flags"] for flag in flags.split(";")}
+    for flag, meaning in MEANINGS.items():
+        if flag in raised:
+            out.print(f"{flag}: {meaning}", highlight=False)
+    _say_written(output)
+
+
+def _say_written(output: Path | None) -> None:
+    if output is not None:
+        out.print(f"Wrote {output}", highlight=False)

@@ -1,7 +1,7 @@
 """irt-bench subset: make a reduced benchmark, or compare the ways to make one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from irt_bench.responses import ResponseCounts
-    from irt_bench.subsets.calibration import Plan
+    from irt_bench.subsets.calibration import Calibration, Plan
     from irt_bench.subsets.subset import Subset
 
 # As in SELECTORS, WEIGHTINGS and ESTIMATORS, which take a second to import.
@@ -27,6 +27,18 @@ WEIGHTS = "equal, anchor, discrimination, minimum-variance, balance"
 ESTIMATES = (
     "weighted, p_irt, p_irt_weighted, gp_irt, irt_smoothed, ridge, spline, p_irt_ridge, p_irt_source, gp_irt_source"
 )
+
+
+class Wanted(NamedTuple):
+    """What subset was asked for; what is None is chosen."""
+
+    size: int  # with a target: that at which methods are compared
+    target_se: float | None
+    method: str | None
+    weights: str | None
+    estimator: str | None
+    forms: bool
+    seed: int
 
 
 @clear_errors
@@ -67,11 +79,15 @@ def subset(
     json: Json = False,
 ) -> None:
     """Make a reduced benchmark that estimates the full score, with an interval that holds for new models."""
+    from irt_bench.subsets.calibration import prepare
+    from irt_bench.subsets.clusters import model_clusters
+    from irt_bench.subsets.defaults import check_names
     from irt_bench.subsets.make import prompt_hashes
 
     check_output(output, force=force, folder=compare)
     if not compare and (size is None) == (target_se is None):
         raise SubsetError("give either --size (a number of items, or a fraction) or --target-se, such as 0.02.")
+    check_names([method] if method else [], weights, [estimator] if estimator else [])
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
     if counts.measure == "score":
@@ -85,10 +101,14 @@ def subset(
         design = comparison_design(counts, plan, sizes, method, n_random=n_random, seed=seed)
         compare_methods(counts, design, output, max_models=max_models, jobs=jobs, json=json)
         return
-    wanted = {"size": size, "target_se": target_se, "method": method, "weights": weights, "estimator": estimator}
-    made = _make(
-        counts, plan, posterior, wanted, forms=parallel_forms, hashes=prompt_hashes(table), seed=seed, json=json
-    )
+    number = _number(size, counts.n_items)
+    wanted = Wanted(number, target_se, method, weights, estimator, parallel_forms, seed)
+    with progress_bar() as progress:
+        clusters = model_clusters(counts)
+        calibration = prepare(counts, clusters, plan, seed=seed, posterior=posterior, progress=progress)
+    made = _make(calibration, wanted, prompt_hashes(table))
+    if not json:
+        _show_negative(calibration, made)
     _write(made, output, force=force, json=json)
 
 
@@ -123,49 +143,45 @@ def _plan(
     return plan._replace(irt_model=fitted.irt_model), fitted.posterior
 
 
-def _make(
-    counts: "ResponseCounts",
-    plan: "Plan",
-    posterior: Any,
-    wanted: dict[str, Any],
-    *,
-    forms: bool,
-    hashes: "pd.Series | None",
-    seed: int,
-    json: bool,
-) -> "list[Subset]":
-    from irt_bench.report.tables import print_table
-    from irt_bench.subsets.basis import negative_items
-    from irt_bench.subsets.calibration import Recipe, prepare
-    from irt_bench.subsets.clusters import model_clusters
-    from irt_bench.subsets.defaults import BEST_ESTIMATORS, BEST_METHODS, best_recipe, check_names, default_weights
-    from irt_bench.subsets.make import make_subset, parallel_forms, smallest_subset
+def _number(size: float | None, n_items: int) -> int:
+    """Turn a size into a number of items, by default a fifth of all, before anything is fitted."""
     from irt_bench.subsets.select import item_number
 
-    size = item_number(wanted["size"], counts.n_items) if wanted["size"] is not None else max(1, counts.n_items // 5)
-    methods = (wanted["method"],) if wanted["method"] else BEST_METHODS
-    estimators = (wanted["estimator"],) if wanted["estimator"] else BEST_ESTIMATORS
-    check_names(methods, wanted["weights"], estimators)
-    if size > counts.n_items:
-        raise SubsetError(f"size {size} was asked for, of {counts.n_items} items.")
-    first = Recipe(methods[0], wanted["weights"] or default_weights(methods[0]), size, seed)
-    with progress_bar() as progress:
-        calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+    number = max(1, n_items // 5) if size is None else item_number(size, n_items)
+    if number > n_items:
+        raise SubsetError(f"size {number} was asked for, of {n_items} items.")
+    return number
+
+
+def _make(calibration: "Calibration", wanted: Wanted, hashes: "pd.Series | None") -> "list[Subset]":
+    """Make what is wanted, by the recipe and estimator of least held-out error among those not named."""
+    from irt_bench.subsets.calibration import Recipe
+    from irt_bench.subsets.defaults import BEST_ESTIMATORS, BEST_METHODS, best_recipe
+    from irt_bench.subsets.make import make_subset, parallel_forms, smallest_subset
+
     recipe, estimator = best_recipe(
-        calibration, first, methods=methods, weights=wanted["weights"], estimators=estimators
+        calibration,
+        Recipe("", "", wanted.size, wanted.seed),
+        methods=(wanted.method,) if wanted.method else BEST_METHODS,
+        weights=wanted.weights,
+        estimators=(wanted.estimator,) if wanted.estimator else BEST_ESTIMATORS,
     )
-    if forms:
-        made = list(parallel_forms(calibration, recipe, estimator=estimator, hashes=hashes))
-    elif wanted["target_se"] is not None:
-        made = [smallest_subset(calibration, recipe, wanted["target_se"], estimator=estimator, hashes=hashes)]
-    else:
-        made = [make_subset(calibration, recipe, estimator=estimator, hashes=hashes)]
+    if wanted.forms:
+        return list(parallel_forms(calibration, recipe, estimator=estimator, hashes=hashes))
+    if wanted.target_se is not None:
+        return [smallest_subset(calibration, recipe, wanted.target_se, estimator=estimator, hashes=hashes)]
+    return [make_subset(calibration, recipe, estimator=estimator, hashes=hashes)]
+
+
+def _show_negative(calibration: "Calibration", made: "list[Subset]") -> None:
+    from irt_bench.report.tables import print_table
+    from irt_bench.subsets.basis import negative_items
+
     negative = negative_items(calibration.whole)
-    if len(negative) and not json:
+    if len(negative):
         n_taken = sum(label in each.ids for each in made for label in negative.index)
         title = f"Negative discrimination: {len(negative)} items, {n_taken} of them taken"
         print_table(negative, title=title, console=out, max_rows=8)
-    return made
 
 
 def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> None:

@@ -35,7 +35,7 @@ def anchors_by_parameters(basis: SelectionBasis, size: int, rng: np.random.Gener
 
 def answer_features(basis: SelectionBasis) -> FloatArray:
     """Shares of right answers, shape (item, model)."""
-    return np.ascontiguousarray(basis.shares.T)
+    return basis.answer_rows
 
 
 def parameter_features(basis: SelectionBasis) -> FloatArray:

@@ -105,6 +105,16 @@ class SelectionBasis:
         return filled_shares(self.counts)
 
     @cached_property
+    def answer_rows(self) -> FloatArray:
+        """Shares of right answers with an item's in a row, shape (item, model)."""
+        return np.ascontiguousarray(self.shares.T)
+
+    @cached_property
+    def item_means(self) -> FloatArray:
+        """Mean share of right answers, shape (item,)."""
+        return np.asarray(self.shares.mean(axis=0))
+
+    @cached_property
     def statistics(self) -> pd.DataFrame:
         """Classical item statistics with intervals and flags."""
         with warnings.catch_warnings():

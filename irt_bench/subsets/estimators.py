@@ -34,7 +34,7 @@ from sklearn.preprocessing import SplineTransformer
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.subsets.instrument import Evidence
-from irt_bench.subsets.subset import Spline
+from irt_bench.subsets.subset_parts import Spline
 
 PENALTIES: Final = np.logspace(-2, 5, 15)  # of ridge regressions; the best by leave-one-out is taken
 KNOTS: Final = 5  # of each curve, at quantiles of the calibration models

@@ -163,7 +163,7 @@ def _to_ids(subset: Subset, path: Path, options: ExportOptions) -> str:
             item_table(subset).to_csv(beside, index=False, float_format="%.9g")
         else:
             item_table(subset).to_parquet(beside, index=False)
-    return f"{subset.size} items in {path}"
+    return f"irt-bench score LOGS --subset SUBSET.json  # after a run on these {subset.size} items"
 
 
 def _refuse_line_breaks(subset: Subset) -> None:

@@ -15,7 +15,8 @@ from irt_bench import names
 from irt_bench.errors import SubsetError
 from irt_bench.responses.table import DOC_ID, ResponseTable
 from irt_bench.subsets.log_facts import LogFacts
-from irt_bench.subsets.subset import Subset, SubsetItem
+from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset_parts import SubsetItem
 
 
 def renamed_tasks(facts: Sequence[LogFacts]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from irt_bench.responses.read import Progress, find_sources, read_responses
 from irt_bench.responses.table import PROMPT_HASH, REVISION, ResponseTable
 from irt_bench.subsets.log_facts import LogFacts, facts_of
 from irt_bench.subsets.log_matching import bare_hash, match_items, renamed_tasks
-from irt_bench.subsets.score import estimate_full_score
+from irt_bench.subsets.score import FLAGS, estimate_full_score
 from irt_bench.subsets.subset import Subset
 
 NOT_TRUSTED: Final = "not_trusted"
@@ -43,6 +43,16 @@ MESSAGES: Final = {
     CHANGED: "prompts differ from the calibration's: the few-shot sampler draws other examples in a subset run; the "
     "estimate supposes that this does not matter",
     UNEXPECTED: "items outside the subset were asked; was the --samples file passed, with leaf tasks?",
+}
+MEANINGS: Final = {
+    **FLAGS,
+    NOT_TRUSTED: "no estimate is made",
+    STALE: "answers belong to the prompts of other documents",
+    WRONG_IDS: "the log numbers documents wrongly; their hashes put answers right",
+    NO_HASHES: "the log has no hashes: documents were matched by label or number",
+    CHANGED: "prompts differ from the calibration's, as few-shot examples do in a subset run",
+    UNEXPECTED: "items outside the subset were asked; they are left out",
+    FULL_RUN: "all of the benchmark was run; the estimate looks at the subset's items only",
 }
 
 

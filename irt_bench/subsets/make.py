@@ -17,7 +17,8 @@ from irt_bench.subsets.calibration import Calibrated, Calibration, Recipe, calib
 from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR
 from irt_bench.subsets.estimators import Learned, estimator_of
 from irt_bench.subsets.intervals import Errors
-from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, Subset, SubsetItem, UnseenItems
+from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
 
 LEAST_SIZE: Final = 5  # tried for a target standard error
 
@@ -64,11 +65,12 @@ def smallest_subset(
     Raises
     ------
     SubsetError
-        If `target_se` is not positive, or all items together do not reach it.
+        If `target_se` is not positive, or no subset smaller than the benchmark reaches it.
     """
     if not target_se > 0:
         raise SubsetError(f"the target standard error is {target_se:g}; a positive share is needed, such as 0.02.")
-    most = calibration.whole.counts.n_items
+    n_items = calibration.whole.counts.n_items
+    most = n_items - 1  # all items together have no error
     estimator_of(estimator)
 
     def attempt(size: int) -> tuple[Calibrated, bool]:
@@ -82,8 +84,9 @@ def smallest_subset(
         best, reached = attempt(size)
     if not reached:
         raise SubsetError(
-            f"even {most} items have a predicted error of {best.errors[estimator].root_mean_square:.4f}, above the "
-            f"target {target_se:g}. Ask for less, or give more calibration models."
+            f"even {most} of the {n_items} items have a predicted error of "
+            f"{best.errors[estimator].root_mean_square:.4f}, above the target {target_se:g}. Ask for less, or give "
+            "more calibration models."
         )
     while size - too_small > 1:
         middle = (size + too_small) // 2

@@ -14,12 +14,17 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.estimators import Learned, estimate, possible
 from irt_bench.subsets.instrument import instrument_of, read_answers
 from irt_bench.subsets.intervals import limits
-from irt_bench.subsets.subset import EstimatorNumbers, Subset
+from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset_parts import EstimatorNumbers
 
-OUTSIDE: Final = "outside_calibration"  # ability beyond all calibration models: the estimate extrapolates
-MISSING: Final = "missing_items"  # items of the subset without an answer
+OUTSIDE: Final = "outside_calibration"
+MISSING: Final = "missing_items"
 NO_ANSWERS: Final = "no_answers"
-FLAGS: Final = (OUTSIDE, MISSING, NO_ANSWERS)
+FLAGS: Final = {
+    OUTSIDE: "the ability lies beyond those of all calibration models: the estimate extrapolates",
+    MISSING: "items of the subset have no answer: their share is estimated, and the interval is wider",
+    NO_ANSWERS: "nothing can be said",
+}
 COLUMNS: Final = ("estimate", "q05", "q95", "ability", "ability_sd", "n_items", "n_missing", "flags")
 
 

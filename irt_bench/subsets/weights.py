@@ -64,7 +64,7 @@ def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random
     del rng
     chosen = _positions(basis, selection)
     covariance, _ = ledoit_wolf(basis.deviations[:, chosen])
-    means, wanted = basis.shares.mean(axis=0)[chosen], float(np.nanmean(basis.full_score))
+    means, wanted = basis.item_means[chosen], float(np.nanmean(basis.full_score))
     if not means.min() < wanted < means.max():
         if len(chosen) > 1:
             warnings.warn(

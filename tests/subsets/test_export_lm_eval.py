@@ -10,7 +10,7 @@ from irt_bench.subsets.export_lm_eval import (
     task_command,
     write_task_folder,
 )
-from irt_bench.subsets.subset import EstimatorNumbers
+from irt_bench.subsets.subset_parts import EstimatorNumbers
 
 
 @pytest.fixture

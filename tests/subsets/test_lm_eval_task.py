@@ -8,7 +8,7 @@ import pytest
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.export_lm_eval import write_task_folder
 from irt_bench.subsets.score import estimate_full_score
-from irt_bench.subsets.subset import EstimatorNumbers, Spline
+from irt_bench.subsets.subset_parts import EstimatorNumbers, Spline
 
 IDS = [17, 2, 5, 11, 8, 3]
 

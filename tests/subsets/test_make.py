@@ -39,6 +39,8 @@ def test_the_smallest_subset_meets_its_target_and_a_harder_target_needs_more(pre
     assert loose.size < tight.size < 60
     with pytest.raises(SubsetError, match="positive"):
         smallest_subset(prepared, recipe, 0.0)
+    with pytest.raises(SubsetError, match="even 59 of the 60 items"):  # all items have no error, but are no subset
+        smallest_subset(prepared, recipe, 1e-6, estimator="p_irt")
 
 
 def test_parallel_forms_share_no_item_and_agree_in_difficulty(prepared):

@@ -3,15 +3,8 @@ import json
 import pytest
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.subset import (
-    CalibrationRecord,
-    EstimatorNumbers,
-    Subset,
-    SubsetItem,
-    UnseenItems,
-    read_subset,
-    write_subset,
-)
+from irt_bench.subsets.subset import Subset, read_subset, write_subset
+from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
 
 
 def subset_of(n=3, **changes):

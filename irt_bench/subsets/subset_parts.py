@@ -1,0 +1,153 @@
+"""What a subset is made of: its items, curves of the others, numbers of its estimator, and where it comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Record(BaseModel):
+    """Plain values that do not change, and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SubsetItem(Record):
+    """One item of a subset.
+
+    Parameters
+    ----------
+    id : str
+        Label in the calibration responses.
+    weight : float
+        Share in the weighted score; sums to 1 over the subset.
+    target_weight : float
+        Share of the item in the full score: 1 / n_items_full, or what a macro-average gives it.
+    difficulty, difficulty_sd, discrimination, discrimination_sd, guessing, upper_asymptote : float
+        Posterior means and sds in the calibration fit.
+    mean : float
+        Mean share of right answers of the calibration models.
+    subtask : str
+        Leaf task of the harness; the benchmark itself where there is only one.
+    doc_id : int, optional
+        Position in the evaluated split, as lm-evaluation-harness numbers it.
+    doc_hash, prompt_hash : str, optional
+        Hash of the document, and of the prompt where all calibration models were given the same.
+    """
+
+    id: str
+    weight: Finite
+    target_weight: Share
+    difficulty: Finite
+    difficulty_sd: Spread
+    discrimination: Finite
+    discrimination_sd: Spread
+    guessing: Share = 0.0
+    upper_asymptote: Share = 1.0
+    mean: Share
+    subtask: str
+    doc_id: int | None = None
+    doc_hash: str | None = None
+    prompt_hash: str | None = None
+
+
+class UnseenItems(Record):
+    """What the IRT model says of the items outside the subset, tabulated over ability; linear in between.
+
+    Parameters
+    ----------
+    ability : tuple of float
+        Nodes, increasing.
+    score : tuple of float
+        Sum over the unseen items of target weight x chance of a right answer.
+    score_sd : tuple of float
+        Its sd from the uncertainty of the item parameters.
+    answer_variance : tuple of float
+        Variance of the same sum of answers at that ability, items independent: sum of target weight^2 P (1 - P).
+    """
+
+    ability: tuple[Finite, ...]
+    score: tuple[Finite, ...]
+    score_sd: tuple[Spread, ...]
+    answer_variance: tuple[Spread, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> UnseenItems:
+        lengths = {len(self.ability), len(self.score), len(self.score_sd), len(self.answer_variance)}
+        if len(lengths) != 1 or len(self.ability) < 2:
+            raise ValueError(
+                f"the curves of the unseen items have lengths {sorted(lengths)}; one of 2 or more is needed"
+            )
+        if any(right <= left for left, right in zip(self.ability, self.ability[1:], strict=False)):
+            raise ValueError("the abilities of the unseen items' curves do not increase")
+        return self
+
+
+class Spline(Record):
+    """Sum of a curve over the weighted score and one over ability, tabulated; linear in between and beyond."""
+
+    score: tuple[Finite, ...]
+    score_part: tuple[Finite, ...]
+    ability: tuple[Finite, ...]
+    ability_part: tuple[Finite, ...]
+
+
+class EstimatorNumbers(Record):
+    """What the estimator learned from the calibration models.
+
+    Parameters
+    ----------
+    weighted_share : float
+        Share of the weighted score in gp-IRT (lambda'); 0 for estimators that do not use it.
+    intercept : float
+        Of a regression.
+    coefficients : tuple of float
+        Of a regression on the answers, in the order of the items; empty for other estimators.
+    spline : Spline, optional
+        Of the spline regression.
+    misfit_sd : float
+        Sd of the full score around the estimate beyond what the IRT model explains, on calibration models that took no
+        part in making the estimate.
+    interval_scale : float
+        Half-width of the 90% interval in sds, such that it covers 90% of those models.
+    """
+
+    weighted_share: Share = 0.0
+    intercept: Finite = 0.0
+    coefficients: tuple[Finite, ...] = ()
+    spline: Spline | None = None
+    misfit_sd: Spread
+    interval_scale: Spread
+
+
+class CalibrationRecord(Record):
+    """The responses and the fit behind a subset.
+
+    Parameters
+    ----------
+    fingerprint : str
+        SHA-256 of the responses.
+    n_models, n_clusters : int
+        Models, and clusters of them (families, runs) that cross-validation held out together.
+    irt_model, inference : str
+        Names of the IRT model and of the method of inference.
+    ability_range : tuple of float
+        Lowest and highest ability among the calibration models, estimated from the subset; beyond it the estimate
+        extrapolates.
+    measure : {"correct", "score"}
+        Whether answers were right or wrong, or fractional scores.
+    """
+
+    fingerprint: str
+    n_models: Count
+    n_clusters: Count
+    irt_model: str
+    inference: str
+    ability_range: tuple[Finite, Finite]
+    measure: Literal["correct", "score"] = "correct"
