@@ -46,6 +46,7 @@ from irt_bench.responses.counts import ResponseCounts
 Progress = Callable[[str, int, int], None]
 REPLICATES: Final = 39  # a value beyond all of them has a chance of 1 in 40
 LEAST_REPLICATES: Final = 9
+LEAST_DRAWS: Final = 25  # a fifth of them is the tail that PSIS smooths, and five points are the fewest it takes
 
 
 class _Details(NamedTuple):
@@ -88,7 +89,7 @@ def check_fit(
     Raises
     ------
     AnalysisError
-        If the fit is of other responses, or there are too few replicates.
+        If the fit is of other responses, or there are too few replicates or draws.
 
     Notes
     -----
@@ -135,6 +136,9 @@ def check_fit(
 def _check_input(counts: ResponseCounts, fit: Fit, replicates: int) -> None:
     if replicates < LEAST_REPLICATES:
         raise AnalysisError(f"{replicates} replicates are too few; at least {LEAST_REPLICATES} are needed.")
+    n_draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    if n_draws < LEAST_DRAWS:
+        raise AnalysisError(f"the fit has {n_draws} draws; checks need {LEAST_DRAWS} or more. Fit again with --draws.")
     if counts.fingerprint() != fit.responses.get("fingerprint"):
         made_from = [fit.responses.get(name) for name in ("n_models", "n_items", "benchmark")]
         raise AnalysisError(

@@ -21,6 +21,7 @@ THETA: Final = "theta"  # ability as the score, beside the estimators of the ful
 DEFAULT_ESTIMATORS: Final = ("weighted", "p_irt", "gp_irt", THETA)
 MODEL_LABEL: Final = "model"  # in a filter: labels of models, not a metadata column
 DESIGN_SUFFIXES: Final = (".yaml", ".yml", ".json")
+MAX_DESIGN_BYTES: Final = 2**20  # a longer file is no design; logs in JSON are
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Models = Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
@@ -141,8 +142,8 @@ def is_design(path: Path) -> bool:
     if path.suffix.lower() != ".json":
         return True
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+        content = json.loads(_text(path))
+    except (ValueError, OSError, RecursionError):
         return False
     return isinstance(content, dict) and "responses" in content
 
@@ -156,15 +157,21 @@ def read_design(path: Path, overrides: Mapping[str, Any] | None = None) -> Study
         If the file is neither, or a field is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
         content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise AnalysisError(f"{path} cannot be read as a design: {error}") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(field, str) for field in content):
         raise AnalysisError(f"{path} is no design: fields and values are needed, such as 'responses: results/'.")
-    given = content.get("responses", ())
+    given = content.get("responses") or ()
     given = [given] if isinstance(given, str) else given
-    content["responses"] = [str(path.parent / each) for each in given]
-    if not given:
+    if not given or not isinstance(given, list) or not all(isinstance(each, str) for each in given):
         raise AnalysisError(f"{path} names no responses; add a line such as 'responses: results/'.")
+    content["responses"] = [str(path.parent / each) for each in given]
     return make_design(content | dict(overrides or {}), str(path))
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > MAX_DESIGN_BYTES:
+        raise ValueError(f"it is longer than {MAX_DESIGN_BYTES:,} bytes")
+    return path.read_text(encoding="utf-8")

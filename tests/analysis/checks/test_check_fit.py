@@ -7,6 +7,7 @@ import pytest
 from irt_bench.analysis.checks import check_fit, loo
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.fit import fit
+from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
@@ -106,6 +107,13 @@ def test_the_same_seed_gives_the_same_checks_in_any_order_of_rows(rng, simulate,
     assert first.summary() == second.summary()
     pd.testing.assert_frame_equal(first.items, second.items)
     assert check_fit(counts, fitted, replicates=9, seed=4).summary() != first.summary()
+
+
+def test_a_fit_of_too_few_draws_is_refused(rng, simulate, make_counts):
+    correct, trials, _ = simulate(rng, n_models=40, n_items=8)
+    counts = make_counts(correct, trials)
+    with pytest.raises(AnalysisError, match="the fit has 20 draws; checks need 25 or more"):
+        check_fit(counts, fit(counts, TwoPL(), LaplaceSettings(draws=20)))
 
 
 def test_a_fit_of_other_responses_is_refused(rng, simulate, make_counts):

@@ -46,8 +46,12 @@ def test_responses_in_json_are_not_taken_for_a_design(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[1, 2]", "no design"), ("sizes: [2]", "no responses"), ("a: [", "read")]
-)
+    ("text", "message"), [
+        ("[1, 2]", "no design"), ("sizes: [2]", "no responses"), ("a: [", "read"), ("responses: 5", "no responses"),
+        ("responses:\n- null", "no responses"), ("1: 2\nresponses: a", "no design"), ("[" * 5000, "read"),
+        ("#" * 2**21, "longer than"),
+    ],
+)  # fmt: skip
 def test_a_file_that_is_no_design_is_refused(tmp_path, text, message):
     (tmp_path / "design.yaml").write_text(text)
     with pytest.raises(AnalysisError, match=message):
