@@ -159,7 +159,7 @@ def _attach(values: pd.Series, groups: Mapping[str, tuple[Codes, pd.DataFrame]],
     except TypeError:
         return Finding("dropped_column", 1, f"column {column!r} holds lists or records; it was dropped")
     if distinct.dtype == object:  # ids that are numbers in one file and text in another
-        codes, distinct = codes_of(values.astype("str").where(values.notna()))
+        codes, distinct = codes_of(values.map(str, na_action="ignore"))
     for name in (role,) if role else ("model", "item"):
         group_codes, meta = groups[name]
         first, differs = _within(codes, group_codes, len(meta))

@@ -14,6 +14,11 @@ def rows(n_models=2, n_items=3, **columns):
     )
 
 
+def test_metadata_of_values_that_are_no_text_are_written_as_text():
+    frame = pd.DataFrame({"model": ["a", "b"], "item": "q", "correct": 1, "odd": [b"\xff", 3]})
+    assert table_from_frame(frame).models["odd"].tolist() == ["b'\\xff'", "3"]
+
+
 def test_the_first_of_several_aliases_is_taken_and_a_canonical_name_wins():
     assert rename_aliases(["subject_id", "model_id", "acc", "response"]) == {"subject_id": "model", "acc": "correct"}
     assert rename_aliases(["model", "subject_id"]) == {}

@@ -33,7 +33,9 @@ class TextColumn:
         self._parts: list[Part] = []
 
     def add(self, values: pa.Array) -> None:
-        """Append a batch of text, dictionary-encoded or not."""
+        """Append a batch of text, dictionary-encoded or not, or of the bytes that some writers store text as."""
+        if pat.is_binary(values.type) or pat.is_large_binary(values.type):
+            values = values.cast(pa.string())
         if not pat.is_dictionary(values.type):
             values = values.dictionary_encode()
         local = values.dictionary.to_pylist()
@@ -114,6 +116,8 @@ def column_for(name: str, kind: pa.DataType) -> Column:
     """Return the builder for a column of a type."""
     value_type = kind.value_type if pat.is_dictionary(kind) else kind
     if pat.is_string(value_type) or pat.is_large_string(value_type) or pat.is_string_view(value_type):
+        return TextColumn()
+    if pat.is_binary(kind) or pat.is_large_binary(kind):
         return TextColumn()
     if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or pat.is_null(kind):
         return NumberColumn(narrow=name in NARROW)

@@ -12,6 +12,14 @@ def built(kind, *batches, name="x"):
     return column.finish()
 
 
+def test_bytes_that_are_text_are_read_as_text():
+    for kind in (pa.binary(), pa.large_binary()):
+        column = built(kind, [b"a", None, "\u00e9".encode()])
+        assert column.dropna().tolist() == ["a", "\u00e9"] and column.isna().tolist() == [False, True, False]
+        with pytest.raises(pa.ArrowInvalid):
+            built(kind, [b"\xff"])
+
+
 def test_codes_grow_with_the_number_of_texts():
     texts = [f"t{n}" for n in range(40_000)]
     column = built(pa.string(), texts[:100], texts[100:300], texts[300:], [None, "t0"])
