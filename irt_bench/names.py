@@ -33,3 +33,4 @@ SUBTASK: Final = "subtask"
 DOC_HASH: Final = "doc_hash"
 
 INTERVAL: Final = (0.05, 0.95)  # quantiles of every interval reported: central 90%
+CLEAR: Final = INTERVAL[1]  # probability from which on an order counts as shown

@@ -9,13 +9,12 @@ from scipy import special
 
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.rankings import Sides
-from irt_bench.names import INTERVAL, ITEM
+from irt_bench.names import CLEAR, ITEM
 from irt_bench.responses.counts import ResponseCounts
 
 ROW_BLOCK = 256  # models compared with all others at once: 11 MB a temporary array for 5,500 models
 PAIR_POOL = 5000  # discordant pairs whose probabilities are computed
 PAIRS_SHOWN = 50
-CLEAR = INTERVAL[1]  # probability from which on an order counts as shown
 ITEM_COLUMNS = ("contribution", "ability_side", "accuracy_side", "discrimination")
 
 

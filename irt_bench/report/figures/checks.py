@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from irt_bench.analysis.checks.model_checks import ModelChecks
 from irt_bench.report.canvas import (
     BLUE,
     GREEN,
@@ -25,6 +24,9 @@ from irt_bench.report.canvas import (
     styled,
 )
 from irt_bench.report.tables.text import shorten
+
+if TYPE_CHECKING:
+    from irt_bench.analysis.checks.model_checks import ModelChecks  # with scipy.stats, half a second
 
 CURVE_COLOURS: Final = (VERMILION, BLUE, ORANGE, PURPLE)
 MODELS_NAMED: Final = 3

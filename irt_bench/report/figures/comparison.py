@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from irt_bench.analysis.discordance import CLEAR
+from irt_bench.names import CLEAR
 from irt_bench.report.canvas import (
     BLUE,
     GREY,
