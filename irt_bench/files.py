@@ -4,19 +4,26 @@ import ctypes
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from irt_bench.errors import OutputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RENAME_EXCHANGE: Final = 2  # flag of Linux's renameat2
 _HERE: Final = -100  # AT_FDCWD, for which absolute paths do not care
 PREFIX: Final = ".irt-bench-"  # of what is not yet in place; readers pass over hidden files
 MARK: Final = "summary.json"  # a folder that holds one was written by this package
+# How a text begins that a spreadsheet runs (OWASP, CSV injection), and what keeps it from doing so.
+FORMULA: Final = r"^(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
+QUOTE: Final = "'"
 
 
 def check_output(path: Path, *, force: bool, folder: bool = False) -> None:
@@ -151,6 +158,43 @@ def _flush(path: Path) -> None:
     if path.is_file():
         with path.open("rb") as file:
             os.fsync(file.fileno())
+
+
+def write_csv(
+    frame: "pd.DataFrame", path: Path, *, safe: bool = False, index: bool = True, number: str = "%.9g"
+) -> None:
+    """Write a table as CSV.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        What to write.
+    path : Path
+        Where; inside `replacing` or `replacing_folder`.
+    safe : bool
+        Whether texts, names of columns among them, that a spreadsheet would run as a formula get a ' in front. They
+        then no longer are the ids of the responses.
+    index : bool
+        Whether the index is written.
+    number : str
+        Format of numbers.
+    """
+    (without_formulas(frame) if safe else frame).to_csv(path, index=index, float_format=number)
+
+
+def without_formulas(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Put a ' in front of texts that a spreadsheet would run; numbers stay as they are."""
+    frame = frame.rename(columns=_as_plain_text)
+    for place, kind in enumerate(frame.dtypes):
+        if kind.kind not in "biufcmM":
+            frame.isetitem(place, frame.iloc[:, place].astype(object).map(_as_plain_text))
+    if frame.index.nlevels > 1:
+        return frame.set_axis(frame.index.map(lambda labels: tuple(map(_as_plain_text, labels))))
+    return frame.set_axis(frame.index.map(_as_plain_text).rename(frame.index.name))
+
+
+def _as_plain_text(value: Any) -> Any:
+    return f"{QUOTE}{value}" if isinstance(value, str) and re.match(FORMULA, value) else value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -2,10 +2,37 @@ import json
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from irt_bench.errors import OutputError
-from irt_bench.files import check_output, json_text, replacing, replacing_folder, write_json
+from irt_bench.files import (
+    check_output,
+    json_text,
+    replacing,
+    replacing_folder,
+    without_formulas,
+    write_csv,
+    write_json,
+)
+
+
+def test_texts_that_a_spreadsheet_would_run_are_quoted_and_numbers_are_not(tmp_path):
+    texts = ["=1+1", "+1", "-2", "@a", "\tx", "\r=", " =1", "\uff1d1", "a=1", "'=1", "", None]
+    labels = pd.Index([f"{sign}{place}" for place, sign in enumerate("=+-@abcdefgh")], name="item")
+    frame = pd.DataFrame({"text": texts, "=x": -1.5, "kind": pd.Categorical(texts)}, index=labels)
+    found = without_formulas(frame)
+    assert found["text"].tolist()[:-1] == [*(f"'{text}" for text in texts[:8]), "a=1", "'=1", ""]
+    assert (
+        found["kind"].tolist()[:-1] == found["text"].tolist()[:-1] and found[["text", "kind"]].isna().sum().sum() == 2
+    )
+    assert list(found.columns) == ["text", "'=x", "kind"] and (found["'=x"] == -1.5).all()
+    assert [label[0] for label in found.index] == ["'"] * 4 + list("abcdefgh") and found.index.name == "item"
+    assert list(without_formulas(frame.set_index("text", append=True)).index)[0] == ("'=0", "'=1+1")
+    write_csv(frame, tmp_path / "a.csv", safe=True)
+    write_csv(frame, tmp_path / "b.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "b.csv").iloc[:, 2:3], frame[["=x"]].reset_index(drop=True))
+    assert "\n=" not in (tmp_path / "a.csv").read_text() and "\n=" in (tmp_path / "b.csv").read_text()
 
 
 def test_a_new_output_is_accepted_and_its_folders_are_made(tmp_path):

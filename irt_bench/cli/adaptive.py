@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import FitFolder, Force, Json, Seed, records, write_csv
+from irt_bench.cli.options import FitFolder, Force, Json, Seed, records, write_one_csv
 from irt_bench.console import clear_errors, out, print_text
 from irt_bench.files import check_output, json_text
 
@@ -36,7 +36,7 @@ def adaptive(
     chosen = read_subset(subset)
     table = compare_adaptive(Fit.load(fit).posterior, chosen.ids, settings)
     if output is not None:
-        write_csv(table, output)
+        write_one_csv(table, output, safe=False)  # names of designs, no ids
     if json:
         print_text(json_text({"benchmark": chosen.benchmark, "seed": seed, "designs": records(table)}))
         return

@@ -14,6 +14,7 @@ from irt_bench.cli.options import (
     Json,
     Metric,
     Paths,
+    SafeCsv,
     Seed,
     Strict,
     fail_if_strict,
@@ -21,7 +22,7 @@ from irt_bench.cli.options import (
 )
 from irt_bench.console import clear_errors, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError, unknown_choice
-from irt_bench.files import check_output, json_text, replacing_folder, write_json
+from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,7 @@ def check(
     metric: Metric = None,
     filter: Filter = None,
     seed: Seed = 0,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -63,7 +65,7 @@ def check(
     about = {"benchmark": counts.benchmark, "fit": str(fit), "group": group, "converged": fitted.converged}
     summary = found.summary() | about
     if output is not None:
-        _write(found, output, summary)
+        _write(found, output, summary, safe=safe_csv)
     if json:
         print_text(json_text(summary))
     else:
@@ -77,14 +79,13 @@ def _groups(counts: "ResponseCounts", column: str) -> "pd.Series":
     return counts.models[column]
 
 
-def _write(found: "ModelChecks", output: Path, summary: dict[str, object]) -> None:
+def _write(found: "ModelChecks", output: Path, summary: dict[str, object], *, safe: bool) -> None:
     from irt_bench.report.figures import checks_figure, save_figure
 
     with replacing_folder(output) as folder:
-        found.table().to_csv(folder / "checks.csv", float_format="%.9g")
-        found.items.to_csv(folder / "items.csv", float_format="%.9g")
-        found.models.to_csv(folder / "models.csv", float_format="%.9g")
-        found.pairs.to_csv(folder / "pairs.csv", float_format="%.9g", index=False)
-        found.differences.to_csv(folder / "differences.csv", float_format="%.9g", index=False)
+        for name, table in (("checks", found.table()), ("items", found.items), ("models", found.models)):
+            write_csv(table, folder / f"{name}.csv", safe=safe)
+        for name, table in (("pairs", found.pairs), ("differences", found.differences)):
+            write_csv(table, folder / f"{name}.csv", safe=safe, index=False)
         save_figure(checks_figure(found), folder / "checks.png")
         write_json(folder / "summary.json", summary)

@@ -5,9 +5,21 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import Benchmark, Filter, FitFolder, Force, FormatName, Json, Metric, Paths, Seed, read_paths
+from irt_bench.cli.options import (
+    Benchmark,
+    Filter,
+    FitFolder,
+    Force,
+    FormatName,
+    Json,
+    Metric,
+    Paths,
+    SafeCsv,
+    Seed,
+    read_paths,
+)
 from irt_bench.console import clear_errors, out, print_text
-from irt_bench.files import check_output, json_text, replacing_folder, write_json
+from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 
 
 @clear_errors
@@ -20,6 +32,7 @@ def compare(
     metric: Metric = None,
     filter: Filter = None,
     seed: Seed = 0,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -40,7 +53,7 @@ def compare(
     if output is not None:
         with replacing_folder(output) as folder:
             for name in ("models", "discordant", "items"):
-                getattr(found, name).to_csv(folder / f"{name}.csv", float_format="%.9g", index=name != "discordant")
+                write_csv(getattr(found, name), folder / f"{name}.csv", safe=safe_csv, index=name != "discordant")
             save_figure(comparison_figure(found), folder / "comparison.png")
             write_json(folder / "summary.json", summary)
     if json:

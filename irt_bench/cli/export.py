@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import Force, read_paths
+from irt_bench.cli.options import Force, SafeCsv, read_paths
 from irt_bench.console import clear_errors, out, print_text
 from irt_bench.files import check_output
 
@@ -23,6 +23,7 @@ def export(
     task: Annotated[str | None, typer.Option(help="inspect: task, as in file.py@task.")] = None,
     model: Annotated[str | None, typer.Option(help="inspect: model to write into the run configuration.")] = None,
     responses: Annotated[Path | None, typer.Option(help="py-irt: the calibration responses.")] = None,
+    safe_csv: SafeCsv = False,
     force: Force = False,
 ) -> None:
     """Write a subset for lm-evaluation-harness, Inspect, py-irt, adaptive testers, or as a list; prints the command."""
@@ -36,7 +37,7 @@ def export(
     if responses is not None:
         table = read_paths([responses], None, None, None, None)
         counts = table.one_benchmark(chosen.benchmark if len(table.benchmarks) > 1 else None).counts()
-    options = ExportOptions(metric, split, base_yaml, task, model or MODEL, counts)
+    options = ExportOptions(metric, split, base_yaml, task, model or MODEL, counts, safe_csv)
     command = export_subset(chosen, to, output, options)
     out.print(f"Wrote {output}. Next:", highlight=False)
     print_text(command)

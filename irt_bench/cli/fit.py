@@ -14,13 +14,14 @@ from irt_bench.cli.options import (
     Json,
     Metric,
     Paths,
+    SafeCsv,
     Seed,
     Strict,
     fail_if_strict,
     read_paths,
 )
 from irt_bench.console import clear_errors, out, print_text, progress_bar
-from irt_bench.files import check_output, json_text, replacing_folder, write_json
+from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 
 if TYPE_CHECKING:
     from irt_bench.inference.fit import Fit
@@ -53,6 +54,7 @@ def fit(
     metric: Metric = None,
     filter: Filter = None,
     strict: Strict = False,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -76,7 +78,8 @@ def fit(
     read_seconds = time.perf_counter() - start
     with progress_bar() as progress:
         fitted = fit_model(counts, model, settings, progress=progress)
-    _write_fit(fitted, table, counts, output, {"read": read_seconds, **fitted.timings}, json=json)
+    timings = {"read": read_seconds, **fitted.timings}
+    _write_fit(fitted, table, counts, output, timings, safe=safe_csv, json=json)
     fail_if_strict(fitted.checks, strict=strict)
 
 
@@ -87,6 +90,7 @@ def _write_fit(
     output: Path,
     timings: dict[str, float],
     *,
+    safe: bool,
     json: bool,
 ) -> None:
     from irt_bench.analysis.irt import ability_table, item_table
@@ -99,8 +103,8 @@ def _write_fit(
     found = findings(table)
     with replacing_folder(output) as folder:
         fitted.save(folder / "fit.nc")
-        item_parameters.to_csv(folder / "items.csv", float_format="%.9g")
-        abilities.to_csv(folder / "abilities.csv", float_format="%.9g")
+        write_csv(item_parameters, folder / "items.csv", safe=safe)
+        write_csv(abilities, folder / "abilities.csv", safe=safe)
         save_figure(fit_figure(abilities, item_parameters), folder / "fit.png")
         timings["write"] = time.perf_counter() - start
         summary = fitted.summary() | {"findings": [vars(each) for each in found], "timings": timings}

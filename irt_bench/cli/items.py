@@ -13,10 +13,11 @@ from irt_bench.cli.options import (
     Json,
     Metric,
     Paths,
+    SafeCsv,
     Seed,
     read_paths,
     records,
-    write_csv,
+    write_one_csv,
 )
 from irt_bench.console import clear_errors, out, print_text
 from irt_bench.files import check_output, json_text
@@ -32,6 +33,7 @@ def items(
     metric: Metric = None,
     filter: Filter = None,
     seed: Seed = 0,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -51,7 +53,7 @@ def items(
     reliability = score_reliability(counts)
     transfer = compare_transfer(counts, seed=seed)
     if output is not None:
-        write_csv(statistics, output)
+        write_one_csv(statistics, output, safe=safe_csv)
     if figure is not None:
         save_figure(items_figure(statistics), figure)
     if json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irt_bench.console import progress_bar
-from irt_bench.files import replacing
+from irt_bench.files import replacing, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,10 @@ Filter = Annotated[str | None, typer.Option(help="Answer filter to read, where l
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers: the same seed gives the same result.", min=0)]
+SafeCsv = Annotated[
+    bool,
+    typer.Option("--safe-csv", help="In CSV files, put ' before text that a spreadsheet would run as a formula."),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="End with exit code 3 if a check failed.")]
 FitFolder = Annotated[Path, typer.Option("--fit", help="Folder that irt-bench fit wrote.", metavar="DIR")]
 
@@ -53,10 +57,10 @@ def fail_if_strict(checks: Iterable["CheckLike"], *, strict: bool) -> None:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 
-def write_csv(frame: "pd.DataFrame", path: Path) -> None:
+def write_one_csv(frame: "pd.DataFrame", path: Path, *, safe: bool) -> None:
     """Write a table with its index, whole or not at all."""
     with replacing(path) as beside:
-        frame.to_csv(beside, float_format="%.9g")
+        write_csv(frame, beside, safe=safe)
 
 
 def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, read_paths
+from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, SafeCsv, read_paths
 from irt_bench.console import clear_errors, out, print_text
 from irt_bench.files import check_output, json_text
 
@@ -18,6 +18,7 @@ def read(
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -29,7 +30,7 @@ def read(
     check_output(output, force=force)
     table = read_paths(paths, None, format, metric, filter)
     table = table.select(benchmark) if benchmark else table
-    write_table(table, output)
+    write_table(table, output, safe_csv=safe_csv)
     found = findings(table)
     if json:
         rows = overview(table).reset_index().to_dict("records")

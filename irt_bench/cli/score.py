@@ -14,9 +14,10 @@ from irt_bench.cli.options import (
     Json,
     Metric,
     Paths,
+    SafeCsv,
     read_paths,
     records,
-    write_csv,
+    write_one_csv,
 )
 from irt_bench.console import clear_errors, out, print_text, progress_bar
 from irt_bench.errors import SubsetError
@@ -43,6 +44,7 @@ def score(
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -52,9 +54,10 @@ def score(
     if output is not None:
         check_output(output, force=force)
     if subset is not None:
-        _score_subset(paths, subset, output, (benchmark, format, metric, filter), json=json)
+        _score_subset(paths, subset, output, (benchmark, format, metric, filter), safe=safe_csv, json=json)
     elif fit is not None:
-        _score_fit(paths, fit, output, (benchmark, format, metric, filter), method=method, json=json)
+        choices = (benchmark, format, metric, filter)
+        _score_fit(paths, fit, output, choices, method=method, safe=safe_csv, json=json)
 
 
 def _score_fit(
@@ -64,6 +67,7 @@ def _score_fit(
     choices: tuple[str | None, str | None, str | None, str | None],
     *,
     method: ScoreMethod,
+    safe: bool,
     json: bool,
 ) -> None:
     from irt_bench.analysis.scoring import score_models
@@ -74,7 +78,7 @@ def _score_fit(
     counts = read_paths(paths, *choices).counts()
     scores = score_models(counts, fitted.posterior, method=method.value)
     if output is not None:
-        write_csv(scores, output)
+        write_one_csv(scores, output, safe=safe)
     if json:
         content = {"benchmark": counts.benchmark, "fit": str(fit), "method": method.value, "scores": records(scores)}
         print_text(json_text(content))
@@ -89,6 +93,7 @@ def _score_subset(
     output: Path | None,
     choices: tuple[str | None, str | None, str | None, str | None],
     *,
+    safe: bool,
     json: bool,
 ) -> None:
     from irt_bench.report.tables import print_table
@@ -103,7 +108,7 @@ def _score_subset(
         )
     scores = score_logs(logs, chosen)
     if output is not None:
-        write_csv(scores, output)
+        write_one_csv(scores, output, safe=safe)
     if json:
         content = {"benchmark": chosen.benchmark, "subset": chosen.digest(), "scores": records(scores)}
         print_text(json_text(content | {"logs": records(logs.checks)}))

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.cli.options import Filter, FormatName, Json, Metric, read_paths
+from irt_bench.cli.options import Filter, FormatName, Json, Metric, SafeCsv, read_paths
 from irt_bench.console import clear_errors, err, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
-from irt_bench.files import json_text, replacing, write_json
+from irt_bench.files import json_text, replacing, write_csv, write_json
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
@@ -47,6 +47,7 @@ def study(
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
+    safe_csv: SafeCsv = False,
     json: Json = False,
 ) -> None:
     """Judge subsets and weightings of a benchmark by their seed variance, on models that took no part in making them.
@@ -73,7 +74,7 @@ def study(
     if found is None:
         out.print(f"This shard is finished. When all are: the same command without --shard writes {output}.")
         return
-    write_study(found, output)
+    write_study(found, output, safe_csv=safe_csv)
     _print(found, output, json=json)
 
 
@@ -96,7 +97,7 @@ def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: A
         raise typer.Exit(EXIT_STOPPED) from None
 
 
-def write_study(found: "StudyResult", output: Path) -> None:
+def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -> None:
     """Write tables, figures and, last, the summary."""
     from irt_bench.report.canvas import save_figure
     from irt_bench.report.study_figures import forest_figure
@@ -104,7 +105,7 @@ def write_study(found: "StudyResult", output: Path) -> None:
 
     for name in ("results", "paths", "transfer", "control", "paper", "detectable"):
         with replacing(output / f"{name}.csv") as beside:
-            getattr(found, name).to_csv(beside, index=False, float_format="%.9g")
+            write_csv(getattr(found, name), beside, safe=safe_csv, index=False)
     for place, benchmark in enumerate(found.results["benchmark"].unique()):
         with replacing(output / f"forest-{file_name(str(benchmark), place)}.png") as beside:
             save_figure(forest_figure(found.results, str(benchmark)), beside)

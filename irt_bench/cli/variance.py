@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, Seed, read_paths
+from irt_bench.cli.options import (
+    Benchmark,
+    Filter,
+    Force,
+    FormatName,
+    Json,
+    Metric,
+    Paths,
+    SafeCsv,
+    Seed,
+    read_paths,
+)
 from irt_bench.console import clear_errors, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
-from irt_bench.files import check_output, json_text, replacing_folder, write_json
+from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
@@ -73,6 +84,7 @@ def variance(
     metric: Metric = None,
     filter: Filter = None,
     seed: Seed = 0,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -86,7 +98,7 @@ def variance(
         _finish(_framings(reading, measure, seed), output, "Seed variance of a against b, on the same seeds", json=json)
     else:
         how = _seed_model(seed_model, fit, subset, seed)
-        _analyse(reading, output, (detect, power), how, seed=seed, json=json)
+        _analyse(reading, output, (detect, power), how, seed=seed, safe=safe_csv, json=json)
 
 
 def _check(
@@ -130,6 +142,7 @@ def _analyse(
     how: dict[str, Any] | None,
     *,
     seed: int,
+    safe: bool,
     json: bool,
 ) -> None:
     from irt_bench.report.variance_tables import print_seed_model, print_seed_variance
@@ -146,7 +159,7 @@ def _analyse(
 
             modelled = model_seed_effects(table, run_columns=reading.runs, progress=progress, **how)
     if output is not None:
-        _write(found, modelled, output)
+        _write(found, modelled, output, safe=safe)
     if json:
         print_text(json_text(_summary(found, modelled)))
         return
@@ -159,15 +172,15 @@ def _summary(found: "SeedVariance", modelled: "SeedModelResult | None") -> dict[
     return found.summary() | ({} if modelled is None else {"seed_model": modelled.summary()})
 
 
-def _write(found: "SeedVariance", modelled: "SeedModelResult | None", output: Path) -> None:
+def _write(found: "SeedVariance", modelled: "SeedModelResult | None", output: Path, *, safe: bool) -> None:
     from irt_bench.report.canvas import save_figure
     from irt_bench.report.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 
     with replacing_folder(output) as folder:
         for name in TABLES:
-            getattr(found, name).to_csv(folder / f"{name}.csv", float_format="%.9g", index=False)
+            write_csv(getattr(found, name), folder / f"{name}.csv", safe=safe, index=False)
         if modelled is not None:
-            modelled.table.to_csv(folder / "seed_model.csv", float_format="%.9g", index=False)
+            write_csv(modelled.table, folder / "seed_model.csv", safe=safe, index=False)
         for place, benchmark in enumerate(found.metrics["benchmark"].unique()):
             name = file_name(str(benchmark), place)
             save_figure(steps_figure(found, str(benchmark)), folder / f"steps-{name}.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,20 +11,21 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pyarrow.types as pat
 
 from irt_bench import names
 from irt_bench.errors import OutputError
-from irt_bench.files import replacing
+from irt_bench.files import FORMULA, QUOTE, replacing
 from irt_bench.responses.formats.tables import ROLES_KEY
 from irt_bench.responses.table import KEYS, ResponseTable, categorical
 
 ROW_GROUP_ROWS: Final = 2**20
 
 
-def write_table(table: ResponseTable, path: str | Path) -> None:
+def write_table(table: ResponseTable, path: str | Path, *, safe_csv: bool = False) -> None:
     """Write a table; the same answers give the same bytes, in whatever order they were read.
 
     Parameters
@@ -32,6 +34,8 @@ def write_table(table: ResponseTable, path: str | Path) -> None:
         What to write; models and items without answers are rows without a value at the end.
     path : str or Path
         Name ending in ``.parquet`` (reads back exactly) or ``.csv`` (column types are guessed on reading).
+    safe_csv : bool
+        Whether, in CSV, texts that a spreadsheet would run as a formula get a ' in front. They read back with it.
 
     Raises
     ------
@@ -46,7 +50,8 @@ def write_table(table: ResponseTable, path: str | Path) -> None:
     )
     with replacing(path) as beside:
         if path.suffix.lower() == ".csv":
-            pacsv.write_csv(_as_text(arrow), beside)
+            text = _as_text(arrow)
+            pacsv.write_csv(_without_formulas(text) if safe_csv else text, beside)
         else:
             pq.write_table(arrow, beside, compression="zstd", row_group_size=ROW_GROUP_ROWS)
 
@@ -83,3 +88,11 @@ def _as_text(arrow: pa.Table) -> pa.Table:
             )
         arrow = arrow.set_column(position, field.name, column)
     return arrow
+
+
+def _without_formulas(text: pa.Table) -> pa.Table:
+    columns = [
+        pc.replace_substring_regex(column, FORMULA, rf"{QUOTE}\1") if pat.is_string(column.type) else column
+        for column in (each.cast(pa.string()) if pat.is_large_string(each.type) else each for each in text.columns)
+    ]
+    return pa.table(columns, names=[re.sub(FORMULA, rf"{QUOTE}\1", name) for name in text.column_names])

@@ -11,7 +11,7 @@ from typing import Final
 import pandas as pd
 
 from irt_bench.errors import SubsetError, unknown_choice
-from irt_bench.files import MARK, replacing, replacing_folder, write_json
+from irt_bench.files import MARK, replacing, replacing_folder, write_csv, write_json
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets import export_inspect, export_lm_eval
 from irt_bench.subsets.subset import Subset
@@ -33,6 +33,8 @@ class ExportOptions:
         Inspect: as it names them.
     responses : ResponseCounts, optional
         py-irt: the calibration responses.
+    safe_csv : bool
+        CSV: whether ids that a spreadsheet would run as a formula get a ' in front.
     """
 
     metric: str = "acc"
@@ -41,6 +43,7 @@ class ExportOptions:
     task: str | None = None
     model: str = export_inspect.MODEL
     responses: ResponseCounts | None = None
+    safe_csv: bool = False
 
 
 def export_subset(subset: Subset, to: str, path: Path, options: ExportOptions | None = None) -> str:
@@ -145,14 +148,12 @@ def _to_py_irt(subset: Subset, path: Path, options: ExportOptions) -> str:
 
 
 def _to_parameters(subset: Subset, path: Path, options: ExportOptions) -> str:
-    del options
     with replacing(path) as beside:
-        parameter_table(subset).to_csv(beside, float_format="%.9g")
+        write_csv(parameter_table(subset), beside, safe=options.safe_csv)
     return f"pandas.read_csv({str(path)!r}, index_col=0)  # logit P = a (ability - b)"
 
 
 def _to_ids(subset: Subset, path: Path, options: ExportOptions) -> str:
-    del options
     if path.suffix.lower() not in ID_SUFFIXES:
         raise SubsetError(f"{path.name} must end in one of {', '.join(ID_SUFFIXES)}, to say which to write.")
     with replacing(path) as beside:
@@ -160,7 +161,7 @@ def _to_ids(subset: Subset, path: Path, options: ExportOptions) -> str:
             _refuse_line_breaks(subset)
             beside.write_text("".join(f"{label}\n" for label in subset.ids), encoding="utf-8")
         elif path.suffix.lower() == ".csv":
-            item_table(subset).to_csv(beside, index=False, float_format="%.9g")
+            write_csv(item_table(subset), beside, safe=options.safe_csv, index=False)
         else:
             item_table(subset).to_parquet(beside, index=False)
     return f"irt-bench score LOGS --subset SUBSET.json  # after a run on these {subset.size} items"
