@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from irt_bench.report.canvas import BLUE, GREEN, ORANGE, SKY, VERMILION, clear_legend, new_figure, styled
 from irt_bench.report.tables import shorten
+from irt_bench.report.tables.text import shorten_all
 from irt_bench.variance.scores import ACCURACY
 from irt_bench.variance.seed_variance import SeedVariance
 from irt_bench.variance.subset_forms import NESTED, RANDOM, STRATIFIED
@@ -79,7 +80,7 @@ def _one_step_figure(scores: pd.DataFrame, title: str, measures: Sequence[str]) 
         axes.hlines(y, mean - sd, mean + sd, color=SKY, linewidth=5)
         axes.scatter(part.to_numpy(), np.repeat(y[:, None], part.shape[1], axis=1), color=BLUE, s=10, zorder=3)
         axes.set_xlabel(measure)
-    grid[0].set_yticks(y, [shorten(str(run), 36) for run in order])
+    grid[0].set_yticks(y, shorten_all([str(run) for run in order], 36))
     return figure
 
 
@@ -111,7 +112,7 @@ def curve_figure(found: SeedVariance, benchmark: str) -> Figure:
     runs = list(curve["run"].unique())
     shown = runs[:MOST_RUNS]
     more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
-    figure = new_figure(0.9 + 1.8 * len(shown), f"{shorten(benchmark, 30)}: seed sd of subsets of k items{more}")
+    figure = new_figure(0.9 + 1.8 * len(shown), f"{shorten(benchmark, 30)}: {_cost_of_fewer(curve)}{more}")
     grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axes, run in zip(grid, shown, strict=True):
         part = curve[curve["run"] == run]
@@ -131,6 +132,19 @@ def curve_figure(found: SeedVariance, benchmark: str) -> Figure:
     return figure
 
 
+def _cost_of_fewer(curve: pd.DataFrame) -> str:
+    """Say what 100 random items (or a third, of fewer) do to the seed sd, root mean square over runs."""
+    sizes = curve.loc[curve["form"] == RANDOM, "k"]
+    full = int(sizes.max())
+    k = int(sizes[sizes <= max(min(100, full / 3), sizes.min())].max())
+    few, whole = (
+        np.sqrt((curve[(curve["form"] == RANDOM) & (curve["k"] == n)]["predicted_sd"] ** 2).mean()) for n in (k, full)
+    )
+    if not whole > 0:
+        return "seed sd of subsets of k items"
+    return f"{k:,} random items have {few / whole:.1f} times the seed sd of {full:,}"
+
+
 def _random_curve(axes: Axes, part: pd.DataFrame) -> None:
     k = part["k"].to_numpy()
     if part["simulated_sd"].notna().any():
@@ -145,5 +159,6 @@ def _random_curve(axes: Axes, part: pd.DataFrame) -> None:
 def _log_axis(axes: Axes) -> None:
     """Logarithmic scale with plain numbers: the style shows dollar signs as they are, so powers would be unreadable."""
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
+from rich.text import Text
 
 from irt_bench.report.tables import print_table
 from irt_bench.report.tables.text import words
-from irt_bench.variance.metrics import MACRO_AVERAGE
+from irt_bench.responses.table import LOGLIKELIHOOD
+from irt_bench.variance.continuous import GOLD_PROBABILITY
+from irt_bench.variance.score_sets import MACRO_AVERAGE
 from irt_bench.variance.scores import ACCURACY
 from irt_bench.variance.seed_effect import POOLED, SEEN
 from irt_bench.variance.seed_variance import SeedVariance
@@ -23,36 +26,76 @@ MODEL_LINES = {
     "step_sd": "step, points", "score_sd": "score of a new seed", "these_score_sd": "score of these seeds",
     SEEN: "score of these seeds, seen",
 }  # fmt: skip
-MOST_BENCHMARKS = 2  # whose detectable differences are printed; the file has all
-PERCENT = {"mean": "mu", "seed_sd": "E", "seed_sd_q05": "E_q05", "seed_sd_q95": "E_q95", "ci95_analytic": "95% CI"}
+CONTINUOUS = (GOLD_PROBABILITY, LOGLIKELIHOOD)  # the first that is there stands beside accuracy, as in the paper
+POOLED_TITLE = "Seed variance of all runs, percentage points (root mean square sd over seeds)"
 
 
 def paper_table(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row a benchmark (or subtask) and run, in percentage points: size, mu, E, 95% CI, monotonicity, SNR.
+
+    Monotonicity and SNR of a continuous measure stand beside those of accuracy where logs hold one.
 
     Parameters
     ----------
     metrics : pd.DataFrame
         From `irt_bench.variance.metrics.variance_metrics`.
     """
-    rows = metrics[metrics["measure"] == ACCURACY]
-    table = rows[list(PERCENT)].rename(columns=PERCENT) * 100
-    table.insert(0, "size", rows["n_items"])
-    table["mon"], table["SNR"] = rows["monotonicity"], rows["snr"]
-    table["seeds"], table["steps"] = rows["n_seeds"], rows["n_steps"]
-    labels = rows["benchmark"].where(rows["subtask"] == "", rows["benchmark"] + "/" + rows["subtask"])
-    table.index = pd.MultiIndex.from_arrays([labels, rows["run"]], names=["benchmark", "run"])
+    table = _in_points(metrics, "E", ["run"])
+    return table.assign(seeds=_of(metrics, "n_seeds", table), steps=_of(metrics, "n_steps", table))
+
+
+def pooled_table(pooled: pd.DataFrame) -> pd.DataFrame:
+    """One row a benchmark, its runs pooled; columns as in `paper_table`, ``seed sd`` in place of E.
+
+    Parameters
+    ----------
+    pooled : pd.DataFrame
+        From `irt_bench.variance.metrics.pooled_metrics`.
+    """
+    table = _in_points(pooled, "seed sd", [])
+    table.insert(0, "runs", _of(pooled, "n_runs", table))
     return table
 
 
+def _in_points(metrics: pd.DataFrame, sd: str, keys: list[str]) -> pd.DataFrame:
+    """Columns of the paper's table, indexed by benchmark and `keys`; size first."""
+    wanted = {"mean": "mu", "seed_sd": sd, "seed_sd_q05": f"{sd}_q05", "seed_sd_q95": f"{sd}_q95"}
+    rows = _indexed(metrics[metrics["measure"] == ACCURACY], keys)
+    points = [*wanted, "ci95_analytic"]
+    table = 100 * rows[points].rename(columns=wanted | {"ci95_analytic": "95% CI"})
+    table.insert(0, "size", rows["n_items"])
+    names = {"monotonicity": "mon", "snr": "SNR"}
+    table = table.join(rows[list(names)].round(10).rename(columns=names))
+    for measure in CONTINUOUS:
+        other = metrics[metrics["measure"] == measure]
+        if len(other):
+            beside = _indexed(other, keys)[list(names)].rename(columns={k: f"{v} cont" for k, v in names.items()})
+            table = table.join(beside)
+            break
+    return table
+
+
+def _indexed(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    labels = rows["benchmark"].where(rows["subtask"] == "", rows["benchmark"] + "/" + rows["subtask"])
+    return rows.assign(benchmark=labels).set_index(["benchmark", *keys])
+
+
+def _of(metrics: pd.DataFrame, name: str, table: pd.DataFrame) -> list[int]:
+    rows = _indexed(metrics[metrics["measure"] == ACCURACY], [str(key) for key in table.index.names[1:]])
+    return list(rows[name])
+
+
 def print_seed_variance(found: SeedVariance, console: Console, *, max_rows: int = 60) -> None:
-    """Print the paper's table, the comparison of measures, and the notes."""
-    title = "Seed variance (percentage points; E: sd over seeds, mean over steps, 90% interval)"
-    whole = found.metrics[found.metrics["subtask"].isin(["", MACRO_AVERAGE])]
-    print_table(paper_table(whole), title=title, console=console, max_rows=max_rows)
+    """Print the paper's table, pooled over runs and by run, what could be detected, and the notes."""
+    whole, pooled = (each[each["subtask"].isin(["", MACRO_AVERAGE])] for each in (found.metrics, found.pooled))
+    if (pooled["n_runs"] > 1).any():
+        print_table(pooled_table(pooled), title=POOLED_TITLE, console=console, max_rows=max_rows)
+    table, same = _without_constants(paper_table(whole))
+    title = "Seed variance of each run, percentage points (E: sd over seeds, mean over steps)"
+    print_table(table, title=f"{title}\n{same}" if same else title, console=console, max_rows=max_rows)
     if len(whole) < len(found.metrics):
         console.print(f"Subtasks: {len(found.metrics) - len(whole)} more rows, in metrics.csv", highlight=False)
-    _print_detectable(found, console)
+    _print_detectable(found, console, max_rows)
     if len(found.measures):
         columns = ["snr_a", "snr_ratio", "snr_verdict"]
         frame = found.measures.set_index(["benchmark", "a"])
@@ -61,14 +104,37 @@ def print_seed_variance(found: SeedVariance, console: Console, *, max_rows: int 
         console.print(f"Note: {note}", highlight=False, markup=False)
 
 
-def _print_detectable(found: SeedVariance, console: Console) -> None:
-    """Print what differences of two recipes show, of accuracy, for the first benchmarks."""
+def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Take columns out that say nothing: those without a value, and what is the same in all rows, told in words."""
+    table = table.dropna(axis=1, how="all")
+    said = []
+    if table.index.get_level_values(0).nunique() == 1 and len(table) > 1:
+        said.append(str(table.index[0][0]))
+        table = table.droplevel(0)
+    for column in ("seeds", "steps"):
+        if column in table and table[column].nunique() == 1:
+            n = int(table[column].iloc[0])
+            said.append(f"{n} {column if n > 1 else column[:-1]}")
+            table = table.drop(columns=column)
+    return table, ", ".join(said)
+
+
+def _print_detectable(found: SeedVariance, console: Console, max_rows: int) -> None:
+    """Print what differences of two recipes show: of one benchmark in full, else at the number of seeds there is."""
     rows = found.detectable[found.detectable["measure"] == ACCURACY]
-    first = rows["benchmark"].unique()[:MOST_BENCHMARKS]
-    frame = rows[rows["benchmark"].isin(first)].set_index(["benchmark", "n_seeds"])
-    columns = ["detectable", "difference", "seeds_needed", "items_needed"]
     title = f"Smallest difference of two recipes that shows with power {rows['power'].iloc[0]:g}, and what one needs"
-    print_table(frame, title=title, console=console, columns=columns, max_rows=len(frame))
+    if rows["benchmark"].nunique() > 1:
+        there = int(found.metrics["n_seeds"].max())
+        n_seeds = max(each for each in rows["n_seeds"].unique() if each <= there)
+        rows, title = rows[rows["n_seeds"] == n_seeds], f"{title}; {n_seeds} seeds each, more in detectable.csv"
+    frame = rows.set_index(["benchmark", "n_seeds"] if rows["benchmark"].nunique() == 1 else "benchmark")
+    columns = ["detectable", "difference", "seeds_needed", "items_needed"]
+    print_table(frame, title=title, console=console, columns=columns, max_rows=max_rows)
+    if rows["items_needed"].isna().any():
+        console.print(Text("items needed –: no number of items shows it, the seeds alone vary too much", style="dim"))
+    if (rows["n_seeds"] == 1).any():
+        console.print(Text("1 seed each: the sd is that of these runs; from 2 on, of the seeds compared", style="dim"))
+    console.print()
 
 
 def seed_model_table(table: pd.DataFrame) -> pd.DataFrame:

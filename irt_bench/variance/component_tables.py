@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.variance.components import SEED, Design, two_way, with_steps, with_subtasks
+from irt_bench.variance.components import SEED, Design, two_way
 from irt_bench.variance.few_seeds import N_DRAWS, quantiles, run_reliability
+from irt_bench.variance.larger_designs import with_steps, with_subtasks
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.scores import RunScores
 

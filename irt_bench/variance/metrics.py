@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -18,32 +18,14 @@ from irt_bench import names
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL
 from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval, sd_interval
-from irt_bench.variance.moments import FloatArray, check_covariance, item_covariance
+from irt_bench.variance.moments import FloatArray
+from irt_bench.variance.score_sets import N_BOOTSTRAP, Z_CI, ScoreSet, root, score_sets
 from irt_bench.variance.scores import RunScores
-from irt_bench.variance.subset_forms import stratified_variance
 
 DDOF: Final = 1
-MACRO_AVERAGE: Final = "macro-average"  # in the column of subtasks: the mean of the subtasks' scores
-CI_LEVEL: Final = 0.95  # of the paper's confidence intervals, which are kept as it gives them
-Z_CI: Final = float(stats.norm.ppf((1 + CI_LEVEL) / 2))  # 1.96
-N_BOOTSTRAP: Final = 400  # resamples of the items
 LAST_CHECKPOINTS: Final = 5  # of a run, whose spread is noise in the other two definitions of SNR
 FEWEST_STEPS: Final = 3  # for monotonicity
-
-
-class ScoreSet(NamedTuple):
-    """One row of the table before it is one: scores of a run on a benchmark, a subtask or their macro-average.
-
-    ``scores, item_sd`` (from sampling items alone) and ``ci_bootstrap`` (half-width) have shape (seed, step),
-    ``variance`` (over seeds) has shape (step,).
-    """
-
-    run: RunScores
-    subtask: str
-    scores: FloatArray
-    variance: FloatArray
-    item_sd: FloatArray
-    ci_bootstrap: FloatArray
+AVERAGED: Final = ("mean", "ci95_analytic", "ci95_bootstrap", "monotonicity")  # over runs, where pooled
 
 
 def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: int = N_BOOTSTRAP) -> pd.DataFrame:
@@ -73,7 +55,7 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
     Intervals of ``mean, seed_sd, snr`` are for repeating the training, the items as they are. For measures other than
     0/1 answers there is no analytic interval and no binomial sd.
     """
-    sets = [found for run in runs for found in _score_sets(run, seed, n_bootstrap)]
+    sets = [found for run in runs for found in score_sets(run, seed, n_bootstrap)]
     frame = pd.DataFrame([_row(each) for each in sets])
     _add_other_ratios(frame, sets)
     still = frame["monotonicity"].isna() & (frame["n_steps"] >= FEWEST_STEPS)
@@ -84,11 +66,6 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
         )
         warnings.warn(message, UndefinedWarning, stacklevel=2)
     return frame
-
-
-def analytic_interval(score: FloatArray, n_items: int) -> FloatArray:
-    """Half-width of the 95% interval of a mean of 0/1 answers: 1.96 sqrt(S (1 - S) / N)."""
-    return np.asarray(Z_CI * np.sqrt(score * (1 - score) / n_items))
 
 
 def monotonicity(scores: FloatArray, *, falling: bool = False) -> FloatArray:
@@ -114,78 +91,13 @@ def monotonicity(scores: FloatArray, *, falling: bool = False) -> FloatArray:
     return out
 
 
-def _score_sets(run: RunScores, seed: int, n_bootstrap: int) -> list[ScoreSet]:
-    rng = np.random.default_rng(seed)
-    whole = _plain(run, "", rng, n_bootstrap)
-    parts = [_plain(part, name, rng, n_bootstrap) for name, part in run.subtasks().items()]
-    return [whole, *parts, _macro(run, parts)] if parts else [whole]
-
-
-def _plain(run: RunScores, subtask: str, rng: np.random.Generator, n_bootstrap: int) -> ScoreSet:
-    covariance = item_covariance(np.swapaxes(run.values, 0, 1))
-    check_covariance(covariance, f"benchmark {run.benchmark!r}, run {run.run!r}")
-    scores = run.scores()
-    n = np.maximum(np.isfinite(run.values).sum(axis=-1), 1)
-    spread = np.where(np.isfinite(run.values), run.values - scores[..., None], 0.0)
-    variance = scores * (1 - scores) if run.binary else (spread**2).sum(axis=-1) / np.maximum(n - 1, 1)
-    bootstrap = bootstrap_half_width(run.values, rng, n_bootstrap)
-    return ScoreSet(run, subtask, scores, covariance.full_variance(), np.sqrt(variance / n), bootstrap)
-
-
-def _macro(run: RunScores, parts: Sequence[ScoreSet]) -> ScoreSet:
-    codes = run.subtask_codes()
-    if codes is None:
-        raise ValueError("a macro-average needs subtasks")
-    n = len(parts)
-    sizes = np.bincount(codes)
-    variance = stratified_variance(np.swapaxes(run.values, 0, 1), codes, sizes, np.full(n, 1 / n))
-    item_sd, bootstrap = (
-        np.sqrt(sum(getattr(part, name) ** 2 for part in parts)) / n for name in ("item_sd", "ci_bootstrap")
-    )  # subtasks are sampled apart
-    scores = np.mean([part.scores for part in parts], axis=0)
-    return ScoreSet(run, MACRO_AVERAGE, scores, variance, item_sd, bootstrap)
-
-
-def bootstrap_half_width(values: FloatArray, rng: np.random.Generator, n_bootstrap: int = N_BOOTSTRAP) -> FloatArray:
-    """Half-width of the 95% percentile interval of each snapshot's mean over resampled items.
-
-    Parameters
-    ----------
-    values : array of shape (seed, step, item)
-        NaN where missing.
-    rng : np.random.Generator
-        For the resamples, which all snapshots share.
-    n_bootstrap : int
-        Number of resamples.
-
-    Returns
-    -------
-    array of shape (seed, step)
-    """
-    n_items = values.shape[-1]
-    rows = values.reshape(-1, n_items).T
-    asked = np.isfinite(rows)
-    filled = np.where(asked, rows, 0.0)
-    means = np.empty((n_bootstrap, rows.shape[1]))
-    block = max(1, 2_000_000 // n_items)
-    for start in range(0, n_bootstrap, block):
-        n = min(block, n_bootstrap - start)
-        drawn = rng.integers(n_items, size=(n, n_items)) + np.arange(n)[:, None] * n_items
-        weights = np.bincount(drawn.ravel(), minlength=n * n_items).reshape(n, n_items).astype(np.float64)
-        total = weights @ asked if not asked.all() else n_items
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means[start : start + n] = (weights @ filled) / total
-    low, high = np.quantile(means, [(1 - CI_LEVEL) / 2, (1 + CI_LEVEL) / 2], axis=0)
-    return np.asarray(((high - low) / 2).reshape(values.shape[:-1]))
-
-
 def _row(found: ScoreSet) -> dict[str, Any]:
     run, scores = found.run, found.scores
     n_there = np.isfinite(scores).sum(axis=0)
     usable = n_there >= 2
     last = int(np.flatnonzero(usable)[-1])
     final = scores[:, last][np.isfinite(scores[:, last])]
-    sd = _root(found.variance)
+    sd = root(found.variance)
     seed_sd = float(np.mean(sd[usable]))
     lower, upper, freedom = mean_sd_interval(np.asarray(seed_sd), scores[:, usable])
     trained = monotonicity(scores, falling=run.falling)
@@ -202,7 +114,7 @@ def _row(found: ScoreSet) -> dict[str, Any]:
         **_with_limits("mean", float(final.mean()), *_mean_limits(final, float(sd[last]))),
         **_with_limits("seed_sd", seed_sd, float(lower), float(upper)),
         "seed_sd_unbiased": float(np.mean(sd[usable] / c4(n_there[usable]))),
-        "seed_sd_rms": float(_root(found.variance[usable].mean())),
+        "seed_sd_rms": float(root(found.variance[usable].mean())),
         "seed_sd_final": float(sd[last]),
         "seed_sd_df": float(freedom),
         "ddof": DDOF,
@@ -279,8 +191,9 @@ def pooled_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        ``n_runs, n_seeds`` (most of a run), ``mean`` over runs, ``seed_sd`` the root of the variance averaged over
-        steps and over runs with weight S - 1, its chi-square interval, ``snr`` mean / seed sd at the last step.
+        ``n_runs, n_items, n_seeds, n_steps`` (most of a run); ``mean, ci95_analytic, ci95_bootstrap, monotonicity``,
+        averages over runs; ``seed_sd``, the root of the variance averaged over steps and over runs with weight S - 1,
+        with its chi-square interval; ``snr``, mean / seed sd at the last step.
     """
     rows = []
     for keys, group in metrics.groupby([names.BENCHMARK, names.SUBTASK, "measure"], sort=False):
@@ -291,7 +204,9 @@ def pooled_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
         lower, upper = sd_interval(np.asarray(rms), group["seed_sd_df"].sum())
         rows.append(
             dict(zip((names.BENCHMARK, names.SUBTASK, "measure"), keys, strict=True))
-            | {"n_runs": len(group), "n_seeds": int(group["n_seeds"].max()), "mean": float(group["mean"].mean())}
+            | {"n_runs": len(group)}
+            | {name: int(group[name].max()) for name in ("n_items", "n_seeds", "n_steps")}
+            | {name: float(group[name].mean()) for name in AVERAGED}
             | _with_limits("seed_sd", rms, float(lower), float(upper))
             | {"seed_sd_final": last, "seed_sd_df": float(group["seed_sd_df"].sum())}
             | {"snr": _ratio(float(group["mean"].mean()), last)}
@@ -301,8 +216,3 @@ def pooled_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def _ratio(mean: float, sd: float) -> float:
     return mean / sd if sd > 0 else np.nan
-
-
-def _root(variance: FloatArray) -> FloatArray:
-    """Root of a variance; one estimated as negative, which missing cells allow, counts as 0 here and only here."""
-    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))

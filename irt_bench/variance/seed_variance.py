@@ -17,8 +17,9 @@ from irt_bench.variance.component_tables import component_tables
 from irt_bench.variance.curve import N_SUBSETS, curve_sizes, predicted_curve, simulated_curve
 from irt_bench.variance.detect import POWER, detection_table
 from irt_bench.variance.layout import SeedLayout, seed_layout
-from irt_bench.variance.metrics import N_BOOTSTRAP, pooled_metrics, variance_metrics
+from irt_bench.variance.metrics import pooled_metrics, variance_metrics
 from irt_bench.variance.pairing import FEWEST_SEEDS
+from irt_bench.variance.score_sets import N_BOOTSTRAP
 from irt_bench.variance.scores import ACCURACY, RunScores
 from irt_bench.variance.subset_forms import RANDOM, form_curves
 

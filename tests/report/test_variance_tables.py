@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from irt_bench.report.variance_tables import paper_table, print_row, seed_model_table
+from irt_bench.report.variance_tables import paper_table, pooled_table, print_row, print_seed_variance, seed_model_table
 from irt_bench.variance.benchmark_runs import one_measure
-from irt_bench.variance.metrics import variance_metrics
+from irt_bench.variance.metrics import pooled_metrics, variance_metrics
+from irt_bench.variance.seed_variance import analyse_seed_variance
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 
@@ -16,6 +17,25 @@ def test_the_table_has_the_papers_columns_in_percentage_points():
     table = paper_table(metrics)
     assert {"size", "mu", "E", "95% CI", "mon", "SNR"} <= set(table)
     np.testing.assert_allclose(table["mu"], 100 * metrics["mean"])
+
+
+def test_a_continuous_measure_stands_beside_accuracy_and_runs_are_pooled():
+    runs, _ = one_measure(simulate_seeds(SeedSimulation(n_items=40, n_subtasks=1), seed=1))
+    metrics = variance_metrics(runs, n_bootstrap=10)
+    both = pd.concat([metrics, metrics.assign(measure="gold_probability", snr=7.0)], ignore_index=True)
+    assert (paper_table(both)["SNR cont"] == 7).all() and "SNR cont" not in paper_table(metrics)
+    pooled = pooled_table(pooled_metrics(metrics))
+    assert pooled["runs"].item() == 2 and pooled["size"].item() == 40
+    np.testing.assert_allclose(pooled["seed sd"], 100 * np.sqrt((metrics["seed_sd_rms"] ** 2).mean()))
+
+
+def test_what_is_the_same_in_all_rows_is_said_once_and_missing_values_are_explained():
+    plan = SeedSimulation(n_runs=3, n_seeds=3, n_steps=1, n_items=40, n_subtasks=1)
+    console = Console(width=80, file=io.StringIO())
+    print_seed_variance(analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5), console)
+    shown = console.file.getvalue()
+    assert "planted, 3 seeds, 1 step" in shown and "not shown at this width" not in shown
+    assert "items needed –" in shown and "1 seed each" in shown
 
 
 def test_one_comparison_is_a_line_a_value_with_its_interval_beside_it():

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from irt_bench.variance.components import two_way, with_steps, with_subtasks
+from irt_bench.variance.components import two_way
+from irt_bench.variance.larger_designs import with_steps, with_subtasks
 from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
 
 

@@ -4,7 +4,8 @@ import pytest
 from irt_bench.responses import read_responses
 from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval
-from irt_bench.variance.metrics import analytic_interval, bootstrap_half_width, monotonicity, variance_metrics
+from irt_bench.variance.metrics import monotonicity, variance_metrics
+from irt_bench.variance.score_sets import analytic_interval, bootstrap_half_width
 from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
 
 TABLE_1 = {  # arXiv 2406.10229: size, chance, mean, 95% CI

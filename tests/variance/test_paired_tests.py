@@ -70,12 +70,11 @@ def coverage(n_runs, n_seeds, n_steps, statistic, truth, **plan):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_steps", [1, 4])
-@pytest.mark.parametrize(("n_runs", "n_seeds"), [(1, 5), (1, 10), (3, 3), (4, 5), (12, 3), (28, 3)])
+@pytest.mark.parametrize(("n_runs", "n_seeds"), [(1, 5), (1, 10), (3, 3), (4, 5), (16, 3)])
 def test_the_interval_of_the_ratio_covers(n_runs, n_seeds, n_steps):
-    for uneven in (0.0, 0.6):
-        covered, plain = coverage(n_runs, n_seeds, n_steps, _log_ratio, np.log(1.5), uneven=uneven, ratio=1.5)
-        assert 0.85 < covered < 0.96
-        assert plain < 0.85 or n_runs < 12  # negative control: the plain jackknife, with many runs of three seeds
+    covered, plain = coverage(n_runs, n_seeds, n_steps, _log_ratio, np.log(1.5), uneven=0.6, ratio=1.5)
+    assert 0.85 < covered < 0.96
+    assert plain < 0.85 or n_runs < 16  # negative control: the plain jackknife, with many runs of three seeds
 
 
 @pytest.mark.slow
@@ -85,9 +84,9 @@ def test_with_one_run_of_three_seeds_the_interval_is_wide_enough():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_runs", "n_seeds"), [(1, 10), (4, 5), (28, 3)])
+@pytest.mark.parametrize(("n_runs", "n_seeds"), [(1, 10), (4, 5), (16, 3)])
 @pytest.mark.parametrize("mean", [3.0, 30.0])
 def test_the_interval_of_the_ratio_of_snrs_covers(n_runs, n_seeds, mean):
     covered, plain = coverage(n_runs, n_seeds, 1, _log_snr_ratio, -np.log(1.5), ratio=1.5, mean=mean)
     assert 0.85 < covered < 0.96
-    assert plain < 0.85 or n_runs < 28
+    assert plain < 0.85 or n_runs < 16

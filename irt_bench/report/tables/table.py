@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from irt_bench.report.tables.columns import LOWER, UPPER, Column, index_columns, value_columns, with_gap
-from irt_bench.report.tables.text import shorten
+from irt_bench.report.tables.text import shorten, shorten_all
 
 GAP: Final = 2  # spaces between columns
 
@@ -102,7 +102,7 @@ def _rich_table(columns: Sequence[Column], width: int) -> Table:
         size = _size(column, limit)
         justify: Literal["left", "right"] = "right" if column.numeric else "left"
         table.add_column(Text(column.header), justify=justify, width=size, overflow="fold")
-        cells.append([_cell(line, column, size) for line in column.lines])
+        cells.append(_cells(column, size))
     for row in zip(*cells, strict=True):
         table.add_row(*row)
     return table
@@ -112,7 +112,9 @@ def _size(column: Column, limit: int) -> int:
     return column.width if column.numeric else min(column.width, max(limit, column.least))
 
 
-def _cell(line: str, column: Column, size: int) -> Text:
+def _cells(column: Column, size: int) -> list[Text]:
     if column.numeric:
-        return Text(line)
-    return Text(shorten(line, size) if column.label else " ".join(shorten(word, size) for word in line.split(" ")))
+        return [Text(line) for line in column.lines]
+    if column.label:
+        return [Text(label) for label in shorten_all(column.lines, size)]
+    return [Text(" ".join(shorten(word, size) for word in line.split(" "))) for line in column.lines]

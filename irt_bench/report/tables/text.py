@@ -6,13 +6,14 @@ Numbers get two digits of an interval's width, else three of the largest number 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import pandas as pd
 
 MISSING: Final = "–"
 MOST_DECIMALS: Final = {"interval": 4, "number": 3, "small number": 6}
+SHORTEST_CUT: Final = 8  # characters; labels cut shorter are not worth telling apart
 SMALL: Final = 0.01  # where the largest number of a column is below
 
 
@@ -30,6 +31,18 @@ def shorten(text: str, width: int) -> str:
     kept = max(width - 1, 1)
     tail = kept // 2
     return f"{text[: kept - tail]}…{text[len(text) - tail :] if tail else ''}"
+
+
+def shorten_all(texts: Sequence[str], width: int) -> list[str]:
+    """Cut labels to `width` characters, in the middle or, where that leaves more of them apart, nearer the start."""
+    cuts = [[shorten(text, width) for text in texts]]
+    wanted = len({one_line(text) for text in texts})
+    if len(set(cuts[0])) < wanted and width > SHORTEST_CUT:
+        for head in (width // 4, 0):
+            tail = width - 1 - head
+            lines = [one_line(text) for text in texts]
+            cuts.append([line if len(line) <= width else f"{line[:head]}…{line[-tail:]}" for line in lines])
+    return max(cuts, key=lambda cut: len(set(cut)))
 
 
 def general(value: float | None) -> str:

@@ -2,12 +2,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.report.tables.text import general, interval_text, number_format, one_line, shorten
+from irt_bench.report.tables.text import general, interval_text, number_format, one_line, shorten, shorten_all
 
 
 def test_labels_are_cut_in_the_middle():
     assert shorten("abcdefghij", 5) == "ab…ij"
     assert shorten("abc", 5) == "abc"
+
+
+def test_labels_are_cut_where_they_stay_apart():
+    long = [f"counterfactual-corpus-{what}-removal/1e-3" for what in ("all", "only_other", "none")]
+    assert len({shorten(label, 30) for label in long}) == 1  # cut in the middle
+    cut = shorten_all(long, 30)
+    assert len(set(cut)) == 3 and max(map(len, cut)) <= 30
+    assert shorten_all(["a", "b"], 4) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
