@@ -30,6 +30,7 @@ ABILITY_NODES: Final = np.linspace(-5.0, 5.0, 201)  # of tabulated curves; linea
 # Share of negative items among those left out. On winogrande (106 items, 5 negative) leaving them out made errors of
 # anchors with p_irt_ridge 3% smaller at 5 of 21 left out, 28% larger at 5 of 11, and 67% larger at 5 of 5.
 MOST_NEGATIVE: Final = 0.25
+SPREAD_NODES: Final = ABILITY_NODES[::4]  # of the sd of a total over draws, which is smooth, and small
 CURVE_DRAWS: Final = 40  # their spread is known to 11%, and so is its small part of an interval
 BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array
 
@@ -42,10 +43,10 @@ class Selection(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Chances of a right answer at `ABILITY_NODES`."""
+    """Chances of a right answer."""
 
-    chance: FloatArray  # (item, node), mean over draws of the item parameters
-    total_draws: FloatArray  # (draw, node), sum over items of target weight x chance
+    chance: FloatArray  # (item, node of `ABILITY_NODES`), mean over draws of the item parameters
+    total_draws: FloatArray  # (draw, node of `SPREAD_NODES`), sum over items of target weight x chance
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class SelectionBasis:
 
     @cached_property
     def curves(self) -> Curves:
-        """Chances of a right answer to each item, and the draws of the full score, at `ABILITY_NODES`."""
+        """Chances of a right answer to each item, and the draws of the full score."""
         return item_curves(self.curve_draws, self.target)
 
     @cached_property
@@ -222,21 +223,22 @@ class SelectionBasis:
 
 
 def item_curves(drawn: ItemParameters, target: FloatArray) -> Curves:
-    """Mean chance of each item, and draws of the target-weighted total, at `ABILITY_NODES`; a block of items a time."""
+    """Mean chance of each item, and draws of the target-weighted total; a block of items a time."""
     (n_draws, n_items), n_nodes = drawn.difficulty.shape, len(ABILITY_NODES)
-    chance, total = np.empty((n_items, n_nodes)), np.zeros((n_draws, n_nodes))
+    chance, total = np.empty((n_items, n_nodes)), np.zeros((n_draws, len(SPREAD_NODES)))
+    spread_nodes = np.isin(ABILITY_NODES, SPREAD_NODES)
     size = max(1, BLOCK_CELLS // (n_nodes * n_draws))
     for block in (slice(start, start + size) for start in range(0, n_items, size)):
-        right = draw_curves(drawn.at((slice(None), block)))
+        right = draw_curves(drawn.at((slice(None), block)), ABILITY_NODES)
         chance[block] = right.mean(axis=0)
-        total += np.einsum("i,din->dn", target[block], right)
+        total += np.einsum("i,din->dn", target[block], right[..., spread_nodes])
     return Curves(chance, total)
 
 
-def draw_curves(drawn: ItemParameters) -> FloatArray:
+def draw_curves(drawn: ItemParameters, nodes: FloatArray) -> FloatArray:
     """Chances of a right answer, shape (draw, item, node), from parameters of shape (draw, item)."""
     cells = drawn.at((..., None))
-    return chances(cells, *knowing(cells, ABILITY_NODES))[0]
+    return chances(cells, *knowing(cells, nodes))[0]
 
 
 def negative_items(basis: SelectionBasis) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.analysis.scoring import score_models
 from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, draw_curves
+from irt_bench.subsets.basis import ABILITY_NODES, SPREAD_NODES, Selection, SelectionBasis, draw_curves
 from irt_bench.subsets.shares import as_answers
 from irt_bench.subsets.subset import Subset
 
@@ -143,8 +143,9 @@ def make_instrument(
     others = np.setdiff1d(np.arange(basis.counts.n_items), chosen)
     target, chance, unseen_sd = basis.target, basis.curves.chance, np.zeros(len(ABILITY_NODES))
     if intervals and len(others):
-        seen_draws = np.einsum("i,din->dn", target[chosen], draw_curves(basis.curve_draws.at((slice(None), chosen))))
-        unseen_sd = (basis.curves.total_draws - seen_draws).std(axis=0)
+        seen = draw_curves(basis.curve_draws.at((slice(None), chosen)), SPREAD_NODES)
+        unseen_draws = basis.curves.total_draws - np.einsum("i,din->dn", target[chosen], seen)
+        unseen_sd = np.interp(ABILITY_NODES, SPREAD_NODES, unseen_draws.std(axis=0))
     difficulty_sd, discrimination_sd = basis.parameter_sds
     return Instrument(
         items=selection.items,
