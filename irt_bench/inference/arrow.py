@@ -99,7 +99,7 @@ class Arrow:
         np.fill_diagonal(precision[:n, :n], self.abilities)
         precision[:n, n:], precision[n:, :n] = self.abilities_shared, self.abilities_shared.T
         precision[n:, n:] = self.shared
-        for block in self.blocks():
+        for block in item_slices(self.n_items):
             whitened = self.whitened(block)
             precision -= whitened @ whitened.T  # NumPy sees the transpose and computes one triangle
         return precision
@@ -110,10 +110,6 @@ class Arrow:
         roots = inverse_roots(self.items[block]).astype(cross.dtype)
         rows = np.concatenate([-cross, self.items_shared[block].transpose(2, 0, 1)], dtype=cross.dtype)
         return times(rows, roots).reshape(len(rows), -1)
-
-    def blocks(self) -> list[slice]:
-        """Slices of items, small enough to hold what is between them and all abilities."""
-        return [slice(start, min(start + BLOCK_ITEMS, self.n_items)) for start in range(0, self.n_items, BLOCK_ITEMS)]
 
     def draw_items_first(self, precision: Array, rng: np.random.Generator, n_draws: int) -> tuple[Array, Array, Array]:
         """Draw deviations of items (draw, item, coordinate) and shared (draw, shared), and what abilities do then.
@@ -141,12 +137,17 @@ class Arrow:
         both = both.astype(np.float32)
         n_draws, p = both.shape[1], self.items.shape[1]
         items = np.empty((n_draws, self.n_items, p), np.float32)
-        for block in self.blocks():
+        for block in item_slices(self.n_items):
             own = rng.standard_normal((n_draws, (block.stop - block.start) * p), dtype=np.float32)
             own -= both.T @ self.whitened(block).astype(np.float32)
             roots = inverse_roots(self.items[block]).astype(np.float32)
             items[:, block] = times(own.reshape(n_draws, -1, p), roots.transpose(0, 2, 1))
         return items
+
+
+def item_slices(n_items: int) -> list[slice]:
+    """Slices of items, small enough to hold what is between them and all abilities."""
+    return [slice(start, min(start + BLOCK_ITEMS, n_items)) for start in range(0, n_items, BLOCK_ITEMS)]
 
 
 def inverse_roots(blocks: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from scipy import linalg
 
 from irt_bench import names
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
-from irt_bench.inference.arrow import Arrow, cholesky
+from irt_bench.inference.arrow import Arrow, cholesky, item_slices
 from irt_bench.inference.item_updates import Items, item_blocks, sd_information
 from irt_bench.inference.smooth_arrow import smooth
 from irt_bench.irt_models.base import Hierarchical
@@ -19,7 +20,7 @@ from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[Any]
 MOST_ELIMINATED = 2e10  # multiplications to eliminate one side exactly: about a second
-SLOPE_BLOCK = 512  # items whose cross derivatives are held at a time
+MOST_KEPT = 20_000_000  # cells whose cross derivatives are kept: 160 MB
 LEAST_INFORMATION = 1.0  # about a log sd
 
 
@@ -129,9 +130,10 @@ def make_arrow(irt_model: Logistic, mode: Mode, *, with_sds: bool = True) -> tup
     by_shared, shared = _hierarchy_precision(items, irt_model, np.linalg.inv(blocks))
     lost = abilities.lost_information(items) if mode.exact and isinstance(abilities, GridAbilities) else None
     n, size = len(items.intercept), shared.shape[0] if with_sds else 2
+    cross = _remembered(lambda block: abilities.cross(items, block), len(abilities.mean) * n)
     abilities_shared = np.zeros((len(abilities.mean), size))
     if items.shared_slope:
-        abilities_shared[:, 1] = -_summed_slopes(abilities, items)
+        abilities_shared[:, 1] = -sum(cross(block)[1].sum(axis=1) for block in item_slices(n))
         by_shared[:, 0, 1] += blocks[:, 0, 1]
         shared[1, 1] += blocks[:, 1, 1].sum()
         lost = None if lost is None else _share_slope(lost, n)
@@ -141,7 +143,7 @@ def make_arrow(irt_model: Logistic, mode: Mode, *, with_sds: bool = True) -> tup
     return (
         Arrow(
             abilities=abilities.precision(items),
-            cross=lambda block: np.stack(abilities.cross(items, block)[:n_coordinates], axis=-1),
+            cross=lambda block: np.stack(cross(block)[:n_coordinates], axis=-1),
             items=blocks[:, :n_coordinates, :n_coordinates],
             items_shared=by_shared[:, :n_coordinates, :size],
             shared=shared[:size, :size],
@@ -198,7 +200,16 @@ def _share_slope(lost: Array, n: int) -> Array:
     return shared
 
 
-def _summed_slopes(abilities: AbilityPosterior, items: Items) -> Array:
-    """Cross derivatives of each ability with the slope that all items share."""
-    starts = range(0, len(items.intercept), SLOPE_BLOCK)
-    return np.asarray(sum(abilities.cross(items, slice(at, at + SLOPE_BLOCK))[1].sum(axis=1) for at in starts))
+def _remembered(cross: Callable[[slice], tuple[Array, Array]], n_cells: int) -> Callable[[slice], tuple[Array, Array]]:
+    """Keep cross derivatives, which are asked for two or three times, where they are few."""
+    kept: dict[tuple[int, int], tuple[Array, Array]] = {}
+
+    def look_up(block: slice) -> tuple[Array, Array]:
+        place = (block.start, block.stop)
+        if n_cells > MOST_KEPT:
+            return cross(block)
+        if place not in kept:
+            kept[place] = cross(block)
+        return kept[place]
+
+    return look_up

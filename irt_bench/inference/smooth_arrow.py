@@ -17,7 +17,7 @@ from numpy.polynomial import chebyshev
 from scipy import linalg
 
 from irt_bench.inference.ability_posterior import expected_weights, residual_and_weight
-from irt_bench.inference.arrow import Arrow, cholesky
+from irt_bench.inference.arrow import Arrow, cholesky, item_slices
 from irt_bench.inference.item_updates import Items
 
 Array = npt.NDArray[Any]
@@ -45,7 +45,7 @@ class SmoothArrow(Arrow):
         Precision D - V V' of the abilities, of which the inverse is D^-1 + D^-1 V (I - V' D^-1 V)^-1 V' D^-1.
         """
         rank = self.basis.shape[1]
-        met = np.sum([rows @ rows.T for rows in map(self.whitened, self.blocks())], axis=0)
+        met = np.sum([rows @ rows.T for rows in map(self.whitened, item_slices(self.n_items))], axis=0)
         across = self.abilities_shared - self.basis @ met[:rank, rank:]
         shared_root = cholesky(self.shared - met[rank:, rank:])
         fall = np.hstack(
