@@ -52,6 +52,11 @@ def _simulated(n_seeds):
     return plan, values, np.array(truth)
 
 
+def _print(label, design, t, covered):
+    each = zip(design.components, t, covered, strict=True)
+    print(f"{label}:", ", ".join(f"{name} t {one:.1f} covered {share:.3f}" for name, one, share in each))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
 def test_components_of_binary_answers_are_unbiased_and_their_intervals_cover(n_seeds):
@@ -61,7 +66,7 @@ def test_components_of_binary_answers_are_unbiased_and_their_intervals_cover(n_s
     assert np.abs(t).max() < 4
     found = design.intervals(np.random.default_rng(0))
     covered = ((found.lower <= truth) & (truth <= found.upper)).mean(axis=0)
-    print(n_seeds, dict(zip(design.components, zip(t.round(2), covered.round(3), strict=True), strict=True)))
+    _print(f"binary, seeds {n_seeds}", design, t, covered)
     assert (covered > 0.85).all() and (covered < 0.95).all()
 
 
@@ -74,10 +79,11 @@ def test_v_of_k_is_unbiased_and_its_interval_covers(n_seeds):
     for k in (20, 100):
         expected = truth[0] + truth[2] / k
         point = design.estimates[:, 0] + design.estimates[:, 2] / k
-        assert abs(point.mean() - expected) < 4 * point.std() / np.sqrt(len(point))
+        t = (point.mean() - expected) / (point.std() / np.sqrt(len(point)))
+        assert abs(t) < 4
         lower, upper = np.quantile(draws[..., 0] + draws[..., 2] / k, [0.05, 0.95], axis=0)
         covered = ((lower <= expected) & (expected <= upper)).mean()
-        print(n_seeds, k, covered)
+        print(f"V({k}), seeds {n_seeds}: t {t:.2f}, covered {covered:.3f}")
         assert 0.85 < covered < 0.96
 
 
@@ -97,7 +103,7 @@ def _checked(design, truth, label):
     assert np.abs(t).max() < 4
     found = design.intervals(np.random.default_rng(0))
     covered = ((found.lower <= truth) & (truth <= found.upper)).mean(axis=0)
-    print(label, dict(zip(design.components, zip(t.round(1), covered.round(3), strict=True), strict=True)))
+    _print(label, design, t, covered)
     return covered
 
 

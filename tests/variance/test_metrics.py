@@ -21,14 +21,24 @@ TABLE_2 = {  # mean, sd, SNR
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TABLE_1)
-def test_the_analytic_interval_agrees_with_table_1_as_an_average_over_checkpoints_must(name):
-    # The printed value averages over checkpoints whose scores the paper does not give; it must lie between the
-    # smallest and the largest interval on the way from chance to the final mean, not equal the one at the end.
+def within_the_course(name, z=1.0):
+    # The printed value averages over checkpoints whose scores the paper does not give, so it cannot be computed from
+    # the final mean: it must lie between the smallest and the largest interval on the way there from chance.
     size, chance, mean, printed = TABLE_1[name]
     course = np.linspace(min(chance, mean), max(chance, mean), 200) / 100
-    half = 100 * analytic_interval(course, size)
-    assert half.min() - 0.02 <= printed <= half.max() + 0.02
+    half = 100 * z * analytic_interval(course, size)
+    return half.min() - 0.02 <= printed <= half.max() + 0.02
+
+
+@pytest.mark.parametrize("name", TABLE_1)
+def test_the_analytic_interval_agrees_with_table_1_as_an_average_over_checkpoints_must(name):
+    assert within_the_course(name)
+
+
+def test_another_level_or_size_is_caught_by_table_1():
+    """Negative control: an interval of 90%, whose half-width is 1.645 sds, and one standard error."""
+    assert sum(within_the_course(name, 1.645 / 1.96) for name in TABLE_1) <= 4
+    assert sum(within_the_course(name, 1 / 1.96) for name in TABLE_1) <= 1
 
 
 @pytest.mark.parametrize("name", TABLE_2)

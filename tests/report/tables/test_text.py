@@ -11,7 +11,7 @@ def test_labels_are_cut_in_the_middle():
 
 
 def test_labels_are_cut_where_they_stay_apart():
-    long = [f"counterfactual-corpus-{what}-removal/1e-3" for what in ("all", "only_other", "none")]
+    long = [f"counterfactual-corpus-{what}-det_removal/1e-3" for what in ("all", "only_other", "none")]
     assert len({shorten(label, 30) for label in long}) == 1  # cut in the middle
     cut = shorten_all(long, 30)
     assert len(set(cut)) == 3 and max(map(len, cut)) <= 30
