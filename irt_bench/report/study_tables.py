@@ -10,13 +10,18 @@ from rich.console import Console
 from irt_bench.names import BENCHMARK, RUN
 from irt_bench.report.tables import print_table
 from irt_bench.variance.study.plan import StudyPlan, plan_table
-from irt_bench.variance.study.references import POOLED, is_reference
+from irt_bench.variance.study.references import POOLED, is_null, is_plain, is_reference
 from irt_bench.variance.study.results import StudyResult
 from irt_bench.variance.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
 
+NULL_TITLE: Final = "The same random items weighed and scored otherwise, against their plain mean; medians"
 POINTS: Final = 100
-PAPER: Final = ("full", "p_irt", "gp_irt", "random")
-TITLES: Final = {"full": "full", "p_irt": "p-IRT", "gp_irt": "gp-IRT", "random": "random"}
+PAPER: Final = ("full", "p_irt", "gp_irt", "random", "random_p_irt", "random_gp_irt")
+TITLES: Final = {
+    "full": "full", "p_irt": "p-IRT", "gp_irt": "gp-IRT", "random": "random", "random_p_irt": "random p-IRT",
+    "random_gp_irt": "random gp-IRT",
+}  # fmt: skip
+WORDS: Final = {"verdict": "random", "verdict_signal": "per signal", "verdict_plain": "plain", "verdict_full": "full"}
 
 
 def paper_form(paper: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
@@ -43,20 +48,39 @@ def paper_form(paper: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
 
 
 def verdict_counts(results: pd.DataFrame) -> pd.DataFrame:
-    """Count verdicts against random subsets, and against the full benchmark, of each method, weights and estimator."""
+    """Count verdicts of each method, weights and estimator, and give medians.
+
+    "random": against random subsets scored alike; "per signal": the same, per unit of movement; "plain": against plain
+    means of random subsets; "full": against the full benchmark.
+    """
     methods = results[(results[RUN] == POOLED) & ~is_reference(results)]
     keys = ["method", "weights", "estimator"]
     rows = methods.groupby(keys, sort=False)
     table = pd.DataFrame({"compared": rows.size()})
-    for column, word in (("verdict", "random"), ("verdict_full", "full")):
-        for name in (CUTS, RAISES, NO_DIFFERENCE):
+    for column, word in WORDS.items():
+        shown = (CUTS, RAISES, NO_DIFFERENCE) if column == "verdict" else (CUTS, RAISES)
+        for name in shown:
             short = "none" if name == NO_DIFFERENCE else name
             table[f"{word}: {short}"] = (
                 methods[column].eq(name).groupby([methods[key] for key in keys], sort=False).sum()
             )
-    table["ratio to random"] = rows["ratio"].median()
+    for column, word in WORDS.items():
+        table[f"ratio: {word}"] = rows[column.replace("verdict", "ratio")].median()
     table["bias"] = rows["bias"].median() * POINTS
     table["movement"] = rows["movement"].median()
+    return table
+
+
+def null_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Medians over benchmarks and sizes of what weights and estimator do to random items, against their plain mean."""
+    rows = results[(results[RUN] == POOLED) & is_null(results) & ~is_plain(results) & results["ratio_plain"].notna()]
+    grouped = rows.groupby(["weights", "estimator"], sort=False)
+    table = pd.DataFrame({"compared": grouped.size()})
+    for name in (CUTS, RAISES):
+        own = rows["verdict_plain"].eq(name)
+        table[f"plain: {name}"] = own.groupby([rows["weights"], rows["estimator"]], sort=False).sum()
+    for column in ("ratio_plain", "movement", "ratio_plain_signal"):
+        table[column.replace("_", " ")] = grouped[column].median()
     return table
 
 
@@ -66,12 +90,13 @@ def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> 
     print_table(paper_form(found.paper), title=title, console=console, max_rows=max_rows)
     title = "Verdicts over benchmarks and sizes (90% intervals, Holm within benchmark and size); medians"
     print_table(verdict_counts(found.results), title=title, console=console, max_rows=max_rows)
+    print_table(null_table(found.results), title=NULL_TITLE, console=console, max_rows=max_rows)
     for within, each in found.summary()["control"].items():
         console.print(
             f"Negative control, answers shuffled within {within}: {each['cuts']} of {each['compared']} cut",
             highlight=False,
         )
-    for note in found.plan.notes:
+    for note in found.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)
 
 

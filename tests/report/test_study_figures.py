@@ -1,6 +1,6 @@
 import pandas as pd
 
-from irt_bench.report.study_figures import forest_figure
+from irt_bench.report.study_figures import forest_figure, forest_rows
 
 
 def test_the_forest_has_a_panel_a_size_and_says_how_many_cut():
@@ -18,3 +18,14 @@ def test_the_forest_has_a_panel_a_size_and_says_how_many_cut():
         rows.append({**row, "method": "anchors", "size": size, "ratio": 0.7, "verdict": "cuts"})
     figure = forest_figure(pd.DataFrame(rows), "b")
     assert len(figure.axes) == 2 and "of 2 subsets 2 cut" in figure.get_suptitle()
+
+
+def test_the_band_is_that_of_random_subsets_of_the_same_weights():
+    row = {"benchmark": "b", "run": "pooled", "estimator": "weighted", "size": 20, "ratio": 1.0, "verdict": ""}
+    rows = [
+        {**row, "method": "random", "weights": "equal", "ratio_q05": 0.9, "ratio_q95": 1.1},
+        {**row, "method": "random", "weights": "anchor", "ratio_q05": 0.5, "ratio_q95": 1.6},
+        {**row, "method": "anchors", "weights": "anchor", "ratio_q05": 0.6, "ratio_q95": 1.3},
+    ]
+    found = forest_rows(pd.DataFrame(rows), "b")
+    assert found[["label", "random_q05", "random_q95"]].to_numpy().tolist() == [["anchors, anchor", 0.5, 1.6]]

@@ -1,13 +1,11 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.report.study_tables import paper_form, verdict_counts
+from irt_bench.report.study_tables import PAPER, paper_form, verdict_counts
 
 
 def test_the_papers_form_is_in_points_with_random_and_v_beside():
-    columns = [
-        f"{what}_{name}" for what in ("e", "seed_sd", "monotonicity") for name in ("full", "p_irt", "gp_irt", "random")
-    ]
+    columns = [f"{what}_{name}" for what in ("e", "seed_sd", "monotonicity") for name in PAPER]
     paper = pd.DataFrame(
         [{"benchmark": "b", "size": size, "v_k_sd": 0.02, **dict.fromkeys(columns, 0.01)} for size in (20, 50)]
     )
@@ -18,8 +16,10 @@ def test_the_papers_form_is_in_points_with_random_and_v_beside():
 
 def test_verdicts_are_counted_over_pooled_rows_only():
     row = {"method": "m", "weights": "equal", "estimator": "weighted", "verdict_full": "raises", "ratio": 0.8,
-           "bias": 0.0, "movement": 1.0}  # fmt: skip
+           "ratio_signal": 1.0, "ratio_plain": 0.7, "ratio_full": 2.0, "verdict_signal": "no difference shown",
+           "verdict_plain": "cuts", "bias": 0.0, "movement": 1.0}  # fmt: skip
     rows = [{**row, "run": "pooled", "verdict": "cuts"}, {**row, "run": "r", "verdict": "cuts"},
             {**row, "run": "pooled", "verdict": "no difference shown"}]  # fmt: skip
     found = verdict_counts(pd.DataFrame(rows)).loc[("m", "equal", "weighted")]
     assert found["compared"] == 2 and found["random: cuts"] == 1 and found["full: raises"] == 2
+    assert found["plain: cuts"] == 2 and found["per signal: cuts"] == 0

@@ -24,7 +24,7 @@ WIDEST: Final = (0.1, 10.0)  # ratios at the ends of the axis; intervals beyond 
 
 
 @styled
-def ratios_figure(rows: pd.DataFrame, *, reference: str = "random subsets of the same size") -> Figure:
+def ratios_figure(rows: pd.DataFrame, *, title: str = "Seed sd over that of random subsets of the same size") -> Figure:
     """Draw the seed sd of each method over that of a reference on a log scale, a panel a size.
 
     Parameters
@@ -32,14 +32,14 @@ def ratios_figure(rows: pd.DataFrame, *, reference: str = "random subsets of the
     rows : pd.DataFrame
         One row a method and size: ``label, size, ratio, ratio_q05, ratio_q95, verdict`` and, where known, ``random_q05,
         random_q95``, the range of the ratio over random subsets.
-    reference : str
-        What the ratio is against.
+    title : str
+        The finding.
     """
     sizes = sorted(rows["size"].unique())
     labels = list(dict.fromkeys(rows["label"]))
     n_columns = 1 if narrow() else len(sizes)
     n_rows = -(-len(sizes) // n_columns)
-    figure = new_figure(n_rows * (0.5 + ROW * len(labels)) + 0.8, f"Seed sd over that of {reference}")
+    figure = new_figure(n_rows * (0.5 + ROW * len(labels)) + 0.8, title)
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     limits = _limits(rows)
     for axes, size in zip(grid.ravel(), sizes, strict=False):

@@ -75,7 +75,19 @@ ITEM_FILES: Final = ("items.csv", "item_statistics.csv")
 LABELS: Final = frozenset(
     (
         *("model", "item", "benchmark", "subtask", "run", "seed", "step", "component", "design", "measure", "method"),
-        *("weights", "estimator", "verdict", "verdict_full", "flags", "misfits", "partner", "name", "status"),
+        *(
+            "weights",
+            "estimator",
+            "verdict",
+            "verdict_signal",
+            "verdict_plain",
+            "verdict_full",
+            "flags",
+            "misfits",
+            "partner",
+            "name",
+            "status",
+        ),
         *("message", "source", "higher_ability", "higher_accuracy", "item_a", "item_b", "group", "shuffled_within"),
     )
 )

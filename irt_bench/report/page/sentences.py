@@ -18,6 +18,11 @@ POINTS: Final = 100
 NAME_LENGTH: Final = 40
 ISOLATE, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 CUTS, RAISES, NO_DIFFERENCE = "cuts", "raises", "no difference shown"
+AGAINST: Final = {
+    "verdict": "random subsets of the same size, scored the same way",
+    "verdict_signal": "these, per unit by which the score moves between runs and steps",
+    "verdict_full": "the full benchmark",
+}
 UNKNOWN: Final = "not known"
 
 
@@ -104,10 +109,12 @@ def subset_sentences(rows: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     rows : pd.DataFrame
-        Rows of results.csv for the ways compared, without the references: ``verdict, verdict_full``.
+        Rows of results.csv for the ways compared, without the references: ``verdict, verdict_signal, verdict_full``.
     """
     found = []
-    for column, against in (("verdict", "random subsets of the same size"), ("verdict_full", "the full benchmark")):
+    for column, against in AGAINST.items():
+        if column not in rows:
+            continue
         counts = rows[column].value_counts()
         cut, raised = int(counts.get(CUTS, 0)), int(counts.get(RAISES, 0))
         open_ = len(rows) - cut - raised
@@ -131,7 +138,7 @@ def cut_sentence(row: Mapping[Any, Any]) -> str:
     what = f"{name_of(row['label'])} ({row['estimator']}) with {int(row['size'])} items"
     moves = float(row["movement"]) if _known(row, "movement") else math.nan
     cost += f"; where the full score moves by 1 it moves by {moves:.2f}" if math.isfinite(moves) else ""
-    return f"{what}: seed sd {ratio} times that of random subsets{cost}."
+    return f"{what}: seed sd {ratio} times that of random subsets scored the same way{cost}."
 
 
 def power_sentence(rows: pd.DataFrame) -> str:

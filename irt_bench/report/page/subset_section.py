@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from irt_bench.report.figures.ratios import ratios_figure
@@ -13,16 +12,19 @@ from irt_bench.report.page import sentences
 from irt_bench.report.page.folders import STUDY, SUBSETS, Part
 from irt_bench.report.page.html_tables import html_table
 from irt_bench.report.page.sections import Block, Section, figure_block
+from irt_bench.report.study_figures import forest_rows, labels
 from irt_bench.report.subset_figures import subset_comparison_figure
 from irt_bench.report.tables.text import shorten
-from irt_bench.variance.study.references import EQUAL, POOLED, is_null, is_reference
+from irt_bench.variance.study.references import POOLED, is_reference
 
 MOST_BENCHMARKS: Final = 4  # with a figure
 MOST_CUTS: Final = 3  # ways named
 SCORE: Final = "weighted"
-COLUMNS: Final = ["seed_sd", "ratio", "percentile_random", "p_holm", "verdict", "ratio_full", "verdict_full", "bias",
-                  "snr", "monotonicity", "kendall_tau"]  # fmt: skip
-REFERENCES: Final = ["seed_sd_full", "seed_sd_random", "v_k_sd", "seed_sd_p_irt", "seed_sd_gp_irt"]
+COLUMNS: Final = ["seed_sd", "ratio", "percentile_random", "p_holm", "verdict", "movement", "ratio_signal",
+                  "verdict_signal", "ratio_plain", "verdict_plain", "ratio_full", "verdict_full", "bias", "snr",
+                  "monotonicity", "kendall_tau"]  # fmt: skip
+REFERENCES: Final = ["seed_sd_full", "seed_sd_random", "v_k_sd", "seed_sd_p_irt", "seed_sd_random_p_irt",
+                     "seed_sd_gp_irt", "seed_sd_random_gp_irt"]  # fmt: skip
 
 
 def subset_section(study: Part | None, compared: Part | None) -> Section:
@@ -47,7 +49,7 @@ def subset_section(study: Part | None, compared: Part | None) -> Section:
 def pooled_rows(results: pd.DataFrame) -> pd.DataFrame:
     """Rows pooled over runs, with a label for each way to choose and weigh items; ``null`` marks the references."""
     rows = results[results["run"] == POOLED].copy()
-    rows["label"] = np.where(rows["weights"] == EQUAL, rows["method"], rows["method"] + ", " + rows["weights"])
+    rows["label"] = labels(rows)
     rows["null"] = is_reference(rows)
     return rows
 
@@ -71,7 +73,8 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
     for place, (benchmark, own) in enumerate(rows.groupby("benchmark", sort=False)):
         if place >= MOST_BENCHMARKS:
             break
-        shown = with_random_band(own[own["estimator"] == SCORE] if (own["estimator"] == SCORE).any() else own)
+        score = SCORE if (own["estimator"] == SCORE).any() else str(own.loc[~own["null"], "estimator"].iloc[0])
+        shown = forest_rows(study["results"], str(benchmark), estimator=score)
         table = own[~own["null"]].set_index(["label", "estimator", "size"])
         blocks.append(
             figure_block(
@@ -79,7 +82,8 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
                 f"Seed noise against random subsets of the same size, {shorten(str(benchmark), 40)}",
                 "Left of 1 is less noise. Bars are 90% intervals; colour and shape are the verdict, which needs an "
                 "interval without 1 that also holds after Holm's correction over all ways. The grey band is where 90% "
-                f"of random subsets lie. Drawn: the {SCORE} score; the table has all.",
+                f"of random subsets lie, scored and weighed the same way. Drawn: the {score} score; the table has all. "
+                "Per signal: a score that only shrinks moves less between runs too, and that counts for nothing.",
                 table,
                 partial(ratios_figure, shown),
                 columns=[name for name in COLUMNS if name in table],
@@ -89,25 +93,14 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
     return blocks
 
 
-def with_random_band(rows: pd.DataFrame) -> pd.DataFrame:
-    """Ways of one score, as `ratios_figure` draws them, with the range of random subsets of their size."""
-    null = rows[is_null(rows)].drop_duplicates("size").set_index("size")
-    ways = rows[~rows["null"]]
-    frame = pd.DataFrame({"label": ways["label"], "size": ways["size"].astype(int), "verdict": ways["verdict"]})
-    for end in ("", "_q05", "_q95"):
-        frame[f"ratio{end}"] = ways[f"ratio{end}"]
-    for end in ("q05", "q95"):
-        frame[f"random_{end}"] = ways["size"].map(null[f"ratio_{end}"])
-    return frame
-
-
 def _paper(paper: pd.DataFrame) -> Block:
     """Set the paper's comparison beside the columns it lacks."""
     table = paper.set_index(["benchmark", "size"])
     shown = table[[name for name in REFERENCES if name in table]] * 100
     caption = (
         "Seed sd in points of the full benchmark, of random subsets of the size and as V(k) predicts for them, and of "
-        "the paper's p-IRT and gp-IRT on anchors. Against the full benchmark alone any small subset looks noisy."
+        "the paper's p-IRT and gp-IRT on anchors beside the same estimates from random subsets. Against the full "
+        "benchmark alone any small subset looks noisy."
     )
     return Block("paper", "The paper's comparison, with random subsets", caption, html_table(shown), opened=True)
 

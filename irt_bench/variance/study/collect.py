@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -10,32 +9,22 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.names import RUN
-from irt_bench.variance.study.cells import WEIGHTED
 from irt_bench.variance.study.design import THETA
 from irt_bench.variance.study.plan import BenchmarkPlan, Task, cells_by
+from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.snapshots import RunVariance, Snapshots, run_variance
 from irt_bench.variance.study.store import Store
 
 FloatArray = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
 
-SCALES: Final = (WEIGHTED, THETA)  # on which random subsets were scored: accuracy and ability
+SCALES: Final = (WEIGHTED, THETA)  # accuracy and ability
+Key = tuple[str, str]  # weights and estimator of random subsets
 
 
 def scale_of(estimator: str) -> str:
     """Scale of an estimator's scores: ability, or (all others) accuracy."""
     return THETA if estimator == THETA else WEIGHTED
-
-
-@dataclass(frozen=True)
-class RandomSubsets:
-    """Size-matched random subsets on one scale, runs in the order of `Collected.runs`.
-
-    ``variance`` (subset, run), the root of whose mean is the null's seed sd; ``scores`` (subset, row) of the first.
-    """
-
-    variance: FloatArray
-    scores: FloatArray
 
 
 class Collected:
@@ -86,18 +75,24 @@ class Collected:
     def recipe(self, size: int, method: str, weights: str) -> dict[str, FloatArray]:
         """Scores by estimator, shape (row,), and ``k_eff``, one a split."""
         parts = [self._read(split, "recipe", size, method, weights) for split in range(len(self.plan.tasks))]
-        names = [name for name in parts[0] if name not in ("items", "weights", "k_eff")]
+        names = [name for name in parts[0] if name not in ("items", "weights", "k_eff", "inner_fits")]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return joined | {"k_eff": np.array([float(part["k_eff"]) for part in parts])}
 
-    def random(self, size: int) -> dict[str, RandomSubsets]:
-        """Random subsets by scale."""
-        parts = [self._read(split, "random", size) for split in range(len(self.plan.tasks))]
-        found = {}
-        for scale in SCALES:
-            variance = np.concatenate([part[f"variance_{scale}"] for part in parts], axis=1)[:, self._order]
-            scores = np.concatenate([part[f"scores_{scale}"] for part in parts], axis=1)
-            found[scale] = RandomSubsets(variance, scores)
+    def splits_without_inner_fits(self) -> int:
+        """Count the splits in which inner folds could not be fitted."""
+        found = 0
+        for split, cells in enumerate(self._cells):
+            recipes = [key for key in cells if key[0] == "recipe"]
+            found += any(not self._read(split, *key)["inner_fits"] for key in recipes)
+        return found
+
+    def random(self, size: int) -> dict[Key, FloatArray]:
+        """Scores of random subsets by weights and estimator, shape (subset, row)."""
+        found: dict[Key, FloatArray] = {}
+        for weights in self.plan.weightings:
+            parts = [self._read(split, "random", size, weights) for split in range(len(self.plan.tasks))]
+            found |= {(weights, name): _joined([part[name] for part in parts]) for name in parts[0]}
         return found
 
     def path(self) -> Arrays:
@@ -110,12 +105,14 @@ class Collected:
             "random": np.concatenate([part["random"] for part in parts], axis=2)[..., self._order],
         }
 
-    def control(self, within: str) -> dict[tuple[str, str], FloatArray]:
-        """Scores by (method, weights) that were calibrated on shuffled answers."""
+    def control(self, within: str) -> dict[tuple[str, str, str], FloatArray]:
+        """Scores by (method, weights, estimator) calibrated on shuffled answers; "random" has (subset, row)."""
         parts = [self._read(split, "control", within) for split in range(len(self.plan.tasks))]
-        return {
-            (key.split("|")[0], key.split("|")[1]): np.concatenate([part[key] for part in parts]) for key in parts[0]
-        }
+        found = {}
+        for key in parts[0]:
+            method, weights, estimator = key.split("|")
+            found[method, weights, estimator] = _joined([part[key] for part in parts])
+        return found
 
     def transfer(self) -> Arrays:
         """Columns of `irt_bench.analysis.transfer.compare_transfer`."""
@@ -123,6 +120,11 @@ class Collected:
 
     def _read(self, split: int, kind: str, *key: Any) -> Arrays:
         return self._store.read(self._cells[split][(kind, *key)])
+
+
+def _joined(parts: list[npt.NDArray[Any]]) -> FloatArray:
+    """Put the rows of all splits side by side."""
+    return np.concatenate([part.astype(np.float64) for part in parts], axis=-1)
 
 
 def _run_order(tasks: tuple[Task, ...], snapshots: Snapshots) -> npt.NDArray[np.intp]:

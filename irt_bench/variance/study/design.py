@@ -19,7 +19,9 @@ Statistic = Literal["e", "mean", "bias", "movement", "snr", "monotonicity", "ken
 STATISTICS: Final[tuple[Statistic, ...]] = get_args(Statistic)
 THETA: Final = "theta"  # ability as the score, beside the estimators of the full score
 DEFAULT_ESTIMATORS: Final = ("weighted", "p_irt", "gp_irt", THETA)
+EQUAL: Final = "equal"  # weights
 MODEL_LABEL: Final = "model"  # in a filter: labels of models, not a metadata column
+ALONE: Final = 200  # random subsets of a weighting that no method uses: they show what it does by itself
 DESIGN_SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_DESIGN_BYTES: Final = 2**20  # a longer file is no design; logs in JSON are
 
@@ -54,7 +56,10 @@ class StudyDesign(BaseModel):
     estimators : tuple of str
         Names in `ESTIMATORS`, and "theta": ability as the score.
     n_random : int
-        Size-matched random subsets.
+        Size-matched random subsets, scored by every estimator.
+    n_reweighted : int
+        How many of them are also scored with each weighting that a method uses: weights take longer. With a weighting
+        that no method uses `ALONE` are.
     statistics : tuple of str
         Columns beside E, ratios and verdicts.
     drop : tuple of float
@@ -81,6 +86,7 @@ class StudyDesign(BaseModel):
     weights: tuple[str, ...] | None = None
     estimators: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_ESTIMATORS
     n_random: Annotated[int, Field(ge=20)] = 2000
+    n_reweighted: Annotated[int, Field(ge=20)] = 400
     statistics: tuple[Statistic, ...] = STATISTICS
     drop: tuple[Share, ...] = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     transfer_splits: Annotated[int, Field(ge=2)] = 50

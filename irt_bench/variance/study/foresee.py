@@ -8,10 +8,10 @@ import pandas as pd
 from irt_bench.names import BENCHMARK
 from irt_bench.variance.detect import POWER
 from irt_bench.variance.moments import item_covariance
-from irt_bench.variance.study.cells import random_items
 from irt_bench.variance.study.data import read_rows
-from irt_bench.variance.study.plan import BenchmarkPlan, StudyPlan
+from irt_bench.variance.study.plan import BenchmarkPlan, StudyPlan, compared
 from irt_bench.variance.study.power import detectable_full, detectable_random
+from irt_bench.variance.study.reading import random_items
 from irt_bench.variance.study.snapshots import run_variance
 
 N_SUBSETS = 200  # random subsets behind the spread: known to 5%
@@ -19,11 +19,9 @@ N_SUBSETS = 200  # random subsets behind the spread: known to 5%
 
 def foresee(plan: StudyPlan) -> pd.DataFrame:
     """One row a benchmark and size: seeds, V(k), and the ratios that could be found with 80% power."""
-    n_estimators = len(plan.design.estimators)
-    return pd.concat(
-        [_benchmark(each, len(each.recipes) * n_estimators, plan.design.seed) for each in plan.benchmarks],
-        ignore_index=True,
-    )
+    estimators = plan.design.estimators
+    tables = [_benchmark(each, compared(each.recipes, estimators), plan.design.seed) for each in plan.benchmarks]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _benchmark(plan: BenchmarkPlan, n_compared: int, seed: int) -> pd.DataFrame:

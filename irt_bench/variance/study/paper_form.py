@@ -1,4 +1,7 @@
-"""A study in the form of the paper's Tables 3 and 4, with what these lack: random subsets and V(k)."""
+"""A study in the form of the paper's Tables 3 and 4, with what these lack: random subsets and V(k).
+
+Random subsets are scored three ways: by plain means, and as the paper's columns are, by p-IRT and gp-IRT.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from irt_bench.names import BENCHMARK, RUN
-from irt_bench.variance.study.cells import WEIGHTED
-from irt_bench.variance.study.references import FULL, POOLED, is_null
+from irt_bench.variance.study.reading import WEIGHTED, null_of
+from irt_bench.variance.study.references import FULL, POOLED, is_null, is_plain
 
 PAPER_METHOD: Final = ("anchors-irt", "anchor")  # as the paper: items clustered by their parameters
 
@@ -18,14 +21,15 @@ def paper_rows(results: pd.DataFrame) -> pd.DataFrame:
     """Set E and monotonicity of the full benchmark, p-IRT and gp-IRT beside random subsets and V(k)."""
     pooled = results[results[RUN] == POOLED]
     rows = []
-    for size in sorted(pooled.loc[is_null(pooled), "size"].unique()):
+    for size in sorted(pooled.loc[is_plain(pooled), "size"].unique()):
         chosen = {
             "full": pooled[(pooled["method"] == FULL) & (pooled["estimator"] == WEIGHTED)],
             **{name: _one(pooled, size, name) for name in ("p_irt", "gp_irt")},
-            "random": pooled[is_null(pooled) & (pooled["estimator"] == WEIGHTED) & (pooled["size"] == size)],
+            "random": pooled[is_plain(pooled) & (pooled["size"] == size)],
+            **{f"random_{name}": _null(pooled, size, name) for name in ("p_irt", "gp_irt")},
         }
         row: dict[str, Any] = {BENCHMARK: pooled[BENCHMARK].iloc[0], "size": int(size)}
-        for column in ("mean", "e", "seed_sd", "monotonicity"):
+        for column in ("mean", "e", "seed_sd", "monotonicity", "movement"):
             for name, frame in chosen.items():
                 has = len(frame) and column in frame
                 row[f"{column}_{name}"] = float(frame[column].iloc[0]) if has else np.nan
@@ -42,3 +46,9 @@ def _one(pooled: pd.DataFrame, size: float, estimator: str) -> pd.DataFrame:
         & (pooled["estimator"] == estimator)
         & (pooled["size"] == size)
     ]
+
+
+def _null(pooled: pd.DataFrame, size: float, estimator: str) -> pd.DataFrame:
+    weights, _ = null_of(PAPER_METHOD[1], estimator)
+    rows = pooled[is_null(pooled) & (pooled["size"] == size)]
+    return rows[(rows["weights"] == weights) & (rows["estimator"] == estimator)]

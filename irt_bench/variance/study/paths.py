@@ -13,10 +13,10 @@ import pandas as pd
 
 from irt_bench.analysis.transfer import ROWS
 from irt_bench.names import BENCHMARK, INTERVAL, RUN
-from irt_bench.variance.study.cells import WEIGHTED
 from irt_bench.variance.study.collect import Collected
+from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.snapshots import pooled_variance, statistics_of
-from irt_bench.variance.study.verdicts import Ratio, log_ratio, two_sided, verdict, with_interval
+from irt_bench.variance.study.verdicts import Ratio, holm_known, log_ratio, two_sided, verdict, with_interval
 
 STATISTICS = ("mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy")
 POOLED = "pooled"
@@ -24,8 +24,6 @@ POOLED = "pooled"
 
 def path_table(found: Collected) -> pd.DataFrame:
     """One row a share dropped: sizes, mean, standard error, seed sd, its ratio to all items and to random prunings."""
-    from irt_bench.variance.study.results import holm_known
-
     path = found.path()
     freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
     rows: list[dict[str, Any]] = []

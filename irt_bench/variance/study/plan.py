@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from irt_bench.errors import AnalysisError
-from irt_bench.names import BENCHMARK, RUN, SUBTASK
+from irt_bench.names import BENCHMARK, INTERVAL, RUN, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.subsets.compare import methods_for
@@ -22,12 +22,14 @@ from irt_bench.subsets.select import SELECTORS, item_number
 from irt_bench.variance.layout import SeedLayout, seed_layout
 from irt_bench.variance.study.cells import Cell, make_cell
 from irt_bench.variance.study.data import Job, make_job, memory_bytes, write_data
-from irt_bench.variance.study.design import THETA, StudyDesign
+from irt_bench.variance.study.design import ALONE, EQUAL, StudyDesign
+from irt_bench.variance.study.reading import estimators_of, null_estimators
 from irt_bench.variance.study.splits import Splits, make_splits
 
 RANDOM: Final = "random"
+LEVEL: Final = 1 - (INTERVAL[1] - INTERVAL[0])  # two-sided, of verdicts
 PATH_RANDOM: Final = 200  # random prunings beside the path
-SECONDS: Final = {"full": 0.3, "random": 1.5, "recipe": 0.25, "path": 2.0, "control": 1.0, "transfer": 2.0}
+SECONDS: Final = {"full": 0.3, "random": 2.5, "recipe": 0.1, "path": 2.0, "control": 3.0, "transfer": 2.0}
 FIT_SECONDS: Final = 1e-6  # a cell (model, item) of a fit and its curves, on one core, beside one second
 
 
@@ -41,12 +43,16 @@ class Task:
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """What is done on one benchmark: sizes in items, recipes (method, weights), a task for each split."""
+    """What is done on one benchmark: sizes in items, recipes (method, weights), a task for each split.
+
+    ``weightings`` are those that random subsets are scored with.
+    """
 
     benchmark: str
     n_items: int
     sizes: tuple[int, ...]
     recipes: tuple[tuple[str, str], ...]
+    weightings: tuple[str, ...]
     tasks: tuple[Task, ...]
     n_calibration: int
 
@@ -137,14 +143,21 @@ def _benchmark(
     if not sizes:
         notes.append(f"{counts.benchmark} is left out: no size is below its {counts.n_items} items")
         return None
-    recipes = recipes_for(counts, design)
+    recipes, weightings = recipes_for(counts, design)
+    n_compared, fewest = compared(recipes, design.estimators), min(design.n_random, design.n_reweighted)
+    if 2 * n_compared > LEVEL * (fewest + 1):
+        notes.append(
+            f"{counts.benchmark}: {n_compared} comparisons a size with {fewest} random subsets: after "
+            f"Holm's correction no single one can be shown; {math.ceil(2 * n_compared / LEVEL)} would do (n_random, "
+            "n_reweighted)"
+        )
     place = write_data(counts, layout.models, folder)
     tasks, equal = [], 0
     for split in splits.splits:
         job, n_equal = make_job(counts, place, split, design.seed)
         equal += n_equal
         if job is not None and len(job.calibration) >= 2:
-            tasks.append(Task(job, tuple(_cells(job, design, sizes, recipes, counts.n_items))))
+            tasks.append(Task(job, tuple(_cells(job, design, sizes, recipes, weightings, counts.n_items))))
     if equal:
         notes.append(f"{counts.benchmark}: {equal} calibration rows equal to an evaluated one are left out")
     if not tasks:
@@ -154,18 +167,25 @@ def _benchmark(
     transfer = make_cell(whole, "transfer", n_splits=design.transfer_splits)
     tasks[0] = Task(whole, (*tasks[0].cells, transfer))
     most = max(len(task.job.calibration) for task in tasks)
-    return BenchmarkPlan(counts.benchmark, counts.n_items, sizes, recipes, tuple(tasks), most)
+    return BenchmarkPlan(counts.benchmark, counts.n_items, sizes, recipes, weightings, tuple(tasks), most)
 
 
-def recipes_for(counts: ResponseCounts, design: StudyDesign) -> tuple[tuple[str, str], ...]:
-    """Pair methods with weights; random items of equal weight are the null, not a method."""
+def recipes_for(counts: ResponseCounts, design: StudyDesign) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Pair methods with weights, and say with which weights random items are scored: these are the null, no method."""
     if design.weights is None:
         found = methods_for(counts, design.methods)
     else:
         several = SUBTASK in counts.items and counts.items[SUBTASK].nunique() > 1
         methods = design.methods or tuple(name for name in SELECTORS if several or name != SUBTASK)
         found = tuple((method, weights) for method in methods for weights in design.weights)
-    return tuple(pair for pair in found if pair != (RANDOM, "equal"))
+    weightings = dict.fromkeys([EQUAL, *(weights for _, weights in found)])
+    return tuple(pair for pair in found if pair[0] != RANDOM), tuple(weightings)
+
+
+def compared(recipes: Sequence[tuple[str, str]], estimators: Sequence[str]) -> int:
+    """Count the comparisons at one size by one estimator, the most of any: the family of Holm's correction."""
+    by_recipe = [estimators_of(*pair, recipes, estimators) for pair in recipes]
+    return max((sum(name in own for own in by_recipe) for name in estimators), default=0)
 
 
 def _sizes(counts: ResponseCounts, design: StudyDesign, notes: list[str]) -> tuple[int, ...]:
@@ -184,24 +204,51 @@ def control_size(design: StudyDesign, sizes: Sequence[int], n_items: int) -> int
 
 
 def _cells(
-    job: Job, design: StudyDesign, sizes: Sequence[int], recipes: Sequence[tuple[str, str]], n_items: int
+    job: Job,
+    design: StudyDesign,
+    sizes: Sequence[int],
+    recipes: Sequence[tuple[str, str]],
+    weightings: Sequence[str],
+    n_items: int,
 ) -> list[Cell]:
     cells = [make_cell(job, "full")]
-    cells += [make_cell(job, "random", size=size, n_random=design.n_random) for size in sizes]
-    ordered = sorted(recipes, key=lambda pair: pair[0])  # weights of one choice of items side by side
-    first = {method: weights for method, weights in reversed(ordered)}
     cells += [
-        make_cell(job, "recipe", method=method, weights=weights, size=size, estimators=list(wanted))
+        make_cell(
+            job,
+            "random",
+            size=size,
+            weights=weights,
+            n_random=n_random(weights, recipes, design),
+            estimators=null_estimators(weights, design.estimators),
+        )
         for size in sizes
-        for method, weights in ordered
-        # Ability does not look at weights: it is the score of a method once.
-        for wanted in [[name for name in design.estimators if name != THETA or weights == first[method]]]
+        for weights in weightings
+    ]
+    cells += [
+        make_cell(
+            job,
+            "recipe",
+            method=method,
+            weights=weights,
+            size=size,
+            estimators=estimators_of(method, weights, recipes, design.estimators),
+        )
+        for size in sizes
+        for method, weights in sorted(recipes, key=lambda pair: pair[0])  # weights of one choice of items side by side
     ]
     cells.append(make_cell(job, "path", drop=list(design.drop), n_random=PATH_RANDOM))
     size = control_size(design, sizes, n_items)
     own = [pair for pair in recipes if pair[1] == default_weights(pair[0])] or list(recipes)
     cells += [make_cell(job, "control", within=within, recipes=own, size=size) for within in WITHIN]
     return cells
+
+
+def n_random(weights: str, recipes: Sequence[tuple[str, str]], design: StudyDesign) -> int:
+    """How many random subsets are scored with these weights."""
+    if weights == EQUAL:
+        return design.n_random
+    used = any(weights == own for _, own in recipes)
+    return min(design.n_random, design.n_reweighted if used else ALONE)
 
 
 def cells_by(task: Task) -> dict[tuple[Any, ...], str]:

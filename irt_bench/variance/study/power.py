@@ -7,6 +7,7 @@ seeds, correlated as V(k) says, has a variance of (1 - rho^2) / freedom (Pitman,
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,9 +17,9 @@ from scipy import stats
 
 from irt_bench.names import BENCHMARK
 from irt_bench.variance.detect import POWER, detectable_shift
-from irt_bench.variance.study.cells import WEIGHTED
-from irt_bench.variance.study.collect import Collected, RandomSubsets
-from irt_bench.variance.study.verdicts import LEVEL
+from irt_bench.variance.study.collect import Collected
+from irt_bench.variance.study.plan import LEVEL, compared
+from irt_bench.variance.study.reading import WEIGHTED
 
 FloatArray = npt.NDArray[np.float64]
 Z_POWER: Final = float(stats.norm.ppf(POWER))
@@ -44,13 +45,16 @@ def detectable_full(correlation: float, freedom: float, n_compared: int) -> floa
     return float(np.exp(-shift * np.sqrt(max(1 - correlation**2, 0.0) / freedom)))
 
 
-def detectable_table(found: Collected, randoms: dict[int, dict[str, RandomSubsets]], n_estimators: int) -> pd.DataFrame:
-    """One row a size: degrees of freedom, comparisons, V(k), and the ratios that could be found."""
+def detectable_table(found: Collected, plain: Mapping[int, FloatArray], estimators: Sequence[str]) -> pd.DataFrame:
+    """One row a size: degrees of freedom, comparisons, V(k), and the ratios that could be found.
+
+    ``plain`` are variances of plain means of random subsets by size, shape (subset, run).
+    """
     freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
     rows = []
-    for size, random in randoms.items():
-        n_compared = len(found.plan.recipes) * n_estimators
-        pooled = random[WEIGHTED].variance @ freedom / freedom.sum()
+    n_compared = compared(found.plan.recipes, estimators)
+    for size, variance in plain.items():
+        pooled = variance @ freedom / freedom.sum()
         own, full = (float(found.curve(k) @ freedom / freedom.sum()) for k in (size, found.plan.n_items))
         correlation = np.sqrt(np.clip(full / own, 0, 1)) if own > 0 else np.nan
         rows.append(

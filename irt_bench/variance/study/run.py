@@ -16,12 +16,13 @@ import joblib
 from irt_bench.errors import AnalysisError
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.study.backends import check_backend, run_all
-from irt_bench.variance.study.cells import Cell, Workplace, compute
+from irt_bench.variance.study.cells import Cell, compute
 from irt_bench.variance.study.data import Job
 from irt_bench.variance.study.design import StudyDesign
 from irt_bench.variance.study.plan import StudyPlan, plan_study
 from irt_bench.variance.study.results import StudyResult, assemble
 from irt_bench.variance.study.store import Store
+from irt_bench.variance.study.workplace import Workplace
 
 Progress = Callable[[str, int, int], None]
 

@@ -136,9 +136,8 @@ def statistics_of(scores: FloatArray, full: FloatArray, snapshots: Snapshots) ->
     -------
     dict
         ``e`` (the paper's E, root mean square over runs), ``mean`` and ``bias`` (of the last step, against the full
-        score; NaN for scores on another scale is up to the caller), ``movement`` (slope of the scores on the full
-        scores, over means of runs and steps: 1 moves as much, 0 not at all), ``snr`` (mean / seed sd at the last step),
-        ``monotonicity``, ``kendall_tau`` (tau-b with the full score, snapshots of the last step),
+        score; NaN for scores on another scale is up to the caller), ``movement`` (see `movement`), ``snr`` (mean / seed
+        sd at the last step), ``monotonicity``, ``kendall_tau`` (tau-b with the full score, snapshots of the last step),
         ``decision_accuracy``.
     """
     arranged = {run: snapshots.arrange(scores, run) for run in snapshots.runs}
@@ -152,7 +151,7 @@ def statistics_of(scores: FloatArray, full: FloatArray, snapshots: Snapshots) ->
         "e": float(np.sqrt((freedom * squares).sum() / freedom.sum())),
         "mean": mean,
         "bias": mean - float(np.mean([full[rows].mean() for rows in last.values()])),
-        "movement": _movement(arranged, {run: snapshots.arrange(full, run) for run in arranged}),
+        "movement": float(movement(scores, full, snapshots)),
         "snr": abs(mean) / float(np.sqrt(last_variance)) if last_variance > 0 else np.nan,
         "monotonicity": _mean_known(np.concatenate([monotonicity(each) for each in arranged.values()])),
         "kendall_tau": _tau(scores[final], full[final]),
@@ -181,14 +180,32 @@ def decision_accuracy(scores: FloatArray, full: FloatArray, runs: list[Places]) 
     return right / n if n else np.nan
 
 
-def _movement(scores: dict[str, FloatArray], full: dict[str, FloatArray]) -> float:
+def movement(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> FloatArray:
+    """Slope of the scores on the full scores, over means of runs and steps: 1 moves as much, 0 not at all.
+
+    Parameters
+    ----------
+    scores : array of shape (..., row)
+        Scores looked at.
+    full : array of shape (row,)
+        Scores of the full benchmark; with seeds averaged out these are the signal.
+
+    Returns
+    -------
+    array of shape (...)
+        NaN with a single run at a single step, or full scores that do not move.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        y, x = (np.concatenate([np.nanmean(each, axis=0) for each in side.values()]) for side in (scores, full))
-    known = np.isfinite(x) & np.isfinite(y)
+        y, x = (
+            np.concatenate([np.nanmean(snapshots.arrange(each, run), axis=-2) for run in snapshots.runs], axis=-1)
+            for each in (scores, full)
+        )
+    known = np.isfinite(x) & np.isfinite(y).reshape(-1, y.shape[-1]).all(axis=0)
     x = x[known] - x[known].mean() if known.any() else x[known]
     square = float(x @ x)
-    return float(x @ y[known]) / square if square > 1e-12 * max(known.sum(), 1) else np.nan
+    found = np.asarray(y[..., known] @ x)
+    return found / square if square > 1e-12 * max(known.sum(), 1) else np.full(found.shape, np.nan)
 
 
 def _tau(scores: FloatArray, full: FloatArray) -> float:

@@ -2,7 +2,8 @@
 
 Three sources of chance are told apart. Seeds are few: two scores of the same seeds are correlated normals, as in the
 test of Pitman and Morgan, pooled within runs. Which items were chosen is chance too: the spread of random subsets
-beyond what their own seeds explain is added. And many methods are compared: Holm's correction over all at one size.
+beyond what their own seeds explain is added. And many methods are compared: Holm's correction over all ways to choose
+and weigh items that are scored by one estimator at one size.
 
 Leaving seeds out one by one, as for framings, would not do here: three points have a kurtosis of 1.5 whatever they are
 drawn from, and with many runs of three seeds such intervals cover 78% where 90% is wanted.
@@ -24,7 +25,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from irt_bench.names import INTERVAL
+from irt_bench.subsets.controls import holm
 from irt_bench.variance.few_seeds import steps_moving_as_one
+from irt_bench.variance.study.plan import LEVEL
 from irt_bench.variance.study.snapshots import RunVariance, pooled_variance
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,7 +37,6 @@ CUTS: Final = "cuts"
 RAISES: Final = "raises"
 NO_DIFFERENCE: Final = "no difference shown"
 FEWEST_CONTRASTS: Final = 5  # from which on the correlation of steps over seeds is estimated at all
-LEVEL: Final = 1 - (INTERVAL[1] - INTERVAL[0])  # two-sided, as the 90% intervals
 
 
 class LogRatio(NamedTuple):
@@ -66,7 +68,8 @@ def log_ratio(x: list[RunVariance], y: list[RunVariance], reference: float | Non
         The same runs and seeds in both, in one order; values of shape (...) that broadcast.
     reference : float, optional
         Pooled variance to compare with, where it is not that of y but, as the mean variance of random subsets is, that
-        of y and a part which the items make, known well: V(k) = V(N) + s2_res (1 / k - 1 / N).
+        of y and a part which the items make, known well: with plain means V(k) = V(N) + s2_res (1 / k - 1 / N). y is
+        then what the random subsets have in common, the mean of their scores.
 
     Notes
     -----
@@ -191,3 +194,11 @@ def verdict(ratio: Ratio, p_holm: float) -> Verdict:
     if ratio.upper < 1:
         return CUTS
     return RAISES if ratio.lower > 1 else NO_DIFFERENCE
+
+
+def holm_known(p: FloatArray) -> FloatArray:
+    """Holm's correction of the p-values that are known; NaN stays."""
+    out = np.full(len(p), np.nan)
+    known = np.isfinite(p)
+    out[known] = holm(p[known])
+    return out

@@ -37,7 +37,8 @@ def study_results(verdict="no difference shown", low=0.8):
     """Results of a study with two ways, two sizes, and their references."""
     rows = []
     for size in (20, 50):
-        for method, weights, ratio in (("random", "equal", 1.0), ("anchors", "anchor", 0.9), ("subtask", "equal", 1.1)):
+        ways = (("anchors", "anchor", 0.9), ("subtask", "equal", 1.1))
+        for method, weights, ratio in (("random", "equal", 1.0), ("random", "anchor", 1.0), *ways):
             null = method == "random"
             rows.append(
                 {
@@ -45,7 +46,9 @@ def study_results(verdict="no difference shown", low=0.8):
                     "estimator": "weighted", "size": size, "seed_sd": 0.05 * ratio, "seed_sd_full": 0.03,
                     "v_k_sd": 0.05, "ratio": ratio, "ratio_q05": ratio * low, "ratio_q95": ratio / low,
                     "percentile_random": np.nan if null else 0.4, "p_holm": np.nan if null else 0.6,
-                    "verdict": "" if null else verdict, "ratio_full": 1.6, "ratio_full_q05": 1.2,
+                    "verdict": "" if null else verdict, "movement": 1.0, "ratio_signal": ratio,
+                    "verdict_signal": "" if null else verdict, "ratio_plain": ratio,
+                    "verdict_plain": "" if null else verdict, "ratio_full": 1.6, "ratio_full_q05": 1.2,
                     "ratio_full_q95": 2.2, "verdict_full": "" if null else "raises", "bias": 0.002, "snr": 10.0,
                     "monotonicity": 0.8, "kendall_tau": 0.9,
                 }

@@ -1,12 +1,13 @@
 import numpy as np
 
 from irt_bench.report.page.folders import read_folders
-from irt_bench.report.page.subset_section import pooled_rows, subset_section, with_random_band
+from irt_bench.report.page.subset_section import pooled_rows, subset_section
+from irt_bench.report.study_figures import forest_rows
 
 
 def test_references_are_no_ways_and_give_the_band(results):
-    rows = pooled_rows(results())
-    band = with_random_band(rows)
+    assert pooled_rows(results())["null"].sum() == 4
+    band = forest_rows(results(), "simulated")
     assert set(band["label"]) == {"anchors, anchor", "subtask"}
     np.testing.assert_allclose(band["random_q05"], 0.8)  # of the random subsets' own ratio
     np.testing.assert_allclose(band.loc[band["label"] == "subtask", "ratio"], 1.1)  # against random, not the full one

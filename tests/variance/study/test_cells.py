@@ -3,8 +3,11 @@ import pytest
 
 from irt_bench.subsets.calibration import Recipe, chosen_items
 from irt_bench.variance.moments import item_covariance
-from irt_bench.variance.study.cells import Workplace, compute, make_cell, random_items
+from irt_bench.variance.study.cells import compute, make_cell
 from irt_bench.variance.study.plan import plan_study
+from irt_bench.variance.study.reading import random_items
+from irt_bench.variance.study.snapshots import run_variance
+from irt_bench.variance.study.workplace import Workplace
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +34,14 @@ def test_the_full_cell_holds_means_over_all_items_and_the_components_of_v(work):
 
 
 def test_random_subsets_have_the_variance_that_v_predicts(work):
-    found, components = cell(work, "random", size=10, n_random=4000), cell(work, "full")["components"]
+    found = cell(work, "random", size=10, weights="equal", n_random=4000, estimators=["weighted"])["weighted"]
+    assert found.shape == (4000, len(work.job.evaluation))
+    components = cell(work, "full")["components"]
     predicted = components[:, 0] + components[:, 1] / 10
-    mean = found["variance_weighted"].mean(axis=0)
-    error = found["variance_weighted"].std(axis=0) / np.sqrt(4000)
-    assert (np.abs(mean - predicted) < 4 * error).all()
-    assert found["scores_weighted"].shape == (100, len(work.job.evaluation))
+    drawn = np.stack(
+        [run_variance(work.job.snapshots.arrange(found, run)).value for run in work.job.snapshots.runs], axis=1
+    )
+    assert (np.abs(drawn.mean(axis=0) - predicted) < 4 * drawn.std(axis=0) / np.sqrt(4000)).all()
 
 
 def test_random_subsets_are_distinct_items_and_the_same_in_every_split():
@@ -83,15 +88,16 @@ def test_the_path_drops_the_least_discriminating_items_first(work):
 
 def test_the_control_knows_nothing_of_the_items(work):
     found = cell(work, "control", within="models", recipes=[("discrimination", "equal")], size=10)
-    assert found["discrimination|equal"].shape == (len(work.job.evaluation),)
+    assert found["discrimination|equal|weighted"].shape == (len(work.job.evaluation),)
+    assert found["random|equal|p_irt"].shape == (400, len(work.job.evaluation))
     chosen = cell(work, "recipe", method="discrimination", weights="equal", size=10, estimators=["weighted"])
-    assert not np.allclose(found["discrimination|equal"], chosen["weighted"])
+    assert not np.allclose(found["discrimination|equal|weighted"], chosen["weighted"])
 
 
 def test_cells_are_the_same_to_the_bit_when_computed_again_elsewhere(work):
     again = Workplace(work.job)
     for kind, parameters in (
-        ("random", {"size": 10, "n_random": 30}),
+        ("random", {"size": 10, "weights": "anchor", "n_random": 30, "estimators": ["weighted", "gp_irt"]}),
         (
             "recipe",
             {"method": "variance", "weights": "equal", "size": 10, "estimators": ["weighted", "p_irt", "theta"]},

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.variance.study.collect import Collected, scale_of
+from irt_bench.variance.study.scenes import Null
 from irt_bench.variance.study.store import Store
 
 
@@ -22,7 +23,7 @@ def test_runs_of_all_splits_stand_in_one_order(found, table):
 
 
 def test_random_subsets_keep_the_order_of_the_runs(found):
-    random = found.random(10)["weighted"]
+    random = Null(found, found.random(10)["equal", "weighted"], found.full["weighted"])
     for place, run in enumerate(found.runs):
         first = found.snapshots.arrange(random.scores[0], run).var(axis=0, ddof=1).mean()
         assert random.variance[0, place] == pytest.approx(first)

@@ -29,7 +29,7 @@ def plan(table, design, tmp_path_factory):
         ({"n_random": 300}, {"random"}),
         ({"drop": (0.0, 0.3)}, {"path"}),
         ({"transfer_splits": 11}, {"transfer"}),
-        ({"estimators": ("weighted",)}, {"recipe"}),
+        ({"estimators": ("weighted",)}, {"recipe", "random"}),
         ({"seed": 4}, {"full", "random", "recipe", "path", "control", "transfer"}),
     ],
 )
@@ -74,6 +74,7 @@ def test_the_control_is_at_the_nearest_size_there_is(design):
     assert control_size(changed(design, control_size=50), (10, 45, 100), 200) == 45
 
 
-def test_random_items_of_equal_weight_are_no_method(table, design, tmp_path):
+def test_random_items_are_the_null_of_every_weighting_and_no_method(table, design, tmp_path):
     found = plan_study(table, changed(design, methods=("random", "variance"), weights=("equal", "anchor")), tmp_path)
-    assert set(found.benchmarks[0].recipes) == {("random", "anchor"), ("variance", "equal"), ("variance", "anchor")}
+    assert set(found.benchmarks[0].recipes) == {("variance", "equal"), ("variance", "anchor")}
+    assert set(found.benchmarks[0].weightings) == {"equal", "anchor"}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.variance.study.references import POOLED
-from irt_bench.variance.study.results import holm_known
+from irt_bench.variance.study.verdicts import holm_known
 
 COLUMNS = (
     "benchmark", "run", "method", "weights", "estimator", "size", "seed_sd", "seed_sd_full", "v_k_sd", "ratio",
@@ -49,7 +49,9 @@ def test_the_full_benchmark_is_v_of_all_items(rows):
 
 def test_ability_has_ratios_but_no_v_and_no_bias(rows):
     theta = rows[rows["estimator"] == "theta"]
-    assert theta[["v_k_sd", "bias", "movement"]].isna().all().all()
+    assert theta[["v_k_sd", "bias", "ratio_plain"]].isna().all().all()
+    full = theta.loc[theta["method"] == "full", "movement"].dropna()
+    assert len(full) and full.to_numpy() == pytest.approx(1)
     subsets = theta[(theta["run"] == POOLED) & (theta["method"] != "full")]
     assert np.isfinite(subsets["ratio"]).all()
 
@@ -61,10 +63,12 @@ def test_pooled_runs_are_averaged_in_variance(rows):
     assert pooled == pytest.approx(np.sqrt((runs["seed_sd"] ** 2).mean()))  # all runs have three seeds
 
 
-def test_holm_is_over_all_methods_and_estimators_of_a_size(rows):
+def test_holm_is_over_all_ways_of_one_estimator_and_size(rows):
     for size in (10, 20):
-        part = rows[(rows["run"] == POOLED) & (rows["size"] == size) & ~rows["method"].isin(["random", "full"])]
-        assert part["p_holm"].min() == pytest.approx(min(len(part) * part["p_random"].min(), 1))
+        for estimator in ("weighted", "p_irt", "theta"):
+            part = rows[(rows["run"] == POOLED) & (rows["size"] == size) & (rows["estimator"] == estimator)]
+            part = part[~part["method"].isin(["random", "full"])]
+            assert part["p_holm"].min() == pytest.approx(min(len(part) * part["p_random"].min(), 1))
 
 
 def test_undefined_p_values_stay_undefined_and_do_not_count():
@@ -86,3 +90,28 @@ def test_the_negative_control_finds_nothing_here_and_the_summary_says_so(result)
     counted = summary["verdicts"]["verdict"]
     pooled = result.results[(result.results["run"] == POOLED) & (result.results["verdict"] != "")]
     assert sum(counted.values()) == len(pooled)
+
+
+def test_the_null_is_scored_as_the_method_is(rows):
+    for estimator in ("weighted", "p_irt", "theta"):
+        part = chosen(rows, run=POOLED, estimator=estimator, size=10)
+        null = chosen(part, method="random", weights="equal")["seed_sd"].iloc[0]
+        own = chosen(part, method="variance").iloc[0]
+        assert own["ratio"] == pytest.approx(own["seed_sd"] / null)
+
+
+def test_per_signal_is_the_ratio_over_that_of_the_movements(rows):
+    part = chosen(rows, run=POOLED, estimator="p_irt", size=20)
+    null, own = chosen(part, method="random").iloc[0], chosen(part, method="variance").iloc[0]
+    moves = own["movement"] / null["movement"]  # the null's is a mean over a few subsets
+    assert own["ratio_signal"] == pytest.approx(own["ratio"] / moves, rel=0.1)
+    assert own["ratio_signal_q05"] < own["ratio_signal"] < own["ratio_signal_q95"]
+
+
+def test_what_an_estimator_does_to_the_same_random_items_is_told(rows):
+    part = chosen(rows, run=POOLED, method="random", size=10)
+    plain, other = chosen(part, estimator="weighted").iloc[0], chosen(part, estimator="p_irt").iloc[0]
+    assert other["ratio_plain"] == pytest.approx(other["seed_sd"] / plain["seed_sd"])
+    assert other["ratio_plain_q05"] < other["ratio_plain"] < other["ratio_plain_q95"]
+    assert other["verdict_plain"] in VERDICTS and other["verdict"] == ""
+    assert np.isnan(plain["ratio_plain"])

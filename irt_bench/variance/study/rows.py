@@ -1,0 +1,195 @@
+"""Rows of a study's results: every method, size and estimator beside its references, with verdicts after Holm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench.names import BENCHMARK, RUN
+from irt_bench.subsets.controls import WITHIN
+from irt_bench.variance.study.collect import SCALES, Collected, Key, scale_of
+from irt_bench.variance.study.design import EQUAL, STATISTICS, THETA
+from irt_bench.variance.study.plan import RANDOM, StudyPlan, control_size
+from irt_bench.variance.study.reading import WEIGHTED, null_of
+from irt_bench.variance.study.references import FULL, POOLED
+from irt_bench.variance.study.scenes import Compared, Null, Scene, compare_nulls, compare_scores, mean_statistics, pool
+from irt_bench.variance.study.verdicts import Ratio, holm_known, verdict
+
+FloatArray = npt.NDArray[np.float64]
+
+KEYS: Final = (BENCHMARK, RUN, "method", "weights", "estimator", "size")
+NUMBERS: Final = (
+    "n_items", "k_eff", "seed_sd", "seed_sd_full", "v_k_sd", "ratio", "ratio_q05", "ratio_q95", "percentile_random",
+    "p_random", "p_holm", "verdict", "n_random", "ratio_signal", "ratio_signal_q05", "ratio_signal_q95",
+    "percentile_signal", "p_signal", "p_signal_holm", "verdict_signal", "ratio_plain", "ratio_plain_q05",
+    "ratio_plain_q95", "percentile_plain", "p_plain", "p_plain_holm", "verdict_plain", "ratio_plain_signal",
+    "ratio_full", "ratio_full_q05", "ratio_full_q95", "p_full", "p_full_holm", "verdict_full", "ratio_v_k",
+)  # fmt: skip
+SUFFIXES: Final = {"random": "", "signal": "_signal", "plain": "_plain", "full": "_full"}  # of the columns
+MEASURED: Final = 25  # random subsets behind the means of the other statistics
+PLAIN: Final = (EQUAL, WEIGHTED)
+
+Row = dict[str, Any]
+
+
+class Nulls:
+    """Random subsets of one size by weights and estimator.
+
+    Parameters
+    ----------
+    found : Collected
+        Of the benchmark.
+    scores : mapping
+        (weights, estimator) → scores of shape (subset, row).
+    """
+
+    def __init__(self, found: Collected, scores: Mapping[Key, FloatArray]) -> None:
+        self.by_key = {key: Null(found, each, found.full[scale_of(key[1])]) for key, each in scores.items()}
+
+    @property
+    def plain(self) -> Null:
+        """Plain means."""
+        return self.by_key[PLAIN]
+
+    def scenes(self, found: Collected, run: str) -> dict[Key, Scene]:
+        """Make the references of one run."""
+        return {key: Scene(found, run, scale_of(key[1]), null) for key, null in self.by_key.items()}
+
+
+def result_rows(found: Collected, nulls: Mapping[int, Nulls], statistics: Sequence[str]) -> pd.DataFrame:
+    """All rows of one benchmark: the full benchmark, then each size."""
+    rows = [row for run in [POOLED, *found.runs] for row in _full_rows(found, run)]
+    for size, null in nulls.items():
+        rows += _size_rows(found, size, null)
+    table = pd.DataFrame(rows)
+    table.insert(0, BENCHMARK, found.plan.benchmark)
+    return table[[*KEYS, *NUMBERS, *(name for name in STATISTICS if name in statistics)]]
+
+
+def control_table(found: Collected, plan: StudyPlan) -> pd.DataFrame:
+    """Verdicts of methods calibrated on shuffled answers, beside random subsets calibrated on the same."""
+    size = control_size(plan.design, found.plan.sizes, found.plan.n_items)
+    tables = []
+    for within in WITHIN:
+        scores = found.control(within)
+        nulls = Nulls(
+            found, {(weights, name): each for (method, weights, name), each in scores.items() if method == RANDOM}
+        )
+        scenes = nulls.scenes(found, POOLED)
+        own = [
+            _method_row(found, scenes, POOLED, (*key, size), each) for key, each in scores.items() if key[0] != RANDOM
+        ]
+        frame = pd.DataFrame(_with_verdicts(own))
+        frame.insert(0, "shuffled_within", within)
+        tables.append(frame)
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, BENCHMARK, found.plan.benchmark)
+    columns = [name for name in NUMBERS[1:] if not name.endswith("_full") and "_full_" not in name]
+    return table[[BENCHMARK, "shuffled_within", *KEYS[2:], *columns, "bias", "movement"]]
+
+
+def _empty(run: str, method: str, weights: str, estimator: str, size: int) -> Row:
+    row: Row = dict.fromkeys((*NUMBERS, *STATISTICS), np.nan)
+    verdicts = dict.fromkeys((f"verdict{suffix}" for suffix in SUFFIXES.values()), "")
+    return row | verdicts | {
+        RUN: run, "method": method, "weights": weights, "estimator": estimator, "size": size, "n_items": size,
+        "k_eff": float(size),
+    }  # fmt: skip
+
+
+def _full_rows(found: Collected, run: str) -> list[Row]:
+    rows = []
+    for scale in SCALES:
+        scene, n_items = Scene(found, run, scale), found.plan.n_items
+        sd = scene.sd(scene.full)
+        row = _empty(run, FULL, EQUAL, scale, n_items)
+        row |= {"seed_sd": sd, "seed_sd_full": sd, "ratio_full": 1.0, "v_k_sd": _v_k(found, scene, n_items)}
+        rows.append(row | scene.statistics(found.full[scale][scene.rows]))
+    return rows
+
+
+def _size_rows(found: Collected, size: int, nulls: Nulls) -> list[Row]:
+    """Make the rows of one size: the nulls, then every recipe and estimator."""
+    recipes = {pair: found.recipe(size, *pair) for pair in found.plan.recipes}
+    rows: list[Row] = []
+    for run in [POOLED, *found.runs]:
+        scenes = nulls.scenes(found, run)
+        rows += _with_verdicts([_null_row(found, scenes, run, key, size) for key in scenes], ("plain",))
+        own = []
+        for pair, scores in recipes.items():
+            for estimator in (name for name in scores if name != "k_eff"):
+                row, ratios = _method_row(found, scenes, run, (*pair, estimator, size), scores[estimator])
+                own.append((row | {"k_eff": float(scores["k_eff"].mean())}, ratios))
+        rows += _with_verdicts(own)
+    return rows
+
+
+def _method_row(
+    found: Collected, scenes: Mapping[Key, Scene], run: str, key: tuple[str, str, str, int], scores: FloatArray
+) -> tuple[Row, dict[str, Ratio]]:
+    method, weights, estimator, size = key
+    scene = scenes[null_of(weights, estimator)]
+    plain = None if estimator == THETA else scenes[PLAIN]
+    compared = compare_scores(found, scene, plain, scores)
+    row = _empty(run, method, weights, estimator, size) | compared.numbers | _ratio_columns(compared)
+    v_k = _v_k(found, scene, size)
+    row |= {"v_k_sd": v_k, "ratio_v_k": _over(row["seed_sd"], v_k)}
+    return row | scene.statistics(scores[scene.rows]), compared.ratios
+
+
+def _ratio_columns(compared: Compared) -> Row:
+    found: Row = {}
+    for name, suffix in SUFFIXES.items():
+        ratio = compared.ratios[name]
+        found |= {f"ratio{suffix}": ratio.ratio, f"ratio{suffix}_q05": ratio.lower, f"ratio{suffix}_q95": ratio.upper}
+    return found
+
+
+def _null_row(
+    found: Collected, scenes: Mapping[Key, Scene], run: str, key: Key, size: int
+) -> tuple[Row, dict[str, Ratio]]:
+    scene, (weights, estimator) = scenes[key], key
+    sd, full, v_k = float(np.sqrt(scene.null)), scene.sd(scene.full), _v_k(found, scene, size)
+    row = _empty(run, RANDOM, weights, estimator, size) | {
+        "seed_sd": sd, "seed_sd_full": full, "v_k_sd": v_k, "n_random": scene.n_random,
+        "ratio": 1.0, "ratio_full": _over(sd, full), "ratio_v_k": _over(sd, v_k),
+    }  # fmt: skip
+    for end, quantile in (("q05", 0.05), ("q95", 0.95)):
+        row[f"ratio_{end}"] = _over(float(np.quantile(scene.sds, quantile)), sd)
+    ratios = {}
+    if estimator != THETA and key != PLAIN:
+        ratios["plain"], row["ratio_plain_signal"] = compare_nulls(scene, scenes[PLAIN])
+        plain = ratios["plain"]
+        row |= {"ratio_plain": plain.ratio, "ratio_plain_q05": plain.lower, "ratio_plain_q95": plain.upper}
+        row["p_plain"] = plain.p
+    return row | mean_statistics([scene.statistics(each) for each in scene.random_scores[:MEASURED]]), ratios
+
+
+def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence[str] = tuple(SUFFIXES)) -> list[Row]:
+    """Add p-values after Holm's correction over the rows of one estimator, and verdicts."""
+    for estimator in dict.fromkeys(row["estimator"] for row, _ in rows):
+        family = [each for each in rows if each[0]["estimator"] == estimator]
+        for name in names:
+            suffix = SUFFIXES[name]
+            adjusted = holm_known(np.array([row[f"p_{name}"] for row, _ in family], dtype=np.float64))
+            for (row, ratios), value in zip(family, adjusted, strict=True):
+                if name in ratios:
+                    row[f"p{suffix}_holm"] = float(value)
+                    row[f"verdict{suffix}"] = verdict(ratios[name], float(value))
+    return [row for row, _ in rows]
+
+
+def _v_k(found: Collected, scene: Scene, size: float) -> float:
+    """Root of V(k), pooled; NaN for ability, which is no mean over items, and where it is estimated as negative."""
+    if scene.scale == THETA:
+        return np.nan
+    value = float(pool(found.curve(size)[scene.places], scene.freedom))
+    return float(np.sqrt(value)) if value >= 0 else np.nan
+
+
+def _over(above: float, below: float) -> float:
+    return above / below if below > 0 else np.nan
