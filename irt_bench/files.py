@@ -22,7 +22,7 @@ _HERE: Final = -100  # AT_FDCWD, for which absolute paths do not care
 PREFIX: Final = ".irt-bench-"  # of what is not yet in place; readers pass over hidden files
 MARK: Final = "summary.json"  # a folder that holds one was written by this package
 # How a text begins that a spreadsheet runs (OWASP, CSV injection), and what keeps it from doing so.
-FORMULA: Final = r"^(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
+FORMULA: Final = "^(\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
 QUOTE: Final = "'"
 
 
@@ -187,7 +187,7 @@ def without_formulas(frame: "pd.DataFrame") -> "pd.DataFrame":
     frame = frame.rename(columns=_as_plain_text)
     for place, kind in enumerate(frame.dtypes):
         if kind.kind not in "biufcmM":
-            frame.isetitem(place, frame.iloc[:, place].astype(object).map(_as_plain_text))
+            frame.isetitem(place, [*map(_as_plain_text, frame.iloc[:, place].astype(object))])
     if frame.index.nlevels > 1:
         return frame.set_axis(frame.index.map(lambda labels: tuple(map(_as_plain_text, labels))))
     return frame.set_axis(frame.index.map(_as_plain_text).rename(frame.index.name))

@@ -93,7 +93,7 @@ def _occurring(codes: Codes, n_labels: int) -> npt.NDArray[np.bool_]:
 
 def distinct_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, pd.DataFrame]:
     """Give each distinct row in some columns a number: the number of each row, and one line for each number."""
-    parts = [codes_of(frame[column]) for column in columns]
+    parts = [_plain_codes(frame[column]) for column in columns]
     combined = np.zeros(len(frame), dtype=np.int64)
     for codes, distinct in parts:
         combined *= len(distinct) + 1
@@ -105,6 +105,13 @@ def distinct_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, p
         rest, code = np.divmod(rest, len(distinct) + 1)
         lines[column] = values_at(distinct, code - 1)
     return numbers, pd.DataFrame(lines)[[*columns]]
+
+
+def _plain_codes(values: pd.Series) -> tuple[Codes, pd.Index]:
+    try:
+        return codes_of(values)
+    except TypeError as error:
+        raise ResponsesError(f"column {values.name!r} holds lists or records; numbers or text are needed.") from error
 
 
 def label_models(frame: pd.DataFrame) -> pd.DataFrame:
@@ -135,7 +142,7 @@ def _snapshot_label(row: dict[str, object], varying: list[str]) -> str:
 
 def _steps(values: pd.Series) -> pd.Series:
     """Training steps as numbers where all are ('1000', 'step1000'), else as given."""
-    codes, distinct = codes_of(values)
+    codes, distinct = _plain_codes(values)
     numbers = pd.to_numeric(pd.Series([_STEP.sub("", _text(value)) for value in distinct]), errors="coerce")
     if not len(numbers) or numbers.isna().any():
         return pd.Series(pd.Categorical.from_codes(codes, pd.Index([_text(value) for value in distinct], dtype="str")))

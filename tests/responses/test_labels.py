@@ -10,6 +10,13 @@ def rows(**columns):
     return pd.DataFrame({"model": "a", "item": "1", "correct": 1, **columns})
 
 
+@pytest.mark.parametrize("column", ["run", "seed", "step", "revision", "doc_hash"])
+def test_lists_cannot_tell_models_or_documents_apart(column):
+    frame = pd.DataFrame({"model": ["a", "a"], "item": "q", "correct": 1, column: [[1], [2]]})
+    with pytest.raises(ResponsesError, match=f"column '{column}' holds lists or records"):
+        table_from_frame(frame)
+
+
 def test_labels_that_do_not_occur_are_left_out():
     values = pd.Series(pd.Categorical(["b", "a"], categories=["a", "b", "unused"]))
     assert list(as_labels(values, "model").categories) == ["a", "b"]
