@@ -202,7 +202,7 @@ def _scan(cells: _Cells, mean: ItemParameters) -> tuple[FloatArray, FloatArray]:
     if not np.isfinite(log_posterior.max(axis=1)).all():
         raise AnalysisError(
             "item parameters are so far out that the answers have no likelihood: discriminations reach "
-            f"{mean.discrimination.max():g}, difficulties {np.abs(mean.difficulty).max():g}. Is the fit or subset damaged?"
+            f"{mean.discrimination.max():g}, difficulties {np.abs(mean.difficulty).max():g}. Was the file damaged?"
         )
     return scan, log_posterior
 

@@ -27,6 +27,15 @@ def exact(correct, trials, a=A, b=B, c=C):
     return mean / total, np.sqrt(square / total - (mean / total) ** 2)
 
 
+@pytest.mark.parametrize("method", ["eap", "map"])
+def test_items_under_which_answers_have_no_likelihood_are_refused(make_counts, method):
+    parameters = {"difficulty": [[[0.0, 1e308]]], "discrimination": [[[1.0, 1e300]]]}
+    dims = ("chain", "draw", "item")
+    posterior = xr.Dataset({name: (dims, values) for name, values in parameters.items()}, {"item": ["i0", "i1"]})
+    with pytest.raises(AnalysisError, match="the answers have no likelihood"):
+        score_models(make_counts([[1, 0], [0, 1]]), posterior, method=method)
+
+
 def test_posterior_means_agree_with_numerical_integration(make_counts):
     """All right, all wrong, mixed, k of n, and cells never asked."""
     correct = np.array([[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 1, 0], [2, 0, 3, 1], [1, 0, 0, 0]])
