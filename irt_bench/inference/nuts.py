@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
-from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
+from irt_bench.inference.chains import Chain, run_chain, sample_stats
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
@@ -23,15 +23,9 @@ from irt_bench.inference.settings import NUTSSettings
 from irt_bench.irt_models.logistic import Logistic
 
 Progress = Callable[[str, int, int], None]
+Sites = dict[str, npt.NDArray[np.float64]]  # site → (draw, ...)
 POLL_SECONDS = 0.2
 MAX_DENSE = 100  # coordinates of items and hierarchy up to which their covariance is adapted whole
-
-
-class _Chain(NamedTuple):
-    values: dict[str, npt.NDArray[np.float64]]  # site → (draw, ...)
-    energy: npt.NDArray[np.float64]  # (draw,)
-    diverging: npt.NDArray[np.bool_]  # (draw,)
-    step_size: float
 
 
 def sample_nuts(
@@ -71,67 +65,41 @@ def sample_nuts(
             joblib.delayed(_run_chain)(coordinates, settings, int(seed), counter, index)
             for index, seed in enumerate(seeds)
         )
-        chains: list[_Chain] = list(joblib.Parallel(n_jobs=jobs)(tasks))
-    stats = {
-        "energy": np.stack([chain.energy for chain in chains]),
-        "diverging": np.stack([chain.diverging for chain in chains]),
-    }
-    values = {name: np.stack([chain.values[name] for chain in chains]) for name in chains[0].values}
-    return Draws(sites=values, sample_stats=stats, notes={"step_size": [chain.step_size for chain in chains]})
+        found: list[tuple[Sites, Chain]] = list(joblib.Parallel(n_jobs=jobs)(tasks))
+    sites, chains = zip(*found, strict=True)
+    values = {name: np.stack([each[name] for each in sites]) for name in sites[0]}
+    notes = {"step_size": [chain.step_size for chain in chains]}
+    return Draws(sites=values, sample_stats=sample_stats(chains), notes=notes)
 
 
-def _run_chain(coordinates: Coordinates, settings: NUTSSettings, seed: int, counter: Path, index: int) -> _Chain:
+def _run_chain(
+    coordinates: Coordinates, settings: NUTSSettings, seed: int, counter: Path, index: int
+) -> tuple[Sites, Chain]:
     """Run one chain; abilities, where they are sampled, come first and form a block of their own."""
     done = np.memmap(counter, dtype=np.int64, mode="r+")
-    energies: list[float] = []
 
     def potential(point: dict[str, Tensor]) -> Tensor:
         return -coordinates.log_density(torch.cat(list(point.values())))
 
-    def after_each(kernel: _EnergyNUTS, _: object, stage: str, iteration: int) -> None:
+    def count() -> None:
         done[index] += 1
-        if stage.startswith("Sample"):
-            energies.append(float(kernel.energy))
 
     with pyro_runtime(seed=seed, threads=settings.threads):
         posterior = coordinates.posterior
         n_abilities = 0 if posterior.integrates_abilities else posterior.cells.shape[0]
-        kernel = _EnergyNUTS(
-            potential_fn=potential,
-            target_accept_prob=settings.target_accept,
-            max_tree_depth=settings.max_tree_depth,
-            adapt_mass_matrix=not coordinates.whitened,  # a few draws would know it worse
-            full_mass=[("rest",)] if len(coordinates.centre) - n_abilities <= MAX_DENSE else False,
-        )
         start = torch.randn(len(coordinates.centre), dtype=DTYPE)  # as spread as the conditional posterior
         ability, rest = start[:n_abilities], start[n_abilities:]
-        sampler = MCMC(
-            kernel,
-            num_samples=settings.draws,
-            warmup_steps=settings.warmup,
-            initial_params={"ability": ability, "rest": rest} if n_abilities else {"rest": rest},
-            disable_progbar=True,
-            hook_fn=after_each,
+        chain = run_chain(
+            potential,
+            {"ability": ability, "rest": rest} if n_abilities else {"rest": rest},
+            settings,
+            adapt_mass_matrix=not coordinates.whitened,  # a few draws would know it worse
+            full_mass=[("rest",)] if len(coordinates.centre) - n_abilities <= MAX_DENSE else False,
+            after_each=count,
         )
-        sampler.run()
-        samples = sampler.get_samples()
-        points = torch.cat(list(samples.values()), dim=1).numpy()
-        diverging = np.zeros(settings.draws, dtype=bool)
-        diverging[sampler.diagnostics()["divergences"]["chain 0"]] = True
+        points = torch.cat(list(chain.samples.values()), dim=1).numpy()
         values = coordinates.values(points, np.random.default_rng(seed))
-    return _Chain(values, np.array(energies), diverging, float(kernel.step_size))
-
-
-class _EnergyNUTS(NUTS):  # type: ignore[misc]
-    """Pyro's kernel that remembers the energy at the start of each trajectory, which BFMI needs."""
-
-    energy: Tensor = torch.tensor(float("nan"))
-
-    def _sample_r(self, name: str) -> Any:
-        momentum = super()._sample_r(name)
-        if self._potential_energy_last is not None:
-            self.energy = self._kinetic_energy(momentum[1]) + self._potential_energy_last
-        return momentum
+    return values, chain
 
 
 @contextmanager

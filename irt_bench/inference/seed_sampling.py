@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import joblib
 import numpy as np
@@ -13,16 +13,18 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro.distributions import constraints
-from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO
+from pyro.infer import SVI, Trace_ELBO
 from pyro.optim import ClippedAdam
 from torch import Tensor
 
+from irt_bench.inference.chains import Chain, run_chain, sample_stats
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.seed_target import SeedTarget
 from irt_bench.inference.settings import NUTSSettings, SVISettings
 
 Progress = Callable[[str, int, int], None]
+Sites = dict[str, npt.NDArray[np.generic]]  # site → (draw, ...)
 MOST_DENSE: Final = 60  # coordinates of the first block up to which their covariance is learned whole
 START_SPREAD: Final = 0.5  # of the chains' first standard deviations, on the log scale
 SVI_STEPS: Final = 4_000  # at falling step sizes; enough where the coordinates are nearly normal
@@ -33,31 +35,20 @@ LEAST_RISE: Final = 0.1  # ... or nats for each standard deviation: too little t
 SITES_AT_ONCE: Final = 200  # draws
 
 
-class _Chain(NamedTuple):
-    hyper: Tensor  # (draw, coordinate)
-    effects: Tensor  # (draw, coordinate)
-    energy: npt.NDArray[np.float64]  # (draw,)
-    diverging: npt.NDArray[np.bool_]  # (draw,)
-    step_size: float
-
-
 def sample_seed_nuts(target: SeedTarget, settings: NUTSSettings, progress: Progress | None = None) -> Draws:
     """Draw from a target with the no-U-turn sampler; the same draws however many chains run at once."""
     seeds = np.random.SeedSequence(settings.seed).generate_state(settings.chains)
     jobs = min(settings.jobs or joblib.cpu_count(), settings.chains)
     tasks = (joblib.delayed(_run_chain)(target, settings, int(seed)) for seed in seeds)
-    chains: list[_Chain] = []
-    for chain in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
-        chains.append(chain)
+    found: list[tuple[Sites, Chain]] = []
+    for each in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
+        found.append(each)
         if progress is not None:
-            progress("sampling the seed model", len(chains), settings.chains)
-    sites = [_sites(target, chain.hyper, chain.effects) for chain in chains]
+            progress("sampling the seed model", len(found), settings.chains)
+    sites, chains = zip(*found, strict=True)
     return Draws(
         sites={name: np.stack([one[name] for one in sites]) for name in sites[0]},
-        sample_stats={
-            "energy": np.stack([chain.energy for chain in chains]),
-            "diverging": np.stack([chain.diverging for chain in chains]),
-        },
+        sample_stats=sample_stats(chains),
         notes={"step_size": [chain.step_size for chain in chains]},
     )
 
@@ -139,55 +130,22 @@ def _levelled(elbo: npt.NDArray[np.float64], least_rise: float) -> bool:
     return bool(later.mean() - earlier.mean() < max(LEVEL * error, least_rise))
 
 
-def _run_chain(target: SeedTarget, settings: NUTSSettings, seed: int) -> _Chain:
-    energies: list[float] = []
-
+def _run_chain(target: SeedTarget, settings: NUTSSettings, seed: int) -> tuple[Sites, Chain]:
     def potential(point: dict[str, Tensor]) -> Tensor:
         return -target.log_density(point["hyper"], point["effects"]).sum()
 
-    def after_each(kernel: _EnergyNUTS, _: object, stage: str, __: int) -> None:
-        if stage.startswith("Sample"):
-            energies.append(float(kernel.energy))
-
     with pyro_runtime(seed=seed, threads=1):
         start = target.start
-        kernel = _EnergyNUTS(
-            potential_fn=potential,
-            target_accept_prob=settings.target_accept,
-            max_tree_depth=settings.max_tree_depth,
-            full_mass=[("hyper",)] if len(start) <= MOST_DENSE else False,
-        )
-        sampler = MCMC(
-            kernel,
-            num_samples=settings.draws,
-            warmup_steps=settings.warmup,
-            initial_params={
-                "hyper": start + START_SPREAD * torch.randn(len(start), dtype=DTYPE),
-                "effects": torch.randn(target.n_effects, dtype=DTYPE),
-            },
-            disable_progbar=True,
-            hook_fn=after_each,
-        )
-        sampler.run()
-        samples = sampler.get_samples()
-        diverging = np.zeros(settings.draws, dtype=bool)
-        diverging[sampler.diagnostics()["divergences"]["chain 0"]] = True
-    return _Chain(samples["hyper"], samples["effects"], np.array(energies), diverging, float(kernel.step_size))
+        first = {
+            "hyper": start + START_SPREAD * torch.randn(len(start), dtype=DTYPE),
+            "effects": torch.randn(target.n_effects, dtype=DTYPE),
+        }
+        full_mass = [("hyper",)] if len(start) <= MOST_DENSE else False
+        chain = run_chain(potential, first, settings, full_mass=full_mass)
+    return _sites(target, chain.samples["hyper"], chain.samples["effects"]), chain
 
 
-class _EnergyNUTS(NUTS):  # type: ignore[misc]
-    """Pyro's kernel that remembers the energy at the start of each trajectory, which BFMI needs."""
-
-    energy: Tensor = torch.tensor(float("nan"))
-
-    def _sample_r(self, name: str) -> Any:
-        momentum = super()._sample_r(name)
-        if self._potential_energy_last is not None:
-            self.energy = self._kinetic_energy(momentum[1]) + self._potential_energy_last
-        return momentum
-
-
-def _sites(target: SeedTarget, hyper: Tensor, effects: Tensor) -> dict[str, npt.NDArray[np.generic]]:
+def _sites(target: SeedTarget, hyper: Tensor, effects: Tensor) -> Sites:
     """Values of the sites, shape (draw, ...)."""
     with torch.no_grad():
         parts = [
