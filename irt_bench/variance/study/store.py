@@ -10,8 +10,11 @@ import contextlib
 import hashlib
 import json
 import os
+import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,12 @@ CELLS: Final = "cells"  # folder of the cells' results
 DATA: Final = "data"  # folder of the responses as arrays
 DESIGN: Final = "design.json"
 SUFFIX: Final = ".npz"
+
+# What NumPy raises on an archive whose bytes were changed.
+DAMAGED: Final = (
+    ValueError, KeyError, EOFError, MemoryError, NotImplementedError, OverflowError, RuntimeError, SyntaxError,
+    TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 Result = Mapping[str, npt.NDArray[Any]]
 
@@ -88,7 +97,7 @@ class Store:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 return {key: found[key] for key in found.files}
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             path.unlink(missing_ok=True)
             raise OutputError(
                 f"cell {path.name} was damaged ({error}) and is removed; run the study again to compute it anew."
