@@ -87,6 +87,12 @@ class AbilityGrid:
         return len(self.pattern), self.right.shape[1]
 
     @cached_property
+    def _single(self) -> AbilityGrid:
+        """The same in float32: enough to draw from, in half the time."""
+        right, wrong, multiplicity = (part.astype(np.float32) for part in (self.right, self.wrong, self.multiplicity))
+        return replace(self, right=right, wrong=wrong, multiplicity=multiplicity)
+
+    @cached_property
     def _trials(self) -> Array | None:
         """Trials of each item where all models had the same, shape (item,)."""
         trials = self.right + self.wrong
@@ -138,7 +144,7 @@ class AbilityGrid:
     def draw(self, items: dict[str, Array], rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Draw the ability of every model given the items, shape (model,)."""
         table = CurveTable(items, self.nodes)
-        _, weights = self.weights(table.log_right, table.log_wrong)
+        _, weights = self._single.weights(table.log_right, table.log_wrong)
         return draw_from_grid(weights, self.nodes, self.pattern, rng.random(len(self.pattern)))
 
     def log_prior(self) -> npt.NDArray[np.float64]:

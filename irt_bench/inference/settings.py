@@ -94,8 +94,8 @@ class SVISettings(Settings):
         "full": all coordinates are correlated; "item": those of an item are; "normal": all are independent; "auto":
         full for up to 250 coordinates, else item.
     learning_rate : float
-        Adam's first step size, in conditional standard deviations of each parameter; divided by `decay` whenever the
-        ELBO has stopped rising.
+        Adam's first step size, in conditional standard deviations of each parameter, less for a full guide of more than
+        nine coordinates (n: 3 / sqrt(n) of it); divided by `decay` whenever the ELBO has stopped rising.
     max_steps : int
         Give up, and say so, after so many steps.
     window : int

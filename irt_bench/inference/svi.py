@@ -13,6 +13,7 @@ import pyro.distributions as dist
 import torch
 from pyro.infer import SVI, Trace_ELBO
 from pyro.optim import Adam
+from torch import Tensor
 
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
@@ -25,8 +26,12 @@ from irt_bench.irt_models.logistic import Logistic
 Progress = Callable[[str, int, int], None]
 MOST_FULL = 250  # coordinates up to which a full covariance matrix is learned in good time
 MOST_CHECKED = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
-STEP_COST = 6e7  # cells times nodes of the grid: about 10 ms a step
+STEP_COST = 3e7  # cells times nodes of the grid, gone through twice: some 50 ms a step
 LEAST_BATCH = 200
+EXTRA_PAIRS = 100  # beyond one a coordinate, for a half of the check
+LEAST_CURVATURE = 0.05  # a spread of more than four times the guide's is not sought
+LEAST_PRECISION = 1e-6  # none at all, or a negative one
+ROW = 3.0  # square root of the length of a row up to which the learning rate is as set
 N_RATES = 4  # learning rates gone through, each `decay` times smaller than the one before
 
 
@@ -64,9 +69,9 @@ def fit_svi(
         batches = Batches(coordinates, settings)
 
         def target() -> None:
-            pyro.factor("posterior", batches.next().log_density(pyro.sample(POINT, flat)))
+            pyro.factor("posterior", batches.draw()(pyro.sample(POINT, flat)))
 
-        optimiser = Adam({"lr": settings.learning_rate, "betas": (0.9, 0.99)})
+        optimiser = Adam({"lr": _first_rate(settings, guide), "betas": (0.9, 0.99)})
         svi = SVI(target, guide, optimiser, Trace_ELBO())
         plateau = Plateau(window=settings.window)
         rates_left = N_RATES - 1
@@ -83,7 +88,7 @@ def fit_svi(
         else:
             rates_left += 1
         values = coordinates.values(guide.draw(settings.draws).numpy()[None], np.random.default_rng(settings.seed))
-        missed = missed_spread(guide, coordinates) if guide.size <= MOST_CHECKED else None
+        missed = missed_spread(guide, batches) if guide.size <= MOST_CHECKED else None
     if progress is not None:
         progress("raising the ELBO", settings.max_steps, settings.max_steps)
     elbo = np.array(plateau.history)
@@ -92,7 +97,7 @@ def fit_svi(
 
 
 class Batches:
-    """Posteriors that each see some of the models, whose answers stand for all.
+    """The log posterior, each time from some of the models, whose answers stand for all.
 
     Parameters
     ----------
@@ -100,52 +105,96 @@ class Batches:
         Of the whole posterior.
     settings : SVISettings
         How many models a step looks at.
+
+    Notes
+    -----
+    What the models of a step say at u is compared with what the same models say at the centre, and to first order what
+    all say there is put in its place: value and gradient keep their expectation, and lose most of the noise that the
+    choice of models makes (Johnson & Zhang 2013, stochastic variance reduced gradient; Quiroz et al. 2019).
     """
 
     def __init__(self, coordinates: Coordinates, settings: SVISettings) -> None:
         self._all, self._rng = coordinates, np.random.default_rng(settings.seed)
+        self._centre = torch.zeros(len(coordinates.centre), dtype=DTYPE)
         cells = coordinates.posterior.cells
         self._grid = cells if isinstance(cells, AbilityGrid) else None
+        self._size = 0
         if self._grid is not None:
             n_patterns, n_items = self._grid.right.shape
             short = max(LEAST_BATCH, int(STEP_COST / (n_items * len(self._grid.nodes))))
-            self.size = min(settings.batch or short, n_patterns)
+            self._size = min(settings.batch or short, n_patterns)
+            self._whole = _value_and_gradient(coordinates, self._centre)
 
-    def next(self) -> Coordinates:
-        """Draw the models of a step."""
-        if self._grid is None or self.size == len(self._grid.right):
-            return self._all
-        posterior = replace(self._all.posterior, cells=self._grid.sampled(self._rng, self.size))
-        return replace(self._all, posterior=posterior)
+    def draw(self) -> Callable[[Tensor], Tensor]:
+        """Draw the models of a step: a log density, its gradient attached."""
+        if self._grid is None or self._size == len(self._grid.right):
+            return self._all.log_density
+        posterior = replace(self._all.posterior, cells=self._grid.sampled(self._rng, self._size))
+        some = replace(self._all, posterior=posterior)
+        (value, gradient), (value_of_some, gradient_of_some) = self._whole, _value_and_gradient(some, self._centre)
+
+        def log_density(point: Tensor) -> Tensor:
+            return some.log_density(point) + (value - value_of_some) + (gradient - gradient_of_some) @ point
+
+        return log_density
 
 
-def missed_spread(guide: GaussianGuide, coordinates: Coordinates) -> float:
+def missed_spread(guide: GaussianGuide, batches: Batches) -> float:
     """Ratio of the posterior's sd to the guide's, in the coordinate where it is largest.
 
     Notes
     -----
     At the best Gaussian the expected Hessian of the log posterior is minus its precision (Opper & Archambeau 2009,
     doi:10.1162/neco.2008.08-07-592, eq. 10). It is the slope of the gradient's regression on the guide's draws; in
-    coordinates in which the guide is standard normal its inverse is the identity, unless the guide's shape forbids it.
+    coordinates in which the guide is standard normal it is minus the identity, unless the guide's shape forbids it.
+
+    The variance of coordinate j is the largest 1 / x'Hx over all x with x_j = 1. Directions are sought with one half of
+    the draws and measured with the other, or the noise in so many slopes would pass for a spread that was missed.
     """
-    shape = (guide.size + 200, guide.size)
-    noise = torch.randn(shape, dtype=DTYPE)
     loc, root = guide.place()
-    gradients = []
+    halves = [_curvature(loc, root, batches) for _ in range(2)]
+    missed = 1.0
+    for seeking, measuring in (halves, halves[::-1]):
+        along, vectors = torch.linalg.eigh(seeking)
+        sought = (vectors / along.clip(min=LEAST_CURVATURE)) @ vectors.T
+        for directions in (sought / sought.diagonal()[:, None], torch.eye(guide.size, dtype=DTYPE)):
+            precision = ((directions @ measuring) * directions).sum(dim=1)
+            missed = max(missed, float(precision.min().clip(min=LEAST_PRECISION).rsqrt()))
+    return round(missed, 4)  # last digits of products vary with memory
+
+
+def _curvature(loc: Tensor, root: Tensor, batches: Batches) -> Tensor:
+    """Slopes of minus the gradient on standard normal draws in pairs z and -z, in which even terms cancel."""
+    noise = torch.randn((len(loc) + EXTRA_PAIRS, len(loc)), dtype=DTYPE)
+    odd = []
     for one in noise:
-        point = (loc + root @ one).requires_grad_()
-        coordinates.log_density(point).backward()
-        gradients.append(root.T @ point.grad)
-    design = torch.column_stack([torch.ones(shape[0], dtype=DTYPE), noise])
-    slopes = torch.linalg.lstsq(design, torch.stack(gradients)).solution[1:]
-    covariance = torch.linalg.pinv(-(slopes + slopes.T) / 2, hermitian=True)
-    return round(float(covariance.diagonal().abs().max().sqrt()), 4)  # last digits of products vary with memory
+        log_density = batches.draw()
+        up, down = (_gradient(log_density, loc + sign * (root @ one)) for sign in (1, -1))
+        odd.append(root.T @ (down - up) / 2)
+    slopes: Tensor = torch.linalg.lstsq(noise, torch.stack(odd)).solution
+    return (slopes + slopes.T) / 2
+
+
+def _gradient(log_density: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
+    point = point.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(log_density(point), point)
+    return gradient
+
+
+def _value_and_gradient(coordinates: Coordinates, point: Tensor) -> tuple[float, Tensor]:
+    value, gradient = coordinates.posterior.log_density(coordinates.flat(point.numpy()))
+    return float(value), torch.from_numpy(coordinates.pull_back(gradient))
 
 
 def _kind(settings: SVISettings, n_coordinates: int) -> Kind:
     if settings.guide != "auto":
         return settings.guide
     return "full" if n_coordinates <= MOST_FULL else "item"
+
+
+def _first_rate(settings: SVISettings, guide: GaussianGuide) -> float:
+    """Learning rate to begin with: Adam moves every number of a triangle's row, whose errors add up along the row."""
+    return settings.learning_rate * min(1.0, ROW / guide.size**0.5 if guide.full else 1.0)
 
 
 @dataclass
