@@ -85,8 +85,8 @@ class StudyDesign(BaseModel):
     methods: tuple[str, ...] | None = None
     weights: tuple[str, ...] | None = None
     estimators: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_ESTIMATORS
-    n_random: Annotated[int, Field(ge=20)] = 2000
-    n_reweighted: Annotated[int, Field(ge=20)] = 400
+    n_random: Annotated[int, Field(ge=20)] = 1000
+    n_reweighted: Annotated[int, Field(ge=20)] = 300
     statistics: tuple[Statistic, ...] = STATISTICS
     drop: tuple[Share, ...] = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     transfer_splits: Annotated[int, Field(ge=2)] = 50

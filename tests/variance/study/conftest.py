@@ -10,9 +10,14 @@ from irt_bench.variance.study.design import make_design
 from irt_bench.variance.study.run import run_study
 
 
-def draw_frame(rng, *, n_runs=4, n_seeds=3, n_steps=2, n_items=60, n_others=12, noisy=0.0, noise=0.0, n_trials=4):
-    """Answers of runs and of other models; the first share of the items, `noisy`, moves with the seed by itself."""
-    difficulty, slope = rng.normal(size=n_items), np.exp(0.3 * rng.normal(size=n_items))
+def draw_frame(
+    rng, *, n_runs=4, n_seeds=3, n_steps=2, n_items=60, n_others=12, noisy=0.0, noise=0.0, n_trials=4, spread=1.0
+):
+    """Answers of runs and of other models; the first share of the items, `noisy`, moves with the seed by itself.
+
+    With a spread of 0 items are otherwise all alike, so that there is nothing else to choose by.
+    """
+    difficulty, slope = spread * rng.normal(size=n_items), np.exp(0.3 * spread * rng.normal(size=n_items))
     noisy_items = np.arange(n_items) < noisy * n_items
     rows, abilities, own = [], [], []
     for run in range(n_runs):

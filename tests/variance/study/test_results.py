@@ -115,3 +115,11 @@ def test_what_an_estimator_does_to_the_same_random_items_is_told(rows):
     assert other["ratio_plain_q05"] < other["ratio_plain"] < other["ratio_plain_q95"]
     assert other["verdict_plain"] in VERDICTS and other["verdict"] == ""
     assert np.isnan(plain["ratio_plain"])
+
+
+def test_against_plain_means_even_shuffled_answers_would_seem_to_cut(result):
+    """The control of the comparison itself: p-IRT with curves that say nothing shrinks, and that is no cut."""
+    control = result.control[result.control["estimator"] == "p_irt"]
+    for _, part in control.groupby("shuffled_within"):
+        assert part["ratio_plain"].median() < 0.75
+        assert 0.75 < part["ratio"].median() < 1.33
