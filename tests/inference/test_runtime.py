@@ -1,6 +1,7 @@
 import pyro
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from irt_bench.inference.runtime import pyro_runtime
 
@@ -29,3 +30,14 @@ def test_threads_and_parameters_are_restored_even_after_a_failure():
     assert "mine" in pyro.get_param_store()
     assert "theirs" not in pyro.get_param_store()
     pyro.get_param_store().clear()
+
+
+def test_threads_of_numpy_are_limited_as_well():
+    before = blas_threads()
+    with pyro_runtime(seed=0, threads=1):
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
+
+
+def blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
