@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from irt_bench.errors import ReadError
+from irt_bench.responses.formats.jsonlines import parse_json
 
 SUMMARY: Final = "summary.json"
 FIT, ITEMS, COMPARISON, VARIANCE = "fit", "items", "comparison", "variance"
@@ -204,7 +204,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())  # of bounded depth and number of values
     except (OSError, ValueError) as error:
         raise ReadError(f"{path} cannot be read as JSON: {error}. Write it again with --force.") from error
     return content if isinstance(content, dict) else {}
