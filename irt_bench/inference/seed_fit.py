@@ -15,7 +15,7 @@ from irt_bench.errors import ConvergenceWarning, FitError, ResponsesWarning
 from irt_bench.inference.convergence import Check, optimiser_checks, sampler_checks
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.seed_sampling import fit_seed_svi, sample_seed_nuts
-from irt_bench.inference.seed_table import KnownItems, tabulate
+from irt_bench.inference.seed_table import AbilityTable, KnownItems, tabulate
 from irt_bench.inference.seed_target import KnownItemsTarget
 from irt_bench.inference.settings import NUTSSettings, SVISettings
 from irt_bench.irt_models.seeds import RUN_MEAN, SD_SEED, SD_STEP, SEED_EFFECT, STEP_EFFECT, SeedDesign, SeedModel
@@ -79,6 +79,7 @@ def fit_seed_model(
     items: xr.Dataset,
     model: SeedModel | None = None,
     n_item_draws: int = N_ITEM_DRAWS,
+    dispersion: float = 1.0,
     progress: Progress | None = None,
 ) -> SeedFit:
     """Draw from the posterior of the standard deviations over seeds and steps, the items known.
@@ -96,6 +97,8 @@ def fit_seed_model(
         Priors, and whether runs share their standard deviations (by default they do).
     n_item_draws : int
         Draws of the items' parameters to use.
+    dispersion : float
+        Variance of answers around their expectation as a multiple of P (1 - P).
     progress : callable, optional
         Told (what, done, total).
 
@@ -118,20 +121,26 @@ def fit_seed_model(
     The answers of the seeds do not move the items. The items' uncertainty is carried along by fitting under each of
     several draws of all their parameters together, and counting the draws that result alike: errors of the items are
     shared by all seeds, as they must be, instead of adding noise to each.
+
+    With a dispersion other than 1 the likelihood is a quasi-likelihood [1]_: answers that vary half as much say twice
+    as much about ability. Seeds of one run share what their run finds easy and hard, so that below 1 is the rule.
+
+    References
+    ----------
+    .. [1] McCullagh, Nelder, Generalized linear models, 1989, chapter 9.
     """
-    if counts.measure != "correct":
-        raise FitError(f"the responses are measured as {counts.measure!r}; right answers out of trials are needed.")
+    if not 0 < dispersion < np.inf:
+        raise FitError(f"the dispersion is {dispersion}; a number above 0 is needed, 1 for answers as the items imply.")
     model = SeedModel() if model is None else model
-    design = SeedDesign.from_models(counts.models, np.asarray(counts.asked.any(axis=1)))
-    known = KnownItems.from_posterior(items, counts.items.index, n_item_draws)
+    design, known, table = _tabulated(counts, items, model, n_item_draws)
     _warn_of_lone(counts, design)
-    table = tabulate(counts.correct[design.rows], counts.trials[design.rows], known, prior_sd=model.run_mean.scale)
+    table = table._replace(value=table.value / dispersion, slope=table.slope / dispersion)
     target = KnownItemsTarget(model, design, table)
     if isinstance(settings, NUTSSettings):
         draws = sample_seed_nuts(target, settings, progress)
     else:
         draws = fit_seed_svi(target, settings, progress)
-    posterior = _label(draws, design, counts, known)
+    posterior = _label(draws, design, counts, known).assign(dispersion=dispersion)
     checks = (*_convergence(draws, posterior), _step_check(design))
     for check in checks:
         if check.status == "failed":
@@ -143,9 +152,47 @@ def fit_seed_model(
         "n_seeds": len(design.seeds.run),
         "n_items": counts.n_items,
         "n_item_draws": known.n_draws,
+        "dispersion": dispersion,
         "fingerprint": counts.fingerprint(),
     }
     return SeedFit(model=model, settings=settings, posterior=posterior, checks=checks, responses=about)
+
+
+def estimate_abilities(
+    counts: ResponseCounts, *, items: xr.Dataset, model: SeedModel | None = None, n_item_draws: int = N_ITEM_DRAWS
+) -> xr.Dataset:
+    """Estimate the ability of each snapshot by itself: what the dispersion of the answers is judged from.
+
+    Returns
+    -------
+    xr.Dataset
+        Labelled as `SeedFit.posterior`, of one draw: ``ability``, where the likelihood times the prior of run means is
+        highest, and the items.
+
+    Raises
+    ------
+    FitError, ModelError
+        See `fit_seed_model`.
+    """
+    model = SeedModel() if model is None else model
+    design, known, table = _tabulated(counts, items, model, n_item_draws)
+    nodes = table.nodes()
+    highest = (table.value.numpy() - (nodes / model.run_mean.scale) ** 2 / 2).argmax(-1)
+    lead = (names.CHAIN, names.DRAW, ITEM_DRAW)
+    arrays: dict[str, Any] = {name: ((ITEM_DRAW, names.ITEM), values) for name, values in known._asdict().items()}
+    arrays[names.ABILITY] = ((*lead, names.MODEL), nodes[highest][None, None])
+    return xr.Dataset(arrays, coords=_coordinates(design, counts))
+
+
+def _tabulated(
+    counts: ResponseCounts, items: xr.Dataset, model: SeedModel, n_item_draws: int
+) -> tuple[SeedDesign, KnownItems, AbilityTable]:
+    if counts.measure != "correct":
+        raise FitError(f"the responses are measured as {counts.measure!r}; right answers out of trials are needed.")
+    design = SeedDesign.from_models(counts.models, np.asarray(counts.asked.any(axis=1)))
+    known = KnownItems.from_posterior(items, counts.items.index, n_item_draws)
+    rows = design.rows
+    return design, known, tabulate(counts.correct[rows], counts.trials[rows], known, prior_sd=model.run_mean.scale)
 
 
 def _warn_of_lone(counts: ResponseCounts, design: SeedDesign) -> None:
@@ -172,8 +219,12 @@ def _label(draws: Draws, design: SeedDesign, counts: ResponseCounts, known: Know
     }
     arrays: dict[str, Any] = {name: ((*lead, *last[name]), values) for name, values in draws.sites.items()}
     arrays |= {name: ((ITEM_DRAW, names.ITEM), values) for name, values in known._asdict().items()}
+    return xr.Dataset(arrays, coords=_coordinates(design, counts))
+
+
+def _coordinates(design: SeedDesign, counts: ResponseCounts) -> dict[str, Any]:
     runs = np.array(design.runs, dtype=str)
-    coordinates: dict[str, Any] = {
+    return {
         names.RUN: runs,
         names.MODEL: np.asarray(counts.models.index[design.rows], dtype=str),
         names.ITEM: np.asarray(counts.items.index, dtype=str),
@@ -184,7 +235,6 @@ def _label(draws: Draws, design: SeedDesign, counts: ResponseCounts, known: Know
         "run_of_model": (names.MODEL, runs[design.run_of]),
         "step_of_model": (names.MODEL, np.array(design.step_labels, dtype=str)[design.mean_of]),
     }
-    return xr.Dataset(arrays, coords=coordinates)
 
 
 def _convergence(draws: Draws, posterior: xr.Dataset) -> tuple[Check, ...]:

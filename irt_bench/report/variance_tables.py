@@ -158,11 +158,9 @@ def print_seed_model(found: SeedModelResult, console: Console, *, max_rows: int 
     title = "Seed model: sds, pooled over runs (percentage points where not on the ability scale; 90% intervals)"
     print_table(seed_model_table(found.table), title=title, console=console, max_rows=max_rows)
     for benchmark, fit in found.fits.items():
-        failed = [check["name"] for check in fit["checks"] if check["status"] == "failed"]
-        state = "converged" if not failed else f"not converged: {', '.join(failed)}"
-        text = (
-            f"{benchmark}: {fit['method']}, {state}; answers vary {fit['answer_variance_ratio']:.2f} times as implied"
-        )
+        failed = [f"{check['name']}: {check['message']}" for check in fit["checks"] if check["status"] == "failed"]
+        state = "" if fit["converged"] else ", not converged"
+        text = f"{benchmark}: {fit['method']}{state}; " + ("; ".join(failed) if failed else "all checks passed")
         console.print(text, highlight=False, markup=False)
     for note in found.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)

@@ -111,7 +111,8 @@ def test_the_seed_model_is_fitted_and_written(tmp_path, monkeypatch):
     assert list(table) == ["benchmark", "items", "run", "quantity", "estimate", "q05", "q95"]
     assert {"seed_sd_ability", "step_sd_ability", "seed_sd", "score_sd_seen"} <= set(table["quantity"])
     fits = json.loads((tmp_path / "out" / "summary.json").read_text())["seed_model"]["fits"]
-    assert fits["planted"]["method"] == "svi" and fits["planted"]["checks"]
+    assert fits["planted"]["method"] == "svi"
+    assert {"answers", "equal_spread", "score_sd"} <= {check["name"] for check in fits["planted"]["checks"]}
 
 
 def test_bad_input_is_one_clear_line(written, tmp_path):

@@ -7,11 +7,12 @@ import xarray as xr
 from scipy.special import expit
 
 from irt_bench.errors import AnalysisError
-from irt_bench.inference.seed_fit import fit_seed_model
+from irt_bench.inference.seed_fit import estimate_abilities, fit_seed_model
 from irt_bench.inference.settings import SVISettings
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.variance.answer_variance import answer_variance_ratio
 from irt_bench.variance.moments import item_covariance
-from irt_bench.variance.seed_effect import answer_variance_ratio, seed_effect_table
+from irt_bench.variance.seed_effect import seed_effect_table
 
 N_ITEMS = 50
 LABELS = np.array([f"i{place}" for place in range(N_ITEMS)])
@@ -86,12 +87,13 @@ def test_weights_that_are_no_weights_are_refused():
         seed_effect_table(posterior, weights=pd.Series([1.0, -1.0], ["i1", "i2"]))
 
 
-def balanced(rng, *, n_runs, n_seeds, n_items, mean, sd):
-    """Answers of seeds of runs with abilities around `mean`, and the items behind them."""
+def balanced(rng, *, n_runs, n_seeds, n_items, mean, sd, own_items=0.0):
+    """Answers of seeds of runs with abilities around `mean`, and the items behind them; runs find others easy."""
     run = np.repeat(np.arange(n_runs), n_seeds)
     ability = mean[run] + sd[run] * rng.normal(size=len(run))
     difficulty, slope = rng.normal(size=n_items), np.exp(0.4 * rng.normal(size=n_items))
-    right = (rng.random((len(run), n_items)) < expit(slope * (ability[:, None] - difficulty))).astype(int)
+    shift = own_items * rng.normal(size=(n_runs, n_items))[run]
+    right = (rng.random((len(run), n_items)) < expit(slope * (ability[:, None] - difficulty) + shift)).astype(int)
     labels = np.array([f"i{place}" for place in range(n_items)])
     models = pd.DataFrame({"run": run, "seed": np.tile(np.arange(n_seeds), n_runs)})
     counts = ResponseCounts(right, np.ones_like(right), models, pd.DataFrame(index=labels), "b")
@@ -128,6 +130,24 @@ def test_where_able_seeds_spread_more_only_the_sd_of_these_seeds_agrees_with_the
     anova = np.sqrt(item_covariance(cells).off_diagonal.mean())
     assert table["these_snapshot_sd"] == pytest.approx(anova, rel=0.08)
     assert table["snapshot_sd"] > 1.25 * anova
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
+def test_where_runs_have_easy_items_of_their_own_the_dispersion_seen_gives_the_seeds_their_due():
+    """As in hellaswag of nlu_checkpoints_dev; answers taken as P (1 - P) (the control) hide the seeds."""
+    rng = np.random.default_rng(6)
+    plan = {"mean": 0.3 * rng.normal(size=12), "sd": np.full(12, 0.12)}
+    counts, items, cells = balanced(rng, n_runs=12, n_seeds=6, n_items=300, own_items=2.5, **plan)
+    anova = np.sqrt(item_covariance(cells).off_diagonal.mean())
+    ratio = answer_variance_ratio(counts, estimate_abilities(counts, items=items))
+    found = {}
+    for dispersion in (ratio, 1.0):
+        fit = fit_seed_model(counts, SVISettings(seed=1, max_steps=1500), items=items, dispersion=dispersion)
+        table = seed_effect_table(fit.posterior).set_index(["run", "quantity"]).loc["pooled"]["estimate"]
+        found[dispersion] = table["these_snapshot_sd"]
+    assert ratio < 0.85
+    assert found[ratio] == pytest.approx(anova, rel=0.12)
+    assert found[1.0] < 0.75 * anova
 
 
 @pytest.mark.parametrize(("own_items", "low", "high"), [(0.0, 0.93, 1.07), (2.0, 0.4, 0.85)])
