@@ -28,6 +28,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 N_DRAWS = 100  # of the item parameters: their spread is known to 7%, and so is its (small) part of ability_sd
 SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
 PRIOR_REACH = 6.0  # nodes cover the prior to 6 sd, and each posterior as far down: exp(-18) of its peak
+FURTHEST_OUT = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
 FURTHEST = 15.0  # abilities looked at; with N(0, 1) a model right on 100,000 items is at about 10
 SCAN_SPACING = 0.1  # of the first look, which finds where the posteriors lie
 WIDEST_SPACING = 0.05  # between nodes at which answers are evaluated
@@ -166,6 +167,12 @@ def _join_items(counts: ResponseCounts, posterior: xr.Dataset, n_draws: int) -> 
     labels, wanted = labels.astype("str"), counts.items.index.astype("str")
     if not labels.is_unique:
         raise AnalysisError(f"item {labels[labels.duplicated()][0]!r} occurs twice in the fit; labels must be unique.")
+    wild = ~np.all([np.isfinite(values) & (np.abs(values) <= FURTHEST_OUT) for values in every], axis=(0, 1))
+    if wild.any():
+        raise AnalysisError(
+            f"{int(wild.sum())} items have parameters that are no numbers or beyond {FURTHEST_OUT:,.0f}; first: "
+            f"{labels[int(wild.argmax())]!r}. Was the file of the fit or subset damaged?"
+        )
     positions = labels.get_indexer(wanted)
     if (positions < 0).any():
         raise AnalysisError(
@@ -197,14 +204,7 @@ def _choose_nodes(cells: _Cells, mean: ItemParameters) -> _Nodes:
 def _scan(cells: _Cells, mean: ItemParameters) -> tuple[FloatArray, FloatArray]:
     """Log posterior of each model over all abilities looked at, shape (model, node), up to a constant."""
     scan = np.linspace(-FURTHEST, FURTHEST, round(2 * FURTHEST / SCAN_SPACING) + 1)
-    with np.errstate(all="ignore"):  # refused below, in words
-        log_posterior = _log_likelihood(cells, mean, scan) - scan**2 / 2
-    if not np.isfinite(log_posterior.max(axis=1)).all():
-        raise AnalysisError(
-            "item parameters are so far out that the answers have no likelihood: discriminations reach "
-            f"{mean.discrimination.max():g}, difficulties {np.abs(mean.difficulty).max():g}. Was the file damaged?"
-        )
-    return scan, log_posterior
+    return scan, _log_likelihood(cells, mean, scan) - scan**2 / 2
 
 
 def _log_likelihood(cells: _Cells, items: ItemParameters, nodes: FloatArray) -> FloatArray:

@@ -134,8 +134,12 @@ class Fit:
             If the file is missing, is no netCDF file, or was not written by this package.
         """
         path = Path(path)
-        path = path / "fit.nc" if path.is_dir() else path
-        if not path.is_file():
+        try:
+            path = path / "fit.nc" if path.is_dir() else path
+            there = path.is_file()
+        except OSError as error:  # a name too long, a folder that may not be searched
+            raise FitError(f"{path} cannot be read: {error.strerror}.") from error
+        if not there:
             raise FitError(f"{path} does not exist; make a fit with: irt-bench fit RESPONSES -o FOLDER")
         try:
             tree = _load_tree(path)
