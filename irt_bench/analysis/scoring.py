@@ -167,10 +167,10 @@ def _join_items(counts: ResponseCounts, posterior: xr.Dataset, n_draws: int) -> 
     labels, wanted = labels.astype("str"), counts.items.index.astype("str")
     if not labels.is_unique:
         raise AnalysisError(f"item {labels[labels.duplicated()][0]!r} occurs twice in the fit; labels must be unique.")
-    wild = ~np.all([np.isfinite(values) & (np.abs(values) <= FURTHEST_OUT) for values in every], axis=(0, 1))
+    wild = np.any([np.abs(values) > FURTHEST_OUT for values in every], axis=(0, 1))
     if wild.any():
         raise AnalysisError(
-            f"{int(wild.sum())} items have parameters that are no numbers or beyond {FURTHEST_OUT:,.0f}; first: "
+            f"{int(wild.sum())} items have parameters beyond {FURTHEST_OUT:,.0f}; first: "
             f"{labels[int(wild.argmax())]!r}. Was the file of the fit or subset damaged?"
         )
     positions = labels.get_indexer(wanted)

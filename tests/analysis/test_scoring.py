@@ -31,7 +31,7 @@ def exact(correct, trials, a=A, b=B, c=C):
 @pytest.mark.parametrize(("b", "a"), [(0, np.nan), (np.inf, 1), (0, 1e300), (-1e308, 1), (1e308, 1e308)])
 def test_items_out_of_this_world_are_refused(make_counts, method, b, a):
     posterior = posterior_of([1.0, a], [0.0, b], [0.0, 0.0])
-    with pytest.raises(AnalysisError, match="1 items have parameters that are no numbers or beyond 1,000; first: 'i1'"):
+    with pytest.raises(AnalysisError, match="(beyond 1,000|not finite); first: (item )?'i1'"):
         score_models(make_counts([[1, 0], [0, 1]]), posterior, method=method)
 
 
