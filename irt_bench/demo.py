@@ -21,9 +21,10 @@ from irt_bench.irt_models.planted import MIS_KEYED, PLANTED
 from irt_bench.irt_models.simulate import Simulation, simulate_benchmark
 from irt_bench.report.figures import comparison_figure, fit_figure, items_figure, save_figure
 from irt_bench.report.tables import print_checks, print_table
-from irt_bench.responses import ResponseCounts, read_responses, write_table
+from irt_bench.responses import ResponseCounts, read_responses, table_from_frame, write_table
 
 COMPARISON = "comparison"
+CALIBRATION = "calibration.parquet"  # answers of the models that the items are fitted to
 N_OTHER_MODELS = 120  # enough to calibrate 200 items on
 
 
@@ -48,6 +49,9 @@ def run_demo(output: Path, *, seed: int) -> None:
         )
         trained = counts.models[names.RUN].notna().to_numpy()
         others, snapshots = counts.take(models=~trained), counts.take(models=trained)
+        frame = simulation.table.to_frame()
+        calibrating = frame[frame[names.MODEL].isin(others.models.index)]
+        write_table(table_from_frame(calibrating, benchmark=counts.benchmark), folder / CALIBRATION)
 
         out.rule("2. Item analysis on the other models")
         statistics = item_statistics(others)

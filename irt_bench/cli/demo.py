@@ -1,13 +1,16 @@
 """irt-bench demo: the whole way on a simulated benchmark."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from irt_bench.cli.check import check
 from irt_bench.cli.options import Force, Seed
 from irt_bench.cli.report import report
 from irt_bench.cli.study import study
+from irt_bench.cli.subset import subset
 from irt_bench.cli.variance import variance
 from irt_bench.console import clear_errors, out
 from irt_bench.files import check_output
@@ -18,6 +21,9 @@ STUDY: dict[str, Any] = {  # small enough for a minute of one processor
     "estimators": "weighted,p_irt",
     "n_random": 200,
 }
+INSTALL = "pip install 'irt-bench[report]', then irt-bench report"
+COMPARED: dict[str, Any] = {"sizes": "50", "method": "anchors", "n_random": 20}
+REPLICATES = 19  # simulated data sets behind the checks
 
 
 @clear_errors
@@ -27,15 +33,24 @@ def demo(
     force: Force = False,
 ) -> None:
     """Simulate a benchmark with runs, seeds and steps, go the whole way with it, and end with its page."""
-    from irt_bench.demo import run_demo
+    from irt_bench.demo import CALIBRATION, run_demo
 
     check_output(output, force=force, folder=True)
     run_demo(output, seed=seed)
-    responses = output / "responses.parquet"
-    out.rule("6. Seed variance of the training runs")
+    responses, calibrating = output / "responses.parquet", output / CALIBRATION
+    out.rule("6. Does the 2PL describe the answers?")
+    check([calibrating], fit=output, output=output / "checks", replicates=REPLICATES, seed=seed, force=True)
+    out.rule("7. Fewer items: chosen ones beside random ones")
+    subset([calibrating], output=output / "compared", compare=True, seed=seed, force=True, **COMPARED)
+    out.rule("8. Seed variance of the training runs")
     variance([responses], output=output / "variance", seed=seed, force=True)
-    out.rule("7. A small study: do subsets cut seed variance?")
+    out.rule("9. A small study: do subsets cut seed variance?")
     study([responses], output=output / "study", seed=seed, jobs=1, **STUDY)
-    out.rule("8. Everything on one page")
+    if find_spec("jinja2") is None:
+        out.print(
+            f"All tables and figures lie in {output}. The page needs Jinja: {INSTALL}", highlight=False, markup=False
+        )
+        return
+    out.rule("10. Everything on one page")
     report([output], output=output / "report.html", force=True)
     out.print(f"Everything lies in {output}; open {output / 'report.html'} in a browser.", highlight=False)

@@ -100,6 +100,7 @@ def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: A
 def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -> None:
     """Write tables, figures and, last, the summary."""
     from irt_bench.report.canvas import save_figure
+    from irt_bench.report.figures.paths import paths_figure
     from irt_bench.report.study_figures import forest_figure
     from irt_bench.report.variance_figures import file_name
 
@@ -109,6 +110,8 @@ def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -
     for place, benchmark in enumerate(found.results["benchmark"].unique()):
         with replacing(output / f"forest-{file_name(str(benchmark), place)}.png") as beside:
             save_figure(forest_figure(found.results, str(benchmark)), beside)
+        with replacing(output / f"path-{file_name(str(benchmark), place)}.png") as beside:
+            save_figure(paths_figure(found.paths, str(benchmark)), beside)
     with replacing(output / "summary.json") as beside:
         write_json(beside, found.summary())
 

@@ -125,9 +125,14 @@ def on_page(width: float) -> Iterator[None]:
         _page.reset(token)
 
 
+def page_width() -> float:
+    """Width of figures drawn now, in inches."""
+    return _page.get() or WIDTH
+
+
 def narrow() -> bool:
     """Whether figures are drawn for a narrow page now."""
-    return (_page.get() or WIDTH) < NARROW
+    return page_width() < NARROW
 
 
 def new_figure(height: float, title: str) -> Figure:

@@ -10,6 +10,9 @@ from irt_bench.report.figures.comparison import comparison_figure
 from irt_bench.report.figures.curves import curves_figure, information_figure
 from irt_bench.report.figures.fit import fit_figure
 from irt_bench.report.figures.items import items_figure
+from irt_bench.report.figures.paths import paths_figure
+from irt_bench.report.figures.posterior import posterior_figure
+from irt_bench.report.figures.ratios import ratios_figure
 
 __all__ = [
     "checks_figure",
@@ -18,5 +21,8 @@ __all__ = [
     "fit_figure",
     "information_figure",
     "items_figure",
+    "paths_figure",
+    "posterior_figure",
+    "ratios_figure",
     "save_figure",
 ]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from irt_bench.report.figures.paths import paths_figure
 from irt_bench.report.figures.ratios import ratios_figure
 from irt_bench.report.page import sentences
 from irt_bench.report.page.folders import STUDY, SUBSETS, Part
@@ -18,6 +19,9 @@ from irt_bench.report.tables.text import shorten
 from irt_bench.variance.study.references import POOLED, is_reference
 
 MOST_BENCHMARKS: Final = 4  # with a figure
+MOST_PATHS: Final = 2
+PATH_COLUMNS: Final = ["n_items", "seed_sd", "random_sd", "v_k_sd", "percentile_random", "ratio_full", "verdict_full",
+                       "mean", "standard_error", "monotonicity"]  # fmt: skip
 MOST_CUTS: Final = 3  # ways named
 SCORE: Final = "weighted"
 COLUMNS: Final = ["seed_sd", "ratio", "percentile_random", "p_holm", "verdict", "movement", "ratio_signal",
@@ -38,6 +42,7 @@ def subset_section(study: Part | None, compared: Part | None) -> Section:
         rows = pooled_rows(study["results"])
         said += _conclusions(rows, study)
         blocks += _forests(rows, study)
+        blocks += _paths(study["paths"], study.place)
         if len(study["paper"]):
             blocks.append(_paper(study["paper"]))
         notes += [str(note) for note in study.summary.get("notes", [])]
@@ -91,6 +96,28 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
             )
         )
     return blocks
+
+
+def _paths(paths: pd.DataFrame, place: str) -> list[Block]:
+    if not len(paths):
+        return []
+    found = []
+    for number, (benchmark, own) in enumerate(paths.groupby("benchmark", sort=False)):
+        if number >= MOST_PATHS:
+            break
+        found.append(
+            figure_block(
+                f"path-{number}",
+                f"Dropping the least discriminating items, {shorten(str(benchmark), 40)}",
+                "Items sorted by how they go with the rest on the calibration models, the lowest dropped step by step. "
+                "The band is where 90% of random prunings to the same size lie; the mean drifts as items go.",
+                own.set_index("dropped"),
+                partial(paths_figure, paths, str(benchmark)),
+                columns=[name for name in PATH_COLUMNS if name in own],
+                whole=f"{place}/paths.csv",
+            )
+        )
+    return found
 
 
 def _paper(paper: pd.DataFrame) -> Block:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from irt_bench.report.figures.posterior import posterior_figure, scalar_names
 from irt_bench.report.page import sentences
 from irt_bench.report.page.folders import CHECKS, FIT, Part
 from irt_bench.report.page.html_tables import html_table
-from irt_bench.report.page.sections import Block, Section
+from irt_bench.report.page.sections import Block, Section, figure_block
 from irt_bench.report.tables.text import general
 
 COLUMNS = ["stage", "name", "status", "value", "threshold", "message", "source"]
@@ -32,8 +36,35 @@ def trust_section(fit: Part | None, checks: Part | None) -> Section:
         found[column] = [general(None if pd.isna(value) else float(value)) for value in found[column]]
     table = html_table(found.set_index("name"))
     blocks = [Block("checks", "Checks", "Each with the figure found and its limit.", table, opened=True)]
+    blocks = blocks if len(found) else []
+    if fit is not None:
+        blocks += _posterior(fit)
     missing = [kind for kind, part in ((FIT, fit), (CHECKS, checks)) if part is None]
-    return Section("trust", question, said, blocks if len(found) else [], missing=missing, notes=notes)
+    return Section("trust", question, said, blocks, missing=missing, notes=notes)
+
+
+def _posterior(fit: Part) -> list[Block]:
+    """Draw by ArviZ what belongs to no single model or item."""
+    from irt_bench.inference.fit import Fit
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a fit did not converge is said where it can be read
+        posterior = Fit.load(fit.path).posterior
+    names = scalar_names(posterior)
+    if not names:
+        return []
+    draws = {name: posterior[name].to_numpy().ravel() for name in names}
+    table = pd.DataFrame(
+        {
+            "mean": {name: each.mean() for name, each in draws.items()},
+            "sd": {name: each.std() for name, each in draws.items()},
+            "q05": {name: np.quantile(each, 0.05) for name, each in draws.items()},
+            "q95": {name: np.quantile(each, 0.95) for name, each in draws.items()},
+        }
+    ).rename_axis("quantity")
+    caption = "Left: density of each chain; right: its draws in order, which should look like noise around a level."
+    title = "Posterior of the items' means and sds"
+    return [figure_block("posterior", title, caption, table, partial(posterior_figure, posterior))]
 
 
 def all_checks(fit: Part | None, checks: Part | None) -> pd.DataFrame:

@@ -11,11 +11,23 @@ from irt_bench.variance.study.run import run_study
 
 
 def draw_frame(
-    rng, *, n_runs=4, n_seeds=3, n_steps=2, n_items=60, n_others=12, noisy=0.0, noise=0.0, n_trials=4, spread=1.0
+    rng,
+    *,
+    n_runs=4,
+    n_seeds=3,
+    n_steps=2,
+    n_items=60,
+    n_others=12,
+    noisy=0.0,
+    noise=0.0,
+    n_trials=4,
+    spread=1.0,
+    shared=0.25,
 ):
     """Answers of runs and of other models; the first share of the items, `noisy`, moves with the seed by itself.
 
-    With a spread of 0 items are otherwise all alike, so that there is nothing else to choose by.
+    With a spread of 0 items are otherwise all alike, so that there is nothing else to choose by. ``shared`` is the sd
+    of the seed's effect on all items.
     """
     difficulty, slope = spread * rng.normal(size=n_items), np.exp(0.3 * spread * rng.normal(size=n_items))
     noisy_items = np.arange(n_items) < noisy * n_items
@@ -23,7 +35,7 @@ def draw_frame(
     for run in range(n_runs):
         level = rng.normal(scale=0.5)
         for seed in range(n_seeds):
-            effect, moved = rng.normal(scale=0.25), noise * rng.normal(size=n_items) * noisy_items
+            effect, moved = rng.normal(scale=shared), noise * rng.normal(size=n_items) * noisy_items
             for step in range(n_steps):
                 rows.append((f"run-{run}", f"run-{run}", seed + 1, (step + 1) * 100))
                 abilities.append(level + 0.6 * step + effect + rng.normal(scale=0.1))

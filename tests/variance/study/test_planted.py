@@ -1,4 +1,4 @@
-"""Planted answers: items that carry the seed x item noise are found and pruned; where there are none, nothing is said."""
+"""Planted answers: items that carry the seed x item noise are pruned, and where there are none nothing is said."""
 
 import numpy as np
 import pytest
@@ -11,19 +11,21 @@ from irt_bench.variance.study.power import detectable_table
 from irt_bench.variance.study.references import POOLED, is_reference
 from irt_bench.variance.study.rows import Nulls, result_rows
 from irt_bench.variance.study.store import Store
-from irt_bench.variance.study.workplace import Workplace
 from irt_bench.variance.study.verdicts import CUTS, NO_DIFFERENCE
+from irt_bench.variance.study.workplace import Workplace
 
 from .conftest import draw_table
 
 SIZE = 30
-SHAPE = {"n_runs": 6, "n_steps": 1, "n_items": 100, "n_others": 10, "spread": 0.0, "n_trials": 4}
+ALIKE = {"n_steps": 1, "n_items": 100, "n_others": 4, "spread": 0.0, "shared": 0.05, "n_trials": 8}
+PLANTED = ALIKE | {"n_runs": 12, "n_seeds": 4, "noisy": 0.5, "noise": 3.0}
+NONE = ALIKE | {"n_runs": 6}
 NEEDED = ("full", "random", "recipe")
 
 
-def studied(seed, folder, **planted):
+def studied(seed, folder, shape):
     """Pooled rows of the ways to choose 30 items, and the ratio that could be found with 80% power."""
-    table = draw_table([7, seed], **SHAPE, **planted)
+    table = draw_table([7, seed], **shape)
     design = make_design(
         {
             "sizes": (SIZE,), "methods": ("variance", "discrimination"), "estimators": ("weighted", "p_irt"),
@@ -50,9 +52,9 @@ def studied(seed, folder, **planted):
 def test_pruning_items_that_carry_the_noise_is_found_to_cut_with_the_stated_power(tmp_path):
     verdicts, ratios, detectable = [], [], []
     for seed in range(50):
-        rows, could = studied(seed, tmp_path / str(seed), noisy=0.5, noise=2.5)
-        verdicts.append(rows.loc[("variance", "weighted"), ["verdict", "verdict_signal"]])
-        ratios.append(rows.loc[("variance", "weighted"), "ratio"])
+        rows, could = studied(seed, tmp_path / str(seed), PLANTED)
+        verdicts.append(rows.loc[("discrimination", "weighted"), ["verdict", "verdict_signal"]])
+        ratios.append(rows.loc[("discrimination", "weighted"), "ratio"])
         detectable.append(could)
     assert np.median(ratios) <= np.median(detectable)  # the planted cut is one that should be found
     found = np.mean([each["verdict"] == CUTS for each in verdicts])
@@ -63,7 +65,7 @@ def test_pruning_items_that_carry_the_noise_is_found_to_cut_with_the_stated_powe
 
 @pytest.mark.slow
 def test_where_no_item_carries_noise_no_difference_is_shown_in_90_of_100(tmp_path):
-    studies = [studied(seed, tmp_path / str(seed))[0] for seed in range(200)]
+    studies = [studied(seed, tmp_path / str(seed), NONE)[0] for seed in range(200)]
     for way in studies[0].index:
         silent = np.mean([rows.loc[way, "verdict"] == NO_DIFFERENCE for rows in studies])
         print(way, f"{silent:.1%}")

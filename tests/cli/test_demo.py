@@ -1,0 +1,24 @@
+import pytest
+from typer.testing import CliRunner
+
+from irt_bench import demo
+from irt_bench.cli import app
+from irt_bench.cli import demo as _  # noqa: F401 - the command, so that its module is loaded
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_without_jinja_the_demo_ends_with_what_to_install(monkeypatch, tmp_path, installed):
+    import importlib
+
+    module = importlib.import_module("irt_bench.cli.demo")
+    done = []
+    monkeypatch.setattr(demo, "run_demo", lambda output, seed: output.mkdir())
+    for name in ("check", "subset", "variance", "study"):
+        monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: done.append(name))
+    monkeypatch.setattr(module, "report", lambda folders, output, force: output.write_text("page"))
+    monkeypatch.setattr(module, "find_spec", lambda name: object() if installed else None)
+    found = CliRunner().invoke(app, ["demo", "-o", str(tmp_path / "demo")])
+    assert found.exit_code == 0, found.output
+    assert done == ["check", "subset", "variance", "study"]
+    assert (tmp_path / "demo" / "report.html").exists() == installed
+    assert ("pip install 'irt-bench[report]'" in found.output.replace("\n", " ")) != installed
