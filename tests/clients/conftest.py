@@ -91,9 +91,10 @@ def lm_eval(tmp_path_factory):
     (folder / "toy_sums.yaml").write_text(TOY_YAML.format(folder=folder))
     (folder / "toy_utils.py").write_text(TOY_UTILS)
 
-    def run(out: Path, *arguments: object, task: str = "toy_sums", include: Path = folder) -> Path:
+    def run(out: Path, *arguments: object, task: str = "toy_sums", include: Path = folder, **environment: str) -> Path:
         model = ("--model", "dummy", "--model_args", "pretrained=org/toy", "--tasks", task, "--include_path", include)
-        call(program, "run", *model, "--log_samples", "--output_path", out, *arguments, cwd=out.parent)
+        logged = ("--log_samples", "--output_path", out)
+        call(program, "run", *model, *logged, *arguments, cwd=out.parent, **environment)
         return out
 
     run.folder = folder

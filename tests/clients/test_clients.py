@@ -108,6 +108,33 @@ def test_few_shot_examples_change_under_a_subset_and_scoring_says_so(lm_eval, su
     assert done.exit_code == 0 and '"prompts_changed"' in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("samples", "flags"),
+    [
+        ({"toy_sums": PLACES}, "doc_ids_wrong"),  # not sorted
+        ({"toy_sums": []}, "full_run"),
+        ({"toy_group": PLACES}, "full_run"),  # not the name of a leaf
+    ],
+)
+def test_lists_that_irt_bench_never_writes_mislead_lm_eval_and_scoring_says_so(
+    lm_eval, subset, tmp_path, samples, flags
+):
+    logs = lm_eval(tmp_path / "logs", "--samples", json.dumps(samples))
+    table = scores(logs, subset, tmp_path)
+    assert list(table["flags"]) == [flags] and list(table["n_items"]) == [5]
+
+
+def test_prompts_of_other_documents_from_the_cache_of_lm_eval_are_refused(lm_eval, subset, tmp_path):
+    cached = {"LM_HARNESS_CACHE_PATH": str(tmp_path / "cache")}
+    lm_eval(tmp_path / "full", "--cache_requests", "true", **cached)
+    samples = ("--samples", json.dumps({"toy_sums": sorted(PLACES)}))
+    stale = lm_eval(tmp_path / "stale", "--cache_requests", "true", *samples, **cached)
+    done = CliRunner().invoke(app, ["score", str(stale), "--subset", str(subset)])
+    assert done.exit_code == 2 and "cache_requests" in done.output
+    fresh = lm_eval(tmp_path / "fresh", "--cache_requests", "refresh", *samples, **cached)
+    assert scores(fresh, subset, tmp_path)["flags"].isna().all()
+
+
 def test_inspect_runs_the_run_configuration_and_its_log_scores_as_the_full_log_restricted(
     inspect, build_subset, tmp_path
 ):
