@@ -41,7 +41,7 @@ from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.report.canvas import GREEN, GREY, INK, VERMILION, new_figure, save_figure, styled
 from irt_bench.responses.counts import ResponseCounts
 
-N_MODELS, N_ITEMS = 40, 20
+SIZE = "40x20"  # models x items: small enough for the exact method, and where approximations show
 N_DRAWS = 99  # among which the truth is ranked
 IRT_MODELS: dict[str, Logistic] = {
     "1pl": OnePL(), "2pl": TwoPL(), "3pl, guessing 0.25": ThreePL(guessing=0.25), "3pl": ThreePL(), "4pl": FourPL(),
@@ -62,11 +62,13 @@ class Cell(NamedTuple):
     irt_model: str
     method: str
     control: str = ""
+    size: str = SIZE
 
     @property
     def name(self) -> str:
         """As a file name."""
-        return "-".join(part.replace(", ", "-").replace(" ", "_") for part in self if part)
+        parts = (self.irt_model, self.method, self.control, "" if self.size == SIZE else self.size)
+        return "-".join(part.replace(", ", "-").replace(" ", "_") for part in parts if part)
 
     @property
     def can_be_fitted(self) -> bool:
@@ -81,13 +83,21 @@ def main() -> None:
     parser.add_argument("-o", "--folder", type=Path, required=True, help="where ranks are kept, one file a fit")
     parser.add_argument("--models", nargs="+", default=list(IRT_MODELS), choices=list(IRT_MODELS))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument(
+        "--sizes", nargs="+", default=[SIZE], help=f"models x items of the data sets; by default {SIZE}"
+    )
     parser.add_argument("--replicates", type=int, help=f"data sets a cell; by default {REPLICATES}")
     parser.add_argument("--controls", action="store_true", help="the negative controls too, with the 2PL")
     parser.add_argument("--minutes", type=float, default=np.inf, help="stop after about so many")
     parser.add_argument("--csv", type=Path, help="table to write from all fits in the folder")
     parser.add_argument("--figure", type=Path, help="figure to write from them")
     options = parser.parse_args()
-    cells = [Cell(model, method) for method in options.methods for model in options.models]
+    cells = [
+        Cell(model, method, size=size)
+        for method in options.methods
+        for size in options.sizes
+        for model in options.models
+    ]
     if options.controls:
         cells += [Cell("2pl", method, control) for method in options.methods for control in CONTROLS]
     run([cell for cell in cells if cell.can_be_fitted], options.folder, options.replicates, options.minutes)
@@ -124,7 +134,8 @@ def run(cells: list[Cell], folder: Path, replicates: int | None, minutes: float 
 def replicate(cell: Cell, seed: int) -> dict[str, Any]:
     """Simulate, fit and rank once."""
     irt_model = IRT_MODELS[cell.irt_model]
-    simulated = simulate_responses(irt_model, n_models=N_MODELS, n_items=N_ITEMS, seed=seed, hyperparameters={})
+    n_models, n_items = map(int, cell.size.split("x"))
+    simulated = simulate_responses(irt_model, n_models=n_models, n_items=n_items, seed=seed, hyperparameters={})
     counts = simulated.table.counts()
     fitted_to = swapped(counts) if cell.control == "swapped answers" else counts
     believed = TwoPL(difficulty=WRONG_PRIOR) if cell.control == "wrong prior" else irt_model
@@ -207,9 +218,14 @@ def load(folder: Path) -> dict[Cell, list[dict[str, Any]]]:
     found: dict[Cell, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
         one = json.loads(path.read_text())
-        found.setdefault(Cell(one["irt_model"], one["method"], one["control"]), []).append(one)
+        cell = Cell(one["irt_model"], one["method"], one["control"], one.get("size", SIZE))
+        found.setdefault(cell, []).append(one)
     order = {name: place for place, name in enumerate([*IRT_MODELS, *METHODS, "", *CONTROLS])}
-    return dict(sorted(found.items(), key=lambda pair: (order[pair[0].control], *(order[x] for x in pair[0][:2]))))
+
+    def place(cell: Cell) -> tuple[object, ...]:
+        return order[cell.control], order[cell.irt_model], order[cell.method], cell.size != SIZE, cell.size
+
+    return dict(sorted(found.items(), key=lambda pair: place(pair[0])))
 
 
 def quantities(replicates: list[dict[str, Any]]) -> Iterator[tuple[str, np.ndarray]]:
@@ -236,7 +252,6 @@ def tabulate(folder: Path) -> pd.DataFrame:
             "converged": np.mean([one["converged"] for one in replicates]),
             "seconds": np.median([one["seconds"] for one in replicates]),
             "seeds": f"1-{max(one['seed'] for one in every)}",
-            "size": f"{N_MODELS}x{N_ITEMS}",
             "date": max(one["date"] for one in replicates),
             "versions": " ".join(f"{name} {value}" for name, value in replicates[-1]["versions"].items()),
         }
@@ -257,7 +272,7 @@ def shape(mean: float, spread: float) -> str:
 def verdicts(table: pd.DataFrame) -> list[str]:
     """What is not as it must be: exact methods with ranks that are not uniform, controls that pass."""
     wrong = []
-    for (model, method, control), rows in table.groupby(["irt_model", "method", "control"]):
+    for (model, method, control, _), rows in table.groupby(["irt_model", "method", "control", "size"]):
         failed = rows.loc[rows["verdict"] != "uniform", "quantity"].tolist()
         if control and not failed:
             wrong.append(f"control {control!r} of {method} passed")
@@ -299,7 +314,8 @@ def _panel(axes: Axes, cell: Cell, replicates: list[dict[str, Any]]) -> None:
             axes.annotate(name, (z[at], each.difference[at]), size=6, color=INK, ha="left" if z[at] < 0.5 else "right")
     axes.margins(y=0.12)
     control = f": {cell.control}" if cell.control else ""
-    axes.set_title(f"{cell.irt_model}, {cell.method}{control} ({len(replicates)})", size=8)
+    size = "" if cell.size == SIZE else f", {cell.size}"
+    axes.set_title(f"{cell.irt_model}, {cell.method}{size}{control} ({len(replicates)})", size=8)
     axes.tick_params(labelsize=7)
 
 

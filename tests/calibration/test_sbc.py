@@ -101,7 +101,7 @@ def test_every_control_fails_loudly(folder):
 def test_a_control_that_passes_is_reported():
     rows = [("2pl", "nuts", "", "b", "uniform"), ("2pl", "nuts", "narrow draws", "b", "uniform"),
             ("1pl", "nuts", "", "b", "draws too high"), ("1pl", "svi", "", "b", "draws too high")]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["irt_model", "method", "control", "quantity", "verdict"])
+    table = pd.DataFrame(rows, columns=["irt_model", "method", "control", "quantity", "verdict"]).assign(size=sbc.SIZE)
     assert sbc.verdicts(table) == ["1pl by nuts: b", "control 'narrow draws' of nuts passed"]
 
 
@@ -120,3 +120,4 @@ def test_only_svi_has_a_guide_to_get_wrong():
 def test_the_fast_method_is_not_asked_to_learn_asymptotes():
     assert not Cell("3pl", "laplace").can_be_fitted and Cell("3pl, guessing 0.25", "laplace").can_be_fitted
     assert Cell("3pl, guessing 0.25", "nuts").name == "3pl-guessing_0.25-nuts"
+    assert Cell("2pl", "laplace", size="200x100").name == "2pl-laplace-200x100"
