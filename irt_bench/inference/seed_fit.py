@@ -15,7 +15,7 @@ from irt_bench.errors import ConvergenceWarning, FitError, ResponsesWarning
 from irt_bench.inference.convergence import Check, optimiser_checks, sampler_checks
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.seed_sampling import fit_seed_svi, sample_seed_nuts
-from irt_bench.inference.seed_table import AbilityTable, KnownItems, tabulate
+from irt_bench.inference.seed_table import STEEPEST, AbilityTable, KnownItems, tabulate
 from irt_bench.inference.seed_target import KnownItemsTarget
 from irt_bench.inference.settings import NUTSSettings, SVISettings
 from irt_bench.irt_models.seeds import RUN_MEAN, SD_SEED, SD_STEP, SEED_EFFECT, STEP_EFFECT, SeedDesign, SeedModel
@@ -25,6 +25,7 @@ Progress = Callable[[str, int, int], None]
 ITEM_DRAW: Final = "item_draw"
 RUN_SEED: Final = "run_seed"
 RUN_STEP: Final = "run_step"
+MOST_STEEP: Final = 0.01  # share of items with discriminations that no calibration should give
 N_ITEM_DRAWS: Final = 10  # of the items' parameters; their part of the variance, itself small, is known to a third
 
 
@@ -141,7 +142,7 @@ def fit_seed_model(
     else:
         draws = fit_seed_svi(target, settings, progress)
     posterior = _label(draws, design, counts, known).assign(dispersion=dispersion)
-    checks = (*_convergence(draws, posterior), _step_check(design))
+    checks = (*_convergence(draws, posterior), _step_check(design), _items_check(known))
     for check in checks:
         if check.status == "failed":
             warnings.warn(f"{check.name}: {check.message}", ConvergenceWarning, stacklevel=2)
@@ -265,3 +266,13 @@ def _step_check(design: SeedDesign) -> Check:
         "seeds at one step, lasting or not"
     )
     return Check("step_effect", "not_applicable", None, None, message)
+
+
+def _items_check(known: KnownItems) -> Check:
+    """Whether the items' draws are such as a calibration with a peak gives."""
+    share = float((np.abs(known.discrimination) >= STEEPEST).mean(axis=1).max())
+    good = share < MOST_STEEP
+    message = f"{share:.1%} of the items of a draw have a discrimination of {STEEPEST:g} or more" + (
+        "" if good else ": too few models calibrated them, or ones too much alike; give a better --fit"
+    )
+    return Check("known_items", "passed" if good else "failed", share, MOST_STEEP, message)

@@ -29,6 +29,7 @@ NARROWEST_SPACING = 0.005
 # Nodes are 0.1 logits of the steepest item apart: a cubic with exact slopes at the ends then errs by at most
 # 0.1^4 / 384 * max |d^4 log P / d logit^4| = 0.1^4 / 384 / 8 = 3e-8 an answer.
 SPACING_PER_SLOPE = 0.1
+STEEPEST = SPACING_PER_SLOPE / NARROWEST_SPACING  # discrimination that the nodes resolve; steeper items are steps
 BLOCK_CELLS = 500_000  # items x nodes at once
 LEAST_PRECISION = 1e-3  # of a snapshot's summary; its answers may carry no information at all
 LEAST_PROBABILITY = 1e-300  # keeps the logarithm of an impossible answer finite
@@ -46,7 +47,7 @@ class KnownItems(NamedTuple):
 
     @classmethod
     def from_posterior(cls, posterior: xr.Dataset, items: pd.Index, n_draws: int) -> KnownItems:
-        """Take evenly spaced draws of the parameters of some items out of a posterior.
+        """Take evenly spaced draws of the parameters of some items out of a posterior, none steeper than `STEEPEST`.
 
         Parameters
         ----------
@@ -72,6 +73,7 @@ class KnownItems(NamedTuple):
         }
         positions = _positions(pd.Index(posterior[names.ITEM].to_index()), items)
         shape = found[names.DIFFICULTY].shape
+        found[names.DISCRIMINATION] = found[names.DISCRIMINATION].clip(-STEEPEST, STEEPEST)
         found.setdefault(names.GUESSING, np.zeros(shape))
         found.setdefault(names.UPPER_ASYMPTOTE, np.ones(shape))
         return cls(**{name: np.ascontiguousarray(found[name][:, positions]) for name in cls._fields})

@@ -62,7 +62,18 @@ def test_with_one_step_the_step_effect_is_left_out_and_that_is_said(rng):
         fit = fit_seed_model(counts, QUICK, items=items, model=SeedModel(pooled=False))
     assert "sd_step" not in fit.posterior
     assert fit.posterior["sd_seed"].dims == ("chain", "draw", "item_draw", "run")
-    assert "left out" in fit.checks[-1].message
+    assert "left out" in next(check.message for check in fit.checks if check.name == "step_effect")
+
+
+@pytest.mark.parametrize(("steep", "status"), [(5.0, "passed"), (1e8, "failed")])
+def test_items_from_a_calibration_without_a_peak_are_named_and_do_no_harm(rng, steep, status):
+    counts, items = simulate(rng, n_runs=2, n_seeds=4, n_steps=1, n_items=60, sd_seed=0.3)
+    items["discrimination"][:3] = steep
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fit = fit_seed_model(counts, QUICK, items=items)
+    assert [check.status for check in fit.checks if check.name == "known_items"] == [status]
+    assert float(fit.posterior["sd_seed"].quantile(0.95)) < 3
 
 
 def test_responses_that_cannot_be_used_are_refused_or_named(rng):
