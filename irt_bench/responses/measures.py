@@ -57,7 +57,7 @@ def _numbers(frame: pd.DataFrame, column: str) -> pd.Series:
         raise ResponsesError(f"column {column!r} holds lists or records; a number is needed in every row.") from error
     parsed = [_number(value) for value in distinct]
     refused = np.array([number is None for number in parsed] + [False])  # code -1, no value, is the last place
-    _refuse(frame, column, pd.Series(refused[codes]), "is not a number")
+    _refuse(frame, column, pd.Series(refused[codes]), "is not a number; answers are 0 or 1, or true or false")
     numbers = np.array([*parsed, np.nan], dtype=np.float64)
     exact = np.isin(numbers, (0, 1)) | np.isnan(numbers)
     return pd.Series(numbers.astype(np.float32 if exact.all() else np.float64)[codes])
@@ -81,7 +81,7 @@ def _zero_one(frame: pd.DataFrame) -> pd.Series:
 
 def _score(frame: pd.DataFrame, measure: Measure | None) -> pd.DataFrame:
     values = _numbers(frame, names.SCORE)
-    _refuse(frame, names.SCORE, values.notna() & ~values.between(0, 1), "is outside [0, 1]")
+    _refuse(frame, names.SCORE, values.notna() & ~values.between(0, 1), "is outside [0, 1]; divide percentages by 100")
     known = values.dropna()
     if measure != "score" and ((known == 0) | (known == 1)).all():
         return frame.drop(columns=names.SCORE).assign(correct=values)

@@ -156,7 +156,7 @@ def _hint(path: Path) -> str:
         return " If it is the results file of a run, name its folder or its samples_*.jsonl."
     if path.stat().st_size == 0:
         return " It is empty."
-    return ""
+    return "" if path.suffix.lower() in KNOWN_ENDINGS else " If it holds a table, save that as .csv."
 
 
 def _in_folder(folder: Path, formats: Sequence[Format]) -> list[Source]:

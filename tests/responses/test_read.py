@@ -60,7 +60,9 @@ def test_a_missing_path_and_no_path_are_refused(tmp_path):
 def test_an_unknown_format_and_an_unknown_file_list_the_formats(tmp_path):
     with pytest.raises(ReadError, match="format 'lm-evl' is not known. Did you mean 'lm-eval'"):
         read_responses([write(tmp_path / "a.csv")], format="lm-evl")
-    with pytest.raises(ReadError, match=r"a\.txt is in no known format.*Choose one with --format"):
+    with pytest.raises(
+        ReadError, match=r"a\.txt is in no known format\. If it holds a table, save that as \.csv\..*Choose one with"
+    ):
         read_responses([write(tmp_path / "a.txt")])
     with pytest.raises(ReadError, match="It is empty"):
         read_responses([write(tmp_path / "b.txt", "")])

@@ -216,7 +216,8 @@ def _cells(values: pd.Series, item: str, model: pd.Series, path: Path) -> npt.ND
             row = int(np.argmax((values == text).to_numpy()))
             raise ReadError(
                 f"{path}: column {item!r} holds {text!r} for model {str(model.iloc[row])!r}; an item of a wide table "
-                f"needs 0, 1 or nothing. Read as metadata are only {listed(WIDE_METADATA, len(WIDE_METADATA))}."
+                "needs 0, 1 or nothing. If the table is long, name its columns 'model', 'item' and 'correct'. Read as "
+                f"metadata are only {listed(WIDE_METADATA, len(WIDE_METADATA))}."
             ) from None
     return np.asarray(np.array([*numbers, np.nan])[categorical(values).codes], dtype=np.float64)
 
