@@ -204,7 +204,14 @@ def _choose_nodes(cells: _Cells, mean: ItemParameters) -> _Nodes:
 def _scan(cells: _Cells, mean: ItemParameters) -> tuple[FloatArray, FloatArray]:
     """Log posterior of each model over all abilities looked at, shape (model, node), up to a constant."""
     scan = np.linspace(-FURTHEST, FURTHEST, round(2 * FURTHEST / SCAN_SPACING) + 1)
-    return scan, _log_likelihood(cells, mean, scan) - scan**2 / 2
+    with np.errstate(divide="ignore", invalid="ignore"):  # refused below, in words
+        log_posterior = _log_likelihood(cells, mean, scan) - scan**2 / 2
+    if not np.isfinite(log_posterior.max(axis=1)).all():
+        raise AnalysisError(
+            "answers are impossible under the item parameters, as where guessing is 1 or the upper asymptote 0. Was the "
+            "file of the fit or subset damaged?"
+        )
+    return scan, log_posterior
 
 
 def _log_likelihood(cells: _Cells, items: ItemParameters, nodes: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from irt_bench.responses.formats.inspect_archive import EvalArchive
-from irt_bench.responses.formats.jsonlines import load_object, records
+from irt_bench.responses.formats.jsonlines import as_text, load_object, records
 from irt_bench.responses.formats.lm_eval_runs import run_of
 from irt_bench.responses.read import Source
 
@@ -100,7 +100,7 @@ def _facts_of_lm_eval_log(path: Path, known_hashes: Collection[str]) -> LogFacts
 
 
 def _asked(record: dict[str, Any]) -> Asked:
-    document, logged = record.get("doc"), record.get("doc_hash")
+    document, logged = record.get("doc"), as_text(record.get("doc_hash"))
     doc_id = record.get("doc_id")
     own = logged
     is_stale = False
@@ -109,7 +109,7 @@ def _asked(record: dict[str, Any]) -> Asked:
         if IRT_DOC_ID in document:
             doc_id = document[IRT_DOC_ID]
             own = document_hash({key: value for key, value in document.items() if key != IRT_DOC_ID})
-    return Asked(doc_id if isinstance(doc_id, int) else None, logged, own, record.get("prompt_hash"), is_stale)
+    return Asked(doc_id if isinstance(doc_id, int) else None, logged, own, as_text(record.get("prompt_hash")), is_stale)
 
 
 def _hashes_alike(asked: Sequence[Asked], path: Path, known_hashes: Collection[str]) -> bool:

@@ -9,6 +9,13 @@ from irt_bench.errors import AnalysisError, ResponsesWarning
 A, B, C = np.array([0.7, 1.0, 1.6, 2.2]), np.array([-1.0, 0.0, 0.4, 1.3]), np.array([0.0, 0.2, 0.25, 0.1])
 
 
+@pytest.mark.parametrize("method", ["eap", "map"])
+def test_items_that_cannot_be_answered_wrong_are_refused(make_counts, method):
+    posterior = posterior_of([1.0, 1.0], [0.0, 0.0], [0.0, 1.0])
+    with pytest.raises(AnalysisError, match="impossible under the item parameters, as where guessing is 1"):
+        score_models(make_counts([[1, 0], [0, 1]]), posterior, method=method)
+
+
 def posterior_of(a, b, c):
     dims = ("chain", "draw", "item")
     arrays = {"discrimination": a, "difficulty": b, "guessing": c}

@@ -11,6 +11,15 @@ def facts(folder, known=()):
 
 
 @pytest.mark.parametrize("name", ["lm_eval/full", "lm_eval/fs_sub", "lm_eval_old"])
+def test_hashes_that_are_no_text_are_none(tmp_path):
+    path = tmp_path / "samples_t_2026-01-01T00-00-00.000000.jsonl"
+    line = {"doc_id": 0, "doc": {"q": 1}, "doc_hash": ["a"], "prompt_hash": {"a": 1}, "resps": [], "acc": 1.0}
+    path.write_text(json.dumps(line) + "\n")
+    (source,) = find_sources([path])
+    (asked,) = facts_of(source).asked
+    assert (asked.logged_hash, asked.prompt_hash, asked.is_stale) == (None, None, False)
+
+
 def test_documents_hash_as_the_real_harness_hashed_them_since_2024(shared_fixtures, name):
     asked = [one for found in facts(shared_fixtures / name) for one in found.asked]
     assert asked and not any(one.is_stale for one in asked)

@@ -33,7 +33,7 @@ SUFFIX: Final = ".npz"
 
 # What NumPy raises on an archive whose bytes were changed.
 DAMAGED: Final = (
-    ValueError, KeyError, EOFError, MemoryError, NotImplementedError, OverflowError, RuntimeError, SyntaxError,
+    OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, OverflowError, RuntimeError, SyntaxError,
     TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
