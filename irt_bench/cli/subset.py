@@ -30,9 +30,9 @@ ESTIMATES = (
 
 
 class Wanted(NamedTuple):
-    """What subset was asked for; what is None is chosen."""
+    """What subset was asked for; what is None is left to the defaults."""
 
-    size: int  # with a target: that at which methods are compared
+    size: int  # not looked at where there is a target
     target_se: float | None
     method: str | None
     weights: str | None
@@ -49,11 +49,11 @@ def subset(
     target_se: Annotated[
         float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
     ] = None,
-    method: Annotated[
-        str | None, typer.Option(help=f"How to choose items: {METHODS}; by default anchors or variance.")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help=f"How to choose items: {METHODS}; by default anchors.")] = None,
     weights: Annotated[str | None, typer.Option(help=f"How to weigh them: {WEIGHTS}; by default as suits.")] = None,
-    estimator: Annotated[str | None, typer.Option(help=f"How to estimate: {ESTIMATES}; by default the best.")] = None,
+    estimator: Annotated[
+        str | None, typer.Option(help=f"How to estimate: {ESTIMATES}; by default p_irt_ridge.")
+    ] = None,
     fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.")] = None,
     parallel_forms: Annotated[
         bool, typer.Option("--parallel-forms", help="Two disjoint subsets of this size.")
@@ -144,28 +144,23 @@ def _plan(
 
 
 def _number(size: float | None, n_items: int) -> int:
-    """Turn a size into a number of items, by default a fifth of all, before anything is fitted."""
+    """Turn a size into a number of items, before anything is fitted; 1 where a target is to find it."""
     from irt_bench.subsets.select import item_number
 
-    number = max(1, n_items // 5) if size is None else item_number(size, n_items)
+    number = 1 if size is None else item_number(size, n_items)
     if number > n_items:
         raise SubsetError(f"size {number} was asked for, of {n_items} items.")
     return number
 
 
 def _make(calibration: "Calibration", wanted: Wanted, hashes: "pd.Series | None") -> "list[Subset]":
-    """Make what is wanted, by the recipe and estimator of least held-out error among those not named."""
+    """Make what is wanted, by the defaults where nothing is named."""
     from irt_bench.subsets.calibration import Recipe
-    from irt_bench.subsets.defaults import BEST_ESTIMATORS, BEST_METHODS, best_recipe
+    from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
     from irt_bench.subsets.make import make_subset, parallel_forms, smallest_subset
 
-    recipe, estimator = best_recipe(
-        calibration,
-        Recipe("", "", wanted.size, wanted.seed),
-        methods=(wanted.method,) if wanted.method else BEST_METHODS,
-        weights=wanted.weights,
-        estimators=(wanted.estimator,) if wanted.estimator else BEST_ESTIMATORS,
-    )
+    method, estimator = wanted.method or DEFAULT_METHOD, wanted.estimator or DEFAULT_ESTIMATOR
+    recipe = Recipe(method, wanted.weights or default_weights(method), wanted.size, wanted.seed)
     if wanted.forms:
         return list(parallel_forms(calibration, recipe, estimator=estimator, hashes=hashes))
     if wanted.target_se is not None:

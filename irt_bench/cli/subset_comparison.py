@@ -87,6 +87,12 @@ def compare_methods(
         print_table(table, title=title, console=out)
     for size in design.sizes:
         print_table(best_table(found.table, size), title=f"Least error with {size} items", console=out)
+    for each in summary["default"]:
+        out.print(
+            f"The default ({each['method']}, {each['weights']}, {each['estimator']}) with {each['size']} items: error "
+            f"{100 * each['mae']:.2f} points, bias {100 * each['bias']:.2f}, coverage {100 * each['coverage']:.0f}%.",
+            highlight=False,
+        )
     for within, least in summary["control_least_p_holm"].items():
         verdict = "no method beats random subsets" if least > LEVEL else "a method beats random subsets"
         out.print(f"Answers shuffled within {within}: {verdict} (least adjusted p {least:.2f}).", highlight=False)
@@ -100,12 +106,13 @@ def _summary(
     controls: "dict[Any, pd.DataFrame]",
     n_clusters: int,
 ) -> dict[str, Any]:
-    from irt_bench.subsets.coverage import RECIPE
-    from irt_bench.subsets.defaults import DEFAULT
+    import pandas as pd
 
-    is_default = table["method"] == DEFAULT
-    single = table[~is_default]
-    best = single.loc[single.groupby("size")["mae"].idxmin()]
+    from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
+
+    best = table.loc[table.groupby("size")["mae"].idxmin()]
+    recipe = {"method": DEFAULT_METHOD, "weights": default_weights(DEFAULT_METHOD), "estimator": DEFAULT_ESTIMATOR}
+    default = table[(table[list(recipe)] == pd.Series(recipe)).all(axis=1)]
     return {
         "benchmark": counts.benchmark,
         "n_models": counts.n_models,
@@ -116,6 +123,6 @@ def _summary(
         "seed": design.seed,
         "fingerprint": counts.fingerprint(),
         "best": best.to_dict("records"),
-        "default": table[is_default].drop(columns=RECIPE[1:]).dropna(axis=1).to_dict("records"),
+        "default": default.to_dict("records"),
         "control_least_p_holm": {within: float(frame["p_holm"].min()) for within, frame in controls.items()},
     }

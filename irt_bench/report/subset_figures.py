@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from irt_bench.report.canvas import BLUE, GREY, PALE, SMALL_SIZE, VERMILION, new_figure, styled
 from irt_bench.report.subset_tables import POINTS
-from irt_bench.subsets.defaults import DEFAULT, default_weights
+from irt_bench.subsets.defaults import default_weights
 from irt_bench.subsets.estimators import ESTIMATORS
 
 SHOWN: Final = ("weighted", "p_irt", "p_irt_ridge", "gp_irt_source")  # estimators with a row of panels each
@@ -65,8 +65,7 @@ def _panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:
 
 
 def _title(table: pd.DataFrame) -> str:
-    single = table[table["method"] != DEFAULT]
-    best = single.loc[single.groupby("size")["mae"].idxmin(), ["size", "method", "estimator", "mae"]]
+    best = table.loc[table.groupby("size")["mae"].idxmin(), ["size", "method", "estimator", "mae"]]
     words = [
         f"{POINTS * float(mae):.1f} points with {size} items ({method}, {ESTIMATORS[str(name)].title})"
         for size, method, name, mae in best.to_numpy().tolist()

@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from irt_bench.subsets.defaults import DEFAULT
 from irt_bench.subsets.estimators import ESTIMATORS
 
 POINTS: Final = 100  # errors are shown in points, hundredths of the full score
@@ -18,7 +17,7 @@ def error_table(table: pd.DataFrame, size: int) -> pd.DataFrame:
 
     The first three rows are mean, 5% and 95% quantile of random subsets.
     """
-    part = table[(table["size"] == size) & (table["method"] != DEFAULT)]
+    part = table[table["size"] == size]
     titles = [ESTIMATORS[name].title for name in dict.fromkeys(part["estimator"])]
     rows = {}
     for label, column in (("mean", "random"), ("5%", "random_q05"), ("95%", "random_q95")):

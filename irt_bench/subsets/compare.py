@@ -24,7 +24,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.calibration import Calibrated, Calibration, Plan, Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.coverage import CLUSTER, RECIPE, coverage_by, coverage_summary
-from irt_bench.subsets.defaults import EXPECTED, FOLD, default_choice, default_weights
+from irt_bench.subsets.defaults import default_weights
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, estimate, possible
 from irt_bench.subsets.intervals import limits
 from irt_bench.subsets.random_subsets import RandomSubsets, beside_random, random_errors
@@ -86,8 +86,7 @@ class Comparison(NamedTuple):
         A row for each size, method, weights and estimator: ``mae, bias, rmse, kendall, coverage, width`` on held-out
         models (shares in [0, 1]), and ``coverage_q05, coverage_q95, coverage_se`` of `coverage_by`; ``random,
         random_q05, random_q95``, mean and quantiles over random subsets of their mean absolute error with the same
-        estimator; ``percentile``, the share of random subsets with an error no larger: a permutation p-value. Rows
-        named `DEFAULT` are of `default_choice`: in each fold the recipe that its calibration models say is best.
+        estimator; ``percentile``, the share of random subsets with an error no larger: a permutation p-value.
     random : pd.DataFrame
         ``size, estimator, replicate, mae`` of the random subsets.
     coverage : pd.DataFrame
@@ -142,13 +141,11 @@ def compare(
         parts.append(part)
         if progress is not None:
             progress("folds", done, len(splits))
-    folds = pd.concat([part[0].assign(**{FOLD: fold}) for fold, part in enumerate(parts)], ignore_index=True)
-    held_out = _with_clusters(folds, counts, clusters)
+    held_out = _with_clusters(pd.concat([part[0] for part in parts], ignore_index=True), counts, clusters)
     sums = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
     random = (sums["error"] / sums["n"]).rename("mae").reset_index()
     rng = np.random.default_rng(design.seed)
-    table = summarise(pd.concat([held_out, default_choice(held_out)]), rng)
-    return Comparison(beside_random(table, random), random, coverage_summary(held_out, rng))
+    return Comparison(beside_random(summarise(held_out, rng), random), random, coverage_summary(held_out, rng))
 
 
 def shift(counts: ResponseCounts, clusters: Labels, design: Design) -> pd.DataFrame:
@@ -165,9 +162,8 @@ def shift(counts: ResponseCounts, clusters: Labels, design: Design) -> pd.DataFr
     order = np.flatnonzero(~np.isnan(score))[order]
     weaker, stronger = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
     calibration = prepare(counts.take(models=weaker), clusters[weaker], design.plan, seed=design.seed)
-    estimates = _methods(calibration, counts.take(models=stronger), design)[0].assign(**{FOLD: 0})
-    held_out = _with_clusters(estimates, counts, clusters)
-    return summarise(pd.concat([held_out, default_choice(held_out)]), np.random.default_rng(design.seed))
+    held_out = _with_clusters(_methods(calibration, counts.take(models=stronger), design)[0], counts, clusters)
+    return summarise(held_out, np.random.default_rng(design.seed))
 
 
 def summarise(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -242,6 +238,6 @@ def _estimates(found: Calibrated, test: ResponseCounts, truth: FloatArray) -> pd
             step=float(found.instrument.targets.min()),
             within=possible(evidence),
         )
-        columns = {"truth": truth, "estimate": estimated, "q05": low, "q95": high, EXPECTED: errors.root_mean_square}
+        columns = {"truth": truth, "estimate": estimated, "q05": low, "q95": high}
         parts.append(pd.DataFrame({MODEL: test.models.index, "estimator": name, **columns}))
     return pd.concat(parts).dropna(subset=["truth"])

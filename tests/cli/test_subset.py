@@ -43,10 +43,11 @@ def test_a_subset_is_made_and_read_back(responses, tmp_path):
     assert "--force" in run("subset", responses, "--size", 9, "-o", tmp_path / "subset.json", code=2)
 
 
-def test_defaults_are_chosen_by_held_out_error_and_json_says_which(responses, tmp_path):
+def test_json_says_which_defaults_were_taken(responses, tmp_path):
     output = run("subset", responses, "--size", 10, "-o", tmp_path / "subset.json", "--json")
     (found,) = json.loads(output)["subsets"]
-    assert found["method"] in ("anchors", "variance") and found["expected_error"] < 0.2
+    assert (found["method"], found["weights"], found["estimator"]) == ("anchors", "anchor", "p_irt_ridge")
+    assert found["expected_error"] < 0.2
 
 
 def test_parallel_forms_are_two_files_without_common_items(responses, tmp_path):
