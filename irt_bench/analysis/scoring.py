@@ -208,8 +208,8 @@ def _scan(cells: _Cells, mean: ItemParameters) -> tuple[FloatArray, FloatArray]:
         log_posterior = _log_likelihood(cells, mean, scan) - scan**2 / 2
     if not np.isfinite(log_posterior.max(axis=1)).all():
         raise AnalysisError(
-            "answers are impossible under the item parameters, as where guessing is 1 or the upper asymptote 0. Was the "
-            "file of the fit or subset damaged?"
+            "answers are impossible under the item parameters, as where guessing is 1 or the upper asymptote 0. Was "
+            "the file of the fit or subset damaged?"
         )
     return scan, log_posterior
 

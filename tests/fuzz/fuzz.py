@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
+A_PROCESS = 3000  # examples; hypothesis itself takes some 30 kB each that it does not give back
 ROUND = 100  # examples between two looks at the clock
 SECONDS_AN_EXAMPLE = 30.0  # a shared machine may stand still for some
 MEMORY_MIB = 1000  # of the reading process, libraries and valid files included
@@ -116,11 +117,13 @@ def _one_child(
             stdout=subprocess.PIPE, stderr=stderr, text=True,
         )  # fmt: skip
     lines: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_pump, args=(child, lines), daemon=True).start()
+    pump = threading.Thread(target=_pump, args=(child, lines), daemon=True)
+    pump.start()
     current = {"kind": "start of the process", "seed": number}
     patience = 300.0  # for imports
+    first = out.examples.total()
     try:
-        while time.monotonic() < end and (most is None or out.examples.total() < most):
+        while time.monotonic() < end and out.examples.total() < min(first + A_PROCESS, most or first + A_PROCESS):
             try:
                 line = lines.get(timeout=patience)
             except queue.Empty:
@@ -149,12 +152,14 @@ def _one_child(
     finally:
         child.kill()
         child.wait()
+        pump.join()
 
 
 def _pump(child: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
     assert child.stdout is not None
-    for line in child.stdout:
-        lines.put(line)
+    with child.stdout as stream:
+        for line in stream:
+            lines.put(line)
     lines.put("")
 
 
