@@ -78,8 +78,8 @@ def half_width(error: float, freedom: int) -> float:
     Notes
     -----
     asinh(t error), the form that the exact interval of Pitman and Morgan has at one step; Student's t alone gives
-    limits no one needs where seeds are very few. Covers 88 to 95% in simulation: 3, 5 and 10 seeds, 1 to 28 runs that
-    may differ in their sds, 1 to 20 steps; 94 to 98% with one run of three seeds (tests/variance/test_paired_tests.py).
+    limits no one needs where seeds are very few. Covers 86 to 95% in simulation: 3, 5 and 10 seeds, 1 to 28 runs that
+    may differ in their sds, 1 to 20 steps; 93 to 99% with one run of three seeds (tests/variance/test_paired_tests.py).
     """
     return float(np.arcsinh(stats.t.ppf(INTERVAL[1], freedom) * error))
 

@@ -142,7 +142,8 @@ def model_seed_effects(
                 frame = pd.concat([own, seen_spread(runs, chosen)], ignore_index=True)
                 frame.insert(1, "items", name)
                 frames.append(frame)
-        checks = [*found.checks, *description_checks(ratio, frames[-1])]
+        whole = next(frame for frame in frames[::-1] if frame["items"].iloc[0] == ALL_ITEMS)
+        checks = [*found.checks, *description_checks(ratio, whole)]
         fits[benchmark] = found.summary() | {
             "checks": [check.to_dict() for check in checks], "items_from": source, "answer_variance_ratio": ratio
         }  # fmt: skip

@@ -80,7 +80,7 @@ def test_the_interval_of_the_ratio_covers(n_runs, n_seeds, n_steps):
 @pytest.mark.slow
 def test_with_one_run_of_three_seeds_the_interval_is_wide_enough():
     for n_steps in (1, 4, 20):
-        assert 0.9 < coverage(1, 3, n_steps, _log_ratio, 0.0)[0] < 0.99
+        assert coverage(1, 3, n_steps, _log_ratio, 0.0)[0] > 0.9
 
 
 @pytest.mark.slow
