@@ -163,10 +163,13 @@ def compare_nulls(scene: Scene, plain: Scene) -> tuple[Ratio, float]:
     """
     n = len(scene.own[0].value)
     pairs = log_ratio(scene.own, [_first(each, n) for each in plain.own])
+    known = np.isfinite(pairs.value) & np.isfinite(pairs.variance)  # a subset without any spread has no ratio
+    if not known.any():
+        return NO_RATIO, np.nan
     # All subsets see the same seeds, so their chance does not average out; that of the items does.
     value = 0.5 * np.log(scene.pooled.mean() / plain.pooled[: len(scene.pooled)].mean())
-    mean = LogRatio(np.asarray(value), np.asarray(np.nanmean(pairs.variance)), np.asarray(np.nanmean(pairs.freedom)))
-    spread = float(np.nanvar(pairs.value)) / n
+    mean = LogRatio(*(np.asarray(each) for each in (value, pairs.variance[known].mean(), pairs.freedom[known].mean())))
+    spread = float(pairs.value[known].var()) / n
     found = with_interval(mean, spread)
     moves = scene.common_moves
     return found, found.ratio / moves * plain.common_moves if moves > 0 else np.nan
