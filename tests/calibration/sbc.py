@@ -31,7 +31,7 @@ from irt_bench import NUTSSettings, SVISettings
 from irt_bench.analysis.checks.summed_score import holm
 from irt_bench.analysis.irt import success
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
-from irt_bench.errors import FitError
+from irt_bench.errors import FitError, ModelError
 from irt_bench.files import replacing
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings, Settings
@@ -52,6 +52,7 @@ CONTROLS = ("wrong prior", "swapped answers", "narrow draws", WRONG_GUIDE)
 WRONG_PRIOR = Hierarchical(Normal(0.0, 0.2), HalfNormal(0.2))
 NARROW = 0.6  # of the sd
 REPLICATES = {"laplace": 200, "svi": 60, "nuts": 60}
+LEAST = 5  # data sets of a cell; with fewer it is not shown yet
 NAMED = 2  # lines of a panel
 SMALLEST_P = 0.05  # familywise over the quantities of a cell
 
@@ -150,7 +151,7 @@ def replicate(cell: Cell, seed: int) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         try:
             fitted = fit(fitted_to, believed, settings(cell, seed))
-        except FitError as error:  # counted, not hidden
+        except (FitError, ModelError) as error:  # counted, not hidden
             return {**about, "refused": str(error)}
     seconds = time.process_time() - start
     posterior = thinned(fitted.posterior)
@@ -214,7 +215,7 @@ def log_likelihood(parameters: xr.Dataset, counts: ResponseCounts) -> np.ndarray
 
 
 def load(folder: Path) -> dict[Cell, list[dict[str, Any]]]:
-    """All replicates by cell, in a fixed order; those that were refused too."""
+    """All replicates by cell, in a fixed order, those that were refused too; cells with too few are left out."""
     found: dict[Cell, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
         one = json.loads(path.read_text())
@@ -225,7 +226,8 @@ def load(folder: Path) -> dict[Cell, list[dict[str, Any]]]:
     def place(cell: Cell) -> tuple[object, ...]:
         return order[cell.control], order[cell.irt_model], order[cell.method], cell.size != SIZE, cell.size
 
-    return dict(sorted(found.items(), key=lambda pair: place(pair[0])))
+    enough = {cell: ones for cell, ones in found.items() if len(fitted_ones(ones)) >= LEAST}
+    return dict(sorted(enough.items(), key=lambda pair: place(pair[0])))
 
 
 def quantities(replicates: list[dict[str, Any]]) -> Iterator[tuple[str, np.ndarray]]:

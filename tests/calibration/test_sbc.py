@@ -74,9 +74,11 @@ def test_a_data_set_that_a_method_refuses_is_counted(tmp_path, monkeypatch):
         return fit(counts, model, settings)
 
     monkeypatch.setattr(sbc, "fit", refuses_the_second)
-    sbc.run([Cell("2pl", "laplace")], tmp_path, 3)
+    sbc.run([Cell("2pl", "laplace")], tmp_path, 4)
+    assert sbc.load(tmp_path) == {}  # too few to say anything
+    sbc.run([Cell("2pl", "laplace")], tmp_path, 7)
     table = sbc.tabulate(tmp_path)
-    assert (table["n_replicates"] == 2).all() and (table["n_refused"] == 1).all()
+    assert (table["n_replicates"] == 6).all() and (table["n_refused"] == 1).all()
     sbc.draw(tmp_path)
 
 
