@@ -10,7 +10,6 @@ def facts(folder, known=()):
     return [found for source in find_sources([folder]) if (found := facts_of(source, known)) is not None]
 
 
-@pytest.mark.parametrize("name", ["lm_eval/full", "lm_eval/fs_sub", "lm_eval_old"])
 def test_hashes_that_are_no_text_are_none(tmp_path):
     path = tmp_path / "samples_t_2026-01-01T00-00-00.000000.jsonl"
     line = {"doc_id": 0, "doc": {"q": 1}, "doc_hash": ["a"], "prompt_hash": {"a": 1}, "resps": [], "acc": 1.0}
@@ -20,6 +19,7 @@ def test_hashes_that_are_no_text_are_none(tmp_path):
     assert (asked.logged_hash, asked.prompt_hash, asked.is_stale) == (None, None, False)
 
 
+@pytest.mark.parametrize("name", ["lm_eval/full", "lm_eval/fs_sub", "lm_eval_old"])
 def test_documents_hash_as_the_real_harness_hashed_them_since_2024(shared_fixtures, name):
     asked = [one for found in facts(shared_fixtures / name) for one in found.asked]
     assert asked and not any(one.is_stale for one in asked)
