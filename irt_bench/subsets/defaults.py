@@ -13,8 +13,8 @@ from irt_bench.subsets.weights import WEIGHTINGS
 
 # Of all pairs the least or second least error over seven benchmarks (README), whichever of them is left out. Choosing
 # among two methods and three estimators by held-out error, for each benchmark anew, was no better on average, and the
-# best of six looks better than it is: on HumanEval with 100 items its intervals held 77% for 90%. The spline is wrong by
-# up to 32 points on models abler than the calibration's.
+# best of six looks better than it is: on HumanEval with 100 items its intervals held 77% for 90%. The spline is wrong
+# by up to 32 points on models abler than the calibration's.
 DEFAULT_METHOD: Final = "anchors"
 DEFAULT_ESTIMATOR: Final = "p_irt_ridge"
 OWN_WEIGHTS: Final = {"anchors": "anchor", "anchors-irt": "anchor"}  # of methods that make weights; others: equal
