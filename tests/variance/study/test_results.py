@@ -118,8 +118,7 @@ def test_what_an_estimator_does_to_the_same_random_items_is_told(rows):
 
 
 def test_against_plain_means_even_shuffled_answers_would_seem_to_cut(result):
-    """The control of the comparison itself: p-IRT with curves that say nothing shrinks, and that is no cut."""
-    control = result.control[result.control["estimator"] == "p_irt"]
-    for _, part in control.groupby("shuffled_within"):
-        assert part["ratio_plain"].median() < 0.75
-        assert 0.75 < part["ratio"].median() < 1.33
+    """The control of the comparison itself: p-IRT with curves that say little shrinks, and that is no cut."""
+    control = result.control[result.control["estimator"] == "p_irt"].set_index("shuffled_within")
+    assert (control["ratio"].between(0.7, 1.4)).all()
+    assert (control.loc["items", "ratio_plain"] < 0.6).all()
