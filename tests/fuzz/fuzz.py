@@ -178,6 +178,7 @@ def be_a_child(corpus: Path, work: Path, number: int, names: list[str]) -> None:
         say(kind=example.name, seed=number)
         folder = work / "files"
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         for name, content in example.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
