@@ -148,24 +148,3 @@ def test_where_runs_have_easy_items_of_their_own_the_dispersion_seen_gives_the_s
     assert ratio < 0.85
     assert found[ratio] == pytest.approx(anova, rel=0.12)
     assert found[1.0] < 0.75 * anova
-
-
-@pytest.mark.parametrize(("own_items", "low", "high"), [(0.0, 0.93, 1.07), (2.0, 0.4, 0.85)])
-def test_answers_as_independent_as_the_model_says_have_a_ratio_of_one(own_items, low, high):
-    """Negative control: a run with easy and hard items of its own is caught."""
-    rng = np.random.default_rng(5)
-    posterior = posterior_at(0.3, means=(0.0,), seed=5)
-    n_runs, n_seeds = 10, 4
-    run = np.repeat(np.arange(n_runs), n_seeds)
-    labels = [f"m{row}" for row in range(len(run))]
-    ability = 0.5 * rng.normal(size=len(run))
-    lead = ("chain", "draw", "item_draw", "model")
-    posterior = posterior.assign_coords(model=labels).assign(ability=(lead, ability.reshape(1, 1, 1, -1)))
-    item = {name: posterior[name].values[0] for name in ("difficulty", "discrimination")}
-    shift = own_items * rng.normal(size=(n_runs, N_ITEMS))[run]
-    chance = 0.1 + 0.9 * expit(item["discrimination"] * (ability[:, None] - item["difficulty"]) + shift)
-    right = (rng.random(chance.shape) < chance).astype(int)
-    models = pd.DataFrame({"run": run, "seed": np.tile(np.arange(n_seeds), n_runs)}, index=labels)
-    counts = ResponseCounts(right, np.ones_like(right), models, pd.DataFrame(index=LABELS), "b")
-    assert low < answer_variance_ratio(counts, posterior) < high
-    assert np.isnan(answer_variance_ratio(counts.take(items=slice(1)), posterior.isel(item=slice(1))))
