@@ -90,26 +90,28 @@ def subset(
     check_names([method] if method else [], weights, [estimator] if estimator else [])
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
+    _note_fractions(counts)
+    plan, posterior = _plan(counts, fit, seed=seed, macro=macro, keep_negative=keep_negative, aim=ability_range)
+    if compare:
+        design = comparison_design(counts, plan, sizes, method, n_random=n_random, seed=seed)
+        compare_methods(counts, design, output, max_models=max_models, jobs=jobs, json=json)
+        return
+    wanted = Wanted(_number(size, counts.n_items), target_se, method, weights, estimator, parallel_forms, seed)
+    with progress_bar() as progress:
+        calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+    made = _make(calibration, wanted, prompt_hashes(table))
+    if not json:
+        _show_negative(calibration, made)
+    _write(made, output, force=force, json=json)
+
+
+def _note_fractions(counts: "ResponseCounts") -> None:
     if counts.measure == "score":
         err.print(
             "[yellow]Note:[/] scores are fractional: each counts as so much of a right answer. Intervals of the full "
             "score are scaled on held-out models; sds of abilities are too wide rather than too narrow.",
             soft_wrap=True,
         )
-    plan, posterior = _plan(counts, fit, seed=seed, macro=macro, keep_negative=keep_negative, aim=ability_range)
-    if compare:
-        design = comparison_design(counts, plan, sizes, method, n_random=n_random, seed=seed)
-        compare_methods(counts, design, output, max_models=max_models, jobs=jobs, json=json)
-        return
-    number = _number(size, counts.n_items)
-    wanted = Wanted(number, target_se, method, weights, estimator, parallel_forms, seed)
-    with progress_bar() as progress:
-        clusters = model_clusters(counts)
-        calibration = prepare(counts, clusters, plan, seed=seed, posterior=posterior, progress=progress)
-    made = _make(calibration, wanted, prompt_hashes(table))
-    if not json:
-        _show_negative(calibration, made)
-    _write(made, output, force=force, json=json)
 
 
 def _plan(

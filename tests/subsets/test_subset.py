@@ -100,7 +100,3 @@ def test_contradictions_are_refused_even_with_a_matching_digest(written):
         subset_of(numbers=EstimatorNumbers(misfit_sd=0, interval_scale=1, coefficients=(1.0, 2.0)))
     with pytest.raises(ValueError, match="do not agree"):
         subset_of(size=4)
-    with pytest.raises(ValueError, match="do not increase"):
-        UnseenItems(ability=(1, 0), score=(0, 0), score_sd=(0, 0), answer_variance=(0, 0))
-    with pytest.raises(ValueError, match="lengths"):
-        UnseenItems(ability=(0, 1), score=(0,), score_sd=(0, 0), answer_variance=(0, 0))
