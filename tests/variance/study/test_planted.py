@@ -19,7 +19,7 @@ from .conftest import draw_table
 
 SIZE = 30
 ALIKE = {"n_steps": 1, "n_items": 100, "n_others": 4, "spread": 0.0, "shared": 0.05, "n_trials": 8}
-PLANTED = ALIKE | {"n_runs": 12, "n_seeds": 4, "noisy": 0.5, "noise": 3.0}
+PLANTED = ALIKE | {"n_runs": 12, "n_seeds": 4, "noisy": 0.6, "noise": 3.0}
 NONE = ALIKE | {"n_runs": 6}
 NEEDED = ("full", "random", "recipe")
 
