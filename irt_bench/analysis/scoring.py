@@ -28,7 +28,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 N_DRAWS = 100  # of the item parameters: their spread is known to 7%, and so is its (small) part of ability_sd
 SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
 PRIOR_REACH = 6.0  # nodes cover the prior to 6 sd, and each posterior as far down: exp(-18) of its peak
-FURTHEST_OUT = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
+FURTHEST_OUT = 1e9  # of item parameters: no data tell them from less, and nodes become too many
+MOST_NODES = 50_000  # a million items need fewer; slopes without bounds would ask for any number
 FURTHEST = 15.0  # abilities looked at; with N(0, 1) a model right on 100,000 items is at about 10
 SCAN_SPACING = 0.1  # of the first look, which finds where the posteriors lie
 WIDEST_SPACING = 0.05  # between nodes at which answers are evaluated
@@ -193,7 +194,10 @@ def _choose_nodes(cells: _Cells, mean: ItemParameters) -> _Nodes:
     narrowest = 1 / np.sqrt(1 + np.where(near, _expected_information(cells, mean, scan), 0).max())
     wanted = narrowest / NODES_PER_SD
     enough = min(WIDEST_SPACING, SPACING_PER_SLOPE / np.abs(mean.discrimination).max(initial=TINY_SLOPE))
-    fine, coarse = (np.linspace(low, high, int(np.ceil((high - low) / h)) + 1) for h in (min(wanted, enough), enough))
+    fine, coarse = (
+        np.linspace(low, high, min(int(np.ceil((high - low) / h)) + 1, MOST_NODES))
+        for h in (min(wanted, enough), enough)
+    )
     # With few items the answers' log-likelihood on the fine nodes costs no more than its spline.
     if len(fine) == len(coarse) or len(mean.difficulty) < len(coarse):
         return _Nodes(fine, fine, None)
