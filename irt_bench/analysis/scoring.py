@@ -29,6 +29,8 @@ N_DRAWS = 100  # of the item parameters: their spread is known to 7%, and so is 
 SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
 PRIOR_REACH = 6.0  # nodes cover the prior to 6 sd, and each posterior as far down: exp(-18) of its peak
 FURTHEST_OUT = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
+NO_PARAMETER = 1e9  # beyond it a file is damaged; flat posteriors draw thousands
+ABSURD = 1e12  # of most draws of an item: no fit, however flat its posterior, comes near
 MOST_NODES = 50_000  # a million items need fewer; slopes without bounds would ask for any number
 FURTHEST = 15.0  # abilities looked at; with N(0, 1) a model right on 100,000 items is at about 10
 SCAN_SPACING = 0.1  # of the first look, which finds where the posteriors lie
@@ -163,15 +165,18 @@ def _check(counts: ResponseCounts, method: str, n_draws: int, nodes: npt.ArrayLi
 
 
 def _join_items(counts: ResponseCounts, posterior: xr.Dataset, n_draws: int) -> tuple[ItemParameters, ItemParameters]:
-    """Draws, shape (draw, item), and means, shape (item,), of the parameters of the items in `counts`, in its order."""
+    """Draws, shape (draw, item), and means, shape (item,), of the parameters of the items in `counts`, in its order.
+
+    Draws that lie far out, where few answers leave a long tail, are drawn in.
+    """
     every, labels = item_draws(posterior, np.iinfo(np.int64).max)
     labels, wanted = labels.astype("str"), counts.items.index.astype("str")
     if not labels.is_unique:
         raise AnalysisError(f"item {labels[labels.duplicated()][0]!r} occurs twice in the fit; labels must be unique.")
-    wild = np.any([np.abs(values) > FURTHEST_OUT for values in every], axis=(0, 1))
+    wild = np.any([(np.abs(values) > NO_PARAMETER).mean(axis=0) > 0.5 for values in every], axis=0)
     if wild.any():
         raise AnalysisError(
-            f"{int(wild.sum())} items have parameters beyond {FURTHEST_OUT:,.0f}; first: "
+            f"{int(wild.sum())} items have parameters beyond {NO_PARAMETER:,.0f}; first: "
             f"{labels[int(wild.argmax())]!r}. Was the file of the fit or subset damaged?"
         )
     positions = labels.get_indexer(wanted)
@@ -181,6 +186,9 @@ def _join_items(counts: ResponseCounts, posterior: xr.Dataset, n_draws: int) -> 
             f"of the fit; first: {wanted[int((positions < 0).argmax())]!r}. Leave them out with counts.take(items=...)."
         )
     drawn, _ = item_draws(posterior, n_draws)
+    drawn, every = (
+        ItemParameters(*(np.clip(v, -FURTHEST_OUT, FURTHEST_OUT) for v in draws)) for draws in (drawn, every)
+    )
     mean = ItemParameters(*(values.mean(axis=0)[positions] for values in every))
     return drawn.at((slice(None), positions)), mean
 

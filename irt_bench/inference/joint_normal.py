@@ -13,7 +13,13 @@ from scipy import linalg
 from irt_bench import names
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.arrow import Arrow, cholesky, item_slices
-from irt_bench.inference.item_updates import Items, item_blocks, sd_information
+from irt_bench.inference.item_updates import (
+    LARGEST_INTERCEPT,
+    LARGEST_LOG_SLOPE,
+    Items,
+    item_blocks,
+    sd_information,
+)
 from irt_bench.inference.smooth_arrow import smooth
 from irt_bench.irt_models.base import Hierarchical
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
@@ -65,8 +71,10 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
         slope = np.exp(log_slope)[:, None]
     else:
         log_slope = np.add(items.log_slope, moved[..., 1], dtype=np.float32)
+        np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE, out=log_slope)  # as at the mode
         slope = np.exp(log_slope)
     difficulty = np.add(items.intercept, moved[..., 0], dtype=np.float32)
+    np.clip(difficulty, -LARGEST_INTERCEPT, LARGEST_INTERCEPT, out=difficulty)
     difficulty /= -slope
     found = {
         names.ABILITY: ability,

@@ -38,8 +38,19 @@ def exact(correct, trials, a=A, b=B, c=C):
 @pytest.mark.parametrize(("b", "a"), [(0, np.nan), (np.inf, 1), (0, 1e300), (-1e308, 1), (1e308, 1e308)])
 def test_items_out_of_this_world_are_refused(make_counts, method, b, a):
     posterior = posterior_of([1.0, a], [0.0, b], [0.0, 0.0])
-    with pytest.raises(AnalysisError, match="(beyond 1,000|not finite); first: (item )?'i1'"):
+    with pytest.raises(AnalysisError, match="(beyond 1,000,000,000|not finite); first: (item )?'i1'"):
         score_models(make_counts([[1, 0], [0, 1]]), posterior, method=method)
+
+
+def test_single_draws_that_lie_far_out_are_drawn_in(make_counts):
+    """An intercept over a slope near 0: a handful of draws, which say no more than that the item tells nothing."""
+    posterior = posterior_of([1.0, 1.0], [0.0, 0.0], [0.0, 0.0])
+    posterior = xr.concat([posterior] * 20, "draw")
+    far = posterior.copy(deep=True)
+    far["difficulty"][0, 3, 1] = 5e6
+    counts = make_counts([[1, 0], [0, 1]])
+    near, drawn_in = (score_models(counts, each)["ability"] for each in (posterior, far))
+    assert np.abs(near - drawn_in).max() < 0.1
 
 
 def test_posterior_means_agree_with_numerical_integration(make_counts):

@@ -116,3 +116,12 @@ def test_learned_asymptotes_are_refused_with_what_to_do(irt_model):
     answers = np.eye(4, dtype=np.int8)
     with pytest.raises(FitError, match="--guessing 0.25"):
         fit_laplace(irt_model, answers, np.ones_like(answers), LaplaceSettings())
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.FitWarning")
+def test_draws_of_items_without_bounds_stay_where_data_could_reach(rng):
+    """Four models to 40 items: some directions have no peak, and slopes of e^12 were drawn there."""
+    correct = (rng.random((4, 40)) < 0.5).astype(np.int8)
+    sites = fit_laplace(TwoPL(), correct, np.ones_like(correct), LaplaceSettings()).sites
+    assert np.abs(sites["log_discrimination"]).max() <= 5
+    assert np.abs(sites["difficulty"] * np.exp(sites["log_discrimination"])).max() <= 40.01
