@@ -120,6 +120,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 (beside / other).replace(path / other)
         else:
             beside.replace(path)
+    except OutputError as error:  # of a file in it, whose place beside nobody knows
+        if not isinstance(error.__cause__, OSError):
+            raise
+        reason = error.__cause__.strerror or error.__cause__
+        raise OutputError(f"{path} cannot be written: {reason}.") from error.__cause__
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:

@@ -145,21 +145,24 @@ BOMBS = {
     lines_bomb: "unpacks to more than",
     line_bomb: "longer than 33,554,432 bytes",
     zstd_bomb: "unpacks to more than",
-    parquet_bomb: "more than 16,777,216 rows",
+    parquet_bomb: "rows in",
     wide_bomb: "300,001 columns; up to 200,000 are read",
     zip_bomb: "unpacks to more than 268,435,456 bytes",
     zip_of_many_values: "more than 6,000,000 values",
     json_bomb: "more than 6,000,000 values",
 }
 MEASURE = """
-import resource, sys
+import sys
 from irt_bench.cli import app
 from irt_bench.responses import read_responses
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # of this process; what getrusage says is at least what the parent had when it started this one
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+before = peak()
 try:
     app(["read", sys.argv[1], "-o", sys.argv[2]], standalone_mode=False)
 finally:
-    print("MIB", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    print("MIB", (peak() - before) // 1024)
 """
 
 

@@ -125,7 +125,8 @@ def test_writes_that_the_system_cuts_short_leave_things_as_they_were(made, tmp_p
         env=os.environ | {"NUMBA_DISABLE_JIT": "0", "MPLCONFIGDIR": str(made / "matplotlib")},
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    errors = [line for line in done.stderr.splitlines() if not line.startswith("Warning:")]
+    ours = ("Warning:", "Could not save font_manager")  # matplotlib's cache is cut short as well
+    errors = [line for line in done.stderr.splitlines() if not line.startswith(ours)]
     assert len(errors) == 1 and "cannot be written" in errors[0], done.stderr
     assert not list(tmp_path.iterdir())
 
