@@ -199,7 +199,10 @@ def without_formulas(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _as_plain_text(value: Any) -> Any:
-    return f"{QUOTE}{value}" if isinstance(value, str) and re.match(FORMULA, value) else value
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r\n", "\n").replace("\r", "\n")  # CSV quotes line feeds, but not lone carriage returns
+    return f"{QUOTE}{value}" if re.match(FORMULA, value) else value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -65,7 +65,7 @@ def test_a_subset_with_parameters_out_of_this_world_is_refused(refused, made):
     content["items"][0] |= {"discrimination": 1e308, "difficulty": -1e308}
     (made / "subset.json").write_text(sealed(content))
     message = refused("score", made / "a.parquet", "--subset", made / "subset.json", within=made)
-    assert "beyond 1,000; first: 'q0'" in message
+    assert "beyond 1,000,000,000; first: 'q0'" in message
 
 
 @pytest.mark.parametrize("path", ["x" * 5000, "a\nb", "/proc/self/mem", "/dev/zero", "."])
