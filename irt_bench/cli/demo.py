@@ -41,7 +41,7 @@ def demo(
     out.rule("6. Does the 2PL describe the answers?")
     check([calibrating], fit=output, output=output / "checks", replicates=REPLICATES, seed=seed, force=True)
     out.rule("7. Fewer items: chosen ones beside random ones")
-    subset([calibrating], output=output / "compared", compare=True, seed=seed, force=True, **COMPARED)
+    subset([responses], output=output / "compared", compare=True, seed=seed, force=True, **COMPARED)
     out.rule("8. Seed variance of the training runs")
     variance([responses], output=output / "variance", seed=seed, force=True)
     out.rule("9. A small study: do subsets cut seed variance?")

@@ -22,3 +22,13 @@ def test_without_jinja_the_demo_ends_with_what_to_install(monkeypatch, tmp_path,
     assert done == ["check", "subset", "variance", "study"]
     assert (tmp_path / "demo" / "report.html").exists() == installed
     assert ("pip install 'irt-bench[report]'" in found.output.replace("\n", " ")) != installed
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_the_demo_goes_the_whole_way(tmp_path):
+    found = CliRunner().invoke(app, ["demo", "-o", str(tmp_path / "demo")])
+    assert found.exit_code == 0, found.output
+    for name in ("checks", "compared", "variance", "study", "comparison"):
+        assert (tmp_path / "demo" / name / "summary.json").exists(), name
+    assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
