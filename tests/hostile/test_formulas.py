@@ -54,11 +54,11 @@ def responses(answers, tmp_path):
 def run_all(run, folder, names, *more):
     for name in names:
         command, *arguments = COMMANDS[name]
-        given = [folder / each if str(each).partition(".")[0] in FILES else each for each in arguments]
+        given = [folder / each if "." in str(each) or each in FOLDERS else each for each in arguments]
         run(command, *given, *(more if name != "subset" else ()))
 
 
-FILES = {"a", "read", "fit", "scores", "items", "compared", "checked", "subset", "params", "ids", "full", "variance"}
+FOLDERS = ("fit", "compared", "checked", "variance")
 
 
 @pytest.mark.parametrize("names", [QUICK, pytest.param(tuple(COMMANDS), marks=pytest.mark.slow)])
