@@ -27,6 +27,7 @@ from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 Array = npt.NDArray[Any]
 MOST_ELIMINATED = 2e10  # multiplications to eliminate one side exactly: about a second
 MOST_KEPT = 20_000_000  # cells whose cross derivatives are kept: 160 MB
+OVERFLOW = float(np.log(np.finfo(np.float32).max))
 LEAST_INFORMATION = 1.0  # about a log sd
 
 
@@ -71,7 +72,8 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
         slope = np.exp(log_slope)[:, None]
     else:
         log_slope = np.add(items.log_slope, moved[..., 1], dtype=np.float32)
-        np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE, out=log_slope)  # as at the mode
+        if np.abs(log_slope).max() < OVERFLOW:  # else there are no bounds, and the fit is refused
+            np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE, out=log_slope)  # as at the mode
         slope = np.exp(log_slope)
     difficulty = np.add(items.intercept, moved[..., 0], dtype=np.float32)
     np.clip(difficulty, -LARGEST_INTERCEPT, LARGEST_INTERCEPT, out=difficulty)
