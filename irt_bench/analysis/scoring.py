@@ -30,7 +30,6 @@ SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
 PRIOR_REACH = 6.0  # nodes cover the prior to 6 sd, and each posterior as far down: exp(-18) of its peak
 FURTHEST_OUT = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
 NO_PARAMETER = 1e9  # beyond it a file is damaged; flat posteriors draw thousands
-ABSURD = 1e12  # of most draws of an item: no fit, however flat its posterior, comes near
 MOST_NODES = 50_000  # a million items need fewer; slopes without bounds would ask for any number
 FURTHEST = 15.0  # abilities looked at; with N(0, 1) a model right on 100,000 items is at about 10
 SCAN_SPACING = 0.1  # of the first look, which finds where the posteriors lie

@@ -35,21 +35,16 @@ def _simulated(n_seeds):
     return plan, values, np.array(truth)
 
 
-def _print(label, design, t, covered):
-    each = zip(design.components, t, covered, strict=True)
-    print(f"{label}:", ", ".join(f"{name} t {one:.1f} covered {share:.3f}" for name, one, share in each))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_components_of_binary_answers_are_unbiased_and_their_intervals_cover(n_seeds):
+def test_components_of_binary_answers_are_unbiased_and_their_intervals_cover(print_coverage, n_seeds):
     plan, values, truth = _simulated(n_seeds)
     design = two_way(values, groups=plan.subtasks)
     t = (design.estimates.mean(0) - truth) / (design.estimates.std(0) / np.sqrt(len(values)))
     assert np.abs(t).max() < 4
     found = design.intervals(np.random.default_rng(0))
     covered = ((found.lower <= truth) & (truth <= found.upper)).mean(axis=0)
-    _print(f"binary, seeds {n_seeds}", design, t, covered)
+    print_coverage(f"binary, seeds {n_seeds}", design, t, covered)
     assert (covered > 0.85).all() and (covered < 0.95).all()
 
 
@@ -80,21 +75,11 @@ def test_treating_the_residual_as_seed_variance_is_caught_as_biased():
 N_REPLICATES = 800  # standard error of a coverage of 90%: 1.1%
 
 
-def _checked(design, truth, label):
-    """Coverage of every component, after a check that none is biased."""
-    t = (design.estimates.mean(0) - truth) / (design.estimates.std(0) / np.sqrt(N_REPLICATES))
-    assert np.abs(t).max() < 4
-    found = design.intervals(np.random.default_rng(0))
-    covered = ((found.lower <= truth) & (truth <= found.upper)).mean(axis=0)
-    _print(label, design, t, covered)
-    return covered
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_components_of_repeated_fractional_scores_are_unbiased_and_their_intervals_cover(n_seeds):
+def test_components_of_repeated_fractional_scores_are_unbiased_and_their_intervals_cover(unbiased_coverage, n_seeds):
     z, n = np.random.default_rng(n_seeds).normal, (N_REPLICATES, n_seeds, 100)
     y = 0.5 * z(size=(*n[:2], 1, 1)) + 0.7 * z(size=(n[0], 1, 100, 1)) + 0.6 * z(size=(*n, 1)) + z(size=(*n, 3))
     design = two_way(y.mean(-1), np.full(n, 3), within=y.var(-1, ddof=1))
-    covered = _checked(design, np.array([0.25, 0.49, 0.36, 1]), f"trials {n_seeds}")
+    covered = unbiased_coverage(design, np.array([0.25, 0.49, 0.36, 1]), f"trials {n_seeds}")
     assert (covered > 0.85).all() and (covered < 0.95).all()

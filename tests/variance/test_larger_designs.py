@@ -20,46 +20,31 @@ def test_planted_effects_over_steps_and_subtasks_are_found_without_bias():
     assert np.abs(t).max() < 4
 
 
-def _print(label, design, t, covered):
-    each = zip(design.components, t, covered, strict=True)
-    print(f"{label}:", ", ".join(f"{name} t {one:.1f} covered {share:.3f}" for name, one, share in each))
-
-
 N_REPLICATES = 800  # standard error of a coverage of 90%: 1.1%
-
-
-def _checked(design, truth, label):
-    """Coverage of every component, after a check that none is biased."""
-    t = (design.estimates.mean(0) - truth) / (design.estimates.std(0) / np.sqrt(N_REPLICATES))
-    assert np.abs(t).max() < 4
-    found = design.intervals(np.random.default_rng(0))
-    covered = ((found.lower <= truth) & (truth <= found.upper)).mean(axis=0)
-    _print(label, design, t, covered)
-    return covered
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_components_over_steps_are_unbiased_and_their_intervals_cover(n_seeds):
+def test_components_over_steps_are_unbiased_and_their_intervals_cover(unbiased_coverage, n_seeds):
     z, n = np.random.default_rng(n_seeds).normal, (N_REPLICATES, n_seeds, 6, 100)
     y = 0.5 * z(size=(*n[:2], 1, 1)) + 0.3 * z(size=(n[0], 1, 6, 1)) + z(size=(n[0], 1, 1, 100)) + z(size=n)
     y = y + 0.4 * z(size=(*n[:3], 1)) + 0.7 * z(size=(*n[:2], 1, 100)) + 0.5 * z(size=(n[0], 1, 6, 100))
-    covered = _checked(with_steps(y), np.array([0.25, 0.09, 1, 0.16, 0.49, 0.25, 1]), f"steps {n_seeds}")
+    covered = unbiased_coverage(with_steps(y), np.array([0.25, 0.09, 1, 0.16, 0.49, 0.25, 1]), f"steps {n_seeds}")
     assert (covered > 0.85).all() and (covered < 0.95).all()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
 @pytest.mark.parametrize("uneven", [False, True])
-def test_components_of_subtasks_are_unbiased_and_their_intervals_cover(n_seeds, uneven):
+def test_components_of_subtasks_are_unbiased_and_their_intervals_cover(unbiased_coverage, n_seeds, uneven):
     z, n = np.random.default_rng(n_seeds).normal, (N_REPLICATES, n_seeds)
     sizes = np.random.default_rng(1).integers(3, 20, 20) if uneven else np.full(20, 10)
     codes = np.repeat(np.arange(20), sizes)
     y = 0.5 * z(size=(*n, 1)) + 0.6 * z(size=(n[0], 1, 20))[..., codes] + z(size=(n[0], 1, len(codes)))
     y = y + 0.7 * z(size=(*n, 20))[..., codes] + z(size=(*n, len(codes)))
     truth, label = np.array([0.25, 0.36, 1, 0.49, 1]), f"subtasks {n_seeds} {uneven}"
-    covered = _checked(with_subtasks(y, codes), truth, label)
+    covered = unbiased_coverage(with_subtasks(y, codes), truth, label)
     assert (covered > 0.85).all() and (covered < 0.95).all()
     shuffled = np.random.default_rng(2).permutation(codes)  # negative control: subtasks that are none
     with pytest.raises(AssertionError):
-        _checked(with_subtasks(y, shuffled), truth, "shuffled")
+        unbiased_coverage(with_subtasks(y, shuffled), truth, "shuffled")
