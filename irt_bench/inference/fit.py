@@ -115,14 +115,14 @@ class Fit:
         tree = self.to_datatree()
         encoding = {
             f"/{group}": {
-                name: {"dtype": "float32", "zlib": True, "complevel": 1}
-                for name, array in tree[group].data_vars.items()
-                if array.dtype.kind == "f"
+                name: {"dtype": "float32"} for name, array in tree[group].data_vars.items() if array.dtype.kind == "f"
             }
             for group in ("posterior", "sample_stats")
         }
+        # By way of memory, since h5py prints a line of its own on a full disk; unpacked, since draws are noise.
+        content = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
         with replacing(Path(path)) as beside:
-            tree.to_netcdf(beside, engine="h5netcdf", encoding=encoding)
+            beside.write_bytes(content)
 
     @classmethod
     def load(cls, path: str | Path) -> Fit:
