@@ -38,6 +38,10 @@ def study(
     evaluate_on: Annotated[str | None, typer.Option(help="Models that are judged, likewise; others calibrate.")] = None,
     folds: Annotated[int | None, typer.Option(help="Folds over runs, where no models are named.")] = None,
     n_random: Annotated[int | None, typer.Option(help="Random subsets of each size.")] = None,
+    statistics: Annotated[
+        str | None,
+        typer.Option(help="Columns beside E and ratios; by default all but seed_model, the hierarchical model's."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its cost, what can be detected.")] = False,
     backend: Annotated[str, typer.Option(help="Where to compute: loky (this machine), dask or ray.")] = "loky",
@@ -63,7 +67,7 @@ def study(
         "benchmarks": _words(benchmark), "sizes": _numbers(sizes), "methods": _words(methods),
         "weights": _words(weights), "estimators": _words(estimators), "run": _words(run), "cluster": cluster,
         "calibration": _models(calibrate_on), "evaluation": _models(evaluate_on), "n_folds": folds,
-        "n_random": n_random, "seed": seed,
+        "n_random": n_random, "statistics": _words(statistics), "seed": seed,
     }  # fmt: skip
     design = _design(paths, {name: value for name, value in flags.items() if value is not None})
     table = read_paths([Path(path) for path in design.responses], None, format, metric, filter)

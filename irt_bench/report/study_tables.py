@@ -15,6 +15,7 @@ from irt_bench.variance.study.results import StudyResult
 from irt_bench.variance.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
 
 NULL_TITLE: Final = "The same random items weighed and scored otherwise, against their plain mean; medians"
+MODEL_TITLE: Final = "Seed sds of the hierarchical model, to random items of the same number and to all items; medians"
 POINTS: Final = 100
 PAPER: Final = ("full", "p_irt", "gp_irt", "random", "random_p_irt", "random_gp_irt")
 TITLES: Final = {
@@ -84,6 +85,15 @@ def null_table(results: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def model_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Medians over benchmarks and sizes of what the hierarchical model makes of each choice of items."""
+    rows = results[(results[RUN] == POOLED) & results["model_ratio"].notna()]
+    rows = rows[~is_plain(rows)]
+    columns = [f"model_{name}{end}" for name in ("ratio", "ratio_full") for end in ("", "_q05", "_q95")]
+    table = rows.groupby(["method", "weights"], sort=False)[columns].median()
+    return table.rename(columns=lambda name: name.replace("_", " "))
+
+
 def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> None:
     """Print what a study found."""
     title = "Seed sd in points, as the paper's Tables 3 and 4, with random subsets and V(k) beside"
@@ -91,6 +101,8 @@ def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> 
     title = "Verdicts over benchmarks and sizes (90% intervals, Holm within benchmark and size); medians"
     print_table(verdict_counts(found.results), title=title, console=console, max_rows=max_rows)
     print_table(null_table(found.results), title=NULL_TITLE, console=console, max_rows=max_rows)
+    if "model_ratio" in found.results:
+        print_table(model_table(found.results), title=MODEL_TITLE, console=console, max_rows=max_rows)
     for within, each in found.summary()["control"].items():
         console.print(
             f"Negative control, answers shuffled within {within}: {each['cuts']} of {each['compared']} cut",

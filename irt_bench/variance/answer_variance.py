@@ -52,6 +52,11 @@ def answer_variance_ratio(counts: ResponseCounts, posterior: xr.Dataset) -> floa
     return squares / implied if freedom else float("nan")
 
 
+def answers_per_cell(counts: ResponseCounts) -> float:
+    """Harmonic mean of the trials of the cells that were asked: a mean share varies as one of so many answers does."""
+    return float(1 / np.mean(1 / counts.trials[counts.asked]))
+
+
 def _answer_variance(posterior: xr.Dataset) -> FloatArray:
     """P (1 - P) of one answer at the posterior mean abilities, averaged over draws of the items, (model, item)."""
     abilities = posterior[names.ABILITY].mean((names.CHAIN, names.DRAW)).transpose("item_draw", names.MODEL).to_numpy()

@@ -43,6 +43,13 @@ CURVE_REACH: Final = 7.0  # sds beyond the outermost run means: the outermost no
 BLOCK_CELLS: Final = 500_000  # items x abilities at once
 
 
+class EffectDraws(NamedTuple):
+    """Posterior draws behind the table: runs, and variances (and the mean) by quantity, (item_draw, sample, run)."""
+
+    runs: list[str]
+    parts: dict[str, FloatArray]
+
+
 class _Curves(NamedTuple):
     """Expected score and variance of answers over abilities, under each draw of the items."""
 
@@ -52,7 +59,7 @@ class _Curves(NamedTuple):
 
 
 def seed_effect_table(
-    posterior: xr.Dataset, *, weights: pd.Series | None = None, benchmark: str = "", n_trials: int = 1
+    posterior: xr.Dataset, *, weights: pd.Series | None = None, benchmark: str = "", n_trials: float = 1
 ) -> pd.DataFrame:
     """Tabulate the posterior of the seed's effect on a score.
 
@@ -65,8 +72,8 @@ def seed_effect_table(
         by default; equal weights on some are a subset.
     benchmark : str
         Name for the column of that name.
-    n_trials : int
-        Answers a cell behind a score.
+    n_trials : float
+        Answers a cell behind a score; their harmonic mean where cells differ.
 
     Returns
     -------
@@ -87,19 +94,40 @@ def seed_effect_table(
     nlu_checkpoints_dev: 0.0126 against 0.0084 from the analysis of variance); ``these_snapshot_sd``, of the abilities
     of the seeds themselves, supposes nothing of the kind (0.0093).
     """
-    item_weights = _weights(posterior, weights)
-    chosen = _thinned(posterior)
-    curves = _curves(posterior, item_weights, _range(chosen))
+    found = seed_effect_draws(posterior, _weights(posterior, weights), n_trials=n_trials)
+    rows = []
+    for run, at in [*((run, [place]) for place, run in enumerate(found.runs)), (POOLED, list(range(len(found.runs))))]:
+        rows += _summarise(
+            benchmark, run, {name: values[..., at].mean(axis=-1) for name, values in found.parts.items()}
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def seed_effect_draws(
+    posterior: xr.Dataset, weights: FloatArray, *, n_trials: float = 1, n_draws: int = MOST_DRAWS
+) -> EffectDraws:
+    """Draw the seed's effect on a score: `QUANTITIES`, squared where they are sds.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        As for `seed_effect_table`.
+    weights : array of shape (item,)
+        Of the items in the posterior's order, sum 1.
+    n_trials : float
+        Answers a cell behind a score.
+    n_draws : int
+        Draws used, at most, of each draw of the items.
+    """
+    chosen = _thinned(posterior, n_draws)
+    curves = _curves(posterior, weights, _range(chosen))
     answers = float(posterior["dispersion"]) if "dispersion" in posterior else 1.0
     curves = curves._replace(answers=curves.answers * answers / n_trials)
     runs, parts = _parts(chosen, curves)
     if names.ABILITY in chosen:
         parts["these_snapshot_sd"] = _these(chosen, curves, runs)
         parts["these_score_sd"] = parts["these_snapshot_sd"] + parts["answer_sd"]
-    rows = []
-    for run, at in [*((run, [place]) for place, run in enumerate(runs)), (POOLED, list(range(len(runs))))]:
-        rows += _summarise(benchmark, run, {name: values[..., at].mean(axis=-1) for name, values in parts.items()})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return EffectDraws(runs, parts)
 
 
 def _weights(posterior: xr.Dataset, weights: pd.Series | None) -> FloatArray:
@@ -122,11 +150,11 @@ def _weights(posterior: xr.Dataset, weights: pd.Series | None) -> FloatArray:
     return found
 
 
-def _thinned(posterior: xr.Dataset) -> xr.Dataset:
-    """At most `MOST_DRAWS` draws, chains joined, dimensions (item_draw, sample, ...)."""
+def _thinned(posterior: xr.Dataset, n_draws: int) -> xr.Dataset:
+    """At most so many draws, chains joined, dimensions (item_draw, sample, ...)."""
     wanted = [name for name in ("sd_seed", "sd_step", "run_mean", names.ABILITY) if name in posterior]
     joined = posterior[wanted].stack(sample=(names.CHAIN, names.DRAW), create_index=False)
-    places = np.linspace(0, joined.sizes["sample"] - 1, min(MOST_DRAWS, joined.sizes["sample"])).astype(int)
+    places = np.linspace(0, joined.sizes["sample"] - 1, min(n_draws, joined.sizes["sample"])).astype(int)
     return joined.isel(sample=places).transpose("item_draw", "sample", ...)
 
 

@@ -18,12 +18,12 @@ from irt_bench import names
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.convergence import LEAST_MODELS
 from irt_bench.inference.fit import fit
-from irt_bench.inference.seed_fit import N_ITEM_DRAWS, estimate_abilities, fit_seed_model
+from irt_bench.inference.seed_fit import N_ITEM_DRAWS, SeedFit, estimate_abilities, fit_seed_model
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
-from irt_bench.variance.answer_variance import answer_variance_ratio
+from irt_bench.variance.answer_variance import answer_variance_ratio, answers_per_cell
 from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.layout import seed_layout
 from irt_bench.variance.seed_checks import description_checks, seen_spread
@@ -131,14 +131,12 @@ def model_seed_effects(
         if source != "given":
             notes.append(f"{benchmark}: items calibrated on {source}")
         n_draws = n_item_draws or N_ITEM_DRAWS
-        ratio = answer_variance_ratio(counts, estimate_abilities(counts, items=known, n_item_draws=n_draws))
-        dispersion = float(np.clip(ratio, *DISPERSIONS)) if np.isfinite(ratio) else 1.0
-        found = fit_seed_model(
-            counts, settings, items=known, n_item_draws=n_draws, dispersion=dispersion, progress=progress
-        )
+        found, ratio = fit_as_varied(counts, known, settings, n_item_draws=n_draws, progress=progress)
         for name, chosen in ((ALL_ITEMS, None), (SOME_ITEMS, weights)):
             if name == ALL_ITEMS or chosen is not None:
-                own = seed_effect_table(found.posterior, weights=chosen, benchmark=benchmark)
+                own = seed_effect_table(
+                    found.posterior, weights=chosen, benchmark=benchmark, n_trials=answers_per_cell(counts)
+                )
                 frame = pd.concat([own, seen_spread(runs, chosen)], ignore_index=True)
                 frame.insert(1, "items", name)
                 frames.append(frame)
@@ -148,6 +146,30 @@ def model_seed_effects(
             "checks": [check.to_dict() for check in checks], "items_from": source, "answer_variance_ratio": ratio
         }  # fmt: skip
     return SeedModelResult(pd.concat(frames, ignore_index=True), fits, tuple(notes))
+
+
+def fit_as_varied(
+    counts: ResponseCounts,
+    items: xr.Dataset,
+    settings: NUTSSettings | SVISettings,
+    *,
+    n_item_draws: int = N_ITEM_DRAWS,
+    progress: Progress | None = None,
+) -> tuple[SeedFit, float]:
+    """Fit the seed model with answers that vary as they are seen to; see `model_seed_effects`.
+
+    Returns
+    -------
+    fit : SeedFit
+    ratio : float
+        ``answer_variance_ratio``.
+    """
+    ratio = answer_variance_ratio(counts, estimate_abilities(counts, items=items, n_item_draws=n_item_draws))
+    dispersion = float(np.clip(ratio, *DISPERSIONS)) if np.isfinite(ratio) else 1.0
+    found = fit_seed_model(
+        counts, settings, items=items, n_item_draws=n_item_draws, dispersion=dispersion, progress=progress
+    )
+    return found, ratio
 
 
 def _with_layout(counts: ResponseCounts, run_columns: Sequence[str] | None) -> ResponseCounts:

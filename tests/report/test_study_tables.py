@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.report.study_tables import PAPER, paper_form, verdict_counts
+from irt_bench.report.study_tables import PAPER, model_table, paper_form, verdict_counts
 
 
 def test_the_papers_form_is_in_points_with_random_and_v_beside():
@@ -23,3 +23,10 @@ def test_verdicts_are_counted_over_pooled_rows_only():
     found = verdict_counts(pd.DataFrame(rows)).loc[("m", "equal", "weighted")]
     assert found["compared"] == 2 and found["random: cuts"] == 1 and found["full: raises"] == 2
     assert found["plain: cuts"] == 2 and found["per signal: cuts"] == 0
+
+
+def test_ratios_of_the_model_leave_out_what_they_are_ratios_to():
+    row = {"run": "pooled", "weights": "equal", "estimator": "weighted", "model_ratio": 1.2, "model_ratio_full": 1.5}
+    ends = {f"{name}{end}": 1.0 for name in ("model_ratio", "model_ratio_full") for end in ("_q05", "_q95")}
+    rows = [{**row, **ends, "method": "m"}, {**row, **ends, "method": "random"}]
+    assert list(model_table(pd.DataFrame(rows)).index) == [("m", "equal")]

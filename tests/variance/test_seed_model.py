@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,6 +35,15 @@ def test_the_table_has_both_item_sets_and_says_where_the_items_come_from():
     assert found.summary()["fits"]["planted"]["checks"]
     sds = found.table.set_index(["items", "run", "quantity"])["estimate"]
     assert sds["subset", "pooled", "score_sd"] > sds["all", "pooled", "score_sd"]
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
+def test_answers_given_several_times_vary_as_their_mean_does():
+    plan = replace(PLAN, n_trials=8, n_runs=4)
+    found = model_seed_effects(simulate_seeds(plan, seed=1), QUICK, n_item_draws=2)
+    sds = found.table[found.table["run"] == "pooled"].set_index("quantity")["estimate"]
+    assert sds["answer_sd"] == pytest.approx(np.sqrt(0.19 / 60 / 8), rel=0.15)
+    assert sds["these_score_sd"] == pytest.approx(sds["score_sd_seen"], rel=0.25)
 
 
 def test_methods_are_named_and_a_subset_of_several_benchmarks_is_refused():

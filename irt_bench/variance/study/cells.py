@@ -11,6 +11,7 @@ recipe      benchmark, split, size,         chosen items, their weights, scores 
 path        benchmark, split                scores as the least discriminating items are dropped, and random ones
 control     benchmark, split, shuffling     scores of methods and random subsets calibrated on shuffled answers
 transfer    benchmark                       agreement of item statistics between weaker and stronger models
+seed_model  benchmark, split                seed variances of the hierarchical model, where asked for
 ==========  ==============================  ==========================================================================
 
 Numbers depend on the inputs that the cell's name hashes and on nothing else: not on the worker, the backend, or the
@@ -35,6 +36,7 @@ from irt_bench.subsets.weights import effective_size
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.study.data import Job, control_basis, plan_of, read_rows
 from irt_bench.variance.study.design import EQUAL, THETA
+from irt_bench.variance.study.modelled import model_variances
 from irt_bench.variance.study.reading import (
     WEIGHTED,
     estimators_of,
@@ -52,7 +54,7 @@ FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 CODE: Final = 3  # raised whenever the numbers of a cell would change: kept results are then computed anew
-KINDS: Final = ("full", "random", "recipe", "path", "control", "transfer")
+KINDS: Final = ("full", "random", "recipe", "path", "control", "transfer", "seed_model")
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets beside it: some 20 comparisons can then pass Holm's correction
 
@@ -196,4 +198,5 @@ COMPUTED: Final[Mapping[str, Callable[..., Result]]] = {
     "path": _path,
     "control": _control,
     "transfer": _transfer,
+    "seed_model": model_variances,
 }

@@ -102,7 +102,7 @@ class Collected:
             "sizes": parts[0]["sizes"],
             "scores": np.concatenate([part["scores"] for part in parts], axis=1),
             "standard_error": np.concatenate([part["standard_error"] for part in parts], axis=1),
-            "random": np.concatenate([part["random"] for part in parts], axis=2)[..., self._order],
+            "random": self.in_order([part["random"] for part in parts]),
         }
 
     def control(self, within: str) -> dict[tuple[str, str, str], FloatArray]:
@@ -113,6 +113,14 @@ class Collected:
             method, weights, estimator = key.split("|")
             found[method, weights, estimator] = _joined([part[key] for part in parts])
         return found
+
+    def seed_model(self) -> list[Arrays]:
+        """Seed variances of the hierarchical model, one a split; see `irt_bench.variance.study.modelled`."""
+        return [self._read(split, "seed_model") for split in range(len(self.plan.tasks))]
+
+    def in_order(self, parts: list[FloatArray]) -> FloatArray:
+        """Put values of the runs of each split, shape (..., run), in the order of `runs`."""
+        return np.concatenate(parts, axis=-1)[..., self._order]
 
     def transfer(self) -> Arrays:
         """Columns of `irt_bench.analysis.transfer.compare_transfer`."""

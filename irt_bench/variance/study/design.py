@@ -15,8 +15,11 @@ from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.subsets.weights import WEIGHTINGS
 
-Statistic = Literal["e", "mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy"]
-STATISTICS: Final[tuple[Statistic, ...]] = get_args(Statistic)
+Statistic = Literal[
+    "e", "mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy", "seed_model"
+]
+SEED_MODEL: Final = "seed_model"  # seed sds of the hierarchical model: only when asked for, they take a fit a split
+STATISTICS: Final[tuple[Statistic, ...]] = tuple(name for name in get_args(Statistic) if name != SEED_MODEL)
 THETA: Final = "theta"  # ability as the score, beside the estimators of the full score
 DEFAULT_ESTIMATORS: Final = ("weighted", "p_irt", "gp_irt", THETA)
 EQUAL: Final = "equal"  # weights
@@ -61,7 +64,8 @@ class StudyDesign(BaseModel):
         How many of them are also scored with each weighting that a method uses: weights take longer. With a weighting
         that no method uses `ALONE` are.
     statistics : tuple of str
-        Columns beside E, ratios and verdicts.
+        Columns beside E, ratios and verdicts. By default all but "seed_model", the seed sds of the hierarchical model
+        (`irt_bench.variance.study.modelled`): about a minute a split.
     drop : tuple of float
         Shares of the items dropped along the pruning path.
     transfer_splits : int

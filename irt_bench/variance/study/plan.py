@@ -22,14 +22,16 @@ from irt_bench.subsets.select import SELECTORS, item_number
 from irt_bench.variance.layout import SeedLayout, seed_layout
 from irt_bench.variance.study.cells import Cell, make_cell
 from irt_bench.variance.study.data import Job, make_job, memory_bytes, write_data
-from irt_bench.variance.study.design import ALONE, EQUAL, StudyDesign
+from irt_bench.variance.study.design import ALONE, EQUAL, SEED_MODEL, StudyDesign
 from irt_bench.variance.study.reading import estimators_of, null_estimators
 from irt_bench.variance.study.splits import Splits, make_splits
 
 RANDOM: Final = "random"
 LEVEL: Final = 1 - (INTERVAL[1] - INTERVAL[0])  # two-sided, of verdicts
 PATH_RANDOM: Final = 200  # random prunings beside the path
-SECONDS: Final = {"full": 0.3, "random": 2.5, "recipe": 0.1, "path": 2.0, "control": 3.0, "transfer": 2.0}
+SECONDS: Final = {
+    "full": 0.3, "random": 2.5, "recipe": 0.1, "path": 2.0, "control": 3.0, "transfer": 2.0, "seed_model": 60.0,
+}  # fmt: skip
 FIT_SECONDS: Final = 1e-6  # a cell (model, item) of a fit and its curves, on one core, beside one second
 
 
@@ -240,6 +242,8 @@ def _cells(
     size = control_size(design, sizes, n_items)
     own = [pair for pair in recipes if pair[1] == default_weights(pair[0])] or list(recipes)
     cells += [make_cell(job, "control", within=within, recipes=own, size=size) for within in WITHIN]
+    if SEED_MODEL in design.statistics:
+        cells.append(make_cell(job, "seed_model", sizes=list(sizes), recipes=list(recipes)))
     return cells
 
 

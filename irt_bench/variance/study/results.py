@@ -14,6 +14,8 @@ import pandas as pd
 
 from irt_bench.names import BENCHMARK, RUN
 from irt_bench.variance.study.collect import Collected
+from irt_bench.variance.study.design import SEED_MODEL
+from irt_bench.variance.study.modelled_rows import modelled_notes
 from irt_bench.variance.study.paper_form import paper_rows
 from irt_bench.variance.study.paths import path_table, transfer_table
 from irt_bench.variance.study.plan import BenchmarkPlan, StudyPlan
@@ -39,7 +41,9 @@ class StudyResult:
         slope on the full scores, which shrinking changes too; ``ratio_plain`` to plain means of random subsets;
         ``ratio_full`` to the full benchmark; ``ratio_v_k`` to the root of V(k). Each has an interval and a verdict. Of
         the method "random", ``seed_sd`` is the root mean variance over ``n_random`` subsets, ``ratio_q05, ratio_q95``
-        the range of single ones, and ``ratio_plain`` what estimator and weights do on the same items.
+        the range of single ones, and ``ratio_plain`` what estimator and weights do on the same items. With the
+        statistic "seed_model" also ``model_sd, model_seed_sd, model_ratio, model_ratio_full``; see
+        `irt_bench.variance.study.modelled_rows`.
     paths : pd.DataFrame
         Along the pruning path: ``benchmark, run, drop, n_items, mean, standard_error, seed_sd, ..``.
     transfer : pd.DataFrame
@@ -95,6 +99,8 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
                 f"{each.benchmark}: in {n} of {len(each.tasks)} splits inner folds have too few answers to be fitted; "
                 "gp-IRT learns its share with the curves of all calibration models there"
             )
+        if SEED_MODEL in plan.design.statistics:
+            notes += modelled_notes(found)
         frames = benchmark_tables(found, plan)
         for name, frame in frames.items():
             parts.setdefault(name, []).append(frame)

@@ -12,7 +12,8 @@ import pandas as pd
 from irt_bench.names import BENCHMARK, RUN
 from irt_bench.subsets.controls import WITHIN
 from irt_bench.variance.study.collect import SCALES, Collected, Key, scale_of
-from irt_bench.variance.study.design import EQUAL, STATISTICS, THETA
+from irt_bench.variance.study.design import EQUAL, SEED_MODEL, STATISTICS, THETA
+from irt_bench.variance.study.modelled_rows import modelled_columns
 from irt_bench.variance.study.plan import RANDOM, StudyPlan, control_size
 from irt_bench.variance.study.reading import WEIGHTED, null_of
 from irt_bench.variance.study.references import FULL, POOLED
@@ -67,7 +68,8 @@ def result_rows(found: Collected, nulls: Mapping[int, Nulls], statistics: Sequen
         rows += _size_rows(found, size, null)
     table = pd.DataFrame(rows)
     table.insert(0, BENCHMARK, found.plan.benchmark)
-    return table[[*KEYS, *NUMBERS, *(name for name in STATISTICS if name in statistics)]]
+    table = table[[*KEYS, *NUMBERS, *(name for name in STATISTICS if name in statistics)]]
+    return table if SEED_MODEL not in statistics else table.join(modelled_columns(found, table))
 
 
 def control_table(found: Collected, plan: StudyPlan) -> pd.DataFrame:
