@@ -121,9 +121,13 @@ def update_items(items: Items, sums: Array) -> Items:
     a = items.slope
     by_intercept, by_slope = items.prior_slope()
     prior_dd, dl, ll = items.prior_curvature(exact=False)
-    bend = np.maximum(-a * sums[1], 0)  # of items that go against the rest: without it they overshoot for ever
-    dd, dl, ll = prior_dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4] + bend
-    by_intercept, by_slope = by_intercept + sums[0], by_slope + a * sums[1] + prior_dd / dd
+    dd = prior_dd + sums[2]
+    share = prior_dd / dd  # of what is known of an intercept, the prior's
+    # What scoring leaves out, where it is positive: without it steps overshoot for ever, of items that go against the
+    # rest, and of slopes of which answers say less than the prior.
+    bends = np.maximum(-a * sums[1], 0) + np.maximum(items.prior_curvature(exact=True)[2] - ll, 0)
+    dl, ll = dl + a * sums[3], ll + a**2 * sums[4] + bends + 2 * share * (1 - share)
+    by_intercept, by_slope = by_intercept + sums[0], by_slope + a * sums[1] + share
     if items.shared_slope:
         # The shared slope's step with intercepts following: a Schur complement.
         own = items.log_slope[0]

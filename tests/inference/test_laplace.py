@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import FitError
-from irt_bench.inference.laplace import fit_laplace
+from irt_bench.inference.laplace import approximate, fit_laplace
 from irt_bench.inference.nuts import sample_nuts
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
 from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
@@ -125,3 +125,13 @@ def test_draws_of_items_without_bounds_stay_where_data_could_reach(rng):
     sites = fit_laplace(TwoPL(), correct, np.ones_like(correct), LaplaceSettings()).sites
     assert np.abs(sites["log_discrimination"]).max() <= 5
     assert np.abs(sites["difficulty"] * np.exp(sites["log_discrimination"])).max() <= 40.01
+
+
+@pytest.mark.parametrize("shape", [(7, 6), (12, 8), (40, 20)])
+@pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()], ids=["1pl", "2pl"])
+def test_answers_that_say_nothing_of_slopes_do_not_make_them_circle(irt_model, shape):
+    """Coins: scoring alone overshoots by a factor of two there, for ever, in three of these six cases."""
+    for seed in (1, 4, 7):
+        coins = np.random.default_rng(seed).integers(0, 2, shape).astype(float)
+        state = approximate(irt_model, coins, np.ones(shape), threads=1).state
+        assert state.change < LaplaceSettings().tolerance

@@ -75,22 +75,15 @@ def test_a_fit_under_names_that_sort_alike_has_the_same_draws(examples):
 @few_or_many(4, 100)
 @pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()], ids=lambda each: each.name)
 def test_a_fit_under_any_names_has_the_same_mode(examples, irt_model):
-    converged = 0
-
-    @for_all(examples, answers(models=(12, 20), items=(8, 12)), SEEDS)
+    @for_all(examples, answers(models=(5, 20), items=(5, 12)), SEEDS)
     def check(frame, seed):
-        nonlocal converged
         one, other, _, items = both(frame, seed, keep_order=False)
         modes = [approximate(irt_model, each.correct, each.trials, threads=1).state for each in (one, other)]
-        if max(mode.change for mode in modes) > SETTINGS.tolerance:
-            return  # a fit that says that it did not stand still
-        converged += 1
+        assert max(mode.change for mode in modes) < SETTINGS.tolerance
         at = [list(one.items.index).index(items[label]) for label in other.items.index]
         for name in ("intercept", "log_slope"):
             found, expected = (getattr(mode.items, name) for mode in (modes[1], modes[0]))
             np.testing.assert_allclose(found, expected[at], atol=SETTINGS.tolerance)
-
-    assert converged > examples / 2
 
 
 @few_or_many(4, 100)
