@@ -8,6 +8,7 @@ from typing import Final
 
 import pandas as pd
 
+from irt_bench.files import without_formulas
 from irt_bench.report.tables.columns import index_columns, value_columns
 
 MOST_ROWS: Final = 120
@@ -71,8 +72,8 @@ def html_table(frame: pd.DataFrame, *, columns: list[str] | None = None, whole: 
 
 
 def _csv(frame: pd.DataFrame) -> tuple[str, int]:
-    """Write as many first rows as the page has room for as a data URI."""
-    kept = len(frame)
+    """Write as many first rows as the page has room for as a data URI; a click opens it in a spreadsheet."""
+    frame, kept = without_formulas(frame), len(frame)
     text = frame.to_csv(float_format="%.6g").encode()
     if len(text) > MOST_BYTES:
         kept = max(int(kept * MOST_BYTES / len(text)), 1)

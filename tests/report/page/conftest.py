@@ -11,7 +11,7 @@ from irt_bench.cli import app
 from irt_bench.irt_models.simulate import simulate_benchmark
 from irt_bench.responses import write_table
 
-HOSTILE = ['<script>alert("x")</script>', "</script><img src=x onerror=alert(1)>", '\'; "quoted" & <b>', "שלום עולם"]
+HOSTILE = ['<script>alert("x")</script>', "</script><img src=x onerror=alert(1)>", '=1+"1" & <b>', "שלום עולם"]
 
 
 def run(*arguments):

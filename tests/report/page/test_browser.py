@@ -1,5 +1,6 @@
 """The page in a real browser: no errors, nothing asked of the network, sorting and choosing work, a phone is enough."""
 
+import csv
 import json
 import re
 import shutil
@@ -140,3 +141,8 @@ def test_names_that_try_to_leave_their_place_stay_text(visit, hostile_folder, ho
     for row in page.locator("#item-table tbody tr").all():
         row.click()
     assert page.locator("section").count() == 6
+    with page.expect_download() as download:
+        page.locator("#save-items").click()
+    rows = list(csv.reader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    names = [f"'{name}" if name.startswith("=") else name for name in hostile_names]
+    assert {row[0] for row in rows[1:]} == set(names) and not {name for name in names if name.startswith("=")}

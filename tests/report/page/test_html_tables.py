@@ -40,3 +40,11 @@ def test_a_long_download_is_cut_and_says_so():
     table = html_table(frame(20_000), whole="all.csv")
     assert len(table.csv) < 1.4 * MOST_BYTES
     assert table.csv_note == f"first {len(downloaded(table)):,} of 20,000 rows; all.csv holds all"
+
+
+def test_names_in_the_download_are_no_formulas_and_numbers_stay_numbers():
+    made = frame(4).set_axis(pd.Index(["=1+1", "\t@SUM(A1)", "plain", "-m"], name="model"))
+    found = downloaded(html_table(made.assign(note=["+1", "a", "-2", "=b"])))
+    assert list(found.index) == ["'=1+1", "'\t@SUM(A1)", "plain", "'-m"]
+    assert list(found["note"]) == ["'+1", "a", "'-2", "'=b"]
+    assert found["value_q05"].min() == -1

@@ -158,7 +158,9 @@
   document.getElementById("more-items").addEventListener("click", () => { shown += 4 * STEP; render(); });
   document.getElementById("save-curve").addEventListener("click", () => saveSvg(document.getElementById("item-curve"), "item-curve.svg"));
   document.getElementById("save-items").addEventListener("click", () => {
-    const quoted = (value) => { const text = String(value ?? ""); return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
+    // As files.py does: a text that a spreadsheet would run gets a ' in front, and lone carriage returns go.
+    const plain = (value) => { const text = value.replaceAll(/\r\n?/g, "\n"); return /^(\s*[=+\-@＝＋－＠]|[\t\n])/.test(text) ? `'${text}` : text; };
+    const quoted = (value) => { const text = typeof value === "string" ? plain(value) : String(value ?? ""); return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
     const heads = columns.flatMap((column) => (column.low ? [column.header, `${column.header} q05`, `${column.header} q95`] : [column.header]));
     const rows = order.map((place) => columns.flatMap((column) => (column.low ? [column.get(place), column.low[place], column.high[place]] : [column.get(place)])));
     save([[heads, ...rows].map((row) => row.map(quoted).join(",")).join("\n")], "text/csv", "items.csv");
