@@ -130,7 +130,7 @@ def test_draws_of_items_without_bounds_stay_where_data_could_reach(rng):
 @pytest.mark.parametrize("shape", [(7, 6), (12, 8), (40, 20)])
 @pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()], ids=["1pl", "2pl"])
 def test_answers_that_say_nothing_of_slopes_do_not_make_them_circle(irt_model, shape):
-    """Coins: scoring alone overshoots by a factor of two there, for ever, in three of these six cases."""
+    """Coins: scoring alone overshoots by a factor of two there, for ever, in five of these six cases."""
     for seed in (1, 4, 7):
         coins = np.random.default_rng(seed).integers(0, 2, shape).astype(float)
         state = approximate(irt_model, coins, np.ones(shape), threads=1).state
