@@ -27,7 +27,7 @@ LEAST_DRAWS: Final = 100
 GRID_WORK: Final = 3e9  # draws x cells x nodes: some seconds
 GRID_SD: Final = 0.1  # of the narrowest ability, for the nodes
 MOST_PARAMETERS: Final = 0.5  # item parameters a model, beyond which one model moves them all too much
-LEVEL: Final = 1e-10  # nats: draws that agree to it weigh alike
+LEVEL: Final = 0.01  # nats: where draws agree to it, all weights are within 1% and there is no tail to look at
 LARGEST_K: Final = 0.7  # Vehtari et al. 2024, JMLR 25(72), section 3.2.4: min(1 - 1 / log10 draws, 0.7)
 MOST_INFLUENTIAL: Final = 0.01  # share of units beyond: ours; they then weigh little in the sum
 K_SOURCE: Final = "Pareto k above 0.7 (fewer draws: 1 - 1 / log10 draws), Vehtari et al. 2024, JMLR 25(72); in 1%: ours"
@@ -141,11 +141,14 @@ def _left_out(unit: str, log_likelihood: FloatArray, at: npt.NDArray[np.intp], n
     from arviz_stats.base import array_stats  # noqa: PLC0415 - takes a second that only this check should cost
 
     n_draws, n_used = log_likelihood.shape
-    lowest = np.sort(log_likelihood, axis=0)[: int(np.ceil(min(n_draws / 5, 3 * np.sqrt(n_draws))))]
-    level = np.ptp(lowest, axis=0) < LEVEL  # bounded weights have no tail to smooth, and ArviZ refuses it
+    level, torn = _without_tail(log_likelihood)
     pointwise = np.log(n_draws) - logsumexp(-log_likelihood, axis=0)
-    n_parameters, pareto_k = logsumexp(log_likelihood, axis=0) - np.log(n_draws) - pointwise, np.zeros(n_used)
-    for block in np.split(np.flatnonzero(~level), range(CHUNK, int((~level).sum()), CHUNK)):
+    n_parameters, pareto_k = (
+        logsumexp(log_likelihood, axis=0) - np.log(n_draws) - pointwise,
+        np.where(torn, np.inf, 0.0),
+    )
+    smooth = np.flatnonzero(~(level | torn))
+    for block in np.split(smooth, range(CHUNK, len(smooth), CHUNK)):
         found = array_stats.loo(log_likelihood[:, block].T, chain_axis=None, draw_axis=-1)
         pointwise[block], pareto_k[block], n_parameters[block] = found
     sd, mean = float(pointwise.std(ddof=1)), float(pointwise.mean())
@@ -163,3 +166,13 @@ def _left_out(unit: str, log_likelihood: FloatArray, at: npt.NDArray[np.intp], n
         pointwise=pointwise,
         at=at,
     )
+
+
+def _without_tail(log_likelihood: FloatArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Units whose weights have no tail for ArviZ to smooth: they are level, or some stand alone above equal ones."""
+    n_draws = len(log_likelihood)
+    n_tail = int(np.ceil(min(n_draws / 5, 3 * np.sqrt(n_draws))))
+    lowest = np.sort(log_likelihood, axis=0)[: n_tail + 1]  # of which the weights are largest
+    level = (np.ptp(log_likelihood, axis=0) < LEVEL) | (lowest[n_tail - 1] == lowest[0])
+    weights = np.exp(lowest[0] - lowest[[n_tail - int(n_tail / 4 + 0.5), n_tail]])
+    return level, ~level & (weights[0] == weights[1])

@@ -106,3 +106,28 @@ def test_influential_cells_fail_and_the_reason_against_models_is_told(posterior,
     assert "4,000 item parameters" in model_reason_against(400, 2000, 2)
     assert model_reason_against(1000, 5, 2) == ""
     assert leave_one_out_check("loo_models", None, "why").message == "why"
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_answers_as_good_as_certain_are_not_influential(posterior, rng, monkeypatch):
+    """Weights within 1% of each other have no tail; of their last digits Pareto k is large, or no number."""
+    draws, correct, trials = posterior
+    correct[:, 0] = trials[:, 0]
+    draws.items.difficulty[:, 0] = -5 - 20 * rng.random(draws.n_draws) ** 0.02
+    found = leave_cells_out(draws, correct, trials, rng)
+    easy = np.unravel_index(found.at, trials.shape)[1] == 0
+    assert (found.pareto_k[easy] == 0).all() and np.isfinite(found.elpd)
+    np.testing.assert_allclose(found.pointwise[easy], 0, atol=1e-4)
+    monkeypatch.setattr(loo, "LEVEL", 1e-10)
+    without = leave_cells_out(draws, correct, trials, rng)
+    assert not (without.pareto_k[easy] < without.k_limit).all()
+
+
+def test_one_draw_that_stands_alone_above_equal_ones_is_influential():
+    """Its weight is e^5 times that of all others, and no tail can be fitted to it."""
+    log_likelihood = np.full((400, 3), -1.0)
+    log_likelihood[7, 0] = -6
+    log_likelihood[:, 2] = -1 - 0.5 * np.linspace(0, 1, 400) ** 2
+    found = loo._left_out("cell", log_likelihood, np.arange(3), 3)
+    assert found.pareto_k[0] == np.inf and found.pareto_k[1] == 0 and found.pareto_k[2] < found.k_limit
+    assert np.isfinite(found.pointwise).all()
