@@ -83,7 +83,7 @@ def test_a_fit_under_any_names_has_the_same_mode(examples, irt_model):
         at = [list(one.items.index).index(items[label]) for label in other.items.index]
         for name in ("intercept", "log_slope"):
             found, expected = (getattr(mode.items, name) for mode in (modes[1], modes[0]))
-            np.testing.assert_allclose(found, expected[at], atol=SETTINGS.tolerance)
+            np.testing.assert_allclose(found, expected[at], atol=10 * SETTINGS.tolerance)  # the tolerance is of a sweep
 
 
 @few_or_many(4, 100)
