@@ -154,4 +154,5 @@ def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatAr
 
 
 def _positions(basis: SelectionBasis, selection: Selection) -> Positions:
-    return np.asarray(pd.Index(basis.counts.items.index).get_indexer(selection.items), dtype=np.intp)
+    index: pd.Index = basis.counts.items.index  # itself: a copy would build its table anew at every call
+    return np.asarray(index.get_indexer(selection.items), dtype=np.intp)

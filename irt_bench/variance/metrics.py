@@ -73,22 +73,38 @@ def monotonicity(scores: FloatArray, *, falling: bool = False) -> FloatArray:
 
     Parameters
     ----------
-    scores : array of shape (seed, step)
-        NaN for a snapshot that is not there.
+    scores : array of shape (..., step)
+        One course a seed; NaN for a snapshot that is not there.
     falling : bool
         Whether lower is better.
 
     Returns
     -------
-    array of shape (seed,)
+    array of shape (...)
         NaN with fewer than three steps, or where the score never moves.
     """
-    out = np.full(len(scores), np.nan)
-    for place, course in enumerate(-scores if falling else scores):
-        there = np.flatnonzero(np.isfinite(course))
-        if len(there) >= FEWEST_STEPS and np.ptp(course[there]) > 0:
-            out[place] = stats.kendalltau(there, course[there]).statistic
-    return out
+    out = tau_b(np.arange(scores.shape[-1], dtype=np.float64), -scores if falling else scores)
+    return np.where(np.isfinite(scores).sum(axis=-1) >= FEWEST_STEPS, out, np.nan)
+
+
+def tau_b(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Kendall's tau-b over the last axis, pairs with NaN left out; NaN where one of the two never moves.
+
+    Parameters
+    ----------
+    x : array of shape (n,)
+    y : array of shape (..., n)
+    """
+    agreeing, x_moves, y_moves = np.zeros((3, *y.shape[:-1]))
+    for place in range(len(x) - 1):
+        right = np.sign(x[place + 1 :] - x[place])
+        up = np.sign(y[..., place + 1 :] - y[..., place, None])
+        known = np.isfinite(right) & np.isfinite(up)
+        agreeing += np.where(known, right * up, 0.0).sum(axis=-1)
+        x_moves += np.where(known, np.abs(right), 0.0).sum(axis=-1)
+        y_moves += np.where(known, np.abs(up), 0.0).sum(axis=-1)
+    square = x_moves * y_moves
+    return np.asarray(np.divide(agreeing, np.sqrt(square), out=np.full(agreeing.shape, np.nan), where=square > 0))
 
 
 def _row(found: ScoreSet) -> dict[str, Any]:

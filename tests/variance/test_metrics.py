@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from irt_bench.responses import read_responses
 from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval
-from irt_bench.variance.metrics import monotonicity, variance_metrics
+from irt_bench.variance.metrics import monotonicity, tau_b, variance_metrics
 from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
 
 TABLE_2 = {  # mean, sd, SNR
@@ -65,3 +66,13 @@ def test_the_interval_of_the_signal_to_noise_ratio_of_binary_answers_covers(n_se
     noisy = ((lower <= 1.5 * truth) & (1.5 * truth <= upper)).mean()  # negative control: another ratio
     print(n_seeds, f"SNR {truth:.1f} covered {covered:.3f}, 1.5 times that {noisy:.3f}")
     assert 0.85 < covered < 0.95 and noisy < 0.8
+
+
+@pytest.mark.parametrize("digits", [0, 6])
+def test_tau_b_is_that_of_scipy_with_ties_and_gaps(digits):
+    rng = np.random.default_rng(digits)
+    x, y = np.round(rng.normal(size=12), digits), np.round(rng.normal(size=(20, 12)), digits)
+    y[:, 3] = np.where(rng.random(20) < 0.5, np.nan, y[:, 3])
+    expected = [stats.kendalltau(x[known], row[known]).statistic for row, known in zip(y, np.isfinite(y), strict=True)]
+    np.testing.assert_allclose(tau_b(x, y), expected)
+    assert np.isnan(tau_b(x, np.ones(12))) and np.isnan(tau_b(np.ones(12), x))

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import linalg, stats
+from scipy import linalg
 
 from irt_bench.names import RUN, SEED, STEP
 from irt_bench.responses.table import natural_order
 from irt_bench.variance.layout import step_order
-from irt_bench.variance.metrics import monotonicity
+from irt_bench.variance.metrics import monotonicity, tau_b
 
 FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -210,9 +210,7 @@ def movement(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> Floa
 
 def _tau(scores: FloatArray, full: FloatArray) -> float:
     known = np.isfinite(scores) & np.isfinite(full)
-    if known.sum() < 3 or np.ptp(scores[known]) == 0 or np.ptp(full[known]) == 0:
-        return np.nan
-    return float(stats.kendalltau(scores[known], full[known]).statistic)
+    return float(tau_b(full[known], scores[known])) if known.sum() >= 3 else np.nan
 
 
 def _mean_known(values: FloatArray) -> float:
