@@ -111,7 +111,10 @@ def _draw_deviations(
 
 
 def conditional_variances(items: Items, covariance: Array) -> tuple[Array, Array]:
-    """Variances of b and log a from covariances of (intercept, log slope), to first order."""
+    """Variances of b and log a from covariances of (intercept, log slope), to first order; a shared log a is given."""
+    if items.shared_slope:
+        given = covariance[:, 0, 0] - covariance[:, 0, 1] ** 2 / covariance[:, 1, 1]
+        return given / items.slope**2, np.zeros(len(given))
     gradient = np.stack([-1 / items.slope, -items.difficulty], axis=-1)
     return np.einsum("jp,jpq,jq->j", gradient, covariance, gradient), covariance[:, 1, 1]
 

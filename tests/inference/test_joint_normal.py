@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from irt_bench.inference import joint_normal
-from irt_bench.inference.joint_normal import draw_jointly, make_arrow
+from irt_bench.inference.item_updates import Items
+from irt_bench.inference.joint_normal import conditional_variances, draw_jointly, make_arrow
 from irt_bench.inference.laplace import _maximise
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL
@@ -47,3 +48,17 @@ def test_the_precision_is_positive_definite_also_with_few_models():
         few = _maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
         arrow, _ = make_arrow(irt_model, few)
         assert np.linalg.eigvalsh(arrow.abilities_precision()).min() > 0
+
+
+@pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()], ids=["1pl", "2pl"])
+def test_a_shared_slope_is_given_when_items_are_uncertain(rng, irt_model):
+    """Draws of (intercept, log slope): of the 1PL only those at the slope tell how uncertain a difficulty is."""
+    items = Items.start(irt_model, np.array([0.3, 0.6]))
+    covariance = np.array([[[0.05, 0.03], [0.03, 0.04]]] * 2)
+    drawn = rng.multivariate_normal(np.zeros(2), covariance[0], 400_000) / 100  # so small that first order is exact
+    if irt_model.name == "1pl":
+        drawn = drawn[np.abs(drawn[:, 1]) < 2e-5]
+    b = -(items.intercept[0] + drawn[:, 0]) / np.exp(items.log_slope[0] + drawn[:, 1])
+    found = conditional_variances(items, covariance)
+    assert found[0][0] == pytest.approx(b.var() * 1e4, rel=0.05)
+    assert found[1][0] == (0 if irt_model.name == "1pl" else 0.04)
