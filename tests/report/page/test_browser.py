@@ -128,6 +128,23 @@ def test_figures_and_tables_are_saved(visit, written_page):
         )
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_prints_on_white_without_controls_and_no_wider_than_the_paper(visit, written_page, scheme):
+    page = visit(written_page, 690, scheme)  # A4 within its margins
+    grey_on_screen = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    page.emulate_media(media="print", color_scheme=scheme)
+    assert grey_on_screen and page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for control in (".downloads", "#item-search", "#more-items", "summary"):
+        assert not any(each.is_visible() for each in page.locator(control).all()), control
+    assert page.locator(".drawing.wide svg").first.is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 690
+    assert page.locator("#item-table").bounding_box()["width"] <= 690
+    shown = [row for row in page.locator("#item-table tbody tr").all() if row.is_visible()]
+    assert len(shown) == 20
+    tallest = page.evaluate("Math.max(...[...document.querySelectorAll('.drawing.wide svg')].map(s => s.clientHeight))")
+    assert 100 < tallest < 900  # of the 1,020 pixels of a page
+
+
 def test_names_that_try_to_leave_their_place_stay_text(visit, hostile_folder, hostile_names):
     path = write_report([hostile_folder], hostile_folder / "report.html")
     text = path.read_text()
