@@ -9,6 +9,7 @@ transfer.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -17,8 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from irt_bench.analysis.classical import correlate_with_rest
-from irt_bench.analysis.intervals import BoolArray, FloatArray, centred_sums
+from irt_bench.analysis.half_statistics import half_statistics
+from irt_bench.analysis.intervals import SPREAD_FLOOR, BoolArray, FloatArray
 from irt_bench.errors import AnalysisError, UndefinedWarning, unknown_choice
 from irt_bench.names import INTERVAL
 from irt_bench.responses.counts import ResponseCounts
@@ -27,6 +28,7 @@ Split = Literal["random", "ability"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 LEAST_IN_HALF = 3  # models; with fewer no item has an item-rest correlation
 LEAST_ITEMS = 3  # two items correlate at -1 or 1
+DIGITS = 10  # of statistics that are ranked: items alike are ties, whatever the rounding
 ROWS = pd.MultiIndex.from_product(
     [["difficulty", "discrimination"], ["pearson", "spearman"]], names=["statistic", "method"]
 )
@@ -69,19 +71,23 @@ def split_models(
     """
     if how not in SPLITS:
         raise AnalysisError(unknown_choice("split", how, SPLITS))
-    accuracy = counts.accuracy().to_numpy()
+    return _part(counts.models.index, counts.accuracy().to_numpy(), how, rng)
+
+
+def _part(
+    labels: pd.Index, accuracy: npt.NDArray[np.floating], how: Split, rng: np.random.Generator | None
+) -> tuple[BoolArray, BoolArray]:
     answered = np.flatnonzero(~np.isnan(accuracy))
     size = len(answered) // 2
     if size < LEAST_IN_HALF:
         raise AnalysisError(f"{len(answered)} models have answers; two halves of at least {LEAST_IN_HALF} are needed.")
     if how == "ability":
-        labels = counts.models.index.astype("str").to_numpy()[answered]
-        order = answered[np.lexsort((labels, accuracy[answered]))]
+        order = answered[np.lexsort((labels.astype("str").to_numpy()[answered], accuracy[answered]))]
     elif rng is None:
         raise AnalysisError("random halves need a generator: pass rng=np.random.default_rng(seed).")
     else:
         order = rng.permutation(answered)
-    first, second = np.zeros(counts.n_models, dtype=np.bool_), np.zeros(counts.n_models, dtype=np.bool_)
+    first, second = np.zeros(len(labels), dtype=np.bool_), np.zeros(len(labels), dtype=np.bool_)
     first[order[:size]], second[order[size:]] = True, True
     return first, second
 
@@ -206,31 +212,28 @@ def _replicate(
     counts: ResponseCounts, ways: tuple[Split, ...], n_splits: int, rng: np.random.Generator
 ) -> list[_Replicates]:
     """Split, correlate and resample `n_splits` times, each time with one resample of items for all ways to split."""
-    shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
-    fixed = _half_statistics(shares, asked, split_models(counts, "ability")) if "ability" in ways else None
-    observed = np.full((len(ways), n_splits, len(ROWS)), np.nan)
-    resampled, n_items = observed.copy(), np.zeros((len(ways), n_splits), dtype=np.int64)
-    for replicate in range(n_splits):
-        drawn = rng.integers(counts.n_items, size=counts.n_items)
-        for way, how in enumerate(ways):
-            if how == "random" or fixed is None:
-                pairs, usable = _half_statistics(shares, asked, split_models(counts, how, rng=rng))
-            else:
-                pairs, usable = fixed
-            n_items[way, replicate] = usable.sum()
-            observed[way, replicate] = _correlate(pairs[:, :, usable])
-            resampled[way, replicate] = _correlate(pairs[:, :, drawn[usable[drawn]]])
-    return [_Replicates(*arrays) for arrays in zip(observed, resampled, n_items, strict=True)]
+    labels, accuracy = counts.models.index, counts.accuracy().to_numpy()
+    drawn: list[npt.NDArray[np.int64]] = []
+    splits: list[tuple[BoolArray, BoolArray]] = []
+    for _ in range(n_splits):
+        drawn.append(rng.integers(counts.n_items, size=counts.n_items))
+        splits += [_part(labels, accuracy, how, rng) for how in ways if how == "random"]
+    fixed = [_part(labels, accuracy, "ability", None)] if "ability" in ways else []
+    shares = np.nan_to_num(counts.proportions(), copy=False)
+    found = half_statistics(shares, counts.asked, [*splits, *fixed])
+    return [_correlations([found[-1]] * n_splits if how == "ability" else found[:n_splits], drawn) for how in ways]
 
 
-def _half_statistics(
-    shares: FloatArray, asked: BoolArray, halves: tuple[BoolArray, BoolArray]
-) -> tuple[FloatArray, BoolArray]:
-    """Difficulty and item-rest correlation, shape (statistic, half, item), and which items have both in both halves."""
-    difficulty = [centred_sums(shares[half], asked[half])[0] for half in halves]
-    discrimination = [correlate_with_rest(shares[half], asked[half]).correlation for half in halves]
-    pairs = np.array([difficulty, discrimination])
-    return pairs, np.asarray(~np.isnan(pairs).any(axis=(0, 1)))
+def _correlations(statistics: Sequence[FloatArray], drawn: Sequence[npt.NDArray[np.int64]]) -> _Replicates:
+    """Correlate the halves over the items that have both statistics in both, and over resamples of them."""
+    observed = np.full((len(drawn), len(ROWS)), np.nan)
+    resampled, n_items = observed.copy(), np.zeros(len(drawn), dtype=np.int64)
+    for replicate, (pairs, items) in enumerate(zip(statistics, drawn, strict=True)):
+        usable: BoolArray = np.asarray(~np.isnan(pairs).any(axis=(0, 1)))
+        n_items[replicate] = usable.sum()
+        observed[replicate] = _correlate(pairs[:, :, usable])
+        resampled[replicate] = _correlate(pairs[:, :, items[usable[items]]])
+    return _Replicates(observed, resampled, n_items)
 
 
 def _correlate(pairs: FloatArray) -> FloatArray:
@@ -239,8 +242,8 @@ def _correlate(pairs: FloatArray) -> FloatArray:
     if pairs.shape[2] < LEAST_ITEMS:
         return found
     for statistic, (x, y) in enumerate(pairs):
-        if np.ptp(x) > 0 and np.ptp(y) > 0:
-            ranks = stats.rankdata(x), stats.rankdata(y)
+        if np.ptp(x) > SPREAD_FLOOR and np.ptp(y) > SPREAD_FLOOR:
+            ranks = (stats.rankdata(np.round(each, DIGITS)) for each in (x, y))
             found[2 * statistic] = stats.pearsonr(x, y).statistic
             found[2 * statistic + 1] = stats.pearsonr(*ranks).statistic
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal, get_args
 
@@ -64,7 +65,9 @@ def run_all(
         for task in tasks:
             single_threaded(function, *task)
         return
-    with _parallel(backend, scheduler, jobs):
+    with _parallel(backend, scheduler, jobs), warnings.catch_warnings():
+        # Loky starts a worker anew whose memory has grown; no task is lost.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="all")(
             joblib.delayed(single_threaded)(function, *task) for task in tasks
         )
