@@ -67,8 +67,9 @@ def verdict_counts(results: pd.DataFrame) -> pd.DataFrame:
             )
     for column, word in WORDS.items():
         table[f"ratio: {word}"] = rows[column.replace("verdict", "ratio")].median()
-    table["bias"] = rows["bias"].median() * POINTS
-    table["movement"] = rows["movement"].median()
+    for name, unit in (("bias", POINTS), ("movement", 1)):
+        if name in methods:  # a design may leave statistics out
+            table[name] = rows[name].median() * unit
     return table
 
 
@@ -81,7 +82,8 @@ def null_table(results: pd.DataFrame) -> pd.DataFrame:
         own = rows["verdict_plain"].eq(name)
         table[f"plain: {name}"] = own.groupby([rows["weights"], rows["estimator"]], sort=False).sum()
     for column in ("ratio_plain", "movement", "ratio_plain_signal"):
-        table[column.replace("_", " ")] = grouped[column].median()
+        if column in rows:
+            table[column.replace("_", " ")] = grouped[column].median()
     return table
 
 

@@ -51,6 +51,16 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(responses, tmp_path):
     assert "80% power" in found.output and not (tmp_path / "s").exists()
 
 
+def test_statistics_that_are_left_out_are_in_no_table(responses, tmp_path):
+    flags = [*FLAGS, "--statistics", "e,kendall_tau", "--jobs", "1", "-o", str(tmp_path / "s")]
+    found = RUN.invoke(app, ["study", str(responses), *flags])
+    assert found.exit_code == 0, found.output
+    columns = set(pd.read_csv(tmp_path / "s" / "results.csv").columns)
+    assert {"e", "kendall_tau", "verdict"} <= columns and not {"bias", "movement", "model_sd"} & columns
+    made = RUN.invoke(app, ["report", str(tmp_path / "s"), "-o", str(tmp_path / "report.html")])
+    assert made.exit_code == 0, made.output
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
