@@ -26,7 +26,7 @@ MOST_CUTS: Final = 3  # ways named
 SCORE: Final = "weighted"
 COLUMNS: Final = ["seed_sd", "ratio", "percentile_random", "p_holm", "verdict", "movement", "ratio_signal",
                   "verdict_signal", "ratio_plain", "verdict_plain", "ratio_full", "verdict_full", "bias", "snr",
-                  "monotonicity", "kendall_tau"]  # fmt: skip
+                  "monotonicity", "kendall_tau", "model_sd", "model_ratio", "model_ratio_full"]  # fmt: skip
 REFERENCES: Final = ["seed_sd_full", "seed_sd_random", "v_k_sd", "seed_sd_p_irt", "seed_sd_random_p_irt",
                      "seed_sd_gp_irt", "seed_sd_random_gp_irt"]  # fmt: skip
 

@@ -188,8 +188,9 @@ def log_positive(values: FloatArray) -> FloatArray:
 
 
 def shifted(found: LogRatio, by: FloatArray) -> LogRatio:
-    """Take a logarithm off a log ratio, its variance over seeds left as it is."""
-    return found._replace(value=np.asarray(found.value - by))
+    """Take a logarithm off a log ratio, its variance over seeds left as it is; NaN without noise and signal."""
+    with np.errstate(invalid="ignore"):
+        return found._replace(value=np.asarray(found.value - by))
 
 
 def pool(variance: FloatArray, freedom: FloatArray) -> FloatArray:

@@ -3,8 +3,17 @@ import pandas as pd
 import pytest
 
 from irt_bench.variance.study.references import POOLED
-from irt_bench.variance.study.scenes import Null, Scene, compare_nulls, compare_scores, per_signal
+from irt_bench.variance.study.scenes import (
+    Null,
+    Scene,
+    compare_nulls,
+    compare_scores,
+    log_positive,
+    per_signal,
+    shifted,
+)
 from irt_bench.variance.study.snapshots import Snapshots, run_variance
+from irt_bench.variance.study.verdicts import LogRatio
 
 
 class Made:
@@ -75,3 +84,9 @@ def test_less_noise_at_the_same_movement_cuts_by_both_measures(made):
 def test_a_score_that_does_not_move_has_all_noise_and_no_signal():
     found = per_signal(np.array([0.1, 0.1, 0.1, 0.1]), np.array([0.5, 0.0, -1.0, np.nan]))
     np.testing.assert_equal(found, [0.2, np.inf, np.inf, np.nan])
+
+
+def test_a_score_without_noise_and_without_signal_has_no_ratio_of_the_two():
+    still = LogRatio(np.array([-np.inf, 0.0]), np.ones(2), np.ones(2))
+    found = shifted(still, log_positive(np.array([0.0, np.e]))).value
+    assert np.isnan(found[0]) and found[1] == pytest.approx(-1)
