@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal, get_args
@@ -102,5 +103,10 @@ def _parallel(backend: str, scheduler: str | None, jobs: int) -> Iterator[None]:
         if not ray.is_initialized():
             ray.init(address=scheduler, num_cpus=None if scheduler or jobs < 1 else jobs)
         register_ray()
-    with joblib.parallel_config(backend):
+    with joblib.parallel_config(backend, **({"initializer": _leave_interrupts} if backend == "loky" else {})):
         yield
+
+
+def _leave_interrupts() -> None:
+    """Let Ctrl-C reach the process that waits for the workers, and it end them: each would print a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

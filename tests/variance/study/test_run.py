@@ -57,6 +57,30 @@ def test_a_killed_study_goes_on_where_it_stood_and_computes_no_finished_cell_aga
 
 
 @pytest.mark.slow
+def test_an_interrupt_ends_all_workers_and_leaves_a_folder_to_go_on_in(table, tmp_path):
+    write_table(table, tmp_path / "toy.parquet")
+    program = "from irt_bench.cli import app; app()"
+    command = [sys.executable, "-c", program, "study", "toy.parquet", "-o", "study", "--jobs", "2"]
+    flags = ["--sizes", "10,20,30", "--n-random", "1000"]
+    process = subprocess.Popen(
+        [*command, *flags], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "study").glob("cells/*.npz"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    told = process.communicate(timeout=30)[1]
+    assert (
+        process.returncode == 130
+        and "goes on from there" in told.replace("\n", " ")
+        and "KeyboardInterrupt" not in told
+    )
+    kept = len(list((tmp_path / "study").glob("cells/*.npz")))
+    time.sleep(1)
+    assert 2 <= kept == len(list((tmp_path / "study").glob("cells/*.npz")))
+
+
+@pytest.mark.slow
 def test_a_changed_design_computes_only_what_changed(table, design, tmp_path):
     run_study(table, design, tmp_path)
     before = cell_bytes(tmp_path)
