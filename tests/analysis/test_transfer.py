@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from irt_bench.analysis import half_statistics
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.analysis.transfer import compare_transfer, split_models, transfer
 from irt_bench.errors import AnalysisError, UndefinedWarning
@@ -151,18 +150,3 @@ def test_real_difficulties_transfer_less_to_stronger_models_than_between_random_
     assert both.loc[("difficulty", "pearson"), "ratio_q95"] < 0.9
     assert both.loc[("discrimination", "pearson"), "random"] > 0.98
     assert both.loc[("discrimination", "pearson"), "ability_q95"] < 0
-
-
-@pytest.mark.parametrize(("n_models", "n_items"), [(60, 40), (9, 30), (6, 2)])
-def test_many_halves_at_once_are_as_each_by_itself(n_models, n_items):
-    rng = np.random.default_rng([n_models, n_items])
-    shares = answers(rng, rng.normal(size=n_models), rng.normal(scale=2, size=n_items)).astype(float)
-    halves = [(at, ~at) for at in (rng.permutation(n_models) < n_models // 2 for _ in range(8))]
-    asked = np.ones(shares.shape, dtype=bool)
-    each = [half_statistics._of_one(shares, asked, one) for one in halves]
-    found = half_statistics.half_statistics(shares, asked, halves)
-    np.testing.assert_allclose(found, each, atol=1e-12)
-    assert np.isnan(each).any() or n_models > 20  # items without spread in a half are none in both
-    asked[0, 0] = False
-    with_gap = half_statistics.half_statistics(shares, asked, halves)
-    np.testing.assert_allclose(with_gap, [half_statistics._of_one(shares, asked, one) for one in halves])

@@ -59,7 +59,8 @@ def test_a_killed_study_goes_on_where_it_stood_and_computes_no_finished_cell_aga
 @pytest.mark.slow
 def test_an_interrupt_ends_all_workers_and_leaves_a_folder_to_go_on_in(table, tmp_path):
     write_table(table, tmp_path / "toy.parquet")
-    program = "from irt_bench.cli import app; app()"
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # background jobs are born deaf
+    program = f"{heed}; from irt_bench.cli import app; app()"
     command = [sys.executable, "-c", program, "study", "toy.parquet", "-o", "study", "--jobs", "2"]
     flags = ["--sizes", "10,20,30", "--n-random", "1000"]
     process = subprocess.Popen(
