@@ -136,7 +136,7 @@ def _plan(
         if "subtask" not in counts.items:
             raise SubsetError("--macro needs subtasks, and the responses name none.")
         targets = balanced_targets(counts.items["subtask"].astype(str).to_numpy(np.str_))
-    plan = Plan(TwoPL(), settings_for("laplace", seed=seed), targets, keep_negative, aim)
+    plan = Plan(TwoPL(), settings_for("laplace", seed=seed, refine=False), targets, keep_negative, aim)
     if fit is None:
         return plan, None
     fitted = Fit.load(fit)

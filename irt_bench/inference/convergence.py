@@ -14,6 +14,7 @@ RHAT_LIMIT: Final = 1.01  # Vehtari et al. 2021, doi:10.1214/20-BA1221
 ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat and quantiles
 LEAST_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
 LEAST_MODELS: Final = 100  # with 59 and 78 the fast method was off from NUTS by 0.2 sd of difficulty, sds by up to 10%
+DRIFT_LIMIT: Final = 0.5  # sds; four standard errors of the difference between two halves of 125 short chains
 SPREAD_LIMIT: Final = 1.4  # ours: right guides of the classic data sets reached 1.25, independent ones 1.7 and more
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
 
@@ -76,7 +77,8 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     Notes
     -----
     The hierarchy's log sds are drawn as normal around their mode: over few items, J, their posterior is as wide as
-    1 / sqrt(2 J) and skewed. Items are normal in (intercept, log slope): with few models they are skewed, too.
+    1 / sqrt(2 J) and skewed. Items are normal in (intercept, log slope): with few models they are skewed, too. Draws
+    that Gibbs sweeps have carried on are free of both, where the sweeps have settled.
     """
     change, tolerance, sweeps = float(notes["change"]), float(notes["tolerance"]), int(notes["sweeps"])
     still = change < tolerance
@@ -86,9 +88,23 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     nothing = "a mode, no chains"
     return (
         Check("maximum", _status(still), change, tolerance, message),
-        _size_check("hierarchy", int(notes["n_items"]), LEAST_ITEMS, "items", "the hierarchy's sds are skewed"),
-        _size_check("normality", int(notes["n_models"]), LEAST_MODELS, "models", "items' posteriors are skewed"),
+        *_shape_checks(notes),
         Check("r_hat", "not_applicable", None, RHAT_LIMIT, nothing),
+    )
+
+
+def _shape_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Whether a normal distribution will do, or whether the sweeps that follow it have settled."""
+    if "drift" not in notes:
+        return (
+            _size_check("hierarchy", int(notes["n_items"]), LEAST_ITEMS, "items", "the hierarchy's sds are skewed"),
+            _size_check("normality", int(notes["n_models"]), LEAST_MODELS, "models", "items' posteriors are skewed"),
+        )
+    moved = float(notes["drift"])
+    settled = moved < DRIFT_LIMIT
+    message = f"the hierarchy moved by at most {moved:.2f} sds in the second half of the Gibbs sweeps"
+    return (
+        Check("settled", _status(settled), moved, DRIFT_LIMIT, message + ("" if settled else "; use --method nuts")),
     )
 
 

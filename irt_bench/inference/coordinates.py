@@ -17,7 +17,7 @@ from irt_bench.inference.laplace import approximate
 from irt_bench.inference.likelihood import Cells, integrated_likelihood, log_likelihood
 from irt_bench.inference.posterior import Posterior, item_curves
 from irt_bench.inference.runtime import CPU, DTYPE
-from irt_bench.inference.start import find_start
+from irt_bench.inference.start import Start, find_start
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.program import log_density_of_program
 
@@ -102,16 +102,23 @@ def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coor
         grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)
         posterior = Posterior(irt_model, grid, start.centring)
         n_draws = min(max(LEAST_DRAWS, DRAWS_PER_COORDINATE * 2 * correct.shape[1]), MOST_DRAWS)
-        coordinates = _whitened(posterior, start.values, approximation.draws(n_draws))
+        draws = approximation.draws(n_draws)
         check_against_program(posterior, start.values)
-        return coordinates
+        if all(np.isfinite(value).all() for value in draws.values()):
+            return _whitened(posterior, start.values, draws)
+        return Coordinates(posterior, posterior.flatten(start.values), _scale(posterior, start))  # it has no bounds
     posterior = Posterior(irt_model, cells, start.centring, start.alignment)
-    scale = np.concatenate([np.sqrt(np.ravel(start.variances[name])) for name in posterior.layout])
+    scale = _scale(posterior, start)
     if posterior.alignment is not None:
         n_models = cells.shape[0]
         scale[:2] = 1 / np.sqrt(n_models), 1 / np.sqrt(2 * n_models)  # of the mean and log sd of so many N(0, 1)
     check_against_program(Posterior(irt_model, cells), start.values)
     return Coordinates(posterior, posterior.flatten(start.values), scale)
+
+
+def _scale(posterior: Posterior, start: Start) -> Array:
+    """Sd of each coordinate at the start, all others given."""
+    return np.concatenate([np.sqrt(np.ravel(start.variances[name])) for name in posterior.layout])
 
 
 def _whitened(posterior: Posterior, start: dict[str, Any], draws: dict[str, Array]) -> Coordinates:

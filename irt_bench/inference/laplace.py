@@ -14,7 +14,9 @@ from threadpoolctl import threadpool_limits
 from irt_bench.errors import FitError, FitWarning
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
+from irt_bench.inference.answer_slopes import Answers
 from irt_bench.inference.draws import Draws
+from irt_bench.inference.gibbs import drift, n_chains, sample_gibbs
 from irt_bench.inference.item_updates import Items, item_blocks, update_hierarchy, update_items
 from irt_bench.inference.joint_normal import Mode, conditional_variances, draw_jointly, marginal_variances
 from irt_bench.inference.settings import LaplaceSettings
@@ -28,6 +30,7 @@ EXACT_ITEMS = 64  # up to so many, what not knowing abilities costs the items is
 MANY_ITEMS = 500  # abilities that so many items tell are all but normal
 SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two a sweep
 MOST_REFINEMENTS, FINER = 3, 0.85  # grids laid anew where slopes turn out steep, with a margin
+MOST_REFINED = 100_000_000  # cells times draws: some seconds
 OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
 
 
@@ -61,7 +64,8 @@ def fit_laplace(
     Abilities are integrated out (on a grid where items are few, as normal where they are many), items and the means
     of their hierarchy are at their mode; after every sweep abilities and items are moved together so that abilities
     have mean 0 and mean square 1 (parameter expansion, Liu, Rubin & Wu 1998). The hierarchy's sds are at their mode
-    (empirical Bayes), around which their logarithms are drawn with the rest.
+    (empirical Bayes), around which their logarithms are drawn with the rest. Where the matrix is small these draws
+    start Gibbs chains (`irt_bench.inference.gibbs`): a normal distribution cannot follow what few models tell.
     """
     if isinstance(irt_model.guessing, Beta) or irt_model.upper_share is not None:
         raise FitError(
@@ -69,16 +73,24 @@ def fit_laplace(
             "--method nuts or svi, or fix guessing (--guessing 0.25, or a column with the number of choices)."
         )
     rng = np.random.default_rng(settings.seed)
+    refine = settings.refine and correct.size * settings.draws <= MOST_REFINED
     with threadpool_limits(settings.n_threads):
         state = _maximise(irt_model, correct, trials, settings, progress)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
-            posterior = draw_jointly(irt_model, state, rng, settings.draws)
+            posterior = draw_jointly(irt_model, state, rng, n_chains(settings.draws) if refine else settings.draws)
     if not all(np.isfinite(site).all() for site in posterior.values()):
         raise FitError(
             f"{int((trials > 0).sum())} answers of {correct.shape[0]} models to {correct.shape[1]} items are too few "
             f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use --method nuts."
         )
     notes = {"sweeps": state.sweeps, "change": state.change, "tolerance": settings.tolerance, "exact": state.exact}
+    if refine:
+        with threadpool_limits(1):  # the chains share the threads
+            answers = Answers(correct, trials, state.items.guessing)
+            posterior = sample_gibbs(
+                irt_model, state, answers, posterior, rng, draws=settings.draws, threads=settings.n_threads
+            )
+        notes["drift"] = drift(posterior)
     answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()
     return Draws(sites=posterior, notes=notes | {"n_models": int(answering), "n_items": int(asked)})
 

@@ -40,6 +40,9 @@ class LaplaceSettings(Settings):
         Give up, and say so, after so many sweeps.
     device : {"cpu", "cuda"}
         Where sweeps over large matrices run.
+    refine : bool
+        Carry the draws of a small matrix (models times items times draws up to 1e8) on to the exact posterior by Gibbs
+        sweeps, which take some seconds; without, they are those of the normal approximation.
     threads : int
         0: as many as are idle. Results do not depend on it.
     """
@@ -50,6 +53,7 @@ class LaplaceSettings(Settings):
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
     max_sweeps: Positive = 200
     device: Literal["cpu", "cuda"] = "cpu"
+    refine: bool = True
 
     @property
     def n_threads(self) -> int:

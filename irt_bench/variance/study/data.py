@@ -52,7 +52,7 @@ class Job(NamedTuple):
 
 def plan_of(job: Job) -> Plan:
     """Say what is fitted to the calibration models: the 2PL, by the fast method."""
-    settings = LaplaceSettings(seed=job.seed, threads=1, draws=FIT_DRAWS)
+    settings = LaplaceSettings(seed=job.seed, threads=1, draws=FIT_DRAWS, refine=False)
     return Plan(TwoPL(), settings, n_folds=INNER_FOLDS)
 
 

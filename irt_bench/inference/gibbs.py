@@ -1,0 +1,373 @@
+"""Many short Gibbs chains that carry draws of the normal approximation to the exact posterior.
+
+Given the rest, abilities are independent, and so are items: each takes a short Hamiltonian trajectory (Duane et al.
+1987) in the coordinates of the normal approximation. The hierarchy is drawn exactly. What mixes slowly in such a
+scheme, the location and scale that abilities and items share, is drawn exactly, too, along the moves that leave the
+likelihood alone (Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353). The start is close, so that few sweeps suffice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, delayed
+
+from irt_bench import names
+from irt_bench.inference.answer_slopes import Answers
+from irt_bench.inference.arrow import inverse_roots, times
+from irt_bench.inference.item_updates import item_blocks
+from irt_bench.inference.joint_normal import Mode
+from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
+
+Array = npt.NDArray[Any]
+Target = Callable[[Array], tuple[Array, Array]]
+KEPT, LEFT_OUT = 8, 12  # sweeps of each chain whose draws are kept, and sweeps before them
+BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
+STEPS: Final = 3  # of a trajectory, which then turns by a right angle
+STEP_RANGE: Final = (0.4, 0.65)  # of a step, in conditional sds
+TINY: Final = 1e-12
+NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
+
+
+@dataclass(frozen=True)
+class State:
+    """One value of everything in each of several draws.
+
+    Parameters
+    ----------
+    ability : array of shape (draw, model)
+    intercept : array of shape (draw, item)
+    log_slope : array of shape (draw, item), or (draw, 1) where items share it
+    difficulty_mean, difficulty_sd, slope_mean, slope_sd : arrays of shape (draw, 1)
+        Of the priors of b and log a; the latter two are the prior's own where items share log a.
+    """
+
+    ability: Array
+    intercept: Array
+    log_slope: Array
+    difficulty_mean: Array
+    difficulty_sd: Array
+    slope_mean: Array
+    slope_sd: Array
+
+    def map(self, function: Callable[[Array], Array]) -> State:
+        """Apply a function to every field."""
+        return State(**{name: function(values) for name, values in vars(self).items()})
+
+    @property
+    def difficulty(self) -> Array:
+        """b, shape (draw, item)."""
+        return np.asarray(-self.intercept * np.exp(-self.log_slope))
+
+
+class Scales(NamedTuple):
+    """Roots of the conditional covariances: abilities (model, 1, 1), items (item, k, k), the shared slope (1, 1, 1)."""
+
+    abilities: Array
+    items: Array
+    shared: Array
+
+
+def n_chains(n_draws: int) -> int:
+    """How many chains make so many draws."""
+    return -(-n_draws // KEPT)
+
+
+def sample_gibbs(
+    irt_model: Logistic,
+    mode: Mode,
+    answers: Answers,
+    start: Mapping[str, Array],
+    rng: np.random.Generator,
+    *,
+    draws: int,
+    threads: int = 1,
+) -> dict[str, Array]:
+    """Draw all sites, each of shape (1, draw, ...), by chains that start at given draws.
+
+    Parameters
+    ----------
+    irt_model : Logistic
+        Priors; asymptotes known.
+    mode : Mode
+        Where the normal approximation was taken: its spreads are the trajectories' units.
+    answers : Answers
+        Responses.
+    start : mapping
+        Site → array of shape (1, chain, ...), of `n_chains` draws.
+    rng : np.random.Generator
+        Of all random numbers; results do not depend on `threads`.
+    draws : int
+        Draws to keep, sweep after sweep: those of one sweep are independent.
+    threads : int
+        Blocks of chains at once.
+    """
+    state, scales = _state(irt_model, start), _scales(irt_model, mode)
+    chains = len(state.ability)
+    size = max(BLOCK // answers.n_cells, 1)
+    parts = [slice(at, min(at + size, chains)) for at in range(0, chains, size)]
+    tasks = (
+        delayed(_run)(irt_model, answers, state.map(itemgetter(part)), scales, own)
+        for part, own in zip(parts, rng.spawn(len(parts)), strict=True)
+    )
+    blocks = Parallel(n_jobs=threads, prefer="threads")(tasks)
+    kept = (block[at] for at in range(KEPT) for block in blocks)
+    joined = {name: np.concatenate(values)[:draws] for name, values in _gather(kept).items()}
+    return _sites(irt_model, State(**joined))
+
+
+def drift(sites: Mapping[str, Array]) -> float:
+    """Largest change, in sds, of a hierarchy's mean or sd between the first and the second half of the sweeps kept."""
+    found = [0.0]
+    for values in sites.values():
+        if values.ndim == 2:
+            first, second = np.array_split(values[0].astype(np.float64), 2)
+            found.append(abs(second.mean() - first.mean()) / max(values.std(), TINY))
+    return float(max(found))
+
+
+def _run(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> list[State]:
+    """States of some chains after each sweep that is kept, in float32."""
+    kept = []
+    with np.errstate(over="ignore", invalid="ignore"):  # a trajectory that runs away is rejected
+        for at in range(LEFT_OUT + KEPT):
+            state = sweep(irt_model, answers, state, scales, rng)
+            if at >= LEFT_OUT:
+                kept.append(state.map(_single))
+    return kept
+
+
+def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> State:
+    """Draw abilities, items, hierarchy and frame in turn, each given the rest."""
+    ability = _trajectory(state.ability[..., None], _ability_target(answers, state), scales.abilities, rng)
+    state = replace(state, ability=ability[..., 0])
+    if isinstance(irt_model.log_discrimination, Normal):
+        start, target = state.intercept[..., None], _intercept_target(answers, state)
+        state = replace(state, intercept=_trajectory(start, target, scales.items, rng)[..., 0])
+        start, target = state.log_slope[..., None], _shared_slope_target(answers, state)
+        state = replace(state, log_slope=_trajectory(start, target, scales.shared, rng)[..., 0])
+    else:
+        start, target = np.stack([state.intercept, state.log_slope], -1), _item_target(answers, state)
+        items = _trajectory(start, target, scales.items, rng)
+        state = replace(state, intercept=items[..., 0], log_slope=items[..., 1])
+    return draw_frame(irt_model, draw_hierarchy(irt_model, state, rng), rng)
+
+
+def _trajectory(start: Array, target: Target, roots: Array, rng: np.random.Generator) -> Array:
+    """One Hamiltonian trajectory of every unit, (draw, unit, coordinate), accepted or not for each alone."""
+    back = roots.transpose(0, 2, 1)
+    speed = rng.standard_normal(start.shape)
+    step = rng.uniform(*STEP_RANGE, start.shape[:2])[..., None]
+    density, slope = target(start)
+    energy = density - (speed**2).sum(-1) / 2
+    moved, speed = start, speed + step / 2 * times(slope, roots)
+    for left in reversed(range(STEPS)):
+        moved = moved + step * times(speed, back)
+        density, slope = target(moved)
+        speed = speed + (step if left else step / 2) * times(slope, roots)
+    gain = density - (speed**2).sum(-1) / 2 - energy
+    accepted = -rng.standard_exponential(gain.shape) < gain
+    return np.where(accepted[..., None], moved, start)
+
+
+def _ability_target(answers: Answers, state: State) -> Target:
+    slope = np.exp(state.log_slope)
+
+    def target(position: Array) -> tuple[Array, Array]:
+        ability = position[..., 0]
+        density, residual = answers.by_model(ability, slope, state.intercept)
+        return density - ability**2 / 2, (residual - ability)[..., None]
+
+    return target
+
+
+def _item_target(answers: Answers, state: State) -> Target:
+    def target(position: Array) -> tuple[Array, Array]:
+        intercept, log_slope = position[..., 0], position[..., 1]
+        slope = np.exp(log_slope)
+        density, residual, weighted = answers.by_item(state.ability, slope, intercept)
+        prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
+        distance = (log_slope - state.slope_mean) / state.slope_sd
+        return density + prior - distance**2 / 2, np.stack(
+            [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd], -1
+        )
+
+    return target
+
+
+def _intercept_target(answers: Answers, state: State) -> Target:
+    slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
+
+    def target(position: Array) -> tuple[Array, Array]:
+        intercept = position[..., 0]
+        density, residual, _ = answers.by_item(state.ability, slope, intercept)
+        prior, by_intercept, _ = _difficulty_prior(state, intercept, state.log_slope)
+        return density + prior, (residual + by_intercept)[..., None]
+
+    return target
+
+
+def _shared_slope_target(answers: Answers, state: State) -> Target:
+    def target(position: Array) -> tuple[Array, Array]:
+        log_slope = position[..., 0]
+        slope = np.broadcast_to(np.exp(log_slope), state.intercept.shape)
+        density, _, weighted = answers.by_item(state.ability, slope, state.intercept)
+        prior, _, by_slope = _difficulty_prior(state, state.intercept, log_slope)
+        distance = (log_slope - state.slope_mean) / state.slope_sd
+        total = (density + prior).sum(1, keepdims=True) - distance**2 / 2
+        pull = (slope * weighted + by_slope).sum(1, keepdims=True) - distance / state.slope_sd
+        return total, pull[..., None]
+
+    return target
+
+
+def _difficulty_prior(state: State, intercept: Array, log_slope: Array) -> tuple[Array, Array, Array]:
+    """Log density of b in (intercept, log slope), with the Jacobian 1 / a, and its slopes, (draw, item) each."""
+    shrink = np.exp(-log_slope)
+    difficulty = -intercept * shrink
+    distance = (difficulty - state.difficulty_mean) / state.difficulty_sd
+    pull = distance / state.difficulty_sd
+    return -(distance**2) / 2 - log_slope, pull * shrink, pull * difficulty - 1
+
+
+def draw_hierarchy(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
+    """Draw means and sds over items, given the items."""
+    mean, sd = _draw_normal_prior(state.difficulty, state.difficulty_sd, irt_model.difficulty, rng)
+    state = replace(state, difficulty_mean=mean, difficulty_sd=sd)
+    if isinstance(irt_model.log_discrimination, Hierarchical):
+        mean, sd = _draw_normal_prior(state.log_slope, state.slope_sd, irt_model.log_discrimination, rng)
+        state = replace(state, slope_mean=mean, slope_sd=sd)
+    return state
+
+
+def _draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draw the mean given the sd, and then the sd given the mean, (draw, 1) each."""
+    n, least = values.shape[1], 1 / prior.mean.scale**2
+    precision = n / sd**2 + least
+    centre = (values.sum(1, keepdims=True) / sd**2 + prior.mean.loc * least) / precision
+    mean = centre + rng.standard_normal(sd.shape) / np.sqrt(precision)
+    return mean, _draw_sd(((values - mean) ** 2).sum(1, keepdims=True), n, prior.sd, rng)
+
+
+def _draw_sd(squares: Array, n: int, prior: HalfNormal, rng: np.random.Generator) -> Array:
+    """Draw an sd of which n deviations are known by the sum of their squares."""
+    tau = prior.scale**2
+    mode = tau * (np.sqrt((n - 1) ** 2 + 4 * squares / tau) - (n - 1)) / 2
+    width = 1 / np.sqrt(2 * squares / mode + 2 * mode / tau)
+    log_sd = np.log(mode) / 2 + width * NODES
+    square = np.exp(2 * log_sd)
+    return np.exp(_draw_from(log_sd, -(n - 1) * log_sd - squares / (2 * square) - square / (2 * tau), rng))
+
+
+def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
+    """Draw the location, and then the scale, of abilities and items together: curves stay as they are."""
+    n_models, prior = state.ability.shape[1], irt_model.difficulty
+    precision = n_models + 1 / prior.mean.scale**2
+    pull = state.ability.sum(1, keepdims=True) + (state.difficulty_mean - prior.mean.loc) / prior.mean.scale**2
+    location = pull / precision + rng.standard_normal(pull.shape) / np.sqrt(precision)
+    state = replace(
+        state,
+        ability=state.ability - location,
+        intercept=state.intercept + np.exp(state.log_slope) * location,
+        difficulty_mean=state.difficulty_mean - location,
+    )
+    log_scale = _draw_log_scale(irt_model, state, rng)
+    scale, shared = np.exp(log_scale), isinstance(irt_model.log_discrimination, Normal)
+    return replace(
+        state,
+        ability=state.ability / scale,
+        log_slope=state.log_slope + log_scale,
+        difficulty_mean=state.difficulty_mean / scale,
+        difficulty_sd=state.difficulty_sd / scale,
+        slope_mean=state.slope_mean if shared else state.slope_mean + log_scale,
+    )
+
+
+def _draw_log_scale(irt_model: Logistic, state: State, rng: np.random.Generator) -> Array:
+    """Log of the factor by which abilities are divided; the Jacobian counts abilities and two of the hierarchy."""
+    slopes, prior = irt_model.log_discrimination, irt_model.difficulty
+    slope_prior, slope = (slopes, state.log_slope) if isinstance(slopes, Normal) else (slopes.mean, state.slope_mean)
+    size = state.ability.shape[1] + 2
+    squares = (state.ability**2).sum(1, keepdims=True)
+    squares = squares + (state.difficulty_mean / prior.mean.scale) ** 2 + (state.difficulty_sd / prior.sd.scale) ** 2
+    log_scale = np.log(squares / size) / 2 + NODES / np.sqrt(2 * size)
+    shrink = np.exp(-log_scale)
+    density = -size * log_scale - shrink**2 * squares / 2
+    density += shrink * state.difficulty_mean * prior.mean.loc / prior.mean.scale**2
+    density -= (slope + log_scale - slope_prior.loc) ** 2 / (2 * slope_prior.scale**2)
+    return _draw_from(log_scale, density, rng)
+
+
+def _draw_from(nodes: Array, log_density: Array, rng: np.random.Generator) -> Array:
+    """Draw from densities tabulated at evenly spaced nodes, (draw, node) → (draw, 1)."""
+    total = np.exp(log_density - log_density.max(1, keepdims=True)).cumsum(1)
+    cell = (total < rng.random((len(total), 1)) * total[:, -1:]).sum(1, keepdims=True)
+    gap = nodes[:, 1:2] - nodes[:, :1]
+    return np.asarray(np.take_along_axis(nodes, cell, 1) + gap * (rng.random(cell.shape) - 0.5))
+
+
+def _scales(irt_model: Logistic, mode: Mode) -> Scales:
+    """Conditional spreads at the mode."""
+    items, abilities = mode.items, mode.abilities
+    blocks = item_blocks(items, abilities.sums(items))
+    k = 1 if items.shared_slope else 2
+    prior = irt_model.log_discrimination
+    known = blocks[:, 1, 1].sum() + (1 / prior.scale**2 if isinstance(prior, Normal) else 0)
+    return Scales(
+        np.sqrt(abilities.variance)[:, None, None],
+        inverse_roots(blocks[:, :k, :k]),
+        np.full((1, 1, 1), known**-0.5),
+    )
+
+
+def _state(irt_model: Logistic, sites: Mapping[str, Array]) -> State:
+    value = {name: array[0].astype(np.float64).reshape(array.shape[1], -1) for name, array in sites.items()}
+    log_slope, prior = value[LOG_DISCRIMINATION], irt_model.log_discrimination
+    like = np.ones_like(value[f"{names.DIFFICULTY}_mean"])
+    of_slopes = (
+        (prior.loc * like, prior.scale * like)
+        if isinstance(prior, Normal)
+        else (value[f"{LOG_DISCRIMINATION}_mean"], value[f"{LOG_DISCRIMINATION}_sd"])
+    )
+    return State(
+        value[names.ABILITY],
+        -np.exp(log_slope) * value[names.DIFFICULTY],
+        log_slope,
+        value[f"{names.DIFFICULTY}_mean"],
+        value[f"{names.DIFFICULTY}_sd"],
+        *of_slopes,
+    )
+
+
+def _sites(irt_model: Logistic, state: State) -> dict[str, Array]:
+    found = {
+        names.ABILITY: state.ability,
+        names.DIFFICULTY: state.difficulty,
+        f"{names.DIFFICULTY}_mean": state.difficulty_mean[:, 0],
+        f"{names.DIFFICULTY}_sd": state.difficulty_sd[:, 0],
+    }
+    if isinstance(irt_model.log_discrimination, Normal):
+        found[LOG_DISCRIMINATION] = state.log_slope[:, 0]
+    else:
+        found[LOG_DISCRIMINATION] = state.log_slope
+        found[f"{LOG_DISCRIMINATION}_mean"] = state.slope_mean[:, 0]
+        found[f"{LOG_DISCRIMINATION}_sd"] = state.slope_sd[:, 0]
+    return {name: np.asarray(value, dtype=np.float32)[None] for name, value in found.items()}
+
+
+def _single(values: Array) -> Array:
+    return values.astype(np.float32)
+
+
+def _gather(states: Iterable[State]) -> dict[str, list[Array]]:
+    found: dict[str, list[Array]] = {}
+    for state in states:
+        for name, values in vars(state).items():
+            found.setdefault(name, []).append(values)
+    return found

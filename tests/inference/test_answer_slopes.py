@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import binom
+
+from irt_bench.inference.answer_slopes import Answers
+
+STEP = 1e-2
+
+
+def make(rng, guessing):
+    trials = rng.integers(0, 4, (7, 5))
+    answers = Answers(rng.binomial(trials, 0.5), trials, guessing)
+    return answers, rng.normal(size=(3, 7)), rng.uniform(0.5, 2, (3, 5)), rng.normal(size=(3, 5)), trials
+
+
+@pytest.mark.parametrize("guessing", [None, np.linspace(0, 0.4, 5)])
+def test_log_likelihood_is_the_binomial_one(guessing):
+    rng = np.random.default_rng(0)
+    trials = rng.integers(0, 4, (7, 5))
+    correct = rng.binomial(trials, 0.5)
+    ability, slope, intercept = rng.normal(size=(3, 7)), rng.uniform(0.5, 2, (3, 5)), rng.normal(size=(3, 5))
+    low = 0 if guessing is None else guessing
+    right = low + (1 - low) * expit(ability[:, :, None] * slope[:, None] + intercept[:, None])
+    choices = binom.logpmf(correct, trials, 0.5) - trials * np.log(0.5)  # the binomial coefficient, a constant
+    expected = binom.logpmf(correct, trials, right) - choices
+    answers = Answers(correct, trials, guessing)
+    np.testing.assert_allclose(answers.by_model(ability, slope, intercept)[0], expected.sum(2), rtol=1e-5)
+    np.testing.assert_allclose(answers.by_item(ability, slope, intercept)[0], expected.sum(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("guessing", [None, np.linspace(0, 0.4, 5)])
+def test_slopes_are_those_of_the_log_likelihood(guessing):
+    answers, ability, slope, intercept, _ = make(np.random.default_rng(1), guessing)
+
+    def difference(sums, *change):
+        moved = [sums(ability + s * change[0], slope + s * change[1], intercept + s * change[2])[0] for s in (-1, 1)]
+        return (moved[1] - moved[0]) / (2 * STEP)
+
+    _, by_ability = answers.by_model(ability, slope, intercept)
+    _, by_intercept, by_slope = answers.by_item(ability, slope, intercept)
+    close = {"rtol": 1e-2, "atol": 1e-3}
+    np.testing.assert_allclose(by_ability, difference(answers.by_model, STEP, 0, 0), **close)
+    np.testing.assert_allclose(by_intercept, difference(answers.by_item, 0, 0, STEP), **close)
+    np.testing.assert_allclose(by_slope, difference(answers.by_item, 0, STEP, 0), **close)
+
+
+def test_one_slope_serves_all_items_and_extreme_log_odds_stay_finite():
+    answers, ability, _, intercept, _ = make(np.random.default_rng(2), None)
+    one, spread = np.full((3, 1), 1.5), np.full((3, 5), 1.5)
+    for found, wanted in zip(
+        answers.by_item(ability, one, intercept), answers.by_item(ability, spread, intercept), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    assert all(np.isfinite(part).all() for part in answers.by_model(1e6 * ability, one, 1e6 * intercept))

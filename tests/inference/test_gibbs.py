@@ -1,0 +1,127 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import halfnorm, kstest, norm
+
+from irt_bench.inference.answer_slopes import Answers
+from irt_bench.inference.convergence import maximum_checks
+from irt_bench.inference.gibbs import Scales, State, draw_frame, draw_hierarchy, drift, sweep
+from irt_bench.inference.laplace import fit_laplace
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
+
+MODELS = {"1pl": OnePL(), "2pl": TwoPL(), "3pl": ThreePL(guessing=0.2)}
+N_MODELS, N_ITEMS = 12, 6
+KNOWN = {
+    "ability": norm(0, 1).cdf,
+    "difficulty_mean": norm(0, 2).cdf,
+    "difficulty_sd": halfnorm(scale=2).cdf,
+    "slope_mean": norm(0, 1).cdf,
+    "slope_sd": halfnorm(scale=0.5).cdf,
+}
+
+
+def from_prior(irt_model, n_draws, rng):
+    """Draw everything from the priors, as their definition says, and not by the package's own simulation."""
+    mean, sd = rng.normal(0, 2, (n_draws, 1)), np.abs(rng.normal(0, 2, (n_draws, 1)))
+    prior = irt_model.log_discrimination
+    if isinstance(prior, Normal):
+        of_slopes = np.full((n_draws, 1), prior.loc), np.full((n_draws, 1), prior.scale)
+        log_slope = rng.normal(*of_slopes)
+    else:
+        of_slopes = rng.normal(0, 1, (n_draws, 1)), np.abs(rng.normal(0, 0.5, (n_draws, 1)))
+        log_slope = rng.normal(*of_slopes, (n_draws, N_ITEMS))
+    difficulty = rng.normal(mean, sd, (n_draws, N_ITEMS))
+    ability = rng.normal(size=(n_draws, N_MODELS))
+    return State(ability, -np.exp(log_slope) * difficulty, log_slope, mean, sd, *of_slopes)
+
+
+def swept(irt_model, n_draws, sweeps, *, wrong=None):
+    """Truths drawn from the prior, answers drawn from them, and sweeps that start at the truth (Geweke 2004)."""
+    rng = np.random.default_rng(3)
+    scales = Scales(np.full((N_MODELS, 1, 1), 0.7), np.tile(0.6 * np.eye(2), (N_ITEMS, 1, 1)), np.full((1, 1, 1), 0.3))
+    if isinstance(irt_model.log_discrimination, Normal):
+        scales = scales._replace(items=scales.items[:, :1, :1])
+    low = np.full(N_ITEMS, 0.2) if isinstance(irt_model, ThreePL) else None
+    ends = []
+    for _ in range(n_draws):
+        state = from_prior(irt_model, 1, rng)
+        known = 1 / (1 + np.exp(-(state.ability[0][:, None] * np.exp(state.log_slope[0]) + state.intercept[0])))
+        right = known if low is None else low + (1 - low) * known
+        answers = Answers(rng.binomial(1, right), np.ones_like(right, int), low)
+        for _ in range(sweeps):
+            state = sweep(wrong or irt_model, answers, state, scales, rng)
+        ends.append(state)
+    return {name: np.concatenate([getattr(state, name) for state in ends]) for name in vars(ends[0])}
+
+
+def least_p(irt_model, ends):
+    """Smallest p-value of Kolmogorov-Smirnov tests that the parameters are still distributed as their priors say."""
+    prior = irt_model.log_discrimination
+    known = KNOWN
+    if isinstance(prior, Normal):
+        known = {name: cdf for name, cdf in KNOWN.items() if not name.startswith("slope")}
+        known["log_slope"] = norm(prior.loc, prior.scale).cdf
+    return min(kstest(ends[name][:, 0], cdf).pvalue for name, cdf in known.items())
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_start_at_the_truth_stays_distributed_as_the_prior(name):
+    assert least_p(MODELS[name], swept(MODELS[name], 400, 3)) > 0.002
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
+def test_sweeps_with_a_wrong_prior_leave_it():
+    wrong = replace(TwoPL(), difficulty=Hierarchical(Normal(0, 2), HalfNormal(0.5)))
+    assert least_p(TwoPL(), swept(TwoPL(), 400, 3, wrong=wrong)) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["1pl", "2pl"])
+def test_the_frame_moves_and_no_curve_does(name):
+    state = from_prior(MODELS[name], 5, np.random.default_rng(1))
+    moved = draw_frame(MODELS[name], state, np.random.default_rng(2))
+    assert (moved.ability != state.ability).all()
+    both = state, moved
+    odds = [each.ability[:, :, None] * np.exp(each.log_slope)[:, None] + each.intercept[:, None] for each in both]
+    np.testing.assert_allclose(*odds, atol=1e-10)
+    np.testing.assert_allclose(
+        *((each.difficulty - each.difficulty_mean) / each.difficulty_sd for each in both), atol=1e-8
+    )
+
+
+def test_many_items_tell_their_hierarchy():
+    rng = np.random.default_rng(4)
+    intercept, log_slope = rng.normal(0.5, 1.5, (50, 4_000)), rng.normal(0.2, 0.3, (50, 4_000))
+    one = np.ones((50, 1))
+    state = State(np.zeros((50, 3)), -intercept * np.exp(log_slope), log_slope, one, one, one, one)
+    for _ in range(3):
+        state = draw_hierarchy(TwoPL(), state, rng)
+    for name, wanted in (("difficulty_mean", 0.5), ("difficulty_sd", 1.5), ("slope_mean", 0.2), ("slope_sd", 0.3)):
+        assert getattr(state, name).mean() == pytest.approx(wanted, abs=0.01)
+
+
+def test_draws_depend_on_the_seed_and_not_on_the_threads():
+    counts = simulate_responses(TwoPL(), n_models=60, n_items=80, seed=0).table.counts()
+
+    def draw(seed, threads):
+        settings = LaplaceSettings(seed=seed, threads=threads, draws=400)
+        return fit_laplace(TwoPL(), counts.correct, counts.trials, settings).sites["difficulty"]
+
+    assert draw(0, 1).shape == (1, 400, 80)
+    np.testing.assert_array_equal(draw(0, 1), draw(0, 2))
+    assert (draw(0, 1) != draw(1, 1)).any()
+
+
+def test_chains_that_have_not_settled_fail_the_check():
+    rng = np.random.default_rng(5)
+    still = {"difficulty_sd": 1 + 0.1 * rng.normal(size=(1, 1_000)), "ability": np.zeros((1, 1_000, 4))}
+    moving = {"difficulty_sd": still["difficulty_sd"] + np.linspace(0, 0.3, 1_000)}
+    notes = {"change": 0.0, "tolerance": 1e-3, "sweeps": 9, "n_models": 5, "n_items": 5}
+    for sites, wanted in ((still, "passed"), (moving, "failed")):
+        checks = {check.name: check.status for check in maximum_checks(notes | {"drift": drift(sites)})}
+        assert checks["settled"] == wanted
+        assert "normality" not in checks
