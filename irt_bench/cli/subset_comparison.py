@@ -93,10 +93,17 @@ def compare_methods(
             f"{100 * each['mae']:.2f} points, bias {100 * each['bias']:.2f}, coverage {100 * each['coverage']:.0f}%.",
             highlight=False,
         )
-    for within, least in summary["control_least_p_holm"].items():
-        verdict = "no method beats random subsets" if least > LEVEL else "a method beats random subsets"
-        out.print(f"Answers shuffled within {within}: {verdict} (least adjusted p {least:.2f}).", highlight=False)
+    for within, control in controls.items():
+        for estimator, part in control.groupby("estimator", sort=False):
+            out.print(f"Answers shuffled within {within}, {estimator}: {_verdict(part)}", highlight=False)
     out.print(f"Wrote {output}", highlight=False)
+
+
+def _verdict(control: "pd.DataFrame") -> str:
+    """Say which methods beat random subsets after Holm's correction, and the least p-value."""
+    better = control.loc[control["p_holm"] < LEVEL, "method"].unique()
+    named = "no method beats" if len(better) == 0 else f"{', '.join(better)} beat{'s' * (len(better) == 1)}"
+    return f"{named} random subsets (least adjusted p {control['p_holm'].min():.2g})."
 
 
 def _summary(
@@ -124,5 +131,8 @@ def _summary(
         "fingerprint": counts.fingerprint(),
         "best": best.to_dict("records"),
         "default": default.to_dict("records"),
-        "control_least_p_holm": {within: float(frame["p_holm"].min()) for within, frame in controls.items()},
+        "control_least_p_holm": {
+            within: {name: float(least) for name, least in frame.groupby("estimator")["p_holm"].min().items()}
+            for within, frame in controls.items()
+        },
     }

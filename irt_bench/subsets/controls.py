@@ -3,7 +3,8 @@
 Two ways to shuffle. Within models, each model's answers change places among the items: scores stay, all that
 distinguishes items is gone, every choice of items is a random one, and a method that beats random subsets is broken.
 Within items, each item's answers change places among the models: what relates items is gone but their difficulty stays,
-and with it what methods that know difficulty have a right to gain.
+and with it what methods that know difficulty have a right to gain: nothing with a weighted mean, but p-IRT, whose
+predictions are worthless then, gains from answers to items of middling difficulty, on which full scores hang most.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from irt_bench.subsets.shares import full_scores
 
 Within = Literal["models", "items"]
 WITHIN: Final[tuple[Within, ...]] = ("models", "items")
+LEAST_BY_METHOD: Final = 25  # random subsets a method: a p-value below 0.05 is possible after Holm's correction
 CONTROLLED: Final = ("weighted", "p_irt")  # estimators that learn nothing from answers but the items' parameters
 
 
@@ -58,7 +60,8 @@ def negative_control(
         percentile`` as in `Comparison.table`, and ``p_holm``, the percentile after Holm's correction for the methods of
         the same size and estimator.
     """
-    design = design._replace(estimators=CONTROLLED)
+    n_random = max(design.n_random, LEAST_BY_METHOD * len(design.methods))
+    design = design._replace(estimators=CONTROLLED, n_random=n_random)
     splits = cluster_folds(clusters, design.n_folds, np.random.default_rng(design.seed))
     parts = Parallel(n_jobs=jobs)(delayed(partial(_fold, counts, design, within))(*split) for split in splits)
     sums = pd.concat([part[0] for part in parts]).groupby(["size", "method", "weights", "estimator"], sort=False).sum()
