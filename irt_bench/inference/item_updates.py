@@ -127,6 +127,8 @@ def update_items(items: Items, sums: Array) -> Items:
     # rest, and of slopes of which answers say less than the prior.
     bends = np.maximum(-a * sums[1], 0) + np.maximum(items.prior_curvature(exact=True)[2] - ll, 0)
     dl, ll = dl + a * sums[3], ll + a**2 * sums[4] + bends + 2 * share * (1 - share)
+    if items.guessing is not None:  # answers below chance: what they say fades as fast as its slope
+        dd = dd + np.maximum(-sums[0], 0)
     by_intercept, by_slope = by_intercept + sums[0], by_slope + a * sums[1] + share
     if items.shared_slope:
         # The shared slope's step with intercepts following: a Schur complement.

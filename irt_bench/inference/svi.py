@@ -15,6 +15,7 @@ from pyro.infer import SVI, Trace_ELBO
 from pyro.optim import Adam
 from torch import Tensor
 
+from irt_bench.errors import FitError
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.draws import Draws
@@ -87,6 +88,8 @@ def fit_svi(
                 progress("raising the ELBO", step, settings.max_steps)
         else:
             rates_left += 1
+        if not torch.isfinite(guide.place()[0]).all():
+            raise FitError("method 'svi' left all bounds: these answers are too few for it. Use --method nuts.")
         values = coordinates.values(guide.draw(settings.draws).numpy()[None], np.random.default_rng(settings.seed))
         missed = missed_spread(guide, batches) if guide.size <= MOST_CHECKED else None
     if progress is not None:

@@ -7,8 +7,10 @@ import torch
 from irt_bench.errors import ModelError
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import find_coordinates
+from irt_bench.inference.laplace import Approximation
 from irt_bench.inference.runtime import DTYPE
 from irt_bench.irt_models.logistic import IRT_MODELS, TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
 
 
 @pytest.fixture(params=["integrated", "joint"])
@@ -67,3 +69,21 @@ class WrongSign(TwoPL):
 def test_a_model_with_a_wrong_gradient_is_refused(simulate_counts, shape):
     with pytest.raises(ModelError, match="differs from that of its Pyro program"):
         find_coordinates(WrongSign(), *simulate_counts(*shape))
+
+
+def test_a_start_without_bounds_is_scaled_and_not_whitened(monkeypatch):
+    """Draws that are no numbers, which few answers can give, must not end up in the coordinates."""
+    made = simulate_responses(TwoPL(), n_models=20, n_items=8, seed=1).table.counts()
+    whole = find_coordinates(TwoPL(), made.correct, made.trials)
+    drawn = Approximation.draws
+
+    def unbounded(self, n_draws):
+        found = drawn(self, n_draws)
+        found["difficulty"][3, 0] = np.inf
+        return found
+
+    monkeypatch.setattr(Approximation, "draws", unbounded)
+    found = find_coordinates(TwoPL(), made.correct, made.trials)
+    assert whole.whitened and not found.whitened
+    assert np.isfinite(found.centre).all() and np.isfinite(found.root).all() and (found.root > 0).all()
+    assert np.isfinite(found.log_density(torch.zeros(len(found.centre), dtype=DTYPE)).item())

@@ -140,3 +140,12 @@ def test_answers_that_say_nothing_of_slopes_do_not_make_them_circle(irt_model, s
         coins = np.random.default_rng(seed).integers(0, 2, shape).astype(float)
         state = approximate(irt_model, coins, np.ones(shape), threads=1).state
         assert state.change < LaplaceSettings().tolerance
+
+
+def test_items_answered_worse_than_by_guessing_do_not_circle():
+    """Expected information of such an item is nearly none: its intercept moved to and fro by two."""
+    irt_model = ThreePL(guessing=0.25)
+    for seed in (4, 40):
+        counts = simulate_responses(irt_model, n_models=12, n_items=8, seed=seed, hyperparameters={}).table.counts()
+        state = approximate(irt_model, counts.correct, counts.trials, threads=1).state
+        assert state.change < LaplaceSettings().tolerance

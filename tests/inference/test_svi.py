@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from irt_bench.errors import FitError
 from irt_bench.inference import svi
 from irt_bench.inference.convergence import optimiser_checks
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
@@ -148,3 +149,16 @@ def test_a_fit_in_batches_agrees_with_one_of_all_models(many_models_one_ability_
     whole, parts = (drawn.sites["difficulty"][0] for drawn in fits)
     assert np.max(np.abs(whole.mean(0) - parts.mean(0)) / whole.std(0)) < 0.6
     np.testing.assert_allclose(parts.std(0), whole.std(0), rtol=0.25)
+
+
+@pytest.mark.filterwarnings("ignore:Encountered NaN")
+def test_a_guide_that_leaves_all_bounds_is_refused(simulate_counts, monkeypatch):
+    real = svi.find_coordinates
+
+    def unbounded(*arguments):
+        found = real(*arguments)
+        return replace(found, root=found.root * np.nan)
+
+    monkeypatch.setattr(svi, "find_coordinates", unbounded)
+    with pytest.raises(FitError, match="left all bounds"):
+        fit_svi(TwoPL(), *simulate_counts(20, 6), SVISettings(max_steps=200))
