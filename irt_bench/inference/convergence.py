@@ -15,6 +15,7 @@ ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat a
 LEAST_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
 LEAST_MODELS: Final = 100  # with 59 and 78 the fast method was off from NUTS by 0.2 sd of difficulty, sds by up to 10%
 DRIFT_LIMIT: Final = 0.5  # sds; four standard errors of the difference between two halves of 125 short chains
+APART_LIMIT: Final = 0.9  # ours: coins gave up to 0.84, chains that had not moved 0.99
 SPREAD_LIMIT: Final = 1.4  # ours: right guides of the classic data sets reached 1.25, independent ones 1.7 and more
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
 
@@ -100,11 +101,14 @@ def _shape_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
             _size_check("hierarchy", int(notes["n_items"]), LEAST_ITEMS, "items", "the hierarchy's sds are skewed"),
             _size_check("normality", int(notes["n_models"]), LEAST_MODELS, "models", "items' posteriors are skewed"),
         )
-    moved = float(notes["drift"])
-    settled = moved < DRIFT_LIMIT
+    moved, apart = float(notes["drift"]), float(notes["apart"])
+    settled, mixed = moved < DRIFT_LIMIT, apart < APART_LIMIT
     message = f"the hierarchy moved by at most {moved:.2f} sds in the second half of the Gibbs sweeps"
+    share = f"at most {apart:.0%} of the variance of the hierarchy's draws lies between Gibbs chains"
+    other = "; use --method nuts"
     return (
-        Check("settled", _status(settled), moved, DRIFT_LIMIT, message + ("" if settled else "; use --method nuts")),
+        Check("settled", _status(settled), moved, DRIFT_LIMIT, message + ("" if settled else other)),
+        Check("mixed", _status(mixed), apart, APART_LIMIT, share + ("" if mixed else other)),
     )
 
 

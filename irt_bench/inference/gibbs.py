@@ -27,11 +27,14 @@ from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[Any]
 Target = Callable[[Array], tuple[Array, Array]]
-KEPT, LEFT_OUT = 8, 12  # sweeps of each chain whose draws are kept, and sweeps before them
+KEPT: Final = 8  # sweeps of each chain whose draws are kept
+LEFT_OUT, MOST_LEFT_OUT = 12, 60  # sweeps before them, of large matrices and of small ones, where they cost nothing
+CHEAP: Final = 50_000_000  # cells times chains times sweeps
 BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
 STEPS: Final = 3  # of a trajectory, which then turns by a right angle
 STEP_RANGE: Final = (0.4, 0.65)  # of a step, in conditional sds
 TINY: Final = 1e-12
+MOST_SDS: Final = 4.0  # of an item from the others, at the start
 NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
 
 
@@ -67,16 +70,11 @@ class State:
 
 
 class Scales(NamedTuple):
-    """Roots of the conditional covariances: abilities (model, 1, 1), items (item, k, k), the shared slope (1, 1, 1)."""
+    """Roots of the conditional covariances: abilities (model, 1, 1), items (item, k, k), `Stretch` (1, 2, 2)."""
 
     abilities: Array
     items: Array
-    shared: Array
-
-
-def n_chains(n_draws: int) -> int:
-    """How many chains make so many draws."""
-    return -(-n_draws // KEPT)
+    spreads: Array
 
 
 def sample_gibbs(
@@ -89,7 +87,7 @@ def sample_gibbs(
     draws: int,
     threads: int = 1,
 ) -> dict[str, Array]:
-    """Draw all sites, each of shape (1, draw, ...), by chains that start at given draws.
+    """Draw all sites, each of shape (1, draw, ...), by chains that start at the first of given draws.
 
     Parameters
     ----------
@@ -100,7 +98,7 @@ def sample_gibbs(
     answers : Answers
         Responses.
     start : mapping
-        Site → array of shape (1, chain, ...), of `n_chains` draws.
+        Site → array of shape (1, draw, ...), at least as many draws as there will be chains.
     rng : np.random.Generator
         Of all random numbers; results do not depend on `threads`.
     draws : int
@@ -108,12 +106,14 @@ def sample_gibbs(
     threads : int
         Blocks of chains at once.
     """
-    state, scales = _state(irt_model, start), _scales(irt_model, mode)
-    chains = len(state.ability)
+    chains = -(-draws // KEPT)
+    state = _state(irt_model, mode, {name: values[:, :chains] for name, values in start.items()})
+    scales = _scales(irt_model, mode)
     size = max(BLOCK // answers.n_cells, 1)
     parts = [slice(at, min(at + size, chains)) for at in range(0, chains, size)]
+    left_out = int(np.clip(CHEAP // (answers.n_cells * chains), LEFT_OUT, MOST_LEFT_OUT))
     tasks = (
-        delayed(_run)(irt_model, answers, state.map(itemgetter(part)), scales, own)
+        delayed(_run)(irt_model, answers, state.map(itemgetter(part)), scales, own, left_out)
         for part, own in zip(parts, rng.spawn(len(parts)), strict=True)
     )
     blocks = Parallel(n_jobs=threads, prefer="threads")(tasks)
@@ -122,23 +122,34 @@ def sample_gibbs(
     return _sites(irt_model, State(**joined))
 
 
-def drift(sites: Mapping[str, Array]) -> float:
-    """Largest change, in sds, of a hierarchy's mean or sd between the first and the second half of the sweeps kept."""
-    found = [0.0]
-    for values in sites.values():
-        if values.ndim == 2:
-            first, second = np.array_split(values[0].astype(np.float64), 2)
-            found.append(abs(second.mean() - first.mean()) / max(values.std(), TINY))
-    return float(max(found))
+def settling(sites: Mapping[str, Array]) -> dict[str, float]:
+    """Whether chains have settled, from the means and sds of the hierarchy; the worst of them counts.
+
+    Returns
+    -------
+    dict
+        ``drift``: change of the mean, in sds, between the first and the second half of the sweeps kept; ``apart``:
+        share of the variance that lies between the chains, one where none of them has moved.
+    """
+    found = {"drift": 0.0, "apart": 0.0}
+    for values in (array[0].astype(np.float64) for array in sites.values() if array.ndim == 2):
+        chains = -(-len(values) // KEPT)
+        by_sweep = values[: len(values) // chains * chains].reshape(-1, chains)
+        first, second = np.array_split(values, 2)
+        found["drift"] = max(found["drift"], abs(second.mean() - first.mean()) / max(values.std(), TINY))
+        found["apart"] = max(found["apart"], by_sweep.mean(0).var() / max(by_sweep.var(), TINY))
+    return {name: float(value) for name, value in found.items()}
 
 
-def _run(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> list[State]:
+def _run(
+    irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator, left_out: int
+) -> list[State]:
     """States of some chains after each sweep that is kept, in float32."""
     kept = []
-    with np.errstate(over="ignore", invalid="ignore"):  # a trajectory that runs away is rejected
-        for at in range(LEFT_OUT + KEPT):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # a trajectory that runs away is rejected
+        for at in range(left_out + KEPT):
             state = sweep(irt_model, answers, state, scales, rng)
-            if at >= LEFT_OUT:
+            if at >= left_out:
                 kept.append(state.map(_single))
     return kept
 
@@ -150,12 +161,13 @@ def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, r
     if isinstance(irt_model.log_discrimination, Normal):
         start, target = state.intercept[..., None], _intercept_target(answers, state)
         state = replace(state, intercept=_trajectory(start, target, scales.items, rng)[..., 0])
-        start, target = state.log_slope[..., None], _shared_slope_target(answers, state)
-        state = replace(state, log_slope=_trajectory(start, target, scales.shared, rng)[..., 0])
     else:
         start, target = np.stack([state.intercept, state.log_slope], -1), _item_target(answers, state)
         items = _trajectory(start, target, scales.items, rng)
         state = replace(state, intercept=items[..., 0], log_slope=items[..., 1])
+    stretch = Stretch(irt_model, state)
+    start = stretch.start[:, None]
+    state = stretch.state(_trajectory(start, stretch.target(answers), scales.spreads, rng)[:, 0])
     return draw_frame(irt_model, draw_hierarchy(irt_model, state, rng), rng)
 
 
@@ -213,18 +225,57 @@ def _intercept_target(answers: Answers, state: State) -> Target:
     return target
 
 
-def _shared_slope_target(answers: Answers, state: State) -> Target:
-    def target(position: Array) -> tuple[Array, Array]:
-        log_slope = position[..., 0]
-        slope = np.broadcast_to(np.exp(log_slope), state.intercept.shape)
-        density, _, weighted = answers.by_item(state.ability, slope, state.intercept)
-        prior, _, by_slope = _difficulty_prior(state, state.intercept, log_slope)
-        distance = (log_slope - state.slope_mean) / state.slope_sd
-        total = (density + prior).sum(1, keepdims=True) - distance**2 / 2
-        pull = (slope * weighted + by_slope).sum(1, keepdims=True) - distance / state.slope_sd
-        return total, pull[..., None]
+class Stretch:
+    """Items moved together, each keeping its place among the others: the log sds of b and log a (1PL: log a itself).
 
-    return target
+    Where answers say little of single items, these move far where draws given the items hardly do (Yu & Meng 2011,
+    doi:10.1198/jcgs.2011.203main).
+    """
+
+    def __init__(self, irt_model: Logistic, state: State) -> None:
+        self._prior, self._slopes, self._state = irt_model.difficulty, irt_model.log_discrimination, state
+        self._place = (state.difficulty - state.difficulty_mean) / state.difficulty_sd
+        self._slope_place = (state.log_slope - state.slope_mean) / state.slope_sd
+        second = state.log_slope if isinstance(self._slopes, Normal) else np.log(state.slope_sd)
+        self.start = np.hstack([np.log(state.difficulty_sd), second])
+
+    def state(self, position: Array) -> State:
+        """Items and hierarchy at a position, (draw, 2)."""
+        state, spread = self._state, np.exp(position[:, :1])
+        difficulty = state.difficulty_mean + spread * self._place
+        log_slope, slope_sd = position[:, 1:], state.slope_sd
+        if isinstance(self._slopes, Hierarchical):
+            slope_sd = np.exp(log_slope)
+            log_slope = state.slope_mean + slope_sd * self._slope_place
+        intercept = -np.exp(log_slope) * difficulty
+        return replace(state, intercept=intercept, log_slope=log_slope, difficulty_sd=spread, slope_sd=slope_sd)
+
+    def target(self, answers: Answers) -> Target:
+        """Log density of a position and its slopes."""
+
+        def target(position: Array) -> tuple[Array, Array]:
+            state = self.state(position[:, 0])
+            slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
+            density, residual, weighted = answers.by_item(state.ability, slope, state.intercept)
+            by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
+            by_log_slope = slope * weighted + residual * state.intercept
+            prior, pull = _log_sd_prior(state.difficulty_sd, self._prior.sd)
+            total, by_spread = density.sum(1, keepdims=True) + prior, by_spread + pull
+            if isinstance(self._slopes, Normal):
+                distance = (state.log_slope - self._slopes.loc) / self._slopes.scale
+                prior, pull, moved = -(distance**2) / 2, -distance / self._slopes.scale, by_log_slope
+            else:
+                prior, pull = _log_sd_prior(state.slope_sd, self._slopes.sd)
+                moved = by_log_slope * state.slope_sd * self._slope_place
+            return total + prior, np.stack([by_spread, moved.sum(1, keepdims=True) + pull], -1)
+
+        return target
+
+
+def _log_sd_prior(sd: Array, prior: HalfNormal) -> tuple[Array, Array]:
+    """Log density of a log sd and its slope."""
+    share = (sd / prior.scale) ** 2
+    return np.log(sd) - share / 2, 1 - share
 
 
 def _difficulty_prior(state: State, intercept: Array, log_slope: Array) -> tuple[Array, Array, Array]:
@@ -258,7 +309,8 @@ def _draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.ra
 def _draw_sd(squares: Array, n: int, prior: HalfNormal, rng: np.random.Generator) -> Array:
     """Draw an sd of which n deviations are known by the sum of their squares."""
     tau = prior.scale**2
-    mode = tau * (np.sqrt((n - 1) ** 2 + 4 * squares / tau) - (n - 1)) / 2
+    squares = np.maximum(squares, TINY)
+    mode = 2 * squares / (np.sqrt((n - 1) ** 2 + 4 * squares / tau) + n - 1)
     width = 1 / np.sqrt(2 * squares / mode + 2 * mode / tau)
     log_sd = np.log(mode) / 2 + width * NODES
     square = np.exp(2 * log_sd)
@@ -315,34 +367,42 @@ def _draw_from(nodes: Array, log_density: Array, rng: np.random.Generator) -> Ar
 def _scales(irt_model: Logistic, mode: Mode) -> Scales:
     """Conditional spreads at the mode."""
     items, abilities = mode.items, mode.abilities
-    blocks = item_blocks(items, abilities.sums(items))
+    sums = abilities.sums(items)
+    blocks = item_blocks(items, sums)
     k = 1 if items.shared_slope else 2
-    prior = irt_model.log_discrimination
-    known = blocks[:, 1, 1].sum() + (1 / prior.scale**2 if isinstance(prior, Normal) else 0)
+    by_spread = 2 + float(sums[2] @ (items.slope * (items.difficulty - items.difficulty_mean)) ** 2)
+    slopes = irt_model.log_discrimination
+    if isinstance(slopes, Normal):
+        by_slope = 1 / slopes.scale**2 + float(blocks[:, 1, 1].sum())
+    else:
+        by_slope = 2 + float(blocks[:, 1, 1] @ (items.log_slope - items.slope_mean) ** 2)
     return Scales(
         np.sqrt(abilities.variance)[:, None, None],
         inverse_roots(blocks[:, :k, :k]),
-        np.full((1, 1, 1), known**-0.5),
+        np.diag([by_spread**-0.5, by_slope**-0.5])[None],
     )
 
 
-def _state(irt_model: Logistic, sites: Mapping[str, Array]) -> State:
+def _state(irt_model: Logistic, mode: Mode, sites: Mapping[str, Array]) -> State:
+    """Where chains start: at the draws, less their tails, from which a few sweeps would not come back."""
+    items, slopes = mode.items, irt_model.log_discrimination
     value = {name: array[0].astype(np.float64).reshape(array.shape[1], -1) for name, array in sites.items()}
-    log_slope, prior = value[LOG_DISCRIMINATION], irt_model.log_discrimination
-    like = np.ones_like(value[f"{names.DIFFICULTY}_mean"])
-    of_slopes = (
-        (prior.loc * like, prior.scale * like)
-        if isinstance(prior, Normal)
-        else (value[f"{LOG_DISCRIMINATION}_mean"], value[f"{LOG_DISCRIMINATION}_sd"])
-    )
-    return State(
-        value[names.ABILITY],
-        -np.exp(log_slope) * value[names.DIFFICULTY],
-        log_slope,
-        value[f"{names.DIFFICULTY}_mean"],
-        value[f"{names.DIFFICULTY}_sd"],
-        *of_slopes,
-    )
+    mean, sd = _start_hierarchy(value, names.DIFFICULTY, items.difficulty_sd, irt_model.difficulty)
+    difficulty = np.clip(value[names.DIFFICULTY], mean - MOST_SDS * sd, mean + MOST_SDS * sd)
+    if isinstance(slopes, Normal):
+        slope_mean, slope_sd = np.full_like(mean, slopes.loc), np.full_like(sd, slopes.scale)
+    else:
+        slope_mean, slope_sd = _start_hierarchy(value, LOG_DISCRIMINATION, items.slope_sd, slopes)
+    log_slope = value[LOG_DISCRIMINATION]
+    log_slope = np.clip(log_slope, slope_mean - MOST_SDS * slope_sd, slope_mean + MOST_SDS * slope_sd)
+    return State(value[names.ABILITY], -np.exp(log_slope) * difficulty, log_slope, mean, sd, slope_mean, slope_sd)
+
+
+def _start_hierarchy(value: Mapping[str, Array], name: str, sd: float, prior: Hierarchical) -> tuple[Array, Array]:
+    """Mean and sd over items, within three sds of the mean's prior and a factor of two around the mode's sd."""
+    reach = 3 * prior.mean.scale
+    mean = np.clip(value[f"{name}_mean"], prior.mean.loc - reach, prior.mean.loc + reach)
+    return mean, np.clip(value[f"{name}_sd"], sd / 2, 2 * sd)
 
 
 def _sites(irt_model: Logistic, state: State) -> dict[str, Array]:

@@ -16,7 +16,7 @@ from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.answer_slopes import Answers
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.gibbs import drift, n_chains, sample_gibbs
+from irt_bench.inference.gibbs import sample_gibbs, settling
 from irt_bench.inference.item_updates import Items, item_blocks, update_hierarchy, update_items
 from irt_bench.inference.joint_normal import Mode, conditional_variances, draw_jointly, marginal_variances
 from irt_bench.inference.settings import LaplaceSettings
@@ -73,24 +73,24 @@ def fit_laplace(
             "--method nuts or svi, or fix guessing (--guessing 0.25, or a column with the number of choices)."
         )
     rng = np.random.default_rng(settings.seed)
-    refine = settings.refine and correct.size * settings.draws <= MOST_REFINED
     with threadpool_limits(settings.n_threads):
         state = _maximise(irt_model, correct, trials, settings, progress)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
-            posterior = draw_jointly(irt_model, state, rng, n_chains(settings.draws) if refine else settings.draws)
+            posterior = draw_jointly(irt_model, state, rng, settings.draws)
     if not all(np.isfinite(site).all() for site in posterior.values()):
         raise FitError(
             f"{int((trials > 0).sum())} answers of {correct.shape[0]} models to {correct.shape[1]} items are too few "
             f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use --method nuts."
         )
     notes = {"sweeps": state.sweeps, "change": state.change, "tolerance": settings.tolerance, "exact": state.exact}
-    if refine:
+    small = correct.size * settings.draws <= MOST_REFINED
+    if settings.refine and small:
         with threadpool_limits(1):  # the chains share the threads
             answers = Answers(correct, trials, state.items.guessing)
             posterior = sample_gibbs(
                 irt_model, state, answers, posterior, rng, draws=settings.draws, threads=settings.n_threads
             )
-        notes["drift"] = drift(posterior)
+        notes |= settling(posterior)
     answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()
     return Draws(sites=posterior, notes=notes | {"n_models": int(answering), "n_items": int(asked)})
 

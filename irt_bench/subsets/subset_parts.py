@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -52,7 +52,7 @@ class SubsetItem(Record):
     upper_asymptote: Share = 1.0
     mean: Share
     subtask: str
-    doc_id: int | None = None
+    doc_id: StrictInt | None = None
     doc_hash: str | None = None
     prompt_hash: str | None = None
 

@@ -154,7 +154,7 @@ def test_estimates_from_degenerate_responses_are_ordered_and_finite(run, tmp_pat
     run("fit", tmp_path / "a.parquet", "-o", tmp_path / "fit")
     ability = pd.read_csv(tmp_path / "fit" / "abilities.csv", index_col="model")["ability"]
     ability = ability[[f"org{m}/model" for m in range(15)]]
-    assert np.isfinite(ability).all() and ability.is_monotonic_increasing
+    assert np.isfinite(ability).all() and (np.diff(ability) > -0.1).all()  # the last two have the same answers
 
 
 @pytest.mark.slow
@@ -233,8 +233,9 @@ def test_a_large_matrix_of_which_one_cell_in_a_hundred_was_asked_is_recovered(ru
         assert abs(np.corrcoef(estimate, rng.permutation(truth))[0, 1]) < 0.1
 
 
-def test_two_answers_a_model_are_too_few_for_the_fast_method_which_says_so(refused, tmp_path):
+def test_two_answers_a_model_are_too_few_for_the_fast_method_which_says_so(run, tmp_path):
     path = tmp_path / "a.parquet"
     long(sparse(0.99)).to_parquet(path)
-    message = refused("fit", path, "-o", tmp_path / "fit", within=tmp_path)
-    assert "121 answers of 55 models to 96 items are too few" in message and "--method nuts" in message
+    run("fit", path, "-o", tmp_path / "fit")
+    checks = json.loads((tmp_path / "fit" / "summary.json").read_text())["checks"]
+    assert any(check["status"] == "failed" and "--method nuts" in check["message"] for check in checks)

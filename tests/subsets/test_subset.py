@@ -100,3 +100,18 @@ def test_contradictions_are_refused_even_with_a_matching_digest(written):
         subset_of(numbers=EstimatorNumbers(misfit_sd=0, interval_scale=1, coefficients=(1.0, 2.0)))
     with pytest.raises(ValueError, match="do not agree"):
         subset_of(size=4)
+
+
+@pytest.mark.parametrize("number", ["3", "toy-3", 3.5, True])
+def test_document_ids_that_are_no_whole_numbers_are_refused(written, number):
+    """The harness ends with a TypeError on text, and takes none of the others for what it is."""
+    from irt_bench.subsets.subset import _digest
+
+    def renumber(content):
+        del content["sha256"]
+        content["items"][1]["doc_id"] = number
+        content["sha256"] = _digest(content)
+
+    changed(written, renumber)
+    with pytest.raises(SubsetError, match="doc_id"):
+        read_subset(written)
