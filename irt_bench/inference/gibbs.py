@@ -8,8 +8,8 @@ likelihood alone (Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353). The start is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -20,13 +20,14 @@ from joblib import Parallel, delayed
 from irt_bench import names
 from irt_bench.inference.answer_slopes import Answers
 from irt_bench.inference.arrow import inverse_roots, times
+from irt_bench.inference.gibbs_hierarchy import draw_frame, draw_hierarchy
+from irt_bench.inference.gibbs_targets import State, Stretch, Target, ability_target, intercept_target, item_target
 from irt_bench.inference.item_updates import item_blocks
 from irt_bench.inference.joint_normal import Mode
-from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.base import Hierarchical, Normal
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[Any]
-Target = Callable[[Array], tuple[Array, Array]]
 KEPT: Final = 8  # sweeps of each chain whose draws are kept
 LEFT_OUT, MOST_LEFT_OUT = 12, 60  # sweeps before them, of large matrices and of small ones, where they cost nothing
 CHEAP: Final = 50_000_000  # cells times chains times sweeps
@@ -35,38 +36,6 @@ STEPS: Final = 3  # of a trajectory, which then turns by a right angle
 STEP_RANGE: Final = (0.4, 0.65)  # of a step, in conditional sds
 TINY: Final = 1e-12
 MOST_SDS: Final = 4.0  # of an item from the others, at the start
-NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
-
-
-@dataclass(frozen=True)
-class State:
-    """One value of everything in each of several draws.
-
-    Parameters
-    ----------
-    ability : array of shape (draw, model)
-    intercept : array of shape (draw, item)
-    log_slope : array of shape (draw, item), or (draw, 1) where items share it
-    difficulty_mean, difficulty_sd, slope_mean, slope_sd : arrays of shape (draw, 1)
-        Of the priors of b and log a; the latter two are the prior's own where items share log a.
-    """
-
-    ability: Array
-    intercept: Array
-    log_slope: Array
-    difficulty_mean: Array
-    difficulty_sd: Array
-    slope_mean: Array
-    slope_sd: Array
-
-    def map(self, function: Callable[[Array], Array]) -> State:
-        """Apply a function to every field."""
-        return State(**{name: function(values) for name, values in vars(self).items()})
-
-    @property
-    def difficulty(self) -> Array:
-        """b, shape (draw, item)."""
-        return np.asarray(-self.intercept * np.exp(-self.log_slope))
 
 
 class Scales(NamedTuple):
@@ -156,13 +125,13 @@ def _run(
 
 def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> State:
     """Draw abilities, items, hierarchy and frame in turn, each given the rest."""
-    ability = _trajectory(state.ability[..., None], _ability_target(answers, state), scales.abilities, rng)
+    ability = _trajectory(state.ability[..., None], ability_target(answers, state), scales.abilities, rng)
     state = replace(state, ability=ability[..., 0])
     if isinstance(irt_model.log_discrimination, Normal):
-        start, target = state.intercept[..., None], _intercept_target(answers, state)
+        start, target = state.intercept[..., None], intercept_target(answers, state)
         state = replace(state, intercept=_trajectory(start, target, scales.items, rng)[..., 0])
     else:
-        start, target = np.stack([state.intercept, state.log_slope], -1), _item_target(answers, state)
+        start, target = np.stack([state.intercept, state.log_slope], -1), item_target(answers, state)
         items = _trajectory(start, target, scales.items, rng)
         state = replace(state, intercept=items[..., 0], log_slope=items[..., 1])
     stretch = Stretch(irt_model, state)
@@ -186,182 +155,6 @@ def _trajectory(start: Array, target: Target, roots: Array, rng: np.random.Gener
     gain = density - (speed**2).sum(-1) / 2 - energy
     accepted = -rng.standard_exponential(gain.shape) < gain
     return np.where(accepted[..., None], moved, start)
-
-
-def _ability_target(answers: Answers, state: State) -> Target:
-    slope = np.exp(state.log_slope)
-
-    def target(position: Array) -> tuple[Array, Array]:
-        ability = position[..., 0]
-        density, residual = answers.by_model(ability, slope, state.intercept)
-        return density - ability**2 / 2, (residual - ability)[..., None]
-
-    return target
-
-
-def _item_target(answers: Answers, state: State) -> Target:
-    def target(position: Array) -> tuple[Array, Array]:
-        intercept, log_slope = position[..., 0], position[..., 1]
-        slope = np.exp(log_slope)
-        density, residual, weighted = answers.by_item(state.ability, slope, intercept)
-        prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
-        distance = (log_slope - state.slope_mean) / state.slope_sd
-        return density + prior - distance**2 / 2, np.stack(
-            [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd], -1
-        )
-
-    return target
-
-
-def _intercept_target(answers: Answers, state: State) -> Target:
-    slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
-
-    def target(position: Array) -> tuple[Array, Array]:
-        intercept = position[..., 0]
-        density, residual, _ = answers.by_item(state.ability, slope, intercept)
-        prior, by_intercept, _ = _difficulty_prior(state, intercept, state.log_slope)
-        return density + prior, (residual + by_intercept)[..., None]
-
-    return target
-
-
-class Stretch:
-    """Items moved together, each keeping its place among the others: the log sds of b and log a (1PL: log a itself).
-
-    Where answers say little of single items, these move far where draws given the items hardly do (Yu & Meng 2011,
-    doi:10.1198/jcgs.2011.203main).
-    """
-
-    def __init__(self, irt_model: Logistic, state: State) -> None:
-        self._prior, self._slopes, self._state = irt_model.difficulty, irt_model.log_discrimination, state
-        self._place = (state.difficulty - state.difficulty_mean) / state.difficulty_sd
-        self._slope_place = (state.log_slope - state.slope_mean) / state.slope_sd
-        second = state.log_slope if isinstance(self._slopes, Normal) else np.log(state.slope_sd)
-        self.start = np.hstack([np.log(state.difficulty_sd), second])
-
-    def state(self, position: Array) -> State:
-        """Items and hierarchy at a position, (draw, 2)."""
-        state, spread = self._state, np.exp(position[:, :1])
-        difficulty = state.difficulty_mean + spread * self._place
-        log_slope, slope_sd = position[:, 1:], state.slope_sd
-        if isinstance(self._slopes, Hierarchical):
-            slope_sd = np.exp(log_slope)
-            log_slope = state.slope_mean + slope_sd * self._slope_place
-        intercept = -np.exp(log_slope) * difficulty
-        return replace(state, intercept=intercept, log_slope=log_slope, difficulty_sd=spread, slope_sd=slope_sd)
-
-    def target(self, answers: Answers) -> Target:
-        """Log density of a position and its slopes."""
-
-        def target(position: Array) -> tuple[Array, Array]:
-            state = self.state(position[:, 0])
-            slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
-            density, residual, weighted = answers.by_item(state.ability, slope, state.intercept)
-            by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
-            by_log_slope = slope * weighted + residual * state.intercept
-            prior, pull = _log_sd_prior(state.difficulty_sd, self._prior.sd)
-            total, by_spread = density.sum(1, keepdims=True) + prior, by_spread + pull
-            if isinstance(self._slopes, Normal):
-                distance = (state.log_slope - self._slopes.loc) / self._slopes.scale
-                prior, pull, moved = -(distance**2) / 2, -distance / self._slopes.scale, by_log_slope
-            else:
-                prior, pull = _log_sd_prior(state.slope_sd, self._slopes.sd)
-                moved = by_log_slope * state.slope_sd * self._slope_place
-            return total + prior, np.stack([by_spread, moved.sum(1, keepdims=True) + pull], -1)
-
-        return target
-
-
-def _log_sd_prior(sd: Array, prior: HalfNormal) -> tuple[Array, Array]:
-    """Log density of a log sd and its slope."""
-    share = (sd / prior.scale) ** 2
-    return np.log(sd) - share / 2, 1 - share
-
-
-def _difficulty_prior(state: State, intercept: Array, log_slope: Array) -> tuple[Array, Array, Array]:
-    """Log density of b in (intercept, log slope), with the Jacobian 1 / a, and its slopes, (draw, item) each."""
-    shrink = np.exp(-log_slope)
-    difficulty = -intercept * shrink
-    distance = (difficulty - state.difficulty_mean) / state.difficulty_sd
-    pull = distance / state.difficulty_sd
-    return -(distance**2) / 2 - log_slope, pull * shrink, pull * difficulty - 1
-
-
-def draw_hierarchy(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
-    """Draw means and sds over items, given the items."""
-    mean, sd = _draw_normal_prior(state.difficulty, state.difficulty_sd, irt_model.difficulty, rng)
-    state = replace(state, difficulty_mean=mean, difficulty_sd=sd)
-    if isinstance(irt_model.log_discrimination, Hierarchical):
-        mean, sd = _draw_normal_prior(state.log_slope, state.slope_sd, irt_model.log_discrimination, rng)
-        state = replace(state, slope_mean=mean, slope_sd=sd)
-    return state
-
-
-def _draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draw the mean given the sd, and then the sd given the mean, (draw, 1) each."""
-    n, least = values.shape[1], 1 / prior.mean.scale**2
-    precision = n / sd**2 + least
-    centre = (values.sum(1, keepdims=True) / sd**2 + prior.mean.loc * least) / precision
-    mean = centre + rng.standard_normal(sd.shape) / np.sqrt(precision)
-    return mean, _draw_sd(((values - mean) ** 2).sum(1, keepdims=True), n, prior.sd, rng)
-
-
-def _draw_sd(squares: Array, n: int, prior: HalfNormal, rng: np.random.Generator) -> Array:
-    """Draw an sd of which n deviations are known by the sum of their squares."""
-    tau = prior.scale**2
-    squares = np.maximum(squares, TINY)
-    mode = 2 * squares / (np.sqrt((n - 1) ** 2 + 4 * squares / tau) + n - 1)
-    width = 1 / np.sqrt(2 * squares / mode + 2 * mode / tau)
-    log_sd = np.log(mode) / 2 + width * NODES
-    square = np.exp(2 * log_sd)
-    return np.exp(_draw_from(log_sd, -(n - 1) * log_sd - squares / (2 * square) - square / (2 * tau), rng))
-
-
-def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
-    """Draw the location, and then the scale, of abilities and items together: curves stay as they are."""
-    n_models, prior = state.ability.shape[1], irt_model.difficulty
-    precision = n_models + 1 / prior.mean.scale**2
-    pull = state.ability.sum(1, keepdims=True) + (state.difficulty_mean - prior.mean.loc) / prior.mean.scale**2
-    location = pull / precision + rng.standard_normal(pull.shape) / np.sqrt(precision)
-    state = replace(
-        state,
-        ability=state.ability - location,
-        intercept=state.intercept + np.exp(state.log_slope) * location,
-        difficulty_mean=state.difficulty_mean - location,
-    )
-    log_scale = _draw_log_scale(irt_model, state, rng)
-    scale, shared = np.exp(log_scale), isinstance(irt_model.log_discrimination, Normal)
-    return replace(
-        state,
-        ability=state.ability / scale,
-        log_slope=state.log_slope + log_scale,
-        difficulty_mean=state.difficulty_mean / scale,
-        difficulty_sd=state.difficulty_sd / scale,
-        slope_mean=state.slope_mean if shared else state.slope_mean + log_scale,
-    )
-
-
-def _draw_log_scale(irt_model: Logistic, state: State, rng: np.random.Generator) -> Array:
-    """Log of the factor by which abilities are divided; the Jacobian counts abilities and two of the hierarchy."""
-    slopes, prior = irt_model.log_discrimination, irt_model.difficulty
-    slope_prior, slope = (slopes, state.log_slope) if isinstance(slopes, Normal) else (slopes.mean, state.slope_mean)
-    size = state.ability.shape[1] + 2
-    squares = (state.ability**2).sum(1, keepdims=True)
-    squares = squares + (state.difficulty_mean / prior.mean.scale) ** 2 + (state.difficulty_sd / prior.sd.scale) ** 2
-    log_scale = np.log(squares / size) / 2 + NODES / np.sqrt(2 * size)
-    shrink = np.exp(-log_scale)
-    density = -size * log_scale - shrink**2 * squares / 2
-    density += shrink * state.difficulty_mean * prior.mean.loc / prior.mean.scale**2
-    density -= (slope + log_scale - slope_prior.loc) ** 2 / (2 * slope_prior.scale**2)
-    return _draw_from(log_scale, density, rng)
-
-
-def _draw_from(nodes: Array, log_density: Array, rng: np.random.Generator) -> Array:
-    """Draw from densities tabulated at evenly spaced nodes, (draw, node) → (draw, 1)."""
-    total = np.exp(log_density - log_density.max(1, keepdims=True)).cumsum(1)
-    cell = (total < rng.random((len(total), 1)) * total[:, -1:]).sum(1, keepdims=True)
-    gap = nodes[:, 1:2] - nodes[:, :1]
-    return np.asarray(np.take_along_axis(nodes, cell, 1) + gap * (rng.random(cell.shape) - 0.5))
 
 
 def _scales(irt_model: Logistic, mode: Mode) -> Scales:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from irt_bench.inference.gibbs_targets import State
 from irt_bench.inference.likelihood import Cells
 from irt_bench.inference.runtime import CPU
+from irt_bench.irt_models.base import Normal
 
 
 @pytest.fixture
@@ -33,3 +35,24 @@ def simulate_cells(simulate_counts):
         return Cells.from_arrays(*simulate_counts(n_models, n_items, **options), device=CPU)
 
     return make
+
+
+def draw_from_prior(irt_model, n_draws, n_models, n_items, rng):
+    """Draw everything from the priors, as their definition says, and not by the package's own simulation."""
+    mean, sd = rng.normal(0, 2, (n_draws, 1)), np.abs(rng.normal(0, 2, (n_draws, 1)))
+    prior = irt_model.log_discrimination
+    if isinstance(prior, Normal):
+        of_slopes = np.full((n_draws, 1), prior.loc), np.full((n_draws, 1), prior.scale)
+        log_slope = rng.normal(*of_slopes)
+    else:
+        of_slopes = rng.normal(0, 1, (n_draws, 1)), np.abs(rng.normal(0, 0.5, (n_draws, 1)))
+        log_slope = rng.normal(*of_slopes, (n_draws, n_items))
+    difficulty = rng.normal(mean, sd, (n_draws, n_items))
+    ability = rng.normal(size=(n_draws, n_models))
+    return State(ability, -np.exp(log_slope) * difficulty, log_slope, mean, sd, *of_slopes)
+
+
+@pytest.fixture
+def from_prior():
+    """Draw a `State` from the priors."""
+    return draw_from_prior

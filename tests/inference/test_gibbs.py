@@ -6,7 +6,7 @@ from scipy.stats import halfnorm, kstest, norm
 
 from irt_bench.inference.answer_slopes import Answers
 from irt_bench.inference.convergence import maximum_checks
-from irt_bench.inference.gibbs import Scales, State, draw_frame, draw_hierarchy, settling, sweep
+from irt_bench.inference.gibbs import Scales, settling, sweep
 from irt_bench.inference.laplace import fit_laplace
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
@@ -24,22 +24,7 @@ KNOWN = {
 }
 
 
-def from_prior(irt_model, n_draws, rng):
-    """Draw everything from the priors, as their definition says, and not by the package's own simulation."""
-    mean, sd = rng.normal(0, 2, (n_draws, 1)), np.abs(rng.normal(0, 2, (n_draws, 1)))
-    prior = irt_model.log_discrimination
-    if isinstance(prior, Normal):
-        of_slopes = np.full((n_draws, 1), prior.loc), np.full((n_draws, 1), prior.scale)
-        log_slope = rng.normal(*of_slopes)
-    else:
-        of_slopes = rng.normal(0, 1, (n_draws, 1)), np.abs(rng.normal(0, 0.5, (n_draws, 1)))
-        log_slope = rng.normal(*of_slopes, (n_draws, N_ITEMS))
-    difficulty = rng.normal(mean, sd, (n_draws, N_ITEMS))
-    ability = rng.normal(size=(n_draws, N_MODELS))
-    return State(ability, -np.exp(log_slope) * difficulty, log_slope, mean, sd, *of_slopes)
-
-
-def swept(irt_model, n_draws, sweeps, *, wrong=None):
+def swept(from_prior, irt_model, n_draws, sweeps, *, wrong=None):
     """Truths drawn from the prior, answers drawn from them, and sweeps that start at the truth (Geweke 2004)."""
     rng = np.random.default_rng(3)
     scales = Scales(np.full((N_MODELS, 1, 1), 0.7), np.tile(0.6 * np.eye(2), (N_ITEMS, 1, 1)), 0.3 * np.eye(2)[None])
@@ -48,7 +33,7 @@ def swept(irt_model, n_draws, sweeps, *, wrong=None):
     low = np.full(N_ITEMS, 0.2) if isinstance(irt_model, ThreePL) else None
     ends = []
     for _ in range(n_draws):
-        state = from_prior(irt_model, 1, rng)
+        state = from_prior(irt_model, 1, N_MODELS, N_ITEMS, rng)
         known = 1 / (1 + np.exp(-(state.ability[0][:, None] * np.exp(state.log_slope[0]) + state.intercept[0])))
         right = known if low is None else low + (1 - low) * known
         answers = Answers(rng.binomial(1, right), np.ones_like(right, int), low)
@@ -70,38 +55,14 @@ def least_p(irt_model, ends):
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid", "ignore:divide")
 @pytest.mark.parametrize("name", MODELS)
-def test_a_start_at_the_truth_stays_distributed_as_the_prior(name):
-    assert least_p(MODELS[name], swept(MODELS[name], 400, 3)) > 0.002
+def test_a_start_at_the_truth_stays_distributed_as_the_prior(name, from_prior):
+    assert least_p(MODELS[name], swept(from_prior, MODELS[name], 400, 3)) > 0.002
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid", "ignore:divide")
-def test_sweeps_with_a_wrong_prior_leave_it():
+def test_sweeps_with_a_wrong_prior_leave_it(from_prior):
     wrong = replace(TwoPL(), difficulty=Hierarchical(Normal(0, 2), HalfNormal(0.5)))
-    assert least_p(TwoPL(), swept(TwoPL(), 400, 3, wrong=wrong)) < 1e-4
-
-
-@pytest.mark.parametrize("name", ["1pl", "2pl"])
-def test_the_frame_moves_and_no_curve_does(name):
-    state = from_prior(MODELS[name], 5, np.random.default_rng(1))
-    moved = draw_frame(MODELS[name], state, np.random.default_rng(2))
-    assert (moved.ability != state.ability).all()
-    both = state, moved
-    odds = [each.ability[:, :, None] * np.exp(each.log_slope)[:, None] + each.intercept[:, None] for each in both]
-    np.testing.assert_allclose(*odds, atol=1e-10)
-    np.testing.assert_allclose(
-        *((each.difficulty - each.difficulty_mean) / each.difficulty_sd for each in both), atol=1e-8
-    )
-
-
-def test_many_items_tell_their_hierarchy():
-    rng = np.random.default_rng(4)
-    intercept, log_slope = rng.normal(0.5, 1.5, (50, 4_000)), rng.normal(0.2, 0.3, (50, 4_000))
-    one = np.ones((50, 1))
-    state = State(np.zeros((50, 3)), -intercept * np.exp(log_slope), log_slope, one, one, one, one)
-    for _ in range(3):
-        state = draw_hierarchy(TwoPL(), state, rng)
-    for name, wanted in (("difficulty_mean", 0.5), ("difficulty_sd", 1.5), ("slope_mean", 0.2), ("slope_sd", 0.3)):
-        assert getattr(state, name).mean() == pytest.approx(wanted, abs=0.01)
+    assert least_p(TwoPL(), swept(from_prior, TwoPL(), 400, 3, wrong=wrong)) < 1e-4
 
 
 def test_draws_depend_on_the_seed_and_not_on_the_threads():

@@ -1,0 +1,151 @@
+"""What Gibbs sweeps draw from: the log densities of abilities, of items, and of items moved together, with slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irt_bench.inference.answer_slopes import Answers
+from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.logistic import Logistic
+
+Array = npt.NDArray[Any]
+Target = Callable[[Array], tuple[Array, Array]]  # position (draw, unit, coordinate) → log density, and its slopes
+
+
+@dataclass(frozen=True)
+class State:
+    """One value of everything in each of several draws.
+
+    Parameters
+    ----------
+    ability : array of shape (draw, model)
+    intercept : array of shape (draw, item)
+    log_slope : array of shape (draw, item), or (draw, 1) where items share it
+    difficulty_mean, difficulty_sd, slope_mean, slope_sd : arrays of shape (draw, 1)
+        Of the priors of b and log a; the latter two are the prior's own where items share log a.
+    """
+
+    ability: Array
+    intercept: Array
+    log_slope: Array
+    difficulty_mean: Array
+    difficulty_sd: Array
+    slope_mean: Array
+    slope_sd: Array
+
+    def map(self, function: Callable[[Array], Array]) -> State:
+        """Apply a function to every field."""
+        return State(**{name: function(values) for name, values in vars(self).items()})
+
+    @property
+    def difficulty(self) -> Array:
+        """b, shape (draw, item)."""
+        return np.asarray(-self.intercept * np.exp(-self.log_slope))
+
+
+def ability_target(answers: Answers, state: State) -> Target:
+    """Each model's log density in its ability, (draw, model, 1)."""
+    slope = np.exp(state.log_slope)
+
+    def target(position: Array) -> tuple[Array, Array]:
+        ability = position[..., 0]
+        density, residual = answers.by_model(ability, slope, state.intercept)
+        return density - ability**2 / 2, (residual - ability)[..., None]
+
+    return target
+
+
+def item_target(answers: Answers, state: State) -> Target:
+    """Each item's log density in its intercept and log slope, (draw, item, 2)."""
+
+    def target(position: Array) -> tuple[Array, Array]:
+        intercept, log_slope = position[..., 0], position[..., 1]
+        slope = np.exp(log_slope)
+        density, residual, weighted = answers.by_item(state.ability, slope, intercept)
+        prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
+        distance = (log_slope - state.slope_mean) / state.slope_sd
+        return density + prior - distance**2 / 2, np.stack(
+            [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd], -1
+        )
+
+    return target
+
+
+def intercept_target(answers: Answers, state: State) -> Target:
+    """Each item's log density in its intercept, (draw, item, 1)."""
+    slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
+
+    def target(position: Array) -> tuple[Array, Array]:
+        intercept = position[..., 0]
+        density, residual, _ = answers.by_item(state.ability, slope, intercept)
+        prior, by_intercept, _ = _difficulty_prior(state, intercept, state.log_slope)
+        return density + prior, (residual + by_intercept)[..., None]
+
+    return target
+
+
+class Stretch:
+    """Items moved together, each keeping its place among the others: the log sds of b and log a (1PL: log a itself).
+
+    Where answers say little of single items, these move far where draws given the items hardly do (Yu & Meng 2011,
+    doi:10.1198/jcgs.2011.203main).
+    """
+
+    def __init__(self, irt_model: Logistic, state: State) -> None:
+        self._prior, self._slopes, self._state = irt_model.difficulty, irt_model.log_discrimination, state
+        self._place = (state.difficulty - state.difficulty_mean) / state.difficulty_sd
+        self._slope_place = (state.log_slope - state.slope_mean) / state.slope_sd
+        second = state.log_slope if isinstance(self._slopes, Normal) else np.log(state.slope_sd)
+        self.start = np.hstack([np.log(state.difficulty_sd), second])
+
+    def state(self, position: Array) -> State:
+        """Items and hierarchy at a position, (draw, 2)."""
+        state, spread = self._state, np.exp(position[:, :1])
+        difficulty = state.difficulty_mean + spread * self._place
+        log_slope, slope_sd = position[:, 1:], state.slope_sd
+        if isinstance(self._slopes, Hierarchical):
+            slope_sd = np.exp(log_slope)
+            log_slope = state.slope_mean + slope_sd * self._slope_place
+        intercept = -np.exp(log_slope) * difficulty
+        return replace(state, intercept=intercept, log_slope=log_slope, difficulty_sd=spread, slope_sd=slope_sd)
+
+    def target(self, answers: Answers) -> Target:
+        """Log density of a position and its slopes."""
+
+        def target(position: Array) -> tuple[Array, Array]:
+            state = self.state(position[:, 0])
+            slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
+            density, residual, weighted = answers.by_item(state.ability, slope, state.intercept)
+            by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
+            by_log_slope = slope * weighted + residual * state.intercept
+            prior, pull = _log_sd_prior(state.difficulty_sd, self._prior.sd)
+            total, by_spread = density.sum(1, keepdims=True) + prior, by_spread + pull
+            if isinstance(self._slopes, Normal):
+                distance = (state.log_slope - self._slopes.loc) / self._slopes.scale
+                prior, pull, moved = -(distance**2) / 2, -distance / self._slopes.scale, by_log_slope
+            else:
+                prior, pull = _log_sd_prior(state.slope_sd, self._slopes.sd)
+                moved = by_log_slope * state.slope_sd * self._slope_place
+            return total + prior, np.stack([by_spread, moved.sum(1, keepdims=True) + pull], -1)
+
+        return target
+
+
+def _log_sd_prior(sd: Array, prior: HalfNormal) -> tuple[Array, Array]:
+    """Log density of a log sd and its slope."""
+    share = (sd / prior.scale) ** 2
+    return np.log(sd) - share / 2, 1 - share
+
+
+def _difficulty_prior(state: State, intercept: Array, log_slope: Array) -> tuple[Array, Array, Array]:
+    """Log density of b in (intercept, log slope), with the Jacobian 1 / a, and its slopes, (draw, item) each."""
+    shrink = np.exp(-log_slope)
+    difficulty = -intercept * shrink
+    distance = (difficulty - state.difficulty_mean) / state.difficulty_sd
+    pull = distance / state.difficulty_sd
+    return -(distance**2) / 2 - log_slope, pull * shrink, pull * difficulty - 1
