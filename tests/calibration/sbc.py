@@ -166,7 +166,7 @@ def settings(cell: Cell, seed: int) -> Settings:
     if cell.method == "nuts":
         return NUTSSettings(seed=seed, chains=1, warmup=200, draws=4 * N_DRAWS, jobs=1)
     if cell.method == "laplace":
-        return LaplaceSettings(seed=seed, draws=N_DRAWS)
+        return LaplaceSettings(seed=seed, draws=8 * N_DRAWS)  # eight of each chain
     return SVISettings(seed=seed, draws=N_DRAWS, guide="normal" if cell.control == WRONG_GUIDE else "auto")
 
 
