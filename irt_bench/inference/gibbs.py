@@ -8,7 +8,7 @@ likelihood alone (Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353). The start is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -28,6 +28,7 @@ from irt_bench.irt_models.base import Hierarchical, Normal
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
 KEPT: Final = 8  # sweeps of each chain whose draws are kept
 LEFT_OUT, MOST_LEFT_OUT = 12, 60  # sweeps before them, of large matrices and of small ones, where they cost nothing
 CHEAP: Final = 50_000_000  # cells times chains times sweeps
@@ -55,6 +56,7 @@ def sample_gibbs(
     *,
     draws: int,
     threads: int = 1,
+    progress: Progress | None = None,
 ) -> dict[str, Array]:
     """Draw all sites, each of shape (1, draw, ...), by chains that start at the first of given draws.
 
@@ -74,6 +76,8 @@ def sample_gibbs(
         Draws to keep, sweep after sweep: those of one sweep are independent.
     threads : int
         Blocks of chains at once.
+    progress : callable, optional
+        Told (what, chains done, chains).
     """
     chains = -(-draws // KEPT)
     state = _state(irt_model, mode, {name: values[:, :chains] for name, values in start.items()})
@@ -85,7 +89,13 @@ def sample_gibbs(
         delayed(_run)(irt_model, answers, state.map(itemgetter(part)), scales, own, left_out)
         for part, own in zip(parts, rng.spawn(len(parts)), strict=True)
     )
-    blocks = Parallel(n_jobs=threads, prefer="threads")(tasks)
+    blocks = []
+    for part, block in zip(
+        parts, Parallel(n_jobs=threads, prefer="threads", return_as="generator")(tasks), strict=True
+    ):
+        blocks.append(block)
+        if progress is not None:
+            progress("refining", part.stop, chains)
     kept = (block[at] for at in range(KEPT) for block in blocks)
     joined = {name: np.concatenate(values)[:draws] for name, values in _gather(kept).items()}
     return _sites(irt_model, State(**joined))

@@ -52,7 +52,7 @@ def fit_laplace(
     settings : LaplaceSettings
         Draws, tolerance, seed, threads, device.
     progress : callable, optional
-        Told (what, sweeps done, sweeps allowed).
+        Told (what, sweeps or chains done, how many at most).
 
     Raises
     ------
@@ -88,7 +88,14 @@ def fit_laplace(
         with threadpool_limits(1):  # the chains share the threads
             answers = Answers(correct, trials, state.items.guessing)
             posterior = sample_gibbs(
-                irt_model, state, answers, posterior, rng, draws=settings.draws, threads=settings.n_threads
+                irt_model,
+                state,
+                answers,
+                posterior,
+                rng,
+                draws=settings.draws,
+                threads=settings.n_threads,
+                progress=progress,
             )
         notes |= settling(posterior)
     answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()

@@ -3,8 +3,8 @@
 Two ways to shuffle. Within models, each model's answers change places among the items: scores stay, all that
 distinguishes items is gone, every choice of items is a random one, and a method that beats random subsets is broken.
 Within items, each item's answers change places among the models: what relates items is gone but their difficulty stays,
-and with it what methods that know difficulty have a right to gain: nothing with a weighted mean, but p-IRT, whose
-predictions are worthless then, gains from answers to items of middling difficulty, on which full scores hang most.
+and with it what methods that know difficulty have a right to gain: weighted means where they stratify by it, and p-IRT,
+whose predictions are worthless then, from answers to items of middling difficulty, on which full scores hang most.
 """
 
 from __future__ import annotations

@@ -68,13 +68,18 @@ def test_sweeps_with_a_wrong_prior_leave_it(from_prior):
 def test_draws_depend_on_the_seed_and_not_on_the_threads():
     counts = simulate_responses(TwoPL(), n_models=60, n_items=80, seed=0).table.counts()
 
+    told = []
+
     def draw(seed, threads):
         settings = LaplaceSettings(seed=seed, threads=threads, draws=400)
-        return fit_laplace(TwoPL(), counts.correct, counts.trials, settings).sites["difficulty"]
+        told.clear()
+        progress = lambda *what: told.append(what)  # noqa: E731
+        return fit_laplace(TwoPL(), counts.correct, counts.trials, settings, progress).sites["difficulty"]
 
     assert draw(0, 1).shape == (1, 400, 80)
     np.testing.assert_array_equal(draw(0, 1), draw(0, 2))
     assert (draw(0, 1) != draw(1, 1)).any()
+    assert told[-1] == ("refining", 50, 50)
 
 
 def test_chains_that_have_not_settled_or_not_moved_fail_a_check():
