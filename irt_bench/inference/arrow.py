@@ -25,7 +25,7 @@ from irt_bench.errors import FitWarning
 
 Array = npt.NDArray[Any]
 BLOCK_ITEMS = 1024
-LEAST_CURVATURE = 0.05  # of the median precision, where there is none
+LEAST_CURVATURE = 0.05  # of the median precision, where there is none, and at most what an ability's prior gives, 1
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def cholesky(precision: Array) -> Array:
         return np.asarray(linalg.cholesky(precision, lower=True))
     except linalg.LinAlgError:
         values, vectors = linalg.eigh(precision)
-        least = LEAST_CURVATURE * float(np.median(np.abs(np.diag(precision))))
+        least = min(LEAST_CURVATURE * float(np.median(np.abs(np.diag(precision)))), 1.0)
         flat = int((values < least).sum())
         warnings.warn(
             f"the posterior has no peak in {flat} of {len(values)} directions; intervals are rough, use --method nuts.",
