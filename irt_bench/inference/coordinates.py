@@ -26,6 +26,7 @@ LEAST_DRAWS, MOST_DRAWS, DRAWS_PER_COORDINATE = 1_000, 10_000, 10  # behind a co
 GRADIENT_COST = 6e8  # cells times nodes: a tenth of a second a gradient
 MARGIN = 0.9  # slopes on the way may be steeper than at the mode
 ASYMPTOTE_VARIANCE = 0.25  # of the logit of an asymptote that is learned
+FARTHEST = 6.0  # sds of a draw from the median, on its side
 AGREEMENT = 1e-6  # relative, between the density written by hand and that of the Pyro program
 
 
@@ -104,9 +105,9 @@ def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coor
         n_draws = min(max(LEAST_DRAWS, DRAWS_PER_COORDINATE * 2 * correct.shape[1]), MOST_DRAWS)
         draws = approximation.draws(n_draws)
         check_against_program(posterior, start.values)
-        if all(np.isfinite(value).all() for value in draws.values()):
-            return _whitened(posterior, start.values, draws)
-        return Coordinates(posterior, posterior.flatten(start.values), _scale(posterior, start))  # it has no bounds
+        return _whitened(posterior, start.values, draws) or Coordinates(
+            posterior, posterior.flatten(start.values), _scale(posterior, start)
+        )
     posterior = Posterior(irt_model, cells, start.centring, start.alignment)
     scale = _scale(posterior, start)
     if posterior.alignment is not None:
@@ -121,22 +122,33 @@ def _scale(posterior: Posterior, start: Start) -> Array:
     return np.concatenate([np.sqrt(np.ravel(start.variances[name])) for name in posterior.layout])
 
 
-def _whitened(posterior: Posterior, start: dict[str, Any], draws: dict[str, Array]) -> Coordinates:
-    """Whiten by the mean and covariance of approximate draws; sites that these lack keep a spread of their own."""
+def _whitened(posterior: Posterior, start: dict[str, Any], draws: dict[str, Array]) -> Coordinates | None:
+    """Whiten by the mean and covariance of approximate draws; sites that these lack keep a spread of their own.
+
+    Few answers may leave a direction without bounds, and some draws far out: they are taken as `FARTHEST` sds away.
+    None where so many are out that their mean is not in the posterior's bulk, where the start is.
+    """
     n_draws = len(draws[names.DIFFICULTY])
-    points = np.array(
-        [
-            posterior.flatten({**start, **{name: value[draw] for name, value in draws.items()}})
-            for draw in range(n_draws)
-        ]
-    )
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        points = np.array(
+            [
+                posterior.flatten({**start, **{name: value[draw] for name, value in draws.items()}})
+                for draw in range(n_draws)
+            ]
+        )
+        low, middle, high = np.quantile(points, (0.16, 0.5, 0.84), axis=0)
+        points = np.clip(points, middle - FARTHEST * (middle - low), middle + FARTHEST * (high - middle))
+        centre = points.mean(axis=0)
+        least = posterior.log_density(posterior.flatten(start))[0] - len(centre)
+        if not posterior.log_density(centre)[0] > least:  # nor where it is no number
+            return None
     covariance = np.atleast_2d(np.cov(points.T))
     for site in posterior.sites:
         if site.name not in draws:
             at = posterior.layout[site.name]
             np.fill_diagonal(covariance[at, at], ASYMPTOTE_VARIANCE)
     covariance += np.diag(1e-6 + 1e-3 * np.diag(covariance))
-    return Coordinates(posterior, points.mean(axis=0), np.linalg.cholesky(covariance))
+    return Coordinates(posterior, centre, np.linalg.cholesky(covariance))
 
 
 def check_against_program(posterior: Posterior, values: dict[str, Any]) -> None:

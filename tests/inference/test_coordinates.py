@@ -71,19 +71,22 @@ def test_a_model_with_a_wrong_gradient_is_refused(simulate_counts, shape):
         find_coordinates(WrongSign(), *simulate_counts(*shape))
 
 
-def test_a_start_without_bounds_is_scaled_and_not_whitened(monkeypatch):
-    """Draws that are no numbers, which few answers can give, must not end up in the coordinates."""
+@pytest.mark.parametrize(("share", "whitened"), [(0.002, True), (1.0, False)])
+def test_draws_far_out_do_not_stretch_the_coordinates(monkeypatch, share, whitened):
+    """Few answers can give draws out of all bounds: some are drawn in, and where all are the start is scaled only."""
     made = simulate_responses(TwoPL(), n_models=20, n_items=8, seed=1).table.counts()
     whole = find_coordinates(TwoPL(), made.correct, made.trials)
     drawn = Approximation.draws
 
     def unbounded(self, n_draws):
         found = drawn(self, n_draws)
-        found["difficulty"][3, 0] = np.inf
+        found["difficulty"][: int(share * n_draws)] = np.inf if share == 1 else 1e9
         return found
 
     monkeypatch.setattr(Approximation, "draws", unbounded)
     found = find_coordinates(TwoPL(), made.correct, made.trials)
-    assert whole.whitened and not found.whitened
-    assert np.isfinite(found.centre).all() and np.isfinite(found.root).all() and (found.root > 0).all()
+    assert whole.whitened and found.whitened == whitened
+    assert np.isfinite(found.centre).all() and np.abs(found.centre - whole.centre).max() < 3
+    sds, honest = (np.linalg.norm(np.atleast_2d(each.root.T).T, axis=1) for each in (found, whole))
+    assert (sds < 2 * honest).all() if whitened else (sds > 0).all()
     assert np.isfinite(found.log_density(torch.zeros(len(found.centre), dtype=DTYPE)).item())
