@@ -15,6 +15,7 @@ from irt_bench.errors import FitError, FitWarning
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.answer_slopes import Answers
+from irt_bench.inference.convergence import LEAST_MODELS
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.gibbs import sample_gibbs, settling
 from irt_bench.inference.item_updates import Items, item_blocks, update_hierarchy, update_items
@@ -31,7 +32,7 @@ MANY_ITEMS = 500  # abilities that so many items tell are all but normal
 SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two a sweep
 MOST_REFINEMENTS, FINER = 3, 0.85  # grids laid anew where slopes turn out steep, with a margin
 MOST_REFINED = 100_000_000  # cells times draws: some seconds
-FEW_MODELS, MOST_REFINED_OF_FEW = 100, 400_000_000  # with fewer models a normal posterior misleads: half a minute
+MOST_REFINED_OF_FEW = 400_000_000  # the same of fewer models than a normal posterior needs: half a minute
 OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
 
 
@@ -84,7 +85,7 @@ def fit_laplace(
             f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use --method nuts."
         )
     notes = {"sweeps": state.sweeps, "change": state.change, "tolerance": settings.tolerance, "exact": state.exact}
-    most = MOST_REFINED if correct.shape[0] >= FEW_MODELS else MOST_REFINED_OF_FEW
+    most = MOST_REFINED if correct.shape[0] >= LEAST_MODELS else MOST_REFINED_OF_FEW
     if settings.refine and correct.size * settings.draws <= most:
         with threadpool_limits(1):  # the chains share the threads
             answers = Answers(correct, trials, state.items.guessing)

@@ -6,8 +6,26 @@ import pytest
 from scipy.special import expit
 
 from irt_bench.responses.canonical import table_from_frame
+from irt_bench.variance.study.cells import compute
+from irt_bench.variance.study.collect import Collected
 from irt_bench.variance.study.design import make_design
+from irt_bench.variance.study.plan import plan_study
 from irt_bench.variance.study.run import run_study
+from irt_bench.variance.study.store import Store
+from irt_bench.variance.study.workplace import Workplace
+
+
+def compute_cells(table, design, folder, kinds):
+    """Compute the cells of some kinds only, which a whole study would make with many others."""
+    store = Store(folder)
+    store.open()
+    plan = plan_study(table, design, folder)
+    for task in plan.benchmarks[0].tasks:
+        work = Workplace(task.job)
+        for cell in task.cells:
+            if cell.kind in kinds:
+                store.write(cell.name, compute(work, cell))
+    return Collected(plan.benchmarks[0], store)
 
 
 def draw_frame(

@@ -12,14 +12,14 @@ from irt_bench.inference.settings import SVISettings
 from irt_bench.responses.canonical import table_from_frame
 from irt_bench.variance.study import modelled
 from irt_bench.variance.study.cells import compute, make_cell
-from irt_bench.variance.study.collect import Collected
 from irt_bench.variance.study.design import SEED_MODEL, STATISTICS, make_design
 from irt_bench.variance.study.modelled_rows import COLUMNS, modelled_columns, modelled_notes
 from irt_bench.variance.study.plan import plan_study
 from irt_bench.variance.study.references import POOLED
 from irt_bench.variance.study.rows import Nulls, result_rows
-from irt_bench.variance.study.store import Store
 from irt_bench.variance.study.workplace import Workplace
+
+from .conftest import compute_cells
 
 SIZE, N_ITEMS, N_RUNS, N_SEEDS = 20, 80, 10, 5
 LEVELS = np.linspace(-0.8, 0.8, N_RUNS)
@@ -61,15 +61,7 @@ def studied(table, folder):
             "evaluation": {"run": tuple(f"run-{r}" for r in range(N_RUNS))}, "n_random": 200, "statistics": statistics,
         }
     )  # fmt: skip
-    store = Store(folder)
-    store.open()
-    plan = plan_study(table, design, folder)
-    for task in plan.benchmarks[0].tasks:
-        work = Workplace(task.job)
-        for cell in task.cells:
-            if cell.kind in ("full", "random", "recipe", "seed_model"):
-                store.write(cell.name, compute(work, cell))
-    found = Collected(plan.benchmarks[0], store)
+    found = compute_cells(table, design, folder, ("full", "random", "recipe", "seed_model"))
     rows = result_rows(found, {SIZE: Nulls(found, found.random(SIZE))}, statistics)
     return found, rows.set_index(["run", "method", "estimator"]).sort_index()
 

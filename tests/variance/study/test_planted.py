@@ -4,18 +4,13 @@ import numpy as np
 import pytest
 
 from irt_bench.variance.detect import POWER
-from irt_bench.variance.study.cells import compute
-from irt_bench.variance.study.collect import Collected
 from irt_bench.variance.study.design import STATISTICS, make_design
-from irt_bench.variance.study.plan import plan_study
 from irt_bench.variance.study.power import detectable_table
 from irt_bench.variance.study.references import POOLED, is_reference
 from irt_bench.variance.study.rows import Nulls, result_rows
-from irt_bench.variance.study.store import Store
 from irt_bench.variance.study.verdicts import CUTS, NO_DIFFERENCE
-from irt_bench.variance.study.workplace import Workplace
 
-from .conftest import draw_table
+from .conftest import compute_cells, draw_table
 
 SIZE = 30
 ALIKE = {"n_steps": 1, "n_items": 100, "n_others": 4, "spread": 0.0, "shared": 0.05, "n_trials": 8}
@@ -33,15 +28,7 @@ def studied(seed, folder, shape):
             "n_folds": 2, "n_random": 400, "seed": seed,
         }
     )  # fmt: skip
-    store = Store(folder)
-    store.open()
-    plan = plan_study(table, design, folder)
-    for task in plan.benchmarks[0].tasks:
-        work = Workplace(task.job)
-        for cell in task.cells:
-            if cell.kind in NEEDED:
-                store.write(cell.name, compute(work, cell))
-    found = Collected(plan.benchmarks[0], store)
+    found = compute_cells(table, design, folder, NEEDED)
     nulls = {SIZE: Nulls(found, found.random(SIZE))}
     rows = result_rows(found, nulls, STATISTICS)
     detectable = detectable_table(found, {SIZE: nulls[SIZE].plain.variance}, design.estimators)
