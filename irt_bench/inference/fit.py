@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -246,9 +247,15 @@ def fit(
             "n_items": counts.n_items,
             "fingerprint": counts.fingerprint(),
         },
-        versions={name: version(name) for name in VERSIONS_OF},
+        versions=_versions(),
         timings={"fit": time.perf_counter() - start},
     )
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """Versions of the packages that made a fit; reading them takes as long as a small fit."""
+    return {name: version(name) for name in VERSIONS_OF}
 
 
 def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Settings) -> None:

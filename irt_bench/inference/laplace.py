@@ -75,7 +75,7 @@ def fit_laplace(
             "--method nuts or svi, or fix guessing (--guessing 0.25, or a column with the number of choices)."
         )
     rng = np.random.default_rng(settings.seed)
-    with threadpool_limits(settings.n_threads):
+    with threadpool_limits(settings.sweep_threads(correct.size)):
         state = _maximise(irt_model, correct, trials, settings, progress)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
             posterior = draw_jointly(irt_model, state, rng, settings.draws)
@@ -179,7 +179,9 @@ def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, 
     cost = SWEEP_COST if correct.shape[1] <= MANY_ITEMS else 0.0
     if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=cost):
         return GridAbilities(correct, trials, least_sd=least_sd)
-    return GaussianAbilities(Sweeper(correct, trials, threads=settings.n_threads, device=settings.device))
+    return GaussianAbilities(
+        Sweeper(correct, trials, threads=settings.sweep_threads(correct.size), device=settings.device)
+    )
 
 
 def _climb(

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(gt=0)]
+ONE_THREAD = 3_000_000  # cells below which waking a second thread costs more than it does
 
 
 class Settings(BaseModel):
@@ -45,7 +46,8 @@ class LaplaceSettings(Settings):
         to the exact posterior by Gibbs sweeps, which take some seconds; without, they are those of the normal
         approximation.
     threads : int
-        0: as many as are idle. Results do not depend on it.
+        0: as many as are idle, sweeps over matrices of less than three million cells by one. Results do not depend on
+        it.
     """
 
     method: ClassVar[str] = "laplace"
@@ -64,6 +66,10 @@ class LaplaceSettings(Settings):
         processors = os.cpu_count() or 1
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         return max(1, round(processors - load))
+
+    def sweep_threads(self, n_cells: int) -> int:
+        """Threads to use in sweeps over so many cells, and in the linear algebra after them."""
+        return 1 if not self.threads and n_cells < ONE_THREAD else self.n_threads
 
 
 class NUTSSettings(Settings):
