@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from irt_bench import names
-from irt_bench.errors import ModelError
+from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.laplace import approximate
 from irt_bench.inference.likelihood import Cells, integrated_likelihood, log_likelihood
@@ -94,6 +94,8 @@ def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coor
     ------
     ModelError
         If the density or its gradient is not that of the model's Pyro program: a model's `pull_back` is wrong.
+    FitError
+        If there is no density where inference starts.
     """
     cells = Cells.from_arrays(correct, trials, device=CPU)
     start = find_start(irt_model, cells)
@@ -158,6 +160,8 @@ def check_against_program(posterior: Posterior, values: dict[str, Any]) -> None:
     ------
     ModelError
         If they differ.
+    FitError
+        If the program has none there: the answers contradict a prior beyond what floating numbers can tell.
     """
     irt_model, cells = posterior.irt_model, posterior.cells
     plain = Posterior(irt_model, cells)
@@ -180,7 +184,9 @@ def check_against_program(posterior: Posterior, values: dict[str, Any]) -> None:
         density = log_density_of_program(irt_model, parts, sizes=sizes, likelihood=likelihood)
         return density.item(), torch.autograd.grad(density, real)[0].numpy()
 
-    (here, _), (there, gradient) = program(flat), program(near)
+    (here, slopes_here), (there, gradient) = program(flat), program(near)
+    if not np.isfinite([here, there, *slopes_here, *gradient]).all():
+        raise FitError(_no_density(plain, values, slopes_here + gradient))
     (ours_here, _), (ours_there, our_gradient) = plain.log_density(flat), plain.log_density(near)
     gap = abs((there - here) - (ours_there - ours_here)) / (1 + abs(there))
     slope_gap = np.abs(gradient - our_gradient).max() / (1 + np.abs(gradient).max())
@@ -189,6 +195,19 @@ def check_against_program(posterior: Posterior, values: dict[str, Any]) -> None:
             f"the density of the {irt_model.name} model differs from that of its Pyro program by {gap:.2g}, "
             f"its gradient by {slope_gap:.2g} (relative); check item_parameters and pull_back of the model."
         )
+
+
+def _no_density(posterior: Posterior, values: dict[str, Any], slopes: Array) -> str:
+    """Name the first site whose slope is no number, and its value there."""
+    bad = (site for site in posterior.sites if not np.isfinite(slopes[posterior.layout[site.name]]).all())
+    site = next(bad, posterior.sites[-1])
+    value = np.ravel(values[site.name])
+    place = 0 if site.dim is None else int(np.argmin(np.isfinite(slopes[posterior.layout[site.name]])))
+    where = "" if site.dim is None else f" of {site.dim} {place + 1}"
+    return (
+        f"the {posterior.irt_model.name} model has no density where inference starts, first at {site.name}{where} = "
+        f"{value[place]:.3g}: its prior all but rules that out. Widen it, or use --method laplace."
+    )
 
 
 class _LogDensity(torch.autograd.Function):

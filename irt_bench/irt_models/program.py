@@ -101,7 +101,11 @@ class _ToHalfNormal(Transform):
         self.scale = scale
 
     def _call(self, x: Tensor) -> Tensor:
-        return self.scale * 2**0.5 * torch.erfinv(torch.special.ndtr(x))
+        """2 Phi(-half) = Phi(-x); below 0 by way of Phi(x), which there has all its digits."""
+        low, high = x.clamp(max=0), x.clamp(min=0)
+        below = 2**0.5 * torch.erfinv(torch.special.log_ndtr(low).exp())
+        above = -torch.special.ndtri(torch.special.log_ndtr(-high).exp() / 2)
+        return self.scale * torch.where(x < 0, below, above)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         return ((y / self.scale).square() - x.square()) / 2 + math.log(self.scale / 2)

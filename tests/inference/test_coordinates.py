@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from irt_bench.errors import ModelError
+from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import find_coordinates
 from irt_bench.inference.laplace import Approximation
 from irt_bench.inference.runtime import DTYPE
+from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import IRT_MODELS, TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 
@@ -69,6 +70,37 @@ class WrongSign(TwoPL):
 def test_a_model_with_a_wrong_gradient_is_refused(simulate_counts, shape):
     with pytest.raises(ModelError, match="differs from that of its Pyro program"):
         find_coordinates(WrongSign(), *simulate_counts(*shape))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongFactor(TwoPL):
+    """A gradient that is all but right."""
+
+    def pull_back(self, values, gradient):
+        right = super().pull_back(values, gradient)
+        return right | {"difficulty": (1 + 1e-4) * right["difficulty"]}
+
+
+def narrow(scale):
+    """A prior that spread-out items contradict."""
+    return Hierarchical(Normal(0.0, 0.2), HalfNormal(scale))
+
+
+@pytest.mark.parametrize("scale", [0.2, 0.1, 0.04])
+def test_items_far_out_in_their_prior_are_no_disagreement_but_a_wrong_factor_there_is(simulate_counts, shape, scale):
+    """Normal scores of the sd of up to thirty, whose distribution function is one to the last digit from eight on."""
+    counts = simulate_counts(*shape)
+    found = find_coordinates(TwoPL(difficulty=narrow(scale)), *counts)
+    assert np.isfinite(found.log_density(torch.zeros(found.centre.size, dtype=DTYPE)).item())
+    with pytest.raises(ModelError, match="differs from that of its Pyro program"):
+        find_coordinates(WrongFactor(difficulty=narrow(scale)), *counts)
+
+
+def test_a_start_without_density_is_refused_by_name(simulate_counts, shape):
+    with pytest.raises(
+        FitError, match=r"no density where inference starts, first at difficulty_sd = \d\.\d+: its prior"
+    ):
+        find_coordinates(TwoPL(difficulty=narrow(0.01)), *simulate_counts(*shape))
 
 
 @pytest.mark.parametrize(("share", "whitened"), [(0.002, True), (1.0, False)])
