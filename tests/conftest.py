@@ -1,5 +1,6 @@
 """Fixtures for all tests: real log files and data, which lie beside the repository and are not part of it."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from hypothesis import settings
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.subset import Subset
 from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "calibration"))  # scripts, not part of the package
+from coverage_recorder import (  # noqa: E402, F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_runtest_makereport,
+    record_coverage,
+)
 
 settings.register_profile("same", derandomize=True)  # the same examples on every run
 settings.load_profile("same")

@@ -170,7 +170,7 @@ def test_biserial_recovers_the_correlation_of_the_trait_behind_an_item(make_coun
 
 
 @pytest.mark.slow
-def test_item_rest_interval_covers_the_population_correlation(make_counts):
+def test_item_rest_interval_covers_the_population_correlation(make_counts, record_coverage):
     rng = np.random.default_rng(11)
     slopes, cuts = rng.uniform(0.3, 1.0, 20), rng.normal(size=20)
 
@@ -178,13 +178,18 @@ def test_item_rest_interval_covers_the_population_correlation(make_counts):
         return (rng.normal(size=(n, 1)) * slopes + rng.normal(size=(n, 20)) > cuts).astype(int)
 
     true = item_statistics(make_counts(draw(200_000)))["item_rest_correlation"]
-    hits = []
-    for _ in range(300):
+
+    def hits(answers):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UndefinedWarning)
-            items = item_statistics(make_counts(draw(60)))
-        hits.append((items["item_rest_q05"] <= true) & (true <= items["item_rest_q95"]))
-    assert 0.87 < np.mean(hits) < 0.93
+            items = item_statistics(make_counts(answers))
+        return ((items["item_rest_q05"] <= true) & (true <= items["item_rest_q95"])).mean()
+
+    samples = [draw(60) for _ in range(300)]
+    about = {"quantity": "item-rest correlation", "design": "60 models, 20 items", "seeds": 11}
+    assert record_coverage(**about, covered=[hits(answers) for answers in samples]).right
+    twice = [hits(np.tile(answers, (2, 1))) for answers in samples]
+    assert record_coverage(**about, covered=twice, control="every model counted twice").right
 
 
 def test_kr20_follows_from_its_closed_form(make_counts):

@@ -35,11 +35,14 @@ def test_correlation_interval_equals_scipy(n):
     assert np.isnan([interval.lower[2], interval.upper[2]]).all()
 
 
-def test_alpha_interval_covers_at_its_nominal_rate():
+def test_alpha_interval_covers_at_its_nominal_rate(record_coverage):
     rng = np.random.default_rng(10)
-    true, hits = 5 / (5 + 1), 0  # five parallel parts, each with as much error as trait variance
+    true, alphas = 5 / (5 + 1), []  # five parallel parts, each with as much error as trait variance
     for _ in range(2000):
         covariance = np.cov(rng.normal(size=(30, 1)) + rng.normal(size=(30, 5)), rowvar=False)
-        lower, upper = alpha_interval(5 / 4 * (1 - np.trace(covariance) / covariance.sum()), 30, 5)
-        hits += lower < true < upper
-    assert abs(hits / 2000 - 0.9) < 3 * np.sqrt(0.09 / 2000)
+        alphas.append(5 / 4 * (1 - np.trace(covariance) / covariance.sum()))
+    for n_models, control in ((30, ""), (60, "every model counted twice")):
+        limits = [alpha_interval(alpha, n_models, 5) for alpha in alphas]
+        covered = [lower < true < upper for lower, upper in limits]
+        about = {"seeds": 10, "limits": (0.88, 0.92), "control": control}
+        assert record_coverage("alpha", "30 models, 5 items", covered, **about).right

@@ -93,8 +93,8 @@ COVERAGE = NUTSSettings(chains=1, warmup=200, draws=300, target_accept=0.8, jobs
 N_REPLICATES = 400  # of runs, each with an sd and a posterior of its own: standard error of a coverage 1.5%
 
 
-def coverage(n_seeds, planted, *, steeper=1.0, model=PER_RUN):
-    """Share of runs whose planted sd lies in its 90% interval."""
+def covered(n_seeds, planted, *, steeper=1.0, model=PER_RUN):
+    """Whether the planted sd of each run lies in its 90% interval."""
     rng = np.random.default_rng(n_seeds)
     truth = np.abs(planted[0] * rng.normal(size=N_REPLICATES)) if isinstance(planted, tuple) else planted
     truth = np.broadcast_to(truth, (N_REPLICATES,))
@@ -104,32 +104,43 @@ def coverage(n_seeds, planted, *, steeper=1.0, model=PER_RUN):
         warnings.simplefilter("ignore", ConvergenceWarning)  # a few of hundreds of values have fewer effective draws
         fit = fit_seed_model(counts, COVERAGE, items=items, model=model)
     low, high = np.quantile(fit.posterior["sd_seed"].to_numpy().reshape(-1, N_REPLICATES), [0.05, 0.95], axis=0)
-    found = float(np.mean((low <= truth) & (truth <= high)))
-    print(n_seeds, planted, steeper, found)
-    return found
+    return (low <= truth) & (truth <= high)
+
+
+@pytest.fixture
+def record(record_coverage):
+    """Record the coverage of seed sds planted."""
+
+    def record_runs(n_seeds, planted, inside, control=""):
+        said = f"half-normal({planted[0]:g})" if isinstance(planted, tuple) else planted
+        about = {"seeds": n_seeds, "limits": (0.85, 0.95), "control": control}
+        return record_coverage("seed model's sd", f"400 items, {n_seeds} seeds, sd {said}", inside, **about)
+
+    return record_runs
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_intervals_cover_nine_in_ten_seed_sds_drawn_from_the_prior(n_seeds):
-    assert 0.85 <= coverage(n_seeds, (SD_PRIOR.scale,)) <= 0.95
+def test_intervals_cover_nine_in_ten_seed_sds_drawn_from_the_prior(record, n_seeds):
+    planted = (SD_PRIOR.scale,)
+    assert record(n_seeds, planted, covered(n_seeds, planted)).right
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("planted", [0.2, 0.3, 0.8])
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_intervals_cover_nine_in_ten_times_a_fixed_seed_sd(n_seeds, planted):
-    assert 0.85 <= coverage(n_seeds, planted) <= 0.95
+def test_intervals_cover_nine_in_ten_times_a_fixed_seed_sd(record, n_seeds, planted):
+    assert record(n_seeds, planted, covered(n_seeds, planted)).right
 
 
 @pytest.mark.slow
-def test_items_on_a_wrong_scale_lose_the_coverage():
-    """Negative control: discriminations three times too large, a seed sd too small."""
-    assert coverage(10, 0.3, steeper=3.0) < 0.85
+def test_items_on_a_wrong_scale_lose_the_coverage(record):
+    """Negative control: a seed sd too small."""
+    assert record(10, 0.3, covered(10, 0.3, steeper=3.0), "discriminations three times as large").right
 
 
 @pytest.mark.slow
-def test_a_prior_narrower_than_the_truth_loses_the_coverage():
+def test_a_prior_narrower_than_the_truth_loses_the_coverage(record):
     """Negative control: what half the width of the default prior does to large seed sds."""
     narrow = SeedModel(pooled=False, sd_seed=HalfNormal(0.5))
-    assert coverage(5, 1.2, model=narrow) < 0.8
+    assert record(5, 1.2, covered(5, 1.2, model=narrow), "prior half as wide").right

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.variance.components import two_way
+from irt_bench.variance.few_seeds import sd_interval
 from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
 
 
@@ -37,32 +38,40 @@ def _simulated(n_seeds):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_components_of_binary_answers_are_unbiased_and_their_intervals_cover(print_coverage, n_seeds):
+def test_components_of_binary_answers_are_unbiased_and_their_intervals_cover(
+    record_components, record_coverage, bias, n_seeds
+):
     plan, values, truth = _simulated(n_seeds)
     design = two_way(values, groups=plan.subtasks)
-    t = (design.estimates.mean(0) - truth) / (design.estimates.std(0) / np.sqrt(len(values)))
-    assert np.abs(t).max() < 4
-    found = design.intervals(np.random.default_rng(0))
-    covered = ((found.lower <= truth) & (truth <= found.upper)).mean(axis=0)
-    print_coverage(f"binary, seeds {n_seeds}", design, t, covered)
-    assert (covered > 0.85).all() and (covered < 0.95).all()
+    assert np.abs(bias(design, truth)).max() < 4
+    label = f"0/1 answers, {n_seeds} seeds"
+    rows = record_components(design, truth, label, seeds=7)
+    lower, upper = sd_interval(values.mean(axis=2).std(axis=1, ddof=1), n_seeds - 1)
+    naive = (lower**2 <= truth[0]) & (truth[0] <= upper**2)
+    control = "all variance of the scores taken for the seeds'"
+    rows.append(record_coverage("components", f"{label}: seed", naive, seeds=7, control=control))
+    assert all(row.right for row in rows), rows
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_v_of_k_is_unbiased_and_its_interval_covers(n_seeds):
+def test_v_of_k_is_unbiased_and_its_interval_covers(record_coverage, n_seeds):
     plan, values, truth = _simulated(n_seeds)
     design = two_way(values, groups=plan.subtasks)
     draws = design.draws(np.random.default_rng(0))
+    rows = []
     for k in (20, 100):
         expected = truth[0] + truth[2] / k
         point = design.estimates[:, 0] + design.estimates[:, 2] / k
         t = (point.mean() - expected) / (point.std() / np.sqrt(len(point)))
         assert abs(t) < 4
-        lower, upper = np.quantile(draws[..., 0] + draws[..., 2] / k, [0.05, 0.95], axis=0)
-        covered = ((lower <= expected) & (expected <= upper)).mean()
-        print(f"V({k}), seeds {n_seeds}: t {t:.2f}, covered {covered:.3f}")
-        assert 0.85 < covered < 0.96
+        sizes = {k: ""} | ({200: "V(200) taken for it"} if k == 20 else {})
+        for size, control in sizes.items():
+            lower, upper = np.quantile(draws[..., 0] + draws[..., 2] / size, [0.05, 0.95], axis=0)
+            covered = (lower <= expected) & (expected <= upper)
+            about = {"seeds": 7, "control": control, "limits": (0.85, 0.96)}
+            rows.append(record_coverage("V(k)", f"k {k}, {n_seeds} seeds", covered, **about))
+    assert all(row.right for row in rows), rows
 
 
 @pytest.mark.slow
@@ -77,9 +86,13 @@ N_REPLICATES = 800  # standard error of a coverage of 90%: 1.1%
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_components_of_repeated_fractional_scores_are_unbiased_and_their_intervals_cover(unbiased_coverage, n_seeds):
+def test_components_of_repeated_scores_are_unbiased_and_their_intervals_cover(record_components, bias, n_seeds):
     z, n = np.random.default_rng(n_seeds).normal, (N_REPLICATES, n_seeds, 100)
     y = 0.5 * z(size=(*n[:2], 1, 1)) + 0.7 * z(size=(n[0], 1, 100, 1)) + 0.6 * z(size=(*n, 1)) + z(size=(*n, 3))
     design = two_way(y.mean(-1), np.full(n, 3), within=y.var(-1, ddof=1))
-    covered = unbiased_coverage(design, np.array([0.25, 0.49, 0.36, 1]), f"trials {n_seeds}")
-    assert (covered > 0.85).all() and (covered < 0.95).all()
+    truth, label = np.array([0.25, 0.49, 0.36, 1]), f"repeated fractional scores, {n_seeds} seeds"
+    assert np.abs(bias(design, truth)).max() < 4
+    rows = record_components(design, truth, label, seeds=n_seeds)
+    whole, control = two_way(y.mean(-1)), "answers not told from cells"
+    rows += record_components(whole, truth[:3], label, seeds=n_seeds, only=["seed:item"], control=control)
+    assert all(row.right for row in rows), rows

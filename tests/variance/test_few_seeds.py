@@ -28,25 +28,27 @@ def test_the_interval_of_the_ratio_inverts_the_noncentral_t():
 @pytest.mark.parametrize("n_seeds", [5, 10])
 @pytest.mark.parametrize("n_steps", [1, 5, 20])
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
-def test_the_interval_for_e_covers_with_few_seeds(n_seeds, n_steps, correlation):
+def test_the_interval_for_e_covers_with_few_seeds(record_coverage, n_seeds, n_steps, correlation):
+    """Exact at one step; conservative, up to 95%, where independent steps are many."""
     rng = np.random.default_rng(1)
     shared = rng.normal(size=(4000, n_seeds, 1))
     own = rng.normal(size=(4000, n_seeds, n_steps))
     scores = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
     e = scores.std(axis=1, ddof=1).mean(axis=-1)
     lower, upper, _ = mean_sd_interval(e, scores)
-    covered = ((lower <= 1) & (upper >= 1)).mean()
-    print(n_seeds, n_steps, correlation, round(covered, 3))
-    assert 0.85 < covered < 0.95
+    label = f"normal scores, {n_seeds} seeds, {n_steps} steps correlated {correlation}"
+    assert record_coverage("E", label, (lower <= 1) & (upper >= 1), seeds=1, limits=(0.85, 0.95)).right
 
 
 @pytest.mark.slow
-def test_a_plain_bootstrap_of_five_seeds_is_caught_undercovering():
+def test_a_plain_bootstrap_of_five_seeds_is_caught_undercovering(record_coverage):
     rng = np.random.default_rng(2)
     scores = rng.normal(size=(1000, 5))
     drawn = scores[np.arange(1000)[:, None, None], rng.integers(5, size=(1000, 400, 5))].std(axis=2, ddof=1)
     lower, upper = np.quantile(drawn, [0.05, 0.95], axis=1)
-    assert ((lower <= 1) & (upper >= 1)).mean() < 0.8
+    covered = (lower <= 1) & (upper >= 1)
+    row = record_coverage("E", "normal scores, 5 seeds, 1 steps", covered, seeds=2, control="plain bootstrap of seeds")
+    assert row.right and row.coverage < 0.8
 
 
 def test_the_reliability_over_runs_is_that_of_shrout_and_fleiss():
@@ -60,8 +62,16 @@ def test_the_reliability_over_runs_is_that_of_shrout_and_fleiss():
 
 
 @pytest.mark.slow
-def test_the_interval_of_the_reliability_over_runs_covers():
+def test_the_interval_of_the_reliability_over_runs_covers_and_a_bootstrap_of_seeds_does_not(record_coverage):
     rng = np.random.default_rng(4)
-    found = [run_reliability(list(rng.normal(size=(6, 1)) + rng.normal(size=(6, 5)))) for _ in range(2000)]
-    covered = np.mean([lower <= 0.5 <= upper for _, lower, upper in found])
-    assert 0.88 < covered < 0.92
+    scores = rng.normal(size=(2000, 6, 1)) + rng.normal(size=(2000, 6, 5))
+    limits = [run_reliability(list(each))[1:] for each in scores]
+    bootstrapped = []
+    for each in scores[:200]:
+        again = [run_reliability(list(rng.choice(each, 5, axis=1)))[0] for _ in range(100)]
+        bootstrapped.append(np.quantile(again, [0.05, 0.95]))
+    for found, control in ((limits, ""), (bootstrapped, "bootstrap of seeds, runs as they are")):
+        lower, upper = np.transpose(found)
+        covered = (lower <= 0.5) & (upper >= 0.5)
+        about = {"seeds": 4, "limits": (0.88, 0.92), "control": control}
+        assert record_coverage("reliability over runs", "6 runs of 5 seeds", covered, **about).right

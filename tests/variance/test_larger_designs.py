@@ -25,26 +25,31 @@ N_REPLICATES = 800  # standard error of a coverage of 90%: 1.1%
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_components_over_steps_are_unbiased_and_their_intervals_cover(unbiased_coverage, n_seeds):
+def test_components_over_steps_are_unbiased_and_their_intervals_cover(record_components, bias, n_seeds):
     z, n = np.random.default_rng(n_seeds).normal, (N_REPLICATES, n_seeds, 6, 100)
     y = 0.5 * z(size=(*n[:2], 1, 1)) + 0.3 * z(size=(n[0], 1, 6, 1)) + z(size=(n[0], 1, 1, 100)) + z(size=n)
     y = y + 0.4 * z(size=(*n[:3], 1)) + 0.7 * z(size=(*n[:2], 1, 100)) + 0.5 * z(size=(n[0], 1, 6, 100))
-    covered = unbiased_coverage(with_steps(y), np.array([0.25, 0.09, 1, 0.16, 0.49, 0.25, 1]), f"steps {n_seeds}")
-    assert (covered > 0.85).all() and (covered < 0.95).all()
+    design, truth = with_steps(y), np.array([0.25, 0.09, 1, 0.16, 0.49, 0.25, 1])
+    assert np.abs(bias(design, truth)).max() < 4
+    rows = record_components(design, truth, f"6 steps, {n_seeds} seeds", seeds=n_seeds)
+    assert all(row.right for row in rows), rows
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
 @pytest.mark.parametrize("uneven", [False, True])
-def test_components_of_subtasks_are_unbiased_and_their_intervals_cover(unbiased_coverage, n_seeds, uneven):
+def test_components_of_subtasks_are_unbiased_and_their_intervals_cover(record_components, bias, n_seeds, uneven):
     z, n = np.random.default_rng(n_seeds).normal, (N_REPLICATES, n_seeds)
     sizes = np.random.default_rng(1).integers(3, 20, 20) if uneven else np.full(20, 10)
     codes = np.repeat(np.arange(20), sizes)
     y = 0.5 * z(size=(*n, 1)) + 0.6 * z(size=(n[0], 1, 20))[..., codes] + z(size=(n[0], 1, len(codes)))
     y = y + 0.7 * z(size=(*n, 20))[..., codes] + z(size=(*n, len(codes)))
-    truth, label = np.array([0.25, 0.36, 1, 0.49, 1]), f"subtasks {n_seeds} {uneven}"
-    covered = unbiased_coverage(with_subtasks(y, codes), truth, label)
-    assert (covered > 0.85).all() and (covered < 0.95).all()
-    shuffled = np.random.default_rng(2).permutation(codes)  # negative control: subtasks that are none
-    with pytest.raises(AssertionError):
-        unbiased_coverage(with_subtasks(y, shuffled), truth, "shuffled")
+    truth, label = np.array([0.25, 0.36, 1, 0.49, 1]), f"20 {'un' if uneven else ''}even subtasks, {n_seeds} seeds"
+    design = with_subtasks(y, codes)
+    assert np.abs(bias(design, truth)).max() < 4
+    rows = record_components(design, truth, label, seeds=n_seeds)
+    shuffled = with_subtasks(y, np.random.default_rng(2).permutation(codes))
+    assert np.abs(bias(shuffled, truth)).max() > 4
+    wrong = {"only": ["subtask", "seed:subtask"], "control": "items' subtasks shuffled"}
+    rows += record_components(shuffled, truth, label, seeds=n_seeds, **wrong)
+    assert all(row.right for row in rows), rows

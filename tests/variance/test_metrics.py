@@ -37,7 +37,7 @@ def test_the_pooled_seed_sd_of_the_conditions_with_three_seeds_is_known(shared_d
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_e_of_binary_answers_is_unbiased_and_its_interval_covers(n_seeds):
+def test_e_of_binary_answers_is_unbiased_and_its_interval_covers(record_coverage, n_seeds):
     plan = SeedSimulation(n_runs=1, n_seeds=n_seeds, n_steps=4, n_subtasks=40, guessing=0.2)
     rng = np.random.default_rng(11)
     scores = simulate_shares(plan, rng, replicates=1000)[:, 0].mean(axis=-1)
@@ -46,26 +46,26 @@ def test_e_of_binary_answers_is_unbiased_and_its_interval_covers(n_seeds):
     e = scores.std(axis=1, ddof=1).mean(axis=-1)
     t = ((e / c4(n_seeds)).mean() - truth) / (e.std() / c4(n_seeds) / np.sqrt(1000))
     lower, upper, _ = mean_sd_interval(e, scores)
-    covered = ((lower <= truth) & (truth <= upper)).mean()
+    covered = (lower <= truth) & (truth <= upper)
     biased = (e.mean() - truth) / (e.std() / np.sqrt(1000))
-    print(n_seeds, f"t {t:.2f}, covered {covered:.3f}, without c4 t {biased:.1f}")
-    assert abs(t) < 4 and 0.85 < covered < 0.95
+    label = f"0/1 answers to 200 items, {n_seeds} seeds, 4 steps"
+    assert abs(t) < 4 and record_coverage("E", label, covered, seeds=11, limits=(0.85, 0.95)).right
     assert biased < -4 or n_seeds > 5  # negative control: the plain sd of five seeds is biased
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [5, 10])
-def test_the_interval_of_the_signal_to_noise_ratio_of_binary_answers_covers(n_seeds):
+def test_the_interval_of_the_signal_to_noise_ratio_of_binary_answers_covers(record_coverage, n_seeds):
     plan = SeedSimulation(n_runs=1, n_seeds=n_seeds, n_steps=1, n_subtasks=40, guessing=0.2)
     rng = np.random.default_rng(13)
     difficulty = rng.normal(size=200)  # the interval is for repeating the training, the items as they are
     scores = simulate_shares(plan, rng, difficulty, replicates=1000)[:, 0, :, 0].mean(axis=-1)
     truth = scores.mean() / np.sqrt(planted_components(plan, difficulty).variance(200)[0])
-    lower, upper = ratio_interval(scores.mean(axis=1), scores.std(axis=1, ddof=1), n_seeds)
-    covered = ((lower <= truth) & (truth <= upper)).mean()
-    noisy = ((lower <= 1.5 * truth) & (1.5 * truth <= upper)).mean()  # negative control: another ratio
-    print(n_seeds, f"SNR {truth:.1f} covered {covered:.3f}, 1.5 times that {noisy:.3f}")
-    assert 0.85 < covered < 0.95 and noisy < 0.8
+    for width, control in ((1, ""), (2 / 3, "sds two thirds as large")):
+        lower, upper = ratio_interval(scores.mean(axis=1), width * scores.std(axis=1, ddof=1), n_seeds)
+        held = (lower <= truth) & (truth <= upper)
+        about = {"seeds": 13, "limits": (0.85, 0.95), "control": control}
+        assert record_coverage("SNR", f"0/1 answers to 200 items, {n_seeds} seeds", held, **about).right
 
 
 @pytest.mark.parametrize("digits", [0, 6])

@@ -1,0 +1,53 @@
+"""Abilities and items of the fast method at the sizes of benchmarks, raw and on the scale of the abilities."""
+
+import warnings
+from argparse import Namespace
+
+import pandas as pd
+import pytest
+from accuracy import PARAMETERS
+from interval_coverage import data_set, draws_of, measures
+from matrices import counts_of
+
+from irt_bench.inference.fit import fit, settings_for
+from irt_bench.irt_models.logistic import TwoPL
+
+N_DATA_SETS = 20
+NARROW = 0.6  # of the sd: a coverage of 68%
+KINDS = {"raw": "", "relative": "relative_"}
+
+
+def narrowed(draws):
+    """Draw the draws in to their mean."""
+    means = {name: values.mean(axis=0) for name, values in draws.items()}
+    return {name: means[name] + NARROW * (values - means[name]) for name, values in draws.items()}
+
+
+def honest_and_narrow(size, truth, seed):
+    """Measures of one data set, as drawn and with draws too narrow."""
+    matrix = data_set(size, seed, Namespace(irt_model="2pl", truth=truth, missing=0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        draws = draws_of(fit(counts_of(matrix.responses), TwoPL(), settings_for("laplace", seed=seed)))
+    return measures(matrix.truth, draws), measures(matrix.truth, narrowed(draws))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", ["prior", "fixed"])
+@pytest.mark.parametrize("size", ["S", "400x500", "M"])
+def test_abilities_and_items_are_covered_and_narrow_draws_are_caught(size, truth, record_coverage):
+    """Over truths from the prior coverage is 90%; over one fixed truth only what is relative is."""
+    found = [honest_and_narrow(size, truth, seed) for seed in range(1, N_DATA_SETS + 1)]
+    honest, narrow = map(pd.DataFrame, zip(*found, strict=True))
+    rows = []
+    for kind, prefix in KINDS.items():
+        limits = (0.85, 0.95) if (truth, kind) == ("fixed", "raw") else (0.87, 0.93)
+        for name in PARAMETERS:
+            label = f"fast method, {size}, truth {truth}, {kind}"
+            about = {"seeds": f"1-{N_DATA_SETS}", "limits": limits}
+            rows.append(record_coverage(name, label, honest[f"{prefix}coverage_{name}"], **about))
+            control = record_coverage(
+                name, label, narrow[f"{prefix}coverage_{name}"], control=f"draws {NARROW} as wide", **about
+            )
+            rows.append(control)
+    assert all(row.right for row in rows), rows
