@@ -101,10 +101,14 @@ def _shape_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
             _size_check("hierarchy", int(notes["n_items"]), LEAST_ITEMS, "items", "the hierarchy's sds are skewed"),
             _size_check("normality", int(notes["n_models"]), LEAST_MODELS, "models", "items' posteriors are skewed"),
         )
-    moved, apart = float(notes["drift"]), float(notes["apart"])
+    return _chain_checks(float(notes["drift"]), float(notes["apart"]), "Gibbs")
+
+
+def _chain_checks(moved: float, apart: float, kind: str) -> tuple[Check, ...]:
+    """Whether the many short chains that carried draws on have come to rest."""
     settled, mixed = moved < DRIFT_LIMIT, apart < APART_LIMIT
-    message = f"the hierarchy moved by at most {moved:.2f} sds in the second half of the Gibbs sweeps"
-    share = f"at most {apart:.0%} of the variance of the hierarchy's draws lies between Gibbs chains"
+    message = f"the hierarchy moved by at most {moved:.2f} sds in the second half of the {kind} sweeps"
+    share = f"at most {apart:.0%} of the variance of the hierarchy's draws lies between {kind} chains"
     other = "; use --method nuts"
     return (
         Check("settled", _status(settled), moved, DRIFT_LIMIT, message + ("" if settled else other)),
@@ -120,7 +124,14 @@ def _size_check(name: str, size: int, least: int, what: str, why: str) -> Check:
 
 
 def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
-    """Whether the ELBO stopped rising before the steps ran out, and whether the guide is as wide as the posterior."""
+    """Whether the ELBO stopped rising before the steps ran out, and whether the guide is as wide as the posterior.
+
+    Notes
+    -----
+    The guide's draws keep their distribution under transitions that leave the posterior as it is, if they are right:
+    `invariance`. Draws that were carried on by such transitions need not be right to begin with: of these, it is asked
+    whether the chains have settled.
+    """
     reached, steps = bool(notes["plateau_reached"]), int(notes["steps"])
     message = f"the ELBO {'levelled off' if reached else 'was still rising'} after {steps:,} steps"
     if not reached:
@@ -128,8 +139,36 @@ def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     nothing = "one optimum, no chains"
     return (
         Check("elbo_plateau", "passed" if reached else "failed", steps, None, message),
-        _guide_check(notes.get("missed_spread")),
+        *_draws_checks(notes),
         Check("r_hat", "not_applicable", None, RHAT_LIMIT, nothing),
+    )
+
+
+def _draws_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Of the guide, or of the chains that carried its draws on."""
+    if not notes.get("refined"):
+        guide = _guide_check(notes.get("missed_spread"))
+        return (guide, _invariance_check(notes)) if "refined" in notes else (guide,)
+    settled = _chain_checks(float(notes["drift"]), float(notes["apart"]), "Hamiltonian")
+    message = f"draws were carried on from the guide; {_changes(notes)}"
+    return (*settled, Check("invariance", "not_applicable", float(notes["spread"]), SPREAD_LIMIT, message))
+
+
+def _invariance_check(notes: Mapping[str, Any]) -> Check:
+    """Whether exact transitions leave the guide's draws as they are."""
+    if "spread" not in notes:
+        why = "exact transitions would take too long" if notes["plateau_reached"] else "the guide is not at rest"
+        return Check("invariance", "not_applicable", None, SPREAD_LIMIT, why)
+    spread = float(notes["spread"])
+    right = spread < SPREAD_LIMIT and float(notes["moved"]) < DRIFT_LIMIT
+    message = _changes(notes) + ("" if right else "; use --method nuts, or laplace unless asymptotes are learned")
+    return Check("invariance", _status(right), spread, SPREAD_LIMIT, message)
+
+
+def _changes(notes: Mapping[str, Any]) -> str:
+    return (
+        f"exact transitions changed sds over items, means or the log density by factors of up to {notes['spread']:.2f} "
+        f"and shifts of up to {notes['moved']:.2f} sds"
     )
 
 

@@ -101,8 +101,15 @@ def sample_gibbs(
     return _sites(irt_model, State(**joined))
 
 
-def settling(sites: Mapping[str, Array]) -> dict[str, float]:
+def settling(sites: Mapping[str, Array], kept: int = KEPT) -> dict[str, float]:
     """Whether chains have settled, from the means and sds of the hierarchy; the worst of them counts.
+
+    Parameters
+    ----------
+    sites : mapping
+        Site → draws, shape (1, draw, ...), sweep after sweep.
+    kept : int
+        Sweeps kept.
 
     Returns
     -------
@@ -112,7 +119,7 @@ def settling(sites: Mapping[str, Array]) -> dict[str, float]:
     """
     found = {"drift": 0.0, "apart": 0.0}
     for values in (array[0].astype(np.float64) for array in sites.values() if array.ndim == 2):
-        chains = -(-len(values) // KEPT)
+        chains = -(-len(values) // kept)
         by_sweep = values[: len(values) // chains * chains].reshape(-1, chains)
         first, second = np.array_split(values, 2)
         found["drift"] = max(found["drift"], abs(second.mean() - first.mean()) / max(values.std(), TINY))

