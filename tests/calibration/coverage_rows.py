@@ -17,7 +17,8 @@ QUANTITIES: Final = (
     "ratio of E", "ratio of SNR", "reliability over runs", "components", "V(k)", "seed model's sd",
 )  # fmt: skip
 WANTED: Final = (0.87, 0.93)
-HOLDS, TOO_LOW, TOO_HIGH, CAUGHT, NOT_CAUGHT = "holds", "too low", "too high", "caught", "not caught"
+HOLDS, UNSURE, TOO_LOW, TOO_HIGH = "holds", "unsure", "too low", "too high"
+CAUGHT, NOT_CAUGHT = "caught", "not caught"  # of controls
 
 
 class Row(NamedTuple):
@@ -35,11 +36,11 @@ class Row(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Where the 95% interval of the coverage lies, as seen from `WANTED`."""
-        found = TOO_LOW if self.upper < WANTED[0] else TOO_HIGH if self.lower > WANTED[1] else HOLDS
+        """Where the coverage lies as seen from `WANTED`; unsure if it is outside, but its 95% interval is not."""
+        off = TOO_LOW if self.upper < WANTED[0] else TOO_HIGH if self.lower > WANTED[1] else ""
         if self.control:
-            return NOT_CAUGHT if found == HOLDS else CAUGHT
-        return found
+            return CAUGHT if off else NOT_CAUGHT
+        return off or (HOLDS if WANTED[0] <= self.coverage <= WANTED[1] else UNSURE)
 
     @property
     def right(self) -> bool:
