@@ -1,3 +1,6 @@
+from dataclasses import replace
+from functools import lru_cache
+
 import numpy as np
 import pytest
 
@@ -27,13 +30,20 @@ def test_the_noise_of_repeated_fractional_scores_is_parted_from_seed_x_item():
     assert (whole.mean() - 0.49) / (whole.std() / 20) > 4  # negative control: not parted
 
 
+PLAN = SeedSimulation(n_runs=1, n_seeds=5, n_steps=1, n_items=200, n_subtasks=40, guessing=0.2)
+
+
+@lru_cache
+def planted():
+    """Expected components over benchmarks whose items are drawn."""
+    rng = np.random.default_rng(5)
+    draws = [planted_components(PLAN, PLAN.difficulty_sd * rng.normal(size=200)) for _ in range(1000)]
+    return np.array([np.mean([getattr(each, name)[0] for each in draws]) for name in ("seed", "item", "residual")])
+
+
 def _simulated(n_seeds):
-    plan = SeedSimulation(n_runs=1, n_seeds=n_seeds, n_steps=1, n_items=200, n_subtasks=40, guessing=0.2)
-    rng = np.random.default_rng(7)
-    values = simulate_shares(plan, rng, replicates=800)[:, 0, :, 0]
-    draws = [planted_components(plan, plan.difficulty_sd * rng.normal(size=200)) for _ in range(300)]
-    truth = [np.mean([getattr(each, name)[0] for each in draws]) for name in ("seed", "item", "residual")]
-    return plan, values, np.array(truth)
+    plan = replace(PLAN, n_seeds=n_seeds)
+    return plan, simulate_shares(plan, np.random.default_rng(7), replicates=3200)[:, 0, :, 0], planted()
 
 
 @pytest.mark.slow
