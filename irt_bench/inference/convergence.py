@@ -16,8 +16,8 @@ LEAST_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
 LEAST_MODELS: Final = 100  # with 59 and 78 the fast method was off from NUTS by 0.2 sd of difficulty, sds by up to 10%
 DRIFT_LIMIT: Final = 0.5  # sds; four standard errors of the difference between two halves of 125 short chains
 APART_LIMIT: Final = 0.9  # ours: coins gave up to 0.84, chains that had not moved 0.99
-# Ours. `guide`: right guides of the classic data sets reached 1.25, independent ones 1.7 and more. `invariance`: draws of
-# the exact posterior of 20 items reached 1.32, Gaussian guides 1.36 to 2.2.
+# Ours. `guide`: right guides of the classic data sets reached 1.25, independent ones 1.7 and more. `invariance`: exact
+# draws of 20 items reached 1.32, Gaussian guides 1.36 to 2.2.
 SPREAD_LIMIT: Final = 1.4
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
 

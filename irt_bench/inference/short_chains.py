@@ -157,8 +157,8 @@ def invariance(target: GuideTarget, chains: Chains, drawn: Array) -> dict[str, f
     Notes
     -----
     A right guide's draws keep their distribution under a kernel that leaves the posterior invariant. The importance
-    ratios of Yao, Vehtari, Simpson & Gelman (2018, arXiv:1802.02538) tell less: their k-hat was .51, within its limit of
-    0.7, for a guide of 44 coordinates one sd of which was a third too small, and they do not say which.
+    ratios of Yao, Vehtari, Simpson & Gelman (2018, arXiv:1802.02538) tell less: their k-hat was .51, within its limit
+    of 0.7, for a guide of 44 coordinates one sd of which was a third too small, and they do not say which.
     """
     kept = {name: values.ravel() for name, values in target.shared(chains.points).items()}
     before = target.shared(drawn)
