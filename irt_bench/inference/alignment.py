@@ -85,6 +85,22 @@ class Alignment:
         found[:2] = ability.mean(), np.log(scale)
         return np.asarray(found)
 
+    def turn(self, deviation: Array) -> Array:
+        """Deviation of (t, log s, rest) from that of the abilities, at s = 1 and rest = 0: the derivative there."""
+        first, second = self._reflections
+        found = _reflect(second, _reflect(first, deviation))
+        found[:2] = deviation.mean(), deviation @ self.reference / (self.reference @ self.reference)
+        return found
+
+    def turn_back(self, gradient: Array) -> Array:
+        """Transpose of `turn`."""
+        first, second = self._reflections
+        rest = gradient.copy()
+        rest[:2] = 0
+        share = gradient[1] / (self.reference @ self.reference)
+        found = _reflect(first, _reflect(second, rest)) + gradient[0] / len(gradient) + share * self.reference
+        return np.asarray(found)
+
     def prior_term(self, coordinates: Array, slope: Array) -> tuple[float, Array]:
         """Log density of abilities ~ N(0, 1) in these coordinates, and the gradient with that of the responses.
 

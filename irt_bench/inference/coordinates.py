@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,40 +32,37 @@ AGREEMENT = 1e-6  # relative, between the density written by hand and that of th
 
 
 @dataclass(frozen=True)
-class Coordinates:
-    """Coordinates u in which every method works: flat = centre + root u.
+class BaseCoordinates(ABC):
+    """Coordinates u in which a method works, and the way from there to the sites.
 
     Parameters
     ----------
     posterior : Posterior
         Density of the flat vector.
     centre : array of shape (coordinate,)
-        Where inference starts.
-    root : array of shape (coordinate,) or (coordinate, coordinate)
-        Standard deviations there, or a root of the covariance matrix.
+        What u = 0 stands for: where inference starts.
     """
 
     posterior: Posterior
     centre: Array
-    root: Array
+
+    @property
+    @abstractmethod
+    def whitened(self) -> bool:
+        """Whether the posterior's covariance is so near the identity that nothing is left to adapt."""
+
+    @abstractmethod
+    def flat(self, points: Array) -> Array:
+        """Flat vectors at one or many points."""
+
+    @abstractmethod
+    def value_and_gradient(self, point: Array) -> tuple[float, Array]:
+        """Log posterior density at u, up to a constant, and its gradient."""
 
     def log_density(self, point: Tensor) -> Tensor:
         """Log posterior density at u, a scalar, with its gradient attached."""
         value: Tensor = _LogDensity.apply(point, self)
         return value
-
-    @property
-    def whitened(self) -> bool:
-        """Whether the posterior's covariance is near the identity in these coordinates."""
-        return self.root.ndim == 2
-
-    def flat(self, points: Array) -> Array:
-        """Flat vectors at one or many points."""
-        return self.centre + (points @ self.root.T if self.whitened else points * self.root)
-
-    def pull_back(self, gradient: Array) -> Array:
-        """Gradient in u from that in the flat vector."""
-        return gradient @ self.root if self.whitened else gradient * self.root
 
     def values(self, points: Array, rng: np.random.Generator) -> dict[str, Array]:
         """Values of the sites at many points, leading dimensions kept: (..., coordinate) → (...) or (..., dim).
@@ -82,6 +80,37 @@ class Coordinates:
                 value = values[site.name]
                 found.setdefault(site.name, np.empty((*flat.shape[:-1], *np.shape(value))))[place] = value
         return found
+
+
+@dataclass(frozen=True)
+class Coordinates(BaseCoordinates):
+    """Linear ones: flat = centre + root u.
+
+    Parameters
+    ----------
+    root : array of shape (coordinate,) or (coordinate, coordinate)
+        Standard deviations at the centre, or a root of the covariance matrix.
+    """
+
+    root: Array
+
+    @property
+    def whitened(self) -> bool:
+        """Whether the posterior's covariance is near the identity in these coordinates."""
+        return self.root.ndim == 2
+
+    def flat(self, points: Array) -> Array:
+        """Flat vectors at one or many points."""
+        return self.centre + (points @ self.root.T if self.whitened else points * self.root)
+
+    def pull_back(self, gradient: Array) -> Array:
+        """Gradient in u from that in the flat vector."""
+        return gradient @ self.root if self.whitened else gradient * self.root
+
+    def value_and_gradient(self, point: Array) -> tuple[float, Array]:
+        """Log posterior density at u, up to a constant, and its gradient."""
+        value, gradient = self.posterior.log_density(self.flat(point))
+        return value, self.pull_back(gradient)
 
 
 def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coordinates:
@@ -212,12 +241,12 @@ def _no_density(posterior: Posterior, values: dict[str, Any], slopes: Array) -> 
 
 class _LogDensity(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, point: Tensor, coordinates: Coordinates) -> Tensor:
+    def forward(ctx: Any, point: Tensor, coordinates: BaseCoordinates) -> Tensor:
         with np.errstate(
             over="ignore", invalid="ignore", divide="ignore"
         ):  # trajectories that fly off count as divergent
-            value, gradient = coordinates.posterior.log_density(coordinates.flat(point.detach().numpy()))
-            ctx.save_for_backward(torch.from_numpy(coordinates.pull_back(gradient)))
+            value, gradient = coordinates.value_and_gradient(point.detach().numpy())
+            ctx.save_for_backward(torch.from_numpy(gradient))
         return point.new_tensor(value)
 
     @staticmethod

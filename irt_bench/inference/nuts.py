@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor
 
 from irt_bench.inference.chains import Chain, run_chain, sample_stats
-from irt_bench.inference.coordinates import Coordinates, find_coordinates
+from irt_bench.inference.coordinates import BaseCoordinates, find_coordinates
 from irt_bench.inference.draws import Draws
+from irt_bench.inference.joint_coordinates import find_joint_coordinates
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.settings import NUTSSettings
 from irt_bench.irt_models.logistic import Logistic
@@ -50,19 +52,22 @@ def sample_nuts(
 
     Notes
     -----
-    Where a grid of few nodes does, abilities are integrated out, and drawn from their exact posterior beside each draw
-    of the items; otherwise their shared location and scale stand apart (`Alignment`). Coordinates are whitened so that
-    Pyro's adaptation of the mass matrix starts near the truth (`Coordinates`), and hierarchies are non-centred item by
-    item as far as the data are weak (`Posterior`).
+    With many items all parameters are whitened together by the fast method's joint normal (`JointCoordinates`). With
+    few, where a grid of few nodes does, abilities are integrated out, and drawn from their exact posterior beside each
+    draw of the items; otherwise their shared location and scale stand apart (`Alignment`). Coordinates are whitened so
+    that Pyro's adaptation of the mass matrix starts near the truth (`Coordinates`), and hierarchies are non-centred
+    item by item as far as the data are weak (`Posterior`).
     """
     with pyro_runtime(seed=settings.seed, threads=settings.threads):
-        coordinates = find_coordinates(irt_model, correct, trials)
+        coordinates = find_joint_coordinates(irt_model, correct, trials, threads=settings.threads) or find_coordinates(
+            irt_model, correct, trials
+        )
     seeds = np.random.SeedSequence(settings.seed).generate_state(settings.chains)
     total = settings.chains * (settings.warmup + settings.draws)
     jobs = min(settings.jobs or joblib.cpu_count(), settings.chains)
     with _watched(settings.chains, total, progress) as counter:
         tasks = (
-            joblib.delayed(_run_chain)(coordinates, settings, int(seed), counter, index)
+            joblib.delayed(_run_chain)(coordinates, settings, int(seed), counter, index, os.getpid())
             for index, seed in enumerate(seeds)
         )
         found: list[tuple[Sites, Chain]] = list(joblib.Parallel(n_jobs=jobs)(tasks))
@@ -73,7 +78,7 @@ def sample_nuts(
 
 
 def _run_chain(
-    coordinates: Coordinates, settings: NUTSSettings, seed: int, counter: Path, index: int
+    coordinates: BaseCoordinates, settings: NUTSSettings, seed: int, counter: Path, index: int, main: int
 ) -> tuple[Sites, Chain]:
     """Run one chain; abilities, where they are sampled, come first and form a block of their own."""
     done = np.memmap(counter, dtype=np.int64, mode="r+")
@@ -83,6 +88,8 @@ def _run_chain(
 
     def count() -> None:
         done[index] += 1
+        if main not in (os.getpid(), os.getppid()):
+            os._exit(1)  # whoever asked for the draws was killed
 
     with pyro_runtime(seed=seed, threads=settings.threads):
         posterior = coordinates.posterior

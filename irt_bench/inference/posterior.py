@@ -196,6 +196,12 @@ def _half_normal(real: Any) -> Any:
     return np.where(real < 0, np.sqrt(2) * erfinv(ndtr(real)), -ndtri_exp(log_ndtr(-real) - np.log(2)))[()]
 
 
+def real_per_log_sd(sd: float, prior: HalfNormal) -> float:
+    """Differentiate an sd's real coordinate by the logarithm of the sd."""
+    half = sd / prior.scale
+    return float(2 * half * np.exp(0.5 * (_as_normal(half) ** 2 - half**2)))
+
+
 def _as_normal(half: Any) -> Any:
     """Inverse of `_half_normal`."""
     return np.where(half < 1, ndtri(erf(half / np.sqrt(2))), -ndtri_exp(np.log(2) + log_ndtr(-half)))[()]

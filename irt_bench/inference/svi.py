@@ -85,36 +85,39 @@ def fit_svi(
 
         optimiser = Adam({"lr": _first_rate(settings, guide), "betas": (0.9, 0.99)})
         svi = SVI(target, guide, optimiser, Trace_ELBO())
-        plateau = Plateau(window=settings.window)
-        rates_left = N_RATES - 1
-        for step in range(settings.max_steps):
-            plateau.add(-svi.step())
-            if plateau.reached():
-                if rates_left == 0:
-                    break
-                rates_left -= 1
-                _scale_learning_rate(optimiser, 1 / settings.decay)
-                plateau.restart()
-            if progress is not None and step % settings.window == 0:
-                progress("raising the ELBO", step, settings.max_steps)
-        else:
-            rates_left += 1
+        elbo, at_rest = _raise_elbo(svi, optimiser, settings, progress)
         if not torch.isfinite(guide.place()[0]).all():
             raise FitError("method 'svi' left all bounds: these answers are too few for it. Use --method nuts.")
-        if progress is not None:
-            progress("raising the ELBO", settings.max_steps, settings.max_steps)
         points = guide.draw(settings.draws).numpy()
         found: dict[str, float] = {}
-        at_rest = rates_left == 0
         if at_rest and guide.size <= MOST_CHECKED and is_affordable(coordinates, draws=settings.draws):
             carried, found = _carry_on(coordinates, guide, settings, progress)
             points = carried if settings.refine else points
         refined = settings.refine and bool(found)
         missed = missed_spread(guide, batches) if guide.size <= MOST_CHECKED and not refined else None
         values = coordinates.values(points[None], np.random.default_rng(settings.seed))
-    elbo = np.array(plateau.history)
     notes = {"plateau_reached": at_rest, "steps": len(elbo), "missed_spread": missed, "refined": refined}
     return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes | found)
+
+
+def _raise_elbo(
+    svi: SVI, optimiser: Adam, settings: SVISettings, progress: Progress | None
+) -> tuple[npt.NDArray[np.float64], bool]:
+    """Step until the ELBO has stopped rising at the smallest learning rate: ELBO of each step, and whether it has."""
+    plateau, rates_left = Plateau(window=settings.window), N_RATES
+    for step in range(settings.max_steps):
+        plateau.add(-svi.step())
+        if plateau.reached():
+            rates_left -= 1
+            if rates_left == 0:
+                break
+            _scale_learning_rate(optimiser, 1 / settings.decay)
+            plateau.restart()
+        if progress is not None and step % settings.window == 0:
+            progress("raising the ELBO", step, settings.max_steps)
+    if progress is not None:
+        progress("raising the ELBO", settings.max_steps, settings.max_steps)
+    return np.array(plateau.history), rates_left == 0
 
 
 def _carry_on(
@@ -215,8 +218,8 @@ def _gradient(log_density: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
 
 
 def _value_and_gradient(coordinates: Coordinates, point: Tensor) -> tuple[float, Tensor]:
-    value, gradient = coordinates.posterior.log_density(coordinates.flat(point.numpy()))
-    return float(value), torch.from_numpy(coordinates.pull_back(gradient))
+    value, gradient = coordinates.value_and_gradient(point.numpy())
+    return float(value), torch.from_numpy(gradient)
 
 
 def _kind(settings: SVISettings, n_coordinates: int) -> Kind:

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,46 @@ def test_the_method_sees_a_writer_that_writes_in_place(tmp_path):
     subprocess.run([sys.executable, "-c", script, given], capture_output=True, text=True, timeout=300, check=True)
     found = {path.read_text() for path in tmp_path.glob("out.txt.*")}
     assert "half" in found and "halfwhole" in found
+
+
+ENDLESS = textwrap.dedent("""
+    import numpy as np
+    from irt_bench.inference.nuts import sample_nuts
+    from irt_bench.inference.settings import NUTSSettings
+    from irt_bench.irt_models.logistic import TwoPL
+
+    if __name__ == "__main__":
+        correct = (np.random.default_rng(0).random((100, 120)) < 0.5).astype(np.int8)
+        settings = NUTSSettings(chains=2, warmup=1_000_000, draws=1, jobs=2)
+        told = lambda what, done, total: print(done, flush=True)
+        sample_nuts(TwoPL(), correct, np.ones_like(correct), settings, told)
+""")
+
+
+def test_chains_end_with_the_process_that_asked_for_them(tmp_path):
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, start_new_session=True) as run:
+        while int(run.stdout.readline()) < 4:  # both chains are under way
+            pass
+        workers = _children(run.pid)
+        assert len(workers) >= 2
+        run.kill()
+    for _ in range(100):
+        alive = [worker for worker in workers if _is_running(worker)]
+        if not alive:
+            break
+        time.sleep(0.2)
+    assert not alive
+
+
+def _children(pid):
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in listed for child in path.read_text().split()]
+
+
+def _is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
