@@ -59,8 +59,8 @@ class GuideTarget:
 
     def __call__(self, point: Array) -> tuple[float, Array]:
         """Log density and gradient."""
-        value, gradient = self.coordinates.posterior.log_density(self.coordinates.flat(self.placed(point)))
-        return float(value), self.coordinates.pull_back(gradient) @ self.root
+        value, gradient = self.coordinates.value_and_gradient(self.placed(point))
+        return float(value), gradient @ self.root
 
     def placed(self, points: Array) -> Array:
         """Points in the posterior's coordinates."""
