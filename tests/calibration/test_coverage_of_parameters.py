@@ -12,7 +12,7 @@ from matrices import counts_of
 from irt_bench.inference.fit import fit, settings_for
 from irt_bench.irt_models.logistic import TwoPL
 
-N_DATA_SETS = 20
+N_DATA_SETS = {"S": 20, "400x500": 20, "M": 60}  # the last err most in what all abilities share, one error a data set
 NARROW = 0.6  # of the sd: a coverage of 68%
 KINDS = {"raw": "", "relative": "relative_"}
 
@@ -37,14 +37,14 @@ def honest_and_narrow(size, truth, seed):
 @pytest.mark.parametrize("size", ["S", "400x500", "M"])
 def test_abilities_and_items_are_covered_and_narrow_draws_are_caught(size, truth, record_coverage):
     """Over truths from the prior coverage is 90%; over one fixed truth only what is relative is."""
-    found = [honest_and_narrow(size, truth, seed) for seed in range(1, N_DATA_SETS + 1)]
+    found = [honest_and_narrow(size, truth, seed) for seed in range(1, N_DATA_SETS[size] + 1)]
     honest, narrow = map(pd.DataFrame, zip(*found, strict=True))
     rows = []
     for kind, prefix in KINDS.items():
         limits = (0.85, 0.95) if (truth, kind) == ("fixed", "raw") else (0.87, 0.93)
         for name in PARAMETERS:
             label = f"fast method, {size}, truth {truth}, {kind}"
-            about = {"seeds": f"1-{N_DATA_SETS}", "limits": limits}
+            about = {"seeds": f"1-{N_DATA_SETS[size]}", "limits": limits}
             rows.append(record_coverage(name, label, honest[f"{prefix}coverage_{name}"], **about))
             control = record_coverage(
                 name, label, narrow[f"{prefix}coverage_{name}"], control=f"draws {NARROW} as wide", **about
