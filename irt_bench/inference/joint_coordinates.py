@@ -33,6 +33,7 @@ from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[np.float64]
 LEAST_ITEMS = 100  # with fewer, abilities are far from normal and cheap to integrate out
+LOOSEST_SLOPES = 0.7  # sd of log slopes over items: beyond, those near zero have tails that no normal has
 MOST_NUMBERS = 40_000_000  # of the root: 320 MB
 B, B_MEAN, B_SD = names.DIFFICULTY, f"{names.DIFFICULTY}_mean", f"{names.DIFFICULTY}_sd"
 A, A_MEAN, A_SD = LOG_DISCRIMINATION, f"{LOG_DISCRIMINATION}_mean", f"{LOG_DISCRIMINATION}_sd"
@@ -41,7 +42,7 @@ A, A_MEAN, A_SD = LOG_DISCRIMINATION, f"{LOG_DISCRIMINATION}_mean", f"{LOG_DISCR
 def find_joint_coordinates(
     irt_model: Logistic, correct: Array, trials: Array, *, threads: int
 ) -> BaseCoordinates | None:
-    """Find such coordinates; None with few items, learned asymptotes, a root too large or no peak at the mode.
+    """Find such coordinates; None with few items, learned asymptotes, loose slopes, a root too large or no peak.
 
     Raises
     ------
@@ -54,6 +55,8 @@ def find_joint_coordinates(
     if n_models * (n_models + 2 * n_items) > MOST_NUMBERS:
         return None
     mode = approximate(irt_model, correct, trials, threads=threads).state
+    if not mode.items.shared_slope and mode.items.slope_sd > LOOSEST_SLOPES:
+        return None
     cells = Cells.from_arrays(correct, trials, device=CPU)
     ability = np.asarray(mode.abilities.mean, dtype=np.float64)
     reliability = float(np.mean(1 - mode.abilities.variance))
@@ -207,8 +210,8 @@ class JointCoordinates(BaseCoordinates):
 
     @property
     def whitened(self) -> bool:
-        """No: the curvature at the mode does not tell the spread of slopes that are near zero."""
-        return False
+        """Yes; variances adapted to some hundred draws are worse."""
+        return True
 
     def flat(self, points: Array) -> Array:
         """Flat vectors at one or many points."""

@@ -84,6 +84,14 @@ def test_a_mode_without_a_peak_is_left_to_other_coordinates(simulate_counts):
     assert find(ThreePL(guessing=0.2), simulate_counts(12, 110)) is None
 
 
+def test_slopes_that_may_be_zero_are_left_to_other_coordinates(rng):
+    right = rng.random((60, 110)) < np.linspace(0.2, 0.9, 60)[:, None]
+    right[:, :55] = rng.random((60, 55)) < 0.5  # half of the items say nothing about ability
+    assert find(TwoPL(), (right.astype(np.int8), np.ones((60, 110), dtype=np.int8))) is None
+    right[:, :55] = right[:, 55:]
+    assert find(TwoPL(), (right.astype(np.int8), np.ones((60, 110), dtype=np.int8))) is not None
+
+
 def test_few_items_and_learned_asymptotes_are_left_to_other_coordinates(simulate_counts):
     assert find(TwoPL(), simulate_counts(50, 60)) is None
     counts = simulate_counts(50, 120)
