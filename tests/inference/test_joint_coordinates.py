@@ -3,7 +3,7 @@ import pytest
 
 from irt_bench.inference.joint_coordinates import JointRoot, find_joint_coordinates
 from irt_bench.inference.joint_normal import make_arrow
-from irt_bench.inference.laplace import approximate
+from irt_bench.inference.laplace import approximate, fit_laplace
 from irt_bench.inference.likelihood import Cells
 from irt_bench.inference.nuts import sample_nuts
 from irt_bench.inference.posterior import Posterior
@@ -100,14 +100,14 @@ def test_few_items_and_learned_asymptotes_are_left_to_other_coordinates(simulate
 
 @pytest.mark.slow
 @pytest.mark.parametrize("irt_model", MODELS[:2], ids=lambda each: each.name)
-def test_nuts_draws_what_the_sweeps_of_the_fast_method_draw(simulate_counts, irt_model):
-    from irt_bench.inference.laplace import fit_laplace
-
+def test_nuts_draws_what_the_sweeps_of_the_fast_method_draw(rng, simulate_counts, irt_model):
     counts = simulate_counts(60, 120)
     assert find(irt_model, counts) is not None
     nuts = sample_nuts(irt_model, *counts, NUTSSettings(seed=1, chains=2, warmup=500, draws=1_000, jobs=2)).sites
     swept = fit_laplace(irt_model, *counts, LaplaceSettings(seed=1, draws=4_000)).sites
-    rough = fit_laplace(irt_model, *counts, LaplaceSettings(seed=1, draws=4_000, refine=False)).sites
+    correct, trials = counts
+    flipped = np.where(rng.random(correct.shape) < 0.02, trials - correct, correct)
+    other = fit_laplace(irt_model, flipped, trials, LaplaceSettings(seed=1, draws=4_000)).sites
 
     def distance(one, name):
         mean, sd = nuts[name].mean((0, 1)), nuts[name].std((0, 1))
@@ -116,4 +116,4 @@ def test_nuts_draws_what_the_sweeps_of_the_fast_method_draw(simulate_counts, irt
     for name in nuts:
         assert distance(swept, name) < 0.1, name
         assert np.mean(swept[name].std((0, 1)) / nuts[name].std((0, 1))) == pytest.approx(1, abs=0.06), name
-    assert distance(rough, "difficulty") > 0.1  # negative control: the normal posterior is not exact here
+    assert distance(other, "difficulty") > 0.1  # negative control: two answers in a hundred turned around
