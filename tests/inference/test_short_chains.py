@@ -8,7 +8,6 @@ from irt_bench.inference import svi
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.convergence import optimiser_checks
 from irt_bench.inference.coordinates import find_coordinates
-from irt_bench.inference.fit import fit
 from irt_bench.inference.nuts import sample_nuts
 from irt_bench.inference.settings import NUTSSettings, SVISettings
 from irt_bench.inference.short_chains import (
@@ -172,18 +171,27 @@ def test_a_guide_that_is_not_at_rest_is_not_carried_on(simulate_counts, few_chai
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_the_sd_over_few_items_is_that_of_nuts_once_carried_on_and_the_guides_own_is_called_narrow():
-    counts = simulate_responses(TwoPL(), n_models=40, n_items=20, seed=1, hyperparameters={}).table.counts()
-    exact = sample_nuts(
-        TwoPL(), counts.correct, counts.trials, NUTSSettings(seed=1, chains=2, warmup=300, draws=1_000, jobs=1)
-    )
-    found = {refine: fit(counts, TwoPL(), SVISettings(seed=1, refine=refine)) for refine in (True, False)}
-    assert found[True].converged
-    assert [check.name for check in found[False].checks if check.status == "failed"] == ["invariance"]
+@pytest.mark.parametrize("seed", [1, 4])
+def test_sds_over_few_items_are_those_of_nuts_once_carried_on_and_the_guides_own_are_called_narrow(seed):
+    """Widths of 90% intervals: the least of a hundred draws of an sd near 0 differ between runs of NUTS, too."""
+    counts = simulate_responses(TwoPL(), n_models=40, n_items=20, seed=seed, hyperparameters={}).table.counts()
+    settings = NUTSSettings(seed=1, chains=2, warmup=300, draws=1_000, jobs=1)
+    exact = sample_nuts(TwoPL(), counts.correct, counts.trials, settings).sites
+    drawn = {
+        refine: svi.fit_svi(TwoPL(), counts.correct, counts.trials, SVISettings(seed=1, refine=refine))
+        for refine in (True, False)
+    }
+    failed = {
+        refine: [check.name for check in optimiser_checks(found.notes) if check.status == "failed"]
+        for refine, found in drawn.items()
+    }
+    assert failed == {True: [], False: ["invariance"]}
 
-    def spread(values):
-        return np.log(np.asarray(values)).std()
+    def width(values):
+        return np.ptp(np.quantile(values, (0.05, 0.95)))
 
-    right = spread(exact.sites["difficulty_sd"])
-    assert spread(found[True].posterior["difficulty_sd"]) == pytest.approx(right, rel=0.2)
-    assert spread(found[False].posterior["difficulty_sd"]) < 0.75 * right
+    for name in ("difficulty_sd", "log_discrimination_sd"):
+        carried, own = (width(drawn[refine].sites[name]) / width(exact[name]) for refine in (True, False))
+        assert carried == pytest.approx(1, abs=0.2)
+        assert own < 0.85
+        print(seed, name, round(carried, 3), round(own, 3))
