@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from common import from_draws, serve
+from joblib.externals.loky import get_reusable_executor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from matrices import counts_of  # noqa: E402
@@ -24,9 +25,12 @@ def fit(counts, options):
     settings = {name: value for name, value in options.items() if name not in NOT_SETTINGS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # checks that failed are in the notes
-        return fit_model(
+        fitted = fit_model(
             counts, irt_model_from_name(options["irt_model"]), settings_for(options["method"], seed=0, **settings)
         )
+    if options.get("jobs", 1) > 1:  # processor time of workers is told when they have ended
+        get_reusable_executor().shutdown(wait=True)
+    return fitted
 
 
 def export(fitted, counts, options):
