@@ -24,6 +24,7 @@ from irt_bench.irt_models.program import log_density_of_program
 
 Array = npt.NDArray[np.float64]
 LEAST_DRAWS, MOST_DRAWS, DRAWS_PER_COORDINATE = 1_000, 10_000, 10  # behind a covariance matrix that whitens
+MOST_WHITENED = 2_500  # items whose covariance so many draws tell, and memory holds
 GRADIENT_COST = 6e8  # cells times nodes: a tenth of a second a gradient
 MARGIN = 0.9  # slopes on the way may be steeper than at the mode
 ASYMPTOTE_VARIANCE = 0.25  # of the logit of an asymptote that is learned
@@ -133,12 +134,12 @@ def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coor
     if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=GRADIENT_COST):
         grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)
         posterior = Posterior(irt_model, grid, start.centring)
-        n_draws = min(max(LEAST_DRAWS, DRAWS_PER_COORDINATE * 2 * correct.shape[1]), MOST_DRAWS)
-        draws = approximation.draws(n_draws)
         check_against_program(posterior, start.values)
-        return _whitened(posterior, start.values, draws) or Coordinates(
-            posterior, posterior.flatten(start.values), _scale(posterior, start)
-        )
+        plain = Coordinates(posterior, posterior.flatten(start.values), _scale(posterior, start))
+        if correct.shape[1] > MOST_WHITENED:
+            return plain
+        n_draws = min(max(LEAST_DRAWS, DRAWS_PER_COORDINATE * 2 * correct.shape[1]), MOST_DRAWS)
+        return _whitened(posterior, start.values, approximation.draws(n_draws)) or plain
     posterior = Posterior(irt_model, cells, start.centring, start.alignment)
     scale = _scale(posterior, start)
     if posterior.alignment is not None:

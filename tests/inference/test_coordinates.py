@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from irt_bench.errors import FitError, ModelError
+from irt_bench.inference import coordinates
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import find_coordinates
 from irt_bench.inference.laplace import Approximation
@@ -38,6 +39,12 @@ def test_density_and_gradient_are_the_posteriors_in_other_coordinates(rng, simul
 def test_abilities_are_integrated_out_where_few_nodes_do(simulate_counts, shape):
     found = find_coordinates(TwoPL(), *simulate_counts(*shape))
     assert found.posterior.integrates_abilities == found.whitened == (shape == (60, 8))
+
+
+def test_more_items_than_draws_can_tell_of_are_scaled_one_by_one(monkeypatch, simulate_counts):
+    monkeypatch.setattr(coordinates, "MOST_WHITENED", 7)
+    found = find_coordinates(TwoPL(), *simulate_counts(60, 8))
+    assert found.posterior.integrates_abilities and not found.whitened
 
 
 def test_values_keep_leading_dimensions_and_scalars_have_none_of_their_own(rng, simulate_counts, shape):
