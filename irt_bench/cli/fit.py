@@ -48,7 +48,7 @@ def fit(
     guide: Annotated[str | None, typer.Option(help="SVI: full, item (correlated within items) or normal.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="SVI: steps after which to give up.")] = None,
     max_sweeps: Annotated[int | None, typer.Option(help="laplace: sweeps after which to give up.")] = None,
-    device: Annotated[str | None, typer.Option(help="laplace: cpu or cuda.")] = None,
+    device: Annotated[str | None, typer.Option(help="laplace, svi: cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")] = None,
     format: FormatName = None,
     metric: Metric = None,

@@ -114,11 +114,11 @@ class Coordinates(BaseCoordinates):
         return value, self.pull_back(gradient)
 
 
-def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coordinates:
+def find_coordinates(irt_model: Logistic, correct: Array, trials: Array, device: str = "cpu") -> Coordinates:
     """Find where to start and how far to step, and check the density against the Pyro program.
 
     Abilities are integrated out on a grid where that takes few enough nodes: items then mix freely, which they do not
-    next to abilities that are known badly. Otherwise all are sampled together, in aligned coordinates.
+    next to abilities that are known badly. Otherwise, and on a GPU, all are sampled together, in aligned coordinates.
 
     Raises
     ------
@@ -131,7 +131,8 @@ def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coor
     start = find_start(irt_model, cells)
     approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
     least_sd = MARGIN * approximation.least_sd
-    if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=GRADIENT_COST):
+    affordable = AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=GRADIENT_COST)
+    if affordable and device == "cpu":
         grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)
         posterior = Posterior(irt_model, grid, start.centring)
         check_against_program(posterior, start.values)
@@ -140,7 +141,8 @@ def find_coordinates(irt_model: Logistic, correct: Array, trials: Array) -> Coor
             return plain
         n_draws = min(max(LEAST_DRAWS, DRAWS_PER_COORDINATE * 2 * correct.shape[1]), MOST_DRAWS)
         return _whitened(posterior, start.values, approximation.draws(n_draws)) or plain
-    posterior = Posterior(irt_model, cells, start.centring, start.alignment)
+    placed = cells if device == "cpu" else Cells.from_arrays(correct, trials, device=torch.device(device))
+    posterior = Posterior(irt_model, placed, start.centring, start.alignment)
     scale = _scale(posterior, start)
     if posterior.alignment is not None:
         n_models = cells.shape[0]

@@ -272,6 +272,8 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
             f"benchmark {counts.benchmark!r} has {answering} models with answers; an IRT model needs 2 or more."
         )
     irt_model.known_parameters(counts.n_items)
+    if getattr(settings, "device", "cpu") == "cuda":
+        _check_cuda()
     if blocks := disconnected_blocks(counts):
         warnings.warn(
             f"{len(blocks)} blocks of models and items share no answer with each other, so that nothing but the prior "
@@ -279,6 +281,13 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
             FitWarning,
             stacklevel=3,
         )
+
+
+def _check_cuda() -> None:
+    import torch  # noqa: PLC0415 - takes a second that the CPU's default method should not cost
+
+    if not torch.cuda.is_available():
+        raise FitError("--device cuda needs a GPU that PyTorch can use, and it finds none here. Leave --device out.")
 
 
 def _checks(

@@ -240,10 +240,13 @@ def likelihood_and_slopes(
     if isinstance(cells, AbilityGrid):
         value, slopes = cells.value_and_slopes(parameters)
         return value, irt_model.pull_back(values, slopes)
-    items = {name: torch.from_numpy(value) for name, value in parameters.items()}
-    total, by_ability, by_curve = value_and_gradient(cells, torch.from_numpy(values[names.ABILITY]), item_curves(items))
-    by_item = {name: slope.numpy() for name, slope in zip(CURVE_NAMES, by_curve, strict=True) if slope is not None}
-    return float(total), {names.ABILITY: by_ability.numpy(), **irt_model.pull_back(values, by_item)}
+    items = {name: torch.from_numpy(value).to(cells.device) for name, value in parameters.items()}
+    ability = torch.from_numpy(values[names.ABILITY]).to(cells.device)
+    total, by_ability, by_curve = value_and_gradient(cells, ability, item_curves(items))
+    by_item = {
+        name: slope.numpy(force=True) for name, slope in zip(CURVE_NAMES, by_curve, strict=True) if slope is not None
+    }
+    return float(total), {names.ABILITY: by_ability.numpy(force=True), **irt_model.pull_back(values, by_item)}
 
 
 def item_curves(items: Mapping[str, Tensor]) -> ItemCurves:

@@ -116,6 +116,8 @@ class SVISettings(Settings):
         keep a step short, which is all of them up to some millions of cells times nodes of the grid.
     draws : int
         Draws taken from the guide.
+    device : {"cpu", "cuda"}
+        Where likelihoods are summed. On a GPU abilities are not integrated out, and every step takes all answers.
     refine : bool
         Carry the draws of a small matrix on to the exact posterior by short Hamiltonian chains, which take about as
         long as the optimisation; without, they are the guide's.
@@ -129,4 +131,5 @@ class SVISettings(Settings):
     window: Positive = 100
     batch: Annotated[int, Field(ge=0)] = 0
     draws: Positive = 1_000
+    device: Literal["cpu", "cuda"] = "cpu"
     refine: bool = True

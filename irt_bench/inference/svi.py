@@ -74,7 +74,7 @@ def fit_svi(
     the draws: the sds over few items have longer tails than a Gaussian's.
     """
     with pyro_runtime(seed=settings.seed, threads=settings.threads):
-        coordinates = find_coordinates(irt_model, correct, trials)
+        coordinates = find_coordinates(irt_model, correct, trials, settings.device)
         guide = GaussianGuide(coordinates.posterior, kind=_kind(settings, len(coordinates.centre)))
         flat = dist.Normal(torch.zeros(guide.size, dtype=DTYPE), 1.0).mask(False).to_event(1)
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from irt_bench.cli import app
@@ -190,6 +191,11 @@ def test_force_replaces_an_existing_output(two_benchmarks, tmp_path):
         (["fit", "{one}", "-o", "{out}", "--irt-model", "3pl"], "does not learn asymptotes"),
         (["fit", "{one}", "-o", "{out}", "--guessing", "0.2"], "the 2pl model has no guessing"),
         (["fit", "{one}", "-o", "{out}", "--method", "nuts", "--target-accept", "2"], "target_accept is 2.0"),
+        pytest.param(
+            ["fit", "{one}", "-o", "{out}", "--method", "svi", "--device", "cuda"],
+            "finds none here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here"),
+        ),
         (["score", "{one}", "--fit", "{one}"], "is not a fit written by irt-bench"),
         (["compare", "{two}", "--benchmark", "arc", "--fit", "{fit}"], "0"),
         (["score", "{two}", "--benchmark", "arc", "--fit", "{fit}"], "are not among the 12 of the fit"),

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from irt_bench.inference import coordinates
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import find_coordinates
 from irt_bench.inference.laplace import Approximation
+from irt_bench.inference.likelihood import Cells
 from irt_bench.inference.runtime import DTYPE
 from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import IRT_MODELS, TwoPL
@@ -45,6 +46,16 @@ def test_more_items_than_draws_can_tell_of_are_scaled_one_by_one(monkeypatch, si
     monkeypatch.setattr(coordinates, "MOST_WHITENED", 7)
     found = find_coordinates(TwoPL(), *simulate_counts(60, 8))
     assert found.posterior.integrates_abilities and not found.whitened
+
+
+def test_on_another_device_nothing_is_integrated_out_and_the_density_is_the_same(rng, simulate_counts):
+    """The processor under another name; a test on a GPU stands in test_svi.py."""
+    counts = simulate_counts(60, 8)
+    found = find_coordinates(TwoPL(), *counts, "cpu:0")
+    assert not found.posterior.integrates_abilities and str(found.posterior.cells.device) == "cpu"
+    here = replace(found.posterior, cells=Cells.from_arrays(*counts, device=torch.device("cpu")))
+    flat = found.flat(rng.normal(size=found.centre.size))
+    assert found.posterior.log_density(flat)[0] == here.log_density(flat)[0]
 
 
 def test_values_keep_leading_dimensions_and_scalars_have_none_of_their_own(rng, simulate_counts, shape):

@@ -27,7 +27,7 @@ def reference(cells, ability, slope, difficulty, guessing=None, upper=None):
 
 @pytest.mark.parametrize("asymptotes", [False, True])
 @pytest.mark.parametrize("n_samples", [1, 7])
-@pytest.mark.parametrize("shape", [(1, 1), (40, 33), (3, CHUNK_CELLS + 1), (700, 101)])
+@pytest.mark.parametrize("shape", [(1, 1), (40, 33), (3, CHUNK_CELLS["cpu"] + 1), (700, 101)])
 def test_value_and_gradient_agree_with_automatic_differentiation(rng, simulate_cells, shape, n_samples, asymptotes):
     cells = simulate_cells(*shape, n_samples=n_samples, missing=0.3)
     parameters = point(rng, *shape, asymptotes=asymptotes)

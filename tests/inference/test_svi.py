@@ -169,3 +169,36 @@ def test_a_guide_that_leaves_all_bounds_is_refused(simulate_counts, monkeypatch)
     monkeypatch.setattr(svi, "find_coordinates", unbounded)
     with pytest.raises(FitError, match="left all bounds"):
         fit_svi(TwoPL(), *simulate_counts(20, 6), SVISettings(max_steps=200))
+
+
+def _means_differ_by(correct, device):
+    """Mean distance of SVI's means from those with abilities integrated out, in posterior sds."""
+    one, other = (
+        fit_svi(TwoPL(), correct, np.ones_like(correct), SVISettings(device=each)) for each in ("cpu", device)
+    )
+    return {
+        name: np.mean(
+            np.abs(one.sites[name].mean((0, 1)) - other.sites[name].mean((0, 1))) / one.sites[name].std((0, 1))
+        )
+        for name in ("ability", "difficulty", "log_discrimination")
+    }
+
+
+@pytest.mark.slow
+def test_all_sampled_together_as_on_a_gpu_give_what_integrated_abilities_give(monkeypatch, simulate_counts):
+    correct, _ = simulate_counts(200, 30)
+    places = iter(["cpu", "cpu:0"])
+    monkeypatch.setattr(svi, "find_coordinates", lambda *arguments: find_coordinates(*arguments[:3], next(places)))
+    assert max(_means_differ_by(correct, "cpu").values()) < 0.3
+    wrong = 1 - correct[:, ::-1]
+    places = iter(["cpu", "cpu:0"])
+    monkeypatch.setattr(svi, "find_coordinates", lambda *_: find_coordinates(TwoPL(), *data.pop(), next(places)))
+    data = [(wrong, np.ones_like(wrong)), (correct, np.ones_like(correct))]
+    assert max(_means_differ_by(correct, "cpu").values()) > 0.3  # negative control: other answers
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_gives_what_the_processor_gives(simulate_counts):
+    correct, _ = simulate_counts(200, 30)
+    assert max(_means_differ_by(correct, "cuda").values()) < 0.3
