@@ -45,7 +45,9 @@ def test_a_control_that_passes_is_reported():
     rows = [("2pl", "nuts", "", "b", "uniform"), ("2pl", "nuts", "narrow draws", "b", "uniform"),
             ("1pl", "nuts", "", "b", "draws too high"), ("1pl", "svi", "", "b", "draws too high")]  # fmt: skip
     table = pd.DataFrame(rows, columns=["irt_model", "method", "control", "quantity", "verdict"]).assign(size=sbc.SIZE)
-    assert sbc_report.verdicts(table) == ["1pl by nuts: b", "control 'narrow draws' of nuts passed"]
+    wrong = ["1pl by nuts: b", "1pl by svi: b", "control 'narrow draws' of nuts passed"]
+    assert sbc_report.verdicts(table.assign(converged=0.1)) == wrong
+    assert sbc_report.verdicts(table.assign(converged=0)) == wrong[:2]  # no fit passed its own checks
 
 
 def test_the_figure_has_a_panel_a_cell(folder, tmp_path):
