@@ -67,11 +67,11 @@ def fit_svi(
 
     Notes
     -----
-    Works in the coordinates that NUTS samples in (`Coordinates`), where a Gaussian is a fair picture of the
-    posterior: the uncertainty that all abilities share is a coordinate of its own, so that independent coordinates do
-    not miss it. Stops when the ELBO has stopped rising at the smallest of four learning rates; see `Plateau`. Where the
-    matrix is small, short chains from the guide's draws tell whether it is right (`invariance`), and their states are
-    the draws: the sds over few items have longer tails than a Gaussian's.
+    Works in coordinates (`find_coordinates`) where a Gaussian is a fair picture of the posterior: the uncertainty that
+    all abilities share is a coordinate of its own, so that independent coordinates do not miss it. Stops when the ELBO
+    has stopped rising at the smallest of four learning rates; see `Plateau`. Where the matrix is small, short chains
+    from the guide's draws tell whether it is right (`invariance`), and their states are the draws: the sds over few
+    items have longer tails than a Gaussian's.
     """
     with pyro_runtime(seed=settings.seed, threads=settings.threads):
         coordinates = find_coordinates(irt_model, correct, trials, settings.device)
