@@ -4,7 +4,8 @@ Every data set has a truth of its own: theta ~ N(0, 1), b ~ N(0, 1.2), log a ~ N
 means and sds too are drawn from the package's priors. Three coverages of the central 90% intervals are averaged:
 *raw*; *aligned*, after the one shift and stretch that regresses the true on the estimated abilities; *relative*, of
 draws and truth both put on the scale on which the abilities have mean 0 and sd 1. Beside each mean stands its standard
-error over data sets. ``--nuts S,M`` fits one data set of these sizes by NUTS as well and gives the ratio of RMSEs.
+error over data sets. ``--nuts S,M`` fits ``--nuts-data-sets`` of these sizes by NUTS as well and gives ratios of RMSEs
+and sds.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from accuracy import PARAMETERS, comparable, coverage, rmse, scores, slope, standardised
+from accuracy import PARAMETERS, coverage, scores, slope, standardised
 from matrices import SIZES, Matrix, counts_of, simulate
 
 from irt_bench import NUTSSettings, fit
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--truth", default="fixed", choices=["fixed", "prior"])
     parser.add_argument("--missing", type=float, default=0.0)
     parser.add_argument("--nuts", default="", help="sizes to compare with NUTS as well")
+    parser.add_argument("--nuts-data-sets", type=int, default=1)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, load average {os.getloadavg()[0]:.1f}")
@@ -113,20 +115,33 @@ def report(size: str, rows: pd.DataFrame) -> str:
 
 
 def against_nuts(size: str, options: argparse.Namespace) -> str:
-    """RMSE and mean posterior sd of the method over those of NUTS, on one data set."""
-    matrix = data_set(size, 1, options)
+    """RMSE and posterior sd of the method over those of NUTS, averaged over data sets, each told when it is done."""
+    rows = []
+    for seed in range(1, options.nuts_data_sets + 1):
+        rows.append(one_against_nuts(size, seed, options))
+        print(f"{size} against NUTS, data set {seed}: {rows[-1]}", flush=True)
+    table = pd.DataFrame(rows)
+    error = table.std(ddof=1) / np.sqrt(len(table)) if len(table) > 1 else table.mean() * np.nan
+    lines = [f"{name:<32} {table[name].mean():.3f} +- {error[name]:.3f}" for name in table]
+    return "\n  ".join([f"{size} against NUTS, {len(table)} data sets:", *lines])
+
+
+def one_against_nuts(size: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
+    """Seconds of both, and ratios of RMSE, raw and aligned, and of posterior sd."""
+    matrix = data_set(size, seed, options)
     counts, model = counts_of(matrix.responses), irt_model_from_name(options.irt_model)
-    start = time.perf_counter()
-    ours = draws_of(fit(counts, model, settings_for(options.method, seed=1)))
-    ours_seconds, start = time.perf_counter() - start, time.perf_counter()
-    theirs = draws_of(fit(counts, model, NUTSSettings(seed=1, chains=2, warmup=300, draws=500)))
-    lines = [f"{size} against NUTS: {ours_seconds:.2f} s and {time.perf_counter() - start:.0f} s"]
+    draws, found = {}, {}
+    for settings in (settings_for(options.method, seed=seed), NUTSSettings(seed=seed, chains=2, warmup=300, draws=500)):
+        start = time.perf_counter()
+        draws[settings.method] = draws_of(fit(counts, model, settings))
+        found[f"seconds {settings.method}"] = round(time.perf_counter() - start, 3)
+    ours, theirs = (measures(matrix.truth, draws[method]) for method in (options.method, "nuts"))
     for name in PARAMETERS:
-        true = comparable(name, matrix.truth[name])
-        mine, other = (comparable(name, draws[name].mean(axis=0)) for draws in (ours, theirs))
-        width = (ours[name].std(axis=0) / theirs[name].std(axis=0)).mean()
-        lines.append(f"  {name:<15} RMSE ratio {rmse(true, mine) / rmse(true, other):.3f}   sd ratio {width:.3f}")
-    return "\n".join(lines)
+        for kind in ("rmse", "aligned_rmse"):
+            found[f"{kind} {name}"] = round(ours[f"{kind}_{name}"] / theirs[f"{kind}_{name}"], 4)
+        widths = draws[options.method][name].std(axis=0) / draws["nuts"][name].std(axis=0)
+        found[f"sd {name}"] = round(float(widths.mean()), 4)
+    return found
 
 
 if __name__ == "__main__":

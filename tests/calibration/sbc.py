@@ -124,7 +124,7 @@ def replicate(cell: Cell, seed: int) -> dict[str, Any]:
 def settings(cell: Cell, seed: int) -> Settings:
     """Enough draws to thin to `N_DRAWS`, which are then nearly independent; the same for every data set."""
     if cell.method == "nuts":
-        return NUTSSettings(seed=seed, chains=1, warmup=200, draws=4 * N_DRAWS, jobs=1)
+        return NUTSSettings(seed=seed, chains=1, warmup=200, draws=8 * N_DRAWS, jobs=1)
     if cell.method == "laplace":
         return LaplaceSettings(seed=seed, draws=8 * N_DRAWS)  # eight of each chain
     if cell.control == WRONG_GUIDE:  # left as it is, or exact transitions would put it right
