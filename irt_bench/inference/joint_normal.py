@@ -20,12 +20,13 @@ from irt_bench.inference.item_updates import (
     item_blocks,
     sd_information,
 )
-from irt_bench.inference.smooth_arrow import smooth
+from irt_bench.inference.smooth_arrow import n_nodes, smooth
 from irt_bench.irt_models.base import Hierarchical
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[Any]
-MOST_ELIMINATED = 2e10  # multiplications to eliminate one side exactly: about a second
+MOST_ELIMINATED = 3e8  # multiplications to eliminate one side exactly: about a hundredth of a second
+LEAST_GAIN = 3  # times the rank of what is interpolated, at least, for that to pay
 MOST_KEPT = 20_000_000  # cells whose cross derivatives are kept: 160 MB
 OVERFLOW = float(np.log(np.finfo(np.float32).max))
 LEAST_INFORMATION = 1.0  # about a log sd
@@ -100,7 +101,7 @@ def _draw_deviations(
     few, many = sorted([len(arrow.abilities), arrow.items[..., 0].size])
     if few**2 * many > MOST_ELIMINATED and isinstance(abilities, GaussianAbilities):
         trials = abilities.common_trials
-        if trials is not None:
+        if trials is not None and few > LEAST_GAIN * n_nodes(abilities.mean, float(mode.items.slope.max())):
             moved_abilities, moved, shared = smooth(arrow, abilities.mean, trials, mode.items).draw(rng, n_draws)
             return abilities.mean + moved_abilities, moved, shared
     if mode.exact or len(arrow.abilities) > arrow.items[..., 0].size:

@@ -103,6 +103,24 @@ def smooth(arrow: Arrow, ability: Array, trials: Array, items: Items) -> SmoothA
     )
 
 
+def n_nodes(points: Array, steepest: float) -> int:
+    """Count the nodes that interpolate a logistic curve of slope `steepest` over the range of points.
+
+    Notes
+    -----
+    A logistic curve of slope a has poles pi / a from the real line, and Chebyshev interpolation converges as
+    rho ** -n, rho the sum of half axes of the largest ellipse without one (Trefethen, Approximation theory and
+    approximation practice, 2013, theorem 8.2).
+    """
+    distance = np.pi / (steepest * _half_range(points))
+    rho = distance + np.sqrt(1 + distance**2)
+    return int(np.clip(np.ceil(-np.log(ACCURACY) / np.log(rho)), 8, MOST_NODES))
+
+
+def _half_range(points: Array) -> float:
+    return max(float(np.ptp(points)) / 2, 1e-3)
+
+
 def interpolation(points: Array, steepest: float) -> tuple[Array, Array, Array]:
     """Chebyshev interpolation over the range of points, fine enough for logistic curves of the steepest slope.
 
@@ -115,16 +133,9 @@ def interpolation(points: Array, steepest: float) -> tuple[Array, Array, Array]:
     coefficients : array of shape (rank, rank)
         basis @ (coefficients @ values at nodes) interpolates at the points.
 
-    Notes
-    -----
-    A logistic curve of slope a has poles pi / a from the real line, and Chebyshev interpolation converges as
-    rho ** -n, rho the sum of half axes of the largest ellipse without one (Trefethen, Approximation theory and
-    approximation practice, 2013, theorem 8.2).
     """
-    centre, half = (points.max() + points.min()) / 2, max(float(np.ptp(points)) / 2, 1e-3)
-    distance = np.pi / (steepest * half)
-    rho = distance + np.sqrt(1 + distance**2)
-    rank = int(np.clip(np.ceil(-np.log(ACCURACY) / np.log(rho)), 8, MOST_NODES))
+    centre, half = (points.max() + points.min()) / 2, _half_range(points)
+    rank = n_nodes(points, steepest)
     nodes = chebyshev.chebpts1(rank)
     coefficients = 2 / rank * chebyshev.chebvander(nodes, rank - 1).T
     coefficients[0] /= 2

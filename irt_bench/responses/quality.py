@@ -79,6 +79,8 @@ def disconnected_blocks(counts: ResponseCounts) -> list[str]:
     one block changes no probability, so that only the priors say where it lies.
     """
     asked = counts.asked
+    if asked.all(axis=1).any():  # one model answered everything
+        return []
     rows, columns = np.flatnonzero(asked.any(axis=1)), np.flatnonzero(asked.any(axis=0))
     block_of = _blocks(asked[np.ix_(rows, columns)])
     sizes = np.bincount(block_of) if len(block_of) else np.zeros(1, dtype=np.int64)

@@ -5,6 +5,7 @@ from scipy.special import expit
 from irt_bench.inference import joint_normal, laplace, smooth_arrow
 from irt_bench.inference.ability_posterior import GaussianAbilities
 from irt_bench.inference.arrow import Arrow
+from irt_bench.inference.item_updates import Items
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.inference.smooth_arrow import SmoothArrow, interpolation
 from irt_bench.inference.sweep import Sweeper
@@ -59,6 +60,7 @@ def exact_and_smooth(request):
 
     patch.setattr(laplace, "_choose_abilities", many)
     state = laplace._maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
+    patch.setattr(joint_normal, "LEAST_GAIN", 0)
     drawn = []
     for limit in (np.inf, 0):
         patch.setattr(joint_normal, "MOST_ELIMINATED", limit)
@@ -95,6 +97,7 @@ def test_counting_the_pull_of_the_prior_twice_is_caught(monkeypatch):
     monkeypatch.setattr(laplace, "_choose_abilities", many)
     mode = laplace._maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
     monkeypatch.setattr(joint_normal, "MOST_ELIMINATED", 0)
+    monkeypatch.setattr(joint_normal, "LEAST_GAIN", 0)
     right = smooth_arrow.expected_weights
 
     def with_residuals(mean, variance, weight):
@@ -104,3 +107,19 @@ def test_counting_the_pull_of_the_prior_twice_is_caught(monkeypatch):
     monkeypatch.setattr(smooth_arrow, "expected_weights", with_residuals)
     ability = joint_normal.draw_jointly(irt_model, mode, np.random.default_rng(1), 2_000)["ability"][0].astype(float)
     assert np.log(ability.std(axis=1)).std() < 0.75 / np.sqrt(2 * SIZE["n_models"])
+
+
+@pytest.mark.parametrize(("steepest", "interpolated"), [(1.0, True), (20.0, False)])
+def test_curves_too_steep_to_be_of_low_rank_are_eliminated_exactly(monkeypatch, steepest, interpolated):
+    """Twenty-odd nodes for slopes of one pay with 400 models; some hundreds for slopes of twenty do not."""
+    rng, asked = np.random.default_rng(2), []
+    trials = np.ones((400, 600), dtype=np.int8)
+    abilities = GaussianAbilities(Sweeper(rng.integers(0, 2, trials.shape, dtype=np.int8), trials, threads=1))
+    items = Items.start(TwoPL(), np.full(600, 0.5))
+    items.log_slope[0] = np.log(steepest)
+    abilities.update(items)
+    abilities.mean[:] = rng.normal(size=400)
+    monkeypatch.setattr(joint_normal, "MOST_ELIMINATED", 0)
+    monkeypatch.setattr(joint_normal, "smooth", lambda *given: asked.append(given) or smooth_arrow.smooth(*given))
+    joint_normal.draw_jointly(TwoPL(), joint_normal.Mode(abilities, items, exact=False), rng, 10)
+    assert bool(asked) == interpolated
