@@ -19,6 +19,10 @@ APART_LIMIT: Final = 0.9  # ours: coins gave up to 0.84, chains that had not mov
 # Ours. `guide`: right guides of the classic data sets reached 1.25, independent ones 1.7 and more. `invariance`: exact
 # draws of 20 items reached 1.32, Gaussian guides 1.36 to 2.2.
 SPREAD_LIMIT: Final = 1.4
+# Ours: exact draws of 20 to 40 items reached 1.07 (36 data sets), sds over items .6 as wide 1.59 at least, Gaussian
+# guides of 20 items, .55 as wide, 1.28.
+REDRAWN_LIMIT: Final = 1.2
+LEAST_DRAWS: Final = 100  # the ratio of two sds of fewer draws is uncertain by more than a tenth
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
 
 Status = Literal["passed", "failed", "not_applicable"]
@@ -150,7 +154,7 @@ def _draws_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     """Of the guide, or of the chains that carried its draws on."""
     if not notes.get("refined"):
         guide = _guide_check(notes.get("missed_spread"))
-        return (guide, _invariance_check(notes)) if "refined" in notes else (guide,)
+        return (guide, _invariance_check(notes), _hierarchy_check(notes)) if "refined" in notes else (guide,)
     settled = _chain_checks(float(notes["drift"]), float(notes["apart"]), "Hamiltonian")
     message = f"draws were carried on from the guide; {_changes(notes)}"
     return (*settled, Check("invariance", "not_applicable", float(notes["spread"]), SPREAD_LIMIT, message))
@@ -165,6 +169,24 @@ def _invariance_check(notes: Mapping[str, Any]) -> Check:
     right = spread < SPREAD_LIMIT and float(notes["moved"]) < DRIFT_LIMIT
     message = _changes(notes) + ("" if right else "; use --method nuts, or laplace unless asymptotes are learned")
     return Check("invariance", _status(right), spread, SPREAD_LIMIT, message)
+
+
+def _hierarchy_check(notes: Mapping[str, Any]) -> Check:
+    """Whether means and sds over items are what the items of the same draw say, of which there must be some."""
+    n_items, n_draws = int(notes["n_items"]), int(notes["n_draws"])
+    if n_items < LEAST_ITEMS:
+        return _size_check("hierarchy", n_items, LEAST_ITEMS, "items", "the hierarchy's sds are skewed")
+    if n_draws < LEAST_DRAWS:
+        why = f"{n_draws} draws are too few to be compared"
+        return Check("hierarchy", "not_applicable", None, REDRAWN_LIMIT, why)
+    spread, moved = float(notes["hierarchy_spread"]), float(notes["hierarchy_moved"])
+    right = spread < REDRAWN_LIMIT and moved < DRIFT_LIMIT
+    message = (
+        f"drawing means and sds over items given the items changed their spread by factors of up to {spread:.2f} and "
+        f"shifted them by up to {moved:.2f} sds"
+    )
+    message += "" if right else "; use --method nuts, or laplace unless asymptotes are learned"
+    return Check("hierarchy", _status(right), spread, REDRAWN_LIMIT, message)
 
 
 def _changes(notes: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from irt_bench.errors import FitError
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.draws import Draws
+from irt_bench.inference.gibbs_hierarchy import redraw_hierarchy
 from irt_bench.inference.guides import POINT, GaussianGuide, Kind
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.settings import SVISettings
@@ -71,7 +72,8 @@ def fit_svi(
     all abilities share is a coordinate of its own, so that independent coordinates do not miss it. Stops when the ELBO
     has stopped rising at the smallest of four learning rates; see `Plateau`. Where the matrix is small, short chains
     from the guide's draws tell whether it is right (`invariance`), and their states are the draws: the sds over few
-    items have longer tails than a Gaussian's.
+    items have longer tails than a Gaussian's. Where they would take too long, means and sds over items are drawn anew
+    given the items (`redraw_hierarchy`).
     """
     with pyro_runtime(seed=settings.seed, threads=settings.threads):
         coordinates = find_coordinates(irt_model, correct, trials, settings.device)
@@ -95,9 +97,16 @@ def fit_svi(
             points = carried if settings.refine else points
         refined = settings.refine and bool(found)
         missed = missed_spread(guide, batches) if guide.size <= MOST_CHECKED and not refined else None
-        values = coordinates.values(points[None], np.random.default_rng(settings.seed))
-    notes = {"plateau_reached": at_rest, "steps": len(elbo), "missed_spread": missed, "refined": refined}
-    return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes | found)
+        rng = np.random.default_rng(settings.seed)
+        values = coordinates.values(points, rng)
+    notes = {"plateau_reached": at_rest, "steps": len(elbo), "missed_spread": missed, "refined": refined} | found
+    if not refined:
+        redrawn, changes = redraw_hierarchy(irt_model, values, rng)
+        values = redrawn if settings.refine else values
+        notes |= {f"hierarchy_{name}": value for name, value in changes.items()}
+    notes |= {"n_items": int((trials > 0).any(axis=0).sum()), "n_draws": settings.draws}
+    values = {name: value[None] for name, value in values.items()}
+    return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes)
 
 
 def _raise_elbo(

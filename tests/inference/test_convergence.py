@@ -87,3 +87,19 @@ def test_the_fast_method_says_when_its_approximations_do_not_bear(changes, faile
     assert all(
         "use --method nuts" in check.message for check in checks if check.name in failed[:1] and check.name != "maximum"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, "passed"),
+        ({"hierarchy_spread": 1.3}, "failed"),
+        ({"hierarchy_moved": 0.6}, "failed"),
+        ({"n_items": 12}, "failed"),
+        ({"n_draws": 20, "hierarchy_spread": 1.3}, "not_applicable"),
+    ],
+)
+def test_a_hierarchy_that_its_items_contradict_fails(changes, status):
+    notes = {"plateau_reached": True, "steps": 900, "refined": False, "n_items": 150, "n_draws": 1_000}
+    check = by_name(optimiser_checks(notes | {"hierarchy_spread": 1.1, "hierarchy_moved": 0.1} | changes))["hierarchy"]
+    assert check.status == status

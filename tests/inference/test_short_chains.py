@@ -40,7 +40,15 @@ class Known(GuideTarget):
 def statuses(target, rng, **more):
     drawn = rng.standard_normal((4_000, len(target.mean)))
     found = invariance(target, run_short_chains(target, drawn[:CHAINS], rng), drawn)
-    notes = {"plateau_reached": True, "steps": 900, "missed_spread": 1.0, "refined": False} | found | more
+    notes = {
+        "plateau_reached": True,
+        "steps": 900,
+        "missed_spread": 1.0,
+        "refined": False,
+        "n_items": 10,
+        "n_draws": 10,
+    }
+    notes |= found | more
     return {check.name: check.status for check in optimiser_checks(notes)}
 
 

@@ -103,10 +103,21 @@ def test_a_guide_of_the_wrong_shape_is_caught(monkeypatch, many_models_one_abili
             "elbo_plateau": "passed",
             "guide": "passed" if guide == "full" else "failed",
             "invariance": "not_applicable",
+            "hierarchy": "failed",  # twelve items
             "r_hat": "not_applicable",
         }
         spread[guide] = drawn.sites["difficulty"][0].mean(axis=1).std()
     assert spread["normal"] < 0.75 * spread["full"]
+
+
+def test_where_chains_would_take_too_long_the_hierarchy_is_drawn_anew(simulate_counts):
+    counts, settings = simulate_counts(40, 25), SVISettings(window=20, draws=200)
+    redrawn, own = (
+        fit_svi(TwoPL(), *counts, settings.model_copy(update={"refine": refine})) for refine in (True, False)
+    )
+    changed = {name for name in own.sites if (own.sites[name] != redrawn.sites[name]).any()}
+    assert changed == {f"{name}_{what}" for name in ("difficulty", "log_discrimination") for what in ("mean", "sd")}
+    assert own.notes["hierarchy_spread"] == redrawn.notes["hierarchy_spread"] > 1
 
 
 def test_batches_of_models_have_the_gradient_of_all_on_average(simulate_cells):
