@@ -198,7 +198,8 @@ def _state(irt_model: Logistic, mode: Mode, sites: Mapping[str, Array]) -> State
     items, slopes = mode.items, irt_model.log_discrimination
     value = {name: array[0].astype(np.float64).reshape(array.shape[1], -1) for name, array in sites.items()}
     mean, sd = _start_hierarchy(value, names.DIFFICULTY, items.difficulty_sd, irt_model.difficulty)
-    difficulty = np.clip(value[names.DIFFICULTY], mean - MOST_SDS * sd, mean + MOST_SDS * sd)
+    difficulty = np.where(np.isfinite(value[names.DIFFICULTY]), value[names.DIFFICULTY], mean)
+    difficulty = np.clip(difficulty, mean - MOST_SDS * sd, mean + MOST_SDS * sd)
     if isinstance(slopes, Normal):
         slope_mean, slope_sd = np.full_like(mean, slopes.loc), np.full_like(sd, slopes.scale)
     else:

@@ -33,6 +33,7 @@ SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two a sweep
 MOST_REFINEMENTS, FINER = 3, 0.85  # grids laid anew where slopes turn out steep, with a margin
 MOST_REFINED = 100_000_000  # cells times draws: some seconds
 MOST_REFINED_OF_FEW = 400_000_000  # the same of fewer models than a normal posterior needs: half a minute
+MOST_REFINED_START = 40_000_000  # the same where draws are a start: few seconds
 OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
 
 
@@ -87,8 +88,8 @@ def fit_laplace(
     notes = {"sweeps": state.sweeps, "change": state.change, "tolerance": settings.tolerance, "exact": state.exact}
     most = MOST_REFINED if correct.shape[0] >= LEAST_MODELS else MOST_REFINED_OF_FEW
     if settings.refine and correct.size * settings.draws <= most:
+        answers = Answers(correct, trials, state.items.guessing)
         with threadpool_limits(1):  # the chains share the threads
-            answers = Answers(correct, trials, state.items.guessing)
             posterior = sample_gibbs(
                 irt_model,
                 state,
@@ -112,12 +113,13 @@ def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: 
     known = replace(irt_model, guessing=guessing, upper_share=None)
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # a rough start is a start
-        return Approximation(known, _maximise(known, correct, trials, LaplaceSettings(threads=threads), None))
+        state = _maximise(known, correct, trials, LaplaceSettings(threads=threads), None)
+        return Approximation(known, state, Answers(correct, trials, state.items.guessing))
 
 
 @dataclass(frozen=True)
 class Approximation:
-    """A normal approximation of the posterior, from which draws can be taken.
+    """An approximation of the posterior, from which draws can be taken.
 
     Parameters
     ----------
@@ -125,10 +127,13 @@ class Approximation:
         With known asymptotes.
     state : Mode
         The mode.
+    answers : Answers
+        Responses.
     """
 
     irt_model: Logistic
     state: Mode
+    answers: Answers
 
     @property
     def least_sd(self) -> float:
@@ -136,10 +141,13 @@ class Approximation:
         return self.state.abilities.least_sd(self.state.items)
 
     def draws(self, n_draws: int) -> dict[str, Array]:
-        """Site → array of shape (draw, ...); always the same."""
+        """Site → array of shape (draw, ...); always the same, and carried on by Gibbs sweeps where answers are few."""
+        rng = np.random.default_rng(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
-            drawn = draw_jointly(self.irt_model, self.state, np.random.default_rng(0), n_draws)
+            drawn = draw_jointly(self.irt_model, self.state, rng, n_draws)
+        if self.answers.n_cells * n_draws <= MOST_REFINED_START:
+            drawn = sample_gibbs(self.irt_model, self.state, self.answers, drawn, rng, draws=n_draws)
         return {name: value[0] for name, value in drawn.items()}
 
 

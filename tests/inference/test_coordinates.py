@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from irt_bench.errors import FitError, ModelError
-from irt_bench.inference import coordinates
+from irt_bench.inference import coordinates, laplace
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import find_coordinates
 from irt_bench.inference.laplace import Approximation
 from irt_bench.inference.likelihood import Cells
 from irt_bench.inference.runtime import DTYPE
 from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
-from irt_bench.irt_models.logistic import IRT_MODELS, TwoPL
+from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL, TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 
 
@@ -119,6 +119,14 @@ def test_a_start_without_density_is_refused_by_name(simulate_counts, shape):
         FitError, match=r"no density where inference starts, first at difficulty_sd = \d\.\d+: its prior"
     ):
         find_coordinates(TwoPL(difficulty=narrow(0.01)), *simulate_counts(*shape))
+
+
+@pytest.mark.parametrize(("most", "whitened"), [(laplace.MOST_REFINED_START, True), (0, False)])
+def test_answers_at_chance_have_whitened_coordinates_by_gibbs_sweeps(monkeypatch, most, whitened):
+    """Whoever guesses tells nothing of items: a normal approximation has no bounds there, and the posterior has."""
+    monkeypatch.setattr(laplace, "MOST_REFINED_START", most)
+    correct = (np.random.default_rng(1).random((40, 20)) < 0.25).astype(np.int8)
+    assert find_coordinates(ThreePL(guessing=0.25), correct, np.ones_like(correct)).whitened == whitened
 
 
 @pytest.mark.parametrize(("share", "whitened"), [(0.002, True), (1.0, False)])
