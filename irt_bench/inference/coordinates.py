@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ from irt_bench import names
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.laplace import approximate
-from irt_bench.inference.likelihood import Cells, integrated_likelihood, log_likelihood
-from irt_bench.inference.posterior import Posterior, item_curves
+from irt_bench.inference.likelihood import Cells, integrated_likelihood, item_curves, log_likelihood
+from irt_bench.inference.posterior import Posterior
 from irt_bench.inference.runtime import CPU, DTYPE
 from irt_bench.inference.start import Start, find_start
 from irt_bench.irt_models.logistic import Logistic
@@ -203,7 +203,7 @@ def check_against_program(posterior: Posterior, values: dict[str, Any]) -> None:
     def likelihood(ability: Tensor, items: Any) -> Tensor:
         if isinstance(cells, AbilityGrid):
             return integrated_likelihood(cells, item_curves(items))
-        return log_likelihood(cells, ability, item_curves(items))
+        return log_likelihood(cast(Cells, cells), ability, item_curves(items))
 
     def program(point: Array) -> tuple[float, Array]:
         real = torch.tensor(point, dtype=DTYPE, requires_grad=True)

@@ -6,15 +6,16 @@ adds exactly 0. Constant binomial coefficients are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from irt_bench import names
 from irt_bench.inference.ability_grid import AbilityGrid
 
 LEAST_FACTOR = 1e-37  # eight of them multiply to a normal float64; reached where |log-odds| > 85
@@ -50,6 +51,26 @@ class Cells:
         n_models, n_items = self.correct.shape
         return n_models, n_items
 
+    def value_and_slopes(
+        self, ability: npt.NDArray[Any], parameters: Mapping[str, npt.NDArray[Any]]
+    ) -> tuple[float, npt.NDArray[Any], dict[str, npt.NDArray[Any]]]:
+        """Log-likelihood, and its gradient in the abilities and the item parameters.
+
+        Parameters
+        ----------
+        ability : array of shape (model,)
+            theta.
+        parameters : mapping
+            Item parameter → array of shape (item,).
+        """
+        items = {name: torch.from_numpy(value).to(self.device) for name, value in parameters.items()}
+        total, by_ability, by_curve = value_and_gradient(
+            self, torch.from_numpy(ability).to(self.device), item_curves(items)
+        )
+        slopes = zip(CURVE_NAMES, by_curve, strict=True)
+        by_item = {name: slope.numpy(force=True) for name, slope in slopes if slope is not None}
+        return float(total), by_ability.numpy(force=True), by_item
+
     def chunks(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
         """Yield rows of models with their right answers and trials, widened to `dtype`."""
         n_models, n_items = self.shape
@@ -67,6 +88,14 @@ class ItemCurves(NamedTuple):
     difficulty: Tensor
     guessing: Tensor | None = None
     upper_asymptote: Tensor | None = None
+
+
+CURVE_NAMES: Final = (names.DISCRIMINATION, names.DIFFICULTY, names.GUESSING, names.UPPER_ASYMPTOTE)
+
+
+def item_curves(items: Mapping[str, Tensor]) -> ItemCurves:
+    """Item parameters by name as the likelihood takes them."""
+    return ItemCurves(*(items.get(name) for name in CURVE_NAMES))  # type: ignore[arg-type]
 
 
 def log_likelihood(cells: Cells, ability: Tensor, curves: ItemCurves) -> Tensor:

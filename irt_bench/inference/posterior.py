@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.special import erf, erfinv, expit, log_ndtr, logit, ndtr, ndtri, ndtri_exp
-from torch import Tensor
 
 from irt_bench import names
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.alignment import STANDARD, Alignment, Frame
-from irt_bench.inference.likelihood import Cells, ItemCurves, value_and_gradient
+from irt_bench.inference.likelihood import Cells
+from irt_bench.inference.sampled_cells import SampledCells
 from irt_bench.irt_models.base import Beta, Given, HalfNormal, IRTModel, Normal, Site, Unit
 
 Array = npt.NDArray[np.float64]
@@ -35,7 +34,7 @@ class Posterior:
     ----------
     irt_model : IRTModel
         Declares the sites.
-    cells : Cells or AbilityGrid
+    cells : Cells, SampledCells or AbilityGrid
         Responses, shape (model, item); with a grid, abilities are integrated out and are no coordinates.
     centring : mapping
         Site → share in [0, 1], shape (item,): 1 samples x itself, 0 samples (x - mean) / sd, and in between
@@ -47,7 +46,7 @@ class Posterior:
     """
 
     irt_model: IRTModel
-    cells: Cells | AbilityGrid
+    cells: Cells | SampledCells | AbilityGrid
     centring: Mapping[str, Array] = field(default_factory=dict)
     alignment: Alignment | None = None
 
@@ -229,26 +228,13 @@ def _relative(value: Any, unit: Unit, frame: Frame) -> Any:
     return value
 
 
-CURVE_NAMES = (names.DISCRIMINATION, names.DIFFICULTY, names.GUESSING, names.UPPER_ASYMPTOTE)
-
-
 def likelihood_and_slopes(
-    irt_model: IRTModel, cells: Cells | AbilityGrid, values: Mapping[str, Any]
+    irt_model: IRTModel, cells: Cells | SampledCells | AbilityGrid, values: Mapping[str, Any]
 ) -> tuple[float, Values]:
     """Log-likelihood at the values of the sites, and its gradient in each site that it depends on directly."""
     parameters = irt_model.item_parameters(values, np.exp)
     if isinstance(cells, AbilityGrid):
         value, slopes = cells.value_and_slopes(parameters)
         return value, irt_model.pull_back(values, slopes)
-    items = {name: torch.from_numpy(value).to(cells.device) for name, value in parameters.items()}
-    ability = torch.from_numpy(values[names.ABILITY]).to(cells.device)
-    total, by_ability, by_curve = value_and_gradient(cells, ability, item_curves(items))
-    by_item = {
-        name: slope.numpy(force=True) for name, slope in zip(CURVE_NAMES, by_curve, strict=True) if slope is not None
-    }
-    return float(total), {names.ABILITY: by_ability.numpy(force=True), **irt_model.pull_back(values, by_item)}
-
-
-def item_curves(items: Mapping[str, Tensor]) -> ItemCurves:
-    """Item parameters by name as the likelihood takes them."""
-    return ItemCurves(*(items.get(name) for name in CURVE_NAMES))  # type: ignore[arg-type]
+    value, by_ability, slopes = cells.value_and_slopes(values[names.ABILITY], parameters)
+    return value, {names.ABILITY: by_ability, **irt_model.pull_back(values, slopes)}

@@ -112,8 +112,9 @@ class SVISettings(Settings):
     window : int
         Steps whose ELBOs are averaged when two stretches are compared.
     batch : int
-        Models, drawn anew each step, whose answers stand for all where abilities are integrated out; 0: as many as
-        keep a step short, which is all of them up to some millions of cells times nodes of the grid.
+        Models, drawn anew each step, whose answers stand for all; where abilities are not integrated out, the same
+        share of the items goes with them. 0: as many as keep a step short, which is all of them up to 3e7 cells times
+        nodes of the grid, or 2e7 cells without one.
     draws : int
         Draws taken from the guide.
     device : {"cpu", "cuda"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from pyro.optim import Adam
 from torch import Tensor
 
 from irt_bench.errors import FitError
-from irt_bench.inference.ability_grid import AbilityGrid
+from irt_bench.inference.batches import Batches
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.gibbs_hierarchy import redraw_hierarchy
@@ -36,8 +36,6 @@ from irt_bench.irt_models.logistic import Logistic
 Progress = Callable[[str, int, int], None]
 MOST_FULL = 250  # coordinates up to which a full covariance matrix is learned in good time
 MOST_CHECKED = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
-STEP_COST = 3e7  # cells times nodes of the grid, gone through twice: some 50 ms a step
-LEAST_BATCH = 200
 MANY = 4_000  # of the guide's draws: their sds are within a per cent or two
 EXTRA_PAIRS = 100  # beyond one a coordinate, for a half of the check
 LEAST_CURVATURE = 0.05  # a spread of more than four times the guide's is not sought
@@ -141,49 +139,6 @@ def _carry_on(
     return target.placed(states[: settings.draws]), invariance(target, chains, drawn)
 
 
-class Batches:
-    """The log posterior, each time from some of the models, whose answers stand for all.
-
-    Parameters
-    ----------
-    coordinates : Coordinates
-        Of the whole posterior.
-    settings : SVISettings
-        How many models a step looks at.
-
-    Notes
-    -----
-    What the models of a step say at u is compared with what the same models say at the centre, and to first order what
-    all say there is put in its place: value and gradient keep their expectation, and lose most of the noise that the
-    choice of models makes (Johnson & Zhang 2013, stochastic variance reduced gradient; Quiroz et al. 2019).
-    """
-
-    def __init__(self, coordinates: Coordinates, settings: SVISettings) -> None:
-        self._all, self._rng = coordinates, np.random.default_rng(settings.seed)
-        self._centre = torch.zeros(len(coordinates.centre), dtype=DTYPE)
-        cells = coordinates.posterior.cells
-        self._grid = cells if isinstance(cells, AbilityGrid) else None
-        self._size = 0
-        if self._grid is not None:
-            n_patterns, n_items = self._grid.right.shape
-            short = max(LEAST_BATCH, int(STEP_COST / (n_items * len(self._grid.nodes))))
-            self._size = min(settings.batch or short, n_patterns)
-            self._whole = _value_and_gradient(coordinates, self._centre)
-
-    def draw(self) -> Callable[[Tensor], Tensor]:
-        """Draw the models of a step: a log density, its gradient attached."""
-        if self._grid is None or self._size == len(self._grid.right):
-            return self._all.log_density
-        posterior = replace(self._all.posterior, cells=self._grid.sampled(self._rng, self._size))
-        some = replace(self._all, posterior=posterior)
-        (value, gradient), (value_of_some, gradient_of_some) = self._whole, _value_and_gradient(some, self._centre)
-
-        def log_density(point: Tensor) -> Tensor:
-            return some.log_density(point) + (value - value_of_some) + (gradient - gradient_of_some) @ point
-
-        return log_density
-
-
 def missed_spread(guide: GaussianGuide, batches: Batches) -> float:
     """Ratio of the posterior's sd to the guide's, in the coordinate where it is largest.
 
@@ -224,11 +179,6 @@ def _gradient(log_density: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
     point = point.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(log_density(point), point)
     return gradient
-
-
-def _value_and_gradient(coordinates: Coordinates, point: Tensor) -> tuple[float, Tensor]:
-    value, gradient = coordinates.value_and_gradient(point.numpy())
-    return float(value), torch.from_numpy(gradient)
 
 
 def _kind(settings: SVISettings, n_coordinates: int) -> Kind:

@@ -5,8 +5,8 @@ from pyro.infer.mcmc.util import initialize_model
 from scipy import stats
 
 from irt_bench.inference.alignment import Alignment
-from irt_bench.inference.likelihood import log_likelihood
-from irt_bench.inference.posterior import Posterior, _as_normal, _half_normal, item_curves
+from irt_bench.inference.likelihood import item_curves, log_likelihood
+from irt_bench.inference.posterior import Posterior, _as_normal, _half_normal
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.start import find_start
 from irt_bench.irt_models.base import HalfNormal

@@ -6,11 +6,12 @@ import torch
 from scipy import integrate, stats
 
 from irt_bench.errors import FitError
-from irt_bench.inference import svi
+from irt_bench.inference import sampled_cells, svi
+from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.convergence import optimiser_checks
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.settings import SVISettings
-from irt_bench.inference.svi import Batches, Plateau, _gradient, fit_svi
+from irt_bench.inference.svi import Plateau, fit_svi
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 
@@ -120,45 +121,6 @@ def test_where_chains_would_take_too_long_the_hierarchy_is_drawn_anew(simulate_c
     assert own.notes["hierarchy_spread"] == redrawn.notes["hierarchy_spread"] > 1
 
 
-def test_batches_of_models_have_the_gradient_of_all_on_average(simulate_cells):
-    cells = simulate_cells(90, 6)
-    correct, trials = cells.correct.numpy(), np.ones(cells.shape, dtype=np.int8)
-    whole = find_coordinates(TwoPL(), correct, trials).posterior
-    assert len(whole.cells.right) > 20
-    flat = np.zeros(whole.layout[whole.sites[-1].name].stop)
-    coordinates = Coordinates(whole, flat, np.full_like(flat, 0.3))
-    batches = Batches(coordinates, SVISettings(batch=20))
-    point = torch.from_numpy(np.sin(np.arange(flat.size)))
-    found = np.array([[*_gradient(batches.draw(), point), batches.draw()(point).item()] for _ in range(2_000)])
-    exact = np.array([*_gradient(coordinates.log_density, point), coordinates.log_density(point).item()])
-    error = found.std(axis=0) / np.sqrt(len(found))
-    assert (np.abs(found.mean(axis=0) - exact) < 4.5 * error + 1e-9).all()
-    assert error.max() > 0
-
-
-def test_models_of_a_step_are_compared_with_themselves_at_the_centre(simulate_cells):
-    """Without that comparison the same models have a gradient several times as noisy."""
-    cells = simulate_cells(400, 6)
-    correct, trials = cells.correct.numpy(), np.ones(cells.shape, dtype=np.int8)
-    whole = find_coordinates(TwoPL(), correct, trials)
-    batches, rng = Batches(whole, SVISettings(batch=15)), np.random.default_rng(0)
-    points = torch.from_numpy(rng.normal(size=(200, len(whole.centre))))
-
-    def plain():
-        return replace(whole, posterior=replace(whole.posterior, cells=whole.posterior.cells.sampled(rng, 15)))
-
-    exact = [_gradient(whole.log_density, point) for point in points]
-    ours, plainly = (
-        np.sqrt(
-            np.mean(
-                [((_gradient(draw(), point) - right) ** 2).mean() for point, right in zip(points, exact, strict=True)]
-            )
-        )
-        for draw in (batches.draw, lambda: plain().log_density)
-    )
-    assert ours < 0.6 * plainly
-
-
 def test_a_fit_in_batches_agrees_with_one_of_all_models(many_models_one_ability_each):
     correct = many_models_one_ability_each
     fits = [
@@ -167,6 +129,18 @@ def test_a_fit_in_batches_agrees_with_one_of_all_models(many_models_one_ability_
     whole, parts = (drawn.sites["difficulty"][0] for drawn in fits)
     assert np.max(np.abs(whole.mean(0) - parts.mean(0)) / whole.std(0)) < 0.6
     np.testing.assert_allclose(parts.std(0), whole.std(0), rtol=0.25)
+
+
+def test_a_fit_by_blocks_agrees_with_one_of_all_answers(simulate_counts, monkeypatch):
+    """Where abilities are no longer integrated out, a step looks at some models' answers to some items."""
+    monkeypatch.setattr(AbilityGrid, "n_nodes", staticmethod(lambda least_sd: 10**6))
+    monkeypatch.setattr(sampled_cells, "LEAST", 30)
+    counts = simulate_counts(120, 60)
+    whole, parts = (fit_svi(TwoPL(), *counts, SVISettings(draws=2_000, batch=batch)).sites for batch in (0, 60))
+    for name in ("ability", "difficulty"):
+        mean, sd = whole[name][0].mean(0), whole[name][0].std(0)
+        assert np.mean(np.abs(parts[name][0].mean(0) - mean) / sd) < 0.25, name
+        assert np.mean(parts[name][0].std(0) / sd) == pytest.approx(1, abs=0.1), name
 
 
 @pytest.mark.filterwarnings("ignore:Encountered NaN")
