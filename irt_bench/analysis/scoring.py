@@ -16,8 +16,8 @@ import pandas as pd
 import xarray as xr
 from scipy.interpolate import make_interp_spline
 
+from irt_bench.analysis.curves import chances, information, knowing, success
 from irt_bench.analysis.intervals import Z_LIMIT, FloatArray
-from irt_bench.analysis.irt import chances, information, knowing, success
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
 from irt_bench.errors import AnalysisError, ResponsesWarning, unknown_choice
 from irt_bench.names import INTERVAL, MODEL

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from irt_bench.analysis.curves import success
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.analysis.irt import success
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
 from irt_bench.errors import AnalysisError
 from irt_bench.names import ABILITY, INTERVAL

@@ -15,8 +15,8 @@ import pandas as pd
 import xarray as xr
 from numpy.polynomial.hermite_e import hermegauss
 
+from irt_bench.analysis.curves import chances, knowing
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.analysis.irt import chances, knowing
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.analysis.scoring import score_models
 from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from irt_bench.analysis.curves import information
 from irt_bench.analysis.intervals import SPREAD_FLOOR, FloatArray
-from irt_bench.analysis.irt import information
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.subsets.anchors import anchors_by_answers, anchors_by_parameters
 from irt_bench.subsets.basis import Positions, Selection, SelectionBasis

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from irt_bench import NUTSSettings, SVISettings
-from irt_bench.analysis.irt import success
+from irt_bench.analysis.curves import success
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.errors import FitError, ModelError
 from irt_bench.files import replacing

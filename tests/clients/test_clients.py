@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from irt_bench.analysis.irt import information
+from irt_bench.analysis.curves import information
 from irt_bench.cli import app
 from irt_bench.responses import read_responses
 from irt_bench.subsets.export import ExportOptions, export_subset

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from irt_bench.analysis.curves import chances, information, knowing, success
 from irt_bench.analysis.intervals import BoolArray, FloatArray
-from irt_bench.analysis.irt import chances, information, knowing, success
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.inference.ability_grid import AbilityGrid, CurveTable
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from irt_bench.analysis.checks.answers import FittedAnswers, fit_abilities
+from irt_bench.analysis.curves import success
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.analysis.irt import success
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.inference.laplace import approximate
 from irt_bench.irt_models.base import Beta

@@ -35,7 +35,7 @@ def information_figure(information: pd.DataFrame | xr.Dataset, abilities: pd.Ser
     ----------
     information : pd.DataFrame or xr.Dataset
         Indexed by ``ability``: ``information`` and, where known, ``standard_error`` (else 1 / sqrt(information)), each
-        with ``_q05`` and ``_q95``; as from `irt_bench.analysis.irt.benchmark_information`.
+        with ``_q05`` and ``_q95``; as from `irt_bench.analysis.curves.benchmark_information`.
     abilities : pd.Series, optional
         Of the models.
     """
@@ -65,7 +65,7 @@ def curves_figure(curve: pd.DataFrame | xr.Dataset, models: pd.DataFrame | None 
     Parameters
     ----------
     curve : pd.DataFrame or xr.Dataset
-        Indexed by ``ability``: ``score, score_q05, score_q95``, as from `irt_bench.analysis.irt.expected_score_curve`.
+        Indexed by ``ability``: ``score, score_q05, score_q95``, as `expected_score_curve` gives them.
     models : pd.DataFrame, optional
         ``ability, ability_q05, ability_q95, accuracy``; models asked other items than the rest need not lie on the
         curve.

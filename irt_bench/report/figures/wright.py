@@ -58,7 +58,7 @@ def item_curves_figure(curves: xr.Dataset) -> Figure:
     Parameters
     ----------
     curves : xr.Dataset
-        From `irt_bench.analysis.irt.success_curves`, of a few items.
+        From `irt_bench.analysis.curves.success_curves`, of a few items.
     """
     figure = new_figure(3.6, "Chance of a right answer over ability")
     axes = figure.subplots()

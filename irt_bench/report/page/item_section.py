@@ -106,7 +106,7 @@ def _rounded(values: pd.Series) -> list[float | None]:
 
 def _curves(path: Path, items: list[str]) -> dict[str, Any]:
     """Chance of a right answer at each ability, posterior mean and 90% band, in whole per cent."""
-    from irt_bench.analysis.irt import success_curves
+    from irt_bench.analysis.curves import success_curves
     from irt_bench.inference.fit import Fit
 
     with warnings.catch_warnings():

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from irt_bench.analysis.irt import chances, knowing
+from irt_bench.analysis.curves import chances, knowing
 from irt_bench.analysis.labelled_draws import ItemParameters
 
 FloatArray = npt.NDArray[np.float64]

@@ -1,0 +1,199 @@
+"""What items tell at each ability: chances of a right answer, information and expected score, with bands over draws.
+
+Curves rest on at most `CURVE_DRAWS` evenly spaced draws: 200 know a posterior mean to 7% of its sd, and curves of
+12,000 items at 121 abilities stay a matter of seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from irt_bench.analysis.intervals import FloatArray
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
+from irt_bench.errors import AnalysisError
+from irt_bench.irt_models.logistic import log_odds, success_probability
+from irt_bench.names import ABILITY, INTERVAL, ITEM
+
+CURVE_DRAWS = 200
+BLOCK_CELLS = 200_000  # cells handled at once: 1.6 MB a temporary array stays in cache
+LARGEST_LOGIT = 700.0  # beyond it exp overflows; chances are then below 1e-304
+TINY = np.finfo(np.float64).tiny  # keeps 1 / 0 away where all information underflows
+
+Curve = Callable[[ItemParameters, FloatArray], FloatArray]
+
+
+def success_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
+    """Chance of a right answer to each item at each ability.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        With item parameters of dimensions (chain, draw, item); ``posterior.sel(item=[...])`` for some items.
+    abilities : array of shape (ability,)
+        Where to evaluate.
+
+    Returns
+    -------
+    xr.Dataset of dimensions (item, ability)
+        ``probability`` (posterior mean), ``probability_q05, probability_q95``, in [0, 1].
+    """
+    return _by_item(posterior, abilities, "probability", lambda items, at: success(items, at)[0])
+
+
+def item_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
+    """Fisher information of one answer to each item about ability.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        With item parameters of dimensions (chain, draw, item); ``posterior.sel(item=[...])`` for some items.
+    abilities : array of shape (ability,)
+        Where to evaluate.
+
+    Returns
+    -------
+    xr.Dataset of dimensions (item, ability)
+        ``information`` (posterior mean), ``information_q05, information_q95``, per squared unit of ability.
+
+    Notes
+    -----
+    a^2 (P - c)^2 (d - P)^2 / ((d - c)^2 P (1 - P)) [1]_, which is a^2 P (1 - P) for the 1PL and 2PL.
+
+    References
+    ----------
+    .. [1] Magis, A note on the item information function of the four-parameter logistic model, 2013,
+       DOI 10.1177/0146621613475471.
+    """
+    return _by_item(posterior, abilities, "information", information)
+
+
+def benchmark_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
+    """Fisher information of one answer to every item, and the standard error of ability it allows.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        With item parameters of dimensions (chain, draw, item).
+    abilities : array of shape (ability,)
+        Where to evaluate.
+
+    Returns
+    -------
+    xr.Dataset of dimension (ability,)
+        ``information`` and ``standard_error``, each with ``_q05`` and ``_q95``: mean and quantiles over draws.
+
+    Notes
+    -----
+    The standard error is 1 / sqrt(information) draw by draw: that of the maximum likelihood estimate with the items
+    known. The posterior of ability, which knows its N(0, 1) prior, has about 1 / sqrt(1 + information).
+    """
+    total = _over_items(posterior, abilities, information)
+    error = 1 / np.sqrt(np.maximum(total, TINY))
+    return xr.merge([_with_band(total, "information", abilities), _with_band(error, "standard_error", abilities)])
+
+
+def expected_score_curve(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
+    """Average the chance of a right answer over all items, at each ability.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        With item parameters of dimensions (chain, draw, item).
+    abilities : array of shape (ability,)
+        Where to evaluate.
+
+    Returns
+    -------
+    xr.Dataset of dimension (ability,)
+        ``score, score_q05, score_q95``: posterior mean and quantiles of the mean over items of P_i, in [0, 1].
+    """
+    total = _over_items(posterior, abilities, lambda items, at: success(items, at)[0])
+    return _with_band(total / posterior.sizes[ITEM], "score", abilities)
+
+
+def success(items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Chances of a right and of a wrong answer, by broadcasting; both accurate where they are near 0."""
+    return chances(items, *knowing(items, ability))
+
+
+def information(items: ItemParameters, ability: FloatArray) -> FloatArray:
+    """Fisher information of one answer, P'^2 / (P (1 - P)) with P' = a (d - c) K (1 - K), by broadcasting."""
+    known, unknown = knowing(items, ability)
+    right, wrong = chances(items, known, unknown)
+    slope = items.discrimination * (items.upper_asymptote - items.guessing) * known * unknown
+    return np.asarray(slope / right * (slope / wrong))  # in this order nothing overflows
+
+
+def knowing(items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """K = sigmoid(log-odds) and 1 - K, both above 0; from one exponential, half the time of two calls of expit."""
+    logit = np.clip(log_odds(ability, items.discrimination, items.difficulty), -LARGEST_LOGIT, LARGEST_LOGIT)
+    odds_against = np.exp(-logit)
+    known = 1 / (1 + odds_against)
+    return known, odds_against * known
+
+
+def chances(items: ItemParameters, known: FloatArray, unknown: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Chances of a right and of a wrong answer where K and 1 - K are known."""
+    right = success_probability(known, items.guessing, items.upper_asymptote)
+    # The mirror image: 1 - P falls in ability between the asymptotes 1 - c and 1 - d.
+    return right, success_probability(unknown, 1 - items.upper_asymptote, 1 - items.guessing)
+
+
+def column_blocks(n: int, cells_each: int) -> Iterator[slice]:
+    """Slices that part n columns so that each holds about BLOCK_CELLS cells."""
+    size = max(1, BLOCK_CELLS // max(cells_each, 1))
+    yield from (slice(start, start + size) for start in range(0, n, size))
+
+
+def _curve_blocks(posterior: xr.Dataset, abilities: npt.ArrayLike, curve: Curve) -> Iterator[FloatArray]:
+    """Curves of shape (draw, item, ability), a block of items at a time."""
+    nodes = _nodes(abilities)
+    items, labels = item_draws(posterior, CURVE_DRAWS)
+    for block in column_blocks(len(labels), len(items.difficulty) * len(nodes)):
+        yield curve(items.at((slice(None), block, None)), nodes)
+
+
+def _by_item(posterior: xr.Dataset, abilities: npt.ArrayLike, name: str, curve: Curve) -> xr.Dataset:
+    """Mean and band over draws of each item's curve."""
+    parts = [_mean_and_band(values) for values in _curve_blocks(posterior, abilities, curve)]
+    return _labelled(
+        np.concatenate(parts, axis=1), name, {ITEM: posterior[ITEM].to_numpy(), ABILITY: _nodes(abilities)}
+    )
+
+
+def _over_items(posterior: xr.Dataset, abilities: npt.ArrayLike, curve: Curve) -> FloatArray:
+    """Sum over items of the curves, shape (draw, ability)."""
+    blocks = (values.sum(axis=1) for values in _curve_blocks(posterior, abilities, curve))
+    return functools.reduce(np.add, blocks)
+
+
+def _with_band(draws: FloatArray, name: str, abilities: npt.ArrayLike) -> xr.Dataset:
+    return _labelled(_mean_and_band(draws), name, {ABILITY: _nodes(abilities)})
+
+
+def _mean_and_band(draws: FloatArray) -> FloatArray:
+    """Mean and limits over draws, shape (3, ...); equals np.quantile, in a third of its time."""
+    ordered = np.sort(draws, axis=0)
+    limits = []
+    for quantile in INTERVAL:
+        below, share = divmod(quantile * (len(draws) - 1), 1)
+        lower, upper = ordered[int(below)], ordered[min(int(below) + 1, len(draws) - 1)]
+        limits.append(lower + share * (upper - lower))
+    return np.stack([draws.mean(axis=0), *limits])
+
+
+def _labelled(values: FloatArray, name: str, coords: dict[str, npt.NDArray[np.generic]]) -> xr.Dataset:
+    parts = zip((name, f"{name}_q05", f"{name}_q95"), values, strict=True)
+    return xr.Dataset({part: (tuple(coords), value) for part, value in parts}, coords=coords)
+
+
+def _nodes(abilities: npt.ArrayLike) -> FloatArray:
+    nodes = np.asarray(abilities, dtype=np.float64)
+    if nodes.ndim != 1 or not nodes.size or not np.isfinite(nodes).all():
+        raise AnalysisError(f"abilities have shape {nodes.shape}; a list of finite values is needed.")
+    return nodes
