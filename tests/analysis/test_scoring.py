@@ -65,13 +65,6 @@ def test_posterior_means_agree_with_numerical_integration(make_counts):
     assert list(table["n_items"]) == [4, 4, 4, 4, 2]
 
 
-def test_modes_have_no_slope(make_counts):
-    table = score_models(make_counts([[1, 1, 1, 1], [1, 0, 1, 0]]), posterior_of(A, B, 0 * C), method="map")
-    for theta, answers in zip(table["ability"], [[1, 1, 1, 1], [1, 0, 1, 0]], strict=True):
-        p = 1 / (1 + np.exp(-A * (theta - B)))
-        assert (A * (answers - p)).sum() - theta == pytest.approx(0, abs=1e-8)
-
-
 def covered(a_of_scoring, make_counts):
     rng = np.random.default_rng(8)
     ability, a, b = rng.normal(size=2000), np.exp(0.4 * rng.normal(size=40)), rng.normal(size=40)
