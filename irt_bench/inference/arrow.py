@@ -171,8 +171,15 @@ def times(rows: Array, matrices: Array) -> Array:
     return found
 
 
-def cholesky(precision: Array) -> Array:
+def cholesky(precision: Array, *, unit: float = 1.0) -> Array:
     """Lower Cholesky factor; directions without curvature get a little, and that is said.
+
+    Parameters
+    ----------
+    precision : array of shape (coordinate, coordinate)
+        Symmetric.
+    unit : float
+        What a precision of one, that of an ability's prior, is in these coordinates.
 
     Warns
     -----
@@ -183,7 +190,7 @@ def cholesky(precision: Array) -> Array:
         return np.asarray(linalg.cholesky(precision, lower=True))
     except linalg.LinAlgError:
         values, vectors = linalg.eigh(precision)
-        least = min(LEAST_CURVATURE * float(np.median(np.abs(np.diag(precision)))), 1.0)
+        least = min(LEAST_CURVATURE * float(np.median(np.abs(np.diag(precision)))), unit)
         flat = int((values < least).sum())
         warnings.warn(
             f"the posterior has no peak in {flat} of {len(values)} directions; intervals are rough, use --method nuts.",

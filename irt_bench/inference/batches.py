@@ -19,7 +19,7 @@ from irt_bench.inference.settings import SVISettings
 
 STEP_COST = 3e7  # cells times nodes of the grid, gone through twice: some 50 ms a step
 STEP_CELLS = 2e7  # where abilities are not integrated out: as long
-LEAST_BATCH = 200
+LEAST_BATCH = 200  # models, and items, where there are so many
 
 
 class Batches:
@@ -43,17 +43,16 @@ class Batches:
         self._all, self._rng = coordinates, np.random.default_rng(settings.seed)
         self._centre = torch.zeros(len(coordinates.centre), dtype=DTYPE)
         self._cells = cells = cast(AbilityGrid | Cells, coordinates.posterior.cells)
-        self._n_models = len(cells.right) if isinstance(cells, AbilityGrid) else cells.shape[0]
-        self._size = min(settings.batch or _models_of_a_short_step(cells), self._n_models)
-        if self._size < self._n_models:
+        self._sizes = sizes_of_a_step(cells, settings.batch)
+        self._takes_all = self._sizes == all_of(cells)
+        if not self._takes_all:
             self._whole = _value_and_gradient(coordinates, self._centre)
 
     def draw(self) -> Callable[[Tensor], Tensor]:
         """Draw the models and items of a step: a log density, its gradient attached."""
-        if self._size == self._n_models:
+        if self._takes_all:
             return self._all.log_density
-        posterior = replace(self._all.posterior, cells=self._sampled())
-        some = replace(self._all, posterior=posterior)
+        some = replace(self._all, posterior=replace(self._all.posterior, cells=self._sampled()))
         (value, gradient), (value_of_some, gradient_of_some) = self._whole, _value_and_gradient(some, self._centre)
 
         def log_density(point: Tensor) -> Tensor:
@@ -62,22 +61,35 @@ class Batches:
         return log_density
 
     def _sampled(self) -> AbilityGrid | SampledCells:
+        n_models, n_items = self._sizes
         if isinstance(self._cells, AbilityGrid):
-            return self._cells.sampled(self._rng, self._size)
-        return SampledCells.draw(self._cells, self._rng, self._size)
+            return self._cells.sampled(self._rng, n_models)
+        return SampledCells.draw(self._cells, self._rng, n_models, n_items)
 
 
-def _models_of_a_short_step(cells: AbilityGrid | Cells) -> int:
-    """Models of which a step takes less than a tenth of a second; of cells, the same share of the items goes with them.
-
-    On a GPU every step takes all.
-    """
+def all_of(cells: AbilityGrid | Cells) -> tuple[int, int]:
+    """Models, or patterns of answers where equal ones are joined, and items."""
     n_models, n_items = cells.shape
+    return (len(cells.right) if isinstance(cells, AbilityGrid) else n_models), n_items
+
+
+def sizes_of_a_step(cells: AbilityGrid | Cells, batch: int) -> tuple[int, int]:
+    """Models and items that a step looks at: `batch` models, or as many as take less than a tenth of a second.
+
+    Of a grid the items are all taken, and on a GPU everything.
+    """
+    n_models, n_items = all_of(cells)
     if isinstance(cells, AbilityGrid):
-        return max(LEAST_BATCH, int(STEP_COST / (n_items * len(cells.nodes))))
+        some = batch or max(LEAST_BATCH, int(STEP_COST / (n_items * len(cells.nodes))))
+        return min(some, n_models), n_items
     if cells.device.type != "cpu":
-        return n_models
-    return max(LEAST_BATCH, int(n_models * (STEP_CELLS / (n_models * n_items)) ** 0.5))
+        return n_models, n_items
+    if batch:
+        some = min(batch, n_models)
+        return some, min(max(LEAST_BATCH, round(n_items * some / n_models)), n_items)
+    some = min(max(LEAST_BATCH, int(n_models * (STEP_CELLS / (n_models * n_items)) ** 0.5)), n_models)
+    items = min(max(LEAST_BATCH, int(STEP_CELLS / some)), n_items)
+    return min(max(LEAST_BATCH, int(STEP_CELLS / items)), n_models), items
 
 
 def _value_and_gradient(coordinates: Coordinates, point: Tensor) -> tuple[float, Tensor]:

@@ -49,25 +49,27 @@ def redraw_hierarchy(
         The same with means and sds drawn anew.
     changes : dict
         Worst over means and log sds: ``spread``: ratio of the new draws' sd to the old ones', or its inverse where that
-        is larger; ``moved``: change of the mean, in the new draws' sds.
+        is larger; ``moved``: change of the mean, in the new draws' sds. NaN of a single draw.
 
     Notes
     -----
-    One Gibbs step. The right draws keep their distribution, and wrong ones come nearer: their divergence from the
-    posterior cannot grow under a transition that leaves it as it is (Cover & Thomas 2006, section 4.4).
+    Means given the sds, then sds given the means: the right draws keep their distribution, and the divergence of others
+    from the posterior cannot grow (Cover & Thomas 2006, section 4.4). What changes says that the hierarchy and the
+    items disagreed; where items are too narrow, means and sds become so, too.
     """
-    redrawn, spread, moved = dict(sites), 1.0, 0.0
+    redrawn, spread, moved = dict(sites), [], []
     for name, prior in ((names.DIFFICULTY, irt_model.difficulty), (LOG_DISCRIMINATION, irt_model.log_discrimination)):
         if not isinstance(prior, Hierarchical):
             continue
         mean, sd = f"{name}_mean", f"{name}_sd"
-        drawn = _draw_normal_prior(sites[name], sites[sd][:, None], prior, rng)
-        redrawn[mean], redrawn[sd] = (values[:, 0] for values in drawn)
-        for site, scale in ((mean, np.asarray), (sd, np.log)):
-            old, new = scale(sites[site]), scale(redrawn[site])
-            spread = max(spread, new.std() / old.std(), old.std() / new.std())
-            moved = max(moved, abs(new.mean() - old.mean()) / new.std())
-    return redrawn, {"spread": round(float(spread), 4), "moved": round(float(moved), 4)}
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # sds near 0 have no density to speak of
+            drawn = _draw_normal_prior(sites[name], sites[sd][:, None], prior, rng)
+            redrawn[mean], redrawn[sd] = (values[:, 0] for values in drawn)
+            for site, scale in ((mean, np.asarray), (sd, np.log)):
+                old, new = scale(sites[site]), scale(redrawn[site])
+                spread += [new.std() / old.std(), old.std() / new.std()]
+                moved.append(abs(new.mean() - old.mean()) / new.std())
+    return redrawn, {"spread": round(float(np.max(spread)), 4), "moved": round(float(np.max(moved)), 4)}
 
 
 def _draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -114,7 +114,7 @@ def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: 
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # a rough start is a start
         state = _maximise(known, correct, trials, LaplaceSettings(threads=threads), None)
-        return Approximation(known, state, Answers(correct, trials, state.items.guessing))
+        return Approximation(known, state, correct, trials)
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,14 @@ class Approximation:
         With known asymptotes.
     state : Mode
         The mode.
-    answers : Answers
-        Responses.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials.
     """
 
     irt_model: Logistic
     state: Mode
-    answers: Answers
+    correct: Array
+    trials: Array
 
     @property
     def least_sd(self) -> float:
@@ -146,8 +147,9 @@ class Approximation:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             drawn = draw_jointly(self.irt_model, self.state, rng, n_draws)
-        if self.answers.n_cells * n_draws <= MOST_REFINED_START:
-            drawn = sample_gibbs(self.irt_model, self.state, self.answers, drawn, rng, draws=n_draws)
+        if self.correct.size * n_draws <= MOST_REFINED_START:
+            answers = Answers(self.correct, self.trials, self.state.items.guessing)
+            drawn = sample_gibbs(self.irt_model, self.state, answers, drawn, rng, draws=n_draws)
         return {name: value[0] for name, value in drawn.items()}
 
 

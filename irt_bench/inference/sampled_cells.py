@@ -12,7 +12,6 @@ import torch
 from irt_bench.inference.likelihood import Cells
 
 Array = npt.NDArray[Any]
-LEAST = 200  # models, and items, at least: where there are so many
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,11 @@ class SampledCells:
     shape: tuple[int, int]
 
     @classmethod
-    def draw(cls, cells: Cells, rng: np.random.Generator, n_models: int) -> SampledCells:
-        """Draw so many models and the same share of the items, each without replacement."""
-        share = n_models / cells.shape[0]
-        sizes = (n_models, min(cells.shape[1], max(LEAST, round(share * cells.shape[1]))))
+    def draw(cls, cells: Cells, rng: np.random.Generator, n_models: int, n_items: int) -> SampledCells:
+        """Draw so many models and items, each without replacement."""
         rows, columns = (
-            np.sort(rng.choice(size, most, replace=False)) for size, most in zip(cells.shape, sizes, strict=True)
+            np.sort(rng.choice(size, most, replace=False))
+            for size, most in zip(cells.shape, (n_models, n_items), strict=True)
         )
         at = torch.from_numpy(rows)[:, None], torch.from_numpy(columns)
         trials = None if cells.trials is None else cells.trials[at]
@@ -52,11 +50,11 @@ class SampledCells:
         value, by_ability, by_item = self.block.value_and_slopes(ability[self.rows], drawn)
         stands_for = np.prod(self.shape) / (len(self.rows) * len(self.columns))
 
-        def spread(slope: Array, places: Array, size: int) -> Array:
+        def placed(slope: Array, places: Array, size: int) -> Array:
             whole = np.zeros(size)
             whole[places] = stands_for * slope
             return whole
 
         n_models, n_items = self.shape
-        slopes = {name: spread(slope, self.columns, n_items) for name, slope in by_item.items()}
-        return stands_for * value, spread(by_ability, self.rows, n_models), slopes
+        slopes = {name: placed(slope, self.columns, n_items) for name, slope in by_item.items()}
+        return stands_for * value, placed(by_ability, self.rows, n_models), slopes

@@ -113,15 +113,16 @@ class SVISettings(Settings):
         Steps whose ELBOs are averaged when two stretches are compared.
     batch : int
         Models, drawn anew each step, whose answers stand for all; where abilities are not integrated out, the same
-        share of the items goes with them. 0: as many as keep a step short, which is all of them up to 3e7 cells times
-        nodes of the grid, or 2e7 cells without one.
+        share of the items goes with them, but not fewer than 200. 0: as many as keep a step short, which is all of them
+        up to 3e7 cells times nodes of the grid, or 2e7 cells without one.
     draws : int
-        Draws taken from the guide.
+        Draws to return.
     device : {"cpu", "cuda"}
         Where likelihoods are summed. On a GPU abilities are not integrated out, and every step takes all answers.
     refine : bool
         Carry the draws of a small matrix on to the exact posterior by short Hamiltonian chains, which take about as
-        long as the optimisation; without, they are the guide's.
+        long as the optimisation, and draw means and sds over items of a larger one anew, given the items; without,
+        draws are the guide's.
     """
 
     method: ClassVar[str] = "svi"

@@ -22,7 +22,7 @@ from irt_bench.inference.item_updates import Items
 
 Array = npt.NDArray[Any]
 ACCURACY = 1e-8  # of the interpolation, against curves of height one
-MOST_NODES = 500
+LEAST_NODES = 8
 
 
 @dataclass(frozen=True)
@@ -42,29 +42,25 @@ class SmoothArrow(Arrow):
 
         Notes
         -----
-        Precision D - V V' of the abilities, of which the inverse is D^-1 + D^-1 V (I - V' D^-1 V)^-1 V' D^-1.
+        Abilities in units of D^-1/2 have the identity as their precision, but for the columns of the basis and of F. In
+        these and what is shared the precision is a small matrix, a direction without curvature included.
         """
-        rank = self.basis.shape[1]
+        rank, n_shared = self.basis.shape[1], len(self.shared)
         met = np.sum([rows @ rows.T for rows in map(self.whitened, item_slices(self.n_items))], axis=0)
-        across = self.abilities_shared - self.basis @ met[:rank, rank:]
-        shared_root = cholesky(self.shared - met[rank:, rank:])
-        fall = np.hstack(
-            [
-                self.basis @ _root(met[:rank, :rank]),
-                linalg.solve_triangular(shared_root, across.T, lower=True).T,
-            ]
-        )
-        scaled = fall / np.sqrt(self.abilities)[:, None]
-        inner = cholesky(np.eye(fall.shape[1]) - scaled.T @ scaled)
-        noise = rng.standard_normal((len(inner), n_draws))
-        abilities = scaled @ linalg.solve_triangular(inner, noise, lower=True, trans=1)
-        abilities += rng.standard_normal(abilities.shape)
-        abilities /= np.sqrt(self.abilities)[:, None]
-        pull = linalg.solve_triangular(shared_root, across.T @ abilities, lower=True)
-        noise = rng.standard_normal((len(self.shared), n_draws))
-        shared = linalg.solve_triangular(shared_root, noise - pull, lower=True, trans=1)
-        both = np.concatenate([self.basis.T @ abilities, shared])
-        return abilities.T, self.draw_items(both, rng), shared.T
+        unit = float(np.sqrt(np.median(self.abilities)))  # of what is shared
+        spread = 1 / np.sqrt(self.abilities)[:, None]
+        frame = linalg.qr(np.hstack([self.basis, self.abilities_shared]) * spread, mode="economic")[0]
+        basis, shared = frame.T @ (self.basis * spread), frame.T @ (self.abilities_shared * spread)
+        across = (shared - basis @ met[:rank, rank:]) / unit
+        own = np.eye(len(frame.T)) - basis @ met[:rank, :rank] @ basis.T
+        inner = np.block([[own, across], [across.T, (self.shared - met[rank:, rank:]) / unit**2]])
+        root = cholesky(inner, unit=1 / unit**2)
+        within = linalg.solve_triangular(root, rng.standard_normal((len(root), n_draws)), lower=True, trans=1)
+        abilities = rng.standard_normal((len(frame), n_draws))
+        abilities += frame @ (within[:-n_shared] - frame.T @ abilities)
+        abilities *= spread
+        moved = within[-n_shared:] / unit
+        return abilities.T, self.draw_items(np.concatenate([self.basis.T @ abilities, moved]), rng), moved.T
 
 
 def smooth(arrow: Arrow, ability: Array, trials: Array, items: Items) -> SmoothArrow:
@@ -114,7 +110,7 @@ def n_nodes(points: Array, steepest: float) -> int:
     """
     distance = np.pi / (steepest * _half_range(points))
     rho = distance + np.sqrt(1 + distance**2)
-    return int(np.clip(np.ceil(-np.log(ACCURACY) / np.log(rho)), 8, MOST_NODES))
+    return max(LEAST_NODES, int(np.ceil(-np.log(ACCURACY) / np.log(rho))))
 
 
 def _half_range(points: Array) -> float:
@@ -132,7 +128,6 @@ def interpolation(points: Array, steepest: float) -> tuple[Array, Array, Array]:
         Polynomials at the points.
     coefficients : array of shape (rank, rank)
         basis @ (coefficients @ values at nodes) interpolates at the points.
-
     """
     centre, half = (points.max() + points.min()) / 2, _half_range(points)
     rank = n_nodes(points, steepest)
@@ -140,9 +135,3 @@ def interpolation(points: Array, steepest: float) -> tuple[Array, Array, Array]:
     coefficients = 2 / rank * chebyshev.chebvander(nodes, rank - 1).T
     coefficients[0] /= 2
     return centre + half * nodes, chebyshev.chebvander((points - centre) / half, rank - 1), coefficients
-
-
-def _root(matrix: Array) -> Array:
-    """Root of a positive semidefinite matrix."""
-    values, vectors = linalg.eigh(matrix)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))

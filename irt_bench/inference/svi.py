@@ -101,7 +101,7 @@ def fit_svi(
     if not refined:
         redrawn, changes = redraw_hierarchy(irt_model, values, rng)
         values = redrawn if settings.refine else values
-        notes |= {f"hierarchy_{name}": value for name, value in changes.items()}
+        notes |= {f"hierarchy_{name}": value for name, value in changes.items()} | {"redrawn": settings.refine}
     notes |= {"n_items": int((trials > 0).any(axis=0).sum()), "n_draws": settings.draws}
     values = {name: value[None] for name, value in values.items()}
     return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes)

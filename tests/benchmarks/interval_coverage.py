@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--nuts", default="", help="sizes to compare with NUTS as well")
     parser.add_argument("--nuts-data-sets", type=int, default=1)
     options = parser.parse_args()
+    if options.nuts and options.method == "nuts":
+        parser.error("--nuts compares --method with NUTS, and --method is nuts itself")
     warnings.simplefilter("ignore")
     print(f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, load average {os.getloadavg()[0]:.1f}")
     for size in options.sizes.split(","):

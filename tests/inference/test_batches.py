@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from irt_bench.inference import batches as module
-from irt_bench.inference import sampled_cells
 from irt_bench.inference.ability_grid import AbilityGrid
-from irt_bench.inference.batches import Batches
+from irt_bench.inference.batches import Batches, sizes_of_a_step
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
-from irt_bench.inference.sampled_cells import SampledCells
+from irt_bench.inference.likelihood import Cells
 from irt_bench.inference.settings import SVISettings
 from irt_bench.inference.svi import _gradient
 from irt_bench.irt_models.logistic import TwoPL
@@ -23,7 +22,7 @@ def whole(request, simulate_cells, monkeypatch):
     cells = simulate_cells(90, 6) if request.param == "integrated" else simulate_cells(30, 40)
     if request.param == "joint":
         monkeypatch.setattr(AbilityGrid, "n_nodes", staticmethod(lambda least_sd: 10**6))
-        monkeypatch.setattr(sampled_cells, "LEAST", 5)
+        monkeypatch.setattr(module, "LEAST_BATCH", 5)
     found = find_coordinates(TwoPL(), cells.correct.numpy(), np.ones(cells.shape, dtype=np.int8)).posterior
     assert found.integrates_abilities == (request.param == "integrated")
     flat = np.zeros(found.layout[found.sites[-1].name].stop)
@@ -63,14 +62,32 @@ def test_models_of_a_step_are_compared_with_themselves_at_the_centre(simulate_ce
     assert ours < 0.6 * plainly
 
 
-def test_steps_take_all_until_they_would_be_long(whole, monkeypatch):
+def test_a_batch_of_all_is_the_whole(whole):
     assert Batches(whole, SVISettings()).draw() == whole.log_density
-    monkeypatch.setattr(module, "STEP_CELLS", 300)
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch", "sizes"),
+    [
+        ((4_000, 5_000), 0, (4_000, 5_000)),
+        ((5_000, 28_000), 0, (1_889, 10_587)),
+        ((150, 1_000_000), 0, (150, 133_333)),
+        ((2_000_000, 30), 0, (666_666, 30)),
+        ((1_000, 5_000), 500, (500, 2_500)),
+        ((1_000, 1_000), 10, (10, 200)),
+    ],
+)
+def test_steps_take_all_until_they_would_be_long(shape, batch, sizes):
+    one = torch.zeros((1, 1), dtype=torch.int8)
+    cells = Cells(one.expand(shape), None)
+    assert sizes_of_a_step(cells, batch) == sizes
+    assert np.prod(sizes) <= module.STEP_CELLS
+
+
+def test_steps_on_a_grid_take_all_items(whole, monkeypatch):
+    cells = whole.posterior.cells
     monkeypatch.setattr(module, "STEP_COST", 1_000)
     monkeypatch.setattr(module, "LEAST_BATCH", 3)
-    n_models, n_items = whole.posterior.cells.shape
-    drawn = Batches(whole, SVISettings())._sampled()
-    if isinstance(drawn, SampledCells):
-        assert drawn.rows.size == drawn.columns.size * n_models / n_items == 15
-    else:
-        assert len(drawn.right) == max(3, 1_000 // (n_items * len(drawn.nodes)))
+    if isinstance(cells, AbilityGrid):
+        assert sizes_of_a_step(cells, 0) == (max(3, 1_000 // (6 * len(cells.nodes))), 6)
+        assert sizes_of_a_step(cells, 7) == (7, 6)

@@ -94,9 +94,12 @@ def test_the_fast_method_says_when_its_approximations_do_not_bear(changes, faile
     [
         ({}, "passed"),
         ({"hierarchy_spread": 1.3}, "failed"),
+        ({"hierarchy_spread": 1.3, "redrawn": True}, "passed"),
+        ({"hierarchy_spread": 1.5, "redrawn": True}, "failed"),
         ({"hierarchy_moved": 0.6}, "failed"),
         ({"n_items": 12}, "failed"),
-        ({"n_draws": 20, "hierarchy_spread": 1.3}, "not_applicable"),
+        ({"n_draws": 399, "hierarchy_spread": 1.3}, "not_applicable"),
+        ({"n_draws": 1, "hierarchy_spread": np.nan, "hierarchy_moved": np.nan}, "not_applicable"),
     ],
 )
 def test_a_hierarchy_that_its_items_contradict_fails(changes, status):

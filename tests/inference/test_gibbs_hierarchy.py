@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from irt_bench.inference.convergence import LEAST_DRAWS, REDRAWN_LIMIT
 from irt_bench.inference.gibbs_hierarchy import draw_frame, draw_hierarchy, redraw_hierarchy
 from irt_bench.inference.gibbs_targets import State
 from irt_bench.irt_models.logistic import OnePL, TwoPL
@@ -66,3 +67,11 @@ def test_the_1pl_has_no_hierarchy_of_slopes(from_prior):
     redrawn, _ = redraw_hierarchy(OnePL(), sites, np.random.default_rng(7))
     np.testing.assert_array_equal(redrawn["log_discrimination_mean"], sites["log_discrimination_mean"])
     assert (redrawn["difficulty_sd"] != sites["difficulty_sd"]).all()
+
+
+def test_exact_draws_pass_the_check_at_the_fewest_that_are_compared(from_prior):
+    spreads = []
+    for seed in range(40):
+        sites = sites_of(from_prior(TwoPL(), LEAST_DRAWS, 3, 25, np.random.default_rng(seed)))
+        spreads.append(redraw_hierarchy(TwoPL(), sites, np.random.default_rng(seed))[1]["spread"])
+    assert max(spreads) < REDRAWN_LIMIT

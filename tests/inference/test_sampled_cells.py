@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from irt_bench.inference import sampled_cells
 from irt_bench.inference.likelihood import Cells
 from irt_bench.inference.sampled_cells import SampledCells
 
@@ -47,13 +46,11 @@ def test_who_was_not_drawn_has_no_slope(simulate_cells, place):
     assert (by_item["difficulty"] != 0).tolist() == [True, False, True, False, True]
 
 
-def test_a_draw_takes_models_and_the_same_share_of_items(simulate_cells, monkeypatch, rng):
+def test_a_draw_takes_models_and_items_and_their_answers(simulate_cells, rng):
     cells = simulate_cells(40, 60, missing=0.2)
-    assert SampledCells.draw(cells, rng, 10).columns.size == 60, "so few items are all taken"
-    monkeypatch.setattr(sampled_cells, "LEAST", 5)
-    drawn = SampledCells.draw(cells, rng, 10)
+    drawn = SampledCells.draw(cells, rng, 10, 15)
     assert (drawn.rows.size, drawn.columns.size, drawn.shape) == (10, 15, (40, 60))
     at = torch.from_numpy(drawn.rows)[:, None], torch.from_numpy(drawn.columns)
     assert torch.equal(drawn.block.correct, cells.correct[at])
     assert torch.equal(drawn.block.trials, cells.trials[at])
-    assert not np.array_equal(SampledCells.draw(cells, rng, 10).rows, drawn.rows)
+    assert not np.array_equal(SampledCells.draw(cells, rng, 10, 15).rows, drawn.rows)

@@ -6,11 +6,12 @@ import torch
 from scipy import integrate, stats
 
 from irt_bench.errors import FitError
-from irt_bench.inference import sampled_cells, svi
+from irt_bench.inference import batches, svi
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.convergence import optimiser_checks
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
-from irt_bench.inference.settings import SVISettings
+from irt_bench.inference.laplace import fit_laplace
+from irt_bench.inference.settings import LaplaceSettings, SVISettings
 from irt_bench.inference.svi import Plateau, fit_svi
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
@@ -112,13 +113,39 @@ def test_a_guide_of_the_wrong_shape_is_caught(monkeypatch, many_models_one_abili
 
 
 def test_where_chains_would_take_too_long_the_hierarchy_is_drawn_anew(simulate_counts):
-    counts, settings = simulate_counts(40, 25), SVISettings(window=20, draws=200)
-    redrawn, own = (
-        fit_svi(TwoPL(), *counts, settings.model_copy(update={"refine": refine})) for refine in (True, False)
-    )
+    """Half as narrow as the guide left it, and nothing else is touched."""
+    counts, settings = simulate_counts(60, 40), SVISettings(draws=1_000, guide="normal")
+    both = (settings.model_copy(update={"refine": refine}) for refine in (True, False))
+    redrawn, own = (fit_svi(TwoPL(), *counts, each) for each in both)
+    exact = fit_laplace(TwoPL(), *counts, LaplaceSettings(draws=2_000)).sites
     changed = {name for name in own.sites if (own.sites[name] != redrawn.sites[name]).any()}
     assert changed == {f"{name}_{what}" for name in ("difficulty", "log_discrimination") for what in ("mean", "sd")}
-    assert own.notes["hierarchy_spread"] == redrawn.notes["hierarchy_spread"] > 1
+    assert own.notes["hierarchy_spread"] == redrawn.notes["hierarchy_spread"]
+    name = "log_discrimination_sd"
+    before, after, right = (np.log(sites[name][0]).std() for sites in (own.sites, redrawn.sites, exact))
+    assert before < 0.85 * right
+    assert right - after < 0.6 * (right - before)
+
+
+def test_a_guide_whose_hierarchy_contradicts_its_items_fails_the_check(simulate_counts, monkeypatch):
+    real = svi.redraw_hierarchy
+
+    def narrowed(irt_model, sites, rng):
+        return real(irt_model, sites | {"difficulty_sd": sites["difficulty_sd"] ** 0.6}, rng)
+
+    status = []
+    for redraw in (real, narrowed):
+        monkeypatch.setattr(svi, "redraw_hierarchy", redraw)
+        drawn = fit_svi(OnePL(), *simulate_counts(60, 40), SVISettings(draws=1_000))
+        status.append({check.name: check.status for check in optimiser_checks(drawn.notes)}["hierarchy"])
+    assert status == ["passed", "failed"]
+
+
+@pytest.mark.parametrize(("shape", "draws"), [((60, 4), 1), ((6, 1), 30)])
+def test_few_draws_and_few_items_are_drawn_anew_without_warnings(simulate_counts, shape, draws):
+    drawn = fit_svi(TwoPL(), *simulate_counts(*shape), SVISettings(draws=draws, window=20))
+    assert drawn.sites["difficulty_sd"].shape == (1, draws)
+    assert np.isfinite(drawn.sites["difficulty_sd"]).all()
 
 
 def test_a_fit_in_batches_agrees_with_one_of_all_models(many_models_one_ability_each):
@@ -134,7 +161,7 @@ def test_a_fit_in_batches_agrees_with_one_of_all_models(many_models_one_ability_
 def test_a_fit_by_blocks_agrees_with_one_of_all_answers(simulate_counts, monkeypatch):
     """Where abilities are no longer integrated out, a step looks at some models' answers to some items."""
     monkeypatch.setattr(AbilityGrid, "n_nodes", staticmethod(lambda least_sd: 10**6))
-    monkeypatch.setattr(sampled_cells, "LEAST", 30)
+    monkeypatch.setattr(batches, "LEAST_BATCH", 30)
     counts = simulate_counts(120, 60)
     whole, parts = (fit_svi(TwoPL(), *counts, SVISettings(draws=2_000, batch=batch)).sites for batch in (0, 60))
     for name in ("ability", "difficulty"):
