@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from irt_bench.errors import FitWarning
 from irt_bench.inference import joint_normal, laplace, smooth_arrow
 from irt_bench.inference.ability_posterior import GaussianAbilities
 from irt_bench.inference.arrow import Arrow
@@ -107,6 +108,21 @@ def test_counting_the_pull_of_the_prior_twice_is_caught(monkeypatch):
     monkeypatch.setattr(smooth_arrow, "expected_weights", with_residuals)
     ability = joint_normal.draw_jointly(irt_model, mode, np.random.default_rng(1), 2_000)["ability"][0].astype(float)
     assert np.log(ability.std(axis=1)).std() < 0.75 / np.sqrt(2 * SIZE["n_models"])
+
+
+def test_a_direction_without_a_peak_is_as_wide_as_with_exact_elimination(monkeypatch):
+    """Items of nearly one difficulty, from the priors: their sd and the scale of all abilities are hardly told."""
+    made = simulate_responses(TwoPL(), n_models=400, n_items=2_000, seed=18, hyperparameters={})
+    assert made.truth["difficulty"].std() < 0.06
+    counts = made.table.counts()
+    mode = laplace._maximise(TwoPL(), counts.correct, counts.trials, LaplaceSettings(threads=1), None)
+    spreads = []
+    for most in (np.inf, 0):
+        monkeypatch.setattr(joint_normal, "MOST_ELIMINATED", most)
+        with pytest.warns(FitWarning, match="no peak in"):
+            drawn = joint_normal.draw_jointly(TwoPL(), mode, np.random.default_rng(1), 2_000)
+        spreads.append([drawn[name][0].astype(float).std(axis=0).mean() for name in ("ability", "log_discrimination")])
+    np.testing.assert_allclose(*spreads, rtol=0.15)
 
 
 @pytest.mark.parametrize(("steepest", "interpolated"), [(1.0, True), (20.0, False)])
