@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from irt_bench.errors import FitError, ModelError
-from irt_bench.inference import coordinates, laplace
+from irt_bench.inference import coordinates, joint_normal, laplace
 from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.coordinates import find_coordinates
 from irt_bench.inference.laplace import Approximation
@@ -127,6 +127,17 @@ def test_answers_at_chance_have_whitened_coordinates_by_gibbs_sweeps(monkeypatch
     monkeypatch.setattr(laplace, "MOST_REFINED_START", most)
     correct = (np.random.default_rng(1).random((40, 20)) < 0.25).astype(np.int8)
     assert find_coordinates(ThreePL(guessing=0.25), correct, np.ones_like(correct)).whitened == whitened
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid", "ignore:divide", "ignore:the posterior has no peak")
+def test_draws_without_bounds_start_gibbs_sweeps_at_the_mean_of_all_items():
+    """Slopes of any size in the normal approximation: some difficulties are infinite."""
+    made = simulate_responses(ThreePL(), n_models=40, n_items=20, seed=7, hyperparameters={})
+    counts = made.table.counts()
+    found = laplace.approximate(ThreePL(), counts.correct, counts.trials, threads=1)
+    plain = joint_normal.draw_jointly(found.irt_model, found.state, np.random.default_rng(0), 1_000)
+    assert not np.isfinite(plain["difficulty"]).all()
+    assert all(np.isfinite(values).all() for values in found.draws(1_000).values())
 
 
 @pytest.mark.parametrize(("share", "whitened"), [(0.002, True), (1.0, False)])
