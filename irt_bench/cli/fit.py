@@ -60,7 +60,7 @@ def fit(
 ) -> None:
     """Fit a Bayesian item response model; writes draws, items, abilities, a summary and a figure."""
     from irt_bench.inference.fit import fit as fit_model
-    from irt_bench.inference.fit import settings_for
+    from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import irt_model_from_name
 
     given = {

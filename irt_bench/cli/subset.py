@@ -126,7 +126,8 @@ def _plan(
     """Say what to calibrate with, and give the posterior of a fit that is there already."""
     import numpy as np
 
-    from irt_bench.inference.fit import Fit, settings_for
+    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import TwoPL
     from irt_bench.subsets.calibration import Plan
     from irt_bench.subsets.shares import balanced_targets

@@ -15,23 +15,19 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from pydantic import ValidationError
 
 from irt_bench import names
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError, unknown_choice
 from irt_bench.files import replacing
 from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, sampler_checks
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, Settings, SVISettings
+from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import irt_model_from_dict
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.quality import disconnected_blocks
 
 Progress = Callable[[str, int, int], None]
-SETTINGS: Final[Mapping[str, type[Settings]]] = {
-    kind.method: kind for kind in (LaplaceSettings, NUTSSettings, SVISettings)
-}
 # Imported when called: torch and Pyro take seconds that reading a saved fit need not wait for.
 _METHODS: Final = {
     "laplace": ("irt_bench.inference.laplace", "fit_laplace"),
@@ -171,27 +167,6 @@ def _load_tree(path: Path) -> xr.DataTree:
         if unpacked > limit:
             raise FitError(f"{path} unpacks to {unpacked:,} bytes; no fit of its size does.")
         return tree.load()
-
-
-def settings_for(method: str, **fields: Any) -> Settings:
-    """Build the settings of a method, checked.
-
-    Raises
-    ------
-    FitError
-        If the method is not known, a field does not belong to it, or a value is out of range.
-    """
-    if method not in SETTINGS:
-        raise FitError(unknown_choice("method", method, SETTINGS))
-    kind = SETTINGS[method]
-    for name in fields:
-        if name not in kind.model_fields:
-            raise FitError(unknown_choice(f"setting of method {method!r}:", name, kind.model_fields))
-    try:
-        return kind(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise FitError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}.") from error
 
 
 def fit(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from irt_bench.errors import FitError, unknown_choice
 
 Positive = Annotated[int, Field(gt=0)]
 ONE_THREAD = 3_000_000  # cells below which waking a second thread costs more than it does
@@ -135,3 +138,29 @@ class SVISettings(Settings):
     draws: Positive = 1_000
     device: Literal["cpu", "cuda"] = "cpu"
     refine: bool = True
+
+
+SETTINGS: Final[Mapping[str, type[Settings]]] = {
+    kind.method: kind for kind in (LaplaceSettings, NUTSSettings, SVISettings)
+}
+
+
+def settings_for(method: str, **fields: Any) -> Settings:
+    """Build the settings of a method, checked.
+
+    Raises
+    ------
+    FitError
+        If the method is not known, a field does not belong to it, or a value is out of range.
+    """
+    if method not in SETTINGS:
+        raise FitError(unknown_choice("method", method, SETTINGS))
+    kind = SETTINGS[method]
+    for name in fields:
+        if name not in kind.model_fields:
+            raise FitError(unknown_choice(f"setting of method {method!r}:", name, kind.model_fields))
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FitError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}.") from error

@@ -20,7 +20,8 @@ from matrices import REAL, SHARED, counts_of, read_real
 from scipy.stats import spearmanr
 
 from irt_bench import NUTSSettings, TwoPL, fit, read_responses
-from irt_bench.inference.fit import Fit, settings_for
+from irt_bench.inference.fit import Fit
+from irt_bench.inference.settings import settings_for
 
 
 def main() -> None:

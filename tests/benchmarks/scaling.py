@@ -33,7 +33,7 @@ def measure(n_models: int, n_items: int, method: str, repeats: int) -> dict[str,
     from common import cpu_seconds, peak_mb
 
     from irt_bench import TwoPL, fit
-    from irt_bench.inference.fit import settings_for
+    from irt_bench.inference.settings import settings_for
 
     fit(counts_of(simulate(30, 20, seed=0).responses), TwoPL(), settings_for(method))  # compiled code is loaded
     counts = counts_of(simulate(n_models, n_items, seed=1).responses)

@@ -10,7 +10,7 @@ from irt_bench import table_from_frame
 from irt_bench.cli import app
 from irt_bench.cli.subset_comparison import comparison_design
 from irt_bench.errors import SubsetError
-from irt_bench.inference.fit import settings_for
+from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import write_table

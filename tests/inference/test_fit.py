@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from irt_bench.errors import ConvergenceWarning, FitError, ModelError
-from irt_bench.inference.fit import Fit, fit, settings_for
-from irt_bench.inference.settings import NUTSSettings, SVISettings
+from irt_bench.inference.fit import Fit, fit
+from irt_bench.inference.settings import NUTSSettings, SVISettings, settings_for
 from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL, TwoPL
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")

@@ -5,7 +5,7 @@ import pytest
 from irt_bench import table_from_frame
 from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.errors import SubsetError
-from irt_bench.inference.fit import settings_for
+from irt_bench.inference.settings import settings_for
 from irt_bench.subsets import calibration
 from irt_bench.subsets import compare as comparing
 from irt_bench.subsets.clusters import model_clusters

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import SubsetError
-from irt_bench.inference.fit import settings_for
+from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.calibration import Plan, Recipe, prepare

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from matrices import counts_of  # noqa: E402
 
 from irt_bench.inference.fit import fit as fit_model  # noqa: E402
-from irt_bench.inference.fit import settings_for  # noqa: E402
+from irt_bench.inference.settings import settings_for  # noqa: E402
 from irt_bench.irt_models.logistic import irt_model_from_name  # noqa: E402
 
 NOT_SETTINGS = {"method", "irt_model", "warm_up"}
