@@ -142,12 +142,12 @@ class Approximation:
         return self.state.abilities.least_sd(self.state.items)
 
     def draws(self, n_draws: int) -> dict[str, Array]:
-        """Site → array of shape (draw, ...); always the same, and carried on by Gibbs sweeps where answers are few."""
+        """Site → array of shape (draw, ...); always the same, and carried on by Gibbs sweeps where models are few."""
         rng = np.random.default_rng(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             drawn = draw_jointly(self.irt_model, self.state, rng, n_draws)
-        if self.correct.size * n_draws <= MOST_REFINED_START:
+        if len(self.correct) < LEAST_MODELS and self.correct.size * n_draws <= MOST_REFINED_START:
             answers = Answers(self.correct, self.trials, self.state.items.guessing)
             drawn = sample_gibbs(self.irt_model, self.state, answers, drawn, rng, draws=n_draws)
         return {name: value[0] for name, value in drawn.items()}
