@@ -53,6 +53,6 @@ def test_slopes_and_coverage_of_the_fast_method(judge):
 
 
 def test_slopes_and_coverage_of_svi(judge):
-    """Two data sets show gross faults only."""
-    found = [recover(SVISettings(seed=seed), seed) for seed in range(2)]
-    judge("svi", found, slopes=(0.92, 1.08), limits=(0.80, 0.96))
+    """Its guide is somewhat narrow in what all items share."""
+    found = [recover(SVISettings(seed=seed), seed) for seed in range(10)]
+    judge("svi", found, slopes=(0.94, 1.06), limits=(0.84, 0.94))
