@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import xarray as xr
@@ -25,6 +27,8 @@ from irt_bench.analysis.curves import success
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.errors import FitError, ModelError
 from irt_bench.files import replacing
+from irt_bench.inference import svi
+from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings, Settings
 from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
@@ -110,7 +114,8 @@ def replicate(cell: Cell, seed: int) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            fitted = fit(fitted_to, believed, settings(cell, seed))
+            with mock.patch.object(svi, "find_coordinates", blind) if cell.control == WRONG_GUIDE else nullcontext():
+                fitted = fit(fitted_to, believed, settings(cell, seed))
         except (FitError, ModelError) as error:  # counted, not hidden
             return {**about, "refused": str(error)}
     seconds = time.process_time() - start
@@ -130,6 +135,13 @@ def settings(cell: Cell, seed: int) -> Settings:
     if cell.control == WRONG_GUIDE:  # left as it is, or exact transitions would put it right
         return SVISettings(seed=seed, draws=N_DRAWS, guide="normal", refine=False)
     return SVISettings(seed=seed, draws=N_DRAWS)
+
+
+def blind(*arguments: Any) -> Coordinates:
+    """Coordinates scaled one by one: in whitened ones a guide without correlations would be all but right."""
+    found = find_coordinates(*arguments)
+    root = found.root if found.root.ndim == 1 else np.sqrt(np.square(found.root).sum(axis=1))
+    return Coordinates(found.posterior, found.centre, root)
 
 
 def swapped(counts: ResponseCounts) -> ResponseCounts:

@@ -70,6 +70,13 @@ def test_only_svi_has_a_guide_to_get_wrong():
     assert sbc.settings(Cell("2pl", "svi", sbc.WRONG_GUIDE), 1).guide == "normal"
 
 
+def test_the_wrong_guide_is_not_helped_by_whitened_coordinates():
+    correct = (np.random.default_rng(1).random((40, 20)) < 0.6).astype(np.int8)
+    right, wrong = (find(TwoPL(), correct, np.ones_like(correct)) for find in (sbc.find_coordinates, sbc.blind))
+    assert right.whitened and not wrong.whitened
+    np.testing.assert_allclose(wrong.root**2, np.diag(right.root @ right.root.T))
+
+
 def test_the_fast_method_is_not_asked_to_learn_asymptotes():
     assert not Cell("3pl", "laplace").can_be_fitted and Cell("3pl, guessing 0.25", "laplace").can_be_fitted
     assert Cell("3pl, guessing 0.25", "nuts").name == "3pl-guessing_0.25-nuts"
