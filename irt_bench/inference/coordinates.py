@@ -24,7 +24,7 @@ from irt_bench.irt_models.program import log_density_of_program
 
 Array = npt.NDArray[np.float64]
 LEAST_DRAWS, MOST_DRAWS = 1_000, 10_000  # behind a covariance matrix that whitens
-DRAWS_PER_COORDINATE = 10  # of Gibbs sweeps, a third of which are as good as independent
+DRAWS_PER_COORDINATE = 10  # of those by Gibbs sweeps a third are as good as independent
 MOST_WHITENED = 2_500  # items whose covariance so many draws tell, and memory holds
 GRADIENT_COST = 6e8  # cells times nodes: a tenth of a second a gradient
 MARGIN = 0.9  # slopes on the way may be steeper than at the mode
