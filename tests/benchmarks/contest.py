@@ -81,6 +81,8 @@ ENTRANTS: Final[Mapping[str, Entrant]] = {
     ),
     "girth": Entrant("girth_fit.py", "girth", most_cells=MILLION),
     "girth rasch": Entrant("girth_fit.py", "girth", "1pl", most_cells=50 * MILLION),
+    "mirt.py": Entrant("mirt_py_fit.py", "mirt.py", most_cells=MILLION),
+    "mirt.py 1pl": Entrant("mirt_py_fit.py", "mirt.py", "1pl", most_cells=MILLION),
     "numpyro": Entrant(
         "numpyro_fit.py", "numpyro", options={"chains": 2, "warmup": 500, "draws": 500}, most_cells=MILLION
     ),

@@ -1,0 +1,36 @@
+"""mirt for Python (not R's): marginal maximum likelihood by EM, standard errors, abilities by expected a posteriori.
+
+Option: irt_model, "2pl" or "1pl". No priors on items: difficulties and discriminations of hard items may run away.
+"""
+
+import warnings
+
+import mirt
+import numpy as np
+from common import serve, with_bounds
+
+
+def prepare(responses, options):
+    return responses.astype(np.int64)
+
+
+def fit(data, options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = mirt.fit_mirt(data, model=options["irt_model"].upper())
+        return fitted, mirt.fscores(fitted, data, method="EAP")
+
+
+def export(found, data, options):
+    fitted, scores = found
+    estimates = with_bounds("ability", np.ravel(scores.theta), np.ravel(scores.standard_error))
+    n_items = data.shape[1]
+    for name in ("difficulty", "discrimination"):
+        mean = np.broadcast_to(np.ravel(getattr(fitted.model, name)), n_items).astype(float)
+        sd = np.broadcast_to(np.ravel(fitted.standard_errors[name]), n_items).astype(float)
+        estimates |= with_bounds(name, mean, sd)
+    return estimates, {"converged": bool(fitted.converged)}
+
+
+if __name__ == "__main__":
+    serve(prepare, fit, export, ("mirt", "numpy", "scipy"), warm_up={})
