@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from irt_bench.inference.ability_grid import NODES_PER_SD, AbilityGrid, CurveTable, draw_from_grid
 from irt_bench.inference.item_updates import Items
+from irt_bench.inference.normals import standard_normals
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING
 
@@ -165,7 +166,7 @@ class GaussianAbilities:
     @property
     def common_trials(self) -> Array | None:
         """Trials of each item where all models had the same, shape (item,)."""
-        return self._sweeper.common_trials()
+        return self._sweeper.common_trials
 
     def update(self, items: Items) -> None:
         """Two Newton steps of every mean; the variance is that of the curvature there."""
@@ -202,7 +203,7 @@ class GaussianAbilities:
 
     def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
         """Draw normal numbers."""
-        noise = rng.standard_normal((n_draws, len(self.mean)), dtype=np.float32)
+        noise = standard_normals(rng, (n_draws, len(self.mean)))
         return np.asarray(self.mean + np.sqrt(self.variance) * noise)
 
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from scipy import linalg
 
 from irt_bench.errors import FitWarning
+from irt_bench.inference.normals import standard_normals
 
 Array = npt.NDArray[Any]
 BLOCK_ITEMS = 1024
@@ -112,36 +113,39 @@ class Arrow:
         return times(rows, roots).reshape(len(rows), -1)
 
     def draw_items_first(self, precision: Array, rng: np.random.Generator, n_draws: int) -> tuple[Array, Array, Array]:
-        """Draw deviations of items (draw, item, coordinate) and shared (draw, shared), and what abilities do then.
+        """Draw deviations of items (coordinate, draw, item) and shared (draw, shared), and what abilities do then.
 
         The third, (draw, model), is the abilities' conditional mean; their own spread is left to the caller.
         """
         n_items, p, k = self.items_shared.shape
         root = cholesky(precision)
         both = linalg.solve_triangular(root, rng.standard_normal((len(precision), n_draws)), lower=True, trans=1).T
-        items = both[:, : n_items * p].reshape(n_draws, p, n_items).transpose(0, 2, 1)
+        items = both[:, : n_items * p].reshape(n_draws, p, n_items).transpose(1, 0, 2)
         return items, both[:, n_items * p :], both @ self.response_to_items().T
 
     def draw_abilities_first(
         self, precision: Array, rng: np.random.Generator, n_draws: int
     ) -> tuple[Array, Array, Array]:
-        """Draw deviations of abilities (draw, model), items (draw, item, coordinate) and shared (draw, shared)."""
+        """Draw deviations of abilities (draw, model), items (coordinate, draw, item) and shared (draw, shared)."""
         n_models = len(self.abilities)
         root = cholesky(precision)
         noise = rng.standard_normal((len(precision), n_draws))
-        both = linalg.solve_triangular(root, noise, lower=True, trans=1, overwrite_b=True)
-        return both[:n_models].T, self.draw_items(both, rng), both[n_models:].T
+        both = linalg.solve_triangular(root, noise, lower=True, trans=1, overwrite_b=True).T
+        return both[:, :n_models], self.draw_items(both, rng), both[:, n_models:]
 
     def draw_items(self, both: Array, rng: np.random.Generator) -> Array:
-        """Draw deviations of items, (draw, item, coordinate), given those of abilities and shared, (row, draw)."""
-        both = both.astype(np.float32)
-        n_draws, p = both.shape[1], self.items.shape[1]
-        items = np.empty((n_draws, self.n_items, p), np.float32)
+        """Draw deviations of items, (coordinate, draw, item), given those of abilities and shared, (draw, row)."""
+        both, p = both.astype(np.float32), self.items.shape[1]
+        items = standard_normals(rng, (p, len(both), self.n_items))
         for block in item_slices(self.n_items):
-            own = rng.standard_normal((n_draws, (block.stop - block.start) * p), dtype=np.float32)
-            own -= both.T @ self.whitened(block).astype(np.float32)
-            roots = inverse_roots(self.items[block]).astype(np.float32)
-            items[:, block] = times(own.reshape(n_draws, -1, p), roots.transpose(0, 2, 1))
+            own, roots = items[..., block], inverse_roots(self.items[block]).astype(np.float32)
+            whitened = self.whitened(block).astype(np.float32).reshape(both.shape[1], -1, p)
+            for row in range(p):
+                own[row] -= both @ whitened[..., row]
+            for row in range(p):  # roots are upper triangles
+                own[row] *= roots[:, row, row]
+                for later in range(row + 1, p):
+                    own[row] += roots[:, row, later] * own[later]
         return items
 
 

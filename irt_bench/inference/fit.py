@@ -13,14 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import xarray as xr
 
-from irt_bench import names
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError, unknown_choice
 from irt_bench.files import replacing
 from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, sampler_checks
-from irt_bench.inference.draws import Draws
+from irt_bench.inference.draws import Draws, label_draws, label_stats
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import irt_model_from_dict
@@ -35,7 +33,7 @@ _METHODS: Final = {
     "svi": ("irt_bench.inference.svi", "fit_svi"),
 }
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 UNPACKED_AT_LEAST: Final = 2**28  # bytes that any saved fit may take in memory
 UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
 
@@ -204,8 +202,8 @@ def fit(
     draws: Draws = getattr(import_module(module), function)(
         irt_model, counts.correct, counts.trials, settings, progress
     )
-    posterior = _label(irt_model, draws, counts)
-    sample_stats = _label_stats(draws.sample_stats)
+    posterior = label_draws(irt_model, draws, counts)
+    sample_stats = label_stats(draws.sample_stats)
     checks = _checks(settings, posterior, sample_stats, draws.notes)
     for check in checks:
         if check.status == "failed":
@@ -274,30 +272,3 @@ def _checks(
         case "svi":
             return optimiser_checks(notes)
     return maximum_checks(notes)
-
-
-def _label(irt_model: IRTModel, draws: Draws, counts: ResponseCounts) -> xr.Dataset:
-    """Name dimensions and coordinates; report item parameters on their own scales."""
-    scalars = {site.name: site.dim for site in irt_model.sites() if site.dim is None}
-    spread = {name: array[..., None] if name in scalars else array for name, array in draws.sites.items()}
-    known = irt_model.known_parameters(counts.n_items)
-    parameters = {**draws.sites, **irt_model.item_parameters({**known, **spread}, np.exp)}
-    wanted = {name: dim for name, dim in (scalars | irt_model.dims).items() if name != "log_discrimination"}
-    labels = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
-    arrays = {}
-    for name, dim in wanted.items():
-        dims = (names.CHAIN, names.DRAW, *([dim] if dim else []))
-        arrays[name] = xr.DataArray(np.array(parameters[name]), dims=dims)
-    coordinates = {dim: np.asarray(index, dtype=str) for dim, index in labels.items()}
-    n_chains, n_draws = arrays[names.ABILITY].shape[:2]
-    return xr.Dataset(arrays, coords={names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws), **coordinates})
-
-
-def _label_stats(stats: Mapping[str, Any]) -> xr.Dataset:
-    per_step = {"elbo"}
-    return xr.Dataset(
-        {
-            name: ((names.STEP,) if name in per_step else (names.CHAIN, names.DRAW), array)
-            for name, array in stats.items()
-        }
-    )

@@ -171,6 +171,13 @@ def item_blocks(items: Items, sums: Array, *, residuals: bool = True) -> Array:
     return np.stack([np.stack([dd, dl], -1), np.stack([dl, ll], -1)], -2)
 
 
+def covariances(blocks: Array) -> Array:
+    """Invert symmetric matrices of two rows, many at once, (item, 2, 2)."""
+    dd, dl, ll = blocks[:, 0, 0], blocks[:, 0, 1], blocks[:, 1, 1]
+    adjugate = np.stack([np.stack([ll, -dl], -1), np.stack([-dl, dd], -1)], -2)
+    return np.asarray(adjugate / (dd * ll - dl**2)[:, None, None])
+
+
 def update_hierarchy(items: Items, irt_model: Logistic, variances: tuple[Array, Array]) -> Items:
     """Set means and sds over items to their most probable values given the items.
 

@@ -13,14 +13,16 @@ from scipy import linalg
 from irt_bench import names
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.arrow import Arrow, cholesky, item_slices
+from irt_bench.inference.interpolation import n_nodes
 from irt_bench.inference.item_updates import (
     LARGEST_INTERCEPT,
     LARGEST_LOG_SLOPE,
     Items,
+    covariances,
     item_blocks,
     sd_information,
 )
-from irt_bench.inference.smooth_arrow import n_nodes, smooth
+from irt_bench.inference.smooth_arrow import SmoothArrow, SmoothCross, smooth
 from irt_bench.irt_models.base import Hierarchical
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
@@ -67,18 +69,19 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
     """
     items = mode.items
     ability, moved, shared = _draw_deviations(irt_model, mode, rng, n_draws)
-    # Draws of many items cost more than the fit: they stay in float32.
+    # Draws of many items cost more than the fit: they stay in float32, and where they are.
+    difficulty = moved[0]
+    difficulty += items.intercept.astype(np.float32)
+    np.clip(difficulty, -LARGEST_INTERCEPT, LARGEST_INTERCEPT, out=difficulty)
     if items.shared_slope:
-        log_slope = np.asarray(items.log_slope[0] + shared[:, 1], dtype=np.float32)
-        slope = np.exp(log_slope)[:, None]
+        log_slope = items.log_slope[0] + shared[:, 1]
+        difficulty *= -np.exp(-log_slope.astype(np.float32))[:, None]
     else:
-        log_slope = np.add(items.log_slope, moved[..., 1], dtype=np.float32)
+        log_slope = moved[1]
+        log_slope += items.log_slope.astype(np.float32)
         if np.abs(log_slope).max() < OVERFLOW:  # else there are no bounds, and the fit is refused
             np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE, out=log_slope)  # as at the mode
-        slope = np.exp(log_slope)
-    difficulty = np.add(items.intercept, moved[..., 0], dtype=np.float32)
-    np.clip(difficulty, -LARGEST_INTERCEPT, LARGEST_INTERCEPT, out=difficulty)
-    difficulty /= -slope
+        difficulty /= -np.exp(log_slope)
     found = {
         names.ABILITY: ability,
         names.DIFFICULTY: difficulty,
@@ -97,18 +100,28 @@ def _draw_deviations(
 ) -> tuple[Array, Array, Array]:
     """Abilities, and deviations of items and of what they share from the mode."""
     abilities = mode.abilities
-    arrow, lost = make_arrow(irt_model, mode)
-    few, many = sorted([len(arrow.abilities), arrow.items[..., 0].size])
-    if few**2 * many > MOST_ELIMINATED and isinstance(abilities, GaussianAbilities):
-        trials = abilities.common_trials
-        if trials is not None and few > LEAST_GAIN * n_nodes(abilities.mean, float(mode.items.slope.max())):
-            moved_abilities, moved, shared = smooth(arrow, abilities.mean, trials, mode.items).draw(rng, n_draws)
-            return abilities.mean + moved_abilities, moved, shared
+    arrow, lost = make_arrow(irt_model, mode, interpolated=_interpolate(mode))
+    if isinstance(arrow, SmoothArrow):
+        moved_abilities, moved, shared = arrow.draw(rng, n_draws)
+        return abilities.mean + moved_abilities, moved, shared
     if mode.exact or len(arrow.abilities) > arrow.items[..., 0].size:
         moved, shared, follow = arrow.draw_items_first(arrow.items_precision(lost), rng, n_draws)
         return follow + abilities.draw(rng, n_draws), moved, shared
     moved_abilities, moved, shared = arrow.draw_abilities_first(arrow.abilities_precision(), rng, n_draws)
     return abilities.mean + moved_abilities, moved, shared
+
+
+def _interpolate(mode: Mode) -> SmoothCross | None:
+    """Interpolate cross derivatives over abilities, where elimination would cost much and that pays."""
+    abilities, items = mode.abilities, mode.items
+    n_coordinates = 1 if items.shared_slope else 2
+    few, many = sorted([len(abilities.mean), n_coordinates * len(items.intercept)])
+    if few**2 * many <= MOST_ELIMINATED or not isinstance(abilities, GaussianAbilities):
+        return None
+    trials = abilities.common_trials
+    if trials is None or few <= LEAST_GAIN * n_nodes(abilities.mean, float(items.slope.max())):
+        return None
+    return smooth(abilities.mean, trials, items)
 
 
 def conditional_variances(items: Items, covariance: Array) -> tuple[Array, Array]:
@@ -134,37 +147,41 @@ def marginal_variances(irt_model: Logistic, mode: Mode) -> tuple[Array, Array]:
     return conditional_variances(mode.items, np.asarray(covariance))
 
 
-def make_arrow(irt_model: Logistic, mode: Mode, *, with_sds: bool = True) -> tuple[Arrow, Array | None]:
+def make_arrow(
+    irt_model: Logistic, mode: Mode, *, with_sds: bool = True, interpolated: SmoothCross | None = None
+) -> tuple[Arrow, Array | None]:
     """Joint precision at the mode, and what not knowing abilities costs the items where it is known exactly.
 
     What items share: mean of b, mean of log a (1PL: log a itself), log sd of b, log sd of log a.
     """
     items, abilities = mode.items, mode.abilities
     blocks = item_blocks(items, abilities.sums(items), residuals=mode.exact)
-    by_shared, shared = _hierarchy_precision(items, irt_model, np.linalg.inv(blocks))
+    by_shared, shared = _hierarchy_precision(items, irt_model, covariances(blocks))
     lost = abilities.lost_information(items) if mode.exact and isinstance(abilities, GridAbilities) else None
     n, size = len(items.intercept), shared.shape[0] if with_sds else 2
-    cross = _remembered(lambda block: abilities.cross(items, block), len(abilities.mean) * n)
+    if interpolated is None:
+        cross = _remembered(lambda block: abilities.cross(items, block), len(abilities.mean) * n)
+    else:
+        cross = interpolated.cross
     abilities_shared = np.zeros((len(abilities.mean), size))
     if items.shared_slope:
-        abilities_shared[:, 1] = -sum(cross(block)[1].sum(axis=1) for block in item_slices(n))
+        total = sum(cross(block)[1].sum(axis=1) for block in item_slices(n))
+        abilities_shared[:, 1] = -total if interpolated is None else -interpolated.basis @ total
         by_shared[:, 0, 1] += blocks[:, 0, 1]
         shared[1, 1] += blocks[:, 1, 1].sum()
         lost = None if lost is None else _share_slope(lost, n)
     n_coordinates = 1 if items.shared_slope else 2
     if lost is not None:
         lost = np.pad(lost, (0, n_coordinates * n + size - len(lost)))
-    return (
-        Arrow(
-            abilities=abilities.precision(items),
-            cross=lambda block: np.stack(cross(block)[:n_coordinates], axis=-1),
-            items=blocks[:, :n_coordinates, :n_coordinates],
-            items_shared=by_shared[:, :n_coordinates, :size],
-            shared=shared[:size, :size],
-            abilities_shared=abilities_shared,
-        ),
-        lost,
+    arrow = Arrow(
+        abilities=abilities.precision(items),
+        cross=lambda block: np.stack(cross(block)[:n_coordinates], axis=-1),
+        items=blocks[:, :n_coordinates, :n_coordinates],
+        items_shared=by_shared[:, :n_coordinates, :size],
+        shared=shared[:size, :size],
+        abilities_shared=abilities_shared,
     )
+    return arrow if interpolated is None else SmoothArrow(**vars(arrow), basis=interpolated.basis), lost
 
 
 def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -> tuple[Array, Array]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from irt_bench.errors import FitError, FitWarning
 from irt_bench.inference.ability_grid import AbilityGrid
@@ -18,7 +19,7 @@ from irt_bench.inference.answer_slopes import Answers
 from irt_bench.inference.convergence import LEAST_MODELS
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.gibbs import sample_gibbs, settling
-from irt_bench.inference.item_updates import Items, item_blocks, update_hierarchy, update_items
+from irt_bench.inference.item_updates import Items, covariances, item_blocks, update_hierarchy, update_items
 from irt_bench.inference.joint_normal import Mode, conditional_variances, draw_jointly, marginal_variances
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.inference.sweep import Sweeper
@@ -76,7 +77,7 @@ def fit_laplace(
             "--method nuts or svi, or fix guessing (--guessing 0.25, or a column with the number of choices)."
         )
     rng = np.random.default_rng(settings.seed)
-    with threadpool_limits(settings.sweep_threads(correct.size)):
+    with _pools().limit(limits=settings.sweep_threads(correct.size)):
         state = _maximise(irt_model, correct, trials, settings, progress)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
             posterior = draw_jointly(irt_model, state, rng, settings.draws)
@@ -89,7 +90,7 @@ def fit_laplace(
     most = MOST_REFINED if correct.shape[0] >= LEAST_MODELS else MOST_REFINED_OF_FEW
     if settings.refine and correct.size * settings.draws <= most:
         answers = Answers(correct, trials, state.items.guessing)
-        with threadpool_limits(1):  # the chains share the threads
+        with _pools().limit(limits=1):  # the chains share the threads
             posterior = sample_gibbs(
                 irt_model,
                 state,
@@ -111,7 +112,7 @@ def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: 
     if isinstance(guessing, Beta):
         guessing = guessing.successes / (guessing.successes + guessing.failures)
     known = replace(irt_model, guessing=guessing, upper_share=None)
-    with threadpool_limits(threads), warnings.catch_warnings():
+    with _pools().limit(limits=threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # a rough start is a start
         state = _maximise(known, correct, trials, LaplaceSettings(threads=threads), None)
         return Approximation(known, state, correct, trials)
@@ -153,6 +154,12 @@ class Approximation:
         return {name: value[0] for name, value in drawn.items()}
 
 
+@cache
+def _pools() -> ThreadpoolController:
+    """Thread pools of linear algebra; finding them takes as long as a small fit."""
+    return ThreadpoolController()
+
+
 def _maximise(
     irt_model: Logistic, correct: Array, trials: Array, settings: LaplaceSettings, progress: Progress | None
 ) -> Mode:
@@ -181,7 +188,7 @@ def _maximise(
 def _first_guess(trials: Array, items: Items) -> float:
     """Sd of the ability known best if slopes are not far above one."""
     share = 1 / (1 + np.exp(-items.intercept))
-    return float(0.7 / np.sqrt(1 + (trials @ (share * (1 - share))).max()))
+    return float(0.7 / np.sqrt(1 + trials.max(axis=0) @ (share * (1 - share))))
 
 
 def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, *, least_sd: float) -> AbilityPosterior:
@@ -213,7 +220,7 @@ def _climb(
         for _ in range(abilities.newton_steps):
             sums = abilities.sums(items)
             items = update_items(items, sums)
-        known = variances or conditional_variances(items, np.linalg.inv(item_blocks(items, sums)))
+        known = variances or conditional_variances(items, covariances(item_blocks(items, sums)))
         state.items = update_hierarchy(items, irt_model, known)
         state.sweeps += 1
         state.change = max(

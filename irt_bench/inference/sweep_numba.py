@@ -6,6 +6,7 @@ float32, and it vectorises, which the exponential of the C library does not.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,41 @@ class Cells:
 
     def __init__(self, correct: npt.NDArray[Any], trials: npt.NDArray[Any], *, threads: int, device: str) -> None:
         self._threads = min(threads, _MOST_THREADS)
-        self._by_model = np.array(correct, order="C"), np.array(trials, order="C")
-        self._by_item = np.array(correct.T, order="C"), np.array(trials.T, order="C")
+        self._trials = trials
+        self._right_by_model, self._right_by_item = np.array(correct, order="C"), np.array(correct.T, order="C")
+
+    @cached_property
+    def _trials_by_model(self) -> npt.NDArray[Any]:
+        return np.array(self._trials, order="C")
+
+    @cached_property
+    def _trials_by_item(self) -> npt.NDArray[Any]:
+        return np.array(self._trials.T, order="C")
 
     def over_items(self, *state: Any) -> Any:
         """Sum over items, (2, model)."""
         set_num_threads(self._threads)
-        return sum_over_items(*self._by_model, *state)
+        return sum_over_items(self._right_by_model, self._trials_by_model, *state)
 
     def over_models(self, *state: Any) -> Any:
         """Sum over models, (5, item)."""
         set_num_threads(self._threads)
-        return sum_over_models(*self._by_item, *state)
+        return sum_over_models(self._right_by_item, self._trials_by_item, *state)
+
+    def right_by_model(self, weights: npt.NDArray[np.float64]) -> Any:
+        """Sum right answers over items, weighted, (model,)."""
+        set_num_threads(self._threads)
+        return weigh_rows(self._right_by_model, weights)
+
+    def right_by_item(self, weights: npt.NDArray[np.float64]) -> Any:
+        """Sum right answers over models, weighted, (item,)."""
+        set_num_threads(self._threads)
+        return weigh_rows(self._right_by_item, weights)
+
+    def curves(self, nodes: Any, slope: Any, intercept: Any) -> Any:
+        """Logistic curves at abilities, (node, item)."""
+        set_num_threads(self._threads)
+        return curves_at(nodes, slope, intercept)
 
 
 @njit(inline="always", fastmath=True)
@@ -64,6 +88,29 @@ def _residual_and_weight(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
     chance = guessing + (ONE - guessing) * known
     share = known / chance
     return (right - trials * chance) * share, trials * (ONE - chance) * share * known
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def weigh_rows(cells: Any, weights: Any) -> Any:
+    """Multiply small integers, (row, column), by a vector."""
+    n_rows, n_columns = cells.shape
+    sums = np.empty(n_rows)
+    for row in prange(n_rows):
+        these, total = cells[row], 0.0
+        for column in range(n_columns):
+            total += these[column] * weights[column]
+        sums[row] = total
+    return sums
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def curves_at(nodes: Any, slope: Any, intercept: Any) -> Any:
+    """Logistic curves, (node, item)."""
+    found = np.empty((nodes.size, slope.size), np.float32)
+    for node in prange(nodes.size):
+        for j in range(slope.size):
+            found[node, j] = _sigmoid(slope[j] * nodes[node] + intercept[j])
+    return found
 
 
 @njit(parallel=True, fastmath=True, cache=True)

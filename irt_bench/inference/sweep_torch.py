@@ -30,18 +30,40 @@ class Cells:
         """Sum over models, (5, item)."""
         return self._sum(state)[1]
 
+    def right_by_model(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Sum right answers over items, weighted, (model,)."""
+        by_item = self._on_device(weights)
+        return torch.cat([self._correct[rows].double() @ by_item for rows in self._chunks()]).cpu().numpy()
+
+    def right_by_item(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Sum right answers over models, weighted, (item,)."""
+        by_model = self._on_device(weights)
+        found = sum(by_model[rows] @ self._correct[rows].double() for rows in self._chunks())
+        return np.asarray(found.cpu())  # type: ignore[union-attr]
+
+    def curves(self, *state: Any) -> npt.NDArray[np.float32]:
+        """Logistic curves at abilities, (node, item)."""
+        nodes, slope, intercept = map(self._on_device, state)
+        return _known(torch.outer(nodes, slope).add_(intercept)).cpu().numpy()
+
+    def _on_device(self, values: npt.NDArray[Any]) -> Tensor:
+        return torch.tensor(values, device=self._device)
+
+    def _chunks(self) -> list[slice]:
+        n_models, n_items = self._correct.shape
+        step = max(1, CHUNK_CELLS.get(self._device.type, 65_536) // max(n_items, 1))
+        return [slice(start, start + step) for start in range(0, n_models, step)]
+
     def _sum(self, state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         before = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
-            ability, spread, slope, intercept = (torch.tensor(value, device=self._device) for value in state[:4])
-            guessing = None if state[4] is None else torch.tensor(state[4], device=self._device)
+            ability, spread, slope, intercept = map(self._on_device, state[:4])
+            guessing = None if state[4] is None else self._on_device(state[4])
             n_models, n_items = self._correct.shape
             by_model = torch.empty((2, n_models), device=self._device)
             by_item = torch.zeros((5, n_items), dtype=torch.float64, device=self._device)
-            step = max(1, CHUNK_CELLS.get(self._device.type, 65_536) // max(n_items, 1))
-            for start in range(0, n_models, step):
-                rows = slice(start, start + step)
+            for rows in self._chunks():
                 right, trials = self._correct[rows].float(), self._trials[rows].float()
                 by_model[:, rows] = 0
                 for place, share in NODES:
@@ -58,11 +80,15 @@ class Cells:
             torch.set_num_threads(before)
 
 
+def _known(log_odds: Tensor) -> Tensor:
+    return log_odds.clamp(-CLIP, CLIP).sigmoid().clamp(TINY, 1 - TINY)
+
+
 def _residual_and_weight(
     log_odds: Tensor, right: Tensor, trials: Tensor, guessing: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Slope of the log-likelihood in the log-odds, and the expected information about them."""
-    known = log_odds.clamp(-CLIP, CLIP).sigmoid().clamp(TINY, 1 - TINY)
+    known = _known(log_odds)
     if guessing is None:
         return right - trials * known, trials * (known - known.square())
     chance = guessing + (1 - guessing) * known

@@ -118,10 +118,14 @@ class Logistic:
             The library's exponential.
         """
         difficulty = values[names.DIFFICULTY]
-        one = difficulty * 0 + 1  # spreads what all items share over the items
-        found = {names.DIFFICULTY: difficulty, names.DISCRIMINATION: exp(values[LOG_DISCRIMINATION]) * one}
+
+        def spread(value: Any) -> Any:
+            """Give every item what all items share."""
+            return value if value.shape == difficulty.shape else difficulty * 0 + value
+
+        found = {names.DIFFICULTY: difficulty, names.DISCRIMINATION: spread(exp(values[LOG_DISCRIMINATION]))}
         if self.guessing is not None:
-            found[names.GUESSING] = values[names.GUESSING] * one
+            found[names.GUESSING] = spread(values[names.GUESSING])
         if self.upper_share is not None:
             guessing = found.get(names.GUESSING, 0.0)
             found[names.UPPER_ASYMPTOTE] = guessing + (1 - guessing) * values[UPPER_SHARE]

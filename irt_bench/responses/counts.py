@@ -116,10 +116,12 @@ class ResponseCounts:
         """Return a SHA-256 over labels and cells: equal responses have equal fingerprints."""
         digest = hashlib.sha256(f"{self.benchmark}\0{self.measure}\0".encode())
         for labels in (self.models.index, self.items.index):
-            digest.update("\0".join(map(str, labels)).encode() + b"\1")
-        dtype = np.int32 if self.measure == "correct" else np.float64
+            digest.update("\0".join(map(str, labels.tolist())).encode() + b"\1")
+        most = int(self.trials.max(initial=0))
+        dtype = np.dtype(smallest_integer(most) if self.measure == "correct" else np.float64)
+        digest.update(f"{dtype}\0".encode())
         for array in (self.correct, self.trials):
-            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+            digest.update(np.ascontiguousarray(array, dtype=dtype).data)
         return f"sha256:{digest.hexdigest()}"
 
 

@@ -45,9 +45,9 @@ def test_draws_of_both_orders_have_the_covariance_of_the_whole(arrow_and_precisi
     covariance, n = np.linalg.inv(whole), 200_000
     items, shared, follow = arrow.draw_items_first(arrow.items_precision(), rng, n)
     own = rng.standard_normal((n, M)) / np.sqrt(arrow.abilities)
-    one = np.hstack([follow + own, items.transpose(0, 2, 1).reshape(n, -1), shared])
+    one = np.hstack([follow + own, *items, shared])
     abilities, items, shared = arrow.draw_abilities_first(arrow.abilities_precision(), rng, n)
-    two = np.hstack([abilities, items.transpose(0, 2, 1).reshape(n, -1), shared])
+    two = np.hstack([abilities, *items, shared])
     for draws in (one, two):
         np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.006)
 

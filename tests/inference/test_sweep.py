@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit
 
 from irt_bench.errors import FitWarning
-from irt_bench.inference import sweep
+from irt_bench.inference import smooth_sweep, sweep
 from irt_bench.inference.item_updates import Items
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
@@ -42,11 +42,51 @@ def test_sums_agree_with_float64(rng, simulate_counts, kernel, name):
     np.testing.assert_allclose(sweeper.over_models(mean, variance, items), sums, atol=2e-3)
 
 
-def test_results_do_not_depend_on_the_number_of_threads(rng, simulate_counts):
-    correct, trials = simulate_counts(50, 200)
+@pytest.mark.parametrize("kernel", ["numba", "torch"])
+def test_sums_from_curves_at_few_abilities_agree_with_float64(rng, simulate_counts, monkeypatch, kernel):
+    correct, trials = simulate_counts(300, 120, n_samples=3)
+    items = Items.start(TwoPL(), rng.uniform(0.3, 0.9, 120))
+    items.log_slope[:] = rng.uniform(-1, 0.7, 120)
+    mean, variance = rng.normal(size=300), rng.uniform(0.005, 0.05, 300)
+    sweeper = Sweeper(correct, trials, threads=1, kernel=kernel)
+    assert sweeper._smooth(mean, variance, items) is not None
+    gradient, information, sums = expected(correct, trials, mean, variance, items)
+
+    def off():
+        found = sweeper.over_items(mean, variance, items)
+        return max(
+            np.abs(found[0] - gradient).max(),
+            np.abs(found[1] / information - 1).max(),
+            np.abs(sweeper.over_models(mean, variance, items) - sums).max(),
+        )
+
+    assert off() < 2e-3
+    monkeypatch.setattr(smooth_sweep, "HERMITE", np.array([[0.6], [0.2], [0.2]]))  # the control: wrong weights
+    assert off() > 0.1
+
+
+def test_cells_are_swept_one_by_one_where_curves_at_few_abilities_would_not_do(rng, simulate_counts):
+    correct, trials = simulate_counts(300, 120)
+    mean, variance = rng.normal(size=300), np.full(300, 0.05)
+    items, guessed = (Items.start(MODELS[name], np.full(120, 0.6)) for name in ("2pl", "3pl"))
+    whole = Sweeper(correct, trials, threads=1)
+    assert whole._smooth(mean, variance, items) is not None
+    assert whole._smooth(mean, variance, guessed) is None  # answers do not enter linearly
+    steep = Items.start(TwoPL(), np.full(120, 0.6))
+    steep.log_slope[0] = 3.5
+    assert whole._smooth(mean, variance, steep) is None
+    trials = trials.copy()
+    trials[7, 3] = correct[7, 3] = 0
+    assert Sweeper(correct, trials, threads=1)._smooth(mean, variance, items) is None
+
+
+@pytest.mark.parametrize("n_models", [30, 150])
+def test_results_do_not_depend_on_the_number_of_threads(rng, simulate_counts, n_models):
+    correct, trials = simulate_counts(n_models, 200)
     items = Items.start(TwoPL(), np.full(200, 0.6))
     one, two = (Sweeper(correct, trials, threads=n, kernel="numba") for n in (1, 2))
-    state = rng.normal(size=50), np.full(50, 0.1), items
+    state = rng.normal(size=n_models), np.full(n_models, 0.1), items
+    assert (one._smooth(*state) is None) == (n_models == 30)
     np.testing.assert_array_equal(one.over_models(*state), two.over_models(*state))
     np.testing.assert_array_equal(one.over_items(*state), two.over_items(*state))
 
