@@ -81,7 +81,8 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
         log_slope += items.log_slope.astype(np.float32)
         if np.abs(log_slope).max() < OVERFLOW:  # else there are no bounds, and the fit is refused
             np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE, out=log_slope)  # as at the mode
-        difficulty /= -np.exp(log_slope)
+        difficulty /= np.exp(log_slope)
+        np.negative(difficulty, out=difficulty)
     found = {
         names.ABILITY: ability,
         names.DIFFICULTY: difficulty,

@@ -63,7 +63,7 @@ class Cells:
         parameters : mapping
             Item parameter → array of shape (item,).
         """
-        items = {name: torch.from_numpy(value).to(self.device) for name, value in parameters.items()}
+        items = {name: torch.tensor(value, device=self.device) for name, value in parameters.items()}
         total, by_ability, by_curve = value_and_gradient(
             self, torch.from_numpy(ability).to(self.device), item_curves(items)
         )

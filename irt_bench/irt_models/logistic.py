@@ -120,8 +120,10 @@ class Logistic:
         difficulty = values[names.DIFFICULTY]
 
         def spread(value: Any) -> Any:
-            """Give every item what all items share."""
-            return value if value.shape == difficulty.shape else difficulty * 0 + value
+            """Give every item what all items share, without a copy."""
+            if isinstance(difficulty, np.ndarray):
+                return np.broadcast_to(value, difficulty.shape)
+            return value.broadcast_to(difficulty.shape)
 
         found = {names.DIFFICULTY: difficulty, names.DISCRIMINATION: spread(exp(values[LOG_DISCRIMINATION]))}
         if self.guessing is not None:
