@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,14 @@ def interpolation(points: Array, steepest: float) -> tuple[Array, Array, Array]:
     """
     centre, half = (points.max() + points.min()) / 2, _half_range(points)
     rank = n_nodes(points, steepest)
+    nodes, coefficients = _unit_interval(rank)
+    return centre + half * nodes, chebyshev.chebvander((points - centre) / half, rank - 1), coefficients
+
+
+@lru_cache(maxsize=64)
+def _unit_interval(rank: int) -> tuple[Array, Array]:
+    """Nodes in [-1, 1], and coefficients of the polynomials through values there."""
     nodes = chebyshev.chebpts1(rank)
     coefficients = 2 / rank * chebyshev.chebvander(nodes, rank - 1).T
     coefficients[0] /= 2
-    return centre + half * nodes, chebyshev.chebvander((points - centre) / half, rank - 1), coefficients
+    return nodes, coefficients

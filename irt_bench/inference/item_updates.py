@@ -161,14 +161,20 @@ def item_blocks(items: Items, sums: Array, *, residuals: bool = True) -> Array:
     Without `residuals` the information is the expected one, as it must be beside expected cross derivatives.
     """
     a = items.slope
-    pull = a * sums[1] if residuals else 0.0
-    dd, dl, ll = items.prior_curvature(exact=True)
-    dd, dl, ll = dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4] - pull
+    dd, dl, ll = precision_terms(items, sums)
+    ll = ll if residuals else ll + a * sums[1]
     safe = dd * ll - dl**2 > 1e-3 * dd * np.abs(ll)
     rough = items.prior_curvature(exact=False)
     fallback = (rough[0] + sums[2], rough[1] + a * sums[3], rough[2] + a**2 * sums[4])
     dd, dl, ll = (np.where(safe & (ll > 0), x, y) for x, y in zip((dd, dl, ll), fallback, strict=True))
     return np.stack([np.stack([dd, dl], -1), np.stack([dl, ll], -1)], -2)
+
+
+def precision_terms(items: Items, sums: Array) -> tuple[Array, Array, Array]:
+    """Negative second derivatives of an item's log posterior: (intercept, intercept), cross, (log slope, log slope)."""
+    a = items.slope
+    dd, dl, ll = items.prior_curvature(exact=True)
+    return dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4] - a * sums[1]
 
 
 def covariances(blocks: Array) -> Array:

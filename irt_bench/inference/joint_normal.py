@@ -22,6 +22,7 @@ from irt_bench.inference.item_updates import (
     item_blocks,
     sd_information,
 )
+from irt_bench.inference.skewness import SharedLean
 from irt_bench.inference.smooth_arrow import SmoothArrow, SmoothCross, smooth
 from irt_bench.irt_models.base import Hierarchical
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
@@ -50,6 +51,10 @@ class Mode:
         Sweeps so far.
     change : float
         Largest change in the last one.
+    means : Items, optional
+        Items and hierarchy at their posterior means, around which draws lie; by default at their mode.
+    shared_lean : SharedLean, optional
+        Of a slope that all items share.
     """
 
     abilities: AbilityPosterior
@@ -57,6 +62,8 @@ class Mode:
     exact: bool
     sweeps: int = 0
     change: float = np.inf
+    means: Items | None = None
+    shared_lean: SharedLean | None = None
 
 
 def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_draws: int) -> dict[str, Array]:
@@ -67,7 +74,7 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
     Normal in ability, intercept, log slope, the means of the hierarchy and the logarithms of its sds. That these sds
     are not known matters to all items together: held fixed, they would fix the scale that models and items share.
     """
-    items = mode.items
+    items = mode.means or mode.items  # but precision is that at the mode: elsewhere what is flat would seem known
     ability, moved, shared = _draw_deviations(irt_model, mode, rng, n_draws)
     # Draws of many items cost more than the fit: they stay in float32, and where they are.
     difficulty = moved[0]
@@ -75,6 +82,11 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
     np.clip(difficulty, -LARGEST_INTERCEPT, LARGEST_INTERCEPT, out=difficulty)
     if items.shared_slope:
         log_slope = items.log_slope[0] + shared[:, 1]
+        if mode.shared_lean is not None:
+            # Its variance as far as abilities do not share it: their scale and the slope are told together.
+            turn = mode.shared_lean.pull * np.var(log_slope + np.log(ability.std(axis=1)))
+            log_slope += turn
+            difficulty += np.asarray(mode.shared_lean.follow * turn, dtype=np.float32)
         difficulty *= -np.exp(-log_slope.astype(np.float32))[:, None]
     else:
         log_slope = moved[1]

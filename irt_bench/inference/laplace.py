@@ -22,6 +22,7 @@ from irt_bench.inference.gibbs import sample_gibbs, settling
 from irt_bench.inference.item_updates import Items, covariances, item_blocks, update_hierarchy, update_items
 from irt_bench.inference.joint_normal import Mode, conditional_variances, draw_jointly, marginal_variances
 from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.inference.skewness import SharedLean, find_lean
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.base import Beta
 from irt_bench.irt_models.logistic import Logistic
@@ -36,6 +37,7 @@ MOST_REFINED = 100_000_000  # cells times draws: some seconds
 MOST_REFINED_OF_FEW = 400_000_000  # the same of fewer models than a normal posterior needs: half a minute
 MOST_REFINED_START = 40_000_000  # the same where draws are a start: few seconds
 OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
+MEAN_ROUNDS = 2  # the same with their means
 
 
 def fit_laplace(
@@ -68,7 +70,8 @@ def fit_laplace(
     Abilities are integrated out (on a grid where items are few, as normal where they are many), items and the means
     of their hierarchy are at their mode; after every sweep abilities and items are moved together so that abilities
     have mean 0 and mean square 1 (parameter expansion, Liu, Rubin & Wu 1998). The hierarchy's sds are at their mode
-    (empirical Bayes), around which their logarithms are drawn with the rest. Where the matrix is small these draws
+    (empirical Bayes), around which their logarithms are drawn with the rest. Draws lie around the items' posterior
+    means, not their mode, to first order (`irt_bench.inference.skewness`). Where the matrix is small these draws
     start Gibbs chains (`irt_bench.inference.gibbs`): a normal distribution cannot follow what few models tell.
     """
     if isinstance(irt_model.guessing, Beta) or irt_model.upper_share is not None:
@@ -178,10 +181,12 @@ def _maximise(
         state.abilities = _choose_abilities(correct, trials, settings, least_sd=least_sd)
         state.exact &= isinstance(state.abilities, GridAbilities)
         _climb(state, irt_model, settings, progress)
+    variances = None
     for _ in range(OUTER_ROUNDS if exact else 0):
         variances = marginal_variances(irt_model, state)
         state.items = update_hierarchy(state.items, irt_model, variances)
         _climb(state, irt_model, settings, progress, variances)
+    state.means, state.shared_lean = _find_means(irt_model, state, variances)
     return state
 
 
@@ -199,6 +204,20 @@ def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, 
     return GaussianAbilities(
         Sweeper(correct, trials, threads=settings.sweep_threads(correct.size), device=settings.device)
     )
+
+
+def _find_means(
+    irt_model: Logistic, state: Mode, variances: tuple[Array, Array] | None
+) -> tuple[Items, SharedLean | None]:
+    """Items and hierarchy at their means, given the abilities; the hierarchy draws items on, by Newton steps."""
+    lean, shared = find_lean(state.abilities, state.items)
+    items = state.items
+    for _ in range(MEAN_ROUNDS):
+        sums = state.abilities.sums(items)
+        known = variances or conditional_variances(items, covariances(item_blocks(items, sums)))
+        above = update_hierarchy(lean.added_to(items), irt_model, known)
+        items = update_items(replace(above, log_slope=items.log_slope, intercept=items.intercept), sums)
+    return lean.added_to(items), shared
 
 
 def _climb(

@@ -96,6 +96,20 @@ def test_counting_the_pull_of_the_prior_twice_is_caught(monkeypatch):
     assert np.log(ability.std(axis=1)).std() < 0.75 / np.sqrt(2 * SIZE["n_models"])
 
 
+def test_a_precision_away_from_the_mode_is_caught(monkeypatch):
+    """The negative control: at the items' means in place of their mode what is shared would seem known too well."""
+    counts = simulate_responses(TwoPL(), **SIZE, seed=1).table.counts()
+
+    def many(correct, trials, settings, **_):
+        return GaussianAbilities(Sweeper(correct, trials, threads=1))
+
+    monkeypatch.setattr(laplace, "_choose_abilities", many)
+    mode = laplace._maximise(TwoPL(), counts.correct, counts.trials, LaplaceSettings(threads=1), None)
+    mode.items = mode.means
+    ability = joint_normal.draw_jointly(TwoPL(), mode, np.random.default_rng(1), 2_000)["ability"][0].astype(float)
+    assert ability.mean(axis=1).std() < 0.7 / np.sqrt(SIZE["n_models"])
+
+
 def test_a_direction_without_a_peak_is_as_wide_as_with_exact_elimination(monkeypatch):
     """Items of nearly one difficulty, from the priors: their sd and the scale of all abilities are hardly told."""
     made = simulate_responses(TwoPL(), n_models=400, n_items=2_000, seed=18, hyperparameters={})

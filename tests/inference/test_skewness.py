@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from irt_bench.inference import laplace
+from irt_bench.inference.ability_posterior import GaussianAbilities
+from irt_bench.inference.item_updates import Items, update_items
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.inference.skewness import LARGEST_LEAN, Lean, find_lean
+from irt_bench.inference.sweep import Sweeper
+from irt_bench.irt_models.logistic import OnePL, TwoPL
+
+M, J, B_SD, LOG_A_SD = 150, 24, 1.2, 0.4
+
+
+def known_abilities(answers, ability):
+    """Abilities without uncertainty."""
+    found = GaussianAbilities(Sweeper(answers, np.ones_like(answers), threads=1))
+    found.mean, found.variance = ability, np.full(len(ability), 1e-9)
+    return found
+
+
+def at_mode(abilities, answers, **changes):
+    items = Items.start(TwoPL(), answers.mean(axis=0))
+    items = replace(items, difficulty_sd=B_SD, slope_sd=LOG_A_SD, **changes)
+    for _ in range(60):
+        items = update_items(items, abilities.sums(items))
+    return items
+
+
+def exact_means(answers, ability, items):
+    """Means and sds of (intercept, log slope) of each item on a grid around the mode."""
+    found = []
+    for j in range(answers.shape[1]):
+        intercept = items.intercept[j] + np.linspace(-2.5, 2.5, 121)[:, None]
+        log_slope = items.log_slope[j] + np.linspace(-1.6, 1.6, 101)
+        log_odds = np.exp(log_slope) * ability[:, None, None] + intercept
+        log_density = np.einsum("i,ikl->kl", answers[:, j].astype(float), log_odds) - np.logaddexp(0, log_odds).sum(0)
+        difficulty = -intercept / np.exp(log_slope)
+        log_density += -0.5 * (difficulty / B_SD) ** 2 - 0.5 * (log_slope / LOG_A_SD) ** 2 - log_slope
+        weight = np.exp(log_density - log_density.max())
+        weight /= weight.sum()
+        means = [(weight * value).sum() for value in (intercept, log_slope)]
+        squares = [(weight * value**2).sum() for value in (intercept, log_slope)]
+        found.append([means, np.sqrt(np.array(squares) - np.square(means))])
+    return np.array(found).transpose(1, 2, 0)
+
+
+def test_means_agree_with_numerical_integration(rng):
+    ability, difficulty = rng.normal(size=M), rng.normal(0, B_SD, J)
+    slope = np.exp(rng.normal(0, LOG_A_SD, J))
+    answers = (rng.random((M, J)) < expit(slope * (ability[:, None] - difficulty))).astype(np.int8)
+    abilities = known_abilities(answers, ability)
+    items = at_mode(abilities, answers)
+    mean, sd = exact_means(answers, ability, items)
+
+    def off(lean):
+        found = lean.added_to(items)
+        return np.sqrt(np.mean((np.stack([found.intercept, found.log_slope]) - mean) ** 2 / sd**2, axis=1))
+
+    assert (off(find_lean(abilities, items)[0]) < 0.02).all()
+    assert off(Lean(np.zeros(J), np.zeros(J)))[1] > 0.08  # the control: modes
+
+
+def test_items_that_all_got_right_lean_by_no_more_than_a_first_order_effect_can_tell(rng):
+    answers = np.ones((M, 3), dtype=np.int8)
+    answers[:, 1] = rng.integers(0, 2, M)
+    answers[0, 2] = 0
+    abilities = known_abilities(answers, rng.normal(size=M))
+    items = at_mode(abilities, answers)
+    lean, _ = find_lean(abilities, items)
+    assert np.isfinite([lean.intercept, lean.log_slope]).all()
+    assert lean.intercept[0] > 0  # towards easier than at the mode
+    assert (np.abs(lean.log_slope) <= LARGEST_LEAN * LOG_A_SD * 1.2).all()
+
+
+N_SETS = 12
+
+
+def distances(irt_model, n_models, n_items):
+    """Distances of functions of all items from their truth, in sds, by data set."""
+    found = []
+    for seed in range(N_SETS):
+        rng = np.random.default_rng(seed)
+        ability, difficulty = rng.normal(size=n_models), rng.normal(0, B_SD, n_items)
+        log_slope = rng.normal(0, LOG_A_SD, n_items) if irt_model.name == "2pl" else np.zeros(n_items)
+        answers = rng.random((n_models, n_items)) < expit(np.exp(log_slope) * (ability[:, None] - difficulty))
+        settings = LaplaceSettings(seed=seed, refine=False, threads=1)
+        sites = laplace.fit_laplace(irt_model, answers.astype(np.int8), np.ones_like(answers, np.int8), settings).sites
+        drawn = {name: site[0].astype(float) for name, site in sites.items()}
+        scale = drawn["ability"].std(axis=1)
+        logs = drawn["log_discrimination"]
+        logs = logs.mean(axis=1) if logs.ndim == 2 else logs
+        pairs = [
+            (logs + np.log(scale), log_slope.mean() + np.log(ability.std())),
+            (drawn["difficulty"].std(axis=1) / scale, difficulty.std() / ability.std()),
+        ]
+        found.append([(draws.mean() - truth) / draws.std() for draws, truth in pairs])
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("irt_model", "shape", "least"),
+    [(TwoPL(), (400, 600), 1.2), (OnePL(), (150, 2_000), -0.8)],
+    ids=["2pl", "1pl"],
+)
+def test_means_over_all_items_are_where_the_posterior_says(monkeypatch, irt_model, shape, least):
+    """Mean log slope and spread of difficulties, against the abilities' own spread; standard error of a mean .3."""
+    assert (np.abs(distances(irt_model, *shape).mean(axis=0)) < 1.0).all()
+    monkeypatch.setattr(laplace, "_find_means", lambda irt_model, state, variances: (None, None))
+    of_slope = distances(irt_model, *shape)[:, 0].mean()
+    assert of_slope > least if least > 0 else of_slope < least  # the control: modes
