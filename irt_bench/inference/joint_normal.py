@@ -28,7 +28,7 @@ from irt_bench.irt_models.base import Hierarchical
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[Any]
-MOST_ELIMINATED = 3e8  # multiplications to eliminate one side exactly: about a hundredth of a second
+MOST_ELIMINATED = 3e7  # multiplications to eliminate one side exactly: some milliseconds
 LEAST_GAIN = 3  # times the rank of what is interpolated, at least, for that to pay
 MOST_KEPT = 20_000_000  # cells whose cross derivatives are kept: 160 MB
 OVERFLOW = float(np.log(np.finfo(np.float32).max))

@@ -197,9 +197,10 @@ def _first_guess(trials: Array, items: Items) -> float:
 
 
 def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, *, least_sd: float) -> AbilityPosterior:
-    """Choose a grid where it needs few nodes, else normal abilities."""
+    """Choose a grid where it needs few nodes, else normal abilities, which they are where all models answered much."""
     cost = SWEEP_COST if correct.shape[1] <= MANY_ITEMS else 0.0
-    if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=cost):
+    few_answers = int((trials > 0).sum(axis=1).min()) < MANY_ITEMS
+    if few_answers and AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=cost):
         return GridAbilities(correct, trials, least_sd=least_sd)
     return GaussianAbilities(
         Sweeper(correct, trials, threads=settings.sweep_threads(correct.size), device=settings.device)
