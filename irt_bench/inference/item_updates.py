@@ -178,10 +178,11 @@ def precision_terms(items: Items, sums: Array) -> tuple[Array, Array, Array]:
 
 
 def covariances(blocks: Array) -> Array:
-    """Invert symmetric matrices of two rows, many at once, (item, 2, 2)."""
+    """Invert symmetric matrices of two rows, many at once, (item, 2, 2); nan where a slope has no information."""
     dd, dl, ll = blocks[:, 0, 0], blocks[:, 0, 1], blocks[:, 1, 1]
     adjugate = np.stack([np.stack([ll, -dl], -1), np.stack([-dl, dd], -1)], -2)
-    return np.asarray(adjugate / (dd * ll - dl**2)[:, None, None])
+    determinant = dd * ll - dl**2
+    return np.asarray(adjugate / np.where(determinant > 0, determinant, np.nan)[:, None, None])
 
 
 def update_hierarchy(items: Items, irt_model: Logistic, variances: tuple[Array, Array]) -> Items:

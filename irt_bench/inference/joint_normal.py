@@ -76,7 +76,7 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
     """
     items = mode.means or mode.items  # but precision is that at the mode: elsewhere what is flat would seem known
     ability, moved, shared = _draw_deviations(irt_model, mode, rng, n_draws)
-    # Draws of many items cost more than the fit: they stay in float32, and where they are.
+    # Draws of many items cost more than the fit: they are made where the deviations lie, mostly in float32.
     difficulty = moved[0]
     difficulty += items.intercept.astype(np.float32)
     np.clip(difficulty, -LARGEST_INTERCEPT, LARGEST_INTERCEPT, out=difficulty)
@@ -111,7 +111,7 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
 def _draw_deviations(
     irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_draws: int
 ) -> tuple[Array, Array, Array]:
-    """Abilities, and deviations of items and of what they share from the mode."""
+    """Abilities, and deviations of items and of what they share from their centre."""
     abilities = mode.abilities
     arrow, lost = make_arrow(irt_model, mode, interpolated=_interpolate(mode))
     if isinstance(arrow, SmoothArrow):
@@ -141,6 +141,7 @@ def conditional_variances(items: Items, covariance: Array) -> tuple[Array, Array
     """Variances of b and log a from covariances of (intercept, log slope), to first order; a shared log a is given."""
     if items.shared_slope:
         given = covariance[:, 0, 0] - covariance[:, 0, 1] ** 2 / covariance[:, 1, 1]
+        given = np.where(np.isnan(given), (items.difficulty_sd * items.slope) ** 2, given)  # never asked: the prior's
         return given / items.slope**2, np.zeros(len(given))
     gradient = np.stack([-1 / items.slope, -items.difficulty], axis=-1)
     return np.einsum("jp,jpq,jq->j", gradient, covariance, gradient), covariance[:, 1, 1]

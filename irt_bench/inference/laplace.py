@@ -22,7 +22,7 @@ from irt_bench.inference.gibbs import sample_gibbs, settling
 from irt_bench.inference.item_updates import Items, covariances, item_blocks, update_hierarchy, update_items
 from irt_bench.inference.joint_normal import Mode, conditional_variances, draw_jointly, marginal_variances
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.inference.skewness import SharedLean, find_lean
+from irt_bench.inference.skewness import SharedLean, find_lean, is_small
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.base import Beta
 from irt_bench.irt_models.logistic import Logistic
@@ -67,12 +67,13 @@ def fit_laplace(
 
     Notes
     -----
-    Abilities are integrated out (on a grid where items are few, as normal where they are many), items and the means
-    of their hierarchy are at their mode; after every sweep abilities and items are moved together so that abilities
-    have mean 0 and mean square 1 (parameter expansion, Liu, Rubin & Wu 1998). The hierarchy's sds are at their mode
+    Abilities are integrated out (on a grid where items are few, as normal where they are many), items and the means of
+    their hierarchy are at their mode; after every sweep abilities and items are moved together so that abilities have
+    mean 0 and mean square 1 (parameter expansion, Liu, Rubin & Wu 1998). The hierarchy's sds are at their mode
     (empirical Bayes), around which their logarithms are drawn with the rest. Draws lie around the items' posterior
-    means, not their mode, to first order (`irt_bench.inference.skewness`). Where the matrix is small these draws
-    start Gibbs chains (`irt_bench.inference.gibbs`): a normal distribution cannot follow what few models tell.
+    means, to first order, where that is small (`irt_bench.inference.skewness`), else around their mode. Where the
+    matrix is small these draws start Gibbs chains (`irt_bench.inference.gibbs`): a normal distribution cannot follow
+    what few models tell.
     """
     if isinstance(irt_model.guessing, Beta) or irt_model.upper_share is not None:
         raise FitError(
@@ -191,13 +192,13 @@ def _maximise(
 
 
 def _first_guess(trials: Array, items: Items) -> float:
-    """Sd of the ability known best if slopes are not far above one."""
+    """Sd of an ability that answers to all items would tell, if slopes are not far above one."""
     share = 1 / (1 + np.exp(-items.intercept))
     return float(0.7 / np.sqrt(1 + trials.max(axis=0) @ (share * (1 - share))))
 
 
 def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, *, least_sd: float) -> AbilityPosterior:
-    """Choose a grid where it needs few nodes, else normal abilities, which they are where all models answered much."""
+    """Choose a grid where it needs few nodes; else, and where all models answered much, normal abilities."""
     cost = SWEEP_COST if correct.shape[1] <= MANY_ITEMS else 0.0
     few_answers = int((trials > 0).sum(axis=1).min()) < MANY_ITEMS
     if few_answers and AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=cost):
@@ -209,8 +210,10 @@ def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, 
 
 def _find_means(
     irt_model: Logistic, state: Mode, variances: tuple[Array, Array] | None
-) -> tuple[Items, SharedLean | None]:
+) -> tuple[Items | None, SharedLean | None]:
     """Items and hierarchy at their means, given the abilities; the hierarchy draws items on, by Newton steps."""
+    if len(state.abilities.mean) < 2 or not is_small(state.abilities, state.items):
+        return None, None
     lean, shared = find_lean(state.abilities, state.items)
     items = state.items
     for _ in range(MEAN_ROUNDS):

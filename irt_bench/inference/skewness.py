@@ -19,6 +19,7 @@ from irt_bench.inference.item_updates import Items, covariances, item_blocks, pr
 Array = npt.NDArray[Any]
 STEP = 0.02  # of intercepts and log slopes, for derivatives
 LARGEST_LEAN = 0.5  # sds, beyond which a first-order effect tells only the side
+MOST_FROM_PRIOR = 0.1  # of what is known of intercepts, on average, where first order will do
 
 
 class Lean(NamedTuple):
@@ -29,7 +30,7 @@ class Lean(NamedTuple):
 
     def added_to(self, items: Items) -> Items:
         """Items at their means."""
-        return _moved(items, self.intercept, self.log_slope)
+        return _shifted(items, self.intercept, self.log_slope)
 
 
 class SharedLean(NamedTuple):
@@ -47,6 +48,12 @@ class SharedLean(NamedTuple):
     follow: Array
 
 
+def is_small(abilities: AbilityPosterior, items: Items) -> bool:
+    """Whether items lean little enough: they are told by answers, not by their prior, and nothing is guessed."""
+    prior = items.prior_curvature(exact=False)[0]
+    return items.guessing is None and bool(np.mean(prior / (prior + abilities.sums(items)[2])) < MOST_FROM_PRIOR)
+
+
 def find_lean(abilities: AbilityPosterior, items: Items) -> tuple[Lean, SharedLean | None]:
     """Find how far each item's posterior mean lies from its mode, the abilities and a shared slope given.
 
@@ -59,27 +66,29 @@ def find_lean(abilities: AbilityPosterior, items: Items) -> tuple[Lean, SharedLe
     sums = abilities.sums(items)
     here = precision_terms(items, sums)
     blocks = item_blocks(items, sums)
-    covariance = covariances(blocks)
     if items.shared_slope:  # an item has an intercept of its own alone
         covariance = np.zeros_like(blocks)
         covariance[:, 0, 0] = 1 / blocks[:, 0, 0]
+    else:
+        covariance = covariances(blocks)
 
-    def falls(by_intercept: float, by_log_slope: float) -> Array:
+    def rises(by_intercept: float, by_log_slope: float) -> Array:
         """How fast -1/2 tr(H S) rises."""
-        there = _moved(items, by_intercept, by_log_slope)
+        there = _shifted(items, by_intercept, by_log_slope)
         dd, dl, ll = (new - old for new, old in zip(precision_terms(there, abilities.sums(there)), here, strict=True))
         change = covariance[:, 0, 0] * dd + 2 * covariance[:, 0, 1] * dl + covariance[:, 1, 1] * ll
         return np.asarray(-change / (2 * STEP))
 
     followed = items.prior_curvature(exact=False)[0] / here[0]
-    pull = np.stack([falls(STEP, 0.0), falls(0.0, STEP) - followed], axis=-1)
-    most = LARGEST_LEAN * np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-    move, turn = np.clip(np.einsum("jpq,jq->jp", covariance, pull), -most, most).T
+    pull = np.stack([rises(STEP, 0.0), rises(0.0, STEP) - followed], axis=-1)
+    sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    lean = np.einsum("jpq,jq->jp", covariance, pull)
+    bounded = Lean(*np.clip(lean, -LARGEST_LEAN * sd, LARGEST_LEAN * sd).T)
     if not items.shared_slope:
-        return Lean(move, turn), None
+        return bounded, None
     follow = -here[1] / here[0]
-    return Lean(move, turn), SharedLean(float(np.sum(pull[:, 1] + follow * pull[:, 0])), follow)
+    return bounded, SharedLean(float(np.sum(pull[:, 1] + follow * pull[:, 0])), follow)
 
 
-def _moved(items: Items, by_intercept: Array | float, by_log_slope: Array | float) -> Items:
+def _shifted(items: Items, by_intercept: Array | float, by_log_slope: Array | float) -> Items:
     return replace(items, intercept=items.intercept + by_intercept, log_slope=items.log_slope + by_log_slope)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,18 +35,23 @@ class Cells:
     def right_by_model(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Sum right answers over items, weighted, (model,)."""
         by_item = self._on_device(weights)
-        return torch.cat([self._correct[rows].double() @ by_item for rows in self._chunks()]).cpu().numpy()
+        with _threads(self._threads):
+            return torch.cat([self._correct[rows].double() @ by_item for rows in self._chunks()]).cpu().numpy()
 
     def right_by_item(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Sum right answers over models, weighted, (item,)."""
         by_model = self._on_device(weights)
-        found = sum(by_model[rows] @ self._correct[rows].double() for rows in self._chunks())
-        return np.asarray(found.cpu())  # type: ignore[union-attr]
+        found = torch.zeros(self._correct.shape[1], dtype=torch.float64, device=self._device)
+        with _threads(self._threads):
+            for rows in self._chunks():
+                found += by_model[rows] @ self._correct[rows].double()
+        return found.cpu().numpy()
 
     def curves(self, *state: Any) -> npt.NDArray[np.float32]:
         """Logistic curves at abilities, (node, item)."""
         nodes, slope, intercept = map(self._on_device, state)
-        return _known(torch.outer(nodes, slope).add_(intercept)).cpu().numpy()
+        with _threads(self._threads):
+            return _known(torch.outer(nodes, slope).add_(intercept)).cpu().numpy()
 
     def _on_device(self, values: npt.NDArray[Any]) -> Tensor:
         return torch.tensor(values, device=self._device)
@@ -55,9 +62,7 @@ class Cells:
         return [slice(start, start + step) for start in range(0, n_models, step)]
 
     def _sum(self, state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
+        with _threads(self._threads):
             ability, spread, slope, intercept = map(self._on_device, state[:4])
             guessing = None if state[4] is None else self._on_device(state[4])
             n_models, n_items = self._correct.shape
@@ -76,8 +81,17 @@ class Cells:
                     by_item[:2] += share * (powers[:2] @ residual)
                     by_item[2:] += share * (powers @ weight)
             return by_model.cpu().numpy(), by_item.float().cpu().numpy()
-        finally:
-            torch.set_num_threads(before)
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """So many threads of torch for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _known(log_odds: Tensor) -> Tensor:

@@ -120,7 +120,9 @@ class Logistic:
         difficulty = values[names.DIFFICULTY]
 
         def spread(value: Any) -> Any:
-            """Give every item what all items share, without a copy."""
+            """Give every item what all items share, without a copy: read-only."""
+            if np.shape(value) == np.shape(difficulty):
+                return value
             if isinstance(difficulty, np.ndarray):
                 return np.broadcast_to(value, difficulty.shape)
             return value.broadcast_to(difficulty.shape)

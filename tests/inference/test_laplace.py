@@ -95,6 +95,16 @@ def test_constant_and_tiny_matrices_have_finite_results(correct):
     assert all(np.isfinite(values).all() for values in draws.sites.values())
 
 
+@pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()], ids=["1pl", "2pl"])
+def test_an_item_nobody_was_asked_keeps_its_prior(irt_model):
+    _, correct, trials = simulate(TwoPL(), (60, 30), 2)
+    correct, trials = (np.hstack([cells, np.zeros((60, 1), np.int8)]) for cells in (correct, trials))
+    sites = fit_laplace(irt_model, correct, trials, LaplaceSettings(refine=False)).sites
+    drawn, asked = sites["difficulty"][0, :, 30], sites["difficulty"][0, :, :30]
+    assert drawn.std() == pytest.approx(sites["difficulty_sd"].mean(), rel=0.4)  # normal in other coordinates
+    assert drawn.std() > 2 * asked.std(axis=0).mean()
+
+
 def test_steep_items_get_a_finer_grid():
     """With slopes of five, nodes laid for slopes of one would miss posteriors between them."""
     options = {"parameters": {"discrimination": 5.0}}

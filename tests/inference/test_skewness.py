@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from irt_bench.inference import laplace
+from irt_bench.inference import laplace, skewness
 from irt_bench.inference.ability_posterior import GaussianAbilities
-from irt_bench.inference.item_updates import Items, update_items
+from irt_bench.inference.item_updates import Items, covariances, item_blocks, update_items
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.inference.skewness import LARGEST_LEAN, Lean, find_lean
+from irt_bench.inference.skewness import Lean, find_lean
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 M, J, B_SD, LOG_A_SD = 150, 24, 1.2, 0.4
+N_SETS = 12
 
 
 def known_abilities(answers, ability):
@@ -64,19 +65,31 @@ def test_means_agree_with_numerical_integration(rng):
     assert off(Lean(np.zeros(J), np.zeros(J)))[1] > 0.08  # the control: modes
 
 
-def test_items_that_all_got_right_lean_by_no_more_than_a_first_order_effect_can_tell(rng):
-    answers = np.ones((M, 3), dtype=np.int8)
-    answers[:, 1] = rng.integers(0, 2, M)
-    answers[0, 2] = 0
-    abilities = known_abilities(answers, rng.normal(size=M))
-    items = at_mode(abilities, answers)
-    lean, _ = find_lean(abilities, items)
-    assert np.isfinite([lean.intercept, lean.log_slope]).all()
-    assert lean.intercept[0] > 0  # towards easier than at the mode
-    assert (np.abs(lean.log_slope) <= LARGEST_LEAN * LOG_A_SD * 1.2).all()
+def test_items_told_by_their_prior_lean_by_a_bounded_share_of_their_sd(rng, monkeypatch):
+    answers = np.zeros((20, 3), dtype=np.int8)
+    answers[0, 1] = answers[0, 2] = answers[1, 2] = 1
+    abilities = known_abilities(answers, np.linspace(-2, 2, 20))
+    items = replace(at_mode(abilities, answers), difficulty_sd=9.0, slope_sd=1.5)
+    sd = np.sqrt(np.diagonal(covariances(item_blocks(items, abilities.sums(items))), axis1=1, axis2=2)).T
+
+    def largest():
+        return np.abs(np.stack(find_lean(abilities, items)[0]) / sd).max()
+
+    assert largest() > 0.3
+    monkeypatch.setattr(skewness, "LARGEST_LEAN", 0.2)
+    assert largest() == pytest.approx(0.2)
 
 
-N_SETS = 12
+def test_items_at_the_ceiling_stay_at_their_mode(rng):
+    """Where nearly all answers are right first order fails: the 1PL's slope came out 2.5 times too steep."""
+    ability = rng.normal(size=200)
+    difficulty = rng.normal(-7, 1, 600)
+    answers = (rng.random((200, 600)) < expit(ability[:, None] - difficulty)).astype(np.int8)
+    mode = laplace._maximise(OnePL(), answers, np.ones_like(answers), LaplaceSettings(threads=1), None)
+    assert mode.means is None and mode.shared_lean is None
+    middling = (rng.random((200, 600)) < expit(ability[:, None] - difficulty - 7)).astype(np.int8)
+    mode = laplace._maximise(OnePL(), middling, np.ones_like(answers), LaplaceSettings(threads=1), None)
+    assert mode.means is not None and mode.shared_lean is not None
 
 
 def distances(irt_model, n_models, n_items):
