@@ -171,7 +171,10 @@ def item_blocks(items: Items, sums: Array, *, residuals: bool = True) -> Array:
 
 
 def precision_terms(items: Items, sums: Array) -> tuple[Array, Array, Array]:
-    """Negative second derivatives of an item's log posterior: (intercept, intercept), cross, (log slope, log slope)."""
+    """Negative second derivatives of an item's log posterior: (intercept, intercept), cross, (log slope, log slope).
+
+    With guessing the information in them is the expected one.
+    """
     a = items.slope
     dd, dl, ll = items.prior_curvature(exact=True)
     return dd + sums[2], dl + a * sums[3], ll + a**2 * sums[4] - a * sums[1]
