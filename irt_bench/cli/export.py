@@ -15,10 +15,14 @@ def export(
     subset: Annotated[Path, typer.Argument(help="File that irt-bench subset wrote.", metavar="SUBSET.json")],
     to: Annotated[str, typer.Option(help="lm-eval, lm-eval-task, inspect, py-irt, params or ids.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write (lm-eval-task: folder).")],
-    metric: Annotated[str, typer.Option(help="lm-eval-task: the metric it was calibrated on.")] = "acc",
-    split: Annotated[str, typer.Option(help="lm-eval-task: the split that is evaluated.")] = "test",
+    metric: Annotated[
+        str | None, typer.Option(help="lm-eval-task: the metric it was calibrated on, where the subset does not say.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="lm-eval-task: the split that is evaluated; by default the full task's, or test.")
+    ] = None,
     base_yaml: Annotated[
-        Path | None, typer.Option(help="lm-eval-task: YAML of a full task that lm-eval does not bring.")
+        Path | None, typer.Option(help="lm-eval-task: YAML of the full task; by default the installed lm-eval's.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="inspect: task, as in file.py@task.")] = None,
     model: Annotated[str | None, typer.Option(help="inspect: model to write into the run configuration.")] = None,

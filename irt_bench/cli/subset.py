@@ -201,6 +201,8 @@ def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> No
                 **{name: getattr(each, name) for name in ("estimator", "expected_error", "expected_se", "seed")},
                 "n_models": each.calibration.n_models,
                 "n_clusters": each.calibration.n_clusters,
+                "metrics": list(each.metrics),
+                "filters": list(each.filters),
             }
         )
         if not json:

@@ -25,10 +25,12 @@ class ExportOptions:
 
     Parameters
     ----------
-    metric, split : str
-        lm-eval task folder: the calibrated metric, and the split that is evaluated.
+    metric : str, optional
+        lm-eval task folder: the metric that the subset was calibrated on, where the subset does not name it.
+    split : str, optional
+        lm-eval task folder: the split that is evaluated; by default what the full task says, else "test".
     base_yaml : Path, optional
-        lm-eval task folder: YAML of a full task that does not come with the harness.
+        lm-eval task folder: YAML of the full task; by default that of the installed harness.
     task, model : str, optional
         Inspect: as it names them.
     responses : ResponseCounts, optional
@@ -37,8 +39,8 @@ class ExportOptions:
         CSV: whether ids that a spreadsheet would run as a formula get a ' in front.
     """
 
-    metric: str = "acc"
-    split: str = "test"
+    metric: str | None = None
+    split: str | None = None
     base_yaml: Path | None = None
     task: str | None = None
     model: str = export_inspect.MODEL
@@ -90,7 +92,7 @@ def parameter_table(subset: Subset) -> pd.DataFrame:
 
 def item_table(subset: Subset) -> pd.DataFrame:
     """Items with all that identifies them, one row each, for any other harness."""
-    columns = ("id", "subtask", "doc_id", "doc_hash", "prompt_hash", "weight")
+    columns = ("id", "subtask", "doc_id", "doc_hash", "prompt_hash", "metric", "filter", "weight")
     table = pd.DataFrame([[getattr(item, name) for name in columns] for item in subset.items], columns=list(columns))
     return table.astype({"doc_id": "Int64"}).rename(columns={"id": "item"})
 
@@ -109,6 +111,7 @@ def _to_task(subset: Subset, path: Path, options: ExportOptions) -> str:
         export_lm_eval.write_task_folder(
             subset, folder, metric=options.metric, split=options.split, base_yaml=options.base_yaml
         )
+        command += f"\n# the estimate is {export_lm_eval.result_key(subset, options.metric)!r} in its results"
         (folder / "command.txt").write_text(command + "\n", encoding="utf-8")
         write_json(folder / MARK, {"subset": subset.digest(), "task": export_lm_eval.task_name(subset)})
     return command

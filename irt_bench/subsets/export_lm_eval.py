@@ -6,9 +6,11 @@ documents wrongly where the list is not sorted or repeats one: neither can come 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +18,8 @@ import numpy as np
 import yaml
 
 from irt_bench.analysis.labelled_draws import item_draws
-from irt_bench.errors import SubsetError
+from irt_bench.errors import SubsetError, unknown_choice
+from irt_bench.responses.formats.lm_eval import NO_FILTER
 from irt_bench.subsets import lm_eval_task
 from irt_bench.subsets.instrument import ABILITY_POINTS, ITEM_DRAWS, POINT_WEIGHTS, Instrument, instrument_of
 from irt_bench.subsets.subset import Subset
@@ -78,8 +81,32 @@ def task_command(subset: Subset, folder: Path) -> str:
     )
 
 
+def result_key(subset: Subset, metric: str | None = None) -> str:
+    """Key of the estimate in the results of the exported task: metric and filter."""
+    return f"{calibrated_metric(subset, metric)},{subset.filters[0] if subset.filters else NO_FILTER}"
+
+
+def calibrated_metric(subset: Subset, asked: str | None = None) -> str:
+    """Metric that the subset was calibrated on: the recorded one, else the one asked for.
+
+    Raises
+    ------
+    SubsetError
+        If the two differ, or there is none.
+    """
+    recorded = subset.metrics[0] if subset.metrics else None
+    if recorded is None and asked is None:
+        raise SubsetError("the calibration responses did not name their metric; name it with metric=, such as 'acc'.")
+    if recorded is not None and asked not in (None, recorded):
+        raise SubsetError(
+            f"the subset was calibrated on metric {recorded!r}: a task that aggregates {asked!r} would print no "
+            f"estimate. Leave metric out, or calibrate a subset on {asked!r}."
+        )
+    return str(recorded or asked)
+
+
 def write_task_folder(
-    subset: Subset, folder: Path, *, metric: str = "acc", split: str = "test", base_yaml: Path | None = None
+    subset: Subset, folder: Path, *, metric: str | None = None, split: str | None = None, base_yaml: Path | None = None
 ) -> None:
     """Fill a folder with a task that runs on the subset and aggregates to the estimated full score.
 
@@ -89,18 +116,19 @@ def write_task_folder(
         Of one leaf task.
     folder : Path
         Existing, for ``--include_path``.
-    metric : str
-        Name of the metric that the subset was calibrated on.
-    split : str
-        The split that the task evaluates.
+    metric : str, optional
+        Name of the metric that the subset was calibrated on, where the subset does not say.
+    split : str, optional
+        The split that the task evaluates; by default what the full task says, else "test".
     base_yaml : Path, optional
-        YAML of the full task, for tasks that do not come with the harness.
+        YAML of the full task, for tasks that do not come with the harness; by default that of the installed harness.
 
     Raises
     ------
     SubsetError
-        If there are several tasks, or the estimator cannot run there.
+        If there are several tasks, the estimator cannot run there, or the full task has no such metric.
     """
+    metric = calibrated_metric(subset, metric)
     lists = sample_lists(subset)
     if len(lists) > 1:
         raise SubsetError(
@@ -111,10 +139,41 @@ def write_task_folder(
         raise SubsetError(f"{base_yaml} is no file; --base-yaml names the YAML of the full task.")
     (task,) = lists
     path = str(base_yaml.resolve()) if base_yaml is not None else None
-    content = task_parameters(subset) | {"task": task, "split": split, "base_yaml": path}
+    own = _full_task(task, base_yaml)
+    content = task_parameters(subset) | {
+        "task": task,
+        "split": split or lm_eval_task.evaluated_split(own) or "test",
+        "base_yaml": path,
+        "metric": metric,
+        "metric_arguments": _metric_arguments(own, task, metric),
+    }
     (folder / "parameters.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
     shutil.copyfile(lm_eval_task.__file__, folder / f"{TASK_MODULE}.py")
-    (folder / f"{task_name(subset)}.yaml").write_text(_yaml(subset, task, metric, path), encoding="utf-8")
+    text = _yaml(subset, content)
+    (folder / f"{task_name(subset)}.yaml").write_text(text, encoding="utf-8")
+
+
+def _full_task(task: str, base_yaml: Path | None) -> dict[str, Any]:
+    """Read the settings of the full task; empty where it comes with a harness that is not installed here."""
+    harness = importlib.util.find_spec("lm_eval") if base_yaml is None else None
+    path = base_yaml
+    if harness is not None and harness.submodule_search_locations:
+        path = lm_eval_task.yaml_of(task, Path(harness.submodule_search_locations[0]) / "tasks")
+    try:
+        return lm_eval_task.task_settings(path) if path is not None else {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SubsetError(f"{path} cannot be read as the YAML of a task: {str(error).splitlines()[0]}.") from error
+
+
+def _metric_arguments(full_task: Mapping[str, Any], task: str, metric: str) -> dict[str, Any]:
+    """Return what the full task says of the metric, such as characters to ignore: without them it is another."""
+    listed = lm_eval_task.metrics_of(full_task)
+    if listed and metric not in listed:
+        raise SubsetError(unknown_choice(f"metric of task {task!r}", metric, listed))
+    arguments: dict[str, Any] = listed.get(metric, {})
+    if lm_eval_task.FUNCTION in json.dumps(arguments):
+        raise SubsetError(f"metric {metric!r} of task {task!r} is a function of the task's own: {UNSUPPORTED}.")
+    return arguments
 
 
 def task_parameters(subset: Subset) -> dict[str, Any]:
@@ -170,17 +229,19 @@ def _linear_form(subset: Subset, instrument: Instrument) -> tuple[float, np.ndar
     return forms[subset.estimator]
 
 
-def _yaml(subset: Subset, task: str, metric: str, base_yaml: str | None) -> str:
+def _yaml(subset: Subset, content: Mapping[str, Any]) -> str:
     """YAML of the task; the tags that name functions are no plain YAML and are written by hand.
 
     A task that comes with the harness is named, as its path is known only where the harness is installed; it is then
     the only member of a group, whose entries may override a task's settings. Any other is included by path.
     """
+    task, base_yaml = content["task"], content["base_yaml"]
     metadata = {"version": 1.0, "irt_bench": {"subset": subset.digest(), "n_full": subset.n_items_full, "task": task}}
     own = [
         f"process_docs: !function {TASK_MODULE}.keep",
         "metric_list:",
-        f"  - metric: {json.dumps(metric)}",
+        f"  - metric: {json.dumps(content['metric'])}",
+        *(f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in content["metric_arguments"].items()),
         f"    aggregation: !function {TASK_MODULE}.full_score",
         "    higher_is_better: true",
         *yaml.safe_dump({"metadata": metadata}, sort_keys=False).splitlines(),

@@ -1,7 +1,7 @@
 """Runs inside lm-evaluation-harness: keeps the documents of a subset, and aggregates to the estimated full score.
 
 `irt-bench export --to lm-eval-task` copies this file beside the task's YAML and ``parameters.json``. It needs Python
-alone, reads plain JSON, and executes nothing that the JSON holds.
+and the harness's own YAML reader, reads plain JSON, and executes nothing that the JSON holds.
 """
 
 import functools
@@ -10,11 +10,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+FUNCTION = "!function "  # how the harness's YAML names a function
 STEPS = 481  # of ability, from -6 to 6
 
 
@@ -31,9 +32,10 @@ def keep(dataset: Any) -> Any:
     Raises
     ------
     ValueError
-        If the data are not those of the calibration.
+        If the data, the metric or the evaluated split are not those of the calibration.
     """
     wanted, split = parameters(), str(dataset.split)  # the task's own function may lose the name of the split
+    _check_full_task()
     own = _own_process_docs()
     dataset = own(dataset) if own is not None else dataset
     if split != wanted["split"]:
@@ -118,6 +120,60 @@ def _extended(at: float, x: Sequence[float], y: Sequence[float]) -> float:
 
 
 @functools.cache
+def _check_full_task() -> None:
+    """Refuse, before anything is evaluated, what the full task says otherwise than this one."""
+    wanted = parameters()
+    full_task = task_settings(_base_yaml())
+    split, metrics = evaluated_split(full_task), metrics_of(full_task)
+    if split is not None and split != wanted["split"]:
+        raise ValueError(f"{wanted['task']} evaluates split {split!r}, not {wanted['split']!r}; export with --split.")
+    if metrics and wanted["metric"] not in metrics:
+        raise ValueError(f"{wanted['task']} has metrics {sorted(metrics)}, not {wanted['metric']!r}; export again.")
+    if metrics.get(wanted["metric"], {}) != wanted["metric_arguments"]:
+        raise ValueError(
+            f"{wanted['task']} says more of {wanted['metric']!r} than this task: {metrics[wanted['metric']]}. Export "
+            f"again with --base-yaml {_base_yaml()}, or where the harness is installed."
+        )
+
+
+def task_settings(path: Path) -> dict[str, Any]:
+    """Read the YAML of a task and those that it includes; functions stay their names behind `FUNCTION`."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Plain YAML, and the harness's tag of functions."""
+
+    Loader.add_constructor("!function", lambda loader, node: f"{FUNCTION}{node.value}")
+    content: Any = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  a safe loader with one plain tag
+    if not isinstance(content, dict):
+        raise ValueError(f"a mapping is needed, found {type(content).__name__}")
+    included = content.get("include")
+    for name in reversed([included] if isinstance(included, str) else included or []):
+        content = task_settings((path.parent / name).resolve()) | content
+    return dict(content)
+
+
+def evaluated_split(full_task: Mapping[str, Any]) -> str | None:
+    """Return the split that a task evaluates; None where it does not say."""
+    split = full_task.get("test_split") or full_task.get("validation_split")
+    return split if isinstance(split, str) else None
+
+
+def metrics_of(full_task: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Map metrics to what a task says of them beyond their aggregation; empty where it lists none."""
+    listed = full_task.get("metric_list")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return {
+        str(entry.get("metric")).removeprefix(FUNCTION).rsplit(".", 1)[-1]: {
+            key: value
+            for key, value in entry.items()
+            if key not in ("aggregation", "higher_is_better") and (key != "metric" or FUNCTION in str(value))
+        }
+        for entry in entries
+    }
+
+
+@functools.cache
 def _own_process_docs() -> Callable[[Any], Any] | None:
     """Return the task's own function that prepares its documents, which ours stands in for."""
     path: Path | None = _base_yaml()
@@ -145,8 +201,13 @@ def _base_yaml() -> Path:
         return Path(wanted["base_yaml"])
     import lm_eval.tasks  # type: ignore[import-not-found]
 
-    is_task = re.compile(rf"^task:\s*['\"]?{re.escape(wanted['task'])}['\"]?\s*$", re.MULTILINE)
-    for path in sorted(Path(str(lm_eval.tasks.__file__)).parent.rglob("*.yaml")):
-        if is_task.search(path.read_text(encoding="utf-8")):
-            return path
-    raise ValueError(f"lm-evaluation-harness has no task {wanted['task']!r}; export again with --base-yaml.")
+    path = yaml_of(wanted["task"], Path(str(lm_eval.tasks.__file__)).parent)
+    if path is None:
+        raise ValueError(f"lm-evaluation-harness has no task {wanted['task']!r}; export again with --base-yaml.")
+    return path
+
+
+def yaml_of(task: str, folder: Path) -> Path | None:
+    """Find the YAML of a task by its name."""
+    is_task = re.compile(rf"^task:\s*['\"]?{re.escape(task)}['\"]?\s*$", re.MULTILINE)
+    return next((p for p in sorted(folder.rglob("*.yaml")) if is_task.search(p.read_text(encoding="utf-8"))), None)

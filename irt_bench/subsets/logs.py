@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.errors import SubsetError, SubsetWarning
+from irt_bench.errors import ReadError, SubsetError, SubsetWarning
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import MODEL_NAME
 from irt_bench.responses.read import Progress, find_sources, read_responses
-from irt_bench.responses.table import PROMPT_HASH, REVISION, ResponseTable
+from irt_bench.responses.table import FILTER, METRIC, PROMPT_HASH, REVISION, ResponseTable
 from irt_bench.subsets.log_facts import LogFacts, facts_of
 from irt_bench.subsets.log_matching import bare_hash, match_items, renamed_tasks
-from irt_bench.subsets.score import FLAGS, estimate_full_score
+from irt_bench.subsets.score import FLAGS, check_same_reading, estimate_full_score
 from irt_bench.subsets.subset import Subset
 
 NOT_TRUSTED: Final = "not_trusted"
@@ -87,17 +87,20 @@ def read_subset_logs(
 
     Parameters
     ----------
-    paths, format, metric, filter, progress
+    paths, format, progress
         As in `read_responses`.
     subset : Subset
         What was run.
+    metric, filter : str, optional
+        As in `read_responses`; by default those of the calibration, and no others are accepted where these are known.
     benchmark : str, optional
         The benchmark or task in the logs to look at; by default the subset's tasks.
 
     Raises
     ------
     SubsetError
-        If no item matches, an answer is given twice, or no log can be trusted.
+        If no item matches, an answer is given twice, the metric or the filter is not the calibration's, or no log can
+        be trusted.
 
     Warns
     -----
@@ -108,9 +111,17 @@ def read_subset_logs(
     facts = [found for source in find_sources(paths, format=format) if (found := facts_of(source, known)) is not None]
     if facts and all(found.n_stale for found in facts):
         raise SubsetError(f"{facts[0].path.name}: {MESSAGES[STALE]}.")
-    table = read_responses(paths, format=format, metric=metric, filter=filter, progress=progress)
+    reading = {METRIC: _calibrated(METRIC, metric, subset.metrics), FILTER: _calibrated(FILTER, filter, subset.filters)}
+    try:
+        table = read_responses(paths, format=format, **reading, progress=progress)
+    except ReadError as error:
+        if reading == {METRIC: metric, FILTER: filter}:
+            raise
+        named = " and ".join(f"{name} {value!r}" for name, value in reading.items() if value is not None)
+        raise SubsetError(f"{error} (The subset was calibrated on {named}.)") from error
     table = _relevant(table, subset, facts, benchmark)
     item_of = match_items(table, subset, facts)
+    check_same_reading(table.items, item_of, subset)
     frame = _answers(table, item_of)
     checks = _checks(table, frame, subset, facts)
     bad = checks.index[checks["flags"].str.contains(NOT_TRUSTED)]
@@ -136,6 +147,16 @@ def score_logs(logs: SubsetLogs, subset: Subset) -> pd.DataFrame:
     table = estimate_full_score(logs.counts, subset)
     joined = table["flags"].str.cat(logs.checks["flags"].reindex(table.index), sep=";")
     return table.assign(flags=joined.str.strip(";"))
+
+
+def _calibrated(name: str, asked: str | None, known: Sequence[str]) -> str | None:
+    """Metric or filter to read by: the calibration's, where it is one and nothing else is asked for."""
+    if asked is not None and known and asked not in known:
+        raise SubsetError(
+            f"the subset was calibrated on {name} {' and '.join(map(repr, known))}, not on {asked!r}: its estimate is "
+            f"none of {asked!r}. Leave {name} out, or calibrate a subset on it."
+        )
+    return known[0] if asked is None and len(known) == 1 else asked
 
 
 def _relevant(table: ResponseTable, subset: Subset, facts: Sequence[LogFacts], benchmark: str | None) -> ResponseTable:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from irt_bench.errors import SubsetError
 from irt_bench.names import DOC_HASH
-from irt_bench.responses.table import DOC_ID, PROMPT_HASH, ResponseTable
+from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, ResponseTable
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibrated, Calibration, Recipe, calibrate, chosen_items
 from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR
@@ -209,6 +209,8 @@ def _items(calibration: Calibration, found: Calibrated, hashes: pd.Series | None
         "subtask": basis.subtasks[places].tolist(),
         "doc_id": _known(metadata, DOC_ID, int),
         "doc_hash": _known(metadata, DOC_HASH, str),
+        METRIC: _known(metadata, METRIC, str),
+        FILTER: _known(metadata, FILTER, str),
         "prompt_hash": [None if hashes is None else hashes.get(label) for label in instrument.items],
     }
     rows = zip(instrument.items, numbers.to_dict("records"), *texts.values(), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from irt_bench.analysis.intervals import FloatArray
 from irt_bench.errors import SubsetError
 from irt_bench.names import MODEL
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.table import FILTER, METRIC
 from irt_bench.subsets.estimators import Learned, estimate, possible
 from irt_bench.subsets.instrument import instrument_of, read_answers
 from irt_bench.subsets.intervals import limits
@@ -49,8 +51,8 @@ def estimate_full_score(counts: ResponseCounts, subset: Subset) -> pd.DataFrame:
     Raises
     ------
     SubsetError
-        If no item of the subset is among the responses, or the answers are fractional scores and the calibration's
-        were right or wrong.
+        If no item of the subset is among the responses, the answers are fractional scores and the calibration's were
+        right or wrong, or they were read by another metric or filter.
     """
     answers = _answers(counts, subset)
     instrument = instrument_of(subset)
@@ -86,7 +88,9 @@ def _answers(counts: ResponseCounts, subset: Subset) -> ResponseCounts:
             "the responses are fractional scores; the subset was calibrated on right and wrong answers. Choose another "
             "metric with --metric."
         )
-    places = counts.items.index.astype("str").get_indexer(pd.Index(subset.ids, dtype="str"))
+    labels = counts.items.index.astype("str")
+    check_same_reading(counts.items, labels, subset)
+    places = labels.get_indexer(pd.Index(subset.ids, dtype="str"))
     known = places >= 0
     if not known.any():
         raise SubsetError(
@@ -98,6 +102,38 @@ def _answers(counts: ResponseCounts, subset: Subset) -> ResponseCounts:
     )
     items = pd.DataFrame(index=pd.Index(subset.ids, name="item", dtype="str"))
     return ResponseCounts(correct, trials, counts.models, items, counts.benchmark, counts.measure)
+
+
+def check_same_reading(items: pd.DataFrame, ids: Iterable[object], subset: Subset) -> None:
+    """Refuse answers that were read by another metric or filter than the calibration's, where both are known.
+
+    Parameters
+    ----------
+    items : pd.DataFrame
+        Metadata of items; columns ``metric`` and ``filter`` where the responses name them.
+    ids : iterable
+        Id in the subset of each row; any other value for items that are not in it.
+    subset : Subset
+        Whose items name the metric and the filter of the calibration.
+
+    Raises
+    ------
+    SubsetError
+        Naming both readings, and the first item.
+    """
+    places = pd.Index(subset.ids, dtype="object").get_indexer(pd.Index(list(ids), dtype="object"))
+    for name in (METRIC, FILTER):
+        if name not in items:
+            continue
+        calibrated = np.array([*(getattr(item, name) for item in subset.items), None], dtype=object)[places]
+        read = items[name].to_numpy(dtype=object)
+        differ = np.asarray(pd.notna(calibrated) & pd.notna(read) & (read != calibrated), dtype=bool)
+        if differ.any():
+            first = int(np.argmax(differ))
+            raise SubsetError(
+                f"the answers were read by {name} {str(read[first])!r}, and the subset was calibrated on "
+                f"{name} {calibrated[first]!r} (first item {subset.ids[places[first]]!r}); read them by that one."
+            )
 
 
 def _learned(numbers: EstimatorNumbers) -> Learned:

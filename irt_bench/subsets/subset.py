@@ -98,6 +98,16 @@ class Subset(Record):
         """Labels of the items, in the order of the benchmark."""
         return tuple(item.id for item in self.items)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics that the calibration read, sorted; empty where the responses did not name any."""
+        return tuple(sorted({item.metric for item in self.items if item.metric is not None}))
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Answer filters that the calibration read, sorted; empty where the responses did not name any."""
+        return tuple(sorted({item.filter for item in self.items if item.filter is not None}))
+
     def digest(self) -> str:
         """SHA-256 over the content; also the identity of a subset in exported files."""
         return _digest(self.model_dump(mode="json"))

@@ -39,6 +39,8 @@ class SubsetItem(Record):
         Position in the evaluated split, as lm-evaluation-harness numbers it.
     doc_hash, prompt_hash : str, optional
         Hash of the document, and of the prompt where all calibration models were given the same.
+    metric, filter : str, optional
+        What the calibration logs call the value that was read, and how the answer was taken from the text.
     """
 
     id: str
@@ -55,6 +57,8 @@ class SubsetItem(Record):
     doc_id: StrictInt | None = None
     doc_hash: str | None = None
     prompt_hash: str | None = None
+    metric: str | None = None
+    filter: str | None = None
 
 
 class UnseenItems(Record):

@@ -70,3 +70,37 @@ def test_adaptive_compares_designs_on_a_fit(subset, tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "a.csv", index_col="design")
     assert list(table["n_items"][:3]) == [3, 3, 3] and table["error_ratio"].iloc[0] == 1
     assert json.loads(run("adaptive", subset, "--fit", tmp_path, "--models", "9", "--json").stdout)["seed"] == 0
+
+
+def test_a_subset_keeps_the_metric_it_was_calibrated_on_through_export_and_score(tmp_path):
+    rng = np.random.default_rng(0)
+    for model, ability in enumerate(rng.normal(size=12)):
+        folder = tmp_path / "logs" / f"org{model % 4}__m{model}"
+        folder.mkdir(parents=True)
+        right = rng.random(30) < 1 / (1 + np.exp(rng.normal(size=30) - ability))
+        rows = [
+            {
+                "doc_id": k, "doc": {"q": k}, "doc_hash": f"hash{k}", "filtered_resps": ["x"], "filter": "none",
+                "metrics": ["acc", "acc_norm"], "acc": 0.0, "acc_norm": float(right[k]),
+            }
+            for k in range(30)
+        ]  # fmt: skip
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "samples_toy_2026-01-01T00-00-00.000000.jsonl").write_text(lines)
+    path = tmp_path / "s.json"
+    done = run("subset", tmp_path / "logs", "--metric", "acc_norm", "--size", 6, "-o", path, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["subsets"][0]["metrics"] == ["acc_norm"]
+    done = run("export", path, "--to", "lm-eval-task", "-o", tmp_path / "task")
+    assert done.exit_code == 0 and "acc_norm,none" in done.output, done.output
+    (exported,) = (tmp_path / "task").glob("*.yaml")
+    assert '- metric: "acc_norm"' in exported.read_text()
+    assert run("score", tmp_path / "logs", "--subset", path).exit_code == 0
+    for refused in (
+        ("score", tmp_path / "logs", "--subset", path, "--metric", "acc"),
+        ("score", tmp_path / "logs", "--subset", path, "--filter", "strict"),
+        ("export", path, "--to", "lm-eval-task", "-o", tmp_path / "other", "--metric", "nonsense"),
+    ):
+        done = run(*refused)
+        assert done.exit_code == 2 and "calibrated on" in done.output
+    assert not (tmp_path / "other").exists()

@@ -44,6 +44,7 @@ def subset(full, build_subset, tmp_path_factory):
     records = [
         {
             "id": items["item"][k], "subtask": "toy_sums", "doc_id": k, "doc_hash": items["doc_hash"][k],
+            "metric": items["metric"][k], "filter": items["filter"][k],
             "prompt_hash": prompts[items["item"][k]],
         }
         for k in PLACES

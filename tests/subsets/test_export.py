@@ -66,7 +66,7 @@ def test_exports_that_lack_something_are_refused_and_leave_nothing(subset, build
 
 
 def test_every_export_says_what_to_do_next_and_has_the_same_bytes_each_time(subset, make_counts, tmp_path):
-    options = ExportOptions(responses=make_counts(np.ones((2, 8), int)))
+    options = ExportOptions(metric="acc", responses=make_counts(np.ones((2, 8), int)))
     names = {"lm-eval-task": "folder", "ids": "i.csv", "py-irt": "p.jsonl", "params": "p.csv"}
     for to in EXPORTS:
         contents = []

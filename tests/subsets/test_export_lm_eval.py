@@ -1,8 +1,10 @@
 import json
 
 import pytest
+import yaml
 
 from irt_bench.errors import SubsetError
+from irt_bench.subsets.export import ExportOptions, export_subset
 from irt_bench.subsets.export_lm_eval import (
     sample_lists,
     samples_command,
@@ -70,9 +72,70 @@ def test_a_folder_for_several_tasks_or_for_an_estimator_that_cannot_run_there_is
     two_tasks, build_subset, tmp_path
 ):
     with pytest.raises(SubsetError, match=r"2 tasks.*irt-bench score"):
-        write_task_folder(two_tasks, tmp_path)
+        write_task_folder(two_tasks, tmp_path, metric="acc")
     numbers = EstimatorNumbers(misfit_sd=0.1, interval_scale=1.6)
     with pytest.raises(SubsetError, match=r"'p_irt_source' cannot run"):
-        write_task_folder(build_subset([{"id": "x", "doc_id": 1}], estimator="p_irt_source", numbers=numbers), tmp_path)
+        source = build_subset([{"id": "x", "doc_id": 1}], estimator="p_irt_source", numbers=numbers)
+        write_task_folder(source, tmp_path, metric="acc")
     with pytest.raises(SubsetError, match="is no file"):
-        write_task_folder(build_subset([{"id": "x", "doc_id": 1}]), tmp_path, base_yaml=tmp_path / "none.yaml")
+        subset = build_subset([{"id": "x", "doc_id": 1}])
+        write_task_folder(subset, tmp_path, metric="acc", base_yaml=tmp_path / "none.yaml")
+
+
+GENERATION = {"id": "x", "doc_id": 4, "metric": "exact_match", "filter": "strict-match"}
+FULL_TASK = """task: toy
+include: _common.yaml
+metric_list:
+  - metric: exact_match
+    aggregation: mean
+    higher_is_better: true
+    ignore_case: true
+    regexes_to_ignore: [",", "\\\\$"]
+  - metric: !function utils.agree
+    aggregation: mean
+"""
+
+
+@pytest.fixture
+def full_task(tmp_path):
+    (tmp_path / "_common.yaml").write_text("validation_split: validation\ndoc_to_text: !function utils.text\n")
+    path = tmp_path / "full.yaml"
+    path.write_text(FULL_TASK)
+    return path
+
+
+def test_an_exported_task_aggregates_the_calibrated_metric_as_the_full_task_measures_it(
+    build_subset, full_task, tmp_path
+):
+    folder = tmp_path / "folder"
+    options = ExportOptions(base_yaml=full_task)
+    command = export_subset(build_subset([GENERATION]), "lm-eval-task", folder, options)
+    assert "'exact_match,strict-match'" in command
+    text = (folder / "toy_irt1.yaml").read_text().replace("!function ", "")
+    assert yaml.safe_load(text)["metric_list"] == [
+        {
+            "metric": "exact_match", "ignore_case": True, "regexes_to_ignore": [",", "\\$"],
+            "aggregation": "subset_task.full_score", "higher_is_better": True,
+        }
+    ]  # fmt: skip
+    assert json.loads((folder / "parameters.json").read_text())["split"] == "validation"
+
+
+@pytest.mark.parametrize(
+    ("record", "metric", "with_yaml", "reason"),
+    [
+        (GENERATION, "acc", False, "calibrated on metric 'exact_match'"),
+        (GENERATION, "nonsense", True, "calibrated on metric 'exact_match'"),
+        ({"id": "x", "doc_id": 4}, None, True, "did not name their metric"),
+        ({"id": "x", "doc_id": 4}, "nonsense", True, "'nonsense' is not known. Choices: agree, exact_match"),
+        ({"id": "x", "doc_id": 4, "metric": "agree"}, None, True, "a function of the task's own"),
+    ],
+)
+def test_no_task_is_exported_for_another_metric_than_the_calibrations(
+    build_subset, full_task, tmp_path, record, metric, with_yaml, reason
+):
+    options = ExportOptions(metric=metric, base_yaml=full_task if with_yaml else None)
+    with pytest.raises(SubsetError) as caught:
+        export_subset(build_subset([record]), "lm-eval-task", tmp_path / "folder", options)
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "folder").exists()

@@ -29,7 +29,7 @@ class Documents(list):
 
 def task_of(subset, folder, **options):
     folder.mkdir()
-    write_task_folder(subset, folder, **options)
+    write_task_folder(subset, folder, **{"metric": "acc"} | options)
     spec = importlib.util.spec_from_file_location("subset_task_under_test", folder / "subset_task.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -105,6 +105,23 @@ def test_answers_of_several_processes_are_put_in_order(build_subset, records, ba
     assert task.full_score(answers[::-1]) != alone
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert task.full_score(answers[0::2] + answers[1::2]) == alone
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ("metric_list: [{metric: exact_match}]", r"metrics \['exact_match'\], not 'acc'"),
+        ("metric_list: [{metric: acc, ignore_case: true}]", "says more of 'acc'.*--base-yaml"),
+        ("validation_split: validation", "evaluates split 'validation', not 'test'"),
+    ],
+)
+def test_a_full_task_that_measures_otherwise_is_refused_before_anything_is_evaluated(
+    build_subset, records, base, tmp_path, settings, reason
+):
+    module = task_of(build_subset(records), tmp_path / "task", base_yaml=base)
+    base.write_text(f"include: _default.yaml\ntask: toy\n{settings}\n")
+    with pytest.raises(ValueError, match=reason):
+        module.keep(Documents({"n": number} for number in range(20)))
 
 
 def test_parameters_are_plain_json(build_subset, records, base, tmp_path):

@@ -8,6 +8,7 @@ from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.responses import read_responses
 from irt_bench.subsets.log_facts import document_hash
 from irt_bench.subsets.logs import read_subset_logs, score_logs
+from irt_bench.subsets.score import estimate_full_score
 
 PLACES = [1, 4, 7, 11, 19]
 TIME = "2026-01-01T00-00-00.000000"
@@ -112,6 +113,55 @@ def test_missing_and_unexpected_items_are_counted(subset, tmp_path):
     table = score_logs(logs, subset)
     assert list(logs.checks["n_unexpected"]) == [2]
     assert table["n_missing"].tolist() == [3] and "missing_items" in table["flags"].iloc[0]
+
+
+def logged(folder, metrics, *, filters=("none",)):
+    """Write the log of a clean subset run by these metrics and filters."""
+    write_log(folder, good())
+    path = folder / f"samples_toy_{TIME}.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    changes = [{"filter": name, "metrics": list(metrics), **metrics} for name in filters]
+    path.write_text("".join(json.dumps(row | change) + "\n" for row in rows for change in changes))
+    return folder
+
+
+@pytest.fixture
+def normalised(build_subset):
+    records = [
+        {
+            "id": document_hash({"q": k}), "doc_id": k, "doc_hash": document_hash({"q": k}), "metric": "acc_norm",
+            "filter": "strict",
+        }
+        for k in PLACES
+    ]  # fmt: skip
+    return build_subset(records)
+
+
+def test_logs_are_read_by_the_metric_and_the_filter_of_the_calibration(normalised, tmp_path):
+    folder = logged(tmp_path / "both", {"acc": 0.0, "acc_norm": 1.0}, filters=("strict", "loose"))
+    assert read_subset_logs([folder], normalised).counts.correct.all()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "filter", "asked"),
+    [
+        ({"acc": 0.0, "acc_norm": 1.0}, "strict", {"metric": "acc"}),
+        ({"acc": 0.0, "acc_norm": 1.0}, "loose", {"filter": "loose"}),
+        ({"acc": 0.0}, "strict", {}),
+        ({"acc_norm": 1.0}, "loose", {}),
+    ],
+)
+def test_logs_of_another_metric_or_filter_are_refused_in_one_line(normalised, tmp_path, metrics, filter, asked):
+    folder = logged(tmp_path / "logs", metrics, filters=(filter,))
+    with pytest.raises(SubsetError, match=r"(?s)acc_norm|strict") as caught:
+        read_subset_logs([folder], normalised, **asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_counts_that_were_read_by_another_metric_are_refused(normalised, tmp_path):
+    counts = read_responses([logged(tmp_path / "logs", {"acc": 1.0}, filters=("strict",))]).counts()
+    with pytest.raises(SubsetError, match=r"read by metric 'acc'.*calibrated on metric 'acc_norm'"):
+        estimate_full_score(counts, normalised)
 
 
 def test_logs_of_another_benchmark_are_refused(subset, tmp_path):
