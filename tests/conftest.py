@@ -47,6 +47,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Small inputs that were once measured wrong."""
+    return folder("cases")
+
+
+@pytest.fixture(scope="session")
 def make_counts() -> Callable[..., ResponseCounts]:
     """Build counts from arrays: models m0, m1, ..., items i0, i1, ...; one trial a cell unless told."""
 

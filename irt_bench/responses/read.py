@@ -19,7 +19,7 @@ from irt_bench.responses.formats.jsonlines import first_line, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER
 from irt_bench.responses.formats.py_irt import SUFFIXES as JSON_LINES
 from irt_bench.responses.stack import stack
-from irt_bench.responses.table import ResponseTable
+from irt_bench.responses.table import Finding, ResponseTable
 
 Progress = Callable[[str, int, int], None]
 
@@ -28,6 +28,7 @@ PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its p
 FOLDER_PARTS: Final = ("__pycache__",)
 KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
 HASH_BLOCK_BYTES: Final = 2**20
+MOST_FINDINGS: Final = 5  # of one name that are told one by one
 # What a format's module may raise on a file whose parts have other types than the format says.
 NOT_AS_EXPECTED: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
@@ -252,7 +253,7 @@ def _check_chosen(readings: Sequence[Reading], options: ReadOptions) -> None:
 
 
 def _table(sources: Sequence[Source], readings: list[Reading]) -> ResponseTable:
-    findings = tuple(finding for reading in readings for finding in reading.findings)
+    findings = _merged([finding for reading in readings for finding in reading.findings])
     full = [(source, reading) for source, reading in zip(sources, readings, strict=True) if len(reading.frame)]
     readings.clear()  # frames are let go one by one below
     if not full:
@@ -270,6 +271,21 @@ def _table(sources: Sequence[Source], readings: list[Reading]) -> ResponseTable:
     except ResponsesError as error:
         raise ResponsesError(f"{where}: {error}") from error
     return replace(table, findings=(*findings, *table.findings))
+
+
+def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Make one finding of those of one name where many files have it: the first are told, the others counted."""
+    by_name: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_name.setdefault(finding.name, []).append(finding)
+    merged: list[Finding] = []
+    for name, same in by_name.items():
+        told, rest = same[:MOST_FINDINGS], same[MOST_FINDINGS:]
+        if rest:
+            last = f"{told[-1].message}. {len(rest):,} more such findings"
+            told[-1] = Finding(name, told[-1].count + sum(finding.count for finding in rest), last)
+        merged += told
+    return tuple(merged)
 
 
 def _stacked(full: Sequence[tuple[Source, Reading]]) -> ResponseTable:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from irt_bench import names
 from irt_bench.errors import ReadError, unknown_choice
 from irt_bench.responses.canonical import Role
 from irt_bench.responses.counts import Measure
-from irt_bench.responses.table import Finding
+from irt_bench.responses.table import METRIC, Finding
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,27 @@ def choose(what: str, asked: str | None, candidates: Collection[str], *, where: 
             f"{where} has several {what}s: {', '.join(sorted(candidates))}; choose one with --{option or what}."
         )
     raise ReadError(f"{where}: {unknown_choice(what, asked, candidates)}")
+
+
+def ungraded(frame: pd.DataFrame) -> list[Finding]:
+    """Say, for each model and benchmark of a log, how many answers were logged without a value: they are missing.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        Columns ``benchmark, model, metric`` and ``score``, one row an answer.
+    """
+    if not frame[names.SCORE].isna().any():
+        return []
+    found = []
+    for (model, benchmark), own in frame.groupby([names.MODEL, names.BENCHMARK], observed=True, sort=False):
+        n_missing, metric = int(own[names.SCORE].isna().sum()), str(own[METRIC].iloc[0])
+        message = (
+            f"model {str(model)!r}, {str(benchmark)!r}: {n_missing:,} of {len(own):,} answers have no value of "
+            f"{metric!r} (not a number, or nothing); they are missing, neither right nor wrong"
+        )
+        found += [Finding("ungraded", n_missing, message)] if n_missing else []
+    return found
 
 
 def constant(value: str, n_rows: int) -> pd.Categorical:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, ungraded
 from irt_bench.responses.formats.checkpoints import LONGEST_NUMBER, Checkpoint, checkpoint_of, revision_in
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, load_object, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER, document_labels
@@ -71,11 +71,13 @@ def read(path: Path, options: ReadOptions) -> Reading:
             METRIC: [sample.metric for sample in chosen],
             FILTER: [sample.filter for sample in chosen],
         }
-    ).dropna(axis=1, how="all")
+    )
+    findings = ungraded(frame)
+    frame = frame.drop(columns=[name for name in frame if name != names.SCORE and frame[name].isna().all()])
     checkpoint = _checkpoint(path)
     known = {names.STEP: checkpoint.step, REVISION: checkpoint.revision}
     frame = frame.assign(**{column: value for column, value in known.items() if value is not None})
-    return Reading(frame, metrics=frozenset(frame[METRIC]), filters=frozenset(frame[FILTER]))
+    return Reading(frame, tuple(findings), metrics=frozenset(frame[METRIC]), filters=frozenset(frame[FILTER]))
 
 
 def _sample(path: Path, number: int, record: Record) -> _Sample:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant, ungraded
 from irt_bench.responses.formats.jsonlines import Record, as_float, load_json, load_object
 from irt_bench.responses.table import METRIC, Finding
 
@@ -95,7 +95,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
             METRIC: constant(metric, n),
         }
     )
-    return Reading(frame, metrics=frozenset([metric]))
+    return Reading(frame, tuple(ungraded(frame)), metrics=frozenset([metric]))
 
 
 def benchmark_of(run_name: str) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesWarning
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant, ungraded
 from irt_bench.responses.formats.checkpoints import LONGEST_NUMBER, checkpoint_of
 from irt_bench.responses.formats.inspect_archive import EvalArchive
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, load_object
@@ -79,7 +79,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
     )
     frame[names.BENCHMARK], frame[names.MODEL] = constant(benchmark, len(frame)), constant(str(model), len(frame))
     frame[METRIC] = constant(asked, len(frame))
-    findings.extend(_unknown_values(unknown, path))
+    findings.extend([*_unknown_values(unknown, path), *ungraded(frame)])
     return Reading(frame.assign(**_snapshot(log)), tuple(findings), metrics=frozenset([asked]))
 
 

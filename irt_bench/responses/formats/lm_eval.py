@@ -14,7 +14,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant
+from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant, ungraded
 from irt_bench.responses.formats.checkpoints import LONGEST_NUMBER
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, records
 from irt_bench.responses.formats.lm_eval_runs import Run, run_of
@@ -122,9 +122,9 @@ def read(path: Path, options: ReadOptions) -> Reading:
         frame[names.STEP] = run.checkpoint.step
     if run.checkpoint.revision is not None:
         frame[REVISION] = constant(run.checkpoint.revision, n)
-    return Reading(
-        frame.dropna(axis=1, how="all"), tuple(findings), metrics=frozenset([metric]), filters=frozenset([chosen])
-    )
+    findings += ungraded(frame)
+    empty = [name for name in frame if name != names.SCORE and frame[name].isna().all()]
+    return Reading(frame.drop(columns=empty), tuple(findings), metrics=frozenset([metric]), filters=frozenset([chosen]))
 
 
 def _by_filter(path: Path) -> dict[str, _Columns]:

@@ -110,7 +110,7 @@ def test_unknown_values_are_missing_and_reported(tmp_path):
     with pytest.warns(ResponsesWarning, match=r"2 score values are not known.*'maybe' \(2\)"):
         table = read_responses([log])
     assert table.counts().trials[0].tolist() == [1, 0, 0]
-    assert [(finding.name, finding.count) for finding in table.findings] == [("unknown_scores", 2)]
+    assert [(finding.name, finding.count) for finding in table.findings] == [("unknown_scores", 2), ("ungraded", 2)]
 
 
 def test_errors_and_missing_scores_are_missing_not_wrong(tmp_path):

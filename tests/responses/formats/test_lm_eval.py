@@ -348,3 +348,34 @@ def test_lines_without_hashes_are_known_by_their_id(tmp_path):
     table = read_responses([tmp_path])
     assert list(table.counts().items.index) == ["0", "1", "2"]
     assert "doc_hash" not in table.items
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(("values", "n_answers"), [((NAN, NAN, NAN, 1.0, 0.0, 1.0), 9), ((NAN,) * 6, 6)])
+def test_values_that_are_no_number_are_missing_and_reported_by_model_and_count(tmp_path, values, n_answers):
+    write_run(tmp_path / "org__a", [sample(n, acc=value) for n, value in enumerate(values)], model_name="org/a")
+    write_run(tmp_path / "org__b", [sample(n, acc=float(n % 2)) for n in range(6)], model_name="org/b")
+    table = read_responses([tmp_path])
+    counts = table.counts()
+    assert list(counts.models.index) == ["org/a", "org/b"]
+    assert counts.trials.sum() == n_answers and counts.trials[1].all()
+    (finding,) = [each for each in table.findings if each.name == "ungraded"]
+    assert finding.count == 12 - n_answers
+    assert f"'org/a', 'toy': {finding.count} of 6 answers" in finding.message
+
+
+def test_many_findings_of_one_kind_are_told_as_a_few_and_a_count(tmp_path):
+    for model in range(9):
+        write_run(tmp_path / f"m{model}", [sample(n, acc=NAN if n else 1.0) for n in range(3)], model_name=f"m{model}")
+    found = [each for each in read_responses([tmp_path]).findings if each.name == "ungraded"]
+    assert len(found) == 5 and sum(each.count for each in found) == 18
+    assert "4 more such findings" in found[-1].message
+
+
+@pytest.mark.parametrize(("case", "n_answers"), [("lm_eval_nan", 4), ("lm_eval_nan_partly", 9)])
+def test_cases_with_values_that_are_no_number_are_read(shared_cases, case, n_answers):
+    table = read_responses([shared_cases / case])
+    assert table.counts().trials.sum() == n_answers
+    assert any(each.name == "ungraded" and "'org/m1'" in each.message for each in table.findings)
