@@ -27,6 +27,7 @@ N_CORRECT: Final = "n_correct"
 N_SAMPLES: Final = "n_samples"
 SCORE: Final = "score"
 RUN: Final = "run"
+CLUSTER: Final = "cluster"  # of models that belong together, such as fine-tunes of one base
 SEED: Final = "seed"
 STEP: Final = "step"
 SUBTASK: Final = "subtask"

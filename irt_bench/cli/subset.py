@@ -90,7 +90,7 @@ def subset(
     check_names([method] if method else [], weights, [estimator] if estimator else [])
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
-    _note_fractions(counts)
+    _note_responses(counts)
     plan, posterior = _plan(counts, fit, seed=seed, macro=macro, keep_negative=keep_negative, aim=ability_range)
     if compare:
         design = comparison_design(counts, plan, sizes, method, n_random=n_random, seed=seed)
@@ -105,11 +105,20 @@ def subset(
     _write(made, output, force=force, json=json)
 
 
-def _note_fractions(counts: "ResponseCounts") -> None:
+def _note_responses(counts: "ResponseCounts") -> None:
+    """Say what of the responses bears on how well the estimates hold."""
+    from irt_bench.subsets.clusters import n_without_family
+
     if counts.measure == "score":
         err.print(
             "[yellow]Note:[/] scores are fractional: each counts as so much of a right answer. Intervals of the full "
             "score are scaled on held-out models; sds of abilities are too wide rather than too narrow.",
+            soft_wrap=True,
+        )
+    if n_alone := n_without_family(counts):
+        err.print(
+            f"[yellow]Note:[/] the names of {n_alone:,} of {counts.n_models:,} models say nothing of families: each "
+            "counts as a cluster of its own. Where some come from one base or run, say so in a column 'cluster'.",
             soft_wrap=True,
         )
 
@@ -210,7 +219,7 @@ def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> No
                 f"{each.size} of {each.n_items_full} items of {each.benchmark}: method {each.method}, weights "
                 f"{each.weights}, estimator {each.estimator}.\nExpected error of the full score on new models: "
                 f"{100 * each.expected_error:.2f} points (root mean square {100 * each.expected_se:.2f}), from "
-                f"{each.calibration.n_models} models in {each.calibration.n_clusters} families, held out by family.\n"
+                f"{each.calibration.n_models} models in {each.calibration.n_clusters} clusters, held out by cluster.\n"
                 f"Wrote {path}",
                 highlight=False,
             )

@@ -61,7 +61,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     names.STEP: ("checkpoint",),
     names.SUBTASK: ("subgroup",),
 }
-MODEL_COLUMNS: Final = (*SNAPSHOT, MODEL_NAME, "size")
+MODEL_COLUMNS: Final = (*SNAPSHOT, names.CLUSTER, MODEL_NAME, "size")
 DEFAULT_BENCHMARK: Final = "benchmark"
 
 

@@ -159,11 +159,10 @@ def prepare(
     Raises
     ------
     SubsetError
-        If all models are in one cluster.
+        If fewer than two models are outside the largest cluster.
     """
+    splits = list(cluster_folds(clusters, plan.n_folds, np.random.default_rng(seed)))
     folds, whole = [], plan.fit_basis(counts, posterior)
-    rng = np.random.default_rng(seed)
-    splits = list(cluster_folds(clusters, plan.n_folds, rng))
     for done, (kept, held_out) in enumerate(splits):
         if progress is not None:
             progress("fitting folds", done, len(splits))

@@ -1,14 +1,17 @@
 """Clusters of models that belong together, and splits that keep them together.
 
 Leaderboard rows are fine-tunes and merges of each other: a model whose siblings took part in calibration is not new.
-Splits are therefore by cluster: the training run where the responses name one, else the base family in the model's
-name, else the organisation or first word of the name. Rows equal to an earlier row join its cluster.
+Splits are therefore by cluster: the cluster or the training run where the responses name one, else the base family in
+the model's name, else the organisation or first word of the name. A name that says nothing is no family: its model
+counts as a cluster of its own. Rows equal to an earlier row join its cluster.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,8 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
-from irt_bench.errors import SubsetError
-from irt_bench.names import RUN
+from irt_bench.errors import SubsetError, SubsetWarning
+from irt_bench.names import CLUSTER, RUN
 from irt_bench.responses.counts import ResponseCounts
 
 # Base families that names of derived models mention; the more specific ones first.
@@ -27,12 +30,21 @@ FAMILIES: Final = (
     "gemma", "phi-3", "phi-2", "phi", "falcon", "starcoder", "stablelm", "stable-code", "deepseek", "internlm",
     "baichuan", "chatglm", "codegen", "codet5", "pythia", "gpt-neox", "gpt-neo", "gpt-j", "gpt2", "gpt-3.5", "gpt-4",
     "opt", "bloom", "mpt", "redpajama", "cerebras", "dolly", "claude", "gemini", "command-r", "dbrx", "yi", "olmo",
-    "orca", "platypus", "llama",
+    "orca", "platypus", "llama", "t5",
 )  # fmt: skip
 SPELLINGS: Final = {"code-llama": "codellama", "llama2": "llama-2", "llama3": "llama-3"}
 _FAMILY: Final = {name: re.compile(rf"(?<![a-z]){re.escape(name)}(?![a-z])") for name in FAMILIES}
 _ORGANISATION: Final = re.compile(r"^(?P<organisation>[^/]+?)(?:/|--|__)")
 _FIRST_WORD: Final = re.compile(r"^[a-z]+")
+_COUNTED: Final = re.compile(r"^(?P<word>[a-z]+)[-. #]*\d+$")
+_HASH: Final = re.compile(r"^(?=[a-z-]*\d)[0-9a-f]{4,}(-?[0-9a-f]{4,})+$")
+GENERAL_WORDS: Final = frozenset({
+    "agent", "anon", "anonymous", "candidate", "checkpoint", "ckpt", "entry", "exp", "experiment", "id", "llm", "lm",
+    "model", "name", "participant", "person", "rater", "respondent", "row", "run", "sample", "seed", "student",
+    "subject", "submission", "sys", "system", "team", "test", "user",
+})  # fmt: skip
+LEAST_COUNTED: Final = 8  # models of one word and a number: families have versions, but not so many
+LEAST_KEPT: Final = 2  # models outside the largest cluster, without which nothing can be fitted
 
 Labels = npt.NDArray[np.str_]
 
@@ -43,31 +55,60 @@ def model_clusters(counts: ResponseCounts) -> Labels:
     Parameters
     ----------
     counts : ResponseCounts
-        Responses; the model metadata may hold ``run``.
+        Responses; the model metadata may hold ``cluster`` or ``run``.
 
     Returns
     -------
     array of str, shape (model,)
-        ``run`` where given; else what `name_cluster` finds; models with equal responses share the first one's.
+        ``cluster`` where given; else ``run``; else what `name_clusters` finds, and the model's own label where it finds
+        nothing; models with equal responses share the first one's.
     """
-    names = pd.Series([name_cluster(str(label)) for label in counts.models.index], index=counts.models.index)
-    if RUN in counts.models:
-        names = counts.models[RUN].astype("object").where(counts.models[RUN].notna(), names)
+    labels = [str(label) for label in counts.models.index]
+    found = [cluster or label for cluster, label in zip(name_clusters(labels), labels, strict=True)]
+    clusters = pd.Series(found, index=counts.models.index)
+    for column in (RUN, CLUSTER):
+        if column in counts.models:
+            clusters = counts.models[column].astype("object").where(counts.models[column].notna(), clusters)
     cells = np.concatenate([counts.correct, counts.trials], axis=1)
     rows = [row.tobytes() for row in np.ascontiguousarray(cells)]
     first = {row: place for place, row in reversed(list(enumerate(rows)))}
-    return np.array([str(names.iloc[first[row]]) for row in rows], dtype=np.str_)
+    return np.array([str(clusters.iloc[first[row]]) for row in rows], dtype=np.str_)
 
 
-def name_cluster(label: str) -> str:
-    """Find the base family in a model's name; else its organisation; else its first word."""
-    lower = label.lower().replace("_", "-")
-    if family := next((name for name, pattern in _FAMILY.items() if pattern.search(lower)), None):
+def n_without_family(counts: ResponseCounts) -> int:
+    """Count the models of which neither a column nor the name says what family or run they come from."""
+    found = name_clusters([str(label) for label in counts.models.index])
+    unknown = np.array([cluster is None for cluster in found])
+    for column in (RUN, CLUSTER):
+        if column in counts.models:
+            unknown &= counts.models[column].isna().to_numpy()
+    return int(unknown.sum())
+
+
+def name_clusters(labels: Sequence[str]) -> list[str | None]:
+    """Find the base family in models' names; else the organisation; else the first word.
+
+    Returns
+    -------
+    list of str or None
+        None where a name says nothing: a general word or a letter (model-3, m3, A), a number or a hash, and any word
+        that many models have with nothing but a number behind it (entry1 to entry60).
+    """
+    plain = [label.lower().replace("_", "-") for label in labels]
+    counted = Counter(match["word"] for label in plain if (match := _COUNTED.match(label)))
+    return [_name_cluster(label, counted) for label in plain]
+
+
+def _name_cluster(label: str, counted: Mapping[str, int]) -> str | None:
+    if family := next((name for name, pattern in _FAMILY.items() if pattern.search(label)), None):
         return SPELLINGS.get(family, family)
-    if organisation := _ORGANISATION.match(lower):
+    if organisation := _ORGANISATION.match(label):
         return organisation["organisation"]
-    word = _FIRST_WORD.match(lower)
-    return word.group() if word else lower
+    word = _FIRST_WORD.match(label)
+    if word is None or len(word.group()) == 1 or word.group() in GENERAL_WORDS or _HASH.match(label):
+        return None
+    is_counted = _COUNTED.match(label) is not None and counted[word.group()] >= LEAST_COUNTED
+    return None if is_counted else word.group()
 
 
 def cluster_folds(
@@ -78,14 +119,29 @@ def cluster_folds(
     Raises
     ------
     SubsetError
-        If there are fewer than two clusters.
+        If fewer than two models are outside the largest cluster.
+
+    Warns
+    -----
+    SubsetWarning
+        If one cluster holds more than half of the models.
     """
     distinct, codes = np.unique(clusters, return_inverse=True)
-    if len(distinct) < 2:
-        only = str(distinct[0]) if len(distinct) else "none"
+    sizes = np.bincount(codes, minlength=1)
+    if len(clusters) - sizes.max() < LEAST_KEPT:
+        which = f"{sizes.max()} of {len(clusters)}" if len(distinct) > 1 else f"all {len(clusters)}"
         raise SubsetError(
-            f"all {len(clusters)} models belong to one cluster ({only!r}); models of two or more families or runs are "
-            "needed to say how well the estimate holds for new ones."
+            f"{which} models belong to one cluster ({str(distinct[sizes.argmax()])!r}); whole clusters are held out to "
+            f"say how well the estimate holds for new models, and {LEAST_KEPT} or more models of others must remain. "
+            "Give more models, or, where these are independent of each other, say so in a column 'cluster' (or 'run')."
+        )
+    if 2 * sizes.max() > len(clusters):
+        warnings.warn(
+            f"{sizes.max()} of {len(clusters)} models belong to one cluster ({str(distinct[sizes.argmax()])!r}): they "
+            f"are judged by what the other {len(clusters) - sizes.max()} say, and the expected error may be too large. "
+            "Where they are independent of each other, say so in a column 'cluster' (or 'run').",
+            SubsetWarning,
+            stacklevel=2,
         )
     # GroupKFold breaks ties between clusters of equal size by their codes: shuffled codes make ties random.
     shuffled = rng.permutation(len(distinct))[codes]

@@ -32,10 +32,13 @@ from irt_bench.responses.table import (
 Cells = npt.NDArray[np.int8] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
 EMPTY: Final = -1  # an empty cell of a one-byte matrix
 INDEX_NAMES: Final = ("", "__index_level_0__", "Unnamed: 0")  # how pandas writes an index without a name
-WIDE_METADATA: Final = (names.BENCHMARK, names.RUN, REVISION, names.SEED, names.STEP, names.TRIAL, "name", "size")
+WIDE_METADATA: Final = (
+    names.BENCHMARK, names.CLUSTER, names.RUN, REVISION, names.SEED, names.STEP, names.TRIAL, "name", "size"
+)  # fmt: skip
 # Ids and hashes of digits are text: "007" is not 7.
 TEXT_COLUMNS: Final = frozenset(
-    [names.BENCHMARK, names.MODEL, names.ITEM, names.RUN, names.SUBTASK, GROUP, REVISION, METRIC, FILTER, "name"]
+    [names.BENCHMARK, names.MODEL, names.ITEM, names.CLUSTER, names.RUN, names.SUBTASK, GROUP, REVISION, METRIC, FILTER]
+    + ["name"]
 )
 
 
