@@ -174,7 +174,13 @@ def _summary(found: "SeedVariance", modelled: "SeedModelResult | None") -> dict[
 
 def _write(found: "SeedVariance", modelled: "SeedModelResult | None", output: Path, *, safe: bool) -> None:
     from irt_bench.report.canvas import save_figure
-    from irt_bench.report.variance_figures import curve_figure, file_name, measures_figure, steps_figure
+    from irt_bench.report.variance_figures import (
+        compared_measures,
+        curve_figure,
+        file_name,
+        measures_figure,
+        steps_figure,
+    )
 
     with replacing_folder(output) as folder:
         for name in TABLES:
@@ -185,7 +191,7 @@ def _write(found: "SeedVariance", modelled: "SeedModelResult | None", output: Pa
             name = file_name(str(benchmark), place)
             save_figure(steps_figure(found, str(benchmark)), folder / f"steps-{name}.png")
             save_figure(curve_figure(found, str(benchmark)), folder / f"curve-{name}.png")
-            if len(found.measures) and (found.measures["benchmark"] == benchmark).any():
+            if len(compared_measures(found, str(benchmark))):
                 save_figure(measures_figure(found, str(benchmark)), folder / f"measures-{name}.png")
         write_json(folder / "summary.json", _summary(found, modelled))
 

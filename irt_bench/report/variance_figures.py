@@ -87,7 +87,7 @@ def _one_step_figure(scores: pd.DataFrame, title: str, measures: Sequence[str]) 
 @styled
 def measures_figure(found: SeedVariance, benchmark: str) -> Figure:
     """Draw the signal-to-noise ratio of each continuous measure as a multiple of accuracy's, with its interval."""
-    rows = found.measures[found.measures["benchmark"] == benchmark].sort_values("snr_ratio")
+    rows = compared_measures(found, benchmark).sort_values("snr_ratio")
     higher = int((rows["snr_verdict"] == "higher").sum())
     title = f"{shorten(benchmark, 30)}: {higher} of {len(rows)} continuous measures have a higher SNR than accuracy"
     figure = new_figure(1.2 + 0.35 * len(rows), title)
@@ -100,6 +100,13 @@ def measures_figure(found: SeedVariance, benchmark: str) -> Figure:
     axes.set_yticks(y, list(rows["a"]))
     axes.set_xlabel("signal-to-noise ratio over accuracy's, 90% interval")
     return figure
+
+
+def compared_measures(found: SeedVariance, benchmark: str) -> pd.DataFrame:
+    """Rows of the measures of a benchmark whose ratio to accuracy is defined."""
+    if not len(found.measures):
+        return found.measures
+    return found.measures[(found.measures["benchmark"] == benchmark) & found.measures["snr_ratio"].notna()]
 
 
 @styled

@@ -106,7 +106,9 @@ def print_seed_variance(found: SeedVariance, console: Console, *, max_rows: int 
 
 def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Take columns out that say nothing: those without a value, and what is the same in all rows, told in words."""
-    table = table.dropna(axis=1, how="all")
+    empty = {str(column) for column in table if table[column].isna().all()}
+    limits = {f"{column}{end}" for column in table for end in ("_q05", "_q95")}
+    table = table.drop(columns=sorted(empty - limits))  # of an interval without an upper limit both ends are kept
     said = []
     if table.index.get_level_values(0).nunique() == 1 and len(table) > 1:
         said.append(str(table.index[0][0]))
@@ -130,10 +132,10 @@ def _print_detectable(found: SeedVariance, console: Console, max_rows: int) -> N
     frame = rows.set_index(["benchmark", "n_seeds"] if rows["benchmark"].nunique() == 1 else "benchmark")
     columns = ["detectable", "difference", "seeds_needed", "items_needed"]
     print_table(frame, title=title, console=console, columns=columns, max_rows=max_rows)
-    if rows["items_needed"].isna().any():
+    if (rows["items_needed"].isna() & rows["detectable"].notna()).any():
         console.print(Text("items needed –: no number of items shows it, the seeds alone vary too much", style="dim"))
-    if (rows["n_seeds"] == 1).any():
-        console.print(Text("1 seed each: the sd is that of these runs; from 2 on, of the seeds compared", style="dim"))
+    said = "t test with the seed variance of these runs and of the seeds compared, pooled"
+    console.print(Text(said, style="dim"))
     console.print()
 
 

@@ -12,14 +12,15 @@ from typing import Final, Literal
 
 import numpy as np
 
-from irt_bench.variance.moments import FloatArray
+from irt_bench.variance.moments import FloatArray, without_rounding
 from irt_bench.variance.paired_tests import VarianceTest, half_width, joint_bootstrap, leave_one_out, pitman_morgan
 from irt_bench.variance.pairing import paired_runs
 from irt_bench.variance.scores import RunScores
 
 N_BOOTSTRAP: Final = 1000
+UNDEFINED: Final = "undefined"
 
-Verdict = Literal["lower", "higher", "no difference shown"]
+Verdict = Literal["lower", "higher", "no difference shown", "undefined"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class VarianceComparison:
         At the last step, pooled within runs.
     snr_a, snr_b, snr_ratio, snr_ratio_q05, snr_ratio_q95 : float
         |mean| over sd at the last step, pooled within runs, and the ratio of a to b.
-    verdict, snr_verdict : {"lower", "higher", "no difference shown"}
-        Of a against b, from the 90% intervals.
+    verdict, snr_verdict : {"lower", "higher", "no difference shown", "undefined"}
+        Of a against b, from the 90% intervals; undefined where there are none, as where one of the two has the same
+        score for every seed.
     n_runs, n_seeds, n_steps, n_items_a, n_items_b, n_matched : int
         What was compared; items matched by label, 0 where they do not match and the item sets are taken whole.
     """
@@ -107,7 +109,9 @@ def compare_variance(
     snr = _log_snr_ratio(x, y)
     snr_se, _ = leave_one_out(x, y, _log_snr_ratio)
     snr_half = half_width(snr_se, freedom)
-    low, high = joint_bootstrap(pairs, np.random.default_rng(seed), n_bootstrap, matched=matched)
+    low, high = np.nan, np.nan
+    if np.isfinite(ratio):
+        low, high = joint_bootstrap(pairs, np.random.default_rng(seed), n_bootstrap, matched=matched)
     return VarianceComparison(
         a=labels[0],
         b=labels[1],
@@ -138,26 +142,35 @@ def compare_variance(
 def _mean_sd(scores: Sequence[FloatArray]) -> float:
     """E pooled over runs: root mean square over runs, weight S - 1, of the mean sd over steps."""
     weight = np.array([len(each) - 1 for each in scores], dtype=np.float64)
-    e = np.array([each.std(axis=0, ddof=1).mean() for each in scores])
+    e = np.array([_sd(each).mean() for each in scores])
     return float(np.sqrt((weight * e**2).sum() / weight.sum()))
 
 
+def _sd(scores: FloatArray) -> FloatArray:
+    return np.sqrt(without_rounding(scores.var(axis=0, ddof=1), scores.mean(axis=0)))
+
+
 def _log_ratio(x: Sequence[FloatArray], y: Sequence[FloatArray]) -> float:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.log(_mean_sd(x)) - np.log(_mean_sd(y)))
+    return _log(_mean_sd(x)) - _log(_mean_sd(y))
 
 
 def _snr(scores: Sequence[FloatArray]) -> float:
     mean = abs(float(np.mean([each[:, -1].mean() for each in scores])))
-    return mean / _mean_sd([each[:, -1:] for each in scores])
+    sd = _mean_sd([each[:, -1:] for each in scores])
+    return mean / sd if sd > 0 else float("nan")
 
 
 def _log_snr_ratio(x: Sequence[FloatArray], y: Sequence[FloatArray]) -> float:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.log(_snr(x)) - np.log(_snr(y)))
+    return _log(_snr(x)) - _log(_snr(y))
+
+
+def _log(value: float) -> float:
+    return float(np.log(value)) if value > 0 else float("nan")
 
 
 def _verdict(log_ratio: float, half: float) -> Verdict:
+    if not np.isfinite(log_ratio) or not np.isfinite(half):
+        return UNDEFINED
     if log_ratio + half < 0:
         return "lower"
     return "higher" if log_ratio - half > 0 else "no difference shown"

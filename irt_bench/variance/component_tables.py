@@ -9,7 +9,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.variance.components import SEED, Design, two_way
-from irt_bench.variance.few_seeds import N_DRAWS, quantiles, run_reliability
+from irt_bench.variance.few_seeds import N_DRAWS, pooled_freedom, quantiles, run_reliability
 from irt_bench.variance.larger_designs import with_steps, with_subtasks
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.scores import RunScores
@@ -18,25 +18,23 @@ EVERY_STEP: Final = ""  # in the column of steps: a design over all steps of a r
 EVERY_RUN: Final = ""  # in the column of runs: pooled over runs
 
 
-def component_tables(
-    runs: list[RunScores], rng: np.random.Generator, notes: list[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def component_tables(runs: list[RunScores], seed: int, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tabulate the components of one benchmark and measure, and the coefficients made of them.
 
     Parameters
     ----------
     runs : list of RunScores
         Of one benchmark and measure.
-    rng : np.random.Generator
-        For the draws behind the intervals.
+    seed : int
+        Of the draws behind the intervals, begun anew for each design: equal designs have equal intervals.
     notes : list of str
         What could not be computed is added.
 
     Returns
     -------
     components : pd.DataFrame
-        ``benchmark, run, step, component, estimate, q05, q95, design``. Run empty: pooled over runs; step empty: over
-        all steps.
+        ``benchmark, run, step, component, estimate, q05, q95, design``. Run empty: pooled over runs, where
+        several have the step; step empty: over all steps.
     coefficients : pd.DataFrame
         ``benchmark, run, step, coefficient, estimate, q05, q95``: how reliably the benchmark tells seeds of a run apart
         (``generalizability`` for their order, ``dependability`` for their level), and, run empty, how reliably a score
@@ -54,23 +52,25 @@ def component_tables(
                 continue
             within = None if run.within is None else run.within[:, place]
             design = two_way(values, run.trials[:, place], codes, within=within)
-            rows.append(_component_rows(run, run.run, step, "seed x item", design, rng))
-            coefficients.append(_coefficient_rows(run, run.run, step, design, rng))
+            rows.append(_component_rows(run, run.run, step, "seed x item", design, seed))
+            coefficients.append(_coefficient_rows(run, run.run, step, design, seed))
             by_step.setdefault(step, []).append((design, run.n_seeds - 1))
             if codes is not None and np.bincount(codes).max() > 1:
                 nested = with_subtasks(values, codes)
-                rows.append(_component_rows(run, run.run, step, "items within subtasks", nested, rng))
+                rows.append(_component_rows(run, run.run, step, "items within subtasks", nested, seed))
         if len(run.steps) > 1:
-            rows.extend(_over_steps(run, rng, notes))
+            rows.extend(_over_steps(run, seed, notes))
     for step, designs in by_step.items():
+        if len(designs) < 2:  # the run's own row says it
+            continue
         pooled = _pooled_design(designs)
-        rows.append(_component_rows(runs[0], EVERY_RUN, step, "seed x item", pooled, rng))
-        coefficients.append(_coefficient_rows(runs[0], EVERY_RUN, step, pooled, rng))
+        rows.append(_component_rows(runs[0], EVERY_RUN, step, "seed x item", pooled, seed))
+        coefficients.append(_coefficient_rows(runs[0], EVERY_RUN, step, pooled, seed))
         coefficients.append(_run_reliability(runs, step))
     return pd.concat(rows, ignore_index=True), pd.concat(coefficients, ignore_index=True)
 
 
-def _over_steps(run: RunScores, rng: np.random.Generator, notes: list[str]) -> list[pd.DataFrame]:
+def _over_steps(run: RunScores, seed: int, notes: list[str]) -> list[pd.DataFrame]:
     """Seed x step x item on the items that all seeds answered at all steps."""
     whole = np.asarray(np.isfinite(run.values).all(axis=(0, 1)))
     if whole.sum() < 2:
@@ -81,27 +81,30 @@ def _over_steps(run: RunScores, rng: np.random.Generator, notes: list[str]) -> l
         return []
     kept = run.take(whole)
     design = with_steps(kept.values, kept.subtask_codes())
-    return [_component_rows(run, run.run, EVERY_STEP, "seed x step x item", design, rng)]
+    return [_component_rows(run, run.run, EVERY_STEP, "seed x step x item", design, seed)]
 
 
 def _pooled_design(designs: list[tuple[Design, int]]) -> Design:
-    """Average components over runs, weight S - 1; runs are independent over seeds, the items are the same."""
+    """Average components over runs, weight S - 1; runs are independent over seeds, the items are the same.
+
+    Runs may differ in their variance over seeds; see `pooled_freedom`.
+    """
     designs = [pair for pair in designs if pair[0].components == designs[0][0].components]  # all with trials, or none
     weights = np.array([weight for _, weight in designs], dtype=np.float64)
     share = weights / weights.sum()
     first = designs[0][0]
     estimates = share @ np.array([design.estimates for design, _ in designs])
     freedoms = np.array([design.freedom for design, _ in designs])
+    squares = share[:, None] * np.array([design.mean_squares for design, _ in designs])
     over_seeds = np.array([name == SEED for name in first.components])
-    freedom = np.where(over_seeds, freedoms.sum(axis=0), 1 / np.einsum("r,rc->c", share, 1 / freedoms))
+    pooled = [pooled_freedom(each, nu) for each, nu in zip(squares.T, freedoms.T, strict=True)]
+    freedom = np.where(over_seeds, pooled, 1 / np.einsum("r,rc->c", share, 1 / freedoms))
     mixing = np.einsum("r,rij->ij", share, np.array([design.mixing for design, _ in designs]))
     return Design(first.components, estimates, mixing, freedom, first.n_items)
 
 
-def _component_rows(
-    run: RunScores, name: str, step: str, design_name: str, design: Design, rng: np.random.Generator
-) -> pd.DataFrame:
-    found = design.intervals(rng)
+def _component_rows(run: RunScores, name: str, step: str, design_name: str, design: Design, seed: int) -> pd.DataFrame:
+    found = design.intervals(np.random.default_rng(seed))
     return pd.DataFrame(
         {
             names.BENCHMARK: run.benchmark,
@@ -116,9 +119,9 @@ def _component_rows(
     )
 
 
-def _coefficient_rows(run: RunScores, name: str, step: str, design: Design, rng: np.random.Generator) -> pd.DataFrame:
+def _coefficient_rows(run: RunScores, name: str, step: str, design: Design, seed: int) -> pd.DataFrame:
     """Say how reliably the benchmark tells seeds apart: relative (generalizability) and absolute (dependability)."""
-    drawn = design.draws(rng, N_DRAWS)
+    drawn = design.draws(np.random.default_rng(seed), N_DRAWS)
     values = []
     for components in (design.estimates[None], drawn):
         residual = components[:, 2:].sum(axis=1) if len(design.components) == 3 else _with_trials(components, design)
@@ -126,7 +129,7 @@ def _coefficient_rows(run: RunScores, name: str, step: str, design: Design, rng:
         absolute = error + components[:, 1] / design.n_items
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = [components[:, 0] / (components[:, 0] + noise) for noise in (error, absolute)]
-        values.append([np.where(np.isfinite(ratio), ratio, 0.0) for ratio in ratios])
+        values.append([np.where(np.isfinite(ratio), ratio, np.nan) for ratio in ratios])
     rows = []
     for place, coefficient in enumerate(("generalizability", "dependability")):
         lower, upper = quantiles(values[1][place])

@@ -35,6 +35,7 @@ SEED: Final = "seed"
 ITEM: Final = "item"
 SEED_ITEM: Final = "seed:item"  # with the noise of single answers, where none was repeated
 TRIAL: Final = "trial"
+NO_PART: Final = 1e-12  # of a mean square in a component: rounding
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,12 @@ class Design:
         return np.asarray(self.estimates @ self.mixing.T)
 
     def draws(self, rng: np.random.Generator, n_draws: int = N_DRAWS) -> FloatArray:
-        """Fiducial draws of the components, shape (draw, ..., component)."""
+        """Fiducial draws of the components, shape (draw, ..., component); NaN where a mean square behind one is 0."""
         squares = mean_square_draws(self.mean_squares, self.freedom, rng, n_draws)
-        return squares @ np.linalg.inv(self.mixing).T
+        inverse = np.linalg.inv(self.mixing).T
+        unknown = np.isnan(squares)
+        components = np.where(unknown, 0.0, squares) @ inverse
+        return np.where(unknown.astype(np.float64) @ (np.abs(inverse) > NO_PART) > 0, np.nan, components)
 
     def intervals(self, rng: np.random.Generator) -> Estimate:
         """Components with their limits, each of shape (..., component)."""

@@ -1,7 +1,9 @@
 """The smallest difference between two training recipes that a benchmark would show, and what a smaller one would need.
 
 Each recipe is trained with n seeds and scored on k items. Its mean score has variance V(k) / n for repeating the
-training; where the verdict is to hold for other items too, the difference of two recipes varies over items besides.
+training; where the verdict is to hold for other items too, the difference of two recipes varies over items besides. The
+test is one for all n: Student's t with the seed variance of the runs at hand and of the seeds compared, pooled. So one
+seed each can show a difference, if a large one, and more seeds always show a smaller one.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from scipy import optimize, special, stats
 
 from irt_bench import names
 from irt_bench.errors import AnalysisError
-from irt_bench.variance.few_seeds import sd_interval
-from irt_bench.variance.moments import item_covariance
+from irt_bench.variance.few_seeds import pooled_freedom, sd_interval
+from irt_bench.variance.moments import item_covariance, without_rounding
 from irt_bench.variance.scores import RunScores
 
 POWER: Final = 0.8
@@ -29,7 +31,8 @@ class Noise(NamedTuple):
     """What a difference of two recipes' scores varies with, as variances of single answers' means.
 
     ``seed`` is s2_seed, ``residual`` s2_res, ``recipe_item`` the variance over items of two recipes' difference, halved
-    (0: the verdict is about these items), ``freedom`` the degrees of freedom of the seed variance.
+    (0: the verdict is about these items), ``freedom`` the degrees of freedom of the seed variance of the runs at hand
+    (0: nothing is known of it but from the seeds compared).
     """
 
     seed: float
@@ -52,16 +55,26 @@ def noise_of(runs: list[RunScores], *, other_items: bool = False) -> Noise:
     ------
     AnalysisError
         If `other_items` is asked of one run.
+
+    Notes
+    -----
+    Runs count with weight S - 1 and may differ in their variance (`pooled_freedom`). Where the seeds of every run have
+    the same score, the noise is unknown, not 0: NaN.
     """
-    weights, seeds, residuals = [], [], []
-    for run in runs:
-        covariance = item_covariance(run.values[:, -1])
-        weights.append(run.n_seeds - 1)
-        seeds.append(float(covariance.off_diagonal))
-        residuals.append(float(covariance.residual))
-    seed, residual = np.average(seeds, weights=weights), np.average(residuals, weights=weights)
+    found = [item_covariance(run.values[:, -1]) for run in runs]
+    weights = np.array([run.n_seeds - 1.0 for run in runs])
+    share = weights / weights.sum()
+    whole = without_rounding(
+        np.array([float(each.full_variance()) for each in found]),
+        np.array([float(np.nanmean(run.values[:, -1])) for run in runs]),
+    )
+    seed, residual = (
+        float(share @ [float(part) for part in parts])
+        for parts in zip(*((each.off_diagonal, each.residual) for each in found), strict=True)
+    )
     recipe_item = _recipe_item(runs) if other_items else 0.0
-    return Noise(float(seed), float(residual), recipe_item, float(sum(weights)))
+    freedom = pooled_freedom(share * whole, weights)
+    return Noise(seed, residual, recipe_item, freedom) if freedom > 0 else Noise(*4 * (float("nan"),))
 
 
 def _recipe_item(runs: list[RunScores]) -> float:
@@ -84,16 +97,21 @@ def minimum_detectable(
 
     Notes
     -----
-    The test has 2 (n_seeds - 1) degrees of freedom, from the seeds compared; with one seed each, those of the noise
-    estimate, which then stands in. Power from the noncentral t [1]_.
+    The test has 2 (n_seeds - 1) degrees of freedom from the seeds compared, and those of the noise estimate. NaN where
+    that makes none. Power from the noncentral t [1]_.
 
     References
     ----------
     .. [1] Cohen, Statistical power analysis for the behavioral sciences, 1988, section 2.2.
     """
-    se = standard_error(noise, n_items, n_seeds)
-    freedom = 2 * (n_seeds - 1) if n_seeds > 1 else noise.freedom
-    return se * detectable_shift(freedom, power=power, level=level)
+    freedom = _test_freedom(noise, n_seeds)
+    if not freedom > 0:
+        return float("nan")
+    return standard_error(noise, n_items, n_seeds) * detectable_shift(freedom, power=power, level=level)
+
+
+def _test_freedom(noise: Noise, n_seeds: int) -> float:
+    return noise.freedom + 2 * (n_seeds - 1)
 
 
 def standard_error(noise: Noise, n_items: int, n_seeds: int) -> float:
@@ -117,9 +135,9 @@ def detectable_shift(freedom: float, *, power: float = POWER, level: float = LEV
 
 def seeds_needed(noise: Noise, n_items: int, difference: float, *, power: float = POWER, level: float = LEVEL) -> float:
     """Fewest seeds of each recipe that show a difference; NaN where none suffice (the items alone are too few)."""
-    if minimum_detectable(noise, n_items, MOST_SEEDS, power=power, level=level) > difference:
+    if not minimum_detectable(noise, n_items, MOST_SEEDS, power=power, level=level) <= difference:
         return np.nan
-    low, high = 1, MOST_SEEDS  # low does not suffice: one seed has no t test of its own
+    low, high = 0, MOST_SEEDS  # low does not suffice
     while high - low > 1:
         middle = (low + high) // 2
         if minimum_detectable(noise, n_items, middle, power=power, level=level) <= difference:
@@ -131,7 +149,9 @@ def seeds_needed(noise: Noise, n_items: int, difference: float, *, power: float 
 
 def items_needed(noise: Noise, n_seeds: int, difference: float, *, power: float = POWER, level: float = LEVEL) -> float:
     """Fewest items that show a difference with these seeds; NaN where none suffice (seed variance is the floor)."""
-    freedom = 2 * (n_seeds - 1) if n_seeds > 1 else noise.freedom
+    freedom = _test_freedom(noise, n_seeds)
+    if not freedom > 0:
+        return np.nan
     allowed = (difference / detectable_shift(freedom, power=power, level=level)) ** 2 / 2 - max(noise.seed, 0) / n_seeds
     if allowed <= 0:
         return np.nan
@@ -156,7 +176,8 @@ def detection_table(runs: list[RunScores], *, difference: float | None = None, p
         ``benchmark, measure, n_items, n_seeds`` (of each recipe), ``power``; ``detectable`` for these items, with the
         interval that the uncertain seed variance gives it; ``detectable_other_items`` (NaN with one run);
         ``difference`` and what it needs: ``seeds_needed`` with these items, ``items_needed`` with these seeds, and both
-        ``_other_items`` where the verdict is to hold for other items of the kind. NaN: no number suffices.
+        ``_other_items`` where the verdict is to hold for other items of the kind. NaN: no number suffices, or, with a
+        ``detectable`` that is NaN, the seeds of every run have the same score.
     """
     n_items = max(run.n_items for run in runs)
     noise = noise_of(runs)

@@ -17,14 +17,32 @@ from scipy import stats
 from irt_bench import names
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL
-from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval, sd_interval
+from irt_bench.variance.few_seeds import (
+    c4,
+    mean_sd_interval,
+    pooled_freedom,
+    ratio_correction,
+    ratio_interval,
+    robust_spread,
+    sd_interval,
+)
 from irt_bench.variance.moments import FloatArray
-from irt_bench.variance.score_sets import N_BOOTSTRAP, Z_CI, ScoreSet, root, score_sets
+from irt_bench.variance.score_sets import MACRO_AVERAGE, N_BOOTSTRAP, Z_CI, ScoreSet, root, score_sets
 from irt_bench.variance.scores import RunScores
 
 DDOF: Final = 1
 LAST_CHECKPOINTS: Final = 5  # of a run, whose spread is noise in the other two definitions of SNR
 FEWEST_STEPS: Final = 3  # for monotonicity
+# Seed sds between the mean and 0 or 1, from which on scores are taken as normal. Nearer, many seeds lie at the bound
+# and few far from it: chi-square intervals cover .25 to .85, and without their upper limit .83 to .93.
+NEAR_BOUND: Final = 3.0
+EQUAL, NEAR_0, NEAR_1 = "equal scores", "near 0", "near 1"  # why an interval of a seed sd has no upper limit
+OPEN_BECAUSE: Final = {
+    EQUAL: "all its seeds have the same score",
+    NEAR_0: "scores near 0, where most seeds lie at the bound and few far from it, are not normal",
+    NEAR_1: "scores near 1, where most seeds lie at the bound and few far from it, are not normal",
+}
+FEW_FOR_SNR: Final = 5  # seeds up to which the bias of SNR, 1.25 times and more, is said
 AVERAGED: Final = ("mean", "ci95_analytic", "ci95_bootstrap", "monotonicity")  # over runs, where pooled
 
 
@@ -46,9 +64,11 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
         One row a (subtask, run, measure); ``subtask`` is empty for the whole benchmark. Columns: ``benchmark, subtask,
         run, measure, n_items, n_seeds, n_steps``; ``mean`` at the last step; ``seed_sd``, the mean over steps of the
         sd over seeds (ddof 1); ``seed_sd_unbiased`` for normal scores; ``seed_sd_rms``, root of the mean variance;
-        ``seed_sd_final``; ``ci95_analytic, ci95_bootstrap``, half-widths for the sampling of items, averaged over
-        snapshots; ``binomial_sd``; ``monotonicity``; ``snr``, mean / sd over seeds at the last step; ``snr_range,
-        snr_models``. Intervals end in ``_q05, _q95``. Undefined is NaN.
+        ``seed_sd_final``; ``seed_sd_robust``, that of the seeds in the middle (see `robust_spread`); ``seed_sd_open``,
+        why the interval of ``seed_sd`` has no upper limit, if so: equal scores, or a mean near 0 or 1;
+        ``ci95_analytic, ci95_bootstrap``, half-widths for the sampling of items, averaged over snapshots;
+        ``binomial_sd``; ``monotonicity``; ``snr``, mean / sd over seeds at the last step, and ``snr_unbiased`` for
+        normal scores; ``snr_range, snr_models``. Intervals end in ``_q05, _q95``. Undefined is NaN.
 
     Notes
     -----
@@ -116,6 +136,11 @@ def _row(found: ScoreSet) -> dict[str, Any]:
     sd = root(found.variance)
     seed_sd = float(np.mean(sd[usable]))
     lower, upper, freedom = mean_sd_interval(np.asarray(seed_sd), scores[:, usable])
+    reason = open_limit(float(np.nanmean(scores[:, usable])), seed_sd, bounded=run.binary)
+    upper = np.asarray(np.nan) if reason else upper
+    robust = robust_spread(
+        [scores[:, usable]], seed_sd, float(freedom), granularity=1 / run.n_items if run.binary else 0.0
+    )
     trained = monotonicity(scores, falling=run.falling)
     snr = _ratio(float(final.mean()), float(sd[last]))
     snr_limits = ratio_interval(np.asarray(final.mean()), np.asarray(sd[last]), len(final))
@@ -132,6 +157,8 @@ def _row(found: ScoreSet) -> dict[str, Any]:
         "seed_sd_unbiased": float(np.mean(sd[usable] / c4(n_there[usable]))),
         "seed_sd_rms": float(root(found.variance[usable].mean())),
         "seed_sd_final": float(sd[last]),
+        **_with_limits("seed_sd_robust", *robust),
+        "seed_sd_open": reason,
         "seed_sd_df": float(freedom),
         "ddof": DDOF,
         "ci95_analytic": float(np.nanmean(Z_CI * found.item_sd)) if run.binary else np.nan,
@@ -139,9 +166,52 @@ def _row(found: ScoreSet) -> dict[str, Any]:
         "binomial_sd": float(np.nanmean(found.item_sd)) if run.binary else np.nan,
         "item_sampling_sd": float(np.nanmean(found.item_sd)),
         **_with_limits("monotonicity", *_mean_of_seeds(trained)),
-        **_with_limits("snr", snr, float(snr_limits[0]), float(snr_limits[1])),
+        **_with_limits("snr", snr, np.nan if reason else float(snr_limits[0]), float(snr_limits[1])),
+        "snr_unbiased": snr * float(ratio_correction(len(final) - 1)),
         "missing": float(np.isnan(run.values[:, usable]).mean()),
     }
+
+
+def open_limit(mean: float, sd: float, *, bounded: bool) -> str:
+    """Say why the interval of a seed sd has no upper limit; empty where it has one.
+
+    Parameters
+    ----------
+    mean, sd : float
+        Of the scores.
+    bounded : bool
+        Whether scores are shares, which cannot leave 0 to 1.
+    """
+    if not sd > 0:
+        return EQUAL
+    if bounded and min(mean, 1 - mean) < NEAR_BOUND * sd:
+        return NEAR_0 if mean < 0.5 else NEAR_1
+    return ""
+
+
+def metric_notes(metrics: pd.DataFrame) -> list[str]:
+    """Say of the rows of one benchmark which intervals are open, and how far few seeds make SNR too high."""
+    notes = []
+    whole = metrics[metrics[names.SUBTASK] == ""]
+    benchmark = metrics[names.BENCHMARK].iloc[0]
+    for reason, why in OPEN_BECAUSE.items():
+        rows = metrics[metrics["seed_sd_open"] == reason]
+        if len(rows):
+            first = rows.iloc[0]
+            part = f", subtask {first[names.SUBTASK]!r}" if first[names.SUBTASK] else ""
+            notes.append(
+                f"{benchmark}: no upper limit of the seed sd in {len(rows)} of {len(metrics)} rows, first "
+                f"{first['measure']} of run {first[names.RUN]!r}{part}: {why}"
+            )
+    few = whole[whole["snr"].notna() & (whole["n_seeds"] <= FEW_FOR_SNR)]
+    if len(few):
+        n = int(few["n_seeds"].mode()[0])
+        factor = float(ratio_correction(n - 1))
+        much = f"{1 / factor:.2f} times the true one on average" if factor > 0 else "too high without bound on average"
+        notes.append(
+            f"{benchmark}: SNR of a run with {n} seeds is {much}, where scores are normal; snr_unbiased is corrected"
+        )
+    return notes
 
 
 def _with_limits(name: str, value: float, lower: float, upper: float) -> dict[str, float]:
@@ -149,7 +219,9 @@ def _with_limits(name: str, value: float, lower: float, upper: float) -> dict[st
 
 
 def _mean_limits(final: FloatArray, sd: float) -> tuple[float, float]:
-    """Student t interval of the mean over seeds."""
+    """Student t interval of the mean over seeds; NaN where all are equal."""
+    if not sd > 0:
+        return np.nan, np.nan
     half = float(stats.t.ppf(INTERVAL[1], len(final) - 1)) * sd / np.sqrt(len(final))
     return float(final.mean() - half), float(final.mean() + half)
 
@@ -201,33 +273,88 @@ def _checkpoint_noise(scores: FloatArray) -> float:
         return float(np.nanmean(np.nanstd(last, axis=1) / np.abs(np.nanmean(last, axis=1))))
 
 
-def pooled_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
+def pooled_metrics(metrics: pd.DataFrame, runs: Sequence[RunScores]) -> pd.DataFrame:
     """Pool the seed variance within runs: one row a (benchmark, subtask, measure).
+
+    Parameters
+    ----------
+    metrics : pd.DataFrame
+        From `variance_metrics`.
+    runs : sequence of RunScores
+        What it was computed from.
 
     Returns
     -------
     pd.DataFrame
         ``n_runs, n_items, n_seeds, n_steps`` (most of a run); ``mean, ci95_analytic, ci95_bootstrap, monotonicity``,
         averages over runs; ``seed_sd``, the root of the variance averaged over steps and over runs with weight S - 1,
-        with its chi-square interval; ``snr``, mean / seed sd at the last step.
+        with its chi-square interval, for which runs may differ in their sds (`pooled_freedom`); ``seed_sd_robust``;
+        ``seed_sd_open``; ``snr``, mean / seed sd at the last step, ``snr_unbiased``.
     """
+    scores = _scores_by_part(runs)
     rows = []
     for keys, group in metrics.groupby([names.BENCHMARK, names.SUBTASK, "measure"], sort=False):
-        weight = group["n_seeds"] - 1
-        share = weight / weight.sum()
-        rms = float(np.sqrt((share * group["seed_sd_rms"] ** 2).sum()))
-        last = float(np.sqrt((share * group["seed_sd_final"] ** 2).sum()))
-        lower, upper = sd_interval(np.asarray(rms), group["seed_sd_df"].sum())
         rows.append(
             dict(zip((names.BENCHMARK, names.SUBTASK, "measure"), keys, strict=True))
             | {"n_runs": len(group)}
             | {name: int(group[name].max()) for name in ("n_items", "n_seeds", "n_steps")}
             | {name: float(group[name].mean()) for name in AVERAGED}
-            | _with_limits("seed_sd", rms, float(lower), float(upper))
-            | {"seed_sd_final": last, "seed_sd_df": float(group["seed_sd_df"].sum())}
-            | {"snr": _ratio(float(group["mean"].mean()), last)}
+            | _pooled_sd(group, scores[str(keys[1]), str(keys[2])])
+            | _pooled_ratio(group)
         )
     return pd.DataFrame(rows)
+
+
+def _scores_by_part(runs: Sequence[RunScores]) -> dict[tuple[str, str], list[FloatArray]]:
+    """Scores of each run by subtask (or whole, or macro-average) and measure."""
+    found: dict[tuple[str, str], list[FloatArray]] = {}
+    for run in runs:
+        parts = {name: part.scores() for name, part in run.subtasks().items()}
+        whole = {"": run.scores()} | parts
+        if parts:
+            whole[MACRO_AVERAGE] = np.mean(list(parts.values()), axis=0)
+        for name, scores in whole.items():
+            found.setdefault((name, run.measure), []).append(scores)
+    return found
+
+
+def _pooled_sd(group: pd.DataFrame, scores: Sequence[FloatArray]) -> dict[str, Any]:
+    share = _seed_shares(group)
+    variances = share * group["seed_sd_rms"].to_numpy() ** 2
+    rms = float(np.sqrt(variances.sum()))
+    freedom = pooled_freedom(variances, group["seed_sd_df"].to_numpy())
+    lower, upper = sd_interval(np.asarray(rms), freedom)
+    binary = bool(group["binomial_sd"].notna().any())
+    reason = open_limit(float(group["mean"].mean()), rms, bounded=binary)
+    robust = robust_spread(scores, rms, freedom, granularity=1 / group["n_items"].max() if binary else 0.0)
+    return (
+        _with_limits("seed_sd", rms, float(lower), np.nan if reason else float(upper))
+        | _with_limits("seed_sd_robust", *robust)
+        | {"seed_sd_open": reason, "seed_sd_df": freedom}
+    )
+
+
+def _pooled_ratio(group: pd.DataFrame) -> dict[str, float]:
+    """Mean over pooled sd at the last step: the mean of R runs' means, which vary by their own sds."""
+    n, final = group["n_seeds"].to_numpy(), group["seed_sd_final"].to_numpy()
+    variances = _seed_shares(group) * final**2
+    last, mean = float(np.sqrt(variances.sum())), float(group["mean"].mean())
+    if not last > 0:
+        return {"seed_sd_final": last, **_with_limits("snr", np.nan, np.nan, np.nan), "snr_unbiased": np.nan}
+    freedom = pooled_freedom(variances, n - 1.0)
+    worth = last**2 / float((final**2 / n).sum() / len(group) ** 2)  # seeds of the pooled sd that the mean is worth
+    lower, upper = ratio_interval(np.asarray(mean), np.asarray(last), worth, freedom)
+    return {
+        "seed_sd_final": last,
+        **_with_limits("snr", mean / last, float(lower), float(upper)),
+        "snr_unbiased": mean / last * float(ratio_correction(freedom)),
+    }
+
+
+def _seed_shares(group: pd.DataFrame) -> FloatArray:
+    """Weight of each run: S - 1, as a share."""
+    weight = group["n_seeds"].to_numpy(dtype=np.float64) - 1
+    return np.asarray(weight / weight.sum())
 
 
 def _ratio(mean: float, sd: float) -> float:

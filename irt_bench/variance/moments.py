@@ -21,6 +21,7 @@ from irt_bench.errors import AnalysisError
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer]
 
+ROUNDING: Final = 1e-12  # an sd below this share of the mean is what adding up leaves of equal values
 NEEDED: Final = "two seeds that answered two of the same items"
 
 
@@ -195,6 +196,11 @@ def trial_noise(values: FloatArray, trials: Codes, within: FloatArray | None = N
     trial = _divided(np.where(known, own, 0.0).sum(axis=(-2, -1)), known.sum(axis=(-2, -1)))
     inverse = np.where(asked, 1 / np.maximum(trials, 1), 0.0).sum(axis=(-2, -1))
     return trial, trial * _divided(inverse, asked.sum(axis=(-2, -1)))
+
+
+def without_rounding(variance: FloatArray, mean: npt.ArrayLike) -> FloatArray:
+    """Make variances 0 that are nothing but the rounding of sums of equal values."""
+    return np.where(np.abs(variance) <= (ROUNDING * np.abs(mean)) ** 2, 0.0, variance)
 
 
 def check_covariance(covariance: ItemCovariance, where: str) -> None:

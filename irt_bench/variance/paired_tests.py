@@ -12,7 +12,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from irt_bench.names import INTERVAL
-from irt_bench.variance.moments import FloatArray
+from irt_bench.variance.moments import ROUNDING, FloatArray
 from irt_bench.variance.scores import RunScores
 
 FURTHEST: Final = 25.0  # logarithms of ratios of sds looked at
@@ -105,7 +105,7 @@ def pitman_morgan(x: Scores, y: Scores) -> VarianceTest:
     .. [2] Morgan, A test for the significance of the difference between the two variances in a sample from a normal
        bivariate population, 1939, DOI 10.1093/biomet/31.1-2.13.
     """
-    pairs = [(u - u.mean(), v - v.mean()) for u, v in zip(x, y, strict=True)]
+    pairs = [(_centred(u), _centred(v)) for u, v in zip(x, y, strict=True)]
     squares = np.array([(u @ u, v @ v, u @ v) for u, v in pairs])
     freedom = sum(len(u) - 1 for u, _ in pairs) - 1
     if freedom < 1 or (squares[:, :2] <= 0).any():
@@ -118,6 +118,11 @@ def pitman_morgan(x: Scores, y: Scores) -> VarianceTest:
     bound = critical / np.sqrt(freedom + critical**2)
     middle, lower, upper = (_ratio_at(squares, weights, level) for level in (0.0, bound, -bound))
     return VarianceTest(r, t, freedom, float(2 * stats.t.sf(abs(t), freedom)), middle, lower, upper)
+
+
+def _centred(scores: FloatArray) -> FloatArray:
+    """Deviations from the mean, 0 where all values are the same."""
+    return np.where(np.ptp(scores) > ROUNDING * abs(scores.mean()), scores - scores.mean(), 0.0)
 
 
 def _mean_correlation(squares: FloatArray, weights: FloatArray, log_ratio: float) -> float:
@@ -158,6 +163,8 @@ def joint_bootstrap(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.sqrt(squares[0] / squares[1])
     ratio = ratio[np.isfinite(ratio)]
+    if not len(ratio):
+        return np.nan, np.nan
     low, high = np.quantile(ratio, INTERVAL)
     return float(low), float(high)
 

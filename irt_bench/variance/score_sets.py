@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import stats
 
-from irt_bench.variance.moments import FloatArray, check_covariance, item_covariance
-from irt_bench.variance.scores import RunScores
+from irt_bench.variance.moments import FloatArray, check_covariance, item_covariance, without_rounding
+from irt_bench.variance.scores import RunScores, mean_over_items
 from irt_bench.variance.subset_forms import stratified_variance
 
 MACRO_AVERAGE: Final = "macro-average"  # in the column of subtasks: the mean of the subtasks' scores
@@ -49,7 +49,8 @@ def _plain(run: RunScores, subtask: str, rng: np.random.Generator, n_bootstrap: 
     spread = np.where(np.isfinite(run.values), run.values - scores[..., None], 0.0)
     variance = scores * (1 - scores) if run.binary else (spread**2).sum(axis=-1) / np.maximum(n - 1, 1)
     bootstrap = bootstrap_half_width(run.values, rng, n_bootstrap)
-    return ScoreSet(run, subtask, scores, covariance.full_variance(), np.sqrt(variance / n), bootstrap)
+    over_seeds = without_rounding(covariance.full_variance(), mean_over_items(scores.T))
+    return ScoreSet(run, subtask, scores, over_seeds, np.sqrt(variance / n), bootstrap)
 
 
 def _macro(run: RunScores, parts: Sequence[ScoreSet]) -> ScoreSet:
@@ -63,7 +64,9 @@ def _macro(run: RunScores, parts: Sequence[ScoreSet]) -> ScoreSet:
         np.sqrt(sum(getattr(part, name) ** 2 for part in parts)) / n for name in ("item_sd", "ci_bootstrap")
     )  # subtasks are sampled apart
     scores = np.mean([part.scores for part in parts], axis=0)
-    return ScoreSet(run, MACRO_AVERAGE, scores, variance, item_sd, bootstrap)
+    return ScoreSet(
+        run, MACRO_AVERAGE, scores, without_rounding(variance, mean_over_items(scores.T)), item_sd, bootstrap
+    )
 
 
 def analytic_interval(score: FloatArray, n_items: int) -> FloatArray:

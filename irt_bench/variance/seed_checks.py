@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from irt_bench.inference.convergence import Check
-from irt_bench.variance.few_seeds import sd_interval, steps_moving_as_one
+from irt_bench.variance.few_seeds import pooled_freedom, sd_interval, steps_moving_as_one
 from irt_bench.variance.moments import FloatArray
 from irt_bench.variance.scores import RunScores
 from irt_bench.variance.seed_effect import COLUMNS, POOLED, SEEN
@@ -78,9 +78,7 @@ def seen_spread(runs: Sequence[RunScores], weights: pd.Series | None = None) -> 
         freedoms.append(float((run.n_seeds - 1) / steps_moving_as_one(scores)))
         rows.append((run.benchmark, run.run, *_spread(variances[-1], freedoms[-1])))
     if variances:
-        # Of variances averaged with equal weights, not pooled: Satterthwaite.
-        squares = np.array(variances) ** 2 / np.array(freedoms)
-        freedom = float(sum(variances) ** 2 / squares.sum()) if squares.any() else float(sum(freedoms))
+        freedom = pooled_freedom(np.array(variances), np.array(freedoms))  # of variances with equal weights
         rows.append((runs[0].benchmark, POOLED, *_spread(float(np.mean(variances)), freedom)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

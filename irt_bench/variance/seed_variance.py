@@ -12,12 +12,12 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.benchmark_runs import benchmark_runs
-from irt_bench.variance.comparison import compare_variance
+from irt_bench.variance.comparison import UNDEFINED, compare_variance
 from irt_bench.variance.component_tables import component_tables
 from irt_bench.variance.curve import N_SUBSETS, curve_sizes, predicted_curve, simulated_curve
 from irt_bench.variance.detect import POWER, detection_table
 from irt_bench.variance.layout import SeedLayout, seed_layout
-from irt_bench.variance.metrics import pooled_metrics, variance_metrics
+from irt_bench.variance.metrics import metric_notes, pooled_metrics, variance_metrics
 from irt_bench.variance.pairing import FEWEST_SEEDS
 from irt_bench.variance.score_sets import N_BOOTSTRAP
 from irt_bench.variance.scores import ACCURACY, RunScores
@@ -139,28 +139,31 @@ def _analyse(
 ) -> dict[str, pd.DataFrame]:
     accuracy = found[ACCURACY]
     rng = np.random.default_rng(seed)
-    metrics = variance_metrics([run for runs in found.values() for run in runs], seed=seed, n_bootstrap=n_bootstrap)
+    everything = [run for runs in found.values() for run in runs]
+    metrics = variance_metrics(everything, seed=seed, n_bootstrap=n_bootstrap)
+    notes.extend(metric_notes(metrics))
     incomplete = [run.run for run in accuracy if not run.complete]
     if incomplete:
         notes.append(
             f"{accuracy[0].benchmark}: cells are missing in {len(incomplete)} runs, first {incomplete[0]!r}; their "
             "estimates suppose that they are missing at random, and no real subsets are simulated"
         )
-    components, coefficients = component_tables(accuracy, rng, notes)
+    components, coefficients = component_tables(accuracy, seed, notes)
     return {
         "metrics": metrics,
-        "pooled": pooled_metrics(metrics),
+        "pooled": pooled_metrics(metrics, everything),
         "components": components,
         "coefficients": coefficients,
-        "curve": pd.concat([_curve(run, rng, n_subsets) for run in accuracy], ignore_index=True),
+        "curve": pd.concat([_curve(run, seed, rng, n_subsets) for run in accuracy], ignore_index=True),
         "measures": _measures(found, seed, n_bootstrap, notes),
         "scores": pd.concat([_score_frame(run) for runs in found.values() for run in runs], ignore_index=True),
     }
 
 
-def _curve(run: RunScores, rng: np.random.Generator, n_subsets: int) -> pd.DataFrame:
+def _curve(run: RunScores, seed: int, rng: np.random.Generator, n_subsets: int) -> pd.DataFrame:
     sizes = curve_sizes(run.n_items)
-    predicted = predicted_curve(run, sizes, rng, run.subtask_codes())
+    # The draws begin anew, as those of the components: the same variances have the same intervals in both tables.
+    predicted = predicted_curve(run, sizes, np.random.default_rng(seed), run.subtask_codes())
     frame = predicted.merge(simulated_curve(run, sizes, rng, n_subsets), on="k").assign(form=RANDOM)
     frame = pd.concat([frame, form_curves(run, sizes, rng, n_subsets)], ignore_index=True)
     frame.insert(0, names.BENCHMARK, run.benchmark)
@@ -182,6 +185,12 @@ def _measures(found: dict[str, list[RunScores]], seed: int, n_bootstrap: int, no
             runs, found[ACCURACY], labels=(name, ACCURACY), seed=seed, n_bootstrap=min(n_bootstrap, PAIRED_BOOTSTRAP)
         )
         rows.append({names.BENCHMARK: runs[0].benchmark, **compared.row()})
+    undefined = [str(row["a"]) for row in rows if UNDEFINED in (row["verdict"], row["snr_verdict"])]
+    if undefined:
+        notes.append(
+            f"{found[ACCURACY][0].benchmark}: {', '.join(undefined)} not compared with accuracy: one of the two has no "
+            "spread over seeds, or none once a seed is left out"
+        )
     return pd.DataFrame(rows)
 
 

@@ -28,6 +28,7 @@ def spread_freedom(per_item: FloatArray, groups: Codes | None) -> FloatArray:
     -----
     Satterthwaite: 2 / relative variance, the variance that of a sum over independent groups, widened as Student's t
     does for a spread estimated from so many. With fewer than `FEWEST_GROUPS` groups, items are taken as independent.
+    Where all add the same, their number less one: that none of few differs does not make a mean square certain.
     """
     sums, n = per_item, np.ones(per_item.shape[-1])
     if groups is not None and groups.max() + 1 >= FEWEST_GROUPS:
@@ -37,7 +38,7 @@ def spread_freedom(per_item: FloatArray, groups: Codes | None) -> FloatArray:
     spread = ((sums - n * (total / n.sum())[..., None]) ** 2).sum(axis=-1) * len(n) / max(len(n) - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = 2 * total**2 / (spread * (stats.t.ppf(INTERVAL[1], max(len(n) - 1, 1)) / Z_LIMIT) ** 2)
-    return np.where(np.isfinite(freedom), np.clip(freedom, 1.0, CERTAIN), CERTAIN)
+    return np.where(np.isfinite(freedom), np.clip(freedom, 1.0, CERTAIN), max(len(n) - 1.0, 1.0))
 
 
 def with_seed_spread(freedom: FloatArray, values: FloatArray, *, over_steps: bool) -> FloatArray:

@@ -9,15 +9,31 @@ from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 @pytest.mark.parametrize(("effect", "n"), [(0.5, 64), (0.8, 26)])  # Cohen 1988, table 2.4.1
 def test_seeds_needed_are_cohens(effect, n):
-    assert seeds_needed(Noise(1.0, 0.0, 0.0, 10.0), 1, effect) == n
+    assert seeds_needed(Noise(1.0, 0.0, 0.0, 0.0), 1, effect) == n
 
 
-def test_simulated_power_at_the_detectable_difference_is_80_percent():
+@pytest.mark.parametrize("n_seeds", [1, 2, 5])
+def test_simulated_power_at_the_detectable_difference_is_80_percent_and_without_one_5(n_seeds):
+    """Student's t with the variance of earlier runs and of the seeds compared, pooled by hand."""
     noise, rng = Noise(0.04, 3.0, 0.0, 8.0), np.random.default_rng(0)
-    difference = minimum_detectable(noise, 100, 5)
+    difference = minimum_detectable(noise, 100, n_seeds)
     sd = np.sqrt(0.04 + 0.03)
-    a, b = rng.normal(size=(2, 20000, 5)) * sd
-    assert abs((stats.ttest_ind(a + difference, b, axis=1).pvalue < 0.05).mean() - 0.8) < 0.01
+    a, b = rng.normal(size=(2, 20000, n_seeds)) * sd
+    earlier = sd**2 * rng.chisquare(8, size=20000)
+    squares = sum(((x - x.mean(1, keepdims=True)) ** 2).sum(1) for x in (a, b)) + earlier
+    se = np.sqrt(squares / (8 + 2 * (n_seeds - 1)) * 2 / n_seeds)
+    critical = stats.t.ppf(0.975, 8 + 2 * (n_seeds - 1))
+    for shift, share in ((difference, 0.8), (0.0, 0.05)):
+        t = (a.mean(1) + shift - b.mean(1)) / se
+        assert abs((np.abs(t) > critical).mean() - share) < 0.01
+
+
+def test_more_seeds_always_show_a_smaller_difference():
+    noise = Noise(0.04, 3.0, 0.0, 2.0)
+    detectable = [minimum_detectable(noise, 100, n) for n in range(1, 21)]
+    assert (np.diff(detectable) < 0).all()
+    alone = noise._replace(freedom=0.0)  # without earlier runs, one seed each has no test
+    assert np.isnan(minimum_detectable(alone, 100, 1)) and minimum_detectable(alone, 100, 2) > detectable[1]
 
 
 def test_no_number_of_items_beats_the_seed_variance():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from irt_bench.variance.square_freedom import CERTAIN, spread_freedom
+from irt_bench.variance.square_freedom import spread_freedom
 
 
 def test_normal_squares_have_about_the_degrees_of_freedom_that_counting_gives():
@@ -16,5 +16,5 @@ def test_items_that_move_together_leave_as_few_degrees_of_freedom_as_there_are_g
     assert together < 100 < 500 < apart  # the control: taken as independent, they seem ten times as sure
 
 
-def test_a_square_without_spread_is_certain():
-    assert spread_freedom(np.ones(30), None) == CERTAIN
+def test_a_square_without_spread_is_as_certain_as_its_items_are_many_and_not_more():
+    assert spread_freedom(np.ones(30), None) == 29
