@@ -2,6 +2,9 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+MAX_JOBS: Final = 1_024  # processes at once
 
 
 class IrtBenchError(Exception):
@@ -54,6 +57,30 @@ class ResponsesWarning(UserWarning):
 
 class SubsetWarning(UserWarning):
     """A subset was made or used, but something about it should be known."""
+
+
+def check_range(error: type[IrtBenchError], name: str, value: float, least: float, most: float) -> None:
+    """Refuse a number that is not from `least` to `most`, or no number.
+
+    Raises
+    ------
+    IrtBenchError
+        Of the type given: the name, the value, the range.
+    """
+    if not least <= value <= most:
+        raise error(f"{name} is {value:,}; a number from {least:,} to {most:,} is needed.")
+
+
+def check_jobs(error: type[IrtBenchError], jobs: int) -> None:
+    """Refuse a number of processes at once that is neither -1 (one a processor) nor from 1 to `MAX_JOBS`.
+
+    Raises
+    ------
+    IrtBenchError
+        Of the type given.
+    """
+    if jobs != -1 and not 1 <= jobs <= MAX_JOBS:
+        raise error(f"jobs is {jobs:,}; -1 (one a processor), or a number from 1 to {MAX_JOBS:,}, is needed.")
 
 
 def unknown_choice(what: str, value: object, choices: Iterable[object]) -> str:

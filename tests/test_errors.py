@@ -25,3 +25,17 @@ def test_an_unknown_choice_is_told_with_near_matches_and_the_sorted_choices(valu
 def test_no_choices_and_many_choices_are_told_in_one_line():
     assert errors.unknown_choice("item", "a", []).endswith("Choices: none.")
     assert errors.unknown_choice("item", "!", range(100)).endswith("... (100 in all).")
+
+
+@pytest.mark.parametrize("value", [0, 11, float("nan"), float("inf"), -1])
+def test_a_number_out_of_its_range_is_told_with_the_range(value):
+    with pytest.raises(errors.SubsetError, match=r"^n is .*; a number from 1 to 10 is needed\.$"):
+        errors.check_range(errors.SubsetError, "n", value, 1, 10)
+    errors.check_range(errors.SubsetError, "n", 10, 1, 10)
+
+
+@pytest.mark.parametrize("jobs", [0, -2, 10**9])
+def test_jobs_are_one_a_processor_or_a_number_that_a_machine_has(jobs):
+    with pytest.raises(errors.AnalysisError, match="-1 \\(one a processor\\)"):
+        errors.check_jobs(errors.AnalysisError, jobs)
+    errors.check_jobs(errors.AnalysisError, -1)

@@ -17,7 +17,7 @@ def adaptive(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
     stop_sd: Annotated[float, typer.Option(help="A test ends when the sd of ability is at most this.")] = 0.3,
     most_items: Annotated[int, typer.Option(help="... or after so many items.", min=1)] = 200,
-    models: Annotated[int, typer.Option(help="Models to simulate.")] = 500,
+    models: Annotated[int, typer.Option(help="Models to simulate.", min=2, max=100_000)] = 500,
     seed: Seed = 0,
     force: Force = False,
     json: Json = False,

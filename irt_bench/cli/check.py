@@ -39,7 +39,7 @@ def check(
     group: Annotated[
         str | None, typer.Option(help="Model column with groups, to look for items that differ between them.")
     ] = None,
-    replicates: Annotated[int, typer.Option(help="Data sets simulated from the fit.", min=9)] = 39,
+    replicates: Annotated[int, typer.Option(help="Data sets simulated from the fit.", min=9, max=9_999)] = 39,
     strict: Strict = False,
     benchmark: Benchmark = None,
     format: FormatName = None,

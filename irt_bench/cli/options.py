@@ -31,7 +31,9 @@ Metric = Annotated[str | None, typer.Option(help="Metric or scorer to read, wher
 Filter = Annotated[str | None, typer.Option(help="Answer filter to read, where logs hold several.", metavar="NAME")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
-Seed = Annotated[int, typer.Option(help="Seed of all random numbers: the same seed gives the same result.", min=0)]
+Seed = Annotated[
+    int, typer.Option(help="Seed of all random numbers: the same seed gives the same result.", min=0, max=2**32 - 1)
+]
 SafeCsv = Annotated[
     bool,
     typer.Option("--safe-csv", help="In CSV files, put ' before text that a spreadsheet would run as a formula."),

@@ -42,7 +42,7 @@ def study(
         str | None,
         typer.Option(help="Columns beside E and ratios; by default all but seed_model, the hierarchical model's."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its cost, what can be detected.")] = False,
     backend: Annotated[str, typer.Option(help="Where to compute: loky (this machine), dask or ray.")] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of the cluster's scheduler.")] = None,
@@ -58,11 +58,10 @@ def study(
 
     A study that was stopped goes on with the same command; a changed one computes only what changed.
     """
-    from irt_bench.variance.study.backends import check_backend
     from irt_bench.variance.study.run import Workers
 
-    check_backend(backend, scheduler)
     workers = Workers(backend, scheduler, jobs, _shard(shard))
+    workers.check()
     flags = {
         "benchmarks": _words(benchmark), "sizes": _numbers(sizes), "methods": _words(methods),
         "weights": _words(weights), "estimators": _words(estimators), "run": _words(run), "cluster": cluster,

@@ -8,7 +8,7 @@ import typer
 from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, Seed, read_paths
 from irt_bench.cli.subset_comparison import COMPARED_SIZES, compare_methods, comparison_design
 from irt_bench.console import clear_errors, err, out, print_text, progress_bar
-from irt_bench.errors import SubsetError
+from irt_bench.errors import SubsetError, check_jobs, check_range
 from irt_bench.files import check_output, json_text
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ WEIGHTS = "equal, anchor, discrimination, minimum-variance, balance"
 ESTIMATES = (
     "weighted, p_irt, p_irt_weighted, gp_irt, irt_smoothed, ridge, spline, p_irt_ridge, p_irt_source, gp_irt_source"
 )
+
+
+MIN_TARGET_SE = 1e-6
+
+
+MaxModels = Annotated[int, typer.Option(help="--compare draws so many models at random, if there are more.", min=4)]
 
 
 class Wanted(NamedTuple):
@@ -67,9 +73,9 @@ def subset(
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Compare all methods instead; writes a folder.")] = False,
     sizes: Annotated[str, typer.Option(help="Sizes that --compare looks at.")] = COMPARED_SIZES,
-    max_models: Annotated[int, typer.Option(help="--compare draws so many models at random, if there are more.")] = 400,
-    n_random: Annotated[int, typer.Option(help="--compare: random subsets of each size.")] = 200,
-    jobs: Annotated[int, typer.Option(help="--compare: folds at once.")] = 1,
+    max_models: MaxModels = 400,
+    n_random: Annotated[int, typer.Option(help="--compare: random subsets of each size.", min=1, max=100_000)] = 200,
+    jobs: Annotated[int, typer.Option(help="--compare: folds at once; -1: one a processor.", min=-1, max=1_024)] = 1,
     benchmark: Benchmark = None,
     seed: Seed = 0,
     format: FormatName = None,
@@ -85,8 +91,7 @@ def subset(
     from irt_bench.subsets.make import prompt_hashes
 
     check_output(output, force=force, folder=compare)
-    if not compare and (size is None) == (target_se is None):
-        raise SubsetError("give either --size (a number of items, or a fraction) or --target-se, such as 0.02.")
+    _check(size, target_se, compare=compare, jobs=jobs)
     check_names([method] if method else [], weights, [estimator] if estimator else [])
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
@@ -103,6 +108,15 @@ def subset(
     if not json:
         _show_negative(calibration, made)
     _write(made, output, force=force, json=json)
+
+
+def _check(size: float | None, target_se: float | None, *, compare: bool, jobs: int) -> None:
+    """Refuse what cannot work before anything is read."""
+    if not compare and (size is None) == (target_se is None):
+        raise SubsetError("give either --size (a number of items, or a fraction) or --target-se, such as 0.02.")
+    if target_se is not None:
+        check_range(SubsetError, "--target-se", target_se, MIN_TARGET_SE, 1)
+    check_jobs(SubsetError, jobs)
 
 
 def _note_responses(counts: "ResponseCounts") -> None:

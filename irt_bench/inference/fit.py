@@ -34,6 +34,7 @@ _METHODS: Final = {
 }
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 2
+MOST_GIGABYTES: Final = 16  # of draws
 UNPACKED_AT_LEAST: Final = 2**28  # bytes that any saved fit may take in memory
 UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
 
@@ -245,6 +246,7 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
             f"benchmark {counts.benchmark!r} has {answering} models with answers; an IRT model needs 2 or more."
         )
     irt_model.known_parameters(counts.n_items)
+    _check_room(counts, settings)
     if getattr(settings, "device", "cpu") == "cuda":
         _check_cuda()
     if blocks := disconnected_blocks(counts):
@@ -253,6 +255,17 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
             f"puts them on one scale: {'; '.join(blocks[:3])}. Fit them one by one, or compare within blocks only.",
             FitWarning,
             stacklevel=3,
+        )
+
+
+def _check_room(counts: ResponseCounts, settings: Settings) -> None:
+    """Refuse more draws than fit into the memory of a large machine."""
+    n_draws = getattr(settings, "draws", 1) * getattr(settings, "chains", 1)
+    gigabytes = 8e-9 * n_draws * (counts.n_models + 2 * counts.n_items)
+    if gigabytes > MOST_GIGABYTES:
+        raise FitError(
+            f"{n_draws:,} draws of the parameters of {counts.n_models:,} models and {counts.n_items:,} items take "
+            f"{gigabytes:,.0f} GB; up to {MOST_GIGABYTES} are made. Give fewer draws."
         )
 
 

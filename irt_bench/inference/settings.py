@@ -10,7 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from irt_bench.errors import FitError, unknown_choice
 
-Positive = Annotated[int, Field(gt=0)]
+MAX_THREADS: Final = 1_024  # of a process, and processes at once; no machine has use for more
+MAX_DRAWS: Final = 100_000  # of a chain; more digits of a mean than any table shows
+MAX_CHAINS: Final = 128
+MAX_STEPS: Final = 10_000_000  # of an optimisation: weeks
+Steps = Annotated[int, Field(gt=0, le=MAX_STEPS)]
+Workers = Annotated[int, Field(ge=0, le=MAX_THREADS)]
 ONE_THREAD = 3_000_000  # cells below which waking a second thread costs more than it does
 
 
@@ -28,7 +33,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     method: ClassVar[str] = ""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    threads: Positive = 1
+    threads: Annotated[int, Field(gt=0, le=MAX_THREADS)] = 1
 
 
 class LaplaceSettings(Settings):
@@ -54,10 +59,10 @@ class LaplaceSettings(Settings):
     """
 
     method: ClassVar[str] = "laplace"
-    threads: Annotated[int, Field(ge=0)] = 0
-    draws: Annotated[int, Field(ge=2)] = 1_000
+    threads: Workers = 0
+    draws: Annotated[int, Field(ge=2, le=MAX_DRAWS)] = 1_000
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
-    max_sweeps: Positive = 200
+    max_sweeps: Steps = 200
     device: Literal["cpu", "cuda"] = "cpu"
     refine: bool = True
 
@@ -91,12 +96,12 @@ class NUTSSettings(Settings):
     """
 
     method: ClassVar[str] = "nuts"
-    chains: Positive = 4
-    warmup: Positive = 500
-    draws: Positive = 2_000
+    chains: Annotated[int, Field(gt=0, le=MAX_CHAINS)] = 4
+    warmup: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 500
+    draws: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 2_000
     target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.9
     max_tree_depth: Annotated[int, Field(gt=0, le=14)] = 10
-    jobs: Annotated[int, Field(ge=0)] = 0
+    jobs: Workers = 0
 
 
 class SVISettings(Settings):
@@ -132,10 +137,10 @@ class SVISettings(Settings):
     guide: Literal["auto", "full", "item", "normal"] = "auto"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     decay: Annotated[float, Field(gt=1)] = 4.0
-    max_steps: Positive = 20_000
-    window: Positive = 100
+    max_steps: Steps = 20_000
+    window: Steps = 100
     batch: Annotated[int, Field(ge=0)] = 0
-    draws: Positive = 1_000
+    draws: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 1_000
     device: Literal["cpu", "cuda"] = "cpu"
     refine: bool = True
 

@@ -20,13 +20,14 @@ import xarray as xr
 from irt_bench.analysis.curves import success
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
-from irt_bench.errors import AnalysisError
+from irt_bench.errors import AnalysisError, check_range
 from irt_bench.names import ABILITY, INTERVAL
 from irt_bench.responses.table import listed
 from irt_bench.subsets.item_bank import NODES, ItemBank, item_bank
 
 Answers = npt.NDArray[np.bool_]
 
+MAX_MODELS: Final = 100_000  # simulated
 ITEM_DRAWS: Final = 200  # of the item parameters, from which answers come and over which curves are averaged
 N_RESAMPLES: Final = 1000  # of models, for the intervals
 FIXED: Final = "fixed subset"
@@ -69,8 +70,7 @@ class AdaptiveSettings:
             raise AnalysisError(
                 f"least_items is {self.least_items} and most_items {self.most_items}; 0 <= least <= most is needed."
             )
-        if self.n_models < 2:
-            raise AnalysisError(f"n_models is {self.n_models}; at least 2 are needed for a spread.")
+        check_range(AnalysisError, "n_models", self.n_models, 2, MAX_MODELS)  # two for a spread
 
 
 class Estimates(NamedTuple):

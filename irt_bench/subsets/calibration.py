@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.errors import ConvergenceWarning, FitWarning, SubsetWarning
+from irt_bench.errors import ConvergenceWarning, FitWarning, SubsetError, SubsetWarning
 from irt_bench.inference.fit import Progress, fit
 from irt_bench.inference.settings import Settings
 from irt_bench.irt_models.base import IRTModel
@@ -33,6 +33,7 @@ from irt_bench.subsets.shares import as_answers, full_scores
 from irt_bench.subsets.weights import weigh
 
 N_FOLDS: Final = 5
+MOST_ABILITY: Final = 10  # sds of the calibration models
 # Among the options of a subset --method names how to choose items.
 ADVICE: Final = "use --method nuts"
 ADVICE_HERE: Final = "--fit takes a better one, made with: irt-bench fit --method nuts"
@@ -50,6 +51,12 @@ class Plan(NamedTuple):
 
     def fit_basis(self, counts: ResponseCounts, posterior: xr.Dataset | None = None) -> SelectionBasis:
         """Fit the IRT model, or take the fit given, and make a basis of it."""
+        low, high = self.ability_range or (-MOST_ABILITY, MOST_ABILITY)
+        if not -MOST_ABILITY <= low < high <= MOST_ABILITY:
+            raise SubsetError(
+                f"ability_range is ({low:g}, {high:g}); a lower and a higher ability, from -{MOST_ABILITY} to "
+                f"{MOST_ABILITY} sds of the calibration models, are needed."
+            )
         found = fit_posterior(counts, self) if posterior is None else posterior
         return SelectionBasis(counts, found, self.targets, self.keep_negative, self.ability_range)
 

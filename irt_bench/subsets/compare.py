@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from scipy import stats
 
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.errors import SubsetError
+from irt_bench.errors import SubsetError, check_jobs, check_range
 from irt_bench.inference.fit import Progress
 from irt_bench.names import MODEL
 from irt_bench.responses.counts import ResponseCounts
@@ -27,11 +27,12 @@ from irt_bench.subsets.coverage import CLUSTER, RECIPE, coverage_by, coverage_su
 from irt_bench.subsets.defaults import default_weights
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, estimate, possible
 from irt_bench.subsets.intervals import limits
-from irt_bench.subsets.random_subsets import RandomSubsets, beside_random, random_errors
+from irt_bench.subsets.random_subsets import MAX_RANDOM, RandomSubsets, beside_random, random_errors
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.subsets.shares import full_scores
 
 N_FOLDS: Final = 4
+MAX_FOLDS: Final = 1_000
 N_RANDOM: Final = 200
 MORE_WEIGHTS: Final = (  # beside each method with the weights that go with it
     ("random", "anchor"),
@@ -134,6 +135,7 @@ def compare(
         If a size is not below the number of items, or there are too few clusters.
     """
     _check(counts, design)
+    check_jobs(SubsetError, jobs)
     splits = list(cluster_folds(clusters, design.n_folds, np.random.default_rng(design.seed)))
     tasks = (delayed(partial(_fold, counts, clusters, design))(*split) for split in splits)
     parts = []
@@ -191,6 +193,8 @@ def _with_clusters(held_out: pd.DataFrame, counts: ResponseCounts, clusters: Lab
 
 
 def _check(counts: ResponseCounts, design: Design) -> None:
+    check_range(SubsetError, "n_random", design.n_random, 1, MAX_RANDOM)
+    check_range(SubsetError, "n_folds", design.n_folds, 2, MAX_FOLDS)
     for size in design.sizes:
         if not 1 <= size < counts.n_items:
             raise SubsetError(f"size {size} was asked for; from 1 to {counts.n_items - 1} items can be compared.")

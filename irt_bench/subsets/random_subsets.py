@@ -15,6 +15,7 @@ from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
 from irt_bench.subsets.instrument import make_instrument, read_answers
 from irt_bench.subsets.shares import full_scores
 
+MAX_RANDOM: Final = 100_000  # subsets of a size; the share of them that a method beats needs no fourth digit
 FEW_DRAWS: Final = 2  # of item parameters for random subsets: these need no intervals
 
 

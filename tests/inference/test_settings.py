@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from irt_bench.inference.settings import ONE_THREAD, LaplaceSettings
+from irt_bench.errors import FitError
+from irt_bench.inference.settings import ONE_THREAD, LaplaceSettings, settings_for
 
 
 @pytest.fixture
@@ -28,3 +29,20 @@ def test_threads_asked_for_are_used(idle):
 def test_a_busy_machine_gives_one_thread(monkeypatch, idle):
     monkeypatch.setattr(os, "getloadavg", lambda: (20.0, 0.0, 0.0))
     assert LaplaceSettings().n_threads == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        *(("laplace", name) for name in ("draws", "threads", "max_sweeps", "seed")),
+        *(
+            ("nuts", name)
+            for name in ("chains", "warmup", "draws", "jobs", "threads", "max_tree_depth", "target_accept")
+        ),
+        *(("svi", name) for name in ("draws", "max_steps", "window", "threads", "learning_rate")),
+    ],
+)
+def test_numbers_out_of_range_are_refused_by_name(method, name):
+    for value in (10**10, -1):
+        with pytest.raises(FitError, match=rf"^{name} is {value}: Input should be"):
+            settings_for(method, **{name: value})

@@ -38,7 +38,7 @@ from irt_bench.analysis.checks.summed_score import SummedScoreFit, reason_agains
 from irt_bench.analysis.checks.tables import curve_table, eigenvalue_table, item_table, model_table, score_table
 from irt_bench.analysis.checks.two_dimensions import LEAST_HELD_OUT, compare_dimensions, dimension_check
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.errors import AnalysisError
+from irt_bench.errors import AnalysisError, check_range
 from irt_bench.inference.fit import Fit
 from irt_bench.names import ITEM
 from irt_bench.responses.counts import ResponseCounts
@@ -46,6 +46,7 @@ from irt_bench.responses.counts import ResponseCounts
 Progress = Callable[[str, int, int], None]
 REPLICATES: Final = 39  # a value beyond all of them has a chance of 1 in 40
 LEAST_REPLICATES: Final = 9
+MOST_REPLICATES: Final = 9_999
 LEAST_DRAWS: Final = 25  # a fifth of them is the tail that PSIS smooths, and five points are the fewest it takes
 
 
@@ -134,8 +135,7 @@ def check_fit(
 
 
 def _check_input(counts: ResponseCounts, fit: Fit, replicates: int) -> None:
-    if replicates < LEAST_REPLICATES:
-        raise AnalysisError(f"{replicates} replicates are too few; at least {LEAST_REPLICATES} are needed.")
+    check_range(AnalysisError, "replicates", replicates, LEAST_REPLICATES, MOST_REPLICATES)
     n_draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     if n_draws < LEAST_DRAWS:
         raise AnalysisError(f"the fit has {n_draws} draws; checks need {LEAST_DRAWS} or more. Fit again with --draws.")

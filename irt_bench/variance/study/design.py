@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.subsets.estimators import ESTIMATORS
+from irt_bench.subsets.random_subsets import MAX_RANDOM
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.subsets.weights import WEIGHTINGS
 
@@ -29,6 +30,7 @@ DESIGN_SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_DESIGN_BYTES: Final = 2**20  # a longer file is no design; logs in JSON are
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Models = Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
 
 
@@ -80,20 +82,20 @@ class StudyDesign(BaseModel):
 
     responses: tuple[str, ...] = ()
     benchmarks: tuple[str, ...] = ()
-    run: tuple[str, ...] | None = None
+    run: Names | None = None
     cluster: str | None = None
     calibration: Models | None = None
     evaluation: Models | None = None
-    n_folds: Annotated[int, Field(ge=2)] = 4
+    n_folds: Annotated[int, Field(ge=2, le=1_000)] = 4
     sizes: Annotated[tuple[float, ...], Field(min_length=1)] = (20, 50, 100)
-    methods: tuple[str, ...] | None = None
-    weights: tuple[str, ...] | None = None
-    estimators: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_ESTIMATORS
-    n_random: Annotated[int, Field(ge=20)] = 1000
-    n_reweighted: Annotated[int, Field(ge=20)] = 300
+    methods: Names | None = None
+    weights: Names | None = None
+    estimators: Names = DEFAULT_ESTIMATORS
+    n_random: Annotated[int, Field(ge=20, le=MAX_RANDOM)] = 1000
+    n_reweighted: Annotated[int, Field(ge=20, le=MAX_RANDOM)] = 300
     statistics: tuple[Statistic, ...] = STATISTICS
     drop: tuple[Share, ...] = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    transfer_splits: Annotated[int, Field(ge=2)] = 50
+    transfer_splits: Annotated[int, Field(ge=2, le=MAX_RANDOM)] = 50
     control_size: float | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 

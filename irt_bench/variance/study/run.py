@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import joblib
 
-from irt_bench.errors import AnalysisError
+from irt_bench.errors import AnalysisError, check_jobs
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.study.backends import check_backend, run_all
 from irt_bench.variance.study.cells import Cell, compute
@@ -38,6 +38,17 @@ class Workers(NamedTuple):
     scheduler: str | None = None
     jobs: int = 1
     shard: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Refuse a backend that is not known or not installed, and a number of jobs out of range.
+
+        Raises
+        ------
+        AnalysisError
+            Saying what is needed.
+        """
+        check_backend(self.backend, self.scheduler)
+        check_jobs(AnalysisError, self.jobs)
 
 
 def run_study(
@@ -68,6 +79,7 @@ def run_study(
     StudyResult or None
         None where cells are missing still, because this was one shard of several.
     """
+    workers.check()
     check_backend(workers.backend, workers.scheduler)
     store = Store(folder)
     store.open()
