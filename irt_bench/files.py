@@ -1,7 +1,9 @@
 """Writing files so that a reader sees the old one or the whole new one, never a part."""
 
+import contextlib
 import ctypes
 import errno
+import hashlib
 import json
 import os
 import re
@@ -13,6 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from irt_bench.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # no POSIX system: what a killed process leaves there stays
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,20 +85,14 @@ def replacing(path: Path) -> Iterator[Path]:
     OutputError
         If the file cannot be written (a full disk, say); `path` is then as it was.
     """
-    beside = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=PREFIX, suffix=path.suffix)
-        os.close(handle)
-        beside = Path(name)
-        yield beside
-        beside.chmod(0o666 & ~_umask())
-        _flush(beside)
-        beside.replace(path)
+        with _beside(path, folder=False) as beside:
+            yield beside
+            beside.chmod(0o666 & ~_umask())
+            _flush(beside)
+            beside.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -99,27 +100,26 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a folder to fill beside `path`, and put it in place of `path` if the block succeeds.
 
     Files that `path` holds under other names stay. The two folders change places in one step, so that a process killed
-    at any moment leaves the old files or all the new ones; what is left of the other is then in a hidden folder beside.
+    at any moment leaves the old files or all the new ones; what is left of the other is then in a hidden folder beside
+    until the same output is written again.
 
     Raises
     ------
     OutputError
         If a file cannot be written; `path` is then as it was.
     """
-    beside = None
     try:
-        beside = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=PREFIX))
-        yield beside
-        beside.chmod(0o777 & ~_umask())
-        for file in beside.iterdir():
-            _flush(file)
-        if path.exists():
-            _take_along(path, beside)
-            _exchange(beside, path)
-            for other in set(os.listdir(beside)) - set(os.listdir(path)):  # folders, which cannot be linked
-                (beside / other).replace(path / other)
-        else:
-            beside.replace(path)
+        with _beside(path, folder=True) as beside:
+            yield beside
+            beside.chmod(0o777 & ~_umask())
+            for file in beside.iterdir():
+                _flush(file)
+            if path.exists():
+                _take_along(path, beside)
+                _exchange(beside, path)
+                _give_back(beside, path)
+            else:
+                beside.replace(path)
     except OutputError as error:  # of a file in it, whose place beside nobody knows
         if not isinstance(error.__cause__, OSError):
             raise
@@ -127,9 +127,87 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path} cannot be written: {reason}.") from error.__cause__
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _beside(path: Path, *, folder: bool) -> Iterator[Path]:
+    """Make a hidden file or folder beside `path`, locked while it is used; first remove what killed processes left.
+
+    The lock ends with its process, however that ends.
+    """
+    parent, prefix = path.absolute().parent, f"{PREFIX}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}-"
+    remove_abandoned(parent, prefix, path)
+    made: Path | None = None
+    lock: int | None = None
+    try:
+        while made is None:
+            made = _new(parent, prefix, path.suffix, folder=folder)
+            lock = _lock(made, wait=True)
+            if not made.exists() or (lock is not None and not os.path.samestat(made.lstat(), os.fstat(lock))):
+                _unlock(lock)  # another process removed it before it was locked
+                made = lock = None
+        yield made
     finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
+        if made is not None:
+            _remove(made)
+        _unlock(lock)
+
+
+def _new(parent: Path, prefix: str, suffix: str, *, folder: bool) -> Path:
+    if folder:
+        return Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+    handle, name = tempfile.mkstemp(dir=parent, prefix=prefix, suffix=suffix)
+    os.close(handle)
+    return Path(name)
+
+
+def _lock(path: Path, *, wait: bool) -> int | None:
+    """Open and lock; None where there are no locks, or, unless it waits, where another process holds it."""
+    if fcntl is None:
+        return None
+    lock = None
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        _unlock(lock)
+        return None
+    return lock
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def remove_abandoned(parent: Path, prefix: str = PREFIX, output: Path | None = None) -> None:
+    """Remove hidden files and folders that killed processes left, and nothing that a process is using.
+
+    Parameters
+    ----------
+    parent : Path
+        Folder to look in.
+    prefix : str
+        How their names begin.
+    output : Path, optional
+        Folder that takes back what a killed exchange left: folders and links that were in it under other names.
+    """
+    with contextlib.suppress(OSError):  # it is no reason not to write
+        for name in os.listdir(parent):
+            if name.startswith(prefix) and (lock := _lock(parent / name, wait=False)) is not None:
+                try:
+                    if (parent / name).is_dir() and output is not None and output.is_dir():
+                        _give_back(parent / name, output, files=False)
+                    _remove(parent / name)
+                finally:
+                    _unlock(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _take_along(path: Path, beside: Path) -> None:
@@ -137,6 +215,13 @@ def _take_along(path: Path, beside: Path) -> None:
     for file in path.iterdir():
         if file.is_file() and not file.is_symlink() and not (beside / file.name).exists():
             os.link(file, beside / file.name)
+
+
+def _give_back(old: Path, new: Path, *, files: bool = True) -> None:
+    """Move what the old folder holds and the new one lacks: folders, which cannot be linked, and links."""
+    for name in set(os.listdir(old)) - set(os.listdir(new)):
+        if files or (old / name).is_symlink() or not (old / name).is_file():
+            (old / name).replace(new / name)
 
 
 def _exchange(new: Path, old: Path) -> None:
@@ -148,7 +233,7 @@ def _exchange(new: Path, old: Path) -> None:
             return
         if (code := ctypes.get_errno()) not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
             raise OSError(code, os.strerror(code))
-    aside = Path(tempfile.mkdtemp(dir=old.absolute().parent, prefix=PREFIX))
+    aside = Path(tempfile.mkdtemp(dir=old.absolute().parent, prefix=f"{PREFIX}old-"))  # its only copy: never removed
     old.replace(aside)
     try:
         new.replace(old)

@@ -1,6 +1,9 @@
 import csv
 import json
 import os
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -125,6 +128,72 @@ def test_a_folder_is_put_in_place_whole_or_not_at_all(tmp_path):
         (folder / "b").write_text("3")
     assert {file.name: file.read_text() for file in path.iterdir()} == {"a": "2", "b": "3"}
     assert list(tmp_path.iterdir()) == [path]
+
+
+KILLED = textwrap.dedent("""
+    import os, signal, sys
+    from pathlib import Path
+    from irt_bench import files
+    output, moment = Path(sys.argv[1]), sys.argv[2]
+
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if moment == "exchanged":
+        files._give_back = killed
+    if moment == "file":
+        with files.replacing(output) as beside:
+            beside.write_text("half")
+            killed()
+    with files.replacing_folder(output) as folder:
+        (folder / "a").write_text("new")
+        if moment == "running":
+            print("ready", flush=True)
+            sys.stdin.read()
+        if moment == "filled":
+            killed()
+""")
+
+
+def leave(output, moment):
+    """Have a process killed in the middle of writing an output; what is left beside it."""
+    subprocess.run([sys.executable, "-c", KILLED, output, moment], check=False)
+    (left,) = [path for path in output.parent.iterdir() if path.name.startswith(".irt-bench-")]
+    return left
+
+
+@pytest.mark.parametrize("moment", ["file", "filled", "exchanged"])
+def test_what_a_killed_process_left_is_removed_by_the_next_that_writes_the_same(tmp_path, moment):
+    output = tmp_path / "out"
+    if moment != "file":
+        (output / "mine").mkdir(parents=True)
+        (output / "mine" / "notes").write_text("of the user")
+        (output / "b").write_text("old")
+    left = leave(output, moment)
+    with replacing(tmp_path / "another"):
+        pass
+    assert left.exists()  # only its own output's
+    with replacing(output) if moment == "file" else replacing_folder(output) as beside:
+        beside.write_text("whole") if moment == "file" else (beside / "a").write_text("whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "out"]
+    if moment != "file":
+        assert {path.name for path in output.iterdir()} == {"a", "b", "mine"}
+        assert (output / "mine" / "notes").read_text() == "of the user"
+
+
+def test_what_a_running_process_uses_stays(tmp_path):
+    """Negative control of the removal: two processes may write one output at once."""
+    output = tmp_path / "out"
+    arguments = [sys.executable, "-c", KILLED, output, "running"]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        (used,) = tmp_path.iterdir()
+        with replacing_folder(output) as folder:
+            (folder / "a").write_text("mine")
+        assert used.exists()
+        process.communicate()
+    assert process.returncode == 0 and (output / "a").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [output]
 
 
 def test_undefined_numbers_become_null_and_numpy_scalars_plain_ones(tmp_path):

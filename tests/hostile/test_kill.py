@@ -81,6 +81,7 @@ def killed_at_every_moment(
     done = subprocess.run([sys.executable, "-c", KILLER, given], capture_output=True, text=True, timeout=800)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines and lines[-1][1] == "7", done.stdout[-300:] + done.stderr[-2000:]
+    assert not list(output.parent.glob(".irt-bench-*"))  # the last removed what those before it left
     kept = [Path(f"{output}.{int(at):04d}") for at, _ in lines]
     return [path if path.exists() else None for path in kept]
 

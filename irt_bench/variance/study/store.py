@@ -6,12 +6,10 @@ there, and a changed design finds those that it shares with the old one.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import struct
-import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -24,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irt_bench.errors import OutputError
-from irt_bench.files import MARK
+from irt_bench.files import MARK, PREFIX, remove_abandoned, replacing
 
 CELLS: Final = "cells"  # folder of the cells' results
 DATA: Final = "data"  # folder of the responses as arrays
@@ -68,6 +66,7 @@ class Store:
         try:
             for part in (CELLS, DATA):
                 (path / part).mkdir(parents=True, exist_ok=True)
+                remove_abandoned(path / part)
         except OSError as error:
             raise OutputError(f"folder {path} cannot be made: {error.strerror}.") from error
 
@@ -78,7 +77,9 @@ class Store:
     def finished(self) -> set[str]:
         """Names of all finished cells."""
         return {
-            entry.name.removesuffix(SUFFIX) for entry in os.scandir(self.folder / CELLS) if entry.name.endswith(SUFFIX)
+            entry.name.removesuffix(SUFFIX)
+            for entry in os.scandir(self.folder / CELLS)
+            if entry.name.endswith(SUFFIX) and not entry.name.startswith(PREFIX)
         }
 
     def write(self, name: str, result: Result) -> None:
@@ -112,16 +113,6 @@ class Store:
 
 
 def write_arrays(path: Path, arrays: Result) -> None:
-    """Write named arrays beside `path`, then rename: a reader sees a whole file or none."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".part-")  # no name of a cell
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **dict(arrays))  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+    """Write named arrays: a reader sees a whole file or none."""
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, **dict(arrays))  # type: ignore[arg-type]
