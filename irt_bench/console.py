@@ -2,7 +2,9 @@
 
 import functools
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,16 +23,26 @@ LONGEST_MESSAGE = 2000  # characters
 KEPT_OF_A_LABEL = 100  # characters at the start of a word of more than 300
 _LONG = re.compile(r"\S{300,}")
 
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 out = Console(soft_wrap=False)
 err = Console(stderr=True)
 
 
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal other than that of the keyboard; everything under way is cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def clear_errors(command: Command) -> Command:
-    """Turn an error about input into one line and exit code 2, and warnings into lines."""
+    """Turn an error about input into one line and exit code 2, signals into 128 and more, and warnings into lines."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _stoppable():
             warnings.simplefilter("default")
             warnings.showwarning = functools.partial(_show_warning, set())
             try:
@@ -38,11 +50,37 @@ def clear_errors(command: Command) -> Command:
             except IrtBenchError as error:
                 err.print(f"[bold red]Error:[/] {escape(one_line(str(error)))}", soft_wrap=True)
                 raise typer.Exit(EXIT_BAD_INPUT) from None
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
                 err.print("Stopped; nothing was written.")
-                raise typer.Exit(130) from None
+                raise typer.Exit(exit_code(stop)) from None
 
     return wrapped  # type: ignore[return-value]
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """128 and the number of the signal that stopped a command, as shells have it."""
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Have the first signal to end raise `Stopped`, so that workers end and hidden files go; a second ends at once."""
+
+    def stop(number: int, _: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_DFL)
+        raise Stopped(number)
+
+    heeded = []
+    if threading.current_thread() is threading.main_thread():
+        heeded = [each for each in STOPPING if signal.getsignal(each) is signal.SIG_DFL]  # nohup ignores one
+    for each in heeded:
+        signal.signal(each, stop)
+    try:
+        yield
+    finally:
+        for each in heeded:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def one_line(text: str) -> str:

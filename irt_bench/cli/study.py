@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irt_bench.cli.options import Filter, FormatName, Json, Metric, SafeCsv, read_paths
-from irt_bench.console import clear_errors, err, out, print_text, progress_bar
+from irt_bench.console import clear_errors, err, exit_code, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text, replacing, write_csv, write_json
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
     from irt_bench.variance.study.design import StudyDesign
     from irt_bench.variance.study.results import StudyResult
-
-EXIT_STOPPED = 130
 
 
 @clear_errors
@@ -95,9 +93,9 @@ def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: A
     try:
         with progress_bar() as progress:
             return run_study(table, design, output, workers=workers, progress=progress)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         err.print(f"Stopped. Finished cells are kept in {output}: the same command goes on from there.", soft_wrap=True)
-        raise typer.Exit(EXIT_STOPPED) from None
+        raise typer.Exit(exit_code(stop)) from None
 
 
 def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -> None:

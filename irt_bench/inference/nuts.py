@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from irt_bench.inference.joint_coordinates import find_joint_coordinates
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.settings import NUTSSettings
 from irt_bench.irt_models.logistic import Logistic
+from irt_bench.workers import PROCESSES
 
 Progress = Callable[[str, int, int], None]
 Sites = dict[str, npt.NDArray[np.float64]]  # site → (draw, ...)
@@ -67,10 +67,10 @@ def sample_nuts(
     jobs = min(settings.jobs or joblib.cpu_count(), settings.chains)
     with _watched(settings.chains, total, progress) as counter:
         tasks = (
-            joblib.delayed(_run_chain)(coordinates, settings, int(seed), counter, index, os.getpid())
+            joblib.delayed(_run_chain)(coordinates, settings, int(seed), counter, index)
             for index, seed in enumerate(seeds)
         )
-        found: list[tuple[Sites, Chain]] = list(joblib.Parallel(n_jobs=jobs)(tasks))
+        found: list[tuple[Sites, Chain]] = list(joblib.Parallel(n_jobs=jobs, **PROCESSES)(tasks))
     sites, chains = zip(*found, strict=True)
     values = {name: np.stack([each[name] for each in sites]) for name in sites[0]}
     notes = {"step_size": [chain.step_size for chain in chains]}
@@ -78,7 +78,7 @@ def sample_nuts(
 
 
 def _run_chain(
-    coordinates: BaseCoordinates, settings: NUTSSettings, seed: int, counter: Path, index: int, main: int
+    coordinates: BaseCoordinates, settings: NUTSSettings, seed: int, counter: Path, index: int
 ) -> tuple[Sites, Chain]:
     """Run one chain; abilities, where they are sampled, come first and form a block of their own."""
     done = np.memmap(counter, dtype=np.int64, mode="r+")
@@ -88,8 +88,6 @@ def _run_chain(
 
     def count() -> None:
         done[index] += 1
-        if main not in (os.getpid(), os.getppid()):
-            os._exit(1)  # whoever asked for the draws was killed
 
     with pyro_runtime(seed=seed, threads=settings.threads):
         posterior = coordinates.posterior

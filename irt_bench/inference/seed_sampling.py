@@ -22,6 +22,7 @@ from irt_bench.inference.draws import Draws
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.seed_target import SeedTarget
 from irt_bench.inference.settings import NUTSSettings, SVISettings
+from irt_bench.workers import PROCESSES
 
 Progress = Callable[[str, int, int], None]
 Sites = dict[str, npt.NDArray[np.generic]]  # site → (draw, ...)
@@ -41,7 +42,7 @@ def sample_seed_nuts(target: SeedTarget, settings: NUTSSettings, progress: Progr
     jobs = min(settings.jobs or joblib.cpu_count(), settings.chains)
     tasks = (joblib.delayed(_run_chain)(target, settings, int(seed)) for seed in seeds)
     found: list[tuple[Sites, Chain]] = []
-    for each in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
+    for each in joblib.Parallel(n_jobs=jobs, return_as="generator", **PROCESSES)(tasks):
         found.append(each)
         if progress is not None:
             progress("sampling the seed model", len(found), settings.chains)

@@ -30,6 +30,7 @@ from irt_bench.subsets.intervals import limits
 from irt_bench.subsets.random_subsets import MAX_RANDOM, RandomSubsets, beside_random, random_errors
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.subsets.shares import full_scores
+from irt_bench.workers import PROCESSES
 
 N_FOLDS: Final = 4
 MAX_FOLDS: Final = 1_000
@@ -139,7 +140,7 @@ def compare(
     splits = list(cluster_folds(clusters, design.n_folds, np.random.default_rng(design.seed)))
     tasks = (delayed(partial(_fold, counts, clusters, design))(*split) for split in splits)
     parts = []
-    for done, part in enumerate(Parallel(n_jobs=jobs, return_as="generator")(tasks), start=1):
+    for done, part in enumerate(Parallel(n_jobs=jobs, return_as="generator", **PROCESSES)(tasks), start=1):
         parts.append(part)
         if progress is not None:
             progress("folds", done, len(splits))

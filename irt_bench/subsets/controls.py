@@ -25,6 +25,7 @@ from irt_bench.subsets.compare import Design
 from irt_bench.subsets.estimators import Learned, estimate
 from irt_bench.subsets.random_subsets import beside_random, random_errors
 from irt_bench.subsets.shares import full_scores
+from irt_bench.workers import PROCESSES
 
 Within = Literal["models", "items"]
 WITHIN: Final[tuple[Within, ...]] = ("models", "items")
@@ -63,7 +64,9 @@ def negative_control(
     n_random = max(design.n_random, LEAST_BY_METHOD * len(design.methods))
     design = design._replace(estimators=CONTROLLED, n_random=n_random)
     splits = cluster_folds(clusters, design.n_folds, np.random.default_rng(design.seed))
-    parts = Parallel(n_jobs=jobs)(delayed(partial(_fold, counts, design, within))(*split) for split in splits)
+    parts = Parallel(n_jobs=jobs, **PROCESSES)(
+        delayed(partial(_fold, counts, design, within))(*split) for split in splits
+    )
     sums = pd.concat([part[0] for part in parts]).groupby(["size", "method", "weights", "estimator"], sort=False).sum()
     drawn = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
     random = (drawn["error"] / drawn["n"]).rename("mae").reset_index()

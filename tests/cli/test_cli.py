@@ -1,11 +1,15 @@
 """The commands as a user runs them: files in, files and text out, one clear line and exit code 2 on bad input."""
 
 import json
+import os
+import signal
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 from typer.testing import CliRunner
 
 from irt_bench.cli import app
@@ -217,3 +221,24 @@ def test_warnings_of_this_package_reach_the_user_and_those_for_developers_do_not
         _show_warning(shown, ConvergenceWarning("R-hat is 1.5"), ConvergenceWarning)
     _show_warning(shown, FutureWarning("argument x will go"), FutureWarning)
     assert capsys.readouterr().err.split() == ["Warning:", "R-hat", "is", "1.5"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_to_end_lets_a_command_clean_up_and_gives_its_number(name, capsys):
+    from irt_bench.console import clear_errors
+
+    number, left = getattr(signal, name), []
+
+    @clear_errors
+    def command():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        finally:
+            left.append("cleaned up")
+
+    with pytest.raises(typer.Exit) as stopped:
+        command()
+    assert stopped.value.exit_code == 128 + number and left == ["cleaned up"]
+    assert "Stopped" in capsys.readouterr().err
+    assert signal.getsignal(number) is signal.SIG_DFL

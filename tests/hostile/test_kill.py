@@ -5,6 +5,8 @@ for every n that writing takes; and, beside them, moments at random.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -202,6 +204,36 @@ def test_chains_end_with_the_process_that_asked_for_them(tmp_path):
             break
         time.sleep(0.2)
     assert not alive
+
+
+@pytest.mark.parametrize("to_all", [False, True])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("command", ["study", "compare"])
+def test_a_signal_ends_a_command_and_its_workers_and_leaves_no_hidden_file(tmp_path, command, name, to_all):
+    """To the command alone, as `kill` does, or to its workers too, as clusters and terminals do."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"item": np.tile([f"q{i}" for i in range(200)], 24), "correct": rng.integers(0, 2, 4_800)})
+    place = np.repeat(np.arange(24), 200)
+    frame = frame.assign(model=[f"{chr(97 + each)}m" for each in place], run=place // 3, seed=place % 3)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    flags = {
+        "study": ["study", "--n-random", "5000", "--sizes", "20,50,100"],
+        "compare": ["subset", "--compare", "--n-random", "2000"],
+    }[command]
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # background jobs are born deaf
+    program = [sys.executable, "-c", f"{heed}; from irt_bench.cli import app; app()", *flags]
+    given = [*program, "a.csv", "--jobs", "2", "-o", "out"]
+    with subprocess.Popen(given, cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True) as run:
+        while len(workers := _children(run.pid)) < 3:  # two that compute, and one that watches over their locks
+            assert run.poll() is None
+            time.sleep(0.1)
+        time.sleep(1)
+        (os.killpg if to_all else os.kill)(run.pid, getattr(signal, name))
+        told = run.communicate(timeout=30)[1]
+    assert run.returncode == 128 + getattr(signal, name), told
+    assert "Stopped" in told and "Traceback" not in told
+    assert not any(map(_is_running, workers))
+    assert not [path for path in tmp_path.rglob(".irt-bench-*") if path.parent == tmp_path]
 
 
 def _children(pid):

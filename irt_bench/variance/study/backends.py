@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal, get_args
@@ -16,6 +15,7 @@ import joblib
 from threadpoolctl import threadpool_limits
 
 from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.workers import PROCESSES
 
 Backend = Literal["loky", "dask", "ray"]
 BACKENDS: Final[tuple[Backend, ...]] = get_args(Backend)
@@ -59,6 +59,11 @@ def run_all(
         Address of a Dask scheduler or a Ray cluster; by default one is started on this machine.
     jobs : int
         Workers at once; -1: as many as there are processors.
+
+    Raises
+    ------
+    AnalysisError
+        If workers do not share the study's folder.
     """
     if not tasks:
         return
@@ -66,12 +71,17 @@ def run_all(
         for task in tasks:
             single_threaded(function, *task)
         return
-    with _parallel(backend, scheduler, jobs), warnings.catch_warnings():
-        # Loky starts a worker anew whose memory has grown; no task is lost.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="all")(
-            joblib.delayed(single_threaded)(function, *task) for task in tasks
-        )
+    try:
+        with _parallel(backend, scheduler, jobs), warnings.catch_warnings():
+            # Loky starts a worker anew whose memory has grown; no task is lost.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+            joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="all")(
+                joblib.delayed(single_threaded)(function, *task) for task in tasks
+            )
+    except FileNotFoundError as error:
+        raise AnalysisError(
+            f"a worker does not find {error.filename}; the study's folder must be one that all workers share, and stay."
+        ) from error
 
 
 def single_threaded(function: Callable[..., Any], *arguments: Any) -> None:
@@ -103,10 +113,5 @@ def _parallel(backend: str, scheduler: str | None, jobs: int) -> Iterator[None]:
         if not ray.is_initialized():
             ray.init(address=scheduler, num_cpus=None if scheduler or jobs < 1 else jobs)
         register_ray()
-    with joblib.parallel_config(backend, **({"initializer": _leave_interrupts} if backend == "loky" else {})):
+    with joblib.parallel_config(**(PROCESSES if backend == "loky" else {"backend": backend})):
         yield
-
-
-def _leave_interrupts() -> None:
-    """Let Ctrl-C reach the process that waits for the workers, and it end them: each would print a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -71,9 +71,9 @@ def write_data(counts: ResponseCounts, layout: pd.DataFrame, folder: Path) -> Pa
     Returns
     -------
     Path
-        Folder that `read_rows` reads.
+        Folder that `read_rows` reads, absolute: workers elsewhere may run in other folders.
     """
-    place = folder / DATA / counts.fingerprint().removeprefix("sha256:")[:24]
+    place = folder.absolute() / DATA / counts.fingerprint().removeprefix("sha256:")[:24]
     models = layout.reindex(counts.models.index)[[RUN, SEED, STEP]].astype("object")
     items = pd.DataFrame({SUBTASK: counts.items[SUBTASK].astype("object")} if SUBTASK in counts.items else {},
                          index=counts.items.index)  # fmt: skip

@@ -3,11 +3,12 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from irt_bench.errors import AnalysisError
-from irt_bench.variance.study.backends import check_backend
+from irt_bench.variance.study.backends import check_backend, run_all
 from irt_bench.variance.study.run import Workers, run_study
 
 
@@ -29,6 +30,27 @@ def cell_bytes(folder):
 def test_processes_give_the_same_bytes(table, design, folder, result, tmp_path):
     run_study(table, design, tmp_path, workers=Workers(jobs=2))
     assert cell_bytes(tmp_path) == cell_bytes(folder)
+
+
+def read_file(path):
+    path.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_on_a_cluster_one_folder_takes_several_studies_and_a_missing_file_ends_them(
+    table, design, folder, tmp_path, monkeypatch
+):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        workers = Workers("dask", cluster.scheduler_address, 1)
+        monkeypatch.chdir(tmp_path)  # the workers stay where they were
+        for n_random in (100, 200):
+            found = run_study(table, design.model_copy(update={"n_random": n_random}), Path("study"), workers=workers)
+            assert set(found.results["n_random"].dropna()) == {n_random}
+        assert cell_bytes(folder).items() <= cell_bytes(tmp_path / "study").items()
+        with pytest.raises(AnalysisError, match="all workers share"):
+            run_all(read_file, [(tmp_path / "gone",)], backend="dask", scheduler=cluster.scheduler_address, jobs=1)
 
 
 @pytest.mark.slow

@@ -1,0 +1,27 @@
+"""Processes that compute for another: they leave signals to it, and end when it has ended, however that came about."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+LOOK_SECONDS: Final = 1.0
+
+
+def follow_parent() -> None:
+    """Leave signals to the parent, which ends its workers, and end with it should it be killed."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    os._exit(1)
+
+
+PROCESSES: Final[Mapping[str, Any]] = {"backend": "loky", "initializer": follow_parent}  # settings of joblib.Parallel
