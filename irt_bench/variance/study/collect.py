@@ -13,6 +13,7 @@ from irt_bench.variance.study.design import THETA
 from irt_bench.variance.study.plan import BenchmarkPlan, Task, cells_by
 from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.snapshots import RunVariance, Snapshots, run_variance
+from irt_bench.variance.study.splits import HALF
 from irt_bench.variance.study.store import Store
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,7 +43,10 @@ class Collected:
         self.plan = plan
         self._store = store
         self._cells = [cells_by(task) for task in plan.tasks]
-        self.snapshots = Snapshots(pd.concat([task.job.snapshots.frame for task in plan.tasks], ignore_index=True))
+        halves = all(task.job.split.startswith(HALF) for task in plan.tasks)
+        self.snapshots = Snapshots(
+            pd.concat([task.job.snapshots.frame for task in plan.tasks], ignore_index=True), halves
+        )
         self._parts: dict[str | None, tuple[Snapshots, npt.NDArray[np.intp]]] = {
             None: (self.snapshots, np.arange(len(self.snapshots.frame)))
         }
@@ -61,7 +65,10 @@ class Collected:
         """Snapshots of one run, or all, and their rows."""
         if run not in self._parts:
             rows = np.flatnonzero(self.snapshots.frame[RUN] == run)
-            self._parts[run] = (Snapshots(self.snapshots.frame.iloc[rows].reset_index(drop=True)), rows)
+            self._parts[run] = (
+                Snapshots(self.snapshots.frame.iloc[rows].reset_index(drop=True), self.snapshots.halves),
+                rows,
+            )
         return self._parts[run]
 
     def variances(self, scores: FloatArray) -> list[RunVariance]:

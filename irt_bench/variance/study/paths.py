@@ -55,7 +55,7 @@ def path_table(found: Collected) -> pd.DataFrame:
             }
         )  # fmt: skip
         measured = statistics_of(scores, found.full[WEIGHTED], found.snapshots)
-        rows[-1] |= {"e": measured["e"], **{name: measured[name] for name in STATISTICS}}
+        rows[-1] |= {name: float(measured[name]) for name in ("e", *STATISTICS)}
         ratios.append(ratio)
     table = pd.DataFrame(rows)
     table["p_holm"] = holm_known(table["p_full"].to_numpy())

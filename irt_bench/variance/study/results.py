@@ -20,11 +20,21 @@ from irt_bench.variance.study.paper_form import paper_rows
 from irt_bench.variance.study.paths import path_table, transfer_table
 from irt_bench.variance.study.plan import BenchmarkPlan, StudyPlan
 from irt_bench.variance.study.power import detectable_table
+from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.references import POOLED, is_reference
 from irt_bench.variance.study.rows import Nulls, control_table, result_rows
+from irt_bench.variance.study.snapshots import moves
 from irt_bench.variance.study.store import Store
 from irt_bench.variance.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
 
+DO_NOT_MOVE: Final = (
+    "mean full scores of runs and steps differ by no more than their seeds do; movement and ratios per unit of it are "
+    "undefined, and a score that merely shrinks looks as if it cut"
+)
+HALVES_DO_NOT_MOVE: Final = (
+    "the halves of the only run's seeds differ by chance, and no steps do; movement, ratios per unit of it and decision "
+    "accuracy are undefined, and a score that merely shrinks looks as if it cut"
+)
 VERDICTS: Final = ("verdict", "verdict_signal", "verdict_plain", "verdict_full")
 
 
@@ -99,6 +109,8 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
                 f"{each.benchmark}: in {n} of {len(each.tasks)} splits inner folds have too few answers to be fitted; "
                 "gp-IRT learns its share with the curves of all calibration models there"
             )
+        if not moves(found.full[WEIGHTED], found.snapshots):
+            notes.append(f"{each.benchmark}: {HALVES_DO_NOT_MOVE if found.snapshots.halves else DO_NOT_MOVE}")
         if SEED_MODEL in plan.design.statistics:
             notes += modelled_notes(found)
         frames = benchmark_tables(found, plan)

@@ -17,7 +17,7 @@ from irt_bench.variance.study.modelled_rows import modelled_columns
 from irt_bench.variance.study.plan import RANDOM, StudyPlan, control_size
 from irt_bench.variance.study.reading import WEIGHTED, null_of
 from irt_bench.variance.study.references import FULL, POOLED
-from irt_bench.variance.study.scenes import Compared, Null, Scene, compare_nulls, compare_scores, mean_statistics, pool
+from irt_bench.variance.study.scenes import Compared, Null, Scene, compare_nulls, compare_scores, pool
 from irt_bench.variance.study.verdicts import Ratio, holm_known, verdict
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,7 +31,6 @@ NUMBERS: Final = (
     "ratio_full", "ratio_full_q05", "ratio_full_q95", "p_full", "p_full_holm", "verdict_full", "ratio_v_k",
 )  # fmt: skip
 SUFFIXES: Final = {"random": "", "signal": "_signal", "plain": "_plain", "full": "_full"}  # of the columns
-MEASURED: Final = 25  # random subsets behind the means of the other statistics
 PLAIN: Final = (EQUAL, WEIGHTED)
 
 Row = dict[str, Any]
@@ -168,7 +167,7 @@ def _null_row(
         plain = ratios["plain"]
         row |= {"ratio_plain": plain.ratio, "ratio_plain_q05": plain.lower, "ratio_plain_q95": plain.upper}
         row["p_plain"] = plain.p
-    return row | mean_statistics([scene.statistics(each) for each in scene.random_scores[:MEASURED]]), ratios
+    return row | scene.statistics(scene.random_scores), ratios
 
 
 def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence[str] = tuple(SUFFIXES)) -> list[Row]:

@@ -14,13 +14,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from irt_bench.variance.study.collect import Collected
 from irt_bench.variance.study.design import THETA
 from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.references import POOLED
-from irt_bench.variance.study.snapshots import RunVariance, movement, pooled_variance, statistics_of
+from irt_bench.variance.study.snapshots import RunVariance, mean_known, movement, pooled_variance, statistics_of
 from irt_bench.variance.study.verdicts import (
     LogRatio,
     Ratio,
@@ -35,7 +34,7 @@ FloatArray = npt.NDArray[np.float64]
 
 SPREAD_SUBSETS: Final = 500  # random subsets behind the spread over items: known to 3%
 NO_RATIO: Final = Ratio(np.nan, np.nan, np.nan, np.nan)
-UNDEFINED: Final = {"bias": np.nan}  # of ability, which is no estimate of the full score
+UNDEFINED: Final = {"bias": np.array(np.nan)}  # of ability, which is no estimate of the full score
 
 
 class Null:
@@ -108,11 +107,11 @@ class Scene:
         return float(np.sqrt(max(float(pooled_variance(variances)), 0.0)))
 
     def statistics(self, scores: FloatArray) -> dict[str, float]:
-        """Measure scores of the scene's rows."""
+        """Measure scores of the scene's rows, shape (..., row); of several sets the means of what is known."""
         found = statistics_of(scores, self.full_scores, self.snapshots)
         if self.scale == THETA:
-            found |= UNDEFINED | {"movement": float(movement(scores, self.signal, self.snapshots))}
-        return found
+            found |= UNDEFINED | {"movement": movement(scores, self.signal, self.snapshots)}
+        return {name: float(mean_known(np.atleast_1d(each))) for name, each in found.items()}
 
 
 class Compared(NamedTuple):
@@ -200,8 +199,3 @@ def pool(variance: FloatArray, freedom: FloatArray) -> FloatArray:
 
 def _first(run: RunVariance, n: int) -> RunVariance:
     return RunVariance(run.value[:n], run.contrasts[:n], run.freedom)
-
-
-def mean_statistics(each: list[dict[str, float]]) -> dict[str, float]:
-    """Mean over subsets of what is known."""
-    return {str(name): float(value) for name, value in pd.DataFrame(each).mean().items()}

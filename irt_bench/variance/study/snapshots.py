@@ -6,15 +6,16 @@ scores alone, so that a subset, a weighting, an estimate of the full score and a
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import linalg
+from scipy import linalg, stats
 
 from irt_bench.names import RUN, SEED, STEP
 from irt_bench.responses.table import natural_order
@@ -23,6 +24,9 @@ from irt_bench.variance.metrics import monotonicity, tau_b
 
 FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
+
+FEWEST_RANKED: Final = 3  # snapshots whose order is compared
+MOVING_LEVEL: Final = 0.05  # of the test that full scores move
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,12 @@ class Snapshots:
     ----------
     frame : pd.DataFrame
         ``run, seed, step`` as text, one row a snapshot, in the order of the scores.
+    halves : bool
+        Whether the runs are halves of the seeds of one: that they differ is chance.
     """
 
     frame: pd.DataFrame
+    halves: bool = False
 
     @cached_property
     def runs(self) -> list[str]:
@@ -129,12 +136,21 @@ def pooled_variance(runs: list[RunVariance]) -> FloatArray:
     return np.asarray(np.tensordot(freedom, np.stack([run.value for run in runs]), 1) / freedom.sum())
 
 
-def statistics_of(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> dict[str, float]:
-    """Measure one set of scores beside the full benchmark's, over all runs given.
+def statistics_of(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> dict[str, FloatArray]:
+    """Measure sets of scores beside the full benchmark's, over all runs given.
+
+    Parameters
+    ----------
+    scores : array of shape (..., row)
+        Scores looked at.
+    full : array of shape (row,)
+        Scores of the full benchmark.
+    snapshots : Snapshots
+        What the rows are.
 
     Returns
     -------
-    dict
+    dict of arrays of shape (...)
         ``e`` (the paper's E, root mean square over runs), ``mean`` and ``bias`` (of the last step, against the full
         score; NaN for scores on another scale is up to the caller), ``movement`` (see `movement`), ``snr`` (mean / seed
         sd at the last step), ``monotonicity``, ``kendall_tau`` (tau-b with the full score, snapshots of the last step),
@@ -143,41 +159,40 @@ def statistics_of(scores: FloatArray, full: FloatArray, snapshots: Snapshots) ->
     arranged = {run: snapshots.arrange(scores, run) for run in snapshots.runs}
     last = snapshots.last_rows
     final = np.concatenate(list(last.values()))
-    last_variance = pooled_variance([run_variance(scores[rows][:, None]) for rows in last.values()])
-    mean = float(np.mean([scores[rows].mean() for rows in last.values()]))
-    freedom = np.array([len(each) - 1 for each in arranged.values()], dtype=np.float64)
-    squares = np.array([float(mean_sd(each)) ** 2 for each in arranged.values()])
+    last_variance = pooled_variance([run_variance(scores[..., rows, None]) for rows in last.values()])
+    mean = np.mean([scores[..., rows].mean(axis=-1) for rows in last.values()], axis=0)
+    freedom = np.array([each.shape[-2] - 1 for each in arranged.values()], dtype=np.float64)
+    squares = np.stack([mean_sd(each) ** 2 for each in arranged.values()], axis=-1)
+    courses = np.concatenate([monotonicity(each) for each in arranged.values()], axis=-1)
+    enough = np.isfinite(scores[..., final] + full[final]).sum(axis=-1) >= FEWEST_RANKED
+    with np.errstate(divide="ignore", invalid="ignore"):
+        snr = np.where(last_variance > 0, np.abs(mean) / np.sqrt(last_variance), np.nan)
     return {
-        "e": float(np.sqrt((freedom * squares).sum() / freedom.sum())),
-        "mean": mean,
-        "bias": mean - float(np.mean([full[rows].mean() for rows in last.values()])),
-        "movement": float(movement(scores, full, snapshots)),
-        "snr": abs(mean) / float(np.sqrt(last_variance)) if last_variance > 0 else np.nan,
-        "monotonicity": _mean_known(np.concatenate([monotonicity(each) for each in arranged.values()])),
-        "kendall_tau": _tau(scores[final], full[final]),
-        "decision_accuracy": decision_accuracy(scores, full, list(last.values())),
+        "e": np.sqrt(squares @ freedom / freedom.sum()),
+        "mean": np.asarray(mean),
+        "bias": mean - np.mean([full[rows].mean() for rows in last.values()]),
+        "movement": movement(scores, full, snapshots),
+        "snr": snr,
+        "monotonicity": mean_known(courses),
+        "kendall_tau": np.where(enough, tau_b(full[final], scores[..., final]), np.nan),
+        "decision_accuracy": decision_accuracy(scores, full, snapshots),
     }
 
 
-def decision_accuracy(scores: FloatArray, full: FloatArray, runs: list[Places]) -> float:
+def decision_accuracy(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> FloatArray:
     """Share of pairs of snapshots, one of each of two runs, that the scores order as the runs' mean full scores do.
 
-    Parameters
-    ----------
-    scores, full : arrays of shape (row,)
-        Scores looked at, and those of the full benchmark.
-    runs : list of int arrays
-        Rows of each run. NaN with fewer than two; pairs of runs with equal means do not count, equal scores half.
+    Snapshots are those of the last step. NaN with fewer than two runs, of which halves of one are none; pairs of runs
+    with equal means do not count, equal scores half.
     """
-    right, n = 0.0, 0
-    for place, one in enumerate(runs):
-        for other in runs[place + 1 :]:
-            truth = np.sign(full[one].mean() - full[other].mean())
-            if truth != 0:
-                found = np.sign(scores[one][:, None] - scores[other][None])
-                right += float((1 + found * truth).sum() / 2)
-                n += found.size
-    return right / n if n else np.nan
+    right, n = np.zeros(scores.shape[:-1]), 0
+    for one, other in itertools.combinations([] if snapshots.halves else snapshots.last_rows.values(), 2):
+        truth = np.sign(full[one].mean() - full[other].mean())
+        if truth != 0:
+            found = np.sign(scores[..., one, None] - scores[..., None, other])
+            right += (1 + found * truth).sum(axis=(-2, -1)) / 2
+            n += len(one) * len(other)
+    return right / n if n else np.full(right.shape, np.nan)
 
 
 def movement(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> FloatArray:
@@ -189,30 +204,53 @@ def movement(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> Floa
         Scores looked at.
     full : array of shape (row,)
         Scores of the full benchmark; with seeds averaged out these are the signal.
+    snapshots : Snapshots
+        What the rows are; halves of one run count by how they move from step to step.
 
     Returns
     -------
     array of shape (...)
-        NaN with a single run at a single step, or full scores that do not move.
+        NaN where the full scores do not move, or no more than their seeds make them: see `moves`.
     """
+    y, x = (_points(each, snapshots) for each in (scores, full))
+    known = np.isfinite(x) & np.isfinite(y).reshape(-1, y.shape[-1]).all(axis=0)
+    if not moves(full, snapshots):
+        return np.full(y.shape[:-1], np.nan)
+    x = x[known] - x[known].mean() if known.any() else x[known]
+    return np.asarray(y[..., known] @ x / (x @ x))
+
+
+def moves(full: FloatArray, snapshots: Snapshots) -> bool:
+    """Whether mean full scores of runs and steps differ by more than the chance of their seeds.
+
+    An F test at 5% of their variance against that of means over seeds. A slope on points that chance alone sets apart
+    is noise over noise: of two halves of the seeds of one run it was anything from -32 to 79.
+    """
+    points = _points(full, snapshots)
+    points = points[np.isfinite(points)]
+    free = len(points) - (len(snapshots.runs) if snapshots.halves else 1)
+    runs = [run_variance(snapshots.arrange(full, run)) for run in snapshots.runs]
+    if free < 1:
+        return False
+    between = float(((points - (0.0 if snapshots.halves else points.mean())) ** 2).sum()) / free
+    within = float(np.mean([run.value / (run.freedom + 1) for run in runs]))
+    if not between > 1e-12:
+        return False
+    return within <= 0 or between / within > stats.f.ppf(1 - MOVING_LEVEL, free, sum(run.freedom for run in runs))
+
+
+def _points(scores: FloatArray, snapshots: Snapshots) -> FloatArray:
+    """Means over seeds, shape (..., run and step); of halves of one run what is left after each half's mean."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        y, x = (
-            np.concatenate([np.nanmean(snapshots.arrange(each, run), axis=-2) for run in snapshots.runs], axis=-1)
-            for each in (scores, full)
-        )
-    known = np.isfinite(x) & np.isfinite(y).reshape(-1, y.shape[-1]).all(axis=0)
-    x = x[known] - x[known].mean() if known.any() else x[known]
-    square = float(x @ x)
-    found = np.asarray(y[..., known] @ x)
-    return found / square if square > 1e-12 * max(known.sum(), 1) else np.full(found.shape, np.nan)
+        means = [np.nanmean(snapshots.arrange(scores, run), axis=-2) for run in snapshots.runs]
+        if snapshots.halves:
+            means = [each - np.nanmean(each, axis=-1, keepdims=True) for each in means]
+    return np.concatenate(means, axis=-1)
 
 
-def _tau(scores: FloatArray, full: FloatArray) -> float:
-    known = np.isfinite(scores) & np.isfinite(full)
-    return float(tau_b(full[known], scores[known])) if known.sum() >= 3 else np.nan
-
-
-def _mean_known(values: FloatArray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else np.nan
+def mean_known(values: FloatArray) -> FloatArray:
+    """Mean over the last axis of what is known; NaN where nothing is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(np.where(np.isfinite(values), values, np.nan), axis=-1))

@@ -23,6 +23,7 @@ Places = npt.NDArray[np.intp]
 
 FEWEST_CALIBRATION: Final = 4  # models: with fewer no item statistic has an interval
 FEWEST_SEEDS_HALVED: Final = 4  # of one run, to have two in each half
+HALF: Final = "half"  # name of a split begins so
 HALVES: Final = "halves of the seeds"
 FOLDS: Final = "folds over clusters"
 NAMED: Final = "models named"
@@ -158,7 +159,7 @@ def _halves(layout: SeedLayout, design: StudyDesign) -> Splits:
     for number, judged in enumerate((inside, ~inside)):
         evaluation = layout.models[judged].copy()
         evaluation[names.RUN] = evaluation[names.RUN] + f" (half {number + 1})"
-        splits.append(Split(f"half-{number + 1}", layout.models.index[~judged], evaluation))
+        splits.append(Split(f"{HALF}-{number + 1}", layout.models.index[~judged], evaluation))
     note = (
         f"there is nothing but the {len(seeds)} seeds of one run: items are chosen on one half of the seeds and judged "
         "on the other, in turn (cross-fitting); what holds for these seeds may not hold for another recipe"

@@ -9,18 +9,21 @@ from irt_bench.variance.study.snapshots import (
     Snapshots,
     decision_accuracy,
     mean_sd,
+    movement,
     pooled_variance,
     run_variance,
     statistics_of,
 )
 
 RNG = np.random.default_rng(0)
+KEYS = ["run", "seed", "step"]
 FRAME = pd.DataFrame(
     [(f"r{run}", str(seed), str(step)) for run in range(3) for seed in range(3) for step in (5, 10, 20)],
-    columns=["run", "seed", "step"],
+    columns=KEYS,
 )
 SNAPSHOTS = Snapshots(FRAME)
-FULL = RNG.normal(size=len(FRAME)) + 2
+FULL = 0.1 * RNG.normal(size=len(FRAME)) + FRAME["run"].str[1].astype(int) + FRAME["step"].astype(int) / 20
+FULL = FULL.to_numpy()
 
 
 def test_scores_are_arranged_by_seed_and_step_whatever_their_order():
@@ -63,8 +66,12 @@ def test_decision_accuracy_counts_pairs_as_enumeration_does():
         better = full[one].mean() > full[other].mean()
         for a, b in itertools.product(one, other):
             right.append(0.5 if scores[a] == scores[b] else float((scores[a] > scores[b]) == better))
-    assert decision_accuracy(scores, full, rows) == pytest.approx(np.mean(right))
-    assert np.isnan(decision_accuracy(scores, full, rows[:1]))
+    frame = pd.DataFrame([(f"r{run}", str(seed), "1") for run in range(3) for seed in range(3)], columns=KEYS)
+    assert decision_accuracy(scores, full, Snapshots(frame)) == pytest.approx(np.mean(right))
+    many = np.stack([scores, -scores])
+    assert decision_accuracy(many, full, Snapshots(frame)) == pytest.approx([np.mean(right), 1 - np.mean(right)])
+    assert np.isnan(decision_accuracy(scores[:3], full[:3], Snapshots(frame[:3])))
+    assert np.isnan(decision_accuracy(scores, full, Snapshots(frame, halves=True)))
 
 
 def test_the_full_score_measured_beside_itself_moves_fully_without_bias():
@@ -90,3 +97,37 @@ def test_a_score_that_never_moves_has_undefined_ratios_not_zeros():
     found = statistics_of(np.full(len(FULL), 0.5), FULL, SNAPSHOTS)
     assert np.isnan(found["snr"]) and np.isnan(found["kendall_tau"]) and np.isnan(found["monotonicity"])
     assert found["movement"] == pytest.approx(0, abs=1e-12) and found["decision_accuracy"] == 0.5
+
+
+def test_movement_is_undefined_where_chance_alone_sets_runs_apart():
+    """With one run in two halves, or runs that are alike, at one step: the slope is noise over noise."""
+    rng = np.random.default_rng(1)
+    found = []
+    for halves in (True, False):
+        frame = pd.DataFrame([(f"r{run}", str(seed), "1") for run in range(2) for seed in range(5)], columns=KEYS)
+        for _ in range(400):
+            full = rng.normal(size=10)
+            found.append(movement(full + rng.normal(size=10), full, Snapshots(frame, halves)))
+    assert np.isnan(found[:400]).all()
+    assert np.isnan(found[400:]).mean() == pytest.approx(0.95, abs=0.03)
+    apart = np.repeat([0.0, 3.0], 5)  # negative control: runs that do differ
+    moved = [movement(apart + rng.normal(size=10), apart + rng.normal(size=10), Snapshots(frame)) for _ in range(100)]
+    assert np.isfinite(moved).mean() > 0.9 and np.nanmedian(moved) == pytest.approx(1, abs=0.1)
+
+
+def test_halves_of_one_run_move_from_step_to_step_and_not_from_half_to_half():
+    halves = Snapshots(FRAME[FRAME["run"] != "r2"].reset_index(drop=True), halves=True)
+    full = FULL[:18] - np.repeat([0.0, 5.0], 9)
+    steps = [each.reshape(2, 3, 3).mean(axis=1) for each in (full, 0.5 * full)]
+    x, y = ((each - each.mean(axis=1, keepdims=True)).ravel() for each in steps)
+    assert movement(0.5 * full + np.repeat([0.0, 9.0], 9), full, halves) == pytest.approx((x @ y) / (x @ x))
+
+
+def test_many_sets_of_scores_are_measured_at_once_as_one_by_one():
+    many = 0.5 * FULL + 0.2 * RNG.normal(size=(4, len(FULL)))
+    many[1, 3] = np.nan
+    found = statistics_of(many, FULL, SNAPSHOTS)
+    for place, scores in enumerate(many):
+        for name, value in statistics_of(scores, FULL, SNAPSHOTS).items():
+            if name != "movement":  # leaves the points out that are missing in any
+                np.testing.assert_allclose(found[name][place], value)
