@@ -32,8 +32,8 @@ DO_NOT_MOVE: Final = (
     "undefined, and a score that merely shrinks looks as if it cut"
 )
 HALVES_DO_NOT_MOVE: Final = (
-    "the halves of the only run's seeds differ by chance, and no steps do; movement, ratios per unit of it and decision "
-    "accuracy are undefined, and a score that merely shrinks looks as if it cut"
+    "the halves of the only run's seeds differ by chance, and no steps do; movement, ratios per unit of it and "
+    "decision accuracy are undefined, and a score that merely shrinks looks as if it cut"
 )
 VERDICTS: Final = ("verdict", "verdict_signal", "verdict_plain", "verdict_full")
 
