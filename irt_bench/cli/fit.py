@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -25,6 +25,7 @@ from irt_bench.files import check_output, json_text, replacing_folder, write_csv
 
 if TYPE_CHECKING:
     from irt_bench.inference.fit import Fit
+    from irt_bench.inference.related_models import Cluster
     from irt_bench.responses import ResponseCounts, ResponseTable
 
 
@@ -50,6 +51,11 @@ def fit(
     max_sweeps: Annotated[int | None, typer.Option(help="laplace: sweeps after which to give up.")] = None,
     device: Annotated[str | None, typer.Option(help="laplace, svi: cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Model column with families or runs, for intervals that hold with them; 'names': by name."),
+    ] = None,
+    copies: Annotated[str, typer.Option(help="once: of near-copies among models only one moves the items.")] = "keep",
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
@@ -77,10 +83,21 @@ def fit(
         model = model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
     read_seconds = time.perf_counter() - start
     with progress_bar() as progress:
-        fitted = fit_model(counts, model, settings, progress=progress)
+        fitted = fit_model(
+            counts, model, settings, cluster=_clusters(counts, cluster), copies=cast(Any, copies), progress=progress
+        )
     timings = {"read": read_seconds, **fitted.timings}
     _write_fit(fitted, table, counts, output, timings, safe=safe_csv, json=json)
     fail_if_strict(fitted.checks, strict=strict)
+
+
+def _clusters(counts: "ResponseCounts", cluster: str | None) -> "Cluster":
+    """Families as the names of the models tell them, or the column."""
+    if cluster != "names" or cluster in counts.models:
+        return cluster
+    from irt_bench.subsets.clusters import model_clusters
+
+    return model_clusters(counts)
 
 
 def _write_fit(

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import xarray as xr
 
@@ -24,6 +24,9 @@ from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import irt_model_from_dict
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.quality import disconnected_blocks
+
+if TYPE_CHECKING:
+    from irt_bench.inference.related_models import Cluster, Copies
 
 Progress = Callable[[str, int, int], None]
 # Imported when called: torch and Pyro take seconds that reading a saved fit need not wait for.
@@ -62,6 +65,9 @@ class Fit:
         Of the packages that made the draws.
     timings : mapping
         Wall seconds by stage; not saved with the draws, which are the same whenever they are made.
+    clusters : mapping
+        Where intervals hold with clusters of models: what `irt_bench.inference.cluster_robust.ClusterEffect` tells,
+        ``n_effective`` models among it; where near-copies count once: ``n_copies`` left out of the items' estimates.
     """
 
     irt_model: IRTModel
@@ -72,6 +78,7 @@ class Fit:
     responses: Mapping[str, Any]
     versions: Mapping[str, str]
     timings: Mapping[str, float] = field(default_factory=dict)
+    clusters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def converged(self) -> bool:
@@ -89,6 +96,7 @@ class Fit:
             "checks": [check.to_dict() for check in self.checks],
             "responses": dict(self.responses),
             "versions": dict(self.versions),
+            "clusters": dict(self.clusters),
         }
 
     def to_datatree(self) -> xr.DataTree:
@@ -152,6 +160,7 @@ class Fit:
                 checks=tuple(Check(**check) for check in about["checks"]),
                 responses=dict(about["responses"]),
                 versions=dict(about["versions"]),
+                clusters=dict(about.get("clusters", {})),
             )
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0]
@@ -169,7 +178,13 @@ def _load_tree(path: Path) -> xr.DataTree:
 
 
 def fit(
-    counts: ResponseCounts, irt_model: IRTModel, settings: Settings | None = None, *, progress: Progress | None = None
+    counts: ResponseCounts,
+    irt_model: IRTModel,
+    settings: Settings | None = None,
+    *,
+    cluster: Cluster = None,
+    copies: Copies = "keep",
+    progress: Progress | None = None,
 ) -> Fit:
     """Draw from the posterior of an IRT model given responses.
 
@@ -181,34 +196,50 @@ def fit(
         Priors and formula.
     settings : Settings, optional
         `LaplaceSettings` (the default), `NUTSSettings` or `SVISettings`.
+    cluster : str, labels or False, optional
+        Families, runs or other clusters of models that answer alike beyond their ability: a column of
+        ``counts.models``, a series indexed by model, or labels in the order of the models; a model without a label is
+        a cluster of its own. Intervals then hold with clusters (`irt_bench.inference.cluster_robust`) and are of items
+        in the population that the clusters come from. By default models are taken as independent, with a warning where
+        they are not; False: without looking.
+    copies : {"keep", "once"}
+        "once": of near-copies (residual correlation of one half or more) only the first moves the items; the others
+        get their abilities given the items.
     progress : callable, optional
         Told (what, done, total).
 
     Raises
     ------
     ModelError
-        If the model does not accept the responses' measure.
+        If the model does not accept the responses' measure, or is no logistic one and `cluster` or `copies` is given.
     FitError
-        If there are fewer than two models with answers, or the method is not known.
+        If there are fewer than two models with answers or three clusters, or the method is not known.
 
     Warns
     -----
     ConvergenceWarning
         If a check failed; the result says which.
+    FitWarning
+        If there are near-copies or families among the models and neither `cluster` nor `copies` is given.
     """
+    from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
+
     settings = LaplaceSettings() if settings is None else settings
     _check_fittable(counts, irt_model, settings)
-    module, function = _METHODS[settings.method]
     start = time.perf_counter()
+    relatives = find_relatives(counts, irt_model, cluster, copies)
+    distinct = relatives.distinct
+    module, function = _METHODS[settings.method]
     draws: Draws = getattr(import_module(module), function)(
-        irt_model, counts.correct, counts.trials, settings, progress
+        irt_model, distinct.correct, distinct.trials, settings, progress
     )
-    posterior = label_draws(irt_model, draws, counts)
+    posterior = label_draws(irt_model, draws, distinct)
     sample_stats = label_stats(draws.sample_stats)
     checks = _checks(settings, posterior, sample_stats, draws.notes)
     for check in checks:
         if check.status == "failed":
             warnings.warn(f"{check.name}: {check.message}", ConvergenceWarning, stacklevel=2)
+    posterior, clusters = relatives.account_for(posterior, settings.seed)
     return Fit(
         irt_model=irt_model,
         settings=settings,
@@ -223,6 +254,7 @@ def fit(
         },
         versions=_versions(),
         timings={"fit": time.perf_counter() - start},
+        clusters=clusters,
     )
 
 

@@ -131,7 +131,7 @@ def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FitWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = fit(as_answers(counts), plan.irt_model, plan.settings).posterior
+        found = fit(as_answers(counts), plan.irt_model, plan.settings, cluster=False).posterior
     for each in caught:
         warnings.warn(str(each.message).replace(ADVICE, ADVICE_HERE), each.category, stacklevel=2)
     return found

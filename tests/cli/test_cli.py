@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import related
 import torch
 import typer
 from typer.testing import CliRunner
@@ -242,3 +243,22 @@ def test_a_signal_to_end_lets_a_command_clean_up_and_gives_its_number(name, caps
     assert stopped.value.exit_code == 128 + number and left == ["cleaned up"]
     assert "Stopped" in capsys.readouterr().err
     assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_fit_takes_clusters_by_column_or_name_and_counts_copies_once(tmp_path):
+    truth = related.near_copies(1, share=0.2, n_models=120, n_items=60)
+    model = [f"base{source}-{place}" for place, source in enumerate(truth.cluster)]
+    frame = pd.DataFrame(truth.correct, index=pd.Index(model, name="model")).add_prefix("item")
+    long = frame.reset_index().melt("model", var_name="item", value_name="correct")
+    long["family"] = long["model"].str.split("-").str[0]
+    long.to_csv(tmp_path / "answers.csv", index=False)
+    found = {}
+    for name, options in (("column", ["--cluster", "family"]), ("once", ["--copies", "once"])):
+        run("fit", tmp_path / "answers.csv", "-o", tmp_path / name, "--draws", 100, *options)
+        found[name] = json.loads((tmp_path / name / "summary.json").read_text())["clusters"]
+        assert len(pd.read_csv(tmp_path / name / "abilities.csv")) == 120
+    assert found["column"]["n_clusters"] == 96
+    assert found["column"]["n_effective"] < 115
+    assert 15 <= found["once"]["n_copies"] <= 24
+    run("fit", tmp_path / "answers.csv", "-o", tmp_path / "no", "--cluster", "famly", code=2)
+    assert not (tmp_path / "no").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pandas as pd
 from rich.console import Console
@@ -134,8 +134,17 @@ def print_comparison(comparison: Comparison, *, benchmark: str, console: Console
         print_table(comparison.items.head(max_rows), title="Items behind them", console=console)
 
 
+def _related(summary: Mapping[str, Any]) -> list[str]:
+    """Say in words what a fit knows of related models."""
+    about = summary.get("clusters", {})
+    said = [f"{about['n_copies']:,} near-copies without a say in the items"] if "n_copies" in about else []
+    if "n_clusters" in about:
+        said.append(f"{about['n_clusters']:,} clusters worth {about['n_effective']:,.0f} independent models")
+    return said
+
+
 def print_fit(
-    summary: Mapping[str, object],
+    summary: Mapping[str, Any],
     checks: Iterable[CheckLike],
     abilities: pd.DataFrame,
     items: pd.DataFrame,
@@ -146,7 +155,7 @@ def print_fit(
     """Print what a fit found: its checks, the models by ability, the items by difficulty."""
     made = [f"{words(name)} {summary[name]}" for name in ("method", "seed") if name in summary]
     size = f"{len(abilities):,} models x {len(items):,} items"
-    console.print(Text(", ".join([size, *made])), end="\n\n")
+    console.print(Text(", ".join([size, *made, *_related(summary)])), end="\n\n")
     print_checks(checks, console)
     for frame, by, title in ((abilities, "ability", "Abilities"), (items, "difficulty", "Items, hardest first")):
         columns = [name for name in frame.columns if not str(name).endswith("_sd")]

@@ -1,0 +1,241 @@
+"""What a fit does about related models: clusters as named, near-copies counted once, a warning where none were."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from irt_bench.errors import FitError, FitWarning, ModelError, unknown_choice
+from irt_bench.inference.cluster_robust import append_models, residual_cells, widen
+from irt_bench.inference.dependence import affordable_items, alikeness, find_families, near_copies
+from irt_bench.inference.draws import label_draws
+from irt_bench.inference.laplace import fit_laplace
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import Logistic, OnePL
+from irt_bench.responses.counts import ResponseCounts
+
+Cluster = str | Sequence[Any] | npt.NDArray[Any] | pd.Series | Literal[False] | None
+Copies = Literal["keep", "once"]
+LEAST_CLUSTERS: Final = 3  # two leave one degree of freedom, whose intervals are all but without bounds
+MOST_ROUNDS: Final = 5  # of near-copies that show only once others are left out
+QUICK: Final = LaplaceSettings(refine=False, draws=100)
+SPAWN_KEY: Final = 17  # random numbers apart from those of the methods
+LEAST_EFFECT: Final = 1.2  # times the variance: a 90% interval covers 87%
+LEAST_SCORE: Final = 4.0  # standard errors beyond that; chance alone reached 3
+MOST_COPIES: Final = 2.0  # of a model, itself included, mean over models: with 1.7 scores cover .91, with 3.1 .82
+MOST_LINKED: Final = 1_500  # models among which families are looked for: a fraction of a second
+
+
+@dataclass(frozen=True)
+class Relatives:
+    """Related models among those of a fit, and what was asked about them.
+
+    Parameters
+    ----------
+    counts, distinct : ResponseCounts
+        Responses of all models, and of those that are to move the items.
+    labels : array of shape (model,) or None
+        Cluster of each of all models, where clusters were named.
+    look : bool
+        Whether to look for relatives, and to warn of them.
+    """
+
+    counts: ResponseCounts
+    distinct: ResponseCounts
+    labels: npt.NDArray[np.str_] | None
+    look: bool
+
+    def account_for(self, posterior: xr.Dataset, seed: int) -> tuple[xr.Dataset, dict[str, Any]]:
+        """Widen draws by clusters, add the models that were left out, or warn.
+
+        Parameters
+        ----------
+        posterior : xr.Dataset
+            Labelled draws of the fit to `distinct`.
+        seed : int
+            Of the fit.
+
+        Returns
+        -------
+        xr.Dataset
+            Draws of all models.
+        dict
+            As `Fit.clusters`.
+        """
+        if self.look:
+            warn_of_relatives(self.distinct, posterior, clustered=self.labels is not None, stacklevel=4)
+        streams = np.random.default_rng([seed, SPAWN_KEY]).spawn(2)
+        about: dict[str, Any] = {}
+        if self.labels is not None:
+            kept = self.counts.models.index.isin(self.distinct.models.index)
+            posterior, effect = widen(posterior, self.distinct, self.labels[kept], streams[0])
+            about |= effect.to_dict()
+        if n_copies := self.counts.n_models - self.distinct.n_models:
+            posterior = append_models(posterior, self.counts, streams[1])
+            about["n_copies"] = n_copies
+        return posterior, about
+
+
+def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster, copies: Copies) -> Relatives:
+    """Check what is asked about related models, and leave out near-copies if that is.
+
+    Raises
+    ------
+    ModelError
+        If something is asked and the model is no logistic one.
+    FitError
+        See `cluster_labels`; or if `copies` is neither "keep" nor "once".
+    """
+    if copies not in get_args(Copies):
+        raise FitError(unknown_choice("copies", copies, get_args(Copies)))
+    asked = copies == "once" or not (cluster is None or cluster is False)
+    if asked and not isinstance(irt_model, Logistic):
+        raise ModelError(
+            f"cluster and copies need residuals of a logistic model, and {irt_model.name!r} is none; leave them out."
+        )
+    distinct = counts.take(models=distinct_models(counts)) if copies == "once" else counts
+    labels = cluster_labels(counts, cluster)
+    return Relatives(counts, distinct, labels, look=cluster is not False and isinstance(irt_model, Logistic))
+
+
+def cluster_labels(counts: ResponseCounts, cluster: Cluster) -> npt.NDArray[np.str_] | None:
+    """Label the cluster of each model; None where none are named.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        The responses.
+    cluster : str, labels, False or None
+        Column of the models, a series with the models as its index, or labels in the order of the models. A model
+        without a label is a cluster of its own.
+
+    Raises
+    ------
+    FitError
+        If the column is not there, labels do not match the models, or there are fewer than three clusters.
+    """
+    if cluster is None or cluster is False:
+        return None
+    if isinstance(cluster, str):
+        if cluster not in counts.models:
+            raise FitError(unknown_choice("cluster column of the models", cluster, counts.models.columns))
+        given = counts.models[cluster]
+    elif isinstance(cluster, pd.Series):
+        absent = ~counts.models.index.isin(cluster.index)
+        if absent.any() or not cluster.index.is_unique:
+            which = f"{int(absent.sum())} are missing, first: {counts.models.index[int(absent.argmax())]!r}"
+            raise FitError(f"cluster must name every model once; {which if absent.any() else 'some occur twice'}.")
+        given = cluster.reindex(counts.models.index)
+    else:
+        if len(cluster) != counts.n_models:
+            raise FitError(f"cluster has {len(cluster)} labels for {counts.n_models} models; one per model is needed.")
+        given = pd.Series(list(cluster), index=counts.models.index, dtype=object)
+    own = "model " + counts.models.index.astype(str).to_series(index=counts.models.index)
+    labels = np.where(given.notna(), "cluster " + given.astype(str), own).astype(np.str_)
+    n_clusters = len(np.unique(labels[counts.asked.any(axis=1)]))
+    if n_clusters < LEAST_CLUSTERS:
+        raise FitError(
+            f"cluster puts the {counts.n_models} models into {n_clusters} clusters; intervals need at least "
+            f"{LEAST_CLUSTERS}."
+        )
+    return labels
+
+
+def distinct_models(counts: ResponseCounts) -> npt.NDArray[np.bool_]:
+    """Whether each model is the first of its near-copies.
+
+    Notes
+    -----
+    Residuals are those of a quick 1PL: slopes of their own would let items turn towards a model with many copies. Those
+    move the items' difficulties, too, and others hide in that: models are looked at again without the copies found,
+    until none are.
+    """
+    answering = counts.asked.any(axis=1)
+    kept = np.flatnonzero(answering)
+    for _ in range(MOST_ROUNDS):
+        part = counts.take(models=kept)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            draws = fit_laplace(OnePL(), part.correct, part.trials, QUICK)
+        alike = alikeness(*_residuals(part, label_draws(OnePL(), draws, part)))
+        first = np.unique(near_copies(alike), return_index=True)[1]
+        if len(first) == len(kept):
+            break
+        kept = kept[np.sort(first)]
+    distinct = np.asarray(~answering)  # models without answers are copies of none
+    distinct[kept] = True
+    return distinct
+
+
+def warn_of_relatives(
+    counts: ResponseCounts, posterior: xr.Dataset, *, clustered: bool = False, stacklevel: int = 2
+) -> None:
+    """Warn, in one line and by name, where models are related and the fit took them as independent.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        The responses.
+    posterior : xr.Dataset
+        Labelled draws of a logistic model fitted to them.
+    clustered : bool
+        Whether intervals hold with clusters, so that only many near-copies need a word: these move abilities as well.
+    stacklevel : int
+        Of the warning.
+
+    Warns
+    -----
+    FitWarning
+        If there are near-copies, or families whose design effect is above 1.2 beyond chance.
+    """
+    residual, weight = _residuals(counts, posterior)
+    alike = alikeness(residual, weight)
+    sizes = np.bincount(near_copies(alike))
+    labels = counts.models.index.astype(str)
+    if np.square(sizes).sum() > (MOST_COPIES if clustered else 1.0) * counts.n_models:
+        first, second = divmod(int(np.nanargmax(alike.correlation)), counts.n_models)
+        so = "" if clustered else ", or name families with cluster="
+        warnings.warn(
+            f"{counts.n_models - len(sizes)} of {counts.n_models} models are near-copies of others (most of all "
+            f"{labels[first]!r} and {labels[second]!r}): items and scores are less certain than they seem. Count them "
+            f"once with copies='once'{so}.",
+            FitWarning,
+            stacklevel=stacklevel,
+        )
+    elif not clustered:
+        _warn_of_families(counts, residual, weight, stacklevel + 1)
+
+
+def _warn_of_families(
+    counts: ResponseCounts, residual: npt.NDArray[Any], weight: npt.NDArray[Any], stacklevel: int
+) -> None:
+    some = np.unique(np.linspace(0, counts.n_models - 1, MOST_LINKED).astype(np.intp))
+    families = find_families(residual[some], weight[some])
+    if families.design_effect <= LEAST_EFFECT + LEAST_SCORE * families.error:
+        return
+    largest = some[families.group == np.bincount(families.group).argmax()]
+    members = ", ".join(repr(str(label)) for label in counts.models.index[largest[:3]])
+    warnings.warn(
+        f"models answer alike beyond ability in families, the largest found of {len(largest)} ({members}, ...): items' "
+        f"variances are at least {families.design_effect:.1f} times what they seem. Name the families with cluster=.",
+        FitWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _residuals(counts: ResponseCounts, posterior: xr.Dataset) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Residuals and weights, at as many items as can be afforded."""
+    items = affordable_items(counts.n_models, counts.n_items)
+    cells = list(residual_cells(counts.take(items=items), posterior.isel(item=items)))
+    residual, weight = (
+        np.concatenate([getattr(each, name) for each in cells], axis=1) for name in ("residual", "weight")
+    )
+    return residual, weight
