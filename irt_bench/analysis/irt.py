@@ -13,12 +13,15 @@ import xarray as xr
 
 from irt_bench.analysis.curves import column_blocks
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels
+from irt_bench.analysis.scoring import abilities_given_items, ties
 from irt_bench.errors import AnalysisError
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, INTERVAL, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
 
 RANK_DRAWS = 1000
 LEAST_DRAWS = 2  # one draw has no spread
+MOST_FIRST = 20  # models that share first place, whose draws are compared with all others'
+TINY = np.finfo(np.float64).tiny  # keeps the sd of equal draws from being divided by
 
 
 def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -> pd.DataFrame:
@@ -29,7 +32,8 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
     posterior : xr.Dataset
         With ``ability`` of dimensions (chain, draw, model).
     counts : ResponseCounts, optional
-        The responses behind it, joined by label, for ``accuracy`` and ``n_items``.
+        The responses behind it, joined by label, for ``accuracy`` and ``n_items``, and for abilities without the noise
+        of draws.
 
     Returns
     -------
@@ -37,7 +41,8 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
         Indexed by model, in the order of the posterior: ``ability`` (posterior mean, in sds of the calibration
         sample), ``ability_sd, ability_q05, ability_q95, accuracy`` (in [0, 1]), ``n_items`` (asked),
         ``relative_ability`` and its ``_sd, _q05, _q95`` (in sds from the mean of these models), ``rank, rank_q05,
-        rank_q95``. Rank 1 is the ablest; ties share their mean rank.
+        rank_q95, p_first_abler`` (posterior probability that the model of rank 1 is abler; NaN for itself, 0.5 for
+        those that share its place). Rank 1 is the ablest; ties share their mean rank.
 
     Raises
     ------
@@ -47,27 +52,57 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
     Notes
     -----
     ``ability`` is known up to what all abilities share, the location and scale of these models on the scale where
-    models are N(0, 1); ``relative_ability`` is free of that, and its interval is the one to compare models by.
+    models are N(0, 1); ``relative_ability`` is free of that. Models are compared by it, by ranks, or by
+    ``p_first_abler``.
+
+    With `counts` and item parameters ``ability`` and its interval are those of `score_models`: the posterior given each
+    draw of the items, integrated over abilities N(0, 1) and averaged over the draws (Rao-Blackwell [1]_). Models with
+    equal answers, and in the 1PL with equally many right ones, so have equal abilities and share ranks. Draws of
+    ability, moved and stretched to these means and sds, give what depends on several models at once. Without `counts`
+    all is of the draws as they are, and models alike differ by their noise.
 
     ``rank`` orders the posterior means; its limits are quantiles over draws of the rank *within a draw*, hence hold
-    for the models taken together [1]_. They need not lie evenly around ``rank``: the ablest has no place to rise to.
+    for the models taken together [2]_. They need not lie evenly around ``rank``: the ablest has no place to rise to.
 
     References
     ----------
-    .. [1] Goldstein, Spiegelhalter, League tables and their limitations, 1996, DOI 10.2307/2983325.
+    .. [1] Gelfand, Smith, Sampling-based approaches to calculating marginal densities, 1990,
+       DOI 10.1080/01621459.1990.10476213.
+    .. [2] Goldstein, Spiegelhalter, League tables and their limitations, 1996, DOI 10.2307/2983325.
     """
     draws, labels = draws_of(posterior, ABILITY, MODEL)
     _need_spread(draws)
-    table = _summarise(draws, ABILITY, labels)
+    table, alike = _summarise(draws, ABILITY, labels), np.arange(len(labels))
     if counts is not None:
         order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
+        if DIFFICULTY in posterior and DISCRIMINATION in posterior:
+            given_items = abilities_given_items(counts, posterior).iloc[order].set_axis(labels)
+            draws, table = _moved(draws, table, given_items), given_items
+            alike = ties(table[ABILITY].to_numpy(), table[f"{ABILITY}_sd"].to_numpy())
         table["accuracy"] = counts.accuracy().to_numpy()[order]
         table["n_items"] = counts.asked.sum(axis=1)[order]
-    table = table.join(_summarise(_relative(draws), "relative_ability", labels))
-    ranks = pd.DataFrame(draws[evenly_spaced(len(draws), RANK_DRAWS)]).rank(axis=1, ascending=False)
-    table["rank"] = table[ABILITY].rank(ascending=False)
-    table["rank_q05"], table["rank_q95"] = np.quantile(ranks, INTERVAL, axis=0)
-    return table
+    relative = _summarise(_relative(draws), "relative_ability", labels)
+    thinned = draws[evenly_spaced(len(draws), RANK_DRAWS)]
+    relative["rank"] = table[ABILITY].rank(ascending=False)
+    ranks = pd.DataFrame(thinned).rank(axis=1, ascending=False)
+    relative["rank_q05"], relative["rank_q95"] = np.quantile(ranks, INTERVAL, axis=0)
+    first = np.flatnonzero(relative["rank"] == relative["rank"].min())
+    relative["p_first_abler"] = _share_below(thinned, first)
+    return table.join(relative.groupby(alike).transform("mean"))
+
+
+def _moved(draws: npt.NDArray[np.floating], found: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.floating]:
+    """Draws with each model's mean and sd brought from what was found to what is wanted."""
+    stretch = wanted[f"{ABILITY}_sd"].to_numpy() / np.maximum(found[f"{ABILITY}_sd"].to_numpy(), TINY)
+    return np.asarray(wanted[ABILITY].to_numpy() + (draws - found[ABILITY].to_numpy()) * stretch)
+
+
+def _share_below(draws: npt.NDArray[np.floating], first: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Share of draws in which each model is below the first; those that share first place beat each other by halves."""
+    some = first[evenly_spaced(len(first), MOST_FIRST)]
+    share = np.mean([(draws[:, [place]] > draws).mean(axis=0) for place in some], axis=0)
+    share[first] = np.nan if len(first) == 1 else 0.5
+    return np.asarray(share)
 
 
 def item_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -> pd.DataFrame:

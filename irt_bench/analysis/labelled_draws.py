@@ -59,12 +59,32 @@ def draws_of(posterior: xr.Dataset, name: str, dim: str) -> tuple[npt.NDArray[np
             f"{name} has dimensions {values.dims}; ({CHAIN!r}, {DRAW!r}, {dim!r}) with labels are needed."
         )
     labels = pd.Index(values[dim].to_index()).rename(dim)
+    if not labels.is_unique:
+        raise AnalysisError(f"{dim} {labels[labels.duplicated()][0]!r} occurs twice in the fit; labels must be unique.")
     draws = values.transpose(CHAIN, DRAW, dim).to_numpy().reshape(-1, len(labels))
     finite = np.isfinite(draws).all(axis=0)
     if not finite.all() or not draws.size:
         first = f"; first: {dim} {labels[int(finite.argmin())]!r}" if draws.size else f": there are {draws.shape}"
         raise AnalysisError(f"draws of {name} are missing or not finite{first}. Check the fit's convergence.")
     return draws, labels
+
+
+def thin(items: ItemParameters, most: int) -> ItemParameters:
+    """Keep at most `most` evenly spaced draws, moved so that the means of slopes and intercepts stay those of all.
+
+    To first order an ability given the items is linear in these, so that its mean over the draws kept is that over all.
+    """
+    places = evenly_spaced(len(items.difficulty), most)
+    if len(places) == len(items.difficulty):
+        return items
+    every, kept = items.discrimination * items.difficulty, items.at(places)
+    mean = kept.discrimination.mean(axis=0)
+    slope = kept.discrimination * np.divide(
+        items.discrimination.mean(axis=0), mean, out=np.ones_like(mean), where=mean != 0
+    )
+    intercept = every[places] + (every.mean(axis=0) - every[places].mean(axis=0))
+    difficulty = np.divide(intercept, slope, out=kept.difficulty.copy(), where=slope != 0)
+    return kept._replace(difficulty=difficulty, discrimination=slope)
 
 
 def evenly_spaced(n: int, most: int) -> npt.NDArray[np.intp]:

@@ -17,18 +17,21 @@ import xarray as xr
 from irt_bench.analysis.ability_density import Cells, Nodes, choose_nodes, mixture_density, moments
 from irt_bench.analysis.ability_modes import find_modes
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, thin
 from irt_bench.errors import AnalysisError, ResponsesWarning, unknown_choice
 from irt_bench.names import MODEL
 from irt_bench.responses.counts import ResponseCounts
 
 Method = Literal["eap", "map"]
 METHODS: tuple[Method, ...] = get_args(Method)
-N_DRAWS = 100  # of the item parameters: their spread is known to 7%, and so is its (small) part of ability_sd
+LEAST_DRAWS = 200  # of the item parameters, where all take too long: their spread is then known to 5%
+MOST_WORK = 2_000_000  # (models + items) x draws, or in 50s models x items x draws: two seconds
+CELLS_ALIKE = 50  # cells whose curves are multiplied with answers in the time of one curve
+TIE = 1e-4  # posterior sds: abilities closer than this are one, as those of equal answers
 SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
 FURTHEST_OUT = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
 NO_PARAMETER = 1e9  # beyond it a file is damaged; flat posteriors draw thousands
-MODEL_BLOCK = 1024
+MODEL_BLOCK = 256
 
 
 def score_models(
@@ -36,7 +39,7 @@ def score_models(
     posterior: xr.Dataset,
     *,
     method: Method = "eap",
-    n_draws: int = N_DRAWS,
+    n_draws: int | None = None,
     nodes: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Estimate the abilities of models from their answers to items whose parameters are known.
@@ -50,8 +53,10 @@ def score_models(
         asked; its own models are not looked at.
     method : {"eap", "map"}
         Posterior mean over draws of the items, or the mode at the items' posterior means.
-    n_draws : int
-        Draws of the items behind "eap", evenly spaced; all where there are fewer. "map" uses the mean of all.
+    n_draws : int, optional
+        Draws of the items behind "eap", evenly spaced. By default all, or as many of them as take about two seconds,
+        at least 200, moved so that the means of slopes and intercepts stay those of all draws. "map" uses the mean of
+        all.
     nodes : array of shape (node,), optional
         Increasing abilities to integrate over, instead of those chosen to fit ("eap" only): to repeat other software.
 
@@ -59,7 +64,8 @@ def score_models(
     -------
     pd.DataFrame
         Indexed by model: ``ability, ability_sd, ability_q05, ability_q95``, on the scale of the fit, and ``n_items``
-        (asked). Nothing here is random.
+        (asked). Nothing here is random: the same draws and answers give the same numbers, and models with the same
+        answers have the same.
 
     Raises
     ------
@@ -94,22 +100,57 @@ def score_models(
        DOI 10.1007/BF03372160.
     """
     own_nodes = _check(counts, method, n_draws, nodes)
-    drawn, mean = _join_items(counts, posterior, n_draws)
-    rows = []
-    for block in (slice(start, start + MODEL_BLOCK) for start in range(0, counts.n_models, MODEL_BLOCK)):
-        cells = Cells(counts.correct[block], counts.trials[block])
-        if method == "map":
-            rows.append(find_modes(cells, mean))
-        else:
-            chosen = choose_nodes(cells, mean) if own_nodes is None else Nodes(own_nodes, own_nodes, None)
-            rows.append(moments(mixture_density(cells, drawn, chosen), chosen.integrated))
-    table = pd.DataFrame(np.concatenate(rows, axis=1).T, columns=list(SCORE_COLUMNS))
-    table.index = counts.models.index.rename(MODEL)
+    silent = ~counts.asked.any(axis=1)
+    if silent.any():
+        warnings.warn(
+            f"{int(silent.sum())} models have no answers and get the prior, mean 0 and sd 1; first: "
+            f"{counts.models.index[int(silent.argmax())]!r}.",
+            ResponsesWarning,
+            stacklevel=2,
+        )
+    table = abilities_given_items(counts, posterior, method=method, n_draws=n_draws, nodes=own_nodes)
     table["n_items"] = counts.asked.sum(axis=1)
     return table
 
 
-def _check(counts: ResponseCounts, method: str, n_draws: int, nodes: npt.ArrayLike | None) -> FloatArray | None:
+def abilities_given_items(
+    counts: ResponseCounts,
+    posterior: xr.Dataset,
+    *,
+    method: Method = "eap",
+    n_draws: int | None = None,
+    nodes: FloatArray | None = None,
+) -> pd.DataFrame:
+    """Posteriors of abilities given draws of the items, `SCORE_COLUMNS` by model; as `score_models`, unchecked."""
+    drawn, mean = _join_items(counts, posterior, n_draws)
+    found = np.empty((len(SCORE_COLUMNS), counts.n_models))
+    # Models alike in accuracy lie side by side, so that the nodes of a block need not reach far.
+    order = np.argsort(counts.accuracy().to_numpy(), kind="stable")
+    for block in (order[start : start + MODEL_BLOCK] for start in range(0, counts.n_models, MODEL_BLOCK)):
+        cells = Cells(counts.correct[block], counts.trials[block])
+        if method == "map":
+            found[:, block] = find_modes(cells, mean)
+        else:
+            chosen = choose_nodes(cells, mean) if nodes is None else Nodes(nodes, nodes, None)
+            found[:, block] = moments(mixture_density(cells, drawn, chosen), chosen.integrated)
+    table = pd.DataFrame(found.T, columns=list(SCORE_COLUMNS), index=counts.models.index.rename(MODEL))
+    return table.groupby(ties(found[0], found[1])).transform("mean")
+
+
+def ties(ability: FloatArray, ability_sd: FloatArray) -> npt.NDArray[np.intp]:
+    """Give each model the number of its group, where a group is of models whose posteriors are the same.
+
+    They are where answers are, and in the 1PL where as many are right. Abilities that differ by less than `TIE` posterior sds, and sds that differ by as little, differ by rounding.
+    """
+    near = np.zeros(len(ability), dtype=np.intp)
+    for values in (ability, ability_sd):  # first by ability, then by sd within those
+        order = np.lexsort((values, near))
+        step = (np.diff(values[order]) > TIE * ability_sd[order][1:]) | (np.diff(near[order]) > 0)
+        near[order] = np.concatenate([[0], np.cumsum(step)])
+    return near
+
+
+def _check(counts: ResponseCounts, method: str, n_draws: int | None, nodes: npt.ArrayLike | None) -> FloatArray | None:
     """Refuse options out of range, and return the caller's nodes."""
     if method not in METHODS:
         raise AnalysisError(unknown_choice("method", method, METHODS))
@@ -117,16 +158,8 @@ def _check(counts: ResponseCounts, method: str, n_draws: int, nodes: npt.ArrayLi
         raise AnalysisError(
             f"the responses are measured as {counts.measure!r}; scoring needs right answers out of a number of trials."
         )
-    if n_draws < 1 or counts.n_models < 1:
+    if (n_draws is not None and n_draws < 1) or counts.n_models < 1:
         raise AnalysisError(f"n_draws is {n_draws} and there are {counts.n_models} models; at least 1 is needed.")
-    silent = ~counts.asked.any(axis=1)
-    if silent.any():
-        warnings.warn(
-            f"{int(silent.sum())} models have no answers and get the prior, mean 0 and sd 1; first: "
-            f"{counts.models.index[int(silent.argmax())]!r}.",
-            ResponsesWarning,
-            stacklevel=3,
-        )
     if nodes is None:
         return None
     own = np.asarray(nodes, dtype=np.float64)
@@ -135,15 +168,15 @@ def _check(counts: ResponseCounts, method: str, n_draws: int, nodes: npt.ArrayLi
     return own
 
 
-def _join_items(counts: ResponseCounts, posterior: xr.Dataset, n_draws: int) -> tuple[ItemParameters, ItemParameters]:
+def _join_items(
+    counts: ResponseCounts, posterior: xr.Dataset, n_draws: int | None
+) -> tuple[ItemParameters, ItemParameters]:
     """Draws, shape (draw, item), and means, shape (item,), of the parameters of the items in `counts`, in its order.
 
     Draws that lie far out, where few answers leave a long tail, are drawn in.
     """
     every, labels = item_draws(posterior, np.iinfo(np.int64).max)
     labels, wanted = labels.astype("str"), counts.items.index.astype("str")
-    if not labels.is_unique:
-        raise AnalysisError(f"item {labels[labels.duplicated()][0]!r} occurs twice in the fit; labels must be unique.")
     wild = np.any([(np.abs(values) > NO_PARAMETER).mean(axis=0) > 0.5 for values in every], axis=0)
     if wild.any():
         raise AnalysisError(
@@ -156,9 +189,16 @@ def _join_items(counts: ResponseCounts, posterior: xr.Dataset, n_draws: int) -> 
             f"{int((positions < 0).sum())} of the {len(wanted)} items of the responses are not among the {len(labels)} "
             f"of the fit; first: {wanted[int((positions < 0).argmax())]!r}. Leave them out with counts.take(items=...)."
         )
-    drawn, _ = item_draws(posterior, n_draws)
-    drawn, every = (
-        ItemParameters(*(np.clip(v, -FURTHEST_OUT, FURTHEST_OUT) for v in draws)) for draws in (drawn, every)
-    )
-    mean = ItemParameters(*(values.mean(axis=0)[positions] for values in every))
-    return drawn.at((slice(None), positions)), mean
+    every = ItemParameters(*(np.clip(v[:, positions], -FURTHEST_OUT, FURTHEST_OUT) for v in every))
+    mean = ItemParameters(*(values.mean(axis=0) for values in every))
+    return thin(every, _affordable_draws(counts, every) if n_draws is None else n_draws), mean
+
+
+def _affordable_draws(counts: ResponseCounts, items: ItemParameters) -> int:
+    """Draws of the items that take about two seconds, at least `LEAST_DRAWS`."""
+    simple = not items.guessing.any() and bool((items.upper_asymptote == 1).all())
+    same_trials = bool((counts.trials == counts.trials[:1]).all())
+    work = counts.n_models + counts.n_items
+    if not (simple and same_trials):
+        work += counts.n_models * counts.n_items // CELLS_ALIKE
+    return max(MOST_WORK // work, LEAST_DRAWS)

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from irt_bench.analysis.irt import ability_table, item_table
+from irt_bench.analysis.scoring import score_models
 from irt_bench.errors import AnalysisError
+from irt_bench.inference.fit import fit
+from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
 
 
 def test_abilities_and_ranks_are_those_of_the_draws(posterior):
@@ -28,3 +32,45 @@ def test_accuracy_is_joined_by_label_and_not_by_position(posterior, make_counts)
 def test_one_draw_is_refused(posterior):
     with pytest.raises(AnalysisError, match="at least 2"):
         ability_table(posterior.isel(chain=[0], draw=[0]))
+
+
+@pytest.fixture(scope="module")
+def short_test():
+    """Five items, so that many of 400 models answer alike; and equal slopes, so that only numbers right count."""
+    counts = simulate_responses(OnePL(), n_models=400, n_items=5, seed=1).table.counts()
+    return counts, fit(counts, OnePL()).posterior
+
+
+def test_models_alike_share_abilities_ranks_and_first_place(short_test):
+    counts, posterior = short_test
+    table = ability_table(posterior, counts)
+    by_score = table.groupby(counts.correct.sum(axis=1))
+    assert (by_score.nunique().drop(columns="p_first_abler") == 1).all(axis=None)
+    assert table["ability"].nunique() == 6
+    best = table[counts.correct.all(axis=1)]
+    assert set(best["rank"]) == {(1 + len(best)) / 2}
+    assert (best["p_first_abler"] == 0.5).all()
+    assert (table["p_first_abler"].drop(best.index) > 0.5).all()
+    by_draws = ability_table(posterior)  # the control: as drawn, models alike differ by noise
+    assert by_draws["ability"].nunique() == 400
+
+
+def test_abilities_of_a_fit_are_those_that_scoring_its_models_gives():
+    counts = simulate_responses(TwoPL(), n_models=30, n_items=250, seed=0).table.counts()
+    posterior = fit(counts, TwoPL()).posterior
+    fitted, scored = ability_table(posterior, counts), score_models(counts, posterior)
+    columns = ["ability", "ability_sd", "ability_q05", "ability_q95"]
+    np.testing.assert_allclose(fitted[columns], scored[columns])
+    sd = fitted["ability_sd"]
+    for n_draws, limits in ((200, (0.0, 0.02)), (5, (0.02, np.inf))):  # the second: too few, told by the same limit
+        found = score_models(counts, posterior, n_draws=n_draws)["ability"]
+        assert limits[0] <= ((found - fitted["ability"]).abs() / sd).max() < limits[1]
+    drawn = ability_table(posterior)["ability"]  # the same posterior, with the noise of 1,000 draws
+    assert ((drawn - fitted["ability"]).abs() / sd).max() < 5 / np.sqrt(1_000)
+
+
+def test_p_first_abler_is_the_share_of_draws(posterior):
+    table = ability_table(posterior)
+    draws = posterior["ability"].values.reshape(100, 4)
+    np.testing.assert_allclose(table["p_first_abler"][:3], (draws[:, [3]] > draws[:, :3]).mean(axis=0))
+    assert np.isnan(table["p_first_abler"].iloc[3])
