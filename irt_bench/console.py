@@ -1,6 +1,7 @@
 """What commands share: the terminal, progress, and errors as one clear line with exit code 2."""
 
 import functools
+import io
 import re
 import signal
 import sys
@@ -42,6 +43,9 @@ def clear_errors(command: Command) -> Command:
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # names that the terminal's encoding lacks are escaped
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         with warnings.catch_warnings(), _stoppable():
             warnings.simplefilter("default")
             warnings.showwarning = functools.partial(_show_warning, set())

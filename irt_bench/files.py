@@ -305,6 +305,8 @@ def _without_nan(value: Any) -> Any:
         return {str(key): _without_nan(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_without_nan(each) for each in value]
+    if isinstance(value, str):  # a path need not be UTF-8
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
     return None if isinstance(value, float) and value - value != 0 else value

@@ -1,6 +1,7 @@
 """Outputs: whole or not at all, whatever is in the way, and nothing overwritten that was not to be."""
 
 import errno
+import json
 import os
 import resource
 import subprocess
@@ -169,3 +170,15 @@ def test_an_output_that_is_the_input_is_replaced_only_after_it_was_read(run, mad
     path.write_bytes((made / "a.parquet").read_bytes())
     run("read", path, "-o", path, "--force")
     assert len(pd.read_parquet(path)) == len(pd.read_parquet(made / "a.parquet"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_names_that_are_no_utf8_are_escaped_where_they_are_printed(made, run, tmp_path):
+    name = os.fsdecode(b"fit-\xff")
+    output = run("fit", made / "a.parquet", "-o", tmp_path / name, "--draws", 50).output
+    assert "fit-\\udcff" in output.replace("\n", "") and (tmp_path / name / "abilities.csv").is_file()
+    scores = os.fsdecode(b"scores-\xff.csv")
+    run("score", made / "a.parquet", "--fit", tmp_path / name, "-o", tmp_path / scores)
+    assert (tmp_path / scores).is_file()
+    told = run("score", made / "a.parquet", "--fit", tmp_path / name, "--json").output
+    assert json.loads(told)["fit"].endswith("fit-\\udcff")
