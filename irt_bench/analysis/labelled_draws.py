@@ -59,8 +59,7 @@ def draws_of(posterior: xr.Dataset, name: str, dim: str) -> tuple[npt.NDArray[np
             f"{name} has dimensions {values.dims}; ({CHAIN!r}, {DRAW!r}, {dim!r}) with labels are needed."
         )
     labels = pd.Index(values[dim].to_index()).rename(dim)
-    if not labels.is_unique:
-        raise AnalysisError(f"{dim} {labels[labels.duplicated()][0]!r} occurs twice in the fit; labels must be unique.")
+    _refuse_doubled(labels, dim, "the fit")
     draws = values.transpose(CHAIN, DRAW, dim).to_numpy().reshape(-1, len(labels))
     finite = np.isfinite(draws).all(axis=0)
     if not finite.all() or not draws.size:
@@ -90,6 +89,31 @@ def thin(items: ItemParameters, most: int) -> ItemParameters:
 def evenly_spaced(n: int, most: int) -> npt.NDArray[np.intp]:
     """Positions of at most `most` of n rows, evenly spaced."""
     return np.linspace(0, n - 1, min(n, most)).astype(np.intp)
+
+
+def positions_of(wanted: pd.Index, labels: pd.Index, what: str, left: str, right: str) -> npt.NDArray[np.intp]:
+    """Positions in `labels` (of `right`) of the `wanted` ones (of `left`), all of which must be there.
+
+    Raises
+    ------
+    AnalysisError
+        If one is not, or a label occurs twice.
+    """
+    labels, wanted = labels.astype("str"), wanted.astype("str")
+    _refuse_doubled(labels, what, right)
+    positions = labels.get_indexer(wanted)
+    if (positions < 0).any():
+        raise AnalysisError(
+            f"{int((positions < 0).sum())} of the {len(wanted)} {what}s of {left} are not among the {len(labels)} of "
+            f"{right}; first: {wanted[int((positions < 0).argmax())]!r}. Take both from the same fit."
+        )
+    return np.asarray(positions, dtype=np.intp)
+
+
+def _refuse_doubled(labels: pd.Index, what: str, where: str) -> None:
+    if not labels.is_unique:
+        first = labels[labels.duplicated()][0]
+        raise AnalysisError(f"{what} {first!r} occurs twice in {where}; labels must be unique.")
 
 
 def match_labels(labels: pd.Index, wanted: pd.Index, what: str, left: str, right: str) -> npt.NDArray[np.intp]:

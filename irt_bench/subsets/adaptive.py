@@ -1,4 +1,7 @@
-"""Adaptive testing by simulation: what choosing each next item by the answers so far would add to a fixed subset.
+"""Adaptive testing: what choosing each next item by the answers so far would add to a fixed subset.
+
+Judged twice: on answers simulated from the fit, which are as the IRT model has it, and on real answers looked up as an
+adaptive test would ask for them, which need not be and mostly take more items.
 
 The posterior of ability, with prior N(0, 1), is kept on nodes. The next item is the one not yet asked that tells most
 (Fisher information) at its mean; the test ends when its sd is small enough. Simulated answers come from draws of the
@@ -8,6 +11,7 @@ tells less than one that looks the same and is known well, and what all items ar
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -19,17 +23,19 @@ import xarray as xr
 
 from irt_bench.analysis.curves import success
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
-from irt_bench.errors import AnalysisError, check_range
-from irt_bench.names import ABILITY, INTERVAL
-from irt_bench.responses.table import listed
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, positions_of
+from irt_bench.errors import AnalysisError, ResponsesWarning, check_range
+from irt_bench.names import ABILITY, INTERVAL, ITEM
+from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.item_bank import NODES, ItemBank, item_bank
 
 Answers = npt.NDArray[np.bool_]
 
 MAX_MODELS: Final = 100_000  # simulated
 ITEM_DRAWS: Final = 200  # of the item parameters, from which answers come and over which curves are averaged
+LEAST_REPLAYED: Final = 2  # models, for a spread
 N_RESAMPLES: Final = 1000  # of models, for the intervals
+NO_ERROR: Final = 1e-9  # of ability: rounding
 FIXED: Final = "fixed subset"
 RANDOM: Final = "random items, as many"
 SAME_LENGTH: Final = "adaptive, as many"
@@ -166,19 +172,77 @@ def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], setting
     AnalysisError
         If an item of the subset is not in the posterior.
     """
-    drawn, labels = item_draws(posterior, ITEM_DRAWS)
-    positions = labels.astype("str").get_indexer(pd.Index(list(subset_items), dtype="str"))
-    if (positions < 0).any() or not len(positions):
-        lacking = [label for label, at in zip(subset_items, positions, strict=True) if at < 0]
-        raise AnalysisError(
-            f"{len(lacking)} of the {len(positions)} items of the subset are not among the {len(labels)} of the fit; "
-            f"first: {listed(lacking, 1) or 'none given'}. Take the fit that the subset was made from."
-        )
+    drawn, positions, _ = _join(posterior, subset_items)
     rng = np.random.default_rng(settings.seed)
     ability = rng.standard_normal(settings.n_models)
     answers, score = _simulate(drawn, ability, rng)
-    tests = _tests(answers, item_bank(drawn), positions.astype(np.int64), settings, rng)
+    tests = _tests(answers, item_bank(drawn), positions, settings, rng)
     return _summary(tests, ability, score, rng)
+
+
+def replay_adaptive(
+    posterior: xr.Dataset, subset_items: Sequence[str], counts: ResponseCounts, settings: AdaptiveSettings
+) -> pd.DataFrame:
+    """Test models adaptively by their real answers, beside the fixed subset and as many random items.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Item parameters of the whole benchmark, of dimensions (chain, draw, item), with labels.
+    subset_items : sequence of str
+        Labels of the fixed subset's items.
+    counts : ResponseCounts
+        Answers; models that answered all items of the fit are tested. Of several trials of an item one counts, drawn
+        at random.
+    settings : AdaptiveSettings
+        When adaptive tests end; ``n_models`` is not looked at.
+
+    Returns
+    -------
+    pd.DataFrame
+        As of `compare_adaptive`. The truth of a model is what all its answers say: the posterior mean of ability, and
+        the share right. Answers asked are among these, so that errors shrink to 0 as tests grow.
+
+    Raises
+    ------
+    AnalysisError
+        If an item is not in the posterior, or fewer than two models answered all items.
+
+    Warns
+    -----
+    ResponsesWarning
+        If models are left out.
+    """
+    drawn, positions, labels = _join(posterior, subset_items)
+    if counts.measure != "correct":
+        raise AnalysisError(f"the responses are measured as {counts.measure!r}; adaptive tests need right and wrong.")
+    counts = counts.take(items=positions_of(labels, counts.items.index, ITEM, "the fit", "the responses"))
+    whole = counts.asked.all(axis=1)
+    if whole.sum() < LEAST_REPLAYED:
+        raise AnalysisError(
+            f"{int(whole.sum())} of {counts.n_models} models answered all {counts.n_items} items of the fit; at least "
+            f"{LEAST_REPLAYED} are needed."
+        )
+    if not whole.all():
+        first = counts.models.index[int((~whole).argmax())]
+        warnings.warn(
+            f"{int((~whole).sum())} models did not answer all items of the fit and are left out; first: {first!r}.",
+            ResponsesWarning,
+            stacklevel=2,
+        )
+    rng, bank = np.random.default_rng(settings.seed), item_bank(drawn)
+    answers = rng.random((int(whole.sum()), counts.n_items)) < counts.proportions()[whole]
+    ability = run_fixed(answers, bank, np.arange(counts.n_items)).ability
+    return _summary(_tests(answers, bank, positions, settings, rng), ability, answers.mean(axis=1), rng)
+
+
+def _join(posterior: xr.Dataset, subset_items: Sequence[str]) -> tuple[ItemParameters, npt.NDArray[np.int64], pd.Index]:
+    """Draws of the item parameters, the positions of the subset's items among them, and the labels."""
+    drawn, labels = item_draws(posterior, ITEM_DRAWS)
+    if not len(subset_items):
+        raise AnalysisError("no items of a fixed subset were given; at least one is needed.")
+    positions = positions_of(pd.Index(list(subset_items)), labels, ITEM, "the subset", "the fit")
+    return drawn, positions.astype(np.int64), labels
 
 
 def _tests(
@@ -241,14 +305,18 @@ def _summary(
     rows = {}
     for design, (found, n_distinct) in tests.items():
         misses = np.abs(found.score - score)
-        ratio = np.sqrt(squares[design][resampled].mean(axis=1) / squares[FIXED][resampled].mean(axis=1))
+        mean, of_all = squares[design].mean(), squares[design][resampled].mean(axis=1)
+        # A fixed test of all items errs by nothing.
+        fixed = [
+            np.where(values > NO_ERROR**2, values, np.nan)
+            for values in (squares[FIXED].mean(), squares[FIXED][resampled].mean(axis=1))
+        ]
+        ratio = float(np.sqrt(mean / fixed[0])), np.sqrt(of_all / fixed[1])
         rows[design] = {
             **_with_limits("n_items", found.n_items.mean(), found.n_items),
-            **_with_limits(
-                "ability_error", np.sqrt(squares[design].mean()), np.sqrt(squares[design][resampled].mean(axis=1))
-            ),
+            **_with_limits("ability_error", np.sqrt(mean), np.sqrt(of_all)),
             **_with_limits("score_error", misses.mean(), misses[resampled].mean(axis=1)),
-            **_with_limits("error_ratio", np.sqrt(squares[design].mean() / squares[FIXED].mean()), ratio),
+            **_with_limits("error_ratio", *ratio),
             f"{ABILITY}_sd": found.ability_sd.mean(),
             "covered": ((found.lower <= ability) & (ability <= found.upper)).mean(),
             "n_distinct": n_distinct,

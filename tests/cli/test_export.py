@@ -70,6 +70,13 @@ def test_adaptive_compares_designs_on_a_fit(subset, tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "a.csv", index_col="design")
     assert list(table["n_items"][:3]) == [3, 3, 3] and table["error_ratio"].iloc[0] == 1
     assert json.loads(run("adaptive", subset, "--fit", tmp_path, "--models", "9", "--json").stdout)["seed"] == 0
+    answers = pd.DataFrame(
+        rng.integers(0, 2, (7, 20)), pd.Index([f"m{k}" for k in range(7)], name="model"), coords["item"]
+    )
+    answers.to_csv(tmp_path / "wide.csv")
+    done = run("adaptive", subset, "--fit", tmp_path, "--models", 9, "--json", "--responses", tmp_path / "wide.csv")
+    designs = json.loads(done.stdout)["designs"]
+    assert [row["answers"] for row in designs] == ["real"] * 4 + ["simulated"] * 4
 
 
 def test_a_subset_keeps_the_metric_it_was_calibrated_on_through_export_and_score(tmp_path):

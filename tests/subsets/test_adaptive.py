@@ -5,13 +5,14 @@ import xarray as xr
 from scipy import integrate, stats
 
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
-from irt_bench.errors import AnalysisError
+from irt_bench.errors import AnalysisError, ResponsesWarning
 from irt_bench.subsets.adaptive import (
     FIXED,
     RANDOM,
     SAME_LENGTH,
     AdaptiveSettings,
     compare_adaptive,
+    replay_adaptive,
     run_adaptive,
     run_fixed,
 )
@@ -138,6 +139,37 @@ def test_the_same_seed_gives_the_same_table(spread_bank):
 def test_items_of_another_fit_and_settings_out_of_range_are_refused(spread_bank):
     with pytest.raises(AnalysisError, match="first: 'other'"):
         compare_adaptive(spread_bank, ["i1", "other"], AdaptiveSettings())
+    doubled = spread_bank.assign_coords(item=["i1", *spread_bank["item"].to_numpy()[1:]])
+    with pytest.raises(AnalysisError, match="item 'i1' occurs twice"):
+        compare_adaptive(doubled, ["i1"], AdaptiveSettings())
     for wrong in ({"stop_sd": 1.0}, {"least_items": 9, "most_items": 8}, {"n_models": 1}):
         with pytest.raises(AnalysisError, match=next(iter(wrong))):
             AdaptiveSettings(**wrong)
+
+
+def test_real_answers_are_replayed_and_take_more_items_where_the_model_does_not_hold(make_counts):
+    """Answers as the IRT model has them take as many items as simulated ones; of very able models, more."""
+    rng = np.random.default_rng(8)
+    a, b = np.exp(0.3 * rng.standard_normal(150)), rng.standard_normal(150)
+    posterior, items = posterior_of(a, b, spread=0.05), [f"i{k}" for k in range(30)]
+    settings = AdaptiveSettings(stop_sd=0.35, n_models=300, most_items=150)
+    simulated = compare_adaptive(posterior, items, settings)["n_items"].iloc[3]
+    for ability, far in ((rng.standard_normal(300), False), (rng.normal(3.0, 0.5, 300), True)):
+        counts = make_counts(rng.random((300, 150)) < 1 / (1 + np.exp(-a * (ability[:, None] - b))))
+        found = replay_adaptive(posterior, items, counts, settings)
+        assert (found["n_items"].iloc[3] > 1.5 * simulated) == far
+    assert found.loc[SAME_LENGTH, "n_items"] == 30
+
+
+def test_errors_of_a_replayed_test_of_all_items_are_nil_and_models_with_gaps_are_left_out(make_counts):
+    rng = np.random.default_rng(9)
+    correct, trials = rng.integers(0, 2, (6, 12)), np.ones((6, 12), dtype=int)
+    trials[2, 3] = correct[2, 3] = 0
+    posterior = posterior_of(np.ones(12), np.zeros(12), spread=0.2)
+    with pytest.warns(ResponsesWarning, match="1 models did not answer all items .* first: 'm2'"):
+        found = replay_adaptive(
+            posterior, [f"i{k}" for k in range(12)], make_counts(correct, trials), AdaptiveSettings()
+        )
+    assert found.loc[FIXED, "ability_error"] == 0 and found.loc[SAME_LENGTH, "ability_error"] < 1e-9
+    with pytest.raises(AnalysisError, match="1 of 1 models answered all 12 items"):
+        replay_adaptive(posterior, ["i0"], make_counts(correct[:1], trials[:1]), AdaptiveSettings())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from irt_bench.analysis.checks.person_fit import largest_misfit
 from irt_bench.analysis.checks.predictive import Curves, item_total_curves, log_odds_ratios
 from irt_bench.analysis.checks.replicates import PosteriorDraws, fit_again, replicate_answers, replicate_scores
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.analysis.labelled_draws import draws_of, item_draws, match_labels
+from irt_bench.analysis.labelled_draws import draws_of, item_draws, positions_of
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.fit import Fit
 from irt_bench.irt_models.logistic import Logistic
@@ -171,20 +171,19 @@ def _join(counts: ResponseCounts, fit: Fit) -> PosteriorDraws:
     """Draws in the order of the counts."""
     if not isinstance(fit.irt_model, Logistic):
         raise AnalysisError(f"checks know the logistic models, and the fit is of {fit.irt_model.name!r}.")
-    posterior = fit.posterior.sel({MODEL: _labels(counts.models.index), ITEM: _labels(counts.items.index)})
-    ability, models = draws_of(posterior, ABILITY, MODEL)
+    posterior = fit.posterior.isel(
+        {
+            dim: positions_of(index, fit.posterior[dim].to_index(), dim, "the responses", "the fit")
+            for dim, index in ((MODEL, counts.models.index), (ITEM, counts.items.index))
+        }
+    )
+    ability, _ = draws_of(posterior, ABILITY, MODEL)
     items, labels = item_draws(posterior, len(ability))
-    match_labels(models, counts.models.index, MODEL, "the fit", "the responses")
-    match_labels(labels, counts.items.index, ITEM, "the fit", "the responses")
     irt_model = fit.irt_model
     if isinstance(irt_model.guessing, tuple) and len(irt_model.guessing) != len(labels):
         kept = fit.posterior[ITEM].to_index().get_indexer(labels)
         irt_model = type(irt_model)(**{**vars(irt_model), "guessing": tuple(np.array(irt_model.guessing)[kept])})
     return PosteriorDraws(irt_model, items, ability.astype(np.float64))
-
-
-def _labels(index: pd.Index) -> npt.NDArray[Any]:
-    return np.asarray(index, dtype=str)
 
 
 def _plan(

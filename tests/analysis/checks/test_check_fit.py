@@ -1,5 +1,7 @@
 """All checks at once: the model passes, planted faults are caught, and what cannot be checked is told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -138,3 +140,15 @@ def test_checks_without_a_limit_from_the_literature_fail_as_rarely_as_they_say(s
     # One in 20 at most: 20 data sets have 5 or more with probability 0.3%, and there are 13 checks.
     assert max(failed.values()) <= 4, failed
     assert sum(failed.values()) <= 12, failed
+
+
+@pytest.mark.parametrize(("dim", "first"), [("item", "i7"), ("model", "m7")])
+def test_a_fit_whose_labels_were_changed_or_doubled_is_refused_by_name(rng, simulate, make_counts, dim, first):
+    correct, trials, _ = simulate(rng, n_models=40, n_items=8)
+    counts = make_counts(correct, trials)
+    fitted = fit(counts, TwoPL())
+    labels = fitted.posterior[dim].to_numpy()
+    for new, message in (("other", f"1 of the .* {dim}s of .* first: '{first}'"), (first[0] + "0", "occurs twice")):
+        changed = fitted.posterior.assign_coords({dim: np.where(labels == first, new, labels)})
+        with pytest.raises(AnalysisError, match=message):
+            check_fit(counts, replace(fitted, posterior=changed), replicates=9)
