@@ -6,7 +6,7 @@ The journey in six lines::
 
     table = read_responses(["logs/"])                     # any known format, files or folders
     counts = table.select("gsm8k").counts()               # (model, item): right answers and trials
-    item_statistics(counts)                               # difficulty, discrimination, flags
+    item_statistics(counts)                               # share right, item-rest correlation, flags
     fitted = fit(counts, TwoPL())                         # draws, labelled, with convergence checks
     ability_table(fitted.posterior, counts)               # abilities with intervals, beside accuracy
 """

@@ -10,6 +10,7 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics
+from irt_bench.analysis.curves import observed_shares
 from irt_bench.analysis.irt import ability_table, item_table
 from irt_bench.analysis.scoring import score_models
 from irt_bench.console import out, progress_bar
@@ -58,7 +59,7 @@ def run_demo(output: Path, *, seed: int) -> None:
         statistics.to_csv(folder / "item_statistics.csv", float_format="%.9g")
         save_figure(items_figure(statistics), folder / "item_statistics.png")
         flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation")
-        columns = ("difficulty", "item_rest_correlation", "flags")
+        columns = ("share_right", "item_rest_correlation", "flags")
         print_table(flagged, title="Flagged items, lowest correlation first", console=out, max_rows=8, columns=columns)
 
         out.rule("3. Fit a Bayesian 2PL to the other models")
@@ -68,18 +69,15 @@ def run_demo(output: Path, *, seed: int) -> None:
         abilities, items = ability_table(fitted.posterior, others), item_table(fitted.posterior, others)
         abilities.to_csv(folder / "abilities.csv", float_format="%.9g")
         items.to_csv(folder / "items.csv", float_format="%.9g")
+        shares = observed_shares(abilities["ability"], others)
+        shares.to_dataframe().to_csv(folder / "observed.csv", float_format="%.9g")
         save_figure(fit_figure(abilities, items), folder / "fit.png")
         print_checks(fitted.checks, out)
 
         out.rule("4. Score the training runs with these items, and compare ability with accuracy")
         scores = score_models(snapshots, fitted.posterior)
         scores.to_csv(folder / "scores.csv", float_format="%.9g")
-        comparison = compare_ability_accuracy(
-            fitted.posterior["ability"],
-            others,
-            discrimination=fitted.posterior["discrimination"].mean(("chain", "draw")),
-            seed=seed,
-        )
+        comparison = compare_ability_accuracy(fitted.posterior, others, seed=seed)
         save_figure(comparison_figure(comparison), folder / "comparison.png")
         print_table(comparison.correlations, title="Ability against accuracy", console=out)
 
@@ -89,7 +87,7 @@ def run_demo(output: Path, *, seed: int) -> None:
         write_json(folder / "summary.json", _summary(fitted, found))
         print_table(found, title="Found against planted", console=out)
     with replacing_folder(output / COMPARISON) as folder:  # as the command writes it
-        for name in ("models", "discordant", "items"):
+        for name in ("models", "discordant", "confirmation", "items"):
             getattr(comparison, name).to_csv(folder / f"{name}.csv", float_format="%.9g", index=name != "discordant")
         write_json(folder / "summary.json", comparison.summary() | {"benchmark": others.benchmark, "fit": output.name})
 

@@ -42,7 +42,7 @@ print(f"{counts.n_models} models x {counts.n_items} items, {counts.correct.mean(
 
 # %%
 statistics = item_statistics(counts)
-statistics[["difficulty", "item_rest_correlation", "item_rest_q05", "item_rest_q95", "flags"]].sort_values(
+statistics[["share_right", "item_rest_correlation", "item_rest_q05", "item_rest_q95", "flags"]].sort_values(
     "item_rest_correlation"
 ).head().round(2)
 
@@ -81,9 +81,7 @@ assert all(share > 0.8 for share in coverage.values())
 # Both rank the same models. `rankings` says how far they agree, `estimate` how well accuracy orders true ability.
 
 # %%
-comparison = compare_ability_accuracy(
-    fitted.posterior["ability"], counts, discrimination=fitted.posterior["discrimination"].mean(("chain", "draw"))
-)
+comparison = compare_ability_accuracy(fitted.posterior, counts)
 comparison.correlations.round(3)
 
 # %%

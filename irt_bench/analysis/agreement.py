@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from irt_bench.analysis.discordance import PAIRS_SHOWN, discordant_pairs, responsible_items
+from irt_bench.analysis.discordance import PAIRS_SHOWN, confirm_by_other_items, discordant_pairs, responsible_items
 from irt_bench.analysis.intervals import FloatArray
+from irt_bench.analysis.irt import model_abilities, tabulate_abilities
 from irt_bench.analysis.labelled_draws import evenly_spaced, match_labels
 from irt_bench.analysis.rankings import (
     DECIMALS,
@@ -26,12 +27,12 @@ from irt_bench.analysis.rankings import (
     resample_accuracy,
 )
 from irt_bench.errors import AnalysisError, UndefinedWarning
-from irt_bench.names import ITEM, MODEL
+from irt_bench.names import ABILITY, CHAIN, DISCRIMINATION, DRAW, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
 
 LEAST_MODELS = 3  # two models correlate at -1 or 1
 N_RESAMPLES = 500  # resamples of items, and draws correlated; a 5% quantile of 500 is known to 1 percentage point
-MOST_DRAWS = 1000  # for ranks and pairs, evenly spaced; means and quantiles of ability use all draws
+MOST_DRAWS = 1000  # for correlations and pairs, evenly spaced
 RECORDS = 10  # pairs and items in a summary
 
 
@@ -48,14 +49,17 @@ class Comparison:
     reliability : pd.DataFrame
         Indexed ``ability, accuracy``; ``estimate, q05, q95, method``.
     models : pd.DataFrame
-        Indexed by model: ``ability, ability_sd, ability_q05, ability_q95, accuracy, accuracy_q05, accuracy_q95,
-        rank_by_ability, rank_q05, rank_q95, rank_by_accuracy, accuracy_rank_q05, accuracy_rank_q95, ranks_disjoint``.
-        Rank 1 is the best; ties share their mean rank.
+        Indexed by model: columns of `irt_bench.ability_table`, ``rank`` as ``rank_by_ability``, and ``accuracy_q05,
+        accuracy_q95, rank_by_accuracy, accuracy_rank_q05, accuracy_rank_q95, ranks_disjoint``. Rank 1 is the best; ties
+        share their mean rank.
     discordant : pd.DataFrame
-        The `PAIRS_SHOWN` pairs of models most certain to be ordered one way by ability and the other by accuracy:
+        The `PAIRS_SHOWN` pairs of models surest to be ordered one way by ability and the other by accuracy:
         ``higher_ability, higher_accuracy, ability_difference, accuracy_difference`` (both positive), ``p_ability``
-        (posterior probability of the order by ability), ``p_accuracy`` (share of resamples of items with the order by
-        accuracy, ties half), ``certainty`` (their product), decreasing.
+        (posterior probability of the order by ability, if the IRT model holds) and ``p_accuracy`` (share of resamples
+        of items with the order by accuracy, ties half). Both come from the same answers: their product is not the
+        probability that both hold, which `confirmation` bears on.
+    confirmation : pd.DataFrame
+        What other items make of pairs ordered differently: `confirm_by_other_items`; empty without item parameters.
     items : pd.DataFrame
         Indexed by item: ``contribution`` to the reversal of those pairs, decreasing, with ``ability_side -
         accuracy_side`` as its parts and ``discrimination``. Empty where discriminations are equal or not given.
@@ -71,6 +75,7 @@ class Comparison:
     reliability: pd.DataFrame
     models: pd.DataFrame
     discordant: pd.DataFrame
+    confirmation: pd.DataFrame
     items: pd.DataFrame
     n_pairs: int
     n_discordant: int
@@ -85,6 +90,7 @@ class Comparison:
         return {
             "correlations": self.correlations.to_dict("index"),
             "reliability": self.reliability.to_dict("index"),
+            "confirmation": self.confirmation.to_dict("index"),
             **{name: getattr(self, name) for name in plain},
             "discordant": self.discordant.head(RECORDS).to_dict("records"),
             "items": self.items.head(RECORDS).reset_index().to_dict("records"),
@@ -92,10 +98,9 @@ class Comparison:
 
 
 def compare_ability_accuracy(
-    ability: xr.DataArray,
+    posterior: xr.Dataset | xr.DataArray,
     counts: ResponseCounts,
     *,
-    discrimination: xr.DataArray | None = None,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
@@ -103,12 +108,12 @@ def compare_ability_accuracy(
 
     Parameters
     ----------
-    ability : xr.DataArray of shape (chain, draw, model) or (sample, model)
-        Draws of ability, higher is better.
+    posterior : xr.Dataset or xr.DataArray
+        ``ability`` of dimensions (chain, draw, model) and item parameters of dimensions (chain, draw, item), as of a
+        fit; or draws of ability alone, of shape (chain, draw, model) or (sample, model), higher is better; then
+        `Comparison.items` and `Comparison.confirmation` are empty.
     counts : ResponseCounts
         The responses behind it. Models and items are joined by label.
-    discrimination : xr.DataArray with dimension item
-        Other dimensions are averaged over; needed for `Comparison.items`.
     n_resamples : int
         Resamples of items, and draws that are correlated with accuracy.
     seed : int
@@ -136,14 +141,19 @@ def compare_ability_accuracy(
 
     *Ranks and pairs by accuracy* rest on resampled items [3]_.
 
-    *Reliability.* Accuracy: correlation over models between random halves of the items, stepped up by Spearman-Brown to
-    the full length [4]_, mean and quantiles over halves. Ability: var(posterior means) / (var(posterior means) + mean
-    posterior variance) [5]_; its interval is that of the correlation over models between two draws, which estimates
-    the same quantity.
+    *Reliability.* Ability: the squared correlation over these models between posterior mean and true ability [5]_,
+    which shifts and stretches of the scale leave alone. Given the answers true ability is distributed as its draws, so
+    that the squared correlations of the mean with draws are its posterior; mean and quantiles of them. Accuracy:
+    correlation over models between random halves of the items, stepped up by Spearman-Brown to the full length [4]_,
+    mean over halves, with Feldt's interval over models, as of alpha.
 
     *Pairs.* All pairs are counted, in blocks of rows, so memory grows with the number of models and not of pairs. The
     5,000 most certain discordant ones by a normal approximation, both measures and both models independent, get their
-    probabilities from draws and resamples; with fewer discordant pairs nothing is approximated.
+    probabilities from draws and resamples; with fewer discordant pairs nothing is approximated. With all items asked
+    and one ability behind the answers no pair is *truly* ordered differently, as expected accuracy rises with ability:
+    such pairs are noise of either measure, or dimensions that the IRT model lacks. Other items tell: the answers to a
+    random half of the items, items at their posterior means, and those to the other half are two tests of the models,
+    and noise is reversed as often as it is repeated.
 
     *Items.* In the 2PL ability depends on a model's answers through sum_i a_i y_i [6]_. Accuracy weighs item i with
     1/n, this score with a_i / sum a, over the items the model was asked. For models A (higher ability) and B,
@@ -158,23 +168,26 @@ def compare_ability_accuracy(
     .. [3] Efron, Bootstrap methods: another look at the jackknife, 1979, DOI 10.1214/aos/1176344552.
     .. [4] Brown, Some experimental results in the correlation of mental abilities, 1910,
        DOI 10.1111/j.2044-8295.1910.tb00207.x.
-    .. [5] Adams, Reliability as a measurement design effect, 2005, DOI 10.1016/j.stueduc.2005.05.008.
+    .. [5] Kim, A note on the reliability coefficients for item response model-based ability estimates, 2012,
+       DOI 10.1007/s11336-011-9238-0.
     .. [6] Birnbaum, in Lord, Novick, Statistical theories of mental test scores, 1968, chapter 18.
     """
-    draws, counts = _join(ability, counts)
-    weights = None if discrimination is None else _item_weights(discrimination, counts)
+    posterior, counts = _join(posterior, counts)
+    weights = _item_weights(posterior[DISCRIMINATION], counts) if DISCRIMINATION in posterior else None
     rng = np.random.default_rng(seed)
     accuracy = np.asarray(counts.accuracy().to_numpy(), dtype=np.float64).round(DECIMALS)
     resampled = resample_accuracy(counts, accuracy, n_resamples, rng)
-    thinned = draws[evenly_spaced(len(draws), MOST_DRAWS)]
-    sides = Sides(np.asarray(draws.mean(axis=0)), accuracy, thinned, resampled)
+    found = model_abilities(posterior, counts)
+    thinned = found.draws[evenly_spaced(len(found.draws), MOST_DRAWS)].astype(np.float64)
+    sides = Sides(found.table[ABILITY].to_numpy(), accuracy, thinned, resampled)
     discordant, n_discordant, n_clear = discordant_pairs(sides, counts.models.index)
     items, note = responsible_items(discordant, counts, weights)
     return Comparison(
         correlations=correlation_table(sides, n_resamples),
-        reliability=reliability_table(draws, thinned, counts, rng),
-        models=model_table(draws, sides, counts),
+        reliability=reliability_table(sides, counts, rng),
+        models=model_table(tabulate_abilities(found, counts), sides, counts),
         discordant=discordant.head(PAIRS_SHOWN),
+        confirmation=pd.DataFrame() if weights is None else confirm_by_other_items(counts, posterior, rng),
         items=items,
         n_pairs=counts.n_models * (counts.n_models - 1) // 2,
         n_discordant=n_discordant,
@@ -185,17 +198,18 @@ def compare_ability_accuracy(
     )
 
 
-def _join(ability: xr.DataArray, counts: ResponseCounts) -> tuple[FloatArray, ResponseCounts]:
-    """Draws of shape (draw, model) in the order of the models with answers, and the counts of those."""
-    if MODEL not in ability.dims or MODEL not in ability.coords:
-        raise AnalysisError(f"ability has dimensions {tuple(ability.dims)}; it needs {MODEL!r}, with labels.")
+def _join(posterior: xr.Dataset | xr.DataArray, counts: ResponseCounts) -> tuple[xr.Dataset, ResponseCounts]:
+    """Posterior and counts of the models with answers, in the order of the counts."""
+    if isinstance(posterior, xr.DataArray):
+        posterior = posterior.rename(ABILITY).to_dataset()
+    ability = posterior.get(ABILITY)
+    if ability is None or MODEL not in ability.dims or MODEL not in ability.coords:
+        raise AnalysisError(
+            f"ability has dimensions {() if ability is None else ability.dims}; it needs {MODEL!r}, with labels."
+        )
+    if CHAIN not in ability.dims:
+        posterior = posterior.rename({dim: DRAW for dim in ability.dims if dim != MODEL}).expand_dims(CHAIN)
     positions = match_labels(ability[MODEL].to_index(), counts.models.index, MODEL, "ability", "the responses")
-    draws = (
-        ability.transpose(..., MODEL)
-        .to_numpy()
-        .reshape(-1, len(positions))[:, positions]
-        .astype(np.float64, copy=False)
-    )
     answered = counts.asked.any(axis=1)
     if not answered.all():
         first = counts.models.index[int((~answered).argmax())]
@@ -204,16 +218,10 @@ def _join(ability: xr.DataArray, counts: ResponseCounts) -> tuple[FloatArray, Re
             UndefinedWarning,
             stacklevel=3,
         )
-        draws, counts = draws[:, answered], counts.take(models=answered)
-    if counts.n_models < LEAST_MODELS or len(draws) < 2:
-        raise AnalysisError(
-            f"there are {counts.n_models} models with answers and {len(draws)} draws of ability; at least "
-            f"{LEAST_MODELS} models and 2 draws are needed."
-        )
-    if not np.isfinite(draws).all():
-        first = counts.models.index[int((~np.isfinite(draws)).any(axis=0).argmax())]
-        raise AnalysisError(f"draws of ability are not finite; first: model {first!r}. Check the fit's convergence.")
-    return draws, counts
+        positions, counts = positions[answered], counts.take(models=answered)
+    if counts.n_models < LEAST_MODELS:
+        raise AnalysisError(f"there are {counts.n_models} models with answers; at least {LEAST_MODELS} are needed.")
+    return posterior.isel({MODEL: positions}), counts
 
 
 def _item_weights(discrimination: xr.DataArray, counts: ResponseCounts) -> FloatArray:

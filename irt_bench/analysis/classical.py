@@ -1,4 +1,4 @@
-"""Classical item analysis: difficulty, discrimination and flags of items; alpha and standard error of the score.
+"""Classical item analysis: shares of right answers, correlations and flags of items; alpha and error of the score.
 
 Every figure is over the models at hand. Cells count as shares of right answers, whatever their number of trials; cells
 never asked are left out, and a model's score is its mean over the items it was asked.
@@ -67,7 +67,7 @@ class Reliability:
 
 
 def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
-    """Describe every item by its difficulty, its relation to the models' score, and flags.
+    """Describe every item by its share of right answers, its relation to the models' score, and flags.
 
     Parameters
     ----------
@@ -81,11 +81,11 @@ def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
 
         ``n_models``
             models asked.
-        ``difficulty``
-            mean share of right answers over them: a high value is an easy item [1]_.
-        ``discrimination``
-            correlation over models of the item with the mean over all asked items, itself included ([1]_, section
-            3.1); the point-biserial for 0/1 items. The item's share in the score pulls it upwards.
+        ``share_right``
+            mean share of right answers over them: a high value is an easy item (the difficulty of [1]_).
+        ``item_total_correlation``
+            correlation over models of the item with the mean over all asked items, itself included (the discrimination
+            of [1]_, section 3.1); the point-biserial for 0/1 items. The item's share in the score pulls it upwards.
         ``item_rest_correlation``
             the same with the mean over all *other* asked items [2]_. Flags go by this one.
         ``biserial``
@@ -93,7 +93,7 @@ def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
             item [3]_; NaN for others. May exceed 1.
         ``flags``
             of `FLAGS`, joined by ';' in that order, empty when there is none.
-        ``difficulty_q05`` ... ``item_rest_q95``
+        ``share_right_q05`` ... ``item_rest_q95``
             central 90% intervals over models: `column_mean_interval` and `correlation_interval`.
 
     Warns
@@ -118,11 +118,11 @@ def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     binary = np.asarray(binary_cells(counts).all(axis=0))
     n_models = asked.sum(axis=0)
-    difficulty, sum_squares = centred_sums(shares, asked)
+    share_right, sum_squares = centred_sums(shares, asked)
     total, rest = correlate_with_score(shares, asked), correlate_with_rest(shares, asked)
     intervals = {
-        "difficulty": column_mean_interval(shares, asked, binary),
-        "discrimination": correlation_interval(*total),
+        "share_right": column_mean_interval(shares, asked, binary),
+        "item_total": correlation_interval(*total),
         "item_rest": correlation_interval(*rest),
     }
     constant = (n_models > 0) & (sum_squares <= n_models * SPREAD_FLOOR**2)
@@ -132,16 +132,16 @@ def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
         negative,
         (rest.correlation < 0) & ~negative,
         (np.abs(rest.correlation) < NEAR_ZERO) & ~negative,
-        difficulty > TOO_EASY,
-        difficulty < TOO_HARD,
+        share_right > TOO_EASY,
+        share_right < TOO_HARD,
         n_models < FEW_MODELS,
     )
     columns: dict[str, object] = {
         "n_models": n_models,
-        "difficulty": difficulty,
-        "discrimination": total.correlation,
+        "share_right": share_right,
+        "item_total_correlation": total.correlation,
         "item_rest_correlation": rest.correlation,
-        "biserial": _biserial(rest.correlation, np.where(binary, difficulty, np.nan)),
+        "biserial": _biserial(rest.correlation, np.where(binary, share_right, np.nan)),
         "flags": _join_flags(raised),
     }
     for name, interval in intervals.items():
@@ -268,7 +268,7 @@ def _warn_undefined(counts: ResponseCounts, undefined: BoolArray) -> None:
     if undefined.any():
         first = counts.items.index[int(undefined.argmax())]
         warnings.warn(
-            f"{int(undefined.sum())} of {counts.n_items} items have no discrimination or item-rest correlation (no "
+            f"{int(undefined.sum())} of {counts.n_items} items have no correlation with the score (no "
             f"spread, or fewer than {LEAST_MODELS} models); first: {first!r}. They are reported as NaN.",
             UndefinedWarning,
             stacklevel=3,

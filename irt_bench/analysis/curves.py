@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.analysis.intervals import FloatArray, centred_sums, column_mean_interval
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
 from irt_bench.errors import AnalysisError
 from irt_bench.irt_models.logistic import log_odds, success_probability
 from irt_bench.names import ABILITY, INTERVAL, ITEM
+from irt_bench.responses.counts import ResponseCounts
 
 CURVE_DRAWS = 200
+OBSERVED_GROUPS, GROUP_MODELS = 8, 5
+OBSERVED = ("share_right", "share_right_q05", "share_right_q95", "n_models")
 BLOCK_CELLS = 200_000  # cells handled at once: 1.6 MB a temporary array stays in cache
 LARGEST_LOGIT = 700.0  # beyond it exp overflows; chances are then below 1e-304
 TINY = np.finfo(np.float64).tiny  # keeps 1 / 0 away where all information underflows
@@ -43,6 +47,48 @@ def success_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Datase
         ``probability`` (posterior mean), ``probability_q05, probability_q95``, in [0, 1].
     """
     return _by_item(posterior, abilities, "probability", lambda items, at: success(items, at)[0])
+
+
+def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
+    """Share of right answers to each item in groups of models of like ability, to hold curves against.
+
+    Parameters
+    ----------
+    ability : pd.Series
+        Of the models, by label.
+    counts : ResponseCounts
+        Their answers.
+
+    Returns
+    -------
+    xr.Dataset of dimensions (item, group)
+        ``share_right`` with ``_q05, _q95`` (over models) and ``n_models`` (asked); ``ability`` (group,): the mean of
+        the group. NaN where no model of a group was asked.
+
+    Notes
+    -----
+    Groups are of equal size, lowest ability first: `OBSERVED_GROUPS`, or fewer of at least `GROUP_MODELS` models. An
+    item is part of the answers that models are grouped by, so that with few items its shares rise a little by that
+    alone.
+    """
+    known = ability.reindex(counts.models.index)
+    order = known.argsort(kind="stable").to_numpy()[: int(known.notna().sum())]
+    n_groups = min(max(len(order) // GROUP_MODELS, 1), OBSERVED_GROUPS)
+    shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
+    binary = np.asarray(((counts.trials < 2) & np.isin(counts.correct, (0, 1))).all(axis=0))
+    groups = np.array_split(order, n_groups)
+    found = []
+    for group in groups:
+        n = asked[group].sum(axis=0)
+        limits = column_mean_interval(shares[group], asked[group], binary)
+        found.append([centred_sums(shares[group], asked[group])[0], *limits, n])
+    columns = dict(zip(OBSERVED, np.transpose(found, (1, 2, 0)), strict=True))
+    columns["n_models"] = columns["n_models"].astype(np.int64)
+    return xr.Dataset(
+        {name: ((ITEM, "group"), values) for name, values in columns.items()}
+        | {ABILITY: ("group", [float(known.iloc[group].mean()) for group in groups])},
+        coords={ITEM: counts.items.index.to_numpy(dtype=str), "group": np.arange(1, n_groups + 1)},
+    )
 
 
 def item_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 from scipy import special
 
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.analysis.rankings import Sides
-from irt_bench.names import CLEAR, ITEM
+from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.analysis.rankings import DECIMALS, Sides
+from irt_bench.analysis.scoring import abilities_given_items
+from irt_bench.names import CLEAR, INTERVAL, ITEM
 from irt_bench.responses.counts import ResponseCounts
 
 ROW_BLOCK = 256  # models compared with all others at once: 11 MB a temporary array for 5,500 models
 PAIR_POOL = 5000  # discordant pairs whose probabilities are computed
 PAIRS_SHOWN = 50
+N_SPLITS = 20  # of the items into halves, each half in turn the first
+MOST_SPLIT_MODELS = 500  # 125,000 pairs
+CONFIRMED = ("again", "reversed", "as_ability")
+TINY = 1e-12
 ITEM_COLUMNS = ("contribution", "ability_side", "accuracy_side", "discrimination")
 
 
@@ -31,12 +40,99 @@ def discordant_pairs(sides: Sides, labels: pd.Index) -> tuple[pd.DataFrame, int,
             "accuracy_difference": sides.accuracy[low] - sides.accuracy[high],
             "p_ability": by_ability,
             "p_accuracy": by_accuracy,
-            "certainty": by_ability * by_accuracy,
         }
     )
     n_clear = int(((by_ability >= CLEAR) & (by_accuracy >= CLEAR)).sum())
-    order = ["certainty", "accuracy_difference", "ability_difference"]
-    return pairs.sort_values(order, ascending=False, ignore_index=True), n_discordant, n_clear
+    surest = np.lexsort((-pairs["ability_difference"], -pairs["accuracy_difference"], -by_ability * by_accuracy))
+    return pairs.iloc[surest].reset_index(drop=True), n_discordant, n_clear
+
+
+def confirm_by_other_items(counts: ResponseCounts, items: xr.Dataset, rng: np.random.Generator) -> pd.DataFrame:
+    """Say what other items make of pairs that ability and accuracy order differently.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Models and items with answers; of many models `MOST_SPLIT_MODELS` are drawn.
+    items : xr.Dataset
+        Item parameters of dimensions (chain, draw, item).
+    rng : np.random.Generator
+        Of the halves.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed ``all, surest``: pairs ordered differently by a random half of the items, and those `PAIRS_SHOWN` of
+        them (a tenth where they are fewer) whose smaller difference is largest in its standard errors. ``n_pairs``
+        (mean number), and shares of them: ``again`` (the other half orders them so again, by ability and by accuracy),
+        ``reversed`` (both the other way round, as often by chance) and ``as_ability`` (accuracy on the other half has
+        the order of ability, ties half). Means over halves, with quantiles over halves as ``_q05, _q95``; NaN without
+        such pairs.
+    """
+    mean = items[[name for name in ItemParameters._fields if name in items]].mean(("chain", "draw"), keepdims=True)
+    if counts.n_models > MOST_SPLIT_MODELS:
+        counts = counts.take(models=np.sort(rng.choice(counts.n_models, MOST_SPLIT_MODELS, replace=False)))
+    found: dict[str, list[list[float]]] = {"all": [], "surest": []}
+    for _ in range(N_SPLITS if counts.n_items >= 2 else 0):
+        order = rng.permutation(counts.n_items)
+        halves = [_half(counts.take(items=np.sort(half)), mean) for half in np.array_split(order, 2)]
+        for first, other in (halves, halves[::-1]):
+            pairs = _pairs_of_half(first)
+            surest = pairs[:, : min(PAIRS_SHOWN, max(pairs.shape[1] // 10, 1))]
+            for name, chosen in (("all", pairs), ("surest", surest)):
+                found[name].append(_confirmed(chosen, other))
+    rows = {name: _over_halves(np.array(values).reshape(-1, len(CONFIRMED) + 1)) for name, values in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pairs")
+
+
+class _Half(NamedTuple):
+    """Both measures of the models on half of the items, shape (model,), with their standard errors."""
+
+    ability: FloatArray
+    ability_sd: FloatArray
+    accuracy: FloatArray
+    accuracy_se: FloatArray
+
+
+def _half(counts: ResponseCounts, mean: xr.Dataset) -> _Half:
+    found = abilities_given_items(counts, mean)
+    accuracy, asked = counts.accuracy().to_numpy(dtype=np.float64), counts.asked.sum(axis=1)
+    error = np.sqrt(accuracy * (1 - accuracy) / np.maximum(asked, 1))
+    return _Half(found["ability"].to_numpy(), found["ability_sd"].to_numpy(), np.round(accuracy, DECIMALS), error)
+
+
+def _pairs_of_half(half: _Half) -> npt.NDArray[np.intp]:
+    """Positions (higher ability, higher accuracy) of pairs ordered differently, surest first."""
+    high, low = np.nonzero(
+        (half.ability[:, None] > half.ability) & (half.accuracy[:, None] < half.accuracy)  # NaN where nothing was asked
+    )
+    distances = (
+        np.abs(values[high] - values[low]) / np.maximum(np.hypot(error[high], error[low]), TINY)
+        for values, error in ((half.ability, half.ability_sd), (half.accuracy, half.accuracy_se))
+    )
+    return np.stack([high, low])[:, np.argsort(-np.minimum(*distances), kind="stable")]
+
+
+def _confirmed(pairs: npt.NDArray[np.intp], other: _Half) -> list[float]:
+    """Count pairs, and take the shares of them that `CONFIRMED` names."""
+    known = ~np.isnan(other.accuracy[pairs]).any(axis=0)
+    high, low = pairs[:, known]
+    if not len(high):
+        return [0.0, *[np.nan] * len(CONFIRMED)]
+    by_ability, by_accuracy = (np.sign(values[high] - values[low]) for values in (other.ability, other.accuracy))
+    again, turned = (by_ability > 0) & (by_accuracy < 0), (by_ability < 0) & (by_accuracy > 0)
+    return [len(high), again.mean(), turned.mean(), ((1 + by_accuracy) / 2).mean()]
+
+
+def _over_halves(values: FloatArray) -> dict[str, float]:
+    """Mean number of pairs, and mean and quantiles of the shares over halves that have pairs."""
+    known = values[values[:, 0] > 0]
+    row = {"n_pairs": float(values[:, 0].mean()) if len(values) else 0.0}
+    for name, column in zip(CONFIRMED, known[:, 1:].T, strict=True):
+        limits = np.quantile(column, INTERVAL) if len(column) else (np.nan, np.nan)
+        row |= {name: float(column.mean()) if len(column) else np.nan}
+        row |= {f"{name}_q05": float(limits[0]), f"{name}_q95": float(limits[1])}
+    return row
 
 
 def responsible_items(
@@ -49,7 +145,7 @@ def responsible_items(
     if np.allclose(weights, weights[0], rtol=1e-9, atol=0):
         return (
             none,
-            "discriminations are equal: the order differs only through cells never asked and noise of the draws",
+            "discriminations are equal: the order differs only through cells never asked",
         )
     if pairs.empty:
         return none, "no pair of models is ordered differently"

@@ -15,7 +15,7 @@ BLOCK_ITEMS: Final = 2_000  # items multiplied at once: some 80 MB of a matrix o
 
 
 def half_statistics(shares: FloatArray, asked: BoolArray, splits: Sequence[Halves]) -> list[FloatArray]:
-    """Difficulty and item-rest correlation of each half.
+    """Share of right answers and item-rest correlation of each half.
 
     Parameters
     ----------

@@ -6,6 +6,8 @@ The posterior is a data set with ``ability`` of dimensions (chain, draw, model) 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -70,18 +72,17 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
        DOI 10.1080/01621459.1990.10476213.
     .. [2] Goldstein, Spiegelhalter, League tables and their limitations, 1996, DOI 10.2307/2983325.
     """
-    draws, labels = draws_of(posterior, ABILITY, MODEL)
-    _need_spread(draws)
-    table, alike = _summarise(draws, ABILITY, labels), np.arange(len(labels))
+    return tabulate_abilities(model_abilities(posterior, counts), counts)
+
+
+def tabulate_abilities(found: Abilities, counts: ResponseCounts | None) -> pd.DataFrame:
+    """Make the table of `ability_table` of abilities that are known."""
+    table, draws, alike = found
     if counts is not None:
-        order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
-        if DIFFICULTY in posterior and DISCRIMINATION in posterior:
-            given_items = abilities_given_items(counts, posterior).iloc[order].set_axis(labels)
-            draws, table = _moved(draws, table, given_items), given_items
-            alike = ties(table[ABILITY].to_numpy(), table[f"{ABILITY}_sd"].to_numpy())
+        order = match_labels(counts.models.index, table.index, MODEL, "the responses", "the posterior")
         table["accuracy"] = counts.accuracy().to_numpy()[order]
         table["n_items"] = counts.asked.sum(axis=1)[order]
-    relative = _summarise(_relative(draws), "relative_ability", labels)
+    relative = _summarise(_relative(draws), "relative_ability", table.index)
     thinned = draws[evenly_spaced(len(draws), RANK_DRAWS)]
     relative["rank"] = table[ABILITY].rank(ascending=False)
     ranks = pd.DataFrame(thinned).rank(axis=1, ascending=False)
@@ -89,6 +90,27 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
     first = np.flatnonzero(relative["rank"] == relative["rank"].min())
     relative["p_first_abler"] = _share_below(thinned, first)
     return table.join(relative.groupby(alike).transform("mean"))
+
+
+class Abilities(NamedTuple):
+    """What is known of the abilities of the models of a fit, in the order of its posterior."""
+
+    table: pd.DataFrame  # by model: ability, with _sd, _q05 and _q95
+    draws: npt.NDArray[np.floating]  # (draw, model), of the means and sds in the table
+    alike: npt.NDArray[np.intp]  # (model,), equal where posteriors are
+
+
+def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> Abilities:
+    """Abilities given the items where answers and item parameters are there, else as drawn; see `ability_table`."""
+    draws, labels = draws_of(posterior, ABILITY, MODEL)
+    _need_spread(draws)
+    drawn = _summarise(draws, ABILITY, labels)
+    if counts is None or DIFFICULTY not in posterior or DISCRIMINATION not in posterior:
+        return Abilities(drawn, draws, np.arange(len(labels)))
+    order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
+    table = abilities_given_items(counts, posterior).iloc[order].set_axis(labels)
+    alike = ties(table[ABILITY].to_numpy(), table[f"{ABILITY}_sd"].to_numpy())
+    return Abilities(table, _moved(draws, drawn, table), alike)
 
 
 def _moved(draws: npt.NDArray[np.floating], found: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.floating]:

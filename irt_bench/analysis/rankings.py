@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from irt_bench.analysis.classical import binary_cells, column_correlation
-from irt_bench.analysis.intervals import Z_LIMIT, FloatArray, column_mean_interval
+from irt_bench.analysis.intervals import Z_LIMIT, FloatArray, alpha_interval, column_mean_interval
 from irt_bench.analysis.labelled_draws import evenly_spaced
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL, MODEL
@@ -36,7 +36,7 @@ class Sides(NamedTuple):
 
     ability: FloatArray  # (model,), posterior mean
     accuracy: FloatArray  # (model,)
-    draws: FloatArray  # (draw, model), at most MOST_DRAWS
+    draws: FloatArray  # (draw, model), at most MOST_DRAWS, around `ability`
     resampled: FloatArray  # (resample, model), accuracy on resampled items
 
 
@@ -74,51 +74,39 @@ def correlation_table(sides: Sides, n_draws: int) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def reliability_table(
-    draws: FloatArray, thinned: FloatArray, counts: ResponseCounts, rng: np.random.Generator
-) -> pd.DataFrame:
+def reliability_table(sides: Sides, counts: ResponseCounts, rng: np.random.Generator) -> pd.DataFrame:
     """Reliability over models of ability, from its draws, and of accuracy, from halves of the items."""
-    between, within = float(draws.mean(axis=0).var(ddof=1)), float(draws.var(axis=0, ddof=1).mean())
-    order = rng.permutation(len(thinned))
-    one, other = thinned[order].T, thinned[np.roll(order, 1)].T
-    two_draws = column_correlation(one, other, np.ones(one.shape, dtype=np.bool_)).correlation
+    estimate = np.broadcast_to(sides.ability[:, None], sides.draws.T.shape)
+    squared = column_correlation(estimate, sides.draws.T, np.ones(estimate.shape, dtype=np.bool_)).correlation ** 2
     halves = _split_half(counts, rng)
-    total = between + within
+    stepped_up = float(np.nanmean(halves)) if np.isfinite(halves).any() else np.nan
     rows = {
-        "ability": [between / total if total > 0 else np.nan, *_limits(two_draws), "empirical"],
+        "ability": [np.nanmean(squared) if np.isfinite(squared).any() else np.nan, *_limits(squared), "posterior"],
         "accuracy": [
-            float(np.nanmean(halves)) if np.isfinite(halves).any() else np.nan,
-            *_limits(halves),
-            "split-half, Spearman-Brown",
+            stepped_up,
+            *alpha_interval(stepped_up, counts.n_models, counts.n_items),
+            "split-half, Spearman-Brown, Feldt",
         ],
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "q05", "q95", "method"])
 
 
-def model_table(draws: FloatArray, sides: Sides, counts: ResponseCounts) -> pd.DataFrame:
+def model_table(abilities: pd.DataFrame, sides: Sides, counts: ResponseCounts) -> pd.DataFrame:
     """Ability, accuracy and the rank of each model by either, with intervals, and whether those of the ranks part."""
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     accuracy_limits = column_mean_interval(shares.T, asked.T, np.asarray(binary_cells(counts).all(axis=1)))
-    ability_limits = np.quantile(draws, INTERVAL, axis=0)
-    ability_ranks = np.quantile(stats.rankdata(-sides.draws, axis=1), INTERVAL, axis=0)
     accuracy_ranks = np.quantile(stats.rankdata(-sides.resampled, axis=1), INTERVAL, axis=0)
     columns = {
-        "ability": sides.ability,
-        "ability_sd": draws.std(axis=0, ddof=1),
-        "ability_q05": ability_limits[0],
-        "ability_q95": ability_limits[1],
-        "accuracy": sides.accuracy,
         "accuracy_q05": accuracy_limits.lower,
         "accuracy_q95": accuracy_limits.upper,
-        "rank_by_ability": stats.rankdata(-sides.ability),
-        "rank_q05": ability_ranks[0],
-        "rank_q95": ability_ranks[1],
         "rank_by_accuracy": stats.rankdata(-sides.accuracy),
         "accuracy_rank_q05": accuracy_ranks[0],
         "accuracy_rank_q95": accuracy_ranks[1],
-        "ranks_disjoint": (ability_ranks[1] < accuracy_ranks[0]) | (accuracy_ranks[1] < ability_ranks[0]),
+        "ranks_disjoint": (abilities["rank_q95"].to_numpy() < accuracy_ranks[0])
+        | (accuracy_ranks[1] < abilities["rank_q05"].to_numpy()),
     }
-    return pd.DataFrame(columns, index=counts.models.index.rename(MODEL))
+    found = abilities.rename(columns={"rank": "rank_by_ability"}).assign(accuracy=sides.accuracy, **columns)
+    return found.set_axis(counts.models.index.rename(MODEL))
 
 
 def _rank_correlations(ability: FloatArray, accuracy: FloatArray) -> dict[str, FloatArray]:

@@ -140,7 +140,8 @@ def abilities_given_items(
 def ties(ability: FloatArray, ability_sd: FloatArray) -> npt.NDArray[np.intp]:
     """Give each model the number of its group, where a group is of models whose posteriors are the same.
 
-    They are where answers are, and in the 1PL where as many are right. Abilities that differ by less than `TIE` posterior sds, and sds that differ by as little, differ by rounding.
+    They are where answers are, and in the 1PL where as many are right. Abilities that differ by less than `TIE`
+    posterior sds, and sds that differ by as little, differ by rounding.
     """
     near = np.zeros(len(ability), dtype=np.intp)
     for values in (ability, ability_sd):  # first by ability, then by sd within those

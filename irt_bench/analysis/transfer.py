@@ -1,4 +1,4 @@
-"""Transfer of item statistics: whether difficulty and discrimination found on some models hold for others.
+"""Transfer of item statistics: whether shares of right answers and correlations found on some models hold for others.
 
 Item statistics of two halves of the models are correlated over items (Madaan et al. 2024, section 4): random halves, or
 the weaker half against the stronger. Random halves are the reference: they differ by chance alone, so what they fall
@@ -30,7 +30,7 @@ LEAST_IN_HALF = 3  # models; with fewer no item has an item-rest correlation
 LEAST_ITEMS = 3  # two items correlate at -1 or 1
 DIGITS = 10  # of statistics that are ranked: items alike are ties, whatever the rounding
 ROWS = pd.MultiIndex.from_product(
-    [["difficulty", "discrimination"], ["pearson", "spearman"]], names=["statistic", "method"]
+    [["share_right", "item_rest_correlation"], ["pearson", "spearman"]], names=["statistic", "method"]
 )
 CORRELATIONS = [f"{name}{suffix}" for name in ("ability", "random", "ratio") for suffix in ("", "_q05", "_q95")]
 NUMBERS = [f"{what}_{name}" for name in ("ability", "random") for what in ("n_items", "n_left_out")]
@@ -109,7 +109,7 @@ def transfer(counts: ResponseCounts, *, how: Split = "ability", n_splits: int = 
     Returns
     -------
     pd.DataFrame
-        Indexed by ``statistic`` (difficulty; discrimination, as item-rest correlation within the half) and ``method``
+        Indexed by ``statistic`` (share_right, item_rest_correlation, within the half) and ``method``
         (pearson, spearman), with columns ``correlation, q05, q95, n_items, n_left_out``.
 
     Raises

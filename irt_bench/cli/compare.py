@@ -46,13 +46,11 @@ def compare(
         check_output(output, force=force, folder=True)
     fitted = Fit.load(fit)
     counts = read_paths(paths, benchmark, format, metric, filter).counts()
-    posterior = fitted.posterior
-    discrimination = posterior["discrimination"].mean(("chain", "draw"))
-    found = compare_ability_accuracy(posterior["ability"], counts, discrimination=discrimination, seed=seed)
+    found = compare_ability_accuracy(fitted.posterior, counts, seed=seed)
     summary = found.summary() | {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
     if output is not None:
         with replacing_folder(output) as folder:
-            for name in ("models", "discordant", "items"):
+            for name in ("models", "discordant", "confirmation", "items"):
                 write_csv(getattr(found, name), folder / f"{name}.csv", safe=safe_csv, index=name != "discordant")
             save_figure(comparison_figure(found), folder / "comparison.png")
             write_json(folder / "summary.json", summary)

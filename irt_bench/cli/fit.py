@@ -110,6 +110,7 @@ def _write_fit(
     safe: bool,
     json: bool,
 ) -> None:
+    from irt_bench.analysis.curves import observed_shares
     from irt_bench.analysis.irt import ability_table, item_table
     from irt_bench.report.figures import fit_figure, save_figure
     from irt_bench.report.tables import print_fit
@@ -122,6 +123,8 @@ def _write_fit(
         fitted.save(folder / "fit.nc")
         write_csv(item_parameters, folder / "items.csv", safe=safe)
         write_csv(abilities, folder / "abilities.csv", safe=safe)
+        shares = observed_shares(abilities["ability"], counts).to_dataframe()
+        write_csv(shares, folder / "observed.csv", safe=safe)
         save_figure(fit_figure(abilities, item_parameters), folder / "fit.png")
         timings["write"] = time.perf_counter() - start
         summary = fitted.summary() | {"findings": [vars(each) for each in found], "timings": timings}

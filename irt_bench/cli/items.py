@@ -37,7 +37,7 @@ def items(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Item analysis: difficulty, discrimination, flags, reliability, and how well item statistics carry over."""
+    """Item analysis: share right, item-rest correlation, flags, reliability, and how well statistics carry over."""
     from irt_bench.analysis.classical import item_statistics, score_reliability
     from irt_bench.analysis.transfer import compare_transfer
     from irt_bench.report.figures import items_figure, save_figure

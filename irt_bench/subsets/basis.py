@@ -246,5 +246,5 @@ def negative_items(basis: SelectionBasis) -> pd.DataFrame:
 
     Of many items without any relation to the others, 5% come out so by chance: read it as a list to look through.
     """
-    columns = ["n_models", "difficulty", "item_rest_correlation", "item_rest_q05", "item_rest_q95"]
+    columns = ["n_models", "share_right", "item_rest_correlation", "item_rest_q05", "item_rest_q95"]
     return basis.statistics.loc[basis.negative, columns].sort_values("item_rest_correlation")

@@ -1,10 +1,13 @@
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from irt_bench.analysis.curves import (
     benchmark_information,
     expected_score_curve,
     item_information,
+    observed_shares,
     success_curves,
 )
 from irt_bench.errors import AnalysisError
@@ -33,3 +36,21 @@ def test_extreme_abilities_do_not_overflow(posterior):
 def test_bad_nodes_are_refused(posterior, nodes):
     with pytest.raises(AnalysisError, match="finite"):
         success_curves(posterior, nodes)
+
+
+def test_observed_shares_are_those_of_groups_of_like_ability_and_fall_for_a_mis_keyed_item(make_counts):
+    rng = np.random.default_rng(3)
+    ability = rng.normal(size=120)
+    right = rng.random((120, 2)) < 1 / (1 + np.exp(-1.5 * np.stack([ability, -ability], axis=1)))
+    trials = np.ones((120, 2), dtype=int)
+    trials[ability < -1, 1] = 0
+    counts = make_counts(right * trials, trials)
+    found = observed_shares(pd.Series(ability, counts.models.index), counts)
+    groups = np.array_split(np.argsort(ability), 8)
+    np.testing.assert_allclose(found["share_right"].sel(item="i0"), [right[group, 0].mean() for group in groups])
+    assert found["n_models"].sel(item="i1").to_numpy().tolist() == [trials[group, 1].sum() for group in groups]
+    wilson = stats.binomtest(int(right[groups[7], 0].sum()), 15).proportion_ci(0.9, method="wilson")
+    limits = [float(found[f"share_right_{end}"].sel(item="i0", group=8)) for end in ("q05", "q95")]
+    np.testing.assert_allclose(limits, wilson, atol=1e-9)
+    assert found["share_right"].sel(item="i0", group=8) > 0.7 > 0.3 > found["share_right"].sel(item="i1", group=8)
+    assert np.isnan(found["share_right"].sel(item="i1", group=1))

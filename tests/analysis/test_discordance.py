@@ -33,7 +33,7 @@ def test_pairs_and_probabilities_equal_their_enumeration():
     assert set(found.index) == set(expected)
     np.testing.assert_allclose(found.loc[list(expected)], list(expected.values()))
     assert (n_discordant, n_clear) == (len(expected), clear)
-    assert pairs["certainty"].is_monotonic_decreasing
+    assert (pairs["p_ability"] * pairs["p_accuracy"]).is_monotonic_decreasing
 
 
 def test_blocks_of_rows_do_not_change_the_pairs(monkeypatch):
@@ -44,7 +44,7 @@ def test_blocks_of_rows_do_not_change_the_pairs(monkeypatch):
     monkeypatch.setattr(discordance, "PAIR_POOL", 30)
     pool, n_with_pool, _ = discordant_pairs(sides, labels)
     assert n_with_pool == n_discordant > 30 == len(pool)
-    assert pool["certainty"].iloc[0] == whole["certainty"].iloc[0]
+    pd.testing.assert_series_equal(pool.iloc[0], whole.iloc[0])
 
 
 def test_rankings_that_agree_have_no_discordant_pairs():

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 
 from irt_bench.analysis.classical import score_reliability
+from irt_bench.analysis.irt import ability_table
 from irt_bench.analysis.rankings import (
     Sides,
     correlation_table,
@@ -42,28 +44,41 @@ def test_rank_correlations_are_those_of_scipy_draw_by_draw():
         assert found.loc[name, "further_models_q05"] < found.loc[name, "q05"]
 
 
+def sides_around(ability, draws, accuracy):
+    return Sides(ability, accuracy, draws, np.tile(accuracy, (2, 1)))
+
+
 def test_reliability_of_ability_follows_from_its_closed_form(make_counts):
     rng = np.random.default_rng(12)
     counts = make_counts(rng.integers(0, 2, (400, 10)))
-    draws = stats.norm.ppf((np.arange(400) + 0.5) / 400) + 0.5 * rng.normal(size=(600, 400))
-    row = reliability_table(draws, draws, counts, rng).loc["ability"]
+    ability = stats.norm.ppf((np.arange(400) + 0.5) / 400)
+    draws = ability + 0.5 * rng.normal(size=(600, 400))
+    row = reliability_table(sides_around(ability, draws, counts.accuracy().to_numpy()), counts, rng).loc["ability"]
     assert row["estimate"] == pytest.approx(1 / 1.25, abs=0.01)
     assert row["q05"] < row["estimate"] < row["q95"]
+    stretched = sides_around(2 * ability - 1, 3 * draws + 5, counts.accuracy().to_numpy())  # of relative ability alone
+    assert reliability_table(stretched, counts, rng).loc["ability", "estimate"] == pytest.approx(row["estimate"])
 
 
 def test_reliability_of_accuracy_is_near_alpha_for_parallel_items(make_counts):
     rng = np.random.default_rng(13)
     counts, draws = make_counts(rng.normal(size=(500, 1)) + rng.normal(size=(500, 30)) > 0), rng.normal(size=(50, 500))
-    row = reliability_table(draws, draws, counts, rng).loc["accuracy"]
-    assert row["estimate"] == pytest.approx(score_reliability(counts).alpha, abs=0.005)
-    assert row["q05"] < row["estimate"] < row["q95"]
+    sides = sides_around(draws.mean(axis=0), draws, counts.accuracy().to_numpy())
+    row, alpha = reliability_table(sides, counts, rng).loc["accuracy"], score_reliability(counts)
+    found, expected = row[["estimate", "q05", "q95"]], [alpha.alpha, alpha.alpha_q05, alpha.alpha_q95]
+    np.testing.assert_allclose(found.to_numpy(dtype=float), expected, atol=0.005)
 
 
 def test_random_answers_have_no_reliability(make_counts):
     rng = np.random.default_rng(14)
     counts, draws = make_counts(rng.integers(0, 2, (500, 30))), rng.normal(size=(300, 500))
-    table = reliability_table(draws, draws, counts, rng)
+    table = reliability_table(sides_around(draws.mean(axis=0), draws, counts.accuracy().to_numpy()), counts, rng)
     assert (table["estimate"].abs() < 0.2).all()
+
+
+def abilities_of(draws, counts):
+    drawn = xr.DataArray(draws[None], dims=("chain", "draw", "model"), coords={"model": counts.models.index.to_numpy()})
+    return ability_table(drawn.rename("ability").to_dataset(), counts)
 
 
 def test_models_whose_ranks_cannot_be_the_same_are_told(make_counts):
@@ -71,8 +86,8 @@ def test_models_whose_ranks_cannot_be_the_same_are_told(make_counts):
     accuracy, ability = counts.accuracy().to_numpy(), np.array([-3.0, 5.0, 4.0, 3.0, 2.0, 1.0])
     draws = ability + np.random.default_rng(3).normal(0, 0.01, (50, 6))
     sides = Sides(ability, accuracy, draws, np.tile(accuracy, (20, 1)))
-    table = model_table(draws, sides, counts)
+    table = model_table(abilities_of(draws, counts), sides, counts)
     assert table.loc["m0", ["rank_by_ability", "rank_by_accuracy"]].tolist() == [6, 1]
     assert table["ranks_disjoint"].tolist() == [True] * 6
-    agreeing = model_table(draws, sides._replace(draws=np.tile(accuracy, (50, 1))), counts)
+    agreeing = model_table(abilities_of(np.tile(accuracy, (50, 1)), counts), sides, counts)
     assert not agreeing["ranks_disjoint"].any()

@@ -76,10 +76,18 @@ def test_read_tells_machines_the_same_as_json(two_benchmarks, tmp_path):
 def test_items_writes_the_documented_columns(responses, tmp_path):
     run("items", responses, "-o", tmp_path / "items.csv", "--figure", tmp_path / "items.png")
     written = pd.read_csv(tmp_path / "items.csv")
-    documented = {"item", "n_models", "difficulty", "discrimination", "item_rest_correlation", "biserial", "flags"}
+    documented = {
+        "item",
+        "n_models",
+        "share_right",
+        "item_total_correlation",
+        "item_rest_correlation",
+        "biserial",
+        "flags",
+    }
     assert documented <= set(written.columns)
     counts = read_responses([responses]).counts()
-    np.testing.assert_allclose(written["difficulty"], counts.correct.mean(axis=0), rtol=1e-8)
+    np.testing.assert_allclose(written["share_right"], counts.correct.mean(axis=0), rtol=1e-8)
     assert (tmp_path / "items.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -95,6 +103,7 @@ def test_fit_writes_what_is_documented(fitted, responses):
         "fit.nc",
         "items.csv",
         "abilities.csv",
+        "observed.csv",
         "summary.json",
         "fit.png",
     }
@@ -155,7 +164,8 @@ def test_score_writes_the_documented_columns(fitted, responses, tmp_path, method
 def test_compare_writes_tables_and_a_figure(fitted, responses, tmp_path):
     run("compare", responses, "--fit", fitted, "-o", tmp_path / "out")
     written = {file.name for file in (tmp_path / "out").iterdir()}
-    assert written == {"models.csv", "discordant.csv", "items.csv", "comparison.png", "summary.json"}
+    tables = {"models.csv", "discordant.csv", "confirmation.csv", "items.csv"}
+    assert written == tables | {"comparison.png", "summary.json"}
     told = json.loads(run("compare", responses, "--fit", fitted, "--json").stdout)
     assert told == json.loads((tmp_path / "out" / "summary.json").read_text())
     assert told["correlations"]["kendall_tau_b"]["rankings"] > 0.5

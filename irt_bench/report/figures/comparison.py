@@ -60,13 +60,13 @@ def comparison_figure(comparison: Comparison) -> Figure:
     _model_cloud(axes, models, pairs)
     _pairs(axes, models, pairs)
     named = _models_of(pairs.head(PAIRS_NAMED))
-    named_x, named_y = (models[name].reindex(named).to_numpy() for name in ("accuracy", "ability"))
+    named_x, named_y = (models[name].reindex(named).to_numpy() for name in ("accuracy", "relative_ability"))
     name_points(axes, named_x, named_y, named, below=LABEL_BELOW)
     tau = comparison.correlations.loc[["kendall_tau_b"]].to_dict("records")[0]
     found = interval_text(tau["estimate"], tau["q05"], tau["q95"])
     axes.set_title(f"Kendall's tau-b of ability with accuracy {found}; of the two rankings {tau['rankings']:.2f}")
     axes.set_xlabel("accuracy (share of right answers)")
-    axes.set_ylabel("ability (sds of the calibration models)")
+    axes.set_ylabel("relative ability (sds from the mean of these models)")
     clear_legend(axes.legend(loc="upper left"))
     return figure
 
@@ -89,11 +89,12 @@ def _model_cloud(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
     """All models; with intervals if they are few, else those of the pairs drawn only."""
     few = len(models) <= MOST_INTERVALS
     crossed = models if few else models.loc[_models_of(pairs)]
-    x, y = crossed["accuracy"].to_numpy(), crossed["ability"].to_numpy()
+    x, y = crossed["accuracy"].to_numpy(), crossed["relative_ability"].to_numpy()
     axes.hlines(y, crossed["accuracy_q05"], crossed["accuracy_q95"], color=PALE, linewidth=0.8)
-    axes.vlines(x, crossed["ability_q05"], crossed["ability_q95"], color=PALE, linewidth=0.8)
+    axes.vlines(x, crossed["relative_ability_q05"], crossed["relative_ability_q95"], color=PALE, linewidth=0.8)
     label = f"models ({len(models):,}){', 90% intervals light' if few else ''}"
-    axes.scatter(models["accuracy"], models["ability"], color=GREY, label=label, zorder=2, **point_style(len(models)))
+    style = point_style(len(models))
+    axes.scatter(models["accuracy"], models["relative_ability"], color=GREY, label=label, zorder=2, **style)
 
 
 def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
@@ -102,14 +103,21 @@ def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
     for able, accurate, shown in zip(pairs["higher_ability"], pairs["higher_accuracy"], clear, strict=True):
         ends = models.loc[[able, accurate]]
         axes.plot(
-            ends["accuracy"], ends["ability"], color=INK, linewidth=0.9, linestyle="-" if shown else ":", zorder=3
+            ends["accuracy"],
+            ends["relative_ability"],
+            color=INK,
+            linewidth=0.9,
+            linestyle="-" if shown else ":",
+            zorder=3,
         )
-    told = f"in the {len(pairs)} most certain pairs" if len(pairs) > 1 else "in the pair ordered differently"
+    told = f"in the {len(pairs)} surest pairs" if len(pairs) > 1 else "in the pair ordered differently"
     for column, marker, colour in (("higher_ability", "^", VERMILION), ("higher_accuracy", ">", BLUE)):
         ends = models.loc[pairs[column].unique()]
         if len(ends):
             label = f"{column.replace('_', ' ')} {told}"
-            axes.scatter(ends["accuracy"], ends["ability"], color=colour, marker=marker, s=34, zorder=4, label=label)
+            axes.scatter(
+                ends["accuracy"], ends["relative_ability"], color=colour, marker=marker, s=34, zorder=4, label=label
+            )
 
 
 def _contributions(axes: Axes, items: pd.DataFrame) -> None:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from irt_bench.names import CLEAR
 from irt_bench.report.canvas import (
     BLUE,
     GREY,
@@ -28,7 +29,7 @@ from irt_bench.report.canvas import (
     rug,
     styled,
 )
-from irt_bench.report.tables.text import shorten
+from irt_bench.report.tables.text import lead_text, shorten
 
 MOST_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
 SAMPLED: Final = (10, 20, 10)  # best, evenly spaced, worst
@@ -41,16 +42,17 @@ def fit_figure(abilities: pd.DataFrame, items: pd.DataFrame) -> Figure:
     Parameters
     ----------
     abilities : pd.DataFrame
-        Indexed by model: ``ability, ability_q05, ability_q95``. Of more than 60 models, the best, the worst and some
-        evenly spaced between them are drawn.
+        Indexed by model, from `irt_bench.ability_table`: ``rank, p_first_abler``, ``relative_ability`` with its limits,
+        and ``ability`` for the scale of the items. Of more than 60 models, the best, the worst and some evenly spaced
+        between them are drawn.
     items : pd.DataFrame
-        Indexed by item: ``difficulty, discrimination``, each with ``_q05`` and ``_q95``. With one discrimination for
-        all (1PL), items are ordered by difficulty instead.
+        Indexed by item: ``difficulty, discrimination``, each with ``_q05`` and ``_q95``, and ``no_information`` where
+        known. With one discrimination for all (1PL), items are ordered by difficulty instead.
     """
-    ranked = abilities.sort_values("ability", ascending=False, kind="stable")
+    ranked = abilities.sort_values("rank", kind="stable")
     shown = _sample_rows(len(ranked))
     forest_height = max(1.6, 0.155 * len(shown) + 0.7)
-    figure = new_figure(forest_height + 4.6, _fit_title(ranked))
+    figure = new_figure(forest_height + 4.6, lead_text(ranked, lambda label: shorten(str(label), LABEL_CHARACTERS)))
     panels = figure.subfigures(2, 1, height_ratios=(forest_height, 4.0))
     upper, lower = (panel.subplots() for panel in panels)
     _forest(upper, ranked, shown)
@@ -65,13 +67,6 @@ def fit_figure(abilities: pd.DataFrame, items: pd.DataFrame) -> Figure:
     return figure
 
 
-def _fit_title(ranked: pd.DataFrame) -> str:
-    label = shorten(str(ranked.index[0]), LABEL_CHARACTERS)
-    overlapping = int((ranked["ability_q95"].iloc[1:] >= ranked["ability_q05"].iloc[0]).sum())
-    others = f"those of {overlapping:,} of {len(ranked) - 1:,} others" if overlapping else "that of no other"
-    return f"{label} is estimated ablest; its 90% interval overlaps with {others}"
-
-
 def _sample_rows(n: int) -> npt.NDArray[np.intp]:
     """Positions of the rows shown: all, or the best, some evenly spaced, and the worst."""
     if n <= MOST_MODELS:
@@ -84,12 +79,14 @@ def _sample_rows(n: int) -> npt.NDArray[np.intp]:
 def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> None:
     rows = ranked.iloc[shown]
     heights = np.arange(len(rows))
-    axes.hlines(heights, rows["ability_q05"], rows["ability_q95"], color=SKY, linewidth=2.2)
-    axes.scatter(rows["ability"], heights, color=BLUE, s=14, zorder=3)
+    axes.hlines(heights, rows["relative_ability_q05"], rows["relative_ability_q95"], color=SKY, linewidth=2.2)
+    unclear = (rows["p_first_abler"] < CLEAR).to_numpy()
+    axes.scatter(rows["relative_ability"], heights, color=BLUE, s=14, zorder=3)
+    axes.scatter(rows["relative_ability"][unclear], heights[unclear], color="white", s=4, zorder=4)
     sampled = len(shown) < len(ranked)
     labels = [shorten(str(label), LABEL_CHARACTERS) for label in rows.index]
     if sampled:
-        labels = [f"{label}  #{place + 1:,}" for label, place in zip(labels, shown, strict=True)]
+        labels = [f"{label}  #{rank:,.0f}" for label, rank in zip(labels, rows["rank"], strict=True)]
         for edge in (SAMPLED[0], len(rows) - SAMPLED[2]):
             axes.axhline(edge - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_yticks(heights, labels, size=SMALL_SIZE)
@@ -97,11 +94,13 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
     axes.grid(visible=False, axis="y")
     best, middle, worst = SAMPLED
     rest = f"\n({best} best, {middle} evenly spaced and {worst} worst of {len(ranked):,})" if sampled else ""
-    axes.set_title(f"Models by ability: posterior mean and 90% interval{rest}")
-    axes.set_xlabel("ability (sds of the calibration models)")
+    axes.set_title(f"Models by relative ability: posterior mean and 90% interval{rest}")
+    hollow = f"; hollow: the first is abler with less than {CLEAR:.2f}" if unclear.any() else ""
+    axes.set_xlabel(f"relative ability (sds from the mean of these models){hollow}")
 
 
 def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
+    every, items = items, items[~_unknown(items)] if not _unknown(items).all() else items
     x, y = items["difficulty"].to_numpy(), items["discrimination"].to_numpy()
     if len(items) <= MOST_INTERVALS:
         axes.hlines(y, items["difficulty_q05"], items["difficulty_q95"], color=PALE, linewidth=0.8)
@@ -111,7 +110,15 @@ def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
     axes.set_xlim(*padded(x, 0.08))
     _scale_slopes(axes, y)
     axes.set_ylabel("discrimination\n(logits per unit of ability)")
-    axes.set_title(f"Items ({len(items):,}) by difficulty and discrimination")
+    left_out = len(every) - len(items)
+    without = f"; {left_out:,} more, that no answers tell of, are not shown" if left_out else ""
+    axes.set_title(f"Items ({len(items):,}) by difficulty and discrimination{without}")
+
+
+def _unknown(items: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether an item's parameters are no more than its prior, as of one that all answered alike."""
+    flag = items.get("no_information")
+    return np.zeros(len(items), dtype=np.bool_) if flag is None else flag.to_numpy(dtype=np.bool_)
 
 
 def _scale_slopes(axes: Axes, slopes: FloatArray) -> None:
@@ -129,7 +136,8 @@ def _scale_slopes(axes: Axes, slopes: FloatArray) -> None:
 
 def _difficulties(axes: Axes, items: pd.DataFrame) -> None:
     """Items ordered by difficulty, where they differ in nothing else."""
-    ranked = items.sort_values("difficulty", kind="stable")
+    unknown = _unknown(items)
+    ranked = items[~unknown if not unknown.all() else unknown].sort_values("difficulty", kind="stable")
     places = np.arange(1, len(ranked) + 1)
     axes.hlines(places, ranked["difficulty_q05"], ranked["difficulty_q95"], color=PALE, linewidth=1)
     axes.scatter(
@@ -138,12 +146,12 @@ def _difficulties(axes: Axes, items: pd.DataFrame) -> None:
         color=VERMILION,
         zorder=3,
         label="items, 90% intervals light",
-        **point_style(len(items)),
+        **point_style(len(ranked)),
     )
     axes.set_xlim(*padded(ranked["difficulty"].to_numpy(), 0.08))
     axes.set_ylim(-0.03 * len(ranked), 1.02 * len(ranked) + 1)
     axes.set_ylabel("items, easiest first (rank)")
     slope = items["discrimination"].iloc[0]
     axes.set_title(
-        f"Items ({len(items):,}) by difficulty; one discrimination for all, {slope:.2f} logits per unit of ability"
+        f"Items ({len(ranked):,}) by difficulty; one discrimination for all, {slope:.2f} logits per unit of ability"
     )

@@ -1,4 +1,4 @@
-"""Item statistics: every item by difficulty and item-rest correlation, coloured by flag."""
+"""Item statistics: every item by share of right answers and item-rest correlation, coloured by flag."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FINE_BINS: Final = 60  # models up to which each possible share of right answers
 
 @styled
 def items_figure(item_statistics: pd.DataFrame) -> Figure:
-    """Draw every item by its difficulty and item-rest correlation, coloured by flag, with both distributions.
+    """Draw every item by its share of right answers and item-rest correlation, coloured by flag, and distributions.
 
     Parameters
     ----------
@@ -66,15 +66,13 @@ def items_figure(item_statistics: pd.DataFrame) -> Figure:
     figure = new_figure(4.6 if slim else 6.4, _items_title(item_statistics))
     grid = None if slim else figure.add_gridspec(2, 2, width_ratios=(6, 1), height_ratios=(1, 6))
     axes = figure.subplots() if grid is None else figure.add_subplot(grid[1, 0])
-    x, y = item_statistics["difficulty"].to_numpy(), item_statistics["item_rest_correlation"].to_numpy()
+    x, y = item_statistics["share_right"].to_numpy(), item_statistics["item_rest_correlation"].to_numpy()
     low, high = padded(np.append(y, 0.0), 0.08)
     axes.set(xlim=(-0.03, 1.03), ylim=(low, high))
     axes.axhline(0, color=GREY, linewidth=0.8)
     for flag in (NO_FLAG, *reversed(FLAGS)):  # the gravest on top
         _draw_flag(axes, x, y, (flags == flag).to_numpy(), flag, n_items)
-    axes.set_xlabel(
-        "share of right answers" if slim else "difficulty: share of right answers over models, high is easy"
-    )
+    axes.set_xlabel("share of right answers" if slim else "share of right answers over models, high is easy")
     axes.set_ylabel("item-rest correlation (r)" if slim else "item-rest correlation over models (r)")
     suspect = item_statistics["flags"].str.contains("|".join(SUSPECT))
     worst = item_statistics.loc[suspect, "item_rest_correlation"].dropna().nsmallest(MOST_NAMED).index

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from irt_bench.names import CLEAR
 from irt_bench.report.canvas import BLUE, GREY, ORANGE, SKY, SMALL_SIZE, narrow, new_figure, styled
 from irt_bench.report.tables.text import shorten
 
@@ -25,8 +26,9 @@ def ranks_figure(models: pd.DataFrame) -> Figure:
     Parameters
     ----------
     models : pd.DataFrame
-        Indexed by model: ``rank, rank_q05, rank_q95`` and, where known, ``accuracy_rank, accuracy_rank_q05,
-        accuracy_rank_q95``. Of more than 40 models the 20 best and some evenly spaced are drawn.
+        Indexed by model: ``rank, rank_q05, rank_q95, p_first_abler`` and, where known, ``accuracy_rank,
+        accuracy_rank_q05, accuracy_rank_q95``. Models that the first is not clearly abler than are hollow. Of more than
+        40 models the 20 best and some evenly spaced are drawn.
     """
     ranked = models.sort_values("rank", kind="stable")
     shown = shown_models(len(ranked))
@@ -37,7 +39,10 @@ def ranks_figure(models: pd.DataFrame) -> Figure:
     heights = np.arange(len(rows), dtype=np.float64)
     if both:
         _marks(axes, rows, "accuracy_rank", heights + APART, (ORANGE, ORANGE), "s", "by accuracy")
-    _marks(axes, rows, "rank", heights - (APART if both else 0.0), (SKY, BLUE), "o", "by ability")
+    by_ability = heights - (APART if both else 0.0)
+    _marks(axes, rows, "rank", by_ability, (SKY, BLUE), "o", "by ability")
+    unclear = (rows["p_first_abler"] < CLEAR).to_numpy()
+    axes.scatter(rows["rank"][unclear], by_ability[unclear], color="white", s=4, zorder=4)
     axes.set_yticks(heights, [shorten(str(label), 18 if narrow() else 34) for label in rows.index], size=SMALL_SIZE)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if len(rows) < len(ranked):

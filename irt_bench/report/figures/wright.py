@@ -52,13 +52,15 @@ def wright_map(abilities: pd.Series, difficulties: pd.Series) -> Figure:
 
 
 @styled
-def item_curves_figure(curves: xr.Dataset) -> Figure:
-    """Draw the chance of a right answer over ability, a curve an item with its 90% band.
+def item_curves_figure(curves: xr.Dataset, observed: xr.Dataset) -> Figure:
+    """Draw the chance of a right answer over ability, a curve an item with its 90% band, beside what was observed.
 
     Parameters
     ----------
     curves : xr.Dataset
         From `irt_bench.analysis.curves.success_curves`, of a few items.
+    observed : xr.Dataset
+        From `irt_bench.analysis.curves.observed_shares`, of these items among others.
     """
     figure = new_figure(3.6, "Chance of a right answer over ability")
     axes = figure.subplots()
@@ -75,7 +77,13 @@ def item_curves_figure(curves: xr.Dataset) -> Figure:
             linewidth=0,
         )
         axes.plot(x, own["probability"].to_numpy(), color=colour, linewidth=1.6, label=shorten(str(item), 30))
+        seen = observed.sel({ITEM: item})
+        low, high = (seen[f"share_right_{end}"].to_numpy() for end in ("q05", "q95"))
+        axes.vlines(seen["ability"].to_numpy(), low, high, color=colour, linewidth=1)
+        axes.scatter(seen["ability"].to_numpy(), seen["share_right"].to_numpy(), color=colour, s=16, zorder=3)
     axes.set(xlabel="ability (sds of the calibration models)", ylabel="chance of a right answer", ylim=(-0.02, 1.02))
+    axes.set_xlim(x[0], x[-1])
+    axes.set_title("dots: share right among models of like ability, 90% intervals")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="upper left")
     return figure

@@ -28,13 +28,16 @@ class Kind(NamedTuple):
 
 KINDS: Final[dict[str, Kind]] = {
     FIT: Kind(
-        {"abilities.csv": ("model", "ability", "rank"), "items.csv": ("item", "difficulty", "discrimination_sd")},
+        {
+            "abilities.csv": ("model", "ability", "rank", "p_first_abler"),
+            "items.csv": ("item", "difficulty", "discrimination_sd"),
+        },
         ("fit.nc",),
-        (),
+        ("observed.csv",),
         "irt-bench fit RESPONSES -o fit",
     ),
     COMPARISON: Kind(
-        {"models.csv": ("model", "rank_by_ability"), "discordant.csv": ("higher_ability",)},
+        {"models.csv": ("model", "rank_by_ability", "p_first_abler"), "discordant.csv": ("higher_ability",)},
         (SUMMARY,),
         ("items.csv",),
         "irt-bench compare RESPONSES --fit fit -o comparison",
@@ -70,7 +73,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     ITEMS: Kind({}, (), (), "irt-bench items RESPONSES -o items.csv"),
 }
-ITEM_COLUMNS: Final = ("item", "difficulty", "item_rest_correlation", "flags")
+ITEM_COLUMNS: Final = ("item", "share_right", "item_rest_correlation", "flags")
 ITEM_FILES: Final = ("items.csv", "item_statistics.csv")
 LABELS: Final = frozenset(
     (

@@ -1,4 +1,4 @@
-"""Which items are bad: all of them by difficulty and discrimination, a table to sort, and curves of the chosen item."""
+"""Which items are bad: all of them by share right and item-rest correlation, a table to sort, a curve to look at."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRAWN: Final = 4000  # items in the cloud
 NODES: Final = np.linspace(-4, 4, 33)
 PERCENT: Final = 100
 COLUMNS: Final = {  # of the table: stem, header, decimals
-    "difficulty": ("share right", 2),
+    "share_right": ("share right", 2),
     "item_rest_correlation": ("item-rest r", 2),
     "irt_difficulty": ("difficulty", 2),
     "irt_discrimination": ("discrimination", 2),
@@ -45,6 +45,7 @@ def item_section(statistics: Part | None, fit: Part | None, checks: Part | None)
     if fit is not None:
         data["curves"] = _curves(fit.path, [str(item) for item in shown.index])
         data["abilities"] = _abilities(fit)
+        data["observed"] = _observed(fit["observed"], [str(item) for item in shown.index])
     notes = []
     if len(joined) > len(shown):
         notes.append(
@@ -107,6 +108,7 @@ def _rounded(values: pd.Series) -> list[float | None]:
 def _curves(path: Path, items: list[str]) -> dict[str, Any]:
     """Chance of a right answer at each ability, posterior mean and 90% band, in whole per cent."""
     from irt_bench.analysis.curves import success_curves
+    from irt_bench.analysis.labelled_draws import positions_of
     from irt_bench.inference.fit import Fit
 
     with warnings.catch_warnings():
@@ -116,7 +118,7 @@ def _curves(path: Path, items: list[str]) -> dict[str, Any]:
     known = [item for item in items if item in set(labels.tolist())]
     if not known:
         return {"nodes": NODES.tolist(), "items": {}}
-    places = pd.Index(labels).get_indexer(pd.Index(known))
+    places = positions_of(pd.Index(known), pd.Index(labels), "item", "the table", "the fit")
     curves = success_curves(posterior.isel(item=places), NODES)
     bands = [
         np.rint(curves[name].to_numpy() * PERCENT).astype(int)
@@ -124,6 +126,18 @@ def _curves(path: Path, items: list[str]) -> dict[str, Any]:
     ]
     by_item = {one_line(item): [band[place].tolist() for band in bands] for place, item in enumerate(known)}
     return {"nodes": NODES.tolist(), "items": by_item}
+
+
+def _observed(frame: pd.DataFrame, items: list[str]) -> dict[str, Any]:
+    """Shares of right answers with intervals in whole per cent, by groups of models; empty where `fit` wrote none."""
+    if not len(frame):
+        return {}
+    known = frame[frame["item"].isin(set(items))].dropna(subset=["share_right"])
+    found = {}
+    for item, own in known.groupby("item", sort=False):
+        shares = [np.rint(own[f"share_right{end}"] * PERCENT).astype(int).tolist() for end in ("", "_q05", "_q95")]
+        found[one_line(str(item))] = [own["ability"].round(3).tolist(), *shares, own["n_models"].astype(int).tolist()]
+    return found
 
 
 def _abilities(fit: Part) -> list[float]:
@@ -134,7 +148,7 @@ def _abilities(fit: Part) -> list[float]:
 
 
 def _cloud(frame: pd.DataFrame, place: str) -> Block:
-    """Every item by difficulty and item-rest correlation; where they are too many, the suspect and some others."""
+    """Every item by share right and item-rest correlation; where they are too many, the suspect and some others."""
     order = worst_first(frame)
     suspect = int((frame["flags"] != "").sum())
     drawn, note = frame, ""
@@ -145,10 +159,10 @@ def _cloud(frame: pd.DataFrame, place: str) -> Block:
         note = f" Drawn are {len(drawn):,} of {len(frame):,} items, the most suspect and some evenly spaced."
     return figure_block(
         "items-cloud",
-        "Items by difficulty and item-rest correlation",
+        "Items by share of right answers and item-rest correlation",
         "Far below 0: better models fail the item more often, so that its key may be wrong." + note,
         frame.iloc[order],
         partial(items_figure, drawn),
-        columns=["n_models", "difficulty", "item_rest_correlation", "flags"],
+        columns=["n_models", "share_right", "item_rest_correlation", "flags"],
         whole=place,
     )

@@ -34,11 +34,16 @@ def model_section(fit: Part | None, comparison: Part | None) -> Section:
         figure_block(
             "ranks",
             "Ranks",
-            "Rank 1 is the best; bars are 90% intervals, and models whose bars overlap are not told apart. Of more "
-            "than 40 models the 20 best and some evenly spaced others are drawn.",
+            "Rank 1 is the best; bars are 90% intervals of each rank by itself, which may overlap where an order is "
+            "clear: hollow are models that the first is abler than with a probability below 0.95. Of more than 40 "
+            "models the 20 best and some evenly spaced others are drawn.",
             models.sort_values("rank", kind="stable"),
             partial(ranks_figure, models),
-            columns=[name for name in ("rank", "accuracy_rank", "ability", "accuracy") if name in models],
+            columns=[
+                name
+                for name in ("rank", "accuracy_rank", "relative_ability", "p_first_abler", "accuracy")
+                if name in models
+            ],
             whole=f"{source.place}/{'models' if comparison else 'abilities'}.csv" if source else "",
         )
     ]
@@ -59,7 +64,10 @@ def _ranks(fit: Part | None, comparison: Part | None) -> pd.DataFrame:
 def _pairs(comparison: Part) -> Block:
     pairs = comparison["discordant"].set_index(["higher_ability", "higher_accuracy"])
     table = html_table(pairs, whole=f"{comparison.place}/discordant.csv")
-    caption = "Pairs that both order differently, surest first: how much they differ, and how probable each order is."
+    caption = (
+        "Pairs that both order differently, surest first: how much they differ, and how probable each order is by "
+        "itself. Both rest on the same answers, so the product is not the probability that both hold."
+    )
     return Block("pairs", "Pairs in different order", caption, table)
 
 
@@ -73,6 +81,6 @@ def _wright(fit: Part) -> Block:
         "the outer bars hold what lies beyond.",
         items,
         partial(wright_map, abilities, items["difficulty"]),
-        columns=["difficulty", "discrimination"],
+        columns=[name for name in ("difficulty", "discrimination", "no_information") if name in items],
         whole=f"{fit.place}/items.csv",
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from irt_bench.report.tables.text import fixed, interval_decimals, shorten
+from irt_bench.report.tables.text import fixed, interval_decimals, lead_text, shorten
 
 POINTS: Final = 100
 NAME_LENGTH: Final = 40
@@ -180,21 +180,8 @@ def item_sentence(flags: pd.Series) -> str:
 
 
 def lead_sentence(models: pd.DataFrame) -> str:
-    """Say which model is ablest, and how many others its rank cannot be told from.
-
-    Parameters
-    ----------
-    models : pd.DataFrame
-        Indexed by model: ``rank, rank_q05, rank_q95``.
-    """
-    ranked = models.sort_values("rank", kind="stable")
-    first = ranked.iloc[0]
-    overlapping = int((ranked["rank_q05"].iloc[1:] <= first["rank_q95"]).sum())
-    lead = f"{name_of(ranked.index[0])} is estimated ablest"
-    if overlapping:
-        others = f"{overlapping:,} other model{'s' * (overlapping != 1)}"
-        return f"{lead}; its rank interval overlaps with that of {others}, so that no clear first is shown."
-    return f"{lead}; its rank interval overlaps with no other."
+    """Say which model is ablest, and how sure that is; `models` has ``rank`` and ``p_first_abler``."""
+    return f"{lead_text(models, name_of)}."
 
 
 def order_sentence(summary: Mapping[Any, Any]) -> str:
@@ -203,9 +190,20 @@ def order_sentence(summary: Mapping[Any, Any]) -> str:
     if not discordant:
         return f"Ability and accuracy order all {pairs:,} pairs of models alike."
     share = f"{discordant:,} of {pairs:,} pairs of models ({discordant / pairs:.1%})"
-    if not clear:
-        return f"Ability and accuracy order {share} differently, none of them clearly: no difference shown."
-    return f"Ability and accuracy order {share} differently, {clear:,} of them clearly."
+    found = f"{clear:,} of them clearly" if clear else "none of them clearly: no difference shown"
+    return f"Ability and accuracy order {share} differently, {found}.{_confirmed(summary)}"
+
+
+def _confirmed(summary: Mapping[Any, Any]) -> str:
+    """Say what other items make of such pairs, where that is known."""
+    row = dict(summary.get("confirmation") or {}).get("all") or {}
+    if not (_known(row, "again") and float(row["n_pairs"]) >= 1):
+        return ""
+    again, turned, side = (f"{float(row[name]):.0%}" for name in ("again", "reversed", "as_ability"))
+    return (
+        f" Of pairs that one half of the items orders differently, the other half orders {again} so again and {turned} "
+        f"the other way round; in {side} its accuracy sides with ability."
+    )
 
 
 def check_sentence(checks: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from irt_bench.analysis.classical import FLAGS, Reliability
 from irt_bench.report.tables.table import GAP, empty_table, print_table
-from irt_bench.report.tables.text import general, interval_text, shorten, words
+from irt_bench.report.tables.text import general, interval_text, lead_text, shorten, words
 from irt_bench.responses.table import Finding
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
 DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
+COMPARED: Final = ("rank", "relative_ability", "p_first_abler", "accuracy", "n_items")  # of models
+NO_INFORMATION: Final = "no_information"  # column of items whose parameters are their priors'
+LABEL_WIDTH: Final = 40
 STATUS_STYLE: Final = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
 
 
@@ -107,7 +110,7 @@ def print_item_report(
     flags = pd.DataFrame({"items": found.sum(), "share": found.mean()}).rename_axis("flag")
     print_table(flags[flags["items"] > 0], title="Flags raised", console=console)
     flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation", kind="stable")
-    columns = ("difficulty", "item_rest_correlation", "flags")
+    columns = ("share_right", "item_rest_correlation", "flags")
     title = "Flagged items, lowest correlation first"
     print_table(flagged, title=title, console=console, max_rows=max_rows, columns=columns)
     title = "Item statistics in weaker against stronger models, and in random halves"
@@ -125,9 +128,12 @@ def print_comparison(comparison: Comparison, *, benchmark: str, console: Console
     )
     print_table(comparison.correlations, title="Rank correlation of ability and accuracy", console=console)
     print_table(comparison.reliability, title="Reliability over models", console=console)
-    left_out = ["certainty", *(() if console.width >= WIDE else DIFFERENCES)]  # labels need the room more
+    left_out = [] if console.width >= WIDE else list(DIFFERENCES)  # labels need the room more
     pairs = comparison.discordant.head(max_rows).drop(columns=left_out)
-    print_table(pairs, title="Pairs most certain to be ordered differently", console=console, index=False)
+    print_table(pairs, title="Pairs surest to be ordered differently", console=console, index=False)
+    if len(comparison.confirmation):
+        title = "Such pairs of one half of the items, on the other half: shares ordered differently again, and reversed"
+        print_table(comparison.confirmation, title=title, console=console)
     if comparison.note:
         console.print(Text(f"Items behind them: none shown, {comparison.note}"), end="\n\n")
     else:
@@ -157,7 +163,17 @@ def print_fit(
     size = f"{len(abilities):,} models x {len(items):,} items"
     console.print(Text(", ".join([size, *made, *_related(summary)])), end="\n\n")
     print_checks(checks, console)
-    for frame, by, title in ((abilities, "ability", "Abilities"), (items, "difficulty", "Items, hardest first")):
-        columns = [name for name in frame.columns if not str(name).endswith("_sd")]
-        ranked = frame.sort_values(by, ascending=False, kind="stable")
-        print_table(ranked, title=title, console=console, max_rows=max_rows, columns=columns)
+    ranked = abilities.sort_values("rank", kind="stable")
+    columns = [name for name in COMPARED if name in ranked]
+    print_table(ranked, title=f"{lead_text(ranked, _label)}.", console=console, max_rows=max_rows, columns=columns)
+    unknown = items[NO_INFORMATION] if NO_INFORMATION in items else pd.Series(data=False, index=items.index)
+    hardest = pd.concat(
+        [rows.sort_values("difficulty", ascending=False, kind="stable") for rows in (items[~unknown], items[unknown])]
+    )
+    columns = [name for name in items.columns if not str(name).endswith("_sd")]
+    last = f"; last {int(unknown.sum()):,} that no answers tell of" if unknown.any() else ""
+    print_table(hardest, title=f"Items, hardest first{last}", console=console, max_rows=max_rows, columns=columns)
+
+
+def _label(label: object) -> str:
+    return shorten(str(label), LABEL_WIDTH)

@@ -11,8 +11,11 @@ from typing import Final
 
 import pandas as pd
 
+from irt_bench.names import CLEAR
+
 MISSING: Final = "–"
 MOST_DECIMALS: Final = {"interval": 4, "number": 3, "small number": 6}
+MOST_TIED: Final = 3  # models named that share first place
 SHORTEST_CUT: Final = 8  # characters; labels cut shorter are not worth telling apart
 SMALL: Final = 0.01  # where the largest number of a column is below
 
@@ -21,6 +24,35 @@ def interval_text(value: float, low: float, high: float) -> str:
     """Write an estimate with its interval, as in "0.53 [0.41, 0.62]"."""
     form = fixed(interval_decimals(high - low))
     return form(value) if pd.isna(low) else f"{form(value)} [{form(low)}, {form(high)}]"
+
+
+def lead_text(models: pd.DataFrame, name: Callable[[object], str] = str) -> str:
+    """Say which model is ablest, and how sure that is.
+
+    Parameters
+    ----------
+    models : pd.DataFrame
+        Indexed by model: ``rank``, and ``p_first_abler``, the probability that the model of rank 1 is abler.
+    name : callable
+        Writes a label.
+    """
+    ranked = models.sort_values("rank", kind="stable")
+    first = ranked[ranked["rank"] == ranked["rank"].iloc[0]]
+    others = ranked["p_first_abler"].iloc[len(first) :]
+    if len(first) == 1:
+        lead, they = f"{name(first.index[0])} is estimated ablest", "it is"
+    else:
+        some = ", ".join(name(label) for label in first.index[:MOST_TIED])
+        more = f" and {len(first) - MOST_TIED:,} more" if len(first) > MOST_TIED else ""
+        lead, they = f"{len(first):,} models share the highest ability ({some}{more})", "they are"
+    if not len(others):
+        return lead
+    shown, closest = int((others >= CLEAR).sum()), f"{name(others.idxmin())} with probability {fixed(2)(others.min())}"
+    if len(others) == 1:
+        return f"{lead}; {they} abler than {closest}"
+    if shown == len(others):
+        return f"{lead}; {they} abler than each of {shown:,} others with probability {CLEAR:.2f} or more"
+    return f"{lead}; {they} abler than {closest}, and than {shown:,} of {len(others):,} others with {CLEAR:.2f} or more"
 
 
 def shorten(text: str, width: int) -> str:

@@ -24,10 +24,11 @@ def statistics(simulation):
 def comparison(simulation):
     truth = simulation.truth
     rng = np.random.default_rng(0)
-    draws = truth["ability"] + xr.DataArray(rng.normal(0, 0.3, (200, truth.sizes["model"])), dims=("sample", "model"))
-    counts = simulation.table.counts()
-    slopes = np.abs(truth["discrimination"])
-    return compare_ability_accuracy(draws, counts, discrimination=slopes, n_resamples=50)
+    noise = xr.DataArray(rng.normal(0, 0.3, (1, 200, truth.sizes["model"])), dims=("chain", "draw", "model"))
+    every = xr.zeros_like(noise.isel(model=0, drop=True))
+    posterior = xr.Dataset({"ability": truth["ability"] + noise, "difficulty": truth["difficulty"] + every})
+    posterior["discrimination"] = np.abs(truth["discrimination"]) + every
+    return compare_ability_accuracy(posterior, simulation.table.counts(), n_resamples=50)
 
 
 def with_limits(frame, half=0.2):
@@ -40,7 +41,10 @@ def made_abilities():
 
     def made(n, labels=None):
         index = pd.Index([f"model-{number}" for number in range(n)] if labels is None else labels, name="model")
-        return with_limits(pd.DataFrame({"ability": np.linspace(-2, 2, n)}, index=index)).assign(accuracy=0.5)
+        ability = np.linspace(-2, 2, n)
+        table = with_limits(pd.DataFrame({"ability": ability, "relative_ability": ability}, index=index))
+        rank = np.arange(n, 0, -1.0)
+        return table.assign(accuracy=0.5, rank=rank, p_first_abler=np.where(rank == 1, np.nan, 0.6 + 0.4 * rank / n))
 
     return made
 

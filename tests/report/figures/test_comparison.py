@@ -15,7 +15,8 @@ def test_comparison_figure_draws_models_pairs_and_items(comparison, all_axes, ma
     assert len(marks(cloud, "models")) == len(comparison.models)
     top = comparison.discordant.head(10)
     np.testing.assert_allclose(
-        marks(cloud, "higher ability"), comparison.models.loc[top["higher_ability"].unique(), ["accuracy", "ability"]]
+        marks(cloud, "higher ability"),
+        comparison.models.loc[top["higher_ability"].unique(), ["accuracy", "relative_ability"]],
     )
     assert len(cloud.lines) == len(top)
     named = {text.get_text() for text in cloud.texts}

@@ -20,9 +20,8 @@ def test_fit_figure_draws_all_models_and_items_with_units(made_abilities, made_i
     assert len(marks(cloud, "items")) == 40
     assert len(marks(cloud, "abilities")) == 29
     assert "logits" in cloud.get_ylabel()
-    assert (
-        figure.get_suptitle().replace("\n", " ").startswith("model-28 is estimated ablest; its 90% interval overlaps")
-    )
+    title = "model-28 is estimated ablest; it is abler than model-27 with probability 0.63, and than 4 of 28 others"
+    assert figure.get_suptitle().replace("\n", " ").startswith(title)
 
 
 def test_fit_figure_samples_the_models_where_there_are_many(made_abilities, made_items, all_axes, marks):
@@ -37,11 +36,13 @@ def test_fit_figure_samples_the_models_where_there_are_many(made_abilities, made
     assert len(marks(cloud, "items")) == 2500
 
 
-def test_fit_figure_says_how_many_intervals_overlap_the_best(made_abilities, made_items):
-    abilities = made_abilities(5)
-    assert "that of no other" in fit_figure(abilities, made_items(5)).get_suptitle().replace("\n", " ")
-    wide = abilities.assign(ability_q95=abilities["ability"] + 1.0)
-    assert "those of 1 of 4 others" in fit_figure(wide, made_items(5)).get_suptitle().replace("\n", " ")
+def test_headline_and_hollow_marks_come_from_one_number(made_abilities, made_items, all_axes):
+    abilities = made_abilities(29)
+    figure = fit_figure(abilities, made_items(5))
+    hollow = all_axes(figure)[0].collections[2].get_offsets()
+    clear = (abilities["p_first_abler"] >= 0.95).sum()
+    assert len(hollow) == 28 - clear
+    assert f"than {clear} of 28 others" in figure.get_suptitle().replace("\n", " ")
 
 
 def test_fit_figure_orders_items_by_difficulty_where_they_share_one_discrimination(
@@ -56,6 +57,15 @@ def test_fit_figure_orders_items_by_difficulty_where_they_share_one_discriminati
 @pytest.mark.parametrize(("n_models", "n_items"), [(1, 1), (2, 5), (61, 3)])
 def test_fit_figure_can_be_small(n_models, n_items, tmp_path, made_abilities, made_items):
     save_figure(fit_figure(made_abilities(n_models), made_items(n_items)), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("slope", [None, 1.5])
+def test_fit_figure_leaves_out_items_that_no_answers_tell_of(made_abilities, made_items, all_axes, marks, slope):
+    items = made_items(10, slope=slope).assign(no_information=False)
+    items.loc["item-3", ["difficulty", "no_information"]] = 9.0, True
+    _, cloud = all_axes(fit_figure(made_abilities(4), items))
+    assert len(marks(cloud, "items")) == 9 and cloud.get_xlim()[1] < 5
+    assert cloud.get_title(loc="left").startswith("Items (9)")
 
 
 def test_fit_figure_takes_discriminations_of_either_sign(made_abilities, made_items, all_axes):

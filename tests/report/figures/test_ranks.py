@@ -6,7 +6,10 @@ from irt_bench.report.figures.ranks import BEST, MOST_MODELS, ranks_figure, show
 
 def models(n, both=True):
     rank = np.arange(n, 0, -1.0)
-    frame = pd.DataFrame({"rank": rank, "rank_q05": rank - 1, "rank_q95": rank + 1}, index=[f"m{k}" for k in range(n)])
+    frame = pd.DataFrame(
+        {"rank": rank, "rank_q05": rank - 1, "rank_q95": rank + 1, "p_first_abler": 0.9},
+        index=[f"m{k}" for k in range(n)],
+    )
     return frame.assign(**{f"accuracy_{name}": frame[name] for name in frame}) if both else frame
 
 
@@ -18,7 +21,7 @@ def test_models_stand_in_their_order_with_both_ranks():
 
 def test_without_accuracy_there_is_one_mark_a_model():
     axes = ranks_figure(models(5, both=False)).axes[0]
-    assert len(axes.collections) == 2
+    assert len(axes.collections) == 3  # intervals, marks, and those that are hollow
 
 
 def test_of_many_models_the_best_and_some_others_are_drawn():

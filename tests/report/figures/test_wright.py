@@ -22,7 +22,14 @@ def test_items_have_a_curve_and_a_band_each():
     curves = xr.Dataset(
         {name: (("item", "ability"), each) for name, each in values.items()}, {"item": ["a", "b"], "ability": ability}
     )
-    (axes,) = item_curves_figure(curves).axes
+    shares = np.array([[0.1, 0.5, 0.9], [0.8, 0.5, 0.1]])  # the second is mis-keyed
+    seen = {"share_right": shares, "share_right_q05": shares - 0.1, "share_right_q95": shares + 0.1}
+    observed = xr.Dataset(
+        {name: (("item", "group"), each) for name, each in seen.items()} | {"ability": ("group", [-1.0, 0.0, 1.0])},
+        {"item": ["a", "b"]},
+    )
+    (axes,) = item_curves_figure(curves, observed).axes
     np.testing.assert_allclose(axes.lines[1].get_ydata(), middle[1])
-    assert len(axes.collections) == 2
+    assert len(axes.collections) == 6
+    np.testing.assert_allclose(axes.collections[5].get_offsets()[:, 1], shares[1])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]

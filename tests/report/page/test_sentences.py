@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -104,10 +105,14 @@ def test_items_that_may_go_against_the_rest_are_not_said_to_do_so():
     assert "No item of 2" in said.item_sentence(pd.Series(["", "too_easy"]))
 
 
-def test_the_first_model_is_first_only_if_no_rank_interval_overlaps():
-    models = pd.DataFrame({"rank": [1, 2], "rank_q05": [1, 1], "rank_q95": [2, 2]}, index=["a", "b"])
-    assert "no clear first" in said.lead_sentence(models)
-    assert "overlaps with no other" in said.lead_sentence(models.assign(rank_q05=[1, 2], rank_q95=[1, 2]))
+def test_the_first_model_is_told_from_others_by_the_probability_to_be_abler():
+    models = pd.DataFrame({"rank": [1.0, 2.0, 3.0], "p_first_abler": [np.nan, 0.62, 0.97]}, index=["a", "b", "c"])
+    plain = said.lead_sentence(models).replace(said.ISOLATE, "").replace(said.END, "")
+    told = "it is abler than b with probability 0.62, and than 1 of 2 others with 0.95 or more."
+    assert plain == f"a is estimated ablest; {told}"
+    assert "each of 2 others" in said.lead_sentence(models.assign(p_first_abler=[np.nan, 0.99, 1.0]))
+    alike = said.lead_sentence(models.assign(rank=[1.5, 1.5, 3.0]))
+    assert alike.startswith("2 models share the highest ability") and "is estimated ablest" not in alike
 
 
 def test_pairs_in_unclear_order_show_no_difference():
@@ -115,6 +120,8 @@ def test_pairs_in_unclear_order_show_no_difference():
     assert said.order_sentence(summary).endswith("no difference shown.")
     assert "1 of them clearly" in said.order_sentence(summary | {"n_clear": 1})
     assert "alike" in said.order_sentence(summary | {"n_discordant": 0})
+    half = {"n_pairs": 12.0, "again": 0.04, "reversed": 0.03, "as_ability": 0.6}
+    assert "orders 4% so again and 3% the other way" in said.order_sentence(summary | {"confirmation": {"all": half}})
 
 
 def test_checks_that_pass_prove_nothing_and_failed_ones_are_named():

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -8,7 +9,14 @@ from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.inference.convergence import Check
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
-from irt_bench.report.tables import interval_text, print_checks, print_comparison, print_findings, print_item_report
+from irt_bench.report.tables import (
+    interval_text,
+    print_checks,
+    print_comparison,
+    print_findings,
+    print_fit,
+    print_item_report,
+)
 from irt_bench.responses.table import Finding
 
 
@@ -50,3 +58,18 @@ def test_labels_of_pairs_have_room(console, width, differences):
     text = out.export_text()
     assert ("difference" in text.replace("differently", "")) == differences
     assert comparison.discordant["higher_ability"].iloc[0] in text
+
+
+def test_items_that_no_answers_tell_of_do_not_head_the_hardest(console):
+    index = pd.Index(["asked-in-vain", "hard", "easy"], name="item")
+    items = pd.DataFrame({"difficulty": [9.0, 2.0, -1.0], "no_information": [True, False, False]}, index=index)
+    abilities = pd.DataFrame(
+        {"rank": [1.0, 2.0], "relative_ability": [1.0, -1.0], "p_first_abler": [np.nan, 0.7]},
+        index=pd.Index(["a", "b"], name="model"),
+    )
+    out = console()
+    print_fit({}, (), abilities, items, console=out)
+    text = out.export_text()
+    assert text.index("hard ") < text.index("easy ") < text.index("asked-in-vain")
+    assert "last 1 that no answers tell of" in text
+    assert "a is estimated ablest; it is abler than b with probability 0.70" in " ".join(text.split())

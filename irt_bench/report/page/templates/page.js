@@ -127,6 +127,11 @@
     const nodes = data.curves.nodes;
     document.getElementById("curve-line").setAttribute("d", `M${path(nodes, mean)}`);
     document.getElementById("curve-band").setAttribute("d", `M${path(nodes, high)}L${path([...nodes].reverse(), [...low].reverse())}Z`);
+    const [groups, shares, lows, highs, counts] = (data.observed && data.observed[data.items[place]]) || [[], [], [], [], []];
+    const within = groups.map((_, k) => k).filter((k) => Math.abs(groups[k]) <= 4);
+    document.getElementById("observed-shares").setAttribute("d", within.map((k) => `M${across(groups[k]).toFixed(1)} ${up(shares[k]).toFixed(1)}h0`).join(""));
+    document.getElementById("observed-bars").setAttribute("d", within.map((k) => `M${across(groups[k]).toFixed(1)} ${up(lows[k]).toFixed(1)}V${up(highs[k]).toFixed(1)}`).join(""));
+    document.getElementById("observed-counts").textContent = counts.length ? ` (${[...new Set([Math.min(...counts), Math.max(...counts)])].join(" to ")} models each)` : "";
     document.getElementById("models-rug").setAttribute("d", data.abilities.filter((value) => Math.abs(value) <= 4).map((value) => `M${across(value).toFixed(1)} 190v6`).join(""));
   };
   const head = table.tHead.rows[0];
