@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import CHUNK, PROMPT_HASH, Finding, ResponseTable, categorical, item_positions, listed
+
+NEIGHBOURS: Final = 50  # items near in difficulty, of which each model's chance of a right answer is known to 7%
+BY_CHANCE: Final = 0.01  # pairs of equal items that chance may bring, beyond which they are not named
 
 
 def findings(table: ResponseTable) -> tuple[Finding, ...]:
@@ -25,12 +29,19 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
     -------
     tuple of Finding
         The table's own findings, then: items nobody was asked, models without answers, items that all or none got
-        right, models with identical answers, blocks of models and items without a common scale, items asked with
-        different prompts. What was not found is left out.
+        right, models with identical answers, items with identical answers, blocks of models and items without a common
+        scale, items asked with different prompts. What was not found is left out.
     """
     found: dict[str, list[str]] = {
         name: []
-        for name in ("unasked_items", "silent_models", "constant_items", "duplicate_models", "disconnected_blocks")
+        for name in (
+            "unasked_items",
+            "silent_models",
+            "constant_items",
+            "duplicate_models",
+            "duplicate_items",
+            "disconnected_blocks",
+        )
     }
     for benchmark in table.benchmarks:
         counts = table.select(benchmark).counts()
@@ -43,12 +54,14 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
         ]
         found["constant_items"] += [f"{where}{label}" for label in _constant_items(counts)]
         found["duplicate_models"] += [f"{where}{_equal(group)}" for group in _same_answers(counts)]
+        found["duplicate_items"] += [f"{where}{_equal(group)}" for group in _same_columns(counts)]
         found["disconnected_blocks"] += [f"{where}{block}" for block in disconnected_blocks(counts)]
     texts = {
         "unasked_items": "items were asked of no model",
         "silent_models": "models have no answers",
         "constant_items": "items were answered right by all models or by none, so they tell no models apart",
         "duplicate_models": "groups of models gave identical answers",
+        "duplicate_items": "groups of items got identical answers from all models, which chance does not bring about",
         "disconnected_blocks": "blocks of models and items share no answer with each other, so that nothing but the "
         "prior puts them on one scale; fit them one by one",
     }
@@ -151,12 +164,58 @@ def _constant_items(counts: ResponseCounts) -> list[str]:
 
 def _same_answers(counts: ResponseCounts) -> list[list[str]]:
     """Group models whose answers agree in every item, unasked ones included."""
-    groups: dict[bytes, list[str]] = {}
-    for row in np.flatnonzero(counts.asked.any(axis=1)):
-        answers = (
-            np.ascontiguousarray(counts.correct[row]).tobytes() + np.ascontiguousarray(counts.trials[row]).tobytes()
-        )
-        groups.setdefault(hashlib.blake2b(answers).digest(), []).append(str(counts.models.index[int(row)]))
+    groups = _equal_rows(counts.correct, counts.trials, np.flatnonzero(counts.asked.any(axis=1)))
+    return [[str(counts.models.index[place]) for place in group] for group in groups]
+
+
+def _same_columns(counts: ResponseCounts) -> list[list[str]]:
+    """Group items whose answers agree in every model, where that is no matter of chance."""
+    share = np.where(counts.asked, counts.correct / np.maximum(counts.trials, 1), np.nan)
+    varying = np.flatnonzero(counts.asked.any(axis=0) & ~np.isin(_means(share), (0.0, 1.0)))
+    groups = _equal_rows(counts.correct.T, counts.trials.T, varying)
+    chances = [_chance_of_equality(share, varying, np.asarray(group)) for group in groups]
+    n_pairs = len(varying) * (len(varying) - 1) / 2
+    return [
+        [str(counts.items.index[place]) for place in group]
+        for group, chance in zip(groups, chances, strict=True)
+        if n_pairs * chance < BY_CHANCE
+    ]
+
+
+def _means(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean share of right answers of each item over the models asked; NaN where there are none."""
+    n = np.isfinite(share).sum(axis=0)
+    return np.asarray(np.nansum(share, axis=0) / np.where(n > 0, n, np.nan))
+
+
+def _chance_of_equality(
+    share: npt.NDArray[np.float64], varying: npt.NDArray[np.intp], group: npt.NDArray[np.intp]
+) -> float:
+    """Chance that an unrelated item with as many right answers gets the same ones from all models asked.
+
+    What each model does with the `NEIGHBOURS` items that are nearest in difficulty, moved to the difficulty that is
+    asked for, stands for the unrelated item: where items discriminate well or few solve them, equal answers are common.
+    """
+    means = _means(share[:, varying])
+    order = np.argsort(np.abs(means - means[varying == group[0]]), kind="stable")
+    near = varying[order[~np.isin(varying[order], group)][:NEIGHBOURS]]
+    asked = np.isfinite(share[:, group[0]])
+    known = np.isfinite(share[:, near])
+    right = ((np.nansum(share[:, near], axis=1) + 0.5) / (known.sum(axis=1) + 1))[asked]
+    log_odds, (low, high) = np.log(right / (1 - right)), (-50.0, 50.0)
+    for _ in range(40):
+        middle = (low + high) / 2
+        moved = 1 / (1 + np.exp(-log_odds - middle))
+        low, high = (low, middle) if moved.mean() > share[asked, group[0]].mean() else (middle, high)
+    return float(np.prod(moved**2 + (1 - moved) ** 2))
+
+
+def _equal_rows(correct: npt.NDArray[Any], trials: npt.NDArray[Any], places: npt.NDArray[np.intp]) -> list[list[int]]:
+    """Group rows that are equal in both arrays."""
+    groups: dict[bytes, list[int]] = {}
+    for row in places.tolist():
+        answers = np.ascontiguousarray(correct[row]).tobytes() + np.ascontiguousarray(trials[row]).tobytes()
+        groups.setdefault(hashlib.blake2b(answers).digest(), []).append(row)
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from irt_bench.responses import Finding, read_responses, table_from_frame
 from irt_bench.responses.quality import findings
@@ -44,6 +45,30 @@ def test_models_with_the_same_answers_and_gaps_are_grouped():
     found = named(findings(table_of([[1, 0, N], [1, 0, N], [1, 0, 0], [0, 1, 1], [0, 1, 1], [0, 1, 1]])))
     assert found["duplicate_models"].count == 2
     assert "'m0 = m1', 'm3 = m4 = m5'" in found["duplicate_models"].message
+
+
+def simulated(rng, n_models, n_items, slope=1.5):
+    ability, difficulty = rng.normal(size=(n_models, 1)), rng.normal(size=n_items)
+    return rng.binomial(1, 1 / (1 + np.exp(-slope * (ability - difficulty)))), ability[:, 0]
+
+
+def test_copies_of_items_are_named_and_items_that_one_model_solved_are_not():
+    rng = np.random.default_rng(0)
+    answers, ability = simulated(rng, 123, 60)
+    rare = np.zeros((123, 4), dtype=int)
+    rare[np.argsort(-ability)[:2], :] = [[1, 1, 0, 0], [0, 0, 1, 1]]
+    found = named(findings(table_of(np.column_stack([answers, rare, answers[:, :2]]).tolist())))
+    assert found["duplicate_items"].count == 2
+    assert "'q0 = q64', 'q1 = q65'" in found["duplicate_items"].message
+
+
+@pytest.mark.parametrize(("n_models", "n_items", "slope"), [(6, 200, 1.5), (25, 400, 1.5), (60, 400, 6.0)])
+def test_equal_items_that_chance_brings_are_not_named(n_models, n_items, slope):
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        answers, _ = simulated(rng, n_models, n_items, slope)
+        assert len({tuple(column) for column in answers.T}) < n_items  # there are equal ones
+        assert "duplicate_items" not in named(findings(table_of(answers.tolist())))
 
 
 def test_a_gap_is_not_a_wrong_answer():
