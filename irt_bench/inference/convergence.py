@@ -41,7 +41,9 @@ class Check:
     value, threshold : float or None
         The figure and the limit it was held against.
     message : str
-        What was found, in words, with the first offender.
+        What was found, in words, with the first offender; where a check does not apply, why.
+    source : str
+        Where the limit comes from.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Check:
     value: float | None
     threshold: float | None
     message: str
+    source: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -19,6 +19,7 @@ from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelErro
 from irt_bench.files import replacing
 from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, sampler_checks
 from irt_bench.inference.draws import Draws, label_draws, label_stats
+from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import irt_model_from_dict
@@ -58,7 +59,7 @@ class Fit:
     sample_stats : xr.Dataset
         Per draw (NUTS: ``energy``, ``diverging``) or per step (SVI: ``elbo``).
     checks : tuple of Check
-        Whether inference converged.
+        Whether inference converged, and whether the draws agree with the responses.
     responses : mapping
         Benchmark, number of models and items, and fingerprint of the responses.
     versions : mapping
@@ -82,8 +83,8 @@ class Fit:
 
     @property
     def converged(self) -> bool:
-        """Whether no check failed."""
-        return all(check.status != "failed" for check in self.checks)
+        """Whether no check of inference failed; `MODEL_CHECKS` are of the IRT model and may fail."""
+        return all(check.status != "failed" for check in self.checks if check.name not in MODEL_CHECKS)
 
     def summary(self) -> dict[str, Any]:
         """Say what made the draws and what the checks found, as plain values."""
@@ -218,9 +219,10 @@ def fit(
     Warns
     -----
     ConvergenceWarning
-        If a check failed; the result says which.
+        If a check of inference failed; the result says which.
     FitWarning
-        If there are near-copies or families among the models and neither `cluster` nor `copies` is given.
+        If there are near-copies or families among the models and neither `cluster` nor `copies` is given, if what a
+        model was asked predicts its ability, or if repeated answers vary more than binomially.
     """
     from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
 
@@ -235,10 +237,14 @@ def fit(
     )
     posterior = label_draws(irt_model, draws, distinct)
     sample_stats = label_stats(draws.sample_stats)
-    checks = _checks(settings, posterior, sample_stats, draws.notes)
+    checks = (
+        *_checks(settings, posterior, sample_stats, draws.notes),
+        *response_checks(irt_model, posterior, distinct, seed=settings.seed),
+    )
     for check in checks:
         if check.status == "failed":
-            warnings.warn(f"{check.name}: {check.message}", ConvergenceWarning, stacklevel=2)
+            category = FitWarning if check.name in MODEL_CHECKS else ConvergenceWarning
+            warnings.warn(f"{check.name}: {check.message}", category, stacklevel=2)
     posterior, clusters = relatives.account_for(posterior, settings.seed)
     return Fit(
         irt_model=irt_model,

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from irt_bench.analysis.intervals import FloatArray
+from irt_bench.inference.convergence import Check
 
-Status = Literal["passed", "failed", "not_applicable"]
+__all__ = ["Check", "Limit", "above_limit", "not_applicable"]
+
 CHANCE: Final = "as far as chance goes in data simulated from the fit (Efron & Tibshirani 1993, chapter 16)"
-
-
-@dataclass(frozen=True)
-class Check:
-    """Outcome of one named check.
-
-    Parameters
-    ----------
-    name : str
-        What was checked.
-    status : {"passed", "failed", "not_applicable"}
-        The outcome; a check that does not apply says why in `message`.
-    value, threshold : float or None
-        The figure and the limit it was held against.
-    message : str
-        What was found, in words, with the first offender.
-    source : str
-        Where the limit comes from.
-    """
-
-    name: str
-    status: Status
-    value: float | None
-    threshold: float | None
-    message: str
-    source: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 class Limit(NamedTuple):
