@@ -36,10 +36,12 @@ from irt_bench.analysis.checks.person_fit import person_fit_check
 from irt_bench.analysis.checks.predictive import Surprise, curve_check, curve_surprise, odds_ratio_check, score_check
 from irt_bench.analysis.checks.summed_score import SummedScoreFit, reason_against, summed_score_check, summed_score_fit
 from irt_bench.analysis.checks.tables import curve_table, eigenvalue_table, item_table, model_table, score_table
+from irt_bench.analysis.checks.testlets import testlet_check
 from irt_bench.analysis.checks.two_dimensions import LEAST_HELD_OUT, compare_dimensions, dimension_check
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.errors import AnalysisError, check_range
 from irt_bench.inference.fit import Fit
+from irt_bench.inference.response_checks import response_checks
 from irt_bench.names import ITEM
 from irt_bench.responses.counts import ResponseCounts
 
@@ -119,10 +121,11 @@ def check_fit(
                 evidence.chance("n_large"),
                 evidence.plan.group_reason,
             ),
+            *response_checks(fit.irt_model, fit.posterior, counts, seed=seed),
         ),
         items=item_table(evidence, details.squares, details.summed, details.residuals, details.curves),
         models=model_table(evidence),
-        pairs=pair_table(details.residuals, evidence.counts.items.index[evidence.plan.q3]),
+        pairs=pair_table(details.residuals, evidence.counts.items.index[evidence.plan.q3], evidence.chance("q3")),
         differences=difference_table(details.differences, evidence.counts.items.index),
         eigenvalues=eigenvalue_table(evidence, details.permuted),
         scores=score_table(evidence.answers.score, evidence.scores),
@@ -187,7 +190,10 @@ def _item_checks(evidence: Evidence, details: _Details) -> tuple[Check, ...]:
         mean_square_check("infit", details.squares.infit, labels.to_numpy(), evidence.chance("infit")),
         mean_square_check("outfit", details.squares.outfit, labels.to_numpy(), evidence.chance("outfit")),
         summed_score_check(answers, details.summed, labels.to_numpy()),
-        local_dependence_check(details.residuals, labels[evidence.plan.q3], evidence.chance("q3")),
+        local_dependence_check(
+            details.residuals, answers, evidence.plan.q3, labels[evidence.plan.q3], evidence.chance("q3")
+        ),
+        testlet_check(details.residuals, evidence.plan.testlets, evidence.chance("testlets")),
         person_fit_check(answers, evidence.counts.models.index.to_numpy(), evidence.chance("misfit")),
     )
 
@@ -198,5 +204,5 @@ def _dimension_checks(evidence: Evidence, details: _Details, rng: np.random.Gene
     if details.permuted is None:
         return (*eigenvalue_checks(evidence.plan.eigen_reason), two)
     observed = evidence.found.eigenvalues
-    chance = evidence.chance("eigenvalues")[:, 1]
-    return parallel_check(observed, details.permuted), second_eigenvalue_check(observed, chance), two
+    chance = evidence.chance("eigenvalues")
+    return parallel_check(observed, details.permuted, chance), second_eigenvalue_check(observed, chance[:, 1]), two

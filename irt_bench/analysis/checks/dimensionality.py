@@ -15,7 +15,7 @@ from irt_bench.analysis.intervals import FloatArray
 EIGENVALUES: Final = 10  # kept of each matrix
 PERMUTATIONS: Final = 20  # psych::fa.parallel's default
 QUANTILE: Final = 0.95  # of permuted data, Glorfeld 1995, doi:10.1177/0013164495055003002
-ONE: Final = Limit(1.0, "one dimension; parallel analysis, Horn 1965, doi:10.1007/BF02289447")
+ONE: Final = Limit(1.0, "one dimension; Horn 1965, doi:10.1007/BF02289447, and data simulated from the fit")
 LEAST_ITEMS: Final = 4
 LEAST_MODELS: Final = 30
 
@@ -44,17 +44,33 @@ def permuted_eigenvalues(answers: FittedAnswers, items: npt.NDArray[np.intp], rn
     return np.array(found)
 
 
-def n_dimensions(observed: FloatArray, permuted: FloatArray) -> int:
-    """Count the leading eigenvalues above the 95% quantile of permuted data."""
-    above = observed > np.quantile(permuted, QUANTILE, axis=0)
+def n_dimensions(observed: FloatArray, permuted: FloatArray, chance: FloatArray) -> int:
+    """Count the leading eigenvalues above the 95% quantile of permuted data and, after the first, above all of chance.
+
+    Parameters
+    ----------
+    observed : array of shape (eigenvalue,)
+        Of the responses.
+    permuted : array of shape (permutation, eigenvalue)
+        Of unrelated items.
+    chance : array of shape (replicate, eigenvalue)
+        Of data of one dimension simulated from the fit.
+    """
+    limit = np.quantile(permuted, QUANTILE, axis=0)
+    limit[1:] = np.maximum(limit, chance.max(axis=0, initial=-np.inf))[1:]
+    above = observed > limit
     return int(np.argmin(above)) if not above.all() else len(above)
 
 
-def parallel_check(observed: FloatArray, permuted: FloatArray) -> Check:
-    """Check by parallel analysis that the items have no more than one dimension in common."""
-    found = n_dimensions(observed, permuted)
+def parallel_check(observed: FloatArray, permuted: FloatArray, chance: FloatArray) -> Check:
+    """Check by parallel analysis that the items have no more than one dimension in common.
+
+    See `n_dimensions`. One dimension lifts the second eigenvalue, too: unrelated items alone are too low a limit, by
+    which several of a hundred data sets of one dimension had two.
+    """
+    found = n_dimensions(observed, permuted, chance)
     listed = ", ".join(f"{value:.2f}" for value in observed[:4])
-    message = f"{found} eigenvalues above those of unrelated items; the first are {listed}"
+    message = f"{found} eigenvalues above those of unrelated items and of one dimension; the first are {listed}"
     return above_limit("parallel_analysis", float(found), message, limit=ONE, chance=np.empty(0))
 
 

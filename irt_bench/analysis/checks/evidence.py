@@ -18,6 +18,7 @@ from irt_bench.analysis.checks.local_dependence import largest_excess, residual_
 from irt_bench.analysis.checks.person_fit import largest_misfit
 from irt_bench.analysis.checks.predictive import Curves, item_total_curves, log_odds_ratios
 from irt_bench.analysis.checks.replicates import PosteriorDraws, fit_again, replicate_answers, replicate_scores
+from irt_bench.analysis.checks.testlets import Testlets, design_effects, testlets_of
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import draws_of, item_draws, positions_of
 from irt_bench.errors import AnalysisError
@@ -42,6 +43,8 @@ class Plan:
     ----------
     q3, odds, eigen : integer arrays
         Positions of the items for residual correlations, odds ratios, and tetrachoric correlations.
+    testlets : list of Testlets
+        Items that columns put together, among those for residual correlations.
     members : dict
         Group → whether each model belongs to it.
     eigen_reason, group_reason : str
@@ -51,6 +54,7 @@ class Plan:
     q3: Positions
     odds: Positions
     eigen: Positions
+    testlets: list[Testlets]
     members: dict[str, npt.NDArray[np.bool_]]
     eigen_reason: str
     group_reason: str
@@ -63,6 +67,7 @@ class Statistics(NamedTuple):
     outfit: float
     misfit: float
     q3: float
+    testlets: FloatArray
     odds: FloatArray
     curves: Curves
     eigenvalues: FloatArray
@@ -204,7 +209,13 @@ def _plan(
     q3, odds, eigen = chosen.values()
     members, reason = _members(counts, groups)
     return Plan(
-        q3, odds, eigen, members, eigenvalue_reason_against(answers, eigen), reason if answers.binary else BINARY
+        q3,
+        odds,
+        eigen,
+        testlets_of(counts.items, q3),
+        members,
+        eigenvalue_reason_against(answers, eigen),
+        reason if answers.binary else BINARY,
     )
 
 
@@ -224,11 +235,13 @@ def _members(counts: ResponseCounts, groups: pd.Series | None) -> tuple[dict[str
 def _statistics(answers: FittedAnswers, plan: Plan) -> Statistics:
     squares = item_mean_squares(answers)
     none = np.full(2, np.nan)
+    residuals = residual_correlations(answers, plan.q3)
     return Statistics(
         infit=farthest(squares.infit)[0],
         outfit=farthest(squares.outfit)[0],
         misfit=largest_misfit(answers),
-        q3=largest_excess(residual_correlations(answers, plan.q3)),
+        q3=largest_excess(residuals),
+        testlets=design_effects(residuals, plan.testlets),
         odds=log_odds_ratios(answers, plan.odds),
         curves=item_total_curves(answers),
         eigenvalues=none if plan.eigen_reason else largest_eigenvalues(answers, plan.eigen),

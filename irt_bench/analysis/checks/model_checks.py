@@ -23,11 +23,12 @@ class ModelChecks:
         All of them, also those that do not apply.
     items : pd.DataFrame
         Indexed by item: ``infit, outfit, s_x2, s_x2_df, s_x2_p, s_x2_p_holm, s_x2_rmsea, curve_surprise`` (mean squared
-        standard score of the item-total curve), ``largest_q3, partner`` and ``misfits``, names joined by ';'.
+        standard score of the item-total curve), ``largest_q3, partner`` (of the pair furthest beyond its limit) and
+        ``misfits``, names joined by ';'.
     models : pd.DataFrame
         Indexed by model: ``ability, zh, infit, outfit, score, misfit``.
     pairs : pd.DataFrame
-        Pairs of items with the largest Q3: ``item_a, item_b, q3, q3_excess``.
+        Pairs of items whose Q3 is furthest beyond its limit: ``item_a, item_b, q3, q3_excess, limit``.
     differences : pd.DataFrame
         Between groups of models: ``group, item, delta, delta_q05, delta_q95, large``.
     eigenvalues : pd.DataFrame

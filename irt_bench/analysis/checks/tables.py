@@ -10,7 +10,7 @@ import pandas as pd
 from irt_bench.analysis.checks.answers import score_groups
 from irt_bench.analysis.checks.evidence import Evidence
 from irt_bench.analysis.checks.item_fit import MEAN_SQUARE, MeanSquares, model_mean_squares
-from irt_bench.analysis.checks.local_dependence import DEPENDENT, Residuals
+from irt_bench.analysis.checks.local_dependence import Residuals, beyond_chance
 from irt_bench.analysis.checks.person_fit import MISFIT, standardised_log_likelihood
 from irt_bench.analysis.checks.predictive import Surprise
 from irt_bench.analysis.checks.summed_score import SummedScoreFit
@@ -39,13 +39,15 @@ def item_table(
         table[column] = nothing if summed is None else getattr(summed, name)
     table["curve_surprise"] = curves.observed
     table["largest_q3"], table["partner"] = _partners(residuals, evidence, labels)
-    limits = {name: _limit(evidence, name) for name in ("infit", "outfit", "q3")}
+    limits = {name: _limit(evidence, name) for name in ("infit", "outfit")}
+    dependent = np.zeros(len(labels), dtype=bool)
+    dependent[evidence.plan.q3] = (residuals.excess > beyond_chance(residuals, evidence.chance("q3"))).any(axis=1)
     offences = {
         "infit": np.abs(squares.infit - 1) > max(limits["infit"], MEAN_SQUARE.value),
         "outfit": np.abs(squares.outfit - 1) > max(limits["outfit"], MEAN_SQUARE.value),
         "s_x2": np.zeros(len(labels), dtype=bool) if summed is None else summed.misfits,
         "item_total_curves": curves.observed > np.nanmax(curves.replicated, initial=0.0),
-        "q3": table["largest_q3"].to_numpy() - residuals.mean > max(limits["q3"], DEPENDENT.value),
+        "q3": dependent,
     }
     raised = np.stack(list(offences.values()), axis=1)
     table["misfits"] = [";".join(np.array(list(offences))[row]) for row in raised]
@@ -108,14 +110,15 @@ def curve_table(evidence: Evidence, found: Surprise) -> pd.DataFrame:
 
 
 def _partners(residuals: Residuals, evidence: Evidence, labels: pd.Index) -> tuple[FloatArray, list[str]]:
-    """Largest Q3 of each item and the item it is with; NaN and an empty text for items in no pair."""
+    """Q3 of each item that is furthest beyond its limit, and the item it is with; NaN and an empty text without one."""
     values, partner = np.full(len(labels), np.nan), np.full(len(labels), "", dtype=object)
     some = np.isfinite(residuals.correlation).any(axis=1)
     if some.any():
-        known = np.nan_to_num(residuals.correlation[some], nan=-2.0)
+        limit = beyond_chance(residuals, evidence.chance("q3"))[some]
+        other = np.nan_to_num(residuals.excess[some] / limit, nan=-np.inf).argmax(axis=1)
         places = evidence.plan.q3[some]
-        values[places] = known.max(axis=1)
-        partner[places] = labels.to_numpy()[evidence.plan.q3[known.argmax(axis=1)]].astype(str)
+        values[places] = residuals.correlation[some][np.arange(len(places)), other]
+        partner[places] = labels.to_numpy()[evidence.plan.q3[other]].astype(str)
     return values, partner.tolist()
 
 

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWar
 PREDICTIVE = {"score_distribution", "odds_ratios", "item_total_curves"}
 ALL = PREDICTIVE | {
     "loo_cells", "loo_models", "infit", "outfit", "s_x2", "q3", "person_fit", "parallel_analysis",
-    "second_eigenvalue", "two_dimensions", "dif",
+    "second_eigenvalue", "two_dimensions", "dif", "testlets", "expected_scores", "missing_pattern",
+    "overdispersion",
 }  # fmt: skip
 
 
