@@ -65,6 +65,9 @@ def variance(
         str | None, typer.Option(help="Columns of the models that name the training run, joined by commas.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="Column of the items that names their subtask or template.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="--models: column of the items drawn together, such as a passage's.")
+    ] = None,
     detect: Annotated[
         float | None, typer.Option(help="A difference of two recipes' scores: how many seeds or items show it.")
     ] = None,
@@ -90,10 +93,12 @@ def variance(
 ) -> None:
     """Measure seed variance: the paper's table, variance components, V(k), and what differences can be detected."""
     _check(paths, output, compare=compare, force=force, power=power, detect=detect)
+    if cluster is not None and models is None:
+        raise AnalysisError("--cluster belongs to --models; for seeds, name the items' column with --group.")
     columns = None if run is None else tuple(part.strip() for part in run.split(","))
     reading = _Reading(paths, benchmark, format, metric, filter, columns, group)
     if models is not None:
-        _finish(_pair(reading, models), output, "Two models, item by item", json=json)
+        _finish(_pair(reading, models, cluster), output, "Two models, item by item", json=json)
     elif compare:
         _finish(_framings(reading, measure, seed), output, "Seed variance of a against b, on the same seeds", json=json)
     else:
@@ -206,10 +211,10 @@ def _framings(reading: _Reading, measure: str, seed: int) -> dict[str, object]:
     return compare_variance(runs[0], runs[1], labels=labels, seed=seed).row()
 
 
-def _pair(reading: _Reading, models: tuple[str, str]) -> dict[str, object]:
+def _pair(reading: _Reading, models: tuple[str, str], cluster: str | None) -> dict[str, object]:
     from irt_bench.variance.model_pair import compare_models
 
-    return asdict(compare_models(reading.table().counts(), *models))
+    return asdict(compare_models(reading.table().counts(), *models, cluster=cluster, run_columns=reading.runs))
 
 
 def _finish(row: dict[str, object], output: Path | None, title: str, *, json: bool) -> None:

@@ -169,11 +169,11 @@ def print_seed_model(found: SeedModelResult, console: Console, *, max_rows: int 
 
 
 def print_row(row: Mapping[str, object], *, title: str, console: Console) -> None:
-    """Print one comparison as a line a value, each interval beside what it belongs to."""
+    """Print one comparison as a line a value, each interval beside what it belongs to, and its ``note`` below."""
     intervals = {stem for name in row if (stem := name.removesuffix("_q05")) != name and stem in row}
     lines = []
     for name, value in row.items():
-        if name.removesuffix("_q05").removesuffix("_q95") in intervals and name not in intervals:
+        if name == "note" or (name.removesuffix("_q05").removesuffix("_q95") in intervals and name not in intervals):
             continue
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         if name in intervals:
@@ -181,3 +181,5 @@ def print_row(row: Mapping[str, object], *, title: str, console: Console) -> Non
         lines.append((words(name), text))
     frame = pd.DataFrame(lines, columns=["", "value"]).set_index("")
     print_table(frame, title=title, console=console, max_rows=len(frame))
+    if "note" in row:
+        console.print(f"Note: {row['note']}", highlight=False, markup=False)

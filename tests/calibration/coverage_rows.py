@@ -14,8 +14,8 @@ from scipy import stats
 
 QUANTITIES: Final = (
     "ability", "difficulty", "discrimination", "expected score", "item-rest correlation", "alpha", "full score", "E",
-    "robust spread", "SNR", "ratio of E", "ratio of SNR", "reliability over runs", "components", "V(k)",
-    "seed model's sd",
+    "robust spread", "SNR", "ratio of E", "ratio of SNR", "difference of models", "reliability over runs", "components",
+    "V(k)", "seed model's sd",
 )  # fmt: skip
 WANTED: Final = (0.87, 0.93)
 HOLDS, UNSURE, TOO_LOW, TOO_HIGH = "holds", "unsure", "too low", "too high"

@@ -57,7 +57,11 @@ def test_two_models_are_compared_item_by_item():
     table = pd.read_parquet(SEEDS)
     a, b = table["model"].astype(str).unique()[:2]
     found = json.loads(run(SEEDS, "--models", a, b, "--json").stdout)
-    assert found["n_items"] == 200 and found["n_groups"] == 20
+    assert found["n_items"] == 200 and found["n_groups"] == 20 and found["se_cluster"] is None
+    assert found["p_with_seeds"] > found["p"] and "by the seeds of run" in found["note"]
+    clustered = json.loads(run(SEEDS, "--models", a, b, "--cluster", "subtask", "--json").stdout)
+    assert clustered["n_groups"] == 20 and clustered["se_strata"] is None
+    assert "--cluster belongs to --models" in run(SEEDS, "--cluster", "subtask", code=2).output
 
 
 def test_comparisons_are_tables_for_people(tmp_path):
@@ -65,7 +69,8 @@ def test_comparisons_are_tables_for_people(tmp_path):
     assert "no difference" in shown or "lower" in shown
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["verdict"] == "lower"
     table = pd.read_parquet(SEEDS)
-    assert "sign p" in run(SEEDS, "--models", *table["model"].astype(str).unique()[:2]).stdout
+    shown = run(SEEDS, "--models", *table["model"].astype(str).unique()[:2]).stdout
+    assert "sign p" in shown and "Note: q05, q95" in shown
 
 
 def test_a_difference_to_be_shown_and_its_power_are_taken(tmp_path):
