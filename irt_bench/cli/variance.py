@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from irt_bench.variance.seed_model import SeedModelResult
     from irt_bench.variance.seed_variance import SeedVariance
 
-TABLES = ("metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores")
+TABLES = (
+    "metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores", "seed_checks",
+)  # fmt: skip
 
 
 class _Reading(NamedTuple):

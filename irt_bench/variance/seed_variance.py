@@ -21,6 +21,7 @@ from irt_bench.variance.metrics import metric_notes, pooled_metrics, variance_me
 from irt_bench.variance.pairing import FEWEST_SEEDS
 from irt_bench.variance.score_sets import N_BOOTSTRAP
 from irt_bench.variance.scores import ACCURACY, RunScores
+from irt_bench.variance.seed_checks import seed_checks
 from irt_bench.variance.subset_forms import RANDOM, form_curves
 
 Progress = Callable[[str, int, int], None]
@@ -50,6 +51,8 @@ class SeedVariance:
         Minimum detectable differences, and what a given one needs.
     scores : pd.DataFrame
         ``benchmark, run, measure, seed, step, score``.
+    seed_checks : pd.DataFrame
+        ``benchmark, name, status, value, threshold, message``: does a seed stand out, are their tails heavy.
     notes : tuple of str
         What was decided, left out or could not be computed.
     seed : int
@@ -64,6 +67,7 @@ class SeedVariance:
     measures: pd.DataFrame
     detectable: pd.DataFrame
     scores: pd.DataFrame
+    seed_checks: pd.DataFrame
     notes: tuple[str, ...]
     seed: int
     layout: SeedLayout = field(repr=False)
@@ -81,6 +85,7 @@ class SeedVariance:
             "pooled": self.pooled.to_dict("records"),
             "measures": self.measures.to_dict("records"),
             "detectable": self.detectable.to_dict("records"),
+            "seed_checks": self.seed_checks.to_dict("records"),
         }
 
 
@@ -156,6 +161,7 @@ def _analyse(
         "coefficients": coefficients,
         "curve": pd.concat([_curve(run, seed, rng, n_subsets) for run in accuracy], ignore_index=True),
         "measures": _measures(found, seed, n_bootstrap, notes),
+        "seed_checks": _checks(accuracy, notes),
         "scores": pd.concat([_score_frame(run) for runs in found.values() for run in runs], ignore_index=True),
     }
 
@@ -192,6 +198,13 @@ def _measures(found: dict[str, list[RunScores]], seed: int, n_bootstrap: int, no
             "spread over seeds, or none once a seed is left out"
         )
     return pd.DataFrame(rows)
+
+
+def _checks(runs: list[RunScores], notes: list[str]) -> pd.DataFrame:
+    """Check the seeds by name; what fails is noted too."""
+    found = seed_checks(runs)
+    notes.extend(f"{runs[0].benchmark}: {check.message}" for check in found if check.status == "failed")
+    return pd.DataFrame([{names.BENCHMARK: runs[0].benchmark, **check.to_dict()} for check in found])
 
 
 def _score_frame(run: RunScores) -> pd.DataFrame:
