@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import h5py
 import xarray as xr
 
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError, unknown_choice
@@ -39,6 +40,8 @@ _METHODS: Final = {
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 2
 MOST_GIGABYTES: Final = 16  # of draws
+GROUPS: Final = ("posterior", "sample_stats")
+MOST_MEMBERS: Final = 1_000  # arrays of a group
 UNPACKED_AT_LEAST: Final = 2**28  # bytes that any saved fit may take in memory
 UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
 
@@ -122,7 +125,7 @@ class Fit:
             f"/{group}": {
                 name: {"dtype": "float32"} for name, array in tree[group].data_vars.items() if array.dtype.kind == "f"
             }
-            for group in ("posterior", "sample_stats")
+            for group in GROUPS
         }
         # By way of memory, since h5py prints a line of its own on a full disk; unpacked, since draws are noise.
         content = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
@@ -168,8 +171,34 @@ class Fit:
             raise FitError(f"{path} is not a fit written by irt-bench ({type(error).__name__}: {reason}).") from error
 
 
+def _check_layout(path: Path) -> None:
+    """Refuse a file that is not two groups of arrays which it holds itself, before anything in it is read.
+
+    Links to other files, and arrays that lie in others, would read whatever they name, a pipe without end among it.
+    """
+    with h5py.File(path, "r") as file:
+        for name in _own_members(path, file):
+            if name not in GROUPS or not isinstance(file[name], h5py.Group):
+                raise FitError(f"{path} is not a fit written by irt-bench: it holds {name!r}.")
+            for array in _own_members(path, file[name]):
+                member = file[name][array]
+                if not isinstance(member, h5py.Dataset) or member.is_virtual or member.external:
+                    raise FitError(f"{path} is not a fit written by irt-bench: {name}/{array} is no array of its own.")
+
+
+def _own_members(path: Path, group: h5py.Group) -> list[str]:
+    """Names in a group, none of which is a link to another place."""
+    if len(group) > MOST_MEMBERS:
+        raise FitError(f"{path} is not a fit written by irt-bench: {len(group):,} entries in one group.")
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise FitError(f"{path} is not a fit written by irt-bench: {name!r} is a link to another place.")
+    return list(group)
+
+
 def _load_tree(path: Path) -> xr.DataTree:
     """Load a netCDF file, unless its arrays are larger than draws in a file of its size can be."""
+    _check_layout(path)
     limit = max(UNPACKED_AT_LEAST, UNPACKED_RATIO * path.stat().st_size)
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         unpacked = sum(group.dataset.nbytes for group in tree.subtree)

@@ -31,6 +31,7 @@ from irt_bench.responses.table import (
     KEYS,
     MEASURE_COLUMNS,
     PER_ANSWER,
+    PROMPT_HASH,
     Finding,
     ResponseTable,
     categorical,
@@ -62,6 +63,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     names.SUBTASK: ("subgroup",),
 }
 MODEL_COLUMNS: Final = (*SNAPSHOT, names.CLUSTER, MODEL_NAME, "size")
+TEXT_PER_ANSWER: Final = (PROMPT_HASH,)
 DEFAULT_BENCHMARK: Final = "benchmark"
 
 
@@ -131,7 +133,11 @@ def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Rol
     groups = {"model": (categorical(frame[names.MODEL]).codes, models), "item": (pair_codes, items)}
     keep, found = [*KEYS], list(findings)
     for column in frame.columns.difference([*KEYS], sort=False):
-        if column in PER_ANSWER or column in MEASURE_COLUMNS:
+        if column == names.TRIAL and _holds_objects(frame[column]):
+            raise ResponsesError("column 'trial' holds lists or records; a number or a text is needed.")
+        if column in TEXT_PER_ANSWER and _holds_objects(frame[column]):
+            found.append(_dropped(column))
+        elif column in PER_ANSWER or column in MEASURE_COLUMNS:
             keep.append(column)
         elif frame[column].notna().any():
             finding = _attach(frame[column], groups, roles.get(column, _known_role(column)))
@@ -147,6 +153,19 @@ def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Rol
     )
 
 
+def _holds_objects(values: pd.Series) -> bool:
+    """Whether a column holds lists or records, which cannot be compared."""
+    try:
+        codes_of(values)
+    except TypeError:
+        return True
+    return False
+
+
+def _dropped(column: str) -> Finding:
+    return Finding("dropped_column", 1, f"column {column!r} holds lists or records; it was dropped")
+
+
 def _known_role(column: str) -> Role | None:
     return "model" if column in MODEL_COLUMNS else "item" if column in ITEM_COLUMNS else None
 
@@ -157,7 +176,7 @@ def _attach(values: pd.Series, groups: Mapping[str, tuple[Codes, pd.DataFrame]],
     try:
         codes, distinct = codes_of(values)
     except TypeError:
-        return Finding("dropped_column", 1, f"column {column!r} holds lists or records; it was dropped")
+        return _dropped(str(column))
     if distinct.dtype == object:  # ids that are numbers in one file and text in another
         codes, distinct = codes_of(values.map(str, na_action="ignore"))
     for name in (role,) if role else ("model", "item"):
@@ -199,7 +218,8 @@ def _answers_of(frame: pd.DataFrame, keep: list[str]) -> pd.DataFrame:
     given = frame[value].notna().to_numpy()
     answers = frame[keep] if given.all() else frame.loc[given, keep].reset_index(drop=True)
     for column in answers.columns.difference([*KEYS, *MEASURE_COLUMNS]):
-        if isinstance(answers[column].dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(answers[column]):
+        kind = answers[column].dtype
+        if column in TEXT_PER_ANSWER or isinstance(kind, pd.CategoricalDtype) or pd.api.types.is_string_dtype(kind):
             answers = answers.assign(**{column: _categories(answers[column])})
     dtypes = {names.CORRECT: np.int8, names.N_CORRECT: np.int32, names.N_SAMPLES: np.int32}
     answers = answers.astype({name: dtype for name, dtype in dtypes.items() if name in answers})
@@ -213,9 +233,10 @@ def _categories(values: pd.Series) -> pd.Series | pd.Categorical:
     except TypeError:
         return values
     present = np.unique(codes[codes >= 0])
-    texts = distinct[present].astype("str").sort_values()
+    occurring = pd.Index([str(value) for value in distinct[present]], dtype="str")
+    texts = occurring.unique().sort_values()
     lookup = np.full(len(distinct) + 1, -1, dtype=np.int32)  # code -1, no value, is the last place
-    lookup[present] = texts.get_indexer(distinct[present].astype("str"))
+    lookup[present] = texts.get_indexer(occurring)
     return pd.Categorical.from_codes(lookup[codes], texts)
 
 

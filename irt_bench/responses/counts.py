@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ from irt_bench.errors import ResponsesError
 
 Measure = Literal["correct", "score"]
 FloatArray = npt.NDArray[np.float64]
+
+LONGEST_LABEL: Final = 20_000  # characters; every draw's file holds each label padded to the longest
+_UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class ResponseCounts:
     Raises
     ------
     ResponsesError
-        If shapes and labels disagree, labels repeat, or a cell has more right answers than trials.
+        If shapes and labels disagree, labels repeat or cannot be written, or a cell has more right answers than trials.
     """
 
     correct: npt.NDArray[Any]
@@ -61,6 +66,7 @@ class ResponseCounts:
                     f"{name} has shape {getattr(self, name).shape}; {shape[0]} models x {shape[1]} items need {shape}."
                 )
         for frame, what in ((self.models, "model"), (self.items, "item")):
+            check_labels([str(label) for label in frame.index], what)
             if not frame.index.is_unique:
                 first = frame.index[frame.index.duplicated()][0]
                 raise ResponsesError(f"{what} label {first!r} occurs twice; labels must be unique.")
@@ -123,6 +129,30 @@ class ResponseCounts:
         for array in (self.correct, self.trials):
             digest.update(np.ascontiguousarray(array, dtype=dtype).data)
         return f"sha256:{digest.hexdigest()}"
+
+
+def check_labels(labels: Sequence[str], what: str) -> None:
+    """Refuse labels that no file could hold: empty, longer than `LONGEST_LABEL`, with NUL or half a surrogate pair.
+
+    Raises
+    ------
+    ResponsesError
+        Naming the first such label and its place.
+    """
+    within = max(map(len, labels), default=0) <= LONGEST_LABEL
+    if within and all(map(str.strip, labels)) and not _UNWRITABLE.search("\n".join(labels)):
+        return
+    for place, label in enumerate(labels, start=1):
+        sign = _UNWRITABLE.search(label)
+        if label.strip() and len(label) <= LONGEST_LABEL and sign is None:
+            continue
+        shown = f"{label[:60]}..." if len(label) > 60 else label
+        reason = f"has {len(label):,} characters; {LONGEST_LABEL:,} are the most"
+        if not label.strip():
+            reason = "is empty"
+        elif sign is not None:
+            reason = f"holds {sign.group()!r}, which files of results cannot hold"
+        raise ResponsesError(f"{what} label {shown!r}, number {place:,}, {reason}. Rename it.")
 
 
 def smallest_integer(maximum: int) -> type[np.signedinteger]:

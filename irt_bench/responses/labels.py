@@ -12,6 +12,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ResponsesError
+from irt_bench.responses.counts import check_labels
 from irt_bench.responses.table import CHUNK, REVISION, Finding, categorical, natural_order
 
 Codes = npt.NDArray[np.integer]
@@ -49,7 +50,7 @@ def as_labels(values: pd.Series, key: str) -> pd.Categorical:
     Raises
     ------
     ResponsesError
-        If a label is missing or empty, or no label at all; names the row.
+        If a label is missing, empty, or cannot be written; names the row or the label.
     """
     try:
         codes, distinct = codes_of(values)
@@ -61,6 +62,7 @@ def as_labels(values: pd.Series, key: str) -> pd.Categorical:
     if empty or (len(codes) and codes.min() < 0):
         row = int(np.argmax((codes < 0) | np.isin(codes, empty))) + 1
         raise ResponsesError(f"column {key!r} is empty in row {row}; every row needs a {key}.")
+    check_labels([text for text, occurs in zip(texts, used, strict=True) if occurs], key)
     return _in_natural_order(codes, texts, used)
 
 

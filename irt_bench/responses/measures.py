@@ -14,6 +14,7 @@ from irt_bench.responses.counts import Measure
 from irt_bench.responses.labels import codes_of
 
 WORDS: Final = {"true": 1.0, "false": 0.0} | dict.fromkeys(("", "na", "nan", "n/a", "null", "none"), math.nan)
+MOST_TRIALS: Final = 2**31 - 1  # of a cell
 COUNT_TOLERANCE: Final = 1e-3  # scores stored as float32 shares of n samples: k/n differs from k by rounding only
 
 
@@ -33,7 +34,7 @@ def normalise_measure(frame: pd.DataFrame, measure: Measure | None = None) -> pd
     elif has[names.N_CORRECT] and not has[names.N_SAMPLES]:
         raise ResponsesError("column 'n_correct' needs 'n_samples' (or 'count') beside it.")
     if names.N_CORRECT in frame:
-        _check_counts(frame)
+        frame = _checked_counts(frame)
         return frame.drop(columns=[name for name in (names.CORRECT, names.SCORE) if name in frame])
     if has[names.CORRECT]:
         return frame.drop(columns=names.SCORE, errors="ignore").assign(correct=_zero_one(frame))
@@ -96,14 +97,15 @@ def _counts_from_shares(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame.assign(n_correct=right.round(), n_samples=samples)
 
 
-def _check_counts(frame: pd.DataFrame) -> None:
-    right, samples = _numbers(frame, names.N_CORRECT), _numbers(frame, names.N_SAMPLES)
+def _checked_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Right answers and trials as numbers, whatever they were written as."""
+    right, samples = (_numbers(frame, column).astype("float64") for column in (names.N_CORRECT, names.N_SAMPLES))
     for column, values in ((names.N_CORRECT, right), (names.N_SAMPLES, samples)):
-        _refuse(
-            frame, column, values.notna() & ((values < 0) | (values % 1 != 0)), "is not a whole number of 0 or more"
-        )
+        bad = values.notna() & ~(values.between(0, MOST_TRIALS) & (values == values.round()))
+        _refuse(frame, column, bad, f"is not a whole number from 0 to {MOST_TRIALS:,}")
     _refuse(frame, names.N_SAMPLES, right.notna() & (samples.isna() | (samples < 1)), "is not 1 or more")
     _refuse(frame, names.N_CORRECT, right > samples, f"is more than '{names.N_SAMPLES}'")
+    return frame.assign(**{names.N_CORRECT: right, names.N_SAMPLES: samples})
 
 
 def _refuse(frame: pd.DataFrame, column: str, bad: pd.Series, what: str) -> None:

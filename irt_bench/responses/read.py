@@ -28,6 +28,10 @@ PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its p
 FOLDER_PARTS: Final = ("__pycache__",)
 KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
 HASH_BLOCK_BYTES: Final = 2**20
+MOST_DEPTH: Final = 100  # folders below the one that is named
+MOST_FOLDERS: Final = 1_000_000
+MOST_FILES: Final = 1_000_000
+LONGEST_PATH: Final = 300  # characters of a path in a message
 MOST_FINDINGS: Final = 5  # of one name that are told one by one
 # What a format's module may raise on a file whose parts have other types than the format says.
 NOT_AS_EXPECTED: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -100,10 +104,14 @@ def find_sources(paths: Sequence[str | Path], *, format: str | None = None) -> l
     for path in map(Path, paths):
         if not _exists(path):
             raise ReadError(f"{path} does not exist.")
-        for source in (
-            _in_folder(path, formats) if path.is_dir() else [_of_file(path, formats, forced=format is not None)]
-        ):
-            found.setdefault(source.path.resolve(), source)
+        try:
+            sources = (
+                _in_folder(path, formats) if path.is_dir() else [_of_file(path, formats, forced=format is not None)]
+            )
+            found |= {source.path.resolve(): source for source in sources if source.path.resolve() not in found}
+        except OSError as error:  # a folder that may not be searched, a path too long
+            where = _shortened(Path(error.filename or path))
+            raise ReadError(f"{where} cannot be read: {error.strerror or error}.") from error
     return list(found.values())
 
 
@@ -169,9 +177,13 @@ def _in_folder(folder: Path, formats: Sequence[Format]) -> list[Source]:
     return sources
 
 
-def _walk(folder: Path, formats: Sequence[Format], seen: set[Path]) -> Iterator[Source]:
+def _walk(folder: Path, formats: Sequence[Format], seen: set[Path], depth: int = 0) -> Iterator[Source]:
     if folder.resolve() in seen:  # a link to where we came from
         return
+    if depth > MOST_DEPTH:
+        raise ReadError(f"{_shortened(folder)} lies more than {MOST_DEPTH} folders deep. Name the folder of the logs.")
+    if len(seen) > MOST_FOLDERS:
+        raise ReadError(f"more than {MOST_FOLDERS:,} folders were found up to {folder}. Name the folder of the logs.")
     seen.add(folder.resolve())
     whole = next((entry for entry in formats if entry.claims(folder)), None)
     if whole is not None:
@@ -181,18 +193,27 @@ def _walk(folder: Path, formats: Sequence[Format], seen: set[Path]) -> Iterator[
         if path.name.startswith(".") or path.name in FOLDER_PARTS:
             continue
         if path.is_dir():
-            yield from _walk(path, formats, seen)
+            yield from _walk(path, formats, seen, depth + 1)
         elif path.is_file() and not path.name.lower().endswith(PICKLE_SUFFIXES):
             claiming = next((entry for entry in formats if entry.claims(path)), None)
             if claiming is not None:
                 yield Source(path, claiming)
 
 
+def _shortened(path: Path) -> str:
+    """Beginning and end of a path."""
+    text = str(path)
+    return text if len(text) <= LONGEST_PATH else f"{text[: LONGEST_PATH // 2]}...{text[-LONGEST_PATH // 2 :]}"
+
+
 def _files_below(folder: Path) -> list[Path]:
     files: list[Path] = []
     for parent, folders, names_in in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files.extend(Path(parent, name) for name in sorted(names_in) if not name.startswith("."))
+        visible = (Path(parent, name) for name in sorted(names_in) if not name.startswith("."))
+        files.extend(path for path in visible if path.is_file())  # opening a pipe would wait for its writer
+        if len(files) > MOST_FILES:
+            raise ReadError(f"{folder} holds more than {MOST_FILES:,} files. Name the folder of the logs.")
     return files
 
 

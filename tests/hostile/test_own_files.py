@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 
+from irt_bench.responses import read
 from irt_bench.subsets.subset import write_subset
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -117,3 +120,72 @@ def test_a_subset_of_millions_of_values_is_refused_within_a_gigabyte(tmp_path, p
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
     assert int(done.stdout.split("MIB")[-1]) < MAX_EXTRA_MIB
+
+
+def external_link(file, made):
+    del file["posterior/ability"]
+    os.mkfifo(made / "pipe.nc")
+    file["posterior/ability"] = h5py.ExternalLink(str(made / "pipe.nc"), "/x")
+
+
+def soft_link(file, made):
+    file["posterior/again"] = h5py.SoftLink("/posterior")
+
+
+def hard_link(file, made):
+    file["posterior/again"] = file["/"]  # a group that holds itself
+
+
+def deep_groups(file, made):
+    file.create_group("posterior/" + "g/" * 2000)
+
+
+def raw_data_elsewhere(file, made):
+    os.mkfifo(made / "pipe.bin")
+    file.create_dataset("posterior/x", (10,), "f4", external=[(str(made / "pipe.bin"), 0, 40)])
+
+
+def virtual_data(file, made):
+    layout = h5py.VirtualLayout((10,), "f4")
+    layout[:] = h5py.VirtualSource(str(made / "elsewhere.nc"), "x", (10,))
+    file.create_virtual_dataset("posterior/x", layout)
+
+
+def many_arrays(file, made):
+    for number in range(1_001):
+        file[f"posterior/{number}"] = 1.0
+
+
+@pytest.mark.parametrize(
+    "change", [external_link, soft_link, hard_link, deep_groups, raw_data_elsewhere, virtual_data, many_arrays]
+)
+def test_a_fit_that_refers_to_other_places_or_never_ends_is_refused_unread(refused, run, made, change):
+    run("fit", made / "a.parquet", "-o", made / "fit", "--draws", 20)
+    run("score", made / "a.parquet", "--fit", made / "fit")  # the negative control
+    with h5py.File(made / "fit" / "fit.nc", "a") as file:
+        change(file, made)
+    assert "not a fit" in refused("score", made / "a.parquet", "--fit", made / "fit", within=made)
+
+
+def test_folders_without_an_end_are_refused(refused, tmp_path, monkeypatch):
+    deep = "/".join(["d"] * 150)
+    (tmp_path / "logs" / deep).mkdir(parents=True)
+    assert "more than 100 folders deep" in refused("items", tmp_path / "logs", within=tmp_path)
+    monkeypatch.setattr(read, "MOST_FOLDERS", 20)
+    for number in range(25):
+        (tmp_path / "wide" / str(number)).mkdir(parents=True)
+    assert "more than 20 folders" in refused("items", tmp_path / "wide", within=tmp_path)
+
+
+def test_a_page_reads_no_table_of_a_gigabyte(refused, tmp_path):
+    (tmp_path / "page").mkdir()
+    with (tmp_path / "page" / "items.csv").open("wb") as file:
+        file.write(b"item,share_right,item_rest_correlation,flags\nq,0.5,0.5,\n")
+        file.truncate(2**30)
+    message = refused("report", tmp_path / "page", "-o", tmp_path / "x.html", within=tmp_path)
+    assert "1,073,741,824 bytes" in message
+    with (tmp_path / "page" / "items.csv").open("wb") as file:
+        file.truncate(2**30)  # without a line's end
+    assert "nothing that a report shows" in refused(
+        "report", tmp_path / "page", "-o", tmp_path / "x.html", within=tmp_path
+    )

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import ResponsesError
-from irt_bench.responses import ResponseCounts
+from irt_bench.responses import ResponseCounts, table_from_frame
 from irt_bench.responses.counts import smallest_integer
 
 
@@ -60,3 +60,15 @@ def test_fingerprints_depend_on_cells_and_labels_not_on_types():
 @pytest.mark.parametrize(("maximum", "dtype"), [(127, np.int8), (128, np.int16), (40_000, np.int32), (2**40, np.int64)])
 def test_integers_are_as_small_as_they_can_be(maximum, dtype):
     assert smallest_integer(maximum) is dtype
+
+
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [("a\0b", "cannot hold"), ("a\ud800", "cannot hold"), ("x" * 20_001, "20,001 characters"), (" ", "is empty")],
+)
+def test_labels_that_no_file_can_hold_are_refused_where_they_enter(label, reason):
+    ones, index = np.ones((1, 2), dtype=int), pd.Index(["p", label], dtype=object)
+    with pytest.raises(ResponsesError, match=reason):
+        ResponseCounts(ones, ones, pd.DataFrame(index=["m"]), pd.DataFrame(index=index))
+    with pytest.raises(ResponsesError, match=f"{reason}|empty"):
+        table_from_frame(pd.DataFrame({"model": pd.Series(["a", label], dtype=object), "item": "q", "correct": [0, 1]}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -73,6 +74,10 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     ITEMS: Kind({}, (), (), "irt-bench items RESPONSES -o items.csv"),
 }
+MAX_HEADER: Final = 2**16  # characters of a table's first line
+MAX_TABLE_BYTES: Final = 2**28  # a table of a million items has 150 MB
+MAX_SUMMARY_BYTES: Final = 2**26
+MOST_FOLDERS: Final = 10_000  # in one that holds what commands wrote
 ITEM_COLUMNS: Final = ("item", "share_right", "item_rest_correlation", "flags")
 ITEM_FILES: Final = ("items.csv", "item_statistics.csv")
 LABELS: Final = frozenset(
@@ -150,7 +155,10 @@ def _recognise(path: Path) -> list[tuple[str, Path]]:
         raise ReadError(f"{path} is not there. Give folders that irt-bench commands wrote.")
     own = _kinds_at(path)
     if path.is_dir():
-        inner = [each for folder in sorted(path.iterdir()) if folder.is_dir() for each in _kinds_at(folder)]
+        folders = sorted(islice((each for each in path.iterdir() if each.is_dir()), MOST_FOLDERS + 1))
+        if len(folders) > MOST_FOLDERS:
+            raise ReadError(f"{path} holds more than {MOST_FOLDERS:,} folders. Name those that commands wrote.")
+        inner = [each for folder in folders for each in _kinds_at(folder)]
         own += [(kind, place) for kind, place in inner if kind not in dict(own)]
     if not own:
         commands = ", ".join(kind.command.split()[1] for kind in KINDS.values())
@@ -177,7 +185,7 @@ def _has_columns(path: Path, needed: tuple[str, ...]) -> bool:
         return False
     try:
         with path.open(encoding="utf-8") as lines:
-            return set(needed) <= set(lines.readline().strip().split(","))
+            return set(needed) <= set(lines.readline(MAX_HEADER).strip().split(","))
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -192,6 +200,7 @@ def _read_part(kind: str, path: Path) -> Part:
 
 def _read_table(path: Path) -> pd.DataFrame:
     """Read a table; labels are texts, whatever they look like, and only empty cells are missing."""
+    _check_size(path, MAX_TABLE_BYTES)
     try:
         columns = pd.read_csv(path, nrows=0, encoding="utf-8").columns
         labels = {name: str for name in columns if name in LABELS}
@@ -203,9 +212,15 @@ def _read_table(path: Path) -> pd.DataFrame:
     return frame.fillna(dict.fromkeys(labels, ""))
 
 
+def _check_size(path: Path, most: int) -> None:
+    if path.stat().st_size > most:
+        raise ReadError(f"{path} has {path.stat().st_size:,} bytes; up to {most:,} are shown on a page. Leave it out.")
+
+
 def _read_summary(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    _check_size(path, MAX_SUMMARY_BYTES)
     try:
         content = parse_json(path.read_bytes())  # of bounded depth and number of values
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ import pyarrow.types as pat
 from irt_bench.errors import ReadError
 from irt_bench.responses.canonical import check_unique_columns
 from irt_bench.responses.formats.columns import Column, column_for
-from irt_bench.responses.formats.jsonlines import first_line, open_bytes
+from irt_bench.responses.formats.jsonlines import UNPACKED_RATIO, first_line, open_bytes
 
 CSV_SUFFIXES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
 PARQUET_SUFFIXES: Final = (".parquet", ".pq")
@@ -29,6 +29,7 @@ BLOCK_BYTES: Final = 2**24  # of CSV; the header must fit in one block
 MAX_COLUMNS: Final = 200_000  # a builder for each takes some kB
 ROWS_AT_LEAST: Final = 2**24  # that any file may hold
 ROWS_PER_BYTE: Final = 100  # beyond them; constant answers in sorted order take a byte for 20 rows
+UNPACKED_AT_LEAST: Final = 2**30  # bytes that a column of any file may unpack to
 DELIMITERS: Final = (",", ";", "\t")
 NUMBER_COLUMNS: Final = ("score", "loglikelihood")  # of CSV: nearly all values differ, so codes would not pay
 ROLES: Final = ("model", "item")
@@ -77,6 +78,7 @@ def _read_parquet(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object
         builders = {field.name: column_for(field.name, field.type) for field in file.schema_arrow}
         rows = max(1, min(BATCH_ROWS, BATCH_CELLS // max(len(builders), 1)))
         _check_rows(path, file.metadata.num_rows)
+        _check_unpacked(path, file.metadata)
         _fill(path, builders, file.iter_batches(batch_size=rows))
     return _finish(builders), _said((schema.metadata or {}).get(ROLES_KEY))
 
@@ -105,6 +107,20 @@ def _check_rows(path: Path, n_rows: int) -> None:
     limit = max(ROWS_AT_LEAST, ROWS_PER_BYTE * path.stat().st_size)
     if n_rows > limit:
         raise ReadError(f"{path} has more than {limit:,} rows in {path.stat().st_size:,} bytes; this is no table.")
+
+
+def _check_unpacked(path: Path, metadata: pq.FileMetaData) -> None:
+    """Refuse a file whose columns unpack to far more than answers do: in bytes, or, of lists, in values."""
+    size = path.stat().st_size
+    most_values, most_bytes = max(ROWS_AT_LEAST, ROWS_PER_BYTE * size), max(UNPACKED_AT_LEAST, UNPACKED_RATIO * size)
+    for place in range(metadata.num_columns):
+        parts = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
+        n_values, n_bytes = sum(part.num_values for part in parts), sum(part.total_uncompressed_size for part in parts)
+        if n_values > most_values or n_bytes > most_bytes:
+            raise ReadError(
+                f"{path}: column {parts[0].path_in_schema!r} unpacks to {n_values:,} values and {n_bytes:,} bytes, "
+                f"of a file of {size:,}; this is no table of answers."
+            )
 
 
 def _read_csv(path: Path) -> dict[str, pd.Series]:

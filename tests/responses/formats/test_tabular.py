@@ -251,3 +251,31 @@ def test_missing_cells_of_real_data_stay_missing(shared_data):
     assert counts.trials.sum() == len(raw) and counts.correct.sum() == raw["correct"].sum()
     assert counts.items["subtask"].nunique() == 14
     assert "answered" in table.answers
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_counts_are_read_however_whole_numbers_are_written(tmp_path, ending):
+    frame = pd.DataFrame({"model": "m", "item": list("abcde"), "n_correct": ["3.0", "1e1", "true", "NA", "2"]})
+    frame["n_samples"] = ["4", "1e1", "1", "NA", "2.0"]
+    path = tmp_path / f"counts{ending}"
+    frame.to_csv(path, index=False) if ending == ".csv" else frame.to_parquet(path)
+    counts = read_responses([path]).counts()
+    assert counts.correct.tolist() == [[3, 10, 1, 0, 2]] and counts.trials.tolist() == [[4, 10, 1, 0, 2]]
+
+
+@pytest.mark.parametrize("value", ["3000000000", "9" * 5000, "1e999", "0.5", "-1", "x"])
+def test_counts_beyond_any_are_refused_by_the_first(tmp_path, value):
+    (tmp_path / "a.csv").write_text(f"model,item,n_correct,n_samples\nm,q,0,2\nm,r,{value},{value}\n")
+    with pytest.raises(ResponsesError, match="'n_correct' cannot be used; first: model 'm', item 'r'"):
+        read_responses([tmp_path / "a.csv"])
+
+
+def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are_read(tmp_path):
+    n, length = 20_000, 1_000
+    lists = pa.ListArray.from_arrays(
+        np.arange(n + 1, dtype=np.int32) * length, pa.array(np.zeros(n * length, dtype=np.int8))
+    )
+    columns = {"model": ["m"] * n, "item": [f"q{i}" for i in range(n)], "correct": [1] * n, "choice_logprobs": lists}
+    pq.write_table(pa.table(columns), tmp_path / "bomb.parquet")
+    with pytest.raises(ReadError, match=r"column 'choice_logprobs.*' unpacks to 20,000,000 values"):
+        read_responses([tmp_path / "bomb.parquet"])
