@@ -34,7 +34,13 @@ def forest_rows(
     null = part[is_null(part)].set_index(["size", "weights"])
     ways = part[~is_reference(part)]
     frame = pd.DataFrame(
-        {"label": labels(ways), "size": ways["size"].astype(int), "verdict": ways["verdict"]}, index=ways.index
+        {
+            "label": labels(ways),
+            "size": ways["size"].astype(int),
+            "verdict": ways["verdict"],
+            "detectable": ways.get("detectable", np.nan),
+        },
+        index=ways.index,
     )
     for end in ("", "_q05", "_q95"):
         frame[f"ratio{end}"] = ways[f"ratio{end}"]
@@ -63,4 +69,6 @@ def forest_figure(results: pd.DataFrame, benchmark: str, *, estimator: str = "we
         f"{shorten(benchmark, 30)} ({estimator}): of {len(rows)} subsets {n[CUTS]} cut seed variance against random "
         f"ones of their size, scored alike, {n[RAISES]} raise it"
     )
+    if np.isfinite(could := rows["detectable"].median()):
+        title += f"; cuts to {could:.2f} would be found with 80% power"
     return ratios_figure(rows, title=title)

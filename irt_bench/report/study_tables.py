@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import pandas as pd
@@ -22,6 +23,7 @@ TITLES: Final = {
     "full": "full", "p_irt": "p-IRT", "gp_irt": "gp-IRT", "random": "random", "random_p_irt": "random p-IRT",
     "random_gp_irt": "random gp-IRT",
 }  # fmt: skip
+AGAINST: Final = {"verdict": "random items scored alike", "verdict_full": "the full benchmark"}
 WORDS: Final = {"verdict": "random", "verdict_signal": "per signal", "verdict_plain": "plain", "verdict_full": "full"}
 
 
@@ -52,25 +54,40 @@ def verdict_counts(results: pd.DataFrame) -> pd.DataFrame:
     """Count verdicts of each method, weights and estimator, and give medians.
 
     "random": against random subsets scored alike; "per signal": the same, per unit of movement; "plain": against plain
-    means of random subsets; "full": against the full benchmark.
+    means of random subsets; "full": against the full benchmark. "found from": the ratio of a cut that would have been
+    found with 80% power, the median.
     """
     methods = results[(results[RUN] == POOLED) & ~is_reference(results)]
     keys = ["method", "weights", "estimator"]
     rows = methods.groupby(keys, sort=False)
     table = pd.DataFrame({"compared": rows.size()})
     for column, word in WORDS.items():
-        shown = (CUTS, RAISES, NO_DIFFERENCE) if column == "verdict" else (CUTS, RAISES)
-        for name in shown:
+        for name in (CUTS, RAISES, NO_DIFFERENCE):
             short = "none" if name == NO_DIFFERENCE else name
             table[f"{word}: {short}"] = (
                 methods[column].eq(name).groupby([methods[key] for key in keys], sort=False).sum()
             )
+        table[f"{word}: found from"] = rows[column.replace("verdict", "detectable")].median()
     for column, word in WORDS.items():
         table[f"ratio: {word}"] = rows[column.replace("verdict", "ratio")].median()
     for name, unit in (("bias", POINTS), ("movement", 1)):
         if name in methods:  # a design may leave statistics out
             table[name] = rows[name].median() * unit
     return table
+
+
+def study_lines(counts: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Say what holds over the whole study, and what would have been found; `counts` as in its summary."""
+    found = []
+    for column, against in AGAINST.items():
+        cut, raised, none = (int(counts[column][name]) for name in (CUTS, RAISES, NO_DIFFERENCE))
+        if ways := cut + raised + none:
+            could = counts[column]["detectable"]
+            found.append(
+                f"Over the whole study, against {against}: of {ways} ways {cut} cut and {raised} raise seed sd (Holm "
+                f"over all); a way that cut it to {could:.2f} would have been found with 80% power (median of the ways)"
+            )
+    return found
 
 
 def null_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +122,10 @@ def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> 
     print_table(null_table(found.results), title=NULL_TITLE, console=console, max_rows=max_rows)
     if "model_ratio" in found.results:
         print_table(model_table(found.results), title=MODEL_TITLE, console=console, max_rows=max_rows)
-    for within, each in found.summary()["control"].items():
+    summary = found.summary()
+    for line in study_lines(summary["study"]):
+        console.print(line, highlight=False)
+    for within, each in summary["control"].items():
         console.print(
             f"Negative control, answers shuffled within {within}: {each['cuts']} of {each['compared']} cut",
             highlight=False,

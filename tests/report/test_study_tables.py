@@ -17,7 +17,8 @@ def test_the_papers_form_is_in_points_with_random_and_v_beside():
 def test_verdicts_are_counted_over_pooled_rows_only():
     row = {"method": "m", "weights": "equal", "estimator": "weighted", "verdict_full": "raises", "ratio": 0.8,
            "ratio_signal": 1.0, "ratio_plain": 0.7, "ratio_full": 2.0, "verdict_signal": "no difference shown",
-           "verdict_plain": "cuts", "bias": 0.0, "movement": 1.0}  # fmt: skip
+           "verdict_plain": "cuts", "bias": 0.0, "movement": 1.0, "detectable": 0.6, "detectable_signal": 0.5,
+               "detectable_plain": 0.5, "detectable_full": 0.3}  # fmt: skip
     rows = [{**row, "run": "pooled", "verdict": "cuts"}, {**row, "run": "r", "verdict": "cuts"},
             {**row, "run": "pooled", "verdict": "no difference shown"}]  # fmt: skip
     found = verdict_counts(pd.DataFrame(rows)).loc[("m", "equal", "weighted")]

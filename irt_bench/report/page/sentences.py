@@ -149,9 +149,14 @@ def power_sentence(rows: pd.DataFrame) -> str:
     low, high = f"{ratios.min():.2f}", f"{ratios.max():.2f}"
     span = low if low == high else f"{low} to {high} (by size and benchmark)"
     return (
-        f"These seeds could have shown, with 80% power, a cut to {span} times the seed sd of random subsets; a smaller "
-        "cut may be missed."
+        f"These seeds could have shown, with 80% power, a cut to {span} times the seed sd of random subsets"
+        f"{_against_full(rows)}; a smaller cut may be missed."
     )
+
+
+def _against_full(rows: pd.DataFrame) -> str:
+    could = rows["detectable_ratio_full"].median() if "detectable_ratio_full" in rows else math.nan
+    return f", and to {could:.2f} times that of the full benchmark (median)" if math.isfinite(could) else ""
 
 
 def control_sentence(control: Mapping[Any, Any]) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from irt_bench.names import BENCHMARK
-from irt_bench.variance.detect import POWER
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.study.data import read_rows
 from irt_bench.variance.study.plan import BenchmarkPlan, StudyPlan, compared
-from irt_bench.variance.study.power import detectable_full, detectable_random
+from irt_bench.variance.study.power import power_row
 from irt_bench.variance.study.reading import random_items
 from irt_bench.variance.study.snapshots import run_variance
 
@@ -40,24 +38,9 @@ def _benchmark(plan: BenchmarkPlan, n_compared: int, seed: int) -> pd.DataFrame:
                 scores = np.stack([np.nanmean(arranged[each], axis=0) for each in items])
                 variances[size].append(run_variance(scores).value)
     freedom = np.array(freedoms, dtype=np.float64)
-    seed_part, own_part = np.average(np.array(components), axis=0, weights=freedom)
-    full = seed_part + own_part / plan.n_items
+    pooled_components = np.average(np.array(components), axis=0, weights=freedom)
     rows = []
     for size in plan.sizes:
-        own = seed_part + own_part / size
         pooled = np.stack(variances[size], axis=1) @ freedom / freedom.sum()
-        correlation = float(np.sqrt(np.clip(full / own, 0, 1))) if own > 0 else np.nan
-        rows.append(
-            {
-                BENCHMARK: plan.benchmark,
-                "size": size,
-                "degrees_of_freedom": int(freedom.sum()),
-                "compared": n_compared,
-                "v_k_sd": float(np.sqrt(own)) if own >= 0 else np.nan,
-                "seed_sd_full": float(np.sqrt(full)) if full >= 0 else np.nan,
-                "detectable_ratio_random": detectable_random(0.5 * np.log(pooled[pooled > 0]), n_compared),
-                "detectable_ratio_full": detectable_full(correlation, float(freedom.sum()), n_compared),
-                "power": POWER,
-            }
-        )
+        rows.append(power_row(plan, size, float(freedom.sum()), pooled_components, pooled, n_compared))
     return pd.DataFrame(rows)

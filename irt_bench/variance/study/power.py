@@ -1,14 +1,16 @@
 """What a study can find with its seeds: the smallest cut of the seed sd, at 80% power.
 
 Against random subsets: the log seed sd of random subsets of one size has a spread over subsets, which a method has to
-leave by the margin that Holm's correction asks. Against the full benchmark: the log ratio of two scores on the same
-seeds, correlated as V(k) says, has a variance of (1 - rho^2) / freedom (Pitman, Morgan).
+leave by the margin that Holm's correction asks, and an interval that must not hold 1. Against the full benchmark: the
+log ratio of two scores on the same seeds, correlated as V(k) says, has a variance of (1 - rho^2) / freedom (Pitman,
+Morgan), and what the choice of items adds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +20,12 @@ from scipy import stats
 from irt_bench.names import BENCHMARK
 from irt_bench.variance.detect import POWER, detectable_shift
 from irt_bench.variance.study.collect import Collected
-from irt_bench.variance.study.plan import LEVEL, compared
+from irt_bench.variance.study.plan import LEVEL, BenchmarkPlan, compared
 from irt_bench.variance.study.reading import WEIGHTED
+from irt_bench.variance.study.verdicts import Ratio
 
 FloatArray = npt.NDArray[np.float64]
+MANY: Final = 1e6  # degrees of freedom: normal
 Z_POWER: Final = float(stats.norm.ppf(POWER))
 
 
@@ -35,14 +39,42 @@ def detectable_random(log_sds: FloatArray, n_compared: int) -> float:
     n_compared : int
         Methods, weights and estimators compared at this size, for Holm's correction.
     """
-    critical = float(stats.norm.ppf(1 - LEVEL / 2 / max(n_compared, 1)))
-    return float(np.exp(-(critical + Z_POWER) * log_sds.std(ddof=1)))
+    return float(np.exp(-_margin(n_compared) * log_sds.std(ddof=1)))
 
 
-def detectable_full(correlation: float, freedom: float, n_compared: int) -> float:
-    """Ratio to the full benchmark that is found with 80% power, by a cut; its inverse by a rise."""
-    shift = detectable_shift(freedom, level=LEVEL / max(n_compared, 1))
-    return float(np.exp(-shift * np.sqrt(max(1 - correlation**2, 0.0) / freedom)))
+def _margin(n_compared: int) -> float:
+    return float(stats.norm.ppf(1 - LEVEL / 2 / max(n_compared, 1))) + Z_POWER
+
+
+def detectable_full(correlation: float, freedom: float, n_compared: int, item_variance: float = 0.0) -> float:
+    """Ratio to the full benchmark that is found with 80% power, by a cut; its inverse by a rise.
+
+    ``item_variance`` is that of the log ratio over items; it is known, and adds to the degrees of freedom (Welch).
+    """
+    seeds = max(1 - correlation**2, 0.0) / freedom
+    total = seeds + item_variance
+    welch = freedom * (total / seeds) ** 2 if seeds > 0 else np.inf
+    return detectable_cut(float(np.sqrt(total)), welch, n_compared)
+
+
+def detectable_cut(log_error: float, freedom: float, n_compared: int) -> float:
+    """Ratio that a t test of its logarithm finds with 80% power, the first of so many by Holm's correction."""
+    if not (np.isfinite(log_error) and freedom > 0):
+        return np.nan
+    return float(np.exp(-log_error * _shift(float(f"{min(freedom, MANY):.2g}"), LEVEL / max(n_compared, 1))))
+
+
+@cache
+def _shift(freedom: float, level: float) -> float:
+    return detectable_shift(freedom, level=level)
+
+
+def detectable_ratio(ratio: Ratio, n_compared: int) -> float:
+    """Ratio to its reference that a way could have been found to have, with 80% power, by the rules of its verdict."""
+    if np.isnan(ratio.spread):
+        return detectable_cut(ratio.log_error, ratio.freedom, n_compared)
+    by_interval = detectable_cut(ratio.log_error, ratio.freedom, 1)
+    return min(by_interval, float(np.exp(-_margin(n_compared) * ratio.spread)))
 
 
 def detectable_table(found: Collected, plain: Mapping[int, FloatArray], estimators: Sequence[str]) -> pd.DataFrame:
@@ -53,21 +85,45 @@ def detectable_table(found: Collected, plain: Mapping[int, FloatArray], estimato
     freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
     rows = []
     n_compared = compared(found.plan.recipes, estimators)
+    components = found.components.T @ freedom / freedom.sum()
     for size, variance in plain.items():
         pooled = variance @ freedom / freedom.sum()
-        own, full = (float(found.curve(k) @ freedom / freedom.sum()) for k in (size, found.plan.n_items))
-        correlation = np.sqrt(np.clip(full / own, 0, 1)) if own > 0 else np.nan
-        rows.append(
-            {
-                BENCHMARK: found.plan.benchmark,
-                "size": size,
-                "degrees_of_freedom": int(freedom.sum()),
-                "compared": n_compared,
-                "v_k_sd": float(np.sqrt(own)) if own >= 0 else np.nan,
-                "seed_sd_full": float(np.sqrt(full)) if full >= 0 else np.nan,
-                "detectable_ratio_random": detectable_random(0.5 * np.log(pooled[pooled > 0]), n_compared),
-                "detectable_ratio_full": detectable_full(float(correlation), float(freedom.sum()), n_compared),
-                "power": POWER,
-            }
-        )
+        rows.append(power_row(found.plan, size, float(freedom.sum()), components, pooled, n_compared))
     return pd.DataFrame(rows)
+
+
+def power_row(
+    plan: BenchmarkPlan, size: int, freedom: float, components: FloatArray, pooled: FloatArray, n_compared: int
+) -> dict[str, Any]:
+    """Say what can be found at one size.
+
+    Parameters
+    ----------
+    plan : BenchmarkPlan
+        Benchmark and number of items.
+    size : int
+        Of the subsets.
+    freedom : float
+        Seeds less one over all runs.
+    components : array of shape (2,)
+        s2_seed and s2_res: V(k) = s2_seed + s2_res / k.
+    pooled : array of shape (subset,)
+        Seed variances of plain means of random subsets, pooled over runs.
+    n_compared : int
+        Comparisons at this size, for Holm's correction.
+    """
+    own, full = (float(components[0] + components[1] / k) for k in (size, plan.n_items))
+    correlation = float(np.sqrt(np.clip(full / own, 0, 1))) if own > 0 else np.nan
+    logs = 0.5 * np.log(pooled[pooled > 0])
+    items = max(float(logs.var(ddof=1)) - (1 - correlation**2) / freedom, 0.0)
+    return {
+        BENCHMARK: plan.benchmark,
+        "size": size,
+        "degrees_of_freedom": int(freedom),
+        "compared": n_compared,
+        "v_k_sd": float(np.sqrt(own)) if own >= 0 else np.nan,
+        "seed_sd_full": float(np.sqrt(full)) if full >= 0 else np.nan,
+        "detectable_ratio_random": detectable_random(logs, n_compared),
+        "detectable_ratio_full": detectable_full(correlation, freedom, n_compared, items),
+        "power": POWER,
+    }

@@ -22,7 +22,7 @@ from irt_bench.variance.study.plan import BenchmarkPlan, StudyPlan
 from irt_bench.variance.study.power import detectable_table
 from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.references import POOLED, is_reference
-from irt_bench.variance.study.rows import Nulls, control_table, result_rows
+from irt_bench.variance.study.rows import Nulls, control_table, result_rows, with_study_verdicts
 from irt_bench.variance.study.snapshots import moves
 from irt_bench.variance.study.store import Store
 from irt_bench.variance.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
@@ -51,8 +51,11 @@ class StudyResult:
         slope on the full scores, which shrinking changes too; ``ratio_plain`` to plain means of random subsets;
         ``ratio_full`` to the full benchmark; ``ratio_v_k`` to the root of V(k). Each has an interval and a verdict. Of
         the method "random", ``seed_sd`` is the root mean variance over ``n_random`` subsets, ``ratio_q05, ratio_q95``
-        the range of single ones, and ``ratio_plain`` what estimator and weights do on the same items. With the
-        statistic "seed_model" also ``model_sd, model_seed_sd, model_ratio, model_ratio_full``; see
+        the range of single ones, and ``ratio_plain`` what estimator and weights do on the same items. ``detectable``
+        is the ratio that would have been found with 80% power by a way whose log ratio has this error (``log_error``,
+        with ``freedom`` degrees of freedom); ``verdict_study`` and ``detectable_study`` are after Holm's correction
+        over all ways of the study, others over those of one benchmark, size and estimator. With the statistic
+        "seed_model" also ``model_sd, model_seed_sd, model_ratio, model_ratio_full``; see
         `irt_bench.variance.study.modelled_rows`.
     paths : pd.DataFrame
         Along the pruning path: ``benchmark, run, drop, n_items, mean, standard_error, seed_sd, ..``.
@@ -89,10 +92,8 @@ class StudyResult:
             "runs": {each.benchmark: _n_runs(each) for each in self.plan.benchmarks},
             "notes": list(self.notes),
             "cells": len(self.plan.cells),
-            "verdicts": {
-                column: {name: int((pooled[column] == name).sum()) for name in (CUTS, RAISES, NO_DIFFERENCE)}
-                for column in VERDICTS
-            },
+            "verdicts": {column: verdict_counts(pooled, column) for column in VERDICTS},
+            "study": {column: verdict_counts(pooled, f"{column}_study") for column in VERDICTS},
             "control": _control_summary(self.control),
             "detectable": self.detectable.to_dict("records"),
         }
@@ -116,9 +117,9 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
         frames = benchmark_tables(found, plan)
         for name, frame in frames.items():
             parts.setdefault(name, []).append(frame)
-    return StudyResult(
-        **{name: pd.concat(each, ignore_index=True) for name, each in parts.items()}, plan=plan, notes=tuple(notes)
-    )
+    tables = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
+    tables["results"] = with_study_verdicts(tables["results"])
+    return StudyResult(**tables, plan=plan, notes=tuple(notes))
 
 
 def benchmark_tables(found: Collected, plan: StudyPlan) -> dict[str, pd.DataFrame]:
@@ -134,6 +135,12 @@ def benchmark_tables(found: Collected, plan: StudyPlan) -> dict[str, pd.DataFram
         "paper": paper_rows(results),
         "detectable": detectable_table(found, plain, plan.design.estimators),
     }
+
+
+def verdict_counts(rows: pd.DataFrame, column: str) -> dict[str, float]:
+    """Count the verdicts of one comparison, with the median ratio that would have been found with 80% power."""
+    counts = {name: int((rows[column] == name).sum()) for name in (CUTS, RAISES, NO_DIFFERENCE)}
+    return counts | {"detectable": float(rows[column.replace("verdict", "detectable")].median())}
 
 
 def _control_summary(control: pd.DataFrame) -> dict[str, Any]:

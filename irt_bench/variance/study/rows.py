@@ -8,17 +8,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from irt_bench.names import BENCHMARK, RUN
 from irt_bench.subsets.controls import WITHIN
 from irt_bench.variance.study.collect import SCALES, Collected, Key, scale_of
 from irt_bench.variance.study.design import EQUAL, SEED_MODEL, STATISTICS, THETA
 from irt_bench.variance.study.modelled_rows import modelled_columns
-from irt_bench.variance.study.plan import RANDOM, StudyPlan, control_size
+from irt_bench.variance.study.plan import LEVEL, RANDOM, StudyPlan, control_size
+from irt_bench.variance.study.power import detectable_cut, detectable_ratio
 from irt_bench.variance.study.reading import WEIGHTED, null_of
 from irt_bench.variance.study.references import FULL, POOLED
-from irt_bench.variance.study.scenes import Compared, Null, Scene, compare_nulls, compare_scores, pool
-from irt_bench.variance.study.verdicts import Ratio, holm_known, verdict
+from irt_bench.variance.study.scenes import Null, Scene, compare_nulls, compare_scores, pool
+from irt_bench.variance.study.verdicts import NO_DIFFERENCE, TINY, Ratio, holm_known, verdict
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -29,6 +31,7 @@ NUMBERS: Final = (
     "percentile_signal", "p_signal", "p_signal_holm", "verdict_signal", "ratio_plain", "ratio_plain_q05",
     "ratio_plain_q95", "percentile_plain", "p_plain", "p_plain_holm", "verdict_plain", "ratio_plain_signal",
     "ratio_full", "ratio_full_q05", "ratio_full_q95", "p_full", "p_full_holm", "verdict_full", "ratio_v_k",
+    *(f"{name}{end}" for end in ("", "_signal", "_plain", "_full") for name in ("log_error", "freedom", "detectable")),
 )  # fmt: skip
 SUFFIXES: Final = {"random": "", "signal": "_signal", "plain": "_plain", "full": "_full"}  # of the columns
 PLAIN: Final = (EQUAL, WEIGHTED)
@@ -89,7 +92,7 @@ def control_table(found: Collected, plan: StudyPlan) -> pd.DataFrame:
         tables.append(frame)
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, BENCHMARK, found.plan.benchmark)
-    columns = [name for name in NUMBERS[1:] if not name.endswith("_full") and "_full_" not in name]
+    columns = [name for name in NUMBERS[1:] if "_full" not in name]
     return table[[BENCHMARK, "shuffled_within", *KEYS[2:], *columns, "bias", "movement"]]
 
 
@@ -136,18 +139,26 @@ def _method_row(
     scene = scenes[null_of(weights, estimator)]
     plain = None if estimator == THETA else scenes[PLAIN]
     compared = compare_scores(found, scene, plain, scores)
-    row = _empty(run, method, weights, estimator, size) | compared.numbers | _ratio_columns(compared)
+    row = _empty(run, method, weights, estimator, size) | compared.numbers | _ratio_columns(compared.ratios)
     v_k = _v_k(found, scene, size)
     row |= {"v_k_sd": v_k, "ratio_v_k": _over(row["seed_sd"], v_k)}
-    return row | scene.statistics(scores[scene.rows]), compared.ratios
+    row |= scene.statistics(scores[scene.rows])
+    return row, _judged(compared.ratios, estimator, float(row["movement"]))
 
 
-def _ratio_columns(compared: Compared) -> Row:
+def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
     found: Row = {}
-    for name, suffix in SUFFIXES.items():
-        ratio = compared.ratios[name]
-        found |= {f"ratio{suffix}": ratio.ratio, f"ratio{suffix}_q05": ratio.lower, f"ratio{suffix}_q95": ratio.upper}
+    for name, each in ratios.items():
+        suffix = SUFFIXES[name]
+        found |= {f"ratio{suffix}": each.ratio, f"ratio{suffix}_q05": each.lower, f"ratio{suffix}_q95": each.upper}
+        found |= {f"log_error{suffix}": each.log_error, f"freedom{suffix}": each.freedom}
     return found
+
+
+def _judged(ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
+    """Leave out comparisons with other estimators where nobody can tell whether this one merely shrinks."""
+    shrinks = estimator != WEIGHTED and np.isnan(moves)
+    return {name: each for name, each in ratios.items() if not shrinks or name in ("random", "signal")}
 
 
 def _null_row(
@@ -164,10 +175,9 @@ def _null_row(
     ratios = {}
     if estimator != THETA and key != PLAIN:
         ratios["plain"], row["ratio_plain_signal"] = compare_nulls(scene, scenes[PLAIN])
-        plain = ratios["plain"]
-        row |= {"ratio_plain": plain.ratio, "ratio_plain_q05": plain.lower, "ratio_plain_q95": plain.upper}
-        row["p_plain"] = plain.p
-    return row | scene.statistics(scene.random_scores), ratios
+        row |= _ratio_columns(ratios) | {"p_plain": ratios["plain"].p}
+    row |= scene.statistics(scene.random_scores)
+    return row, _judged(ratios, estimator, float(row["movement"]))
 
 
 def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence[str] = tuple(SUFFIXES)) -> list[Row]:
@@ -176,12 +186,35 @@ def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence
         family = [each for each in rows if each[0]["estimator"] == estimator]
         for name in names:
             suffix = SUFFIXES[name]
-            adjusted = holm_known(np.array([row[f"p_{name}"] for row, _ in family], dtype=np.float64))
-            for (row, ratios), value in zip(family, adjusted, strict=True):
-                if name in ratios:
-                    row[f"p{suffix}_holm"] = float(value)
-                    row[f"verdict{suffix}"] = verdict(ratios[name], float(value))
+            judged = [each for each in family if name in each[1]]
+            adjusted = holm_known(np.array([row[f"p_{name}"] for row, _ in judged], dtype=np.float64))
+            for (row, ratios), value in zip(judged, adjusted, strict=True):
+                row[f"p{suffix}_holm"] = float(value)
+                row[f"verdict{suffix}"] = verdict(ratios[name], float(value))
+                row[f"detectable{suffix}"] = detectable_ratio(ratios[name], int(np.isfinite(adjusted).sum()))
     return [row for row, _ in rows]
+
+
+def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:
+    """Add what holds over a whole study, of pooled runs: ``p_study, verdict_study, detectable_study`` by comparison.
+
+    Holm's correction over all ways of all benchmarks, sizes and estimators, of the p-values of the intervals: those
+    from random subsets are never small enough for so many.
+    """
+    out = results.copy()
+    for suffix in SUFFIXES.values():
+        judged = (out[RUN] == POOLED) & (out[f"verdict{suffix}"] != "")
+        error, freedom = (out[f"{name}{suffix}"].where(judged) for name in ("log_error", "freedom"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.abs(np.log(out[f"ratio{suffix}"].to_numpy(dtype=np.float64))) / error
+        adjusted = holm_known(np.asarray(2 * stats.t.sf(t, freedom)))
+        n = int(np.isfinite(adjusted).sum())
+        could = [detectable_cut(*each, n) for each in zip(error, freedom, strict=True)]
+        shown = out[f"verdict{suffix}"].where(adjusted <= LEVEL + TINY, NO_DIFFERENCE)
+        out[f"p{suffix}_study"] = adjusted
+        out[f"verdict{suffix}_study"] = shown.where(judged, "")
+        out[f"detectable{suffix}_study"] = np.fmin(could, out[f"detectable{suffix}"].where(judged))
+    return out
 
 
 def _v_k(found: Collected, scene: Scene, size: float) -> float:

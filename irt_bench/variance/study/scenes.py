@@ -130,10 +130,10 @@ def compare_scores(found: Collected, scene: Scene, plain: Scene | None, scores: 
     noise = float(per_signal(np.array(sd), np.array(moves)))
     relative = log_positive(np.array(moves / scene.common_moves))
     ratios = {
-        "random": with_interval(against, scene.item_variance),
+        "random": with_interval(against, scene.item_variance, scene.sds),
         "full": with_interval(log_ratio(own, scene.full), scene.item_variance),
         "plain": NO_RATIO,
-        "signal": with_interval(shifted(against, relative), scene.signal_item_variance),
+        "signal": with_interval(shifted(against, relative), scene.signal_item_variance, scene.noise),
     }
     numbers = {
         "seed_sd": sd,
@@ -146,7 +146,7 @@ def compare_scores(found: Collected, scene: Scene, plain: Scene | None, scores: 
         "n_random": scene.n_random,
     }
     if plain is not None:
-        ratios["plain"] = with_interval(log_ratio(own, plain.common, plain.null), plain.item_variance)
+        ratios["plain"] = with_interval(log_ratio(own, plain.common, plain.null), plain.item_variance, plain.sds)
         numbers |= {
             "percentile_plain": percentile(sd, plain.sds),
             "p_plain": two_sided(sd, plain.sds),

@@ -11,7 +11,9 @@ the variance comes from the correlation instead: it needs no score without each 
 and holds against a reference that is a mean variance of many.
 
 A verdict is *cuts* or *raises* only if the 90% interval of the log ratio excludes 0 and the p-value after Holm's
-correction is at most 0.1, else *no difference shown*.
+correction is at most 0.1, else *no difference shown*; where there is no interval or no p-value, there is no verdict.
+The verdict over the whole study asks besides that the interval's own p-value is at most 0.1 after Holm's correction
+over all ways of all benchmarks, sizes and estimators.
 
 References
 ----------
@@ -33,11 +35,13 @@ from irt_bench.variance.study.plan import LEVEL
 from irt_bench.variance.study.snapshots import RunVariance, pooled_variance
 
 FloatArray = npt.NDArray[np.float64]
-Verdict = Literal["cuts", "raises", "no difference shown"]
+Verdict = Literal["cuts", "raises", "no difference shown", ""]
 
 CUTS: Final = "cuts"
 RAISES: Final = "raises"
 NO_DIFFERENCE: Final = "no difference shown"
+UNDEFINED: Final = ""
+TINY: Final = 1e-12
 FEWEST_CONTRASTS: Final = 5  # from which on the correlation of steps over seeds is estimated at all
 
 
@@ -53,12 +57,19 @@ class LogRatio(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """Ratio of two seed sds with its 90% interval, and the two-sided p of its being 1."""
+    """Ratio of two seed sds with its 90% interval, and the two-sided p of its being 1.
+
+    ``log_error`` is the standard error of its logarithm, with ``freedom`` degrees of freedom; ``spread`` the sd of the
+    logarithms of random subsets, where it is held against these.
+    """
 
     ratio: float
     lower: float
     upper: float
     p: float
+    log_error: float = np.nan
+    freedom: float = np.nan
+    spread: float = np.nan
 
 
 def log_ratio(x: list[RunVariance], y: list[RunVariance], reference: float | None = None) -> LogRatio:
@@ -150,7 +161,7 @@ def item_spread(random: LogRatio) -> float:
     return max(float(random.value[known].var(ddof=1) - random.variance[known].mean()), 0.0)
 
 
-def with_interval(found: LogRatio, spread: float) -> Ratio:
+def with_interval(found: LogRatio, spread: float, random: FloatArray | None = None) -> Ratio:
     """Ratio with its 90% interval: Student t over seeds and items together (Welch-Satterthwaite).
 
     Parameters
@@ -159,6 +170,8 @@ def with_interval(found: LogRatio, spread: float) -> Ratio:
         One value.
     spread : float
         From `item_spread`; 0 for a set of items that nothing was chosen for.
+    random : array of shape (subset,), optional
+        Seed sds of random subsets that its p-value is from.
     """
     value, own = float(found.value), float(found.variance)
     ratio = float(np.exp(value))
@@ -171,7 +184,9 @@ def with_interval(found: LogRatio, spread: float) -> Ratio:
     error = np.sqrt(total)
     half = float(stats.t.ppf(INTERVAL[1], freedom)) * error
     p = float(2 * stats.t.sf(abs(value) / error, freedom))
-    return Ratio(ratio, float(np.exp(value - half)), float(np.exp(value + half)), p)
+    logs = np.log(random[np.isfinite(random) & (random > 0)]) if random is not None else np.empty(0)
+    spread_random = float(logs.std(ddof=1)) if len(logs) > 1 else np.nan
+    return Ratio(ratio, float(np.exp(value - half)), float(np.exp(value + half)), p, error, freedom, spread_random)
 
 
 def percentile(value: float, random: FloatArray) -> float:
@@ -190,8 +205,10 @@ def two_sided(value: float, random: FloatArray) -> float:
 
 
 def verdict(ratio: Ratio, p_holm: float) -> Verdict:
-    """Say what the interval shows, if the corrected p-value agrees."""
-    if not p_holm <= LEVEL + 1e-12:
+    """Say what the interval shows, if the corrected p-value agrees; nothing where either is undefined."""
+    if not np.isfinite(p_holm) or np.isnan(ratio.lower):
+        return UNDEFINED
+    if not p_holm <= LEVEL + TINY:
         return NO_DIFFERENCE
     if ratio.upper < 1:
         return CUTS

@@ -27,7 +27,15 @@ def test_every_method_size_estimator_and_run_has_a_row_beside_random_and_full(ro
     assert set(COLUMNS) <= set(rows.columns)
     methods = rows[~rows["method"].isin(["random", "full"])]
     assert len(methods) == 5 * 2 * 2 * 3  # runs and pooled, sizes, methods, estimators
-    assert set(methods["verdict"]) | set(methods["verdict_full"]) <= VERDICTS
+    pooled = methods[methods["run"] == POOLED]
+    assert set(pooled["verdict"]) | set(pooled["verdict_full"]) <= VERDICTS
+    assert set(methods["verdict"]) | set(methods["verdict_full"]) <= {*VERDICTS, ""}
+    ends = ("", "_signal", "_plain", "_full")
+    for end in ends:  # a verdict where there is an interval and a p-value, and with it what could have been found
+        known = methods[f"verdict{end}"] != ""
+        assert (methods.loc[~known, [f"p{end}_holm", f"ratio{end}_q05"]].isna().any(axis=1)).all()
+        assert methods.loc[known, f"detectable{end}"].between(0, 1).all()
+        assert (methods.loc[methods["run"] != POOLED, f"verdict{end}_study"] == "").all()
     assert set(rows.loc[rows["method"] == "random", "verdict"]) == {""}
 
 
@@ -89,7 +97,11 @@ def test_the_negative_control_finds_nothing_here_and_the_summary_says_so(result)
     assert summary["split"] == "folds over clusters"
     counted = summary["verdicts"]["verdict"]
     pooled = result.results[(result.results["run"] == POOLED) & (result.results["verdict"] != "")]
-    assert sum(counted.values()) == len(pooled)
+    assert sum(counted[name] for name in VERDICTS) == len(pooled)
+    assert 0 < counted["detectable"] < 1
+    over_all = summary["study"]["verdict_full"]
+    assert over_all["cuts"] <= summary["verdicts"]["verdict_full"]["cuts"]
+    assert over_all["detectable"] < summary["verdicts"]["verdict_full"]["detectable"] < 1
 
 
 def test_the_null_is_scored_as_the_method_is(rows):

@@ -9,6 +9,7 @@ from irt_bench.variance.study.verdicts import (
     CUTS,
     NO_DIFFERENCE,
     RAISES,
+    UNDEFINED,
     LogRatio,
     Ratio,
     effective_freedom,
@@ -76,7 +77,7 @@ def test_random_subsets_are_compared_all_at_once():
 def test_one_run_of_two_seeds_has_no_interval_and_no_verdict():
     x, y = paired(RNG, 1, 2, 1, 1.0, 0.3)
     found = with_interval(both(x, y), 0.0)
-    assert np.isnan(found.lower) and verdict(found, 0.01) == NO_DIFFERENCE
+    assert np.isnan(found.lower) and verdict(found, 0.01) == UNDEFINED
     assert np.isfinite(with_interval(both(*paired(RNG, 6, 2, 1, 1.0, 0.3)), 0.0).lower)
 
 
@@ -134,7 +135,8 @@ def test_percentiles_are_permutation_p_values_whatever_the_distribution():
         (Ratio(0.7, 0.5, 0.9, 0.01), 0.2, NO_DIFFERENCE),  # not after Holm's correction
         (Ratio(0.7, 0.4, 1.1, 0.2), 0.05, NO_DIFFERENCE),  # whatever the point value says
         (Ratio(1.7, 1.2, 2.0, 0.01), 0.1, RAISES),
-        (Ratio(0.7, np.nan, np.nan, np.nan), np.nan, NO_DIFFERENCE),
+        (Ratio(0.7, np.nan, np.nan, np.nan), np.nan, UNDEFINED),
+        (Ratio(0.7, np.nan, np.nan, np.nan), 0.01, UNDEFINED),
     ],
 )
 def test_verdicts_come_from_intervals_and_the_corrected_p(ratio, p, expected):
@@ -145,7 +147,7 @@ def test_a_score_without_any_spread_has_no_verdict():
     x = [np.zeros((3, 1))]
     y = [RNG.normal(size=(3, 1))]
     found = with_interval(both(x, y), 0.0)
-    assert np.isnan(found.lower) and verdict(found, 0.001) == NO_DIFFERENCE
+    assert np.isnan(found.lower) and verdict(found, 0.001) == UNDEFINED
 
 
 def test_holm_keeps_the_chance_of_any_false_verdict_at_its_level():
