@@ -61,10 +61,11 @@ def study(
     workers = Workers(backend, scheduler, jobs, _shard(shard))
     workers.check()
     flags = {
-        "benchmarks": _words(benchmark), "sizes": _numbers(sizes), "methods": _words(methods),
-        "weights": _words(weights), "estimators": _words(estimators), "run": _words(run), "cluster": cluster,
+        "benchmarks": _words("--benchmark", benchmark), "sizes": _numbers(sizes),
+        "methods": _words("--methods", methods), "weights": _words("--weights", weights),
+        "estimators": _words("--estimators", estimators), "run": _words("--run", run), "cluster": cluster,
         "calibration": _models(calibrate_on), "evaluation": _models(evaluate_on), "n_folds": folds,
-        "n_random": n_random, "statistics": _words(statistics), "seed": seed,
+        "n_random": n_random, "statistics": _words("--statistics", statistics), "seed": seed,
     }  # fmt: skip
     design = _design(paths, {name: value for name, value in flags.items() if value is not None})
     table = read_paths([Path(path) for path in design.responses], None, format, metric, filter)
@@ -102,15 +103,16 @@ def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -
     """Write tables, figures and, last, the summary."""
     from irt_bench.report.canvas import save_figure
     from irt_bench.report.figures.paths import paths_figure
-    from irt_bench.report.study_figures import forest_figure
+    from irt_bench.report.study_figures import drawn_estimator, forest_figure
     from irt_bench.report.variance_figures import file_name
 
     for name in ("results", "paths", "transfer", "control", "paper", "detectable"):
         with replacing(output / f"{name}.csv") as beside:
             write_csv(getattr(found, name), beside, safe=safe_csv, index=False)
     for place, benchmark in enumerate(found.results["benchmark"].unique()):
-        with replacing(output / f"forest-{file_name(str(benchmark), place)}.png") as beside:
-            save_figure(forest_figure(found.results, str(benchmark)), beside)
+        if estimator := drawn_estimator(found.results, str(benchmark)):
+            with replacing(output / f"forest-{file_name(str(benchmark), place)}.png") as beside:
+                save_figure(forest_figure(found.results, str(benchmark), estimator=estimator), beside)
         with replacing(output / f"path-{file_name(str(benchmark), place)}.png") as beside:
             save_figure(paths_figure(found.paths, str(benchmark)), beside)
     with replacing(output / "summary.json") as beside:
@@ -145,8 +147,13 @@ def _dry_run(table: "ResponseTable", design: "StudyDesign", jobs: int, *, json: 
     print_plan(plan, expected, out, jobs=jobs)
 
 
-def _words(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+def _words(option: str, text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    words = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not words:
+        raise AnalysisError(f"{option} {text!r} names nothing; names joined by commas are needed, or leave it out.")
+    return words
 
 
 def _numbers(text: str | None) -> tuple[float, ...] | None:

@@ -106,6 +106,7 @@ def subset(
         calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
     made = _make(calibration, wanted, prompt_hashes(table))
     if not json:
+        _show_failed(calibration)
         _show_negative(calibration, made)
     _write(made, output, force=force, json=json)
 
@@ -192,6 +193,18 @@ def _make(calibration: "Calibration", wanted: Wanted, hashes: "pd.Series | None"
     if wanted.target_se is not None:
         return [smallest_subset(calibration, recipe, wanted.target_se, estimator=estimator, hashes=hashes)]
     return [make_subset(calibration, recipe, estimator=estimator, hashes=hashes)]
+
+
+def _show_failed(calibration: "Calibration") -> None:
+    """Say which checks the fit to all models failed; a fit that was given has said so itself."""
+    from irt_bench.subsets.calibration import FAILED_CHECKS
+
+    for name, message in calibration.whole.posterior.attrs.get(FAILED_CHECKS, {}).items():
+        err.print(
+            f"[yellow]Warning:[/] check {name} of the calibration failed: {message}. A better fit can be given with "
+            "--fit, made with: irt-bench fit --method nuts",
+            soft_wrap=True,
+        )
 
 
 def _show_negative(calibration: "Calibration", made: "list[Subset]") -> None:

@@ -10,7 +10,7 @@ from irt_bench.names import BENCHMARK, RUN
 from irt_bench.report.figures.ratios import CUTS, RAISES, ratios_figure
 from irt_bench.report.tables import shorten
 from irt_bench.variance.study.design import EQUAL
-from irt_bench.variance.study.reading import null_of
+from irt_bench.variance.study.reading import WEIGHTED, null_of
 from irt_bench.variance.study.references import POOLED, is_null, is_reference
 
 
@@ -48,6 +48,12 @@ def forest_rows(
     for end in ("q05", "q95"):
         frame[f"random_{end}"] = null[f"ratio_{end}"].reindex(keys).to_numpy()
     return frame
+
+
+def drawn_estimator(results: pd.DataFrame, benchmark: str) -> str | None:
+    """Estimator whose ways the forest shows: weighted means, or else the first; None where there is none."""
+    ways = results.loc[(results[BENCHMARK] == benchmark) & ~is_reference(results), "estimator"]
+    return None if not len(ways) else WEIGHTED if (ways == WEIGHTED).any() else str(ways.iloc[0])
 
 
 def labels(rows: pd.DataFrame) -> pd.Series:

@@ -7,6 +7,7 @@ lucky set of items.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.errors import ConvergenceWarning, FitWarning, SubsetError, SubsetWarning
+from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetError, SubsetWarning
 from irt_bench.inference.fit import Progress, fit
 from irt_bench.inference.settings import Settings
 from irt_bench.irt_models.base import IRTModel
@@ -36,6 +37,8 @@ N_FOLDS: Final = 5
 MOST_ABILITY: Final = 10  # sds of the calibration models
 # Among the options of a subset --method names how to choose items.
 ADVICE: Final = "use --method nuts"
+_ADVISED: Final = re.compile(r"[.;,]?\s*\buse --method nuts\b[^.;]*\.?$|\.$", re.IGNORECASE)
+FAILED_CHECKS: Final = "failed_checks"  # of a posterior: name → message
 ADVICE_HERE: Final = "--fit takes a better one, made with: irt-bench fit --method nuts"
 
 
@@ -121,7 +124,12 @@ class Calibrated(NamedTuple):
 
 
 def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
-    """Fit the IRT model; failed checks of a fit inside a procedure are not reported one by one.
+    """Fit the IRT model; checks that failed are kept in the attribute `FAILED_CHECKS`, not reported one by one.
+
+    Raises
+    ------
+    FitError
+        If the answers are too few.
 
     Warns
     -----
@@ -131,10 +139,14 @@ def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FitWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = fit(as_answers(counts), plan.irt_model, plan.settings, cluster=False).posterior
+        try:
+            found = fit(as_answers(counts), plan.irt_model, plan.settings, cluster=False)
+        except FitError as error:  # another method would be too slow for all that is fitted here
+            raise FitError(_ADVISED.sub("", str(error)) + "; calibrate on more models.") from error
     for each in caught:
         warnings.warn(str(each.message).replace(ADVICE, ADVICE_HERE), each.category, stacklevel=2)
-    return found
+    failed = {check.name: _ADVISED.sub("", check.message) for check in found.checks if check.status == "failed"}
+    return found.posterior.assign_attrs({FAILED_CHECKS: failed})
 
 
 def prepare(

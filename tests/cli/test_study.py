@@ -69,9 +69,23 @@ def test_statistics_that_are_left_out_are_in_no_table(responses, tmp_path):
         (["--shard", "3/2"], "1 to n"),
         (["--evaluate-on", "run"], "column=value"),
         (["--backend", "spark"], "spark"),
+        (["--methods", ""], "--methods '' names nothing"),
+        (["--benchmark", " ,"], "names nothing"),
     ],
 )
 def test_bad_flags_are_one_line_and_exit_code_2(responses, tmp_path, flags, message):
     found = RUN.invoke(app, ["study", str(responses), *flags, "-o", str(tmp_path / "s")])
     assert found.exit_code == 2
     assert message in found.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("more", [[], ["--estimators", "p_irt"]])
+def test_random_items_alone_are_studied_and_reported(responses, tmp_path, more):
+    flags = ["--sizes", "10", "--folds", "2", "--n-random", "40", "--jobs", "1", "--methods", "random", *more]
+    found = RUN.invoke(app, ["study", str(responses), *flags, "-o", str(tmp_path / "s")])
+    assert found.exit_code == 0, found.output
+    results = pd.read_csv(tmp_path / "s" / "results.csv")
+    assert set(results["method"]) == {"full", "random"}
+    assert not list((tmp_path / "s").glob("forest-*")) and len(pd.read_csv(tmp_path / "s" / "control.csv")) == 0
+    made = RUN.invoke(app, ["report", str(tmp_path / "s"), "-o", str(tmp_path / "report.html")])
+    assert made.exit_code == 0, made.output

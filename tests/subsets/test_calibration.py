@@ -4,8 +4,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from irt_bench.errors import ConvergenceWarning, FitWarning
+from irt_bench.errors import ConvergenceWarning, FitError, FitWarning
 from irt_bench.inference.arrow import cholesky
+from irt_bench.inference.convergence import Check
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
@@ -60,20 +61,35 @@ def test_the_published_share_falls_with_the_size_and_is_larger_for_anchors(prepa
     assert prepared.source_share("anchors", 20) == pytest.approx(b**2 / (b**2 + spread / 80))
 
 
-def test_failed_checks_of_inner_fits_are_not_reported_one_by_one(toy, plan, monkeypatch):
-    def failing(counts, irt_model, settings):
+def test_failed_checks_of_inner_fits_are_kept_and_not_reported_one_by_one(toy, plan, monkeypatch):
+    checks = (
+        Check("normality", "failed", 10, 100, "10 models: items' posteriors are skewed; use --method nuts"),
+        Check("maximum", "passed", 0.0, 0.001, "no change"),
+    )
+
+    def failing(counts, irt_model, settings, **_):
         warnings.warn("elbo: still rising", ConvergenceWarning, stacklevel=1)
-        return SimpleNamespace(posterior=toy.posterior(counts))
+        return SimpleNamespace(posterior=toy.posterior(counts), checks=checks)
 
     monkeypatch.setattr(module, "fit", failing)
     posterior = module.fit_posterior(toy.counts.take(models=slice(0, 10)), plan)
-    assert posterior.sizes["item"] == 60
+    assert posterior.attrs["failed_checks"] == {"normality": "10 models: items' posteriors are skewed"}
+
+
+def test_answers_too_few_to_be_fitted_are_refused_without_advice_that_is_none_here(toy, plan, monkeypatch):
+    def refuse(*_, **__):
+        raise FitError("3 answers are too few for method 'laplace': its posterior has no bounds. Use --method nuts.")
+
+    monkeypatch.setattr(module, "fit", refuse)
+    with pytest.raises(FitError) as refused:
+        module.fit_posterior(toy.counts, plan)
+    assert str(refused.value).endswith("its posterior has no bounds; calibrate on more models.")
 
 
 def test_advice_of_inference_names_the_option_that_a_subset_takes(toy, plan, monkeypatch):
-    def rough(counts, irt_model, settings):
+    def rough(counts, irt_model, settings, **_):
         cholesky(np.diag([1.0, -1.0]))
-        return SimpleNamespace(posterior=toy.posterior(counts))
+        return SimpleNamespace(posterior=toy.posterior(counts), checks=())
 
     monkeypatch.setattr(module, "fit", rough)
     with pytest.warns(FitWarning, match="no peak in 1 of 2 directions.*--fit takes") as caught:

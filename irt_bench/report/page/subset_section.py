@@ -13,7 +13,7 @@ from irt_bench.report.page import sentences
 from irt_bench.report.page.folders import STUDY, SUBSETS, Part
 from irt_bench.report.page.html_tables import html_table
 from irt_bench.report.page.sections import Block, Section, figure_block
-from irt_bench.report.study_figures import forest_rows, labels
+from irt_bench.report.study_figures import drawn_estimator, forest_rows, labels
 from irt_bench.report.subset_figures import subset_comparison_figure
 from irt_bench.report.tables.text import shorten
 from irt_bench.variance.study.references import POOLED, is_reference
@@ -23,7 +23,6 @@ MOST_PATHS: Final = 2
 PATH_COLUMNS: Final = ["n_items", "seed_sd", "random_sd", "v_k_sd", "percentile_random", "ratio_full", "verdict_full",
                        "mean", "standard_error", "monotonicity"]  # fmt: skip
 MOST_CUTS: Final = 3  # ways named
-SCORE: Final = "weighted"
 COLUMNS: Final = ["seed_sd", "ratio", "percentile_random", "p_holm", "verdict", "movement", "ratio_signal",
                   "verdict_signal", "ratio_plain", "verdict_plain", "ratio_full", "verdict_full", "bias", "snr",
                   "monotonicity", "kendall_tau", "model_sd", "model_ratio", "model_ratio_full"]  # fmt: skip
@@ -78,7 +77,9 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
     for place, (benchmark, own) in enumerate(rows.groupby("benchmark", sort=False)):
         if place >= MOST_BENCHMARKS:
             break
-        score = SCORE if (own["estimator"] == SCORE).any() else str(own.loc[~own["null"], "estimator"].iloc[0])
+        score = drawn_estimator(study["results"], str(benchmark))
+        if score is None:  # random items alone
+            continue
         shown = forest_rows(study["results"], str(benchmark), estimator=score)
         table = own[~own["null"]].set_index(["label", "estimator", "size"])
         blocks.append(

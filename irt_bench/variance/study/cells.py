@@ -29,14 +29,14 @@ import numpy as np
 import numpy.typing as npt
 
 from irt_bench.analysis.transfer import compare_transfer
-from irt_bench.errors import FitWarning, SubsetWarning, UndefinedWarning
+from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetWarning, UndefinedWarning
 from irt_bench.subsets.calibration import Calibration, Recipe, chosen_items
 from irt_bench.subsets.controls import WITHIN, shuffled
 from irt_bench.subsets.weights import effective_size
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.study.data import Job, control_basis, plan_of, read_rows
 from irt_bench.variance.study.design import EQUAL, THETA
-from irt_bench.variance.study.modelled import model_variances
+from irt_bench.variance.study.modelled import REASON, model_variances
 from irt_bench.variance.study.reading import (
     WEIGHTED,
     estimators_of,
@@ -82,11 +82,19 @@ def make_cell(job: Job, kind: str, **parameters: Any) -> Cell:
 
 
 def compute(work: Workplace, cell: Cell) -> Result:
-    """Compute one cell."""
+    """Compute one cell; where its models cannot be fitted it holds only why (`REASON`)."""
     with warnings.catch_warnings():
-        for category in (SubsetWarning, UndefinedWarning, FitWarning):  # of one recipe or fit among very many
+        for category in (
+            SubsetWarning,
+            UndefinedWarning,
+            FitWarning,
+            ConvergenceWarning,
+        ):  # of one recipe or fit among very many
             warnings.simplefilter("ignore", category)
-        return COMPUTED[cell.kind](work, **cell.parameters)
+        try:
+            return COMPUTED[cell.kind](work, **cell.parameters)
+        except FitError as error:  # too little is known of these models or items, whoever computes it
+            return {REASON: np.array(str(error))}
 
 
 def _full(work: Workplace) -> Result:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from irt_bench.names import RUN
 from irt_bench.variance.study.design import THETA
+from irt_bench.variance.study.modelled import REASON
 from irt_bench.variance.study.plan import BenchmarkPlan, Task, cells_by
 from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.snapshots import RunVariance, Snapshots, run_variance
@@ -113,8 +114,13 @@ class Collected:
         }
 
     def control(self, within: str) -> dict[tuple[str, str, str], FloatArray]:
-        """Scores by (method, weights, estimator) calibrated on shuffled answers; "random" has (subset, row)."""
+        """Scores by (method, weights, estimator) calibrated on shuffled answers; "random" has (subset, row).
+
+        Nothing where these could not be fitted.
+        """
         parts = [self._read(split, "control", within) for split in range(len(self.plan.tasks))]
+        if any(REASON in part for part in parts):
+            return {}
         found = {}
         for key in parts[0]:
             method, weights, estimator = key.split("|")
@@ -135,6 +141,15 @@ class Collected:
 
     def _read(self, split: int, kind: str, *key: Any) -> Arrays:
         return self._store.read(self._cells[split][(kind, *key)])
+
+
+def unfitted(plan: BenchmarkPlan, store: Store) -> str | None:
+    """Why the calibration models of a benchmark cannot be fitted in some split, which nothing else goes without."""
+    for task in plan.tasks:
+        found = store.read(cells_by(task)["full",])
+        if REASON in found:
+            return str(found[REASON])
+    return None
 
 
 def _joined(parts: list[npt.NDArray[Any]]) -> FloatArray:

@@ -181,7 +181,7 @@ def recipes_for(counts: ResponseCounts, design: StudyDesign) -> tuple[tuple[tupl
         methods = design.methods or tuple(name for name in SELECTORS if several or name != SUBTASK)
         found = tuple((method, weights) for method in methods for weights in design.weights)
     weightings = dict.fromkeys([EQUAL, *(weights for _, weights in found)])
-    return tuple(pair for pair in found if pair[0] != RANDOM), tuple(weightings)
+    return tuple(dict.fromkeys(pair for pair in found if pair[0] != RANDOM)), tuple(weightings)
 
 
 def compared(recipes: Sequence[tuple[str, str]], estimators: Sequence[str]) -> int:
@@ -241,7 +241,8 @@ def _cells(
     cells.append(make_cell(job, "path", drop=list(design.drop), n_random=PATH_RANDOM))
     size = control_size(design, sizes, n_items)
     own = [pair for pair in recipes if pair[1] == default_weights(pair[0])] or list(recipes)
-    cells += [make_cell(job, "control", within=within, recipes=own, size=size) for within in WITHIN]
+    if own:  # random items alone have nothing to be controlled
+        cells += [make_cell(job, "control", within=within, recipes=own, size=size) for within in WITHIN]
     if SEED_MODEL in design.statistics:
         cells.append(make_cell(job, "seed_model", sizes=list(sizes), recipes=list(recipes)))
     return cells

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import pandas as pd
 
+from irt_bench.errors import AnalysisError
 from irt_bench.names import BENCHMARK, RUN
-from irt_bench.variance.study.collect import Collected
+from irt_bench.subsets.controls import WITHIN
+from irt_bench.variance.study.collect import Collected, unfitted
 from irt_bench.variance.study.design import SEED_MODEL
 from irt_bench.variance.study.modelled_rows import modelled_notes
 from irt_bench.variance.study.paper_form import paper_rows
@@ -100,10 +102,19 @@ class StudyResult:
 
 
 def assemble(plan: StudyPlan, store: Store) -> StudyResult:
-    """Put the finished cells of a study together."""
+    """Put the finished cells of a study together.
+
+    Raises
+    ------
+    AnalysisError
+        If the calibration models of no benchmark can be fitted.
+    """
     parts: dict[str, list[pd.DataFrame]] = {}
     notes = list(plan.notes)
     for each in plan.benchmarks:
+        if reason := unfitted(each, store):
+            notes.append(f"{each.benchmark} is left out, its calibration models cannot be fitted: {reason}")
+            continue
         found = Collected(each, store)
         if n := found.splits_without_inner_fits():
             notes.append(
@@ -115,8 +126,13 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
         if SEED_MODEL in plan.design.statistics:
             notes += modelled_notes(found)
         frames = benchmark_tables(found, plan)
+        for within in WITHIN if each.recipes else ():
+            if not found.control(within):
+                notes.append(f"{each.benchmark}: answers shuffled within {within} cannot be fitted; no such control")
         for name, frame in frames.items():
             parts.setdefault(name, []).append(frame)
+    if not parts:
+        raise AnalysisError(f"no benchmark can be studied: {notes[-1]}")
     tables = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
     tables["results"] = with_study_verdicts(tables["results"])
     return StudyResult(**tables, plan=plan, notes=tuple(notes))

@@ -75,10 +75,14 @@ def result_rows(found: Collected, nulls: Mapping[int, Nulls], statistics: Sequen
 
 
 def control_table(found: Collected, plan: StudyPlan) -> pd.DataFrame:
-    """Verdicts of methods calibrated on shuffled answers, beside random subsets calibrated on the same."""
+    """Verdicts of methods calibrated on shuffled answers, beside random subsets calibrated on the same.
+
+    No rows where nothing was chosen, or shuffled answers could not be fitted.
+    """
     size = control_size(plan.design, found.plan.sizes, found.plan.n_items)
     tables = []
-    for within in WITHIN:
+    columns = ["shuffled_within", *KEYS[2:], *(name for name in NUMBERS[1:] if "_full" not in name), "bias", "movement"]
+    for within in WITHIN if found.plan.recipes else ():
         scores = found.control(within)
         nulls = Nulls(
             found, {(weights, name): each for (method, weights, name), each in scores.items() if method == RANDOM}
@@ -87,13 +91,12 @@ def control_table(found: Collected, plan: StudyPlan) -> pd.DataFrame:
         own = [
             _method_row(found, scenes, POOLED, (*key, size), each) for key, each in scores.items() if key[0] != RANDOM
         ]
-        frame = pd.DataFrame(_with_verdicts(own))
+        frame = pd.DataFrame(_with_verdicts(own), columns=columns[1:])
         frame.insert(0, "shuffled_within", within)
         tables.append(frame)
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     table.insert(0, BENCHMARK, found.plan.benchmark)
-    columns = [name for name in NUMBERS[1:] if "_full" not in name]
-    return table[[BENCHMARK, "shuffled_within", *KEYS[2:], *columns, "bias", "movement"]]
+    return table
 
 
 def _empty(run: str, method: str, weights: str, estimator: str, size: int) -> Row:

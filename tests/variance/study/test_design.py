@@ -6,6 +6,12 @@ from irt_bench.errors import AnalysisError
 from irt_bench.variance.study.design import StudyDesign, is_design, make_design, read_design
 
 
+def test_an_empty_list_is_refused_and_not_taken_for_all():
+    for field in ("methods", "weights", "run"):
+        with pytest.raises(AnalysisError, match=f"{field}: .* at least 1 item"):
+            make_design({field: ()})
+
+
 def test_a_design_reads_the_same_from_yaml_json_and_flags(tmp_path):
     fields = {"responses": ["logs"], "sizes": [20, 0.5], "methods": ["anchors"], "evaluation": {"size": ["1B"]}}
     (tmp_path / "design.json").write_text(json.dumps(fields))

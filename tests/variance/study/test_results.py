@@ -1,7 +1,16 @@
+import shutil
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from irt_bench.errors import AnalysisError, FitError
+from irt_bench.variance.study.modelled import REASON
+from irt_bench.variance.study.plan import cells_by
 from irt_bench.variance.study.references import POOLED
+from irt_bench.variance.study.results import assemble
+from irt_bench.variance.study.run import run_study
+from irt_bench.variance.study.store import Store
 from irt_bench.variance.study.verdicts import holm_known
 
 COLUMNS = (
@@ -134,3 +143,25 @@ def test_against_plain_means_even_shuffled_answers_would_seem_to_cut(result):
     control = result.control[result.control["estimator"] == "p_irt"].set_index("shuffled_within")
     assert (control["ratio"].between(0.7, 1.4)).all()
     assert (control.loc["items", "ratio_plain"] < 0.6).all()
+
+
+def test_a_benchmark_whose_models_cannot_be_fitted_is_left_out_with_the_reason(table, design, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise FitError("too few answers")
+
+    monkeypatch.setattr("irt_bench.variance.study.workplace.basis_of", refuse)
+    with pytest.raises(
+        AnalysisError, match="toy is left out, its calibration models cannot be fitted: too few answers"
+    ):
+        run_study(table, design, tmp_path)
+
+
+def test_shuffled_answers_that_cannot_be_fitted_leave_a_study_without_that_control(result, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "study")
+    store = Store(tmp_path / "study")
+    for task in result.plan.benchmarks[0].tasks:
+        store.write(cells_by(task)["control", "items"], {REASON: np.array("too few answers")})
+    found = assemble(result.plan, store)
+    assert set(found.control["shuffled_within"]) == {"models"}
+    assert any("shuffled within items cannot be fitted" in note for note in found.notes)
+    pd.testing.assert_frame_equal(found.results, result.results)
