@@ -22,7 +22,7 @@ REACH = 6.0  # nodes from -6 to 6: an ability ~ N(0, 1) lies beyond with probabi
 NODES_PER_SD = 1.25
 LEAST_NODES = 41
 MOST_NODES = 320  # for large matrices; small ones may have more
-FINEST = 2_001
+FINEST = 8_001
 COLLAPSED_ITEMS = 12  # with so few items many models answer alike, and each pattern is computed once
 LEAST_CHANCE = 1e-30  # logarithms of float32 stay finite
 

@@ -17,7 +17,8 @@ from irt_bench.irt_models.logistic import Logistic
 
 Array = npt.NDArray[np.float64]
 LARGEST_STEP = 1.0  # of an intercept or log slope in one Newton step
-LARGEST_LOG_SLOPE, LARGEST_INTERCEPT = 5.0, 40.0  # no data reach so far
+LARGEST_LOG_SLOPE, LARGEST_INTERCEPT = 5.0, 400.0  # no data reach so far
+TINY = 1e-12
 LEAST_SD = 0.02  # of difficulties or log slopes over items: below it, items are alike to any data
 
 
@@ -145,9 +146,17 @@ def update_items(items: Items, sums: Array) -> Items:
 
 
 def _moved(items: Items, turn: Array | float, move: Array) -> Items:
-    """Items after a step of bounded length, within bounds."""
-    log_slope = items.log_slope + np.clip(turn, -LARGEST_STEP, LARGEST_STEP)
-    intercept = items.intercept + np.clip(move, -2 * LARGEST_STEP, 2 * LARGEST_STEP)
+    """Items after a step of bounded length, within bounds.
+
+    A turn at a given difficulty moves the intercept, d = -a b, with the slope. That is straight over short turns only,
+    the shorter the further the item lies from its intercept: the whole step is shortened, or b would jump.
+    """
+    longest = np.minimum(LARGEST_STEP, np.sqrt(2 * LARGEST_STEP / np.maximum(np.abs(items.intercept), TINY)))
+    within = np.minimum(1, longest / np.maximum(np.abs(turn), TINY))
+    within = within.min() if items.shared_slope else within
+    aside = np.clip(move - items.intercept * turn, -2 * LARGEST_STEP, 2 * LARGEST_STEP)
+    log_slope = items.log_slope + within * turn
+    intercept = items.intercept + within * (aside + items.intercept * turn)
     return replace(
         items,
         log_slope=np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE),

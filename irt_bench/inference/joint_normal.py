@@ -84,7 +84,7 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
         log_slope = items.log_slope[0] + shared[:, 1]
         if mode.shared_lean is not None:
             # Its variance as far as abilities do not share it: their scale and the slope are told together.
-            turn = mode.shared_lean.pull * np.var(log_slope + np.log(ability.std(axis=1)))
+            turn = mode.shared_lean.turn(float(np.var(log_slope + np.log(ability.std(axis=1)))))
             log_slope += turn
             difficulty += np.asarray(mode.shared_lean.follow * turn, dtype=np.float32)
         difficulty *= -np.exp(-log_slope.astype(np.float32))[:, None]

@@ -25,14 +25,14 @@ from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.inference.skewness import SharedLean, find_lean, is_small
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.base import Beta
-from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.logistic import Logistic, ThreePL
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
 EXACT_ITEMS = 64  # up to so many, what not knowing abilities costs the items is exact; beyond, to first order
 MANY_ITEMS = 500  # abilities that so many items tell are all but normal
 SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two a sweep
-MOST_REFINEMENTS, FINER = 3, 0.85  # grids laid anew where slopes turn out steep, with a margin
+FINER = 0.85  # grids laid anew where slopes turn out steep, with a margin
 MOST_REFINED = 100_000_000  # cells times draws: some seconds
 MOST_REFINED_OF_FEW = 400_000_000  # the same of fewer models than a normal posterior needs: half a minute
 MOST_REFINED_START = 40_000_000  # the same where draws are a start: few seconds
@@ -115,7 +115,11 @@ def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: 
     guessing = irt_model.guessing
     if isinstance(guessing, Beta):
         guessing = guessing.successes / (guessing.successes + guessing.failures)
-    known = replace(irt_model, guessing=guessing, upper_share=None)
+    known = irt_model
+    if guessing is not None:
+        known = ThreePL(
+            difficulty=irt_model.difficulty, log_discrimination=irt_model.log_discrimination, guessing=guessing
+        )
     with _pools().limit(limits=threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # a rough start is a start
         state = _maximise(known, correct, trials, LaplaceSettings(threads=threads), None)
@@ -174,19 +178,19 @@ def _maximise(
     # With guessing the information used is the expected one, from which the exact loss must not be taken.
     exact = isinstance(abilities, GridAbilities) and correct.shape[1] <= EXACT_ITEMS and items.guessing is None
     state = Mode(abilities, items, exact)
-    _climb(state, irt_model, settings, progress)
-    for _ in range(MOST_REFINEMENTS):
-        least_sd = FINER * state.abilities.least_sd(state.items)
-        if not isinstance(state.abilities, GridAbilities) or least_sd > FINER * state.abilities.least_known_sd:
-            break
-        state.abilities = _choose_abilities(correct, trials, settings, least_sd=least_sd)
-        state.exact &= isinstance(state.abilities, GridAbilities)
-        _climb(state, irt_model, settings, progress)
+
+    def climb(variances: tuple[Array, Array] | None = None) -> None:
+        _climb(state, irt_model, settings, progress, finer, variances)
+
+    def finer(least_sd: float) -> AbilityPosterior:
+        return _choose_abilities(correct, trials, settings, least_sd=least_sd)
+
+    climb()
     variances = None
-    for _ in range(OUTER_ROUNDS if exact else 0):
+    for _ in range(OUTER_ROUNDS if state.exact else 0):
         variances = marginal_variances(irt_model, state)
         state.items = update_hierarchy(state.items, irt_model, variances)
-        _climb(state, irt_model, settings, progress, variances)
+        climb(variances)
     state.means, state.shared_lean = _find_means(irt_model, state, variances)
     return state
 
@@ -229,12 +233,16 @@ def _climb(
     irt_model: Logistic,
     settings: LaplaceSettings,
     progress: Progress | None,
+    choose_abilities: Callable[[float], AbilityPosterior],
     variances: tuple[Array, Array] | None = None,
 ) -> None:
-    """Sweep until items stand still; without `variances` those given the abilities serve the hierarchy."""
-    abilities = state.abilities
+    """Sweep until items stand still; without `variances` those given the abilities serve the hierarchy.
+
+    A grid is laid anew as soon as slopes are steeper than it can follow: abilities that sit on nodes, none of which
+    lies within the reach of an item's curve, would let slopes rise without end.
+    """
     for _ in range(settings.max_sweeps):
-        before = state.items
+        before, abilities = state.items, _fine_enough(state, choose_abilities)
         abilities.update(state.items)
         location = float(abilities.mean.mean())
         scale = float(np.sqrt(np.mean((abilities.mean - location) ** 2 + abilities.variance)))
@@ -254,4 +262,14 @@ def _climb(
             progress("maximising", state.sweeps, settings.max_sweeps)
         if state.change < settings.tolerance:
             break
-    abilities.update(state.items)
+    _fine_enough(state, choose_abilities).update(state.items)
+
+
+def _fine_enough(state: Mode, choose_abilities: Callable[[float], AbilityPosterior]) -> AbilityPosterior:
+    """Abilities on a grid that is fine enough for the slopes, or normal ones where it would have too many nodes."""
+    if isinstance(state.abilities, GridAbilities):
+        least_sd = state.abilities.least_sd(state.items)
+        if least_sd < state.abilities.least_known_sd:
+            state.abilities = choose_abilities(FINER * least_sd)
+            state.exact &= isinstance(state.abilities, GridAbilities)
+    return state.abilities

@@ -47,6 +47,11 @@ class SharedLean(NamedTuple):
     pull: float
     follow: Array
 
+    def turn(self, variance: float) -> float:
+        """Say what to add to the log slope, of which so much variance is its own."""
+        bound = LARGEST_LEAN * variance**0.5
+        return float(np.clip(self.pull * variance, -bound, bound))
+
 
 def is_small(abilities: AbilityPosterior, items: Items) -> bool:
     """Whether items lean little enough: they are told by answers, not by their prior, and nothing is guessed."""

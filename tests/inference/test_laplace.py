@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import FitError
+from irt_bench.inference.convergence import APART_LIMIT
 from irt_bench.inference.laplace import approximate, fit_laplace
 from irt_bench.inference.nuts import sample_nuts
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
@@ -159,3 +160,41 @@ def test_items_answered_worse_than_by_guessing_do_not_circle():
         counts = simulate_responses(irt_model, n_models=12, n_items=8, seed=seed, hyperparameters={}).table.counts()
         state = approximate(irt_model, counts.correct, counts.trials, threads=1).state
         assert state.change < LaplaceSettings().tolerance
+
+
+def on_the_floor(slopes, seed=0):
+    """Answers of 40 models to 60 hard items, forty each: many models solve none; and their trials."""
+    rng = np.random.default_rng(seed)
+    ability, difficulty = np.sort(rng.normal(size=40))[::-1], rng.normal(1.5, 0.25, 60)
+    trials = np.full((40, 60), 40)
+    return rng.binomial(trials, 1 / (1 + np.exp(-slopes * (ability[:, None] - difficulty)))), trials
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.FitWarning")
+@pytest.mark.parametrize("refine", [False, True])
+def test_on_a_floor_slopes_stay_bounded_and_the_1pl_ranks_as_accuracy_does(refine):
+    """A grid whose nodes lie between the steps of the curves lets slopes rise to the bound of 148: here 5 is true."""
+    correct, trials = on_the_floor(5.0)
+    draws = fit_laplace(OnePL(), correct, trials, LaplaceSettings(refine=refine))
+    assert draws.notes["change"] < draws.notes["tolerance"]
+    assert 2.5 < np.exp(np.median(draws.sites["log_discrimination"])) < 10  # 40 abilities have an sd of their own
+    solved = correct.sum(1)
+    assert (solved == 0).mean() > 0.3
+    some, ability = solved > 0, draws.sites["ability"][0].mean(0)
+    apart = solved[some][:, None] > solved[some] + 2  # fewer lie within what draws tell
+    assert (ability[some][:, None] > ability[some])[apart].all()
+    assert ability[some].min() > ability[~some].max()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.FitWarning")
+def test_steep_slopes_of_a_floor_do_not_circle_and_chains_start_where_answers_let_them():
+    """Items that one model alone solves: slopes of 10 to 50, abilities known to a hundredth, their scale to a third."""
+    slopes = np.random.default_rng(1).uniform(8, 30, 60)
+    correct, trials = on_the_floor(slopes, seed=2)
+    draws = fit_laplace(TwoPL(), correct, trials, LaplaceSettings())
+    assert draws.notes["change"] < draws.notes["tolerance"]
+    assert draws.notes["apart"] < APART_LIMIT
+    a, b = np.exp(draws.sites["log_discrimination"][0]), draws.sites["difficulty"][0]
+    expected = 1 / (1 + np.exp(-np.clip(a[:, None] * (draws.sites["ability"][0][:, :, None] - b[:, None]), -50, 50)))
+    np.testing.assert_allclose(expected.mean((0, 2)), correct.mean(1) / 40, atol=0.02)
