@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from types import NoneType
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -45,20 +46,35 @@ class Logistic:
     difficulty : Hierarchical
         Prior of b over items, on the ability scale.
     log_discrimination : Hierarchical or Normal
-        Prior of log a over items, or of the one log a of all items.
+        Prior of log a over items, or (`OnePL`) of the one log a of all items.
     guessing : Beta, float, tuple of float or None
-        Prior of c, its known value for all items, or its known values by item in the order of the responses.
+        Prior of c, its known value for all items, or its known values by item in the order of the responses
+        (`ThreePL`, `FourPL`).
     upper_share : Beta or None
-        Prior of (d - c) / (1 - c).
+        Prior of (d - c) / (1 - c) (`FourPL`).
+
+    Raises
+    ------
+    ModelError
+        If a prior is not of the kind that this model has, or a known value is out of range.
     """
 
     name: ClassVar[str] = ""
+    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {
+        names.DIFFICULTY: (Hierarchical,),
+        LOG_DISCRIMINATION: (Hierarchical,),
+        names.GUESSING: (NoneType,),
+        UPPER_SHARE: (NoneType,),
+    }
     difficulty: Hierarchical = DIFFICULTY_PRIOR
     log_discrimination: Hierarchical | Normal = LOG_DISCRIMINATION_PRIOR
     guessing: Beta | float | tuple[float, ...] | None = None
     upper_share: Beta | None = None
 
     def __post_init__(self) -> None:
+        for name, kinds in self.kinds.items():
+            if type(value := getattr(self, name)) not in kinds:
+                raise ModelError(_wrong_kind(self, name, value))
         values = self.guessing if isinstance(self.guessing, tuple) else (self.guessing,)
         for value in values:
             if isinstance(value, float | int) and not 0 <= value < 1:
@@ -193,6 +209,7 @@ class OnePL(Logistic):
     """Items differ in difficulty only; one discrimination for all, as in Rasch's model with the ability's sd at 1."""
 
     name: ClassVar[str] = "1pl"
+    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {**Logistic.kinds, LOG_DISCRIMINATION: (Normal,)}
     log_discrimination: Hierarchical | Normal = Normal(0.0, 1.0)
 
 
@@ -208,6 +225,7 @@ class ThreePL(Logistic):
     """As 2PL, with a lower asymptote for guessing: learned, or known (1 / number of choices)."""
 
     name: ClassVar[str] = "3pl"
+    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {**Logistic.kinds, names.GUESSING: (Beta, float, int, tuple)}
     guessing: Beta | float | tuple[float, ...] | None = GUESSING_PRIOR
 
 
@@ -216,7 +234,17 @@ class FourPL(ThreePL):
     """As 3PL, with an upper asymptote for slips and broken items."""
 
     name: ClassVar[str] = "4pl"
+    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {**ThreePL.kinds, UPPER_SHARE: (Beta,)}
     upper_share: Beta | None = UPPER_SHARE_PRIOR
+
+
+def _wrong_kind(irt_model: Logistic, name: str, value: object) -> str:
+    """Say which priors a model's field takes, and which model takes this one."""
+    own = type(irt_model)
+    taken = " or ".join("None" if kind is NoneType else kind.__name__ for kind in own.kinds[name])
+    other = [kind.__name__ for kind in IRT_MODELS.values() if type(value) in kind.kinds[name]]
+    where = f"; use {' or '.join(other)} for it" if other else ""
+    return f"{own.__name__} has {name}={value!r}, where {taken} is needed{where}."
 
 
 IRT_MODELS: Final[Mapping[str, type[Logistic]]] = {kind.name: kind for kind in (OnePL, TwoPL, ThreePL, FourPL)}

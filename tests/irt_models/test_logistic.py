@@ -129,3 +129,21 @@ def test_guessing_that_cannot_be_is_refused(irt_model, value, message):
     columns = {"n_choices": np.array([2, 4, 5]), "bad": np.array([2, 4, np.nan])}
     with pytest.raises(ModelError, match=message):
         irt_model.with_guessing(value, columns)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: TwoPL(log_discrimination=Normal(0, 1)), "Hierarchical is needed; use OnePL for it"),  # one slope
+        (lambda: OnePL(log_discrimination=TwoPL().log_discrimination), "use TwoPL or ThreePL or FourPL"),
+        (lambda: TwoPL(difficulty=Normal(0, 3)), "TwoPL has difficulty=Normal"),
+        (lambda: TwoPL(guessing=0.2), "None is needed; use ThreePL or FourPL"),
+        (lambda: ThreePL(guessing=None), "use OnePL or TwoPL"),
+        (lambda: ThreePL(guessing=True), "guessing=True"),
+        (lambda: ThreePL(upper_share=Beta(9.0, 1.0)), "use FourPL"),
+        (lambda: FourPL(upper_share=0.9), "Beta is needed"),
+    ],
+)
+def test_priors_of_another_kind_are_refused_and_the_model_that_has_them_is_named(build, message):
+    with pytest.raises(ModelError, match=message):
+        build()
