@@ -13,7 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from irt_bench.analysis.classical import LEAST_MODELS, NEAR_ZERO, correlate_with_rest
 from irt_bench.analysis.curves import column_blocks
+from irt_bench.analysis.intervals import correlation_interval
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels
 from irt_bench.analysis.scoring import abilities_given_items, ties
 from irt_bench.errors import AnalysisError
@@ -22,6 +24,7 @@ from irt_bench.responses.counts import ResponseCounts
 
 RANK_DRAWS = 1000
 LEAST_DRAWS = 2  # one draw has no spread
+ITEM_FLAGS = ("no_information", "slope_from_prior")
 MOST_FIRST = 20  # models that share first place, whose draws are compared with all others'
 TINY = np.finfo(np.float64).tiny  # keeps the sd of equal draws from being divided by
 
@@ -135,19 +138,28 @@ def item_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -> p
     posterior : xr.Dataset
         With item parameters of dimensions (chain, draw, item).
     counts : ResponseCounts, optional
-        The responses behind it, joined by label, for ``n_models``.
+        The responses behind it, joined by label, for ``n_models`` and ``flags``.
 
     Returns
     -------
     pd.DataFrame
         Indexed by item, in the order of the posterior: for ``difficulty``, ``discrimination`` and, where the model
         has them, ``guessing`` and ``upper_asymptote`` the posterior mean, ``_sd``, ``_q05`` and ``_q95``;
-        ``n_models`` (asked).
+        ``n_models`` (asked); ``flags``, those of `ITEM_FLAGS` that are up, joined by ';'.
 
     Raises
     ------
     AnalysisError
         If labels do not match, a draw is not finite, or there are fewer than two draws.
+
+    Notes
+    -----
+    ``no_information``: all answers are right, all are wrong, or fewer than three models answered. Its parameters are
+    those of the prior, but for the side on which the difficulty lies, and skewed: their medians are given, not means.
+    ``slope_from_prior``: answers do not show that abler models do better, since the 90% interval of the item-rest
+    correlation reaches 0 or the correlation is below 0.05. As log-normal priors have it, discrimination is positive
+    all the same, with an interval away from 0 where the other items' slopes are alike. Where one slope serves all
+    items there is nothing to flag.
     """
     parts = []
     for name in (DIFFICULTY, DISCRIMINATION, *(name for name in ASYMPTOTES if name in posterior)):
@@ -158,7 +170,24 @@ def item_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -> p
     if counts is not None:
         order = match_labels(counts.items.index, labels, ITEM, "the responses", "the posterior")
         table["n_models"] = counts.asked.sum(axis=0)[order]
+        raised = _item_flags(counts, shared_slope=table[DISCRIMINATION].nunique() == 1)[:, order]
+        table["flags"] = [";".join(name for name, up in zip(ITEM_FLAGS, item, strict=True) if up) for item in raised.T]
+        for name in (DIFFICULTY, DISCRIMINATION):
+            draws, _ = draws_of(posterior, name, ITEM)
+            table.loc[raised[0], name] = np.median(draws[:, raised[0]], axis=0)
     return table
+
+
+def _item_flags(counts: ResponseCounts, *, shared_slope: bool) -> npt.NDArray[np.bool_]:
+    """Whether each of `ITEM_FLAGS` is up, (flag, item)."""
+    shares, asked = np.nan_to_num(counts.proportions()), counts.asked
+    right, wrong = counts.correct.sum(axis=0), (counts.trials - counts.correct).sum(axis=0)
+    nothing = (right == 0) | (wrong == 0) | (asked.sum(axis=0) < LEAST_MODELS)
+    if shared_slope:
+        return np.stack([nothing, np.zeros_like(nothing)])
+    rest = correlate_with_rest(shares, asked)
+    shown = (correlation_interval(*rest).lower > 0) & (rest.correlation >= NEAR_ZERO)
+    return np.stack([nothing, ~shown & ~nothing])
 
 
 def _relative(draws: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

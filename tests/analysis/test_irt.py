@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 from irt_bench.analysis.irt import ability_table, item_table
 from irt_bench.analysis.scoring import score_models
@@ -74,3 +75,46 @@ def test_p_first_abler_is_the_share_of_draws(posterior):
     draws = posterior["ability"].values.reshape(100, 4)
     np.testing.assert_allclose(table["p_first_abler"][:3], (draws[:, [3]] > draws[:, :3]).mean(axis=0))
     assert np.isnan(table["p_first_abler"].iloc[3])
+
+
+def test_items_that_tell_nothing_have_medians_and_those_whose_slope_is_the_priors_are_flagged(make_counts):
+    """Fixed by construction: item 0 nobody solves, item 1 is a coin, item 2 goes against the rest, the others rise."""
+    rng = np.random.default_rng(4)
+    ability = np.sort(rng.normal(size=300))
+    chance = 1 / (1 + np.exp(-1.5 * (ability[:, None] - rng.normal(size=10))))
+    chance[:, 0], chance[:, 1], chance[:, 2] = 0, 0.5, chance[::-1, 2]
+    counts = make_counts(rng.binomial(1, chance))
+    draws = np.exp(rng.normal(0, 1, size=(1, 200, 10)))
+    posterior = xr.Dataset(
+        {name: (("chain", "draw", "item"), draws) for name in ("difficulty", "discrimination")},
+        coords={"item": counts.items.index.to_numpy()},
+    )
+    table = item_table(posterior, counts)
+    assert table["flags"].tolist() == ["no_information", "slope_from_prior", "slope_from_prior", *[""] * 7]
+    expected = np.where(np.arange(10) == 0, np.median(draws, (0, 1)), draws.mean((0, 1)))
+    np.testing.assert_allclose(table["discrimination"], expected)
+    shared = posterior.assign(discrimination=0 * posterior["discrimination"] + draws[:, :, :1])
+    one_slope = item_table(shared, counts)
+    assert one_slope["flags"].tolist() == ["no_information", *[""] * 9]
+    two = item_table(posterior, make_counts(rng.binomial(1, chance[[50, 250]])))
+    assert (two["flags"] == "no_information").all()
+
+
+@pytest.mark.slow
+def test_few_slopes_that_rise_are_flagged_and_most_that_do_not_are(make_counts):
+    """Of flat items at most a tenth may pass, by the 90% interval; of items of slope 0.8, fewer than a tenth fail."""
+    rng, found = np.random.default_rng(5), []
+    for _ in range(40):
+        ability, slope = rng.normal(size=200), np.repeat([0.0, 0.8], 20)
+        chance = 1 / (1 + np.exp(-slope * ability[:, None] + rng.normal(size=40)))
+        counts = make_counts(rng.binomial(1, chance))
+        draws = np.exp(rng.normal(0, 0.1, size=(1, 10, 40)))
+        posterior = xr.Dataset(
+            {name: (("chain", "draw", "item"), draws) for name in ("difficulty", "discrimination")},
+            coords={"item": counts.items.index.to_numpy()},
+        )
+        found.append((item_table(posterior, counts)["flags"] == "slope_from_prior").to_numpy())
+    flat, rising = np.mean(found, axis=0).reshape(2, 20).mean(axis=1)
+    print(f"flagged: {flat:.3f} of flat items, {rising:.3f} of those with slope 0.8")
+    assert flat > 0.9
+    assert rising < 0.1
