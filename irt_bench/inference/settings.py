@@ -50,7 +50,7 @@ class LaplaceSettings(Settings):
     device : {"cpu", "cuda"}
         Where sweeps over large matrices run.
     refine : bool
-        Carry the draws of a small matrix (models times items times draws up to 1e8, with fewer than 100 models 4e8) on
+        Carry the draws of a small matrix (models times items times draws up to 1e8, with fewer than 100 models 1e9) on
         to the exact posterior by Gibbs sweeps, which take some seconds; without, they are those of the normal
         approximation.
     threads : int
