@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
+
+from irt_bench import names
 
 RHAT_LIMIT: Final = 1.01  # Vehtari et al. 2021, doi:10.1214/20-BA1221
 ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat and quantiles
@@ -23,6 +26,9 @@ SPREAD_LIMIT: Final = 1.4
 # guides of 20 items, .55 as wide, 1.28.
 REDRAWN_LIMIT: Final = 1.2
 LEAST_DRAWS: Final = 400  # an sd of fewer draws is uncertain by more than a twentieth: of 100 exact ones 28% failed
+POOLING_LIMIT: Final = 0.5
+POOLING_SOURCE: Final = "0.5: beyond, more is pooled than not (Gelman & Pardoe 2006, doi:10.1198/004017005000000517)"
+LEAST_ANSWERS: Final = 20  # ours, to an item: with fewer a hierarchy does well to pool
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
 
 Status = Literal["passed", "failed", "not_applicable"]
@@ -79,6 +85,42 @@ def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[Che
         _divergence_check(sample_stats["diverging"]),
         _energy_check(sample_stats["energy"]),
     )
+
+
+def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -> Check:
+    """Whether answers tell difficulties apart, or the hierarchy has collapsed: all items alike, slopes next to zero.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Draws, dimensions (chain, draw, item).
+    trials : integer array of shape (model, item)
+        Answers to each item.
+
+    Notes
+    -----
+    The pooling factor of the difficulties, 1 - var_j(E b_j) / E(var_j b_j), 0 where answers tell each and 1 where the
+    hierarchy does (Gelman & Pardoe 2006). Where items were chosen by earlier answers, all are answered right
+    as often, and a hierarchy takes them for alike: by marginal likelihood the data are coins, though who was asked
+    what says otherwise.
+    """
+    answers = trials.sum(axis=0)
+    asked = answers > 0
+    typical = float(np.median(answers[asked])) if asked.sum() > 1 else 0.0
+    if typical < LEAST_ANSWERS:
+        why = f"{typical:.0f} answers to an item: too few for its hierarchy not to pool"
+        return Check("pooling", "not_applicable", None, POOLING_LIMIT, why, POOLING_SOURCE)
+    draws = posterior[names.DIFFICULTY].values[..., asked]
+    draws = draws.reshape(-1, draws.shape[-1])
+    within = float(np.mean([draw.var(dtype=np.float64) for draw in draws]))
+    pooled = 1 - float(draws.mean(axis=0, dtype=np.float64).var()) / within if within > 0 else 1.0
+    message = f"{pooled:.0%} of the difficulties' variance is the hierarchy's, not what answers tell"
+    if not pooled < POOLING_LIMIT:
+        message += (
+            ": all items seem alike, though there are enough answers to tell. Where models were asked what suited "
+            "them (adaptive tests), difficulties and abilities say nothing; have all models answer some common items"
+        )
+    return Check("pooling", _status(pooled < POOLING_LIMIT), pooled, POOLING_LIMIT, message, POOLING_SOURCE)
 
 
 def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:

@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -18,12 +18,12 @@ import xarray as xr
 
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError, unknown_choice
 from irt_bench.files import replacing
-from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, sampler_checks
+from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, pooling_check, sampler_checks
 from irt_bench.inference.draws import Draws, label_draws, label_stats
 from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
 from irt_bench.irt_models.base import IRTModel
-from irt_bench.irt_models.logistic import irt_model_from_dict
+from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.quality import disconnected_blocks
 
@@ -256,6 +256,7 @@ def fit(
     from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
 
     settings = LaplaceSettings() if settings is None else settings
+    _check_model(irt_model)
     _check_fittable(counts, irt_model, settings)
     start = time.perf_counter()
     relatives = find_relatives(counts, irt_model, cluster, copies)
@@ -268,6 +269,7 @@ def fit(
     sample_stats = label_stats(draws.sample_stats)
     checks = (
         *_checks(settings, posterior, sample_stats, draws.notes),
+        pooling_check(posterior, distinct.trials),
         *response_checks(irt_model, posterior, distinct, seed=settings.seed),
     )
     for check in checks:
@@ -297,6 +299,18 @@ def fit(
 def _versions() -> Mapping[str, str]:
     """Versions of the packages that made a fit; reading them takes as long as a small fit."""
     return {name: version(name) for name in VERSIONS_OF}
+
+
+def _check_model(irt_model: IRTModel) -> None:
+    """Refuse a model that the methods cannot work with: they know the logistic formula and its priors only."""
+    protocol = [name for name in vars(IRTModel) if not name.startswith("_")]
+    needed = dict.fromkeys([*IRTModel.__annotations__, *protocol, *(each.name for each in fields(Logistic))])
+    if missing := [name for name in needed if not hasattr(irt_model, name)]:
+        kinds = ", ".join(kind.__name__ for kind in IRT_MODELS.values())
+        raise ModelError(
+            f"{type(irt_model).__name__} lacks {', '.join(missing)}. Methods need the priors of a logistic model as "
+            f"well as the protocol IRTModel: derive the class from one of {kinds}."
+        )
 
 
 def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Settings) -> None:

@@ -1,8 +1,13 @@
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from irt_bench.inference.convergence import maximum_checks, optimiser_checks, sampler_checks
+from irt_bench.inference.convergence import maximum_checks, optimiser_checks, pooling_check, sampler_checks
+from irt_bench.inference.fit import fit
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.irt_models.logistic import OnePL
 
 
 def dataset(values, **more):
@@ -106,3 +111,48 @@ def test_a_hierarchy_that_its_items_contradict_fails(changes, status):
     notes = {"plateau_reached": True, "steps": 900, "refined": False, "n_items": 150, "n_draws": 1_000}
     check = by_name(optimiser_checks(notes | {"hierarchy_spread": 1.1, "hierarchy_moved": 0.1} | changes))["hierarchy"]
     assert check.status == status
+
+
+def test_pooling_is_the_share_of_spread_that_the_means_lack(rng):
+    """Means with variance 4, draws around them with variance 1: 1 of 5 is pooled; undefined with few answers."""
+    spread = rng.normal(size=400)
+    means = 2 * (spread - spread.mean()) / spread.std()
+    posterior = dataset(means + rng.normal(size=(2, 500, 400)))
+    check = pooling_check(posterior, np.ones((30, 400), dtype=int))
+    assert check.value == pytest.approx(1 / 5, abs=0.005)
+    assert check.status == "passed"
+    assert pooling_check(dataset(rng.normal(size=(2, 500, 400))), np.ones((30, 400), dtype=int)).status == "failed"
+    assert pooling_check(posterior, np.ones((9, 400), dtype=int)).status == "not_applicable"
+
+
+def tailored(seed, *, adaptive):
+    """Answers of 250 models to 15 of 80 items each: those nearest to the ability as known so far, or any."""
+    rng = np.random.default_rng(seed)
+    ability, difficulty = rng.normal(size=250), rng.normal(0, 1.08, 80)
+    nodes = np.linspace(-4, 4, 81)
+    chance = 1 / (1 + np.exp(difficulty[:, None] - nodes))
+    correct, trials = np.zeros((2, 250, 80), dtype=int)
+    for model in range(250):
+        log_density = -(nodes**2) / 2
+        for _ in range(15):
+            weight = np.exp(log_density - log_density.max())
+            distance = np.abs(difficulty - weight @ nodes / weight.sum()) if adaptive else rng.random(80)
+            item = int(np.where(trials[model] > 0, np.inf, distance).argmin())
+            right = rng.random() < 1 / (1 + np.exp(difficulty[item] - ability[model]))
+            correct[model, item], trials[model, item] = right, 1
+            log_density = log_density + np.log(chance[item] if right else 1 - chance[item])
+    return correct, trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("adaptive", "share"), [(True, (0.9, 1.0)), (False, (0.0, 0.05))])
+def test_adaptive_answers_collapse_the_hierarchy_and_fail_where_random_ones_pass(adaptive, share, make_counts):
+    """Power and false alarms over 20 data sets, without refinement, which finds the same."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for seed in range(20):
+            fitted = fit(make_counts(*tailored(seed, adaptive=adaptive)), OnePL(), LaplaceSettings(refine=False))
+            found.append(by_name(fitted.checks)["pooling"])
+    print([round(check.value, 2) for check in found])
+    assert share[0] <= np.mean([check.status == "failed" for check in found]) <= share[1]
