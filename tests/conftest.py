@@ -91,7 +91,7 @@ def build_subset() -> Callable[..., Subset]:
             ability=tuple(nodes), score=tuple(curve), score_sd=flat, answer_variance=tuple(curve * (share - curve))
         )
         calibration = CalibrationRecord(
-            fingerprint="sha256:0", n_models=9, n_clusters=3, irt_model="2pl", inference="svi", ability_range=(-3, 3)
+            fingerprint="sha256:0", n_models=9, n_clusters=3, irt_model="2pl", inference="svi", ability_range=(-8, 8)
         )
         fields = {
             "benchmark": "toy", "n_items_full": n_full, "items": items, "size": len(items), "method": "random",

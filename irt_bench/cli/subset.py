@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 # As in SELECTORS, WEIGHTINGS and ESTIMATORS, which take a second to import.
 METHODS = (
-    "random, subtask, difficulty, discrimination, discrimination-bins, information, anchors, anchors-irt, variance, "
-    "no-duplicates"
+    "random, subtask, difficulty, discrimination, discrimination-bins, information, anchors, anchors-irt, "
+    "anchors-proportional, variance, no-duplicates"
 )
 WEIGHTS = "equal, anchor, discrimination, minimum-variance, balance"
 ESTIMATES = (
-    "weighted, p_irt, p_irt_weighted, gp_irt, irt_smoothed, ridge, spline, p_irt_ridge, p_irt_source, gp_irt_source"
+    "weighted, p_irt, p_irt_weighted, gp_irt, irt_smoothed, ridge, spline, p_irt_ridge, p_irt_wide, irt_difference, "
+    "p_irt_residual, aipw, p_irt_source, gp_irt_source"
 )
 
 
@@ -55,10 +56,12 @@ def subset(
     target_se: Annotated[
         float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help=f"How to choose items: {METHODS}; by default anchors.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"How to choose items: {METHODS}; by default anchors-proportional.")
+    ] = None,
     weights: Annotated[str | None, typer.Option(help=f"How to weigh them: {WEIGHTS}; by default as suits.")] = None,
     estimator: Annotated[
-        str | None, typer.Option(help=f"How to estimate: {ESTIMATES}; by default p_irt_ridge.")
+        str | None, typer.Option(help=f"How to estimate: {ESTIMATES}; by default p_irt_residual.")
     ] = None,
     fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.")] = None,
     parallel_forms: Annotated[
@@ -235,6 +238,10 @@ def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> No
                 "path": str(path),
                 **{name: getattr(each, name) for name in ("benchmark", "size", "n_items_full", "method", "weights")},
                 **{name: getattr(each, name) for name in ("estimator", "expected_error", "expected_se", "seed")},
+                "expected_error_interval": each.expected_error_interval,
+                "expected_se_interval": each.expected_se_interval,
+                "abler": None if each.abler is None else each.abler.model_dump(),
+                "smallest_gap": None if each.smallest_gap is None else each.smallest_gap.model_dump(),
                 "n_models": each.calibration.n_models,
                 "n_clusters": each.calibration.n_clusters,
                 "metrics": list(each.metrics),
@@ -242,13 +249,38 @@ def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> No
             }
         )
         if not json:
-            out.print(
-                f"{each.size} of {each.n_items_full} items of {each.benchmark}: method {each.method}, weights "
-                f"{each.weights}, estimator {each.estimator}.\nExpected error of the full score on new models: "
-                f"{100 * each.expected_error:.2f} points (root mean square {100 * each.expected_se:.2f}), from "
-                f"{each.calibration.n_models} models in {each.calibration.n_clusters} clusters, held out by cluster.\n"
-                f"Wrote {path}",
-                highlight=False,
-            )
+            out.print("\n".join([*_described(each), f"Wrote {path}"]), highlight=False)
     if json:
         print_text(json_text({"subsets": summaries}))
+
+
+def _described(subset: "Subset") -> list[str]:
+    """Say what a subset is, how far its estimates err, of whom that holds, and which gaps it orders rightly."""
+    calibration, abler, gap = subset.calibration, subset.abler, subset.smallest_gap
+    error = _points(subset.expected_error, subset.expected_error_interval)
+    lines = [
+        f"{subset.size} of {subset.n_items_full} items of {subset.benchmark}: method {subset.method}, weights "
+        f"{subset.weights}, estimator {subset.estimator}.",
+        f"Expected error of the full score, for models like these: {error} points (root mean square "
+        f"{_points(subset.expected_se, subset.expected_se_interval)}), from {calibration.n_models} models in "
+        f"{calibration.n_clusters} clusters, held out by cluster.",
+    ]
+    if abler is not None:
+        lines.append(
+            f"For abler models: {_points(abler.error, abler.error_interval)} points, bias {100 * abler.bias:.2f}, "
+            "found by calibrating on the weaker half and scoring the strongest 30%."
+        )
+    else:
+        lines.append("For abler models: not known, with so few models or an estimator that does not extrapolate.")
+    if gap is not None:
+        beside = "" if gap.random is None else f"; {100 * gap.random:.2f} with the mean of as many random items"
+        lines.append(
+            f"Smallest gap between two models ordered rightly 8 times in 10: {_points(gap.gap, gap.interval)} "
+            f"points{beside}."
+        )
+    return lines
+
+
+def _points(value: float, interval: tuple[float, float] | None) -> str:
+    limits = "" if interval is None else f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
+    return f"{100 * value:.2f}{limits}"

@@ -26,7 +26,9 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.shares import filled_shares, full_scores, seed_residuals
 
 Positions = npt.NDArray[np.intp]
-ABILITY_NODES: Final = np.linspace(-5.0, 5.0, 201)  # of tabulated curves; linear in between errs by less than 0.0003
+# Of tabulated curves; linear in between errs by less than 0.0003. The outer ones are for models far abler, or weaker,
+# than those of the calibration.
+ABILITY_NODES: Final = np.concatenate([np.arange(-10, -5, 0.25), np.linspace(-5, 5, 201), np.arange(5.25, 10.25, 0.25)])
 # Share of negative items among those left out. On winogrande (106 items, 5 negative) leaving them out made errors of
 # anchors with p_irt_ridge 3% smaller at 5 of 21 left out, 28% larger at 5 of 11, and 67% larger at 5 of 5.
 MOST_NEGATIVE: Final = 0.25
@@ -47,6 +49,17 @@ class Curves(NamedTuple):
 
     chance: FloatArray  # (item, node of `ABILITY_NODES`), mean over draws of the item parameters
     total_draws: FloatArray  # (draw, node of `SPREAD_NODES`), sum over items of target weight x chance
+
+
+class Residuals(NamedTuple):
+    """What the answers of the calibration models lie above the chances that the IRT model gives them."""
+
+    chosen: FloatArray  # (model, item); 0 where an item was not asked
+    others: FloatArray  # (model,), of all other items together: sum of target weight x residual
+    others_share: float  # of the others in the full score
+
+
+NO_RESIDUALS: Final = Residuals(np.zeros((0, 0)), np.zeros(0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -176,6 +189,20 @@ class SelectionBasis:
         drawn, labels = draws_of(self.posterior, ABILITY, MODEL)
         order = labels.astype("str").get_indexer(self.counts.models.index.astype("str"))
         return np.asarray(drawn.mean(axis=0)[order], dtype=np.float64)
+
+    def residuals(self, chosen: Positions) -> Residuals:
+        """Residuals of the calibration models at their abilities: of the chosen items, and of all others together."""
+        chance = np.array([np.interp(self.abilities, ABILITY_NODES, curve) for curve in self.curves.chance[chosen]]).T
+        asked = self.counts.asked[:, chosen]
+        found = np.where(asked, self.shares[:, chosen] - chance, 0.0)
+        every = self.full_score - np.interp(self.abilities, ABILITY_NODES, self.target @ self.curves.chance)
+        target = self.target[chosen]
+        return Residuals(found, np.nan_to_num(every) - found @ target, 1 - float(target.sum()))
+
+    @property
+    def ability_limits(self) -> tuple[float, float]:
+        """Lowest and highest ability among the calibration models."""
+        return float(self.abilities.min()), float(self.abilities.max())
 
     @property
     def target_abilities(self) -> tuple[float, float]:

@@ -26,14 +26,17 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
+from irt_bench.subsets.gap import HeldOutScores
 from irt_bench.subsets.instrument import Evidence, Instrument, join_evidence, make_instrument, read_answers
-from irt_bench.subsets.intervals import Errors, held_out_errors
+from irt_bench.subsets.intervals import UNKNOWN, Errors, held_out_errors
 from irt_bench.subsets.published import odd_errors, published_share
 from irt_bench.subsets.select import select
 from irt_bench.subsets.shares import as_answers, full_scores
 from irt_bench.subsets.weights import weigh
 
 N_FOLDS: Final = 5
+LEAST_FOR_ABLER: Final = 20  # calibration models: a fit needs the weaker ten of them
+ABLER_SHARE: Final = 0.3  # of the calibration models, the strongest, that stand for abler ones: Zhang et al. 2025
 MOST_ABILITY: Final = 10  # sds of the calibration models
 # Among the options of a subset --method names how to choose items.
 ADVICE: Final = "use --method nuts"
@@ -93,16 +96,39 @@ class Calibration:
         Of all calibration models.
     folds : tuple of Fold
         Of cross-validation over clusters.
-    n_clusters : int
-        Number of clusters.
+    clusters : array of str, shape (model,)
+        Of the calibration models.
     plan : Plan
         What was fitted, and how.
     """
 
     whole: SelectionBasis
     folds: tuple[Fold, ...]
-    n_clusters: int
+    clusters: Labels
     plan: Plan
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(np.unique(self.clusters))
+
+    @cached_property
+    def abler(self) -> Fold | None:
+        """A fit to the weaker half of the models, with the strongest held out; None where they are too few.
+
+        It says what is to be expected of models abler than those of the calibration (Zhang, Dorner, Hardt 2025, arXiv
+        2506.07673, call it extrapolation).
+        """
+        score = self.whole.full_score
+        order = np.argsort(score, kind="stable")[: int((~np.isnan(score)).sum())]
+        if len(order) < LEAST_FOR_ABLER:
+            return None
+        weaker, strongest = order[: len(order) // 2], order[-round(ABLER_SHARE * len(order)) :]
+        counts = self.whole.counts
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            kept = self.plan.fit_basis(counts.take(models=np.sort(weaker)))
+        return Fold(kept, counts.take(models=np.sort(strongest)))
 
     @cached_property
     def source_error(self) -> float:
@@ -115,12 +141,17 @@ class Calibration:
 
 
 class Calibrated(NamedTuple):
-    """Chosen items ready for use, and by estimator what it learned and how far it errs on models held out."""
+    """Chosen items ready for use, and by estimator what it learned and how far it errs on models held out.
+
+    `errors` are of models like those of the calibration, `abler` of models abler than all of them.
+    """
 
     instrument: Instrument
     evidence: Evidence
     learned: Mapping[str, Learned]
     errors: Mapping[str, Errors]
+    abler: Mapping[str, Errors]
+    held_out: Mapping[str, HeldOutScores]
 
 
 def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
@@ -189,7 +220,7 @@ def prepare(
             warnings.simplefilter("ignore", FitWarning)  # the fit to all models says it once
             basis = plan.fit_basis(counts.take(models=kept))
         folds.append(Fold(basis, counts.take(models=held_out)))
-    return Calibration(whole, tuple(folds), len(np.unique(clusters)), plan)
+    return Calibration(whole, tuple(folds), clusters, plan)
 
 
 def calibrate(
@@ -220,57 +251,113 @@ def calibrate(
     Items are chosen anew in each fold, without the models held out. Errors with the items chosen from all models would
     flatter the choice: their intervals covered 75 to 90% of new models where 90% was wanted.
     """
-    whole = calibration.whole
+    whole, choose = calibration.whole, choose or partial(chosen_items, recipe=recipe)
     if selection is None:
-        selection = choose(whole) if choose else select(whole, recipe.method, recipe.size, rng_of(recipe))
+        selection = choose(whole)
     instrument = weighed(whole, recipe, selection)
     evidence = answers_to(instrument, whole.counts)
-    folds = _Folds.read(calibration, recipe, estimators, choose or partial(chosen_items, recipe=recipe))
-    training = folds.training(evidence, whole.full_score)
+    folds = _Folds.read(calibration, recipe, estimators, choose)
+    training = folds.training(evidence, whole, instrument)
     learned = {name: ESTIMATORS[name].learn(training) for name in estimators}
-    return Calibrated(instrument, evidence, learned, folds.errors(calibration, estimators))
+    estimates = folds.estimates(estimators)
+    abler = folds.abler_errors(calibration.abler, recipe, estimators, choose)
+    responses = [fold.held_out for fold in calibration.folds]
+    scores = {
+        name: HeldOutScores([found for found, _ in parts], folds.truths, folds.clusters, responses)
+        for name, parts in estimates.items()
+    }
+    return Calibrated(instrument, evidence, learned, folds.errors(estimates), abler, scores)
+
+
+class _Read(NamedTuple):
+    """Items chosen from the models kept of a fold, and the evidence of both its parts."""
+
+    instrument: Instrument
+    kept: Evidence
+    held_out: Evidence
+    truth: FloatArray  # full scores of the models held out
+
+    @classmethod
+    def of(cls, fold: Fold, recipe: Recipe, choose: Chooser, *, regression: bool) -> _Read:
+        instrument = weighed(fold.kept, recipe, choose(fold.kept))
+        held_out = answers_to(instrument, fold.held_out)
+        # Only regressions look at the kept models' answers.
+        kept = answers_to(instrument, fold.kept.counts) if regression else held_out
+        return cls(instrument, kept, held_out, full_scores(fold.held_out, fold.kept.target))
 
 
 class _Folds(NamedTuple):
     """A cross-validation: evidence of kept and held-out models, and full scores of the latter, by fold."""
 
-    kept: list[Evidence]
-    held_out: list[Evidence]
-    truths: list[FloatArray]
+    folds: tuple[Fold, ...]
+    read_folds: list[_Read]
+    clusters: list[Labels]  # of the models held out
     source_share: float
 
     @classmethod
     def read(cls, calibration: Calibration, recipe: Recipe, estimators: Sequence[str], choose: Chooser) -> _Folds:
         """Choose items in each fold, and read the answers to them."""
-        regression = any(ESTIMATORS[name].regression for name in estimators)
-        kept, held_out = [], []
-        for fold in calibration.folds:
-            instrument = weighed(fold.kept, recipe, choose(fold.kept))
-            held_out.append(answers_to(instrument, fold.held_out))
-            # Only regressions look at the kept models' answers.
-            kept.append(answers_to(instrument, fold.kept.counts) if regression else held_out[-1])
-        truths = [full_scores(fold.held_out, calibration.whole.target) for fold in calibration.folds]
-        return cls(kept, held_out, truths, calibration.source_share(recipe.method, recipe.size))
+        regression, models = any(ESTIMATORS[name].regression for name in estimators), calibration.whole.counts.models
+        reads = [_Read.of(fold, recipe, choose, regression=regression) for fold in calibration.folds]
+        clusters = [
+            calibration.clusters[models.index.get_indexer(fold.held_out.models.index)] for fold in calibration.folds
+        ]
+        return cls(calibration.folds, reads, clusters, calibration.source_share(recipe.method, recipe.size))
 
-    def training(self, evidence: Evidence, truth: FloatArray, *, without: int | None = None) -> Training:
+    @property
+    def truths(self) -> list[FloatArray]:
+        """Full scores of the models held out, by fold."""
+        return [read.truth for read in self.read_folds]
+
+    def training(
+        self, evidence: Evidence, basis: SelectionBasis, instrument: Instrument, *, without: int | None = None
+    ) -> Training:
         """Say what estimators learn from; of the models held out, those of one fold may be left out."""
-        places = [place for place in range(len(self.held_out)) if place != without]
-        pooled = join_evidence([self.held_out[place] for place in places])
-        return Training(evidence, truth, pooled, np.concatenate([self.truths[at] for at in places]), self.source_share)
+        places = [place for place in range(len(self.folds)) if place != without]
+        pooled = join_evidence([self.read_folds[place].held_out for place in places])
+        truth = np.concatenate([self.truths[at] for at in places])
+        chosen = basis.counts.items.index.get_indexer(instrument.items)
+        return Training(evidence, basis.full_score, pooled, truth, self.source_share, basis.residuals(chosen))
 
-    def errors(self, calibration: Calibration, estimators: Sequence[str]) -> dict[str, Errors]:
-        """Errors of estimators that learned from other models, on those held out."""
-        found: dict[str, list[FloatArray]] = {name: [] for name in estimators}
-        for place, fold in enumerate(calibration.folds):
-            training = self.training(self.kept[place], fold.kept.full_score, without=place)
+    def estimates(self, estimators: Sequence[str]) -> dict[str, list[tuple[FloatArray, FloatArray]]]:
+        """Estimates of the models held out and their variances, by estimator and fold; each learned from the others."""
+        found: dict[str, list[tuple[FloatArray, FloatArray]]] = {name: [] for name in estimators}
+        for place, (fold, read) in enumerate(zip(self.folds, self.read_folds, strict=True)):
+            training = self.training(read.kept, fold.kept, read.instrument, without=place)
             for name, parts in found.items():
-                parts.append(estimate(name, self.held_out[place], ESTIMATORS[name].learn(training)))
-        truth, variance = np.concatenate(self.truths), np.concatenate([held_out.variance for held_out in self.held_out])
+                parts.append(_estimated(name, read.held_out, training))
+        return found
+
+    def errors(self, estimates: Mapping[str, list[tuple[FloatArray, FloatArray]]]) -> dict[str, Errors]:
+        """Errors of estimators that learned from other models, on those held out."""
+        truth, clusters = np.concatenate(self.truths), np.concatenate(self.clusters)
         known = ~np.isnan(truth)
-        return {
-            name: held_out_errors((np.concatenate(parts) - truth)[known], variance[known])
-            for name, parts in found.items()
-        }
+        found = {}
+        for name, parts in estimates.items():
+            estimated, variance = (np.concatenate(each)[known] for each in zip(*parts, strict=True))
+            found[name] = held_out_errors(estimated - truth[known], variance, clusters[known])
+        return found
+
+    def abler_errors(
+        self, fold: Fold | None, recipe: Recipe, estimators: Sequence[str], choose: Chooser
+    ) -> dict[str, Errors]:
+        """Errors on models abler than all that were learned from; unknown where those are too few or it is refused."""
+        found = dict.fromkeys(estimators, UNKNOWN)
+        speaking = [name for name in estimators if ESTIMATORS[name].extrapolates]
+        if fold is None or not speaking:
+            return found
+        read = _Read.of(fold, recipe, choose, regression=True)
+        training = self.training(read.kept, fold.kept, read.instrument)
+        for name in speaking:
+            estimated, variance = _estimated(name, read.held_out, training)
+            found[name] = held_out_errors(estimated - read.truth, variance)
+        return found
+
+
+def _estimated(name: str, evidence: Evidence, training: Training) -> tuple[FloatArray, FloatArray]:
+    """Estimates of the full score and their variances, by an estimator that learns from `training`."""
+    learned = ESTIMATORS[name].learn(training)
+    return estimate(name, evidence, learned), ESTIMATORS[name].variance(evidence, learned)
 
 
 def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:

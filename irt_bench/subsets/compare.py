@@ -21,13 +21,14 @@ from irt_bench.errors import SubsetError, check_jobs, check_range
 from irt_bench.inference.fit import Progress
 from irt_bench.names import MODEL
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.calibration import Calibrated, Calibration, Plan, Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.coverage import CLUSTER, RECIPE, coverage_by, coverage_summary
 from irt_bench.subsets.defaults import default_weights
-from irt_bench.subsets.estimators import ESTIMATORS, Learned, estimate, possible
-from irt_bench.subsets.intervals import limits
+from irt_bench.subsets.estimators import ESTIMATORS, Learned
 from irt_bench.subsets.random_subsets import MAX_RANDOM, RandomSubsets, beside_random, random_errors
+from irt_bench.subsets.score import Scale, score_evidence
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.subsets.shares import full_scores
 from irt_bench.workers import PROCESSES
@@ -85,8 +86,10 @@ class Comparison(NamedTuple):
     Parameters
     ----------
     table : pd.DataFrame
-        A row for each size, method, weights and estimator: ``mae, bias, rmse, kendall, coverage, width`` on held-out
-        models (shares in [0, 1]), and ``coverage_q05, coverage_q95, coverage_se`` of `coverage_by`; ``random,
+        A row for each size, method, weights and estimator: ``mae, bias, rmse, kendall, width`` on held-out models
+        (shares in [0, 1]); ``refused``, the share of them for which the estimator gives no interval, as they lie
+        outside the calibration's range of abilities, and of the others ``coverage`` with ``coverage_q05, coverage_q95,
+        coverage_se`` of `coverage_by`; ``random,
         random_q05, random_q95``, mean and quantiles over random subsets of their mean absolute error with the same
         estimator; ``percentile``, the share of random subsets with an error no larger: a permutation p-value.
     random : pd.DataFrame
@@ -148,7 +151,9 @@ def compare(
     sums = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
     random = (sums["error"] / sums["n"]).rename("mae").reset_index()
     rng = np.random.default_rng(design.seed)
-    return Comparison(beside_random(summarise(held_out, rng), random), random, coverage_summary(held_out, rng))
+    return Comparison(
+        beside_random(summarise(held_out, rng), random), random, coverage_summary(held_out.dropna(subset=["q05"]), rng)
+    )
 
 
 def shift(counts: ResponseCounts, clusters: Labels, design: Design) -> pd.DataFrame:
@@ -183,9 +188,10 @@ def summarise(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
                 "kendall": stats.kendalltau(part["estimate"], part["truth"]).statistic,
                 "width": (part["q95"] - part["q05"]).mean(),
                 "n_models": len(part),
+                "refused": part["q05"].isna().mean(),
             }
         )
-    return pd.DataFrame(rows).join(coverage_by(held_out, RECIPE, rng), on=RECIPE)
+    return pd.DataFrame(rows).join(coverage_by(held_out.dropna(subset=["q05"]), RECIPE, rng), on=RECIPE)
 
 
 def _with_clusters(held_out: pd.DataFrame, counts: ResponseCounts, clusters: Labels) -> pd.DataFrame:
@@ -226,23 +232,16 @@ def _methods(
             found = calibrate(calibration, Recipe(method, weights, size, design.seed), design.estimators)
             if (method, weights) == ("random", "equal"):
                 blind[size] = dict(found.learned)
-            frame = _estimates(found, test, truth)
+            frame = _estimates(found, calibration.whole, test, truth)
             parts.append(frame.assign(size=size, method=method, weights=weights))
     return pd.concat(parts, ignore_index=True), blind
 
 
-def _estimates(found: Calibrated, test: ResponseCounts, truth: FloatArray) -> pd.DataFrame:
-    evidence, parts = answers_to(found.instrument, test), []
+def _estimates(found: Calibrated, basis: SelectionBasis, test: ResponseCounts, truth: FloatArray) -> pd.DataFrame:
+    evidence, instrument, parts = answers_to(found.instrument, test), found.instrument, []
+    about = Scale(instrument.nodes, basis.ability_limits, basis.counts.n_items, float(instrument.targets.min()))
     for name, learned in found.learned.items():
-        estimated, errors = estimate(name, evidence, learned), found.errors[name]
-        low, high = limits(
-            estimated,
-            evidence.variance,
-            misfit_sd=errors.misfit_sd,
-            scale=errors.interval_scale,
-            step=float(found.instrument.targets.min()),
-            within=possible(evidence),
-        )
-        columns = {"truth": truth, "estimate": estimated, "q05": low, "q95": high}
+        scored = score_evidence(name, evidence, learned, (found.errors[name], found.abler[name]), about)
+        columns = {"truth": truth, "estimate": scored.estimate, "q05": scored.q05, "q95": scored.q95}
         parts.append(pd.DataFrame({MODEL: test.models.index, "estimator": name, **columns}))
     return pd.concat(parts).dropna(subset=["truth"])

@@ -21,7 +21,15 @@ from irt_bench.analysis.labelled_draws import item_draws
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.responses.formats.lm_eval import NO_FILTER
 from irt_bench.subsets import lm_eval_task
-from irt_bench.subsets.instrument import ABILITY_POINTS, ITEM_DRAWS, POINT_WEIGHTS, Instrument, instrument_of
+from irt_bench.subsets.estimators import ESTIMATORS
+from irt_bench.subsets.instrument import (
+    ABILITY_POINTS,
+    ITEM_DRAWS,
+    POINT_WEIGHTS,
+    WIDE_PRIOR_SD,
+    Instrument,
+    instrument_of,
+)
 from irt_bench.subsets.subset import Subset
 
 MODEL_ARGUMENTS: Final = "--model hf --model_args pretrained=ORG/MODEL"
@@ -203,6 +211,9 @@ def task_parameters(subset: Subset) -> dict[str, Any]:
         "spline": subset.numbers.spline.model_dump() if subset.numbers.spline is not None else None,
         "target_weights": instrument.targets[order].tolist(),
         "draws": np.stack(drawn, axis=-1)[:, order].tolist(),
+        "wide_prior_sd": WIDE_PRIOR_SD,
+        "wide": ESTIMATORS[subset.estimator].wide,
+        "speaks_within": None if ESTIMATORS[subset.estimator].extrapolates else subset.calibration.ability_range,
     }
 
 
@@ -211,6 +222,7 @@ def _linear_form(subset: Subset, instrument: Instrument) -> tuple[float, np.ndar
     numbers, targets, weights = subset.numbers, instrument.targets, instrument.weights
     mixed, unseen = numbers.weighted_share, instrument.unseen
     learned = np.array(numbers.coefficients or [0.0] * subset.size)
+    mean, expected = weights / weights.sum(), instrument.expected_curves
     forms = {
         "weighted": (0.0, weights, 0.0, unseen),
         "p_irt": (0.0, targets, 1.0, unseen),
@@ -220,6 +232,10 @@ def _linear_form(subset: Subset, instrument: Instrument) -> tuple[float, np.ndar
         "spline": (numbers.intercept, 0 * targets, 0.0, unseen),
         "ridge": (numbers.intercept, learned, 0.0, unseen),
         "p_irt_ridge": (numbers.intercept, targets + learned, 1.0, unseen),
+        "aipw": (numbers.intercept, learned, 0.0, unseen),
+        "p_irt_wide": (0.0, targets, 1.0, unseen),
+        "irt_difference": (0.0, mean, 1.0, unseen + (targets - mean) @ expected),
+        "p_irt_residual": (0.0, targets + learned, 1.0, unseen - learned @ expected),
     }
     if subset.estimator not in forms:
         raise SubsetError(

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from numpy.polynomial.hermite_e import hermegauss
 
 from irt_bench.analysis.curves import chances, knowing
 from irt_bench.analysis.intervals import FloatArray
-from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
 from irt_bench.analysis.scoring import score_models
 from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
 from irt_bench.responses.counts import ResponseCounts
@@ -30,6 +31,7 @@ DRAW_SEED: Final = 20240522  # of these draws, always the same ones: an estimate
 ABILITY_POINTS, _POINT_WEIGHTS = hermegauss(11)  # of each ability's posterior, in sds
 POINT_WEIGHTS: Final = _POINT_WEIGHTS / _POINT_WEIGHTS.sum()
 SAFE: Final = 1e-12  # keeps logarithms finite
+WIDE_PRIOR_SD: Final = 3.0  # a prior that does not pull models abler than the calibration's towards them
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,68 @@ class Instrument:
         return xr.Dataset({name: (dims, values[None]) for name, values in drawn.items()}, coords={ITEM: self.items})
 
     @cached_property
+    def expected_curves(self) -> FloatArray:
+        """Chances of a right answer averaged over the uncertainty of the parameters, shape (item, node)."""
+        drawn, _ = item_draws(self.posterior, ITEM_DRAWS)
+        found = sum(draw_curves(drawn.at(slice(k, k + 1)), self.nodes)[0] for k in range(len(drawn.difficulty)))
+        return np.asarray(found / len(drawn.difficulty))
+
+    @cached_property
     def curves(self) -> FloatArray:
         """Chances of a right answer to the chosen items, shape (item, node)."""
         cells = self.parameters.at((slice(None), None))
         return chances(cells, *knowing(cells, self.nodes))[0]
+
+
+class Prediction(NamedTuple):
+    """What the IRT model predicts from the answers under the prior N(0, `WIDE_PRIOR_SD`^2) of ability.
+
+    Parameters
+    ----------
+    posterior : array of shape (model, node)
+        Of ability, sum 1.
+    chances : array of shape (item, node)
+        Of the chosen items, over the uncertainty of their parameters.
+    unseen : array of shape (1 or model, node)
+        Sum over the items not asked of target weight x chance.
+    residuals : array of shape (model, item)
+        Share of right answers minus the chance expected; 0 where a chosen item was not asked.
+    asked : array of shape (model, item)
+        Which were asked.
+    weights, targets : arrays of shape (item,)
+        Shares of the chosen items in the weighted and in the full score.
+    """
+
+    posterior: FloatArray
+    chances: FloatArray
+    unseen: FloatArray
+    residuals: FloatArray
+    asked: npt.NDArray[np.bool_]
+    weights: FloatArray
+    targets: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        posterior: FloatArray,
+        chances: FloatArray,
+        unseen: FloatArray,
+        answers: tuple[FloatArray, npt.NDArray[np.bool_]],
+        shares: tuple[FloatArray, FloatArray],
+    ) -> Prediction:
+        """Put together; `answers` are shares of right ones and whether asked, `shares` the items' in both scores."""
+        right, asked = answers
+        residuals = np.where(asked, right - posterior @ chances.T, 0.0)
+        return cls(posterior, chances, np.atleast_2d(unseen), residuals, asked, *shares)
+
+    @property
+    def expected_unseen(self) -> FloatArray:
+        """Expected part of the full score of the items not asked, shape (model,)."""
+        return np.asarray((self.posterior * self.unseen).sum(axis=1))
+
+    def outside(self, nodes: FloatArray, low: float, high: float) -> FloatArray:
+        """Probability that the ability lies outside a range, shape (model,)."""
+        return np.asarray(self.posterior @ ((nodes < low) | (nodes > high)).astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -107,6 +167,8 @@ class Evidence:
         Expected full score, asked items included, over the posterior of ability.
     variance : array
         Of the full score given the answers under the IRT model: ability, item parameters and answers not seen.
+    prediction : Prediction, optional
+        Under the wide prior; None where evidence of several subsets was joined.
     """
 
     abilities: pd.DataFrame
@@ -118,6 +180,7 @@ class Evidence:
     unseen_plug_in: FloatArray
     expected: FloatArray
     variance: FloatArray
+    prediction: Prediction | None = None
 
     @property
     def ability(self) -> FloatArray:
@@ -127,8 +190,8 @@ class Evidence:
 
 def join_evidence(parts: list[Evidence]) -> Evidence:
     """Put the models of several readings one below the other, without the answers, which are to other items."""
-    names = [name for name in vars(parts[0]) if name not in ("abilities", "answers")]
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    names = [name for name in vars(parts[0]) if name not in ("abilities", "answers", "prediction")]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return Evidence(pd.concat([part.abilities for part in parts]), np.empty((len(joined["weighted"]), 0)), **joined)
 
 
@@ -224,7 +287,28 @@ def read_answers(instrument: Instrument, counts: ResponseCounts, *, n_draws: int
         unseen_plug_in=interpolate(instrument.unseen + more, instrument.nodes, plug_in)[:, 0],
         expected=mean_unseen + expected_seen @ POINT_WEIGHTS,
         variance=(by_ability + answer_variance + item_sd**2) @ POINT_WEIGHTS,
+        prediction=_predict(instrument, counts, shares, instrument.unseen + more),
     )
+
+
+def _predict(instrument: Instrument, counts: ResponseCounts, shares: FloatArray, unseen: FloatArray) -> Prediction:
+    chances_ = np.clip(instrument.expected_curves, SAFE, 1 - SAFE)
+    likelihood = log_likelihood(counts.correct, counts.trials, chances_)
+    posterior = posterior_on(instrument.nodes, likelihood, WIDE_PRIOR_SD)
+    return Prediction.of(posterior, chances_, unseen, (shares, counts.asked), (instrument.weights, instrument.targets))
+
+
+def log_likelihood(correct: npt.NDArray[Any], trials: npt.NDArray[Any], chances: FloatArray) -> FloatArray:
+    """Log-likelihood of the answers at each node, shape (model, node), from chances of shape (item, node)."""
+    right = correct.astype(np.float64)
+    return np.asarray(right @ np.log(chances) + (trials - right) @ np.log1p(-chances))
+
+
+def posterior_on(nodes: FloatArray, likelihood: FloatArray, prior_sd: float = 1.0) -> FloatArray:
+    """Posterior of ability on unevenly spaced nodes, shape (model, node), sum 1; the prior is N(0, prior_sd^2)."""
+    density = likelihood + np.log(np.gradient(nodes)) - (nodes / prior_sd) ** 2 / 2
+    density = np.exp(density - density.max(axis=1, keepdims=True))
+    return np.asarray(density / density.sum(axis=1, keepdims=True))
 
 
 def interpolate(curves: FloatArray, nodes: FloatArray, at: FloatArray) -> FloatArray:

@@ -53,12 +53,19 @@ def full_score(values: Iterable[float]) -> float:
     answers = _in_order([float(value) for value in values])
     if len(answers) != len(wanted["doc_ids"]):
         raise ValueError(f"{len(answers)} answers for {len(wanted['doc_ids'])} documents; run without --limit.")
-    mean, sd = _ability(answers, wanted["draws"])
     curve, points = wanted["curve"], wanted["points"]
-    unseen = sum(
-        weight * _interpolate(mean + sd * point, curve["ability"], curve["score"])
-        for point, weight in zip(points["at"], points["weight"], strict=True)
-    )
+    predicted = _under_wide_prior(answers, wanted)
+    low, high = wanted["speaks_within"] or (-math.inf, math.inf)
+    if sum(mass for mass, node in zip(predicted, curve["ability"], strict=True) if not low <= node <= high) > 0.5:
+        return math.nan  # a regression does not speak of models outside the range that it learned on
+    if wanted["wide"]:
+        mean, unseen = math.nan, sum(mass * score for mass, score in zip(predicted, curve["score"], strict=True))
+    else:
+        mean, sd = _ability(answers, wanted["draws"])
+        unseen = sum(
+            weight * _interpolate(mean + sd * point, curve["ability"], curve["score"])
+            for point, weight in zip(points["at"], points["weight"], strict=True)
+        )
     found: float = wanted["constant"] + wanted["curve_share"] * unseen
     found += sum(c * y for c, y in zip(wanted["coefficients"], answers, strict=True))
     if wanted["spline"]:
@@ -91,6 +98,23 @@ def _ability(answers: list[float], draws: Sequence[Sequence[Sequence[float]]]) -
     mean = sum(node * mass for node, mass in zip(nodes, mixture, strict=True)) / total
     square = sum((node - mean) ** 2 * mass for node, mass in zip(nodes, mixture, strict=True)) / total
     return mean, math.sqrt(square)
+
+
+def _under_wide_prior(answers: list[float], wanted: Mapping[str, Any]) -> list[float]:
+    """Posterior of ability on the curve's nodes with the wide prior, from chances averaged over the draws."""
+    nodes, by_item = wanted["curve"]["ability"], list(zip(*wanted["draws"], strict=True))
+    logs = []
+    for place, node in enumerate(nodes):
+        before, after = nodes[max(place - 1, 0)], nodes[min(place + 1, len(nodes) - 1)]
+        spacing = (after - before) / (1 if place in (0, len(nodes) - 1) else 2)
+        total = math.log(spacing) - (node / wanted["wide_prior_sd"]) ** 2 / 2
+        for answer, draws in zip(answers, by_item, strict=True):
+            chance = sum(math.exp(_log_chance(1.0, item, node)) for item in draws) / len(draws)
+            chance = min(max(chance, 1e-12), 1 - 1e-12)
+            total += answer * math.log(chance) + (1 - answer) * math.log(1 - chance)
+        logs.append(total)
+    density = [math.exp(value - max(logs)) for value in logs]
+    return [mass / sum(density) for mass in density]
 
 
 def _log_chance(answer: float, item: Sequence[float], ability: float) -> float:

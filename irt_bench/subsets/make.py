@@ -16,9 +16,17 @@ from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibrated, Calibration, Recipe, calibrate, chosen_items
 from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR
 from irt_bench.subsets.estimators import Learned, estimator_of
-from irt_bench.subsets.intervals import Errors
+from irt_bench.subsets.gap import Gap, orderable_gap
+from irt_bench.subsets.intervals import Errors, Expected
 from irt_bench.subsets.subset import Subset
-from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
+from irt_bench.subsets.subset_parts import (
+    AblerErrors,
+    CalibrationRecord,
+    EstimatorNumbers,
+    SmallestGap,
+    SubsetItem,
+    UnseenItems,
+)
 
 LEAST_SIZE: Final = 5  # tried for a target standard error
 
@@ -59,8 +67,9 @@ def smallest_subset(
 ) -> Subset:
     """Make the smallest subset whose predicted error is at most `target_se`; the recipe's size is not looked at.
 
-    The predicted error is the root mean square error on held-out calibration models (`expected_se`). Found by doubling
-    and bisection, which supposes that it falls with the size; it does but for noise.
+    The predicted error is the root mean square error on held-out calibration models (`expected_se`, with
+    `expected_se_interval`): it holds for models like these, and `abler` says what to expect of abler ones. Found by
+    doubling and bisection, which supposes that it falls with the size; it does but for noise.
 
     Raises
     ------
@@ -75,7 +84,7 @@ def smallest_subset(
 
     def attempt(size: int) -> tuple[Calibrated, bool]:
         found = calibrate(calibration, recipe._replace(size=size), (estimator,))
-        return found, found.errors[estimator].root_mean_square <= target_se
+        return found, found.errors[estimator].root_mean_square.value <= target_se
 
     too_small, size = 0, min(LEAST_SIZE, most)
     best, reached = attempt(size)
@@ -85,8 +94,8 @@ def smallest_subset(
     if not reached:
         raise SubsetError(
             f"even {most} of the {n_items} items have a predicted error of "
-            f"{best.errors[estimator].root_mean_square:.4f}, above the target {target_se:g}. Ask for less, or give "
-            "more calibration models."
+            f"{best.errors[estimator].root_mean_square.value:.4f}, above the target {target_se:g}. Ask for less, "
+            "or give more calibration models."
         )
     while size - too_small > 1:
         middle = (size + too_small) // 2
@@ -145,8 +154,7 @@ def _record(
     calibration: Calibration, recipe: Recipe, estimator: str, found: Calibrated, hashes: pd.Series | None
 ) -> Subset:
     """Put everything a subset takes along into its record."""
-    basis, errors = calibration.whole, found.errors[estimator]
-    instrument, ability = found.instrument, found.evidence.ability
+    basis, errors, instrument = calibration.whole, found.errors[estimator], found.instrument
     unseen = UnseenItems(
         ability=tuple(instrument.nodes.tolist()),
         score=tuple(instrument.unseen.tolist()),
@@ -162,25 +170,53 @@ def _record(
         weights=recipe.weights,
         estimator=estimator,
         seed=recipe.seed,
-        expected_error=errors.mean_absolute,
+        expected_error=errors.mean_absolute.value,
         expected_bias=errors.mean,
-        expected_se=errors.root_mean_square,
+        expected_se=errors.root_mean_square.value,
+        expected_error_interval=_interval(errors.mean_absolute),
+        expected_se_interval=_interval(errors.root_mean_square),
+        abler=_abler(found.abler[estimator]),
+        smallest_gap=_smallest_gap(orderable_gap(found.held_out[estimator], len(instrument.items))),
         unseen=unseen,
-        numbers=_numbers(found.learned[estimator], errors),
+        numbers=_numbers(found.learned[estimator], errors, found.abler[estimator]),
         calibration=CalibrationRecord(
             fingerprint=basis.counts.fingerprint(),
             n_models=basis.counts.n_models,
             n_clusters=calibration.n_clusters,
             irt_model=calibration.plan.irt_model.name,
             inference=calibration.plan.settings.method,
-            ability_range=(float(ability.min()), float(ability.max())),
+            ability_range=basis.ability_limits,
             measure=basis.counts.measure,
         ),
         package_version=version("irt-bench"),
     )
 
 
-def _numbers(learned: Learned, errors: Errors) -> EstimatorNumbers:
+def _interval(expected: Expected | Gap) -> tuple[float, float] | None:
+    return None if np.isnan(expected.q05) else (expected.q05, expected.q95)
+
+
+def _abler(errors: Errors) -> AblerErrors | None:
+    error, se = errors.mean_absolute, errors.root_mean_square
+    limits = _interval(error), _interval(se)
+    if limits[0] is None or limits[1] is None:
+        return None
+    return AblerErrors(
+        error=error.value, bias=errors.mean, se=se.value, error_interval=limits[0], se_interval=limits[1]
+    )
+
+
+def _smallest_gap(gap: Gap) -> SmallestGap | None:
+    if np.isnan(gap.value):
+        return None
+    return SmallestGap(gap=gap.value, interval=_interval(gap), random=_known_number(gap.random))
+
+
+def _known_number(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _numbers(learned: Learned, errors: Errors, abler: Errors) -> EstimatorNumbers:
     return EstimatorNumbers(
         weighted_share=learned.weighted_share,
         intercept=learned.intercept,
@@ -188,6 +224,10 @@ def _numbers(learned: Learned, errors: Errors) -> EstimatorNumbers:
         spline=learned.spline,
         misfit_sd=errors.misfit_sd,
         interval_scale=errors.interval_scale,
+        residual_variance=learned.residual_variance,
+        unseen_variance=learned.unseen_variance,
+        abler_misfit_sd=_known_number(abler.misfit_sd),
+        abler_scale=_known_number(abler.interval_scale),
     )
 
 

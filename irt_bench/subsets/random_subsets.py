@@ -51,7 +51,7 @@ def random_errors(
             own = evidence
             if regression:
                 own = read_answers(instrument, basis.counts.take(items=places), n_draws=FEW_DRAWS)
-            training = Training(own, basis.full_score, own, basis.full_score, 0.0)
+            training = Training(own, basis.full_score, own, basis.full_score, 0.0, basis.residuals(places))
             for name in names:
                 mixes = name.startswith("gp")
                 taken = learned[name] if mixes else ESTIMATORS[name].learn(training)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.analysis.intervals import FloatArray
@@ -13,17 +14,19 @@ from irt_bench.errors import SubsetError
 from irt_bench.names import MODEL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import FILTER, METRIC
-from irt_bench.subsets.estimators import Learned, estimate, possible
-from irt_bench.subsets.instrument import instrument_of, read_answers
-from irt_bench.subsets.intervals import limits
+from irt_bench.subsets.estimators import Learned, estimate, estimator_of, possible
+from irt_bench.subsets.instrument import Evidence, instrument_of, read_answers
+from irt_bench.subsets.intervals import UNKNOWN, Errors, limits, outside_of
 from irt_bench.subsets.subset import Subset
 from irt_bench.subsets.subset_parts import EstimatorNumbers
 
 OUTSIDE: Final = "outside_calibration"
 MISSING: Final = "missing_items"
 NO_ANSWERS: Final = "no_answers"
+MOST_LIKELY: Final = 0.5  # probability of lying outside the range from which on a model is flagged
 FLAGS: Final = {
-    OUTSIDE: "the ability lies beyond those of all calibration models: the estimate extrapolates",
+    OUTSIDE: "the ability lies beyond those of all calibration models: the estimate extrapolates, its interval is "
+    "wider, and ridge and spline give none",
     MISSING: "items of the subset have no answer: their share is estimated, and the interval is wider",
     NO_ANSWERS: "nothing can be said",
 }
@@ -63,22 +66,76 @@ def estimate_full_score(counts: ResponseCounts, subset: Subset) -> pd.DataFrame:
         )
     evidence = read_answers(instrument, answers.take(models=answered))
     numbers = subset.numbers
-    found = estimate(subset.estimator, evidence, _learned(numbers))
-    low, high = limits(
-        found,
-        evidence.variance,
-        misfit_sd=numbers.misfit_sd,
-        scale=numbers.interval_scale,
-        step=float(instrument.targets.min()),
-        within=possible(evidence),
-    )
+    errors = UNKNOWN._replace(misfit_sd=numbers.misfit_sd, interval_scale=numbers.interval_scale)
+    abler = UNKNOWN
+    if numbers.abler_scale is not None and numbers.abler_misfit_sd is not None:
+        abler = UNKNOWN._replace(misfit_sd=numbers.abler_misfit_sd, interval_scale=numbers.abler_scale)
+    about = Scale(instrument.nodes, subset.calibration.ability_range, subset.n_items_full, instrument.targets.min())
+    scored = score_evidence(subset.estimator, evidence, _learned(numbers), (errors, abler), about)
     ability_sd = evidence.abilities["ability_sd"].to_numpy(dtype=np.float64)
     table = pd.DataFrame(np.nan, index=counts.models.index.rename(MODEL), columns=list(COLUMNS[:5]))
-    table.loc[answered] = np.stack([found, low, high, evidence.ability, ability_sd], axis=1)
+    found = [np.where(scored.refused, np.nan, scored.estimate), scored.q05, scored.q95, evidence.ability, ability_sd]
+    table.loc[answered] = np.stack(found, axis=1)
     table["n_items"] = answers.asked.sum(axis=1)
     table["n_missing"] = subset.size - table["n_items"]
-    table["flags"] = _flags(table, subset)
+    outside = np.zeros(len(table), dtype=np.bool_)
+    outside[answered] = scored.outside
+    table["flags"] = _flags(table, outside)
     return table
+
+
+class Scale(NamedTuple):
+    """Nodes and range of ability, number of items of the full benchmark, and the least share of one of them."""
+
+    nodes: FloatArray
+    ability_range: tuple[float, float]
+    n_items: int
+    step: float
+
+
+class Scored(NamedTuple):
+    """Full scores with their central 90% intervals, arrays of shape (model,)."""
+
+    estimate: FloatArray
+    q05: FloatArray
+    q95: FloatArray
+    outside: npt.NDArray[np.bool_]  # the ability lies outside the calibration's range, more likely than not
+    refused: npt.NDArray[np.bool_]  # the estimator does not speak of such models, and has no interval for them
+
+
+def score_evidence(
+    name: str, evidence: Evidence, learned: Learned, errors: tuple[Errors, Errors], about: Scale
+) -> Scored:
+    """Estimate full scores with intervals.
+
+    Parameters
+    ----------
+    name : str
+        Estimator, in `ESTIMATORS`.
+    evidence, learned : Evidence, Learned
+        What the answers say, and what the estimator took from calibration models.
+    errors : (Errors, Errors)
+        On models held out: like those of the calibration, and abler.
+    about : Scale
+        Of the benchmark and its calibration.
+    """
+    estimator, prediction = estimator_of(name), evidence.prediction
+    if prediction is None:
+        raise SubsetError("evidence of several subsets was joined; full scores are estimated from one.")
+    alike, abler = errors
+    found, probability = estimate(name, evidence, learned), prediction.outside(about.nodes, *about.ability_range)
+    low, high = limits(
+        found,
+        estimator.variance(evidence, learned),
+        misfit_sd=alike.misfit_sd,
+        scale=alike.interval_scale,
+        step=about.step,
+        within=possible(evidence),
+        outside=outside_of(prediction, probability, about.n_items, abler),
+    )
+    outside = probability > MOST_LIKELY
+    refused = outside & (not estimator.extrapolates)
+    return Scored(found, np.where(refused, np.nan, low), np.where(refused, np.nan, high), outside, refused)
 
 
 def _answers(counts: ResponseCounts, subset: Subset) -> ResponseCounts:
@@ -138,15 +195,11 @@ def check_same_reading(items: pd.DataFrame, ids: Iterable[object], subset: Subse
 
 def _learned(numbers: EstimatorNumbers) -> Learned:
     coefficients: FloatArray = np.array(numbers.coefficients, dtype=np.float64)
-    return Learned(numbers.weighted_share, numbers.intercept, coefficients, numbers.spline)
+    variances = numbers.residual_variance, numbers.unseen_variance
+    return Learned(numbers.weighted_share, numbers.intercept, coefficients, numbers.spline, *variances)
 
 
-def _flags(table: pd.DataFrame, subset: Subset) -> list[str]:
-    low, high = subset.calibration.ability_range
-    raised = {
-        OUTSIDE: (table["ability"] < low) | (table["ability"] > high),
-        MISSING: table["n_missing"] > 0,
-        NO_ANSWERS: table["n_items"] == 0,
-    }
-    marks = zip(*(raised[name].tolist() for name in FLAGS), strict=True)
+def _flags(table: pd.DataFrame, outside: npt.NDArray[np.bool_]) -> list[str]:
+    raised = {OUTSIDE: outside, MISSING: table["n_missing"] > 0, NO_ANSWERS: table["n_items"] == 0}
+    marks = zip(*(np.asarray(raised[name]).tolist() for name in FLAGS), strict=True)
     return [";".join(name for name, up in zip(FLAGS, row, strict=True) if up) for row in marks]

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from irt_bench.analysis.curves import information
 from irt_bench.analysis.intervals import SPREAD_FLOOR, FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
-from irt_bench.subsets.anchors import anchors_by_answers, anchors_by_parameters
+from irt_bench.subsets.anchors import anchors_by_answers, anchors_by_parameters, anchors_in_proportion, in_proportion
 from irt_bench.subsets.basis import Positions, Selection, SelectionBasis
 
 Selector = Callable[[SelectionBasis, int, np.random.Generator], Selection]
@@ -133,6 +133,7 @@ SELECTORS: Final[Mapping[str, Selector]] = {
     "information": most_informative,
     "anchors": anchors_by_answers,
     "anchors-irt": anchors_by_parameters,
+    "anchors-proportional": anchors_in_proportion,
     "variance": least_variance,
     "no-duplicates": without_near_duplicates,
 }
@@ -203,22 +204,7 @@ def _difficulty_bins(basis: SelectionBasis, size: int) -> Positions:
 def _within(basis: SelectionBasis, strata: Positions, size: int, key: FloatArray) -> Positions:
     """Candidates of smallest key in each stratum, as many as its share in the full score allots."""
     shares: FloatArray = np.bincount(strata, basis.target[basis.candidates]).astype(np.float64)
-    allotted = allot(shares, np.bincount(strata), size)
+    allotted = in_proportion(shares, np.bincount(strata), size)
     order = np.lexsort((key, strata))
     place = np.arange(len(order)) - np.searchsorted(strata[order], strata[order])
     return basis.candidates[order[place < allotted[strata[order]]]]
-
-
-def allot(shares: FloatArray, available: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.int64]:
-    """Whole numbers of sum `size` in proportion to `shares` (largest remainders), none above what is available."""
-    given = np.zeros(len(shares), dtype=np.int64)
-    while (missing := size - int(given.sum())) > 0:
-        open_shares = np.where(given < available, shares, 0)
-        quota = missing * open_shares / open_shares.sum()
-        whole = np.minimum(np.floor(quota), available - given).astype(np.int64)
-        if whole.sum() == 0:
-            order = np.argsort(-np.where(given < available, quota, -1), kind="stable")
-            whole[order[:missing]] = 1
-            whole = np.minimum(whole, available - given)
-        given += whole
-    return given

@@ -18,18 +18,20 @@ from irt_bench.errors import ReadError, SubsetError
 from irt_bench.files import replacing
 from irt_bench.responses.formats.jsonlines import load_json
 from irt_bench.subsets.subset_parts import (
+    AblerErrors,
     CalibrationRecord,
     Count,
     EstimatorNumbers,
     Finite,
     Record,
+    SmallestGap,
     Spread,
     SubsetItem,
     UnseenItems,
 )
 
 FORMAT: Final = "irt-bench subset"
-VERSION: Final = 1
+VERSION: Final = 2
 DIGEST: Final = "sha256"  # key of the digest over everything else in the file
 
 
@@ -52,7 +54,13 @@ class Subset(Record):
         Of selection, weighting and cross-validation.
     expected_error, expected_bias, expected_se : float
         Mean absolute, mean, and root mean square error of the estimated full score, in [0, 1], on calibration models
-        held out.
+        held out: what to expect of models like these.
+    expected_error_interval, expected_se_interval : tuple of float, optional
+        90% intervals by resampling clusters of models; none where there is one cluster.
+    abler : AblerErrors, optional
+        What to expect of models abler than these; none where they are too few to tell, or the estimator is refused.
+    smallest_gap : SmallestGap, optional
+        Which differences between models the subset orders rightly; none where no two models held out differ.
     unseen : UnseenItems
         Curves of the other items.
     numbers : EstimatorNumbers
@@ -64,7 +72,7 @@ class Subset(Record):
     """
 
     format: Literal["irt-bench subset"] = "irt-bench subset"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     benchmark: str
     n_items_full: Count
     items: Annotated[tuple[SubsetItem, ...], Field(min_length=1)]
@@ -76,6 +84,10 @@ class Subset(Record):
     expected_error: Spread
     expected_bias: Finite
     expected_se: Spread
+    expected_error_interval: tuple[Spread, Spread] | None = None
+    expected_se_interval: tuple[Spread, Spread] | None = None
+    abler: AblerErrors | None = None
+    smallest_gap: SmallestGap | None = None
     unseen: UnseenItems
     numbers: EstimatorNumbers
     calibration: CalibrationRecord

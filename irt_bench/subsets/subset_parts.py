@@ -115,19 +115,66 @@ class EstimatorNumbers(Record):
         Of a regression on the answers, in the order of the items; empty for other estimators.
     spline : Spline, optional
         Of the spline regression.
+    residual_variance, unseen_variance : float
+        Variance over models of the residuals of the other items together, given those of the items asked and without
+        them; 0 for estimators that look at none.
     misfit_sd : float
         Sd of the full score around the estimate beyond what the IRT model explains, on calibration models that took no
         part in making the estimate.
     interval_scale : float
         Half-width of the 90% interval in sds, such that it covers 90% of those models.
+    abler_misfit_sd, abler_scale : float, optional
+        The same for models abler than those of the calibration; none where it had too few models to tell.
     """
 
     weighted_share: Share = 0.0
     intercept: Finite = 0.0
     coefficients: tuple[Finite, ...] = ()
     spline: Spline | None = None
+    residual_variance: Spread = 0.0
+    unseen_variance: Spread = 0.0
     misfit_sd: Spread
     interval_scale: Spread
+    abler_misfit_sd: Spread | None = None
+    abler_scale: Spread | None = None
+
+
+class AblerErrors(Record):
+    """Errors expected of models abler than those of the calibration, in [0, 1].
+
+    Found by calibrating on the weaker half of the calibration models and scoring the strongest 30%.
+
+    Parameters
+    ----------
+    error, bias, se : float
+        Mean absolute, mean, and root mean square error.
+    error_interval, se_interval : tuple of float
+        Their 90% intervals by resampling models.
+    """
+
+    error: Spread
+    bias: Finite
+    se: Spread
+    error_interval: tuple[Spread, Spread]
+    se_interval: tuple[Spread, Spread]
+
+
+class SmallestGap(Record):
+    """The smallest gap between the full scores of two models that is ordered rightly with 80%, in [0, 1].
+
+    Parameters
+    ----------
+    gap : float
+        Found on pairs of models held out.
+    interval : tuple of float, optional
+        Its 90% interval by resampling clusters of models; none where there is one cluster.
+    random : float, optional
+        The same of plain means of as many random items.
+    """
+
+    gap: Spread
+    interval: tuple[Spread, Spread] | None = None
+    random: Spread | None = None
 
 
 class CalibrationRecord(Record):
@@ -142,8 +189,7 @@ class CalibrationRecord(Record):
     irt_model, inference : str
         Names of the IRT model and of the method of inference.
     ability_range : tuple of float
-        Lowest and highest ability among the calibration models, estimated from the subset; beyond it the estimate
-        extrapolates.
+        Lowest and highest ability among the calibration models; beyond it the estimate extrapolates.
     measure : {"correct", "score"}
         Whether answers were right or wrong, or fractional scores.
     """

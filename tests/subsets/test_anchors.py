@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from irt_bench.subsets.anchors import nearest_shares, parameter_features
+from irt_bench.subsets.anchors import anchors_in_proportion, nearest_shares, parameter_features
+from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.select import select
 
 
@@ -31,3 +32,28 @@ def test_parameters_are_standardised_and_constant_ones_left_out(basis):
     features = parameter_features(basis)
     assert features.shape == (60, 2)
     assert features.std(axis=0) == pytest.approx([1, 1])
+
+
+def test_items_that_no_calibration_model_solves_have_their_share_of_anchors(toy):
+    """A third of the items is unsolved: one cluster, with a third of the items chosen, and with one anchor."""
+    counts = toy.counts
+    unsolved = counts.correct.copy()
+    unsolved[:, :20] = 0
+    same = type(counts)(unsolved, counts.trials, counts.models, counts.items, "toy")
+    hard = SelectionBasis(same, toy.posterior(counts))
+    numbers = {}
+    for method in ("anchors-proportional", "anchors"):
+        chosen = select(hard, method, 12, np.random.default_rng(0))
+        numbers[method] = int((counts.items.index.get_indexer(chosen.items) < 20).sum())
+    assert numbers["anchors-proportional"] >= 3 > numbers["anchors"] == 1
+
+
+def test_the_anchors_of_a_cluster_are_next_to_the_centres_of_equal_parts(basis):
+    chosen = anchors_in_proportion(basis, 2, np.random.default_rng(0))  # one cluster: two parts of 30 items
+    order = np.lexsort((np.random.default_rng(0).random(60), basis.item_means))
+    places = basis.counts.items.index.get_indexer(chosen.items)
+    by_difficulty = np.argsort(basis.item_means, kind="stable")
+    assert np.isin(places, by_difficulty[:30]).sum() == 1 and len(order) == 60
+    half = by_difficulty[:30]
+    away = ((basis.answer_rows[half] - basis.answer_rows[half].mean(axis=0)) ** 2).sum(axis=1)
+    assert np.isclose(away.min(), away[np.flatnonzero(np.isin(half, places))[0]], rtol=0.2)

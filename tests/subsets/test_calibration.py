@@ -37,7 +37,7 @@ def test_all_estimators_come_with_errors_that_hold_for_models_not_seen(prepared,
     for name in ESTIMATORS:
         errors = found.errors[name]
         estimated = estimate(name, evidence, found.learned[name])
-        assert np.abs(estimated - truth).mean() == pytest.approx(errors.mean_absolute, rel=0.6)
+        assert np.abs(estimated - truth).mean() == pytest.approx(errors.mean_absolute.value, rel=0.6)
         low, high = limits(
             estimated, evidence.variance, misfit_sd=errors.misfit_sd, scale=errors.interval_scale, step=1 / 60,
             within=possible(evidence),
@@ -50,7 +50,7 @@ def test_methods_that_look_at_answers_are_not_judged_by_items_chosen_with_the_mo
     recipe = Recipe("variance", "equal", 8)
     found = calibrate(prepared, recipe, ("weighted",))
     own = np.abs(found.evidence.weighted - prepared.whole.full_score).mean()
-    assert own < 0.8 * found.errors["weighted"].mean_absolute
+    assert own < 0.8 * found.errors["weighted"].mean_absolute.value
     again = calibrate(prepared, recipe, ("weighted",))
     assert again.errors == found.errors
 
@@ -104,7 +104,10 @@ def test_errors_of_a_fold_rest_on_nothing_learned_from_its_models(known_fits, pl
     counts = known_fits.counts
     prepared = prepare(counts, model_clusters(counts), plan)
     calibrate(prepared, Recipe("random", "equal", 10), ("spy",))
-    everyone, *by_fold = seen
+    everyone, *by_fold, abler = seen
+    strongest = set(prepared.abler.held_out.models.index)
+    assert strongest.isdisjoint(prepared.abler.kept.counts.models.index)
+    assert abler.residuals.chosen.shape == (counts.n_models // 2, 10)
     assert len(everyone.held_out_truth) == counts.n_models and len(by_fold) == len(prepared.folds)
     for fold, training in zip(prepared.folds, by_fold, strict=True):
         taken = set(training.held_out.abilities.index) | set(fold.kept.counts.models.index)

@@ -17,7 +17,7 @@ def evidence_of(toy, basis, items, models=slice(None)):
 def training(toy, basis):
     kept = evidence_of(toy, basis, np.arange(0, 60, 3))
     truth = basis.full_score
-    return Training(kept, truth, kept, truth, 0.3)
+    return Training(kept, truth, kept, truth, 0.3, basis.residuals(np.arange(0, 60, 3)))
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -27,10 +27,17 @@ def test_every_estimator_finds_the_full_score_of_simulated_models(name, training
     assert ((found >= training.evidence.observed) & (found <= training.evidence.observed + 40 / 60 + 1e-12)).all()
 
 
-@pytest.mark.parametrize("name", ["weighted", "p_irt", "p_irt_weighted", "gp_irt", "p_irt_source", "gp_irt_source"])
+ALL_SEEN = (
+    "weighted", "p_irt", "p_irt_weighted", "gp_irt", "p_irt_source", "gp_irt_source", "p_irt_wide", "irt_difference",
+    "p_irt_residual", "aipw",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALL_SEEN)
 def test_with_all_items_seen_the_estimate_is_the_plain_mean(name, toy, basis):
     everything = evidence_of(toy, basis, np.arange(60))
-    training = Training(everything, basis.full_score, everything, basis.full_score, 0.3)
+    residuals = basis.residuals(np.arange(60))
+    training = Training(everything, basis.full_score, everything, basis.full_score, 0.3, residuals)
     found = estimate(name, everything, ESTIMATORS[name].learn(training))
     assert found == pytest.approx(toy.counts.correct.mean(axis=1))
 
@@ -87,3 +94,83 @@ def test_unknown_estimators_and_lost_splines_are_refused(training):
         estimator_of("pirt")
     with pytest.raises(SubsetError, match="spline"):
         estimate("spline", training.evidence, Learned())
+
+
+def test_aipw_is_the_mean_plus_what_ridge_predictions_of_the_items_say(toy, basis):
+    """As published: a ridge regression over items with the calibration models' answers as features."""
+    items, others = np.arange(0, 60, 3), np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
+    calibrating, new = slice(0, 90), slice(90, 120)
+    counts = toy.counts.take(models=calibrating)
+    own = type(basis)(counts, toy.posterior(counts))
+    evidence = evidence_of(toy, own, items, models=calibrating)
+    learned = ESTIMATORS["aipw"].learn(Training(evidence, own.full_score, evidence, own.full_score, 0.0))
+    assert learned.coefficients.sum() == pytest.approx(1)
+    answers = toy.counts.correct[new].astype(float)
+    features = counts.correct.T.astype(float)
+    expected = []
+    for row in answers:
+        found = Ridge(10).fit(features[items], row[items])
+        seen, unseen = found.predict(features[items]).mean(), found.predict(features[others]).mean()
+        expected.append(row[items].mean() + (unseen - seen) / (1 + len(items) / len(others)))
+    assert answers[:, items] @ learned.coefficients == pytest.approx(np.array(expected))
+
+
+def test_the_irt_difference_is_right_on_average_over_random_items_even_if_the_curves_are_wrong(toy, basis):
+    """The mean over many random subsets is the full score; that of p-IRT with the same wrong curves is not."""
+    wrong = toy.posterior(toy.counts)
+    wrong["difficulty"] = -wrong["difficulty"]  # easy items taken for hard ones
+    misled, rng = type(basis)(toy.counts, wrong), np.random.default_rng(0)
+    found = {"irt_difference": [], "p_irt": []}
+    for _ in range(60):
+        evidence = evidence_of(toy, misled, np.sort(rng.choice(60, 12, replace=False)), models=slice(0, 20))
+        for name, values in found.items():
+            values.append(ESTIMATORS[name].estimate(evidence, Learned()))
+    errors = {name: np.abs(np.mean(values, axis=0) - basis.full_score[:20]).mean() for name, values in found.items()}
+    assert errors["irt_difference"] < 0.02 < errors["p_irt"]
+
+
+def test_residuals_are_predicted_as_a_normal_distribution_predicts_them(toy, basis):
+    """v'r is the conditional mean, and its variance the conditional one, of a joint normal distribution written out."""
+    items = np.arange(0, 60, 6)
+    evidence = evidence_of(toy, basis, items)
+    residuals = basis.residuals(items)
+    learned = ESTIMATORS["p_irt_residual"].learn(
+        Training(evidence, basis.full_score, evidence, basis.full_score, 0.0, residuals)
+    )
+    n, share = len(residuals.chosen), 1 - len(items) / 60
+    joint = np.column_stack([residuals.chosen, residuals.others])
+    covariance = joint.T @ joint / n
+    loadings = np.append(np.ones(len(items)), share)
+    covariance += 0.2**2 * np.outer(loadings, loadings)
+    noisy = covariance[:-1, :-1] + 0.15 * np.eye(len(items))
+    expected = np.linalg.solve(noisy, covariance[:-1, -1])
+    assert learned.coefficients == pytest.approx(expected)
+    left = covariance[-1, -1] - 2 * expected @ covariance[:-1, -1] + expected @ covariance[:-1, :-1] @ expected
+    assert learned.residual_variance == pytest.approx(left)
+    assert learned.unseen_variance == pytest.approx(covariance[-1, -1])
+    found = estimate("p_irt_residual", evidence, learned)
+    base = ESTIMATORS["p_irt_wide"].estimate(evidence, Learned())
+    assert found == pytest.approx(base + evidence.prediction.residuals @ expected, abs=1e-12)
+
+
+def test_the_residuals_of_a_basis_are_answers_minus_chances_at_the_abilities_of_its_models(toy, basis):
+    chosen = np.array([3, 10])
+    chance = 1 / (1 + np.exp(-toy.slope * (toy.ability[:, None] - toy.difficulty)))
+    found = basis.residuals(chosen)
+    assert found.chosen == pytest.approx(toy.counts.correct[:, chosen] - chance[:, chosen], abs=0.01)
+    others = np.setdiff1d(np.arange(60), chosen)
+    assert found.others == pytest.approx((toy.counts.correct - chance)[:, others].sum(axis=1) / 60, abs=0.01)
+    assert found.others_share == pytest.approx(58 / 60)
+
+
+def test_the_wide_prior_does_not_pull_an_able_model_back(toy, basis):
+    """A model with nearly all right: its expected score by the wide prior is higher, and nearer to a flat prior's."""
+    items = np.arange(0, 60, 3)
+    evidence = evidence_of(toy, basis, items)
+    best = evidence.weighted.argmax()
+    narrow, wide = (ESTIMATORS[name].estimate(evidence, Learned())[best] for name in ("p_irt", "p_irt_wide"))
+    assert wide > narrow + 0.005
+
+
+def test_regressions_do_not_speak_outside_the_range_they_learned_on():
+    assert {name for name, each in ESTIMATORS.items() if not each.extrapolates} == {"ridge", "spline", "p_irt_ridge"}

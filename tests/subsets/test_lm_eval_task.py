@@ -51,10 +51,16 @@ def base(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["weighted", "p_irt", "p_irt_weighted", "gp_irt", "irt_smoothed", "ridge", "p_irt_ridge", "spline"]
-)
+    "name",
+    [
+        "weighted", "p_irt", "p_irt_weighted", "gp_irt", "irt_smoothed", "ridge", "p_irt_ridge", "spline", "p_irt_wide",
+        "irt_difference", "p_irt_residual", "aipw",
+    ],
+)  # fmt: skip
 def test_the_aggregate_is_the_estimate_of_irt_bench(build_subset, records, base, tmp_path, name):
-    coefficients = tuple(np.linspace(0.02, 0.1, 6)) if "ridge" in name else ()
+    coefficients = (
+        tuple(np.linspace(0.02, 0.1, 6)) if name in ("ridge", "p_irt_ridge", "p_irt_residual", "aipw") else ()
+    )
     spline = Spline(score=(0.2, 0.5, 0.8), score_part=(0.1, 0.2, 0.5), ability=(-0.5, 0, 1), ability_part=(0, 0.1, 0.2))
     numbers = EstimatorNumbers(
         spline=spline if name == "spline" else None,

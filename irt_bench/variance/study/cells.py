@@ -176,7 +176,7 @@ def _control(work: Workplace, within: str, recipes: list[tuple[str, str]], size:
     rng = np.random.default_rng([work.job.seed, WITHIN.index(within)])
     false = shuffled(work.calibration, within, rng)  # type: ignore[arg-type]
     basis = control_basis(work.job, false)
-    own = readers(Calibration(basis, (), 0, plan_of(work.job)), work.evaluation)
+    own = readers(Calibration(basis, (), np.empty(0, dtype=np.str_), plan_of(work.job)), work.evaluation)
     out: dict[str, npt.NDArray[Any]] = {}
     for method, weights in recipes:
         recipe = Recipe(method, weights, size, work.job.seed)

@@ -18,7 +18,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibration, Recipe
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
-from irt_bench.subsets.instrument import SAFE, Evidence, join_evidence
+from irt_bench.subsets.instrument import SAFE, WIDE_PRIOR_SD, Evidence, Prediction, join_evidence, posterior_on
 from irt_bench.subsets.shares import full_scores
 from irt_bench.subsets.weights import weigh
 from irt_bench.variance.study.design import EQUAL
@@ -26,7 +26,6 @@ from irt_bench.variance.study.design import EQUAL
 FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
-LOG_PRIOR: Final = -(ABILITY_NODES**2) / 2
 WEIGHTED: Final = "weighted"
 BY_WEIGHTS: Final = (WEIGHTED, "p_irt_weighted", "gp_irt", "gp_irt_source", "spline")  # the others see items alone
 HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # learn one share, from calibration models held out
@@ -98,13 +97,16 @@ class Reader:
         self._logs = np.log(chance), np.log1p(-chance)
         self._total = basis.target @ basis.curves.chance
 
-    def read(self, chosen: Chosen, *, abilities: bool = False) -> Evidence:
-        """Say what the answers tell; without the variances, which no estimate needs, and abilities only if asked."""
+    def read(self, chosen: Chosen, *, abilities: bool = False, wide: bool = False) -> Evidence:
+        """Say what the answers tell; without the variances, which no estimate needs.
+
+        Abilities, and what is predicted under the wide prior, only if asked for.
+        """
         items, target = chosen.items, self.basis.target[chosen.items]
         shares, asked = self._shares[:, items], self._asked[:, items]
         chance = self.basis.curves.chance[items]
         likelihood = self._right[:, items] @ self._logs[0][items] + self._wrong[:, items] @ self._logs[1][items]
-        posterior = _normalised(likelihood + LOG_PRIOR)
+        posterior = posterior_on(ABILITY_NODES, likelihood)
         seen = (target @ chance)[None] if self._complete else (asked * target) @ chance
         unseen = self._total - seen
         weight = asked @ chosen.weights
@@ -119,12 +121,16 @@ class Reader:
             unseen_plug_in=plugged,
             expected=posterior @ self._total,
             variance=np.full(len(posterior), np.nan),
+            prediction=Prediction.of(
+                posterior_on(ABILITY_NODES, likelihood, WIDE_PRIOR_SD),
+                chance,
+                unseen,
+                (shares, asked > 0),
+                (chosen.weights, target),
+            )
+            if wide
+            else None,
         )
-
-
-def _normalised(log_density: FloatArray) -> FloatArray:
-    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-    return np.asarray(density / density.sum(axis=1, keepdims=True))
 
 
 class Readers(NamedTuple):
@@ -225,18 +231,20 @@ def learn(
 
 
 def _rows(evidence: Evidence, kept: npt.NDArray[np.bool_]) -> Evidence:
-    return Evidence(**{name: value[kept] if len(value) else value for name, value in vars(evidence).items()})
+    rows = {name: value[kept] if len(value) else value for name, value in vars(evidence).items() if value is not None}
+    return Evidence(**rows)
 
 
 def scores_of(
     work: Readers, chosen: Chosen, names: Sequence[str], learned: Mapping[str, Learned]
 ) -> dict[str, FloatArray]:
     """Estimate the full score of the judged models by each estimator."""
-    by_ability = "spline" in names
-    evidence = work.judged.read(chosen, abilities=by_ability)
-    known = dict(learned)
-    if any(ESTIMATORS[name].regression for name in names):
+    by_ability, wide = "spline" in names, any(ESTIMATORS[name].wide for name in names)
+    evidence = work.judged.read(chosen, abilities=by_ability, wide=wide)
+    known, learning = dict(learned), [name for name in names if ESTIMATORS[name].regression]
+    if learning:
         own = work.calibrating.read(chosen, abilities=by_ability)
-        training = Training(own, work.calibrating.truth, own, work.calibrating.truth, 0.0)
-        known |= {name: ESTIMATORS[name].learn(training) for name in names if ESTIMATORS[name].regression}
+        residuals = work.calibrating.basis.residuals(chosen.items)
+        training = Training(own, work.calibrating.truth, own, work.calibrating.truth, 0.0, residuals)
+        known |= {name: ESTIMATORS[name].learn(training) for name in learning}
     return {name: estimate(name, evidence, known.get(name, Learned())) for name in names}

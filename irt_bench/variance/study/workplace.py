@@ -73,7 +73,7 @@ class Workplace:
         except FitError:
             splits = cluster_folds(clusters, INNER_FOLDS, np.random.default_rng(self.job.seed))
             found = tuple(Fold(self.basis, self.calibration.take(models=held)) for _, held in splits)
-        return Calibration(self.basis, found, len(np.unique(clusters)), plan)
+        return Calibration(self.basis, found, clusters, plan)
 
     def inner_fits(self, names: list[str]) -> bool:
         """Whether the inner folds, where an estimator needs them, have fits of their own."""
@@ -92,7 +92,7 @@ class Workplace:
 
     @cached_property
     def _plain_readers(self) -> Readers:
-        return readers(Calibration(self.basis, (), 0, plan_of(self.job)), self.evaluation)
+        return readers(Calibration(self.basis, (), np.empty(0, dtype=np.str_), plan_of(self.job)), self.evaluation)
 
     def source_share(self, method: str, size: int, names: list[str]) -> float:
         """Share of the weighted score in gp-IRT as published, where it is asked for."""
