@@ -23,13 +23,13 @@ METHODS = (
     "random, subtask, difficulty, discrimination, discrimination-bins, information, anchors, anchors-irt, "
     "anchors-proportional, variance, no-duplicates"
 )
+METHOD_HELP = f"How to choose items: {METHODS}; by default anchors-proportional."
 WEIGHTS = "equal, anchor, discrimination, minimum-variance, balance"
 ESTIMATES = (
     "weighted, p_irt, p_irt_weighted, gp_irt, irt_smoothed, ridge, spline, p_irt_ridge, p_irt_wide, irt_difference, "
     "p_irt_residual, aipw, p_irt_source, gp_irt_source"
 )
-
-
+ESTIMATOR_HELP = f"How to estimate: {ESTIMATES}; by default p_irt_residual."
 MIN_TARGET_SE = 1e-6
 
 
@@ -56,13 +56,9 @@ def subset(
     target_se: Annotated[
         float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
     ] = None,
-    method: Annotated[
-        str | None, typer.Option(help=f"How to choose items: {METHODS}; by default anchors-proportional.")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help=METHOD_HELP)] = None,
     weights: Annotated[str | None, typer.Option(help=f"How to weigh them: {WEIGHTS}; by default as suits.")] = None,
-    estimator: Annotated[
-        str | None, typer.Option(help=f"How to estimate: {ESTIMATES}; by default p_irt_residual.")
-    ] = None,
+    estimator: Annotated[str | None, typer.Option(help=ESTIMATOR_HELP)] = None,
     fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.")] = None,
     parallel_forms: Annotated[
         bool, typer.Option("--parallel-forms", help="Two disjoint subsets of this size.")

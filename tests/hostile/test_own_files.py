@@ -44,7 +44,7 @@ TEXTS = {
     "empty": (lambda made: "", "is not JSON"),
     "other JSON": (lambda made: '[{"format": "irt-bench subset"}]', "not a subset"),
     "a key twice": (lambda made: '{"format": 1, "format": 2}', "occurs twice"),
-    "another version": (lambda made: sealed(changed(made, version=99)), "reads version 1"),
+    "another version": (lambda made: sealed(changed(made, version=99)), "reads version 2"),
     "changed": (lambda made: json.dumps({"sha256": "sha256:0", **changed(made)}), "was changed after it was written"),
     "sealed: no items": (lambda made: sealed(changed(made, items=[])), "contradicts itself: items"),
     "sealed: an unknown field": (lambda made: sealed(changed(made, run="rm -rf")), "contradicts itself: run"),
