@@ -21,7 +21,7 @@ LEAST_INFORMATION: Final = (
     10.0  # answers that ability leaves open, counted as P (1 - P); of fewer no correlation is taken
 )
 FAMILY: Final = 0.1  # mean residual correlation with a family: that of item-level deviations of .8 in log-odds
-MOST_PRODUCTS: Final = 2e10  # pairs times items in a matrix product: two seconds
+MOST_PRODUCTS: Final = 5e9  # pairs times items in a matrix product: a quarter of a second
 
 
 class Alikeness(NamedTuple):

@@ -31,7 +31,7 @@ SPAWN_KEY: Final = 17  # random numbers apart from those of the methods
 LEAST_EFFECT: Final = 1.2  # times the variance: a 90% interval covers 87%
 LEAST_SCORE: Final = 4.0  # standard errors beyond that; chance alone reached 3
 MOST_COPIES: Final = 2.0  # of a model, itself included, mean over models: with 1.7 scores cover .91, with 3.1 .82
-MOST_LINKED: Final = 1_500  # models among which families are looked for: a fraction of a second
+MOST_LINKED: Final = 600  # models among which families are looked for: a twentieth of a second
 
 
 @dataclass(frozen=True)

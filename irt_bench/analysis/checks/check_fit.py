@@ -31,6 +31,7 @@ from irt_bench.analysis.checks.loo import (
     model_reason_against,
 )
 from irt_bench.analysis.checks.model_checks import ModelChecks
+from irt_bench.analysis.checks.model_dependence import dependence_checks
 from irt_bench.analysis.checks.named import Check
 from irt_bench.analysis.checks.person_fit import person_fit_check
 from irt_bench.analysis.checks.predictive import Surprise, curve_check, curve_surprise, odds_ratio_check, score_check
@@ -195,6 +196,7 @@ def _item_checks(evidence: Evidence, details: _Details) -> tuple[Check, ...]:
         ),
         testlet_check(details.residuals, evidence.plan.testlets, evidence.chance("testlets")),
         person_fit_check(answers, evidence.counts.models.index.to_numpy(), evidence.chance("misfit")),
+        *dependence_checks(answers, evidence.plan.relatives, evidence.counts.models.index, evidence.chance("likeness")),
     )
 
 

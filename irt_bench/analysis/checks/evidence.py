@@ -15,6 +15,7 @@ from irt_bench.analysis.checks.dif import LEAST_GROUP, large_groups, n_large
 from irt_bench.analysis.checks.dimensionality import eigenvalue_reason_against, largest_eigenvalues
 from irt_bench.analysis.checks.item_fit import farthest, item_mean_squares
 from irt_bench.analysis.checks.local_dependence import largest_excess, residual_correlations
+from irt_bench.analysis.checks.model_dependence import Likeness, Relatives, likeness, relatives_of
 from irt_bench.analysis.checks.person_fit import largest_misfit
 from irt_bench.analysis.checks.predictive import Curves, item_total_curves, log_odds_ratios
 from irt_bench.analysis.checks.replicates import PosteriorDraws, fit_again, replicate_answers, replicate_scores
@@ -45,6 +46,8 @@ class Plan:
         Positions of the items for residual correlations, odds ratios, and tetrachoric correlations.
     testlets : list of Testlets
         Items that columns put together, among those for residual correlations.
+    relatives : Relatives
+        Models of which pairs are formed.
     members : dict
         Group → whether each model belongs to it.
     eigen_reason, group_reason : str
@@ -55,6 +58,7 @@ class Plan:
     odds: Positions
     eigen: Positions
     testlets: list[Testlets]
+    relatives: Relatives
     members: dict[str, npt.NDArray[np.bool_]]
     eigen_reason: str
     group_reason: str
@@ -66,6 +70,7 @@ class Statistics(NamedTuple):
     infit: float
     outfit: float
     misfit: float
+    likeness: Likeness
     q3: float
     testlets: FloatArray
     odds: FloatArray
@@ -208,11 +213,15 @@ def _plan(
             notes.append(f"{name} are of {most} items drawn at random")
     q3, odds, eigen = chosen.values()
     members, reason = _members(counts, groups)
+    relatives = relatives_of(counts.models.index, groups, rng)
+    if len(relatives.models) < counts.n_models:
+        notes.append(f"residual correlations of models are of {len(relatives.models):,} models drawn at random")
     return Plan(
         q3,
         odds,
         eigen,
         testlets_of(counts.items, q3),
+        relatives,
         members,
         eigenvalue_reason_against(answers, eigen),
         reason if answers.binary else BINARY,
@@ -240,6 +249,7 @@ def _statistics(answers: FittedAnswers, plan: Plan) -> Statistics:
         infit=farthest(squares.infit)[0],
         outfit=farthest(squares.outfit)[0],
         misfit=largest_misfit(answers),
+        likeness=likeness(answers, plan.relatives),
         q3=largest_excess(residuals),
         testlets=design_effects(residuals, plan.testlets),
         odds=log_odds_ratios(answers, plan.odds),

@@ -15,9 +15,9 @@ from irt_bench.irt_models.logistic import OnePL, TwoPL
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
 PREDICTIVE = {"score_distribution", "odds_ratios", "item_total_curves"}
 ALL = PREDICTIVE | {
-    "loo_cells", "loo_models", "infit", "outfit", "s_x2", "q3", "person_fit", "parallel_analysis",
-    "second_eigenvalue", "two_dimensions", "dif", "testlets", "expected_scores", "missing_pattern",
-    "overdispersion",
+    "loo_cells", "loo_models", "infit", "outfit", "s_x2", "q3", "person_fit", "near_copies", "families",
+    "parallel_analysis", "second_eigenvalue", "two_dimensions", "dif",
+    "testlets", "expected_scores", "missing_pattern", "overdispersion",
 }  # fmt: skip
 
 
