@@ -25,7 +25,7 @@ from irt_bench.responses.counts import ResponseCounts
 Method = Literal["eap", "map"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LEAST_DRAWS = 200  # of the item parameters, where all take too long: their spread is then known to 5%
-MOST_WORK = 2_000_000  # (models + items) x draws, or in 50s models x items x draws: two seconds
+MOST_WORK = 1_000_000  # (models + items) x draws, or models x items / 50 x draws: one second
 CELLS_ALIKE = 50  # cells whose curves are multiplied with answers in the time of one curve
 TIE = 1e-4  # posterior sds: abilities closer than this are one, as those of equal answers
 SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
@@ -54,7 +54,7 @@ def score_models(
     method : {"eap", "map"}
         Posterior mean over draws of the items, or the mode at the items' posterior means.
     n_draws : int, optional
-        Draws of the items behind "eap", evenly spaced. By default all, or as many of them as take about two seconds,
+        Draws of the items behind "eap", evenly spaced. By default all, or as many of them as take about a second,
         at least 200, moved so that the means of slopes and intercepts stay those of all draws. "map" uses the mean of
         all.
     nodes : array of shape (node,), optional
@@ -196,7 +196,7 @@ def _join_items(
 
 
 def _affordable_draws(counts: ResponseCounts, items: ItemParameters) -> int:
-    """Draws of the items that take about two seconds, at least `LEAST_DRAWS`."""
+    """Draws of the items that take about a second, at least `LEAST_DRAWS`."""
     simple = not items.guessing.any() and bool((items.upper_asymptote == 1).all())
     same_trials = bool((counts.trials == counts.trials[:1]).all())
     work = counts.n_models + counts.n_items
