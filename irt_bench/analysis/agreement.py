@@ -220,7 +220,9 @@ def _join(posterior: xr.Dataset | xr.DataArray, counts: ResponseCounts) -> tuple
         )
         positions, counts = positions[answered], counts.take(models=answered)
     if counts.n_models < LEAST_MODELS:
-        raise AnalysisError(f"there are {counts.n_models} models with answers; at least {LEAST_MODELS} are needed.")
+        raise AnalysisError(
+            f"there are {counts.n_models} models with answers; at least {LEAST_MODELS} models are needed."
+        )
     return posterior.isel({MODEL: positions}), counts
 
 

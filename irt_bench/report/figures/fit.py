@@ -29,7 +29,7 @@ from irt_bench.report.canvas import (
     rug,
     styled,
 )
-from irt_bench.report.tables.text import lead_text, shorten
+from irt_bench.report.tables.text import has_flag, lead_text, shorten
 
 MOST_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
 SAMPLED: Final = (10, 20, 10)  # best, evenly spaced, worst
@@ -46,8 +46,9 @@ def fit_figure(abilities: pd.DataFrame, items: pd.DataFrame) -> Figure:
         and ``ability`` for the scale of the items. Of more than 60 models, the best, the worst and some evenly spaced
         between them are drawn.
     items : pd.DataFrame
-        Indexed by item: ``difficulty, discrimination``, each with ``_q05`` and ``_q95``, and ``no_information`` where
-        known. With one discrimination for all (1PL), items are ordered by difficulty instead.
+        Indexed by item: ``difficulty, discrimination``, each with ``_q05`` and ``_q95``, and ``flags`` where known:
+        items with ``no_information`` are not drawn, those with ``slope_from_prior`` are grey. With one discrimination
+        for all (1PL), items are ordered by difficulty instead.
     """
     ranked = abilities.sort_values("rank", kind="stable")
     shown = _sample_rows(len(ranked))
@@ -100,13 +101,17 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
 
 
 def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
-    every, items = items, items[~_unknown(items)] if not _unknown(items).all() else items
+    every, items = items, _informed(items)
     x, y = items["difficulty"].to_numpy(), items["discrimination"].to_numpy()
     if len(items) <= MOST_INTERVALS:
         axes.hlines(y, items["difficulty_q05"], items["difficulty_q95"], color=PALE, linewidth=0.8)
         axes.vlines(x, items["discrimination_q05"], items["discrimination_q95"], color=PALE, linewidth=0.8)
     label = "items" + (", 90% intervals light" if len(items) <= MOST_INTERVALS else "")
-    axes.scatter(x, y, color=VERMILION, zorder=3, label=label, **point_style(len(items)))
+    guessed = has_flag(items, "slope_from_prior").to_numpy()
+    style = point_style(len(items))
+    axes.scatter(x[~guessed], y[~guessed], color=VERMILION, zorder=3, label=label, **style)
+    if guessed.any():
+        axes.scatter(x[guessed], y[guessed], color=GREY, zorder=3, label="items with the prior's slope", **style)
     axes.set_xlim(*padded(x, 0.08))
     _scale_slopes(axes, y)
     axes.set_ylabel("discrimination\n(logits per unit of ability)")
@@ -115,10 +120,10 @@ def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
     axes.set_title(f"Items ({len(items):,}) by difficulty and discrimination{without}")
 
 
-def _unknown(items: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether an item's parameters are no more than its prior, as of one that all answered alike."""
-    flag = items.get("no_information")
-    return np.zeros(len(items), dtype=np.bool_) if flag is None else flag.to_numpy(dtype=np.bool_)
+def _informed(items: pd.DataFrame) -> pd.DataFrame:
+    """Items that answers tell of; all where they tell of none."""
+    unknown = has_flag(items, "no_information")
+    return items if unknown.all() else items[~unknown]
 
 
 def _scale_slopes(axes: Axes, slopes: FloatArray) -> None:
@@ -136,8 +141,7 @@ def _scale_slopes(axes: Axes, slopes: FloatArray) -> None:
 
 def _difficulties(axes: Axes, items: pd.DataFrame) -> None:
     """Items ordered by difficulty, where they differ in nothing else."""
-    unknown = _unknown(items)
-    ranked = items[~unknown if not unknown.all() else unknown].sort_values("difficulty", kind="stable")
+    ranked = _informed(items).sort_values("difficulty", kind="stable")
     places = np.arange(1, len(ranked) + 1)
     axes.hlines(places, ranked["difficulty_q05"], ranked["difficulty_q95"], color=PALE, linewidth=1)
     axes.scatter(

@@ -72,6 +72,7 @@ def _join(frame: pd.DataFrame, fit: Part | None, checks: Part | None) -> pd.Data
     if fit is not None:
         parameters = fit["items"].set_index("item")
         names = [name for name in parameters if str(name).startswith(("difficulty", "discrimination"))]
+        names += ["flags"] if "flags" in parameters else []
         joined = joined.join(parameters[names].add_prefix("irt_"))
     if checks is not None and "misfits" in checks["items"]:
         joined = joined.join(checks["items"].set_index("item")[["misfits"]])
@@ -89,7 +90,10 @@ def _table_data(shown: pd.DataFrame) -> dict[str, Any]:
         if f"{stem}_q05" in shown:
             column |= {"low": _rounded(shown[f"{stem}_q05"]), "high": _rounded(shown[f"{stem}_q95"])}
         columns.append(column)
-    notes = shown["flags"].str.replace("_", " ").str.replace(";", ", ")
+    raised = shown["flags"]
+    if "irt_flags" in shown:
+        raised = (raised + ";" + shown["irt_flags"].fillna("")).str.strip(";")
+    notes = raised.str.replace("_", " ").str.replace(";", ", ")
     if "misfits" in shown:
         misfits = shown["misfits"].fillna("").str.replace("_", " ").str.replace(";", ", ")
         notes = pd.Series(

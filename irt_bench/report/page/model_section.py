@@ -81,6 +81,6 @@ def _wright(fit: Part) -> Block:
         "the outer bars hold what lies beyond.",
         items,
         partial(wright_map, abilities, items["difficulty"]),
-        columns=[name for name in ("difficulty", "discrimination", "no_information") if name in items],
+        columns=[name for name in ("difficulty", "discrimination", "flags") if name in items],
         whole=f"{fit.place}/items.csv",
     )

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from irt_bench.analysis.classical import FLAGS, Reliability
 from irt_bench.report.tables.table import GAP, empty_table, print_table
-from irt_bench.report.tables.text import general, interval_text, lead_text, shorten, words
+from irt_bench.report.tables.text import general, has_flag, interval_text, lead_text, shorten, words
 from irt_bench.responses.table import Finding
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
 DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
 COMPARED: Final = ("rank", "relative_ability", "p_first_abler", "accuracy", "n_items")  # of models
-NO_INFORMATION: Final = "no_information"  # column of items whose parameters are their priors'
 LABEL_WIDTH: Final = 40
 STATUS_STYLE: Final = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
 
@@ -166,10 +165,11 @@ def print_fit(
     ranked = abilities.sort_values("rank", kind="stable")
     columns = [name for name in COMPARED if name in ranked]
     print_table(ranked, title=f"{lead_text(ranked, _label)}.", console=console, max_rows=max_rows, columns=columns)
-    unknown = items[NO_INFORMATION] if NO_INFORMATION in items else pd.Series(data=False, index=items.index)
-    hardest = pd.concat(
-        [rows.sort_values("difficulty", ascending=False, kind="stable") for rows in (items[~unknown], items[unknown])]
+    unknown = has_flag(items, "no_information")
+    parts = (
+        rows.sort_values("difficulty", ascending=False, kind="stable") for rows in (items[~unknown], items[unknown])
     )
+    hardest = pd.concat(parts)
     columns = [name for name in items.columns if not str(name).endswith("_sd")]
     last = f"; last {int(unknown.sum()):,} that no answers tell of" if unknown.any() else ""
     print_table(hardest, title=f"Items, hardest first{last}", console=console, max_rows=max_rows, columns=columns)

@@ -55,6 +55,13 @@ def lead_text(models: pd.DataFrame, name: Callable[[object], str] = str) -> str:
     return f"{lead}; {they} abler than {closest}, and than {shown:,} of {len(others):,} others with {CLEAR:.2f} or more"
 
 
+def has_flag(items: pd.DataFrame, flag: str) -> pd.Series:
+    """Whether a flag is up, by item; flags are joined by ';' in the column ``flags``, which need not be there."""
+    if "flags" not in items:
+        return pd.Series(data=False, index=items.index)
+    return items["flags"].fillna("").str.split(";").map(lambda raised: flag in raised).astype(bool)
+
+
 def shorten(text: str, width: int) -> str:
     """Put a label on one line and cut it in the middle, where paths and hashes say least, to `width` characters."""
     text = one_line(text)

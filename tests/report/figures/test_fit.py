@@ -61,11 +61,14 @@ def test_fit_figure_can_be_small(n_models, n_items, tmp_path, made_abilities, ma
 
 @pytest.mark.parametrize("slope", [None, 1.5])
 def test_fit_figure_leaves_out_items_that_no_answers_tell_of(made_abilities, made_items, all_axes, marks, slope):
-    items = made_items(10, slope=slope).assign(no_information=False)
-    items.loc["item-3", ["difficulty", "no_information"]] = 9.0, True
+    items = made_items(10, slope=slope).assign(flags="")
+    items.loc["item-3", ["difficulty", "flags"]] = 9.0, "no_information"
+    items.loc["item-4", "flags"] = "slope_from_prior"
     _, cloud = all_axes(fit_figure(made_abilities(4), items))
     assert len(marks(cloud, "items")) == 9 and cloud.get_xlim()[1] < 5
     assert cloud.get_title(loc="left").startswith("Items (9)")
+    if slope is None:
+        assert len(marks(cloud, "items with the prior")) == 1
 
 
 def test_fit_figure_takes_discriminations_of_either_sign(made_abilities, made_items, all_axes):

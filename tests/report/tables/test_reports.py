@@ -62,7 +62,7 @@ def test_labels_of_pairs_have_room(console, width, differences):
 
 def test_items_that_no_answers_tell_of_do_not_head_the_hardest(console):
     index = pd.Index(["asked-in-vain", "hard", "easy"], name="item")
-    items = pd.DataFrame({"difficulty": [9.0, 2.0, -1.0], "no_information": [True, False, False]}, index=index)
+    items = pd.DataFrame({"difficulty": [9.0, 2.0, -1.0], "flags": ["no_information", "", ""]}, index=index)
     abilities = pd.DataFrame(
         {"rank": [1.0, 2.0], "relative_ability": [1.0, -1.0], "p_first_abler": [np.nan, 0.7]},
         index=pd.Index(["a", "b"], name="model"),
