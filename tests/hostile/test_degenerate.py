@@ -61,7 +61,7 @@ def constant_items() -> np.ndarray:
 Stated = dict[str, str]
 EXACT = "Checks: 3 passed, 0 failed"  # sweeps carry the draws on to what prior and answers say
 OF_ONE_MODEL = {
-    "items": "20 of 20 items have no correlation with the score",
+    "items": "20 of 20 items have no correlation",
     "fit": f"[{FIT_NEEDS_TWO}]",
     "variance": f"[{NO_SEED}]",
 }
@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Callable[[], pd.DataFrame], Stated]] = {
     ),
     "one cell": (
         lambda: long(np.ones((1, 1))),
-        {"items": "1 of 1 items have no correlation with the score", "fit": f"[{FIT_NEEDS_TWO}]", "variance": f"[{NO_SEED}]"},
+        {"items": "1 of 1 items have no correlation", "fit": f"[{FIT_NEEDS_TWO}]", "variance": f"[{NO_SEED}]"},
     ),
     "two models": (
         lambda: long(answered(2, 10)),
@@ -82,25 +82,25 @@ CASES: dict[str, tuple[Callable[[], pd.DataFrame], Stated]] = {
     ),
     "all right": (
         lambda: long(np.ones((10, 12))),
-        {"items": "12 of 12 items have no correlation with the score", "fit": EXACT,
+        {"items": "12 of 12 items have no correlation", "fit": EXACT,
          "compare": "all models have the same accuracy", "subset": f"[{ONE_CLUSTER}]"},
     ),
     "all wrong": (
         lambda: long(np.zeros((10, 12))),
-        {"items": "12 of 12 items have no correlation with the score", "fit": EXACT,
+        {"items": "12 of 12 items have no correlation", "fit": EXACT,
          "compare": "all models have the same accuracy"},
     ),
     "constant items": (
         lambda: long(constant_items()),
-        {"items": "2 of 12 items have no correlation with the score", "fit": "", "compare": "", "subset": ""},
+        {"items": "2 of 12 items have no correlation", "fit": "", "compare": "", "subset": ""},
     ),
     "duplicated models": (
         lambda: long(np.repeat(answered(5, 20), 4, axis=0)),
-        {"items": "have no discrimination", "fit": "", "compare": "", "subset": ""},
+        {"items": "have no correlation", "fit": "", "compare": "", "subset": ""},
     ),
     "identical models": (
         lambda: long(np.repeat(answered(1, 20), 10, axis=0)),
-        {"items": "20 of 20 items have no correlation with the score", "fit": "", "compare": "all models have the same accuracy",
+        {"items": "20 of 20 items have no correlation", "fit": "", "compare": "all models have the same accuracy",
          "subset": f"[{ONE_CLUSTER}]"},
     ),
     "perfectly separated": (

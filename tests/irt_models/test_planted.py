@@ -56,7 +56,7 @@ def test_planted_items_behave_as_planted(irt_model):
     share = counts.proportions().mean(axis=0)
     assert share[(planted == NEVER_SOLVED).to_numpy()] == 0
     assert share[(planted == ALWAYS_SOLVED).to_numpy()] == 1
-    with pytest.warns(UndefinedWarning, match="of 200 items have no discrimination"):
+    with pytest.warns(UndefinedWarning, match="of 200 items have no correlation with the score"):
         correlation = item_statistics(counts)["item_rest_correlation"]
     assert (correlation[planted == MIS_KEYED] < 0).all()
     assert (correlation[planted == ""] > 0).mean() > 0.95
