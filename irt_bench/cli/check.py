@@ -50,7 +50,7 @@ def check(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Check a fit: predictive checks, LOO, item and person fit, local dependence, dimensions, differences of groups."""
+    """Check a fit: predictions, LOO, item and person fit, local dependence, testlets, dimensions, groups, repeats."""
     from irt_bench.analysis.checks import check_fit
     from irt_bench.inference.fit import Fit
     from irt_bench.report.check_tables import print_model_checks

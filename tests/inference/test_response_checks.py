@@ -92,6 +92,15 @@ def test_expected_scores_of_a_distorted_fit_are_caught_with_the_model(simulate, 
     assert expected_score_check(shifted, counts, rng).status == "failed"
 
 
+def test_two_in_a_hundred_models_may_be_off_by_twice_the_limit(rng, make_counts):
+    correct = np.tile(np.arange(400) % 2, (100, 1))  # half right; the limit is 0.125, five standard errors
+    posterior = known(np.zeros(100), np.ones(400), np.zeros(400))
+    for n_off, n_more, status in ((0, 0, "passed"), (2, 70, "passed"), (3, 70, "failed"), (1, 110, "failed")):
+        odd = correct.copy()
+        odd[:n_off, : 2 * n_more] = 1
+        assert expected_score_check(posterior, make_counts(odd), rng).status == status
+
+
 def test_the_expected_score_is_the_mean_chance_over_the_items_asked(rng, make_counts):
     ability, slope, difficulty = rng.normal(size=5), np.exp(0.3 * rng.normal(size=7)), rng.normal(size=7)
     trials = rng.integers(0, 3, (5, 7))
