@@ -100,9 +100,10 @@ def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -
     Notes
     -----
     The pooling factor of the difficulties, 1 - var_j(E b_j) / E(var_j b_j), 0 where answers tell each and 1 where the
-    hierarchy does (Gelman & Pardoe 2006). Where items were chosen by earlier answers, all are answered right
-    as often, and a hierarchy takes them for alike: by marginal likelihood the data are coins, though who was asked
-    what says otherwise.
+    hierarchy does (Gelman & Pardoe 2006). Where items were chosen by earlier answers, all are answered right as often.
+    The likelihood knows that some are harder from who was asked what, the prior takes items for exchangeable all the
+    same: with 250 models, 15 answers each to 80 items, coins are 30 to 70 log units more probable than the truth, and
+    no weakly informative prior of means and sds makes up for that.
     """
     answers = trials.sum(axis=0)
     asked = answers > 0
@@ -117,8 +118,9 @@ def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -
     message = f"{pooled:.0%} of the difficulties' variance is the hierarchy's, not what answers tell"
     if not pooled < POOLING_LIMIT:
         message += (
-            ": all items seem alike, though there are enough answers to tell. Where models were asked what suited "
-            "them (adaptive tests), difficulties and abilities say nothing; have all models answer some common items"
+            ": all items seem alike, though answers are enough. Where models were asked what suited them (in "
+            "adaptive tests), ask each some items at random as well; a prior that all but fixes the slope restores the "
+            "order of items, not the intervals"
         )
     return Check("pooling", _status(pooled < POOLING_LIMIT), pooled, POOLING_LIMIT, message, POOLING_SOURCE)
 
