@@ -30,7 +30,7 @@ DESIGNS = {
 CAUGHT = {
     "15 families, sd 1": ["difficulty"],
     "30% near-copies": ["difficulty", "discrimination"],
-    "60% near-copies, counted once": ["difficulty", "discrimination", "expected score"],
+    "60% near-copies, counted once": ["difficulty", "discrimination"],
     "30% near-copies of one, counted once": ["difficulty", "discrimination", "expected score"],
 }
 
