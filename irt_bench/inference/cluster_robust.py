@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from irt_bench import names
-from irt_bench.inference.ability_grid import AbilityGrid
+from irt_bench.inference.ability_grid import AbilityGrid, CurveTable, draw_from_grid
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION
 from irt_bench.responses.counts import ResponseCounts
 
@@ -188,9 +188,11 @@ def append_models(posterior: xr.Dataset, counts: ResponseCounts, rng: np.random.
     items |= {names.DISCRIMINATION: np.exp(log_slope), names.DIFFICULTY: -intercept / np.exp(log_slope)}
     least_sd = 1 / np.sqrt(1 + others.trials.max(axis=0) @ np.exp(2 * log_slope) / 4)
     grid = AbilityGrid.from_counts(others.correct, others.trials, least_sd=max(float(least_sd), LEAST_SD))
-    drawn = np.stack([grid.draw(items, rng) for _ in range(len(draws.ability))])
+    table = CurveTable(items, grid.nodes)
+    _, weights = grid.weights(table.log_right, table.log_wrong)
+    uniform = rng.random((others.n_models, len(draws.ability)))
     at_means = draws._replace(
-        ability=drawn,
+        ability=draw_from_grid(weights, grid.nodes, grid.pattern, uniform).T,
         intercept=np.broadcast_to(intercept, draws.intercept.shape),
         log_slope=np.broadcast_to(log_slope, draws.log_slope.shape),
     )

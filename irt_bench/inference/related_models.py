@@ -44,14 +44,14 @@ class Relatives:
         Responses of all models, and of those that are to move the items.
     labels : array of shape (model,) or None
         Cluster of each of all models, where clusters were named.
-    look : bool
-        Whether to look for relatives, and to warn of them.
+    most_copies : float
+        Near-copies of a model, itself included, mean over models, above which to warn; 0: do not look for relatives.
     """
 
     counts: ResponseCounts
     distinct: ResponseCounts
     labels: npt.NDArray[np.str_] | None
-    look: bool
+    most_copies: float
 
     def account_for(self, posterior: xr.Dataset, seed: int) -> tuple[xr.Dataset, dict[str, Any]]:
         """Widen draws by clusters, add the models that were left out, or warn.
@@ -70,8 +70,14 @@ class Relatives:
         dict
             As `Fit.clusters`.
         """
-        if self.look:
-            warn_of_relatives(self.distinct, posterior, clustered=self.labels is not None, stacklevel=4)
+        if self.most_copies:
+            warn_of_relatives(
+                self.distinct,
+                posterior,
+                most_copies=self.most_copies,
+                clustered=self.labels is not None,
+                stacklevel=4,
+            )
         streams = np.random.default_rng([seed, SPAWN_KEY]).spawn(2)
         about: dict[str, Any] = {}
         if self.labels is not None:
@@ -103,7 +109,11 @@ def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster
         )
     distinct = counts.take(models=distinct_models(counts)) if copies == "once" else counts
     labels = cluster_labels(counts, cluster)
-    return Relatives(counts, distinct, labels, look=cluster is not False and isinstance(irt_model, Logistic))
+    if cluster is False or not isinstance(irt_model, Logistic):
+        return Relatives(counts, distinct, labels, most_copies=0.0)
+    # Near-copies counted once are not looked for again; within clusters they move abilities, where they are many.
+    most_copies = np.inf if copies == "once" else 1.0 if labels is None else MOST_COPIES
+    return Relatives(counts, distinct, labels, most_copies)
 
 
 def cluster_labels(counts: ResponseCounts, cluster: Cluster) -> npt.NDArray[np.str_] | None:
@@ -176,7 +186,12 @@ def distinct_models(counts: ResponseCounts) -> npt.NDArray[np.bool_]:
 
 
 def warn_of_relatives(
-    counts: ResponseCounts, posterior: xr.Dataset, *, clustered: bool = False, stacklevel: int = 2
+    counts: ResponseCounts,
+    posterior: xr.Dataset,
+    *,
+    most_copies: float = 1.0,
+    clustered: bool = False,
+    stacklevel: int = 2,
 ) -> None:
     """Warn, in one line and by name, where models are related and the fit took them as independent.
 
@@ -186,8 +201,10 @@ def warn_of_relatives(
         The responses.
     posterior : xr.Dataset
         Labelled draws of a logistic model fitted to them.
+    most_copies : float
+        Near-copies of a model, itself included, mean over models, above which to warn.
     clustered : bool
-        Whether intervals hold with clusters, so that only many near-copies need a word: these move abilities as well.
+        Whether intervals hold with clusters, so that families need no word.
     stacklevel : int
         Of the warning.
 
@@ -200,7 +217,7 @@ def warn_of_relatives(
     alike = alikeness(residual, weight)
     sizes = np.bincount(near_copies(alike))
     labels = counts.models.index.astype(str)
-    if np.square(sizes).sum() > (MOST_COPIES if clustered else 1.0) * counts.n_models:
+    if np.square(sizes).sum() > most_copies * counts.n_models:
         first, second = divmod(int(np.nanargmax(alike.correlation)), counts.n_models)
         so = "" if clustered else ", or name families with cluster="
         warnings.warn(
