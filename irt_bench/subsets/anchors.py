@@ -34,7 +34,7 @@ def anchors_by_parameters(basis: SelectionBasis, size: int, rng: np.random.Gener
 
 
 def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Cluster items by their columns of right answers, and take from each cluster as many as its share allots.
+    """Cluster items by their columns of right answers; take from each cluster at least one, as its share allots.
 
     There are half as many clusters as items asked for. A cluster that is allotted several is cut into that many parts
     of equal size by the share of right answers, and the item next to the centre of each part is chosen.
@@ -42,16 +42,16 @@ def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Gener
     Notes
     -----
     With one anchor per cluster, all items that no calibration model solves are one cluster and have one anchor: of the
-    items that only abler models solve nearly nothing is then asked. In proportion the plain mean is nearly unbiased for
-    abler models, too (`tests/benchmarks/shift.py`).
+    items that only abler models solve nearly nothing is then asked (`tests/benchmarks/shift.py`).
     """
     pool, mean = basis.candidates, basis.item_means
     clusters = _clusters(basis.answer_rows[pool], basis.target[pool], max(1, size // 2), int(rng.integers(2**31)))
     labels = np.unique(clusters, return_inverse=True)[1]
     shares: FloatArray = np.bincount(labels, basis.target[pool]).astype(np.float64)
-    allotted = in_proportion(shares, np.bincount(labels), size)
+    numbers = np.bincount(labels)
+    allotted = in_proportion(shares, numbers, size, least=1)
     chosen = []
-    for cluster in np.flatnonzero(allotted):
+    for cluster in range(len(numbers)):
         own = pool[labels == cluster]
         own = own[np.lexsort((rng.random(len(own)), mean[own]))]
         for part in np.array_split(own, allotted[cluster]):
@@ -62,16 +62,19 @@ def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Gener
 
 
 def in_proportion(
-    shares: npt.NDArray[np.floating], available: npt.NDArray[np.integer], size: int
+    shares: FloatArray, available: npt.NDArray[np.integer], size: int, *, least: int = 0
 ) -> npt.NDArray[np.int64]:
-    """Whole numbers of sum `size` in proportion to `shares` (largest remainders), none above what is available."""
-    given = np.zeros(len(shares), dtype=np.int64)
+    """Whole numbers of sum `size` in proportion to `shares`, largest remainders; at most what is available."""
+    given = np.full(len(shares), least, dtype=np.int64)
+    quota = size * shares / shares.sum()
     while (missing := size - int(given.sum())) > 0:
-        open_shares = np.where(given < available, shares, 0)
-        quota = missing * open_shares / open_shares.sum()
-        whole = np.minimum(np.floor(quota), available - given).astype(np.int64)
+        behind = np.where(given < available, np.maximum(quota - given, 0), 0)
+        if not behind.any():  # what is left of the shares is not available
+            behind = np.where(given < available, shares, 0)
+        due = missing * behind / behind.sum()
+        whole = np.minimum(np.floor(due), available - given).astype(np.int64)
         if whole.sum() == 0:
-            order = np.argsort(-np.where(given < available, quota, -1), kind="stable")
+            order = np.argsort(-np.where(given < available, due, -1), kind="stable")
             whole[order[:missing]] = 1
             whole = np.minimum(whole, available - given)
         given += whole

@@ -33,8 +33,8 @@ SIZES = (20, 50, 100)
 HELD_OUT, WEAKER, STRONGEST = 0.25, 0.5, 0.3  # shares of the models
 RIVALS = {
     "random": ("weighted", "ridge", "aipw", "irt_difference", "p_irt_wide", "p_irt_residual", "p_irt"),
-    "anchors": ("p_irt_ridge",),
-    DEFAULT_METHOD: (DEFAULT_ESTIMATOR, "irt_difference", "aipw"),
+    "anchors": ("p_irt_ridge", "p_irt_residual"),
+    DEFAULT_METHOD: (DEFAULT_ESTIMATOR, "p_irt_ridge", "irt_difference", "aipw"),
 }
 BY = ["protocol", "size", "method", "estimator"]
 NAMES = {
