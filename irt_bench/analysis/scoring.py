@@ -18,8 +18,8 @@ from irt_bench.analysis.ability_density import Cells, Nodes, choose_nodes, mixtu
 from irt_bench.analysis.ability_modes import find_modes
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, thin
-from irt_bench.errors import AnalysisError, ResponsesWarning, unknown_choice
-from irt_bench.names import MODEL
+from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
+from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, MODEL
 from irt_bench.responses.counts import ResponseCounts
 
 Method = Literal["eap", "map"]
@@ -32,6 +32,7 @@ SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
 FURTHEST_OUT = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
 NO_PARAMETER = 1e9  # beyond it a file is damaged; flat posteriors draw thousands
 MODEL_BLOCK = 256
+PRIOR_SDS = (0.1, 10.0)  # beyond them a prior decides all, or posteriors reach further than nodes are laid
 
 
 def score_models(
@@ -41,6 +42,7 @@ def score_models(
     method: Method = "eap",
     n_draws: int | None = None,
     nodes: npt.ArrayLike | None = None,
+    prior_sd: float = 1.0,
 ) -> pd.DataFrame:
     """Estimate the abilities of models from their answers to items whose parameters are known.
 
@@ -59,6 +61,9 @@ def score_models(
         all.
     nodes : array of shape (node,), optional
         Increasing abilities to integrate over, instead of those chosen to fit ("eap" only): to repeat other software.
+    prior_sd : float
+        Sd of the prior N(0, prior_sd^2) of ability. The default, that of the fit, suits models of the population that
+        the fit's are from; 3 suits models far abler or weaker, whose abilities it does not pull towards 0.
 
     Returns
     -------
@@ -75,11 +80,12 @@ def score_models(
     Warns
     -----
     ResponsesWarning
-        If models have no answers: they get the prior, mean 0 and sd 1.
+        If models have no answers: they get the prior. If `prior_sd` is 1 and models lie, with their whole 90% interval,
+        beyond all those of the fit: their intervals cover less than 90%, the more so the fewer models were fitted.
 
     Notes
     -----
-    Ability has the prior N(0, 1), so models with all answers right or wrong have finite abilities.
+    Ability has the prior N(0, prior_sd^2), so models with all answers right or wrong have finite abilities.
 
     *EAP* [1]_. Mean, sd and quantiles of the mixture of the posteriors under each draw of the items; the uncertainty
     of the items is part of ``ability_sd``. Departs from [1]_ in its nodes: a posterior narrower than the distance of
@@ -100,17 +106,41 @@ def score_models(
        DOI 10.1007/BF03372160.
     """
     own_nodes = _check(counts, method, n_draws, nodes)
+    check_range(AnalysisError, "prior_sd", prior_sd, *PRIOR_SDS)
     silent = ~counts.asked.any(axis=1)
     if silent.any():
         warnings.warn(
-            f"{int(silent.sum())} models have no answers and get the prior, mean 0 and sd 1; first: "
+            f"{int(silent.sum())} models have no answers and get the prior, mean 0 and sd {prior_sd:g}; first: "
             f"{counts.models.index[int(silent.argmax())]!r}.",
             ResponsesWarning,
             stacklevel=2,
         )
-    table = abilities_given_items(counts, posterior, method=method, n_draws=n_draws, nodes=own_nodes)
+    # ability = prior_sd x u with u ~ N(0, 1): items of difficulty / prior_sd and discrimination x prior_sd.
+    factors = {DIFFICULTY: 1 / prior_sd, DISCRIMINATION: prior_sd}
+    scaled = posterior.assign({name: posterior[name] * by for name, by in factors.items() if name in posterior})
+    own_nodes = None if own_nodes is None else own_nodes / prior_sd
+    table = prior_sd * abilities_given_items(counts, scaled, method=method, n_draws=n_draws, nodes=own_nodes)
+    if prior_sd == 1:
+        _warn_of_models_beyond(table, posterior)
     table["n_items"] = counts.asked.sum(axis=1)
     return table
+
+
+def _warn_of_models_beyond(table: pd.DataFrame, posterior: xr.Dataset) -> None:
+    """Name models whose interval lies beyond the abilities of all models of the fit, where it holds any."""
+    if ABILITY not in posterior:
+        return
+    fitted = posterior[ABILITY].mean([CHAIN, DRAW])
+    low, high = float(fitted.min()), float(fitted.max())
+    beyond = (table["ability_q05"] > high) | (table["ability_q95"] < low)
+    if beyond.any():
+        warnings.warn(
+            f"{int(beyond.sum())} of {len(table)} models lie beyond the abilities of all models of the fit, {low:.2f} "
+            f"to {high:.2f}; first: {table.index[int(beyond.to_numpy().argmax())]!r}. The prior N(0, 1) pulls them "
+            "towards those, and their intervals cover less than 90%: score such models with prior_sd=3.",
+            ResponsesWarning,
+            stacklevel=3,
+        )
 
 
 def abilities_given_items(

@@ -40,6 +40,9 @@ def score(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
     method: Annotated[ScoreMethod, typer.Option(help="Posterior mean (eap) or mode (map).")] = ScoreMethod.EAP,
+    prior_sd: Annotated[
+        float, typer.Option(help="Sd of the prior of ability: 3 for models far abler or weaker than the fit's.")
+    ] = 1.0,
     benchmark: Benchmark = None,
     format: FormatName = None,
     metric: Metric = None,
@@ -57,7 +60,7 @@ def score(
         _score_subset(paths, subset, output, (benchmark, format, metric, filter), safe=safe_csv, json=json)
     elif fit is not None:
         choices = (benchmark, format, metric, filter)
-        _score_fit(paths, fit, output, choices, method=method, safe=safe_csv, json=json)
+        _score_fit(paths, fit, output, choices, method=method, prior_sd=prior_sd, safe=safe_csv, json=json)
 
 
 def _score_fit(
@@ -67,6 +70,7 @@ def _score_fit(
     choices: tuple[str | None, str | None, str | None, str | None],
     *,
     method: ScoreMethod,
+    prior_sd: float,
     safe: bool,
     json: bool,
 ) -> None:
@@ -76,11 +80,17 @@ def _score_fit(
 
     fitted = Fit.load(fit)
     counts = read_paths(paths, *choices).counts()
-    scores = score_models(counts, fitted.posterior, method=method.value)
+    scores = score_models(counts, fitted.posterior, method=method.value, prior_sd=prior_sd)
     if output is not None:
         write_one_csv(scores, output, safe=safe)
     if json:
-        content = {"benchmark": counts.benchmark, "fit": str(fit), "method": method.value, "scores": records(scores)}
+        content = {
+            "benchmark": counts.benchmark,
+            "fit": str(fit),
+            "method": method.value,
+            "prior_sd": prior_sd,
+            "scores": records(scores),
+        }
         print_text(json_text(content))
         return
     print_table(scores.sort_values("ability", ascending=False), title=f"Abilities on {counts.benchmark}", console=out)

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -5,6 +7,8 @@ from scipy import integrate, stats
 
 from irt_bench.analysis.scoring import score_models
 from irt_bench.errors import AnalysisError, ResponsesWarning
+from irt_bench.inference.fit import fit
+from irt_bench.irt_models.logistic import TwoPL
 
 A, B, C = np.array([0.7, 1.0, 1.6, 2.2]), np.array([-1.0, 0.0, 0.4, 1.3]), np.array([0.0, 0.2, 0.25, 0.1])
 
@@ -93,3 +97,59 @@ def test_unknown_items_are_refused_and_models_without_answers_get_the_prior(make
         table = score_models(make_counts(np.zeros((1, 4), int), np.zeros((1, 4), int)), posterior_of(A, B, C))
     assert table["ability"].iloc[0] == pytest.approx(0, abs=1e-6)
     assert table["ability_sd"].iloc[0] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["eap", "map"])
+def test_a_wide_prior_is_that_of_numerical_integration_and_pulls_less(make_counts, method):
+    correct = np.array([[1, 1, 1, 0], [0, 1, 0, 0]])
+    posterior = posterior_of(A, B, np.zeros(4))
+    table = score_models(make_counts(correct), posterior, method=method, prior_sd=3.0)
+    for row, answers in enumerate(correct):
+
+        def density(theta, answers=answers):
+            p = 1 / (1 + np.exp(-A * (theta - B)))
+            return stats.norm.pdf(theta, scale=3) * np.prod(p**answers * (1 - p) ** (1 - answers))
+
+        grid = np.linspace(-12, 15, 5401)
+        values = np.array([density(theta) for theta in grid])
+        expected = grid[values.argmax()] if method == "map" else (grid * values).sum() / values.sum()
+        assert table["ability"].iloc[row] == pytest.approx(expected, abs=6e-3)
+    narrow = score_models(make_counts(correct), posterior, method=method)
+    assert (table["ability"].abs() > narrow["ability"].abs()).all()
+    with pytest.raises(AnalysisError, match="prior_sd is 0.0; a number from"):
+        score_models(make_counts(correct), posterior, prior_sd=0.0)
+
+
+def test_models_beyond_all_those_of_the_fit_are_named(make_counts):
+    rng = np.random.default_rng(0)
+    posterior = posterior_of(np.full(60, 1.5), rng.normal(size=60), np.zeros(60))
+    posterior["ability"] = (("chain", "draw", "model"), np.tile(np.linspace(-0.5, 0.5, 5), (1, 2, 1)))
+    counts = make_counts([[1] * 58 + [0] * 2, [1, 0] * 30])
+    with pytest.warns(ResponsesWarning, match=r"1 of 2 models lie beyond .*first: 'm0'.*prior_sd=3"):
+        score_models(counts, posterior)
+    score_models(counts, posterior, prior_sd=3.0)  # nothing to say
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_models", "where"), [(10, 2.0), (50, -2.0)])
+def test_with_a_wide_prior_intervals_cover_models_far_from_those_of_the_fit(make_counts, n_models, where):
+    """Items known from few models, new models 2 sds away: the fit's own prior, the control, covers less."""
+    rng, covered = np.random.default_rng(3), {1.0: [], 3.0: []}
+    for _ in range(12):
+        slope, difficulty = np.exp(rng.normal(0, 0.4, 100)), rng.normal(size=100)
+
+        def answers(ability, slope=slope, difficulty=difficulty):
+            chance = 1 / (1 + np.exp(-slope * (ability[:, None] - difficulty)))
+            return make_counts((rng.random(chance.shape) < chance).astype(int))
+
+        old = rng.normal(size=n_models)
+        fitted = fit(answers((old - old.mean()) / old.std()), TwoPL())
+        new = rng.normal(where, 0.1, 30)
+        counts = answers(new)
+        for prior_sd, found in covered.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResponsesWarning)
+                table = score_models(counts, fitted.posterior, prior_sd=prior_sd, n_draws=200)
+            found.append(((table["ability_q05"] <= new) & (new <= table["ability_q95"])).mean())
+    assert np.mean(covered[3.0]) >= 0.85
+    assert np.mean(covered[1.0]) < np.mean(covered[3.0])
