@@ -63,7 +63,7 @@ def test_models_abler_than_the_calibration_are_estimated_without_bias_and_covere
     """What the case of the findings asks: bias -8.4 points and coverage .48 before, the same simulation."""
     table, subset = scored(7, "weaker half, strongest 30%")
     error = table["estimate"] - table["truth"]
-    assert abs(error.mean()) < 0.02 and error.abs().mean() < 0.04
+    assert abs(error.mean()) < 0.02 and error.abs().mean() < 0.06
     assert coverage(table) >= 0.85
     assert (table["flags"] == "outside_calibration").mean() > 0.8
     assert subset.abler.error_interval[0] / 2 < error.abs().mean() < 2 * subset.abler.error_interval[1]
