@@ -204,7 +204,8 @@ def _checks(runs: list[RunScores], notes: list[str]) -> pd.DataFrame:
     """Check the seeds by name; what fails is noted too."""
     found = seed_checks(runs)
     notes.extend(f"{runs[0].benchmark}: {check.message}" for check in found if check.status == "failed")
-    return pd.DataFrame([{names.BENCHMARK: runs[0].benchmark, **check.to_dict()} for check in found])
+    columns = [names.BENCHMARK, "name", "status", "value", "threshold", "message"]
+    return pd.DataFrame([{names.BENCHMARK: runs[0].benchmark, **check.to_dict()} for check in found])[columns]
 
 
 def _score_frame(run: RunScores) -> pd.DataFrame:

@@ -92,6 +92,7 @@ def _usual_seeds(detectable: pd.DataFrame, pooled: pd.DataFrame) -> list[dict[An
         return []
     first = pooled.iloc[0]
     rows = detectable[(detectable["benchmark"] == first["benchmark"]) & (detectable["measure"] == ACCURACY)]
+    rows = rows.dropna(subset=["detectable"])
     if not len(rows):
         return []
     nearest = (rows["n_seeds"] - int(first["n_seeds"])).abs().argmin()

@@ -37,8 +37,10 @@ def with_interval(value: float, low: float, high: float, unit: str = "") -> str:
         return UNKNOWN
     form = fixed(interval_decimals(high - low))
     unit = f" {unit}" if unit else ""
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if not math.isfinite(low):
         return f"{form(value)}{unit} (no interval: too few seeds)"
+    if not math.isfinite(high):
+        return f"{form(value)}{unit} [{form(low)}, no upper limit]"
     return f"{form(value)}{unit} [{form(low)}, {form(high)}]"
 
 

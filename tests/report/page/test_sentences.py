@@ -143,3 +143,7 @@ def test_names_are_set_apart_and_cannot_turn_the_sentence():
     name = said.name_of("evil\u202etxt\u2069")
     assert name.startswith("\u2068") and name.endswith("\u2069")
     assert "\u202e" not in name and "\u2069" not in name[1:-1]
+
+
+def test_an_interval_without_an_upper_limit_says_so():
+    assert said.with_interval(0.0, 0.0, float("nan"), "points") == "0.00 points [0.00, no upper limit]"
