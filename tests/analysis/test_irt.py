@@ -118,3 +118,26 @@ def test_few_slopes_that_rise_are_flagged_and_most_that_do_not_are(make_counts):
     print(f"flagged: {flat:.3f} of flat items, {rising:.3f} of those with slope 0.8")
     assert flat > 0.9
     assert rising < 0.1
+
+
+@pytest.mark.slow
+def test_intervals_of_the_table_cover_and_p_first_abler_is_as_often_right_as_it_says():
+    covered, narrow, told, right = [], [], [], []
+    for seed in range(10):
+        simulation = simulate_responses(TwoPL(), n_models=40, n_items=40, seed=200 + seed)
+        counts = simulation.table.counts()
+        table = ability_table(fit(counts, TwoPL()).posterior, counts)
+        ability = simulation.truth["ability"].to_series().loc[table.index]
+        relative = (ability - ability.mean()) / ability.std(ddof=0)
+        for found, truth in (("ability", ability), ("relative_ability", relative)):
+            low, high, mean = (table[f"{found}{end}"] for end in ("_q05", "_q95", ""))
+            covered.append(((low <= truth) & (truth <= high)).mean())
+            narrow.append((((mean - 0.6 * (mean - low)) <= truth) & (truth <= mean + 0.6 * (high - mean))).mean())
+        others = table["p_first_abler"].dropna()
+        told += others.tolist()
+        right += (ability[table["rank"].idxmin()] > ability[others.index]).tolist()
+    assert 0.87 < np.mean(covered) < 0.93
+    assert np.mean(narrow) < 0.75  # the control
+    unsure = np.array(told) < 0.95
+    assert np.mean(np.array(right)[~unsure]) > 0.97
+    assert abs(np.mean(np.array(right)[unsure]) - np.mean(np.array(told)[unsure])) < 0.15  # of 15 first models
