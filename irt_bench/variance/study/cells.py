@@ -28,9 +28,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from irt_bench.analysis.classical import score_reliability
 from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetWarning, UndefinedWarning
-from irt_bench.subsets.calibration import Calibration, Recipe, chosen_items
+from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, chosen_items
 from irt_bench.subsets.controls import WITHIN, shuffled
 from irt_bench.subsets.weights import effective_size
 from irt_bench.variance.moments import item_covariance
@@ -53,7 +54,7 @@ from irt_bench.variance.study.workplace import Workplace, divide
 FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
-CODE: Final = 3  # raised whenever the numbers of a cell would change: kept results are then computed anew
+CODE: Final = 4  # raised whenever the numbers of a cell would change: kept results are then computed anew
 KINDS: Final = ("full", "random", "recipe", "path", "control", "transfer", "seed_model")
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets beside it: some 20 comparisons can then pass Holm's correction
@@ -111,6 +112,8 @@ def _full(work: Workplace) -> Result:
         "components": np.array(components),
         "n_items": np.array(len(everything)),
         "n_calibration": np.array(work.calibration.n_models),
+        "reliability": np.array(score_reliability(work.calibration).alpha),
+        "failed": np.array(list(work.basis.posterior.attrs.get(FAILED_CHECKS, {})), dtype=np.str_),
     }
 
 
@@ -176,7 +179,7 @@ def _control(work: Workplace, within: str, recipes: list[tuple[str, str]], size:
     rng = np.random.default_rng([work.job.seed, WITHIN.index(within)])
     false = shuffled(work.calibration, within, rng)  # type: ignore[arg-type]
     basis = control_basis(work.job, false)
-    own = readers(Calibration(basis, (), np.empty(0, dtype=np.str_), plan_of(work.job)), work.evaluation)
+    own = readers(Calibration(basis, (), np.empty(0, dtype=np.str_), plan_of(work.job, false)), work.evaluation)
     out: dict[str, npt.NDArray[Any]] = {}
     for method, weights in recipes:
         recipe = Recipe(method, weights, size, work.job.seed)

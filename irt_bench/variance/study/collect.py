@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from irt_bench.variance.study.store import Store
 FloatArray = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
 
+LEAST_RELIABILITY: Final = 0.5  # of calibration scores
 SCALES: Final = (WEIGHTED, THETA)  # accuracy and ability
 Key = tuple[str, str]  # weights and estimator of random subsets
 
@@ -55,7 +57,17 @@ class Collected:
         full = [self._read(split, "full") for split in range(len(plan.tasks))]
         self.full = {scale: np.concatenate([part[scale] for part in full]) for scale in SCALES}
         self.components = np.concatenate([part["components"] for part in full])[self._order]  # (run, 2)
+        self.failed = Counter(str(name) for part in full for name in part["failed"])  # checks, by the number of splits
+        self.reliability = np.array([float(part["reliability"]) for part in full])  # of the calibration models' scores
         self.full_variance = {scale: self.variances(self.full[scale]) for scale in SCALES}
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether chance makes half or more of what sets the calibration models of some split apart.
+
+        Curves then tell no abilities apart, and whatever is estimated with them hardly moves.
+        """
+        return not (self.reliability >= LEAST_RELIABILITY).all()
 
     @property
     def runs(self) -> list[str]:

@@ -121,6 +121,7 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
                 f"{each.benchmark}: in {n} of {len(each.tasks)} splits inner folds have too few answers to be fitted; "
                 "gp-IRT learns its share with the curves of all calibration models there"
             )
+        notes += calibration_notes(found)
         if not moves(found.full[WEIGHTED], found.snapshots):
             notes.append(f"{each.benchmark}: {HALVES_DO_NOT_MOVE if found.snapshots.halves else DO_NOT_MOVE}")
         if SEED_MODEL in plan.design.statistics:
@@ -157,6 +158,24 @@ def verdict_counts(rows: pd.DataFrame, column: str) -> dict[str, float]:
     """Count the verdicts of one comparison, with the median ratio that would have been found with 80% power."""
     counts = {name: int((rows[column] == name).sum()) for name in (CUTS, RAISES, NO_DIFFERENCE)}
     return counts | {"detectable": float(rows[column.replace("verdict", "detectable")].median())}
+
+
+def calibration_notes(found: Collected) -> list[str]:
+    """Say which checks the calibration fits failed, and where these cannot tell models apart."""
+    name, tasks = found.plan.benchmark, found.plan.tasks
+    models = f"{min(len(task.job.calibration) for task in tasks)} models or more"
+    notes = [
+        f"{name}: check {check} of the calibration failed in {n} of {len(tasks)} splits ({models}); scores by item "
+        "curves (p_irt, gp_irt, theta) may be off"
+        for check, n in found.failed.items()
+    ]
+    if found.degenerate:
+        notes.append(
+            f"{name}: calibration models ({models}) differ by little more than chance, the reliability of their scores "
+            f"is {found.reliability.min():.2f}: their curves tell no abilities apart, scores by them (p_irt, gp_irt, "
+            "theta) hardly move, and get no verdict against other scores; add models that differ"
+        )
+    return notes
 
 
 def _control_summary(control: pd.DataFrame) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _method_row(
     v_k = _v_k(found, scene, size)
     row |= {"v_k_sd": v_k, "ratio_v_k": _over(row["seed_sd"], v_k)}
     row |= scene.statistics(scores[scene.rows])
-    return row, _judged(compared.ratios, estimator, float(row["movement"]))
+    return row, _judged(found, compared.ratios, estimator, float(row["movement"]))
 
 
 def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
@@ -158,9 +158,9 @@ def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
     return found
 
 
-def _judged(ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
-    """Leave out comparisons with other estimators where nobody can tell whether this one merely shrinks."""
-    shrinks = estimator != WEIGHTED and np.isnan(moves)
+def _judged(found: Collected, ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
+    """Leave out comparisons with other estimators where this one merely shrinks, or nobody can tell."""
+    shrinks = estimator != WEIGHTED and (np.isnan(moves) or found.degenerate)
     return {name: each for name, each in ratios.items() if not shrinks or name in ("random", "signal")}
 
 
@@ -180,7 +180,7 @@ def _null_row(
         ratios["plain"], row["ratio_plain_signal"] = compare_nulls(scene, scenes[PLAIN])
         row |= _ratio_columns(ratios) | {"p_plain": ratios["plain"].p}
     row |= scene.statistics(scene.random_scores)
-    return row, _judged(ratios, estimator, float(row["movement"]))
+    return row, _judged(found, ratios, estimator, float(row["movement"]))
 
 
 def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence[str] = tuple(SUFFIXES)) -> list[Row]:

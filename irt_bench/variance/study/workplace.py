@@ -67,7 +67,7 @@ class Workplace:
         clusters = model_clusters(self.calibration)
         if len(np.unique(clusters)) < INNER_FOLDS:  # nothing but seeds of one run
             clusters = np.array([f"model {place}" for place in range(len(clusters))], dtype=np.str_)
-        plan = plan_of(self.job)
+        plan = plan_of(self.job, self.calibration)
         try:
             found = prepare(self.calibration, clusters, plan, seed=self.job.seed, posterior=self.basis.posterior).folds
         except FitError:
@@ -92,7 +92,10 @@ class Workplace:
 
     @cached_property
     def _plain_readers(self) -> Readers:
-        return readers(Calibration(self.basis, (), np.empty(0, dtype=np.str_), plan_of(self.job)), self.evaluation)
+        return readers(
+            Calibration(self.basis, (), np.empty(0, dtype=np.str_), plan_of(self.job, self.calibration)),
+            self.evaluation,
+        )
 
     def source_share(self, method: str, size: int, names: list[str]) -> float:
         """Share of the weighted score in gp-IRT as published, where it is asked for."""

@@ -1,8 +1,15 @@
-import numpy as np
-import pytest
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from irt_bench.inference.convergence import LEAST_MODELS
+from irt_bench.responses.canonical import table_from_frame
+from irt_bench.subsets.basis import ABILITY_NODES
 from irt_bench.variance.layout import seed_layout
-from irt_bench.variance.study.data import control_basis, make_job, memory_bytes, read_rows, write_data
+from irt_bench.variance.study.data import control_basis, make_job, memory_bytes, plan_of, read_rows, write_data
 from irt_bench.variance.study.design import make_design
 from irt_bench.variance.study.splits import Split, make_splits
 
@@ -63,3 +70,28 @@ def test_the_control_keeps_items_that_come_out_negative_by_chance(parts):
     job, _ = make_job(counts, place, splits.splits[0], 0)
     basis = control_basis(job, counts.take(models=job.calibration))
     assert len(basis.candidates) == counts.n_items
+
+
+def able_models(n_models):
+    """Answers of models with 83% right or so to 400 items."""
+    rng = np.random.default_rng(0)
+    ability, difficulty = 2.6 + 0.3 * rng.normal(size=(n_models, 1)), 2 * rng.normal(size=400)
+    right = rng.random((n_models, 400)) < expit(np.exp(0.4 * rng.normal(size=400)) * (ability - difficulty))
+    models, items = ([f"{name}{place}" for place in range(n)] for name, n in (("m", n_models), ("q", 400)))
+    frame = pd.DataFrame(right.astype(int), pd.Index(models, name="model"), pd.Index(items, name="item"))
+    return table_from_frame(frame.stack().rename("correct").reset_index(), benchmark="toy").counts()
+
+
+def mean_off(plan, counts):
+    """Mean score by the curves, at the models' abilities, less the mean of what they answered."""
+    basis = plan.fit_basis(counts)
+    return np.interp(basis.abilities, ABILITY_NODES, basis.curves.chance.mean(axis=0)).mean() - basis.full_score.mean()
+
+
+def test_few_calibration_models_are_fitted_until_their_curves_give_their_mean_score():
+    job, counts = SimpleNamespace(seed=0), able_models(12)
+    plan = plan_of(job, counts)
+    rough = plan._replace(settings=plan.settings.model_copy(update={"refine": False}))
+    assert plan.settings.refine and abs(mean_off(plan, counts)) < 0.01
+    assert mean_off(rough, counts) < -0.012  # the negative control
+    assert not plan_of(job, able_models(LEAST_MODELS)).settings.refine

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import AnalysisError, FitError
+from irt_bench.variance.study.design import make_design
 from irt_bench.variance.study.modelled import REASON
 from irt_bench.variance.study.plan import cells_by
 from irt_bench.variance.study.references import POOLED
@@ -12,6 +13,8 @@ from irt_bench.variance.study.results import assemble
 from irt_bench.variance.study.run import run_study
 from irt_bench.variance.study.store import Store
 from irt_bench.variance.study.verdicts import holm_known
+
+from .conftest import draw_table
 
 COLUMNS = (
     "benchmark", "run", "method", "weights", "estimator", "size", "seed_sd", "seed_sd_full", "v_k_sd", "ratio",
@@ -165,3 +168,34 @@ def test_shuffled_answers_that_cannot_be_fitted_leave_a_study_without_that_contr
     assert set(found.control["shuffled_within"]) == {"models"}
     assert any("shuffled within items cannot be fitted" in note for note in found.notes)
     pd.testing.assert_frame_equal(found.results, result.results)
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory):
+    """A study of nothing but eight seeds of one run at one step, which differ by chance alone."""
+    table = draw_table(3, n_runs=1, n_seeds=8, n_steps=1, n_others=0, shared=0.0, n_trials=1)
+    fields = {"sizes": (10,), "methods": ("discrimination",), "estimators": ("weighted", "p_irt", "theta")}
+    design = make_design(fields | {"n_random": 50, "transfer_splits": 2, "drop": (0.0, 0.5)})
+    return run_study(table, design, tmp_path_factory.mktemp("halves"))
+
+
+def test_with_the_seeds_of_one_run_at_one_step_nothing_is_said_per_unit_of_movement(halves):
+    rows = halves.results
+    assert halves.plan.splits.how == "halves of the seeds"
+    assert rows[["movement", "ratio_signal", "p_signal", "decision_accuracy"]].isna().all().all()
+    assert set(rows["verdict_signal"]) == {""}
+    assert any("halves of the only run's seeds differ by chance" in note for note in halves.notes)
+
+
+def test_a_degenerate_calibration_is_named_and_its_estimates_get_no_verdict_against_others(halves):
+    rows = halves.results[(halves.results["run"] == POOLED) & (halves.results["method"] == "discrimination")]
+    rows = rows.set_index("estimator")
+    assert rows.loc["p_irt", "ratio_full"] < 1  # it hardly moves
+    assert (rows.loc[["p_irt", "theta"], ["verdict_full", "verdict_plain", "verdict_full_study"]] == "").all().all()
+    assert rows.loc["weighted", "verdict_full"] in VERDICTS and rows.loc["p_irt", "verdict"] in VERDICTS
+    (told,) = (note for note in halves.notes if "differ by little more than chance" in note)
+    assert "4 models or more" in told
+
+
+def test_a_calibration_of_models_that_differ_is_not_called_degenerate(result):
+    assert not any("little more than chance" in note for note in result.notes)

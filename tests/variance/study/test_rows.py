@@ -44,7 +44,7 @@ class NullWorld:
         self.runs = self.snapshots.runs
         level, seeds = np.repeat(rng.normal(0, 0.1, n_runs), n_seeds), rng.normal(0, 0.01, len(keys))
         self.answers = level[:, None] + seeds[:, None] + rng.normal(0, 0.2, (len(keys), n_items))
-        self.full = {"weighted": self.answers.mean(axis=1)}
+        self.full, self.degenerate = {"weighted": self.answers.mean(axis=1)}, False
         self.full_variance = {"weighted": self.variances(self.full["weighted"])}
 
     def variances(self, scores):
