@@ -39,8 +39,8 @@ def anchors_by_parameters(basis: SelectionBasis, size: int, rng: np.random.Gener
 def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
     """Cluster items by their columns of right answers; take from each cluster at least one, as its share allots.
 
-    There are a third as many clusters as items asked for. A cluster that is allotted several is cut into that many parts
-    of equal size by the share of right answers, and the item next to the centre of each part is chosen.
+    There are a third as many clusters as items asked for. A cluster that is allotted several is cut into that many
+    parts of equal size by the share of right answers, and the item next to the centre of each part is chosen.
 
     Notes
     -----
