@@ -61,12 +61,15 @@ def coverage(table):
 
 def test_models_abler_than_the_calibration_are_estimated_without_bias_and_covered():
     """What the case of the findings asks: bias -8.4 points and coverage .48 before, the same simulation."""
-    table, subset = scored(7, "weaker half, strongest 30%")
-    error = table["estimate"] - table["truth"]
-    assert abs(error.mean()) < 0.02 and error.abs().mean() < 0.06
-    assert coverage(table) >= 0.85
-    assert (table["flags"] == "outside_calibration").mean() > 0.8
-    assert subset.abler.error_interval[0] / 2 < error.abs().mean() < 2 * subset.abler.error_interval[1]
+    found = [scored(seed, "weaker half, strongest 30%") for seed in (7, 8, 9)]
+    errors = [table["estimate"] - table["truth"] for table, _ in found]
+    assert abs(np.mean([error.mean() for error in errors])) < 0.02
+    absolute = [error.abs().mean() for error in errors]
+    assert np.mean(absolute) < 0.055
+    assert np.mean([coverage(table) for table, _ in found]) >= 0.85
+    assert np.mean([(table["flags"] == "outside_calibration").mean() for table, _ in found]) > 0.8
+    expected = [subset.abler.error for _, subset in found]
+    assert 0.5 < np.mean(expected) / np.mean(absolute) < 2
 
 
 def test_intervals_of_models_like_the_calibration_would_not_cover_abler_ones(monkeypatch):
