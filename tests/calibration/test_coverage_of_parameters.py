@@ -14,6 +14,8 @@ from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 
 N_DATA_SETS = {"S": 20, "400x500": 20, "M": 60}  # the last err most in what all abilities share, one error a data set
+SCARCE = [("few", 0.0, "few models, 12x300"), ("sparse", 0.8125, "sparse, 250x80, 15 answers a model")]
+N_SCARCE = 20
 NARROW = 0.6  # of the sd: a coverage of 68%
 KINDS = {"raw": "", "relative": "relative_"}
 
@@ -24,9 +26,9 @@ def narrowed(draws):
     return {name: means[name] + NARROW * (values - means[name]) for name, values in draws.items()}
 
 
-def honest_and_narrow(size, truth, seed):
+def honest_and_narrow(size, truth, seed, missing=0.0):
     """Measures of one data set, as drawn and with draws too narrow."""
-    matrix = data_set(size, seed, Namespace(irt_model="2pl", truth=truth, missing=0.0))
+    matrix = data_set(size, seed, Namespace(irt_model="2pl", truth=truth, missing=missing))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         draws = draws_of(fit(counts_of(matrix.responses), TwoPL(), settings_for("laplace", seed=seed)))
@@ -39,16 +41,25 @@ def honest_and_narrow(size, truth, seed):
 def test_abilities_and_items_are_covered_and_narrow_draws_are_caught(size, truth, record_coverage):
     """Over truths from the prior coverage is 90%; over one fixed truth only what is relative is."""
     found = [honest_and_narrow(size, truth, seed) for seed in range(1, N_DATA_SETS[size] + 1)]
+    check_and_record(found, f"fast method, {size}, truth {truth}", truth, record_coverage)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "missing", "label"), SCARCE)
+def test_few_models_and_sparse_answers_are_covered_and_narrow_draws_are_caught(size, missing, label, record_coverage):
+    found = [honest_and_narrow(size, "prior", seed, missing) for seed in range(1, N_SCARCE + 1)]
+    check_and_record(found, f"fast method, {label}, truth prior", "prior", record_coverage)
+
+
+def check_and_record(found, label, truth, record_coverage):
+    """Keep the coverage of each parameter, raw and relative, beside that of draws too narrow, and judge them."""
     honest, narrow = map(pd.DataFrame, zip(*found, strict=True))
     rows = []
     for kind, prefix in KINDS.items():
         limits = (0.85, 0.95) if (truth, kind) == ("fixed", "raw") else (0.87, 0.93)
+        about = {"seeds": f"1-{len(found)}", "limits": limits}
         for name in PARAMETERS:
-            label = f"fast method, {size}, truth {truth}, {kind}"
-            about = {"seeds": f"1-{N_DATA_SETS[size]}", "limits": limits}
-            rows.append(record_coverage(name, label, honest[f"{prefix}coverage_{name}"], **about))
-            control = record_coverage(
-                name, label, narrow[f"{prefix}coverage_{name}"], control=f"draws {NARROW} as wide", **about
-            )
-            rows.append(control)
+            column, control = f"{prefix}coverage_{name}", f"draws {NARROW} as wide"
+            rows.append(record_coverage(name, f"{label}, {kind}", honest[column], **about))
+            rows.append(record_coverage(name, f"{label}, {kind}", narrow[column], control=control, **about))
     assert all(row.right for row in rows), rows
