@@ -28,6 +28,7 @@ from irt_bench.analysis.rankings import (
 )
 from irt_bench.errors import AnalysisError, UndefinedWarning
 from irt_bench.names import ABILITY, CHAIN, DISCRIMINATION, DRAW, ITEM, MODEL
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 LEAST_MODELS = 3  # two models correlate at -1 or 1
@@ -99,7 +100,7 @@ class Comparison:
 
 def compare_ability_accuracy(
     posterior: xr.Dataset | xr.DataArray,
-    counts: ResponseCounts,
+    counts: Responses,
     *,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
@@ -112,7 +113,7 @@ def compare_ability_accuracy(
         ``ability`` of dimensions (chain, draw, model) and item parameters of dimensions (chain, draw, item), as of a
         fit; or draws of ability alone, of shape (chain, draw, model) or (sample, model), higher is better; then
         `Comparison.items` and `Comparison.confirmation` are empty.
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         The responses behind it. Models and items are joined by label.
     n_resamples : int
         Resamples of items, and draws that are correlated with accuracy.
@@ -172,6 +173,7 @@ def compare_ability_accuracy(
        DOI 10.1007/s11336-011-9238-0.
     .. [6] Birnbaum, in Lord, Novick, Statistical theories of mental test scores, 1968, chapter 18.
     """
+    counts = as_counts(counts)
     posterior, counts = _join(posterior, counts)
     weights = _item_weights(posterior[DISCRIMINATION], counts) if DISCRIMINATION in posterior else None
     rng = np.random.default_rng(seed)

@@ -27,6 +27,7 @@ from irt_bench.analysis.intervals import (
 )
 from irt_bench.errors import AnalysisError, UndefinedWarning
 from irt_bench.names import ITEM
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 LEAST_MODELS = 3  # two models correlate at -1 or 1 whatever the item
@@ -66,12 +67,12 @@ class Reliability:
     sem_correct: float
 
 
-def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
+def item_statistics(counts: Responses) -> pd.DataFrame:
     """Describe every item by its share of right answers, its relation to the models' score, and flags.
 
     Parameters
     ----------
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         Right answers and trials of shape (model, item).
 
     Returns
@@ -115,6 +116,7 @@ def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
     .. [2] Henrysson, Correction of item-total correlations in item analysis, 1963, DOI 10.1007/BF02289618.
     .. [3] Lord, Novick, Statistical theories of mental test scores, 1968, chapter 15.
     """
+    counts = as_counts(counts)
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     binary = np.asarray(binary_cells(counts).all(axis=0))
     n_models = asked.sum(axis=0)
@@ -150,12 +152,12 @@ def item_statistics(counts: ResponseCounts) -> pd.DataFrame:
     return pd.DataFrame(columns, index=counts.items.index.rename(ITEM))
 
 
-def score_reliability(counts: ResponseCounts) -> Reliability:
+def score_reliability(counts: Responses) -> Reliability:
     """Estimate coefficient alpha and the standard error of measurement of the score.
 
     Parameters
     ----------
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         Right answers and trials of shape (model, item); models without answers are left out.
 
     Returns
@@ -184,6 +186,7 @@ def score_reliability(counts: ResponseCounts) -> Reliability:
     .. [1] Cronbach, Coefficient alpha and the internal structure of tests, 1951, eq. 2, DOI 10.1007/BF02310555.
     .. [2] Kuder, Richardson, The theory of the estimation of test reliability, 1937, eq. 20, DOI 10.1007/BF02288391.
     """
+    counts = as_counts(counts)
     answered = counts.asked.any(axis=1)
     if not answered.any():
         raise AnalysisError("no model has an answer; reliability needs at least two models and two items.")

@@ -20,6 +20,7 @@ from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_space
 from irt_bench.analysis.scoring import abilities_given_items, ties
 from irt_bench.errors import AnalysisError
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, INTERVAL, ITEM, MODEL
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 RANK_DRAWS = 1000
@@ -29,14 +30,14 @@ MOST_FIRST = 20  # models that share first place, whose draws are compared with 
 TINY = np.finfo(np.float64).tiny  # keeps the sd of equal draws from being divided by
 
 
-def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -> pd.DataFrame:
+def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.DataFrame:
     """Tabulate ability and rank of each model, beside its accuracy.
 
     Parameters
     ----------
     posterior : xr.Dataset
         With ``ability`` of dimensions (chain, draw, model).
-    counts : ResponseCounts, optional
+    counts : ResponseCounts, or what `as_counts` takes, optional
         The responses behind it, joined by label, for ``accuracy`` and ``n_items``, and for abilities without the noise
         of draws.
 
@@ -75,6 +76,7 @@ def ability_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -
        DOI 10.1080/01621459.1990.10476213.
     .. [2] Goldstein, Spiegelhalter, League tables and their limitations, 1996, DOI 10.2307/2983325.
     """
+    counts = None if counts is None else as_counts(counts)
     return tabulate_abilities(model_abilities(posterior, counts), counts)
 
 
@@ -130,14 +132,14 @@ def _share_below(draws: npt.NDArray[np.floating], first: npt.NDArray[np.intp]) -
     return np.asarray(share)
 
 
-def item_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -> pd.DataFrame:
+def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.DataFrame:
     """Tabulate the parameters of each item.
 
     Parameters
     ----------
     posterior : xr.Dataset
         With item parameters of dimensions (chain, draw, item).
-    counts : ResponseCounts, optional
+    counts : ResponseCounts, or what `as_counts` takes, optional
         The responses behind it, joined by label, for ``n_models`` and ``flags``.
 
     Returns
@@ -161,6 +163,7 @@ def item_table(posterior: xr.Dataset, counts: ResponseCounts | None = None) -> p
     all the same, with an interval away from 0 where the other items' slopes are alike. Where one slope serves all
     items there is nothing to flag.
     """
+    counts = None if counts is None else as_counts(counts)
     parts = []
     for name in (DIFFICULTY, DISCRIMINATION, *(name for name in ASYMPTOTES if name in posterior)):
         draws, labels = draws_of(posterior, name, ITEM)

@@ -20,6 +20,7 @@ from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, thin
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
 from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, MODEL
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 Method = Literal["eap", "map"]
@@ -36,7 +37,7 @@ PRIOR_SDS = (0.1, 10.0)  # beyond them a prior decides all, or posteriors reach 
 
 
 def score_models(
-    counts: ResponseCounts,
+    counts: Responses,
     posterior: xr.Dataset,
     *,
     method: Method = "eap",
@@ -48,7 +49,7 @@ def score_models(
 
     Parameters
     ----------
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         Right answers and trials of shape (model, item); k of n trials and cells never asked are fine.
     posterior : xr.Dataset
         Item parameters of dimensions (chain, draw, item), joined by label. Items that only the posterior has were not
@@ -105,6 +106,7 @@ def score_models(
     .. [2] Samejima, Estimation of latent ability using a response pattern of graded scores, 1969,
        DOI 10.1007/BF03372160.
     """
+    counts = as_counts(counts)
     own_nodes = _check(counts, method, n_draws, nodes)
     check_range(AnalysisError, "prior_sd", prior_sd, *PRIOR_SDS)
     silent = ~counts.asked.any(axis=1)

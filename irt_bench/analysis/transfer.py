@@ -22,6 +22,7 @@ from irt_bench.analysis.half_statistics import half_statistics
 from irt_bench.analysis.intervals import SPREAD_FLOOR, BoolArray, FloatArray
 from irt_bench.errors import AnalysisError, UndefinedWarning, unknown_choice
 from irt_bench.names import INTERVAL
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 Split = Literal["random", "ability"]
@@ -142,12 +143,12 @@ def transfer(counts: ResponseCounts, *, how: Split = "ability", n_splits: int = 
     return _summary(replicates, counts.n_items)
 
 
-def compare_transfer(counts: ResponseCounts, *, n_splits: int = 100, seed: int = 0) -> pd.DataFrame:
+def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -> pd.DataFrame:
     """Set transfer from weaker to stronger models against random halves of the same models.
 
     Parameters
     ----------
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         Right answers and trials of shape (model, item).
     n_splits : int
         Random splits, and resamples of the items.
@@ -178,6 +179,7 @@ def compare_transfer(counts: ResponseCounts, *, n_splits: int = 100, seed: int =
     ----------
     .. [1] Spearman, The proof and measurement of association between two things, 1904, DOI 10.2307/1412159.
     """
+    counts = as_counts(counts)
     answering = int(counts.asked.any(axis=1).sum())
     if answering < 2 * LEAST_IN_HALF:
         message = (

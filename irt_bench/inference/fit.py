@@ -24,6 +24,7 @@ from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.quality import disconnected_blocks
 
@@ -208,7 +209,7 @@ def _load_tree(path: Path) -> xr.DataTree:
 
 
 def fit(
-    counts: ResponseCounts,
+    counts: Responses,
     irt_model: IRTModel,
     settings: Settings | None = None,
     *,
@@ -220,7 +221,7 @@ def fit(
 
     Parameters
     ----------
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         Right answers and trials, shape (model, item).
     irt_model : IRTModel
         Priors and formula.
@@ -253,6 +254,7 @@ def fit(
         If there are near-copies or families among the models and neither `cluster` nor `copies` is given, if what a
         model was asked predicts its ability, or if repeated answers vary more than binomially.
     """
+    counts = as_counts(counts)
     from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
 
     settings = LaplaceSettings() if settings is None else settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ResponsesError
-from irt_bench.responses.counts import Measure
+from irt_bench.responses.counts import Measure, ResponseCounts
 from irt_bench.responses.duplicates import drop_duplicates
 from irt_bench.responses.labels import (
     MODEL_NAME,
@@ -43,7 +43,9 @@ from irt_bench.responses.table import (
 __all__ = [
     "ALIASES",
     "DEFAULT_BENCHMARK",
+    "Responses",
     "Role",
+    "as_counts",
     "check_unique_columns",
     "natural_order",
     "rename_aliases",
@@ -51,6 +53,7 @@ __all__ = [
 ]
 
 Role = Literal["model", "item"]
+Responses = ResponseCounts | ResponseTable | pd.DataFrame | npt.NDArray[Any]  # what `as_counts` takes
 
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     names.MODEL: ("subject_id", "model_id"),
@@ -120,6 +123,59 @@ def table_from_frame(
         frame[key] = pd.Series(as_labels(frame[key], key), copy=False)
     frame, findings = identify_items(label_models(normalise_measure(frame, measure)))
     return _split(frame, findings, roles or {})
+
+
+def as_counts(responses: Responses) -> ResponseCounts:
+    """Arrange responses of any form in memory as counts.
+
+    Parameters
+    ----------
+    responses : ResponseCounts, ResponseTable, pd.DataFrame or array of shape (model, item)
+        Counts as they are; a table of one benchmark; a long frame (columns ``model, item`` and a value, as in
+        `table_from_frame`); a wide one (a row a model, named by the index or a column ``model``, and a column an item);
+        or an array. Wide frames and arrays hold 0, 1, or scores in [0, 1], and NaN where a model was not asked.
+
+    Raises
+    ------
+    ResponsesError
+        If it is none of these, or a value is out of range.
+    """
+    if isinstance(responses, ResponseCounts):
+        return responses
+    if isinstance(responses, ResponseTable):
+        return responses.counts()
+    if isinstance(responses, pd.DataFrame):
+        renamed = {*responses.columns, *rename_aliases(responses.columns).values()}
+        return table_from_frame(responses).counts() if names.ITEM in renamed else _counts_of_wide(responses)
+    if isinstance(responses, np.ndarray) and responses.ndim == 2 and responses.size:
+        labels = [[f"{what}{number}" for number in range(n)] for what, n in zip(KEYS[1:], responses.shape, strict=True)]
+        return _counts_of_wide(pd.DataFrame(responses, index=labels[0], columns=labels[1]))
+    shape = f" of shape {responses.shape}" if isinstance(responses, np.ndarray) else ""
+    raise ResponsesError(
+        f"responses are a {type(responses).__name__}{shape}; ResponseCounts, a ResponseTable, a DataFrame (long, or a "
+        "row a model and a column an item) or an array of shape (model, item) is needed. Files: read_responses(paths)."
+    )
+
+
+def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
+    frame = frame.set_index(names.MODEL) if names.MODEL in frame else frame
+    try:
+        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise ResponsesError(f"a wide frame holds what is no number ({error}); 0, 1 or NaN is needed.") from error
+    bad = ~(np.isnan(values) | ((values >= 0) & (values <= 1)))
+    if bad.any():
+        row, column = (int(place) for place in np.argwhere(bad)[0])
+        raise ResponsesError(
+            f"{int(bad.sum()):,} values are not from 0 to 1; first: {values[row, column]:g} of model "
+            f"{str(frame.index[row])!r}, item {str(frame.columns[column])!r}. Give right answers as 0 and 1, or shares."
+        )
+    whole = bool(np.isin(values, (0, 1))[~np.isnan(values)].all())
+    correct = np.nan_to_num(values).astype(np.int8 if whole else np.float64)
+    labels = (pd.Index([str(each) for each in axis], dtype="str") for axis in (frame.index, frame.columns))
+    models, items = (pd.DataFrame(index=axis.rename(key)) for axis, key in zip(labels, KEYS[1:], strict=True))
+    asked = (~np.isnan(values)).astype(np.int8)
+    return ResponseCounts(correct, asked, models, items, DEFAULT_BENCHMARK, "correct" if whole else "score")
 
 
 def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Role]) -> ResponseTable:

@@ -22,6 +22,7 @@ from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetErr
 from irt_bench.inference.fit import Progress, fit
 from irt_bench.inference.settings import Settings
 from irt_bench.irt_models.base import IRTModel
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.clusters import Labels, cluster_folds
@@ -181,7 +182,7 @@ def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
 
 
 def prepare(
-    counts: ResponseCounts,
+    counts: Responses,
     clusters: Labels,
     plan: Plan,
     *,
@@ -193,7 +194,7 @@ def prepare(
 
     Parameters
     ----------
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         Right answers and trials of the calibration models, shape (model, item).
     clusters : array of str, shape (model,)
         From `model_clusters`.
@@ -211,6 +212,7 @@ def prepare(
     SubsetError
         If fewer than two models are outside the largest cluster.
     """
+    counts = as_counts(counts)
     splits = list(cluster_folds(clusters, plan.n_folds, np.random.default_rng(seed)))
     folds, whole = [], plan.fit_basis(counts, posterior)
     for done, (kept, held_out) in enumerate(splits):

@@ -12,6 +12,7 @@ import pandas as pd
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.errors import SubsetError
 from irt_bench.names import MODEL
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import FILTER, METRIC
 from irt_bench.subsets.estimators import Learned, estimate, estimator_of, possible
@@ -33,12 +34,12 @@ FLAGS: Final = {
 COLUMNS: Final = ("estimate", "q05", "q95", "ability", "ability_sd", "n_items", "n_missing", "flags")
 
 
-def estimate_full_score(counts: ResponseCounts, subset: Subset) -> pd.DataFrame:
+def estimate_full_score(counts: Responses, subset: Subset) -> pd.DataFrame:
     """Estimate the full score of each model from its answers to a subset.
 
     Parameters
     ----------
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         Answers; items are joined to the subset's by label, those that are not in it are left aside. Cells never asked,
         and items of the subset that `counts` lack, are missing answers: their share is estimated by the IRT model.
     subset : Subset
@@ -57,6 +58,7 @@ def estimate_full_score(counts: ResponseCounts, subset: Subset) -> pd.DataFrame:
         If no item of the subset is among the responses, the answers are fractional scores and the calibration's were
         right or wrong, or they were read by another metric or filter.
     """
+    counts = as_counts(counts)
     answers = _answers(counts, subset)
     instrument = instrument_of(subset)
     answered = answers.asked.any(axis=1)

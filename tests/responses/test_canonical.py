@@ -2,9 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench.analysis.classical import item_statistics
 from irt_bench.errors import ResponsesError
+from irt_bench.inference.fit import fit
+from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses import table_from_frame
-from irt_bench.responses.canonical import rename_aliases
+from irt_bench.responses.canonical import as_counts, rename_aliases
 
 
 def rows(n_models=2, n_items=3, **columns):
@@ -95,3 +98,41 @@ def test_the_frame_given_is_not_changed():
     before = frame.copy(deep=True)
     table_from_frame(frame)
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_responses_in_memory_of_any_form_are_the_same_counts():
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((16, 9)) < 0.2, np.nan, rng.integers(0, 2, (16, 9)))
+    models, items = [f"model{k}" for k in range(16)], [f"item{k}" for k in range(9)]
+    wide = pd.DataFrame(values, index=models, columns=items)
+    long = wide.rename_axis("model").reset_index().melt("model", var_name="item", value_name="correct")
+    expected = as_counts(long)
+    forms = [
+        values,
+        wide,
+        wide.rename_axis("model").reset_index(),
+        table_from_frame(long),
+        expected,
+        wide.astype("Int64"),
+    ]
+    assert {as_counts(form).fingerprint() for form in forms} == {expected.fingerprint()}
+    pd.testing.assert_frame_equal(item_statistics(values), item_statistics(long))
+    assert as_counts(np.array([[0.5, np.nan], [1, 0]])).measure == "score"
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ([[1, 0], [0, 1]], "responses are a list; ResponseCounts"),
+        ("results/", "responses are a str"),
+        (np.zeros(4), r"responses are a ndarray of shape \(4,\)"),
+        (np.array([[0, 2], [1, 0]]), "first: 2 of model 'model0', item 'item1'"),
+        (np.array([["a", "b"]]), "what is no number"),
+        (pd.DataFrame({"q": [0, 1]}, index=["m", "m"]), "'m' occurs twice"),
+    ],
+)
+def test_what_is_no_responses_is_refused_in_one_line_wherever_it_is_given(given, reason):
+    for use in (as_counts, item_statistics, lambda what: fit(what, TwoPL())):
+        with pytest.raises(ResponsesError, match=reason) as caught:
+            use(given)
+        assert "\n" not in str(caught.value)

@@ -44,6 +44,7 @@ from irt_bench.errors import AnalysisError, check_range
 from irt_bench.inference.fit import Fit
 from irt_bench.inference.response_checks import response_checks
 from irt_bench.names import ITEM
+from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 Progress = Callable[[str, int, int], None]
@@ -65,7 +66,7 @@ class _Details(NamedTuple):
 
 
 def check_fit(
-    counts: ResponseCounts,
+    counts: Responses,
     fit: Fit,
     *,
     groups: pd.Series | None = None,
@@ -77,7 +78,7 @@ def check_fit(
 
     Parameters
     ----------
-    counts : ResponseCounts
+    counts : ResponseCounts, or what `as_counts` takes
         The responses behind the fit.
     fit : Fit
         Of any method.
@@ -105,6 +106,7 @@ def check_fit(
     estimation. Where the method cannot fit the model (asymptotes to be learned), or the matrix has more than three
     million cells, items stay at their posterior means in both, which makes chance look a little wider than it is.
     """
+    counts = as_counts(counts)
     _check_input(counts, fit, replicates)
     streams = np.random.default_rng(seed).spawn(4)
     evidence = gather_evidence(counts, fit, groups, replicates=replicates, rng=streams[0], progress=progress)
