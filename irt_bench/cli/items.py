@@ -40,6 +40,7 @@ def items(
     """Item analysis: share right, item-rest correlation, flags, reliability, and how well statistics carry over."""
     from irt_bench.analysis.classical import item_statistics, score_reliability
     from irt_bench.analysis.transfer import compare_transfer
+    from irt_bench.report.canvas import check_figure_format
     from irt_bench.report.figures import items_figure, save_figure
     from irt_bench.report.tables import print_findings, print_item_report
     from irt_bench.responses.quality import findings
@@ -47,6 +48,8 @@ def items(
     for path in (output, figure):
         if path is not None:
             check_output(path, force=force)
+    if figure is not None:
+        check_figure_format(figure)
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
     statistics = item_statistics(counts)

@@ -75,6 +75,18 @@ LEADER: Final[dict[str, Any]] = {"arrowstyle": "-", "color": GREY, "linewidth": 
 LABEL_DISTANCE: Final = 0.025  # from a point to its label, share of the width
 
 
+def check_figure_format(path: Path) -> None:
+    """Refuse a figure whose name does not end in one of the formats.
+
+    Raises
+    ------
+    OutputError
+        With the formats there are.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise OutputError(unknown_choice("figure format", path.suffix, FORMATS))
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, SVG or PDF; the same figure gives the same bytes.
 
@@ -85,8 +97,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise OutputError(unknown_choice("figure format", path.suffix, FORMATS))
+    check_figure_format(path)
     with _style(), replacing(path) as beside, warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
         if figure.get_layout_engine() is not None:

@@ -273,3 +273,8 @@ def test_fit_takes_clusters_by_column_or_name_and_counts_copies_once(tmp_path):
     assert 15 <= found["once"]["n_copies"] <= 24
     run("fit", tmp_path / "answers.csv", "-o", tmp_path / "no", "--cluster", "famly", code=2)
     assert not (tmp_path / "no").exists()
+
+
+def test_a_figure_of_no_known_format_is_refused_before_anything_is_written(responses, tmp_path):
+    output = run("items", responses, "-o", tmp_path / "items.csv", "--figure", tmp_path / "items.txt", code=2).output
+    assert "figure format" in output and not list(tmp_path.iterdir())
