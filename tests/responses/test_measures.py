@@ -59,7 +59,7 @@ def test_shares_times_samples_are_counts():
         ({"score": [0.5], "n_samples": [3]}, "0.5 times 'n_samples' is not a whole number of right answers"),
         ({"n_correct": [2]}, "column 'n_correct' needs 'n_samples'"),
         ({"n_correct": [2], "n_samples": [1]}, "2 is more than 'n_samples'"),
-        ({"n_correct": [-1], "n_samples": [1]}, "-1 is not a whole number of 0 or more"),
+        ({"n_correct": [-1], "n_samples": [1]}, "-1 is not a whole number from 0"),
         ({"n_correct": [0], "n_samples": [0]}, "0 is not 1 or more"),
         ({"n_correct": pd.array([0, 1]), "n_samples": pd.array([1, None])}, "is not 1 or more"),
         ({"other": [1]}, "no column says what an answer was worth.*found model, item, other"),
