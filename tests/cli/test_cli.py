@@ -139,7 +139,10 @@ def test_the_default_method_is_the_fast_one_and_offers_relative_intervals(respon
     run("fit", responses, "-o", tmp_path / "fit", "--seed", 1)
     summary = json.loads((tmp_path / "fit" / "summary.json").read_text())
     assert summary["method"] == "laplace"
-    of_inference, of_responses = {"maximum", "settled", "mixed", "r_hat"}, {"expected_scores", "missing_pattern"}
+    of_inference, of_responses = (
+        {"maximum", "settled", "mixed", "r_hat", "pooling"},
+        {"expected_scores", "missing_pattern"},
+    )
     assert {check["name"] for check in summary["checks"]} == of_inference | of_responses | {"overdispersion"}
     abilities = pd.read_csv(tmp_path / "fit" / "abilities.csv")
     assert abilities["relative_ability"].mean() == pytest.approx(0, abs=1e-6)
