@@ -33,7 +33,8 @@ class Alikeness(NamedTuple):
         Of residuals: 1 for copies, 0 on average for independent models; NaN on the diagonal and for pairs with too few
         answers in common that ability leaves open.
     standardised : array of shape (model, model)
-        The same in standard errors.
+        The same in standard errors: those of the model, or of Fisher's transformed correlation of as many items where
+        that is less.
     """
 
     correlation: Array
@@ -54,7 +55,9 @@ def alikeness(residual: Array, weight: Array) -> Alikeness:
     -----
     As Yen's Q3 [1]_ with models and items exchanged: the sum of the products of residuals over the items that both were
     asked, over the root of the product of their sums of squares. Its standard error under independence is taken from
-    the model: the variance of the sum of products is the sum of the products of the variances.
+    the model: the variance of the sum of products is the sum of the products of the variances. With few items and many
+    trials per cell the sum is far from normal, and cells that vary more than binomially make it larger: there Fisher's
+    transformation, which takes the variance from the residuals themselves, says less.
 
     References
     ----------
@@ -70,7 +73,11 @@ def alikeness(residual: Array, weight: Array) -> Alikeness:
         np.divide(product, scale, out=np.full_like(product, np.nan), where=enough)
         for scale in (square, np.sqrt(variance))
     )
-    return Alikeness(correlation, standardised)
+    asked = (weight > 0).astype(np.float32)
+    n_common = asked @ asked.T
+    with np.errstate(invalid="ignore"):
+        fisher = np.arctanh(np.clip(correlation, -0.999, 0.999)) * np.sqrt(np.maximum(n_common - 3, 0))
+        return Alikeness(correlation, np.minimum(standardised, fisher))
 
 
 def _in_common(values: Array, asked: Array) -> Array:
