@@ -126,6 +126,11 @@ def cluster_folds(
     SubsetWarning
         If one cluster holds more than half of the models.
     """
+    if len(clusters) == 1:
+        raise SubsetError(
+            f"there is 1 model; {LEAST_KEPT + 1} or more are needed, of which some are held out to say how well the "
+            "estimate holds for new models. Give more models."
+        )
     distinct, codes = np.unique(clusters, return_inverse=True)
     sizes = np.bincount(codes, minlength=1)
     if len(clusters) - sizes.max() < LEAST_KEPT:

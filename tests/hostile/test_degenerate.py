@@ -66,7 +66,7 @@ OF_ONE_MODEL = {
     "variance": f"[{NO_SEED}]",
 }
 CASES: dict[str, tuple[Callable[[], pd.DataFrame], Stated]] = {
-    "one model": (lambda: long(answered(1, 20)), {**OF_ONE_MODEL, "subset": f"[{FIT_NEEDS_TWO}]"}),
+    "one model": (lambda: long(answered(1, 20)), {**OF_ONE_MODEL, "subset": "[there is 1 model; 3 or more]"}),
     "one item": (
         lambda: long(answered(20, 1)),
         {"items": "alpha of 20 models x 1 items is undefined", "fit": EXACT, "compare": "",
