@@ -281,9 +281,9 @@ def _spline(evidence: Evidence, learned: Learned) -> FloatArray:
 
 
 def _extended(at: FloatArray, x: tuple[float, ...], y: tuple[float, ...]) -> FloatArray:
-    """Linear interpolation, and the end pieces extended beyond."""
+    """Linear interpolation, and the end pieces extended beyond; flat where all models had one value."""
     inside = np.interp(at, x, y)
-    first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
+    first, last = ((y[b] - y[a]) / (x[b] - x[a]) if x[b] > x[a] else 0.0 for a, b in ((0, 1), (-2, -1)))
     return np.asarray(inside + np.minimum(at - x[0], 0) * first + np.maximum(at - x[-1], 0) * last)
 
 

@@ -135,7 +135,9 @@ def _interpolate(at: float, x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def _extended(at: float, x: Sequence[float], y: Sequence[float]) -> float:
-    """Interpolate, and go on straight beyond the ends."""
+    """Interpolate, and go on straight beyond the ends; flat where all models had one value."""
+    if x[0] == x[-1]:
+        return y[0]
     if at < x[0]:
         return y[0] + (at - x[0]) * (y[1] - y[0]) / (x[1] - x[0])
     if at > x[-1]:

@@ -4,7 +4,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate, estimator_of
+from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, _extended, estimate, estimator_of
 from irt_bench.subsets.instrument import Evidence, make_instrument, read_answers
 
 
@@ -174,3 +174,8 @@ def test_the_wide_prior_does_not_pull_an_able_model_back(toy, basis):
 
 def test_regressions_do_not_speak_outside_the_range_they_learned_on():
     assert {name for name, each in ESTIMATORS.items() if not each.extrapolates} == {"ridge", "spline", "p_irt_ridge"}
+
+
+def test_a_spline_over_models_that_all_had_one_value_is_flat():
+    found = _extended(np.array([0.1, 0.5, 0.9]), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    np.testing.assert_array_equal(found, [0.2, 0.2, 0.2])
