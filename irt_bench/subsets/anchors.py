@@ -39,8 +39,9 @@ def anchors_by_parameters(basis: SelectionBasis, size: int, rng: np.random.Gener
 def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
     """Cluster items by their columns of right answers; take from each cluster at least one, as its share allots.
 
-    There are a third as many clusters as items asked for. A cluster that is allotted several is cut into that many
-    parts of equal size by the share of right answers, and the item next to the centre of each part is chosen.
+    There are a third as many clusters as items asked for; more where most items are asked for, so that what is left out
+    is like what is chosen. A cluster that is allotted several is cut into that many parts of equal size by the share of
+    right answers, and the item next to the centre of each part is chosen.
 
     Notes
     -----
@@ -48,9 +49,8 @@ def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Gener
     items that only abler models solve nearly nothing is then asked (`tests/benchmarks/shift.py`).
     """
     pool, mean = basis.candidates, basis.item_means
-    clusters = _clusters(
-        basis.answer_rows[pool], basis.target[pool], max(1, size // ITEMS_PER_CLUSTER), int(rng.integers(2**31))
-    )
+    n_clusters = max(1, size // ITEMS_PER_CLUSTER, 2 * size - len(pool))
+    clusters = _clusters(basis.answer_rows[pool], basis.target[pool], n_clusters, int(rng.integers(2**31)))
     labels = np.unique(clusters, return_inverse=True)[1]
     shares: FloatArray = np.bincount(labels, basis.target[pool]).astype(np.float64)
     numbers = np.bincount(labels)

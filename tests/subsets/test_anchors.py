@@ -56,3 +56,19 @@ def test_the_anchors_of_a_cluster_are_next_to_the_centres_of_equal_parts(basis):
     half = by_difficulty[:30]
     away = ((basis.answer_rows[half] - basis.answer_rows[half].mean(axis=0)) ** 2).sum(axis=1)
     assert np.isclose(away.min(), away[np.flatnonzero(np.isin(half, places))[0]], rtol=0.2)
+
+
+def test_where_most_items_are_chosen_those_left_out_are_like_chosen_ones(toy):
+    """Ten items are copies of others: with 50 of 60 chosen, one of each pair stays. Of few clusters, pairs are lost."""
+    counts = toy.counts
+    correct = counts.correct.copy()
+    correct[:, 50:] = correct[:, :10]
+    same = type(counts)(correct, counts.trials, counts.models, counts.items, "toy")
+    lost = {}
+    for method in ("anchors-proportional", "random"):
+        basis, lost[method] = SelectionBasis(same, toy.posterior(counts)), 0
+        for seed in range(15):
+            chosen = select(basis, method, 50, np.random.default_rng(seed))
+            places = set(counts.items.index.get_indexer(chosen.items))
+            lost[method] += sum(not {k, 50 + k} & places for k in range(10))
+    assert lost["anchors-proportional"] == 0 < lost["random"]
