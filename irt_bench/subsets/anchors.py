@@ -16,7 +16,7 @@ from irt_bench.subsets.basis import Positions, Selection, SelectionBasis
 
 RESTARTS: Final = 5  # as tinyBenchmarks (Maia Polo et al. 2024)
 TINY: Final = 1e-12
-# Of items chosen in proportion. From 2 to 5 errors differ by less than 2% for models like those of the calibration; for
+# Of items chosen in proportion. From 2 to 5 errors differ by less than 3% for models like those of the calibration; for
 # abler ones 3 has the least over five benchmarks (5.00, 3.30 and 2.29 points with 20, 50 and 100 items).
 ITEMS_PER_CLUSTER: Final = 3
 

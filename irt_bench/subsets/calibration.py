@@ -115,10 +115,10 @@ class Calibration:
 
     @cached_property
     def abler(self) -> Fold | None:
-        """A fit to the weaker half of the models, with the strongest held out; None where they are too few.
+        """A fit to the weaker half of the models, with the strongest held out; None where they cannot be fitted.
 
         It says what is to be expected of models abler than those of the calibration (Zhang, Dorner, Hardt 2025, arXiv
-        2506.07673, call it extrapolation).
+        2506.07673, call it extrapolation). Models of one cluster may lie on both sides, as the split is by score.
         """
         score = self.whole.full_score
         order = np.argsort(score, kind="stable")[: int((~np.isnan(score)).sum())]
@@ -128,7 +128,10 @@ class Calibration:
         counts = self.whole.counts
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
-            kept = self.plan.fit_basis(counts.take(models=np.sort(weaker)))
+            try:
+                kept = self.plan.fit_basis(counts.take(models=np.sort(weaker)))
+            except FitError:  # such as where they answered everything wrong
+                return None
         return Fold(kept, counts.take(models=np.sort(strongest)))
 
     @cached_property

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench.errors import FitError
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets import score
+from irt_bench.subsets import calibration, score
 from irt_bench.subsets.calibration import Plan, Recipe, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
@@ -111,3 +112,23 @@ def test_models_like_the_calibration_are_covered_at_the_nominal_rate(record_cove
     assert record_coverage(
         "full score", "2PL 160x300, every other model, 50 items, the default", found, seeds="0-7"
     ).right
+
+
+def test_a_weaker_half_that_cannot_be_fitted_leaves_abler_models_unknown(monkeypatch):
+    """The subset is made all the same, says nothing of abler models, and scores them with a wider interval."""
+    counts, order = benchmark(3, n_models=40, n_items=60)
+    fitted = calibration.fit_posterior
+
+    def without_halves(of, plan):
+        if of.n_models == 20:
+            raise FitError("too few answers")
+        return fitted(of, plan)
+
+    monkeypatch.setattr(calibration, "fit_posterior", without_halves)
+    plan = Plan(TwoPL(), settings_for("laplace", seed=0, refine=False))
+    recipe = Recipe(DEFAULT_METHOD, default_weights(DEFAULT_METHOD), 12)
+    subset = make_subset(prepare(counts, model_clusters(counts), plan), recipe)
+    assert subset.abler is None and subset.numbers.abler_scale is None
+    best = type(counts)(np.ones((1, 60), dtype=int), np.ones((1, 60), dtype=int), counts.models.iloc[:1], counts.items)
+    table = estimate_full_score(best, subset)
+    assert table["flags"].iloc[0] == "outside_calibration" and table["q05"].iloc[0] < table["estimate"].iloc[0] <= 1
