@@ -96,7 +96,24 @@ def pooled_freedom(variances: FloatArray, freedom: FloatArray) -> float:
     return float(v.sum() ** 2 / (v**2 / (nu + 1)).sum() - 1)
 
 
-def mean_sd_interval(mean_sd: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def beta_excess(mean: npt.ArrayLike, sd: npt.ArrayLike) -> FloatArray:
+    """Excess kurtosis of the beta distribution with this mean and standard deviation, where above 0, else 0.
+
+    For shares near 0 or 1, of which most lie at the bound and few far from it: near 0 it is that of a gamma
+    distribution, 6 (sd / mean)^2. Where no beta distribution has both, it is 0.
+    """
+    mean, variance = np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = mean * (1 - mean) / variance - 1
+        product = mean * (1 - mean) * size**2
+        square = (1 - 2 * mean) ** 2 * size**2 * (size + 1)
+        excess = 6 * (square - product * (size + 2)) / (product * (size + 2) * (size + 3))
+    return np.where((size > 0) & np.isfinite(excess), np.maximum(excess, 0.0), 0.0)
+
+
+def mean_sd_interval(
+    mean_sd: FloatArray, scores: FloatArray, excess: npt.ArrayLike = 0.0
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Interval for E, the mean over steps of the standard deviation over seeds.
 
     Parameters
@@ -105,6 +122,8 @@ def mean_sd_interval(mean_sd: FloatArray, scores: FloatArray) -> tuple[FloatArra
         The estimate, with ddof 1.
     scores : array of shape (..., seed, step)
         What it was computed from, which says how correlated the steps are over seeds.
+    excess : array of shape (...)
+        Excess kurtosis of a seed's score: 0 of normal ones, `beta_excess` of shares.
 
     Returns
     -------
@@ -115,13 +134,15 @@ def mean_sd_interval(mean_sd: FloatArray, scores: FloatArray) -> tuple[FloatArra
     -----
     E is treated as a scaled chi variable: its mean is c4(S) times the truth whatever the correlation of the steps, its
     variance gives the degrees of freedom (Satterthwaite), S - 1 where all steps move together, up to about
-    (S - 1) T where they are independent. Exact at one step. With an estimate of 0 there are no degrees of freedom
-    (NaN) and no upper limit; see `sd_interval`.
+    (S - 1) T where they are independent. Exact at one step. Scores of excess kurtosis g have a variance that is
+    1 + g (S - 1) / (2 S) times as uncertain, and so many times fewer degrees of freedom. With an estimate of 0 there
+    are no degrees of freedom (NaN) and no upper limit; see `sd_interval`.
     """
     n_seeds = np.isfinite(scores).sum(axis=-2).max(axis=-1)
     freedom = _chi_freedom((1 / c4(n_seeds) ** 2 - 1) * steps_moving_as_one(scores))
     freedom = np.where(mean_sd > 0, freedom, np.nan)
     middle = np.where(mean_sd > 0, mean_sd / c4(n_seeds) * c4(freedom + 1), 0.0)
+    freedom = freedom / (1 + np.asarray(excess) * (n_seeds - 1) / (2 * n_seeds))
     return *sd_interval(middle, freedom), freedom
 
 

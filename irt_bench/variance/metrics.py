@@ -18,6 +18,7 @@ from irt_bench import names
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL
 from irt_bench.variance.few_seeds import (
+    beta_excess,
     c4,
     mean_sd_interval,
     pooled_freedom,
@@ -34,7 +35,8 @@ DDOF: Final = 1
 LAST_CHECKPOINTS: Final = 5  # of a run, whose spread is noise in the other two definitions of SNR
 FEWEST_STEPS: Final = 3  # for monotonicity
 # Seed sds between the mean and 0 or 1, from which on scores are taken as normal. Nearer, many seeds lie at the bound
-# and few far from it: chi-square intervals cover .25 to .85, and without their upper limit .83 to .93.
+# and few far from it: chi-square intervals cover .25 to .85, and without their upper limit, with degrees of freedom of
+# the beta distribution, .86 to .95.
 NEAR_BOUND: Final = 3.0
 EQUAL, NEAR_0, NEAR_1 = "equal scores", "near 0", "near 1"  # why an interval of a seed sd has no upper limit
 OPEN_BECAUSE: Final = {
@@ -135,8 +137,10 @@ def _row(found: ScoreSet) -> dict[str, Any]:
     final = scores[:, last][np.isfinite(scores[:, last])]
     sd = root(found.variance)
     seed_sd = float(np.mean(sd[usable]))
-    lower, upper, freedom = mean_sd_interval(np.asarray(seed_sd), scores[:, usable])
-    reason = open_limit(float(np.nanmean(scores[:, usable])), seed_sd, bounded=run.binary)
+    mean = float(np.nanmean(scores[:, usable]))
+    excess = beta_excess(mean, seed_sd) if run.binary else 0.0
+    lower, upper, freedom = mean_sd_interval(np.asarray(seed_sd), scores[:, usable], excess)
+    reason = open_limit(mean, seed_sd, bounded=run.binary)
     upper = np.asarray(np.nan) if reason else upper
     robust = robust_spread(
         [scores[:, usable]], seed_sd, float(freedom), granularity=1 / run.n_items if run.binary else 0.0

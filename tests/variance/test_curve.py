@@ -1,12 +1,14 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from irt_bench.responses import read_responses
 from irt_bench.variance.benchmark_runs import one_measure
-from irt_bench.variance.curve import curve_sizes, simulated_variances
+from irt_bench.variance.curve import curve_sizes, predicted_curve, simulated_variances
 from irt_bench.variance.moments import item_covariance
+from irt_bench.variance.scores import RunScores
 
 Y = np.random.default_rng(0).normal(size=(4, 6))
 
@@ -47,3 +49,30 @@ def test_v_of_k_is_the_mean_over_real_random_subsets(shared_data, name):
     print(name, f"{len(t)} sizes, largest |t| {np.abs(t).max():.2f}, root mean square {np.sqrt((t**2).mean()):.2f}")
     assert np.abs(t).max() < 4
     assert min(halved) > 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [3, 4, 5])
+def test_the_interval_of_v_of_k_covers_with_real_models_as_seeds_and_suites_of_unequal_size(shared_data, n_seeds):
+    """Few of 42 models are the seeds of one run; the truth is V(k) of all. A bootstrap of seeds is the control."""
+    frame = pd.read_parquet(shared_data / "syntax_seeds.parquet")
+    answers = frame.pivot(index="model", columns="item", values="correct").dropna()
+    subtask = frame.drop_duplicates("item").set_index("item")["subtask"].loc[answers.columns]
+    everyone, groups, sizes = answers.to_numpy(float), pd.factorize(subtask)[0], [10, 50, 100, 842]
+    truth = np.sqrt(item_covariance(everyone).variance(np.array(sizes, dtype=float)))
+    rng, covered, control = np.random.default_rng(n_seeds), [], []
+    for _ in range(400):
+        seeds = everyone[rng.choice(len(everyone), n_seeds, replace=False)]
+        found = predicted_curve(run_of(seeds, answers.columns), sizes, rng, groups)
+        covered.append((found["predicted_sd_q05"] <= truth) & (truth <= found["predicted_sd_q95"]))
+        again = seeds.mean(axis=1)[rng.integers(0, n_seeds, (200, n_seeds))].std(axis=1, ddof=1)
+        control.append(np.quantile(again, 0.05) <= truth[-1] <= np.quantile(again, 0.95))
+    print(n_seeds, np.mean(covered, axis=0), np.mean(control))
+    assert (abs(np.mean(covered, axis=0) - 0.9) < 0.05).all()
+    assert np.mean(control) < 0.8
+
+
+def run_of(values, items):
+    """Scores of one run at one step."""
+    seeds = tuple(map(str, range(len(values))))
+    return RunScores("b", "r", "accuracy", values[:, None], np.ones((len(values), 1, 1), int), seeds, ("0",), items)
