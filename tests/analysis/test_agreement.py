@@ -6,6 +6,9 @@ from scipy import stats
 
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.errors import AnalysisError, UndefinedWarning
+from irt_bench.inference.fit import fit
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.irt_models.simulate import simulate_responses
 
 GRID = np.linspace(-4.5, 4.5, 181)  # ability; the posterior below is exact up to this grid
 
@@ -189,6 +192,20 @@ def test_other_items_repeat_differences_that_dimensions_make_and_only_reverse_th
         found = compare_ability_accuracy(posterior, counts, n_resamples=50).confirmation.loc["all"]
         assert (found["again"] > 5 * found["reversed"]) == two
         assert found["n_pairs"] > 20
+
+
+def test_the_reliability_of_a_fit_is_that_of_relative_ability_as_is_its_interval():
+    """Near the squared correlation with the truth; that of raw ability, whose place is uncertain, lies below."""
+    simulation = simulate_responses(TwoPL(), n_models=30, n_items=200, seed=1)
+    counts = simulation.table.counts()
+    ability = fit(counts, TwoPL()).posterior["ability"]
+    row = compare_ability_accuracy(ability, counts).reliability.loc["ability"]
+    mean = ability.mean(("chain", "draw"))
+    truth = np.corrcoef(mean, simulation.truth["ability"].sel(model=ability["model"]))[0, 1] ** 2
+    assert row["q05"] < row["estimate"] < row["q95"]
+    assert abs(row["estimate"] - truth) < (row["q95"] - row["q05"])
+    spread = mean.var(ddof=1).item()
+    assert spread / (spread + ability.var(("chain", "draw")).mean().item()) < row["q05"]
 
 
 @pytest.mark.slow

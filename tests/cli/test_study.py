@@ -89,3 +89,12 @@ def test_random_items_alone_are_studied_and_reported(responses, tmp_path, more):
     assert not list((tmp_path / "s").glob("forest-*")) and len(pd.read_csv(tmp_path / "s" / "control.csv")) == 0
     made = RUN.invoke(app, ["report", str(tmp_path / "s"), "-o", str(tmp_path / "report.html")])
     assert made.exit_code == 0, made.output
+
+
+def test_items_that_tell_nothing_are_studied_without_advice_of_another_command(shared_cases, tmp_path):
+    path, flags = str(shared_cases / "study_flat_items.csv"), ["--folds", "2", "--n-random", "20", "--jobs", "1"]
+    more = ["--sizes", "20", "--methods", "random", "--estimators", "p_irt"]
+    found = RUN.invoke(app, ["study", path, *flags, *more, "-o", str(tmp_path / "s")])
+    assert found.exit_code == 0, found.output
+    assert "--method" not in found.output
+    assert set(pd.read_csv(tmp_path / "s" / "results.csv")["estimator"]) >= {"weighted", "p_irt"}
