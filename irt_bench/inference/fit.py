@@ -306,7 +306,8 @@ def _versions() -> Mapping[str, str]:
 def _check_model(irt_model: IRTModel) -> None:
     """Refuse a model that the methods cannot work with: they know the logistic formula and its priors only."""
     protocol = [name for name in vars(IRTModel) if not name.startswith("_")]
-    needed = dict.fromkeys([*IRTModel.__annotations__, *protocol, *(each.name for each in fields(Logistic))])
+    own = (each.name for each in fields(Logistic))
+    needed = dict.fromkeys([*IRTModel.__annotations__, *protocol, *own, "shared_slope"])
     if missing := [name for name in needed if not hasattr(irt_model, name)]:
         kinds = ", ".join(kind.__name__ for kind in IRT_MODELS.values())
         raise ModelError(

@@ -107,7 +107,7 @@ def sample_gibbs(
 
 
 def settling(sites: Mapping[str, Array], kept: int = KEPT) -> dict[str, float]:
-    """Whether chains have settled, from the means and sds of the hierarchy; the worst of them counts.
+    """Whether chains have settled, from what items share, or means over models and items; the worst of them counts.
 
     Parameters
     ----------
@@ -123,7 +123,9 @@ def settling(sites: Mapping[str, Array], kept: int = KEPT) -> dict[str, float]:
         share of the variance that lies between the chains, one where none of them has moved.
     """
     found = {"drift": 0.0, "apart": 0.0}
-    for values in (array[0].astype(np.float64) for array in sites.values() if array.ndim == 2):
+    shared = [array[0] for array in sites.values() if array.ndim == 2]
+    means = [array[0].mean(axis=-1) for array in sites.values() if array.ndim > 2]
+    for values in (array.astype(np.float64) for array in shared or means):
         chains = -(-len(values) // kept)
         by_sweep = values[: len(values) // chains * chains].reshape(-1, chains)
         first, second = np.array_split(values, 2)
@@ -149,16 +151,17 @@ def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, r
     """Draw abilities, items, hierarchy and frame in turn, each given the rest."""
     ability = _trajectory(state.ability[..., None], ability_target(answers, state), scales.abilities, rng)
     state = replace(state, ability=ability[..., 0])
-    if isinstance(irt_model.log_discrimination, Normal):
+    if irt_model.shared_slope:
         start, target = state.intercept[..., None], intercept_target(answers, state)
         state = replace(state, intercept=_trajectory(start, target, scales.items, rng)[..., 0])
     else:
         start, target = np.stack([state.intercept, state.log_slope], -1), item_target(answers, state)
         items = _trajectory(start, target, scales.items, rng)
         state = replace(state, intercept=items[..., 0], log_slope=items[..., 1])
-    stretch = Stretch(irt_model, state)
-    start = stretch.start[:, None]
-    state = stretch.state(_trajectory(start, stretch.target(answers), scales.spreads, rng)[:, 0])
+    if scales.spreads.any():
+        stretch = Stretch(irt_model, state)
+        start = stretch.start[:, None]
+        state = stretch.state(_trajectory(start, stretch.target(answers), scales.spreads, rng)[:, 0])
     return draw_frame(irt_model, draw_hierarchy(irt_model, state, rng), rng)
 
 
@@ -185,11 +188,12 @@ def _scales(irt_model: Logistic, mode: Mode) -> Scales:
     sums = abilities.sums(items)
     blocks = item_blocks(items, sums)
     k = 1 if items.shared_slope else 2
-    by_spread = 2 + float(sums[2] @ (items.slope * (items.difficulty - items.difficulty_mean)) ** 2)
-    slopes = irt_model.log_discrimination
-    if isinstance(slopes, Normal):
-        by_slope = 1 / slopes.scale**2 + float(blocks[:, 1, 1].sum())
-    else:
+    by_spread = by_slope = np.inf  # what is known stays where it is
+    if isinstance(irt_model.difficulty, Hierarchical):
+        by_spread = 2 + float(sums[2] @ (items.slope * (items.difficulty - items.difficulty_mean)) ** 2)
+    if items.shared_slope:
+        by_slope = 1 / items.slope_sd**2 + float(blocks[:, 1, 1].sum())
+    elif isinstance(irt_model.log_discrimination, Hierarchical):
         by_slope = 2 + float(blocks[:, 1, 1] @ (items.log_slope - items.slope_mean) ** 2)
     return Scales(
         np.sqrt(abilities.variance)[:, None, None],
@@ -202,13 +206,11 @@ def _state(irt_model: Logistic, mode: Mode, sites: Mapping[str, Array]) -> State
     """Where chains start: at the draws, less their tails, from which a few sweeps would not come back."""
     items, slopes = mode.items, irt_model.log_discrimination
     value = {name: array[0].astype(np.float64).reshape(array.shape[1], -1) for name, array in sites.items()}
-    mean, sd = _start_hierarchy(value, names.DIFFICULTY, items.difficulty_sd, irt_model.difficulty)
+    like = np.ones((len(value[names.ABILITY]), 1))
+    mean, sd = _start_hierarchy(value, names.DIFFICULTY, items.difficulty_sd * like, irt_model.difficulty)
     difficulty = np.where(np.isfinite(value[names.DIFFICULTY]), value[names.DIFFICULTY], mean)
     difficulty = np.clip(difficulty, mean - MOST_SDS * sd, mean + MOST_SDS * sd)
-    if isinstance(slopes, Normal):
-        slope_mean, slope_sd = np.full_like(mean, slopes.loc), np.full_like(sd, slopes.scale)
-    else:
-        slope_mean, slope_sd = _start_hierarchy(value, LOG_DISCRIMINATION, items.slope_sd, slopes)
+    slope_mean, slope_sd = _start_hierarchy(value, LOG_DISCRIMINATION, items.slope_sd * like, slopes)
     log_slope = value[LOG_DISCRIMINATION]
     log_slope = np.clip(log_slope, slope_mean - MOST_SDS * slope_sd, slope_mean + MOST_SDS * slope_sd)
     return State(value[names.ABILITY], -np.exp(log_slope) * difficulty, log_slope, mean, sd, slope_mean, slope_sd)
@@ -248,8 +250,12 @@ def _drawn_in(state: State, centre: State, answers: Answers) -> State:
     return drawn
 
 
-def _start_hierarchy(value: Mapping[str, Array], name: str, sd: float, prior: Hierarchical) -> tuple[Array, Array]:
+def _start_hierarchy(
+    value: Mapping[str, Array], name: str, sd: Array, prior: Hierarchical | Normal
+) -> tuple[Array, Array]:
     """Mean and sd over items, within three sds of the mean's prior and a factor of two around the mode's sd."""
+    if isinstance(prior, Normal):
+        return np.full_like(sd, prior.loc), np.full_like(sd, prior.scale)
     reach = 3 * prior.mean.scale
     mean = np.clip(value[f"{name}_mean"], prior.mean.loc - reach, prior.mean.loc + reach)
     return mean, np.clip(value[f"{name}_sd"], sd / 2, 2 * sd)
@@ -259,16 +265,14 @@ def _sites(irt_model: Logistic, state: State) -> dict[str, Array]:
     found = {
         names.ABILITY: state.ability,
         names.DIFFICULTY: state.difficulty,
-        f"{names.DIFFICULTY}_mean": state.difficulty_mean[:, 0],
-        f"{names.DIFFICULTY}_sd": state.difficulty_sd[:, 0],
+        f"{names.DIFFICULTY}_mean": state.difficulty_mean,
+        f"{names.DIFFICULTY}_sd": state.difficulty_sd,
+        LOG_DISCRIMINATION: state.log_slope,
+        f"{LOG_DISCRIMINATION}_mean": state.slope_mean,
+        f"{LOG_DISCRIMINATION}_sd": state.slope_sd,
     }
-    if isinstance(irt_model.log_discrimination, Normal):
-        found[LOG_DISCRIMINATION] = state.log_slope[:, 0]
-    else:
-        found[LOG_DISCRIMINATION] = state.log_slope
-        found[f"{LOG_DISCRIMINATION}_mean"] = state.slope_mean[:, 0]
-        found[f"{LOG_DISCRIMINATION}_sd"] = state.slope_sd[:, 0]
-    return {name: np.asarray(value, dtype=np.float32)[None] for name, value in found.items()}
+    values = ((site, np.asarray(found[site.name], dtype=np.float32)) for site in irt_model.sites())
+    return {site.name: (value if site.dim else value[:, 0])[None] for site, value in values}
 
 
 def _single(values: Array) -> Array:

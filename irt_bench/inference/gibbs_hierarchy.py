@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from irt_bench import names
 from irt_bench.inference.gibbs_targets import State
-from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.inference.item_updates import FrameScale, Held, frame_location, known_hierarchy
+from irt_bench.irt_models.base import HalfNormal, Hierarchical
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[Any]
@@ -20,9 +21,10 @@ TINY: Final = 1e-12
 
 
 def draw_hierarchy(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
-    """Draw means and sds over items, given the items."""
-    mean, sd = _draw_normal_prior(state.difficulty, state.difficulty_sd, irt_model.difficulty, rng)
-    state = replace(state, difficulty_mean=mean, difficulty_sd=sd)
+    """Draw means and sds over items that are learned, given the items."""
+    if isinstance(irt_model.difficulty, Hierarchical):
+        mean, sd = _draw_normal_prior(state.difficulty, state.difficulty_sd, irt_model.difficulty, rng)
+        state = replace(state, difficulty_mean=mean, difficulty_sd=sd)
     if isinstance(irt_model.log_discrimination, Hierarchical):
         mean, sd = _draw_normal_prior(state.log_slope, state.slope_sd, irt_model.log_discrimination, rng)
         state = replace(state, slope_mean=mean, slope_sd=sd)
@@ -57,7 +59,7 @@ def redraw_hierarchy(
     from the posterior cannot grow (Cover & Thomas 2006, section 4.4). What changes says that the hierarchy and the
     items disagreed; where items are too narrow, means and sds become so, too.
     """
-    redrawn, spread, moved = dict(sites), [], []
+    redrawn, spread, moved = dict(sites), [1.0], [0.0]
     for name, prior in ((names.DIFFICULTY, irt_model.difficulty), (LOG_DISCRIMINATION, irt_model.log_discrimination)):
         if not isinstance(prior, Hierarchical):
             continue
@@ -94,10 +96,9 @@ def _draw_sd(squares: Array, n: int, prior: HalfNormal, rng: np.random.Generator
 
 def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
     """Draw the location, and then the scale, of abilities and items together: curves stay as they are."""
-    n_models, prior = state.ability.shape[1], irt_model.difficulty
-    precision = n_models + 1 / prior.mean.scale**2
-    pull = state.ability.sum(1, keepdims=True) + (state.difficulty_mean - prior.mean.loc) / prior.mean.scale**2
-    location = pull / precision + rng.standard_normal(pull.shape) / np.sqrt(precision)
+    difficulty = Held.make(irt_model.difficulty, state.difficulty, state.difficulty_mean)
+    centre, precision = frame_location(state.ability, difficulty)
+    location = centre + rng.standard_normal(centre.shape) / np.sqrt(precision)
     state = replace(
         state,
         ability=state.ability - location,
@@ -105,30 +106,29 @@ def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> S
         difficulty_mean=state.difficulty_mean - location,
     )
     log_scale = _draw_log_scale(irt_model, state, rng)
-    scale, shared = np.exp(log_scale), isinstance(irt_model.log_discrimination, Normal)
-    return replace(
-        state,
-        ability=state.ability / scale,
-        log_slope=state.log_slope + log_scale,
-        difficulty_mean=state.difficulty_mean / scale,
-        difficulty_sd=state.difficulty_sd / scale,
-        slope_mean=state.slope_mean if shared else state.slope_mean + log_scale,
-    )
+    scale = np.exp(log_scale)
+    known = {name: np.full_like(scale, value) for name, value in known_hierarchy(irt_model).items()}
+    moved = {
+        "difficulty_mean": state.difficulty_mean / scale,
+        "difficulty_sd": state.difficulty_sd / scale,
+        "slope_mean": state.slope_mean + log_scale,
+    }
+    return replace(state, ability=state.ability / scale, log_slope=state.log_slope + log_scale, **moved | known)
 
 
 def _draw_log_scale(irt_model: Logistic, state: State, rng: np.random.Generator) -> Array:
-    """Log of the factor by which abilities are divided; the Jacobian counts abilities and two of the hierarchy."""
-    slopes, prior = irt_model.log_discrimination, irt_model.difficulty
-    slope_prior, slope = (slopes, state.log_slope) if isinstance(slopes, Normal) else (slopes.mean, state.slope_mean)
-    size = state.ability.shape[1] + 2
-    squares = (state.ability**2).sum(1, keepdims=True)
-    squares = squares + (state.difficulty_mean / prior.mean.scale) ** 2 + (state.difficulty_sd / prior.sd.scale) ** 2
-    log_scale = np.log(squares / size) / 2 + NODES / np.sqrt(2 * size)
-    shrink = np.exp(-log_scale)
-    density = -size * log_scale - shrink**2 * squares / 2
-    density += shrink * state.difficulty_mean * prior.mean.loc / prior.mean.scale**2
-    density -= (slope + log_scale - slope_prior.loc) ** 2 / (2 * slope_prior.scale**2)
-    return _draw_from(log_scale, density, rng)
+    """Log of the factor by which abilities are divided."""
+    frame = FrameScale.make(
+        irt_model,
+        (state.ability**2).sum(1, keepdims=True),
+        state.ability.shape[1],
+        Held.make(irt_model.difficulty, state.difficulty, state.difficulty_mean),
+        state.difficulty_sd,
+        Held.make(irt_model.log_discrimination, state.log_slope, state.slope_mean),
+    )
+    mode, precision = frame.peak()
+    log_scale = mode + NODES / np.sqrt(precision)
+    return _draw_from(log_scale, frame.log_density(log_scale), rng)
 
 
 def _draw_from(nodes: Array, log_density: Array, rng: np.random.Generator) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irt_bench.inference.answer_slopes import Answers
-from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.base import Hierarchical, Normal
 from irt_bench.irt_models.logistic import Logistic
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,7 @@ class State:
     intercept : array of shape (draw, item)
     log_slope : array of shape (draw, item), or (draw, 1) where items share it
     difficulty_mean, difficulty_sd, slope_mean, slope_sd : arrays of shape (draw, 1)
-        Of the priors of b and log a; the latter two are the prior's own where items share log a.
+        Of the priors of b and log a, learned or known.
     """
 
     ability: Array
@@ -92,6 +92,8 @@ def intercept_target(answers: Answers, state: State) -> Target:
 class Stretch:
     """Items moved together, each keeping its place among the others: the log sds of b and log a (1PL: log a itself).
 
+    Where an sd is known there is nothing to move: the trajectory has no step in it.
+
     Where answers say little of single items, these move far where draws given the items hardly do (Yu & Meng 2011,
     doi:10.1198/jcgs.2011.203main).
     """
@@ -100,7 +102,8 @@ class Stretch:
         self._prior, self._slopes, self._state = irt_model.difficulty, irt_model.log_discrimination, state
         self._place = (state.difficulty - state.difficulty_mean) / state.difficulty_sd
         self._slope_place = (state.log_slope - state.slope_mean) / state.slope_sd
-        second = state.log_slope if isinstance(self._slopes, Normal) else np.log(state.slope_sd)
+        self._shared_slope = irt_model.shared_slope
+        second = state.log_slope if self._shared_slope else np.log(state.slope_sd)
         self.start = np.hstack([np.log(state.difficulty_sd), second])
 
     def state(self, position: Array) -> State:
@@ -108,7 +111,7 @@ class Stretch:
         state, spread = self._state, np.exp(position[:, :1])
         difficulty = state.difficulty_mean + spread * self._place
         log_slope, slope_sd = position[:, 1:], state.slope_sd
-        if isinstance(self._slopes, Hierarchical):
+        if not self._shared_slope:
             slope_sd = np.exp(log_slope)
             log_slope = state.slope_mean + slope_sd * self._slope_place
         intercept = -np.exp(log_slope) * difficulty
@@ -123,22 +126,24 @@ class Stretch:
             density, residual, weighted = answers.by_item(state.ability, slope, state.intercept)
             by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
             by_log_slope = slope * weighted + residual * state.intercept
-            prior, pull = _log_sd_prior(state.difficulty_sd, self._prior.sd)
+            prior, pull = _log_sd_prior(state.difficulty_sd, self._prior)
             total, by_spread = density.sum(1, keepdims=True) + prior, by_spread + pull
-            if isinstance(self._slopes, Normal):
-                distance = (state.log_slope - self._slopes.loc) / self._slopes.scale
-                prior, pull, moved = -(distance**2) / 2, -distance / self._slopes.scale, by_log_slope
+            if self._shared_slope:
+                distance = (state.log_slope - state.slope_mean) / state.slope_sd
+                prior, pull, moved = -(distance**2) / 2, -distance / state.slope_sd, by_log_slope
             else:
-                prior, pull = _log_sd_prior(state.slope_sd, self._slopes.sd)
+                prior, pull = _log_sd_prior(state.slope_sd, self._slopes)
                 moved = by_log_slope * state.slope_sd * self._slope_place
             return total + prior, np.stack([by_spread, moved.sum(1, keepdims=True) + pull], -1)
 
         return target
 
 
-def _log_sd_prior(sd: Array, prior: HalfNormal) -> tuple[Array, Array]:
-    """Log density of a log sd and its slope."""
-    share = (sd / prior.scale) ** 2
+def _log_sd_prior(sd: Array, prior: Hierarchical | Normal) -> tuple[Array, Array]:
+    """Log density of a log sd and its slope; none of one that is known, which no trajectory moves."""
+    if isinstance(prior, Normal):
+        return np.zeros_like(sd), np.zeros_like(sd)
+    share = (sd / prior.sd.scale) ** 2
     return np.log(sd) - share / 2, 1 - share
 
 

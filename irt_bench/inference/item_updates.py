@@ -7,7 +7,9 @@ likelihood is close to quadratic, and moving or stretching all abilities changes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ Array = npt.NDArray[np.float64]
 LARGEST_STEP = 1.0  # of an intercept or log slope in one Newton step
 LARGEST_LOG_SLOPE, LARGEST_INTERCEPT = 5.0, 400.0  # no data reach so far
 TINY = 1e-12
+FRAME_STEPS = 8  # of Newton's method: from 50 times too far out they end within 1e-9
 LEAST_SD = 0.02  # of difficulties or log slopes over items: below it, items are alike to any data
 
 
@@ -33,9 +36,11 @@ class Items:
     guessing : array of shape (item,) or None
         Known lower asymptotes.
     difficulty_mean, difficulty_sd, slope_mean, slope_sd : float
-        Of the normal priors of b and of log a; the latter two are the prior's own in the 1PL.
+        Of the normal priors of b and of log a.
     shared_slope : bool
         Whether all items have one slope.
+    known : mapping
+        Those of the four that are not learned; see `known_hierarchy`.
     """
 
     log_slope: Array
@@ -46,26 +51,25 @@ class Items:
     slope_mean: float
     slope_sd: float
     shared_slope: bool
+    known: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def start(cls, irt_model: Logistic, share_right: Array) -> Items:
         """Slopes of one; intercepts at each item's share of right answers, guessing taken out."""
         n_items = len(share_right)
-        known = irt_model.known_parameters(n_items).get("guessing")
-        guessing = None if known is None else np.broadcast_to(known, n_items).astype(np.float64)
+        given = irt_model.known_parameters(n_items).get("guessing")
+        guessing = None if given is None else np.broadcast_to(given, n_items).astype(np.float64)
         low = 0.0 if guessing is None else guessing
         solved = np.clip((share_right - low) / (1 - low), 0.02, 0.98)
-        prior = irt_model.log_discrimination
-        shared = isinstance(prior, Normal)
+        learned = {"difficulty_mean": 0.0, "difficulty_sd": 1.5, "slope_mean": 0.0, "slope_sd": 0.5}
+        known = known_hierarchy(irt_model)
         return cls(
             log_slope=np.zeros(n_items),
             intercept=1.2 * np.log(solved / (1 - solved)),
             guessing=guessing,
-            difficulty_mean=0.0,
-            difficulty_sd=1.5,
-            slope_mean=prior.loc if isinstance(prior, Normal) else 0.0,
-            slope_sd=prior.scale if isinstance(prior, Normal) else 0.5,
-            shared_slope=shared,
+            **learned | known,
+            shared_slope=irt_model.shared_slope,
+            known=known,
         )
 
     @property
@@ -80,14 +84,16 @@ class Items:
 
     def in_frame(self, location: float, scale: float) -> Items:
         """Describe the same curves for abilities measured from `location` in units of `scale`."""
-        shift = 0.0 if self.shared_slope else np.log(scale)  # the 1PL's slope has a prior of its own
+        moved = {
+            "difficulty_mean": (self.difficulty_mean - location) / scale,
+            "difficulty_sd": self.difficulty_sd / scale,
+            "slope_mean": self.slope_mean + np.log(scale),
+        }
         return replace(
             self,
             log_slope=self.log_slope + np.log(scale),
             intercept=self.intercept + self.slope * location,
-            difficulty_mean=(self.difficulty_mean - location) / scale,
-            difficulty_sd=self.difficulty_sd / scale,
-            slope_mean=self.slope_mean + shift,
+            **{**moved, **self.known},
         )
 
     def prior_slope(self) -> tuple[Array, Array]:
@@ -198,7 +204,7 @@ def covariances(blocks: Array) -> Array:
 
 
 def update_hierarchy(items: Items, irt_model: Logistic, variances: tuple[Array, Array]) -> Items:
-    """Set means and sds over items to their most probable values given the items.
+    """Set means and sds over items that are learned to their most probable values given the items.
 
     Parameters
     ----------
@@ -209,12 +215,13 @@ def update_hierarchy(items: Items, irt_model: Logistic, variances: tuple[Array, 
     variances : tuple of arrays of shape (item,)
         Posterior variances of b and of log a.
     """
-    mean, sd = _hierarchy(items.difficulty, variances[0], items.difficulty_sd, irt_model.difficulty)
-    found = replace(items, difficulty_mean=mean, difficulty_sd=sd)
+    if isinstance(irt_model.difficulty, Hierarchical):
+        mean, sd = _hierarchy(items.difficulty, variances[0], items.difficulty_sd, irt_model.difficulty)
+        items = replace(items, difficulty_mean=mean, difficulty_sd=sd)
     if isinstance(irt_model.log_discrimination, Hierarchical):
         mean, sd = _hierarchy(items.log_slope, variances[1], items.slope_sd, irt_model.log_discrimination)
-        found = replace(found, slope_mean=mean, slope_sd=sd)
-    return found
+        items = replace(items, slope_mean=mean, slope_sd=sd)
+    return items
 
 
 def _hierarchy(values: Array, variance: Array, sd: float, prior: Hierarchical) -> tuple[float, float]:
@@ -231,3 +238,94 @@ def _hierarchy(values: Array, variance: Array, sd: float, prior: Hierarchical) -
 def sd_information(variance: Array, sd: float, prior: HalfNormal) -> float:
     """Information about log sd from items known with some variance each: 2 sum (1 - variance / sd^2)^2."""
     return float(2 * np.sum(np.clip(1 - variance / sd**2, 0, 1) ** 2) + 2 * sd**2 / prior.scale**2)
+
+
+def known_hierarchy(irt_model: Logistic) -> dict[str, float]:
+    """Means and sds over items that are not learned, since a prior is one normal distribution, by field of `Items`."""
+    priors = {"difficulty": irt_model.difficulty, "slope": irt_model.log_discrimination}
+    known = {name: prior for name, prior in priors.items() if isinstance(prior, Normal)}
+    return {f"{name}_mean": prior.loc for name, prior in known.items()} | {
+        f"{name}_sd": prior.scale for name, prior in known.items()
+    }
+
+
+class Held(NamedTuple):
+    """What a move of the frame takes away from its prior: a mean that is learned, items following it, or the items.
+
+    Parameters
+    ----------
+    values : array of shape (..., value)
+        Means (one value), or items.
+    prior : Normal
+        Of each value.
+    """
+
+    values: Array
+    prior: Normal
+
+    @classmethod
+    def make(cls, prior: Hierarchical | Normal, values: Array, mean: Any) -> Held:
+        """From the items and their mean."""
+        return cls(np.atleast_1d(mean), prior.mean) if isinstance(prior, Hierarchical) else cls(values, prior)
+
+    @property
+    def size(self) -> int:
+        """Number of values in a draw."""
+        return int(self.values.shape[-1])
+
+
+def frame_location(ability: Array, difficulty: Held) -> tuple[Array, float]:
+    """Mean and precision of the location of abilities and items together, curves as they are, (..., 1)."""
+    weight = 1 / difficulty.prior.scale**2
+    precision = ability.shape[-1] + difficulty.size * weight
+    pull = ability.sum(-1, keepdims=True) + weight * (difficulty.values - difficulty.prior.loc).sum(-1, keepdims=True)
+    return pull / precision, precision
+
+
+class FrameScale(NamedTuple):
+    """Log density of u, the log of the factor by which all abilities are divided, curves as they are.
+
+    -size u - exp(-2 u) squares / 2 + exp(-u) products - stiffness (u - target)^2 / 2, each of shape (..., 1). The size
+    counts what is divided by the factor, hierarchies' items left aside, since their density makes up for it.
+    """
+
+    size: int
+    squares: Array
+    products: Array
+    stiffness: float
+    target: Array
+
+    @classmethod
+    def make(
+        cls, irt_model: Logistic, squares: Array, n_models: int, difficulty: Held, difficulty_sd: Any, slope: Held
+    ) -> FrameScale:
+        """From the abilities' sum of squares and what the priors hold."""
+        size, (loc, scale) = n_models + difficulty.size, (difficulty.prior.loc, difficulty.prior.scale)
+        squares = squares + (difficulty.values**2).sum(-1, keepdims=True) / scale**2
+        if isinstance(irt_model.difficulty, Hierarchical):
+            size, squares = size + 1, squares + (difficulty_sd / irt_model.difficulty.sd.scale) ** 2
+        return cls(
+            size=size,
+            squares=squares,
+            products=loc * difficulty.values.sum(-1, keepdims=True) / scale**2,
+            stiffness=slope.size / slope.prior.scale**2,
+            target=slope.prior.loc - slope.values.mean(-1, keepdims=True),
+        )
+
+    def log_density(self, log_scale: Array) -> Array:
+        """Log density, up to a constant."""
+        shrink = np.exp(-log_scale)
+        far = log_scale - self.target
+        squares = self.squares * shrink**2 + self.stiffness * far**2
+        return np.asarray(self.products * shrink - self.size * log_scale - squares / 2)
+
+    def peak(self) -> tuple[Array, Array]:
+        """Mode and precision there, by Newton's method from where the abilities alone would have it."""
+        at = np.log(self.squares / self.size) / 2
+        for _ in range(FRAME_STEPS):
+            shrink = np.exp(-at)
+            slope = self.squares * shrink**2 - self.products * shrink - self.size - self.stiffness * (at - self.target)
+            curvature = 2 * self.squares * shrink**2 - self.products * shrink + self.stiffness
+            curvature = np.maximum(curvature, self.size + self.stiffness)
+            at = at + np.clip(slope / curvature, -LARGEST_STEP, LARGEST_STEP)
+        return at, curvature

@@ -44,6 +44,8 @@ def find_joint_coordinates(
 ) -> BaseCoordinates | None:
     """Find such coordinates; None with few items, learned asymptotes, loose slopes, a root too large or no peak.
 
+    None, too, where the mean and sd of a parameter over items are known: a row for each is part of the root.
+
     Raises
     ------
     ModelError
@@ -53,6 +55,10 @@ def find_joint_coordinates(
     if learned or isinstance(irt_model.guessing, Beta) or n_items < LEAST_ITEMS:
         return None
     if n_models * (n_models + 2 * n_items) > MOST_NUMBERS:
+        return None
+    if not isinstance(irt_model.difficulty, Hierarchical):
+        return None
+    if not isinstance(irt_model.log_discrimination, Hierarchical) and not irt_model.shared_slope:
         return None
     mode = approximate(irt_model, correct, trials, threads=threads).state
     if not mode.items.shared_slope and mode.items.slope_sd > LOOSEST_SLOPES:
@@ -123,9 +129,10 @@ class JointRoot:
     def make(cls, irt_model: Logistic, posterior: Posterior, mode: Mode, arrow: Arrow) -> JointRoot:
         """From the joint precision at the mode."""
         items = mode.items
-        scales = [1.0, 1.0, real_per_log_sd(items.difficulty_sd, irt_model.difficulty.sd)]
-        if isinstance(irt_model.log_discrimination, Hierarchical):
-            scales.append(real_per_log_sd(items.slope_sd, irt_model.log_discrimination.sd))
+        scales = [1.0, 1.0]
+        for sd, prior in ((items.difficulty_sd, irt_model.difficulty), (items.slope_sd, irt_model.log_discrimination)):
+            if isinstance(prior, Hierarchical):
+                scales.append(real_per_log_sd(sd, prior.sd))
         return cls(
             layout=posterior.layout,
             alignment=posterior.alignment,

@@ -24,7 +24,7 @@ from irt_bench.inference.item_updates import (
 )
 from irt_bench.inference.skewness import SharedLean
 from irt_bench.inference.smooth_arrow import SmoothArrow, SmoothCross, smooth
-from irt_bench.irt_models.base import Hierarchical
+from irt_bench.irt_models.base import Hierarchical, Normal
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 Array = npt.NDArray[Any]
@@ -95,6 +95,7 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
             np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE, out=log_slope)  # as at the mode
         difficulty /= np.exp(log_slope)
         np.negative(difficulty, out=difficulty)
+    sites = {site.name for site in irt_model.sites()}  # means and sds that are known are none
     found = {
         names.ABILITY: ability,
         names.DIFFICULTY: difficulty,
@@ -105,7 +106,7 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
     if not items.shared_slope:
         found[f"{LOG_DISCRIMINATION}_mean"] = items.slope_mean + shared[:, 1]
         found[f"{LOG_DISCRIMINATION}_sd"] = items.slope_sd * np.exp(shared[:, 3])
-    return {name: np.asarray(value, dtype=np.float32)[None] for name, value in found.items()}
+    return {name: np.asarray(value, dtype=np.float32)[None] for name, value in found.items() if name in sites}
 
 
 def _draw_deviations(
@@ -205,17 +206,20 @@ def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -
     -----
     With deviations x = b - mean over all items, minus the second derivatives of the log prior are -2 x / sd^2 in b and
     log sd, and 1 / sd^2 in b and the mean. The diagonal of a log sd is such that, items eliminated, Louis's (1982)
-    information remains (`sd_information`).
+    information remains (`sd_information`). A mean and an sd that are known have rows of their own, which tell nothing.
     """
     n, variances = len(items.intercept), conditional_variances(items, covariance)
     size = 3 if items.shared_slope else 4
     by_shared, shared = np.zeros((n, 2, size)), np.zeros((size, size))
 
     def add(
-        values: Array, slopes: Array, mean: float, sd: float, variance: Array, prior: Hierarchical, at: int
+        values: Array, slopes: Array, mean: float, sd: float, variance: Array, prior: Hierarchical | Normal, at: int
     ) -> None:
         """Add one hierarchy, of values with slopes in (intercept, log slope)."""
         precision, deviation, spread = 1 / sd**2, values - mean, at + 2
+        if isinstance(prior, Normal):
+            shared[at, at] = shared[spread, spread] = 1.0
+            return
         by_shared[..., at] += -precision * slopes
         by_shared[..., spread] += -2 * precision * deviation[:, None] * slopes
         shared[at, at] += n * precision + 1 / prior.mean.scale**2
@@ -225,7 +229,7 @@ def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -
 
     by_b = np.stack([-1 / items.slope, -items.difficulty], axis=-1)
     add(items.difficulty, by_b, items.difficulty_mean, items.difficulty_sd, variances[0], irt_model.difficulty, 0)
-    if isinstance(irt_model.log_discrimination, Hierarchical):
+    if not items.shared_slope:
         by_log_a = np.broadcast_to([0.0, 1.0], (n, 2))
         prior = irt_model.log_discrimination
         add(items.log_slope, by_log_a, items.slope_mean, items.slope_sd, variances[1], prior, 1)

@@ -19,12 +19,21 @@ from irt_bench.inference.answer_slopes import Answers
 from irt_bench.inference.convergence import LEAST_MODELS
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.gibbs import sample_gibbs, settling
-from irt_bench.inference.item_updates import Items, covariances, item_blocks, update_hierarchy, update_items
+from irt_bench.inference.item_updates import (
+    FrameScale,
+    Held,
+    Items,
+    covariances,
+    frame_location,
+    item_blocks,
+    update_hierarchy,
+    update_items,
+)
 from irt_bench.inference.joint_normal import Mode, conditional_variances, draw_jointly, marginal_variances
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.inference.skewness import SharedLean, find_lean, is_small
 from irt_bench.inference.sweep import Sweeper
-from irt_bench.irt_models.base import Beta
+from irt_bench.irt_models.base import Beta, Normal
 from irt_bench.irt_models.logistic import Logistic, ThreePL
 
 Array = npt.NDArray[Any]
@@ -241,13 +250,11 @@ def _climb(
     A grid is laid anew as soon as slopes are steeper than it can follow: abilities that sit on nodes, none of which
     lies within the reach of an item's curve, would let slopes rise without end.
     """
+    known = (np.zeros(len(state.items.intercept)),) * 2
     for _ in range(settings.max_sweeps):
         before, abilities = state.items, _fine_enough(state, choose_abilities)
         abilities.update(state.items)
-        location = float(abilities.mean.mean())
-        scale = float(np.sqrt(np.mean((abilities.mean - location) ** 2 + abilities.variance)))
-        abilities.reframe(location, scale)
-        items = state.items.in_frame(location, scale)
+        items = _reframe(irt_model, state, known[0])
         for _ in range(abilities.newton_steps):
             sums = abilities.sums(items)
             items = update_items(items, sums)
@@ -263,6 +270,29 @@ def _climb(
         if state.change < settings.tolerance:
             break
     _fine_enough(state, choose_abilities).update(state.items)
+
+
+def _reframe(irt_model: Logistic, state: Mode, variance: Array) -> Items:
+    """Move abilities and items together to their most probable frame, difficulties known with some variance."""
+    items, abilities = state.items, state.abilities
+    location = float(frame_location(abilities.mean, _held(irt_model, items)[0])[0][0])
+    squares = np.array([np.sum((abilities.mean - location) ** 2 + abilities.variance)])
+    items = items.in_frame(location, 1.0)
+    difficulty, slope = _held(irt_model, items)
+    if isinstance(irt_model.difficulty, Normal):
+        squares = squares + variance.sum() / irt_model.difficulty.scale**2
+    frame = FrameScale.make(irt_model, squares, len(abilities.mean), difficulty, items.difficulty_sd, slope)
+    scale = float(np.exp(frame.peak()[0][0]))
+    abilities.reframe(location, scale)
+    return items.in_frame(0.0, scale)
+
+
+def _held(irt_model: Logistic, items: Items) -> tuple[Held, Held]:
+    slopes = items.log_slope[:1] if items.shared_slope else items.log_slope
+    return (
+        Held.make(irt_model.difficulty, items.difficulty, items.difficulty_mean),
+        Held.make(irt_model.log_discrimination, slopes, items.slope_mean),
+    )
 
 
 def _fine_enough(state: Mode, choose_abilities: Callable[[float], AbilityPosterior]) -> AbilityPosterior:

@@ -156,10 +156,11 @@ class Posterior:
                 pull = -distance / scale
                 term = -0.5 * float(np.sum(distance**2))
                 if site.unit is Unit.ABILITY:  # the Jacobian of t + s x adds log s
-                    by_frame += np.sum(pull), np.sum(pull * frame.scale * real) + 1
-                    return term + frame.log_scale, slope + pull * frame.scale
+                    n = np.size(real)
+                    by_frame += np.sum(pull), np.sum(pull * frame.scale * real) + n
+                    return term + n * frame.log_scale, slope + pull * frame.scale
                 if site.unit is Unit.LOG_SLOPE:
-                    by_frame[1] -= pull
+                    by_frame[1] -= np.sum(pull)
                 return term, slope + pull
             case HalfNormal(scale=scale):
                 half = value / scale  # on the ability's scale: stretch * half

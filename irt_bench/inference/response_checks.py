@@ -10,7 +10,7 @@ import xarray as xr
 
 from irt_bench import names
 from irt_bench.inference.convergence import Check
-from irt_bench.irt_models.base import Hierarchical, IRTModel
+from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import Logistic, log_odds, success_probability
 from irt_bench.responses.counts import ResponseCounts
 
@@ -83,7 +83,7 @@ def response_checks(
         reason = f"the chance of a right answer is not known for {irt_model.name!r}"
         return _not_applicable("expected_scores", reason), missing, _not_applicable("overdispersion", reason)
     asymptotes = irt_model.guessing is not None or irt_model.upper_share is not None
-    one_slope = not isinstance(irt_model.log_discrimination, Hierarchical) and not asymptotes
+    one_slope = irt_model.shared_slope and not asymptotes
     return (
         expected_score_check(posterior, counts, rng),
         *((score_order_check(ability, counts),) if one_slope else ()),

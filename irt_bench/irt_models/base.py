@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -13,13 +14,15 @@ from irt_bench.errors import ModelError
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal(loc, scale) on the real line."""
+    """Normal(loc, scale) on the real line; of items, for each by itself, with nothing learned from the others."""
 
     loc: float
     scale: float
 
     def __post_init__(self) -> None:
         _positive(self, "scale")
+        if not math.isfinite(self.loc):
+            raise ModelError(f"Normal.loc is {self.loc!r}; a finite number is needed.")
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,10 @@ class IRTModel(Protocol):
         """Name and priors as plain values, so that a fit can be read back."""
 
 
-def hierarchical_sites(name: str, prior: Hierarchical, unit: Unit) -> tuple[Site, ...]:
-    """Sites of a parameter whose mean and sd over items are learned."""
+def item_sites(name: str, prior: Hierarchical | Normal, unit: Unit) -> tuple[Site, ...]:
+    """Sites of a parameter of items, after those of its mean and sd where they are learned."""
+    if isinstance(prior, Normal):
+        return (Site(name, names.ITEM, prior, unit),)
     mean, sd = f"{name}_mean", f"{name}_sd"
     sd_unit = Unit.ABILITY_DIFFERENCE if unit is Unit.ABILITY else Unit.NONE
     return (
@@ -126,5 +131,5 @@ def hierarchical_sites(name: str, prior: Hierarchical, unit: Unit) -> tuple[Site
 
 def _positive(prior: object, field: str) -> None:
     value = getattr(prior, field)
-    if not value > 0:
-        raise ModelError(f"{type(prior).__name__}.{field} is {value!r}; a positive number is needed.")
+    if not 0 < value < math.inf:
+        raise ModelError(f"{type(prior).__name__}.{field} is {value!r}; a positive finite number is needed.")

@@ -15,7 +15,7 @@ import numpy as np
 
 from irt_bench import names
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal, Site, Unit, hierarchical_sites
+from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal, Site, Unit, item_sites
 
 LOG_DISCRIMINATION: Final = "log_discrimination"
 UPPER_SHARE: Final = "upper_share"  # (d - c) / (1 - c): keeps d above c whatever the draw
@@ -43,10 +43,11 @@ class Logistic:
 
     Parameters
     ----------
-    difficulty : Hierarchical
-        Prior of b over items, on the ability scale.
+    difficulty : Hierarchical or Normal
+        Prior of b, on the ability scale: with a mean and an sd over items that are learned, or the same for each item
+        whatever the others are.
     log_discrimination : Hierarchical or Normal
-        Prior of log a over items, or (`OnePL`) of the one log a of all items.
+        Prior of log a, likewise; of `OnePL` a Normal, that of the one log a of all items.
     guessing : Beta, float, tuple of float or None
         Prior of c, its known value for all items, or its known values by item in the order of the responses
         (`ThreePL`, `FourPL`).
@@ -60,13 +61,14 @@ class Logistic:
     """
 
     name: ClassVar[str] = ""
+    shared_slope: ClassVar[bool] = False  # whether one discrimination serves all items
     kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {
-        names.DIFFICULTY: (Hierarchical,),
-        LOG_DISCRIMINATION: (Hierarchical,),
+        names.DIFFICULTY: (Hierarchical, Normal),
+        LOG_DISCRIMINATION: (Hierarchical, Normal),
         names.GUESSING: (NoneType,),
         UPPER_SHARE: (NoneType,),
     }
-    difficulty: Hierarchical = DIFFICULTY_PRIOR
+    difficulty: Hierarchical | Normal = DIFFICULTY_PRIOR
     log_discrimination: Hierarchical | Normal = LOG_DISCRIMINATION_PRIOR
     guessing: Beta | float | tuple[float, ...] | None = None
     upper_share: Beta | None = None
@@ -96,11 +98,11 @@ class Logistic:
     def sites(self) -> tuple[Site, ...]:
         """Latent quantities in sampling order."""
         found = [Site(names.ABILITY, names.MODEL, ABILITY_PRIOR, Unit.ABILITY)]
-        found += hierarchical_sites(names.DIFFICULTY, self.difficulty, Unit.ABILITY)
-        if isinstance(self.log_discrimination, Hierarchical):
-            found += hierarchical_sites(LOG_DISCRIMINATION, self.log_discrimination, Unit.LOG_SLOPE)
-        else:
+        found += item_sites(names.DIFFICULTY, self.difficulty, Unit.ABILITY)
+        if self.shared_slope and isinstance(self.log_discrimination, Normal):
             found.append(Site(LOG_DISCRIMINATION, None, self.log_discrimination, Unit.LOG_SLOPE))
+        else:
+            found += item_sites(LOG_DISCRIMINATION, self.log_discrimination, Unit.LOG_SLOPE)
         if isinstance(self.guessing, Beta):
             found.append(Site(names.GUESSING, names.ITEM, self.guessing))
         if self.upper_share is not None:
@@ -154,10 +156,9 @@ class Logistic:
     def pull_back(self, values: Mapping[str, Any], gradient: Mapping[str, Any]) -> dict[str, Any]:
         """Gradient in the sites from the gradient in the item parameters (the chain rule of `item_parameters`)."""
         by_log_slope = gradient[names.DISCRIMINATION] * np.exp(values[LOG_DISCRIMINATION])
-        shared = isinstance(self.log_discrimination, Normal)
         found = {
             names.DIFFICULTY: gradient[names.DIFFICULTY],
-            LOG_DISCRIMINATION: by_log_slope.sum() if shared else by_log_slope,
+            LOG_DISCRIMINATION: by_log_slope.sum() if self.shared_slope else by_log_slope,
         }
         by_guessing = gradient.get(names.GUESSING, 0.0)
         if self.upper_share is not None:
@@ -209,6 +210,7 @@ class OnePL(Logistic):
     """Items differ in difficulty only; one discrimination for all, as in Rasch's model with the ability's sd at 1."""
 
     name: ClassVar[str] = "1pl"
+    shared_slope: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {**Logistic.kinds, LOG_DISCRIMINATION: (Normal,)}
     log_discrimination: Hierarchical | Normal = Normal(0.0, 1.0)
 

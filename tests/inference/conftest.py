@@ -39,14 +39,15 @@ def simulate_cells(simulate_counts):
 
 def draw_from_prior(irt_model, n_draws, n_models, n_items, rng):
     """Draw everything from the priors, as their definition says, and not by the package's own simulation."""
-    mean, sd = rng.normal(0, 2, (n_draws, 1)), np.abs(rng.normal(0, 2, (n_draws, 1)))
-    prior = irt_model.log_discrimination
-    if isinstance(prior, Normal):
-        of_slopes = np.full((n_draws, 1), prior.loc), np.full((n_draws, 1), prior.scale)
-        log_slope = rng.normal(*of_slopes)
-    else:
-        of_slopes = rng.normal(0, 1, (n_draws, 1)), np.abs(rng.normal(0, 0.5, (n_draws, 1)))
-        log_slope = rng.normal(*of_slopes, (n_draws, n_items))
+
+    def mean_and_sd(prior, loc_scale, spread):
+        if isinstance(prior, Normal):
+            return np.full((n_draws, 1), prior.loc), np.full((n_draws, 1), prior.scale)
+        return rng.normal(0, loc_scale, (n_draws, 1)), np.abs(rng.normal(0, spread, (n_draws, 1)))
+
+    mean, sd = mean_and_sd(irt_model.difficulty, 2, 2)
+    of_slopes = mean_and_sd(irt_model.log_discrimination, 1, 0.5)
+    log_slope = rng.normal(*of_slopes, (n_draws, 1 if irt_model.name == "1pl" else n_items))
     difficulty = rng.normal(mean, sd, (n_draws, n_items))
     ability = rng.normal(size=(n_draws, n_models))
     return State(ability, -np.exp(log_slope) * difficulty, log_slope, mean, sd, *of_slopes)

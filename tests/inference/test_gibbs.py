@@ -13,7 +13,14 @@ from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 
-MODELS = {"1pl": OnePL(), "2pl": TwoPL(), "3pl": ThreePL(guessing=0.2)}
+MODELS = {
+    "1pl": OnePL(),
+    "2pl": TwoPL(),
+    "3pl": ThreePL(guessing=0.2),
+    "1pl, independent": OnePL(difficulty=Normal(0.5, 1.5), log_discrimination=Normal(0.1, 0.3)),
+    "2pl, independent": TwoPL(difficulty=Normal(0.5, 1.5), log_discrimination=Normal(0.1, 0.6)),
+    "2pl, independent slopes": TwoPL(log_discrimination=Normal(-0.1, 0.5)),
+}
 N_MODELS, N_ITEMS = 12, 6
 KNOWN = {
     "ability": norm(0, 1).cdf,
@@ -28,8 +35,10 @@ def swept(from_prior, irt_model, n_draws, sweeps, *, wrong=None):
     """Truths drawn from the prior, answers drawn from them, and sweeps that start at the truth (Geweke 2004)."""
     rng = np.random.default_rng(3)
     scales = Scales(np.full((N_MODELS, 1, 1), 0.7), np.tile(0.6 * np.eye(2), (N_ITEMS, 1, 1)), 0.3 * np.eye(2)[None])
-    if isinstance(irt_model.log_discrimination, Normal):
+    if irt_model.shared_slope:
         scales = scales._replace(items=scales.items[:, :1, :1])
+    learned = isinstance(irt_model.difficulty, Hierarchical), not isinstance(irt_model.log_discrimination, Normal)
+    scales = scales._replace(spreads=0.3 * np.diag([learned[0], learned[1] or irt_model.shared_slope])[None])
     low = np.full(N_ITEMS, 0.2) if isinstance(irt_model, ThreePL) else None
     ends = []
     for _ in range(n_draws):
@@ -48,8 +57,12 @@ def least_p(irt_model, ends):
     prior = irt_model.log_discrimination
     known = KNOWN
     if isinstance(prior, Normal):
-        known = {name: cdf for name, cdf in KNOWN.items() if not name.startswith("slope")}
+        known = {name: cdf for name, cdf in known.items() if not name.startswith("slope")}
         known["log_slope"] = norm(prior.loc, prior.scale).cdf
+    if isinstance(prior := irt_model.difficulty, Normal):
+        known = {name: cdf for name, cdf in known.items() if not name.startswith("difficulty")}
+        known["difficulty"] = norm(prior.loc, prior.scale).cdf
+        ends["difficulty"] = -ends["intercept"] / np.exp(ends["log_slope"])
     return min(kstest(ends[name][:, 0], cdf).pvalue for name, cdf in known.items())
 
 

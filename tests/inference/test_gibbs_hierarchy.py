@@ -4,9 +4,39 @@ import pytest
 from irt_bench.inference.convergence import LEAST_DRAWS, REDRAWN_LIMIT
 from irt_bench.inference.gibbs_hierarchy import draw_frame, draw_hierarchy, redraw_hierarchy
 from irt_bench.inference.gibbs_targets import State
+from irt_bench.irt_models.base import Normal
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
-MODELS = {"1pl": OnePL(), "2pl": TwoPL()}
+INDEPENDENT = TwoPL(difficulty=Normal(0.5, 1.5), log_discrimination=Normal(0.1, 0.4))
+MODELS = {"1pl": OnePL(), "2pl": TwoPL(), "independent": INDEPENDENT}
+
+
+def test_a_prior_that_is_known_is_not_drawn(from_prior):
+    state = from_prior(INDEPENDENT, 5, 12, 6, np.random.default_rng(1))
+    for moved in (draw_frame(INDEPENDENT, state, np.random.default_rng(2)), draw_hierarchy(INDEPENDENT, state, None)):
+        for name in ("difficulty_mean", "difficulty_sd", "slope_mean", "slope_sd"):
+            np.testing.assert_array_equal(getattr(moved, name), getattr(state, name))
+    sites = {"difficulty": state.difficulty, "log_discrimination": state.log_slope}
+    redrawn, changes = redraw_hierarchy(INDEPENDENT, sites, np.random.default_rng(1))
+    assert redrawn.keys() == sites.keys()
+    assert changes == {"spread": 1.0, "moved": 0.0}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_draws_of_the_prior_survive_a_move_of_the_frame(name, from_prior):
+    """12 models, 6 items, of which nothing is known but the prior: the same quartiles before and after."""
+    state = from_prior(MODELS[name], 20_000, 12, 6, np.random.default_rng(5))
+    moved = draw_frame(MODELS[name], state, np.random.default_rng(6))
+    for field in ("ability", "difficulty", "log_slope"):
+        before, after = getattr(state, field), getattr(moved, field)
+        assert np.abs(after - before).max() > 0.1
+        for function in (np.mean, np.var):
+            quartiles = [np.quantile(function(each, axis=1), (0.25, 0.5, 0.75)) for each in (before, after)]
+            np.testing.assert_allclose(*quartiles, atol=0.05, rtol=0.05)
+    wrong = TwoPL(difficulty=Normal(-1, 0.5), log_discrimination=Normal(0.1, 0.4))
+    if name == "independent":
+        moved = draw_frame(wrong, state, np.random.default_rng(6))
+        assert moved.difficulty.mean() < state.difficulty.mean() - 0.5
 
 
 @pytest.mark.parametrize("name", ["1pl", "2pl"])

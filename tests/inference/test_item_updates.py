@@ -2,10 +2,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
-from irt_bench.inference.item_updates import Items, item_blocks, update_hierarchy, update_items
+from irt_bench.inference.item_updates import (
+    FrameScale,
+    Held,
+    Items,
+    frame_location,
+    item_blocks,
+    update_hierarchy,
+    update_items,
+)
+from irt_bench.irt_models.base import Normal
 from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
+
+EXACT = {"xatol": 1e-9}
+NARROW_AND_WIDE = (
+    OnePL(difficulty=Normal(2, 0.5), log_discrimination=Normal(0, 0.05)),
+    TwoPL(difficulty=Normal(0, 3), log_discrimination=Normal(0, 1)),
+)
 
 
 @pytest.fixture
@@ -34,6 +49,45 @@ def test_prior_slopes_and_curvatures_agree_with_differences(items):
     np.testing.assert_allclose(dd, -(f(1, 0) + f(-1, 0) - 2 * f(0, 0)) / h**2, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ll, -(f(0, 1) + f(0, -1) - 2 * f(0, 0)) / h**2, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(dl, -(f(1, 1) + f(-1, -1) - f(1, -1) - f(-1, 1)) / (4 * h**2), rtol=1e-4, atol=1e-5)
+
+
+def test_a_prior_that_is_known_stays_where_it_is(rng):
+    irt_model = TwoPL(difficulty=Normal(0.5, 3.0), log_discrimination=Normal(0.1, 0.7))
+    items = Items.start(irt_model, rng.uniform(0.2, 0.8, 6))
+    moved = update_hierarchy(items.in_frame(0.7, 1.8), irt_model, (np.ones(6), np.ones(6)))
+    known = {"difficulty_mean": 0.5, "difficulty_sd": 3.0, "slope_mean": 0.1, "slope_sd": 0.7}
+    assert {name: getattr(moved, name) for name in known} == known
+    one = Items.start(OnePL(log_discrimination=Normal(0.2, 0.3)), np.full(4, 0.5)).in_frame(0.7, 1.8)
+    assert (one.slope_mean, one.slope_sd) == (0.2, 0.3)
+    assert one.difficulty_mean != 0
+
+
+@pytest.mark.parametrize("start", [1 / 50, 1.0, 50.0])
+def test_the_most_probable_frame_is_where_the_density_is_highest(rng, start):
+    """Against a minimiser of scipy, under priors wide and narrow, from abilities far too near and far too wide."""
+    ability, b = start * rng.normal(size=30), rng.normal(1, 1.3, 8)
+    for irt_model in (OnePL(), *NARROW_AND_WIDE, TwoPL()):
+        slopes = np.zeros(1 if irt_model.shared_slope else 8)
+        held = Held.make(irt_model.difficulty, b, b.mean()), Held.make(irt_model.log_discrimination, slopes, 0.0)
+        squares = np.array([np.sum(ability**2)])
+        frame = FrameScale.make(irt_model, squares, 30, held[0], np.array([1.3]), held[1])
+        least = optimize.minimize_scalar(lambda u, of=frame: -of.log_density(u)[0], bounds=(-9, 9), options=EXACT)
+        at, precision = frame.peak()
+        assert at[0] == pytest.approx(least.x, abs=1e-4)
+        nearby = frame.log_density(at + 1e-3) + frame.log_density(at - 1e-3) - 2 * frame.log_density(at)
+        assert precision[0] == pytest.approx(-nearby[0] / 1e-6, rel=1e-3)
+
+
+def test_the_location_is_that_of_a_normal_posterior(rng):
+    """Abilities N(0, 1) and difficulties N(0.5, 2^2), all moved by one number: precisions and pulls add up."""
+    ability, b = rng.normal(size=(1, 10)), rng.normal(size=(1, 4))
+    moves = np.linspace(-4, 4, 80_001)
+    density = stats.norm.logpdf(ability.T - moves).sum(0) + stats.norm.logpdf(b.T - moves, 0.5, 2).sum(0)
+    weight = np.exp(density - density.max())
+    mean = weight @ moves / weight.sum()
+    centre, precision = frame_location(ability, Held(b, Normal(0.5, 2)))
+    assert centre[0, 0] == pytest.approx(mean, abs=1e-6)
+    assert 1 / precision == pytest.approx(weight @ (moves - mean) ** 2 / weight.sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("irt_model", [OnePL(), TwoPL(), ThreePL(guessing=0.2)])

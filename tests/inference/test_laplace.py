@@ -6,9 +6,11 @@ from irt_bench.inference.convergence import APART_LIMIT
 from irt_bench.inference.laplace import approximate, fit_laplace
 from irt_bench.inference.nuts import sample_nuts
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
+from irt_bench.irt_models.base import Normal
 from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 
+INDEPENDENT = TwoPL(difficulty=Normal(0.5, 1.0), log_discrimination=Normal(0.2, 0.4))
 SHAPES = {"grid": (300, 60), "normal": (120, 1_500)}
 
 LIMITS = {  # of the mean distance of means, in sds, and of the sds' ratio from one
@@ -47,14 +49,20 @@ def test_intervals_cover_what_was_planted_and_halved_ones_do_not(name, irt_model
     assert 0.75 < covered(draws.sites["difficulty"][0], truth["difficulty"].values) < 0.98
 
 
-@pytest.mark.parametrize("refine", [False, True])
-def test_means_and_sds_agree_with_nuts(refine):
+@pytest.mark.parametrize("irt_model", [TwoPL(), INDEPENDENT], ids=["hierarchical", "independent"])
+def test_means_and_sds_agree_with_nuts(irt_model):
     _, correct, trials = simulate(TwoPL(), (120, 8), 3)
-    fast = fit_laplace(TwoPL(), correct, trials, LaplaceSettings(draws=4_000, refine=refine)).sites
     exact = sample_nuts(
-        TwoPL(), correct, trials, NUTSSettings(chains=1, warmup=100, draws=300, jobs=1, max_tree_depth=6)
+        irt_model, correct, trials, NUTSSettings(chains=1, warmup=100, draws=300, jobs=1, max_tree_depth=6)
     ).sites
-    for name, shift, stretch in LIMITS[refine]:
+    for refine in (False, True):
+        fast = fit_laplace(irt_model, correct, trials, LaplaceSettings(draws=4_000, refine=refine)).sites
+        assert fast.keys() == exact.keys()
+        check_agreement(fast, exact, LIMITS[refine])
+
+
+def check_agreement(fast, exact, limits):
+    for name, shift, stretch in limits:
         mean, sd = exact[name].mean((0, 1)), exact[name].std((0, 1))
         assert np.mean(np.abs(fast[name].mean((0, 1)) - mean) / sd) < shift
         assert np.median(fast[name].std((0, 1)) / sd) == pytest.approx(1, abs=stretch)
@@ -94,6 +102,25 @@ def test_constant_and_tiny_matrices_have_finite_results(correct):
     correct = correct.astype(np.int8)
     draws = fit_laplace(TwoPL(), correct, np.ones_like(correct), LaplaceSettings())
     assert all(np.isfinite(values).all() for values in draws.sites.values())
+
+
+PRIOR = {"difficulty": Normal(1.0, 1.5), "log_discrimination": Normal(0.1, 0.4)}
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("kind", [OnePL, TwoPL])
+def test_draws_under_independent_priors_cover_truths_from_them_and_a_wrong_prior_does_not(kind, refine):
+    """Difficulties of N(1, 1.5^2) against abilities of N(0, 1): their own prior places them, not a learned mean."""
+    found, wrong = [], []
+    off = kind(difficulty=Normal(-1.0, 0.5), log_discrimination=Normal(0.1, 0.4))
+    for seed in range(6):
+        truth, correct, trials = simulate(kind(**PRIOR), (80, 25), seed, hyperparameters={}, missing=0.6)
+        for irt_model, kept in ((kind(**PRIOR), found), (off, wrong)):
+            sites = fit_laplace(irt_model, correct, trials, LaplaceSettings(refine=refine, draws=400)).sites
+            assert sites.keys() == {"ability", "difficulty", "log_discrimination"}
+            kept.append([covered(sites[name][0], truth[name].values) for name in ("ability", "difficulty")])
+    assert (np.abs(np.mean(found, axis=0) - 0.9) < 0.05).all()
+    assert np.mean(wrong, axis=0)[1] < 0.75
 
 
 @pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()], ids=["1pl", "2pl"])

@@ -9,12 +9,18 @@ from irt_bench.inference.likelihood import item_curves, log_likelihood
 from irt_bench.inference.posterior import Posterior, _as_normal, _half_normal
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.start import find_start
-from irt_bench.irt_models.base import HalfNormal
+from irt_bench.irt_models.base import HalfNormal, Normal
 from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL
 from irt_bench.irt_models.program import make_program
 
 N_MODELS, N_ITEMS = 25, 9
-MODELS = [*(kind() for kind in IRT_MODELS.values()), ThreePL(guessing=0.25), ThreePL(guessing=tuple([0.1] * N_ITEMS))]
+INDEPENDENT = {"difficulty": Normal(0.5, 1.5), "log_discrimination": Normal(0.1, 0.6)}
+MODELS = [
+    *(kind() for kind in IRT_MODELS.values()),
+    ThreePL(guessing=0.25),
+    ThreePL(guessing=tuple([0.1] * N_ITEMS)),
+    *(kind(**INDEPENDENT) for kind in IRT_MODELS.values()),
+]
 
 
 def program_energy(irt_model, cells, flat, layout):

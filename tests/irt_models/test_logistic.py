@@ -22,6 +22,9 @@ from irt_bench.irt_models.logistic import (
 VARIANTS = [
     *(kind() for kind in IRT_MODELS.values()),
     TwoPL(difficulty=Hierarchical(Normal(0.5, 1.0), HalfNormal(3.0))),
+    OnePL(difficulty=Normal(0.0, 2.0), log_discrimination=Normal(0.0, 0.3)),
+    TwoPL(difficulty=Normal(0.0, 3.0)),
+    TwoPL(log_discrimination=Normal(0.0, 1.0)),
     ThreePL(guessing=0.25),
     FourPL(guessing=(0.1, 0.2, 0.3), upper_share=Beta(9.0, 1.0)),
 ]
@@ -88,6 +91,24 @@ def test_models_are_nested_as_their_names_say():
     assert slope is None
 
 
+@pytest.mark.parametrize("kind", IRT_MODELS.values())
+def test_a_normal_prior_is_each_items_own_and_learns_no_mean_and_sd(kind):
+    """Of the 1PL's slope it is the prior of one number: then, too, there is nothing over items."""
+    irt_model = kind(difficulty=Normal(0.0, 3.0), log_discrimination=Normal(0.0, 1.0))
+    dims = {site.name: site.dim for site in irt_model.sites()}
+    assert not [name for name in dims if name.endswith(("_mean", "_sd"))]
+    assert dims["difficulty"] == names.ITEM
+    assert dims["log_discrimination"] == (None if irt_model.name == "1pl" else names.ITEM)
+    assert "difficulty=Normal(loc=0.0, scale=3.0)" in repr(irt_model)
+    assert irt_model.to_dict()["difficulty"] == {"loc": 0.0, "scale": 3.0}
+
+
+@pytest.mark.parametrize("build", [lambda: Normal(float("nan"), 1.0), lambda: Normal(0.0, float("inf"))])
+def test_normal_priors_that_are_none_are_refused(build):
+    with pytest.raises(ModelError, match="finite number is needed"):
+        build()
+
+
 def test_an_unknown_name_is_refused_with_the_choices():
     with pytest.raises(ModelError, match="IRT model '2PL' is not known. Did you mean '2pl'"):
         irt_model_from_name("2PL")
@@ -101,7 +122,7 @@ def test_guessing_out_of_range_is_refused(guessing):
 
 @pytest.mark.parametrize("build", [lambda: Normal(0.0, 0.0), lambda: HalfNormal(-1.0), lambda: Beta(1.0, float("nan"))])
 def test_priors_without_a_positive_scale_are_refused(build):
-    with pytest.raises(ModelError, match="a positive number is needed"):
+    with pytest.raises(ModelError, match="a positive finite number is needed"):
         build()
 
 
@@ -134,9 +155,8 @@ def test_guessing_that_cannot_be_is_refused(irt_model, value, message):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: TwoPL(log_discrimination=Normal(0, 1)), "Hierarchical is needed; use OnePL for it"),  # one slope
         (lambda: OnePL(log_discrimination=TwoPL().log_discrimination), "use TwoPL or ThreePL or FourPL"),
-        (lambda: TwoPL(difficulty=Normal(0, 3)), "TwoPL has difficulty=Normal"),
+        (lambda: TwoPL(difficulty=HalfNormal(3)), "TwoPL has difficulty=HalfNormal"),
         (lambda: TwoPL(guessing=0.2), "None is needed; use ThreePL or FourPL"),
         (lambda: ThreePL(guessing=None), "use OnePL or TwoPL"),
         (lambda: ThreePL(guessing=True), "guessing=True"),
