@@ -39,6 +39,7 @@ def fit(
         str | None,
         typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
     ] = None,
+    priors: Annotated[str, typer.Option(help="hierarchical; independent, if 'pooling' fails.")] = "hierarchical",
     benchmark: Benchmark = None,
     seed: Seed = 0,
     chains: Annotated[int | None, typer.Option(help="NUTS: number of chains.")] = None,
@@ -75,7 +76,7 @@ def fit(
     }  # fmt: skip
     check_output(output, force=force, folder=True)
     settings = settings_for(method, seed=seed, **{name: value for name, value in given.items() if value is not None})
-    model = irt_model_from_name(irt_model)
+    model = irt_model_from_name(irt_model, priors=priors)
     start = time.perf_counter()
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()

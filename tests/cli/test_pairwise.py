@@ -35,6 +35,7 @@ GOOD = {
     "--models": ["m0 m1", "20"], "--ability-range": ["-1 1"], "--max-models": ["8"], "--most-items": ["6"],
     "--folds": ["2"], "--calibrate-on": ["run=r0,r1,r2"], "--evaluate-on": ["run=r3,r4,r5"], "--shard": ["1/2"],
     "--backend": ["loky"], "--scheduler": [], "--seed-model": ["svi"], "--seed": ["1"],
+    "--priors": ["independent"],
 }  # fmt: skip
 METHODS = {"fit": ["laplace", "svi"], "score": ["eap", "map"], "subset": ["random", "difficulty"]}
 BAD = {

@@ -8,8 +8,7 @@ import xarray as xr
 from irt_bench.inference.convergence import maximum_checks, optimiser_checks, pooling_check, sampler_checks
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.base import Normal
-from irt_bench.irt_models.logistic import OnePL
+from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.responses.read import read_responses
 
 
@@ -168,7 +167,8 @@ def test_adaptive_answers_collapse_the_hierarchy_and_fail_where_random_ones_pass
 
 
 @pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning", "ignore::irt_bench.errors.FitWarning")
-def test_an_adaptive_test_is_told_and_a_slope_that_is_all_but_fixed_keeps_the_order(shared_cases):
+@pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()])
+def test_an_adaptive_test_is_told_and_independent_priors_mend_it(shared_cases, irt_model):
     counts = read_responses([shared_cases / "adaptive_250x80.csv"]).counts()
     truth = pd.read_csv(shared_cases / "adaptive_truth_items.csv", index_col="item")["difficulty"]
     truth = truth.reindex(counts.items.index).to_numpy()
@@ -176,8 +176,16 @@ def test_an_adaptive_test_is_told_and_a_slope_that_is_all_but_fixed_keeps_the_or
     def correlation(fitted):
         return np.corrcoef(fitted.posterior["difficulty"].mean(("chain", "draw")), truth)[0, 1]
 
-    collapsed = fit(counts, OnePL(), LaplaceSettings(refine=False))
+    collapsed = fit(counts, irt_model, LaplaceSettings(refine=False))
     assert by_name(collapsed.checks)["pooling"].status == "failed"
+    assert "priors 'independent'" in by_name(collapsed.checks)["pooling"].message
     assert not collapsed.converged
     assert correlation(collapsed) < 0.5
-    assert correlation(fit(counts, OnePL(log_discrimination=Normal(0, 0.05)), LaplaceSettings(refine=False))) > 0.7
+    mended = fit(counts, irt_model.with_independent_priors(), LaplaceSettings(refine=False))
+    assert by_name(mended.checks)["pooling"].status == "passed"
+    assert mended.converged
+    assert correlation(mended) > 0.8
+    draws = mended.posterior["difficulty"].stack(sample=("chain", "draw")).transpose("sample", "item").to_numpy()
+    assert draws.mean(0).std() == pytest.approx(truth.std(), rel=0.2)
+    low, high = np.quantile(draws, (0.05, 0.95), axis=0)
+    assert np.mean((low <= truth) & (truth <= high)) > 0.8

@@ -109,6 +109,16 @@ def test_normal_priors_that_are_none_are_refused(build):
         build()
 
 
+@pytest.mark.parametrize("name", IRT_MODELS)
+def test_independent_priors_are_to_be_had_by_name(name):
+    irt_model = irt_model_from_name(name, priors="independent")
+    assert irt_model.name == name
+    assert not [site.name for site in irt_model.sites() if site.name.endswith(("_mean", "_sd"))]
+    assert irt_model == irt_model_from_name(name).with_independent_priors() != irt_model_from_name(name)
+    with pytest.raises(ModelError, match="Did you mean 'independent'"):
+        irt_model_from_name(name, priors="independant")
+
+
 def test_an_unknown_name_is_refused_with_the_choices():
     with pytest.raises(ModelError, match="IRT model '2PL' is not known. Did you mean '2pl'"):
         irt_model_from_name("2PL")
