@@ -118,12 +118,13 @@ def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> S
 
 def _draw_log_scale(irt_model: Logistic, state: State, rng: np.random.Generator) -> Array:
     """Log of the factor by which abilities are divided."""
+    size, squares = state.ability.shape[1], (state.ability**2).sum(1, keepdims=True)
+    if isinstance(irt_model.difficulty, Hierarchical):
+        size, squares = size + 1, squares + (state.difficulty_sd / irt_model.difficulty.sd.scale) ** 2
     frame = FrameScale.make(
-        irt_model,
-        (state.ability**2).sum(1, keepdims=True),
-        state.ability.shape[1],
+        size,
+        squares,
         Held.make(irt_model.difficulty, state.difficulty, state.difficulty_mean),
-        state.difficulty_sd,
         Held.make(irt_model.log_discrimination, state.log_slope, state.slope_mean),
     )
     mode, precision = frame.peak()

@@ -285,46 +285,40 @@ def frame_location(ability: Array, difficulty: Held) -> tuple[Array, float]:
 class FrameScale(NamedTuple):
     """Log density of u, the log of the factor by which all abilities are divided, curves as they are.
 
-    -size u - exp(-2 u) squares / 2 + exp(-u) products - stiffness (u - target)^2 / 2, each of shape (..., 1). The size
+    -size u - exp(-2 u) squares / 2 + exp(-u) products + pull u - stiffness u^2 / 2, each of shape (..., 1). The size
     counts what is divided by the factor, hierarchies' items left aside, since their density makes up for it.
     """
 
     size: int
     squares: Array
     products: Array
+    pull: Array
     stiffness: float
-    target: Array
 
     @classmethod
-    def make(
-        cls, irt_model: Logistic, squares: Array, n_models: int, difficulty: Held, difficulty_sd: Any, slope: Held
-    ) -> FrameScale:
-        """From the abilities' sum of squares and what the priors hold."""
-        size, (loc, scale) = n_models + difficulty.size, (difficulty.prior.loc, difficulty.prior.scale)
-        squares = squares + (difficulty.values**2).sum(-1, keepdims=True) / scale**2
-        if isinstance(irt_model.difficulty, Hierarchical):
-            size, squares = size + 1, squares + (difficulty_sd / irt_model.difficulty.sd.scale) ** 2
+    def make(cls, size: int, squares: Array, difficulty: Held, slope: Held) -> FrameScale:
+        """From number and sum of squares of abilities and other standard normal numbers, and what the priors hold."""
+        weight = 1 / difficulty.prior.scale**2
         return cls(
-            size=size,
-            squares=squares,
-            products=loc * difficulty.values.sum(-1, keepdims=True) / scale**2,
+            size=size + difficulty.size,
+            squares=squares + weight * (difficulty.values**2).sum(-1, keepdims=True),
+            products=weight * difficulty.prior.loc * difficulty.values.sum(-1, keepdims=True),
+            pull=(slope.prior.loc - slope.values).sum(-1, keepdims=True) / slope.prior.scale**2,
             stiffness=slope.size / slope.prior.scale**2,
-            target=slope.prior.loc - slope.values.mean(-1, keepdims=True),
         )
 
     def log_density(self, log_scale: Array) -> Array:
         """Log density, up to a constant."""
         shrink = np.exp(-log_scale)
-        far = log_scale - self.target
-        squares = self.squares * shrink**2 + self.stiffness * far**2
-        return np.asarray(self.products * shrink - self.size * log_scale - squares / 2)
+        squares = self.squares * shrink**2 + self.stiffness * log_scale**2
+        return np.asarray(self.products * shrink + (self.pull - self.size) * log_scale - squares / 2)
 
     def peak(self) -> tuple[Array, Array]:
         """Mode and precision there, by Newton's method from where the abilities alone would have it."""
         at = np.log(self.squares / self.size) / 2
         for _ in range(FRAME_STEPS):
             shrink = np.exp(-at)
-            slope = self.squares * shrink**2 - self.products * shrink - self.size - self.stiffness * (at - self.target)
+            slope = self.squares * shrink**2 - self.products * shrink - self.size + self.pull - self.stiffness * at
             curvature = 2 * self.squares * shrink**2 - self.products * shrink + self.stiffness
             curvature = np.maximum(curvature, self.size + self.stiffness)
             at = at + np.clip(slope / curvature, -LARGEST_STEP, LARGEST_STEP)

@@ -273,7 +273,10 @@ def _climb(
 
 
 def _reframe(irt_model: Logistic, state: Mode, variance: Array) -> Items:
-    """Move abilities and items together to their most probable frame, difficulties known with some variance."""
+    """Move abilities and items together to their most probable frame, difficulties known with some variance.
+
+    Means and sds that are learned follow; what their own wide priors say of the frame is less than the mode errs.
+    """
     items, abilities = state.items, state.abilities
     location = float(frame_location(abilities.mean, _held(irt_model, items)[0])[0][0])
     squares = np.array([np.sum((abilities.mean - location) ** 2 + abilities.variance)])
@@ -281,17 +284,17 @@ def _reframe(irt_model: Logistic, state: Mode, variance: Array) -> Items:
     difficulty, slope = _held(irt_model, items)
     if isinstance(irt_model.difficulty, Normal):
         squares = squares + variance.sum() / irt_model.difficulty.scale**2
-    frame = FrameScale.make(irt_model, squares, len(abilities.mean), difficulty, items.difficulty_sd, slope)
+    frame = FrameScale.make(len(abilities.mean), squares, difficulty, slope)
     scale = float(np.exp(frame.peak()[0][0]))
     abilities.reframe(location, scale)
     return items.in_frame(0.0, scale)
 
 
 def _held(irt_model: Logistic, items: Items) -> tuple[Held, Held]:
-    slopes = items.log_slope[:1] if items.shared_slope else items.log_slope
+    slopes, none = items.log_slope[:1] if items.shared_slope else items.log_slope, np.empty(0)
     return (
-        Held.make(irt_model.difficulty, items.difficulty, items.difficulty_mean),
-        Held.make(irt_model.log_discrimination, slopes, items.slope_mean),
+        Held.make(irt_model.difficulty, items.difficulty, none),
+        Held.make(irt_model.log_discrimination, slopes, none),
     )
 
 

@@ -166,6 +166,33 @@ def test_adaptive_answers_collapse_the_hierarchy_and_fail_where_random_ones_pass
     assert share[0] <= np.mean([check.status == "failed" for check in found]) <= share[1]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()])
+def test_independent_priors_cover_the_items_of_adaptive_tests_and_hierarchical_ones_do_not(irt_model, make_counts):
+    """Difficulties of 5 data sets, refined: their order, their spread and their intervals."""
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for seed in range(5):
+            correct, trials, difficulty = tailored(seed, n_random=0)
+            asked = trials.any(axis=0)
+            counts, truth = make_counts(correct[:, asked], trials[:, asked]), difficulty[asked]
+            for kind in (irt_model, irt_model.with_independent_priors()):
+                fitted = fit(counts, kind, LaplaceSettings(draws=200), cluster=False)
+                draws = fitted.posterior["difficulty"].values[0]
+                low, high = np.quantile(draws, (0.05, 0.95), axis=0)
+                order, spread = np.corrcoef(draws.mean(0), truth)[0, 1], draws.mean(0).std() / truth.std()
+                covered, passed = np.mean((low <= truth) & (truth <= high)), by_name(fitted.checks)["pooling"].status
+                found.setdefault(kind == irt_model, []).append([order, spread, covered, passed == "passed"])
+    (order, spread, covered, passed), collapsed = (np.mean(found[kind], axis=0) for kind in (False, True))
+    print(f"correlation {order:.2f}, spread {spread:.2f}, covered {covered:.2f}, passed {passed:.2f}", collapsed)
+    assert order > 0.8
+    assert 0.8 < spread < 1.2
+    assert 0.82 < covered < 0.96
+    assert passed == 1
+    assert (collapsed[[0, 1, 3]] < 0.5).all()
+
+
 @pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning", "ignore::irt_bench.errors.FitWarning")
 @pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()])
 def test_an_adaptive_test_is_told_and_independent_priors_mend_it(shared_cases, irt_model):
