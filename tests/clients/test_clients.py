@@ -102,6 +102,40 @@ def test_lm_eval_runs_the_exported_task_and_prints_the_estimate_that_scoring_giv
     assert found["flags"].isna().all()
 
 
+def test_lm_eval_estimates_from_the_metric_of_the_calibration_and_not_from_the_tasks_first(
+    lm_eval, build_subset, tmp_path
+):
+    """Choices of unequal length, so that `acc` and `acc_norm` differ; nothing but the subset names the metric."""
+    folder = tmp_path / "toy_norm"
+    folder.mkdir()
+    base = (lm_eval.folder / "toy_sums.yaml").read_text().replace(str(lm_eval.folder), str(folder))
+    more = "  - {metric: acc_norm, aggregation: mean, higher_is_better: true}\nmetadata:"
+    (folder / "toy_norm.yaml").write_text(base.replace("toy_sums", "toy_norm").replace("metadata:", more))
+    for name in ("train.jsonl", "test.jsonl"):
+        text = (lm_eval.folder / name).read_text()
+        (folder / name).write_text(text.replace('"4"]', f'"{"four " * 10}"]'))
+    (folder / "toy_utils.py").write_bytes((lm_eval.folder / "toy_utils.py").read_bytes())
+    calibration = lm_eval(tmp_path / "full", task="toy_norm", include=folder)
+    items = read_responses([calibration], metric="acc_norm").items.droplevel("benchmark").reset_index()
+    assert set(items["metric"]) == {"acc_norm"}
+    kept = ["doc_id", "doc_hash", "metric", "filter"]
+    records = [{"id": row["item"], "subtask": "toy_norm"} | {name: row[name] for name in kept}
+               for _, row in items[items["doc_id"].isin(PLACES)].iterrows()]  # fmt: skip
+    subset = tmp_path / "norm.json"
+    write_subset(build_subset(records, n_full=24, benchmark="toy_norm"), subset)
+    exported = tmp_path / "task"
+    irt_bench("export", subset, "--to", "lm-eval-task", "-o", exported, "--base-yaml", folder / "toy_norm.yaml")
+    logs = lm_eval(tmp_path / "logs", task="toy_norm_irt5", include=exported)
+    (results,) = logs.rglob("results_*.json")
+    printed = json.loads(results.read_text())["results"]["toy_norm_irt5"]
+    assert printed["acc_norm,none"] == pytest.approx(scores(logs, subset, tmp_path)["estimate"].iloc[0], abs=2e-5)
+    assert "acc,none" not in printed
+    (path,) = logs.rglob("samples_*.jsonl")
+    assert all("acc_norm" in row["metrics"] for row in map(json.loads, path.read_text().splitlines()))
+    done = CliRunner().invoke(app, ["score", str(calibration), "--subset", str(subset), "--metric", "acc"])
+    assert done.exit_code == 2 and "calibrated on metric 'acc_norm'" in " ".join(done.output.split())
+
+
 def test_few_shot_examples_change_under_a_subset_and_scoring_says_so(lm_eval, subset, tmp_path):
     irt_bench("export", subset, "--to", "lm-eval", "-o", tmp_path / "samples.json")
     logs = lm_eval(tmp_path / "logs", "--samples", tmp_path / "samples.json", "--num_fewshot", "2")
