@@ -4,26 +4,31 @@ The protocol of Zhang, Dorner and Hardt (2025, arXiv 2506.07673): *interpolation
 random; *extrapolation* calibrates on the weaker half and scores the strongest 30%. Run it with
 
     python tests/benchmarks/shift.py -o shift
+    python tests/benchmarks/shift.py -o few --few --splits 12
 
-beside the data named `shift_dev.parquet` (columns benchmark, model, item, correct). It resumes: a task (benchmark,
-protocol, split) whose file is there is not run again. `shift.csv` has a row for each benchmark, protocol, size, method
-and estimator; `shift.md` the tables of the README.
+beside the data named `shift_dev.parquet` (columns benchmark, model, item, correct; `--data` takes any such file). It
+resumes: a task (benchmark, protocol, split) whose file is there is not run again. `shift.csv` has a row for each
+benchmark, protocol, size, method and estimator; `shift.md` the tables of the README. `--few` leaves all out but the
+default, the random mean and AIPW: for differences between these, which want more splits.
 """
 
 import argparse
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from scipy import stats
 
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.calibration import Plan, Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.controls import holm
 from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
 from irt_bench.subsets.score import Scale, score_evidence
 
@@ -36,6 +41,8 @@ RIVALS = {
     "anchors": ("p_irt_ridge", "p_irt_residual"),
     DEFAULT_METHOD: (DEFAULT_ESTIMATOR, "p_irt_ridge", "irt_difference", "aipw"),
 }
+AIPW = ("random", "aipw")  # what the others are compared with
+FEW = {"random": ("weighted", "aipw"), DEFAULT_METHOD: (DEFAULT_ESTIMATOR,)}
 BY = ["protocol", "size", "method", "estimator"]
 NAMES = {
     ("random", "weighted"): "random mean",
@@ -63,6 +70,13 @@ def matrix(frame: pd.DataFrame) -> np.ndarray:
     return wide.to_numpy(dtype=np.int64)
 
 
+def at_most(answers: np.ndarray, n_models: int | None) -> np.ndarray:
+    """Answers of that many models, taken at random."""
+    if n_models is None or len(answers) <= n_models:
+        return answers
+    return answers[np.random.default_rng(0).choice(len(answers), n_models, replace=False)]
+
+
 def counts_of(answers: np.ndarray) -> ResponseCounts:
     """Counts with models of one cluster each, as the protocol splits by model."""
     models = pd.DataFrame({"cluster": [str(row) for row in range(len(answers))]})
@@ -82,7 +96,13 @@ def split_models(answers: np.ndarray, protocol: str, split: int) -> tuple[np.nda
     return order[: round(WEAKER * len(order))], order[len(order) - round(STRONGEST * len(order)) :]
 
 
-def run_task(answers: np.ndarray, task: Task, sizes: tuple[int, ...], n_draws: int) -> pd.DataFrame:
+def run_task(
+    answers: np.ndarray,
+    task: Task,
+    sizes: tuple[int, ...],
+    n_draws: int,
+    rivals: Mapping[str, tuple[str, ...]] = RIVALS,
+) -> pd.DataFrame:
     """Errors of every estimator on every subset of one calibration."""
     kept, new = split_models(answers, task.protocol, task.split)
     counts = counts_of(answers)
@@ -94,7 +114,7 @@ def run_task(answers: np.ndarray, task: Task, sizes: tuple[int, ...], n_draws: i
         calibration = prepare(old, model_clusters(old), plan, seed=task.split)
         whole = calibration.whole
         for size in sizes:
-            for method, estimators in RIVALS.items():
+            for method, estimators in rivals.items():
                 for draw in range(n_draws):
                     recipe = Recipe(method, default_weights(method), size, 100 * task.split + draw)
                     found = calibrate(calibration, recipe, estimators)
@@ -125,7 +145,28 @@ def summarise(found: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index()
     same = 1 / (table["mse"] / table["variance"] + 1 / table["n_items"])
     table["effective"] = same / table["size"]
-    return table
+    return table.merge(differences(found), how="left")
+
+
+def differences(found: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute error minus that of AIPW on the same models, its standard error, and whether it is above 0.
+
+    The draws of one split share a calibration, so that splits count and not draws; `holm` is the p value of Student's t
+    against a difference of at most 0, by Holm's method over the benchmarks, protocols and sizes of an estimator. The
+    models scored stay the same over splits where models extrapolate: the choice of items is what varies.
+    """
+    cell, by = ["benchmark", "protocol", "size"], ["method", "estimator"]
+    errors = found.groupby([*cell, "split", *by])["mae"].mean().unstack(by)
+    if AIPW not in errors:
+        return pd.DataFrame(columns=[*cell, *by, "difference", "difference_se", "holm"])
+    apart = errors.drop(columns=[AIPW]).sub(errors[AIPW], axis=0).stack(by, future_stack=True).rename("apart")
+    grouped = apart.groupby([*cell, *by])
+    table = pd.DataFrame({"difference": grouped.mean(), "difference_se": grouped.sem()})
+    t = table["difference"] / table["difference_se"].where(table["difference_se"] > 0)
+    table["holm"] = stats.t.sf(t, grouped.count() - 1)
+    known = table["holm"].notna()
+    table["holm"] = table.loc[known].groupby(by)["holm"].transform(lambda p: holm(p.to_numpy())).reindex(table.index)
+    return table.reset_index()
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -140,7 +181,20 @@ def markdown(table: pd.DataFrame) -> str:
             cells = [_cell(rows.loc[name]) for name in benchmarks if name in rows.index]
             mean = rows[["mae", "coverage", "refused", "effective"]].mean()
             lines.append(f"| {name} | {' | '.join(cells)} | {_cell(mean)} | {mean['effective']:.1f} |")
+    lines += [
+        "\nerror of the default minus AIPW's in points\n",
+        "| protocol | benchmark | 20 | 50 | 100 |",
+        "|---" * 5 + "|",
+    ]
+    default = shown[(shown["method"] == DEFAULT_METHOD) & (shown["estimator"] == DEFAULT_ESTIMATOR)]
+    for key, part in default.groupby(["protocol", "benchmark"], sort=False):
+        lines.append(f"| {' | '.join((*key, *(_difference(row) for _, row in part.iterrows())))} |")
     return "\n".join(lines) + "\n"
+
+
+def _difference(row: pd.Series) -> str:
+    above = "" if not row["holm"] < 0.05 else f", p {row['holm']:.1g}"
+    return f"{100 * row['difference']:+.2f} ({100 * row['difference_se']:.2f}{above})"
 
 
 def _cell(row: pd.Series) -> str:
@@ -154,13 +208,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--models", type=int, help="most models of a benchmark, taken at random")
+    parser.add_argument("--few", action="store_true", help="the default, the random mean and AIPW alone")
+    parser.add_argument("--splits", type=int, default=4)
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     frame = pd.read_parquet(options.data)
-    matrices = {str(name): matrix(part) for name, part in frame.groupby("benchmark", observed=True)}
+    matrices = {
+        str(name): at_most(matrix(part), options.models) for name, part in frame.groupby("benchmark", observed=True)
+    }
     tasks = [
         Task(name, protocol, split) for name in matrices for protocol in PROTOCOLS for split in range(options.splits)
     ]
@@ -168,7 +226,9 @@ def main() -> None:
     def once(task: Task) -> None:
         path = options.output / f"{'-'.join(map(str, task))}.csv"
         if not path.exists():
-            found = run_task(matrices[task.benchmark], task, SIZES, options.draws)
+            answers = matrices[task.benchmark]
+            sizes = tuple(size for size in SIZES if size < answers.shape[1])
+            found = run_task(answers, task, sizes, options.draws, FEW if options.few else RIVALS)
             beside = path.with_suffix(".part")
             found.to_csv(beside, index=False)
             beside.replace(path)
