@@ -178,7 +178,9 @@ def markdown(table: pd.DataFrame) -> str:
         lines.append("|---" * (len(benchmarks) + 3) + "|")
         for key, name in NAMES.items():
             rows = part[(part["method"] == key[0]) & (part["estimator"] == key[1])].set_index("benchmark")
-            cells = [_cell(rows.loc[name]) for name in benchmarks if name in rows.index]
+            if rows.empty:
+                continue
+            cells = [_cell(rows.loc[name]) if name in rows.index else "" for name in benchmarks]
             mean = rows[["mae", "coverage", "refused", "effective"]].mean()
             lines.append(f"| {name} | {' | '.join(cells)} | {_cell(mean)} | {mean['effective']:.1f} |")
     lines += [
@@ -188,7 +190,8 @@ def markdown(table: pd.DataFrame) -> str:
     ]
     default = shown[(shown["method"] == DEFAULT_METHOD) & (shown["estimator"] == DEFAULT_ESTIMATOR)]
     for key, part in default.groupby(["protocol", "benchmark"], sort=False):
-        lines.append(f"| {' | '.join((*key, *(_difference(row) for _, row in part.iterrows())))} |")
+        told = {row["size"]: _difference(row) for _, row in part.iterrows()}
+        lines.append(f"| {' | '.join((*key, *(told.get(size, '') for size in SIZES)))} |")
     return "\n".join(lines) + "\n"
 
 
