@@ -16,6 +16,8 @@ from typing import Any
 
 _HOMES = {
     "Fit": "irt_bench.inference.fit",
+    "FourPL": "irt_bench.irt_models.logistic",
+    "IRTModel": "irt_bench.irt_models.base",
     "IrtBenchError": "irt_bench.errors",
     "LaplaceSettings": "irt_bench.inference.settings",
     "NUTSSettings": "irt_bench.inference.settings",

@@ -23,9 +23,14 @@ from irt_bench.cli.options import (
 from irt_bench.console import clear_errors, out, print_text, progress_bar
 from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 
+LogLikelihood = Annotated[
+    bool, typer.Option("--log-likelihood", help="Save the log-likelihood and replicated answers, for ArviZ.")
+]
+
 if TYPE_CHECKING:
     from irt_bench.inference.fit import Fit
     from irt_bench.inference.related_models import Cluster
+    from irt_bench.inference.settings import Settings
     from irt_bench.responses import ResponseCounts, ResponseTable
 
 
@@ -47,7 +52,7 @@ def fit(
     draws: Annotated[int | None, typer.Option(help="Draws kept (NUTS: a chain).")] = None,
     target_accept: Annotated[float | None, typer.Option(help="NUTS: mean acceptance; higher diverges less.")] = None,
     jobs: Annotated[int | None, typer.Option(help="NUTS: chains at once; results do not depend on it.")] = None,
-    guide: Annotated[str | None, typer.Option(help="SVI: full, item (correlated within items) or normal.")] = None,
+    guide: Annotated[str | None, typer.Option(help="SVI: full, low_rank or normal covariance.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="SVI: steps after which to give up.")] = None,
     max_sweeps: Annotated[int | None, typer.Option(help="laplace: sweeps after which to give up.")] = None,
     device: Annotated[str | None, typer.Option(help="laplace, svi: cpu or cuda.")] = None,
@@ -56,6 +61,7 @@ def fit(
         str | None,
         typer.Option(help="Model column with families or runs, for intervals that hold with them; 'names': by name."),
     ] = None,
+    log_likelihood: LogLikelihood = False,
     copies: Annotated[str, typer.Option(help="once: of near-copies among models only one moves the items.")] = "keep",
     format: FormatName = None,
     metric: Metric = None,
@@ -82,13 +88,13 @@ def fit(
     counts = table.counts()
     if guessing is not None:
         model = model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
+    _check_room(counts, settings, log_likelihood=log_likelihood)
     read_seconds = time.perf_counter() - start
     with progress_bar() as progress:
         fitted = fit_model(
             counts, model, settings, cluster=_clusters(counts, cluster), copies=cast(Any, copies), progress=progress
         )
-    timings = {"read": read_seconds, **fitted.timings}
-    _write_fit(fitted, table, counts, output, timings, safe=safe_csv, json=json)
+    _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, log_likelihood=log_likelihood)
     fail_if_strict(fitted.checks, strict=strict)
 
 
@@ -101,15 +107,24 @@ def _clusters(counts: "ResponseCounts", cluster: str | None) -> "Cluster":
     return model_clusters(counts)
 
 
+def _check_room(counts: "ResponseCounts", settings: "Settings", *, log_likelihood: bool) -> None:
+    """Refuse log-likelihoods that are too large to save, before the fit."""
+    if log_likelihood:
+        from irt_bench.inference.response_groups import check_room
+
+        check_room(counts, settings.n_draws)
+
+
 def _write_fit(
     fitted: "Fit",
     table: "ResponseTable",
     counts: "ResponseCounts",
     output: Path,
-    timings: dict[str, float],
+    read_seconds: float,
     *,
     safe: bool,
     json: bool,
+    log_likelihood: bool,
 ) -> None:
     from irt_bench.analysis.curves import observed_shares
     from irt_bench.analysis.irt import ability_table, item_table
@@ -117,11 +132,11 @@ def _write_fit(
     from irt_bench.report.tables import print_fit
     from irt_bench.responses.quality import findings
 
-    start = time.perf_counter()
+    start, timings = time.perf_counter(), {"read": read_seconds, **fitted.timings}
     abilities, item_parameters = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
     found = findings(table)
     with replacing_folder(output) as folder:
-        fitted.save(folder / "fit.nc")
+        fitted.save(folder / "fit.nc", counts if log_likelihood else None)
         write_csv(item_parameters, folder / "items.csv", safe=safe)
         write_csv(abilities, folder / "abilities.csv", safe=safe)
         shares = observed_shares(abilities["ability"], counts).to_dataframe()

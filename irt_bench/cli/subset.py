@@ -150,6 +150,7 @@ def _plan(
     import numpy as np
 
     from irt_bench.inference.fit import Fit
+    from irt_bench.inference.response_groups import check_responses
     from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import TwoPL
     from irt_bench.subsets.calibration import Plan
@@ -164,8 +165,7 @@ def _plan(
     if fit is None:
         return plan, None
     fitted = Fit.load(fit)
-    if fitted.responses.get("fingerprint") != counts.fingerprint():
-        raise SubsetError(f"{fit} is a fit to other responses than these; fit these with: irt-bench fit")
+    check_responses(fitted.responses, counts)
     return plan._replace(irt_model=fitted.irt_model), fitted.posterior
 
 

@@ -75,12 +75,6 @@ class AbilityGrid:
         """Whether cells times nodes cost no more than `cost`; MOST_NODES are always affordable, FINEST the most."""
         return n_nodes <= min(max(MOST_NODES, cost / max(n_cells, 1)), FINEST)
 
-    def sampled(self, rng: np.random.Generator, n_patterns: int) -> AbilityGrid:
-        """Take some patterns that stand for all: sums over models keep their expectation."""
-        rows = rng.choice(len(self.right), n_patterns, replace=False)
-        stand_for = self.multiplicity[rows] * (len(self.right) / n_patterns)
-        return replace(self, right=self.right[rows], wrong=self.wrong[rows], multiplicity=stand_for)
-
     @property
     def shape(self) -> tuple[int, int]:
         """Number of models and of items."""

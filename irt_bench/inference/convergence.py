@@ -19,16 +19,12 @@ LEAST_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
 LEAST_MODELS: Final = 100  # with 59 and 78 the fast method was off from NUTS by 0.2 sd of difficulty, sds by up to 10%
 DRIFT_LIMIT: Final = 0.5  # sds; four standard errors of the difference between two halves of 125 short chains
 APART_LIMIT: Final = 0.9  # ours: coins gave up to 0.84, chains that had not moved 0.99
-# Ours. `guide`: right guides of the classic data sets reached 1.25, independent ones 1.7 and more. `invariance`: exact
-# draws of 20 items reached 1.32, Gaussian guides 1.36 to 2.2.
+# Ours: right guides of the classic data sets reached 1.25, independent ones 1.7 and more.
 SPREAD_LIMIT: Final = 1.4
-# Ours: exact draws of 20 to 40 items reached 1.07 (36 data sets), sds over items .6 as wide 1.59 at least, Gaussian
-# guides of 20 items, .55 as wide, 1.28.
-REDRAWN_LIMIT: Final = 1.2
-LEAST_DRAWS: Final = 400  # an sd of fewer draws is uncertain by more than a twentieth: of 100 exact ones 28% failed
 POOLING_LIMIT: Final = 0.5
 POOLING_SOURCE: Final = "0.5: beyond, more is pooled than not (Gelman & Pardoe 2006, doi:10.1198/004017005000000517)"
 LEAST_ANSWERS: Final = 20  # ours, to an item: with fewer a hierarchy does well to pool
+DEPTH_LIMIT: Final = 0.01  # ours: share of draws; few cost nothing but time
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
 
 Status = Literal["passed", "failed", "not_applicable"]
@@ -64,15 +60,17 @@ class Check:
         return asdict(self)
 
 
-def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[Check, ...]:
-    """R-hat, bulk and tail effective sample size, divergences and energy of MCMC draws.
+def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset, *, max_tree_depth: int = 10) -> tuple[Check, ...]:
+    """R-hat, bulk and tail effective sample size, divergences, energy and tree depth of MCMC draws.
 
     Parameters
     ----------
     posterior : xr.Dataset
         Draws, dimensions (chain, draw, ...).
     sample_stats : xr.Dataset
-        ``diverging`` and ``energy``, dimensions (chain, draw).
+        ``diverging``, ``energy`` and, where it is known, ``tree_depth``, dimensions (chain, draw).
+    max_tree_depth : int
+        Doublings of a trajectory at most.
     """
     varying = posterior[[name for name in posterior.data_vars if float(posterior[name].std()) > 0]]
     n_chains = posterior.sizes["chain"]
@@ -84,6 +82,7 @@ def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[Che
         _ess_check(varying, "tail", ESS_PER_CHAIN * n_chains),
         _divergence_check(sample_stats["diverging"]),
         _energy_check(sample_stats["energy"]),
+        *([_depth_check(sample_stats["tree_depth"], max_tree_depth)] if "tree_depth" in sample_stats else []),
     )
 
 
@@ -183,69 +182,18 @@ def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
 
     Notes
     -----
-    The guide's draws keep their distribution under transitions that leave the posterior as it is, if they are right:
-    `invariance`. Draws that were carried on by such transitions need not be right to begin with: of these, it is asked
-    whether the chains have settled.
+    A Gaussian follows neither the skewed posteriors of items that few models answered nor those of sds over few items:
+    at 40 x 20 (25 data sets, 2PL) difficulties covered .84 and these sds .72 to .76, with the check `guide` passed.
     """
     reached, steps = bool(notes["plateau_reached"]), int(notes["steps"])
     message = f"the ELBO {'levelled off' if reached else 'was still rising'} after {steps:,} steps"
     if not reached:
         message += "; allow more with --max-steps"
-    nothing = "one optimum, no chains"
     return (
         Check("elbo_plateau", "passed" if reached else "failed", steps, None, message),
-        *_draws_checks(notes),
-        Check("r_hat", "not_applicable", None, RHAT_LIMIT, nothing),
-    )
-
-
-def _draws_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
-    """Of the guide, or of the chains that carried its draws on."""
-    if not notes.get("refined"):
-        guide = _guide_check(notes.get("missed_spread"))
-        return (guide, _invariance_check(notes), _hierarchy_check(notes)) if "refined" in notes else (guide,)
-    settled = _chain_checks(float(notes["drift"]), float(notes["apart"]), "Hamiltonian")
-    message = f"draws were carried on from the guide; {_changes(notes)}"
-    return (*settled, Check("invariance", "not_applicable", float(notes["spread"]), SPREAD_LIMIT, message))
-
-
-def _invariance_check(notes: Mapping[str, Any]) -> Check:
-    """Whether exact transitions leave the guide's draws as they are."""
-    if "spread" not in notes:
-        why = "exact transitions would take too long" if notes["plateau_reached"] else "the guide is not at rest"
-        return Check("invariance", "not_applicable", None, SPREAD_LIMIT, why)
-    spread = float(notes["spread"])
-    right = spread < SPREAD_LIMIT and float(notes["moved"]) < DRIFT_LIMIT
-    message = _changes(notes) + ("" if right else "; use --method nuts, or laplace unless asymptotes are learned")
-    return Check("invariance", _status(right), spread, SPREAD_LIMIT, message)
-
-
-def _hierarchy_check(notes: Mapping[str, Any]) -> Check:
-    """Whether means and sds over items were what the items of the same draw say, of which there must be some.
-
-    Where they have been drawn anew since, they are right if the items are, and only gross changes cast doubt on these.
-    """
-    n_items, n_draws = int(notes["n_items"]), int(notes["n_draws"])
-    limit, done = (SPREAD_LIMIT, "; they were") if notes.get("redrawn") else (REDRAWN_LIMIT, "; they were not")
-    if n_items < LEAST_ITEMS:
-        why = "a guide of few items may be too narrow in all of them, which none tells"
-        return _size_check("hierarchy", n_items, LEAST_ITEMS, "items", why)
-    if n_draws < LEAST_DRAWS:
-        return Check("hierarchy", "not_applicable", None, limit, f"{n_draws} draws are too few to be compared")
-    spread, moved = float(notes["hierarchy_spread"]), float(notes["hierarchy_moved"])
-    right = spread < limit and moved < DRIFT_LIMIT
-    message = (
-        f"drawing the guide's means and sds over items anew, given its items, changes their spread by factors of up to "
-        f"{spread:.2f} and shifts them by up to {moved:.2f} sds{done}"
-    )
-    message += "" if right else ", and its items may be off as well; use --method nuts, or laplace for 1pl and 2pl"
-    return Check("hierarchy", _status(right), spread, limit, message)
-
-
-def _changes(notes: Mapping[str, Any]) -> str:
-    return (
-        f"exact transitions changed sds over items, means or the log density by factors of up to {notes['spread']:.2f} "
-        f"and shifts of up to {notes['moved']:.2f} sds"
+        _guide_check(notes.get("missed_spread")),
+        *(_shape_checks(notes) if "n_items" in notes else ()),
+        Check("r_hat", "not_applicable", None, RHAT_LIMIT, "one optimum, no chains"),
     )
 
 
@@ -286,6 +234,15 @@ def _energy_check(energy: xr.DataArray) -> Check:
     bfmi = float(np.min(np.mean(np.diff(values, axis=1) ** 2, axis=1) / np.var(values, axis=1)))
     message = f"smallest Bayesian fraction of missing information over the chains {bfmi:.2f}"
     return Check("bfmi", _status(bfmi > BFMI_LIMIT), bfmi, BFMI_LIMIT, message)
+
+
+def _depth_check(depth: xr.DataArray, most: int) -> Check:
+    """Whether trajectories turned by themselves: those cut short at the greatest depth explore slowly, no more."""
+    share = float((depth >= most).mean())
+    message = f"{share:.1%} of the trajectories were cut short after {most} doublings" + (
+        "; allow more with --max-tree-depth" if share > DEPTH_LIMIT else ""
+    )
+    return Check("tree_depth", _status(share <= DEPTH_LIMIT), share, DEPTH_LIMIT, message)
 
 
 def _worst(statistic: xr.Dataset, *, largest: bool) -> tuple[float, str]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from irt_bench import names
-from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import Logistic
 from irt_bench.responses.counts import ResponseCounts
 
 Array = npt.NDArray[np.generic]
@@ -19,35 +19,34 @@ Array = npt.NDArray[np.generic]
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws of the sites of an IRT model.
+    """Draws of the parameters of an IRT model.
 
     Parameters
     ----------
     sites : mapping
-        Site → array of shape (chain, draw) or (chain, draw, model or item).
+        Parameter → array of shape (chain, draw, ...).
+    dims : mapping
+        Parameter → names of the dimensions after (chain, draw): ``model``, ``item``, other plates of the program.
     sample_stats : mapping
-        Per draw, shape (chain, draw): ``energy`` and ``diverging`` of NUTS; per step, shape (step,): ``elbo`` of SVI.
+        Per draw, shape (chain, draw): ArviZ's statistics of NUTS; per step, shape (step,): ``elbo`` of SVI.
     notes : mapping
         Plain values worth keeping: step sizes, number of steps, whether a stopping rule was met.
     """
 
     sites: Mapping[str, Array]
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sample_stats: Mapping[str, Array] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def label_draws(irt_model: IRTModel, draws: Draws, counts: ResponseCounts) -> xr.Dataset:
-    """Name dimensions and coordinates; report item parameters on their own scales."""
-    scalars = {site.name: site.dim for site in irt_model.sites() if site.dim is None}
-    spread = {name: array[..., None] if name in scalars else array for name, array in draws.sites.items()}
-    known = irt_model.known_parameters(counts.n_items)
-    parameters = {**draws.sites, **irt_model.item_parameters({**known, **spread}, np.exp)}
-    wanted = {name: dim for name, dim in (scalars | irt_model.dims).items() if name != "log_discrimination"}
-    labels = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
-    arrays = {}
-    for name, dim in wanted.items():
-        dims = (names.CHAIN, names.DRAW, *([dim] if dim else []))
-        arrays[name] = dims, np.asarray(parameters[name])
+def label_draws(draws: Draws, counts: ResponseCounts) -> xr.Dataset:
+    """Name dimensions and coordinates: models and items by their labels, other plates by position."""
+    labels: dict[str, Any] = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
+    arrays: dict[str, Any] = {}
+    for name, values in draws.sites.items():
+        plates, extra = draws.dims[name], values.ndim - 2 - len(draws.dims[name])
+        dims = (*plates, *(f"{name}_dim_{at}" for at in range(extra)))
+        arrays[name] = (names.CHAIN, names.DRAW, *dims), values
     coordinates = {dim: np.asarray(index, dtype=str) for dim, index in labels.items()}
     n_chains, n_draws = draws.sites[names.ABILITY].shape[:2]
     return xr.Dataset(arrays, coords={names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws), **coordinates})
@@ -62,3 +61,11 @@ def label_stats(stats: Mapping[str, Any]) -> xr.Dataset:
             for name, array in stats.items()
         }
     )
+
+
+def reported(irt_model: Logistic, sites: Mapping[str, Array], n_items: int) -> dict[str, Array]:
+    """Add the item parameters of a logistic model on their own scales, as its program reports them."""
+    spread = {name: array[..., None] if array.ndim == 2 else array for name, array in sites.items()}  # noqa: PLR2004
+    known = irt_model.known_parameters(n_items)
+    items = irt_model.item_parameters({**known, **spread}, np.exp)
+    return {**sites, **items}

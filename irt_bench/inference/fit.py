@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import h5py
+import numpy as np
 import xarray as xr
 
+from irt_bench import names
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError, unknown_choice
 from irt_bench.files import replacing
 from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, pooling_check, sampler_checks
 from irt_bench.inference.draws import Draws, label_draws, label_stats
 from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
+from irt_bench.inference.response_groups import LOG_LIKELIHOOD, RESPONSE_GROUPS, check_responses, response_groups
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
@@ -41,7 +44,7 @@ _METHODS: Final = {
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 2
 MOST_GIGABYTES: Final = 16  # of draws
-GROUPS: Final = ("posterior", "sample_stats")
+GROUPS: Final = ("posterior", "sample_stats", *RESPONSE_GROUPS)
 MOST_MEMBERS: Final = 1_000  # arrays of a group
 UNPACKED_AT_LEAST: Final = 2**28  # bytes that any saved fit may take in memory
 UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
@@ -73,6 +76,8 @@ class Fit:
     clusters : mapping
         Where intervals hold with clusters of models: what `irt_bench.inference.cluster_robust.ClusterEffect` tells,
         ``n_effective`` models among it; where near-copies count once: ``n_copies`` left out of the items' estimates.
+    response_groups : mapping
+        Those of ``log_likelihood``, ``posterior_predictive`` and ``observed_data`` that a file held.
     """
 
     irt_model: IRTModel
@@ -84,6 +89,7 @@ class Fit:
     versions: Mapping[str, str]
     timings: Mapping[str, float] = field(default_factory=dict)
     clusters: Mapping[str, Any] = field(default_factory=dict)
+    response_groups: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
     @property
     def converged(self) -> bool:
@@ -104,29 +110,120 @@ class Fit:
             "clusters": dict(self.clusters),
         }
 
-    def to_datatree(self) -> xr.DataTree:
-        """Draws and statistics as groups of an `xarray.DataTree`, in ArviZ's layout."""
-        attributes = {"irt_bench": json.dumps({"format": FORMAT_VERSION, **self.summary()})}
-        groups = {"/": xr.Dataset(attrs=attributes), "/posterior": self.posterior, "/sample_stats": self.sample_stats}
-        return xr.DataTree.from_dict(groups)
+    def thin(self, draws: int) -> Fit:
+        """Keep at most so many draws, chains together, evenly spaced; checks stay those of all draws.
 
-    def to_arviz(self) -> Any:
-        """ArviZ's own container: `InferenceData` before ArviZ 1, the `DataTree` itself since."""
+        Raises
+        ------
+        FitError
+            If there are fewer draws than chains.
+        """
+        n_chains, n_draws = self.posterior.sizes[names.CHAIN], self.posterior.sizes[names.DRAW]
+        if draws < n_chains:
+            raise FitError(f"draws is {draws:,}; one of each of the {n_chains} chains, or more, is needed.")
+        places = np.linspace(0, n_draws - 1, min(draws // n_chains, n_draws)).round().astype(np.intp)
+
+        def kept(group: xr.Dataset) -> xr.Dataset:
+            return group.isel({names.DRAW: places}, missing_dims="ignore")
+
+        groups = {name: kept(group) for name, group in self.response_groups.items()}
+        posterior, sample_stats = kept(self.posterior), kept(self.sample_stats)
+        return replace(self, posterior=posterior, sample_stats=sample_stats, response_groups=groups)
+
+    def log_likelihood(self, responses: Responses | None = None) -> xr.DataArray:
+        """Log-likelihood of every answer at every draw, as in `to_arviz`; from the file where `load` found it there."""
+        found = self._with_responses(responses, (LOG_LIKELIHOOD,))
+        if LOG_LIKELIHOOD not in found:
+            raise FitError("responses are None; the log-likelihood needs those that were fitted.")
+        return found[LOG_LIKELIHOOD][names.CORRECT]
+
+    def _with_responses(self, responses: Responses | None, groups: Sequence[str]) -> Mapping[str, xr.Dataset]:
+        """Make groups of the responses; without these, give those that a file held."""
+        if responses is None:
+            return self.response_groups
+        counts = as_counts(responses)
+        check_responses(self.responses, counts)
+        if LOG_LIKELIHOOD in groups and "n_effective" in self.clusters:
+            warnings.warn(
+                "these draws were widened for clusters of models, and az.loo takes them for draws of the posterior; "
+                "fit with cluster=False for it.",
+                FitWarning,
+                stacklevel=4,
+            )
+        return response_groups(self.irt_model, self.posterior, counts, groups=groups, seed=self.settings.seed)
+
+    def to_datatree(
+        self, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS
+    ) -> xr.DataTree:
+        """Draws, statistics and what `responses` add, as groups of an `xarray.DataTree`; see `to_arviz`."""
+        attributes = {"irt_bench": json.dumps({"format": FORMAT_VERSION, **self.summary()})}
+        own = {"/": xr.Dataset(attrs=attributes), "posterior": self.posterior, "sample_stats": self.sample_stats}
+        return xr.DataTree.from_dict({**own, **self._with_responses(responses, groups)})
+
+    def to_arviz(self, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS) -> Any:
+        """ArviZ's own container: `InferenceData` before ArviZ 1, an `xarray.DataTree` since.
+
+        Parameters
+        ----------
+        responses : ResponseCounts, or what `as_counts` takes, optional
+            Those that were fitted, for the groups that need them. Without: those groups that a file held.
+        groups : sequence of str
+            Which of ``log_likelihood``, ``posterior_predictive`` and ``observed_data`` to make of them; for their
+            layout see `irt_bench.inference.response_groups.response_groups`.
+
+        Raises
+        ------
+        FitError
+            If the responses are not those fitted, a group is not known, or the groups would take more than 4 GB;
+            `thin` first, then.
+
+        Warns
+        -----
+        FitWarning
+            If the draws were widened for clusters: they then are no draws of the posterior that `az.loo` asks for.
+
+        Notes
+        -----
+        `az.loo` estimates how well one answer is predicted from all others, of the same model and item among them. Its
+        weights take the draws for those of the posterior, which NUTS's are.
+
+        Examples
+        --------
+        >>> from irt_bench import TwoPL, fit, simulate_responses
+        >>> counts = simulate_responses(TwoPL(), n_models=40, n_items=12, seed=1).table.counts()
+        >>> container = fit(counts, TwoPL()).to_arviz(counts)
+        >>> container["log_likelihood"]["correct"].dims
+        ('chain', 'draw', 'model', 'item')
+        >>> import arviz
+        >>> bool(arviz.loo(container).elpd_loo < 0)
+        True
+        """
+        tree = self.to_datatree(responses, groups=groups)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # ArviZ announces its version 1 on import
             import arviz  # noqa: PLC0415 - takes a second that only this method should cost
         if hasattr(arviz, "InferenceData"):
-            return arviz.InferenceData.from_datatree(self.to_datatree())
-        return self.to_datatree()
+            return arviz.InferenceData.from_datatree(tree)
+        return tree
 
-    def save(self, path: str | Path) -> None:
-        """Write a netCDF file that `load` and ArviZ can read; the old file or the new one is there, never a part."""
-        tree = self.to_datatree()
+    def save(
+        self, path: str | Path, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS
+    ) -> None:
+        """Write a netCDF file that `load` and ArviZ can read; the old file or the new one is there, never a part.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        responses, groups
+            To save what `to_arviz` makes of them, too.
+        """
+        tree = self.to_datatree(responses, groups=groups)
         encoding = {
             f"/{group}": {
                 name: {"dtype": "float32"} for name, array in tree[group].data_vars.items() if array.dtype.kind == "f"
             }
-            for group in GROUPS
+            for group in tree.children
         }
         # By way of memory, since h5py prints a line of its own on a full disk; unpacked, since draws are noise.
         content = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
@@ -134,8 +231,15 @@ class Fit:
             beside.write_bytes(content)
 
     @classmethod
-    def load(cls, path: str | Path) -> Fit:
+    def load(cls, path: str | Path, *, irt_model: IRTModel | None = None) -> Fit:
         """Read a fit that `save` wrote; a folder stands for the `fit.nc` in it.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        irt_model : IRTModel, optional
+            A model that is not the package's own, whose name the fit bears.
 
         Raises
         ------
@@ -158,7 +262,7 @@ class Fit:
                     f"{path} has format {about['format']}; this version reads format {FORMAT_VERSION}. Fit again."
                 )
             return cls(
-                irt_model=irt_model_from_dict(about["irt_model"]),
+                irt_model=_model_of(about["irt_model"], irt_model),
                 settings=SETTINGS[about["method"]](**about["settings"]),
                 posterior=tree["posterior"].to_dataset(),
                 sample_stats=tree["sample_stats"].to_dataset(),
@@ -166,14 +270,24 @@ class Fit:
                 responses=dict(about["responses"]),
                 versions=dict(about["versions"]),
                 clusters=dict(about.get("clusters", {})),
+                response_groups={name: tree[name].to_dataset() for name in RESPONSE_GROUPS if name in tree.children},
             )
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise FitError(f"{path} is not a fit written by irt-bench ({type(error).__name__}: {reason}).") from error
 
 
+def _model_of(about: Mapping[str, Any], given: IRTModel | None) -> IRTModel:
+    """Model of a saved fit: the package's own by its name, or one that was given."""
+    if given is not None and given.name == about["name"]:
+        return given
+    if about["name"] not in IRT_MODELS:
+        raise FitError(f"it holds a fit of the model {about['name']!r}; give that model as irt_model.")
+    return irt_model_from_dict(dict(about))
+
+
 def _check_layout(path: Path) -> None:
-    """Refuse a file that is not two groups of arrays which it holds itself, before anything in it is read.
+    """Refuse a file that is not the groups of a fit, of arrays which it holds itself, before anything in it is read.
 
     Links to other files, and arrays that lie in others, would read whatever they name, a pipe without end among it.
     """
@@ -258,7 +372,7 @@ def fit(
     from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
 
     settings = LaplaceSettings() if settings is None else settings
-    _check_model(irt_model)
+    _check_model(irt_model, settings)
     _check_fittable(counts, irt_model, settings)
     start = time.perf_counter()
     relatives = find_relatives(counts, irt_model, cluster, copies)
@@ -267,7 +381,7 @@ def fit(
     draws: Draws = getattr(import_module(module), function)(
         irt_model, distinct.correct, distinct.trials, settings, progress
     )
-    posterior = label_draws(irt_model, draws, distinct)
+    posterior = label_draws(draws, distinct).drop_vars(getattr(irt_model, "auxiliary", ()), errors="ignore")
     sample_stats = label_stats(draws.sample_stats)
     checks = (
         *_checks(settings, posterior, sample_stats, draws.notes),
@@ -303,23 +417,22 @@ def _versions() -> Mapping[str, str]:
     return {name: version(name) for name in VERSIONS_OF}
 
 
-def _check_model(irt_model: IRTModel) -> None:
-    """Refuse a model that the methods cannot work with: they know the logistic formula and its priors only."""
-    protocol = [name for name in vars(IRTModel) if not name.startswith("_")]
-    own = (each.name for each in fields(Logistic))
-    needed = dict.fromkeys([*IRTModel.__annotations__, *protocol, *own, "shared_slope"])
-    if missing := [name for name in needed if not hasattr(irt_model, name)]:
+def _check_model(irt_model: IRTModel, settings: Settings) -> None:
+    """Refuse what is no model, and what the fast method does not know."""
+    if missing := [name for name in ("name", "program", "expected_score", "to_dict") if not hasattr(irt_model, name)]:
+        raise ModelError(f"{type(irt_model).__name__} lacks {', '.join(missing)}; see irt_bench.IRTModel.")
+    if isinstance(settings, LaplaceSettings) and not isinstance(irt_model, Logistic):
         kinds = ", ".join(kind.__name__ for kind in IRT_MODELS.values())
         raise ModelError(
-            f"{type(irt_model).__name__} lacks {', '.join(missing)}. Methods need the priors of a logistic model as "
-            f"well as the protocol IRTModel: derive the class from one of {kinds}."
+            f"method 'laplace' approximates {kinds} only, and {irt_model.name!r} is a model of another class; give "
+            "NUTSSettings() or SVISettings()."
         )
 
 
 def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Settings) -> None:
     if settings.method not in _METHODS:
         raise FitError(unknown_choice("method", settings.method, _METHODS))
-    if counts.measure not in irt_model.measures:
+    if counts.measure != "correct":
         raise ModelError(
             f"benchmark {counts.benchmark!r} holds fractional scores, and the {irt_model.name} model needs right "
             "answers out of a number of trials. Give 'correct' (0/1), or 'n_correct' and 'n_samples'."
@@ -329,7 +442,8 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
         raise FitError(
             f"benchmark {counts.benchmark!r} has {answering} models with answers; an IRT model needs 2 or more."
         )
-    irt_model.known_parameters(counts.n_items)
+    if isinstance(irt_model, Logistic):
+        irt_model.known_parameters(counts.n_items)  # refuses guessing of other items
     _check_room(counts, settings)
     if getattr(settings, "device", "cpu") == "cuda":
         _check_cuda()
@@ -344,12 +458,11 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
 
 def _check_room(counts: ResponseCounts, settings: Settings) -> None:
     """Refuse more draws than fit into the memory of a large machine."""
-    n_draws = getattr(settings, "draws", 1) * getattr(settings, "chains", 1)
-    gigabytes = 8e-9 * n_draws * (counts.n_models + 2 * counts.n_items)
+    gigabytes = 8e-9 * settings.n_draws * (counts.n_models + 2 * counts.n_items)
     if gigabytes > MOST_GIGABYTES:
         raise FitError(
-            f"{n_draws:,} draws of the parameters of {counts.n_models:,} models and {counts.n_items:,} items take "
-            f"{gigabytes:,.0f} GB; up to {MOST_GIGABYTES} are made. Give fewer draws."
+            f"{settings.n_draws:,} draws of the parameters of {counts.n_models:,} models and {counts.n_items:,} items "
+            f"take {gigabytes:,.0f} GB; up to {MOST_GIGABYTES} are made. Give fewer draws."
         )
 
 
@@ -365,7 +478,7 @@ def _checks(
 ) -> tuple[Check, ...]:
     match settings.method:
         case "nuts":
-            return sampler_checks(posterior, sample_stats)
+            return sampler_checks(posterior, sample_stats, max_tree_depth=notes["max_tree_depth"])
         case "svi":
             return optimiser_checks(notes)
     return maximum_checks(notes)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from irt_bench import names
 from irt_bench.inference.gibbs_targets import State
 from irt_bench.inference.item_updates import FrameScale, Held, frame_location, known_hierarchy
 from irt_bench.irt_models.base import HalfNormal, Hierarchical
-from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
+from irt_bench.irt_models.logistic import Logistic
 
 Array = npt.NDArray[Any]
 NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
@@ -29,49 +27,6 @@ def draw_hierarchy(irt_model: Logistic, state: State, rng: np.random.Generator) 
         mean, sd = _draw_normal_prior(state.log_slope, state.slope_sd, irt_model.log_discrimination, rng)
         state = replace(state, slope_mean=mean, slope_sd=sd)
     return state
-
-
-def redraw_hierarchy(
-    irt_model: Logistic, sites: Mapping[str, Array], rng: np.random.Generator
-) -> tuple[dict[str, Array], dict[str, float]]:
-    """Draw means and sds over items anew, given each draw's items, and tell how far that moved them.
-
-    Parameters
-    ----------
-    irt_model : Logistic
-        Their priors.
-    sites : mapping
-        Site → draws, shape (draw, ...).
-    rng : np.random.Generator
-        Of the draws.
-
-    Returns
-    -------
-    sites : dict
-        The same with means and sds drawn anew.
-    changes : dict
-        Worst over means and log sds: ``spread``: ratio of the new draws' sd to the old ones', or its inverse where that
-        is larger; ``moved``: change of the mean, in the new draws' sds. NaN of a single draw.
-
-    Notes
-    -----
-    Means given the sds, then sds given the means: the right draws keep their distribution, and the divergence of others
-    from the posterior cannot grow (Cover & Thomas 2006, section 4.4). What changes says that the hierarchy and the
-    items disagreed; where items are too narrow, means and sds become so, too.
-    """
-    redrawn, spread, moved = dict(sites), [1.0], [0.0]
-    for name, prior in ((names.DIFFICULTY, irt_model.difficulty), (LOG_DISCRIMINATION, irt_model.log_discrimination)):
-        if not isinstance(prior, Hierarchical):
-            continue
-        mean, sd = f"{name}_mean", f"{name}_sd"
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # sds near 0 have no density to speak of
-            drawn = _draw_normal_prior(sites[name], sites[sd][:, None], prior, rng)
-            redrawn[mean], redrawn[sd] = (values[:, 0] for values in drawn)
-            for site, scale in ((mean, np.asarray), (sd, np.log)):
-                old, new = scale(sites[site]), scale(redrawn[site])
-                spread += [new.std() / old.std(), old.std() / new.std()]
-                moved.append(abs(new.mean() - old.mean()) / new.std())
-    return redrawn, {"spread": round(float(np.max(spread)), 4), "moved": round(float(np.max(moved)), 4)}
 
 
 def _draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -1,74 +1,104 @@
-"""Gaussian guides for Pyro's SVI: coordinates independent, correlated within items, or all of them correlated."""
+"""Pyro's autoguides over a flat vector, and the rule for how long to optimise them."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyro
 import pyro.distributions as dist
 import torch
+from pyro.infer import SVI, Trace_ELBO
+from pyro.infer.autoguide import AutoDiagonalNormal, AutoLowRankMultivariateNormal, AutoMultivariateNormal
+from pyro.infer.autoguide.initialization import init_to_value
+from pyro.optim import ClippedAdam
 from torch import Tensor
 
-from irt_bench import names
-from irt_bench.inference.posterior import Posterior
-from irt_bench.inference.runtime import DTYPE
+from irt_bench.irt_models.program import DTYPE
 
-Kind = Literal["full", "item", "normal"]
+Array = npt.NDArray[np.float64]
+LogDensity = Callable[[Tensor], Tensor]
+Kind = Literal["full", "low_rank", "normal"]
 POINT: Final = "point"  # the one site: all coordinates
+AUTOGUIDES: Final[dict[str, Any]] = {
+    "full": AutoMultivariateNormal,
+    "low_rank": AutoLowRankMultivariateNormal,
+    "normal": AutoDiagonalNormal,
+}
 
 
-class GaussianGuide:
-    """A Gaussian over the coordinates of the posterior: point = loc + L eps, eps standard normal.
+@dataclass(frozen=True)
+class Guide:
+    """A Gaussian that Pyro has optimised.
 
     Parameters
     ----------
-    posterior : Posterior
-        Says which coordinates belong to items.
-    kind : {"full", "item", "normal"}
-        Whether L is a lower triangle, has one for each item, or is diagonal.
-
-    Notes
-    -----
-    The point is placed with density N(eps) / |L|, up to a constant, which keeps matrix solves out of the ELBO.
+    posterior : torch Distribution
+        The Gaussian, over all coordinates.
+    elbo : array of shape (step,)
+        Of each step.
     """
 
-    def __init__(self, posterior: Posterior, *, kind: Kind) -> None:
-        self.size = posterior.layout[posterior.sites[-1].name].stop
-        by_item = [posterior.layout[site.name] for site in posterior.sites if site.dim == names.ITEM]
-        pairs = [(later, earlier) for k, later in enumerate(by_item) for earlier in by_item[:k]]
-        self.pairs = pairs if kind == "item" else []
-        self.full = kind == "full"
+    posterior: Any
+    elbo: Array
 
-    def __call__(self) -> None:
-        """Run as a Pyro guide."""
-        noise = torch.randn(self.size, dtype=DTYPE)
-        point, log_scale = self._place(noise)
-        log_density = -0.5 * noise.square().sum() - log_scale.sum()
-        pyro.sample(POINT, dist.Delta(point, log_density=log_density, event_dim=1))
-
-    def draw(self, n_draws: int) -> Tensor:
+    def draw(self, n_draws: int) -> Array:
         """Draw points, shape (draw, coordinate)."""
         with torch.no_grad():
-            return torch.stack([self._place(torch.randn(self.size, dtype=DTYPE))[0] for _ in range(n_draws)])
+            return np.asarray(self.posterior.sample((n_draws,)).numpy())
 
     def place(self) -> tuple[Tensor, Tensor]:
-        """Mean and root of the covariance: point = mean + root eps."""
+        """Mean and a root of the covariance: point = mean + root eps."""
         with torch.no_grad():
-            mean = self._place(torch.zeros(self.size, dtype=DTYPE))[0]
-            root = torch.stack([self._place(row)[0] - mean for row in torch.eye(self.size, dtype=DTYPE)], dim=1)
-        return mean, root
+            mean = self.posterior.mean.detach()
+            if hasattr(self.posterior, "covariance_matrix"):
+                return mean, torch.linalg.cholesky(self.posterior.covariance_matrix.detach())
+            return mean, torch.diag(self.posterior.stddev.detach())
 
-    def _place(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        loc = pyro.param("loc", torch.zeros(self.size, dtype=DTYPE))
-        log_scale = pyro.param("log_scale", torch.zeros(self.size, dtype=DTYPE))
-        residual = log_scale.exp() * noise
-        mixed = residual
-        for number, (later, earlier) in enumerate(self.pairs):
-            weight = pyro.param(f"weight_{number}", torch.zeros(later.stop - later.start, dtype=DTYPE))
-            shift = torch.zeros_like(residual)
-            shift[later] = weight * log_scale[later].exp() * noise[earlier]
-            mixed = mixed + shift
-        if self.full:
-            lower = pyro.param("lower", torch.zeros((self.size, self.size), dtype=DTYPE))
-            mixed = mixed + log_scale.exp() * (lower.tril(-1) @ noise)
-        return loc + mixed, log_scale
+
+def optimise(
+    draw_density: Callable[[], LogDensity],
+    size: int,
+    *,
+    kind: Kind,
+    steps: int,
+    rate: float,
+    spread: float,
+    after_each: Callable[[int, float, Any], bool] | None = None,
+) -> Guide:
+    """Optimise a guide by Pyro's SVI; within `pyro_runtime`, whose seed makes the noise.
+
+    Parameters
+    ----------
+    draw_density : callable
+        Gives, for each step, a function point → log density with its gradient: the same, or that of a mini-batch.
+    size : int
+        Number of coordinates.
+    kind : {"full", "low_rank", "normal"}
+        Covariance: whole, of low rank and a diagonal, diagonal.
+    steps : int
+        At most.
+    rate : float
+        Adam's first learning rate.
+    spread : float
+        Sds at the start.
+    after_each : callable, optional
+        (step, ELBO, optimiser) → whether to stop.
+    """
+    flat = dist.Normal(torch.zeros(size, dtype=DTYPE), 1.0).mask(False).to_event(1)
+
+    def target() -> None:
+        pyro.factor("posterior", draw_density()(pyro.sample(POINT, flat)))
+
+    start = init_to_value(values={POINT: torch.zeros(size, dtype=DTYPE)})
+    guide = AUTOGUIDES[kind](target, init_loc_fn=start, init_scale=spread)
+    optimiser = ClippedAdam({"lr": rate, "betas": (0.9, 0.99)})
+    svi, elbo = SVI(target, guide, optimiser, Trace_ELBO()), []
+    for step in range(steps):
+        elbo.append(-svi.step())
+        if after_each is not None and after_each(step, elbo[-1], optimiser):
+            break
+    return Guide(guide.get_posterior(), np.array(elbo))

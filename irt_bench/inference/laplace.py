@@ -17,7 +17,7 @@ from irt_bench.inference.ability_grid import AbilityGrid
 from irt_bench.inference.ability_posterior import AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.answer_slopes import Answers
 from irt_bench.inference.convergence import LEAST_MODELS
-from irt_bench.inference.draws import Draws
+from irt_bench.inference.draws import Draws, reported
 from irt_bench.inference.gibbs import sample_gibbs, settling
 from irt_bench.inference.item_updates import (
     FrameScale,
@@ -34,7 +34,8 @@ from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.inference.skewness import SharedLean, find_lean, is_small
 from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.base import Beta, Normal
-from irt_bench.irt_models.logistic import Logistic, ThreePL
+from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic, ThreePL
+from irt_bench.names import ITEM
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -116,7 +117,11 @@ def fit_laplace(
             )
         notes |= settling(posterior)
     answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()
-    return Draws(sites=posterior, notes=notes | {"n_models": int(answering), "n_items": int(asked)})
+    posterior = reported(irt_model, posterior, correct.shape[1])
+    dims = dict.fromkeys(posterior, ()) | {name: (dim,) for name, dim in irt_model.dims.items()}
+    if not irt_model.shared_slope:
+        dims[LOG_DISCRIMINATION] = (ITEM,)
+    return Draws(sites=posterior, dims=dims, notes=notes | {"n_models": int(answering), "n_items": int(asked)})
 
 
 def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: int) -> Approximation:

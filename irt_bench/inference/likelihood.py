@@ -1,4 +1,4 @@
-"""Fused log-likelihood: value and gradient of all responses in one pass over dense integer cells, in chunks.
+"""What a program is given: plates, and the fused log-likelihood of all answers, value and gradient in one pass.
 
 A cell with k right answers of n adds k log P + (n - k) log(1 - P), P = c + (d - c) sigmoid(a (theta - b)); n = 0
 adds exactly 0. Constant binomial coefficients are left out.
@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyro
 import torch
+from pyro import poutine
 from torch import Tensor
 
 from irt_bench import names
 from irt_bench.inference.ability_grid import AbilityGrid
 
+LEAST_FRAMED = 10  # abilities whose spread is a scale to measure by
 LEAST_FACTOR = 1e-37  # eight of them multiply to a normal float64; reached where |log-odds| > 85
 CHUNK_CELLS = {"cpu": 32_768, "cuda": 16_777_216}  # four float64 temporaries stay in a 1 MB cache, or fill the GPU
 
@@ -50,26 +54,6 @@ class Cells:
         """Number of models and of items."""
         n_models, n_items = self.correct.shape
         return n_models, n_items
-
-    def value_and_slopes(
-        self, ability: npt.NDArray[Any], parameters: Mapping[str, npt.NDArray[Any]]
-    ) -> tuple[float, npt.NDArray[Any], dict[str, npt.NDArray[Any]]]:
-        """Log-likelihood, and its gradient in the abilities and the item parameters.
-
-        Parameters
-        ----------
-        ability : array of shape (model,)
-            theta.
-        parameters : mapping
-            Item parameter → array of shape (item,).
-        """
-        items = {name: torch.tensor(value, device=self.device) for name, value in parameters.items()}
-        total, by_ability, by_curve = value_and_gradient(
-            self, torch.from_numpy(ability).to(self.device), item_curves(items)
-        )
-        slopes = zip(CURVE_NAMES, by_curve, strict=True)
-        by_item = {name: slope.numpy(force=True) for name, slope in slopes if slope is not None}
-        return float(total), by_ability.numpy(force=True), by_item
 
     def chunks(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
         """Yield rows of models with their right answers and trials, widened to `dtype`."""
@@ -114,27 +98,148 @@ def log_likelihood(cells: Cells, ability: Tensor, curves: ItemCurves) -> Tensor:
     return total
 
 
-def integrated_likelihood(grid: AbilityGrid, curves: ItemCurves) -> Tensor:
-    """Log-likelihood with abilities integrated out, by torch's own differentiation: what the fast one is held against.
+class ResponseData:
+    """Answers as a program sees them: plates, advice on coordinates, and the fused likelihood of all answers.
 
     Parameters
     ----------
-    grid : AbilityGrid
-        Responses and nodes.
-    curves : ItemCurves
-        Item parameters, each of shape (item,).
+    cells : Cells
+        Right answers and trials.
+    grid : AbilityGrid, optional
+        The same answers over a grid of abilities, which are then integrated out.
+    chosen : mapping
+        ``model`` and ``item`` → positions of a mini-batch, whose answers stand for all.
+    framed : bool
+        Whether items are measured from the abilities' mean in units of their sd, for which all abilities are needed.
+    silent : bool
+        Whether answers are left aside, where only values of the sites are wanted.
     """
-    slope, difficulty = curves.discrimination[:, None], curves.difficulty[:, None]
-    low = torch.zeros_like(slope) if curves.guessing is None else curves.guessing[:, None]
-    high = torch.ones_like(slope) if curves.upper_asymptote is None else curves.upper_asymptote[:, None]
-    log_odds = slope * (torch.from_numpy(grid.nodes) - difficulty)
-    right = low + (high - low) * log_odds.sigmoid()
-    wrong = (1 - high) + (high - low) * (-log_odds).sigmoid()
-    density = torch.from_numpy(grid.right) @ right.log() + torch.from_numpy(grid.wrong) @ wrong.log()
-    total: Tensor = torch.logsumexp(density + torch.from_numpy(grid.log_prior()), dim=1) @ torch.from_numpy(
-        grid.multiplicity
-    )
-    return total
+
+    def __init__(
+        self,
+        cells: Cells,
+        grid: AbilityGrid | None = None,
+        chosen: Mapping[str, Tensor] | None = None,
+        *,
+        framed: bool = True,
+        silent: bool = False,
+    ) -> None:
+        self.cells, self.grid, self._chosen, self._silent = cells, grid, dict(chosen or {}), silent
+        self.framed = framed
+        with poutine.block():  # plates are no concern of handlers outside
+            self._plates = {
+                dim: pyro.plate(dim, size, subsample=self.chosen(dim), dim=-1) for dim, size in self.sizes.items()
+            }
+        self._sizes = {dim: len(self._chosen.get(dim, range(size))) for dim, size in self.sizes.items()}
+
+    @cached_property
+    def silenced(self) -> ResponseData:
+        """All models and items, their answers left aside."""
+        return ResponseData(self.cells, self.grid, framed=self.framed, silent=True)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Plate → length, of all answers."""
+        return dict(zip((names.MODEL, names.ITEM), self.cells.shape, strict=True))
+
+    def subsampled(self, chosen: Mapping[str, Tensor]) -> ResponseData:
+        """Answers of a mini-batch, which stand for all."""
+        if self.framed:
+            raise ValueError("abilities of a mini-batch are no frame for all items; give framed=False")
+        return ResponseData(self.cells, self.grid, chosen, framed=False)
+
+    def chosen(self, dim: str) -> Tensor | None:
+        """Positions of a mini-batch; None where all are taken."""
+        return self._chosen.get(dim)
+
+    @property
+    def n_models(self) -> int:
+        """Number of models."""
+        return self._sizes[names.MODEL]
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return self._sizes[names.ITEM]
+
+    @property
+    def models(self) -> Any:
+        """Plate of the models."""
+        return self._plates[names.MODEL]
+
+    @property
+    def items(self) -> Any:
+        """Plate of the items."""
+        return self._plates[names.ITEM]
+
+    def frame(self, ability: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Mean and sd of the abilities; None where they are integrated out, or too few."""
+        if not self.framed or self.grid is not None or len(ability) < LEAST_FRAMED:
+            return None, None
+        return ability.mean(), ability.std()
+
+    def at_items(self, values: Any) -> Tensor:
+        """Known values of the items at hand."""
+        known = torch.tensor(np.array(values, dtype=np.float64))
+        some = self.chosen(names.ITEM)
+        return known if some is None or not known.ndim else known[some]
+
+    def observe(
+        self,
+        ability: Tensor,
+        *,
+        difficulty: Tensor,
+        discrimination: Tensor,
+        guessing: Tensor | None = None,
+        upper_asymptote: Tensor | None = None,
+    ) -> None:
+        """Add the log-likelihood of the answers, as site ``responses``."""
+        if self._silent:
+            return
+        shape = (self.n_items,)
+        given = (discrimination, difficulty, guessing, upper_asymptote)
+        curves = ItemCurves(*(None if value is None else value.expand(shape) for value in given))  # type: ignore[arg-type]
+        if self.grid is not None:
+            total = _IntegratedLikelihood.apply(self.grid, *curves)
+        else:
+            total = log_likelihood(self._some_cells, ability, curves)
+        pyro.factor("responses", total if not self._chosen else self._stands_for * total)
+
+    @cached_property
+    def _some_cells(self) -> Cells:
+        at = [self._chosen.get(dim) for dim in (names.MODEL, names.ITEM)]
+        parts = [self.cells.correct, self.cells.trials]
+        for axis, places in enumerate(at):
+            if places is not None:
+                where = places.to(self.cells.device)
+                parts = [None if part is None else part.index_select(axis, where) for part in parts]
+        return Cells(*parts)  # type: ignore[arg-type]
+
+    @property
+    def _stands_for(self) -> float:
+        """Cells for which a cell of a mini-batch stands."""
+        n_models, n_items = self.cells.shape
+        return n_models * n_items / (self.n_models * self.n_items)
+
+
+class _IntegratedLikelihood(torch.autograd.Function):
+    """Log-likelihood of the items with abilities integrated out on a grid."""
+
+    @staticmethod
+    def forward(ctx: Any, grid: AbilityGrid, *parameters: Tensor | None) -> Tensor:
+        items = {
+            name: value.detach().numpy()
+            for name, value in zip(CURVE_NAMES, parameters, strict=True)
+            if value is not None
+        }
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # far off the path, which then diverges
+            value, slopes = grid.value_and_slopes(items)
+        ctx.save_for_backward(*(torch.from_numpy(slopes[name]) if name in slopes else None for name in CURVE_NAMES))
+        return torch.tensor(value, dtype=torch.float64)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, *(None if slope is None else grad_output * slope for slope in ctx.saved_tensors))
 
 
 def value_and_gradient(cells: Cells, ability: Tensor, curves: ItemCurves) -> tuple[Tensor, Tensor, ItemCurves]:
@@ -150,9 +255,11 @@ class _LogLikelihood(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, cells: Cells, ability: Tensor, *parameters: Tensor | None) -> Tensor:
         curves = ItemCurves(*(None if value is None else value.detach() for value in parameters))  # type: ignore[arg-type]
-        total, by_ability, by_item = value_and_gradient(cells, ability.detach(), curves)
-        ctx.save_for_backward(by_ability, *by_item)
-        return total
+        there = ItemCurves(*(None if value is None else value.to(cells.device) for value in curves))  # type: ignore[arg-type]
+        total, by_ability, by_item = value_and_gradient(cells, ability.detach().to(cells.device), there)
+        slopes = (None if value is None else value.to(ability.device) for value in (by_ability, *by_item))
+        ctx.save_for_backward(*slopes)
+        return total.to(ability.device)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:

@@ -175,7 +175,7 @@ def distinct_models(counts: ResponseCounts) -> npt.NDArray[np.bool_]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             draws = fit_laplace(OnePL(), part.correct, part.trials, QUICK)
-        alike = alikeness(*_residuals(part, label_draws(OnePL(), draws, part)))
+        alike = alikeness(*_residuals(part, label_draws(draws, part)))
         first = np.unique(near_copies(alike), return_index=True)[1]
         if len(first) == len(kept):
             break

@@ -11,7 +11,7 @@ import xarray as xr
 from irt_bench import names
 from irt_bench.inference.convergence import Check
 from irt_bench.irt_models.base import IRTModel
-from irt_bench.irt_models.logistic import Logistic, log_odds, success_probability
+from irt_bench.irt_models.logistic import OnePL, log_odds, success_probability
 from irt_bench.responses.counts import ResponseCounts
 
 Array = npt.NDArray[Any]
@@ -79,11 +79,10 @@ def response_checks(
     rng = np.random.default_rng([seed, len(counts.models)])
     ability = posterior[names.ABILITY].mean((names.CHAIN, names.DRAW)).to_numpy()
     missing = missing_pattern_check(ability, counts, rng)
-    if not isinstance(irt_model, Logistic):
-        reason = f"the chance of a right answer is not known for {irt_model.name!r}"
+    if not {names.DIFFICULTY, names.DISCRIMINATION} <= set(posterior.data_vars):
+        reason = f"{irt_model.name!r} reports no difficulty and discrimination"
         return _not_applicable("expected_scores", reason), missing, _not_applicable("overdispersion", reason)
-    asymptotes = irt_model.guessing is not None or irt_model.upper_share is not None
-    one_slope = irt_model.shared_slope and not asymptotes
+    one_slope = isinstance(irt_model, OnePL)
     return (
         expected_score_check(posterior, counts, rng),
         *((score_order_check(ability, counts),) if one_slope else ()),

@@ -35,6 +35,11 @@ class Settings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     threads: Annotated[int, Field(gt=0, le=MAX_THREADS)] = 1
 
+    @property
+    def n_draws(self) -> int:
+        """Draws that are kept, of all chains together."""
+        return int(getattr(self, "draws", 1) * getattr(self, "chains", 1))
+
 
 class LaplaceSettings(Settings):
     """The fast deterministic method; see `irt_bench.inference.laplace`.
@@ -109,9 +114,9 @@ class SVISettings(Settings):
 
     Parameters
     ----------
-    guide : {"auto", "full", "item", "normal"}
-        "full": all coordinates are correlated; "item": those of an item are; "normal": all are independent; "auto":
-        full for up to 250 coordinates, else item.
+    guide : {"auto", "full", "low_rank", "normal"}
+        Pyro's `AutoMultivariateNormal`, `AutoLowRankMultivariateNormal` or `AutoDiagonalNormal`, in whitened
+        coordinates; "auto": full for up to 250 coordinates, else normal.
     learning_rate : float
         Adam's first step size, in conditional standard deviations of each parameter, less for a full guide of more than
         nine coordinates (n: 3 / sqrt(n) of it); divided by `decay` whenever the ELBO has stopped rising.
@@ -120,21 +125,16 @@ class SVISettings(Settings):
     window : int
         Steps whose ELBOs are averaged when two stretches are compared.
     batch : int
-        Models, drawn anew each step, whose answers stand for all; where abilities are not integrated out, the same
-        share of the items goes with them, but not fewer than 200. 0: as many as keep a step short, which is all of them
-        up to 3e7 cells times nodes of the grid, or 2e7 cells without one.
+        Models, drawn anew each step, whose answers stand for all; the same share of the items goes with them, but not
+        fewer than 200. 0: as many as keep a step short, which is all of them up to 2e7 cells.
     draws : int
         Draws to return.
     device : {"cpu", "cuda"}
-        Where likelihoods are summed. On a GPU abilities are not integrated out, and every step takes all answers.
-    refine : bool
-        Carry the draws of a small matrix on to the exact posterior by short Hamiltonian chains, which take about as
-        long as the optimisation, and draw means and sds over items of a larger one anew, given the items; without,
-        draws are the guide's.
+        Where likelihoods are summed. On a GPU every step takes all answers.
     """
 
     method: ClassVar[str] = "svi"
-    guide: Literal["auto", "full", "item", "normal"] = "auto"
+    guide: Literal["auto", "full", "low_rank", "normal"] = "auto"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     decay: Annotated[float, Field(gt=1)] = 4.0
     max_steps: Steps = 20_000
@@ -142,7 +142,6 @@ class SVISettings(Settings):
     batch: Annotated[int, Field(ge=0)] = 0
     draws: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 1_000
     device: Literal["cpu", "cuda"] = "cpu"
-    refine: bool = True
 
 
 SETTINGS: Final[Mapping[str, type[Settings]]] = {

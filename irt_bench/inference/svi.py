@@ -1,62 +1,48 @@
-"""Stochastic variational inference with Pyro: the program, a Gaussian guide, and a rule for when to stop."""
+"""Stochastic variational inference with Pyro: the program, one of Pyro's autoguides, and a rule for when to stop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyro
-import pyro.distributions as dist
 import torch
-from pyro.infer import SVI, Trace_ELBO
-from pyro.optim import Adam
 from torch import Tensor
 
+from irt_bench import names
 from irt_bench.errors import FitError
-from irt_bench.inference.batches import Batches
 from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.gibbs_hierarchy import redraw_hierarchy
-from irt_bench.inference.guides import POINT, GaussianGuide, Kind
+from irt_bench.inference.guides import Guide, Kind, optimise
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.settings import SVISettings
-from irt_bench.inference.short_chains import (
-    CHAINS,
-    GuideTarget,
-    invariance,
-    is_affordable,
-    n_kept,
-    run_short_chains,
-)
-from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.base import IRTModel
 
+Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
-MOST_FULL = 250  # coordinates up to which a full covariance matrix is learned in good time
-MOST_CHECKED = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
-MANY = 4_000  # of the guide's draws: their sds are within a per cent or two
-EXTRA_PAIRS = 100  # beyond one a coordinate, for a half of the check
-LEAST_CURVATURE = 0.05  # a spread of more than four times the guide's is not sought
-LEAST_PRECISION = 1e-6  # none at all, or a negative one
-ROW = 3.0  # square root of the length of a row up to which the learning rate is as set
-N_RATES = 4  # learning rates gone through, each `decay` times smaller than the one before
+LogDensity = Callable[[Tensor], Tensor]
+MAX_FULL: Final = 250  # coordinates up to which a full covariance matrix is learned in good time
+MAX_CHECKED: Final = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
+EXTRA_PAIRS: Final = 100  # beyond one a coordinate, for a half of the check
+MIN_CURVATURE: Final = 0.05  # a spread of more than four times the guide's is not sought
+MIN_PRECISION: Final = 1e-6  # none at all, or a negative one
+ROW: Final = 3.0  # square root of the length of a row up to which the learning rate is as set
+N_RATES: Final = 4  # learning rates gone through, each `decay` times smaller than the one before
+STEP_CELLS: Final = 2e7  # of a mini-batch: a tenth of a second or two a step
+MIN_BATCH: Final = 200  # models, and items, where there are so many
 
 
 def fit_svi(
-    irt_model: Logistic,
-    correct: npt.NDArray[Any],
-    trials: npt.NDArray[Any],
-    settings: SVISettings,
-    progress: Progress | None = None,
+    irt_model: IRTModel, correct: Array, trials: Array, settings: SVISettings, progress: Progress | None = None
 ) -> Draws:
-    """Fit a Gaussian guide to the posterior of an IRT model, draw from it, and carry draws on where answers are few.
+    """Fit a Gaussian guide to the posterior of an IRT model and draw from it.
 
     Parameters
     ----------
     irt_model : IRTModel
-        Priors and formula.
+        Its program.
     correct, trials : integer arrays of shape (model, item)
         Right answers and trials; trials = 0 where never asked.
     settings : SVISettings
@@ -66,80 +52,112 @@ def fit_svi(
 
     Notes
     -----
-    Works in coordinates (`find_coordinates`) where a Gaussian is a fair picture of the posterior: the uncertainty that
-    all abilities share is a coordinate of its own, so that independent coordinates do not miss it. Stops when the ELBO
-    has stopped rising at the smallest of four learning rates; see `Plateau`. Where the matrix is small, short chains
-    from the guide's draws tell whether it is right (`invariance`), and their states are the draws: the sds over few
-    items have longer tails than a Gaussian's. Where they would take too long, means and sds over items are drawn anew
-    given the items (`redraw_hierarchy`).
+    The guide lives in whitened coordinates (`find_coordinates`), in which independent ones miss little: what all
+    abilities share is a direction of the map. Stops when the ELBO has stopped rising at the smallest of four learning
+    rates; see `Plateau`.
     """
     with pyro_runtime(seed=settings.seed, threads=settings.threads):
-        coordinates = find_coordinates(irt_model, correct, trials, settings.device)
-        guide = GaussianGuide(coordinates.posterior, kind=_kind(settings, len(coordinates.centre)))
-        flat = dist.Normal(torch.zeros(guide.size, dtype=DTYPE), 1.0).mask(False).to_event(1)
-
-        batches = Batches(coordinates, settings)
-
-        def target() -> None:
-            pyro.factor("posterior", batches.draw()(pyro.sample(POINT, flat)))
-
-        optimiser = Adam({"lr": _first_rate(settings, guide), "betas": (0.9, 0.99)})
-        svi = SVI(target, guide, optimiser, Trace_ELBO())
-        elbo, at_rest = _raise_elbo(svi, optimiser, settings, progress)
-        if not torch.isfinite(guide.place()[0]).all():
-            raise FitError("method 'svi' left all bounds: these answers are too few for it. Use --method nuts.")
-        points = guide.draw(settings.draws).numpy()
-        found: dict[str, float] = {}
-        if at_rest and guide.size <= MOST_CHECKED and is_affordable(coordinates, draws=settings.draws):
-            carried, found = _carry_on(coordinates, guide, settings, progress)
-            points = carried if settings.refine else points
-        refined = settings.refine and bool(found)
-        missed = missed_spread(guide, batches) if guide.size <= MOST_CHECKED and not refined else None
-        rng = np.random.default_rng(settings.seed)
-        values = coordinates.values(points, rng)
-    notes = {"plateau_reached": at_rest, "steps": len(elbo), "missed_spread": missed, "refined": refined} | found
-    if not refined:
-        redrawn, changes = redraw_hierarchy(irt_model, values, rng)
-        values = redrawn if settings.refine else values
-        notes |= {f"hierarchy_{name}": value for name, value in changes.items()} | {"redrawn": settings.refine}
-    notes |= {"n_items": int((trials > 0).any(axis=0).sum()), "n_draws": settings.draws}
-    values = {name: value[None] for name, value in values.items()}
-    return Draws(sites=values, sample_stats={"elbo": elbo}, notes=notes)
+        whole = sizes_of_a_step(correct.shape, settings) == correct.shape
+        coordinates = find_coordinates(irt_model, correct, trials, device=settings.device, whole=whole)
+        guide, at_rest = fit_guide(coordinates, settings, progress)
+        loc = guide.posterior.mean
+        if not torch.isfinite(loc).all():
+            raise FitError("method 'svi' left all bounds: these answers are too few for it; use method 'nuts'.")
+        missed = missed_spread(guide, Batches(coordinates, settings)) if coordinates.size <= MAX_CHECKED else None
+        values = coordinates.values(guide.draw(settings.draws), np.random.default_rng(settings.seed))
+    notes = {"plateau_reached": at_rest, "steps": len(guide.elbo), "missed_spread": missed}
+    notes |= {"n_models": int((trials > 0).any(axis=1).sum()), "n_items": int((trials > 0).any(axis=0).sum())}
+    sites = {name: value[None] for name, value in values.items()}
+    return Draws(sites=sites, dims=coordinates.target.dims, sample_stats={"elbo": guide.elbo}, notes=notes)
 
 
-def _raise_elbo(
-    svi: SVI, optimiser: Adam, settings: SVISettings, progress: Progress | None
-) -> tuple[npt.NDArray[np.float64], bool]:
-    """Step until the ELBO has stopped rising at the smallest learning rate: ELBO of each step, and whether it has."""
+def fit_guide(coordinates: Coordinates, settings: SVISettings, progress: Progress | None) -> tuple[Guide, bool]:
+    """Optimise a guide until the ELBO has stopped rising at the smallest learning rate, and whether it has."""
     plateau, rates_left = Plateau(window=settings.window), N_RATES
-    for step in range(settings.max_steps):
-        plateau.add(-svi.step())
+    kind = _kind(settings, coordinates.size)
+
+    def after_each(step: int, elbo: float, optimiser: Any) -> bool:
+        nonlocal rates_left
+        plateau.add(elbo)
         if plateau.reached():
             rates_left -= 1
             if rates_left == 0:
-                break
+                return True
             _scale_learning_rate(optimiser, 1 / settings.decay)
             plateau.restart()
         if progress is not None and step % settings.window == 0:
             progress("raising the ELBO", step, settings.max_steps)
+        return False
+
+    rate = settings.learning_rate * (min(1.0, ROW / coordinates.size**0.5) if kind == "full" else 1.0)
+    batches = Batches(coordinates, settings)
+    guide = optimise(
+        batches.draw, coordinates.size, kind=kind, steps=settings.max_steps, rate=rate, spread=1.0,
+        after_each=after_each,
+    )  # fmt: skip
     if progress is not None:
         progress("raising the ELBO", settings.max_steps, settings.max_steps)
-    return np.array(plateau.history), rates_left == 0
+    return guide, rates_left == 0
 
 
-def _carry_on(
-    coordinates: Coordinates, guide: GaussianGuide, settings: SVISettings, progress: Progress | None
-) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
-    """Points that short chains reach from the guide's draws, shape (draw, coordinate), and how far they had to go."""
-    rng = np.random.default_rng(settings.seed)
-    mean, root = (part.numpy() for part in guide.place())
-    target, drawn = GuideTarget(coordinates, mean, root), rng.standard_normal((MANY, guide.size))
-    chains = run_short_chains(target, drawn[:CHAINS], rng, kept=n_kept(settings.draws), progress=progress)
-    states = chains.points[::-1].reshape(-1, guide.size)  # the last sweep first
-    return target.placed(states[: settings.draws]), invariance(target, chains, drawn)
+class Batches:
+    """The log posterior, each time from some of the models and items, by subsampling the program's plates.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Of the whole posterior.
+    settings : SVISettings
+        How many models a step looks at, whose answers stand for all.
+
+    Notes
+    -----
+    What the models of a step say at u is compared with what the same models say at the centre, and to first order what
+    all say there is put in its place: value and gradient keep their expectation, and lose most of the noise that the
+    choice makes (Johnson & Zhang 2013, stochastic variance reduced gradient).
+    """
+
+    def __init__(self, coordinates: Coordinates, settings: SVISettings) -> None:
+        self._all, self._rng = coordinates, np.random.default_rng(settings.seed)
+        data = coordinates.target.data
+        self._sizes = sizes_of_a_step(data.cells.shape, settings)
+        self._takes_all = data.grid is not None or self._sizes == data.cells.shape
+        self._centre = torch.zeros(coordinates.size, dtype=DTYPE)
+        if not self._takes_all:
+            self._whole = _value_and_gradient(coordinates, self._centre)
+
+    def draw(self) -> LogDensity:
+        """Draw the models and items of a step: a log density, its gradient attached."""
+        if self._takes_all:
+            return self._all.log_density
+        target, shape = self._all.target, self._all.target.data.cells.shape
+        chosen = {
+            dim: torch.from_numpy(np.sort(self._rng.choice(size, some, replace=False)))
+            for dim, size, some in zip((names.MODEL, names.ITEM), shape, self._sizes, strict=True)
+        }
+        some = replace(self._all, target=target.with_data(target.data.subsampled(chosen)))
+        (value, gradient), (value_of_some, gradient_of_some) = self._whole, _value_and_gradient(some, self._centre)
+
+        def log_density(point: Tensor) -> Tensor:
+            return some.log_density(point) + (value - value_of_some) + (gradient - gradient_of_some) @ point
+
+        return log_density
 
 
-def missed_spread(guide: GaussianGuide, batches: Batches) -> float:
+def sizes_of_a_step(shape: tuple[int, int], settings: SVISettings) -> tuple[int, int]:
+    """Models and items that a step looks at: `batch` models, or as many as take less than a tenth of a second."""
+    n_models, n_items = shape
+    if settings.device != "cpu":
+        return n_models, n_items
+    if settings.batch:
+        some = min(settings.batch, n_models)
+        return some, min(max(MIN_BATCH, round(n_items * some / n_models)), n_items)
+    some = min(max(MIN_BATCH, int(n_models * (STEP_CELLS / (n_models * n_items)) ** 0.5)), n_models)
+    items = min(max(MIN_BATCH, int(STEP_CELLS / some)), n_items)
+    return min(max(MIN_BATCH, int(STEP_CELLS / items)), n_models), items
+
+
+def missed_spread(guide: Guide, batches: Batches) -> float:
     """Ratio of the posterior's sd to the guide's, in the coordinate where it is largest.
 
     Notes
@@ -156,10 +174,10 @@ def missed_spread(guide: GaussianGuide, batches: Batches) -> float:
     missed = 1.0
     for seeking, measuring in (halves, halves[::-1]):
         along, vectors = torch.linalg.eigh(seeking)
-        sought = (vectors / along.clip(min=LEAST_CURVATURE)) @ vectors.T
-        for directions in (sought / sought.diagonal()[:, None], torch.eye(guide.size, dtype=DTYPE)):
+        sought = (vectors / along.clip(min=MIN_CURVATURE)) @ vectors.T
+        for directions in (sought / sought.diagonal()[:, None], torch.eye(len(loc), dtype=DTYPE)):
             precision = ((directions @ measuring) * directions).sum(dim=1)
-            missed = max(missed, float(precision.min().clip(min=LEAST_PRECISION).rsqrt()))
+            missed = max(missed, float(precision.min().clip(min=MIN_PRECISION).rsqrt()))
     return round(missed, 4)  # last digits of products vary with memory
 
 
@@ -175,21 +193,23 @@ def _curvature(loc: Tensor, root: Tensor, batches: Batches) -> Tensor:
     return (slopes + slopes.T) / 2
 
 
-def _gradient(log_density: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
+def _gradient(log_density: LogDensity, point: Tensor) -> Tensor:
     point = point.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(log_density(point), point)
     return gradient
 
 
+def _value_and_gradient(coordinates: Coordinates, point: Tensor) -> tuple[float, Tensor]:
+    point = point.detach().requires_grad_()
+    value = coordinates.log_density(point)
+    (gradient,) = torch.autograd.grad(value, point)
+    return value.item(), gradient
+
+
 def _kind(settings: SVISettings, n_coordinates: int) -> Kind:
     if settings.guide != "auto":
         return settings.guide
-    return "full" if n_coordinates <= MOST_FULL else "item"
-
-
-def _first_rate(settings: SVISettings, guide: GaussianGuide) -> float:
-    """Learning rate to begin with: Adam moves every number of a triangle's row, whose errors add up along the row."""
-    return settings.learning_rate * min(1.0, ROW / guide.size**0.5 if guide.full else 1.0)
+    return "full" if n_coordinates <= MAX_FULL else "normal"
 
 
 @dataclass
@@ -225,7 +245,7 @@ class Plateau:
         return bool(later.mean() - earlier.mean() < error)
 
 
-def _scale_learning_rate(optimiser: Adam, factor: float) -> None:
+def _scale_learning_rate(optimiser: Any, factor: float) -> None:
     for one in optimiser.optim_objs.values():
         for group in one.param_groups:
             group["lr"] *= factor

@@ -1,12 +1,11 @@
-"""What an item response model declares: priors as data, and the sites they make."""
+"""What an item response model is: the protocol, and priors as data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from irt_bench import names
 from irt_bench.errors import ModelError
@@ -63,70 +62,80 @@ class Given:
     sd: str
 
 
-class Unit(Enum):
-    """How a quantity changes when abilities become t + s * ability and the responses' distribution must not."""
-
-    NONE = "unchanged"
-    ABILITY = "t + s x"  # a point on the ability's scale
-    ABILITY_DIFFERENCE = "s x"  # a distance on it
-    LOG_SLOPE = "x - log s"  # a logarithm of log-odds per unit of it
-
-
 @dataclass(frozen=True)
 class Site:
-    """One latent quantity: its name, the dimension it runs over (None for a scalar), its prior and its unit."""
+    """A latent quantity of the logistic models: its name, the dimension it runs over (None for a scalar), its prior."""
 
     name: str
     dim: str | None
     prior: Normal | HalfNormal | Beta | Given
-    unit: Unit = Unit.NONE
-
-    def size(self, sizes: Mapping[str, int]) -> int:
-        """Count the values."""
-        return 1 if self.dim is None else sizes[self.dim]
 
 
 @runtime_checkable
 class IRTModel(Protocol):
-    """An item response model: a name, what it accepts, and the sites that inference needs to know."""
+    """An item response model: a name, one Pyro program, and the score it expects.
 
-    name: ClassVar[str]
+    Any class with these members can be fitted with NUTS and SVI. Sites named ``ability`` (plate ``model``),
+    ``difficulty`` and ``discrimination`` (plate ``item``), latent or deterministic, are what scoring, checks and
+    subsets read.
+
+    Examples
+    --------
+    A Rasch model with a prior of one's own:
+
+    >>> import numpy as np, torch, pyro, pyro.distributions as dist
+    >>> from irt_bench import NUTSSettings, fit, simulate_responses, OnePL
+    >>> class Rasch:
+    ...     name = "rasch"
+    ...
+    ...     def program(self, data):
+    ...         zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+    ...         with data.models:
+    ...             ability = pyro.sample("ability", dist.Normal(zero, one))
+    ...         with data.items:
+    ...             difficulty = pyro.sample("difficulty", dist.StudentT(4.0 * one, zero, one))
+    ...             discrimination = pyro.deterministic("discrimination", one.expand(data.n_items), event_dim=0)
+    ...         data.observe(ability, difficulty=difficulty, discrimination=discrimination)
+    ...
+    ...     def expected_score(self, parameters, ability):
+    ...         return 1 / (1 + np.exp(parameters["difficulty"][..., None, :] - ability[..., None]))
+    ...
+    ...     def to_dict(self):
+    ...         return {"name": self.name}
+    >>> counts = simulate_responses(OnePL(), n_models=30, n_items=10, seed=1).table.counts()
+    >>> fitted = fit(counts, Rasch(), NUTSSettings(chains=1, warmup=50, draws=50, jobs=1))
+    >>> fitted.posterior["difficulty"].dims
+    ('chain', 'draw', 'item')
+    """
 
     @property
-    def measures(self) -> tuple[str, ...]:
-        """Measures of responses the model accepts."""
+    def name(self) -> str:
+        """What the model is called."""
 
-    @property
-    def dims(self) -> dict[str, str]:
-        """Reported parameter → dimension."""
+    def program(self, data: Any) -> None:
+        """Pyro program over an `irt_bench.irt_models.program.ProgramData`."""
 
-    def sites(self) -> tuple[Site, ...]:
-        """Latent quantities in sampling order."""
+    def expected_score(self, parameters: Mapping[str, Any], ability: Any) -> Any:
+        """Chance of a right answer, shape (..., model, item).
 
-    def known_parameters(self, n_items: int) -> dict[str, Any]:
-        """Item parameters that are no sites, as arrays of shape () or (item,)."""
-
-    def item_parameters(self, values: Mapping[str, Any], exp: Any) -> dict[str, Any]:
-        """Item parameters from values of the sites; `exp` is the array library's."""
-
-    def pull_back(self, values: Mapping[str, Any], gradient: Mapping[str, Any]) -> dict[str, Any]:
-        """Gradient in the sites from the gradient in the item parameters (the chain rule of `item_parameters`)."""
+        Parameters
+        ----------
+        parameters : mapping
+            Reported item parameters, each of shape (..., item).
+        ability : array of shape (..., model)
+            theta.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """Name and priors as plain values, so that a fit can be read back."""
 
 
-def item_sites(name: str, prior: Hierarchical | Normal, unit: Unit) -> tuple[Site, ...]:
+def item_sites(name: str, prior: Hierarchical | Normal) -> tuple[Site, ...]:
     """Sites of a parameter of items, after those of its mean and sd where they are learned."""
     if isinstance(prior, Normal):
-        return (Site(name, names.ITEM, prior, unit),)
+        return (Site(name, names.ITEM, prior),)
     mean, sd = f"{name}_mean", f"{name}_sd"
-    sd_unit = Unit.ABILITY_DIFFERENCE if unit is Unit.ABILITY else Unit.NONE
-    return (
-        Site(mean, None, prior.mean, unit),
-        Site(sd, None, prior.sd, sd_unit),
-        Site(name, names.ITEM, Given(mean, sd), unit),
-    )
+    return (Site(mean, None, prior.mean), Site(sd, None, prior.sd), Site(name, names.ITEM, Given(mean, sd)))
 
 
 def _positive(prior: object, field: str) -> None:

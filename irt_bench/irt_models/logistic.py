@@ -12,10 +12,11 @@ from types import NoneType
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from scipy.special import expit
 
 from irt_bench import names
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal, Site, Unit, item_sites
+from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal, Site, item_sites
 
 LOG_DISCRIMINATION: Final = "log_discrimination"
 UPPER_SHARE: Final = "upper_share"  # (d - c) / (1 - c): keeps d above c whatever the draw
@@ -77,6 +78,7 @@ class Logistic:
 
     name: ClassVar[str] = ""
     shared_slope: ClassVar[bool] = False  # whether one discrimination serves all items
+    auxiliary: ClassVar[tuple[str, ...]] = (LOG_DISCRIMINATION, UPPER_SHARE)  # sites that are not reported
     kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {
         names.DIFFICULTY: (Hierarchical, Normal),
         LOG_DISCRIMINATION: (Hierarchical, Normal),
@@ -112,12 +114,12 @@ class Logistic:
 
     def sites(self) -> tuple[Site, ...]:
         """Latent quantities in sampling order."""
-        found = [Site(names.ABILITY, names.MODEL, ABILITY_PRIOR, Unit.ABILITY)]
-        found += item_sites(names.DIFFICULTY, self.difficulty, Unit.ABILITY)
+        found = [Site(names.ABILITY, names.MODEL, ABILITY_PRIOR)]
+        found += item_sites(names.DIFFICULTY, self.difficulty)
         if self.shared_slope and isinstance(self.log_discrimination, Normal):
-            found.append(Site(LOG_DISCRIMINATION, None, self.log_discrimination, Unit.LOG_SLOPE))
+            found.append(Site(LOG_DISCRIMINATION, None, self.log_discrimination))
         else:
-            found += item_sites(LOG_DISCRIMINATION, self.log_discrimination, Unit.LOG_SLOPE)
+            found += item_sites(LOG_DISCRIMINATION, self.log_discrimination)
         if isinstance(self.guessing, Beta):
             found.append(Site(names.GUESSING, names.ITEM, self.guessing))
         if self.upper_share is not None:
@@ -168,21 +170,17 @@ class Logistic:
             found[names.UPPER_ASYMPTOTE] = guessing + (1 - guessing) * values[UPPER_SHARE]
         return found
 
-    def pull_back(self, values: Mapping[str, Any], gradient: Mapping[str, Any]) -> dict[str, Any]:
-        """Gradient in the sites from the gradient in the item parameters (the chain rule of `item_parameters`)."""
-        by_log_slope = gradient[names.DISCRIMINATION] * np.exp(values[LOG_DISCRIMINATION])
-        found = {
-            names.DIFFICULTY: gradient[names.DIFFICULTY],
-            LOG_DISCRIMINATION: by_log_slope.sum() if self.shared_slope else by_log_slope,
-        }
-        by_guessing = gradient.get(names.GUESSING, 0.0)
-        if self.upper_share is not None:
-            by_upper, guessing = gradient[names.UPPER_ASYMPTOTE], values.get(names.GUESSING, 0.0)
-            found[UPPER_SHARE] = by_upper * (1 - guessing)
-            by_guessing = by_guessing + by_upper * (1 - values[UPPER_SHARE])
-        if isinstance(self.guessing, Beta):
-            found[names.GUESSING] = by_guessing
-        return found
+    def expected_score(self, parameters: Mapping[str, Any], ability: Any) -> Any:
+        """Chance of a right answer, (..., model, item), from reported item parameters of shape (..., item)."""
+        item = {name: np.asarray(value)[..., None, :] for name, value in parameters.items()}
+        known = expit(log_odds(ability[..., None], item[names.DISCRIMINATION], item[names.DIFFICULTY]))
+        return success_probability(known, item.get(names.GUESSING, 0.0), item.get(names.UPPER_ASYMPTOTE, 1.0))
+
+    def program(self, data: Any) -> None:
+        """Pyro program of the model: see `irt_bench.irt_models.program.logistic_program`."""
+        from irt_bench.irt_models.program import logistic_program  # noqa: PLC0415 - torch takes seconds to import
+
+        logistic_program(self, data)
 
     def with_independent_priors(self) -> Logistic:
         """Give each item a prior of its own, b ~ N(0, 2^2) and log a ~ N(0, 0.3^2), with nothing learned from others.

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from irt_bench import names
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.base import Beta, Given, HalfNormal, IRTModel, Normal, Site
-from irt_bench.irt_models.logistic import LOG_DISCRIMINATION
+from irt_bench.irt_models.base import Beta, Given, HalfNormal, Normal, Site
+from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,7 +25,7 @@ HYPERPARAMETERS: Final[Mapping[str, float]] = {
 
 
 def draw_parameters(
-    irt_model: IRTModel,
+    irt_model: Logistic,
     sizes: Mapping[str, int],
     rng: np.random.Generator,
     given: Mapping[str, npt.ArrayLike],
@@ -47,7 +47,7 @@ def draw_parameters(
     return found | {name: values[name] for name in shared if not any(parameter in name for parameter in arrays)}
 
 
-def _given(name: str, value: npt.ArrayLike, irt_model: IRTModel, sizes: Mapping[str, int]) -> FloatArray:
+def _given(name: str, value: npt.ArrayLike, irt_model: Logistic, sizes: Mapping[str, int]) -> FloatArray:
     if name not in irt_model.dims:
         raise ModelError(unknown_choice(f"parameter of the {irt_model.name} model", name, irt_model.dims))
     array = np.array(value, dtype=np.float64)

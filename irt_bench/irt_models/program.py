@@ -1,133 +1,164 @@
-"""The Pyro program of an item response model: what the priors and the formula say, as a generative story."""
+"""The Pyro programs of item response models, and what a program is given: plates, answers, advice on coordinates.
+
+A program says how a model takes abilities and items to have come about, and ends with what was answered::
+
+    def program(self, data: ProgramData) -> None:
+        with data.models:
+            ability = pyro.sample("ability", dist.Normal(zero, one))
+        with data.items:
+            difficulty = pyro.sample("difficulty", dist.Normal(zero, two))
+        data.observe(ability, difficulty=difficulty, discrimination=one)
+
+NUTS and SVI sample exactly that. Sites in the plates ``model`` and ``item``, `pyro.deterministic` ones too, are
+labelled.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro import poutine
 from torch import Tensor
-from torch.distributions import Transform, biject_to, constraints
 
 from irt_bench import names
-from irt_bench.irt_models.base import Beta, Given, HalfNormal, IRTModel, Normal, Site
+from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal
 
-Likelihood = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+if TYPE_CHECKING:
+    from irt_bench.irt_models.logistic import Logistic
+
+DTYPE = torch.float64  # log-likelihoods of a million cells need more than float32's seven digits
 
 
-def make_program(
-    irt_model: IRTModel, *, n_models: int, n_items: int, likelihood: Likelihood, dtype: torch.dtype = torch.float64
-) -> Callable[[], dict[str, Tensor]]:
-    """Return the Pyro program of a model for a matrix of given size.
+class ProgramData(Protocol):
+    """Answers as a program sees them."""
+
+    @property
+    def n_models(self) -> int:
+        """Number of models, those of a mini-batch where there is one."""
+
+    @property
+    def n_items(self) -> int:
+        """Number of items, those of a mini-batch where there is one."""
+
+    @property
+    def models(self) -> Any:
+        """Plate ``model``, the rightmost dimension."""
+
+    @property
+    def items(self) -> Any:
+        """Plate ``item``, the rightmost dimension."""
+
+    def frame(self, ability: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Location and scale of the abilities, for `measured`; None where they are no coordinates."""
+
+    def at_items(self, values: Any) -> Tensor:
+        """Known values of shape () or (item,), as a tensor that goes with the plate's items."""
+
+    def observe(
+        self,
+        ability: Tensor,
+        *,
+        difficulty: Tensor,
+        discrimination: Tensor,
+        guessing: Tensor | None = None,
+        upper_asymptote: Tensor | None = None,
+    ) -> None:
+        """Add the answers: P(right) = c + (d - c) sigmoid(a (theta - b)), as one fused operation."""
+
+
+def measured(*, origin: Tensor | None = None, unit: Tensor | None = None) -> dict[str, Any]:
+    """Advise a sampler to move (value - origin) / unit in place of value: ``pyro.sample(..., infer=measured(...))``.
 
     Parameters
     ----------
-    irt_model : IRTModel
-        Declares the sites, sampled in order in plates named after their dimension.
-    n_models, n_items : int
-        Size of the response matrix.
-    likelihood : callable
-        (ability, item parameters by name) → log-likelihood of all responses, a scalar tensor.
-    dtype : torch.dtype
-        Floating type of all sites.
+    origin, unit : Tensor, optional
+        May depend on earlier sites; the unit is positive. By default 0 and 1.
 
     Notes
     -----
-    | site                                   | shape    |
-    |----------------------------------------|----------|
-    | ability                                | (model,) |
-    | difficulty, log_discrimination, ...    | (item,)  |
-    | *_mean, *_sd, the 1PL's discrimination | ()       |
+    The model is the same without it: what moves is a coordinate, and the change of variables is accounted for. Answers
+    leave the location and scale of all abilities and items open, so that items are best measured from the abilities'
+    mean in units of their spread, and an item's difficulty in units of 1 / discrimination, in which its likelihood is
+    close to quadratic.
     """
-    sizes = {names.MODEL: n_models, names.ITEM: n_items}
-    known = {name: torch.tensor(value, dtype=dtype) for name, value in irt_model.known_parameters(n_items).items()}
-
-    def program() -> dict[str, Tensor]:
-        values: dict[str, Tensor] = dict(known)
-        plates = {dim: pyro.plate(dim, size) for dim, size in sizes.items()}
-        for site in irt_model.sites():
-            with plates[site.dim] if site.dim else nullcontext():
-                values[site.name] = pyro.sample(site.name, _distribution(site, values, dtype))
-        items = irt_model.item_parameters(values, torch.exp)
-        pyro.factor("responses", likelihood(values[names.ABILITY], items))
-        return values
-
-    return program
+    return {"origin": origin, "unit": unit}
 
 
-def log_density_of_program(
-    irt_model: IRTModel, reals: Mapping[str, Tensor], *, sizes: Mapping[str, int], likelihood: Likelihood
-) -> Tensor:
-    """Log density of the program with its sites at real coordinates, change of variables included.
+def logistic_program(model: Logistic, data: ProgramData) -> None:
+    """Run the 1PL to 4PL: theta ~ N(0, 1), b and log a from hierarchies or independent, c and d where there are any.
 
     Parameters
     ----------
-    irt_model : IRTModel
-        Declares the sites.
-    reals : mapping
-        Site → unconstrained value: the logit of one in (0, 1), the normal score of a half-normal one.
-    sizes : mapping
-        ``model`` and ``item`` → length.
-    likelihood : callable
-        See `make_program`.
+    model : Logistic
+        Priors.
+    data : ProgramData
+        Plates and answers.
     """
-    program = make_program(irt_model, n_models=sizes[names.MODEL], n_items=sizes[names.ITEM], likelihood=likelihood)
-    jacobian, values = torch.zeros((), dtype=torch.float64), {}
-    for site in irt_model.sites():
-        real = reals[site.name]
-        if isinstance(site.prior, HalfNormal):
-            transform: Any = _ToHalfNormal(site.prior.scale)
-        else:
-            transform = biject_to(_distribution(site, _Unit(), torch.float64).support)
-        values[site.name] = transform(real)
-        jacobian = jacobian + transform.log_abs_det_jacobian(real, values[site.name]).sum()
-    trace = poutine.trace(poutine.condition(program, data=values)).get_trace()
-    density: Tensor = trace.log_prob_sum() + jacobian
-    return density
+    with data.models:
+        ability = pyro.sample(names.ABILITY, dist.Normal(number(0.0), number(1.0)))
+    location, scale = data.frame(ability)
+    log_slope = measured(origin=None if scale is None else -scale.log())
+    prior = sample_hierarchy("log_discrimination", model.log_discrimination, log_slope, measured())
+    with nullcontext() if model.shared_slope else data.items:
+        log_discrimination = pyro.sample("log_discrimination", prior, infer=log_slope)
+    discrimination = log_discrimination.exp()
+    prior = sample_hierarchy(
+        names.DIFFICULTY, model.difficulty, measured(origin=location, unit=scale), measured(unit=scale)
+    )
+    with data.items:
+        difficulty = pyro.sample(names.DIFFICULTY, prior, infer=measured(origin=location, unit=1 / discrimination))
+        pyro.deterministic(names.DISCRIMINATION, discrimination.expand(data.n_items), event_dim=0)
+        guessing = _sample_guessing(model, data)
+        upper = _sample_upper_asymptote(model, guessing)
+    data.observe(
+        ability, difficulty=difficulty, discrimination=discrimination, guessing=guessing, upper_asymptote=upper
+    )
 
 
-class _ToHalfNormal(Transform):
-    """Carry N(0, 1) to |N(0, scale)|."""
-
-    domain, codomain, bijective = constraints.real, constraints.positive, True
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def _call(self, x: Tensor) -> Tensor:
-        """2 Phi(-half) = Phi(-x); below 0 by way of Phi(x), which there has all its digits."""
-        low, high = x.clamp(max=0), x.clamp(min=0)
-        below = 2**0.5 * torch.erfinv(torch.special.log_ndtr(low).exp())
-        above = -torch.special.ndtri(torch.special.log_ndtr(-high).exp() / 2)
-        return self.scale * torch.where(x < 0, below, above)
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return ((y / self.scale).square() - x.square()) / 2 + math.log(self.scale / 2)
+def sample_hierarchy(name: str, prior: Hierarchical | Normal, of_mean: dict[str, Any], of_sd: dict[str, Any]) -> Any:
+    """Distribution of one item's parameter: its mean and sd over items are sampled, or known."""
+    if isinstance(prior, Normal):
+        return normal(prior)
+    mean = pyro.sample(f"{name}_mean", normal(prior.mean), infer=of_mean)
+    return dist.Normal(mean, pyro.sample(f"{name}_sd", half_normal(prior.sd), infer=of_sd))
 
 
-class _Unit(dict[str, Tensor]):
-    """Stands in for values of sites where only a distribution's support is asked for."""
+def _sample_guessing(model: Logistic, data: ProgramData) -> Any:
+    if model.guessing is None:
+        return None
+    if isinstance(model.guessing, Beta):
+        return pyro.sample(names.GUESSING, _beta(model.guessing))
+    known = data.at_items(model.guessing)
+    return pyro.deterministic(names.GUESSING, known.expand(data.n_items), event_dim=0)
 
-    def __missing__(self, key: str) -> Tensor:
-        return torch.ones(())
+
+def _sample_upper_asymptote(model: Logistic, guessing: Tensor | None) -> Any:
+    if model.upper_share is None:
+        return None
+    low = number(0.0) if guessing is None else guessing
+    share = pyro.sample("upper_share", _beta(model.upper_share))  # keeps d above c whatever the draw
+    return pyro.deterministic(names.UPPER_ASYMPTOTE, low + (1 - low) * share, event_dim=0)
 
 
-def _distribution(site: Site, values: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
-    def number(value: float) -> Tensor:
-        return torch.tensor(value, dtype=dtype)
+@cache
+def number(value: float) -> Tensor:
+    """Make a float64 scalar, once."""
+    return torch.tensor(value, dtype=DTYPE)
 
-    match site.prior:
-        case Given(mean=mean, sd=sd):
-            return dist.Normal(values[mean], values[sd])
-        case Normal(loc=loc, scale=scale):
-            return dist.Normal(number(loc), number(scale))
-        case HalfNormal(scale=scale):
-            return dist.HalfNormal(number(scale))
-        case Beta(successes=successes, failures=failures):
-            return dist.Beta(number(successes), number(failures))
+
+def normal(prior: Normal) -> Any:
+    """Turn a normal prior into a distribution."""
+    return dist.Normal(number(prior.loc), number(prior.scale))
+
+
+def half_normal(prior: HalfNormal) -> Any:
+    """Turn a half-normal prior into a distribution."""
+    return dist.HalfNormal(number(prior.scale))
+
+
+def _beta(prior: Beta) -> Any:
+    return dist.Beta(number(prior.successes), number(prior.failures))

@@ -19,8 +19,7 @@ from scipy.special import expit
 
 from irt_bench import names
 from irt_bench.errors import ModelError
-from irt_bench.irt_models.base import IRTModel
-from irt_bench.irt_models.logistic import TwoPL, log_odds, success_probability
+from irt_bench.irt_models.logistic import Logistic, TwoPL, log_odds, success_probability
 from irt_bench.irt_models.planted import (
     PARTS_OF_ABILITY,
     numbered_labels,
@@ -48,7 +47,7 @@ class Simulation:
         ``ability`` (model) and the item parameters (item), labelled in the order of ``table.counts()``, with the
         hyperparameters used as scalars. `simulate_benchmark` adds ``run_mean, seed_effect, step_effect`` (model; NaN
         for other models), ``planted`` (item) and the scalars ``seed_sd, step_sd``.
-    irt_model : IRTModel
+    irt_model : Logistic
         How answers arose.
     seed : int
         Of everything random.
@@ -56,12 +55,12 @@ class Simulation:
 
     table: ResponseTable
     truth: xr.Dataset
-    irt_model: IRTModel
+    irt_model: Logistic
     seed: int
 
 
 def simulate_responses(
-    irt_model: IRTModel,
+    irt_model: Logistic,
     *,
     n_models: int,
     n_items: int,
@@ -75,7 +74,7 @@ def simulate_responses(
 
     Parameters
     ----------
-    irt_model : IRTModel
+    irt_model : Logistic
         Its priors are drawn from, its formula gives the probability of a right answer.
     n_models, n_items : int
         Size of the matrix.
@@ -121,7 +120,7 @@ def simulate_benchmark(
     n_mis_keyed: int = 4,
     n_samples: int = 1,
     missing: float = 0.0,
-    irt_model: IRTModel | None = None,
+    irt_model: Logistic | None = None,
 ) -> Simulation:
     """Simulate a benchmark taken by training runs with several seeds and steps, and by other models.
 
@@ -140,7 +139,7 @@ def simulate_benchmark(
         solve are planted besides.
     n_samples, missing
         See `simulate_responses`.
-    irt_model : IRTModel, optional
+    irt_model : Logistic, optional
         Default: 2PL.
 
     Raises
@@ -234,7 +233,7 @@ def _dataset(values: Mapping[str, Any], models: pd.Index, items: pd.Index) -> xr
     )
 
 
-def _simulation(table: ResponseTable, truth: xr.Dataset, irt_model: IRTModel, seed: int) -> Simulation:
+def _simulation(table: ResponseTable, truth: xr.Dataset, irt_model: Logistic, seed: int) -> Simulation:
     """Put the truth in the order of the table, whose labels are in natural order."""
     counts_order = {
         names.MODEL: table.models.index.to_numpy(dtype=object),

@@ -14,6 +14,7 @@ import json
 import time
 import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,16 +133,19 @@ def settings(cell: Cell, seed: int) -> Settings:
         return NUTSSettings(seed=seed, chains=1, warmup=200, draws=8 * N_DRAWS, jobs=1)
     if cell.method == "laplace":
         return LaplaceSettings(seed=seed, draws=8 * N_DRAWS)  # eight of each chain
-    if cell.control == WRONG_GUIDE:  # left as it is, or exact transitions would put it right
-        return SVISettings(seed=seed, draws=N_DRAWS, guide="normal", refine=False)
+    if cell.control == WRONG_GUIDE:
+        return SVISettings(seed=seed, draws=N_DRAWS, guide="normal")
     return SVISettings(seed=seed, draws=N_DRAWS)
 
 
-def blind(*arguments: Any) -> Coordinates:
-    """Coordinates scaled one by one: in whitened ones a guide without correlations would be all but right."""
-    found = find_coordinates(*arguments)
-    root = found.root if found.root.ndim == 1 else np.sqrt(np.square(found.root).sum(axis=1))
-    return Coordinates(found.posterior, found.centre, root)
+def blind(*arguments: Any, **options: Any) -> Coordinates:
+    """Coordinates correlated in pairs: in whitened ones a guide that knows no correlations would be all but right."""
+    found = find_coordinates(*arguments, **options)
+    pairs = np.zeros((found.size // 2, found.size))
+    places = np.arange(found.size // 2)
+    pairs[places, 2 * places] = pairs[places, 2 * places + 1] = 0.5**0.5
+    stretches = [*found.whitening.stretches, (pairs, np.full(len(pairs), 3.0))]
+    return replace(found, whitening=replace(found.whitening, stretches=stretches))
 
 
 def swapped(counts: ResponseCounts) -> ResponseCounts:

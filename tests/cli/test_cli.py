@@ -121,6 +121,19 @@ def test_fit_writes_what_is_documented(fitted, responses):
     assert summary["versions"]["pyro-ppl"]
 
 
+def test_log_likelihood_is_saved_when_asked_for_and_refused_before_the_fit_if_too_large(
+    responses, tmp_path, monkeypatch
+):
+    run("fit", responses, "-o", tmp_path / "fit", "--draws", 20, "--log-likelihood")
+    found = Fit.load(tmp_path / "fit").log_likelihood()
+    counts = read_responses([responses]).counts()
+    assert found.shape == (1, 20, *counts.trials.shape) and (found < 0).all()
+    monkeypatch.setattr("irt_bench.inference.response_groups.MOST_GIGABYTES", 1e-5)
+    monkeypatch.setattr("irt_bench.inference.fit.fit", lambda *_, **__: pytest.fail("it was fitted"))
+    result = run("fit", responses, "-o", tmp_path / "large", "--log-likelihood", code=2)
+    assert "Take at most" in result.output and not (tmp_path / "large").exists()
+
+
 def test_a_fit_that_did_not_converge_warns_and_is_still_written(responses, tmp_path):
     result = run("fit", responses, "-o", tmp_path / "fit", *SHORT)
     assert "Warning:" in result.output and "--max-steps" in result.output

@@ -96,23 +96,13 @@ def test_the_fast_method_says_when_its_approximations_do_not_bear(changes, faile
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "status"),
-    [
-        ({}, "passed"),
-        ({"hierarchy_spread": 1.3}, "failed"),
-        ({"hierarchy_spread": 1.3, "redrawn": True}, "passed"),
-        ({"hierarchy_spread": 1.5, "redrawn": True}, "failed"),
-        ({"hierarchy_moved": 0.6}, "failed"),
-        ({"n_items": 12}, "failed"),
-        ({"n_draws": 399, "hierarchy_spread": 1.3}, "not_applicable"),
-        ({"n_draws": 1, "hierarchy_spread": np.nan, "hierarchy_moved": np.nan}, "not_applicable"),
-    ],
-)
-def test_a_hierarchy_that_its_items_contradict_fails(changes, status):
-    notes = {"plateau_reached": True, "steps": 900, "refined": False, "n_items": 150, "n_draws": 1_000}
-    check = by_name(optimiser_checks(notes | {"hierarchy_spread": 1.1, "hierarchy_moved": 0.1} | changes))["hierarchy"]
-    assert check.status == status
+def test_trajectories_cut_short_fail(rng):
+    posterior, statistics = dataset(rng.normal(size=(4, 500, 3))), stats(rng)
+    depth = xr.full_like(statistics["energy"], 5, dtype=int)
+    for share, status in ((0.0, "passed"), (0.05, "failed")):
+        cut = depth.where(depth.copy(data=rng.random(depth.shape)) > share, 10)
+        check = by_name(sampler_checks(posterior, statistics.assign(tree_depth=cut), max_tree_depth=10))["tree_depth"]
+        assert check.status == status
 
 
 def test_pooling_is_the_share_of_spread_that_the_means_lack(rng):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.inference.draws import Draws, label_draws, label_stats
+from irt_bench.inference.draws import Draws, label_draws, label_stats, reported
 from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
 
 CHAINS, DRAWS, M, J = 2, 3, 4, 5
@@ -15,13 +15,16 @@ def counts(simulate_counts, make_counts):
 
 def drawn(rng, irt_model, counts):
     sizes = {None: (), "model": (counts.n_models,), "item": (counts.n_items,)}
-    return Draws({site.name: rng.random((CHAINS, DRAWS, *sizes[site.dim])) for site in irt_model.sites()})
+    sites = {site.name: rng.random((CHAINS, DRAWS, *sizes[site.dim])) for site in irt_model.sites()}
+    values = reported(irt_model, sites, counts.n_items)
+    dims = {0: (), M: ("model",), J: ("item",)}
+    return Draws(values, {name: dims[array.shape[2] if array.ndim > 2 else 0] for name, array in values.items()})
 
 
 @pytest.mark.parametrize("irt_model", [OnePL(), TwoPL(), ThreePL(guessing=0.25)], ids=lambda model: model.name)
 def test_draws_carry_the_labels_of_models_and_items(rng, counts, irt_model):
     draws = drawn(rng, irt_model, counts)
-    found = label_draws(irt_model, draws, counts)
+    found = label_draws(draws, counts)
     assert list(found.model.values) == list(counts.models.index) and list(found.item.values) == list(counts.items.index)
     np.testing.assert_array_equal(found["ability"], draws.sites["ability"])
     assert found["discrimination"].dims == ("chain", "draw", "item")
@@ -32,9 +35,9 @@ def test_draws_carry_the_labels_of_models_and_items(rng, counts, irt_model):
         assert (found["guessing"] == 0.25).all() and found["guessing"].shape == (CHAINS, DRAWS, J)
 
 
-def test_the_hierarchy_is_labelled_by_chain_and_draw_and_log_slopes_are_left_out(rng, counts):
-    found = label_draws(TwoPL(), drawn(rng, TwoPL(), counts), counts)
-    assert found["difficulty_mean"].dims == ("chain", "draw") and "log_discrimination" not in found
+def test_the_hierarchy_is_labelled_by_chain_and_draw(rng, counts):
+    found = label_draws(drawn(rng, TwoPL(), counts), counts)
+    assert found["difficulty_mean"].dims == ("chain", "draw")
 
 
 def test_statistics_are_by_step_or_by_chain_and_draw():

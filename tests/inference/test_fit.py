@@ -9,7 +9,6 @@ import xarray as xr
 from irt_bench.errors import ConvergenceWarning, FitError, ModelError
 from irt_bench.inference.fit import Fit, fit
 from irt_bench.inference.settings import NUTSSettings, SVISettings, settings_for
-from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL, TwoPL
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
@@ -126,17 +125,3 @@ def test_what_is_not_a_fit_is_refused(tmp_path):
 def test_reading_a_fit_does_not_import_torch():
     code = "import sys, irt_bench.inference.fit; sys.exit('torch' in sys.modules or 'pyro' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("method", ["laplace", "nuts", "svi"])
-def test_a_model_that_is_not_logistic_is_refused_with_what_it_lacks(counts, method):
-    class Own:
-        """All that the protocol asks for, and no more."""
-
-        name, _model = "own", TwoPL()
-        measures, dims, sites, known_parameters = _model.measures, _model.dims, _model.sites, _model.known_parameters
-        item_parameters, pull_back, to_dict = _model.item_parameters, _model.pull_back, _model.to_dict
-
-    assert isinstance(Own(), IRTModel)
-    with pytest.raises(ModelError, match="Own lacks difficulty, log_discrimination, guessing, upper_share"):
-        fit(counts, Own(), settings_for(method))

@@ -1,68 +1,57 @@
 import numpy as np
-import pyro
 import pytest
 import torch
-from pyro import poutine
-from scipy import stats
 
-from irt_bench.inference.guides import POINT, GaussianGuide
-from irt_bench.inference.posterior import Posterior
+from irt_bench.inference.guides import AUTOGUIDES, optimise
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
-from irt_bench.irt_models.logistic import IRT_MODELS
 
-N_MODELS, N_ITEMS = 7, 5
-
-
-@pytest.fixture(params=["1pl", "2pl", "4pl"])
-def guide(request, simulate_cells):
-    posterior = Posterior(IRT_MODELS[request.param](), simulate_cells(N_MODELS, N_ITEMS))
-    with pyro_runtime(seed=3, threads=1):
-        guide = GaussianGuide(posterior, kind="item")
-        guide.draw(1)  # creates the parameters
-        store = pyro.get_param_store()
-        rng = np.random.default_rng(1)
-        for name, value in dict(store.items()).items():
-            store[name] = torch.tensor(rng.normal(size=value.shape), dtype=DTYPE)
-        yield guide
+MEAN = np.array([1.0, -2.0, 0.5])
+ROOT = np.array([[1.0, 0, 0], [0.8, 0.6, 0], [0, 0.5, 0.7]])
 
 
-def covariance(guide):
-    """L L' from the parameters, L written out as a matrix."""
-    store = {name: value.detach().numpy() for name, value in pyro.get_param_store().items()}
-    factor = np.diag(np.exp(store["log_scale"]))
-    for number, (later, earlier) in enumerate(guide.pairs):
-        for item in range(N_ITEMS):
-            row = later.start + item
-            factor[row, earlier.start + item] = store[f"weight_{number}"][item] * np.exp(store["log_scale"][row])
-    return store["loc"], factor @ factor.T
+def log_density(point):
+    """A correlated normal distribution."""
+    normal = torch.distributions.MultivariateNormal(torch.tensor(MEAN), scale_tril=torch.tensor(ROOT, dtype=DTYPE))
+    return normal.log_prob(point)
 
 
-def test_density_is_that_of_a_multivariate_normal(guide):
-    with torch.no_grad():
-        trace = poutine.trace(guide).get_trace()
-        got = float(trace.log_prob_sum())
-    mean, matrix = covariance(guide)
-    expected = stats.multivariate_normal.logpdf(trace.nodes[POINT]["value"].numpy(), mean, matrix)
-    assert got == pytest.approx(expected + 0.5 * guide.size * np.log(2 * np.pi), rel=1e-8)
+def optimised(kind, steps=3_000):
+    with pyro_runtime(seed=1, threads=1):
+        return optimise(lambda: log_density, 3, kind=kind, steps=steps, rate=0.02, spread=1.0)
 
 
-def test_draws_have_the_moments_of_the_guide(guide):
-    draws = guide.draw(20_000).numpy()
-    mean, matrix = covariance(guide)
-    sd = np.sqrt(np.diag(matrix))
-    assert np.abs((draws.mean(0) - mean) / sd).max() < 4.5 / np.sqrt(20_000)
-    np.testing.assert_allclose(np.cov(draws.T) / np.outer(sd, sd), matrix / np.outer(sd, sd), atol=0.04)
+@pytest.mark.parametrize("kind", AUTOGUIDES)
+def test_guides_find_the_mean_and_only_correlated_ones_the_covariance(kind):
+    guide = optimised(kind)
+    mean, root = guide.place()
+    np.testing.assert_allclose(mean.numpy(), MEAN, atol=0.2)
+    truth, found = ROOT @ ROOT.T, (root @ root.T).numpy()
+    if kind == "normal":
+        np.testing.assert_allclose(np.diag(found), 1 / np.diag(np.linalg.inv(truth)), rtol=0.25)
+        assert found[1, 1] < 0.7 * truth[1, 1]
+    else:
+        np.testing.assert_allclose(found, truth, atol=0.25)
 
 
-def test_only_parameters_of_the_same_item_are_correlated(guide):
-    _, matrix = covariance(guide)
-    per_item = {"1pl": 1, "2pl": 2, "4pl": 4}
-    n_correlated = int((np.abs(np.tril(matrix, -1)) > 1e-12).sum())
-    assert n_correlated in {N_ITEMS * k * (k - 1) // 2 for k in per_item.values()}
-    assert n_correlated == N_ITEMS * len(guide.pairs)
+def test_draws_have_the_moments_of_the_guide():
+    guide = optimised("full", steps=50)
+    with pyro_runtime(seed=2, threads=1):
+        draws = guide.draw(20_000)
+    mean, root = guide.place()
+    np.testing.assert_allclose(draws.mean(0), mean.numpy(), atol=0.05)
+    np.testing.assert_allclose(np.cov(draws.T), (root @ root.T).numpy(), atol=0.06)
+    assert len(guide.elbo) == 50
 
 
-def test_without_correlation_the_matrix_is_diagonal(simulate_cells):
-    posterior = Posterior(IRT_MODELS["2pl"](), simulate_cells(N_MODELS, N_ITEMS))
-    with pyro_runtime(seed=3, threads=1):
-        assert GaussianGuide(posterior, kind="normal").pairs == []
+def test_optimisation_stops_when_told():
+    with pyro_runtime(seed=1, threads=1):
+        guide = optimise(
+            lambda: log_density,
+            3,
+            kind="normal",
+            steps=100,
+            rate=0.1,
+            spread=1.0,
+            after_each=lambda step, *_: step == 9,
+        )
+    assert len(guide.elbo) == 10

@@ -117,7 +117,7 @@ def test_draws_under_independent_priors_cover_truths_from_them_and_a_wrong_prior
         truth, correct, trials = simulate(kind(**PRIOR), (80, 25), seed, hyperparameters={}, missing=0.6)
         for irt_model, kept in ((kind(**PRIOR), found), (off, wrong)):
             sites = fit_laplace(irt_model, correct, trials, LaplaceSettings(refine=refine, draws=400)).sites
-            assert sites.keys() == {"ability", "difficulty", "log_discrimination"}
+            assert sites.keys() == {"ability", "difficulty", "log_discrimination", "discrimination"}
             kept.append([covered(sites[name][0], truth[name].values) for name in ("ability", "difficulty")])
     assert (np.abs(np.mean(found, axis=0) - 0.9) < 0.05).all()
     assert np.mean(wrong, axis=0)[1] < 0.75

@@ -211,7 +211,7 @@ def test_another_models_chances_are_not_guessed(rng, simulate):
     class Own:
         name = "own"
 
-    posterior = known(rng.normal(size=20), np.ones(5), np.zeros(5))
+    posterior = known(rng.normal(size=20), np.ones(5), np.zeros(5)).drop_vars("difficulty")
     told = statuses(response_checks(Own(), posterior, simulate(20, 5, trials=3), seed=0))
     assert told == dict.fromkeys(("expected_scores", *MODEL_CHECKS), "not_applicable")
 

@@ -60,24 +60,17 @@ def test_every_model_keeps_the_contract(irt_model, rng):
     assert ((lower >= 0) & (lower < upper) & (upper <= 1)).all()
 
 
-@pytest.mark.parametrize("irt_model", VARIANTS, ids=repr)
-def test_pulling_back_is_the_gradient_of_the_item_parameters(irt_model, rng):
-    values = values_of(irt_model, rng)
-    weights = {name: rng.normal(size=3) for name in irt_model.item_parameters(values, np.exp)}
-
-    def weighted(changed):
-        parameters = irt_model.item_parameters(changed, np.exp)
-        return sum((weights[name] * parameters[name]).sum() for name in weights)
-
-    found = irt_model.pull_back(values, weights)
-    for name, gradient in found.items():
-        for place in np.ndindex(np.shape(values[name])):
-            moved = []
-            for step in (1e-6, -1e-6):
-                changed = np.array(values[name], dtype=float)
-                changed[place] += step
-                moved.append(weighted({**values, name: changed}))
-            assert np.asarray(gradient)[place] == pytest.approx((moved[0] - moved[1]) / 2e-6, rel=1e-6, abs=1e-7)
+@pytest.mark.parametrize("irt_model", [TwoPL(), ThreePL(guessing=0.25), FourPL()], ids=lambda each: each.name)
+def test_expected_scores_are_the_formula(irt_model):
+    b, a, c, d, theta = np.array([0.5, -1.0]), np.array([1.2, 0.7]), 0.25, 0.9, np.array([0.3, -0.2, 2.0])
+    items = {"difficulty": b, "discrimination": a}
+    items |= {"guessing": np.full(2, c)} if irt_model.guessing is not None else {}
+    items |= {"upper_asymptote": np.full(2, d)} if irt_model.upper_share is not None else {}
+    low, high = c if "guessing" in items else 0.0, d if "upper_asymptote" in items else 1.0
+    wanted = low + (high - low) / (1 + np.exp(-a * (theta[:, None] - b)))
+    np.testing.assert_allclose(irt_model.expected_score(items, theta), wanted)
+    stacked = {name: np.stack([value, value]) for name, value in items.items()}
+    assert irt_model.expected_score(stacked, np.stack([theta, theta])).shape == (2, 3, 2)
 
 
 @pytest.mark.parametrize("irt_model", VARIANTS, ids=repr)

@@ -43,7 +43,7 @@ from irt_bench.analysis.intervals import FloatArray
 from irt_bench.errors import AnalysisError, check_range
 from irt_bench.inference.fit import Fit
 from irt_bench.inference.response_checks import response_checks
-from irt_bench.names import ITEM
+from irt_bench.inference.response_groups import check_responses
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
@@ -94,7 +94,9 @@ def check_fit(
     Raises
     ------
     AnalysisError
-        If the fit is of other responses, or there are too few replicates or draws.
+        If there are too few replicates or draws.
+    FitError
+        If the fit is of other responses.
 
     Notes
     -----
@@ -145,18 +147,12 @@ def _check_input(counts: ResponseCounts, fit: Fit, replicates: int) -> None:
     n_draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     if n_draws < LEAST_DRAWS:
         raise AnalysisError(f"the fit has {n_draws} draws; checks need {LEAST_DRAWS} or more. Fit again with --draws.")
-    if counts.fingerprint() != fit.responses.get("fingerprint"):
-        made_from = [fit.responses.get(name) for name in ("n_models", "n_items", "benchmark")]
-        raise AnalysisError(
-            f"the fit was made from other responses ({made_from[0]} models x {made_from[1]} items of "
-            f"{made_from[2]!r}) than these ({counts.n_models} x {counts.n_items} of {counts.benchmark!r}). Give the "
-            "same files and options to both."
-        )
+    check_responses(fit.responses, counts)
 
 
 def _details(evidence: Evidence, rng: np.random.Generator) -> _Details:
     answers, plan = evidence.answers, evidence.plan
-    n_parameters = sum(site.dim == ITEM for site in evidence.draws.irt_model.sites())
+    n_parameters = evidence.draws.n_item_parameters
     return _Details(
         squares=item_mean_squares(answers),
         summed=None if reason_against(answers) else summed_score_fit(answers, n_parameters),
@@ -179,7 +175,7 @@ def _predictive_checks(evidence: Evidence, details: _Details) -> tuple[Check, ..
 
 def _leave_out(evidence: Evidence, rng: np.random.Generator) -> tuple[tuple[LeaveOneOut, ...], tuple[Check, ...]]:
     draws, counts = evidence.draws, evidence.counts
-    n_parameters = sum(site.dim == ITEM for site in draws.irt_model.sites())
+    n_parameters = draws.n_item_parameters
     cells = leave_cells_out(draws, counts.correct, counts.trials, rng)
     reason = model_reason_against(counts.n_models, counts.n_items, n_parameters)
     models = None if reason else leave_models_out(draws, counts.correct, counts.trials)

@@ -25,7 +25,7 @@ from irt_bench.analysis.labelled_draws import draws_of, item_draws, positions_of
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.fit import Fit
 from irt_bench.irt_models.logistic import Logistic
-from irt_bench.names import ABILITY, ITEM, MODEL
+from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
 
 Progress = Callable[[str, int, int], None]
@@ -179,8 +179,11 @@ def _restrict(counts: ResponseCounts, rng: np.random.Generator) -> tuple[Respons
 
 def _join(counts: ResponseCounts, fit: Fit) -> PosteriorDraws:
     """Draws in the order of the counts."""
-    if not isinstance(fit.irt_model, Logistic):
-        raise AnalysisError(f"checks know the logistic models, and the fit is of {fit.irt_model.name!r}.")
+    if missing := [name for name in (DIFFICULTY, DISCRIMINATION) if name not in fit.posterior]:
+        raise AnalysisError(
+            f"checks read difficulty and discrimination, and the fit of {fit.irt_model.name!r} does not report "
+            f"{' and '.join(missing)}; give the program a site of that name."
+        )
     posterior = fit.posterior.isel(
         {
             dim: positions_of(index, fit.posterior[dim].to_index(), dim, "the responses", "the fit")
@@ -190,7 +193,11 @@ def _join(counts: ResponseCounts, fit: Fit) -> PosteriorDraws:
     ability, _ = draws_of(posterior, ABILITY, MODEL)
     items, labels = item_draws(posterior, len(ability))
     irt_model = fit.irt_model
-    if isinstance(irt_model.guessing, tuple) and len(irt_model.guessing) != len(labels):
+    if (
+        isinstance(irt_model, Logistic)
+        and isinstance(irt_model.guessing, tuple)
+        and len(irt_model.guessing) != len(labels)
+    ):
         kept = fit.posterior[ITEM].to_index().get_indexer(labels)
         irt_model = type(irt_model)(**{**vars(irt_model), "guessing": tuple(np.array(irt_model.guessing)[kept])})
     return PosteriorDraws(irt_model, items, ability.astype(np.float64))

@@ -19,8 +19,9 @@ from irt_bench.analysis.curves import success
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.inference.laplace import approximate
-from irt_bench.irt_models.base import Beta
+from irt_bench.irt_models.base import Beta, IRTModel
 from irt_bench.irt_models.logistic import Logistic
+from irt_bench.names import ITEM
 
 REFIT_CELLS: Final = 3_000_000  # beyond, items are not fitted again: a replicate would take half a minute
 
@@ -31,15 +32,15 @@ class PosteriorDraws:
 
     Parameters
     ----------
-    irt_model : Logistic
-        Priors and formula.
+    irt_model : IRTModel
+        That was fitted.
     items : ItemParameters of shape (draw, item)
         Item parameters.
     ability : array of shape (draw, model)
         Abilities, of the same draws.
     """
 
-    irt_model: Logistic
+    irt_model: IRTModel
     items: ItemParameters
     ability: FloatArray
 
@@ -48,12 +49,21 @@ class PosteriorDraws:
         """Number of draws."""
         return len(self.ability)
 
+    @property
+    def n_item_parameters(self) -> int:
+        """Parameters of an item that were learned; of another class of model, those that differ between items."""
+        if isinstance(self.irt_model, Logistic):
+            return sum(site.dim == ITEM for site in self.irt_model.sites())
+        return sum(bool(np.ptp(values, axis=-1).any()) for values in self.items)
+
     def evenly(self, n: int) -> npt.NDArray[np.intp]:
         """Positions of n draws, evenly spaced; repeated where there are fewer."""
         return np.linspace(0, self.n_draws - 1, n).astype(np.intp)
 
     def refits(self, n_cells: int) -> bool:
         """Whether the fast method can fit the model, and fast enough to do it for every replicate."""
+        if not isinstance(self.irt_model, Logistic):
+            return False
         learned = isinstance(self.irt_model.guessing, Beta) or self.irt_model.upper_share is not None
         return not learned and n_cells <= REFIT_CELLS
 
@@ -65,9 +75,10 @@ def fit_again(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDAr
     -----
     Used on the responses as well as on replicates: what differs between them is then the answers alone.
     """
-    if not draws.refits(correct.size):
+    irt_model = draws.irt_model
+    if not isinstance(irt_model, Logistic) or not draws.refits(correct.size):
         return fit_abilities(correct, trials, ItemParameters(*(values.mean(axis=0) for values in draws.items)))
-    found = approximate(draws.irt_model, correct, trials, threads=1).state.items
+    found = approximate(irt_model, correct, trials, threads=1).state.items
     one = np.ones(len(found.log_slope))
     guessing = ASYMPTOTES["guessing"] if found.guessing is None else found.guessing
     items = ItemParameters(found.difficulty, found.slope, guessing * one, one)

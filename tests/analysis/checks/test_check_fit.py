@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.analysis.checks import check_fit, loo
-from irt_bench.errors import AnalysisError
+from irt_bench.errors import AnalysisError, FitError
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL
@@ -122,7 +122,7 @@ def test_a_fit_of_too_few_draws_is_refused(rng, simulate, make_counts):
 def test_a_fit_of_other_responses_is_refused(rng, simulate, make_counts):
     correct, trials, _ = simulate(rng, n_models=40, n_items=8)
     fitted = fit(make_counts(correct, trials), TwoPL())
-    with pytest.raises(AnalysisError, match="other responses"):
+    with pytest.raises(FitError, match="other responses"):
         check_fit(make_counts(1 - correct, trials), fitted)
     with pytest.raises(AnalysisError, match="from 9 to"):
         check_fit(make_counts(correct, trials), fitted, replicates=3)
