@@ -59,7 +59,7 @@ def run_chain(
 
     kernel = _EnergyNUTS(
         potential_fn=potential,
-        target_accept_prob=settings.target_accept,
+        target_accept_prob=settings.target_accept or 0.9,
         max_tree_depth=settings.max_tree_depth,
         adapt_mass_matrix=adapt_mass_matrix,
         full_mass=full_mass,

@@ -92,8 +92,9 @@ class NUTSSettings(Settings):
     ----------
     chains, warmup, draws : int
         Number of chains; iterations of each that adapt and are thrown away; iterations of each that are kept.
-    target_accept : float
-        Mean acceptance the step size is adapted to; higher is slower and has fewer divergences.
+    target_accept : float, optional
+        Mean acceptance the step size is adapted to; higher is slower and has fewer divergences. By default 0.9 where
+        abilities are integrated out, since sds over few items have funnels, else 0.8.
     max_tree_depth : int
         A trajectory has at most 2 ** max_tree_depth steps.
     jobs : int
@@ -104,7 +105,7 @@ class NUTSSettings(Settings):
     chains: Annotated[int, Field(gt=0, le=MAX_CHAINS)] = 4
     warmup: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 500
     draws: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 2_000
-    target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    target_accept: Annotated[float, Field(gt=0, lt=1)] | None = None
     max_tree_depth: Annotated[int, Field(gt=0, le=14)] = 10
     jobs: Workers = 0
 
