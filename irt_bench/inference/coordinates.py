@@ -97,8 +97,7 @@ def find_coordinates(
     if not isinstance(irt_model, Logistic):
         return _by_guide(Target(irt_model, data))
     approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
-    known_prior = type(irt_model).program is Logistic.program  # the grid's: N(0, 1)
-    if known_prior and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
+    if not irt_model.has_own_program and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
         least_sd = MARGIN * approximation.least_sd
         if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=0.0):
             grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)

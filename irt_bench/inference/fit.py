@@ -421,11 +421,11 @@ def _check_model(irt_model: IRTModel, settings: Settings) -> None:
     """Refuse what is no model, and what the fast method does not know."""
     if missing := [name for name in ("name", "program", "expected_score", "to_dict") if not hasattr(irt_model, name)]:
         raise ModelError(f"{type(irt_model).__name__} lacks {', '.join(missing)}; see irt_bench.IRTModel.")
-    if isinstance(settings, LaplaceSettings) and not isinstance(irt_model, Logistic):
+    if isinstance(settings, LaplaceSettings) and (not isinstance(irt_model, Logistic) or irt_model.has_own_program):
         kinds = ", ".join(kind.__name__ for kind in IRT_MODELS.values())
         raise ModelError(
-            f"method 'laplace' approximates {kinds} only, and {irt_model.name!r} is a model of another class; give "
-            "NUTSSettings() or SVISettings()."
+            f"method 'laplace' approximates {kinds} only, and {type(irt_model).__name__} ({irt_model.name!r}) has a "
+            "program of its own; give NUTSSettings() or SVISettings()."
         )
 
 

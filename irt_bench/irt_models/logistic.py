@@ -176,6 +176,11 @@ class Logistic:
         known = expit(log_odds(ability[..., None], item[names.DISCRIMINATION], item[names.DIFFICULTY]))
         return success_probability(known, item.get(names.GUESSING, 0.0), item.get(names.UPPER_ASYMPTOTE, 1.0))
 
+    @property
+    def has_own_program(self) -> bool:
+        """Whether a subclass has altered the program, of which nothing is known but that it can be run."""
+        return type(self).program is not Logistic.program
+
     def program(self, data: Any) -> None:
         """Pyro program of the model: see `irt_bench.irt_models.program.logistic_program`."""
         from irt_bench.irt_models.program import logistic_program  # noqa: PLC0415 - torch takes seconds to import

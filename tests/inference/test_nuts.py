@@ -170,8 +170,9 @@ def test_a_users_own_model_fits_saves_and_loads(covariate_data, settings, tmp_pa
 
 def test_the_fast_method_refuses_a_model_that_it_does_not_know(covariate_data):
     length, correct, _ = covariate_data
-    with pytest.raises(ModelError, match="method 'laplace' approximates .* only, and 'covariate'"):
-        fit(correct, Covariate(length))
+    for model in (Covariate(length), ShiftedAbilities()):
+        with pytest.raises(ModelError, match=rf"method 'laplace' approximates .* only, and {type(model).__name__} \("):
+            fit(correct, model)
 
 
 def test_what_is_no_model_is_refused_by_what_it_lacks(covariate_data):

@@ -62,7 +62,7 @@ class PosteriorDraws:
 
     def refits(self, n_cells: int) -> bool:
         """Whether the fast method can fit the model, and fast enough to do it for every replicate."""
-        if not isinstance(self.irt_model, Logistic):
+        if not isinstance(self.irt_model, Logistic) or self.irt_model.has_own_program:
             return False
         learned = isinstance(self.irt_model.guessing, Beta) or self.irt_model.upper_share is not None
         return not learned and n_cells <= REFIT_CELLS
