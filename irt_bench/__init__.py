@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "Fit": "irt_bench.inference.fit",
+    "Fit": "irt_bench.api.fit",
     "FourPL": "irt_bench.irt_models.logistic",
     "IRTModel": "irt_bench.irt_models.base",
     "IrtBenchError": "irt_bench.errors",
@@ -29,7 +29,7 @@ _HOMES = {
     "TwoPL": "irt_bench.irt_models.logistic",
     "ability_table": "irt_bench.analysis.irt",
     "compare_ability_accuracy": "irt_bench.analysis.agreement",
-    "fit": "irt_bench.inference.fit",
+    "fit": "irt_bench.api.fit",
     "item_statistics": "irt_bench.analysis.classical",
     "item_table": "irt_bench.analysis.irt",
     "read_responses": "irt_bench.responses",

@@ -15,7 +15,7 @@ from irt_bench.analysis.irt import ability_table, item_table
 from irt_bench.analysis.scoring import score_models
 from irt_bench.console import out, progress_bar
 from irt_bench.files import replacing_folder, write_json
-from irt_bench.inference.fit import Fit, fit
+from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.planted import MIS_KEYED, PLANTED
@@ -89,7 +89,7 @@ def run_demo(output: Path, *, seed: int) -> None:
     with replacing_folder(output / COMPARISON) as folder:  # as the command writes it
         for name in ("models", "discordant", "confirmation", "items"):
             getattr(comparison, name).to_csv(folder / f"{name}.csv", float_format="%.9g", index=name != "discordant")
-        write_json(folder / "summary.json", comparison.summary() | {"benchmark": others.benchmark, "fit": output.name})
+        write_json(folder / "summary.json", comparison.to_dict() | {"benchmark": others.benchmark, "fit": output.name})
 
 
 def found_against_planted(
@@ -141,5 +141,5 @@ def _seed_sd(scores: pd.DataFrame, snapshots: ResponseCounts) -> float:
     return float(np.sqrt(max(between - (ability["ability_sd"] ** 2).mean(), 0.0)))
 
 
-def _summary(fitted: Fit, found: pd.DataFrame) -> dict[str, object]:
-    return fitted.summary() | {"found": found.reset_index(names="quantity").to_dict("records")}
+def _summary(fitted: FitResult, found: pd.DataFrame) -> dict[str, object]:
+    return fitted.to_dict() | {"found": found.reset_index(names="quantity").to_dict("records")}

@@ -122,7 +122,7 @@ paths_figure(found.paths, "simulated")
 # Methods calibrated on shuffled answers have nothing to go by. Any cut there would be a fault of the comparison.
 
 # %%
-control = found.summary()["control"]
+control = found.to_dict()["control"]
 assert control["models"]["cuts"] <= 1  # one in ten studies may have one
 pooled = found.results.query("run == 'pooled' and method == 'discrimination' and estimator == 'weighted'").iloc[0]
 print(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "calibration"))  # scripts, not part of the package
@@ -67,7 +67,7 @@ def make_counts() -> Callable[..., ResponseCounts]:
 
 
 @pytest.fixture(scope="session")
-def build_subset() -> Callable[..., Subset]:
+def build_subset() -> Callable[..., SubsetRecord]:
     """Build a subset from records of items (id, and what else is known), parameters drawn at random."""
 
     def build(records, *, n_full=20, seed=0, numbers=None, **changes):
@@ -100,6 +100,6 @@ def build_subset() -> Callable[..., Subset]:
             "unseen": unseen, "numbers": numbers or EstimatorNumbers(misfit_sd=0.01, interval_scale=1.7),
             "calibration": calibration, "package_version": "0.1.0",
         }  # fmt: skip
-        return Subset(**(fields | changes))
+        return SubsetRecord(**(fields | changes))
 
     return build

@@ -85,7 +85,7 @@ class Comparison:
     seed: int
     note: str
 
-    def summary(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON: correlations, reliability, counts of pairs, and the first pairs and items."""
         plain = ("n_pairs", "n_discordant", "n_clear", "n_resamples", "seed", "note")
         return {

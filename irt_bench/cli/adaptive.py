@@ -45,7 +45,7 @@ def adaptive(
     """Test adaptively (maximum information, until ability is known well enough) beside the fixed subset."""
     import pandas as pd
 
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import print_table
     from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
     from irt_bench.subsets.subset import read_subset
@@ -56,7 +56,7 @@ def adaptive(
         stop_sd=stop_sd, least_items=min(5, most_items), most_items=most_items, n_models=models, seed=seed
     )
     chosen = read_subset(subset)
-    posterior = Fit.load(fit).posterior
+    posterior = FitResult.load(fit).posterior
     table = compare_adaptive(posterior, chosen.ids, settings).assign(answers="simulated")
     if responses:
         counts = read_paths(responses, benchmark, format, metric, filter).counts()

@@ -52,18 +52,18 @@ def check(
 ) -> None:
     """Check a fit: predictions, LOO, item and person fit, local dependence, testlets, dimensions, groups, repeats."""
     from irt_bench.analysis.checks import check_fit
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
     from irt_bench.report.check_tables import print_model_checks
 
     if output is not None:
         check_output(output, force=force, folder=True)
-    fitted = Fit.load(fit)
+    fitted = FitResult.load(fit)
     counts = read_paths(paths, benchmark, format, metric, filter).counts()
     groups = None if group is None else _groups(counts, group)
     with progress_bar() as progress:
         found = check_fit(counts, fitted, groups=groups, replicates=replicates, seed=seed, progress=progress)
     about = {"benchmark": counts.benchmark, "fit": str(fit), "group": group, "converged": fitted.converged}
-    summary = found.summary() | about
+    summary = found.to_dict() | about
     if output is not None:
         _write(found, output, summary, safe=safe_csv)
     if json:

@@ -38,16 +38,16 @@ def compare(
 ) -> None:
     """Compare ability with raw accuracy: agreement, reliability, the models whose order differs, and why."""
     from irt_bench.analysis.agreement import compare_ability_accuracy
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
     from irt_bench.report.figures import comparison_figure, save_figure
     from irt_bench.report.tables import print_comparison
 
     if output is not None:
         check_output(output, force=force, folder=True)
-    fitted = Fit.load(fit)
+    fitted = FitResult.load(fit)
     counts = read_paths(paths, benchmark, format, metric, filter).counts()
     found = compare_ability_accuracy(fitted.posterior, counts, seed=seed)
-    summary = found.summary() | {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
+    summary = found.to_dict() | {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
     if output is not None:
         with replacing_folder(output) as folder:
             for name in ("models", "discordant", "confirmation", "items"):

@@ -28,7 +28,7 @@ LogLikelihood = Annotated[
 ]
 
 if TYPE_CHECKING:
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
     from irt_bench.inference.related_models import Cluster
     from irt_bench.inference.settings import Settings
     from irt_bench.responses import ResponseCounts, ResponseTable
@@ -116,7 +116,7 @@ def _check_room(counts: "ResponseCounts", settings: "Settings", *, log_likelihoo
 
 
 def _write_fit(
-    fitted: "Fit",
+    fitted: "FitResult",
     table: "ResponseTable",
     counts: "ResponseCounts",
     output: Path,
@@ -143,10 +143,10 @@ def _write_fit(
         write_csv(shares, folder / "observed.csv", safe=safe)
         save_figure(fit_figure(abilities, item_parameters), folder / "fit.png")
         timings["write"] = time.perf_counter() - start
-        summary = fitted.summary() | {"findings": [vars(each) for each in found], "timings": timings}
+        summary = fitted.to_dict() | {"findings": [vars(each) for each in found], "timings": timings}
         write_json(folder / "summary.json", summary)
     if json:
         print_text(json_text(summary))
         return
-    print_fit(fitted.summary(), fitted.checks, abilities, item_parameters, console=out)
+    print_fit(fitted.to_dict(), fitted.checks, abilities, item_parameters, console=out)
     out.print(f"Wrote {output} in {sum(timings.values()):.1f} s", highlight=False)

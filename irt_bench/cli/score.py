@@ -75,10 +75,10 @@ def _score_fit(
     json: bool,
 ) -> None:
     from irt_bench.analysis.scoring import score_models
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import print_table
 
-    fitted = Fit.load(fit)
+    fitted = FitResult.load(fit)
     counts = read_paths(paths, *choices).counts()
     scores = score_models(counts, fitted.posterior, method=method.value, prior_sd=prior_sd)
     if output is not None:

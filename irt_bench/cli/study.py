@@ -116,14 +116,14 @@ def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -
         with replacing(output / f"path-{file_name(str(benchmark), place)}.png") as beside:
             save_figure(paths_figure(found.paths, str(benchmark)), beside)
     with replacing(output / "summary.json") as beside:
-        write_json(beside, found.summary())
+        write_json(beside, found.to_dict())
 
 
 def _print(found: "StudyResult", output: Path, *, json: bool) -> None:
     from irt_bench.report.study_tables import print_study
 
     if json:
-        print_text(json_text(found.summary()))
+        print_text(json_text(found.to_dict()))
         return
     print_study(found, out)
     out.print(f"Wrote {output}", highlight=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from irt_bench.responses import ResponseCounts
     from irt_bench.subsets.calibration import Calibration, Plan
-    from irt_bench.subsets.subset import Subset
+    from irt_bench.subsets.subset import SubsetRecord
 
 # As in SELECTORS, WEIGHTINGS and ESTIMATORS, which take a second to import.
 METHODS = (
@@ -149,7 +149,7 @@ def _plan(
     """Say what to calibrate with, and give the posterior of a fit that is there already."""
     import numpy as np
 
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
     from irt_bench.inference.response_groups import check_responses
     from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import TwoPL
@@ -164,7 +164,7 @@ def _plan(
     plan = Plan(TwoPL(), settings_for("laplace", seed=seed, refine=False), targets, keep_negative, aim)
     if fit is None:
         return plan, None
-    fitted = Fit.load(fit)
+    fitted = FitResult.load(fit)
     check_responses(fitted.responses, counts)
     return plan._replace(irt_model=fitted.irt_model), fitted.posterior
 
@@ -179,7 +179,7 @@ def _number(size: float | None, n_items: int) -> int:
     return number
 
 
-def _make(calibration: "Calibration", wanted: Wanted, hashes: "pd.Series | None") -> "list[Subset]":
+def _make(calibration: "Calibration", wanted: Wanted, hashes: "pd.Series | None") -> "list[SubsetRecord]":
     """Make what is wanted, by the defaults where nothing is named."""
     from irt_bench.subsets.calibration import Recipe
     from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
@@ -206,7 +206,7 @@ def _show_failed(calibration: "Calibration") -> None:
         )
 
 
-def _show_negative(calibration: "Calibration", made: "list[Subset]") -> None:
+def _show_negative(calibration: "Calibration", made: "list[SubsetRecord]") -> None:
     from irt_bench.report.tables import print_table
     from irt_bench.subsets.basis import negative_items
 
@@ -217,7 +217,7 @@ def _show_negative(calibration: "Calibration", made: "list[Subset]") -> None:
         print_table(negative, title=title, console=out, max_rows=8)
 
 
-def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> None:
+def _write(made: "list[SubsetRecord]", output: Path, *, force: bool, json: bool) -> None:
     """Write one subset, or two forms beside each other, and say what they are."""
     from irt_bench.subsets.subset import write_subset
 
@@ -250,7 +250,7 @@ def _write(made: "list[Subset]", output: Path, *, force: bool, json: bool) -> No
         print_text(json_text({"subsets": summaries}))
 
 
-def _described(subset: "Subset") -> list[str]:
+def _described(subset: "SubsetRecord") -> list[str]:
     """Say what a subset is, how far its estimates err, of whom that holds, and which gaps it orders rightly."""
     calibration, abler, gap = subset.calibration, subset.abler, subset.smallest_gap
     error = _points(subset.expected_error, subset.expected_error_interval)

@@ -25,7 +25,7 @@ from irt_bench.files import check_output, json_text, replacing_folder, write_csv
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
     from irt_bench.variance.seed_model import SeedModelResult
-    from irt_bench.variance.seed_variance import SeedVariance
+    from irt_bench.variance.seed_variance import SeedVarianceResult
 
 TABLES = (
     "metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores", "seed_checks",
@@ -128,13 +128,13 @@ def _seed_model(method: str | None, fit: Path | None, subset: Path | None, seed:
         if fit is not None or subset is not None:
             raise AnalysisError("--fit and --subset belong to --seed-model; add --seed-model svi or nuts.")
         return None
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
     from irt_bench.subsets.subset import read_subset
     from irt_bench.variance.seed_model import seed_model_settings
 
     chosen: dict[str, Any] = {"settings": seed_model_settings(method, seed)}
     if fit is not None:
-        chosen["items"] = Fit.load(fit).posterior
+        chosen["items"] = FitResult.load(fit).posterior
     if subset is not None:
         import pandas as pd
 
@@ -175,11 +175,11 @@ def _analyse(
         print_seed_model(modelled, console=out)
 
 
-def _summary(found: "SeedVariance", modelled: "SeedModelResult | None") -> dict[str, Any]:
-    return found.summary() | ({} if modelled is None else {"seed_model": modelled.summary()})
+def _summary(found: "SeedVarianceResult", modelled: "SeedModelResult | None") -> dict[str, Any]:
+    return found.to_dict() | ({} if modelled is None else {"seed_model": modelled.to_dict()})
 
 
-def _write(found: "SeedVariance", modelled: "SeedModelResult | None", output: Path, *, safe: bool) -> None:
+def _write(found: "SeedVarianceResult", modelled: "SeedModelResult | None", output: Path, *, safe: bool) -> None:
     from irt_bench.report.canvas import save_figure
     from irt_bench.report.variance_figures import (
         compared_measures,

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import h5py
 import numpy as np
@@ -51,7 +51,7 @@ UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become;
 
 
 @dataclass(frozen=True)
-class Fit:
+class FitResult:
     """Draws of the parameters of an IRT model given the responses of one benchmark.
 
     Parameters
@@ -96,7 +96,7 @@ class Fit:
         """Whether no check of inference failed; `MODEL_CHECKS` are of the IRT model and may fail."""
         return all(check.status != "failed" for check in self.checks if check.name not in MODEL_CHECKS)
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Say what made the draws and what the checks found, as plain values."""
         return {
             "irt_model": self.irt_model.to_dict(),
@@ -110,7 +110,7 @@ class Fit:
             "clusters": dict(self.clusters),
         }
 
-    def thin(self, draws: int) -> Fit:
+    def thin(self, draws: int) -> Self:
         """Keep at most so many draws, chains together, evenly spaced; checks stay those of all draws.
 
         Raises
@@ -156,7 +156,7 @@ class Fit:
         self, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS
     ) -> xr.DataTree:
         """Draws, statistics and what `responses` add, as groups of an `xarray.DataTree`; see `to_arviz`."""
-        attributes = {"irt_bench": json.dumps({"format": FORMAT_VERSION, **self.summary()})}
+        attributes = {"irt_bench": json.dumps({"format": FORMAT_VERSION, **self.to_dict()})}
         own = {"/": xr.Dataset(attrs=attributes), "posterior": self.posterior, "sample_stats": self.sample_stats}
         return xr.DataTree.from_dict({**own, **self._with_responses(responses, groups)})
 
@@ -231,7 +231,7 @@ class Fit:
             beside.write_bytes(content)
 
     @classmethod
-    def load(cls, path: str | Path, *, irt_model: IRTModel | None = None) -> Fit:
+    def load(cls, path: str | Path, *, irt_model: IRTModel | None = None) -> Self:
         """Read a fit that `save` wrote; a folder stands for the `fit.nc` in it.
 
         Parameters
@@ -330,7 +330,7 @@ def fit(
     cluster: Cluster = None,
     copies: Copies = "keep",
     progress: Progress | None = None,
-) -> Fit:
+) -> FitResult:
     """Draw from the posterior of an IRT model given responses.
 
     Parameters
@@ -393,7 +393,7 @@ def fit(
             category = FitWarning if check.name in MODEL_CHECKS else ConvergenceWarning
             warnings.warn(f"{check.name}: {check.message}", category, stacklevel=2)
     posterior, clusters = relatives.account_for(posterior, settings.seed)
-    return Fit(
+    return FitResult(
         irt_model=irt_model,
         settings=settings,
         posterior=posterior,

@@ -68,7 +68,7 @@ class Relatives:
         xr.Dataset
             Draws of all models.
         dict
-            As `Fit.clusters`.
+            As `FitResult.clusters`.
         """
         if self.most_copies:
             warn_of_relatives(

@@ -140,7 +140,7 @@ def check_responses(about: Mapping[str, Any], counts: ResponseCounts) -> None:
     Parameters
     ----------
     about : mapping
-        `Fit.responses`.
+        `FitResult.responses`.
     counts : ResponseCounts
         What was given.
 

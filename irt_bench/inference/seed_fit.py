@@ -60,7 +60,7 @@ class SeedFit:
         """Whether no check failed."""
         return all(check.status != "failed" for check in self.checks)
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Say what made the draws and what the checks found, as plain values."""
         return {
             "seed_model": self.model.to_dict(),

@@ -122,7 +122,7 @@ def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> 
     print_table(null_table(found.results), title=NULL_TITLE, console=console, max_rows=max_rows)
     if "model_ratio" in found.results:
         print_table(model_table(found.results), title=MODEL_TITLE, console=console, max_rows=max_rows)
-    summary = found.summary()
+    summary = found.to_dict()
     for line in study_lines(summary["study"]):
         console.print(line, highlight=False)
     for within, each in summary["control"].items():

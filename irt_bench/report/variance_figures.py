@@ -16,7 +16,7 @@ from irt_bench.report.canvas import BLUE, GREEN, ORANGE, SKY, VERMILION, clear_l
 from irt_bench.report.tables import shorten
 from irt_bench.report.tables.text import shorten_all
 from irt_bench.variance.scores import ACCURACY
-from irt_bench.variance.seed_variance import SeedVariance
+from irt_bench.variance.seed_variance import SeedVarianceResult
 from irt_bench.variance.subset_forms import NESTED, RANDOM, STRATIFIED
 
 MOST_RUNS: Final = 9  # drawn; the first ones
@@ -32,7 +32,7 @@ def file_name(benchmark: str, place: int) -> str:
 
 
 @styled
-def steps_figure(found: SeedVariance, benchmark: str) -> Figure:
+def steps_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     """Draw accuracy and one continuous measure over the steps: a line a seed, and mean and one sd as a band."""
     scores = found.scores[found.scores["benchmark"] == benchmark]
     measures = list(scores["measure"].unique())[:2]
@@ -85,7 +85,7 @@ def _one_step_figure(scores: pd.DataFrame, title: str, measures: Sequence[str]) 
 
 
 @styled
-def measures_figure(found: SeedVariance, benchmark: str) -> Figure:
+def measures_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     """Draw the signal-to-noise ratio of each continuous measure as a multiple of accuracy's, with its interval."""
     rows = compared_measures(found, benchmark).sort_values("snr_ratio")
     higher = int((rows["snr_verdict"] == "higher").sum())
@@ -102,7 +102,7 @@ def measures_figure(found: SeedVariance, benchmark: str) -> Figure:
     return figure
 
 
-def compared_measures(found: SeedVariance, benchmark: str) -> pd.DataFrame:
+def compared_measures(found: SeedVarianceResult, benchmark: str) -> pd.DataFrame:
     """Rows of the measures of a benchmark whose ratio to accuracy is defined."""
     if not len(found.measures):
         return found.measures
@@ -110,7 +110,7 @@ def compared_measures(found: SeedVariance, benchmark: str) -> pd.DataFrame:
 
 
 @styled
-def curve_figure(found: SeedVariance, benchmark: str) -> Figure:
+def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     """Draw the seed sd of subsets over their size: predicted, and of real subsets with their 5-95% band.
 
     Random subsets in full; stratified and nested ones, where items have subtasks, as a line each.

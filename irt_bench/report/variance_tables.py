@@ -16,7 +16,7 @@ from irt_bench.variance.continuous import GOLD_PROBABILITY
 from irt_bench.variance.score_sets import MACRO_AVERAGE
 from irt_bench.variance.scores import ACCURACY
 from irt_bench.variance.seed_effect import POOLED, SEEN
-from irt_bench.variance.seed_variance import SeedVariance
+from irt_bench.variance.seed_variance import SeedVarianceResult
 
 if TYPE_CHECKING:  # torch takes a second that the other tables need not wait for
     from irt_bench.variance.seed_model import SeedModelResult
@@ -85,7 +85,7 @@ def _of(metrics: pd.DataFrame, name: str, table: pd.DataFrame) -> list[int]:
     return list(rows[name])
 
 
-def print_seed_variance(found: SeedVariance, console: Console, *, max_rows: int = 60) -> None:
+def print_seed_variance(found: SeedVarianceResult, console: Console, *, max_rows: int = 60) -> None:
     """Print the paper's table, pooled over runs and by run, what could be detected, and the notes."""
     whole, pooled = (each[each["subtask"].isin(["", MACRO_AVERAGE])] for each in (found.metrics, found.pooled))
     if (pooled["n_runs"] > 1).any():
@@ -121,7 +121,7 @@ def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return table, ", ".join(said)
 
 
-def _print_detectable(found: SeedVariance, console: Console, max_rows: int) -> None:
+def _print_detectable(found: SeedVarianceResult, console: Console, max_rows: int) -> None:
     """Print what differences of two recipes show: of one benchmark in full, else at the number of seeds there is."""
     rows = found.detectable[found.detectable["measure"] == ACCURACY]
     title = f"Smallest difference of two recipes that shows with power {rows['power'].iloc[0]:g}, and what one needs"

@@ -14,7 +14,7 @@ from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.files import MARK, replacing, replacing_folder, write_csv, write_json
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets import export_inspect, export_lm_eval
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 
 ID_SUFFIXES: Final = (".txt", ".csv", ".parquet")
 
@@ -48,12 +48,12 @@ class ExportOptions:
     safe_csv: bool = False
 
 
-def export_subset(subset: Subset, to: str, path: Path, options: ExportOptions | None = None) -> str:
+def export_subset(subset: SubsetRecord, to: str, path: Path, options: ExportOptions | None = None) -> str:
     """Write a subset for another tool, whole or not at all.
 
     Parameters
     ----------
-    subset : Subset
+    subset : SubsetRecord
         What to write.
     to : str
         Name in `EXPORTS`.
@@ -77,7 +77,7 @@ def export_subset(subset: Subset, to: str, path: Path, options: ExportOptions | 
     return EXPORTS[to](subset, path, options or ExportOptions())
 
 
-def parameter_table(subset: Subset) -> pd.DataFrame:
+def parameter_table(subset: SubsetRecord) -> pd.DataFrame:
     """Item parameters, indexed by item: ``a, b``, and ``c, d`` where an item has asymptotes.
 
     Notes
@@ -90,14 +90,14 @@ def parameter_table(subset: Subset) -> pd.DataFrame:
     return table[["a", "b"]] if plain else table
 
 
-def item_table(subset: Subset) -> pd.DataFrame:
+def item_table(subset: SubsetRecord) -> pd.DataFrame:
     """Items with all that identifies them, one row each, for any other harness."""
     columns = ("id", "subtask", "doc_id", "doc_hash", "prompt_hash", "metric", "filter", "weight")
     table = pd.DataFrame([[getattr(item, name) for name in columns] for item in subset.items], columns=list(columns))
     return table.astype({"doc_id": "Int64"}).rename(columns={"id": "item"})
 
 
-def _to_samples(subset: Subset, path: Path, options: ExportOptions) -> str:
+def _to_samples(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     del options
     text, command = export_lm_eval.samples_json(subset), export_lm_eval.samples_command(subset, path)
     _write_text(path, text)
@@ -105,7 +105,7 @@ def _to_samples(subset: Subset, path: Path, options: ExportOptions) -> str:
     return command
 
 
-def _to_task(subset: Subset, path: Path, options: ExportOptions) -> str:
+def _to_task(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     command = export_lm_eval.task_command(subset, path)
     with replacing_folder(path) as folder:
         export_lm_eval.write_task_folder(
@@ -117,7 +117,7 @@ def _to_task(subset: Subset, path: Path, options: ExportOptions) -> str:
     return command
 
 
-def _to_inspect(subset: Subset, path: Path, options: ExportOptions) -> str:
+def _to_inspect(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     if path.suffix == ".txt":
         _write_text(path, export_inspect.sample_id_text(subset) + "\n")
         return f'inspect eval TASK --model MODEL --sample-id "$(cat {path})"'
@@ -125,7 +125,7 @@ def _to_inspect(subset: Subset, path: Path, options: ExportOptions) -> str:
     return export_inspect.run_command(path)
 
 
-def _to_py_irt(subset: Subset, path: Path, options: ExportOptions) -> str:
+def _to_py_irt(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     """Write answers of the calibration models: the format holds answers, not parameters."""
     counts = options.responses
     if counts is None:
@@ -150,13 +150,13 @@ def _to_py_irt(subset: Subset, path: Path, options: ExportOptions) -> str:
     return f"py-irt train 2pl {path} OUT"
 
 
-def _to_parameters(subset: Subset, path: Path, options: ExportOptions) -> str:
+def _to_parameters(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     with replacing(path) as beside:
         write_csv(parameter_table(subset), beside, safe=options.safe_csv)
     return f"pandas.read_csv({str(path)!r}, index_col=0)  # logit P = a (ability - b)"
 
 
-def _to_ids(subset: Subset, path: Path, options: ExportOptions) -> str:
+def _to_ids(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     if path.suffix.lower() not in ID_SUFFIXES:
         raise SubsetError(f"{path.name} must end in one of {', '.join(ID_SUFFIXES)}, to say which to write.")
     with replacing(path) as beside:
@@ -170,7 +170,7 @@ def _to_ids(subset: Subset, path: Path, options: ExportOptions) -> str:
     return f"irt-bench score LOGS --subset SUBSET.json  # after a run on these {subset.size} items"
 
 
-def _refuse_line_breaks(subset: Subset) -> None:
+def _refuse_line_breaks(subset: SubsetRecord) -> None:
     for label in subset.ids:
         if len(label.splitlines()) != 1:
             raise SubsetError(f"item {label!r} holds a line break; write .csv or .parquet instead.")
@@ -181,7 +181,7 @@ def _write_text(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
-EXPORTS: Final[Mapping[str, Callable[[Subset, Path, ExportOptions], str]]] = {
+EXPORTS: Final[Mapping[str, Callable[[SubsetRecord, Path, ExportOptions], str]]] = {
     "lm-eval": _to_samples,
     "lm-eval-task": _to_task,
     "inspect": _to_inspect,

@@ -12,14 +12,14 @@ from typing import Final
 import yaml
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 
 MODEL: Final = "PROVIDER/MODEL"
 SPECIAL: Final = {character: f"[{character}]" for character in "[*?"}
 MOST_ARGUMENT_BYTES: Final = 120_000  # the operating system takes 128 KiB
 
 
-def sample_ids(subset: Subset) -> list[str]:
+def sample_ids(subset: SubsetRecord) -> list[str]:
     """Ids as patterns that match themselves only."""
     return [id_pattern(item.id) for item in subset.items]
 
@@ -29,12 +29,12 @@ def id_pattern(label: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in label)
 
 
-def run_config(subset: Subset, *, task: str | None = None, model: str = MODEL) -> str:
+def run_config(subset: SubsetRecord, *, task: str | None = None, model: str = MODEL) -> str:
     """YAML for ``inspect eval --run-config``.
 
     Parameters
     ----------
-    subset : Subset
+    subset : SubsetRecord
         Whose item ids are sample ids.
     task : str, optional
         Task as Inspect names it (``file.py@task``); by default the benchmark's name.
@@ -50,7 +50,7 @@ def run_command(path: Path) -> str:
     return f"inspect eval --run-config {shlex.quote(str(path))}"
 
 
-def sample_id_text(subset: Subset) -> str:
+def sample_id_text(subset: SubsetRecord) -> str:
     """Text for ``--sample-id``.
 
     Raises

@@ -30,14 +30,14 @@ from irt_bench.subsets.instrument import (
     Instrument,
     instrument_of,
 )
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 
 MODEL_ARGUMENTS: Final = "--model hf --model_args pretrained=ORG/MODEL"
 TASK_MODULE: Final = "subset_task"
 UNSUPPORTED: Final = "use --to lm-eval and then irt-bench score LOGS --subset subset.json"
 
 
-def sample_lists(subset: Subset) -> dict[str, list[int]]:
+def sample_lists(subset: SubsetRecord) -> dict[str, list[int]]:
     """Documents of each leaf task, sorted and unique.
 
     Raises
@@ -61,12 +61,12 @@ def sample_lists(subset: Subset) -> dict[str, list[int]]:
     return {task: sorted(ids) for task, ids in sorted(lists.items())}
 
 
-def samples_json(subset: Subset) -> str:
+def samples_json(subset: SubsetRecord) -> str:
     """Text of the ``--samples`` file."""
     return json.dumps(sample_lists(subset), ensure_ascii=False) + "\n"
 
 
-def samples_command(subset: Subset, path: Path) -> str:
+def samples_command(subset: SubsetRecord, path: Path) -> str:
     """Command that runs the subset."""
     tasks = ",".join(sample_lists(subset))
     return (
@@ -75,13 +75,13 @@ def samples_command(subset: Subset, path: Path) -> str:
     )
 
 
-def task_name(subset: Subset) -> str:
+def task_name(subset: SubsetRecord) -> str:
     """Name of the exported task."""
     (task,) = sample_lists(subset)
     return f"{task}_irt{subset.size}"
 
 
-def task_command(subset: Subset, folder: Path) -> str:
+def task_command(subset: SubsetRecord, folder: Path) -> str:
     """Command that runs the exported task."""
     return (
         f"lm_eval run {MODEL_ARGUMENTS} --tasks {shlex.quote(task_name(subset))} "
@@ -89,12 +89,12 @@ def task_command(subset: Subset, folder: Path) -> str:
     )
 
 
-def result_key(subset: Subset, metric: str | None = None) -> str:
+def result_key(subset: SubsetRecord, metric: str | None = None) -> str:
     """Key of the estimate in the results of the exported task: metric and filter."""
     return f"{calibrated_metric(subset, metric)},{subset.filters[0] if subset.filters else NO_FILTER}"
 
 
-def calibrated_metric(subset: Subset, asked: str | None = None) -> str:
+def calibrated_metric(subset: SubsetRecord, asked: str | None = None) -> str:
     """Metric that the subset was calibrated on: the recorded one, else the one asked for.
 
     Raises
@@ -114,13 +114,18 @@ def calibrated_metric(subset: Subset, asked: str | None = None) -> str:
 
 
 def write_task_folder(
-    subset: Subset, folder: Path, *, metric: str | None = None, split: str | None = None, base_yaml: Path | None = None
+    subset: SubsetRecord,
+    folder: Path,
+    *,
+    metric: str | None = None,
+    split: str | None = None,
+    base_yaml: Path | None = None,
 ) -> None:
     """Fill a folder with a task that runs on the subset and aggregates to the estimated full score.
 
     Parameters
     ----------
-    subset : Subset
+    subset : SubsetRecord
         Of one leaf task.
     folder : Path
         Existing, for ``--include_path``.
@@ -184,7 +189,7 @@ def _metric_arguments(full_task: Mapping[str, Any], task: str, metric: str) -> d
     return arguments
 
 
-def task_parameters(subset: Subset) -> dict[str, Any]:
+def task_parameters(subset: SubsetRecord) -> dict[str, Any]:
     """Plain numbers with which `lm_eval_task.full_score` repeats `estimate_full_score` for complete answers.
 
     Raises
@@ -217,7 +222,7 @@ def task_parameters(subset: Subset) -> dict[str, Any]:
     }
 
 
-def _linear_form(subset: Subset, instrument: Instrument) -> tuple[float, np.ndarray, float, np.ndarray]:
+def _linear_form(subset: SubsetRecord, instrument: Instrument) -> tuple[float, np.ndarray, float, np.ndarray]:
     """Estimate = constant + coefficients x answers + share x mean of a curve over ability (+ the spline, if any)."""
     numbers, targets, weights = subset.numbers, instrument.targets, instrument.weights
     mixed, unseen = numbers.weighted_share, instrument.unseen
@@ -245,7 +250,7 @@ def _linear_form(subset: Subset, instrument: Instrument) -> tuple[float, np.ndar
     return forms[subset.estimator]
 
 
-def _yaml(subset: Subset, content: Mapping[str, Any]) -> str:
+def _yaml(subset: SubsetRecord, content: Mapping[str, Any]) -> str:
     """YAML of the task; the tags that name functions are no plain YAML and are written by hand.
 
     A task that comes with the harness is named, as its path is known only where the harness is installed; it is then

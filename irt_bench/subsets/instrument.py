@@ -1,7 +1,7 @@
 """Instrument: chosen items with all that is known of them and of the others; and what answers to them say.
 
-An instrument is made from a basis while calibrating, or from a `Subset` when scoring: both read answers with the same
-code, so what cross-validation found holds for what a user gets.
+An instrument is made from a basis while calibrating, or from a `SubsetRecord` when scoring: both read answers with
+the same code, so what cross-validation found holds for what a user gets.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, I
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import ABILITY_NODES, SPREAD_NODES, Selection, SelectionBasis, draw_curves
 from irt_bench.subsets.shares import as_answers
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 
 ITEM_DRAWS: Final = 8  # of the item parameters, when abilities are estimated
 DRAW_SEED: Final = 20240522  # of these draws, always the same ones: an estimate is not random
@@ -224,7 +224,7 @@ def make_instrument(
     )
 
 
-def instrument_of(subset: Subset) -> Instrument:
+def instrument_of(subset: SubsetRecord) -> Instrument:
     """Return the instrument that a subset holds."""
 
     def column(name: str) -> FloatArray:

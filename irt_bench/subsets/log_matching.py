@@ -15,7 +15,7 @@ from irt_bench import names
 from irt_bench.errors import SubsetError
 from irt_bench.responses.table import DOC_ID, ResponseTable
 from irt_bench.subsets.log_facts import LogFacts
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 from irt_bench.subsets.subset_parts import SubsetItem
 
 
@@ -36,7 +36,7 @@ class _Known(NamedTuple):
     by_label: dict[str, SubsetItem]
 
     @classmethod
-    def of(cls, subset: Subset, *, one_task: bool) -> _Known:
+    def of(cls, subset: SubsetRecord, *, one_task: bool) -> _Known:
         known = cls({}, {}, {item.id: item for item in subset.items})
         for item in subset.items:
             task = "" if one_task else item.subtask
@@ -47,7 +47,7 @@ class _Known(NamedTuple):
         return known
 
 
-def match_items(table: ResponseTable, subset: Subset, facts: Sequence[LogFacts]) -> pd.Series:
+def match_items(table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogFacts]) -> pd.Series:
     """Id in the subset of each (benchmark, item) of the table; missing where it is not in the subset.
 
     Raises

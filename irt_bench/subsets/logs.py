@@ -25,7 +25,7 @@ from irt_bench.responses.table import FILTER, METRIC, PROMPT_HASH, REVISION, Res
 from irt_bench.subsets.log_facts import LogFacts, facts_of
 from irt_bench.subsets.log_matching import bare_hash, match_items, renamed_tasks
 from irt_bench.subsets.score import FLAGS, check_same_reading, estimate_full_score
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 
 NOT_TRUSTED: Final = "not_trusted"
 STALE: Final = "stale_prompts"  # answers belong to the prompts of other documents
@@ -75,7 +75,7 @@ class SubsetLogs:
 
 def read_subset_logs(
     paths: Sequence[str | Path],
-    subset: Subset,
+    subset: SubsetRecord,
     *,
     format: str | None = None,
     metric: str | None = None,
@@ -89,7 +89,7 @@ def read_subset_logs(
     ----------
     paths, format, progress
         As in `read_responses`.
-    subset : Subset
+    subset : SubsetRecord
         What was run.
     metric, filter : str, optional
         As in `read_responses`; by default those of the calibration, and no others are accepted where these are known.
@@ -136,7 +136,7 @@ def read_subset_logs(
     return SubsetLogs(_counts(kept, table, subset), checks)
 
 
-def score_logs(logs: SubsetLogs, subset: Subset) -> pd.DataFrame:
+def score_logs(logs: SubsetLogs, subset: SubsetRecord) -> pd.DataFrame:
     """Estimate full scores from logs; the flags of the logs join those of the estimate.
 
     Returns
@@ -159,7 +159,9 @@ def _calibrated(name: str, asked: str | None, known: Sequence[str]) -> str | Non
     return known[0] if asked is None and len(known) == 1 else asked
 
 
-def _relevant(table: ResponseTable, subset: Subset, facts: Sequence[LogFacts], benchmark: str | None) -> ResponseTable:
+def _relevant(
+    table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogFacts], benchmark: str | None
+) -> ResponseTable:
     """Keep the benchmarks that can hold items of the subset."""
     if benchmark is not None:
         return table.select(benchmark)
@@ -193,7 +195,7 @@ def _answers(table: ResponseTable, item_of: pd.Series) -> pd.DataFrame:
     return frame
 
 
-def _checks(table: ResponseTable, frame: pd.DataFrame, subset: Subset, facts: Sequence[LogFacts]) -> pd.DataFrame:
+def _checks(table: ResponseTable, frame: pd.DataFrame, subset: SubsetRecord, facts: Sequence[LogFacts]) -> pd.DataFrame:
     prompts = {item.id: item.prompt_hash for item in subset.items if item.prompt_hash}
     numbers = {
         bare_hash(item.doc_hash): item.doc_id for item in subset.items if item.doc_hash and item.doc_id is not None
@@ -250,7 +252,7 @@ def _run(files: Iterable[LogFacts]) -> str:
     return "unknown" if not known else "subset" if any(known) else "full"
 
 
-def _counts(kept: pd.DataFrame, table: ResponseTable, subset: Subset) -> ResponseCounts:
+def _counts(kept: pd.DataFrame, table: ResponseTable, subset: SubsetRecord) -> ResponseCounts:
     """Arrange matched answers in the order of the subset."""
     inside = kept.dropna(subset="matched")
     clean = replace(

@@ -18,7 +18,7 @@ from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR
 from irt_bench.subsets.estimators import Learned, estimator_of
 from irt_bench.subsets.gap import Gap, orderable_gap
 from irt_bench.subsets.intervals import Errors, Expected
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 from irt_bench.subsets.subset_parts import (
     AblerErrors,
     CalibrationRecord,
@@ -33,7 +33,7 @@ LEAST_SIZE: Final = 5  # tried for a target standard error
 
 def make_subset(
     calibration: Calibration, recipe: Recipe, *, estimator: str = DEFAULT_ESTIMATOR, hashes: pd.Series | None = None
-) -> Subset:
+) -> SubsetRecord:
     """Choose, weigh and calibrate a subset.
 
     Parameters
@@ -64,7 +64,7 @@ def smallest_subset(
     *,
     estimator: str = DEFAULT_ESTIMATOR,
     hashes: pd.Series | None = None,
-) -> Subset:
+) -> SubsetRecord:
     """Make the smallest subset whose predicted error is at most `target_se`; the recipe's size is not looked at.
 
     The predicted error is the root mean square error on held-out calibration models (`expected_se`, with
@@ -109,7 +109,7 @@ def smallest_subset(
 
 def parallel_forms(
     calibration: Calibration, recipe: Recipe, *, estimator: str = DEFAULT_ESTIMATOR, hashes: pd.Series | None = None
-) -> tuple[Subset, Subset]:
+) -> tuple[SubsetRecord, SubsetRecord]:
     """Make two disjoint subsets by the same recipe, each of its size.
 
     Twice as many items are chosen by the method, ordered by difficulty, and of each two neighbours one goes to each
@@ -152,7 +152,7 @@ def prompt_hashes(table: ResponseTable) -> pd.Series | None:
 
 def _record(
     calibration: Calibration, recipe: Recipe, estimator: str, found: Calibrated, hashes: pd.Series | None
-) -> Subset:
+) -> SubsetRecord:
     """Put everything a subset takes along into its record."""
     basis, errors, instrument = calibration.whole, found.errors[estimator], found.instrument
     unseen = UnseenItems(
@@ -161,7 +161,7 @@ def _record(
         score_sd=tuple(instrument.unseen_sd.tolist()),
         answer_variance=tuple(instrument.answer_variance.tolist()),
     )
-    return Subset(
+    return SubsetRecord(
         benchmark=basis.counts.benchmark,
         n_items_full=basis.counts.n_items,
         items=_items(calibration, found, hashes),

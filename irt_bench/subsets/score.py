@@ -18,7 +18,7 @@ from irt_bench.responses.table import FILTER, METRIC
 from irt_bench.subsets.estimators import Learned, estimate, estimator_of, possible
 from irt_bench.subsets.instrument import Evidence, instrument_of, read_answers
 from irt_bench.subsets.intervals import UNKNOWN, Errors, limits, outside_of
-from irt_bench.subsets.subset import Subset
+from irt_bench.subsets.subset import SubsetRecord
 from irt_bench.subsets.subset_parts import EstimatorNumbers
 
 OUTSIDE: Final = "outside_calibration"
@@ -34,7 +34,7 @@ FLAGS: Final = {
 COLUMNS: Final = ("estimate", "q05", "q95", "ability", "ability_sd", "n_items", "n_missing", "flags")
 
 
-def estimate_full_score(counts: Responses, subset: Subset) -> pd.DataFrame:
+def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame:
     """Estimate the full score of each model from its answers to a subset.
 
     Parameters
@@ -42,7 +42,7 @@ def estimate_full_score(counts: Responses, subset: Subset) -> pd.DataFrame:
     counts : ResponseCounts, or what `as_counts` takes
         Answers; items are joined to the subset's by label, those that are not in it are left aside. Cells never asked,
         and items of the subset that `counts` lack, are missing answers: their share is estimated by the IRT model.
-    subset : Subset
+    subset : SubsetRecord
         Items and what was learned from calibration models.
 
     Returns
@@ -140,7 +140,7 @@ def score_evidence(
     return Scored(found, np.where(refused, np.nan, low), np.where(refused, np.nan, high), outside, refused)
 
 
-def _answers(counts: ResponseCounts, subset: Subset) -> ResponseCounts:
+def _answers(counts: ResponseCounts, subset: SubsetRecord) -> ResponseCounts:
     """Answers to the items of the subset, in its order; items that were not asked have no trials."""
     if counts.measure != subset.calibration.measure == "correct":
         raise SubsetError(
@@ -163,7 +163,7 @@ def _answers(counts: ResponseCounts, subset: Subset) -> ResponseCounts:
     return ResponseCounts(correct, trials, counts.models, items, counts.benchmark, counts.measure)
 
 
-def check_same_reading(items: pd.DataFrame, ids: Iterable[object], subset: Subset) -> None:
+def check_same_reading(items: pd.DataFrame, ids: Iterable[object], subset: SubsetRecord) -> None:
     """Refuse answers that were read by another metric or filter than the calibration's, where both are known.
 
     Parameters
@@ -172,7 +172,7 @@ def check_same_reading(items: pd.DataFrame, ids: Iterable[object], subset: Subse
         Metadata of items; columns ``metric`` and ``filter`` where the responses name them.
     ids : iterable
         Id in the subset of each row; any other value for items that are not in it.
-    subset : Subset
+    subset : SubsetRecord
         Whose items name the metric and the filter of the calibration.
 
     Raises

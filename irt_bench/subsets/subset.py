@@ -35,7 +35,7 @@ VERSION: Final = 2
 DIGEST: Final = "sha256"  # key of the digest over everything else in the file
 
 
-class Subset(Record):
+class SubsetRecord(Record):
     """A reduced benchmark.
 
     Parameters
@@ -94,7 +94,7 @@ class Subset(Record):
     package_version: str
 
     @model_validator(mode="after")
-    def _check(self) -> Subset:
+    def _check(self) -> SubsetRecord:
         ids = self.ids
         if len(set(ids)) != len(ids):
             first = next(label for place, label in enumerate(ids) if label in ids[:place])
@@ -125,7 +125,7 @@ class Subset(Record):
         return _digest(self.model_dump(mode="json"))
 
 
-def write_subset(subset: Subset, path: str | Path) -> None:
+def write_subset(subset: SubsetRecord, path: str | Path) -> None:
     """Write a subset as JSON with its digest, whole or not at all."""
     content = subset.model_dump(mode="json")
     text = json.dumps({DIGEST: _digest(content), **content}, indent=1, ensure_ascii=False, allow_nan=False)
@@ -133,7 +133,7 @@ def write_subset(subset: Subset, path: str | Path) -> None:
         beside.write_text(text + "\n", encoding="utf-8")
 
 
-def read_subset(path: str | Path) -> Subset:
+def read_subset(path: str | Path) -> SubsetRecord:
     """Read a subset that `write_subset` wrote.
 
     Raises
@@ -167,7 +167,7 @@ def read_subset(path: str | Path) -> Subset:
             f"{_digest(content)!r}. Use the original file, or make the subset again."
         )
     try:
-        return Subset.model_validate_json(json.dumps(content))
+        return SubsetRecord.model_validate_json(json.dumps(content))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "content"

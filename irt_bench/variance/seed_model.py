@@ -57,7 +57,7 @@ class SeedModelResult:
     fits: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for a file."""
         return {"fits": self.fits, "notes": list(self.notes)}
 
@@ -142,7 +142,7 @@ def model_seed_effects(
                 frames.append(frame)
         whole = next(frame for frame in frames[::-1] if frame["items"].iloc[0] == ALL_ITEMS)
         checks = [*found.checks, *description_checks(ratio, whole)]
-        fits[benchmark] = found.summary() | {
+        fits[benchmark] = found.to_dict() | {
             "checks": [check.to_dict() for check in checks], "items_from": source, "answer_variance_ratio": ratio
         }  # fmt: skip
     return SeedModelResult(pd.concat(frames, ignore_index=True), fits, tuple(notes))

@@ -30,7 +30,7 @@ PAIRED_BOOTSTRAP: Final = 100  # resamples of seeds and items together, for each
 
 
 @dataclass(frozen=True)
-class SeedVariance:
+class SeedVarianceResult:
     """What `analyse_seed_variance` found.
 
     Parameters
@@ -72,7 +72,7 @@ class SeedVariance:
     seed: int
     layout: SeedLayout = field(repr=False)
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for a file: counts, notes, pooled measures, the comparison of measures."""
         return {
             "seed": self.seed,
@@ -99,7 +99,7 @@ def analyse_seed_variance(
     difference: float | None = None,
     power: float = POWER,
     progress: Progress | None = None,
-) -> SeedVariance:
+) -> SeedVarianceResult:
     """Analyse the seed variance of every benchmark in a table.
 
     Parameters
@@ -136,7 +136,7 @@ def analyse_seed_variance(
     frames = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
     if progress is not None:
         progress("done", len(table.benchmarks), len(table.benchmarks))
-    return SeedVariance(**frames, notes=tuple(dict.fromkeys(notes)), seed=seed, layout=layout)
+    return SeedVarianceResult(**frames, notes=tuple(dict.fromkeys(notes)), seed=seed, layout=layout)
 
 
 def _analyse(

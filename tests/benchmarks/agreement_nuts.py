@@ -20,7 +20,7 @@ from matrices import REAL, SHARED, counts_of, read_real
 from scipy.stats import spearmanr
 
 from irt_bench import NUTSSettings, TwoPL, fit, read_responses
-from irt_bench.inference.fit import Fit
+from irt_bench.inference.fit import FitResult
 from irt_bench.inference.settings import settings_for
 
 
@@ -70,7 +70,7 @@ def against_nuts(name: str, options: argparse.Namespace) -> str:
     return "\n".join([heading, *(f"  flagged: {message}" for message in failed), comparison(ours, nuts)])
 
 
-def comparison(ours: Fit, nuts: Fit) -> str:
+def comparison(ours: FitResult, nuts: FitResult) -> str:
     """One line a parameter."""
     lines = []
     for name in PARAMETERS:
@@ -85,7 +85,7 @@ def comparison(ours: Fit, nuts: Fit) -> str:
     return "\n".join(lines)
 
 
-def moments(fitted: Fit, name: str) -> tuple[np.ndarray, np.ndarray]:
+def moments(fitted: FitResult, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean and sd, of the logarithm for discriminations."""
     values = fitted.posterior[name].values.astype(np.float64)
     values = np.log(values) if name == "discrimination" else values

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from irt_bench.cli import app
 from irt_bench.errors import ConvergenceWarning
-from irt_bench.inference.fit import Fit
+from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import read_responses, write_table
@@ -125,7 +125,7 @@ def test_log_likelihood_is_saved_when_asked_for_and_refused_before_the_fit_if_to
     responses, tmp_path, monkeypatch
 ):
     run("fit", responses, "-o", tmp_path / "fit", "--draws", 20, "--log-likelihood")
-    found = Fit.load(tmp_path / "fit").log_likelihood()
+    found = FitResult.load(tmp_path / "fit").log_likelihood()
     counts = read_responses([responses]).counts()
     assert found.shape == (1, 20, *counts.trials.shape) and (found < 0).all()
     monkeypatch.setattr("irt_bench.inference.response_groups.MOST_GIGABYTES", 1e-5)
@@ -137,7 +137,7 @@ def test_log_likelihood_is_saved_when_asked_for_and_refused_before_the_fit_if_to
 def test_a_fit_that_did_not_converge_warns_and_is_still_written(responses, tmp_path):
     result = run("fit", responses, "-o", tmp_path / "fit", *SHORT)
     assert "Warning:" in result.output and "--max-steps" in result.output
-    assert not Fit.load(tmp_path / "fit").converged
+    assert not FitResult.load(tmp_path / "fit").converged
 
 
 def test_the_same_seed_gives_the_same_bytes(fitted, responses, tmp_path):

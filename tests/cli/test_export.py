@@ -58,13 +58,13 @@ def test_adaptive_compares_designs_on_a_fit(subset, tmp_path, monkeypatch):
 
     import xarray as xr
 
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
 
     rng = np.random.default_rng(0)
     values = {"difficulty": rng.normal(size=(1, 4, 20)), "discrimination": np.exp(0.3 * rng.normal(size=(1, 4, 20)))}
     coords = {"item": [f"i{k}" for k in range(20)]}
     posterior = xr.Dataset({name: (("chain", "draw", "item"), one) for name, one in values.items()}, coords=coords)
-    monkeypatch.setattr(Fit, "load", lambda path: SimpleNamespace(posterior=posterior))
+    monkeypatch.setattr(FitResult, "load", lambda path: SimpleNamespace(posterior=posterior))
     done = run("adaptive", subset, "--fit", tmp_path, "-o", tmp_path / "a.csv", "--stop-sd", "0.5", "--models", "40")
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "a.csv", index_col="design")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from irt_bench.analysis.scoring import score_models
 from irt_bench.cli import app
-from irt_bench.inference.fit import Fit
+from irt_bench.inference.fit import FitResult
 from irt_bench.report.page.folders import read_folders
 from irt_bench.responses import ResponseCounts, read_responses
 from irt_bench.subsets.logs import read_subset_logs, score_logs
@@ -55,7 +55,7 @@ def read_a_subset(folder: Path, valid: Path) -> None:
 
 def read_a_fit(folder: Path, valid: Path) -> None:
     """Load a fit and score models with its items."""
-    score_models(_counts(valid), Fit.load(folder).posterior, n_draws=5)
+    score_models(_counts(valid), FitResult.load(folder).posterior, n_draws=5)
 
 
 def read_reports(folder: Path, valid: Path) -> None:

@@ -50,7 +50,7 @@ class Outcome:
     peak_mib: int = 0
     longest_seconds: float = 0.0
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         about = {"n_examples": self.examples.total(), "peak_mib": self.peak_mib, "longest_s": self.longest_seconds}
         return about | {"endings": dict(self.endings), "kinds": dict(self.examples), "findings": self.findings}
@@ -249,7 +249,7 @@ def main() -> None:
         be_a_child(corpus, work, number, options.names or _all_names(corpus))
         return
     found = fuzz(options.minutes, names=options.names, first_seed=options.seed, keep=options.keep)
-    print(json.dumps(found.summary(), indent=1))
+    print(json.dumps(found.to_dict(), indent=1))
     raise SystemExit(f"{len(found.findings)} findings" if found.findings else 0)
 
 

@@ -59,7 +59,7 @@ def test_a_reader_that_crashes_is_told_from_one_that_refuses(tmp_path):
 def test_no_reader_crashes_hangs_or_takes_a_gigabyte(tmp_path):
     """Ten minutes, or as many as FUZZ_MINUTES says."""
     found = fuzz(MINUTES, keep=tmp_path / "kept")
-    print(found.summary())
+    print(found.to_dict())
     assert not found.findings, found.findings
     assert found.examples.total() > 50 * MINUTES and {"read", "refused"} <= set(found.endings)
 

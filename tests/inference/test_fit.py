@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from irt_bench.errors import ConvergenceWarning, FitError, ModelError
-from irt_bench.inference.fit import Fit, fit
+from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.settings import NUTSSettings, SVISettings, settings_for
 from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL, TwoPL
 
@@ -39,13 +39,13 @@ def test_draws_carry_the_labels_of_the_responses(fitted, counts):
 
 def test_non_convergence_is_recorded_in_the_result(fitted):
     assert not fitted.converged
-    assert fitted.summary()["converged"] is False
-    assert "failed" in {check["status"] for check in fitted.summary()["checks"]}
+    assert fitted.to_dict()["converged"] is False
+    assert "failed" in {check["status"] for check in fitted.to_dict()["checks"]}
 
 
 def test_a_saved_fit_loads_back(fitted, tmp_path):
     fitted.save(tmp_path / "fit.nc")
-    loaded = Fit.load(tmp_path)
+    loaded = FitResult.load(tmp_path)
     assert loaded.irt_model == fitted.irt_model
     assert loaded.settings == fitted.settings
     assert loaded.checks == fitted.checks
@@ -113,13 +113,13 @@ def test_wrong_settings_are_refused_with_the_choices(method, fields, message):
 
 def test_what_is_not_a_fit_is_refused(tmp_path):
     with pytest.raises(FitError, match="does not exist"):
-        Fit.load(tmp_path)
+        FitResult.load(tmp_path)
     (tmp_path / "fit.nc").write_bytes(b"no netCDF")
     with pytest.raises(FitError, match="is not a fit written by irt-bench"):
-        Fit.load(tmp_path)
+        FitResult.load(tmp_path)
     xr.Dataset({"a": 1}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
     with pytest.raises(FitError, match="is not a fit written by irt-bench"):
-        Fit.load(tmp_path / "other.nc")
+        FitResult.load(tmp_path / "other.nc")
 
 
 def test_reading_a_fit_does_not_import_torch():

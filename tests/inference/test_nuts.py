@@ -8,7 +8,7 @@ import torch
 
 from irt_bench import names
 from irt_bench.errors import FitError, ModelError
-from irt_bench.inference.fit import Fit, fit
+from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.nuts import run_chain, sample_nuts
 from irt_bench.inference.runtime import DTYPE, pyro_runtime
 from irt_bench.inference.settings import NUTSSettings, SVISettings
@@ -163,9 +163,9 @@ def test_a_users_own_model_fits_saves_and_loads(covariate_data, settings, tmp_pa
     assert fitted.posterior["difficulty"].dims == ("chain", "draw", "item")
     assert fitted.posterior["effect"].dims == ("chain", "draw")
     fitted.save(tmp_path / "fit.nc")
-    assert Fit.load(tmp_path / "fit.nc", irt_model=model).irt_model is model
+    assert FitResult.load(tmp_path / "fit.nc", irt_model=model).irt_model is model
     with pytest.raises(FitError, match="'covariate'; give that model as irt_model"):
-        Fit.load(tmp_path / "fit.nc")
+        FitResult.load(tmp_path / "fit.nc")
 
 
 def test_the_fast_method_refuses_a_model_that_it_does_not_know(covariate_data):

@@ -43,7 +43,7 @@ def test_what_clusters_did_is_kept_and_saved(by_family, tmp_path):
     assert 20 < by_family.clusters["n_effective"] < 70
     by_family.save(tmp_path / "fit.nc")
     assert dict(Fit.load(tmp_path / "fit.nc").clusters) == pytest.approx(dict(by_family.clusters))
-    assert by_family.summary()["clusters"] == by_family.clusters
+    assert by_family.to_dict()["clusters"] == by_family.clusters
 
 
 def test_families_are_warned_of_by_name_and_only_where_none_are_named(in_families):

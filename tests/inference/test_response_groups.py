@@ -9,7 +9,7 @@ from scipy.stats import binom, norm
 
 from irt_bench.errors import FitError, FitWarning, ModelError
 from irt_bench.inference import response_groups as module
-from irt_bench.inference.fit import Fit, fit
+from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.response_groups import RESPONSE_GROUPS, check_room, response_groups
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
@@ -123,7 +123,7 @@ def test_loo_and_plots_run_on_a_loaded_file_and_agree_with_a_direct_computation(
     counts, fitted = answered[which]
     fitted.save(tmp_path / "fit.nc", counts)
     expected = plain_leave_one_out(fitted.log_likelihood(counts)).sum()
-    read, loaded = arviz.from_netcdf(tmp_path / "fit.nc"), Fit.load(tmp_path)
+    read, loaded = arviz.from_netcdf(tmp_path / "fit.nc"), FitResult.load(tmp_path)
     for container in (fitted.to_arviz(counts), read, loaded.to_arviz()):
         found = arviz.loo(container, pointwise=True)
         assert found.elpd_loo == pytest.approx(expected, abs=1)
@@ -169,17 +169,17 @@ def test_a_file_with_a_group_of_another_name_or_a_link_in_one_is_refused(answere
     counts, fitted = answered[1]
     path = tmp_path / "fit.nc"
     fitted.thin(5).save(path, counts)
-    Fit.load(path)  # the negative control
+    FitResult.load(path)  # the negative control
     with h5py.File(path, "a") as file:
         file.move("observed_data", "prior_predictive")
     with pytest.raises(FitError, match="it holds 'prior_predictive'"):
-        Fit.load(path)
+        FitResult.load(path)
     fitted.thin(5).save(path, counts)
     with h5py.File(path, "a") as file:
         del file["log_likelihood/correct"]
         file["log_likelihood/correct"] = h5py.ExternalLink(str(tmp_path / "other.nc"), "/x")
     with pytest.raises(FitError, match="'correct' is a link to another place"):
-        Fit.load(path)
+        FitResult.load(path)
 
 
 def test_groups_are_those_asked_for_and_a_file_without_them_has_none(answered, tmp_path):
@@ -189,7 +189,7 @@ def test_groups_are_those_asked_for_and_a_file_without_them_has_none(answered, t
     assert set(only.children) == {"posterior", "sample_stats", "log_likelihood"}
     fitted.save(tmp_path / "fit.nc")
     with pytest.raises(FitError, match="responses are None"):
-        Fit.load(tmp_path).log_likelihood()
+        FitResult.load(tmp_path).log_likelihood()
     with pytest.raises(FitError, match="Did you mean 'log_likelihood'"):
         fitted.to_arviz(counts, groups=["log_likelihod"])
 
@@ -296,7 +296,7 @@ def test_a_users_model_sampled_by_nuts_is_whole_in_arviz_after_loading(answered,
     assert not counts.asked.all()
     fitted = fit(counts, Rasch(), NUTSSettings(chains=2, warmup=30, draws=60, jobs=1, seed=1))
     fitted.save(tmp_path / "fit.nc", counts)
-    loaded = Fit.load(tmp_path, irt_model=Rasch())
+    loaded = FitResult.load(tmp_path, irt_model=Rasch())
     container = loaded.to_arviz()
     assert {*RESPONSE_GROUPS, "posterior", "sample_stats"} <= set(container.groups())
     statistics = {"lp", "acceptance_rate", "tree_depth", "step_size", "energy", "diverging"}

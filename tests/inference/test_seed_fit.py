@@ -51,7 +51,7 @@ def test_draws_are_labelled_and_steps_are_in_where_they_can_be_told(rng):
     assert list(posterior["step"].values) == ["0", "1", "0", "1"]
     assert list(posterior["model"].values) == list(counts.models.index)
     assert "sd_step" in posterior
-    assert fit.summary()["responses"]["n_seeds"] == 6
+    assert fit.to_dict()["responses"]["n_seeds"] == 6
     assert [check.status for check in fit.checks if check.name == "step_effect"] == ["passed"]
 
 

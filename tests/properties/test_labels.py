@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics, score_reliability
 from irt_bench.analysis.scoring import score_models
-from irt_bench.inference.fit import Fit, fit
+from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.laplace import approximate
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.responses import ResponseCounts
-from irt_bench.variance.seed_variance import SeedVariance, analyse_seed_variance
+from irt_bench.variance.seed_variance import SeedVarianceResult, analyse_seed_variance
 
 SEEDS = st.integers(0, 1000)
 SETTINGS = LaplaceSettings(seed=1, draws=200, threads=1)
@@ -56,7 +56,7 @@ def test_item_analysis_goes_with_the_labels(examples, keep_order):
             assert vars(score_reliability(other)) == pytest.approx(vars(score_reliability(one)), nan_ok=True)
 
 
-def fitted_both(frame: pd.DataFrame, seed: int, *, keep_order: bool) -> tuple[Fit, Fit, dict, dict]:
+def fitted_both(frame: pd.DataFrame, seed: int, *, keep_order: bool) -> tuple[FitResult, FitResult, dict, dict]:
     one, other, models, items = both(frame, seed, keep_order=keep_order)
     return fit(one, TwoPL(), SETTINGS), fit(other, TwoPL(), SETTINGS), models, items
 
@@ -121,7 +121,7 @@ def test_the_comparison_with_accuracy_goes_with_the_labels(examples, keep_order)
 RANKS = ("rank_by_ability", "rank_by_accuracy")
 
 
-def analysed(frame: pd.DataFrame) -> SeedVariance:
+def analysed(frame: pd.DataFrame) -> SeedVarianceResult:
     return analyse_seed_variance(table_of(frame), n_subsets=10, n_bootstrap=10)
 
 

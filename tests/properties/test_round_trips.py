@@ -13,7 +13,7 @@ from any_answers import LABELS, answers, assert_same_table, few_or_many, for_all
 from hypothesis import strategies as st
 
 from irt_bench.errors import SubsetError
-from irt_bench.inference.fit import Fit, fit
+from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
 from irt_bench.responses import read_responses, write_table
@@ -166,10 +166,10 @@ def test_a_saved_fit_comes_back_and_saves_to_the_same_bytes(examples, tmp_path_f
         folder = tmp_path_factory.mktemp("fit")
         fitted = fit(table_of(frame).counts(), irt_model, LaplaceSettings(seed=seed, draws=20, threads=1))
         fitted.save(folder / "a.nc")
-        loaded = Fit.load(folder / "a.nc")
+        loaded = FitResult.load(folder / "a.nc")
         loaded.save(folder / "b.nc")
         assert (folder / "a.nc").read_bytes() == (folder / "b.nc").read_bytes()
-        assert loaded.summary() == fitted.summary()
+        assert loaded.to_dict() == fitted.to_dict()
         for name, values in fitted.posterior.data_vars.items():
             np.testing.assert_allclose(loaded.posterior[name], values, rtol=1e-6, atol=1e-12)
         for dim in ("model", "item"):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.subset import Subset, read_subset, write_subset
+from irt_bench.subsets.subset import SubsetRecord, read_subset, write_subset
 from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
 
 
@@ -27,7 +27,7 @@ def subset_of(n=3, **changes):
         ),
         "package_version": "0.1.0",
     }  # fmt: skip
-    return Subset(**(fields | changes))
+    return SubsetRecord(**(fields | changes))
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_the_table_has_both_item_sets_and_says_where_the_items_come_from():
     assert set(found.table["items"]) == {"all", "subset"}
     assert {"seed_sd_ability", "step_sd_ability", "score_sd", "score_sd_seen"} <= set(found.table["quantity"])
     assert "the seeds among them" in found.notes[0]
-    assert found.summary()["fits"]["planted"]["checks"]
+    assert found.to_dict()["fits"]["planted"]["checks"]
     sds = found.table.set_index(["items", "run", "quantity"])["estimate"]
     assert sds["subset", "pooled", "score_sd"] > sds["all", "pooled", "score_sd"]
 

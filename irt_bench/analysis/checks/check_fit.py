@@ -41,7 +41,7 @@ from irt_bench.analysis.checks.testlets import testlet_check
 from irt_bench.analysis.checks.two_dimensions import LEAST_HELD_OUT, compare_dimensions, dimension_check
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.errors import AnalysisError, check_range
-from irt_bench.inference.fit import Fit
+from irt_bench.inference.fit import FitResult
 from irt_bench.inference.response_checks import response_checks
 from irt_bench.inference.response_groups import check_responses
 from irt_bench.responses.canonical import Responses, as_counts
@@ -67,7 +67,7 @@ class _Details(NamedTuple):
 
 def check_fit(
     counts: Responses,
-    fit: Fit,
+    fit: FitResult,
     *,
     groups: pd.Series | None = None,
     replicates: int = REPLICATES,
@@ -80,7 +80,7 @@ def check_fit(
     ----------
     counts : ResponseCounts, or what `as_counts` takes
         The responses behind the fit.
-    fit : Fit
+    fit : FitResult
         Of any method.
     groups : pd.Series, optional
         Group of each model, indexed by model, for differential item functioning; missing values belong to none.
@@ -142,7 +142,7 @@ def check_fit(
     )
 
 
-def _check_input(counts: ResponseCounts, fit: Fit, replicates: int) -> None:
+def _check_input(counts: ResponseCounts, fit: FitResult, replicates: int) -> None:
     check_range(AnalysisError, "replicates", replicates, LEAST_REPLICATES, MOST_REPLICATES)
     n_draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     if n_draws < LEAST_DRAWS:

@@ -23,7 +23,7 @@ from irt_bench.analysis.checks.testlets import Testlets, design_effects, testlet
 from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import draws_of, item_draws, positions_of
 from irt_bench.errors import AnalysisError
-from irt_bench.inference.fit import Fit
+from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
@@ -119,7 +119,7 @@ class Evidence:
 
 def gather_evidence(
     counts: ResponseCounts,
-    fit: Fit,
+    fit: FitResult,
     groups: pd.Series | None,
     *,
     replicates: int,
@@ -177,7 +177,7 @@ def _restrict(counts: ResponseCounts, rng: np.random.Generator) -> tuple[Respons
     return counts.take(models=places, items=items), notes
 
 
-def _join(counts: ResponseCounts, fit: Fit) -> PosteriorDraws:
+def _join(counts: ResponseCounts, fit: FitResult) -> PosteriorDraws:
     """Draws in the order of the counts."""
     if missing := [name for name in (DIFFICULTY, DISCRIMINATION) if name not in fit.posterior]:
         raise AnalysisError(

@@ -68,7 +68,7 @@ class ModelChecks:
         """Tabulate the checks, indexed by name."""
         return pd.DataFrame([check.to_dict() for check in self.checks]).set_index("name")
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "passed": self.passed,

@@ -24,7 +24,7 @@ def posterior_figure(posterior: xr.Dataset, names: Sequence[str] | None = None) 
     Parameters
     ----------
     posterior : xr.Dataset
-        Draws of dimensions (chain, draw, ..), such as `Fit.posterior`.
+        Draws of dimensions (chain, draw, ..), such as `FitResult.posterior`.
     names : sequence of str, optional
         Quantities; by default those without other dimensions, such as the mean and sd of the items' difficulties.
 

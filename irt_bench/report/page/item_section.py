@@ -113,11 +113,11 @@ def _curves(path: Path, items: list[str]) -> dict[str, Any]:
     """Chance of a right answer at each ability, posterior mean and 90% band, in whole per cent."""
     from irt_bench.analysis.curves import success_curves
     from irt_bench.analysis.labelled_draws import positions_of
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a fit did not converge is said where it can be read
-        posterior = Fit.load(path).posterior
+        posterior = FitResult.load(path).posterior
     labels = posterior["item"].to_numpy().astype(str)
     known = [item for item in items if item in set(labels.tolist())]
     if not known:

@@ -45,11 +45,11 @@ def trust_section(fit: Part | None, checks: Part | None) -> Section:
 
 def _posterior(fit: Part) -> list[Block]:
     """Draw by ArviZ what belongs to no single model or item."""
-    from irt_bench.inference.fit import Fit
+    from irt_bench.inference.fit import FitResult
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a fit did not converge is said where it can be read
-        posterior = Fit.load(fit.path).posterior
+        posterior = FitResult.load(fit.path).posterior
     names = scalar_names(posterior)
     if not names:
         return []

@@ -84,7 +84,7 @@ class StudyResult:
     plan: StudyPlan
     notes: tuple[str, ...] = ()
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for a file."""
         pooled = self.results[(self.results[RUN] == POOLED) & ~is_reference(self.results)]
         return {

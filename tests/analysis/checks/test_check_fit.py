@@ -44,7 +44,7 @@ def test_the_model_passes_and_the_tables_are_whole(rng, simulate, status, labels
     outcome, found = status(correct, trials, groups=groups, seed=1)
     assert set(outcome) == ALL
     assert [name for name, each in outcome.items() if each == "failed"] == []
-    assert found.passed and found.summary()["passed"]
+    assert found.passed and found.to_dict()["passed"]
     assert found.items.index.tolist() == [f"i{place}" for place in range(20)] and found.items["misfits"].eq("").all()
     assert np.isfinite(found.items.drop(columns=["partner", "misfits"]).to_numpy(dtype=float)).all()
     assert len(found.models) == 200 and not found.models["misfit"].any()
@@ -107,9 +107,9 @@ def test_the_same_seed_gives_the_same_checks_in_any_order_of_rows(rng, simulate,
     counts = make_counts(correct, trials)
     fitted = fit(counts, TwoPL())
     first, second = (check_fit(counts, fitted, replicates=9, seed=3) for _ in range(2))
-    assert first.summary() == second.summary()
+    assert first.to_dict() == second.to_dict()
     pd.testing.assert_frame_equal(first.items, second.items)
-    assert check_fit(counts, fitted, replicates=9, seed=4).summary() != first.summary()
+    assert check_fit(counts, fitted, replicates=9, seed=4).to_dict() != first.to_dict()
 
 
 def test_a_fit_of_too_few_draws_is_refused(rng, simulate, make_counts):

@@ -26,7 +26,7 @@ def test_checks_that_do_not_apply_do_not_fail():
 
 
 def test_the_summary_is_plain_json_with_seed_and_replicates():
-    told = json.loads(json_text(build(Check("a", "passed", 1.0, 2.0, "m", "s")).summary()))
+    told = json.loads(json_text(build(Check("a", "passed", 1.0, 2.0, "m", "s")).to_dict()))
     assert told["checks"][0] == {
         "name": "a", "status": "passed", "value": 1.0, "threshold": 2.0, "message": "m", "source": "s"
     }  # fmt: skip

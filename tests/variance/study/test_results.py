@@ -104,7 +104,7 @@ def test_the_paper_form_has_random_and_v_beside(result):
 
 
 def test_the_negative_control_finds_nothing_here_and_the_summary_says_so(result):
-    summary = result.summary()
+    summary = result.to_dict()
     assert summary["control"]["models"]["cuts"] == 0
     assert summary["split"] == "folds over clusters"
     counted = summary["verdicts"]["verdict"]
