@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy.interpolate import make_interp_spline
 
 from irt_bench.analysis.curves import information, success
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import INTERVAL
 

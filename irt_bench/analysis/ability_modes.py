@@ -6,8 +6,9 @@ import numpy as np
 
 from irt_bench.analysis.ability_density import SCAN_SPACING, TINY_SLOPE, Cells, scan_posteriors
 from irt_bench.analysis.curves import chances, knowing
-from irt_bench.analysis.intervals import Z_LIMIT, FloatArray
+from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.arrays import FloatArray
 
 MOST_STEPS = 60  # of Newton or bisection: an interval of 0.2 halved so often is below rounding
 STEP_LIMIT = 1e-10

@@ -15,7 +15,6 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.discordance import PAIRS_SHOWN, confirm_by_other_items, discordant_pairs, responsible_items
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.irt import model_abilities, tabulate_abilities
 from irt_bench.analysis.labelled_draws import evenly_spaced, match_labels
 from irt_bench.analysis.rankings import (
@@ -26,6 +25,7 @@ from irt_bench.analysis.rankings import (
     reliability_table,
     resample_accuracy,
 )
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, UndefinedWarning
 from irt_bench.names import ABILITY, CHAIN, DISCRIMINATION, DRAW, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts

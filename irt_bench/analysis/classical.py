@@ -18,13 +18,12 @@ from scipy import special
 
 from irt_bench.analysis.intervals import (
     SPREAD_FLOOR,
-    BoolArray,
-    FloatArray,
     alpha_interval,
     centred_sums,
     column_mean_interval,
     correlation_interval,
 )
+from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.errors import AnalysisError, UndefinedWarning
 from irt_bench.names import ITEM
 from irt_bench.responses.canonical import Responses, as_counts

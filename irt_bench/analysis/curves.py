@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from irt_bench.analysis.intervals import FloatArray, centred_sums, column_mean_interval
+from irt_bench.analysis.intervals import centred_sums, column_mean_interval
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.irt_models.logistic import log_odds, success_probability
 from irt_bench.names import ABILITY, INTERVAL, ITEM

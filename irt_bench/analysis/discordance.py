@@ -10,10 +10,10 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.analysis.rankings import DECIMALS, Sides
 from irt_bench.analysis.scoring import abilities_given_items
+from irt_bench.arrays import FloatArray
 from irt_bench.names import CLEAR, INTERVAL, ITEM
 from irt_bench.responses.counts import ResponseCounts
 

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from irt_bench.analysis.classical import LEAST_MODELS, correlate_with_rest
-from irt_bench.analysis.intervals import SPREAD_FLOOR, BoolArray, FloatArray, centred_sums
+from irt_bench.analysis.intervals import SPREAD_FLOOR, centred_sums
+from irt_bench.arrays import BoolArray, FloatArray
 
 Halves = tuple[BoolArray, BoolArray]
 BLOCK_ITEMS: Final = 2_000  # items multiplied at once: some 80 MB of a matrix of 5,000 models

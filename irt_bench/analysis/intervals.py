@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # scipy.stats takes half a second to import
 
+from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.names import INTERVAL
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 Z_LIMIT = float(special.ndtri(INTERVAL[1]))  # 1.645: half-width of the interval in standard errors
 SPREAD_FLOOR = 1e-12  # root mean square deviation of values in [0, 1] that is rounding, not spread
 

@@ -10,8 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from irt_bench.analysis.classical import binary_cells, column_correlation
-from irt_bench.analysis.intervals import Z_LIMIT, FloatArray, alpha_interval, column_mean_interval
+from irt_bench.analysis.intervals import Z_LIMIT, alpha_interval, column_mean_interval
 from irt_bench.analysis.labelled_draws import evenly_spaced
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL, MODEL
 from irt_bench.responses.counts import ResponseCounts

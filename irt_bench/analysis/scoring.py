@@ -16,8 +16,8 @@ import xarray as xr
 
 from irt_bench.analysis.ability_density import Cells, Nodes, choose_nodes, mixture_density, moments
 from irt_bench.analysis.ability_modes import find_modes
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, thin
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
 from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, MODEL
 from irt_bench.responses.canonical import Responses, as_counts

@@ -19,7 +19,8 @@ import pandas as pd
 from scipy import stats
 
 from irt_bench.analysis.half_statistics import half_statistics
-from irt_bench.analysis.intervals import SPREAD_FLOOR, BoolArray, FloatArray
+from irt_bench.analysis.intervals import SPREAD_FLOOR
+from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.errors import AnalysisError, UndefinedWarning, unknown_choice
 from irt_bench.names import INTERVAL
 from irt_bench.responses.canonical import Responses, as_counts

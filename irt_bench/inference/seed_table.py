@@ -18,6 +18,7 @@ import xarray as xr
 from torch import Tensor
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import FitError
 from irt_bench.irt_models.logistic import success_probability
 
@@ -33,8 +34,6 @@ STEEPEST = SPACING_PER_SLOPE / NARROWEST_SPACING  # discrimination that the node
 BLOCK_CELLS = 500_000  # items x nodes at once
 LEAST_PRECISION = 1e-3  # of a snapshot's summary; its answers may carry no information at all
 LEAST_PROBABILITY = 1e-300  # keeps the logarithm of an impossible answer finite
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class KnownItems(NamedTuple):

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import ModelError, unknown_choice
 from irt_bench.irt_models.base import Beta, Given, HalfNormal, Normal, Site
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
-
-FloatArray = npt.NDArray[np.float64]
 
 HYPERPARAMETERS: Final[Mapping[str, float]] = {
     "difficulty_mean": 0.0,

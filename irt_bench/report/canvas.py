@@ -25,12 +25,12 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import OutputError, unknown_choice
 from irt_bench.files import replacing
 from irt_bench.report.tables import shorten
 
 P = ParamSpec("P")
-FloatArray = npt.NDArray[np.float64]
 
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
 VERMILION, PURPLE, INK, GREY, PALE = "#D55E00", "#CC79A7", "#222222", "#8C8C8C", "#CFCFCF"

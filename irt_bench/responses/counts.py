@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import ResponsesError
 
 Measure = Literal["correct", "score"]
-FloatArray = npt.NDArray[np.float64]
 
 LONGEST_LABEL: Final = 20_000  # characters; every draw's file holds each label padded to the longest
 _UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")

@@ -22,8 +22,8 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.curves import success
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, positions_of
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range
 from irt_bench.names import ABILITY, INTERVAL, ITEM
 from irt_bench.responses.counts import ResponseCounts

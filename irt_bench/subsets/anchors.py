@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin_min
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.subsets.basis import Positions, Selection, SelectionBasis
 
 RESTARTS: Final = 5  # as tinyBenchmarks (Maia Polo et al. 2024)

@@ -18,8 +18,8 @@ import xarray as xr
 
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.analysis.curves import chances, knowing
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, UndefinedWarning
 from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL, SUBTASK
 from irt_bench.responses.counts import ResponseCounts

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import xarray as xr
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetError, SubsetWarning
 from irt_bench.inference.fit import Progress, fit
 from irt_bench.inference.settings import Settings

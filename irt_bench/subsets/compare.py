@@ -16,7 +16,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy import stats
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, check_jobs, check_range
 from irt_bench.inference.fit import Progress
 from irt_bench.names import MODEL

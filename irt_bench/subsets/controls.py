@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.calibration import Recipe, answers_to, chosen_items, weighed

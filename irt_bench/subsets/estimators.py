@@ -47,7 +47,7 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import SplineTransformer
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.subsets.basis import NO_RESIDUALS, Residuals
 from irt_bench.subsets.instrument import Evidence, Prediction

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.clusters import Labels

@@ -17,9 +17,9 @@ import xarray as xr
 from numpy.polynomial.hermite_e import hermegauss
 
 from irt_bench.analysis.curves import chances, knowing
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
 from irt_bench.analysis.scoring import score_models
+from irt_bench.arrays import FloatArray
 from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import ABILITY_NODES, SPREAD_NODES, Selection, SelectionBasis, draw_curves

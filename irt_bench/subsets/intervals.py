@@ -21,7 +21,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import stats
 
-from irt_bench.analysis.intervals import Z_LIMIT, FloatArray
+from irt_bench.analysis.intervals import Z_LIMIT
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
 from irt_bench.subsets.clusters import Labels
 from irt_bench.subsets.instrument import Prediction

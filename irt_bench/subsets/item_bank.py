@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from irt_bench.analysis.curves import chances, knowing
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.arrays import FloatArray
 
 NODES: Final = np.linspace(-6, 6, 241)  # 0.05 apart: the trapezoid rule is exact to 1e-6 for sds from 0.05 on
 BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array

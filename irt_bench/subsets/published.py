@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.instrument import interpolate, make_instrument, most_likely

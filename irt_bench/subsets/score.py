@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError
 from irt_bench.names import MODEL
 from irt_bench.responses.canonical import Responses, as_counts

@@ -16,7 +16,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from irt_bench.analysis.curves import information
-from irt_bench.analysis.intervals import SPREAD_FLOOR, FloatArray
+from irt_bench.analysis.intervals import SPREAD_FLOOR
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.subsets.anchors import anchors_by_answers, anchors_by_parameters, anchors_in_proportion, in_proportion
 from irt_bench.subsets.basis import Positions, Selection, SelectionBasis

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.optimize import nnls
 from sklearn.covariance import ledoit_wolf
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
 from irt_bench.subsets.anchors import answer_features, nearest_shares
 from irt_bench.subsets.basis import Positions, Selection, SelectionBasis

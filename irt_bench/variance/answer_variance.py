@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.irt_models.logistic import log_odds, success_probability
 from irt_bench.responses.counts import ResponseCounts
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def answer_variance_ratio(counts: ResponseCounts, posterior: xr.Dataset) -> float:

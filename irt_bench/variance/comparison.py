@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from irt_bench.variance.moments import FloatArray, without_rounding
+from irt_bench.arrays import FloatArray
+from irt_bench.variance.moments import without_rounding
 from irt_bench.variance.paired_tests import VarianceTest, half_width, joint_bootstrap, leave_one_out, pitman_morgan
 from irt_bench.variance.pairing import paired_runs
 from irt_bench.variance.scores import RunScores

@@ -18,16 +18,9 @@ from typing import Final
 
 import numpy as np
 
+from irt_bench.arrays import FloatArray
 from irt_bench.variance.few_seeds import N_DRAWS, Estimate, mean_square_draws, quantiles, steps_moving_as_one
-from irt_bench.variance.moments import (
-    Codes,
-    FloatArray,
-    contributions,
-    item_covariance,
-    item_variance,
-    own_variance,
-    trial_noise,
-)
+from irt_bench.variance.moments import Codes, contributions, item_covariance, item_variance, own_variance, trial_noise
 from irt_bench.variance.scores import mean_over_items
 from irt_bench.variance.square_freedom import spread_freedom, trial_freedom, with_seed_spread
 

@@ -19,6 +19,7 @@ import pandas as pd
 from scipy import special
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.responses.counts import smallest_integer
 from irt_bench.responses.table import (
@@ -31,8 +32,6 @@ from irt_bench.responses.table import (
     categorical,
     item_positions,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 GOLD_PROBABILITY: Final = "gold_probability"
 PER_CHAR: Final = "gold_probability_per_char"

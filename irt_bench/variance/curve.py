@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
 from irt_bench.variance.components import two_way
-from irt_bench.variance.moments import Codes, FloatArray, item_covariance
+from irt_bench.variance.moments import Codes, item_covariance
 from irt_bench.variance.scores import RunScores
 
 N_SUBSETS: Final = 300  # random subsets of each size

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
-
-FloatArray = npt.NDArray[np.float64]
 
 N_DRAWS: Final = 2000  # of the distributions that have no closed form: quantiles to about 2% of an interval's width
 FEWEST_TO_CORRELATE: Final = 5  # seeds from which on the correlation of steps over seeds is estimated at all

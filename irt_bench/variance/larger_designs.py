@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from irt_bench.arrays import FloatArray
 from irt_bench.variance.components import ITEM, SEED, SEED_ITEM, Design
-from irt_bench.variance.moments import Codes, FloatArray, contributions, group_covariance, item_variance
+from irt_bench.variance.moments import Codes, contributions, group_covariance, item_variance
 from irt_bench.variance.square_freedom import spread_freedom
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL
 from irt_bench.variance.few_seeds import (
@@ -27,7 +28,6 @@ from irt_bench.variance.few_seeds import (
     robust_spread,
     sd_interval,
 )
-from irt_bench.variance.moments import FloatArray
 from irt_bench.variance.score_sets import MACRO_AVERAGE, N_BOOTSTRAP, Z_CI, ScoreSet, root, score_sets
 from irt_bench.variance.scores import RunScores
 

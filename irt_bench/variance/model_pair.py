@@ -16,13 +16,12 @@ import pandas as pd
 from scipy import stats
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.names import INTERVAL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.variance.layout import seed_layout
 from irt_bench.variance.moments import item_covariance
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Error(NamedTuple):

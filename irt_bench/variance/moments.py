@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 
-FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer]
 
 ROUNDING: Final = 1e-12  # an sd below this share of the mean is what adding up leaves of equal values

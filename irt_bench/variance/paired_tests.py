@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import optimize, stats
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
-from irt_bench.variance.moments import ROUNDING, FloatArray
+from irt_bench.variance.moments import ROUNDING
 from irt_bench.variance.scores import RunScores
 
 FURTHEST: Final = 25.0  # logarithms of ratios of sds looked at

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import stats
 
-from irt_bench.variance.moments import FloatArray, check_covariance, item_covariance, without_rounding
+from irt_bench.arrays import FloatArray
+from irt_bench.variance.moments import check_covariance, item_covariance, without_rounding
 from irt_bench.variance.scores import RunScores, mean_over_items
 from irt_bench.variance.subset_forms import stratified_variance
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.responses.table import natural_order
 from irt_bench.variance.layout import SeedLayout
 
-FloatArray = npt.NDArray[np.float64]
 ACCURACY = "accuracy"
 MISSING_GROUP = "(none)"  # of items without a subtask, where others have one
 

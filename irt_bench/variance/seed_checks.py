@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from irt_bench.arrays import FloatArray
 from irt_bench.inference.convergence import Check
 from irt_bench.variance.few_seeds import pooled_freedom, sd_interval, steps_moving_as_one
-from irt_bench.variance.moments import ROUNDING, FloatArray
+from irt_bench.variance.moments import ROUNDING
 from irt_bench.variance.scores import RunScores
 from irt_bench.variance.seed_effect import COLUMNS, POOLED, SEEN
 

@@ -11,16 +11,15 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.irt_models.logistic import log_odds, success_probability
 
-FloatArray = npt.NDArray[np.float64]
 QUANTITIES: Final = (
     "seed_sd_ability",  # sds on the ability scale
     "step_sd_ability",

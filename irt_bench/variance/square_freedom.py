@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
 from irt_bench.variance.few_seeds import FREEDOM
-from irt_bench.variance.moments import Codes, FloatArray
+from irt_bench.variance.moments import Codes
 
 # Subtasks from which on their spread says how precise a mean square is; below, the items' does.
 FEWEST_GROUPS: Final = 10

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import INTERVAL
 from irt_bench.variance.curve import N_SUBSETS
 from irt_bench.variance.few_seeds import sd_interval, steps_moving_as_one
-from irt_bench.variance.moments import Codes, FloatArray, group_covariance
+from irt_bench.variance.moments import Codes, group_covariance
 from irt_bench.variance.scores import RunScores
 
 RANDOM: Final = "random"  # in the column of forms

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from irt_bench.analysis.curves import chances, information, knowing, success
-from irt_bench.analysis.intervals import BoolArray, FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.inference.ability_grid import AbilityGrid, CurveTable
 
 SCAN: Final = np.linspace(-3.0, 3.0, 25)  # abilities at which the information of the items is looked at

@@ -39,7 +39,7 @@ from irt_bench.analysis.checks.summed_score import SummedScoreFit, reason_agains
 from irt_bench.analysis.checks.tables import curve_table, eigenvalue_table, item_table, model_table, score_table
 from irt_bench.analysis.checks.testlets import testlet_check
 from irt_bench.analysis.checks.two_dimensions import LEAST_HELD_OUT, compare_dimensions, dimension_check
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, check_range
 from irt_bench.inference.fit import FitResult
 from irt_bench.inference.response_checks import response_checks

@@ -10,7 +10,8 @@ import pandas as pd
 
 from irt_bench.analysis.checks.answers import FittedAnswers, score_groups
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
-from irt_bench.analysis.intervals import Z_LIMIT, FloatArray
+from irt_bench.analysis.intervals import Z_LIMIT
+from irt_bench.arrays import FloatArray
 
 DELTA: Final = -2.35  # ETS delta units a log odds ratio: 4 / 1.7, easier items below 0
 LARGE, LARGE_BOUND = 1.5, 1.0  # category C: |delta| >= 1.5 and significantly above 1

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from irt_bench.analysis.checks.answers import FittedAnswers
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
 from irt_bench.analysis.checks.tetrachoric import tetrachoric_correlations
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 
 EIGENVALUES: Final = 10  # kept of each matrix
 PERMUTATIONS: Final = 20  # psych::fa.parallel's default

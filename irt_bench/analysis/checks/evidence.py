@@ -20,8 +20,8 @@ from irt_bench.analysis.checks.person_fit import largest_misfit
 from irt_bench.analysis.checks.predictive import Curves, item_total_curves, log_odds_ratios
 from irt_bench.analysis.checks.replicates import PosteriorDraws, fit_again, replicate_answers, replicate_scores
 from irt_bench.analysis.checks.testlets import Testlets, design_effects, testlets_of
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import draws_of, item_draws, positions_of
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import Logistic

@@ -8,7 +8,7 @@ import numpy as np
 
 from irt_bench.analysis.checks.answers import FittedAnswers
 from irt_bench.analysis.checks.named import Check, Limit, above_limit
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 
 # Mean squares of 0.5 to 1.5 are productive for measurement.
 MEAN_SQUARE: Final = Limit(0.5, "Wright & Linacre 1994, Rasch Measurement Transactions 8:3")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from irt_bench.analysis.checks.answers import FittedAnswers
 from irt_bench.analysis.checks.named import CHANCE, Check, Limit, above_limit, not_applicable
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 
 DEPENDENT: Final = Limit(0.2, "0.2 above the mean, Christensen, Makransky & Horton 2017, doi:10.1177/0146621616677520")
 LEAST_MODELS: Final = 20  # that answered both items: correlations of fewer reach 0.6 by chance

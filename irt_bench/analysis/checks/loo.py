@@ -17,7 +17,8 @@ from scipy.special import gammaln, logsumexp
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
 from irt_bench.analysis.checks.replicates import PosteriorDraws
 from irt_bench.analysis.curves import success
-from irt_bench.analysis.intervals import Z_LIMIT, FloatArray
+from irt_bench.analysis.intervals import Z_LIMIT
+from irt_bench.arrays import FloatArray
 from irt_bench.inference.ability_grid import AbilityGrid, CurveTable
 
 MOST_CELLS: Final = 2_000  # a second or two; a mean over them is known to 0.01 nats

@@ -10,7 +10,7 @@ import pandas as pd
 
 from irt_bench.analysis.checks.answers import FittedAnswers
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.inference.dependence import LEAST_INFORMATION, NEAR_COPY, alikeness, find_families, near_copies
 
 MOST_MODELS: Final = 1_200  # of which pairs are formed; a second for all replicates

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.inference.convergence import Check
 
 __all__ = ["Check", "Limit", "above_limit", "not_applicable"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from irt_bench.analysis.checks.answers import FittedAnswers
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 
 # 1 in 740 of a standard normal; the size of the largest misfit, hence turned round.
 MISFIT: Final = Limit(3.0, "three standard errors below expectation (Shewhart 1931); Zh: Drasgow et al. 1985")

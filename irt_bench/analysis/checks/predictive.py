@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from irt_bench.analysis.checks.answers import FittedAnswers, score_groups
 from irt_bench.analysis.checks.named import Check, above_limit, not_applicable
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 
 CORRECTION: Final = 0.5  # answers added to each cell of a table of two items: no odds ratio is infinite
 LEAST_SD: Final = 0.05  # of a log odds ratio: replicates that agree to less do so by chance

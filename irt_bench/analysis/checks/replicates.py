@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from irt_bench.analysis.checks.answers import FittedAnswers, fit_abilities
 from irt_bench.analysis.curves import success
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
+from irt_bench.arrays import FloatArray
 from irt_bench.inference.laplace import approximate
 from irt_bench.irt_models.base import Beta, IRTModel
 from irt_bench.irt_models.logistic import Logistic

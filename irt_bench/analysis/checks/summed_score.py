@@ -12,8 +12,8 @@ from scipy.special import ndtr
 from irt_bench.analysis.checks.answers import FittedAnswers, score_groups
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
 from irt_bench.analysis.curves import success
-from irt_bench.analysis.intervals import FloatArray
 from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.arrays import FloatArray
 
 EXACT_ITEMS: Final = 100  # up to so many, the distribution of the score is exact; beyond, of a group of scores, normal
 NODES: Final = np.linspace(-6.0, 6.0, 121)

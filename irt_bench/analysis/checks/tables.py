@@ -14,7 +14,7 @@ from irt_bench.analysis.checks.local_dependence import Residuals, beyond_chance
 from irt_bench.analysis.checks.person_fit import MISFIT, standardised_log_likelihood
 from irt_bench.analysis.checks.predictive import Surprise
 from irt_bench.analysis.checks.summed_score import SummedScoreFit
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL, ITEM, MODEL
 
 SCORE_STEPS: Final = 101

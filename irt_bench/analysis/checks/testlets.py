@@ -10,7 +10,7 @@ import pandas as pd
 
 from irt_bench.analysis.checks.local_dependence import Residuals
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
-from irt_bench.analysis.intervals import BoolArray, FloatArray
+from irt_bench.arrays import BoolArray, FloatArray
 
 TOO_WIDE: Final = Limit(
     1.1, "1.1, ours: intervals 5% too narrow; design effect, Kish 1965, Survey Sampling, section 5.4"

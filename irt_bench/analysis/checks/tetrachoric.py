@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from irt_bench.analysis.intervals import BoolArray, FloatArray
+from irt_bench.arrays import BoolArray, FloatArray
 
 CORRECTION: Final = 0.5  # answers put in an empty cell of a table, as psych::tetrachoric does
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)

@@ -8,7 +8,7 @@ import numpy as np
 
 from irt_bench.analysis.checks.answers import FittedAnswers
 from irt_bench.analysis.checks.named import Check, Limit, above_limit, not_applicable
-from irt_bench.analysis.intervals import FloatArray
+from irt_bench.arrays import FloatArray
 
 HELD_OUT: Final = 0.1  # share of the cells
 MOST_CELLS, LEAST_ITEMS = 1_000_000, 200  # beyond, items are sampled

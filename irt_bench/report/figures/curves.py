@@ -11,17 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from irt_bench.report.canvas import (
-    BLUE,
-    MOST_INTERVALS,
-    PALE,
-    FloatArray,
-    band,
-    clear_legend,
-    new_figure,
-    point_style,
-    styled,
-)
+from irt_bench.arrays import FloatArray
+from irt_bench.report.canvas import BLUE, MOST_INTERVALS, PALE, band, clear_legend, new_figure, point_style, styled
 
 MOST_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
 ERROR_RANGE: Final = 6  # the standard error's axis ends at this many times its smallest value

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import CLEAR
 from irt_bench.report.canvas import (
     BLUE,
@@ -21,7 +22,6 @@ from irt_bench.report.canvas import (
     SKY,
     SMALL_SIZE,
     VERMILION,
-    FloatArray,
     clear_legend,
     new_figure,
     padded,

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from irt_bench.analysis.classical import FEW_MODELS, FLAGS
+from irt_bench.arrays import FloatArray
 from irt_bench.report.canvas import (
     BLUE,
     GREEN,
@@ -21,7 +22,6 @@ from irt_bench.report.canvas import (
     PURPLE,
     SKY,
     VERMILION,
-    FloatArray,
     clear_legend,
     name_points,
     narrow,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from irt_bench.analysis.curves import chances, knowing
 from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 SPACING: Final = 0.05
 NODES: Final = np.arange(-6.0, 6.0 + SPACING / 2, SPACING)
 SAFE: Final = 1e-12

@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from irt_bench.analysis.classical import score_reliability
 from irt_bench.analysis.transfer import compare_transfer
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetWarning, UndefinedWarning
 from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, chosen_items
 from irt_bench.subsets.controls import WITHIN, shuffled
@@ -51,7 +52,6 @@ from irt_bench.variance.study.snapshots import run_variance
 from irt_bench.variance.study.store import Result, hash_of
 from irt_bench.variance.study.workplace import Workplace, divide
 
-FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 CODE: Final = 4  # raised whenever the numbers of a cell would change: kept results are then computed anew

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import RUN
 from irt_bench.variance.study.design import THETA
 from irt_bench.variance.study.modelled import REASON
@@ -18,7 +19,6 @@ from irt_bench.variance.study.snapshots import RunVariance, Snapshots, run_varia
 from irt_bench.variance.study.splits import HALF
 from irt_bench.variance.study.store import Store
 
-FloatArray = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
 
 LEAST_RELIABILITY: Final = 0.5  # of calibration scores

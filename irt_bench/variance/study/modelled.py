@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, ModelError, ResponsesWarning
 from irt_bench.inference.seed_fit import SeedFit
 from irt_bench.inference.settings import SVISettings
@@ -28,8 +29,6 @@ from irt_bench.variance.study.design import EQUAL
 from irt_bench.variance.study.reading import placed, random_items
 from irt_bench.variance.study.snapshots import run_variance
 from irt_bench.variance.study.workplace import Workplace
-
-FloatArray = npt.NDArray[np.float64]
 
 FULL_KEY: Final = "full"
 ABILITY_KEY: Final = "ability"

@@ -14,17 +14,15 @@ from collections import Counter
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL, RUN
 from irt_bench.variance.study.collect import Collected
 from irt_bench.variance.study.design import EQUAL, THETA
 from irt_bench.variance.study.modelled import ABILITY_KEY, FAILED, FULL_KEY, REASON, model_key
 from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.references import FULL, POOLED
-
-FloatArray = npt.NDArray[np.float64]
 
 NAMES: Final = ("model_sd", "model_seed_sd", "model_ratio", "model_ratio_full")
 COLUMNS: Final = tuple(f"{name}{end}" for name in NAMES for end in ("", "_q05", "_q95"))

@@ -13,10 +13,10 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK
 from irt_bench.variance.detect import POWER, detectable_shift
 from irt_bench.variance.study.collect import Collected
@@ -24,7 +24,6 @@ from irt_bench.variance.study.plan import LEVEL, BenchmarkPlan, compared
 from irt_bench.variance.study.reading import WEIGHTED
 from irt_bench.variance.study.verdicts import Ratio
 
-FloatArray = npt.NDArray[np.float64]
 MANY: Final = 1e6  # degrees of freedom: normal
 Z_POWER: Final = float(stats.norm.ppf(POWER))
 

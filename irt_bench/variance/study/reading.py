@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.arrays import FloatArray
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibration, Recipe
@@ -23,7 +24,6 @@ from irt_bench.subsets.shares import full_scores
 from irt_bench.subsets.weights import weigh
 from irt_bench.variance.study.design import EQUAL
 
-FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 WEIGHTED: Final = "weighted"

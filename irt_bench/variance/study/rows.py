@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK, RUN
 from irt_bench.subsets.controls import WITHIN
 from irt_bench.variance.study.collect import SCALES, Collected, Key, scale_of
@@ -21,8 +21,6 @@ from irt_bench.variance.study.reading import WEIGHTED, null_of
 from irt_bench.variance.study.references import FULL, POOLED
 from irt_bench.variance.study.scenes import Null, Scene, compare_nulls, compare_scores, pool
 from irt_bench.variance.study.verdicts import NO_DIFFERENCE, TINY, Ratio, holm_known, verdict
-
-FloatArray = npt.NDArray[np.float64]
 
 KEYS: Final = (BENCHMARK, RUN, "method", "weights", "estimator", "size")
 NUMBERS: Final = (

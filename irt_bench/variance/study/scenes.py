@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from irt_bench.arrays import FloatArray
 from irt_bench.variance.study.collect import Collected
 from irt_bench.variance.study.design import THETA
 from irt_bench.variance.study.reading import WEIGHTED
@@ -29,8 +29,6 @@ from irt_bench.variance.study.verdicts import (
     two_sided,
     with_interval,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 SPREAD_SUBSETS: Final = 500  # random subsets behind the spread over items: known to 3%
 NO_RATIO: Final = Ratio(np.nan, np.nan, np.nan, np.nan)

@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, stats
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import RUN, SEED, STEP
 from irt_bench.responses.table import natural_order
 from irt_bench.variance.layout import step_order
 from irt_bench.variance.metrics import monotonicity, tau_b
 
-FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 FEWEST_RANKED: Final = 3  # snapshots whose order is compared

@@ -25,16 +25,15 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
 from irt_bench.subsets.controls import holm
 from irt_bench.variance.few_seeds import steps_moving_as_one
 from irt_bench.variance.study.plan import LEVEL
 from irt_bench.variance.study.snapshots import RunVariance, pooled_variance
 
-FloatArray = npt.NDArray[np.float64]
 Verdict = Literal["cuts", "raises", "no difference shown", ""]
 
 CUTS: Final = "cuts"

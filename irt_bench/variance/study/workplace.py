@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import FitError
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import Selection, SelectionBasis
@@ -16,7 +17,6 @@ from irt_bench.variance.study.ability import ItemLogs, item_logs, most_probable
 from irt_bench.variance.study.data import INNER_FOLDS, Job, basis_of, plan_of, read_rows
 from irt_bench.variance.study.reading import HELD_OUT, Readers, readers
 
-FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 

@@ -1,0 +1,7 @@
+"""Types of arrays, for annotations."""
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
