@@ -33,7 +33,7 @@ _HOMES = {
     "item_statistics": "irt_bench.analysis.classical",
     "item_table": "irt_bench.analysis.irt",
     "read_responses": "irt_bench.responses",
-    "score_models": "irt_bench.analysis.scoring",
+    "score_models": "irt_bench.analysis.abilities",
     "simulate_responses": "irt_bench.irt_models.simulate",
     "table_from_frame": "irt_bench.responses",
     "write_table": "irt_bench.responses",

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from irt_bench import names
+from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.analysis.curves import observed_shares
 from irt_bench.analysis.irt import ability_table, item_table
-from irt_bench.analysis.scoring import score_models
 from irt_bench.console import out, progress_bar
 from irt_bench.files import replacing_folder, write_json
 from irt_bench.inference.fit import FitResult, fit

@@ -27,14 +27,13 @@ import pandas as pd
 from scipy.special import expit
 
 from irt_bench import table_from_frame
-from irt_bench.report.figures import paths_figure
-from irt_bench.report.study_figures import forest_figure
-from irt_bench.report.study_tables import null_table, verdict_counts
+from irt_bench.report.figures.study_figures import forest_figure, paths_figure
+from irt_bench.report.tables.study_tables import null_table, verdict_counts
+from irt_bench.study.design import make_design
+from irt_bench.study.plan import plan_study
+from irt_bench.study.power import foresee
+from irt_bench.study.run import run_study
 from irt_bench.variance.seed_variance import analyse_seed_variance
-from irt_bench.variance.study.design import make_design
-from irt_bench.variance.study.foresee import foresee
-from irt_bench.variance.study.plan import plan_study
-from irt_bench.variance.study.run import run_study
 
 RUNS, SEEDS, ITEMS, NOISY, OTHERS = 10, 4, 80, 40, 10
 rng = np.random.default_rng(3)

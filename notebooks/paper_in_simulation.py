@@ -26,9 +26,9 @@ import numpy as np
 
 from irt_bench import TwoPL
 from irt_bench.irt_models.simulate import simulate_benchmark
+from irt_bench.study.design import make_design
+from irt_bench.study.run import run_study
 from irt_bench.variance.seed_variance import analyse_seed_variance
-from irt_bench.variance.study.design import make_design
-from irt_bench.variance.study.run import run_study
 
 ITEMS, SUBSET = 600, 100
 table = simulate_benchmark(

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import settings
 
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.subset import SubsetRecord
-from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
+from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, SubsetItem, SubsetRecord, UnseenItems
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "calibration"))  # scripts, not part of the package
 from coverage_recorder import (  # noqa: E402, F401

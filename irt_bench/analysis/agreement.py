@@ -14,16 +14,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from irt_bench.analysis.discordance import PAIRS_SHOWN, confirm_by_other_items, discordant_pairs, responsible_items
 from irt_bench.analysis.irt import model_abilities, tabulate_abilities
 from irt_bench.analysis.labelled_draws import evenly_spaced, match_labels
 from irt_bench.analysis.rankings import (
     DECIMALS,
+    PAIRS_SHOWN,
     Sides,
+    confirm_by_other_items,
     correlation_table,
+    discordant_pairs,
     model_table,
     reliability_table,
     resample_accuracy,
+    responsible_items,
 )
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, UndefinedWarning

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from irt_bench.analysis.abilities import abilities_given_items, ties
 from irt_bench.analysis.classical import LEAST_MODELS, NEAR_ZERO, correlate_with_rest
 from irt_bench.analysis.curves import column_blocks
 from irt_bench.analysis.intervals import correlation_interval
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels
-from irt_bench.analysis.scoring import abilities_given_items, ties
 from irt_bench.errors import AnalysisError
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, INTERVAL, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts

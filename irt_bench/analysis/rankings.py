@@ -1,4 +1,7 @@
-"""Two rankings of the same models: how they correlate, how reliable each is, and each model's place in both."""
+"""Two rankings of the same models: how they agree, and the pairs that they order differently.
+
+Pairs of models that ability and accuracy order differently, how sure that is, and the items behind it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import xarray as xr
+from scipy import special, stats
 
+from irt_bench.analysis.abilities import abilities_given_items
 from irt_bench.analysis.classical import binary_cells, column_correlation
 from irt_bench.analysis.intervals import Z_LIMIT, alpha_interval, column_mean_interval
-from irt_bench.analysis.labelled_draws import evenly_spaced
+from irt_bench.analysis.labelled_draws import ItemParameters, evenly_spaced
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import UndefinedWarning
-from irt_bench.names import INTERVAL, MODEL
+from irt_bench.names import CLEAR, INTERVAL, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
 
 N_HALVES = 200  # random halves of the items
@@ -137,3 +143,181 @@ def _limits(values: FloatArray) -> FloatArray:
     """Limits of the central interval over the defined values; NaN if there are none."""
     known = values[~np.isnan(values)]
     return np.quantile(known, INTERVAL) if len(known) else np.full(2, np.nan)
+
+
+ROW_BLOCK = 256  # models compared with all others at once: 11 MB a temporary array for 5,500 models
+PAIR_POOL = 5000  # discordant pairs whose probabilities are computed
+PAIRS_SHOWN = 50
+N_SPLITS = 20  # of the items into halves, each half in turn the first
+MOST_SPLIT_MODELS = 500  # 125,000 pairs
+CONFIRMED = ("again", "reversed", "as_ability")
+TINY = 1e-12
+ITEM_COLUMNS = ("contribution", "ability_side", "accuracy_side", "discrimination")
+
+
+def discordant_pairs(sides: Sides, labels: pd.Index) -> tuple[pd.DataFrame, int, int]:
+    """Return the most certain discordant pairs, the number of discordant pairs, and how many are clear."""
+    (high, low), n_discordant = _candidates(sides)
+    by_ability = _share_above(sides.draws, high, low)
+    by_accuracy = _share_above(sides.resampled, low, high)
+    pairs = pd.DataFrame(
+        {
+            "higher_ability": labels[high],
+            "higher_accuracy": labels[low],
+            "ability_difference": sides.ability[high] - sides.ability[low],
+            "accuracy_difference": sides.accuracy[low] - sides.accuracy[high],
+            "p_ability": by_ability,
+            "p_accuracy": by_accuracy,
+        }
+    )
+    n_clear = int(((by_ability >= CLEAR) & (by_accuracy >= CLEAR)).sum())
+    surest = np.lexsort((-pairs["ability_difference"], -pairs["accuracy_difference"], -by_ability * by_accuracy))
+    return pairs.iloc[surest].reset_index(drop=True), n_discordant, n_clear
+
+
+def confirm_by_other_items(counts: ResponseCounts, items: xr.Dataset, rng: np.random.Generator) -> pd.DataFrame:
+    """Say what other items make of pairs that ability and accuracy order differently.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Models and items with answers; of many models `MOST_SPLIT_MODELS` are drawn.
+    items : xr.Dataset
+        Item parameters of dimensions (chain, draw, item).
+    rng : np.random.Generator
+        Of the halves.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed ``all, surest``: pairs ordered differently by a random half of the items, and those `PAIRS_SHOWN` of
+        them (a tenth where they are fewer) whose smaller difference is largest in its standard errors. ``n_pairs``
+        (mean number), and shares of them: ``again`` (the other half orders them so again, by ability and by accuracy),
+        ``reversed`` (both the other way round, as often by chance) and ``as_ability`` (accuracy on the other half has
+        the order of ability, ties half). Means over halves, with quantiles over halves as ``_q05, _q95``; NaN without
+        such pairs.
+    """
+    mean = items[[name for name in ItemParameters._fields if name in items]].mean(("chain", "draw"), keepdims=True)
+    if counts.n_models > MOST_SPLIT_MODELS:
+        counts = counts.take(models=np.sort(rng.choice(counts.n_models, MOST_SPLIT_MODELS, replace=False)))
+    found: dict[str, list[list[float]]] = {"all": [], "surest": []}
+    for _ in range(N_SPLITS if counts.n_items >= 2 else 0):
+        order = rng.permutation(counts.n_items)
+        halves = [_half(counts.take(items=np.sort(half)), mean) for half in np.array_split(order, 2)]
+        for first, other in (halves, halves[::-1]):
+            pairs = _pairs_of_half(first)
+            surest = pairs[:, : min(PAIRS_SHOWN, max(pairs.shape[1] // 10, 1))]
+            for name, chosen in (("all", pairs), ("surest", surest)):
+                found[name].append(_confirmed(chosen, other))
+    rows = {name: _over_halves(np.array(values).reshape(-1, len(CONFIRMED) + 1)) for name, values in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pairs")
+
+
+class _Half(NamedTuple):
+    """Both measures of the models on half of the items, shape (model,), with their standard errors."""
+
+    ability: FloatArray
+    ability_sd: FloatArray
+    accuracy: FloatArray
+    accuracy_se: FloatArray
+
+
+def _half(counts: ResponseCounts, mean: xr.Dataset) -> _Half:
+    found = abilities_given_items(counts, mean)
+    accuracy, asked = counts.accuracy().to_numpy(dtype=np.float64), counts.asked.sum(axis=1)
+    error = np.sqrt(accuracy * (1 - accuracy) / np.maximum(asked, 1))
+    return _Half(found["ability"].to_numpy(), found["ability_sd"].to_numpy(), np.round(accuracy, DECIMALS), error)
+
+
+def _pairs_of_half(half: _Half) -> npt.NDArray[np.intp]:
+    """Positions (higher ability, higher accuracy) of pairs ordered differently, surest first."""
+    high, low = np.nonzero(
+        (half.ability[:, None] > half.ability) & (half.accuracy[:, None] < half.accuracy)  # NaN where nothing was asked
+    )
+    distances = (
+        np.abs(values[high] - values[low]) / np.maximum(np.hypot(error[high], error[low]), TINY)
+        for values, error in ((half.ability, half.ability_sd), (half.accuracy, half.accuracy_se))
+    )
+    return np.stack([high, low])[:, np.argsort(-np.minimum(*distances), kind="stable")]
+
+
+def _confirmed(pairs: npt.NDArray[np.intp], other: _Half) -> list[float]:
+    """Count pairs, and take the shares of them that `CONFIRMED` names."""
+    known = ~np.isnan(other.accuracy[pairs]).any(axis=0)
+    high, low = pairs[:, known]
+    if not len(high):
+        return [0.0, *[np.nan] * len(CONFIRMED)]
+    by_ability, by_accuracy = (np.sign(values[high] - values[low]) for values in (other.ability, other.accuracy))
+    again, turned = (by_ability > 0) & (by_accuracy < 0), (by_ability < 0) & (by_accuracy > 0)
+    return [len(high), again.mean(), turned.mean(), ((1 + by_accuracy) / 2).mean()]
+
+
+def _over_halves(values: FloatArray) -> dict[str, float]:
+    """Mean number of pairs, and mean and quantiles of the shares over halves that have pairs."""
+    known = values[values[:, 0] > 0]
+    row = {"n_pairs": float(values[:, 0].mean()) if len(values) else 0.0}
+    for name, column in zip(CONFIRMED, known[:, 1:].T, strict=True):
+        limits = np.quantile(column, INTERVAL) if len(column) else (np.nan, np.nan)
+        row |= {name: float(column.mean()) if len(column) else np.nan}
+        row |= {f"{name}_q05": float(limits[0]), f"{name}_q95": float(limits[1])}
+    return row
+
+
+def responsible_items(
+    pairs: pd.DataFrame, counts: ResponseCounts, weights: FloatArray | None
+) -> tuple[pd.DataFrame, str]:
+    """Mean over the shown pairs of each item's part in the weighted score less its part in accuracy."""
+    none = pd.DataFrame(columns=list(ITEM_COLUMNS), index=counts.items.index[:0].rename(ITEM), dtype=np.float64)
+    if weights is None:
+        return none, "no discriminations were given"
+    if np.allclose(weights, weights[0], rtol=1e-9, atol=0):
+        return (
+            none,
+            "discriminations are equal: the order differs only through cells never asked",
+        )
+    if pairs.empty:
+        return none, "no pair of models is ordered differently"
+    shown, all_shares = pairs.head(PAIRS_SHOWN), np.nan_to_num(counts.proportions(), copy=False)
+    ability_side, accuracy_side = np.zeros(counts.n_items), np.zeros(counts.n_items)
+    for column, sign in (("higher_ability", 1), ("higher_accuracy", -1)):
+        rows = counts.models.index.get_indexer(pd.Index(shown[column]))
+        shares, asked = all_shares[rows], counts.asked[rows]
+        ability_side += sign * (shares * weights / (asked @ weights)[:, None]).mean(axis=0)
+        accuracy_side += sign * (shares / asked.sum(axis=1, keepdims=True)).mean(axis=0)
+    values = (ability_side - accuracy_side, ability_side, accuracy_side, weights)
+    items = pd.DataFrame(dict(zip(ITEM_COLUMNS, values, strict=True)), index=counts.items.index.rename(ITEM))
+    return items.sort_values("contribution", ascending=False, kind="stable"), ""
+
+
+def _candidates(sides: Sides) -> tuple[npt.NDArray[np.intp], int]:
+    """Positions (higher ability, higher accuracy) of the discordant pairs most certain by a normal approximation."""
+    ability_variance, accuracy_variance = sides.draws.var(axis=0), sides.resampled.var(axis=0)
+    pool, certainty, n_discordant = np.empty((2, 0), dtype=np.intp), np.empty(0), 0
+    for start in range(0, len(sides.ability), ROW_BLOCK):
+        rows = slice(start, start + ROW_BLOCK)
+        opposite = (sides.ability[rows, None] > sides.ability) & (sides.accuracy[rows, None] < sides.accuracy)
+        high, low = np.nonzero(opposite)
+        high += start
+        n_discordant += len(high)
+        pool = np.hstack([pool, [high, low]])
+        by_ability = _log_certainty(sides.ability, ability_variance, high, low)
+        by_accuracy = _log_certainty(sides.accuracy, accuracy_variance, low, high)
+        certainty = np.append(certainty, by_ability + by_accuracy)
+        if len(certainty) > PAIR_POOL:
+            best = np.argpartition(-certainty, PAIR_POOL)[:PAIR_POOL]
+            pool, certainty = pool[:, best], certainty[best]
+    return pool, n_discordant
+
+
+def _log_certainty(
+    values: FloatArray, variance: FloatArray, above: npt.NDArray[np.intp], below: npt.NDArray[np.intp]
+) -> FloatArray:
+    with np.errstate(divide="ignore"):
+        z = (values[above] - values[below]) / np.sqrt(variance[above] + variance[below])
+    return np.asarray(special.log_ndtr(z))
+
+
+def _share_above(values: FloatArray, above: npt.NDArray[np.intp], below: npt.NDArray[np.intp]) -> FloatArray:
+    """Share of rows in which one column exceeds another, ties counting half, for each pair of columns."""
+    difference = values[:, above] - values[:, below]
+    return np.asarray(((difference > 0) + 0.5 * (difference == 0)).mean(axis=0))

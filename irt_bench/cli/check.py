@@ -27,7 +27,7 @@ from irt_bench.files import check_output, json_text, replacing_folder, write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
-    from irt_bench.analysis.checks import ModelChecks
+    from irt_bench.checks import ModelChecks
     from irt_bench.responses import ResponseCounts
 
 
@@ -51,9 +51,9 @@ def check(
     json: Json = False,
 ) -> None:
     """Check a fit: predictions, LOO, item and person fit, local dependence, testlets, dimensions, groups, repeats."""
-    from irt_bench.analysis.checks import check_fit
+    from irt_bench.checks import check_fit
     from irt_bench.inference.fit import FitResult
-    from irt_bench.report.check_tables import print_model_checks
+    from irt_bench.report.tables.reports import print_model_checks
 
     if output is not None:
         check_output(output, force=force, folder=True)

@@ -31,8 +31,7 @@ def export(
     force: Force = False,
 ) -> None:
     """Write a subset for lm-evaluation-harness, Inspect, py-irt, adaptive testers, or as a list; prints the command."""
-    from irt_bench.subsets.export import ExportOptions, export_subset
-    from irt_bench.subsets.export_inspect import MODEL
+    from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
     from irt_bench.subsets.subset import read_subset
 
     check_output(output, force=force, folder=to == "lm-eval-task")

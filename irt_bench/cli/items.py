@@ -40,8 +40,8 @@ def items(
     """Item analysis: share right, item-rest correlation, flags, reliability, and how well statistics carry over."""
     from irt_bench.analysis.classical import item_statistics, score_reliability
     from irt_bench.analysis.transfer import compare_transfer
-    from irt_bench.report.canvas import check_figure_format
     from irt_bench.report.figures import items_figure, save_figure
+    from irt_bench.report.figures.canvas import check_figure_format
     from irt_bench.report.tables import print_findings, print_item_report
     from irt_bench.responses.quality import findings
 

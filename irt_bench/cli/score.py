@@ -74,7 +74,7 @@ def _score_fit(
     safe: bool,
     json: bool,
 ) -> None:
-    from irt_bench.analysis.scoring import score_models
+    from irt_bench.analysis.abilities import score_models
     from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import print_table
 
@@ -107,7 +107,7 @@ def _score_subset(
     json: bool,
 ) -> None:
     from irt_bench.report.tables import print_table
-    from irt_bench.subsets.logs import MEANINGS, read_subset_logs, score_logs
+    from irt_bench.subsets.harness.logs import MEANINGS, read_subset_logs, score_logs
     from irt_bench.subsets.subset import read_subset
 
     chosen = read_subset(subset)

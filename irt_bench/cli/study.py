@@ -12,8 +12,8 @@ from irt_bench.files import json_text, replacing, write_csv, write_json
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
-    from irt_bench.variance.study.design import StudyDesign
-    from irt_bench.variance.study.results import StudyResult
+    from irt_bench.study.design import StudyDesign
+    from irt_bench.study.results import StudyResult
 
 
 @clear_errors
@@ -56,7 +56,7 @@ def study(
 
     A study that was stopped goes on with the same command; a changed one computes only what changed.
     """
-    from irt_bench.variance.study.run import Workers
+    from irt_bench.study.run import Workers
 
     workers = Workers(backend, scheduler, jobs, _shard(shard))
     workers.check()
@@ -81,7 +81,7 @@ def study(
 
 
 def _design(paths: list[Path], flags: dict[str, Any]) -> "StudyDesign":
-    from irt_bench.variance.study.design import is_design, make_design, read_design
+    from irt_bench.study.design import is_design, make_design, read_design
 
     if len(paths) == 1 and is_design(paths[0]):
         return read_design(paths[0], flags)
@@ -89,7 +89,7 @@ def _design(paths: list[Path], flags: dict[str, Any]) -> "StudyDesign":
 
 
 def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: Any) -> "StudyResult | None":
-    from irt_bench.variance.study.run import run_study
+    from irt_bench.study.run import run_study
 
     try:
         with progress_bar() as progress:
@@ -101,10 +101,9 @@ def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: A
 
 def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -> None:
     """Write tables, figures and, last, the summary."""
-    from irt_bench.report.canvas import save_figure
-    from irt_bench.report.figures.paths import paths_figure
-    from irt_bench.report.study_figures import drawn_estimator, forest_figure
-    from irt_bench.report.variance_figures import file_name
+    from irt_bench.report.figures.canvas import save_figure
+    from irt_bench.report.figures.study_figures import drawn_estimator, forest_figure, paths_figure
+    from irt_bench.report.figures.variance_figures import file_name
 
     for name in ("results", "paths", "transfer", "control", "paper", "detectable"):
         with replacing(output / f"{name}.csv") as beside:
@@ -120,7 +119,7 @@ def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -
 
 
 def _print(found: "StudyResult", output: Path, *, json: bool) -> None:
-    from irt_bench.report.study_tables import print_study
+    from irt_bench.report.tables.study_tables import print_study
 
     if json:
         print_text(json_text(found.to_dict()))
@@ -132,9 +131,9 @@ def _print(found: "StudyResult", output: Path, *, json: bool) -> None:
 def _dry_run(table: "ResponseTable", design: "StudyDesign", jobs: int, *, json: bool) -> None:
     import tempfile
 
-    from irt_bench.report.study_tables import print_plan
-    from irt_bench.variance.study.foresee import foresee
-    from irt_bench.variance.study.plan import plan_study
+    from irt_bench.report.tables.study_tables import print_plan
+    from irt_bench.study.plan import plan_study
+    from irt_bench.study.power import foresee
 
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_study(table, design, Path(folder))

@@ -153,8 +153,8 @@ def _plan(
     from irt_bench.inference.response_groups import check_responses
     from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import TwoPL
+    from irt_bench.subsets.basis import balanced_targets
     from irt_bench.subsets.calibration import Plan
-    from irt_bench.subsets.shares import balanced_targets
 
     targets = None
     if macro:

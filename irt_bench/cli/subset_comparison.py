@@ -49,12 +49,11 @@ def compare_methods(
     import numpy as np
 
     from irt_bench.report.figures import save_figure
-    from irt_bench.report.subset_figures import subset_comparison_figure
-    from irt_bench.report.subset_tables import best_table, coverage_table, error_table, markdown, shift_table
+    from irt_bench.report.figures.study_figures import subset_comparison_figure
     from irt_bench.report.tables import print_table
+    from irt_bench.report.tables.study_tables import best_table, coverage_table, error_table, markdown, shift_table
     from irt_bench.subsets.clusters import model_clusters
-    from irt_bench.subsets.compare import compare, shift
-    from irt_bench.subsets.controls import WITHIN, negative_control
+    from irt_bench.subsets.compare import WITHIN, compare, negative_control, shift
 
     if counts.n_models > max_models:
         err.print(f"[yellow]Warning:[/] {max_models} of {counts.n_models} models, drawn at random, take part.")

@@ -152,7 +152,7 @@ def _analyse(
     safe: bool,
     json: bool,
 ) -> None:
-    from irt_bench.report.variance_tables import print_seed_model, print_seed_variance
+    from irt_bench.report.tables.variance_tables import print_seed_model, print_seed_variance
     from irt_bench.variance.seed_variance import analyse_seed_variance
 
     table = reading.table()
@@ -180,8 +180,8 @@ def _summary(found: "SeedVarianceResult", modelled: "SeedModelResult | None") ->
 
 
 def _write(found: "SeedVarianceResult", modelled: "SeedModelResult | None", output: Path, *, safe: bool) -> None:
-    from irt_bench.report.canvas import save_figure
-    from irt_bench.report.variance_figures import (
+    from irt_bench.report.figures.canvas import save_figure
+    from irt_bench.report.figures.variance_figures import (
         compared_measures,
         curve_figure,
         file_name,
@@ -205,7 +205,7 @@ def _write(found: "SeedVarianceResult", modelled: "SeedModelResult | None", outp
 
 def _framings(reading: _Reading, measure: str, seed: int) -> dict[str, object]:
     from irt_bench.variance.benchmark_runs import one_measure
-    from irt_bench.variance.comparison import compare_variance
+    from irt_bench.variance.paired_scores import compare_variance
 
     sides = [reading.table([path]).one_benchmark() for path in reading.paths]
     runs = [one_measure(side, measure, run_columns=reading.runs)[0] for side in sides]
@@ -221,7 +221,7 @@ def _pair(reading: _Reading, models: tuple[str, str], cluster: str | None) -> di
 
 def _finish(row: dict[str, object], output: Path | None, title: str, *, json: bool) -> None:
     """Write one comparison, and print it as a table or as JSON."""
-    from irt_bench.report.variance_tables import print_row
+    from irt_bench.report.tables.variance_tables import print_row
 
     if output is not None:
         with replacing_folder(output) as folder:

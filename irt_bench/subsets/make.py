@@ -16,15 +16,14 @@ from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibrated, Calibration, Recipe, calibrate, chosen_items
 from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR
 from irt_bench.subsets.estimators import Learned, estimator_of
-from irt_bench.subsets.gap import Gap, orderable_gap
-from irt_bench.subsets.intervals import Errors, Expected
-from irt_bench.subsets.subset import SubsetRecord
-from irt_bench.subsets.subset_parts import (
+from irt_bench.subsets.score_intervals import Errors, Expected, Gap, orderable_gap
+from irt_bench.subsets.subset import (
     AblerErrors,
     CalibrationRecord,
     EstimatorNumbers,
     SmallestGap,
     SubsetItem,
+    SubsetRecord,
     UnseenItems,
 )
 

@@ -16,10 +16,9 @@ from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import FILTER, METRIC
 from irt_bench.subsets.estimators import Learned, estimate, estimator_of, possible
-from irt_bench.subsets.instrument import Evidence, instrument_of, read_answers
-from irt_bench.subsets.intervals import UNKNOWN, Errors, limits, outside_of
-from irt_bench.subsets.subset import SubsetRecord
-from irt_bench.subsets.subset_parts import EstimatorNumbers
+from irt_bench.subsets.score_intervals import UNKNOWN, Errors, limits, outside_of
+from irt_bench.subsets.scorer import Evidence, instrument_of, read_answers
+from irt_bench.subsets.subset import EstimatorNumbers, SubsetRecord
 
 OUTSIDE: Final = "outside_calibration"
 MISSING: Final = "missing_items"

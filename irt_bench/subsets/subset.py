@@ -1,8 +1,10 @@
-"""Subset: the items of a reduced benchmark and all it takes to estimate the full score from answers to them.
+"""SubsetRecord: the items of a reduced benchmark and all it takes to estimate the full score from answers to them.
 
 A subset is one plain JSON file. Reading it executes and unpickles nothing; a file that is no subset, of another
 version, or changed since it was written is refused. The digest in the file catches accidents and careless edits, not
 somebody who computes a new digest: know where a subset comes from.
+
+What a subset is made of: its items, curves of the others, numbers of its estimator, and where it comes from.
 """
 
 from __future__ import annotations
@@ -12,23 +14,208 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from irt_bench.errors import ReadError, SubsetError
 from irt_bench.files import replacing
 from irt_bench.responses.formats.jsonlines import load_json
-from irt_bench.subsets.subset_parts import (
-    AblerErrors,
-    CalibrationRecord,
-    Count,
-    EstimatorNumbers,
-    Finite,
-    Record,
-    SmallestGap,
-    Spread,
-    SubsetItem,
-    UnseenItems,
-)
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Record(BaseModel):
+    """Plain values that do not change, and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SubsetItem(Record):
+    """One item of a subset.
+
+    Parameters
+    ----------
+    id : str
+        Label in the calibration responses.
+    weight : float
+        Share in the weighted score; sums to 1 over the subset.
+    target_weight : float
+        Share of the item in the full score: 1 / n_items_full, or what a macro-average gives it.
+    difficulty, difficulty_sd, discrimination, discrimination_sd, guessing, upper_asymptote : float
+        Posterior means and sds in the calibration fit.
+    mean : float
+        Mean share of right answers of the calibration models.
+    subtask : str
+        Leaf task of the harness; the benchmark itself where there is only one.
+    doc_id : int, optional
+        Position in the evaluated split, as lm-evaluation-harness numbers it.
+    doc_hash, prompt_hash : str, optional
+        Hash of the document, and of the prompt where all calibration models were given the same.
+    metric, filter : str, optional
+        What the calibration logs call the value that was read, and how the answer was taken from the text.
+    """
+
+    id: str
+    weight: Finite
+    target_weight: Share
+    difficulty: Finite
+    difficulty_sd: Spread
+    discrimination: Finite
+    discrimination_sd: Spread
+    guessing: Share = 0.0
+    upper_asymptote: Share = 1.0
+    mean: Share
+    subtask: str
+    doc_id: StrictInt | None = None
+    doc_hash: str | None = None
+    prompt_hash: str | None = None
+    metric: str | None = None
+    filter: str | None = None
+
+
+class UnseenItems(Record):
+    """What the IRT model says of the items outside the subset, tabulated over ability; linear in between.
+
+    Parameters
+    ----------
+    ability : tuple of float
+        Nodes, increasing.
+    score : tuple of float
+        Sum over the unseen items of target weight x chance of a right answer.
+    score_sd : tuple of float
+        Its sd from the uncertainty of the item parameters.
+    answer_variance : tuple of float
+        Variance of the same sum of answers at that ability, items independent: sum of target weight^2 P (1 - P).
+    """
+
+    ability: tuple[Finite, ...]
+    score: tuple[Finite, ...]
+    score_sd: tuple[Spread, ...]
+    answer_variance: tuple[Spread, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> UnseenItems:
+        lengths = {len(self.ability), len(self.score), len(self.score_sd), len(self.answer_variance)}
+        if len(lengths) != 1 or len(self.ability) < 2:
+            raise ValueError(
+                f"the curves of the unseen items have lengths {sorted(lengths)}; one of 2 or more is needed"
+            )
+        if any(right <= left for left, right in zip(self.ability, self.ability[1:], strict=False)):
+            raise ValueError("the abilities of the unseen items' curves do not increase")
+        return self
+
+
+class Spline(Record):
+    """Sum of a curve over the weighted score and one over ability, tabulated; linear in between and beyond."""
+
+    score: tuple[Finite, ...]
+    score_part: tuple[Finite, ...]
+    ability: tuple[Finite, ...]
+    ability_part: tuple[Finite, ...]
+
+
+class EstimatorNumbers(Record):
+    """What the estimator learned from the calibration models.
+
+    Parameters
+    ----------
+    weighted_share : float
+        Share of the weighted score in gp-IRT (lambda'); 0 for estimators that do not use it.
+    intercept : float
+        Of a regression.
+    coefficients : tuple of float
+        Of a regression on the answers, in the order of the items; empty for other estimators.
+    spline : Spline, optional
+        Of the spline regression.
+    residual_variance, unseen_variance : float
+        Variance over models of the residuals of the other items together, given those of the items asked and without
+        them; 0 for estimators that look at none.
+    misfit_sd : float
+        Sd of the full score around the estimate beyond what the IRT model explains, on calibration models that took no
+        part in making the estimate.
+    interval_scale : float
+        Half-width of the 90% interval in sds, such that it covers 90% of those models.
+    abler_misfit_sd, abler_scale : float, optional
+        The same for models abler than those of the calibration; none where it had too few models to tell.
+    """
+
+    weighted_share: Share = 0.0
+    intercept: Finite = 0.0
+    coefficients: tuple[Finite, ...] = ()
+    spline: Spline | None = None
+    residual_variance: Spread = 0.0
+    unseen_variance: Spread = 0.0
+    misfit_sd: Spread
+    interval_scale: Spread
+    abler_misfit_sd: Spread | None = None
+    abler_scale: Spread | None = None
+
+
+class AblerErrors(Record):
+    """Errors expected of models abler than those of the calibration, in [0, 1].
+
+    Found by calibrating on the weaker half of the calibration models and scoring the strongest 30%.
+
+    Parameters
+    ----------
+    error, bias, se : float
+        Mean absolute, mean, and root mean square error.
+    error_interval, se_interval : tuple of float
+        Their 90% intervals by resampling models.
+    """
+
+    error: Spread
+    bias: Finite
+    se: Spread
+    error_interval: tuple[Spread, Spread]
+    se_interval: tuple[Spread, Spread]
+
+
+class SmallestGap(Record):
+    """The smallest gap between the full scores of two models that is ordered rightly with 80%, in [0, 1].
+
+    Parameters
+    ----------
+    gap : float
+        Found on pairs of models held out.
+    interval : tuple of float, optional
+        Its 90% interval by resampling clusters of models; none where there is one cluster.
+    random : float, optional
+        The same of plain means of as many random items.
+    """
+
+    gap: Spread
+    interval: tuple[Spread, Spread] | None = None
+    random: Spread | None = None
+
+
+class CalibrationRecord(Record):
+    """The responses and the fit behind a subset.
+
+    Parameters
+    ----------
+    fingerprint : str
+        SHA-256 of the responses.
+    n_models, n_clusters : int
+        Models, and clusters of them (families, runs) that cross-validation held out together.
+    irt_model, inference : str
+        Names of the IRT model and of the method of inference.
+    ability_range : tuple of float
+        Lowest and highest ability among the calibration models; beyond it the estimate extrapolates.
+    measure : {"correct", "score"}
+        Whether answers were right or wrong, or fractional scores.
+    """
+
+    fingerprint: str
+    n_models: Count
+    n_clusters: Count
+    irt_model: str
+    inference: str
+    ability_range: tuple[Finite, Finite]
+    measure: Literal["correct", "score"] = "correct"
+
 
 FORMAT: Final = "irt-bench subset"
 VERSION: Final = 2

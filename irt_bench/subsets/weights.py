@@ -16,8 +16,8 @@ from sklearn.covariance import ledoit_wolf
 
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
-from irt_bench.subsets.anchors import answer_features, nearest_shares
 from irt_bench.subsets.basis import Positions, Selection, SelectionBasis
+from irt_bench.subsets.select import answer_features, nearest_shares
 
 Weighting = Callable[[SelectionBasis, Selection, np.random.Generator], FloatArray]
 

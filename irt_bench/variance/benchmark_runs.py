@@ -1,19 +1,201 @@
-"""The answers of one benchmark by run: accuracy, and each continuous measure that the logs allow."""
+"""The training runs in a table of responses as scores, discrete and continuous.
+
+Continuous measures of an answer, from the log-probabilities that logs hold.
+
+| measure | of one answer | better |
+|---|---|---|
+| gold_probability | probability of the gold choice among the choices: softmax of their log-probabilities | higher |
+| gold_probability_per_char, .._per_byte | the same, each log-probability divided by its choice's length | higher |
+| loglikelihood | log-probability of the gold choice, or of the one reference answer | higher |
+| margin | log-probability of the gold choice less that of the best other | higher |
+| brier | sum over choices of (probability - [gold])^2, in [0, 2] | lower |
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
 from irt_bench import names
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, unknown_choice
-from irt_bench.responses.table import ResponseTable
-from irt_bench.variance.continuous import ContinuousMeasure, arranged, continuous_measures
-from irt_bench.variance.layout import SeedLayout, seed_layout
-from irt_bench.variance.scores import ACCURACY, Cells, RunScores, run_scores
+from irt_bench.responses.counts import smallest_integer
+from irt_bench.responses.table import (
+    CHOICE_BYTES,
+    CHOICE_CHARS,
+    CHOICE_LOGPROBS,
+    GOLD,
+    LOGLIKELIHOOD,
+    ResponseTable,
+    categorical,
+    item_positions,
+)
+from irt_bench.variance.scores import ACCURACY, Cells, RunScores, SeedLayout, run_scores, seed_layout
+
+GOLD_PROBABILITY: Final = "gold_probability"
+PER_CHAR: Final = "gold_probability_per_char"
+PER_BYTE: Final = "gold_probability_per_byte"
+MARGIN: Final = "margin"
+BRIER: Final = "brier"
+FALLING: Final = (BRIER,)  # lower is better
+LENGTHS: Final = {PER_CHAR: CHOICE_CHARS, PER_BYTE: CHOICE_BYTES}  # answer columns: a length for each choice
+
+
+class ContinuousMeasure(NamedTuple):
+    """One measure as a (model, item) matrix, mean over trials; NaN where it is not known.
+
+    ``within`` is the variance (ddof 1) of the answers of a cell, NaN with fewer than two.
+    """
+
+    name: str
+    values: FloatArray
+    trials: npt.NDArray[np.integer]
+    within: FloatArray
+
+    @property
+    def falling(self) -> bool:
+        """Whether lower is better."""
+        return self.name in FALLING
+
+
+def continuous_measures(table: ResponseTable) -> tuple[list[ContinuousMeasure], list[str]]:
+    """Compute what the answers of one benchmark allow.
+
+    Parameters
+    ----------
+    table : ResponseTable
+        Of one benchmark.
+
+    Returns
+    -------
+    measures : list of ContinuousMeasure
+        Empty without ``choice_logprobs`` and ``loglikelihood``.
+    notes : list of str
+        Where the gold choice was found out, and what could not be computed.
+    """
+    answers = table.answers
+    notes: list[str] = []
+    columns: dict[str, FloatArray] = {}
+    if CHOICE_LOGPROBS in answers:
+        logprobs = padded(answers[CHOICE_LOGPROBS])
+        gold = _gold(table, logprobs, notes)
+        if gold is not None:
+            columns |= choice_measures(logprobs, gold)
+            for name, column in LENGTHS.items():
+                if column in answers:
+                    columns[name] = choice_measures(logprobs / padded(answers[column]), gold)[GOLD_PROBABILITY]
+    if LOGLIKELIHOOD in answers:
+        reference = answers[LOGLIKELIHOOD].to_numpy(dtype=np.float64)
+        known = columns.get(LOGLIKELIHOOD, np.full(len(reference), np.nan))
+        columns[LOGLIKELIHOOD] = np.where(np.isfinite(known), known, reference)
+    return [arranged(table, name, values) for name, values in columns.items()], notes
+
+
+def choice_measures(logprobs: FloatArray, gold: npt.NDArray[np.integer]) -> dict[str, FloatArray]:
+    """Measures of answers to choice items.
+
+    Parameters
+    ----------
+    logprobs : array of shape (answer, choice)
+        Natural logarithms, NaN beyond the choices of an item.
+    gold : array of shape (answer,)
+        Position of the right choice; -1 where not known.
+
+    Returns
+    -------
+    dict of name to array of shape (answer,)
+        NaN where the gold choice is not known or there are fewer than two choices.
+    """
+    there = ~np.isnan(logprobs)
+    known = (gold >= 0) & (there.sum(axis=1) > 1) & (gold < logprobs.shape[1])
+    at = np.where(known, gold, 0)[:, None]
+    safe = np.where(there, logprobs, -np.inf)
+    safe[~known] = 0.0
+    best = safe.max(axis=1, keepdims=True)
+    known &= np.isfinite(best[:, 0])  # else every choice has probability 0
+    probability = special.softmax(np.where(np.isfinite(best), safe, 0.0), axis=1)
+    own = np.take_along_axis(safe, at, axis=1)[:, 0]
+    others = safe.copy()
+    np.put_along_axis(others, at, -np.inf, axis=1)
+    right = np.take_along_axis(probability, at, axis=1)[:, 0]
+    with np.errstate(invalid="ignore"):
+        found = {
+            GOLD_PROBABILITY: right,
+            LOGLIKELIHOOD: own,
+            MARGIN: own - others.max(axis=1),
+            BRIER: (probability**2).sum(axis=1) - 2 * right + 1,
+        }
+    return {name: np.where(known & np.isfinite(values), values, np.nan) for name, values in found.items()}
+
+
+def padded(lists: pd.Series) -> FloatArray:
+    """Arrange lists of numbers as rows of one array, NaN beyond their ends and where there is no list."""
+    rows = [np.asarray(row, dtype=np.float64) if row is not None and np.ndim(row) else np.zeros(0) for row in lists]
+    lengths = np.fromiter(map(len, rows), dtype=np.intp, count=len(rows))
+    out = np.full((len(rows), max(int(lengths.max(initial=0)), 1)), np.nan)
+    out[np.arange(out.shape[1]) < lengths[:, None]] = np.concatenate([*rows, np.zeros(0)])
+    return out
+
+
+def _gold(table: ResponseTable, logprobs: FloatArray, notes: list[str]) -> npt.NDArray[np.integer] | None:
+    if GOLD in table.items:
+        at_item = item_positions(table.answers, table.items.index)
+        gold = pd.to_numeric(table.items[GOLD], errors="coerce").fillna(-1).to_numpy(dtype=np.int64)
+        return np.asarray(gold[at_item])
+    position = _constant_gold(table, logprobs)
+    if position is None:
+        notes.append(
+            "choice_logprobs without a column 'gold': only accuracy is used. Add the position of the right choice"
+        )
+        return None
+    notes.append(f"no column 'gold': choice {position} is taken as right, as an answer counts as right where it leads")
+    return np.full(len(logprobs), position)
+
+
+def _constant_gold(table: ResponseTable, logprobs: FloatArray) -> int | None:
+    """Find the one position that is the likeliest choice in exactly the answers that count as right."""
+    if names.CORRECT not in table.answers:
+        return None
+    right = table.answers[names.CORRECT].to_numpy() == 1
+    known = ~np.isnan(logprobs).all(axis=1)
+    leading = np.where(np.isnan(logprobs), -np.inf, logprobs).argmax(axis=1)
+    if not right[known].any():
+        return None
+    position = int(np.bincount(leading[known & right]).argmax())
+    return position if ((leading == position) == right)[known].all() else None
+
+
+def arranged(table: ResponseTable, name: str, values: FloatArray) -> ContinuousMeasure:
+    """Arrange one value an answer as a (model, item) matrix, in the order of ``table.counts()``.
+
+    Raises
+    ------
+    AnalysisError
+        If the table holds several benchmarks.
+    """
+    if len(table.benchmarks) != 1:
+        raise AnalysisError(f"one benchmark is needed, {len(table.benchmarks)} were given; choose one.")
+    model = categorical(table.answers[names.MODEL])
+    row = table.models.index.get_indexer(model.categories)[model.codes].astype(np.int64)
+    known = np.isfinite(values)
+    cell = (row * len(table.items) + item_positions(table.answers, table.items.index))[known]
+    size, shape = len(table.models) * len(table.items), (len(table.models), len(table.items))
+    trials = np.bincount(cell, minlength=size)
+    mean = _share(np.bincount(cell, weights=values[known], minlength=size), trials)
+    squares = np.bincount(cell, weights=(values[known] - mean[cell]) ** 2, minlength=size)
+    within = _share(squares, trials - 1)
+    counted = trials.astype(smallest_integer(int(trials.max(initial=1))))
+    return ContinuousMeasure(name, mean.reshape(shape), counted.reshape(shape), within.reshape(shape))
+
+
+def _share(total: npt.NDArray, n: npt.NDArray[np.integer]) -> FloatArray:
+    return np.asarray(np.divide(total, n, out=np.full(len(total), np.nan), where=n > 0))
 
 
 def benchmark_runs(table: ResponseTable, layout: SeedLayout, notes: list[str]) -> dict[str, list[RunScores]]:

@@ -1,4 +1,4 @@
-"""What seed variance is made of: components of generalizability theory from mean squares, with 90% intervals.
+"""Variance components of seeds, items and their interaction, with intervals; and designs with subtasks and steps.
 
 A design names its components, the expected mean squares as combinations of them, and the degrees of freedom of each.
 Components are the mean squares solved for; intervals are the same solution of fiducial draws of the mean squares.
@@ -9,6 +9,10 @@ negative; nothing is clipped.
 References
 ----------
 Brennan, Generalizability theory, 2001, chapters 2 to 5.
+
+Tables of variance components and of the coefficients made of them: each run and step, all steps, all runs.
+
+Designs beyond seed x item: items nested in subtasks, and steps.
 """
 
 from __future__ import annotations
@@ -17,12 +21,32 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
+from irt_bench import names
 from irt_bench.arrays import FloatArray
-from irt_bench.variance.few_seeds import N_DRAWS, Estimate, mean_square_draws, quantiles, steps_moving_as_one
-from irt_bench.variance.moments import Codes, contributions, item_covariance, item_variance, own_variance, trial_noise
-from irt_bench.variance.scores import mean_over_items
-from irt_bench.variance.square_freedom import spread_freedom, trial_freedom, with_seed_spread
+from irt_bench.variance.moments import (
+    Codes,
+    contributions,
+    group_covariance,
+    item_covariance,
+    item_variance,
+    own_variance,
+    trial_noise,
+)
+from irt_bench.variance.scores import RunScores, mean_over_items
+from irt_bench.variance.small_sample import (
+    N_DRAWS,
+    Estimate,
+    mean_square_draws,
+    pooled_freedom,
+    quantiles,
+    run_reliability,
+    spread_freedom,
+    steps_moving_as_one,
+    trial_freedom,
+    with_seed_spread,
+)
 
 SEED: Final = "seed"
 ITEM: Final = "item"
@@ -126,3 +150,283 @@ def two_way(
         names = (*names, TRIAL)
         freedom.append(trial_freedom(own, groups, over_steps=over_steps))
     return Design(names, np.stack(parts, axis=-1), mixing, np.stack(freedom, axis=-1), n_items)
+
+
+def with_subtasks(values: FloatArray, subtasks: Codes) -> Design:
+    """Items nested in subtasks: ``seed, subtask, item:subtask, seed:subtask, seed:item:subtask``.
+
+    Parameters
+    ----------
+    values : array of shape (..., seed, item)
+        Answers, NaN where missing.
+    subtasks : array of shape (item,)
+        Number of each item's subtask, 0 to n_subtasks - 1.
+
+    Notes
+    -----
+    ``seed`` is the covariance of items of different subtasks, averaged over pairs of items; ``seed:subtask`` what items
+    of one subtask have beyond it, averaged over items.
+    """
+    n_seeds, n_items = values.shape[-2:]
+    between, diagonal, sizes = group_covariance(values, subtasks)
+    couples = np.outer(sizes, sizes) - np.diag(sizes**2)
+    own = np.einsum("...gg->...g", between)
+    seed = (between * couples).sum(axis=(-2, -1), where=couples > 0) / couples.sum()
+    several = sizes > 1
+    within = (own * sizes).sum(axis=-1, where=several) / sizes[several].sum()
+    # Each group's own covariance is taken off its own variance: groups of unequal size would not cancel otherwise.
+    residual = ((diagonal - own) * (sizes - 1)).sum(axis=-1, where=several) / (sizes[several] - 1).sum()
+    seed_subtask = within - seed
+    item, subtask = _nested_item_variance(values, subtasks, sizes)
+    repeated = float((sizes**2).sum() / n_items)  # items a subtask, as an item sees it
+    usual = (n_items - repeated) / (len(sizes) - 1)  # items a subtask, as the mean square between subtasks sees it
+    mixing = np.array(
+        [
+            [n_items, 0, 0, repeated, 1],
+            [0, n_seeds * usual, n_seeds, usual, 1],
+            [0, 0, n_seeds, 0, 1],
+            [0, 0, 0, usual, 1],
+            [0, 0, 0, 0, 1.0],
+        ]
+    )
+    per_residual, per_item = contributions(_within_group(values, subtasks))
+    full = np.ones(values.shape[:-2])
+    alike = n_items / repeated - 1  # subtasks of equal size that these are worth, less one
+    freedom = [
+        full * (n_seeds - 1),
+        full * alike,
+        spread_freedom(n_seeds * per_item + per_residual, None),
+        full * (n_seeds - 1) * alike,
+        spread_freedom(per_residual, None),
+    ]
+    names = (SEED, "subtask", "item:subtask", "seed:subtask", "seed:item:subtask")
+    estimates = np.stack([seed, subtask, item, seed_subtask, residual], axis=-1)
+    return Design(names, estimates, mixing, np.stack(freedom, axis=-1), n_items)
+
+
+def _within_group(values: FloatArray, groups: Codes) -> FloatArray:
+    """Answers about each seed's mean of the item's group."""
+    member = np.eye(int(groups.max()) + 1)[groups]
+    asked = np.isfinite(values)
+    means = (np.where(asked, values, 0.0) @ member) / np.maximum(asked @ member, 1)
+    return values - means @ member.T
+
+
+def _nested_item_variance(values: FloatArray, subtasks: Codes, sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Variance of items within subtasks and of subtasks, from products of different seeds' answers."""
+    n_items, n_groups = len(subtasks), len(sizes)
+    first, second = np.triu_indices(values.shape[-2], 1)
+    within = contributions(_within_group(values, subtasks))[1].sum(axis=-1) / len(first)
+    item = within / np.maximum(n_items - n_groups, 1)
+    total = item_variance(values) * (n_items - 1)
+    usual = n_items - (sizes**2).sum() / n_items
+    return item, (total - within - (n_groups - 1) * item) / usual
+
+
+def with_steps(values: FloatArray, groups: Codes | None = None) -> Design:
+    """Seed x step x item, steps as random as seeds: what of the seed effect lasts, and what comes and goes.
+
+    Parameters
+    ----------
+    values : array of shape (..., seed, step, item)
+        Answers, no cell missing.
+    groups : array of shape (item,), optional
+        Items that move together.
+
+    Returns
+    -------
+    Design
+        ``seed, step, item, seed:step, seed:item, step:item, seed:step:item``; the last with the noise of answers.
+
+    Notes
+    -----
+    The mean over steps is taken out of ``seed:step``, so that a run's course is in ``step``. Steps far apart resemble
+    each other less than near ones do; ``seed`` is what two steps share on average.
+    """
+    sizes = dict(zip(("seed", "step", "item"), values.shape[-3:], strict=True))
+    effects = _effects(values)
+    squares, freedom = [], []
+    for name, effect in effects.items():
+        factors = name.split(":")
+        df = float(np.prod([sizes[factor] - 1 for factor in factors]))
+        squares.append((effect**2).sum(axis=(-3, -2, -1)) * _replicates(factors, sizes) / df)
+        per_item = (effect**2).sum(axis=(-3, -2))
+        freedom.append(spread_freedom(per_item, groups) if ITEM in factors else np.full(squares[-1].shape, df))
+    names = tuple(effects)
+    mixing = np.array([[_weight(row.split(":"), column.split(":"), sizes) for column in names] for row in names])
+    estimates = np.stack(squares, axis=-1) @ np.linalg.inv(mixing).T
+    return Design(names, estimates, mixing, np.stack(freedom, axis=-1), sizes[ITEM])
+
+
+def _effects(values: FloatArray) -> dict[str, FloatArray]:
+    """Effects of the three-way analysis of variance by name, each with axes of length 1 where it does not vary."""
+
+    def mean(*axes: int) -> FloatArray:
+        return np.asarray(values.mean(axis=axes, keepdims=True))
+
+    grand = mean(-3, -2, -1)
+    seed, step, item = mean(-2, -1) - grand, mean(-3, -1) - grand, mean(-3, -2) - grand
+    seed_step = mean(-1) - grand - seed - step
+    seed_item = mean(-2) - grand - seed - item
+    step_item = mean(-3) - grand - step - item
+    rest = values - grand - seed - step - item - seed_step - seed_item - step_item
+    return {
+        SEED: seed, "step": step, ITEM: item,
+        "seed:step": seed_step, SEED_ITEM: seed_item, "step:item": step_item, "seed:step:item": rest,
+    }  # fmt: skip
+
+
+def _replicates(factors: list[str], sizes: dict[str, int]) -> float:
+    """Cells behind each value of an effect."""
+    return float(np.prod([size for factor, size in sizes.items() if factor not in factors]))
+
+
+def _weight(square: list[str], component: list[str], sizes: dict[str, int]) -> float:
+    """Multiple of a component in an expected mean square: all random, crossed (Brennan 2001, section 3.4)."""
+    return _replicates(component, sizes) if set(square) <= set(component) else 0.0
+
+
+EVERY_STEP: Final = ""  # in the column of steps: a design over all steps of a run
+EVERY_RUN: Final = ""  # in the column of runs: pooled over runs
+
+
+def component_tables(runs: list[RunScores], seed: int, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tabulate the components of one benchmark and measure, and the coefficients made of them.
+
+    Parameters
+    ----------
+    runs : list of RunScores
+        Of one benchmark and measure.
+    seed : int
+        Of the draws behind the intervals, begun anew for each design: equal designs have equal intervals.
+    notes : list of str
+        What could not be computed is added.
+
+    Returns
+    -------
+    components : pd.DataFrame
+        ``benchmark, run, step, component, estimate, q05, q95, design``. Run empty: pooled over runs, where
+        several have the step; step empty: over all steps.
+    coefficients : pd.DataFrame
+        ``benchmark, run, step, coefficient, estimate, q05, q95``: how reliably the benchmark tells seeds of a run apart
+        (``generalizability`` for their order, ``dependability`` for their level), and, run empty, how reliably a score
+        from one seed tells the runs apart (``run_reliability``).
+    """
+    rows: list[pd.DataFrame] = []
+    coefficients: list[pd.DataFrame] = []
+    by_step: dict[str, list[tuple[Design, int]]] = {}
+    for run in runs:
+        codes = run.subtask_codes()
+        for place, step in enumerate(run.steps):
+            values = run.values[:, place]
+            if np.isnan(item_covariance(values).off_diagonal):
+                notes.append(f"{run.benchmark}, run {run.run!r}: no two seeds answered the same items at step {step!r}")
+                continue
+            within = None if run.within is None else run.within[:, place]
+            design = two_way(values, run.trials[:, place], codes, within=within)
+            rows.append(_component_rows(run, run.run, step, "seed x item", design, seed))
+            coefficients.append(_coefficient_rows(run, run.run, step, design, seed))
+            by_step.setdefault(step, []).append((design, run.n_seeds - 1))
+            if codes is not None and np.bincount(codes).max() > 1:
+                nested = with_subtasks(values, codes)
+                rows.append(_component_rows(run, run.run, step, "items within subtasks", nested, seed))
+        if len(run.steps) > 1:
+            rows.extend(_over_steps(run, seed, notes))
+    for step, designs in by_step.items():
+        if len(designs) < 2:  # the run's own row says it
+            continue
+        pooled = _pooled_design(designs)
+        rows.append(_component_rows(runs[0], EVERY_RUN, step, "seed x item", pooled, seed))
+        coefficients.append(_coefficient_rows(runs[0], EVERY_RUN, step, pooled, seed))
+        coefficients.append(_run_reliability(runs, step))
+    return pd.concat(rows, ignore_index=True), pd.concat(coefficients, ignore_index=True)
+
+
+def _over_steps(run: RunScores, seed: int, notes: list[str]) -> list[pd.DataFrame]:
+    """Seed x step x item on the items that all seeds answered at all steps."""
+    whole = np.asarray(np.isfinite(run.values).all(axis=(0, 1)))
+    if whole.sum() < 2:
+        notes.append(
+            f"{run.benchmark}, run {run.run!r}: components over steps need two items that all seeds answered at all "
+            f"steps; there are {int(whole.sum())}"
+        )
+        return []
+    kept = run.take(whole)
+    design = with_steps(kept.values, kept.subtask_codes())
+    return [_component_rows(run, run.run, EVERY_STEP, "seed x step x item", design, seed)]
+
+
+def _pooled_design(designs: list[tuple[Design, int]]) -> Design:
+    """Average components over runs, weight S - 1; runs are independent over seeds, the items are the same.
+
+    Runs may differ in their variance over seeds; see `pooled_freedom`.
+    """
+    designs = [pair for pair in designs if pair[0].components == designs[0][0].components]  # all with trials, or none
+    weights = np.array([weight for _, weight in designs], dtype=np.float64)
+    share = weights / weights.sum()
+    first = designs[0][0]
+    estimates = share @ np.array([design.estimates for design, _ in designs])
+    freedoms = np.array([design.freedom for design, _ in designs])
+    squares = share[:, None] * np.array([design.mean_squares for design, _ in designs])
+    over_seeds = np.array([name == SEED for name in first.components])
+    pooled = [pooled_freedom(each, nu) for each, nu in zip(squares.T, freedoms.T, strict=True)]
+    freedom = np.where(over_seeds, pooled, 1 / np.einsum("r,rc->c", share, 1 / freedoms))
+    mixing = np.einsum("r,rij->ij", share, np.array([design.mixing for design, _ in designs]))
+    return Design(first.components, estimates, mixing, freedom, first.n_items)
+
+
+def _component_rows(run: RunScores, name: str, step: str, design_name: str, design: Design, seed: int) -> pd.DataFrame:
+    found = design.intervals(np.random.default_rng(seed))
+    return pd.DataFrame(
+        {
+            names.BENCHMARK: run.benchmark,
+            names.RUN: name,
+            names.STEP: step,
+            "component": list(design.components),
+            "estimate": found.value,
+            "q05": found.lower,
+            "q95": found.upper,
+            "design": design_name,
+        }
+    )
+
+
+def _coefficient_rows(run: RunScores, name: str, step: str, design: Design, seed: int) -> pd.DataFrame:
+    """Say how reliably the benchmark tells seeds apart: relative (generalizability) and absolute (dependability)."""
+    drawn = design.draws(np.random.default_rng(seed), N_DRAWS)
+    values = []
+    for components in (design.estimates[None], drawn):
+        residual = components[:, 2:].sum(axis=1) if len(design.components) == 3 else _with_trials(components, design)
+        error = residual / design.n_items
+        absolute = error + components[:, 1] / design.n_items
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = [components[:, 0] / (components[:, 0] + noise) for noise in (error, absolute)]
+        values.append([np.where(np.isfinite(ratio), ratio, np.nan) for ratio in ratios])
+    rows = []
+    for place, coefficient in enumerate(("generalizability", "dependability")):
+        lower, upper = quantiles(values[1][place])
+        rows.append(
+            {
+                names.BENCHMARK: run.benchmark,
+                names.RUN: name,
+                names.STEP: step,
+                "coefficient": coefficient,
+                "estimate": float(values[0][place][0]),
+                "q05": float(lower),
+                "q95": float(upper),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _with_trials(components: np.ndarray, design: Design) -> np.ndarray:
+    """Seed x item with the share of the noise of answers that a cell's mean keeps."""
+    return np.asarray(components[:, 2] + components[:, 3] * design.mixing[0, 3])
+
+
+def _run_reliability(runs: list[RunScores], step: str) -> pd.DataFrame:
+    """Give the share of the variance of one-seed scores at a step that is between runs."""
+    scores = [run.scores()[:, run.steps.index(step)] for run in runs if step in run.steps]
+    value, lower, upper = run_reliability([each[np.isfinite(each)] for each in scores])
+    row = {names.BENCHMARK: runs[0].benchmark, names.RUN: EVERY_RUN, names.STEP: step}
+    return pd.DataFrame([row | {"coefficient": "run_reliability", "estimate": value, "q05": lower, "q95": upper}])

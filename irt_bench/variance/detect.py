@@ -16,9 +16,9 @@ from scipy import optimize, special, stats
 
 from irt_bench import names
 from irt_bench.errors import AnalysisError
-from irt_bench.variance.few_seeds import pooled_freedom, sd_interval
 from irt_bench.variance.moments import item_covariance, without_rounding
 from irt_bench.variance.scores import RunScores
+from irt_bench.variance.small_sample import pooled_freedom, sd_interval
 
 POWER: Final = 0.8
 LEVEL: Final = 0.05  # of the two-sided test

@@ -20,8 +20,8 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.names import INTERVAL
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.variance.layout import seed_layout
 from irt_bench.variance.moments import item_covariance
+from irt_bench.variance.scores import seed_layout
 
 
 class Error(NamedTuple):

@@ -1,11 +1,16 @@
-"""RunScores: what the seeds of one run scored on every item at every step, one measure of one benchmark."""
+"""RunScores: what the seeds of one run scored; and which model is which run, seed and step.
+
+Which model is which run, seed and step: read from the models' metadata, never guessed in silence.
+"""
 
 from __future__ import annotations
 
+import itertools
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +18,185 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.arrays import FloatArray
-from irt_bench.errors import AnalysisError
-from irt_bench.responses.table import natural_order
-from irt_bench.variance.layout import SeedLayout
+from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.responses.labels import MODEL_NAME
+from irt_bench.responses.table import REVISION, listed, natural_order
+
+ALL_RUNS: Final = "all"  # name of the one run, where nothing tells several apart
+ONLY_STEP: Final = "final"  # name of the one step, where there are none; and of a snapshot without one among others
+LAST_STEPS: Final = ("best", "final", "last", "main")  # checkpoints without a number, which come after those with one
+_NUMBER: Final = re.compile(r"^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$")
+
+
+@dataclass(frozen=True)
+class SeedLayout:
+    """The snapshots of training runs.
+
+    Parameters
+    ----------
+    models : pd.DataFrame
+        Indexed by model label: ``run, seed, step`` as text, only models of runs with two or more seeds.
+    steps : tuple of str
+        Step labels in the order of training.
+    run_columns : tuple of str
+        Metadata columns that name the run; empty where all models are one run.
+    notes : tuple of str
+        What was decided and left out, in words.
+    """
+
+    models: pd.DataFrame
+    steps: tuple[str, ...]
+    run_columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, in natural order."""
+        return natural_order(set(self.models[names.RUN]))
+
+    @property
+    def n_seeds(self) -> pd.Series:
+        """Number of seeds of each run."""
+        return self.models.groupby(names.RUN)[names.SEED].nunique()
+
+
+def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = None) -> SeedLayout:
+    """Find runs, seeds and steps.
+
+    Parameters
+    ----------
+    models : pd.DataFrame
+        Metadata, indexed by model label, with a column ``seed``; ``run`` and ``step`` where there are any.
+    run_columns : sequence of str, optional
+        Columns that together name the run. By default ``run``; without it, the fewest other columns within which no
+        seed occurs twice at a step, which are none where the seeds differ: then all models with a seed are one run.
+
+    Raises
+    ------
+    AnalysisError
+        If no model has a seed, a seed occurs twice in a run at one step, or no run has two seeds.
+    """
+    if names.SEED not in models or models[names.SEED].isna().all():
+        raise AnalysisError(
+            f"no model has a seed: seed variance needs a column 'seed' that tells repeated trainings apart. Columns of "
+            f"the models: {listed(models.columns, 10) or 'none'}. Add it to the responses."
+        )
+    seeded = models[models[names.SEED].notna()]
+    notes = _unseeded(models)
+    step, steps = _steps(seeded, notes)
+    snapshots = pd.DataFrame({names.SEED: seeded[names.SEED].map(_text), names.STEP: step}, index=seeded.index)
+    columns = _run_columns(seeded, snapshots, run_columns, notes)
+    snapshots.insert(0, names.RUN, _run_names(seeded, columns))
+    if columns and (unnamed := snapshots[names.RUN].isna()).any():
+        notes.append(f"{int(unnamed.sum())} models with a seed but no run are left out")
+        snapshots = snapshots[~unnamed]
+    _check_unique(snapshots)
+    snapshots = _repeated(snapshots, notes)
+    occurring = set(snapshots[names.STEP])
+    return SeedLayout(snapshots, tuple(label for label in steps if label in occurring), tuple(columns), tuple(notes))
+
+
+def _text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _unseeded(models: pd.DataFrame) -> list[str]:
+    n_without = int(models[names.SEED].isna().sum())
+    return [f"{n_without} models without a seed are left out"] if n_without else []
+
+
+def _steps(seeded: pd.DataFrame, notes: list[str]) -> tuple[pd.Series, list[str]]:
+    """Step of each snapshot as text, and the steps in order: numbers first, then names, the last ones last."""
+    if names.STEP not in seeded or seeded[names.STEP].isna().all():
+        if names.RUN not in seeded or seeded[names.RUN].isna().all():
+            notes.append("no column says the step or checkpoint: every model is taken to stand at one step")
+        return pd.Series(ONLY_STEP, index=seeded.index), [ONLY_STEP]
+    given = seeded[names.STEP].astype("object")
+    if given.isna().any():
+        notes.append(f"{int(given.isna().sum())} snapshots without a step are taken as the last, {ONLY_STEP!r}")
+    labels = given.where(given.notna(), ONLY_STEP).map(_text)
+    return labels, step_order(labels.unique())
+
+
+def step_order(labels: Iterable[str]) -> list[str]:
+    """Put steps in the order of training: by number, then by name, then those called best, final, last or main."""
+    distinct = set(labels)
+    numbered = sorted((label for label in distinct if _NUMBER.match(label)), key=float)
+    named = natural_order(distinct - set(numbered) - {label for label in distinct if label.lower() in LAST_STEPS})
+    last = sorted(label for label in distinct if label.lower() in LAST_STEPS)
+    return [*numbered, *named, *last]
+
+
+def _run_columns(
+    seeded: pd.DataFrame, snapshots: pd.DataFrame, asked: Sequence[str] | None, notes: list[str]
+) -> list[str]:
+    if asked is not None:
+        for column in asked:
+            if column not in seeded:
+                raise AnalysisError(unknown_choice("column of the models", column, seeded.columns))
+        return list(asked)
+    if names.RUN in seeded and seeded[names.RUN].notna().any():
+        return [names.RUN]
+    columns = _telling_apart(seeded, snapshots)
+    if columns:
+        notes.append(f"no column 'run': models alike in {' and '.join(columns)} are one run")
+    elif len(seeded) > 1:
+        notes.append("no column 'run': all models with a seed are one run")
+    return columns
+
+
+def _telling_apart(seeded: pd.DataFrame, snapshots: pd.DataFrame) -> list[str]:
+    """Find the fewest columns within which no (seed, step) occurs twice; of these, those with most seeds a run."""
+    if not snapshots.duplicated().any():
+        return []
+    aside = {names.SEED, names.STEP, names.RUN, REVISION}
+    columns = [column for column in seeded if column not in aside and seeded[column].nunique(dropna=False) > 1]
+    columns.sort(key=lambda column: column == MODEL_NAME)  # the name as given says too much: a last resort
+    for size in range(1, min(len(columns), 4) + 1):
+        found: list[tuple[int, list[str]]] = []
+        for chosen in itertools.combinations(columns, size):
+            keyed = pd.concat([seeded[list(chosen)].astype("str"), snapshots], axis=1)
+            if not keyed.duplicated().any():
+                n_seeds = keyed.groupby(list(chosen))[names.SEED].nunique()
+                found.append((int((n_seeds >= 2).sum()), [*map(str, chosen)]))
+        if found:
+            return max(found, key=lambda pair: pair[0])[1]
+    return []
+
+
+def _run_names(seeded: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    if not columns:
+        return pd.Series(ALL_RUNS, index=seeded.index)
+    parts = seeded[list(columns)].astype("object")
+    text = parts.map(lambda value: "" if pd.isna(value) else _text(value)).agg("/".join, axis=1)
+    return text.where(parts.notna().any(axis=1)).astype("object")
+
+
+def _check_unique(snapshots: pd.DataFrame) -> None:
+    twice = snapshots.duplicated(keep=False)
+    if twice.any():
+        first = snapshots[twice].iloc[0]
+        same = snapshots.index[(snapshots == first).all(axis=1)]
+        raise AnalysisError(
+            f"run {first[names.RUN]!r} has seed {first[names.SEED]!r} twice at step {first[names.STEP]!r}: models "
+            f"{same[0]!r} and {same[1]!r}. Name the columns that tell runs apart with --run, or drop one of the two."
+        )
+
+
+def _repeated(snapshots: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Keep runs with two or more seeds."""
+    n_seeds = snapshots.groupby(names.RUN)[names.SEED].transform("nunique")
+    single = np.asarray(n_seeds < 2)
+    if single.all():
+        n_runs = snapshots[names.RUN].nunique()
+        raise AnalysisError(
+            f"each of {n_runs} runs has one seed; seed variance needs two or more of a run, ten for a narrow interval."
+        )
+    if single.any():
+        n_runs = snapshots.loc[single, names.RUN].nunique()
+        notes.append(f"{n_runs} runs with a single seed ({int(single.sum())} models) are left out")
+    return snapshots[~single]
+
 
 ACCURACY = "accuracy"
 MISSING_GROUP = "(none)"  # of items without a subtask, where others have one

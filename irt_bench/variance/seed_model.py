@@ -23,9 +23,9 @@ from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISetti
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
-from irt_bench.variance.answer_variance import answer_variance_ratio, answers_per_cell
 from irt_bench.variance.benchmark_runs import one_measure
-from irt_bench.variance.layout import seed_layout
+from irt_bench.variance.moments import answer_variance_ratio, answers_per_cell
+from irt_bench.variance.scores import seed_layout
 from irt_bench.variance.seed_checks import description_checks, seen_spread
 from irt_bench.variance.seed_effect import seed_effect_table
 

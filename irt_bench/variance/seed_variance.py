@@ -12,17 +12,20 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.benchmark_runs import benchmark_runs
-from irt_bench.variance.comparison import UNDEFINED, compare_variance
-from irt_bench.variance.component_tables import component_tables
-from irt_bench.variance.curve import N_SUBSETS, curve_sizes, predicted_curve, simulated_curve
+from irt_bench.variance.components import component_tables
 from irt_bench.variance.detect import POWER, detection_table
-from irt_bench.variance.layout import SeedLayout, seed_layout
-from irt_bench.variance.metrics import metric_notes, pooled_metrics, variance_metrics
-from irt_bench.variance.pairing import FEWEST_SEEDS
-from irt_bench.variance.score_sets import N_BOOTSTRAP
-from irt_bench.variance.scores import ACCURACY, RunScores
+from irt_bench.variance.metrics import N_BOOTSTRAP, metric_notes, pooled_metrics, variance_metrics
+from irt_bench.variance.paired_scores import FEWEST_SEEDS, UNDEFINED, compare_variance
+from irt_bench.variance.scores import ACCURACY, RunScores, SeedLayout, seed_layout
 from irt_bench.variance.seed_checks import seed_checks
-from irt_bench.variance.subset_forms import RANDOM, form_curves
+from irt_bench.variance.variance_curve import (
+    N_SUBSETS,
+    RANDOM,
+    curve_sizes,
+    form_curves,
+    predicted_curve,
+    simulated_curve,
+)
 
 Progress = Callable[[str, int, int], None]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.analysis.ability_density import Cells, Nodes, choose_nodes, mixture_density, moments
+from irt_bench.analysis.abilities import Cells, Nodes, choose_nodes, mixture_density, moments
 from irt_bench.analysis.labelled_draws import ItemParameters
 
 SKEWED = stats.skewnorm(5, loc=-0.5, scale=1.2)

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.analysis.ability_density import Cells
-from irt_bench.analysis.ability_modes import find_modes
+from irt_bench.analysis.abilities import Cells, find_modes
 from irt_bench.analysis.labelled_draws import ItemParameters
 
 A, B = np.array([0.7, 1.0, 1.6, 2.2]), np.array([-1.0, 0.0, 0.4, 1.3])

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.irt import ability_table, item_table
-from irt_bench.analysis.scoring import score_models
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.fit import fit
 from irt_bench.irt_models.logistic import OnePL, TwoPL

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, stats
 
-from irt_bench.analysis.scoring import score_models
+from irt_bench.analysis.abilities import score_models
 from irt_bench.errors import AnalysisError, FitWarning, ResponsesWarning
 from irt_bench.inference.fit import fit
 from irt_bench.irt_models.logistic import TwoPL

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from irt_bench.analysis.checks import check_fit, loo
+from irt_bench.checks import check_fit, predictive
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
@@ -201,7 +201,7 @@ def rates(told: pd.DataFrame) -> pd.DataFrame:
 
 def run(output: Path, *, data_sets: int, minutes: float, scenarios: list[str]) -> pd.DataFrame:
     """Add what is missing, replicate by replicate, until the time is over; write and return the rates."""
-    loo.MOST_CELLS = LOO_CELLS
+    predictive.MOST_CELLS = LOO_CELLS
     output.mkdir(parents=True, exist_ok=True)
     kept = output / "outcomes.csv"
     told = pd.read_csv(kept) if kept.exists() else pd.DataFrame(columns=[*KEYS, "status", "value", "threshold"])

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from irt_bench.analysis.curves import information
 from irt_bench.cli import app
 from irt_bench.responses import read_responses
-from irt_bench.subsets.export import ExportOptions, export_subset
-from irt_bench.subsets.instrument import instrument_of
+from irt_bench.subsets.harness.export import ExportOptions, export_subset
+from irt_bench.subsets.scorer import instrument_of
 from irt_bench.subsets.subset import write_subset
 
 pytestmark = pytest.mark.clients

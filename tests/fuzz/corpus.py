@@ -15,16 +15,16 @@ import pandas as pd
 import zstandard
 from typer.testing import CliRunner
 
-from irt_bench.analysis.scoring import score_models
+from irt_bench.analysis.abilities import score_models
 from irt_bench.cli import app
 from irt_bench.inference.fit import FitResult
 from irt_bench.report.page.folders import read_folders
 from irt_bench.responses import ResponseCounts, read_responses
-from irt_bench.subsets.logs import read_subset_logs, score_logs
+from irt_bench.study.data import CELLS, Store, write_arrays
+from irt_bench.study.design import is_design, read_design
+from irt_bench.subsets.harness.logs import read_subset_logs, score_logs
 from irt_bench.subsets.score import estimate_full_score
 from irt_bench.subsets.subset import read_subset
-from irt_bench.variance.study.design import is_design, read_design
-from irt_bench.variance.study.store import CELLS, Store, write_arrays
 
 TIME = "2025-01-02T03-04-05.678901"
 SUBSET = "subset"

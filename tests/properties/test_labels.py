@@ -10,9 +10,9 @@ import pytest
 from any_answers import answers, few_or_many, for_all, new_labels, renamed, table_of, trained
 from hypothesis import strategies as st
 
+from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics, score_reliability
-from irt_bench.analysis.scoring import score_models
 from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.laplace import approximate
 from irt_bench.inference.settings import LaplaceSettings

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from irt_bench.errors import OutputError
-from irt_bench.report.canvas import (
+from irt_bench.report.figures.canvas import (
     LABEL_GAP,
     MANY_POINTS,
     WIDTH,

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from irt_bench.analysis.checks.model_checks import ModelChecks
-from irt_bench.analysis.checks.named import Check
-from irt_bench.report.check_tables import print_model_checks
+from irt_bench.checks.check_fit import ModelChecks
+from irt_bench.checks.named import Check
+from irt_bench.report.tables.reports import print_model_checks
 
 EMPTY = pd.DataFrame()
 

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from irt_bench.report.study_figures import forest_figure, forest_rows
+from irt_bench.report.figures.study_figures import forest_figure, forest_rows
 
 
 def test_the_forest_has_a_panel_a_size_and_says_how_many_cut():

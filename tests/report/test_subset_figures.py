@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from irt_bench.report.canvas import save_figure
-from irt_bench.report.subset_figures import subset_comparison_figure
+from irt_bench.report.figures.canvas import save_figure
+from irt_bench.report.figures.study_figures import subset_comparison_figure
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from irt_bench.report.variance_figures import curve_figure, file_name, measures_figure, steps_figure
+from irt_bench.report.figures.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 from irt_bench.variance.seed_variance import analyse_seed_variance
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 

@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from irt_bench.report.variance_tables import paper_table, pooled_table, print_row, print_seed_variance, seed_model_table
+from irt_bench.report.tables.variance_tables import (
+    paper_table,
+    pooled_table,
+    print_row,
+    print_seed_variance,
+    seed_model_table,
+)
 from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.metrics import pooled_metrics, variance_metrics
 from irt_bench.variance.seed_variance import analyse_seed_variance

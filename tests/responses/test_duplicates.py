@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import ResponsesError
-from irt_bench.responses import duplicates, table_from_frame
+from irt_bench.responses import canonical, table_from_frame
 
 
 def rows(**columns):
@@ -13,7 +13,7 @@ def rows(**columns):
 @pytest.fixture(params=["bitmap", "sorting"], autouse=True)
 def both_ways(request, monkeypatch):
     if request.param == "sorting":
-        monkeypatch.setattr(duplicates, "MAX_CELLS", 0)
+        monkeypatch.setattr(canonical, "MAX_CELLS", 0)
 
 
 def test_exact_repetitions_are_dropped_and_counted():

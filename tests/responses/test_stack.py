@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import ResponsesError
-from irt_bench.responses.stack import stack
+from irt_bench.responses.read import stack
 
 
 def frame(**columns):

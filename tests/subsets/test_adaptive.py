@@ -12,11 +12,11 @@ from irt_bench.subsets.adaptive import (
     SAME_LENGTH,
     AdaptiveSettings,
     compare_adaptive,
+    item_bank,
     replay_adaptive,
     run_adaptive,
     run_fixed,
 )
-from irt_bench.subsets.item_bank import item_bank
 
 
 def items_of(discrimination, difficulty):

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from irt_bench.subsets.anchors import anchors_in_proportion, nearest_shares, parameter_features
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.select import select
+from irt_bench.subsets.select import anchors_in_proportion, nearest_shares, parameter_features, select
 
 
 def test_anchor_weights_are_the_shares_of_the_clusters(basis):

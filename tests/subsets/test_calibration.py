@@ -8,11 +8,11 @@ from irt_bench.errors import ConvergenceWarning, FitError, FitWarning
 from irt_bench.inference.arrow import cholesky
 from irt_bench.inference.convergence import Check
 from irt_bench.subsets import calibration as module
+from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, Estimator, Learned, estimate, possible
-from irt_bench.subsets.intervals import limits
-from irt_bench.subsets.shares import full_scores
+from irt_bench.subsets.score_intervals import limits
 
 
 @pytest.fixture

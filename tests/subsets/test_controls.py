@@ -8,8 +8,7 @@ from irt_bench.errors import SubsetError
 from irt_bench.subsets import calibration
 from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.compare import Design
-from irt_bench.subsets.controls import holm, negative_control, shuffled
+from irt_bench.subsets.compare import Design, holm, negative_control, shuffled
 from irt_bench.subsets.select import select
 
 
@@ -34,7 +33,7 @@ def test_no_method_beats_random_when_the_answers_say_nothing_and_one_that_peeks_
     # Negative control of the control: items chosen with the true answers, the held-out models' among them.
     everything = SelectionBasis(toy.counts, toy.posterior(toy.counts))
     peeking = partial(select, everything, "variance", 12, np.random.default_rng(0))
-    monkeypatch.setattr("irt_bench.subsets.controls.chosen_items", lambda basis, recipe: peeking())
+    monkeypatch.setattr("irt_bench.subsets.compare.chosen_items", lambda basis, recipe: peeking())
     caught = negative_control(toy.counts, clusters, design._replace(methods=methods[:1]), "models")
     assert caught.loc[caught["estimator"] == "weighted", "p_holm"].min() < 0.05
 

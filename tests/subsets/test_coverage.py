@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from irt_bench.analysis.intervals import Z_LIMIT
-from irt_bench.subsets.coverage import coverage_by, coverage_summary, within_interval
+from irt_bench.subsets.compare import coverage_by, coverage_summary, within_interval
 
 
 def held_out(rng, *, n_models=400, n_clusters=400, half=Z_LIMIT, shared=0.0, methods=("a", "b")):

@@ -5,7 +5,7 @@ from sklearn.linear_model import Ridge
 
 from irt_bench.errors import SubsetError
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, _extended, estimate, estimator_of
-from irt_bench.subsets.instrument import Evidence, make_instrument, read_answers
+from irt_bench.subsets.scorer import Evidence, make_instrument, read_answers
 
 
 def evidence_of(toy, basis, items, models=slice(None)):

@@ -6,7 +6,7 @@ import pytest
 
 from irt_bench.errors import SubsetError
 from irt_bench.responses import read_responses
-from irt_bench.subsets.export import EXPORTS, ExportOptions, export_subset
+from irt_bench.subsets.harness.export import EXPORTS, ExportOptions, export_subset
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.export_inspect import id_pattern, run_config, sample_id_text
+from irt_bench.subsets.harness.export import id_pattern, run_config, sample_id_text
 
 
 @given(st.text(alphabet="ab*?[]!-1", min_size=1, max_size=8), st.text(alphabet="ab*?[]!-1", min_size=1, max_size=8))

@@ -4,15 +4,15 @@ import pytest
 import yaml
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.export import ExportOptions, export_subset
-from irt_bench.subsets.export_lm_eval import (
+from irt_bench.subsets.harness.export import ExportOptions, export_subset
+from irt_bench.subsets.harness.export_lm_eval import (
     sample_lists,
     samples_command,
     samples_json,
     task_command,
     write_task_folder,
 )
-from irt_bench.subsets.subset_parts import EstimatorNumbers
+from irt_bench.subsets.subset import EstimatorNumbers
 
 
 @pytest.fixture

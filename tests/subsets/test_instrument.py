@@ -3,7 +3,7 @@ import pytest
 from scipy import integrate, stats
 
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.instrument import (
+from irt_bench.subsets.scorer import (
     interpolate,
     join_evidence,
     make_instrument,

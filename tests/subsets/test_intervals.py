@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from irt_bench.subsets.instrument import Prediction
-from irt_bench.subsets.intervals import UNKNOWN, Outside, held_out_errors, limits, outside_of
+from irt_bench.subsets.score_intervals import UNKNOWN, Outside, held_out_errors, limits, outside_of
+from irt_bench.subsets.scorer import Prediction
 
 
 def coverage(errors, error, variance):

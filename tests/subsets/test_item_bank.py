@@ -3,7 +3,7 @@ import pytest
 from scipy import integrate, stats
 
 from irt_bench.analysis.labelled_draws import ItemParameters
-from irt_bench.subsets.item_bank import NODES, item_bank
+from irt_bench.subsets.adaptive import NODES, item_bank
 
 
 def parameters(difficulty, discrimination):

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.export_lm_eval import write_task_folder
+from irt_bench.subsets.harness.export_lm_eval import write_task_folder
 from irt_bench.subsets.score import estimate_full_score
-from irt_bench.subsets.subset_parts import EstimatorNumbers, Spline
+from irt_bench.subsets.subset import EstimatorNumbers, Spline
 
 IDS = [17, 2, 5, 11, 8, 3]
 

@@ -3,8 +3,8 @@ import pytest
 
 from irt_bench import table_from_frame
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.log_facts import Asked, LogFacts
-from irt_bench.subsets.log_matching import bare_hash, match_items, renamed_tasks
+from irt_bench.subsets.harness.log_facts import Asked, LogFacts
+from irt_bench.subsets.harness.logs import bare_hash, match_items, renamed_tasks
 
 
 def table_of(*rows, columns=("benchmark", "item", "doc_id", "doc_hash")):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.published import odd_errors, published_share
+from irt_bench.subsets.calibration import odd_errors, published_share
 
 
 def test_the_share_is_that_of_the_source_with_four_times_the_items_for_anchors():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.random_subsets import RandomSubsets, beside_random, random_errors
+from irt_bench.subsets.estimators import RandomSubsets, beside_random, random_errors
 
 
 def test_a_percentile_is_the_share_of_random_subsets_that_are_no_worse():

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.anchors import in_proportion
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.select import SELECTORS, item_number, near_duplicate_groups, select
+from irt_bench.subsets.select import SELECTORS, in_proportion, item_number, near_duplicate_groups, select
 
 
 @pytest.mark.parametrize("method", SELECTORS)

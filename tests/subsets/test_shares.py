@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.subsets.shares import as_answers, balanced_targets, filled_shares, full_scores, seed_residuals
+from irt_bench.subsets.basis import as_answers, balanced_targets, filled_shares, full_scores, seed_residuals
 
 
 def test_full_scores_are_plain_means_and_macro_averages(toy):

@@ -3,8 +3,15 @@ import json
 import pytest
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.subset import SubsetRecord, read_subset, write_subset
-from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
+from irt_bench.subsets.subset import (
+    CalibrationRecord,
+    EstimatorNumbers,
+    SubsetItem,
+    SubsetRecord,
+    UnseenItems,
+    read_subset,
+    write_subset,
+)
 
 
 def subset_of(n=3, **changes):

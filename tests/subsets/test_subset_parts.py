@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from irt_bench.subsets.subset_parts import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
+from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
 
 
 @pytest.mark.parametrize(

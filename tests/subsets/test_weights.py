@@ -6,9 +6,8 @@ from scipy.optimize import minimize
 
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import SelectionBasis
+from irt_bench.subsets.basis import SelectionBasis, seed_residuals
 from irt_bench.subsets.select import select
-from irt_bench.subsets.shares import seed_residuals
 from irt_bench.subsets.weights import WEIGHTINGS, effective_size, least_quadratic, weigh
 
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import pytest
 
 from irt_bench.responses.canonical import table_from_frame
 from irt_bench.variance.benchmark_runs import one_measure
-from irt_bench.variance.comparison import compare_variance
+from irt_bench.variance.paired_scores import compare_variance
 from irt_bench.variance.seed_variance import analyse_seed_variance
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 

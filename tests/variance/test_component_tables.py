@@ -3,8 +3,7 @@ import pandas as pd
 
 from irt_bench.responses.canonical import table_from_frame
 from irt_bench.variance.benchmark_runs import one_measure
-from irt_bench.variance.component_tables import EVERY_RUN, EVERY_STEP, component_tables
-from irt_bench.variance.components import two_way
+from irt_bench.variance.components import EVERY_RUN, EVERY_STEP, component_tables, two_way
 from irt_bench.variance.seed_variance import analyse_seed_variance
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from irt_bench.variance.components import two_way
-from irt_bench.variance.few_seeds import sd_interval
 from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
+from irt_bench.variance.small_sample import sd_interval
 
 
 def test_components_are_the_analysis_of_variance():

@@ -3,7 +3,8 @@ import pytest
 from scipy import integrate, optimize, stats
 from scipy.special import expit
 
-from irt_bench.variance.few_seeds import (
+from irt_bench.variance.metrics import open_limit
+from irt_bench.variance.small_sample import (
     NORMAL_QUARTILE,
     beta_excess,
     c4,
@@ -15,7 +16,6 @@ from irt_bench.variance.few_seeds import (
     run_reliability,
     sd_interval,
 )
-from irt_bench.variance.metrics import open_limit
 
 
 def test_c4_is_the_published_table():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.variance.larger_designs import with_steps, with_subtasks
+from irt_bench.variance.components import with_steps, with_subtasks
 
 
 def test_planted_effects_over_steps_and_subtasks_are_found_without_bias():

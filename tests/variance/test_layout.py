@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import AnalysisError
-from irt_bench.variance.layout import seed_layout, step_order
+from irt_bench.variance.scores import seed_layout, step_order
 
 
 def models(**columns):

@@ -4,9 +4,9 @@ from scipy import stats
 
 from irt_bench.responses import read_responses
 from irt_bench.variance.benchmark_runs import one_measure
-from irt_bench.variance.few_seeds import c4, mean_sd_interval, ratio_interval
 from irt_bench.variance.metrics import monotonicity, tau_b, variance_metrics
 from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
+from irt_bench.variance.small_sample import c4, mean_sd_interval, ratio_interval
 
 TABLE_2 = {  # mean, sd, SNR
     "ARC-C": (39.71, 0.87, 45.89), "GSM8k": (4.10, 0.52, 7.88), "HellaSwag": (70.08, 0.12, 608.23),

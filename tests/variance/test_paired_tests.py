@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.variance.comparison import _log_ratio, _log_snr_ratio
-from irt_bench.variance.paired_tests import half_width, leave_one_out, pitman_morgan
+from irt_bench.variance.paired_scores import _log_ratio, _log_snr_ratio, half_width, leave_one_out, pitman_morgan
 
 N_REPLICATES = 500  # standard error of a coverage of 90%: 1.3%
 

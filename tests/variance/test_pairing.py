@@ -3,8 +3,7 @@ import pytest
 
 from irt_bench.errors import AnalysisError
 from irt_bench.variance.benchmark_runs import one_measure
-from irt_bench.variance.comparison import compare_variance
-from irt_bench.variance.pairing import paired_runs
+from irt_bench.variance.paired_scores import compare_variance, paired_runs
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 

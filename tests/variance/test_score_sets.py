@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.variance.score_sets import analytic_interval, bootstrap_half_width
+from irt_bench.variance.metrics import analytic_interval, bootstrap_half_width
 
 TABLE_1 = {  # arXiv 2406.10229: size, chance, mean, 95% CI
     "AGIEval": (2546, 20, 23.44, 1.63), "ARC-C": (1165, 25, 39.71, 2.74), "BBH": (6511, 0, 29.10, 1.07),

@@ -1,8 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.variance.layout import seed_layout
-from irt_bench.variance.scores import Cells, run_scores
+from irt_bench.variance.scores import Cells, run_scores, seed_layout
 
 
 def test_answers_are_arranged_by_seed_and_step_whatever_the_order_of_the_rows():

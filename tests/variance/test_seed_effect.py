@@ -10,8 +10,7 @@ from irt_bench.errors import AnalysisError
 from irt_bench.inference.seed_fit import estimate_abilities, fit_seed_model
 from irt_bench.inference.settings import SVISettings
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.variance.answer_variance import answer_variance_ratio
-from irt_bench.variance.moments import item_covariance
+from irt_bench.variance.moments import answer_variance_ratio, item_covariance
 from irt_bench.variance.seed_effect import seed_effect_table
 
 N_ITEMS = 50

@@ -1,6 +1,6 @@
 import numpy as np
 
-from irt_bench.variance.square_freedom import spread_freedom
+from irt_bench.variance.small_sample import spread_freedom
 
 
 def test_normal_squares_have_about_the_degrees_of_freedom_that_counting_gives():

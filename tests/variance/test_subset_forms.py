@@ -9,7 +9,7 @@ from irt_bench.responses import read_responses
 from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
-from irt_bench.variance.subset_forms import (
+from irt_bench.variance.variance_curve import (
     form_curves,
     nested_variance,
     proportional,

@@ -4,15 +4,11 @@ Every function takes computed frames and returns a `Figure`; nothing is estimate
 quantity and its unit. `save_figure` writes the same bytes for the same figure.
 """
 
-from irt_bench.report.canvas import save_figure
-from irt_bench.report.figures.checks import checks_figure
-from irt_bench.report.figures.comparison import comparison_figure
-from irt_bench.report.figures.curves import curves_figure, information_figure
-from irt_bench.report.figures.fit import fit_figure
-from irt_bench.report.figures.items import items_figure
-from irt_bench.report.figures.paths import paths_figure
-from irt_bench.report.figures.posterior import posterior_figure
-from irt_bench.report.figures.ratios import ratios_figure
+from irt_bench.report.figures.agreement_figures import comparison_figure
+from irt_bench.report.figures.canvas import save_figure
+from irt_bench.report.figures.check_figures import checks_figure
+from irt_bench.report.figures.fit_figures import fit_figure, posterior_figure
+from irt_bench.report.figures.item_figures import curves_figure, information_figure, items_figure
 
 __all__ = [
     "checks_figure",
@@ -21,8 +17,6 @@ __all__ = [
     "fit_figure",
     "information_figure",
     "items_figure",
-    "paths_figure",
     "posterior_figure",
-    "ratios_figure",
     "save_figure",
 ]

@@ -12,13 +12,10 @@ from typing import Any, Final
 
 from irt_bench.errors import OutputError
 from irt_bench.files import replacing
+from irt_bench.report.page.blocks import Section
+from irt_bench.report.page.fit_sections import item_section, model_section, trust_section
 from irt_bench.report.page.folders import CHECKS, COMPARISON, FIT, ITEMS, STUDY, SUBSETS, VARIANCE, Part, read_folders
-from irt_bench.report.page.item_section import item_section
-from irt_bench.report.page.model_section import model_section
-from irt_bench.report.page.noise_sections import noise_section, source_section
-from irt_bench.report.page.sections import Section
-from irt_bench.report.page.subset_section import subset_section
-from irt_bench.report.page.trust_section import trust_section
+from irt_bench.report.page.variance_sections import noise_section, source_section, subset_section
 from irt_bench.report.tables.text import one_line
 
 LARGEST: Final = 6_000_000  # bytes

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from irt_bench.report.tables.text import fixed, interval_decimals, lead_text, shorten
+from irt_bench.report.tables.text import POINTS, fixed, interval_decimals, lead_text, shorten
 
-POINTS: Final = 100
 NAME_LENGTH: Final = 40
 ISOLATE, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 CUTS, RAISES, NO_DIFFERENCE = "cuts", "raises", "no difference shown"

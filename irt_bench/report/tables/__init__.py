@@ -8,7 +8,7 @@ from irt_bench.report.tables.reports import (
     print_fit,
     print_item_report,
 )
-from irt_bench.report.tables.table import print_table
+from irt_bench.report.tables.terminal import print_table
 from irt_bench.report.tables.text import interval_text, shorten
 
 __all__ = [

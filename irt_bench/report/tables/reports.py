@@ -1,4 +1,7 @@
-"""What a command has found, in terminal tables: findings and checks, item analyses, fits and comparisons."""
+"""What a command has found, in terminal tables: findings and checks, item analyses, fits and comparisons.
+
+Terminal tables of model checks.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from irt_bench.analysis.classical import FLAGS, Reliability
-from irt_bench.report.tables.table import GAP, empty_table, print_table
+from irt_bench.report.tables.terminal import GAP, empty_table, print_table
 from irt_bench.report.tables.text import general, has_flag, interval_text, lead_text, shorten, words
 from irt_bench.responses.table import Finding
 
 if TYPE_CHECKING:
-    from irt_bench.analysis.agreement import Comparison  # imports scipy.stats, which takes half a second
+    from irt_bench.analysis.agreement import Comparison
+    from irt_bench.checks.check_fit import ModelChecks
+
 
 WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
 DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
@@ -177,3 +182,32 @@ def print_fit(
 
 def _label(label: object) -> str:
     return shorten(str(label), LABEL_WIDTH)
+
+
+ROWS = 10
+
+
+def print_model_checks(found: ModelChecks, *, benchmark: str, console: Console, max_rows: int = ROWS) -> None:
+    """Print all checks, then the items, pairs and models that misfit, if any, and the notes."""
+    n_models, n_items = len(found.models), len(found.items)
+    size = f"{benchmark}: {n_models:,} models x {n_items:,} items, {found.replicates} simulated data sets"
+    console.print(Text(size), end="\n\n")
+    print_checks(found.checks, console)
+    items = found.items[found.items["misfits"] != ""].sort_values("curve_surprise", ascending=False, kind="stable")
+    if len(items):
+        columns = ["infit", "outfit", "s_x2_rmsea", "largest_q3", "misfits"]
+        print_table(items, title="Items that misfit", console=console, max_rows=max_rows, columns=columns)
+    failed = {check.name for check in found.checks if check.status == "failed"}
+    if "q3" in failed:
+        title = "Pairs of items whose residuals go together most"
+        print_table(found.pairs.head(max_rows), title=title, console=console, index=False)
+    models = found.models[found.models["misfit"]].sort_values("zh", kind="stable")
+    if len(models):
+        columns = ["score", "ability", "zh", "infit", "outfit"]
+        print_table(models, title="Models that misfit", console=console, max_rows=max_rows, columns=columns)
+    large = found.differences[found.differences["large"].astype(bool)]
+    if "dif" in failed:
+        large = large.set_index("item").drop(columns="large")
+        print_table(large, title="Items that differ between groups (ETS delta)", console=console, max_rows=max_rows)
+    for note in found.notes:
+        console.print(f"Note: {note}", highlight=False, markup=False)

@@ -11,8 +11,17 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, ungraded
-from irt_bench.responses.formats.checkpoints import LONGEST_NUMBER, Checkpoint, checkpoint_of, revision_in
+from irt_bench.responses.formats.base import (
+    LONGEST_NUMBER,
+    Checkpoint,
+    Format,
+    Reading,
+    ReadOptions,
+    checkpoint_of,
+    choose,
+    revision_in,
+    ungraded,
+)
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, load_object, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER, document_labels
 from irt_bench.responses.formats.py_irt import SUFFIXES

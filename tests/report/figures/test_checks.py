@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.analysis.checks.model_checks import ModelChecks
-from irt_bench.analysis.checks.named import Check
+from irt_bench.checks.check_fit import ModelChecks
+from irt_bench.checks.named import Check
 from irt_bench.report.figures import checks_figure, save_figure
 
 

@@ -10,7 +10,7 @@ from irt_bench.report.figures import (
     items_figure,
     save_figure,
 )
-from irt_bench.report.figures.items import FLAG_STYLE
+from irt_bench.report.figures.item_figures import FLAG_STYLE
 
 
 def test_every_flag_has_a_look_of_its_own():

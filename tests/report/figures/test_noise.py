@@ -1,8 +1,13 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.report.canvas import NARROW, on_page
-from irt_bench.report.figures.noise import components_figure, score_steps_figure, seed_sd_figure, subset_size_figure
+from irt_bench.report.figures.canvas import NARROW, on_page
+from irt_bench.report.figures.variance_figures import (
+    components_figure,
+    score_steps_figure,
+    seed_sd_figure,
+    subset_size_figure,
+)
 
 
 def test_seed_sds_are_drawn_in_points_with_their_intervals():

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.report.figures.paths import paths_figure
+from irt_bench.report.figures.study_figures import paths_figure
 
 
 def path(benchmark="b"):

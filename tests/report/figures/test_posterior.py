@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib import pyplot
 
 from irt_bench.errors import OutputError
-from irt_bench.report.figures.posterior import posterior_figure, scalar_names
+from irt_bench.report.figures.fit_figures import posterior_figure, scalar_names
 
 
 @pytest.fixture

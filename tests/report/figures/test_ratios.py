@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from irt_bench.report.canvas import BLUE, GREY, VERMILION
-from irt_bench.report.figures.ratios import ratios_figure
+from irt_bench.report.figures.canvas import BLUE, GREY, VERMILION
+from irt_bench.report.figures.study_figures import ratios_figure
 
 
 def rows(**changes):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from irt_bench.report.figures.wright import item_curves_figure, wright_map
+from irt_bench.report.figures.fit_figures import item_curves_figure, wright_map
 
 
 def test_every_model_and_item_is_counted_on_one_scale():

@@ -3,8 +3,8 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from irt_bench.report.canvas import BLUE, new_figure, styled
-from irt_bench.report.page.drawing import draw, inline_svg
+from irt_bench.report.figures.canvas import BLUE, new_figure, styled
+from irt_bench.report.page.blocks import draw, inline_svg
 
 HOSTILE = "<script>#0072b2</script> --> &"
 

@@ -3,7 +3,7 @@ import pytest
 
 from irt_bench.errors import ReadError
 from irt_bench.report.page.folders import KINDS, read_folders
-from irt_bench.variance.study.rows import KEYS, NUMBERS
+from irt_bench.study.rows import KEYS, NUMBERS
 
 
 def test_folders_are_recognised_by_their_files(written, checks_folder, write_study, results):

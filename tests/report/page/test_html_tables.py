@@ -3,7 +3,7 @@ import io
 
 import pandas as pd
 
-from irt_bench.report.page.html_tables import MOST_BYTES, MOST_ROWS, html_table
+from irt_bench.report.page.blocks import MOST_BYTES, MOST_ROWS, html_table
 
 
 def frame(n):

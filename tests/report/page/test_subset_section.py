@@ -1,8 +1,8 @@
 import numpy as np
 
+from irt_bench.report.figures.study_figures import forest_rows
 from irt_bench.report.page.folders import read_folders
-from irt_bench.report.page.subset_section import pooled_rows, subset_section
-from irt_bench.report.study_figures import forest_rows
+from irt_bench.report.page.variance_sections import pooled_rows, subset_section
 
 
 def test_references_are_no_ways_and_give_the_band(results):

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from irt_bench.report.tables.columns import index_columns, value_columns, with_gap
+from irt_bench.report.tables.text import index_columns, value_columns, with_gap
 
 FRAME = pd.DataFrame(
     {

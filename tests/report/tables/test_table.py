@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.report.tables.table import print_table
+from irt_bench.report.tables.terminal import print_table
 
 
 def frame(n=4):

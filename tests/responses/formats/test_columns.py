@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from irt_bench.responses.formats.columns import column_for
+from irt_bench.responses.formats.tables import column_for
 
 
 def built(kind, *batches, name="x"):

@@ -6,7 +6,7 @@ import pytest
 
 from irt_bench.errors import ReadError, ResponsesError, ResponsesWarning
 from irt_bench.responses import read_responses
-from irt_bench.responses.formats.inspect_archive import EvalArchive
+from irt_bench.responses.formats.inspect_ai import EvalArchive
 
 
 def summaries(path: Path) -> tuple[str, list[dict]]:

@@ -5,8 +5,8 @@ import pytest
 import zstandard
 
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats import inspect_archive
-from irt_bench.responses.formats.inspect_archive import EvalArchive
+from irt_bench.responses.formats import inspect_ai
+from irt_bench.responses.formats.inspect_ai import EvalArchive
 
 CONTENT = {"a": list(range(100))}
 
@@ -52,7 +52,7 @@ def test_a_damaged_member_is_refused(shared_fixtures, tmp_path):
 
 @pytest.mark.parametrize("method", ["deflate", "zstd"])
 def test_a_member_that_unpacks_too_large_is_refused(tmp_path, monkeypatch, method):
-    monkeypatch.setattr(inspect_archive, "MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr(inspect_ai, "MAX_MEMBER_BYTES", 1000)
     content = b" " * 5000
     path = tmp_path / "a.eval"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

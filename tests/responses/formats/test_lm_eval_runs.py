@@ -1,6 +1,6 @@
 import json
 
-from irt_bench.responses.formats.lm_eval_runs import run_of
+from irt_bench.responses.formats.lm_eval import run_of
 
 TIME = "2025-01-01T00-00-00.1"
 

@@ -1,0 +1,241 @@
+"""Answers beside what the model expects of them, and data sets simulated from the fit.
+
+All checks that rest on residuals read this record, made in the same way from the responses and from every data set
+simulated from the fit.
+
+Data sets simulated from a fit and treated like the responses: what chance alone would show in every check.
+
+A replicate takes one draw of the posterior, simulates answers of the same models to the same items in the same cells,
+and fits the IRT model to them again by the fast method. So estimating items and abilities from the data, which makes
+residuals too small and residuals of items correlated, does the same to the reference as to the responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from irt_bench.analysis.curves import chances, information, knowing, success
+from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
+from irt_bench.arrays import BoolArray, FloatArray
+from irt_bench.inference.ability_grid import AbilityGrid, CurveTable
+from irt_bench.inference.laplace import approximate
+from irt_bench.irt_models.base import Beta, IRTModel
+from irt_bench.irt_models.logistic import Logistic
+from irt_bench.names import ITEM
+
+SCAN: Final = np.linspace(-3.0, 3.0, 25)  # abilities at which the information of the items is looked at
+LEAST_SD: Final = 0.05  # 301 nodes; narrower posteriors are normal, and found by Newton steps from the nodes
+NEWTON_STEPS: Final = 2
+GROUPS: Final = 6  # of models by their score, for curves
+
+
+@dataclass(frozen=True)
+class FittedAnswers:
+    """Answers, point values of the items, and what follows from both.
+
+    Parameters
+    ----------
+    right, trials : arrays of shape (model, item)
+        Right answers and trials; trials = 0 where never asked.
+    items : ItemParameters of shape (item,)
+        Point values.
+    ability : array of shape (model,)
+        Posterior means given the items (EAP).
+    probability, variance : arrays of shape (model, item)
+        Chance of a right answer P at that ability, and P (1 - P), accurate near 0.
+    """
+
+    right: FloatArray
+    trials: FloatArray
+    items: ItemParameters
+    ability: FloatArray
+    probability: FloatArray
+    variance: FloatArray
+
+    @property
+    def asked(self) -> BoolArray:
+        """Whether a model was asked an item."""
+        return np.asarray(self.trials > 0)
+
+    @cached_property
+    def residual(self) -> FloatArray:
+        """Right answers beyond those expected; 0 where never asked."""
+        return np.asarray(self.right - self.trials * self.probability)
+
+    @cached_property
+    def share(self) -> FloatArray:
+        """Share of right answers a cell; 0 where never asked."""
+        return np.asarray(self.right / np.maximum(self.trials, 1))
+
+    @cached_property
+    def score(self) -> FloatArray:
+        """Mean share over the asked items, shape (model,); NaN without answers."""
+        n_asked = self.asked.sum(axis=1)
+        return np.asarray(self.share.sum(axis=1) / np.where(n_asked > 0, n_asked, np.nan))
+
+    @property
+    def binary(self) -> bool:
+        """Whether every asked cell is one answer."""
+        return bool(self.trials.max(initial=0) <= 1)
+
+    @property
+    def complete(self) -> BoolArray:
+        """Models that were asked every item."""
+        return np.asarray(self.asked.all(axis=1))
+
+    @cached_property
+    def varying(self) -> BoolArray:
+        """Items that were not answered alike by all models, shape (item,)."""
+        low = np.where(self.asked, self.share, np.inf).min(axis=0, initial=np.inf)
+        high = np.where(self.asked, self.share, -np.inf).max(axis=0, initial=-np.inf)
+        return np.asarray(high > low)
+
+
+def fit_abilities(correct: npt.NDArray[Any], trials: npt.NDArray[Any], items: ItemParameters) -> FittedAnswers:
+    """Find each model's posterior mean ability given the items, and the chances of its answers.
+
+    Parameters
+    ----------
+    correct, trials : arrays of shape (model, item)
+        Right answers and trials.
+    items : ItemParameters of shape (item,)
+        Point values.
+    """
+    right, trials = np.asarray(correct, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    told = information(items.at((slice(None), None)), SCAN)
+    least_sd = 1 / np.sqrt(1 + (trials @ told).max(initial=0.0))
+    grid = AbilityGrid.from_counts(right, trials, least_sd=max(least_sd, LEAST_SD), dtype=np.float32)
+    table = CurveTable(items._asdict(), grid.nodes)
+    _, weights = grid.weights(table.log_right, table.log_wrong)
+    ability = (weights.astype(np.float64) @ grid.nodes)[grid.pattern]
+    for _ in range(NEWTON_STEPS if least_sd < LEAST_SD else 0):
+        ability = _climb(right, trials, items, ability)
+    right_chance, wrong_chance = success(items.at((None, slice(None))), ability[:, None])
+    return FittedAnswers(right, trials, items, ability, right_chance, right_chance * wrong_chance)
+
+
+def _climb(right: FloatArray, trials: FloatArray, items: ItemParameters, ability: FloatArray) -> FloatArray:
+    """Step towards each model's posterior mode by Fisher scoring."""
+    row = items.at((None, slice(None)))
+    known, unknown = knowing(row, ability[:, None])
+    right_chance, wrong_chance = chances(row, known, unknown)
+    slope = row.discrimination * (row.upper_asymptote - row.guessing) * known * unknown
+    pull = slope / right_chance / wrong_chance  # in this order nothing overflows
+    gradient = ((right - trials * right_chance) * pull).sum(axis=1) - ability
+    return np.asarray(ability + gradient / (1 + (trials * slope * pull).sum(axis=1)))
+
+
+def score_groups(score: FloatArray, most: int = GROUPS) -> tuple[npt.NDArray[np.intp], int]:
+    """Group models by score into at most `most` groups of about equal size, equal scores together.
+
+    Returns
+    -------
+    group : integer array of shape (model,)
+        Counted from 0, the lowest scores first; -1 for models without a score.
+    n_groups : int
+        Number of groups.
+    """
+    known = np.isfinite(score)
+    values = np.unique(score[known])
+    if len(values) > most:
+        values = np.unique(np.quantile(score[known], np.arange(1, most) / most, method="higher"))
+        values = np.concatenate([[-np.inf], values])
+    group = np.where(known, np.searchsorted(values, score, side="right") - 1, -1)
+    return group, len(values)
+
+
+REFIT_CELLS: Final = 3_000_000  # beyond, items are not fitted again: a replicate would take half a minute
+
+
+@dataclass(frozen=True)
+class PosteriorDraws:
+    """Draws of a fit in the order of the responses.
+
+    Parameters
+    ----------
+    irt_model : IRTModel
+        That was fitted.
+    items : ItemParameters of shape (draw, item)
+        Item parameters.
+    ability : array of shape (draw, model)
+        Abilities, of the same draws.
+    """
+
+    irt_model: IRTModel
+    items: ItemParameters
+    ability: FloatArray
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws."""
+        return len(self.ability)
+
+    @property
+    def n_item_parameters(self) -> int:
+        """Parameters of an item that were learned; of another class of model, those that differ between items."""
+        if isinstance(self.irt_model, Logistic):
+            return sum(site.dim == ITEM for site in self.irt_model.sites())
+        return sum(bool(np.ptp(values, axis=-1).any()) for values in self.items)
+
+    def evenly(self, n: int) -> npt.NDArray[np.intp]:
+        """Positions of n draws, evenly spaced; repeated where there are fewer."""
+        return np.linspace(0, self.n_draws - 1, n).astype(np.intp)
+
+    def refits(self, n_cells: int) -> bool:
+        """Whether the fast method can fit the model, and fast enough to do it for every replicate."""
+        if not isinstance(self.irt_model, Logistic) or self.irt_model.has_own_program:
+            return False
+        learned = isinstance(self.irt_model.guessing, Beta) or self.irt_model.upper_share is not None
+        return not learned and n_cells <= REFIT_CELLS
+
+
+def fit_again(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[Any]) -> FittedAnswers:
+    """Fit items to answers where that can be done, else take the posterior's means, and abilities to both.
+
+    Notes
+    -----
+    Used on the responses as well as on replicates: what differs between them is then the answers alone.
+    """
+    irt_model = draws.irt_model
+    if not isinstance(irt_model, Logistic) or not draws.refits(correct.size):
+        return fit_abilities(correct, trials, ItemParameters(*(values.mean(axis=0) for values in draws.items)))
+    found = approximate(irt_model, correct, trials, threads=1).state.items
+    one = np.ones(len(found.log_slope))
+    guessing = ASYMPTOTES["guessing"] if found.guessing is None else found.guessing
+    items = ItemParameters(found.difficulty, found.slope, guessing * one, one)
+    return fit_abilities(correct, trials, items)
+
+
+def replicate_answers(
+    draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rng: np.random.Generator
+) -> Iterator[FittedAnswers]:
+    """Simulate n data sets of the same models, one at a time, and fit each."""
+    for place, stream in zip(draws.evenly(n), rng.spawn(n), strict=True):
+        chance, _ = success(draws.items.at((place, None)), draws.ability[place, :, None])
+        yield fit_again(draws, stream.binomial(trials, chance), trials)
+
+
+def replicate_scores(draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rng: np.random.Generator) -> FloatArray:
+    """Simulate scores of n sets of new models with normal abilities, shape (replicate, model).
+
+    Notes
+    -----
+    Abilities of a set are moved to the mean and sd that those of the draw have over the models: a fit puts them there
+    whatever they are, and only the form of their distribution is left to be checked.
+    """
+    asked = trials > 0
+    scores = np.empty((n, trials.shape[0]))
+    for row, (place, stream) in enumerate(zip(draws.evenly(n), rng.spawn(n), strict=True)):
+        drawn = draws.ability[place]
+        new = stream.standard_normal(len(drawn))
+        new = drawn.mean() + drawn.std() * (new - new.mean()) / new.std()
+        chance, _ = success(draws.items.at((place, None)), new[:, None])
+        share = stream.binomial(trials, chance) / np.maximum(trials, 1)
+        scores[row] = share.sum(axis=1) / np.where(asked.any(axis=1), asked.sum(axis=1), np.nan)
+    return scores

@@ -1,0 +1,309 @@
+"""How many abilities the answers tell of: tetrachoric eigenvalues, and one ability against two.
+
+Tetrachoric correlations of all pairs of 0/1 items at once.
+
+One ability against two: which predicts answers that were held back better.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, ndtri
+
+from irt_bench.arrays import BoolArray, FloatArray
+from irt_bench.checks.answers import FittedAnswers
+from irt_bench.checks.named import Check, Limit, above_limit, not_applicable
+
+CORRECTION: Final = 0.5  # answers put in an empty cell of a table, as psych::tetrachoric does
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+STEPS: Final = 30  # of Newton or halving; five are enough as a rule
+CLOSE: Final = 1e-7  # of the arcsine
+LARGEST: Final = 0.9999
+
+
+def tetrachoric_correlations(right: FloatArray, asked: BoolArray) -> FloatArray:
+    """Correlate the normal traits behind every two items, given their shares of right answers.
+
+    Parameters
+    ----------
+    right : array of shape (model, item)
+        1 for a right answer, 0 for a wrong one or none.
+    asked : array of shape (model, item)
+        Whether there is an answer.
+
+    Returns
+    -------
+    array of shape (item, item)
+        Symmetric with unit diagonal; 0 for pairs whose table has an empty row or column.
+
+    Notes
+    -----
+    Solves Phi2(h, k; r) = share of models right on both, h and k being the normal quantiles of the items' shares of
+    right answers among the models asked both [1]_. Phi2(h, k; r) - Phi(h) Phi(k) is the integral of the normal density
+    at (h, k) over correlations from 0 to r [2]_, here over their arcsine by Gauss-Legendre.
+
+    References
+    ----------
+    .. [1] Divgi, Calculation of the tetrachoric correlation coefficient, 1979, DOI 10.1007/BF02293968.
+    .. [2] Drezner, Wesolowsky, On the computation of the bivariate normal integral, 1990,
+       DOI 10.1080/00949659008811236.
+    """
+    answered = asked.astype(np.float64)
+    wrong = answered - right
+    pair = np.triu_indices(right.shape[1], 1)
+    one = (right.T @ wrong)[pair], (wrong.T @ right)[pair]
+    table = np.stack([(right.T @ right)[pair], *one, (wrong.T @ wrong)[pair]])
+    margins = np.stack([table[0] + table[1], table[0] + table[2], table[2] + table[3], table[1] + table[3]])
+    table = np.where(table == 0, CORRECTION, table)
+    both, only_first, only_second, _ = table / table.sum(axis=0)
+    found = np.where((margins > 0).all(axis=0), _solve(both, both + only_first, both + only_second), 0.0)
+    matrix = np.eye(right.shape[1])
+    matrix[pair] = found
+    matrix.T[pair] = found
+    return matrix
+
+
+def _solve(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+    """Correlation at which the chance of both is as given; Newton's method, kept in a bracket that halves."""
+    h, k = ndtri(np.clip(first, 1e-12, 1 - 1e-12)), ndtri(np.clip(second, 1e-12, 1 - 1e-12))
+    found, edge = np.zeros(h.shape), np.arcsin(LARGEST)
+    wanted, squares, product = both - ndtr(h) * ndtr(k), (h * h + k * k) / 2, h * k
+    at, low, high, angle = np.arange(len(h)), np.full(h.shape, -edge), np.full(h.shape, edge), np.zeros(h.shape)
+    for _ in range(STEPS):
+        nodes = np.outer(NODES + 1, angle / 2)
+        away = wanted - (WEIGHTS @ _density(nodes, squares, product)) * angle / 2
+        low, high = np.where(away > 0, angle, low), np.where(away > 0, high, angle)
+        new = angle + away / np.maximum(_density(angle, squares, product), 1e-300)
+        new = np.where((new > low) & (new < high), new, (low + high) / 2)
+        found[at] = new
+        going = np.abs(new - angle) > CLOSE  # the few hard pairs are not to cost what all pairs cost
+        if not going.any():
+            break
+        at, wanted, squares, product = at[going], wanted[going], squares[going], product[going]
+        low, high, angle = low[going], high[going], new[going]
+    return np.asarray(np.sin(found))
+
+
+def _density(angle: FloatArray, squares: FloatArray, product: FloatArray) -> FloatArray:
+    """Bivariate normal density at (h, k) times the cosine: the integrand over the arcsine of the correlation."""
+    sine = np.sin(angle)
+    return np.asarray(np.exp((product * sine - squares) / (1 - sine * sine)) / (2 * np.pi))
+
+
+EIGENVALUES: Final = 10  # kept of each matrix
+PERMUTATIONS: Final = 20  # psych::fa.parallel's default
+QUANTILE: Final = 0.95  # of permuted data, Glorfeld 1995, doi:10.1177/0013164495055003002
+ONE: Final = Limit(1.0, "one dimension; Horn 1965, doi:10.1007/BF02289447, and data simulated from the fit")
+LEAST_ITEMS: Final = 4
+LEAST_MODELS: Final = 30
+
+
+def largest_eigenvalues(answers: FittedAnswers, items: npt.NDArray[np.intp]) -> FloatArray:
+    """Largest eigenvalues of the tetrachoric correlations of some items, decreasing, at most `EIGENVALUES`."""
+    return _eigenvalues(answers.right[:, items], answers.asked[:, items])
+
+
+def permuted_eigenvalues(answers: FittedAnswers, items: npt.NDArray[np.intp], rng: np.random.Generator) -> FloatArray:
+    """Eigenvalues where items have nothing in common: each item's answers dealt out among the models asked it.
+
+    Returns
+    -------
+    array of shape (permutation, eigenvalue)
+    """
+    right, asked = answers.right[:, items], answers.asked[:, items]
+    last = np.where(asked, 0.0, np.inf)  # models not asked stay where they are
+    places = np.argsort(last, axis=0, kind="stable")
+    found = []
+    for _ in range(PERMUTATIONS):
+        order = np.argsort(rng.random(right.shape) + last, axis=0)
+        dealt = np.zeros_like(right)
+        np.put_along_axis(dealt, places, np.take_along_axis(right, order, axis=0), axis=0)
+        found.append(_eigenvalues(dealt, asked))
+    return np.array(found)
+
+
+def n_dimensions(observed: FloatArray, permuted: FloatArray, chance: FloatArray) -> int:
+    """Count the leading eigenvalues above the 95% quantile of permuted data and, after the first, above all of chance.
+
+    Parameters
+    ----------
+    observed : array of shape (eigenvalue,)
+        Of the responses.
+    permuted : array of shape (permutation, eigenvalue)
+        Of unrelated items.
+    chance : array of shape (replicate, eigenvalue)
+        Of data of one dimension simulated from the fit.
+    """
+    limit = np.quantile(permuted, QUANTILE, axis=0)
+    limit[1:] = np.maximum(limit, chance.max(axis=0, initial=-np.inf))[1:]
+    above = observed > limit
+    return int(np.argmin(above)) if not above.all() else len(above)
+
+
+def parallel_check(observed: FloatArray, permuted: FloatArray, chance: FloatArray) -> Check:
+    """Check by parallel analysis that the items have no more than one dimension in common.
+
+    See `n_dimensions`. One dimension lifts the second eigenvalue, too: unrelated items alone are too low a limit, by
+    which several of a hundred data sets of one dimension had two.
+    """
+    found = n_dimensions(observed, permuted, chance)
+    listed = ", ".join(f"{value:.2f}" for value in observed[:4])
+    message = f"{found} eigenvalues above those of unrelated items and of one dimension; the first are {listed}"
+    return above_limit("parallel_analysis", float(found), message, limit=ONE, chance=np.empty(0))
+
+
+def second_eigenvalue_check(observed: FloatArray, chance: FloatArray) -> Check:
+    """Check that the second eigenvalue is no larger than in data of one dimension simulated from the fit.
+
+    Notes
+    -----
+    Parallel analysis with data of the fitted model in place of unrelated items [1]_: what the first dimension's
+    curvature and the items' difficulty do to the second eigenvalue is in both.
+
+    References
+    ----------
+    .. [1] Drasgow, Lissak, Modified parallel analysis, 1983, DOI 10.1037/0021-9010.68.3.363.
+    """
+    message = f"second eigenvalue {observed[1]:.2f} after a first of {observed[0]:.2f}"
+    return above_limit("second_eigenvalue", float(observed[1]), message, limit=None, chance=chance)
+
+
+def eigenvalue_reason_against(answers: FittedAnswers, items: npt.NDArray[np.intp]) -> str:
+    """Why tetrachoric correlations are not defined; empty where they are."""
+    if not answers.binary:
+        return "answers are counts of several trials; tetrachoric correlations need 0/1 answers"
+    n_models = int(answers.asked.any(axis=1).sum())
+    if len(items) < LEAST_ITEMS or n_models < LEAST_MODELS:
+        return f"{n_models} models and {len(items)} items that vary; {LEAST_MODELS} and {LEAST_ITEMS} are needed"
+    return ""
+
+
+def eigenvalue_checks(reason: str) -> tuple[Check, Check]:
+    """Build both checks as not applicable."""
+    return not_applicable("parallel_analysis", reason), not_applicable("second_eigenvalue", reason)
+
+
+def _eigenvalues(right: FloatArray, asked: npt.NDArray[np.bool_]) -> FloatArray:
+    values = np.linalg.eigvalsh(tetrachoric_correlations(right, asked))
+    return np.asarray(values[::-1][:EIGENVALUES])
+
+
+HELD_OUT: Final = 0.1  # share of the cells
+MAX_CELLS, MIN_SAMPLED_ITEMS = 1_000_000, 200  # beyond, items are sampled
+SWEEPS: Final = 40
+SETTLED: Final = 1e-3  # largest change of a log-odds, in the root of the mean square over cells
+SLOPE_SD, INTERCEPT_SD = 1.0, 3.0  # of the normal priors; abilities have sd 1
+LEAST_HELD_OUT: Final = 100
+Z_LIMIT: Final = Limit(2.33, "1% one-sided normal; standard error over models and over items, the larger")
+
+
+class HeldOut(NamedTuple):
+    """Gain in log score of two dimensions over one, nats an answer, on answers held back."""
+
+    gain: float
+    standard_error: float
+    one: float
+    two: float
+    n_answers: int
+
+    @property
+    def z(self) -> float:
+        """Gain in standard errors."""
+        return self.gain / self.standard_error if self.standard_error > 0 else np.nan
+
+
+def compare_dimensions(answers: FittedAnswers, rng: np.random.Generator) -> HeldOut:
+    """Fit one and two dimensions to 90% of the cells, and predict the rest.
+
+    Notes
+    -----
+    Log-odds = intercept_i + sum_d slope_id ability_md, all normal a priori, at the mode of all together, by alternating
+    Newton steps for models and items: a mode is no posterior, but the same is done for one dimension as for two, and
+    two pay for the parameters they do not need on the answers held back. Errors are independent neither within models
+    nor within items: the standard error is the larger of those over models and over items. Of more than a million cells
+    as many items are drawn at random as fit into one.
+    """
+    n_models, n_items = answers.right.shape
+    most = max(MAX_CELLS // n_models, MIN_SAMPLED_ITEMS)
+    some = np.sort(rng.choice(n_items, most, replace=False)) if n_items > most else np.arange(n_items)
+    right, trials = answers.right[:, some], answers.trials[:, some]
+    held = (trials > 0) & (rng.random(trials.shape) < HELD_OUT)
+    seen = np.where(held, 0.0, right), np.where(held, 0.0, trials)
+    unseen = right - seen[0], trials - seen[1]
+    scores = [_log_score(*unseen, fit_dimensions(*seen, n, rng)) for n in (1, 2)]
+    n_answers = float(unseen[1].sum())
+    errors = [_clustered(scores[1] - scores[0], unseen[1], axis) for axis in (0, 1)]
+    one, two = (float(score.sum() / n_answers) for score in scores)
+    return HeldOut(two - one, max(errors), one, two, int(n_answers))
+
+
+def fit_dimensions(right: FloatArray, trials: FloatArray, n_dimensions: int, rng: np.random.Generator) -> FloatArray:
+    """Log-odds of every cell at the mode of a model with so many dimensions, shape (model, item)."""
+    n_models, n_items = right.shape
+    asked = trials.sum(axis=0)
+    share = (right.sum(axis=0) + 0.5) / (asked + 1)
+    items = np.column_stack([np.full((n_items, n_dimensions), 0.5), np.log(share / (1 - share))])
+    items[:, :n_dimensions] += 0.3 * rng.standard_normal((n_items, n_dimensions))
+    models = np.column_stack([0.3 * rng.standard_normal((n_models, n_dimensions)), np.ones(n_models)])
+    item_prior = np.array([1 / SLOPE_SD**2] * n_dimensions + [1 / INTERCEPT_SD**2])
+    log_odds = models @ items.T
+    for _ in range(SWEEPS):
+        models[:, :n_dimensions] = _newton(
+            models[:, :n_dimensions], items[:, :n_dimensions], log_odds, right, trials, np.ones(n_dimensions)
+        )
+        items = _newton(items, models, (models @ items.T).T, right.T, trials.T, item_prior)
+        last, log_odds = log_odds, models @ items.T
+        if np.sqrt(np.mean((log_odds - last) ** 2)) < SETTLED:
+            break
+    return np.asarray(log_odds)
+
+
+def dimension_check(found: HeldOut | None, reason: str = "") -> Check:
+    """Check that a second dimension does not predict answers held back better than one alone."""
+    if found is None or not np.isfinite(found.z):
+        return not_applicable("two_dimensions", reason or "too few answers to hold some back")
+    low, high = (found.gain + sign * 1.645 * found.standard_error for sign in (-1, 1))
+    message = f"a second dimension gains {found.gain:.4f} [{low:.4f}, {high:.4f}] nats an answer on {found.n_answers:,}"
+    return above_limit("two_dimensions", found.z, message, limit=Z_LIMIT, chance=np.empty(0))
+
+
+def _newton(
+    at: FloatArray, design: FloatArray, log_odds: FloatArray, right: FloatArray, trials: FloatArray, prior: FloatArray
+) -> FloatArray:
+    """One Newton step for every row, with the curvature of a chance of 1/2 as a floor of a tenth against overshooting.
+
+    Parameters
+    ----------
+    at : array of shape (row, p)
+        Coefficients now.
+    design : array of shape (column, p)
+        What they multiply.
+    log_odds, right, trials : arrays of shape (row, column)
+        Cells.
+    prior : array of shape (p,)
+        Precisions.
+    """
+    chance = 1 / (1 + np.exp(-np.clip(log_odds, -30, 30)))
+    weight = trials * np.maximum(chance * (1 - chance), 0.025)
+    gradient = (right - trials * chance) @ design - at * prior
+    n_columns, p = design.shape
+    products = (design[:, :, None] * design[:, None, :]).reshape(n_columns, p * p)
+    curvature = (weight @ products).reshape(-1, p, p) + np.diag(prior)
+    step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+    return np.asarray(at + np.clip(step, -2, 2))
+
+
+def _log_score(right: FloatArray, trials: FloatArray, log_odds: FloatArray) -> FloatArray:
+    """Log-likelihood of answers, cell by cell; 0 where there are none."""
+    return np.asarray(right * log_odds - trials * np.logaddexp(0, log_odds))
+
+
+def _clustered(gain: FloatArray, trials: FloatArray, axis: int) -> float:
+    """Estimate the standard error of the mean gain, rows (axis 1) or columns (axis 0) being independent."""
+    total, n = gain.sum(axis=axis), trials.sum(axis=axis)
+    away = total - n * total.sum() / n.sum()
+    k = int((n > 0).sum())
+    return float(np.sqrt((away**2).sum() * k / max(k - 1, 1)) / n.sum())

@@ -1,0 +1,204 @@
+"""Ability against accuracy: the models, the pairs in different order, and the items behind them.
+
+Ranks of models by ability and by accuracy, with their intervals.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from irt_bench.names import CLEAR
+from irt_bench.report.figures.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    LABEL_CHARACTERS,
+    MOST_INTERVALS,
+    ORANGE,
+    PALE,
+    SKY,
+    SMALL_SIZE,
+    VERMILION,
+    clear_legend,
+    name_points,
+    narrow,
+    new_figure,
+    point_style,
+    styled,
+)
+from irt_bench.report.tables.text import interval_text, shorten
+
+if TYPE_CHECKING:
+    from irt_bench.analysis.agreement import Comparison
+
+
+PAIRS_DRAWN: Final = 10
+PAIRS_NAMED: Final = 3
+LABEL_BELOW: Final = 0.07  # share of the height, from a pair's model to its label
+BARS: Final = 12
+
+
+@styled
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Draw accuracy against ability with the pairs of models they order differently, and the items behind those.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From `irt_bench.analysis.agreement.compare_ability_accuracy`. Where it names no items (1PL, no pairs), its
+        note takes their place.
+    """
+    models, bars = comparison.models, comparison.items.head(BARS)
+    bar_height = 0.22 * len(bars) + 0.9
+    figure = new_figure(5.4 + (bar_height if len(bars) else 0.3), _comparison_title(comparison))
+    panels = figure.subfigures(2, 1, height_ratios=(5.4, bar_height)) if len(bars) else [figure]
+    axes = panels[0].subplots()
+    if len(bars):
+        _contributions(panels[1].subplots(), bars)
+    else:
+        figure.supxlabel(f"No items are shown: {comparison.note}.", x=0.01, ha="left", size=9)
+    pairs = comparison.discordant.head(PAIRS_DRAWN)
+    _model_cloud(axes, models, pairs)
+    _pairs(axes, models, pairs)
+    named = _models_of(pairs.head(PAIRS_NAMED))
+    named_x, named_y = (models[name].reindex(named).to_numpy() for name in ("accuracy", "relative_ability"))
+    name_points(axes, named_x, named_y, named, below=LABEL_BELOW)
+    tau = comparison.correlations.loc[["kendall_tau_b"]].to_dict("records")[0]
+    found = interval_text(tau["estimate"], tau["q05"], tau["q95"])
+    axes.set_title(f"Kendall's tau-b of ability with accuracy {found}; of the two rankings {tau['rankings']:.2f}")
+    axes.set_xlabel("accuracy (share of right answers)")
+    axes.set_ylabel("relative ability (sds from the mean of these models)")
+    clear_legend(axes.legend(loc="upper left"))
+    return figure
+
+
+def _comparison_title(comparison: Comparison) -> str:
+    if not comparison.n_discordant:
+        return f"Ability and accuracy order all {comparison.n_pairs:,} pairs of models alike"
+    clear = f"{comparison.n_clear:,} of them clearly" if comparison.n_clear else "none of them clearly"
+    pairs = f"{comparison.n_discordant:,} of {comparison.n_pairs:,} pairs of models"
+    return f"Ability and accuracy order {pairs} differently, {clear}"
+
+
+def _models_of(pairs: pd.DataFrame) -> pd.Index:
+    """Models of some pairs, each once."""
+    found: pd.Index = pd.Index(list(dict.fromkeys([*pairs["higher_ability"], *pairs["higher_accuracy"]])))
+    return found
+
+
+def _model_cloud(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    """All models; with intervals if they are few, else those of the pairs drawn only."""
+    few = len(models) <= MOST_INTERVALS
+    crossed = models if few else models.loc[_models_of(pairs)]
+    x, y = crossed["accuracy"].to_numpy(), crossed["relative_ability"].to_numpy()
+    axes.hlines(y, crossed["accuracy_q05"], crossed["accuracy_q95"], color=PALE, linewidth=0.8)
+    axes.vlines(x, crossed["relative_ability_q05"], crossed["relative_ability_q95"], color=PALE, linewidth=0.8)
+    label = f"models ({len(models):,}){', 90% intervals light' if few else ''}"
+    style = point_style(len(models))
+    axes.scatter(models["accuracy"], models["relative_ability"], color=GREY, label=label, zorder=2, **style)
+
+
+def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    """Join the models of each pair, solid where the order is clear, and mark which is the higher by what."""
+    clear = (pairs["p_ability"] >= CLEAR) & (pairs["p_accuracy"] >= CLEAR)
+    for able, accurate, shown in zip(pairs["higher_ability"], pairs["higher_accuracy"], clear, strict=True):
+        ends = models.loc[[able, accurate]]
+        axes.plot(
+            ends["accuracy"],
+            ends["relative_ability"],
+            color=INK,
+            linewidth=0.9,
+            linestyle="-" if shown else ":",
+            zorder=3,
+        )
+    told = f"in the {len(pairs)} surest pairs" if len(pairs) > 1 else "in the pair ordered differently"
+    for column, marker, colour in (("higher_ability", "^", VERMILION), ("higher_accuracy", ">", BLUE)):
+        ends = models.loc[pairs[column].unique()]
+        if len(ends):
+            label = f"{column.replace('_', ' ')} {told}"
+            axes.scatter(
+                ends["accuracy"], ends["relative_ability"], color=colour, marker=marker, s=34, zorder=4, label=label
+            )
+
+
+def _contributions(axes: Axes, items: pd.DataFrame) -> None:
+    heights = np.arange(len(items))
+    contribution = items["contribution"].to_numpy(dtype=np.float64)
+    axes.barh(heights, contribution, color=np.where(contribution >= 0, VERMILION, BLUE).tolist(), height=0.7)
+    for height, value, slope in zip(heights.tolist(), contribution.tolist(), items["discrimination"], strict=True):
+        axes.annotate(f" a = {slope:.2f}", (max(value, 0.0), height), va="center", size=SMALL_SIZE)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.set_yticks(heights, [shorten(str(label), LABEL_CHARACTERS) for label in items.index], size=SMALL_SIZE)
+    axes.set_ylim(len(items) - 0.4, -0.6)
+    axes.margins(x=0.12)
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+    axes.set_xlabel("contribution to the reversal (percentage points of score; a: discrimination)")
+    axes.set_title("Items that count most for the one order and least for the other")
+
+
+MOST_MODELS: Final = 40  # rows; of more models the best, and some evenly spaced
+BEST: Final = 20
+APART: Final = 0.17  # between the two marks of a row
+
+
+@styled
+def ranks_figure(models: pd.DataFrame) -> Figure:
+    """Draw the rank of each model by ability and, where known, by accuracy, with 90% intervals.
+
+    Parameters
+    ----------
+    models : pd.DataFrame
+        Indexed by model: ``rank, rank_q05, rank_q95, p_first_abler`` and, where known, ``accuracy_rank,
+        accuracy_rank_q05, accuracy_rank_q95``. Models that the first is not clearly abler than are hollow. Of more than
+        40 models the 20 best and some evenly spaced are drawn.
+    """
+    ranked = models.sort_values("rank", kind="stable")
+    shown = shown_models(len(ranked))
+    rows = ranked.iloc[shown]
+    figure = new_figure(0.9 + 0.2 * len(rows), "Ranks by ability and by accuracy, 90% intervals")
+    axes = figure.subplots()
+    both = "accuracy_rank" in rows
+    heights = np.arange(len(rows), dtype=np.float64)
+    if both:
+        _marks(axes, rows, "accuracy_rank", heights + APART, (ORANGE, ORANGE), "s", "by accuracy")
+    by_ability = heights - (APART if both else 0.0)
+    _marks(axes, rows, "rank", by_ability, (SKY, BLUE), "o", "by ability")
+    unclear = (rows["p_first_abler"] < CLEAR).to_numpy()
+    axes.scatter(rows["rank"][unclear], by_ability[unclear], color="white", s=4, zorder=4)
+    axes.set_yticks(heights, [shorten(str(label), 18 if narrow() else 34) for label in rows.index], size=SMALL_SIZE)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    if len(rows) < len(ranked):
+        axes.axhline(BEST - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("rank (1 is best), 90% interval")
+    axes.legend(*(part[::-1] for part in axes.get_legend_handles_labels()), loc="upper right")
+    return figure
+
+
+def shown_models(n: int) -> npt.NDArray[np.intp]:
+    """Positions drawn, of models sorted best first: all, or the best and some evenly spaced of the others."""
+    if n <= MOST_MODELS:
+        return np.arange(n)
+    others = np.linspace(BEST, n - 1, MOST_MODELS - BEST).round().astype(np.intp)
+    return np.concatenate([np.arange(BEST), others])
+
+
+def _marks(
+    axes: Axes,
+    rows: pd.DataFrame,
+    name: str,
+    heights: npt.NDArray[np.float64],
+    colours: tuple[str, str],
+    marker: str,
+    label: str,
+) -> None:
+    axes.hlines(heights, rows[f"{name}_q05"], rows[f"{name}_q95"], color=colours[0], linewidth=2.0)
+    axes.scatter(rows[name], heights, color=colours[1], marker=marker, s=16, zorder=3, label=label)

@@ -1,0 +1,251 @@
+"""What all figures share: style, colours, saving, and the marks that several of them use.
+
+Figures are 1200 pixels wide, in one style, with colours that colour-blind readers can tell apart (Okabe, Ito, Color
+universal design, 2008): models are blue, items vermilion, curves of the whole benchmark green.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Final, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+
+from irt_bench.arrays import FloatArray
+from irt_bench.errors import OutputError, unknown_choice
+from irt_bench.files import replacing
+from irt_bench.report.tables.text import shorten
+
+P = ParamSpec("P")
+
+BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
+VERMILION, PURPLE, INK, GREY, PALE = "#D55E00", "#CC79A7", "#222222", "#8C8C8C", "#CFCFCF"
+WIDTH: Final = 8.0  # inches: 1200 pixels at 150 dots an inch
+STYLE: Final[dict[str, Any]] = {
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "font.family": "DejaVu Sans",  # comes with Matplotlib: the same glyphs on every machine
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#ECECEC",
+    "text.color": INK,
+    "text.parse_math": False,  # labels may hold dollar signs
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "svg.hashsalt": "irt-bench",  # else ids in SVG differ from one time to the next
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # letters stay letters
+}
+TITLE_SIZE: Final = 11.5
+TITLE_CHARACTERS: Final = 78  # a line of the title
+SMALL_SIZE: Final = 7.5
+FORMATS: Final[dict[str, dict[str, None]]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+NARROW: Final = 5.0  # inches: below, a figure is for a phone, and has room for less
+MOST_INTERVALS: Final = 300  # points with intervals drawn; beyond, they hide one another
+MANY_POINTS: Final = 2000  # from which on points are faint, and pixels in SVG
+LABEL_CHARACTERS: Final = 34
+LABEL_GAP: Final = 0.045  # between labels, share of the height of the axes
+MANY_MARKS: Final = 300  # at the edge of the axes, from which on they are faint
+LEADER: Final[dict[str, Any]] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
+LABEL_DISTANCE: Final = 0.025  # from a point to its label, share of the width
+
+
+def check_figure_format(path: Path) -> None:
+    """Refuse a figure whose name does not end in one of the formats.
+
+    Raises
+    ------
+    OutputError
+        With the formats there are.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise OutputError(unknown_choice("figure format", path.suffix, FORMATS))
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, SVG or PDF; the same figure gives the same bytes.
+
+    Raises
+    ------
+    OutputError
+        If the name ends otherwise, or the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    check_figure_format(path)
+    with _style(), replacing(path) as beside, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # places are settled: laying out again would move them a little
+        figure.savefig(beside, format=suffix.removeprefix("."), metadata=FORMATS[suffix])
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in the style of this module, whatever the caller's settings, which stay as they are."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with _style():
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def _style() -> AbstractContextManager[None]:
+    """Matplotlib's defaults with `STYLE`; the backend is none of our business."""
+    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
+    return mpl.rc_context(defaults | STYLE)
+
+
+_page: ContextVar[float | None] = ContextVar("page", default=None)
+
+
+@contextmanager
+def on_page(width: float) -> Iterator[None]:
+    """Draw figures of a width in inches, without titles: the page writes them, and letters stay letters."""
+    token = _page.set(width)
+    try:
+        yield
+    finally:
+        _page.reset(token)
+
+
+def page_width() -> float:
+    """Width of figures drawn now, in inches."""
+    return _page.get() or WIDTH
+
+
+def narrow() -> bool:
+    """Whether figures are drawn for a narrow page now."""
+    return page_width() < NARROW
+
+
+def new_figure(height: float, title: str) -> Figure:
+    """Empty figure of the common width, with the finding as its title; on a page, of its width and without."""
+    width = _page.get()
+    figure = Figure(figsize=(width or WIDTH, height), layout="constrained")
+    if width is not None:
+        return figure
+    n_lines = math.ceil(len(title) / TITLE_CHARACTERS)
+    wrapped = textwrap.fill(title, min(len(title) // n_lines + 8, TITLE_CHARACTERS))
+    figure.suptitle(wrapped, x=0.01, ha="left", size=TITLE_SIZE, weight="bold")
+    return figure
+
+
+def point_style(n: int, *, faint: bool = True) -> dict[str, Any]:
+    """Size and opacity of the points of a cloud of n; where there are many, points that are not `faint` stand out."""
+    many = n > MANY_POINTS
+    size = float(np.clip(6000 / max(n, 1), 5 if faint else 9, 26))
+    return {"s": size, "alpha": 0.35 if many and faint else 0.85, "linewidths": 0, "rasterized": many}
+
+
+def padded(values: npt.NDArray[np.generic], share: float) -> tuple[float, float]:
+    """Limits of the finite values with some room at both ends."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    room = share * (high - low) if high > low else 0.5
+    return low - room, high + room
+
+
+def clear_legend(legend: Legend) -> None:
+    """Show the marks of a legend in full, however small and faint they are in the figure."""
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_alpha(1.0)
+            handle.set_sizes([30.0])
+
+
+def band(axes: Axes, frame: pd.DataFrame, name: str, label: str | None = None) -> None:
+    """Draw a curve over the index with its interval, from columns `name`, `name`_q05 and `name`_q95."""
+    x = frame.index.to_numpy(dtype=np.float64)
+    axes.fill_between(x, frame[f"{name}_q05"], frame[f"{name}_q95"], color=GREEN, alpha=0.25, linewidth=0)
+    axes.plot(x, frame[name], color=GREEN, linewidth=1.6, label=label, zorder=4)
+
+
+def rug(axes: Axes, values: FloatArray, label: str) -> None:
+    """Mark abilities of models at the lower edge."""
+    style: dict[str, Any] = {"s": 60, "linewidths": 0.8, "alpha": 0.8 if len(values) < MANY_MARKS else 0.15}
+    at_edge = axes.get_xaxis_transform()
+    axes.scatter(values, np.zeros(len(values)), marker="|", color=BLUE, transform=at_edge, label=label, **style)
+
+
+def name_points(
+    axes: Axes, x: FloatArray, y: FloatArray, labels: Sequence[object] | pd.Index, *, below: float = 0.0
+) -> None:
+    """Write labels beside points, towards the middle of the axes, stacked where they would lie on one another.
+
+    Parameters
+    ----------
+    axes : Axes
+        With its final limits.
+    x, y : arrays of shape (point,)
+        Where the points are.
+    labels : sequence of length point
+        Long ones are shortened.
+    below : float
+        How much lower (on the left half; higher on the right half) than its point a label is, as a share of the
+        height: out of the way of a cloud that rises from left to right.
+    """
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    across, up = (x - left) / (right - left), (y - low) / (high - low)
+    written = [shorten(str(label), LABEL_CHARACTERS) for label in labels]
+    for on_right in (True, False):  # of its point
+        places = np.flatnonzero((across < 0.55) == on_right)
+        direction = -1 if on_right and below else 1
+        beside = _stack(across[places], up[places] + direction * below, direction, on_right=on_right)
+        for place, text in zip(places.tolist(), beside, strict=True):
+            axes.annotate(
+                written[place],
+                xy=(x[place], y[place]),
+                xytext=text,
+                textcoords="axes fraction",
+                ha="left" if on_right else "right",
+                va="center",
+                size=SMALL_SIZE,
+                zorder=5,
+                bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8},
+                arrowprops=LEADER | {"relpos": (0 if on_right else 1, 0.5)},
+            )
+
+
+def _stack(across: FloatArray, up: FloatArray, direction: int, *, on_right: bool) -> list[tuple[float, float]]:
+    """Places of labels as shares of the axes: those that would touch are stacked in one column beside their points."""
+    order = np.argsort(direction * up, kind="stable")
+    heights = np.clip(up, 0.02, 0.98)
+    columns = across + (LABEL_DISTANCE if on_right else -LABEL_DISTANCE)
+    group: list[int] = []
+    for place in order.tolist():
+        if group and direction * (heights[place] - heights[group[-1]]) < LABEL_GAP:
+            heights[place] = heights[group[-1]] + direction * LABEL_GAP
+            group.append(place)
+            columns[group] = columns[group].max() if on_right else columns[group].min()
+        else:
+            group = [place]
+    return list(zip(columns.tolist(), heights.tolist(), strict=True))

@@ -1,0 +1,294 @@
+"""A fit: the models as a forest plot, the items by difficulty and discrimination.
+
+Wright map: abilities of the models and difficulties of the items on one scale; and curves of some items.
+
+ArviZ's own plots of a posterior: densities and traces of what belongs to no single model or item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+
+from irt_bench.arrays import FloatArray
+from irt_bench.errors import OutputError
+from irt_bench.names import CHAIN, CLEAR, DRAW, ITEM
+from irt_bench.report.figures.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    LABEL_CHARACTERS,
+    MOST_INTERVALS,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    SMALL_SIZE,
+    VERMILION,
+    clear_legend,
+    narrow,
+    new_figure,
+    padded,
+    page_width,
+    point_style,
+    rug,
+    styled,
+)
+from irt_bench.report.tables.text import has_flag, lead_text, shorten
+
+MOST_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
+SAMPLED: Final = (10, 20, 10)  # best, evenly spaced, worst
+
+
+@styled
+def fit_figure(abilities: pd.DataFrame, items: pd.DataFrame) -> Figure:
+    """Draw the abilities of the models as a forest plot, and the items by difficulty and discrimination.
+
+    Parameters
+    ----------
+    abilities : pd.DataFrame
+        Indexed by model, from `irt_bench.ability_table`: ``rank, p_first_abler``, ``relative_ability`` with its limits,
+        and ``ability`` for the scale of the items. Of more than 60 models, the best, the worst and some evenly spaced
+        between them are drawn.
+    items : pd.DataFrame
+        Indexed by item: ``difficulty, discrimination``, each with ``_q05`` and ``_q95``, and ``flags`` where known:
+        items with ``no_information`` are not drawn, those with ``slope_from_prior`` are grey. With one discrimination
+        for all (1PL), items are ordered by difficulty instead.
+    """
+    ranked = abilities.sort_values("rank", kind="stable")
+    shown = _sample_rows(len(ranked))
+    forest_height = max(1.6, 0.155 * len(shown) + 0.7)
+    figure = new_figure(forest_height + 4.6, lead_text(ranked, lambda label: shorten(str(label), LABEL_CHARACTERS)))
+    panels = figure.subfigures(2, 1, height_ratios=(forest_height, 4.0))
+    upper, lower = (panel.subplots() for panel in panels)
+    _forest(upper, ranked, shown)
+    slopes = items["discrimination"].to_numpy()
+    if len(items) > 1 and np.ptp(slopes) < 1e-9 * np.abs(slopes).max():
+        _difficulties(lower, items)
+    else:
+        _item_cloud(lower, items)
+    rug(lower, abilities["ability"].to_numpy(), "abilities of the models")
+    lower.set_xlabel("difficulty (scale of ability)")
+    clear_legend(panels[1].legend(loc="outside lower center", ncols=2))
+    return figure
+
+
+def _sample_rows(n: int) -> npt.NDArray[np.intp]:
+    """Positions of the rows shown: all, or the best, some evenly spaced, and the worst."""
+    if n <= MOST_MODELS:
+        return np.arange(n)
+    best, middle, worst = SAMPLED
+    between = np.linspace(best, n - worst - 1, middle + 2)[1:-1].round().astype(np.intp)
+    return np.concatenate([np.arange(best), between, np.arange(n - worst, n)])
+
+
+def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> None:
+    rows = ranked.iloc[shown]
+    heights = np.arange(len(rows))
+    axes.hlines(heights, rows["relative_ability_q05"], rows["relative_ability_q95"], color=SKY, linewidth=2.2)
+    unclear = (rows["p_first_abler"] < CLEAR).to_numpy()
+    axes.scatter(rows["relative_ability"], heights, color=BLUE, s=14, zorder=3)
+    axes.scatter(rows["relative_ability"][unclear], heights[unclear], color="white", s=4, zorder=4)
+    sampled = len(shown) < len(ranked)
+    labels = [shorten(str(label), LABEL_CHARACTERS) for label in rows.index]
+    if sampled:
+        labels = [f"{label}  #{rank:,.0f}" for label, rank in zip(labels, rows["rank"], strict=True)]
+        for edge in (SAMPLED[0], len(rows) - SAMPLED[2]):
+            axes.axhline(edge - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.set_yticks(heights, labels, size=SMALL_SIZE)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    best, middle, worst = SAMPLED
+    rest = f"\n({best} best, {middle} evenly spaced and {worst} worst of {len(ranked):,})" if sampled else ""
+    axes.set_title(f"Models by relative ability: posterior mean and 90% interval{rest}")
+    hollow = f"; hollow: the first is abler with less than {CLEAR:.2f}" if unclear.any() else ""
+    axes.set_xlabel(f"relative ability (sds from the mean of these models){hollow}")
+
+
+def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
+    every, items = items, _informed(items)
+    x, y = items["difficulty"].to_numpy(), items["discrimination"].to_numpy()
+    if len(items) <= MOST_INTERVALS:
+        axes.hlines(y, items["difficulty_q05"], items["difficulty_q95"], color=PALE, linewidth=0.8)
+        axes.vlines(x, items["discrimination_q05"], items["discrimination_q95"], color=PALE, linewidth=0.8)
+    label = "items" + (", 90% intervals light" if len(items) <= MOST_INTERVALS else "")
+    guessed = has_flag(items, "slope_from_prior").to_numpy()
+    style = point_style(len(items))
+    axes.scatter(x[~guessed], y[~guessed], color=VERMILION, zorder=3, label=label, **style)
+    if guessed.any():
+        axes.scatter(x[guessed], y[guessed], color=GREY, zorder=3, label="items with the prior's slope", **style)
+    axes.set_xlim(*padded(x, 0.08))
+    _scale_slopes(axes, y)
+    axes.set_ylabel("discrimination\n(logits per unit of ability)")
+    left_out = len(every) - len(items)
+    without = f"; {left_out:,} more, that no answers tell of, are not shown" if left_out else ""
+    axes.set_title(f"Items ({len(items):,}) by difficulty and discrimination{without}")
+
+
+def _informed(items: pd.DataFrame) -> pd.DataFrame:
+    """Items that answers tell of; all where they tell of none."""
+    unknown = has_flag(items, "no_information")
+    return items if unknown.all() else items[~unknown]
+
+
+def _scale_slopes(axes: Axes, slopes: FloatArray) -> None:
+    """Doublings of the discrimination evenly spaced, where there are any; else its own scale."""
+    if not (slopes > 0).all() or slopes.max() < 4 * slopes.min():
+        axes.set_ylim(*padded(slopes, 0.15))
+        return
+    low, high = padded(np.log2(slopes), 0.12)
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(2**low, 2**high)
+    axes.yaxis.set_major_locator(FixedLocator((2.0 ** np.arange(np.ceil(low), high)).tolist()))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _difficulties(axes: Axes, items: pd.DataFrame) -> None:
+    """Items ordered by difficulty, where they differ in nothing else."""
+    ranked = _informed(items).sort_values("difficulty", kind="stable")
+    places = np.arange(1, len(ranked) + 1)
+    axes.hlines(places, ranked["difficulty_q05"], ranked["difficulty_q95"], color=PALE, linewidth=1)
+    axes.scatter(
+        ranked["difficulty"],
+        places,
+        color=VERMILION,
+        zorder=3,
+        label="items, 90% intervals light",
+        **point_style(len(ranked)),
+    )
+    axes.set_xlim(*padded(ranked["difficulty"].to_numpy(), 0.08))
+    axes.set_ylim(-0.03 * len(ranked), 1.02 * len(ranked) + 1)
+    axes.set_ylabel("items, easiest first (rank)")
+    slope = items["discrimination"].iloc[0]
+    axes.set_title(
+        f"Items ({len(ranked):,}) by difficulty; one discrimination for all, {slope:.2f} logits per unit of ability"
+    )
+
+
+BINS: Final = 36
+COLOURS: Final = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+OUTER: Final = (0.01, 0.99)  # quantiles that the scale holds; a few extreme items do not stretch it
+
+
+@styled
+def wright_map(abilities: pd.Series, difficulties: pd.Series) -> Figure:
+    """Draw the models by ability above the items by difficulty, on one scale [1]_.
+
+    Parameters
+    ----------
+    abilities, difficulties : pd.Series
+        By model and by item; items beyond the ends of the scale are counted in its outer bars.
+
+    References
+    ----------
+    .. [1] Wright, Masters, Rating Scale Analysis, 1982.
+    """
+    ability, difficulty = (values.dropna().to_numpy(dtype=np.float64) for values in (abilities, difficulties))
+    inner = np.quantile(difficulty, OUTER) if len(difficulty) else np.zeros(0)
+    low, high = padded(np.concatenate([ability, inner]), 0.04)
+    above = int((difficulty > ability.max()).sum()) if len(ability) else 0
+    title = f"{above:,} of {len(difficulty):,} items are harder than the ablest model is able"
+    figure = new_figure(3.4, title)
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    edges = np.linspace(low, high, (BINS // 2 if narrow() else BINS) + 1).tolist()
+    top.hist(np.clip(ability, low, high), bins=edges, color=BLUE)
+    bottom.hist(np.clip(difficulty, low, high), bins=edges, color=VERMILION)
+    bottom.invert_yaxis()
+    top.set_ylabel("models")
+    bottom.set_ylabel("items")
+    for axes in (top, bottom):
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    bottom.set_xlabel("ability of models, difficulty of items (one scale)")
+    return figure
+
+
+@styled
+def item_curves_figure(curves: xr.Dataset, observed: xr.Dataset) -> Figure:
+    """Draw the chance of a right answer over ability, a curve an item with its 90% band, beside what was observed.
+
+    Parameters
+    ----------
+    curves : xr.Dataset
+        From `irt_bench.analysis.curves.success_curves`, of a few items.
+    observed : xr.Dataset
+        From `irt_bench.analysis.curves.observed_shares`, of these items among others.
+    """
+    figure = new_figure(3.6, "Chance of a right answer over ability")
+    axes = figure.subplots()
+    x = curves["ability"].to_numpy()
+    for place, item in enumerate(curves[ITEM].to_numpy()):
+        own = curves.isel({ITEM: place})
+        colour = COLOURS[place % len(COLOURS)]
+        axes.fill_between(
+            x,
+            own["probability_q05"].to_numpy(),
+            own["probability_q95"].to_numpy(),
+            color=colour,
+            alpha=0.18,
+            linewidth=0,
+        )
+        axes.plot(x, own["probability"].to_numpy(), color=colour, linewidth=1.6, label=shorten(str(item), 30))
+        seen = observed.sel({ITEM: item})
+        low, high = (seen[f"share_right_{end}"].to_numpy() for end in ("q05", "q95"))
+        axes.vlines(seen["ability"].to_numpy(), low, high, color=colour, linewidth=1)
+        axes.scatter(seen["ability"].to_numpy(), seen["share_right"].to_numpy(), color=colour, s=16, zorder=3)
+    axes.set(xlabel="ability (sds of the calibration models)", ylabel="chance of a right answer", ylim=(-0.02, 1.02))
+    axes.set_xlim(x[0], x[-1])
+    axes.set_title("dots: share right among models of like ability, 90% intervals")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.legend(loc="upper left")
+    return figure
+
+
+MOST: Final = 8  # quantities, a row each
+ROW: Final = 1.5  # inches
+MOST_DRAWS: Final = 500  # of a chain: more would make a page heavy and look the same
+
+
+@styled
+def posterior_figure(posterior: xr.Dataset, names: Sequence[str] | None = None) -> Figure:
+    """Draw ArviZ's trace plot: on the left the density of each chain, on the right its draws in order.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Draws of dimensions (chain, draw, ..), such as `Fit.posterior`.
+    names : sequence of str, optional
+        Quantities; by default those without other dimensions, such as the mean and sd of the items' difficulties.
+
+    Raises
+    ------
+    OutputError
+        If there is nothing to draw.
+    """
+    import arviz  # takes a second
+    from matplotlib import pyplot
+
+    chosen = list(names) if names is not None else scalar_names(posterior)
+    missing = [name for name in chosen if name not in posterior]
+    if missing or not chosen:
+        has = ", ".join(map(str, posterior.data_vars)) or "nothing"
+        what = ", ".join(missing) or "quantity without models or items"
+        raise OutputError(f"the posterior has no {what}; it has {has}.")
+    chosen = chosen[:MOST]
+    few = posterior[chosen].isel({DRAW: slice(None, None, -(-posterior.sizes[DRAW] // MOST_DRAWS))})
+    drawn = arviz.plot_trace(few, figsize=(page_width(), ROW * len(chosen)), backend="matplotlib", show=False)
+    # ArviZ below 1 returns the axes, later a collection of plots.
+    figure: Figure = drawn.ravel()[0].figure if hasattr(drawn, "ravel") else drawn.viz["figure"].item()
+    pyplot.close(figure)  # ArviZ makes figures by pyplot, which would keep and show them
+    figure.set_layout_engine("constrained")
+    return figure
+
+
+def scalar_names(posterior: xr.Dataset) -> list[str]:
+    """Names of quantities that have no dimensions but chain and draw."""
+    return [str(name) for name, values in posterior.data_vars.items() if set(values.dims) == {CHAIN, DRAW}]

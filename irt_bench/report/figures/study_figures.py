@@ -1,0 +1,297 @@
+"""Do subsets help: a forest plot of seed sds relative to a reference, with the range of random subsets behind.
+
+What dropping the least discriminating items does: seed sd beside random prunings, mean, monotonicity.
+
+Figures of a study: seed sds of chosen subsets over those of random ones, and what dropping items does.
+
+Figures of subset comparisons: errors of every method beside random subsets of the same size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+from irt_bench.names import BENCHMARK, RUN
+from irt_bench.report.figures.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    PALE,
+    SMALL_SIZE,
+    VERMILION,
+    narrow,
+    new_figure,
+    styled,
+)
+from irt_bench.report.tables.text import POINTS, shorten
+from irt_bench.study.collect import POOLED, is_null, is_reference
+from irt_bench.study.design import EQUAL
+from irt_bench.study.subset_scores import WEIGHTED, null_of
+from irt_bench.subsets.defaults import default_weights
+from irt_bench.subsets.estimators import ESTIMATORS
+
+CUTS, RAISES = "cuts", "raises"
+MARKS: Final = {CUTS: (BLUE, "v"), RAISES: (VERMILION, "^")}
+NO_DIFFERENCE: Final = (GREY, "o")
+ROW: Final = 0.2  # inches a row
+TICKS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
+WIDEST: Final = (0.1, 10.0)  # ratios at the ends of the axis; intervals beyond run into it
+
+
+@styled
+def ratios_figure(rows: pd.DataFrame, *, title: str = "Seed sd over that of random subsets of the same size") -> Figure:
+    """Draw the seed sd of each method over that of a reference on a log scale, a panel a size.
+
+    Parameters
+    ----------
+    rows : pd.DataFrame
+        One row a method and size: ``label, size, ratio, ratio_q05, ratio_q95, verdict`` and, where known, ``random_q05,
+        random_q95``, the range of the ratio over random subsets.
+    title : str
+        The finding.
+    """
+    sizes = sorted(rows["size"].unique())
+    labels = list(dict.fromkeys(rows["label"]))
+    n_columns = 1 if narrow() else len(sizes)
+    n_rows = -(-len(sizes) // n_columns)
+    figure = new_figure(n_rows * (0.5 + ROW * len(labels)) + 0.8, title)
+    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    limits = _limits(rows)
+    for axes, size in zip(grid.ravel(), sizes, strict=False):
+        _panel(axes, rows[rows["size"] == size].set_index("label").reindex(labels), limits)
+        axes.set_title(f"{size:,} items")
+    for axes in grid[-1]:
+        axes.set_xlabel("ratio of seed sds, log scale" if n_columns < 3 else "ratio of seed sds")
+    figure.legend(handles=_legend(rows), loc="outside lower center", ncols=2 if narrow() else 4)
+    return figure
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    values = rows[["ratio", "ratio_q05", "ratio_q95"]].to_numpy(dtype=np.float64)
+    finite = values[np.isfinite(values) & (values > 0)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.5, 2.0)
+    return max(min(low * 0.93, 0.7), WIDEST[0]), min(max(high * 1.07, 1.4), WIDEST[1])
+
+
+def _panel(axes: Axes, part: pd.DataFrame, limits: tuple[float, float]) -> None:
+    heights = np.arange(len(part))
+    if {"random_q05", "random_q95"} <= set(part.columns) and part["random_q05"].notna().any():
+        low, high = (part[name].to_numpy(dtype=np.float64) for name in ("random_q05", "random_q95"))
+        axes.barh(heights, high - low, left=low, height=1.0, color=PALE, alpha=0.55, linewidth=0)
+    axes.axvline(1.0, color=INK, linewidth=0.9)
+    verdicts = part["verdict"].fillna("")
+    for verdict in dict.fromkeys(verdicts):
+        colour, marker = MARKS.get(str(verdict), NO_DIFFERENCE)
+        chosen = (verdicts == verdict).to_numpy()
+        axes.hlines(heights[chosen], part["ratio_q05"][chosen], part["ratio_q95"][chosen], color=colour, linewidth=1.6)
+        ratios = np.clip(part["ratio"][chosen].to_numpy(dtype=np.float64), *limits)
+        axes.scatter(ratios, heights[chosen], color=colour, marker=marker, s=26, zorder=3)
+    axes.set_xscale("log")
+    axes.set_xlim(*limits)
+    inside = [tick for tick in TICKS if limits[0] <= tick <= limits[1]]
+    if len(inside) > 5:
+        inside = [tick for tick in inside if tick in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)]
+    axes.xaxis.set_major_locator(FixedLocator(inside))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(heights, [shorten(str(label), 20 if narrow() else 34) for label in part.index], size=SMALL_SIZE)
+    axes.set_ylim(len(part) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+
+
+def _legend(rows: pd.DataFrame) -> list[Line2D | Patch]:
+    """One mark a verdict that occurs, and the band."""
+    handles: list[Line2D | Patch] = []
+    for verdict in dict.fromkeys(rows["verdict"].fillna("")):
+        colour, marker = MARKS.get(str(verdict), NO_DIFFERENCE)
+        handles.append(
+            Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.6, label=str(verdict) or "no verdict")
+        )
+    if "random_q05" in rows and rows["random_q05"].notna().any():
+        handles.append(Patch(color=PALE, alpha=0.55, label="random subsets, 5 to 95%"))
+    return handles
+
+
+@styled
+def paths_figure(paths: pd.DataFrame, benchmark: str) -> Figure:
+    """Draw the pruning path of one benchmark, as in section 4 of the paper, beside random prunings to the same size.
+
+    Parameters
+    ----------
+    paths : pd.DataFrame
+        `StudyResult.paths`: ``benchmark, dropped, seed_sd, random_sd, random_q05, random_q95, v_k_sd, mean, bias,
+        standard_error, monotonicity``.
+    benchmark : str
+        Which benchmark.
+    """
+    rows = paths[paths["benchmark"] == benchmark].sort_values("dropped", kind="stable")
+    figure = new_figure(4.6 if narrow() else 3.6, _title(rows, benchmark))
+    panels = figure.subplots(3, 1, sharex=True) if narrow() else figure.subplots(1, 3, sharex=True)
+    x = rows["dropped"].to_numpy(dtype=np.float64)
+    _noise(panels[0], rows, x)
+    error = POINTS * rows["standard_error"].to_numpy(dtype=np.float64)
+    mean = POINTS * rows["mean"].to_numpy(dtype=np.float64)
+    panels[1].axhline(mean[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+    panels[1].fill_between(x, mean - error, mean + error, color=PALE, alpha=0.6, linewidth=0)
+    panels[1].plot(x, mean, color=BLUE, marker="o", markersize=3)
+    panels[1].set(ylabel="mean score, points", title="Mean, with its standard error")
+    panels[2].plot(x, rows["monotonicity"], color=BLUE, marker="o", markersize=3)
+    panels[2].set(ylabel="Kendall's tau over steps", title="Monotonicity")
+    for axes in panels[2:] if narrow() else panels:
+        axes.set_xlabel("items dropped")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    return figure
+
+
+def _noise(axes: Axes, rows: pd.DataFrame, x: npt.NDArray[np.float64]) -> None:
+    low, high = (POINTS * rows[f"random_{end}"].to_numpy(dtype=np.float64) for end in ("q05", "q95"))
+    axes.fill_between(x, low, high, color=PALE, alpha=0.6, linewidth=0, label="random items, 5 to 95%")
+    axes.plot(x, POINTS * rows["v_k_sd"], color=GREEN, linewidth=1.2, label="root of V(k)")
+    axes.plot(x, POINTS * rows["seed_sd"], color=VERMILION, marker="o", markersize=3, label="least discriminating")
+    axes.set(ylabel="seed sd, points", ylim=(0, None), title="Seed sd")
+    axes.legend(loc="upper left")
+
+
+def _title(rows: pd.DataFrame, benchmark: str) -> str:
+    last = rows.iloc[-1]
+    known = float(last["random_sd"]) > 0
+    beside = f", {float(last['seed_sd'] / last['random_sd']):.2f} times that of random items" if known else ""
+    return (
+        f"{shorten(benchmark, 30)}: without the {last['dropped']:.0%} least discriminating items the seed sd is "
+        f"{POINTS * last['seed_sd']:.2f} points{beside}; the mean moves by {POINTS * last['bias']:+.1f} points"
+    )
+
+
+def forest_rows(
+    results: pd.DataFrame, benchmark: str, *, estimator: str = "weighted", run: str = POOLED
+) -> pd.DataFrame:
+    """Rows of one benchmark and score as `ratios_figure` draws them, with the range of their own random subsets.
+
+    Parameters
+    ----------
+    results : pd.DataFrame
+        `StudyResult.results`.
+    benchmark : str
+        Which benchmark.
+    estimator : str
+        Which scores.
+    run : str
+        Which run; all pooled by default.
+    """
+    part = results[(results[BENCHMARK] == benchmark) & (results[RUN] == run) & (results["estimator"] == estimator)]
+    null = part[is_null(part)].set_index(["size", "weights"])
+    ways = part[~is_reference(part)]
+    frame = pd.DataFrame(
+        {
+            "label": labels(ways),
+            "size": ways["size"].astype(int),
+            "verdict": ways["verdict"],
+            "detectable": ways.get("detectable", np.nan),
+        },
+        index=ways.index,
+    )
+    for end in ("", "_q05", "_q95"):
+        frame[f"ratio{end}"] = ways[f"ratio{end}"]
+    keys = pd.MultiIndex.from_arrays([ways["size"], [null_of(each, estimator)[0] for each in ways["weights"]]])
+    for end in ("q05", "q95"):
+        frame[f"random_{end}"] = null[f"ratio_{end}"].reindex(keys).to_numpy()
+    return frame
+
+
+def drawn_estimator(results: pd.DataFrame, benchmark: str) -> str | None:
+    """Estimator whose ways the forest shows: weighted means, or else the first; None where there is none."""
+    ways = results.loc[(results[BENCHMARK] == benchmark) & ~is_reference(results), "estimator"]
+    return None if not len(ways) else WEIGHTED if (ways == WEIGHTED).any() else str(ways.iloc[0])
+
+
+def labels(rows: pd.DataFrame) -> pd.Series:
+    """Name each way to choose and weigh items."""
+    return pd.Series(
+        np.where(rows["weights"] == EQUAL, rows["method"], rows["method"] + ", " + rows["weights"]), index=rows.index
+    )
+
+
+def forest_figure(results: pd.DataFrame, benchmark: str, *, estimator: str = "weighted", run: str = POOLED) -> Figure:
+    """Draw the ratio of each method's seed sd to that of random subsets scored alike, a panel a size.
+
+    Parameters are those of `forest_rows`.
+    """
+    rows = forest_rows(results, benchmark, estimator=estimator, run=run)
+    counts = rows["verdict"].value_counts()
+    n = {word: int(counts.get(word, 0)) for word in (CUTS, RAISES)}
+    title = (
+        f"{shorten(benchmark, 30)} ({estimator}): of {len(rows)} subsets {n[CUTS]} cut seed variance against random "
+        f"ones of their size, scored alike, {n[RAISES]} raise it"
+    )
+    if np.isfinite(could := rows["detectable"].median()):
+        title += f"; cuts to {could:.2f} would be found with 80% power"
+    return ratios_figure(rows, title=title)
+
+
+SHOWN: Final = ("weighted", "p_irt", "p_irt_ridge", "gp_irt_source")  # estimators with a row of panels each
+ROW_HEIGHT: Final = 0.19  # inches a method
+
+
+@styled
+def subset_comparison_figure(table: pd.DataFrame, *, estimators: Sequence[str] = SHOWN) -> Figure:
+    """Draw the error of each method, with its own weights, beside the range of random subsets.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        From `irt_bench.subsets.compare.compare`.
+    estimators : sequence of str
+        A row of panels each; those not in the table are left out. Columns are sizes.
+    """
+    own = table[table["weights"] == table["method"].map(default_weights)]
+    sizes = sorted(own["size"].unique())
+    rows = [name for name in estimators if (own["estimator"] == name).any()]
+    methods = list(dict.fromkeys(own["method"]))[::-1]
+    figure = new_figure(1.0 + len(rows) * (0.5 + ROW_HEIGHT * len(methods)), _error_title(table))
+    grid = figure.subplots(len(rows), len(sizes), sharex="col", sharey=True, squeeze=False)
+    for axes_row, name in zip(grid, rows, strict=True):
+        for axes, size in zip(axes_row, sizes, strict=True):
+            _error_panel(axes, own[(own["size"] == size) & (own["estimator"] == name)].set_index("method"), methods)
+            axes.set_title(f"{ESTIMATORS[name].title}, {size} items")
+    for axes in grid[-1]:
+        axes.set_xlabel("mean absolute error (points)")
+    return figure
+
+
+def _error_panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:
+    """Draw a dot a method; its colour says whether it is better or worse than 95% of random subsets."""
+    places = np.arange(len(methods))
+    error = part["mae"].reindex(methods).to_numpy(dtype=np.float64) * POINTS
+    low, mean, high = (float(part[name].iloc[0]) * POINTS for name in ("random_q05", "random", "random_q95"))
+    colour = np.where(error < low, BLUE, np.where(error > high, VERMILION, GREY))
+    if np.isfinite(mean):
+        axes.axvspan(low, high, color=PALE, alpha=0.6, linewidth=0)
+        axes.axvline(mean, color=GREY, linewidth=1)
+    # A method far off would press all others together: it is drawn at the edge with its error beside it.
+    limit = max(2.2 * np.nanmin(error), 1.15 * np.nan_to_num(high))
+    axes.scatter(np.minimum(error, limit), places, c=list(colour), s=22, zorder=3)
+    for place, value in zip(places.tolist(), error.tolist(), strict=True):
+        if value > limit:
+            axes.annotate(f"{value:.1f}", (limit, place), (-5, 0), textcoords="offset points", ha="right", va="center",
+                          size=SMALL_SIZE)  # fmt: skip
+    axes.set_yticks(places, methods)
+
+
+def _error_title(table: pd.DataFrame) -> str:
+    best = table.loc[table.groupby("size")["mae"].idxmin(), ["size", "method", "estimator", "mae"]]
+    words = [
+        f"{POINTS * float(mae):.1f} points with {size} items ({method}, {ESTIMATORS[str(name)].title})"
+        for size, method, name, mae in best.to_numpy().tolist()
+    ]
+    return "Least error on held-out models: " + "; ".join(words) + ". Grey: random subsets, 5 to 95%; blue: below them"

@@ -1,0 +1,256 @@
+"""Scores of the evaluated snapshots: which row is which run, seed and step, and what is measured of a set of scores.
+
+Scores are arrays of shape (..., row): leading dimensions are random subsets, or nothing. Everything here looks at
+scores alone, so that a subset, a weighting, an estimate of the full score and ability are measured alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import linalg, stats
+
+from irt_bench.arrays import FloatArray
+from irt_bench.names import RUN, SEED, STEP
+from irt_bench.responses.table import natural_order
+from irt_bench.variance.metrics import monotonicity, tau_b
+from irt_bench.variance.scores import step_order
+
+Places = npt.NDArray[np.intp]
+
+FEWEST_RANKED: Final = 3  # snapshots whose order is compared
+MOVING_LEVEL: Final = 0.05  # of the test that full scores move
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Evaluated models: a row each.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        ``run, seed, step`` as text, one row a snapshot, in the order of the scores.
+    halves : bool
+        Whether the runs are halves of the seeds of one: that they differ is chance.
+    """
+
+    frame: pd.DataFrame
+    halves: bool = False
+
+    @cached_property
+    def runs(self) -> list[str]:
+        """Names of the runs, in natural order."""
+        return natural_order(set(self.frame[RUN]))
+
+    @cached_property
+    def _grids(self) -> dict[str, _Grid]:
+        return {run: _grid(self.frame, run) for run in self.runs}
+
+    def arrange(self, scores: FloatArray, run: str) -> FloatArray:
+        """Scores of one run as an array of shape (..., seed, step), steps in order; NaN where there is no snapshot."""
+        grid = self._grids[run]
+        out = np.full((*scores.shape[:-1], *grid.shape), np.nan)
+        out[..., grid.seeds, grid.steps] = scores[..., grid.rows]
+        return out
+
+    @cached_property
+    def last_rows(self) -> dict[str, Places]:
+        """Rows at the last step of each run at which it has two or more seeds."""
+        found = {}
+        for run, grid in self._grids.items():
+            n_seeds = np.bincount(grid.steps, minlength=grid.shape[1])
+            found[run] = grid.rows[grid.steps == np.flatnonzero(n_seeds >= 2)[-1]]
+        return found
+
+
+class _Grid(NamedTuple):
+    """Rows of a run, the numbers of their seeds and steps, and how many of both there are."""
+
+    rows: Places
+    seeds: Places
+    steps: Places
+    shape: tuple[int, int]
+
+
+def _grid(frame: pd.DataFrame, run: str) -> _Grid:
+    rows = np.flatnonzero(frame[RUN] == run)
+    part = frame.iloc[rows]
+    seeds, steps = natural_order(set(part[SEED])), step_order(set(part[STEP]))
+    codes = (pd.Index(seeds).get_indexer(pd.Index(part[SEED])), pd.Index(steps).get_indexer(pd.Index(part[STEP])))
+    return _Grid(rows, *codes, (len(seeds), len(steps)))
+
+
+class RunVariance(NamedTuple):
+    """Variance over the seeds of a run, averaged over its steps, and what it was computed from.
+
+    ``value`` has shape (...); ``contrasts`` (..., seed - 1, step) are independent contrasts of the seeds with the same
+    mean square; ``freedom`` is the number of seeds less one.
+    """
+
+    value: FloatArray
+    contrasts: FloatArray
+    freedom: int
+
+
+def run_variance(scores: FloatArray) -> RunVariance:
+    """Variance over seeds (ddof 1), averaged over steps, with Helmert contrasts of the seeds.
+
+    Parameters
+    ----------
+    scores : array of shape (..., seed, step)
+        NaN for a snapshot that is not there; contrasts are of the steps, or else of the seeds, that are complete.
+    """
+    there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(scores).reshape(-1, *scores.shape[-2:]).all(axis=0))
+    whole = scores[..., there.all(axis=0)]
+    if not whole.shape[-1]:
+        last = int(np.flatnonzero(there.sum(axis=0) == there.sum(axis=0).max())[-1])
+        whole = scores[..., np.flatnonzero(there[:, last]), last][..., None]
+    n = whole.shape[-2]
+    contrasts = np.einsum("fs,...st->...ft", linalg.helmert(n), whole) if n > 1 else whole[..., :0, :]
+    return RunVariance(_variance(scores), contrasts, contrasts.shape[-2])
+
+
+def _variance(scores: FloatArray) -> FloatArray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a step with fewer than two seeds is left out
+        return np.asarray(np.nanmean(np.nanvar(scores, axis=-2, ddof=1), axis=-1))
+
+
+def mean_sd(scores: FloatArray) -> FloatArray:
+    """Return E of the paper: the mean over steps of the sd over seeds (ddof 1), shape (...)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(np.nanstd(scores, axis=-2, ddof=1), axis=-1))
+
+
+def pooled_variance(runs: list[RunVariance]) -> FloatArray:
+    """Pool within runs, weight seeds less one."""
+    freedom = np.array([run.freedom for run in runs], dtype=np.float64)
+    return np.asarray(np.tensordot(freedom, np.stack([run.value for run in runs]), 1) / freedom.sum())
+
+
+def statistics_of(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> dict[str, FloatArray]:
+    """Measure sets of scores beside the full benchmark's, over all runs given.
+
+    Parameters
+    ----------
+    scores : array of shape (..., row)
+        Scores looked at.
+    full : array of shape (row,)
+        Scores of the full benchmark.
+    snapshots : Snapshots
+        What the rows are.
+
+    Returns
+    -------
+    dict of arrays of shape (...)
+        ``e`` (the paper's E, root mean square over runs), ``mean`` and ``bias`` (of the last step, against the full
+        score; NaN for scores on another scale is up to the caller), ``movement`` (see `movement`), ``snr`` (mean / seed
+        sd at the last step), ``monotonicity``, ``kendall_tau`` (tau-b with the full score, snapshots of the last step),
+        ``decision_accuracy``.
+    """
+    arranged = {run: snapshots.arrange(scores, run) for run in snapshots.runs}
+    last = snapshots.last_rows
+    final = np.concatenate(list(last.values()))
+    last_variance = pooled_variance([run_variance(scores[..., rows, None]) for rows in last.values()])
+    mean = np.mean([scores[..., rows].mean(axis=-1) for rows in last.values()], axis=0)
+    freedom = np.array([each.shape[-2] - 1 for each in arranged.values()], dtype=np.float64)
+    squares = np.stack([mean_sd(each) ** 2 for each in arranged.values()], axis=-1)
+    courses = np.concatenate([monotonicity(each) for each in arranged.values()], axis=-1)
+    enough = np.isfinite(scores[..., final] + full[final]).sum(axis=-1) >= FEWEST_RANKED
+    with np.errstate(divide="ignore", invalid="ignore"):
+        snr = np.where(last_variance > 0, np.abs(mean) / np.sqrt(last_variance), np.nan)
+    return {
+        "e": np.sqrt(squares @ freedom / freedom.sum()),
+        "mean": np.asarray(mean),
+        "bias": mean - np.mean([full[rows].mean() for rows in last.values()]),
+        "movement": movement(scores, full, snapshots),
+        "snr": snr,
+        "monotonicity": mean_known(courses),
+        "kendall_tau": np.where(enough, tau_b(full[final], scores[..., final]), np.nan),
+        "decision_accuracy": decision_accuracy(scores, full, snapshots),
+    }
+
+
+def decision_accuracy(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> FloatArray:
+    """Share of pairs of snapshots, one of each of two runs, that the scores order as the runs' mean full scores do.
+
+    Snapshots are those of the last step. NaN with fewer than two runs, of which halves of one are none; pairs of runs
+    with equal means do not count, equal scores half.
+    """
+    right, n = np.zeros(scores.shape[:-1]), 0
+    for one, other in itertools.combinations([] if snapshots.halves else snapshots.last_rows.values(), 2):
+        truth = np.sign(full[one].mean() - full[other].mean())
+        if truth != 0:
+            found = np.sign(scores[..., one, None] - scores[..., None, other])
+            right += (1 + found * truth).sum(axis=(-2, -1)) / 2
+            n += len(one) * len(other)
+    return right / n if n else np.full(right.shape, np.nan)
+
+
+def movement(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> FloatArray:
+    """Slope of the scores on the full scores, over means of runs and steps: 1 moves as much, 0 not at all.
+
+    Parameters
+    ----------
+    scores : array of shape (..., row)
+        Scores looked at.
+    full : array of shape (row,)
+        Scores of the full benchmark; with seeds averaged out these are the signal.
+    snapshots : Snapshots
+        What the rows are; halves of one run count by how they move from step to step.
+
+    Returns
+    -------
+    array of shape (...)
+        NaN where the full scores do not move, or no more than their seeds make them: see `moves`.
+    """
+    y, x = (_points(each, snapshots) for each in (scores, full))
+    known = np.isfinite(x) & np.isfinite(y).reshape(-1, y.shape[-1]).all(axis=0)
+    if not moves(full, snapshots):
+        return np.full(y.shape[:-1], np.nan)
+    x = x[known] - x[known].mean() if known.any() else x[known]
+    return np.asarray(y[..., known] @ x / (x @ x))
+
+
+def moves(full: FloatArray, snapshots: Snapshots) -> bool:
+    """Whether mean full scores of runs and steps differ by more than the chance of their seeds.
+
+    An F test at 5% of their variance against that of means over seeds. A slope on points that chance alone sets apart
+    is noise over noise: of two halves of the seeds of one run it was anything from -32 to 79.
+    """
+    points = _points(full, snapshots)
+    points = points[np.isfinite(points)]
+    free = len(points) - (len(snapshots.runs) if snapshots.halves else 1)
+    runs = [run_variance(snapshots.arrange(full, run)) for run in snapshots.runs]
+    if free < 1:
+        return False
+    between = float(((points - (0.0 if snapshots.halves else points.mean())) ** 2).sum()) / free
+    within = float(np.mean([run.value / (run.freedom + 1) for run in runs]))
+    if not between > 1e-12:
+        return False
+    return within <= 0 or between / within > stats.f.ppf(1 - MOVING_LEVEL, free, sum(run.freedom for run in runs))
+
+
+def _points(scores: FloatArray, snapshots: Snapshots) -> FloatArray:
+    """Means over seeds, shape (..., run and step); of halves of one run what is left after each half's mean."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means = [np.nanmean(snapshots.arrange(scores, run), axis=-2) for run in snapshots.runs]
+        if snapshots.halves:
+            means = [each - np.nanmean(each, axis=-1, keepdims=True) for each in means]
+    return np.concatenate(means, axis=-1)
+
+
+def mean_known(values: FloatArray) -> FloatArray:
+    """Mean over the last axis of what is known; NaN where nothing is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(np.where(np.isfinite(values), values, np.nan), axis=-1))

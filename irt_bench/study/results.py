@@ -1,0 +1,304 @@
+"""From cells to tables: what every method, size and estimator came to, and the summary.
+
+Seed sds are roots of the variance over seeds, averaged over steps and pooled within runs, so that they compare with the
+root of V(k) and with random subsets, whose sd is the root of their mean variance. The paper's E, a mean of sds, is the
+column ``e``.
+
+A study in the form of the paper's Tables 3 and 4, with what these lack: random subsets and V(k).
+
+Random subsets are scored three ways: by plain means, and as the paper's columns are, by p-IRT and gp-IRT.
+
+Pruning paths and transfer: what dropping the least discriminating items does, and whether item statistics hold.
+
+Madaan et al. 2024, section 4: items sorted by discrimination, the lowest dropped step by step; after each drop the
+mean, the standard error, E and monotonicity. Beside each step stand random prunings to the same size, and its V(k).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from irt_bench.analysis.transfer import ROWS
+from irt_bench.errors import AnalysisError
+from irt_bench.names import BENCHMARK, INTERVAL, RUN
+from irt_bench.study.checkpoints import moves, pooled_variance, statistics_of
+from irt_bench.study.collect import FULL, POOLED, Collected, is_null, is_plain, is_reference, unfitted
+from irt_bench.study.data import Store
+from irt_bench.study.design import SEED_MODEL
+from irt_bench.study.plan import BenchmarkPlan, StudyPlan
+from irt_bench.study.power import detectable_table
+from irt_bench.study.rows import Nulls, control_table, modelled_notes, result_rows, with_study_verdicts
+from irt_bench.study.subset_scores import WEIGHTED, null_of
+from irt_bench.study.verdicts import (
+    CUTS,
+    NO_DIFFERENCE,
+    RAISES,
+    Ratio,
+    holm_known,
+    log_ratio,
+    two_sided,
+    verdict,
+    with_interval,
+)
+from irt_bench.subsets.compare import WITHIN
+
+PAPER_METHOD: Final = ("anchors-irt", "anchor")  # as the paper: items clustered by their parameters
+
+
+def paper_rows(results: pd.DataFrame) -> pd.DataFrame:
+    """Set E and monotonicity of the full benchmark, p-IRT and gp-IRT beside random subsets and V(k)."""
+    pooled = results[results[RUN] == POOLED]
+    rows = []
+    for size in sorted(pooled.loc[is_plain(pooled), "size"].unique()):
+        chosen = {
+            "full": pooled[(pooled["method"] == FULL) & (pooled["estimator"] == WEIGHTED)],
+            **{name: _one(pooled, size, name) for name in ("p_irt", "gp_irt")},
+            "random": pooled[is_plain(pooled) & (pooled["size"] == size)],
+            **{f"random_{name}": _null(pooled, size, name) for name in ("p_irt", "gp_irt")},
+        }
+        row: dict[str, Any] = {BENCHMARK: pooled[BENCHMARK].iloc[0], "size": int(size)}
+        for column in ("mean", "e", "seed_sd", "monotonicity", "movement"):
+            for name, frame in chosen.items():
+                has = len(frame) and column in frame
+                row[f"{column}_{name}"] = float(frame[column].iloc[0]) if has else np.nan
+        row["v_k_sd"] = float(chosen["random"]["v_k_sd"].iloc[0])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _one(pooled: pd.DataFrame, size: float, estimator: str) -> pd.DataFrame:
+    method, weights = PAPER_METHOD
+    return pooled[
+        (pooled["method"] == method)
+        & (pooled["weights"] == weights)
+        & (pooled["estimator"] == estimator)
+        & (pooled["size"] == size)
+    ]
+
+
+def _null(pooled: pd.DataFrame, size: float, estimator: str) -> pd.DataFrame:
+    weights, _ = null_of(PAPER_METHOD[1], estimator)
+    rows = pooled[is_null(pooled) & (pooled["size"] == size)]
+    return rows[(rows["weights"] == weights) & (rows["estimator"] == estimator)]
+
+
+STATISTICS = ("mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy")
+
+
+def path_table(found: Collected) -> pd.DataFrame:
+    """One row a share dropped: sizes, mean, standard error, seed sd, its ratio to all items and to random prunings."""
+    path = found.path()
+    freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
+    rows: list[dict[str, Any]] = []
+    ratios: list[Ratio] = []
+    for place, size in enumerate(path["sizes"]):
+        scores = path["scores"][place]
+        own = found.variances(scores)
+        pooled = np.sqrt(path["random"][:, place] @ freedom / freedom.sum())
+        sd, null = float(np.sqrt(pooled_variance(own))), float(np.sqrt((pooled**2).mean()))
+        ratio = with_interval(log_ratio(own, found.full_variance[WEIGHTED]), 0.0)
+        low, high = np.quantile(pooled, INTERVAL)
+        value = float(found.curve(float(size)) @ freedom / freedom.sum())
+        rows.append(
+            {
+                BENCHMARK: found.plan.benchmark,
+                RUN: POOLED,
+                "dropped": 1 - float(size) / found.plan.n_items,
+                "n_items": int(size),
+                "standard_error": float(np.nanmean(path["standard_error"][place])),
+                "seed_sd": sd,
+                "seed_sd_full": float(np.sqrt(pooled_variance(found.full_variance[WEIGHTED]))),
+                "v_k_sd": np.sqrt(value) if value >= 0 else np.nan,
+                "random_sd": null, "random_q05": float(low), "random_q95": float(high),
+                "ratio_full": ratio.ratio, "ratio_full_q05": ratio.lower, "ratio_full_q95": ratio.upper,
+                "ratio": sd / null if null > 0 else np.nan,
+                "percentile_random": float((1 + (pooled <= sd).sum()) / (1 + len(pooled))),
+                "p_random": two_sided(sd, pooled) if size < found.plan.n_items else np.nan,
+                "p_full": ratio.p if size < found.plan.n_items else np.nan,
+            }
+        )  # fmt: skip
+        measured = statistics_of(scores, found.full[WEIGHTED], found.snapshots)
+        rows[-1] |= {name: float(measured[name]) for name in ("e", *STATISTICS)}
+        ratios.append(ratio)
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm_known(table["p_full"].to_numpy())
+    table["verdict_full"] = [verdict(ratio, p) for ratio, p in zip(ratios, table["p_holm"], strict=True)]
+    return table
+
+
+def transfer_table(found: Collected) -> pd.DataFrame:
+    """Agreement of item statistics between weaker and stronger models, and between random halves."""
+    columns = found.transfer()
+    table = pd.DataFrame(columns, index=ROWS).reset_index()
+    table.insert(0, BENCHMARK, found.plan.benchmark)
+    return table
+
+
+DO_NOT_MOVE: Final = (
+    "mean full scores of runs and steps differ by no more than their seeds do; movement and ratios per unit of it are "
+    "undefined, and a score that merely shrinks looks as if it cut"
+)
+HALVES_DO_NOT_MOVE: Final = (
+    "the halves of the only run's seeds differ by chance, and no steps do; movement, ratios per unit of it and "
+    "decision accuracy are undefined, and a score that merely shrinks looks as if it cut"
+)
+VERDICTS: Final = ("verdict", "verdict_signal", "verdict_plain", "verdict_full")
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study found.
+
+    Parameters
+    ----------
+    results : pd.DataFrame
+        One row a (benchmark, run, method, weights, estimator, size); run "pooled" is all runs together. Methods
+        "random" and "full" are the references. Ratios are of seed sds: ``ratio`` to random subsets of the same size,
+        scored by the same estimator with the same weights; ``ratio_signal`` the same in units of ``movement``, the
+        slope on the full scores, which shrinking changes too; ``ratio_plain`` to plain means of random subsets;
+        ``ratio_full`` to the full benchmark; ``ratio_v_k`` to the root of V(k). Each has an interval and a verdict. Of
+        the method "random", ``seed_sd`` is the root mean variance over ``n_random`` subsets, ``ratio_q05, ratio_q95``
+        the range of single ones, and ``ratio_plain`` what estimator and weights do on the same items. ``detectable``
+        is the ratio that would have been found with 80% power by a way whose log ratio has this error (``log_error``,
+        with ``freedom`` degrees of freedom); ``verdict_study`` and ``detectable_study`` are after Holm's correction
+        over all ways of the study, others over those of one benchmark, size and estimator. With the statistic
+        "seed_model" also ``model_sd, model_seed_sd, model_ratio, model_ratio_full``; see
+        `irt_bench.study.rows`.
+    paths : pd.DataFrame
+        Along the pruning path: ``benchmark, run, drop, n_items, mean, standard_error, seed_sd, ..``.
+    transfer : pd.DataFrame
+        Item statistics of weaker against stronger models.
+    control : pd.DataFrame
+        The negative control: verdicts of methods calibrated on shuffled answers.
+    paper : pd.DataFrame
+        In the form of the paper's Tables 3 and 4, with what these lack.
+    detectable : pd.DataFrame
+        What could have been found with these seeds.
+    plan : StudyPlan
+        What was done.
+    notes : tuple of str
+        What was decided, left out or done otherwise.
+    """
+
+    results: pd.DataFrame
+    paths: pd.DataFrame
+    transfer: pd.DataFrame
+    control: pd.DataFrame
+    paper: pd.DataFrame
+    detectable: pd.DataFrame
+    plan: StudyPlan
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a file."""
+        pooled = self.results[(self.results[RUN] == POOLED) & ~is_reference(self.results)]
+        return {
+            "design": self.plan.design.model_dump(mode="json"),
+            "split": self.plan.splits.how,
+            "benchmarks": [each.benchmark for each in self.plan.benchmarks],
+            "runs": {each.benchmark: _n_runs(each) for each in self.plan.benchmarks},
+            "notes": list(self.notes),
+            "cells": len(self.plan.cells),
+            "verdicts": {column: verdict_counts(pooled, column) for column in VERDICTS},
+            "study": {column: verdict_counts(pooled, f"{column}_study") for column in VERDICTS},
+            "control": _control_summary(self.control),
+            "detectable": self.detectable.to_dict("records"),
+        }
+
+
+def assemble(plan: StudyPlan, store: Store) -> StudyResult:
+    """Put the finished cells of a study together.
+
+    Raises
+    ------
+    AnalysisError
+        If the calibration models of no benchmark can be fitted.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {}
+    notes = list(plan.notes)
+    for each in plan.benchmarks:
+        if reason := unfitted(each, store):
+            notes.append(f"{each.benchmark} is left out, its calibration models cannot be fitted: {reason}")
+            continue
+        found = Collected(each, store)
+        if n := found.splits_without_inner_fits():
+            notes.append(
+                f"{each.benchmark}: in {n} of {len(each.tasks)} splits inner folds have too few answers to be fitted; "
+                "gp-IRT learns its share with the curves of all calibration models there"
+            )
+        notes += calibration_notes(found)
+        if not moves(found.full[WEIGHTED], found.snapshots):
+            notes.append(f"{each.benchmark}: {HALVES_DO_NOT_MOVE if found.snapshots.halves else DO_NOT_MOVE}")
+        if SEED_MODEL in plan.design.statistics:
+            notes += modelled_notes(found)
+        frames = benchmark_tables(found, plan)
+        for within in WITHIN if each.recipes else ():
+            if not found.control(within):
+                notes.append(f"{each.benchmark}: answers shuffled within {within} cannot be fitted; no such control")
+        for name, frame in frames.items():
+            parts.setdefault(name, []).append(frame)
+    if not parts:
+        raise AnalysisError(f"no benchmark can be studied: {notes[-1]}")
+    tables = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
+    tables["results"] = with_study_verdicts(tables["results"])
+    return StudyResult(**tables, plan=plan, notes=tuple(notes))
+
+
+def benchmark_tables(found: Collected, plan: StudyPlan) -> dict[str, pd.DataFrame]:
+    """All tables of one benchmark."""
+    nulls = {size: Nulls(found, found.random(size)) for size in found.plan.sizes}
+    results = result_rows(found, nulls, plan.design.statistics)
+    plain = {size: each.plain.variance for size, each in nulls.items()}
+    return {
+        "results": results,
+        "paths": path_table(found),
+        "transfer": transfer_table(found),
+        "control": control_table(found, plan),
+        "paper": paper_rows(results),
+        "detectable": detectable_table(found, plain, plan.design.estimators),
+    }
+
+
+def verdict_counts(rows: pd.DataFrame, column: str) -> dict[str, float]:
+    """Count the verdicts of one comparison, with the median ratio that would have been found with 80% power."""
+    counts = {name: int((rows[column] == name).sum()) for name in (CUTS, RAISES, NO_DIFFERENCE)}
+    return counts | {"detectable": float(rows[column.replace("verdict", "detectable")].median())}
+
+
+def calibration_notes(found: Collected) -> list[str]:
+    """Say which checks the calibration fits failed, and where these cannot tell models apart."""
+    name, tasks = found.plan.benchmark, found.plan.tasks
+    models = f"{min(len(task.job.calibration) for task in tasks)} models or more"
+    notes = [
+        f"{name}: check {check} of the calibration failed in {n} of {len(tasks)} splits ({models}); scores by item "
+        "curves (p_irt, gp_irt, theta) may be off"
+        for check, n in found.failed.items()
+    ]
+    if found.degenerate:
+        notes.append(
+            f"{name}: calibration models ({models}) differ by little more than chance, the reliability of their scores "
+            f"is {found.reliability.min():.2f}: their curves tell no abilities apart, scores by them (p_irt, gp_irt, "
+            "theta) hardly move, and get no verdict against other scores; add models that differ"
+        )
+    return notes
+
+
+def _control_summary(control: pd.DataFrame) -> dict[str, Any]:
+    found = {}
+    for within, part in control.groupby("shuffled_within"):
+        wins = part[part["verdict"] == CUTS]
+        found[str(within)] = {
+            "compared": len(part),
+            "cuts": len(wins),
+            "methods": sorted({str(name) for name in wins["method"]}),
+            "benchmarks": sorted({str(name) for name in wins[BENCHMARK]}),
+        }
+    return found
+
+
+def _n_runs(plan: BenchmarkPlan) -> int:
+    return sum(len(task.job.snapshots.runs) for task in plan.tasks)

@@ -1,0 +1,306 @@
+"""Rows of a study's results: every method, size and estimator beside its references, with verdicts after Holm.
+
+Columns of a study's results from the hierarchical seed model, and what to beware of in them.
+
+``model_sd`` is the sd over new seeds of the score, what `seed_sd` estimates without a model; ``model_seed_sd`` the part
+that the seeds' abilities make, which more items do not average out. On the row of ability and the full benchmark
+``model_seed_sd`` is the sd of ability itself. ``model_ratio`` is that of ``model_sd`` to the root mean variance of
+random items of the same size, ``model_ratio_full`` to the full benchmark's. Each has a 90% posterior interval
+(``_q05, _q95``) over seeds and item parameters, without the chance of which random items there are. Estimators that are
+no weighted sum of answers, and random items with weights, have none: NaN.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from irt_bench.arrays import FloatArray
+from irt_bench.names import BENCHMARK, INTERVAL, RUN
+from irt_bench.study.collect import FULL, POOLED, SCALES, Collected, Key, scale_of
+from irt_bench.study.design import EQUAL, SEED_MODEL, STATISTICS, THETA
+from irt_bench.study.plan import LEVEL, RANDOM, StudyPlan, control_size
+from irt_bench.study.power import detectable_cut, detectable_ratio
+from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, model_key
+from irt_bench.study.subset_scores import WEIGHTED, null_of
+from irt_bench.study.verdicts import (
+    NO_DIFFERENCE,
+    TINY,
+    Null,
+    Ratio,
+    Scene,
+    compare_nulls,
+    compare_scores,
+    holm_known,
+    pool,
+    verdict,
+)
+from irt_bench.subsets.compare import WITHIN
+
+NAMES: Final = ("model_sd", "model_seed_sd", "model_ratio", "model_ratio_full")
+COLUMNS: Final = tuple(f"{name}{end}" for name in NAMES for end in ("", "_q05", "_q95"))
+
+
+def modelled_columns(found: Collected, rows: pd.DataFrame) -> pd.DataFrame:
+    """Say what the seed model makes of each row of the results; aligned with them."""
+    parts = found.seed_model()
+    if any(REASON in part for part in parts):
+        return pd.DataFrame(np.nan, index=rows.index, columns=list(COLUMNS))
+    keys = [name for name in parts[0] if name != FAILED]
+    draws = {key: found.in_order([part[key].astype(np.float64) for part in parts]) for key in keys}
+    keyed = zip(rows[RUN], rows["method"], rows["weights"], rows["estimator"], rows["size"], strict=True)
+    return pd.DataFrame([_row(found, draws, *key) for key in keyed], index=rows.index, columns=list(COLUMNS))
+
+
+def modelled_notes(found: Collected) -> list[str]:
+    """Say where the seed model could not be fitted, and which checks failed in how many splits."""
+    parts = found.seed_model()
+    name = found.plan.benchmark
+    reasons = [str(part[REASON]) for part in parts if REASON in part]
+    if reasons:
+        return [f"{name}: the seed model could not be fitted in {len(reasons)} of {len(parts)} splits: {reasons[0]}"]
+    failed = Counter(str(check) for part in parts for check in part[FAILED] if check != "answers")  # taken as they vary
+    return [
+        f"{name}: check {check} of the seed model failed in {n} of {len(parts)} splits: go by seed_sd"
+        for check, n in failed.items()
+    ]
+
+
+def _row(
+    found: Collected, draws: dict[str, FloatArray], run: str, method: str, weights: str, estimator: str, size: float
+) -> dict[str, float]:
+    at = list(range(len(found.runs))) if run == POOLED else [found.runs.index(run)]
+    freedom = np.array([found.full_variance[WEIGHTED][place].freedom for place in at], dtype=np.float64)
+
+    def pooled(key: str) -> FloatArray:
+        return np.asarray(draws[key][..., at] @ freedom / freedom.sum())
+
+    if method == FULL and estimator == THETA:
+        return _summary("model_seed_sd", np.sqrt(pooled(ABILITY_KEY)))
+    key = FULL_KEY if method == FULL else model_key(method, weights, int(size))
+    if estimator != WEIGHTED or key not in draws:
+        return {}
+    (score, expected), full = pooled(key), pooled(FULL_KEY)[0]
+    own = _summary("model_sd", np.sqrt(score)) | _summary("model_seed_sd", np.sqrt(expected))
+    if method != FULL:
+        random = pooled(model_key("random", EQUAL, int(size)))[0]
+        own |= _summary("model_ratio", np.sqrt(score / random))
+    return own | _summary("model_ratio_full", np.sqrt(score / full))
+
+
+def _summary(name: str, draws: FloatArray) -> dict[str, float]:
+    middle, low, high = np.quantile(draws, (0.5, *INTERVAL))
+    return {name: float(middle), f"{name}_q05": float(low), f"{name}_q95": float(high)}
+
+
+KEYS: Final = (BENCHMARK, RUN, "method", "weights", "estimator", "size")
+NUMBERS: Final = (
+    "n_items", "k_eff", "seed_sd", "seed_sd_full", "v_k_sd", "ratio", "ratio_q05", "ratio_q95", "percentile_random",
+    "p_random", "p_holm", "verdict", "n_random", "ratio_signal", "ratio_signal_q05", "ratio_signal_q95",
+    "percentile_signal", "p_signal", "p_signal_holm", "verdict_signal", "ratio_plain", "ratio_plain_q05",
+    "ratio_plain_q95", "percentile_plain", "p_plain", "p_plain_holm", "verdict_plain", "ratio_plain_signal",
+    "ratio_full", "ratio_full_q05", "ratio_full_q95", "p_full", "p_full_holm", "verdict_full", "ratio_v_k",
+    *(f"{name}{end}" for end in ("", "_signal", "_plain", "_full") for name in ("log_error", "freedom", "detectable")),
+)  # fmt: skip
+SUFFIXES: Final = {"random": "", "signal": "_signal", "plain": "_plain", "full": "_full"}  # of the columns
+PLAIN: Final = (EQUAL, WEIGHTED)
+
+Row = dict[str, Any]
+
+
+class Nulls:
+    """Random subsets of one size by weights and estimator.
+
+    Parameters
+    ----------
+    found : Collected
+        Of the benchmark.
+    scores : mapping
+        (weights, estimator) → scores of shape (subset, row).
+    """
+
+    def __init__(self, found: Collected, scores: Mapping[Key, FloatArray]) -> None:
+        self.by_key = {key: Null(found, each, found.full[scale_of(key[1])]) for key, each in scores.items()}
+
+    @property
+    def plain(self) -> Null:
+        """Plain means."""
+        return self.by_key[PLAIN]
+
+    def scenes(self, found: Collected, run: str) -> dict[Key, Scene]:
+        """Make the references of one run."""
+        return {key: Scene(found, run, scale_of(key[1]), null) for key, null in self.by_key.items()}
+
+
+def result_rows(found: Collected, nulls: Mapping[int, Nulls], statistics: Sequence[str]) -> pd.DataFrame:
+    """All rows of one benchmark: the full benchmark, then each size."""
+    rows = [row for run in [POOLED, *found.runs] for row in _full_rows(found, run)]
+    for size, null in nulls.items():
+        rows += _size_rows(found, size, null)
+    table = pd.DataFrame(rows)
+    table.insert(0, BENCHMARK, found.plan.benchmark)
+    table = table[[*KEYS, *NUMBERS, *(name for name in STATISTICS if name in statistics)]]
+    return table if SEED_MODEL not in statistics else table.join(modelled_columns(found, table))
+
+
+def control_table(found: Collected, plan: StudyPlan) -> pd.DataFrame:
+    """Verdicts of methods calibrated on shuffled answers, beside random subsets calibrated on the same.
+
+    No rows where nothing was chosen, or shuffled answers could not be fitted.
+    """
+    size = control_size(plan.design, found.plan.sizes, found.plan.n_items)
+    tables = []
+    columns = ["shuffled_within", *KEYS[2:], *(name for name in NUMBERS[1:] if "_full" not in name), "bias", "movement"]
+    for within in WITHIN if found.plan.recipes else ():
+        scores = found.control(within)
+        nulls = Nulls(
+            found, {(weights, name): each for (method, weights, name), each in scores.items() if method == RANDOM}
+        )
+        scenes = nulls.scenes(found, POOLED)
+        own = [
+            _method_row(found, scenes, POOLED, (*key, size), each) for key, each in scores.items() if key[0] != RANDOM
+        ]
+        frame = pd.DataFrame(_with_verdicts(own), columns=columns[1:])
+        frame.insert(0, "shuffled_within", within)
+        tables.append(frame)
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    table.insert(0, BENCHMARK, found.plan.benchmark)
+    return table
+
+
+def _empty(run: str, method: str, weights: str, estimator: str, size: int) -> Row:
+    row: Row = dict.fromkeys((*NUMBERS, *STATISTICS), np.nan)
+    verdicts = dict.fromkeys((f"verdict{suffix}" for suffix in SUFFIXES.values()), "")
+    return row | verdicts | {
+        RUN: run, "method": method, "weights": weights, "estimator": estimator, "size": size, "n_items": size,
+        "k_eff": float(size),
+    }  # fmt: skip
+
+
+def _full_rows(found: Collected, run: str) -> list[Row]:
+    rows = []
+    for scale in SCALES:
+        scene, n_items = Scene(found, run, scale), found.plan.n_items
+        sd = scene.sd(scene.full)
+        row = _empty(run, FULL, EQUAL, scale, n_items)
+        row |= {"seed_sd": sd, "seed_sd_full": sd, "ratio_full": 1.0, "v_k_sd": _v_k(found, scene, n_items)}
+        rows.append(row | scene.statistics(found.full[scale][scene.rows]))
+    return rows
+
+
+def _size_rows(found: Collected, size: int, nulls: Nulls) -> list[Row]:
+    """Make the rows of one size: the nulls, then every recipe and estimator."""
+    recipes = {pair: found.recipe(size, *pair) for pair in found.plan.recipes}
+    rows: list[Row] = []
+    for run in [POOLED, *found.runs]:
+        scenes = nulls.scenes(found, run)
+        rows += _with_verdicts([_null_row(found, scenes, run, key, size) for key in scenes], ("plain",))
+        own = []
+        for pair, scores in recipes.items():
+            for estimator in (name for name in scores if name != "k_eff"):
+                row, ratios = _method_row(found, scenes, run, (*pair, estimator, size), scores[estimator])
+                own.append((row | {"k_eff": float(scores["k_eff"].mean())}, ratios))
+        rows += _with_verdicts(own)
+    return rows
+
+
+def _method_row(
+    found: Collected, scenes: Mapping[Key, Scene], run: str, key: tuple[str, str, str, int], scores: FloatArray
+) -> tuple[Row, dict[str, Ratio]]:
+    method, weights, estimator, size = key
+    scene = scenes[null_of(weights, estimator)]
+    plain = None if estimator == THETA else scenes[PLAIN]
+    compared = compare_scores(found, scene, plain, scores)
+    row = _empty(run, method, weights, estimator, size) | compared.numbers | _ratio_columns(compared.ratios)
+    v_k = _v_k(found, scene, size)
+    row |= {"v_k_sd": v_k, "ratio_v_k": _over(row["seed_sd"], v_k)}
+    row |= scene.statistics(scores[scene.rows])
+    return row, _judged(found, compared.ratios, estimator, float(row["movement"]))
+
+
+def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
+    found: Row = {}
+    for name, each in ratios.items():
+        suffix = SUFFIXES[name]
+        found |= {f"ratio{suffix}": each.ratio, f"ratio{suffix}_q05": each.lower, f"ratio{suffix}_q95": each.upper}
+        found |= {f"log_error{suffix}": each.log_error, f"freedom{suffix}": each.freedom}
+    return found
+
+
+def _judged(found: Collected, ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
+    """Leave out comparisons with other estimators where this one merely shrinks, or nobody can tell."""
+    shrinks = estimator != WEIGHTED and (np.isnan(moves) or found.degenerate)
+    return {name: each for name, each in ratios.items() if not shrinks or name in ("random", "signal")}
+
+
+def _null_row(
+    found: Collected, scenes: Mapping[Key, Scene], run: str, key: Key, size: int
+) -> tuple[Row, dict[str, Ratio]]:
+    scene, (weights, estimator) = scenes[key], key
+    sd, full, v_k = float(np.sqrt(scene.null)), scene.sd(scene.full), _v_k(found, scene, size)
+    row = _empty(run, RANDOM, weights, estimator, size) | {
+        "seed_sd": sd, "seed_sd_full": full, "v_k_sd": v_k, "n_random": scene.n_random,
+        "ratio": 1.0, "ratio_full": _over(sd, full), "ratio_v_k": _over(sd, v_k),
+    }  # fmt: skip
+    for end, quantile in (("q05", 0.05), ("q95", 0.95)):
+        row[f"ratio_{end}"] = _over(float(np.quantile(scene.sds, quantile)), sd)
+    ratios = {}
+    if estimator != THETA and key != PLAIN:
+        ratios["plain"], row["ratio_plain_signal"] = compare_nulls(scene, scenes[PLAIN])
+        row |= _ratio_columns(ratios) | {"p_plain": ratios["plain"].p}
+    row |= scene.statistics(scene.random_scores)
+    return row, _judged(found, ratios, estimator, float(row["movement"]))
+
+
+def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence[str] = tuple(SUFFIXES)) -> list[Row]:
+    """Add p-values after Holm's correction over the rows of one estimator, and verdicts."""
+    for estimator in dict.fromkeys(row["estimator"] for row, _ in rows):
+        family = [each for each in rows if each[0]["estimator"] == estimator]
+        for name in names:
+            suffix = SUFFIXES[name]
+            judged = [each for each in family if name in each[1]]
+            adjusted = holm_known(np.array([row[f"p_{name}"] for row, _ in judged], dtype=np.float64))
+            for (row, ratios), value in zip(judged, adjusted, strict=True):
+                row[f"p{suffix}_holm"] = float(value)
+                row[f"verdict{suffix}"] = verdict(ratios[name], float(value))
+                row[f"detectable{suffix}"] = detectable_ratio(ratios[name], int(np.isfinite(adjusted).sum()))
+    return [row for row, _ in rows]
+
+
+def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:
+    """Add what holds over a whole study, of pooled runs: ``p_study, verdict_study, detectable_study`` by comparison.
+
+    Holm's correction over all ways of all benchmarks, sizes and estimators, of the p-values of the intervals: those
+    from random subsets are never small enough for so many.
+    """
+    out = results.copy()
+    for suffix in SUFFIXES.values():
+        judged = (out[RUN] == POOLED) & (out[f"verdict{suffix}"] != "")
+        error, freedom = (out[f"{name}{suffix}"].where(judged) for name in ("log_error", "freedom"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.abs(np.log(out[f"ratio{suffix}"].to_numpy(dtype=np.float64))) / error
+        adjusted = holm_known(np.asarray(2 * stats.t.sf(t, freedom)))
+        n = int(np.isfinite(adjusted).sum())
+        could = [detectable_cut(*each, n) for each in zip(error, freedom, strict=True)]
+        shown = out[f"verdict{suffix}"].where(adjusted <= LEVEL + TINY, NO_DIFFERENCE)
+        out[f"p{suffix}_study"] = adjusted
+        out[f"verdict{suffix}_study"] = shown.where(judged, "")
+        out[f"detectable{suffix}_study"] = np.fmin(could, out[f"detectable{suffix}"].where(judged))
+    return out
+
+
+def _v_k(found: Collected, scene: Scene, size: float) -> float:
+    """Root of V(k), pooled; NaN for ability, which is no mean over items, and where it is estimated as negative."""
+    if scene.scale == THETA:
+        return np.nan
+    value = float(pool(found.curve(size)[scene.places], scene.freedom))
+    return float(np.sqrt(value)) if value >= 0 else np.nan
+
+
+def _over(above: float, below: float) -> float:
+    return above / below if below > 0 else np.nan

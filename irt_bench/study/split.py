@@ -1,0 +1,270 @@
+"""Workplace: what the cells of one split share, each part made when first needed.
+
+Ability as the score of many random subsets at once: the posterior mode with the items' parameters as they are.
+
+Seed variances of the hierarchical model: what the spread of the seeds' abilities comes to on each set of items.
+
+The seed model is fitted once a split to all answers of the evaluated snapshots, with the items that the calibration
+models make known. What a subset, a weighting or random items make of the seeds then follows from their curves, as
+`irt-bench variance --seed-model --subset` has it: no fit for each of them. Items whose answers move with the seed by
+themselves are none of its business; that is what ``seed_sd`` is for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench.analysis.curves import chances, knowing
+from irt_bench.analysis.labelled_draws import ItemParameters
+from irt_bench.arrays import FloatArray
+from irt_bench.errors import ConvergenceWarning, FitError, ModelError, ResponsesWarning
+from irt_bench.inference.seed_fit import SeedFit
+from irt_bench.inference.settings import SVISettings
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.study.checkpoints import run_variance
+from irt_bench.study.data import INNER_FOLDS, Job, basis_of, plan_of, read_rows
+from irt_bench.study.design import EQUAL
+from irt_bench.study.subset_scores import HELD_OUT, Readers, placed, random_items, readers
+from irt_bench.subsets.basis import Selection, SelectionBasis
+from irt_bench.subsets.calibration import Calibration, Fold, Recipe, chosen_items, prepare
+from irt_bench.subsets.clusters import cluster_folds, model_clusters
+from irt_bench.variance.moments import answers_per_cell
+from irt_bench.variance.seed_checks import description_checks
+from irt_bench.variance.seed_effect import COLUMNS, POOLED, SEEN, seed_effect_draws, seed_effect_table
+from irt_bench.variance.seed_model import fit_as_varied
+
+SPACING: Final = 0.05
+NODES: Final = np.arange(-6.0, 6.0 + SPACING / 2, SPACING)
+SAFE: Final = 1e-12
+
+
+class ItemLogs(NamedTuple):
+    """Log chances of a right and of a wrong answer at `NODES`, shape (item, node)."""
+
+    right: FloatArray
+    wrong: FloatArray
+
+
+def item_logs(parameters: ItemParameters) -> ItemLogs:
+    """Tabulate items of known parameters, shape (item,)."""
+    cells = parameters.at((slice(None), None))
+    right, wrong = chances(cells, *knowing(cells, NODES))
+    return ItemLogs(np.log(np.clip(right, SAFE, None)), np.log(np.clip(wrong, SAFE, None)))
+
+
+def most_probable(logs: ItemLogs, correct: FloatArray, wrong: FloatArray) -> FloatArray:
+    """Mode of the posterior of ability under a N(0, 1) prior, from a parabola through the highest node.
+
+    Parameters
+    ----------
+    logs : ItemLogs
+        Of the items asked, in the order of the columns.
+    correct, wrong : arrays of shape (model, item)
+        Right and wrong answers.
+
+    Returns
+    -------
+    array of shape (model,)
+
+    Notes
+    -----
+    Log likelihoods are smooth on the scale of a logit, however many the items: between nodes 0.05 apart a parabola errs
+    by less than 0.001 (tests/variance/study/test_ability.py).
+    """
+    height = correct @ logs.right + wrong @ logs.wrong - NODES**2 / 2
+    peak = np.clip(height.argmax(axis=1), 1, len(NODES) - 2)
+    rows = np.arange(len(height))
+    before, at, after = (height[rows, peak + step] for step in (-1, 0, 1))
+    bend = before - 2 * at + after
+    shift = np.where(bend < 0, (before - after) / (2 * np.where(bend < 0, bend, -1.0)), 0.0)
+    return np.asarray(NODES[peak] + SPACING * np.clip(shift, -1, 1))
+
+
+Places = npt.NDArray[np.intp]
+
+
+class Workplace:
+    """What the cells of one split share: responses, the fit, and choices of items, each made when first needed."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._choices: dict[tuple[int, str, int], Selection] = {}
+
+    @cached_property
+    def calibration(self) -> ResponseCounts:
+        """Answers of the calibration models."""
+        return read_rows(self.job.folder, self.job.calibration, self.job.benchmark)
+
+    @cached_property
+    def evaluation(self) -> ResponseCounts:
+        """Answers of the evaluated snapshots."""
+        return read_rows(self.job.folder, self.job.evaluation, self.job.benchmark)
+
+    @cached_property
+    def shares(self) -> tuple[FloatArray, FloatArray]:
+        """Shares of right answers of the evaluated snapshots (0 where not asked), and whether asked, (row, item)."""
+        return np.nan_to_num(self.evaluation.proportions(), copy=False), self.evaluation.asked.astype(np.float64)
+
+    @cached_property
+    def answers(self) -> tuple[FloatArray, FloatArray]:
+        """Right and wrong answers of the evaluated snapshots, (row, item)."""
+        right = self.evaluation.correct.astype(np.float64)
+        return right, self.evaluation.trials - right
+
+    @cached_property
+    def basis(self) -> SelectionBasis:
+        """Fit to the calibration models."""
+        return basis_of(self.job, self.calibration)
+
+    @cached_property
+    def logs(self) -> ItemLogs:
+        """Log chances of the items at abilities."""
+        return item_logs(self.basis.parameters)
+
+    @cached_property
+    def folds(self) -> Calibration:
+        """The basis with inner folds over the calibration models, for estimators that learn from models held out.
+
+        Where a fold leaves too few answers to be fitted, held-out models are read with the fit to all.
+        """
+        clusters = model_clusters(self.calibration)
+        if len(np.unique(clusters)) < INNER_FOLDS:  # nothing but seeds of one run
+            clusters = np.array([f"model {place}" for place in range(len(clusters))], dtype=np.str_)
+        plan = plan_of(self.job, self.calibration)
+        try:
+            found = prepare(self.calibration, clusters, plan, seed=self.job.seed, posterior=self.basis.posterior).folds
+        except FitError:
+            splits = cluster_folds(clusters, INNER_FOLDS, np.random.default_rng(self.job.seed))
+            found = tuple(Fold(self.basis, self.calibration.take(models=held)) for _, held in splits)
+        return Calibration(self.basis, found, clusters, plan)
+
+    def inner_fits(self, names: list[str]) -> bool:
+        """Whether the inner folds, where an estimator needs them, have fits of their own."""
+        needed = any(name in HELD_OUT for name in names)
+        return not needed or all(fold.kept is not self.basis for fold in self.folds.folds)
+
+    def readers(self, names: list[str]) -> Readers:
+        """Readers of the answers; with the inner folds where an estimator learns from models held out."""
+        if any(name in HELD_OUT for name in names):
+            return self._learning_readers
+        return self._plain_readers
+
+    @cached_property
+    def _learning_readers(self) -> Readers:
+        return readers(self.folds, self.evaluation)
+
+    @cached_property
+    def _plain_readers(self) -> Readers:
+        return readers(
+            Calibration(self.basis, (), np.empty(0, dtype=np.str_), plan_of(self.job, self.calibration)),
+            self.evaluation,
+        )
+
+    def source_share(self, method: str, size: int, names: list[str]) -> float:
+        """Share of the weighted score in gp-IRT as published, where it is asked for."""
+        return self.folds.source_share(method, size) if "gp_irt_source" in names else 0.0
+
+    def choose(self, basis: SelectionBasis, recipe: Recipe) -> Selection:
+        """Choose items of the basis or of one of the inner folds', once for all weights."""
+        key = (id(basis), recipe.method, recipe.size)  # all bases live as long as the workplace
+        if key not in self._choices:
+            self._choices[key] = chosen_items(basis, recipe)
+        return self._choices[key]
+
+    def mean_scores(self, items: Places) -> FloatArray:
+        """Mean share over some items, those asked, shape (row,)."""
+        shares, asked = self.shares
+        return divide(shares[:, items].sum(axis=1), asked[:, items].sum(axis=1))
+
+    def abilities(self, items: Places) -> FloatArray:
+        """Ability from the answers to some items, shape (row,)."""
+        right, wrong = self.answers
+        logs = ItemLogs(self.logs.right[items], self.logs.wrong[items])
+        return most_probable(logs, right[:, items], wrong[:, items])
+
+
+def divide(above: FloatArray, below: FloatArray) -> FloatArray:
+    """Divide; NaN where there is nothing to divide by."""
+    out: FloatArray = np.full(np.shape(above), np.nan)
+    np.divide(above, below, out=out, where=np.asarray(below) > 0)
+    return out
+
+
+FULL_KEY: Final = "full"
+ABILITY_KEY: Final = "ability"
+REASON: Final = "reason"  # why there is no fit
+FAILED: Final = "failed"  # names of failed checks
+N_DRAWS: Final = 50  # of each draw of the items: 500 in all, enough for ends of intervals
+MODELLED: Final = 20  # random subsets of each size behind their mean variance
+
+
+def model_key(method: str, weights: str, size: int) -> str:
+    """Name of the variances of one set of items."""
+    return f"{method}|{weights}|{size}"
+
+
+def model_variances(
+    work: Workplace, sizes: Sequence[int], recipes: Sequence[tuple[str, str]]
+) -> dict[str, npt.NDArray[Any]]:
+    """Fit the seed model to the evaluated snapshots, and say what it means for every set of items.
+
+    Returns
+    -------
+    dict
+        By `model_key`, and `FULL_KEY`: draws of variances of shape (2, draw, run), of the score and of the expected
+        score; `ABILITY_KEY`: of ability, (draw, run); `FAILED`: names of checks. Or only `REASON`.
+    """
+    try:
+        with warnings.catch_warnings():
+            for category in (ConvergenceWarning, ResponsesWarning):  # the checks are kept
+                warnings.simplefilter("ignore", category)
+            fit, ratio = fit_as_varied(work.evaluation, work.basis.posterior, SVISettings(seed=work.job.seed))
+    except (FitError, ModelError) as error:
+        return {REASON: np.array(str(error))}
+    n_items, n_trials = work.evaluation.n_items, answers_per_cell(work.evaluation)
+    found: dict[str, npt.NDArray[Any]] = {}
+    found[FULL_KEY], found[ABILITY_KEY] = _variances(work, fit, np.full(n_items, 1 / n_items), n_trials)
+    for size in sizes:
+        drawn = random_items(work.job.seed, n_items, size, MODELLED)
+        each = [_variances(work, fit, _spread(items, None, n_items), n_trials)[0] for items in drawn]
+        found[model_key("random", EQUAL, size)] = np.mean(each, axis=0)
+        for method, weights in recipes:
+            recipe = Recipe(method, weights, size, work.job.seed)
+            chosen = placed(work.basis, work.choose(work.basis, recipe), recipe)
+            own = _spread(chosen.items, chosen.weights, n_items)
+            found[model_key(method, weights, size)] = _variances(work, fit, own, n_trials)[0]
+    small = {name: values.astype(np.float32) for name, values in found.items()}
+    return small | {FAILED: np.array(_failed(work, fit, ratio, n_trials), dtype=np.str_)}
+
+
+def _spread(items: npt.NDArray[Any], weights: FloatArray | None, n_items: int) -> FloatArray:
+    """Weights of all items, sum 1."""
+    own = np.zeros(n_items)
+    own[items] = 1.0 if weights is None else weights
+    return np.asarray(own / own.sum())
+
+
+def _variances(work: Workplace, fit: SeedFit, weights: FloatArray, n_trials: float) -> tuple[FloatArray, FloatArray]:
+    """Draws of the variances of one score, (2, draw, run), and of ability, (draw, run), runs in the split's order."""
+    found = seed_effect_draws(fit.posterior, weights, n_trials=n_trials, n_draws=N_DRAWS)
+    order = [found.runs.index(run) for run in work.job.snapshots.runs]
+    flat = {name: values[..., order].reshape(-1, len(order)) for name, values in found.parts.items()}
+    ability = flat["seed_sd_ability"] + flat.get("step_sd_ability", 0.0)
+    return np.stack([flat["score_sd"], flat["snapshot_sd"]]), ability
+
+
+def _failed(work: Workplace, fit: SeedFit, ratio: float, n_trials: float) -> list[str]:
+    """Names of failed checks, of convergence and of whether the model describes the full scores."""
+    table, job = seed_effect_table(fit.posterior, n_trials=n_trials), work.job
+    scores = work.mean_scores(np.arange(work.evaluation.n_items))
+    seen = np.mean([run_variance(job.snapshots.arrange(scores, run)).value for run in job.snapshots.runs])
+    row = pd.DataFrame([("", POOLED, SEEN, float(np.sqrt(seen)), np.nan, np.nan)], columns=list(COLUMNS))
+    checks = (*fit.checks, *description_checks(ratio, pd.concat([table, row], ignore_index=True)))
+    return [check.name for check in checks if check.status == "failed"]

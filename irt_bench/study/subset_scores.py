@@ -1,0 +1,249 @@
+"""Answers to very many subsets: what each estimator makes of them, for chosen items and random ones by the same code.
+
+A study scores thousands of random subsets by every estimator. Item parameters enter as curves averaged over their
+draws: with items independent given the data, that is the posterior of ability over infinitely many draws, where
+`irt_bench.subsets.scorer.read_answers` takes eight; estimates differ by that noise alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench.arrays import FloatArray
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.study.design import EQUAL
+from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, full_scores
+from irt_bench.subsets.calibration import Calibration, Recipe
+from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
+from irt_bench.subsets.scorer import SAFE, WIDE_PRIOR_SD, Evidence, Prediction, join_evidence, posterior_on
+from irt_bench.subsets.weights import weigh
+
+Places = npt.NDArray[np.intp]
+
+WEIGHTED: Final = "weighted"
+BY_WEIGHTS: Final = (WEIGHTED, "p_irt_weighted", "gp_irt", "gp_irt_source", "spline")  # the others see items alone
+HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # learn one share, from calibration models held out
+UNTOLD: Final = pd.DataFrame()
+BLOCK: Final = 100  # random subsets drawn at once
+POOLED_SUBSETS: Final = 20  # random subsets from which an estimator's share is learned for all of them
+
+
+def estimators_of(
+    method: str, weights: str, recipes: Sequence[tuple[str, str]], estimators: Sequence[str]
+) -> list[str]:
+    """Estimators that a recipe (method, weights) is scored by: those that do not look at weights once a method."""
+    first = next(own for name, own in recipes if name == method)
+    return [name for name in estimators if name in BY_WEIGHTS or weights == first]
+
+
+def null_estimators(weights: str, estimators: Sequence[str]) -> list[str]:
+    """Estimators that random subsets of these weights are scored by: of equal weights always the plain mean too."""
+    if weights == EQUAL:
+        return list(dict.fromkeys([WEIGHTED, *estimators]))
+    return [name for name in estimators if name in BY_WEIGHTS]
+
+
+def null_of(weights: str, estimator: str) -> tuple[str, str]:
+    """Weights and estimator of the random subsets that a recipe is held against."""
+    return (weights if estimator in BY_WEIGHTS else EQUAL, estimator)
+
+
+def random_items(seed: int, n_items: int, size: int, n_random: int) -> npt.NDArray[np.int32]:
+    """Draw random subsets, shape (subset, size): the same ones in every split, as a method's choices are much the same.
+
+    Under the null hypothesis a method's items are then exactly such a draw, split after split.
+    """
+    rng = np.random.default_rng([seed, size, n_items])
+    parts = []
+    for start in range(0, n_random, BLOCK):
+        keys = rng.random((BLOCK, n_items), dtype=np.float32)[: min(BLOCK, n_random - start)]
+        parts.append(np.argpartition(keys, size - 1, axis=1)[:, :size].astype(np.int32))
+    return np.concatenate(parts)
+
+
+class Chosen(NamedTuple):
+    """Items, as positions in the benchmark, and their weights."""
+
+    items: Places
+    weights: FloatArray
+
+
+class Reader:
+    """Reads the answers of some models with one basis.
+
+    Parameters
+    ----------
+    basis : SelectionBasis
+        Fit to the calibration models.
+    counts : ResponseCounts
+        Answers of any models to the same items.
+    """
+
+    def __init__(self, basis: SelectionBasis, counts: ResponseCounts) -> None:
+        self.basis = basis
+        self.truth = full_scores(counts, basis.target)
+        self._asked = counts.asked.astype(np.float64)
+        self._complete = bool(counts.asked.all())
+        self._shares = np.nan_to_num(counts.proportions(), copy=False)
+        self._right = counts.correct.astype(np.float64)
+        self._wrong = counts.trials - self._right
+        chance = np.clip(basis.curves.chance, SAFE, 1 - SAFE)
+        self._logs = np.log(chance), np.log1p(-chance)
+        self._total = basis.target @ basis.curves.chance
+
+    def read(self, chosen: Chosen, *, abilities: bool = False, wide: bool = False) -> Evidence:
+        """Say what the answers tell; without the variances, which no estimate needs.
+
+        Abilities, and what is predicted under the wide prior, only if asked for.
+        """
+        items, target = chosen.items, self.basis.target[chosen.items]
+        shares, asked = self._shares[:, items], self._asked[:, items]
+        chance = self.basis.curves.chance[items]
+        likelihood = self._right[:, items] @ self._logs[0][items] + self._wrong[:, items] @ self._logs[1][items]
+        posterior = posterior_on(ABILITY_NODES, likelihood)
+        seen = (target @ chance)[None] if self._complete else (asked * target) @ chance
+        unseen = self._total - seen
+        weight = asked @ chosen.weights
+        plugged = np.broadcast_to(unseen, posterior.shape)[np.arange(len(posterior)), likelihood.argmax(axis=1)]
+        return Evidence(
+            abilities=pd.DataFrame({"ability": posterior @ ABILITY_NODES}) if abilities else UNTOLD,
+            answers=shares if self._complete else np.where(asked > 0, shares, posterior @ chance.T),
+            weighted=shares @ chosen.weights / np.where(weight > 0, weight, np.nan),
+            observed=shares @ target,
+            asked_share=asked @ target,
+            unseen=(posterior * unseen).sum(axis=1),
+            unseen_plug_in=plugged,
+            expected=posterior @ self._total,
+            variance=np.full(len(posterior), np.nan),
+            prediction=Prediction.of(
+                posterior_on(ABILITY_NODES, likelihood, WIDE_PRIOR_SD),
+                chance,
+                unseen,
+                (shares, asked > 0),
+                (chosen.weights, target),
+            )
+            if wide
+            else None,
+        )
+
+
+class Readers(NamedTuple):
+    """Readers of the models that are judged, of those that calibrate, and of each inner fold's held-out ones."""
+
+    judged: Reader
+    calibrating: Reader
+    folds: tuple[Reader, ...]
+
+
+def readers(calibration: Calibration, judged: ResponseCounts) -> Readers:
+    """Make all readers of one split."""
+    whole = calibration.whole
+    folds = tuple(Reader(fold.kept, fold.held_out) for fold in calibration.folds)
+    return Readers(Reader(whole, judged), Reader(whole, whole.counts), folds)
+
+
+def placed(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> Chosen:
+    """Weigh chosen items."""
+    weights = weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
+    return Chosen(basis.counts.items.index.get_indexer(selection.items), weights)
+
+
+def recipe_scores(
+    work: Readers,
+    recipe: Recipe,
+    names: Sequence[str],
+    choose: Callable[[SelectionBasis], Selection],
+    source_share: float,
+) -> tuple[Chosen, dict[str, FloatArray]]:
+    """Choose items from the calibration models, let estimators learn, and score the judged ones.
+
+    Parameters
+    ----------
+    work : Readers
+        Of the split.
+    recipe : Recipe
+        Method, weights and size.
+    names : sequence of str
+        Names in `ESTIMATORS`.
+    choose : callable
+        Basis → items; asked anew in each fold that an estimator learns from.
+    source_share : float
+        Share of the weighted score in gp-IRT as published.
+    """
+    basis = work.judged.basis
+    chosen = placed(basis, choose(basis), recipe)
+    held = []
+    if any(name in HELD_OUT for name in names):
+        held = [fold.read(placed(fold.basis, choose(fold.basis), recipe)) for fold in work.folds]
+    learned = learn(work, [held], names, source_share)
+    return chosen, scores_of(work, chosen, names, learned)
+
+
+def random_scores(
+    work: Readers, items: npt.NDArray[np.integer], recipe: Recipe, names: Sequence[str], source_share: float
+) -> dict[str, FloatArray]:
+    """Score the judged models by every estimator on random subsets, shape (subset, row).
+
+    Notes
+    -----
+    Regressions learn from the calibration models anew for every subset. The share that gp-IRT learns is a property of
+    the size: it is learned once, from the held-out answers to the first `POOLED_SUBSETS` subsets together.
+    """
+    held = []
+    if any(name in HELD_OUT for name in names):
+        held = [
+            [fold.read(_random(fold.basis, subset, recipe)) for fold in work.folds] for subset in items[:POOLED_SUBSETS]
+        ]
+    learned = learn(work, held, names, source_share)
+    out: dict[str, FloatArray] = {name: np.empty((len(items), len(work.judged.truth))) for name in names}
+    for place, subset in enumerate(items):
+        found = scores_of(work, _random(work.judged.basis, subset, recipe), names, learned)
+        for name, values in found.items():
+            out[name][place] = values
+    return out
+
+
+def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Recipe) -> Chosen:
+    if recipe.weights == EQUAL:
+        return Chosen(subset.astype(np.intp), np.full(len(subset), 1 / len(subset)))
+    items = np.sort(subset).astype(np.intp)
+    selection = Selection(basis.counts.items.index[items])
+    return Chosen(items, weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1])))
+
+
+def learn(
+    work: Readers, held: Sequence[Sequence[Evidence]], names: Sequence[str], source_share: float
+) -> dict[str, Learned]:
+    """Let the estimators learn that do so from held-out models: subset → fold → evidence."""
+    if not any(name in HELD_OUT for name in names):
+        return {}
+    evidence = join_evidence([fold for subset in held for fold in subset])
+    truth = np.concatenate([fold.truth for _ in held for fold in work.folds])
+    known = ~np.isnan(truth) & ~np.isnan(evidence.weighted)
+    training = Training(evidence, truth, _rows(evidence, known), truth[known], source_share)
+    return {name: ESTIMATORS[name].learn(training) for name in names if name in HELD_OUT}
+
+
+def _rows(evidence: Evidence, kept: npt.NDArray[np.bool_]) -> Evidence:
+    rows = {name: value[kept] if len(value) else value for name, value in vars(evidence).items() if value is not None}
+    return Evidence(**rows)
+
+
+def scores_of(
+    work: Readers, chosen: Chosen, names: Sequence[str], learned: Mapping[str, Learned]
+) -> dict[str, FloatArray]:
+    """Estimate the full score of the judged models by each estimator."""
+    by_ability, wide = "spline" in names, any(ESTIMATORS[name].wide for name in names)
+    evidence = work.judged.read(chosen, abilities=by_ability, wide=wide)
+    known, learning = dict(learned), [name for name in names if ESTIMATORS[name].regression]
+    if learning:
+        own = work.calibrating.read(chosen, abilities=by_ability)
+        residuals = work.calibrating.basis.residuals(chosen.items)
+        training = Training(own, work.calibrating.truth, own, work.calibrating.truth, 0.0, residuals)
+        known |= {name: ESTIMATORS[name].learn(training) for name in learning}
+    return {name: estimate(name, evidence, known.get(name, Learned())) for name in names}

@@ -1,0 +1,403 @@
+"""Verdicts on a subset: the log ratio of its seed sd to another's with an interval, its place among random subsets.
+
+Three sources of chance are told apart. Seeds are few: two scores of the same seeds are correlated normals, as in the
+test of Pitman and Morgan, pooled within runs. Which items were chosen is chance too: the spread of random subsets
+beyond what their own seeds explain is added. And many methods are compared: Holm's correction over all ways to choose
+and weigh items that are scored by one estimator at one size.
+
+Framings are compared by a jackknife over seeds whose bias with few seeds is taken out
+(`irt_bench.variance.paired_scores`); as it is usually given it covers 78% for 90% with many runs of three seeds. Here
+the variance comes from the correlation instead: it needs no score without each seed of thousands of random subsets,
+and holds against a reference that is a mean variance of many.
+
+A verdict is *cuts* or *raises* only if the 90% interval of the log ratio excludes 0 and the p-value after Holm's
+correction is at most 0.1, else *no difference shown*; where there is no interval or no p-value, there is no verdict.
+The verdict over the whole study asks besides that the interval's own p-value is at most 0.1 after Holm's correction
+over all ways of all benchmarks, sizes and estimators.
+
+References
+----------
+Pitman, A note on normal correlation, 1939, DOI 10.1093/biomet/31.1-2.9.
+
+Scenes: one set of scores beside its references, which are the full benchmark and random subsets.
+
+Random subsets are of the same size and scored by the same estimator with the same weights: what is left is the choice
+of items. Beside it stand three more comparisons, each with a name in the results: with the full benchmark (``_full``),
+with plain means of random subsets (``_plain``, so that choice, weights and estimator count together), and again with
+random subsets of the same estimator but in units of signal (``_signal``): an estimate that merely shrinks moves less
+between runs and steps too, and cuts nothing then.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from irt_bench.arrays import FloatArray
+from irt_bench.names import INTERVAL
+from irt_bench.study.checkpoints import RunVariance, mean_known, movement, pooled_variance, statistics_of
+from irt_bench.study.collect import POOLED, Collected
+from irt_bench.study.design import THETA
+from irt_bench.study.plan import LEVEL
+from irt_bench.study.subset_scores import WEIGHTED
+from irt_bench.subsets.compare import holm
+from irt_bench.variance.small_sample import steps_moving_as_one
+
+Verdict = Literal["cuts", "raises", "no difference shown", ""]
+
+CUTS: Final = "cuts"
+RAISES: Final = "raises"
+NO_DIFFERENCE: Final = "no difference shown"
+UNDEFINED: Final = ""
+TINY: Final = 1e-12
+FEWEST_CONTRASTS: Final = 5  # from which on the correlation of steps over seeds is estimated at all
+
+
+class LogRatio(NamedTuple):
+    """Log of the ratio of two seed sds, its variance for repeating the training, and the degrees of freedom of that.
+
+    Arrays of shape (...); variance NaN with one run of two seeds, which have no correlation.
+    """
+
+    value: FloatArray
+    variance: FloatArray
+    freedom: FloatArray
+
+
+class Ratio(NamedTuple):
+    """Ratio of two seed sds with its 90% interval, and the two-sided p of its being 1.
+
+    ``log_error`` is the standard error of its logarithm, with ``freedom`` degrees of freedom; ``spread`` the sd of the
+    logarithms of random subsets, where it is held against these.
+    """
+
+    ratio: float
+    lower: float
+    upper: float
+    p: float
+    log_error: float = np.nan
+    freedom: float = np.nan
+    spread: float = np.nan
+
+
+def log_ratio(x: list[RunVariance], y: list[RunVariance], reference: float | None = None) -> LogRatio:
+    """Log ratio of the pooled seed sd of x to that of a reference, with its variance.
+
+    Parameters
+    ----------
+    x, y : lists of RunVariance
+        The same runs and seeds in both, in one order; values of shape (...) that broadcast.
+    reference : float, optional
+        Pooled variance to compare with, where it is not that of y but, as the mean variance of random subsets is, that
+        of y and a part which the items make, known well: with plain means V(k) = V(N) + s2_res (1 / k - 1 / N). y is
+        then what the random subsets have in common, the mean of their scores.
+
+    Notes
+    -----
+    With correlation rho of the two scores over nu degrees of freedom, and g the share of y's variance in the reference,
+    the variance of the log ratio is (1 + g^2 - 2 g rho^2) / (2 nu): (1 - rho^2) / nu where the reference is y. One
+    degree is lost for rho, as in the test of Pitman and Morgan. nu counts seeds less one, fewer where runs differ in
+    variance (Satterthwaite), more where steps move apart.
+    """
+    own, other = pooled_variance(x), pooled_variance(y)
+    against = other if reference is None else np.asarray(reference)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = 0.5 * (np.log(own) - np.log(against))
+        share = np.clip(np.where(against > 0, other / against, np.nan), 0, 1)
+        squared = _squared_correlation(x, y)
+    freedom = effective_freedom(x, y) - 1
+    spread = (1 + share**2 - 2 * share * squared) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = np.where(freedom > 0, np.maximum(spread, 0.0) / np.maximum(freedom, 1e-9), np.nan)
+    return LogRatio(
+        np.asarray(value), np.asarray(variance * np.ones_like(value)), np.broadcast_to(freedom, value.shape)
+    )
+
+
+def _squared_correlation(x: list[RunVariance], y: list[RunVariance]) -> FloatArray:
+    """Squared correlation of two scores over seeds, pooled over runs and steps."""
+    products = [np.zeros(()), np.zeros(()), np.zeros(())]
+    for one, other in zip(x, y, strict=True):
+        steps = min(one.contrasts.shape[-1], other.contrasts.shape[-1])
+        a, b = one.contrasts[..., -steps:], other.contrasts[..., -steps:]
+        for place, (left, right) in enumerate(((a, b), (a, a), (b, b))):
+            products[place] = products[place] + (left * right).sum(axis=(-2, -1)) / steps
+    xy, xx, yy = products
+    return np.asarray(np.clip(np.divide(xy**2, xx * yy, out=np.zeros(np.shape(xx * yy)), where=xx * yy > 0), 0, 1))
+
+
+def effective_freedom(x: list[RunVariance], y: list[RunVariance]) -> FloatArray:
+    """Degrees of freedom of pooled variances: seeds less one, for runs of unequal variance and steps that move apart.
+
+    Notes
+    -----
+    Satterthwaite: nu^2 / sum f w^2, w the variance of a run over the pooled one; the square of an estimate from f
+    degrees of freedom is too large by (f + 2) / f, which is taken out. Steps count as `steps_moving_as_one` says.
+    """
+    apart = np.maximum(_steps_share(x), _steps_share(y))
+    f = np.array([run.freedom for run in x], dtype=np.float64)
+    squares: FloatArray = np.zeros(np.shape(apart))
+    for one, other, own in zip(x, y, f, strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            w = np.nan_to_num(0.5 * (one.value / pooled_variance(x) + other.value / pooled_variance(y)), nan=1.0)
+        seeds = own / apart
+        squares = squares + own * w**2 * seeds / (seeds + 2)
+    runs = np.clip(f.sum() ** 2 / np.maximum(squares, 1e-12), 1.0, f.sum())
+    return np.asarray(runs / apart)
+
+
+def _steps_share(runs: list[RunVariance]) -> FloatArray:
+    """Variance of the pooled variance as a share of that at one step; 1 where runs have other steps."""
+    n_steps = {run.contrasts.shape[-1] for run in runs}
+    contrasts = np.concatenate([run.contrasts for run in runs], axis=-2) if len(n_steps) == 1 else None
+    if contrasts is None or n_steps == {1} or contrasts.shape[-2] < FEWEST_CONTRASTS:
+        return np.ones(runs[0].contrasts.shape[:-2])
+    return steps_moving_as_one(contrasts)
+
+
+def item_spread(random: LogRatio) -> float:
+    """Variance of the log ratio over random subsets that their items make: beyond what their own seeds explain.
+
+    Parameters
+    ----------
+    random : LogRatio
+        Of random subsets against their root mean variance, shape (subset,).
+    """
+    known = np.isfinite(random.value) & np.isfinite(random.variance)
+    if known.sum() < 2:
+        return np.nan
+    return max(float(random.value[known].var(ddof=1) - random.variance[known].mean()), 0.0)
+
+
+def with_interval(found: LogRatio, spread: float, random: FloatArray | None = None) -> Ratio:
+    """Ratio with its 90% interval: Student t over seeds and items together (Welch-Satterthwaite).
+
+    Parameters
+    ----------
+    found : LogRatio
+        One value.
+    spread : float
+        From `item_spread`; 0 for a set of items that nothing was chosen for.
+    random : array of shape (subset,), optional
+        Seed sds of random subsets that its p-value is from.
+    """
+    value, own = float(found.value), float(found.variance)
+    ratio = float(np.exp(value))
+    total = own + spread
+    if not np.isfinite(value) or not np.isfinite(total):
+        return Ratio(ratio if np.isfinite(ratio) else np.nan, np.nan, np.nan, np.nan)
+    if total <= 0:  # the two scores are the same
+        return Ratio(ratio, ratio, ratio, 1.0 if abs(value) < 1e-9 else 0.0)
+    freedom = max(float(found.freedom), 1e-3) * (total / own) ** 2 if own > 0 else np.inf
+    error = np.sqrt(total)
+    half = float(stats.t.ppf(INTERVAL[1], freedom)) * error
+    p = float(2 * stats.t.sf(abs(value) / error, freedom))
+    logs = np.log(random[np.isfinite(random) & (random > 0)]) if random is not None else np.empty(0)
+    spread_random = float(logs.std(ddof=1)) if len(logs) > 1 else np.nan
+    return Ratio(ratio, float(np.exp(value - half)), float(np.exp(value + half)), p, error, freedom, spread_random)
+
+
+def percentile(value: float, random: FloatArray) -> float:
+    """Share of random subsets with a seed sd no larger, the method counted among them: a permutation p-value."""
+    if not np.isfinite(value):
+        return np.nan
+    return float((1 + (random <= value).sum()) / (1 + len(random)))
+
+
+def two_sided(value: float, random: FloatArray) -> float:
+    """Two-sided permutation p-value: twice the smaller share of random subsets as low, or as high."""
+    if not np.isfinite(value):
+        return np.nan
+    low, high = (random <= value).sum(), (random >= value).sum()
+    return float(min(2 * (1 + min(low, high)) / (1 + len(random)), 1.0))
+
+
+def verdict(ratio: Ratio, p_holm: float) -> Verdict:
+    """Say what the interval shows, if the corrected p-value agrees; nothing where either is undefined."""
+    if not np.isfinite(p_holm) or np.isnan(ratio.lower):
+        return UNDEFINED
+    if not p_holm <= LEVEL + TINY:
+        return NO_DIFFERENCE
+    if ratio.upper < 1:
+        return CUTS
+    return RAISES if ratio.lower > 1 else NO_DIFFERENCE
+
+
+def holm_known(p: FloatArray) -> FloatArray:
+    """Holm's correction of the p-values that are known; NaN stays."""
+    out = np.full(len(p), np.nan)
+    known = np.isfinite(p)
+    out[known] = holm(p[known])
+    return out
+
+
+SPREAD_SUBSETS: Final = 500  # random subsets behind the spread over items: known to 3%
+NO_RATIO: Final = Ratio(np.nan, np.nan, np.nan, np.nan)
+UNDEFINED_COMPARISON: Final = {"bias": np.array(np.nan)}  # of ability, which is no estimate of the full score
+
+
+class Null:
+    """Random subsets of one size, scored by one estimator with one weighting, over all runs.
+
+    Parameters
+    ----------
+    found : Collected
+        Whose snapshots the scores are of.
+    scores : array of shape (subset, row)
+        Scores.
+    full : array of shape (row,)
+        The full benchmark's on the same scale.
+    """
+
+    def __init__(self, found: Collected, scores: FloatArray, full: FloatArray) -> None:
+        self.scores = scores
+        self.full = full
+        self.own = found.variances(scores)
+        self.common = found.variances(scores.mean(axis=0))
+
+    @cached_property
+    def variance(self) -> FloatArray:
+        """Seed variance, shape (subset, run)."""
+        return np.stack([each.value for each in self.own], axis=1)
+
+
+class Scene:
+    """References for one run, or all runs pooled: the full benchmark's variances and the random subsets'."""
+
+    def __init__(self, found: Collected, run: str, scale: str, null: Null | None = None) -> None:
+        self.places = list(range(len(found.runs))) if run == POOLED else [found.runs.index(run)]
+        self.scale = scale
+        self.snapshots, self.rows = found.part(None if run == POOLED else run)
+        self.full = [found.full_variance[scale][place] for place in self.places]
+        self.full_scores = found.full[WEIGHTED][self.rows]
+        self.signal = found.full[scale][self.rows]
+        if null is None:
+            return
+        self.n_random = len(null.scores)
+        self.pooled = pool(null.variance[:, self.places], self.freedom)
+        self.null = float(self.pooled.mean())
+        self.sds = np.sqrt(self.pooled)
+        self.random_scores = null.scores[:, self.rows]
+        self.common = [null.common[place] for place in self.places]
+        self.moves = movement(self.random_scores, self.signal, self.snapshots)
+        self.common_moves = float(movement(self.random_scores.mean(axis=0), self.signal, self.snapshots))
+        self.noise = per_signal(self.sds, self.moves)
+        self.own = [_first(null.own[place], SPREAD_SUBSETS) for place in self.places]
+        self._spread = log_ratio(self.own, self.common, self.null)
+
+    @cached_property
+    def item_variance(self) -> float:
+        """Variance of the log ratio that the choice of items makes."""
+        return item_spread(self._spread)
+
+    @cached_property
+    def signal_item_variance(self) -> float:
+        """Variance of the log ratio in units of signal that the choice of items makes."""
+        moves = self.moves[: len(self._spread.value)]
+        return item_spread(shifted(self._spread, log_positive(moves / self.common_moves)))
+
+    @property
+    def freedom(self) -> FloatArray:
+        """Seeds less one, of each run."""
+        return np.array([each.freedom for each in self.full], dtype=np.float64)
+
+    def sd(self, variances: list[RunVariance]) -> float:
+        """Pooled seed sd."""
+        return float(np.sqrt(max(float(pooled_variance(variances)), 0.0)))
+
+    def statistics(self, scores: FloatArray) -> dict[str, float]:
+        """Measure scores of the scene's rows, shape (..., row); of several sets the means of what is known."""
+        found = statistics_of(scores, self.full_scores, self.snapshots)
+        if self.scale == THETA:
+            found |= UNDEFINED_COMPARISON | {"movement": movement(scores, self.signal, self.snapshots)}
+        return {name: float(mean_known(np.atleast_1d(each))) for name, each in found.items()}
+
+
+class Compared(NamedTuple):
+    """Numbers of one row, and its ratios with intervals by comparison: random, full, plain, signal."""
+
+    numbers: dict[str, Any]
+    ratios: dict[str, Ratio]
+
+
+def compare_scores(found: Collected, scene: Scene, plain: Scene | None, scores: FloatArray) -> Compared:
+    """Hold scores, shape (row,), against the references; `plain` is None where plain means are on another scale."""
+    every = found.variances(scores)
+    own = [every[place] for place in scene.places]
+    sd, moves = scene.sd(own), float(movement(scores[scene.rows], scene.signal, scene.snapshots))
+    against = log_ratio(own, scene.common, scene.null)
+    noise = float(per_signal(np.array(sd), np.array(moves)))
+    relative = log_positive(np.array(moves / scene.common_moves))
+    ratios = {
+        "random": with_interval(against, scene.item_variance, scene.sds),
+        "full": with_interval(log_ratio(own, scene.full), scene.item_variance),
+        "plain": NO_RATIO,
+        "signal": with_interval(shifted(against, relative), scene.signal_item_variance, scene.noise),
+    }
+    numbers = {
+        "seed_sd": sd,
+        "seed_sd_full": scene.sd(scene.full),
+        "percentile_random": percentile(sd, scene.sds),
+        "percentile_signal": percentile(noise, scene.noise),
+        "p_random": two_sided(sd, scene.sds),
+        "p_full": ratios["full"].p,
+        "p_signal": two_sided(noise, scene.noise),
+        "n_random": scene.n_random,
+    }
+    if plain is not None:
+        ratios["plain"] = with_interval(log_ratio(own, plain.common, plain.null), plain.item_variance, plain.sds)
+        numbers |= {
+            "percentile_plain": percentile(sd, plain.sds),
+            "p_plain": two_sided(sd, plain.sds),
+            "ratio_plain_signal": ratios["plain"].ratio / moves * plain.common_moves if moves > 0 else np.nan,
+        }
+    return Compared(numbers, ratios)
+
+
+def compare_nulls(scene: Scene, plain: Scene) -> tuple[Ratio, float]:
+    """Ratio of seed sds of random subsets to plain means of the same subsets, and its value in units of signal.
+
+    The seeds are the same and, subset by subset, so are the items: what differs is the estimator and the weights.
+    """
+    n = len(scene.own[0].value)
+    pairs = log_ratio(scene.own, [_first(each, n) for each in plain.own])
+    known = np.isfinite(pairs.value) & np.isfinite(pairs.variance)  # a subset without any spread has no ratio
+    if not known.any():
+        return NO_RATIO, np.nan
+    # All subsets see the same seeds, so their chance does not average out; that of the items does.
+    value = 0.5 * np.log(scene.pooled.mean() / plain.pooled[: len(scene.pooled)].mean())
+    mean = LogRatio(*(np.asarray(each) for each in (value, pairs.variance[known].mean(), pairs.freedom[known].mean())))
+    spread = float(pairs.value[known].var()) / n
+    found = with_interval(mean, spread)
+    moves = scene.common_moves
+    return found, found.ratio / moves * plain.common_moves if moves > 0 else np.nan
+
+
+def per_signal(sd: FloatArray, moves: FloatArray) -> FloatArray:
+    """Seed sd in units of signal; infinite for scores that do not move, or move the other way; NaN if not known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.isnan(moves), np.nan, np.where(moves > 0, sd / moves, np.inf))
+
+
+def log_positive(values: FloatArray) -> FloatArray:
+    """Logarithm; minus infinity, not a warning, where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(np.isnan(values), np.nan, np.log(np.maximum(values, 0))))
+
+
+def shifted(found: LogRatio, by: FloatArray) -> LogRatio:
+    """Take a logarithm off a log ratio, its variance over seeds left as it is; NaN without noise and signal."""
+    with np.errstate(invalid="ignore"):
+        return found._replace(value=np.asarray(found.value - by))
+
+
+def pool(variance: FloatArray, freedom: FloatArray) -> FloatArray:
+    """Pool variances of shape (..., run) by the seeds less one."""
+    return np.asarray(variance @ freedom / freedom.sum())
+
+
+def _first(run: RunVariance, n: int) -> RunVariance:
+    return RunVariance(run.value[:n], run.contrasts[:n], run.freedom)

@@ -1,0 +1,268 @@
+"""Subset → lm-evaluation-harness: a ``--samples`` file, or a task folder that estimates the full score.
+
+The harness runs a whole task where the list of samples is empty or the task's name is not that of a leaf, and numbers
+documents wrongly where the list is not sorted or repeats one: neither can come out of here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import yaml
+
+from irt_bench.analysis.labelled_draws import item_draws
+from irt_bench.errors import SubsetError, unknown_choice
+from irt_bench.responses.formats.lm_eval import NO_FILTER
+from irt_bench.subsets.estimators import ESTIMATORS
+from irt_bench.subsets.harness import lm_eval_task
+from irt_bench.subsets.scorer import ABILITY_POINTS, ITEM_DRAWS, POINT_WEIGHTS, WIDE_PRIOR_SD, Instrument, instrument_of
+from irt_bench.subsets.subset import SubsetRecord
+
+MODEL_ARGUMENTS: Final = "--model hf --model_args pretrained=ORG/MODEL"
+TASK_MODULE: Final = "subset_task"
+UNSUPPORTED: Final = "use --to lm-eval and then irt-bench score LOGS --subset subset.json"
+
+
+def sample_lists(subset: SubsetRecord) -> dict[str, list[int]]:
+    """Documents of each leaf task, sorted and unique.
+
+    Raises
+    ------
+    SubsetError
+        If an item has no document id, or two have the same one.
+    """
+    lists: dict[str, list[int]] = {}
+    for item in subset.items:
+        if item.doc_id is None:
+            raise SubsetError(
+                f"item {item.id!r} has no doc_id, by which lm-evaluation-harness chooses documents. Make the subset "
+                "from the harness's own logs (samples_*.jsonl), or from a table with a column doc_id."
+            )
+        if item.doc_id < 0 or item.doc_id in lists.get(item.subtask, []):
+            raise SubsetError(
+                f"item {item.id!r} has doc_id {item.doc_id} in task {item.subtask!r}, which is below 0 or another "
+                "item's; make the subset again."
+            )
+        lists.setdefault(item.subtask, []).append(item.doc_id)
+    return {task: sorted(ids) for task, ids in sorted(lists.items())}
+
+
+def samples_json(subset: SubsetRecord) -> str:
+    """Text of the ``--samples`` file."""
+    return json.dumps(sample_lists(subset), ensure_ascii=False) + "\n"
+
+
+def samples_command(subset: SubsetRecord, path: Path) -> str:
+    """Command that runs the subset."""
+    tasks = ",".join(sample_lists(subset))
+    return (
+        f"lm_eval run {MODEL_ARGUMENTS} --tasks {shlex.quote(tasks)} --samples {shlex.quote(str(path))} "
+        "--log_samples --output_path OUT"
+    )
+
+
+def task_name(subset: SubsetRecord) -> str:
+    """Name of the exported task."""
+    (task,) = sample_lists(subset)
+    return f"{task}_irt{subset.size}"
+
+
+def task_command(subset: SubsetRecord, folder: Path) -> str:
+    """Command that runs the exported task."""
+    return (
+        f"lm_eval run {MODEL_ARGUMENTS} --tasks {shlex.quote(task_name(subset))} "
+        f"--include_path {shlex.quote(str(folder))} --log_samples --output_path OUT"
+    )
+
+
+def result_key(subset: SubsetRecord, metric: str | None = None) -> str:
+    """Key of the estimate in the results of the exported task: metric and filter."""
+    return f"{calibrated_metric(subset, metric)},{subset.filters[0] if subset.filters else NO_FILTER}"
+
+
+def calibrated_metric(subset: SubsetRecord, asked: str | None = None) -> str:
+    """Metric that the subset was calibrated on: the recorded one, else the one asked for.
+
+    Raises
+    ------
+    SubsetError
+        If the two differ, or there is none.
+    """
+    recorded = subset.metrics[0] if subset.metrics else None
+    if recorded is None and asked is None:
+        raise SubsetError("the calibration responses did not name their metric; name it with metric=, such as 'acc'.")
+    if recorded is not None and asked not in (None, recorded):
+        raise SubsetError(
+            f"the subset was calibrated on metric {recorded!r}: a task that aggregates {asked!r} would print no "
+            f"estimate. Leave metric out, or calibrate a subset on {asked!r}."
+        )
+    return str(recorded or asked)
+
+
+def write_task_folder(
+    subset: SubsetRecord,
+    folder: Path,
+    *,
+    metric: str | None = None,
+    split: str | None = None,
+    base_yaml: Path | None = None,
+) -> None:
+    """Fill a folder with a task that runs on the subset and aggregates to the estimated full score.
+
+    Parameters
+    ----------
+    subset : SubsetRecord
+        Of one leaf task.
+    folder : Path
+        Existing, for ``--include_path``.
+    metric : str, optional
+        Name of the metric that the subset was calibrated on, where the subset does not say.
+    split : str, optional
+        The split that the task evaluates; by default what the full task says, else "test".
+    base_yaml : Path, optional
+        YAML of the full task, for tasks that do not come with the harness; by default that of the installed harness.
+
+    Raises
+    ------
+    SubsetError
+        If there are several tasks, the estimator cannot run there, or the full task has no such metric.
+    """
+    metric = calibrated_metric(subset, metric)
+    lists = sample_lists(subset)
+    if len(lists) > 1:
+        raise SubsetError(
+            f"the subset has items of {len(lists)} tasks, first {next(iter(lists))!r}; the harness aggregates each "
+            f"task by itself, and the estimate needs all answers: {UNSUPPORTED}."
+        )
+    if base_yaml is not None and not base_yaml.is_file():
+        raise SubsetError(f"{base_yaml} is no file; --base-yaml names the YAML of the full task.")
+    (task,) = lists
+    path = str(base_yaml.resolve()) if base_yaml is not None else None
+    own = _full_task(task, base_yaml)
+    content = task_parameters(subset) | {
+        "task": task,
+        "split": split or lm_eval_task.evaluated_split(own) or "test",
+        "base_yaml": path,
+        "metric": metric,
+        "metric_arguments": _metric_arguments(own, task, metric),
+    }
+    (folder / "parameters.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+    shutil.copyfile(lm_eval_task.__file__, folder / f"{TASK_MODULE}.py")
+    text = _yaml(subset, content)
+    (folder / f"{task_name(subset)}.yaml").write_text(text, encoding="utf-8")
+
+
+def _full_task(task: str, base_yaml: Path | None) -> dict[str, Any]:
+    """Read the settings of the full task; empty where it comes with a harness that is not installed here."""
+    harness = importlib.util.find_spec("lm_eval") if base_yaml is None else None
+    path = base_yaml
+    if harness is not None and harness.submodule_search_locations:
+        path = lm_eval_task.yaml_of(task, Path(harness.submodule_search_locations[0]) / "tasks")
+    try:
+        return lm_eval_task.task_settings(path) if path is not None else {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SubsetError(f"{path} cannot be read as the YAML of a task: {str(error).splitlines()[0]}.") from error
+
+
+def _metric_arguments(full_task: Mapping[str, Any], task: str, metric: str) -> dict[str, Any]:
+    """Return what the full task says of the metric, such as characters to ignore: without them it is another."""
+    listed = lm_eval_task.metrics_of(full_task)
+    if listed and metric not in listed:
+        raise SubsetError(unknown_choice(f"metric of task {task!r}", metric, listed))
+    arguments: dict[str, Any] = listed.get(metric, {})
+    if lm_eval_task.FUNCTION in json.dumps(arguments):
+        raise SubsetError(f"metric {metric!r} of task {task!r} is a function of the task's own: {UNSUPPORTED}.")
+    return arguments
+
+
+def task_parameters(subset: SubsetRecord) -> dict[str, Any]:
+    """Plain numbers with which `lm_eval_task.full_score` repeats `estimate_full_score` for complete answers.
+
+    Raises
+    ------
+    SubsetError
+        If the estimator needs more than answers, curves of the unseen items and the mean ability.
+    """
+    ordered = sorted(subset.items, key=lambda item: item.doc_id or 0)
+    order = [subset.items.index(item) for item in ordered]
+    instrument = instrument_of(subset)
+    constant, coefficients, curve_share, curve = _linear_form(subset, instrument)
+    drawn, _ = item_draws(instrument.posterior, ITEM_DRAWS)
+    return {
+        "doc_ids": [item.doc_id for item in ordered],
+        "n_documents": subset.n_items_full,
+        "subset": subset.digest(),
+        "estimator": subset.estimator,
+        "constant": constant,
+        "coefficients": coefficients[order].tolist(),
+        "curve_share": curve_share,
+        "curve": {"ability": instrument.nodes.tolist(), "score": curve.tolist()},
+        "points": {"at": ABILITY_POINTS.tolist(), "weight": POINT_WEIGHTS.tolist()},
+        "weights": instrument.weights[order].tolist(),
+        "spline": subset.numbers.spline.model_dump() if subset.numbers.spline is not None else None,
+        "target_weights": instrument.targets[order].tolist(),
+        "draws": np.stack(drawn, axis=-1)[:, order].tolist(),
+        "wide_prior_sd": WIDE_PRIOR_SD,
+        "wide": ESTIMATORS[subset.estimator].wide,
+        "speaks_within": None if ESTIMATORS[subset.estimator].extrapolates else subset.calibration.ability_range,
+    }
+
+
+def _linear_form(subset: SubsetRecord, instrument: Instrument) -> tuple[float, np.ndarray, float, np.ndarray]:
+    """Estimate = constant + coefficients x answers + share x mean of a curve over ability (+ the spline, if any)."""
+    numbers, targets, weights = subset.numbers, instrument.targets, instrument.weights
+    mixed, unseen = numbers.weighted_share, instrument.unseen
+    learned = np.array(numbers.coefficients or [0.0] * subset.size)
+    mean, expected = weights / weights.sum(), instrument.expected_curves
+    forms = {
+        "weighted": (0.0, weights, 0.0, unseen),
+        "p_irt": (0.0, targets, 1.0, unseen),
+        "p_irt_weighted": (0.0, targets.sum() * weights, 1.0, unseen),
+        "gp_irt": (0.0, mixed * weights + (1 - mixed) * targets, 1 - mixed, unseen),
+        "irt_smoothed": (0.0, 0 * targets, 1.0, unseen + targets @ instrument.curves),
+        "spline": (numbers.intercept, 0 * targets, 0.0, unseen),
+        "ridge": (numbers.intercept, learned, 0.0, unseen),
+        "p_irt_ridge": (numbers.intercept, targets + learned, 1.0, unseen),
+        "aipw": (numbers.intercept, learned, 0.0, unseen),
+        "p_irt_wide": (0.0, targets, 1.0, unseen),
+        "irt_difference": (0.0, mean, 1.0, unseen + (targets - mean) @ expected),
+        "p_irt_residual": (0.0, targets + learned, 1.0, unseen - learned @ expected),
+    }
+    if subset.estimator not in forms:
+        raise SubsetError(
+            f"estimator {subset.estimator!r} cannot run inside the harness (those that can: {', '.join(forms)}); "
+            f"{UNSUPPORTED}."
+        )
+    return forms[subset.estimator]
+
+
+def _yaml(subset: SubsetRecord, content: Mapping[str, Any]) -> str:
+    """YAML of the task; the tags that name functions are no plain YAML and are written by hand.
+
+    A task that comes with the harness is named, as its path is known only where the harness is installed; it is then
+    the only member of a group, whose entries may override a task's settings. Any other is included by path.
+    """
+    task, base_yaml = content["task"], content["base_yaml"]
+    metadata = {"version": 1.0, "irt_bench": {"subset": subset.digest(), "n_full": subset.n_items_full, "task": task}}
+    own = [
+        f"process_docs: !function {TASK_MODULE}.keep",
+        "metric_list:",
+        f"  - metric: {json.dumps(content['metric'])}",
+        *(f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in content["metric_arguments"].items()),
+        f"    aggregation: !function {TASK_MODULE}.full_score",
+        "    higher_is_better: true",
+        *yaml.safe_dump({"metadata": metadata}, sort_keys=False).splitlines(),
+    ]
+    name = json.dumps(task_name(subset))
+    if base_yaml is not None:
+        lines = [f"include: {json.dumps(base_yaml)}", f"task: {name}", *own]
+    else:
+        lines = [f"group: {name}", "task:", f"  - task: {json.dumps(task)}", *(f"    {line}" for line in own)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,360 @@
+"""Log of a subset run → answers to the subset's items, and whether the log can be trusted.
+
+Items are matched by the document's hash, never by its number in the log, which is wrong after a run on an unsorted
+list of samples. What cannot be repaired (answers to other documents' prompts, from a cache of requests) is left out
+and said; what only makes answers less comparable (other few-shot examples) is flagged.
+
+Which item of a subset each item of a log is: by the document's hash, else by label or number.
+
+A document's number in the log is wrong after a run on an unsorted list of samples, and is trusted only where there are
+no hashes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ReadError, SubsetError, SubsetWarning
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import MODEL_NAME
+from irt_bench.responses.read import Progress, find_sources, read_responses
+from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVISION, ResponseTable
+from irt_bench.subsets.harness.log_facts import LogFacts, facts_of
+from irt_bench.subsets.score import FLAGS, check_same_reading, estimate_full_score
+from irt_bench.subsets.subset import SubsetItem, SubsetRecord
+
+
+def renamed_tasks(facts: Sequence[LogFacts]) -> dict[str, str]:
+    """Map exported tasks to the tasks they are a part of."""
+    return {_logged_task(found): found.task for found in facts if found.exported}
+
+
+def _logged_task(found: LogFacts) -> str:
+    return found.path.name.removeprefix("samples_").rsplit("_", 1)[0] if found.exported else found.task
+
+
+class _Known(NamedTuple):
+    """Items of a subset by what logs may say of them; the task is empty where the subset has only one."""
+
+    by_hash: dict[tuple[str, str], list[SubsetItem]]
+    by_number: dict[tuple[str, str], SubsetItem]
+    by_label: dict[str, SubsetItem]
+
+    @classmethod
+    def of(cls, subset: SubsetRecord, *, one_task: bool) -> _Known:
+        known = cls({}, {}, {item.id: item for item in subset.items})
+        for item in subset.items:
+            task = "" if one_task else item.subtask
+            if item.doc_hash:
+                known.by_hash.setdefault((task, bare_hash(item.doc_hash)), []).append(item)
+            if item.doc_id is not None:
+                known.by_number[task, str(item.doc_id)] = item
+        return known
+
+
+def match_items(table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogFacts]) -> pd.Series:
+    """Id in the subset of each (benchmark, item) of the table; missing where it is not in the subset.
+
+    Raises
+    ------
+    SubsetError
+        If no item is in the subset.
+    """
+    renamed, one_task = renamed_tasks(facts), len({item.subtask for item in subset.items}) == 1
+    known = _Known.of(subset, one_task=one_task)
+    asked_as = {one.logged_hash: one for found in facts for one in found.asked if one.logged_hash}
+    blank = pd.Series(pd.NA, index=table.items.index, dtype="object")
+    numbers, hashes = table.items.get(DOC_ID, blank), table.items.get(names.DOC_HASH, blank)
+    found_ids: list[str | None] = []
+    for (benchmark, label), number, logged in zip(table.items.index, numbers, hashes, strict=True):
+        task = "" if one_task else renamed.get(benchmark, benchmark)
+        if isinstance(logged, str):
+            asked = asked_as.get(bare_hash(logged))
+            candidates = known.by_hash.get((task, str(asked.doc_hash) if asked else bare_hash(logged)), [])
+            chosen = _pick(candidates, asked.doc_id if asked and asked.doc_hash != asked.logged_hash else number)
+            if chosen is None and not known.by_hash:
+                chosen = known.by_label.get(label)
+        else:
+            chosen = known.by_label.get(label) or (known.by_number.get((task, label)) if known.by_hash else None)
+        found_ids.append(chosen.id if chosen is not None else None)
+    matched = pd.Series(found_ids, index=table.items.index, dtype="object")
+    if matched.isna().all():
+        raise SubsetError(
+            f"none of the {len(matched)} items of the logs is in the subset of {subset.benchmark!r}; the subset has "
+            f"{subset.ids[0]!r}, the logs {table.items.index[0][1]!r}. Is it the same benchmark and revision?"
+        )
+    return matched
+
+
+def _pick(candidates: list[SubsetItem], number: object) -> SubsetItem | None:
+    """Take the candidate of this document number, else the first; each is taken once, as documents may repeat."""
+    if not candidates:
+        return None
+    same = [item for item in candidates if item.doc_id == number] if number is not pd.NA else []
+    chosen = same[0] if same else candidates[0]
+    if len(candidates) > 1:
+        candidates.remove(chosen)
+    return chosen
+
+
+def bare_hash(doc_hash: str) -> str:
+    """Hash without the mark of a document that occurs again."""
+    return doc_hash.partition("#")[0]
+
+
+NOT_TRUSTED: Final = "not_trusted"
+STALE: Final = "stale_prompts"  # answers belong to the prompts of other documents
+WRONG_IDS: Final = "doc_ids_wrong"  # harmless where hashes match
+NO_HASHES: Final = "matched_without_hashes"
+CHANGED: Final = "prompts_changed"
+UNEXPECTED: Final = "unexpected_items"
+FULL_RUN: Final = "full_run"
+
+MESSAGES: Final = {
+    STALE: "its answers belong to the prompts of other documents, as after --cache_requests true; run again with "
+    "--cache_requests refresh or without. The log cannot be trusted",
+    f"{WRONG_IDS};{NO_HASHES}": "its doc_ids are out of order and no hashes tell documents apart; run again "
+    "with a sorted --samples file. The log cannot be trusted",
+    CHANGED: "prompts differ from the calibration's: the few-shot sampler draws other examples in a subset run; the "
+    "estimate supposes that this does not matter",
+    UNEXPECTED: "items outside the subset were asked; was the --samples file passed, with leaf tasks?",
+}
+MEANINGS: Final = {
+    **FLAGS,
+    NOT_TRUSTED: "no estimate is made",
+    STALE: "answers belong to the prompts of other documents",
+    WRONG_IDS: "the log numbers documents wrongly; their hashes put answers right",
+    NO_HASHES: "the log has no hashes: documents were matched by label or number",
+    CHANGED: "prompts differ from the calibration's, as few-shot examples do in a subset run",
+    UNEXPECTED: "items outside the subset were asked; they are left out",
+    FULL_RUN: "all of the benchmark was run; the estimate looks at the subset's items only",
+}
+
+
+@dataclass(frozen=True)
+class SubsetLogs:
+    """Answers to a subset, and what the logs say of them.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Answers of shape (model, item), items in the order of the subset; those of logs that cannot be trusted are
+        missing.
+    checks : pd.DataFrame
+        Indexed by model: ``run`` ("full", "subset" or "unknown"), ``n_unexpected``, ``n_prompts_changed``, ``flags``.
+    """
+
+    counts: ResponseCounts
+    checks: pd.DataFrame
+
+
+def read_subset_logs(
+    paths: Sequence[str | Path],
+    subset: SubsetRecord,
+    *,
+    format: str | None = None,
+    metric: str | None = None,
+    filter: str | None = None,
+    benchmark: str | None = None,
+    progress: Progress | None = None,
+) -> SubsetLogs:
+    """Read logs of a run on a subset, or of a full run, and keep the subset's items.
+
+    Parameters
+    ----------
+    paths, format, progress
+        As in `read_responses`.
+    subset : SubsetRecord
+        What was run.
+    metric, filter : str, optional
+        As in `read_responses`; by default those of the calibration, and no others are accepted where these are known.
+    benchmark : str, optional
+        The benchmark or task in the logs to look at; by default the subset's tasks.
+
+    Raises
+    ------
+    SubsetError
+        If no item matches, an answer is given twice, the metric or the filter is not the calibration's, or no log can
+        be trusted.
+
+    Warns
+    -----
+    SubsetWarning
+        For each reason for which answers should be looked at with care.
+    """
+    known = {bare_hash(item.doc_hash) for item in subset.items if item.doc_hash}
+    facts = [found for source in find_sources(paths, format=format) if (found := facts_of(source, known)) is not None]
+    if facts and all(found.n_stale for found in facts):
+        raise SubsetError(f"{facts[0].path.name}: {MESSAGES[STALE]}.")
+    reading = {METRIC: _calibrated(METRIC, metric, subset.metrics), FILTER: _calibrated(FILTER, filter, subset.filters)}
+    try:
+        table = read_responses(paths, format=format, **reading, progress=progress)
+    except ReadError as error:
+        if reading == {METRIC: metric, FILTER: filter}:
+            raise
+        named = " and ".join(f"{name} {value!r}" for name, value in reading.items() if value is not None)
+        raise SubsetError(f"{error} (The subset was calibrated on {named}.)") from error
+    table = _relevant(table, subset, facts, benchmark)
+    item_of = match_items(table, subset, facts)
+    check_same_reading(table.items, item_of, subset)
+    frame = _answers(table, item_of)
+    checks = _checks(table, frame, subset, facts)
+    bad = checks.index[checks["flags"].str.contains(NOT_TRUSTED)]
+    flags_of = {str(label): str(flags) for label, flags in checks["flags"].items()}
+    for flag, message in MESSAGES.items():
+        models = [label for label, flags in flags_of.items() if set(flag.split(";")) <= set(flags.split(";"))]
+        if models and len(bad) < len(checks):
+            warnings.warn(f"{len(models)} models, first {models[0]!r}: {message}.", SubsetWarning, stacklevel=2)
+        elif models and len(bad) == len(checks) and NOT_TRUSTED in flags_of[models[0]]:
+            raise SubsetError(f"model {models[0]!r}: {message}.")
+    kept = frame[~frame[names.MODEL].isin(bad)]
+    return SubsetLogs(_counts(kept, table, subset), checks)
+
+
+def score_logs(logs: SubsetLogs, subset: SubsetRecord) -> pd.DataFrame:
+    """Estimate full scores from logs; the flags of the logs join those of the estimate.
+
+    Returns
+    -------
+    pd.DataFrame
+        As `estimate_full_score`; a model whose log cannot be trusted has NaN.
+    """
+    table = estimate_full_score(logs.counts, subset)
+    joined = table["flags"].str.cat(logs.checks["flags"].reindex(table.index), sep=";")
+    return table.assign(flags=joined.str.strip(";"))
+
+
+def _calibrated(name: str, asked: str | None, known: Sequence[str]) -> str | None:
+    """Metric or filter to read by: the calibration's, where it is one and nothing else is asked for."""
+    if asked is not None and known and asked not in known:
+        raise SubsetError(
+            f"the subset was calibrated on {name} {' and '.join(map(repr, known))}, not on {asked!r}: its estimate is "
+            f"none of {asked!r}. Leave {name} out, or calibrate a subset on it."
+        )
+    return known[0] if asked is None and len(known) == 1 else asked
+
+
+def _relevant(
+    table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogFacts], benchmark: str | None
+) -> ResponseTable:
+    """Keep the benchmarks that can hold items of the subset."""
+    if benchmark is not None:
+        return table.select(benchmark)
+    tasks = {item.subtask for item in subset.items} | {subset.benchmark}
+    renamed = renamed_tasks(facts)
+    wanted = [name for name in table.benchmarks if renamed.get(name, name) in tasks]
+    if not wanted and len(table.benchmarks) == 1:
+        wanted = table.benchmarks
+    if not wanted:
+        raise SubsetError(
+            f"the logs are of {', '.join(table.benchmarks[:5])}; the subset is of {', '.join(sorted(tasks)[:5])}. "
+            "Name the one that is meant with --benchmark."
+        )
+    return table.keep_benchmarks(wanted)
+
+
+def _answers(table: ResponseTable, item_of: pd.Series) -> pd.DataFrame:
+    """Answers with the subset's ids in column ``matched``."""
+    pairs = pd.MultiIndex.from_frame(table.answers[[names.BENCHMARK, names.ITEM]].astype("str"))
+    places = pd.MultiIndex.from_tuples([tuple(map(str, key)) for key in item_of.index]).get_indexer(pairs)
+    frame = table.answers.assign(matched=item_of.to_numpy()[places])
+    frame[names.MODEL] = frame[names.MODEL].astype("str")
+    inside = frame.dropna(subset="matched")
+    several = inside.groupby([names.MODEL, "matched"])[names.BENCHMARK].nunique()
+    if (several > 1).any():
+        model, item = several.index[int((several > 1).to_numpy().argmax())]
+        found = inside.loc[(inside[names.MODEL] == model) & (inside["matched"] == item), names.BENCHMARK].unique()
+        raise SubsetError(
+            f"model {model!r} answered item {item!r} in {' and '.join(map(str, found))}; choose one with --benchmark."
+        )
+    return frame
+
+
+def _checks(table: ResponseTable, frame: pd.DataFrame, subset: SubsetRecord, facts: Sequence[LogFacts]) -> pd.DataFrame:
+    prompts = {item.id: item.prompt_hash for item in subset.items if item.prompt_hash}
+    numbers = {
+        bare_hash(item.doc_hash): item.doc_id for item in subset.items if item.doc_hash and item.doc_id is not None
+    }
+    rows = {}
+    for label in table.models.index:
+        own = frame[frame[names.MODEL] == label]
+        files = [found for found in facts if _is_run_of(found, label, table)]
+        inside = own.dropna(subset="matched")
+        run = _run(files)
+        if run == "unknown" and own[names.ITEM].nunique() >= subset.n_items_full:
+            run = "full"  # a response matrix does not say so itself
+        n_changed = 0
+        if PROMPT_HASH in own and prompts:
+            expected = inside["matched"].map(prompts)
+            n_changed = int((expected.notna() & (inside[PROMPT_HASH].astype("str") != expected)).sum())
+        n_unexpected = int(own["matched"].isna().sum()) if run != "full" else 0
+        flags = _flags(files, numbers, n_changed, n_unexpected, run)
+        rows[label] = {"run": run, "n_unexpected": n_unexpected, "n_prompts_changed": n_changed, "flags": flags}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(names.MODEL)
+
+
+def _flags(files: Sequence[LogFacts], numbers: dict[str, int], n_changed: int, n_unexpected: int, run: str) -> str:
+    asked = [one for found in files for one in found.asked]
+    stale = any(one.is_stale for one in asked)
+    wrong = any(
+        one.doc_hash in numbers and one.doc_id != numbers[one.doc_hash] for one in asked if not one.is_stale
+    ) or any(not found.doc_ids_rise for found in files if run != "full")
+    no_hashes = any(one.doc_hash is None for one in asked)
+    raised = {
+        NOT_TRUSTED: stale or (wrong and no_hashes),
+        STALE: stale,
+        WRONG_IDS: wrong and not stale,
+        NO_HASHES: no_hashes,
+        CHANGED: n_changed > 0 and not stale,
+        UNEXPECTED: n_unexpected > 0 and not stale,
+        FULL_RUN: run == "full",
+    }
+    return ";".join(flag for flag, up in raised.items() if up)
+
+
+def _is_run_of(found: LogFacts, label: str, table: ResponseTable) -> bool:
+    row = table.models.loc[label]
+    name = row.get(MODEL_NAME, label)
+    if found.model != (label if pd.isna(name) else name):
+        return False
+    ours = {names.STEP: found.step, REVISION: found.revision}
+    return all(value is None or pd.isna(row.get(key)) or str(row.get(key)) == str(value) for key, value in ours.items())
+
+
+def _run(files: Iterable[LogFacts]) -> str:
+    """Whether all of a task was run, as the logs themselves say."""
+    known = [found.n_run < found.n_full or found.exported for found in files if found.n_run and found.n_full]
+    return "unknown" if not known else "subset" if any(known) else "full"
+
+
+def _counts(kept: pd.DataFrame, table: ResponseTable, subset: SubsetRecord) -> ResponseCounts:
+    """Arrange matched answers in the order of the subset."""
+    inside = kept.dropna(subset="matched")
+    clean = replace(
+        table,
+        answers=inside.drop(columns="matched").assign(
+            **{
+                names.BENCHMARK: pd.Categorical([subset.benchmark] * len(inside)),
+                names.ITEM: pd.Categorical(inside["matched"], categories=list(subset.ids)),
+                names.MODEL: pd.Categorical(inside[names.MODEL], categories=list(table.models.index)),
+            }
+        ),
+        items=pd.DataFrame(
+            index=pd.MultiIndex.from_product([[subset.benchmark], subset.ids], names=[names.BENCHMARK, names.ITEM])
+        ),
+        entries=pd.DataFrame(
+            {
+                names.BENCHMARK: np.repeat(subset.benchmark, len(table.models)),
+                names.MODEL: table.models.index.to_numpy(),
+            }
+        ),
+    )
+    return clean.counts()

@@ -1,0 +1,335 @@
+"""Instrument: chosen items with all that is known of them and of the others; and what answers to them say.
+
+An instrument is made from a basis while calibrating, or from a `Subset` when scoring: both read answers with the same
+code, so what cross-validation found holds for what a user gets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from numpy.polynomial.hermite_e import hermegauss
+
+from irt_bench.analysis.abilities import score_models
+from irt_bench.analysis.curves import chances, knowing
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
+from irt_bench.arrays import FloatArray
+from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.basis import ABILITY_NODES, SPREAD_NODES, Selection, SelectionBasis, as_answers, draw_curves
+from irt_bench.subsets.subset import SubsetRecord
+
+ITEM_DRAWS: Final = 8  # of the item parameters, when abilities are estimated
+DRAW_SEED: Final = 20240522  # of these draws, always the same ones: an estimate is not random
+ABILITY_POINTS, _POINT_WEIGHTS = hermegauss(11)  # of each ability's posterior, in sds
+POINT_WEIGHTS: Final = _POINT_WEIGHTS / _POINT_WEIGHTS.sum()
+SAFE: Final = 1e-12  # keeps logarithms finite
+WIDE_PRIOR_SD: Final = 3.0  # a prior that does not pull models abler than the calibration's towards them
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """Chosen items and curves of the others.
+
+    Parameters
+    ----------
+    items : pd.Index
+        Labels, in the order of the benchmark.
+    weights, targets : arrays of shape (item,)
+        Share in the weighted score (sum 1), and in the full score.
+    parameters : ItemParameters
+        Posterior means, shape (item,).
+    difficulty_sd, discrimination_sd : arrays of shape (item,)
+        Posterior sds.
+    nodes, unseen, unseen_sd, answer_variance : arrays of shape (node,)
+        Abilities; and at these for the other items the sum of target weight x chance, its sd from the item parameters,
+        and the variance of the sum of their answers.
+    """
+
+    items: pd.Index
+    weights: FloatArray
+    targets: FloatArray
+    parameters: ItemParameters
+    difficulty_sd: FloatArray
+    discrimination_sd: FloatArray
+    nodes: FloatArray
+    unseen: FloatArray
+    unseen_sd: FloatArray
+    answer_variance: FloatArray
+
+    @cached_property
+    def posterior(self) -> xr.Dataset:
+        """Draws of the item parameters with the means and sds that are known: normal, and log-normal above 0."""
+        rng = np.random.default_rng(DRAW_SEED)
+        half = rng.standard_normal((2, ITEM_DRAWS // 2, len(self.items)))
+        normal = np.concatenate([half, -half], axis=1)
+        normal /= normal.std(axis=1, keepdims=True)  # antithetic and scaled: mean and sd are those known
+        slope, spread = self.parameters.discrimination, self.discrimination_sd
+        log_sd = np.sqrt(np.log1p((spread / np.maximum(slope, SAFE)) ** 2))
+        drawn = {
+            DIFFICULTY: self.parameters.difficulty + self.difficulty_sd * normal[0],
+            DISCRIMINATION: slope * np.exp(log_sd * normal[1] - log_sd**2 / 2),
+            GUESSING: np.broadcast_to(self.parameters.guessing, normal[0].shape),
+            UPPER_ASYMPTOTE: np.broadcast_to(self.parameters.upper_asymptote, normal[0].shape),
+        }
+        dims = (CHAIN, DRAW, ITEM)
+        return xr.Dataset({name: (dims, values[None]) for name, values in drawn.items()}, coords={ITEM: self.items})
+
+    @cached_property
+    def expected_curves(self) -> FloatArray:
+        """Chances of a right answer averaged over the uncertainty of the parameters, shape (item, node)."""
+        drawn, _ = item_draws(self.posterior, ITEM_DRAWS)
+        found = sum(draw_curves(drawn.at(slice(k, k + 1)), self.nodes)[0] for k in range(len(drawn.difficulty)))
+        return np.asarray(found / len(drawn.difficulty))
+
+    @cached_property
+    def curves(self) -> FloatArray:
+        """Chances of a right answer to the chosen items, shape (item, node)."""
+        cells = self.parameters.at((slice(None), None))
+        return chances(cells, *knowing(cells, self.nodes))[0]
+
+
+class Prediction(NamedTuple):
+    """What the IRT model predicts from the answers under the prior N(0, `WIDE_PRIOR_SD`^2) of ability.
+
+    Parameters
+    ----------
+    posterior : array of shape (model, node)
+        Of ability, sum 1.
+    chances : array of shape (item, node)
+        Of the chosen items, over the uncertainty of their parameters.
+    unseen : array of shape (1 or model, node)
+        Sum over the items not asked of target weight x chance.
+    residuals : array of shape (model, item)
+        Share of right answers minus the chance expected; 0 where a chosen item was not asked.
+    asked : array of shape (model, item)
+        Which were asked.
+    weights, targets : arrays of shape (item,)
+        Shares of the chosen items in the weighted and in the full score.
+    """
+
+    posterior: FloatArray
+    chances: FloatArray
+    unseen: FloatArray
+    residuals: FloatArray
+    asked: npt.NDArray[np.bool_]
+    weights: FloatArray
+    targets: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        posterior: FloatArray,
+        chances: FloatArray,
+        unseen: FloatArray,
+        answers: tuple[FloatArray, npt.NDArray[np.bool_]],
+        shares: tuple[FloatArray, FloatArray],
+    ) -> Prediction:
+        """Put together; `answers` are shares of right ones and whether asked, `shares` the items' in both scores."""
+        right, asked = answers
+        residuals = np.where(asked, right - posterior @ chances.T, 0.0)
+        return cls(posterior, chances, np.atleast_2d(unseen), residuals, asked, *shares)
+
+    @property
+    def expected_unseen(self) -> FloatArray:
+        """Expected part of the full score of the items not asked, shape (model,)."""
+        return np.asarray((self.posterior * self.unseen).sum(axis=1))
+
+    def outside(self, nodes: FloatArray, low: float, high: float) -> FloatArray:
+        """Probability that the ability lies outside a range, shape (model,)."""
+        return np.asarray(self.posterior @ ((nodes < low) | (nodes > high)).astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the answers of models to the chosen items say, arrays of shape (model,) unless told.
+
+    Parameters
+    ----------
+    abilities : pd.DataFrame
+        ``ability, ability_sd, ability_q05, ability_q95, n_items`` of `score_models`, indexed by model.
+    answers : array of shape (model, item)
+        Shares of right answers; where a chosen item was not asked, the chance expected.
+    weighted : array
+        Weighted score over the chosen items asked.
+    observed, asked_share : arrays
+        Part of the full score that the answers make up, and the share of the full score they belong to.
+    unseen, unseen_plug_in : arrays
+        Expected part of the items not asked: over the posterior of ability, and at its maximum likelihood.
+    expected : array
+        Expected full score, asked items included, over the posterior of ability.
+    variance : array
+        Of the full score given the answers under the IRT model: ability, item parameters and answers not seen.
+    prediction : Prediction, optional
+        Under the wide prior; None where evidence of several subsets was joined.
+    """
+
+    abilities: pd.DataFrame
+    answers: FloatArray
+    weighted: FloatArray
+    observed: FloatArray
+    asked_share: FloatArray
+    unseen: FloatArray
+    unseen_plug_in: FloatArray
+    expected: FloatArray
+    variance: FloatArray
+    prediction: Prediction | None = None
+
+    @property
+    def ability(self) -> FloatArray:
+        """Posterior mean abilities."""
+        return self.abilities["ability"].to_numpy(dtype=np.float64)
+
+
+def join_evidence(parts: list[Evidence]) -> Evidence:
+    """Put the models of several readings one below the other, without the answers, which are to other items."""
+    names = [name for name in vars(parts[0]) if name not in ("abilities", "answers", "prediction")]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Evidence(pd.concat([part.abilities for part in parts]), np.empty((len(joined["weighted"]), 0)), **joined)
+
+
+def make_instrument(
+    basis: SelectionBasis, selection: Selection, weights: FloatArray, *, intervals: bool = True
+) -> Instrument:
+    """Collect what a basis knows of the chosen items, and of the others together.
+
+    Where no intervals are wanted, the sd of the curve of the others, which costs most, is left at 0.
+    """
+    chosen = basis.counts.items.index.get_indexer(selection.items)
+    others = np.setdiff1d(np.arange(basis.counts.n_items), chosen)
+    target, chance, unseen_sd = basis.target, basis.curves.chance, np.zeros(len(ABILITY_NODES))
+    if intervals and len(others):
+        seen = draw_curves(basis.curve_draws.at((slice(None), chosen)), SPREAD_NODES)
+        unseen_draws = basis.curves.total_draws - np.einsum("i,din->dn", target[chosen], seen)
+        unseen_sd = np.interp(ABILITY_NODES, SPREAD_NODES, unseen_draws.std(axis=0))
+    difficulty_sd, discrimination_sd = basis.parameter_sds
+    return Instrument(
+        items=selection.items,
+        weights=weights,
+        targets=target[chosen],
+        parameters=basis.parameters.at(chosen),
+        difficulty_sd=difficulty_sd[chosen],
+        discrimination_sd=discrimination_sd[chosen],
+        nodes=ABILITY_NODES,
+        unseen=target[others] @ chance[others],
+        unseen_sd=unseen_sd,
+        answer_variance=target[others] ** 2 @ (chance[others] * (1 - chance[others])),
+    )
+
+
+def instrument_of(subset: SubsetRecord) -> Instrument:
+    """Return the instrument that a subset holds."""
+
+    def column(name: str) -> FloatArray:
+        return np.array([getattr(item, name) for item in subset.items], dtype=np.float64)
+
+    unseen = subset.unseen
+    return Instrument(
+        items=pd.Index(subset.ids, name=ITEM, dtype="str"),
+        weights=column("weight"),
+        targets=column("target_weight"),
+        parameters=ItemParameters(*(column(name) for name in ItemParameters._fields)),
+        difficulty_sd=column("difficulty_sd"),
+        discrimination_sd=column("discrimination_sd"),
+        nodes=np.array(unseen.ability),
+        unseen=np.array(unseen.score),
+        unseen_sd=np.array(unseen.score_sd),
+        answer_variance=np.array(unseen.answer_variance),
+    )
+
+
+def read_answers(instrument: Instrument, counts: ResponseCounts, *, n_draws: int = ITEM_DRAWS) -> Evidence:
+    """Say what answers to the chosen items tell of ability and of the full score.
+
+    Parameters
+    ----------
+    instrument : Instrument
+        Chosen items.
+    counts : ResponseCounts
+        Answers of any models; its items are the instrument's, in their order. Cells never asked are fine.
+    n_draws : int
+        Draws of the item parameters behind the abilities, at most `ITEM_DRAWS`.
+    """
+    counts = as_answers(counts)
+    abilities = score_models(counts, instrument.posterior, n_draws=n_draws)
+    shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
+    missing = np.where(asked, 0.0, instrument.targets)
+    ability, ability_sd = (abilities[name].to_numpy(dtype=np.float64)[:, None] for name in ("ability", "ability_sd"))
+    points = ability + ability_sd * ABILITY_POINTS
+    # Rows of curves: one for all models where nothing is missing, else one a model.
+    some = missing.any()
+    more = missing @ instrument.curves if some else np.zeros((1, len(instrument.nodes)))
+    spread = missing**2 @ (instrument.curves * (1 - instrument.curves)) if some else more
+    unseen = interpolate(instrument.unseen + more, instrument.nodes, points)
+    seen_curve = (instrument.targets - missing) @ instrument.curves if some else instrument.targets @ instrument.curves
+    expected_seen = interpolate(np.atleast_2d(seen_curve), instrument.nodes, points)
+    answer_variance = interpolate(instrument.answer_variance + spread, instrument.nodes, points)
+    item_sd = interpolate(instrument.unseen_sd[None], instrument.nodes, points)
+    mean_unseen = unseen @ POINT_WEIGHTS
+    by_ability = (unseen - mean_unseen[:, None]) ** 2
+    plug_in = most_likely(instrument, counts)[:, None]
+    weight = asked @ instrument.weights
+    weighted = shares @ instrument.weights / np.where(weight > 0, weight, np.nan)
+    return Evidence(
+        abilities=abilities,
+        answers=np.where(asked, shares, _chances_at(instrument, ability)) if some else shares,
+        weighted=weighted,
+        observed=shares @ instrument.targets,
+        asked_share=asked @ instrument.targets,
+        unseen=mean_unseen,
+        unseen_plug_in=interpolate(instrument.unseen + more, instrument.nodes, plug_in)[:, 0],
+        expected=mean_unseen + expected_seen @ POINT_WEIGHTS,
+        variance=(by_ability + answer_variance + item_sd**2) @ POINT_WEIGHTS,
+        prediction=_predict(instrument, counts, shares, instrument.unseen + more),
+    )
+
+
+def _predict(instrument: Instrument, counts: ResponseCounts, shares: FloatArray, unseen: FloatArray) -> Prediction:
+    chances_ = np.clip(instrument.expected_curves, SAFE, 1 - SAFE)
+    likelihood = log_likelihood(counts.correct, counts.trials, chances_)
+    posterior = posterior_on(instrument.nodes, likelihood, WIDE_PRIOR_SD)
+    return Prediction.of(posterior, chances_, unseen, (shares, counts.asked), (instrument.weights, instrument.targets))
+
+
+def log_likelihood(correct: npt.NDArray[Any], trials: npt.NDArray[Any], chances: FloatArray) -> FloatArray:
+    """Log-likelihood of the answers at each node, shape (model, node), from chances of shape (item, node)."""
+    right = correct.astype(np.float64)
+    return np.asarray(right @ np.log(chances) + (trials - right) @ np.log1p(-chances))
+
+
+def posterior_on(nodes: FloatArray, likelihood: FloatArray, prior_sd: float = 1.0) -> FloatArray:
+    """Posterior of ability on unevenly spaced nodes, shape (model, node), sum 1; the prior is N(0, prior_sd^2)."""
+    density = likelihood + np.log(np.gradient(nodes)) - (nodes / prior_sd) ** 2 / 2
+    density = np.exp(density - density.max(axis=1, keepdims=True))
+    return np.asarray(density / density.sum(axis=1, keepdims=True))
+
+
+def interpolate(curves: FloatArray, nodes: FloatArray, at: FloatArray) -> FloatArray:
+    """Linear interpolation of curves, shape (1 or model, node), at abilities of shape (model, point); ends are flat."""
+    if len(curves) == 1:
+        return np.asarray(np.interp(at, nodes, curves[0]))
+    right = np.clip(np.searchsorted(nodes, at), 1, len(nodes) - 1)
+    share = np.clip((at - nodes[right - 1]) / (nodes[right] - nodes[right - 1]), 0, 1)
+    low, high = (np.take_along_axis(curves, place, axis=1) for place in (right - 1, right))
+    return low + share * (high - low)
+
+
+def _chances_at(instrument: Instrument, ability: FloatArray) -> FloatArray:
+    """Chance of a right answer of each model, ability of shape (model, 1), to each chosen item."""
+    return chances(instrument.parameters, *knowing(instrument.parameters, ability))[0]
+
+
+def most_likely(instrument: Instrument, counts: ResponseCounts) -> FloatArray:
+    """Node of greatest likelihood for each model, without a prior, as the published p-IRT plugs it in.
+
+    A model with all answers right or wrong gets the last or first node.
+    """
+    right, wrong = np.log(np.clip(instrument.curves, SAFE, None)), np.log(np.clip(1 - instrument.curves, SAFE, None))
+    likelihood = counts.correct.astype(np.float64) @ right + (counts.trials - counts.correct).astype(np.float64) @ wrong
+    return np.asarray(instrument.nodes[likelihood.argmax(axis=1)])

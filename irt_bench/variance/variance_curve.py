@@ -1,0 +1,317 @@
+"""V(k): the variance of a score on k items, drawn at random, by subtask, or as whole subtasks.
+
+The prediction is an identity: over all subsets of k of the N items, the mean variance over seeds of the score is
+s2_seed + s2_res / k. What differs from it in simulation is Monte Carlo error. Subsets drawn otherwise have forms of
+their own, below.
+
+V of subsets that are no simple random samples: stratified by subtask, and whole subtasks or templates.
+
+Both are identities, as V(k) is: the mean variance over seeds of the score, over all subsets drawn in this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irt_bench.arrays import FloatArray
+from irt_bench.errors import AnalysisError
+from irt_bench.names import INTERVAL
+from irt_bench.variance.components import two_way
+from irt_bench.variance.moments import Codes, group_covariance, item_covariance
+from irt_bench.variance.scores import RunScores
+from irt_bench.variance.small_sample import sd_interval, steps_moving_as_one
+
+N_SUBSETS: Final = 300  # random subsets of each size
+ALWAYS: Final = (50, 100, 500)  # sizes that are in every curve with enough items
+BLOCK: Final = 100  # subsets drawn at once: their random keys for 20,000 items take 16 MB
+
+
+def curve_sizes(n_items: int, n_points: int = 12) -> list[int]:
+    """Sizes of subsets, evenly spaced on a logarithmic scale from 5 (or 1) to all items."""
+    least = 5 if n_items > 10 else 1
+    spaced = np.unique(np.geomspace(least, n_items, n_points).round().astype(int))
+    return sorted({*spaced.tolist(), *(k for k in ALWAYS if k < n_items), n_items})
+
+
+def predicted_curve(
+    run: RunScores, sizes: Sequence[int], rng: np.random.Generator, groups: Codes | None = None
+) -> pd.DataFrame:
+    """Root of V(k), the variance averaged over steps, with its interval.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``k, predicted_sd, predicted_sd_q05, predicted_sd_q95``; NaN where the variance is negative.
+    """
+    values = np.swapaxes(run.values, 0, 1)
+    k = np.asarray(sizes, dtype=np.float64)
+    point = _root(item_covariance(values).variance(k).mean(axis=0))
+    draws = two_way(values, groups=groups, over_steps=True).draws(rng)
+    spread = draws[:, [0]] + draws[:, [2]] / k
+    lower, upper = _root(np.quantile(np.maximum(spread, 0.0), INTERVAL, axis=0))
+    return pd.DataFrame({"k": list(sizes), "predicted_sd": point, "predicted_sd_q05": lower, "predicted_sd_q95": upper})
+
+
+def simulated_variances(
+    values: FloatArray, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
+) -> FloatArray:
+    """Variance over seeds of the score on random subsets, averaged over steps.
+
+    Parameters
+    ----------
+    values : array of shape (step, seed, item)
+        Answers, no cell missing.
+    sizes : sequence of int
+        Sizes of the subsets, each from 1 to all items.
+    rng : np.random.Generator
+        For the subsets; a small subset is the beginning of a larger one.
+    n_subsets : int
+        Subsets of each size.
+
+    Returns
+    -------
+    array of shape (subset, size)
+    """
+    n_steps, n_seeds, n_items = values.shape
+    rows = values.reshape(-1, n_items).T
+    out = np.empty((n_subsets, len(sizes)))
+    for start in range(0, n_subsets, BLOCK):
+        n = min(BLOCK, n_subsets - start)
+        rank = np.argsort(rng.random((n, n_items)), axis=1)
+        for column, k in enumerate(sizes):
+            chosen = np.zeros((n, n_items))
+            np.put_along_axis(chosen, rank[:, :k], 1 / k, axis=1)
+            scores = (chosen @ rows).reshape(n, n_steps, n_seeds)
+            out[start : start + n, column] = scores.var(axis=2, ddof=1).mean(axis=1)
+    return out
+
+
+def simulated_curve(
+    run: RunScores, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
+) -> pd.DataFrame:
+    """Seed sd of real random subsets: root of the mean variance, and the 5% and 95% quantiles over subsets.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``k, simulated_sd, simulated_q05, simulated_q95``; NaN where cells are missing, since the same subset then is
+        another one for each seed.
+    """
+    frame = pd.DataFrame({"k": list(sizes), "simulated_sd": np.nan, "simulated_q05": np.nan, "simulated_q95": np.nan})
+    if run.complete:
+        variances = simulated_variances(np.swapaxes(run.values, 0, 1), sizes, rng, n_subsets)
+        frame["simulated_sd"] = np.sqrt(variances.mean(axis=0))
+        frame[["simulated_q05", "simulated_q95"]] = np.sqrt(np.quantile(variances, INTERVAL, axis=0)).T
+    return frame
+
+
+def _root(variance: FloatArray) -> FloatArray:
+    return np.sqrt(np.where(variance >= 0, variance, np.nan))
+
+
+RANDOM: Final = "random"  # in the column of forms
+STRATIFIED: Final = "stratified"  # items at random from every subtask, in proportion to its size
+NESTED: Final = "nested"  # whole subtasks at random, each with the same weight
+FORM_BLOCK: Final = 100  # subsets drawn at once
+
+
+def form_curves(
+    run: RunScores, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
+) -> pd.DataFrame:
+    """Root of V for stratified and for nested subsets of a run's items, predicted and simulated.
+
+    Parameters
+    ----------
+    run : RunScores
+        With two or more subtasks; else the result is empty.
+    sizes : sequence of int
+        Numbers of items of stratified subsets; those with fewer than one item a subtask are left out.
+    rng : np.random.Generator
+        For the simulated subsets.
+    n_subsets : int
+        Simulated subsets of each size.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``form, k, predicted_sd`` with its interval, ``simulated_sd, simulated_q05, simulated_q95`` (NaN where cells are
+        missing). For nested subsets k is the mean number of items of so many subtasks.
+
+    Notes
+    -----
+    The interval is the chi-square one of the seeds: too wide where the items' own noise, better known, is much of V.
+    """
+    codes = run.subtask_codes()
+    if codes is None:
+        return pd.DataFrame()
+    values = np.swapaxes(run.values, 0, 1)
+    available = np.bincount(codes)
+    freedom = (run.n_seeds - 1) / float(steps_moving_as_one(run.scores()))
+    rows = []
+    for k in (k for k in sizes if k >= len(available)):
+        drawn = proportional(available, k)
+        predicted = stratified_variance(values, codes, drawn, drawn / k)
+        rows.append(_row(STRATIFIED, k, predicted, _stratified_subsets(run, codes, drawn, rng, n_subsets), freedom))
+    for n_groups in template_numbers(len(available)):
+        predicted = nested_variance(values, codes, n_groups)
+        k = round(n_groups * run.n_items / len(available))
+        rows.append(_row(NESTED, k, predicted, _whole_subtasks(run, codes, n_groups, rng, n_subsets), freedom))
+    return pd.DataFrame(rows)
+
+
+def proportional(available: npt.NDArray[np.integer], k: int) -> npt.NDArray[np.intp]:
+    """Share k items out over strata in proportion to their sizes, one at least, by the largest remainder."""
+    exact = available * k / available.sum()
+    drawn: npt.NDArray[np.intp] = np.maximum(np.floor(exact).astype(np.intp), 1)
+    while drawn.sum() > k:  # strata too small for an item of their own took one
+        drawn[np.argmax(np.where(drawn > 1, drawn - exact, -np.inf))] -= 1
+    short = k - int(drawn.sum())
+    drawn[np.argsort(drawn - exact, kind="stable")[:short]] += 1
+    return drawn
+
+
+def template_numbers(n: int) -> list[int]:
+    """Numbers of whole templates to show: 1, 2, 5, 10, .. and all."""
+    return sorted({each for each in (1, 2, 5, 10, 20, 50, 100, 200, 500) if each < n} | {n})
+
+
+def _row(form: str, k: int, predicted: FloatArray, simulated: FloatArray | None, freedom: float) -> dict[str, object]:
+    variance = float(predicted.mean())
+    sd = float(np.sqrt(variance)) if variance >= 0 else np.nan
+    lower, upper = sd_interval(np.asarray(sd), freedom)
+    row: dict[str, object] = {"form": form, "k": k, "predicted_sd": sd}
+    row |= {"predicted_sd_q05": float(lower), "predicted_sd_q95": float(upper)}
+    if simulated is None:
+        return row | dict.fromkeys(("simulated_sd", "simulated_q05", "simulated_q95"), np.nan)
+    low, high = np.sqrt(np.quantile(simulated, INTERVAL))
+    return row | {
+        "simulated_sd": float(np.sqrt(simulated.mean())), "simulated_q05": float(low), "simulated_q95": float(high)
+    }  # fmt: skip
+
+
+def _stratified_subsets(
+    run: RunScores, codes: Codes, drawn: npt.NDArray[np.intp], rng: np.random.Generator, n_subsets: int
+) -> FloatArray | None:
+    if not run.complete:
+        return None
+    starts = np.concatenate([[0], np.cumsum(np.bincount(codes))[:-1]])
+    taken = np.concatenate([start + np.arange(n) for start, n in zip(starts, drawn, strict=True)])
+
+    def chosen(n: int) -> FloatArray:
+        shuffled = np.argsort(codes + rng.random((n, run.n_items)), axis=1)  # by stratum, at random within
+        weights = np.zeros((n, run.n_items))
+        np.put_along_axis(weights, shuffled[:, taken], 1 / len(taken), axis=1)
+        return weights
+
+    return _variances(run, [chosen(n) for n in _blocks(n_subsets)])
+
+
+def _whole_subtasks(
+    run: RunScores, codes: Codes, n_groups: int, rng: np.random.Generator, n_subsets: int
+) -> FloatArray | None:
+    if not run.complete:
+        return None
+    share = 1 / np.bincount(codes)
+
+    def chosen(n: int) -> FloatArray:
+        order = np.argsort(rng.random((n, len(share))), axis=1)[:, :n_groups]
+        weights = np.zeros((n, len(share)))
+        np.put_along_axis(weights, order, share[order] / n_groups, axis=1)
+        return weights[:, codes]
+
+    return _variances(run, [chosen(n) for n in _blocks(n_subsets)])
+
+
+def _blocks(n_subsets: int) -> list[int]:
+    return [min(FORM_BLOCK, n_subsets - start) for start in range(0, n_subsets, FORM_BLOCK)]
+
+
+def _variances(run: RunScores, weights: Sequence[FloatArray]) -> FloatArray:
+    """Variance over seeds of weighted scores, averaged over steps, shape (subset,)."""
+    rows = run.values.reshape(-1, run.n_items).T
+    scores = np.concatenate([each @ rows for each in weights]).reshape(-1, run.n_seeds, len(run.steps))
+    return np.asarray(scores.var(axis=1, ddof=1).mean(axis=-1))
+
+
+def stratified_variance(values: FloatArray, strata: Codes, sizes: npt.ArrayLike, weights: npt.ArrayLike) -> FloatArray:
+    """V of a stratified subset: some items at random from each stratum, scored by the weighted mean of stratum means.
+
+    Parameters
+    ----------
+    values : array of shape (..., seed, item)
+        Answers, NaN where missing.
+    strata : array of shape (item,)
+        Number of each item's stratum.
+    sizes, weights : arrays of shape (stratum,)
+        Items drawn from each, and the weight of each mean, of sum 1 (k_h / k for the plain mean of the subset).
+
+    Returns
+    -------
+    array of shape (...)
+        sum_hl w_h w_l C_hl + sum_h w_h^2 (V_h - C_hh) / k_h, with C_hl the mean covariance of two items, one of each
+        stratum, and V_h the mean variance of an item: an identity, as V(k) is.
+
+    Raises
+    ------
+    AnalysisError
+        If a stratum has fewer items than are to be drawn, or none are.
+    """
+    between, diagonal, available = group_covariance(values, strata)
+    k, w = np.asarray(sizes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    bad = (k < 1) | (k > available)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise AnalysisError(
+            f"stratum {first} has {int(available[first])} items, {k[first]:g} are to be drawn; 1 to all are needed."
+        )
+    own = np.where(available > 1, np.einsum("...gg->...g", between), diagonal)  # of one item: its variance
+    crossed = np.einsum("...gh,g,h->...", np.where(np.eye(len(k), dtype=bool), 0.0, between), w, w)
+    return np.asarray(crossed + (w**2 * (own + (diagonal - own) / k)).sum(axis=-1))
+
+
+def nested_variance(
+    values: FloatArray, templates: Codes, n_templates: int, items_each: int | None = None
+) -> FloatArray:
+    """V of a subset of templates: some templates at random, all their items or some, scored by the mean of means.
+
+    Parameters
+    ----------
+    values : array of shape (..., seed, item)
+        Answers, NaN where missing.
+    templates : array of shape (item,)
+        Number of each item's template.
+    n_templates : int
+        Templates drawn.
+    items_each : int, optional
+        Items drawn at random from each; by default all.
+
+    Returns
+    -------
+    array of shape (...)
+        A + (B + (D - B) / m - A) / g with g templates of m items: A the mean covariance of items of two templates, B
+        within one, D the mean variance of an item, each averaged over templates with equal weight. An identity.
+
+    Raises
+    ------
+    AnalysisError
+        If there are fewer than two templates, or a size is out of range.
+    """
+    between, diagonal, available = group_covariance(values, templates)
+    n = len(available)
+    if n < 2 or not 1 <= n_templates <= n:
+        raise AnalysisError(
+            f"{n_templates} of {n} templates are to be drawn; two or more, and 1 to all drawn, are needed."
+        )
+    m = available if items_each is None else np.full(n, items_each, dtype=np.float64)
+    if (m > available).any() or (m < 1).any():
+        raise AnalysisError(f"a template has {int(available.min())} items; {items_each} cannot be drawn from each.")
+    own = np.einsum("...gg->...g", between)
+    across = (between.sum(axis=(-2, -1), where=~np.eye(n, dtype=bool))) / (n * (n - 1))
+    own = np.where(available > 1, own, diagonal)
+    within = (own + (diagonal - own) / m).mean(axis=-1)
+    return np.asarray(across + (within - across) / n_templates)

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.study.data import plan_of
+from irt_bench.study.plan import plan_study
+from irt_bench.study.split import Workplace
+from irt_bench.study.subset_scores import (
+    BY_WEIGHTS,
+    Chosen,
+    Reader,
+    estimators_of,
+    null_estimators,
+    null_of,
+    random_items,
+    random_scores,
+    readers,
+    recipe_scores,
+)
+from irt_bench.subsets.calibration import Recipe, calibrate, chosen_items, prepare
+from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.estimators import ESTIMATORS, estimate
+from irt_bench.subsets.scorer import make_instrument, read_answers
+
+
+@pytest.fixture(scope="module")
+def work(table, design, tmp_path_factory):
+    plan = plan_study(table, design, tmp_path_factory.mktemp("reading"))
+    return Workplace(plan.benchmarks[0].tasks[0].job)
+
+
+@pytest.fixture(scope="module")
+def calibration(work):
+    counts = work.calibration
+    return prepare(counts, model_clusters(counts), plan_of(work.job, counts), posterior=work.basis.posterior)
+
+
+def with_gaps(counts):
+    rng = np.random.default_rng(5)
+    kept = rng.random(counts.trials.shape) < 0.7
+    return ResponseCounts(
+        counts.correct * kept, counts.trials * kept, counts.models, counts.items, counts.benchmark, counts.measure
+    )
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_answers_are_read_as_for_a_subset_that_is_made(work, gaps):
+    """But for the noise of eight draws of the items there, of which ability and what rests on it have some."""
+    counts = with_gaps(work.evaluation) if gaps else work.evaluation
+    items = np.arange(0, 60, 3)
+    weights = np.linspace(1, 3, len(items)) / np.linspace(1, 3, len(items)).sum()
+    selection = work.basis.select(items)
+    instrument = make_instrument(work.basis, selection, weights)
+    expected = read_answers(instrument, counts.take(items=items))
+    found = Reader(work.basis, counts).read(Chosen(items, weights), abilities=True)
+    for name in ("weighted", "observed", "asked_share"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-9)
+    for name, within in (
+        ("unseen", 0.03),
+        ("expected", 0.03),
+        ("unseen_plug_in", 0.03),
+        ("answers", 0.07),
+        ("ability", 0.21),
+    ):
+        error = np.abs(getattr(found, name) - getattr(expected, name))
+        assert error.max() < within and error.mean() < within / 3
+
+
+@pytest.mark.parametrize("name", list(ESTIMATORS))
+def test_every_estimator_scores_as_where_subsets_are_made(work, calibration, name):
+    recipe = Recipe("variance", "anchor", 15, work.job.seed)
+    found = calibrate(calibration, recipe, [name])
+    items = work.evaluation.items.index.get_indexer(found.instrument.items)
+    evidence = read_answers(found.instrument, work.evaluation.take(items=items))
+    expected = estimate(name, evidence, found.learned[name])
+    share = calibration.source_share(recipe.method, recipe.size)
+    own = readers(calibration, work.evaluation)
+    _, scores = recipe_scores(own, recipe, [name], lambda basis: chosen_items(basis, recipe), share)
+    np.testing.assert_allclose(scores[name], expected, atol=0.02)
+
+
+def test_random_subsets_are_scored_by_the_code_that_scores_chosen_ones(work, calibration):
+    own = readers(calibration, work.evaluation)
+    items = random_items(1, 60, 12, 3)
+    recipe, names = Recipe("random", "anchor", 12, 0), ["weighted", "p_irt", "ridge"]
+    found = random_scores(own, items, recipe, names, 0.0)
+    basis = calibration.whole
+    for place, subset in enumerate(items):
+        _, scores = recipe_scores(own, recipe, names, lambda _, subset=subset: basis.select(np.sort(subset)), 0.0)
+        for name in names:
+            np.testing.assert_allclose(found[name][place], scores[name], atol=1e-12)
+
+
+def test_a_share_learned_from_random_subsets_lies_between_its_two_parts(work, calibration):
+    own = readers(calibration, work.evaluation)
+    recipe, names = Recipe("random", "equal", 12, 0), ["weighted", "p_irt", "gp_irt"]
+    found = random_scores(own, random_items(1, 60, 12, 30), recipe, names, 0.0)
+    share = (found["gp_irt"] - found["p_irt"]) / (found["weighted"] - found["p_irt"])
+    apart = np.abs(found["weighted"] - found["p_irt"]) > 0.01
+    assert np.ptp(share[apart]) < 1e-6 and 0 <= share[apart].mean() <= 1
+
+
+def test_estimators_that_see_items_alone_are_held_against_equal_weights():
+    recipes = [("variance", "equal"), ("variance", "minimum-variance"), ("anchors", "anchor")]
+    names = ["weighted", "p_irt", "theta"]
+    assert estimators_of("variance", "equal", recipes, names) == names
+    assert estimators_of("variance", "minimum-variance", recipes, names) == ["weighted"]
+    assert null_of("anchor", "p_irt") == ("equal", "p_irt") and null_of("anchor", "gp_irt") == ("anchor", "gp_irt")
+    assert null_estimators("equal", ["theta"]) == ["weighted", "theta"]
+    assert null_estimators("anchor", names) == ["weighted"]
+    assert set(BY_WEIGHTS) <= set(ESTIMATORS)
