@@ -28,10 +28,10 @@ from scipy.special import expit
 
 from irt_bench import table_from_frame
 from irt_bench.report.figures.study_figures import forest_figure, paths_figure
-from irt_bench.report.tables.study_tables import null_table, verdict_counts
+from irt_bench.report.tables.score_tables import null_table, verdict_counts
 from irt_bench.study.design import make_design
 from irt_bench.study.plan import plan_study
-from irt_bench.study.power import foresee
+from irt_bench.study.rows import foresee
 from irt_bench.study.run import run_study
 from irt_bench.variance.seed_variance import analyse_seed_variance
 

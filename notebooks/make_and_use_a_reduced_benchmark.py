@@ -26,8 +26,7 @@ import numpy as np
 
 from irt_bench import LaplaceSettings, TwoPL, simulate_responses
 from irt_bench.subsets.calibration import Plan, Recipe, prepare
-from irt_bench.subsets.defaults import best_recipe
-from irt_bench.subsets.make import make_subset
+from irt_bench.subsets.make import best_recipe, make_subset
 from irt_bench.subsets.score import estimate_full_score
 from irt_bench.subsets.subset import read_subset, write_subset
 

@@ -53,7 +53,7 @@ def check(
     """Check a fit: predictions, LOO, item and person fit, local dependence, testlets, dimensions, groups, repeats."""
     from irt_bench.checks import check_fit
     from irt_bench.inference.fit import FitResult
-    from irt_bench.report.tables.reports import print_model_checks
+    from irt_bench.report.tables.terminal import print_model_checks
 
     if output is not None:
         check_output(output, force=force, folder=True)

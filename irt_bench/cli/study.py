@@ -119,7 +119,7 @@ def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -
 
 
 def _print(found: "StudyResult", output: Path, *, json: bool) -> None:
-    from irt_bench.report.tables.study_tables import print_study
+    from irt_bench.report.tables.score_tables import print_study
 
     if json:
         print_text(json_text(found.to_dict()))
@@ -131,9 +131,9 @@ def _print(found: "StudyResult", output: Path, *, json: bool) -> None:
 def _dry_run(table: "ResponseTable", design: "StudyDesign", jobs: int, *, json: bool) -> None:
     import tempfile
 
-    from irt_bench.report.tables.study_tables import print_plan
+    from irt_bench.report.tables.score_tables import print_plan
     from irt_bench.study.plan import plan_study
-    from irt_bench.study.power import foresee
+    from irt_bench.study.rows import foresee
 
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_study(table, design, Path(folder))

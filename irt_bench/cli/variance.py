@@ -152,7 +152,7 @@ def _analyse(
     safe: bool,
     json: bool,
 ) -> None:
-    from irt_bench.report.tables.variance_tables import print_seed_model, print_seed_variance
+    from irt_bench.report.tables.score_tables import print_seed_model, print_seed_variance
     from irt_bench.variance.seed_variance import analyse_seed_variance
 
     table = reading.table()
@@ -221,7 +221,7 @@ def _pair(reading: _Reading, models: tuple[str, str], cluster: str | None) -> di
 
 def _finish(row: dict[str, object], output: Path | None, title: str, *, json: bool) -> None:
     """Write one comparison, and print it as a table or as JSON."""
-    from irt_bench.report.tables.variance_tables import print_row
+    from irt_bench.report.tables.score_tables import print_row
 
     if output is not None:
         with replacing_folder(output) as folder:

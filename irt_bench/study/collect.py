@@ -16,10 +16,9 @@ from irt_bench.arrays import FloatArray
 from irt_bench.names import RUN
 from irt_bench.study.checkpoints import RunVariance, Snapshots, run_variance
 from irt_bench.study.data import Store
-from irt_bench.study.design import EQUAL, THETA
+from irt_bench.study.design import EQUAL, HALF, THETA
 from irt_bench.study.plan import RANDOM, BenchmarkPlan, Task, cells_by
 from irt_bench.study.split import REASON
-from irt_bench.study.splits import HALF
 from irt_bench.study.subset_scores import WEIGHTED
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -181,7 +180,6 @@ def _run_order(tasks: tuple[Task, ...], snapshots: Snapshots) -> npt.NDArray[np.
     return np.array([order[run] for run in sorted(set(snapshots.frame[RUN]), key=snapshots.runs.index)], dtype=np.intp)
 
 
-POOLED: Final = "pooled"  # in the column of runs: all runs together, variances pooled within run
 FULL: Final = "full"
 
 

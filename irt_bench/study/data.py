@@ -35,7 +35,7 @@ from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.names import RUN, SEED, STEP, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.checkpoints import Snapshots
-from irt_bench.study.splits import Split
+from irt_bench.study.design import Split
 from irt_bench.subsets.basis import ABILITY_NODES, SelectionBasis
 from irt_bench.subsets.calibration import Plan
 

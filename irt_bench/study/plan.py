@@ -16,12 +16,11 @@ from irt_bench.names import BENCHMARK, INTERVAL, RUN, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.study.data import Job, make_job, memory_bytes, write_data
-from irt_bench.study.design import ALONE, EQUAL, SEED_MODEL, StudyDesign
-from irt_bench.study.splits import Splits, make_splits
+from irt_bench.study.design import ALONE, EQUAL, SEED_MODEL, Splits, StudyDesign, make_splits
 from irt_bench.study.subset_scores import estimators_of, null_estimators
 from irt_bench.study.tasks import Cell, make_cell
 from irt_bench.subsets.compare import WITHIN, methods_for
-from irt_bench.subsets.defaults import default_weights
+from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.select import SELECTORS, item_number
 from irt_bench.variance.scores import SeedLayout, seed_layout
 

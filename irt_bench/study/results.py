@@ -24,14 +24,20 @@ import pandas as pd
 
 from irt_bench.analysis.transfer import ROWS
 from irt_bench.errors import AnalysisError
-from irt_bench.names import BENCHMARK, INTERVAL, RUN
+from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
 from irt_bench.study.checkpoints import moves, pooled_variance, statistics_of
-from irt_bench.study.collect import FULL, POOLED, Collected, is_null, is_plain, is_reference, unfitted
+from irt_bench.study.collect import FULL, Collected, is_null, is_plain, is_reference, unfitted
 from irt_bench.study.data import Store
 from irt_bench.study.design import SEED_MODEL
 from irt_bench.study.plan import BenchmarkPlan, StudyPlan
-from irt_bench.study.power import detectable_table
-from irt_bench.study.rows import Nulls, control_table, modelled_notes, result_rows, with_study_verdicts
+from irt_bench.study.rows import (
+    Nulls,
+    control_table,
+    detectable_table,
+    modelled_notes,
+    result_rows,
+    with_study_verdicts,
+)
 from irt_bench.study.subset_scores import WEIGHTED, null_of
 from irt_bench.study.verdicts import (
     CUTS,

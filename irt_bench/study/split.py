@@ -27,6 +27,7 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, ModelError, ResponsesWarning
 from irt_bench.inference.seed_fit import SeedFit
 from irt_bench.inference.settings import SVISettings
+from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.checkpoints import run_variance
 from irt_bench.study.data import INNER_FOLDS, Job, basis_of, plan_of, read_rows
@@ -37,7 +38,7 @@ from irt_bench.subsets.calibration import Calibration, Fold, Recipe, chosen_item
 from irt_bench.subsets.clusters import cluster_folds, model_clusters
 from irt_bench.variance.moments import answers_per_cell
 from irt_bench.variance.seed_checks import description_checks
-from irt_bench.variance.seed_effect import COLUMNS, POOLED, SEEN, seed_effect_draws, seed_effect_table
+from irt_bench.variance.seed_effect import COLUMNS, SEEN, seed_effect_draws, seed_effect_table
 from irt_bench.variance.seed_model import fit_as_varied
 
 SPACING: Final = 0.05

@@ -37,9 +37,9 @@ import numpy as np
 from scipy import stats
 
 from irt_bench.arrays import FloatArray
-from irt_bench.names import INTERVAL
+from irt_bench.names import INTERVAL, POOLED
 from irt_bench.study.checkpoints import RunVariance, mean_known, movement, pooled_variance, statistics_of
-from irt_bench.study.collect import POOLED, Collected
+from irt_bench.study.collect import Collected
 from irt_bench.study.design import THETA
 from irt_bench.study.plan import LEVEL
 from irt_bench.study.subset_scores import WEIGHTED

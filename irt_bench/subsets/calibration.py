@@ -32,7 +32,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import Selection, SelectionBasis, as_answers, full_scores
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
-from irt_bench.subsets.score_intervals import UNKNOWN, Errors, HeldOutScores, held_out_errors
+from irt_bench.subsets.score import UNKNOWN, Errors, HeldOutScores, held_out_errors
 from irt_bench.subsets.scorer import (
     Evidence,
     Instrument,

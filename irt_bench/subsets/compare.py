@@ -50,7 +50,6 @@ from irt_bench.subsets.calibration import (
     weighed,
 )
 from irt_bench.subsets.clusters import Labels, cluster_folds
-from irt_bench.subsets.defaults import default_weights
 from irt_bench.subsets.estimators import (
     ESTIMATORS,
     MAX_RANDOM,
@@ -60,6 +59,7 @@ from irt_bench.subsets.estimators import (
     estimate,
     random_errors,
 )
+from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.score import Scale, score_evidence
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.workers import PROCESSES

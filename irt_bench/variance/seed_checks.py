@@ -12,9 +12,10 @@ from scipy import stats
 
 from irt_bench.arrays import FloatArray
 from irt_bench.inference.convergence import Check
+from irt_bench.names import POOLED
 from irt_bench.variance.moments import ROUNDING
 from irt_bench.variance.scores import RunScores
-from irt_bench.variance.seed_effect import COLUMNS, POOLED, SEEN
+from irt_bench.variance.seed_effect import COLUMNS, SEEN
 from irt_bench.variance.small_sample import pooled_freedom, sd_interval, steps_moving_as_one
 
 DISPERSION_LIMIT: Final = 1.25  # of the answers' variance over what the items imply, or the other way round

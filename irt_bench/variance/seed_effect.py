@@ -19,6 +19,7 @@ from irt_bench import names
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.irt_models.logistic import log_odds, success_probability
+from irt_bench.names import POOLED
 
 QUANTITIES: Final = (
     "seed_sd_ability",  # sds on the ability scale
@@ -34,7 +35,6 @@ QUANTITIES: Final = (
 )
 SEEN: Final = "score_sd_seen"  # beside them, the sd over seeds of the score itself, which score_sd is to agree with
 COLUMNS: Final = ("benchmark", "run", "quantity", "estimate", "q05", "q95")
-POOLED: Final = "pooled"
 MOST_DRAWS: Final = 200  # of each draw of the items
 N_NODES: Final = 15  # Gauss-Hermite: exact for polynomials to degree 29 in each effect
 CURVE_SPACING: Final = 0.02  # of abilities; linear interpolation then errs by less than 1e-5 of a slope's change

@@ -29,7 +29,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.calibration import Plan, Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.compare import holm
-from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
+from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
 from irt_bench.subsets.score import Scale, score_evidence
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data/shift_dev.parquet"

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from irt_bench import table_from_frame
 from irt_bench.cli import app
-from irt_bench.cli.subset_comparison import comparison_design
+from irt_bench.cli.subset import comparison_design
 from irt_bench.errors import SubsetError
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from irt_bench.checks.check_fit import ModelChecks
 from irt_bench.checks.named import Check
-from irt_bench.report.tables.reports import print_model_checks
+from irt_bench.report.tables.terminal import print_model_checks
 
 EMPTY = pd.DataFrame()
 

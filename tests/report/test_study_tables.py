@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.report.tables.study_tables import PAPER, model_table, paper_form, verdict_counts
+from irt_bench.report.tables.score_tables import PAPER, model_table, paper_form, verdict_counts
 
 
 def test_the_papers_form_is_in_points_with_random_and_v_beside():

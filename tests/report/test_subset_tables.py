@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.report.tables.study_tables import best_table, coverage_table, error_table, markdown, shift_table
+from irt_bench.report.tables.score_tables import best_table, coverage_table, error_table, markdown, shift_table
 
 
 @pytest.fixture

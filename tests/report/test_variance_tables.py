@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from irt_bench.report.tables.variance_tables import (
+from irt_bench.report.tables.score_tables import (
     paper_table,
     pooled_table,
     print_row,

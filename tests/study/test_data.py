@@ -8,8 +8,7 @@ from scipy.special import expit
 from irt_bench.inference.convergence import LEAST_MODELS
 from irt_bench.responses.canonical import table_from_frame
 from irt_bench.study.data import control_basis, make_job, memory_bytes, plan_of, read_rows, write_data
-from irt_bench.study.design import make_design
-from irt_bench.study.splits import Split, make_splits
+from irt_bench.study.design import Split, make_design, make_splits
 from irt_bench.subsets.basis import ABILITY_NODES
 from irt_bench.variance.scores import seed_layout
 

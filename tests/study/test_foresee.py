@@ -1,7 +1,7 @@
 import pytest
 
 from irt_bench.study.plan import plan_study
-from irt_bench.study.power import foresee
+from irt_bench.study.rows import foresee
 
 
 def test_what_is_foreseen_is_what_the_study_reports(table, design, tmp_path, result):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.study.collect import POOLED
+from irt_bench.names import POOLED
 from irt_bench.study.rows import COLUMNS, modelled_columns, modelled_notes
 from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, model_key
 

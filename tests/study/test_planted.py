@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from irt_bench.study.collect import POOLED, is_reference
+from irt_bench.names import POOLED
+from irt_bench.study.collect import is_reference
 from irt_bench.study.design import STATISTICS, make_design
-from irt_bench.study.power import detectable_table
-from irt_bench.study.rows import Nulls, result_rows
+from irt_bench.study.rows import Nulls, detectable_table, result_rows
 from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE
 from irt_bench.variance.detect import POWER
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.study.power import detectable_full, detectable_random
+from irt_bench.study.rows import detectable_full, detectable_random
 
 
 @pytest.mark.parametrize("n_compared", [1, 12])

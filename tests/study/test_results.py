@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import AnalysisError, FitError
-from irt_bench.study.collect import POOLED
+from irt_bench.names import POOLED
 from irt_bench.study.data import Store
 from irt_bench.study.design import make_design
 from irt_bench.study.plan import cells_by

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench.names import POOLED
 from irt_bench.study.checkpoints import Snapshots, run_variance
-from irt_bench.study.collect import POOLED
 from irt_bench.study.verdicts import (
     LogRatio,
     Null,

@@ -2,8 +2,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import AnalysisError
-from irt_bench.study.design import make_design
-from irt_bench.study.splits import FOLDS, HALVES, NAMED, make_splits
+from irt_bench.study.design import FOLDS, HALVES, NAMED, make_design, make_splits
 from irt_bench.variance.scores import seed_layout
 
 

@@ -12,7 +12,7 @@ from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, Estimator, Learned, estimate, possible
-from irt_bench.subsets.score_intervals import limits
+from irt_bench.subsets.score import limits
 
 
 @pytest.fixture

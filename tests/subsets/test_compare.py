@@ -11,7 +11,7 @@ from irt_bench.subsets import compare as comparing
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.compare import Design, compare, methods_for, shift, summarise
 from irt_bench.subsets.estimators import ESTIMATORS
-from irt_bench.subsets.score_intervals import limits
+from irt_bench.subsets.score import limits
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from irt_bench.errors import SubsetError
 from irt_bench.subsets.calibration import Recipe, calibrate, prepare
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.defaults import (
+from irt_bench.subsets.make import (
     DEFAULT_ESTIMATOR,
     DEFAULT_METHOD,
     best_recipe,

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.score_intervals import HeldOutScores, orderable_gap
+from irt_bench.subsets.score import HeldOutScores, orderable_gap
 
 
 def scores_of(truth, estimate, shares=None, clusters=None):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.subsets.score_intervals import UNKNOWN, Outside, held_out_errors, limits, outside_of
+from irt_bench.subsets.score import UNKNOWN, Outside, held_out_errors, limits, outside_of
 from irt_bench.subsets.scorer import Prediction
 
 

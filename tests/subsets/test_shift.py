@@ -11,8 +11,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets import calibration, score
 from irt_bench.subsets.calibration import Plan, Recipe, prepare
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.defaults import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
-from irt_bench.subsets.make import make_subset
+from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights, make_subset
 from irt_bench.subsets.score import estimate_full_score
 
 # Quantiles of the score between which the calibration models and those that are scored lie.

@@ -4,11 +4,10 @@ Every function takes computed frames and returns a `Figure`; nothing is estimate
 quantity and its unit. `save_figure` writes the same bytes for the same figure.
 """
 
-from irt_bench.report.figures.agreement_figures import comparison_figure
 from irt_bench.report.figures.canvas import save_figure
-from irt_bench.report.figures.check_figures import checks_figure
 from irt_bench.report.figures.fit_figures import fit_figure, posterior_figure
 from irt_bench.report.figures.item_figures import curves_figure, information_figure, items_figure
+from irt_bench.report.figures.model_figures import checks_figure, comparison_figure
 
 __all__ = [
     "checks_figure",

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from irt_bench.names import BENCHMARK, RUN
+from irt_bench.names import BENCHMARK, POOLED, RUN
 from irt_bench.report.figures.canvas import (
     BLUE,
     GREEN,
@@ -35,11 +35,11 @@ from irt_bench.report.figures.canvas import (
     styled,
 )
 from irt_bench.report.tables.text import POINTS, shorten
-from irt_bench.study.collect import POOLED, is_null, is_reference
+from irt_bench.study.collect import is_null, is_reference
 from irt_bench.study.design import EQUAL
 from irt_bench.study.subset_scores import WEIGHTED, null_of
-from irt_bench.subsets.defaults import default_weights
 from irt_bench.subsets.estimators import ESTIMATORS
+from irt_bench.subsets.make import default_weights
 
 CUTS, RAISES = "cuts", "raises"
 MARKS: Final = {CUTS: (BLUE, "v"), RAISES: (VERMILION, "^")}

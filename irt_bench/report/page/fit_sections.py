@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.analysis.classical import FLAGS
-from irt_bench.report.figures.agreement_figures import ranks_figure
 from irt_bench.report.figures.fit_figures import posterior_figure, scalar_names, wright_map
 from irt_bench.report.figures.item_figures import items_figure
+from irt_bench.report.figures.model_figures import ranks_figure
 from irt_bench.report.page import sentences
 from irt_bench.report.page.blocks import Block, Section, figure_block, html_table
 from irt_bench.report.page.folders import CHECKS, COMPARISON, FIT, ITEMS, Part

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from irt_bench.names import POOLED
 from irt_bench.report.figures.study_figures import (
     drawn_estimator,
     forest_rows,
@@ -29,7 +30,7 @@ from irt_bench.report.page import sentences
 from irt_bench.report.page.blocks import Block, Section, figure_block, html_table
 from irt_bench.report.page.folders import STUDY, SUBSETS, VARIANCE, Part
 from irt_bench.report.tables.text import shorten
-from irt_bench.study.collect import POOLED, is_reference
+from irt_bench.study.collect import is_reference
 
 ACCURACY: Final = "accuracy"
 MOST_ROWS: Final = 30  # seed sds drawn

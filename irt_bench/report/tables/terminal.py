@@ -1,11 +1,16 @@
-"""One frame as a terminal table that keeps to the width: what gives way, and in which order."""
+"""One frame as a terminal table that keeps to the width: what gives way, and in which order.
+
+What a command has found, in terminal tables: findings and checks, item analyses, fits and comparisons.
+
+Terminal tables of model checks.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import pandas as pd
 from rich import box
@@ -13,16 +18,28 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from irt_bench.analysis.classical import FLAGS, Reliability
 from irt_bench.report.tables.text import (
     LOWER,
     UPPER,
     Column,
+    general,
+    has_flag,
     index_columns,
+    interval_text,
+    lead_text,
     shorten,
     shorten_all,
     value_columns,
     with_gap,
+    words,
 )
+from irt_bench.responses.table import Finding
+
+if TYPE_CHECKING:
+    from irt_bench.analysis.agreement import Comparison
+    from irt_bench.checks.check_fit import ModelChecks
+
 
 GAP: Final = 2  # spaces between columns
 
@@ -126,3 +143,193 @@ def _cells(column: Column, size: int) -> list[Text]:
     if column.label:
         return [Text(label) for label in shorten_all(column.lines, size)]
     return [Text(" ".join(shorten(word, size) for word in line.split(" "))) for line in column.lines]
+
+
+WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
+DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
+COMPARED: Final = ("rank", "relative_ability", "p_first_abler", "accuracy", "n_items")  # of models
+LABEL_WIDTH: Final = 40
+STATUS_STYLE: Final = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
+
+
+class CheckLike(Protocol):
+    """A named check: ``status`` is "passed", "failed" or "not_applicable"."""
+
+    @property
+    def name(self) -> str:
+        """What was checked."""
+
+    @property
+    def status(self) -> str:
+        """Outcome."""
+
+    @property
+    def value(self) -> float | None:
+        """The figure found."""
+
+    @property
+    def threshold(self) -> float | None:
+        """The limit it was held against."""
+
+    @property
+    def message(self) -> str:
+        """What was found, in words."""
+
+
+def print_findings(findings: Iterable[Finding], console: Console, *, max_rows: int = 20) -> None:
+    """Print what was noticed about the responses, one line a finding."""
+    listed = list(findings)
+    if not listed:
+        console.print(Text("Findings: none", style="bold"), end="\n\n")
+        return
+    console.print(Text("Findings", style="bold"))
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for finding in listed[:max_rows]:
+        grid.add_row(Text(finding.name, style="yellow"), Text(finding.message))
+    console.print(grid)
+    if len(listed) > max_rows:
+        console.print(Text(f"... {len(listed) - max_rows:,} more findings", style="dim"))
+    console.print()
+
+
+def print_checks(checks: Iterable[CheckLike], console: Console) -> None:
+    """Print named checks, the value found, the limit, and how many passed."""
+    listed = list(checks)
+    count = {status: sum(check.status == status for check in listed) for status in STATUS_STYLE}
+    told = ", ".join(f"{n} {words(status)}" for status, n in count.items() if n or status == "failed")
+    console.print(Text(f"Checks: {told if listed else 'none'}", style="bold"))
+    if not listed:
+        console.print()
+        return
+    table = empty_table()
+    for header, numeric in (("check", False), ("status", False), ("value", True), ("limit", True)):
+        table.add_column(Text(header), justify="right" if numeric else "left", no_wrap=True)
+    table.add_column(Text("what was found"), overflow="fold")
+    for check in listed:
+        status = Text(words(check.status), style=STATUS_STYLE.get(check.status, ""))
+        numbers = (Text(general(value)) for value in (check.value, check.threshold))
+        table.add_row(Text(shorten(check.name, 24)), status, *numbers, Text(check.message))
+    console.print(table)
+    console.print()
+
+
+def print_item_report(
+    statistics: pd.DataFrame,
+    reliability: Reliability,
+    transfer: pd.DataFrame,
+    *,
+    benchmark: str,
+    console: Console,
+    max_rows: int = 20,
+) -> None:
+    """Print an item analysis: reliability of the score, how often each flag was raised, flagged items, transfer."""
+    alpha = interval_text(reliability.alpha, reliability.alpha_q05, reliability.alpha_q95)
+    lines = (
+        f"{benchmark}: {reliability.n_models:,} models x {reliability.n_items:,} items",
+        f"  mean score {general(reliability.mean)}, sd over models {general(reliability.sd)}",
+        f"  alpha {alpha}, standard error of measurement {general(reliability.sem)}",
+    )
+    console.print(Text("\n".join(lines)), end="\n\n")
+    found = statistics["flags"].str.get_dummies(";").reindex(columns=list(FLAGS), fill_value=0)
+    flags = pd.DataFrame({"items": found.sum(), "share": found.mean()}).rename_axis("flag")
+    print_table(flags[flags["items"] > 0], title="Flags raised", console=console)
+    flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation", kind="stable")
+    columns = ("share_right", "item_rest_correlation", "flags")
+    title = "Flagged items, lowest correlation first"
+    print_table(flagged, title=title, console=console, max_rows=max_rows, columns=columns)
+    title = "Item statistics in weaker against stronger models, and in random halves"
+    print_table(transfer, title=title, console=console, columns=("ability", "random", "ratio", "n_items_ability"))
+
+
+def print_comparison(comparison: Comparison, *, benchmark: str, console: Console, max_rows: int = 10) -> None:
+    """Print how ability and accuracy rank the models, the pairs they order differently, and the items behind them."""
+    console.print(
+        Text(
+            f"{benchmark}: ability and accuracy order {comparison.n_discordant:,} of {comparison.n_pairs:,} pairs of "
+            f"models differently, {comparison.n_clear:,} of them clearly"
+        ),
+        end="\n\n",
+    )
+    print_table(comparison.correlations, title="Rank correlation of ability and accuracy", console=console)
+    print_table(comparison.reliability, title="Reliability over models", console=console)
+    left_out = [] if console.width >= WIDE else list(DIFFERENCES)  # labels need the room more
+    pairs = comparison.discordant.head(max_rows).drop(columns=left_out)
+    print_table(pairs, title="Pairs surest to be ordered differently", console=console, index=False)
+    if len(comparison.confirmation):
+        title = "Such pairs of one half of the items, on the other half: shares ordered differently again, and reversed"
+        print_table(comparison.confirmation, title=title, console=console)
+    if comparison.note:
+        console.print(Text(f"Items behind them: none shown, {comparison.note}"), end="\n\n")
+    else:
+        print_table(comparison.items.head(max_rows), title="Items behind them", console=console)
+
+
+def _related(summary: Mapping[str, Any]) -> list[str]:
+    """Say in words what a fit knows of related models."""
+    about = summary.get("clusters", {})
+    said = [f"{about['n_copies']:,} near-copies without a say in the items"] if "n_copies" in about else []
+    if "n_clusters" in about:
+        said.append(f"{about['n_clusters']:,} clusters worth {about['n_effective']:,.0f} independent models")
+    return said
+
+
+def print_fit(
+    summary: Mapping[str, Any],
+    checks: Iterable[CheckLike],
+    abilities: pd.DataFrame,
+    items: pd.DataFrame,
+    *,
+    console: Console,
+    max_rows: int = 10,
+) -> None:
+    """Print what a fit found: its checks, the models by ability, the items by difficulty."""
+    made = [f"{words(name)} {summary[name]}" for name in ("method", "seed") if name in summary]
+    size = f"{len(abilities):,} models x {len(items):,} items"
+    console.print(Text(", ".join([size, *made, *_related(summary)])), end="\n\n")
+    print_checks(checks, console)
+    ranked = abilities.sort_values("rank", kind="stable")
+    columns = [name for name in COMPARED if name in ranked]
+    print_table(ranked, title=f"{lead_text(ranked, _label)}.", console=console, max_rows=max_rows, columns=columns)
+    unknown = has_flag(items, "no_information")
+    parts = (
+        rows.sort_values("difficulty", ascending=False, kind="stable") for rows in (items[~unknown], items[unknown])
+    )
+    hardest = pd.concat(parts)
+    columns = [name for name in items.columns if not str(name).endswith("_sd")]
+    last = f"; last {int(unknown.sum()):,} that no answers tell of" if unknown.any() else ""
+    print_table(hardest, title=f"Items, hardest first{last}", console=console, max_rows=max_rows, columns=columns)
+
+
+def _label(label: object) -> str:
+    return shorten(str(label), LABEL_WIDTH)
+
+
+ROWS = 10
+
+
+def print_model_checks(found: ModelChecks, *, benchmark: str, console: Console, max_rows: int = ROWS) -> None:
+    """Print all checks, then the items, pairs and models that misfit, if any, and the notes."""
+    n_models, n_items = len(found.models), len(found.items)
+    size = f"{benchmark}: {n_models:,} models x {n_items:,} items, {found.replicates} simulated data sets"
+    console.print(Text(size), end="\n\n")
+    print_checks(found.checks, console)
+    items = found.items[found.items["misfits"] != ""].sort_values("curve_surprise", ascending=False, kind="stable")
+    if len(items):
+        columns = ["infit", "outfit", "s_x2_rmsea", "largest_q3", "misfits"]
+        print_table(items, title="Items that misfit", console=console, max_rows=max_rows, columns=columns)
+    failed = {check.name for check in found.checks if check.status == "failed"}
+    if "q3" in failed:
+        title = "Pairs of items whose residuals go together most"
+        print_table(found.pairs.head(max_rows), title=title, console=console, index=False)
+    models = found.models[found.models["misfit"]].sort_values("zh", kind="stable")
+    if len(models):
+        columns = ["score", "ability", "zh", "infit", "outfit"]
+        print_table(models, title="Models that misfit", console=console, max_rows=max_rows, columns=columns)
+    large = found.differences[found.differences["large"].astype(bool)]
+    if "dif" in failed:
+        large = large.set_index("item").drop(columns="large")
+        print_table(large, title="Items that differ between groups (ETS delta)", console=console, max_rows=max_rows)
+    for note in found.notes:
+        console.print(f"Note: {note}", highlight=False, markup=False)

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.report.figures.agreement_figures import BEST, MOST_MODELS, ranks_figure, shown_models
+from irt_bench.report.figures.model_figures import BEST, MOST_MODELS, ranks_figure, shown_models
 
 
 def models(n, both=True):
