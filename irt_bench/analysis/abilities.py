@@ -23,7 +23,7 @@ from scipy.interpolate import make_interp_spline
 from irt_bench.analysis.curves import chances, information, knowing, success
 from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, thin
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
 from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, INTERVAL, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
@@ -104,7 +104,7 @@ def _log_likelihoods(cells: Cells, drawn: ItemParameters, nodes: FloatArray) -> 
             yield weighted[:, draw, None] * nodes - _log_odds_against(trials, items, nodes)
             continue
         found = np.zeros((len(right), len(nodes)))
-        for block in _item_blocks(len(items.difficulty), len(nodes)):
+        for block in slices(len(items.difficulty), CELL_BLOCK // len(nodes)):
             known, unknown = (np.log(chance) for chance in success(items.at((block, None)), nodes))
             found += right[:, block] @ (known - unknown) + trials[:, block] @ unknown
         yield found
@@ -116,7 +116,7 @@ def _log_odds_against(trials: FloatArray, items: ItemParameters, nodes: FloatArr
     Exponentials of single precision take a tenth of the time, and err by 1e-7.
     """
     found = np.zeros((len(trials), len(nodes)))
-    for block in _item_blocks(len(items.difficulty), len(nodes)):
+    for block in slices(len(items.difficulty), CELL_BLOCK // len(nodes)):
         logit = items.discrimination[block, None] * (nodes - items.difficulty[block, None])
         small = np.log(1 + np.exp(-np.abs(logit).astype(np.float32)))
         found += trials[:, block] @ (np.maximum(logit, 0) + small)
@@ -127,14 +127,9 @@ def _expected_information(cells: Cells, items: ItemParameters, nodes: FloatArray
     """Information about ability in as many trials as each model had, shape (model or 1, node)."""
     trials = cells.trials[:1] if (cells.trials == cells.trials[:1]).all() else cells.trials
     found = np.zeros((len(trials), len(nodes)))
-    for block in _item_blocks(len(items.difficulty), len(nodes)):
+    for block in slices(len(items.difficulty), CELL_BLOCK // len(nodes)):
         found += trials[:, block].astype(np.float64) @ information(items.at((block, None)), nodes)
     return found
-
-
-def _item_blocks(n_items: int, n_nodes: int) -> Iterator[slice]:
-    size = max(1, CELL_BLOCK // n_nodes)
-    return (slice(start, start + size) for start in range(0, n_items, size))
 
 
 def mixture_density(cells: Cells, drawn: ItemParameters, nodes: Nodes) -> FloatArray:

@@ -23,7 +23,7 @@ from irt_bench.analysis.intervals import (
     column_mean_interval,
     correlation_interval,
 )
-from irt_bench.arrays import BoolArray, FloatArray
+from irt_bench.arrays import BoolArray, FloatArray, slices
 from irt_bench.errors import AnalysisError, UndefinedWarning
 from irt_bench.names import ITEM
 from irt_bench.responses.canonical import Responses, as_counts
@@ -248,8 +248,7 @@ def binary_cells(counts: ResponseCounts) -> BoolArray:
 
 def _by_blocks(shares: FloatArray, asked: BoolArray, score_of: Callable[[FloatArray], FloatArray]) -> Correlations:
     """Correlate the columns with `score_of` them, so many at a time that temporary arrays stay small."""
-    width = max(1, BLOCK_CELLS // max(1, len(shares)))
-    parts = [slice(start, start + width) for start in range(0, max(1, shares.shape[1]), width)]
+    parts = slices(max(1, shares.shape[1]), BLOCK_CELLS // max(1, len(shares)))
     found = [column_correlation(shares[:, p], score_of(shares[:, p]), asked[:, p]) for p in parts]
     return Correlations(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
 

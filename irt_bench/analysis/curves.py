@@ -16,7 +16,7 @@ import xarray as xr
 
 from irt_bench.analysis.intervals import centred_sums, column_mean_interval
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError
 from irt_bench.irt_models.logistic import log_odds, success_probability
 from irt_bench.names import ABILITY, INTERVAL, ITEM
@@ -191,17 +191,11 @@ def chances(items: ItemParameters, known: FloatArray, unknown: FloatArray) -> tu
     return right, success_probability(unknown, 1 - items.upper_asymptote, 1 - items.guessing)
 
 
-def column_blocks(n: int, cells_each: int) -> Iterator[slice]:
-    """Slices that part n columns so that each holds about BLOCK_CELLS cells."""
-    size = max(1, BLOCK_CELLS // max(cells_each, 1))
-    yield from (slice(start, start + size) for start in range(0, n, size))
-
-
 def _curve_blocks(posterior: xr.Dataset, abilities: npt.ArrayLike, curve: Curve) -> Iterator[FloatArray]:
     """Curves of shape (draw, item, ability), a block of items at a time."""
     nodes = _nodes(abilities)
     items, labels = item_draws(posterior, CURVE_DRAWS)
-    for block in column_blocks(len(labels), len(items.difficulty) * len(nodes)):
+    for block in slices(len(labels), BLOCK_CELLS // (len(items.difficulty) * len(nodes))):
         yield curve(items.at((slice(None), block, None)), nodes)
 
 

@@ -15,9 +15,10 @@ import xarray as xr
 
 from irt_bench.analysis.abilities import abilities_given_items, ties
 from irt_bench.analysis.classical import LEAST_MODELS, NEAR_ZERO, correlate_with_rest
-from irt_bench.analysis.curves import column_blocks
+from irt_bench.analysis.curves import BLOCK_CELLS
 from irt_bench.analysis.intervals import correlation_interval
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels
+from irt_bench.arrays import slices
 from irt_bench.errors import AnalysisError
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, INTERVAL, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
@@ -208,7 +209,7 @@ def _need_spread(draws: npt.NDArray[np.floating]) -> None:
 def _summarise(draws: npt.NDArray[np.floating], name: str, labels: pd.Index) -> pd.DataFrame:
     """Mean, sd and limits of each column, a block of columns at a time (quantiles copy what they sort)."""
     found = np.empty((4, len(labels)))
-    for block in column_blocks(len(labels), len(draws)):
+    for block in slices(len(labels), BLOCK_CELLS // len(draws)):
         part = draws[:, block].astype(np.float64)
         found[:, block] = part.mean(axis=0), part.std(axis=0, ddof=1), *np.quantile(part, INTERVAL, axis=0)
     return pd.DataFrame(dict(zip((name, f"{name}_sd", f"{name}_q05", f"{name}_q95"), found, strict=True)), index=labels)

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from irt_bench.analysis.curves import success
 from irt_bench.analysis.labelled_draws import ItemParameters
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.checks.answers import FittedAnswers, score_groups
 from irt_bench.checks.named import Check, Limit, above_limit, not_applicable
 
@@ -160,10 +160,10 @@ def _normal_shares(items: ItemParameters, edges: FloatArray) -> FloatArray:
     """Compute the same by groups of scores between edges, shape (group, item)."""
     right, wrong = success(items.at((slice(None), None)), NODES)
     density, mean, variance = _density(), right.sum(axis=0), (right * wrong).sum(axis=0)
-    n_items, size = len(right), max(1, BLOCK_CELLS // (len(NODES) * (len(edges) + 2)))
+    n_items = len(right)
     shares = np.empty((len(edges) + 1, n_items))
     bounds = np.concatenate([[-np.inf], edges, [np.inf]])[:, None, None]
-    for block in (slice(start, start + size) for start in range(0, n_items, size)):
+    for block in slices(n_items, BLOCK_CELLS // (len(NODES) * (len(edges) + 2))):
         p, q = right[block], wrong[block]
         sd = np.sqrt(np.maximum(variance - p * q, 1e-12))
         if_wrong = np.diff(ndtr((bounds - (mean - p)) / sd), axis=0)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
+from irt_bench.arrays import slices
 from irt_bench.errors import ResponsesError
 from irt_bench.responses.counts import Measure, ResponseCounts
 from irt_bench.responses.labels import (
@@ -314,7 +315,7 @@ def _within(codes: Codes, groups: Codes, n_groups: int) -> tuple[npt.NDArray[np.
     """Last known value a group (-1: none), and which groups have several."""
     last = np.full(n_groups, -1, dtype=np.int64)
     differs = np.zeros(n_groups, dtype=bool)
-    parts = [slice(start, start + CHUNK) for start in range(0, len(codes), CHUNK)]
+    parts = list(slices(len(codes), CHUNK))
     for part in parts:
         known = codes[part] >= 0
         last[groups[part][known]] = codes[part][known]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
+from irt_bench.arrays import slices
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import CHUNK, PROMPT_HASH, Finding, ResponseTable, categorical, item_positions, listed
 
@@ -227,7 +228,7 @@ def _different_prompts(table: ResponseTable) -> list[Finding]:
     places = item_positions(table.answers, table.items.index)
     last = np.full(len(table.items), -1, dtype=np.int64)
     differs = np.zeros(len(table.items), dtype=bool)
-    parts = [slice(start, start + CHUNK) for start in range(0, len(prompts), CHUNK)]
+    parts = list(slices(len(prompts), CHUNK))
     for part in parts:
         known = prompts[part] >= 0
         last[places[part][known]] = prompts[part][known]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -13,6 +13,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from irt_bench import names
+from irt_bench.arrays import slices
 from irt_bench.errors import ResponsesError, unknown_choice
 from irt_bench.responses.counts import Measure, ResponseCounts, smallest_integer
 
@@ -159,7 +160,7 @@ class ResponseTable:
         dtype = smallest_integer(max(n_trials, 1) * (1 if asked is None else int(asked.max(initial=1))))
         trials = np.zeros(len(models) * len(items), dtype=dtype)
         correct = np.zeros(len(trials), dtype=np.float64 if self.measure == "score" else dtype)
-        for part in _chunks(len(right)):
+        for part in slices(len(right), CHUNK):
             cell = row_start[model.codes[part]] + column[item.codes[part]]
             n = dtype(1) if asked is None else asked[part].astype(dtype)
             if n_trials > 1:
@@ -299,11 +300,6 @@ def _right_and_asked(answers: pd.DataFrame) -> tuple[npt.NDArray[np.generic], np
     if names.N_CORRECT in answers:
         return answers[names.N_CORRECT].to_numpy(), answers[names.N_SAMPLES].to_numpy()
     return answers[names.CORRECT if names.CORRECT in answers else names.SCORE].to_numpy(), None
-
-
-def _chunks(n_rows: int) -> Iterator[slice]:
-    for start in range(0, n_rows, CHUNK):
-        yield slice(start, start + CHUNK)
 
 
 def listed(labels: Iterable[object], limit: int = 3) -> str:

@@ -25,7 +25,7 @@ import xarray as xr
 
 from irt_bench.analysis.curves import chances, knowing, success
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, positions_of
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range
 from irt_bench.names import ABILITY, INTERVAL, ITEM
 from irt_bench.responses.counts import ResponseCounts
@@ -62,8 +62,7 @@ def item_bank(items: ItemParameters) -> ItemBank:
     )
     n_draws, n_items = drawn.difficulty.shape
     right, wrong, slope = (np.empty((n_items, len(NODES))) for _ in range(3))
-    size = max(1, BLOCK_CELLS // (n_draws * len(NODES)))
-    for block in (slice(start, start + size) for start in range(0, n_items, size)):
+    for block in slices(n_items, BLOCK_CELLS // (n_draws * len(NODES))):
         part = drawn.at((slice(None), block, None))
         known, unknown = knowing(part, NODES)
         chance = chances(part, known, unknown)

@@ -23,7 +23,7 @@ import xarray as xr
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.analysis.curves import chances, knowing
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import SubsetError, UndefinedWarning
 from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL, RUN, SEED, STEP, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
@@ -324,8 +324,7 @@ def item_curves(drawn: ItemParameters, target: FloatArray) -> Curves:
     (n_draws, n_items), n_nodes = drawn.difficulty.shape, len(ABILITY_NODES)
     chance, total = np.empty((n_items, n_nodes)), np.zeros((n_draws, len(SPREAD_NODES)))
     spread_nodes = np.isin(ABILITY_NODES, SPREAD_NODES)
-    size = max(1, BLOCK_CELLS // (n_nodes * n_draws))
-    for block in (slice(start, start + size) for start in range(0, n_items, size)):
+    for block in slices(n_items, BLOCK_CELLS // (n_nodes * n_draws)):
         right = draw_curves(drawn.at((slice(None), block)), ABILITY_NODES)
         chance[block] = right.mean(axis=0)
         total += np.einsum("i,din->dn", target[block], right[..., spread_nodes])

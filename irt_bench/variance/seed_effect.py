@@ -16,7 +16,7 @@ import xarray as xr
 from scipy.special import expit
 
 from irt_bench import names
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError
 from irt_bench.irt_models.logistic import log_odds, success_probability
 from irt_bench.names import POOLED
@@ -173,9 +173,8 @@ def _curves(posterior: xr.Dataset, weights: FloatArray, reach: tuple[float, floa
         for name in (names.DISCRIMINATION, names.DIFFICULTY, names.GUESSING, names.UPPER_ASYMPTOTE)
     )
     score, answers = np.zeros((2, len(a), len(ability)))
-    size = max(1, BLOCK_CELLS // len(ability))
     for draw in range(len(a)):
-        for block in (slice(start, start + size) for start in range(0, len(used), size)):
+        for block in slices(len(used), BLOCK_CELLS // len(ability)):
             at = (draw, block, None)
             known = expit(log_odds(ability, a[at], b[at]))
             chance = success_probability(known, low[at], high[at])
