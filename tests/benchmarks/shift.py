@@ -8,8 +8,8 @@ random; *extrapolation* calibrates on the weaker half and scores the strongest 3
 
 beside the data named `shift_dev.parquet` (columns benchmark, model, item, correct; `--data` takes any such file). It
 resumes: a task (benchmark, protocol, split) whose file is there is not run again. `shift.csv` has a row for each
-benchmark, protocol, size, method and estimator; `shift.md` the tables of the README. `--few` leaves all out but the
-default, the random mean and AIPW: for differences between these, which want more splits.
+benchmark, protocol, size, method and estimator; `shift.md` the tables of the page beside this file. `--few` leaves all
+out but the default, the random mean and AIPW: for differences between these, which want more splits.
 """
 
 import argparse
