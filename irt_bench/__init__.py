@@ -1,52 +1,136 @@
 """Bayesian item response models for language-model benchmarks.
 
-The journey in six lines::
+In ten lines::
 
-    from irt_bench import TwoPL, ability_table, fit, item_statistics, read_responses
+    from irt_bench import fit, item_analysis, load_example, make_subset
 
-    table = read_responses(["logs/"])                     # any known format, files or folders
-    counts = table.select("gsm8k").counts()               # (model, item): right answers and trials
-    item_statistics(counts)                               # share right, item-rest correlation, flags
-    fitted = fit(counts, TwoPL())                         # draws, labelled, with convergence checks
-    ability_table(fitted.posterior, counts)               # abilities with intervals, beside accuracy
+    table = load_example("benchmark")             # or read_responses(["logs/"]), a DataFrame, an array
+    item_analysis(table).flagged()                # items that go against the rest
+    fitted = fit(table, "2pl", seed=1)            # draws from the posterior, with checks
+    fitted.abilities()                            # abilities with intervals, beside accuracy
+    fitted.plot("wright")                         # models and items on one scale
+    fitted.check().summary()                      # does the model describe the answers?
+    subset = make_subset(table, 20)               # a reduced benchmark
+    subset.score(table)                           # full scores estimated from 20 items
+
+Everything that takes responses takes a `ResponseTable`, `ResponseCounts`, a wide or long DataFrame, or an array.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from irt_bench.api.example_data import load_example as load_example
+    from irt_bench.api.public_analysis import AccuracyComparison as AccuracyComparison
+    from irt_bench.api.public_analysis import FitChecks as FitChecks
+    from irt_bench.api.public_analysis import ItemAnalysis as ItemAnalysis
+    from irt_bench.api.public_analysis import item_analysis as item_analysis
+    from irt_bench.api.public_fit import Fit as Fit
+    from irt_bench.api.public_fitting import fit as fit
+    from irt_bench.api.public_study import Study as Study
+    from irt_bench.api.public_study import run_study as run_study
+    from irt_bench.api.public_subset import Subset as Subset
+    from irt_bench.api.public_subset import make_subset as make_subset
+    from irt_bench.api.public_subset_comparison import SubsetComparison as SubsetComparison
+    from irt_bench.api.public_subset_comparison import compare_subsets as compare_subsets
+    from irt_bench.api.public_variance import SeedVariance as SeedVariance
+    from irt_bench.api.public_variance import compare_models as compare_models
+    from irt_bench.api.public_variance import compare_seed_variance as compare_seed_variance
+    from irt_bench.api.public_variance import seed_variance as seed_variance
+    from irt_bench.errors import ConvergenceWarning as ConvergenceWarning
+    from irt_bench.errors import FitWarning as FitWarning
+    from irt_bench.errors import IrtBenchError as IrtBenchError
+    from irt_bench.inference.settings import LaplaceSettings as LaplaceSettings
+    from irt_bench.inference.settings import NUTSSettings as NUTSSettings
+    from irt_bench.inference.settings import SVISettings as SVISettings
+    from irt_bench.irt_models.base import Beta as Beta
+    from irt_bench.irt_models.base import HalfNormal as HalfNormal
+    from irt_bench.irt_models.base import Hierarchical as Hierarchical
+    from irt_bench.irt_models.base import IRTModel as IRTModel
+    from irt_bench.irt_models.base import Normal as Normal
+    from irt_bench.irt_models.logistic import FourPL as FourPL
+    from irt_bench.irt_models.logistic import OnePL as OnePL
+    from irt_bench.irt_models.logistic import ThreePL as ThreePL
+    from irt_bench.irt_models.logistic import TwoPL as TwoPL
+    from irt_bench.irt_models.simulate import simulate_responses as simulate_responses
+    from irt_bench.report.figures.canvas import save_figure as save_figure
+    from irt_bench.report.page import write_report as write_report
+    from irt_bench.responses.canonical import as_counts as as_counts
+    from irt_bench.responses.canonical import as_table as as_table
+    from irt_bench.responses.canonical import table_from_frame as table_from_frame
+    from irt_bench.responses.counts import ResponseCounts as ResponseCounts
+    from irt_bench.responses.read import read_responses as read_responses
+    from irt_bench.responses.table import ResponseTable as ResponseTable
+    from irt_bench.responses.write import write_table as write_table
+    from irt_bench.study.design import StudyDesign as StudyDesign
+
+# Where each public name is defined: imported when it is first used, since the libraries behind take seconds.
 _HOMES = {
-    "Fit": "irt_bench.api.fit",
+    "AccuracyComparison": "irt_bench.api.public_analysis",
+    "Beta": "irt_bench.irt_models.base",
+    "ConvergenceWarning": "irt_bench.errors",
+    "Fit": "irt_bench.api.public_fit",
+    "FitChecks": "irt_bench.api.public_analysis",
+    "FitWarning": "irt_bench.errors",
     "FourPL": "irt_bench.irt_models.logistic",
+    "HalfNormal": "irt_bench.irt_models.base",
+    "Hierarchical": "irt_bench.irt_models.base",
     "IRTModel": "irt_bench.irt_models.base",
     "IrtBenchError": "irt_bench.errors",
+    "ItemAnalysis": "irt_bench.api.public_analysis",
     "LaplaceSettings": "irt_bench.inference.settings",
     "NUTSSettings": "irt_bench.inference.settings",
+    "Normal": "irt_bench.irt_models.base",
     "OnePL": "irt_bench.irt_models.logistic",
-    "ResponseCounts": "irt_bench.responses",
-    "ResponseTable": "irt_bench.responses",
+    "ResponseCounts": "irt_bench.responses.counts",
+    "ResponseTable": "irt_bench.responses.table",
     "SVISettings": "irt_bench.inference.settings",
+    "SeedVariance": "irt_bench.api.public_variance",
+    "Study": "irt_bench.api.public_study",
+    "StudyDesign": "irt_bench.study.design",
+    "Subset": "irt_bench.api.public_subset",
+    "SubsetComparison": "irt_bench.api.public_subset_comparison",
     "ThreePL": "irt_bench.irt_models.logistic",
     "TwoPL": "irt_bench.irt_models.logistic",
-    "ability_table": "irt_bench.analysis.irt",
-    "compare_ability_accuracy": "irt_bench.analysis.agreement",
-    "fit": "irt_bench.api.fit",
-    "item_statistics": "irt_bench.analysis.classical",
-    "item_table": "irt_bench.analysis.irt",
-    "read_responses": "irt_bench.responses",
-    "score_models": "irt_bench.analysis.abilities",
+    "as_counts": "irt_bench.responses.canonical",
+    "as_table": "irt_bench.responses.canonical",
+    "compare_models": "irt_bench.api.public_variance",
+    "compare_seed_variance": "irt_bench.api.public_variance",
+    "compare_subsets": "irt_bench.api.public_subset_comparison",
+    "fit": "irt_bench.api.public_fitting",
+    "item_analysis": "irt_bench.api.public_analysis",
+    "load_example": "irt_bench.api.example_data",
+    "make_subset": "irt_bench.api.public_subset",
+    "read_responses": "irt_bench.responses.read",
+    "run_study": "irt_bench.api.public_study",
+    "save_figure": "irt_bench.report.figures.canvas",
+    "seed_variance": "irt_bench.api.public_variance",
     "simulate_responses": "irt_bench.irt_models.simulate",
-    "table_from_frame": "irt_bench.responses",
-    "write_table": "irt_bench.responses",
+    "table_from_frame": "irt_bench.responses.canonical",
+    "write_report": "irt_bench.report.page",
+    "write_table": "irt_bench.responses.write",
 }
 __all__ = sorted(_HOMES)
+# Functions of a posterior that is no `Fit`, such as one of another program.
+_FUNCTIONS = {
+    "ability_table": "irt_bench.analysis.irt",
+    "compare_ability_accuracy": "irt_bench.analysis.agreement",
+    "item_statistics": "irt_bench.analysis.classical",
+    "item_table": "irt_bench.analysis.irt",
+    "score_models": "irt_bench.analysis.abilities",
+}
+__version__: str
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: the libraries behind it take seconds."""
-    if name not in _HOMES:
+    """Import a public name when it is first used."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("irt-bench")
+    homes = _HOMES | _FUNCTIONS
+    if name not in homes:
         raise AttributeError(f"module 'irt_bench' has no attribute {name!r}; it has {', '.join(__all__)}.")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(homes[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

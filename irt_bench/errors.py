@@ -8,7 +8,17 @@ MAX_JOBS: Final = 1_024  # processes at once
 
 
 class IrtBenchError(Exception):
-    """Base of all errors raised for input this package cannot use."""
+    """Base of all errors raised for input this package cannot use.
+
+    Examples
+    --------
+    >>> from irt_bench import IrtBenchError, fit
+    >>> try:
+    ...     fit("results/")
+    ... except IrtBenchError as error:
+    ...     print(str(error)[:23])
+    responses are a str; Re
+    """
 
 
 class ReadError(IrtBenchError):
@@ -40,11 +50,25 @@ class OutputError(IrtBenchError):
 
 
 class ConvergenceWarning(UserWarning):
-    """Inference ended before its checks passed; the estimate is kept and marked."""
+    """Inference ended before its checks passed; the estimate is kept and marked.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from irt_bench import ConvergenceWarning
+    >>> warnings.simplefilter("error", ConvergenceWarning)  # make it an error, in a script that nobody watches
+    """
 
 
 class FitWarning(UserWarning):
-    """Inference went on, but not as one would expect."""
+    """Inference went on, but not as one would expect.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from irt_bench import FitWarning
+    >>> warnings.simplefilter("ignore", FitWarning)
+    """
 
 
 class UndefinedWarning(UserWarning):

@@ -23,7 +23,13 @@ from irt_bench.files import replacing
 from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, pooling_check, sampler_checks
 from irt_bench.inference.draws import Draws, label_draws, label_stats
 from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
-from irt_bench.inference.response_groups import LOG_LIKELIHOOD, RESPONSE_GROUPS, check_responses, response_groups
+from irt_bench.inference.response_groups import (
+    CONSTANT_DATA,
+    LOG_LIKELIHOOD,
+    RESPONSE_GROUPS,
+    check_responses,
+    response_groups,
+)
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
@@ -44,7 +50,8 @@ _METHODS: Final = {
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 2
 MOST_GIGABYTES: Final = 16  # of draws
-GROUPS: Final = ("posterior", "sample_stats", *RESPONSE_GROUPS)
+SAVED_GROUPS: Final = (*RESPONSE_GROUPS, CONSTANT_DATA)
+GROUPS: Final = ("posterior", "sample_stats", *SAVED_GROUPS)
 MOST_MEMBERS: Final = 1_000  # arrays of a group
 UNPACKED_AT_LEAST: Final = 2**28  # bytes that any saved fit may take in memory
 UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
@@ -270,7 +277,7 @@ class FitResult:
                 responses=dict(about["responses"]),
                 versions=dict(about["versions"]),
                 clusters=dict(about.get("clusters", {})),
-                response_groups={name: tree[name].to_dataset() for name in RESPONSE_GROUPS if name in tree.children},
+                response_groups={name: tree[name].to_dataset() for name in SAVED_GROUPS if name in tree.children},
             )
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0]

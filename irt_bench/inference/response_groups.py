@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 from scipy.special import gammaln
 
@@ -23,6 +24,8 @@ Array = npt.NDArray[Any]
 LOG_LIKELIHOOD: Final = "log_likelihood"
 POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
 OBSERVED_DATA: Final = "observed_data"
+CONSTANT_DATA: Final = "constant_data"  # numbers of trials, beside the answers where they are not all 1
+TRIALS: Final = "trials"
 RESPONSE_GROUPS: Final = (LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, OBSERVED_DATA)
 ANSWER: Final = "answer"  # dimension over the cells that were asked, where some were not
 MOST_GIGABYTES: Final = 4  # of all the groups together
@@ -59,7 +62,8 @@ def response_groups(
     -------
     dict of str to xr.Dataset
         ``log_likelihood``: log of the binomial probability of the right answers, its coefficient included;
-        ``posterior_predictive``: right answers of as many trials, drawn once a draw; ``observed_data``: right answers.
+        ``posterior_predictive``: right answers of as many trials, drawn once a draw; ``observed_data``: right answers,
+        with their trials in ``constant_data`` where these are not all 1.
         Dimensions after (chain, draw) are (model, item) where every model was asked every item; else ``answer``, the
         cells that were asked, row by row, with the coordinates ``model`` and ``item``.
 
@@ -122,6 +126,8 @@ def response_groups(
     }
     if OBSERVED_DATA in groups:
         found[OBSERVED_DATA] = xr.Dataset({names.CORRECT: (dims, right.astype(integer).reshape(sizes))}, coordinates)
+        if not once:
+            found[CONSTANT_DATA] = xr.Dataset({TRIALS: (dims, trials.astype(integer).reshape(sizes))}, coordinates)
     return found
 
 
@@ -222,3 +228,35 @@ def _chances(irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts)
 def _joined(array: xr.DataArray) -> Array:
     """Chains one after the other, in double precision."""
     return np.asarray(array.to_numpy().reshape(-1, array.shape[-1]), dtype=np.float64)
+
+
+def saved_counts(
+    groups: Mapping[str, xr.Dataset], posterior: xr.Dataset, about: Mapping[str, Any]
+) -> ResponseCounts | None:
+    """Make responses again of the groups that hold them; None where these are others than were fitted.
+
+    Parameters
+    ----------
+    groups : mapping
+        ``observed_data`` and, where trials are not all 1, ``constant_data``, as of `response_groups`.
+    posterior : xr.Dataset
+        Whose labels are those of all models and items, with answers or without.
+    about : mapping
+        `FitResult.responses`.
+    """
+    observed = groups.get(OBSERVED_DATA)
+    if observed is None or not {names.MODEL, names.ITEM} <= set(posterior.coords):
+        return None
+    axes = [pd.Index(posterior[name].to_numpy().astype(str), name=name) for name in (names.MODEL, names.ITEM)]
+    places: Any = tuple(axis.get_indexer(observed[axis.name].to_numpy().astype(str)) for axis in axes)
+    if any((place < 0).any() for place in places):
+        return None
+    if ANSWER not in observed.dims:
+        places = np.ix_(*places)
+    correct = np.zeros([len(axis) for axis in axes], dtype=np.int64)
+    trials = np.zeros_like(correct)
+    correct[places] = observed[names.CORRECT].to_numpy()
+    trials[places] = groups[CONSTANT_DATA][TRIALS].to_numpy() if CONSTANT_DATA in groups else 1
+    models, items = (pd.DataFrame(index=axis) for axis in axes)
+    counts = ResponseCounts(correct, trials, models, items, str(about.get("benchmark", "")))
+    return counts if counts.fingerprint() == about.get("fingerprint") else None

@@ -61,6 +61,12 @@ class LaplaceSettings(Settings):
     threads : int
         0: as many as are idle, sweeps over matrices of less than three million cells by one. Results do not depend on
         it.
+
+    Examples
+    --------
+    >>> from irt_bench import LaplaceSettings, fit, load_example
+    >>> fit(load_example("benchmark"), "2pl", LaplaceSettings(draws=500, refine=False)).posterior.sizes["draw"]
+    500
     """
 
     method: ClassVar[str] = "laplace"
@@ -99,6 +105,12 @@ class NUTSSettings(Settings):
         A trajectory has at most 2 ** max_tree_depth steps.
     jobs : int
         Chains run at once, each in a process of its own; results do not depend on it. 0: one a processor.
+
+    Examples
+    --------
+    >>> from irt_bench import NUTSSettings
+    >>> NUTSSettings(chains=2, draws=1_000, seed=1).n_draws  # for fit(responses, "2pl", NUTSSettings(...))
+    2000
     """
 
     method: ClassVar[str] = "nuts"
@@ -132,6 +144,12 @@ class SVISettings(Settings):
         Draws to return.
     device : {"cpu", "cuda"}
         Where likelihoods are summed. On a GPU every step takes all answers.
+
+    Examples
+    --------
+    >>> from irt_bench import SVISettings
+    >>> SVISettings(guide="low_rank", max_steps=5_000).guide  # for fit(responses, "2pl", SVISettings(...))
+    'low_rank'
     """
 
     method: ClassVar[str] = "svi"

@@ -241,7 +241,14 @@ class Logistic:
 
 @dataclass(frozen=True, kw_only=True)
 class OnePL(Logistic):
-    """Items differ in difficulty only; one discrimination for all, as in Rasch's model with the ability's sd at 1."""
+    """Items differ in difficulty only; one discrimination for all, as in Rasch's model with the ability's sd at 1.
+
+    Examples
+    --------
+    >>> from irt_bench import Normal, OnePL
+    >>> OnePL(log_discrimination=Normal(0.0, 0.1)).name
+    '1pl'
+    """
 
     name: ClassVar[str] = "1pl"
     shared_slope: ClassVar[bool] = True
@@ -251,14 +258,31 @@ class OnePL(Logistic):
 
 @dataclass(frozen=True, kw_only=True)
 class TwoPL(Logistic):
-    """Items differ in difficulty and discrimination."""
+    """Items differ in difficulty and discrimination.
+
+    Examples
+    --------
+    Priors are fields:
+
+    >>> from irt_bench import HalfNormal, Hierarchical, Normal, TwoPL
+    >>> model = TwoPL(difficulty=Hierarchical(mean=Normal(0.0, 1.0), sd=HalfNormal(1.0)))
+    >>> model.log_discrimination == TwoPL().log_discrimination
+    True
+    """
 
     name: ClassVar[str] = "2pl"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThreePL(Logistic):
-    """As 2PL, with a lower asymptote for guessing: learned, or known (1 / number of choices)."""
+    """As 2PL, with a lower asymptote for guessing: learned, or known (1 / number of choices).
+
+    Examples
+    --------
+    >>> from irt_bench import ThreePL
+    >>> ThreePL(guessing=0.25).guessing  # known, of four choices
+    0.25
+    """
 
     name: ClassVar[str] = "3pl"
     kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {**Logistic.kinds, names.GUESSING: (Beta, float, int, tuple)}
@@ -267,7 +291,14 @@ class ThreePL(Logistic):
 
 @dataclass(frozen=True, kw_only=True)
 class FourPL(ThreePL):
-    """As 3PL, with an upper asymptote for slips and broken items."""
+    """As 3PL, with an upper asymptote for slips and broken items.
+
+    Examples
+    --------
+    >>> from irt_bench import Beta, FourPL
+    >>> FourPL(upper_share=Beta(50.0, 1.0)).upper_share
+    Beta(successes=50.0, failures=1.0)
+    """
 
     name: ClassVar[str] = "4pl"
     kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {**ThreePL.kinds, UPPER_SHARE: (Beta,)}

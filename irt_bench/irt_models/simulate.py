@@ -94,6 +94,15 @@ def simulate_responses(
     ------
     ModelError
         If a size is out of range, or a parameter is unknown, of the wrong shape or out of range.
+
+    Examples
+    --------
+    >>> from irt_bench import TwoPL, simulate_responses
+    >>> simulation = simulate_responses(TwoPL(), n_models=30, n_items=20, seed=1)
+    >>> simulation.table
+    ResponseTable(simulated: 30 models x 20 items, 600 answers)
+    >>> simulation.truth["difficulty"].dims
+    ('item',)
     """
     _check_sizes({"n_models": n_models, "n_items": n_items, "n_samples": n_samples}, least=1)
     streams = np.random.default_rng(seed).spawn(3)

@@ -5,8 +5,8 @@ Rows that repeat an answer: equal ones are dropped and counted, contradicting on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,7 @@ __all__ = [
     "Responses",
     "Role",
     "as_counts",
+    "as_table",
     "check_unique_columns",
     "natural_order",
     "rename_aliases",
@@ -163,6 +164,14 @@ def table_from_frame(
     ------
     ResponsesError
         If a column is missing, a value is out of range, or two rows of one answer disagree.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from irt_bench import table_from_frame
+    >>> frame = pd.DataFrame({"model": ["a", "b"], "item": ["q", "q"], "correct": [0, 1], "seed": [1, 2]})
+    >>> table_from_frame(frame, benchmark="quiz")
+    ResponseTable(quiz: 2 models x 1 items, 2 answers)
     """
     check_unique_columns(frame.columns)
     frame = frame.rename(columns=rename_aliases(frame.columns)).reset_index(drop=True)
@@ -182,36 +191,110 @@ def table_from_frame(
     return _split(frame, findings, roles or {})
 
 
-def as_counts(responses: Responses) -> ResponseCounts:
+def as_counts(
+    responses: Responses, *, models: Sequence[object] | None = None, items: Sequence[object] | None = None
+) -> ResponseCounts:
     """Arrange responses of any form in memory as counts.
 
     Parameters
     ----------
     responses : ResponseCounts, ResponseTable, pd.DataFrame or array of shape (model, item)
         Counts as they are; a table of one benchmark; a long frame (columns ``model, item`` and a value, as in
-        `table_from_frame`); a wide one (a row a model, named by the index or a column ``model``, and a column an item);
-        or an array. Wide frames and arrays hold 0, 1, or scores in [0, 1], and NaN where a model was not asked.
+        `table_from_frame`); a wide one (a row per model, named by the index or a column ``model``, and a column per
+        item); or an array. Wide frames and arrays hold 0, 1, or scores in [0, 1], and NaN where a model was not asked.
+    models, items : sequence, optional
+        Labels of the rows and columns of an array.
+
+    Raises
+    ------
+    ResponsesError
+        If it is none of these, a value is out of range, or labels are given that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from irt_bench import as_counts
+    >>> as_counts(np.array([[1, 0, 1], [0, np.nan, 1]]), models=["small", "large"])
+    ResponseCounts(2 models x 3 items, 5 answers)
+    """
+    if isinstance(responses, np.ndarray) and responses.ndim == 2 and responses.size:
+        axes = zip(KEYS[1:], (models, items), responses.shape, strict=True)
+        rows, columns = (_labels_of(what, given, n) for what, given, n in axes)
+        return _counts_of_wide(pd.DataFrame(responses, index=rows, columns=columns))
+    if not isinstance(responses, ResponseCounts | ResponseTable | pd.DataFrame):
+        raise ResponsesError(_unknown_kind(responses))
+    for name, given in (("models", models), ("items", items)):
+        if given is not None:
+            raise ResponsesError(
+                f"{name} are given for a {type(responses).__name__}, which has labels of its own; they name the rows "
+                "and columns of an array."
+            )
+    if isinstance(responses, ResponseCounts):
+        return responses
+    if isinstance(responses, ResponseTable):
+        return responses.counts()
+    return table_from_frame(responses).counts() if _is_long(responses) else _counts_of_wide(responses)
+
+
+def as_table(responses: Responses) -> ResponseTable:
+    """Arrange responses of any form in memory as a table; see `as_counts` for the forms.
 
     Raises
     ------
     ResponsesError
         If it is none of these, or a value is out of range.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from irt_bench import as_table
+    >>> as_table(pd.DataFrame({"model": ["a", "b"], "seed": [1, 2], "item": ["q", "q"], "correct": [0, 1]}))
+    ResponseTable(benchmark: 2 models x 1 items, 2 answers)
     """
-    if isinstance(responses, ResponseCounts):
-        return responses
     if isinstance(responses, ResponseTable):
-        return responses.counts()
-    if isinstance(responses, pd.DataFrame):
-        renamed = {*responses.columns, *rename_aliases(responses.columns).values()}
-        return table_from_frame(responses).counts() if names.ITEM in renamed else _counts_of_wide(responses)
-    if isinstance(responses, np.ndarray) and responses.ndim == 2 and responses.size:
-        labels = [[f"{what}{number}" for number in range(n)] for what, n in zip(KEYS[1:], responses.shape, strict=True)]
-        return _counts_of_wide(pd.DataFrame(responses, index=labels[0], columns=labels[1]))
+        return responses
+    if isinstance(responses, pd.DataFrame) and _is_long(responses):
+        return table_from_frame(responses)
+    counts = as_counts(responses)
+    row, column = (place.ravel() for place in np.indices(counts.correct.shape))
+    asked, correct, trials = counts.asked.ravel(), counts.correct.ravel(), counts.trials.ravel()
+    frame = pd.DataFrame({names.MODEL: counts.models.index[row], names.ITEM: counts.items.index[column]})
+    if counts.measure == "score":
+        frame[names.SCORE] = np.divide(correct, trials, out=np.full(len(correct), np.nan), where=asked)
+    elif counts.trials.max(initial=0) > 1:
+        frame[names.N_CORRECT], frame[names.N_SAMPLES] = np.where(asked, correct, np.nan), np.where(asked, trials, 0)
+    else:
+        frame[names.CORRECT] = np.where(asked, correct, np.nan)
+    roles: dict[str, Role] = {}
+    for role, metadata, at in (("model", counts.models, row), ("item", counts.items, column)):
+        for name in metadata.columns.difference(frame.columns, sort=False):
+            frame[name], roles[str(name)] = metadata[name].array[at], cast(Role, role)
+    return table_from_frame(frame, benchmark=counts.benchmark or DEFAULT_BENCHMARK, roles=roles, measure=counts.measure)
+
+
+def _is_long(frame: pd.DataFrame) -> bool:
+    """Whether a frame has a row per answer: a column names its item, or holds its value."""
+    named = {*frame.columns, *rename_aliases(frame.columns).values()}
+    return bool(named & {names.ITEM, names.CORRECT, names.N_CORRECT})
+
+
+def _unknown_kind(responses: object) -> str:
+    """Say that this is no responses, and what is needed."""
     shape = f" of shape {responses.shape}" if isinstance(responses, np.ndarray) else ""
-    raise ResponsesError(
+    return (
         f"responses are a {type(responses).__name__}{shape}; ResponseCounts, a ResponseTable, a DataFrame (long, or a "
-        "row a model and a column an item) or an array of shape (model, item) is needed. Files: read_responses(paths)."
+        "row per model and a column per item) or an array of shape (model, item) is needed. Files: "
+        "read_responses(paths)."
     )
+
+
+def _labels_of(what: str, given: Sequence[object] | None, n: int) -> list[str]:
+    """Labels of an axis of an array: those given, or numbers."""
+    if given is None:
+        return [f"{what}{number}" for number in range(n)]
+    if isinstance(given, str) or len(given) != n:
+        raise ResponsesError(f"{what}s has {len(given)} labels for an array with {n} {what}s; one each is needed.")
+    return [str(label) for label in given]
 
 
 def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:

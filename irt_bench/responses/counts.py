@@ -42,6 +42,15 @@ class ResponseCounts:
     ------
     ResponsesError
         If shapes and labels disagree, labels repeat or cannot be written, or a cell has more right answers than trials.
+
+    Examples
+    --------
+    >>> from irt_bench import load_example
+    >>> counts = load_example("lsat6").counts()
+    >>> counts
+    ResponseCounts('lsat6': 1,000 models x 5 items, 5,000 answers)
+    >>> counts.to_frame().mean().round(3).tolist()
+    [0.924, 0.709, 0.553, 0.763, 0.87]
     """
 
     correct: npt.NDArray[Any]
@@ -79,6 +88,11 @@ class ResponseCounts:
                 f"({self.correct[row, column]} of {self.trials[row, column]}). Check for duplicate rows."
             )
 
+    def __repr__(self) -> str:
+        kind = "answers" if self.measure == "correct" else "scores"
+        name = f"{self.benchmark!r}: " if self.benchmark not in ("", "benchmark") else ""
+        return f"ResponseCounts({name}{self.n_models:,} models x {self.n_items:,} items, {self.trials.sum():,} {kind})"
+
     @property
     def n_models(self) -> int:
         """Number of models (rows)."""
@@ -99,6 +113,10 @@ class ResponseCounts:
         out = np.full(self.correct.shape, np.nan)
         np.divide(self.correct, self.trials, out=out, where=self.asked)
         return out
+
+    def to_frame(self) -> pd.DataFrame:
+        """Share of right answers as a wide frame, a row per model and a column per item; NaN where never asked."""
+        return pd.DataFrame(self.proportions(), index=self.models.index, columns=self.items.index)
 
     def accuracy(self) -> pd.Series[float]:
         """Mean over the asked items of each model's share of right answers, in [0, 1]; NaN without answers."""

@@ -145,7 +145,7 @@ def read_responses(
     filter: str | None = None,
     progress: Progress | None = None,
 ) -> ResponseTable:
-    """Read responses from files and folders, in any mixture of the known formats.
+    r"""Read responses from files and folders, in any mixture of the known formats.
 
     Parameters
     ----------
@@ -164,6 +164,16 @@ def read_responses(
         If a path is missing, damaged, a pickle or of no known format, or a choice is needed.
     ResponsesError
         If what was read contradicts itself.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from irt_bench import read_responses
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "answers.csv").write_text("model,item,correct\nsmall,q1,0\nlarge,q1,1\n")
+    ...     read_responses([folder])
+    ResponseTable(answers: 2 models x 1 items, 2 answers)
     """
     if isinstance(paths, (str, Path)):
         paths = [paths]

@@ -70,6 +70,15 @@ class ResponseTable:
     Notes
     -----
     Models and items that occur in the input but have no answer are kept in `models`, `items` and `entries`.
+
+    Examples
+    --------
+    >>> from irt_bench import load_example
+    >>> table = load_example("seeds")
+    >>> table
+    ResponseTable(planted: 64 models x 200 items, 12,800 answers)
+    >>> list(table.models)
+    ['run', 'seed', 'step', 'name']
     """
 
     answers: pd.DataFrame
@@ -77,6 +86,13 @@ class ResponseTable:
     items: pd.DataFrame
     entries: pd.DataFrame
     findings: tuple[Finding, ...] = ()
+
+    def __repr__(self) -> str:
+        names_of = ", ".join(map(str, self.benchmarks[:3])) + (", ..." if len(self.benchmarks) > 3 else "")
+        return (
+            f"ResponseTable({names_of}: {len(self.models):,} models x {len(self.items):,} items, "
+            f"{len(self.answers):,} answers)"
+        )
 
     @property
     def benchmarks(self) -> list[str]:
@@ -133,7 +149,7 @@ class ResponseTable:
         if len(self.benchmarks) != 1:
             raise ResponsesError(
                 f"one benchmark is needed, {len(self.benchmarks)} were found: {', '.join(map(str, self.benchmarks))}. "
-                "Choose one with --benchmark NAME."
+                "Choose one: select(benchmark='NAME')."
             )
         return self
 

@@ -41,6 +41,16 @@ def write_table(table: ResponseTable, path: str | Path, *, safe_csv: bool = Fals
     ------
     OutputError
         If the name has another ending, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from irt_bench import load_example, read_responses, write_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(load_example("seeds"), Path(folder) / "seeds.parquet")
+    ...     read_responses([folder])
+    ResponseTable(planted: 64 models x 200 items, 12,800 answers)
     """
     path = Path(path)
     if path.suffix.lower() not in (".parquet", ".csv"):

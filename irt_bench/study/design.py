@@ -88,6 +88,12 @@ class StudyDesign(BaseModel):
         Size of the subsets of the negative control; by default the middle one of `sizes`.
     seed : int
         Of everything random.
+
+    Examples
+    --------
+    >>> from irt_bench import StudyDesign
+    >>> StudyDesign(sizes=(20, 0.5), methods=("random", "discrimination")).sizes
+    (0.5, 20.0)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

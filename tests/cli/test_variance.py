@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from irt_bench.cli import app
 from irt_bench.inference.settings import SVISettings
 
-DATA = Path(__file__).resolve().parents[2] / "data"
-SEEDS, CLOZE = DATA / "planted_seeds.parquet", DATA / "planted_cloze.parquet"
+DATA = Path(__file__).resolve().parents[2] / "irt_bench" / "examples"
+SEEDS, CLOZE = DATA / "seeds.parquet", DATA / "quiet_seeds.parquet"
 
 
 def run(*arguments, code=0):

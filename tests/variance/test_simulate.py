@@ -10,7 +10,7 @@ from irt_bench.responses import write_table
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_seeds, simulate_shares
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = Path(__file__).resolve().parents[2] / "irt_bench" / "examples"
 
 
 def test_answers_have_the_components_that_were_planted():

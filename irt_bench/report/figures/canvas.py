@@ -7,6 +7,7 @@ universal design, 2008): models are blue, items vermilion, curves of the whole b
 from __future__ import annotations
 
 import functools
+import io
 import math
 import textwrap
 import warnings
@@ -94,6 +95,14 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     ------
     OutputError
         If the name ends otherwise, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from irt_bench import item_analysis, load_example, save_figure
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_figure(item_analysis(load_example("benchmark")).plot(), Path(folder) / "items.svg")
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -146,10 +155,21 @@ def narrow() -> bool:
     return page_width() < NARROW
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows, whether or not Pyplot was imported there."""
+
+    def _repr_png_(self) -> bytes:
+        target = io.BytesIO()
+        with _style(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
+            self.savefig(target, format="png")
+        return target.getvalue()
+
+
 def new_figure(height: float, title: str) -> Figure:
     """Empty figure of the common width, with the finding as its title; on a page, of its width and without."""
     width = _page.get()
-    figure = Figure(figsize=(width or WIDTH, height), layout="constrained")
+    figure = NotebookFigure(figsize=(width or WIDTH, height), layout="constrained")
     if width is not None:
         return figure
     n_lines = math.ceil(len(title) / TITLE_CHARACTERS)

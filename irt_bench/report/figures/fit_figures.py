@@ -70,15 +70,48 @@ def fit_figure(abilities: pd.DataFrame, items: pd.DataFrame) -> Figure:
     panels = figure.subfigures(2, 1, height_ratios=(forest_height, 4.0))
     upper, lower = (panel.subplots() for panel in panels)
     _forest(upper, ranked, shown)
-    slopes = items["discrimination"].to_numpy()
-    if len(items) > 1 and np.ptp(slopes) < 1e-9 * np.abs(slopes).max():
-        _difficulties(lower, items)
-    else:
-        _item_cloud(lower, items)
-    rug(lower, abilities["ability"].to_numpy(), "abilities of the models")
-    lower.set_xlabel("difficulty (scale of ability)")
+    _parameters(lower, items, abilities["ability"])
     clear_legend(panels[1].legend(loc="outside lower center", ncols=2))
     return figure
+
+
+@styled
+def abilities_figure(abilities: pd.DataFrame) -> Figure:
+    """Draw the abilities of the models as a forest plot; the frame is that of `fit_figure`."""
+    ranked = abilities.sort_values("rank", kind="stable")
+    shown = _sample_rows(len(ranked))
+    title = lead_text(ranked, lambda label: shorten(str(label), LABEL_CHARACTERS))
+    figure = new_figure(max(1.6, 0.155 * len(shown) + 0.7) + 0.6, title)
+    _forest(figure.subplots(), ranked, shown)
+    return figure
+
+
+@styled
+def parameters_figure(items: pd.DataFrame, abilities: pd.Series) -> Figure:
+    """Draw the items by difficulty and discrimination, and the abilities of the models at the edge.
+
+    Parameters
+    ----------
+    items : pd.DataFrame
+        As of `fit_figure`.
+    abilities : pd.Series
+        Of the models.
+    """
+    figure = new_figure(4.4, f"Difficulty and discrimination of {len(items):,} items")
+    _parameters(figure.subplots(), items, abilities)
+    clear_legend(figure.legend(loc="outside lower center", ncols=2))
+    return figure
+
+
+def _parameters(axes: Axes, items: pd.DataFrame, abilities: pd.Series) -> None:
+    """Items by difficulty and discrimination; by difficulty alone where they share one discrimination."""
+    slopes = items["discrimination"].to_numpy()
+    if len(items) > 1 and np.ptp(slopes) < 1e-9 * np.abs(slopes).max():
+        _difficulties(axes, items)
+    else:
+        _item_cloud(axes, items)
+    rug(axes, abilities.to_numpy(), "abilities of the models")
+    axes.set_xlabel("difficulty (scale of ability)")
 
 
 def _sample_rows(n: int) -> npt.NDArray[np.intp]:

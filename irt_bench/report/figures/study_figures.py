@@ -44,7 +44,8 @@ from irt_bench.subsets.make import default_weights
 CUTS, RAISES = "cuts", "raises"
 MARKS: Final = {CUTS: (BLUE, "v"), RAISES: (VERMILION, "^")}
 NO_DIFFERENCE: Final = (GREY, "o")
-ROW: Final = 0.2  # inches a row
+ROW: Final = 0.2  # inches per row
+LEAST_ROWS: Final = 5  # that there is room for, however few there are
 TICKS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
 WIDEST: Final = (0.1, 10.0)  # ratios at the ends of the axis; intervals beyond run into it
 
@@ -65,7 +66,7 @@ def ratios_figure(rows: pd.DataFrame, *, title: str = "Seed sd over that of rand
     labels = list(dict.fromkeys(rows["label"]))
     n_columns = 1 if narrow() else len(sizes)
     n_rows = -(-len(sizes) // n_columns)
-    figure = new_figure(n_rows * (0.5 + ROW * len(labels)) + 0.8, title)
+    figure = new_figure(n_rows * (0.5 + ROW * max(len(labels), LEAST_ROWS)) + 0.8, title)
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     limits = _limits(rows)
     for axes, size in zip(grid.ravel(), sizes, strict=False):
@@ -295,3 +296,55 @@ def _error_title(table: pd.DataFrame) -> str:
         for size, method, name, mae in best.to_numpy().tolist()
     ]
     return "Least error on held-out models: " + "; ".join(words) + ". Grey: random subsets, 5 to 95%; blue: below them"
+
+
+@styled
+def subset_items_figure(items: pd.DataFrame) -> Figure:
+    """Draw the items of a subset by difficulty and discrimination, with areas in proportion to their weights.
+
+    Parameters
+    ----------
+    items : pd.DataFrame
+        Indexed by item: ``difficulty, difficulty_sd, discrimination, discrimination_sd, weight``.
+    """
+    negative = int((items["weight"] < 0).sum())
+    title = f"{len(items):,} items by difficulty and discrimination; areas are weights"
+    figure = new_figure(4.2, title + (f", {negative:,} of them negative" if negative else ""))
+    axes = figure.subplots()
+    x, y = items["difficulty"], items["discrimination"]
+    axes.errorbar(x, y, xerr=items["difficulty_sd"], yerr=items["discrimination_sd"], fmt="none", ecolor=PALE)
+    weight = items["weight"].abs().to_numpy(dtype=np.float64)
+    colour = np.where(items["weight"] < 0, GREY, VERMILION)
+    axes.scatter(x, y, s=26 * weight / max(weight.mean(), 1e-12), c=list(colour), alpha=0.85, linewidths=0, zorder=3)
+    axes.set_xlabel("difficulty (scale of ability), with one standard deviation")
+    axes.set_ylabel("discrimination\n(logits per unit of ability)")
+    return figure
+
+
+@styled
+def subset_scores_figure(table: pd.DataFrame) -> Figure:
+    """Draw estimated full scores with their 90% intervals against full scores.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Indexed by model: ``score, estimate, q05, q95, error, covered``.
+    """
+    error, covered = POINTS * table["error"].abs().mean(), 100 * table["covered"].mean()
+    title = (
+        f"Estimates are off by {error:.1f} points on average; intervals hold {covered:.0f}% of {len(table):,} scores"
+    )
+    figure = new_figure(4.8, title)
+    axes = figure.subplots()
+    score = POINTS * table["score"]
+    for held, colour, label in ((True, BLUE, "score within the 90% interval"), (False, VERMILION, "outside")):
+        part = table[table["covered"] == held]
+        if len(part):
+            axes.vlines(POINTS * part["score"], POINTS * part["q05"], POINTS * part["q95"], color=PALE, linewidth=1)
+            axes.scatter(POINTS * part["score"], POINTS * part["estimate"], color=colour, s=14, zorder=3, label=label)
+    ends = [float(score.min()), float(score.max())]
+    axes.plot(ends, ends, color=GREY, linewidth=1, zorder=2)
+    axes.set_xlabel("score on the full benchmark (points)")
+    axes.set_ylabel("estimate from the subset (points)")
+    axes.legend(loc="upper left")
+    return figure

@@ -40,6 +40,16 @@ def write_report(paths: Iterable[Path], output: Path, *, title: str | None = Non
         If a path holds nothing that a page shows, or a broken file.
     OutputError
         If Jinja is not installed, the page would be too large, or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from irt_bench import item_analysis, load_example, write_report
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     item_analysis(load_example("benchmark")).save(Path(folder) / "items.csv")
+    ...     write_report([Path(folder) / "items.csv"], Path(folder) / "report.html").name
+    'report.html'
     """
     if find_spec("jinja2") is None:
         raise OutputError("the page needs Jinja; install it with: pip install 'irt-bench[report]'.")

@@ -43,6 +43,8 @@ MODEL_LINES = {
 }  # fmt: skip
 CONTINUOUS = (GOLD_PROBABILITY, LOGLIKELIHOOD)  # the first that is there stands beside accuracy, as in the paper
 POOLED_TITLE = "Seed variance of all runs, percentage points (root mean square sd over seeds)"
+COVERAGE_TITLE: Final = "Held-out models within their 90% interval (%)"
+SHIFT_TITLE: Final = "Calibrated on the weaker half: bias on the stronger half (points)"
 
 
 def paper_table(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,88 @@
+"""How results show themselves: a line as text, tables in a notebook, figures by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from irt_bench.errors import OutputError, unknown_choice
+from irt_bench.files import check_output, replacing_folder
+from irt_bench.report.figures.canvas import on_page
+from irt_bench.report.tables.text import Column, index_columns, value_columns, words
+
+MAX_ROWS: Final = 8  # of a table in a notebook
+WIDTHS: Final = (2.0, 20.0)  # inches of a figure
+CHECK_COLUMNS: Final = ("status", "value", "threshold", "message")
+
+
+def draw(kind: str, figures: Mapping[str, Callable[[], Figure]], width: float | None) -> Figure:
+    """Draw the figure of a name; of a width in inches it has no title, as a caption says it.
+
+    Raises
+    ------
+    OutputError
+        If no figure has this name, or the width is out of range.
+    """
+    if kind not in figures:
+        raise OutputError(unknown_choice("figure", kind, figures))
+    if width is None:
+        return figures[kind]()
+    if not WIDTHS[0] <= width <= WIDTHS[1]:
+        raise OutputError(f"width is {width:g}; a width in inches from {WIDTHS[0]:g} to {WIDTHS[1]:g} is needed.")
+    with on_page(width):
+        return figures[kind]()
+
+
+def notebook_html(heading: str, *parts: str) -> str:
+    """Put parts below a heading; the heading is text."""
+    return f"<div><strong>{escape(heading)}</strong>{''.join(parts)}</div>"
+
+
+def html_lines(lines: Iterable[str]) -> str:
+    """Write lines of text below each other."""
+    return "".join(f"<div>{escape(line)}</div>" for line in lines)
+
+
+def html_frame(frame: pd.DataFrame, title: str, columns: Iterable[str] | None = None) -> str:
+    """Write the first rows of a frame with its index: intervals beside what they belong to, labels as text."""
+    chosen = None if columns is None else [name for name in columns if name in frame]
+    shown = frame.head(MAX_ROWS)
+    parts = [*index_columns(shown), *value_columns(shown, chosen)]
+    rows = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*map(_cells, parts), strict=True))
+    head = "".join(f'<th style="text-align:{_side(part)}">{escape(part.header)}</th>' for part in parts)
+    more = f"<div>... {len(frame) - MAX_ROWS:,} more rows</div>" if len(frame) > MAX_ROWS else ""
+    caption = f'<caption style="text-align:left;caption-side:top">{escape(title)}</caption>'
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
+
+
+@contextmanager
+def saved_folder(folder: str | Path) -> Iterator[Path]:
+    """Yield a folder to fill, and put it in place if the block succeeds; one of other files is refused."""
+    check_output(Path(folder), force=True, folder=True)
+    with replacing_folder(Path(folder)) as path:
+        yield path
+
+
+def _cells(column: Column) -> list[str]:
+    lines = (words_of(line) if not column.label and not column.numeric else line for line in column.lines)
+    return [f'<td style="text-align:{_side(column)}">{escape(line)}</td>' for line in lines]
+
+
+def plural(n: int, noun: str) -> str:
+    """Write a number with its noun."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def words_of(text: str) -> str:
+    """Names such as ``not_applicable`` as words; other text as it is."""
+    return words(text) if text.isidentifier() else text
+
+
+def _side(column: Column) -> str:
+    return "right" if column.numeric else "left"

@@ -1,0 +1,462 @@
+"""What is asked of a fitted model: abilities, items, scores, checks, plots, files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from irt_bench import names
+from irt_bench.analysis.abilities import score_models
+from irt_bench.analysis.agreement import N_RESAMPLES, compare_ability_accuracy
+from irt_bench.analysis.curves import benchmark_information, expected_score_curve, observed_shares, success_curves
+from irt_bench.analysis.irt import ability_table, item_table
+from irt_bench.api.display import CHECK_COLUMNS, draw, html_frame, notebook_html
+from irt_bench.api.public_analysis import AccuracyComparison, FitChecks
+from irt_bench.checks import check_fit
+from irt_bench.checks.check_fit import REPLICATES
+from irt_bench.choices import ScoreMethod
+from irt_bench.errors import AnalysisError, FitError, unknown_choice
+from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.inference.response_groups import OBSERVED_DATA, RESPONSE_GROUPS, saved_counts
+from irt_bench.irt_models.base import IRTModel
+from irt_bench.report.figures import (
+    abilities_figure,
+    curves_figure,
+    fit_figure,
+    information_figure,
+    parameters_figure,
+    posterior_figure,
+)
+from irt_bench.report.figures.fit_figures import item_curves_figure, scalar_names, wright_map
+from irt_bench.report.figures.model_figures import ranks_figure
+from irt_bench.responses.canonical import Responses, as_counts
+from irt_bench.responses.counts import ResponseCounts
+
+FitPlot = Literal["fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace"]
+
+ABILITIES: Final = np.linspace(-4, 4, 81)  # where curves are evaluated
+N_CURVES: Final = 4  # items drawn where none are named
+ARVIZ_NAMES: Final = {"eti90_lb": "q05", "eti90_ub": "q95"}
+
+
+@dataclass(frozen=True, repr=False)
+class Fit(FitResult):
+    """A fitted item response model: draws of its parameters, what made them, and all that follows from them.
+
+    Made by `fit`, or read from a file by `Fit.load`. Tables are DataFrames; intervals are central 90% ones, in columns
+    ending in ``_q05`` and ``_q95``.
+
+    Parameters
+    ----------
+    irt_model, settings, posterior, sample_stats, checks, responses, versions, timings, clusters, response_groups
+        What inference gave: model, settings, draws as data sets of dimensions (chain, draw, model or item), checks.
+    data : ResponseCounts, optional
+        The responses. A fit that was read from a file has them where they were saved with it, as `save` does.
+
+    Examples
+    --------
+    >>> from irt_bench import Fit, LaplaceSettings, fit, load_example
+    >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False), seed=1)
+    >>> fitted
+    Fit(2pl, laplace, 120 models x 100 items, converged=True)
+    >>> fitted.abilities()["ability"].nlargest(3).round(1).index.tolist()
+    ['model-001', 'model-081', 'model-096']
+    >>> figure = fitted.plot("wright")
+    >>> figure.axes[0].get_ylabel()
+    'models'
+    """
+
+    data: ResponseCounts | None = field(default=None)
+
+    @classmethod
+    def of(cls, result: FitResult, data: ResponseCounts | None = None) -> Self:
+        """Take over the result of inference, and the responses behind it.
+
+        Parameters
+        ----------
+        result : FitResult
+            What inference gave.
+        data : ResponseCounts, optional
+            The responses; by default those that a file held.
+        """
+        own = {each.name: getattr(result, each.name) for each in fields(FitResult)}
+        return cls(
+            **own,
+            data=saved_counts(result.response_groups, result.posterior, result.responses) if data is None else data,
+        )
+
+    def __repr__(self) -> str:
+        n_models, n_items = (self.responses.get(f"n_{what}s", "?") for what in (names.MODEL, names.ITEM))
+        size = f"{n_models:,} models x {n_items:,} items" if isinstance(n_models, int) else "responses unknown"
+        return f"Fit({self.irt_model.name}, {self.settings.method}, {size}, converged={self.converged})"
+
+    def _repr_html_(self) -> str:
+        parts = [html_frame(self.diagnostics(), "Checks of inference", CHECK_COLUMNS)]
+        if scalar_names(self.posterior):
+            parts.append(html_frame(self.summary(), "Population of items", ("mean", "sd", "ess_bulk", "r_hat")))
+        ranked = self.abilities().sort_values("rank")
+        columns = ("ability", "rank", "accuracy", "n_items")
+        parts.append(html_frame(ranked, "Models, ablest first (ability in sds of these models)", columns))
+        return notebook_html(repr(self), *parts)
+
+    def abilities(self, responses: Responses | None = None) -> pd.DataFrame:
+        """Tabulate ability and rank of each model, beside its accuracy.
+
+        Parameters
+        ----------
+        responses : optional
+            Those that were fitted, in any form, where the fit does not hold them.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by model: ``ability`` (posterior mean, in standard deviations of the models of the fit),
+            ``ability_sd``, ``relative_ability`` (in standard deviations from the mean of these very models), ``rank``
+            (1 is the ablest), ``p_first_abler``, and ``accuracy`` and ``n_items`` where the responses are there.
+        """
+        return ability_table(self.posterior, self._counts(responses))
+
+    def items(self, responses: Responses | None = None) -> pd.DataFrame:
+        """Tabulate difficulty, discrimination and the other parameters of each item.
+
+        Parameters
+        ----------
+        responses : optional
+            Those that were fitted, in any form, where the fit does not hold them.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by item: ``difficulty``, ``discrimination`` and, where the model has them, ``guessing`` and
+            ``upper_asymptote``, each with ``_sd``, ``_q05`` and ``_q95``; ``n_models`` and ``flags``
+            ("no_information", "slope_from_prior") where the responses are there.
+        """
+        return item_table(self.posterior, self._counts(responses))
+
+    def summary(self, names: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """Summarise draws as ArviZ does: mean, standard deviation, interval, effective draws and R-hat.
+
+        Parameters
+        ----------
+        names : str or sequence of str, optional
+            Quantities such as "difficulty"; by default the means and standard deviations of the population of items,
+            and all quantities where there are none.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by quantity: ``mean, sd, q05, q95, ess_bulk, ess_tail, r_hat, mcse_mean, mcse_sd``.
+
+        Examples
+        --------
+        >>> from irt_bench import LaplaceSettings, fit, load_example
+        >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
+        >>> fitted.summary().index.tolist()[:2]
+        ['difficulty_mean', 'difficulty_sd']
+        >>> fitted.summary("difficulty").index[0]
+        'difficulty[item-001]'
+        """
+        import arviz_stats
+
+        wanted = [names] if isinstance(names, str) else list(names or scalar_names(self.posterior))
+        for name in wanted:
+            if name not in self.posterior:
+                raise AnalysisError(unknown_choice("quantity", name, self.posterior.data_vars))
+        posterior = self.posterior[wanted] if wanted else self.posterior
+        table = arviz_stats.summary(posterior, ci_prob=0.9, ci_kind="eti", round_to="none")
+        return pd.DataFrame(table).rename(columns=ARVIZ_NAMES)
+
+    def diagnostics(self) -> pd.DataFrame:
+        """Tabulate the checks of inference: whether it converged, and whether the draws agree with the responses.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by name: ``status`` ("passed", "failed", "not_applicable"), ``value, threshold, message, source``.
+        """
+        return pd.DataFrame([check.to_dict() for check in self.checks]).set_index("name")
+
+    def score(
+        self,
+        responses: Responses,
+        *,
+        method: ScoreMethod = "eap",
+        prior_sd: float = 1.0,
+        models: Sequence[object] | None = None,
+        items: Sequence[object] | None = None,
+    ) -> pd.DataFrame:
+        """Estimate the abilities of new models from their answers to items of this fit, which stay as they are.
+
+        Parameters
+        ----------
+        responses : ResponseCounts, or what `as_counts` takes
+            Answers to all or some of the items, joined by label.
+        method : {"eap", "map"}
+            Posterior mean, or posterior mode at the items' posterior means.
+        prior_sd : float
+            Standard deviation of the normal prior of ability; 3 for models far abler or weaker than those of the fit.
+        models, items : sequence, optional
+            Labels of the rows and columns of an array.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by model: ``ability, ability_sd, ability_q05, ability_q95, n_items``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from irt_bench import LaplaceSettings, fit, load_example
+        >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
+        >>> new = np.array([[1, 1, 1, 0, 1], [0, 0, 1, 0, np.nan]])
+        >>> items = [f"item-{number:03d}" for number in range(1, 6)]
+        >>> scores = fitted.score(new, models=["large", "small"], items=items)
+        >>> scores["n_items"].to_dict(), scores["ability"].idxmax()
+        ({'large': 5, 'small': 4}, 'large')
+        """
+        return score_models(
+            as_counts(responses, models=models, items=items), self.posterior, method=method, prior_sd=prior_sd
+        )
+
+    def check(
+        self,
+        responses: Responses | None = None,
+        *,
+        groups: pd.Series | str | None = None,
+        replicates: int = REPLICATES,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> FitChecks:
+        """Check whether the model describes the responses: predictions, item and person fit, dependence, dimensions.
+
+        Parameters
+        ----------
+        responses : optional
+            Those that were fitted, in any form, where the fit does not hold them.
+        groups : pd.Series or str, optional
+            Group of each model, indexed by model, or the column of the models' metadata that holds it: for items that
+            differ between groups.
+        replicates : int
+            Data sets simulated from the fit, which the responses are held against.
+        seed : int
+            Of everything random.
+        progress : callable, optional
+            Called with (what, done, total).
+
+        Examples
+        --------
+        >>> from irt_bench import LaplaceSettings, fit, load_example
+        >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
+        >>> checks = fitted.check(replicates=9)
+        >>> checks.passed  # two items are mis-keyed
+        False
+        """
+        counts = self._needed(responses, "check")
+        if isinstance(groups, str):
+            if groups not in counts.models:
+                raise AnalysisError(unknown_choice("model column", groups, counts.models.columns))
+            groups = counts.models[groups]
+        return FitChecks(check_fit(counts, self, groups=groups, replicates=replicates, seed=seed, progress=progress))
+
+    def compare_accuracy(
+        self, responses: Responses | None = None, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+    ) -> AccuracyComparison:
+        """Compare the order of the models by ability with their order by accuracy.
+
+        Parameters
+        ----------
+        responses : optional
+            Those that were fitted, in any form, where the fit does not hold them.
+        n_resamples : int
+            Resamples of the items.
+        seed : int
+            Of everything random.
+
+        Examples
+        --------
+        >>> from irt_bench import LaplaceSettings, fit, load_example
+        >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
+        >>> compared = fitted.compare_accuracy()
+        >>> bool(compared.correlations().loc["kendall_tau_b", "rankings"] > 0.8)
+        True
+        """
+        counts = self._needed(responses, "compare_accuracy")
+        return AccuracyComparison(compare_ability_accuracy(self.posterior, counts, n_resamples=n_resamples, seed=seed))
+
+    def information(self, abilities: npt.ArrayLike = ABILITIES) -> pd.DataFrame:
+        """Fisher information of the whole benchmark at each ability, and the standard error that it allows.
+
+        Parameters
+        ----------
+        abilities : array of shape (ability,)
+            Where to evaluate.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by ability: ``information`` and ``standard_error``, each with ``_q05`` and ``_q95``.
+        """
+        return benchmark_information(self.posterior, abilities).to_dataframe()
+
+    def curves(self, items: Sequence[str] | None = None, abilities: npt.ArrayLike = ABILITIES) -> pd.DataFrame:
+        """Chance of a right answer to each item at each ability.
+
+        Parameters
+        ----------
+        items : sequence of str, optional
+            Labels; by default all items.
+        abilities : array of shape (ability,)
+            Where to evaluate.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by item and ability: ``probability, probability_q05, probability_q95``.
+        """
+        return success_curves(self._of_items(items), abilities).to_dataframe()
+
+    def plot(self, kind: FitPlot = "fit", *, items: Sequence[str] | None = None, width: float | None = None) -> Figure:
+        """Draw a figure; its axes can be restyled, and it is saved by ``figure.savefig``.
+
+        Parameters
+        ----------
+        kind : str
+            "fit"
+                Abilities of the models above the parameters of the items.
+            "abilities"
+                Abilities of the models with intervals.
+            "ranks"
+                Ranks of the models with intervals.
+            "items"
+                Items by difficulty and discrimination.
+            "wright"
+                Wright map: models and items on one scale.
+            "information"
+                Information and standard error over ability.
+            "curves"
+                Chance of a right answer over ability beside the shares observed, of the items named or of a few.
+            "score"
+                Expected score over ability, and the models.
+            "trace"
+                ArviZ's densities and traces of the means and standard deviations over items.
+        items : sequence of str, optional
+            Labels of the items whose curves are drawn.
+        width : float, optional
+            Width in inches. A figure of a given width has no title, as a caption says it.
+
+        Examples
+        --------
+        >>> from irt_bench import LaplaceSettings, fit, load_example
+        >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
+        >>> figure = fitted.plot("information", width=5)
+        >>> figure.axes[0].set_title("LSAT, section 6").get_text()
+        'LSAT, section 6'
+        """
+        kinds: dict[str, Callable[[], Figure]] = {
+            "fit": lambda: fit_figure(self.abilities(), self.items()),
+            "abilities": lambda: abilities_figure(self.abilities()),
+            "ranks": lambda: ranks_figure(self.abilities()),
+            "items": lambda: parameters_figure(self.items(), self.abilities()["ability"]),
+            "wright": lambda: wright_map(self.abilities()["ability"], self.items()["difficulty"]),
+            "information": lambda: information_figure(self.information(), self.abilities()["ability"]),
+            "curves": partial(self._curves_figure, items),
+            "score": lambda: curves_figure(
+                expected_score_curve(self.posterior, ABILITIES), None if self.data is None else self.abilities()
+            ),
+            "trace": lambda: posterior_figure(self.posterior),
+        }
+        return draw(kind, kinds, width)
+
+    def _curves_figure(self, items: Sequence[str] | None) -> Figure:
+        """Draw curves beside shares that were observed; without items named, from the easiest to the hardest."""
+        counts = self._needed(None, "plot")
+        if items is None:
+            order = self.items()["difficulty"].sort_values().index
+            items = list(order[np.unique(np.linspace(0, len(order) - 1, N_CURVES).round().astype(int))])
+        curves = success_curves(self._of_items(items), ABILITIES)
+        return item_curves_figure(curves, observed_shares(self.abilities()["ability"], counts))
+
+    def _of_items(self, items: Sequence[str] | None) -> Any:
+        """Posterior of some items."""
+        if items is None:
+            return self.posterior
+        known = self.posterior[names.ITEM].to_index()
+        for item in items:
+            if item not in known:
+                raise AnalysisError(unknown_choice("item", item, known))
+        return self.posterior.sel({names.ITEM: list(items)})
+
+    def to_arviz(self, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS) -> Any:
+        """ArviZ's own container, with log-likelihood, replicated answers and answers: see `az.loo`, `az.plot_trace`.
+
+        Parameters
+        ----------
+        responses : optional
+            Those that were fitted, in any form, where the fit does not hold them.
+        groups : sequence of str
+            Which of "log_likelihood", "posterior_predictive" and "observed_data" to make.
+        """
+        return super().to_arviz(self._counts(responses), groups=groups)
+
+    def log_likelihood(self, responses: Responses | None = None) -> Any:
+        """Log-likelihood of every answer at every draw, as in `to_arviz`."""
+        return super().log_likelihood(self._counts(responses))
+
+    def save(
+        self, path: str | Path, responses: Responses | None = None, *, groups: Sequence[str] = (OBSERVED_DATA,)
+    ) -> None:
+        """Write a netCDF file that `Fit.load` and ArviZ read; the old file or the new one is there, never a part.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        responses : optional
+            Those that were fitted, in any form, where the fit does not hold them.
+        groups : sequence of str
+            What is saved with the draws: "observed_data", the responses, from which the tables are made again;
+            "log_likelihood" and "posterior_predictive", which are large.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from irt_bench import Fit, LaplaceSettings, fit, load_example
+        >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fitted.save(Path(folder) / "fit.nc")
+        ...     Fit.load(Path(folder) / "fit.nc")
+        Fit(2pl, laplace, 120 models x 100 items, converged=True)
+        """
+        super().save(path, self._counts(responses), groups=groups)
+
+    @classmethod
+    def load(cls, path: str | Path, *, irt_model: IRTModel | None = None) -> Self:
+        """Read a fit that `save` or ``irt-bench fit`` wrote; a folder stands for the ``fit.nc`` in it.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file or folder.
+        irt_model : IRTModel, optional
+            A model that is not the package's own, whose name the fit bears.
+        """
+        return cls.of(FitResult.load(path, irt_model=irt_model))
+
+    def _counts(self, responses: Responses | None) -> ResponseCounts | None:
+        return self.data if responses is None else as_counts(responses)
+
+    def _needed(self, responses: Responses | None, what: str) -> ResponseCounts:
+        """Responses that are given or held."""
+        counts = self._counts(responses)
+        if counts is None:
+            raise FitError(f"{what} needs the responses, and this fit was saved without them; give responses=.")
+        return counts

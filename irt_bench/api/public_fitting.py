@@ -1,0 +1,105 @@
+"""Fit an item response model to responses of any form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from irt_bench.api.public_fit import Fit
+from irt_bench.choices import CopiesName, MethodName, ModelName
+from irt_bench.errors import FitError
+from irt_bench.inference.fit import Progress
+from irt_bench.inference.fit import fit as fit_model
+from irt_bench.inference.related_models import Cluster
+from irt_bench.inference.settings import SETTINGS, Settings, settings_for
+from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import irt_model_from_name
+from irt_bench.responses.canonical import Responses, as_counts
+
+
+def fit(
+    responses: Responses,
+    model: ModelName | IRTModel = "2pl",
+    method: MethodName | Settings = "laplace",
+    *,
+    seed: int | None = None,
+    cluster: Cluster = None,
+    copies: CopiesName = "keep",
+    models: Sequence[object] | None = None,
+    items: Sequence[object] | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """Fit a Bayesian item response model: draw from its posterior given responses.
+
+    Parameters
+    ----------
+    responses : ResponseCounts, ResponseTable, DataFrame or array
+        Answers: a table of one benchmark, a long DataFrame (columns ``model, item, correct``), a wide one or an array
+        (a row per model, a column per item; 0, 1, NaN where not asked).
+    model : {"1pl", "2pl", "3pl", "4pl"} or IRTModel
+        The model by name, with its default priors, or as an object: `TwoPL` and its kin take other priors, and any
+        class with the members of `IRTModel` is a model.
+    method : {"laplace", "svi", "nuts"} or Settings
+        How to draw. "laplace": fast, a normal approximation that is refined by Gibbs sweeps where the matrix is small.
+        "nuts": Pyro's no-U-turn sampler, exact and slow. "svi": Pyro's variational inference. As an object, with other
+        settings: `LaplaceSettings`, `NUTSSettings`, `SVISettings`.
+    seed : int, optional
+        Of everything random; by default 0, or that of the settings.
+    cluster : str, sequence or False, optional
+        Families, runs or other clusters of models that answer alike beyond their ability: a column of the models'
+        metadata, or a label per model. Intervals then hold with clusters. False: do not look for any.
+    copies : {"keep", "once"}
+        "once": of models that are near-copies of each other only the first counts in the items' estimates.
+    models, items : sequence, optional
+        Labels of the rows and columns of an array.
+    progress : callable, optional
+        Called with (what, done, total).
+
+    Raises
+    ------
+    ResponsesError
+        If the responses are of no known form.
+    ModelError, FitError
+        If model, settings and responses do not fit each other.
+
+    Warns
+    -----
+    ConvergenceWarning, FitWarning
+        If a check failed; `Fit.diagnostics` lists all.
+
+    Examples
+    --------
+    By name, and with other priors. Priors are fields of the model:
+
+    >>> from irt_bench import HalfNormal, Hierarchical, LaplaceSettings, Normal, TwoPL, fit, load_example
+    >>> table = load_example("benchmark")
+    >>> quick = LaplaceSettings(refine=False)
+    >>> fit(table, "1pl", quick, seed=1)
+    Fit(1pl, laplace, 120 models x 100 items, converged=True)
+    >>> easy = TwoPL(difficulty=Hierarchical(mean=Normal(-1.0, 1.0), sd=HalfNormal(1.0)))
+    >>> fit(table, easy, quick).irt_model.difficulty.mean
+    Normal(loc=-1.0, scale=1.0)
+
+    From an array:
+
+    >>> import numpy as np
+    >>> answers = np.array(table.counts().correct)
+    >>> answers.shape
+    (120, 100)
+    >>> fit(answers, "2pl", quick).items().index.tolist()[:2]
+    ['item0', 'item1']
+    """
+    settings = _settings(method, seed)
+    chosen = irt_model_from_name(model) if isinstance(model, str) else model
+    counts = as_counts(responses, models=models, items=items)
+    found = fit_model(counts, chosen, settings, cluster=cluster, copies=copies, progress=progress)
+    return Fit.of(found, counts)
+
+
+def _settings(method: str | Settings, seed: int | None) -> Settings:
+    """Build settings of a method, with the seed where one is given."""
+    if isinstance(method, str):
+        return settings_for(method, **({} if seed is None else {"seed": seed}))
+    if not isinstance(method, Settings):
+        kinds = ", ".join(f"{kind.__name__}(...)" for kind in SETTINGS.values())
+        raise FitError(f"method is {method!r}; one of {', '.join(map(repr, SETTINGS))}, or {kinds}, is needed.")
+    return method if seed is None else settings_for(method.method, **(method.model_dump() | {"seed": seed}))

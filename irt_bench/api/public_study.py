@@ -1,0 +1,243 @@
+"""Studies: whether pruned or reweighted subsets have less seed variance, judged on models that took no part."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from irt_bench import names
+from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural
+from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.files import replacing, write_csv, write_json
+from irt_bench.report.figures.canvas import save_figure
+from irt_bench.report.figures.study_figures import drawn_estimator, forest_figure, paths_figure
+from irt_bench.report.figures.variance_figures import file_name
+from irt_bench.report.page.folders import STUDY, read_folders
+from irt_bench.report.tables.score_tables import paper_form, verdict_counts
+from irt_bench.responses.canonical import Responses, as_table
+from irt_bench.study.collect import is_reference
+from irt_bench.study.design import StudyDesign, make_design
+from irt_bench.study.results import StudyResult
+from irt_bench.study.run import Progress, Workers
+from irt_bench.study.run import run_study as run_design
+
+TABLES: Final = ("results", "paths", "transfer", "control", "paper", "detectable")
+
+
+@dataclass(frozen=True, repr=False)
+class Study:
+    """What a study found. Made by `run_study`, or read from a folder by `Study.load`.
+
+    Parameters
+    ----------
+    tables : mapping
+        DataFrames by name; see the methods.
+    about : mapping
+        Design, benchmarks, runs, verdicts and notes, as in ``summary.json``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from irt_bench import Study, load_example, run_study
+    >>> small = {"sizes": [10], "n_folds": 2, "n_random": 20, "n_reweighted": 20, "transfer_splits": 2}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = run_study(
+    ...         load_example("repeats"), folder=folder, methods=["variance"], estimators=["weighted"], **small
+    ...     )
+    ...     Study.load(folder)
+    Study(planted: 1 way x 1 size)
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    about: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, found: StudyResult) -> Study:
+        """Take over what a study found."""
+        return cls({name: getattr(found, name) for name in TABLES}, found.to_dict())
+
+    def __repr__(self) -> str:
+        results = self.results()
+        results = results[~is_reference(results)]
+        ways = results.groupby(["method", "weights", "estimator"]).ngroups
+        named = ", ".join(map(str, self.benchmarks[:3])) + (", ..." if len(self.benchmarks) > 3 else "")
+        return f"Study({named}: {plural(ways, 'way')} x {plural(results['size'].nunique(), 'size')})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(
+            repr(self),
+            html_frame(self.summary(), "Verdicts over benchmarks and sizes, medians of ratios"),
+            html_frame(paper_form(self.tables["paper"]), "Seed standard deviation in percentage points"),
+            html_lines(self.notes),
+        )
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks."""
+        return [str(name) for name in self.results()[names.BENCHMARK].unique()]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided, left out or done otherwise."""
+        return list(self.about.get("notes", []))
+
+    def summary(self) -> pd.DataFrame:
+        """Count verdicts of each way to choose and weight items, over benchmarks and sizes; medians of the ratios."""
+        return verdict_counts(self.results())
+
+    def results(self) -> pd.DataFrame:
+        """One row per benchmark, run, method, weights, estimator and size: seed sds, ratios, intervals, verdicts."""
+        return self.tables["results"]
+
+    def paths(self) -> pd.DataFrame:
+        """Seed standard deviation along the pruning path, items dropped by discrimination."""
+        return self.tables["paths"]
+
+    def transfer(self) -> pd.DataFrame:
+        """Item statistics of weaker against stronger models."""
+        return self.tables["transfer"]
+
+    def control(self) -> pd.DataFrame:
+        """Read the negative control: verdicts of methods calibrated on shuffled answers."""
+        return self.tables["control"]
+
+    def detectable(self) -> pd.DataFrame:
+        """Tell what could have been found with these seeds."""
+        return self.tables["detectable"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dict(self.about)
+
+    def plot(
+        self, kind: Literal["forest", "path"] = "forest", *, benchmark: str | None = None, width: float | None = None
+    ) -> Figure:
+        """Draw a figure of one benchmark.
+
+        Parameters
+        ----------
+        kind : {"forest", "path"}
+            "forest": seed standard deviation of each way over that of random subsets. "path": what dropping items by
+            their discrimination does.
+        benchmark : str, optional
+            By default the first.
+        width : float, optional
+            Width in inches. A figure of a given width has no title, as a caption says it.
+        """
+        chosen = self.benchmarks[0] if benchmark is None else benchmark
+        if chosen not in self.benchmarks:
+            raise AnalysisError(unknown_choice("benchmark", chosen, self.benchmarks))
+        figures = {
+            "forest": lambda: self._forest(chosen),
+            "path": lambda: paths_figure(self.paths(), chosen),
+        }
+        return draw(kind, figures, width)
+
+    def _forest(self, benchmark: str) -> Figure:
+        estimator = drawn_estimator(self.results(), benchmark)
+        if estimator is None:
+            raise AnalysisError(f"the study of {benchmark!r} has random subsets only, which have no forest plot.")
+        return forest_figure(self.results(), benchmark, estimator=estimator)
+
+    def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
+        """Write tables, figures and, last, the summary into a folder, as ``irt-bench study`` does.
+
+        Parameters
+        ----------
+        folder : str or Path
+            That of the study, or another one.
+        safe_csv : bool
+            Whether texts that a spreadsheet would run as a formula get a ' in front.
+        """
+        output = Path(folder)
+        output.mkdir(parents=True, exist_ok=True)
+        for name in TABLES:
+            with replacing(output / f"{name}.csv") as beside:
+                write_csv(self.tables[name], beside, safe=safe_csv, index=False)
+        for place, benchmark in enumerate(self.benchmarks):
+            name = file_name(benchmark, place)
+            if drawn_estimator(self.results(), benchmark):
+                with replacing(output / f"forest-{name}.png") as beside:
+                    save_figure(self._forest(benchmark), beside)
+            with replacing(output / f"path-{name}.png") as beside:
+                save_figure(paths_figure(self.paths(), benchmark), beside)
+        with replacing(output / "summary.json") as beside:
+            write_json(beside, self.about)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Study:
+        """Read the tables of a finished study from the folder that `run_study` or ``irt-bench study`` wrote."""
+        parts = read_folders([Path(folder)])
+        if STUDY not in parts:
+            raise AnalysisError(f"{folder} holds no finished study; run it to the end with run_study.")
+        return cls({name: parts[STUDY][name] for name in TABLES}, dict(parts[STUDY].summary))
+
+
+def run_study(
+    responses: Responses,
+    design: StudyDesign | None = None,
+    folder: str | Path | None = None,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> Study:
+    """Judge subsets and weightings of a benchmark by their seed variance, on models that took no part in making them.
+
+    A study that was stopped goes on when it is run again with the same folder; of a changed one only what changed is
+    computed.
+
+    Parameters
+    ----------
+    responses : ResponseTable or long DataFrame
+        Answers of models with a ``seed``, and of others to calibrate on; of one or several benchmarks.
+    design : StudyDesign, optional
+        What to study; or its fields by name: ``sizes``, ``methods``, ``weights``, ``estimators``, ``n_random``,
+        ``seed`` and others.
+    folder : str or Path, optional
+        Where results are kept and tables and figures are written; without it nothing is kept.
+    jobs : int
+        Processes at once; -1: one per processor. Results do not depend on it.
+    progress : callable, optional
+        Called with (what, done, total).
+    **fields
+        Fields of `StudyDesign`, which win over those of `design`.
+
+    Raises
+    ------
+    AnalysisError
+        If a field is not known or out of range, or the responses have no seeds.
+    OutputError
+        If the folder holds files that no study wrote.
+
+    Examples
+    --------
+    >>> from irt_bench import load_example, run_study
+    >>> study = run_study(
+    ...     load_example("repeats"), sizes=[10], methods=["random"], estimators=["weighted"], n_folds=2,
+    ...     n_random=20, n_reweighted=20, transfer_splits=2, drop=[0.0, 0.5],
+    ... )
+    >>> study.benchmarks
+    ['planted']
+    """
+    given = {} if design is None else design.model_dump(exclude_unset=True)
+    chosen = make_design(given | fields)
+    table, workers = as_table(responses), Workers(jobs=jobs)
+    if folder is None:
+        with tempfile.TemporaryDirectory() as place:
+            return Study.of(_finished(run_design(table, chosen, Path(place), workers=workers, progress=progress)))
+    found = Study.of(_finished(run_design(table, chosen, Path(folder), workers=workers, progress=progress)))
+    found.save(folder)
+    return found
+
+
+def _finished(found: StudyResult | None) -> StudyResult:
+    if found is None:  # only where a part of the study was asked for
+        raise AnalysisError("the study is not finished; run it again.")
+    return found

@@ -1,0 +1,438 @@
+"""Reduced benchmarks: make one, save it, hand it to a harness, and score models with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from irt_bench import names
+from irt_bench.api.display import draw, html_frame, notebook_html
+from irt_bench.choices import EstimatorName, ExportName, SelectorName, WeightingName
+from irt_bench.errors import SubsetError
+from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.inference.response_groups import check_responses
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.report.figures.study_figures import subset_items_figure, subset_scores_figure
+from irt_bench.responses.canonical import Responses, as_counts
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.table import ResponseTable
+from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
+from irt_bench.subsets.basis import balanced_targets
+from irt_bench.subsets.calibration import Calibration, Plan, Recipe, prepare
+from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
+from irt_bench.subsets.make import (
+    DEFAULT_ESTIMATOR,
+    DEFAULT_METHOD,
+    check_names,
+    default_weights,
+    prompt_hashes,
+    smallest_subset,
+)
+from irt_bench.subsets.make import make_subset as make_record
+from irt_bench.subsets.score import estimate_full_score
+from irt_bench.subsets.select import item_number
+from irt_bench.subsets.subset import SubsetRecord, read_subset, write_subset
+
+SubsetPlot = Literal["items", "scores"]
+
+
+@dataclass(frozen=True, repr=False)
+class Subset:
+    """A reduced benchmark: some items, their weights, and all it takes to estimate the full score from answers to them.
+
+    Made by `make_subset`, or read from a file by `Subset.load`.
+
+    Parameters
+    ----------
+    record : SubsetRecord
+        All that the file holds.
+
+    Examples
+    --------
+    >>> from irt_bench import load_example, make_subset
+    >>> table = load_example("benchmark")
+    >>> subset = make_subset(table, 20, seed=1)
+    >>> subset
+    Subset(20 of 100 items of benchmark, anchors-proportional, p_irt_residual)
+    >>> subset.items().columns[:3].tolist()
+    ['weight', 'difficulty', 'discrimination']
+    >>> scores = subset.score(table)
+    >>> scores.columns.tolist()[:3]
+    ['estimate', 'q05', 'q95']
+    """
+
+    record: SubsetRecord
+
+    def __repr__(self) -> str:
+        about = self.record
+        return (
+            f"Subset({about.size:,} of {about.n_items_full:,} items of {about.benchmark}, {about.method}, "
+            f"{about.estimator})"
+        )
+
+    def _repr_html_(self) -> str:
+        heaviest = self.items().sort_values("weight", ascending=False, kind="stable")
+        columns = ("weight", "difficulty", "discrimination", "mean", "subtask")
+        return notebook_html(
+            repr(self),
+            html_frame(100 * self.summary(), "What to expect, in percentage points"),
+            html_frame(heaviest, "Items, largest weight first", columns),
+        )
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Labels of the items, in the order of the benchmark."""
+        return self.record.ids
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return self.record.size
+
+    def items(self) -> pd.DataFrame:
+        """Items of the subset, indexed by label: weight, parameters, and what a harness knows them by."""
+        rows = [item.model_dump() for item in self.record.items]
+        first = ["weight", "difficulty", "discrimination", "mean", "subtask"]
+        table = pd.DataFrame(rows).set_index("id").rename_axis(names.ITEM)
+        return table[[*first, *table.columns.difference(first, sort=False)]]
+
+    def summary(self) -> pd.DataFrame:
+        """Errors to expect of the estimated full score, in [0, 1], with 90% intervals.
+
+        Returns
+        -------
+        pd.DataFrame
+            Rows "models like these" (held out by cluster), "abler models" (weaker half against strongest 30%), and
+            "smallest gap", the difference of two models that is ordered rightly 8 times in 10; columns
+            ``error, error_q05, error_q95`` (mean absolute), ``bias``, ``rmse``. NaN: not known.
+        """
+        about, rows = self.record, {}
+        rows["models like these"] = (about.expected_error, about.expected_error_interval, about.expected_bias,
+                                     about.expected_se)  # fmt: skip
+        if about.abler is not None:
+            rows["abler models"] = (about.abler.error, about.abler.error_interval, about.abler.bias, about.abler.se)
+        if about.smallest_gap is not None:
+            rows["smallest gap"] = (about.smallest_gap.gap, about.smallest_gap.interval, np.nan, np.nan)
+        table = {
+            name: (error, *(interval or (np.nan, np.nan)), bias, rmse)
+            for name, (error, interval, bias, rmse) in rows.items()
+        }
+        columns = ["error", "error_q05", "error_q95", "bias", "rmse"]
+        return pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("of")
+
+    def score(
+        self,
+        responses: Responses,
+        *,
+        models: Sequence[object] | None = None,
+        items: Sequence[object] | None = None,
+    ) -> pd.DataFrame:
+        """Estimate the full score of each model from its answers to the subset.
+
+        Parameters
+        ----------
+        responses : ResponseCounts, or what `as_counts` takes
+            Answers, joined by label; items outside the subset are left aside.
+        models, items : sequence, optional
+            Labels of the rows and columns of an array.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by model: ``estimate, q05, q95`` (full score in [0, 1] with its 90% interval), ``ability,
+            ability_sd, n_items, n_missing, flags``.
+        """
+        return estimate_full_score(as_counts(responses, models=models, items=items), self.record)
+
+    def compare(self, responses: Responses) -> pd.DataFrame:
+        """Hold estimated full scores against the scores of models that answered all items.
+
+        Parameters
+        ----------
+        responses : ResponseCounts, or what `as_counts` takes
+            Answers to the full benchmark, of models that took no part in the calibration.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by model: ``score`` (mean over all items), ``estimate, q05, q95``, ``error`` and ``covered``.
+
+        Raises
+        ------
+        SubsetError
+            If no model answered all items, or the full score is a mean over subtasks.
+        """
+        counts, about = as_counts(responses), self.record
+        if not np.allclose([item.target_weight for item in about.items], 1 / about.n_items_full):
+            raise SubsetError("the full score of this subset is a mean over subtasks; compare knows means over items.")
+        whole = np.asarray(counts.asked.all(axis=1))
+        if counts.n_items != about.n_items_full or not whole.any():
+            raise SubsetError(
+                f"{int(whole.sum())} of {counts.n_models} models answered all of {counts.n_items} items; answers to "
+                f"all {about.n_items_full} items of {about.benchmark!r} are needed. Use score for those of the subset."
+            )
+        counts = counts.take(models=whole)
+        table = self.score(counts)[["estimate", "q05", "q95"]]
+        table.insert(0, "score", counts.accuracy())
+        table["error"] = table["estimate"] - table["score"]
+        return table.assign(covered=table["score"].between(table["q05"] - 1e-12, table["q95"] + 1e-12))
+
+    def compare_adaptive(
+        self,
+        fit: FitResult,
+        responses: Responses | None = None,
+        *,
+        stop_sd: float = 0.3,
+        max_items: int = 200,
+        n_models: int = 500,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Compare the subset with random items and with adaptive tests, on simulated models or on real answers.
+
+        Parameters
+        ----------
+        fit : Fit
+            To all items of the benchmark.
+        responses : ResponseCounts, or what `as_counts` takes, optional
+            Real answers to all items, which tests look up; without them models are simulated.
+        stop_sd : float
+            A test ends when the posterior standard deviation of ability is at most this.
+        max_items : int
+            A test ends after so many items.
+        n_models : int
+            Models that are simulated.
+        seed : int
+            Of everything random.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by design: ``n_items``, ``ability_error``, ``score_error``, ``error_ratio``, with intervals.
+        """
+        settings = AdaptiveSettings(
+            stop_sd=stop_sd, least_items=min(5, max_items), most_items=max_items, n_models=n_models, seed=seed
+        )
+        if responses is None:
+            return compare_adaptive(fit.posterior, self.ids, settings)
+        return replay_adaptive(fit.posterior, self.ids, as_counts(responses), settings)
+
+    def export(
+        self,
+        to: ExportName,
+        path: str | Path,
+        *,
+        metric: str | None = None,
+        split: str | None = None,
+        base_yaml: str | Path | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        responses: Responses | None = None,
+        safe_csv: bool = False,
+    ) -> str:
+        """Write the subset for an evaluation harness or another tool.
+
+        Parameters
+        ----------
+        to : {"lm-eval", "lm-eval-task", "inspect", "py-irt", "params", "ids"}
+            lm-evaluation-harness (list of samples, or a task of its own), Inspect, py-irt, a table of item parameters
+            for adaptive testers, or a list of items.
+        path : str or Path
+            File to write, for "lm-eval-task" a folder.
+        metric, split, base_yaml : optional
+            "lm-eval-task": the metric of the calibration where the subset does not name it, the split that is
+            evaluated, and the YAML of the full task.
+        task, model : str, optional
+            "inspect": the task and the model of the run.
+        responses : ResponseCounts, or what `as_counts` takes, optional
+            "py-irt": the calibration responses.
+        safe_csv : bool
+            CSV: whether ids that a spreadsheet would run as a formula get a ' in front.
+
+        Returns
+        -------
+        str
+            What to do with it: mostly the command to run.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from irt_bench import load_example, make_subset
+        >>> subset = make_subset(load_example("benchmark"), 5, method="random")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     command = subset.export("ids", Path(folder) / "ids.txt")
+        ...     len((Path(folder) / "ids.txt").read_text().split())
+        5
+        """
+        options = ExportOptions(
+            metric=metric,
+            split=split,
+            base_yaml=None if base_yaml is None else Path(base_yaml),
+            task=task,
+            model=model or MODEL,
+            responses=None if responses is None else as_counts(responses),
+            safe_csv=safe_csv,
+        )
+        return export_subset(self.record, to, Path(path), options)
+
+    def plot(
+        self, kind: SubsetPlot = "items", *, responses: Responses | None = None, width: float | None = None
+    ) -> Figure:
+        """Draw the items, or estimated against full scores.
+
+        Parameters
+        ----------
+        kind : {"items", "scores"}
+            "items": difficulty, discrimination and weight. "scores": estimates with intervals against full scores of
+            models that answered all items.
+        responses : ResponseCounts, or what `as_counts` takes, optional
+            "scores": answers to the full benchmark.
+        width : float, optional
+            Width in inches. A figure of a given width has no title, as a caption says it.
+        """
+        if kind == "scores" and responses is None:
+            raise SubsetError("plot('scores') needs answers to the full benchmark; give responses=.")
+        figures = {
+            "items": lambda: subset_items_figure(self.items()),
+            "scores": lambda: subset_scores_figure(self.compare(responses)),  # type: ignore[arg-type]
+        }
+        return draw(kind, figures, width)
+
+    def save(self, path: str | Path) -> None:
+        """Write the subset as one JSON file, which `Subset.load` and ``irt-bench score --subset`` read."""
+        write_subset(self.record, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Subset:
+        """Read a subset that `save` or ``irt-bench subset`` wrote; what was changed since is refused."""
+        return cls(read_subset(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.record.model_dump(mode="json")
+
+
+def make_subset(
+    responses: Responses,
+    size: float | None = None,
+    *,
+    target_se: float | None = None,
+    method: SelectorName = DEFAULT_METHOD,
+    weights: WeightingName | None = None,
+    estimator: EstimatorName = DEFAULT_ESTIMATOR,
+    fit: FitResult | None = None,
+    macro: bool = False,
+    keep_negative: bool = False,
+    ability_range: tuple[float, float] | None = None,
+    seed: int = 0,
+    models: Sequence[object] | None = None,
+    items: Sequence[object] | None = None,
+    progress: Progress | None = None,
+) -> Subset:
+    """Make a reduced benchmark that estimates the full score, with intervals that hold for new models.
+
+    Parameters
+    ----------
+    responses : ResponseCounts, ResponseTable, DataFrame or array
+        Answers of the calibration models to all items; see `fit`.
+    size : float, optional
+        Number of items, or below 1 a share of them.
+    target_se : float, optional
+        Instead of a size: the smallest subset whose predicted error is at most this.
+    method : str
+        How to choose items.
+    weights : str, optional
+        How to weight them; by default as suits the method.
+    estimator : str
+        How to estimate the full score.
+    fit : Fit, optional
+        A fit to these responses, instead of a 2PL by the fast method.
+    macro : bool
+        Whether the full score is the mean over subtasks, not over items.
+    keep_negative : bool
+        Whether items with negative discrimination may be chosen.
+    ability_range : (float, float), optional
+        Abilities that the method "information" aims at.
+    seed : int
+        Of choice, weights and cross-validation.
+    models, items : sequence, optional
+        Labels of the rows and columns of an array.
+    progress : callable, optional
+        Called with (what, done, total).
+
+    Raises
+    ------
+    SubsetError
+        If neither size nor target is given, a name is not known, or there are too few models or items.
+
+    Examples
+    --------
+    >>> from irt_bench import load_example, make_subset
+    >>> subset = make_subset(load_example("benchmark"), 0.1, method="information", estimator="p_irt")
+    >>> subset.size
+    10
+    >>> bool(subset.summary().loc["models like these", "error"] < 0.1)
+    True
+    """
+    counts = as_counts(responses, models=models, items=items)
+    if (size is None) == (target_se is None):
+        raise SubsetError("give either size (a number of items, or a share of them) or target_se, such as 0.02.")
+    check_names([method], weights, [estimator])
+    number = 1 if size is None else item_number(size, counts.n_items)
+    if number > counts.n_items:
+        raise SubsetError(f"size {number} was asked for, of {counts.n_items} items.")
+    calibration = calibrated(
+        counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed, progress=progress
+    )
+    recipe = Recipe(method, weights or default_weights(method), number, seed)
+    hashes = prompt_hashes(responses) if isinstance(responses, ResponseTable) else None
+    if target_se is not None:
+        return Subset(smallest_subset(calibration, recipe, target_se, estimator=estimator, hashes=hashes))
+    return Subset(make_record(calibration, recipe, estimator=estimator, hashes=hashes))
+
+
+def calibrated(
+    counts: ResponseCounts,
+    fit: FitResult | None = None,
+    *,
+    macro: bool = False,
+    keep_negative: bool = False,
+    ability_range: tuple[float, float] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Fit the items and those of each fold; parameters are those of `make_subset`."""
+    plan = calibration_plan(
+        counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed
+    )
+    posterior = None if fit is None else fit.posterior
+    return prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+
+
+def calibration_plan(
+    counts: ResponseCounts,
+    fit: FitResult | None = None,
+    *,
+    macro: bool = False,
+    keep_negative: bool = False,
+    ability_range: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Say what to calibrate with; parameters are those of `make_subset`."""
+    targets = None
+    if macro:
+        if names.SUBTASK not in counts.items:
+            raise SubsetError("macro needs subtasks, and the responses name none.")
+        targets = balanced_targets(counts.items[names.SUBTASK].astype(str).to_numpy(np.str_))
+    if fit is not None:
+        check_responses(fit.responses, counts)
+    model = TwoPL() if fit is None else fit.irt_model
+    return Plan(model, LaplaceSettings(seed=seed, refine=False), targets, keep_negative, ability_range)

@@ -1,0 +1,244 @@
+"""Compare the ways to make a reduced benchmark, on models that took no part in making it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from irt_bench.api.display import draw, html_frame, notebook_html, plural, saved_folder
+from irt_bench.api.public_subset import calibration_plan
+from irt_bench.choices import EstimatorName, SelectorName
+from irt_bench.errors import SubsetError
+from irt_bench.files import write_json
+from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.report.figures.canvas import save_figure
+from irt_bench.report.figures.study_figures import subset_comparison_figure
+from irt_bench.report.tables.score_tables import (
+    COVERAGE_TITLE,
+    SHIFT_TITLE,
+    coverage_table,
+    error_table,
+    markdown,
+    shift_table,
+)
+from irt_bench.responses.canonical import Responses, as_counts
+from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.compare import (
+    N_RANDOM,
+    WITHIN,
+    Comparison,
+    Design,
+    Within,
+    compare,
+    methods_for,
+    negative_control,
+    shift,
+)
+from irt_bench.subsets.estimators import ESTIMATORS
+from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, check_names, default_weights
+from irt_bench.subsets.select import item_number
+
+MAX_MODELS: Final = 400  # that take part
+
+
+@dataclass(frozen=True, repr=False)
+class SubsetComparison:
+    """Errors of every way to make a subset, on models held out. Made by `compare_subsets`.
+
+    Parameters
+    ----------
+    result : Comparison
+        Errors of each way, and of random subsets.
+    shifted : pd.DataFrame
+        Errors on abler models: calibrated on the weaker half of the models, judged on the stronger half.
+    controls : mapping
+        The negative control: by how answers were shuffled ("models", "items"), verdicts of the methods.
+    about : mapping
+        Benchmark, numbers of models, items and clusters, and the seed.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_subsets, load_example
+    >>> answers = load_example("benchmark").counts().take(models=slice(40), items=slice(20))
+    >>> compared = compare_subsets(
+    ...     answers, [10], methods=["difficulty"], estimators=["weighted"], n_random=9, controls=False
+    ... )
+    >>> compared
+    SubsetComparison(benchmark, 10 items, 2 methods, 1 estimator, 40 models)
+    >>> compared.errors(10).columns.tolist()
+    ['weighted']
+    """
+
+    result: Comparison
+    shifted: pd.DataFrame
+    controls: Mapping[Within, pd.DataFrame]
+    about: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        table = self.table()
+        sizes = ", ".join(f"{size:,}" for size in sorted(table["size"].unique()))
+        return (
+            f"SubsetComparison({self.about['benchmark']}, {sizes} items, "
+            f"{plural(table['method'].nunique(), 'method')}, {plural(table['estimator'].nunique(), 'estimator')}, "
+            f"{self.about['n_models']:,} models)"
+        )
+
+    def _repr_html_(self) -> str:
+        sizes = sorted(self.table()["size"].unique())
+        tables = [html_frame(self.errors(size), f"Mean absolute error in points, {size} items") for size in sizes]
+        return notebook_html(repr(self), *tables)
+
+    def table(self) -> pd.DataFrame:
+        """One row per size, method, weights and estimator: ``mae, bias, rmse, kendall, coverage``, random beside."""
+        return self.result.table
+
+    def errors(self, size: int) -> pd.DataFrame:
+        """Mean absolute errors of one size in percentage points: methods by estimators."""
+        return error_table(self.result.table, size)
+
+    def summary(self) -> pd.DataFrame:
+        """Show the way of least error for each size."""
+        return self.table().loc[self.table().groupby("size")["mae"].idxmin()].set_index("size")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        table = self.table()
+        recipe = {"method": DEFAULT_METHOD, "weights": default_weights(DEFAULT_METHOD), "estimator": DEFAULT_ESTIMATOR}
+        default = table[(table[list(recipe)] == pd.Series(recipe)).all(axis=1)]
+        return {
+            **self.about,
+            "best": table.loc[table.groupby("size")["mae"].idxmin()].to_dict("records"),
+            "default": default.to_dict("records"),
+            "control_least_p_holm": {
+                within: {name: float(least) for name, least in frame.groupby("estimator")["p_holm"].min().items()}
+                for within, frame in self.controls.items()
+            },
+        }
+
+    def plot(self, kind: Literal["errors"] = "errors", *, width: float | None = None) -> Figure:
+        """Draw the error of each method beside random subsets of the same size.
+
+        Parameters
+        ----------
+        kind : {"errors"}
+            The figure.
+        width : float, optional
+            Width in inches. A figure of a given width has no title, as a caption says it.
+        """
+        return draw(kind, {"errors": lambda: subset_comparison_figure(self.result.table)}, width)
+
+    def parts(self) -> dict[str, pd.DataFrame]:
+        """Tables for readers, by title."""
+        sizes = sorted(self.table()["size"].unique())
+        parts = {f"Mean absolute error in points, {size} items": self.errors(size) for size in sizes}
+        return parts | {COVERAGE_TITLE: coverage_table(self.result.coverage), SHIFT_TITLE: shift_table(self.shifted)}
+
+    def save(self, folder: str | Path) -> None:
+        """Write tables, figure and summary into a folder, as ``irt-bench subset --compare`` does."""
+        found = self.result
+        frames = {"comparison": found.table, "random": found.random, "shift": self.shifted}
+        frames["coverage"] = found.coverage.reset_index()
+        frames |= {f"control_within_{within}": frame for within, frame in self.controls.items()}
+        text = "\n\n".join(f"{title}\n\n{markdown(table)}" for title, table in self.parts().items())
+        with saved_folder(folder) as path:
+            for name, frame in frames.items():
+                frame.to_csv(path / f"{name}.csv", index=False, float_format="%.6g")
+            (path / "errors.md").write_text(text + "\n", encoding="utf-8")
+            save_figure(self.plot(), path / "comparison.png")
+            write_json(path / "summary.json", self.to_dict())
+
+
+def compare_subsets(
+    responses: Responses,
+    sizes: Sequence[float] = (20, 50, 100),
+    *,
+    methods: Sequence[SelectorName] | None = None,
+    estimators: Sequence[EstimatorName] | None = None,
+    fit: FitResult | None = None,
+    macro: bool = False,
+    keep_negative: bool = False,
+    ability_range: tuple[float, float] | None = None,
+    n_random: int = N_RANDOM,
+    controls: bool = True,
+    max_models: int = MAX_MODELS,
+    jobs: int = 1,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SubsetComparison:
+    """Compare methods, weights and estimators: errors, bias, ranks, coverage, with random subsets beside.
+
+    Parameters
+    ----------
+    responses : ResponseCounts, ResponseTable, DataFrame or array
+        Answers of models to all items; see `fit`.
+    sizes : sequence of float
+        Numbers of items, or below 1 shares of them; those that are not below the number of items are left out.
+    methods : sequence of str, optional
+        How to choose items, beside random; by default all ways.
+    estimators : sequence of str, optional
+        How to estimate the full score; by default all ways.
+    fit, macro, keep_negative, ability_range
+        As of `make_subset`; of a fit the IRT model is taken.
+    n_random : int
+        Random subsets of each size.
+    controls : bool
+        Whether all is repeated with answers shuffled, as a negative control.
+    max_models : int
+        If there are more models, so many of them are drawn at random.
+    jobs : int
+        Folds at once; -1: one per processor. Results do not depend on it.
+    seed : int
+        Of everything random.
+    progress : callable, optional
+        Called with (what, done, total).
+
+    Raises
+    ------
+    SubsetError
+        If a name is not known, no size is below the number of items, or there are too few models.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_subsets, load_example
+    >>> answers = load_example("benchmark").counts().take(models=slice(40), items=slice(20))
+    >>> compared = compare_subsets(
+    ...     answers, [0.5], methods=["random"], estimators=["p_irt"], n_random=9, controls=False
+    ... )
+    >>> compared.summary().index.tolist()
+    [10]
+    """
+    counts = as_counts(responses)
+    check_names(methods or [], None, estimators or [])
+    wanted = [item_number(size, counts.n_items) for size in sizes]
+    fitting = tuple(dict.fromkeys(size for size in wanted if size < counts.n_items))
+    if not fitting:
+        raise SubsetError(f"none of the sizes {tuple(sizes)} is below the number of items, {counts.n_items}.")
+    plan = calibration_plan(
+        counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed
+    )
+    if counts.n_models > max_models:
+        rows = np.random.default_rng(seed).choice(counts.n_models, max_models, replace=False)
+        counts = counts.take(models=np.sort(rows))
+    chosen = methods_for(counts, None if methods is None else list(dict.fromkeys(["random", *methods])))
+    design = Design(plan, fitting, chosen, tuple(estimators or ESTIMATORS), n_random=n_random, seed=seed)
+    clusters = model_clusters(counts)
+    found = compare(counts, clusters, design, jobs=jobs, progress=progress)
+    middle = design._replace(sizes=fitting[len(fitting) // 2 :][:1])
+    about = {
+        "benchmark": counts.benchmark,
+        "n_models": counts.n_models,
+        "n_items": counts.n_items,
+        "n_clusters": len(set(clusters)),
+        "n_random": n_random,
+        "n_folds": design.n_folds,
+        "seed": seed,
+        "fingerprint": counts.fingerprint(),
+    }
+    shuffled = {each: negative_control(counts, clusters, middle, each, jobs=jobs) for each in WITHIN if controls}
+    return SubsetComparison(found, shift(counts, clusters, design), shuffled, about)

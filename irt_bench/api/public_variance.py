@@ -1,0 +1,389 @@
+"""Seed variance: how far scores would move if training were repeated, where that comes from, what can be detected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from irt_bench import names
+from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural, saved_folder
+from irt_bench.api.public_subset import Subset
+from irt_bench.choices import SamplerName
+from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.files import write_csv, write_json
+from irt_bench.inference.fit import FitResult
+from irt_bench.inference.settings import NUTSSettings, SVISettings
+from irt_bench.report.figures.canvas import save_figure
+from irt_bench.report.figures.variance_figures import (
+    compared_measures,
+    curve_figure,
+    file_name,
+    measures_figure,
+    seed_sd_figure,
+    steps_figure,
+)
+from irt_bench.responses.canonical import Responses, as_counts, as_table
+from irt_bench.responses.table import ResponseTable
+from irt_bench.variance.benchmark_runs import one_measure, with_subtasks_from
+from irt_bench.variance.detect import POWER
+from irt_bench.variance.metrics import N_BOOTSTRAP
+from irt_bench.variance.model_pair import compare_models as compare_pair
+from irt_bench.variance.paired_scores import compare_variance
+from irt_bench.variance.scores import ACCURACY
+from irt_bench.variance.seed_model import SeedModelResult, model_seed_effects, seed_model_settings
+from irt_bench.variance.seed_variance import Progress, SeedVarianceResult, analyse_seed_variance
+from irt_bench.variance.variance_curve import N_SUBSETS
+
+VariancePlot = Literal["steps", "curve", "measures", "subtasks"]
+TABLES: Final = (
+    "metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores", "seed_checks",
+)  # fmt: skip
+SHOWN: Final = ("n_seeds", "n_steps", "n_items", "mean", "seed_sd", "snr", "monotonicity")
+
+
+@dataclass(frozen=True, repr=False)
+class SeedVariance:
+    """How far scores move with the seed of training. Made by `seed_variance`.
+
+    All scores and standard deviations are shares, in [0, 1]; intervals are central 90% ones.
+
+    Parameters
+    ----------
+    result : SeedVarianceResult
+        All that was found.
+    modelled : SeedModelResult, optional
+        The hierarchical model of the seed effect, where it was asked for.
+
+    Examples
+    --------
+    >>> from irt_bench import load_example, seed_variance
+    >>> found = seed_variance(load_example("seeds"), n_bootstrap=20, n_subsets=20)
+    >>> found
+    SeedVariance(planted, 2 runs, 8 seeds, 4 steps, seed_sd=0.078)
+    >>> found.subtasks()["seed_sd"].idxmax()
+    ('planted', 'subtask-17', 'accuracy')
+    >>> found.plot("curve").axes[-1].get_xlabel()
+    'items in the subset, k'
+    """
+
+    result: SeedVarianceResult
+    modelled: SeedModelResult | None = None
+
+    def __repr__(self) -> str:
+        own = self.summary().xs(ACCURACY, level="measure")
+        first = own.iloc[0]
+        if len(own) > 1:
+            low, high = own["seed_sd"].min(), own["seed_sd"].max()
+            return f"SeedVariance({len(own):,} benchmarks, seed_sd from {low:.3g} to {high:.3g})"
+        return (
+            f"SeedVariance({own.index[0]}, {plural(int(first['n_runs']), 'run')}, "
+            f"{plural(int(first['n_seeds']), 'seed')}, {plural(int(first['n_steps']), 'step')}, "
+            f"seed_sd={first['seed_sd']:.3f})"
+        )
+
+    def _repr_html_(self) -> str:
+        return notebook_html(
+            repr(self),
+            html_frame(self.summary(), "All runs (shares in [0, 1])", SHOWN),
+            html_frame(self.runs(), "Each run", SHOWN),
+            html_lines(self.result.notes),
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided, left out or could not be computed."""
+        return self.result.notes
+
+    def summary(self) -> pd.DataFrame:
+        """Measures of each benchmark over all runs.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by benchmark and measure: ``seed_sd`` (standard deviation over seeds, with its interval),
+            ``mean``, ``snr`` (signal-to-noise ratio), ``monotonicity``, numbers of runs, seeds, steps and items.
+        """
+        return _indexed(self.result.pooled, whole=True)
+
+    def runs(self) -> pd.DataFrame:
+        """Measures of each training run, indexed by benchmark, run and measure."""
+        return _indexed(self.result.metrics, whole=True)
+
+    def subtasks(self) -> pd.DataFrame:
+        """Measures of each subtask, and of their mean, over all runs; indexed by benchmark, subtask and measure."""
+        return _indexed(self.result.pooled, whole=False)
+
+    def components(self) -> pd.DataFrame:
+        """Variance components of accuracy: ``benchmark, run, step, component, estimate, q05, q95, design``."""
+        return self.result.components
+
+    def curve(self) -> pd.DataFrame:
+        """Seed standard deviation of subsets of k items: predicted, and of random subsets that were drawn."""
+        return self.result.curve
+
+    def measures(self) -> pd.DataFrame:
+        """Continuous measures, such as the probability of the right choice, against accuracy on the same seeds."""
+        return self.result.measures
+
+    def detectable(self) -> pd.DataFrame:
+        """Smallest differences of two recipes that show, and seeds or items that a given difference needs."""
+        return self.result.detectable
+
+    def scores(self) -> pd.DataFrame:
+        """Scores of all runs, seeds and steps."""
+        return self.result.scores
+
+    def checks(self) -> pd.DataFrame:
+        """Whether a seed stands out, or the seeds' tails are heavy."""
+        return self.result.seed_checks
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.result.to_dict() | ({} if self.modelled is None else {"seed_model": self.modelled.to_dict()})
+
+    def plot(self, kind: VariancePlot = "steps", *, benchmark: str | None = None, width: float | None = None) -> Figure:
+        """Draw a figure of one benchmark.
+
+        Parameters
+        ----------
+        kind : {"steps", "curve", "measures", "subtasks"}
+            "steps": scores over the steps of training, a line per seed. "curve": seed standard deviation over the size
+            of a subset. "measures": signal-to-noise ratios of continuous measures over accuracy's. "subtasks": seed
+            standard deviation of each subtask.
+        benchmark : str, optional
+            By default the first.
+        width : float, optional
+            Width in inches. A figure of a given width has no title, as a caption says it.
+        """
+        known = [str(name) for name in self.result.metrics[names.BENCHMARK].unique()]
+        chosen = known[0] if benchmark is None else benchmark
+        if chosen not in known:
+            raise AnalysisError(unknown_choice("benchmark", chosen, known))
+        figures = {
+            "steps": lambda: steps_figure(self.result, chosen),
+            "curve": lambda: curve_figure(self.result, chosen),
+            "measures": lambda: self._measures_figure(chosen),
+            "subtasks": lambda: self._subtasks_figure(chosen),
+        }
+        return draw(kind, figures, width)
+
+    def _measures_figure(self, benchmark: str) -> Figure:
+        if not len(compared_measures(self.result, benchmark)):
+            raise AnalysisError(f"the responses of {benchmark!r} hold no continuous measures with a ratio to accuracy.")
+        return measures_figure(self.result, benchmark)
+
+    def _subtasks_figure(self, benchmark: str) -> Figure:
+        table = self.subtasks().reset_index()
+        rows = table[(table[names.BENCHMARK] == benchmark) & (table["measure"] == ACCURACY)]
+        if not len(rows):
+            raise AnalysisError(f"the items of {benchmark!r} have no subtasks; name their column as group=.")
+        return seed_sd_figure(rows.set_index(names.SUBTASK).sort_values("seed_sd", ascending=False))
+
+    def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
+        """Write tables, figures and summary into a folder, as ``irt-bench variance`` does.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A new folder, or one that was written before.
+        safe_csv : bool
+            Whether texts that a spreadsheet would run as a formula get a ' in front.
+        """
+        found = self.result
+        with saved_folder(folder) as path:
+            for name in TABLES:
+                write_csv(getattr(found, name), path / f"{name}.csv", safe=safe_csv, index=False)
+            if self.modelled is not None:
+                write_csv(self.modelled.table, path / "seed_model.csv", safe=safe_csv, index=False)
+            for place, benchmark in enumerate(found.metrics[names.BENCHMARK].unique()):
+                name = file_name(str(benchmark), place)
+                save_figure(steps_figure(found, str(benchmark)), path / f"steps-{name}.png")
+                save_figure(curve_figure(found, str(benchmark)), path / f"curve-{name}.png")
+                if len(compared_measures(found, str(benchmark))):
+                    save_figure(measures_figure(found, str(benchmark)), path / f"measures-{name}.png")
+            write_json(path / "summary.json", self.to_dict())
+
+
+def seed_variance(
+    responses: Responses,
+    *,
+    run: str | Sequence[str] | None = None,
+    group: str | None = None,
+    difference: float | None = None,
+    power: float = POWER,
+    seed_model: SamplerName | NUTSSettings | SVISettings | None = None,
+    fit: FitResult | None = None,
+    subset: Subset | None = None,
+    n_subsets: int = N_SUBSETS,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SeedVariance:
+    """Measure how far the scores of training runs move with the seed.
+
+    Parameters
+    ----------
+    responses : ResponseTable or long DataFrame
+        Answers of models with a ``seed``, and a ``run`` and a ``step`` where there are several; of one or several
+        benchmarks.
+    run : str or sequence of str, optional
+        Columns of the models that together name the training run.
+    group : str, optional
+        Column of the items that names their subtask or template.
+    difference : float, optional
+        A difference of two recipes' scores: how many seeds or items show it.
+    power : float
+        Chance with which a difference is to be shown.
+    seed_model : {"svi", "nuts"} or settings, optional
+        Fit the hierarchical model of the seed effect too.
+    fit : Fit, optional
+        With `seed_model`: a fit to other models, whose items are taken.
+    subset : Subset, optional
+        With `seed_model`: a subset, whose seed standard deviation is given beside that of all items.
+    n_subsets, n_bootstrap : int
+        Random subsets of each size, and resamples of the items.
+    seed : int
+        Of everything random.
+    progress : callable, optional
+        Called with (what, done, total).
+
+    Raises
+    ------
+    AnalysisError
+        If no model has a seed, or no run has two.
+
+    Examples
+    --------
+    From a long DataFrame:
+
+    >>> from irt_bench import load_example, seed_variance
+    >>> long = load_example("seeds").to_frame()
+    >>> found = seed_variance(long, n_bootstrap=20, n_subsets=20)
+    >>> found.summary()["n_seeds"].to_dict()
+    {('planted', 'accuracy'): 8}
+    """
+    if not 0.05 < power < 1:
+        raise AnalysisError(f"power is {power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
+    if difference is not None and not 0 < difference < 1:
+        raise AnalysisError(f"difference is {difference}; one of scores, between 0 and 1, such as 0.01, is needed.")
+    if seed_model is None and (fit is not None or subset is not None):
+        raise AnalysisError("fit and subset belong to the seed model; give seed_model='svi' or seed_model='nuts' too.")
+    settings = seed_model_settings(seed_model, seed) if isinstance(seed_model, str) else seed_model
+    table, columns = _table(responses, group), _columns(run)
+    found = analyse_seed_variance(
+        table, run_columns=columns, seed=seed, difference=difference, power=power,
+        n_subsets=n_subsets, n_bootstrap=n_bootstrap, progress=progress,
+    )  # fmt: skip
+    if settings is None:
+        return SeedVariance(found)
+    weights = None if subset is None else pd.Series({item.id: item.weight for item in subset.record.items})
+    items = None if fit is None else fit.posterior
+    return SeedVariance(
+        found,
+        model_seed_effects(table, settings, items=items, weights=weights, run_columns=columns, progress=progress),
+    )
+
+
+def compare_seed_variance(
+    a: Responses,
+    b: Responses,
+    *,
+    measure: str = ACCURACY,
+    labels: tuple[str, str] = ("a", "b"),
+    run: str | Sequence[str] | None = None,
+    group: str | None = None,
+    seed: int = 0,
+) -> pd.Series:
+    """Compare the seed variance of two framings of a benchmark, or of two benchmarks, on the same seeds.
+
+    Parameters
+    ----------
+    a, b : ResponseTable or long DataFrame
+        Answers of the same runs and seeds.
+    measure : str
+        Accuracy, or a continuous measure that both hold.
+    labels : (str, str)
+        Names of the two.
+    run, group, seed
+        As of `seed_variance`.
+
+    Returns
+    -------
+    pd.Series
+        ``ratio`` of the standard deviations over seeds with its interval and ``verdict``, ``snr_ratio`` with its, and
+        the Pitman-Morgan test.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_seed_variance, load_example
+    >>> compared = compare_seed_variance(load_example("seeds"), load_example("quiet_seeds"))
+    >>> compared["verdict"]
+    'higher'
+    """
+    tables = [_table(side, group).one_benchmark() for side in (a, b)]
+    runs = [one_measure(table, measure, run_columns=_columns(run))[0] for table in tables]
+    return pd.Series(compare_variance(*runs, labels=labels, seed=seed).row(), name=f"{labels[0]} against {labels[1]}")
+
+
+def compare_models(
+    responses: Responses,
+    a: str,
+    b: str,
+    *,
+    cluster: str | None = None,
+    run: str | Sequence[str] | None = None,
+) -> pd.Series:
+    """Compare two models item by item: difference of their scores with its interval, and what seeds add to it.
+
+    Parameters
+    ----------
+    responses : ResponseCounts, ResponseTable, DataFrame or array
+        Answers of one benchmark; see `fit`.
+    a, b : str
+        Labels of the models.
+    cluster : str, optional
+        Column of the items drawn together, such as that of their passage.
+    run : str or sequence of str, optional
+        Columns of the models that name the training run, where seeds are known.
+
+    Returns
+    -------
+    pd.Series
+        ``difference`` (a less b) with its interval and p-value, standard errors, the sign test and McNemar's, and
+        ``q05_with_seeds, q95_with_seeds`` where the seeds of both are known.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_models, load_example
+    >>> compared = compare_models(load_example("benchmark"), "model-001", "model-002")
+    >>> round(compared["difference"], 2)
+    0.21
+    """
+    counts = as_counts(responses)
+    return pd.Series(asdict(compare_pair(counts, a, b, cluster=cluster, run_columns=_columns(run))), name=f"{a} - {b}")
+
+
+def _columns(run: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    return (run,) if isinstance(run, str) else None if run is None else tuple(run)
+
+
+def _table(responses: Responses, group: str | None) -> ResponseTable:
+    table = as_table(responses)
+    return table if group is None else with_subtasks_from(table, group)
+
+
+def _indexed(table: pd.DataFrame, *, whole: bool) -> pd.DataFrame:
+    """Rows of whole benchmarks or of their subtasks, indexed by what they are of."""
+    rows = table[(table[names.SUBTASK] == "") == whole]
+    keys = [
+        names.BENCHMARK,
+        *([] if whole else [names.SUBTASK]),
+        *([names.RUN] if names.RUN in rows else []),
+        "measure",
+    ]
+    return rows.drop(columns=[names.SUBTASK] if whole else []).set_index(keys)
