@@ -40,9 +40,7 @@ def test_items_and_models_without_answers_have_cells_without_trials():
 
 def test_counts_need_one_benchmark_and_name_those_there_are():
     table = table_from_frame(frame(benchmark=["x", "y"]))
-    with pytest.raises(
-        ResponsesError, match="one benchmark is needed, 2 were found: x, y. Choose one with --benchmark"
-    ):
+    with pytest.raises(ResponsesError, match="one benchmark is needed, 2 were found: x, y. Choose one: select"):
         table.counts()
     assert table.select("y").benchmarks == ["y"]
     assert table.one_benchmark("x").benchmarks == ["x"]
