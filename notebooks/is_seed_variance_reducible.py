@@ -31,7 +31,7 @@ from irt_bench.report.figures.study_figures import forest_figure, paths_figure
 from irt_bench.report.tables.score_tables import null_table, verdict_counts
 from irt_bench.study.design import make_design
 from irt_bench.study.plan import plan_study
-from irt_bench.study.rows import foresee
+from irt_bench.study.rows import predict_power
 from irt_bench.study.run import run_study
 from irt_bench.variance.seed_variance import analyse_seed_variance
 
@@ -81,7 +81,7 @@ design = make_design(
     }
 )
 with tempfile.TemporaryDirectory() as folder:
-    expected = foresee(plan_study(table, design, Path(folder)))
+    expected = predict_power(plan_study(table, design, Path(folder)))
 expected[["size", "degrees_of_freedom", "compared", "detectable_ratio_random", "detectable_ratio_full"]].round(2)
 
 # %% [markdown]

@@ -42,10 +42,10 @@ def study(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its cost, what can be detected.")] = False,
-    backend: Annotated[str, typer.Option(help="Where to compute: loky (this machine), dask or ray.")] = "loky",
+    backend: Annotated[str, typer.Option(help="Where to compute: loky (this machine) or dask (a cluster).")] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of the cluster's scheduler.")] = None,
     jobs: Annotated[int, typer.Option(help="Workers at once; -1: one a processor.")] = -1,
-    shard: Annotated[str | None, typer.Option(help="Compute only this part of the cells: i/n, for job arrays.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Compute only this part of the tasks: i/n, for job arrays.")] = None,
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
@@ -59,7 +59,6 @@ def study(
     from irt_bench.study.run import Workers
 
     workers = Workers(backend, scheduler, jobs, _shard(shard))
-    workers.check()
     flags = {
         "benchmarks": _words("--benchmark", benchmark), "sizes": _numbers(sizes),
         "methods": _words("--methods", methods), "weights": _words("--weights", weights),
@@ -95,7 +94,7 @@ def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: A
         with progress_bar() as progress:
             return run_study(table, design, output, workers=workers, progress=progress)
     except KeyboardInterrupt as stop:
-        err.print(f"Stopped. Finished cells are kept in {output}: the same command goes on from there.", soft_wrap=True)
+        err.print(f"Stopped. Finished tasks are kept in {output}: the same command goes on from there.", soft_wrap=True)
         raise typer.Exit(exit_code(stop)) from None
 
 
@@ -133,11 +132,11 @@ def _dry_run(table: "ResponseTable", design: "StudyDesign", jobs: int, *, json: 
 
     from irt_bench.report.tables.score_tables import print_plan
     from irt_bench.study.plan import plan_study
-    from irt_bench.study.rows import foresee
+    from irt_bench.study.rows import predict_power
 
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_study(table, design, Path(folder))
-        expected = foresee(plan)
+        expected = predict_power(plan)
     if json:
         print_text(
             json_text({"cost": plan.cost(), "notes": list(plan.notes), "detectable": expected.to_dict("records")})

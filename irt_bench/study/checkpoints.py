@@ -25,12 +25,12 @@ from irt_bench.variance.scores import step_order
 
 Places = npt.NDArray[np.intp]
 
-FEWEST_RANKED: Final = 3  # snapshots whose order is compared
+MIN_RANKED: Final = 3  # snapshots whose order is compared
 MOVING_LEVEL: Final = 0.05  # of the test that full scores move
 
 
 @dataclass(frozen=True)
-class Snapshots:
+class Checkpoints:
     """Evaluated models: a row each.
 
     Parameters
@@ -136,7 +136,7 @@ def pooled_variance(runs: list[RunVariance]) -> FloatArray:
     return np.asarray(np.tensordot(freedom, np.stack([run.value for run in runs]), 1) / freedom.sum())
 
 
-def statistics_of(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> dict[str, FloatArray]:
+def score_statistics(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> dict[str, FloatArray]:
     """Measure sets of scores beside the full benchmark's, over all runs given.
 
     Parameters
@@ -156,37 +156,37 @@ def statistics_of(scores: FloatArray, full: FloatArray, snapshots: Snapshots) ->
         sd at the last step), ``monotonicity``, ``kendall_tau`` (tau-b with the full score, snapshots of the last step),
         ``decision_accuracy``.
     """
-    arranged = {run: snapshots.arrange(scores, run) for run in snapshots.runs}
-    last = snapshots.last_rows
+    arranged = {run: checkpoints.arrange(scores, run) for run in checkpoints.runs}
+    last = checkpoints.last_rows
     final = np.concatenate(list(last.values()))
     last_variance = pooled_variance([run_variance(scores[..., rows, None]) for rows in last.values()])
     mean = np.mean([scores[..., rows].mean(axis=-1) for rows in last.values()], axis=0)
     freedom = np.array([each.shape[-2] - 1 for each in arranged.values()], dtype=np.float64)
     squares = np.stack([mean_sd(each) ** 2 for each in arranged.values()], axis=-1)
     courses = np.concatenate([monotonicity(each) for each in arranged.values()], axis=-1)
-    enough = np.isfinite(scores[..., final] + full[final]).sum(axis=-1) >= FEWEST_RANKED
+    enough = np.isfinite(scores[..., final] + full[final]).sum(axis=-1) >= MIN_RANKED
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = np.where(last_variance > 0, np.abs(mean) / np.sqrt(last_variance), np.nan)
     return {
         "e": np.sqrt(squares @ freedom / freedom.sum()),
         "mean": np.asarray(mean),
         "bias": mean - np.mean([full[rows].mean() for rows in last.values()]),
-        "movement": movement(scores, full, snapshots),
+        "movement": movement(scores, full, checkpoints),
         "snr": snr,
-        "monotonicity": mean_known(courses),
+        "monotonicity": finite_mean(courses),
         "kendall_tau": np.where(enough, tau_b(full[final], scores[..., final]), np.nan),
-        "decision_accuracy": decision_accuracy(scores, full, snapshots),
+        "decision_accuracy": decision_accuracy(scores, full, checkpoints),
     }
 
 
-def decision_accuracy(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> FloatArray:
+def decision_accuracy(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> FloatArray:
     """Share of pairs of snapshots, one of each of two runs, that the scores order as the runs' mean full scores do.
 
     Snapshots are those of the last step. NaN with fewer than two runs, of which halves of one are none; pairs of runs
     with equal means do not count, equal scores half.
     """
     right, n = np.zeros(scores.shape[:-1]), 0
-    for one, other in itertools.combinations([] if snapshots.halves else snapshots.last_rows.values(), 2):
+    for one, other in itertools.combinations([] if checkpoints.halves else checkpoints.last_rows.values(), 2):
         truth = np.sign(full[one].mean() - full[other].mean())
         if truth != 0:
             found = np.sign(scores[..., one, None] - scores[..., None, other])
@@ -195,7 +195,7 @@ def decision_accuracy(scores: FloatArray, full: FloatArray, snapshots: Snapshots
     return right / n if n else np.full(right.shape, np.nan)
 
 
-def movement(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> FloatArray:
+def movement(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> FloatArray:
     """Slope of the scores on the full scores, over means of runs and steps: 1 moves as much, 0 not at all.
 
     Parameters
@@ -210,46 +210,46 @@ def movement(scores: FloatArray, full: FloatArray, snapshots: Snapshots) -> Floa
     Returns
     -------
     array of shape (...)
-        NaN where the full scores do not move, or no more than their seeds make them: see `moves`.
+        NaN where the full scores do not move, or no more than their seeds make them: see `scores_move`.
     """
-    y, x = (_points(each, snapshots) for each in (scores, full))
+    y, x = (_points(each, checkpoints) for each in (scores, full))
     known = np.isfinite(x) & np.isfinite(y).reshape(-1, y.shape[-1]).all(axis=0)
-    if not moves(full, snapshots):
+    if not scores_move(full, checkpoints):
         return np.full(y.shape[:-1], np.nan)
     x = x[known] - x[known].mean() if known.any() else x[known]
     return np.asarray(y[..., known] @ x / (x @ x))
 
 
-def moves(full: FloatArray, snapshots: Snapshots) -> bool:
+def scores_move(full: FloatArray, checkpoints: Checkpoints) -> bool:
     """Whether mean full scores of runs and steps differ by more than the chance of their seeds.
 
     An F test at 5% of their variance against that of means over seeds. A slope on points that chance alone sets apart
     is noise over noise: of two halves of the seeds of one run it was anything from -32 to 79.
     """
-    points = _points(full, snapshots)
+    points = _points(full, checkpoints)
     points = points[np.isfinite(points)]
-    free = len(points) - (len(snapshots.runs) if snapshots.halves else 1)
-    runs = [run_variance(snapshots.arrange(full, run)) for run in snapshots.runs]
+    free = len(points) - (len(checkpoints.runs) if checkpoints.halves else 1)
+    runs = [run_variance(checkpoints.arrange(full, run)) for run in checkpoints.runs]
     if free < 1:
         return False
-    between = float(((points - (0.0 if snapshots.halves else points.mean())) ** 2).sum()) / free
+    between = float(((points - (0.0 if checkpoints.halves else points.mean())) ** 2).sum()) / free
     within = float(np.mean([run.value / (run.freedom + 1) for run in runs]))
     if not between > 1e-12:
         return False
     return within <= 0 or between / within > stats.f.ppf(1 - MOVING_LEVEL, free, sum(run.freedom for run in runs))
 
 
-def _points(scores: FloatArray, snapshots: Snapshots) -> FloatArray:
+def _points(scores: FloatArray, checkpoints: Checkpoints) -> FloatArray:
     """Means over seeds, shape (..., run and step); of halves of one run what is left after each half's mean."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        means = [np.nanmean(snapshots.arrange(scores, run), axis=-2) for run in snapshots.runs]
-        if snapshots.halves:
+        means = [np.nanmean(checkpoints.arrange(scores, run), axis=-2) for run in checkpoints.runs]
+        if checkpoints.halves:
             means = [each - np.nanmean(each, axis=-1, keepdims=True) for each in means]
     return np.concatenate(means, axis=-1)
 
 
-def mean_known(values: FloatArray) -> FloatArray:
+def finite_mean(values: FloatArray) -> FloatArray:
     """Mean over the last axis of what is known; NaN where nothing is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -14,16 +14,16 @@ import pandas as pd
 
 from irt_bench.arrays import FloatArray
 from irt_bench.names import RUN
-from irt_bench.study.checkpoints import RunVariance, Snapshots, run_variance
+from irt_bench.study.checkpoints import Checkpoints, RunVariance, run_variance
 from irt_bench.study.data import Store
 from irt_bench.study.design import EQUAL, HALF, THETA
-from irt_bench.study.plan import RANDOM, BenchmarkPlan, Task, cells_by
+from irt_bench.study.plan import RANDOM, BenchmarkPlan, SplitTasks, tasks_by
 from irt_bench.study.split import REASON
 from irt_bench.study.subset_scores import WEIGHTED
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-LEAST_RELIABILITY: Final = 0.5  # of calibration scores
+MIN_RELIABILITY: Final = 0.5  # of calibration scores
 SCALES: Final = (WEIGHTED, THETA)  # accuracy and ability
 Key = tuple[str, str]  # weights and estimator of random subsets
 
@@ -33,7 +33,7 @@ def scale_of(estimator: str) -> str:
     return THETA if estimator == THETA else WEIGHTED
 
 
-class Collected:
+class BenchmarkResults:
     """Everything that the cells of one benchmark hold; rows are the evaluated snapshots of all splits in turn.
 
     Parameters
@@ -47,16 +47,16 @@ class Collected:
     def __init__(self, plan: BenchmarkPlan, store: Store) -> None:
         self.plan = plan
         self._store = store
-        self._cells = [cells_by(task) for task in plan.tasks]
-        halves = all(task.job.split.startswith(HALF) for task in plan.tasks)
-        self.snapshots = Snapshots(
-            pd.concat([task.job.snapshots.frame for task in plan.tasks], ignore_index=True), halves
+        self._tasks = [tasks_by(split) for split in plan.splits]
+        halves = all(split.job.split.startswith(HALF) for split in plan.splits)
+        self.checkpoints = Checkpoints(
+            pd.concat([split.job.checkpoints.frame for split in plan.splits], ignore_index=True), halves
         )
-        self._parts: dict[str | None, tuple[Snapshots, npt.NDArray[np.intp]]] = {
-            None: (self.snapshots, np.arange(len(self.snapshots.frame)))
+        self._parts: dict[str | None, tuple[Checkpoints, npt.NDArray[np.intp]]] = {
+            None: (self.checkpoints, np.arange(len(self.checkpoints.frame)))
         }
-        self._order = _run_order(plan.tasks, self.snapshots)
-        full = [self._read(split, "full") for split in range(len(plan.tasks))]
+        self._order = _run_order(plan.splits, self.checkpoints)
+        full = [self._read(split, "full") for split in range(len(plan.splits))]
         self.full = {scale: np.concatenate([part[scale] for part in full]) for scale in SCALES}
         self.components = np.concatenate([part["components"] for part in full])[self._order]  # (run, 2)
         self.failed = Counter(str(name) for part in full for name in part["failed"])  # checks, by the number of splits
@@ -64,31 +64,31 @@ class Collected:
         self.full_variance = {scale: self.variances(self.full[scale]) for scale in SCALES}
 
     @property
-    def degenerate(self) -> bool:
+    def unreliable(self) -> bool:
         """Whether chance makes half or more of what sets the calibration models of some split apart.
 
         Curves then tell no abilities apart, and whatever is estimated with them hardly moves.
         """
-        return not (self.reliability >= LEAST_RELIABILITY).all()
+        return not (self.reliability >= MIN_RELIABILITY).all()
 
     @property
     def runs(self) -> list[str]:
         """Names of the runs, in natural order."""
-        return self.snapshots.runs
+        return self.checkpoints.runs
 
-    def part(self, run: str | None) -> tuple[Snapshots, npt.NDArray[np.intp]]:
+    def part(self, run: str | None) -> tuple[Checkpoints, npt.NDArray[np.intp]]:
         """Snapshots of one run, or all, and their rows."""
         if run not in self._parts:
-            rows = np.flatnonzero(self.snapshots.frame[RUN] == run)
+            rows = np.flatnonzero(self.checkpoints.frame[RUN] == run)
             self._parts[run] = (
-                Snapshots(self.snapshots.frame.iloc[rows].reset_index(drop=True), self.snapshots.halves),
+                Checkpoints(self.checkpoints.frame.iloc[rows].reset_index(drop=True), self.checkpoints.halves),
                 rows,
             )
         return self._parts[run]
 
     def variances(self, scores: FloatArray) -> list[RunVariance]:
         """Seed variance of each run from scores of shape (row,)."""
-        return [run_variance(self.snapshots.arrange(scores, run)) for run in self.runs]
+        return [run_variance(self.checkpoints.arrange(scores, run)) for run in self.runs]
 
     def curve(self, k: float) -> FloatArray:
         """V(k) of each run."""
@@ -96,7 +96,7 @@ class Collected:
 
     def recipe(self, size: int, method: str, weights: str) -> dict[str, FloatArray]:
         """Scores by estimator, shape (row,), and ``k_eff``, one a split."""
-        parts = [self._read(split, "recipe", size, method, weights) for split in range(len(self.plan.tasks))]
+        parts = [self._read(split, "recipe", size, method, weights) for split in range(len(self.plan.splits))]
         names = [name for name in parts[0] if name not in ("items", "weights", "k_eff", "inner_fits")]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return joined | {"k_eff": np.array([float(part["k_eff"]) for part in parts])}
@@ -104,8 +104,8 @@ class Collected:
     def splits_without_inner_fits(self) -> int:
         """Count the splits in which inner folds could not be fitted."""
         found = 0
-        for split, cells in enumerate(self._cells):
-            recipes = [key for key in cells if key[0] == "recipe"]
+        for split, tasks in enumerate(self._tasks):
+            recipes = [key for key in tasks if key[0] == "recipe"]
             found += any(not self._read(split, *key)["inner_fits"] for key in recipes)
         return found
 
@@ -113,13 +113,13 @@ class Collected:
         """Scores of random subsets by weights and estimator, shape (subset, row)."""
         found: dict[Key, FloatArray] = {}
         for weights in self.plan.weightings:
-            parts = [self._read(split, "random", size, weights) for split in range(len(self.plan.tasks))]
+            parts = [self._read(split, "random", size, weights) for split in range(len(self.plan.splits))]
             found |= {(weights, name): _joined([part[name] for part in parts]) for name in parts[0]}
         return found
 
     def path(self) -> Arrays:
         """Scores along the pruning path (drop, row), variances of random prunings (subset, drop, run)."""
-        parts = [self._read(split, "path") for split in range(len(self.plan.tasks))]
+        parts = [self._read(split, "path") for split in range(len(self.plan.splits))]
         return {
             "sizes": parts[0]["sizes"],
             "scores": np.concatenate([part["scores"] for part in parts], axis=1),
@@ -132,7 +132,7 @@ class Collected:
 
         Nothing where these could not be fitted.
         """
-        parts = [self._read(split, "control", within) for split in range(len(self.plan.tasks))]
+        parts = [self._read(split, "control", within) for split in range(len(self.plan.splits))]
         if any(REASON in part for part in parts):
             return {}
         found = {}
@@ -143,7 +143,7 @@ class Collected:
 
     def seed_model(self) -> list[Arrays]:
         """Seed variances of the hierarchical model, one a split; see `irt_bench.study.split`."""
-        return [self._read(split, "seed_model") for split in range(len(self.plan.tasks))]
+        return [self._read(split, "seed_model") for split in range(len(self.plan.splits))]
 
     def in_order(self, parts: list[FloatArray]) -> FloatArray:
         """Put values of the runs of each split, shape (..., run), in the order of `runs`."""
@@ -154,13 +154,13 @@ class Collected:
         return self._read(0, "transfer")
 
     def _read(self, split: int, kind: str, *key: Any) -> Arrays:
-        return self._store.read(self._cells[split][(kind, *key)])
+        return self._store.read(self._tasks[split][(kind, *key)])
 
 
-def unfitted(plan: BenchmarkPlan, store: Store) -> str | None:
+def fit_failure(plan: BenchmarkPlan, store: Store) -> str | None:
     """Why the calibration models of a benchmark cannot be fitted in some split, which nothing else goes without."""
-    for task in plan.tasks:
-        found = store.read(cells_by(task)["full",])
+    for split in plan.splits:
+        found = store.read(tasks_by(split)["full",])
         if REASON in found:
             return str(found[REASON])
     return None
@@ -171,28 +171,30 @@ def _joined(parts: list[npt.NDArray[Any]]) -> FloatArray:
     return np.concatenate([part.astype(np.float64) for part in parts], axis=-1)
 
 
-def _run_order(tasks: tuple[Task, ...], snapshots: Snapshots) -> npt.NDArray[np.intp]:
+def _run_order(splits: tuple[SplitTasks, ...], checkpoints: Checkpoints) -> npt.NDArray[np.intp]:
     """Where each run, in natural order over all splits, stands in the splits put one after another."""
-    found = [run for task in tasks for run in task.job.snapshots.runs]
+    found = [run for split in splits for run in split.job.checkpoints.runs]
     if len(set(found)) != len(found):
         raise ValueError("a run is evaluated in two splits")
     order = {run: place for place, run in enumerate(found)}
-    return np.array([order[run] for run in sorted(set(snapshots.frame[RUN]), key=snapshots.runs.index)], dtype=np.intp)
+    return np.array(
+        [order[run] for run in sorted(set(checkpoints.frame[RUN]), key=checkpoints.runs.index)], dtype=np.intp
+    )
 
 
 FULL: Final = "full"
 
 
-def is_null(rows: pd.DataFrame) -> pd.Series:
+def is_random(rows: pd.DataFrame) -> pd.Series:
     """Random items: the null of methods with the same estimator and weights."""
     return rows["method"] == RANDOM
 
 
-def is_plain(rows: pd.DataFrame) -> pd.Series:
+def is_random_mean(rows: pd.DataFrame) -> pd.Series:
     """Plain means of random items."""
-    return is_null(rows) & (rows["weights"] == EQUAL) & (rows["estimator"] == WEIGHTED)
+    return is_random(rows) & (rows["weights"] == EQUAL) & (rows["estimator"] == WEIGHTED)
 
 
 def is_reference(rows: pd.DataFrame) -> pd.Series:
     """Whether each row is a null or the full benchmark."""
-    return is_null(rows) | (rows["method"] == FULL)
+    return is_random(rows) | (rows["method"] == FULL)

@@ -34,12 +34,12 @@ from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.names import RUN, SEED, STEP, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.study.checkpoints import Snapshots
+from irt_bench.study.checkpoints import Checkpoints
 from irt_bench.study.design import Split
 from irt_bench.subsets.basis import ABILITY_NODES, SelectionBasis
 from irt_bench.subsets.calibration import Plan
 
-CELLS: Final = "cells"  # folder of the cells' results
+TASKS: Final = "tasks"  # folder of the results of tasks
 DATA: Final = "data"  # folder of the responses as arrays
 DESIGN: Final = "design.json"
 SUFFIX: Final = ".npz"
@@ -53,7 +53,7 @@ DAMAGED: Final = (
 Result = Mapping[str, npt.NDArray[Any]]
 
 
-def hash_of(inputs: Mapping[str, Any]) -> str:
+def input_hash(inputs: Mapping[str, Any]) -> str:
     """Return the name of a cell: SHA-256 over its inputs, in an order of their own, 40 digits of it."""
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
@@ -76,10 +76,10 @@ class Store:
         path = self.folder
         if path.exists() and (not path.is_dir() or path.is_symlink()):
             raise OutputError(f"{path} is no folder; choose another name.")
-        if path.is_dir() and any(path.iterdir()) and not (path / CELLS).is_dir():
+        if path.is_dir() and any(path.iterdir()) and not (path / TASKS).is_dir():
             raise OutputError(f"{path} holds files that no study wrote; choose another folder.")
         try:
-            for part in (CELLS, DATA):
+            for part in (TASKS, DATA):
                 (path / part).mkdir(parents=True, exist_ok=True)
                 remove_abandoned(path / part)
         except OSError as error:
@@ -93,7 +93,7 @@ class Store:
         """Names of all finished cells."""
         return {
             entry.name.removesuffix(SUFFIX)
-            for entry in os.scandir(self.folder / CELLS)
+            for entry in os.scandir(self.folder / TASKS)
             if entry.name.endswith(SUFFIX) and not entry.name.startswith(PREFIX)
         }
 
@@ -124,7 +124,7 @@ class Store:
         (self.folder / MARK).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        return self.folder / CELLS / f"{name}{SUFFIX}"
+        return self.folder / TASKS / f"{name}{SUFFIX}"
 
 
 def write_arrays(path: Path, arrays: Result) -> None:
@@ -136,7 +136,7 @@ def write_arrays(path: Path, arrays: Result) -> None:
 Places = npt.NDArray[np.intp]
 
 FIT_DRAWS: Final = 200  # of the items' parameters: means are known to 7% of their posterior sd
-MOST_REFINED: Final = 40_000_000  # cells times draws: some seconds a fit
+MAX_REFINED: Final = 40_000_000  # cells times draws: some seconds a fit
 INNER_FOLDS: Final = 2  # of the calibration models, from which gp-IRT learns its share
 CONTROL_SWEEPS: Final = 20
 CONTROL_TOLERANCE: Final = 0.05
@@ -144,7 +144,7 @@ CALIBRATED_BYTES: Final = 400  # a cell (model, item) of the calibration takes a
 CURVE_BYTES: Final = 8 * 4  # a node of an item's curve takes, over the whole basis and the inner folds'
 
 
-class Job(NamedTuple):
+class SplitJob(NamedTuple):
     """One split of one benchmark: where the responses lie, which rows calibrate, which are evaluated.
 
     ``models`` are the rows' run, seed and step, of calibration models too where they have them.
@@ -155,19 +155,19 @@ class Job(NamedTuple):
     split: str
     calibration: Places
     evaluation: Places
-    snapshots: Snapshots
+    checkpoints: Checkpoints
     seed: int
     fingerprints: tuple[str, str]  # of the calibration rows and the evaluation rows
 
 
-def plan_of(job: Job, calibration: ResponseCounts) -> Plan:
+def calibration_plan(job: SplitJob, calibration: ResponseCounts) -> Plan:
     """Say what is fitted to the calibration models: the 2PL, by the fast method.
 
     Where they are few, draws are carried on to the exact posterior if that takes no more than some seconds: items at
     their modes then have slopes near 0. Of five models with 83% right on average, modes made it 79%, and draws 82.5%.
     """
     n_models, n_items = calibration.correct.shape
-    refine = n_models < LEAST_MODELS and n_models * n_items * FIT_DRAWS <= MOST_REFINED
+    refine = n_models < LEAST_MODELS and n_models * n_items * FIT_DRAWS <= MAX_REFINED
     settings = LaplaceSettings(seed=job.seed, threads=1, draws=FIT_DRAWS, refine=refine)
     return Plan(TwoPL(), settings, n_folds=INNER_FOLDS)
 
@@ -215,7 +215,7 @@ def read_rows(place: Path, rows: Places, benchmark: str) -> ResponseCounts:
     return ResponseCounts(correct, trials, models[kept], items.rename_axis("item"), benchmark)
 
 
-def make_job(counts: ResponseCounts, place: Path, split: Split, seed: int) -> tuple[Job | None, int]:
+def make_job(counts: ResponseCounts, place: Path, split: Split, seed: int) -> tuple[SplitJob | None, int]:
     """Take the rows of a split that have answers; None where no run has two seeds left, or too few models calibrate.
 
     Returns
@@ -231,14 +231,14 @@ def make_job(counts: ResponseCounts, place: Path, split: Split, seed: int) -> tu
     evaluation = evaluation[several]
     if not len(evaluation):
         return None, 0
-    judged = counts.models.index.get_indexer(evaluation.index)
+    evaluated = counts.models.index.get_indexer(evaluation.index)
     kept = counts.models.index.get_indexer(split.calibration.intersection(answered, sort=False))
-    seen = {_row(counts, place) for place in judged.tolist()}
+    seen = {_row(counts, place) for place in evaluated.tolist()}
     equal = np.array([_row(counts, place) in seen for place in kept.tolist()], dtype=np.bool_)
     kept = kept[np.flatnonzero(~equal)]
-    prints = [counts.take(models=rows).fingerprint() for rows in (kept, judged)]
-    snapshots = Snapshots(evaluation.reset_index(drop=True))
-    job = Job(place, counts.benchmark, split.name, kept, judged, snapshots, seed, (prints[0], prints[1]))
+    prints = [counts.take(models=rows).fingerprint() for rows in (kept, evaluated)]
+    checkpoints = Checkpoints(evaluation.reset_index(drop=True))
+    job = SplitJob(place, counts.benchmark, split.name, kept, evaluated, checkpoints, seed, (prints[0], prints[1]))
     return job, int(equal.sum())
 
 
@@ -253,17 +253,17 @@ def memory_bytes(n_models: int, n_items: int) -> int:
     return n_models * n_items * CALIBRATED_BYTES + curves * (1 + INNER_FOLDS)
 
 
-def basis_of(job: Job, counts: ResponseCounts) -> SelectionBasis:
+def fit_calibration(job: SplitJob, counts: ResponseCounts) -> SelectionBasis:
     """Fit the calibration models of a split."""
-    return plan_of(job, counts).fit_basis(counts)
+    return calibration_plan(job, counts).fit_basis(counts)
 
 
-def control_basis(job: Job, counts: ResponseCounts) -> SelectionBasis:
+def fit_shuffled(job: SplitJob, counts: ResponseCounts) -> SelectionBasis:
     """Fit shuffled answers, roughly: there is nothing to find in them, and a fit would look for it to the last sweep.
 
     Items of negative discrimination stay: by chance some come out so.
     """
-    plan = plan_of(job, counts)
+    plan = calibration_plan(job, counts)
     rough = {"max_sweeps": CONTROL_SWEEPS, "tolerance": CONTROL_TOLERANCE, "refine": False}
     settings = plan.settings.model_copy(update=rough)
     return plan._replace(settings=settings, keep_negative=True).fit_basis(counts)

@@ -37,7 +37,7 @@ THETA: Final = "theta"  # ability as the score, beside the estimators of the ful
 DEFAULT_ESTIMATORS: Final = ("weighted", "p_irt", "gp_irt", THETA)
 EQUAL: Final = "equal"  # weights
 MODEL_LABEL: Final = "model"  # in a filter: labels of models, not a metadata column
-ALONE: Final = 200  # random subsets of a weighting that no method uses: they show what it does by itself
+N_RANDOM_UNUSED: Final = 200  # random subsets of a weighting that no method uses: they show what it does by itself
 DESIGN_SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_DESIGN_BYTES: Final = 2**20  # a longer file is no design; logs in JSON are
 
@@ -76,7 +76,7 @@ class StudyDesign(BaseModel):
         Size-matched random subsets, scored by every estimator.
     n_reweighted : int
         How many of them are also scored with each weighting that a method uses: weights take longer. With a weighting
-        that no method uses `ALONE` are.
+        that no method uses `N_RANDOM_UNUSED` are.
     statistics : tuple of str
         Columns beside E, ratios and verdicts. By default all but "seed_model", the seed sds of the hierarchical model
         (`irt_bench.study.split`): about a minute a split.
@@ -209,8 +209,8 @@ def _text(path: Path) -> str:
 
 Places = npt.NDArray[np.intp]
 
-FEWEST_CALIBRATION: Final = 4  # models: with fewer no item statistic has an interval
-FEWEST_SEEDS_HALVED: Final = 4  # of one run, to have two in each half
+MIN_CALIBRATION: Final = 4  # models: with fewer no item statistic has an interval
+MIN_SEEDS_HALVED: Final = 4  # of one run, to have two in each half
 HALF: Final = "half"  # name of a split begins so
 HALVES: Final = "halves of the seeds"
 FOLDS: Final = "folds over clusters"
@@ -335,19 +335,19 @@ def _split_text(value: object) -> str:
 def _halves(layout: SeedLayout, design: StudyDesign) -> Splits:
     """Cross-fit over halves of the seeds of the only run."""
     seeds = natural_order(set(layout.models[names.SEED]))
-    if len(seeds) < FEWEST_SEEDS_HALVED:
+    if len(seeds) < MIN_SEEDS_HALVED:
         raise AnalysisError(
             f"there is nothing but {len(seeds)} seeds of one run: choosing items on one half and judging on the other "
-            f"needs {FEWEST_SEEDS_HALVED} seeds. Add models that did not come from this run."
+            f"needs {MIN_SEEDS_HALVED} seeds. Add models that did not come from this run."
         )
     order = np.random.default_rng(design.seed).permutation(len(seeds))
     first = {seeds[place] for place in order[: len(seeds) // 2]}
     inside = layout.models[names.SEED].isin(first).to_numpy()
     splits = []
-    for number, judged in enumerate((inside, ~inside)):
-        evaluation = layout.models[judged].copy()
+    for number, evaluated in enumerate((inside, ~inside)):
+        evaluation = layout.models[evaluated].copy()
         evaluation[names.RUN] = evaluation[names.RUN] + f" (half {number + 1})"
-        splits.append(Split(f"{HALF}-{number + 1}", layout.models.index[~judged], evaluation))
+        splits.append(Split(f"{HALF}-{number + 1}", layout.models.index[~evaluated], evaluation))
     note = (
         f"there is nothing but the {len(seeds)} seeds of one run: items are chosen on one half of the seeds and judged "
         "on the other, in turn (cross-fitting); what holds for these seeds may not hold for another recipe"
@@ -357,9 +357,9 @@ def _halves(layout: SeedLayout, design: StudyDesign) -> Splits:
 
 def _checked(splits: list[Split], how: str, notes: list[str]) -> Splits:
     for split in splits:
-        if len(split.calibration) < FEWEST_CALIBRATION:
+        if len(split.calibration) < MIN_CALIBRATION:
             raise AnalysisError(
-                f"split {split.name!r} leaves {len(split.calibration)} models to calibrate; {FEWEST_CALIBRATION} or "
+                f"split {split.name!r} leaves {len(split.calibration)} models to calibrate; {MIN_CALIBRATION} or "
                 "more are needed, of clusters that are not evaluated. Add models, or take more folds."
             )
     return Splits(tuple(splits), how, tuple(notes))

@@ -1,60 +1,122 @@
-"""The plan of a study: splits, cells, their cost, and what can be found with these seeds; nothing is fitted for it."""
+"""The plan of a study: splits, tasks, their cost. Nothing is fitted for it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from irt_bench.errors import AnalysisError
 from irt_bench.names import BENCHMARK, INTERVAL, RUN, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
-from irt_bench.study.data import Job, make_job, memory_bytes, write_data
-from irt_bench.study.design import ALONE, EQUAL, SEED_MODEL, Splits, StudyDesign, make_splits
-from irt_bench.study.subset_scores import estimators_of, null_estimators
-from irt_bench.study.tasks import Cell, make_cell
+from irt_bench.study.data import SplitJob, make_job, memory_bytes, write_data
+from irt_bench.study.design import EQUAL, N_RANDOM_UNUSED, SEED_MODEL, Splits, StudyDesign, make_splits
+from irt_bench.study.subset_scores import estimators_of, random_estimators
+from irt_bench.study.tasks import StudyTask, make_task
 from irt_bench.subsets.compare import WITHIN, methods_for
 from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.select import SELECTORS, item_number
 from irt_bench.variance.scores import SeedLayout, seed_layout
 
 RANDOM: Final = "random"
-LEVEL: Final = 1 - (INTERVAL[1] - INTERVAL[0])  # two-sided, of verdicts
-PATH_RANDOM: Final = 200  # random prunings beside the path
+LEVEL: Final = 1 - (INTERVAL[1] - INTERVAL[0])  # two-sided level of the verdicts
+PATH_RANDOM: Final = 200  # random subsets per size beside the pruning path
 SECONDS: Final = {
     "full": 0.3, "random": 2.5, "recipe": 0.1, "path": 2.0, "control": 3.0, "transfer": 2.0, "seed_model": 60.0,
 }  # fmt: skip
-FIT_SECONDS: Final = 1e-6  # a cell (model, item) of a fit and its curves, on one core, beside one second
+FIT_SECONDS: Final = 1e-6  # per response of a fit and its curves, on one core, beside half a second
+FITS: Final = 5  # per split: the calibration models, two inner folds, two controls
 
 
 @dataclass(frozen=True)
-class Task:
-    """Cells of one split of one benchmark that a worker computes one after another."""
+class SplitTasks:
+    """Tasks of one split of one benchmark; a worker computes them one after another."""
 
-    job: Job
-    cells: tuple[Cell, ...]
+    job: SplitJob
+    tasks: tuple[StudyTask, ...]
 
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """What is done on one benchmark: sizes in items, recipes (method, weights), a task for each split.
+    """What is done on one benchmark.
 
-    ``weightings`` are those that random subsets are scored with.
+    Parameters
+    ----------
+    design : StudyDesign
+        Design of the study; the fields below are what it means for this benchmark.
+    benchmark : str
+        Name.
+    n_items : int
+        Items of the full benchmark.
+    sizes : tuple of int
+        Numbers of items of the subsets, ascending, each below `n_items`.
+    recipes : tuple of (method, weights)
+        How items are chosen and weighted; random items are not among them.
+    weightings : tuple of str
+        Weightings by which random subsets are scored.
+    splits : tuple of SplitTasks
+        One per split of the models.
     """
 
+    design: StudyDesign
     benchmark: str
     n_items: int
     sizes: tuple[int, ...]
     recipes: tuple[tuple[str, str], ...]
     weightings: tuple[str, ...]
-    tasks: tuple[Task, ...]
-    n_calibration: int
+    splits: tuple[SplitTasks, ...] = ()
+
+    @property
+    def n_calibration(self) -> int:
+        """Largest number of calibration models of a split."""
+        return max(len(split.job.calibration) for split in self.splits)
+
+    @property
+    def control_size(self) -> int:
+        """Size of the negative control: the one asked for, or the nearest of `sizes` by ratio."""
+        wanted = item_number(self.design.control_at, self.n_items)
+        return min(self.sizes, key=lambda size: (abs(math.log(size / wanted)), size))
+
+    @property
+    def n_compared(self) -> int:
+        """Comparisons at one size by one estimator, the most of any estimator: the family of Holm's correction."""
+        by_recipe = [self.estimators(*recipe) for recipe in self.recipes]
+        return max((sum(name in own for own in by_recipe) for name in self.design.estimators), default=0)
+
+    def estimators(self, method: str, weights: str) -> list[str]:
+        """Estimators by which subsets of this recipe are scored."""
+        return estimators_of(method, weights, self.recipes, self.design.estimators)
+
+    def n_random(self, weights: str) -> int:
+        """Return how many random subsets of each size are scored with these weights."""
+        if weights == EQUAL:
+            return self.design.n_random
+        used = any(weights == own for _, own in self.recipes)
+        return min(self.design.n_random, self.design.n_reweighted if used else N_RANDOM_UNUSED)
+
+    def split_tasks(self, job: SplitJob) -> Iterator[StudyTask]:
+        """All tasks of one split; recipes that choose the same items stand side by side."""
+        yield make_task(job, "full")
+        for size in self.sizes:
+            for weights in self.weightings:
+                names = random_estimators(weights, self.design.estimators)
+                n_random = self.n_random(weights)
+                yield make_task(job, "random", size=size, weights=weights, n_random=n_random, estimators=names)
+        for size in self.sizes:
+            for method, weights in sorted(self.recipes, key=lambda recipe: recipe[0]):
+                names = self.estimators(method, weights)
+                yield make_task(job, "recipe", method=method, weights=weights, size=size, estimators=names)
+        yield make_task(job, "path", drop=list(self.design.drop), n_random=PATH_RANDOM)
+        own = [recipe for recipe in self.recipes if recipe[1] == default_weights(recipe[0])] or list(self.recipes)
+        for within in WITHIN if own else ():
+            yield make_task(job, "control", within=within, recipes=own, size=self.control_size)
+        if SEED_MODEL in self.design.statistics:
+            yield make_task(job, "seed_model", sizes=list(self.sizes), recipes=list(self.recipes))
 
 
 @dataclass(frozen=True)
@@ -64,11 +126,11 @@ class StudyPlan:
     Parameters
     ----------
     design : StudyDesign
-        What was asked for.
+        Validated design of the study.
     layout : SeedLayout
         Runs, seeds and steps.
     splits : Splits
-        Who calibrates and who is judged.
+        Which models calibrate and which are evaluated.
     benchmarks : tuple of BenchmarkPlan
         In the order of the responses.
     notes : tuple of str
@@ -82,25 +144,25 @@ class StudyPlan:
     notes: tuple[str, ...]
 
     @property
-    def cells(self) -> list[str]:
-        """Names of all cells."""
-        return [cell.name for each in self.benchmarks for task in each.tasks for cell in task.cells]
+    def tasks(self) -> list[str]:
+        """Names of all tasks."""
+        return [task.name for each in self.benchmarks for split in each.splits for task in split.tasks]
 
     def cost(self) -> dict[str, float]:
-        """Say how many cells and fits there are, about how many seconds on one core, and megabytes a worker."""
-        seconds, fits = 0.0, 0
+        """Numbers of tasks and fits, approximate seconds on one core, and megabytes per worker."""
+        seconds, n_splits = 0.0, 0
         for each in self.benchmarks:
-            for task in each.tasks:
-                n_fits = 5  # the basis, two inner folds, two controls
-                fits += n_fits
-                seconds += n_fits * (0.5 + FIT_SECONDS * len(task.job.calibration) * each.n_items)
-                seconds += sum(SECONDS[cell.kind] * (0.5 + each.n_items / 5000) for cell in task.cells)
+            n_splits += len(each.splits)
+            for split in each.splits:
+                seconds += FITS * (0.5 + FIT_SECONDS * len(split.job.calibration) * each.n_items)
+                seconds += sum(SECONDS[task.kind] * (0.5 + each.n_items / 5000) for task in split.tasks)
         worker = max((memory_bytes(each.n_calibration, each.n_items) for each in self.benchmarks), default=0)
-        return {"cells": len(self.cells), "fits": fits, "core_seconds": round(seconds), "worker_mb": worker / 1e6}
+        fits = FITS * n_splits
+        return {"tasks": len(self.tasks), "fits": fits, "core_seconds": round(seconds), "worker_mb": worker / 1e6}
 
 
 def plan_study(table: ResponseTable, design: StudyDesign, folder: Path) -> StudyPlan:
-    """Plan a study: read the layout, make splits, name every cell.
+    """Plan a study: find runs and seeds, make splits, name every task.
 
     Parameters
     ----------
@@ -109,7 +171,7 @@ def plan_study(table: ResponseTable, design: StudyDesign, folder: Path) -> Study
     design : StudyDesign
         What to study.
     folder : Path
-        Where the responses are written for the workers.
+        Folder of the study, where the responses are written for the workers.
 
     Raises
     ------
@@ -119,16 +181,15 @@ def plan_study(table: ResponseTable, design: StudyDesign, folder: Path) -> Study
     layout = seed_layout(table.models, run_columns=design.run)
     splits = make_splits(table.models, layout, design)
     notes = [*layout.notes, *splits.notes]
-    chosen = design.benchmarks or tuple(map(str, table.benchmarks))
     planned = []
-    for benchmark in chosen:
+    for benchmark in design.benchmarks or tuple(map(str, table.benchmarks)):
         part = table.select(benchmark)
         if part.measure != "correct":
             raise AnalysisError(
-                f"{benchmark}: answers are fractional scores; a study needs right answers out of a number of trials. "
-                "Choose another metric with --metric."
+                f"{benchmark}: responses are fractional scores; a study needs numbers of right answers out of numbers "
+                "of trials. Choose another metric."
             )
-        found = _benchmark(part.counts(), layout, splits, design, folder, notes)
+        found = _plan_benchmark(part.counts(), layout, splits, design, folder, notes)
         if found is not None:
             planned.append(found)
     if not planned:
@@ -136,42 +197,43 @@ def plan_study(table: ResponseTable, design: StudyDesign, folder: Path) -> Study
     return StudyPlan(design, layout, splits, tuple(planned), tuple(dict.fromkeys(notes)))
 
 
-def _benchmark(
+def _plan_benchmark(
     counts: ResponseCounts, layout: SeedLayout, splits: Splits, design: StudyDesign, folder: Path, notes: list[str]
 ) -> BenchmarkPlan | None:
     sizes = _sizes(counts, design, notes)
     if not sizes:
         notes.append(f"{counts.benchmark} is left out: no size is below its {counts.n_items} items")
         return None
-    recipes, weightings = recipes_for(counts, design)
-    n_compared, fewest = compared(recipes, design.estimators), min(design.n_random, design.n_reweighted)
-    if 2 * n_compared > LEVEL * (fewest + 1):
+    plan = BenchmarkPlan(design, counts.benchmark, counts.n_items, sizes, *recipes_for(counts, design))
+    fewest = min(design.n_random, design.n_reweighted)
+    if 2 * plan.n_compared > LEVEL * (fewest + 1):
         notes.append(
-            f"{counts.benchmark}: {n_compared} comparisons a size with {fewest} random subsets: after "
-            f"Holm's correction no single one can be shown; {math.ceil(2 * n_compared / LEVEL)} would do (n_random, "
-            "n_reweighted)"
+            f"{counts.benchmark}: {plan.n_compared} comparisons per size with {fewest} random subsets: after Holm's "
+            f"correction no single difference can be shown. {math.ceil(2 * plan.n_compared / LEVEL)} random subsets "
+            "would suffice (n_random, n_reweighted)"
         )
     place = write_data(counts, layout.models, folder)
-    tasks, equal = [], 0
+    found, equal = [], 0
     for split in splits.splits:
         job, n_equal = make_job(counts, place, split, design.seed)
         equal += n_equal
         if job is not None and len(job.calibration) >= 2:
-            tasks.append(Task(job, tuple(_cells(job, design, sizes, recipes, weightings, counts.n_items))))
+            found.append(SplitTasks(job, tuple(plan.split_tasks(job))))
     if equal:
         notes.append(f"{counts.benchmark}: {equal} calibration rows equal to an evaluated one are left out")
-    if not tasks:
-        notes.append(f"{counts.benchmark} is left out: no run has two seeds with answers, or too few models calibrate")
+    if not found:
+        notes.append(
+            f"{counts.benchmark} is left out: no run has two seeds with responses, or too few models calibrate"
+        )
         return None
-    whole = tasks[0].job
-    transfer = make_cell(whole, "transfer", n_splits=design.transfer_splits)
-    tasks[0] = Task(whole, (*tasks[0].cells, transfer))
-    most = max(len(task.job.calibration) for task in tasks)
-    return BenchmarkPlan(counts.benchmark, counts.n_items, sizes, recipes, weightings, tuple(tasks), most)
+    first = found[0]
+    transfer = make_task(first.job, "transfer", n_splits=design.transfer_splits)
+    found[0] = replace(first, tasks=(*first.tasks, transfer))
+    return replace(plan, splits=tuple(found))
 
 
 def recipes_for(counts: ResponseCounts, design: StudyDesign) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Pair methods with weights, and say with which weights random items are scored: these are the null, no method."""
+    """Recipes (method, weights), and the weightings by which random items are scored: a reference, not a method."""
     if design.weights is None:
         found = methods_for(counts, design.methods)
     else:
@@ -179,120 +241,47 @@ def recipes_for(counts: ResponseCounts, design: StudyDesign) -> tuple[tuple[tupl
         methods = design.methods or tuple(name for name in SELECTORS if several or name != SUBTASK)
         found = tuple((method, weights) for method in methods for weights in design.weights)
     weightings = dict.fromkeys([EQUAL, *(weights for _, weights in found)])
-    return tuple(dict.fromkeys(pair for pair in found if pair[0] != RANDOM)), tuple(weightings)
-
-
-def compared(recipes: Sequence[tuple[str, str]], estimators: Sequence[str]) -> int:
-    """Count the comparisons at one size by one estimator, the most of any: the family of Holm's correction."""
-    by_recipe = [estimators_of(*pair, recipes, estimators) for pair in recipes]
-    return max((sum(name in own for own in by_recipe) for name in estimators), default=0)
+    return tuple(dict.fromkeys(recipe for recipe in found if recipe[0] != RANDOM)), tuple(weightings)
 
 
 def _sizes(counts: ResponseCounts, design: StudyDesign, notes: list[str]) -> tuple[int, ...]:
     wanted = {item_number(size, counts.n_items) for size in design.sizes}
     found = tuple(sorted(size for size in wanted if size < counts.n_items))
     if len(found) < len(wanted) and found:
-        left = ", ".join(map(str, sorted(wanted - set(found))))
-        notes.append(f"{counts.benchmark}: sizes {left} are not below its {counts.n_items} items")
+        left_out = ", ".join(map(str, sorted(wanted - set(found))))
+        notes.append(f"{counts.benchmark}: sizes {left_out} are not below its {counts.n_items} items")
     return found
 
 
-def control_size(design: StudyDesign, sizes: Sequence[int], n_items: int) -> int:
-    """Size of the negative control on a benchmark: the one asked for, or the nearest there is."""
-    wanted = item_number(design.control_at, n_items)
-    return min(sizes, key=lambda size: (abs(math.log(size / wanted)), size))
-
-
-def _cells(
-    job: Job,
-    design: StudyDesign,
-    sizes: Sequence[int],
-    recipes: Sequence[tuple[str, str]],
-    weightings: Sequence[str],
-    n_items: int,
-) -> list[Cell]:
-    cells = [make_cell(job, "full")]
-    cells += [
-        make_cell(
-            job,
-            "random",
-            size=size,
-            weights=weights,
-            n_random=n_random(weights, recipes, design),
-            estimators=null_estimators(weights, design.estimators),
-        )
-        for size in sizes
-        for weights in weightings
-    ]
-    cells += [
-        make_cell(
-            job,
-            "recipe",
-            method=method,
-            weights=weights,
-            size=size,
-            estimators=estimators_of(method, weights, recipes, design.estimators),
-        )
-        for size in sizes
-        for method, weights in sorted(recipes, key=lambda pair: pair[0])  # weights of one choice of items side by side
-    ]
-    cells.append(make_cell(job, "path", drop=list(design.drop), n_random=PATH_RANDOM))
-    size = control_size(design, sizes, n_items)
-    own = [pair for pair in recipes if pair[1] == default_weights(pair[0])] or list(recipes)
-    if own:  # random items alone have nothing to be controlled
-        cells += [make_cell(job, "control", within=within, recipes=own, size=size) for within in WITHIN]
-    if SEED_MODEL in design.statistics:
-        cells.append(make_cell(job, "seed_model", sizes=list(sizes), recipes=list(recipes)))
-    return cells
-
-
-def n_random(weights: str, recipes: Sequence[tuple[str, str]], design: StudyDesign) -> int:
-    """How many random subsets are scored with these weights."""
-    if weights == EQUAL:
-        return design.n_random
-    used = any(weights == own for _, own in recipes)
-    return min(design.n_random, design.n_reweighted if used else ALONE)
-
-
-def cells_by(task: Task) -> dict[tuple[Any, ...], str]:
-    """Names of a task's cells by kind and what tells them apart: size, method and weights, or shuffling."""
+def tasks_by(split: SplitTasks) -> dict[tuple[Any, ...], str]:
+    """Names of a split's tasks by their kind and by what distinguishes them: size, method and weights, or shuffling."""
     keys = ("size", "method", "weights")
     found = {}
-    for cell in task.cells:
-        if cell.kind in ("random", "recipe"):
-            key = tuple(cell.parameters[name] for name in keys if name in cell.parameters)
+    for task in split.tasks:
+        if task.kind in ("random", "recipe"):
+            key = tuple(task.parameters[name] for name in keys if name in task.parameters)
         else:
-            key = (cell.parameters["within"],) if cell.kind == "control" else ()
-        found[(cell.kind, *key)] = cell.name
+            key = (task.parameters["within"],) if task.kind == "control" else ()
+        found[(task.kind, *key)] = task.name
     return found
 
 
 def plan_table(plan: StudyPlan) -> pd.DataFrame:
-    """One row a benchmark: items, sizes, recipes, runs and seeds that are judged, calibration models, cells."""
+    """One row per benchmark: items, sizes, recipes, splits, models that calibrate, runs evaluated, tasks."""
     rows = []
     for each in plan.benchmarks:
-        frames = [task.job.snapshots.frame for task in each.tasks]
-        judged = pd.concat(frames)
+        evaluated = pd.concat([split.job.checkpoints.frame for split in each.splits])
         rows.append(
             {
                 BENCHMARK: each.benchmark,
                 "items": each.n_items,
                 "sizes": ", ".join(map(str, each.sizes)),
                 "recipes": len(each.recipes),
-                "splits": len(each.tasks),
+                "splits": len(each.splits),
                 "calibration": each.n_calibration,
-                "runs": judged[RUN].nunique(),
-                "snapshots": len(judged),
-                "cells": sum(len(task.cells) for task in each.tasks),
+                "runs": evaluated[RUN].nunique(),
+                "checkpoints": len(evaluated),
+                "tasks": sum(len(split.tasks) for split in each.splits),
             }
         )
     return pd.DataFrame(rows).set_index(BENCHMARK)
-
-
-def degrees_of_freedom(plan: BenchmarkPlan) -> int:
-    """Seeds less one, over the runs that are judged."""
-    total = 0
-    for task in plan.tasks:
-        seeds = task.job.snapshots.frame.groupby(RUN)["seed"].nunique()
-        total += int(np.sum(seeds.to_numpy() - 1))
-    return total

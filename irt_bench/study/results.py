@@ -25,26 +25,26 @@ import pandas as pd
 from irt_bench.analysis.transfer import ROWS
 from irt_bench.errors import AnalysisError
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
-from irt_bench.study.checkpoints import moves, pooled_variance, statistics_of
-from irt_bench.study.collect import FULL, Collected, is_null, is_plain, is_reference, unfitted
+from irt_bench.study.checkpoints import pooled_variance, score_statistics, scores_move
+from irt_bench.study.collect import FULL, BenchmarkResults, fit_failure, is_random, is_random_mean, is_reference
 from irt_bench.study.data import Store
 from irt_bench.study.design import SEED_MODEL
 from irt_bench.study.plan import BenchmarkPlan, StudyPlan
 from irt_bench.study.rows import (
-    Nulls,
+    RandomReferences,
     control_table,
     detectable_table,
-    modelled_notes,
     result_rows,
+    seed_model_notes,
     with_study_verdicts,
 )
-from irt_bench.study.subset_scores import WEIGHTED, null_of
+from irt_bench.study.subset_scores import WEIGHTED, random_reference
 from irt_bench.study.verdicts import (
     CUTS,
     NO_DIFFERENCE,
     RAISES,
     Ratio,
-    holm_known,
+    holm_finite,
     log_ratio,
     two_sided,
     verdict,
@@ -59,11 +59,11 @@ def paper_rows(results: pd.DataFrame) -> pd.DataFrame:
     """Set E and monotonicity of the full benchmark, p-IRT and gp-IRT beside random subsets and V(k)."""
     pooled = results[results[RUN] == POOLED]
     rows = []
-    for size in sorted(pooled.loc[is_plain(pooled), "size"].unique()):
+    for size in sorted(pooled.loc[is_random_mean(pooled), "size"].unique()):
         chosen = {
             "full": pooled[(pooled["method"] == FULL) & (pooled["estimator"] == WEIGHTED)],
             **{name: _one(pooled, size, name) for name in ("p_irt", "gp_irt")},
-            "random": pooled[is_plain(pooled) & (pooled["size"] == size)],
+            "random": pooled[is_random_mean(pooled) & (pooled["size"] == size)],
             **{f"random_{name}": _null(pooled, size, name) for name in ("p_irt", "gp_irt")},
         }
         row: dict[str, Any] = {BENCHMARK: pooled[BENCHMARK].iloc[0], "size": int(size)}
@@ -87,15 +87,15 @@ def _one(pooled: pd.DataFrame, size: float, estimator: str) -> pd.DataFrame:
 
 
 def _null(pooled: pd.DataFrame, size: float, estimator: str) -> pd.DataFrame:
-    weights, _ = null_of(PAPER_METHOD[1], estimator)
-    rows = pooled[is_null(pooled) & (pooled["size"] == size)]
+    weights, _ = random_reference(PAPER_METHOD[1], estimator)
+    rows = pooled[is_random(pooled) & (pooled["size"] == size)]
     return rows[(rows["weights"] == weights) & (rows["estimator"] == estimator)]
 
 
 STATISTICS = ("mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy")
 
 
-def path_table(found: Collected) -> pd.DataFrame:
+def path_table(found: BenchmarkResults) -> pd.DataFrame:
     """One row a share dropped: sizes, mean, standard error, seed sd, its ratio to all items and to random prunings."""
     path = found.path()
     freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
@@ -105,7 +105,7 @@ def path_table(found: Collected) -> pd.DataFrame:
         scores = path["scores"][place]
         own = found.variances(scores)
         pooled = np.sqrt(path["random"][:, place] @ freedom / freedom.sum())
-        sd, null = float(np.sqrt(pooled_variance(own))), float(np.sqrt((pooled**2).mean()))
+        sd, random_sd = float(np.sqrt(pooled_variance(own))), float(np.sqrt((pooled**2).mean()))
         ratio = with_interval(log_ratio(own, found.full_variance[WEIGHTED]), 0.0)
         low, high = np.quantile(pooled, INTERVAL)
         value = float(found.curve(float(size)) @ freedom / freedom.sum())
@@ -119,24 +119,24 @@ def path_table(found: Collected) -> pd.DataFrame:
                 "seed_sd": sd,
                 "seed_sd_full": float(np.sqrt(pooled_variance(found.full_variance[WEIGHTED]))),
                 "v_k_sd": np.sqrt(value) if value >= 0 else np.nan,
-                "random_sd": null, "random_q05": float(low), "random_q95": float(high),
+                "random_sd": random_sd, "random_q05": float(low), "random_q95": float(high),
                 "ratio_full": ratio.ratio, "ratio_full_q05": ratio.lower, "ratio_full_q95": ratio.upper,
-                "ratio": sd / null if null > 0 else np.nan,
+                "ratio": sd / random_sd if random_sd > 0 else np.nan,
                 "percentile_random": float((1 + (pooled <= sd).sum()) / (1 + len(pooled))),
                 "p_random": two_sided(sd, pooled) if size < found.plan.n_items else np.nan,
                 "p_full": ratio.p if size < found.plan.n_items else np.nan,
             }
         )  # fmt: skip
-        measured = statistics_of(scores, found.full[WEIGHTED], found.snapshots)
+        measured = score_statistics(scores, found.full[WEIGHTED], found.checkpoints)
         rows[-1] |= {name: float(measured[name]) for name in ("e", *STATISTICS)}
         ratios.append(ratio)
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm_known(table["p_full"].to_numpy())
+    table["p_holm"] = holm_finite(table["p_full"].to_numpy())
     table["verdict_full"] = [verdict(ratio, p) for ratio, p in zip(ratios, table["p_holm"], strict=True)]
     return table
 
 
-def transfer_table(found: Collected) -> pd.DataFrame:
+def transfer_table(found: BenchmarkResults) -> pd.DataFrame:
     """Agreement of item statistics between weaker and stronger models, and between random halves."""
     columns = found.transfer()
     table = pd.DataFrame(columns, index=ROWS).reset_index()
@@ -208,7 +208,7 @@ class StudyResult:
             "benchmarks": [each.benchmark for each in self.plan.benchmarks],
             "runs": {each.benchmark: _n_runs(each) for each in self.plan.benchmarks},
             "notes": list(self.notes),
-            "cells": len(self.plan.cells),
+            "tasks": len(self.plan.tasks),
             "verdicts": {column: verdict_counts(pooled, column) for column in VERDICTS},
             "study": {column: verdict_counts(pooled, f"{column}_study") for column in VERDICTS},
             "control": _control_summary(self.control),
@@ -227,21 +227,21 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
     parts: dict[str, list[pd.DataFrame]] = {}
     notes = list(plan.notes)
     for each in plan.benchmarks:
-        if reason := unfitted(each, store):
+        if reason := fit_failure(each, store):
             notes.append(f"{each.benchmark} is left out, its calibration models cannot be fitted: {reason}")
             continue
-        found = Collected(each, store)
+        found = BenchmarkResults(each, store)
         if n := found.splits_without_inner_fits():
             notes.append(
-                f"{each.benchmark}: in {n} of {len(each.tasks)} splits inner folds have too few answers to be fitted; "
+                f"{each.benchmark}: in {n} of {len(each.splits)} splits inner folds have too few answers to be fitted; "
                 "gp-IRT learns its share with the curves of all calibration models there"
             )
         notes += calibration_notes(found)
-        if not moves(found.full[WEIGHTED], found.snapshots):
-            notes.append(f"{each.benchmark}: {HALVES_DO_NOT_MOVE if found.snapshots.halves else DO_NOT_MOVE}")
+        if not scores_move(found.full[WEIGHTED], found.checkpoints):
+            notes.append(f"{each.benchmark}: {HALVES_DO_NOT_MOVE if found.checkpoints.halves else DO_NOT_MOVE}")
         if SEED_MODEL in plan.design.statistics:
-            notes += modelled_notes(found)
-        frames = benchmark_tables(found, plan)
+            notes += seed_model_notes(found)
+        frames = benchmark_tables(found)
         for within in WITHIN if each.recipes else ():
             if not found.control(within):
                 notes.append(f"{each.benchmark}: answers shuffled within {within} cannot be fitted; no such control")
@@ -254,18 +254,18 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
     return StudyResult(**tables, plan=plan, notes=tuple(notes))
 
 
-def benchmark_tables(found: Collected, plan: StudyPlan) -> dict[str, pd.DataFrame]:
+def benchmark_tables(found: BenchmarkResults) -> dict[str, pd.DataFrame]:
     """All tables of one benchmark."""
-    nulls = {size: Nulls(found, found.random(size)) for size in found.plan.sizes}
-    results = result_rows(found, nulls, plan.design.statistics)
-    plain = {size: each.plain.variance for size, each in nulls.items()}
+    references = {size: RandomReferences(found, found.random(size)) for size in found.plan.sizes}
+    results = result_rows(found, references)
+    plain = {size: each.plain.variance for size, each in references.items()}
     return {
         "results": results,
         "paths": path_table(found),
         "transfer": transfer_table(found),
-        "control": control_table(found, plan),
+        "control": control_table(found),
         "paper": paper_rows(results),
-        "detectable": detectable_table(found, plain, plan.design.estimators),
+        "detectable": detectable_table(found, plain),
     }
 
 
@@ -275,16 +275,16 @@ def verdict_counts(rows: pd.DataFrame, column: str) -> dict[str, float]:
     return counts | {"detectable": float(rows[column.replace("verdict", "detectable")].median())}
 
 
-def calibration_notes(found: Collected) -> list[str]:
+def calibration_notes(found: BenchmarkResults) -> list[str]:
     """Say which checks the calibration fits failed, and where these cannot tell models apart."""
-    name, tasks = found.plan.benchmark, found.plan.tasks
-    models = f"{min(len(task.job.calibration) for task in tasks)} models or more"
+    name, splits = found.plan.benchmark, found.plan.splits
+    models = f"{min(len(split.job.calibration) for split in splits)} models or more"
     notes = [
-        f"{name}: check {check} of the calibration failed in {n} of {len(tasks)} splits ({models}); scores by item "
+        f"{name}: check {check} of the calibration failed in {n} of {len(splits)} splits ({models}); scores by item "
         "curves (p_irt, gp_irt, theta) may be off"
         for check, n in found.failed.items()
     ]
-    if found.degenerate:
+    if found.unreliable:
         notes.append(
             f"{name}: calibration models ({models}) differ by little more than chance, the reliability of their scores "
             f"is {found.reliability.min():.2f}: their curves tell no abilities apart, scores by them (p_irt, gp_irt, "
@@ -307,4 +307,4 @@ def _control_summary(control: pd.DataFrame) -> dict[str, Any]:
 
 
 def _n_runs(plan: BenchmarkPlan) -> int:
-    return sum(len(task.job.snapshots.runs) for task in plan.tasks)
+    return sum(len(split.job.checkpoints.runs) for split in plan.splits)

@@ -33,21 +33,21 @@ from scipy import stats
 from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
 from irt_bench.study.checkpoints import run_variance
-from irt_bench.study.collect import FULL, SCALES, Collected, Key, scale_of
+from irt_bench.study.collect import FULL, SCALES, BenchmarkResults, Key, scale_of
 from irt_bench.study.data import read_rows
 from irt_bench.study.design import EQUAL, SEED_MODEL, STATISTICS, THETA
-from irt_bench.study.plan import LEVEL, RANDOM, BenchmarkPlan, StudyPlan, compared, control_size
-from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, model_key
-from irt_bench.study.subset_scores import WEIGHTED, null_of, random_items
+from irt_bench.study.plan import LEVEL, RANDOM, BenchmarkPlan, StudyPlan
+from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, variance_key
+from irt_bench.study.subset_scores import WEIGHTED, random_items, random_reference
 from irt_bench.study.verdicts import (
     NO_DIFFERENCE,
     TINY,
-    Null,
+    RandomReference,
     Ratio,
-    Scene,
-    compare_nulls,
+    SubsetComparison,
+    compare_random,
     compare_scores,
-    holm_known,
+    holm_finite,
     pool,
     verdict,
 )
@@ -107,23 +107,22 @@ def detectable_ratio(ratio: Ratio, n_compared: int) -> float:
     return min(by_interval, float(np.exp(-_margin(n_compared) * ratio.spread)))
 
 
-def detectable_table(found: Collected, plain: Mapping[int, FloatArray], estimators: Sequence[str]) -> pd.DataFrame:
+def detectable_table(found: BenchmarkResults, plain: Mapping[int, FloatArray]) -> pd.DataFrame:
     """One row a size: degrees of freedom, comparisons, V(k), and the ratios that could be found.
 
     ``plain`` are variances of plain means of random subsets by size, shape (subset, run).
     """
     freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
     rows = []
-    n_compared = compared(found.plan.recipes, estimators)
     components = found.components.T @ freedom / freedom.sum()
     for size, variance in plain.items():
         pooled = variance @ freedom / freedom.sum()
-        rows.append(power_row(found.plan, size, float(freedom.sum()), components, pooled, n_compared))
+        rows.append(power_row(found.plan, size, float(freedom.sum()), components, pooled))
     return pd.DataFrame(rows)
 
 
 def power_row(
-    plan: BenchmarkPlan, size: int, freedom: float, components: FloatArray, pooled: FloatArray, n_compared: int
+    plan: BenchmarkPlan, size: int, freedom: float, components: FloatArray, pooled: FloatArray
 ) -> dict[str, Any]:
     """Say what can be found at one size.
 
@@ -139,8 +138,6 @@ def power_row(
         s2_seed and s2_res: V(k) = s2_seed + s2_res / k.
     pooled : array of shape (subset,)
         Seed variances of plain means of random subsets, pooled over runs.
-    n_compared : int
-        Comparisons at this size, for Holm's correction.
     """
     own, full = (float(components[0] + components[1] / k) for k in (size, plan.n_items))
     correlation = float(np.sqrt(np.clip(full / own, 0, 1))) if own > 0 else np.nan
@@ -150,11 +147,11 @@ def power_row(
         BENCHMARK: plan.benchmark,
         "size": size,
         "degrees_of_freedom": int(freedom),
-        "compared": n_compared,
+        "compared": plan.n_compared,
         "v_k_sd": float(np.sqrt(own)) if own >= 0 else np.nan,
         "seed_sd_full": float(np.sqrt(full)) if full >= 0 else np.nan,
-        "detectable_ratio_random": detectable_random(logs, n_compared),
-        "detectable_ratio_full": detectable_full(correlation, freedom, n_compared, items),
+        "detectable_ratio_random": detectable_random(logs, plan.n_compared),
+        "detectable_ratio_full": detectable_full(correlation, freedom, plan.n_compared, items),
         "power": POWER,
     }
 
@@ -162,22 +159,20 @@ def power_row(
 N_SUBSETS = 200  # random subsets behind the spread: known to 5%
 
 
-def foresee(plan: StudyPlan) -> pd.DataFrame:
+def predict_power(plan: StudyPlan) -> pd.DataFrame:
     """One row a benchmark and size: seeds, V(k), and the ratios that could be found with 80% power."""
-    estimators = plan.design.estimators
-    tables = [_benchmark(each, compared(each.recipes, estimators), plan.design.seed) for each in plan.benchmarks]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat([_benchmark_power(each) for each in plan.benchmarks], ignore_index=True)
 
 
-def _benchmark(plan: BenchmarkPlan, n_compared: int, seed: int) -> pd.DataFrame:
+def _benchmark_power(plan: BenchmarkPlan) -> pd.DataFrame:
     components, freedoms = [], []
     variances: dict[int, list[np.ndarray]] = {size: [] for size in plan.sizes}
-    for task in plan.tasks:
-        counts = read_rows(task.job.folder, task.job.evaluation, task.job.benchmark)
+    for split in plan.splits:
+        counts = read_rows(split.job.folder, split.job.evaluation, split.job.benchmark)
         values = counts.proportions()
-        chosen = {size: random_items(seed, plan.n_items, size, N_SUBSETS) for size in plan.sizes}
-        for run in task.job.snapshots.runs:
-            arranged = task.job.snapshots.arrange(values.T, run)  # (item, seed, step)
+        chosen = {size: random_items(plan.design.seed, plan.n_items, size, N_SUBSETS) for size in plan.sizes}
+        for run in split.job.checkpoints.runs:
+            arranged = split.job.checkpoints.arrange(values.T, run)  # (item, seed, step)
             found = item_covariance(np.moveaxis(arranged, (0, 1, 2), (2, 1, 0)))
             components.append((np.nanmean(found.off_diagonal), np.nanmean(found.residual)))
             freedoms.append(arranged.shape[1] - 1)
@@ -189,7 +184,7 @@ def _benchmark(plan: BenchmarkPlan, n_compared: int, seed: int) -> pd.DataFrame:
     rows = []
     for size in plan.sizes:
         pooled = np.stack(variances[size], axis=1) @ freedom / freedom.sum()
-        rows.append(power_row(plan, size, float(freedom.sum()), pooled_components, pooled, n_compared))
+        rows.append(power_row(plan, size, float(freedom.sum()), pooled_components, pooled))
     return pd.DataFrame(rows)
 
 
@@ -197,7 +192,7 @@ NAMES: Final = ("model_sd", "model_seed_sd", "model_ratio", "model_ratio_full")
 COLUMNS: Final = tuple(f"{name}{end}" for name in NAMES for end in ("", "_q05", "_q95"))
 
 
-def modelled_columns(found: Collected, rows: pd.DataFrame) -> pd.DataFrame:
+def seed_model_columns(found: BenchmarkResults, rows: pd.DataFrame) -> pd.DataFrame:
     """Say what the seed model makes of each row of the results; aligned with them."""
     parts = found.seed_model()
     if any(REASON in part for part in parts):
@@ -208,7 +203,7 @@ def modelled_columns(found: Collected, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_row(found, draws, *key) for key in keyed], index=rows.index, columns=list(COLUMNS))
 
 
-def modelled_notes(found: Collected) -> list[str]:
+def seed_model_notes(found: BenchmarkResults) -> list[str]:
     """Say where the seed model could not be fitted, and which checks failed in how many splits."""
     parts = found.seed_model()
     name = found.plan.benchmark
@@ -223,7 +218,13 @@ def modelled_notes(found: Collected) -> list[str]:
 
 
 def _row(
-    found: Collected, draws: dict[str, FloatArray], run: str, method: str, weights: str, estimator: str, size: float
+    found: BenchmarkResults,
+    draws: dict[str, FloatArray],
+    run: str,
+    method: str,
+    weights: str,
+    estimator: str,
+    size: float,
 ) -> dict[str, float]:
     at = list(range(len(found.runs))) if run == POOLED else [found.runs.index(run)]
     freedom = np.array([found.full_variance[WEIGHTED][place].freedom for place in at], dtype=np.float64)
@@ -233,13 +234,13 @@ def _row(
 
     if method == FULL and estimator == THETA:
         return _summary("model_seed_sd", np.sqrt(pooled(ABILITY_KEY)))
-    key = FULL_KEY if method == FULL else model_key(method, weights, int(size))
+    key = FULL_KEY if method == FULL else variance_key(method, weights, int(size))
     if estimator != WEIGHTED or key not in draws:
         return {}
     (score, expected), full = pooled(key), pooled(FULL_KEY)[0]
     own = _summary("model_sd", np.sqrt(score)) | _summary("model_seed_sd", np.sqrt(expected))
     if method != FULL:
-        random = pooled(model_key("random", EQUAL, int(size)))[0]
+        random = pooled(variance_key("random", EQUAL, int(size)))[0]
         own |= _summary("model_ratio", np.sqrt(score / random))
     return own | _summary("model_ratio_full", np.sqrt(score / full))
 
@@ -264,7 +265,7 @@ PLAIN: Final = (EQUAL, WEIGHTED)
 Row = dict[str, Any]
 
 
-class Nulls:
+class RandomReferences:
     """Random subsets of one size by weights and estimator.
 
     Parameters
@@ -275,46 +276,49 @@ class Nulls:
         (weights, estimator) → scores of shape (subset, row).
     """
 
-    def __init__(self, found: Collected, scores: Mapping[Key, FloatArray]) -> None:
-        self.by_key = {key: Null(found, each, found.full[scale_of(key[1])]) for key, each in scores.items()}
+    def __init__(self, found: BenchmarkResults, scores: Mapping[Key, FloatArray]) -> None:
+        self.by_key = {key: RandomReference(found, each, found.full[scale_of(key[1])]) for key, each in scores.items()}
 
     @property
-    def plain(self) -> Null:
+    def plain(self) -> RandomReference:
         """Plain means."""
         return self.by_key[PLAIN]
 
-    def scenes(self, found: Collected, run: str) -> dict[Key, Scene]:
+    def comparisons(self, found: BenchmarkResults, run: str) -> dict[Key, SubsetComparison]:
         """Make the references of one run."""
-        return {key: Scene(found, run, scale_of(key[1]), null) for key, null in self.by_key.items()}
+        return {
+            key: SubsetComparison(found, run, scale_of(key[1]), reference) for key, reference in self.by_key.items()
+        }
 
 
-def result_rows(found: Collected, nulls: Mapping[int, Nulls], statistics: Sequence[str]) -> pd.DataFrame:
+def result_rows(found: BenchmarkResults, references: Mapping[int, RandomReferences]) -> pd.DataFrame:
     """All rows of one benchmark: the full benchmark, then each size."""
     rows = [row for run in [POOLED, *found.runs] for row in _full_rows(found, run)]
-    for size, null in nulls.items():
-        rows += _size_rows(found, size, null)
-    table = pd.DataFrame(rows)
+    for size, reference in references.items():
+        rows += _size_rows(found, size, reference)
+    table, statistics = pd.DataFrame(rows), found.plan.design.statistics
     table.insert(0, BENCHMARK, found.plan.benchmark)
     table = table[[*KEYS, *NUMBERS, *(name for name in STATISTICS if name in statistics)]]
-    return table if SEED_MODEL not in statistics else table.join(modelled_columns(found, table))
+    return table if SEED_MODEL not in statistics else table.join(seed_model_columns(found, table))
 
 
-def control_table(found: Collected, plan: StudyPlan) -> pd.DataFrame:
+def control_table(found: BenchmarkResults) -> pd.DataFrame:
     """Verdicts of methods calibrated on shuffled answers, beside random subsets calibrated on the same.
 
     No rows where nothing was chosen, or shuffled answers could not be fitted.
     """
-    size = control_size(plan.design, found.plan.sizes, found.plan.n_items)
     tables = []
     columns = ["shuffled_within", *KEYS[2:], *(name for name in NUMBERS[1:] if "_full" not in name), "bias", "movement"]
     for within in WITHIN if found.plan.recipes else ():
         scores = found.control(within)
-        nulls = Nulls(
+        references = RandomReferences(
             found, {(weights, name): each for (method, weights, name), each in scores.items() if method == RANDOM}
         )
-        scenes = nulls.scenes(found, POOLED)
+        comparisons = references.comparisons(found, POOLED)
         own = [
-            _method_row(found, scenes, POOLED, (*key, size), each) for key, each in scores.items() if key[0] != RANDOM
+            _method_row(found, comparisons, POOLED, (*key, found.plan.control_size), each)
+            for key, each in scores.items()
+            if key[0] != RANDOM
         ]
         frame = pd.DataFrame(_with_verdicts(own), columns=columns[1:])
         frame.insert(0, "shuffled_within", within)
@@ -333,44 +337,48 @@ def _empty(run: str, method: str, weights: str, estimator: str, size: int) -> Ro
     }  # fmt: skip
 
 
-def _full_rows(found: Collected, run: str) -> list[Row]:
+def _full_rows(found: BenchmarkResults, run: str) -> list[Row]:
     rows = []
     for scale in SCALES:
-        scene, n_items = Scene(found, run, scale), found.plan.n_items
-        sd = scene.sd(scene.full)
+        comparison, n_items = SubsetComparison(found, run, scale), found.plan.n_items
+        sd = comparison.sd(comparison.full)
         row = _empty(run, FULL, EQUAL, scale, n_items)
-        row |= {"seed_sd": sd, "seed_sd_full": sd, "ratio_full": 1.0, "v_k_sd": _v_k(found, scene, n_items)}
-        rows.append(row | scene.statistics(found.full[scale][scene.rows]))
+        row |= {"seed_sd": sd, "seed_sd_full": sd, "ratio_full": 1.0, "v_k_sd": _v_k(found, comparison, n_items)}
+        rows.append(row | comparison.statistics(found.full[scale][comparison.rows]))
     return rows
 
 
-def _size_rows(found: Collected, size: int, nulls: Nulls) -> list[Row]:
+def _size_rows(found: BenchmarkResults, size: int, references: RandomReferences) -> list[Row]:
     """Make the rows of one size: the nulls, then every recipe and estimator."""
     recipes = {pair: found.recipe(size, *pair) for pair in found.plan.recipes}
     rows: list[Row] = []
     for run in [POOLED, *found.runs]:
-        scenes = nulls.scenes(found, run)
-        rows += _with_verdicts([_null_row(found, scenes, run, key, size) for key in scenes], ("plain",))
+        comparisons = references.comparisons(found, run)
+        rows += _with_verdicts([_random_row(found, comparisons, run, key, size) for key in comparisons], ("plain",))
         own = []
         for pair, scores in recipes.items():
             for estimator in (name for name in scores if name != "k_eff"):
-                row, ratios = _method_row(found, scenes, run, (*pair, estimator, size), scores[estimator])
+                row, ratios = _method_row(found, comparisons, run, (*pair, estimator, size), scores[estimator])
                 own.append((row | {"k_eff": float(scores["k_eff"].mean())}, ratios))
         rows += _with_verdicts(own)
     return rows
 
 
 def _method_row(
-    found: Collected, scenes: Mapping[Key, Scene], run: str, key: tuple[str, str, str, int], scores: FloatArray
+    found: BenchmarkResults,
+    comparisons: Mapping[Key, SubsetComparison],
+    run: str,
+    key: tuple[str, str, str, int],
+    scores: FloatArray,
 ) -> tuple[Row, dict[str, Ratio]]:
     method, weights, estimator, size = key
-    scene = scenes[null_of(weights, estimator)]
-    plain = None if estimator == THETA else scenes[PLAIN]
-    compared = compare_scores(found, scene, plain, scores)
+    comparison = comparisons[random_reference(weights, estimator)]
+    plain = None if estimator == THETA else comparisons[PLAIN]
+    compared = compare_scores(found, comparison, plain, scores)
     row = _empty(run, method, weights, estimator, size) | compared.numbers | _ratio_columns(compared.ratios)
-    v_k = _v_k(found, scene, size)
+    v_k = _v_k(found, comparison, size)
     row |= {"v_k_sd": v_k, "ratio_v_k": _over(row["seed_sd"], v_k)}
-    row |= scene.statistics(scores[scene.rows])
+    row |= comparison.statistics(scores[comparison.rows])
     return row, _judged(found, compared.ratios, estimator, float(row["movement"]))
 
 
@@ -383,28 +391,32 @@ def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
     return found
 
 
-def _judged(found: Collected, ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
+def _judged(found: BenchmarkResults, ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
     """Leave out comparisons with other estimators where this one merely shrinks, or nobody can tell."""
-    shrinks = estimator != WEIGHTED and (np.isnan(moves) or found.degenerate)
+    shrinks = estimator != WEIGHTED and (np.isnan(moves) or found.unreliable)
     return {name: each for name, each in ratios.items() if not shrinks or name in ("random", "signal")}
 
 
-def _null_row(
-    found: Collected, scenes: Mapping[Key, Scene], run: str, key: Key, size: int
+def _random_row(
+    found: BenchmarkResults, comparisons: Mapping[Key, SubsetComparison], run: str, key: Key, size: int
 ) -> tuple[Row, dict[str, Ratio]]:
-    scene, (weights, estimator) = scenes[key], key
-    sd, full, v_k = float(np.sqrt(scene.null)), scene.sd(scene.full), _v_k(found, scene, size)
+    comparison, (weights, estimator) = comparisons[key], key
+    sd, full, v_k = (
+        float(np.sqrt(comparison.random_variance)),
+        comparison.sd(comparison.full),
+        _v_k(found, comparison, size),
+    )
     row = _empty(run, RANDOM, weights, estimator, size) | {
-        "seed_sd": sd, "seed_sd_full": full, "v_k_sd": v_k, "n_random": scene.n_random,
+        "seed_sd": sd, "seed_sd_full": full, "v_k_sd": v_k, "n_random": comparison.n_random,
         "ratio": 1.0, "ratio_full": _over(sd, full), "ratio_v_k": _over(sd, v_k),
     }  # fmt: skip
     for end, quantile in (("q05", 0.05), ("q95", 0.95)):
-        row[f"ratio_{end}"] = _over(float(np.quantile(scene.sds, quantile)), sd)
+        row[f"ratio_{end}"] = _over(float(np.quantile(comparison.sds, quantile)), sd)
     ratios = {}
     if estimator != THETA and key != PLAIN:
-        ratios["plain"], row["ratio_plain_signal"] = compare_nulls(scene, scenes[PLAIN])
+        ratios["plain"], row["ratio_plain_signal"] = compare_random(comparison, comparisons[PLAIN])
         row |= _ratio_columns(ratios) | {"p_plain": ratios["plain"].p}
-    row |= scene.statistics(scene.random_scores)
+    row |= comparison.statistics(comparison.random_scores)
     return row, _judged(found, ratios, estimator, float(row["movement"]))
 
 
@@ -414,9 +426,9 @@ def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence
         family = [each for each in rows if each[0]["estimator"] == estimator]
         for name in names:
             suffix = SUFFIXES[name]
-            judged = [each for each in family if name in each[1]]
-            adjusted = holm_known(np.array([row[f"p_{name}"] for row, _ in judged], dtype=np.float64))
-            for (row, ratios), value in zip(judged, adjusted, strict=True):
+            evaluated = [each for each in family if name in each[1]]
+            adjusted = holm_finite(np.array([row[f"p_{name}"] for row, _ in evaluated], dtype=np.float64))
+            for (row, ratios), value in zip(evaluated, adjusted, strict=True):
                 row[f"p{suffix}_holm"] = float(value)
                 row[f"verdict{suffix}"] = verdict(ratios[name], float(value))
                 row[f"detectable{suffix}"] = detectable_ratio(ratios[name], int(np.isfinite(adjusted).sum()))
@@ -431,25 +443,25 @@ def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:
     """
     out = results.copy()
     for suffix in SUFFIXES.values():
-        judged = (out[RUN] == POOLED) & (out[f"verdict{suffix}"] != "")
-        error, freedom = (out[f"{name}{suffix}"].where(judged) for name in ("log_error", "freedom"))
+        evaluated = (out[RUN] == POOLED) & (out[f"verdict{suffix}"] != "")
+        error, freedom = (out[f"{name}{suffix}"].where(evaluated) for name in ("log_error", "freedom"))
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(np.log(out[f"ratio{suffix}"].to_numpy(dtype=np.float64))) / error
-        adjusted = holm_known(np.asarray(2 * stats.t.sf(t, freedom)))
+        adjusted = holm_finite(np.asarray(2 * stats.t.sf(t, freedom)))
         n = int(np.isfinite(adjusted).sum())
         could = [detectable_cut(*each, n) for each in zip(error, freedom, strict=True)]
         shown = out[f"verdict{suffix}"].where(adjusted <= LEVEL + TINY, NO_DIFFERENCE)
         out[f"p{suffix}_study"] = adjusted
-        out[f"verdict{suffix}_study"] = shown.where(judged, "")
-        out[f"detectable{suffix}_study"] = np.fmin(could, out[f"detectable{suffix}"].where(judged))
+        out[f"verdict{suffix}_study"] = shown.where(evaluated, "")
+        out[f"detectable{suffix}_study"] = np.fmin(could, out[f"detectable{suffix}"].where(evaluated))
     return out
 
 
-def _v_k(found: Collected, scene: Scene, size: float) -> float:
+def _v_k(found: BenchmarkResults, comparison: SubsetComparison, size: float) -> float:
     """Root of V(k), pooled; NaN for ability, which is no mean over items, and where it is estimated as negative."""
-    if scene.scale == THETA:
+    if comparison.scale == THETA:
         return np.nan
-    value = float(pool(found.curve(size)[scene.places], scene.freedom))
+    value = float(pool(found.curve(size)[comparison.places], comparison.freedom))
     return float(np.sqrt(value)) if value >= 0 else np.nan
 
 

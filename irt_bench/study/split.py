@@ -30,9 +30,9 @@ from irt_bench.inference.settings import SVISettings
 from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.checkpoints import run_variance
-from irt_bench.study.data import INNER_FOLDS, Job, basis_of, plan_of, read_rows
+from irt_bench.study.data import INNER_FOLDS, SplitJob, calibration_plan, fit_calibration, read_rows
 from irt_bench.study.design import EQUAL
-from irt_bench.study.subset_scores import HELD_OUT, Readers, placed, random_items, readers
+from irt_bench.study.subset_scores import HELD_OUT, SplitScorers, random_items, split_scorers, weighted_items
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibration, Fold, Recipe, chosen_items, prepare
 from irt_bench.subsets.clusters import cluster_folds, model_clusters
@@ -46,21 +46,21 @@ NODES: Final = np.arange(-6.0, 6.0 + SPACING / 2, SPACING)
 SAFE: Final = 1e-12
 
 
-class ItemLogs(NamedTuple):
+class ItemLogLikelihoods(NamedTuple):
     """Log chances of a right and of a wrong answer at `NODES`, shape (item, node)."""
 
     right: FloatArray
     wrong: FloatArray
 
 
-def item_logs(parameters: ItemParameters) -> ItemLogs:
+def item_log_likelihoods(parameters: ItemParameters) -> ItemLogLikelihoods:
     """Tabulate items of known parameters, shape (item,)."""
     cells = parameters.at((slice(None), None))
     right, wrong = chances(cells, *knowing(cells, NODES))
-    return ItemLogs(np.log(np.clip(right, SAFE, None)), np.log(np.clip(wrong, SAFE, None)))
+    return ItemLogLikelihoods(np.log(np.clip(right, SAFE, None)), np.log(np.clip(wrong, SAFE, None)))
 
 
-def most_probable(logs: ItemLogs, correct: FloatArray, wrong: FloatArray) -> FloatArray:
+def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArray) -> FloatArray:
     """Mode of the posterior of ability under a N(0, 1) prior, from a parabola through the highest node.
 
     Parameters
@@ -83,18 +83,18 @@ def most_probable(logs: ItemLogs, correct: FloatArray, wrong: FloatArray) -> Flo
     peak = np.clip(height.argmax(axis=1), 1, len(NODES) - 2)
     rows = np.arange(len(height))
     before, at, after = (height[rows, peak + step] for step in (-1, 0, 1))
-    bend = before - 2 * at + after
-    shift = np.where(bend < 0, (before - after) / (2 * np.where(bend < 0, bend, -1.0)), 0.0)
+    curvature = before - 2 * at + after
+    shift = np.where(curvature < 0, (before - after) / (2 * np.where(curvature < 0, curvature, -1.0)), 0.0)
     return np.asarray(NODES[peak] + SPACING * np.clip(shift, -1, 1))
 
 
 Places = npt.NDArray[np.intp]
 
 
-class Workplace:
+class SplitData:
     """What the cells of one split share: responses, the fit, and choices of items, each made when first needed."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SplitJob) -> None:
         self.job = job
         self._choices: dict[tuple[int, str, int], Selection] = {}
 
@@ -122,12 +122,12 @@ class Workplace:
     @cached_property
     def basis(self) -> SelectionBasis:
         """Fit to the calibration models."""
-        return basis_of(self.job, self.calibration)
+        return fit_calibration(self.job, self.calibration)
 
     @cached_property
-    def logs(self) -> ItemLogs:
+    def logs(self) -> ItemLogLikelihoods:
         """Log chances of the items at abilities."""
-        return item_logs(self.basis.parameters)
+        return item_log_likelihoods(self.basis.parameters)
 
     @cached_property
     def folds(self) -> Calibration:
@@ -138,7 +138,7 @@ class Workplace:
         clusters = model_clusters(self.calibration)
         if len(np.unique(clusters)) < INNER_FOLDS:  # nothing but seeds of one run
             clusters = np.array([f"model {place}" for place in range(len(clusters))], dtype=np.str_)
-        plan = plan_of(self.job, self.calibration)
+        plan = calibration_plan(self.job, self.calibration)
         try:
             found = prepare(self.calibration, clusters, plan, seed=self.job.seed, posterior=self.basis.posterior).folds
         except FitError:
@@ -151,20 +151,20 @@ class Workplace:
         needed = any(name in HELD_OUT for name in names)
         return not needed or all(fold.kept is not self.basis for fold in self.folds.folds)
 
-    def readers(self, names: list[str]) -> Readers:
+    def scorers(self, names: list[str]) -> SplitScorers:
         """Readers of the answers; with the inner folds where an estimator learns from models held out."""
         if any(name in HELD_OUT for name in names):
-            return self._learning_readers
-        return self._plain_readers
+            return self._learning_scorers
+        return self._plain_scorers
 
     @cached_property
-    def _learning_readers(self) -> Readers:
-        return readers(self.folds, self.evaluation)
+    def _learning_scorers(self) -> SplitScorers:
+        return split_scorers(self.folds, self.evaluation)
 
     @cached_property
-    def _plain_readers(self) -> Readers:
-        return readers(
-            Calibration(self.basis, (), np.empty(0, dtype=np.str_), plan_of(self.job, self.calibration)),
+    def _plain_scorers(self) -> SplitScorers:
+        return split_scorers(
+            Calibration(self.basis, (), np.empty(0, dtype=np.str_), calibration_plan(self.job, self.calibration)),
             self.evaluation,
         )
 
@@ -187,8 +187,8 @@ class Workplace:
     def abilities(self, items: Places) -> FloatArray:
         """Ability from the answers to some items, shape (row,)."""
         right, wrong = self.answers
-        logs = ItemLogs(self.logs.right[items], self.logs.wrong[items])
-        return most_probable(logs, right[:, items], wrong[:, items])
+        logs = ItemLogLikelihoods(self.logs.right[items], self.logs.wrong[items])
+        return ability_modes(logs, right[:, items], wrong[:, items])
 
 
 def divide(above: FloatArray, below: FloatArray) -> FloatArray:
@@ -203,46 +203,46 @@ ABILITY_KEY: Final = "ability"
 REASON: Final = "reason"  # why there is no fit
 FAILED: Final = "failed"  # names of failed checks
 N_DRAWS: Final = 50  # of each draw of the items: 500 in all, enough for ends of intervals
-MODELLED: Final = 20  # random subsets of each size behind their mean variance
+SEED_MODEL_SUBSETS: Final = 20  # random subsets of each size behind their mean variance
 
 
-def model_key(method: str, weights: str, size: int) -> str:
+def variance_key(method: str, weights: str, size: int) -> str:
     """Name of the variances of one set of items."""
     return f"{method}|{weights}|{size}"
 
 
-def model_variances(
-    work: Workplace, sizes: Sequence[int], recipes: Sequence[tuple[str, str]]
+def seed_model_variances(
+    data: SplitData, sizes: Sequence[int], recipes: Sequence[tuple[str, str]]
 ) -> dict[str, npt.NDArray[Any]]:
     """Fit the seed model to the evaluated snapshots, and say what it means for every set of items.
 
     Returns
     -------
     dict
-        By `model_key`, and `FULL_KEY`: draws of variances of shape (2, draw, run), of the score and of the expected
+        By `variance_key`, and `FULL_KEY`: draws of variances of shape (2, draw, run), of the score and of the expected
         score; `ABILITY_KEY`: of ability, (draw, run); `FAILED`: names of checks. Or only `REASON`.
     """
     try:
         with warnings.catch_warnings():
             for category in (ConvergenceWarning, ResponsesWarning):  # the checks are kept
                 warnings.simplefilter("ignore", category)
-            fit, ratio = fit_as_varied(work.evaluation, work.basis.posterior, SVISettings(seed=work.job.seed))
+            fit, ratio = fit_as_varied(data.evaluation, data.basis.posterior, SVISettings(seed=data.job.seed))
     except (FitError, ModelError) as error:
         return {REASON: np.array(str(error))}
-    n_items, n_trials = work.evaluation.n_items, answers_per_cell(work.evaluation)
+    n_items, n_trials = data.evaluation.n_items, answers_per_cell(data.evaluation)
     found: dict[str, npt.NDArray[Any]] = {}
-    found[FULL_KEY], found[ABILITY_KEY] = _variances(work, fit, np.full(n_items, 1 / n_items), n_trials)
+    found[FULL_KEY], found[ABILITY_KEY] = _variances(data, fit, np.full(n_items, 1 / n_items), n_trials)
     for size in sizes:
-        drawn = random_items(work.job.seed, n_items, size, MODELLED)
-        each = [_variances(work, fit, _spread(items, None, n_items), n_trials)[0] for items in drawn]
-        found[model_key("random", EQUAL, size)] = np.mean(each, axis=0)
+        drawn = random_items(data.job.seed, n_items, size, SEED_MODEL_SUBSETS)
+        each = [_variances(data, fit, _spread(items, None, n_items), n_trials)[0] for items in drawn]
+        found[variance_key("random", EQUAL, size)] = np.mean(each, axis=0)
         for method, weights in recipes:
-            recipe = Recipe(method, weights, size, work.job.seed)
-            chosen = placed(work.basis, work.choose(work.basis, recipe), recipe)
+            recipe = Recipe(method, weights, size, data.job.seed)
+            chosen = weighted_items(data.basis, data.choose(data.basis, recipe), recipe)
             own = _spread(chosen.items, chosen.weights, n_items)
-            found[model_key(method, weights, size)] = _variances(work, fit, own, n_trials)[0]
+            found[variance_key(method, weights, size)] = _variances(data, fit, own, n_trials)[0]
     small = {name: values.astype(np.float32) for name, values in found.items()}
-    return small | {FAILED: np.array(_failed(work, fit, ratio, n_trials), dtype=np.str_)}
+    return small | {FAILED: np.array(_failed(data, fit, ratio, n_trials), dtype=np.str_)}
 
 
 def _spread(items: npt.NDArray[Any], weights: FloatArray | None, n_items: int) -> FloatArray:
@@ -252,20 +252,20 @@ def _spread(items: npt.NDArray[Any], weights: FloatArray | None, n_items: int) -
     return np.asarray(own / own.sum())
 
 
-def _variances(work: Workplace, fit: SeedFit, weights: FloatArray, n_trials: float) -> tuple[FloatArray, FloatArray]:
+def _variances(data: SplitData, fit: SeedFit, weights: FloatArray, n_trials: float) -> tuple[FloatArray, FloatArray]:
     """Draws of the variances of one score, (2, draw, run), and of ability, (draw, run), runs in the split's order."""
     found = seed_effect_draws(fit.posterior, weights, n_trials=n_trials, n_draws=N_DRAWS)
-    order = [found.runs.index(run) for run in work.job.snapshots.runs]
+    order = [found.runs.index(run) for run in data.job.checkpoints.runs]
     flat = {name: values[..., order].reshape(-1, len(order)) for name, values in found.parts.items()}
     ability = flat["seed_sd_ability"] + flat.get("step_sd_ability", 0.0)
     return np.stack([flat["score_sd"], flat["snapshot_sd"]]), ability
 
 
-def _failed(work: Workplace, fit: SeedFit, ratio: float, n_trials: float) -> list[str]:
+def _failed(data: SplitData, fit: SeedFit, ratio: float, n_trials: float) -> list[str]:
     """Names of failed checks, of convergence and of whether the model describes the full scores."""
-    table, job = seed_effect_table(fit.posterior, n_trials=n_trials), work.job
-    scores = work.mean_scores(np.arange(work.evaluation.n_items))
-    seen = np.mean([run_variance(job.snapshots.arrange(scores, run)).value for run in job.snapshots.runs])
+    table, job = seed_effect_table(fit.posterior, n_trials=n_trials), data.job
+    scores = data.mean_scores(np.arange(data.evaluation.n_items))
+    seen = np.mean([run_variance(job.checkpoints.arrange(scores, run)).value for run in job.checkpoints.runs])
     row = pd.DataFrame([("", POOLED, SEEN, float(np.sqrt(seen)), np.nan, np.nan)], columns=list(COLUMNS))
     checks = (*fit.checks, *description_checks(ratio, pd.concat([table, row], ignore_index=True)))
     return [check.name for check in checks if check.status == "failed"]

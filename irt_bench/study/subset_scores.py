@@ -26,11 +26,17 @@ from irt_bench.subsets.weights import weigh
 Places = npt.NDArray[np.intp]
 
 WEIGHTED: Final = "weighted"
-BY_WEIGHTS: Final = (WEIGHTED, "p_irt_weighted", "gp_irt", "gp_irt_source", "spline")  # the others see items alone
+WEIGHT_SENSITIVE: Final = (
+    WEIGHTED,
+    "p_irt_weighted",
+    "gp_irt",
+    "gp_irt_source",
+    "spline",
+)  # the others see items alone
 HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # learn one share, from calibration models held out
-UNTOLD: Final = pd.DataFrame()
+NO_ABILITIES: Final = pd.DataFrame()
 BLOCK: Final = 100  # random subsets drawn at once
-POOLED_SUBSETS: Final = 20  # random subsets from which an estimator's share is learned for all of them
+LEARNING_SUBSETS: Final = 20  # random subsets from which an estimator's share is learned for all of them
 
 
 def estimators_of(
@@ -38,19 +44,19 @@ def estimators_of(
 ) -> list[str]:
     """Estimators that a recipe (method, weights) is scored by: those that do not look at weights once a method."""
     first = next(own for name, own in recipes if name == method)
-    return [name for name in estimators if name in BY_WEIGHTS or weights == first]
+    return [name for name in estimators if name in WEIGHT_SENSITIVE or weights == first]
 
 
-def null_estimators(weights: str, estimators: Sequence[str]) -> list[str]:
+def random_estimators(weights: str, estimators: Sequence[str]) -> list[str]:
     """Estimators that random subsets of these weights are scored by: of equal weights always the plain mean too."""
     if weights == EQUAL:
         return list(dict.fromkeys([WEIGHTED, *estimators]))
-    return [name for name in estimators if name in BY_WEIGHTS]
+    return [name for name in estimators if name in WEIGHT_SENSITIVE]
 
 
-def null_of(weights: str, estimator: str) -> tuple[str, str]:
+def random_reference(weights: str, estimator: str) -> tuple[str, str]:
     """Weights and estimator of the random subsets that a recipe is held against."""
-    return (weights if estimator in BY_WEIGHTS else EQUAL, estimator)
+    return (weights if estimator in WEIGHT_SENSITIVE else EQUAL, estimator)
 
 
 def random_items(seed: int, n_items: int, size: int, n_random: int) -> npt.NDArray[np.int32]:
@@ -66,14 +72,14 @@ def random_items(seed: int, n_items: int, size: int, n_random: int) -> npt.NDArr
     return np.concatenate(parts)
 
 
-class Chosen(NamedTuple):
+class WeightedItems(NamedTuple):
     """Items, as positions in the benchmark, and their weights."""
 
     items: Places
     weights: FloatArray
 
 
-class Reader:
+class ModelScorer:
     """Reads the answers of some models with one basis.
 
     Parameters
@@ -96,7 +102,7 @@ class Reader:
         self._logs = np.log(chance), np.log1p(-chance)
         self._total = basis.target @ basis.curves.chance
 
-    def read(self, chosen: Chosen, *, abilities: bool = False, wide: bool = False) -> Evidence:
+    def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> Evidence:
         """Say what the answers tell; without the variances, which no estimate needs.
 
         Abilities, and what is predicted under the wide prior, only if asked for.
@@ -111,7 +117,7 @@ class Reader:
         weight = asked @ chosen.weights
         plugged = np.broadcast_to(unseen, posterior.shape)[np.arange(len(posterior)), likelihood.argmax(axis=1)]
         return Evidence(
-            abilities=pd.DataFrame({"ability": posterior @ ABILITY_NODES}) if abilities else UNTOLD,
+            abilities=pd.DataFrame({"ability": posterior @ ABILITY_NODES}) if abilities else NO_ABILITIES,
             answers=shares if self._complete else np.where(asked > 0, shares, posterior @ chance.T),
             weighted=shares @ chosen.weights / np.where(weight > 0, weight, np.nan),
             observed=shares @ target,
@@ -132,34 +138,34 @@ class Reader:
         )
 
 
-class Readers(NamedTuple):
+class SplitScorers(NamedTuple):
     """Readers of the models that are judged, of those that calibrate, and of each inner fold's held-out ones."""
 
-    judged: Reader
-    calibrating: Reader
-    folds: tuple[Reader, ...]
+    evaluated: ModelScorer
+    calibrating: ModelScorer
+    folds: tuple[ModelScorer, ...]
 
 
-def readers(calibration: Calibration, judged: ResponseCounts) -> Readers:
+def split_scorers(calibration: Calibration, evaluated: ResponseCounts) -> SplitScorers:
     """Make all readers of one split."""
     whole = calibration.whole
-    folds = tuple(Reader(fold.kept, fold.held_out) for fold in calibration.folds)
-    return Readers(Reader(whole, judged), Reader(whole, whole.counts), folds)
+    folds = tuple(ModelScorer(fold.kept, fold.held_out) for fold in calibration.folds)
+    return SplitScorers(ModelScorer(whole, evaluated), ModelScorer(whole, whole.counts), folds)
 
 
-def placed(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> Chosen:
+def weighted_items(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> WeightedItems:
     """Weigh chosen items."""
     weights = weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
-    return Chosen(basis.counts.items.index.get_indexer(selection.items), weights)
+    return WeightedItems(basis.counts.items.index.get_indexer(selection.items), weights)
 
 
 def recipe_scores(
-    work: Readers,
+    scorers: SplitScorers,
     recipe: Recipe,
     names: Sequence[str],
     choose: Callable[[SelectionBasis], Selection],
     source_share: float,
-) -> tuple[Chosen, dict[str, FloatArray]]:
+) -> tuple[WeightedItems, dict[str, FloatArray]]:
     """Choose items from the calibration models, let estimators learn, and score the judged ones.
 
     Parameters
@@ -175,55 +181,56 @@ def recipe_scores(
     source_share : float
         Share of the weighted score in gp-IRT as published.
     """
-    basis = work.judged.basis
-    chosen = placed(basis, choose(basis), recipe)
+    basis = scorers.evaluated.basis
+    chosen = weighted_items(basis, choose(basis), recipe)
     held = []
     if any(name in HELD_OUT for name in names):
-        held = [fold.read(placed(fold.basis, choose(fold.basis), recipe)) for fold in work.folds]
-    learned = learn(work, [held], names, source_share)
-    return chosen, scores_of(work, chosen, names, learned)
+        held = [fold.read(weighted_items(fold.basis, choose(fold.basis), recipe)) for fold in scorers.folds]
+    learned = learn(scorers, [held], names, source_share)
+    return chosen, estimate_scores(scorers, chosen, names, learned)
 
 
 def random_scores(
-    work: Readers, items: npt.NDArray[np.integer], recipe: Recipe, names: Sequence[str], source_share: float
+    scorers: SplitScorers, items: npt.NDArray[np.integer], recipe: Recipe, names: Sequence[str], source_share: float
 ) -> dict[str, FloatArray]:
     """Score the judged models by every estimator on random subsets, shape (subset, row).
 
     Notes
     -----
     Regressions learn from the calibration models anew for every subset. The share that gp-IRT learns is a property of
-    the size: it is learned once, from the held-out answers to the first `POOLED_SUBSETS` subsets together.
+    the size: it is learned once, from the held-out answers to the first `LEARNING_SUBSETS` subsets together.
     """
     held = []
     if any(name in HELD_OUT for name in names):
         held = [
-            [fold.read(_random(fold.basis, subset, recipe)) for fold in work.folds] for subset in items[:POOLED_SUBSETS]
+            [fold.read(_random(fold.basis, subset, recipe)) for fold in scorers.folds]
+            for subset in items[:LEARNING_SUBSETS]
         ]
-    learned = learn(work, held, names, source_share)
-    out: dict[str, FloatArray] = {name: np.empty((len(items), len(work.judged.truth))) for name in names}
+    learned = learn(scorers, held, names, source_share)
+    out: dict[str, FloatArray] = {name: np.empty((len(items), len(scorers.evaluated.truth))) for name in names}
     for place, subset in enumerate(items):
-        found = scores_of(work, _random(work.judged.basis, subset, recipe), names, learned)
+        found = estimate_scores(scorers, _random(scorers.evaluated.basis, subset, recipe), names, learned)
         for name, values in found.items():
             out[name][place] = values
     return out
 
 
-def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Recipe) -> Chosen:
+def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Recipe) -> WeightedItems:
     if recipe.weights == EQUAL:
-        return Chosen(subset.astype(np.intp), np.full(len(subset), 1 / len(subset)))
+        return WeightedItems(subset.astype(np.intp), np.full(len(subset), 1 / len(subset)))
     items = np.sort(subset).astype(np.intp)
     selection = Selection(basis.counts.items.index[items])
-    return Chosen(items, weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1])))
+    return WeightedItems(items, weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1])))
 
 
 def learn(
-    work: Readers, held: Sequence[Sequence[Evidence]], names: Sequence[str], source_share: float
+    scorers: SplitScorers, held: Sequence[Sequence[Evidence]], names: Sequence[str], source_share: float
 ) -> dict[str, Learned]:
     """Let the estimators learn that do so from held-out models: subset → fold → evidence."""
     if not any(name in HELD_OUT for name in names):
         return {}
     evidence = join_evidence([fold for subset in held for fold in subset])
-    truth = np.concatenate([fold.truth for _ in held for fold in work.folds])
+    truth = np.concatenate([fold.truth for _ in held for fold in scorers.folds])
     known = ~np.isnan(truth) & ~np.isnan(evidence.weighted)
     training = Training(evidence, truth, _rows(evidence, known), truth[known], source_share)
     return {name: ESTIMATORS[name].learn(training) for name in names if name in HELD_OUT}
@@ -234,16 +241,16 @@ def _rows(evidence: Evidence, kept: npt.NDArray[np.bool_]) -> Evidence:
     return Evidence(**rows)
 
 
-def scores_of(
-    work: Readers, chosen: Chosen, names: Sequence[str], learned: Mapping[str, Learned]
+def estimate_scores(
+    scorers: SplitScorers, chosen: WeightedItems, names: Sequence[str], learned: Mapping[str, Learned]
 ) -> dict[str, FloatArray]:
     """Estimate the full score of the judged models by each estimator."""
     by_ability, wide = "spline" in names, any(ESTIMATORS[name].wide for name in names)
-    evidence = work.judged.read(chosen, abilities=by_ability, wide=wide)
+    evidence = scorers.evaluated.read(chosen, abilities=by_ability, wide=wide)
     known, learning = dict(learned), [name for name in names if ESTIMATORS[name].regression]
     if learning:
-        own = work.calibrating.read(chosen, abilities=by_ability)
-        residuals = work.calibrating.basis.residuals(chosen.items)
-        training = Training(own, work.calibrating.truth, own, work.calibrating.truth, 0.0, residuals)
+        own = scorers.calibrating.read(chosen, abilities=by_ability)
+        residuals = scorers.calibrating.basis.residuals(chosen.items)
+        training = Training(own, scorers.calibrating.truth, own, scorers.calibrating.truth, 0.0, residuals)
         known |= {name: ESTIMATORS[name].learn(training) for name in learning}
     return {name: estimate(name, evidence, known.get(name, Learned())) for name in names}

@@ -33,17 +33,17 @@ from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetWarning, UndefinedWarning
 from irt_bench.study.checkpoints import run_variance
-from irt_bench.study.data import Job, Result, control_basis, hash_of, plan_of, read_rows
+from irt_bench.study.data import Result, SplitJob, calibration_plan, fit_shuffled, input_hash, read_rows
 from irt_bench.study.design import EQUAL, THETA
-from irt_bench.study.split import REASON, Workplace, divide, model_variances
+from irt_bench.study.split import REASON, SplitData, divide, seed_model_variances
 from irt_bench.study.subset_scores import (
     WEIGHTED,
     estimators_of,
-    null_estimators,
+    random_estimators,
     random_items,
     random_scores,
-    readers,
     recipe_scores,
+    split_scorers,
 )
 from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
@@ -52,13 +52,13 @@ from irt_bench.variance.moments import item_covariance
 
 Places = npt.NDArray[np.intp]
 
-CODE: Final = 4  # raised whenever the numbers of a cell would change: kept results are then computed anew
+CODE: Final = 5  # raised whenever the numbers of a cell would change: kept results are then computed anew
 KINDS: Final = ("full", "random", "recipe", "path", "control", "transfer", "seed_model")
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets beside it: some 20 comparisons can then pass Holm's correction
 
 
-class Cell(NamedTuple):
+class StudyTask(NamedTuple):
     """One cell: its kind, its parameters as plain values, and its name."""
 
     kind: str
@@ -66,21 +66,21 @@ class Cell(NamedTuple):
     name: str
 
 
-def make_cell(job: Job, kind: str, **parameters: Any) -> Cell:
+def make_task(job: SplitJob, kind: str, **parameters: Any) -> StudyTask:
     """Name a cell by the hash of all that its numbers depend on."""
     inputs = {
         "code": CODE,
         "kind": kind,
         "benchmark": job.benchmark,
         "responses": job.fingerprints,
-        "snapshots": job.snapshots.frame.to_dict("list"),
+        "checkpoints": job.checkpoints.frame.to_dict("list"),
         "seed": job.seed,
         **parameters,
     }
-    return Cell(kind, parameters, hash_of(inputs))
+    return StudyTask(kind, parameters, input_hash(inputs))
 
 
-def compute(work: Workplace, cell: Cell) -> Result:
+def compute_task(data: SplitData, task: StudyTask) -> Result:
     """Compute one cell; where its models cannot be fitted it holds only why (`REASON`)."""
     with warnings.catch_warnings():
         for category in (
@@ -91,121 +91,123 @@ def compute(work: Workplace, cell: Cell) -> Result:
         ):  # of one recipe or fit among very many
             warnings.simplefilter("ignore", category)
         try:
-            return COMPUTED[cell.kind](work, **cell.parameters)
+            return TASK_FUNCTIONS[task.kind](data, **task.parameters)
         except FitError as error:  # too little is known of these models or items, whoever computes it
             return {REASON: np.array(str(error))}
 
 
-def _full(work: Workplace) -> Result:
-    everything = np.arange(work.evaluation.n_items)
+def _full(data: SplitData) -> Result:
+    everything = np.arange(data.evaluation.n_items)
     components = []
-    values = work.evaluation.proportions()
-    for run in work.job.snapshots.runs:
-        arranged = work.job.snapshots.arrange(values.T, run)  # (item, seed, step)
+    values = data.evaluation.proportions()
+    for run in data.job.checkpoints.runs:
+        arranged = data.job.checkpoints.arrange(values.T, run)  # (item, seed, step)
         found = item_covariance(np.moveaxis(arranged, (0, 1, 2), (2, 1, 0)))
         components.append((np.nanmean(found.off_diagonal), np.nanmean(found.residual)))
     return {
-        WEIGHTED: work.mean_scores(everything),
-        THETA: work.abilities(everything),
+        WEIGHTED: data.mean_scores(everything),
+        THETA: data.abilities(everything),
         "components": np.array(components),
         "n_items": np.array(len(everything)),
-        "n_calibration": np.array(work.calibration.n_models),
-        "reliability": np.array(score_reliability(work.calibration).alpha),
-        "failed": np.array(list(work.basis.posterior.attrs.get(FAILED_CHECKS, {})), dtype=np.str_),
+        "n_calibration": np.array(data.calibration.n_models),
+        "reliability": np.array(score_reliability(data.calibration).alpha),
+        "failed": np.array(list(data.basis.posterior.attrs.get(FAILED_CHECKS, {})), dtype=np.str_),
     }
 
 
-def _random(work: Workplace, size: int, weights: str, n_random: int, estimators: list[str]) -> Result:
+def _random(data: SplitData, size: int, weights: str, n_random: int, estimators: list[str]) -> Result:
     """Score random subsets; the first are the same items whatever their number and weights."""
-    chosen = random_items(work.job.seed, work.evaluation.n_items, size, n_random)
+    chosen = random_items(data.job.seed, data.evaluation.n_items, size, n_random)
     names = [name for name in estimators if name != THETA]
-    share = work.source_share("random", size, names)
-    found = random_scores(work.readers(names), chosen, Recipe("random", weights, size, work.job.seed), names, share)
+    share = data.source_share("random", size, names)
+    found = random_scores(data.scorers(names), chosen, Recipe("random", weights, size, data.job.seed), names, share)
     if THETA in estimators:
-        found[THETA] = np.stack([work.abilities(items) for items in chosen])
+        found[THETA] = np.stack([data.abilities(items) for items in chosen])
     return {name: values.astype(np.float32) for name, values in found.items()}
 
 
-def _recipe(work: Workplace, method: str, weights: str, size: int, estimators: list[str]) -> Result:
-    recipe = Recipe(method, weights, size, work.job.seed)
+def _recipe(data: SplitData, method: str, weights: str, size: int, estimators: list[str]) -> Result:
+    recipe = Recipe(method, weights, size, data.job.seed)
     names = [name for name in estimators if name != THETA]
-    share = work.source_share(method, size, names)
-    chosen, scores = recipe_scores(work.readers(names), recipe, names, lambda basis: work.choose(basis, recipe), share)
+    share = data.source_share(method, size, names)
+    chosen, scores = recipe_scores(data.scorers(names), recipe, names, lambda basis: data.choose(basis, recipe), share)
     if THETA in estimators:
-        scores[THETA] = work.abilities(chosen.items)
+        scores[THETA] = data.abilities(chosen.items)
     return {
         "items": chosen.items.astype(np.int32),
         "weights": chosen.weights,
         "k_eff": np.array(effective_size(chosen.weights)),
-        "inner_fits": np.array(work.inner_fits(names)),
+        "inner_fits": np.array(data.inner_fits(names)),
         **scores,
     }
 
 
-def _path(work: Workplace, drop: list[float], n_random: int) -> Result:
+def _path(data: SplitData, drop: list[float], n_random: int) -> Result:
     """Drop the least discriminating items, those of lowest item-rest correlation on the calibration models."""
-    n_items = work.evaluation.n_items
-    order = np.argsort(-work.basis.discrimination, kind="stable")
+    n_items = data.evaluation.n_items
+    order = np.argsort(-data.basis.discrimination, kind="stable")
     sizes = [max(1, n_items - round(share * n_items)) for share in drop]
-    scores = np.stack([work.mean_scores(order[:size]) for size in sizes])
-    rng = np.random.default_rng([work.job.seed, n_items])
-    shares, asked = work.shares
-    variances = np.empty((n_random, len(sizes), len(work.job.snapshots.runs)))
+    scores = np.stack([data.mean_scores(order[:size]) for size in sizes])
+    rng = np.random.default_rng([data.job.seed, n_items])
+    shares, asked = data.shares
+    variances = np.empty((n_random, len(sizes), len(data.job.checkpoints.runs)))
     for subset in range(n_random):
         shuffled_items = rng.permutation(n_items)
         total, count = (
             np.cumsum(array[:, shuffled_items], axis=1)[:, [size - 1 for size in sizes]] for array in (shares, asked)
         )
         values = divide(total, count).T  # (size, row)
-        for place, run in enumerate(work.job.snapshots.runs):
-            variances[subset, :, place] = run_variance(work.job.snapshots.arrange(values, run)).value
-    errors = np.stack([_standard_error(work, order[:size]) for size in sizes])
+        for place, run in enumerate(data.job.checkpoints.runs):
+            variances[subset, :, place] = run_variance(data.job.checkpoints.arrange(values, run)).value
+    errors = np.stack([_standard_error(data, order[:size]) for size in sizes])
     return {"sizes": np.array(sizes), "scores": scores, "random": variances, "standard_error": errors}
 
 
-def _standard_error(work: Workplace, items: Places) -> FloatArray:
+def _standard_error(data: SplitData, items: Places) -> FloatArray:
     """Give each row's standard error for sampling items: sd of the items' shares over root n, shape (row,)."""
-    shares, asked = work.shares
+    shares, asked = data.shares
     n = asked[:, items].sum(axis=1)
     mean = divide(shares[:, items].sum(axis=1), n)
     squares = (np.where(asked[:, items] > 0, shares[:, items] - mean[:, None], 0.0) ** 2).sum(axis=1)
     return np.sqrt(divide(squares, n * np.maximum(n - 1, 1)))
 
 
-def _control(work: Workplace, within: str, recipes: list[tuple[str, str]], size: int) -> Result:
+def _control(data: SplitData, within: str, recipes: list[tuple[str, str]], size: int) -> Result:
     """Scores on true answers by methods, and on random subsets, with everything learned from shuffled answers."""
-    rng = np.random.default_rng([work.job.seed, WITHIN.index(within)])
-    false = shuffled(work.calibration, within, rng)  # type: ignore[arg-type]
-    basis = control_basis(work.job, false)
-    own = readers(Calibration(basis, (), np.empty(0, dtype=np.str_), plan_of(work.job, false)), work.evaluation)
+    rng = np.random.default_rng([data.job.seed, WITHIN.index(within)])
+    false = shuffled(data.calibration, within, rng)  # type: ignore[arg-type]
+    basis = fit_shuffled(data.job, false)
+    own = split_scorers(
+        Calibration(basis, (), np.empty(0, dtype=np.str_), calibration_plan(data.job, false)), data.evaluation
+    )
     out: dict[str, npt.NDArray[Any]] = {}
     for method, weights in recipes:
-        recipe = Recipe(method, weights, size, work.job.seed)
+        recipe = Recipe(method, weights, size, data.job.seed)
         names = estimators_of(method, weights, recipes, CONTROLLED)
         _, scores = recipe_scores(own, recipe, names, partial(chosen_items, recipe=recipe), 0.0)
         out |= {f"{method}|{weights}|{name}": values for name, values in scores.items()}
-    items = random_items(work.job.seed, work.evaluation.n_items, size, CONTROL_RANDOM)
+    items = random_items(data.job.seed, data.evaluation.n_items, size, CONTROL_RANDOM)
     for weights in dict.fromkeys([EQUAL, *(weights for _, weights in recipes)]):
-        names = null_estimators(weights, CONTROLLED)
-        scores = random_scores(own, items, Recipe("random", weights, size, work.job.seed), names, 0.0)
+        names = random_estimators(weights, CONTROLLED)
+        scores = random_scores(own, items, Recipe("random", weights, size, data.job.seed), names, 0.0)
         out |= {f"random|{weights}|{name}": values.astype(np.float32) for name, values in scores.items()}
     return out
 
 
-def _transfer(work: Workplace, n_splits: int) -> Result:
-    rows = np.sort(np.concatenate([work.job.calibration, work.job.evaluation]))
+def _transfer(data: SplitData, n_splits: int) -> Result:
+    rows = np.sort(np.concatenate([data.job.calibration, data.job.evaluation]))
     table = compare_transfer(
-        read_rows(work.job.folder, rows, work.job.benchmark), n_splits=n_splits, seed=work.job.seed
+        read_rows(data.job.folder, rows, data.job.benchmark), n_splits=n_splits, seed=data.job.seed
     )
     return {str(name): column.to_numpy(dtype=np.float64) for name, column in table.items()}
 
 
-COMPUTED: Final[Mapping[str, Callable[..., Result]]] = {
+TASK_FUNCTIONS: Final[Mapping[str, Callable[..., Result]]] = {
     "full": _full,
     "random": _random,
     "recipe": _recipe,
     "path": _path,
     "control": _control,
     "transfer": _transfer,
-    "seed_model": model_variances,
+    "seed_model": seed_model_variances,
 }

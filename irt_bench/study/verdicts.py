@@ -38,8 +38,8 @@ from scipy import stats
 
 from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL, POOLED
-from irt_bench.study.checkpoints import RunVariance, mean_known, movement, pooled_variance, statistics_of
-from irt_bench.study.collect import Collected
+from irt_bench.study.checkpoints import RunVariance, finite_mean, movement, pooled_variance, score_statistics
+from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.design import THETA
 from irt_bench.study.plan import LEVEL
 from irt_bench.study.subset_scores import WEIGHTED
@@ -53,7 +53,7 @@ RAISES: Final = "raises"
 NO_DIFFERENCE: Final = "no difference shown"
 UNDEFINED: Final = ""
 TINY: Final = 1e-12
-FEWEST_CONTRASTS: Final = 5  # from which on the correlation of steps over seeds is estimated at all
+MIN_CONTRASTS: Final = 5  # from which on the correlation of steps over seeds is estimated at all
 
 
 class LogRatio(NamedTuple):
@@ -153,7 +153,7 @@ def _steps_share(runs: list[RunVariance]) -> FloatArray:
     """Variance of the pooled variance as a share of that at one step; 1 where runs have other steps."""
     n_steps = {run.contrasts.shape[-1] for run in runs}
     contrasts = np.concatenate([run.contrasts for run in runs], axis=-2) if len(n_steps) == 1 else None
-    if contrasts is None or n_steps == {1} or contrasts.shape[-2] < FEWEST_CONTRASTS:
+    if contrasts is None or n_steps == {1} or contrasts.shape[-2] < MIN_CONTRASTS:
         return np.ones(runs[0].contrasts.shape[:-2])
     return steps_moving_as_one(contrasts)
 
@@ -226,7 +226,7 @@ def verdict(ratio: Ratio, p_holm: float) -> Verdict:
     return RAISES if ratio.lower > 1 else NO_DIFFERENCE
 
 
-def holm_known(p: FloatArray) -> FloatArray:
+def holm_finite(p: FloatArray) -> FloatArray:
     """Holm's correction of the p-values that are known; NaN stays."""
     out = np.full(len(p), np.nan)
     known = np.isfinite(p)
@@ -239,7 +239,7 @@ NO_RATIO: Final = Ratio(np.nan, np.nan, np.nan, np.nan)
 UNDEFINED_COMPARISON: Final = {"bias": np.array(np.nan)}  # of ability, which is no estimate of the full score
 
 
-class Null:
+class RandomReference:
     """Random subsets of one size, scored by one estimator with one weighting, over all runs.
 
     Parameters
@@ -252,7 +252,7 @@ class Null:
         The full benchmark's on the same scale.
     """
 
-    def __init__(self, found: Collected, scores: FloatArray, full: FloatArray) -> None:
+    def __init__(self, found: BenchmarkResults, scores: FloatArray, full: FloatArray) -> None:
         self.scores = scores
         self.full = full
         self.own = found.variances(scores)
@@ -264,29 +264,29 @@ class Null:
         return np.stack([each.value for each in self.own], axis=1)
 
 
-class Scene:
+class SubsetComparison:
     """References for one run, or all runs pooled: the full benchmark's variances and the random subsets'."""
 
-    def __init__(self, found: Collected, run: str, scale: str, null: Null | None = None) -> None:
+    def __init__(self, found: BenchmarkResults, run: str, scale: str, reference: RandomReference | None = None) -> None:
         self.places = list(range(len(found.runs))) if run == POOLED else [found.runs.index(run)]
         self.scale = scale
-        self.snapshots, self.rows = found.part(None if run == POOLED else run)
+        self.checkpoints, self.rows = found.part(None if run == POOLED else run)
         self.full = [found.full_variance[scale][place] for place in self.places]
         self.full_scores = found.full[WEIGHTED][self.rows]
         self.signal = found.full[scale][self.rows]
-        if null is None:
+        if reference is None:
             return
-        self.n_random = len(null.scores)
-        self.pooled = pool(null.variance[:, self.places], self.freedom)
-        self.null = float(self.pooled.mean())
+        self.n_random = len(reference.scores)
+        self.pooled = pool(reference.variance[:, self.places], self.freedom)
+        self.random_variance = float(self.pooled.mean())
         self.sds = np.sqrt(self.pooled)
-        self.random_scores = null.scores[:, self.rows]
-        self.common = [null.common[place] for place in self.places]
-        self.moves = movement(self.random_scores, self.signal, self.snapshots)
-        self.common_moves = float(movement(self.random_scores.mean(axis=0), self.signal, self.snapshots))
-        self.noise = per_signal(self.sds, self.moves)
-        self.own = [_first(null.own[place], SPREAD_SUBSETS) for place in self.places]
-        self._spread = log_ratio(self.own, self.common, self.null)
+        self.random_scores = reference.scores[:, self.rows]
+        self.common = [reference.common[place] for place in self.places]
+        self.moves = movement(self.random_scores, self.signal, self.checkpoints)
+        self.common_moves = float(movement(self.random_scores.mean(axis=0), self.signal, self.checkpoints))
+        self.noise = noise_per_signal(self.sds, self.moves)
+        self.own = [_first_subsets(reference.own[place], SPREAD_SUBSETS) for place in self.places]
+        self._spread = log_ratio(self.own, self.common, self.random_variance)
 
     @cached_property
     def item_variance(self) -> float:
@@ -297,7 +297,7 @@ class Scene:
     def signal_item_variance(self) -> float:
         """Variance of the log ratio in units of signal that the choice of items makes."""
         moves = self.moves[: len(self._spread.value)]
-        return item_spread(shifted(self._spread, log_positive(moves / self.common_moves)))
+        return item_spread(shift_log_ratio(self._spread, log_positive(moves / self.common_moves)))
 
     @property
     def freedom(self) -> FloatArray:
@@ -310,73 +310,77 @@ class Scene:
 
     def statistics(self, scores: FloatArray) -> dict[str, float]:
         """Measure scores of the scene's rows, shape (..., row); of several sets the means of what is known."""
-        found = statistics_of(scores, self.full_scores, self.snapshots)
+        found = score_statistics(scores, self.full_scores, self.checkpoints)
         if self.scale == THETA:
-            found |= UNDEFINED_COMPARISON | {"movement": movement(scores, self.signal, self.snapshots)}
-        return {name: float(mean_known(np.atleast_1d(each))) for name, each in found.items()}
+            found |= UNDEFINED_COMPARISON | {"movement": movement(scores, self.signal, self.checkpoints)}
+        return {name: float(finite_mean(np.atleast_1d(each))) for name, each in found.items()}
 
 
-class Compared(NamedTuple):
+class ComparisonNumbers(NamedTuple):
     """Numbers of one row, and its ratios with intervals by comparison: random, full, plain, signal."""
 
     numbers: dict[str, Any]
     ratios: dict[str, Ratio]
 
 
-def compare_scores(found: Collected, scene: Scene, plain: Scene | None, scores: FloatArray) -> Compared:
+def compare_scores(
+    found: BenchmarkResults, comparison: SubsetComparison, plain: SubsetComparison | None, scores: FloatArray
+) -> ComparisonNumbers:
     """Hold scores, shape (row,), against the references; `plain` is None where plain means are on another scale."""
     every = found.variances(scores)
-    own = [every[place] for place in scene.places]
-    sd, moves = scene.sd(own), float(movement(scores[scene.rows], scene.signal, scene.snapshots))
-    against = log_ratio(own, scene.common, scene.null)
-    noise = float(per_signal(np.array(sd), np.array(moves)))
-    relative = log_positive(np.array(moves / scene.common_moves))
+    own = [every[place] for place in comparison.places]
+    sd, moves = comparison.sd(own), float(movement(scores[comparison.rows], comparison.signal, comparison.checkpoints))
+    against = log_ratio(own, comparison.common, comparison.random_variance)
+    noise = float(noise_per_signal(np.array(sd), np.array(moves)))
+    relative = log_positive(np.array(moves / comparison.common_moves))
     ratios = {
-        "random": with_interval(against, scene.item_variance, scene.sds),
-        "full": with_interval(log_ratio(own, scene.full), scene.item_variance),
+        "random": with_interval(against, comparison.item_variance, comparison.sds),
+        "full": with_interval(log_ratio(own, comparison.full), comparison.item_variance),
         "plain": NO_RATIO,
-        "signal": with_interval(shifted(against, relative), scene.signal_item_variance, scene.noise),
+        "signal": with_interval(shift_log_ratio(against, relative), comparison.signal_item_variance, comparison.noise),
     }
     numbers = {
         "seed_sd": sd,
-        "seed_sd_full": scene.sd(scene.full),
-        "percentile_random": percentile(sd, scene.sds),
-        "percentile_signal": percentile(noise, scene.noise),
-        "p_random": two_sided(sd, scene.sds),
+        "seed_sd_full": comparison.sd(comparison.full),
+        "percentile_random": percentile(sd, comparison.sds),
+        "percentile_signal": percentile(noise, comparison.noise),
+        "p_random": two_sided(sd, comparison.sds),
         "p_full": ratios["full"].p,
-        "p_signal": two_sided(noise, scene.noise),
-        "n_random": scene.n_random,
+        "p_signal": two_sided(noise, comparison.noise),
+        "n_random": comparison.n_random,
     }
     if plain is not None:
-        ratios["plain"] = with_interval(log_ratio(own, plain.common, plain.null), plain.item_variance, plain.sds)
+        ratios["plain"] = with_interval(
+            log_ratio(own, plain.common, plain.random_variance), plain.item_variance, plain.sds
+        )
         numbers |= {
             "percentile_plain": percentile(sd, plain.sds),
             "p_plain": two_sided(sd, plain.sds),
             "ratio_plain_signal": ratios["plain"].ratio / moves * plain.common_moves if moves > 0 else np.nan,
         }
-    return Compared(numbers, ratios)
+    return ComparisonNumbers(numbers, ratios)
 
 
-def compare_nulls(scene: Scene, plain: Scene) -> tuple[Ratio, float]:
+def compare_random(comparison: SubsetComparison, plain: SubsetComparison) -> tuple[Ratio, float]:
     """Ratio of seed sds of random subsets to plain means of the same subsets, and its value in units of signal.
 
     The seeds are the same and, subset by subset, so are the items: what differs is the estimator and the weights.
     """
-    n = len(scene.own[0].value)
-    pairs = log_ratio(scene.own, [_first(each, n) for each in plain.own])
+    n = len(comparison.own[0].value)
+    pairs = log_ratio(comparison.own, [_first_subsets(each, n) for each in plain.own])
     known = np.isfinite(pairs.value) & np.isfinite(pairs.variance)  # a subset without any spread has no ratio
     if not known.any():
         return NO_RATIO, np.nan
     # All subsets see the same seeds, so their chance does not average out; that of the items does.
-    value = 0.5 * np.log(scene.pooled.mean() / plain.pooled[: len(scene.pooled)].mean())
+    value = 0.5 * np.log(comparison.pooled.mean() / plain.pooled[: len(comparison.pooled)].mean())
     mean = LogRatio(*(np.asarray(each) for each in (value, pairs.variance[known].mean(), pairs.freedom[known].mean())))
     spread = float(pairs.value[known].var()) / n
     found = with_interval(mean, spread)
-    moves = scene.common_moves
+    moves = comparison.common_moves
     return found, found.ratio / moves * plain.common_moves if moves > 0 else np.nan
 
 
-def per_signal(sd: FloatArray, moves: FloatArray) -> FloatArray:
+def noise_per_signal(sd: FloatArray, moves: FloatArray) -> FloatArray:
     """Seed sd in units of signal; infinite for scores that do not move, or move the other way; NaN if not known."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(np.isnan(moves), np.nan, np.where(moves > 0, sd / moves, np.inf))
@@ -388,7 +392,7 @@ def log_positive(values: FloatArray) -> FloatArray:
         return np.asarray(np.where(np.isnan(values), np.nan, np.log(np.maximum(values, 0))))
 
 
-def shifted(found: LogRatio, by: FloatArray) -> LogRatio:
+def shift_log_ratio(found: LogRatio, by: FloatArray) -> LogRatio:
     """Take a logarithm off a log ratio, its variance over seeds left as it is; NaN without noise and signal."""
     with np.errstate(invalid="ignore"):
         return found._replace(value=np.asarray(found.value - by))
@@ -399,5 +403,5 @@ def pool(variance: FloatArray, freedom: FloatArray) -> FloatArray:
     return np.asarray(variance @ freedom / freedom.sum())
 
 
-def _first(run: RunVariance, n: int) -> RunVariance:
+def _first_subsets(run: RunVariance, n: int) -> RunVariance:
     return RunVariance(run.value[:n], run.contrasts[:n], run.freedom)

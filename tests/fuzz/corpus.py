@@ -20,7 +20,7 @@ from irt_bench.cli import app
 from irt_bench.inference.fit import FitResult
 from irt_bench.report.page.folders import read_folders
 from irt_bench.responses import ResponseCounts, read_responses
-from irt_bench.study.data import CELLS, Store, write_arrays
+from irt_bench.study.data import TASKS, Store, write_arrays
 from irt_bench.study.design import is_design, read_design
 from irt_bench.subsets.harness.logs import read_subset_logs, score_logs
 from irt_bench.subsets.score import estimate_full_score
@@ -116,8 +116,8 @@ def write_corpus(root: Path) -> None:
         path.unlink()
     _put(root / "design" / "a.yaml", b"responses: a.csv\nsizes: [5, 0.5]\nmethods: [random]\nseed: 3\n")
     _put(root / "design" / "b.json", b'{"responses": ["a.csv"], "evaluation": {"model": ["m"]}, "n_random": 20}')
-    (root / "cell" / CELLS).mkdir(parents=True)
-    write_arrays(root / "cell" / CELLS / "cell.npz", {"items": np.arange(5), "scores": np.linspace(0, 1, 7)})
+    (root / "task" / TASKS).mkdir(parents=True)
+    write_arrays(root / "task" / TASKS / "task.npz", {"items": np.arange(5), "scores": np.linspace(0, 1, 7)})
 
 
 def write_controls(root: Path) -> None:

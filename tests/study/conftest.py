@@ -6,26 +6,26 @@ import pytest
 from scipy.special import expit
 
 from irt_bench.responses.canonical import table_from_frame
-from irt_bench.study.collect import Collected
+from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.data import Store
 from irt_bench.study.design import make_design
 from irt_bench.study.plan import plan_study
 from irt_bench.study.run import run_study
-from irt_bench.study.split import Workplace
-from irt_bench.study.tasks import compute
+from irt_bench.study.split import SplitData
+from irt_bench.study.tasks import compute_task
 
 
-def compute_cells(table, design, folder, kinds):
+def compute_tasks(table, design, folder, kinds):
     """Compute the cells of some kinds only, which a whole study would make with many others."""
     store = Store(folder)
     store.open()
     plan = plan_study(table, design, folder)
-    for task in plan.benchmarks[0].tasks:
-        work = Workplace(task.job)
-        for cell in task.cells:
-            if cell.kind in kinds:
-                store.write(cell.name, compute(work, cell))
-    return Collected(plan.benchmarks[0], store)
+    for split in plan.benchmarks[0].splits:
+        data = SplitData(split.job)
+        for task in split.tasks:
+            if task.kind in kinds:
+                store.write(task.name, compute_task(data, task))
+    return BenchmarkResults(plan.benchmarks[0], store)
 
 
 def draw_frame(

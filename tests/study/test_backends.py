@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import signal
 import threading
@@ -8,27 +7,26 @@ from pathlib import Path
 import pytest
 
 from irt_bench.errors import AnalysisError
-from irt_bench.study.run import Workers, check_backend, run_all, run_study
+from irt_bench.study.run import Workers, run_all, run_study
 
 
 def test_backends_that_are_unknown_or_not_installed_are_refused_first():
     with pytest.raises(AnalysisError, match="loky"):
-        check_backend("lokky", None)
-    with pytest.raises(AnalysisError, match="--backend dask"):
-        check_backend("loky", "tcp://somewhere:8786")
-    if importlib.util.find_spec("ray") is None:
-        with pytest.raises(AnalysisError, match="pip install ray"):
-            check_backend("ray", None)
+        Workers("lokky")
+    with pytest.raises(AnalysisError, match="needs backend 'dask'"):
+        Workers("loky", "tcp://somewhere:8786")
+    with pytest.raises(AnalysisError, match="from 1 to 2"):
+        Workers(shard=(3, 2))
 
 
-def cell_bytes(folder):
-    return {path.name: path.read_bytes() for path in sorted((folder / "cells").glob("*.npz"))}
+def task_bytes(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "tasks").glob("*.npz"))}
 
 
 @pytest.mark.slow
 def test_processes_give_the_same_bytes(table, design, folder, result, tmp_path):
     run_study(table, design, tmp_path, workers=Workers(jobs=2))
-    assert cell_bytes(tmp_path) == cell_bytes(folder)
+    assert task_bytes(tmp_path) == task_bytes(folder)
 
 
 def read_file(path):
@@ -47,9 +45,9 @@ def test_on_a_cluster_one_folder_takes_several_studies_and_a_missing_file_ends_t
         for n_random in (100, 200):
             found = run_study(table, design.model_copy(update={"n_random": n_random}), Path("study"), workers=workers)
             assert set(found.results["n_random"].dropna()) == {n_random}
-        assert cell_bytes(folder).items() <= cell_bytes(tmp_path / "study").items()
+        assert task_bytes(folder).items() <= task_bytes(tmp_path / "study").items()
         with pytest.raises(AnalysisError, match="all workers share"):
-            run_all(read_file, [(tmp_path / "gone",)], backend="dask", scheduler=cluster.scheduler_address, jobs=1)
+            run_all(read_file, [(tmp_path / "gone",)], workers)
 
 
 @pytest.mark.slow
@@ -60,10 +58,10 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(table, design, 
         victim = next(iter(cluster.workers.values())).process.pid
 
         def kill():
-            while not list(tmp_path.glob("cells/*.npz")):
+            while not list(tmp_path.glob("tasks/*.npz")):
                 time.sleep(0.05)
             os.kill(victim, signal.SIGKILL)
 
         threading.Thread(target=kill, daemon=True).start()
         run_study(table, design, tmp_path, workers=Workers("dask", cluster.scheduler_address, 3))
-    assert cell_bytes(tmp_path) == cell_bytes(folder)
+    assert task_bytes(tmp_path) == task_bytes(folder)

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from irt_bench.study.collect import Collected, scale_of
+from irt_bench.study.collect import BenchmarkResults, scale_of
 from irt_bench.study.data import Store
-from irt_bench.study.verdicts import Null
+from irt_bench.study.verdicts import RandomReference
 
 
 @pytest.fixture(scope="module")
 def found(result, folder):
-    return Collected(result.plan.benchmarks[0], Store(folder))
+    return BenchmarkResults(result.plan.benchmarks[0], Store(folder))
 
 
 def test_runs_of_all_splits_stand_in_one_order(found, table):
@@ -16,16 +16,16 @@ def test_runs_of_all_splits_stand_in_one_order(found, table):
     shares = table.counts().proportions().mean(axis=1)
     models = table.models
     for run in found.runs:
-        wide = found.snapshots.arrange(found.full["weighted"], run)
+        wide = found.checkpoints.arrange(found.full["weighted"], run)
         own = (models["run"] == run).to_numpy()
         expected = models[own].assign(score=shares[own]).pivot(index="seed", columns="step", values="score")
         np.testing.assert_allclose(wide, expected.to_numpy(dtype=float))
 
 
 def test_random_subsets_keep_the_order_of_the_runs(found):
-    random = Null(found, found.random(10)["equal", "weighted"], found.full["weighted"])
+    random = RandomReference(found, found.random(10)["equal", "weighted"], found.full["weighted"])
     for place, run in enumerate(found.runs):
-        first = found.snapshots.arrange(random.scores[0], run).var(axis=0, ddof=1).mean()
+        first = found.checkpoints.arrange(random.scores[0], run).var(axis=0, ddof=1).mean()
         assert random.variance[0, place] == pytest.approx(first)
 
 

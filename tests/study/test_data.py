@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from irt_bench.inference.convergence import LEAST_MODELS
 from irt_bench.responses.canonical import table_from_frame
-from irt_bench.study.data import control_basis, make_job, memory_bytes, plan_of, read_rows, write_data
+from irt_bench.study.data import calibration_plan, fit_shuffled, make_job, memory_bytes, read_rows, write_data
 from irt_bench.study.design import Split, make_design, make_splits
 from irt_bench.subsets.basis import ABILITY_NODES
 from irt_bench.variance.scores import seed_layout
@@ -67,7 +67,7 @@ def test_memory_grows_with_models_and_items():
 def test_the_control_keeps_items_that_come_out_negative_by_chance(parts):
     counts, _, place, splits = parts
     job, _ = make_job(counts, place, splits.splits[0], 0)
-    basis = control_basis(job, counts.take(models=job.calibration))
+    basis = fit_shuffled(job, counts.take(models=job.calibration))
     assert len(basis.candidates) == counts.n_items
 
 
@@ -89,8 +89,8 @@ def mean_off(plan, counts):
 
 def test_few_calibration_models_are_fitted_until_their_curves_give_their_mean_score():
     job, counts = SimpleNamespace(seed=0), able_models(12)
-    plan = plan_of(job, counts)
+    plan = calibration_plan(job, counts)
     rough = plan._replace(settings=plan.settings.model_copy(update={"refine": False}))
     assert plan.settings.refine and abs(mean_off(plan, counts)) < 0.01
     assert mean_off(rough, counts) < -0.012  # the negative control
-    assert not plan_of(job, able_models(LEAST_MODELS)).settings.refine
+    assert not calibration_plan(job, able_models(LEAST_MODELS)).settings.refine

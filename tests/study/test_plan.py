@@ -3,14 +3,18 @@ import pytest
 
 from irt_bench.errors import AnalysisError
 from irt_bench.responses.canonical import table_from_frame
-from irt_bench.study.plan import control_size, degrees_of_freedom, plan_study, plan_table
+from irt_bench.study.plan import BenchmarkPlan, plan_study, plan_table
 
 from .conftest import draw_frame
 
 
 def names(plan, kind=None):
     return {
-        cell.name for each in plan.benchmarks for task in each.tasks for cell in task.cells if kind in (None, cell.kind)
+        task.name
+        for each in plan.benchmarks
+        for split in each.splits
+        for task in split.tasks
+        if kind in (None, task.kind)
     }
 
 
@@ -33,20 +37,20 @@ def plan(table, design, tmp_path_factory):
         ({"seed": 4}, {"full", "random", "recipe", "path", "control", "transfer"}),
     ],
 )
-def test_a_changed_design_changes_the_names_of_the_cells_it_concerns(plan, table, design, tmp_path, fields, kinds):
+def test_a_changed_design_changes_the_names_of_the_tasks_it_concerns(plan, table, design, tmp_path, fields, kinds):
     other = plan_study(table, changed(design, **fields), tmp_path)
     for kind in ("full", "random", "recipe", "path", "control", "transfer"):
         same = names(plan, kind) == names(other, kind)
         assert same == (kind not in kinds), kind
 
 
-def test_a_size_more_adds_cells_and_leaves_the_others(plan, table, design, tmp_path):
+def test_a_size_more_adds_tasks_and_leaves_the_others(plan, table, design, tmp_path):
     other = plan_study(table, changed(design, sizes=(10, 20, 30)), tmp_path)
     assert names(plan, "recipe") < names(other, "recipe")
     assert names(plan, "random") < names(other, "random")
 
 
-def test_other_answers_make_other_cells(plan, design, tmp_path):
+def test_other_answers_make_other_tasks(plan, design, tmp_path):
     frame = draw_frame(np.random.default_rng(1))
     frame.loc[0, "n_correct"] = 4 - frame.loc[0, "n_correct"]
     other = plan_study(table_from_frame(frame, benchmark="toy"), design, tmp_path)
@@ -63,15 +67,15 @@ def test_sizes_that_are_not_below_the_benchmark_are_left_out_and_it_is_said(tabl
 
 def test_cost_and_table_say_what_will_be_done(plan):
     cost = plan.cost()
-    assert cost["cells"] == len(plan.cells) == len(set(plan.cells)) > 10
+    assert cost["tasks"] == len(plan.tasks) == len(set(plan.tasks)) > 10
     assert cost["core_seconds"] > 0 and cost["worker_mb"] > 0
     row = plan_table(plan).loc["toy"]
-    assert row["runs"] == 4 and row["snapshots"] == 24 and row["splits"] == 2
-    assert degrees_of_freedom(plan.benchmarks[0]) == 8
+    assert row["runs"] == 4 and row["checkpoints"] == 24 and row["splits"] == 2
 
 
 def test_the_control_is_at_the_nearest_size_there_is(design):
-    assert control_size(changed(design, control_size=50), (10, 45, 100), 200) == 45
+    plan = BenchmarkPlan(changed(design, control_size=50), "toy", 200, (10, 45, 100), (), ())
+    assert plan.control_size == 45
 
 
 def test_random_items_are_the_null_of_every_weighting_and_no_method(table, design, tmp_path):

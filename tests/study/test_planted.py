@@ -5,12 +5,12 @@ import pytest
 
 from irt_bench.names import POOLED
 from irt_bench.study.collect import is_reference
-from irt_bench.study.design import STATISTICS, make_design
-from irt_bench.study.rows import Nulls, detectable_table, result_rows
+from irt_bench.study.design import make_design
+from irt_bench.study.rows import RandomReferences, detectable_table, result_rows
 from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE
 from irt_bench.variance.detect import POWER
 
-from .conftest import compute_cells, draw_table
+from .conftest import compute_tasks, draw_table
 
 SIZE = 30
 ALIKE = {"n_steps": 1, "n_items": 100, "n_others": 4, "spread": 0.0, "shared": 0.05, "n_trials": 8}
@@ -28,10 +28,10 @@ def studied(seed, folder, shape):
             "n_folds": 2, "n_random": 400, "seed": seed,
         }
     )  # fmt: skip
-    found = compute_cells(table, design, folder, NEEDED)
-    nulls = {SIZE: Nulls(found, found.random(SIZE))}
-    rows = result_rows(found, nulls, STATISTICS)
-    detectable = detectable_table(found, {SIZE: nulls[SIZE].plain.variance}, design.estimators)
+    found = compute_tasks(table, design, folder, NEEDED)
+    references = {SIZE: RandomReferences(found, found.random(SIZE))}
+    rows = result_rows(found, references)
+    detectable = detectable_table(found, {SIZE: references[SIZE].plain.variance})
     pooled = rows[(rows["run"] == POOLED) & ~is_reference(rows)].set_index(["method", "estimator"])
     return pooled, float(detectable["detectable_ratio_random"].iloc[0])
 

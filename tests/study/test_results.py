@@ -8,11 +8,11 @@ from irt_bench.errors import AnalysisError, FitError
 from irt_bench.names import POOLED
 from irt_bench.study.data import Store
 from irt_bench.study.design import make_design
-from irt_bench.study.plan import cells_by
+from irt_bench.study.plan import tasks_by
 from irt_bench.study.results import assemble
 from irt_bench.study.run import run_study
 from irt_bench.study.split import REASON
-from irt_bench.study.verdicts import holm_known
+from irt_bench.study.verdicts import holm_finite
 
 from .conftest import draw_table
 
@@ -56,8 +56,8 @@ def test_random_subsets_agree_with_v_and_are_the_reference_of_the_ratio(rows):
     assert random["ratio_v_k"].to_numpy() == pytest.approx(1, abs=0.05)
     assert (random["ratio"] == 1).all()
     for row in chosen(rows, method="variance", estimator="weighted", run=POOLED).itertuples():
-        null = chosen(random, size=row.size if not callable(row.size) else None)
-        assert row.ratio == pytest.approx(row.seed_sd / null["seed_sd"].iloc[0])
+        reference = chosen(random, size=row.size if not callable(row.size) else None)
+        assert row.ratio == pytest.approx(row.seed_sd / reference["seed_sd"].iloc[0])
         assert row.ratio_full == pytest.approx(row.seed_sd / row.seed_sd_full)
         assert row.ratio_q05 < row.ratio < row.ratio_q95
 
@@ -92,7 +92,7 @@ def test_holm_is_over_all_ways_of_one_estimator_and_size(rows):
 
 
 def test_undefined_p_values_stay_undefined_and_do_not_count():
-    found = holm_known(np.array([0.01, np.nan, 0.5]))
+    found = holm_finite(np.array([0.01, np.nan, 0.5]))
     assert found[0] == pytest.approx(0.02) and np.isnan(found[1]) and found[2] == 0.5
 
 
@@ -119,15 +119,15 @@ def test_the_negative_control_finds_nothing_here_and_the_summary_says_so(result)
 def test_the_null_is_scored_as_the_method_is(rows):
     for estimator in ("weighted", "p_irt", "theta"):
         part = chosen(rows, run=POOLED, estimator=estimator, size=10)
-        null = chosen(part, method="random", weights="equal")["seed_sd"].iloc[0]
+        reference = chosen(part, method="random", weights="equal")["seed_sd"].iloc[0]
         own = chosen(part, method="variance").iloc[0]
-        assert own["ratio"] == pytest.approx(own["seed_sd"] / null)
+        assert own["ratio"] == pytest.approx(own["seed_sd"] / reference)
 
 
 def test_per_signal_is_the_ratio_over_that_of_the_movements(rows):
     part = chosen(rows, run=POOLED, estimator="p_irt", size=20)
-    null, own = chosen(part, method="random").iloc[0], chosen(part, method="variance").iloc[0]
-    moves = own["movement"] / null["movement"]  # the null's is a mean over a few subsets
+    reference, own = chosen(part, method="random").iloc[0], chosen(part, method="variance").iloc[0]
+    moves = own["movement"] / reference["movement"]  # the null's is a mean over a few subsets
     assert own["ratio_signal"] == pytest.approx(own["ratio"] / moves, rel=0.1)
     assert own["ratio_signal_q05"] < own["ratio_signal"] < own["ratio_signal_q95"]
 
@@ -152,7 +152,7 @@ def test_a_benchmark_whose_models_cannot_be_fitted_is_left_out_with_the_reason(t
     def refuse(*_):
         raise FitError("too few answers")
 
-    monkeypatch.setattr("irt_bench.study.split.basis_of", refuse)
+    monkeypatch.setattr("irt_bench.study.split.fit_calibration", refuse)
     with pytest.raises(
         AnalysisError, match="toy is left out, its calibration models cannot be fitted: too few answers"
     ):
@@ -162,8 +162,8 @@ def test_a_benchmark_whose_models_cannot_be_fitted_is_left_out_with_the_reason(t
 def test_shuffled_answers_that_cannot_be_fitted_leave_a_study_without_that_control(result, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "study")
     store = Store(tmp_path / "study")
-    for task in result.plan.benchmarks[0].tasks:
-        store.write(cells_by(task)["control", "items"], {REASON: np.array("too few answers")})
+    for split in result.plan.benchmarks[0].splits:
+        store.write(tasks_by(split)["control", "items"], {REASON: np.array("too few answers")})
     found = assemble(result.plan, store)
     assert set(found.control["shuffled_within"]) == {"models"}
     assert any("shuffled within items cannot be fitted" in note for note in found.notes)

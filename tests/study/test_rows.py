@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.names import POOLED
-from irt_bench.study.checkpoints import Snapshots, run_variance
+from irt_bench.study.checkpoints import Checkpoints, run_variance
 from irt_bench.study.rows import (
     KEYS,
     NUMBERS,
@@ -13,7 +13,7 @@ from irt_bench.study.rows import (
     _with_verdicts,
     with_study_verdicts,
 )
-from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE, Null, Ratio, Scene
+from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE, RandomReference, Ratio, SubsetComparison
 
 
 def row(estimator, p):
@@ -35,23 +35,23 @@ def test_every_comparison_has_its_columns():
 
 
 class NullWorld:
-    """Scores of the seeds of six runs, as `Collected` holds them: no way to choose items cuts anything."""
+    """Scores of the seeds of six runs, as `BenchmarkResults` holds them: no way to choose items cuts anything."""
 
     def __init__(self, rng, n_items=300, n_runs=6, n_seeds=3):
         keys = [(f"r{run}", str(seed), "1") for run in range(n_runs) for seed in range(n_seeds)]
-        self.snapshots = Snapshots(pd.DataFrame(keys, columns=["run", "seed", "step"]))
-        self.runs = self.snapshots.runs
+        self.checkpoints = Checkpoints(pd.DataFrame(keys, columns=["run", "seed", "step"]))
+        self.runs = self.checkpoints.runs
         level, seeds = np.repeat(rng.normal(0, 0.1, n_runs), n_seeds), rng.normal(0, 0.01, len(keys))
         self.answers = level[:, None] + seeds[:, None] + rng.normal(0, 0.2, (len(keys), n_items))
-        self.full, self.degenerate = {"weighted": self.answers.mean(axis=1)}, False
+        self.full, self.unreliable = {"weighted": self.answers.mean(axis=1)}, False
         self.full_variance = {"weighted": self.variances(self.full["weighted"])}
 
     def variances(self, scores):
-        return [run_variance(self.snapshots.arrange(scores, run)) for run in self.runs]
+        return [run_variance(self.checkpoints.arrange(scores, run)) for run in self.runs]
 
     def part(self, run):
         assert run is None
-        return self.snapshots, np.arange(len(self.snapshots.frame))
+        return self.checkpoints, np.arange(len(self.checkpoints.frame))
 
     def curve(self, k):
         return np.full(len(self.runs), 0.01**2 + 0.2**2 / k)
@@ -67,12 +67,15 @@ def null_study(rng, n_benchmarks=4, sizes=(20, 50), n_ways=8, gain=1.0):
     for _ in range(n_benchmarks):
         found = NullWorld(rng)
         for size in sizes:
-            null = Null(found, found.scores(rng, size, 200), found.full["weighted"])
-            scenes = {PLAIN: Scene(found, POOLED, "weighted", null)}
+            reference = RandomReference(found, found.scores(rng, size, 200), found.full["weighted"])
+            comparisons = {PLAIN: SubsetComparison(found, POOLED, "weighted", reference)}
             ways = found.scores(rng, size, n_ways)
-            level = np.stack([found.snapshots.arrange(ways[0], run).mean() for run in found.runs]).repeat(3)
+            level = np.stack([found.checkpoints.arrange(ways[0], run).mean() for run in found.runs]).repeat(3)
             ways[0] = level + gain * (ways[0] - level)
-            own = [_method_row(found, scenes, POOLED, (f"way-{way}", *PLAIN, size), ways[way]) for way in range(n_ways)]
+            own = [
+                _method_row(found, comparisons, POOLED, (f"way-{way}", *PLAIN, size), ways[way])
+                for way in range(n_ways)
+            ]
             rows += _with_verdicts(own)
     return with_study_verdicts(pd.DataFrame(rows))
 

@@ -12,7 +12,7 @@ from irt_bench.errors import AnalysisError
 from irt_bench.responses import write_table
 from irt_bench.study.data import Store
 from irt_bench.study.plan import plan_study
-from irt_bench.study.run import Workers, missing_cells, run_study
+from irt_bench.study.run import Workers, missing_tasks, run_study
 
 SLOWLY = """
 import sys, time
@@ -20,22 +20,22 @@ from pathlib import Path
 from irt_bench.responses import read_responses
 from irt_bench.study import run
 from irt_bench.study.design import StudyDesign
-compute = run.compute
-def slow(work, cell):
+compute = run.compute_task
+def slow(data, task):
     time.sleep(0.3)
-    return compute(work, cell)
-run.compute = slow
+    return compute(data, task)
+run.compute_task = slow
 design = StudyDesign.model_validate_json(sys.argv[3])
 run.run_study(read_responses([sys.argv[1]]), design, Path(sys.argv[2]))
 """
 
 
-def cell_bytes(folder):
-    return {path.name: path.read_bytes() for path in sorted((folder / "cells").glob("*.npz"))}
+def task_bytes(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "tasks").glob("*.npz"))}
 
 
 @pytest.mark.slow
-def test_a_killed_study_goes_on_where_it_stood_and_computes_no_finished_cell_again(
+def test_a_killed_study_goes_on_where_it_stood_and_computes_no_finished_task_again(
     table, design, folder, result, tmp_path
 ):
     write_table(table, tmp_path / "toy.parquet")
@@ -43,17 +43,17 @@ def test_a_killed_study_goes_on_where_it_stood_and_computes_no_finished_cell_aga
     process = subprocess.Popen(list(map(str, arguments)))
     try:
         deadline = time.monotonic() + 60
-        while len(list((tmp_path / "study").glob("cells/*.npz"))) < 3 and time.monotonic() < deadline:
+        while len(list((tmp_path / "study").glob("tasks/*.npz"))) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "study" / "cells").glob("*.npz")}
-    assert 3 <= len(kept) < len(result.plan.cells)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "study" / "tasks").glob("*.npz")}
+    assert 3 <= len(kept) < len(result.plan.tasks)
     again = run_study(table, design, tmp_path / "study")
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
     pd.testing.assert_frame_equal(again.results, result.results)
-    assert cell_bytes(tmp_path / "study") == cell_bytes(folder)
+    assert task_bytes(tmp_path / "study") == task_bytes(folder)
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_an_interrupt_ends_all_workers_and_leaves_a_folder_to_go_on_in(table, tm
         [*command, *flags], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while len(list((tmp_path / "study").glob("cells/*.npz"))) < 2 and time.monotonic() < deadline:
+    while len(list((tmp_path / "study").glob("tasks/*.npz"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     told = process.communicate(timeout=30)[1]
@@ -76,19 +76,19 @@ def test_an_interrupt_ends_all_workers_and_leaves_a_folder_to_go_on_in(table, tm
         and "goes on from there" in told.replace("\n", " ")
         and "KeyboardInterrupt" not in told
     )
-    kept = len(list((tmp_path / "study").glob("cells/*.npz")))
+    kept = len(list((tmp_path / "study").glob("tasks/*.npz")))
     time.sleep(1)
-    assert 2 <= kept == len(list((tmp_path / "study").glob("cells/*.npz")))
+    assert 2 <= kept == len(list((tmp_path / "study").glob("tasks/*.npz")))
 
 
 @pytest.mark.slow
 def test_a_changed_design_computes_only_what_changed(table, design, tmp_path):
     run_study(table, design, tmp_path)
-    before = cell_bytes(tmp_path)
-    when = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.npz")}
+    before = task_bytes(tmp_path)
+    when = {path: path.stat().st_mtime_ns for path in (tmp_path / "tasks").glob("*.npz")}
     changed = design.model_copy(update={"n_random": 100})
     run_study(table, changed, tmp_path)
-    new = set(cell_bytes(tmp_path)) - set(before)
+    new = set(task_bytes(tmp_path)) - set(before)
     assert len(new) == 4  # two splits, two sizes
     assert all(path.stat().st_mtime_ns == time_ for path, time_ in when.items())
 
@@ -97,18 +97,18 @@ def test_a_changed_design_computes_only_what_changed(table, design, tmp_path):
 def test_shards_together_are_the_whole_study(table, design, folder, result, tmp_path):
     assert run_study(table, design, tmp_path, workers=Workers(shard=(2, 2))) is None
     plan = plan_study(table, design, tmp_path)
-    left = missing_cells(plan, Store(tmp_path))
-    assert 0 < len(left) < len(plan.cells)
+    left = missing_tasks(plan, Store(tmp_path))
+    assert 0 < len(left) < len(plan.tasks)
     found = run_study(table, design, tmp_path, workers=Workers(shard=(1, 2)))
-    assert cell_bytes(tmp_path) == cell_bytes(folder)
+    assert task_bytes(tmp_path) == task_bytes(folder)
     pd.testing.assert_frame_equal(found.results, result.results)
     with pytest.raises(AnalysisError, match="from 1 to 2"):
         run_study(table, design, tmp_path, workers=Workers(shard=(3, 2)))
 
 
-def test_progress_counts_finished_cells(table, design, tmp_path):
+def test_progress_counts_finished_tasks(table, design, tmp_path):
     seen = []
     run_study(table, design, tmp_path, progress=lambda *told: seen.append(told))
-    total = len(plan_study(table, design, tmp_path).cells)
-    assert seen[0] == ("cells", 0, total) and seen[-1] == ("cells", total, total)
+    total = len(plan_study(table, design, tmp_path).tasks)
+    assert seen[0] == ("tasks", 0, total) and seen[-1] == ("tasks", total, total)
     assert np.all(np.diff([done for _, done, _ in seen]) >= 0)

@@ -25,8 +25,8 @@ def split(design, models=MODELS, layout=LAYOUT):
 def test_folds_judge_every_run_once_and_never_calibrate_on_it():
     found = split({"n_folds": 2})
     assert found.how == FOLDS
-    judged = [run for each in found.splits for run in each.evaluation["run"].unique()]
-    assert sorted(judged) == ["r0", "r1", "r2", "r3"]
+    evaluated = [run for each in found.splits for run in each.evaluation["run"].unique()]
+    assert sorted(evaluated) == ["r0", "r1", "r2", "r3"]
     for each in found.splits:
         assert not each.calibration.isin(each.evaluation.index).any()
         assert not set(MODELS.loc[each.calibration, "run"].dropna()) & set(each.evaluation["run"])
@@ -39,8 +39,8 @@ def test_a_cluster_column_keeps_runs_of_one_condition_together():
     models = models_of(rows, ("condition", "lr", "seed"))
     layout = seed_layout(models)
     for each in split({"cluster": "condition", "n_folds": 3}, models, layout).splits:
-        judged = set(models.loc[each.evaluation.index, "condition"])
-        assert not judged & set(models.loc[each.calibration, "condition"])
+        evaluated = set(models.loc[each.evaluation.index, "condition"])
+        assert not evaluated & set(models.loc[each.calibration, "condition"])
     without = split({"n_folds": 3}, models, layout)
     assert any("c0-lr9-0" in each.calibration for each in without.splits)
 

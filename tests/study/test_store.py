@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import OutputError
-from irt_bench.study.data import Store, hash_of
+from irt_bench.study.data import Store, input_hash
 
 
 @pytest.fixture
@@ -12,25 +12,25 @@ def store(tmp_path):
     return store
 
 
-def test_a_cell_is_there_whole_or_not_at_all(store, monkeypatch):
+def test_a_task_is_there_whole_or_not_at_all(store, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OutputError, match="No space left"):
         store.write("a", {"x": np.arange(3)})
     assert not store.has("a")
-    assert not list((store.folder / "cells").iterdir())
+    assert not list((store.folder / "tasks").iterdir())
 
 
 def test_the_same_result_has_the_same_bytes(store):
     for name in "ab":
         store.write(name, {"x": np.arange(3.0), "y": np.zeros((2, 2))})
-    assert len({path.read_bytes() for path in (store.folder / "cells").iterdir()}) == 1
+    assert len({path.read_bytes() for path in (store.folder / "tasks").iterdir()}) == 1
     np.testing.assert_array_equal(store.read("a")["x"], [0, 1, 2])
     assert store.finished() == {"a", "b"}
 
 
-def test_a_damaged_cell_is_removed_and_said(store):
+def test_a_damaged_task_is_removed_and_said(store):
     store.write("a", {"x": np.arange(1000)})
-    path = store.folder / "cells" / "a.npz"
+    path = store.folder / "tasks" / "a.npz"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(OutputError, match="run the study again"):
         store.read("a")
@@ -48,5 +48,5 @@ def test_a_folder_of_others_is_refused_and_an_own_one_gone_on_in(store, tmp_path
 
 
 def test_names_depend_on_every_input_and_not_on_their_order():
-    assert hash_of({"a": 1, "b": [2, 3]}) == hash_of({"b": [2, 3], "a": 1})
-    assert len({hash_of({"a": 1}), hash_of({"a": 2}), hash_of({"b": 1}), hash_of({"a": [1]})}) == 4
+    assert input_hash({"a": 1, "b": [2, 3]}) == input_hash({"b": [2, 3], "a": 1})
+    assert len({input_hash({"a": 1}), input_hash({"a": 2}), input_hash({"b": 1}), input_hash({"a": [1]})}) == 4

@@ -35,9 +35,9 @@ from irt_bench.report.figures.canvas import (
     styled,
 )
 from irt_bench.report.tables.text import POINTS, shorten
-from irt_bench.study.collect import is_null, is_reference
+from irt_bench.study.collect import is_random, is_reference
 from irt_bench.study.design import EQUAL
-from irt_bench.study.subset_scores import WEIGHTED, null_of
+from irt_bench.study.subset_scores import WEIGHTED, random_reference
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import default_weights
 
@@ -191,7 +191,7 @@ def forest_rows(
         Which run; all pooled by default.
     """
     part = results[(results[BENCHMARK] == benchmark) & (results[RUN] == run) & (results["estimator"] == estimator)]
-    null = part[is_null(part)].set_index(["size", "weights"])
+    reference = part[is_random(part)].set_index(["size", "weights"])
     ways = part[~is_reference(part)]
     frame = pd.DataFrame(
         {
@@ -204,9 +204,9 @@ def forest_rows(
     )
     for end in ("", "_q05", "_q95"):
         frame[f"ratio{end}"] = ways[f"ratio{end}"]
-    keys = pd.MultiIndex.from_arrays([ways["size"], [null_of(each, estimator)[0] for each in ways["weights"]]])
+    keys = pd.MultiIndex.from_arrays([ways["size"], [random_reference(each, estimator)[0] for each in ways["weights"]]])
     for end in ("q05", "q95"):
-        frame[f"random_{end}"] = null[f"ratio_{end}"].reindex(keys).to_numpy()
+        frame[f"random_{end}"] = reference[f"ratio_{end}"].reindex(keys).to_numpy()
     return frame
 
 

@@ -221,15 +221,15 @@ def subset_section(study: Part | None, compared: Part | None) -> Section:
 
 
 def pooled_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """Rows pooled over runs, with a label for each way to choose and weigh items; ``null`` marks the references."""
+    """Rows pooled over runs, with a label for each recipe; ``reference`` marks the rows of references."""
     rows = results[results["run"] == POOLED].copy()
     rows["label"] = labels(rows)
-    rows["null"] = is_reference(rows)
+    rows["reference"] = is_reference(rows)
     return rows
 
 
 def _conclusions(rows: pd.DataFrame, study: Part) -> list[str]:
-    chosen = rows[~rows["null"]]
+    chosen = rows[~rows["reference"]]
     said = sentences.subset_sentences(chosen)
     cuts = chosen[chosen["verdict"] == sentences.CUTS].sort_values("ratio")
     said += [sentences.cut_sentence(row) for row in cuts.head(MOST_CUTS).to_dict("records")]
@@ -251,7 +251,7 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
         if score is None:  # random items alone
             continue
         shown = forest_rows(study["results"], str(benchmark), estimator=score)
-        table = own[~own["null"]].set_index(["label", "estimator", "size"])
+        table = own[~own["reference"]].set_index(["label", "estimator", "size"])
         blocks.append(
             figure_block(
                 f"forest-{place}",

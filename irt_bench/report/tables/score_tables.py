@@ -21,7 +21,7 @@ from irt_bench.names import BENCHMARK, POOLED, RUN
 from irt_bench.report.tables.terminal import print_table
 from irt_bench.report.tables.text import POINTS, words
 from irt_bench.responses.table import LOGLIKELIHOOD
-from irt_bench.study.collect import is_null, is_plain, is_reference
+from irt_bench.study.collect import is_random, is_random_mean, is_reference
 from irt_bench.study.plan import StudyPlan, plan_table
 from irt_bench.study.results import StudyResult
 from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
@@ -278,7 +278,9 @@ def study_lines(counts: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def null_table(results: pd.DataFrame) -> pd.DataFrame:
     """Medians over benchmarks and sizes of what weights and estimator do to random items, against their plain mean."""
-    rows = results[(results[RUN] == POOLED) & is_null(results) & ~is_plain(results) & results["ratio_plain"].notna()]
+    rows = results[
+        (results[RUN] == POOLED) & is_random(results) & ~is_random_mean(results) & results["ratio_plain"].notna()
+    ]
     grouped = rows.groupby(["weights", "estimator"], sort=False)
     table = pd.DataFrame({"compared": grouped.size()})
     for name in (CUTS, RAISES):
@@ -293,7 +295,7 @@ def null_table(results: pd.DataFrame) -> pd.DataFrame:
 def model_table(results: pd.DataFrame) -> pd.DataFrame:
     """Medians over benchmarks and sizes of what the hierarchical model makes of each choice of items."""
     rows = results[(results[RUN] == POOLED) & results["model_ratio"].notna()]
-    rows = rows[~is_plain(rows)]
+    rows = rows[~is_random_mean(rows)]
     columns = [f"model_{name}{end}" for name in ("ratio", "ratio_full") for end in ("", "_q05", "_q95")]
     table = rows.groupby(["method", "weights"], sort=False)[columns].median()
     return table.rename(columns=lambda name: name.replace("_", " "))
@@ -325,7 +327,7 @@ def print_plan(plan: StudyPlan, expected: pd.DataFrame, console: Console, *, job
     print_table(plan_table(plan), title=f"Plan ({plan.splits.how})", console=console, max_rows=60)
     cost = plan.cost()
     console.print(
-        f"{cost['cells']:,.0f} cells, {cost['fits']:,.0f} fits, about {cost['core_seconds'] / 60:,.0f} core-minutes; "
+        f"{cost['tasks']:,.0f} tasks, {cost['fits']:,.0f} fits, about {cost['core_seconds'] / 60:,.0f} core-minutes; "
         f"at most {cost['worker_mb']:,.0f} MB of data a worker beside the libraries; {jobs} workers",
         highlight=False,
     )

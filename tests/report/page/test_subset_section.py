@@ -6,7 +6,7 @@ from irt_bench.report.page.variance_sections import pooled_rows, subset_section
 
 
 def test_references_are_no_ways_and_give_the_band(results):
-    assert pooled_rows(results())["null"].sum() == 4
+    assert pooled_rows(results())["reference"].sum() == 4
     band = forest_rows(results(), "simulated")
     assert set(band["label"]) == {"anchors, anchor", "subtask"}
     np.testing.assert_allclose(band["random_q05"], 0.8)  # of the random subsets' own ratio

@@ -14,11 +14,11 @@ from irt_bench.responses.canonical import table_from_frame
 from irt_bench.study import split
 from irt_bench.study.design import SEED_MODEL, STATISTICS, make_design
 from irt_bench.study.plan import plan_study
-from irt_bench.study.rows import COLUMNS, Nulls, modelled_columns, modelled_notes, result_rows
-from irt_bench.study.split import Workplace
-from irt_bench.study.tasks import compute, make_cell
+from irt_bench.study.rows import COLUMNS, RandomReferences, result_rows, seed_model_columns, seed_model_notes
+from irt_bench.study.split import SplitData
+from irt_bench.study.tasks import compute_task, make_task
 
-from .conftest import compute_cells
+from .conftest import compute_tasks
 
 SIZE, N_ITEMS, N_RUNS, N_SEEDS = 20, 80, 10, 5
 LEVELS = np.linspace(-0.8, 0.8, N_RUNS)
@@ -60,8 +60,8 @@ def studied(table, folder):
             "evaluation": {"run": tuple(f"run-{r}" for r in range(N_RUNS))}, "n_random": 200, "statistics": statistics,
         }
     )  # fmt: skip
-    found = compute_cells(table, design, folder, ("full", "random", "recipe", "seed_model"))
-    rows = result_rows(found, {SIZE: Nulls(found, found.random(SIZE))}, statistics)
+    found = compute_tasks(table, design, folder, ("full", "random", "recipe", "seed_model"))
+    rows = result_rows(found, {SIZE: RandomReferences(found, found.random(SIZE))})
     return found, rows.set_index(["run", "method", "estimator"]).sort_index()
 
 
@@ -126,7 +126,7 @@ def test_seeds_that_differ_in_nothing_are_given_no_effect(tmp_path, n_trials):
 
 def test_a_study_fits_no_seed_model_unless_asked(table, tmp_path):
     plan = plan_study(table, make_design({"sizes": (SIZE,), "n_random": 200}), tmp_path)
-    assert all(cell.kind != SEED_MODEL for task in plan.benchmarks[0].tasks for cell in task.cells)
+    assert all(task.kind != SEED_MODEL for split in plan.benchmarks[0].splits for task in split.tasks)
 
 
 def test_a_model_that_cannot_be_fitted_says_why_and_leaves_its_columns_empty(study, monkeypatch):
@@ -136,8 +136,8 @@ def test_a_model_that_cannot_be_fitted_says_why_and_leaves_its_columns_empty(stu
         raise FitError("nothing known of the items")
 
     monkeypatch.setattr(split, "fit_as_varied", refuse)
-    work = Workplace(found.plan.tasks[0].job)
-    part = compute(work, make_cell(work.job, "seed_model", sizes=[SIZE], recipes=[]))
+    data = SplitData(found.plan.splits[0].job)
+    part = compute_task(data, make_task(data.job, "seed_model", sizes=[SIZE], recipes=[]))
     monkeypatch.setattr(found, "seed_model", lambda: [part])
-    assert modelled_columns(found, rows.reset_index()).isna().all(axis=None)
-    assert "nothing known of the items" in modelled_notes(found)[0]
+    assert seed_model_columns(found, rows.reset_index()).isna().all(axis=None)
+    assert "nothing known of the items" in seed_model_notes(found)[0]

@@ -1,11 +1,11 @@
 import pytest
 
 from irt_bench.study.plan import plan_study
-from irt_bench.study.rows import foresee
+from irt_bench.study.rows import predict_power
 
 
 def test_what_is_foreseen_is_what_the_study_reports(table, design, tmp_path, result):
-    before = foresee(plan_study(table, design, tmp_path)).set_index("size")
+    before = predict_power(plan_study(table, design, tmp_path)).set_index("size")
     after = result.detectable.set_index("size")
     assert list(before.index) == list(after.index) == [10, 20]
     for column in ("degrees_of_freedom", "compared", "v_k_sd", "seed_sd_full", "detectable_ratio_full"):

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from irt_bench.study.collect import is_null, is_plain, is_reference
+from irt_bench.study.collect import is_random, is_random_mean, is_reference
 
 ROWS = pd.DataFrame(
     {
@@ -12,6 +12,6 @@ ROWS = pd.DataFrame(
 
 
 def test_random_items_are_references_whatever_weighs_and_scores_them():
-    assert is_null(ROWS).tolist() == [True, True, True, False, False]
-    assert is_plain(ROWS).tolist() == [True, False, False, False, False]
+    assert is_random(ROWS).tolist() == [True, True, True, False, False]
+    assert is_random_mean(ROWS).tolist() == [True, False, False, False, False]
     assert is_reference(ROWS).tolist() == [True, True, True, True, False]

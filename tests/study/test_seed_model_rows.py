@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from irt_bench.names import POOLED
-from irt_bench.study.rows import COLUMNS, modelled_columns, modelled_notes
-from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, model_key
+from irt_bench.study.rows import COLUMNS, seed_model_columns, seed_model_notes
+from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, variance_key
 
 FREEDOM = (2, 4)
 
@@ -22,8 +22,8 @@ def draws(score, expected):
 PART = {
     FULL_KEY: draws([0.01, 0.04], [0.005, 0.02]),
     ABILITY_KEY: draws([0.09, 0.09], [0, 0])[0],
-    model_key("random", "equal", 10): draws([0.04, 0.16], [0.01, 0.02]),
-    model_key("variance", "equal", 10): draws([0.01, 0.04], [0.001, 0.002]),
+    variance_key("random", "equal", 10): draws([0.04, 0.16], [0.01, 0.02]),
+    variance_key("variance", "equal", 10): draws([0.01, 0.04], [0.001, 0.002]),
     FAILED: np.array(["answers", "score_sd"]),
 }
 
@@ -47,7 +47,7 @@ def rows():
 
 
 def test_variances_are_pooled_by_the_seeds_less_one_and_ratios_are_of_paired_draws():
-    found = modelled_columns(collected(PART), rows())
+    found = seed_model_columns(collected(PART), rows())
     assert found["model_sd"][0] == pytest.approx(np.sqrt((2 * 0.01 + 4 * 0.04) / 6))
     assert found["model_seed_sd"][3] == pytest.approx(np.sqrt((2 * 0.001 + 4 * 0.002) / 6))
     assert found["model_ratio"][3] == pytest.approx(0.5) and found["model_ratio_full"][3] == pytest.approx(1)
@@ -57,19 +57,19 @@ def test_variances_are_pooled_by_the_seeds_less_one_and_ratios_are_of_paired_dra
 
 
 def test_ability_has_its_own_sd_and_other_rows_none():
-    found = modelled_columns(collected(PART), rows())
+    found = seed_model_columns(collected(PART), rows())
     assert found["model_seed_sd"][1] == pytest.approx(0.3) and np.isnan(found["model_sd"][1])
     assert found.loc[[5, 6]].isna().all(axis=None)
 
 
 def test_a_split_without_a_fit_empties_the_columns_and_is_told():
     found = collected(PART, {REASON: np.array("too few models")})
-    columns = modelled_columns(found, rows())
+    columns = seed_model_columns(found, rows())
     assert columns.isna().all(axis=None) and list(columns) == list(COLUMNS)
-    assert modelled_notes(found) == ["toy: the seed model could not be fitted in 1 of 2 splits: too few models"]
+    assert seed_model_notes(found) == ["toy: the seed model could not be fitted in 1 of 2 splits: too few models"]
 
 
 def test_only_checks_that_tell_against_the_model_are_told():
-    assert modelled_notes(collected(PART)) == [
+    assert seed_model_notes(collected(PART)) == [
         "toy: check score_sd of the seed model failed in 1 of 1 splits: go by seed_sd"
     ]

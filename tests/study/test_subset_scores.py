@@ -2,20 +2,20 @@ import numpy as np
 import pytest
 
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.study.data import plan_of
+from irt_bench.study.data import calibration_plan
 from irt_bench.study.plan import plan_study
-from irt_bench.study.split import Workplace
+from irt_bench.study.split import SplitData
 from irt_bench.study.subset_scores import (
-    BY_WEIGHTS,
-    Chosen,
-    Reader,
+    WEIGHT_SENSITIVE,
+    ModelScorer,
+    WeightedItems,
     estimators_of,
-    null_estimators,
-    null_of,
+    random_estimators,
     random_items,
+    random_reference,
     random_scores,
-    readers,
     recipe_scores,
+    split_scorers,
 )
 from irt_bench.subsets.calibration import Recipe, calibrate, chosen_items, prepare
 from irt_bench.subsets.clusters import model_clusters
@@ -24,15 +24,15 @@ from irt_bench.subsets.scorer import make_instrument, read_answers
 
 
 @pytest.fixture(scope="module")
-def work(table, design, tmp_path_factory):
+def data(table, design, tmp_path_factory):
     plan = plan_study(table, design, tmp_path_factory.mktemp("reading"))
-    return Workplace(plan.benchmarks[0].tasks[0].job)
+    return SplitData(plan.benchmarks[0].splits[0].job)
 
 
 @pytest.fixture(scope="module")
-def calibration(work):
-    counts = work.calibration
-    return prepare(counts, model_clusters(counts), plan_of(work.job, counts), posterior=work.basis.posterior)
+def calibration(data):
+    counts = data.calibration
+    return prepare(counts, model_clusters(counts), calibration_plan(data.job, counts), posterior=data.basis.posterior)
 
 
 def with_gaps(counts):
@@ -44,15 +44,15 @@ def with_gaps(counts):
 
 
 @pytest.mark.parametrize("gaps", [False, True])
-def test_answers_are_read_as_for_a_subset_that_is_made(work, gaps):
+def test_answers_are_read_as_for_a_subset_that_is_made(data, gaps):
     """But for the noise of eight draws of the items there, of which ability and what rests on it have some."""
-    counts = with_gaps(work.evaluation) if gaps else work.evaluation
+    counts = with_gaps(data.evaluation) if gaps else data.evaluation
     items = np.arange(0, 60, 3)
     weights = np.linspace(1, 3, len(items)) / np.linspace(1, 3, len(items)).sum()
-    selection = work.basis.select(items)
-    instrument = make_instrument(work.basis, selection, weights)
+    selection = data.basis.select(items)
+    instrument = make_instrument(data.basis, selection, weights)
     expected = read_answers(instrument, counts.take(items=items))
-    found = Reader(work.basis, counts).read(Chosen(items, weights), abilities=True)
+    found = ModelScorer(data.basis, counts).read(WeightedItems(items, weights), abilities=True)
     for name in ("weighted", "observed", "asked_share"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-9)
     for name, within in (
@@ -67,20 +67,20 @@ def test_answers_are_read_as_for_a_subset_that_is_made(work, gaps):
 
 
 @pytest.mark.parametrize("name", list(ESTIMATORS))
-def test_every_estimator_scores_as_where_subsets_are_made(work, calibration, name):
-    recipe = Recipe("variance", "anchor", 15, work.job.seed)
+def test_every_estimator_scores_as_where_subsets_are_made(data, calibration, name):
+    recipe = Recipe("variance", "anchor", 15, data.job.seed)
     found = calibrate(calibration, recipe, [name])
-    items = work.evaluation.items.index.get_indexer(found.instrument.items)
-    evidence = read_answers(found.instrument, work.evaluation.take(items=items))
+    items = data.evaluation.items.index.get_indexer(found.instrument.items)
+    evidence = read_answers(found.instrument, data.evaluation.take(items=items))
     expected = estimate(name, evidence, found.learned[name])
     share = calibration.source_share(recipe.method, recipe.size)
-    own = readers(calibration, work.evaluation)
+    own = split_scorers(calibration, data.evaluation)
     _, scores = recipe_scores(own, recipe, [name], lambda basis: chosen_items(basis, recipe), share)
     np.testing.assert_allclose(scores[name], expected, atol=0.02)
 
 
-def test_random_subsets_are_scored_by_the_code_that_scores_chosen_ones(work, calibration):
-    own = readers(calibration, work.evaluation)
+def test_random_subsets_are_scored_by_the_code_that_scores_chosen_ones(data, calibration):
+    own = split_scorers(calibration, data.evaluation)
     items = random_items(1, 60, 12, 3)
     recipe, names = Recipe("random", "anchor", 12, 0), ["weighted", "p_irt", "ridge"]
     found = random_scores(own, items, recipe, names, 0.0)
@@ -91,8 +91,8 @@ def test_random_subsets_are_scored_by_the_code_that_scores_chosen_ones(work, cal
             np.testing.assert_allclose(found[name][place], scores[name], atol=1e-12)
 
 
-def test_a_share_learned_from_random_subsets_lies_between_its_two_parts(work, calibration):
-    own = readers(calibration, work.evaluation)
+def test_a_share_learned_from_random_subsets_lies_between_its_two_parts(data, calibration):
+    own = split_scorers(calibration, data.evaluation)
     recipe, names = Recipe("random", "equal", 12, 0), ["weighted", "p_irt", "gp_irt"]
     found = random_scores(own, random_items(1, 60, 12, 30), recipe, names, 0.0)
     share = (found["gp_irt"] - found["p_irt"]) / (found["weighted"] - found["p_irt"])
@@ -105,7 +105,10 @@ def test_estimators_that_see_items_alone_are_held_against_equal_weights():
     names = ["weighted", "p_irt", "theta"]
     assert estimators_of("variance", "equal", recipes, names) == names
     assert estimators_of("variance", "minimum-variance", recipes, names) == ["weighted"]
-    assert null_of("anchor", "p_irt") == ("equal", "p_irt") and null_of("anchor", "gp_irt") == ("anchor", "gp_irt")
-    assert null_estimators("equal", ["theta"]) == ["weighted", "theta"]
-    assert null_estimators("anchor", names) == ["weighted"]
-    assert set(BY_WEIGHTS) <= set(ESTIMATORS)
+    assert random_reference("anchor", "p_irt") == ("equal", "p_irt") and random_reference("anchor", "gp_irt") == (
+        "anchor",
+        "gp_irt",
+    )
+    assert random_estimators("equal", ["theta"]) == ["weighted", "theta"]
+    assert random_estimators("anchor", names) == ["weighted"]
+    assert set(WEIGHT_SENSITIVE) <= set(ESTIMATORS)

@@ -3,34 +3,34 @@ import pandas as pd
 import pytest
 
 from irt_bench.names import POOLED
-from irt_bench.study.checkpoints import Snapshots, run_variance
+from irt_bench.study.checkpoints import Checkpoints, run_variance
 from irt_bench.study.verdicts import (
     LogRatio,
-    Null,
-    Scene,
-    compare_nulls,
+    RandomReference,
+    SubsetComparison,
+    compare_random,
     compare_scores,
     log_positive,
-    per_signal,
-    shifted,
+    noise_per_signal,
+    shift_log_ratio,
 )
 
 
 class Made:
-    """Scores of six runs of three seeds at two steps, as `Collected` holds them."""
+    """Scores of six runs of three seeds at two steps, as `BenchmarkResults` holds them."""
 
     def __init__(self, full, frame):
-        self.snapshots = Snapshots(frame)
-        self.runs = self.snapshots.runs
+        self.checkpoints = Checkpoints(frame)
+        self.runs = self.checkpoints.runs
         self.full = {"weighted": full, "theta": full}
         self.full_variance = {"weighted": self.variances(full)}
 
     def variances(self, scores):
-        return [run_variance(self.snapshots.arrange(scores, run)) for run in self.runs]
+        return [run_variance(self.checkpoints.arrange(scores, run)) for run in self.runs]
 
     def part(self, run):
         assert run is None
-        return self.snapshots, np.arange(len(self.snapshots.frame))
+        return self.checkpoints, np.arange(len(self.checkpoints.frame))
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +45,21 @@ def made():
     return Made(full, frame), random, rng
 
 
-def compared(made, scores, null):
+def compared(made, scores, reference):
     found, plain = made
-    scene = Scene(found, POOLED, "weighted", Null(found, null, found.full["weighted"]))
-    beside = Scene(found, POOLED, "weighted", Null(found, plain, found.full["weighted"]))
-    return compare_scores(found, scene, beside, scores), scene, beside
+    comparison = SubsetComparison(found, POOLED, "weighted", RandomReference(found, reference, found.full["weighted"]))
+    beside = SubsetComparison(found, POOLED, "weighted", RandomReference(found, plain, found.full["weighted"]))
+    return compare_scores(found, comparison, beside, scores), comparison, beside
 
 
 def test_an_estimate_that_merely_shrinks_cuts_against_plain_means_and_nothing_else(made):
     found, random, rng = made
     own = found.full["weighted"] + rng.normal(0, 0.03, len(random[0]))
-    result, scene, plain = compared((found, random), 0.3 + 0.4 * own, 0.3 + 0.4 * random)
+    result, comparison, plain = compared((found, random), 0.3 + 0.4 * own, 0.3 + 0.4 * random)
     assert result.ratios["plain"].ratio == pytest.approx(0.4 * result.ratios["random"].ratio)
     assert result.ratios["plain"].upper < 1  # what the comparison with plain means would call a cut
     assert result.ratios["random"].lower < 1 < result.ratios["random"].upper
-    alone, in_signal = compare_nulls(scene, plain)
+    alone, in_signal = compare_random(comparison, plain)
     assert alone.ratio == pytest.approx(0.4) and in_signal == pytest.approx(1.0)
 
 
@@ -82,11 +82,11 @@ def test_less_noise_at_the_same_movement_cuts_by_both_measures(made):
 
 
 def test_a_score_that_does_not_move_has_all_noise_and_no_signal():
-    found = per_signal(np.array([0.1, 0.1, 0.1, 0.1]), np.array([0.5, 0.0, -1.0, np.nan]))
+    found = noise_per_signal(np.array([0.1, 0.1, 0.1, 0.1]), np.array([0.5, 0.0, -1.0, np.nan]))
     np.testing.assert_equal(found, [0.2, np.inf, np.inf, np.nan])
 
 
 def test_a_score_without_noise_and_without_signal_has_no_ratio_of_the_two():
     still = LogRatio(np.array([-np.inf, 0.0]), np.ones(2), np.ones(2))
-    found = shifted(still, log_positive(np.array([0.0, np.e]))).value
+    found = shift_log_ratio(still, log_positive(np.array([0.0, np.e]))).value
     assert np.isnan(found[0]) and found[1] == pytest.approx(-1)

@@ -6,13 +6,13 @@ import pytest
 from scipy import stats
 
 from irt_bench.study.checkpoints import (
-    Snapshots,
+    Checkpoints,
     decision_accuracy,
     mean_sd,
     movement,
     pooled_variance,
     run_variance,
-    statistics_of,
+    score_statistics,
 )
 
 RNG = np.random.default_rng(0)
@@ -21,20 +21,20 @@ FRAME = pd.DataFrame(
     [(f"r{run}", str(seed), str(step)) for run in range(3) for seed in range(3) for step in (5, 10, 20)],
     columns=KEYS,
 )
-SNAPSHOTS = Snapshots(FRAME)
+SNAPSHOTS = Checkpoints(FRAME)
 FULL = 0.1 * RNG.normal(size=len(FRAME)) + FRAME["run"].str[1].astype(int) + FRAME["step"].astype(int) / 20
 FULL = FULL.to_numpy()
 
 
 def test_scores_are_arranged_by_seed_and_step_whatever_their_order():
     order = RNG.permutation(len(FRAME))
-    mixed = Snapshots(FRAME.iloc[order].reset_index(drop=True))
+    mixed = Checkpoints(FRAME.iloc[order].reset_index(drop=True))
     np.testing.assert_array_equal(mixed.arrange(FULL[order], "r1"), FULL[9:18].reshape(3, 3))
     assert mixed.runs == ["r0", "r1", "r2"]
 
 
-def test_a_missing_snapshot_is_no_number_and_no_seed_variance_is_made_up():
-    part = Snapshots(FRAME.iloc[1:].reset_index(drop=True))
+def test_a_missing_checkpoint_is_no_number_and_no_seed_variance_is_made_up():
+    part = Checkpoints(FRAME.iloc[1:].reset_index(drop=True))
     arranged = part.arrange(FULL[1:], "r0")
     assert np.isnan(arranged[0, 0]) and np.isfinite(arranged).sum() == 8
     expected = np.mean([FULL[[3, 6]].var(ddof=1), FULL[[1, 4, 7]].var(ddof=1), FULL[[2, 5, 8]].var(ddof=1)])
@@ -67,21 +67,21 @@ def test_decision_accuracy_counts_pairs_as_enumeration_does():
         for a, b in itertools.product(one, other):
             right.append(0.5 if scores[a] == scores[b] else float((scores[a] > scores[b]) == better))
     frame = pd.DataFrame([(f"r{run}", str(seed), "1") for run in range(3) for seed in range(3)], columns=KEYS)
-    assert decision_accuracy(scores, full, Snapshots(frame)) == pytest.approx(np.mean(right))
+    assert decision_accuracy(scores, full, Checkpoints(frame)) == pytest.approx(np.mean(right))
     many = np.stack([scores, -scores])
-    assert decision_accuracy(many, full, Snapshots(frame)) == pytest.approx([np.mean(right), 1 - np.mean(right)])
-    assert np.isnan(decision_accuracy(scores[:3], full[:3], Snapshots(frame[:3])))
-    assert np.isnan(decision_accuracy(scores, full, Snapshots(frame, halves=True)))
+    assert decision_accuracy(many, full, Checkpoints(frame)) == pytest.approx([np.mean(right), 1 - np.mean(right)])
+    assert np.isnan(decision_accuracy(scores[:3], full[:3], Checkpoints(frame[:3])))
+    assert np.isnan(decision_accuracy(scores, full, Checkpoints(frame, halves=True)))
 
 
 def test_the_full_score_measured_beside_itself_moves_fully_without_bias():
-    found = statistics_of(FULL, FULL, SNAPSHOTS)
+    found = score_statistics(FULL, FULL, SNAPSHOTS)
     assert found["bias"] == 0 and found["movement"] == pytest.approx(1) and found["kendall_tau"] == 1
 
 
 def test_statistics_follow_their_definitions():
     scores = 0.3 * FULL + 0.1 + 0.05 * RNG.normal(size=len(FULL))
-    found = statistics_of(scores, FULL, SNAPSHOTS)
+    found = score_statistics(scores, FULL, SNAPSHOTS)
     last = np.arange(2, 27, 3)
     assert found["kendall_tau"] == pytest.approx(stats.kendalltau(scores[last], FULL[last]).statistic)
     assert found["bias"] == pytest.approx(scores[last].mean() - FULL[last].mean())
@@ -94,7 +94,7 @@ def test_statistics_follow_their_definitions():
 
 
 def test_a_score_that_never_moves_has_undefined_ratios_not_zeros():
-    found = statistics_of(np.full(len(FULL), 0.5), FULL, SNAPSHOTS)
+    found = score_statistics(np.full(len(FULL), 0.5), FULL, SNAPSHOTS)
     assert np.isnan(found["snr"]) and np.isnan(found["kendall_tau"]) and np.isnan(found["monotonicity"])
     assert found["movement"] == pytest.approx(0, abs=1e-12) and found["decision_accuracy"] == 0.5
 
@@ -107,16 +107,16 @@ def test_movement_is_undefined_where_chance_alone_sets_runs_apart():
         frame = pd.DataFrame([(f"r{run}", str(seed), "1") for run in range(2) for seed in range(5)], columns=KEYS)
         for _ in range(150):
             full = rng.normal(size=10)
-            found.append(movement(full + rng.normal(size=10), full, Snapshots(frame, halves)))
+            found.append(movement(full + rng.normal(size=10), full, Checkpoints(frame, halves)))
     assert np.isnan(found[:150]).all()
     assert np.isnan(found[150:]).mean() == pytest.approx(0.95, abs=0.05)
     apart = np.repeat([0.0, 3.0], 5)  # negative control: runs that do differ
-    moved = [movement(apart + rng.normal(size=10), apart + rng.normal(size=10), Snapshots(frame)) for _ in range(100)]
+    moved = [movement(apart + rng.normal(size=10), apart + rng.normal(size=10), Checkpoints(frame)) for _ in range(100)]
     assert np.isfinite(moved).mean() > 0.9 and np.nanmedian(moved) == pytest.approx(1, abs=0.1)
 
 
 def test_halves_of_one_run_move_from_step_to_step_and_not_from_half_to_half():
-    halves = Snapshots(FRAME[FRAME["run"] != "r2"].reset_index(drop=True), halves=True)
+    halves = Checkpoints(FRAME[FRAME["run"] != "r2"].reset_index(drop=True), halves=True)
     full = FULL[:18] - np.repeat([0.0, 5.0], 9)
     steps = [each.reshape(2, 3, 3).mean(axis=1) for each in (full, 0.5 * full)]
     x, y = ((each - each.mean(axis=1, keepdims=True)).ravel() for each in steps)
@@ -126,8 +126,8 @@ def test_halves_of_one_run_move_from_step_to_step_and_not_from_half_to_half():
 def test_many_sets_of_scores_are_measured_at_once_as_one_by_one():
     many = 0.5 * FULL + 0.2 * RNG.normal(size=(4, len(FULL)))
     many[1, 3] = np.nan
-    found = statistics_of(many, FULL, SNAPSHOTS)
+    found = score_statistics(many, FULL, SNAPSHOTS)
     for place, scores in enumerate(many):
-        for name, value in statistics_of(scores, FULL, SNAPSHOTS).items():
+        for name, value in score_statistics(scores, FULL, SNAPSHOTS).items():
             if name != "movement":  # leaves the points out that are missing in any
                 np.testing.assert_allclose(found[name][place], value)
