@@ -18,8 +18,7 @@ from irt_bench.files import replacing_folder, write_json
 from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.planted import MIS_KEYED, PLANTED
-from irt_bench.irt_models.simulate import Simulation, simulate_benchmark
+from irt_bench.irt_models.simulate import MIS_KEYED, PLANTED, Simulation, simulate_benchmark
 from irt_bench.report.figures import comparison_figure, fit_figure, items_figure, save_figure
 from irt_bench.report.tables import print_checks, print_table
 from irt_bench.responses import ResponseCounts, read_responses, table_from_frame, write_table

@@ -39,6 +39,8 @@ def test_start_up_imports_no_heavy_library(statement):
 
 def test_fitting_imports_neither_a_sampler_nor_scipy_stats():
     """Half a second each, which a fit by the fast method with its figures need not wait for."""
-    modules = "irt_bench.inference.laplace, irt_bench.inference.fit, irt_bench.report.figures, irt_bench.analysis.irt"
+    modules = (
+        "irt_bench.inference.fast.laplace, irt_bench.inference.fit, irt_bench.report.figures, irt_bench.analysis.irt"
+    )
     code = f"import sys, {modules}; sys.exit(bool({{'torch', 'pyro', 'scipy.stats'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0

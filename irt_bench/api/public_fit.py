@@ -24,8 +24,8 @@ from irt_bench.checks import check_fit
 from irt_bench.checks.check_fit import REPLICATES
 from irt_bench.choices import ScoreMethod
 from irt_bench.errors import AnalysisError, FitError, unknown_choice
+from irt_bench.inference.draws import OBSERVED_DATA, RESPONSE_GROUPS, saved_counts
 from irt_bench.inference.fit import FitResult, Progress
-from irt_bench.inference.response_groups import OBSERVED_DATA, RESPONSE_GROUPS, saved_counts
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.report.figures import (
     abilities_figure,

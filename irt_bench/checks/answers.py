@@ -23,8 +23,8 @@ import numpy.typing as npt
 from irt_bench.analysis.curves import chances, information, knowing, success
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.arrays import BoolArray, FloatArray
-from irt_bench.inference.ability_grid import AbilityGrid, CurveTable
-from irt_bench.inference.laplace import approximate
+from irt_bench.inference.fast.abilities import AbilityGrid, CurveTable
+from irt_bench.inference.fast.laplace import approximate
 from irt_bench.irt_models.base import Beta, IRTModel
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.names import ITEM

@@ -64,9 +64,9 @@ from irt_bench.checks.predictive import (
 )
 from irt_bench.checks.summed_score import SummedScoreFit, reason_against, summed_score_check, summed_score_fit
 from irt_bench.errors import AnalysisError, check_range
+from irt_bench.inference.draws import check_responses
 from irt_bench.inference.fit import FitResult
 from irt_bench.inference.response_checks import response_checks
-from irt_bench.inference.response_groups import check_responses
 from irt_bench.names import INTERVAL, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts

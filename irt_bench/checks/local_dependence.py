@@ -17,7 +17,7 @@ import pandas as pd
 from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.checks.answers import FittedAnswers
 from irt_bench.checks.named import CHANCE, Check, Limit, above_limit, not_applicable
-from irt_bench.inference.dependence import LEAST_INFORMATION, NEAR_COPY, alikeness, find_families, near_copies
+from irt_bench.inference.related_models import MIN_INFORMATION, NEAR_COPY, alikeness, find_families, near_copies
 
 DEPENDENT: Final = Limit(0.2, "0.2 above the mean, Christensen, Makransky & Horton 2017, doi:10.1177/0146621616677520")
 LEAST_MODELS: Final = 20  # that answered both items: correlations of fewer reach 0.6 by chance
@@ -318,7 +318,7 @@ def likeness(answers: FittedAnswers, relatives: Relatives) -> Likeness:
     Notes
     -----
     Families are the named groups; else groups found in half of the items by average linkage and judged by the others
-    (`irt_bench.inference.dependence.find_families`).
+    (`irt_bench.inference.related_models.find_families`).
     """
     residual, weight = _rows(answers, relatives)
     correlation = alikeness(residual, weight).correlation
@@ -354,7 +354,7 @@ def dependence_checks(
     """
     found = likeness(answers, relatives)
     if not np.isfinite(found.largest):
-        reason = f"no two models were both asked items that leave {LEAST_INFORMATION:.0f} answers open"
+        reason = f"no two models were both asked items that leave {MIN_INFORMATION:.0f} answers open"
         return not_applicable("near_copies", reason), not_applicable("families", reason)
     residual, weight = _rows(answers, relatives)
     alike, names = alikeness(residual, weight), labels[relatives.models].astype(str)

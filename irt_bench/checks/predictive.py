@@ -24,7 +24,7 @@ from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.arrays import FloatArray
 from irt_bench.checks.answers import FittedAnswers, PosteriorDraws, score_groups
 from irt_bench.checks.named import Check, Limit, above_limit, not_applicable
-from irt_bench.inference.ability_grid import AbilityGrid, CurveTable
+from irt_bench.inference.fast.abilities import AbilityGrid, CurveTable
 
 CORRECTION: Final = 0.5  # answers added to each cell of a table of two items: no odds ratio is infinite
 LEAST_SD: Final = 0.05  # of a log odds ratio: replicates that agree to less do so by chance

@@ -55,7 +55,7 @@ def fit(
     guide: Annotated[str | None, typer.Option(help="SVI: full, low_rank or normal covariance.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="SVI: steps after which to give up.")] = None,
     max_sweeps: Annotated[int | None, typer.Option(help="laplace: sweeps after which to give up.")] = None,
-    device: Annotated[str | None, typer.Option(help="laplace, svi: cpu or cuda.")] = None,
+    device: Annotated[str | None, typer.Option(help="svi: cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")] = None,
     cluster: Annotated[
         str | None,
@@ -110,7 +110,7 @@ def _clusters(counts: "ResponseCounts", cluster: str | None) -> "Cluster":
 def _check_room(counts: "ResponseCounts", settings: "Settings", *, log_likelihood: bool) -> None:
     """Refuse log-likelihoods that are too large to save, before the fit."""
     if log_likelihood:
-        from irt_bench.inference.response_groups import check_room
+        from irt_bench.inference.draws import check_room
 
         check_room(counts, settings.n_draws)
 

@@ -275,8 +275,8 @@ def _plan(
     """Say what to calibrate with, and give the posterior of a fit that is there already."""
     import numpy as np
 
+    from irt_bench.inference.draws import check_responses
     from irt_bench.inference.fit import FitResult
-    from irt_bench.inference.response_groups import check_responses
     from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import TwoPL
     from irt_bench.subsets.basis import balanced_targets

@@ -16,14 +16,14 @@ import numpy.typing as npt
 import xarray as xr
 
 from irt_bench import names
-from irt_bench.inference.ability_grid import AbilityGrid, CurveTable, draw_from_grid
+from irt_bench.inference.fast.abilities import AbilityGrid, CurveTable, draw_from_grid
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION
 from irt_bench.responses.counts import ResponseCounts
 
 Array = npt.NDArray[Any]
 BLOCK: Final = 4_000_000  # cells, or draws of items, at once
-MOST_LEVERAGE: Final = 0.95  # of one cluster on an item
-LEAST_SD: Final = 0.02  # of an ability, for which the grid has its finest nodes
+MAX_LEVERAGE: Final = 0.95  # of one cluster on an item
+MIN_SD: Final = 0.02  # of an ability, for which the grid has its finest nodes
 TINY: Final = 1e-9
 
 
@@ -72,7 +72,7 @@ class _Draws(NamedTuple):
     log_scale: Array  # (draw, 1)
 
 
-class Cells(NamedTuple):
+class ResidualCells(NamedTuple):
     """Of some items: slope of the log-likelihood in each answer's log-odds, and the information, (model, item) each."""
 
     items: slice
@@ -148,7 +148,7 @@ def widen(
     return _as_posterior(posterior, draws, _move_scale(followed, order, starts, effect, rng)), effect
 
 
-def residual_cells(counts: ResponseCounts, posterior: xr.Dataset) -> Iterator[Cells]:
+def residual_cells(counts: ResponseCounts, posterior: xr.Dataset) -> Iterator[ResidualCells]:
     """Residuals and their variance under the model, at the means of the draws, a block of items at a time.
 
     Parameters
@@ -187,7 +187,7 @@ def append_models(posterior: xr.Dataset, counts: ResponseCounts, rng: np.random.
     intercept, log_slope = draws.intercept.mean(axis=0), draws.log_slope.mean(axis=0)
     items |= {names.DISCRIMINATION: np.exp(log_slope), names.DIFFICULTY: -intercept / np.exp(log_slope)}
     least_sd = 1 / np.sqrt(1 + others.trials.max(axis=0) @ np.exp(2 * log_slope) / 4)
-    grid = AbilityGrid.from_counts(others.correct, others.trials, least_sd=max(float(least_sd), LEAST_SD))
+    grid = AbilityGrid.from_counts(others.correct, others.trials, least_sd=max(float(least_sd), MIN_SD))
     table = CurveTable(items, grid.nodes)
     _, weights = grid.weights(table.log_right, table.log_wrong)
     uniform = rng.random((others.n_models, len(draws.ability)))
@@ -232,7 +232,7 @@ def _joined(posterior: xr.Dataset) -> _Draws:
     return _Draws(ability, -slope * difficulty, np.log(slope), none, none)
 
 
-def _cells(counts: ResponseCounts, posterior: xr.Dataset, draws: _Draws) -> Iterator[Cells]:
+def _cells(counts: ResponseCounts, posterior: xr.Dataset, draws: _Draws) -> Iterator[ResidualCells]:
     """Residuals and weights at the means of the draws, a block of items at a time."""
     low, high = (
         np.broadcast_to(
@@ -248,7 +248,7 @@ def _cells(counts: ResponseCounts, posterior: xr.Dataset, draws: _Draws) -> Iter
         share = (high[items] - low[items]) * known * (1 - known) / (chance * (1 - chance))  # 1 without asymptotes
         trials = counts.trials[:, items]
         residual = (counts.correct[:, items] - trials * chance) * share
-        yield Cells(items, residual, trials * chance * (1 - chance) * share**2)
+        yield ResidualCells(items, residual, trials * chance * (1 - chance) * share**2)
 
 
 def _blocks(n_items: int, n_rows: int) -> Iterator[slice]:
@@ -257,7 +257,7 @@ def _blocks(n_items: int, n_rows: int) -> Iterator[slice]:
 
 
 def _between_clusters(
-    cells: Cells, draws: _Draws, order: Array, starts: Array, *, n_parameters: int
+    cells: ResidualCells, draws: _Draws, order: Array, starts: Array, *, n_parameters: int
 ) -> tuple[_Spread, Array]:
     """Information and inflation of some items, and each cluster's part in the inflation, summed over the items."""
     ability = draws.ability.mean(0)[order, None]
@@ -275,7 +275,7 @@ def _between_clusters(
     information = own.sum(axis=0)
     mass = np.trace(information, axis1=-2, axis2=-1)
     inverse = np.linalg.inv(information + (TINY + 1e-6 * mass)[:, None, None] * np.eye(k))
-    leverage = np.minimum(np.einsum("gjik,jki->gj", own, inverse) / k, MOST_LEVERAGE)
+    leverage = np.minimum(np.einsum("gjik,jki->gj", own, inverse) / k, MAX_LEVERAGE)
     whitened = np.einsum("jik,gjk->gji", _root(inverse), score) / np.sqrt(1 - leverage)[..., None]
     inflation = np.einsum("gji,gjk->jik", whitened, whitened)
     inflation[mass < TINY] = np.eye(k)  # never asked: the prior's

@@ -15,15 +15,15 @@ from irt_bench import names
 
 RHAT_LIMIT: Final = 1.01  # Vehtari et al. 2021, doi:10.1214/20-BA1221
 ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat and quantiles
-LEAST_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
-LEAST_MODELS: Final = 100  # with 59 and 78 the fast method was off from NUTS by 0.2 sd of difficulty, sds by up to 10%
-DRIFT_LIMIT: Final = 0.5  # sds; four standard errors of the difference between two halves of 125 short chains
+MIN_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
+MIN_MODELS: Final = 100  # with 59 and 78 the fast method was off from NUTS by 0.2 sd of difficulty, sds by up to 10%
+SHIFT_LIMIT: Final = 0.5  # sds; four standard errors of the difference between two halves of 125 short chains
 APART_LIMIT: Final = 0.9  # ours: coins gave up to 0.84, chains that had not moved 0.99
 # Ours: right guides of the classic data sets reached 1.25, independent ones 1.7 and more.
 SPREAD_LIMIT: Final = 1.4
 POOLING_LIMIT: Final = 0.5
 POOLING_SOURCE: Final = "0.5: beyond, more is pooled than not (Gelman & Pardoe 2006, doi:10.1198/004017005000000517)"
-LEAST_ANSWERS: Final = 20  # ours, to an item: with fewer a hierarchy does well to pool
+MIN_ANSWERS: Final = 20  # ours, to an item: with fewer a hierarchy does well to pool
 DEPTH_LIMIT: Final = 0.01  # ours: share of draws; few cost nothing but time
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
 
@@ -108,7 +108,7 @@ def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -
     answers = trials.sum(axis=0)
     asked = answers > 0
     typical = float(np.median(answers[asked])) if asked.sum() > 1 else 0.0
-    if typical < LEAST_ANSWERS:
+    if typical < MIN_ANSWERS:
         why = f"{typical:.0f} answers to an item: too few for its hierarchy not to pool"
         return Check("pooling", "not_applicable", None, POOLING_LIMIT, why, POOLING_SOURCE)
     draws = posterior[names.DIFFICULTY].values[..., asked]
@@ -133,7 +133,7 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     -----
     The hierarchy's log sds are drawn as normal around their mode: over few items, J, their posterior is as wide as
     1 / sqrt(2 J) and skewed. Items are normal in (intercept, log slope): with few models they are skewed, too. Draws
-    that Gibbs sweeps have carried on are free of both, where the sweeps have settled.
+    that Gibbs sweeps have carried on are free of both, where these chains are stationary.
     """
     change, tolerance, sweeps = float(notes["change"]), float(notes["tolerance"]), int(notes["sweeps"])
     still = change < tolerance
@@ -149,23 +149,23 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
 
 
 def _shape_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
-    """Whether a normal distribution will do, or whether the sweeps that follow it have settled."""
-    if "drift" not in notes:
+    """Whether a normal distribution will do, or whether the Gibbs chains that follow it are stationary."""
+    if "shift" not in notes:
         return (
-            _size_check("hierarchy", int(notes["n_items"]), LEAST_ITEMS, "items", "the hierarchy's sds are skewed"),
-            _size_check("normality", int(notes["n_models"]), LEAST_MODELS, "models", "items' posteriors are skewed"),
+            _size_check("hierarchy", int(notes["n_items"]), MIN_ITEMS, "items", "the hierarchy's sds are skewed"),
+            _size_check("normality", int(notes["n_models"]), MIN_MODELS, "models", "items' posteriors are skewed"),
         )
-    return _chain_checks(float(notes["drift"]), float(notes["apart"]), "Gibbs")
+    return _chain_checks(float(notes["shift"]), float(notes["apart"]), "Gibbs")
 
 
 def _chain_checks(moved: float, apart: float, kind: str) -> tuple[Check, ...]:
-    """Whether the many short chains that carried draws on have come to rest."""
-    settled, mixed = moved < DRIFT_LIMIT, apart < APART_LIMIT
+    """Whether the many short chains that carried draws on are stationary."""
+    stationary, mixed = moved < SHIFT_LIMIT, apart < APART_LIMIT
     message = f"the hierarchy moved by at most {moved:.2f} sds in the second half of the {kind} sweeps"
     share = f"at most {apart:.0%} of the variance of the hierarchy's draws lies between {kind} chains"
     other = "; use --method nuts"
     return (
-        Check("settled", _status(settled), moved, DRIFT_LIMIT, message + ("" if settled else other)),
+        Check("stationary", _status(stationary), moved, SHIFT_LIMIT, message + ("" if stationary else other)),
         Check("mixed", _status(mixed), apart, APART_LIMIT, share + ("" if mixed else other)),
     )
 

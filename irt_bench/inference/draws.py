@@ -1,20 +1,36 @@
-"""What every method hands over, values of the sites, chain by chain, and how they get their labels."""
+"""Labelled draws, and ArviZ's groups of the responses that belong to them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
+from scipy.special import gammaln
 
 from irt_bench import names
+from irt_bench.errors import FitError, ModelError, unknown_choice
+from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import Logistic
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.counts import ResponseCounts, smallest_integer
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
+LOG_LIKELIHOOD: Final = "log_likelihood"
+POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
+OBSERVED_DATA: Final = "observed_data"
+CONSTANT_DATA: Final = "constant_data"  # numbers of trials, beside the answers where they are not all 1
+TRIALS: Final = "trials"
+RESPONSE_GROUPS: Final = (LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, OBSERVED_DATA)
+ANSWER: Final = "answer"  # dimension over the cells that were asked, where some were not
+MAX_GIGABYTES: Final = 4  # of all the groups together
+SPAWN_KEY: Final = 0x9D1C  # of the replicated answers' stream
+# No chance in double precision lies between this and 1, and 1 itself would make a wrong answer impossible.
+LARGEST_CHANCE: Final = 1 - 2.0**-53
+SMALLEST_CHANCE: Final = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -69,3 +85,230 @@ def reported(irt_model: Logistic, sites: Mapping[str, Array], n_items: int) -> d
     known = irt_model.known_parameters(n_items)
     items = irt_model.item_parameters({**known, **spread}, np.exp)
     return {**sites, **items}
+
+
+def response_groups(
+    irt_model: IRTModel,
+    posterior: xr.Dataset,
+    counts: ResponseCounts,
+    *,
+    groups: Sequence[str] = RESPONSE_GROUPS,
+    seed: int = 0,
+) -> dict[str, xr.Dataset]:
+    """Log-likelihood, replicated answers and answers of every cell that was asked, each as a variable ``correct``.
+
+    Parameters
+    ----------
+    irt_model : IRTModel
+        Its `expected_score` is the chance of a right answer.
+    posterior : xr.Dataset
+        Labelled draws: ``ability`` (chain, draw, model), and item parameters (chain, draw, item).
+    counts : ResponseCounts
+        Right answers and trials, of these models and items.
+    groups : sequence of str
+        Which of `RESPONSE_GROUPS`.
+    seed : int
+        Of the replicated answers.
+
+    Returns
+    -------
+    dict of str to xr.Dataset
+        ``log_likelihood``: log of the binomial probability of the right answers, its coefficient included;
+        ``posterior_predictive``: right answers of as many trials, drawn once a draw; ``observed_data``: right answers,
+        with their trials in ``constant_data`` where these are not all 1.
+        Dimensions after (chain, draw) are (model, item) where every model was asked every item; else ``answer``, the
+        cells that were asked, row by row, with the coordinates ``model`` and ``item``.
+
+    Raises
+    ------
+    FitError
+        If a group is not known, or they would take more than `MAX_GIGABYTES`.
+    ModelError
+        If `expected_score` gives an array of another shape, or what is no chance.
+
+    Notes
+    -----
+    A cell that was not asked has no likelihood. It is left out, since ArviZ takes a NaN for a value: `az.loo` is then
+    NaN as a whole.
+
+    A chance that rounds to 1 counts as the largest number below, so that the log-likelihood of a wrong answer is at
+    least -36.7, rather than minus infinity.
+
+    Examples
+    --------
+    >>> from irt_bench import TwoPL, fit, simulate_responses
+    >>> counts = simulate_responses(TwoPL(), n_models=40, n_items=12, seed=1).table.counts()
+    >>> posterior = fit(counts, TwoPL()).posterior
+    >>> groups = response_groups(TwoPL(), posterior, counts)
+    >>> dict(groups["log_likelihood"].sizes)
+    {'chain': 1, 'draw': 1000, 'model': 40, 'item': 12}
+    """
+    for group in groups:
+        if group not in RESPONSE_GROUPS:
+            raise FitError(unknown_choice("group", group, RESPONSE_GROUPS))
+    shape = (posterior.sizes[names.CHAIN], posterior.sizes[names.DRAW])
+    n_draws = shape[0] * shape[1]
+    check_room(counts, n_draws, groups)
+    asked = counts.asked
+    dims, coordinates = _layout(counts)
+    sizes = counts.correct.shape if asked.all() else (int(asked.sum()),)
+    right, trials = counts.correct[asked].astype(np.int64), counts.trials[asked].astype(np.int64)
+    integer = smallest_integer(int(trials.max(initial=0)))
+    arrays = {
+        group: np.empty((n_draws, len(right)), dtype)
+        for group, dtype in ((LOG_LIKELIHOOD, np.float64), (POSTERIOR_PREDICTIVE, integer))
+        if group in groups
+    }
+    once, log_probability = bool((trials == 1).all()), _log_probability(right, trials)
+    rng = np.random.default_rng([seed, SPAWN_KEY])
+    for draw, chance in enumerate(_chances(irt_model, posterior, counts) if arrays else ()):
+        if LOG_LIKELIHOOD in arrays:
+            arrays[LOG_LIKELIHOOD][draw] = log_probability(chance)
+        if POSTERIOR_PREDICTIVE in arrays:
+            # One uniform number instead of a binomial one takes a twentieth of the time.
+            arrays[POSTERIOR_PREDICTIVE][draw] = (
+                rng.random(len(chance)) < chance if once else rng.binomial(trials, chance)
+            )
+    draws = {name: posterior[name] for name in (names.CHAIN, names.DRAW)}
+    found = {
+        group: xr.Dataset(
+            {names.CORRECT: ((names.CHAIN, names.DRAW, *dims), array.reshape(shape + sizes))}, draws | coordinates
+        )
+        for group, array in arrays.items()
+    }
+    if OBSERVED_DATA in groups:
+        found[OBSERVED_DATA] = xr.Dataset({names.CORRECT: (dims, right.astype(integer).reshape(sizes))}, coordinates)
+        if not once:
+            found[CONSTANT_DATA] = xr.Dataset({TRIALS: (dims, trials.astype(integer).reshape(sizes))}, coordinates)
+    return found
+
+
+def _log_probability(right: Array, trials: Array) -> Callable[[Array], Array]:
+    """Log of the binomial probability of these right answers, as a function of their chances."""
+    if (trials == 1).all():
+        wrong = 1 - right
+        return lambda chance: np.asarray(np.log(np.abs(wrong - chance)))  # one logarithm: half the time
+    coefficient = gammaln(trials + 1) - gammaln(right + 1) - gammaln(trials - right + 1)
+    return lambda chance: np.asarray(coefficient + right * np.log(chance) + (trials - right) * np.log(1 - chance))
+
+
+def check_responses(about: Mapping[str, Any], counts: ResponseCounts) -> None:
+    """Refuse other responses than those that a fit was made from.
+
+    Parameters
+    ----------
+    about : mapping
+        `FitResult.responses`.
+    counts : ResponseCounts
+        What was given.
+
+    Raises
+    ------
+    FitError
+        Saying what was fitted, and what was given.
+    """
+    if counts.fingerprint() == about.get("fingerprint"):
+        return
+    n_models, n_items, benchmark = (about.get(name) for name in ("n_models", "n_items", "benchmark"))
+    raise FitError(
+        f"the fit was made from other responses ({n_models} models x {n_items} items of {benchmark!r}) than these "
+        f"({counts.n_models} x {counts.n_items} of {counts.benchmark!r}). Give the same files and options to both."
+    )
+
+
+def check_room(counts: ResponseCounts, n_draws: int, groups: Sequence[str] = RESPONSE_GROUPS) -> None:
+    """Refuse groups that would take more than `MAX_GIGABYTES`.
+
+    Raises
+    ------
+    FitError
+        Saying how many draws there is room for.
+    """
+    integer = np.dtype(smallest_integer(int(counts.trials.max(initial=0)))).itemsize
+    a_draw = 8 * (LOG_LIKELIHOOD in groups) + integer * (POSTERIOR_PREDICTIVE in groups)
+    labels = 0 if counts.asked.all() else 4 * len(groups) * sum(map(_longest, (counts.models, counts.items)))
+    n_answers = int(counts.asked.sum())
+    needed, most = n_answers * (n_draws * a_draw + labels), MAX_GIGABYTES * 10**9
+    if needed > most:
+        room = int((most / n_answers - labels) // a_draw) if a_draw else 0
+        advice = f"Take at most {room:,} draws in all" if room > 1 else "Take fewer models or items"
+        raise FitError(
+            f"{', '.join(groups)} of {n_draws:,} draws and {n_answers:,} answers take {needed / 1e9:,.1f} GB; up to "
+            f"{MAX_GIGABYTES} are made. {advice} (draws of the settings, or Fit.thin), or ask for fewer groups."
+        )
+
+
+def _longest(frame: Any) -> int:
+    """Characters of the longest label, to which an array pads the others."""
+    return max(len(str(label)) for label in frame.index)
+
+
+def _layout(counts: ResponseCounts) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Dimensions and coordinates of the cells that were asked."""
+    models, items = (np.asarray(frame.index, dtype=str) for frame in (counts.models, counts.items))
+    if counts.asked.all():
+        return (names.MODEL, names.ITEM), {names.MODEL: models, names.ITEM: items}
+    rows, columns = np.nonzero(counts.asked)
+    return (ANSWER,), {names.MODEL: (ANSWER, models[rows]), names.ITEM: (ANSWER, items[columns])}
+
+
+def _chances(irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts) -> Iterator[Array]:
+    """Chances of right answers in the cells that were asked, draw by draw, chains one after the other.
+
+    One draw at a time, since a model of a user's own may mistake a dimension of draws for that of its models.
+    """
+    labels = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
+    posterior = posterior.sel({dim: np.asarray(index, dtype=str) for dim, index in labels.items()})
+    ability = _joined(posterior[names.ABILITY])
+    per_item = (names.CHAIN, names.DRAW, names.ITEM)
+    parameters = {str(name): _joined(array) for name, array in posterior.data_vars.items() if array.dims == per_item}
+    asked = counts.asked
+    for draw in range(len(ability)):
+        score = irt_model.expected_score({name: value[draw] for name, value in parameters.items()}, ability[draw])
+        chance = np.asarray(score, dtype=np.float64)
+        if chance.shape != asked.shape:
+            raise ModelError(
+                f"expected_score of {irt_model.name!r} has shape {chance.shape}; {asked.shape} (model, item) is needed."
+            )
+        chance = chance[asked]
+        if not (chance.min(initial=0) >= 0 and chance.max(initial=0) <= 1):  # nor where there are NaNs
+            wrong = chance[~((chance >= 0) & (chance <= 1))][0]
+            raise ModelError(f"expected_score of {irt_model.name!r} is {wrong:.3g}; a chance from 0 to 1 is needed.")
+        yield np.clip(chance, SMALLEST_CHANCE, LARGEST_CHANCE)
+
+
+def _joined(array: xr.DataArray) -> Array:
+    """Chains one after the other, in double precision."""
+    return np.asarray(array.to_numpy().reshape(-1, array.shape[-1]), dtype=np.float64)
+
+
+def saved_counts(
+    groups: Mapping[str, xr.Dataset], posterior: xr.Dataset, about: Mapping[str, Any]
+) -> ResponseCounts | None:
+    """Make responses again of the groups that hold them; None where these are others than were fitted.
+
+    Parameters
+    ----------
+    groups : mapping
+        ``observed_data`` and, where trials are not all 1, ``constant_data``, as of `response_groups`.
+    posterior : xr.Dataset
+        Whose labels are those of all models and items, with answers or without.
+    about : mapping
+        `FitResult.responses`.
+    """
+    observed = groups.get(OBSERVED_DATA)
+    if observed is None or not {names.MODEL, names.ITEM} <= set(posterior.coords):
+        return None
+    axes = [pd.Index(posterior[name].to_numpy().astype(str), name=name) for name in (names.MODEL, names.ITEM)]
+    places: Any = tuple(axis.get_indexer(observed[axis.name].to_numpy().astype(str)) for axis in axes)
+    if any((place < 0).any() for place in places):
+        return None
+    if ANSWER not in observed.dims:
+        places = np.ix_(*places)
+    correct = np.zeros([len(axis) for axis in axes], dtype=np.int64)
+    trials = np.zeros_like(correct)
+    correct[places] = observed[names.CORRECT].to_numpy()
+    trials[places] = groups[CONSTANT_DATA][TRIALS].to_numpy() if CONSTANT_DATA in groups else 1
+    models, items = (pd.DataFrame(index=axis) for axis in axes)
+    counts = ResponseCounts(correct, trials, models, items, str(about.get("benchmark", "")))
+    return counts if counts.fingerprint() == about.get("fingerprint") else None

@@ -21,15 +21,17 @@ from irt_bench import names
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError, unknown_choice
 from irt_bench.files import replacing
 from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, pooling_check, sampler_checks
-from irt_bench.inference.draws import Draws, label_draws, label_stats
-from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
-from irt_bench.inference.response_groups import (
+from irt_bench.inference.draws import (
     CONSTANT_DATA,
     LOG_LIKELIHOOD,
     RESPONSE_GROUPS,
+    Draws,
     check_responses,
+    label_draws,
+    label_stats,
     response_groups,
 )
+from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
@@ -43,17 +45,17 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 # Imported when called: torch and Pyro take seconds that reading a saved fit need not wait for.
 _METHODS: Final = {
-    "laplace": ("irt_bench.inference.laplace", "fit_laplace"),
-    "nuts": ("irt_bench.inference.nuts", "sample_nuts"),
-    "svi": ("irt_bench.inference.svi", "fit_svi"),
+    "laplace": ("irt_bench.inference.fast.laplace", "fit_laplace"),
+    "nuts": ("irt_bench.inference.sampling.nuts", "sample_nuts"),
+    "svi": ("irt_bench.inference.sampling.svi", "fit_svi"),
 }
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 2
-MOST_GIGABYTES: Final = 16  # of draws
+MAX_GIGABYTES: Final = 16  # of draws
 SAVED_GROUPS: Final = (*RESPONSE_GROUPS, CONSTANT_DATA)
 GROUPS: Final = ("posterior", "sample_stats", *SAVED_GROUPS)
-MOST_MEMBERS: Final = 1_000  # arrays of a group
-UNPACKED_AT_LEAST: Final = 2**28  # bytes that any saved fit may take in memory
+MAX_MEMBERS: Final = 1_000  # arrays of a group
+UNPACKED_AT_MIN: Final = 2**28  # bytes that any saved fit may take in memory
 UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
 
 
@@ -176,7 +178,7 @@ class FitResult:
             Those that were fitted, for the groups that need them. Without: those groups that a file held.
         groups : sequence of str
             Which of ``log_likelihood``, ``posterior_predictive`` and ``observed_data`` to make of them; for their
-            layout see `irt_bench.inference.response_groups.response_groups`.
+            layout see `irt_bench.inference.draws.response_groups`.
 
         Raises
         ------
@@ -270,7 +272,7 @@ class FitResult:
                 )
             return cls(
                 irt_model=_model_of(about["irt_model"], irt_model),
-                settings=SETTINGS[about["method"]](**about["settings"]),
+                settings=_settings_of(about["method"], about["settings"]),
                 posterior=tree["posterior"].to_dataset(),
                 sample_stats=tree["sample_stats"].to_dataset(),
                 checks=tuple(Check(**check) for check in about["checks"]),
@@ -293,6 +295,12 @@ def _model_of(about: Mapping[str, Any], given: IRTModel | None) -> IRTModel:
     return irt_model_from_dict(dict(about))
 
 
+def _settings_of(method: str, fields: Mapping[str, Any]) -> Settings:
+    """Return the settings of a saved fit, less those of an earlier version that there are no more."""
+    kind = SETTINGS[method]
+    return kind(**{name: value for name, value in fields.items() if name in kind.model_fields})
+
+
 def _check_layout(path: Path) -> None:
     """Refuse a file that is not the groups of a fit, of arrays which it holds itself, before anything in it is read.
 
@@ -310,7 +318,7 @@ def _check_layout(path: Path) -> None:
 
 def _own_members(path: Path, group: h5py.Group) -> list[str]:
     """Names in a group, none of which is a link to another place."""
-    if len(group) > MOST_MEMBERS:
+    if len(group) > MAX_MEMBERS:
         raise FitError(f"{path} is not a fit written by irt-bench: {len(group):,} entries in one group.")
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -321,7 +329,7 @@ def _own_members(path: Path, group: h5py.Group) -> list[str]:
 def _load_tree(path: Path) -> xr.DataTree:
     """Load a netCDF file, unless its arrays are larger than draws in a file of its size can be."""
     _check_layout(path)
-    limit = max(UNPACKED_AT_LEAST, UNPACKED_RATIO * path.stat().st_size)
+    limit = max(UNPACKED_AT_MIN, UNPACKED_RATIO * path.stat().st_size)
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         unpacked = sum(group.dataset.nbytes for group in tree.subtree)
         if unpacked > limit:
@@ -466,10 +474,10 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
 def _check_room(counts: ResponseCounts, settings: Settings) -> None:
     """Refuse more draws than fit into the memory of a large machine."""
     gigabytes = 8e-9 * settings.n_draws * (counts.n_models + 2 * counts.n_items)
-    if gigabytes > MOST_GIGABYTES:
+    if gigabytes > MAX_GIGABYTES:
         raise FitError(
             f"{settings.n_draws:,} draws of the parameters of {counts.n_models:,} models and {counts.n_items:,} items "
-            f"take {gigabytes:,.0f} GB; up to {MOST_GIGABYTES} are made. Give fewer draws."
+            f"take {gigabytes:,.0f} GB; up to {MAX_GIGABYTES} are made. Give fewer draws."
         )
 
 
@@ -477,7 +485,7 @@ def _check_cuda() -> None:
     import torch  # noqa: PLC0415 - takes a second that the CPU's default method should not cost
 
     if not torch.cuda.is_available():
-        raise FitError("--device cuda needs a GPU that PyTorch can use, and it finds none here. Leave --device out.")
+        raise FitError("device is 'cuda', which needs a GPU that PyTorch can use; it finds none here. Give 'cpu'.")
 
 
 def _checks(

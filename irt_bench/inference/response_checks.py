@@ -17,7 +17,7 @@ from irt_bench.responses.counts import ResponseCounts
 Array = npt.NDArray[Any]
 MODEL_CHECKS: Final = ("missing_pattern", "overdispersion")  # of the IRT model; the others may be inference's fault
 
-MOST_CELLS: Final = 500_000  # whose chances are computed, at each of a few draws: hundredths of a second
+MAX_CELLS: Final = 500_000  # whose chances are computed, at each of a few draws: hundredths of a second
 MEAN_DRAWS: Final = 4  # Monte Carlo error of an expected score: half a binomial standard error at most
 LARGEST_LOGIT: Final = 80.0  # its exponential is finite in single precision
 # Ours. Simulated right fits of 12 to 400 models reached 3 standard errors, broken ones 0.35 and 100 of them. Of real
@@ -27,8 +27,8 @@ ODD_MODELS: Final = 0.02  # share of the models that may be off by twice as much
 ORDER_SOURCE: Final = "none; the number of right answers is sufficient (Andersen 1977, doi:10.1007/BF02293746)"
 SCORE_SOURCE: Final = "ours: 5 binomial standard errors and 0.05, twice that for 2% of the models"
 
-LEAST_MODELS: Final = 10
-MOST_MODELS, MOST_ITEMS = 500, 2_000  # drawn at random beyond: a tenth of a second
+MIN_MODELS: Final = 10
+MAX_MODELS, MAX_ITEMS = 500, 2_000  # drawn at random beyond: a tenth of a second
 PERMUTATIONS: Final = 199
 MEDIUM: Final = 0.24  # correlation between two equal groups half a standard deviation apart, and the outcome
 PATTERN_SOURCE: Final = "0.24, half an sd between two groups (Cohen 1988, section 3.2), and all of 199 permutations"
@@ -108,7 +108,7 @@ def expected_score_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
     At the mode of a 1PL a model's residuals add up to its ability over the slope, and those of a 2PL do, weighted by
     the slopes: scores are reproduced up to the prior's pull, whatever else is wrong with the model.
     """
-    items = _some(np.flatnonzero(counts.asked.any(axis=0)), max(MOST_CELLS // counts.n_models, 1), rng)
+    items = _some(np.flatnonzero(counts.asked.any(axis=0)), max(MAX_CELLS // counts.n_models, 1), rng)
     trials = counts.trials[:, items]
     n_asked = (trials > 0).sum(axis=1)
     expected, variance = np.zeros((2, counts.n_models))
@@ -197,11 +197,11 @@ def missing_pattern_check(ability: Array, counts: ResponseCounts, rng: np.random
     .. [1] Mislevy, Wu, Inferring examinee ability when some item responses are missing, 1988,
        DOI 10.1002/j.2330-8516.1988.tb00304.x.
     """
-    models = _some(np.flatnonzero(counts.asked.any(axis=1)), MOST_MODELS, rng)
+    models = _some(np.flatnonzero(counts.asked.any(axis=1)), MAX_MODELS, rng)
     asked = counts.asked[models]
-    uneven = _some(np.flatnonzero(asked.any(axis=0) & ~asked.all(axis=0)), MOST_ITEMS, rng)
-    if len(models) < LEAST_MODELS or not len(uneven):
-        reason = "all models were asked the same items" if len(models) >= LEAST_MODELS else f"{len(models)} models"
+    uneven = _some(np.flatnonzero(asked.any(axis=0) & ~asked.all(axis=0)), MAX_ITEMS, rng)
+    if len(models) < MIN_MODELS or not len(uneven):
+        reason = "all models were asked the same items" if len(models) >= MIN_MODELS else f"{len(models)} models"
         return _not_applicable("missing_pattern", reason)
     asked, known = asked[:, uneven], ability[models]
     order = np.array([np.arange(len(models)), *(rng.permutation(len(models)) for _ in range(PERMUTATIONS))])

@@ -42,7 +42,7 @@ class Settings(BaseModel):
 
 
 class LaplaceSettings(Settings):
-    """The fast deterministic method; see `irt_bench.inference.laplace`.
+    """The fast deterministic method; see `irt_bench.inference.fast.laplace`.
 
     Parameters
     ----------
@@ -52,8 +52,6 @@ class LaplaceSettings(Settings):
         Sweeps end when no intercept, log slope or sd of the hierarchy moves by more.
     max_sweeps : int
         Give up, and say so, after so many sweeps.
-    device : {"cpu", "cuda"}
-        Where sweeps over large matrices run.
     refine : bool
         Carry the draws of a small matrix (models times items times draws up to 1e8, with fewer than 100 models 1e9) on
         to the exact posterior by Gibbs sweeps, which take some seconds; without, they are those of the normal
@@ -74,7 +72,6 @@ class LaplaceSettings(Settings):
     draws: Annotated[int, Field(ge=2, le=MAX_DRAWS)] = 1_000
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
     max_sweeps: Steps = 200
-    device: Literal["cpu", "cuda"] = "cpu"
     refine: bool = True
 
     @property

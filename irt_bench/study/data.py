@@ -29,7 +29,7 @@ import pandas as pd
 
 from irt_bench.errors import OutputError
 from irt_bench.files import MARK, PREFIX, remove_abandoned, replacing
-from irt_bench.inference.convergence import LEAST_MODELS
+from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.names import RUN, SEED, STEP, SUBTASK
@@ -167,7 +167,7 @@ def calibration_plan(job: SplitJob, calibration: ResponseCounts) -> Plan:
     their modes then have slopes near 0. Of five models with 83% right on average, modes made it 79%, and draws 82.5%.
     """
     n_models, n_items = calibration.correct.shape
-    refine = n_models < LEAST_MODELS and n_models * n_items * FIT_DRAWS <= MAX_REFINED
+    refine = n_models < MIN_MODELS and n_models * n_items * FIT_DRAWS <= MAX_REFINED
     settings = LaplaceSettings(seed=job.seed, threads=1, draws=FIT_DRAWS, refine=refine)
     return Plan(TwoPL(), settings, n_folds=INNER_FOLDS)
 

@@ -25,7 +25,7 @@ from irt_bench.analysis.curves import chances, knowing
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, ModelError, ResponsesWarning
-from irt_bench.inference.seed_fit import SeedFit
+from irt_bench.inference.seed_model import SeedFit
 from irt_bench.inference.settings import SVISettings
 from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts

@@ -35,7 +35,7 @@ QUANTITIES: Final = (
 )
 SEEN: Final = "score_sd_seen"  # beside them, the sd over seeds of the score itself, which score_sd is to agree with
 COLUMNS: Final = ("benchmark", "run", "quantity", "estimate", "q05", "q95")
-MOST_DRAWS: Final = 200  # of each draw of the items
+MAX_DRAWS: Final = 2_000  # of all draws of the items together
 N_NODES: Final = 15  # Gauss-Hermite: exact for polynomials to degree 29 in each effect
 CURVE_SPACING: Final = 0.02  # of abilities; linear interpolation then errs by less than 1e-5 of a slope's change
 CURVE_REACH: Final = 7.0  # sds beyond the outermost run means: the outermost node lies at 6.4
@@ -103,7 +103,7 @@ def seed_effect_table(
 
 
 def seed_effect_draws(
-    posterior: xr.Dataset, weights: FloatArray, *, n_trials: float = 1, n_draws: int = MOST_DRAWS
+    posterior: xr.Dataset, weights: FloatArray, *, n_trials: float = 1, n_draws: int | None = None
 ) -> EffectDraws:
     """Draw the seed's effect on a score: `QUANTITIES`, squared where they are sds.
 
@@ -116,9 +116,9 @@ def seed_effect_draws(
     n_trials : float
         Answers a cell behind a score.
     n_draws : int
-        Draws used, at most, of each draw of the items.
+        Draws used, at most, of each draw of the items; by default 2,000 in all.
     """
-    chosen = _thinned(posterior, n_draws)
+    chosen = _thinned(posterior, n_draws or max(1, MAX_DRAWS // posterior.sizes["item_draw"]))
     curves = _curves(posterior, weights, _range(chosen))
     answers = float(posterior["dispersion"]) if "dispersion" in posterior else 1.0
     curves = curves._replace(answers=curves.answers * answers / n_trials)

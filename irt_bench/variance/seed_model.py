@@ -16,9 +16,9 @@ import xarray as xr
 
 from irt_bench import names
 from irt_bench.errors import AnalysisError
-from irt_bench.inference.convergence import LEAST_MODELS
+from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.fit import fit
-from irt_bench.inference.seed_fit import N_ITEM_DRAWS, SeedFit, estimate_abilities, fit_seed_model
+from irt_bench.inference.seed_model import N_ITEM_DRAWS, SeedFit, estimate_abilities, fit_seed_model
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
@@ -31,7 +31,7 @@ from irt_bench.variance.seed_effect import seed_effect_table
 
 Progress = Callable[[str, int, int], None]
 
-FEWEST_OTHERS: Final = LEAST_MODELS  # that are no seeds, from which on they alone calibrate the items
+FEWEST_OTHERS: Final = MIN_MODELS  # that are no seeds, from which on they alone calibrate the items
 ALL_ITEMS: Final = "all"
 SOME_ITEMS: Final = "subset"
 DISPERSIONS: Final = (0.1, 10.0)  # taken at most; where all seeds of a run answer alike there is no variance at all

@@ -28,9 +28,9 @@ from irt_bench.analysis.curves import success
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.errors import FitError, ModelError
 from irt_bench.files import replacing
-from irt_bench.inference import svi
-from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.fit import fit
+from irt_bench.inference.sampling import svi
+from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.settings import LaplaceSettings, Settings
 from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import FourPL, Logistic, OnePL, ThreePL, TwoPL

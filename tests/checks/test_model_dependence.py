@@ -18,7 +18,7 @@ from irt_bench.checks.local_dependence import (
     likeness,
     relatives_of,
 )
-from irt_bench.inference.laplace import approximate
+from irt_bench.inference.fast.laplace import approximate
 
 ALL = Relatives(np.arange(100), None)
 

@@ -128,7 +128,7 @@ def test_log_likelihood_is_saved_when_asked_for_and_refused_before_the_fit_if_to
     found = FitResult.load(tmp_path / "fit").log_likelihood()
     counts = read_responses([responses]).counts()
     assert found.shape == (1, 20, *counts.trials.shape) and (found < 0).all()
-    monkeypatch.setattr("irt_bench.inference.response_groups.MOST_GIGABYTES", 1e-5)
+    monkeypatch.setattr("irt_bench.inference.draws.MAX_GIGABYTES", 1e-5)
     monkeypatch.setattr("irt_bench.inference.fit.fit", lambda *_, **__: pytest.fail("it was fitted"))
     result = run("fit", responses, "-o", tmp_path / "large", "--log-likelihood", code=2)
     assert "Take at most" in result.output and not (tmp_path / "large").exists()
@@ -153,7 +153,7 @@ def test_the_default_method_is_the_fast_one_and_offers_relative_intervals(respon
     summary = json.loads((tmp_path / "fit" / "summary.json").read_text())
     assert summary["method"] == "laplace"
     of_inference, of_responses = (
-        {"maximum", "settled", "mixed", "r_hat", "pooling"},
+        {"maximum", "stationary", "mixed", "r_hat", "pooling"},
         {"expected_scores", "missing_pattern"},
     )
     assert {check["name"] for check in summary["checks"]} == of_inference | of_responses | {"overdispersion"}

@@ -177,7 +177,7 @@ def test_the_method_sees_a_writer_that_writes_in_place(tmp_path):
 
 ENDLESS = textwrap.dedent("""
     import numpy as np
-    from irt_bench.inference.nuts import sample_nuts
+    from irt_bench.inference.sampling.nuts import sample_nuts
     from irt_bench.inference.settings import NUTSSettings
     from irt_bench.irt_models.logistic import TwoPL
 

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from irt_bench.inference.gibbs_targets import State
-from irt_bench.inference.likelihood import Cells
-from irt_bench.inference.runtime import CPU
+from irt_bench.inference.fast.gibbs_targets import State
+from irt_bench.inference.sampling.likelihood import ResponseCells
 from irt_bench.irt_models.base import Normal
 
 
@@ -32,7 +31,7 @@ def simulate_cells(simulate_counts):
     """Simulate answers as tensors."""
 
     def make(n_models, n_items, **options):
-        return Cells.from_arrays(*simulate_counts(n_models, n_items, **options), device=CPU)
+        return ResponseCells.from_arrays(*simulate_counts(n_models, n_items, **options))
 
     return make
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from irt_bench.inference.ability_posterior import GaussianAbilities, GridAbilities
-from irt_bench.inference.item_updates import Items
-from irt_bench.inference.sweep import Sweeper
+from irt_bench.inference.fast.abilities import GaussianAbilities, GridAbilities
+from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
 
 

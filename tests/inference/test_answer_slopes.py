@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import binom
 
-from irt_bench.inference.answer_slopes import Answers
+from irt_bench.inference.fast.gibbs_targets import Answers
 
 STEP = 1e-2
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import FitWarning
-from irt_bench.inference.arrow import Arrow, cholesky, inverse_roots
+from irt_bench.inference.fast.bordered_precision import BorderedPrecision, cholesky, inverse_roots
 
 M, J, P, K = 5, 4, 2, 2
 
@@ -28,7 +28,7 @@ def arrow_and_precision(rng):
         whole[M + one * J : M + (one + 1) * J, M + P * J :] = items_shared[:, one]
     whole[M + P * J :, M + P * J :] = shared
     whole = np.triu(whole) + np.triu(whole, 1).T
-    found = Arrow(abilities, lambda block: cross[:, block], items, items_shared, shared, abilities_shared)
+    found = BorderedPrecision(abilities, lambda block: cross[:, block], items, items_shared, shared, abilities_shared)
     return found, whole
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from related import families, logistic
 
-from irt_bench.inference.dependence import affordable_items, alikeness, find_families
-from irt_bench.inference.dependence import near_copies as linked
+from irt_bench.inference.related_models import affordable_items, alikeness, find_families
+from irt_bench.inference.related_models import near_copies as linked
 
 
 def residuals(n_models, n_items, *, family_sd=0.0, n_families=10, seed=0):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import halfnorm, kstest, norm
 
-from irt_bench.inference.answer_slopes import Answers
 from irt_bench.inference.convergence import maximum_checks
-from irt_bench.inference.gibbs import Scales, settling, sweep
-from irt_bench.inference.laplace import fit_laplace
+from irt_bench.inference.fast.gibbs import Scales, chain_convergence, sweep
+from irt_bench.inference.fast.gibbs_targets import Answers
+from irt_bench.inference.fast.laplace import fit_laplace
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
@@ -95,13 +95,13 @@ def test_draws_depend_on_the_seed_and_not_on_the_threads():
     assert told[-1] == ("refining", 50, 50)
 
 
-def test_chains_that_have_not_settled_or_not_moved_fail_a_check():
+def test_chains_that_are_not_stationary_or_do_not_move_fail_a_check():
     rng = np.random.default_rng(5)
     good = {"difficulty_sd": 1 + 0.1 * rng.normal(size=(1, 1_000)), "ability": np.zeros((1, 1_000, 4))}
     moving = {"difficulty_sd": good["difficulty_sd"] + np.linspace(0, 0.3, 1_000)}
     stuck = {"difficulty_sd": np.tile(good["difficulty_sd"][:, :125], 8)}
     notes = {"change": 0.0, "tolerance": 1e-3, "sweeps": 9, "n_models": 5, "n_items": 5}
-    for sites, wanted in ((good, set()), (moving, {"settled"}), (stuck, {"mixed"})):
-        checks = {check.name: check.status for check in maximum_checks(notes | settling(sites))}
+    for sites, wanted in ((good, set()), (moving, {"stationary"}), (stuck, {"mixed"})):
+        checks = {check.name: check.status for check in maximum_checks(notes | chain_convergence(sites))}
         assert {name for name, status in checks.items() if status == "failed"} == wanted
         assert "normality" not in checks

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from irt_bench.inference.gibbs_hierarchy import draw_frame, draw_hierarchy
-from irt_bench.inference.gibbs_targets import State
+from irt_bench.inference.fast.gibbs import draw_frame, draw_hierarchy
+from irt_bench.inference.fast.gibbs_targets import State
 from irt_bench.irt_models.base import Normal
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 

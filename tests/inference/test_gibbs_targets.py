@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.inference.answer_slopes import Answers
-from irt_bench.inference.gibbs_targets import Stretch, ability_target, intercept_target, item_target
+from irt_bench.inference.fast.gibbs_targets import Answers, Stretch, ability_target, intercept_target, item_target
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 STEP = 1e-2

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from irt_bench.inference.guides import AUTOGUIDES, optimise
-from irt_bench.inference.runtime import DTYPE, pyro_runtime
+from irt_bench.inference.sampling.guides import AUTOGUIDES, optimise, pyro_runtime
+from irt_bench.irt_models.program import DTYPE
 
 MEAN = np.array([1.0, -2.0, 0.5])
 ROOT = np.array([[1.0, 0, 0], [0.8, 0.6, 0], [0, 0.5, 0.7]])

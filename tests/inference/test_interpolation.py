@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from irt_bench.inference.interpolation import LEAST_NODES, interpolation, n_nodes
+from irt_bench.inference.fast.sweep import MIN_NODES, interpolation, n_nodes
 
 
 @pytest.mark.parametrize("steepest", [0.5, 3.0, 15.0])
@@ -21,5 +21,5 @@ def test_interpolation_reproduces_curves_up_to_the_steepest(rng, steepest):
 
 def test_abilities_that_are_all_alike_need_few_nodes():
     nodes, basis, coefficients = interpolation(np.full(5, 0.3), 2.0)
-    assert len(nodes) == LEAST_NODES
+    assert len(nodes) == MIN_NODES
     np.testing.assert_allclose(basis @ (coefficients @ nodes**3), 0.027, atol=1e-12)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from irt_bench.inference.item_updates import (
+from irt_bench.inference.fast.items import (
     FrameScale,
     Held,
     Items,

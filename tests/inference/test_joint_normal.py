@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from irt_bench.inference import joint_normal
-from irt_bench.inference.item_updates import Items
-from irt_bench.inference.joint_normal import conditional_variances, draw_jointly, make_arrow
-from irt_bench.inference.laplace import _maximise
+from irt_bench.inference.fast import joint_normal
+from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.joint_normal import conditional_variances, draw_jointly, make_precision
+from irt_bench.inference.fast.laplace import _maximise
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
@@ -33,20 +33,20 @@ def test_location_and_scale_are_as_uncertain_as_the_prior_says(mode):
 
 def test_holding_the_sds_of_the_hierarchy_is_caught(mode, monkeypatch):
     """The negative control: known sds of the items would fix the scale."""
-    monkeypatch.setattr(joint_normal, "LEAST_INFORMATION", 1e9)
+    monkeypatch.setattr(joint_normal, "MIN_INFORMATION", 1e9)
     assert shared_spread(mode)[1] < 0.85
 
 
 def test_sds_given_leave_the_means_alone_shared(mode):
-    assert make_arrow(TwoPL(), mode)[0].shared.shape == (4, 4)
-    assert make_arrow(TwoPL(), mode, with_sds=False)[0].shared.shape == (2, 2)
+    assert make_precision(TwoPL(), mode)[0].shared.shape == (4, 4)
+    assert make_precision(TwoPL(), mode, with_sds=False)[0].shared.shape == (2, 2)
 
 
 def test_the_precision_is_positive_definite_also_with_few_models():
     for irt_model in (OnePL(), TwoPL()):
         counts = simulate_responses(irt_model, n_models=40, n_items=600, seed=3).table.counts()
         few = _maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
-        arrow, _ = make_arrow(irt_model, few)
+        arrow, _ = make_precision(irt_model, few)
         assert np.linalg.eigvalsh(arrow.abilities_precision()).min() > 0
 
 

@@ -3,8 +3,8 @@ import pytest
 
 from irt_bench.errors import FitError
 from irt_bench.inference.convergence import APART_LIMIT
-from irt_bench.inference.laplace import approximate, fit_laplace
-from irt_bench.inference.nuts import sample_nuts
+from irt_bench.inference.fast.laplace import approximate, fit_laplace
+from irt_bench.inference.sampling.nuts import sample_nuts
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
 from irt_bench.irt_models.base import Normal
 from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL

@@ -3,8 +3,14 @@ import pytest
 import torch
 from scipy import stats
 
-from irt_bench.inference.likelihood import CHUNK_CELLS, Cells, ItemCurves, log_likelihood, value_and_gradient
-from irt_bench.inference.runtime import CPU, DTYPE
+from irt_bench.inference.sampling.likelihood import (
+    CHUNK_CELLS,
+    ItemCurves,
+    ResponseCells,
+    log_likelihood,
+    value_and_gradient,
+)
+from irt_bench.irt_models.program import DTYPE
 
 GUESSING, UPPER = 0.2, 0.9
 
@@ -56,7 +62,7 @@ def test_never_asked_cells_add_exactly_nothing(rng, simulate_cells):
     before = value_and_gradient(cells, ability, ItemCurves(slope, difficulty))[0]
     wide = [torch.cat([part, torch.zeros(20, 1, dtype=part.dtype)], dim=1) for part in (cells.correct, cells.trials)]
     more = ItemCurves(torch.cat([slope, slope[:1]]), torch.cat([difficulty, difficulty[:1]]))
-    after = value_and_gradient(Cells(*wide), ability, more)[0]
+    after = value_and_gradient(ResponseCells(*wide), ability, more)[0]
     torch.testing.assert_close(after, before, rtol=1e-14, atol=0)
 
 
@@ -64,13 +70,13 @@ def test_trials_merged_into_counts_have_the_same_likelihood(rng, simulate_cells)
     cells = simulate_cells(15, 8, n_samples=1)
     ability, slope, difficulty = (value.detach() for value in point(rng, 15, 8, asymptotes=False))
     once = value_and_gradient(cells, ability, ItemCurves(slope, difficulty))[0]
-    three = Cells(cells.correct * 3, torch.full_like(cells.correct, 3))
+    three = ResponseCells(cells.correct * 3, torch.full_like(cells.correct, 3))
     thrice = value_and_gradient(three, ability, ItemCurves(slope, difficulty))[0]
     torch.testing.assert_close(thrice, 3 * once, rtol=1e-12, atol=0)
 
 
 def test_far_tails_stay_finite():
-    cells = Cells.from_arrays(np.array([[1, 0]], dtype=np.int8), np.ones((1, 2), dtype=np.int8), device=CPU)
+    cells = ResponseCells.from_arrays(np.array([[1, 0]], dtype=np.int8), np.ones((1, 2), dtype=np.int8))
     curves = ItemCurves(torch.tensor([50.0, 50.0], dtype=DTYPE), torch.tensor([30.0, -30.0], dtype=DTYPE))
     value, by_ability, by_item = value_and_gradient(cells, torch.zeros(1, dtype=DTYPE), curves)
     assert torch.isfinite(value)

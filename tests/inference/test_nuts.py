@@ -9,10 +9,10 @@ import torch
 from irt_bench import names
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.nuts import run_chain, sample_nuts
-from irt_bench.inference.runtime import DTYPE, pyro_runtime
+from irt_bench.inference.sampling.guides import DTYPE, pyro_runtime
+from irt_bench.inference.sampling.nuts import run_chain, sample_nuts
+from irt_bench.inference.sampling.svi import fit_svi
 from irt_bench.inference.settings import NUTSSettings, SVISettings
-from irt_bench.inference.svi import fit_svi
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.irt_models.program import measured, normal, number
 
@@ -75,7 +75,7 @@ class Counted(TwoPL):
 
 
 def test_every_gradient_runs_the_program(answers, monkeypatch):
-    from irt_bench.inference.target import Target
+    from irt_bench.inference.sampling.target import Target
 
     gradients = []
     density = Target.log_density

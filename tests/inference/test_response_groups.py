@@ -8,9 +8,9 @@ import xarray as xr
 from scipy.stats import binom, norm
 
 from irt_bench.errors import FitError, FitWarning, ModelError
-from irt_bench.inference import response_groups as module
+from irt_bench.inference import draws as module
+from irt_bench.inference.draws import RESPONSE_GROUPS, check_room, response_groups
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.response_groups import RESPONSE_GROUPS, check_room, response_groups
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
 
@@ -216,7 +216,7 @@ def test_thinned_draws_are_evenly_spaced_and_go_into_every_group(answered):
 
 def test_too_much_is_refused_and_what_is_advised_is_taken(answered, monkeypatch):
     counts, fitted = answered[1]
-    monkeypatch.setattr(module, "MOST_GIGABYTES", 0.002)
+    monkeypatch.setattr(module, "MAX_GIGABYTES", 0.002)
     with pytest.raises(FitError, match="Take at most [0-9]+ draws in all") as caught:
         fitted.to_arviz(counts)
     advised = int(str(caught.value).split("at most ")[1].split()[0])

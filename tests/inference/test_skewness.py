@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from irt_bench.inference import laplace, skewness
-from irt_bench.inference.ability_posterior import GaussianAbilities
-from irt_bench.inference.item_updates import Items, covariances, item_blocks, update_items
+from irt_bench.inference.fast import joint_normal, laplace
+from irt_bench.inference.fast.abilities import GaussianAbilities
+from irt_bench.inference.fast.items import Items, covariances, item_blocks, update_items
+from irt_bench.inference.fast.joint_normal import BiasCorrection, find_bias_correction
+from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.inference.skewness import Lean, find_lean
-from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 M, J, B_SD, LOG_A_SD = 150, 24, 1.2, 0.4
@@ -61,8 +61,8 @@ def test_means_agree_with_numerical_integration(rng):
         found = lean.added_to(items)
         return np.sqrt(np.mean((np.stack([found.intercept, found.log_slope]) - mean) ** 2 / sd**2, axis=1))
 
-    assert (off(find_lean(abilities, items)[0]) < 0.02).all()
-    assert off(Lean(np.zeros(J), np.zeros(J)))[1] > 0.08  # the control: modes
+    assert (off(find_bias_correction(abilities, items)[0]) < 0.02).all()
+    assert off(BiasCorrection(np.zeros(J), np.zeros(J)))[1] > 0.08  # the control: modes
 
 
 def test_items_told_by_their_prior_lean_by_a_bounded_share_of_their_sd(rng, monkeypatch):
@@ -73,10 +73,10 @@ def test_items_told_by_their_prior_lean_by_a_bounded_share_of_their_sd(rng, monk
     sd = np.sqrt(np.diagonal(covariances(item_blocks(items, abilities.sums(items))), axis1=1, axis2=2)).T
 
     def largest():
-        return np.abs(np.stack(find_lean(abilities, items)[0]) / sd).max()
+        return np.abs(np.stack(find_bias_correction(abilities, items)[0]) / sd).max()
 
     assert largest() > 0.3
-    monkeypatch.setattr(skewness, "LARGEST_LEAN", 0.2)
+    monkeypatch.setattr(joint_normal, "MAX_CORRECTION", 0.2)
     assert largest() == pytest.approx(0.2)
 
 
@@ -86,10 +86,10 @@ def test_items_at_the_ceiling_stay_at_their_mode(rng):
     difficulty = rng.normal(-7, 1, 600)
     answers = (rng.random((200, 600)) < expit(ability[:, None] - difficulty)).astype(np.int8)
     mode = laplace._maximise(OnePL(), answers, np.ones_like(answers), LaplaceSettings(threads=1), None)
-    assert mode.means is None and mode.shared_lean is None
+    assert mode.means is None and mode.shared_bias is None
     middling = (rng.random((200, 600)) < expit(ability[:, None] - difficulty - 7)).astype(np.int8)
     mode = laplace._maximise(OnePL(), middling, np.ones_like(answers), LaplaceSettings(threads=1), None)
-    assert mode.means is not None and mode.shared_lean is not None
+    assert mode.means is not None and mode.shared_bias is not None
 
 
 def distances(irt_model, n_models, n_items):

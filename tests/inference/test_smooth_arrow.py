@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import FitWarning
-from irt_bench.inference import joint_normal, laplace, smooth_arrow
-from irt_bench.inference.ability_posterior import GaussianAbilities
-from irt_bench.inference.arrow import Arrow
-from irt_bench.inference.item_updates import Items
+from irt_bench.inference.fast import bordered_precision, joint_normal, laplace
+from irt_bench.inference.fast.abilities import GaussianAbilities
+from irt_bench.inference.fast.bordered_precision import BorderedPrecision, SmoothBorderedPrecision
+from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.inference.smooth_arrow import SmoothArrow
-from irt_bench.inference.sweep import Sweeper
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 
@@ -22,9 +21,11 @@ def test_draws_have_the_covariance_of_the_whole(rng):
     items = np.broadcast_to(np.eye(P) * 4 + 0.5, (J, P, P)).copy()
     items_shared, shared = 0.3 * rng.normal(size=(J, P, K)), np.diag([6.0, 7.0])
     abilities, abilities_shared = rng.uniform(4, 6, M), 0.3 * rng.normal(size=(M, K))
-    low_rank = SmoothArrow(abilities, lambda at: cross[:, at], items, items_shared, shared, abilities_shared, basis)
+    low_rank = SmoothBorderedPrecision(
+        abilities, lambda at: cross[:, at], items, items_shared, shared, abilities_shared, basis
+    )
     whole = np.einsum("mr,rjp->mjp", basis, cross)
-    dense = Arrow(abilities, lambda at: whole[:, at], items, items_shared, shared, abilities_shared)
+    dense = BorderedPrecision(abilities, lambda at: whole[:, at], items, items_shared, shared, abilities_shared)
     n = 200_000
     expected = np.linalg.inv(dense.abilities_precision())
     ability, item, common = low_rank.draw(rng, n)
@@ -47,10 +48,10 @@ def exact_and_smooth(request):
 
     patch.setattr(laplace, "_choose_abilities", many)
     state = laplace._maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
-    patch.setattr(joint_normal, "LEAST_GAIN", 0)
+    patch.setattr(joint_normal, "MIN_GAIN", 0)
     drawn = []
     for limit in (np.inf, 0):
-        patch.setattr(joint_normal, "MOST_ELIMINATED", limit)
+        patch.setattr(joint_normal, "MAX_ELIMINATED", limit)
         drawn.append(joint_normal.draw_jointly(irt_model, state, np.random.default_rng(1), 2_000))
     patch.undo()
     return drawn
@@ -83,15 +84,15 @@ def test_counting_the_pull_of_the_prior_twice_is_caught(monkeypatch):
 
     monkeypatch.setattr(laplace, "_choose_abilities", many)
     mode = laplace._maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
-    monkeypatch.setattr(joint_normal, "MOST_ELIMINATED", 0)
-    monkeypatch.setattr(joint_normal, "LEAST_GAIN", 0)
-    right = smooth_arrow.expected_weights
+    monkeypatch.setattr(joint_normal, "MAX_ELIMINATED", 0)
+    monkeypatch.setattr(joint_normal, "MIN_GAIN", 0)
+    right = bordered_precision.expected_weights
 
     def with_residuals(mean, variance, weight):
         each, weighted = right(mean, variance, weight)
         return each, weighted - mean * each / (1 / variance - 1)
 
-    monkeypatch.setattr(smooth_arrow, "expected_weights", with_residuals)
+    monkeypatch.setattr(bordered_precision, "expected_weights", with_residuals)
     ability = joint_normal.draw_jointly(irt_model, mode, np.random.default_rng(1), 2_000)["ability"][0].astype(float)
     assert np.log(ability.std(axis=1)).std() < 0.75 / np.sqrt(2 * SIZE["n_models"])
 
@@ -118,7 +119,7 @@ def test_a_direction_without_a_peak_is_as_wide_as_with_exact_elimination(monkeyp
     mode = laplace._maximise(TwoPL(), counts.correct, counts.trials, LaplaceSettings(threads=1), None)
     spreads = []
     for most in (np.inf, 0):
-        monkeypatch.setattr(joint_normal, "MOST_ELIMINATED", most)
+        monkeypatch.setattr(joint_normal, "MAX_ELIMINATED", most)
         with pytest.warns(FitWarning, match="no peak in"):
             drawn = joint_normal.draw_jointly(TwoPL(), mode, np.random.default_rng(1), 2_000)
         spreads.append([drawn[name][0].astype(float).std(axis=0).mean() for name in ("ability", "log_discrimination")])
@@ -135,7 +136,7 @@ def test_curves_too_steep_to_be_of_low_rank_are_eliminated_exactly(monkeypatch, 
     items.log_slope[0] = np.log(steepest)
     abilities.update(items)
     abilities.mean[:] = rng.normal(size=400)
-    monkeypatch.setattr(joint_normal, "MOST_ELIMINATED", 0)
-    monkeypatch.setattr(joint_normal, "smooth", lambda *given: asked.append(given) or smooth_arrow.smooth(*given))
+    monkeypatch.setattr(joint_normal, "MAX_ELIMINATED", 0)
+    monkeypatch.setattr(joint_normal, "smooth", lambda *given: asked.append(given) or bordered_precision.smooth(*given))
     joint_normal.draw_jointly(TwoPL(), joint_normal.Mode(abilities, items, exact=False), rng, 10)
     assert bool(asked) == interpolated

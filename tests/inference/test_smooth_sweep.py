@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from irt_bench.inference.smooth_sweep import HERMITE, SmoothSweep
+from irt_bench.inference.fast.sweep import HERMITE, SmoothSweep
 
 M, J = 200, 30
 

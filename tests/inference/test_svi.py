@@ -6,12 +6,11 @@ import torch
 from scipy import integrate, stats
 
 from irt_bench.errors import FitError
-from irt_bench.inference import svi
 from irt_bench.inference.convergence import optimiser_checks
-from irt_bench.inference.coordinates import Coordinates, find_coordinates
+from irt_bench.inference.sampling import svi
+from irt_bench.inference.sampling.coordinates import Coordinates, Whitening, find_coordinates
+from irt_bench.inference.sampling.svi import Plateau, fit_svi
 from irt_bench.inference.settings import SVISettings
-from irt_bench.inference.svi import Plateau, fit_svi
-from irt_bench.inference.whitening import Whitening
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from irt_bench.errors import FitWarning
-from irt_bench.inference import smooth_sweep, sweep
-from irt_bench.inference.item_updates import Items
-from irt_bench.inference.sweep import Sweeper
+from irt_bench.inference.fast import sweep
+from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
 
 MODELS = {"2pl": TwoPL(), "3pl": ThreePL(guessing=0.25)}
@@ -28,13 +27,12 @@ def expected(correct, trials, mean, variance, items):
     return gradient, information, sums
 
 
-@pytest.mark.parametrize("kernel", ["numba", "torch"])
 @pytest.mark.parametrize("name", MODELS)
-def test_sums_agree_with_float64(rng, simulate_counts, kernel, name):
+def test_sums_agree_with_float64(rng, simulate_counts, name):
     correct, trials = simulate_counts(70, 300, n_samples=3, missing=0.2)
     items = Items.start(MODELS[name], rng.uniform(0.3, 0.9, 300))
     mean, variance = rng.normal(size=70), rng.uniform(0.005, 0.05, 70)
-    sweeper = Sweeper(correct, trials, threads=1, kernel=kernel)
+    sweeper = Sweeper(correct, trials, threads=1)
     gradient, information, sums = expected(correct, trials, mean, variance, items)
     found = sweeper.over_items(mean, variance, items)
     np.testing.assert_allclose(found[0], gradient, atol=2e-3)
@@ -42,13 +40,12 @@ def test_sums_agree_with_float64(rng, simulate_counts, kernel, name):
     np.testing.assert_allclose(sweeper.over_models(mean, variance, items), sums, atol=2e-3)
 
 
-@pytest.mark.parametrize("kernel", ["numba", "torch"])
-def test_sums_from_curves_at_few_abilities_agree_with_float64(rng, simulate_counts, monkeypatch, kernel):
+def test_sums_from_curves_at_few_abilities_agree_with_float64(rng, simulate_counts, monkeypatch):
     correct, trials = simulate_counts(300, 120, n_samples=3)
     items = Items.start(TwoPL(), rng.uniform(0.3, 0.9, 120))
     items.log_slope[:] = rng.uniform(-1, 0.7, 120)
     mean, variance = rng.normal(size=300), rng.uniform(0.005, 0.05, 300)
-    sweeper = Sweeper(correct, trials, threads=1, kernel=kernel)
+    sweeper = Sweeper(correct, trials, threads=1)
     assert sweeper._smooth(mean, variance, items) is not None
     gradient, information, sums = expected(correct, trials, mean, variance, items)
 
@@ -61,7 +58,7 @@ def test_sums_from_curves_at_few_abilities_agree_with_float64(rng, simulate_coun
         )
 
     assert off() < 2e-3
-    monkeypatch.setattr(smooth_sweep, "HERMITE", np.array([[0.6], [0.2], [0.2]]))  # the control: wrong weights
+    monkeypatch.setattr(sweep, "HERMITE", np.array([[0.6], [0.2], [0.2]]))  # the control: wrong weights
     assert off() > 0.1
 
 
@@ -84,15 +81,8 @@ def test_cells_are_swept_one_by_one_where_curves_at_few_abilities_would_not_do(r
 def test_results_do_not_depend_on_the_number_of_threads(rng, simulate_counts, n_models):
     correct, trials = simulate_counts(n_models, 200)
     items = Items.start(TwoPL(), np.full(200, 0.6))
-    one, two = (Sweeper(correct, trials, threads=n, kernel="numba") for n in (1, 2))
+    one, two = (Sweeper(correct, trials, threads=n) for n in (1, 2))
     state = rng.normal(size=n_models), np.full(n_models, 0.1), items
     assert (one._smooth(*state) is None) == (n_models == 30)
     np.testing.assert_array_equal(one.over_models(*state), two.over_models(*state))
     np.testing.assert_array_equal(one.over_items(*state), two.over_items(*state))
-
-
-def test_a_missing_numba_is_said_and_torch_takes_its_place(monkeypatch):
-    monkeypatch.setattr(sweep, "find_spec", lambda name: None)
-    with pytest.warns(FitWarning, match="numba is not installed"):
-        assert sweep.best_kernel("cpu") == "torch"
-    assert sweep.best_kernel("cuda") == "torch"

@@ -12,10 +12,9 @@ from scipy import integrate, stats
 from torch.distributions import biject_to
 
 from irt_bench.errors import ModelError
-from irt_bench.inference.ability_grid import AbilityGrid
-from irt_bench.inference.likelihood import Cells, ResponseData
-from irt_bench.inference.runtime import CPU
-from irt_bench.inference.target import Target
+from irt_bench.inference.fast.abilities import AbilityGrid
+from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData
+from irt_bench.inference.sampling.target import Target
 from irt_bench.irt_models.base import Normal
 from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
 
@@ -29,7 +28,11 @@ def make_target(simulate_counts):
     def make(irt_model, shape=(15, 6), *, integrate=False, centring=None, **options):
         counts = simulate_counts(*shape, **options)
         grid = AbilityGrid.from_counts(*counts, least_sd=0.2) if integrate else None
-        return Target(irt_model, ResponseData(Cells.from_arrays(*counts, device=CPU), grid), centring or {})
+        return Target(
+            irt_model,
+            ResponseData(ResponseCells.from_arrays(*counts), grid),
+            centring or {},
+        )
 
     return make
 
@@ -109,7 +112,7 @@ def test_integrated_density_is_the_integral_of_the_joint_one(make_target):
     """One model, two items: scipy's quadrature over its ability."""
     correct = np.array([[1, 0]], dtype=np.int8)
     grid = AbilityGrid.from_counts(correct, np.ones_like(correct), least_sd=0.3)
-    data = ResponseData(Cells.from_arrays(correct, np.ones_like(correct), device=CPU), grid)
+    data = ResponseData(ResponseCells.from_arrays(correct, np.ones_like(correct)), grid)
     target = Target(OnePL(), data)
     values = {"log_discrimination": 0.2, "difficulty_mean": 0.1, "difficulty_sd": 1.2}
     found, wanted = [], []

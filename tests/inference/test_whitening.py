@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from irt_bench.inference.whitening import Whitening
+from irt_bench.inference.sampling.coordinates import Whitening
 
 
 def covariance_of(whitening, size):

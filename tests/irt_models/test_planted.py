@@ -4,8 +4,14 @@ import pytest
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.errors import UndefinedWarning
 from irt_bench.irt_models.logistic import FourPL, ThreePL, TwoPL
-from irt_bench.irt_models.planted import ALWAYS_SOLVED, MIS_KEYED, NEVER_SOLVED, numbered_labels, other_models
-from irt_bench.irt_models.simulate import simulate_benchmark
+from irt_bench.irt_models.simulate import (
+    ALWAYS_SOLVED,
+    MIS_KEYED,
+    NEVER_SOLVED,
+    numbered_labels,
+    other_models,
+    simulate_benchmark,
+)
 
 Z_LIMIT = 4.0  # one false alarm in 16,000 tests
 

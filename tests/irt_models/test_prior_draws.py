@@ -4,8 +4,7 @@ from scipy import stats
 
 from irt_bench.errors import ModelError
 from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.prior_draws import draw_parameters
-from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.irt_models.simulate import draw_parameters, simulate_responses
 
 Z_LIMIT = 4.0  # one false alarm in 16,000 tests
 

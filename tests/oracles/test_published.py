@@ -7,9 +7,9 @@ import pytest
 from arviz_stats import rhat
 
 from irt_bench.analysis.irt import item_table
-from irt_bench.inference import svi
-from irt_bench.inference.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.fit import fit
+from irt_bench.inference.sampling import svi
+from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import OnePL, TwoPL

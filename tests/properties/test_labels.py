@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics, score_reliability
+from irt_bench.inference.fast.laplace import approximate
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.laplace import approximate
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.responses import ResponseCounts

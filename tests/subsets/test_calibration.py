@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning
-from irt_bench.inference.arrow import cholesky
 from irt_bench.inference.convergence import Check
+from irt_bench.inference.fast.bordered_precision import cholesky
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare

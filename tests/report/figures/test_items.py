@@ -4,8 +4,7 @@ import pytest
 from irt_bench.analysis.classical import FEW_MODELS, FLAGS, item_statistics
 from irt_bench.errors import UndefinedWarning
 from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.planted import MIS_KEYED
-from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.irt_models.simulate import MIS_KEYED, simulate_responses
 from irt_bench.report.figures import (
     items_figure,
     save_figure,

@@ -1,0 +1,463 @@
+"""Abilities given the items, in the two ways of the fast method, and the sums that item updates need.
+
+Between nodes an ability's posterior is smooth, so the trapezoid rule is exact to 1e-8 once the nodes are no further
+apart than the narrowest posterior's sd (Trefethen & Weideman 2014, doi:10.1137/130932132). All models share the nodes:
+curves are tabulated once an item, and answers meet them in matrix products. Fixed nodes that are coarser than that are
+how marginal maximum likelihood goes wrong on long tests.
+
+With few items an ability's posterior is wide and skewed: it is tabulated on a grid (`GridAbilities`). With many it is
+narrow and normal to a fault: mean and variance suffice (`GaussianAbilities`), and every expectation over it is taken by
+a three-point Gauss-Hermite rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.sweep import Sweeper
+from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING, UPPER_ASYMPTOTE
+
+CHUNK = 2**16  # numbers at a time: they stay in the processor's cache
+Array = npt.NDArray[Any]
+REACH = 6.0  # nodes from -6 to 6: an ability ~ N(0, 1) lies beyond with probability 2e-9
+NODES_PER_SD = 1.25
+MIN_NODES = 41
+MAX_NODES = 320  # for large matrices; small ones may have more
+FINEST = 8_001
+COLLAPSED_ITEMS = 12  # with so few items many models answer alike, and each pattern is computed once
+MIN_CHANCE = 1e-30  # logarithms of float32 stay finite
+
+
+def standard_normals(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Draw standard normal numbers by Box and Muller's method, a third of the time of NumPy's own.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+        Where the uniform numbers come from.
+    shape : tuple of int
+        Of the result.
+
+    Notes
+    -----
+    Draws of many items are mostly random numbers. NumPy's come one by one from a ziggurat; these are square roots,
+    logarithms and sines of whole arrays (Box & Muller 1958, eq. 1). Uniform numbers of 24 bits end at 5.77 sds.
+    """
+    found = np.empty(shape, np.float32)
+    flat = found.reshape(-1)
+    for start in range(0, flat.size, CHUNK):
+        part = flat[start : start + CHUNK]
+        half = (part.size + 1) // 2
+        radius, angle = rng.random((2, half), dtype=np.float32)
+        np.log(np.subtract(1, radius, out=radius), out=radius)  # 1 - u is never 0
+        radius *= -2
+        np.sqrt(radius, out=radius)
+        angle *= np.float32(2 * np.pi)
+        np.multiply(radius, np.cos(angle), out=part[:half])
+        np.multiply(radius[: part.size - half], np.sin(angle)[: part.size - half], out=part[half:])
+    return found
+
+
+@dataclass(frozen=True)
+class AbilityGrid:
+    """Answers, patterns joined, and the nodes.
+
+    Parameters
+    ----------
+    right, wrong : arrays of shape (pattern, item)
+        Counts of right and wrong answers, floating.
+    multiplicity : array of shape (pattern,)
+        Models that gave each pattern.
+    pattern : integer array of shape (model,)
+        Pattern of each model.
+    nodes : array of shape (node,)
+        Evenly spaced abilities.
+    """
+
+    right: Array
+    wrong: Array
+    multiplicity: Array
+    pattern: npt.NDArray[np.intp]
+    nodes: npt.NDArray[np.float64]
+
+    @classmethod
+    def from_counts(
+        cls, correct: Array, trials: Array, *, least_sd: float, dtype: type[np.floating[Any]] = np.float64
+    ) -> AbilityGrid:
+        """Lay nodes as fine as the narrowest posterior sd of an ability demands."""
+        n_models, n_items = correct.shape
+        pattern, multiplicity = np.arange(n_models), np.ones(n_models)
+        if n_items <= COLLAPSED_ITEMS:
+            both, pattern, counts = np.unique(
+                np.hstack([correct, trials]), axis=0, return_inverse=True, return_counts=True
+            )
+            correct, trials, multiplicity = both[:, :n_items], both[:, n_items:], counts.astype(np.float64)
+        nodes = np.linspace(-REACH, REACH, cls.n_nodes(least_sd))
+        right = correct.astype(dtype)
+        return cls(right, trials.astype(dtype) - right, multiplicity.astype(dtype), pattern.ravel(), nodes)
+
+    @staticmethod
+    def n_nodes(least_sd: float) -> int:
+        """Count the nodes that posteriors of this sd need."""
+        return max(MIN_NODES, int(np.ceil(2 * REACH * NODES_PER_SD / least_sd)) | 1)
+
+    @staticmethod
+    def is_affordable(n_nodes: int, n_cells: int, *, cost: float) -> bool:
+        """Whether cells times nodes cost no more than `cost`; MAX_NODES are always affordable, FINEST the most."""
+        return n_nodes <= min(max(MAX_NODES, cost / max(n_cells, 1)), FINEST)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of models and of items."""
+        return len(self.pattern), self.right.shape[1]
+
+    @cached_property
+    def _single(self) -> AbilityGrid:
+        """The same in float32: enough to draw from, in half the time."""
+        right, wrong, multiplicity = (part.astype(np.float32) for part in (self.right, self.wrong, self.multiplicity))
+        return replace(self, right=right, wrong=wrong, multiplicity=multiplicity)
+
+    @cached_property
+    def _trials(self) -> Array | None:
+        """Trials of each item where all models had the same, shape (item,)."""
+        trials = self.right + self.wrong
+        return trials[0].astype(np.float64) if (trials == trials[0]).all() else None
+
+    def weights(self, log_right: Array, log_wrong: Array) -> tuple[Array, Array]:
+        """Weigh the nodes given curves of shape (item, node).
+
+        Returns
+        -------
+        log_marginal : array of shape (pattern,)
+            Log-probability of the answers, ability integrated over N(0, 1).
+        weights : array of shape (pattern, node)
+            Posterior of ability; rows sum to 1.
+        """
+        dtype = self.right.dtype
+        if self._trials is None:
+            density = self.right @ log_right.astype(dtype) + self.wrong @ log_wrong.astype(dtype)
+        else:  # one product in place of two
+            density = self.right @ (log_right - log_wrong).astype(dtype) + (self._trials @ log_wrong).astype(dtype)
+        density += self.log_prior().astype(dtype)
+        top = density.max(axis=1, keepdims=True)
+        density -= top
+        np.exp(density, out=density)
+        total = density.sum(axis=1, keepdims=True)
+        density /= total
+        return (top + np.log(total))[:, 0], density
+
+    def expected_counts(self, weights: Array) -> tuple[Array, Array]:
+        """Right and wrong answers to be expected at each node, (item, node), all models together."""
+        weighted = weights * self.multiplicity[:, None]
+        right = self.right.T @ weighted
+        if self._trials is None:
+            return right, self.wrong.T @ weighted
+        return right, self._trials[:, None] * weighted.sum(axis=0) - right
+
+    def value_and_slopes(self, items: dict[str, Array]) -> tuple[float, dict[str, Array]]:
+        """Log-likelihood of the items with abilities integrated, and its gradient in the item parameters.
+
+        Notes
+        -----
+        Fisher's identity: the gradient is that of the complete-data log-likelihood at the expected counts.
+        """
+        table = CurveTable(items, self.nodes)
+        log_marginal, weights = self.weights(table.log_right, table.log_wrong)
+        right, wrong = self.expected_counts(weights)
+        return float(self.multiplicity @ log_marginal), table.slopes(right, wrong)
+
+    def draw(self, items: dict[str, Array], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """Draw the ability of every model given the items, shape (model,)."""
+        table = CurveTable(items, self.nodes)
+        _, weights = self._single.weights(table.log_right, table.log_wrong)
+        return draw_from_grid(weights, self.nodes, self.pattern, rng.random(len(self.pattern)))
+
+    def log_prior(self) -> npt.NDArray[np.float64]:
+        """N(0, 1) at the nodes, times the rule's weight."""
+        spacing = self.nodes[1] - self.nodes[0]
+        return np.asarray(-0.5 * self.nodes**2 - 0.5 * np.log(2 * np.pi) + np.log(spacing))
+
+
+class CurveTable:
+    """Chances of right and wrong answers at the nodes, (item, node), and derivatives of functions of them."""
+
+    def __init__(self, items: dict[str, Array], nodes: npt.NDArray[np.float64]) -> None:
+        self.items = items
+        column = {name: np.asarray(value, dtype=np.float64)[:, None] for name, value in items.items()}
+        self.low, self.high = column.get(GUESSING, np.float64(0)), column.get(UPPER_ASYMPTOTE, np.float64(1))
+        self.distance = nodes - column[DIFFICULTY]
+        log_odds = column[DISCRIMINATION] * self.distance
+        odds_against = np.exp(-np.clip(log_odds, -500, 500))
+        self.known = 1 / (1 + odds_against)
+        self.unknown = odds_against * self.known
+        self.right = np.maximum(self.low + (self.high - self.low) * self.known, MIN_CHANCE)
+        self.wrong = np.maximum(1 - self.high + (self.high - self.low) * self.unknown, MIN_CHANCE)
+        self.log_right, self.log_wrong = np.log(self.right), np.log(self.wrong)
+
+    def slopes(self, right: Array, wrong: Array) -> dict[str, Array]:
+        """Gradient in the item parameters of sum(right * log P + wrong * log(1 - P))."""
+        pull = right / self.right - wrong / self.wrong
+        by_log_odds = pull * (self.high - self.low) * self.known * self.unknown
+        found = {
+            DISCRIMINATION: (by_log_odds * self.distance).sum(axis=1),
+            DIFFICULTY: -self.items[DISCRIMINATION] * by_log_odds.sum(axis=1),
+            GUESSING: (pull * self.unknown).sum(axis=1),
+            UPPER_ASYMPTOTE: (pull * self.known).sum(axis=1),
+        }
+        return {name: slope for name, slope in found.items() if name in self.items}
+
+
+def draw_from_grid(
+    weights: Array, nodes: npt.NDArray[np.float64], pattern: npt.NDArray[np.intp], uniform: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Invert each model's cumulative weights at uniform numbers, linear within a node's cell.
+
+    Parameters
+    ----------
+    weights : array of shape (pattern, node)
+        Posterior of ability; a weight is spread evenly over the cell around its node.
+    nodes : array of shape (node,)
+        Evenly spaced abilities.
+    pattern : integer array of shape (model,)
+        Row of `weights` for each model.
+    uniform : array of shape (model,) or (model, draw)
+        In [0, 1).
+    """
+    cumulated = np.cumsum(weights, axis=1, dtype=np.float64)
+    cumulated /= cumulated[:, -1:]
+    flat = (cumulated + np.arange(len(cumulated))[:, None]).ravel()  # rows one above the other: one sorted search
+    row = pattern.reshape(-1, *[1] * (uniform.ndim - 1))
+    place = np.searchsorted(flat, np.minimum(uniform, 1 - 1e-12) + row, side="right") - row * len(nodes)
+    place = np.clip(place, 0, len(nodes) - 1)
+    upper = cumulated[row, place]
+    lower = np.where(place > 0, cumulated[row, place - 1], 0.0)
+    share = (uniform - lower) / np.maximum(upper - lower, 1e-300)
+    return np.asarray(nodes[place] + (share - 0.5) * (nodes[1] - nodes[0]))
+
+
+class AbilityPosterior(Protocol):
+    """Posterior of every ability, independent given the items.
+
+    Attributes
+    ----------
+    mean, variance : arrays of shape (model,)
+        Moments.
+    newton_steps : int
+        Item updates worth taking between two updates of the abilities.
+    """
+
+    mean: Array
+    variance: Array
+    newton_steps: int
+
+    def update(self, items: Items) -> None:
+        """Infer the abilities given the items."""
+
+    def reframe(self, location: float, scale: float) -> None:
+        """Measure abilities from `location` in units of `scale`, until the next update."""
+
+    def sums(self, items: Items) -> Array:
+        """Sum r, r theta, w, w theta and w theta^2, as expected, over models, (5, item).
+
+        r is the slope of the log-likelihood in an answer's log-odds, w the expected information about them.
+        """
+
+    def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
+        """How fast the slopes in (intercept, log slope) of some items change with each ability, (model, item) each."""
+
+    def precision(self, items: Items) -> Array:
+        """Give the expected information about each ability, the prior's included, (model,)."""
+
+    def least_sd(self, items: Items) -> float:
+        """Sd of the ability that answers to all items would tell best."""
+
+    def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
+        """Draw abilities given the items, (draw, model)."""
+
+
+class GridAbilities:
+    """Abilities tabulated on a grid."""
+
+    newton_steps = 3
+
+    def __init__(self, correct: Array, trials: Array, *, least_sd: float) -> None:
+        self._grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd, dtype=np.float32)
+        self.mean, self.variance = np.zeros(correct.shape[0]), np.ones(correct.shape[0])
+
+    def update(self, items: Items) -> None:
+        """Weigh the nodes."""
+        grid = self._grid
+        table = CurveTable(as_parameters(items), grid.nodes)
+        _, self._weights = grid.weights(table.log_right, table.log_wrong)
+        self._right, self._wrong = grid.expected_counts(self._weights)
+        self._nodes = grid.nodes
+        weights = self._weights.astype(np.float64)
+        mean = weights @ grid.nodes
+        square = weights @ grid.nodes**2
+        self.mean, self.variance = mean[grid.pattern], (square - mean**2)[grid.pattern]
+
+    def reframe(self, location: float, scale: float) -> None:
+        """Move the nodes."""
+        self._nodes = (self._nodes - location) / scale
+        self.mean, self.variance = (self.mean - location) / scale, self.variance / scale**2
+
+    def sums(self, items: Items) -> Array:
+        """Sum the expected counts at the nodes."""
+        residual, weight = residual_and_weight(items, self._nodes, self._right, self._right + self._wrong)
+        nodes = self._nodes
+        return np.stack([residual.sum(1), residual @ nodes, weight.sum(1), weight @ nodes, weight @ nodes**2])
+
+    def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
+        """Give the expected mixed second derivatives, residuals left out.
+
+        In a sum over items residuals are the pull of the prior, which the means of the posteriors have already
+        followed: counted again, models and items would seem to know the scale that they share.
+        """
+        grid, nodes = self._grid, self._grid.nodes
+        part = _take(items, block)
+        table = CurveTable(as_parameters(part), nodes)
+        curve = table.wrong * table.known**2 / table.right  # information of one trial
+        trials = grid.right[:, block] + grid.wrong[:, block]
+        by_intercept = -part.slope * trials * (self._weights @ curve.T)
+        by_slope = -(part.slope**2) * trials * (self._weights @ (curve * nodes).T)
+        return by_intercept[grid.pattern], by_slope[grid.pattern]
+
+    def precision(self, items: Items) -> Array:
+        """Sum the information over items, as it is expected."""
+        everything = self.cross(items, slice(None))[0]
+        return np.asarray(1 - everything @ items.slope)
+
+    def lost_information(self, items: Items) -> Array:
+        """Covariance, summed over models, of the slopes in (intercepts, log slopes) within the abilities' posteriors.
+
+        What not knowing the abilities takes from the information about the items (Louis 1982), (2 item, 2 item).
+        """
+        grid, nodes, a = self._grid, self._grid.nodes, items.slope
+        table = CurveTable(as_parameters(items), nodes)
+        trials = grid.right + grid.wrong
+        n = len(a)
+        total, mean = np.zeros((2 * n, 2 * n)), np.zeros((len(grid.right), 2 * n))
+        for q, node in enumerate(nodes):
+            weight = self._weights[:, q] * grid.multiplicity
+            if weight.max() < 1e-7:
+                continue
+            residual = (grid.right - trials * table.right[:, q]) * (table.known[:, q] / table.right[:, q])
+            slopes = np.hstack([residual, residual * (a * node)])
+            total += slopes.T @ (slopes * weight[:, None])
+            mean += slopes * self._weights[:, q : q + 1]
+        return np.asarray(total - mean.T @ (mean * grid.multiplicity[:, None]))
+
+    @property
+    def least_known_sd(self) -> float:
+        """Sd down to which posteriors may narrow without falling between the nodes."""
+        return float((self._grid.nodes[1] - self._grid.nodes[0]) * NODES_PER_SD)
+
+    def least_sd(self, items: Items) -> float:
+        """From the information at the nodes, which posteriors that fell between them do not show."""
+        trials = (self._grid.right + self._grid.wrong).max(axis=0).astype(np.float64)[:, None]
+        nodes = self._grid.nodes
+        _, weight = residual_and_weight(items, nodes, np.zeros_like(trials), trials)
+        return float(1 / np.sqrt(1 + (items.slope**2 @ weight).max()))
+
+    def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
+        """Draw from the tabulated posteriors."""
+        grid = self._grid
+        return draw_from_grid(self._weights, grid.nodes, grid.pattern, rng.random((len(grid.pattern), n_draws))).T
+
+
+class GaussianAbilities:
+    """Abilities as normal, each with a mean and a variance."""
+
+    newton_steps = 1
+
+    def __init__(self, sweeper: Sweeper) -> None:
+        self._sweeper = sweeper
+        n_models = sweeper.shape[0]
+        self.mean, self.variance = np.zeros(n_models), np.full(n_models, 0.1)
+
+    @property
+    def common_trials(self) -> Array | None:
+        """Trials of each item where all models had the same, shape (item,)."""
+        return self._sweeper.common_trials
+
+    def update(self, items: Items) -> None:
+        """Two Newton steps of every mean; the variance is that of the curvature there."""
+        for _ in range(2):
+            gradient, information = self._sweeper.over_items(self.mean, self.variance, items)
+            step = (gradient - self.mean) / (1 + information)
+            self.mean = self.mean + np.clip(step, -1, 1)
+            self.variance = 1 / (1 + information)
+
+    def reframe(self, location: float, scale: float) -> None:
+        """Move and stretch."""
+        self.mean, self.variance = (self.mean - location) / scale, self.variance / scale**2
+
+    def sums(self, items: Items) -> Array:
+        """Sum by the three-point rule."""
+        return self._sweeper.over_models(self.mean, self.variance, items)
+
+    def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
+        """Give the expected mixed second derivatives; see `GridAbilities.cross` for the residuals."""
+        part = _take(items, block)
+        _, trials = self._sweeper.cells(block)
+        mean, variance = (each[:, None].astype(np.float32) for each in (self.mean, self.variance))
+        weight, weighted = expected_weights(mean, variance, lambda theta: _weight_by_cell(part, theta, trials))
+        slope = part.slope.astype(np.float32)
+        return -slope * weight, -(slope**2) * weighted
+
+    def precision(self, items: Items) -> Array:
+        """Inverse of the variance."""
+        return np.asarray(1 / self.variance)
+
+    def least_sd(self, items: Items) -> float:
+        """Smallest conditional sd."""
+        return float(np.sqrt(self.variance.min()))
+
+    def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
+        """Draw normal numbers."""
+        noise = standard_normals(rng, (n_draws, len(self.mean)))
+        return np.asarray(self.mean + np.sqrt(self.variance) * noise)
+
+
+def as_parameters(items: Items) -> dict[str, Array]:
+    """Item parameters by name."""
+    found = {DIFFICULTY: items.difficulty, DISCRIMINATION: items.slope}
+    return found if items.guessing is None else found | {GUESSING: items.guessing}
+
+
+def _take(items: Items, block: slice) -> Items:
+    guessing = None if items.guessing is None else items.guessing[block]
+    return replace(items, log_slope=items.log_slope[block], intercept=items.intercept[block], guessing=guessing)
+
+
+def residual_and_weight(items: Items, nodes: Array, right: Array, trials: Array) -> tuple[Array, Array]:
+    """Slope and expected information in the log-odds, (item, node)."""
+    table = CurveTable(as_parameters(items), nodes)
+    share = table.known / table.right
+    return (right - trials * table.right) * share, trials * table.wrong * share * table.known
+
+
+def _weight_by_cell(items: Items, theta: Array, trials: Array) -> Array:
+    """Take the expected information at one ability a model, (model, item), in float32."""
+    log_odds = theta * items.slope.astype(np.float32) + items.intercept.astype(np.float32)
+    known = 1 / (1 + np.exp(-np.clip(log_odds, -18, 18)))
+    if items.guessing is None:
+        return np.asarray(trials * known * (1 - known))
+    low = items.guessing.astype(np.float32)
+    chance = low + (1 - low) * known
+    return np.asarray(trials * (1 - chance) * known**2 / chance)
+
+
+def expected_weights(mean: Array, variance: Array, weight: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Expect w and w theta of a normal ability, by the sweeps' three-point rule."""
+    spread = np.sqrt(3 * variance)
+    middle, low, high = weight(mean), weight(mean - spread), weight(mean + spread)
+    expected = (4 * middle + low + high) / 6
+    return expected, mean * expected + spread * (high - low) / 6

@@ -1,0 +1,371 @@
+"""Many short Gibbs chains that carry draws of the normal approximation to the exact posterior.
+
+Given the rest, abilities are independent, and so are items: each takes a short Hamiltonian trajectory (Duane et al.
+1987) in the coordinates of the normal approximation. The hierarchy is drawn exactly. What mixes slowly in such a
+scheme, the location and scale that abilities and items share, is drawn exactly, too, along the moves that leave the
+likelihood alone (Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353). The start is close, so that few sweeps suffice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, delayed
+
+from irt_bench import names
+from irt_bench.inference.fast.bordered_precision import inverse_roots, times
+from irt_bench.inference.fast.gibbs_targets import (
+    Answers,
+    State,
+    Stretch,
+    Target,
+    ability_target,
+    intercept_target,
+    item_target,
+)
+from irt_bench.inference.fast.items import FrameScale, Held, frame_location, item_blocks, known_hierarchy
+from irt_bench.inference.fast.joint_normal import Mode
+from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
+
+Array = npt.NDArray[Any]
+NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
+TINY: Final = 1e-12
+Progress = Callable[[str, int, int], None]
+KEPT: Final = 8  # sweeps of each chain whose draws are kept
+LEFT_OUT, MAX_LEFT_OUT = 12, 60  # sweeps before them, of large matrices and of small ones, where they cost nothing
+CHEAP: Final = 50_000_000  # cells times chains times sweeps
+BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
+STEPS: Final = 3  # of a trajectory, which then turns by a right angle
+STEP_RANGE: Final = (0.4, 0.65)  # of a step, in conditional sds
+MAX_SDS: Final = 4.0  # of an item from the others, at the start
+MAX_NATS: Final = 1.0  # a coordinate, of log-likelihood below the mode's: normal draws lose a half
+MAX_HALVINGS: Final = 8
+
+
+def draw_hierarchy(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
+    """Draw means and sds over items that are learned, given the items."""
+    if isinstance(irt_model.difficulty, Hierarchical):
+        mean, sd = _draw_normal_prior(state.difficulty, state.difficulty_sd, irt_model.difficulty, rng)
+        state = replace(state, difficulty_mean=mean, difficulty_sd=sd)
+    if isinstance(irt_model.log_discrimination, Hierarchical):
+        mean, sd = _draw_normal_prior(state.log_slope, state.slope_sd, irt_model.log_discrimination, rng)
+        state = replace(state, slope_mean=mean, slope_sd=sd)
+    return state
+
+
+def _draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draw the mean given the sd, and then the sd given the mean, (draw, 1) each."""
+    n, least = values.shape[1], 1 / prior.mean.scale**2
+    precision = n / sd**2 + least
+    centre = (values.sum(1, keepdims=True) / sd**2 + prior.mean.loc * least) / precision
+    mean = centre + rng.standard_normal(sd.shape) / np.sqrt(precision)
+    return mean, _draw_sd(((values - mean) ** 2).sum(1, keepdims=True), n, prior.sd, rng)
+
+
+def _draw_sd(squares: Array, n: int, prior: HalfNormal, rng: np.random.Generator) -> Array:
+    """Draw an sd of which n deviations are known by the sum of their squares."""
+    tau = prior.scale**2
+    squares = np.maximum(squares, TINY)
+    mode = 2 * squares / (np.sqrt((n - 1) ** 2 + 4 * squares / tau) + n - 1)
+    width = 1 / np.sqrt(2 * squares / mode + 2 * mode / tau)
+    log_sd = np.log(mode) / 2 + width * NODES
+    square = np.exp(2 * log_sd)
+    return np.exp(_draw_from(log_sd, -(n - 1) * log_sd - squares / (2 * square) - square / (2 * tau), rng))
+
+
+def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
+    """Draw the location, and then the scale, of abilities and items together: curves stay as they are."""
+    difficulty = Held.make(irt_model.difficulty, state.difficulty, state.difficulty_mean)
+    centre, precision = frame_location(state.ability, difficulty)
+    location = centre + rng.standard_normal(centre.shape) / np.sqrt(precision)
+    state = replace(
+        state,
+        ability=state.ability - location,
+        intercept=state.intercept + np.exp(state.log_slope) * location,
+        difficulty_mean=state.difficulty_mean - location,
+    )
+    log_scale = _draw_log_scale(irt_model, state, rng)
+    scale = np.exp(log_scale)
+    known = {name: np.full_like(scale, value) for name, value in known_hierarchy(irt_model).items()}
+    moved = {
+        "difficulty_mean": state.difficulty_mean / scale,
+        "difficulty_sd": state.difficulty_sd / scale,
+        "slope_mean": state.slope_mean + log_scale,
+    }
+    return replace(state, ability=state.ability / scale, log_slope=state.log_slope + log_scale, **moved | known)
+
+
+def _draw_log_scale(irt_model: Logistic, state: State, rng: np.random.Generator) -> Array:
+    """Log of the factor by which abilities are divided."""
+    size, squares = state.ability.shape[1], (state.ability**2).sum(1, keepdims=True)
+    if isinstance(irt_model.difficulty, Hierarchical):
+        size, squares = size + 1, squares + (state.difficulty_sd / irt_model.difficulty.sd.scale) ** 2
+    frame = FrameScale.make(
+        size,
+        squares,
+        Held.make(irt_model.difficulty, state.difficulty, state.difficulty_mean),
+        Held.make(irt_model.log_discrimination, state.log_slope, state.slope_mean),
+    )
+    mode, precision = frame.peak()
+    log_scale = mode + NODES / np.sqrt(precision)
+    return _draw_from(log_scale, frame.log_density(log_scale), rng)
+
+
+def _draw_from(nodes: Array, log_density: Array, rng: np.random.Generator) -> Array:
+    """Draw from densities tabulated at evenly spaced nodes, (draw, node) → (draw, 1)."""
+    total = np.exp(log_density - log_density.max(1, keepdims=True)).cumsum(1)
+    cell = (total < rng.random((len(total), 1)) * total[:, -1:]).sum(1, keepdims=True)
+    gap = nodes[:, 1:2] - nodes[:, :1]
+    return np.asarray(np.take_along_axis(nodes, cell, 1) + gap * (rng.random(cell.shape) - 0.5))
+
+
+class Scales(NamedTuple):
+    """Roots of the conditional covariances: abilities (model, 1, 1), items (item, k, k), `Stretch` (1, 2, 2)."""
+
+    abilities: Array
+    items: Array
+    spreads: Array
+
+
+def sample_gibbs(
+    irt_model: Logistic,
+    mode: Mode,
+    answers: Answers,
+    start: Mapping[str, Array],
+    rng: np.random.Generator,
+    *,
+    draws: int,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Array]:
+    """Draw all sites, each of shape (1, draw, ...), by chains that start at the first of given draws.
+
+    Parameters
+    ----------
+    irt_model : Logistic
+        Priors; asymptotes known.
+    mode : Mode
+        Where the normal approximation was taken: its spreads are the trajectories' units.
+    answers : Answers
+        Responses.
+    start : mapping
+        Site → array of shape (1, draw, ...), at least as many draws as there will be chains.
+    rng : np.random.Generator
+        Of all random numbers; results do not depend on `threads`.
+    draws : int
+        Draws to keep, sweep after sweep: those of one sweep are independent.
+    threads : int
+        Blocks of chains at once.
+    progress : callable, optional
+        Told (what, chains done, chains).
+    """
+    chains = -(-draws // KEPT)
+    state = _state(irt_model, mode, {name: values[:, :chains] for name, values in start.items()})
+    scales = _scales(irt_model, mode)
+    size = max(BLOCK // answers.n_cells, 1)
+    parts = [slice(at, min(at + size, chains)) for at in range(0, chains, size)]
+    left_out = int(np.clip(CHEAP // (answers.n_cells * chains), LEFT_OUT, MAX_LEFT_OUT))
+    centre = _centre(mode)
+    tasks = (
+        delayed(_run)(
+            irt_model, answers, _drawn_in(state.map(itemgetter(part)), centre, answers), scales, own, left_out
+        )
+        for part, own in zip(parts, rng.spawn(len(parts)), strict=True)
+    )
+    blocks = []
+    for part, block in zip(
+        parts, Parallel(n_jobs=threads, prefer="threads", return_as="generator")(tasks), strict=True
+    ):
+        blocks.append(block)
+        if progress is not None:
+            progress("refining", part.stop, chains)
+    kept = (block[at] for at in range(KEPT) for block in blocks)
+    joined = {name: np.concatenate(values)[:draws] for name, values in _gather(kept).items()}
+    return _sites(irt_model, State(**joined))
+
+
+def chain_convergence(sites: Mapping[str, Array], kept: int = KEPT) -> dict[str, float]:
+    """Measure whether chains are stationary, from what items share, or means over models and items; the worst counts.
+
+    Parameters
+    ----------
+    sites : mapping
+        Site → draws, shape (1, draw, ...), sweep after sweep.
+    kept : int
+        Sweeps kept.
+
+    Returns
+    -------
+    dict
+        ``shift``: change of the mean, in sds, between the first and the second half of the sweeps kept; ``apart``:
+        share of the variance that lies between the chains, one where none of them has moved.
+    """
+    found = {"shift": 0.0, "apart": 0.0}
+    shared = [array[0] for array in sites.values() if array.ndim == 2]
+    means = [array[0].mean(axis=-1) for array in sites.values() if array.ndim > 2]
+    for values in (array.astype(np.float64) for array in shared or means):
+        chains = -(-len(values) // kept)
+        by_sweep = values[: len(values) // chains * chains].reshape(-1, chains)
+        first, second = np.array_split(values, 2)
+        found["shift"] = max(found["shift"], abs(second.mean() - first.mean()) / max(values.std(), TINY))
+        found["apart"] = max(found["apart"], by_sweep.mean(0).var() / max(by_sweep.var(), TINY))
+    return {name: float(value) for name, value in found.items()}
+
+
+def _run(
+    irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator, left_out: int
+) -> list[State]:
+    """States of some chains after each sweep that is kept, in float32."""
+    kept = []
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # a trajectory that runs away is rejected
+        for at in range(left_out + KEPT):
+            state = sweep(irt_model, answers, state, scales, rng)
+            if at >= left_out:
+                kept.append(state.map(_single))
+    return kept
+
+
+def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> State:
+    """Draw abilities, items, hierarchy and frame in turn, each given the rest."""
+    ability = _trajectory(state.ability[..., None], ability_target(answers, state), scales.abilities, rng)
+    state = replace(state, ability=ability[..., 0])
+    if irt_model.shared_slope:
+        start, target = state.intercept[..., None], intercept_target(answers, state)
+        state = replace(state, intercept=_trajectory(start, target, scales.items, rng)[..., 0])
+    else:
+        start, target = np.stack([state.intercept, state.log_slope], -1), item_target(answers, state)
+        items = _trajectory(start, target, scales.items, rng)
+        state = replace(state, intercept=items[..., 0], log_slope=items[..., 1])
+    if scales.spreads.any():
+        stretch = Stretch(irt_model, state)
+        start = stretch.start[:, None]
+        state = stretch.state(_trajectory(start, stretch.target(answers), scales.spreads, rng)[:, 0])
+    return draw_frame(irt_model, draw_hierarchy(irt_model, state, rng), rng)
+
+
+def _trajectory(start: Array, target: Target, roots: Array, rng: np.random.Generator) -> Array:
+    """One Hamiltonian trajectory of every unit, (draw, unit, coordinate), accepted or not for each alone."""
+    back = roots.transpose(0, 2, 1)
+    speed = rng.standard_normal(start.shape)
+    step = rng.uniform(*STEP_RANGE, start.shape[:2])[..., None]
+    density, slope = target(start)
+    energy = density - (speed**2).sum(-1) / 2
+    moved, speed = start, speed + step / 2 * times(slope, roots)
+    for left in reversed(range(STEPS)):
+        moved = moved + step * times(speed, back)
+        density, slope = target(moved)
+        speed = speed + (step if left else step / 2) * times(slope, roots)
+    gain = density - (speed**2).sum(-1) / 2 - energy
+    accepted = -rng.standard_exponential(gain.shape) < gain
+    return np.where(accepted[..., None], moved, start)
+
+
+def _scales(irt_model: Logistic, mode: Mode) -> Scales:
+    """Conditional spreads at the mode."""
+    items, abilities = mode.items, mode.abilities
+    sums = abilities.sums(items)
+    blocks = item_blocks(items, sums)
+    k = 1 if items.shared_slope else 2
+    by_spread = by_slope = np.inf  # what is known stays where it is
+    if isinstance(irt_model.difficulty, Hierarchical):
+        by_spread = 2 + float(sums[2] @ (items.slope * (items.difficulty - items.difficulty_mean)) ** 2)
+    if items.shared_slope:
+        by_slope = 1 / items.slope_sd**2 + float(blocks[:, 1, 1].sum())
+    elif isinstance(irt_model.log_discrimination, Hierarchical):
+        by_slope = 2 + float(blocks[:, 1, 1] @ (items.log_slope - items.slope_mean) ** 2)
+    return Scales(
+        np.sqrt(abilities.variance)[:, None, None],
+        inverse_roots(blocks[:, :k, :k]),
+        np.diag([by_spread**-0.5, by_slope**-0.5])[None],
+    )
+
+
+def _state(irt_model: Logistic, mode: Mode, sites: Mapping[str, Array]) -> State:
+    """Where chains start: at the draws, less their tails, from which a few sweeps would not come back."""
+    items, slopes = mode.items, irt_model.log_discrimination
+    value = {name: array[0].astype(np.float64).reshape(array.shape[1], -1) for name, array in sites.items()}
+    like = np.ones((len(value[names.ABILITY]), 1))
+    mean, sd = _start_hierarchy(value, names.DIFFICULTY, items.difficulty_sd * like, irt_model.difficulty)
+    difficulty = np.where(np.isfinite(value[names.DIFFICULTY]), value[names.DIFFICULTY], mean)
+    difficulty = np.clip(difficulty, mean - MAX_SDS * sd, mean + MAX_SDS * sd)
+    slope_mean, slope_sd = _start_hierarchy(value, LOG_DISCRIMINATION, items.slope_sd * like, slopes)
+    log_slope = value[LOG_DISCRIMINATION]
+    log_slope = np.clip(log_slope, slope_mean - MAX_SDS * slope_sd, slope_mean + MAX_SDS * slope_sd)
+    return State(value[names.ABILITY], -np.exp(log_slope) * difficulty, log_slope, mean, sd, slope_mean, slope_sd)
+
+
+def _centre(mode: Mode) -> State:
+    """Take the mode as one draw."""
+    items = mode.items
+    log_slope = items.log_slope[:1] if items.shared_slope else items.log_slope
+    row = {"ability": mode.abilities.mean, "intercept": items.intercept, "log_slope": log_slope}
+    for name in ("difficulty_mean", "difficulty_sd", "slope_mean", "slope_sd"):
+        row[name] = np.array([getattr(items, name)])
+    return State(**row).map(lambda values: np.asarray(values, dtype=np.float64)[None])
+
+
+def _drawn_in(state: State, centre: State, answers: Answers) -> State:
+    """Draw starts in, half way to the mode at a time, against which answers speak as they do against no normal draw.
+
+    Where abilities are known to a hundredth of what is not known of their scale, a normal distribution bends away from
+    the posterior, and chains that start far out end in another peak.
+    """
+
+    def log_likelihood(at: State) -> Array:
+        by_model, _ = answers.by_model(at.ability, np.exp(at.log_slope), at.intercept)
+        return np.asarray(by_model.sum(1, dtype=np.float64))
+
+    least = log_likelihood(centre) - MAX_NATS * (centre.ability.size + 2 * centre.intercept.size)
+    share = np.ones((len(state.ability), 1))
+    for _ in range(MAX_HALVINGS):
+        drawn = State(
+            **{name: (1 - share) * getattr(centre, name) + share * each for name, each in vars(state).items()}
+        )
+        far = ~(log_likelihood(drawn) > least)
+        if not far.any():
+            break
+        share[far] /= 2
+    return drawn
+
+
+def _start_hierarchy(
+    value: Mapping[str, Array], name: str, sd: Array, prior: Hierarchical | Normal
+) -> tuple[Array, Array]:
+    """Mean and sd over items, within three sds of the mean's prior and a factor of two around the mode's sd."""
+    if isinstance(prior, Normal):
+        return np.full_like(sd, prior.loc), np.full_like(sd, prior.scale)
+    reach = 3 * prior.mean.scale
+    mean = np.clip(value[f"{name}_mean"], prior.mean.loc - reach, prior.mean.loc + reach)
+    return mean, np.clip(value[f"{name}_sd"], sd / 2, 2 * sd)
+
+
+def _sites(irt_model: Logistic, state: State) -> dict[str, Array]:
+    found = {
+        names.ABILITY: state.ability,
+        names.DIFFICULTY: state.difficulty,
+        f"{names.DIFFICULTY}_mean": state.difficulty_mean,
+        f"{names.DIFFICULTY}_sd": state.difficulty_sd,
+        LOG_DISCRIMINATION: state.log_slope,
+        f"{LOG_DISCRIMINATION}_mean": state.slope_mean,
+        f"{LOG_DISCRIMINATION}_sd": state.slope_sd,
+    }
+    values = ((site, np.asarray(found[site.name], dtype=np.float32)) for site in irt_model.sites())
+    return {site.name: (value if site.dim else value[:, 0])[None] for site, value in values}
+
+
+def _single(values: Array) -> Array:
+    return values.astype(np.float32)
+
+
+def _gather(states: Iterable[State]) -> dict[str, list[Array]]:
+    found: dict[str, list[Array]] = {}
+    for state in states:
+        for name, values in vars(state).items():
+            found.setdefault(name, []).append(values)
+    return found

@@ -1,0 +1,219 @@
+"""What Gibbs sweeps draw from: log densities of abilities, of items, and of items moved together, with slopes.
+
+Many draws at once, likelihoods in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from irt_bench.irt_models.base import Hierarchical, Normal
+from irt_bench.irt_models.logistic import Logistic
+
+Array = npt.NDArray[Any]
+HIGHEST: Final = 30.0  # log-odds
+Target = Callable[[Array], tuple[Array, Array]]  # position (draw, unit, coordinate) → log density, and its slopes
+
+
+class Answers:
+    """Responses, ready for many draws.
+
+    Parameters
+    ----------
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials.
+    guessing : array of shape (item,) or None
+        Known lower asymptotes.
+    """
+
+    def __init__(self, correct: Array, trials: Array, guessing: Array | None) -> None:
+        self._right = correct.astype(np.float32)
+        self._trials = np.float32(1) if (trials == 1).all() else trials.astype(np.float32)
+        self._low = None if guessing is None else guessing.astype(np.float32)
+
+    @property
+    def n_cells(self) -> int:
+        """Models times items."""
+        return self._right.size
+
+    def by_model(self, ability: Array, slope: Array, intercept: Array) -> tuple[Array, Array]:
+        """Log-likelihood of each model and its slope in the ability, (draw, model) each.
+
+        Parameters
+        ----------
+        ability : array of shape (draw, model)
+        slope, intercept : arrays of shape (draw, item)
+            Log-odds are slope * ability + intercept; slope may be (draw, 1).
+        """
+        density, residual = self._cells(ability, slope, intercept)
+        weights = np.broadcast_to(slope, intercept.shape).astype(np.float32)
+        return density.sum(2), (residual @ weights[:, :, None])[:, :, 0]
+
+    def by_item(self, ability: Array, slope: Array, intercept: Array) -> tuple[Array, Array, Array]:
+        """Log-likelihood of each item, and its slopes in the intercept and in the slope, (draw, item) each."""
+        density, residual = self._cells(ability, slope, intercept)
+        both = np.stack([np.ones_like(ability), ability], 1).astype(np.float32) @ residual
+        return density.sum(1), both[:, 0], both[:, 1]
+
+    def _cells(self, ability: Array, slope: Array, intercept: Array) -> tuple[Array, Array]:
+        """Log-likelihood of every cell and its slope in the log-odds, (draw, model, item) each."""
+        ability, slope, intercept = (each.astype(np.float32) for each in (ability, slope, intercept))
+        slope = np.broadcast_to(slope, intercept.shape)
+        log_odds = ability[:, :, None] * slope[:, None, :]
+        log_odds += intercept[:, None, :]
+        np.clip(log_odds, -HIGHEST, HIGHEST, out=log_odds)
+        odds = np.exp(log_odds)
+        against = 1 + odds
+        known = np.divide(odds, against, out=odds)
+        missed = np.log(against, out=against)  # minus the log-probability of not knowing
+        if self._low is None:
+            density = np.multiply(self._right, log_odds, out=log_odds)
+            density -= np.multiply(self._trials, missed, out=missed)
+            return density, self._right - self._trials * known
+        chance = self._low + (1 - self._low) * known
+        density = self._right * np.log(chance) + (self._trials - self._right) * (np.log(1 - self._low) - missed)
+        return density, (self._right - self._trials * chance) * known / chance
+
+
+@dataclass(frozen=True)
+class State:
+    """One value of everything in each of several draws.
+
+    Parameters
+    ----------
+    ability : array of shape (draw, model)
+    intercept : array of shape (draw, item)
+    log_slope : array of shape (draw, item), or (draw, 1) where items share it
+    difficulty_mean, difficulty_sd, slope_mean, slope_sd : arrays of shape (draw, 1)
+        Of the priors of b and log a, learned or known.
+    """
+
+    ability: Array
+    intercept: Array
+    log_slope: Array
+    difficulty_mean: Array
+    difficulty_sd: Array
+    slope_mean: Array
+    slope_sd: Array
+
+    def map(self, function: Callable[[Array], Array]) -> State:
+        """Apply a function to every field."""
+        return State(**{name: function(values) for name, values in vars(self).items()})
+
+    @property
+    def difficulty(self) -> Array:
+        """b, shape (draw, item)."""
+        return np.asarray(-self.intercept * np.exp(-self.log_slope))
+
+
+def ability_target(answers: Answers, state: State) -> Target:
+    """Each model's log density in its ability, (draw, model, 1)."""
+    slope = np.exp(state.log_slope)
+
+    def target(position: Array) -> tuple[Array, Array]:
+        ability = position[..., 0]
+        density, residual = answers.by_model(ability, slope, state.intercept)
+        return density - ability**2 / 2, (residual - ability)[..., None]
+
+    return target
+
+
+def item_target(answers: Answers, state: State) -> Target:
+    """Each item's log density in its intercept and log slope, (draw, item, 2)."""
+
+    def target(position: Array) -> tuple[Array, Array]:
+        intercept, log_slope = position[..., 0], position[..., 1]
+        slope = np.exp(log_slope)
+        density, residual, weighted = answers.by_item(state.ability, slope, intercept)
+        prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
+        distance = (log_slope - state.slope_mean) / state.slope_sd
+        return density + prior - distance**2 / 2, np.stack(
+            [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd], -1
+        )
+
+    return target
+
+
+def intercept_target(answers: Answers, state: State) -> Target:
+    """Each item's log density in its intercept, (draw, item, 1)."""
+    slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
+
+    def target(position: Array) -> tuple[Array, Array]:
+        intercept = position[..., 0]
+        density, residual, _ = answers.by_item(state.ability, slope, intercept)
+        prior, by_intercept, _ = _difficulty_prior(state, intercept, state.log_slope)
+        return density + prior, (residual + by_intercept)[..., None]
+
+    return target
+
+
+class Stretch:
+    """Items moved together, each keeping its place among the others: the log sds of b and log a (1PL: log a itself).
+
+    Where an sd is known there is nothing to move: the trajectory has no step in it.
+
+    Where answers say little of single items, these move far where draws given the items hardly do (Yu & Meng 2011,
+    doi:10.1198/jcgs.2011.203main).
+    """
+
+    def __init__(self, irt_model: Logistic, state: State) -> None:
+        self._prior, self._slopes, self._state = irt_model.difficulty, irt_model.log_discrimination, state
+        self._place = (state.difficulty - state.difficulty_mean) / state.difficulty_sd
+        self._slope_place = (state.log_slope - state.slope_mean) / state.slope_sd
+        self._shared_slope = irt_model.shared_slope
+        second = state.log_slope if self._shared_slope else np.log(state.slope_sd)
+        self.start = np.hstack([np.log(state.difficulty_sd), second])
+
+    def state(self, position: Array) -> State:
+        """Items and hierarchy at a position, (draw, 2)."""
+        state, spread = self._state, np.exp(position[:, :1])
+        difficulty = state.difficulty_mean + spread * self._place
+        log_slope, slope_sd = position[:, 1:], state.slope_sd
+        if not self._shared_slope:
+            slope_sd = np.exp(log_slope)
+            log_slope = state.slope_mean + slope_sd * self._slope_place
+        intercept = -np.exp(log_slope) * difficulty
+        return replace(state, intercept=intercept, log_slope=log_slope, difficulty_sd=spread, slope_sd=slope_sd)
+
+    def target(self, answers: Answers) -> Target:
+        """Log density of a position and its slopes."""
+
+        def target(position: Array) -> tuple[Array, Array]:
+            state = self.state(position[:, 0])
+            slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
+            density, residual, weighted = answers.by_item(state.ability, slope, state.intercept)
+            by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
+            by_log_slope = slope * weighted + residual * state.intercept
+            prior, pull = _log_sd_prior(state.difficulty_sd, self._prior)
+            total, by_spread = density.sum(1, keepdims=True) + prior, by_spread + pull
+            if self._shared_slope:
+                distance = (state.log_slope - state.slope_mean) / state.slope_sd
+                prior, pull, moved = -(distance**2) / 2, -distance / state.slope_sd, by_log_slope
+            else:
+                prior, pull = _log_sd_prior(state.slope_sd, self._slopes)
+                moved = by_log_slope * state.slope_sd * self._slope_place
+            return total + prior, np.stack([by_spread, moved.sum(1, keepdims=True) + pull], -1)
+
+        return target
+
+
+def _log_sd_prior(sd: Array, prior: Hierarchical | Normal) -> tuple[Array, Array]:
+    """Log density of a log sd and its slope; none of one that is known, which no trajectory moves."""
+    if isinstance(prior, Normal):
+        return np.zeros_like(sd), np.zeros_like(sd)
+    share = (sd / prior.sd.scale) ** 2
+    return np.log(sd) - share / 2, 1 - share
+
+
+def _difficulty_prior(state: State, intercept: Array, log_slope: Array) -> tuple[Array, Array, Array]:
+    """Log density of b in (intercept, log slope), with the Jacobian 1 / a, and its slopes, (draw, item) each."""
+    shrink = np.exp(-log_slope)
+    difficulty = -intercept * shrink
+    distance = (difficulty - state.difficulty_mean) / state.difficulty_sd
+    pull = distance / state.difficulty_sd
+    return -(distance**2) / 2 - log_slope, pull * shrink, pull * difficulty - 1

@@ -1,0 +1,317 @@
+"""The fast method: expectation-maximisation with parameter expansion, and a joint normal posterior at its end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
+
+from irt_bench.errors import FitError, FitWarning
+from irt_bench.inference.convergence import MIN_MODELS
+from irt_bench.inference.draws import Draws, reported
+from irt_bench.inference.fast.abilities import AbilityGrid, AbilityPosterior, GaussianAbilities, GridAbilities
+from irt_bench.inference.fast.gibbs import chain_convergence, sample_gibbs
+from irt_bench.inference.fast.gibbs_targets import Answers
+from irt_bench.inference.fast.items import (
+    FrameScale,
+    Held,
+    Items,
+    covariances,
+    frame_location,
+    item_blocks,
+    update_hierarchy,
+    update_items,
+)
+from irt_bench.inference.fast.joint_normal import (
+    Mode,
+    SharedBiasCorrection,
+    conditional_variances,
+    draw_jointly,
+    find_bias_correction,
+    is_small,
+    marginal_variances,
+)
+from irt_bench.inference.fast.sweep import Sweeper
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.irt_models.base import Beta, Normal
+from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic, ThreePL
+from irt_bench.names import ITEM
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
+EXACT_ITEMS = 64  # up to so many, what not knowing abilities costs the items is exact; beyond, to first order
+MANY_ITEMS = 500  # abilities that so many items tell are all but normal
+SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two a sweep
+FINER = 0.85  # grids laid anew where slopes turn out steep, with a margin
+MAX_REFINED = 100_000_000  # cells times draws: some seconds
+MAX_REFINED_OF_FEW = 1_000_000_000  # the same of fewer models than a normal posterior needs: a minute or two
+MAX_REFINED_START = 40_000_000  # the same where draws are a start: few seconds
+OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
+MEAN_ROUNDS = 2  # the same with their means
+
+
+def fit_laplace(
+    irt_model: Logistic,
+    correct: Array,
+    trials: Array,
+    settings: LaplaceSettings,
+    progress: Progress | None = None,
+) -> Draws:
+    """Draw from the normal approximation of the posterior of a 1PL, 2PL or 3PL with known guessing.
+
+    Parameters
+    ----------
+    irt_model : Logistic
+        Priors and formula.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials; trials = 0 where never asked.
+    settings : LaplaceSettings
+        Draws, tolerance, seed, threads.
+    progress : callable, optional
+        Told (what, sweeps or chains done, how many at most).
+
+    Raises
+    ------
+    FitError
+        If the model learns asymptotes, or so few answers are there that the draws are not finite.
+
+    Notes
+    -----
+    Abilities are integrated out (on a grid where items are few, as normal where they are many), items and the means of
+    their hierarchy are at their mode; after every sweep abilities and items are moved together so that abilities have
+    mean 0 and mean square 1 (parameter expansion, Liu, Rubin & Wu 1998). The hierarchy's sds are at their mode
+    (empirical Bayes), around which their logarithms are drawn with the rest. Draws lie around the items' posterior
+    means, to first order, where that is small (`find_bias_correction`), else around their mode. Where the matrix is
+    small these draws start Gibbs chains (`irt_bench.inference.fast.gibbs`): a normal distribution cannot follow what
+    few models tell.
+    """
+    if isinstance(irt_model.guessing, Beta) or irt_model.upper_share is not None:
+        raise FitError(
+            f"method 'laplace' does not learn asymptotes, and the {irt_model.name} model has some to learn. Use "
+            "--method nuts or svi, or fix guessing (--guessing 0.25, or a column with the number of choices)."
+        )
+    rng = np.random.default_rng(settings.seed)
+    with _pools().limit(limits=settings.sweep_threads(correct.size)):
+        state = _maximise(irt_model, correct, trials, settings, progress)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
+            posterior = draw_jointly(irt_model, state, rng, settings.draws)
+    if not all(np.isfinite(site).all() for site in posterior.values()):
+        raise FitError(
+            f"{int((trials > 0).sum())} answers of {correct.shape[0]} models to {correct.shape[1]} items are too few "
+            f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use --method nuts."
+        )
+    notes = {"sweeps": state.sweeps, "change": state.change, "tolerance": settings.tolerance, "exact": state.exact}
+    most = MAX_REFINED if correct.shape[0] >= MIN_MODELS else MAX_REFINED_OF_FEW
+    if settings.refine and correct.size * settings.draws <= most:
+        answers = Answers(correct, trials, state.items.guessing)
+        with _pools().limit(limits=1):  # the chains share the threads
+            posterior = sample_gibbs(
+                irt_model,
+                state,
+                answers,
+                posterior,
+                rng,
+                draws=settings.draws,
+                threads=settings.n_threads,
+                progress=progress,
+            )
+        notes |= chain_convergence(posterior)
+    answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()
+    posterior = reported(irt_model, posterior, correct.shape[1])
+    dims = dict.fromkeys(posterior, ()) | {name: (dim,) for name, dim in irt_model.dims.items()}
+    if not irt_model.shared_slope:
+        dims[LOG_DISCRIMINATION] = (ITEM,)
+    return Draws(sites=posterior, dims=dims, notes=notes | {"n_models": int(answering), "n_items": int(asked)})
+
+
+def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: int) -> Approximation:
+    """Approximate the posterior for methods that start from it, asymptotes to be learned held at their prior mean."""
+    guessing = irt_model.guessing
+    if isinstance(guessing, Beta):
+        guessing = guessing.successes / (guessing.successes + guessing.failures)
+    known = irt_model
+    if guessing is not None:
+        known = ThreePL(
+            difficulty=irt_model.difficulty, log_discrimination=irt_model.log_discrimination, guessing=guessing
+        )
+    with _pools().limit(limits=threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)  # a rough start is a start
+        state = _maximise(known, correct, trials, LaplaceSettings(threads=threads), None)
+        return Approximation(known, state, correct, trials)
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """An approximation of the posterior, from which draws can be taken.
+
+    Parameters
+    ----------
+    irt_model : Logistic
+        With known asymptotes.
+    state : Mode
+        The mode.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials.
+    """
+
+    irt_model: Logistic
+    state: Mode
+    correct: Array
+    trials: Array
+
+    @property
+    def least_sd(self) -> float:
+        """Sd of the ability known best, items given."""
+        return self.state.abilities.least_sd(self.state.items)
+
+    def draws(self, n_draws: int) -> dict[str, Array]:
+        """Site → array of shape (draw, ...); always the same, and carried on by Gibbs sweeps where models are few."""
+        rng = np.random.default_rng(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            drawn = draw_jointly(self.irt_model, self.state, rng, n_draws)
+        if len(self.correct) < MIN_MODELS and self.correct.size * n_draws <= MAX_REFINED_START:
+            answers = Answers(self.correct, self.trials, self.state.items.guessing)
+            drawn = sample_gibbs(self.irt_model, self.state, answers, drawn, rng, draws=n_draws)
+        return {name: value[0] for name, value in drawn.items()}
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """Thread pools of linear algebra; finding them takes as long as a small fit."""
+    return ThreadpoolController()
+
+
+def _maximise(
+    irt_model: Logistic, correct: Array, trials: Array, settings: LaplaceSettings, progress: Progress | None
+) -> Mode:
+    asked = trials.sum(axis=0)
+    share = np.divide(correct.sum(axis=0), asked, out=np.full(len(asked), 0.5), where=asked > 0)
+    items = Items.start(irt_model, share)
+    abilities = _choose_abilities(correct, trials, settings, least_sd=_first_guess(trials, items))
+    # With guessing the information used is the expected one, from which the exact loss must not be taken.
+    exact = isinstance(abilities, GridAbilities) and correct.shape[1] <= EXACT_ITEMS and items.guessing is None
+    state = Mode(abilities, items, exact)
+
+    def optimise_again(variances: tuple[Array, Array] | None = None) -> None:
+        _optimise(state, irt_model, settings, progress, finer, variances)
+
+    def finer(least_sd: float) -> AbilityPosterior:
+        return _choose_abilities(correct, trials, settings, least_sd=least_sd)
+
+    optimise_again()
+    variances = None
+    for _ in range(OUTER_ROUNDS if state.exact else 0):
+        variances = marginal_variances(irt_model, state)
+        state.items = update_hierarchy(state.items, irt_model, variances)
+        optimise_again(variances)
+    state.means, state.shared_bias = _find_means(irt_model, state, variances)
+    return state
+
+
+def _first_guess(trials: Array, items: Items) -> float:
+    """Sd of an ability that answers to all items would tell, if slopes are not far above one."""
+    share = 1 / (1 + np.exp(-items.intercept))
+    return float(0.7 / np.sqrt(1 + trials.max(axis=0) @ (share * (1 - share))))
+
+
+def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, *, least_sd: float) -> AbilityPosterior:
+    """Choose a grid where it needs few nodes; else, and where all models answered much, normal abilities."""
+    cost = SWEEP_COST if correct.shape[1] <= MANY_ITEMS else 0.0
+    few_answers = int((trials > 0).sum(axis=1).min()) < MANY_ITEMS
+    if few_answers and AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=cost):
+        return GridAbilities(correct, trials, least_sd=least_sd)
+    return GaussianAbilities(Sweeper(correct, trials, threads=settings.sweep_threads(correct.size)))
+
+
+def _find_means(
+    irt_model: Logistic, state: Mode, variances: tuple[Array, Array] | None
+) -> tuple[Items | None, SharedBiasCorrection | None]:
+    """Items and hierarchy at their means, given the abilities; the hierarchy draws items on, by Newton steps."""
+    if len(state.abilities.mean) < 2 or not is_small(state.abilities, state.items):
+        return None, None
+    correction, shared = find_bias_correction(state.abilities, state.items)
+    items = state.items
+    for _ in range(MEAN_ROUNDS):
+        sums = state.abilities.sums(items)
+        known = variances or conditional_variances(items, covariances(item_blocks(items, sums)))
+        above = update_hierarchy(correction.added_to(items), irt_model, known)
+        items = update_items(replace(above, log_slope=items.log_slope, intercept=items.intercept), sums)
+    return correction.added_to(items), shared
+
+
+def _optimise(
+    state: Mode,
+    irt_model: Logistic,
+    settings: LaplaceSettings,
+    progress: Progress | None,
+    choose_abilities: Callable[[float], AbilityPosterior],
+    variances: tuple[Array, Array] | None = None,
+) -> None:
+    """Sweep until items stand still; without `variances` those given the abilities serve the hierarchy.
+
+    A grid is laid anew as soon as slopes are steeper than it can follow: abilities that sit on nodes, none of which
+    lies within the reach of an item's curve, would let slopes rise without end.
+    """
+    known = (np.zeros(len(state.items.intercept)),) * 2
+    for _ in range(settings.max_sweeps):
+        before, abilities = state.items, _fine_enough(state, choose_abilities)
+        abilities.update(state.items)
+        items = _reframe(irt_model, state, known[0])
+        for _ in range(abilities.newton_steps):
+            sums = abilities.sums(items)
+            items = update_items(items, sums)
+        known = variances or conditional_variances(items, covariances(item_blocks(items, sums)))
+        state.items = update_hierarchy(items, irt_model, known)
+        state.sweeps += 1
+        state.change = max(
+            float(np.abs(getattr(state.items, name) - getattr(before, name)).max())
+            for name in ("log_slope", "intercept", "difficulty_sd", "slope_sd")
+        )
+        if progress is not None:
+            progress("maximising", state.sweeps, settings.max_sweeps)
+        if state.change < settings.tolerance:
+            break
+    _fine_enough(state, choose_abilities).update(state.items)
+
+
+def _reframe(irt_model: Logistic, state: Mode, variance: Array) -> Items:
+    """Move abilities and items together to their most probable frame, difficulties known with some variance.
+
+    Means and sds that are learned follow; what their own wide priors say of the frame is less than the mode errs.
+    """
+    items, abilities = state.items, state.abilities
+    location = float(frame_location(abilities.mean, _held(irt_model, items)[0])[0][0])
+    squares = np.array([np.sum((abilities.mean - location) ** 2 + abilities.variance)])
+    items = items.in_frame(location, 1.0)
+    difficulty, slope = _held(irt_model, items)
+    if isinstance(irt_model.difficulty, Normal):
+        squares = squares + variance.sum() / irt_model.difficulty.scale**2
+    frame = FrameScale.make(len(abilities.mean), squares, difficulty, slope)
+    scale = float(np.exp(frame.peak()[0][0]))
+    abilities.reframe(location, scale)
+    return items.in_frame(0.0, scale)
+
+
+def _held(irt_model: Logistic, items: Items) -> tuple[Held, Held]:
+    slopes, none = items.log_slope[:1] if items.shared_slope else items.log_slope, np.empty(0)
+    return (
+        Held.make(irt_model.difficulty, items.difficulty, none),
+        Held.make(irt_model.log_discrimination, slopes, none),
+    )
+
+
+def _fine_enough(state: Mode, choose_abilities: Callable[[float], AbilityPosterior]) -> AbilityPosterior:
+    """Abilities on a grid that is fine enough for the slopes, or normal ones where it would have too many nodes."""
+    if isinstance(state.abilities, GridAbilities):
+        least_sd = state.abilities.least_sd(state.items)
+        if least_sd < state.abilities.least_known_sd:
+            state.abilities = choose_abilities(FINER * least_sd)
+            state.exact &= isinstance(state.abilities, GridAbilities)
+    return state.abilities

@@ -1,0 +1,174 @@
+"""Sweeps over all responses, compiled by numba.
+
+The logistic function is a rational function fitted by reweighted least squares: its absolute error stays below 3e-7 in
+float32, and it vectorises, which the exponential of the C library does not.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import get_num_threads, njit, prange, set_num_threads
+
+N_SUMS = 5
+CLIP = np.float32(18.0)  # |log-odds| beyond which sigmoid is 0 or 1 to float32
+# sigmoid(z) - 1/2 = s P(s^2) / Q(s^2), s = z / 18.
+P0, P1, P2, P3, P4, P5 = (
+    np.float32(x) for x in (4.499998865525082, 47.06053492913845, 85.98313054281888, 21.99344268902145,
+                            -2.439281259693793, 0.27982707585360506)
+)  # fmt: skip
+Q1, Q2, Q3 = (np.float32(x) for x in (37.45781858576415, 155.6755705040514, 120.62191438569928))
+HALF, ONE, TINY, INV_CLIP = np.float32(0.5), np.float32(1), np.float32(1e-7), np.float32(1 / 18)
+OUTER, INNER = np.float32(1 / 6), np.float32(2 / 3)  # weights of the three-point Gauss-Hermite rule
+
+
+_MAX_THREADS = get_num_threads()  # as many as numba may ever use
+
+
+class NumbaCells:
+    """Responses by model and by item, so that either sum runs along contiguous memory."""
+
+    def __init__(self, correct: npt.NDArray[Any], trials: npt.NDArray[Any], *, threads: int) -> None:
+        self._threads = min(threads, _MAX_THREADS)
+        self._trials = trials
+        self._right_by_model, self._right_by_item = np.array(correct, order="C"), np.array(correct.T, order="C")
+
+    @cached_property
+    def _trials_by_model(self) -> npt.NDArray[Any]:
+        return np.array(self._trials, order="C")
+
+    @cached_property
+    def _trials_by_item(self) -> npt.NDArray[Any]:
+        return np.array(self._trials.T, order="C")
+
+    def over_items(self, *state: Any) -> Any:
+        """Sum over items, (2, model)."""
+        set_num_threads(self._threads)
+        return sum_over_items(self._right_by_model, self._trials_by_model, *state)
+
+    def over_models(self, *state: Any) -> Any:
+        """Sum over models, (5, item)."""
+        set_num_threads(self._threads)
+        return sum_over_models(self._right_by_item, self._trials_by_item, *state)
+
+    def right_by_model(self, weights: npt.NDArray[np.float64]) -> Any:
+        """Sum right answers over items, weighted, (model,)."""
+        set_num_threads(self._threads)
+        return weigh_rows(self._right_by_model, weights)
+
+    def right_by_item(self, weights: npt.NDArray[np.float64]) -> Any:
+        """Sum right answers over models, weighted, (item,)."""
+        set_num_threads(self._threads)
+        return weigh_rows(self._right_by_item, weights)
+
+    def curves(self, nodes: Any, slope: Any, intercept: Any) -> Any:
+        """Logistic curves at abilities, (node, item)."""
+        set_num_threads(self._threads)
+        return curves_at(nodes, slope, intercept)
+
+
+@njit(inline="always", fastmath=True)
+def _sigmoid(z: Any) -> Any:
+    s = min(max(z, -CLIP), CLIP) * INV_CLIP
+    u = s * s
+    numerator = ((((P5 * u + P4) * u + P3) * u + P2) * u + P1) * u + P0
+    denominator = ((Q3 * u + Q2) * u + Q1) * u + ONE
+    return min(max(HALF + s * numerator / denominator, TINY), ONE - TINY)
+
+
+@njit(inline="always", fastmath=True)
+def _residual_and_weight(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
+    """Slope of the log-likelihood in the log-odds, and the expected information about them."""
+    known = _sigmoid(z)
+    if guessing is None:  # decided when compiled
+        return right - trials * known, trials * (known - known * known)
+    chance = guessing + (ONE - guessing) * known
+    share = known / chance
+    return (right - trials * chance) * share, trials * (ONE - chance) * share * known
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def weigh_rows(cells: Any, weights: Any) -> Any:
+    """Multiply small integers, (row, column), by a vector."""
+    n_rows, n_columns = cells.shape
+    sums = np.empty(n_rows)
+    for row in prange(n_rows):
+        these, total = cells[row], 0.0
+        for column in range(n_columns):
+            total += these[column] * weights[column]
+        sums[row] = total
+    return sums
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def curves_at(nodes: Any, slope: Any, intercept: Any) -> Any:
+    """Logistic curves, (node, item)."""
+    found = np.empty((nodes.size, slope.size), np.float32)
+    for node in prange(nodes.size):
+        for j in range(slope.size):
+            found[node, j] = _sigmoid(slope[j] * nodes[node] + intercept[j])
+    return found
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def sum_over_items(
+    correct: Any, trials: Any, ability: Any, spread: Any, slope: Any, intercept: Any, guessing: Any
+) -> Any:
+    """Sum the expected slope and information of each ability, (2, model); cells are (model, item)."""
+    n_models, n_items = correct.shape
+    sums = np.empty((2, n_models), np.float32)
+    for row in prange(n_models):
+        right, asked = correct[row], trials[row]
+        middle, low, high = ability[row], ability[row] - spread[row], ability[row] + spread[row]
+        gradient, information = np.float32(0), np.float32(0)
+        for j in range(n_items):
+            a, d = slope[j], intercept[j]
+            c = None if guessing is None else guessing[j]
+            y, n = np.float32(right[j]), np.float32(asked[j])
+            r0, w0 = _residual_and_weight(a * middle + d, y, n, c)
+            r1, w1 = _residual_and_weight(a * low + d, y, n, c)
+            r2, w2 = _residual_and_weight(a * high + d, y, n, c)
+            gradient += a * (INNER * r0 + OUTER * (r1 + r2))
+            information += a * a * (INNER * w0 + OUTER * (w1 + w2))
+        sums[0, row], sums[1, row] = gradient, information
+    return sums
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def sum_over_models(
+    correct: Any, trials: Any, ability: Any, spread: Any, slope: Any, intercept: Any, guessing: Any
+) -> Any:
+    """Sum what item updates need, (5, item); cells are (item, model)."""
+    n_items, n_models = correct.shape
+    sums = np.empty((N_SUMS, n_items), np.float32)
+    for j in prange(n_items):
+        right, asked = correct[j], trials[j]
+        a, d = slope[j], intercept[j]
+        c = None if guessing is None else guessing[j]
+        by_intercept, by_slope = np.float32(0), np.float32(0)
+        weight, weight_ability, weight_square = np.float32(0), np.float32(0), np.float32(0)
+        for row in range(n_models):
+            middle, reach = ability[row], spread[row]
+            low, high = middle - reach, middle + reach
+            y, n = np.float32(right[row]), np.float32(asked[row])
+            r0, w0 = _residual_and_weight(a * middle + d, y, n, c)
+            r1, w1 = _residual_and_weight(a * low + d, y, n, c)
+            r2, w2 = _residual_and_weight(a * high + d, y, n, c)
+            r0, w0 = r0 * INNER, w0 * INNER
+            r1, w1, r2, w2 = r1 * OUTER, w1 * OUTER, r2 * OUTER, w2 * OUTER
+            by_intercept += r0 + r1 + r2
+            by_slope += r0 * middle + r1 * low + r2 * high
+            weight += w0 + w1 + w2
+            weight_ability += w0 * middle + w1 * low + w2 * high
+            weight_square += w0 * middle * middle + w1 * low * low + w2 * high * high
+        sums[0, j], sums[1, j], sums[2, j], sums[3, j], sums[4, j] = (
+            by_intercept,
+            by_slope,
+            weight,
+            weight_ability,
+            weight_square,
+        )
+    return sums

@@ -1,0 +1,1 @@
+"""NUTS and SVI: the log density of a Pyro program, the coordinates around it, and what samples them."""

@@ -1,0 +1,292 @@
+"""Coordinates in which NUTS and SVI work: those of the program, whitened by an approximation of the posterior.
+
+The approximation is the fast method's where the model has one, else a guide that Pyro has optimised. Only its draws are
+used: what they lack (asymptotes that are learned) is drawn from the prior. After the linear map found from them the
+posterior is nearly standard normal. Coordinates of one model, or of one item, belong together: their covariance is
+taken whole. What many of them share (the level of all abilities, a hierarchy's mean) shows in few directions of large
+or small variance: those eigenvectors of the covariance left over that noise alone would not make [1]_.
+
+References
+----------
+.. [1] Baik, Silverstein, 2006, Eigenvalues of large sample covariance matrices of spiked population models,
+   doi:10.1016/j.jmva.2005.08.003: noise in n draws of p standard normal coordinates has eigenvalues within
+   (1 +- sqrt(p / n))^2, and one l beyond belongs to a true one k with l = k + k p / (n (k - 1)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from irt_bench.errors import FitError
+from irt_bench.inference.fast.abilities import AbilityGrid
+from irt_bench.inference.fast.laplace import approximate
+from irt_bench.inference.sampling.guides import optimise
+from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData
+from irt_bench.inference.sampling.target import Reading, Target
+from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.program import DTYPE
+
+Array = npt.NDArray[Any]
+FARTHEST: Final = 6.0  # sds of a draw from the median, on its side: few answers leave a direction without bounds
+NOISE_MARGIN: Final = 1.05  # beyond the edges of what noise makes
+MIN_EIGENVALUE: Final = 0.02
+MAX_RANK: Final = 500
+RIDGE: Final = 1e-9
+DRAWS_PER_COORDINATE: Final = 8  # behind the map
+MIN_DRAWS, MAX_DRAWS = 500, 4_000
+MAX_NUMBERS: Final = 12_000_000  # draws times coordinates: 100 MB
+MARGIN: Final = 0.9  # slopes on the way may be steeper than at the mode
+USABLE: Final = 0.5  # share of the draws
+LOW: Final = 0.05  # quantile of an sd over its draws
+START_STEPS: Final = 1_500  # of a guide, where there is no fast method
+START_RATE: Final = 0.03
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """The map u → centre + R (I + V diag(s) V') u, R made of blocks, V of orthonormal columns.
+
+    Parameters
+    ----------
+    centre : array of shape (coordinate,)
+        Image of u = 0.
+    groups : sequence of integer arrays of shape (block, coordinate of a block)
+        Coordinates of each block.
+    roots : sequence of arrays of shape (block, k, k)
+        Lower triangular roots of the blocks' covariances.
+    stretches : sequence of pairs of arrays of shape (rank, coordinate), (rank,)
+        V' and s: first of what all share, then of what the coordinates of one group share.
+    """
+
+    centre: Array
+    groups: Sequence[npt.NDArray[np.intp]]
+    roots: Sequence[Array]
+    stretches: Sequence[tuple[Array, Array]]
+
+    @classmethod
+    def identity(cls, size: int) -> Whitening:
+        """No map at all."""
+        return cls(np.zeros(size), [np.arange(size)[:, None]], [np.ones((size, 1, 1))], [])
+
+    @classmethod
+    def from_draws(cls, draws: Array, groups: Sequence[npt.NDArray[np.intp]]) -> Whitening:
+        """Find it from draws of shape (draw, coordinate), by sample covariances of blocks and what they leave."""
+        low, middle, high = np.quantile(draws, (0.16, 0.5, 0.84), axis=0)
+        reach = FARTHEST * (middle - low), FARTHEST * (high - middle)
+        draws = np.clip(draws, middle - reach[0], middle + reach[1])
+        centre = draws.mean(axis=0)
+        deviations, n = draws - centre, len(draws)
+        roots = []
+        for places in groups:
+            own = deviations[:, places]
+            covariance = np.einsum("nbi,nbj->bij", own, own) / (n - 1) + RIDGE * np.eye(places.shape[1])
+            roots.append(np.linalg.cholesky(covariance))
+            deviations[:, places] = np.linalg.solve(roots[-1], own[..., None])[..., 0]
+        within = [_spikes(deviations, places.ravel()) for places in groups if len(places) > 1]
+        stretches = [(np.concatenate([v for v, _ in within]), np.concatenate([s for _, s in within]))] if within else []
+        for directions, stretch in stretches:
+            deviations += ((deviations @ directions.T) * (1 / (1 + stretch) - 1)) @ directions
+        stretches.insert(0, _spikes(deviations, np.arange(deviations.shape[1])))
+        return cls(centre, list(groups), roots, stretches)
+
+    def place(self, points: Array) -> Array:
+        """Coordinates at u, (..., coordinate)."""
+        stretched = points
+        for directions, stretch in self.stretches:
+            stretched = stretched + ((stretched @ directions.T) * stretch) @ directions
+        found = np.broadcast_to(self.centre, points.shape).copy()
+        for places, root in zip(self.groups, self.roots, strict=True):
+            found[..., places] += np.einsum("bij,...bj->...bi", root, stretched[..., places])
+        return found
+
+    def pull_back(self, gradient: Array) -> Array:
+        """Gradient in u from that in the coordinates."""
+        found = np.empty_like(gradient)
+        for places, root in zip(self.groups, self.roots, strict=True):
+            found[places] = np.einsum("bij,bi->bj", root, gradient[places])
+        for directions, stretch in reversed(self.stretches):
+            found += ((found @ directions.T) * stretch) @ directions
+        return found
+
+    def __call__(self, point: Tensor) -> Tensor:
+        """Coordinates at u, with the gradient attached."""
+        placed: Tensor = _Place.apply(point, self)
+        return placed
+
+
+class _Place(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, point: Tensor, whitening: Whitening) -> Tensor:
+        ctx.whitening = whitening
+        return torch.from_numpy(whitening.place(point.detach().numpy()))
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
+        return torch.from_numpy(ctx.whitening.pull_back(grad_output.numpy())), None
+
+
+def _spikes(deviations: Array, places: npt.NDArray[np.intp]) -> tuple[Array, Array]:
+    """Directions among some coordinates in which draws that are nearly white have other sds than one, and by how much.
+
+    Returns
+    -------
+    directions : array of shape (rank, coordinate)
+        Orthonormal rows.
+    stretch : array of shape (rank,)
+        Sds less one.
+    """
+    own = deviations[:, places]
+    n, p = own.shape
+    ratio = p / n
+    if n > p:
+        eigenvalues, vectors = np.linalg.eigh(own.T @ own / (n - 1))
+    else:
+        eigenvalues, outer = np.linalg.eigh(own @ own.T / (n - 1))
+        eigenvalues = np.maximum(eigenvalues, RIDGE)
+        vectors = own.T @ outer / np.sqrt(eigenvalues * (n - 1))
+    upper, lower = (1 + ratio**0.5) ** 2 * NOISE_MARGIN, max(1 - ratio**0.5, 0.0) ** 2 / NOISE_MARGIN
+    chosen = np.flatnonzero((eigenvalues > upper) | ((eigenvalues < lower) & (n > p)))
+    if len(chosen) > MAX_RANK:
+        chosen = chosen[np.argsort(-np.abs(np.log(np.maximum(eigenvalues[chosen], RIDGE))))[:MAX_RANK]]
+    seen = eigenvalues[chosen]
+    middle = seen + 1 - ratio
+    root = np.sqrt(np.maximum(middle**2 - 4 * seen, 0))
+    true = np.where(seen > 1, middle + root, middle - root) / 2
+    directions = np.zeros((len(chosen), deviations.shape[1]))
+    directions[:, places] = vectors[:, chosen].T
+    return directions, np.sqrt(np.maximum(true, MIN_EIGENVALUE)) - 1
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The log density of a program in whitened coordinates u.
+
+    Parameters
+    ----------
+    target : Target
+        The program's log density.
+    whitening : Whitening
+        Map from u to the target's coordinates.
+    """
+
+    target: Target
+    whitening: Whitening
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        return self.target.size
+
+    def log_density(self, point: Tensor) -> Tensor:
+        """Log posterior density at u, up to a constant, with its gradient attached."""
+        return self.target.log_density(self.whitening(point))
+
+    def values(self, points: Array, rng: np.random.Generator) -> dict[str, Array]:
+        """Values of the program's sites at many points, leading dimensions kept."""
+        return self.target.values(self.whitening.place(points), rng)
+
+
+def find_coordinates(
+    irt_model: IRTModel, correct: Array, trials: Array, *, device: str = "cpu", whole: bool = True
+) -> Coordinates:
+    """Find coordinates for a model and its responses.
+
+    Parameters
+    ----------
+    irt_model : IRTModel
+        Its program.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials.
+    device : {"cpu", "cuda"}
+        Where likelihoods are summed.
+    whole : bool
+        Whether every step looks at all answers; otherwise items are not measured by the abilities of the moment.
+
+    Raises
+    ------
+    FitError
+        If there is no density where inference starts.
+
+    Notes
+    -----
+    Where models outnumber items, abilities are integrated out on a grid of few nodes (`AbilityGrid`): the dimension
+    falls by more than half, and items that share a thousand abilities mix freely. Not under a program that a subclass
+    has altered.
+    """
+    cells = ResponseCells.from_arrays(correct, trials, device=device)
+    data = ResponseData(cells, framed=whole)
+    if not isinstance(irt_model, Logistic):
+        return _by_guide(Target(irt_model, data))
+    approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
+    if not irt_model.has_own_program and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
+        least_sd = MARGIN * approximation.least_sd
+        if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=0.0):
+            grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)
+            data = ResponseData(cells, grid)
+    target = Target(irt_model, data)
+    n_draws = int(np.clip(DRAWS_PER_COORDINATE * target.size, MIN_DRAWS, MAX_DRAWS))
+    n_draws = max(min(n_draws, MAX_NUMBERS // target.size), MIN_DRAWS)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        drawn = approximation.draws(n_draws)
+        readings = [target.read({name: values[at] for name, values in drawn.items()}) for at in range(n_draws)]
+        return _whitened(target, readings) or _by_guide(target)
+
+
+def _whitened(target: Target, readings: list[dict[str, Reading]]) -> Coordinates | None:
+    """Whiten by draws as they were read, each value centred as far as these say that the answers determine it.
+
+    None where most draws have no bounds.
+    """
+    points = np.array([target.flatten(reading) for reading in readings])
+    usable = np.isfinite(points).all(axis=1)
+    if usable.mean() < USABLE:
+        return None
+    readings = [reading for reading, good in zip(readings, usable, strict=True) if good]
+    centring = {}
+    for name, block in target.blocks.items():
+        moved, sd = (_stack(readings, name, part) for part in ("moved", "sd"))
+        if block.plates and sd is not None and np.ptp(sd, axis=0).max() > 0:
+            centring[name] = torch.from_numpy(_share_of_centring(moved, sd))
+    moved_target = Target(target.irt_model, target.data, centring)
+    points = np.array([moved_target.flatten(reading) for reading in readings])
+    return Coordinates(moved_target, Whitening.from_draws(points, moved_target.groups))
+
+
+def _share_of_centring(moved: Array, sd: Array) -> Array:
+    """Information of the answers about each value as a share of all, were the hierarchy's sd as low as it may be.
+
+    Where that sd may be near zero, its funnel must be sampled non-centred however much is known about each value.
+    """
+    spread = np.broadcast_to(sd, moved.shape) ** 2
+    gained = np.maximum(1 / moved.var(axis=0) - 1 / spread.mean(axis=0), 0) * np.quantile(spread, LOW, axis=0)
+    return np.asarray(np.nan_to_num(gained / (gained + 1), nan=0.0))
+
+
+def _stack(readings: list[dict[str, Reading]], name: str, part: str) -> Any:
+    values = [getattr(reading[name], part) for reading in readings]
+    return None if values[0] is None else np.array(values)
+
+
+def _by_guide(target: Target) -> Coordinates:
+    """Whiten by draws of a guide with a low-rank covariance, found by some steps of Pyro's SVI."""
+    plain = Coordinates(target, Whitening.identity(target.size))
+    if not np.isfinite(plain.log_density(torch.zeros(target.size, dtype=DTYPE)).item()):
+        raise FitError(
+            f"the {target.irt_model.name} model has no density where inference starts: its priors all but rule these "
+            "answers out, or its program gives no finite log density. Widen them, or check the program."
+        )
+    guide = optimise(
+        lambda: plain.log_density, target.size, kind="low_rank", steps=START_STEPS, rate=START_RATE, spread=0.1
+    )
+    points = guide.draw(int(np.clip(DRAWS_PER_COORDINATE * target.size, MIN_DRAWS, MAX_DRAWS)))
+    values = target.values(points, np.random.default_rng(0))
+    readings = [target.read({name: v[at] for name, v in values.items()}) for at in range(len(points))]
+    return _whitened(target, readings) or plain

@@ -1,0 +1,328 @@
+"""What a program is given: plates, and the fused log-likelihood of all answers, value and gradient in one pass.
+
+A cell with k right answers of n adds k log P + (n - k) log(1 - P), P = c + (d - c) sigmoid(a (theta - b)); n = 0
+adds exactly 0. Constant binomial coefficients are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from irt_bench import names
+from irt_bench.inference.fast.abilities import AbilityGrid
+
+MIN_FRAMED = 10  # abilities whose spread is a scale to measure by
+MIN_FACTOR = 1e-37  # eight of them multiply to a normal float64; reached where |log-odds| > 85
+CHUNK_CELLS = {"cpu": 32_768, "cuda": 16_777_216}  # four float64 temporaries stay in a 1 MB cache, or fill the GPU
+CURVE_NAMES: Final = (names.DISCRIMINATION, names.DIFFICULTY, names.GUESSING, names.UPPER_ASYMPTOTE)
+
+
+@dataclass(frozen=True)
+class ResponseCells:
+    """Responses as tensors: right answers and trials of shape (model, item).
+
+    `trials` is None where every cell holds exactly one trial; `correct` keeps its small integer type and is widened
+    chunk by chunk.
+    """
+
+    correct: Tensor
+    trials: Tensor | None
+
+    @classmethod
+    def from_arrays(cls, correct: npt.NDArray[Any], trials: npt.NDArray[Any], *, device: str = "cpu") -> ResponseCells:
+        """Copy NumPy counts to a device."""
+        single = bool((trials == 1).all())
+        right = torch.tensor(np.ascontiguousarray(correct), device=device)
+        return cls(right, None if single else torch.tensor(np.ascontiguousarray(trials), device=device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where they lie."""
+        return self.correct.device
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of models and of items."""
+        n_models, n_items = self.correct.shape
+        return n_models, n_items
+
+    def chunks(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+        """Yield rows of models with their right answers and trials, widened to `dtype`."""
+        n_models, n_items = self.shape
+        step = max(1, CHUNK_CELLS[self.device.type] // max(1, n_items))
+        for start in range(0, n_models, step):
+            rows = slice(start, min(start + step, n_models))
+            trials = None if self.trials is None else self.trials[rows].to(dtype)
+            yield rows, self.correct[rows].to(dtype), trials
+
+
+class ItemCurves(NamedTuple):
+    """Parameters of the items, each of shape (item,); asymptotes may be None for 0 and 1."""
+
+    discrimination: Tensor
+    difficulty: Tensor
+    guessing: Tensor | None = None
+    upper_asymptote: Tensor | None = None
+
+
+def item_curves(items: Mapping[str, Tensor]) -> ItemCurves:
+    """Item parameters by name as the likelihood takes them."""
+    return ItemCurves(*(items.get(name) for name in CURVE_NAMES))  # type: ignore[arg-type]
+
+
+def log_likelihood(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> Tensor:
+    """Log-likelihood of all responses, a scalar, with its gradient attached.
+
+    Parameters
+    ----------
+    cells : ResponseCells
+        Right answers and trials, shape (model, item).
+    ability : Tensor of shape (model,)
+        theta.
+    curves : ItemCurves
+        Item parameters, each of shape (item,).
+    """
+    total: Tensor = _LogLikelihood.apply(cells, ability, *curves)
+    return total
+
+
+class ResponseData:
+    """Answers as a program sees them: plates, advice on coordinates, and the fused likelihood of all answers.
+
+    Parameters
+    ----------
+    cells : ResponseCells
+        Right answers and trials.
+    grid : AbilityGrid, optional
+        The same answers over a grid of abilities, which are then integrated out.
+    chosen : mapping
+        ``model`` and ``item`` → positions of a mini-batch, whose answers stand for all.
+    framed : bool
+        Whether items are measured from the abilities' mean in units of their sd, for which all abilities are needed.
+    silent : bool
+        Whether answers are left aside, where only values of the sites are wanted.
+    """
+
+    def __init__(
+        self,
+        cells: ResponseCells,
+        grid: AbilityGrid | None = None,
+        chosen: Mapping[str, Tensor] | None = None,
+        *,
+        framed: bool = True,
+        silent: bool = False,
+    ) -> None:
+        self.cells, self.grid, self._chosen, self._silent = cells, grid, dict(chosen or {}), silent
+        self.framed = framed
+        with poutine.block():  # plates are no concern of handlers outside
+            self._plates = {
+                dim: pyro.plate(dim, size, subsample=self.chosen(dim), dim=-1) for dim, size in self.sizes.items()
+            }
+        self._sizes = {dim: len(self._chosen.get(dim, range(size))) for dim, size in self.sizes.items()}
+
+    @cached_property
+    def silenced(self) -> ResponseData:
+        """All models and items, their answers left aside."""
+        return ResponseData(self.cells, self.grid, framed=self.framed, silent=True)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Plate → length, of all answers."""
+        return dict(zip((names.MODEL, names.ITEM), self.cells.shape, strict=True))
+
+    def subsampled(self, chosen: Mapping[str, Tensor]) -> ResponseData:
+        """Answers of a mini-batch, which stand for all."""
+        if self.framed:
+            raise ValueError("abilities of a mini-batch are no frame for all items; give framed=False")
+        return ResponseData(self.cells, self.grid, chosen, framed=False)
+
+    def chosen(self, dim: str) -> Tensor | None:
+        """Positions of a mini-batch; None where all are taken."""
+        return self._chosen.get(dim)
+
+    @property
+    def n_models(self) -> int:
+        """Number of models."""
+        return self._sizes[names.MODEL]
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return self._sizes[names.ITEM]
+
+    @property
+    def models(self) -> Any:
+        """Plate of the models."""
+        return self._plates[names.MODEL]
+
+    @property
+    def items(self) -> Any:
+        """Plate of the items."""
+        return self._plates[names.ITEM]
+
+    def frame(self, ability: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Mean and sd of the abilities; None where they are integrated out, or too few."""
+        if not self.framed or self.grid is not None or len(ability) < MIN_FRAMED:
+            return None, None
+        return ability.mean(), ability.std()
+
+    def at_items(self, values: Any) -> Tensor:
+        """Known values of the items at hand."""
+        known = torch.tensor(np.array(values, dtype=np.float64))
+        some = self.chosen(names.ITEM)
+        return known if some is None or not known.ndim else known[some]
+
+    def observe(
+        self,
+        ability: Tensor,
+        *,
+        difficulty: Tensor,
+        discrimination: Tensor,
+        guessing: Tensor | None = None,
+        upper_asymptote: Tensor | None = None,
+    ) -> None:
+        """Add the log-likelihood of the answers, as site ``responses``."""
+        if self._silent:
+            return
+        shape = (self.n_items,)
+        given = (discrimination, difficulty, guessing, upper_asymptote)
+        curves = ItemCurves(*(None if value is None else value.expand(shape) for value in given))  # type: ignore[arg-type]
+        if self.grid is not None:
+            total = _IntegratedLikelihood.apply(self.grid, *curves)
+        else:
+            total = log_likelihood(self._some_cells, ability, curves)
+        pyro.factor("responses", total if not self._chosen else self._stands_for * total)
+
+    @cached_property
+    def _some_cells(self) -> ResponseCells:
+        at = [self._chosen.get(dim) for dim in (names.MODEL, names.ITEM)]
+        parts = [self.cells.correct, self.cells.trials]
+        for axis, places in enumerate(at):
+            if places is not None:
+                where = places.to(self.cells.device)
+                parts = [None if part is None else part.index_select(axis, where) for part in parts]
+        return ResponseCells(*parts)  # type: ignore[arg-type]
+
+    @property
+    def _stands_for(self) -> float:
+        """ResponseCells for which a cell of a mini-batch stands."""
+        n_models, n_items = self.cells.shape
+        return n_models * n_items / (self.n_models * self.n_items)
+
+
+class _IntegratedLikelihood(torch.autograd.Function):
+    """Log-likelihood of the items with abilities integrated out on a grid."""
+
+    @staticmethod
+    def forward(ctx: Any, grid: AbilityGrid, *parameters: Tensor | None) -> Tensor:
+        items = {
+            name: value.detach().numpy()
+            for name, value in zip(CURVE_NAMES, parameters, strict=True)
+            if value is not None
+        }
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # far off the path, which then diverges
+            value, slopes = grid.value_and_slopes(items)
+        ctx.save_for_backward(*(torch.from_numpy(slopes[name]) if name in slopes else None for name in CURVE_NAMES))
+        return torch.tensor(value, dtype=torch.float64)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, *(None if slope is None else grad_output * slope for slope in ctx.saved_tensors))
+
+
+def value_and_gradient(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> tuple[Tensor, Tensor, ItemCurves]:
+    """Log-likelihood and its gradient in the abilities and the item parameters, without a graph."""
+    if curves.guessing is None and curves.upper_asymptote is None:
+        total, by_ability, *by_item = _logistic(cells, ability, curves)
+    else:
+        total, by_ability, *by_item = _with_asymptotes(cells, ability, curves)
+    return total, by_ability, ItemCurves(*by_item)
+
+
+class _LogLikelihood(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, cells: ResponseCells, ability: Tensor, *parameters: Tensor | None) -> Tensor:
+        curves = ItemCurves(*(None if value is None else value.detach() for value in parameters))  # type: ignore[arg-type]
+        there = ItemCurves(*(None if value is None else value.to(cells.device) for value in curves))  # type: ignore[arg-type]
+        total, by_ability, by_item = value_and_gradient(cells, ability.detach().to(cells.device), there)
+        slopes = (None if value is None else value.to(ability.device) for value in (by_ability, *by_item))
+        ctx.save_for_backward(*slopes)
+        return total.to(ability.device)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = zip(ctx.saved_tensors, ctx.needs_input_grad[1:], strict=True)
+        return (None, *(grad_output * value if needed else None for value, needed in wanted))
+
+
+def _logistic(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Value and gradients in (ability, discrimination, difficulty) without asymptotes."""
+    slope, shift = curves.discrimination, curves.discrimination * curves.difficulty
+    total = ability.new_zeros(())
+    by_model = torch.empty_like(ability)
+    by_item, by_item_ability = torch.zeros_like(slope), torch.zeros_like(slope)
+    for rows, right, trials in cells.chunks(ability.dtype):
+        theta = ability[rows]
+        log_odds = torch.outer(theta, slope).sub_(shift)
+        if trials is None:
+            sign = right.mul_(2).sub_(1)
+            observed = log_odds.mul_(sign).sigmoid_()  # P of the answer given, exact in both tails
+            total += _sum_of_logs(observed)
+            residual = sign.sub_(observed.mul_(sign))  # d value / d log-odds = sign * (1 - P)
+        else:
+            total += torch.dot(right.reshape(-1), log_odds.reshape(-1))
+            total += (torch.nn.functional.logsigmoid(-log_odds) * trials).sum()
+            residual = right.sub_(log_odds.sigmoid_().mul_(trials))
+        by_model[rows] = residual @ slope
+        by_item += residual.sum(0)
+        by_item_ability += theta @ residual
+    return total, by_model, by_item_ability - curves.difficulty * by_item, -slope * by_item
+
+
+def _sum_of_logs(probabilities: Tensor) -> Tensor:
+    """Sum of logarithms, as logarithms of products of eight: a logarithm costs twenty multiplications."""
+    factors = probabilities.clamp(min=MIN_FACTOR)
+    for _ in range(3):
+        half = factors.shape[1] // 2
+        product = factors[:, :half] * factors[:, half : 2 * half]
+        if factors.shape[1] % 2:
+            product = torch.cat([product, factors[:, -1:]], dim=1)
+        factors = product
+    return factors.log().sum()
+
+
+def _with_asymptotes(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> tuple[Tensor, ...]:
+    """Value and gradients in (ability, discrimination, difficulty, guessing, upper asymptote)."""
+    slope, shift = curves.discrimination, curves.discrimination * curves.difficulty
+    low = torch.zeros_like(slope) if curves.guessing is None else curves.guessing
+    high = torch.ones_like(slope) if curves.upper_asymptote is None else curves.upper_asymptote
+    tiny = torch.finfo(ability.dtype).tiny
+    total = ability.new_zeros(())
+    by_model = torch.empty_like(ability)
+    by_item, by_item_ability, by_low, by_high = (torch.zeros_like(slope) for _ in range(4))
+    for rows, right, trials in cells.chunks(ability.dtype):
+        theta = ability[rows]
+        log_odds = torch.outer(theta, slope).sub_(shift)
+        known, unknown = log_odds.sigmoid(), (-log_odds).sigmoid()
+        success = (low + (high - low) * known).clamp_(min=tiny)
+        failure = ((1 - high) + (high - low) * unknown).clamp_(min=tiny)
+        wrong = (1 if trials is None else trials) - right
+        total += (right * success.log() + wrong * failure.log()).sum()
+        pull = right / success - wrong / failure  # d value / d P
+        by_low += (pull * unknown).sum(0)
+        by_high += (pull * known).sum(0)
+        residual = pull * (high - low) * known * unknown
+        by_model[rows] = residual @ slope
+        by_item += residual.sum(0)
+        by_item_ability += theta @ residual
+    return total, by_model, by_item_ability - curves.difficulty * by_item, -slope * by_item, by_low, by_high
