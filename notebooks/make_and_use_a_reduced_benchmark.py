@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from irt_bench import LaplaceSettings, TwoPL, simulate_responses
-from irt_bench.subsets.calibration import Plan, Recipe, prepare
+from irt_bench.subsets.calibration import CalibrationPlan, Recipe, prepare
 from irt_bench.subsets.make import best_recipe, make_subset
 from irt_bench.subsets.score import estimate_full_score
 from irt_bench.subsets.subset import read_subset, write_subset
@@ -40,7 +40,7 @@ calibration_models, new_models = counts.take(models=slice(0, 120)), counts.take(
 # Here every model is its own.
 
 # %%
-plan = Plan(TwoPL(), LaplaceSettings(seed=1))
+plan = CalibrationPlan(TwoPL(), LaplaceSettings(seed=1))
 calibration = prepare(calibration_models, calibration_models.models.index.to_numpy(np.str_), plan, seed=1)
 
 # %% [markdown]

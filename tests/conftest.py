@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, SubsetItem, SubsetRecord, UnseenItems
+from irt_bench.subsets.subset import CalibrationRecord, EstimatorParameters, SubsetItem, SubsetRecord, UnseenItems
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "calibration"))  # scripts, not part of the package
 from coverage_recorder import (  # noqa: E402, F401
@@ -96,7 +96,7 @@ def build_subset() -> Callable[..., SubsetRecord]:
             "benchmark": "toy", "n_items_full": n_full, "items": items, "size": len(items), "method": "random",
             "weights": "equal", "estimator": "p_irt", "seed": 1, "expected_error": 0.02, "expected_se": 0.03,
             "expected_bias": 0.0,
-            "unseen": unseen, "numbers": numbers or EstimatorNumbers(misfit_sd=0.01, interval_scale=1.7),
+            "unseen": unseen, "numbers": numbers or EstimatorParameters(misfit_sd=0.01, interval_scale=1.7),
             "calibration": calibration, "package_version": "0.1.0",
         }  # fmt: skip
         return SubsetRecord(**(fields | changes))

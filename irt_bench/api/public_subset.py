@@ -25,7 +25,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
 from irt_bench.subsets.basis import balanced_targets
-from irt_bench.subsets.calibration import Calibration, Plan, Recipe, prepare
+from irt_bench.subsets.calibration import Calibration, CalibrationPlan, Recipe, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
 from irt_bench.subsets.make import (
@@ -218,7 +218,7 @@ class Subset:
             Indexed by design: ``n_items``, ``ability_error``, ``score_error``, ``error_ratio``, with intervals.
         """
         settings = AdaptiveSettings(
-            stop_sd=stop_sd, least_items=min(5, max_items), most_items=max_items, n_models=n_models, seed=seed
+            stop_sd=stop_sd, min_items=min(5, max_items), max_items=max_items, n_models=n_models, seed=seed
         )
         if responses is None:
             return compare_adaptive(fit.posterior, self.ids, settings)
@@ -425,7 +425,7 @@ def calibration_plan(
     keep_negative: bool = False,
     ability_range: tuple[float, float] | None = None,
     seed: int = 0,
-) -> Plan:
+) -> CalibrationPlan:
     """Say what to calibrate with; parameters are those of `make_subset`."""
     targets = None
     if macro:
@@ -435,4 +435,4 @@ def calibration_plan(
     if fit is not None:
         check_responses(fit.responses, counts)
     model = TwoPL() if fit is None else fit.irt_model
-    return Plan(model, LaplaceSettings(seed=seed, refine=False), targets, keep_negative, ability_range)
+    return CalibrationPlan(model, LaplaceSettings(seed=seed, refine=False), targets, keep_negative, ability_range)

@@ -32,8 +32,8 @@ from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.compare import (
     N_RANDOM,
     WITHIN,
-    Comparison,
-    Design,
+    ComparisonDesign,
+    MethodComparison,
     Within,
     compare,
     methods_for,
@@ -53,7 +53,7 @@ class SubsetComparison:
 
     Parameters
     ----------
-    result : Comparison
+    result : MethodComparison
         Errors of each way, and of random subsets.
     shifted : pd.DataFrame
         Errors on abler models: calibrated on the weaker half of the models, judged on the stronger half.
@@ -75,7 +75,7 @@ class SubsetComparison:
     ['weighted']
     """
 
-    result: Comparison
+    result: MethodComparison
     shifted: pd.DataFrame
     controls: Mapping[Within, pd.DataFrame]
     about: Mapping[str, Any]
@@ -226,7 +226,7 @@ def compare_subsets(
         rows = np.random.default_rng(seed).choice(counts.n_models, max_models, replace=False)
         counts = counts.take(models=np.sort(rows))
     chosen = methods_for(counts, None if methods is None else list(dict.fromkeys(["random", *methods])))
-    design = Design(plan, fitting, chosen, tuple(estimators or ESTIMATORS), n_random=n_random, seed=seed)
+    design = ComparisonDesign(plan, fitting, chosen, tuple(estimators or ESTIMATORS), n_random=n_random, seed=seed)
     clusters = model_clusters(counts)
     found = compare(counts, clusters, design, jobs=jobs, progress=progress)
     middle = design._replace(sizes=fitting[len(fitting) // 2 :][:1])

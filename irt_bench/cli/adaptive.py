@@ -53,7 +53,7 @@ def adaptive(
     if output is not None:
         check_output(output, force=force)
     settings = AdaptiveSettings(
-        stop_sd=stop_sd, least_items=min(5, most_items), most_items=most_items, n_models=models, seed=seed
+        stop_sd=stop_sd, min_items=min(5, most_items), max_items=most_items, n_models=models, seed=seed
     )
     chosen = read_subset(subset)
     posterior = FitResult.load(fit).posterior

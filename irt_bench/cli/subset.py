@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from irt_bench.responses import ResponseCounts
-    from irt_bench.subsets.calibration import Calibration, Plan
-    from irt_bench.subsets.compare import Design
+    from irt_bench.subsets.calibration import Calibration, CalibrationPlan
+    from irt_bench.subsets.compare import ComparisonDesign
     from irt_bench.subsets.subset import SubsetRecord
 
 
@@ -29,10 +29,10 @@ LEVEL = 0.05
 
 
 def comparison_design(
-    counts: "ResponseCounts", plan: "Plan", sizes: str, method: str | None, *, n_random: int, seed: int
-) -> "Design":
+    counts: "ResponseCounts", plan: "CalibrationPlan", sizes: str, method: str | None, *, n_random: int, seed: int
+) -> "ComparisonDesign":
     """Turn the command's options into a design; sizes are numbers of items or fractions of them."""
-    from irt_bench.subsets.compare import Design, methods_for
+    from irt_bench.subsets.compare import ComparisonDesign, methods_for
     from irt_bench.subsets.make import check_names
     from irt_bench.subsets.select import item_number
 
@@ -47,11 +47,11 @@ def comparison_design(
         err.print(f"[yellow]Warning:[/] sizes of {counts.n_items} items and more are left out.", soft_wrap=True)
     check_names([] if method is None else [method], None, [])
     chosen = methods_for(counts, None if method is None else ["random", method])
-    return Design(plan, fitting, chosen, n_random=n_random, seed=seed)
+    return ComparisonDesign(plan, fitting, chosen, n_random=n_random, seed=seed)
 
 
 def compare_methods(
-    counts: "ResponseCounts", design: "Design", output: Path, *, max_models: int, jobs: int, json: bool
+    counts: "ResponseCounts", design: "ComparisonDesign", output: Path, *, max_models: int, jobs: int, json: bool
 ) -> None:
     """Compare, repeat under a shift and with shuffled answers, and write a folder of tables and a figure."""
     import numpy as np
@@ -115,7 +115,7 @@ def _verdict(control: "pd.DataFrame") -> str:
 
 def _summary(
     counts: "ResponseCounts",
-    design: "Design",
+    design: "ComparisonDesign",
     table: "pd.DataFrame",
     controls: "dict[Any, pd.DataFrame]",
     n_clusters: int,
@@ -271,7 +271,7 @@ def _plan(
     macro: bool,
     keep_negative: bool,
     aim: tuple[float, float] | None,
-) -> "tuple[Plan, Any]":
+) -> "tuple[CalibrationPlan, Any]":
     """Say what to calibrate with, and give the posterior of a fit that is there already."""
     import numpy as np
 
@@ -280,14 +280,14 @@ def _plan(
     from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import TwoPL
     from irt_bench.subsets.basis import balanced_targets
-    from irt_bench.subsets.calibration import Plan
+    from irt_bench.subsets.calibration import CalibrationPlan
 
     targets = None
     if macro:
         if "subtask" not in counts.items:
             raise SubsetError("--macro needs subtasks, and the responses name none.")
         targets = balanced_targets(counts.items["subtask"].astype(str).to_numpy(np.str_))
-    plan = Plan(TwoPL(), settings_for("laplace", seed=seed, refine=False), targets, keep_negative, aim)
+    plan = CalibrationPlan(TwoPL(), settings_for("laplace", seed=seed, refine=False), targets, keep_negative, aim)
     if fit is None:
         return plan, None
     fitted = FitResult.load(fit)

@@ -37,7 +37,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.checkpoints import Checkpoints
 from irt_bench.study.design import Split
 from irt_bench.subsets.basis import ABILITY_NODES, SelectionBasis
-from irt_bench.subsets.calibration import Plan
+from irt_bench.subsets.calibration import CalibrationPlan
 
 TASKS: Final = "tasks"  # folder of the results of tasks
 DATA: Final = "data"  # folder of the responses as arrays
@@ -160,7 +160,7 @@ class SplitJob(NamedTuple):
     fingerprints: tuple[str, str]  # of the calibration rows and the evaluation rows
 
 
-def calibration_plan(job: SplitJob, calibration: ResponseCounts) -> Plan:
+def calibration_plan(job: SplitJob, calibration: ResponseCounts) -> CalibrationPlan:
     """Say what is fitted to the calibration models: the 2PL, by the fast method.
 
     Where they are few, draws are carried on to the exact posterior if that takes no more than some seconds: items at
@@ -169,7 +169,7 @@ def calibration_plan(job: SplitJob, calibration: ResponseCounts) -> Plan:
     n_models, n_items = calibration.correct.shape
     refine = n_models < MIN_MODELS and n_models * n_items * FIT_DRAWS <= MAX_REFINED
     settings = LaplaceSettings(seed=job.seed, threads=1, draws=FIT_DRAWS, refine=refine)
-    return Plan(TwoPL(), settings, n_folds=INNER_FOLDS)
+    return CalibrationPlan(TwoPL(), settings, n_folds=INNER_FOLDS)
 
 
 def write_data(counts: ResponseCounts, layout: pd.DataFrame, folder: Path) -> Path:

@@ -43,7 +43,7 @@ from irt_bench.variance.seed_model import fit_as_varied
 
 SPACING: Final = 0.05
 NODES: Final = np.arange(-6.0, 6.0 + SPACING / 2, SPACING)
-SAFE: Final = 1e-12
+MIN_PROBABILITY: Final = 1e-12
 
 
 class ItemLogLikelihoods(NamedTuple):
@@ -57,7 +57,9 @@ def item_log_likelihoods(parameters: ItemParameters) -> ItemLogLikelihoods:
     """Tabulate items of known parameters, shape (item,)."""
     cells = parameters.at((slice(None), None))
     right, wrong = chances(cells, *knowing(cells, NODES))
-    return ItemLogLikelihoods(np.log(np.clip(right, SAFE, None)), np.log(np.clip(wrong, SAFE, None)))
+    return ItemLogLikelihoods(
+        np.log(np.clip(right, MIN_PROBABILITY, None)), np.log(np.clip(wrong, MIN_PROBABILITY, None))
+    )
 
 
 def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArray) -> FloatArray:

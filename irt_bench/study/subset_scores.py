@@ -2,7 +2,7 @@
 
 A study scores thousands of random subsets by every estimator. Item parameters enter as curves averaged over their
 draws: with items independent given the data, that is the posterior of ability over infinitely many draws, where
-`irt_bench.subsets.scorer.read_answers` takes eight; estimates differ by that noise alone.
+`irt_bench.subsets.scorer.summarise_responses` takes eight; estimates differ by that noise alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,16 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.design import EQUAL
 from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, full_scores
 from irt_bench.subsets.calibration import Calibration, Recipe
-from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
-from irt_bench.subsets.scorer import SAFE, WIDE_PRIOR_SD, Evidence, Prediction, join_evidence, posterior_on
-from irt_bench.subsets.weights import weigh
+from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, estimate
+from irt_bench.subsets.scorer import (
+    MIN_PROBABILITY,
+    WIDE_PRIOR_SD,
+    Prediction,
+    ResponseSummary,
+    join_summaries,
+    posterior_on,
+)
+from irt_bench.subsets.weights import weight_items
 
 Places = npt.NDArray[np.intp]
 
@@ -98,11 +105,11 @@ class ModelScorer:
         self._shares = np.nan_to_num(counts.proportions(), copy=False)
         self._right = counts.correct.astype(np.float64)
         self._wrong = counts.trials - self._right
-        chance = np.clip(basis.curves.chance, SAFE, 1 - SAFE)
+        chance = np.clip(basis.curves.chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
         self._logs = np.log(chance), np.log1p(-chance)
         self._total = basis.target @ basis.curves.chance
 
-    def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> Evidence:
+    def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> ResponseSummary:
         """Say what the answers tell; without the variances, which no estimate needs.
 
         Abilities, and what is predicted under the wide prior, only if asked for.
@@ -116,7 +123,7 @@ class ModelScorer:
         unseen = self._total - seen
         weight = asked @ chosen.weights
         plugged = np.broadcast_to(unseen, posterior.shape)[np.arange(len(posterior)), likelihood.argmax(axis=1)]
-        return Evidence(
+        return ResponseSummary(
             abilities=pd.DataFrame({"ability": posterior @ ABILITY_NODES}) if abilities else NO_ABILITIES,
             answers=shares if self._complete else np.where(asked > 0, shares, posterior @ chance.T),
             weighted=shares @ chosen.weights / np.where(weight > 0, weight, np.nan),
@@ -155,7 +162,7 @@ def split_scorers(calibration: Calibration, evaluated: ResponseCounts) -> SplitS
 
 def weighted_items(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> WeightedItems:
     """Weigh chosen items."""
-    weights = weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
+    weights = weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
     return WeightedItems(basis.counts.items.index.get_indexer(selection.items), weights)
 
 
@@ -220,29 +227,29 @@ def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Reci
         return WeightedItems(subset.astype(np.intp), np.full(len(subset), 1 / len(subset)))
     items = np.sort(subset).astype(np.intp)
     selection = Selection(basis.counts.items.index[items])
-    return WeightedItems(items, weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1])))
+    return WeightedItems(items, weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1])))
 
 
 def learn(
-    scorers: SplitScorers, held: Sequence[Sequence[Evidence]], names: Sequence[str], source_share: float
-) -> dict[str, Learned]:
+    scorers: SplitScorers, held: Sequence[Sequence[ResponseSummary]], names: Sequence[str], source_share: float
+) -> dict[str, LearnedParameters]:
     """Let the estimators learn that do so from held-out models: subset → fold → evidence."""
     if not any(name in HELD_OUT for name in names):
         return {}
-    evidence = join_evidence([fold for subset in held for fold in subset])
+    evidence = join_summaries([fold for subset in held for fold in subset])
     truth = np.concatenate([fold.truth for _ in held for fold in scorers.folds])
     known = ~np.isnan(truth) & ~np.isnan(evidence.weighted)
-    training = Training(evidence, truth, _rows(evidence, known), truth[known], source_share)
+    training = TrainingData(evidence, truth, _rows(evidence, known), truth[known], source_share)
     return {name: ESTIMATORS[name].learn(training) for name in names if name in HELD_OUT}
 
 
-def _rows(evidence: Evidence, kept: npt.NDArray[np.bool_]) -> Evidence:
+def _rows(evidence: ResponseSummary, kept: npt.NDArray[np.bool_]) -> ResponseSummary:
     rows = {name: value[kept] if len(value) else value for name, value in vars(evidence).items() if value is not None}
-    return Evidence(**rows)
+    return ResponseSummary(**rows)
 
 
 def estimate_scores(
-    scorers: SplitScorers, chosen: WeightedItems, names: Sequence[str], learned: Mapping[str, Learned]
+    scorers: SplitScorers, chosen: WeightedItems, names: Sequence[str], learned: Mapping[str, LearnedParameters]
 ) -> dict[str, FloatArray]:
     """Estimate the full score of the judged models by each estimator."""
     by_ability, wide = "spline" in names, any(ESTIMATORS[name].wide for name in names)
@@ -251,6 +258,6 @@ def estimate_scores(
     if learning:
         own = scorers.calibrating.read(chosen, abilities=by_ability)
         residuals = scorers.calibrating.basis.residuals(chosen.items)
-        training = Training(own, scorers.calibrating.truth, own, scorers.calibrating.truth, 0.0, residuals)
+        training = TrainingData(own, scorers.calibrating.truth, own, scorers.calibrating.truth, 0.0, residuals)
         known |= {name: ESTIMATORS[name].learn(training) for name in learning}
-    return {name: estimate(name, evidence, known.get(name, Learned())) for name in names}
+    return {name: estimate(name, evidence, known.get(name, LearnedParameters())) for name in names}

@@ -44,7 +44,7 @@ from irt_bench.study.design import THETA
 from irt_bench.study.plan import LEVEL
 from irt_bench.study.subset_scores import WEIGHTED
 from irt_bench.subsets.compare import holm
-from irt_bench.variance.small_sample import steps_moving_as_one
+from irt_bench.variance.small_sample import step_dependence
 
 Verdict = Literal["cuts", "raises", "no difference shown", ""]
 
@@ -135,7 +135,7 @@ def effective_freedom(x: list[RunVariance], y: list[RunVariance]) -> FloatArray:
     Notes
     -----
     Satterthwaite: nu^2 / sum f w^2, w the variance of a run over the pooled one; the square of an estimate from f
-    degrees of freedom is too large by (f + 2) / f, which is taken out. Steps count as `steps_moving_as_one` says.
+    degrees of freedom is too large by (f + 2) / f, which is taken out. Steps count as `step_dependence` says.
     """
     apart = np.maximum(_steps_share(x), _steps_share(y))
     f = np.array([run.freedom for run in x], dtype=np.float64)
@@ -155,7 +155,7 @@ def _steps_share(runs: list[RunVariance]) -> FloatArray:
     contrasts = np.concatenate([run.contrasts for run in runs], axis=-2) if len(n_steps) == 1 else None
     if contrasts is None or n_steps == {1} or contrasts.shape[-2] < MIN_CONTRASTS:
         return np.ones(runs[0].contrasts.shape[:-2])
-    return steps_moving_as_one(contrasts)
+    return step_dependence(contrasts)
 
 
 def item_spread(random: LogRatio) -> float:

@@ -32,7 +32,7 @@ from irt_bench.responses.counts import ResponseCounts
 
 NODES: Final = np.linspace(-6, 6, 241)  # 0.05 apart: the trapezoid rule is exact to 1e-6 for sds from 0.05 on
 BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array
-LEAST_ALIGNED: Final = 10  # items from which a shift and a stretch of the scale can be told
+MIN_ALIGNED: Final = 10  # items from which a shift and a stretch of the scale can be told
 
 
 class ItemBank(NamedTuple):
@@ -41,7 +41,7 @@ class ItemBank(NamedTuple):
     right: FloatArray  # chance of a right answer, mean over draws of the item parameters
     log_right: FloatArray
     log_wrong: FloatArray
-    tells: FloatArray  # Fisher information of one answer
+    information: FloatArray  # Fisher information of one answer
     scale: FloatArray  # (node, node): where the mass of a node on the items' mean scale may lie on the true one
 
 
@@ -76,7 +76,7 @@ def item_bank(items: ItemParameters) -> ItemBank:
 def _shared_scale(drawn: ItemParameters) -> tuple[FloatArray, FloatArray]:
     """Shift and stretch of each draw's difficulties against their mean, shape (draw, 1), by weighted least squares."""
     mean, variance = drawn.difficulty.mean(axis=0), drawn.difficulty.var(axis=0)
-    if len(drawn.difficulty) == 1 or len(mean) < LEAST_ALIGNED or not variance.all():
+    if len(drawn.difficulty) == 1 or len(mean) < MIN_ALIGNED or not variance.all():
         return np.zeros((len(drawn.difficulty), 1)), np.ones((len(drawn.difficulty), 1))
     weight = (1 / variance) / (1 / variance).sum()
     centre = weight @ mean
@@ -101,7 +101,7 @@ Answers = npt.NDArray[np.bool_]
 
 MAX_MODELS: Final = 100_000  # simulated
 ITEM_DRAWS: Final = 200  # of the item parameters, from which answers come and over which curves are averaged
-LEAST_REPLAYED: Final = 2  # models, for a spread
+MIN_REPLAYED: Final = 2  # models, for a spread
 N_RESAMPLES: Final = 1000  # of models, for the intervals
 NO_ERROR: Final = 1e-9  # of ability: rounding
 FIXED: Final = "fixed subset"
@@ -118,7 +118,7 @@ class AdaptiveSettings:
     ----------
     stop_sd : float
         The test ends when the sd of ability's posterior is at most this, in sds of the calibration sample.
-    least_items, most_items : int
+    min_items, max_items : int
         It asks at least and at most so many items.
     n_models : int
         Models simulated, with abilities from N(0, 1).
@@ -132,22 +132,22 @@ class AdaptiveSettings:
     """
 
     stop_sd: float = 0.3
-    least_items: int = 5
-    most_items: int = 200
+    min_items: int = 5
+    max_items: int = 200
     n_models: int = 500
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.stop_sd < 1:
             raise AnalysisError(f"stop_sd is {self.stop_sd:g}; a number in [0, 1) is needed: the prior's sd is 1.")
-        if not 0 <= self.least_items <= self.most_items or self.most_items < 1:
+        if not 0 <= self.min_items <= self.max_items or self.max_items < 1:
             raise AnalysisError(
-                f"least_items is {self.least_items} and most_items {self.most_items}; 0 <= least <= most is needed."
+                f"min_items is {self.min_items} and max_items {self.max_items}; 0 <= min_items <= max_items is needed."
             )
         check_range(AnalysisError, "n_models", self.n_models, 2, MAX_MODELS)  # two for a spread
 
 
-class Estimates(NamedTuple):
+class AbilityEstimates(NamedTuple):
     """What a test found, one value a model."""
 
     ability: FloatArray  # posterior mean
@@ -161,7 +161,7 @@ class Estimates(NamedTuple):
 class AdaptiveTest(NamedTuple):
     """An adaptive test of some models: what it found, and which items it asked."""
 
-    estimates: Estimates
+    estimates: AbilityEstimates
     asked: npt.NDArray[np.int64]  # (model, step): position of the item; -1 after the end
 
 
@@ -182,25 +182,25 @@ def run_adaptive(answers: Answers, bank: ItemBank, settings: AdaptiveSettings) -
     Information is looked up at the node nearest to the posterior mean. Of items that tell the same, the first is asked.
     """
     n_models, n_items = answers.shape
-    tells = np.ascontiguousarray(bank.tells.T)
+    information = np.ascontiguousarray(bank.information.T)
     log_posterior = np.tile(-(NODES**2) / 2, (n_models, 1))
     open_items = np.ones((n_models, n_items), dtype=bool)
-    most = min(settings.most_items, n_items)
+    most = min(settings.max_items, n_items)
     asked = np.full((n_models, most), -1, dtype=np.int64)
     for step in range(most):
         mean, sd = _mean_and_sd(_density(log_posterior) @ bank.scale)
-        going = np.flatnonzero((sd > settings.stop_sd) | (step < settings.least_items))
+        going = np.flatnonzero((sd > settings.stop_sd) | (step < settings.min_items))
         if not len(going):
             break
         nearest = np.rint((mean[going] - NODES[0]) / (NODES[1] - NODES[0])).astype(np.intp)
-        item = np.where(open_items[going], tells[nearest], -1.0).argmax(axis=1)
+        item = np.where(open_items[going], information[nearest], -1.0).argmax(axis=1)
         asked[going, step] = item
         open_items[going, item] = False
         log_posterior[going] += np.where(answers[going, item][:, None], bank.log_right[item], bank.log_wrong[item])
     return AdaptiveTest(_estimates(log_posterior, bank, (asked >= 0).sum(axis=1)), asked)
 
 
-def run_fixed(answers: Answers, bank: ItemBank, positions: npt.NDArray[np.integer]) -> Estimates:
+def run_fixed(answers: Answers, bank: ItemBank, positions: npt.NDArray[np.integer]) -> AbilityEstimates:
     """Test models on given items: `positions` of shape (item,), the same for all, or (model, item), each its own."""
     right, wrong = bank.log_right, bank.log_wrong
     log_posterior = np.tile(-(NODES**2) / 2, (len(answers), 1))
@@ -286,10 +286,10 @@ def replay_adaptive(
         raise AnalysisError(f"the responses are measured as {counts.measure!r}; adaptive tests need right and wrong.")
     counts = counts.take(items=positions_of(labels, counts.items.index, ITEM, "the fit", "the responses"))
     whole = counts.asked.all(axis=1)
-    if whole.sum() < LEAST_REPLAYED:
+    if whole.sum() < MIN_REPLAYED:
         raise AnalysisError(
             f"{int(whole.sum())} of {counts.n_models} models answered all {counts.n_items} items of the fit; at least "
-            f"{LEAST_REPLAYED} are needed."
+            f"{MIN_REPLAYED} are needed."
         )
     if not whole.all():
         first = counts.models.index[int((~whole).argmax())]
@@ -319,11 +319,11 @@ def _tests(
     positions: npt.NDArray[np.int64],
     settings: AdaptiveSettings,
     rng: np.random.Generator,
-) -> dict[str, tuple[Estimates, int]]:
+) -> dict[str, tuple[AbilityEstimates, int]]:
     """Run each design: its estimates, and how many different items it asked."""
     n_models, size = len(answers), len(positions)
     at_random = rng.permuted(np.tile(np.arange(answers.shape[1]), (n_models, 1)), axis=1)[:, :size]
-    as_many = run_adaptive(answers, bank, AdaptiveSettings(stop_sd=0, least_items=size, most_items=size))
+    as_many = run_adaptive(answers, bank, AdaptiveSettings(stop_sd=0, min_items=size, max_items=size))
     stopped = run_adaptive(answers, bank, settings)
     return {
         FIXED: (run_fixed(answers, bank, positions), size),
@@ -354,7 +354,7 @@ def _mean_and_sd(density: FloatArray) -> tuple[FloatArray, FloatArray]:
     return mean, np.sqrt(np.maximum(density @ NODES**2 - mean**2, 0))
 
 
-def _estimates(log_posterior: FloatArray, bank: ItemBank, n_items: npt.NDArray[np.integer]) -> Estimates:
+def _estimates(log_posterior: FloatArray, bank: ItemBank, n_items: npt.NDArray[np.integer]) -> AbilityEstimates:
     on_items = _density(log_posterior)
     density = on_items @ bank.scale
     mean, sd = _mean_and_sd(density)
@@ -362,11 +362,11 @@ def _estimates(log_posterior: FloatArray, bank: ItemBank, n_items: npt.NDArray[n
     # Mass of a node counts half on either side of it.
     cumulated = np.cumsum(density, axis=1) - density / 2
     lower, upper = (np.array([np.interp(q, row, NODES) for row in cumulated]) for q in INTERVAL)
-    return Estimates(mean, sd, lower, upper, on_items @ curve, n_items.astype(np.int64))
+    return AbilityEstimates(mean, sd, lower, upper, on_items @ curve, n_items.astype(np.int64))
 
 
 def _summary(
-    tests: Mapping[str, tuple[Estimates, int]], ability: FloatArray, score: FloatArray, rng: np.random.Generator
+    tests: Mapping[str, tuple[AbilityEstimates, int]], ability: FloatArray, score: FloatArray, rng: np.random.Generator
 ) -> pd.DataFrame:
     resampled = rng.integers(len(ability), size=(N_RESAMPLES, len(ability)))
     squares = {design: (found.ability - ability) ** 2 for design, (found, _) in tests.items()}

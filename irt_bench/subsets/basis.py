@@ -101,7 +101,7 @@ Positions = npt.NDArray[np.intp]
 ABILITY_NODES: Final = np.concatenate([np.arange(-10, -5, 0.25), np.linspace(-5, 5, 201), np.arange(5.25, 10.25, 0.25)])
 # Share of negative items among those left out. On winogrande (106 items, 5 negative) leaving them out made errors of
 # anchors with p_irt_ridge 3% smaller at 5 of 21 left out, 28% larger at 5 of 11, and 67% larger at 5 of 5.
-MOST_NEGATIVE: Final = 0.25
+MAX_NEGATIVE_SHARE: Final = 0.25
 SPREAD_NODES: Final = ABILITY_NODES[::4]  # of the sd of a total over draws, which is smooth, and small
 CURVE_DRAWS: Final = 40  # their spread is known to 11%, and so is its small part of an interval
 BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array
@@ -114,14 +114,14 @@ class Selection(NamedTuple):
     weights: FloatArray | None = None
 
 
-class Curves(NamedTuple):
+class CandidateCurves(NamedTuple):
     """Chances of a right answer."""
 
     chance: FloatArray  # (item, node of `ABILITY_NODES`), mean over draws of the item parameters
     total_draws: FloatArray  # (draw, node of `SPREAD_NODES`), sum over items of target weight x chance
 
 
-class Residuals(NamedTuple):
+class CalibrationResiduals(NamedTuple):
     """What the answers of the calibration models lie above the chances that the IRT model gives them."""
 
     chosen: FloatArray  # (model, item); 0 where an item was not asked
@@ -129,7 +129,7 @@ class Residuals(NamedTuple):
     others_share: float  # of the others in the full score
 
 
-NO_RESIDUALS: Final = Residuals(np.zeros((0, 0)), np.zeros(0), 0.0)
+NO_RESIDUALS: Final = CalibrationResiduals(np.zeros((0, 0)), np.zeros(0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -223,11 +223,11 @@ class SelectionBasis:
     def for_size(self, size: int) -> SelectionBasis:
         """Return a basis whose candidates suit a size: negative items too, where few other items are left out.
 
-        Items left out are estimated, and negative ones are estimated worst: where a subset is more than half of the
-        benchmark and they would be more than `MOST_NEGATIVE` of the rest, leaving them out costs more than it saves.
+        Items left out are estimated, and negative items are estimated worst. Where a subset is more than half of the
+        benchmark and they would be more than `MAX_NEGATIVE_SHARE` of the rest, leaving them out makes errors larger.
         """
         left_out = self.counts.n_items - size
-        few_left = size > left_out and self.negative.sum() > MOST_NEGATIVE * left_out
+        few_left = size > left_out and self.negative.sum() > MAX_NEGATIVE_SHARE * left_out
         return self._unrestricted if few_left else self
 
     @cached_property
@@ -260,14 +260,14 @@ class SelectionBasis:
         order = labels.astype("str").get_indexer(self.counts.models.index.astype("str"))
         return np.asarray(drawn.mean(axis=0)[order], dtype=np.float64)
 
-    def residuals(self, chosen: Positions) -> Residuals:
+    def residuals(self, chosen: Positions) -> CalibrationResiduals:
         """Residuals of the calibration models at their abilities: of the chosen items, and of all others together."""
         chance = np.array([np.interp(self.abilities, ABILITY_NODES, curve) for curve in self.curves.chance[chosen]]).T
         asked = self.counts.asked[:, chosen]
         found = np.where(asked, self.shares[:, chosen] - chance, 0.0)
         every = self.full_score - np.interp(self.abilities, ABILITY_NODES, self.target @ self.curves.chance)
         target = self.target[chosen]
-        return Residuals(found, np.nan_to_num(every) - found @ target, 1 - float(target.sum()))
+        return CalibrationResiduals(found, np.nan_to_num(every) - found @ target, 1 - float(target.sum()))
 
     @property
     def ability_limits(self) -> tuple[float, float]:
@@ -283,7 +283,7 @@ class SelectionBasis:
         return float(low), float(high)
 
     @cached_property
-    def curves(self) -> Curves:
+    def curves(self) -> CandidateCurves:
         """Chances of a right answer to each item, and the draws of the full score."""
         return item_curves(self.curve_draws, self.target)
 
@@ -319,7 +319,7 @@ class SelectionBasis:
         return Selection(self.counts.items.index[chosen], None if weights is None else weights[order])
 
 
-def item_curves(drawn: ItemParameters, target: FloatArray) -> Curves:
+def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:
     """Mean chance of each item, and draws of the target-weighted total; a block of items a time."""
     (n_draws, n_items), n_nodes = drawn.difficulty.shape, len(ABILITY_NODES)
     chance, total = np.empty((n_items, n_nodes)), np.zeros((n_draws, len(SPREAD_NODES)))
@@ -328,7 +328,7 @@ def item_curves(drawn: ItemParameters, target: FloatArray) -> Curves:
         right = draw_curves(drawn.at((slice(None), block)), ABILITY_NODES)
         chance[block] = right.mean(axis=0)
         total += np.einsum("i,din->dn", target[block], right[..., spread_nodes])
-    return Curves(chance, total)
+    return CandidateCurves(chance, total)
 
 
 def draw_curves(drawn: ItemParameters, nodes: FloatArray) -> FloatArray:

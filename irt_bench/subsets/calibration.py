@@ -31,19 +31,19 @@ from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import Selection, SelectionBasis, as_answers, full_scores
 from irt_bench.subsets.clusters import Labels, cluster_folds
-from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, estimate
-from irt_bench.subsets.score import UNKNOWN, Errors, HeldOutScores, held_out_errors
+from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, estimate
+from irt_bench.subsets.score import UNKNOWN_ERRORS, HeldOutErrors, HeldOutScores, held_out_errors
 from irt_bench.subsets.scorer import (
-    Evidence,
-    Instrument,
+    ResponseSummary,
+    SubsetScorer,
     interpolate,
-    join_evidence,
-    make_instrument,
-    most_likely,
-    read_answers,
+    join_summaries,
+    make_scorer,
+    maximum_likelihood_ability,
+    summarise_responses,
 )
 from irt_bench.subsets.select import select
-from irt_bench.subsets.weights import weigh
+from irt_bench.subsets.weights import weight_items
 
 ANCHOR_METHODS: Final = ("anchors", "anchors-irt")
 ANCHOR_FACTOR: Final = 4  # tinyBenchmarks takes anchors to have a fourth of a random subset's variance
@@ -59,17 +59,17 @@ def odd_errors(basis: SelectionBasis, held_out: ResponseCounts) -> FloatArray:
     """Mean absolute errors behind b, one a held-out model."""
     items = np.arange(basis.counts.n_items)
     even = basis.select(items[::2])
-    instrument = make_instrument(basis, even, np.full(len(even.items), 1 / len(even.items)))
-    ability = most_likely(instrument, held_out.take(items=items[::2]))[:, None]
-    predicted = interpolate(instrument.unseen[None], instrument.nodes, ability)[:, 0] / basis.target[1::2].sum()
+    scorer = make_scorer(basis, even, np.full(len(even.items), 1 / len(even.items)))
+    ability = maximum_likelihood_ability(scorer, held_out.take(items=items[::2]))[:, None]
+    predicted = interpolate(scorer.unseen[None], scorer.nodes, ability)[:, 0] / basis.target[1::2].sum()
     truth = full_scores(held_out.take(items=items[1::2]), basis.target[1::2])
     return np.asarray(np.abs(predicted - truth)[~np.isnan(truth)])
 
 
 N_FOLDS: Final = 5
-LEAST_FOR_ABLER: Final = 20  # calibration models: a fit needs the weaker ten of them
+MIN_FOR_ABLER: Final = 20  # calibration models: a fit needs the weaker ten of them
 ABLER_SHARE: Final = 0.3  # of the calibration models, the strongest, that stand for abler ones: Zhang et al. 2025
-MOST_ABILITY: Final = 10  # sds of the calibration models
+MAX_ABILITY: Final = 10  # sds of the calibration models
 # Among the options of a subset --method names how to choose items.
 ADVICE: Final = "use --method nuts"
 _ADVISED: Final = re.compile(r"[.;,]?\s*\buse --method nuts\b[^.;]*\.?$|\.$", re.IGNORECASE)
@@ -77,7 +77,7 @@ FAILED_CHECKS: Final = "failed_checks"  # of a posterior: name → message
 ADVICE_HERE: Final = "--fit takes a better one, made with: irt-bench fit --method nuts"
 
 
-class Plan(NamedTuple):
+class CalibrationPlan(NamedTuple):
     """What to calibrate with: IRT model, settings of its inference, and what a basis takes."""
 
     irt_model: IRTModel
@@ -89,11 +89,11 @@ class Plan(NamedTuple):
 
     def fit_basis(self, counts: ResponseCounts, posterior: xr.Dataset | None = None) -> SelectionBasis:
         """Fit the IRT model, or take the fit given, and make a basis of it."""
-        low, high = self.ability_range or (-MOST_ABILITY, MOST_ABILITY)
-        if not -MOST_ABILITY <= low < high <= MOST_ABILITY:
+        low, high = self.ability_range or (-MAX_ABILITY, MAX_ABILITY)
+        if not -MAX_ABILITY <= low < high <= MAX_ABILITY:
             raise SubsetError(
-                f"ability_range is ({low:g}, {high:g}); a lower and a higher ability, from -{MOST_ABILITY} to "
-                f"{MOST_ABILITY} sds of the calibration models, are needed."
+                f"ability_range is ({low:g}, {high:g}); a lower and a higher ability, from -{MAX_ABILITY} to "
+                f"{MAX_ABILITY} sds of the calibration models, are needed."
             )
         found = fit_posterior(counts, self) if posterior is None else posterior
         return SelectionBasis(counts, found, self.targets, self.keep_negative, self.ability_range)
@@ -130,14 +130,14 @@ class Calibration:
         Of cross-validation over clusters.
     clusters : array of str, shape (model,)
         Of the calibration models.
-    plan : Plan
+    plan : CalibrationPlan
         What was fitted, and how.
     """
 
     whole: SelectionBasis
     folds: tuple[Fold, ...]
     clusters: Labels
-    plan: Plan
+    plan: CalibrationPlan
 
     @property
     def n_clusters(self) -> int:
@@ -153,7 +153,7 @@ class Calibration:
         """
         score = self.whole.full_score
         order = np.argsort(score, kind="stable")[: int((~np.isnan(score)).sum())]
-        if len(order) < LEAST_FOR_ABLER:
+        if len(order) < MIN_FOR_ABLER:
             return None
         weaker, strongest = order[: len(order) // 2], order[-round(ABLER_SHARE * len(order)) :]
         counts = self.whole.counts
@@ -175,21 +175,21 @@ class Calibration:
         return published_share(self.source_error, self.whole.shares, method, size)
 
 
-class Calibrated(NamedTuple):
+class CalibratedSubset(NamedTuple):
     """Chosen items ready for use, and by estimator what it learned and how far it errs on models held out.
 
     `errors` are of models like those of the calibration, `abler` of models abler than all of them.
     """
 
-    instrument: Instrument
-    evidence: Evidence
-    learned: Mapping[str, Learned]
-    errors: Mapping[str, Errors]
-    abler: Mapping[str, Errors]
+    scorer: SubsetScorer
+    summary: ResponseSummary
+    learned: Mapping[str, LearnedParameters]
+    errors: Mapping[str, HeldOutErrors]
+    abler: Mapping[str, HeldOutErrors]
     held_out: Mapping[str, HeldOutScores]
 
 
-def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
+def fit_posterior(counts: ResponseCounts, plan: CalibrationPlan) -> xr.Dataset:
     """Fit the IRT model; checks that failed are kept in the attribute `FAILED_CHECKS`, not reported one by one.
 
     Raises
@@ -218,7 +218,7 @@ def fit_posterior(counts: ResponseCounts, plan: Plan) -> xr.Dataset:
 def prepare(
     counts: Responses,
     clusters: Labels,
-    plan: Plan,
+    plan: CalibrationPlan,
     *,
     seed: int = 0,
     posterior: xr.Dataset | None = None,
@@ -232,7 +232,7 @@ def prepare(
         Right answers and trials of the calibration models, shape (model, item).
     clusters : array of str, shape (model,)
         From `model_clusters`.
-    plan : Plan
+    plan : CalibrationPlan
         What to fit.
     seed : int
         Of the folds.
@@ -266,7 +266,7 @@ def calibrate(
     *,
     selection: Selection | None = None,
     choose: Chooser | None = None,
-) -> Calibrated:
+) -> CalibratedSubset:
     """Choose and weigh items, let estimators learn, and find their errors on models held out.
 
     Parameters
@@ -290,10 +290,10 @@ def calibrate(
     whole, choose = calibration.whole, choose or partial(chosen_items, recipe=recipe)
     if selection is None:
         selection = choose(whole)
-    instrument = weighed(whole, recipe, selection)
-    evidence = answers_to(instrument, whole.counts)
+    scorer = weighted_scorer(whole, recipe, selection)
+    summary = summarise_chosen(scorer, whole.counts)
     folds = _Folds.read(calibration, recipe, estimators, choose)
-    training = folds.training(evidence, whole, instrument)
+    training = folds.training(summary, whole, scorer)
     learned = {name: ESTIMATORS[name].learn(training) for name in estimators}
     estimates = folds.estimates(estimators)
     abler = folds.abler_errors(calibration.abler, recipe, estimators, choose)
@@ -302,24 +302,24 @@ def calibrate(
         name: HeldOutScores([found for found, _ in parts], folds.truths, folds.clusters, responses)
         for name, parts in estimates.items()
     }
-    return Calibrated(instrument, evidence, learned, folds.errors(estimates), abler, scores)
+    return CalibratedSubset(scorer, summary, learned, folds.errors(estimates), abler, scores)
 
 
 class _Read(NamedTuple):
     """Items chosen from the models kept of a fold, and the evidence of both its parts."""
 
-    instrument: Instrument
-    kept: Evidence
-    held_out: Evidence
+    scorer: SubsetScorer
+    kept: ResponseSummary
+    held_out: ResponseSummary
     truth: FloatArray  # full scores of the models held out
 
     @classmethod
     def of(cls, fold: Fold, recipe: Recipe, choose: Chooser, *, regression: bool) -> _Read:
-        instrument = weighed(fold.kept, recipe, choose(fold.kept))
-        held_out = answers_to(instrument, fold.held_out)
+        scorer = weighted_scorer(fold.kept, recipe, choose(fold.kept))
+        held_out = summarise_chosen(scorer, fold.held_out)
         # Only regressions look at the kept models' answers.
-        kept = answers_to(instrument, fold.kept.counts) if regression else held_out
-        return cls(instrument, kept, held_out, full_scores(fold.held_out, fold.kept.target))
+        kept = summarise_chosen(scorer, fold.kept.counts) if regression else held_out
+        return cls(scorer, kept, held_out, full_scores(fold.held_out, fold.kept.target))
 
 
 class _Folds(NamedTuple):
@@ -346,25 +346,25 @@ class _Folds(NamedTuple):
         return [read.truth for read in self.read_folds]
 
     def training(
-        self, evidence: Evidence, basis: SelectionBasis, instrument: Instrument, *, without: int | None = None
-    ) -> Training:
+        self, summary: ResponseSummary, basis: SelectionBasis, scorer: SubsetScorer, *, without: int | None = None
+    ) -> TrainingData:
         """Say what estimators learn from; of the models held out, those of one fold may be left out."""
         places = [place for place in range(len(self.folds)) if place != without]
-        pooled = join_evidence([self.read_folds[place].held_out for place in places])
+        pooled = join_summaries([self.read_folds[place].held_out for place in places])
         truth = np.concatenate([self.truths[at] for at in places])
-        chosen = basis.counts.items.index.get_indexer(instrument.items)
-        return Training(evidence, basis.full_score, pooled, truth, self.source_share, basis.residuals(chosen))
+        chosen = basis.counts.items.index.get_indexer(scorer.items)
+        return TrainingData(summary, basis.full_score, pooled, truth, self.source_share, basis.residuals(chosen))
 
     def estimates(self, estimators: Sequence[str]) -> dict[str, list[tuple[FloatArray, FloatArray]]]:
         """Estimates of the models held out and their variances, by estimator and fold; each learned from the others."""
         found: dict[str, list[tuple[FloatArray, FloatArray]]] = {name: [] for name in estimators}
         for place, (fold, read) in enumerate(zip(self.folds, self.read_folds, strict=True)):
-            training = self.training(read.kept, fold.kept, read.instrument, without=place)
+            training = self.training(read.kept, fold.kept, read.scorer, without=place)
             for name, parts in found.items():
                 parts.append(_estimated(name, read.held_out, training))
         return found
 
-    def errors(self, estimates: Mapping[str, list[tuple[FloatArray, FloatArray]]]) -> dict[str, Errors]:
+    def errors(self, estimates: Mapping[str, list[tuple[FloatArray, FloatArray]]]) -> dict[str, HeldOutErrors]:
         """Errors of estimators that learned from other models, on those held out."""
         truth, clusters = np.concatenate(self.truths), np.concatenate(self.clusters)
         known = ~np.isnan(truth)
@@ -376,24 +376,24 @@ class _Folds(NamedTuple):
 
     def abler_errors(
         self, fold: Fold | None, recipe: Recipe, estimators: Sequence[str], choose: Chooser
-    ) -> dict[str, Errors]:
+    ) -> dict[str, HeldOutErrors]:
         """Errors on models abler than all that were learned from; unknown where those are too few or it is refused."""
-        found = dict.fromkeys(estimators, UNKNOWN)
+        found = dict.fromkeys(estimators, UNKNOWN_ERRORS)
         speaking = [name for name in estimators if ESTIMATORS[name].extrapolates]
         if fold is None or not speaking:
             return found
         read = _Read.of(fold, recipe, choose, regression=True)
-        training = self.training(read.kept, fold.kept, read.instrument)
+        training = self.training(read.kept, fold.kept, read.scorer)
         for name in speaking:
             estimated, variance = _estimated(name, read.held_out, training)
             found[name] = held_out_errors(estimated - read.truth, variance)
         return found
 
 
-def _estimated(name: str, evidence: Evidence, training: Training) -> tuple[FloatArray, FloatArray]:
+def _estimated(name: str, summary: ResponseSummary, training: TrainingData) -> tuple[FloatArray, FloatArray]:
     """Estimates of the full score and their variances, by an estimator that learns from `training`."""
     learned = ESTIMATORS[name].learn(training)
-    return estimate(name, evidence, learned), ESTIMATORS[name].variance(evidence, learned)
+    return estimate(name, summary, learned), ESTIMATORS[name].variance(summary, learned)
 
 
 def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:
@@ -407,14 +407,14 @@ def rng_of(recipe: Recipe) -> np.random.Generator:
     return np.random.default_rng(recipe.seed)
 
 
-def weighed(basis: SelectionBasis, recipe: Recipe, selection: Selection) -> Instrument:
+def weighted_scorer(basis: SelectionBasis, recipe: Recipe, selection: Selection) -> SubsetScorer:
     """Weigh chosen items, and collect what a basis knows of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SubsetWarning)  # the choice from all models says it once
-        weights = weigh(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
-    return make_instrument(basis, selection, weights)
+        weights = weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
+    return make_scorer(basis, selection, weights)
 
 
-def answers_to(instrument: Instrument, counts: ResponseCounts) -> Evidence:
+def summarise_chosen(scorer: SubsetScorer, counts: ResponseCounts) -> ResponseSummary:
     """Read the answers that `counts` hold to the items of an instrument."""
-    return read_answers(instrument, counts.take(items=counts.items.index.get_indexer(instrument.items)))
+    return summarise_responses(scorer, counts.take(items=counts.items.index.get_indexer(scorer.items)))

@@ -43,8 +43,8 @@ GENERAL_WORDS: Final = frozenset({
     "model", "name", "participant", "person", "rater", "respondent", "row", "run", "sample", "seed", "student",
     "subject", "submission", "sys", "system", "team", "test", "user",
 })  # fmt: skip
-LEAST_COUNTED: Final = 8  # models of one word and a number: families have versions, but not so many
-LEAST_KEPT: Final = 2  # models outside the largest cluster, without which nothing can be fitted
+MIN_COUNTED: Final = 8  # models of one word and a number: families have versions, but not so many
+MIN_KEPT: Final = 2  # models outside the largest cluster, without which nothing can be fitted
 
 Labels = npt.NDArray[np.str_]
 
@@ -107,7 +107,7 @@ def _name_cluster(label: str, counted: Mapping[str, int]) -> str | None:
     word = _FIRST_WORD.match(label)
     if word is None or len(word.group()) == 1 or word.group() in GENERAL_WORDS or _HASH.match(label):
         return None
-    is_counted = _COUNTED.match(label) is not None and counted[word.group()] >= LEAST_COUNTED
+    is_counted = _COUNTED.match(label) is not None and counted[word.group()] >= MIN_COUNTED
     return None if is_counted else word.group()
 
 
@@ -128,16 +128,16 @@ def cluster_folds(
     """
     if len(clusters) == 1:
         raise SubsetError(
-            f"there is 1 model; {LEAST_KEPT + 1} or more are needed, of which some are held out to say how well the "
+            f"there is 1 model; {MIN_KEPT + 1} or more are needed, of which some are held out to say how well the "
             "estimate holds for new models. Give more models."
         )
     distinct, codes = np.unique(clusters, return_inverse=True)
     sizes = np.bincount(codes, minlength=1)
-    if len(clusters) - sizes.max() < LEAST_KEPT:
+    if len(clusters) - sizes.max() < MIN_KEPT:
         which = f"{sizes.max()} of {len(clusters)}" if len(distinct) > 1 else f"all {len(clusters)}"
         raise SubsetError(
             f"{which} models belong to one cluster ({str(distinct[sizes.argmax()])!r}); whole clusters are held out to "
-            f"say how well the estimate holds for new models, and {LEAST_KEPT} or more models of others must remain. "
+            f"say how well the estimate holds for new models, and {MIN_KEPT} or more models of others must remain. "
             "Give more models, or, where these are independent of each other, say so in a column 'cluster' (or 'run')."
         )
     if 2 * sizes.max() > len(clusters):

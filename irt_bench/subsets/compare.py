@@ -39,28 +39,28 @@ from irt_bench.names import INTERVAL, MODEL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import SelectionBasis, full_scores
 from irt_bench.subsets.calibration import (
-    Calibrated,
+    CalibratedSubset,
     Calibration,
-    Plan,
+    CalibrationPlan,
     Recipe,
-    answers_to,
     calibrate,
     chosen_items,
     prepare,
-    weighed,
+    summarise_chosen,
+    weighted_scorer,
 )
 from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.estimators import (
     ESTIMATORS,
     MAX_RANDOM,
-    Learned,
+    LearnedParameters,
     RandomSubsets,
-    beside_random,
     estimate,
     random_errors,
+    relative_to_random,
 )
 from irt_bench.subsets.make import default_weights
-from irt_bench.subsets.score import Scale, score_evidence
+from irt_bench.subsets.score import ScoringContext, estimate_with_interval
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.workers import PROCESSES
 
@@ -143,12 +143,12 @@ MORE_WEIGHTS: Final = (  # beside each method with the weights that go with it
 )
 
 
-class Design(NamedTuple):
+class ComparisonDesign(NamedTuple):
     """What is compared, and on what splits.
 
     Parameters
     ----------
-    plan : Plan
+    plan : CalibrationPlan
         IRT model and inference.
     sizes : tuple of int
         Numbers of items.
@@ -164,7 +164,7 @@ class Design(NamedTuple):
         Of splits, methods and random subsets.
     """
 
-    plan: Plan
+    plan: CalibrationPlan
     sizes: tuple[int, ...]
     methods: tuple[tuple[str, str], ...]
     estimators: tuple[str, ...] = tuple(ESTIMATORS)
@@ -178,7 +178,7 @@ class Design(NamedTuple):
         return RandomSubsets(self.sizes, self.estimators, self.n_random, self.seed)
 
 
-class Comparison(NamedTuple):
+class MethodComparison(NamedTuple):
     """What a comparison found.
 
     Parameters
@@ -214,8 +214,13 @@ def methods_for(counts: ResponseCounts, methods: Sequence[str] | None = None) ->
 
 
 def compare(
-    counts: ResponseCounts, clusters: Labels, design: Design, *, jobs: int = 1, progress: Progress | None = None
-) -> Comparison:
+    counts: ResponseCounts,
+    clusters: Labels,
+    design: ComparisonDesign,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> MethodComparison:
     """Find errors of every method and estimator on models held out, and of random subsets beside them.
 
     Parameters
@@ -224,7 +229,7 @@ def compare(
         Right answers and trials, shape (model, item).
     clusters : array of str, shape (model,)
         From `model_clusters`.
-    design : Design
+    design : ComparisonDesign
         What to compare.
     jobs : int
         Folds at once, each in a process of its own; results do not depend on it.
@@ -249,18 +254,20 @@ def compare(
     sums = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
     random = (sums["error"] / sums["n"]).rename("mae").reset_index()
     rng = np.random.default_rng(design.seed)
-    return Comparison(
-        beside_random(summarise(held_out, rng), random), random, coverage_summary(held_out.dropna(subset=["q05"]), rng)
+    return MethodComparison(
+        relative_to_random(summarise(held_out, rng), random),
+        random,
+        coverage_summary(held_out.dropna(subset=["q05"]), rng),
     )
 
 
-def shift(counts: ResponseCounts, clusters: Labels, design: Design) -> pd.DataFrame:
+def shift(counts: ResponseCounts, clusters: Labels, design: ComparisonDesign) -> pd.DataFrame:
     """Calibrate on the weaker half of the models and judge on the stronger half.
 
     Returns
     -------
     pd.DataFrame
-        As `Comparison.table`, without random subsets.
+        As `MethodComparison.table`, without random subsets.
     """
     _check(counts, design)
     score = full_scores(counts, _target(counts, design.plan))
@@ -297,7 +304,7 @@ def _with_clusters(held_out: pd.DataFrame, counts: ResponseCounts, clusters: Lab
     return held_out.assign(**{CLUSTER: clusters[places]})
 
 
-def _check(counts: ResponseCounts, design: Design) -> None:
+def _check(counts: ResponseCounts, design: ComparisonDesign) -> None:
     check_range(SubsetError, "n_random", design.n_random, 1, MAX_RANDOM)
     check_range(SubsetError, "n_folds", design.n_folds, 2, MAX_FOLDS)
     for size in design.sizes:
@@ -305,41 +312,41 @@ def _check(counts: ResponseCounts, design: Design) -> None:
             raise SubsetError(f"size {size} was asked for; from 1 to {counts.n_items - 1} items can be compared.")
 
 
-def _target(counts: ResponseCounts, plan: Plan) -> FloatArray:
+def _target(counts: ResponseCounts, plan: CalibrationPlan) -> FloatArray:
     return np.full(counts.n_items, 1 / counts.n_items) if plan.targets is None else plan.targets
 
 
 def _fold(
-    counts: ResponseCounts, clusters: Labels, design: Design, kept: FloatArray, held_out: FloatArray
+    counts: ResponseCounts, clusters: Labels, design: ComparisonDesign, kept: FloatArray, held_out: FloatArray
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Estimates of the held-out models by every recipe, and errors of random subsets."""
     calibration = prepare(counts.take(models=kept), clusters[kept], design.plan, seed=design.seed)
     test = counts.take(models=held_out)
-    estimates, blind = _methods(calibration, test, design)
-    return estimates, random_errors(calibration.whole, test, design.sampling, blind)
+    estimates, learned_at_random = _methods(calibration, test, design)
+    return estimates, random_errors(calibration.whole, test, design.sampling, learned_at_random)
 
 
 def _methods(
-    calibration: Calibration, test: ResponseCounts, design: Design
-) -> tuple[pd.DataFrame, dict[int, dict[str, Learned]]]:
+    calibration: Calibration, test: ResponseCounts, design: ComparisonDesign
+) -> tuple[pd.DataFrame, dict[int, dict[str, LearnedParameters]]]:
     """Estimates of models by every recipe; and what estimators that mix learned from a random subset, by size."""
     truth = full_scores(test, calibration.whole.target)
-    parts, blind = [], {}
+    parts, learned_at_random = [], {}
     for size in design.sizes:
         for method, weights in design.methods:
             found = calibrate(calibration, Recipe(method, weights, size, design.seed), design.estimators)
             if (method, weights) == ("random", "equal"):
-                blind[size] = dict(found.learned)
+                learned_at_random[size] = dict(found.learned)
             frame = _estimates(found, calibration.whole, test, truth)
             parts.append(frame.assign(size=size, method=method, weights=weights))
-    return pd.concat(parts, ignore_index=True), blind
+    return pd.concat(parts, ignore_index=True), learned_at_random
 
 
-def _estimates(found: Calibrated, basis: SelectionBasis, test: ResponseCounts, truth: FloatArray) -> pd.DataFrame:
-    evidence, instrument, parts = answers_to(found.instrument, test), found.instrument, []
-    about = Scale(instrument.nodes, basis.ability_limits, basis.counts.n_items, float(instrument.targets.min()))
+def _estimates(found: CalibratedSubset, basis: SelectionBasis, test: ResponseCounts, truth: FloatArray) -> pd.DataFrame:
+    summary, scorer, parts = summarise_chosen(found.scorer, test), found.scorer, []
+    context = ScoringContext(scorer.nodes, basis.ability_limits, basis.counts.n_items, float(scorer.targets.min()))
     for name, learned in found.learned.items():
-        scored = score_evidence(name, evidence, learned, (found.errors[name], found.abler[name]), about)
+        scored = estimate_with_interval(name, summary, learned, (found.errors[name], found.abler[name]), context)
         columns = {"truth": truth, "estimate": scored.estimate, "q05": scored.q05, "q95": scored.q95}
         parts.append(pd.DataFrame({MODEL: test.models.index, "estimator": name, **columns}))
     return pd.concat(parts).dropna(subset=["truth"])
@@ -347,7 +354,7 @@ def _estimates(found: Calibrated, basis: SelectionBasis, test: ResponseCounts, t
 
 Within = Literal["models", "items"]
 WITHIN: Final[tuple[Within, ...]] = ("models", "items")
-LEAST_BY_METHOD: Final = 25  # random subsets a method: a p-value below 0.05 is possible after Holm's correction
+MIN_RANDOM_PER_METHOD: Final = 25  # random subsets a method: a p-value below 0.05 is possible after Holm's correction
 CONTROLLED: Final = ("weighted", "p_irt")  # estimators that learn nothing from answers but the items' parameters
 
 
@@ -368,18 +375,18 @@ def shuffled(counts: ResponseCounts, within: Within, rng: np.random.Generator) -
 
 
 def negative_control(
-    counts: ResponseCounts, clusters: Labels, design: Design, within: Within, *, jobs: int = 1
+    counts: ResponseCounts, clusters: Labels, design: ComparisonDesign, within: Within, *, jobs: int = 1
 ) -> pd.DataFrame:
     """Compare methods that were calibrated on shuffled answers with random subsets, on true answers held out.
 
     Returns
     -------
     pd.DataFrame
-        A row for each size, method, weights and estimator of `CONTROLLED`: ``mae, random, random_q05, random_q95,
-        percentile`` as in `Comparison.table`, and ``p_holm``, the percentile after Holm's correction for the methods of
-        the same size and estimator.
+        One row per size, method, weights and estimator of `CONTROLLED`: ``mae, random, random_q05, random_q95,
+        percentile`` as in `MethodComparison.table`, and ``p_holm``, the percentile after Holm's correction for the
+        methods of the same size and estimator.
     """
-    n_random = max(design.n_random, LEAST_BY_METHOD * len(design.methods))
+    n_random = max(design.n_random, MIN_RANDOM_PER_METHOD * len(design.methods))
     design = design._replace(estimators=CONTROLLED, n_random=n_random)
     splits = cluster_folds(clusters, design.n_folds, np.random.default_rng(design.seed))
     parts = Parallel(n_jobs=jobs, **PROCESSES)(
@@ -388,7 +395,7 @@ def negative_control(
     sums = pd.concat([part[0] for part in parts]).groupby(["size", "method", "weights", "estimator"], sort=False).sum()
     drawn = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
     random = (drawn["error"] / drawn["n"]).rename("mae").reset_index()
-    table = beside_random((sums["error"] / sums["n"]).rename("mae").reset_index(), random)
+    table = relative_to_random((sums["error"] / sums["n"]).rename("mae").reset_index(), random)
     table["p_holm"] = table.groupby(["size", "estimator"])["percentile"].transform(lambda p: holm(p.to_numpy()))
     return table
 
@@ -403,7 +410,7 @@ def holm(p: FloatArray) -> FloatArray:
 
 
 def _control_fold(
-    counts: ResponseCounts, design: Design, within: Within, kept: FloatArray, held_out: FloatArray
+    counts: ResponseCounts, design: ComparisonDesign, within: Within, kept: FloatArray, held_out: FloatArray
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng([design.seed, WITHIN.index(within)])
     plan = design.plan._replace(keep_negative=True)  # by chance some items come out negative
@@ -414,9 +421,9 @@ def _control_fold(
     for size in design.sizes:
         for method, weights in design.methods:
             recipe = Recipe(method, weights, size, design.seed)
-            evidence = answers_to(weighed(basis, recipe, chosen_items(basis, recipe)), test)
+            summary = summarise_chosen(weighted_scorer(basis, recipe, chosen_items(basis, recipe)), test)
             for name in design.estimators:
-                error = np.abs(estimate(name, evidence, Learned()) - truth)[known].sum()
+                error = np.abs(estimate(name, summary, LearnedParameters()) - truth)[known].sum()
                 rows.append((size, method, weights, name, error, known.sum()))
     columns = ["size", "method", "weights", "estimator", "error", "n"]
     return pd.DataFrame(rows, columns=columns), random_errors(basis, test, design.sampling, {})

@@ -54,8 +54,8 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.names import INTERVAL
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import NO_RESIDUALS, Residuals, SelectionBasis, full_scores
-from irt_bench.subsets.scorer import Evidence, Prediction, make_instrument, read_answers
+from irt_bench.subsets.basis import NO_RESIDUALS, CalibrationResiduals, SelectionBasis, full_scores
+from irt_bench.subsets.scorer import Prediction, ResponseSummary, make_scorer, summarise_responses
 from irt_bench.subsets.subset import Spline
 
 PENALTIES: Final = np.logspace(-2, 5, 15)  # of ridge regressions; the best by leave-one-out is taken
@@ -66,8 +66,8 @@ SHARED_SD: Final = 0.2  # tau, sd over models of a residual that all items share
 ANSWER_VARIANCE: Final = 0.15  # s, of a right or wrong answer around its chance: of chances about .2 or .8
 
 
-class Learned(NamedTuple):
-    """What an estimator took from calibration models; see `EstimatorNumbers`."""
+class LearnedParameters(NamedTuple):
+    """What an estimator took from calibration models; see `EstimatorParameters`."""
 
     weighted_share: float = 0.0
     intercept: float = 0.0
@@ -77,20 +77,20 @@ class Learned(NamedTuple):
     unseen_variance: float = 0.0
 
 
-class Training(NamedTuple):
+class TrainingData(NamedTuple):
     """What estimators learn from."""
 
-    evidence: Evidence  # of the calibration models on the final items
+    summary: ResponseSummary  # of the calibration models on the final items
     truth: FloatArray  # their full scores
-    held_out: Evidence  # of the same models, each read with items and curves it took no part in making
+    held_out: ResponseSummary  # of the same models, each read with items and curves it took no part in making
     held_out_truth: FloatArray
     source_share: float  # lam' as published
-    residuals: Residuals = NO_RESIDUALS  # of the calibration models on the final items, at their abilities
+    residuals: CalibrationResiduals = NO_RESIDUALS  # of the calibration models on the final items, at their abilities
 
 
-def _given_variance(evidence: Evidence, learned: Learned) -> FloatArray:
+def _given_variance(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     del learned
-    return evidence.variance
+    return summary.variance
 
 
 @dataclass(frozen=True)
@@ -108,76 +108,76 @@ class Estimator:
     regression : bool
         Whether it learns from the calibration models' answers.
     wide : bool
-        Whether it looks at `Evidence.prediction`.
+        Whether it looks at `ResponseSummary.prediction`.
     extrapolates : bool
         Whether it may speak of models abler or weaker than all those it learned from.
     variance : callable, optional
         Evidence and what was learned → variance of the full score around the estimate under the IRT model;
-        `Evidence.variance` by default.
+        `ResponseSummary.variance` by default.
     """
 
-    learn: Callable[[Training], Learned]
-    estimate: Callable[[Evidence, Learned], FloatArray]
+    learn: Callable[[TrainingData], LearnedParameters]
+    estimate: Callable[[ResponseSummary, LearnedParameters], FloatArray]
     title: str
     regression: bool = False
     wide: bool = False
     extrapolates: bool = True
-    variance: Callable[[Evidence, Learned], FloatArray] = _given_variance
+    variance: Callable[[ResponseSummary, LearnedParameters], FloatArray] = _given_variance
 
 
-def _nothing(training: Training) -> Learned:
+def _nothing(training: TrainingData) -> LearnedParameters:
     del training
-    return Learned()
+    return LearnedParameters()
 
 
-def _weighted(evidence: Evidence, learned: Learned) -> FloatArray:
+def _weighted(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     del learned
-    return evidence.weighted
+    return summary.weighted
 
 
-def _p_irt(evidence: Evidence, learned: Learned | None = None) -> FloatArray:
+def _p_irt(summary: ResponseSummary, learned: LearnedParameters | None = None) -> FloatArray:
     del learned
-    return evidence.observed + evidence.unseen
+    return summary.observed + summary.unseen
 
 
-def _p_irt_weighted(evidence: Evidence, learned: Learned) -> FloatArray:
+def _p_irt_weighted(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     del learned
-    return evidence.asked_share * evidence.weighted + evidence.unseen
+    return summary.asked_share * summary.weighted + summary.unseen
 
 
-def _p_irt_source(evidence: Evidence, learned: Learned | None = None) -> FloatArray:
+def _p_irt_source(summary: ResponseSummary, learned: LearnedParameters | None = None) -> FloatArray:
     del learned
-    return evidence.observed + evidence.unseen_plug_in
+    return summary.observed + summary.unseen_plug_in
 
 
-def _prediction(evidence: Evidence) -> Prediction:
-    if evidence.prediction is None:
+def _prediction(summary: ResponseSummary) -> Prediction:
+    if summary.prediction is None:
         raise SubsetError("evidence of several subsets was joined; predictions are of one.")
-    return evidence.prediction
+    return summary.prediction
 
 
-def _p_irt_wide(evidence: Evidence, learned: Learned) -> FloatArray:
+def _p_irt_wide(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     del learned
-    return evidence.observed + _prediction(evidence).expected_unseen
+    return summary.observed + _prediction(summary).expected_unseen
 
 
-def _difference(evidence: Evidence, learned: Learned) -> FloatArray:
+def _difference(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     """Predictions of all items, and the mean residual by the design's weights."""
-    predicted = _prediction(evidence)
-    expected = _p_irt_wide(evidence, learned) - predicted.residuals @ predicted.targets
+    predicted = _prediction(summary)
+    expected = _p_irt_wide(summary, learned) - predicted.residuals @ predicted.targets
     return np.asarray(expected + predicted.residuals @ predicted.weights / (predicted.asked @ predicted.weights))
 
 
-def _learn_aipw(training: Training) -> Learned:
+def _learn_aipw(training: TrainingData) -> LearnedParameters:
     """Weights of the answers; they sum to 1, as the regression has an intercept."""
-    items = training.evidence.answers.T  # the features of an item are the answers of the calibration models
+    items = training.summary.answers.T  # the features of an item are the answers of the calibration models
     centred, size = items - items.mean(axis=0), len(items)
     ahead = np.nan_to_num(training.truth) - items.mean(axis=0)
     slopes = np.linalg.solve(centred @ centred.T + AIPW_PENALTY * np.eye(size), centred @ ahead)
-    return Learned(coefficients=1 / size + slopes - slopes.mean())
+    return LearnedParameters(coefficients=1 / size + slopes - slopes.mean())
 
 
-def _learn_residuals(training: Training) -> Learned:
+def _learn_residuals(training: TrainingData) -> LearnedParameters:
     """Learn v (module docstring), and the variances of u given r, and of u."""
     known, unseen, share = training.residuals
     n_models, size = known.shape
@@ -186,20 +186,20 @@ def _learn_residuals(training: Training) -> Learned:
     found = np.linalg.solve(covariance + noise + shared, others + shared * share)
     prior = float(unseen @ unseen) / n_models
     left = prior - 2 * float(found @ others) + float(found @ covariance @ found)
-    return Learned(
+    return LearnedParameters(
         coefficients=found,
         residual_variance=max(left, 0.0) + shared * (share - float(found.sum())) ** 2,
         unseen_variance=prior + shared * share**2,
     )
 
 
-def _with_residuals(evidence: Evidence, learned: Learned) -> FloatArray:
-    return np.asarray(_p_irt_wide(evidence, learned) + _prediction(evidence).residuals @ learned.coefficients)
+def _with_residuals(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
+    return np.asarray(_p_irt_wide(summary, learned) + _prediction(summary).residuals @ learned.coefficients)
 
 
-def _residual_variance(evidence: Evidence, learned: Learned) -> FloatArray:
+def _residual_variance(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     """From ability, and from residuals: between that of u given r and that of u, by the share of answers missing."""
-    predicted = _prediction(evidence)
+    predicted = _prediction(summary)
     curve = predicted.unseen - (predicted.asked * learned.coefficients) @ predicted.chances
     mean = (predicted.posterior * curve).sum(axis=1)
     by_ability = (predicted.posterior * (curve - mean[:, None]) ** 2).sum(axis=1)
@@ -208,54 +208,54 @@ def _residual_variance(evidence: Evidence, learned: Learned) -> FloatArray:
     return np.asarray(by_ability + given)
 
 
-def _best_share(training: Training) -> Learned:
+def _best_share(training: TrainingData) -> LearnedParameters:
     """Share of D_w that minimises the squared error of its mix with p-IRT on held-out models, within [0, 1]."""
     base = _p_irt(training.held_out)
     apart, error = training.held_out.weighted - base, training.held_out_truth - base
     square = float(apart @ apart)
-    return Learned(weighted_share=float(np.clip(apart @ error / square, 0, 1)) if square > 0 else 0.0)
+    return LearnedParameters(weighted_share=float(np.clip(apart @ error / square, 0, 1)) if square > 0 else 0.0)
 
 
-def _source_share(training: Training) -> Learned:
-    return Learned(weighted_share=training.source_share)
+def _source_share(training: TrainingData) -> LearnedParameters:
+    return LearnedParameters(weighted_share=training.source_share)
 
 
-def _mix(base: Callable[[Evidence], FloatArray]) -> Callable[[Evidence, Learned], FloatArray]:
-    def mixed(evidence: Evidence, learned: Learned) -> FloatArray:
-        return learned.weighted_share * evidence.weighted + (1 - learned.weighted_share) * base(evidence)
+def _mix(base: Callable[[ResponseSummary], FloatArray]) -> Callable[[ResponseSummary, LearnedParameters], FloatArray]:
+    def mixed(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
+        return learned.weighted_share * summary.weighted + (1 - learned.weighted_share) * base(summary)
 
     return mixed
 
 
-def _smoothed(evidence: Evidence, learned: Learned) -> FloatArray:
+def _smoothed(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     del learned
-    return evidence.expected
+    return summary.expected
 
 
-def _learn_ridge(training: Training) -> Learned:
-    return _regress(training.evidence.answers, training.truth)
+def _learn_ridge(training: TrainingData) -> LearnedParameters:
+    return _regress(training.summary.answers, training.truth)
 
 
-def _linear(evidence: Evidence, learned: Learned) -> FloatArray:
-    return np.asarray(learned.intercept + evidence.answers @ learned.coefficients)
+def _linear(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
+    return np.asarray(learned.intercept + summary.answers @ learned.coefficients)
 
 
-def _learn_correction(training: Training) -> Learned:
-    return _regress(training.evidence.answers, training.truth - _p_irt(training.evidence))
+def _learn_correction(training: TrainingData) -> LearnedParameters:
+    return _regress(training.summary.answers, training.truth - _p_irt(training.summary))
 
 
-def _corrected(evidence: Evidence, learned: Learned) -> FloatArray:
-    return _p_irt(evidence) + _linear(evidence, learned)
+def _corrected(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
+    return _p_irt(summary) + _linear(summary, learned)
 
 
-def _regress(answers: FloatArray, wanted: FloatArray) -> Learned:
+def _regress(answers: FloatArray, wanted: FloatArray) -> LearnedParameters:
     found = RidgeCV(PENALTIES).fit(answers, wanted)
-    return Learned(intercept=float(found.intercept_), coefficients=np.asarray(found.coef_, dtype=np.float64))
+    return LearnedParameters(intercept=float(found.intercept_), coefficients=np.asarray(found.coef_, dtype=np.float64))
 
 
-def _learn_spline(training: Training) -> Learned:
+def _learn_spline(training: TrainingData) -> LearnedParameters:
     """Fit both curves at once and tabulate them; the intercept is kept apart."""
-    features = np.stack([training.evidence.weighted, training.evidence.ability], axis=1)
+    features = np.stack([training.summary.weighted, training.summary.ability], axis=1)
     bases = [SplineTransformer(KNOTS, knots="quantile", extrapolation="linear") for _ in range(2)]
     columns = [_fit_basis(basis, values) for basis, values in zip(bases, features.T, strict=True)]
     found = RidgeCV(np.logspace(-6, 2, 17)).fit(np.concatenate(columns, axis=1), training.truth)
@@ -267,7 +267,7 @@ def _learn_spline(training: Training) -> Learned:
         parts.append((tuple(at.tolist()), tuple((basis.transform(at[:, None]) @ slopes).tolist())))
     (score, score_part), (ability, ability_part) = parts
     spline = Spline(score=score, score_part=score_part, ability=ability, ability_part=ability_part)
-    return Learned(intercept=float(found.intercept_), spline=spline)
+    return LearnedParameters(intercept=float(found.intercept_), spline=spline)
 
 
 def _fit_basis(basis: SplineTransformer, values: FloatArray) -> FloatArray:
@@ -277,12 +277,12 @@ def _fit_basis(basis: SplineTransformer, values: FloatArray) -> FloatArray:
     return np.asarray(basis.fit_transform(values[:, None]), dtype=np.float64)
 
 
-def _spline(evidence: Evidence, learned: Learned) -> FloatArray:
+def _spline(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     if learned.spline is None:
         raise SubsetError("the subset has no spline, which its estimator needs; make it again.")
     curves = learned.spline
-    of_score = _extended(evidence.weighted, curves.score, curves.score_part)
-    return learned.intercept + of_score + _extended(evidence.ability, curves.ability, curves.ability_part)
+    of_score = _extended(summary.weighted, curves.score, curves.score_part)
+    return learned.intercept + of_score + _extended(summary.ability, curves.ability, curves.ability_part)
 
 
 def _extended(at: FloatArray, x: tuple[float, ...], y: tuple[float, ...]) -> FloatArray:
@@ -325,18 +325,18 @@ def estimator_of(name: str) -> Estimator:
     return ESTIMATORS[name]
 
 
-def estimate(name: str, evidence: Evidence, learned: Learned) -> FloatArray:
+def estimate(name: str, summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     """Estimate the full score of each model, kept within what its answers leave possible.
 
     The answers seen make up `observed` of the full score, and those not seen at most the rest.
     """
-    found = estimator_of(name).estimate(evidence, learned)
-    return np.clip(found, *possible(evidence))
+    found = estimator_of(name).estimate(summary, learned)
+    return np.clip(found, *possible_range(summary))
 
 
-def possible(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
+def possible_range(summary: ResponseSummary) -> tuple[FloatArray, FloatArray]:
     """Lowest and highest full score that the answers leave possible."""
-    return evidence.observed, np.minimum(evidence.observed + 1 - evidence.asked_share, 1)
+    return summary.observed, np.minimum(summary.observed + 1 - summary.asked_share, 1)
 
 
 MAX_RANDOM: Final = 100_000  # subsets of a size; the share of them that a method beats needs no fourth digit
@@ -353,38 +353,42 @@ class RandomSubsets(NamedTuple):
 
 
 def random_errors(
-    basis: SelectionBasis, test: ResponseCounts, drawn: RandomSubsets, blind: Mapping[int, Mapping[str, Learned]]
+    basis: SelectionBasis,
+    test: ResponseCounts,
+    drawn: RandomSubsets,
+    learned_at_random: Mapping[int, Mapping[str, LearnedParameters]],
 ) -> pd.DataFrame:
     """Sum of absolute errors of each random subset and estimator on held-out models.
 
-    Subsets are simple random samples of all items, equally weighted. Regressions learn for each anew; estimators that
-    mix take the share that the method "random" found at this size, in `blind`, and are left out where it was not.
+    Subsets are simple random samples of all items, equally weighted. Regressions are fitted to each subset. Estimators
+    that mix take the share that the method "random" found at this size, in `learned_at_random`; without one they are
+    left out.
     """
     truth = full_scores(test, basis.target)
     known, rows = ~np.isnan(truth), []
     for size in drawn.sizes:
-        learned = blind.get(size, {})
+        learned = learned_at_random.get(size, {})
         names = [name for name in drawn.estimators if name in learned or not name.startswith("gp")]
         regression = any(ESTIMATORS[name].regression for name in names)
         for replicate in range(drawn.n_random):
             rng = np.random.default_rng([drawn.seed, size, replicate])
             chosen = basis.select(np.sort(rng.choice(basis.counts.n_items, size, replace=False)))
-            instrument = make_instrument(basis, chosen, np.full(size, 1 / size), intervals=False)
+            scorer = make_scorer(basis, chosen, np.full(size, 1 / size), intervals=False)
             places = basis.counts.items.index.get_indexer(chosen.items)
-            evidence = read_answers(instrument, test.take(items=places), n_draws=FEW_DRAWS)
-            own = evidence
+            summary = summarise_responses(scorer, test.take(items=places), n_draws=FEW_DRAWS)
+            own = summary
             if regression:
-                own = read_answers(instrument, basis.counts.take(items=places), n_draws=FEW_DRAWS)
-            training = Training(own, basis.full_score, own, basis.full_score, 0.0, basis.residuals(places))
+                own = summarise_responses(scorer, basis.counts.take(items=places), n_draws=FEW_DRAWS)
+            training = TrainingData(own, basis.full_score, own, basis.full_score, 0.0, basis.residuals(places))
             for name in names:
                 mixes = name.startswith("gp")
                 taken = learned[name] if mixes else ESTIMATORS[name].learn(training)
-                error = np.abs(estimate(name, evidence, taken) - truth)[known].sum()
+                error = np.abs(estimate(name, summary, taken) - truth)[known].sum()
                 rows.append((size, name, replicate, error, known.sum()))
     return pd.DataFrame(rows, columns=["size", "estimator", "replicate", "error", "n"])
 
 
-def beside_random(table: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
+def relative_to_random(table: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
     """Join mean and quantiles of the random subsets' errors, and the share of them no larger than each row's."""
     grouped = random.groupby(["size", "estimator"])["mae"]
     low, high = (grouped.quantile(quantile) for quantile in INTERVAL)

@@ -17,14 +17,14 @@ from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.names import DOC_HASH
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, ResponseTable
 from irt_bench.subsets.basis import Selection, SelectionBasis
-from irt_bench.subsets.calibration import Calibrated, Calibration, Recipe, calibrate, chosen_items
-from irt_bench.subsets.estimators import Learned, estimator_of
-from irt_bench.subsets.score import Errors, Expected, Gap, orderable_gap
+from irt_bench.subsets.calibration import CalibratedSubset, Calibration, Recipe, calibrate, chosen_items
+from irt_bench.subsets.estimators import LearnedParameters, estimator_of
+from irt_bench.subsets.score import ExpectedError, GapEstimate, HeldOutErrors, orderable_gap
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.subsets.subset import (
     AblerErrors,
     CalibrationRecord,
-    EstimatorNumbers,
+    EstimatorParameters,
     SmallestGap,
     SubsetItem,
     SubsetRecord,
@@ -98,7 +98,7 @@ def best_recipe(
     return min(tried, key=tried.__getitem__)
 
 
-LEAST_SIZE: Final = 5  # tried for a target standard error
+MIN_SIZE: Final = 5  # tried for a target standard error
 
 
 def make_subset(
@@ -152,11 +152,11 @@ def smallest_subset(
     most = n_items - 1  # all items together have no error
     estimator_of(estimator)
 
-    def attempt(size: int) -> tuple[Calibrated, bool]:
+    def attempt(size: int) -> tuple[CalibratedSubset, bool]:
         found = calibrate(calibration, recipe._replace(size=size), (estimator,))
         return found, found.errors[estimator].root_mean_square.value <= target_se
 
-    too_small, size = 0, min(LEAST_SIZE, most)
+    too_small, size = 0, min(MIN_SIZE, most)
     best, reached = attempt(size)
     while not reached and size < most:
         too_small, size = size, min(2 * size, most)
@@ -221,21 +221,21 @@ def prompt_hashes(table: ResponseTable) -> pd.Series | None:
 
 
 def _record(
-    calibration: Calibration, recipe: Recipe, estimator: str, found: Calibrated, hashes: pd.Series | None
+    calibration: Calibration, recipe: Recipe, estimator: str, found: CalibratedSubset, hashes: pd.Series | None
 ) -> SubsetRecord:
     """Put everything a subset takes along into its record."""
-    basis, errors, instrument = calibration.whole, found.errors[estimator], found.instrument
+    basis, errors, scorer = calibration.whole, found.errors[estimator], found.scorer
     unseen = UnseenItems(
-        ability=tuple(instrument.nodes.tolist()),
-        score=tuple(instrument.unseen.tolist()),
-        score_sd=tuple(instrument.unseen_sd.tolist()),
-        answer_variance=tuple(instrument.answer_variance.tolist()),
+        ability=tuple(scorer.nodes.tolist()),
+        score=tuple(scorer.unseen.tolist()),
+        score_sd=tuple(scorer.unseen_sd.tolist()),
+        answer_variance=tuple(scorer.answer_variance.tolist()),
     )
     return SubsetRecord(
         benchmark=basis.counts.benchmark,
         n_items_full=basis.counts.n_items,
         items=_items(calibration, found, hashes),
-        size=len(instrument.items),
+        size=len(scorer.items),
         method=recipe.method,
         weights=recipe.weights,
         estimator=estimator,
@@ -246,7 +246,7 @@ def _record(
         expected_error_interval=_interval(errors.mean_absolute),
         expected_se_interval=_interval(errors.root_mean_square),
         abler=_abler(found.abler[estimator]),
-        smallest_gap=_smallest_gap(orderable_gap(found.held_out[estimator], len(instrument.items))),
+        smallest_gap=_smallest_gap(orderable_gap(found.held_out[estimator], len(scorer.items))),
         unseen=unseen,
         numbers=_numbers(found.learned[estimator], errors, found.abler[estimator]),
         calibration=CalibrationRecord(
@@ -262,11 +262,11 @@ def _record(
     )
 
 
-def _interval(expected: Expected | Gap) -> tuple[float, float] | None:
+def _interval(expected: ExpectedError | GapEstimate) -> tuple[float, float] | None:
     return None if np.isnan(expected.q05) else (expected.q05, expected.q95)
 
 
-def _abler(errors: Errors) -> AblerErrors | None:
+def _abler(errors: HeldOutErrors) -> AblerErrors | None:
     error, se = errors.mean_absolute, errors.root_mean_square
     limits = _interval(error), _interval(se)
     if limits[0] is None or limits[1] is None:
@@ -276,7 +276,7 @@ def _abler(errors: Errors) -> AblerErrors | None:
     )
 
 
-def _smallest_gap(gap: Gap) -> SmallestGap | None:
+def _smallest_gap(gap: GapEstimate) -> SmallestGap | None:
     if np.isnan(gap.value):
         return None
     return SmallestGap(gap=gap.value, interval=_interval(gap), random=_known_number(gap.random))
@@ -286,8 +286,8 @@ def _known_number(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _numbers(learned: Learned, errors: Errors, abler: Errors) -> EstimatorNumbers:
-    return EstimatorNumbers(
+def _numbers(learned: LearnedParameters, errors: HeldOutErrors, abler: HeldOutErrors) -> EstimatorParameters:
+    return EstimatorParameters(
         weighted_share=learned.weighted_share,
         intercept=learned.intercept,
         coefficients=tuple(learned.coefficients.tolist()),
@@ -301,17 +301,17 @@ def _numbers(learned: Learned, errors: Errors, abler: Errors) -> EstimatorNumber
     )
 
 
-def _items(calibration: Calibration, found: Calibrated, hashes: pd.Series | None) -> tuple[SubsetItem, ...]:
-    basis, instrument = calibration.whole, found.instrument
-    places = basis.counts.items.index.get_indexer(instrument.items)
+def _items(calibration: Calibration, found: CalibratedSubset, hashes: pd.Series | None) -> tuple[SubsetItem, ...]:
+    basis, scorer = calibration.whole, found.scorer
+    places = basis.counts.items.index.get_indexer(scorer.items)
     means, metadata = basis.shares.mean(axis=0)[places], basis.counts.items.iloc[places]
     numbers = pd.DataFrame(
         {
-            "weight": instrument.weights,
-            "target_weight": instrument.targets,
-            **instrument.parameters._asdict(),
-            "difficulty_sd": instrument.difficulty_sd,
-            "discrimination_sd": instrument.discrimination_sd,
+            "weight": scorer.weights,
+            "target_weight": scorer.targets,
+            **scorer.parameters._asdict(),
+            "difficulty_sd": scorer.difficulty_sd,
+            "discrimination_sd": scorer.discrimination_sd,
             "mean": means,
         }
     )
@@ -321,9 +321,9 @@ def _items(calibration: Calibration, found: Calibrated, hashes: pd.Series | None
         "doc_hash": _known(metadata, DOC_HASH, str),
         METRIC: _known(metadata, METRIC, str),
         FILTER: _known(metadata, FILTER, str),
-        "prompt_hash": [None if hashes is None else hashes.get(label) for label in instrument.items],
+        "prompt_hash": [None if hashes is None else hashes.get(label) for label in scorer.items],
     }
-    rows = zip(instrument.items, numbers.to_dict("records"), *texts.values(), strict=True)
+    rows = zip(scorer.items, numbers.to_dict("records"), *texts.values(), strict=True)
     return tuple(
         SubsetItem(id=str(label), **row, **dict(zip(texts, words, strict=True))) for label, row, *words in rows
     )

@@ -46,16 +46,16 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import FILTER, METRIC
 from irt_bench.subsets.basis import filled_shares
 from irt_bench.subsets.clusters import Labels
-from irt_bench.subsets.estimators import Learned, estimate, estimator_of, possible
-from irt_bench.subsets.scorer import Evidence, Prediction, instrument_of, read_answers
-from irt_bench.subsets.subset import EstimatorNumbers, SubsetRecord
+from irt_bench.subsets.estimators import LearnedParameters, estimate, estimator_of, possible_range
+from irt_bench.subsets.scorer import Prediction, ResponseSummary, scorer_of, summarise_responses
+from irt_bench.subsets.subset import EstimatorParameters, SubsetRecord
 
 COVERAGE = INTERVAL[1] - INTERVAL[0]
 N_RESAMPLES: Final = 1000  # of clusters, for intervals of expected errors
 RESAMPLING_SEED: Final = 20240522
 
 
-class Expected(NamedTuple):
+class ExpectedError(NamedTuple):
     """An error expected of new models with its central 90% interval, in [0, 1]; NaN where nothing tells it."""
 
     value: float
@@ -63,22 +63,22 @@ class Expected(NamedTuple):
     q95: float
 
 
-class Errors(NamedTuple):
+class HeldOutErrors(NamedTuple):
     """Errors of an estimator on models held out, and what they say of new ones."""
 
-    mean_absolute: Expected
-    root_mean_square: Expected
+    mean_absolute: ExpectedError
+    root_mean_square: ExpectedError
     mean: float
     misfit_sd: float
     interval_scale: float
     mean_half_width: float  # of the intervals of these models
 
 
-_NOT_KNOWN = Expected(math.nan, math.nan, math.nan)
-UNKNOWN: Final = Errors(_NOT_KNOWN, _NOT_KNOWN, math.nan, math.nan, math.nan, math.nan)
+_NOT_KNOWN = ExpectedError(math.nan, math.nan, math.nan)
+UNKNOWN_ERRORS: Final = HeldOutErrors(_NOT_KNOWN, _NOT_KNOWN, math.nan, math.nan, math.nan, math.nan)
 
 
-def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | None = None) -> Errors:
+def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | None = None) -> HeldOutErrors:
     """Summarise errors of held-out models.
 
     Parameters
@@ -100,9 +100,9 @@ def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | 
     ratio = np.abs(error) / np.maximum(sd, np.finfo(np.float64).tiny)
     scale = float(np.quantile(ratio, COVERAGE, method="weibull")) if sd.any() else 0.0
     absolute, square = _resampled(np.stack([np.abs(error), error**2]), clusters)
-    return Errors(
+    return HeldOutErrors(
         mean_absolute=absolute,
-        root_mean_square=Expected(*(math.sqrt(value) for value in square)),
+        root_mean_square=ExpectedError(*(math.sqrt(value) for value in square)),
         mean=float(error.mean()),
         misfit_sd=math.sqrt(misfit),
         interval_scale=scale,
@@ -110,20 +110,20 @@ def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | 
     )
 
 
-def _resampled(values: FloatArray, clusters: Labels | None) -> list[Expected]:
+def _resampled(values: FloatArray, clusters: Labels | None) -> list[ExpectedError]:
     """Mean of each row with the quantiles of its mean over resampled clusters; NaN limits with one cluster."""
     codes = np.arange(values.shape[1]) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     n_clusters = int(codes.max()) + 1
     sums, sizes = np.array([np.bincount(codes, row) for row in values]), np.bincount(codes)
     if n_clusters == 1:
-        return [Expected(float(mean), math.nan, math.nan) for mean in values.mean(axis=1)]
+        return [ExpectedError(float(mean), math.nan, math.nan) for mean in values.mean(axis=1)]
     rng = np.random.default_rng(RESAMPLING_SEED)
     drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=N_RESAMPLES)
     low, high = np.quantile(drawn @ sums.T / (drawn @ sizes)[:, None], INTERVAL, axis=0)
-    return [Expected(*map(float, each)) for each in zip(values.mean(axis=1), low, high, strict=True)]
+    return [ExpectedError(*map(float, each)) for each in zip(values.mean(axis=1), low, high, strict=True)]
 
 
-class Outside(NamedTuple):
+class Extrapolation(NamedTuple):
     """What widens the intervals of models outside the calibration's range of abilities, arrays of shape (model,)."""
 
     probability: FloatArray  # of being outside
@@ -133,7 +133,9 @@ class Outside(NamedTuple):
     scale: float
 
 
-def outside_of(prediction: Prediction, probability: FloatArray, n_items: int, abler: Errors) -> Outside:
+def extrapolation_of(
+    prediction: Prediction, probability: FloatArray, n_items: int, abler: HeldOutErrors
+) -> Extrapolation:
     """Say what widens intervals of models outside; `n_items` is the number of items of the full benchmark."""
     asked = prediction.asked.sum(axis=1)
     mean = prediction.residuals.sum(axis=1) / np.maximum(asked, 1)
@@ -141,10 +143,10 @@ def outside_of(prediction: Prediction, probability: FloatArray, n_items: int, ab
     free = np.maximum(asked - 1, 1)
     design = np.where(asked > 1, (1 - asked / n_items) * squares / free / np.maximum(asked, 1), np.inf)
     quantile = stats.t.ppf(INTERVAL[1], free)
-    return Outside(probability, np.sqrt(design), quantile, abler.misfit_sd, abler.interval_scale)
+    return Extrapolation(probability, np.sqrt(design), quantile, abler.misfit_sd, abler.interval_scale)
 
 
-def limits(
+def interval_limits(
     estimate: FloatArray,
     variance: FloatArray,
     *,
@@ -152,7 +154,7 @@ def limits(
     scale: float,
     step: float,
     within: tuple[FloatArray, FloatArray],
-    outside: Outside | None = None,
+    outside: Extrapolation | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Lower and upper limits of the 90% interval, kept within what the answers leave possible.
 
@@ -176,14 +178,14 @@ N_RANDOM: Final = 20  # random subsets per fold
 GAP_RESAMPLES: Final = 200  # of clusters
 SEED: Final = 20251008
 WIDEST: Final = 100.0  # of s: pairs ordered no better than by chance at any gap
-MOST_PAIRS: Final = 20_000  # per fold
+MAX_PAIRS: Final = 20_000  # per fold
 BINS: Final = 200  # of like gaps, in which pairs are counted
 SAME: Final = 1e-12  # scores no further apart are equal but for rounding
 
 Codes = npt.NDArray[np.intp]
 
 
-class Gap(NamedTuple):
+class GapEstimate(NamedTuple):
     """Smallest gap ordered rightly with 80%, its central 90% interval, and that of random items; in [0, 1] or NaN."""
 
     value: float
@@ -210,7 +212,7 @@ class _Pairs(NamedTuple):
     second: Codes
 
 
-def orderable_gap(scores: HeldOutScores, size: int) -> Gap:
+def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
     """Find the smallest gap that is ordered rightly with 80%.
 
     Parameters
@@ -236,14 +238,14 @@ def orderable_gap(scores: HeldOutScores, size: int) -> Gap:
         for _ in range(N_RANDOM):
             chosen = rng.choice(shares.shape[1], size, replace=False)
             means.append(_pairs(shares[:, chosen].mean(axis=1), truth, code, rng=rng))
-    return Gap(_gap(own), float(low), float(high), _gap(_joined(means)))
+    return GapEstimate(_gap(own), float(low), float(high), _gap(_joined(means)))
 
 
 def _pairs(estimate: FloatArray, truth: FloatArray, codes: Codes, *, rng: np.random.Generator) -> _Pairs:
-    """All pairs of a fold, or as many drawn at random where there are more than `MOST_PAIRS`."""
+    """All pairs of a fold, or as many drawn at random where there are more than `MAX_PAIRS`."""
     first, second = np.triu_indices(len(truth), 1)
-    if len(first) > MOST_PAIRS:
-        drawn = rng.choice(len(first), MOST_PAIRS, replace=False)
+    if len(first) > MAX_PAIRS:
+        drawn = rng.choice(len(first), MAX_PAIRS, replace=False)
         first, second = first[drawn], second[drawn]
     gap = truth[first] - truth[second]
     kept = np.abs(np.nan_to_num(gap)) > SAME
@@ -280,7 +282,7 @@ def _gap(pairs: _Pairs, count: npt.NDArray[np.integer] | None = None) -> float:
 OUTSIDE: Final = "outside_calibration"
 MISSING: Final = "missing_items"
 NO_ANSWERS: Final = "no_answers"
-MOST_LIKELY: Final = 0.5  # probability of lying outside the range from which on a model is flagged
+FLAG_PROBABILITY: Final = 0.5  # probability of lying outside the range from which on a model is flagged
 FLAGS: Final = {
     OUTSIDE: "the ability lies beyond those of all calibration models: the estimate extrapolates, its interval is "
     "wider, and ridge and spline give none",
@@ -316,23 +318,23 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
     """
     counts = as_counts(counts)
     answers = _answers(counts, subset)
-    instrument = instrument_of(subset)
+    scorer = scorer_of(subset)
     answered = answers.asked.any(axis=1)
     if not answered.any():
         raise SubsetError(
             f"none of the {counts.n_models} models has an answer to an item of the subset of {subset.benchmark!r}."
         )
-    evidence = read_answers(instrument, answers.take(models=answered))
+    summary = summarise_responses(scorer, answers.take(models=answered))
     numbers = subset.numbers
-    errors = UNKNOWN._replace(misfit_sd=numbers.misfit_sd, interval_scale=numbers.interval_scale)
-    abler = UNKNOWN
+    errors = UNKNOWN_ERRORS._replace(misfit_sd=numbers.misfit_sd, interval_scale=numbers.interval_scale)
+    abler = UNKNOWN_ERRORS
     if numbers.abler_scale is not None and numbers.abler_misfit_sd is not None:
-        abler = UNKNOWN._replace(misfit_sd=numbers.abler_misfit_sd, interval_scale=numbers.abler_scale)
-    about = Scale(instrument.nodes, subset.calibration.ability_range, subset.n_items_full, instrument.targets.min())
-    scored = score_evidence(subset.estimator, evidence, _learned(numbers), (errors, abler), about)
-    ability_sd = evidence.abilities["ability_sd"].to_numpy(dtype=np.float64)
+        abler = UNKNOWN_ERRORS._replace(misfit_sd=numbers.abler_misfit_sd, interval_scale=numbers.abler_scale)
+    context = ScoringContext(scorer.nodes, subset.calibration.ability_range, subset.n_items_full, scorer.targets.min())
+    scored = estimate_with_interval(subset.estimator, summary, _learned(numbers), (errors, abler), context)
+    ability_sd = summary.abilities["ability_sd"].to_numpy(dtype=np.float64)
     table = pd.DataFrame(np.nan, index=counts.models.index.rename(MODEL), columns=list(COLUMNS[:5]))
-    found = [np.where(scored.refused, np.nan, scored.estimate), scored.q05, scored.q95, evidence.ability, ability_sd]
+    found = [np.where(scored.refused, np.nan, scored.estimate), scored.q05, scored.q95, summary.ability, ability_sd]
     table.loc[answered] = np.stack(found, axis=1)
     table["n_items"] = answers.asked.sum(axis=1)
     table["n_missing"] = subset.size - table["n_items"]
@@ -342,7 +344,7 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
     return table
 
 
-class Scale(NamedTuple):
+class ScoringContext(NamedTuple):
     """Nodes and range of ability, number of items of the full benchmark, and the least share of one of them."""
 
     nodes: FloatArray
@@ -351,7 +353,7 @@ class Scale(NamedTuple):
     step: float
 
 
-class Scored(NamedTuple):
+class FullScoreEstimates(NamedTuple):
     """Full scores with their central 90% intervals, arrays of shape (model,)."""
 
     estimate: FloatArray
@@ -361,39 +363,43 @@ class Scored(NamedTuple):
     refused: npt.NDArray[np.bool_]  # the estimator does not speak of such models, and has no interval for them
 
 
-def score_evidence(
-    name: str, evidence: Evidence, learned: Learned, errors: tuple[Errors, Errors], about: Scale
-) -> Scored:
+def estimate_with_interval(
+    name: str,
+    summary: ResponseSummary,
+    learned: LearnedParameters,
+    errors: tuple[HeldOutErrors, HeldOutErrors],
+    context: ScoringContext,
+) -> FullScoreEstimates:
     """Estimate full scores with intervals.
 
     Parameters
     ----------
     name : str
         Estimator, in `ESTIMATORS`.
-    evidence, learned : Evidence, Learned
+    evidence, learned : ResponseSummary, LearnedParameters
         What the answers say, and what the estimator took from calibration models.
-    errors : (Errors, Errors)
+    errors : (Errors, HeldOutErrors)
         On models held out: like those of the calibration, and abler.
-    about : Scale
+    about : ScoringContext
         Of the benchmark and its calibration.
     """
-    estimator, prediction = estimator_of(name), evidence.prediction
+    estimator, prediction = estimator_of(name), summary.prediction
     if prediction is None:
         raise SubsetError("evidence of several subsets was joined; full scores are estimated from one.")
     alike, abler = errors
-    found, probability = estimate(name, evidence, learned), prediction.outside(about.nodes, *about.ability_range)
-    low, high = limits(
+    found, probability = estimate(name, summary, learned), prediction.outside(context.nodes, *context.ability_range)
+    low, high = interval_limits(
         found,
-        estimator.variance(evidence, learned),
+        estimator.variance(summary, learned),
         misfit_sd=alike.misfit_sd,
         scale=alike.interval_scale,
-        step=about.step,
-        within=possible(evidence),
-        outside=outside_of(prediction, probability, about.n_items, abler),
+        step=context.step,
+        within=possible_range(summary),
+        outside=extrapolation_of(prediction, probability, context.n_items, abler),
     )
-    outside = probability > MOST_LIKELY
+    outside = probability > FLAG_PROBABILITY
     refused = outside & (not estimator.extrapolates)
-    return Scored(found, np.where(refused, np.nan, low), np.where(refused, np.nan, high), outside, refused)
+    return FullScoreEstimates(found, np.where(refused, np.nan, low), np.where(refused, np.nan, high), outside, refused)
 
 
 def _answers(counts: ResponseCounts, subset: SubsetRecord) -> ResponseCounts:
@@ -404,7 +410,7 @@ def _answers(counts: ResponseCounts, subset: SubsetRecord) -> ResponseCounts:
             "metric with --metric."
         )
     labels = counts.items.index.astype("str")
-    check_same_reading(counts.items, labels, subset)
+    check_same_metric_and_filter(counts.items, labels, subset)
     places = labels.get_indexer(pd.Index(subset.ids, dtype="str"))
     known = places >= 0
     if not known.any():
@@ -419,7 +425,7 @@ def _answers(counts: ResponseCounts, subset: SubsetRecord) -> ResponseCounts:
     return ResponseCounts(correct, trials, counts.models, items, counts.benchmark, counts.measure)
 
 
-def check_same_reading(items: pd.DataFrame, ids: Iterable[object], subset: SubsetRecord) -> None:
+def check_same_metric_and_filter(items: pd.DataFrame, ids: Iterable[object], subset: SubsetRecord) -> None:
     """Refuse answers that were read by another metric or filter than the calibration's, where both are known.
 
     Parameters
@@ -451,10 +457,10 @@ def check_same_reading(items: pd.DataFrame, ids: Iterable[object], subset: Subse
             )
 
 
-def _learned(numbers: EstimatorNumbers) -> Learned:
+def _learned(numbers: EstimatorParameters) -> LearnedParameters:
     coefficients: FloatArray = np.array(numbers.coefficients, dtype=np.float64)
     variances = numbers.residual_variance, numbers.unseen_variance
-    return Learned(numbers.weighted_share, numbers.intercept, coefficients, numbers.spline, *variances)
+    return LearnedParameters(numbers.weighted_share, numbers.intercept, coefficients, numbers.spline, *variances)
 
 
 def _flags(table: pd.DataFrame, outside: npt.NDArray[np.bool_]) -> list[str]:

@@ -29,12 +29,12 @@ ITEM_DRAWS: Final = 8  # of the item parameters, when abilities are estimated
 DRAW_SEED: Final = 20240522  # of these draws, always the same ones: an estimate is not random
 ABILITY_POINTS, _POINT_WEIGHTS = hermegauss(11)  # of each ability's posterior, in sds
 POINT_WEIGHTS: Final = _POINT_WEIGHTS / _POINT_WEIGHTS.sum()
-SAFE: Final = 1e-12  # keeps logarithms finite
+MIN_PROBABILITY: Final = 1e-12  # keeps logarithms finite
 WIDE_PRIOR_SD: Final = 3.0  # a prior that does not pull models abler than the calibration's towards them
 
 
 @dataclass(frozen=True)
-class Instrument:
+class SubsetScorer:
     """Chosen items and curves of the others.
 
     Parameters
@@ -71,7 +71,7 @@ class Instrument:
         normal = np.concatenate([half, -half], axis=1)
         normal /= normal.std(axis=1, keepdims=True)  # antithetic and scaled: mean and sd are those known
         slope, spread = self.parameters.discrimination, self.discrimination_sd
-        log_sd = np.sqrt(np.log1p((spread / np.maximum(slope, SAFE)) ** 2))
+        log_sd = np.sqrt(np.log1p((spread / np.maximum(slope, MIN_PROBABILITY)) ** 2))
         drawn = {
             DIFFICULTY: self.parameters.difficulty + self.difficulty_sd * normal[0],
             DISCRIMINATION: slope * np.exp(log_sd * normal[1] - log_sd**2 / 2),
@@ -147,7 +147,7 @@ class Prediction(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ResponseSummary:
     """What the answers of models to the chosen items say, arrays of shape (model,) unless told.
 
     Parameters
@@ -187,16 +187,18 @@ class Evidence:
         return self.abilities["ability"].to_numpy(dtype=np.float64)
 
 
-def join_evidence(parts: list[Evidence]) -> Evidence:
+def join_summaries(parts: list[ResponseSummary]) -> ResponseSummary:
     """Put the models of several readings one below the other, without the answers, which are to other items."""
     names = [name for name in vars(parts[0]) if name not in ("abilities", "answers", "prediction")]
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return Evidence(pd.concat([part.abilities for part in parts]), np.empty((len(joined["weighted"]), 0)), **joined)
+    return ResponseSummary(
+        pd.concat([part.abilities for part in parts]), np.empty((len(joined["weighted"]), 0)), **joined
+    )
 
 
-def make_instrument(
+def make_scorer(
     basis: SelectionBasis, selection: Selection, weights: FloatArray, *, intervals: bool = True
-) -> Instrument:
+) -> SubsetScorer:
     """Collect what a basis knows of the chosen items, and of the others together.
 
     Where no intervals are wanted, the sd of the curve of the others, which costs most, is left at 0.
@@ -209,7 +211,7 @@ def make_instrument(
         unseen_draws = basis.curves.total_draws - np.einsum("i,din->dn", target[chosen], seen)
         unseen_sd = np.interp(ABILITY_NODES, SPREAD_NODES, unseen_draws.std(axis=0))
     difficulty_sd, discrimination_sd = basis.parameter_sds
-    return Instrument(
+    return SubsetScorer(
         items=selection.items,
         weights=weights,
         targets=target[chosen],
@@ -223,14 +225,14 @@ def make_instrument(
     )
 
 
-def instrument_of(subset: SubsetRecord) -> Instrument:
+def scorer_of(subset: SubsetRecord) -> SubsetScorer:
     """Return the instrument that a subset holds."""
 
     def column(name: str) -> FloatArray:
         return np.array([getattr(item, name) for item in subset.items], dtype=np.float64)
 
     unseen = subset.unseen
-    return Instrument(
+    return SubsetScorer(
         items=pd.Index(subset.ids, name=ITEM, dtype="str"),
         weights=column("weight"),
         targets=column("target_weight"),
@@ -244,12 +246,12 @@ def instrument_of(subset: SubsetRecord) -> Instrument:
     )
 
 
-def read_answers(instrument: Instrument, counts: ResponseCounts, *, n_draws: int = ITEM_DRAWS) -> Evidence:
+def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts, *, n_draws: int = ITEM_DRAWS) -> ResponseSummary:
     """Say what answers to the chosen items tell of ability and of the full score.
 
     Parameters
     ----------
-    instrument : Instrument
+    instrument : SubsetScorer
         Chosen items.
     counts : ResponseCounts
         Answers of any models; its items are the instrument's, in their order. Cells never asked are fine.
@@ -257,44 +259,44 @@ def read_answers(instrument: Instrument, counts: ResponseCounts, *, n_draws: int
         Draws of the item parameters behind the abilities, at most `ITEM_DRAWS`.
     """
     counts = as_answers(counts)
-    abilities = score_models(counts, instrument.posterior, n_draws=n_draws)
+    abilities = score_models(counts, scorer.posterior, n_draws=n_draws)
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
-    missing = np.where(asked, 0.0, instrument.targets)
+    missing = np.where(asked, 0.0, scorer.targets)
     ability, ability_sd = (abilities[name].to_numpy(dtype=np.float64)[:, None] for name in ("ability", "ability_sd"))
     points = ability + ability_sd * ABILITY_POINTS
     # Rows of curves: one for all models where nothing is missing, else one a model.
     some = missing.any()
-    more = missing @ instrument.curves if some else np.zeros((1, len(instrument.nodes)))
-    spread = missing**2 @ (instrument.curves * (1 - instrument.curves)) if some else more
-    unseen = interpolate(instrument.unseen + more, instrument.nodes, points)
-    seen_curve = (instrument.targets - missing) @ instrument.curves if some else instrument.targets @ instrument.curves
-    expected_seen = interpolate(np.atleast_2d(seen_curve), instrument.nodes, points)
-    answer_variance = interpolate(instrument.answer_variance + spread, instrument.nodes, points)
-    item_sd = interpolate(instrument.unseen_sd[None], instrument.nodes, points)
+    more = missing @ scorer.curves if some else np.zeros((1, len(scorer.nodes)))
+    spread = missing**2 @ (scorer.curves * (1 - scorer.curves)) if some else more
+    unseen = interpolate(scorer.unseen + more, scorer.nodes, points)
+    seen_curve = (scorer.targets - missing) @ scorer.curves if some else scorer.targets @ scorer.curves
+    expected_seen = interpolate(np.atleast_2d(seen_curve), scorer.nodes, points)
+    answer_variance = interpolate(scorer.answer_variance + spread, scorer.nodes, points)
+    item_sd = interpolate(scorer.unseen_sd[None], scorer.nodes, points)
     mean_unseen = unseen @ POINT_WEIGHTS
     by_ability = (unseen - mean_unseen[:, None]) ** 2
-    plug_in = most_likely(instrument, counts)[:, None]
-    weight = asked @ instrument.weights
-    weighted = shares @ instrument.weights / np.where(weight > 0, weight, np.nan)
-    return Evidence(
+    plug_in = maximum_likelihood_ability(scorer, counts)[:, None]
+    weight = asked @ scorer.weights
+    weighted = shares @ scorer.weights / np.where(weight > 0, weight, np.nan)
+    return ResponseSummary(
         abilities=abilities,
-        answers=np.where(asked, shares, _chances_at(instrument, ability)) if some else shares,
+        answers=np.where(asked, shares, _chances_at(scorer, ability)) if some else shares,
         weighted=weighted,
-        observed=shares @ instrument.targets,
-        asked_share=asked @ instrument.targets,
+        observed=shares @ scorer.targets,
+        asked_share=asked @ scorer.targets,
         unseen=mean_unseen,
-        unseen_plug_in=interpolate(instrument.unseen + more, instrument.nodes, plug_in)[:, 0],
+        unseen_plug_in=interpolate(scorer.unseen + more, scorer.nodes, plug_in)[:, 0],
         expected=mean_unseen + expected_seen @ POINT_WEIGHTS,
         variance=(by_ability + answer_variance + item_sd**2) @ POINT_WEIGHTS,
-        prediction=_predict(instrument, counts, shares, instrument.unseen + more),
+        prediction=_predict(scorer, counts, shares, scorer.unseen + more),
     )
 
 
-def _predict(instrument: Instrument, counts: ResponseCounts, shares: FloatArray, unseen: FloatArray) -> Prediction:
-    chances_ = np.clip(instrument.expected_curves, SAFE, 1 - SAFE)
+def _predict(scorer: SubsetScorer, counts: ResponseCounts, shares: FloatArray, unseen: FloatArray) -> Prediction:
+    chances_ = np.clip(scorer.expected_curves, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     likelihood = log_likelihood(counts.correct, counts.trials, chances_)
-    posterior = posterior_on(instrument.nodes, likelihood, WIDE_PRIOR_SD)
-    return Prediction.of(posterior, chances_, unseen, (shares, counts.asked), (instrument.weights, instrument.targets))
+    posterior = posterior_on(scorer.nodes, likelihood, WIDE_PRIOR_SD)
+    return Prediction.of(posterior, chances_, unseen, (shares, counts.asked), (scorer.weights, scorer.targets))
 
 
 def log_likelihood(correct: npt.NDArray[Any], trials: npt.NDArray[Any], chances: FloatArray) -> FloatArray:
@@ -320,16 +322,19 @@ def interpolate(curves: FloatArray, nodes: FloatArray, at: FloatArray) -> FloatA
     return low + share * (high - low)
 
 
-def _chances_at(instrument: Instrument, ability: FloatArray) -> FloatArray:
+def _chances_at(scorer: SubsetScorer, ability: FloatArray) -> FloatArray:
     """Chance of a right answer of each model, ability of shape (model, 1), to each chosen item."""
-    return chances(instrument.parameters, *knowing(instrument.parameters, ability))[0]
+    return chances(scorer.parameters, *knowing(scorer.parameters, ability))[0]
 
 
-def most_likely(instrument: Instrument, counts: ResponseCounts) -> FloatArray:
+def maximum_likelihood_ability(scorer: SubsetScorer, counts: ResponseCounts) -> FloatArray:
     """Node of greatest likelihood for each model, without a prior, as the published p-IRT plugs it in.
 
     A model with all answers right or wrong gets the last or first node.
     """
-    right, wrong = np.log(np.clip(instrument.curves, SAFE, None)), np.log(np.clip(1 - instrument.curves, SAFE, None))
+    right, wrong = (
+        np.log(np.clip(scorer.curves, MIN_PROBABILITY, None)),
+        np.log(np.clip(1 - scorer.curves, MIN_PROBABILITY, None)),
+    )
     likelihood = counts.correct.astype(np.float64) @ right + (counts.trials - counts.correct).astype(np.float64) @ wrong
-    return np.asarray(instrument.nodes[likelihood.argmax(axis=1)])
+    return np.asarray(scorer.nodes[likelihood.argmax(axis=1)])

@@ -67,7 +67,7 @@ def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Gener
     labels = np.unique(clusters, return_inverse=True)[1]
     shares: FloatArray = np.bincount(labels, basis.target[pool]).astype(np.float64)
     numbers = np.bincount(labels)
-    allotted = in_proportion(shares, numbers, size, least=1)
+    allotted = allocate_proportionally(shares, numbers, size, least=1)
     chosen = []
     for cluster in range(len(numbers)):
         own = pool[labels == cluster]
@@ -79,7 +79,7 @@ def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Gener
     return basis.select(np.array(chosen, dtype=np.intp))
 
 
-def in_proportion(
+def allocate_proportionally(
     shares: FloatArray, available: npt.NDArray[np.integer], size: int, *, least: int = 0
 ) -> npt.NDArray[np.int64]:
     """Whole numbers of sum `size` in proportion to `shares`, largest remainders; at most what is available."""
@@ -334,7 +334,7 @@ def _difficulty_bins(basis: SelectionBasis, size: int) -> Positions:
 def _within(basis: SelectionBasis, strata: Positions, size: int, key: FloatArray) -> Positions:
     """Candidates of smallest key in each stratum, as many as its share in the full score allots."""
     shares: FloatArray = np.bincount(strata, basis.target[basis.candidates]).astype(np.float64)
-    allotted = in_proportion(shares, np.bincount(strata), size)
+    allotted = allocate_proportionally(shares, np.bincount(strata), size)
     order = np.lexsort((key, strata))
     place = np.arange(len(order)) - np.searchsorted(strata[order], strata[order])
     return basis.candidates[order[place < allotted[strata[order]]]]

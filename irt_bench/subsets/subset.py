@@ -26,13 +26,13 @@ Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Record(BaseModel):
+class PlainRecord(BaseModel):
     """Plain values that do not change, and no others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SubsetItem(Record):
+class SubsetItem(PlainRecord):
     """One item of a subset.
 
     Parameters
@@ -75,7 +75,7 @@ class SubsetItem(Record):
     filter: str | None = None
 
 
-class UnseenItems(Record):
+class UnseenItems(PlainRecord):
     """What the IRT model says of the items outside the subset, tabulated over ability; linear in between.
 
     Parameters
@@ -107,7 +107,7 @@ class UnseenItems(Record):
         return self
 
 
-class Spline(Record):
+class Spline(PlainRecord):
     """Sum of a curve over the weighted score and one over ability, tabulated; linear in between and beyond."""
 
     score: tuple[Finite, ...]
@@ -116,7 +116,7 @@ class Spline(Record):
     ability_part: tuple[Finite, ...]
 
 
-class EstimatorNumbers(Record):
+class EstimatorParameters(PlainRecord):
     """What the estimator learned from the calibration models.
 
     Parameters
@@ -153,7 +153,7 @@ class EstimatorNumbers(Record):
     abler_scale: Spread | None = None
 
 
-class AblerErrors(Record):
+class AblerErrors(PlainRecord):
     """Errors expected of models abler than those of the calibration, in [0, 1].
 
     Found by calibrating on the weaker half of the calibration models and scoring the strongest 30%.
@@ -173,7 +173,7 @@ class AblerErrors(Record):
     se_interval: tuple[Spread, Spread]
 
 
-class SmallestGap(Record):
+class SmallestGap(PlainRecord):
     """The smallest gap between the full scores of two models that is ordered rightly with 80%, in [0, 1].
 
     Parameters
@@ -191,7 +191,7 @@ class SmallestGap(Record):
     random: Spread | None = None
 
 
-class CalibrationRecord(Record):
+class CalibrationRecord(PlainRecord):
     """The responses and the fit behind a subset.
 
     Parameters
@@ -222,7 +222,7 @@ VERSION: Final = 2
 DIGEST: Final = "sha256"  # key of the digest over everything else in the file
 
 
-class SubsetRecord(Record):
+class SubsetRecord(PlainRecord):
     """A reduced benchmark.
 
     Parameters
@@ -250,7 +250,7 @@ class SubsetRecord(Record):
         Which differences between models the subset orders rightly; none where no two models held out differ.
     unseen : UnseenItems
         Curves of the other items.
-    numbers : EstimatorNumbers
+    numbers : EstimatorParameters
         What the estimator needs.
     calibration : CalibrationRecord
         Where it comes from.
@@ -276,7 +276,7 @@ class SubsetRecord(Record):
     abler: AblerErrors | None = None
     smallest_gap: SmallestGap | None = None
     unseen: UnseenItems
-    numbers: EstimatorNumbers
+    numbers: EstimatorParameters
     calibration: CalibrationRecord
     package_version: str
 

@@ -98,7 +98,7 @@ WEIGHTINGS: Final[Mapping[str, Weighting]] = {
 }
 
 
-def weigh(basis: SelectionBasis, selection: Selection, weights: str, rng: np.random.Generator) -> FloatArray:
+def weight_items(basis: SelectionBasis, selection: Selection, weights: str, rng: np.random.Generator) -> FloatArray:
     """Weigh chosen items by the weighting of this name, shape (chosen,), sum 1.
 
     Raises

@@ -36,14 +36,14 @@ from irt_bench.responses.table import (
     categorical,
     item_positions,
 )
-from irt_bench.variance.scores import ACCURACY, Cells, RunScores, SeedLayout, run_scores, seed_layout
+from irt_bench.variance.scores import ACCURACY, RunScores, ScoreMatrix, SeedLayout, run_scores, seed_layout
 
 GOLD_PROBABILITY: Final = "gold_probability"
 PER_CHAR: Final = "gold_probability_per_char"
 PER_BYTE: Final = "gold_probability_per_byte"
 MARGIN: Final = "margin"
 BRIER: Final = "brier"
-FALLING: Final = (BRIER,)  # lower is better
+LOWER_IS_BETTER: Final = (BRIER,)  # lower is better
 LENGTHS: Final = {PER_CHAR: CHOICE_CHARS, PER_BYTE: CHOICE_BYTES}  # answer columns: a length for each choice
 
 
@@ -59,9 +59,9 @@ class ContinuousMeasure(NamedTuple):
     within: FloatArray
 
     @property
-    def falling(self) -> bool:
+    def lower_is_better(self) -> bool:
         """Whether lower is better."""
-        return self.name in FALLING
+        return self.name in LOWER_IS_BETTER
 
 
 def continuous_measures(table: ResponseTable) -> tuple[list[ContinuousMeasure], list[str]]:
@@ -94,7 +94,7 @@ def continuous_measures(table: ResponseTable) -> tuple[list[ContinuousMeasure], 
         reference = answers[LOGLIKELIHOOD].to_numpy(dtype=np.float64)
         known = columns.get(LOGLIKELIHOOD, np.full(len(reference), np.nan))
         columns[LOGLIKELIHOOD] = np.where(np.isfinite(known), known, reference)
-    return [arranged(table, name, values) for name, values in columns.items()], notes
+    return [measure_matrix(table, name, values) for name, values in columns.items()], notes
 
 
 def choice_measures(logprobs: FloatArray, gold: npt.NDArray[np.integer]) -> dict[str, FloatArray]:
@@ -171,7 +171,7 @@ def _constant_gold(table: ResponseTable, logprobs: FloatArray) -> int | None:
     return position if ((leading == position) == right)[known].all() else None
 
 
-def arranged(table: ResponseTable, name: str, values: FloatArray) -> ContinuousMeasure:
+def measure_matrix(table: ResponseTable, name: str, values: FloatArray) -> ContinuousMeasure:
     """Arrange one value an answer as a (model, item) matrix, in the order of ``table.counts()``.
 
     Raises
@@ -209,9 +209,9 @@ def benchmark_runs(table: ResponseTable, layout: SeedLayout, notes: list[str]) -
     counts = table.counts()
     axes = (counts.models.index, counts.items)
     if counts.measure == "correct":
-        accuracy = Cells(counts.benchmark, ACCURACY, counts.proportions(), counts.trials, *axes)
+        accuracy = ScoreMatrix(counts.benchmark, ACCURACY, counts.proportions(), counts.trials, *axes)
     else:
-        scored = arranged(table, ACCURACY, table.answers[names.SCORE].to_numpy(dtype=np.float64))
+        scored = measure_matrix(table, ACCURACY, table.answers[names.SCORE].to_numpy(dtype=np.float64))
         accuracy = _cells(scored, counts.benchmark, axes)
     found = {ACCURACY: run_scores(accuracy, layout)}
     measures, said = continuous_measures(table)
@@ -256,8 +256,8 @@ def one_measure(
     return found[measure], notes
 
 
-def _cells(measure: ContinuousMeasure, benchmark: str, axes: tuple[pd.Index, pd.DataFrame]) -> Cells:
-    return Cells(
+def _cells(measure: ContinuousMeasure, benchmark: str, axes: tuple[pd.Index, pd.DataFrame]) -> ScoreMatrix:
+    return ScoreMatrix(
         benchmark, measure.name, measure.values, measure.trials, *axes,
-        binary=False, falling=measure.falling, within=measure.within,
+        binary=False, lower_is_better=measure.lower_is_better, within=measure.within,
     )  # fmt: skip

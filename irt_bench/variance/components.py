@@ -27,25 +27,25 @@ from irt_bench import names
 from irt_bench.arrays import FloatArray
 from irt_bench.variance.moments import (
     Codes,
-    contributions,
+    cell_variance,
     group_covariance,
+    item_contributions,
     item_covariance,
     item_variance,
-    own_variance,
     trial_noise,
 )
 from irt_bench.variance.scores import RunScores, mean_over_items
 from irt_bench.variance.small_sample import (
     N_DRAWS,
-    Estimate,
+    IntervalEstimate,
+    item_spread_df,
     mean_square_draws,
-    pooled_freedom,
     quantiles,
+    residual_df,
     run_reliability,
-    spread_freedom,
-    steps_moving_as_one,
-    trial_freedom,
-    with_seed_spread,
+    satterthwaite_df,
+    step_dependence,
+    trial_df,
 )
 
 SEED: Final = "seed"
@@ -56,7 +56,7 @@ NO_PART: Final = 1e-12  # of a mean square in a component: rounding
 
 
 @dataclass(frozen=True)
-class Design:
+class VarianceComponents:
     """Components of variance, estimated, and how sure the mean squares behind them are.
 
     Parameters
@@ -67,7 +67,7 @@ class Design:
         Variances; may be negative.
     mixing : array of shape (component, component)
         Expected mean squares (rows) as combinations of components (columns), square for component.
-    freedom : array of shape (..., component)
+    df : array of shape (..., component)
         Degrees of freedom of the mean squares.
     n_items : int
         Items in the benchmark.
@@ -76,7 +76,7 @@ class Design:
     components: tuple[str, ...]
     estimates: FloatArray
     mixing: FloatArray
-    freedom: FloatArray
+    df: FloatArray
     n_items: int
 
     @property
@@ -86,15 +86,15 @@ class Design:
 
     def draws(self, rng: np.random.Generator, n_draws: int = N_DRAWS) -> FloatArray:
         """Fiducial draws of the components, shape (draw, ..., component); NaN where a mean square behind one is 0."""
-        squares = mean_square_draws(self.mean_squares, self.freedom, rng, n_draws)
+        squares = mean_square_draws(self.mean_squares, self.df, rng, n_draws)
         inverse = np.linalg.inv(self.mixing).T
         unknown = np.isnan(squares)
         components = np.where(unknown, 0.0, squares) @ inverse
         return np.where(unknown.astype(np.float64) @ (np.abs(inverse) > NO_PART) > 0, np.nan, components)
 
-    def intervals(self, rng: np.random.Generator) -> Estimate:
+    def intervals(self, rng: np.random.Generator) -> IntervalEstimate:
         """Components with their limits, each of shape (..., component)."""
-        return Estimate(self.estimates, *quantiles(self.draws(rng)))
+        return IntervalEstimate(self.estimates, *quantiles(self.draws(rng)))
 
 
 def two_way(
@@ -104,7 +104,7 @@ def two_way(
     *,
     within: FloatArray | None = None,
     over_steps: bool = False,
-) -> Design:
+) -> VarianceComponents:
     """Seed x item: components ``seed, item, seed:item``, and ``trial`` where answers were repeated.
 
     Parameters
@@ -123,9 +123,9 @@ def two_way(
     n_seeds, n_items = values.shape[-2:]
     covariance = item_covariance(values)
     item = item_variance(values)
-    per_residual, per_item = contributions(values)
+    per_residual, per_item = item_contributions(values)
     counts = np.ones(values.shape, dtype=np.int64) if trials is None else trials
-    own = own_variance(values, counts) if within is None else within
+    own = cell_variance(values, counts) if within is None else within
     noise = trial_noise(values, counts, own) if np.isfinite(own).any() else None
     parts = [covariance.off_diagonal, item, covariance.residual]
     seed_freedom = np.full(covariance.off_diagonal.shape, n_seeds - 1.0)
@@ -134,10 +134,10 @@ def two_way(
         per_residual, per_item = per_residual.mean(axis=-2), per_item.mean(axis=-2)
         noise = noise and (noise[0].mean(axis=-1), noise[1].mean(axis=-1))
         scores = np.swapaxes(mean_over_items(values), -1, -2)
-        seed_freedom = (n_seeds - 1) / steps_moving_as_one(scores)
+        seed_freedom = (n_seeds - 1) / step_dependence(scores)
     per_square = [n_seeds * per_item + per_residual, per_residual]
-    freedom = [seed_freedom, *(spread_freedom(each, groups) for each in per_square)]
-    freedom[2] = with_seed_spread(freedom[2], values, over_steps=over_steps)
+    df = [seed_freedom, *(item_spread_df(each, groups) for each in per_square)]
+    df[2] = residual_df(df[2], values, over_steps=over_steps)
     common = float(np.nanmean(covariance.common)) if np.isfinite(covariance.common).any() else float(n_items)
     mixing = np.array([[common, 0, 1], [0, n_seeds, 1], [0, 0, 1.0]])
     names: tuple[str, ...] = (SEED, ITEM, SEED_ITEM)
@@ -148,11 +148,11 @@ def two_way(
         share = float(np.nanmean(left / np.where(trial > 0, trial, np.nan))) if (trial > 0).any() else 1.0
         mixing = np.array([[common, 0, 1, share], [0, n_seeds, 1, share], [0, 0, 1, share], [0, 0, 0, 1.0]])
         names = (*names, TRIAL)
-        freedom.append(trial_freedom(own, groups, over_steps=over_steps))
-    return Design(names, np.stack(parts, axis=-1), mixing, np.stack(freedom, axis=-1), n_items)
+        df.append(trial_df(own, groups, over_steps=over_steps))
+    return VarianceComponents(names, np.stack(parts, axis=-1), mixing, np.stack(df, axis=-1), n_items)
 
 
-def with_subtasks(values: FloatArray, subtasks: Codes) -> Design:
+def with_subtasks(values: FloatArray, subtasks: Codes) -> VarianceComponents:
     """Items nested in subtasks: ``seed, subtask, item:subtask, seed:subtask, seed:item:subtask``.
 
     Parameters
@@ -189,19 +189,19 @@ def with_subtasks(values: FloatArray, subtasks: Codes) -> Design:
             [0, 0, 0, 0, 1.0],
         ]
     )
-    per_residual, per_item = contributions(_within_group(values, subtasks))
+    per_residual, per_item = item_contributions(_within_group(values, subtasks))
     full = np.ones(values.shape[:-2])
     alike = n_items / repeated - 1  # subtasks of equal size that these are worth, less one
-    freedom = [
+    df = [
         full * (n_seeds - 1),
         full * alike,
-        spread_freedom(n_seeds * per_item + per_residual, None),
+        item_spread_df(n_seeds * per_item + per_residual, None),
         full * (n_seeds - 1) * alike,
-        spread_freedom(per_residual, None),
+        item_spread_df(per_residual, None),
     ]
     names = (SEED, "subtask", "item:subtask", "seed:subtask", "seed:item:subtask")
     estimates = np.stack([seed, subtask, item, seed_subtask, residual], axis=-1)
-    return Design(names, estimates, mixing, np.stack(freedom, axis=-1), n_items)
+    return VarianceComponents(names, estimates, mixing, np.stack(df, axis=-1), n_items)
 
 
 def _within_group(values: FloatArray, groups: Codes) -> FloatArray:
@@ -216,14 +216,14 @@ def _nested_item_variance(values: FloatArray, subtasks: Codes, sizes: FloatArray
     """Variance of items within subtasks and of subtasks, from products of different seeds' answers."""
     n_items, n_groups = len(subtasks), len(sizes)
     first, second = np.triu_indices(values.shape[-2], 1)
-    within = contributions(_within_group(values, subtasks))[1].sum(axis=-1) / len(first)
+    within = item_contributions(_within_group(values, subtasks))[1].sum(axis=-1) / len(first)
     item = within / np.maximum(n_items - n_groups, 1)
     total = item_variance(values) * (n_items - 1)
     usual = n_items - (sizes**2).sum() / n_items
     return item, (total - within - (n_groups - 1) * item) / usual
 
 
-def with_steps(values: FloatArray, groups: Codes | None = None) -> Design:
+def with_steps(values: FloatArray, groups: Codes | None = None) -> VarianceComponents:
     """Seed x step x item, steps as random as seeds: what of the seed effect lasts, and what comes and goes.
 
     Parameters
@@ -235,7 +235,7 @@ def with_steps(values: FloatArray, groups: Codes | None = None) -> Design:
 
     Returns
     -------
-    Design
+    VarianceComponents
         ``seed, step, item, seed:step, seed:item, step:item, seed:step:item``; the last with the noise of answers.
 
     Notes
@@ -245,17 +245,17 @@ def with_steps(values: FloatArray, groups: Codes | None = None) -> Design:
     """
     sizes = dict(zip(("seed", "step", "item"), values.shape[-3:], strict=True))
     effects = _effects(values)
-    squares, freedom = [], []
+    squares, df = [], []
     for name, effect in effects.items():
         factors = name.split(":")
-        df = float(np.prod([sizes[factor] - 1 for factor in factors]))
-        squares.append((effect**2).sum(axis=(-3, -2, -1)) * _replicates(factors, sizes) / df)
+        n_free = float(np.prod([sizes[factor] - 1 for factor in factors]))
+        squares.append((effect**2).sum(axis=(-3, -2, -1)) * _replicates(factors, sizes) / n_free)
         per_item = (effect**2).sum(axis=(-3, -2))
-        freedom.append(spread_freedom(per_item, groups) if ITEM in factors else np.full(squares[-1].shape, df))
+        df.append(item_spread_df(per_item, groups) if ITEM in factors else np.full(squares[-1].shape, n_free))
     names = tuple(effects)
     mixing = np.array([[_weight(row.split(":"), column.split(":"), sizes) for column in names] for row in names])
     estimates = np.stack(squares, axis=-1) @ np.linalg.inv(mixing).T
-    return Design(names, estimates, mixing, np.stack(freedom, axis=-1), sizes[ITEM])
+    return VarianceComponents(names, estimates, mixing, np.stack(df, axis=-1), sizes[ITEM])
 
 
 def _effects(values: FloatArray) -> dict[str, FloatArray]:
@@ -314,7 +314,7 @@ def component_tables(runs: list[RunScores], seed: int, notes: list[str]) -> tupl
     """
     rows: list[pd.DataFrame] = []
     coefficients: list[pd.DataFrame] = []
-    by_step: dict[str, list[tuple[Design, int]]] = {}
+    by_step: dict[str, list[tuple[VarianceComponents, int]]] = {}
     for run in runs:
         codes = run.subtask_codes()
         for place, step in enumerate(run.steps):
@@ -356,26 +356,28 @@ def _over_steps(run: RunScores, seed: int, notes: list[str]) -> list[pd.DataFram
     return [_component_rows(run, run.run, EVERY_STEP, "seed x step x item", design, seed)]
 
 
-def _pooled_design(designs: list[tuple[Design, int]]) -> Design:
+def _pooled_design(designs: list[tuple[VarianceComponents, int]]) -> VarianceComponents:
     """Average components over runs, weight S - 1; runs are independent over seeds, the items are the same.
 
-    Runs may differ in their variance over seeds; see `pooled_freedom`.
+    Runs may differ in their variance over seeds; see `satterthwaite_df`.
     """
     designs = [pair for pair in designs if pair[0].components == designs[0][0].components]  # all with trials, or none
     weights = np.array([weight for _, weight in designs], dtype=np.float64)
     share = weights / weights.sum()
     first = designs[0][0]
     estimates = share @ np.array([design.estimates for design, _ in designs])
-    freedoms = np.array([design.freedom for design, _ in designs])
+    freedoms = np.array([design.df for design, _ in designs])
     squares = share[:, None] * np.array([design.mean_squares for design, _ in designs])
     over_seeds = np.array([name == SEED for name in first.components])
-    pooled = [pooled_freedom(each, nu) for each, nu in zip(squares.T, freedoms.T, strict=True)]
-    freedom = np.where(over_seeds, pooled, 1 / np.einsum("r,rc->c", share, 1 / freedoms))
+    pooled = [satterthwaite_df(each, nu) for each, nu in zip(squares.T, freedoms.T, strict=True)]
+    df = np.where(over_seeds, pooled, 1 / np.einsum("r,rc->c", share, 1 / freedoms))
     mixing = np.einsum("r,rij->ij", share, np.array([design.mixing for design, _ in designs]))
-    return Design(first.components, estimates, mixing, freedom, first.n_items)
+    return VarianceComponents(first.components, estimates, mixing, df, first.n_items)
 
 
-def _component_rows(run: RunScores, name: str, step: str, design_name: str, design: Design, seed: int) -> pd.DataFrame:
+def _component_rows(
+    run: RunScores, name: str, step: str, design_name: str, design: VarianceComponents, seed: int
+) -> pd.DataFrame:
     found = design.intervals(np.random.default_rng(seed))
     return pd.DataFrame(
         {
@@ -391,7 +393,7 @@ def _component_rows(run: RunScores, name: str, step: str, design_name: str, desi
     )
 
 
-def _coefficient_rows(run: RunScores, name: str, step: str, design: Design, seed: int) -> pd.DataFrame:
+def _coefficient_rows(run: RunScores, name: str, step: str, design: VarianceComponents, seed: int) -> pd.DataFrame:
     """Say how reliably the benchmark tells seeds apart: relative (generalizability) and absolute (dependability)."""
     drawn = design.draws(np.random.default_rng(seed), N_DRAWS)
     values = []
@@ -419,7 +421,7 @@ def _coefficient_rows(run: RunScores, name: str, step: str, design: Design, seed
     return pd.DataFrame(rows)
 
 
-def _with_trials(components: np.ndarray, design: Design) -> np.ndarray:
+def _with_trials(components: np.ndarray, design: VarianceComponents) -> np.ndarray:
     """Seed x item with the share of the noise of answers that a cell's mean keeps."""
     return np.asarray(components[:, 2] + components[:, 3] * design.mixing[0, 3])
 

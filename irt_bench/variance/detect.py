@@ -18,30 +18,30 @@ from irt_bench import names
 from irt_bench.errors import AnalysisError
 from irt_bench.variance.moments import item_covariance, without_rounding
 from irt_bench.variance.scores import RunScores
-from irt_bench.variance.small_sample import pooled_freedom, sd_interval
+from irt_bench.variance.small_sample import satterthwaite_df, sd_interval
 
 POWER: Final = 0.8
 LEVEL: Final = 0.05  # of the two-sided test
 SEEDS: Final = (1, 2, 3, 5, 10, 20)
-MOST_SEEDS: Final = 10_000
+MAX_SEEDS: Final = 10_000
 N_NODES: Final = 2000
 
 
-class Noise(NamedTuple):
+class DifferenceNoise(NamedTuple):
     """What a difference of two recipes' scores varies with, as variances of single answers' means.
 
     ``seed`` is s2_seed, ``residual`` s2_res, ``recipe_item`` the variance over items of two recipes' difference, halved
-    (0: the verdict is about these items), ``freedom`` the degrees of freedom of the seed variance of the runs at hand
+    (0: the verdict is about these items), ``df`` the degrees of freedom of the seed variance of the runs at hand
     (0: nothing is known of it but from the seeds compared).
     """
 
     seed: float
     residual: float
     recipe_item: float
-    freedom: float
+    df: float
 
 
-def noise_of(runs: list[RunScores], *, other_items: bool = False) -> Noise:
+def estimate_noise(runs: list[RunScores], *, other_items: bool = False) -> DifferenceNoise:
     """Estimate the noise at the last step, pooled within runs.
 
     Parameters
@@ -58,8 +58,8 @@ def noise_of(runs: list[RunScores], *, other_items: bool = False) -> Noise:
 
     Notes
     -----
-    Runs count with weight S - 1 and may differ in their variance (`pooled_freedom`). Where the seeds of every run have
-    the same score, the noise is unknown, not 0: NaN.
+    Runs count with weight S - 1 and may differ in their variance (`satterthwaite_df`). Where the seeds of every run
+    have the same score, the noise is unknown: NaN, not 0.
     """
     found = [item_covariance(run.values[:, -1]) for run in runs]
     weights = np.array([run.n_seeds - 1.0 for run in runs])
@@ -73,8 +73,8 @@ def noise_of(runs: list[RunScores], *, other_items: bool = False) -> Noise:
         for parts in zip(*((each.off_diagonal, each.residual) for each in found), strict=True)
     )
     recipe_item = _recipe_item(runs) if other_items else 0.0
-    freedom = pooled_freedom(share * whole, weights)
-    return Noise(seed, residual, recipe_item, freedom) if freedom > 0 else Noise(*4 * (float("nan"),))
+    df = satterthwaite_df(share * whole, weights)
+    return DifferenceNoise(seed, residual, recipe_item, df) if df > 0 else DifferenceNoise(*4 * (float("nan"),))
 
 
 def _recipe_item(runs: list[RunScores]) -> float:
@@ -91,7 +91,7 @@ def _recipe_item(runs: list[RunScores]) -> float:
 
 
 def minimum_detectable(
-    noise: Noise, n_items: int, n_seeds: int, *, power: float = POWER, level: float = LEVEL
+    noise: DifferenceNoise, n_items: int, n_seeds: int, *, power: float = POWER, level: float = LEVEL
 ) -> float:
     """Smallest true difference of two recipes that a two-sided t test shows with the given power.
 
@@ -104,27 +104,27 @@ def minimum_detectable(
     ----------
     .. [1] Cohen, Statistical power analysis for the behavioral sciences, 1988, section 2.2.
     """
-    freedom = _test_freedom(noise, n_seeds)
-    if not freedom > 0:
+    df = _test_df(noise, n_seeds)
+    if not df > 0:
         return float("nan")
-    return standard_error(noise, n_items, n_seeds) * detectable_shift(freedom, power=power, level=level)
+    return standard_error(noise, n_items, n_seeds) * detectable_shift(df, power=power, level=level)
 
 
-def _test_freedom(noise: Noise, n_seeds: int) -> float:
-    return noise.freedom + 2 * (n_seeds - 1)
+def _test_df(noise: DifferenceNoise, n_seeds: int) -> float:
+    return noise.df + 2 * (n_seeds - 1)
 
 
-def standard_error(noise: Noise, n_items: int, n_seeds: int) -> float:
+def standard_error(noise: DifferenceNoise, n_items: int, n_seeds: int) -> float:
     """Give the standard error of the difference of two recipes' mean scores."""
     variance = max(noise.seed + noise.residual / n_items, 0.0) / n_seeds + noise.recipe_item / n_items
     return float(np.sqrt(2 * variance))
 
 
-def detectable_shift(freedom: float, *, power: float = POWER, level: float = LEVEL) -> float:
+def detectable_shift(df: float, *, power: float = POWER, level: float = LEVEL) -> float:
     """Shift in standard errors at which a two-sided t test has the given power."""
-    critical = float(stats.t.ppf(1 - level / 2, freedom))
+    critical = float(stats.t.ppf(1 - level / 2, df))
     # The noncentral t integrated over its chi-square: SciPy's is NaN for few degrees of freedom and large shifts.
-    scale = np.sqrt(stats.chi2.ppf((np.arange(N_NODES) + 0.5) / N_NODES, freedom) / freedom)
+    scale = np.sqrt(stats.chi2.ppf((np.arange(N_NODES) + 0.5) / N_NODES, df) / df)
 
     def lacking(shift: float) -> float:
         reached = special.ndtr(shift - critical * scale) + special.ndtr(-shift - critical * scale)
@@ -133,11 +133,13 @@ def detectable_shift(freedom: float, *, power: float = POWER, level: float = LEV
     return float(optimize.brentq(lacking, 0.0, critical * 10 + 10))
 
 
-def seeds_needed(noise: Noise, n_items: int, difference: float, *, power: float = POWER, level: float = LEVEL) -> float:
+def seeds_needed(
+    noise: DifferenceNoise, n_items: int, difference: float, *, power: float = POWER, level: float = LEVEL
+) -> float:
     """Fewest seeds of each recipe that show a difference; NaN where none suffice (the items alone are too few)."""
-    if not minimum_detectable(noise, n_items, MOST_SEEDS, power=power, level=level) <= difference:
+    if not minimum_detectable(noise, n_items, MAX_SEEDS, power=power, level=level) <= difference:
         return np.nan
-    low, high = 0, MOST_SEEDS  # low does not suffice
+    low, high = 0, MAX_SEEDS  # low does not suffice
     while high - low > 1:
         middle = (low + high) // 2
         if minimum_detectable(noise, n_items, middle, power=power, level=level) <= difference:
@@ -147,12 +149,14 @@ def seeds_needed(noise: Noise, n_items: int, difference: float, *, power: float 
     return float(high)
 
 
-def items_needed(noise: Noise, n_seeds: int, difference: float, *, power: float = POWER, level: float = LEVEL) -> float:
+def items_needed(
+    noise: DifferenceNoise, n_seeds: int, difference: float, *, power: float = POWER, level: float = LEVEL
+) -> float:
     """Fewest items that show a difference with these seeds; NaN where none suffice (seed variance is the floor)."""
-    freedom = _test_freedom(noise, n_seeds)
-    if not freedom > 0:
+    df = _test_df(noise, n_seeds)
+    if not df > 0:
         return np.nan
-    allowed = (difference / detectable_shift(freedom, power=power, level=level)) ** 2 / 2 - max(noise.seed, 0) / n_seeds
+    allowed = (difference / detectable_shift(df, power=power, level=level)) ** 2 / 2 - max(noise.seed, 0) / n_seeds
     if allowed <= 0:
         return np.nan
     return float(max(1, np.ceil((max(noise.residual, 0) / n_seeds + noise.recipe_item) / allowed)))
@@ -180,12 +184,12 @@ def detection_table(runs: list[RunScores], *, difference: float | None = None, p
         ``detectable`` that is NaN, the seeds of every run have the same score.
     """
     n_items = max(run.n_items for run in runs)
-    noise = noise_of(runs)
-    wider = noise_of(runs, other_items=True) if len(runs) > 1 else None
+    noise = estimate_noise(runs)
+    wider = estimate_noise(runs, other_items=True) if len(runs) > 1 else None
     rows = []
     for n_seeds in SEEDS:
         found = minimum_detectable(noise, n_items, n_seeds, power=power)
-        lower, upper = sd_interval(np.asarray(found), noise.freedom)
+        lower, upper = sd_interval(np.asarray(found), noise.df)
         wanted = found / 2 if difference is None else difference
         rows.append(
             {
@@ -209,7 +213,7 @@ def detection_table(runs: list[RunScores], *, difference: float | None = None, p
 
 
 def _needs(
-    noise: Noise | None, n_items: int, n_seeds: int, difference: float, power: float, suffix: str
+    noise: DifferenceNoise | None, n_items: int, n_seeds: int, difference: float, power: float, suffix: str
 ) -> dict[str, float]:
     if noise is None or not difference > 0:
         return {f"seeds_needed{suffix}": np.nan, f"items_needed{suffix}": np.nan}

@@ -26,10 +26,10 @@ from irt_bench.variance.small_sample import (
     beta_excess,
     c4,
     mean_sd_interval,
-    pooled_freedom,
     ratio_correction,
     ratio_interval,
     robust_spread,
+    satterthwaite_df,
     sd_interval,
 )
 from irt_bench.variance.variance_curve import stratified_variance
@@ -136,7 +136,7 @@ def root(variance: FloatArray) -> FloatArray:
 
 DDOF: Final = 1
 LAST_CHECKPOINTS: Final = 5  # of a run, whose spread is noise in the other two definitions of SNR
-FEWEST_STEPS: Final = 3  # for monotonicity
+MIN_STEPS: Final = 3  # for monotonicity
 # Seed sds between the mean and 0 or 1, from which on scores are taken as normal. Nearer, many seeds lie at the bound
 # and few far from it: chi-square intervals cover .25 to .85, and without their upper limit, with degrees of freedom of
 # the beta distribution, .86 to .95.
@@ -147,7 +147,7 @@ OPEN_BECAUSE: Final = {
     NEAR_0: "scores near 0, where most seeds lie at the bound and few far from it, are not normal",
     NEAR_1: "scores near 1, where most seeds lie at the bound and few far from it, are not normal",
 }
-FEW_FOR_SNR: Final = 5  # seeds up to which the bias of SNR, 1.25 times and more, is said
+MAX_SEEDS_BIASED: Final = 5  # seeds up to which the bias of SNR, 1.25 times and more, is said
 AVERAGED: Final = ("mean", "ci95_analytic", "ci95_bootstrap", "monotonicity")  # over runs, where pooled
 
 
@@ -183,7 +183,7 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
     sets = [found for run in runs for found in score_sets(run, seed, n_bootstrap)]
     frame = pd.DataFrame([_row(each) for each in sets])
     _add_other_ratios(frame, sets)
-    still = frame["monotonicity"].isna() & (frame["n_steps"] >= FEWEST_STEPS)
+    still = frame["monotonicity"].isna() & (frame["n_steps"] >= MIN_STEPS)
     if still.any():
         first = frame[still].iloc[0]
         message = (
@@ -193,7 +193,7 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
     return frame
 
 
-def monotonicity(scores: FloatArray, *, falling: bool = False) -> FloatArray:
+def monotonicity(scores: FloatArray, *, lower_is_better: bool = False) -> FloatArray:
     """Kendall's tau-b of each seed's scores with the order of the steps, in the direction of getting better.
 
     Parameters
@@ -208,8 +208,8 @@ def monotonicity(scores: FloatArray, *, falling: bool = False) -> FloatArray:
     array of shape (...)
         NaN with fewer than three steps, or where the score never moves.
     """
-    out = tau_b(np.arange(scores.shape[-1], dtype=np.float64), -scores if falling else scores)
-    return np.where(np.isfinite(scores).sum(axis=-1) >= FEWEST_STEPS, out, np.nan)
+    out = tau_b(np.arange(scores.shape[-1], dtype=np.float64), -scores if lower_is_better else scores)
+    return np.where(np.isfinite(scores).sum(axis=-1) >= MIN_STEPS, out, np.nan)
 
 
 def tau_b(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -242,13 +242,11 @@ def _row(found: ScoreSet) -> dict[str, Any]:
     seed_sd = float(np.mean(sd[usable]))
     mean = float(np.nanmean(scores[:, usable]))
     excess = beta_excess(mean, seed_sd) if run.binary else 0.0
-    lower, upper, freedom = mean_sd_interval(np.asarray(seed_sd), scores[:, usable], excess)
-    reason = open_limit(mean, seed_sd, bounded=run.binary)
+    lower, upper, df = mean_sd_interval(np.asarray(seed_sd), scores[:, usable], excess)
+    reason = open_limit_reason(mean, seed_sd, bounded=run.binary)
     upper = np.asarray(np.nan) if reason else upper
-    robust = robust_spread(
-        [scores[:, usable]], seed_sd, float(freedom), granularity=1 / run.n_items if run.binary else 0.0
-    )
-    trained = monotonicity(scores, falling=run.falling)
+    robust = robust_spread([scores[:, usable]], seed_sd, float(df), granularity=1 / run.n_items if run.binary else 0.0)
+    trained = monotonicity(scores, lower_is_better=run.lower_is_better)
     snr = _ratio(float(final.mean()), float(sd[last]))
     snr_limits = ratio_interval(np.asarray(final.mean()), np.asarray(sd[last]), len(final))
     return {
@@ -266,7 +264,7 @@ def _row(found: ScoreSet) -> dict[str, Any]:
         "seed_sd_final": float(sd[last]),
         **_with_limits("seed_sd_robust", *robust),
         "seed_sd_open": reason,
-        "seed_sd_df": float(freedom),
+        "seed_sd_df": float(df),
         "ddof": DDOF,
         "ci95_analytic": float(np.nanmean(Z_CI * found.item_sd)) if run.binary else np.nan,
         "ci95_bootstrap": float(np.nanmean(found.ci_bootstrap)),
@@ -279,7 +277,7 @@ def _row(found: ScoreSet) -> dict[str, Any]:
     }
 
 
-def open_limit(mean: float, sd: float, *, bounded: bool) -> str:
+def open_limit_reason(mean: float, sd: float, *, bounded: bool) -> str:
     """Say why the interval of a seed sd has no upper limit; empty where it has one.
 
     Parameters
@@ -310,7 +308,7 @@ def metric_notes(metrics: pd.DataFrame) -> list[str]:
                 f"{benchmark}: no upper limit of the seed sd in {len(rows)} of {len(metrics)} rows, first "
                 f"{first['measure']} of run {first[names.RUN]!r}{part}: {why}"
             )
-    few = whole[whole["snr"].notna() & (whole["n_seeds"] <= FEW_FOR_SNR)]
+    few = whole[whole["snr"].notna() & (whole["n_seeds"] <= MAX_SEEDS_BIASED)]
     if len(few):
         n = int(few["n_seeds"].mode()[0])
         factor = float(ratio_correction(n - 1))
@@ -395,7 +393,7 @@ def pooled_metrics(metrics: pd.DataFrame, runs: Sequence[RunScores]) -> pd.DataF
     pd.DataFrame
         ``n_runs, n_items, n_seeds, n_steps`` (most of a run); ``mean, ci95_analytic, ci95_bootstrap, monotonicity``,
         averages over runs; ``seed_sd``, the root of the variance averaged over steps and over runs with weight S - 1,
-        with its chi-square interval, for which runs may differ in their sds (`pooled_freedom`); ``seed_sd_robust``;
+        with its chi-square interval, for which runs may differ in their sds (`satterthwaite_df`); ``seed_sd_robust``;
         ``seed_sd_open``; ``snr``, mean / seed sd at the last step, ``snr_unbiased``.
     """
     scores = _scores_by_part(runs)
@@ -429,15 +427,15 @@ def _pooled_sd(group: pd.DataFrame, scores: Sequence[FloatArray]) -> dict[str, A
     share = _seed_shares(group)
     variances = share * group["seed_sd_rms"].to_numpy() ** 2
     rms = float(np.sqrt(variances.sum()))
-    freedom = pooled_freedom(variances, group["seed_sd_df"].to_numpy())
-    lower, upper = sd_interval(np.asarray(rms), freedom)
+    df = satterthwaite_df(variances, group["seed_sd_df"].to_numpy())
+    lower, upper = sd_interval(np.asarray(rms), df)
     binary = bool(group["binomial_sd"].notna().any())
-    reason = open_limit(float(group["mean"].mean()), rms, bounded=binary)
-    robust = robust_spread(scores, rms, freedom, granularity=1 / group["n_items"].max() if binary else 0.0)
+    reason = open_limit_reason(float(group["mean"].mean()), rms, bounded=binary)
+    robust = robust_spread(scores, rms, df, granularity=1 / group["n_items"].max() if binary else 0.0)
     return (
         _with_limits("seed_sd", rms, float(lower), np.nan if reason else float(upper))
         | _with_limits("seed_sd_robust", *robust)
-        | {"seed_sd_open": reason, "seed_sd_df": freedom}
+        | {"seed_sd_open": reason, "seed_sd_df": df}
     )
 
 
@@ -448,13 +446,13 @@ def _pooled_ratio(group: pd.DataFrame) -> dict[str, float]:
     last, mean = float(np.sqrt(variances.sum())), float(group["mean"].mean())
     if not last > 0:
         return {"seed_sd_final": last, **_with_limits("snr", np.nan, np.nan, np.nan), "snr_unbiased": np.nan}
-    freedom = pooled_freedom(variances, n - 1.0)
+    df = satterthwaite_df(variances, n - 1.0)
     worth = last**2 / float((final**2 / n).sum() / len(group) ** 2)  # seeds of the pooled sd that the mean is worth
-    lower, upper = ratio_interval(np.asarray(mean), np.asarray(last), worth, freedom)
+    lower, upper = ratio_interval(np.asarray(mean), np.asarray(last), worth, df)
     return {
         "seed_sd_final": last,
         **_with_limits("snr", mean / last, float(lower), float(upper)),
-        "snr_unbiased": mean / last * float(ratio_correction(freedom)),
+        "snr_unbiased": mean / last * float(ratio_correction(df)),
     }
 
 

@@ -24,15 +24,15 @@ from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.scores import seed_layout
 
 
-class Error(NamedTuple):
+class StandardError(NamedTuple):
     """Standard error of a mean difference over items, its degrees of freedom, and the groups behind it."""
 
     se: float
-    freedom: float
+    df: float
     n_groups: int
 
 
-class SeedPart(NamedTuple):
+class SeedVarianceEstimate(NamedTuple):
     """Variance that other seeds add to a difference, what it is known by, and whose seeds say so."""
 
     variance: float
@@ -147,7 +147,7 @@ def compare_models(
     data, prediction = noise_split(p[0], p[1], k[0], k[1]) if counts.measure == "correct" else (np.nan, np.nan)
     difference = p[0] - p[1]
     n = int(both.sum())
-    plain = Error(float(difference.std(ddof=1) / np.sqrt(n)), n - 1.0, 0)
+    plain = StandardError(float(difference.std(ddof=1) / np.sqrt(n)), n - 1.0, 0)
     by_strata, by_cluster = _grouped_errors(counts.items.loc[both], difference, strata, cluster)
     used = by_cluster or by_strata or plain
     mean = float(difference.mean())
@@ -155,7 +155,7 @@ def compare_models(
     wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
     sign_p, statistic, mcnemar_p = sign_tests(wins, losses)
     return ModelPair(
-        a, b, n, float(p[0].mean()), float(p[1].mean()), mean, *_t_test(mean, used.se, used.freedom), plain.se,
+        a, b, n, float(p[0].mean()), float(p[1].mean()), mean, *_t_test(mean, used.se, used.df), plain.se,
         float(np.sqrt(max(data, 0.0) / n)), float(np.sqrt(max(prediction, 0.0) / n)), bool(data < 0 or prediction < 0),
         by_strata.se if by_strata else np.nan, by_cluster.se if by_cluster else np.nan, used.n_groups,
         wins, losses, sign_p, statistic, mcnemar_p,
@@ -165,7 +165,7 @@ def compare_models(
 
 def _grouped_errors(
     items: pd.DataFrame, difference: FloatArray, strata: str | None, cluster: str | None
-) -> tuple[Error | None, Error | None]:
+) -> tuple[StandardError | None, StandardError | None]:
     if cluster is not None:
         if cluster not in items:
             raise AnalysisError(unknown_choice("column of the items", cluster, items.columns))
@@ -180,17 +180,17 @@ def _grouped_errors(
     return strata_error(difference, items[strata].to_numpy()), None
 
 
-def _t_test(mean: float, se: float, freedom: float) -> tuple[float, float, float]:
+def _t_test(mean: float, se: float, df: float) -> tuple[float, float, float]:
     """Limits of the 90% interval and the two-sided p-value; NaN where nothing varies."""
     if not se > 0:
         return np.nan, np.nan, np.nan
-    half = float(stats.t.ppf(INTERVAL[1], freedom)) * se
-    return mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / se, freedom))
+    half = float(stats.t.ppf(INTERVAL[1], df)) * se
+    return mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / se, df))
 
 
 def _seed_part(
     counts: ResponseCounts, labels: tuple[str, str], items: npt.NDArray[np.bool_], run_columns: Sequence[str] | None
-) -> SeedPart | None:
+) -> SeedVarianceEstimate | None:
     """Seed variance of the difference of two models by the seeds of their runs; None where none has two."""
     if names.SEED not in counts.models or counts.models[names.SEED].isna().all():
         return None
@@ -213,7 +213,7 @@ def _seed_part(
         parts = [(2 * off, 2 * whole, nu)]
     else:
         parts = [each[1:] for each in known]
-    return SeedPart(
+    return SeedVarianceEstimate(
         sum(max(off, 0.0) for off, *_ in parts),
         sum(whole**2 / nu for _, whole, nu in parts),
         tuple(dict.fromkeys(repr(run) for run, *_ in known)),
@@ -239,15 +239,15 @@ def _seed_variance(
     return (off, whole, nu) if whole > 0 else (0.0, 0.0, 0)
 
 
-def _with_seeds(mean: float, items: Error, seeds: SeedPart | None) -> tuple[float, float, float]:
+def _with_seeds(mean: float, items: StandardError, seeds: SeedVarianceEstimate | None) -> tuple[float, float, float]:
     """Interval and test for other seeds and other items; variances added, Satterthwaite's degrees of freedom."""
     if seeds is None or not items.se > 0:
         return np.nan, np.nan, np.nan
     variance = items.se**2 + seeds.variance
-    return _t_test(mean, float(np.sqrt(variance)), variance**2 / (items.se**4 / items.freedom + seeds.uncertainty))
+    return _t_test(mean, float(np.sqrt(variance)), variance**2 / (items.se**4 / items.df + seeds.uncertainty))
 
 
-def _note(seeds: SeedPart | None) -> str:
+def _note(seeds: SeedVarianceEstimate | None) -> str:
     about = (
         "q05, q95 and all p-values but p_with_seeds are about other items asked of these two trained models. How far "
         "other seeds would move the scores is not in them"
@@ -296,7 +296,7 @@ def noise_split(
     return float((share_a - share_b).var(ddof=1) - (own[0][1] + own[1][1]).mean()), prediction
 
 
-def strata_error(difference: FloatArray, strata: npt.ArrayLike) -> Error:
+def strata_error(difference: FloatArray, strata: npt.ArrayLike) -> StandardError:
     """Give the standard error of a mean over items drawn from each stratum, as many of each as there are.
 
     Notes
@@ -319,16 +319,16 @@ def strata_error(difference: FloatArray, strata: npt.ArrayLike) -> Error:
     means = np.bincount(codes, weights=difference) / n
     variances = np.bincount(codes, weights=(difference - means[codes]) ** 2) / (n - 1) * n
     total = variances.sum()
-    freedom = total**2 / (variances**2 / (n - 1)).sum() if total > 0 else len(codes) - len(n)
-    return Error(float(np.sqrt(total)) / len(codes), float(freedom), len(labels))
+    df = total**2 / (variances**2 / (n - 1)).sum() if total > 0 else len(codes) - len(n)
+    return StandardError(float(np.sqrt(total)) / len(codes), float(df), len(labels))
 
 
-def cluster_error(difference: FloatArray, clusters: npt.ArrayLike) -> Error:
+def cluster_error(difference: FloatArray, clusters: npt.ArrayLike) -> StandardError:
     """Give the standard error of a mean over items whose clusters are a sample, and whose items move together.
 
     Returns
     -------
-    Error
+    StandardError
         NaN with one cluster.
 
     Notes
@@ -349,14 +349,14 @@ def cluster_error(difference: FloatArray, clusters: npt.ArrayLike) -> Error:
     codes, labels = pd.factorize(np.asarray(clusters), use_na_sentinel=False)
     n_groups = len(labels)
     if n_groups < 2:
-        return Error(np.nan, np.nan, n_groups)
+        return StandardError(np.nan, np.nan, n_groups)
     share = np.bincount(codes) / len(codes)
     sums = np.bincount(codes, weights=difference - difference.mean()) / len(codes)
     variance = (sums**2 / (1 - share)).sum()
     moving = share**2  # variance of each cluster's part of the mean, but for a factor
     form = np.diag(moving) - np.outer(moving, share) - np.outer(share, moving) + moving.sum() * np.outer(share, share)
     form = form / np.sqrt(np.outer(1 - share, 1 - share))
-    return Error(float(np.sqrt(variance)), float(np.trace(form) ** 2 / (form**2).sum()), n_groups)
+    return StandardError(float(np.sqrt(variance)), float(np.trace(form) ** 2 / (form**2).sum()), n_groups)
 
 
 def sign_tests(wins: int, losses: int) -> tuple[float, float, float]:

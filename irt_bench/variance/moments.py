@@ -150,7 +150,7 @@ def pair_differences(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int
     return d, both.sum(axis=-1)
 
 
-def contributions(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def item_contributions(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Give what each item adds to the residual and to the item mean square, for their spread over items.
 
     Returns
@@ -170,10 +170,10 @@ def contributions(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 def item_variance(values: FloatArray) -> FloatArray:
     """s2_item: covariance over items of two seeds' answers, averaged over pairs of seeds; shape (...)."""
     n = _both_asked(values).sum(axis=-1)
-    return _divided(contributions(values)[1].sum(axis=-1), np.maximum(n - 1, 0).sum(axis=-1))
+    return _divided(item_contributions(values)[1].sum(axis=-1), np.maximum(n - 1, 0).sum(axis=-1))
 
 
-def own_variance(values: FloatArray, trials: Codes) -> FloatArray:
+def cell_variance(values: FloatArray, trials: Codes) -> FloatArray:
     """Unbiased variance of a 0/1 answer about its cell's mean, p (1 - p) n / (n - 1); NaN with fewer than two."""
     repeated = np.isfinite(values) & (trials > 1)
     with np.errstate(invalid="ignore"):
@@ -190,7 +190,7 @@ def trial_noise(values: FloatArray, trials: Codes, within: FloatArray | None = N
     trials : array of shape (..., seed, item)
         Answers a cell.
     within : array of shape (..., seed, item), optional
-        Variance of the answers of a cell, for answers that are not 0/1; by default `own_variance`.
+        Variance of the answers of a cell, for answers that are not 0/1; by default `cell_variance`.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def trial_noise(values: FloatArray, trials: Codes, within: FloatArray | None = N
         cell has two answers.
     """
     asked = np.isfinite(values) & (trials > 0)
-    own = own_variance(values, trials) if within is None else within
+    own = cell_variance(values, trials) if within is None else within
     known = np.isfinite(own)
     trial = _divided(np.where(known, own, 0.0).sum(axis=(-2, -1)), known.sum(axis=(-2, -1)))
     inverse = np.where(asked, 1 / np.maximum(trials, 1), 0.0).sum(axis=(-2, -1))
@@ -265,7 +265,7 @@ def answer_variance_ratio(counts: ResponseCounts, posterior: xr.Dataset) -> floa
     taken = counts.take(models=rows, items=columns)
     share, expected = taken.proportions(), _answer_variance(posterior) / np.maximum(taken.trials, 1)
     cell = pd.Series(list(zip(*(_column(taken.models, name) for name in (names.RUN, names.STEP)), strict=True)))
-    squares, implied, freedom = 0.0, 0.0, 0
+    squares, implied, df = 0.0, 0.0, 0
     for indices in cell.groupby(cell).indices.values():
         places = np.asarray(indices, dtype=np.intp)
         full = taken.asked[places].all(axis=0)
@@ -274,9 +274,9 @@ def answer_variance_ratio(counts: ResponseCounts, posterior: xr.Dataset) -> floa
         values = share[np.ix_(places, np.flatnonzero(full))]
         residual = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
         n = (len(places) - 1) * (int(full.sum()) - 1)
-        squares, freedom = squares + float((residual**2).sum()), freedom + n
+        squares, df = squares + float((residual**2).sum()), df + n
         implied += n * float(expected[np.ix_(places, np.flatnonzero(full))].mean())
-    return squares / implied if freedom else float("nan")
+    return squares / implied if df else float("nan")
 
 
 def answers_per_cell(counts: ResponseCounts) -> float:

@@ -26,7 +26,7 @@ from irt_bench.names import INTERVAL
 from irt_bench.variance.moments import ROUNDING, without_rounding
 from irt_bench.variance.scores import RunScores
 
-FURTHEST: Final = 25.0  # logarithms of ratios of sds looked at
+MAX_LOG_RATIO: Final = 25.0  # logarithms of ratios of sds looked at
 
 Scores = Sequence[FloatArray]
 Statistic = Callable[[Scores, Scores], float]
@@ -37,14 +37,14 @@ class VarianceTest(NamedTuple):
 
     correlation: float
     t: float
-    freedom: int
+    df: int
     p: float
     ratio: float
     lower: float
     upper: float
 
 
-def leave_one_out(x: Scores, y: Scores, statistic: Statistic) -> tuple[float, int]:
+def jackknife_error(x: Scores, y: Scores, statistic: Statistic) -> tuple[float, int]:
     """Give the standard error of a log ratio of sds for repeating the training, by leaving out seeds one by one.
 
     Parameters
@@ -57,16 +57,16 @@ def leave_one_out(x: Scores, y: Scores, statistic: Statistic) -> tuple[float, in
     Returns
     -------
     error : float
-    freedom : int
+    df : int
         Seeds less one, summed over runs.
 
     Notes
     -----
     The jackknife of each run, sum (n - 1) / n (value without a seed - their mean)^2, times (n - 1) / (n - 2). Of a sum
     of squares of n normal values about their mean the jackknife expects but (n - 2) / (n - 1) of the variance, which is
-    half of it with three seeds; over many runs nothing else hides that (`half_width`).
+    half of it with three seeds; over many runs nothing else hides that (`log_ratio_half_width`).
     """
-    variance, freedom = 0.0, 0
+    variance, df = 0.0, 0
     for run, scores in enumerate(x):
         n = len(scores)
         without = np.array(
@@ -79,11 +79,11 @@ def leave_one_out(x: Scores, y: Scores, statistic: Statistic) -> tuple[float, in
             ]
         )
         variance += (n - 1) ** 2 / (n * (n - 2)) * float(((without - without.mean()) ** 2).sum())
-        freedom += n - 1
-    return float(np.sqrt(variance)), freedom
+        df += n - 1
+    return float(np.sqrt(variance)), df
 
 
-def half_width(error: float, freedom: int) -> float:
+def log_ratio_half_width(error: float, df: int) -> float:
     """Half of the 90% interval of a log ratio of sds, from its standard error.
 
     Notes
@@ -92,7 +92,7 @@ def half_width(error: float, freedom: int) -> float:
     limits no one needs where seeds are very few. Covers 86 to 95% in simulation: 3, 5 and 10 seeds, 1 to 28 runs that
     may differ in their sds, 1 to 20 steps; 93 to 99% with one run of three seeds (tests/variance/test_paired_tests.py).
     """
-    return float(np.arcsinh(stats.t.ppf(INTERVAL[1], freedom) * error))
+    return float(np.arcsinh(stats.t.ppf(INTERVAL[1], df) * error))
 
 
 def pitman_morgan(x: Scores, y: Scores) -> VarianceTest:
@@ -118,17 +118,17 @@ def pitman_morgan(x: Scores, y: Scores) -> VarianceTest:
     """
     pairs = [(_centred(u), _centred(v)) for u, v in zip(x, y, strict=True)]
     squares = np.array([(u @ u, v @ v, u @ v) for u, v in pairs])
-    freedom = sum(len(u) - 1 for u, _ in pairs) - 1
-    if freedom < 1 or (squares[:, :2] <= 0).any():
-        return VarianceTest(np.nan, np.nan, max(freedom, 0), np.nan, np.nan, np.nan, np.nan)
-    weights = np.array([len(u) - 1 for u, _ in pairs]) / (freedom + 1)
+    df = sum(len(u) - 1 for u, _ in pairs) - 1
+    if df < 1 or (squares[:, :2] <= 0).any():
+        return VarianceTest(np.nan, np.nan, max(df, 0), np.nan, np.nan, np.nan, np.nan)
+    weights = np.array([len(u) - 1 for u, _ in pairs]) / (df + 1)
     r = _mean_correlation(squares, weights, 0.0)
     with np.errstate(divide="ignore"):
-        t = float(r * np.sqrt(freedom / np.maximum(1 - r**2, 0.0)))
-    critical = float(stats.t.ppf(INTERVAL[1], freedom))
-    bound = critical / np.sqrt(freedom + critical**2)
+        t = float(r * np.sqrt(df / np.maximum(1 - r**2, 0.0)))
+    critical = float(stats.t.ppf(INTERVAL[1], df))
+    bound = critical / np.sqrt(df + critical**2)
     middle, lower, upper = (_ratio_at(squares, weights, level) for level in (0.0, bound, -bound))
-    return VarianceTest(r, t, freedom, float(2 * stats.t.sf(abs(t), freedom)), middle, lower, upper)
+    return VarianceTest(r, t, df, float(2 * stats.t.sf(abs(t), df)), middle, lower, upper)
 
 
 def _centred(scores: FloatArray) -> FloatArray:
@@ -151,9 +151,9 @@ def _ratio_at(squares: FloatArray, weights: FloatArray, level: float) -> float:
     def above(log_ratio: float) -> float:
         return _mean_correlation(squares, weights, log_ratio) - level
 
-    if above(-FURTHEST) <= 0 or above(FURTHEST) >= 0:
+    if above(-MAX_LOG_RATIO) <= 0 or above(MAX_LOG_RATIO) >= 0:
         return float("nan")  # the two scores are the same in all but scale
-    return float(np.exp(optimize.brentq(above, -FURTHEST, FURTHEST)))
+    return float(np.exp(optimize.brentq(above, -MAX_LOG_RATIO, MAX_LOG_RATIO)))
 
 
 def joint_bootstrap(
@@ -192,7 +192,7 @@ def _item_resamples(run: RunScores, rng: np.random.Generator, n_bootstrap: int) 
     return out.reshape(n_bootstrap, *run.values.shape[:2])
 
 
-FEWEST_SEEDS: Final = 3  # of a run: with two, nothing tells how the two scores move together
+MIN_PAIRED_SEEDS: Final = 3  # of a run: with two, nothing tells how the two scores move together
 
 
 def paired_runs(a: Sequence[RunScores], b: Sequence[RunScores], *, matched: bool) -> list[tuple[RunScores, RunScores]]:
@@ -208,7 +208,7 @@ def paired_runs(a: Sequence[RunScores], b: Sequence[RunScores], *, matched: bool
     Raises
     ------
     AnalysisError
-        If no run has `FEWEST_SEEDS` seeds and a step in common, or cells are missing beyond whole items.
+        If no run has `MIN_PAIRED_SEEDS` seeds and a step in common, or cells are missing beyond whole items.
     """
     others = {run.run: run for run in b}
     found = []
@@ -218,15 +218,15 @@ def paired_runs(a: Sequence[RunScores], b: Sequence[RunScores], *, matched: bool
             continue
         seeds = [seed for seed in one.seeds if seed in other.seeds]
         steps = [step for step in one.steps if step in other.steps]
-        if len(seeds) < FEWEST_SEEDS or not steps:
+        if len(seeds) < MIN_PAIRED_SEEDS or not steps:
             continue
         items = one.items[one.items.isin(other.items)] if matched else None
         found.append(tuple(_aligned(run, seeds, steps, items) for run in (one, other)))
     kept = [_complete_items(*pair, matched=matched) for pair in found]
     if not kept:
         raise AnalysisError(
-            f"no run has {FEWEST_SEEDS} seeds and a step in both; runs of the first: {[run.run for run in a][:5]}, of "
-            f"the second: {[run.run for run in b][:5]}. Runs, seeds and steps must be named alike in both."
+            f"no run has {MIN_PAIRED_SEEDS} seeds and a step in both; runs of the first: {[run.run for run in a][:5]}, "
+            f"of the second: {[run.run for run in b][:5]}. Runs, seeds and steps must have the same names in both."
         )
     return kept
 
@@ -342,11 +342,11 @@ def compare_variance(
     pairs = paired_runs(a, b, matched=matched)
     x, y = ([run.scores() for run in side] for side in zip(*pairs, strict=True))
     ratio = _log_ratio(x, y)
-    se, freedom = leave_one_out(x, y, _log_ratio)
-    half = half_width(se, freedom)
+    se, df = jackknife_error(x, y, _log_ratio)
+    half = log_ratio_half_width(se, df)
     snr = _log_snr_ratio(x, y)
-    snr_se, _ = leave_one_out(x, y, _log_snr_ratio)
-    snr_half = half_width(snr_se, freedom)
+    snr_se, _ = jackknife_error(x, y, _log_snr_ratio)
+    snr_half = log_ratio_half_width(snr_se, df)
     low, high = np.nan, np.nan
     if np.isfinite(ratio):
         low, high = joint_bootstrap(pairs, np.random.default_rng(seed), n_bootstrap, matched=matched)

@@ -84,16 +84,16 @@ def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = Non
     seeded = models[models[names.SEED].notna()]
     notes = _unseeded(models)
     step, steps = _steps(seeded, notes)
-    snapshots = pd.DataFrame({names.SEED: seeded[names.SEED].map(_text), names.STEP: step}, index=seeded.index)
-    columns = _run_columns(seeded, snapshots, run_columns, notes)
-    snapshots.insert(0, names.RUN, _run_names(seeded, columns))
-    if columns and (unnamed := snapshots[names.RUN].isna()).any():
+    checkpoints = pd.DataFrame({names.SEED: seeded[names.SEED].map(_text), names.STEP: step}, index=seeded.index)
+    columns = _run_columns(seeded, checkpoints, run_columns, notes)
+    checkpoints.insert(0, names.RUN, _run_names(seeded, columns))
+    if columns and (unnamed := checkpoints[names.RUN].isna()).any():
         notes.append(f"{int(unnamed.sum())} models with a seed but no run are left out")
-        snapshots = snapshots[~unnamed]
-    _check_unique(snapshots)
-    snapshots = _repeated(snapshots, notes)
-    occurring = set(snapshots[names.STEP])
-    return SeedLayout(snapshots, tuple(label for label in steps if label in occurring), tuple(columns), tuple(notes))
+        checkpoints = checkpoints[~unnamed]
+    _check_unique(checkpoints)
+    checkpoints = _repeated(checkpoints, notes)
+    occurring = set(checkpoints[names.STEP])
+    return SeedLayout(checkpoints, tuple(label for label in steps if label in occurring), tuple(columns), tuple(notes))
 
 
 def _text(value: object) -> str:
@@ -128,7 +128,7 @@ def step_order(labels: Iterable[str]) -> list[str]:
 
 
 def _run_columns(
-    seeded: pd.DataFrame, snapshots: pd.DataFrame, asked: Sequence[str] | None, notes: list[str]
+    seeded: pd.DataFrame, checkpoints: pd.DataFrame, asked: Sequence[str] | None, notes: list[str]
 ) -> list[str]:
     if asked is not None:
         for column in asked:
@@ -137,7 +137,7 @@ def _run_columns(
         return list(asked)
     if names.RUN in seeded and seeded[names.RUN].notna().any():
         return [names.RUN]
-    columns = _telling_apart(seeded, snapshots)
+    columns = _distinguishing_columns(seeded, checkpoints)
     if columns:
         notes.append(f"no column 'run': models alike in {' and '.join(columns)} are one run")
     elif len(seeded) > 1:
@@ -145,9 +145,9 @@ def _run_columns(
     return columns
 
 
-def _telling_apart(seeded: pd.DataFrame, snapshots: pd.DataFrame) -> list[str]:
+def _distinguishing_columns(seeded: pd.DataFrame, checkpoints: pd.DataFrame) -> list[str]:
     """Find the fewest columns within which no (seed, step) occurs twice; of these, those with most seeds a run."""
-    if not snapshots.duplicated().any():
+    if not checkpoints.duplicated().any():
         return []
     aside = {names.SEED, names.STEP, names.RUN, REVISION}
     columns = [column for column in seeded if column not in aside and seeded[column].nunique(dropna=False) > 1]
@@ -155,7 +155,7 @@ def _telling_apart(seeded: pd.DataFrame, snapshots: pd.DataFrame) -> list[str]:
     for size in range(1, min(len(columns), 4) + 1):
         found: list[tuple[int, list[str]]] = []
         for chosen in itertools.combinations(columns, size):
-            keyed = pd.concat([seeded[list(chosen)].astype("str"), snapshots], axis=1)
+            keyed = pd.concat([seeded[list(chosen)].astype("str"), checkpoints], axis=1)
             if not keyed.duplicated().any():
                 n_seeds = keyed.groupby(list(chosen))[names.SEED].nunique()
                 found.append((int((n_seeds >= 2).sum()), [*map(str, chosen)]))
@@ -172,30 +172,30 @@ def _run_names(seeded: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
     return text.where(parts.notna().any(axis=1)).astype("object")
 
 
-def _check_unique(snapshots: pd.DataFrame) -> None:
-    twice = snapshots.duplicated(keep=False)
+def _check_unique(checkpoints: pd.DataFrame) -> None:
+    twice = checkpoints.duplicated(keep=False)
     if twice.any():
-        first = snapshots[twice].iloc[0]
-        same = snapshots.index[(snapshots == first).all(axis=1)]
+        first = checkpoints[twice].iloc[0]
+        same = checkpoints.index[(checkpoints == first).all(axis=1)]
         raise AnalysisError(
             f"run {first[names.RUN]!r} has seed {first[names.SEED]!r} twice at step {first[names.STEP]!r}: models "
             f"{same[0]!r} and {same[1]!r}. Name the columns that tell runs apart with --run, or drop one of the two."
         )
 
 
-def _repeated(snapshots: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _repeated(checkpoints: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Keep runs with two or more seeds."""
-    n_seeds = snapshots.groupby(names.RUN)[names.SEED].transform("nunique")
+    n_seeds = checkpoints.groupby(names.RUN)[names.SEED].transform("nunique")
     single = np.asarray(n_seeds < 2)
     if single.all():
-        n_runs = snapshots[names.RUN].nunique()
+        n_runs = checkpoints[names.RUN].nunique()
         raise AnalysisError(
             f"each of {n_runs} runs has one seed; seed variance needs two or more of a run, ten for a narrow interval."
         )
     if single.any():
-        n_runs = snapshots.loc[single, names.RUN].nunique()
+        n_runs = checkpoints.loc[single, names.RUN].nunique()
         notes.append(f"{n_runs} runs with a single seed ({int(single.sum())} models) are left out")
-    return snapshots[~single]
+    return checkpoints[~single]
 
 
 ACCURACY = "accuracy"
@@ -238,7 +238,7 @@ class RunScores:
     items: pd.Index
     subtask: pd.Series | None = None
     binary: bool = True
-    falling: bool = False
+    lower_is_better: bool = False
     within: FloatArray | None = None
 
     @property
@@ -291,7 +291,7 @@ def mean_over_items(values: FloatArray) -> FloatArray:
         return np.asarray(np.nanmean(values, axis=-1))
 
 
-class Cells(NamedTuple):
+class ScoreMatrix(NamedTuple):
     """Answers of all models to the items of one benchmark, one measure, as (model, item) arrays; see `RunScores`."""
 
     benchmark: str
@@ -301,16 +301,16 @@ class Cells(NamedTuple):
     models: pd.Index
     items: pd.DataFrame
     binary: bool = True
-    falling: bool = False
+    lower_is_better: bool = False
     within: FloatArray | None = None
 
 
-def run_scores(cells: Cells, layout: SeedLayout) -> list[RunScores]:
+def run_scores(cells: ScoreMatrix, layout: SeedLayout) -> list[RunScores]:
     """Arrange a (model, item) matrix by run, seed and step.
 
     Parameters
     ----------
-    cells : Cells
+    cells : ScoreMatrix
         The matrix; its items have metadata ``subtask`` where there are subtasks.
     layout : SeedLayout
         Which row is which run, seed and step.
@@ -326,19 +326,19 @@ def run_scores(cells: Cells, layout: SeedLayout) -> list[RunScores]:
     place = pd.Series(np.arange(len(cells.models)), index=cells.models)
     answered = np.asarray(np.isfinite(cells.values).any(axis=1))
     for run in layout.runs:
-        snapshots = layout.models[layout.models[names.RUN] == run]
-        snapshots = snapshots[snapshots.index.isin(cells.models[answered])]
-        if snapshots[names.SEED].nunique() < 2:
+        checkpoints = layout.models[layout.models[names.RUN] == run]
+        checkpoints = checkpoints[checkpoints.index.isin(cells.models[answered])]
+        if checkpoints[names.SEED].nunique() < 2:
             continue
-        seeds, steps = _labels(snapshots, layout.steps)
-        rows = place.reindex(snapshots.index).to_numpy()
-        at = (_codes(snapshots[names.SEED], seeds), _codes(snapshots[names.STEP], steps))
+        seeds, steps = _labels(checkpoints, layout.steps)
+        rows = place.reindex(checkpoints.index).to_numpy()
+        at = (_codes(checkpoints[names.SEED], seeds), _codes(checkpoints[names.STEP], steps))
         shape = (len(seeds), len(steps), cells.values.shape[1])
         values = _placed(cells.values[rows], at, shape, np.nan)
         asked: npt.NDArray[np.bool_] = np.asarray(np.isfinite(values).any(axis=(0, 1)))
         run_of = RunScores(
             cells.benchmark, run, cells.measure, values, _placed(cells.trials[rows], at, shape, 0), seeds, steps,
-            pd.Index(items.index), subtask, cells.binary, cells.falling,
+            pd.Index(items.index), subtask, cells.binary, cells.lower_is_better,
             None if cells.within is None else _placed(cells.within[rows], at, shape, np.nan),
         )  # fmt: skip
         found.append(run_of if asked.all() else run_of.take(np.flatnonzero(asked)))
@@ -350,9 +350,9 @@ def run_scores(cells: Cells, layout: SeedLayout) -> list[RunScores]:
     return found
 
 
-def _labels(snapshots: pd.DataFrame, order: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    present = set(snapshots[names.STEP])
-    return tuple(natural_order(set(snapshots[names.SEED]))), tuple(step for step in order if step in present)
+def _labels(checkpoints: pd.DataFrame, order: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    present = set(checkpoints[names.STEP])
+    return tuple(natural_order(set(checkpoints[names.SEED]))), tuple(step for step in order if step in present)
 
 
 def _codes(values: pd.Series, labels: Sequence[str]) -> npt.NDArray[np.intp]:

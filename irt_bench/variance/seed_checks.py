@@ -16,7 +16,7 @@ from irt_bench.names import POOLED
 from irt_bench.variance.moments import ROUNDING
 from irt_bench.variance.scores import RunScores
 from irt_bench.variance.seed_effect import COLUMNS, SEEN
-from irt_bench.variance.small_sample import pooled_freedom, sd_interval, steps_moving_as_one
+from irt_bench.variance.small_sample import satterthwaite_df, sd_interval, step_dependence
 
 DISPERSION_LIMIT: Final = 1.25  # of the answers' variance over what the items imply, or the other way round
 SPREAD_LIMIT: Final = 1.25  # of one sd of the score over another
@@ -230,10 +230,10 @@ def seen_spread(runs: Sequence[RunScores], weights: pd.Series | None = None) -> 
             rows.append((run.benchmark, run.run, SEEN, np.nan, np.nan, np.nan))
             continue
         variances.append(float(scores.var(axis=0, ddof=1).mean()))
-        freedoms.append(float((run.n_seeds - 1) / steps_moving_as_one(scores)))
+        freedoms.append(float((run.n_seeds - 1) / step_dependence(scores)))
         rows.append((run.benchmark, run.run, *_spread(variances[-1], freedoms[-1])))
     if variances:
-        freedom = pooled_freedom(np.array(variances), np.array(freedoms))  # of variances with equal weights
+        freedom = satterthwaite_df(np.array(variances), np.array(freedoms))  # of variances with equal weights
         rows.append((runs[0].benchmark, POOLED, *_spread(float(np.mean(variances)), freedom)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -15,7 +15,7 @@ from irt_bench.variance.benchmark_runs import benchmark_runs
 from irt_bench.variance.components import component_tables
 from irt_bench.variance.detect import POWER, detection_table
 from irt_bench.variance.metrics import N_BOOTSTRAP, metric_notes, pooled_metrics, variance_metrics
-from irt_bench.variance.paired_scores import FEWEST_SEEDS, UNDEFINED, compare_variance
+from irt_bench.variance.paired_scores import MIN_PAIRED_SEEDS, UNDEFINED, compare_variance
 from irt_bench.variance.scores import ACCURACY, RunScores, SeedLayout, seed_layout
 from irt_bench.variance.seed_checks import seed_checks
 from irt_bench.variance.variance_curve import (
@@ -83,7 +83,7 @@ class SeedVarianceResult:
             "runs": self.layout.runs,
             "steps": list(self.layout.steps),
             "run_columns": list(self.layout.run_columns),
-            "seeds_a_run": {str(run): int(n) for run, n in self.layout.n_seeds.items()},
+            "seeds_per_run": {str(run): int(n) for run, n in self.layout.n_seeds.items()},
             "notes": list(self.notes),
             "pooled": self.pooled.to_dict("records"),
             "measures": self.measures.to_dict("records"),
@@ -187,8 +187,10 @@ def _measures(found: dict[str, list[RunScores]], seed: int, n_bootstrap: int, no
     for name, runs in found.items():
         if name == ACCURACY:
             continue
-        if max(run.n_seeds for run in runs) < FEWEST_SEEDS:
-            notes.append(f"{runs[0].benchmark}: measures are not compared, which needs {FEWEST_SEEDS} seeds of a run")
+        if max(run.n_seeds for run in runs) < MIN_PAIRED_SEEDS:
+            notes.append(
+                f"{runs[0].benchmark}: measures are not compared, which needs {MIN_PAIRED_SEEDS} seeds of a run"
+            )
             break
         compared = compare_variance(
             runs, found[ACCURACY], labels=(name, ACCURACY), seed=seed, n_bootstrap=min(n_bootstrap, PAIRED_BOOTSTRAP)

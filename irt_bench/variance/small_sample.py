@@ -24,16 +24,16 @@ from irt_bench.names import INTERVAL
 from irt_bench.variance.moments import Codes
 
 N_DRAWS: Final = 2000  # of the distributions that have no closed form: quantiles to about 2% of an interval's width
-FEWEST_TO_CORRELATE: Final = 5  # seeds from which on the correlation of steps over seeds is estimated at all
-FREEDOM: Final = np.geomspace(0.25, 1e7, 4000)  # degrees of freedom at which the spread of a chi variable is tabulated
+MIN_SEEDS_TO_CORRELATE: Final = 5  # seeds from which on the correlation of steps over seeds is estimated at all
+DF_GRID: Final = np.geomspace(0.25, 1e7, 4000)  # degrees of freedom at which the spread of a chi variable is tabulated
 
 
 N_NORMAL: Final = 2_000_000  # normal values behind a table of a median absolute deviation: limits to about 1%
-FEWEST_FOR_ROBUST: Final = 3  # seeds: of two, none is the odd one out
+MIN_SEEDS_ROBUST: Final = 3  # seeds: of two, none is the odd one out
 NORMAL_QUARTILE: Final = float(stats.norm.ppf(0.75))  # median absolute deviation of a unit normal
 
 
-class Estimate(NamedTuple):
+class IntervalEstimate(NamedTuple):
     """A value with its 90% interval; arrays of equal shape."""
 
     value: FloatArray
@@ -53,7 +53,7 @@ def c4(n: npt.ArrayLike) -> FloatArray:
     return np.asarray(np.sqrt(2 / (n - 1)) * np.exp(special.gammaln(n / 2) - special.gammaln((n - 1) / 2)))
 
 
-def sd_interval(sd: FloatArray, freedom: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+def sd_interval(sd: FloatArray, df: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Chi-square interval of a standard deviation from its root mean square estimate.
 
     Notes
@@ -61,20 +61,20 @@ def sd_interval(sd: FloatArray, freedom: npt.ArrayLike) -> tuple[FloatArray, Flo
     Where the estimate is 0 the interval starts at 0 and has no upper limit (NaN): normal values are never equal, so
     equal ones do not say how far others may lie apart.
     """
-    nu = np.asarray(freedom, dtype=np.float64)
+    nu = np.asarray(df, dtype=np.float64)
     low, high = stats.chi2.ppf(INTERVAL[1], nu), stats.chi2.ppf(INTERVAL[0], nu)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(sd > 0, sd * np.sqrt(nu / low), sd), np.where(sd > 0, sd * np.sqrt(nu / high), np.nan)
 
 
-def pooled_freedom(variances: FloatArray, freedom: FloatArray) -> float:
+def satterthwaite_df(variances: FloatArray, df: FloatArray) -> float:
     """Degrees of freedom of a sum of independent variances of unequal size (Satterthwaite).
 
     Parameters
     ----------
     variances : array of shape (run,)
         Estimates, each times its weight in the sum.
-    freedom : array of shape (run,)
+    df : array of shape (run,)
         Degrees of freedom of each; NaN for an estimate of 0.
 
     Returns
@@ -88,7 +88,7 @@ def pooled_freedom(variances: FloatArray, freedom: FloatArray) -> float:
     cover .97 for 28 runs of 3 seeds of one sd), and nu + 2, which makes v^2 / (nu + 2) unbiased, too many where sds
     differ (.82). With nu + 1 intervals cover .89 to .94 in simulation where runs differ in their sds by 0 to .6 in
     logarithms, .86 to .89 where by 1; taking the sum of all nu covers .69 to .86 and .51 to .83
-    (tests/variance/test_few_seeds.py).
+    (tests/variance/test_small_sample.py).
 
     References
     ----------
@@ -97,7 +97,7 @@ def pooled_freedom(variances: FloatArray, freedom: FloatArray) -> float:
     used = variances > 0
     if not used.any():
         return float("nan")
-    v, nu = variances[used], freedom[used]
+    v, nu = variances[used], df[used]
     return float(v.sum() ** 2 / (v**2 / (nu + 1)).sum() - 1)
 
 
@@ -144,14 +144,14 @@ def mean_sd_interval(
     are no degrees of freedom (NaN) and no upper limit; see `sd_interval`.
     """
     n_seeds = np.isfinite(scores).sum(axis=-2).max(axis=-1)
-    freedom = _chi_freedom((1 / c4(n_seeds) ** 2 - 1) * steps_moving_as_one(scores))
-    freedom = np.where(mean_sd > 0, freedom, np.nan)
-    middle = np.where(mean_sd > 0, mean_sd / c4(n_seeds) * c4(freedom + 1), 0.0)
-    freedom = freedom / (1 + np.asarray(excess) * (n_seeds - 1) / (2 * n_seeds))
-    return *sd_interval(middle, freedom), freedom
+    df = _chi_df((1 / c4(n_seeds) ** 2 - 1) * step_dependence(scores))
+    df = np.where(mean_sd > 0, df, np.nan)
+    middle = np.where(mean_sd > 0, mean_sd / c4(n_seeds) * c4(df + 1), 0.0)
+    df = df / (1 + np.asarray(excess) * (n_seeds - 1) / (2 * n_seeds))
+    return *sd_interval(middle, df), df
 
 
-def steps_moving_as_one(scores: FloatArray) -> FloatArray:
+def step_dependence(scores: FloatArray) -> FloatArray:
     """Variance of a variance averaged over steps as a share of that at one step.
 
     Parameters
@@ -168,7 +168,7 @@ def steps_moving_as_one(scores: FloatArray) -> FloatArray:
     Variances over seeds correlate like squared correlations. The mean squared correlation, its bias of 1 / (S - 1)
     taken out, is replaced by its root: the estimate from few seeds is so noisy that intervals from it undercover, and
     those from its root cover 88 to 96% for 5 and 10 seeds, 2 to 20 steps and correlations from 0 to 1
-    (tests/variance/test_few_seeds.py). Below 5 seeds steps are taken to move as one.
+    (tests/variance/test_small_sample.py). Below 5 seeds steps are taken to move as one.
     """
     n_seeds = np.isfinite(scores).sum(axis=-2).max(axis=-1)
     n_steps = scores.shape[-1]
@@ -181,13 +181,13 @@ def steps_moving_as_one(scores: FloatArray) -> FloatArray:
     pairs = np.maximum(n_steps * (n_steps - 1), 1)
     mean_squared = (squared.sum(axis=(-2, -1)) - np.einsum("...tt->...", squared)) / pairs
     unbiased = (mean_squared * (n_seeds - 1) - 1) / np.maximum(n_seeds - 2, 1)
-    shared = np.where(n_seeds < FEWEST_TO_CORRELATE, 1.0, np.sqrt(np.clip(unbiased, 0.0, 1.0)))
+    shared = np.where(n_seeds < MIN_SEEDS_TO_CORRELATE, 1.0, np.sqrt(np.clip(unbiased, 0.0, 1.0)))
     own = (weights**2).sum(axis=-1)
     return np.asarray(own + (1 - own) * shared)
 
 
 def robust_spread(
-    runs: Sequence[FloatArray], sd: float, freedom: float, *, granularity: float = 0.0
+    runs: Sequence[FloatArray], sd: float, df: float, *, granularity: float = 0.0
 ) -> tuple[float, float, float]:
     """Spread of the seeds in the middle, whatever those at the edge do: from the median absolute deviation.
 
@@ -195,7 +195,7 @@ def robust_spread(
     ----------
     runs : sequence of arrays of shape (seed, step)
         Scores; runs of fewer than three seeds are left out.
-    sd, freedom : float
+    sd, df : float
         Standard deviation over seeds of the same scores, and its degrees of freedom.
     granularity : float
         What scores are multiples of: 1 / items for 0/1 answers.
@@ -216,21 +216,21 @@ def robust_spread(
     apart. The upper limit is the lesser of those by the median absolute deviation and by the sd, which outlying seeds
     only raise, at half the error each. At several steps the limits are those of one, and so rather too wide. Covers .86
     to .98 with 3, 5 and 10 seeds: normal, of Student's t with 3 degrees of freedom, or one diverged by 5 to 30 sds
-    (tests/variance/test_few_seeds.py).
+    (tests/variance/test_small_sample.py).
 
     References
     ----------
     .. [1] Croux, Rousseeuw, Time-efficient algorithms for two highly robust estimators of scale, 1992,
        DOI 10.1007/978-3-662-26811-7_58 (factors for small samples).
     """
-    used = [run for run in runs if len(run) >= FEWEST_FOR_ROBUST]
+    used = [run for run in runs if len(run) >= MIN_SEEDS_ROBUST]
     if not used or not sd > 0:
         return np.nan, np.nan, np.nan
     by_step = [[run[:, step] for run in used if step < run.shape[1]] for step in range(max(r.shape[1] for r in used))]
     known = [[x[np.isfinite(x)] for x in step] for step in by_step]
     found, tables = [], []
     for step in known:
-        there = [x for x in step if len(x) >= FEWEST_FOR_ROBUST]
+        there = [x for x in step if len(x) >= MIN_SEEDS_ROBUST]
         if there:
             found.append(float(np.median(np.concatenate([np.abs(x - np.median(x)) for x in there]))))
             tables.append(_deviation_table(tuple(sorted(len(x) for x in there))))
@@ -238,7 +238,7 @@ def robust_spread(
         return np.nan, np.nan, np.nan
     middle, smallest, largest = np.mean(tables, axis=0)
     half_error = INTERVAL[0] / 2
-    by_sd = sd * np.sqrt(freedom / stats.chi2.ppf(half_error, freedom))
+    by_sd = sd * np.sqrt(df / stats.chi2.ppf(half_error, df))
     value = float(np.mean(found))
     return value / middle, value / largest, float(min((value + granularity) / smallest, by_sd))
 
@@ -264,15 +264,15 @@ def _deviation_table(sizes: tuple[int, ...]) -> tuple[float, float, float]:
     return float(plain.mean()), float(np.quantile(plain, INTERVAL[0] / 2)), float(np.quantile(odd, INTERVAL[1]))
 
 
-def _chi_freedom(relative_variance: FloatArray) -> FloatArray:
+def _chi_df(relative_variance: FloatArray) -> FloatArray:
     """Degrees of freedom at which a chi variable has this variance over its squared mean."""
     # 1 / c4^2 - 1 loses its digits beyond 1e6 degrees of freedom, where it is 1 / (2 nu).
-    spread = np.where(FREEDOM < 1e6, 1 / c4(np.minimum(FREEDOM, 1e6) + 1) ** 2 - 1, 1 / (2 * FREEDOM))
+    spread = np.where(DF_GRID < 1e6, 1 / c4(np.minimum(DF_GRID, 1e6) + 1) ** 2 - 1, 1 / (2 * DF_GRID))
     wanted = np.log(np.maximum(relative_variance, spread[-1]))
-    return np.asarray(np.exp(np.interp(-wanted, -np.log(spread), np.log(FREEDOM))))
+    return np.asarray(np.exp(np.interp(-wanted, -np.log(spread), np.log(DF_GRID))))
 
 
-def ratio_correction(freedom: npt.ArrayLike) -> FloatArray:
+def ratio_correction(df: npt.ArrayLike) -> FloatArray:
     """Factor that makes the ratio mean / sd of normal values unbiased: sqrt(2 / nu) G(nu / 2) / G((nu - 1) / 2).
 
     Notes
@@ -286,14 +286,14 @@ def ratio_correction(freedom: npt.ArrayLike) -> FloatArray:
     .. [1] Hedges, Distribution theory for Glass's estimator of effect size and related estimators, 1981,
        DOI 10.3102/10769986006002107.
     """
-    nu = np.asarray(freedom, dtype=np.float64)
+    nu = np.asarray(df, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         factor = np.sqrt(2 / nu) * np.exp(special.gammaln(nu / 2) - special.gammaln((nu - 1) / 2))
     return np.asarray(np.where(nu > 1, factor, np.nan))
 
 
 def ratio_interval(
-    mean: FloatArray, sd: FloatArray, n_seeds: float, freedom: float | None = None
+    mean: FloatArray, sd: FloatArray, n_seeds: float, df: float | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Interval for the signal-to-noise ratio mean / sd of n seeds at one step: the noncentral t inverted.
 
@@ -303,7 +303,7 @@ def ratio_interval(
         Estimates.
     n_seeds : float
         Values behind the mean.
-    freedom : float, optional
+    df : float, optional
         Degrees of freedom of the sd; n_seeds - 1 by default.
 
     Notes
@@ -311,7 +311,7 @@ def ratio_interval(
     P(T <= t | delta) = P(delta <= t sqrt(chi2 / nu) - z), so the limits are quantiles of that difference, which is
     integrated over chi2; inverting ``scipy.stats.nct`` gives the same and fails for ratios in the hundreds.
     """
-    nu = n_seeds - 1 if freedom is None else freedom
+    nu = n_seeds - 1 if df is None else df
     shares = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
     scale = np.sqrt(stats.chi2.ppf(shares, nu) / nu)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -335,13 +335,13 @@ def _mixture_quantile(centres: FloatArray, share: float) -> FloatArray:
 
 
 def mean_square_draws(
-    mean_squares: FloatArray, freedom: FloatArray, rng: np.random.Generator, n_draws: int = N_DRAWS
+    mean_squares: FloatArray, df: FloatArray, rng: np.random.Generator, n_draws: int = N_DRAWS
 ) -> FloatArray:
     """Fiducial draws of expected mean squares: each mean square times its degrees of freedom over a chi-square.
 
     Parameters
     ----------
-    mean_squares, freedom : arrays of shape (..., square)
+    mean_squares, df : arrays of shape (..., square)
         Estimates, and the degrees of freedom of each.
     rng : np.random.Generator
         For the draws.
@@ -357,7 +357,7 @@ def mean_square_draws(
     ----------
     .. [1] Weerahandi, Generalized confidence intervals, 1993, DOI 10.1080/01621459.1993.10476355.
     """
-    nu = np.fmax(freedom, 1e-3)
+    nu = np.fmax(df, 1e-3)
     known = np.where(mean_squares == 0, np.nan, mean_squares)
     return np.asarray(known * nu / rng.chisquare(nu, size=(n_draws, *np.shape(nu))))
 
@@ -406,32 +406,32 @@ def run_reliability(scores: Sequence[FloatArray]) -> tuple[float, float, float]:
 
 
 # Subtasks from which on their spread says how precise a mean square is; below, the items' does.
-FEWEST_GROUPS: Final = 10
+MIN_GROUPS: Final = 10
 Z_LIMIT: Final = float(stats.norm.ppf(INTERVAL[1]))
-CERTAIN: Final = float(FREEDOM[-1])  # degrees of freedom of a mean square without spread
+MAX_DF: Final = float(DF_GRID[-1])  # degrees of freedom of a mean square without spread
 
 
-def spread_freedom(per_item: FloatArray, groups: Codes | None) -> FloatArray:
+def item_spread_df(per_item: FloatArray, groups: Codes | None) -> FloatArray:
     """Degrees of freedom of a mean square from the spread over items (or groups) of what each adds to it.
 
     Notes
     -----
     Satterthwaite: 2 / relative variance, the variance that of a sum over independent groups, widened as Student's t
-    does for a spread estimated from so many. With fewer than `FEWEST_GROUPS` groups, items are taken as independent.
+    does for a spread estimated from so many. With fewer than `MIN_GROUPS` groups, items are taken as independent.
     Where all add the same, their number less one: that none of few differs does not make a mean square certain.
     """
     sums, n = per_item, np.ones(per_item.shape[-1])
-    if groups is not None and groups.max() + 1 >= FEWEST_GROUPS:
+    if groups is not None and groups.max() + 1 >= MIN_GROUPS:
         member = np.eye(int(groups.max()) + 1)[groups]
         sums, n = per_item @ member, member.sum(axis=0)
     total = sums.sum(axis=-1)
     spread = ((sums - n * (total / n.sum())[..., None]) ** 2).sum(axis=-1) * len(n) / max(len(n) - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = 2 * total**2 / (spread * (stats.t.ppf(INTERVAL[1], max(len(n) - 1, 1)) / Z_LIMIT) ** 2)
-    return np.where(np.isfinite(freedom), np.clip(freedom, 1.0, CERTAIN), max(len(n) - 1.0, 1.0))
+        df = 2 * total**2 / (spread * (stats.t.ppf(INTERVAL[1], max(len(n) - 1, 1)) / Z_LIMIT) ** 2)
+    return np.where(np.isfinite(df), np.clip(df, 1.0, MAX_DF), max(len(n) - 1.0, 1.0))
 
 
-def with_seed_spread(freedom: FloatArray, values: FloatArray, *, over_steps: bool) -> FloatArray:
+def residual_df(df: FloatArray, values: FloatArray, *, over_steps: bool) -> FloatArray:
     """Degrees of freedom of the residual mean square, with what a seed's level does to all its items at once.
 
     An able seed's 0/1 answers vary less on easy items, whatever the item: variance that the spread over items does not
@@ -447,11 +447,11 @@ def with_seed_spread(freedom: FloatArray, values: FloatArray, *, over_steps: boo
     n, total = per_seed.shape[-1], per_seed.sum(axis=-1)
     deviations = ((per_seed - (total / n)[..., None]) ** 2).sum(axis=-1)
     relative = np.divide(deviations * n, (n - 1) * total**2, out=np.zeros_like(total), where=total > 0)
-    own = 2 / freedom
+    own = 2 / df
     return np.asarray(2 / (own + np.maximum(relative - own, 0.0)))
 
 
-def trial_freedom(own: FloatArray, groups: Codes | None, *, over_steps: bool) -> FloatArray:
+def trial_df(own: FloatArray, groups: Codes | None, *, over_steps: bool) -> FloatArray:
     """Give the degrees of freedom of the noise of answers: `own`, the variance of each cell, summed over seeds."""
     summed = np.where(np.isfinite(own), own, 0.0).sum(axis=-2)
-    return spread_freedom(summed.mean(axis=-2) if over_steps else summed, groups)
+    return item_spread_df(summed.mean(axis=-2) if over_steps else summed, groups)

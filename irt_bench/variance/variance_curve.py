@@ -24,7 +24,7 @@ from irt_bench.names import INTERVAL
 from irt_bench.variance.components import two_way
 from irt_bench.variance.moments import Codes, group_covariance, item_covariance
 from irt_bench.variance.scores import RunScores
-from irt_bench.variance.small_sample import sd_interval, steps_moving_as_one
+from irt_bench.variance.small_sample import sd_interval, step_dependence
 
 N_SUBSETS: Final = 300  # random subsets of each size
 ALWAYS: Final = (50, 100, 500)  # sizes that are in every curve with enough items
@@ -151,16 +151,16 @@ def form_curves(
         return pd.DataFrame()
     values = np.swapaxes(run.values, 0, 1)
     available = np.bincount(codes)
-    freedom = (run.n_seeds - 1) / float(steps_moving_as_one(run.scores()))
+    df = (run.n_seeds - 1) / float(step_dependence(run.scores()))
     rows = []
     for k in (k for k in sizes if k >= len(available)):
         drawn = proportional(available, k)
         predicted = stratified_variance(values, codes, drawn, drawn / k)
-        rows.append(_row(STRATIFIED, k, predicted, _stratified_subsets(run, codes, drawn, rng, n_subsets), freedom))
+        rows.append(_row(STRATIFIED, k, predicted, _stratified_subsets(run, codes, drawn, rng, n_subsets), df))
     for n_groups in template_numbers(len(available)):
         predicted = nested_variance(values, codes, n_groups)
         k = round(n_groups * run.n_items / len(available))
-        rows.append(_row(NESTED, k, predicted, _whole_subtasks(run, codes, n_groups, rng, n_subsets), freedom))
+        rows.append(_row(NESTED, k, predicted, _whole_subtasks(run, codes, n_groups, rng, n_subsets), df))
     return pd.DataFrame(rows)
 
 
@@ -180,10 +180,10 @@ def template_numbers(n: int) -> list[int]:
     return sorted({each for each in (1, 2, 5, 10, 20, 50, 100, 200, 500) if each < n} | {n})
 
 
-def _row(form: str, k: int, predicted: FloatArray, simulated: FloatArray | None, freedom: float) -> dict[str, object]:
+def _row(form: str, k: int, predicted: FloatArray, simulated: FloatArray | None, df: float) -> dict[str, object]:
     variance = float(predicted.mean())
     sd = float(np.sqrt(variance)) if variance >= 0 else np.nan
-    lower, upper = sd_interval(np.asarray(sd), freedom)
+    lower, upper = sd_interval(np.asarray(sd), df)
     row: dict[str, object] = {"form": form, "k": k, "predicted_sd": sd}
     row |= {"predicted_sd_q05": float(lower), "predicted_sd_q95": float(upper)}
     if simulated is None:

@@ -17,26 +17,26 @@ PARAMETERS: Final = ("ability", "difficulty", "discrimination")
 BOUNDS: Final = ("q05", "q95")
 
 
-class Scale(NamedTuple):
+class ScoringContext(NamedTuple):
     """Location and scale that take estimates to the truth's scale."""
 
     location: float
     scale: float
 
 
-def slope(truth: Array, estimate: Array) -> Scale:
+def slope(truth: Array, estimate: Array) -> ScoringContext:
     """Intercept and slope of the regression of the truth on the estimate, over finite pairs."""
     good = np.isfinite(truth) & np.isfinite(estimate)
     if good.sum() < 2:
-        return Scale(np.nan, np.nan)
+        return ScoringContext(np.nan, np.nan)
     x, y = estimate[good], truth[good]
     centred = x - x.mean()
     spread = centred @ centred
     value = centred @ y / spread if spread > 0 else np.nan
-    return Scale(float(y.mean() - value * x.mean()), float(value))
+    return ScoringContext(float(y.mean() - value * x.mean()), float(value))
 
 
-def aligned(estimates: Mapping[str, Array], scale: Scale) -> dict[str, Array]:
+def aligned(estimates: Mapping[str, Array], scale: ScoringContext) -> dict[str, Array]:
     """Estimates and bounds shifted and stretched; keys are ``ability``, ``ability_q05``, ``difficulty`` and so on."""
     found = {}
     for name, value in estimates.items():

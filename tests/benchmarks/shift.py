@@ -26,11 +26,11 @@ from scipy import stats
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.calibration import Plan, Recipe, answers_to, calibrate, prepare
+from irt_bench.subsets.calibration import CalibrationPlan, Recipe, calibrate, prepare, summarise_chosen
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.compare import holm
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
-from irt_bench.subsets.score import Scale, score_evidence
+from irt_bench.subsets.score import ScoringContext, estimate_with_interval
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data/shift_dev.parquet"
 PROTOCOLS = ("interpolation", "extrapolation")
@@ -107,7 +107,7 @@ def run_task(
     kept, new = split_models(answers, task.protocol, task.split)
     counts = counts_of(answers)
     old, test, truth = counts.take(models=kept), counts.take(models=new), answers[new].mean(axis=1)
-    plan = Plan(TwoPL(), settings_for("laplace", seed=0, refine=False))
+    plan = CalibrationPlan(TwoPL(), settings_for("laplace", seed=0, refine=False))
     rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -118,11 +118,11 @@ def run_task(
                 for draw in range(n_draws):
                     recipe = Recipe(method, default_weights(method), size, 100 * task.split + draw)
                     found = calibrate(calibration, recipe, estimators)
-                    evidence, instrument = answers_to(found.instrument, test), found.instrument
-                    about = Scale(instrument.nodes, whole.ability_limits, counts.n_items, 1 / counts.n_items)
+                    summary, scorer = summarise_chosen(found.scorer, test), found.scorer
+                    context = ScoringContext(scorer.nodes, whole.ability_limits, counts.n_items, 1 / counts.n_items)
                     for name in estimators:
                         errors = found.errors[name], found.abler[name]
-                        told = score_evidence(name, evidence, found.learned[name], errors, about)
+                        told = estimate_with_interval(name, summary, found.learned[name], errors, context)
                         error = told.estimate - truth
                         covered = (told.q05 - 1e-9 <= truth) & (truth <= told.q95 + 1e-9)
                         expected = errors[task.protocol == "extrapolation"].mean_absolute

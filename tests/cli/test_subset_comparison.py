@@ -14,7 +14,7 @@ from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import write_table
-from irt_bench.subsets.calibration import Plan
+from irt_bench.subsets.calibration import CalibrationPlan
 
 
 def run(*arguments, code=0):
@@ -75,7 +75,7 @@ def test_compare_in_json_names_the_best_recipe_of_each_size(responses, tmp_path)
 
 
 def test_a_design_takes_counts_and_fractions_and_leaves_out_what_is_too_many(make_counts, capsys):
-    counts, plan = make_counts([[1] * 30, [0] * 30]), Plan(TwoPL(), settings_for("laplace"))
+    counts, plan = make_counts([[1] * 30, [0] * 30]), CalibrationPlan(TwoPL(), settings_for("laplace"))
     design = comparison_design(counts, plan, "0.2,10,30", "anchors", n_random=7, seed=1)
     assert design.sizes == (6, 10) and design.methods == (("random", "equal"), ("anchors", "anchor"))
     assert "left out" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from irt_bench.analysis.curves import information
 from irt_bench.cli import app
 from irt_bench.responses import read_responses
 from irt_bench.subsets.harness.export import ExportOptions, export_subset
-from irt_bench.subsets.scorer import instrument_of
+from irt_bench.subsets.scorer import scorer_of
 from irt_bench.subsets.subset import write_subset
 
 pytestmark = pytest.mark.clients
@@ -220,7 +220,7 @@ def test_catsim_reads_the_parameters_and_chooses_the_most_telling_item_as_we_do(
         [catsim, "-c", CATSIM, str(tmp_path / "items.csv")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    parameters = instrument_of(subset).parameters
+    parameters = scorer_of(subset).parameters
     ours = [int(information(parameters, np.array(theta)).argmax()) for theta in np.linspace(-2, 2, 9)]
     assert json.loads(done.stdout.splitlines()[-1]) == ours
     assert len(set(ours)) > 2

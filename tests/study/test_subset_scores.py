@@ -20,7 +20,7 @@ from irt_bench.study.subset_scores import (
 from irt_bench.subsets.calibration import Recipe, calibrate, chosen_items, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, estimate
-from irt_bench.subsets.scorer import make_instrument, read_answers
+from irt_bench.subsets.scorer import make_scorer, summarise_responses
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def test_answers_are_read_as_for_a_subset_that_is_made(data, gaps):
     items = np.arange(0, 60, 3)
     weights = np.linspace(1, 3, len(items)) / np.linspace(1, 3, len(items)).sum()
     selection = data.basis.select(items)
-    instrument = make_instrument(data.basis, selection, weights)
-    expected = read_answers(instrument, counts.take(items=items))
+    scorer = make_scorer(data.basis, selection, weights)
+    expected = summarise_responses(scorer, counts.take(items=items))
     found = ModelScorer(data.basis, counts).read(WeightedItems(items, weights), abilities=True)
     for name in ("weighted", "observed", "asked_share"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-9)
@@ -70,8 +70,8 @@ def test_answers_are_read_as_for_a_subset_that_is_made(data, gaps):
 def test_every_estimator_scores_as_where_subsets_are_made(data, calibration, name):
     recipe = Recipe("variance", "anchor", 15, data.job.seed)
     found = calibrate(calibration, recipe, [name])
-    items = data.evaluation.items.index.get_indexer(found.instrument.items)
-    evidence = read_answers(found.instrument, data.evaluation.take(items=items))
+    items = data.evaluation.items.index.get_indexer(found.scorer.items)
+    evidence = summarise_responses(found.scorer, data.evaluation.take(items=items))
     expected = estimate(name, evidence, found.learned[name])
     share = calibration.source_share(recipe.method, recipe.size)
     own = split_scorers(calibration, data.evaluation)

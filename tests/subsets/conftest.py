@@ -66,7 +66,7 @@ def basis(toy):
 
 @pytest.fixture
 def plan():
-    return calibration.Plan(TwoPL(), SVISettings(), n_folds=3)
+    return calibration.CalibrationPlan(TwoPL(), SVISettings(), n_folds=3)
 
 
 @pytest.fixture

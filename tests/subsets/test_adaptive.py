@@ -45,16 +45,16 @@ def replay(answers, items, asked):
     total, mean, square = (integrate.simpson(theta**k * density, x=theta) for k in range(3))
     mean, square = mean / total, square / total
     p = 1 / (1 + np.exp(-items.discrimination * (round(mean / 0.05) * 0.05 - items.difficulty)))
-    tells = items.discrimination**2 * p * (1 - p)
-    tells[asked] = -1
-    return mean, np.sqrt(square - mean**2), int(tells.argmax())
+    information = items.discrimination**2 * p * (1 - p)
+    information[asked] = -1
+    return mean, np.sqrt(square - mean**2), int(information.argmax())
 
 
 def test_each_item_is_the_most_telling_one_at_the_posterior_mean_and_the_test_ends_at_its_sd():
     rng = np.random.default_rng(3)
     items = items_of(np.exp(0.5 * rng.standard_normal(40)), 1.3 * rng.standard_normal(40))
     answers = rng.random((3, 40)) < 0.5
-    test = run_adaptive(answers, item_bank(items), AdaptiveSettings(stop_sd=0.45, least_items=2, most_items=20))
+    test = run_adaptive(answers, item_bank(items), AdaptiveSettings(stop_sd=0.45, min_items=2, max_items=20))
     for model, asked in enumerate(test.asked):
         asked = asked[asked >= 0]
         for step in range(len(asked)):
@@ -73,7 +73,7 @@ def test_a_test_of_all_items_is_the_fixed_test_of_all_items():
     items = items_of(np.exp(0.3 * rng.standard_normal(12)), rng.standard_normal(12))
     answers = rng.random((5, 12)) < 0.6
     bank = item_bank(items)
-    adaptive = run_adaptive(answers, bank, AdaptiveSettings(stop_sd=0, least_items=12, most_items=99)).estimates
+    adaptive = run_adaptive(answers, bank, AdaptiveSettings(stop_sd=0, min_items=12, max_items=99)).estimates
     fixed = run_fixed(answers, bank, np.arange(12))
     each_its_own = run_fixed(answers, bank, np.array([rng.permutation(12) for _ in range(5)]))
     for one, two, three in zip(adaptive, fixed, each_its_own, strict=True):
@@ -129,7 +129,7 @@ def test_abilities_are_covered_however_badly_items_are_known_and_those_of_known_
 
 def test_the_same_seed_gives_the_same_table(spread_bank):
     tables = [
-        compare_adaptive(spread_bank, ["i3", "i40", "i90"], AdaptiveSettings(n_models=30, most_items=9, seed=seed))
+        compare_adaptive(spread_bank, ["i3", "i40", "i90"], AdaptiveSettings(n_models=30, max_items=9, seed=seed))
         for seed in (2, 2, 3)
     ]
     pd.testing.assert_frame_equal(tables[0], tables[1])
@@ -142,7 +142,7 @@ def test_items_of_another_fit_and_settings_out_of_range_are_refused(spread_bank)
     doubled = spread_bank.assign_coords(item=["i1", *spread_bank["item"].to_numpy()[1:]])
     with pytest.raises(AnalysisError, match="item 'i1' occurs twice"):
         compare_adaptive(doubled, ["i1"], AdaptiveSettings())
-    for wrong in ({"stop_sd": 1.0}, {"least_items": 9, "most_items": 8}, {"n_models": 1}):
+    for wrong in ({"stop_sd": 1.0}, {"min_items": 9, "max_items": 8}, {"n_models": 1}):
         with pytest.raises(AnalysisError, match=next(iter(wrong))):
             AdaptiveSettings(**wrong)
 
@@ -152,7 +152,7 @@ def test_real_answers_are_replayed_and_take_more_items_where_the_model_does_not_
     rng = np.random.default_rng(8)
     a, b = np.exp(0.3 * rng.standard_normal(150)), rng.standard_normal(150)
     posterior, items = posterior_of(a, b, spread=0.05), [f"i{k}" for k in range(30)]
-    settings = AdaptiveSettings(stop_sd=0.35, n_models=300, most_items=150)
+    settings = AdaptiveSettings(stop_sd=0.35, n_models=300, max_items=150)
     simulated = compare_adaptive(posterior, items, settings)["n_items"].iloc[3]
     for ability, far in ((rng.standard_normal(300), False), (rng.normal(3.0, 0.5, 300), True)):
         counts = make_counts(rng.random((300, 150)) < 1 / (1 + np.exp(-a * (ability[:, None] - b))))

@@ -9,10 +9,10 @@ from irt_bench.inference.convergence import Check
 from irt_bench.inference.fast.bordered_precision import cholesky
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.basis import full_scores
-from irt_bench.subsets.calibration import Recipe, answers_to, calibrate, prepare
+from irt_bench.subsets.calibration import Recipe, calibrate, prepare, summarise_chosen
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.estimators import ESTIMATORS, Estimator, Learned, estimate, possible
-from irt_bench.subsets.score import limits
+from irt_bench.subsets.estimators import ESTIMATORS, Estimator, LearnedParameters, estimate, possible_range
+from irt_bench.subsets.score import interval_limits
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def test_all_estimators_come_with_errors_that_hold_for_models_not_seen(prepared,
     test = known_fits.counts.take(models=slice(80, 120))
     truth = full_scores(test, prepared.whole.target)
     found = calibrate(prepared, Recipe("anchors", "anchor", 20, 1))
-    evidence = answers_to(found.instrument, test)
+    summary = summarise_chosen(found.scorer, test)
     for name in ESTIMATORS:
         errors = found.errors[name]
-        estimated = estimate(name, evidence, found.learned[name])
+        estimated = estimate(name, summary, found.learned[name])
         assert np.abs(estimated - truth).mean() == pytest.approx(errors.mean_absolute.value, rel=0.6)
-        low, high = limits(
-            estimated, evidence.variance, misfit_sd=errors.misfit_sd, scale=errors.interval_scale, step=1 / 60,
-            within=possible(evidence),
+        low, high = interval_limits(
+            estimated, summary.variance, misfit_sd=errors.misfit_sd, scale=errors.interval_scale, step=1 / 60,
+            within=possible_range(summary),
         )  # fmt: skip
         assert ((low <= truth) & (truth <= high)).mean() > 0.75
 
@@ -49,7 +49,7 @@ def test_methods_that_look_at_answers_are_not_judged_by_items_chosen_with_the_mo
     """The error of the greedy choice on its own calibration models is far below what it is for others."""
     recipe = Recipe("variance", "equal", 8)
     found = calibrate(prepared, recipe, ("weighted",))
-    own = np.abs(found.evidence.weighted - prepared.whole.full_score).mean()
+    own = np.abs(found.summary.weighted - prepared.whole.full_score).mean()
     assert own < 0.8 * found.errors["weighted"].mean_absolute.value
     again = calibrate(prepared, recipe, ("weighted",))
     assert again.errors == found.errors
@@ -99,7 +99,9 @@ def test_advice_of_inference_names_the_option_that_a_subset_takes(toy, plan, mon
 
 def test_errors_of_a_fold_rest_on_nothing_learned_from_its_models(known_fits, plan, monkeypatch):
     seen = []
-    spy = Estimator(lambda training: seen.append(training) or Learned(), lambda evidence, _: evidence.weighted, "spy")
+    spy = Estimator(
+        lambda training: seen.append(training) or LearnedParameters(), lambda summary, _: summary.weighted, "spy"
+    )
     monkeypatch.setitem(ESTIMATORS, "spy", spy)
     counts = known_fits.counts
     prepared = prepare(counts, model_clusters(counts), plan)

@@ -9,15 +9,15 @@ from irt_bench.inference.settings import settings_for
 from irt_bench.subsets import calibration
 from irt_bench.subsets import compare as comparing
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.compare import Design, compare, methods_for, shift, summarise
+from irt_bench.subsets.compare import ComparisonDesign, compare, methods_for, shift, summarise
 from irt_bench.subsets.estimators import ESTIMATORS
-from irt_bench.subsets.score import limits
+from irt_bench.subsets.score import interval_limits
 
 
 @pytest.fixture
 def design(plan):
     methods = (("random", "equal"), ("discrimination", "equal"))
-    return Design(plan, (8, 20), methods, ("weighted", "p_irt", "gp_irt", "ridge"), n_random=6, n_folds=2)
+    return ComparisonDesign(plan, (8, 20), methods, ("weighted", "p_irt", "gp_irt", "ridge"), n_random=6, n_folds=2)
 
 
 def test_every_model_is_held_out_once_and_random_subsets_stand_beside(known_fits, design):
@@ -87,11 +87,11 @@ def test_subtask_methods_come_only_with_subtasks(toy):
 
 def from_model_alone(estimate, variance, *, misfit_sd, scale, **about):
     """Limits that trust the IRT model: nothing is learned from models held out."""
-    return limits(estimate, variance, misfit_sd=0.0, scale=Z_LIMIT, **about)
+    return interval_limits(estimate, variance, misfit_sd=0.0, scale=Z_LIMIT, **about)
 
 
 def too_narrow(estimate, variance, *, misfit_sd, scale, **about):
-    return limits(estimate, variance, misfit_sd=misfit_sd, scale=0.6 * scale, **about)
+    return interval_limits(estimate, variance, misfit_sd=misfit_sd, scale=0.6 * scale, **about)
 
 
 def shuffled(posterior):
@@ -111,14 +111,14 @@ FAMILY_DATA_SETS = range(2, 12)
 @pytest.fixture
 def coverage_of_families(simulate, plan, monkeypatch):
     """Coverage of full scores of models held out by family, shape (data set, method and estimator)."""
-    design = Design(plan, (20,), (("anchors", "anchor"), ("difficulty", "equal")), n_random=1)
+    design = ComparisonDesign(plan, (20,), (("anchors", "anchor"), ("difficulty", "equal")), n_random=1)
 
-    def covered(interval=limits, wrong=lambda posterior: posterior):
+    def covered(interval=interval_limits, wrong=lambda posterior: posterior):
         found = []
         for seed in FAMILY_DATA_SETS:
             big = simulate(n_models=600, n_items=80, seed=seed, n_families=26)
             monkeypatch.setattr(calibration, "fit_posterior", wrong(big.posterior))
-            monkeypatch.setattr(comparing, "limits", interval)
+            monkeypatch.setattr(comparing, "interval_limits", interval)
             table = compare(big.counts, model_clusters(big.counts), design).table
             found.append(table.set_index(["method", "estimator"])["coverage"])
         return pd.DataFrame(found)
@@ -147,7 +147,7 @@ def test_intervals_of_all_estimators_cover_simulated_models_of_families_held_out
 def test_on_code_models_anchors_beat_random_subsets_and_the_published_formulas_and_intervals_hold(shared_data, plan):
     frame = pd.read_parquet(shared_data / "evalplus_code.parquet").query("benchmark == 'humaneval'")
     counts = table_from_frame(frame).counts()
-    design = Design(
+    design = ComparisonDesign(
         plan._replace(settings=settings_for("laplace")), (50,), (("random", "equal"), ("anchors", "anchor"))
     )
     table = compare(counts, model_clusters(counts), design._replace(n_random=50)).table

@@ -8,7 +8,7 @@ from irt_bench.errors import SubsetError
 from irt_bench.subsets import calibration
 from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.compare import Design, holm, negative_control, shuffled
+from irt_bench.subsets.compare import ComparisonDesign, holm, negative_control, shuffled
 from irt_bench.subsets.select import select
 
 
@@ -24,7 +24,7 @@ def test_shuffling_keeps_scores_of_models_or_of_items(toy):
 
 def test_no_method_beats_random_when_the_answers_say_nothing_and_one_that_peeks_is_caught(toy, plan, monkeypatch):
     methods = (("random", "equal"), ("difficulty", "equal"), ("variance", "equal"), ("anchors", "anchor"))
-    design = Design(plan, (12,), methods, n_random=40, n_folds=2)
+    design = ComparisonDesign(plan, (12,), methods, n_random=40, n_folds=2)
     monkeypatch.setattr(calibration, "fit_posterior", toy.posterior)
     clusters = model_clusters(toy.counts)
     table = negative_control(toy.counts, clusters, design, "models")

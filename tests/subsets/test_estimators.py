@@ -4,27 +4,27 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.estimators import ESTIMATORS, Learned, Training, _extended, estimate, estimator_of
-from irt_bench.subsets.scorer import Evidence, make_instrument, read_answers
+from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, _extended, estimate, estimator_of
+from irt_bench.subsets.scorer import ResponseSummary, make_scorer, summarise_responses
 
 
 def evidence_of(toy, basis, items, models=slice(None)):
-    made = make_instrument(basis, basis.select(items), np.full(len(items), 1 / len(items)))
-    return read_answers(made, toy.counts.take(models=models, items=items))
+    made = make_scorer(basis, basis.select(items), np.full(len(items), 1 / len(items)))
+    return summarise_responses(made, toy.counts.take(models=models, items=items))
 
 
 @pytest.fixture
 def training(toy, basis):
     kept = evidence_of(toy, basis, np.arange(0, 60, 3))
     truth = basis.full_score
-    return Training(kept, truth, kept, truth, 0.3, basis.residuals(np.arange(0, 60, 3)))
+    return TrainingData(kept, truth, kept, truth, 0.3, basis.residuals(np.arange(0, 60, 3)))
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_estimator_finds_the_full_score_of_simulated_models(name, training):
-    found = estimate(name, training.evidence, ESTIMATORS[name].learn(training))
+    found = estimate(name, training.summary, ESTIMATORS[name].learn(training))
     assert np.corrcoef(found, training.truth)[0, 1] > 0.9
-    assert ((found >= training.evidence.observed) & (found <= training.evidence.observed + 40 / 60 + 1e-12)).all()
+    assert ((found >= training.summary.observed) & (found <= training.summary.observed + 40 / 60 + 1e-12)).all()
 
 
 ALL_SEEN = (
@@ -37,16 +37,16 @@ ALL_SEEN = (
 def test_with_all_items_seen_the_estimate_is_the_plain_mean(name, toy, basis):
     everything = evidence_of(toy, basis, np.arange(60))
     residuals = basis.residuals(np.arange(60))
-    training = Training(everything, basis.full_score, everything, basis.full_score, 0.3, residuals)
+    training = TrainingData(everything, basis.full_score, everything, basis.full_score, 0.3, residuals)
     found = estimate(name, everything, ESTIMATORS[name].learn(training))
     assert found == pytest.approx(toy.counts.correct.mean(axis=1))
 
 
 def test_formulas_of_p_irt_and_gp_irt_by_hand(training):
-    seen, lam = training.evidence, 20 / 60
+    seen, lam = training.summary, 20 / 60
     mean_unseen = seen.unseen / (1 - lam)
     p_irt = lam * seen.weighted + (1 - lam) * mean_unseen  # equal weights: D_w is the plain mean
-    assert estimate("p_irt", seen, Learned()) == pytest.approx(p_irt)
+    assert estimate("p_irt", seen, LearnedParameters()) == pytest.approx(p_irt)
     plug_in = lam * seen.weighted + seen.unseen_plug_in
     mixed = 0.3 * seen.weighted + 0.7 * plug_in
     learned = ESTIMATORS["gp_irt_source"].learn(training)
@@ -56,15 +56,15 @@ def test_formulas_of_p_irt_and_gp_irt_by_hand(training):
 
 
 def test_the_share_of_gp_irt_is_that_of_least_squared_error(training):
-    base = training.evidence.observed + training.evidence.unseen
+    base = training.summary.observed + training.summary.unseen
     grid = np.linspace(0, 1, 1001)[:, None]
-    errors = ((grid * training.evidence.weighted + (1 - grid) * base - training.truth) ** 2).mean(axis=1)
+    errors = ((grid * training.summary.weighted + (1 - grid) * base - training.truth) ** 2).mean(axis=1)
     assert ESTIMATORS["gp_irt"].learn(training).weighted_share == pytest.approx(grid[errors.argmin(), 0], abs=1e-3)
 
 
 def test_ridge_agrees_with_scikit_learn_at_its_penalty(training):
     learned = ESTIMATORS["ridge"].learn(training)
-    answers = training.evidence.answers
+    answers = training.summary.answers
     fits = [Ridge(alpha).fit(answers, training.truth).coef_ for alpha in np.logspace(-2, 5, 15)]
     assert min(np.abs(fit - learned.coefficients).max() for fit in fits) < 1e-8
 
@@ -73,19 +73,17 @@ def test_regressions_learn_nothing_from_shuffled_scores(training):
     rng = np.random.default_rng(0)
     shuffled = training._replace(truth=rng.permutation(training.truth))
     learned = ESTIMATORS["ridge"].learn(shuffled)
-    assert np.std(training.evidence.answers @ learned.coefficients) < 0.3 * np.std(training.truth)
+    assert np.std(training.summary.answers @ learned.coefficients) < 0.3 * np.std(training.truth)
 
 
 def test_a_spline_goes_on_straight_beyond_the_calibration_models(training):
     learned = ESTIMATORS["spline"].learn(training)
     shifted = {
-        name: np.repeat(values[:1], 3, axis=0)
-        for name, values in vars(training.evidence).items()
-        if name != "abilities"
+        name: np.repeat(values[:1], 3, axis=0) for name, values in vars(training.summary).items() if name != "abilities"
     }
     top = max(learned.spline.ability)
     abilities = pd.DataFrame({"ability": [top + 1, top + 2, top + 3]})
-    found = ESTIMATORS["spline"].estimate(Evidence(abilities, **shifted), learned)
+    found = ESTIMATORS["spline"].estimate(ResponseSummary(abilities, **shifted), learned)
     assert np.diff(found)[0] == pytest.approx(np.diff(found)[1])
 
 
@@ -93,7 +91,7 @@ def test_unknown_estimators_and_lost_splines_are_refused(training):
     with pytest.raises(SubsetError, match="p_irt"):
         estimator_of("pirt")
     with pytest.raises(SubsetError, match="spline"):
-        estimate("spline", training.evidence, Learned())
+        estimate("spline", training.summary, LearnedParameters())
 
 
 def test_aipw_is_the_mean_plus_what_ridge_predictions_of_the_items_say(toy, basis):
@@ -102,8 +100,8 @@ def test_aipw_is_the_mean_plus_what_ridge_predictions_of_the_items_say(toy, basi
     calibrating, new = slice(0, 90), slice(90, 120)
     counts = toy.counts.take(models=calibrating)
     own = type(basis)(counts, toy.posterior(counts))
-    evidence = evidence_of(toy, own, items, models=calibrating)
-    learned = ESTIMATORS["aipw"].learn(Training(evidence, own.full_score, evidence, own.full_score, 0.0))
+    summary = evidence_of(toy, own, items, models=calibrating)
+    learned = ESTIMATORS["aipw"].learn(TrainingData(summary, own.full_score, summary, own.full_score, 0.0))
     assert learned.coefficients.sum() == pytest.approx(1)
     answers = toy.counts.correct[new].astype(float)
     features = counts.correct.T.astype(float)
@@ -122,9 +120,9 @@ def test_the_irt_difference_is_right_on_average_over_random_items_even_if_the_cu
     misled, rng = type(basis)(toy.counts, wrong), np.random.default_rng(0)
     found = {"irt_difference": [], "p_irt": []}
     for _ in range(60):
-        evidence = evidence_of(toy, misled, np.sort(rng.choice(60, 12, replace=False)), models=slice(0, 20))
+        summary = evidence_of(toy, misled, np.sort(rng.choice(60, 12, replace=False)), models=slice(0, 20))
         for name, values in found.items():
-            values.append(ESTIMATORS[name].estimate(evidence, Learned()))
+            values.append(ESTIMATORS[name].estimate(summary, LearnedParameters()))
     errors = {name: np.abs(np.mean(values, axis=0) - basis.full_score[:20]).mean() for name, values in found.items()}
     assert errors["irt_difference"] < 0.02 < errors["p_irt"]
 
@@ -132,10 +130,10 @@ def test_the_irt_difference_is_right_on_average_over_random_items_even_if_the_cu
 def test_residuals_are_predicted_as_a_normal_distribution_predicts_them(toy, basis):
     """v'r is the conditional mean, and its variance the conditional one, of a joint normal distribution written out."""
     items = np.arange(0, 60, 6)
-    evidence = evidence_of(toy, basis, items)
+    summary = evidence_of(toy, basis, items)
     residuals = basis.residuals(items)
     learned = ESTIMATORS["p_irt_residual"].learn(
-        Training(evidence, basis.full_score, evidence, basis.full_score, 0.0, residuals)
+        TrainingData(summary, basis.full_score, summary, basis.full_score, 0.0, residuals)
     )
     n, share = len(residuals.chosen), 1 - len(items) / 60
     joint = np.column_stack([residuals.chosen, residuals.others])
@@ -148,9 +146,9 @@ def test_residuals_are_predicted_as_a_normal_distribution_predicts_them(toy, bas
     left = covariance[-1, -1] - 2 * expected @ covariance[:-1, -1] + expected @ covariance[:-1, :-1] @ expected
     assert learned.residual_variance == pytest.approx(left)
     assert learned.unseen_variance == pytest.approx(covariance[-1, -1])
-    found = estimate("p_irt_residual", evidence, learned)
-    base = ESTIMATORS["p_irt_wide"].estimate(evidence, Learned())
-    assert found == pytest.approx(base + evidence.prediction.residuals @ expected, abs=1e-12)
+    found = estimate("p_irt_residual", summary, learned)
+    base = ESTIMATORS["p_irt_wide"].estimate(summary, LearnedParameters())
+    assert found == pytest.approx(base + summary.prediction.residuals @ expected, abs=1e-12)
 
 
 def test_the_residuals_of_a_basis_are_answers_minus_chances_at_the_abilities_of_its_models(toy, basis):
@@ -166,9 +164,9 @@ def test_the_residuals_of_a_basis_are_answers_minus_chances_at_the_abilities_of_
 def test_the_wide_prior_does_not_pull_an_able_model_back(toy, basis):
     """A model with nearly all right: its expected score by the wide prior is higher, and nearer to a flat prior's."""
     items = np.arange(0, 60, 3)
-    evidence = evidence_of(toy, basis, items)
-    best = evidence.weighted.argmax()
-    narrow, wide = (ESTIMATORS[name].estimate(evidence, Learned())[best] for name in ("p_irt", "p_irt_wide"))
+    summary = evidence_of(toy, basis, items)
+    best = summary.weighted.argmax()
+    narrow, wide = (ESTIMATORS[name].estimate(summary, LearnedParameters())[best] for name in ("p_irt", "p_irt_wide"))
     assert wide > narrow + 0.005
 
 

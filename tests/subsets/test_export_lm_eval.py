@@ -12,7 +12,7 @@ from irt_bench.subsets.harness.export_lm_eval import (
     task_command,
     write_task_folder,
 )
-from irt_bench.subsets.subset import EstimatorNumbers
+from irt_bench.subsets.subset import EstimatorParameters
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_folder_for_several_tasks_or_for_an_estimator_that_cannot_run_there_is
 ):
     with pytest.raises(SubsetError, match=r"2 tasks.*irt-bench score"):
         write_task_folder(two_tasks, tmp_path, metric="acc")
-    numbers = EstimatorNumbers(misfit_sd=0.1, interval_scale=1.6)
+    numbers = EstimatorParameters(misfit_sd=0.1, interval_scale=1.6)
     with pytest.raises(SubsetError, match=r"'p_irt_source' cannot run"):
         source = build_subset([{"id": "x", "doc_id": 1}], estimator="p_irt_source", numbers=numbers)
         write_task_folder(source, tmp_path, metric="acc")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.subsets.score import UNKNOWN, Outside, held_out_errors, limits, outside_of
+from irt_bench.subsets.score import UNKNOWN_ERRORS, Extrapolation, extrapolation_of, held_out_errors, interval_limits
 from irt_bench.subsets.scorer import Prediction
 
 
@@ -36,7 +36,7 @@ def test_misfit_is_what_the_expected_variance_leaves_over():
 
 
 def test_limits_stay_within_what_is_possible():
-    low, high = limits(
+    low, high = interval_limits(
         np.array([0.5, 0.98]), np.array([0.01, 0.01]), misfit_sd=0.0, scale=2.0, step=0.0,
         within=(np.array([0.4, 0.2]), np.array([0.9, 1.0])),
     )  # fmt: skip
@@ -46,10 +46,10 @@ def test_limits_stay_within_what_is_possible():
 def test_an_interval_holds_at_least_one_possible_score():
     """Scores are 1/50 apart; between two of them the nearer one is within."""
     narrow = {"misfit_sd": 0.0, "scale": 1.0, "within": (np.zeros(1), np.ones(1))}
-    low, high = limits(np.array([0.507]), np.zeros(1), step=0.02, **narrow)
+    low, high = interval_limits(np.array([0.507]), np.zeros(1), step=0.02, **narrow)
     assert low[0] <= 0.5 <= high[0] and high[0] - low[0] == pytest.approx(0.02)
     known = narrow | {"within": (np.array([0.5]), np.array([0.5]))}
-    assert limits(np.array([0.5]), np.zeros(1), step=0.02, **known) == (0.5, 0.5)
+    assert interval_limits(np.array([0.5]), np.zeros(1), step=0.02, **known) == (0.5, 0.5)
 
 
 def test_intervals_of_expected_errors_cover_the_error_of_all_models_when_clusters_are_resampled():
@@ -81,18 +81,18 @@ def test_outside_the_range_the_scatter_of_residuals_makes_an_interval_that_needs
     population = rng.uniform(-0.5, 0.9, 400)
     chosen = np.array([rng.choice(400, 20, replace=False) for _ in range(4000)])
     residuals = population[chosen]
-    about = outside_of(predictions(residuals), np.ones(4000), 400, UNKNOWN)
+    about = extrapolation_of(predictions(residuals), np.ones(4000), 400, UNKNOWN_ERRORS)
     assert about.design_sd == pytest.approx(np.sqrt((1 - 20 / 400) * residuals.var(axis=1, ddof=1) / 20))
     wide = {"misfit_sd": 0.0, "scale": 0.0, "step": 0.0, "within": (np.full(4000, -1.0), np.ones(4000))}
-    low, high = limits(residuals.mean(axis=1), np.zeros(4000), outside=about, **wide)
+    low, high = interval_limits(residuals.mean(axis=1), np.zeros(4000), outside=about, **wide)
     assert 0.88 < ((low <= population.mean()) & (population.mean() <= high)).mean() < 0.92
-    low, high = limits(residuals.mean(axis=1), np.zeros(4000), **wide)  # taken for a model inside the range
+    low, high = interval_limits(residuals.mean(axis=1), np.zeros(4000), **wide)  # taken for a model inside the range
     assert ((low <= population.mean()) & (population.mean() <= high)).mean() < 0.05
 
 
 def test_between_inside_and_outside_goes_the_probability():
-    about = Outside(np.array([0.0, 0.5, 1.0]), np.full(3, 0.1), np.full(3, 2.0), np.nan, np.nan)
-    low, high = limits(
+    about = Extrapolation(np.array([0.0, 0.5, 1.0]), np.full(3, 0.1), np.full(3, 2.0), np.nan, np.nan)
+    low, high = interval_limits(
         np.full(3, 0.5), np.full(3, 0.01**2), misfit_sd=0.0, scale=2.0, step=0.0, within=(np.zeros(3), np.ones(3)),
         outside=about,
     )  # fmt: skip
@@ -100,7 +100,9 @@ def test_between_inside_and_outside_goes_the_probability():
 
 
 def test_one_answer_has_no_scatter_and_leaves_everything_possible():
-    about = outside_of(predictions(np.array([[0.2]])), np.ones(1), 400, UNKNOWN)
+    about = extrapolation_of(predictions(np.array([[0.2]])), np.ones(1), 400, UNKNOWN_ERRORS)
     within = (np.array([0.1]), np.array([0.9]))
-    low, high = limits(np.array([0.5]), np.zeros(1), misfit_sd=0.0, scale=1.0, step=0.0, within=within, outside=about)
+    low, high = interval_limits(
+        np.array([0.5]), np.zeros(1), misfit_sd=0.0, scale=1.0, step=0.0, within=within, outside=about
+    )
     assert (low[0], high[0]) == (0.1, 0.9)

@@ -15,7 +15,7 @@ def test_known_items_tell_what_the_closed_form_of_the_2pl_says():
     bank = item_bank(parameters([0.0, 1.0], [1.0, 2.5]))
     p = 1 / (1 + np.exp(-2.5 * (NODES - 1)))
     np.testing.assert_allclose(bank.right[1], p, rtol=1e-12)
-    np.testing.assert_allclose(bank.tells[1], 2.5**2 * p * (1 - p), rtol=1e-9)
+    np.testing.assert_allclose(bank.information[1], 2.5**2 * p * (1 - p), rtol=1e-9)
     assert (bank.scale == np.eye(len(NODES))).all()
 
 
@@ -29,9 +29,9 @@ def test_uncertain_difficulties_flatten_curves_as_integration_by_scipy_says():
         )
         assert bank.right[0, node] == pytest.approx(exact, abs=2e-4)
     slope = np.gradient(bank.right[0], NODES)
-    tells = slope**2 / (bank.right[0] * (1 - bank.right[0]))
-    np.testing.assert_allclose(bank.tells[0, 40:200], tells[40:200], rtol=0.01)
-    assert bank.tells[0].max() < item_bank(parameters([0.3], [1.5])).tells[0].max()
+    information = slope**2 / (bank.right[0] * (1 - bank.right[0]))
+    np.testing.assert_allclose(bank.information[0, 40:200], information[40:200], rtol=0.01)
+    assert bank.information[0].max() < item_bank(parameters([0.3], [1.5])).information[0].max()
 
 
 def test_what_all_items_are_wrong_by_together_is_put_on_the_ability_scale_and_not_on_the_curves():

@@ -8,7 +8,7 @@ import pytest
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.harness.export_lm_eval import write_task_folder
 from irt_bench.subsets.score import estimate_full_score
-from irt_bench.subsets.subset import EstimatorNumbers, Spline
+from irt_bench.subsets.subset import EstimatorParameters, Spline
 
 IDS = [17, 2, 5, 11, 8, 3]
 
@@ -62,7 +62,7 @@ def test_the_aggregate_is_the_estimate_of_irt_bench(build_subset, records, base,
         tuple(np.linspace(0.02, 0.1, 6)) if name in ("ridge", "p_irt_ridge", "p_irt_residual", "aipw") else ()
     )
     spline = Spline(score=(0.2, 0.5, 0.8), score_part=(0.1, 0.2, 0.5), ability=(-0.5, 0, 1), ability_part=(0, 0.1, 0.2))
-    numbers = EstimatorNumbers(
+    numbers = EstimatorParameters(
         spline=spline if name == "spline" else None,
         misfit_sd=0.01,
         interval_scale=1.6,

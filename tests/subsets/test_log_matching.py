@@ -3,7 +3,7 @@ import pytest
 
 from irt_bench import table_from_frame
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.harness.log_facts import Asked, LogFacts
+from irt_bench.subsets.harness.log_facts import LogFacts, LoggedDocument
 from irt_bench.subsets.harness.logs import bare_hash, match_items, renamed_tasks
 
 
@@ -14,7 +14,7 @@ def table_of(*rows, columns=("benchmark", "item", "doc_id", "doc_hash")):
 @pytest.fixture
 def facts(tmp_path):
     """A run of an exported task: its documents carry a number that the full task's do not, so hashes differ."""
-    asked = [Asked(doc_id=7, logged_hash="new7", doc_hash="h7", prompt_hash=None, is_stale=False)]
+    asked = [LoggedDocument(doc_id=7, logged_hash="new7", doc_hash="h7", prompt_hash=None, is_stale=False)]
     path = tmp_path / "samples_toy_irt2_2026-01-01T00-00-00.jsonl"
     return LogFacts(path, "toy", "m", None, None, n_full=20, n_run=2, asked=asked, exported=True)
 

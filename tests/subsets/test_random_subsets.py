@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.estimators import RandomSubsets, beside_random, random_errors
+from irt_bench.subsets.estimators import RandomSubsets, random_errors, relative_to_random
 
 
 def test_a_percentile_is_the_share_of_random_subsets_that_are_no_worse():
     random = pd.DataFrame({"size": 2, "estimator": "e", "replicate": range(4), "mae": [0.05, 0.1, 0.2, 0.3]})
     table = pd.DataFrame({"size": [2, 2, 9], "estimator": "e", "mae": [0.1, 0.01, 0.1]})
-    found = beside_random(table, random)
+    found = relative_to_random(table, random)
     assert found["percentile"].tolist() == pytest.approx([3 / 5, 1 / 5, np.nan], nan_ok=True)
     assert found["random"].iloc[0] == pytest.approx(0.1625)
     assert found["random_q95"].iloc[0] == pytest.approx(np.quantile([0.05, 0.1, 0.2, 0.3], 0.95))

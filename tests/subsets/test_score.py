@@ -6,7 +6,7 @@ from irt_bench.errors import SubsetError
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.calibration import Plan, Recipe, prepare
+from irt_bench.subsets.calibration import CalibrationPlan, Recipe, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import make_subset
@@ -98,7 +98,7 @@ def fractional():
 def test_fractional_scores_are_estimated_with_intervals_that_hold(fractional, estimator):
     counts, _ = fractional
     old = counts.take(models=slice(0, 100))
-    plan = Plan(TwoPL(), settings_for("laplace"), n_folds=3)
+    plan = CalibrationPlan(TwoPL(), settings_for("laplace"), n_folds=3)
     subset = make_subset(
         prepare(old, model_clusters(old), plan), Recipe("difficulty", "equal", 15), estimator=estimator
     )

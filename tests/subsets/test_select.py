@@ -5,7 +5,7 @@ import pytest
 
 from irt_bench.errors import SubsetError
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.select import SELECTORS, in_proportion, item_number, near_duplicate_groups, select
+from irt_bench.subsets.select import SELECTORS, allocate_proportionally, item_number, near_duplicate_groups, select
 
 
 @pytest.mark.parametrize("method", SELECTORS)
@@ -116,9 +116,9 @@ def test_sizes_are_counts_or_fractions():
 
 
 def test_allotments_add_up_and_stay_within_what_there_is():
-    assert list(in_proportion(np.array([0.5, 0.25, 0.25]), np.array([100, 100, 100]), 8)) == [4, 2, 2]
-    assert list(in_proportion(np.array([0.9, 0.05, 0.05]), np.array([2, 100, 100]), 10)) == [2, 4, 4]
-    assert in_proportion(np.array([0.34, 0.33, 0.33]), np.array([9, 9, 9]), 1).sum() == 1
+    assert list(allocate_proportionally(np.array([0.5, 0.25, 0.25]), np.array([100, 100, 100]), 8)) == [4, 2, 2]
+    assert list(allocate_proportionally(np.array([0.9, 0.05, 0.05]), np.array([2, 100, 100]), 10)) == [2, 4, 4]
+    assert allocate_proportionally(np.array([0.34, 0.33, 0.33]), np.array([9, 9, 9]), 1).sum() == 1
 
 
 def test_unknown_methods_and_sizes_are_refused(basis):

@@ -9,7 +9,7 @@ from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets import calibration, score
-from irt_bench.subsets.calibration import Plan, Recipe, prepare
+from irt_bench.subsets.calibration import CalibrationPlan, Recipe, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights, make_subset
 from irt_bench.subsets.score import estimate_full_score
@@ -47,7 +47,7 @@ def scored(seed, split, estimator=DEFAULT_ESTIMATOR, method=DEFAULT_METHOD, size
     counts, order = benchmark(seed)
     kept, new = (between(order, *quantiles) for quantiles in SPLITS[split])
     old = counts.take(models=kept)
-    plan = Plan(TwoPL(), settings_for("laplace", seed=0, refine=False))
+    plan = CalibrationPlan(TwoPL(), settings_for("laplace", seed=0, refine=False))
     recipe = Recipe(method, default_weights(method), size)
     subset = make_subset(prepare(old, model_clusters(old), plan), recipe, estimator=estimator)
     table = estimate_full_score(counts.take(models=new), subset)
@@ -74,8 +74,10 @@ def test_models_abler_than_the_calibration_are_estimated_without_bias_and_covere
 
 def test_intervals_of_models_like_the_calibration_would_not_cover_abler_ones(monkeypatch):
     """The control: p-IRT with the prior of the calibration, whose intervals nothing widens outside its range."""
-    plain = score.outside_of
-    monkeypatch.setattr(score, "outside_of", lambda *about: plain(*about)._replace(probability=np.zeros(len(about[1]))))
+    plain = score.extrapolation_of
+    monkeypatch.setattr(
+        score, "extrapolation_of", lambda *about: plain(*about)._replace(probability=np.zeros(len(about[1])))
+    )
     found = [scored(seed, "weaker half, strongest 30%", "p_irt", "anchors", size=20)[0] for seed in (7, 8)]
     assert np.mean([coverage(table) for table in found]) < 0.6
     assert np.mean([(table["estimate"] - table["truth"]).mean() for table in found]) < -0.05
@@ -104,7 +106,7 @@ def test_models_like_the_calibration_are_covered_at_the_nominal_rate(record_cove
     for seed in range(8):
         counts, order = benchmark(seed)
         old, new = counts.take(models=order[::2]), counts.take(models=order[1::2])
-        plan = Plan(TwoPL(), settings_for("laplace", seed=0, refine=False))
+        plan = CalibrationPlan(TwoPL(), settings_for("laplace", seed=0, refine=False))
         recipe = Recipe(DEFAULT_METHOD, default_weights(DEFAULT_METHOD), 50)
         table = estimate_full_score(new, make_subset(prepare(old, model_clusters(old), plan), recipe))
         found.append(coverage(table.assign(truth=new.correct.mean(axis=1))))
@@ -124,7 +126,7 @@ def test_a_weaker_half_that_cannot_be_fitted_leaves_abler_models_unknown(monkeyp
         return fitted(of, plan)
 
     monkeypatch.setattr(calibration, "fit_posterior", without_halves)
-    plan = Plan(TwoPL(), settings_for("laplace", seed=0, refine=False))
+    plan = CalibrationPlan(TwoPL(), settings_for("laplace", seed=0, refine=False))
     recipe = Recipe(DEFAULT_METHOD, default_weights(DEFAULT_METHOD), 12)
     subset = make_subset(prepare(counts, model_clusters(counts), plan), recipe)
     assert subset.abler is None and subset.numbers.abler_scale is None

@@ -5,7 +5,7 @@ import pytest
 from irt_bench.errors import SubsetError
 from irt_bench.subsets.subset import (
     CalibrationRecord,
-    EstimatorNumbers,
+    EstimatorParameters,
     SubsetItem,
     SubsetRecord,
     UnseenItems,
@@ -27,7 +27,7 @@ def subset_of(n=3, **changes):
         "benchmark": "toy", "n_items_full": 10, "items": items, "size": n, "method": "random", "weights": "equal",
         "estimator": "p_irt", "seed": 1, "expected_error": 0.02, "expected_bias": 0.0, "expected_se": 0.03,
         "unseen": flat,
-        "numbers": EstimatorNumbers(misfit_sd=0.01, interval_scale=1.7),
+        "numbers": EstimatorParameters(misfit_sd=0.01, interval_scale=1.7),
         "calibration": CalibrationRecord(
             fingerprint="sha256:0", n_models=9, n_clusters=3, irt_model="2pl", inference="laplace",
             ability_range=(-2.0, 2.0),
@@ -104,7 +104,7 @@ def test_contradictions_are_refused_even_with_a_matching_digest(written):
     with pytest.raises(SubsetError, match="'i0' occurs twice"):
         read_subset(changed(written, twice))
     with pytest.raises(ValueError, match="2 coefficients for 3 items"):
-        subset_of(numbers=EstimatorNumbers(misfit_sd=0, interval_scale=1, coefficients=(1.0, 2.0)))
+        subset_of(numbers=EstimatorParameters(misfit_sd=0, interval_scale=1, coefficients=(1.0, 2.0)))
     with pytest.raises(ValueError, match="do not agree"):
         subset_of(size=4)
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from irt_bench.subsets.subset import CalibrationRecord, EstimatorNumbers, SubsetItem, UnseenItems
+from irt_bench.subsets.subset import CalibrationRecord, EstimatorParameters, SubsetItem, UnseenItems
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_items_and_numbers_take_nothing_unknown_and_do_not_change():
     with pytest.raises(ValueError, match="frozen"):
         item.weight = 2.0
     with pytest.raises(ValueError, match="Extra inputs"):
-        EstimatorNumbers(misfit_sd=0, interval_scale=1, code="print()")
+        EstimatorParameters(misfit_sd=0, interval_scale=1, code="print()")
     with pytest.raises(ValueError, match="less than or equal to 1"):
         SubsetItem(**item.model_dump() | {"target_weight": 1.5})
 

@@ -8,7 +8,7 @@ from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import SelectionBasis, seed_residuals
 from irt_bench.subsets.select import select
-from irt_bench.subsets.weights import WEIGHTINGS, effective_size, least_quadratic, weigh
+from irt_bench.subsets.weights import WEIGHTINGS, effective_size, least_quadratic, weight_items
 
 RNG = np.random.default_rng(0)
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("weights", WEIGHTINGS)
 def test_every_weighting_keeps_the_contract(basis, weights):
     chosen = select(basis, "difficulty", 20, np.random.default_rng(1))
-    found = weigh(basis, chosen, weights, np.random.default_rng(1))
+    found = weight_items(basis, chosen, weights, np.random.default_rng(1))
     assert found.shape == (20,) and found.sum() == pytest.approx(1) and (found >= 0).all()
     assert 1 <= effective_size(found) <= 20 + 1e-9
 
@@ -50,12 +50,12 @@ def test_least_variance_with_active_bounds_agrees_with_a_general_solver():
 
 def test_minimum_variance_keeps_the_mean_and_says_when_it_cannot(basis):
     chosen = select(basis, "difficulty", 20, np.random.default_rng(1))
-    found = weigh(basis, chosen, "minimum-variance", RNG)
+    found = weight_items(basis, chosen, "minimum-variance", RNG)
     places = basis.counts.items.index.get_indexer(chosen.items)
     assert found @ basis.shares.mean(axis=0)[places] == pytest.approx(basis.full_score.mean(), abs=1e-6)
     easiest = np.sort(np.argsort(-basis.shares.mean(axis=0))[:5])
     with pytest.warns(SubsetWarning, match="outside the chosen items"):
-        weigh(basis, basis.select(easiest), "minimum-variance", RNG)
+        weight_items(basis, basis.select(easiest), "minimum-variance", RNG)
 
 
 def test_weights_of_copies_with_independent_noise_are_in_inverse_proportion_to_its_variance():
@@ -67,8 +67,8 @@ def test_weights_of_copies_with_independent_noise_are_in_inverse_proportion_to_i
 def test_discrimination_weights_and_balance_weights(toy, basis):
     chosen = select(basis, "random", 10, np.random.default_rng(2))
     slopes = basis.parameters.discrimination[basis.counts.items.index.get_indexer(chosen.items)]
-    assert weigh(basis, chosen, "discrimination", RNG) == pytest.approx(slopes / slopes.sum())
-    balanced = weigh(basis, chosen, "balance", RNG)
+    assert weight_items(basis, chosen, "discrimination", RNG) == pytest.approx(slopes / slopes.sum())
+    balanced = weight_items(basis, chosen, "balance", RNG)
     tasks = toy.counts.items.loc[chosen.items, "subtask"].to_numpy()
     for task in set(tasks):
         assert balanced[tasks == task].sum() == pytest.approx(1 / 3)
@@ -76,7 +76,7 @@ def test_discrimination_weights_and_balance_weights(toy, basis):
 
 def test_unknown_weights_are_refused(basis: SelectionBasis):
     with pytest.raises(SubsetError, match="minimum-variance"):
-        weigh(basis, select(basis, "random", 3, RNG), "min-variance", RNG)
+        weight_items(basis, select(basis, "random", 3, RNG), "min-variance", RNG)
     assert effective_size(np.array([0.5, 0.5, 0.0])) == pytest.approx(2)
 
 
@@ -104,7 +104,7 @@ def seed_variance(basis, places, weights):
 
 def variance_ratios(old, new, places):
     """Seed variance with minimum-variance weights by that with equal ones: on their own runs, and on others."""
-    weights = weigh(old, old.select(places), "minimum-variance", RNG)
+    weights = weight_items(old, old.select(places), "minimum-variance", RNG)
     equal = np.full(len(places), 1 / len(places))
     return [seed_variance(each, places, weights) / seed_variance(each, places, equal) for each in (old, new)]
 

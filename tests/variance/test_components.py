@@ -15,7 +15,7 @@ def test_components_are_the_analysis_of_variance():
     rest = y - y.mean(0) - y.mean(1, keepdims=True) + y.mean()
     squares = [12 * y.mean(1).var(ddof=1), 5 * y.mean(0).var(ddof=1), (rest**2).sum() / 44]
     np.testing.assert_allclose(found.mean_squares, squares)
-    assert found.freedom[0] == 4
+    assert found.df[0] == 4
 
 
 def test_the_noise_of_repeated_fractional_scores_is_parted_from_seed_x_item():

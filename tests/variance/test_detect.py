@@ -3,19 +3,19 @@ import pytest
 from scipy import stats
 
 from irt_bench.variance.benchmark_runs import one_measure
-from irt_bench.variance.detect import Noise, detection_table, items_needed, minimum_detectable, seeds_needed
+from irt_bench.variance.detect import DifferenceNoise, detection_table, items_needed, minimum_detectable, seeds_needed
 from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 
 @pytest.mark.parametrize(("effect", "n"), [(0.5, 64), (0.8, 26)])  # Cohen 1988, table 2.4.1
 def test_seeds_needed_are_cohens(effect, n):
-    assert seeds_needed(Noise(1.0, 0.0, 0.0, 0.0), 1, effect) == n
+    assert seeds_needed(DifferenceNoise(1.0, 0.0, 0.0, 0.0), 1, effect) == n
 
 
 @pytest.mark.parametrize("n_seeds", [1, 2, 5])
 def test_simulated_power_at_the_detectable_difference_is_80_percent_and_without_one_5(n_seeds):
     """Student's t with the variance of earlier runs and of the seeds compared, pooled by hand."""
-    noise, rng = Noise(0.04, 3.0, 0.0, 8.0), np.random.default_rng(0)
+    noise, rng = DifferenceNoise(0.04, 3.0, 0.0, 8.0), np.random.default_rng(0)
     difference = minimum_detectable(noise, 100, n_seeds)
     sd = np.sqrt(0.04 + 0.03)
     a, b = rng.normal(size=(2, 20000, n_seeds)) * sd
@@ -29,15 +29,15 @@ def test_simulated_power_at_the_detectable_difference_is_80_percent_and_without_
 
 
 def test_more_seeds_always_show_a_smaller_difference():
-    noise = Noise(0.04, 3.0, 0.0, 2.0)
+    noise = DifferenceNoise(0.04, 3.0, 0.0, 2.0)
     detectable = [minimum_detectable(noise, 100, n) for n in range(1, 21)]
     assert (np.diff(detectable) < 0).all()
-    alone = noise._replace(freedom=0.0)  # without earlier runs, one seed each has no test
+    alone = noise._replace(df=0.0)  # without earlier runs, one seed each has no test
     assert np.isnan(minimum_detectable(alone, 100, 1)) and minimum_detectable(alone, 100, 2) > detectable[1]
 
 
 def test_no_number_of_items_beats_the_seed_variance():
-    noise = Noise(0.04, 3.0, 0.0, 8.0)
+    noise = DifferenceNoise(0.04, 3.0, 0.0, 8.0)
     assert np.isnan(items_needed(noise, 5, 0.1))
     needed = items_needed(noise, 5, 0.6)
     assert minimum_detectable(noise, int(needed), 5) <= 0.6 < minimum_detectable(noise, int(needed) - 1, 5)

@@ -23,7 +23,7 @@ def test_the_ratio_column_of_table_2_follows_from_its_mean_and_sd(name):
 def test_monotonicity_is_one_for_a_rising_score_and_for_a_falling_loss():
     rising = np.array([[0.1, 0.2, 0.3], [0.3, 0.3, 0.3]])
     np.testing.assert_array_equal(monotonicity(rising), [1.0, np.nan])
-    assert monotonicity(-rising, falling=True)[0] == 1.0
+    assert monotonicity(-rising, lower_is_better=True)[0] == 1.0
 
 
 def test_the_pooled_seed_sd_of_the_conditions_with_three_seeds_is_known(shared_data):

@@ -8,7 +8,14 @@ from scipy.special import expit
 
 from irt_bench.errors import AnalysisError
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.variance.model_pair import Error, cluster_error, compare_models, noise_split, sign_tests, strata_error
+from irt_bench.variance.model_pair import (
+    StandardError,
+    cluster_error,
+    compare_models,
+    noise_split,
+    sign_tests,
+    strata_error,
+)
 
 
 def test_the_noise_split_is_unbiased():
@@ -84,7 +91,7 @@ def test_the_error_of_strata_is_that_of_a_weighted_mean_of_their_means():
 
 
 def t_covers(found, mean, truth):
-    half = stats.t.ppf(0.95, found.freedom) * found.se
+    half = stats.t.ppf(0.95, found.df) * found.se
     return abs(mean - truth) <= half
 
 
@@ -92,7 +99,7 @@ def old_cluster_error(x, clusters):
     """What a count of clusters makes of it: G / (G - 1) sums, G - 1 degrees of freedom."""
     sums = np.bincount(clusters, weights=x - x.mean())
     n = len(sums)
-    return Error(float(np.sqrt(n / (n - 1) * (sums**2).sum()) / len(x)), n - 1, n)
+    return StandardError(float(np.sqrt(n / (n - 1) * (sums**2).sum()) / len(x)), n - 1, n)
 
 
 @pytest.mark.slow

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.variance.paired_scores import _log_ratio, _log_snr_ratio, half_width, leave_one_out, pitman_morgan
+from irt_bench.variance.paired_scores import (
+    _log_ratio,
+    _log_snr_ratio,
+    jackknife_error,
+    log_ratio_half_width,
+    pitman_morgan,
+)
 
 N_REPLICATES = 500  # standard error of a coverage of 90%: 1.3%
 
@@ -35,8 +41,8 @@ def test_pitman_morgan_is_the_correlation_of_sum_and_difference():
 def test_the_form_of_the_interval_is_that_of_pitman_and_morgan():
     x, y = np.random.default_rng(1).normal(size=(2, 12))
     found = pitman_morgan([x], [y])
-    error = np.sqrt((1 - np.corrcoef(x, y)[0, 1] ** 2) / found.freedom)
-    half = half_width(error, found.freedom)
+    error = np.sqrt((1 - np.corrcoef(x, y)[0, 1] ** 2) / found.df)
+    half = log_ratio_half_width(error, found.df)
     np.testing.assert_allclose([found.lower, found.upper], found.ratio * np.exp([-half, half]))
 
 
@@ -59,10 +65,10 @@ def covered(n_runs, n_seeds, n_steps, statistic, truth, **plan):
     ours, plain = [], []
     for _ in range(N_REPLICATES):
         x, y = paired(rng, n_runs, n_seeds, n_steps, **plan)
-        error, freedom = leave_one_out(x, y, statistic)
+        error, df = jackknife_error(x, y, statistic)
         off = abs(statistic(x, y) - truth)
-        ours.append(off <= half_width(error, freedom))
-        plain.append(off <= half_width(error * np.sqrt((n_seeds - 2) / (n_seeds - 1)), freedom))
+        ours.append(off <= log_ratio_half_width(error, df))
+        plain.append(off <= log_ratio_half_width(error * np.sqrt((n_seeds - 2) / (n_seeds - 1)), df))
     return ours, plain
 
 

@@ -126,7 +126,7 @@ def _facts(parts: Mapping[str, Part]) -> list[str]:
         name = summary.get("irt_model", {}).get("name", "")
         facts.append(f"{one_line(str(name)).upper()} by {one_line(str(summary.get('method', '')))}")
     if VARIANCE in parts:
-        seeds = parts[VARIANCE].summary.get("seeds_a_run", {})
+        seeds = parts[VARIANCE].summary.get("seeds_per_run", {})
         if seeds:
             facts.append(f"{len(seeds):,} training run{'s' * (len(seeds) != 1)} of up to {max(seeds.values())} seeds")
     return facts

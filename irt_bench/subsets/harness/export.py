@@ -25,7 +25,7 @@ from irt_bench.subsets.subset import SubsetRecord
 
 MODEL: Final = "PROVIDER/MODEL"
 SPECIAL: Final = {character: f"[{character}]" for character in "[*?"}
-MOST_ARGUMENT_BYTES: Final = 120_000  # the operating system takes 128 KiB
+MAX_ARGUMENT_BYTES: Final = 120_000  # the operating system takes 128 KiB
 
 
 def sample_ids(subset: SubsetRecord) -> list[str]:
@@ -72,7 +72,7 @@ def sample_id_text(subset: SubsetRecord) -> str:
         if "," in label:
             raise SubsetError(f"item {label!r} holds a comma, at which --sample-id splits; use the run configuration.")
     text = ",".join(ids)
-    if len(text.encode()) > MOST_ARGUMENT_BYTES:
+    if len(text.encode()) > MAX_ARGUMENT_BYTES:
         raise SubsetError(f"{len(ids)} ids are too long for one argument; use the run configuration.")
     return text
 

@@ -22,7 +22,7 @@ from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.responses.formats.lm_eval import NO_FILTER
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.harness import lm_eval_task
-from irt_bench.subsets.scorer import ABILITY_POINTS, ITEM_DRAWS, POINT_WEIGHTS, WIDE_PRIOR_SD, Instrument, instrument_of
+from irt_bench.subsets.scorer import ABILITY_POINTS, ITEM_DRAWS, POINT_WEIGHTS, WIDE_PRIOR_SD, SubsetScorer, scorer_of
 from irt_bench.subsets.subset import SubsetRecord
 
 MODEL_ARGUMENTS: Final = "--model hf --model_args pretrained=ORG/MODEL"
@@ -192,9 +192,9 @@ def task_parameters(subset: SubsetRecord) -> dict[str, Any]:
     """
     ordered = sorted(subset.items, key=lambda item: item.doc_id or 0)
     order = [subset.items.index(item) for item in ordered]
-    instrument = instrument_of(subset)
-    constant, coefficients, curve_share, curve = _linear_form(subset, instrument)
-    drawn, _ = item_draws(instrument.posterior, ITEM_DRAWS)
+    scorer = scorer_of(subset)
+    constant, coefficients, curve_share, curve = _linear_form(subset, scorer)
+    drawn, _ = item_draws(scorer.posterior, ITEM_DRAWS)
     return {
         "doc_ids": [item.doc_id for item in ordered],
         "n_documents": subset.n_items_full,
@@ -203,30 +203,30 @@ def task_parameters(subset: SubsetRecord) -> dict[str, Any]:
         "constant": constant,
         "coefficients": coefficients[order].tolist(),
         "curve_share": curve_share,
-        "curve": {"ability": instrument.nodes.tolist(), "score": curve.tolist()},
+        "curve": {"ability": scorer.nodes.tolist(), "score": curve.tolist()},
         "points": {"at": ABILITY_POINTS.tolist(), "weight": POINT_WEIGHTS.tolist()},
-        "weights": instrument.weights[order].tolist(),
+        "weights": scorer.weights[order].tolist(),
         "spline": subset.numbers.spline.model_dump() if subset.numbers.spline is not None else None,
-        "target_weights": instrument.targets[order].tolist(),
+        "target_weights": scorer.targets[order].tolist(),
         "draws": np.stack(drawn, axis=-1)[:, order].tolist(),
         "wide_prior_sd": WIDE_PRIOR_SD,
         "wide": ESTIMATORS[subset.estimator].wide,
-        "speaks_within": None if ESTIMATORS[subset.estimator].extrapolates else subset.calibration.ability_range,
+        "ability_range": None if ESTIMATORS[subset.estimator].extrapolates else subset.calibration.ability_range,
     }
 
 
-def _linear_form(subset: SubsetRecord, instrument: Instrument) -> tuple[float, np.ndarray, float, np.ndarray]:
+def _linear_form(subset: SubsetRecord, scorer: SubsetScorer) -> tuple[float, np.ndarray, float, np.ndarray]:
     """Estimate = constant + coefficients x answers + share x mean of a curve over ability (+ the spline, if any)."""
-    numbers, targets, weights = subset.numbers, instrument.targets, instrument.weights
-    mixed, unseen = numbers.weighted_share, instrument.unseen
+    numbers, targets, weights = subset.numbers, scorer.targets, scorer.weights
+    mixed, unseen = numbers.weighted_share, scorer.unseen
     learned = np.array(numbers.coefficients or [0.0] * subset.size)
-    mean, expected = weights / weights.sum(), instrument.expected_curves
+    mean, expected = weights / weights.sum(), scorer.expected_curves
     forms = {
         "weighted": (0.0, weights, 0.0, unseen),
         "p_irt": (0.0, targets, 1.0, unseen),
         "p_irt_weighted": (0.0, targets.sum() * weights, 1.0, unseen),
         "gp_irt": (0.0, mixed * weights + (1 - mixed) * targets, 1 - mixed, unseen),
-        "irt_smoothed": (0.0, 0 * targets, 1.0, unseen + targets @ instrument.curves),
+        "irt_smoothed": (0.0, 0 * targets, 1.0, unseen + targets @ scorer.curves),
         "spline": (numbers.intercept, 0 * targets, 0.0, unseen),
         "ridge": (numbers.intercept, learned, 0.0, unseen),
         "p_irt_ridge": (numbers.intercept, targets + learned, 1.0, unseen),

@@ -55,7 +55,7 @@ def full_score(values: Iterable[float]) -> float:
         raise ValueError(f"{len(answers)} answers for {len(wanted['doc_ids'])} documents; run without --limit.")
     curve, points = wanted["curve"], wanted["points"]
     predicted = _under_wide_prior(answers, wanted)
-    low, high = wanted["speaks_within"] or (-math.inf, math.inf)
+    low, high = wanted["ability_range"] or (-math.inf, math.inf)
     if sum(mass for mass, node in zip(predicted, curve["ability"], strict=True) if not low <= node <= high) > 0.5:
         return math.nan  # a regression does not speak of models outside the range that it learned on
     if wanted["wide"]:

@@ -21,7 +21,7 @@ _TASK: Final = re.compile(r"^samples_(?P<task>.+)_\d{4}-\d\d-\d\dT[\d.+-]+\.json
 
 
 @dataclass(frozen=True)
-class Asked:
+class LoggedDocument:
     """One document of a log."""
 
     doc_id: int | None  # in the full task
@@ -42,7 +42,7 @@ class LogFacts:
     revision: str | None
     n_full: int | None
     n_run: int | None
-    asked: Sequence[Asked] = ()
+    asked: Sequence[LoggedDocument] = ()
     exported: bool = False  # run of a task that irt-bench exported
     doc_ids_rise: bool = True
 
@@ -81,7 +81,7 @@ def _facts_of_lm_eval_log(path: Path, known_hashes: Collection[str]) -> LogFacts
     asked = [_asked(record) for _, record in records(path)]
     # Where no document hashes to what the log says, the harness hashed in another way, and nothing can be told.
     if asked and all(one.is_stale for one in asked) and not _hashes_alike(asked, path, known_hashes):
-        asked = [Asked(one.doc_id, one.logged_hash, one.logged_hash, one.prompt_hash, False) for one in asked]
+        asked = [LoggedDocument(one.doc_id, one.logged_hash, one.logged_hash, one.prompt_hash, False) for one in asked]
     ids = list(dict.fromkeys(one.doc_id for one in asked if one.doc_id is not None))
     n_full, n_run = run.n_samples.get(name, (None, None))
     exported = _exported(path, time["time"] if time else None, name)
@@ -99,7 +99,7 @@ def _facts_of_lm_eval_log(path: Path, known_hashes: Collection[str]) -> LogFacts
     )
 
 
-def _asked(record: dict[str, Any]) -> Asked:
+def _asked(record: dict[str, Any]) -> LoggedDocument:
     document, logged = record.get("doc"), as_text(record.get("doc_hash"))
     doc_id = record.get("doc_id")
     own = logged
@@ -109,10 +109,12 @@ def _asked(record: dict[str, Any]) -> Asked:
         if IRT_DOC_ID in document:
             doc_id = document[IRT_DOC_ID]
             own = document_hash({key: value for key, value in document.items() if key != IRT_DOC_ID})
-    return Asked(doc_id if isinstance(doc_id, int) else None, logged, own, as_text(record.get("prompt_hash")), is_stale)
+    return LoggedDocument(
+        doc_id if isinstance(doc_id, int) else None, logged, own, as_text(record.get("prompt_hash")), is_stale
+    )
 
 
-def _hashes_alike(asked: Sequence[Asked], path: Path, known_hashes: Collection[str]) -> bool:
+def _hashes_alike(asked: Sequence[LoggedDocument], path: Path, known_hashes: Collection[str]) -> bool:
     """Whether a document of the log hashes to what the log or the subset has for one: the same way of hashing."""
     own = {document_hash(record["doc"]) for _, record in records(path) if isinstance(record.get("doc"), dict)}
     return bool(own & ({one.logged_hash for one in asked} | set(known_hashes)))

@@ -28,7 +28,7 @@ from irt_bench.responses.labels import MODEL_NAME
 from irt_bench.responses.read import Progress, find_sources, read_responses
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVISION, ResponseTable
 from irt_bench.subsets.harness.log_facts import LogFacts, facts_of
-from irt_bench.subsets.score import FLAGS, check_same_reading, estimate_full_score
+from irt_bench.subsets.score import FLAGS, check_same_metric_and_filter, estimate_full_score
 from irt_bench.subsets.subset import SubsetItem, SubsetRecord
 
 
@@ -204,7 +204,7 @@ def read_subset_logs(
         raise SubsetError(f"{error} (The subset was calibrated on {named}.)") from error
     table = _relevant(table, subset, facts, benchmark)
     item_of = match_items(table, subset, facts)
-    check_same_reading(table.items, item_of, subset)
+    check_same_metric_and_filter(table.items, item_of, subset)
     frame = _answers(table, item_of)
     checks = _checks(table, frame, subset, facts)
     bad = checks.index[checks["flags"].str.contains(NOT_TRUSTED)]

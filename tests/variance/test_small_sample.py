@@ -3,17 +3,18 @@ import pytest
 from scipy import integrate, optimize, stats
 from scipy.special import expit
 
-from irt_bench.variance.metrics import open_limit
+from irt_bench.variance.metrics import open_limit_reason
 from irt_bench.variance.small_sample import (
     NORMAL_QUARTILE,
     beta_excess,
     c4,
+    item_spread_df,
     mean_sd_interval,
-    pooled_freedom,
     ratio_correction,
     ratio_interval,
     robust_spread,
     run_reliability,
+    satterthwaite_df,
     sd_interval,
 )
 
@@ -25,8 +26,8 @@ def test_c4_is_the_published_table():
 def test_at_one_step_the_interval_is_the_chi_square_interval():
     scores = np.array([[0.1], [0.3], [0.25], [0.6]])
     sd = scores.std(ddof=1)
-    lower, upper, freedom = mean_sd_interval(np.asarray(sd), scores)
-    np.testing.assert_allclose(freedom, 3, rtol=1e-3)
+    lower, upper, df = mean_sd_interval(np.asarray(sd), scores)
+    np.testing.assert_allclose(df, 3, rtol=1e-3)
     np.testing.assert_allclose([lower, upper], sd * np.sqrt(3 / stats.chi2.ppf([0.95, 0.05], 3)), rtol=2e-3)
 
 
@@ -101,11 +102,11 @@ def test_the_correction_of_the_ratio_is_the_published_one_and_makes_it_unbiased(
 
 
 def test_degrees_of_freedom_of_one_run_are_its_own_and_equal_runs_have_nearly_the_sum_of_theirs():
-    assert np.isclose(pooled_freedom(np.array([3.0]), np.array([2.0])), 2)
-    assert np.isclose(pooled_freedom(np.array([3.0, 0.0]), np.array([2.0, np.nan])), 2)  # what is 0 adds nothing
-    assert np.isnan(pooled_freedom(np.zeros(2), np.full(2, np.nan)))
+    assert np.isclose(satterthwaite_df(np.array([3.0]), np.array([2.0])), 2)
+    assert np.isclose(satterthwaite_df(np.array([3.0, 0.0]), np.array([2.0, np.nan])), 2)  # what is 0 adds nothing
+    assert np.isnan(satterthwaite_df(np.zeros(2), np.full(2, np.nan)))
     v = np.random.default_rng(0).chisquare(9, size=(2000, 12))
-    found = np.median([pooled_freedom(each, np.full(12, 9.0)) for each in v])
+    found = np.median([satterthwaite_df(each, np.full(12, 9.0)) for each in v])
     assert 0.9 * 108 < found < 108
 
 
@@ -114,8 +115,8 @@ def pooled_covers(rng, n_runs, n_seeds, log_sd, freedom_of):
     nu = np.full(n_runs, n_seeds - 1.0)
     variances = sds**2 * rng.chisquare(nu, size=sds.shape) / nu
     truth = np.sqrt((sds**2).mean(axis=1))  # of these runs
-    freedom = [freedom_of(each / n_runs, nu) for each in variances]
-    lower, upper = sd_interval(np.sqrt(variances.mean(axis=1)), freedom)
+    df = [freedom_of(each / n_runs, nu) for each in variances]
+    lower, upper = sd_interval(np.sqrt(variances.mean(axis=1)), df)
     return (lower <= truth) & (truth <= upper)
 
 
@@ -124,7 +125,7 @@ def pooled_covers(rng, n_runs, n_seeds, log_sd, freedom_of):
 def test_the_pooled_interval_covers_where_runs_differ_in_their_sds(record_coverage, n_runs, n_seeds):
     for log_sd in (0.0, 0.3, 0.6):
         label = f"{n_runs} runs of {n_seeds} seeds pooled, log sds differ by {log_sd}"
-        covered = pooled_covers(np.random.default_rng(5), n_runs, n_seeds, log_sd, pooled_freedom)
+        covered = pooled_covers(np.random.default_rng(5), n_runs, n_seeds, log_sd, satterthwaite_df)
         assert record_coverage("E", label, covered, seeds=5, limits=(0.86, 0.95)).right
     summed = pooled_covers(np.random.default_rng(5), n_runs, n_seeds, 0.6, lambda v, nu: nu.sum())
     assert record_coverage("E", label, summed, seeds=5, control="degrees of freedom summed").right
@@ -173,12 +174,12 @@ def test_the_robust_spread_covers_with_heavy_tails_and_a_diverged_seed(record_co
         variances = scores.var(axis=2, ddof=1)[..., 0]
         nu = np.full(n_runs, n_seeds - 1.0)
         sds = np.sqrt(variances.mean(axis=1))
-        freedom = [pooled_freedom(each / n_runs, nu) for each in variances]
-        found = np.array([robust_spread(list(x), sd, df) for x, sd, df in zip(scores, sds, freedom, strict=True)])
+        df = [satterthwaite_df(each / n_runs, nu) for each in variances]
+        found = np.array([robust_spread(list(x), sd, nu) for x, sd, df in zip(scores, sds, df, strict=True)])
         label = f"{n_runs} runs of {n_seeds} seeds, {name}"
         covered = (found[:, 1] <= truth) & (truth <= found[:, 2])
         assert record_coverage("robust spread", label, covered, seeds=6, limits=(0.85, 0.99)).right
-    lower, upper = sd_interval(sds, freedom)
+    lower, upper = sd_interval(sds, df)
     row = record_coverage("robust spread", label, (lower <= 1) & (upper >= 1), seeds=6, control="sd, chi-square")
     assert row.right
 
@@ -201,10 +202,29 @@ def test_near_0_the_interval_covers_without_an_upper_limit_and_does_not_with_one
         truth = (rng.binomial(1000, expit(centre + spread * rng.normal(size=400_000))) / 1000).std()
         e = scores.std(axis=1, ddof=1)
         lower, upper, _ = mean_sd_interval(e, scores[:, :, None], beta_excess(scores.mean(axis=1), e))
-        unlimited = np.array([bool(open_limit(x.mean(), sd, bounded=True)) for x, sd in zip(scores, e, strict=True)])
+        unlimited = np.array(
+            [bool(open_limit_reason(x.mean(), sd, bounded=True)) for x, sd in zip(scores, e, strict=True)]
+        )
         label = f"scores near 0, logit {centre:g} +- {spread:g}, {n_seeds} seeds"
         covered = (lower <= truth) & ((truth <= upper) | unlimited)
         assert record_coverage("E", label, covered, seeds=7, limits=(0.85, 0.96)).right
         lower, upper = sd_interval(e, n_seeds - 1)  # as of normal scores
         closed = (lower <= truth) & (truth <= upper)
         assert record_coverage("E", label, closed, seeds=7, control="with an upper limit").right
+
+
+def test_normal_squares_have_about_the_degrees_of_freedom_that_counting_gives():
+    squares = np.random.default_rng(0).normal(size=(200, 100, 4)) ** 2  # 4 degrees of freedom an item
+    found = np.median(item_spread_df(squares.sum(axis=-1), None))
+    assert 0.75 * 400 < found < 1.1 * 400
+
+
+def test_items_that_move_together_leave_as_few_degrees_of_freedom_as_there_are_groups():
+    groups = np.repeat(np.arange(20), 10)
+    squares = np.random.default_rng(1).chisquare(4, size=(200, 20))[:, groups]  # ten copies of each
+    together, apart = (np.median(item_spread_df(squares, each)) for each in (groups, None))
+    assert together < 100 < 500 < apart  # the control: taken as independent, they seem ten times as sure
+
+
+def test_a_square_without_spread_is_as_certain_as_its_items_are_many_and_not_more():
+    assert item_spread_df(np.ones(30), None) == 29

@@ -5,35 +5,35 @@ from scipy import integrate, stats
 from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.scorer import (
     interpolate,
-    join_evidence,
-    make_instrument,
-    most_likely,
-    read_answers,
+    join_summaries,
+    make_scorer,
+    maximum_likelihood_ability,
+    summarise_responses,
 )
 
 
 @pytest.fixture
 def made(basis):
     chosen = basis.select(np.arange(0, 60, 3))
-    return make_instrument(basis, chosen, np.full(20, 1 / 20))
+    return make_scorer(basis, chosen, np.full(20, 1 / 20))
 
 
 def reading(made, toy, **kwargs):
-    return read_answers(made, toy.counts.take(items=slice(0, 60, 3), **kwargs))
+    return summarise_responses(made, toy.counts.take(items=slice(0, 60, 3), **kwargs))
 
 
 def test_with_all_items_seen_nothing_is_left_to_expect(toy, basis):
     """p-IRT is then the plain mean."""
-    made = make_instrument(basis, basis.select(np.arange(60)), np.full(60, 1 / 60))
-    evidence = read_answers(made, toy.counts)
-    assert evidence.unseen == pytest.approx(0, abs=1e-12)
-    assert evidence.observed == pytest.approx(toy.counts.correct.mean(axis=1))
-    assert evidence.variance == pytest.approx(0, abs=1e-12)
-    assert evidence.asked_share == pytest.approx(1)
+    made = make_scorer(basis, basis.select(np.arange(60)), np.full(60, 1 / 60))
+    summary = summarise_responses(made, toy.counts)
+    assert summary.unseen == pytest.approx(0, abs=1e-12)
+    assert summary.observed == pytest.approx(toy.counts.correct.mean(axis=1))
+    assert summary.variance == pytest.approx(0, abs=1e-12)
+    assert summary.asked_share == pytest.approx(1)
 
 
 def test_unseen_part_and_its_variance_agree_with_numerical_integration(toy, basis, made):
-    evidence = reading(made, toy, models=slice(0, 3))
+    summary = reading(made, toy, models=slice(0, 3))
     others = np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
     b, a = basis.parameters.difficulty, basis.parameters.discrimination
 
@@ -41,7 +41,7 @@ def test_unseen_part_and_its_variance_agree_with_numerical_integration(toy, basi
         return 1 / (1 + np.exp(-a[items] * (theta - b[items])))
 
     for row in range(3):
-        mean, sd = evidence.abilities.iloc[row][["ability", "ability_sd"]]
+        mean, sd = summary.abilities.iloc[row][["ability", "ability_sd"]]
 
         def over(function, mean=mean, sd=sd):
             return integrate.quad(lambda t: function(t) * stats.norm.pdf(t, mean, sd), mean - 8 * sd, mean + 8 * sd)[0]
@@ -49,8 +49,8 @@ def test_unseen_part_and_its_variance_agree_with_numerical_integration(toy, basi
         expected = over(lambda t: chance(t, others).sum() / 60)
         square = over(lambda t: (chance(t, others).sum() / 60) ** 2)
         answers = over(lambda t: (chance(t, others) * (1 - chance(t, others))).sum() / 3600)
-        assert evidence.unseen[row] == pytest.approx(expected, abs=1e-3)
-        assert evidence.variance[row] == pytest.approx(square - expected**2 + answers, rel=0.05)
+        assert summary.unseen[row] == pytest.approx(expected, abs=1e-3)
+        assert summary.variance[row] == pytest.approx(square - expected**2 + answers, rel=0.05)
 
 
 def test_missing_answers_count_as_unseen(toy, basis, made):
@@ -60,8 +60,8 @@ def test_missing_answers_count_as_unseen(toy, basis, made):
     trials[:, 4] = 0
     partly = type(answers)(answers.correct * trials, trials, answers.models, answers.items, "toy")
     chosen = np.delete(np.arange(0, 60, 3), 4)
-    smaller = make_instrument(basis, basis.select(chosen), np.full(19, 1 / 19))
-    without, other = read_answers(made, partly), read_answers(smaller, toy.counts.take(items=chosen))
+    smaller = make_scorer(basis, basis.select(chosen), np.full(19, 1 / 19))
+    without, other = summarise_responses(made, partly), summarise_responses(smaller, toy.counts.take(items=chosen))
     assert without.weighted == pytest.approx(other.weighted)
     assert without.observed == pytest.approx(other.observed)
     assert without.unseen == pytest.approx(other.unseen, abs=2e-3)
@@ -75,16 +75,16 @@ def test_missing_answers_count_as_unseen(toy, basis, made):
 def test_variances_of_the_full_score_are_those_of_simulated_models(simulate):
     big = simulate(n_models=4000, n_items=60, seed=5)
     basis = SelectionBasis(big.counts, big.posterior(big.counts))
-    made = make_instrument(basis, basis.select(np.arange(0, 60, 3)), np.full(20, 1 / 20))
-    evidence = read_answers(made, big.counts.take(items=slice(0, 60, 3)))
-    error = evidence.observed + evidence.unseen - big.counts.correct.mean(axis=1)
-    assert (error**2 / evidence.variance).mean() == pytest.approx(1, abs=0.08)
+    made = make_scorer(basis, basis.select(np.arange(0, 60, 3)), np.full(20, 1 / 20))
+    summary = summarise_responses(made, big.counts.take(items=slice(0, 60, 3)))
+    error = summary.observed + summary.unseen - big.counts.correct.mean(axis=1)
+    assert (error**2 / summary.variance).mean() == pytest.approx(1, abs=0.08)
 
 
 def test_the_likelihood_is_greatest_where_expected_and_observed_scores_agree(toy, made):
     """For slopes a, sum a_i (y_i - P_i) = 0 at the maximum."""
     answers = toy.counts.take(items=slice(0, 60, 3))
-    found = most_likely(made, answers)
+    found = maximum_likelihood_ability(made, answers)
     inside = np.abs(found) < 4.9
     p = 1 / (1 + np.exp(-made.parameters.discrimination * (found[:, None] - made.parameters.difficulty)))
     score = ((answers.correct - p) * made.parameters.discrimination).sum(axis=1)
@@ -101,6 +101,6 @@ def test_rows_of_curves_are_interpolated_like_one_curve():
 
 def test_joined_evidence_has_all_models(toy, made):
     parts = [reading(made, toy, models=slice(0, 5)), reading(made, toy, models=slice(5, 9))]
-    joined = join_evidence(parts)
+    joined = join_summaries(parts)
     assert list(joined.abilities.index) == list(toy.counts.models.index[:9])
     assert joined.unseen == pytest.approx(reading(made, toy, models=slice(0, 9)).unseen)
