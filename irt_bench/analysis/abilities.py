@@ -359,7 +359,19 @@ def abilities_given_items(
     nodes: FloatArray | None = None,
 ) -> pd.DataFrame:
     """Posteriors of abilities given draws of the items, `SCORE_COLUMNS` by model; as `score_models`, unchecked."""
-    drawn, mean = _join_items(counts, posterior, n_draws)
+    return abilities_given_draws(counts, _join_items(counts, posterior), method=method, n_draws=n_draws, nodes=nodes)
+
+
+def abilities_given_draws(
+    counts: ResponseCounts,
+    items: ItemParameters,
+    *,
+    method: Method = "eap",
+    n_draws: int | None = None,
+    nodes: FloatArray | None = None,
+) -> pd.DataFrame:
+    """As `abilities_given_items`, from draws of shape (draw, item) whose items are those of `counts`, in its order."""
+    drawn, mean = _bounded(counts, items, n_draws)
     found = np.empty((len(SCORE_COLUMNS), counts.n_models))
     # Models alike in accuracy lie side by side, so that the nodes of a block need not reach far.
     order = np.argsort(counts.accuracy().to_numpy(), kind="stable")
@@ -370,8 +382,9 @@ def abilities_given_items(
         else:
             chosen = choose_nodes(cells, mean) if nodes is None else Nodes(nodes, nodes, None)
             found[:, block] = moments(mixture_density(cells, drawn, chosen), chosen.integrated)
-    table = pd.DataFrame(found.T, columns=list(SCORE_COLUMNS), index=counts.models.index.rename(MODEL))
-    return table.groupby(ties(found[0], found[1])).transform("mean")
+    alike = ties(found[0], found[1])
+    means = [(np.bincount(alike, row) / np.bincount(alike))[alike] for row in found]
+    return pd.DataFrame(dict(zip(SCORE_COLUMNS, means, strict=True)), index=counts.models.index.rename(MODEL))
 
 
 def ties(ability: FloatArray, ability_sd: FloatArray) -> npt.NDArray[np.intp]:
@@ -406,30 +419,32 @@ def _check(counts: ResponseCounts, method: str, n_draws: int | None, nodes: npt.
     return own
 
 
-def _join_items(
-    counts: ResponseCounts, posterior: xr.Dataset, n_draws: int | None
-) -> tuple[ItemParameters, ItemParameters]:
-    """Draws, shape (draw, item), and means, shape (item,), of the parameters of the items in `counts`, in its order.
-
-    Draws that lie far out, where few answers leave a long tail, are drawn in.
-    """
+def _join_items(counts: ResponseCounts, posterior: xr.Dataset) -> ItemParameters:
+    """Draws of the parameters of the items in `counts`, shape (draw, item), in its order."""
     every, labels = item_draws(posterior, np.iinfo(np.int64).max)
     labels, wanted = labels.astype("str"), counts.items.index.astype("str")
-    wild = np.any([(np.abs(values) > NO_PARAMETER).mean(axis=0) > 0.5 for values in every], axis=0)
-    if wild.any():
-        raise AnalysisError(
-            f"{int(wild.sum())} items have parameters beyond {NO_PARAMETER:,.0f}; first: "
-            f"{labels[int(wild.argmax())]!r}. Was the file of the fit or subset damaged?"
-        )
     positions = labels.get_indexer(wanted)
     if (positions < 0).any():
         raise AnalysisError(
             f"{int((positions < 0).sum())} of the {len(wanted)} items of the responses are not among the {len(labels)} "
             f"of the fit; first: {wanted[int((positions < 0).argmax())]!r}. Leave them out with counts.take(items=...)."
         )
-    every = ItemParameters(*(np.clip(v[:, positions], -FURTHEST_OUT, FURTHEST_OUT) for v in every))
-    mean = ItemParameters(*(values.mean(axis=0) for values in every))
-    return thin(every, _affordable_draws(counts, every) if n_draws is None else n_draws), mean
+    return every.at((slice(None), positions))
+
+
+def _bounded(
+    counts: ResponseCounts, items: ItemParameters, n_draws: int | None
+) -> tuple[ItemParameters, ItemParameters]:
+    """Draws, thinned, and means, shape (item,); draws far out, where few answers leave a long tail, are drawn in."""
+    wild = np.any([(np.abs(values) > NO_PARAMETER).mean(axis=0) > 0.5 for values in items], axis=0)
+    if wild.any():
+        raise AnalysisError(
+            f"{int(wild.sum())} items have parameters beyond {NO_PARAMETER:,.0f}; first: "
+            f"{counts.items.index[int(wild.argmax())]!r}. Was the file of the fit or subset damaged?"
+        )
+    items = ItemParameters(*(np.clip(values, -FURTHEST_OUT, FURTHEST_OUT) for values in items))
+    mean = ItemParameters(*(values.mean(axis=0) for values in items))
+    return thin(items, _affordable_draws(counts, items) if n_draws is None else n_draws), mean
 
 
 def _affordable_draws(counts: ResponseCounts, items: ItemParameters) -> int:

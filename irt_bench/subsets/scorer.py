@@ -13,14 +13,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 from numpy.polynomial.hermite_e import hermegauss
 
-from irt_bench.analysis.abilities import score_models
+from irt_bench.analysis.abilities import abilities_given_draws
 from irt_bench.analysis.curves import chances, knowing
-from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
+from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray
-from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
+from irt_bench.names import ITEM
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import ABILITY_NODES, SPREAD_NODES, Selection, SelectionBasis, as_answers, draw_curves
 from irt_bench.subsets.subset import SubsetRecord
@@ -64,29 +63,26 @@ class SubsetScorer:
     answer_variance: FloatArray
 
     @cached_property
-    def posterior(self) -> xr.Dataset:
-        """Draws of the item parameters with the means and sds that are known: normal, and log-normal above 0."""
+    def draws(self) -> ItemParameters:
+        """Draws, shape (draw, item): normal, log-normal above 0, with the means and sds that are known."""
         rng = np.random.default_rng(DRAW_SEED)
         half = rng.standard_normal((2, ITEM_DRAWS // 2, len(self.items)))
         normal = np.concatenate([half, -half], axis=1)
         normal /= normal.std(axis=1, keepdims=True)  # antithetic and scaled: mean and sd are those known
         slope, spread = self.parameters.discrimination, self.discrimination_sd
         log_sd = np.sqrt(np.log1p((spread / np.maximum(slope, MIN_PROBABILITY)) ** 2))
-        drawn = {
-            DIFFICULTY: self.parameters.difficulty + self.difficulty_sd * normal[0],
-            DISCRIMINATION: slope * np.exp(log_sd * normal[1] - log_sd**2 / 2),
-            GUESSING: np.broadcast_to(self.parameters.guessing, normal[0].shape),
-            UPPER_ASYMPTOTE: np.broadcast_to(self.parameters.upper_asymptote, normal[0].shape),
-        }
-        dims = (CHAIN, DRAW, ITEM)
-        return xr.Dataset({name: (dims, values[None]) for name, values in drawn.items()}, coords={ITEM: self.items})
+        return ItemParameters(
+            difficulty=self.parameters.difficulty + self.difficulty_sd * normal[0],
+            discrimination=slope * np.exp(log_sd * normal[1] - log_sd**2 / 2),
+            guessing=np.broadcast_to(self.parameters.guessing, normal[0].shape),
+            upper_asymptote=np.broadcast_to(self.parameters.upper_asymptote, normal[0].shape),
+        )
 
     @cached_property
     def expected_curves(self) -> FloatArray:
         """Chances of a right answer averaged over the uncertainty of the parameters, shape (item, node)."""
-        drawn, _ = item_draws(self.posterior, ITEM_DRAWS)
-        found = sum(draw_curves(drawn.at(slice(k, k + 1)), self.nodes)[0] for k in range(len(drawn.difficulty)))
-        return np.asarray(found / len(drawn.difficulty))
+        found = sum(draw_curves(self.draws.at(slice(k, k + 1)), self.nodes)[0] for k in range(ITEM_DRAWS))
+        return np.asarray(found / ITEM_DRAWS)
 
     @cached_property
     def curves(self) -> FloatArray:
@@ -259,7 +255,8 @@ def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts, *, n_draws
         Draws of the item parameters behind the abilities, at most `ITEM_DRAWS`.
     """
     counts = as_answers(counts)
-    abilities = score_models(counts, scorer.posterior, n_draws=n_draws)
+    abilities = abilities_given_draws(counts, scorer.draws, n_draws=n_draws)
+    abilities["n_items"] = counts.asked.sum(axis=1)
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     missing = np.where(asked, 0.0, scorer.targets)
     ability, ability_sd = (abilities[name].to_numpy(dtype=np.float64)[:, None] for name in ("ability", "ability_sd"))

@@ -17,12 +17,11 @@ from typing import Any, Final
 import numpy as np
 import yaml
 
-from irt_bench.analysis.labelled_draws import item_draws
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.responses.formats.lm_eval import NO_FILTER
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.harness import lm_eval_task
-from irt_bench.subsets.scorer import ABILITY_POINTS, ITEM_DRAWS, POINT_WEIGHTS, WIDE_PRIOR_SD, SubsetScorer, scorer_of
+from irt_bench.subsets.scorer import ABILITY_POINTS, POINT_WEIGHTS, WIDE_PRIOR_SD, SubsetScorer, scorer_of
 from irt_bench.subsets.subset import SubsetRecord
 
 MODEL_ARGUMENTS: Final = "--model hf --model_args pretrained=ORG/MODEL"
@@ -194,7 +193,7 @@ def task_parameters(subset: SubsetRecord) -> dict[str, Any]:
     order = [subset.items.index(item) for item in ordered]
     scorer = scorer_of(subset)
     constant, coefficients, curve_share, curve = _linear_form(subset, scorer)
-    drawn, _ = item_draws(scorer.posterior, ITEM_DRAWS)
+    drawn = scorer.draws
     return {
         "doc_ids": [item.doc_id for item in ordered],
         "n_documents": subset.n_items_full,
