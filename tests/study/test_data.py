@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from irt_bench.inference.convergence import LEAST_MODELS
+from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.responses.canonical import table_from_frame
 from irt_bench.study.data import calibration_plan, fit_shuffled, make_job, memory_bytes, read_rows, write_data
 from irt_bench.study.design import Split, make_design, make_splits
@@ -93,4 +93,4 @@ def test_few_calibration_models_are_fitted_until_their_curves_give_their_mean_sc
     rough = plan._replace(settings=plan.settings.model_copy(update={"refine": False}))
     assert plan.settings.refine and abs(mean_off(plan, counts)) < 0.01
     assert mean_off(rough, counts) < -0.012  # the negative control
-    assert not calibration_plan(job, able_models(LEAST_MODELS)).settings.refine
+    assert not calibration_plan(job, able_models(MIN_MODELS)).settings.refine
