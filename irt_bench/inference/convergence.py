@@ -139,7 +139,7 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     still = change < tolerance
     message = f"largest change {change:.2g} in the last of {sweeps} sweeps"
     if not still:
-        message += "; allow more with --max-sweeps"
+        message += "; allow more with max_sweeps"
     nothing = "a mode, no chains"
     return (
         Check("maximum", _status(still), change, tolerance, message),
@@ -163,7 +163,7 @@ def _chain_checks(moved: float, apart: float, kind: str) -> tuple[Check, ...]:
     stationary, mixed = moved < SHIFT_LIMIT, apart < APART_LIMIT
     message = f"the hierarchy moved by at most {moved:.2f} sds in the second half of the {kind} sweeps"
     share = f"at most {apart:.0%} of the variance of the hierarchy's draws lies between {kind} chains"
-    other = "; use --method nuts"
+    other = "; use method='nuts'"
     return (
         Check("stationary", _status(stationary), moved, SHIFT_LIMIT, message + ("" if stationary else other)),
         Check("mixed", _status(mixed), apart, APART_LIMIT, share + ("" if mixed else other)),
@@ -173,7 +173,7 @@ def _chain_checks(moved: float, apart: float, kind: str) -> tuple[Check, ...]:
 def _size_check(name: str, size: int, least: int, what: str, why: str) -> Check:
     enough = size >= least
     return Check(
-        name, _status(enough), size, least, f"{size} {what}" + ("" if enough else f": {why}; use --method nuts")
+        name, _status(enough), size, least, f"{size} {what}" + ("" if enough else f": {why}; use method='nuts'")
     )
 
 
@@ -188,7 +188,7 @@ def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     reached, steps = bool(notes["plateau_reached"]), int(notes["steps"])
     message = f"the ELBO {'levelled off' if reached else 'was still rising'} after {steps:,} steps"
     if not reached:
-        message += "; allow more with --max-steps"
+        message += "; allow more with max_steps"
     return (
         Check("elbo_plateau", "passed" if reached else "failed", steps, None, message),
         _guide_check(notes.get("missed_spread")),
@@ -202,7 +202,7 @@ def _guide_check(missed: float | None) -> Check:
         return Check("guide", "not_applicable", None, SPREAD_LIMIT, "the guide has too many coordinates to be checked")
     wide = missed < SPREAD_LIMIT
     message = f"the posterior's sds are at most {missed:.2f} times the guide's" + (
-        "" if wide else "; use --method nuts"
+        "" if wide else "; use method='nuts'"
     )
     return Check("guide", _status(wide), missed, SPREAD_LIMIT, message)
 
@@ -225,7 +225,7 @@ def _ess_check(posterior: xr.Dataset, kind: str, needed: int) -> Check:
 
 def _divergence_check(diverging: xr.DataArray) -> Check:
     count = int(diverging.sum())
-    message = f"{count} of {diverging.size} trajectories diverged" + ("; raise --target-accept" if count else "")
+    message = f"{count} of {diverging.size} trajectories diverged" + ("; raise target_accept" if count else "")
     return Check("divergences", _status(count == 0), count, 0, message)
 
 
@@ -240,7 +240,7 @@ def _depth_check(depth: xr.DataArray, most: int) -> Check:
     """Whether trajectories turned by themselves: those cut short at the greatest depth explore slowly, no more."""
     share = float((depth >= most).mean())
     message = f"{share:.1%} of the trajectories were cut short after {most} doublings" + (
-        "; allow more with --max-tree-depth" if share > DEPTH_LIMIT else ""
+        "; allow more with max_tree_depth" if share > DEPTH_LIMIT else ""
     )
     return Check("tree_depth", _status(share <= DEPTH_LIMIT), share, DEPTH_LIMIT, message)
 
@@ -263,4 +263,4 @@ def _status(good: bool) -> Status:
 
 
 def _more(good: bool) -> str:
-    return "" if good else "; draw longer with --warmup and --draws"
+    return "" if good else "; draw longer with warmup and draws"

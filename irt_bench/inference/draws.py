@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -25,6 +27,11 @@ OBSERVED_DATA: Final = "observed_data"
 CONSTANT_DATA: Final = "constant_data"  # numbers of trials, beside the answers where they are not all 1
 TRIALS: Final = "trials"
 RESPONSE_GROUPS: Final = (LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, OBSERVED_DATA)
+SAVED_GROUPS: Final = (*RESPONSE_GROUPS, CONSTANT_DATA)
+GROUPS: Final = ("posterior", "sample_stats", *SAVED_GROUPS)
+MAX_MEMBERS: Final = 1_000  # arrays of a group
+UNPACKED_AT_MIN: Final = 2**28  # bytes that any saved fit may take in memory
+UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
 ANSWER: Final = "answer"  # dimension over the cells that were asked, where some were not
 MAX_GIGABYTES: Final = 4  # of all the groups together
 SPAWN_KEY: Final = 0x9D1C  # of the replicated answers' stream
@@ -312,3 +319,39 @@ def saved_counts(
     models, items = (pd.DataFrame(index=axis) for axis in axes)
     counts = ResponseCounts(correct, trials, models, items, str(about.get("benchmark", "")))
     return counts if counts.fingerprint() == about.get("fingerprint") else None
+
+
+def _check_layout(path: Path) -> None:
+    """Refuse a file that is not the groups of a fit, of arrays which it holds itself, before anything in it is read.
+
+    Links to other files, and arrays that lie in others, would read whatever they name, a pipe without end among it.
+    """
+    with h5py.File(path, "r") as file:
+        for name in _own_members(path, file):
+            if name not in GROUPS or not isinstance(file[name], h5py.Group):
+                raise FitError(f"{path} is not a fit written by irt-bench: it holds {name!r}.")
+            for array in _own_members(path, file[name]):
+                member = file[name][array]
+                if not isinstance(member, h5py.Dataset) or member.is_virtual or member.external:
+                    raise FitError(f"{path} is not a fit written by irt-bench: {name}/{array} is no array of its own.")
+
+
+def _own_members(path: Path, group: h5py.Group) -> list[str]:
+    """Names in a group, none of which is a link to another place."""
+    if len(group) > MAX_MEMBERS:
+        raise FitError(f"{path} is not a fit written by irt-bench: {len(group):,} entries in one group.")
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise FitError(f"{path} is not a fit written by irt-bench: {name!r} is a link to another place.")
+    return list(group)
+
+
+def load_tree(path: Path) -> xr.DataTree:
+    """Load a netCDF file, unless its arrays are larger than draws in a file of its size can be."""
+    _check_layout(path)
+    limit = max(UNPACKED_AT_MIN, UNPACKED_RATIO * path.stat().st_size)
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        unpacked = sum(group.dataset.nbytes for group in tree.subtree)
+        if unpacked > limit:
+            raise FitError(f"{path} unpacks to {unpacked:,} bytes; no fit of its size does.")
+        return tree.load()

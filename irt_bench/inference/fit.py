@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import h5py
 import numpy as np
 import xarray as xr
 
@@ -22,13 +21,14 @@ from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelErro
 from irt_bench.files import replacing
 from irt_bench.inference.convergence import Check, maximum_checks, optimiser_checks, pooling_check, sampler_checks
 from irt_bench.inference.draws import (
-    CONSTANT_DATA,
     LOG_LIKELIHOOD,
     RESPONSE_GROUPS,
+    SAVED_GROUPS,
     Draws,
     check_responses,
     label_draws,
     label_stats,
+    load_tree,
     response_groups,
 )
 from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
@@ -52,11 +52,6 @@ _METHODS: Final = {
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 2
 MAX_GIGABYTES: Final = 16  # of draws
-SAVED_GROUPS: Final = (*RESPONSE_GROUPS, CONSTANT_DATA)
-GROUPS: Final = ("posterior", "sample_stats", *SAVED_GROUPS)
-MAX_MEMBERS: Final = 1_000  # arrays of a group
-UNPACKED_AT_MIN: Final = 2**28  # bytes that any saved fit may take in memory
-UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
 
 
 @dataclass(frozen=True)
@@ -264,7 +259,7 @@ class FitResult:
         if not there:
             raise FitError(f"{path} does not exist; make a fit with: irt-bench fit RESPONSES -o FOLDER")
         try:
-            tree = _load_tree(path)
+            tree = load_tree(path)
             about = json.loads(tree.attrs["irt_bench"])
             if about["format"] != FORMAT_VERSION:
                 raise FitError(
@@ -288,10 +283,12 @@ class FitResult:
 
 def _model_of(about: Mapping[str, Any], given: IRTModel | None) -> IRTModel:
     """Model of a saved fit: the package's own by its name, or one that was given."""
-    if given is not None and given.name == about["name"]:
+    own = about.get("class")
+    if given is not None and given.name == about["name"] and own in (None, type(given).__name__):
         return given
-    if about["name"] not in IRT_MODELS:
-        raise FitError(f"it holds a fit of the model {about['name']!r}; give that model as irt_model.")
+    if own is not None or about["name"] not in IRT_MODELS:
+        which = f" of the class {own}" if own is not None else ""
+        raise FitError(f"it holds a fit of the model {about['name']!r}{which}; give that model as irt_model.")
     return irt_model_from_dict(dict(about))
 
 
@@ -299,42 +296,6 @@ def _settings_of(method: str, fields: Mapping[str, Any]) -> Settings:
     """Return the settings of a saved fit, less those of an earlier version that there are no more."""
     kind = SETTINGS[method]
     return kind(**{name: value for name, value in fields.items() if name in kind.model_fields})
-
-
-def _check_layout(path: Path) -> None:
-    """Refuse a file that is not the groups of a fit, of arrays which it holds itself, before anything in it is read.
-
-    Links to other files, and arrays that lie in others, would read whatever they name, a pipe without end among it.
-    """
-    with h5py.File(path, "r") as file:
-        for name in _own_members(path, file):
-            if name not in GROUPS or not isinstance(file[name], h5py.Group):
-                raise FitError(f"{path} is not a fit written by irt-bench: it holds {name!r}.")
-            for array in _own_members(path, file[name]):
-                member = file[name][array]
-                if not isinstance(member, h5py.Dataset) or member.is_virtual or member.external:
-                    raise FitError(f"{path} is not a fit written by irt-bench: {name}/{array} is no array of its own.")
-
-
-def _own_members(path: Path, group: h5py.Group) -> list[str]:
-    """Names in a group, none of which is a link to another place."""
-    if len(group) > MAX_MEMBERS:
-        raise FitError(f"{path} is not a fit written by irt-bench: {len(group):,} entries in one group.")
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise FitError(f"{path} is not a fit written by irt-bench: {name!r} is a link to another place.")
-    return list(group)
-
-
-def _load_tree(path: Path) -> xr.DataTree:
-    """Load a netCDF file, unless its arrays are larger than draws in a file of its size can be."""
-    _check_layout(path)
-    limit = max(UNPACKED_AT_MIN, UNPACKED_RATIO * path.stat().st_size)
-    with xr.open_datatree(path, engine="h5netcdf") as tree:
-        unpacked = sum(group.dataset.nbytes for group in tree.subtree)
-        if unpacked > limit:
-            raise FitError(f"{path} unpacks to {unpacked:,} bytes; no fit of its size does.")
-        return tree.load()
 
 
 def fit(

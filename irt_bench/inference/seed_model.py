@@ -437,7 +437,7 @@ def _tail_check(coordinates: Coordinates) -> Check:
             excess = max(excess, coordinates.log_density(down).item() - at_mode + TAIL**2 / 2)
     ratio = float(np.exp(excess))
     message = f"{TAIL:g} sds down, the density of a standard deviation is at most {ratio:.2g} times a normal one" + (
-        "" if ratio < MAX_TAIL else ": intervals begin too high; use method 'nuts'"
+        "" if ratio < MAX_TAIL else ": intervals begin too high; use method='nuts'"
     )
     return Check("sd_tail", "passed" if ratio < MAX_TAIL else "failed", ratio, MAX_TAIL, message)
 
@@ -457,6 +457,6 @@ def _items_check(known: KnownItems) -> Check:
     share = float((np.abs(known.discrimination) >= STEEPEST).mean(axis=1).max())
     good = share < MAX_STEEP
     message = f"{share:.1%} of the items of a draw have a discrimination of {STEEPEST:g} or more" + (
-        "" if good else ": too few models calibrated them, or ones too much alike; give better `items`"
+        "" if good else ": too few models calibrated them, or ones too much alike; give items of a better fit"
     )
     return Check("known_items", "passed" if good else "failed", share, MAX_STEEP, message)

@@ -235,8 +235,9 @@ class Logistic:
             raise ModelError(f"{value!r} is no number. {unknown_choice('item column', value, columns)}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and priors as plain values."""
-        return {"name": self.name, **asdict(self)}
+        """Name and priors as plain values; of a class derived from the package's four, its own name, too."""
+        own = {} if type(self) is IRT_MODELS.get(self.name) else {"class": type(self).__name__}
+        return {"name": self.name, **own, **asdict(self)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,8 +71,8 @@ MIN_FOR_ABLER: Final = 20  # calibration models: a fit needs the weaker ten of t
 ABLER_SHARE: Final = 0.3  # of the calibration models, the strongest, that stand for abler ones: Zhang et al. 2025
 MAX_ABILITY: Final = 10  # sds of the calibration models
 # Among the options of a subset --method names how to choose items.
-ADVICE: Final = "use --method nuts"
-_ADVISED: Final = re.compile(r"[.;,]?\s*\buse --method nuts\b[^.;]*\.?$|\.$", re.IGNORECASE)
+ADVICE: Final = "use method='nuts'"
+_ADVISED: Final = re.compile(r"[.;,]?\s*\buse method='nuts'[^.;]*\.?$|\.$", re.IGNORECASE)
 FAILED_CHECKS: Final = "failed_checks"  # of a posterior: name → message
 ADVICE_HERE: Final = "--fit takes a better one, made with: irt-bench fit --method nuts"
 

@@ -222,7 +222,7 @@ def test_force_replaces_an_existing_output(two_benchmarks, tmp_path):
         (["fit", "{one}", "-o", "{out}", "--chains", "4"], "'chains' is not known"),
         (["fit", "{one}", "-o", "{out}", "--irt-model", "3pl"], "does not learn asymptotes"),
         (["fit", "{one}", "-o", "{out}", "--guessing", "0.2"], "the 2pl model has no guessing"),
-        (["fit", "{one}", "-o", "{out}", "--method", "nuts", "--target-accept", "2"], "target_accept is 2.0"),
+        (["fit", "{one}", "-o", "{out}", "--method", "nuts", "--target-accept", "2"], "--target-accept is 2.0"),
         pytest.param(
             ["fit", "{one}", "-o", "{out}", "--method", "svi", "--device", "cuda"],
             "finds none here",

@@ -1,6 +1,8 @@
+import json
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,3 +127,28 @@ def test_what_is_not_a_fit_is_refused(tmp_path):
 def test_reading_a_fit_does_not_import_torch():
     code = "import sys, irt_bench.inference.fit; sys.exit('torch' in sys.modules or 'pyro' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Shifted(TwoPL):
+    """A class of a user's own that bears the name of one of the package's."""
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
+def test_a_fit_of_a_derived_class_is_not_taken_for_one_of_its_parent(counts, tmp_path):
+    fitted = replace(fit(counts, TwoPL()), irt_model=Shifted())
+    fitted.save(tmp_path / "fit.nc")
+    assert FitResult.load(tmp_path / "fit.nc", irt_model=(model := Shifted())).irt_model is model
+    for given in (None, TwoPL()):
+        with pytest.raises(FitError, match="model '2pl' of the class Shifted; give that model as irt_model"):
+            FitResult.load(tmp_path / "fit.nc", irt_model=given)
+
+
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
+def test_a_fit_of_an_earlier_version_loads_with_settings_that_are_no_more(counts, tmp_path):
+    fitted = fit(counts, TwoPL())
+    tree = fitted.to_datatree()
+    about = json.loads(tree.attrs["irt_bench"])
+    about["settings"]["device"] = "cpu"
+    tree.attrs["irt_bench"] = json.dumps(about)
+    tree.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
+    assert FitResult.load(tmp_path / "fit.nc").settings == fitted.settings

@@ -63,7 +63,7 @@ def test_the_published_share_falls_with_the_size_and_is_larger_for_anchors(prepa
 
 def test_failed_checks_of_inner_fits_are_kept_and_not_reported_one_by_one(toy, plan, monkeypatch):
     checks = (
-        Check("normality", "failed", 10, 100, "10 models: items' posteriors are skewed; use --method nuts"),
+        Check("normality", "failed", 10, 100, "10 models: items' posteriors are skewed; use method='nuts'"),
         Check("maximum", "passed", 0.0, 0.001, "no change"),
     )
 
@@ -78,7 +78,7 @@ def test_failed_checks_of_inner_fits_are_kept_and_not_reported_one_by_one(toy, p
 
 def test_answers_too_few_to_be_fitted_are_refused_without_advice_that_is_none_here(toy, plan, monkeypatch):
     def refuse(*_, **__):
-        raise FitError("3 answers are too few for method 'laplace': its posterior has no bounds. Use --method nuts.")
+        raise FitError("3 answers are too few for method 'laplace': its posterior has no bounds. Use method='nuts'.")
 
     monkeypatch.setattr(module, "fit", refuse)
     with pytest.raises(FitError) as refused:

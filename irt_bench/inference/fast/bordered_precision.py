@@ -206,7 +206,7 @@ def cholesky(precision: Array, *, unit: float = 1.0) -> Array:
         least = min(MIN_CURVATURE * float(np.median(np.abs(np.diag(precision)))), unit)
         flat = int((values < least).sum())
         warnings.warn(
-            f"the posterior has no peak in {flat} of {len(values)} directions; intervals are rough, use --method nuts.",
+            f"the posterior has no peak in {flat} of {len(values)} directions; intervals are rough, use method='nuts'.",
             FitWarning,
             stacklevel=2,
         )

@@ -93,8 +93,8 @@ def fit_laplace(
     """
     if isinstance(irt_model.guessing, Beta) or irt_model.upper_share is not None:
         raise FitError(
-            f"method 'laplace' does not learn asymptotes, and the {irt_model.name} model has some to learn. Use "
-            "--method nuts or svi, or fix guessing (--guessing 0.25, or a column with the number of choices)."
+            f"method 'laplace' does not learn asymptotes, and the {irt_model.name} model has some to learn. "
+            "Use method='nuts' or method='svi', or fix guessing at a number, as at 1 / choices."
         )
     rng = np.random.default_rng(settings.seed)
     with _pools().limit(limits=settings.sweep_threads(correct.size)):
@@ -104,7 +104,7 @@ def fit_laplace(
     if not all(np.isfinite(site).all() for site in posterior.values()):
         raise FitError(
             f"{int((trials > 0).sum())} answers of {correct.shape[0]} models to {correct.shape[1]} items are too few "
-            f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use --method nuts."
+            f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use method='nuts'."
         )
     notes = {"sweeps": state.sweeps, "change": state.change, "tolerance": settings.tolerance, "exact": state.exact}
     most = MAX_REFINED if correct.shape[0] >= MIN_MODELS else MAX_REFINED_OF_FEW

@@ -69,7 +69,7 @@ def fit_coordinates(coordinates: Coordinates, settings: SVISettings, progress: P
     """Fit a guide to a program in given coordinates and draw values of its sites; within `pyro_runtime`."""
     guide, at_rest = fit_guide(coordinates, settings, progress)
     if not torch.isfinite(guide.posterior.mean).all():
-        raise FitError("method 'svi' left all bounds: these answers are too few for it; use method 'nuts'.")
+        raise FitError("method 'svi' left all bounds: these answers are too few for it; use method='nuts'.")
     missed = missed_spread(guide, Batches(coordinates, settings)) if coordinates.size <= MAX_CHECKED else None
     values = coordinates.values(guide.draw(settings.draws), np.random.default_rng(settings.seed))
     notes = {"plateau_reached": at_rest, "steps": len(guide.elbo), "missed_spread": missed}
