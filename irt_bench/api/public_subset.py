@@ -17,7 +17,6 @@ from irt_bench.choices import EstimatorName, ExportName, SelectorName, Weighting
 from irt_bench.errors import SubsetError
 from irt_bench.inference.draws import check_responses
 from irt_bench.inference.fit import FitResult, Progress
-from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.report.figures.study_figures import subset_items_figure, subset_scores_figure
 from irt_bench.responses.canonical import Responses, as_counts
@@ -25,7 +24,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
 from irt_bench.subsets.basis import balanced_targets
-from irt_bench.subsets.calibration import Calibration, CalibrationPlan, Recipe, prepare
+from irt_bench.subsets.calibration import Calibration, CalibrationPlan, Recipe, fold_settings, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
 from irt_bench.subsets.make import (
@@ -354,7 +353,8 @@ def make_subset(
     estimator : str
         How to estimate the full score.
     fit : Fit, optional
-        A fit to these responses, instead of a 2PL by the fast method.
+        A fit to these responses, instead of a 2PL by the fast method. Cross-validation fits its IRT model anew: by the
+        fast method where that knows the model, else by SVI.
     macro : bool
         Whether the full score is the mean over subtasks, not over items.
     keep_negative : bool
@@ -434,5 +434,5 @@ def calibration_plan(
         targets = balanced_targets(counts.items[names.SUBTASK].astype(str).to_numpy(np.str_))
     if fit is not None:
         check_responses(fit.responses, counts)
-    model = TwoPL() if fit is None else fit.irt_model
-    return CalibrationPlan(model, LaplaceSettings(seed=seed, refine=False), targets, keep_negative, ability_range)
+    model, settings = (TwoPL(), None) if fit is None else (fit.irt_model, fit.settings)
+    return CalibrationPlan(model, fold_settings(model, seed, settings), targets, keep_negative, ability_range)

@@ -277,22 +277,21 @@ def _plan(
 
     from irt_bench.inference.draws import check_responses
     from irt_bench.inference.fit import FitResult
-    from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import TwoPL
     from irt_bench.subsets.basis import balanced_targets
-    from irt_bench.subsets.calibration import CalibrationPlan
+    from irt_bench.subsets.calibration import CalibrationPlan, fold_settings
 
     targets = None
     if macro:
         if "subtask" not in counts.items:
             raise SubsetError("--macro needs subtasks, and the responses name none.")
         targets = balanced_targets(counts.items["subtask"].astype(str).to_numpy(np.str_))
-    plan = CalibrationPlan(TwoPL(), settings_for("laplace", seed=seed, refine=False), targets, keep_negative, aim)
-    if fit is None:
-        return plan, None
-    fitted = FitResult.load(fit)
-    check_responses(fitted.responses, counts)
-    return plan._replace(irt_model=fitted.irt_model), fitted.posterior
+    fitted = None if fit is None else FitResult.load(fit)
+    if fitted is not None:
+        check_responses(fitted.responses, counts)
+    model, settings = (TwoPL(), None) if fitted is None else (fitted.irt_model, fitted.settings)
+    plan = CalibrationPlan(model, fold_settings(model, seed, settings), targets, keep_negative, aim)
+    return plan, None if fitted is None else fitted.posterior
 
 
 def _number(size: float | None, n_items: int) -> int:

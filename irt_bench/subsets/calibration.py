@@ -25,8 +25,9 @@ import xarray as xr
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetError, SubsetWarning
 from irt_bench.inference.fit import Progress, fit
-from irt_bench.inference.settings import Settings
-from irt_bench.irt_models.base import IRTModel
+from irt_bench.inference.settings import LaplaceSettings, Settings, SVISettings
+from irt_bench.irt_models.base import Beta, IRTModel
+from irt_bench.irt_models.logistic import Logistic
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import Selection, SelectionBasis, as_answers, full_scores
@@ -97,6 +98,21 @@ class CalibrationPlan(NamedTuple):
             )
         found = fit_posterior(counts, self) if posterior is None else posterior
         return SelectionBasis(counts, found, self.targets, self.keep_negative, self.ability_range)
+
+
+def fold_settings(irt_model: IRTModel, seed: int, settings: Settings | None = None) -> Settings:
+    """Choose settings for the fits to folds: the fast method where it knows the IRT model, else SVI.
+
+    `settings`, of a fit to all models, are taken where these are SVI's.
+    """
+    if (
+        isinstance(irt_model, Logistic)
+        and not irt_model.has_own_program
+        and irt_model.upper_share is None
+        and not isinstance(irt_model.guessing, Beta)
+    ):
+        return LaplaceSettings(seed=seed, refine=False)
+    return settings if isinstance(settings, SVISettings) else SVISettings(seed=seed)
 
 
 class Recipe(NamedTuple):

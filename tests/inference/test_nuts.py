@@ -6,6 +6,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
+import irt_bench
 from irt_bench import names
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fit import FitResult, fit
@@ -178,6 +179,25 @@ def test_the_fast_method_refuses_a_model_that_it_does_not_know(covariate_data):
 def test_what_is_no_model_is_refused_by_what_it_lacks(covariate_data):
     with pytest.raises(ModelError, match="object lacks name, program, expected_score, to_dict"):
         fit(covariate_data[1], object(), NUTSSettings())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    *(f"ignore::irt_bench.errors.{kind}" for kind in ("ConvergenceWarning", "FitWarning", "SubsetWarning"))
+)
+def test_subsets_work_with_a_users_own_model(covariate_data, monkeypatch, tmp_path):
+    monkeypatch.setattr("irt_bench.inference.sampling.coordinates.START_STEPS", 200)
+    length, correct, _ = covariate_data
+    fitted = irt_bench.fit(correct[:16], Covariate(length), SVISettings(draws=100, max_steps=200))
+    subset = irt_bench.make_subset(correct[:16], 8, fit=fitted, keep_negative=True)
+    means = fitted.posterior["difficulty"].mean(("chain", "draw")).to_series()
+    assert subset.record.calibration.irt_model == "covariate" and subset.record.calibration.inference == "svi"
+    assert [item.difficulty for item in subset.record.items] == pytest.approx(means[list(subset.ids)].tolist())
+    subset.save(tmp_path / "subset.json")
+    scored = irt_bench.Subset.load(tmp_path / "subset.json").score(correct)
+    new, truth = scored.iloc[16:], correct[16:].mean(axis=1)
+    assert np.corrcoef(new["estimate"], truth)[0, 1] > 0.7
+    assert ((new["q05"] <= truth) & (truth <= new["q95"])).mean() > 0.7
 
 
 @pytest.mark.slow

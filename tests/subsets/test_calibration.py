@@ -7,9 +7,11 @@ import pytest
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning
 from irt_bench.inference.convergence import Check
 from irt_bench.inference.fast.bordered_precision import cholesky
+from irt_bench.inference.settings import SVISettings
+from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.basis import full_scores
-from irt_bench.subsets.calibration import Recipe, calibrate, prepare, summarise_chosen
+from irt_bench.subsets.calibration import Recipe, calibrate, fold_settings, prepare, summarise_chosen
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, Estimator, LearnedParameters, estimate, possible_range
 from irt_bench.subsets.score import interval_limits
@@ -115,3 +117,15 @@ def test_errors_of_a_fold_rest_on_nothing_learned_from_its_models(known_fits, pl
         taken = set(training.held_out.abilities.index) | set(fold.kept.counts.models.index)
         assert taken.isdisjoint(fold.held_out.models.index)
         assert len(training.held_out_truth) == counts.n_models - fold.held_out.n_models
+
+
+def test_folds_are_fitted_by_the_fast_method_where_it_knows_the_model_and_else_by_svi():
+    class Own(TwoPL):
+        def program(self, data):
+            super().program(data)
+
+    fits = [fold_settings(model, 3) for model in (OnePL(), ThreePL(guessing=0.2), ThreePL(), FourPL(), Own())]
+    assert [each.method for each in fits] == ["laplace", "laplace", "svi", "svi", "svi"]
+    assert all(each.seed == 3 for each in fits)
+    own = SVISettings(max_steps=7)
+    assert fold_settings(Own(), 3, own) is own and fold_settings(TwoPL(), 3, own).method == "laplace"
