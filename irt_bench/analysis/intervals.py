@@ -124,3 +124,13 @@ def alpha_interval(alpha: float, n_models: int, n_items: int) -> tuple[float, fl
     freedom = (n_models - 1, (n_models - 1) * (n_items - 1))
     high, low = special.fdtri(*freedom, INTERVAL[1]), special.fdtri(*freedom, INTERVAL[0])
     return float(1 - (1 - alpha) * high), float(1 - (1 - alpha) * low)
+
+
+def holm(p_values: FloatArray) -> FloatArray:
+    """Adjust p-values for multiple tests by Holm's method (1979); NaN stays NaN and does not count as a test."""
+    order = np.argsort(p_values)  # NaN last
+    n = int(np.isfinite(p_values).sum())
+    steps = np.maximum.accumulate(p_values[order][:n] * np.arange(n, 0, -1))
+    adjusted = np.full(len(p_values), np.nan)
+    adjusted[order[:n]] = np.minimum(steps, 1.0)
+    return adjusted

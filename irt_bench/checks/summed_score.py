@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.special import ndtr
 
 from irt_bench.analysis.curves import success
+from irt_bench.analysis.intervals import holm
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.checks.answers import FittedAnswers, score_groups
@@ -216,13 +217,3 @@ def _tested(statistic: FloatArray, n_groups: FloatArray, *, n_parameters: int, n
     p_value = np.asarray(stats.chi2.sf(statistic, freedom))
     rmsea = np.sqrt(np.maximum(statistic - freedom, 0) / (freedom * (n_models - 1)))
     return SummedScoreFit(statistic, freedom, p_value, holm(p_value), rmsea)
-
-
-def holm(p_values: FloatArray) -> FloatArray:
-    """Holm's adjusted p-values; NaN stays, and does not count."""
-    order = np.argsort(p_values)  # NaN last
-    n = int(np.isfinite(p_values).sum())
-    steps = np.maximum.accumulate(p_values[order][:n] * np.arange(n, 0, -1))
-    adjusted = np.full(len(p_values), np.nan)
-    adjusted[order[:n]] = np.minimum(steps, 1.0)
-    return adjusted

@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from irt_bench.analysis.intervals import holm
 from irt_bench.analysis.transfer import ROWS
 from irt_bench.errors import AnalysisError
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
@@ -44,7 +45,6 @@ from irt_bench.study.verdicts import (
     NO_DIFFERENCE,
     RAISES,
     Ratio,
-    holm_finite,
     log_ratio,
     two_sided,
     verdict,
@@ -131,7 +131,7 @@ def path_table(found: BenchmarkResults) -> pd.DataFrame:
         rows[-1] |= {name: float(measured[name]) for name in ("e", *STATISTICS)}
         ratios.append(ratio)
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm_finite(table["p_full"].to_numpy())
+    table["p_holm"] = holm(table["p_full"].to_numpy())
     table["verdict_full"] = [verdict(ratio, p) for ratio, p in zip(ratios, table["p_holm"], strict=True)]
     return table
 

@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from irt_bench.analysis.intervals import holm
 from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
 from irt_bench.study.checkpoints import run_variance
@@ -47,7 +48,6 @@ from irt_bench.study.verdicts import (
     SubsetComparison,
     compare_random,
     compare_scores,
-    holm_finite,
     pool,
     verdict,
 )
@@ -427,7 +427,7 @@ def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence
         for name in names:
             suffix = SUFFIXES[name]
             evaluated = [each for each in family if name in each[1]]
-            adjusted = holm_finite(np.array([row[f"p_{name}"] for row, _ in evaluated], dtype=np.float64))
+            adjusted = holm(np.array([row[f"p_{name}"] for row, _ in evaluated], dtype=np.float64))
             for (row, ratios), value in zip(evaluated, adjusted, strict=True):
                 row[f"p{suffix}_holm"] = float(value)
                 row[f"verdict{suffix}"] = verdict(ratios[name], float(value))
@@ -447,7 +447,7 @@ def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:
         error, freedom = (out[f"{name}{suffix}"].where(evaluated) for name in ("log_error", "freedom"))
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(np.log(out[f"ratio{suffix}"].to_numpy(dtype=np.float64))) / error
-        adjusted = holm_finite(np.asarray(2 * stats.t.sf(t, freedom)))
+        adjusted = holm(np.asarray(2 * stats.t.sf(t, freedom)))
         n = int(np.isfinite(adjusted).sum())
         could = [detectable_cut(*each, n) for each in zip(error, freedom, strict=True)]
         shown = out[f"verdict{suffix}"].where(adjusted <= LEVEL + TINY, NO_DIFFERENCE)

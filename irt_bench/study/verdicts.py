@@ -43,7 +43,6 @@ from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.design import THETA
 from irt_bench.study.plan import LEVEL
 from irt_bench.study.subset_scores import WEIGHTED
-from irt_bench.subsets.compare import holm
 from irt_bench.variance.small_sample import step_dependence
 
 Verdict = Literal["cuts", "raises", "no difference shown", ""]
@@ -224,14 +223,6 @@ def verdict(ratio: Ratio, p_holm: float) -> Verdict:
     if ratio.upper < 1:
         return CUTS
     return RAISES if ratio.lower > 1 else NO_DIFFERENCE
-
-
-def holm_finite(p: FloatArray) -> FloatArray:
-    """Holm's correction of the p-values that are known; NaN stays."""
-    out = np.full(len(p), np.nan)
-    known = np.isfinite(p)
-    out[known] = holm(p[known])
-    return out
 
 
 SPREAD_SUBSETS: Final = 500  # random subsets behind the spread over items: known to 3%

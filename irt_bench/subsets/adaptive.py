@@ -1,14 +1,15 @@
-"""Adaptive testing: what choosing each next item by the answers so far would add to a fixed subset.
+"""Computerised adaptive tests of a benchmark, compared with a fixed subset of the same items.
 
-Judged twice: on answers simulated from the fit, which are as the IRT model has it, and on real answers looked up as an
-adaptive test would ask for them, which need not be and mostly take more items.
+An adaptive test chooses each next item from the answers so far. It is compared with the fixed subset in two ways: on
+answers simulated from the fit, and on real answers. Simulated answers follow the IRT model exactly. Real answers need
+not, and tests with real answers usually need more items.
 
-The posterior of ability, with prior N(0, 1), is kept on nodes. The next item is the one not yet asked that tells most
-(Fisher information) at its mean; the test ends when its sd is small enough. Simulated answers come from draws of the
-item parameters, and so does what a test knows of the items (`item_bank`): an item known badly has a flatter curve and
-tells less than one that looks the same and is known well, and what all items are wrong by together widens abilities.
+The posterior of ability is kept on a grid of nodes; its prior is N(0, 1). The next item is the item not yet asked with
+the most Fisher information at the posterior mean. The test ends when the posterior sd is small enough.
 
-ItemBank: what an adaptive test knows of its items, with the uncertainty of their parameters integrated out.
+Answers are simulated from draws of the item parameters. The test itself sees the items through an `ItemBank`, in which
+the uncertainty of the item parameters is integrated out. An item whose parameters are uncertain therefore has a flatter
+curve and less information than an item with the same estimates and less uncertainty.
 """
 
 from __future__ import annotations
@@ -29,31 +30,37 @@ from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range
 from irt_bench.names import ABILITY, INTERVAL, ITEM
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.scorer import posterior_on
 
 NODES: Final = np.linspace(-6, 6, 241)  # 0.05 apart: the trapezoid rule is exact to 1e-6 for sds from 0.05 on
 BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array
-MIN_ALIGNED: Final = 10  # items from which a shift and a stretch of the scale can be told
+MIN_ALIGNED: Final = 10  # items needed to estimate the shift and the scale factor that draws share
 
 
 class ItemBank(NamedTuple):
-    """What a test knows of the items, arrays of shape (item, node) but for the last."""
+    """Curves of the items with the uncertainty of their parameters integrated out, arrays of shape (item, node)."""
 
-    right: FloatArray  # chance of a right answer, mean over draws of the item parameters
+    right: FloatArray  # probability of a right answer, mean over draws of the item parameters
     log_right: FloatArray
     log_wrong: FloatArray
     information: FloatArray  # Fisher information of one answer
-    scale: FloatArray  # (node, node): where the mass of a node on the items' mean scale may lie on the true one
+    scale: FloatArray  # (node, node): distribution of the true ability given the ability on the mean scale of the draws
 
 
 def item_bank(items: ItemParameters) -> ItemBank:
-    """Tabulate curves and information of items, parameters known (item,) or as draws (draw, item).
+    """Tabulate the curves and the information of items on `NODES`.
+
+    Parameters
+    ----------
+    items : ItemParameters
+        Known parameters, shape (item,), or draws of them, shape (draw, item).
 
     Notes
     -----
-    What draws differ in has a part that all items share, a shift and a stretch of the ability scale (the calibration
-    models are a sample of N(0, 1)), and a part of each item's own, about independent. The own parts are integrated out
-    item by item: one answer is right with the mean over draws of its chance, and its information is P'^2 / (P (1 - P)).
-    The shared part is put back on the posterior of ability, by `ItemBank.scale`.
+    Draws differ in two ways. One part is common to all items: a shift and a scale factor of the ability scale, because
+    the calibration models are a sample of N(0, 1). The other part belongs to each item and is about independent.
+    The second part is integrated out item by item: the probability P of a right answer is its mean over draws, and the
+    information is P'^2 / (P (1 - P)). The common part is added to the posterior of ability by `ItemBank.scale`.
     """
     drawn = items if items.difficulty.ndim == 2 else items.at(None)
     shift, stretch = _shared_scale(drawn)
@@ -74,7 +81,7 @@ def item_bank(items: ItemParameters) -> ItemBank:
 
 
 def _shared_scale(drawn: ItemParameters) -> tuple[FloatArray, FloatArray]:
-    """Shift and stretch of each draw's difficulties against their mean, shape (draw, 1), by weighted least squares."""
+    """Regress the difficulties of each draw on their mean: shift and scale factor, each of shape (draw, 1)."""
     mean, variance = drawn.difficulty.mean(axis=0), drawn.difficulty.var(axis=0)
     if len(drawn.difficulty) == 1 or len(mean) < MIN_ALIGNED or not variance.all():
         return np.zeros((len(drawn.difficulty), 1)), np.ones((len(drawn.difficulty), 1))
@@ -82,13 +89,13 @@ def _shared_scale(drawn: ItemParameters) -> tuple[FloatArray, FloatArray]:
     centre = weight @ mean
     apart = mean - centre
     stretch = np.ones((len(drawn.difficulty), 1))
-    if weight @ apart**2 > weight @ variance:  # else the difficulties are too much alike to tell a stretch by
+    if weight @ apart**2 > weight @ variance:  # otherwise the difficulties are too similar to estimate a scale factor
         stretch = (drawn.difficulty @ (weight * apart) / (weight @ apart**2))[:, None]
     return (drawn.difficulty @ weight)[:, None] - stretch * centre, stretch
 
 
 def _moved_mass(shift: FloatArray, stretch: FloatArray) -> FloatArray:
-    """Mean over draws of where shift + stretch x node lies, each mass split between the two nodes beside it."""
+    """Mean over draws of the position of shift + stretch x node, each split between the two nearest nodes."""
     moved = np.clip((shift + stretch * NODES - NODES[0]) / (NODES[1] - NODES[0]), 0, len(NODES) - 1)
     below = np.minimum(moved.astype(np.intp), len(NODES) - 2)
     found, rows = np.zeros((len(NODES), len(NODES))), np.broadcast_to(np.arange(len(NODES)), below.shape)
@@ -100,10 +107,10 @@ def _moved_mass(shift: FloatArray, stretch: FloatArray) -> FloatArray:
 Answers = npt.NDArray[np.bool_]
 
 MAX_MODELS: Final = 100_000  # simulated
-ITEM_DRAWS: Final = 200  # of the item parameters, from which answers come and over which curves are averaged
-MIN_REPLAYED: Final = 2  # models, for a spread
+ITEM_DRAWS: Final = 200  # of the item parameters, for simulated answers and for mean curves
+MIN_REPLAYED: Final = 2  # models: one has no spread
 N_RESAMPLES: Final = 1000  # of models, for the intervals
-NO_ERROR: Final = 1e-9  # of ability: rounding
+NO_ERROR: Final = 1e-9  # errors of ability below this are rounding
 FIXED: Final = "fixed subset"
 RANDOM: Final = "random items, as many"
 SAME_LENGTH: Final = "adaptive, as many"
@@ -112,18 +119,18 @@ STOPPED: Final = "adaptive, until sd"
 
 @dataclass(frozen=True)
 class AdaptiveSettings:
-    """When an adaptive test ends, and how it is simulated.
+    """Stopping rule of adaptive tests, and size of their simulation.
 
     Parameters
     ----------
     stop_sd : float
-        The test ends when the sd of ability's posterior is at most this, in sds of the calibration sample.
+        A test ends when the posterior sd of ability is at most this, in sds of the calibration sample; in [0, 1).
     min_items, max_items : int
-        It asks at least and at most so many items.
+        Smallest and largest number of items of a test.
     n_models : int
-        Models simulated, with abilities from N(0, 1).
+        Number of simulated models, with abilities from N(0, 1); from 2 to 100,000.
     seed : int
-        Of abilities, answers, random items and resamples.
+        Seed of abilities, answers, random items and resamples.
 
     Raises
     ------
@@ -148,47 +155,51 @@ class AdaptiveSettings:
 
 
 class AbilityEstimates(NamedTuple):
-    """What a test found, one value a model."""
+    """Estimates of a test, arrays of shape (model,)."""
 
     ability: FloatArray  # posterior mean
     ability_sd: FloatArray
-    lower: FloatArray  # limits of the central 90%
+    lower: FloatArray  # limits of the central 90% interval
     upper: FloatArray
-    score: FloatArray  # posterior mean of the expected share right on the whole benchmark
+    score: FloatArray  # posterior mean of the expected share of right answers on the whole benchmark
     n_items: npt.NDArray[np.int64]
 
 
 class AdaptiveTest(NamedTuple):
-    """An adaptive test of some models: what it found, and which items it asked."""
+    """Estimates of an adaptive test, and the items that it asked."""
 
     estimates: AbilityEstimates
-    asked: npt.NDArray[np.int64]  # (model, step): position of the item; -1 after the end
+    asked: npt.NDArray[np.int64]  # (model, step): position of the item; -1 after the end of the test
 
 
 def run_adaptive(answers: Answers, bank: ItemBank, settings: AdaptiveSettings) -> AdaptiveTest:
-    """Test models adaptively, by looking up the answers that each asked item would get.
+    """Test models adaptively on answers that are already known.
 
     Parameters
     ----------
-    answers : array of shape (model, item)
+    answers : array of bool, shape (model, item)
         Whether each answer is right.
     bank : ItemBank
-        With which items are chosen and answers scored.
+        Curves of the items.
     settings : AdaptiveSettings
-        When to end; ``n_models`` and ``seed`` are not looked at, as nothing here is random.
+        Stopping rule. ``n_models`` and ``seed`` are ignored: nothing here is random.
+
+    Returns
+    -------
+    AdaptiveTest
 
     Notes
     -----
-    Information is looked up at the node nearest to the posterior mean. Of items that tell the same, the first is asked.
+    Information is taken at the node nearest to the posterior mean. Ties go to the first item.
     """
     n_models, n_items = answers.shape
     information = np.ascontiguousarray(bank.information.T)
-    log_posterior = np.tile(-(NODES**2) / 2, (n_models, 1))
+    log_likelihood = np.zeros((n_models, len(NODES)))
     open_items = np.ones((n_models, n_items), dtype=bool)
     most = min(settings.max_items, n_items)
     asked = np.full((n_models, most), -1, dtype=np.int64)
     for step in range(most):
-        mean, sd = _mean_and_sd(_density(log_posterior) @ bank.scale)
+        mean, sd = _mean_and_sd(posterior_on(NODES, log_likelihood) @ bank.scale)
         going = np.flatnonzero((sd > settings.stop_sd) | (step < settings.min_items))
         if not len(going):
             break
@@ -196,44 +207,46 @@ def run_adaptive(answers: Answers, bank: ItemBank, settings: AdaptiveSettings) -
         item = np.where(open_items[going], information[nearest], -1.0).argmax(axis=1)
         asked[going, step] = item
         open_items[going, item] = False
-        log_posterior[going] += np.where(answers[going, item][:, None], bank.log_right[item], bank.log_wrong[item])
-    return AdaptiveTest(_estimates(log_posterior, bank, (asked >= 0).sum(axis=1)), asked)
+        log_likelihood[going] += np.where(answers[going, item][:, None], bank.log_right[item], bank.log_wrong[item])
+    return AdaptiveTest(_estimates(log_likelihood, bank, (asked >= 0).sum(axis=1)), asked)
 
 
 def run_fixed(answers: Answers, bank: ItemBank, positions: npt.NDArray[np.integer]) -> AbilityEstimates:
-    """Test models on given items: `positions` of shape (item,), the same for all, or (model, item), each its own."""
+    """Score models on given items; `positions` has shape (item,), or (model, item) where models have other items."""
     right, wrong = bank.log_right, bank.log_wrong
-    log_posterior = np.tile(-(NODES**2) / 2, (len(answers), 1))
+    log_likelihood = np.zeros((len(answers), len(NODES)))
     if positions.ndim == 1:
         given = answers[:, positions].astype(np.float64)
-        log_posterior += given @ right[positions] + (1 - given) @ wrong[positions]
+        log_likelihood += given @ right[positions] + (1 - given) @ wrong[positions]
     else:
         for column in positions.T:
             is_right = answers[np.arange(len(answers)), column]
-            log_posterior += np.where(is_right[:, None], right[column], wrong[column])
-    return _estimates(log_posterior, bank, np.full(len(answers), positions.shape[-1]))
+            log_likelihood += np.where(is_right[:, None], right[column], wrong[column])
+    return _estimates(log_likelihood, bank, np.full(len(answers), positions.shape[-1]))
 
 
 def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], settings: AdaptiveSettings) -> pd.DataFrame:
-    """Simulate models, and test each on the fixed subset, on as many random items, and adaptively.
+    """Simulate models, and test each of them with the fixed subset, with random items, and adaptively.
 
     Parameters
     ----------
     posterior : xr.Dataset
-        Item parameters of the whole benchmark, of dimensions (chain, draw, item), with labels.
+        Draws of the item parameters of the whole benchmark, dimensions (chain, draw, item), with labels.
     subset_items : sequence of str
-        Labels of the fixed subset's items.
+        Labels of the items of the fixed subset.
     settings : AdaptiveSettings
-        When adaptive tests end, and how many models are simulated.
+        Stopping rule, and number of models.
 
     Returns
     -------
     pd.DataFrame
-        Indexed by design: ``n_items`` with ``n_items_q05, n_items_q95`` (over models), ``ability_error`` (root mean
-        square error, in sds of the calibration sample), ``score_error`` (mean absolute error of the estimated share
-        right on the whole benchmark) and ``error_ratio`` (its ability error by that of the fixed subset on the same
-        models), each with its interval over models; ``ability_sd`` (mean posterior sd), ``covered`` (share of models
-        whose ability is in the 90% interval) and ``n_distinct`` (items that any model was asked).
+        One row per design: the fixed subset; random items, as many as in the subset; an adaptive test of the same
+        length; an adaptive test with the stopping rule. Columns: ``n_items``, mean number of items, with its quantiles
+        over models; ``ability_error``, root mean square error of ability in sds of the calibration sample;
+        ``score_error``, mean absolute error of the estimated share of right answers on the whole benchmark;
+        ``error_ratio``, ability error divided by that of the fixed subset on the same models. These have 90% intervals
+        over models (``_q05``, ``_q95``). Further: ``ability_sd``, mean posterior sd; ``covered``, share of models whose
+        ability is in the 90% interval; ``n_distinct``, number of different items asked.
 
     Raises
     ------
@@ -251,25 +264,23 @@ def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], setting
 def replay_adaptive(
     posterior: xr.Dataset, subset_items: Sequence[str], counts: ResponseCounts, settings: AdaptiveSettings
 ) -> pd.DataFrame:
-    """Test models adaptively by their real answers, beside the fixed subset and as many random items.
+    """Test models on their real answers: with the fixed subset, with random items, and adaptively.
 
     Parameters
     ----------
-    posterior : xr.Dataset
-        Item parameters of the whole benchmark, of dimensions (chain, draw, item), with labels.
-    subset_items : sequence of str
-        Labels of the fixed subset's items.
+    posterior, subset_items
+        As in `compare_adaptive`.
     counts : ResponseCounts
-        Answers; models that answered all items of the fit are tested. Of several trials of an item one counts, drawn
-        at random.
+        Answers. Only models that answered all items of the fit are tested. Where an item has several trials, one of
+        them is drawn at random.
     settings : AdaptiveSettings
-        When adaptive tests end; ``n_models`` is not looked at.
+        Stopping rule; ``n_models`` is ignored.
 
     Returns
     -------
     pd.DataFrame
-        As of `compare_adaptive`. The truth of a model is what all its answers say: the posterior mean of ability, and
-        the share right. Answers asked are among these, so that errors shrink to 0 as tests grow.
+        As in `compare_adaptive`. The reference is the estimate from all answers of a model: its posterior mean ability
+        and its share of right answers. A test uses some of the same answers, so its error falls to 0 as it grows.
 
     Raises
     ------
@@ -283,7 +294,9 @@ def replay_adaptive(
     """
     drawn, positions, labels = _join(posterior, subset_items)
     if counts.measure != "correct":
-        raise AnalysisError(f"the responses are measured as {counts.measure!r}; adaptive tests need right and wrong.")
+        raise AnalysisError(
+            f"the responses have measure {counts.measure!r}; adaptive tests need right or wrong answers."
+        )
     counts = counts.take(items=positions_of(labels, counts.items.index, ITEM, "the fit", "the responses"))
     whole = counts.asked.all(axis=1)
     if whole.sum() < MIN_REPLAYED:
@@ -308,7 +321,7 @@ def _join(posterior: xr.Dataset, subset_items: Sequence[str]) -> tuple[ItemParam
     """Draws of the item parameters, the positions of the subset's items among them, and the labels."""
     drawn, labels = item_draws(posterior, ITEM_DRAWS)
     if not len(subset_items):
-        raise AnalysisError("no items of a fixed subset were given; at least one is needed.")
+        raise AnalysisError("the fixed subset has no items; at least one is needed.")
     positions = positions_of(pd.Index(list(subset_items)), labels, ITEM, "the subset", "the fit")
     return drawn, positions.astype(np.int64), labels
 
@@ -320,7 +333,7 @@ def _tests(
     settings: AdaptiveSettings,
     rng: np.random.Generator,
 ) -> dict[str, tuple[AbilityEstimates, int]]:
-    """Run each design: its estimates, and how many different items it asked."""
+    """Estimates of each design, and the number of different items that it asked."""
     n_models, size = len(answers), len(positions)
     at_random = rng.permuted(np.tile(np.arange(answers.shape[1]), (n_models, 1)), axis=1)[:, :size]
     as_many = run_adaptive(answers, bank, AdaptiveSettings(stop_sd=0, min_items=size, max_items=size))
@@ -338,15 +351,10 @@ def _n_distinct(asked: npt.NDArray[np.int64]) -> int:
 
 
 def _simulate(drawn: ItemParameters, ability: FloatArray, rng: np.random.Generator) -> tuple[Answers, FloatArray]:
-    """Answers of shape (model, item), each model's items from a draw of their own, and the true full scores."""
+    """Answers of shape (model, item) and true full scores; the items of each model come from one random draw."""
     which = rng.integers(len(drawn.difficulty), size=len(ability))
     chance = np.stack([success(drawn.at(draw), value)[0] for draw, value in zip(which, ability, strict=True)])
     return rng.random(chance.shape) < chance, chance.mean(axis=1)
-
-
-def _density(log_posterior: FloatArray) -> FloatArray:
-    density = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True))
-    return np.asarray(density / density.sum(axis=1, keepdims=True))
 
 
 def _mean_and_sd(density: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -354,12 +362,12 @@ def _mean_and_sd(density: FloatArray) -> tuple[FloatArray, FloatArray]:
     return mean, np.sqrt(np.maximum(density @ NODES**2 - mean**2, 0))
 
 
-def _estimates(log_posterior: FloatArray, bank: ItemBank, n_items: npt.NDArray[np.integer]) -> AbilityEstimates:
-    on_items = _density(log_posterior)
+def _estimates(log_likelihood: FloatArray, bank: ItemBank, n_items: npt.NDArray[np.integer]) -> AbilityEstimates:
+    on_items = posterior_on(NODES, log_likelihood)
     density = on_items @ bank.scale
     mean, sd = _mean_and_sd(density)
     curve = bank.right.mean(axis=0)
-    # Mass of a node counts half on either side of it.
+    # Half of the mass of a node lies below the node.
     cumulated = np.cumsum(density, axis=1) - density / 2
     lower, upper = (np.array([np.interp(q, row, NODES) for row in cumulated]) for q in INTERVAL)
     return AbilityEstimates(mean, sd, lower, upper, on_items @ curve, n_items.astype(np.int64))
@@ -374,7 +382,7 @@ def _summary(
     for design, (found, n_distinct) in tests.items():
         misses = np.abs(found.score - score)
         mean, of_all = squares[design].mean(), squares[design][resampled].mean(axis=1)
-        # A fixed test of all items errs by nothing.
+        # A fixed test with all items has no error, and then there is no ratio.
         fixed = [
             np.where(values > NO_ERROR**2, values, np.nan)
             for values in (squares[FIXED].mean(), squares[FIXED][resampled].mean(axis=1))

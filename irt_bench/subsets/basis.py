@@ -1,11 +1,8 @@
-"""SelectionBasis: what selectors and weightings may look at, which is calibration models only.
+"""Data on which items are selected and weighted: responses of the calibration models and the IRT fit to them.
 
-Arrays are computed when first asked for and kept. Shares of right answers are (model, item) in [0, 1]; a cell never
-asked is filled by the item's mean plus what the model lies above or below the mean of the items it was asked.
-
-Shares of right answers, and what selection makes of them: full scores, filled gaps, deviations of seeds.
-
-Arrays are (model, item); items count by their share in the full score (`target`, sum 1).
+Shares of right answers have shape (model, item) and lie in [0, 1]. A missing cell is filled with the mean of the item
+plus the mean deviation of the model on the items that it answered. Each item has a share in the full score
+(`SelectionBasis.target`, sum 1). Arrays of a `SelectionBasis` are computed on first use and then kept.
 """
 
 from __future__ import annotations
@@ -30,19 +27,19 @@ from irt_bench.responses.counts import ResponseCounts
 
 
 def balanced_targets(subtasks: npt.NDArray[np.str_]) -> FloatArray:
-    """Shares in a macro-average over subtasks: 1 / (number of subtasks x items in the item's subtask)."""
+    """Share of each item in a macro-average over subtasks: 1 / (number of subtasks x items in its subtask)."""
     _, codes, sizes = np.unique(subtasks, return_inverse=True, return_counts=True)
     return np.asarray(1 / (len(sizes) * sizes[codes]), dtype=np.float64)
 
 
 def as_answers(counts: ResponseCounts) -> ResponseCounts:
-    """Read fractional scores as that much of a right answer, so that an IRT model can be fitted to them.
+    """Treat fractional scores as fractions of a right answer, so that an IRT model can be fitted to them.
 
     Notes
     -----
-    A quasi-likelihood [1]_: curves are those of the expected score, and consistent. Scores vary less than right and
-    wrong answers of the same mean, so what the IRT model says of uncertainty is too much rather than too little;
-    intervals of the full score are scaled to hold on held-out models, but sds of abilities stay too wide.
+    This is a quasi-likelihood [1]_: the fitted curves are consistent for the expected score. Scores vary less than 0/1
+    answers with the same mean, so the IRT model overstates uncertainty. Intervals of the full score are rescaled on
+    held-out models; sds of abilities stay too large.
 
     References
     ----------
@@ -53,7 +50,7 @@ def as_answers(counts: ResponseCounts) -> ResponseCounts:
 
 
 def full_scores(counts: ResponseCounts, target: FloatArray) -> FloatArray:
-    """Mean share of right answers by target weight, over the items asked, shape (model,); NaN without answers."""
+    """Mean of a model's answers, weighted by `target`, over its answered items, shape (model,); NaN without answers."""
     shares = np.nan_to_num(counts.proportions(), copy=False)
     total = counts.asked @ target
     undefined = np.full(counts.n_models, np.nan)
@@ -61,7 +58,7 @@ def full_scores(counts: ResponseCounts, target: FloatArray) -> FloatArray:
 
 
 def filled_shares(counts: ResponseCounts) -> FloatArray:
-    """Shares of right answers; a cell never asked is the item's mean plus the model's lead over the items it met."""
+    """Shares of right answers; a missing cell is the mean of the item plus the mean deviation of the model."""
     shares, asked = counts.proportions(), counts.asked
     if asked.all():
         return shares
@@ -74,9 +71,9 @@ def filled_shares(counts: ResponseCounts) -> FloatArray:
 
 
 def seed_residuals(models: pd.DataFrame, shares: FloatArray) -> FloatArray | None:
-    """Deviations of seeds from the mean of their run at their step, or None where no run has two seeds.
+    """Deviations of seeds from the mean of their run at their step; None if no run has two seeds.
 
-    Scaled by sqrt(rows / degrees of freedom): the mean square of a column is its pooled variance over seeds.
+    They are scaled by sqrt(rows / degrees of freedom): the mean square of a column is its pooled variance over seeds.
     """
     if SEED not in models or models[SEED].isna().all():
         return None
@@ -96,37 +93,37 @@ def seed_residuals(models: pd.DataFrame, shares: FloatArray) -> FloatArray | Non
 
 
 Positions = npt.NDArray[np.intp]
-# Of tabulated curves; linear in between errs by less than 0.0003. The outer ones are for models far abler, or weaker,
-# than those of the calibration.
+# Of tabulated curves; linear interpolation between them has an error below 0.0003. The outer nodes are for models with
+# far higher or lower ability than the calibration models.
 ABILITY_NODES: Final = np.concatenate([np.arange(-10, -5, 0.25), np.linspace(-5, 5, 201), np.arange(5.25, 10.25, 0.25)])
-# Share of negative items among those left out. On winogrande (106 items, 5 negative) leaving them out made errors of
-# anchors with p_irt_ridge 3% smaller at 5 of 21 left out, 28% larger at 5 of 11, and 67% larger at 5 of 5.
+# Largest share of negative items among the items left out. On winogrande (106 items, 5 negative), with anchors and
+# p_irt_ridge, leaving out the 5 negative items changed the error by -3% (of 21 left out), +28% (of 11), +67% (of 5).
 MAX_NEGATIVE_SHARE: Final = 0.25
-SPREAD_NODES: Final = ABILITY_NODES[::4]  # of the sd of a total over draws, which is smooth, and small
-CURVE_DRAWS: Final = 40  # their spread is known to 11%, and so is its small part of an interval
+SPREAD_NODES: Final = ABILITY_NODES[::4]  # for the sd over draws of a total, which is smooth and small
+CURVE_DRAWS: Final = 40  # the sd of 40 draws has a standard error of 11%; it is a small part of an interval
 BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array
 
 
 class Selection(NamedTuple):
-    """Chosen items, in the order of the benchmark, and weights where the method makes its own (sum 1)."""
+    """Chosen items, in the order of the benchmark; weights (sum 1) if the method computes its own."""
 
     items: pd.Index
     weights: FloatArray | None = None
 
 
 class CandidateCurves(NamedTuple):
-    """Chances of a right answer."""
+    """Probability of a right answer as a function of ability."""
 
     chance: FloatArray  # (item, node of `ABILITY_NODES`), mean over draws of the item parameters
-    total_draws: FloatArray  # (draw, node of `SPREAD_NODES`), sum over items of target weight x chance
+    total_draws: FloatArray  # (draw, node of `SPREAD_NODES`), sum over items of target weight x probability
 
 
 class CalibrationResiduals(NamedTuple):
-    """What the answers of the calibration models lie above the chances that the IRT model gives them."""
+    """Answers of the calibration models minus their expectation under the IRT model."""
 
-    chosen: FloatArray  # (model, item); 0 where an item was not asked
-    others: FloatArray  # (model,), of all other items together: sum of target weight x residual
-    others_share: float  # of the others in the full score
+    chosen: FloatArray  # (model, item); 0 in missing cells
+    others: FloatArray  # (model,): sum over all other items of target weight x residual
+    others_share: float  # share of the other items in the full score
 
 
 NO_RESIDUALS: Final = CalibrationResiduals(np.zeros((0, 0)), np.zeros(0), 0.0)
@@ -141,18 +138,18 @@ class SelectionBasis:
     counts : ResponseCounts
         Right answers and trials of the calibration models, shape (model, item).
     posterior : xr.Dataset
-        Of an IRT fit to `counts`: ``ability`` (chain, draw, model) and item parameters (chain, draw, item).
+        Posterior of an IRT fit to `counts`: ``ability`` (chain, draw, model), item parameters (chain, draw, item).
     targets : array of shape (item,), optional
         Share of each item in the full score, sum 1; equal by default.
     keep_negative : bool
-        Whether items whose item-rest correlation is below 0, 90% interval included, may be chosen.
+        Whether items may be chosen whose 90% interval of the item-rest correlation lies below 0.
     ability_range : tuple of float, optional
-        Abilities that the information method aims at; the central 90% of the calibration models by default.
+        Abilities for which the method "information" selects; by default the central 90% of the calibration models.
 
     Raises
     ------
     AnalysisError, SubsetError
-        If posterior and counts have other items or models, or targets do not sum to 1.
+        If posterior and counts have different items or models, or targets do not sum to 1.
     """
 
     counts: ResponseCounts
@@ -185,12 +182,12 @@ class SelectionBasis:
 
     @cached_property
     def shares(self) -> FloatArray:
-        """Shares of right answers, cells never asked filled, shape (model, item)."""
+        """Shares of right answers with missing cells filled, shape (model, item)."""
         return filled_shares(self.counts)
 
     @cached_property
     def answer_rows(self) -> FloatArray:
-        """Shares of right answers with an item's in a row, shape (item, model)."""
+        """Shares of right answers, one row per item, shape (item, model)."""
         return np.ascontiguousarray(self.shares.T)
 
     @cached_property
@@ -202,7 +199,7 @@ class SelectionBasis:
     def statistics(self) -> pd.DataFrame:
         """Classical item statistics with intervals and flags."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedWarning)  # constant items have a flag
+            warnings.simplefilter("ignore", UndefinedWarning)  # constant items are flagged
             return item_statistics(self.counts)
 
     @cached_property
@@ -221,7 +218,7 @@ class SelectionBasis:
         return np.arange(self.counts.n_items) if self.keep_negative else np.flatnonzero(~self.negative)
 
     def for_size(self, size: int) -> SelectionBasis:
-        """Return a basis whose candidates suit a size: negative items too, where few other items are left out.
+        """Return a basis with the candidates for a size: with negative items if few other items are left out.
 
         Items left out are estimated, and negative items are estimated worst. Where a subset is more than half of the
         benchmark and they would be more than `MAX_NEGATIVE_SHARE` of the rest, leaving them out makes errors larger.
@@ -261,7 +258,7 @@ class SelectionBasis:
         return np.asarray(drawn.mean(axis=0)[order], dtype=np.float64)
 
     def residuals(self, chosen: Positions) -> CalibrationResiduals:
-        """Residuals of the calibration models at their abilities: of the chosen items, and of all others together."""
+        """Residuals of the calibration models at their posterior mean abilities."""
         chance = np.array([np.interp(self.abilities, ABILITY_NODES, curve) for curve in self.curves.chance[chosen]]).T
         asked = self.counts.asked[:, chosen]
         found = np.where(asked, self.shares[:, chosen] - chance, 0.0)
@@ -276,7 +273,7 @@ class SelectionBasis:
 
     @property
     def target_abilities(self) -> tuple[float, float]:
-        """Range of abilities that information is wanted for."""
+        """Range of abilities for which the method "information" selects items."""
         if self.ability_range is not None:
             return self.ability_range
         low, high = np.quantile(self.abilities, INTERVAL)
@@ -284,34 +281,34 @@ class SelectionBasis:
 
     @cached_property
     def curves(self) -> CandidateCurves:
-        """Chances of a right answer to each item, and the draws of the full score."""
+        """Curves of all items, and draws of the expected full score."""
         return item_curves(self.curve_draws, self.target)
 
     @cached_property
     def curve_draws(self) -> ItemParameters:
-        """A few draws of the item parameters, shape (draw, item): those behind the curves."""
+        """Draws of the item parameters from which the curves are computed, shape (draw, item)."""
         return self._draws.at(evenly_spaced(len(self._draws.difficulty), CURVE_DRAWS))
 
     @cached_property
     def subtasks(self) -> npt.NDArray[np.str_]:
-        """Subtask of each item, shape (item,); the benchmark's name where there are none."""
+        """Subtask of each item, shape (item,); the name of the benchmark if there are no subtasks."""
         if SUBTASK not in self.counts.items:
             return np.full(self.counts.n_items, self.counts.benchmark, dtype=object).astype(np.str_)
         return self.counts.items[SUBTASK].astype("object").fillna(self.counts.benchmark).astype(str).to_numpy(np.str_)
 
     @cached_property
     def deviations(self) -> FloatArray:
-        """What an item adds to the error of a weighted score, shape (row, item): V(w) = mean over rows of (row w)^2.
+        """Contribution of each item to the error of a weighted score, shape (row, item): V(w) = mean of (row w)^2.
 
-        Over seeds of a run, where the responses have them: residuals after the run and step means, scaled so that the
-        mean is the pooled variance. Else over models: share minus the model's full score, so that V is the mean
-        squared error of the weighted score.
+        If the responses have seeds, rows are seeds: deviations from the run and step means, scaled so that V is the
+        pooled variance over seeds. Otherwise rows are models: share of right answers minus the full score of the model,
+        so that V is the mean squared error of the weighted score.
         """
         by_seed = seed_residuals(self.counts.models, self.shares)
         return self.shares - self.full_score[:, None] if by_seed is None else by_seed
 
     def select(self, positions: Positions, weights: FloatArray | None = None) -> Selection:
-        """Turn positions, with or without weights, into a selection in the order of the benchmark."""
+        """Make a selection, in the order of the benchmark, from positions and optional weights."""
         order = np.argsort(positions, kind="stable")
         chosen = positions[order]
         if len(np.unique(chosen)) != len(chosen):
@@ -320,7 +317,7 @@ class SelectionBasis:
 
 
 def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:
-    """Mean chance of each item, and draws of the target-weighted total; a block of items a time."""
+    """Mean curve of each item, and draws of the target-weighted total."""
     (n_draws, n_items), n_nodes = drawn.difficulty.shape, len(ABILITY_NODES)
     chance, total = np.empty((n_items, n_nodes)), np.zeros((n_draws, len(SPREAD_NODES)))
     spread_nodes = np.isin(ABILITY_NODES, SPREAD_NODES)
@@ -332,15 +329,15 @@ def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:
 
 
 def draw_curves(drawn: ItemParameters, nodes: FloatArray) -> FloatArray:
-    """Chances of a right answer, shape (draw, item, node), from parameters of shape (draw, item)."""
+    """Probabilities of a right answer, shape (draw, item, node), from parameters of shape (draw, item)."""
     cells = drawn.at((..., None))
     return chances(cells, *knowing(cells, nodes))[0]
 
 
 def negative_items(basis: SelectionBasis) -> pd.DataFrame:
-    """Items whose item-rest correlation lies below 0 with its whole 90% interval, the lowest first.
+    """Items whose 90% interval of the item-rest correlation lies below 0, sorted by the correlation.
 
-    Of many items without any relation to the others, 5% come out so by chance: read it as a list to look through.
+    Of items unrelated to the others, 5% are listed by chance: inspect the items before removing them.
     """
     columns = ["n_models", "share_right", "item_rest_correlation", "item_rest_q05", "item_rest_q95"]
     return basis.statistics.loc[basis.negative, columns].sort_values("item_rest_correlation")

@@ -1,13 +1,12 @@
-"""Calibration: fit the items, then choose, weigh and learn, and find on held-out models how far the estimate errs.
+"""Calibration of subsets: fit the items, choose and weight them, train the estimator, and cross-validate its error.
 
-Cross-validation repeats the whole procedure: in each fold the IRT model is fitted, items chosen and weighed and the
-estimator trained without the clusters held out. Its errors are therefore those of the method at that size, not of one
-lucky set of items.
+Cross-validation repeats the whole procedure. In each fold, the IRT model is fitted, items are chosen and weighted, and
+the estimator is trained without the held-out clusters. The error is therefore that of the method at this size, not that
+of one favourable set of items.
 
-The share lam' of the weighted score in gp-IRT as published (Maia Polo et al. 2024, arXiv 2402.14992).
-
-lam' = b^2 / (b^2 + v / n), with v / (4 n) for anchors; b is the mean absolute error on odd items with ability from the
-even ones, of models held out, and v the mean variance of a model's answers over items.
+gp-IRT as published (Maia Polo et al. 2024, arXiv 2402.14992) gives the weighted score the share
+lam' = b^2 / (b^2 + v / n), with v / (4 n) for anchors. Here b is the mean absolute error of held-out models on the odd
+items with ability estimated from the even items, and v is the mean variance of a model's answers over items.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from irt_bench.subsets.select import select
 from irt_bench.subsets.weights import weight_items
 
 ANCHOR_METHODS: Final = ("anchors", "anchors-irt")
-ANCHOR_FACTOR: Final = 4  # tinyBenchmarks takes anchors to have a fourth of a random subset's variance
+ANCHOR_FACTOR: Final = 4  # tinyBenchmarks assumes that anchors have a quarter of the variance of a random subset
 
 
 def published_share(error: float, shares: FloatArray, method: str, size: int) -> float:
@@ -57,7 +56,7 @@ def published_share(error: float, shares: FloatArray, method: str, size: int) ->
 
 
 def odd_errors(basis: SelectionBasis, held_out: ResponseCounts) -> FloatArray:
-    """Mean absolute errors behind b, one a held-out model."""
+    """Absolute errors whose mean is b, one per held-out model."""
     items = np.arange(basis.counts.n_items)
     even = basis.select(items[::2])
     scorer = make_scorer(basis, even, np.full(len(even.items), 1 / len(even.items)))
@@ -68,10 +67,9 @@ def odd_errors(basis: SelectionBasis, held_out: ResponseCounts) -> FloatArray:
 
 
 N_FOLDS: Final = 5
-MIN_FOR_ABLER: Final = 20  # calibration models: a fit needs the weaker ten of them
-ABLER_SHARE: Final = 0.3  # of the calibration models, the strongest, that stand for abler ones: Zhang et al. 2025
+MIN_FOR_ABLER: Final = 20  # calibration models: the fit to the weaker half needs ten
+ABLER_SHARE: Final = 0.3  # strongest share of the calibration models, held out as "abler" models: Zhang et al. 2025
 MAX_ABILITY: Final = 10  # sds of the calibration models
-# Among the options of a subset --method names how to choose items.
 ADVICE: Final = "use method='nuts'"
 _ADVISED: Final = re.compile(r"[.;,]?\s*\buse method='nuts'[^.;]*\.?$|\.$", re.IGNORECASE)
 FAILED_CHECKS: Final = "failed_checks"  # of a posterior: name → message
@@ -79,7 +77,7 @@ ADVICE_HERE: Final = "--fit takes a better one, made with: irt-bench fit --metho
 
 
 class CalibrationPlan(NamedTuple):
-    """What to calibrate with: IRT model, settings of its inference, and what a basis takes."""
+    """IRT model, settings of its inference, and fields of the `SelectionBasis` of a calibration."""
 
     irt_model: IRTModel
     settings: Settings
@@ -89,7 +87,7 @@ class CalibrationPlan(NamedTuple):
     n_folds: int = N_FOLDS
 
     def fit_basis(self, counts: ResponseCounts, posterior: xr.Dataset | None = None) -> SelectionBasis:
-        """Fit the IRT model, or take the fit given, and make a basis of it."""
+        """Make a basis from the given posterior, or fit the IRT model first."""
         low, high = self.ability_range or (-MAX_ABILITY, MAX_ABILITY)
         if not -MAX_ABILITY <= low < high <= MAX_ABILITY:
             raise SubsetError(
@@ -101,9 +99,9 @@ class CalibrationPlan(NamedTuple):
 
 
 def fold_settings(irt_model: IRTModel, seed: int, settings: Settings | None = None) -> Settings:
-    """Choose settings for the fits to folds: the fast method where it knows the IRT model, else SVI.
+    """Choose settings for the fits to folds: the fast method if it supports the IRT model, otherwise SVI.
 
-    `settings`, of a fit to all models, are taken where these are SVI's.
+    If `settings`, those of the fit to all models, are `SVISettings`, they are used for the folds too.
     """
     if (
         isinstance(irt_model, Logistic)
@@ -116,7 +114,7 @@ def fold_settings(irt_model: IRTModel, seed: int, settings: Settings | None = No
 
 
 class Recipe(NamedTuple):
-    """How to make a subset: names of the method and of the weights, size and seed."""
+    """How to make a subset: name of the selection method, name of the weights, number of items, seed."""
 
     method: str
     weights: str
@@ -128,7 +126,7 @@ Chooser = Callable[[SelectionBasis], Selection]
 
 
 class Fold(NamedTuple):
-    """A basis of the models kept, and the responses of those held out."""
+    """Basis of the models that are kept, and responses of the models that are held out."""
 
     kept: SelectionBasis
     held_out: ResponseCounts
@@ -136,18 +134,18 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration models with the IRT fit to all of them, and to all but each fold's.
+    """IRT fits to all calibration models, and to the models kept in each fold.
 
     Parameters
     ----------
     whole : SelectionBasis
-        Of all calibration models.
+        Basis of all calibration models.
     folds : tuple of Fold
-        Of cross-validation over clusters.
+        Folds of the cross-validation over clusters.
     clusters : array of str, shape (model,)
-        Of the calibration models.
+        Clusters of the calibration models.
     plan : CalibrationPlan
-        What was fitted, and how.
+        IRT model and settings.
     """
 
     whole: SelectionBasis
@@ -162,10 +160,10 @@ class Calibration:
 
     @cached_property
     def abler(self) -> Fold | None:
-        """A fit to the weaker half of the models, with the strongest held out; None where they cannot be fitted.
+        """Fit to the weaker half of the models, with the strongest models held out; None if the fit fails.
 
-        It says what is to be expected of models abler than those of the calibration (Zhang, Dorner, Hardt 2025, arXiv
-        2506.07673, call it extrapolation). Models of one cluster may lie on both sides, as the split is by score.
+        It measures the error for models of higher ability than the calibration models, as the extrapolation of Zhang,
+        Dorner, Hardt 2025 (arXiv 2506.07673). The split is by score, so a cluster may have models on both sides.
         """
         score = self.whole.full_score
         order = np.argsort(score, kind="stable")[: int((~np.isnan(score)).sum())]
@@ -177,13 +175,13 @@ class Calibration:
             warnings.simplefilter("ignore", FitWarning)
             try:
                 kept = self.plan.fit_basis(counts.take(models=np.sort(weaker)))
-            except FitError:  # such as where they answered everything wrong
+            except FitError:  # for example where all their answers are wrong
                 return None
         return Fold(kept, counts.take(models=np.sort(strongest)))
 
     @cached_property
     def source_error(self) -> float:
-        """Return b of the published gp-IRT: mean absolute error on odd items, with ability from the even ones."""
+        """Return b of the published gp-IRT: mean absolute error on odd items, with ability from even items."""
         return float(np.concatenate([odd_errors(fold.kept, fold.held_out) for fold in self.folds]).mean())
 
     def source_share(self, method: str, size: int) -> float:
@@ -192,9 +190,9 @@ class Calibration:
 
 
 class CalibratedSubset(NamedTuple):
-    """Chosen items ready for use, and by estimator what it learned and how far it errs on models held out.
+    """Scorer of the chosen items, and for each estimator its learned parameters and its errors on held-out models.
 
-    `errors` are of models like those of the calibration, `abler` of models abler than all of them.
+    `errors` are for models similar to the calibration models, `abler` for models of higher ability than all of them.
     """
 
     scorer: SubsetScorer
@@ -206,24 +204,24 @@ class CalibratedSubset(NamedTuple):
 
 
 def fit_posterior(counts: ResponseCounts, plan: CalibrationPlan) -> xr.Dataset:
-    """Fit the IRT model; checks that failed are kept in the attribute `FAILED_CHECKS`, not reported one by one.
+    """Fit the IRT model; failed checks are kept in the attribute `FAILED_CHECKS` of the posterior.
 
     Raises
     ------
     FitError
-        If the answers are too few.
+        If there are too few answers.
 
     Warns
     -----
     FitWarning
-        What inference says of itself; its advice is put as this command takes it.
+        Warnings of the fit.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FitWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
             found = fit(as_answers(counts), plan.irt_model, plan.settings, cluster=False)
-        except FitError as error:  # another method would be too slow for all that is fitted here
+        except FitError as error:  # a slower method is no remedy here: every fold is fitted
             raise FitError(_ADVISED.sub("", str(error)) + "; calibrate on more models.") from error
     for each in caught:
         warnings.warn(str(each.message).replace(ADVICE, ADVICE_HERE), each.category, stacklevel=2)
@@ -240,7 +238,7 @@ def prepare(
     posterior: xr.Dataset | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
-    """Fit the IRT model to all calibration models and to those kept in each fold.
+    """Fit the IRT model to all calibration models, and to the models kept in each fold.
 
     Parameters
     ----------
@@ -249,13 +247,13 @@ def prepare(
     clusters : array of str, shape (model,)
         From `model_clusters`.
     plan : CalibrationPlan
-        What to fit.
+        IRT model and settings.
     seed : int
-        Of the folds.
+        Seed of the folds.
     posterior : xr.Dataset, optional
-        A fit to `counts`, instead of fitting again.
+        Posterior of a fit to `counts`, used instead of a new fit.
     progress : callable, optional
-        Told (what, done, total).
+        Called with (what, done, total).
 
     Raises
     ------
@@ -269,7 +267,7 @@ def prepare(
         if progress is not None:
             progress("fitting folds", done, len(splits))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FitWarning)  # the fit to all models says it once
+            warnings.simplefilter("ignore", FitWarning)  # the fit to all models has warned
             basis = plan.fit_basis(counts.take(models=kept))
         folds.append(Fold(basis, counts.take(models=held_out)))
     return Calibration(whole, tuple(folds), clusters, plan)
@@ -283,7 +281,7 @@ def calibrate(
     selection: Selection | None = None,
     choose: Chooser | None = None,
 ) -> CalibratedSubset:
-    """Choose and weigh items, let estimators learn, and find their errors on models held out.
+    """Choose and weight items, train the estimators, and cross-validate their errors.
 
     Parameters
     ----------
@@ -294,21 +292,25 @@ def calibrate(
     estimators : sequence of str
         Names in `ESTIMATORS`.
     selection : Selection, optional
-        Items chosen already from all models, instead of choosing them.
+        Items that were chosen from all models before; by default they are chosen here.
     choose : callable, optional
-        Basis → items, instead of the recipe's method.
+        Function from a basis to items, used instead of the method of the recipe.
+
+    Returns
+    -------
+    CalibratedSubset
 
     Notes
     -----
-    Items are chosen anew in each fold, without the models held out. Errors with the items chosen from all models would
-    flatter the choice: their intervals covered 75 to 90% of new models where 90% was wanted.
+    Items are chosen again in each fold, without the held-out models. With items chosen from all models, errors would be
+    too small: 90% intervals covered 75 to 90% of new models.
     """
     whole, choose = calibration.whole, choose or partial(chosen_items, recipe=recipe)
     if selection is None:
         selection = choose(whole)
     scorer = weighted_scorer(whole, recipe, selection)
     summary = summarise_chosen(scorer, whole.counts)
-    folds = _Folds.read(calibration, recipe, estimators, choose)
+    folds = _Folds.of(calibration, recipe, estimators, choose)
     training = folds.training(summary, whole, scorer)
     learned = {name: ESTIMATORS[name].learn(training) for name in estimators}
     estimates = folds.estimates(estimators)
@@ -321,36 +323,36 @@ def calibrate(
     return CalibratedSubset(scorer, summary, learned, folds.errors(estimates), abler, scores)
 
 
-class _Read(NamedTuple):
-    """Items chosen from the models kept of a fold, and the evidence of both its parts."""
+class _FoldSummaries(NamedTuple):
+    """Scorer made from the kept models of a fold, and summaries of the responses of kept and held-out models."""
 
     scorer: SubsetScorer
     kept: ResponseSummary
     held_out: ResponseSummary
-    truth: FloatArray  # full scores of the models held out
+    truth: FloatArray  # full scores of the held-out models
 
     @classmethod
-    def of(cls, fold: Fold, recipe: Recipe, choose: Chooser, *, regression: bool) -> _Read:
+    def of(cls, fold: Fold, recipe: Recipe, choose: Chooser, *, regression: bool) -> _FoldSummaries:
         scorer = weighted_scorer(fold.kept, recipe, choose(fold.kept))
         held_out = summarise_chosen(scorer, fold.held_out)
-        # Only regressions look at the kept models' answers.
+        # Only regressions use the answers of the kept models.
         kept = summarise_chosen(scorer, fold.kept.counts) if regression else held_out
         return cls(scorer, kept, held_out, full_scores(fold.held_out, fold.kept.target))
 
 
 class _Folds(NamedTuple):
-    """A cross-validation: evidence of kept and held-out models, and full scores of the latter, by fold."""
+    """Folds of a cross-validation with the summaries of their responses."""
 
     folds: tuple[Fold, ...]
-    read_folds: list[_Read]
-    clusters: list[Labels]  # of the models held out
+    summaries: list[_FoldSummaries]
+    clusters: list[Labels]  # of the held-out models
     source_share: float
 
     @classmethod
-    def read(cls, calibration: Calibration, recipe: Recipe, estimators: Sequence[str], choose: Chooser) -> _Folds:
-        """Choose items in each fold, and read the answers to them."""
+    def of(cls, calibration: Calibration, recipe: Recipe, estimators: Sequence[str], choose: Chooser) -> _Folds:
+        """Choose items in each fold, and summarise the responses to them."""
         regression, models = any(ESTIMATORS[name].regression for name in estimators), calibration.whole.counts.models
-        reads = [_Read.of(fold, recipe, choose, regression=regression) for fold in calibration.folds]
+        reads = [_FoldSummaries.of(fold, recipe, choose, regression=regression) for fold in calibration.folds]
         clusters = [
             calibration.clusters[models.index.get_indexer(fold.held_out.models.index)] for fold in calibration.folds
         ]
@@ -358,30 +360,30 @@ class _Folds(NamedTuple):
 
     @property
     def truths(self) -> list[FloatArray]:
-        """Full scores of the models held out, by fold."""
-        return [read.truth for read in self.read_folds]
+        """Full scores of the held-out models, by fold."""
+        return [read.truth for read in self.summaries]
 
     def training(
         self, summary: ResponseSummary, basis: SelectionBasis, scorer: SubsetScorer, *, without: int | None = None
     ) -> TrainingData:
-        """Say what estimators learn from; of the models held out, those of one fold may be left out."""
+        """Training data of estimators; the held-out models of fold `without` are left out."""
         places = [place for place in range(len(self.folds)) if place != without]
-        pooled = join_summaries([self.read_folds[place].held_out for place in places])
+        pooled = join_summaries([self.summaries[place].held_out for place in places])
         truth = np.concatenate([self.truths[at] for at in places])
         chosen = basis.counts.items.index.get_indexer(scorer.items)
         return TrainingData(summary, basis.full_score, pooled, truth, self.source_share, basis.residuals(chosen))
 
     def estimates(self, estimators: Sequence[str]) -> dict[str, list[tuple[FloatArray, FloatArray]]]:
-        """Estimates of the models held out and their variances, by estimator and fold; each learned from the others."""
+        """Estimates and variances of the held-out models by estimator and fold, trained on the other models."""
         found: dict[str, list[tuple[FloatArray, FloatArray]]] = {name: [] for name in estimators}
-        for place, (fold, read) in enumerate(zip(self.folds, self.read_folds, strict=True)):
+        for place, (fold, read) in enumerate(zip(self.folds, self.summaries, strict=True)):
             training = self.training(read.kept, fold.kept, read.scorer, without=place)
             for name, parts in found.items():
                 parts.append(_estimated(name, read.held_out, training))
         return found
 
     def errors(self, estimates: Mapping[str, list[tuple[FloatArray, FloatArray]]]) -> dict[str, HeldOutErrors]:
-        """Errors of estimators that learned from other models, on those held out."""
+        """Errors on the held-out models."""
         truth, clusters = np.concatenate(self.truths), np.concatenate(self.clusters)
         known = ~np.isnan(truth)
         found = {}
@@ -393,44 +395,39 @@ class _Folds(NamedTuple):
     def abler_errors(
         self, fold: Fold | None, recipe: Recipe, estimators: Sequence[str], choose: Chooser
     ) -> dict[str, HeldOutErrors]:
-        """Errors on models abler than all that were learned from; unknown where those are too few or it is refused."""
+        """Errors on models of higher ability than all training models; unknown without such a fold or estimator."""
         found = dict.fromkeys(estimators, UNKNOWN_ERRORS)
-        speaking = [name for name in estimators if ESTIMATORS[name].extrapolates]
-        if fold is None or not speaking:
+        usable = [name for name in estimators if ESTIMATORS[name].extrapolates]
+        if fold is None or not usable:
             return found
-        read = _Read.of(fold, recipe, choose, regression=True)
+        read = _FoldSummaries.of(fold, recipe, choose, regression=True)
         training = self.training(read.kept, fold.kept, read.scorer)
-        for name in speaking:
+        for name in usable:
             estimated, variance = _estimated(name, read.held_out, training)
             found[name] = held_out_errors(estimated - read.truth, variance)
         return found
 
 
 def _estimated(name: str, summary: ResponseSummary, training: TrainingData) -> tuple[FloatArray, FloatArray]:
-    """Estimates of the full score and their variances, by an estimator that learns from `training`."""
+    """Estimates of the full score and their variances, by an estimator trained on `training`."""
     learned = ESTIMATORS[name].learn(training)
     return estimate(name, summary, learned), ESTIMATORS[name].variance(summary, learned)
 
 
 def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:
-    """Choose items of a basis; fewer than asked for where a fold has fewer candidates."""
+    """Choose items by the method of a recipe; fewer than its size if the basis has fewer candidates."""
     size = min(recipe.size, len(basis.for_size(recipe.size).candidates))
-    return select(basis.for_size(recipe.size), recipe.method, size, rng_of(recipe))
-
-
-def rng_of(recipe: Recipe) -> np.random.Generator:
-    """Return the generator that a recipe's choice of items starts from."""
-    return np.random.default_rng(recipe.seed)
+    return select(basis.for_size(recipe.size), recipe.method, size, np.random.default_rng(recipe.seed))
 
 
 def weighted_scorer(basis: SelectionBasis, recipe: Recipe, selection: Selection) -> SubsetScorer:
-    """Weigh chosen items, and collect what a basis knows of them."""
+    """Weight the chosen items, and make their scorer."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SubsetWarning)  # the choice from all models says it once
+        warnings.simplefilter("ignore", SubsetWarning)  # the choice from all models has warned
         weights = weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
     return make_scorer(basis, selection, weights)
 
 
 def summarise_chosen(scorer: SubsetScorer, counts: ResponseCounts) -> ResponseSummary:
-    """Read the answers that `counts` hold to the items of an instrument."""
+    """Summarise the responses in `counts` to the items of a scorer."""
     return summarise_responses(scorer, counts.take(items=counts.items.index.get_indexer(scorer.items)))

@@ -1,9 +1,9 @@
-"""Clusters of models that belong together, and splits that keep them together.
+"""Clusters of related models, and cross-validation splits that keep clusters whole.
 
-Leaderboard rows are fine-tunes and merges of each other: a model whose siblings took part in calibration is not new.
-Splits are therefore by cluster: the cluster or the training run where the responses name one, else the base family in
-the model's name, else the organisation or first word of the name. A name that says nothing is no family: its model
-counts as a cluster of its own. Rows equal to an earlier row join its cluster.
+Many leaderboard rows are fine-tunes or merges of one another. A model is not new if related models were used for
+calibration, so splits are by cluster. The cluster of a model is, in this order: the column ``cluster`` or ``run`` of
+the responses; the base family in the model's name; the organisation; the first word of the name. A model whose name is
+uninformative is a cluster by itself. Models with identical responses share a cluster.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.names import CLUSTER, RUN
 from irt_bench.responses.counts import ResponseCounts
 
-# Base families that names of derived models mention; the more specific ones first.
+# Base families in names of derived models; specific names come first.
 FAMILIES: Final = (
     "codellama", "code-llama", "tinyllama", "llama-3", "llama3", "llama-2", "llama2", "vicuna", "alpaca", "wizardcoder",
     "mixtral", "mistral", "zephyr", "openchat", "neural-chat", "solar", "qwen2", "qwen1.5", "qwen", "codegemma",
@@ -43,8 +43,8 @@ GENERAL_WORDS: Final = frozenset({
     "model", "name", "participant", "person", "rater", "respondent", "row", "run", "sample", "seed", "student",
     "subject", "submission", "sys", "system", "team", "test", "user",
 })  # fmt: skip
-MIN_COUNTED: Final = 8  # models of one word and a number: families have versions, but not so many
-MIN_KEPT: Final = 2  # models outside the largest cluster, without which nothing can be fitted
+MIN_COUNTED: Final = 8  # models named by one word and a number: families have fewer versions than that
+MIN_KEPT: Final = 2  # models outside the largest cluster: fewer cannot be fitted
 
 Labels = npt.NDArray[np.str_]
 
@@ -55,13 +55,13 @@ def model_clusters(counts: ResponseCounts) -> Labels:
     Parameters
     ----------
     counts : ResponseCounts
-        Responses; the model metadata may hold ``cluster`` or ``run``.
+        Responses; the metadata of the models may have columns ``cluster`` or ``run``.
 
     Returns
     -------
     array of str, shape (model,)
-        ``cluster`` where given; else ``run``; else what `name_clusters` finds, and the model's own label where it finds
-        nothing; models with equal responses share the first one's.
+        ``cluster`` where given; else ``run``; else the result of `name_clusters`; else the label of the model. Models
+        with identical responses take the cluster of the first of them.
     """
     labels = [str(label) for label in counts.models.index]
     found = [cluster or label for cluster, label in zip(name_clusters(labels), labels, strict=True)]
@@ -76,7 +76,7 @@ def model_clusters(counts: ResponseCounts) -> Labels:
 
 
 def n_without_family(counts: ResponseCounts) -> int:
-    """Count the models of which neither a column nor the name says what family or run they come from."""
+    """Count the models whose family or run is unknown: neither a column nor the name gives it."""
     found = name_clusters([str(label) for label in counts.models.index])
     unknown = np.array([cluster is None for cluster in found])
     for column in (RUN, CLUSTER):
@@ -86,13 +86,13 @@ def n_without_family(counts: ResponseCounts) -> int:
 
 
 def name_clusters(labels: Sequence[str]) -> list[str | None]:
-    """Find the base family in models' names; else the organisation; else the first word.
+    """Find the base family in the names of models; else the organisation; else the first word.
 
     Returns
     -------
     list of str or None
-        None where a name says nothing: a general word or a letter (model-3, m3, A), a number or a hash, and any word
-        that many models have with nothing but a number behind it (entry1 to entry60).
+        None where a name is uninformative: a general word or a letter (model-3, m3, A), a number, a hash, or a word
+        that many models share and that is followed by a number only (entry1 to entry60).
     """
     plain = [label.lower().replace("_", "-") for label in labels]
     counted = Counter(match["word"] for label in plain if (match := _COUNTED.match(label)))
@@ -128,23 +128,23 @@ def cluster_folds(
     """
     if len(clusters) == 1:
         raise SubsetError(
-            f"there is 1 model; {MIN_KEPT + 1} or more are needed, of which some are held out to say how well the "
-            "estimate holds for new models. Give more models."
+            f"there is 1 model; {MIN_KEPT + 1} or more are needed, because some are held out to measure the error of "
+            "the estimate for new models. Give more models."
         )
     distinct, codes = np.unique(clusters, return_inverse=True)
     sizes = np.bincount(codes, minlength=1)
     if len(clusters) - sizes.max() < MIN_KEPT:
         which = f"{sizes.max()} of {len(clusters)}" if len(distinct) > 1 else f"all {len(clusters)}"
         raise SubsetError(
-            f"{which} models belong to one cluster ({str(distinct[sizes.argmax()])!r}); whole clusters are held out to "
-            f"say how well the estimate holds for new models, and {MIN_KEPT} or more models of others must remain. "
-            "Give more models, or, where these are independent of each other, say so in a column 'cluster' (or 'run')."
+            f"{which} models belong to one cluster ({str(distinct[sizes.argmax()])!r}). Whole clusters are held out to "
+            f"measure the error for new models, and {MIN_KEPT} or more models of other clusters must remain. Give more "
+            "models. If these are independent of each other, name their clusters in a column 'cluster' (or 'run')."
         )
     if 2 * sizes.max() > len(clusters):
         warnings.warn(
-            f"{sizes.max()} of {len(clusters)} models belong to one cluster ({str(distinct[sizes.argmax()])!r}): they "
-            f"are judged by what the other {len(clusters) - sizes.max()} say, and the expected error may be too large. "
-            "Where they are independent of each other, say so in a column 'cluster' (or 'run').",
+            f"{sizes.max()} of {len(clusters)} models belong to one cluster ({str(distinct[sizes.argmax()])!r}). Their "
+            f"error is measured with a fit to the other {len(clusters) - sizes.max()}, so the expected error may be "
+            "too large. If they are independent of each other, name their clusters in a column 'cluster' (or 'run').",
             SubsetWarning,
             stacklevel=2,
         )

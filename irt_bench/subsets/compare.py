@@ -1,24 +1,20 @@
-"""Compare methods, weights and estimators on models that took no part: error, bias, ranks, coverage; beside random.
+"""Comparison of selection methods, weights and estimators on held-out models, relative to random subsets.
 
-Models are split by cluster. In each fold everything (IRT fit, choice of items, weights, what estimators learn, their
-intervals) is made from the models kept, and judged on those held out. Beside every method stand random subsets of the
-same size with the same estimator: a method is worth something where its error is below most of theirs.
+Models are split by cluster. In each fold, everything is computed from the kept models: the IRT fit, the choice of
+items, the weights, the training of the estimators and their intervals. Errors are measured on the held-out models.
+Every method is compared with random subsets of the same size and the same estimator. A method is useful if its error is
+below that of most random subsets.
 
-How often intervals hold on held-out models, with the error of that share: models of one family are not independent.
+Coverage of intervals is reported with its own error, because models of one family are not independent. With n held-out
+models, the standard error of a coverage of 0.9 is at least sqrt(0.9 x 0.1 / n): 0.034 for 78 models. An exact interval
+then has a coverage from 0.86 to 0.94 with probability 76%. A comparison therefore also pools coverage over methods, and
+reports the share of recipes whose coverage would lie in this range if all intervals were exact.
 
-A share of n held-out models is known to sqrt(0.9 x 0.1 / n) at best: 0.034 for 78 models, of which 0.86 to 0.94 is
-76% likely where intervals hold exactly. So a comparison states the error of each share, pools over methods, and says
-how many shares would lie in a range if all intervals held.
-
-Negative control of a comparison: calibration models whose answers say nothing of the items.
-
-Two ways to shuffle. Within models, each model's answers change places among the items: scores stay, all that
-distinguishes items is gone, every choice of items is a random one, and a method that beats random subsets is broken.
-Within items, each item's answers change places among the models: what relates items is gone but their difficulty stays,
-and with it what methods that know difficulty have a right to gain: weighted means where they stratify by it, and p-IRT,
-whose predictions are worthless then, from answers to items of middling difficulty, on which full scores hang most.
-
-Random subsets of the same size, the standard that every method is held to.
+A negative control calibrates on shuffled answers. There are two ways to shuffle. Shuffling within models permutes the
+answers of each model over the items: all differences between items are lost, and no method can beat random subsets.
+Shuffling within items permutes the answers of each item over the models: relations between items are lost, but their
+difficulty is kept. Methods that use the difficulty may then still gain. Weighted means gain by stratification. p-IRT
+gains from items of medium difficulty, although its predictions are worthless.
 """
 
 from __future__ import annotations
@@ -32,6 +28,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy import stats
 
+from irt_bench.analysis.intervals import holm
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, check_jobs, check_range, unknown_choice
 from irt_bench.inference.fit import Progress
@@ -66,33 +63,33 @@ from irt_bench.workers import PROCESSES
 
 CLUSTER: Final = "cluster"
 RECIPE: Final = ["size", "method", "weights", "estimator"]
-RANGE: Final = (0.86, 0.94)  # that a nominal 0.9 should lie in
-ROUNDING: Final = 1e-9  # a limit at the last possible score is that score, but for its last bit
+RANGE: Final = (0.86, 0.94)  # of coverage, where 0.9 is nominal
+ROUNDING: Final = 1e-9  # a limit equal to the highest possible score may differ from it in the last bit
 N_RESAMPLES: Final = 2000  # of clusters
 
 
 def within_interval(held_out: pd.DataFrame) -> pd.Series:
-    """Whether ``truth`` lies within ``q05`` and ``q95``, both included."""
+    """Whether ``truth`` lies between ``q05`` and ``q95``, limits included."""
     return (held_out["q05"] - ROUNDING <= held_out["truth"]) & (held_out["truth"] <= held_out["q95"] + ROUNDING)
 
 
 def coverage_by(held_out: pd.DataFrame, by: list[str], rng: np.random.Generator) -> pd.DataFrame:
-    """Share of intervals that hold, with its 90% interval by resampling clusters of models.
+    """Coverage of intervals, with its 90% interval from resampled clusters of models.
 
     Parameters
     ----------
     held_out : pd.DataFrame
-        A row a model and recipe: ``truth, q05, q95``, ``cluster``, and the columns in `by`.
+        One row per model and recipe: ``truth, q05, q95``, ``cluster``, and the columns in `by`.
     by : list of str
-        Columns that name the groups.
+        Columns that define the groups.
     rng : np.random.Generator
-        For resampling; all groups see the same resampled clusters.
+        For resampling; all groups use the same resampled clusters.
 
     Returns
     -------
     pd.DataFrame
-        Indexed by `by`: ``coverage, coverage_q05, coverage_q95`` and ``coverage_se``; the last three NaN where there is
-        one cluster.
+        Indexed by `by`: ``coverage, coverage_q05, coverage_q95`` and ``coverage_se``. The last three are NaN if there
+        is only one cluster.
     """
     frame = held_out.assign(within=within_interval(held_out).astype(np.float64), one=1.0)
     sums = frame.groupby([*by, CLUSTER], sort=False)[["within", "one"]].sum().unstack(CLUSTER, fill_value=0.0)
@@ -109,24 +106,24 @@ def coverage_by(held_out: pd.DataFrame, by: list[str], rng: np.random.Generator)
 
 
 def coverage_summary(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Coverage pooled over methods by size and by size and estimator, and how many single shares lie in `RANGE`.
+    """Coverage pooled over methods, by size and by size and estimator.
 
     Returns
     -------
     pd.DataFrame
         Indexed by size and estimator ("all" first): ``coverage, coverage_q05, coverage_q95``; ``in_range``, the share
-        of the pooled recipes with a coverage in `RANGE`, and ``in_range_expected``, what it would be if all intervals
-        held, given the errors of the shares.
+        of recipes with a coverage in `RANGE`; ``in_range_expected``, the same share expected if all intervals were
+        exact, given the standard errors of the coverages.
     """
-    cells = coverage_by(held_out, RECIPE, rng)
-    se = np.maximum(cells["coverage_se"].to_numpy(dtype=np.float64), np.finfo(np.float64).tiny)
+    recipes = coverage_by(held_out, RECIPE, rng)
+    se = np.maximum(recipes["coverage_se"].to_numpy(dtype=np.float64), np.finfo(np.float64).tiny)
     low, high = ((edge - (INTERVAL[1] - INTERVAL[0])) / se for edge in RANGE)
-    cells["in_range"] = cells["coverage"].between(*RANGE).astype(np.float64)
-    cells["in_range_expected"] = stats.norm.cdf(high) - stats.norm.cdf(low)
+    recipes["in_range"] = recipes["coverage"].between(*RANGE).astype(np.float64)
+    recipes["in_range_expected"] = stats.norm.cdf(high) - stats.norm.cdf(low)
     parts = []
     for by in (["size"], ["size", "estimator"]):
         pooled = coverage_by(held_out, by, rng).drop(columns="coverage_se")
-        pooled = pooled.join(cells.groupby(by, sort=False)[["in_range", "in_range_expected"]].mean()).reset_index()
+        pooled = pooled.join(recipes.groupby(by, sort=False)[["in_range", "in_range_expected"]].mean()).reset_index()
         parts.append(pooled if "estimator" in pooled else pooled.assign(estimator="all"))
     return pd.concat(parts).set_index(["size", "estimator"]).sort_index(level="size", sort_remaining=False)
 
@@ -134,7 +131,7 @@ def coverage_summary(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.Dat
 N_FOLDS: Final = 4
 MAX_FOLDS: Final = 1_000
 N_RANDOM: Final = 200
-MORE_WEIGHTS: Final = (  # beside each method with the weights that go with it
+MORE_WEIGHTS: Final = (  # compared in addition to each method with its default weights
     ("random", "anchor"),
     ("random", "discrimination"),
     ("random", "minimum-variance"),
@@ -144,7 +141,7 @@ MORE_WEIGHTS: Final = (  # beside each method with the weights that go with it
 
 
 class ComparisonDesign(NamedTuple):
-    """What is compared, and on what splits.
+    """Recipes that are compared, and splits on which they are compared.
 
     Parameters
     ----------
@@ -157,11 +154,11 @@ class ComparisonDesign(NamedTuple):
     estimators : tuple of str
         Names in `ESTIMATORS`.
     n_random : int
-        Random subsets of each size.
+        Number of random subsets of each size.
     n_folds : int
-        Of the outer split.
+        Number of folds of the outer split.
     seed : int
-        Of splits, methods and random subsets.
+        Seed of splits, methods and random subsets.
     """
 
     plan: CalibrationPlan
@@ -174,26 +171,26 @@ class ComparisonDesign(NamedTuple):
 
     @property
     def sampling(self) -> RandomSubsets:
-        """What random subsets are drawn."""
+        """Random subsets of the comparison."""
         return RandomSubsets(self.sizes, self.estimators, self.n_random, self.seed)
 
 
 class MethodComparison(NamedTuple):
-    """What a comparison found.
+    """Result of a comparison.
 
     Parameters
     ----------
     table : pd.DataFrame
-        A row for each size, method, weights and estimator: ``mae, bias, rmse, kendall, width`` on held-out models
-        (shares in [0, 1]); ``refused``, the share of them for which the estimator gives no interval, as they lie
-        outside the calibration's range of abilities, and of the others ``coverage`` with ``coverage_q05, coverage_q95,
-        coverage_se`` of `coverage_by`; ``random,
-        random_q05, random_q95``, mean and quantiles over random subsets of their mean absolute error with the same
-        estimator; ``percentile``, the share of random subsets with an error no larger: a permutation p-value.
+        One row per size, method, weights and estimator. On held-out models: ``mae, bias, rmse, kendall, width`` (shares
+        in [0, 1]); ``refused``, the share of models without an interval, because they lie outside the range of
+        abilities of the calibration models; ``coverage`` of the others, with ``coverage_q05, coverage_q95,
+        coverage_se`` as in `coverage_by`. Relative to random subsets with the same estimator: ``random, random_q05,
+        random_q95``, mean and quantiles of their mean absolute error; ``percentile``, the share of random subsets whose
+        error is no larger, which is a permutation p-value.
     random : pd.DataFrame
         ``size, estimator, replicate, mae`` of the random subsets.
     coverage : pd.DataFrame
-        Of `coverage_summary`: pooled over methods.
+        Coverage pooled over methods, from `coverage_summary`.
     """
 
     table: pd.DataFrame
@@ -202,9 +199,9 @@ class MethodComparison(NamedTuple):
 
 
 def methods_for(counts: ResponseCounts, methods: Sequence[str] | None = None) -> tuple[tuple[str, str], ...]:
-    """Pair methods with weights: those named with their own weights, or all with these and `MORE_WEIGHTS`.
+    """Pair methods with weights: named methods with their default weights; by default all, and `MORE_WEIGHTS`.
 
-    Stratifying and balancing by subtask come only where there are subtasks.
+    Methods that use subtasks are left out if there are no subtasks.
     """
     several = "subtask" in counts.items and counts.items["subtask"].nunique() > 1
     if methods is not None:
@@ -221,7 +218,7 @@ def compare(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> MethodComparison:
-    """Find errors of every method and estimator on models held out, and of random subsets beside them.
+    """Measure the errors of every method and estimator, and of random subsets, on held-out models.
 
     Parameters
     ----------
@@ -230,11 +227,11 @@ def compare(
     clusters : array of str, shape (model,)
         From `model_clusters`.
     design : ComparisonDesign
-        What to compare.
+        Recipes and splits.
     jobs : int
-        Folds at once, each in a process of its own; results do not depend on it.
+        Number of processes, one fold each; the result does not depend on it.
     progress : callable, optional
-        Told (what, done, total).
+        Called with (what, done, total).
 
     Raises
     ------
@@ -262,12 +259,12 @@ def compare(
 
 
 def shift(counts: ResponseCounts, clusters: Labels, design: ComparisonDesign) -> pd.DataFrame:
-    """Calibrate on the weaker half of the models and judge on the stronger half.
+    """Calibrate on the weaker half of the models, and measure errors on the stronger half.
 
     Returns
     -------
     pd.DataFrame
-        As `MethodComparison.table`, without random subsets.
+        `MethodComparison.table` without the columns of random subsets.
     """
     _check(counts, design)
     score = full_scores(counts, _target(counts, design.plan))
@@ -280,7 +277,7 @@ def shift(counts: ResponseCounts, clusters: Labels, design: ComparisonDesign) ->
 
 
 def summarise(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Mean errors, rank agreement and coverage by size, method, weights and estimator; `rng` resamples clusters."""
+    """Mean errors, rank correlation and coverage by size, method, weights and estimator; `rng` resamples clusters."""
     rows = []
     for key, part in held_out.groupby(RECIPE, sort=False):
         error = part["estimate"] - part["truth"]
@@ -319,7 +316,7 @@ def _target(counts: ResponseCounts, plan: CalibrationPlan) -> FloatArray:
 def _fold(
     counts: ResponseCounts, clusters: Labels, design: ComparisonDesign, kept: FloatArray, held_out: FloatArray
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Estimates of the held-out models by every recipe, and errors of random subsets."""
+    """Estimates for the held-out models by every recipe, and errors of random subsets."""
     calibration = prepare(counts.take(models=kept), clusters[kept], design.plan, seed=design.seed)
     test = counts.take(models=held_out)
     estimates, learned_at_random = _methods(calibration, test, design)
@@ -329,7 +326,7 @@ def _fold(
 def _methods(
     calibration: Calibration, test: ResponseCounts, design: ComparisonDesign
 ) -> tuple[pd.DataFrame, dict[int, dict[str, LearnedParameters]]]:
-    """Estimates of models by every recipe; and what estimators that mix learned from a random subset, by size."""
+    """Estimates for models by every recipe, and parameters learned with random items, by size and estimator."""
     truth = full_scores(test, calibration.whole.target)
     parts, learned_at_random = [], {}
     for size in design.sizes:
@@ -354,12 +351,12 @@ def _estimates(found: CalibratedSubset, basis: SelectionBasis, test: ResponseCou
 
 Within = Literal["models", "items"]
 WITHIN: Final[tuple[Within, ...]] = ("models", "items")
-MIN_RANDOM_PER_METHOD: Final = 25  # random subsets a method: a p-value below 0.05 is possible after Holm's correction
-CONTROLLED: Final = ("weighted", "p_irt")  # estimators that learn nothing from answers but the items' parameters
+MIN_RANDOM_PER_METHOD: Final = 25  # with fewer random subsets no adjusted p-value could be below 0.05
+CONTROLLED: Final = ("weighted", "p_irt")  # estimators without training, except the item parameters
 
 
 def shuffled(counts: ResponseCounts, within: Within, rng: np.random.Generator) -> ResponseCounts:
-    """Shuffle cells within each model or within each item; right answers and trials move together.
+    """Permute cells within each model or within each item; right answers and trials stay together.
 
     Raises
     ------
@@ -377,13 +374,13 @@ def shuffled(counts: ResponseCounts, within: Within, rng: np.random.Generator) -
 def negative_control(
     counts: ResponseCounts, clusters: Labels, design: ComparisonDesign, within: Within, *, jobs: int = 1
 ) -> pd.DataFrame:
-    """Compare methods that were calibrated on shuffled answers with random subsets, on true answers held out.
+    """Compare methods calibrated on shuffled answers with random subsets, on the true answers of held-out models.
 
     Returns
     -------
     pd.DataFrame
         One row per size, method, weights and estimator of `CONTROLLED`: ``mae, random, random_q05, random_q95,
-        percentile`` as in `MethodComparison.table`, and ``p_holm``, the percentile after Holm's correction for the
+        percentile`` as in `MethodComparison.table`, and ``p_holm``, the percentile adjusted by Holm's method over all
         methods of the same size and estimator.
     """
     n_random = max(design.n_random, MIN_RANDOM_PER_METHOD * len(design.methods))
@@ -400,20 +397,11 @@ def negative_control(
     return table
 
 
-def holm(p: FloatArray) -> FloatArray:
-    """Adjust p-values for their number (Holm 1979): whatever is below 0.05 then is so with 5% chance at most."""
-    order = np.argsort(p, kind="stable")
-    raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    out = np.empty(len(p))
-    out[order] = np.minimum(raised, 1)
-    return out
-
-
 def _control_fold(
     counts: ResponseCounts, design: ComparisonDesign, within: Within, kept: FloatArray, held_out: FloatArray
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng([design.seed, WITHIN.index(within)])
-    plan = design.plan._replace(keep_negative=True)  # by chance some items come out negative
+    plan = design.plan._replace(keep_negative=True)  # some items have negative discrimination by chance
     basis = plan.fit_basis(shuffled(counts.take(models=kept), within, rng))
     test = counts.take(models=held_out)
     truth = full_scores(test, basis.target)

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.analysis.intervals import alpha_interval, column_mean_interval, correlation_interval, wilson_interval
+from irt_bench.analysis.intervals import (
+    alpha_interval,
+    column_mean_interval,
+    correlation_interval,
+    holm,
+    wilson_interval,
+)
 
 
 def test_wilson_interval_equals_scipy():
@@ -46,3 +52,10 @@ def test_alpha_interval_covers_at_its_nominal_rate(record_coverage):
         covered = [lower < true < upper for lower, upper in limits]
         about = {"seeds": 10, "limits": (0.88, 0.92), "control": control}
         assert record_coverage("alpha", "30 models, 5 items", covered, **about).right
+
+
+def test_holm_adjusts_as_published():
+    # Holm 1979: sorted p-values times n, n - 1, ..., 1, made increasing.
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, np.nan, 0.03])), [0.03, 0.06, np.nan, 0.06])
+    p = np.random.default_rng(1).random(20)
+    assert (holm(p) >= stats.false_discovery_control(p) - 1e-12).all()

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sbc import CONTROLS, IRT_MODELS, METHODS, N_DRAWS, SIZE, Cell
 
-from irt_bench.checks.summed_score import holm
+from irt_bench.analysis.intervals import holm
 from irt_bench.report.figures.canvas import GREEN, GREY, INK, VERMILION, new_figure, styled
 
 LEAST = 5  # data sets of a cell; with fewer it is not shown yet

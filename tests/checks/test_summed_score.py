@@ -2,12 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control
 
 from irt_bench.checks import summed_score
 from irt_bench.checks.answers import FittedAnswers, fit_abilities
 from irt_bench.checks.summed_score import (
-    holm,
     reason_against,
     score_distribution,
     summed_score_check,
@@ -68,13 +66,6 @@ def test_neighbouring_scores_are_joined_until_an_answer_of_each_kind_is_expected
     # Scores 1 and 2: 0.6 + 3 right expected of 22, seen 4; score 3: 8 of 10, seen 9.
     assert n_groups[0] == 2
     assert statistic[0] == pytest.approx((4 - 3.6) ** 2 * (1 / 3.6 + 1 / 18.4) + 1 / 8 + 1 / 2)
-
-
-def test_holm_adjusts_as_published(rng):
-    # Holm 1979: sorted p-values times n, n - 1, ..., 1, made increasing.
-    np.testing.assert_allclose(holm(np.array([0.01, 0.04, np.nan, 0.03])), [0.03, 0.06, np.nan, 0.06])
-    p = rng.random(20)
-    assert (holm(p) >= false_discovery_control(p) - 1e-12).all()
 
 
 @pytest.mark.parametrize("n_items", [20, 140])

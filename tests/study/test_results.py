@@ -12,7 +12,6 @@ from irt_bench.study.plan import tasks_by
 from irt_bench.study.results import assemble
 from irt_bench.study.run import run_study
 from irt_bench.study.split import REASON
-from irt_bench.study.verdicts import holm_finite
 
 from .conftest import draw_table
 
@@ -89,11 +88,6 @@ def test_holm_is_over_all_ways_of_one_estimator_and_size(rows):
             part = rows[(rows["run"] == POOLED) & (rows["size"] == size) & (rows["estimator"] == estimator)]
             part = part[~part["method"].isin(["random", "full"])]
             assert part["p_holm"].min() == pytest.approx(min(len(part) * part["p_random"].min(), 1))
-
-
-def test_undefined_p_values_stay_undefined_and_do_not_count():
-    found = holm_finite(np.array([0.01, np.nan, 0.5]))
-    assert found[0] == pytest.approx(0.02) and np.isnan(found[1]) and found[2] == 0.5
 
 
 def test_the_paper_form_has_random_and_v_beside(result):

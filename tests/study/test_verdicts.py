@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from irt_bench.analysis.intervals import holm
 from irt_bench.study.checkpoints import pooled_variance, run_variance
 from irt_bench.study.verdicts import (
     CUTS,
@@ -18,7 +19,6 @@ from irt_bench.study.verdicts import (
     verdict,
     with_interval,
 )
-from irt_bench.subsets.compare import holm
 from irt_bench.variance.paired_scores import pitman_morgan
 
 RNG = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def test_one_run_at_one_step_is_the_test_of_pitman_and_morgan():
     x, y = paired(RNG, 1, 9, 1, 1.3, 0.5)
     found, known = both(x, y), pitman_morgan([each[:, 0] for each in x], [each[:, 0] for each in y])
     interval = with_interval(found, 0.0)
-    assert found.freedom == pytest.approx(known.freedom)
+    assert found.freedom == pytest.approx(known.df)
     assert interval.ratio == pytest.approx(known.ratio)
     # Student limits of the log ratio against the exact ones, which are a little narrower.
     assert np.log(interval.upper / interval.lower) == pytest.approx(np.log(known.upper / known.lower), rel=0.12)

@@ -2,13 +2,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from irt_bench.errors import SubsetError
 from irt_bench.subsets import calibration
 from irt_bench.subsets.basis import SelectionBasis
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.compare import ComparisonDesign, holm, negative_control, shuffled
+from irt_bench.subsets.compare import ComparisonDesign, negative_control, shuffled
 from irt_bench.subsets.select import select
 
 
@@ -36,10 +35,3 @@ def test_no_method_beats_random_when_the_answers_say_nothing_and_one_that_peeks_
     monkeypatch.setattr("irt_bench.subsets.compare.chosen_items", lambda basis, recipe: peeking())
     caught = negative_control(toy.counts, clusters, design._replace(methods=methods[:1]), "models")
     assert caught.loc[caught["estimator"] == "weighted", "p_holm"].min() < 0.05
-
-
-def test_holm_agrees_with_its_definition_on_a_known_example():
-    """Holm 1979: p (0.01, 0.04, 0.03) becomes (0.03, 0.06, 0.06); equal to scipy's Bonferroni for the smallest."""
-    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
-    p = stats.uniform.rvs(size=9, random_state=1)
-    assert holm(p).min() == pytest.approx(min(9 * p.min(), 1))
