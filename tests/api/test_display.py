@@ -1,0 +1,108 @@
+"""How results show themselves: one line as text, tables in a notebook, figures that can be restyled."""
+
+import re
+import warnings
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import irt_bench as ib
+
+EVIL = "<script>alert('x')</script>"
+
+
+@cache
+def results():
+    """Results of every kind, of models and items with labels that are markup."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wide = ib.load_example("benchmark").counts().to_frame().iloc[:, :30]
+        wide = wide.rename(index={"model-001": EVIL}, columns={"item-001": EVIL, "item-018": f"{EVIL} hard"})
+        fitted = ib.fit(wide, "2pl", ib.LaplaceSettings(refine=False))
+        seeds = ib.load_example("seeds").to_frame()
+        seeds["run"] = seeds["run"].astype(str).replace("run-1", EVIL)
+        subset = ib.make_subset(wide, 12, method="information", estimator="p_irt", fit=fitted)
+        study = ib.run_study(
+            ib.load_example("repeats"), sizes=[10], methods=["variance"], estimators=["weighted"], n_folds=2,
+            n_random=20, n_reweighted=20, transfer_splits=2, drop=[0.5],
+        )  # fmt: skip
+        return {
+            "ItemAnalysis": ib.item_analysis(wide),
+            "Fit": fitted,
+            "FitChecks": fitted.check(replicates=9),
+            "AccuracyComparison": fitted.compare_accuracy(n_resamples=50),
+            "Subset": subset,
+            "SubsetComparison": ib.compare_subsets(
+                wide.iloc[:40, :20], [5], methods=["difficulty"], estimators=["weighted"], n_random=9, controls=False
+            ),
+            "SeedVariance": ib.seed_variance(seeds, n_bootstrap=20, n_subsets=20),
+            "Study": study,
+        }
+
+
+KINDS = {
+    "ItemAnalysis": ("items",),
+    "Fit": ("fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace"),
+    "FitChecks": ("checks",),
+    "AccuracyComparison": ("comparison", "ranks"),
+    "Subset": ("items",),
+    "SubsetComparison": ("errors",),
+    "SeedVariance": ("steps", "curve", "subtasks"),
+    "Study": ("forest", "path"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_result_is_one_line_as_text(name):
+    text = repr(results()[name])
+    assert text.startswith(f"{name}(") and "\n" not in text and len(text) < 160
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_notebook_shows_tables_and_never_markup_of_labels(name):
+    html = results()[name]._repr_html_()
+    assert "<table>" in html and "<script" not in html
+    assert len(re.findall("<table>", html)) == len(re.findall("</table>", html))
+
+
+def test_labels_that_are_markup_are_shown_as_text():
+    shown = "".join(result._repr_html_() for result in results().values())
+    assert shown.count("&lt;script&gt;") >= 3  # the control: such labels are in the tables
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kinds in KINDS.items() for kind in kinds])
+def test_figures_are_drawn_at_any_width_and_can_be_restyled(name, kind):
+    result = results()[name]
+    figure, narrow = result.plot(kind), result.plot(kind, width=5.0)
+    assert narrow.get_size_inches()[0] == pytest.approx(5.0)
+    axes = figure.axes[0]
+    axes.set_title("restyled")
+    assert axes.get_title() == "restyled"
+
+
+def test_a_notebook_shows_figures_without_pyplot():
+    figure = results()["Fit"].plot("wright")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_unknown_figures_and_widths_are_refused(name):
+    with pytest.raises(ib.IrtBenchError, match="figure 'nonsense' is not known"):
+        results()[name].plot("nonsense")
+    with pytest.raises(ib.IrtBenchError, match="width is 0.5"):
+        results()[name].plot(KINDS[name][0], width=0.5)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_result_has_a_summary_and_plain_values(name):
+    result = results()[name]
+    assert isinstance(result.summary(), pd.DataFrame) and len(result.summary())
+    assert isinstance(result.to_dict(), dict)
+
+
+def test_counts_and_tables_are_one_line():
+    table = ib.load_example("seeds")
+    assert repr(table) == "ResponseTable(planted: 64 models x 200 items, 12,800 answers)"
+    assert repr(ib.as_counts(np.eye(2))) == "ResponseCounts(2 models x 2 items, 4 answers)"
