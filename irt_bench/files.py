@@ -62,7 +62,7 @@ def _check_target(path: Path, *, force: bool, folder: bool) -> None:
     if path.is_symlink():
         raise OutputError(f"{path} is a symbolic link; name the file or folder itself.")
     if path.exists() and not force:
-        raise OutputError(f"{path} exists; choose another name or pass --force to replace it.")
+        raise OutputError(f"{path} exists; choose another name, or replace it with force=True.")
     if path.exists() and path.is_dir() != folder:
         raise OutputError(f"{path} is a {'folder' if path.is_dir() else 'file'}; choose another name.")
     if folder and path.is_dir() and any(path.iterdir()) and not (path / MARK).is_file():

@@ -50,7 +50,7 @@ def test_a_new_output_is_accepted_and_its_folders_are_made(tmp_path):
 def test_an_existing_output_is_refused_without_force(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("old")
-    with pytest.raises(OutputError, match=r"a\.csv exists; choose another name or pass --force"):
+    with pytest.raises(OutputError, match=r"a\.csv exists; choose another name, or replace it with force=True"):
         check_output(path, force=False)
     check_output(path, force=True)
 

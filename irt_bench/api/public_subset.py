@@ -306,7 +306,7 @@ class Subset:
         return draw(kind, figures, width)
 
     def save(self, path: str | Path) -> None:
-        """Write the subset as one JSON file, which `Subset.load` and ``irt-bench score --subset`` read."""
+        """Write the subset as one JSON file, which `Subset.load` and ``irt-bench score`` read."""
         write_subset(self.record, path)
 
     @classmethod

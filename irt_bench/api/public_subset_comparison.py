@@ -140,7 +140,7 @@ class SubsetComparison:
         return parts | {COVERAGE_TITLE: coverage_table(self.result.coverage), SHIFT_TITLE: shift_table(self.shifted)}
 
     def save(self, folder: str | Path) -> None:
-        """Write tables, figure and summary into a folder, as ``irt-bench subset --compare`` does."""
+        """Write tables, figure and summary into a folder, as ``irt-bench subset`` does where it compares."""
         found = self.result
         frames = {"comparison": found.table, "random": found.random, "shift": self.shifted}
         frames["coverage"] = found.coverage.reset_index()

@@ -351,7 +351,7 @@ def _check_input(counts: ResponseCounts, fit: FitResult, replicates: int) -> Non
     check_range(AnalysisError, "replicates", replicates, LEAST_REPLICATES, MOST_REPLICATES)
     n_draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     if n_draws < LEAST_DRAWS:
-        raise AnalysisError(f"the fit has {n_draws} draws; checks need {LEAST_DRAWS} or more. Fit again with --draws.")
+        raise AnalysisError(f"the fit has {n_draws} draws; checks need {LEAST_DRAWS} or more. Fit again with more.")
     check_responses(fit.responses, counts)
 
 

@@ -14,11 +14,12 @@ from irt_bench.cli.options import (
     Json,
     Metric,
     Seed,
+    clear_errors,
     read_paths,
     records,
     write_one_csv,
 )
-from irt_bench.console import clear_errors, out, print_text
+from irt_bench.console import out, print_text
 from irt_bench.files import check_output, json_text
 
 

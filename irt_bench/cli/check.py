@@ -17,10 +17,11 @@ from irt_bench.cli.options import (
     SafeCsv,
     Seed,
     Strict,
+    clear_errors,
     fail_if_strict,
     read_paths,
 )
-from irt_bench.console import clear_errors, out, print_text, progress_bar
+from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from irt_bench.cli.check import check
-from irt_bench.cli.options import Force, Seed
+from irt_bench.cli.options import Force, Seed, clear_errors
 from irt_bench.cli.report import report
 from irt_bench.cli.study import study
 from irt_bench.cli.subset import subset
 from irt_bench.cli.variance import variance
-from irt_bench.console import clear_errors, out
+from irt_bench.console import out
 from irt_bench.files import check_output
 
 STUDY: dict[str, Any] = {  # small enough for a minute of one processor

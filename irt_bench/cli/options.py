@@ -1,45 +1,220 @@
-"""What the commands share: their options, reading of paths, writing of tables."""
+"""What the commands share: their options, errors as one clear line, reading of paths, writing of tables."""
 
-from collections.abc import Iterable
+import functools
+import inspect
+import io
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import typer
+from rich.markup import escape
+from typer.models import OptionInfo
 
-from irt_bench.console import progress_bar
+from irt_bench.console import err, one_line, progress_bar
+from irt_bench.errors import IrtBenchError
 from irt_bench.files import replacing, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from irt_bench.checks.named import Check
     from irt_bench.report.tables import CheckLike
     from irt_bench.responses import ResponseTable
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+EXIT_BAD_INPUT = 2
 EXIT_CHECK_FAILED = 3
+FEW = 6  # choices that are shown in place of a value; more are listed in the help
+READING, OUTPUT = "Reading the files", "Output"  # panels of --help
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def choice(kind: Any, help: str, *declarations: str, panel: str | None = None) -> Any:
+    """Make an option whose values are those of a `Literal`: listed in the help and by completion.
+
+    Which value is known is left to the library, whose error names near matches.
+    """
+    names = get_args(kind)
+    few = len(names) <= FEW
+    return typer.Option(
+        *declarations,
+        help=help if few else f"{help} Choices: {', '.join(names)}.",
+        metavar=f"[{'|'.join(names)}]" if few else "NAME",
+        autocompletion=lambda incomplete: [name for name in names if name.startswith(incomplete)],
+        rich_help_panel=panel,
+    )
+
 
 Paths = Annotated[
     list[Path], typer.Argument(help="Files or folders with responses, in any known format.", metavar="RESPONSES...")
 ]
 Benchmark = Annotated[
-    str | None, typer.Option(help="Benchmark (or group of tasks) to use, where there are several.", metavar="NAME")
+    str | None,
+    typer.Option(
+        help="Benchmark (or group of tasks) to use, where there are several.", metavar="NAME", rich_help_panel=READING
+    ),
 ]
 FormatName = Annotated[
     str | None,
-    typer.Option("--format", help="Format of the files; by default their names and contents decide.", metavar="NAME"),
+    typer.Option(
+        "--format",
+        help="Format of the files; by default their names and contents decide.",
+        metavar="NAME",
+        rich_help_panel=READING,
+    ),
 ]
-Metric = Annotated[str | None, typer.Option(help="Metric or scorer to read, where logs hold several.", metavar="NAME")]
-Filter = Annotated[str | None, typer.Option(help="Answer filter to read, where logs hold several.", metavar="NAME")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
+Metric = Annotated[
+    str | None,
+    typer.Option(help="Metric or scorer to read, where logs hold several.", metavar="NAME", rich_help_panel=READING),
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(help="Answer filter to read, where logs hold several.", metavar="NAME", rich_help_panel=READING),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.", rich_help_panel=OUTPUT)]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON for machines instead of tables.", rich_help_panel=OUTPUT)
+]
 Seed = Annotated[
     int, typer.Option(help="Seed of all random numbers: the same seed gives the same result.", min=0, max=2**32 - 1)
 ]
 SafeCsv = Annotated[
     bool,
-    typer.Option("--safe-csv", help="In CSV files, put ' before text that a spreadsheet would run as a formula."),
+    typer.Option(
+        "--safe-csv",
+        help="In CSV files, put ' before text that a spreadsheet would run as a formula.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="End with exit code 3 if a check failed.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="End with exit code 3 if a check failed.", rich_help_panel=OUTPUT)
+]
 FitFolder = Annotated[Path, typer.Option("--fit", help="Folder that irt-bench fit wrote.", metavar="DIR")]
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal other than that of the keyboard; everything under way is cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def clear_errors(command: Command) -> Command:
+    """Turn an error about input into one line and exit code 2, signals into 128 and more, and warnings into lines.
+
+    Messages of the library name parameters; those of the command are written as its options.
+    """
+    options = options_of(command)
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # names that the terminal's encoding lacks are escaped
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        with warnings.catch_warnings(), _stoppable():
+            warnings.simplefilter("default")
+            warnings.showwarning = functools.partial(show_warning, set(), options)
+            try:
+                return command(*args, **kwargs)
+            except IrtBenchError as error:
+                err.print(f"[bold red]Error:[/] {escape(one_line(with_options(str(error), options)))}", soft_wrap=True)
+                raise typer.Exit(EXIT_BAD_INPUT) from None
+            except KeyboardInterrupt as stop:
+                err.print("Stopped; nothing was written.")
+                raise typer.Exit(exit_code(stop)) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """128 and the number of the signal that stopped a command, as shells have it."""
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+def options_of(command: Callable[..., Any]) -> dict[str, str]:
+    """Options of a command by the names of its parameters."""
+    found = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        for info in getattr(parameter.annotation, "__metadata__", ()):
+            if isinstance(info, OptionInfo):
+                declared = [each for each in info.param_decls or () if each.startswith("--")]
+                found[name] = declared[0] if declared else f"--{name.replace('_', '-')}"
+    return found
+
+
+def with_options(text: str, options: Mapping[str, str]) -> str:
+    """Write parameters in a message of the library as options: ``prior_sd``, ``method='nuts'``, ``force=True``.
+
+    A parameter is known by a value behind it or, since other words have none, by an underscore. What stands in quotes,
+    or behind a bracket or a comma, is not looked at: labels of models hold such too, ``run-1[seed=1,step=100]``.
+    """
+    named = "|".join(map(re.escape, sorted(options, key=len, reverse=True)))
+    bare = "|".join(re.escape(name) for name in options if "_" in name)
+    patterns = [_QUOTED]
+    patterns += [rf"(?<![^\s(])(?P<name>{named})=(?P<value>'[^']*'|\.\.\.|[\w.-]*\w)"] if named else []
+    patterns += [rf"(?<![^\s(])(?P<bare>{bare})(?![\w'=(])"] if bare else []
+
+    def written(match: re.Match[str]) -> str:
+        found = match.groupdict()
+        if found.get("bare"):
+            return options[found["bare"]]
+        if not found.get("name"):
+            return match[0]
+        option, value = options[found["name"]], found["value"]
+        return option if value in ("True", "...") else f"{option} {value.strip(chr(39))}"
+
+    return re.sub("|".join(patterns), written, _SELECT.sub(r"\1", text))
+
+
+_QUOTED = r"(?<![=\w])'[^']*'"
+_SELECT = re.compile(r"\bselect\(([^()]*)\)")
+
+
+def for_terminal(checks: Iterable["Check"], command: Callable[..., Any]) -> list["Check"]:
+    """Let the messages of checks name options of a command."""
+    options = options_of(command)
+    return [replace(check, message=with_options(check.message, options)) for check in checks]
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Have the first signal to end raise `Stopped`, so that workers end and hidden files go; a second ends at once."""
+
+    def stop(number: int, _: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_DFL)
+        raise Stopped(number)
+
+    heeded = []
+    if threading.current_thread() is threading.main_thread():
+        heeded = [each for each in STOPPING if signal.getsignal(each) is signal.SIG_DFL]  # nohup ignores one
+    for each in heeded:
+        signal.signal(each, stop)
+    try:
+        yield
+    finally:
+        for each in heeded:
+            signal.signal(each, signal.SIG_DFL)
+
+
+def show_warning(
+    shown: set[str], options: Mapping[str, str], message: Warning | str, category: type[Warning], *_: Any, **__: Any
+) -> None:
+    """Print a warning that was not shown yet and is for users."""
+    text = one_line(with_options(str(message), options))
+    if text in shown or issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
+        return
+    shown.add(text)
+    err.print(f"[yellow]Warning:[/] {escape(text)}", soft_wrap=True)
 
 
 def read_paths(

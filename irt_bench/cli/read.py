@@ -5,8 +5,19 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, SafeCsv, read_paths
-from irt_bench.console import clear_errors, out, print_text
+from irt_bench.cli.options import (
+    Benchmark,
+    Filter,
+    Force,
+    FormatName,
+    Json,
+    Metric,
+    Paths,
+    SafeCsv,
+    clear_errors,
+    read_paths,
+)
+from irt_bench.console import out, print_text
 from irt_bench.files import check_output, json_text
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import Force
-from irt_bench.console import clear_errors, out
+from irt_bench.cli.options import Force, clear_errors
+from irt_bench.console import out
 from irt_bench.files import check_output
 
 

@@ -15,11 +15,12 @@ from irt_bench.cli.options import (
     Metric,
     Paths,
     SafeCsv,
+    clear_errors,
     read_paths,
     records,
     write_one_csv,
 )
-from irt_bench.console import clear_errors, out, print_text, progress_bar
+from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import SubsetError
 from irt_bench.files import check_output, json_text
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.cli.options import Filter, FormatName, Json, Metric, SafeCsv, read_paths
-from irt_bench.console import clear_errors, err, exit_code, out, print_text, progress_bar
+from irt_bench.cli.options import Filter, FormatName, Json, Metric, SafeCsv, clear_errors, exit_code, read_paths
+from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text, replacing, write_csv, write_json
 

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from irt_bench.cli.options import Benchmark, Filter, Force, FormatName, Json, Metric, Paths, Seed, read_paths
-from irt_bench.console import clear_errors, err, out, print_text, progress_bar
+from irt_bench.cli.options import (
+    Benchmark,
+    Filter,
+    Force,
+    FormatName,
+    Json,
+    Metric,
+    Paths,
+    Seed,
+    clear_errors,
+    read_paths,
+)
+from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import SubsetError, check_jobs, check_range
 from irt_bench.files import check_output, json_text, replacing_folder, write_json
 

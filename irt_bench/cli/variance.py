@@ -16,9 +16,10 @@ from irt_bench.cli.options import (
     Paths,
     SafeCsv,
     Seed,
+    clear_errors,
     read_paths,
 )
-from irt_bench.console import clear_errors, out, print_text, progress_bar
+from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 

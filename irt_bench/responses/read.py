@@ -258,7 +258,7 @@ def _of_file(path: Path, formats: Sequence[Format], *, forced: bool) -> Source:
             if first is not None:
                 raise ReadError(f"{path}: line {first[0]} is JSON, but of no known log. Formats: {_listed_formats()}.")
         raise ReadError(
-            f"{path} is in no known format.{_hint(path)} Formats: {_listed_formats()}. Choose one with --format."
+            f"{path} is in no known format.{_hint(path)} Formats: {_listed_formats()}. Choose one: format='NAME'."
         )
     return Source(path, claiming)
 
@@ -349,7 +349,7 @@ def _read_one(source: Source, options: ReadOptions) -> Reading:
         what = f"{type(error).__name__}: {first_line(error)[:200]}"
         raise ReadError(
             f"{source.path} is not laid out as {source.format.name} files are ({what}). "
-            "If it is such a file, please report it; else choose its format with --format."
+            "If it is such a file, please report it; else choose its format: format='NAME'."
         ) from error
     if _state(source.path) != before:
         raise ReadError(f"{source.path} changed while it was read. Wait until whatever writes it has ended.")

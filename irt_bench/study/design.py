@@ -309,7 +309,7 @@ def _named(models: pd.DataFrame, layout: SeedLayout, clusters: pd.Series, design
             first = kept[both.to_numpy()][0]
             raise AnalysisError(
                 f"{int(both.sum())} models would calibrate and share a cluster with models that are evaluated; first: "
-                f"{first!r}. A cluster can do one of the two; name another --cluster column, or other models."
+                f"{first!r}. A cluster can do one of the two; name another column: cluster='COLUMN', or other models."
             )
     return _checked([Split("named", kept, evaluated)], NAMED, notes)
 

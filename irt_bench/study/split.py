@@ -6,8 +6,8 @@ Seed variances of the hierarchical model: what the spread of the seeds' abilitie
 
 The seed model is fitted once a split to all answers of the evaluated snapshots, with the items that the calibration
 models make known. What a subset, a weighting or random items make of the seeds then follows from their curves, as
-`irt-bench variance --seed-model --subset` has it: no fit for each of them. Items whose answers move with the seed by
-themselves are none of its business; that is what ``seed_sd`` is for.
+`irt_bench.seed_variance` with `seed_model` and `subset` has it: no fit for each of them. Items whose answers move with
+the seed by themselves are none of its business; that is what ``seed_sd`` is for.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ MAX_ABILITY: Final = 10  # sds of the calibration models
 ADVICE: Final = "use method='nuts'"
 _ADVISED: Final = re.compile(r"[.;,]?\s*\buse method='nuts'[^.;]*\.?$|\.$", re.IGNORECASE)
 FAILED_CHECKS: Final = "failed_checks"  # of a posterior: name → message
-ADVICE_HERE: Final = "--fit takes a better one, made with: irt-bench fit --method nuts"
+ADVICE_HERE: Final = "a better fit, by NUTS, can be given: fit=..."
 
 
 class CalibrationPlan(NamedTuple):

@@ -407,7 +407,7 @@ def _answers(counts: ResponseCounts, subset: SubsetRecord) -> ResponseCounts:
     if counts.measure != subset.calibration.measure == "correct":
         raise SubsetError(
             "the responses are fractional scores; the subset was calibrated on right and wrong answers. Choose another "
-            "metric with --metric."
+            "metric when reading them: metric='NAME'."
         )
     labels = counts.items.index.astype("str")
     check_same_metric_and_filter(counts.items, labels, subset)

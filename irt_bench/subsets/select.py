@@ -283,7 +283,9 @@ def select(basis: SelectionBasis, method: str, size: int, rng: np.random.Generat
     if not 1 <= size <= len(basis.candidates):
         left_out = basis.counts.n_items - len(basis.candidates)
         note = (
-            f"; {left_out} with negative discrimination are left out (--keep-negative keeps them)" if left_out else ""
+            f"; {left_out} with negative discrimination are left out (keep_negative=True keeps them)"
+            if left_out
+            else ""
         )
         raise SubsetError(f"size {size} was asked for, of {len(basis.candidates)} items{note}.")
     chosen = SELECTORS[method](basis, size, rng)

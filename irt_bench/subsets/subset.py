@@ -335,7 +335,7 @@ def read_subset(path: str | Path) -> SubsetRecord:
         raise SubsetError(f"{path} cannot be read: {error.strerror}.") from error
     if not there:
         raise SubsetError(
-            f"{path} is no file; make a subset with: irt-bench subset RESPONSES --size 100 -o {path.name}"
+            f"{path} is no file; make a subset with make_subset(responses, 100), or with the command irt-bench subset."
         )
     try:
         content = load_json(path)

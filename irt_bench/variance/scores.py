@@ -179,7 +179,7 @@ def _check_unique(checkpoints: pd.DataFrame) -> None:
         same = checkpoints.index[(checkpoints == first).all(axis=1)]
         raise AnalysisError(
             f"run {first[names.RUN]!r} has seed {first[names.SEED]!r} twice at step {first[names.STEP]!r}: models "
-            f"{same[0]!r} and {same[1]!r}. Name the columns that tell runs apart with --run, or drop one of the two."
+            f"{same[0]!r} and {same[1]!r}. Name the columns that tell runs apart: run='COLUMN', or drop one of the two."
         )
 
 

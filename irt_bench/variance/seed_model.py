@@ -74,7 +74,7 @@ def seed_model_settings(method: str, seed: int) -> NUTSSettings | SVISettings:
         return NUTSSettings(seed=seed, warmup=500, draws=750)
     if method == "svi":
         return SVISettings(seed=seed)
-    raise AnalysisError(f"--seed-model is {method!r}; 'nuts' (exact, minutes) or 'svi' (half a minute) is needed.")
+    raise AnalysisError(f"seed_model is {method!r}; 'nuts' (exact, minutes) or 'svi' (half a minute) is needed.")
 
 
 def model_seed_effects(
@@ -120,7 +120,7 @@ def model_seed_effects(
     if len(table.benchmarks) > 1 and (items is not None or weights is not None):
         raise AnalysisError(
             f"a fit or a subset belongs to one benchmark, and there are {len(table.benchmarks)}; choose one with "
-            "--benchmark NAME."
+            "select(benchmark='NAME')."
         )
     frames, fits, notes = [], {}, []
     for benchmark in table.benchmarks:

@@ -199,7 +199,7 @@ def test_an_existing_output_is_refused_before_anything_is_read(command, fitted, 
         path.write_text("precious")
     rest = ["--fit", fitted] if command in ("score", "compare") else []
     result = run(command, "no-such-file.csv", "-o", path, *rest, code=2)
-    assert "exists; choose another name or pass --force" in result.output
+    assert "exists; choose another name, or replace it with --force" in result.output
     assert folder or path.read_text() == "precious"
 
 
@@ -242,18 +242,18 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(arguments, message, respons
 
 
 def test_warnings_of_this_package_reach_the_user_and_those_for_developers_do_not(capsys):
-    from irt_bench.console import _show_warning
+    from irt_bench.cli.options import show_warning
 
     shown: set[str] = set()
     for _ in range(2):  # the same again says nothing new
-        _show_warning(shown, ConvergenceWarning("R-hat is 1.5"), ConvergenceWarning)
-    _show_warning(shown, FutureWarning("argument x will go"), FutureWarning)
+        show_warning(shown, {}, ConvergenceWarning("R-hat is 1.5"), ConvergenceWarning)
+    show_warning(shown, {}, FutureWarning("argument x will go"), FutureWarning)
     assert capsys.readouterr().err.split() == ["Warning:", "R-hat", "is", "1.5"]
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_to_end_lets_a_command_clean_up_and_gives_its_number(name, capsys):
-    from irt_bench.console import clear_errors
+    from irt_bench.cli.options import clear_errors
 
     number, left = getattr(signal, name), []
 
@@ -294,3 +294,29 @@ def test_fit_takes_clusters_by_column_or_name_and_counts_copies_once(tmp_path):
 def test_a_figure_of_no_known_format_is_refused_before_anything_is_written(responses, tmp_path):
     output = run("items", responses, "-o", tmp_path / "items.csv", "--figure", tmp_path / "items.txt", code=2).output
     assert "figure format" in output and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("items are skewed; use method='nuts'.", "items are skewed; use --method nuts."),
+        (
+            "2 were found: x, y. Choose one: select(benchmark='NAME').",
+            "2 were found: x, y. Choose one: --benchmark NAME.",
+        ),
+        ("choose another name, or replace it with force=True.", "choose another name, or replace it with --force."),
+        ("12 trajectories diverged; raise target_accept", "12 trajectories diverged; raise --target-accept"),
+        ("not converged; allow more: max_steps=...", "not converged; allow more: --max-steps"),
+        ("fix guessing (guessing=0.25, or a column)", "fix guessing (--guessing 0.25, or a column)"),
+        ("target_accept is 2.0: too large", "--target-accept is 2.0: too large"),
+        ("model 'run-1[seed=1,step=100]' occurs twice", "model 'run-1[seed=1,step=100]' occurs twice"),
+        ("model 'my seed=1' occurs twice", "model 'my seed=1' occurs twice"),
+        ("item 'max_steps' has no answer", "item 'max_steps' has no answer"),
+        ("group='x' is none of its options", "group='x' is none of its options"),
+    ],
+)
+def test_parameters_in_messages_are_written_as_options_of_the_command(message, shown):
+    from irt_bench.cli.fit import fit
+    from irt_bench.cli.options import options_of, with_options
+
+    assert with_options(message, options_of(fit)) == shown

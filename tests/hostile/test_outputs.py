@@ -71,7 +71,7 @@ def test_existing_outputs_links_and_places_that_are_none_are_refused(refused, ma
         assert "holds files that irt-bench did not write" in refused(*arguments, "--force", within=tmp_path)
     else:
         output.write_text("precious")
-    assert "exists; choose another name or pass --force" in refused(*arguments, within=tmp_path)
+    assert "exists; choose another name, or replace it with --force" in refused(*arguments, within=tmp_path)
     link = output.with_name(f"link{output.suffix}")
     link.symlink_to(output)
     assert "is a symbolic link" in refused(*arguments[:-1], link, "--force", within=tmp_path)

@@ -157,7 +157,7 @@ def test_mis_keyed_items_do_not_keep_it_from_standing_still():
 @pytest.mark.parametrize("irt_model", [ThreePL(), FourPL()])
 def test_learned_asymptotes_are_refused_with_what_to_do(irt_model):
     answers = np.eye(4, dtype=np.int8)
-    with pytest.raises(FitError, match="--guessing 0.25"):
+    with pytest.raises(FitError, match="guessing=0.25"):
         fit_laplace(irt_model, answers, np.ones_like(answers), LaplaceSettings())
 
 

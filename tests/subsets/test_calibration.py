@@ -94,7 +94,7 @@ def test_advice_of_inference_names_the_option_that_a_subset_takes(toy, plan, mon
         return SimpleNamespace(posterior=toy.posterior(counts), checks=())
 
     monkeypatch.setattr(module, "fit", rough)
-    with pytest.warns(FitWarning, match="no peak in 1 of 2 directions.*--fit takes") as caught:
+    with pytest.warns(FitWarning, match="no peak in 1 of 2 directions.*can be given: fit=") as caught:
         prepare(toy.counts, model_clusters(toy.counts), plan)
     assert len(caught) == 1
 

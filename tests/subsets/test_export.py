@@ -52,7 +52,7 @@ def test_py_irt_lines_hold_the_calibration_answers_of_the_items_and_nothing_for_
 
 def test_exports_that_lack_something_are_refused_and_leave_nothing(subset, build_subset, make_counts, tmp_path):
     refused = [
-        ("py-irt", tmp_path / "x.jsonl", ExportOptions(), "--responses"),
+        ("py-irt", tmp_path / "x.jsonl", ExportOptions(), "responses="),
         ("py-irt", tmp_path / "x.jsonl", ExportOptions(responses=make_counts(np.ones((2, 5), int))), "'i7' is not"),
         ("ids", tmp_path / "x.json", ExportOptions(), "must end in"),
         ("helm", tmp_path / "x", ExportOptions(), "not known"),

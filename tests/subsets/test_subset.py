@@ -81,7 +81,7 @@ def test_foreign_files_are_refused_with_a_reason(tmp_path, text, reason):
     path.write_text(text)
     with pytest.raises(SubsetError, match=reason):
         read_subset(path)
-    with pytest.raises(SubsetError, match="irt-bench subset RESPONSES"):
+    with pytest.raises(SubsetError, match="with the command irt-bench subset"):
         read_subset(tmp_path / "none.json")
 
 

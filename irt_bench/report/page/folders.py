@@ -35,13 +35,13 @@ KINDS: Final[dict[str, Kind]] = {
         },
         ("fit.nc",),
         ("observed.csv",),
-        "irt-bench fit RESPONSES -o fit",
+        "irt-bench fit",
     ),
     COMPARISON: Kind(
         {"models.csv": ("model", "rank_by_ability", "p_first_abler"), "discordant.csv": ("higher_ability",)},
         (SUMMARY,),
         ("items.csv",),
-        "irt-bench compare RESPONSES --fit fit -o comparison",
+        "irt-bench compare",
     ),
     VARIANCE: Kind(
         {
@@ -52,27 +52,27 @@ KINDS: Final[dict[str, Kind]] = {
         },
         (SUMMARY,),
         ("detectable.csv", "measures.csv", "scores.csv", "coefficients.csv"),
-        "irt-bench variance RESPONSES -o variance",
+        "irt-bench variance",
     ),
     STUDY: Kind(
         {"results.csv": ("benchmark", "method", "size", "seed_sd", "ratio_full", "verdict")},
         (SUMMARY,),
         ("paths.csv", "transfer.csv", "control.csv", "paper.csv", "detectable.csv"),
-        "irt-bench study RESPONSES -o study",
+        "irt-bench study",
     ),
     SUBSETS: Kind(
         {"comparison.csv": ("size", "method", "weights", "estimator", "mae", "random_q05")},
         (SUMMARY,),
         (),
-        "irt-bench subset RESPONSES --compare -o compared",
+        "irt-bench subset",
     ),
     CHECKS: Kind(
         {"checks.csv": ("name", "status", "message")},
         (SUMMARY,),
         ("items.csv", "models.csv", "pairs.csv"),
-        "irt-bench check RESPONSES --fit fit -o checks",
+        "irt-bench check",
     ),
-    ITEMS: Kind({}, (), (), "irt-bench items RESPONSES -o items.csv"),
+    ITEMS: Kind({}, (), (), "irt-bench items"),
 }
 MAX_HEADER: Final = 2**16  # characters of a table's first line
 MAX_TABLE_BYTES: Final = 2**28  # a table of a million items has 150 MB
@@ -164,7 +164,7 @@ def _recognise(path: Path) -> list[tuple[str, Path]]:
         commands = ", ".join(kind.command.split()[1] for kind in KINDS.values())
         raise ReadError(
             f"{path} holds nothing that a report shows. Give what these wrote with -o: irt-bench {commands} "
-            "(subset with --compare)."
+            "(subset where it compares)."
         )
     return own
 
@@ -208,7 +208,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise ReadError(f"{path} cannot be read as a table: {error}. Write it again with --force.") from error
+        raise ReadError(f"{path} cannot be read as a table: {error}. Write it again.") from error
     return frame.fillna(dict.fromkeys(labels, ""))
 
 
@@ -224,5 +224,5 @@ def _read_summary(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(path.read_bytes())  # of bounded depth and number of values
     except (OSError, ValueError) as error:
-        raise ReadError(f"{path} cannot be read as JSON: {error}. Write it again with --force.") from error
+        raise ReadError(f"{path} cannot be read as JSON: {error}. Write it again.") from error
     return content if isinstance(content, dict) else {}

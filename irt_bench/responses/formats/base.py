@@ -72,7 +72,7 @@ class Format:
     Parameters
     ----------
     name : str
-        Name for ``--format``.
+        Name that `read_responses` takes as its format.
     description : str
         One line for people.
     claims : callable
@@ -101,7 +101,7 @@ def choose(what: str, asked: str | None, candidates: Collection[str], *, where: 
         return next(iter(candidates))
     if asked is None:
         raise ReadError(
-            f"{where} has several {what}s: {', '.join(sorted(candidates))}; choose one with --{option or what}."
+            f"{where} has several {what}s: {', '.join(sorted(candidates))}; choose one: {option or what}='NAME'."
         )
     raise ReadError(f"{where}: {unknown_choice(what, asked, candidates)}")
 

@@ -190,7 +190,7 @@ def _to_py_irt(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     """Write answers of the calibration models: the format holds answers, not parameters."""
     counts = options.responses
     if counts is None:
-        raise SubsetError("py-irt reads answers, not parameters: name the calibration responses with --responses.")
+        raise SubsetError("py-irt reads answers, not parameters: give the calibration responses: responses=....")
     places = counts.items.index.astype("str").get_indexer(pd.Index(subset.ids, dtype="str"))
     if (places < 0).any():
         lacking = subset.ids[int((places < 0).argmax())]

@@ -256,7 +256,7 @@ def _relevant(
     if not wanted:
         raise SubsetError(
             f"the logs are of {', '.join(table.benchmarks[:5])}; the subset is of {', '.join(sorted(tasks)[:5])}. "
-            "Name the one that is meant with --benchmark."
+            "Name the one that is meant: benchmark='NAME'."
         )
     return table.keep_benchmarks(wanted)
 
@@ -273,7 +273,7 @@ def _answers(table: ResponseTable, item_of: pd.Series) -> pd.DataFrame:
         model, item = several.index[int((several > 1).to_numpy().argmax())]
         found = inside.loc[(inside[names.MODEL] == model) & (inside["matched"] == item), names.BENCHMARK].unique()
         raise SubsetError(
-            f"model {model!r} answered item {item!r} in {' and '.join(map(str, found))}; choose one with --benchmark."
+            f"model {model!r} answered item {item!r} in {' and '.join(map(str, found))}; choose one: benchmark='NAME'."
         )
     return frame
 

@@ -19,7 +19,7 @@ def test_a_study_without_differences_says_so_with_its_power_and_control(write_st
     text = " ".join(section.sentences)
     assert "no difference shown for any of 4" in text
     assert "cut to 0.70" in text and "0 of 18" in text
-    assert section.commands == ["irt-bench subset RESPONSES --compare -o compared"]
+    assert section.commands == ["irt-bench subset"]
     assert section.blocks[0].drawing is not None
 
 
@@ -40,4 +40,4 @@ def test_a_cut_is_not_told_without_those_of_the_negative_control(write_study, re
 def test_without_a_study_its_command_is_told():
     section = subset_section(None, None)
     assert not section.sentences and not section.blocks
-    assert section.commands[0] == "irt-bench study RESPONSES -o study"
+    assert section.commands[0] == "irt-bench study"

@@ -14,7 +14,7 @@ def test_the_candidate_asked_for_is_taken():
 
 
 def test_several_candidates_without_a_choice_are_listed_in_order():
-    with pytest.raises(ReadError, match="task 't' has several metrics: a, b; choose one with --metric"):
+    with pytest.raises(ReadError, match="task 't' has several metrics: a, b; choose one: metric='NAME'"):
         choose("metric", None, {"b", "a"}, where="task 't'")
 
 

@@ -42,7 +42,7 @@ def test_a_real_run_reads_to_its_exact_matches(shared_fixtures):
 
 
 def test_several_statistics_of_correctness_need_a_choice(shared_fixtures):
-    with pytest.raises(ReadError, match="several metrics: exact_match, exact_match@5, prefix_exact_match.*--metric"):
+    with pytest.raises(ReadError, match="several metrics: exact_match, exact_match@5, prefix_exact.*metric='NAME'"):
         read_responses([shared_fixtures / "helm"])
 
 

@@ -62,7 +62,7 @@ def test_partial_credit_is_a_score_measure(shared_fixtures):
 
 
 def test_several_scorers_need_a_choice_that_is_listed(shared_fixtures):
-    with pytest.raises(ReadError, match="has several scorers: choice, partial; choose one with --metric"):
+    with pytest.raises(ReadError, match="has several scorers: choice, partial; choose one: metric='NAME'"):
         read_responses([shared_fixtures / "inspect"])
     with pytest.raises(ReadError, match="scorer 'chioce' is not known. Did you mean 'choice'"):
         read_responses([shared_fixtures / "inspect"], metric="chioce")

@@ -102,7 +102,7 @@ def test_a_loglikelihood_task_has_one_value_an_answer(shared_fixtures):
 
 
 def test_several_metrics_need_a_choice_that_is_listed(shared_fixtures):
-    with pytest.raises(ReadError, match="task 'toy_mc' has several metrics: acc, acc_norm; choose one with --metric"):
+    with pytest.raises(ReadError, match="task 'toy_mc' has several metrics: acc, acc_norm; choose one: metric='NAME'"):
         read_responses([shared_fixtures / "lm_eval/json_path"])
 
 
