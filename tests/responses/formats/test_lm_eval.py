@@ -108,7 +108,7 @@ def test_several_metrics_need_a_choice_that_is_listed(shared_fixtures):
 
 def test_several_filters_need_a_choice_that_is_listed(shared_fixtures):
     with pytest.raises(
-        ReadError, match="'toy_gen_r4' has several filters: flexible-extract, strict-match; .* --filter"
+        ReadError, match="'toy_gen_r4' has several filters: flexible-extract, strict-match; .* filter='NAME'"
     ):
         read_responses([shared_fixtures / "lm_eval/repeats4"], metric="exact_match")
 
