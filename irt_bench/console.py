@@ -12,9 +12,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 LONGEST_MESSAGE = 2000  # characters
 KEPT_OF_A_LABEL = 100  # characters at the start of a word of more than 300
 _LONG = re.compile(r"\S{300,}")
-# What the library calls a parameter is an option here.
-_METHOD = re.compile(r"method='(\w+)'")
-_OPTION = re.compile(r"\b(max_sweeps|max_steps|max_tree_depth|target_accept|(?<=with )warmup|(?<=warmup and )draws)\b")
 
 out = Console(soft_wrap=False)
 err = Console(stderr=True)
@@ -22,7 +19,6 @@ err = Console(stderr=True)
 
 def one_line(text: str) -> str:
     """Keep a message to one line: no signs that break it or steer the terminal, and ids of any length cut short."""
-    text = _OPTION.sub(lambda match: f"--{match[0].replace('_', '-')}", _METHOD.sub(r"--method \1", text))
     text = _LONG.sub(lambda match: f"{match[0][:KEPT_OF_A_LABEL]}...{match[0][-KEPT_OF_A_LABEL // 2 :]}", text)
     shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
     return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[: LONGEST_MESSAGE - 3]}..."
