@@ -180,7 +180,7 @@ class PosteriorDraws:
     def n_item_parameters(self) -> int:
         """Parameters of an item that were learned; of another class of model, those that differ between items."""
         if isinstance(self.irt_model, Logistic):
-            return sum(site.dim == ITEM for site in self.irt_model.sites())
+            return sum(dim == ITEM for dim in self.irt_model.latent.values())
         return sum(bool(np.ptp(values, axis=-1).any()) for values in self.items)
 
     def evenly(self, n: int) -> npt.NDArray[np.intp]:

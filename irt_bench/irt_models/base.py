@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from irt_bench import names
 from irt_bench.errors import ModelError
 
 
@@ -84,23 +83,6 @@ class Hierarchical:
     sd: HalfNormal
 
 
-@dataclass(frozen=True)
-class Given:
-    """x_i ~ Normal(value of site `mean`, value of site `sd`)."""
-
-    mean: str
-    sd: str
-
-
-@dataclass(frozen=True)
-class Site:
-    """A latent quantity of the logistic models: its name, the dimension it runs over (None for a scalar), its prior."""
-
-    name: str
-    dim: str | None
-    prior: Normal | HalfNormal | Beta | Given
-
-
 @runtime_checkable
 class IRTModel(Protocol):
     """An item response model: a name, one Pyro program, and the score it expects.
@@ -156,14 +138,6 @@ class IRTModel(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Name and priors as plain values, so that a fit can be read back."""
-
-
-def item_sites(name: str, prior: Hierarchical | Normal) -> tuple[Site, ...]:
-    """Sites of a parameter of items, after those of its mean and sd where they are learned."""
-    if isinstance(prior, Normal):
-        return (Site(name, names.ITEM, prior),)
-    mean, sd = f"{name}_mean", f"{name}_sd"
-    return (Site(mean, None, prior.mean), Site(sd, None, prior.sd), Site(name, names.ITEM, Given(mean, sd)))
 
 
 def _positive(prior: object, field: str) -> None:

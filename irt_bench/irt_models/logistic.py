@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from irt_bench import names
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal, Site, item_sites
+from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal
 
 LOG_DISCRIMINATION: Final = "log_discrimination"
 UPPER_SHARE: Final = "upper_share"  # (d - c) / (1 - c): keeps d above c whatever the draw
@@ -112,19 +112,21 @@ class Logistic:
         item += [names.UPPER_ASYMPTOTE] if self.upper_share is not None else []
         return {names.ABILITY: names.MODEL} | dict.fromkeys(item, names.ITEM)
 
-    def sites(self) -> tuple[Site, ...]:
-        """Latent quantities in sampling order."""
-        found = [Site(names.ABILITY, names.MODEL, ABILITY_PRIOR)]
-        found += item_sites(names.DIFFICULTY, self.difficulty)
-        if self.shared_slope and isinstance(self.log_discrimination, Normal):
-            found.append(Site(LOG_DISCRIMINATION, None, self.log_discrimination))
-        else:
-            found += item_sites(LOG_DISCRIMINATION, self.log_discrimination)
+    @property
+    def latent(self) -> dict[str, str | None]:
+        """Latent quantity → dimension, None of a scalar; the mean and sd of a hierarchy before its items."""
+        found: dict[str, str | None] = {names.ABILITY: names.MODEL}
+        for name in (names.DIFFICULTY, LOG_DISCRIMINATION):
+            if isinstance(getattr(self, name), Hierarchical):
+                found |= {f"{name}_mean": None, f"{name}_sd": None}
+            found[name] = names.ITEM
+        if self.shared_slope:
+            found[LOG_DISCRIMINATION] = None
         if isinstance(self.guessing, Beta):
-            found.append(Site(names.GUESSING, names.ITEM, self.guessing))
+            found[names.GUESSING] = names.ITEM
         if self.upper_share is not None:
-            found.append(Site(UPPER_SHARE, names.ITEM, self.upper_share))
-        return tuple(found)
+            found[UPPER_SHARE] = names.ITEM
+        return found
 
     def known_parameters(self, n_items: int) -> dict[str, Any]:
         """Guessing where it is given, as an array of shape () or (item,).
@@ -148,7 +150,7 @@ class Logistic:
         Parameters
         ----------
         values : mapping
-            Values of `sites`, arrays of any library.
+            Values of `latent` quantities, arrays of any library.
         exp : callable
             The library's exponential.
         """

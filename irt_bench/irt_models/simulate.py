@@ -20,8 +20,15 @@ from scipy.special import expit
 from irt_bench import names
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.base import Beta, Given, HalfNormal, Normal, Site
-from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic, TwoPL, log_odds, success_probability
+from irt_bench.irt_models.base import Beta, HalfNormal, Normal
+from irt_bench.irt_models.logistic import (
+    ABILITY_PRIOR,
+    LOG_DISCRIMINATION,
+    Logistic,
+    TwoPL,
+    log_odds,
+    success_probability,
+)
 from irt_bench.responses.canonical import Role, table_from_frame
 from irt_bench.responses.table import ResponseTable
 
@@ -57,15 +64,15 @@ def draw_parameters(
 ) -> dict[str, Any]:
     """Ability, item parameters and hyperparameters: all sites are drawn, then those given take their place."""
     arrays = {name: _given(name, value, irt_model, sizes) for name, value in given.items()}
-    shared = [site.name for site in irt_model.sites() if site.dim is None]
+    shared = [name for name, dim in irt_model.latent.items() if dim is None]
     for name in hyperparameters:
         if name not in {*shared, *HYPERPARAMETERS}:
             raise ModelError(unknown_choice("hyperparameter", name, shared))
     fixed = {**arrays, **{name: np.float64(value) for name, value in hyperparameters.items() if name in shared}}
     values: dict[str, Any] = irt_model.known_parameters(sizes[names.ITEM])
-    for site, stream in zip(irt_model.sites(), rng.spawn(len(irt_model.sites())), strict=True):
-        drawn = _draw(site, values, sizes, stream)
-        values[site.name] = fixed.get(site.name, drawn)
+    for (name, dim), stream in zip(irt_model.latent.items(), rng.spawn(len(irt_model.latent)), strict=True):
+        drawn = _draw(irt_model, name, values, None if dim is None else sizes[dim], stream)
+        values[name] = fixed.get(name, drawn)
     found = {names.ABILITY: values[names.ABILITY], **irt_model.item_parameters(values, np.exp), **arrays}
     _check_asymptotes(found)
     return found | {name: values[name] for name in shared if not any(parameter in name for parameter in arrays)}
@@ -90,17 +97,22 @@ def _check_asymptotes(values: Mapping[str, Any]) -> None:
         raise ModelError("asymptotes must satisfy 0 <= guessing < upper_asymptote <= 1 in every item.")
 
 
-def _draw(site: Site, values: Mapping[str, Any], sizes: Mapping[str, int], rng: np.random.Generator) -> Any:
-    size = None if site.dim is None else sizes[site.dim]
-    match site.prior:
+def _draw(irt_model: Logistic, name: str, values: Mapping[str, Any], size: int | None, rng: np.random.Generator) -> Any:
+    """Draw a latent quantity from its prior, given those before it."""
+    field, _, part = name.rpartition("_")
+    if part in ("mean", "sd"):
+        prior = getattr(getattr(irt_model, field), part)
+    elif f"{name}_sd" in values:
+        prior = Normal(values[f"{name}_mean"], values[f"{name}_sd"])
+    else:
+        prior = ABILITY_PRIOR if name == names.ABILITY else getattr(irt_model, name)
+    match prior:
         case Normal(loc=loc, scale=scale):
             return rng.normal(loc, scale, size)
         case HalfNormal(scale=scale):
             return np.abs(rng.normal(0.0, scale, size))
         case Beta(successes=successes, failures=failures):
             return rng.beta(successes, failures, size)
-        case Given(mean=mean, sd=sd):
-            return rng.normal(values[mean], values[sd], size)
 
 
 def snapshots(shape: tuple[int, int, int], seed_sd: float, step_sd: float, rng: np.random.Generator) -> pd.DataFrame:

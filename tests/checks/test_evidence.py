@@ -21,7 +21,7 @@ def gather(rng, simulate, make_counts):
 
 
 def test_large_matrices_have_their_models_and_items_sampled(gather, monkeypatch):
-    monkeypatch.setattr(evidence, "MAX_CELLS", 100 * 30)
+    monkeypatch.setattr(evidence, "MOST_CELLS", 100 * 30)
     monkeypatch.setattr(evidence, "LEAST_SAMPLE", 50)
     monkeypatch.setattr(evidence, "Q3_ITEMS", 20)
     found, _ = gather(n_models=150)

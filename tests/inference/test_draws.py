@@ -15,7 +15,7 @@ def counts(simulate_counts, make_counts):
 
 def drawn(rng, irt_model, counts):
     sizes = {None: (), "model": (counts.n_models,), "item": (counts.n_items,)}
-    sites = {site.name: rng.random((CHAINS, DRAWS, *sizes[site.dim])) for site in irt_model.sites()}
+    sites = {name: rng.random((CHAINS, DRAWS, *sizes[dim])) for name, dim in irt_model.latent.items()}
     values = reported(irt_model, sites, counts.n_items)
     dims = {0: (), M: ("model",), J: ("item",)}
     return Draws(values, {name: dims[array.shape[2] if array.ndim > 2 else 0] for name, array in values.items()})

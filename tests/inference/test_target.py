@@ -206,3 +206,9 @@ def test_sites_of_any_support_integrate_to_one(make_target, prior):
         assert target.values(np.array([0.7]), None)["x"] == pytest.approx(
             biject_to(prior.support)(torch.tensor(0.7)).item()
         )
+
+
+@pytest.mark.parametrize("irt_model", MODELS, ids=repr)
+def test_the_program_samples_the_quantities_that_a_model_names(make_target, irt_model):
+    found = {name: block.plates for name, block in make_target(irt_model, (6, 5)).blocks.items()}
+    assert found == {name: (dim,) if dim else () for name, dim in irt_model.latent.items()}

@@ -33,10 +33,9 @@ VARIANTS = [
 def values_of(irt_model, rng, n_items=3):
     """Values of the sites as a program would draw them."""
     found = irt_model.known_parameters(n_items)
-    for site in irt_model.sites():
-        size = None if site.dim is None else n_items
-        inside_01 = isinstance(site.prior, Beta)
-        found[site.name] = rng.uniform(0.1, 0.9, size) if inside_01 else rng.normal(size=size)
+    for name, dim in irt_model.latent.items():
+        size = None if dim is None else n_items
+        found[name] = rng.uniform(0.1, 0.9, size) if name in ("guessing", "upper_share") else rng.normal(size=size)
     return found
 
 
@@ -80,15 +79,14 @@ def test_a_model_comes_back_from_json(irt_model):
 
 def test_models_are_nested_as_their_names_say():
     assert set(OnePL().dims) == set(TwoPL().dims) < set(ThreePL().dims) < set(FourPL().dims)
-    slope = {site.name: site.dim for site in OnePL().sites()}["log_discrimination"]
-    assert slope is None
+    assert OnePL().latent["log_discrimination"] is None
 
 
 @pytest.mark.parametrize("kind", IRT_MODELS.values())
 def test_a_normal_prior_is_each_items_own_and_learns_no_mean_and_sd(kind):
     """Of the 1PL's slope it is the prior of one number: then, too, there is nothing over items."""
     irt_model = kind(difficulty=Normal(0.0, 3.0), log_discrimination=Normal(0.0, 1.0))
-    dims = {site.name: site.dim for site in irt_model.sites()}
+    dims = irt_model.latent
     assert not [name for name in dims if name.endswith(("_mean", "_sd"))]
     assert dims["difficulty"] == names.ITEM
     assert dims["log_discrimination"] == (None if irt_model.name == "1pl" else names.ITEM)
@@ -106,7 +104,7 @@ def test_normal_priors_that_are_none_are_refused(build):
 def test_independent_priors_are_to_be_had_by_name(name):
     irt_model = irt_model_from_name(name, priors="independent")
     assert irt_model.name == name
-    assert not [site.name for site in irt_model.sites() if site.name.endswith(("_mean", "_sd"))]
+    assert not [name for name in irt_model.latent if name.endswith(("_mean", "_sd"))]
     assert irt_model == irt_model_from_name(name).with_independent_priors() != irt_model_from_name(name)
     with pytest.raises(ModelError, match="Did you mean 'independent'"):
         irt_model_from_name(name, priors="independant")

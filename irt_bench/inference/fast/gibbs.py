@@ -355,8 +355,8 @@ def _sites(irt_model: Logistic, state: State) -> dict[str, Array]:
         f"{LOG_DISCRIMINATION}_mean": state.slope_mean,
         f"{LOG_DISCRIMINATION}_sd": state.slope_sd,
     }
-    values = ((site, np.asarray(found[site.name], dtype=np.float32)) for site in irt_model.sites())
-    return {site.name: (value if site.dim else value[:, 0])[None] for site, value in values}
+    dims = irt_model.latent
+    return {name: np.asarray(found[name] if dim else found[name][:, 0], np.float32)[None] for name, dim in dims.items()}
 
 
 def _single(values: Array) -> Array:

@@ -189,7 +189,7 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
             np.clip(log_slope, -LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE, out=log_slope)  # as at the mode
         difficulty /= np.exp(log_slope)
         np.negative(difficulty, out=difficulty)
-    sites = {site.name for site in irt_model.sites()}  # means and sds that are known are none
+    sites = irt_model.latent  # means and sds that are known are none
     found = {
         names.ABILITY: ability,
         names.DIFFICULTY: difficulty,
