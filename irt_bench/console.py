@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-LONGEST_MESSAGE = 2000  # characters
-KEPT_OF_A_LABEL = 100  # characters at the start of a word of more than 300
+MAX_MESSAGE_CHARACTERS = 2000  # characters
+SHORTENED_CHARACTERS = 100  # characters at the start of a word of more than 300
 _LONG = re.compile(r"\S{300,}")
 
 out = Console(soft_wrap=False)
@@ -19,9 +19,11 @@ err = Console(stderr=True)
 
 def one_line(text: str) -> str:
     """Keep a message to one line: no signs that break it or steer the terminal, and ids of any length cut short."""
-    text = _LONG.sub(lambda match: f"{match[0][:KEPT_OF_A_LABEL]}...{match[0][-KEPT_OF_A_LABEL // 2 :]}", text)
+    text = _LONG.sub(
+        lambda match: f"{match[0][:SHORTENED_CHARACTERS]}...{match[0][-SHORTENED_CHARACTERS // 2 :]}", text
+    )
     shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
-    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[: LONGEST_MESSAGE - 3]}..."
+    return shown if len(shown) <= MAX_MESSAGE_CHARACTERS else f"{shown[: MAX_MESSAGE_CHARACTERS - 3]}..."
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def run_demo(output: Path, *, seed: int) -> None:
         statistics.to_csv(folder / "item_statistics.csv", float_format="%.9g")
         save_figure(items_figure(statistics), folder / "item_statistics.png")
         flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation")
-        columns = ("share_right", "item_rest_correlation", "flags")
+        columns = ("proportion_correct", "item_rest_correlation", "flags")
         print_table(flagged, title="Flagged items, lowest correlation first", console=out, max_rows=8, columns=columns)
 
         out.rule("3. Fit a Bayesian 2PL to the other models")

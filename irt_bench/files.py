@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _RENAME_EXCHANGE: Final = 2  # flag of Linux's renameat2
 _HERE: Final = -100  # AT_FDCWD, for which absolute paths do not care
-PREFIX: Final = ".irt-bench-"  # of what is not yet in place; readers pass over hidden files
-MARK: Final = "summary.json"  # a folder that holds one was written by this package
+HIDDEN_PREFIX: Final = ".irt-bench-"  # of what is not yet in place; readers pass over hidden files
+FOLDER_MARKER: Final = "summary.json"  # a folder that holds one was written by this package
 # How a text begins that a spreadsheet runs (OWASP, CSV injection), and what keeps it from doing so.
 FORMULA: Final = "^(\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
 QUOTE: Final = "'"
@@ -65,7 +65,7 @@ def _check_target(path: Path, *, force: bool, folder: bool) -> None:
         raise OutputError(f"{path} exists; choose another name, or replace it with force=True.")
     if path.exists() and path.is_dir() != folder:
         raise OutputError(f"{path} is a {'folder' if path.is_dir() else 'file'}; choose another name.")
-    if folder and path.is_dir() and any(path.iterdir()) and not (path / MARK).is_file():
+    if folder and path.is_dir() and any(path.iterdir()) and not (path / FOLDER_MARKER).is_file():
         raise OutputError(f"{path} holds files that irt-bench did not write; choose another folder.")
     parent = path.absolute().parent
     try:
@@ -135,7 +135,10 @@ def _beside(path: Path, *, folder: bool) -> Iterator[Path]:
 
     The lock ends with its process, however that ends.
     """
-    parent, prefix = path.absolute().parent, f"{PREFIX}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}-"
+    parent, prefix = (
+        path.absolute().parent,
+        f"{HIDDEN_PREFIX}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}-",
+    )
     remove_abandoned(parent, prefix, path)
     made: Path | None = None
     lock: int | None = None
@@ -180,7 +183,7 @@ def _unlock(lock: int | None) -> None:
         os.close(lock)
 
 
-def remove_abandoned(parent: Path, prefix: str = PREFIX, output: Path | None = None) -> None:
+def remove_abandoned(parent: Path, prefix: str = HIDDEN_PREFIX, output: Path | None = None) -> None:
     """Remove hidden files and folders that killed processes left, and nothing that a process is using.
 
     Parameters
@@ -233,7 +236,9 @@ def _exchange(new: Path, old: Path) -> None:
             return
         if (code := ctypes.get_errno()) not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
             raise OSError(code, os.strerror(code))
-    aside = Path(tempfile.mkdtemp(dir=old.absolute().parent, prefix=f"{PREFIX}old-"))  # its only copy: never removed
+    aside = Path(
+        tempfile.mkdtemp(dir=old.absolute().parent, prefix=f"{HIDDEN_PREFIX}old-")
+    )  # its only copy: never removed
     old.replace(aside)
     try:
         new.replace(old)

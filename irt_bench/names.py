@@ -34,5 +34,5 @@ SUBTASK: Final = "subtask"
 DOC_HASH: Final = "doc_hash"
 
 INTERVAL: Final = (0.05, 0.95)  # quantiles of every interval reported: central 90%
-CLEAR: Final = INTERVAL[1]  # probability from which on an order counts as shown
+CLEAR_PROBABILITY: Final = INTERVAL[1]  # probability from which on an order counts as shown
 POOLED: Final = "pooled"  # in a column of runs: all runs together, variances pooled within run

@@ -47,7 +47,7 @@ print(f"{counts.n_models} models x {counts.n_items} items, {counts.correct.mean(
 
 # %%
 statistics = item_statistics(counts)
-statistics[["share_right", "item_rest_correlation", "item_rest_q05", "item_rest_q95", "flags"]].sort_values(
+statistics[["proportion_correct", "item_rest_correlation", "item_rest_q05", "item_rest_q95", "flags"]].sort_values(
     "item_rest_correlation"
 ).head().round(2)
 

@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 from scipy.interpolate import make_interp_spline
 
-from irt_bench.analysis.curves import chances, information, knowing, success
+from irt_bench.analysis.curves import information, response_curve, response_probabilities
 from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, thin
 from irt_bench.arrays import FloatArray, slices
@@ -29,18 +29,18 @@ from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, IN
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
-PRIOR_REACH = 6.0  # nodes cover the prior to 6 sd, and each posterior as far down: exp(-18) of its peak
-MOST_NODES = 50_000  # a million items need fewer; slopes without bounds would ask for any number
-FURTHEST = 15.0  # abilities looked at; with N(0, 1) a model right on 100,000 items is at about 10
+PRIOR_RANGE = 6.0  # nodes cover the prior to 6 sd, and each posterior as far down: exp(-18) of its peak
+MAX_NODES = 50_000  # a million items need fewer; slopes without bounds would ask for any number
+MAX_ABILITY = 15.0  # abilities looked at; with N(0, 1) a model right on 100,000 items is at about 10
 SCAN_SPACING = 0.1  # of the first look, which finds where the posteriors lie
-WIDEST_SPACING = 0.05  # between nodes at which answers are evaluated
+MAX_SPACING = 0.05  # between nodes at which answers are evaluated
 SPACING_PER_SLOPE = 0.5  # ... and so many logits of the steepest item: quintic splines then err by less than 1e-6
 NODES_PER_SD = 3.0  # of integration, in the narrowest posterior; from 2 on the trapezoid rule is exact to 1e-8
 CELL_BLOCK = 200_000  # items x nodes at once: 1.6 MB a temporary array stays in cache
-TINY_SLOPE = 1e-3  # keeps divisions by a slope of 0 away
+MIN_SLOPE = 1e-3  # keeps divisions by a slope of 0 away
 
 
-class Nodes(NamedTuple):
+class AbilityNodes(NamedTuple):
     """Abilities at which answers are evaluated, those at which posteriors are integrated, and the way between."""
 
     evaluated: FloatArray  # (node,)
@@ -48,38 +48,38 @@ class Nodes(NamedTuple):
     refine: FloatArray | None  # (node, fine node); None where both are the same
 
 
-class Cells(NamedTuple):
+class ResponseBlock(NamedTuple):
     """Right answers and trials of a block of models on the items of the fit, shape (model, item)."""
 
-    right: npt.NDArray[Any]
+    correct: npt.NDArray[Any]
     trials: npt.NDArray[Any]
 
 
-def choose_nodes(cells: Cells, mean: ItemParameters) -> Nodes:
+def choose_nodes(responses: ResponseBlock, mean: ItemParameters) -> AbilityNodes:
     """Nodes that reach over all posteriors of a block of models, and are close enough for the narrowest."""
-    scan, log_posterior = scan_posteriors(cells, mean)
-    near = log_posterior > log_posterior.max(axis=1, keepdims=True) - PRIOR_REACH**2 / 2
+    scan, log_posterior = scan_posteriors(responses, mean)
+    near = log_posterior > log_posterior.max(axis=1, keepdims=True) - PRIOR_RANGE**2 / 2
     reached = np.flatnonzero(near.any(axis=0))
     low, high = scan[max(reached[0] - 1, 0)], scan[min(reached[-1] + 1, len(scan) - 1)]
-    narrowest = 1 / np.sqrt(1 + np.where(near, _expected_information(cells, mean, scan), 0).max())
+    narrowest = 1 / np.sqrt(1 + np.where(near, _expected_information(responses, mean, scan), 0).max())
     wanted = narrowest / NODES_PER_SD
-    enough = min(WIDEST_SPACING, SPACING_PER_SLOPE / np.abs(mean.discrimination).max(initial=TINY_SLOPE))
+    enough = min(MAX_SPACING, SPACING_PER_SLOPE / np.abs(mean.discrimination).max(initial=MIN_SLOPE))
     fine, coarse = (
-        np.linspace(low, high, min(int(np.ceil((high - low) / h)) + 1, MOST_NODES))
+        np.linspace(low, high, min(int(np.ceil((high - low) / h)) + 1, MAX_NODES))
         for h in (min(wanted, enough), enough)
     )
     # With few items the answers' log-likelihood on the fine nodes costs no more than its spline.
     if len(fine) == len(coarse) or len(mean.difficulty) < len(coarse):
-        return Nodes(fine, fine, None)
+        return AbilityNodes(fine, fine, None)
     spline = make_interp_spline(coarse, np.eye(len(coarse)), k=5)
-    return Nodes(coarse, fine, np.ascontiguousarray(spline(fine).T))
+    return AbilityNodes(coarse, fine, np.ascontiguousarray(spline(fine).T))
 
 
-def scan_posteriors(cells: Cells, mean: ItemParameters) -> tuple[FloatArray, FloatArray]:
+def scan_posteriors(responses: ResponseBlock, mean: ItemParameters) -> tuple[FloatArray, FloatArray]:
     """Log posterior of each model over all abilities looked at, shape (model, node), up to a constant."""
-    scan = np.linspace(-FURTHEST, FURTHEST, round(2 * FURTHEST / SCAN_SPACING) + 1)
+    scan = np.linspace(-MAX_ABILITY, MAX_ABILITY, round(2 * MAX_ABILITY / SCAN_SPACING) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):  # refused below, in words
-        log_posterior = next(_log_likelihoods(cells, mean.at(None), scan)) - scan**2 / 2
+        log_posterior = next(_log_likelihoods(responses, mean.at(None), scan)) - scan**2 / 2
     if not np.isfinite(log_posterior.max(axis=1)).all():
         raise AnalysisError(
             "answers are impossible under the item parameters, as where guessing is 1 or the upper asymptote 0. Was "
@@ -88,14 +88,14 @@ def scan_posteriors(cells: Cells, mean: ItemParameters) -> tuple[FloatArray, Flo
     return scan, log_posterior
 
 
-def _log_likelihoods(cells: Cells, drawn: ItemParameters, nodes: FloatArray) -> Iterator[FloatArray]:
+def _log_likelihoods(responses: ResponseBlock, drawn: ItemParameters, nodes: FloatArray) -> Iterator[FloatArray]:
     """Log-likelihood of each model's answers under each draw of the items, shape (model, node), up to a constant.
 
     Cells never asked add 0. Without asymptotes a draw's sum_i a_i y_i is all that answers say: no product of all
     answers with all curves is needed, unless models were asked different items.
     """
-    trials = cells.trials[:1] if (cells.trials == cells.trials[:1]).all() else cells.trials
-    right, trials = cells.right.astype(np.float64), trials.astype(np.float64)
+    trials = responses.trials[:1] if (responses.trials == responses.trials[:1]).all() else responses.trials
+    right, trials = responses.correct.astype(np.float64), trials.astype(np.float64)
     simple = not drawn.guessing.any() and bool((drawn.upper_asymptote == 1).all())
     weighted = right @ drawn.discrimination.T if simple else right
     for draw in range(len(drawn.difficulty)):
@@ -105,7 +105,7 @@ def _log_likelihoods(cells: Cells, drawn: ItemParameters, nodes: FloatArray) -> 
             continue
         found = np.zeros((len(right), len(nodes)))
         for block in slices(len(items.difficulty), CELL_BLOCK // len(nodes)):
-            known, unknown = (np.log(chance) for chance in success(items.at((block, None)), nodes))
+            known, unknown = (np.log(chance) for chance in response_probabilities(items.at((block, None)), nodes))
             found += right[:, block] @ (known - unknown) + trials[:, block] @ unknown
         yield found
 
@@ -123,20 +123,20 @@ def _log_odds_against(trials: FloatArray, items: ItemParameters, nodes: FloatArr
     return found
 
 
-def _expected_information(cells: Cells, items: ItemParameters, nodes: FloatArray) -> FloatArray:
+def _expected_information(responses: ResponseBlock, items: ItemParameters, nodes: FloatArray) -> FloatArray:
     """Information about ability in as many trials as each model had, shape (model or 1, node)."""
-    trials = cells.trials[:1] if (cells.trials == cells.trials[:1]).all() else cells.trials
+    trials = responses.trials[:1] if (responses.trials == responses.trials[:1]).all() else responses.trials
     found = np.zeros((len(trials), len(nodes)))
     for block in slices(len(items.difficulty), CELL_BLOCK // len(nodes)):
         found += trials[:, block].astype(np.float64) @ information(items.at((block, None)), nodes)
     return found
 
 
-def mixture_density(cells: Cells, drawn: ItemParameters, nodes: Nodes) -> FloatArray:
+def mixture_density(responses: ResponseBlock, drawn: ItemParameters, nodes: AbilityNodes) -> FloatArray:
     """Posterior density of each model's ability, shape (model, fine node), averaged over draws of the items."""
     weights, log_prior = _trapezoid(nodes.integrated), -(nodes.integrated**2) / 2
-    found = np.zeros((len(cells.right), len(nodes.integrated)))
-    for density in _log_likelihoods(cells, drawn, nodes.evaluated):
+    found = np.zeros((len(responses.correct), len(nodes.integrated)))
+    for density in _log_likelihoods(responses, drawn, nodes.evaluated):
         if nodes.refine is not None:
             density = density @ nodes.refine
         density += log_prior
@@ -183,60 +183,64 @@ def _quantiles(density: FloatArray, nodes: FloatArray) -> list[FloatArray]:
     return limits
 
 
-MOST_STEPS = 60  # of Newton or bisection: an interval of 0.2 halved so often is below rounding
+MAX_STEPS = 60  # of Newton or bisection: an interval of 0.2 halved so often is below rounding
 STEP_LIMIT = 1e-10
 MODE_CELLS = 1_000_000  # models x items at once: 8 MB a temporary array
 
 
-def find_modes(cells: Cells, items: ItemParameters) -> FloatArray:
+def find_modes(responses: ResponseBlock, items: ItemParameters) -> FloatArray:
     """Mode, sd by curvature and limits of each model's posterior, shape (4, model)."""
-    scan, log_posterior = scan_posteriors(cells, items)
+    scan, log_posterior = scan_posteriors(responses, items)
     start = scan[log_posterior.argmax(axis=1)]
     found, size = np.empty((2, len(start))), max(1, MODE_CELLS // max(len(items.difficulty), 1))
     for block in (slice(first, first + size) for first in range(0, len(start), size)):
-        found[:, block] = _climb(Cells(cells.right[block], cells.trials[block]), items, start[block])
+        found[:, block] = _optimise_mode(
+            ResponseBlock(responses.correct[block], responses.trials[block]), items, start[block]
+        )
     mode, sd = found
     return np.stack([mode, sd, mode - Z_LIMIT * sd, mode + Z_LIMIT * sd])
 
 
-def _climb(cells: Cells, items: ItemParameters, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _optimise_mode(responses: ResponseBlock, items: ItemParameters, start: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Newton's method from `start`, in an interval that each slope narrows; mode and 1 / sqrt(curvature)."""
     at, low, high = start, start - SCAN_SPACING, start + SCAN_SPACING
-    for _ in range(MOST_STEPS):
-        by_ability, curvature = _derivatives(cells, items, at)
+    for _ in range(MAX_STEPS):
+        by_ability, curvature = _derivatives(responses, items, at)
         low, high = np.where(by_ability > 0, at, low), np.where(by_ability > 0, high, at)
-        newton = at - by_ability / np.where(curvature < 0, curvature, -TINY_SLOPE)
+        newton = at - by_ability / np.where(curvature < 0, curvature, -MIN_SLOPE)
         kept = (curvature < 0) & (newton >= low) & (newton <= high)
         last, at = at, np.where(kept, newton, (low + high) / 2)
         if np.abs(at - last).max() < STEP_LIMIT:
             break
-    return at, 1 / np.sqrt(-_derivatives(cells, items, at)[1])
+    return at, 1 / np.sqrt(-_derivatives(responses, items, at)[1])
 
 
-def _derivatives(cells: Cells, items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _derivatives(responses: ResponseBlock, items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
     """First and second derivative of the log posterior, shape (model,).
 
     With P' = a (d - c) K (1 - K) and P'' = a (1 - 2 K) P', written in P' / P and P' / (1 - P), which stay below a.
     """
-    known, unknown = knowing(items, ability[:, None])
-    right, wrong = chances(items, known, unknown)
-    slope = items.discrimination * (items.upper_asymptote - items.guessing) * known * unknown
-    from_right, from_wrong = slope / right, slope / wrong
-    n_wrong = cells.trials - cells.right
-    first = cells.right * from_right - n_wrong * from_wrong
-    second = items.discrimination * (unknown - known) * first - cells.right * from_right**2 - n_wrong * from_wrong**2
+    curve, correct, incorrect = (
+        response_curve(items, ability[:, None]),
+        responses.correct,
+        responses.trials - responses.correct,
+    )
+    from_correct, from_incorrect = curve.slope / curve.correct, curve.slope / curve.incorrect
+    first = correct * from_correct - incorrect * from_incorrect
+    second = items.discrimination * (1 - 2 * curve.logistic) * first
+    second -= correct * from_correct**2 + incorrect * from_incorrect**2
     return first.sum(axis=1) - ability, second.sum(axis=1) - 1
 
 
 Method = Literal["eap", "map"]
 METHODS: tuple[Method, ...] = get_args(Method)
-LEAST_DRAWS = 200  # of the item parameters, where all take too long: their spread is then known to 5%
-MOST_WORK = 1_000_000  # (models + items) x draws, or models x items / 50 x draws: one second
-CELLS_ALIKE = 50  # cells whose curves are multiplied with answers in the time of one curve
-TIE = 1e-4  # posterior sds: abilities closer than this are one, as those of equal answers
+MIN_DRAWS = 200  # of the item parameters, where all take too long: their spread is then known to 5%
+MAX_WORK = 1_000_000  # (models + items) x draws, or models x items / 50 x draws: one second
+CELLS_PER_CURVE = 50  # cells whose curves are multiplied with answers in the time of one curve
+TIE_TOLERANCE = 1e-4  # posterior sds: abilities closer than this are one, as those of equal answers
 SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
-FURTHEST_OUT = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
-NO_PARAMETER = 1e9  # beyond it a file is damaged; flat posteriors draw thousands
+MAX_PARAMETER = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
+DAMAGED_PARAMETER = 1e9  # beyond it a file is damaged; flat posteriors draw thousands
 MODEL_BLOCK = 256
 PRIOR_SDS = (0.1, 10.0)  # beyond them a prior decides all, or posteriors reach further than nodes are laid
 
@@ -376,27 +380,27 @@ def abilities_given_draws(
     # Models alike in accuracy lie side by side, so that the nodes of a block need not reach far.
     order = np.argsort(counts.accuracy().to_numpy(), kind="stable")
     for block in (order[start : start + MODEL_BLOCK] for start in range(0, counts.n_models, MODEL_BLOCK)):
-        cells = Cells(counts.correct[block], counts.trials[block])
+        responses = ResponseBlock(counts.correct[block], counts.trials[block])
         if method == "map":
-            found[:, block] = find_modes(cells, mean)
+            found[:, block] = find_modes(responses, mean)
         else:
-            chosen = choose_nodes(cells, mean) if nodes is None else Nodes(nodes, nodes, None)
-            found[:, block] = moments(mixture_density(cells, drawn, chosen), chosen.integrated)
+            chosen = choose_nodes(responses, mean) if nodes is None else AbilityNodes(nodes, nodes, None)
+            found[:, block] = moments(mixture_density(responses, drawn, chosen), chosen.integrated)
     alike = ties(found[0], found[1])
     means = [(np.bincount(alike, row) / np.bincount(alike))[alike] for row in found]
     return pd.DataFrame(dict(zip(SCORE_COLUMNS, means, strict=True)), index=counts.models.index.rename(MODEL))
 
 
 def ties(ability: FloatArray, ability_sd: FloatArray) -> npt.NDArray[np.intp]:
-    """Give each model the number of its group, where a group is of models whose posteriors are the same.
+    """Give models with equal posteriors the same group number, shape (model,).
 
-    They are where answers are, and in the 1PL where as many are right. Abilities that differ by less than `TIE`
-    posterior sds, and sds that differ by as little, differ by rounding.
+    Posteriors are equal where responses are equal; in the 1PL, where the numbers of correct responses are. Abilities
+    and sds that differ by less than `TIE_TOLERANCE` posterior sds differ by rounding only.
     """
     near = np.zeros(len(ability), dtype=np.intp)
     for values in (ability, ability_sd):  # first by ability, then by sd within those
         order = np.lexsort((values, near))
-        step = (np.diff(values[order]) > TIE * ability_sd[order][1:]) | (np.diff(near[order]) > 0)
+        step = (np.diff(values[order]) > TIE_TOLERANCE * ability_sd[order][1:]) | (np.diff(near[order]) > 0)
         near[order] = np.concatenate([[0], np.cumsum(step)])
     return near
 
@@ -436,22 +440,22 @@ def _bounded(
     counts: ResponseCounts, items: ItemParameters, n_draws: int | None
 ) -> tuple[ItemParameters, ItemParameters]:
     """Draws, thinned, and means, shape (item,); draws far out, where few answers leave a long tail, are drawn in."""
-    wild = np.any([(np.abs(values) > NO_PARAMETER).mean(axis=0) > 0.5 for values in items], axis=0)
+    wild = np.any([(np.abs(values) > DAMAGED_PARAMETER).mean(axis=0) > 0.5 for values in items], axis=0)
     if wild.any():
         raise AnalysisError(
-            f"{int(wild.sum())} items have parameters beyond {NO_PARAMETER:,.0f}; first: "
+            f"{int(wild.sum())} items have parameters beyond {DAMAGED_PARAMETER:,.0f}; first: "
             f"{counts.items.index[int(wild.argmax())]!r}. Was the file of the fit or subset damaged?"
         )
-    items = ItemParameters(*(np.clip(values, -FURTHEST_OUT, FURTHEST_OUT) for values in items))
+    items = ItemParameters(*(np.clip(values, -MAX_PARAMETER, MAX_PARAMETER) for values in items))
     mean = ItemParameters(*(values.mean(axis=0) for values in items))
     return thin(items, _affordable_draws(counts, items) if n_draws is None else n_draws), mean
 
 
 def _affordable_draws(counts: ResponseCounts, items: ItemParameters) -> int:
-    """Draws of the items that take about a second, at least `LEAST_DRAWS`."""
+    """Draws of the items that take about a second, at least `MIN_DRAWS`."""
     simple = not items.guessing.any() and bool((items.upper_asymptote == 1).all())
     same_trials = bool((counts.trials == counts.trials[:1]).all())
     work = counts.n_models + counts.n_items
     if not (simple and same_trials):
-        work += counts.n_models * counts.n_items // CELLS_ALIKE
-    return max(MOST_WORK // work, LEAST_DRAWS)
+        work += counts.n_models * counts.n_items // CELLS_PER_CURVE
+    return max(MAX_WORK // work, MIN_DRAWS)

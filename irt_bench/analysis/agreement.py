@@ -19,7 +19,7 @@ from irt_bench.analysis.labelled_draws import evenly_spaced, match_labels
 from irt_bench.analysis.rankings import (
     DECIMALS,
     PAIRS_SHOWN,
-    Sides,
+    AbilityAndAccuracy,
     confirm_by_other_items,
     correlation_table,
     discordant_pairs,
@@ -34,14 +34,14 @@ from irt_bench.names import ABILITY, CHAIN, DISCRIMINATION, DRAW, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
-LEAST_MODELS = 3  # two models correlate at -1 or 1
+MIN_MODELS = 3  # two models correlate at -1 or 1
 N_RESAMPLES = 500  # resamples of items, and draws correlated; a 5% quantile of 500 is known to 1 percentage point
-MOST_DRAWS = 1000  # for correlations and pairs, evenly spaced
+MAX_DRAWS = 1000  # for correlations and pairs, evenly spaced
 RECORDS = 10  # pairs and items in a summary
 
 
 @dataclass(frozen=True)
-class Comparison:
+class AbilityAccuracyComparison:
     """How ability and accuracy rank the same models.
 
     Parameters
@@ -107,7 +107,7 @@ def compare_ability_accuracy(
     *,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-) -> Comparison:
+) -> AbilityAccuracyComparison:
     """Compare the ranking of models by posterior ability with the ranking by accuracy.
 
     Parameters
@@ -183,14 +183,14 @@ def compare_ability_accuracy(
     accuracy = np.asarray(counts.accuracy().to_numpy(), dtype=np.float64).round(DECIMALS)
     resampled = resample_accuracy(counts, accuracy, n_resamples, rng)
     found = model_abilities(posterior, counts)
-    thinned = found.draws[evenly_spaced(len(found.draws), MOST_DRAWS)].astype(np.float64)
-    sides = Sides(found.table[ABILITY].to_numpy(), accuracy, thinned, resampled)
-    discordant, n_discordant, n_clear = discordant_pairs(sides, counts.models.index)
+    thinned = found.draws[evenly_spaced(len(found.draws), MAX_DRAWS)].astype(np.float64)
+    measures = AbilityAndAccuracy(found.table[ABILITY].to_numpy(), accuracy, thinned, resampled)
+    discordant, n_discordant, n_clear = discordant_pairs(measures, counts.models.index)
     items, note = responsible_items(discordant, counts, weights)
-    return Comparison(
-        correlations=correlation_table(sides, n_resamples),
-        reliability=reliability_table(sides, counts, rng),
-        models=model_table(tabulate_abilities(found, counts), sides, counts),
+    return AbilityAccuracyComparison(
+        correlations=correlation_table(measures, n_resamples),
+        reliability=reliability_table(measures, counts, rng),
+        models=model_table(tabulate_abilities(found, counts), measures, counts),
         discordant=discordant.head(PAIRS_SHOWN),
         confirmation=pd.DataFrame() if weights is None else confirm_by_other_items(counts, posterior, rng),
         items=items,
@@ -224,9 +224,9 @@ def _join(posterior: xr.Dataset | xr.DataArray, counts: ResponseCounts) -> tuple
             stacklevel=3,
         )
         positions, counts = positions[answered], counts.take(models=answered)
-    if counts.n_models < LEAST_MODELS:
+    if counts.n_models < MIN_MODELS:
         raise AnalysisError(
-            f"there are {counts.n_models} models with answers; at least {LEAST_MODELS} models are needed."
+            f"there are {counts.n_models} models with answers; at least {MIN_MODELS} models are needed."
         )
     return posterior.isel({MODEL: positions}), counts
 

@@ -29,7 +29,7 @@ from irt_bench.names import ITEM
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
-LEAST_MODELS = 3  # two models correlate at -1 or 1 whatever the item
+MIN_MODELS = 3  # two models correlate at -1 or 1 whatever the item
 NEAR_ZERO = 0.05  # |item-rest r|; below it an item shares less than 0.25% of its variance with the other items
 TOO_EASY = 0.95  # share of right answers; metabench drops items above it (Kipnis et al. 2024, arXiv 2407.12844)
 TOO_HARD = 0.05  # mirror image of TOO_EASY
@@ -81,7 +81,7 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
 
         ``n_models``
             models asked.
-        ``share_right``
+        ``proportion_correct``
             mean share of right answers over them: a high value is an easy item (the difficulty of [1]_).
         ``item_total_correlation``
             correlation over models of the item with the mean over all asked items, itself included (the discrimination
@@ -93,7 +93,7 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
             item [3]_; NaN for others. May exceed 1.
         ``flags``
             of `FLAGS`, joined by ';' in that order, empty when there is none.
-        ``share_right_q05`` ... ``item_rest_q95``
+        ``proportion_correct_q05`` ... ``item_rest_q95``
             central 90% intervals over models: `column_mean_interval` and `correlation_interval`.
 
     Warns
@@ -119,10 +119,10 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     binary = np.asarray(binary_cells(counts).all(axis=0))
     n_models = asked.sum(axis=0)
-    share_right, sum_squares = centred_sums(shares, asked)
+    proportion_correct, sum_squares = centred_sums(shares, asked)
     total, rest = correlate_with_score(shares, asked), correlate_with_rest(shares, asked)
     intervals = {
-        "share_right": column_mean_interval(shares, asked, binary),
+        "proportion_correct": column_mean_interval(shares, asked, binary),
         "item_total": correlation_interval(*total),
         "item_rest": correlation_interval(*rest),
     }
@@ -133,16 +133,16 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
         negative,
         (rest.correlation < 0) & ~negative,
         (np.abs(rest.correlation) < NEAR_ZERO) & ~negative,
-        share_right > TOO_EASY,
-        share_right < TOO_HARD,
+        proportion_correct > TOO_EASY,
+        proportion_correct < TOO_HARD,
         n_models < FEW_MODELS,
     )
     columns: dict[str, object] = {
         "n_models": n_models,
-        "share_right": share_right,
+        "proportion_correct": proportion_correct,
         "item_total_correlation": total.correlation,
         "item_rest_correlation": rest.correlation,
-        "biserial": _biserial(rest.correlation, np.where(binary, share_right, np.nan)),
+        "biserial": _biserial(rest.correlation, np.where(binary, proportion_correct, np.nan)),
         "flags": _join_flags(raised),
     }
     for name, interval in intervals.items():
@@ -236,7 +236,7 @@ def column_correlation(x: FloatArray, y: FloatArray, asked: BoolArray) -> Correl
     (x_mean, x_squares), (y_mean, y_squares) = centred_sums(x, asked), centred_sums(y, asked)
     products = np.where(asked, (x - x_mean) * (y - y_mean), 0.0).sum(axis=0)
     floor = n * SPREAD_FLOOR**2
-    defined = (n >= LEAST_MODELS) & (x_squares > floor) & (y_squares > floor)
+    defined = (n >= MIN_MODELS) & (x_squares > floor) & (y_squares > floor)
     norm = np.sqrt(np.where(defined, x_squares, 1.0) * np.where(defined, y_squares, 1.0))
     return Correlations(np.where(defined, np.clip(products / norm, -1, 1), np.nan), n)
 
@@ -270,7 +270,7 @@ def _warn_undefined(counts: ResponseCounts, undefined: BoolArray) -> None:
         first = counts.items.index[int(undefined.argmax())]
         warnings.warn(
             f"{int(undefined.sum())} of {counts.n_items} items have no correlation with the score (no "
-            f"spread, or fewer than {LEAST_MODELS} models); first: {first!r}. They are reported as NaN.",
+            f"spread, or fewer than {MIN_MODELS} models); first: {first!r}. They are reported as NaN.",
             UndefinedWarning,
             stacklevel=3,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,9 @@ from irt_bench.responses.counts import ResponseCounts
 
 CURVE_DRAWS = 200
 OBSERVED_GROUPS, GROUP_MODELS = 8, 5
-OBSERVED = ("share_right", "share_right_q05", "share_right_q95", "n_models")
+OBSERVED = ("proportion_correct", "proportion_correct_q05", "proportion_correct_q95", "n_models")
 BLOCK_CELLS = 200_000  # cells handled at once: 1.6 MB a temporary array stays in cache
-LARGEST_LOGIT = 700.0  # beyond it exp overflows; chances are then below 1e-304
+MAX_LOGIT = 700.0  # beyond it exp overflows; chances are then below 1e-304
 TINY = np.finfo(np.float64).tiny  # keeps 1 / 0 away where all information underflows
 
 Curve = Callable[[ItemParameters, FloatArray], FloatArray]
@@ -47,7 +48,7 @@ def success_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Datase
     xr.Dataset of dimensions (item, ability)
         ``probability`` (posterior mean), ``probability_q05, probability_q95``, in [0, 1].
     """
-    return _by_item(posterior, abilities, "probability", lambda items, at: success(items, at)[0])
+    return _by_item(posterior, abilities, "probability", lambda items, at: response_probabilities(items, at)[0])
 
 
 def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
@@ -63,14 +64,13 @@ def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
     Returns
     -------
     xr.Dataset of dimensions (item, group)
-        ``share_right`` with ``_q05, _q95`` (over models) and ``n_models`` (asked); ``ability`` (group,): the mean of
-        the group. NaN where no model of a group was asked.
+        ``proportion_correct`` with ``_q05, _q95`` (over models), ``n_models`` (models that responded) and ``ability``
+        (group,), the mean of the group. NaN where no model of a group responded.
 
     Notes
     -----
     Groups are of equal size, lowest ability first: `OBSERVED_GROUPS`, or fewer of at least `GROUP_MODELS` models. An
-    item is part of the answers that models are grouped by, so that with few items its shares rise a little by that
-    alone.
+    item is part of the score by which models are grouped. With few items this alone raises the slope a little.
     """
     known = ability.reindex(counts.models.index)
     order = known.argsort(kind="stable").to_numpy()[: int(known.notna().sum())]
@@ -159,36 +159,49 @@ def expected_score_curve(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.
     xr.Dataset of dimension (ability,)
         ``score, score_q05, score_q95``: posterior mean and quantiles of the mean over items of P_i, in [0, 1].
     """
-    total = _over_items(posterior, abilities, lambda items, at: success(items, at)[0])
+    total = _over_items(posterior, abilities, lambda items, at: response_probabilities(items, at)[0])
     return _with_band(total / posterior.sizes[ITEM], "score", abilities)
 
 
-def success(items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Chances of a right and of a wrong answer, by broadcasting; both accurate where they are near 0."""
-    return chances(items, *knowing(items, ability))
+class ResponseCurve(NamedTuple):
+    """Probability P of a correct response, 1 - P, the slope dP / d ability, and K = sigmoid(a (ability - b))."""
+
+    correct: FloatArray
+    incorrect: FloatArray
+    slope: FloatArray
+    logistic: FloatArray
+
+
+def response_probabilities(items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Probabilities P and 1 - P of a correct and an incorrect response, by broadcasting; accurate near 0."""
+    return _with_asymptotes(items, *_logistic(items, ability))
+
+
+def response_curve(items: ItemParameters, ability: FloatArray) -> ResponseCurve:
+    """Probabilities of a response and their slope P' = a (d - c) K (1 - K), by broadcasting."""
+    k, not_k = _logistic(items, ability)
+    slope = items.discrimination * (items.upper_asymptote - items.guessing) * k * not_k
+    return ResponseCurve(*_with_asymptotes(items, k, not_k), slope, k)
 
 
 def information(items: ItemParameters, ability: FloatArray) -> FloatArray:
-    """Fisher information of one answer, P'^2 / (P (1 - P)) with P' = a (d - c) K (1 - K), by broadcasting."""
-    known, unknown = knowing(items, ability)
-    right, wrong = chances(items, known, unknown)
-    slope = items.discrimination * (items.upper_asymptote - items.guessing) * known * unknown
-    return np.asarray(slope / right * (slope / wrong))  # in this order nothing overflows
+    """Fisher information of one response, P'^2 / (P (1 - P)), by broadcasting."""
+    curve = response_curve(items, ability)
+    return np.asarray(curve.slope / curve.correct * (curve.slope / curve.incorrect))  # in this order nothing overflows
 
 
-def knowing(items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """K = sigmoid(log-odds) and 1 - K, both above 0; from one exponential, half the time of two calls of expit."""
-    logit = np.clip(log_odds(ability, items.discrimination, items.difficulty), -LARGEST_LOGIT, LARGEST_LOGIT)
+def _logistic(items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """K = sigmoid(log-odds) and 1 - K, both above 0. One exponential takes half the time of two calls of expit."""
+    logit = np.clip(log_odds(ability, items.discrimination, items.difficulty), -MAX_LOGIT, MAX_LOGIT)
     odds_against = np.exp(-logit)
-    known = 1 / (1 + odds_against)
-    return known, odds_against * known
+    k = 1 / (1 + odds_against)
+    return k, odds_against * k
 
 
-def chances(items: ItemParameters, known: FloatArray, unknown: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Chances of a right and of a wrong answer where K and 1 - K are known."""
-    right = success_probability(known, items.guessing, items.upper_asymptote)
-    # The mirror image: 1 - P falls in ability between the asymptotes 1 - c and 1 - d.
-    return right, success_probability(unknown, 1 - items.upper_asymptote, 1 - items.guessing)
+def _with_asymptotes(items: ItemParameters, k: FloatArray, not_k: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """P = c + (d - c) K, and 1 - P = (1 - d) + (d - c) (1 - K), which is accurate near 0."""
+    correct = success_probability(k, items.guessing, items.upper_asymptote)
+    return correct, success_probability(not_k, 1 - items.upper_asymptote, 1 - items.guessing)
 
 
 def _curve_blocks(posterior: xr.Dataset, abilities: npt.ArrayLike, curve: Curve) -> Iterator[FloatArray]:

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.abilities import abilities_given_items, ties
-from irt_bench.analysis.classical import LEAST_MODELS, NEAR_ZERO, correlate_with_rest
+from irt_bench.analysis.classical import MIN_MODELS, NEAR_ZERO, correlate_with_rest
 from irt_bench.analysis.curves import BLOCK_CELLS
 from irt_bench.analysis.intervals import correlation_interval
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels
@@ -25,9 +25,9 @@ from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 RANK_DRAWS = 1000
-LEAST_DRAWS = 2  # one draw has no spread
+MIN_DRAWS = 2  # one draw has no spread
 ITEM_FLAGS = ("no_information", "slope_from_prior")
-MOST_FIRST = 20  # models that share first place, whose draws are compared with all others'
+MAX_FIRST = 20  # models that share first place, whose draws are compared with all others'
 TINY = np.finfo(np.float64).tiny  # keeps the sd of equal draws from being divided by
 
 
@@ -81,7 +81,7 @@ def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.
     return tabulate_abilities(model_abilities(posterior, counts), counts)
 
 
-def tabulate_abilities(found: Abilities, counts: ResponseCounts | None) -> pd.DataFrame:
+def tabulate_abilities(found: ModelAbilities, counts: ResponseCounts | None) -> pd.DataFrame:
     """Make the table of `ability_table` of abilities that are known."""
     table, draws, alike = found
     if counts is not None:
@@ -98,7 +98,7 @@ def tabulate_abilities(found: Abilities, counts: ResponseCounts | None) -> pd.Da
     return table.join(relative.groupby(alike).transform("mean"))
 
 
-class Abilities(NamedTuple):
+class ModelAbilities(NamedTuple):
     """What is known of the abilities of the models of a fit, in the order of its posterior."""
 
     table: pd.DataFrame  # by model: ability, with _sd, _q05 and _q95
@@ -106,20 +106,20 @@ class Abilities(NamedTuple):
     alike: npt.NDArray[np.intp]  # (model,), equal where posteriors are
 
 
-def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> Abilities:
+def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> ModelAbilities:
     """Abilities given the items where answers and item parameters are there, else as drawn; see `ability_table`."""
     draws, labels = draws_of(posterior, ABILITY, MODEL)
     _need_spread(draws)
     drawn = _summarise(draws, ABILITY, labels)
     if counts is None or DIFFICULTY not in posterior or DISCRIMINATION not in posterior:
-        return Abilities(drawn, draws, np.arange(len(labels)))
+        return ModelAbilities(drawn, draws, np.arange(len(labels)))
     order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
     table = abilities_given_items(counts, posterior).iloc[order].set_axis(labels)
     alike = ties(table[ABILITY].to_numpy(), table[f"{ABILITY}_sd"].to_numpy())
-    return Abilities(table, _moved(draws, drawn, table), alike)
+    return ModelAbilities(table, _rescaled(draws, drawn, table), alike)
 
 
-def _moved(draws: npt.NDArray[np.floating], found: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.floating]:
+def _rescaled(draws: npt.NDArray[np.floating], found: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.floating]:
     """Draws with each model's mean and sd brought from what was found to what is wanted."""
     stretch = wanted[f"{ABILITY}_sd"].to_numpy() / np.maximum(found[f"{ABILITY}_sd"].to_numpy(), TINY)
     return np.asarray(wanted[ABILITY].to_numpy() + (draws - found[ABILITY].to_numpy()) * stretch)
@@ -127,7 +127,7 @@ def _moved(draws: npt.NDArray[np.floating], found: pd.DataFrame, wanted: pd.Data
 
 def _share_below(draws: npt.NDArray[np.floating], first: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """Share of draws in which each model is below the first; those that share first place beat each other by halves."""
-    some = first[evenly_spaced(len(first), MOST_FIRST)]
+    some = first[evenly_spaced(len(first), MAX_FIRST)]
     share = np.mean([(draws[:, [place]] > draws).mean(axis=0) for place in some], axis=0)
     share[first] = np.nan if len(first) == 1 else 0.5
     return np.asarray(share)
@@ -186,7 +186,7 @@ def _item_flags(counts: ResponseCounts, *, shared_slope: bool) -> npt.NDArray[np
     """Whether each of `ITEM_FLAGS` is up, (flag, item)."""
     shares, asked = np.nan_to_num(counts.proportions()), counts.asked
     right, wrong = counts.correct.sum(axis=0), (counts.trials - counts.correct).sum(axis=0)
-    nothing = (right == 0) | (wrong == 0) | (asked.sum(axis=0) < LEAST_MODELS)
+    nothing = (right == 0) | (wrong == 0) | (asked.sum(axis=0) < MIN_MODELS)
     if shared_slope:
         return np.stack([nothing, np.zeros_like(nothing)])
     rest = correlate_with_rest(shares, asked)
@@ -202,8 +202,8 @@ def _relative(draws: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def _need_spread(draws: npt.NDArray[np.floating]) -> None:
-    if len(draws) < LEAST_DRAWS:
-        raise AnalysisError(f"there is {len(draws)} draw; at least {LEAST_DRAWS} are needed for a spread.")
+    if len(draws) < MIN_DRAWS:
+        raise AnalysisError(f"there is {len(draws)} draw; at least {MIN_DRAWS} are needed for a spread.")
 
 
 def _summarise(draws: npt.NDArray[np.floating], name: str, labels: pd.Index) -> pd.DataFrame:

@@ -20,30 +20,33 @@ from irt_bench.analysis.intervals import Z_LIMIT, alpha_interval, column_mean_in
 from irt_bench.analysis.labelled_draws import ItemParameters, evenly_spaced
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import UndefinedWarning
-from irt_bench.names import CLEAR, INTERVAL, ITEM, MODEL
+from irt_bench.names import CLEAR_PROBABILITY, INTERVAL, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
 
 N_HALVES = 200  # random halves of the items
-MOST_CORRELATION = 1 - 1e-12  # Fisher's z of 1 is infinite
+MAX_CORRELATION = 1 - 1e-12  # Fisher's z of 1 is infinite
 DECIMALS = 12  # accuracies closer than this are ties: sums of k / n differ in the last bits
 
 
-class _Sampling(NamedTuple):
+class _FisherZVariance(NamedTuple):
     """Variance of Fisher's z of a rank correlation over samples of models: numerator / (n_models - subtrahend)."""
 
     numerator: float
     subtrahend: int
 
 
-SAMPLING = {"kendall_tau_b": _Sampling(0.437, 4), "spearman": _Sampling(1.060, 3)}  # Fieller, Hartley, Pearson 1957
+SAMPLING = {
+    "kendall_tau_b": _FisherZVariance(0.437, 4),
+    "spearman": _FisherZVariance(1.060, 3),
+}  # Fieller, Hartley, Pearson 1957
 
 
-class Sides(NamedTuple):
+class AbilityAndAccuracy(NamedTuple):
     """Both measures of the same models, with what says how sure they are; all models have answers."""
 
     ability: FloatArray  # (model,), posterior mean
     accuracy: FloatArray  # (model,)
-    draws: FloatArray  # (draw, model), at most MOST_DRAWS, around `ability`
+    draws: FloatArray  # (draw, model), at most MAX_DRAWS, around `ability`
     resampled: FloatArray  # (resample, model), accuracy on resampled items
 
 
@@ -60,31 +63,31 @@ def resample_accuracy(
     return drawn.round(DECIMALS)
 
 
-def correlation_table(sides: Sides, n_draws: int) -> pd.DataFrame:
+def correlation_table(measures: AbilityAndAccuracy, n_draws: int) -> pd.DataFrame:
     """Both rank correlations: of the two rankings, and of ability itself with its two intervals."""
-    n_models = len(sides.ability)
-    draws = sides.draws[evenly_spaced(len(sides.draws), n_draws)]
-    rankings = _rank_correlations(sides.ability[None], sides.accuracy)
-    over_draws = _rank_correlations(draws, sides.accuracy)
+    n_models = len(measures.ability)
+    draws = measures.draws[evenly_spaced(len(measures.draws), n_draws)]
+    rankings = _rank_correlations(measures.ability[None], measures.accuracy)
+    over_draws = _rank_correlations(draws, measures.accuracy)
     rows = {}
     for name, sampling in SAMPLING.items():
         values = over_draws[name]
-        z = np.arctanh(np.clip(values, -MOST_CORRELATION, MOST_CORRELATION))
+        z = np.arctanh(np.clip(values, -MAX_CORRELATION, MAX_CORRELATION))
         freedom = n_models - sampling.subtrahend
         half = Z_LIMIT * np.sqrt(z.var() + sampling.numerator / freedom) if freedom > 0 else np.inf
         wide = np.tanh(z.mean() - half), np.tanh(z.mean() + half)
         rows[name] = [float(rankings[name][0]), values.mean(), *np.quantile(values, INTERVAL), *wide]
-    if np.ptp(sides.accuracy) == 0:
+    if np.ptp(measures.accuracy) == 0:
         message = "rank correlations are undefined and reported as NaN: all models have the same accuracy."
         warnings.warn(message, UndefinedWarning, stacklevel=3)
     columns = ["rankings", "estimate", "q05", "q95", "further_models_q05", "further_models_q95"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def reliability_table(sides: Sides, counts: ResponseCounts, rng: np.random.Generator) -> pd.DataFrame:
+def reliability_table(measures: AbilityAndAccuracy, counts: ResponseCounts, rng: np.random.Generator) -> pd.DataFrame:
     """Reliability over models of ability, from its draws, and of accuracy, from halves of the items."""
-    estimate = np.broadcast_to(sides.ability[:, None], sides.draws.T.shape)
-    squared = column_correlation(estimate, sides.draws.T, np.ones(estimate.shape, dtype=np.bool_)).correlation ** 2
+    estimate = np.broadcast_to(measures.ability[:, None], measures.draws.T.shape)
+    squared = column_correlation(estimate, measures.draws.T, np.ones(estimate.shape, dtype=np.bool_)).correlation ** 2
     halves = _split_half(counts, rng)
     stepped_up = float(np.nanmean(halves)) if np.isfinite(halves).any() else np.nan
     rows = {
@@ -98,21 +101,21 @@ def reliability_table(sides: Sides, counts: ResponseCounts, rng: np.random.Gener
     return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "q05", "q95", "method"])
 
 
-def model_table(abilities: pd.DataFrame, sides: Sides, counts: ResponseCounts) -> pd.DataFrame:
+def model_table(abilities: pd.DataFrame, measures: AbilityAndAccuracy, counts: ResponseCounts) -> pd.DataFrame:
     """Ability, accuracy and the rank of each model by either, with intervals, and whether those of the ranks part."""
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     accuracy_limits = column_mean_interval(shares.T, asked.T, np.asarray(binary_cells(counts).all(axis=1)))
-    accuracy_ranks = np.quantile(stats.rankdata(-sides.resampled, axis=1), INTERVAL, axis=0)
+    accuracy_ranks = np.quantile(stats.rankdata(-measures.resampled, axis=1), INTERVAL, axis=0)
     columns = {
         "accuracy_q05": accuracy_limits.lower,
         "accuracy_q95": accuracy_limits.upper,
-        "rank_by_accuracy": stats.rankdata(-sides.accuracy),
+        "rank_by_accuracy": stats.rankdata(-measures.accuracy),
         "accuracy_rank_q05": accuracy_ranks[0],
         "accuracy_rank_q95": accuracy_ranks[1],
         "ranks_disjoint": (abilities["rank_q95"].to_numpy() < accuracy_ranks[0])
         | (accuracy_ranks[1] < abilities["rank_q05"].to_numpy()),
     }
-    found = abilities.rename(columns={"rank": "rank_by_ability"}).assign(accuracy=sides.accuracy, **columns)
+    found = abilities.rename(columns={"rank": "rank_by_ability"}).assign(accuracy=measures.accuracy, **columns)
     return found.set_axis(counts.models.index.rename(MODEL))
 
 
@@ -149,28 +152,28 @@ ROW_BLOCK = 256  # models compared with all others at once: 11 MB a temporary ar
 PAIR_POOL = 5000  # discordant pairs whose probabilities are computed
 PAIRS_SHOWN = 50
 N_SPLITS = 20  # of the items into halves, each half in turn the first
-MOST_SPLIT_MODELS = 500  # 125,000 pairs
+MAX_SPLIT_MODELS = 500  # 125,000 pairs
 CONFIRMED = ("again", "reversed", "as_ability")
 TINY = 1e-12
 ITEM_COLUMNS = ("contribution", "ability_side", "accuracy_side", "discrimination")
 
 
-def discordant_pairs(sides: Sides, labels: pd.Index) -> tuple[pd.DataFrame, int, int]:
+def discordant_pairs(measures: AbilityAndAccuracy, labels: pd.Index) -> tuple[pd.DataFrame, int, int]:
     """Return the most certain discordant pairs, the number of discordant pairs, and how many are clear."""
-    (high, low), n_discordant = _candidates(sides)
-    by_ability = _share_above(sides.draws, high, low)
-    by_accuracy = _share_above(sides.resampled, low, high)
+    (high, low), n_discordant = _candidates(measures)
+    by_ability = _share_above(measures.draws, high, low)
+    by_accuracy = _share_above(measures.resampled, low, high)
     pairs = pd.DataFrame(
         {
             "higher_ability": labels[high],
             "higher_accuracy": labels[low],
-            "ability_difference": sides.ability[high] - sides.ability[low],
-            "accuracy_difference": sides.accuracy[low] - sides.accuracy[high],
+            "ability_difference": measures.ability[high] - measures.ability[low],
+            "accuracy_difference": measures.accuracy[low] - measures.accuracy[high],
             "p_ability": by_ability,
             "p_accuracy": by_accuracy,
         }
     )
-    n_clear = int(((by_ability >= CLEAR) & (by_accuracy >= CLEAR)).sum())
+    n_clear = int(((by_ability >= CLEAR_PROBABILITY) & (by_accuracy >= CLEAR_PROBABILITY)).sum())
     surest = np.lexsort((-pairs["ability_difference"], -pairs["accuracy_difference"], -by_ability * by_accuracy))
     return pairs.iloc[surest].reset_index(drop=True), n_discordant, n_clear
 
@@ -181,7 +184,7 @@ def confirm_by_other_items(counts: ResponseCounts, items: xr.Dataset, rng: np.ra
     Parameters
     ----------
     counts : ResponseCounts
-        Models and items with answers; of many models `MOST_SPLIT_MODELS` are drawn.
+        Models and items with answers; of many models `MAX_SPLIT_MODELS` are drawn.
     items : xr.Dataset
         Item parameters of dimensions (chain, draw, item).
     rng : np.random.Generator
@@ -198,8 +201,8 @@ def confirm_by_other_items(counts: ResponseCounts, items: xr.Dataset, rng: np.ra
         such pairs.
     """
     mean = items[[name for name in ItemParameters._fields if name in items]].mean(("chain", "draw"), keepdims=True)
-    if counts.n_models > MOST_SPLIT_MODELS:
-        counts = counts.take(models=np.sort(rng.choice(counts.n_models, MOST_SPLIT_MODELS, replace=False)))
+    if counts.n_models > MAX_SPLIT_MODELS:
+        counts = counts.take(models=np.sort(rng.choice(counts.n_models, MAX_SPLIT_MODELS, replace=False)))
     found: dict[str, list[list[float]]] = {"all": [], "surest": []}
     for _ in range(N_SPLITS if counts.n_items >= 2 else 0):
         order = rng.permutation(counts.n_items)
@@ -213,7 +216,7 @@ def confirm_by_other_items(counts: ResponseCounts, items: xr.Dataset, rng: np.ra
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pairs")
 
 
-class _Half(NamedTuple):
+class _HalfTest(NamedTuple):
     """Both measures of the models on half of the items, shape (model,), with their standard errors."""
 
     ability: FloatArray
@@ -222,14 +225,14 @@ class _Half(NamedTuple):
     accuracy_se: FloatArray
 
 
-def _half(counts: ResponseCounts, mean: xr.Dataset) -> _Half:
+def _half(counts: ResponseCounts, mean: xr.Dataset) -> _HalfTest:
     found = abilities_given_items(counts, mean)
     accuracy, asked = counts.accuracy().to_numpy(dtype=np.float64), counts.asked.sum(axis=1)
     error = np.sqrt(accuracy * (1 - accuracy) / np.maximum(asked, 1))
-    return _Half(found["ability"].to_numpy(), found["ability_sd"].to_numpy(), np.round(accuracy, DECIMALS), error)
+    return _HalfTest(found["ability"].to_numpy(), found["ability_sd"].to_numpy(), np.round(accuracy, DECIMALS), error)
 
 
-def _pairs_of_half(half: _Half) -> npt.NDArray[np.intp]:
+def _pairs_of_half(half: _HalfTest) -> npt.NDArray[np.intp]:
     """Positions (higher ability, higher accuracy) of pairs ordered differently, surest first."""
     high, low = np.nonzero(
         (half.ability[:, None] > half.ability) & (half.accuracy[:, None] < half.accuracy)  # NaN where nothing was asked
@@ -241,7 +244,7 @@ def _pairs_of_half(half: _Half) -> npt.NDArray[np.intp]:
     return np.stack([high, low])[:, np.argsort(-np.minimum(*distances), kind="stable")]
 
 
-def _confirmed(pairs: npt.NDArray[np.intp], other: _Half) -> list[float]:
+def _confirmed(pairs: npt.NDArray[np.intp], other: _HalfTest) -> list[float]:
     """Count pairs, and take the shares of them that `CONFIRMED` names."""
     known = ~np.isnan(other.accuracy[pairs]).any(axis=0)
     high, low = pairs[:, known]
@@ -289,19 +292,21 @@ def responsible_items(
     return items.sort_values("contribution", ascending=False, kind="stable"), ""
 
 
-def _candidates(sides: Sides) -> tuple[npt.NDArray[np.intp], int]:
+def _candidates(measures: AbilityAndAccuracy) -> tuple[npt.NDArray[np.intp], int]:
     """Positions (higher ability, higher accuracy) of the discordant pairs most certain by a normal approximation."""
-    ability_variance, accuracy_variance = sides.draws.var(axis=0), sides.resampled.var(axis=0)
+    ability_variance, accuracy_variance = measures.draws.var(axis=0), measures.resampled.var(axis=0)
     pool, certainty, n_discordant = np.empty((2, 0), dtype=np.intp), np.empty(0), 0
-    for start in range(0, len(sides.ability), ROW_BLOCK):
+    for start in range(0, len(measures.ability), ROW_BLOCK):
         rows = slice(start, start + ROW_BLOCK)
-        opposite = (sides.ability[rows, None] > sides.ability) & (sides.accuracy[rows, None] < sides.accuracy)
+        opposite = (measures.ability[rows, None] > measures.ability) & (
+            measures.accuracy[rows, None] < measures.accuracy
+        )
         high, low = np.nonzero(opposite)
         high += start
         n_discordant += len(high)
         pool = np.hstack([pool, [high, low]])
-        by_ability = _log_certainty(sides.ability, ability_variance, high, low)
-        by_accuracy = _log_certainty(sides.accuracy, accuracy_variance, low, high)
+        by_ability = _log_certainty(measures.ability, ability_variance, high, low)
+        by_accuracy = _log_certainty(measures.accuracy, accuracy_variance, low, high)
         certainty = np.append(certainty, by_ability + by_accuracy)
         if len(certainty) > PAIR_POOL:
             best = np.argpartition(-certainty, PAIR_POOL)[:PAIR_POOL]

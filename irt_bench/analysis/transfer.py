@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from irt_bench.analysis.classical import LEAST_MODELS, correlate_with_rest
+from irt_bench.analysis.classical import MIN_MODELS, correlate_with_rest
 from irt_bench.analysis.intervals import SPREAD_FLOOR, centred_sums
 from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.errors import AnalysisError, UndefinedWarning, unknown_choice
@@ -81,7 +81,7 @@ def _of_complete_answers(shares: FloatArray, splits: Sequence[Halves]) -> list[F
         squares = right - right * mean
         products = with_total - mean * total_sum
         rest_squares = (total_squares - total_sum**2 / size - 2 * products + squares) / (n_items - 1) ** 2
-        defined = (size >= LEAST_MODELS) & (squares > 0) & (rest_squares > size * SPREAD_FLOOR)
+        defined = (size >= MIN_MODELS) & (squares > 0) & (rest_squares > size * SPREAD_FLOOR)
         norm = np.sqrt(np.where(defined, squares * rest_squares, 1.0)) * (n_items - 1)
         found = np.where(defined, np.clip((products - squares) / norm, -1, 1), np.nan)
         difficulty[:, block], correlation[:, block] = mean.T, found.T
@@ -90,11 +90,11 @@ def _of_complete_answers(shares: FloatArray, splits: Sequence[Halves]) -> list[F
 
 Split = Literal["random", "ability"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-LEAST_IN_HALF = 3  # models; with fewer no item has an item-rest correlation
-LEAST_ITEMS = 3  # two items correlate at -1 or 1
+MIN_IN_HALF = 3  # models; with fewer no item has an item-rest correlation
+MIN_ITEMS = 3  # two items correlate at -1 or 1
 DIGITS = 10  # of statistics that are ranked: items alike are ties, whatever the rounding
 ROWS = pd.MultiIndex.from_product(
-    [["share_right", "item_rest_correlation"], ["pearson", "spearman"]], names=["statistic", "method"]
+    [["proportion_correct", "item_rest_correlation"], ["pearson", "spearman"]], names=["statistic", "method"]
 )
 CORRELATIONS = [f"{name}{suffix}" for name in ("ability", "random", "ratio") for suffix in ("", "_q05", "_q95")]
 NUMBERS = [f"{what}_{name}" for name in ("ability", "random") for what in ("n_items", "n_left_out")]
@@ -143,8 +143,8 @@ def _part(
 ) -> tuple[BoolArray, BoolArray]:
     answered = np.flatnonzero(~np.isnan(accuracy))
     size = len(answered) // 2
-    if size < LEAST_IN_HALF:
-        raise AnalysisError(f"{len(answered)} models have answers; two halves of at least {LEAST_IN_HALF} are needed.")
+    if size < MIN_IN_HALF:
+        raise AnalysisError(f"{len(answered)} models have answers; two halves of at least {MIN_IN_HALF} are needed.")
     if how == "ability":
         order = answered[np.lexsort((labels.astype("str").to_numpy()[answered], accuracy[answered]))]
     elif rng is None:
@@ -173,7 +173,7 @@ def transfer(counts: ResponseCounts, *, how: Split = "ability", n_splits: int = 
     Returns
     -------
     pd.DataFrame
-        Indexed by ``statistic`` (share_right, item_rest_correlation, within the half) and ``method``
+        Indexed by ``statistic`` (proportion_correct, item_rest_correlation, within the half) and ``method``
         (pearson, spearman), with columns ``correlation, q05, q95, n_items, n_left_out``.
 
     Raises
@@ -244,9 +244,9 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
     """
     counts = as_counts(counts)
     answering = int(counts.asked.any(axis=1).sum())
-    if answering < 2 * LEAST_IN_HALF:
+    if answering < 2 * MIN_IN_HALF:
         message = (
-            f"transfer is undefined and reported as NaN: {answering} models have answers, {2 * LEAST_IN_HALF} needed."
+            f"transfer is undefined and reported as NaN: {answering} models have answers, {2 * MIN_IN_HALF} needed."
         )
         warnings.warn(message, UndefinedWarning, stacklevel=2)
         return pd.DataFrame(np.nan, index=ROWS, columns=[*CORRELATIONS, *NUMBERS])
@@ -304,7 +304,7 @@ def _correlations(statistics: Sequence[FloatArray], drawn: Sequence[npt.NDArray[
 def _correlate(pairs: FloatArray) -> FloatArray:
     """Pearson and Spearman of both statistics between the halves, in the order of ROWS; NaN where undefined."""
     found = np.full(len(ROWS), np.nan)
-    if pairs.shape[2] < LEAST_ITEMS:
+    if pairs.shape[2] < MIN_ITEMS:
         return found
     for statistic, (x, y) in enumerate(pairs):
         if np.ptp(x) > SPREAD_FLOOR and np.ptp(y) > SPREAD_FLOOR:

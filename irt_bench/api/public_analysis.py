@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from irt_bench.analysis.agreement import Comparison
+from irt_bench.analysis.agreement import AbilityAccuracyComparison
 from irt_bench.analysis.classical import Reliability, item_statistics, score_reliability
 from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.api.display import CHECK_COLUMNS, draw, html_frame, html_lines, notebook_html, saved_folder
@@ -23,7 +23,7 @@ from irt_bench.responses.canonical import Responses, as_counts, as_table
 from irt_bench.responses.quality import findings
 from irt_bench.responses.table import Finding
 
-SHOWN: Final = ("share_right", "item_rest_correlation", "flags")
+SHOWN: Final = ("proportion_correct", "item_rest_correlation", "flags")
 RANKS: Final = {"rank_by_ability": "rank", "rank_by_accuracy": "accuracy_rank"}  # names that the figure takes
 
 
@@ -83,8 +83,9 @@ class ItemAnalysis:
         Returns
         -------
         pd.DataFrame
-            Indexed by item: ``n_models``, ``share_right``, ``item_total_correlation``, ``item_rest_correlation``,
-            ``biserial``, ``flags`` ("constant", "negative", "maybe_negative", "near_zero", "too_easy", "too_hard",
+            Indexed by item: ``n_models``, ``proportion_correct``, ``item_total_correlation``,
+            ``item_rest_correlation``, ``biserial``, ``flags`` ("constant", "negative", "maybe_negative",
+            "near_zero", "too_easy", "too_hard",
             "few_models"), and limits of 90% intervals.
         """
         return self.statistics
@@ -175,7 +176,7 @@ def item_analysis(
     >>> wide = load_example("benchmark").counts().to_frame()
     >>> wide.shape
     (120, 100)
-    >>> item_analysis(wide).items()["share_right"].head(3).round(2).to_dict()
+    >>> item_analysis(wide).items()["proportion_correct"].head(3).round(2).to_dict()
     {'item-001': 0.22, 'item-002': 0.91, 'item-003': 0.87}
     """
     counts = as_counts(responses, models=models, items=items)
@@ -237,7 +238,7 @@ class FitChecks:
         return self.result.table()
 
     def items(self) -> pd.DataFrame:
-        """Item fit: ``infit, outfit, s_x2, s_x2_df, s_x2_p, s_x2_p_holm, s_x2_rmsea, curve_surprise`` and others."""
+        """Item fit: ``infit, outfit, s_x2, s_x2_df, s_x2_p, s_x2_p_holm, s_x2_rmsea, curve_misfit`` and others."""
         return self.result.items
 
     def models(self) -> pd.DataFrame:
@@ -296,7 +297,7 @@ class AccuracyComparison:
 
     Parameters
     ----------
-    result : Comparison
+    result : AbilityAccuracyComparison
         All that was found.
 
     Examples
@@ -307,7 +308,7 @@ class AccuracyComparison:
     {'ability': 0.9, 'accuracy': 0.9}
     """
 
-    result: Comparison
+    result: AbilityAccuracyComparison
 
     def __repr__(self) -> str:
         found = self.result

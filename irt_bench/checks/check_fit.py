@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from irt_bench.arrays import FloatArray
-from irt_bench.checks.answers import score_groups
+from irt_bench.checks.check_data import CheckData, collect_check_data
 from irt_bench.checks.dimensionality import (
-    LEAST_HELD_OUT,
+    MIN_HELD_OUT,
     compare_dimensions,
     dimension_check,
     eigenvalue_checks,
@@ -25,10 +25,9 @@ from irt_bench.checks.dimensionality import (
     permuted_eigenvalues,
     second_eigenvalue_check,
 )
-from irt_bench.checks.evidence import Evidence, gather_evidence
 from irt_bench.checks.fit_statistics import (
-    MEAN_SQUARE,
-    MISFIT,
+    MEAN_SQUARE_LIMIT,
+    ZH_LIMIT,
     GroupDifference,
     MeanSquares,
     difference_check,
@@ -40,29 +39,30 @@ from irt_bench.checks.fit_statistics import (
     person_fit_check,
     standardised_log_likelihood,
 )
+from irt_bench.checks.fitted_responses import score_groups
+from irt_bench.checks.limits import Check
 from irt_bench.checks.local_dependence import (
-    Residuals,
-    beyond_chance,
+    ResidualCorrelations,
     dependence_checks,
     local_dependence_check,
+    pair_limits,
     pair_table,
     residual_correlations,
     testlet_check,
 )
-from irt_bench.checks.named import Check
 from irt_bench.checks.predictive import (
     LeaveOneOut,
-    Surprise,
+    SquaredZScores,
     curve_check,
-    curve_surprise,
+    curve_misfit,
     leave_cells_out,
     leave_models_out,
     leave_one_out_check,
-    model_reason_against,
     odds_ratio_check,
     score_check,
+    why_not_leave_models_out,
 )
-from irt_bench.checks.summed_score import SummedScoreFit, reason_against, summed_score_check, summed_score_fit
+from irt_bench.checks.summed_score import SummedScoreFit, summed_score_check, summed_score_fit, why_no_s_x2
 from irt_bench.errors import AnalysisError, check_range
 from irt_bench.inference.draws import check_responses
 from irt_bench.inference.fit import FitResult
@@ -83,7 +83,7 @@ class ModelChecks:
     checks : tuple of Check
         All of them, also those that do not apply.
     items : pd.DataFrame
-        Indexed by item: ``infit, outfit, s_x2, s_x2_df, s_x2_p, s_x2_p_holm, s_x2_rmsea, curve_surprise`` (mean squared
+        Indexed by item: ``infit, outfit, s_x2, s_x2_df, s_x2_p, s_x2_p_holm, s_x2_rmsea, curve_misfit`` (mean squared
         standard score of the item-total curve), ``largest_q3, partner`` (of the pair furthest beyond its limit) and
         ``misfits``, names joined by ';'.
     models : pd.DataFrame
@@ -144,32 +144,31 @@ class ModelChecks:
 
 SCORE_STEPS: Final = 101
 CURVES_SHOWN: Final = 4
-OUTER: Final = (INTERVAL[0], INTERVAL[1])
 
 
 def item_table(
-    evidence: Evidence,
+    data: CheckData,
     squares: MeanSquares,
     summed: SummedScoreFit | None,
-    residuals: Residuals,
-    curves: Surprise,
+    residuals: ResidualCorrelations,
+    curves: SquaredZScores,
 ) -> pd.DataFrame:
     """Tabulate the fit of every item, with the names of the checks it offends; see `ModelChecks.items`."""
-    labels = evidence.counts.items.index
+    labels = data.counts.items.index
     nothing = np.full(len(labels), np.nan)
-    names = ("statistic", "freedom", "p_value", "p_holm", "rmsea")
+    names = ("statistic", "df", "p_value", "p_holm", "rmsea")
     columns = ("s_x2", "s_x2_df", "s_x2_p", "s_x2_p_holm", "s_x2_rmsea")
     table = pd.DataFrame({"infit": squares.infit, "outfit": squares.outfit}, index=labels.rename(ITEM))
     for name, column in zip(names, columns, strict=True):
         table[column] = nothing if summed is None else getattr(summed, name)
-    table["curve_surprise"] = curves.observed
-    table["largest_q3"], table["partner"] = _partners(residuals, evidence, labels)
-    limits = {name: _limit(evidence, name) for name in ("infit", "outfit")}
+    table["curve_misfit"] = curves.observed
+    table["largest_q3"], table["partner"] = _partners(residuals, data, labels)
+    limits = {name: _limit(data, name) for name in ("infit", "outfit")}
     dependent = np.zeros(len(labels), dtype=bool)
-    dependent[evidence.plan.q3] = (residuals.excess > beyond_chance(residuals, evidence.chance("q3"))).any(axis=1)
+    dependent[data.plan.q3] = (residuals.excess > pair_limits(residuals, data.chance("q3"))).any(axis=1)
     offences = {
-        "infit": np.abs(squares.infit - 1) > max(limits["infit"], MEAN_SQUARE.value),
-        "outfit": np.abs(squares.outfit - 1) > max(limits["outfit"], MEAN_SQUARE.value),
+        "infit": np.abs(squares.infit - 1) > max(limits["infit"], MEAN_SQUARE_LIMIT.value),
+        "outfit": np.abs(squares.outfit - 1) > max(limits["outfit"], MEAN_SQUARE_LIMIT.value),
         "s_x2": np.zeros(len(labels), dtype=bool) if summed is None else summed.misfits,
         "item_total_curves": curves.observed > np.nanmax(curves.replicated, initial=0.0),
         "q3": dependent,
@@ -179,28 +178,28 @@ def item_table(
     return table
 
 
-def model_table(evidence: Evidence) -> pd.DataFrame:
+def model_table(data: CheckData) -> pd.DataFrame:
     """Tabulate the fit of every model; see `ModelChecks.models`."""
-    answers = evidence.answers
-    squares, zh = model_mean_squares(answers), standardised_log_likelihood(answers)
+    fitted = data.fitted
+    squares, zh = model_mean_squares(fitted), standardised_log_likelihood(fitted)
     columns: dict[str, Any] = {
-        "score": answers.score,
-        "ability": answers.ability,
+        "score": fitted.score,
+        "ability": fitted.ability,
         "zh": zh,
         "infit": squares.infit,
         "outfit": squares.outfit,
-        "misfit": -zh > max(_limit(evidence, "misfit"), MISFIT.value),
+        "misfit": -zh > max(_limit(data, "misfit"), ZH_LIMIT.value),
     }
-    return pd.DataFrame(columns, index=evidence.counts.models.index.rename(MODEL))
+    return pd.DataFrame(columns, index=data.counts.models.index.rename(MODEL))
 
 
-def eigenvalue_table(evidence: Evidence, permuted: FloatArray | None) -> pd.DataFrame:
+def eigenvalue_table(data: CheckData, permuted: FloatArray | None) -> pd.DataFrame:
     """Tabulate eigenvalues beside those of unrelated items and of one dimension; empty where there are none."""
     columns = ["observed", "unrelated_q95", "one_dimension_q05", "one_dimension_q95"]
     if permuted is None:
         return pd.DataFrame(columns=columns, index=pd.RangeIndex(1, 1, name="number"))
-    low, high = np.quantile(evidence.chance("eigenvalues"), OUTER, axis=0)
-    values = (evidence.found.eigenvalues, np.quantile(permuted, INTERVAL[1], axis=0), low, high)
+    low, high = np.quantile(data.chance("eigenvalues"), INTERVAL, axis=0)
+    values = (data.found.eigenvalues, np.quantile(permuted, INTERVAL[1], axis=0), low, high)
     index = pd.RangeIndex(1, len(low) + 1, name="number")
     return pd.DataFrame(dict(zip(columns, values, strict=True)), index=index)
 
@@ -211,52 +210,52 @@ def score_table(observed: FloatArray, replicated: FloatArray) -> pd.DataFrame:
     steps = np.linspace(0, 1, SCORE_STEPS)
     share = [np.searchsorted(np.sort(row[known]), steps, side="right") / known.sum() for row in (observed, *replicated)]
     cumulated = np.array(share[1:])
-    low, high = np.quantile(cumulated, OUTER, axis=0)
+    low, high = np.quantile(cumulated, INTERVAL, axis=0)
     columns = {"observed": share[0], "predicted": cumulated.mean(axis=0), "predicted_q05": low, "predicted_q95": high}
     return pd.DataFrame(columns, index=pd.Index(steps, name="score"))
 
 
-def curve_table(evidence: Evidence, found: Surprise) -> pd.DataFrame:
+def curve_table(data: CheckData, found: SquaredZScores) -> pd.DataFrame:
     """Item-total curves of the items furthest from the fit; see `ModelChecks.curves`."""
     columns = ["item", "group", "score", "observed", "predicted", "predicted_q05", "predicted_q95"]
     far = np.argsort(-np.nan_to_num(found.observed, nan=-1.0), kind="stable")[:CURVES_SHOWN]
-    group, _ = score_groups(evidence.answers.score)
-    replicated = [each.curves.share for each in evidence.repeated]
-    n_groups = min(len(share) for share in (evidence.found.curves.share, *replicated))
+    group, _ = score_groups(data.fitted.score)
+    replicated = [each.curves.share for each in data.repeated]
+    n_groups = min(len(share) for share in (data.found.curves.share, *replicated))
     parts = []
     for place in far.tolist():
         drawn = np.array([share[:n_groups, place] for share in replicated])
-        at = [float(np.mean(evidence.answers.score[group == number])) for number in range(n_groups)]
-        low, high = np.nanquantile(drawn, OUTER, axis=0) if np.isfinite(drawn).any(axis=0).all() else drawn[:2]
-        values = (evidence.found.curves.share[:n_groups, place], drawn.mean(axis=0), low, high)
-        named = {"item": str(evidence.counts.items.index[place]), "group": np.arange(1, n_groups + 1), "score": at}
+        at = [float(np.mean(data.fitted.score[group == number])) for number in range(n_groups)]
+        low, high = np.nanquantile(drawn, INTERVAL, axis=0) if np.isfinite(drawn).any(axis=0).all() else drawn[:2]
+        values = (data.found.curves.share[:n_groups, place], drawn.mean(axis=0), low, high)
+        named = {"item": str(data.counts.items.index[place]), "group": np.arange(1, n_groups + 1), "score": at}
         parts.append(pd.DataFrame(named | dict(zip(columns[3:], values, strict=True))))
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _partners(residuals: Residuals, evidence: Evidence, labels: pd.Index) -> tuple[FloatArray, list[str]]:
+def _partners(residuals: ResidualCorrelations, data: CheckData, labels: pd.Index) -> tuple[FloatArray, list[str]]:
     """Q3 of each item that is furthest beyond its limit, and the item it is with; NaN and an empty text without one."""
     values, partner = np.full(len(labels), np.nan), np.full(len(labels), "", dtype=object)
     some = np.isfinite(residuals.correlation).any(axis=1)
     if some.any():
-        limit = beyond_chance(residuals, evidence.chance("q3"))[some]
+        limit = pair_limits(residuals, data.chance("q3"))[some]
         other = np.nan_to_num(residuals.excess[some] / limit, nan=-np.inf).argmax(axis=1)
-        places = evidence.plan.q3[some]
+        places = data.plan.q3[some]
         values[places] = residuals.correlation[some][np.arange(len(places)), other]
-        partner[places] = labels.to_numpy()[evidence.plan.q3[other]].astype(str)
+        partner[places] = labels.to_numpy()[data.plan.q3[other]].astype(str)
     return values, partner.tolist()
 
 
-def _limit(evidence: Evidence, name: str) -> float:
-    chance = evidence.chance(name)
+def _limit(data: CheckData, name: str) -> float:
+    chance = data.chance(name)
     return float(np.nanmax(chance)) if np.isfinite(chance).any() else 0.0
 
 
 Progress = Callable[[str, int, int], None]
 REPLICATES: Final = 39  # a value beyond all of them has a chance of 1 in 40
-LEAST_REPLICATES: Final = 9
-MOST_REPLICATES: Final = 9_999
-LEAST_DRAWS: Final = 25  # a fifth of them is the tail that PSIS smooths, and five points are the fewest it takes
+MIN_REPLICATES: Final = 9
+MAX_REPLICATES: Final = 9_999
+MIN_DRAWS: Final = 25  # a fifth of them is the tail that PSIS smooths, and five points are the fewest it takes
 
 
 class _Details(NamedTuple):
@@ -264,8 +263,8 @@ class _Details(NamedTuple):
 
     squares: MeanSquares
     summed: SummedScoreFit | None
-    residuals: Residuals
-    curves: Surprise
+    residuals: ResidualCorrelations
+    curves: SquaredZScores
     permuted: FloatArray | None
     differences: dict[str, GroupDifference]
 
@@ -316,98 +315,96 @@ def check_fit(
     counts = as_counts(counts)
     _check_input(counts, fit, replicates)
     streams = np.random.default_rng(seed).spawn(4)
-    evidence = gather_evidence(counts, fit, groups, replicates=replicates, rng=streams[0], progress=progress)
-    details = _details(evidence, streams[1])
-    log_scores, loo_checks = _leave_out(evidence, streams[2])
+    data = collect_check_data(counts, fit, groups, replicates=replicates, rng=streams[0], progress=progress)
+    details = _details(data, streams[1])
+    log_scores, loo_checks = _leave_out(data, streams[2])
     return ModelChecks(
         checks=(
-            *_predictive_checks(evidence, details),
+            *_predictive_checks(data, details),
             *loo_checks,
-            *_item_checks(evidence, details),
-            *_dimension_checks(evidence, details, streams[3]),
+            *_item_checks(data, details),
+            *_dimension_checks(data, details, streams[3]),
             difference_check(
                 details.differences,
-                evidence.counts.items.index,
-                evidence.chance("n_large"),
-                evidence.plan.group_reason,
+                data.counts.items.index,
+                data.chance("n_large"),
+                data.plan.group_reason,
             ),
             *response_checks(fit.irt_model, fit.posterior, counts, seed=seed),
         ),
-        items=item_table(evidence, details.squares, details.summed, details.residuals, details.curves),
-        models=model_table(evidence),
-        pairs=pair_table(details.residuals, evidence.counts.items.index[evidence.plan.q3], evidence.chance("q3")),
-        differences=difference_table(details.differences, evidence.counts.items.index),
-        eigenvalues=eigenvalue_table(evidence, details.permuted),
-        scores=score_table(evidence.answers.score, evidence.scores),
-        curves=curve_table(evidence, details.curves),
+        items=item_table(data, details.squares, details.summed, details.residuals, details.curves),
+        models=model_table(data),
+        pairs=pair_table(details.residuals, data.counts.items.index[data.plan.q3], data.chance("q3")),
+        differences=difference_table(details.differences, data.counts.items.index),
+        eigenvalues=eigenvalue_table(data, details.permuted),
+        scores=score_table(data.fitted.score, data.scores),
+        curves=curve_table(data, details.curves),
         log_scores=log_scores,
-        notes=evidence.notes,
+        notes=data.notes,
         replicates=replicates,
         seed=seed,
     )
 
 
 def _check_input(counts: ResponseCounts, fit: FitResult, replicates: int) -> None:
-    check_range(AnalysisError, "replicates", replicates, LEAST_REPLICATES, MOST_REPLICATES)
+    check_range(AnalysisError, "replicates", replicates, MIN_REPLICATES, MAX_REPLICATES)
     n_draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
-    if n_draws < LEAST_DRAWS:
-        raise AnalysisError(f"the fit has {n_draws} draws; checks need {LEAST_DRAWS} or more. Fit again with more.")
+    if n_draws < MIN_DRAWS:
+        raise AnalysisError(f"the fit has {n_draws} draws; checks need {MIN_DRAWS} or more. Fit again with more.")
     check_responses(fit.responses, counts)
 
 
-def _details(evidence: Evidence, rng: np.random.Generator) -> _Details:
-    answers, plan = evidence.answers, evidence.plan
-    n_parameters = evidence.draws.n_item_parameters
+def _details(data: CheckData, rng: np.random.Generator) -> _Details:
+    fitted, plan = data.fitted, data.plan
+    n_parameters = data.draws.n_item_parameters
     return _Details(
-        squares=item_mean_squares(answers),
-        summed=None if reason_against(answers) else summed_score_fit(answers, n_parameters),
-        residuals=residual_correlations(answers, plan.q3),
-        curves=curve_surprise(evidence.found.curves, [each.curves for each in evidence.repeated]),
-        permuted=None if plan.eigen_reason else permuted_eigenvalues(answers, plan.eigen, rng),
+        squares=item_mean_squares(fitted),
+        summed=None if why_no_s_x2(fitted) else summed_score_fit(fitted, n_parameters),
+        residuals=residual_correlations(fitted, plan.q3),
+        curves=curve_misfit(data.found.curves, [each.curves for each in data.repeated]),
+        permuted=None if plan.eigen_reason else permuted_eigenvalues(fitted, plan.eigen, rng),
         differences={}
         if plan.group_reason
-        else {name: group_difference(answers, member) for name, member in plan.members.items()},
+        else {name: group_difference(fitted, member) for name, member in plan.members.items()},
     )
 
 
-def _predictive_checks(evidence: Evidence, details: _Details) -> tuple[Check, ...]:
+def _predictive_checks(data: CheckData, details: _Details) -> tuple[Check, ...]:
     return (
-        score_check(evidence.answers.score, evidence.scores),
-        odds_ratio_check(evidence.found.odds, evidence.chance("odds")),
-        curve_check(details.curves, evidence.counts.items.index.to_numpy()),
+        score_check(data.fitted.score, data.scores),
+        odds_ratio_check(data.found.odds, data.chance("odds")),
+        curve_check(details.curves, data.counts.items.index.to_numpy()),
     )
 
 
-def _leave_out(evidence: Evidence, rng: np.random.Generator) -> tuple[tuple[LeaveOneOut, ...], tuple[Check, ...]]:
-    draws, counts = evidence.draws, evidence.counts
+def _leave_out(data: CheckData, rng: np.random.Generator) -> tuple[tuple[LeaveOneOut, ...], tuple[Check, ...]]:
+    draws, counts = data.draws, data.counts
     n_parameters = draws.n_item_parameters
     cells = leave_cells_out(draws, counts.correct, counts.trials, rng)
-    reason = model_reason_against(counts.n_models, counts.n_items, n_parameters)
+    reason = why_not_leave_models_out(counts.n_models, counts.n_items, n_parameters)
     models = None if reason else leave_models_out(draws, counts.correct, counts.trials)
     checks = (leave_one_out_check("loo_cells", cells), leave_one_out_check("loo_models", models, reason))
     return tuple(each for each in (cells, models) if each is not None), checks
 
 
-def _item_checks(evidence: Evidence, details: _Details) -> tuple[Check, ...]:
-    answers, labels = evidence.answers, evidence.counts.items.index
+def _item_checks(data: CheckData, details: _Details) -> tuple[Check, ...]:
+    fitted, labels = data.fitted, data.counts.items.index
     return (
-        mean_square_check("infit", details.squares.infit, labels.to_numpy(), evidence.chance("infit")),
-        mean_square_check("outfit", details.squares.outfit, labels.to_numpy(), evidence.chance("outfit")),
-        summed_score_check(answers, details.summed, labels.to_numpy()),
-        local_dependence_check(
-            details.residuals, answers, evidence.plan.q3, labels[evidence.plan.q3], evidence.chance("q3")
-        ),
-        testlet_check(details.residuals, evidence.plan.testlets, evidence.chance("testlets")),
-        person_fit_check(answers, evidence.counts.models.index.to_numpy(), evidence.chance("misfit")),
-        *dependence_checks(answers, evidence.plan.relatives, evidence.counts.models.index, evidence.chance("likeness")),
+        mean_square_check("infit", details.squares.infit, labels.to_numpy(), data.chance("infit")),
+        mean_square_check("outfit", details.squares.outfit, labels.to_numpy(), data.chance("outfit")),
+        summed_score_check(fitted, details.summed, labels.to_numpy()),
+        local_dependence_check(details.residuals, fitted, data.plan.q3, labels[data.plan.q3], data.chance("q3")),
+        testlet_check(details.residuals, data.plan.testlets, data.chance("testlets")),
+        person_fit_check(fitted, data.counts.models.index.to_numpy(), data.chance("misfit")),
+        *dependence_checks(fitted, data.plan.model_groups, data.counts.models.index, data.chance("model_similarity")),
     )
 
 
-def _dimension_checks(evidence: Evidence, details: _Details, rng: np.random.Generator) -> tuple[Check, ...]:
-    enough = evidence.counts.asked.sum() >= 10 * LEAST_HELD_OUT
-    two = dimension_check(compare_dimensions(evidence.answers, rng) if enough else None)
+def _dimension_checks(data: CheckData, details: _Details, rng: np.random.Generator) -> tuple[Check, ...]:
+    enough = data.counts.asked.sum() >= 10 * MIN_HELD_OUT
+    two = dimension_check(compare_dimensions(data.fitted, rng) if enough else None)
     if details.permuted is None:
-        return (*eigenvalue_checks(evidence.plan.eigen_reason), two)
-    observed = evidence.found.eigenvalues
-    chance = evidence.chance("eigenvalues")
+        return (*eigenvalue_checks(data.plan.eigen_reason), two)
+    observed = data.found.eigenvalues
+    chance = data.chance("eigenvalues")
     return parallel_check(observed, details.permuted, chance), second_eigenvalue_check(observed, chance[:, 1]), two

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from irt_bench.arrays import BoolArray, FloatArray
-from irt_bench.checks.answers import FittedAnswers
-from irt_bench.checks.named import Check, Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import FittedResponses
+from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 
 CORRECTION: Final = 0.5  # answers put in an empty cell of a table, as psych::tetrachoric does
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 STEPS: Final = 30  # of Newton or halving; five are enough as a rule
-CLOSE: Final = 1e-7  # of the arcsine
-LARGEST: Final = 0.9999
+ANGLE_TOLERANCE: Final = 1e-7  # of the arcsine
+MAX_CORRELATION: Final = 0.9999
 
 
 def tetrachoric_correlations(right: FloatArray, asked: BoolArray) -> FloatArray:
@@ -69,7 +69,7 @@ def tetrachoric_correlations(right: FloatArray, asked: BoolArray) -> FloatArray:
 def _solve(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
     """Correlation at which the chance of both is as given; Newton's method, kept in a bracket that halves."""
     h, k = ndtri(np.clip(first, 1e-12, 1 - 1e-12)), ndtri(np.clip(second, 1e-12, 1 - 1e-12))
-    found, edge = np.zeros(h.shape), np.arcsin(LARGEST)
+    found, edge = np.zeros(h.shape), np.arcsin(MAX_CORRELATION)
     wanted, squares, product = both - ndtr(h) * ndtr(k), (h * h + k * k) / 2, h * k
     at, low, high, angle = np.arange(len(h)), np.full(h.shape, -edge), np.full(h.shape, edge), np.zeros(h.shape)
     for _ in range(STEPS):
@@ -79,7 +79,7 @@ def _solve(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArra
         new = angle + away / np.maximum(_density(angle, squares, product), 1e-300)
         new = np.where((new > low) & (new < high), new, (low + high) / 2)
         found[at] = new
-        going = np.abs(new - angle) > CLOSE  # the few hard pairs are not to cost what all pairs cost
+        going = np.abs(new - angle) > ANGLE_TOLERANCE  # the few hard pairs are not to cost what all pairs cost
         if not going.any():
             break
         at, wanted, squares, product = at[going], wanted[going], squares[going], product[going]
@@ -96,24 +96,24 @@ def _density(angle: FloatArray, squares: FloatArray, product: FloatArray) -> Flo
 EIGENVALUES: Final = 10  # kept of each matrix
 PERMUTATIONS: Final = 20  # psych::fa.parallel's default
 QUANTILE: Final = 0.95  # of permuted data, Glorfeld 1995, doi:10.1177/0013164495055003002
-ONE: Final = Limit(1.0, "one dimension; Horn 1965, doi:10.1007/BF02289447, and data simulated from the fit")
-LEAST_ITEMS: Final = 4
-LEAST_MODELS: Final = 30
+ONE_DIMENSION: Final = Limit(1.0, "one dimension; Horn 1965, doi:10.1007/BF02289447, and data simulated from the fit")
+MIN_ITEMS: Final = 4
+MIN_MODELS: Final = 30
 
 
-def largest_eigenvalues(answers: FittedAnswers, items: npt.NDArray[np.intp]) -> FloatArray:
+def largest_eigenvalues(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> FloatArray:
     """Largest eigenvalues of the tetrachoric correlations of some items, decreasing, at most `EIGENVALUES`."""
-    return _eigenvalues(answers.right[:, items], answers.asked[:, items])
+    return _eigenvalues(fitted.correct[:, items], fitted.asked[:, items])
 
 
-def permuted_eigenvalues(answers: FittedAnswers, items: npt.NDArray[np.intp], rng: np.random.Generator) -> FloatArray:
+def permuted_eigenvalues(fitted: FittedResponses, items: npt.NDArray[np.intp], rng: np.random.Generator) -> FloatArray:
     """Eigenvalues where items have nothing in common: each item's answers dealt out among the models asked it.
 
     Returns
     -------
     array of shape (permutation, eigenvalue)
     """
-    right, asked = answers.right[:, items], answers.asked[:, items]
+    right, asked = fitted.correct[:, items], fitted.asked[:, items]
     last = np.where(asked, 0.0, np.inf)  # models not asked stay where they are
     places = np.argsort(last, axis=0, kind="stable")
     found = []
@@ -152,7 +152,7 @@ def parallel_check(observed: FloatArray, permuted: FloatArray, chance: FloatArra
     found = n_dimensions(observed, permuted, chance)
     listed = ", ".join(f"{value:.2f}" for value in observed[:4])
     message = f"{found} eigenvalues above those of unrelated items and of one dimension; the first are {listed}"
-    return above_limit("parallel_analysis", float(found), message, limit=ONE, chance=np.empty(0))
+    return above_limit("parallel_analysis", float(found), message, limit=ONE_DIMENSION, chance=np.empty(0))
 
 
 def second_eigenvalue_check(observed: FloatArray, chance: FloatArray) -> Check:
@@ -171,13 +171,13 @@ def second_eigenvalue_check(observed: FloatArray, chance: FloatArray) -> Check:
     return above_limit("second_eigenvalue", float(observed[1]), message, limit=None, chance=chance)
 
 
-def eigenvalue_reason_against(answers: FittedAnswers, items: npt.NDArray[np.intp]) -> str:
+def why_no_eigenvalues(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> str:
     """Why tetrachoric correlations are not defined; empty where they are."""
-    if not answers.binary:
+    if not fitted.binary:
         return "answers are counts of several trials; tetrachoric correlations need 0/1 answers"
-    n_models = int(answers.asked.any(axis=1).sum())
-    if len(items) < LEAST_ITEMS or n_models < LEAST_MODELS:
-        return f"{n_models} models and {len(items)} items that vary; {LEAST_MODELS} and {LEAST_ITEMS} are needed"
+    n_models = int(fitted.asked.any(axis=1).sum())
+    if len(items) < MIN_ITEMS or n_models < MIN_MODELS:
+        return f"{n_models} models and {len(items)} items that vary; {MIN_MODELS} and {MIN_ITEMS} are needed"
     return ""
 
 
@@ -194,13 +194,13 @@ def _eigenvalues(right: FloatArray, asked: npt.NDArray[np.bool_]) -> FloatArray:
 HELD_OUT: Final = 0.1  # share of the cells
 MAX_CELLS, MIN_SAMPLED_ITEMS = 1_000_000, 200  # beyond, items are sampled
 SWEEPS: Final = 40
-SETTLED: Final = 1e-3  # largest change of a log-odds, in the root of the mean square over cells
+LOG_ODDS_TOLERANCE: Final = 1e-3  # largest change of a log-odds, in the root of the mean square over cells
 SLOPE_SD, INTERCEPT_SD = 1.0, 3.0  # of the normal priors; abilities have sd 1
-LEAST_HELD_OUT: Final = 100
+MIN_HELD_OUT: Final = 100
 Z_LIMIT: Final = Limit(2.33, "1% one-sided normal; standard error over models and over items, the larger")
 
 
-class HeldOut(NamedTuple):
+class DimensionGain(NamedTuple):
     """Gain in log score of two dimensions over one, nats an answer, on answers held back."""
 
     gain: float
@@ -215,7 +215,7 @@ class HeldOut(NamedTuple):
         return self.gain / self.standard_error if self.standard_error > 0 else np.nan
 
 
-def compare_dimensions(answers: FittedAnswers, rng: np.random.Generator) -> HeldOut:
+def compare_dimensions(fitted: FittedResponses, rng: np.random.Generator) -> DimensionGain:
     """Fit one and two dimensions to 90% of the cells, and predict the rest.
 
     Notes
@@ -226,10 +226,10 @@ def compare_dimensions(answers: FittedAnswers, rng: np.random.Generator) -> Held
     nor within items: the standard error is the larger of those over models and over items. Of more than a million cells
     as many items are drawn at random as fit into one.
     """
-    n_models, n_items = answers.right.shape
+    n_models, n_items = fitted.correct.shape
     most = max(MAX_CELLS // n_models, MIN_SAMPLED_ITEMS)
     some = np.sort(rng.choice(n_items, most, replace=False)) if n_items > most else np.arange(n_items)
-    right, trials = answers.right[:, some], answers.trials[:, some]
+    right, trials = fitted.correct[:, some], fitted.trials[:, some]
     held = (trials > 0) & (rng.random(trials.shape) < HELD_OUT)
     seen = np.where(held, 0.0, right), np.where(held, 0.0, trials)
     unseen = right - seen[0], trials - seen[1]
@@ -237,7 +237,7 @@ def compare_dimensions(answers: FittedAnswers, rng: np.random.Generator) -> Held
     n_answers = float(unseen[1].sum())
     errors = [_clustered(scores[1] - scores[0], unseen[1], axis) for axis in (0, 1)]
     one, two = (float(score.sum() / n_answers) for score in scores)
-    return HeldOut(two - one, max(errors), one, two, int(n_answers))
+    return DimensionGain(two - one, max(errors), one, two, int(n_answers))
 
 
 def fit_dimensions(right: FloatArray, trials: FloatArray, n_dimensions: int, rng: np.random.Generator) -> FloatArray:
@@ -256,12 +256,12 @@ def fit_dimensions(right: FloatArray, trials: FloatArray, n_dimensions: int, rng
         )
         items = _newton(items, models, (models @ items.T).T, right.T, trials.T, item_prior)
         last, log_odds = log_odds, models @ items.T
-        if np.sqrt(np.mean((log_odds - last) ** 2)) < SETTLED:
+        if np.sqrt(np.mean((log_odds - last) ** 2)) < LOG_ODDS_TOLERANCE:
             break
     return np.asarray(log_odds)
 
 
-def dimension_check(found: HeldOut | None, reason: str = "") -> Check:
+def dimension_check(found: DimensionGain | None, reason: str = "") -> Check:
     """Check that a second dimension does not predict answers held back better than one alone."""
     if found is None or not np.isfinite(found.z):
         return not_applicable("two_dimensions", reason or "too few answers to hold some back")

@@ -15,11 +15,11 @@ import pandas as pd
 
 from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.arrays import FloatArray
-from irt_bench.checks.answers import FittedAnswers, score_groups
-from irt_bench.checks.named import Check, Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import FittedResponses, score_groups
+from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 
 # Mean squares of 0.5 to 1.5 are productive for measurement.
-MEAN_SQUARE: Final = Limit(0.5, "Wright & Linacre 1994, Rasch Measurement Transactions 8:3")
+MEAN_SQUARE_LIMIT: Final = Limit(0.5, "Wright & Linacre 1994, Rasch Measurement Transactions 8:3")
 
 
 class MeanSquares(NamedTuple):
@@ -29,7 +29,7 @@ class MeanSquares(NamedTuple):
     outfit: FloatArray
 
 
-def item_mean_squares(answers: FittedAnswers) -> MeanSquares:
+def item_mean_squares(fitted: FittedResponses) -> MeanSquares:
     """Infit and outfit of each item that was not answered alike by all models.
 
     Notes
@@ -43,16 +43,16 @@ def item_mean_squares(answers: FittedAnswers) -> MeanSquares:
     ----------
     .. [1] Wright, Masters, Rating scale analysis, 1982, chapter 5.
     """
-    known = np.where(answers.varying, 1.0, np.nan)
-    return MeanSquares(*(known * values for values in _mean_squares(answers, axis=0)))
+    known = np.where(fitted.varying, 1.0, np.nan)
+    return MeanSquares(*(known * values for values in _mean_squares(fitted, axis=0)))
 
 
-def model_mean_squares(answers: FittedAnswers) -> MeanSquares:
+def model_mean_squares(fitted: FittedResponses) -> MeanSquares:
     """Infit and outfit of each model; see `item_mean_squares`."""
-    return _mean_squares(answers, axis=1)
+    return _mean_squares(fitted, axis=1)
 
 
-def farthest(values: FloatArray) -> tuple[float, int]:
+def worst_mean_square(values: FloatArray) -> tuple[float, int]:
     """Largest distance of a mean square from 1, and its position; NaN and -1 where all are undefined."""
     distance = np.abs(values - 1)
     if np.isnan(distance).all():
@@ -73,14 +73,14 @@ def mean_square_check(name: str, values: FloatArray, labels: FloatArray, chance:
     chance : array of shape (replicate,)
         Largest distance from 1 in each replicate.
     """
-    value, place = farthest(values)
+    value, place = worst_mean_square(values)
     found = f"farthest from 1: {values[place]:.2f}, of item {labels[place]}" if place >= 0 else ""
-    return above_limit(name, value, found, limit=MEAN_SQUARE, chance=chance)
+    return above_limit(name, value, found, limit=MEAN_SQUARE_LIMIT, chance=chance)
 
 
-def _mean_squares(answers: FittedAnswers, *, axis: int) -> MeanSquares:
-    squares, expected = answers.residual**2, answers.trials * answers.variance
-    n_asked = answers.asked.sum(axis=axis)
+def _mean_squares(fitted: FittedResponses, *, axis: int) -> MeanSquares:
+    squares, expected = fitted.residual**2, fitted.trials * fitted.variance
+    n_asked = fitted.asked.sum(axis=axis)
     surprise = np.divide(squares, expected, out=np.zeros_like(squares), where=expected > 0)
     known = np.where(n_asked > 0, 1.0, np.nan)
     return MeanSquares(
@@ -90,11 +90,11 @@ def _mean_squares(answers: FittedAnswers, *, axis: int) -> MeanSquares:
 
 
 # 1 in 740 of a standard normal; the size of the largest misfit, hence turned round.
-MISFIT: Final = Limit(3.0, "three standard errors below expectation (Shewhart 1931); Zh: Drasgow et al. 1985")
-LEAST_ITEMS: Final = 10  # with fewer the statistic takes a handful of values
+ZH_LIMIT: Final = Limit(3.0, "three standard errors below expectation (Shewhart 1931); Zh: Drasgow et al. 1985")
+MIN_ITEMS: Final = 10  # with fewer the statistic takes a handful of values
 
 
-def standardised_log_likelihood(answers: FittedAnswers) -> FloatArray:
+def standardised_log_likelihood(fitted: FittedResponses) -> FloatArray:
     """Zh (also l_z): log-likelihood of each model's answers, standardised by its mean and sd under the model.
 
     Returns
@@ -115,51 +115,53 @@ def standardised_log_likelihood(answers: FittedAnswers) -> FloatArray:
     .. [2] Snijders, Asymptotic null distribution of person fit statistics with estimated person parameter, 2001,
        DOI 10.1007/BF02294437.
     """
-    right = np.maximum(answers.probability, np.finfo(float).tiny)
-    wrong = np.maximum(answers.variance / right, np.finfo(float).tiny)
+    right = np.maximum(fitted.probability, np.finfo(float).tiny)
+    wrong = np.maximum(fitted.variance / right, np.finfo(float).tiny)
     log_odds = np.log(right) - np.log(wrong)
     # l - E = sum (k - n P) log(P / (1 - P)): what is certain drops out.
-    surplus = (answers.residual * log_odds).sum(axis=1)
-    spread = (answers.trials * answers.variance * log_odds**2).sum(axis=1)
+    surplus = (fitted.residual * log_odds).sum(axis=1)
+    spread = (fitted.trials * fitted.variance * log_odds**2).sum(axis=1)
     return np.asarray(surplus / np.sqrt(np.where(spread > 0, spread, np.nan)))
 
 
-def largest_misfit(answers: FittedAnswers) -> float:
+def largest_misfit(fitted: FittedResponses) -> float:
     """Zh of the model that fits worst, sign turned; NaN where none is defined."""
-    values = standardised_log_likelihood(answers)
+    values = standardised_log_likelihood(fitted)
     return -float(np.nanmin(values)) if np.isfinite(values).any() else np.nan
 
 
-def person_fit_check(answers: FittedAnswers, labels: FloatArray, chance: FloatArray) -> Check:
+def person_fit_check(fitted: FittedResponses, labels: FloatArray, chance: FloatArray) -> Check:
     """Check that no model's answers are less likely than the least likely in simulated data.
 
     Parameters
     ----------
-    answers : FittedAnswers
+    answers : FittedResponses
         The responses.
     labels : array of shape (model,)
         Of the models.
     chance : array of shape (replicate,)
         `largest_misfit` of each replicate.
     """
-    if answers.right.shape[1] < LEAST_ITEMS:
-        return not_applicable("person_fit", f"{answers.right.shape[1]} items; {LEAST_ITEMS} are needed")
-    values = standardised_log_likelihood(answers)
-    value = largest_misfit(answers)
+    if fitted.correct.shape[1] < MIN_ITEMS:
+        return not_applicable("person_fit", f"{fitted.correct.shape[1]} items; {MIN_ITEMS} are needed")
+    values = standardised_log_likelihood(fitted)
+    value = largest_misfit(fitted)
     if not np.isfinite(value):
         return not_applicable("person_fit", "no model has answers that the items leave open")
-    limit = max(MISFIT.value, float(np.nanmax(chance)) if np.isfinite(chance).any() else 0.0)
+    limit = max(ZH_LIMIT.value, float(np.nanmax(chance)) if np.isfinite(chance).any() else 0.0)
     beyond = int((-values > limit).sum())
     found = f"{beyond} models answer less likely than chance allows; lowest Zh {-value:.2f}, of model "
-    return above_limit("person_fit", value, found + str(labels[int(np.nanargmin(values))]), limit=MISFIT, chance=chance)
+    return above_limit(
+        "person_fit", value, found + str(labels[int(np.nanargmin(values))]), limit=ZH_LIMIT, chance=chance
+    )
 
 
 DELTA: Final = -2.35  # ETS delta units a log odds ratio: 4 / 1.7, easier items below 0
 LARGE, LARGE_BOUND = 1.5, 1.0  # category C: |delta| >= 1.5 and significantly above 1
 ONE_SIDED: Final = 1.6449  # 5%
 STRATA: Final = 20  # of models of similar score
-LEAST_GROUP: Final = 20  # models: with fewer, the sd of delta is above 1.5 even for items of medium difficulty
-NONE_LARGE: Final = Limit(
+MIN_GROUP: Final = 20  # models: with fewer, the sd of delta is above 1.5 even for items of medium difficulty
+NO_LARGE_DIFFERENCE: Final = Limit(
     0.0, "ETS category C: |delta| >= 1.5 and beyond 1 at 5%, Zwick 2012, doi:10.1002/j.2333-8504.2012.tb02290.x"
 )
 
@@ -177,12 +179,12 @@ class GroupDifference(NamedTuple):
         return np.asarray((size >= LARGE) & (size - ONE_SIDED * self.standard_error > LARGE_BOUND))
 
 
-def group_difference(answers: FittedAnswers, member: npt.NDArray[np.bool_]) -> GroupDifference:
+def group_difference(fitted: FittedResponses, member: npt.NDArray[np.bool_]) -> GroupDifference:
     """Compare the odds of a right answer of a group's models with those of other models of the same score.
 
     Parameters
     ----------
-    answers : FittedAnswers
+    answers : FittedResponses
         0/1 answers.
     member : array of shape (model,)
         Whether a model belongs to the group.
@@ -198,11 +200,11 @@ def group_difference(answers: FittedAnswers, member: npt.NDArray[np.bool_]) -> G
     .. [2] Robins, Breslow, Greenland, Estimators of the Mantel-Haenszel variance consistent in both sparse data and
        large-strata limiting models, 1986, DOI 10.2307/2531052.
     """
-    group, n_groups = score_groups(answers.score, STRATA)
-    agree, disagree, agree_share, disagree_share, mixed = np.zeros((5, answers.right.shape[1]))
+    group, n_groups = score_groups(fitted.score, STRATA)
+    agree, disagree, agree_share, disagree_share, mixed = np.zeros((5, fitted.correct.shape[1]))
     for stratum in range(n_groups):
         inside, outside = (group == stratum) & member, (group == stratum) & ~member
-        tables = [(answers.right[rows].sum(axis=0), answers.asked[rows].sum(axis=0)) for rows in (inside, outside)]
+        tables = [(fitted.correct[rows].sum(axis=0), fitted.asked[rows].sum(axis=0)) for rows in (inside, outside)]
         (a, n_in), (c, n_out) = tables
         b, d, n = n_in - a, n_out - c, np.maximum(n_in + n_out, 1)
         r, s, p, q = a * d / n, b * c / n, (a + d) / n, (b + c) / n
@@ -219,13 +221,13 @@ def group_difference(answers: FittedAnswers, member: npt.NDArray[np.bool_]) -> G
 def large_groups(groups: pd.Series) -> list[str]:
     """List groups with enough models, and enough others, to be compared; of two groups only the first."""
     sizes = groups.dropna().astype(str).value_counts().sort_index()
-    fit = [str(name) for name, size in sizes.items() if LEAST_GROUP <= size <= sizes.sum() - LEAST_GROUP]
+    fit = [str(name) for name, size in sizes.items() if MIN_GROUP <= size <= sizes.sum() - MIN_GROUP]
     return fit[:1] if len(sizes) == 2 else fit
 
 
-def n_large(answers: FittedAnswers, members: list[npt.NDArray[np.bool_]]) -> float:
+def n_large(fitted: FittedResponses, members: list[npt.NDArray[np.bool_]]) -> float:
     """Count items with a large difference for any group."""
-    return float(sum(int(group_difference(answers, member).large.sum()) for member in members))
+    return float(sum(int(group_difference(fitted, member).large.sum()) for member in members))
 
 
 def difference_table(found: dict[str, GroupDifference], labels: pd.Index) -> pd.DataFrame:
@@ -261,4 +263,4 @@ def difference_check(found: dict[str, GroupDifference], labels: pd.Index, chance
     if value:
         place = int(np.nanargmax(np.where(worst.large, np.abs(worst.delta), 0)))
         message += f"; most {labels[place]}, {worst.delta[place]:+.1f} for {name}"
-    return above_limit("dif", float(value), message, limit=NONE_LARGE, chance=chance)
+    return above_limit("dif", float(value), message, limit=NO_LARGE_DIFFERENCE, chance=chance)

@@ -15,17 +15,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.arrays import BoolArray, FloatArray
-from irt_bench.checks.answers import FittedAnswers
-from irt_bench.checks.named import CHANCE, Check, Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import FittedResponses
+from irt_bench.checks.limits import CHANCE, Check, Limit, above_limit, not_applicable
 from irt_bench.inference.related_models import MIN_INFORMATION, NEAR_COPY, alikeness, find_families, near_copies
 
-DEPENDENT: Final = Limit(0.2, "0.2 above the mean, Christensen, Makransky & Horton 2017, doi:10.1177/0146621616677520")
-LEAST_MODELS: Final = 20  # that answered both items: correlations of fewer reach 0.6 by chance
+Q3_LIMIT: Final = Limit(0.2, "0.2 above the mean, Christensen, Makransky & Horton 2017, doi:10.1177/0146621616677520")
+MIN_MODELS: Final = 20  # that answered both items: correlations of fewer reach 0.6 by chance
 PAIRS_KEPT: Final = 1_000
 COPIES_NAMED: Final = 3
 
 
-class Residuals(NamedTuple):
+class ResidualCorrelations(NamedTuple):
     """Correlations of the residuals of pairs of items."""
 
     correlation: FloatArray  # (item, item), symmetric; NaN on the diagonal and where undefined
@@ -43,12 +43,12 @@ class Residuals(NamedTuple):
         return np.asarray(self.excess * np.sqrt(self.rarer))
 
 
-def residual_correlations(answers: FittedAnswers, items: npt.NDArray[np.intp]) -> Residuals:
+def residual_correlations(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> ResidualCorrelations:
     """Correlate residuals of every two of some items over the models asked both.
 
     Parameters
     ----------
-    answers : FittedAnswers
+    answers : FittedResponses
         Answers and what the model expects.
     items : integer array
         Positions of the items.
@@ -66,9 +66,9 @@ def residual_correlations(answers: FittedAnswers, items: npt.NDArray[np.intp]) -
        model, 1984, DOI 10.1177/014662168400800201.
     .. [2] Christensen, Makransky, Horton, Critical values for Yen's Q3, 2017, DOI 10.1177/0146621616677520.
     """
-    asked = answers.asked[:, items].astype(np.float64)
-    share = np.where(asked > 0, answers.residual[:, items] / np.maximum(answers.trials[:, items], 1), 0.0)
-    varying = answers.varying[items]
+    asked = fitted.asked[:, items].astype(np.float64)
+    share = np.where(asked > 0, fitted.residual[:, items] / np.maximum(fitted.trials[:, items], 1), 0.0)
+    varying = fitted.varying[items]
     both = asked.T @ asked
     with np.errstate(divide="ignore", invalid="ignore"):
         sums = share.T @ asked  # of item i over models asked i and j
@@ -76,21 +76,23 @@ def residual_correlations(answers: FittedAnswers, items: npt.NDArray[np.intp]) -
         covariance = share.T @ share - sums * sums.T / both
         spread = np.maximum(squares - sums**2 / both, 0.0)
         found = covariance / np.sqrt(spread * spread.T)
-    found[~(varying[:, None] & varying) | (both < LEAST_MODELS)] = np.nan
+    found[~(varying[:, None] & varying) | (both < MIN_MODELS)] = np.nan
     np.fill_diagonal(found, np.nan)
     known = np.isfinite(found)
-    solved = answers.share[:, items].T @ asked
+    solved = fitted.proportion[:, items].T @ asked
     fewer = np.minimum(solved, both - solved)
-    return Residuals(found, float(found[known].mean()) if known.any() else np.nan, np.minimum(fewer, fewer.T))
+    return ResidualCorrelations(
+        found, float(found[known].mean()) if known.any() else np.nan, np.minimum(fewer, fewer.T)
+    )
 
 
-def largest_excess(found: Residuals) -> float:
+def largest_excess(found: ResidualCorrelations) -> float:
     """Return the largest standardised Q3*, see `Residuals.standardised`; NaN where no pair has one."""
     known = np.isfinite(found.correlation)
     return float(found.standardised[known].max()) if known.any() else np.nan
 
 
-def beyond_chance(found: Residuals, chance: FloatArray) -> FloatArray:
+def pair_limits(found: ResidualCorrelations, chance: FloatArray) -> FloatArray:
     """Limit of each pair's Q3*, shape (item, item): 0.2, or what chance brings at its number of rarer answers.
 
     Parameters
@@ -101,13 +103,13 @@ def beyond_chance(found: Residuals, chance: FloatArray) -> FloatArray:
         `largest_excess` of each replicate.
     """
     largest = float(np.nanmax(chance)) if np.isfinite(chance).any() else 0.0
-    return np.maximum(DEPENDENT.value, largest / np.sqrt(np.maximum(found.rarer, 1e-9)))
+    return np.maximum(Q3_LIMIT.value, largest / np.sqrt(np.maximum(found.rarer, 1e-9)))
 
 
-def pair_table(found: Residuals, labels: pd.Index, chance: FloatArray) -> pd.DataFrame:
+def pair_table(found: ResidualCorrelations, labels: pd.Index, chance: FloatArray) -> pd.DataFrame:
     """Tabulate the pairs furthest beyond their limits: ``item_a, item_b, q3, q3_excess, limit``."""
     first, second = np.nonzero(np.triu(np.isfinite(found.correlation), 1))
-    excess, limit = found.excess[first, second], beyond_chance(found, chance)[first, second]
+    excess, limit = found.excess[first, second], pair_limits(found, chance)[first, second]
     order = np.argsort(-excess / limit, kind="stable")[:PAIRS_KEPT]
     columns: dict[str, Any] = {
         "item_a": labels[first[order]],
@@ -120,7 +122,11 @@ def pair_table(found: Residuals, labels: pd.Index, chance: FloatArray) -> pd.Dat
 
 
 def local_dependence_check(
-    found: Residuals, answers: FittedAnswers, items: npt.NDArray[np.intp], labels: pd.Index, chance: FloatArray
+    found: ResidualCorrelations,
+    fitted: FittedResponses,
+    items: npt.NDArray[np.intp],
+    labels: pd.Index,
+    chance: FloatArray,
 ) -> Check:
     """Check that no pair's Q3 is further above the mean than 0.2, or than chance alone brings one.
 
@@ -128,7 +134,7 @@ def local_dependence_check(
     ----------
     found : Residuals
         Of the responses.
-    answers : FittedAnswers
+    answers : FittedResponses
         The responses, where exact copies are looked for.
     items : integer array
         Positions of the items.
@@ -142,41 +148,43 @@ def local_dependence_check(
     The figure and its limit are those of the pair that is furthest beyond its own limit.
     """
     if not np.isfinite(largest_excess(found)):
-        return not_applicable("q3", f"no two items that vary were answered by {LEAST_MODELS} models")
-    limit = beyond_chance(found, chance)
+        return not_applicable("q3", f"no two items that vary were answered by {MIN_MODELS} models")
+    limit = pair_limits(found, chance)
     beyond = np.triu(found.excess > limit, 1)
     ratio = np.nan_to_num(found.excess / limit, nan=-np.inf)
     first, second = divmod(int(ratio.argmax()), len(labels))
     message = f"{int(beyond.sum())} pairs of items beyond their limits; first {labels[first]} with {labels[second]}"
     pairs = np.argwhere(beyond)
-    copies = pairs[_equal(answers, items[pairs[:, 0]], items[pairs[:, 1]])]
+    copies = pairs[_identical_responses(fitted, items[pairs[:, 0]], items[pairs[:, 1]])]
     if len(copies):
         named = "; ".join(f"{labels[one]} = {labels[other]}" for one, other in copies[:COPIES_NAMED])
         message += f"; {len(copies)} pairs with the same answers: {named}"
-    value, own = float(found.excess[first, second]), Limit(float(limit[first, second]), DEPENDENT.source)
+    value, own = float(found.excess[first, second]), Limit(float(limit[first, second]), Q3_LIMIT.source)
     check = above_limit("q3", value, message, limit=own, chance=np.empty(0))
-    return replace(check, source=f"{DEPENDENT.source}; or {CHANCE}: the most of {np.isfinite(chance).sum()}")
+    return replace(check, source=f"{Q3_LIMIT.source}; or {CHANCE}: the most of {np.isfinite(chance).sum()}")
 
 
-def _equal(answers: FittedAnswers, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+def _identical_responses(
+    fitted: FittedResponses, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]
+) -> npt.NDArray[np.bool_]:
     """Whether two items have the same answers from all models asked both, pair by pair."""
-    both = answers.asked[:, first] & answers.asked[:, second]
+    both = fitted.asked[:, first] & fitted.asked[:, second]
     return np.asarray(
         (
             ~both
             | (
-                (answers.right[:, first] == answers.right[:, second])
-                & (answers.trials[:, first] == answers.trials[:, second])
+                (fitted.correct[:, first] == fitted.correct[:, second])
+                & (fitted.trials[:, first] == fitted.trials[:, second])
             )
         ).all(axis=0)
     )
 
 
-TOO_WIDE: Final = Limit(
+DESIGN_EFFECT_LIMIT: Final = Limit(
     1.1, "1.1, ours: intervals 5% too narrow; design effect, Kish 1965, Survey Sampling, section 5.4"
 )
-MOST_COLUMNS: Final = 20
-REASON: Final = "no column of the items puts some of them together (subtask, template)"
+MAX_COLUMNS: Final = 20
+NO_TESTLETS: Final = "no column of the items puts some of them together (subtask, template)"
 
 
 class Testlets(NamedTuple):
@@ -206,7 +214,7 @@ def testlets_of(items: pd.DataFrame, places: npt.NDArray[np.intp]) -> list[Testl
         Positions of those whose residuals are correlated.
     """
     found = []
-    for column in items.columns[:MOST_COLUMNS]:
+    for column in items.columns[:MAX_COLUMNS]:
         if pd.api.types.is_numeric_dtype(items[column]) or pd.api.types.is_bool_dtype(items[column]):
             continue
         codes, labels = pd.factorize(items[column].astype(object).map(str, na_action="ignore"))
@@ -217,7 +225,7 @@ def testlets_of(items: pd.DataFrame, places: npt.NDArray[np.intp]) -> list[Testl
     return found
 
 
-def design_effects(found: Residuals, testlets: list[Testlets]) -> FloatArray:
+def design_effects(found: ResidualCorrelations, testlets: list[Testlets]) -> FloatArray:
     """Variance of a model's score over that of independent answers, shape (column,).
 
     Notes
@@ -232,7 +240,7 @@ def design_effects(found: Residuals, testlets: list[Testlets]) -> FloatArray:
     return np.array([1 + each.mean_partners * _mean(found.excess, each.together()) for each in testlets])
 
 
-def testlet_check(found: Residuals, testlets: list[Testlets], chance: FloatArray) -> Check:
+def testlet_check(found: ResidualCorrelations, testlets: list[Testlets], chance: FloatArray) -> Check:
     """Check that answers within testlets go together no more than chance brings, or too little to matter.
 
     Parameters
@@ -245,7 +253,7 @@ def testlet_check(found: Residuals, testlets: list[Testlets], chance: FloatArray
         `design_effects` of each replicate; of several columns the largest counts.
     """
     if not testlets:
-        return not_applicable("testlets", REASON)
+        return not_applicable("testlets", NO_TESTLETS)
     effects = design_effects(found, testlets)
     if not np.isfinite(effects).any():
         return not_applicable("testlets", "no two items of a testlet have a residual correlation")
@@ -257,7 +265,7 @@ def testlet_check(found: Residuals, testlets: list[Testlets], chance: FloatArray
         first = int(np.nanargmax(own))
         message += f"; most in {worst.names[first]}, {1 + own[first]:.2f} times"
     largest = np.nanmax(np.where(np.isfinite(chance), chance, -np.inf), axis=1)
-    return above_limit("testlets", value, message, limit=TOO_WIDE, chance=largest)
+    return above_limit("testlets", value, message, limit=DESIGN_EFFECT_LIMIT, chance=largest)
 
 
 def _mean(excess: FloatArray, pairs: BoolArray) -> float:
@@ -265,11 +273,13 @@ def _mean(excess: FloatArray, pairs: BoolArray) -> float:
     return float(excess[known].mean()) if known.any() else np.nan
 
 
-MOST_MODELS: Final = 1_200  # of which pairs are formed; a second for all replicates
-COPY: Final = Limit(NEAR_COPY, "half of what ability leaves open in common (ours; copies with 95% same answers: .85)")
+MAX_MODELS: Final = 1_200  # of which pairs are formed; a second for all replicates
+COPY_LIMIT: Final = Limit(
+    NEAR_COPY, "half of what ability leaves open in common (ours; copies with 95% same answers: .85)"
+)
 
 
-class Relatives(NamedTuple):
+class ModelGroups(NamedTuple):
     """Models of which pairs are formed, and the groups they are said to belong to.
 
     Parameters
@@ -284,7 +294,7 @@ class Relatives(NamedTuple):
     group: npt.NDArray[np.intp] | None
 
 
-class Likeness(NamedTuple):
+class ModelSimilarity(NamedTuple):
     """How far models answer alike.
 
     Parameters
@@ -300,19 +310,19 @@ class Likeness(NamedTuple):
     design_effect: float
 
 
-def relatives_of(models: pd.Index, groups: pd.Series | None, rng: np.random.Generator) -> Relatives:
+def group_models(models: pd.Index, groups: pd.Series | None, rng: np.random.Generator) -> ModelGroups:
     """Choose the models, all where they are few, and number their groups; a model of no group is one of its own."""
     chosen = np.arange(len(models))
-    if len(models) > MOST_MODELS:
-        chosen = np.sort(rng.choice(chosen, MOST_MODELS, replace=False))
+    if len(models) > MAX_MODELS:
+        chosen = np.sort(rng.choice(chosen, MAX_MODELS, replace=False))
     if groups is None:
-        return Relatives(chosen, None)
+        return ModelGroups(chosen, None)
     named = groups.reindex(models).iloc[chosen]
     codes = pd.factorize(named)[0]
-    return Relatives(chosen, np.where(codes < 0, len(codes) + np.arange(len(codes)), codes))
+    return ModelGroups(chosen, np.where(codes < 0, len(codes) + np.arange(len(codes)), codes))
 
 
-def likeness(answers: FittedAnswers, relatives: Relatives) -> Likeness:
+def model_similarity(fitted: FittedResponses, model_groups: ModelGroups) -> ModelSimilarity:
     """Correlate the residuals of models, and sum them within families.
 
     Notes
@@ -320,60 +330,60 @@ def likeness(answers: FittedAnswers, relatives: Relatives) -> Likeness:
     Families are the named groups; else groups found in half of the items by average linkage and judged by the others
     (`irt_bench.inference.related_models.find_families`).
     """
-    residual, weight = _rows(answers, relatives)
+    residual, weight = _rows(fitted, model_groups)
     correlation = alikeness(residual, weight).correlation
     known = np.isfinite(correlation)
     largest = float(correlation[known].max()) if known.any() else np.nan
-    if relatives.group is None:
-        return Likeness(largest, find_families(residual, weight).design_effect if known.any() else np.nan)
-    within = (relatives.group[:, None] == relatives.group) & known
-    effect = 1 + float(correlation[within].sum()) / len(relatives.group)
-    return Likeness(largest, effect if within.any() else np.nan)
+    if model_groups.group is None:
+        return ModelSimilarity(largest, find_families(residual, weight).design_effect if known.any() else np.nan)
+    within = (model_groups.group[:, None] == model_groups.group) & known
+    effect = 1 + float(correlation[within].sum()) / len(model_groups.group)
+    return ModelSimilarity(largest, effect if within.any() else np.nan)
 
 
 def dependence_checks(
-    answers: FittedAnswers, relatives: Relatives, labels: pd.Index, chance: FloatArray
+    fitted: FittedResponses, model_groups: ModelGroups, labels: pd.Index, chance: FloatArray
 ) -> tuple[Check, Check]:
     """Check that no model is a near-copy of another, and that families amount to no more than chance makes of them.
 
     Parameters
     ----------
-    answers : FittedAnswers
+    answers : FittedResponses
         The responses.
     relatives : Relatives
         What is looked at.
     labels : pd.Index
         Of all models.
     chance : array of shape (replicate, 2)
-        `likeness` of each replicate.
+        `model_similarity` of each replicate.
 
     Notes
     -----
     The design effect of families has no limit but chance. What it means for the items' intervals can be read off: of
     those that take models as independent, a 90% interval covers 87% at 1.2, 82% at 1.5, 76% at 2.
     """
-    found = likeness(answers, relatives)
+    found = model_similarity(fitted, model_groups)
     if not np.isfinite(found.largest):
         reason = f"no two models were both asked items that leave {MIN_INFORMATION:.0f} answers open"
         return not_applicable("near_copies", reason), not_applicable("families", reason)
-    residual, weight = _rows(answers, relatives)
-    alike, names = alikeness(residual, weight), labels[relatives.models].astype(str)
+    residual, weight = _rows(fitted, model_groups)
+    alike, names = alikeness(residual, weight), labels[model_groups.models].astype(str)
     first, second = divmod(int(np.nanargmax(alike.correlation)), len(names))
     n_copies = len(names) - len(np.unique(near_copies(alike)))
     copies = f"{n_copies} models are near-copies of others; most alike {names[first]} and {names[second]}"
-    group = find_families(residual, weight).group if relatives.group is None else relatives.group
+    group = find_families(residual, weight).group if model_groups.group is None else model_groups.group
     places = np.flatnonzero(group == np.bincount(group).argmax())
     largest = f"{len(places)}: {', '.join(names[places[:3]])}" + ("..." if len(places) > 3 else "")
     effective = len(names) / max(found.design_effect, 1.0)
     families = (
         f"{len(names)} models tell as much of the items as {effective:.0f} independent ones; largest "
-        f"{'family found, of' if relatives.group is None else 'group, of'} {largest}"
+        f"{'family found, of' if model_groups.group is None else 'group, of'} {largest}"
     )
     return (
-        above_limit("near_copies", found.largest, copies, limit=COPY, chance=chance[:, 0]),
+        above_limit("near_copies", found.largest, copies, limit=COPY_LIMIT, chance=chance[:, 0]),
         above_limit("families", found.design_effect, families, limit=None, chance=chance[:, 1]),
     )
 
 
-def _rows(answers: FittedAnswers, relatives: Relatives) -> tuple[FloatArray, FloatArray]:
-    return answers.residual[relatives.models], (answers.trials * answers.variance)[relatives.models]
+def _rows(fitted: FittedResponses, model_groups: ModelGroups) -> tuple[FloatArray, FloatArray]:
+    return fitted.residual[model_groups.models], (fitted.trials * fitted.variance)[model_groups.models]

@@ -19,26 +19,26 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, logsumexp
 
-from irt_bench.analysis.curves import success
+from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.arrays import FloatArray
-from irt_bench.checks.answers import FittedAnswers, PosteriorDraws, score_groups
-from irt_bench.checks.named import Check, Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import FittedResponses, PosteriorDraws, score_groups
+from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 from irt_bench.inference.fast.abilities import AbilityGrid, CurveTable
 
 CORRECTION: Final = 0.5  # answers added to each cell of a table of two items: no odds ratio is infinite
-LEAST_SD: Final = 0.05  # of a log odds ratio: replicates that agree to less do so by chance
+MIN_SD: Final = 0.05  # of a log odds ratio: replicates that agree to less do so by chance
 SCORE_STEPS: Final = 400  # of the cumulated distribution of scores
 
 
-class Surprise(NamedTuple):
+class SquaredZScores(NamedTuple):
     """Squared standard scores against replicates."""
 
     observed: FloatArray  # of the responses, any shape
     replicated: FloatArray  # (replicate, ...): of each replicate against the others
 
 
-def surprise(observed: FloatArray, replicated: FloatArray, least_sd: FloatArray | float) -> Surprise:
+def squared_z_scores(observed: FloatArray, replicated: FloatArray, least_sd: FloatArray | float) -> SquaredZScores:
     """Standardise a statistic by the replicates' mean and sd, and each replicate's by those of the others.
 
     Parameters
@@ -61,7 +61,7 @@ def surprise(observed: FloatArray, replicated: FloatArray, least_sd: FloatArray 
     away = replicated - mean
     others = (variance * (n - 1) - away**2 * n / (n - 1)) / (n - 2)
     distance = (away * n / (n - 1)) ** 2
-    return Surprise(found, distance / (np.maximum(others, np.square(least_sd)) * n / (n - 1)))
+    return SquaredZScores(found, distance / (np.maximum(others, np.square(least_sd)) * n / (n - 1)))
 
 
 def score_distance(observed: FloatArray, replicated: FloatArray) -> tuple[float, FloatArray]:
@@ -99,7 +99,7 @@ def score_check(observed: FloatArray, replicated: FloatArray) -> Check:
     return above_limit("score_distribution", value, message, limit=None, chance=chance)
 
 
-def log_odds_ratios(answers: FittedAnswers, items: npt.NDArray[np.intp]) -> FloatArray:
+def log_odds_ratios(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> FloatArray:
     """Log odds ratio of the answers to every two of some items, shape (pair,), of the upper triangle.
 
     Notes
@@ -112,7 +112,7 @@ def log_odds_ratios(answers: FittedAnswers, items: npt.NDArray[np.intp]) -> Floa
     .. [1] Sinharay, Johnson, Stern, Posterior predictive assessment of item response theory models, 2006,
        DOI 10.1177/0146621605285517.
     """
-    right, asked = answers.share[:, items].astype(np.float32), answers.asked[:, items].astype(np.float32)
+    right, asked = fitted.proportion[:, items].astype(np.float32), fitted.asked[:, items].astype(np.float32)
     wrong = asked - right
     pair = np.triu_indices(len(items), 1)
     both, neither, one = right.T @ right, wrong.T @ wrong, right.T @ wrong
@@ -125,7 +125,7 @@ def odds_ratio_check(observed: FloatArray, replicated: FloatArray) -> Check:
     """Check that pairs of items go together as the fit says: mean squared standard score over pairs."""
     if observed.size == 0:
         return not_applicable("odds_ratios", "fewer than two items vary")
-    found = surprise(observed, replicated, LEAST_SD)
+    found = squared_z_scores(observed, replicated, MIN_SD)
     value, chance = float(found.observed.mean()), found.replicated.mean(axis=1, dtype=np.float64)
     far = float((found.observed > 9).mean())
     away = float(np.abs(observed - replicated.mean(axis=0)).mean())
@@ -133,28 +133,28 @@ def odds_ratio_check(observed: FloatArray, replicated: FloatArray) -> Check:
     return above_limit("odds_ratios", value, message, limit=None, chance=chance)
 
 
-class Curves(NamedTuple):
+class ItemTotalCurves(NamedTuple):
     """Shares of right answers by group of models of similar score."""
 
     share: FloatArray  # (group, item); NaN where nobody in the group was asked
     n: FloatArray  # (group, item): answers behind each
 
 
-def item_total_curves(answers: FittedAnswers) -> Curves:
+def item_total_curves(fitted: FittedResponses) -> ItemTotalCurves:
     """Share of right answers to each item in groups of models of similar score, the lowest first.
 
     Notes
     -----
     The score has the item in it, in the responses as in the replicates.
     """
-    group, n_groups = score_groups(answers.score)
+    group, n_groups = score_groups(fitted.score)
     member = np.eye(n_groups)[np.maximum(group, 0)] * (group >= 0)[:, None]
-    asked = member.T @ answers.asked
+    asked = member.T @ fitted.asked
     with np.errstate(invalid="ignore"):
-        return Curves((member.T @ answers.share) / np.where(asked > 0, asked, np.nan), asked)
+        return ItemTotalCurves((member.T @ fitted.proportion) / np.where(asked > 0, asked, np.nan), asked)
 
 
-def curve_surprise(observed: Curves, replicated: list[Curves]) -> Surprise:
+def curve_misfit(observed: ItemTotalCurves, replicated: list[ItemTotalCurves]) -> SquaredZScores:
     """Mean over groups of squared standard scores, by item: of the responses (item,) and the replicates.
 
     Notes
@@ -164,16 +164,18 @@ def curve_surprise(observed: Curves, replicated: list[Curves]) -> Surprise:
     """
     n_groups = min(len(each.share) for each in (observed, *replicated))
     least_sd = 1 / np.maximum(observed.n[:n_groups], 1)
-    found = surprise(observed.share[:n_groups], np.stack([each.share[:n_groups] for each in replicated]), least_sd)
+    found = squared_z_scores(
+        observed.share[:n_groups], np.stack([each.share[:n_groups] for each in replicated]), least_sd
+    )
     count = np.isfinite(found.observed).sum(axis=0)
     with np.errstate(invalid="ignore"):
-        return Surprise(
+        return SquaredZScores(
             np.nansum(found.observed, axis=0) / np.where(count > 0, count, np.nan),
             np.nansum(found.replicated, axis=1) / np.where(count > 0, count, np.nan),
         )
 
 
-def curve_check(found: Surprise, labels: npt.NDArray[np.generic]) -> Check:
+def curve_check(found: SquaredZScores, labels: npt.NDArray[np.generic]) -> Check:
     """Check that no item's curve is further from the fit than the furthest in simulated data."""
     if not np.isfinite(found.observed).any():
         return not_applicable("item_total_curves", "no item has answers")
@@ -184,16 +186,18 @@ def curve_check(found: Surprise, labels: npt.NDArray[np.generic]) -> Check:
     return above_limit("item_total_curves", float(found.observed[place]), message, limit=None, chance=chance)
 
 
-MOST_CELLS: Final = 2_000  # a second or two; a mean over them is known to 0.01 nats
-MOST_DRAWS: Final = 1_000
+MAX_CELLS: Final = 2_000  # a second or two; a mean over them is known to 0.01 nats
+MAX_DRAWS: Final = 1_000
 CHUNK: Final = 500  # cells or models at once
-LEAST_DRAWS: Final = 100
+MIN_DRAWS: Final = 100
 GRID_WORK: Final = 3e9  # draws x cells x nodes: some seconds
 GRID_SD: Final = 0.1  # of the narrowest ability, for the nodes
-MOST_PARAMETERS: Final = 0.5  # item parameters a model, beyond which one model moves them all too much
-LEVEL: Final = 0.01  # nats: where draws agree to it, all weights are within 1% and there is no tail to look at
-LARGEST_K: Final = 0.7  # Vehtari et al. 2024, JMLR 25(72), section 3.2.4: min(1 - 1 / log10 draws, 0.7)
-MOST_INFLUENTIAL: Final = 0.01  # share of units beyond: ours; they then weigh little in the sum
+MAX_PARAMETERS: Final = 0.5  # item parameters a model, beyond which one model moves them all too much
+LEVEL_TOLERANCE: Final = (
+    0.01  # nats: where draws agree to it, all weights are within 1% and there is no tail to look at
+)
+MAX_PARETO_K: Final = 0.7  # Vehtari et al. 2024, JMLR 25(72), section 3.2.4: min(1 - 1 / log10 draws, 0.7)
+MAX_INFLUENTIAL_SHARE: Final = 0.01  # share of units beyond: ours; they then weigh little in the sum
 K_SOURCE: Final = "Pareto k above 0.7 (fewer draws: 1 - 1 / log10 draws), Vehtari et al. 2024, JMLR 25(72); in 1%: ours"
 
 
@@ -216,7 +220,7 @@ class LeaveOneOut(NamedTuple):
     @property
     def k_limit(self) -> float:
         """Pareto k from which on an estimate is not to be trusted."""
-        return float(min(1 - 1 / np.log10(self.n_draws), LARGEST_K))
+        return float(min(1 - 1 / np.log10(self.n_draws), MAX_PARETO_K))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -229,7 +233,7 @@ class LeaveOneOut(NamedTuple):
 def leave_cells_out(
     draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[Any], rng: np.random.Generator
 ) -> LeaveOneOut:
-    """Predict each answer as if it had been left out, at most `MOST_CELLS` of them, drawn at random.
+    """Predict each answer as if it had been left out, at most `MAX_CELLS` of them, drawn at random.
 
     Notes
     -----
@@ -240,18 +244,18 @@ def leave_cells_out(
     .. [1] Magnusson, Andersen, Jonasson, Vehtari, Bayesian leave-one-out cross-validation for large data, 2019.
     """
     cells = np.flatnonzero(trials.ravel() > 0)
-    used = np.sort(rng.choice(cells, MOST_CELLS, replace=False)) if len(cells) > MOST_CELLS else cells
-    taken = draws.evenly(min(draws.n_draws, MOST_DRAWS))
+    used = np.sort(rng.choice(cells, MAX_CELLS, replace=False)) if len(cells) > MAX_CELLS else cells
+    taken = draws.evenly(min(draws.n_draws, MAX_DRAWS))
     parts = []
     for at in np.array_split(used, max(1, len(used) // CHUNK)):
         model, item = np.unravel_index(at, trials.shape)
-        right_chance, wrong_chance = success(
+        right_chance, wrong_chance = response_probabilities(
             draws.items.at((taken[:, None], item)), draws.ability[taken[:, None], model]
         )
         k, n = correct[model, item].astype(np.float64), trials[model, item].astype(np.float64)
         ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
         parts.append(ways + k * np.log(right_chance) + (n - k) * np.log(wrong_chance))
-    return _left_out("cell", np.concatenate(parts, axis=1), used, len(cells))
+    return _psis_loo("cell", np.concatenate(parts, axis=1), used, len(cells))
 
 
 def leave_models_out(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[Any]) -> LeaveOneOut:
@@ -264,13 +268,13 @@ def leave_models_out(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: n
     """
     grid = AbilityGrid.from_counts(correct, trials, least_sd=GRID_SD, dtype=np.float32)
     affordable = int(GRID_WORK / (grid.right.size * len(grid.nodes)))
-    taken = draws.evenly(min(draws.n_draws, MOST_DRAWS, max(affordable, LEAST_DRAWS)))
+    taken = draws.evenly(min(draws.n_draws, MAX_DRAWS, max(affordable, MIN_DRAWS)))
     answering = np.flatnonzero((trials > 0).any(axis=1))
     marginal = np.empty((len(taken), len(grid.multiplicity)))
     for row, place in enumerate(taken):
         table = CurveTable(draws.items.at(place)._asdict(), grid.nodes)
         marginal[row] = grid.weights(table.log_right, table.log_wrong)[0]
-    return _left_out("model", marginal[:, grid.pattern[answering]], answering, len(answering))
+    return _psis_loo("model", marginal[:, grid.pattern[answering]], answering, len(answering))
 
 
 def leave_one_out_check(name: str, found: LeaveOneOut | None, reason: str = "") -> Check:
@@ -287,12 +291,12 @@ def leave_one_out_check(name: str, found: LeaveOneOut | None, reason: str = "") 
         f"log score {found.mean:.4f} (standard error {found.mean_se:.4f}) a {found.unit}; {share:.2%} of "
         f"{found.n_used:,} are too influential to be left out"
     )
-    return above_limit(name, share, message, limit=Limit(MOST_INFLUENTIAL, K_SOURCE), chance=np.empty(0))
+    return above_limit(name, share, message, limit=Limit(MAX_INFLUENTIAL_SHARE, K_SOURCE), chance=np.empty(0))
 
 
-def model_reason_against(n_models: int, n_items: int, n_parameters: int) -> str:
+def why_not_leave_models_out(n_models: int, n_items: int, n_parameters: int) -> str:
     """Why models cannot be left out one at a time; empty where they can."""
-    if n_parameters * n_items <= MOST_PARAMETERS * n_models:
+    if n_parameters * n_items <= MAX_PARAMETERS * n_models:
         return ""
     return (
         f"{n_parameters * n_items:,} item parameters rest on {n_models:,} models: leaving one out moves them all too "
@@ -300,7 +304,7 @@ def model_reason_against(n_models: int, n_items: int, n_parameters: int) -> str:
     )
 
 
-def _left_out(unit: str, log_likelihood: FloatArray, at: npt.NDArray[np.intp], n_units: int) -> LeaveOneOut:
+def _psis_loo(unit: str, log_likelihood: FloatArray, at: npt.NDArray[np.intp], n_units: int) -> LeaveOneOut:
     """Weigh draws as if each unit had been left out; log-likelihoods of shape (draw, unit)."""
     from arviz_stats.base import array_stats  # noqa: PLC0415 - takes a second that only this check should cost
 
@@ -337,6 +341,6 @@ def _without_tail(log_likelihood: FloatArray) -> tuple[npt.NDArray[np.bool_], np
     n_draws = len(log_likelihood)
     n_tail = int(np.ceil(min(n_draws / 5, 3 * np.sqrt(n_draws))))
     lowest = np.sort(log_likelihood, axis=0)[: n_tail + 1]  # of which the weights are largest
-    level = (np.ptp(log_likelihood, axis=0) < LEVEL) | (lowest[n_tail - 1] == lowest[0])
+    level = (np.ptp(log_likelihood, axis=0) < LEVEL_TOLERANCE) | (lowest[n_tail - 1] == lowest[0])
     weights = np.exp(lowest[0] - lowest[[n_tail - int(n_tail / 4 + 0.5), n_tail]])
     return level, ~level & (weights[0] == weights[1])

@@ -9,21 +9,21 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.special import ndtr
 
-from irt_bench.analysis.curves import success
+from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.intervals import holm
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray, slices
-from irt_bench.checks.answers import FittedAnswers, score_groups
-from irt_bench.checks.named import Check, Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import FittedResponses, score_groups
+from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 
 EXACT_ITEMS: Final = 100  # up to so many, the distribution of the score is exact; beyond, of a group of scores, normal
 NODES: Final = np.linspace(-6.0, 6.0, 121)
 GROUPS: Final = 12  # of scores, where there are more items
-LEAST_EXPECTED: Final = 1.0  # Orlando & Thissen 2000, p. 54: neighbouring scores are joined below it
-LEAST_MODELS: Final = 100  # the smallest samples for which its error rates were studied (Orlando & Thissen 2003: 500)
-LEAST_ITEMS: Final = 4  # fewer leave no degree of freedom
-SIGNIFICANT: Final = 0.01  # familywise (Holm 1979)
-CLOSE: Final = 0.05  # RMSEA of close fit, Maydeu-Olivares & Joe 2014, doi:10.1080/00273171.2014.911075
+MIN_EXPECTED: Final = 1.0  # Orlando & Thissen 2000, p. 54: neighbouring scores are joined below it
+MIN_MODELS: Final = 100  # the smallest samples for which its error rates were studied (Orlando & Thissen 2003: 500)
+MIN_ITEMS: Final = 4  # fewer leave no degree of freedom
+SIGNIFICANCE_LEVEL: Final = 0.01  # familywise (Holm 1979)
+CLOSE_FIT_RMSEA: Final = 0.05  # RMSEA of close fit, Maydeu-Olivares & Joe 2014, doi:10.1080/00273171.2014.911075
 BLOCK_CELLS: Final = 2_000_000
 SOURCE: Final = "Orlando & Thissen 2000: chi-square; Holm 1979, 1% over items; RMSEA > 0.05, Maydeu-Olivares & Joe 2014"
 
@@ -32,7 +32,7 @@ class SummedScoreFit(NamedTuple):
     """S-X2 of each item, shape (item,); NaN where fewer than one degree of freedom is left."""
 
     statistic: FloatArray
-    freedom: FloatArray
+    df: FloatArray
     p_value: FloatArray
     p_holm: FloatArray
     rmsea: FloatArray
@@ -40,15 +40,15 @@ class SummedScoreFit(NamedTuple):
     @property
     def misfits(self) -> npt.NDArray[np.bool_]:
         """Whether an item's misfit is both beyond chance and large enough to matter."""
-        return np.asarray((self.p_holm < SIGNIFICANT) & (self.rmsea > CLOSE))
+        return np.asarray((self.p_holm < SIGNIFICANCE_LEVEL) & (self.rmsea > CLOSE_FIT_RMSEA))
 
 
-def summed_score_fit(answers: FittedAnswers, n_parameters: int) -> SummedScoreFit:
+def summed_score_fit(fitted: FittedResponses, n_parameters: int) -> SummedScoreFit:
     """Compare items' shares of right answers among models of equal summed score with the expected ones.
 
     Parameters
     ----------
-    answers : FittedAnswers
+    answers : FittedResponses
         0/1 answers; models that were not asked every item are left out.
     n_parameters : int
         Estimated for each item.
@@ -65,24 +65,24 @@ def summed_score_fit(answers: FittedAnswers, n_parameters: int) -> SummedScoreFi
     .. [1] Orlando, Thissen, Likelihood-based item-fit indices for dichotomous item response theory models, 2000,
        eq. 5-8, DOI 10.1177/01466216000241003.
     """
-    right = answers.right[answers.complete]
+    right = fitted.correct[fitted.complete]
     total = right.sum(axis=1)
     if right.shape[1] <= EXACT_ITEMS:
         group, n_groups = total.astype(np.intp), right.shape[1] + 1
-        chance, edges = _exact_shares(answers.items), None
+        chance, edges = _exact_shares(fitted.items), None
     else:
         group, n_groups = score_groups(total, GROUPS)
         edges = np.array([total[group == at].max() for at in range(n_groups - 1)]) + 0.5
-        chance = _normal_shares(answers.items, edges)
+        chance = _normal_shares(fitted.items, edges)
     member = np.eye(n_groups)[group]
     found = _join_sparse(member.T @ right, member.sum(axis=0), chance)
     return _tested(*found, n_parameters=n_parameters, n_models=len(right))
 
 
-def summed_score_check(answers: FittedAnswers, fit: SummedScoreFit | None, labels: npt.NDArray[np.generic]) -> Check:
+def summed_score_check(fitted: FittedResponses, fit: SummedScoreFit | None, labels: npt.NDArray[np.generic]) -> Check:
     """Check that no item misfits by S-X2, significantly over all items and by more than a trifle."""
     if fit is None:
-        return not_applicable("s_x2", reason_against(answers) or "undefined")
+        return not_applicable("s_x2", why_no_s_x2(fitted) or "undefined")
     misfits = fit.misfits
     found = f"{int(misfits.sum())} of {int(np.isfinite(fit.p_value).sum())} items misfit"
     if np.isfinite(fit.p_value).any():
@@ -92,15 +92,15 @@ def summed_score_check(answers: FittedAnswers, fit: SummedScoreFit | None, label
     return above_limit("s_x2", value, found, limit=Limit(0.0, SOURCE), chance=np.empty(0))
 
 
-def reason_against(answers: FittedAnswers) -> str:
+def why_no_s_x2(fitted: FittedResponses) -> str:
     """Why S-X2 is not defined for these responses; empty where it is."""
-    if not answers.binary:
+    if not fitted.binary:
         return "answers are counts of several trials; S-X2 needs one right or wrong answer a cell"
-    n_items, n_complete = answers.right.shape[1], int(answers.complete.sum())
-    if n_items < LEAST_ITEMS:
-        return f"{n_items} items; {LEAST_ITEMS} are needed for a degree of freedom"
-    if n_complete < LEAST_MODELS:
-        return f"{n_complete} models were asked every item; {LEAST_MODELS} are needed for a chi-square"
+    n_items, n_complete = fitted.correct.shape[1], int(fitted.complete.sum())
+    if n_items < MIN_ITEMS:
+        return f"{n_items} items; {MIN_ITEMS} are needed for a degree of freedom"
+    if n_complete < MIN_MODELS:
+        return f"{n_complete} models were asked every item; {MIN_MODELS} are needed for a chi-square"
     return ""
 
 
@@ -148,7 +148,7 @@ def _density() -> FloatArray:
 
 def _exact_shares(items: ItemParameters) -> FloatArray:
     """Compute the expected share of right answers by score and item, shape (score, item)."""
-    right, wrong = success(items.at((slice(None), None)), NODES)
+    right, wrong = response_probabilities(items.at((slice(None), None)), NODES)
     whole, density = score_distribution(right, wrong), _density()
     others = without_each(whole, right, wrong)
     joint = np.einsum("kjq,jq,q->kj", others, right, density)
@@ -159,7 +159,7 @@ def _exact_shares(items: ItemParameters) -> FloatArray:
 
 def _normal_shares(items: ItemParameters, edges: FloatArray) -> FloatArray:
     """Compute the same by groups of scores between edges, shape (group, item)."""
-    right, wrong = success(items.at((slice(None), None)), NODES)
+    right, wrong = response_probabilities(items.at((slice(None), None)), NODES)
     density, mean, variance = _density(), right.sum(axis=0), (right * wrong).sum(axis=0)
     n_items = len(right)
     shares = np.empty((len(edges) + 1, n_items))
@@ -195,7 +195,7 @@ def _join_sparse(right: FloatArray, n: FloatArray, share: FloatArray) -> tuple[F
     for row in range(len(right)):
         group[row] = at
         running += parts[1:, row]
-        full = (running >= LEAST_EXPECTED).all(axis=0)
+        full = (running >= MIN_EXPECTED).all(axis=0)
         at = at + full
         running[:, full] = 0.0
     n_groups = at
@@ -211,9 +211,9 @@ def _join_sparse(right: FloatArray, n: FloatArray, share: FloatArray) -> tuple[F
 
 
 def _tested(statistic: FloatArray, n_groups: FloatArray, *, n_parameters: int, n_models: int) -> SummedScoreFit:
-    freedom = n_groups - n_parameters
-    known = np.where(freedom > 0, 1.0, np.nan)
-    statistic, freedom = known * statistic, known * freedom
-    p_value = np.asarray(stats.chi2.sf(statistic, freedom))
-    rmsea = np.sqrt(np.maximum(statistic - freedom, 0) / (freedom * (n_models - 1)))
-    return SummedScoreFit(statistic, freedom, p_value, holm(p_value), rmsea)
+    df = n_groups - n_parameters
+    known = np.where(df > 0, 1.0, np.nan)
+    statistic, df = known * statistic, known * df
+    p_value = np.asarray(stats.chi2.sf(statistic, df))
+    rmsea = np.sqrt(np.maximum(statistic - df, 0) / (df * (n_models - 1)))
+    return SummedScoreFit(statistic, df, p_value, holm(p_value), rmsea)

@@ -25,7 +25,7 @@ from irt_bench.files import replacing, write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
-    from irt_bench.checks.named import Check
+    from irt_bench.checks.limits import Check
     from irt_bench.report.tables import CheckLike
     from irt_bench.responses import ResponseTable
 

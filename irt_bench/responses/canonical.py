@@ -17,8 +17,8 @@ from irt_bench.arrays import slices
 from irt_bench.errors import ResponsesError
 from irt_bench.responses.counts import Measure, ResponseCounts
 from irt_bench.responses.labels import (
+    CHECKPOINT_COLUMNS,
     MODEL_NAME,
-    SNAPSHOT,
     Codes,
     as_labels,
     codes_of,
@@ -123,7 +123,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     names.STEP: ("checkpoint",),
     names.SUBTASK: ("subgroup",),
 }
-MODEL_COLUMNS: Final = (*SNAPSHOT, names.CLUSTER, MODEL_NAME, "size")
+MODEL_COLUMNS: Final = (*CHECKPOINT_COLUMNS, names.CLUSTER, MODEL_NAME, "size")
 TEXT_PER_ANSWER: Final = (PROMPT_HASH,)
 DEFAULT_BENCHMARK: Final = "benchmark"
 

@@ -17,7 +17,7 @@ from irt_bench.errors import ResponsesError
 
 Measure = Literal["correct", "score"]
 
-LONGEST_LABEL: Final = 20_000  # characters; every draw's file holds each label padded to the longest
+MAX_LABEL_CHARACTERS: Final = 20_000  # characters; every draw's file holds each label padded to the longest
 _UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
@@ -150,22 +150,24 @@ class ResponseCounts:
 
 
 def check_labels(labels: Sequence[str], what: str) -> None:
-    """Refuse labels that no file could hold: empty, longer than `LONGEST_LABEL`, with NUL or half a surrogate pair.
+    """Refuse labels that a file cannot hold.
+
+    These are empty labels, labels longer than `MAX_LABEL_CHARACTERS`, and labels with NUL or half a surrogate pair.
 
     Raises
     ------
     ResponsesError
         Naming the first such label and its place.
     """
-    within = max(map(len, labels), default=0) <= LONGEST_LABEL
+    within = max(map(len, labels), default=0) <= MAX_LABEL_CHARACTERS
     if within and all(map(str.strip, labels)) and not _UNWRITABLE.search("\n".join(labels)):
         return
     for place, label in enumerate(labels, start=1):
         sign = _UNWRITABLE.search(label)
-        if label.strip() and len(label) <= LONGEST_LABEL and sign is None:
+        if label.strip() and len(label) <= MAX_LABEL_CHARACTERS and sign is None:
             continue
         shown = f"{label[:60]}..." if len(label) > 60 else label
-        reason = f"has {len(label):,} characters; {LONGEST_LABEL:,} are the most"
+        reason = f"has {len(label):,} characters; {MAX_LABEL_CHARACTERS:,} are the most"
         if not label.strip():
             reason = "is empty"
         elif sign is not None:

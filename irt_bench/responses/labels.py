@@ -17,7 +17,7 @@ from irt_bench.responses.table import CHUNK, REVISION, Finding, categorical, nat
 
 Codes = npt.NDArray[np.integer]
 
-SNAPSHOT: Final = (names.RUN, REVISION, names.SEED, names.STEP)  # what tells rows of one model name apart
+CHECKPOINT_COLUMNS: Final = (names.RUN, REVISION, names.SEED, names.STEP)  # what tells rows of one model name apart
 MODEL_NAME: Final = "name"  # the model's name as given, where a label had to say more
 _STEP: Final = re.compile(r"^(?:step|checkpoint|ckpt|iter(?:ation)?)[-_]?", flags=re.IGNORECASE)
 
@@ -120,7 +120,7 @@ def label_models(frame: pd.DataFrame) -> pd.DataFrame:
     """Give each (model, run, revision, seed, step) a label of its own, adding to the name what varies within a name."""
     if names.STEP in frame:
         frame = frame.assign(**{names.STEP: _steps(frame[names.STEP])})
-    present = [column for column in SNAPSHOT if column in frame and frame[column].notna().any()]
+    present = [column for column in CHECKPOINT_COLUMNS if column in frame and frame[column].notna().any()]
     if not present:
         return frame
     numbers, snapshots = distinct_rows(frame, [names.MODEL, *present])
@@ -131,13 +131,13 @@ def label_models(frame: pd.DataFrame) -> pd.DataFrame:
     shorter = [column for column in varying if column != REVISION]
     if shorter and not snapshots.duplicated([names.MODEL, *shorter]).any():
         varying = shorter  # the step says it already
-    labels = [_snapshot_label(dict(row), varying) for _, row in snapshots.iterrows()]
+    labels = [_checkpoint_label(dict(row), varying) for _, row in snapshots.iterrows()]
     model = _in_natural_order(numbers, labels, np.ones(len(labels), dtype=bool))
     named = {MODEL_NAME: frame[names.MODEL], names.MODEL: pd.Series(model, copy=False)}
     return frame.assign(**named)
 
 
-def _snapshot_label(row: dict[str, object], varying: list[str]) -> str:
+def _checkpoint_label(row: dict[str, object], varying: list[str]) -> str:
     parts = [f"{column}={_text(row[column])}" for column in varying if pd.notna(row[column])]  # type: ignore[call-overload]
     return f"{row[names.MODEL]}[{','.join(parts)}]" if parts else str(row[names.MODEL])
 

@@ -14,7 +14,7 @@ from irt_bench.responses.counts import Measure
 from irt_bench.responses.labels import codes_of
 
 WORDS: Final = {"true": 1.0, "false": 0.0} | dict.fromkeys(("", "na", "nan", "n/a", "null", "none"), math.nan)
-MOST_TRIALS: Final = 2**31 - 1  # of a cell
+MAX_TRIALS: Final = 2**31 - 1  # of a cell
 COUNT_TOLERANCE: Final = 1e-3  # scores stored as float32 shares of n samples: k/n differs from k by rounding only
 
 
@@ -101,8 +101,8 @@ def _checked_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """Right answers and trials as numbers, whatever they were written as."""
     right, samples = (_numbers(frame, column).astype("float64") for column in (names.N_CORRECT, names.N_SAMPLES))
     for column, values in ((names.N_CORRECT, right), (names.N_SAMPLES, samples)):
-        bad = values.notna() & ~(values.between(0, MOST_TRIALS) & (values == values.round()))
-        _refuse(frame, column, bad, f"is not a whole number from 0 to {MOST_TRIALS:,}")
+        bad = values.notna() & ~(values.between(0, MAX_TRIALS) & (values == values.round()))
+        _refuse(frame, column, bad, f"is not a whole number from 0 to {MAX_TRIALS:,}")
     _refuse(frame, names.N_SAMPLES, right.notna() & (samples.isna() | (samples < 1)), "is not 1 or more")
     _refuse(frame, names.N_CORRECT, right > samples, f"is more than '{names.N_SAMPLES}'")
     return frame.assign(**{names.N_CORRECT: right, names.N_SAMPLES: samples})

@@ -36,8 +36,8 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
     found: dict[str, list[str]] = {
         name: []
         for name in (
-            "unasked_items",
-            "silent_models",
+            "items_without_responses",
+            "models_without_responses",
             "constant_items",
             "duplicate_models",
             "duplicate_items",
@@ -47,10 +47,10 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
     for benchmark in table.benchmarks:
         counts = table.select(benchmark).counts()
         where = f"{benchmark}: " if len(table.benchmarks) > 1 else ""
-        found["unasked_items"] += [
+        found["items_without_responses"] += [
             f"{where}{label}" for label in counts.items.index[np.asarray(~counts.asked.any(axis=0))]
         ]
-        found["silent_models"] += [
+        found["models_without_responses"] += [
             f"{where}{label}" for label in counts.models.index[np.asarray(~counts.asked.any(axis=1))]
         ]
         found["constant_items"] += [f"{where}{label}" for label in _constant_items(counts)]
@@ -58,8 +58,8 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
         found["duplicate_items"] += [f"{where}{_equal(group)}" for group in _same_columns(counts)]
         found["disconnected_blocks"] += [f"{where}{block}" for block in disconnected_blocks(counts)]
     texts = {
-        "unasked_items": "items were asked of no model",
-        "silent_models": "models have no answers",
+        "items_without_responses": "items were asked of no model",
+        "models_without_responses": "models have no answers",
         "constant_items": "items were answered right by all models or by none, so they tell no models apart",
         "duplicate_models": "groups of models gave identical answers",
         "duplicate_items": "groups of items got identical answers from all models, which chance does not bring about",

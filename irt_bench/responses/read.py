@@ -20,7 +20,7 @@ from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesError, unknown_choice
 from irt_bench.responses.canonical import rename_aliases, table_from_frame
 from irt_bench.responses.counts import Measure
-from irt_bench.responses.formats import FORMATS, Format, Reading, ReadOptions
+from irt_bench.responses.formats import FORMATS, Format, ParsedFile, ReadOptions
 from irt_bench.responses.formats.base import constant
 from irt_bench.responses.formats.jsonlines import first_line, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER
@@ -121,13 +121,13 @@ PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its p
 FOLDER_PARTS: Final = ("__pycache__",)
 KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
 HASH_BLOCK_BYTES: Final = 2**20
-MOST_DEPTH: Final = 100  # folders below the one that is named
-MOST_FOLDERS: Final = 1_000_000
-MOST_FILES: Final = 1_000_000
-LONGEST_PATH: Final = 300  # characters of a path in a message
-MOST_FINDINGS: Final = 5  # of one name that are told one by one
+MAX_DEPTH: Final = 100  # folders below the one that is named
+MAX_FOLDERS: Final = 1_000_000
+MAX_FILES: Final = 1_000_000
+MAX_PATH_CHARACTERS: Final = 300  # characters of a path in a message
+MAX_FINDINGS: Final = 5  # of one name that are told one by one
 # What a format's module may raise on a file whose parts have other types than the format says.
-NOT_AS_EXPECTED: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+LAYOUT_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Source(NamedTuple):
@@ -283,10 +283,10 @@ def _in_folder(folder: Path, formats: Sequence[Format]) -> list[Source]:
 def _walk(folder: Path, formats: Sequence[Format], seen: set[Path], depth: int = 0) -> Iterator[Source]:
     if folder.resolve() in seen:  # a link to where we came from
         return
-    if depth > MOST_DEPTH:
-        raise ReadError(f"{_shortened(folder)} lies more than {MOST_DEPTH} folders deep. Name the folder of the logs.")
-    if len(seen) > MOST_FOLDERS:
-        raise ReadError(f"more than {MOST_FOLDERS:,} folders were found up to {folder}. Name the folder of the logs.")
+    if depth > MAX_DEPTH:
+        raise ReadError(f"{_shortened(folder)} lies more than {MAX_DEPTH} folders deep. Name the folder of the logs.")
+    if len(seen) > MAX_FOLDERS:
+        raise ReadError(f"more than {MAX_FOLDERS:,} folders were found up to {folder}. Name the folder of the logs.")
     seen.add(folder.resolve())
     whole = next((entry for entry in formats if entry.claims(folder)), None)
     if whole is not None:
@@ -306,7 +306,11 @@ def _walk(folder: Path, formats: Sequence[Format], seen: set[Path], depth: int =
 def _shortened(path: Path) -> str:
     """Beginning and end of a path."""
     text = str(path)
-    return text if len(text) <= LONGEST_PATH else f"{text[: LONGEST_PATH // 2]}...{text[-LONGEST_PATH // 2 :]}"
+    return (
+        text
+        if len(text) <= MAX_PATH_CHARACTERS
+        else f"{text[: MAX_PATH_CHARACTERS // 2]}...{text[-MAX_PATH_CHARACTERS // 2 :]}"
+    )
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -315,8 +319,8 @@ def _files_below(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = (Path(parent, name) for name in sorted(names_in) if not name.startswith("."))
         files.extend(path for path in visible if path.is_file())  # opening a pipe would wait for its writer
-        if len(files) > MOST_FILES:
-            raise ReadError(f"{folder} holds more than {MOST_FILES:,} files. Name the folder of the logs.")
+        if len(files) > MAX_FILES:
+            raise ReadError(f"{folder} holds more than {MAX_FILES:,} files. Name the folder of the logs.")
     return files
 
 
@@ -335,7 +339,7 @@ def _refuse_pickle(path: Path) -> None:
         raise ReadError(f"{path} is a pickle; a pickle is never opened: it can run code. Convert it to CSV or Parquet.")
 
 
-def _read_one(source: Source, options: ReadOptions) -> Reading:
+def _read_one(source: Source, options: ReadOptions) -> ParsedFile:
     before = _state(source.path)
     try:
         reading = source.format.read(source.path, options)
@@ -345,7 +349,7 @@ def _read_one(source: Source, options: ReadOptions) -> Reading:
         raise ReadError(f"{source.path} cannot be read: {error.strerror or error}.") from error
     except MemoryError as error:
         raise ReadError(f"{source.path} does not fit into memory.") from error
-    except NOT_AS_EXPECTED as error:
+    except LAYOUT_ERRORS as error:
         what = f"{type(error).__name__}: {first_line(error)[:200]}"
         raise ReadError(
             f"{source.path} is not laid out as {source.format.name} files are ({what}). "
@@ -365,7 +369,7 @@ def _state(path: Path) -> list[tuple[int, int, int]]:
     return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in seen]
 
 
-def _check_chosen(readings: Sequence[Reading], options: ReadOptions) -> None:
+def _check_chosen(readings: Sequence[ParsedFile], options: ReadOptions) -> None:
     """Refuse a choice that no file had."""
     for what, asked, found in (
         ("metric", options.metric, [reading.metrics for reading in readings]),
@@ -376,7 +380,7 @@ def _check_chosen(readings: Sequence[Reading], options: ReadOptions) -> None:
             raise ReadError(unknown_choice(what, asked, there))
 
 
-def _table(sources: Sequence[Source], readings: list[Reading]) -> ResponseTable:
+def _table(sources: Sequence[Source], readings: list[ParsedFile]) -> ResponseTable:
     findings = _merged([finding for reading in readings for finding in reading.findings])
     full = [(source, reading) for source, reading in zip(sources, readings, strict=True) if len(reading.frame)]
     readings.clear()  # frames are let go one by one below
@@ -404,7 +408,7 @@ def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         by_name.setdefault(finding.name, []).append(finding)
     merged: list[Finding] = []
     for name, same in by_name.items():
-        told, rest = same[:MOST_FINDINGS], same[MOST_FINDINGS:]
+        told, rest = same[:MAX_FINDINGS], same[MAX_FINDINGS:]
         if rest:
             last = f"{told[-1].message}. {len(rest):,} more such findings"
             told[-1] = Finding(name, told[-1].count + sum(finding.count for finding in rest), last)
@@ -412,7 +416,7 @@ def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(merged)
 
 
-def _stacked(full: Sequence[tuple[Source, Reading]]) -> ResponseTable:
+def _stacked(full: Sequence[tuple[Source, ParsedFile]]) -> ResponseTable:
     frames = []
     for source, reading in full:
         frame = reading.frame.rename(columns=rename_aliases(reading.frame.columns))

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.errors import OutputError
-from irt_bench.files import MARK, PREFIX, remove_abandoned, replacing
+from irt_bench.files import FOLDER_MARKER, HIDDEN_PREFIX, remove_abandoned, replacing
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
@@ -94,7 +94,7 @@ class Store:
         return {
             entry.name.removesuffix(SUFFIX)
             for entry in os.scandir(self.folder / TASKS)
-            if entry.name.endswith(SUFFIX) and not entry.name.startswith(PREFIX)
+            if entry.name.endswith(SUFFIX) and not entry.name.startswith(HIDDEN_PREFIX)
         }
 
     def write(self, name: str, result: Result) -> None:
@@ -121,7 +121,7 @@ class Store:
 
     def unfinished_mark(self) -> None:
         """Take away the mark of a finished study while it is computed anew."""
-        (self.folder / MARK).unlink(missing_ok=True)
+        (self.folder / FOLDER_MARKER).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self.folder / TASKS / f"{name}{SUFFIX}"

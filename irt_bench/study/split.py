@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from irt_bench.analysis.curves import chances, knowing
+from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, ModelError, ResponsesWarning
@@ -56,7 +56,7 @@ class ItemLogLikelihoods(NamedTuple):
 def item_log_likelihoods(parameters: ItemParameters) -> ItemLogLikelihoods:
     """Tabulate items of known parameters, shape (item,)."""
     cells = parameters.at((slice(None), None))
-    right, wrong = chances(cells, *knowing(cells, NODES))
+    right, wrong = response_probabilities(cells, NODES)
     return ItemLogLikelihoods(
         np.log(np.clip(right, MIN_PROBABILITY, None)), np.log(np.clip(wrong, MIN_PROBABILITY, None))
     )

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from irt_bench.analysis.curves import chances, knowing, success
+from irt_bench.analysis.curves import response_curve, response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, positions_of
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range
@@ -71,11 +71,7 @@ def item_bank(items: ItemParameters) -> ItemBank:
     right, wrong, slope = (np.empty((n_items, len(NODES))) for _ in range(3))
     for block in slices(n_items, BLOCK_CELLS // (n_draws * len(NODES))):
         part = drawn.at((slice(None), block, None))
-        known, unknown = knowing(part, NODES)
-        chance = chances(part, known, unknown)
-        right[block], wrong[block] = (values.mean(axis=0) for values in chance)
-        steepness = part.discrimination * (part.upper_asymptote - part.guessing)
-        slope[block] = (steepness * known * unknown).mean(axis=0)
+        right[block], wrong[block], slope[block] = (values.mean(axis=0) for values in response_curve(part, NODES)[:3])
     spread = _moved_mass(shift, stretch) if n_draws > 1 else np.eye(len(NODES))
     return ItemBank(right, np.log(right), np.log(wrong), slope / right * (slope / wrong), spread)
 
@@ -353,7 +349,9 @@ def _n_distinct(asked: npt.NDArray[np.int64]) -> int:
 def _simulate(drawn: ItemParameters, ability: FloatArray, rng: np.random.Generator) -> tuple[Answers, FloatArray]:
     """Answers of shape (model, item) and true full scores; the items of each model come from one random draw."""
     which = rng.integers(len(drawn.difficulty), size=len(ability))
-    chance = np.stack([success(drawn.at(draw), value)[0] for draw, value in zip(which, ability, strict=True)])
+    chance = np.stack(
+        [response_probabilities(drawn.at(draw), value)[0] for draw, value in zip(which, ability, strict=True)]
+    )
     return rng.random(chance.shape) < chance, chance.mean(axis=1)
 
 

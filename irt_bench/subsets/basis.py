@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.classical import item_statistics
-from irt_bench.analysis.curves import chances, knowing
+from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import SubsetError, UndefinedWarning
@@ -331,7 +331,7 @@ def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:
 def draw_curves(drawn: ItemParameters, nodes: FloatArray) -> FloatArray:
     """Probabilities of a right answer, shape (draw, item, node), from parameters of shape (draw, item)."""
     cells = drawn.at((..., None))
-    return chances(cells, *knowing(cells, nodes))[0]
+    return response_probabilities(cells, nodes)[0]
 
 
 def negative_items(basis: SelectionBasis) -> pd.DataFrame:
@@ -339,5 +339,5 @@ def negative_items(basis: SelectionBasis) -> pd.DataFrame:
 
     Of items unrelated to the others, 5% are listed by chance: inspect the items before removing them.
     """
-    columns = ["n_models", "share_right", "item_rest_correlation", "item_rest_q05", "item_rest_q95"]
+    columns = ["n_models", "proportion_correct", "item_rest_correlation", "item_rest_q05", "item_rest_q95"]
     return basis.statistics.loc[basis.negative, columns].sort_values("item_rest_correlation")

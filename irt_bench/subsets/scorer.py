@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.polynomial.hermite_e import hermegauss
 
 from irt_bench.analysis.abilities import abilities_given_draws
-from irt_bench.analysis.curves import chances, knowing
+from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray
 from irt_bench.names import ITEM
@@ -88,7 +88,7 @@ class SubsetScorer:
     def curves(self) -> FloatArray:
         """Chances of a right answer to the chosen items, shape (item, node)."""
         cells = self.parameters.at((slice(None), None))
-        return chances(cells, *knowing(cells, self.nodes))[0]
+        return response_probabilities(cells, self.nodes)[0]
 
 
 class Prediction(NamedTuple):
@@ -321,7 +321,7 @@ def interpolate(curves: FloatArray, nodes: FloatArray, at: FloatArray) -> FloatA
 
 def _chances_at(scorer: SubsetScorer, ability: FloatArray) -> FloatArray:
     """Chance of a right answer of each model, ability of shape (model, 1), to each chosen item."""
-    return chances(scorer.parameters, *knowing(scorer.parameters, ability))[0]
+    return response_probabilities(scorer.parameters, ability)[0]
 
 
 def maximum_likelihood_ability(scorer: SubsetScorer, counts: ResponseCounts) -> FloatArray:

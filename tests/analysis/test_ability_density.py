@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.analysis.abilities import Cells, Nodes, choose_nodes, mixture_density, moments
+from irt_bench.analysis.abilities import AbilityNodes, ResponseBlock, choose_nodes, mixture_density, moments
 from irt_bench.analysis.labelled_draws import ItemParameters
 
 SKEWED = stats.skewnorm(5, loc=-0.5, scale=1.2)
@@ -22,12 +22,12 @@ def test_nodes_are_as_close_as_the_narrowest_posterior_asks_and_refined_by_splin
     one = np.ones(2_000)
     items = ItemParameters(rng.normal(size=2_000), 1.5 * one, 0 * one, one)
     right = (rng.random((3, 2_000)) < 1 / (1 + np.exp(-1.5 * (np.array([[-2.0], [0], [1]]) - items.difficulty)))) * 1
-    cells = Cells(right, np.ones_like(right))
+    cells = ResponseBlock(right, np.ones_like(right))
     chosen = choose_nodes(cells, items)
     assert len(chosen.evaluated) < len(chosen.integrated)
     drawn = ItemParameters(*(values[None] for values in items))
     mean, sd = moments(mixture_density(cells, drawn, chosen), chosen.integrated)[:2]
     assert np.diff(chosen.integrated).max() < sd.min() / 2
     plain = np.linspace(-6, 6, 6_001)
-    exact = moments(mixture_density(cells, drawn, Nodes(plain, plain, None)), plain)[:2]
+    exact = moments(mixture_density(cells, drawn, AbilityNodes(plain, plain, None)), plain)[:2]
     np.testing.assert_allclose([mean, sd], exact, atol=1e-5)

@@ -185,8 +185,8 @@ def test_other_items_repeat_differences_that_dimensions_make_and_only_reverse_th
     slope, difficulty = np.tile([2.5, 0.8], 40), rng.normal(size=80)
     both = rng.normal(size=(60, 2))
     for two, abilities in ((False, both[:, [0, 0]]), (True, both)):
-        chances = 1 / (1 + np.exp(-slope * (np.tile(abilities, 40) - difficulty)))
-        counts = make_counts(rng.binomial(1, chances))
+        probabilities = 1 / (1 + np.exp(-slope * (np.tile(abilities, 40) - difficulty)))
+        counts = make_counts(rng.binomial(1, probabilities))
         draws = posterior_draws(counts.correct, counts.trials, slope, difficulty, rng, 100)
         posterior = with_items(labelled(draws, counts), slope, difficulty, counts)
         found = compare_ability_accuracy(posterior, counts, n_resamples=50).confirmation.loc["all"]

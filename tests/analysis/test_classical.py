@@ -11,7 +11,7 @@ from irt_bench.errors import AnalysisError, UndefinedWarning
 from irt_bench.responses.canonical import table_from_frame
 
 CLASSIC = ("lsat6", "abortion", "wirs", "sat12", "data_read", "verbal_aggression", "math_exam", "raschdat1")
-R_ITEMS = {"share_right": "p", "item_total_correlation": "item_total_r", "item_rest_correlation": "item_rest_r"}
+R_ITEMS = {"proportion_correct": "p", "item_total_correlation": "item_total_r", "item_rest_correlation": "item_rest_r"}
 R_SCORE = {"alpha": "alpha", "mean_correct": "mean_total", "sd_correct": "sd_total"}
 R_TOLERANCE = 1e-6  # the reference has 8 decimals
 
@@ -60,10 +60,10 @@ def test_suspected_wrong_key_of_sat12_is_flagged(shared_data):
 def test_columns_begin_in_the_published_order(make_counts):
     items = item_statistics(make_counts(np.triu(np.ones((5, 4), dtype=int))[:, ::-1]))
     assert items.index.name == "item"
-    first = ["n_models", "share_right", "item_total_correlation", "item_rest_correlation", "biserial", "flags"]
+    first = ["n_models", "proportion_correct", "item_total_correlation", "item_rest_correlation", "biserial", "flags"]
     assert list(items.columns[:6]) == first
     assert list(items.columns[6:]) == [
-        f"{n}_{q}" for n in ("share_right", "item_total", "item_rest") for q in ("q05", "q95")
+        f"{n}_{q}" for n in ("proportion_correct", "item_total", "item_rest") for q in ("q05", "q95")
     ]
 
 
@@ -125,7 +125,7 @@ def test_undefined_correlations_are_nan_with_one_warning(make_counts):
         .all(axis=None)
     )
     assert items["n_models"].tolist() == [30, 30, 2, 0, 30]
-    assert np.isnan(items.loc["i3", "share_right"])
+    assert np.isnan(items.loc["i3", "proportion_correct"])
     assert items["flags"].tolist()[1:4] == ["constant;too_easy", "few_models", "few_models"]
 
 

@@ -47,10 +47,15 @@ def test_observed_shares_are_those_of_groups_of_like_ability_and_fall_for_a_mis_
     counts = make_counts(right * trials, trials)
     found = observed_shares(pd.Series(ability, counts.models.index), counts)
     groups = np.array_split(np.argsort(ability), 8)
-    np.testing.assert_allclose(found["share_right"].sel(item="i0"), [right[group, 0].mean() for group in groups])
+    np.testing.assert_allclose(found["proportion_correct"].sel(item="i0"), [right[group, 0].mean() for group in groups])
     assert found["n_models"].sel(item="i1").to_numpy().tolist() == [trials[group, 1].sum() for group in groups]
     wilson = stats.binomtest(int(right[groups[7], 0].sum()), 15).proportion_ci(0.9, method="wilson")
-    limits = [float(found[f"share_right_{end}"].sel(item="i0", group=8)) for end in ("q05", "q95")]
+    limits = [float(found[f"proportion_correct_{end}"].sel(item="i0", group=8)) for end in ("q05", "q95")]
     np.testing.assert_allclose(limits, wilson, atol=1e-9)
-    assert found["share_right"].sel(item="i0", group=8) > 0.7 > 0.3 > found["share_right"].sel(item="i1", group=8)
-    assert np.isnan(found["share_right"].sel(item="i1", group=1))
+    assert (
+        found["proportion_correct"].sel(item="i0", group=8)
+        > 0.7
+        > 0.3
+        > found["proportion_correct"].sel(item="i1", group=8)
+    )
+    assert np.isnan(found["proportion_correct"].sel(item="i1", group=1))

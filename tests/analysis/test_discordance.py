@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.analysis import rankings
-from irt_bench.analysis.rankings import Sides, discordant_pairs, responsible_items
+from irt_bench.analysis.rankings import AbilityAndAccuracy, discordant_pairs, responsible_items
 
 
 def sides_of(n_models, seed, n_items=12):
@@ -13,18 +13,20 @@ def sides_of(n_models, seed, n_items=12):
     rng = np.random.default_rng(seed)
     ability, accuracy = rng.normal(size=n_models), rng.integers(0, n_items + 1, n_models) / n_items
     draws, resampled = (values + rng.normal(0, 0.3, (80, n_models)) for values in (ability, accuracy))
-    return Sides(draws.mean(axis=0), accuracy, draws, resampled), pd.Index([f"m{k}" for k in range(n_models)])
+    return AbilityAndAccuracy(draws.mean(axis=0), accuracy, draws, resampled), pd.Index(
+        [f"m{k}" for k in range(n_models)]
+    )
 
 
 def test_pairs_and_probabilities_equal_their_enumeration():
-    sides, labels = sides_of(15, seed=3)
-    pairs, n_discordant, n_clear = discordant_pairs(sides, labels)
+    measures, labels = sides_of(15, seed=3)
+    pairs, n_discordant, n_clear = discordant_pairs(measures, labels)
     expected, clear = {}, 0
     for a, b in combinations(range(15), 2):
-        if (sides.ability[a] - sides.ability[b]) * (sides.accuracy[a] - sides.accuracy[b]) < 0:
-            high, low = (a, b) if sides.ability[a] > sides.ability[b] else (b, a)
+        if (measures.ability[a] - measures.ability[b]) * (measures.accuracy[a] - measures.accuracy[b]) < 0:
+            high, low = (a, b) if measures.ability[a] > measures.ability[b] else (b, a)
             shares = [
-                (x[:, p] > x[:, q]).mean() for x, p, q in ((sides.draws, high, low), (sides.resampled, low, high))
+                (x[:, p] > x[:, q]).mean() for x, p, q in ((measures.draws, high, low), (measures.resampled, low, high))
             ]
             expected[labels[high], labels[low]] = shares
             clear += min(shares) >= 0.95
@@ -36,19 +38,19 @@ def test_pairs_and_probabilities_equal_their_enumeration():
 
 
 def test_blocks_of_rows_do_not_change_the_pairs(monkeypatch):
-    sides, labels = sides_of(60, seed=4)
-    whole, n_discordant, _ = discordant_pairs(sides, labels)
+    measures, labels = sides_of(60, seed=4)
+    whole, n_discordant, _ = discordant_pairs(measures, labels)
     monkeypatch.setattr(rankings, "ROW_BLOCK", 7)
-    pd.testing.assert_frame_equal(whole, discordant_pairs(sides, labels)[0])
+    pd.testing.assert_frame_equal(whole, discordant_pairs(measures, labels)[0])
     monkeypatch.setattr(rankings, "PAIR_POOL", 30)
-    pool, n_with_pool, _ = discordant_pairs(sides, labels)
+    pool, n_with_pool, _ = discordant_pairs(measures, labels)
     assert n_with_pool == n_discordant > 30 == len(pool)
     pd.testing.assert_series_equal(pool.iloc[0], whole.iloc[0])
 
 
 def test_rankings_that_agree_have_no_discordant_pairs():
-    sides, labels = sides_of(20, seed=5)
-    pairs, n_discordant, n_clear = discordant_pairs(sides._replace(accuracy=2 * sides.ability), labels)
+    measures, labels = sides_of(20, seed=5)
+    pairs, n_discordant, n_clear = discordant_pairs(measures._replace(accuracy=2 * measures.ability), labels)
     assert (len(pairs), n_discordant, n_clear) == (0, 0, 0)
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 from irt_bench.analysis.classical import score_reliability
 from irt_bench.analysis.irt import ability_table
 from irt_bench.analysis.rankings import (
-    Sides,
+    AbilityAndAccuracy,
     correlation_table,
     model_table,
     reliability_table,
@@ -34,10 +34,10 @@ def test_a_model_without_answers_in_a_resample_keeps_its_accuracy(make_counts):
 def test_rank_correlations_are_those_of_scipy_draw_by_draw():
     rng = np.random.default_rng(2)
     accuracy, draws = rng.integers(0, 8, 25) / 8, rng.normal(size=(40, 25))
-    sides = Sides(draws.mean(axis=0), accuracy, draws, np.tile(accuracy, (3, 1)))
-    found = correlation_table(sides, 40)
+    measures = AbilityAndAccuracy(draws.mean(axis=0), accuracy, draws, np.tile(accuracy, (3, 1)))
+    found = correlation_table(measures, 40)
     for name, correlate in (("kendall_tau_b", stats.kendalltau), ("spearman", stats.spearmanr)):
-        assert found.loc[name, "rankings"] == pytest.approx(correlate(sides.ability, accuracy).statistic)
+        assert found.loc[name, "rankings"] == pytest.approx(correlate(measures.ability, accuracy).statistic)
         each = [correlate(row, accuracy).statistic for row in draws]
         assert found.loc[name, "estimate"] == pytest.approx(np.mean(each))
         assert found.loc[name, ["q05", "q95"]].to_numpy(dtype=float) == pytest.approx(np.quantile(each, [0.05, 0.95]))
@@ -45,7 +45,7 @@ def test_rank_correlations_are_those_of_scipy_draw_by_draw():
 
 
 def sides_around(ability, draws, accuracy):
-    return Sides(ability, accuracy, draws, np.tile(accuracy, (2, 1)))
+    return AbilityAndAccuracy(ability, accuracy, draws, np.tile(accuracy, (2, 1)))
 
 
 def test_reliability_of_ability_follows_from_its_closed_form(make_counts):
@@ -63,8 +63,8 @@ def test_reliability_of_ability_follows_from_its_closed_form(make_counts):
 def test_reliability_of_accuracy_is_near_alpha_for_parallel_items(make_counts):
     rng = np.random.default_rng(13)
     counts, draws = make_counts(rng.normal(size=(500, 1)) + rng.normal(size=(500, 30)) > 0), rng.normal(size=(50, 500))
-    sides = sides_around(draws.mean(axis=0), draws, counts.accuracy().to_numpy())
-    row, alpha = reliability_table(sides, counts, rng).loc["accuracy"], score_reliability(counts)
+    measures = sides_around(draws.mean(axis=0), draws, counts.accuracy().to_numpy())
+    row, alpha = reliability_table(measures, counts, rng).loc["accuracy"], score_reliability(counts)
     found, expected = row[["estimate", "q05", "q95"]], [alpha.alpha, alpha.alpha_q05, alpha.alpha_q95]
     np.testing.assert_allclose(found.to_numpy(dtype=float), expected, atol=0.005)
 
@@ -85,9 +85,9 @@ def test_models_whose_ranks_cannot_be_the_same_are_told(make_counts):
     counts = make_counts(np.triu(np.ones((6, 12), dtype=int)))  # m0 is the most accurate, m5 the least
     accuracy, ability = counts.accuracy().to_numpy(), np.array([-3.0, 5.0, 4.0, 3.0, 2.0, 1.0])
     draws = ability + np.random.default_rng(3).normal(0, 0.01, (50, 6))
-    sides = Sides(ability, accuracy, draws, np.tile(accuracy, (20, 1)))
-    table = model_table(abilities_of(draws, counts), sides, counts)
+    measures = AbilityAndAccuracy(ability, accuracy, draws, np.tile(accuracy, (20, 1)))
+    table = model_table(abilities_of(draws, counts), measures, counts)
     assert table.loc["m0", ["rank_by_ability", "rank_by_accuracy"]].tolist() == [6, 1]
     assert table["ranks_disjoint"].tolist() == [True] * 6
-    agreeing = model_table(abilities_of(np.tile(accuracy, (50, 1)), counts), sides, counts)
+    agreeing = model_table(abilities_of(np.tile(accuracy, (50, 1)), counts), measures, counts)
     assert not agreeing["ranks_disjoint"].any()

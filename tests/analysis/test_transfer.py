@@ -66,7 +66,10 @@ def test_transfer_to_stronger_models_equals_the_correlation_of_separate_analyses
     first, second = split_models(simulated, "ability")
     weak, strong = (item_statistics(simulated.take(models=half)) for half in (first, second))
     found = transfer(simulated, n_splits=5)["correlation"]
-    for row, column in (("share_right", "share_right"), ("item_rest_correlation", "item_rest_correlation")):
+    for row, column in (
+        ("proportion_correct", "proportion_correct"),
+        ("item_rest_correlation", "item_rest_correlation"),
+    ):
         assert found[row, "pearson"] == pytest.approx(stats.pearsonr(weak[column], strong[column]).statistic)
         assert found[row, "spearman"] == pytest.approx(stats.spearmanr(weak[column], strong[column]).statistic)
 
@@ -91,8 +94,8 @@ def test_difficulties_of_one_scale_transfer_nearly_as_well_as_noise_allows(make_
     rng = np.random.default_rng(6)
     counts = make_counts(answers(rng, rng.normal(size=2000), rng.normal(size=60), slopes=[1]))
     found = [transfer(counts, how=how, n_splits=20)["correlation"] for how in ("ability", "random")]
-    assert found[1]["share_right", "pearson"] > 0.98
-    assert found[0]["share_right", "spearman"] / found[1]["share_right", "spearman"] > 0.97
+    assert found[1]["proportion_correct", "pearson"] > 0.98
+    assert found[0]["proportion_correct", "spearman"] / found[1]["proportion_correct", "spearman"] > 0.97
 
 
 def test_difficulties_that_do_not_transfer_are_shown(make_counts):
@@ -102,7 +105,7 @@ def test_difficulties_that_do_not_transfer_are_shown(make_counts):
     counts = make_counts(np.vstack([weak, strong]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedWarning)  # equal slopes: discriminations have nothing to agree on
-        row = compare_transfer(counts, n_splits=60).loc[("share_right", "pearson")]
+        row = compare_transfer(counts, n_splits=60).loc[("proportion_correct", "pearson")]
     assert row["ability_q05"] < 0 < row["ability_q95"]
     assert row["ratio_q95"] < 0.5
     assert row["random_q05"] > 0.5
@@ -147,6 +150,6 @@ def test_real_difficulties_transfer_less_to_stronger_models_than_between_random_
     counts = table_from_frame(pd.read_parquet(shared_data / "metabench_dev.parquet")).select("winogrande").counts()
     both = compare_transfer(counts, n_splits=20)
     assert (both["n_left_out_ability"] == 7).all()
-    assert both.loc[("share_right", "pearson"), "ratio_q95"] < 0.9
+    assert both.loc[("proportion_correct", "pearson"), "ratio_q95"] < 0.9
     assert both.loc[("item_rest_correlation", "pearson"), "random"] > 0.98
     assert both.loc[("item_rest_correlation", "pearson"), "ability_q95"] < 0

@@ -201,7 +201,7 @@ def rates(told: pd.DataFrame) -> pd.DataFrame:
 
 def run(output: Path, *, data_sets: int, minutes: float, scenarios: list[str]) -> pd.DataFrame:
     """Add what is missing, replicate by replicate, until the time is over; write and return the rates."""
-    predictive.MOST_CELLS = LOO_CELLS
+    predictive.MAX_CELLS = LOO_CELLS
     output.mkdir(parents=True, exist_ok=True)
     kept = output / "outcomes.csv"
     told = pd.read_csv(kept) if kept.exists() else pd.DataFrame(columns=[*KEYS, "status", "value", "threshold"])

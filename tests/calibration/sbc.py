@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 from irt_bench import NUTSSettings, SVISettings
-from irt_bench.analysis.curves import success
+from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.errors import FitError, ModelError
 from irt_bench.files import replacing
@@ -187,6 +187,6 @@ def log_likelihood(parameters: xr.Dataset, counts: ResponseCounts) -> np.ndarray
             for name, missing in (("difficulty", 0), ("discrimination", 1), *ASYMPTOTES.items())
         )
     )
-    right, wrong = success(items, ability)
+    right, wrong = response_probabilities(items, ability)
     n_wrong = counts.trials - counts.correct
     return (counts.correct * np.log(right) + n_wrong * np.log(wrong)).sum(axis=(1, 2))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.analysis.labelled_draws import ItemParameters
-from irt_bench.checks.answers import fit_abilities
+from irt_bench.checks.fitted_responses import fit_abilities
 
 # Models by answer pattern 00000, 00001, ..., 11111: Bock & Lieberman 1970, doi:10.1007/BF02291262.
 LSAT7 = (12, 19, 1, 7, 3, 19, 3, 17, 10, 5, 3, 7, 7, 23, 8, 28, 7, 39, 11, 34, 14, 51, 15, 90, 6, 25, 7, 35, 18, 136,

@@ -23,7 +23,7 @@ ALL = PREDICTIVE | {
 
 @pytest.fixture(autouse=True)
 def few_cells_left_out(monkeypatch):
-    monkeypatch.setattr(predictive, "MOST_CELLS", 500)
+    monkeypatch.setattr(predictive, "MAX_CELLS", 500)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 
 from irt_bench.analysis.intervals import Z_LIMIT
-from irt_bench.checks.answers import fit_abilities
 from irt_bench.checks.fit_statistics import (
     difference_check,
     difference_table,
@@ -10,6 +9,7 @@ from irt_bench.checks.fit_statistics import (
     large_groups,
     n_large,
 )
+from irt_bench.checks.fitted_responses import fit_abilities
 
 # R 4.2.2, stats::mantelhaen.test(correct = FALSE, conf.level = 0.9) of LSAT7, models in turn in group 0 and 1, strata
 # scores 1 to 4: common odds ratio and its limits, items 1 to 5.

@@ -1,15 +1,15 @@
 import numpy as np
 
-from irt_bench.checks.answers import fit_abilities
 from irt_bench.checks.dimensionality import (
     eigenvalue_checks,
-    eigenvalue_reason_against,
     largest_eigenvalues,
     n_dimensions,
     parallel_check,
     permuted_eigenvalues,
     second_eigenvalue_check,
+    why_no_eigenvalues,
 )
+from irt_bench.checks.fitted_responses import fit_abilities
 
 PSYCH = (2.04377556, 0.92088319, 0.82885222, 0.66652476, 0.53996427)  # eigen(tetrachoric(LSAT7)$rho), psych 2.2.9
 
@@ -71,7 +71,7 @@ def test_leading_eigenvalues_count():
 
 
 def test_counts_and_small_tables_are_told(rng, simulate_answers):
-    assert "several trials" in eigenvalue_reason_against(simulate_answers(rng, trials=2), np.arange(30))
-    assert "20 models" in eigenvalue_reason_against(simulate_answers(rng, n_models=20), np.arange(30))
-    assert eigenvalue_reason_against(simulate_answers(rng), np.arange(30)) == ""
+    assert "several trials" in why_no_eigenvalues(simulate_answers(rng, trials=2), np.arange(30))
+    assert "20 models" in why_no_eigenvalues(simulate_answers(rng, n_models=20), np.arange(30))
+    assert why_no_eigenvalues(simulate_answers(rng), np.arange(30)) == ""
     assert {check.status for check in eigenvalue_checks("why")} == {"not_applicable"}

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from scipy.optimize import brentq
 
-from irt_bench.checks.answers import FittedAnswers, fit_abilities
-from irt_bench.checks.fit_statistics import farthest, item_mean_squares, mean_square_check, model_mean_squares
+from irt_bench.checks.fit_statistics import item_mean_squares, mean_square_check, model_mean_squares, worst_mean_square
+from irt_bench.checks.fitted_responses import FittedResponses, fit_abilities
 
 # eRm 1.0.2, itemfit(person.parameter(RM(raschdat1))): i.infitMSQ and i.outfitMSQ of items 1 to 5; personfit's
 # p.infitMSQ of persons 1 to 3.
@@ -29,7 +29,7 @@ def test_infit_and_outfit_are_erms(shared_data, make_items):
 
     theta = np.array([ability(total) for total in answers.sum(axis=1)])
     p = 1 / (1 + np.exp(beta - theta[:, None]))
-    found = FittedAnswers(answers, np.ones_like(answers), make_items(np.ones(30), beta), theta, p, p * (1 - p))
+    found = FittedResponses(answers, np.ones_like(answers), make_items(np.ones(30), beta), theta, p, p * (1 - p))
     squares = item_mean_squares(found)
     np.testing.assert_allclose(squares.infit[:5], INFIT, atol=2e-5)
     np.testing.assert_allclose(squares.outfit[:5], OUTFIT, atol=2e-5)
@@ -41,7 +41,7 @@ def test_mean_squares_are_one_on_average_for_counts_with_missing_cells(rng, simu
     ability = rng.normal(size=3000)
     correct, trials, items = simulate(rng, n_items=12, trials=5, missing=0.3, ability=ability)
     p = 1 / (1 + np.exp(-items.discrimination * (ability[:, None] - items.difficulty)))
-    squares = item_mean_squares(FittedAnswers(correct, trials, items, ability, p, p * (1 - p)))
+    squares = item_mean_squares(FittedResponses(correct, trials, items, ability, p, p * (1 - p)))
     np.testing.assert_allclose(squares.infit, 1, atol=0.12)
     np.testing.assert_allclose(squares.outfit, 1, atol=0.2)
 
@@ -50,7 +50,7 @@ def test_items_never_asked_or_answered_alike_by_all_have_no_mean_square(make_ite
     correct, trials = np.array([[1, 0, 1], [1, 0, 0], [1, 0, 1]]), np.array([[1, 0, 1]] * 3)
     found = fit_abilities(correct, trials, make_items([1.0, 1.0, 1.0], [0.0, 0.0, 0.0]))
     assert np.isnan(item_mean_squares(found).outfit).tolist() == [True, True, False]
-    assert farthest(np.array([np.nan, np.nan]))[1] == -1
+    assert worst_mean_square(np.array([np.nan, np.nan]))[1] == -1
 
 
 def test_a_swapped_key_is_caught_under_equal_slopes(rng, simulate, make_items, labels):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.checks.answers import fit_abilities
+from irt_bench.checks.fitted_responses import fit_abilities
 from irt_bench.checks.local_dependence import (
     largest_excess,
     local_dependence_check,
@@ -13,7 +13,7 @@ from irt_bench.checks.local_dependence import (
 def test_q3_is_the_correlation_of_residuals_over_models_asked_both(rng, simulate_answers):
     answers = simulate_answers(rng, n_models=80, n_items=5, trials=3, missing=0.3)
     found = residual_correlations(answers, np.arange(5)).correlation
-    residual = answers.right / np.maximum(answers.trials, 1) - answers.probability
+    residual = answers.correct / np.maximum(answers.trials, 1) - answers.probability
     for first, second in ((0, 1), (2, 4)):
         both = answers.asked[:, first] & answers.asked[:, second]
         expected = np.corrcoef(residual[both, first], residual[both, second])[0, 1]
@@ -51,7 +51,7 @@ def test_copies_are_named_beside_items_that_one_model_solved(rng, simulate, labe
     chance = np.array([largest_excess(residual_correlations(of(False), np.arange(68))) for _ in range(19)])
     for copied, status in ((False, "passed"), (True, "failed")):
         answers = of(copied)
-        everything = np.arange(answers.right.shape[1])
+        everything = np.arange(answers.correct.shape[1])
         found = residual_correlations(answers, everything)
         assert found.correlation[60, 61] > 0.95  # of two items with one right answer, from the same model
         check = local_dependence_check(found, answers, everything, labels(len(everything)), chance)

@@ -7,12 +7,12 @@ import xarray as xr
 
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.checks import predictive
-from irt_bench.checks.answers import PosteriorDraws
+from irt_bench.checks.fitted_responses import PosteriorDraws
 from irt_bench.checks.predictive import (
     leave_cells_out,
     leave_models_out,
     leave_one_out_check,
-    model_reason_against,
+    why_not_leave_models_out,
 )
 from irt_bench.irt_models.logistic import TwoPL
 
@@ -59,7 +59,7 @@ def test_chunks_change_nothing_and_samples_estimate_the_whole(posterior, rng, mo
     whole = leave_cells_out(draws, correct, trials, rng)
     monkeypatch.setattr(predictive, "CHUNK", 37)
     np.testing.assert_allclose(leave_cells_out(draws, correct, trials, rng).pointwise, whole.pointwise)
-    monkeypatch.setattr(predictive, "MOST_CELLS", 150)
+    monkeypatch.setattr(predictive, "MAX_CELLS", 150)
     some = leave_cells_out(draws, correct, trials, rng)
     assert some.n_used == 150 and some.n_units == whole.n_units
     assert abs(some.elpd - whole.elpd) < 4 * some.elpd_se
@@ -103,8 +103,8 @@ def test_influential_cells_fail_and_the_reason_against_models_is_told(posterior,
     assert leave_one_out_check("loo_cells", leave_cells_out(draws, correct, trials, rng)).status == "passed"
     wild = PosteriorDraws(draws.irt_model, draws.items, 6 * draws.ability)  # draws far wider than any posterior
     assert leave_one_out_check("loo_cells", leave_cells_out(wild, correct, trials, rng)).status == "failed"
-    assert "4,000 item parameters" in model_reason_against(400, 2000, 2)
-    assert model_reason_against(1000, 5, 2) == ""
+    assert "4,000 item parameters" in why_not_leave_models_out(400, 2000, 2)
+    assert why_not_leave_models_out(1000, 5, 2) == ""
     assert leave_one_out_check("loo_models", None, "why").message == "why"
 
 
@@ -128,6 +128,6 @@ def test_one_draw_that_stands_alone_above_equal_ones_is_influential():
     log_likelihood = np.full((400, 3), -1.0)
     log_likelihood[7, 0] = -6
     log_likelihood[:, 2] = -1 - 0.5 * np.linspace(0, 1, 400) ** 2
-    found = predictive._left_out("cell", log_likelihood, np.arange(3), 3)
+    found = predictive._psis_loo("cell", log_likelihood, np.arange(3), 3)
     assert found.pareto_k[0] == np.inf and found.pareto_k[1] == 0 and found.pareto_k[2] < found.k_limit
     assert np.isfinite(found.pointwise).all()

@@ -10,22 +10,22 @@ import related
 from irt_bench import LaplaceSettings, TwoPL, fit
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.checks import check_fit
-from irt_bench.checks.answers import PosteriorDraws, fit_abilities, fit_again, replicate_answers
+from irt_bench.checks.fitted_responses import PosteriorDraws, fit_abilities, refit, replicate_responses
 from irt_bench.checks.local_dependence import (
-    MOST_MODELS,
-    Relatives,
+    MAX_MODELS,
+    ModelGroups,
     dependence_checks,
-    likeness,
-    relatives_of,
+    group_models,
+    model_similarity,
 )
 from irt_bench.inference.fast.laplace import approximate
 
-ALL = Relatives(np.arange(100), None)
+ALL = ModelGroups(np.arange(100), None)
 
 
-def chance_of(simulate_answers, rng, relatives, n=19):
+def chance_of(simulate_answers, rng, model_groups, n=19):
     answers = [simulate_answers(rng, n_models=100, n_items=80) for _ in range(n)]
-    return np.array([likeness(each, relatives) for each in answers])
+    return np.array([model_similarity(each, model_groups) for each in answers])
 
 
 def test_a_near_copy_is_named_with_its_original(rng, simulate, labels):
@@ -46,13 +46,13 @@ def test_independent_models_pass(rng, simulate_answers, labels):
 def test_named_groups_have_the_design_effect_of_their_correlation(rng, simulate_answers):
     """Pairs of twins: one plus the correlation of the other twin's residuals."""
     answers = simulate_answers(rng, n_models=100, n_items=80)
-    twins = Relatives(np.arange(100), np.arange(100) // 2)
+    twins = ModelGroups(np.arange(100), np.arange(100) // 2)
     residual = answers.residual
     cosines = [
         residual[place] @ residual[place + 1] / np.linalg.norm(residual[place]) / np.linalg.norm(residual[place + 1])
         for place in range(0, 100, 2)
     ]
-    assert likeness(answers, twins).design_effect == pytest.approx(1 + np.mean(cosines), abs=1e-5)
+    assert model_similarity(answers, twins).design_effect == pytest.approx(1 + np.mean(cosines), abs=1e-5)
 
 
 def test_models_that_leave_nothing_open_have_no_check(rng, simulate_answers, labels):
@@ -63,13 +63,13 @@ def test_models_that_leave_nothing_open_have_no_check(rng, simulate_answers, lab
 
 
 def test_of_many_models_some_are_looked_at_and_those_without_a_group_are_alone(rng):
-    models = pd.Index([f"m{place}" for place in range(MOST_MODELS + 50)])
+    models = pd.Index([f"m{place}" for place in range(MAX_MODELS + 50)])
     groups = pd.Series("a", index=models[:700])
-    found = relatives_of(models, groups, rng)
-    assert len(found.models) == MOST_MODELS
+    found = group_models(models, groups, rng)
+    assert len(found.models) == MAX_MODELS
     assert np.bincount(found.group).max() == (found.models < 700).sum()
     assert len(np.unique(found.group)) == 1 + (found.models >= 700).sum()
-    assert relatives_of(models[:30], None, rng).group is None
+    assert group_models(models[:30], None, rng).group is None
 
 
 def test_check_fit_finds_families_and_tells_what_they_cost(make_counts):
@@ -93,12 +93,12 @@ def failures(truth, *, named, seed, n_replicates=19):
     slope = np.exp(fitted["log_discrimination"])
     items = ItemParameters(fitted["difficulty"], slope, np.zeros_like(slope), np.ones_like(slope))
     draws = PosteriorDraws(TwoPL(), items, fitted["ability"].astype(float))
-    relatives = Relatives(np.arange(n_models), truth.cluster if named else None)
+    model_groups = ModelGroups(np.arange(n_models), truth.cluster if named else None)
     rng = np.random.default_rng(seed)
-    replicates = replicate_answers(draws, np.ones_like(truth.correct), n_replicates, rng)
-    chance = np.array([likeness(each, relatives) for each in replicates])
-    answers = fit_again(draws, truth.correct, np.ones_like(truth.correct))
-    checks = dependence_checks(answers, relatives, pd.RangeIndex(n_models), chance)
+    replicates = replicate_responses(draws, np.ones_like(truth.correct), n_replicates, rng)
+    chance = np.array([model_similarity(each, model_groups) for each in replicates])
+    answers = refit(draws, truth.correct, np.ones_like(truth.correct))
+    checks = dependence_checks(answers, model_groups, pd.RangeIndex(n_models), chance)
     return {check.name: check.status == "failed" for check in checks}
 
 

@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from irt_bench.checks.answers import FittedAnswers, fit_abilities
 from irt_bench.checks.fit_statistics import largest_misfit, person_fit_check, standardised_log_likelihood
+from irt_bench.checks.fitted_responses import FittedResponses, fit_abilities
 
 
 def test_zh_has_mean_zero_and_variance_one_over_all_patterns(make_items):
@@ -12,7 +12,7 @@ def test_zh_has_mean_zero_and_variance_one_over_all_patterns(make_items):
     patterns = np.array(list(itertools.product([0, 1], repeat=5)), dtype=float)
     p = np.tile(1 / (1 + np.exp(-items.discrimination * (0.3 - items.difficulty))), (32, 1))
     found = standardised_log_likelihood(
-        FittedAnswers(patterns, np.ones_like(patterns), items, np.full(32, 0.3), p, p * (1 - p))
+        FittedResponses(patterns, np.ones_like(patterns), items, np.full(32, 0.3), p, p * (1 - p))
     )
     weight = np.prod(np.where(patterns > 0, p, 1 - p), axis=1)
     assert weight @ found == pytest.approx(0, abs=1e-12)

@@ -2,22 +2,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.checks.answers import fit_abilities
+from irt_bench.checks.fitted_responses import fit_abilities
 from irt_bench.checks.predictive import (
     curve_check,
-    curve_surprise,
+    curve_misfit,
     item_total_curves,
     log_odds_ratios,
     odds_ratio_check,
     score_check,
     score_distance,
-    surprise,
+    squared_z_scores,
 )
 
 
 def test_standard_scores_are_against_the_other_replicates(rng):
     replicated = rng.normal(size=(6, 4))
-    found = surprise(replicated.mean(axis=0) + 1, replicated, 0.0)
+    found = squared_z_scores(replicated.mean(axis=0) + 1, replicated, 0.0)
     np.testing.assert_allclose(found.observed, 1 / (replicated.var(axis=0, ddof=1) * (1 + 1 / 6)))
     others = np.delete(replicated, 2, axis=0)
     expected = (replicated[2] - others.mean(axis=0)) ** 2 / (others.var(axis=0, ddof=1) * (1 + 1 / 5))
@@ -26,7 +26,7 @@ def test_standard_scores_are_against_the_other_replicates(rng):
 
 def test_squared_scores_of_normal_statistics_are_squared_student_t(rng):
     replicated = rng.normal(size=(10, 20_000))
-    found = surprise(rng.normal(size=20_000), replicated, 0.0)
+    found = squared_z_scores(rng.normal(size=20_000), replicated, 0.0)
     assert stats.kstest(np.sqrt(found.observed), lambda x: 2 * stats.t.cdf(x, 9) - 1).pvalue > 0.001
     assert stats.kstest(np.sqrt(found.replicated[3]), lambda x: 2 * stats.t.cdf(x, 8) - 1).pvalue > 0.001
 
@@ -36,7 +36,7 @@ def test_odds_ratios_are_those_of_the_tables(rng, simulate_answers):
     found = log_odds_ratios(answers, np.arange(4))
     both = answers.asked[:, 0] & answers.asked[:, 2]
     table = np.array(
-        [[((answers.right[both, 0] == a) & (answers.right[both, 2] == b)).sum() for b in (1, 0)] for a in (1, 0)]
+        [[((answers.correct[both, 0] == a) & (answers.correct[both, 2] == b)).sum() for b in (1, 0)] for a in (1, 0)]
     )
     table = table + 0.5
     assert found[1] == pytest.approx(np.log(table[0, 0] * table[1, 1] / table[0, 1] / table[1, 0]), rel=1e-5)
@@ -47,7 +47,7 @@ def test_curves_are_shares_by_group_of_score(rng, simulate_answers):
     answers = simulate_answers(rng, n_models=600, n_items=10)
     curves = item_total_curves(answers)
     assert curves.n.sum(axis=0).tolist() == [600] * 10
-    np.testing.assert_allclose(np.nansum(curves.share * curves.n, axis=0), answers.right.sum(axis=0))
+    np.testing.assert_allclose(np.nansum(curves.share * curves.n, axis=0), answers.correct.sum(axis=0))
     assert (curves.share[-1] > curves.share[0]).all()
 
 
@@ -68,7 +68,7 @@ def test_a_swapped_key_and_a_second_dimension_are_caught_and_the_model_passes(rn
     curves = [item_total_curves(each) for each in usual]
 
     def outcomes(answers):
-        found = curve_surprise(item_total_curves(answers), curves)
+        found = curve_misfit(item_total_curves(answers), curves)
         pairs = odds_ratio_check(log_odds_ratios(answers, everything), odds)
         return pairs.status, curve_check(found, labels(30).to_numpy())
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from irt_bench.checks import summed_score
-from irt_bench.checks.answers import FittedAnswers, fit_abilities
+from irt_bench.checks.fitted_responses import FittedResponses, fit_abilities
 from irt_bench.checks.summed_score import (
-    reason_against,
     score_distribution,
     summed_score_check,
     summed_score_fit,
+    why_no_s_x2,
     without_each,
 )
 
@@ -22,7 +22,7 @@ def test_s_x2_of_lsat7_is_mirts(lsat7, make_items):
     items = make_items(SLOPE, -np.array(INTERCEPT) / SLOPE)
     found = summed_score_fit(fit_abilities(lsat7, np.ones_like(lsat7), items), 2)
     np.testing.assert_allclose(found.statistic, S_X2, atol=0.01)
-    assert found.freedom.tolist() == list(FREEDOM)
+    assert found.df.tolist() == list(FREEDOM)
 
 
 def test_the_score_has_the_distribution_that_enumeration_gives(rng):
@@ -83,10 +83,10 @@ def test_a_swapped_key_is_caught_and_others_are_not(rng, simulate, make_items, l
 
 
 def test_counts_missing_cells_and_few_models_are_told(rng, simulate, simulate_answers, labels):
-    assert "several trials" in reason_against(simulate_answers(rng, trials=3))
-    assert "asked every item" in reason_against(simulate_answers(rng, missing=0.2))
-    assert "items" in reason_against(simulate_answers(rng, n_items=3))
-    assert reason_against(simulate_answers(rng)) == ""
+    assert "several trials" in why_no_s_x2(simulate_answers(rng, trials=3))
+    assert "asked every item" in why_no_s_x2(simulate_answers(rng, missing=0.2))
+    assert "items" in why_no_s_x2(simulate_answers(rng, n_items=3))
+    assert why_no_s_x2(simulate_answers(rng)) == ""
     check = summed_score_check(simulate_answers(rng, trials=3), None, labels(30).to_numpy())
     assert check.status == "not_applicable" and "several trials" in check.message
 
@@ -99,7 +99,7 @@ def test_p_values_are_uniform_under_the_model(simulate, n_items):
     for _ in range(12):
         correct, trials, items = simulate(rng, n_models=1000, n_items=n_items)
         p = np.full((1000, n_items), 0.5)  # not looked at
-        known = FittedAnswers(correct.astype(float), trials.astype(float), items, np.zeros(1000), p, p)
+        known = FittedResponses(correct.astype(float), trials.astype(float), items, np.zeros(1000), p, p)
         p_values.append(summed_score_fit(known, 0).p_value)  # items known: no parameter estimated
     p_values = np.concatenate(p_values)
     assert 0.03 < np.mean(p_values < 0.05) < 0.075

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from irt_bench.checks.check_data import collect_check_data
 from irt_bench.checks.check_fit import curve_table, eigenvalue_table, item_table, model_table, score_table
-from irt_bench.checks.evidence import gather_evidence
 from irt_bench.checks.fit_statistics import item_mean_squares
 from irt_bench.checks.local_dependence import residual_correlations
-from irt_bench.checks.predictive import curve_surprise
+from irt_bench.checks.predictive import curve_misfit
 from irt_bench.inference.fit import fit
 from irt_bench.irt_models.logistic import TwoPL
 
@@ -17,13 +17,13 @@ def evidence(rng, simulate, make_counts):
     correct, trials, _ = simulate(rng, n_models=120, n_items=10)
     correct[:, 4] = 1
     counts = make_counts(correct, trials)
-    return gather_evidence(counts, fit(counts, TwoPL()), None, replicates=9, rng=rng)
+    return collect_check_data(counts, fit(counts, TwoPL()), None, replicates=9, rng=rng)
 
 
 def test_items_that_form_no_pairs_have_no_partner(evidence):
-    residuals = residual_correlations(evidence.answers, evidence.plan.q3)
-    curves = curve_surprise(evidence.found.curves, [each.curves for each in evidence.repeated])
-    table = item_table(evidence, item_mean_squares(evidence.answers), None, residuals, curves)
+    residuals = residual_correlations(evidence.fitted, evidence.plan.q3)
+    curves = curve_misfit(evidence.found.curves, [each.curves for each in evidence.repeated])
+    table = item_table(evidence, item_mean_squares(evidence.fitted), None, residuals, curves)
     assert table.loc["i4", "partner"] == "" and np.isnan(table.loc["i4", "largest_q3"])
     assert table["s_x2"].isna().all() and (table["partner"].drop("i4") != "").all()
     best = table["largest_q3"].idxmax()
@@ -49,7 +49,7 @@ def test_scores_are_cumulated():
 
 
 def test_curves_shown_are_those_furthest_from_the_fit(evidence):
-    found = curve_surprise(evidence.found.curves, [each.curves for each in evidence.repeated])
+    found = curve_misfit(evidence.found.curves, [each.curves for each in evidence.repeated])
     table = curve_table(evidence, found)
     labels = evidence.counts.items.index.to_numpy()
     assert table["item"].unique().tolist() == labels[np.argsort(-found.observed)[:4]].tolist()

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from irt_bench.checks import local_dependence as module
-from irt_bench.checks.answers import fit_abilities
-from irt_bench.checks.local_dependence import Residuals, residual_correlations
+from irt_bench.checks.fitted_responses import fit_abilities
+from irt_bench.checks.local_dependence import ResidualCorrelations, residual_correlations
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def test_the_figure_is_the_design_effect_of_equal_residuals(items):
     testlets = module.testlets_of(items, np.arange(30))
     correlation = np.where(testlets[0].together(), 0.2, 0.0)
     np.fill_diagonal(correlation, np.nan)
-    found = Residuals(correlation, 0.0, np.full((30, 30), 50.0))
+    found = ResidualCorrelations(correlation, 0.0, np.full((30, 30), 50.0))
     assert module.design_effects(found, testlets) == pytest.approx(1 + 4 * 0.2)
     check = module.testlet_check(found, testlets, np.array([[1.02], [1.05]]))
     assert check.threshold == 1.1 and check.value == pytest.approx(1.8)
 
 
 def test_without_testlets_the_check_does_not_apply(items):
-    nothing = Residuals(np.full((30, 30), np.nan), np.nan, np.zeros((30, 30)))
+    nothing = ResidualCorrelations(np.full((30, 30), np.nan), np.nan, np.zeros((30, 30)))
     assert module.testlet_check(nothing, [], np.empty((19, 0))).status == "not_applicable"
     check = module.testlet_check(nothing, module.testlets_of(items, np.arange(30)), np.full((19, 1), np.nan))
     assert check.status == "not_applicable"

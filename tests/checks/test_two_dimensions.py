@@ -3,7 +3,6 @@ import pytest
 from scipy.optimize import minimize
 
 from irt_bench.checks import dimensionality
-from irt_bench.checks.answers import fit_abilities
 from irt_bench.checks.dimensionality import (
     INTERCEPT_SD,
     SLOPE_SD,
@@ -11,6 +10,7 @@ from irt_bench.checks.dimensionality import (
     dimension_check,
     fit_dimensions,
 )
+from irt_bench.checks.fitted_responses import fit_abilities
 
 
 def test_alternating_steps_reach_the_mode(rng):

@@ -79,7 +79,7 @@ def test_items_writes_the_documented_columns(responses, tmp_path):
     documented = {
         "item",
         "n_models",
-        "share_right",
+        "proportion_correct",
         "item_total_correlation",
         "item_rest_correlation",
         "biserial",
@@ -87,7 +87,7 @@ def test_items_writes_the_documented_columns(responses, tmp_path):
     }
     assert documented <= set(written.columns)
     counts = read_responses([responses]).counts()
-    np.testing.assert_allclose(written["share_right"], counts.correct.mean(axis=0), rtol=1e-8)
+    np.testing.assert_allclose(written["proportion_correct"], counts.correct.mean(axis=0), rtol=1e-8)
     assert (tmp_path / "items.png").read_bytes().startswith(b"\x89PNG")
 
 

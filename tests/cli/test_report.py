@@ -17,7 +17,7 @@ def run(*arguments, code=0):
 @pytest.fixture
 def items(tmp_path):
     path = tmp_path / "items.csv"
-    columns = {"item": ["a", "b"], "n_models": 9, "share_right": 0.5, "item_rest_correlation": [-0.3, 0.2]}
+    columns = {"item": ["a", "b"], "n_models": 9, "proportion_correct": 0.5, "item_rest_correlation": [-0.3, 0.2]}
     pd.DataFrame(columns | {"item_total_correlation": 0.1, "flags": ["negative", ""]}).to_csv(path, index=False)
     return path
 

@@ -171,7 +171,7 @@ def test_folders_without_an_end_are_refused(refused, tmp_path, monkeypatch):
     deep = "/".join(["d"] * 150)
     (tmp_path / "logs" / deep).mkdir(parents=True)
     assert "more than 100 folders deep" in refused("items", tmp_path / "logs", within=tmp_path)
-    monkeypatch.setattr(read, "MOST_FOLDERS", 20)
+    monkeypatch.setattr(read, "MAX_FOLDERS", 20)
     for number in range(25):
         (tmp_path / "wide" / str(number)).mkdir(parents=True)
     assert "more than 20 folders" in refused("items", tmp_path / "wide", within=tmp_path)
@@ -180,7 +180,7 @@ def test_folders_without_an_end_are_refused(refused, tmp_path, monkeypatch):
 def test_a_page_reads_no_table_of_a_gigabyte(refused, tmp_path):
     (tmp_path / "page").mkdir()
     with (tmp_path / "page" / "items.csv").open("wb") as file:
-        file.write(b"item,share_right,item_rest_correlation,flags\nq,0.5,0.5,\n")
+        file.write(b"item,proportion_correct,item_rest_correlation,flags\nq,0.5,0.5,\n")
         file.truncate(2**30)
     message = refused("report", tmp_path / "page", "-o", tmp_path / "x.html", within=tmp_path)
     assert "1,073,741,824 bytes" in message

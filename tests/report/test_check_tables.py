@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from irt_bench.checks.check_fit import ModelChecks
-from irt_bench.checks.named import Check
+from irt_bench.checks.limits import Check
 from irt_bench.report.tables.terminal import print_model_checks
 
 EMPTY = pd.DataFrame()
@@ -15,7 +15,7 @@ EMPTY = pd.DataFrame()
 @pytest.fixture
 def found():
     items = pd.DataFrame(
-        {"infit": [1.0, 1.7], "outfit": 1.0, "s_x2_rmsea": np.nan, "largest_q3": [0.1, 0.4], "curve_surprise": [1, 9.0],
+        {"infit": [1.0, 1.7], "outfit": 1.0, "s_x2_rmsea": np.nan, "largest_q3": [0.1, 0.4], "curve_misfit": [1, 9.0],
          "misfits": ["", "infit;q3"]}, index=pd.Index(["good", "bad[1]"], name="item"))  # fmt: skip
     models = pd.DataFrame(
         {"score": [0.5, 0.2], "ability": [0.0, -1.0], "zh": [0.3, -5.0], "infit": 1.0, "outfit": 1.0,

@@ -29,9 +29,9 @@ def test_nothing_is_found_in_ordinary_answers():
 
 def test_unasked_items_and_silent_models_are_counted_and_named():
     found = named(findings(table_of([[1, 0, N], [0, 1, N], [N, N, N]])))
-    assert set(found) == {"unasked_items", "silent_models"}
-    assert found["unasked_items"].count == 1 and "'q2'" in found["unasked_items"].message
-    assert found["silent_models"].count == 1 and "'m2'" in found["silent_models"].message
+    assert set(found) == {"items_without_responses", "models_without_responses"}
+    assert found["items_without_responses"].count == 1 and "'q2'" in found["items_without_responses"].message
+    assert found["models_without_responses"].count == 1 and "'m2'" in found["models_without_responses"].message
 
 
 def test_constant_items_need_two_models():

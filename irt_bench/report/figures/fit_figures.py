@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import OutputError
-from irt_bench.names import CHAIN, CLEAR, DRAW, ITEM
+from irt_bench.names import CHAIN, CLEAR_PROBABILITY, DRAW, ITEM
 from irt_bench.report.figures.canvas import (
     BLUE,
     GREEN,
@@ -127,7 +127,7 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
     rows = ranked.iloc[shown]
     heights = np.arange(len(rows))
     axes.hlines(heights, rows["relative_ability_q05"], rows["relative_ability_q95"], color=SKY, linewidth=2.2)
-    unclear = (rows["p_first_abler"] < CLEAR).to_numpy()
+    unclear = (rows["p_first_abler"] < CLEAR_PROBABILITY).to_numpy()
     axes.scatter(rows["relative_ability"], heights, color=BLUE, s=14, zorder=3)
     axes.scatter(rows["relative_ability"][unclear], heights[unclear], color="white", s=4, zorder=4)
     sampled = len(shown) < len(ranked)
@@ -142,7 +142,7 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
     best, middle, worst = SAMPLED
     rest = f"\n({best} best, {middle} evenly spaced and {worst} worst of {len(ranked):,})" if sampled else ""
     axes.set_title(f"Models by relative ability: posterior mean and 90% interval{rest}")
-    hollow = f"; hollow: the first is abler with less than {CLEAR:.2f}" if unclear.any() else ""
+    hollow = f"; hollow: the first is abler with less than {CLEAR_PROBABILITY:.2f}" if unclear.any() else ""
     axes.set_xlabel(f"relative ability (sds from the mean of these models){hollow}")
 
 
@@ -271,9 +271,9 @@ def item_curves_figure(curves: xr.Dataset, observed: xr.Dataset) -> Figure:
         )
         axes.plot(x, own["probability"].to_numpy(), color=colour, linewidth=1.6, label=shorten(str(item), 30))
         seen = observed.sel({ITEM: item})
-        low, high = (seen[f"share_right_{end}"].to_numpy() for end in ("q05", "q95"))
+        low, high = (seen[f"proportion_correct_{end}"].to_numpy() for end in ("q05", "q95"))
         axes.vlines(seen["ability"].to_numpy(), low, high, color=colour, linewidth=1)
-        axes.scatter(seen["ability"].to_numpy(), seen["share_right"].to_numpy(), color=colour, s=16, zorder=3)
+        axes.scatter(seen["ability"].to_numpy(), seen["proportion_correct"].to_numpy(), color=colour, s=16, zorder=3)
     axes.set(xlabel="ability (sds of the calibration models)", ylabel="chance of a right answer", ylim=(-0.02, 1.02))
     axes.set_xlim(x[0], x[-1])
     axes.set_title("dots: share right among models of like ability, 90% intervals")

@@ -73,7 +73,7 @@ def items_figure(item_statistics: pd.DataFrame) -> Figure:
     figure = new_figure(4.6 if slim else 6.4, _items_title(item_statistics))
     grid = None if slim else figure.add_gridspec(2, 2, width_ratios=(6, 1), height_ratios=(1, 6))
     axes = figure.subplots() if grid is None else figure.add_subplot(grid[1, 0])
-    x, y = item_statistics["share_right"].to_numpy(), item_statistics["item_rest_correlation"].to_numpy()
+    x, y = item_statistics["proportion_correct"].to_numpy(), item_statistics["item_rest_correlation"].to_numpy()
     low, high = padded(np.append(y, 0.0), 0.08)
     axes.set(xlim=(-0.03, 1.03), ylim=(low, high))
     axes.axhline(0, color=GREY, linewidth=0.8)

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from irt_bench.names import CLEAR
+from irt_bench.names import CLEAR_PROBABILITY
 from irt_bench.report.figures.canvas import (
     BLUE,
     GREEN,
@@ -43,7 +43,7 @@ from irt_bench.report.figures.canvas import (
 from irt_bench.report.tables.text import interval_text, shorten
 
 if TYPE_CHECKING:
-    from irt_bench.analysis.agreement import Comparison
+    from irt_bench.analysis.agreement import AbilityAccuracyComparison
     from irt_bench.checks.check_fit import ModelChecks
 
 
@@ -54,7 +54,7 @@ BARS: Final = 12
 
 
 @styled
-def comparison_figure(comparison: Comparison) -> Figure:
+def comparison_figure(comparison: AbilityAccuracyComparison) -> Figure:
     """Draw accuracy against ability with the pairs of models they order differently, and the items behind those.
 
     Parameters
@@ -87,7 +87,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def _comparison_title(comparison: Comparison) -> str:
+def _comparison_title(comparison: AbilityAccuracyComparison) -> str:
     if not comparison.n_discordant:
         return f"Ability and accuracy order all {comparison.n_pairs:,} pairs of models alike"
     clear = f"{comparison.n_clear:,} of them clearly" if comparison.n_clear else "none of them clearly"
@@ -115,7 +115,7 @@ def _model_cloud(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
 
 def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
     """Join the models of each pair, solid where the order is clear, and mark which is the higher by what."""
-    clear = (pairs["p_ability"] >= CLEAR) & (pairs["p_accuracy"] >= CLEAR)
+    clear = (pairs["p_ability"] >= CLEAR_PROBABILITY) & (pairs["p_accuracy"] >= CLEAR_PROBABILITY)
     for able, accurate, shown in zip(pairs["higher_ability"], pairs["higher_accuracy"], clear, strict=True):
         ends = models.loc[[able, accurate]]
         axes.plot(
@@ -179,7 +179,7 @@ def ranks_figure(models: pd.DataFrame) -> Figure:
         _marks(axes, rows, "accuracy_rank", heights + APART, (ORANGE, ORANGE), "s", "by accuracy")
     by_ability = heights - (APART if both else 0.0)
     _marks(axes, rows, "rank", by_ability, (SKY, BLUE), "o", "by ability")
-    unclear = (rows["p_first_abler"] < CLEAR).to_numpy()
+    unclear = (rows["p_first_abler"] < CLEAR_PROBABILITY).to_numpy()
     axes.scatter(rows["rank"][unclear], by_ability[unclear], color="white", s=4, zorder=4)
     axes.set_yticks(heights, [shorten(str(label), 18 if narrow() else 34) for label in rows.index], size=SMALL_SIZE)
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -30,7 +30,7 @@ DRAWN: Final = 4000  # items in the cloud
 NODES: Final = np.linspace(-4, 4, 33)
 PERCENT: Final = 100
 COLUMNS: Final = {  # of the table: stem, header, decimals
-    "share_right": ("share right", 2),
+    "proportion_correct": ("share right", 2),
     "item_rest_correlation": ("item-rest r", 2),
     "irt_difficulty": ("difficulty", 2),
     "irt_discrimination": ("discrimination", 2),
@@ -143,10 +143,12 @@ def _observed(frame: pd.DataFrame, items: list[str]) -> dict[str, Any]:
     """Shares of right answers with intervals in whole per cent, by groups of models; empty where `fit` wrote none."""
     if not len(frame):
         return {}
-    known = frame[frame["item"].isin(set(items))].dropna(subset=["share_right"])
+    known = frame[frame["item"].isin(set(items))].dropna(subset=["proportion_correct"])
     found = {}
     for item, own in known.groupby("item", sort=False):
-        shares = [np.rint(own[f"share_right{end}"] * PERCENT).astype(int).tolist() for end in ("", "_q05", "_q95")]
+        shares = [
+            np.rint(own[f"proportion_correct{end}"] * PERCENT).astype(int).tolist() for end in ("", "_q05", "_q95")
+        ]
         found[one_line(str(item))] = [own["ability"].round(3).tolist(), *shares, own["n_models"].astype(int).tolist()]
     return found
 
@@ -174,7 +176,7 @@ def _cloud(frame: pd.DataFrame, place: str) -> Block:
         "Far below 0: better models fail the item more often, so that its key may be wrong." + note,
         frame.iloc[order],
         partial(items_figure, drawn),
-        columns=["n_models", "share_right", "item_rest_correlation", "flags"],
+        columns=["n_models", "proportion_correct", "item_rest_correlation", "flags"],
         whole=place,
     )
 

@@ -78,7 +78,7 @@ MAX_HEADER: Final = 2**16  # characters of a table's first line
 MAX_TABLE_BYTES: Final = 2**28  # a table of a million items has 150 MB
 MAX_SUMMARY_BYTES: Final = 2**26
 MOST_FOLDERS: Final = 10_000  # in one that holds what commands wrote
-ITEM_COLUMNS: Final = ("item", "share_right", "item_rest_correlation", "flags")
+ITEM_COLUMNS: Final = ("item", "proportion_correct", "item_rest_correlation", "flags")
 ITEM_FILES: Final = ("items.csv", "item_statistics.csv")
 LABELS: Final = frozenset(
     (

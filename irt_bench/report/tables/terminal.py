@@ -37,7 +37,7 @@ from irt_bench.report.tables.text import (
 from irt_bench.responses.table import Finding
 
 if TYPE_CHECKING:
-    from irt_bench.analysis.agreement import Comparison
+    from irt_bench.analysis.agreement import AbilityAccuracyComparison
     from irt_bench.checks.check_fit import ModelChecks
 
 
@@ -236,14 +236,16 @@ def print_item_report(
     flags = pd.DataFrame({"items": found.sum(), "share": found.mean()}).rename_axis("flag")
     print_table(flags[flags["items"] > 0], title="Flags raised", console=console)
     flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation", kind="stable")
-    columns = ("share_right", "item_rest_correlation", "flags")
+    columns = ("proportion_correct", "item_rest_correlation", "flags")
     title = "Flagged items, lowest correlation first"
     print_table(flagged, title=title, console=console, max_rows=max_rows, columns=columns)
     title = "Item statistics in weaker against stronger models, and in random halves"
     print_table(transfer, title=title, console=console, columns=("ability", "random", "ratio", "n_items_ability"))
 
 
-def print_comparison(comparison: Comparison, *, benchmark: str, console: Console, max_rows: int = 10) -> None:
+def print_comparison(
+    comparison: AbilityAccuracyComparison, *, benchmark: str, console: Console, max_rows: int = 10
+) -> None:
     """Print how ability and accuracy rank the models, the pairs they order differently, and the items behind them."""
     console.print(
         Text(
@@ -315,7 +317,7 @@ def print_model_checks(found: ModelChecks, *, benchmark: str, console: Console, 
     size = f"{benchmark}: {n_models:,} models x {n_items:,} items, {found.replicates} simulated data sets"
     console.print(Text(size), end="\n\n")
     print_checks(found.checks, console)
-    items = found.items[found.items["misfits"] != ""].sort_values("curve_surprise", ascending=False, kind="stable")
+    items = found.items[found.items["misfits"] != ""].sort_values("curve_misfit", ascending=False, kind="stable")
     if len(items):
         columns = ["infit", "outfit", "s_x2_rmsea", "largest_q3", "misfits"]
         print_table(items, title="Items that misfit", console=console, max_rows=max_rows, columns=columns)

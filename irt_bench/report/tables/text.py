@@ -15,7 +15,7 @@ from typing import Final
 import pandas as pd
 from rich.cells import cell_len
 
-from irt_bench.names import CLEAR
+from irt_bench.names import CLEAR_PROBABILITY
 
 MISSING: Final = "–"
 MOST_DECIMALS: Final = {"interval": 4, "number": 3, "small number": 6}
@@ -52,12 +52,16 @@ def lead_text(models: pd.DataFrame, name: Callable[[object], str] = str) -> str:
         lead, they = f"{len(first):,} models share the highest ability ({some}{more})", "they are"
     if not len(others):
         return lead
-    shown, closest = int((others >= CLEAR).sum()), f"{name(others.idxmin())} with probability {fixed(2)(others.min())}"
+    shown, closest = (
+        int((others >= CLEAR_PROBABILITY).sum()),
+        f"{name(others.idxmin())} with probability {fixed(2)(others.min())}",
+    )
     if len(others) == 1:
         return f"{lead}; {they} abler than {closest}"
     if shown == len(others):
-        return f"{lead}; {they} abler than each of {shown:,} others with probability {CLEAR:.2f} or more"
-    return f"{lead}; {they} abler than {closest}, and than {shown:,} of {len(others):,} others with {CLEAR:.2f} or more"
+        return f"{lead}; {they} abler than each of {shown:,} others with probability {CLEAR_PROBABILITY:.2f} or more"
+    clear = f"{shown:,} of {len(others):,} others with {CLEAR_PROBABILITY:.2f} or more"
+    return f"{lead}; {they} abler than {closest}, and than {clear}"
 
 
 def has_flag(items: pd.DataFrame, flag: str) -> pd.Series:

@@ -1,7 +1,7 @@
 """File formats of responses, by the name that `read_responses` takes, in the order in which they are tried."""
 
 from irt_bench.responses.formats import every_eval_ever, helm, inspect_ai, lm_eval, py_irt, tabular
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions
+from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions
 
 FORMATS: dict[str, Format] = {
     entry.name: entry
@@ -17,4 +17,4 @@ FORMATS: dict[str, Format] = {
     )
 }
 
-__all__ = ["FORMATS", "Format", "ReadOptions", "Reading"]
+__all__ = ["FORMATS", "Format", "ParsedFile", "ReadOptions"]

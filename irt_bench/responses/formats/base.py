@@ -40,7 +40,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedFile:
     """What was read from one file or folder.
 
     Parameters
@@ -84,7 +84,7 @@ class Format:
     name: str
     description: str
     claims: Callable[[Path], bool]
-    read: Callable[[Path, ReadOptions], Reading]
+    read: Callable[[Path, ReadOptions], ParsedFile]
 
 
 def choose(what: str, asked: str | None, candidates: Collection[str], *, where: str, option: str | None = None) -> str:
@@ -132,7 +132,7 @@ def constant(value: str, n_rows: int) -> pd.Categorical:
     return pd.Categorical.from_codes(np.zeros(n_rows, dtype=np.int8), pd.Index([value], dtype="str"))
 
 
-LONGEST_NUMBER: Final = 16  # digits of a step; Python refuses to read thousands of them, and int64 holds 18
+MAX_DIGITS: Final = 16  # digits of a step; Python refuses to read thousands of them, and int64 holds 18
 DEFAULT_BRANCH: Final = "main"  # where a model hub puts finished weights; says nothing about the checkpoint
 _IN_TEXT: Final = re.compile(r"""\brevision['"]?\s*[:=]\s*['"]?([^'",}\s]+)""")
 _STEP: Final = re.compile(

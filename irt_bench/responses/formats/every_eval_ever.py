@@ -12,10 +12,10 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.formats.base import (
-    LONGEST_NUMBER,
+    MAX_DIGITS,
     Checkpoint,
     Format,
-    Reading,
+    ParsedFile,
     ReadOptions,
     checkpoint_of,
     choose,
@@ -51,7 +51,7 @@ def claims(path: Path) -> bool:
     return record is not None and "schema_version" in record and all(key in record for key in REQUIRED)
 
 
-def read(path: Path, options: ReadOptions) -> Reading:
+def read(path: Path, options: ReadOptions) -> ParsedFile:
     """Read the samples of one file; an item is a document, known by its hash where there is one.
 
     Raises
@@ -86,7 +86,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
     checkpoint = _checkpoint(path)
     known = {names.STEP: checkpoint.step, REVISION: checkpoint.revision}
     frame = frame.assign(**{column: value for column, value in known.items() if value is not None})
-    return Reading(frame, tuple(findings), metrics=frozenset(frame[METRIC]), filters=frozenset(frame[FILTER]))
+    return ParsedFile(frame, tuple(findings), metrics=frozenset(frame[METRIC]), filters=frozenset(frame[FILTER]))
 
 
 def _sample(path: Path, number: int, record: Record) -> _Sample:
@@ -136,7 +136,7 @@ def _chosen(samples: Sequence[_Sample], options: ReadOptions) -> list[_Sample]:
 
 def _numbered(ids: Sequence[str]) -> Sequence[str] | Sequence[int]:
     """Ids as numbers where all are positions, as those converted from lm-evaluation-harness."""
-    numbers = [int(text) for text in ids if text.isdecimal() and len(text) < LONGEST_NUMBER]
+    numbers = [int(text) for text in ids if text.isdecimal() and len(text) < MAX_DIGITS]
     return numbers if list(map(str, numbers)) == list(ids) else ids
 
 

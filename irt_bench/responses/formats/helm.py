@@ -12,7 +12,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose, constant, ungraded
+from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions, choose, constant, ungraded
 from irt_bench.responses.formats.jsonlines import Record, as_float, load_json, load_object
 from irt_bench.responses.table import METRIC, Finding
 
@@ -61,7 +61,7 @@ def claims(path: Path) -> bool:
     return path.name == STATS and (path.parent / SPEC).is_file()
 
 
-def read(path: Path, options: ReadOptions) -> Reading:
+def read(path: Path, options: ReadOptions) -> ParsedFile:
     """Read one run; a train trial is a trial.
 
     Raises
@@ -82,7 +82,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
         message = (
             f"run {folder.name!r} was left out: its {len(rows)} {SPLIT} instances have no statistic of correctness"
         )
-        return Reading(pd.DataFrame(), (Finding("no_metric", 1, message),))
+        return ParsedFile(pd.DataFrame(), (Finding("no_metric", 1, message),))
     metric = choose("metric", options.metric, candidates, where=f"run {benchmark!r}")
     n = len(rows)
     frame = pd.DataFrame(
@@ -95,7 +95,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
             METRIC: constant(metric, n),
         }
     )
-    return Reading(frame, tuple(ungraded(frame)), metrics=frozenset([metric]))
+    return ParsedFile(frame, tuple(ungraded(frame)), metrics=frozenset([metric]))
 
 
 def benchmark_of(run_name: str) -> str:

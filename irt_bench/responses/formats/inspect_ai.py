@@ -25,9 +25,9 @@ import zstandard
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesWarning
 from irt_bench.responses.formats.base import (
-    LONGEST_NUMBER,
+    MAX_DIGITS,
     Format,
-    Reading,
+    ParsedFile,
     ReadOptions,
     checkpoint_of,
     choose,
@@ -140,7 +140,12 @@ class EvalArchive:
         return content
 
 
-WORTH: Final[Mapping[str, float]] = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # correct, incorrect, partial, no answer
+GRADE_VALUES: Final[Mapping[str, float]] = {
+    "C": 1.0,
+    "I": 0.0,
+    "P": 0.5,
+    "N": 0.0,
+}  # correct, incorrect, partial, no answer
 WORDS: Final[Mapping[str, float]] = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 HEAD_BYTES: Final = 4096
 
@@ -166,7 +171,7 @@ def claims(path: Path) -> bool:
     return b'"eval"' in head and b'"status"' in head
 
 
-def read(path: Path, options: ReadOptions) -> Reading:
+def read(path: Path, options: ReadOptions) -> ParsedFile:
     """Read one log; epochs are trials, samples with an error or without a score are missing.
 
     Raises
@@ -186,20 +191,20 @@ def read(path: Path, options: ReadOptions) -> Reading:
     scorers = _scorers(graded)
     if not scorers:
         message = f"{path.name} was left out: none of its {len(graded)} samples has a score"
-        return Reading(pd.DataFrame(), (*findings, Finding("no_scores", 1, message)))
+        return ParsedFile(pd.DataFrame(), (*findings, Finding("no_scores", 1, message)))
     asked = choose("scorer", options.metric, scorers, where=f"task {benchmark!r} in {path.name}", option="metric")
     unknown: Counter[str] = Counter()
     frame = pd.DataFrame(
         {
             names.ITEM: [str(sample.get("id")) for sample in log.samples],
             names.TRIAL: pd.array([_epoch(path, sample) for sample in log.samples], dtype="Int64"),
-            names.SCORE: [_worth(scores.get(asked), unknown) for scores in graded],
+            names.SCORE: [_score_value(scores.get(asked), unknown) for scores in graded],
         }
     )
     frame[names.BENCHMARK], frame[names.MODEL] = constant(benchmark, len(frame)), constant(str(model), len(frame))
     frame[METRIC] = constant(asked, len(frame))
     findings.extend([*_unknown_values(unknown, path), *ungraded(frame)])
-    return Reading(frame.assign(**_snapshot(log)), tuple(findings), metrics=frozenset([asked]))
+    return ParsedFile(frame.assign(**_checkpoint_columns(log)), tuple(findings), metrics=frozenset([asked]))
 
 
 def _from_archive(path: Path) -> _Log:
@@ -270,15 +275,15 @@ def _scorers(graded: Iterable[Mapping[str, object]]) -> dict[str, bool]:
     return usable
 
 
-def _worth(value: object, unknown: Counter[str]) -> float:
+def _score_value(value: object, unknown: Counter[str]) -> float:
     """Return what a score value is worth; unknown ones are counted and missing."""
     if value is None:
         return np.nan
     if (given := as_float(value)) is not None:
         return given
     text = str(value).strip()
-    if text in WORTH:
-        return WORTH[text]
+    if text in GRADE_VALUES:
+        return GRADE_VALUES[text]
     if text.lower() in WORDS:
         return WORDS[text.lower()]
     try:
@@ -299,7 +304,7 @@ def _unknown_values(unknown: Counter[str], path: Path) -> list[Finding]:
     return [Finding("unknown_scores", unknown.total(), message)]
 
 
-def _snapshot(log: _Log) -> dict[str, Any]:
+def _checkpoint_columns(log: _Log) -> dict[str, Any]:
     """Seed and training step, where the run says them."""
     own = log.eval.get("metadata")
     own = own if isinstance(own, dict) else {}
@@ -309,7 +314,7 @@ def _snapshot(log: _Log) -> dict[str, Any]:
     step = own.get("step")
     if isinstance(step, str):
         checkpoint = checkpoint_of(step)
-        step = int(step) if step.isdecimal() and len(step) < LONGEST_NUMBER else checkpoint.step
+        step = int(step) if step.isdecimal() and len(step) < MAX_DIGITS else checkpoint.step
         if checkpoint.revision is not None and step is None:
             out[REVISION] = constant(checkpoint.revision, len(log.samples))
     if isinstance(step, (int, float)):

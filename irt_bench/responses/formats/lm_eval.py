@@ -19,10 +19,10 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.formats.base import (
-    LONGEST_NUMBER,
+    MAX_DIGITS,
     Checkpoint,
     Format,
-    Reading,
+    ParsedFile,
     ReadOptions,
     checkpoint_of,
     choose,
@@ -207,7 +207,7 @@ def claims(path: Path) -> bool:
     return record is not None and "doc_id" in record and bool({"filtered_resps", "resps"} & record.keys())
 
 
-def read(path: Path, options: ReadOptions) -> Reading:
+def read(path: Path, options: ReadOptions) -> ParsedFile:
     """Read one task's samples; an item is a document, known by its hash.
 
     Raises
@@ -228,7 +228,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
     if metric is None:
         found = ", ".join(columns.metrics) or "none"
         message = f"{where} was left out: no metric is a number in [0, 1] for each item (metrics: {found})"
-        return Reading(pd.DataFrame(), (Finding("no_metric", 1, message),))
+        return ParsedFile(pd.DataFrame(), (Finding("no_metric", 1, message),))
     findings = list(run.findings)
     frame = _frame(columns.answers, metric)
     frame[DOC_ID] = _trusted_doc_ids(columns.answers, run, task, path, findings)
@@ -243,7 +243,9 @@ def read(path: Path, options: ReadOptions) -> Reading:
         frame[REVISION] = constant(run.checkpoint.revision, n)
     findings += ungraded(frame)
     empty = [name for name in frame if name != names.SCORE and frame[name].isna().all()]
-    return Reading(frame.drop(columns=empty), tuple(findings), metrics=frozenset([metric]), filters=frozenset([chosen]))
+    return ParsedFile(
+        frame.drop(columns=empty), tuple(findings), metrics=frozenset([metric]), filters=frozenset([chosen])
+    )
 
 
 def _by_filter(path: Path) -> dict[str, _Columns]:
@@ -255,7 +257,7 @@ def _by_filter(path: Path) -> dict[str, _Columns]:
         columns = out.setdefault(answer.filter, _Columns())
         columns.answers.append(answer)
         for metric, value in answer.values.items():
-            columns.metrics[metric] = columns.metrics.get(metric, True) and _can_be_worth(value)
+            columns.metrics[metric] = columns.metrics.get(metric, True) and _is_score(value)
     return out
 
 
@@ -277,7 +279,7 @@ def _answer(record: Record) -> _Answer:
     )
 
 
-def _can_be_worth(value: object) -> bool:
+def _is_score(value: object) -> bool:
     """Whether a metric's value is nothing, or a number in [0, 1]."""
     number = as_float(value)
     return value is None or (number is not None and (math.isnan(number) or 0 <= number <= 1))
@@ -317,7 +319,7 @@ def _pairs(responses: Iterable[object]) -> list[float] | None:
 def _gold(record: Record, n_choices: int) -> int | None:
     """Position of the right choice, where the target is one and not the text of another choice."""
     target = str(record.get("target"))
-    if not target.isdecimal() or len(target) > LONGEST_NUMBER or int(target) >= n_choices:
+    if not target.isdecimal() or len(target) > MAX_DIGITS or int(target) >= n_choices:
         return None
     named = [position for position, text in enumerate(_continuations(record)) if text.strip() == target]
     return int(target) if not named or named == [int(target)] else None
@@ -340,7 +342,7 @@ def _frame(answers: Sequence[_Answer], metric: str) -> pd.DataFrame:
     several = [len(answer.logprobs or ()) > 1 for answer in answers]
     columns = {
         names.ITEM: items,
-        names.SCORE: [_worth(answer.values.get(metric)) for answer in answers],
+        names.SCORE: [_score_value(answer.values.get(metric)) for answer in answers],
         names.DOC_HASH: [item if answer.doc_hash else None for item, answer in zip(items, answers, strict=True)],
         PROMPT_HASH: [answer.prompt_hash for answer in answers],
         GOLD: pd.array([answer.gold for answer in answers], dtype="Int64"),
@@ -359,7 +361,7 @@ def _frame(answers: Sequence[_Answer], metric: str) -> pd.DataFrame:
     return frame
 
 
-def _worth(value: object) -> float:
+def _score_value(value: object) -> float:
     number = as_float(value)
     return np.nan if number is None else number
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions
+from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions
 from irt_bench.responses.formats.jsonlines import as_float, first_record, records
 
 SUFFIXES: Final = (".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")
@@ -25,7 +25,7 @@ def claims(path: Path) -> bool:
     return record is not None and {"subject_id", "responses"} <= record.keys()
 
 
-def read(path: Path, options: ReadOptions) -> Reading:
+def read(path: Path, options: ReadOptions) -> ParsedFile:
     """Read responses; an item absent or null was not asked.
 
     Raises
@@ -56,7 +56,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
         name: pd.Categorical.from_codes(np.asarray(codes), pd.Index(list(labels), dtype="str"))
         for name, codes, labels in ((names.MODEL, models, subjects), (names.ITEM, items, item_places))
     }
-    return Reading(pd.DataFrame({**keys, names.SCORE: np.asarray(values)}))
+    return ParsedFile(pd.DataFrame({**keys, names.SCORE: np.asarray(values)}))
 
 
 def _value(path: Path, number: int, item: str, value: object) -> float:

@@ -28,7 +28,7 @@ from irt_bench.responses.labels import Codes
 Part = npt.NDArray[np.generic]
 
 
-class Column(Protocol):
+class ColumnBuilder(Protocol):
     """One column under construction."""
 
     def add(self, values: pa.Array) -> None:
@@ -125,7 +125,7 @@ class OtherColumn:
 NARROW: Final = ("correct",)
 
 
-def column_for(name: str, kind: pa.DataType) -> Column:
+def column_for(name: str, kind: pa.DataType) -> ColumnBuilder:
     """Return the builder for a column of a type."""
     value_type = kind.value_type if pat.is_dictionary(kind) else kind
     if pat.is_string(value_type) or pat.is_large_string(value_type) or pat.is_string_view(value_type):
@@ -216,20 +216,20 @@ def _read_parquet(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object
         _check_rows(path, file.metadata.num_rows)
         _check_unpacked(path, file.metadata)
         _fill(path, builders, file.iter_batches(batch_size=rows))
-    return _finish(builders), _said((schema.metadata or {}).get(ROLES_KEY))
+    return _finish(builders), _canonical_metadata((schema.metadata or {}).get(ROLES_KEY))
 
 
-def _said(metadata: bytes | None) -> dict[str, object]:
+def _canonical_metadata(metadata: bytes | None) -> dict[str, object]:
     """Read what a canonical table says of its columns; nothing where it is not as this package writes it."""
     try:
-        said = json.loads(metadata or b"{}")
+        declared = json.loads(metadata or b"{}")
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(said, dict) or not said:
+    if not isinstance(declared, dict) or not declared:
         return {}
-    roles = said.get("roles")
+    roles = declared.get("roles")
     known = {name: role for name, role in roles.items() if role in ROLES} if isinstance(roles, dict) else {}
-    return {"roles": known, "measure": said.get("measure") if said.get("measure") in MEASURES else None}
+    return {"roles": known, "measure": declared.get("measure") if declared.get("measure") in MEASURES else None}
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
@@ -294,7 +294,7 @@ def _parse_csv(path: Path, types: Mapping[str, pa.DataType], delimiter: str) -> 
     return _finish(builders)
 
 
-def _fill(path: Path, builders: Mapping[str, Column], batches: Iterator[pa.RecordBatch]) -> None:
+def _fill(path: Path, builders: Mapping[str, ColumnBuilder], batches: Iterator[pa.RecordBatch]) -> None:
     n_rows = 0
     for batch in batches:
         n_rows += batch.num_rows
@@ -303,6 +303,6 @@ def _fill(path: Path, builders: Mapping[str, Column], batches: Iterator[pa.Recor
             builder.add(values)
 
 
-def _finish(builders: dict[str, Column]) -> dict[str, pd.Series]:
+def _finish(builders: dict[str, ColumnBuilder]) -> dict[str, pd.Series]:
     pa.default_memory_pool().release_unused()
     return {name: builders.pop(name).finish() for name in list(builders)}

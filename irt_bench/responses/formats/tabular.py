@@ -14,7 +14,7 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.canonical import ALIASES, rename_aliases
-from irt_bench.responses.formats.base import Format, Reading, ReadOptions, choose
+from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions, choose
 from irt_bench.responses.formats.tables import is_csv, is_table, read_columns
 from irt_bench.responses.labels import Codes
 from irt_bench.responses.measures import WORDS
@@ -29,7 +29,7 @@ from irt_bench.responses.table import (
     listed,
 )
 
-Cells = npt.NDArray[np.int8] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
+CellArray = npt.NDArray[np.int8] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
 EMPTY: Final = -1  # an empty cell of a one-byte matrix
 INDEX_NAMES: Final = ("", "__index_level_0__", "Unnamed: 0")  # how pandas writes an index without a name
 WIDE_METADATA: Final = (
@@ -42,7 +42,7 @@ TEXT_COLUMNS: Final = frozenset(
 )
 
 
-def read(path: Path, options: ReadOptions) -> Reading:
+def read(path: Path, options: ReadOptions) -> ParsedFile:
     """Read a table, long if it has a column of items and one of values, else wide.
 
     Raises
@@ -50,14 +50,14 @@ def read(path: Path, options: ReadOptions) -> Reading:
     ReadError
         If the file is damaged, or neither long nor wide.
     """
-    columns, said = read_columns(path)
+    columns, declared = read_columns(path)
     present = {*columns, *rename_aliases(columns).values()}
     if names.ITEM in present:
-        return _long(columns, said, path, options)
+        return _long(columns, declared, path, options)
     return _wide(columns, path)
 
 
-def read_long(path: Path, options: ReadOptions) -> Reading:
+def read_long(path: Path, options: ReadOptions) -> ParsedFile:
     """Read a table as long, whatever its columns.
 
     Raises
@@ -68,7 +68,7 @@ def read_long(path: Path, options: ReadOptions) -> Reading:
     return _long(*read_columns(path), path, options)
 
 
-def read_wide(path: Path, options: ReadOptions) -> Reading:
+def read_wide(path: Path, options: ReadOptions) -> ParsedFile:
     """Read a table as wide, whatever its columns.
 
     Raises
@@ -79,7 +79,7 @@ def read_wide(path: Path, options: ReadOptions) -> Reading:
     return _wide(read_columns(path)[0], path)
 
 
-def _long(columns: dict[str, pd.Series], said: Mapping[str, Any], path: Path, options: ReadOptions) -> Reading:
+def _long(columns: dict[str, pd.Series], declared: Mapping[str, Any], path: Path, options: ReadOptions) -> ParsedFile:
     renames = rename_aliases(columns)
     columns = {renames.get(name, name): values for name, values in columns.items() if name not in INDEX_NAMES}
     if is_csv(path):
@@ -92,12 +92,12 @@ def _long(columns: dict[str, pd.Series], said: Mapping[str, Any], path: Path, op
         what: frozenset(frame[what].dropna().unique().astype("str")) if what in frame else frozenset()
         for what in (METRIC, FILTER)
     }
-    return Reading(
+    return ParsedFile(
         frame,
         metrics=read_by[METRIC],
         filters=read_by[FILTER],
-        roles=said.get("roles", {}),
-        measure=said.get("measure"),
+        roles=declared.get("roles", {}),
+        measure=declared.get("measure"),
     )
 
 
@@ -142,7 +142,7 @@ def _one_of_several(frame: pd.DataFrame, what: str, asked: str | None, path: Pat
     return frame[keep].reset_index(drop=True)
 
 
-def _wide(columns: dict[str, pd.Series], path: Path) -> Reading:
+def _wide(columns: dict[str, pd.Series], path: Path) -> ParsedFile:
     columns = _with_model(columns, path)
     model = columns.pop(names.MODEL)
     metadata = {name: columns.pop(name) for name in WIDE_METADATA if name in columns}
@@ -155,19 +155,19 @@ def _wide(columns: dict[str, pd.Series], path: Path) -> Reading:
     items = pd.Index([str(name) for name in columns], dtype="str")
     cells = _matrix(columns, model, path)
     rows, places = _kept_cells(cells, metadata.get(names.BENCHMARK))
-    worth = _worth(cells[rows, places] if len(rows) < cells.size else cells.ravel())
+    values = _cell_values(cells[rows, places] if len(rows) < cells.size else cells.ravel())
     frame: dict[str, pd.Series] = {
         names.MODEL: model.iloc[rows].reset_index(drop=True),
         names.ITEM: pd.Series(pd.Categorical.from_codes(places, items), copy=False),
-        names.CORRECT if cells.dtype == np.int8 else names.SCORE: pd.Series(worth, copy=False),
+        names.CORRECT if cells.dtype == np.int8 else names.SCORE: pd.Series(values, copy=False),
         **{name: column.iloc[rows].reset_index(drop=True) for name, column in metadata.items()},
     }
-    return Reading(pd.DataFrame(frame, copy=False))
+    return ParsedFile(pd.DataFrame(frame, copy=False))
 
 
-def _matrix(columns: dict[str, pd.Series], model: pd.Series, path: Path) -> Cells:
+def _matrix(columns: dict[str, pd.Series], model: pd.Series, path: Path) -> CellArray:
     """Arrange all items' values, shape (row, item): one byte a cell, -1 where empty; or shares, NaN where empty."""
-    cells: Cells = np.empty((len(model), len(columns)), dtype=np.int8)
+    cells: CellArray = np.empty((len(model), len(columns)), dtype=np.int8)
     for position, name in enumerate(list(columns)):
         values = _cells(columns.pop(name), name, model, path)
         if cells.dtype == np.int8 and not (np.isin(values, (0, 1)) | np.isnan(values)).all():
@@ -176,7 +176,7 @@ def _matrix(columns: dict[str, pd.Series], model: pd.Series, path: Path) -> Cell
     return cells
 
 
-def _worth(cells: Cells) -> Cells:
+def _cell_values(cells: CellArray) -> CellArray:
     """Values of cells as a column: NaN where empty."""
     if cells.dtype != np.int8 or not (cells == EMPTY).any():
         return cells
@@ -225,7 +225,7 @@ def _cells(values: pd.Series, item: str, model: pd.Series, path: Path) -> npt.ND
     return np.asarray(np.array([*numbers, np.nan])[categorical(values).codes], dtype=np.float64)
 
 
-def _kept_cells(cells: Cells, benchmark: pd.Series | None) -> tuple[Codes, Codes]:
+def _kept_cells(cells: CellArray, benchmark: pd.Series | None) -> tuple[Codes, Codes]:
     """Row and column of the cells that become rows: all, but no item beside a benchmark that never asks it."""
     n_rows, n_items = cells.shape
     row: Codes = np.arange(n_rows, dtype=np.int32)

@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 
 from irt_bench.errors import SubsetError, unknown_choice
-from irt_bench.files import MARK, replacing, replacing_folder, write_csv, write_json
+from irt_bench.files import FOLDER_MARKER, replacing, replacing_folder, write_csv, write_json
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.harness import export_lm_eval
 from irt_bench.subsets.subset import SubsetRecord
@@ -174,7 +174,7 @@ def _to_task(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
         )
         command += f"\n# the estimate is {export_lm_eval.result_key(subset, options.metric)!r} in its results"
         (folder / "command.txt").write_text(command + "\n", encoding="utf-8")
-        write_json(folder / MARK, {"subset": subset.digest(), "task": export_lm_eval.task_name(subset)})
+        write_json(folder / FOLDER_MARKER, {"subset": subset.digest(), "task": export_lm_eval.task_name(subset)})
     return command
 
 

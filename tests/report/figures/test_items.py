@@ -23,7 +23,8 @@ def test_items_figure_draws_every_item_once_and_tells_the_finding(statistics, si
     assert sum(len(points.get_offsets()) for points in axes.collections) == len(statistics)
     negative = statistics[statistics["flags"].str.contains("negative") & ~statistics["flags"].str.contains("maybe")]
     np.testing.assert_allclose(
-        np.sort(marks(axes, "negative"), axis=0), np.sort(negative[["share_right", "item_rest_correlation"]], axis=0)
+        np.sort(marks(axes, "negative"), axis=0),
+        np.sort(negative[["proportion_correct", "item_rest_correlation"]], axis=0),
     )
     assert figure.get_suptitle().startswith(f"{len(negative)} of 60 items go against the rest")
     n_constant = statistics["item_rest_correlation"].isna().sum()

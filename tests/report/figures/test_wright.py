@@ -23,7 +23,11 @@ def test_items_have_a_curve_and_a_band_each():
         {name: (("item", "ability"), each) for name, each in values.items()}, {"item": ["a", "b"], "ability": ability}
     )
     shares = np.array([[0.1, 0.5, 0.9], [0.8, 0.5, 0.1]])  # the second is mis-keyed
-    seen = {"share_right": shares, "share_right_q05": shares - 0.1, "share_right_q95": shares + 0.1}
+    seen = {
+        "proportion_correct": shares,
+        "proportion_correct_q05": shares - 0.1,
+        "proportion_correct_q95": shares + 0.1,
+    }
     observed = xr.Dataset(
         {name: (("item", "group"), each) for name, each in seen.items()} | {"ability": ("group", [-1.0, 0.0, 1.0])},
         {"item": ["a", "b"]},

@@ -95,7 +95,7 @@ def hostile_folder(tmp_path):
     """Item statistics, a study and checks whose names try to leave their place."""
     items = pd.DataFrame(
         {
-            "item": HOSTILE, "n_models": 10, "share_right": [0.1, 0.4, 0.6, 0.9], "item_total_correlation": 0.2,
+            "item": HOSTILE, "n_models": 10, "proportion_correct": [0.1, 0.4, 0.6, 0.9], "item_total_correlation": 0.2,
             "item_rest_correlation": [-0.4, 0.1, 0.3, np.nan], "biserial": 0.1,
             "flags": ["negative", "", HOSTILE[0], ""],
         }

@@ -35,7 +35,9 @@ def test_two_of_one_kind_are_refused(written, tmp_path):
 
 
 def test_labels_stay_as_they_are(tmp_path):
-    frame = pd.DataFrame({"item": ["NA", "001", "nan"], "share_right": 0.5, "item_rest_correlation": 0.1, "flags": ""})
+    frame = pd.DataFrame(
+        {"item": ["NA", "001", "nan"], "proportion_correct": 0.5, "item_rest_correlation": 0.1, "flags": ""}
+    )
     frame.to_csv(tmp_path / "items.csv", index=False)
     assert read_folders([tmp_path])["items"]["items"]["item"].tolist() == ["NA", "001", "nan"]
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from irt_bench.analysis.curves import chances, information, knowing, success
+from irt_bench.analysis.curves import information, response_curve, response_probabilities
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.inference.fast.abilities import AbilityGrid, CurveTable
@@ -30,18 +30,18 @@ from irt_bench.irt_models.logistic import Logistic
 from irt_bench.names import ITEM
 
 SCAN: Final = np.linspace(-3.0, 3.0, 25)  # abilities at which the information of the items is looked at
-LEAST_SD: Final = 0.05  # 301 nodes; narrower posteriors are normal, and found by Newton steps from the nodes
+MIN_SD: Final = 0.05  # 301 nodes; narrower posteriors are normal, and found by Newton steps from the nodes
 NEWTON_STEPS: Final = 2
 GROUPS: Final = 6  # of models by their score, for curves
 
 
 @dataclass(frozen=True)
-class FittedAnswers:
+class FittedResponses:
     """Answers, point values of the items, and what follows from both.
 
     Parameters
     ----------
-    right, trials : arrays of shape (model, item)
+    correct, trials : arrays of shape (model, item)
         Right answers and trials; trials = 0 where never asked.
     items : ItemParameters of shape (item,)
         Point values.
@@ -51,7 +51,7 @@ class FittedAnswers:
         Chance of a right answer P at that ability, and P (1 - P), accurate near 0.
     """
 
-    right: FloatArray
+    correct: FloatArray
     trials: FloatArray
     items: ItemParameters
     ability: FloatArray
@@ -66,18 +66,18 @@ class FittedAnswers:
     @cached_property
     def residual(self) -> FloatArray:
         """Right answers beyond those expected; 0 where never asked."""
-        return np.asarray(self.right - self.trials * self.probability)
+        return np.asarray(self.correct - self.trials * self.probability)
 
     @cached_property
-    def share(self) -> FloatArray:
+    def proportion(self) -> FloatArray:
         """Share of right answers a cell; 0 where never asked."""
-        return np.asarray(self.right / np.maximum(self.trials, 1))
+        return np.asarray(self.correct / np.maximum(self.trials, 1))
 
     @cached_property
     def score(self) -> FloatArray:
         """Mean share over the asked items, shape (model,); NaN without answers."""
         n_asked = self.asked.sum(axis=1)
-        return np.asarray(self.share.sum(axis=1) / np.where(n_asked > 0, n_asked, np.nan))
+        return np.asarray(self.proportion.sum(axis=1) / np.where(n_asked > 0, n_asked, np.nan))
 
     @property
     def binary(self) -> bool:
@@ -92,12 +92,12 @@ class FittedAnswers:
     @cached_property
     def varying(self) -> BoolArray:
         """Items that were not answered alike by all models, shape (item,)."""
-        low = np.where(self.asked, self.share, np.inf).min(axis=0, initial=np.inf)
-        high = np.where(self.asked, self.share, -np.inf).max(axis=0, initial=-np.inf)
+        low = np.where(self.asked, self.proportion, np.inf).min(axis=0, initial=np.inf)
+        high = np.where(self.asked, self.proportion, -np.inf).max(axis=0, initial=-np.inf)
         return np.asarray(high > low)
 
 
-def fit_abilities(correct: npt.NDArray[Any], trials: npt.NDArray[Any], items: ItemParameters) -> FittedAnswers:
+def fit_abilities(correct: npt.NDArray[Any], trials: npt.NDArray[Any], items: ItemParameters) -> FittedResponses:
     """Find each model's posterior mean ability given the items, and the chances of its answers.
 
     Parameters
@@ -110,25 +110,24 @@ def fit_abilities(correct: npt.NDArray[Any], trials: npt.NDArray[Any], items: It
     right, trials = np.asarray(correct, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     told = information(items.at((slice(None), None)), SCAN)
     least_sd = 1 / np.sqrt(1 + (trials @ told).max(initial=0.0))
-    grid = AbilityGrid.from_counts(right, trials, least_sd=max(least_sd, LEAST_SD), dtype=np.float32)
+    grid = AbilityGrid.from_counts(right, trials, least_sd=max(least_sd, MIN_SD), dtype=np.float32)
     table = CurveTable(items._asdict(), grid.nodes)
     _, weights = grid.weights(table.log_right, table.log_wrong)
     ability = (weights.astype(np.float64) @ grid.nodes)[grid.pattern]
-    for _ in range(NEWTON_STEPS if least_sd < LEAST_SD else 0):
-        ability = _climb(right, trials, items, ability)
-    right_chance, wrong_chance = success(items.at((None, slice(None))), ability[:, None])
-    return FittedAnswers(right, trials, items, ability, right_chance, right_chance * wrong_chance)
+    for _ in range(NEWTON_STEPS if least_sd < MIN_SD else 0):
+        ability = _fisher_scoring_step(right, trials, items, ability)
+    right_chance, wrong_chance = response_probabilities(items.at((None, slice(None))), ability[:, None])
+    return FittedResponses(right, trials, items, ability, right_chance, right_chance * wrong_chance)
 
 
-def _climb(right: FloatArray, trials: FloatArray, items: ItemParameters, ability: FloatArray) -> FloatArray:
+def _fisher_scoring_step(
+    correct: FloatArray, trials: FloatArray, items: ItemParameters, ability: FloatArray
+) -> FloatArray:
     """Step towards each model's posterior mode by Fisher scoring."""
-    row = items.at((None, slice(None)))
-    known, unknown = knowing(row, ability[:, None])
-    right_chance, wrong_chance = chances(row, known, unknown)
-    slope = row.discrimination * (row.upper_asymptote - row.guessing) * known * unknown
-    pull = slope / right_chance / wrong_chance  # in this order nothing overflows
-    gradient = ((right - trials * right_chance) * pull).sum(axis=1) - ability
-    return np.asarray(ability + gradient / (1 + (trials * slope * pull).sum(axis=1)))
+    curve = response_curve(items.at((None, slice(None))), ability[:, None])
+    weight = curve.slope / curve.correct / curve.incorrect  # in this order nothing overflows
+    gradient = ((correct - trials * curve.correct) * weight).sum(axis=1) - ability
+    return np.asarray(ability + gradient / (1 + (trials * curve.slope * weight).sum(axis=1)))
 
 
 def score_groups(score: FloatArray, most: int = GROUPS) -> tuple[npt.NDArray[np.intp], int]:
@@ -187,7 +186,7 @@ class PosteriorDraws:
         """Positions of n draws, evenly spaced; repeated where there are fewer."""
         return np.linspace(0, self.n_draws - 1, n).astype(np.intp)
 
-    def refits(self, n_cells: int) -> bool:
+    def can_refit(self, n_cells: int) -> bool:
         """Whether the fast method can fit the model, and fast enough to do it for every replicate."""
         if not isinstance(self.irt_model, Logistic) or self.irt_model.has_own_program:
             return False
@@ -195,7 +194,7 @@ class PosteriorDraws:
         return not learned and n_cells <= REFIT_CELLS
 
 
-def fit_again(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[Any]) -> FittedAnswers:
+def refit(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[Any]) -> FittedResponses:
     """Fit items to answers where that can be done, else take the posterior's means, and abilities to both.
 
     Notes
@@ -203,7 +202,7 @@ def fit_again(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDAr
     Used on the responses as well as on replicates: what differs between them is then the answers alone.
     """
     irt_model = draws.irt_model
-    if not isinstance(irt_model, Logistic) or not draws.refits(correct.size):
+    if not isinstance(irt_model, Logistic) or not draws.can_refit(correct.size):
         return fit_abilities(correct, trials, ItemParameters(*(values.mean(axis=0) for values in draws.items)))
     found = approximate(irt_model, correct, trials, threads=1).state.items
     one = np.ones(len(found.log_slope))
@@ -212,13 +211,13 @@ def fit_again(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDAr
     return fit_abilities(correct, trials, items)
 
 
-def replicate_answers(
+def replicate_responses(
     draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rng: np.random.Generator
-) -> Iterator[FittedAnswers]:
+) -> Iterator[FittedResponses]:
     """Simulate n data sets of the same models, one at a time, and fit each."""
     for place, stream in zip(draws.evenly(n), rng.spawn(n), strict=True):
-        chance, _ = success(draws.items.at((place, None)), draws.ability[place, :, None])
-        yield fit_again(draws, stream.binomial(trials, chance), trials)
+        chance, _ = response_probabilities(draws.items.at((place, None)), draws.ability[place, :, None])
+        yield refit(draws, stream.binomial(trials, chance), trials)
 
 
 def replicate_scores(draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rng: np.random.Generator) -> FloatArray:
@@ -235,7 +234,7 @@ def replicate_scores(draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rn
         drawn = draws.ability[place]
         new = stream.standard_normal(len(drawn))
         new = drawn.mean() + drawn.std() * (new - new.mean()) / new.std()
-        chance, _ = success(draws.items.at((place, None)), new[:, None])
+        chance, _ = response_probabilities(draws.items.at((place, None)), new[:, None])
         share = stream.binomial(trials, chance) / np.maximum(trials, 1)
         scores[row] = share.sum(axis=1) / np.where(asked.any(axis=1), asked.sum(axis=1), np.nan)
     return scores

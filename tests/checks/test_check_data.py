@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.checks import evidence
-from irt_bench.checks.evidence import gather_evidence
+from irt_bench.checks import check_data
+from irt_bench.checks.check_data import collect_check_data
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.fit import fit
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
@@ -15,15 +15,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWar
 def gather(rng, simulate, make_counts):
     def found(irt_model=None, groups=None, **options):
         counts = make_counts(*simulate(rng, **options)[:2])
-        return gather_evidence(counts, fit(counts, irt_model or TwoPL()), groups, replicates=9, rng=rng), counts
+        return collect_check_data(counts, fit(counts, irt_model or TwoPL()), groups, replicates=9, rng=rng), counts
 
     return found
 
 
 def test_large_matrices_have_their_models_and_items_sampled(gather, monkeypatch):
-    monkeypatch.setattr(evidence, "MOST_CELLS", 100 * 30)
-    monkeypatch.setattr(evidence, "LEAST_SAMPLE", 50)
-    monkeypatch.setattr(evidence, "Q3_ITEMS", 20)
+    monkeypatch.setattr(check_data, "MAX_CELLS", 100 * 30)
+    monkeypatch.setattr(check_data, "MIN_SAMPLE", 50)
+    monkeypatch.setattr(check_data, "Q3_ITEMS", 20)
     found, _ = gather(n_models=150)
     assert found.counts.n_models == 100 and len(found.plan.q3) == 20 and len(found.plan.odds) == 30
     assert "100 of 150 models, drawn at random, are checked" in found.notes
@@ -44,7 +44,7 @@ def test_guessing_by_item_follows_the_items_kept(rng, simulate, make_counts):
     trials[:, 2], correct[:, 2] = 0, 0
     counts = make_counts(correct, trials)
     fitted = fit(counts, ThreePL(guessing=(0.1, 0.2, 0.3, 0.4, 0.25, 0.15)))
-    found = gather_evidence(counts, fitted, None, replicates=9, rng=rng)
+    found = collect_check_data(counts, fitted, None, replicates=9, rng=rng)
     np.testing.assert_allclose(found.answers.items.guessing, [0.1, 0.2, 0.4, 0.25, 0.15])
 
 
@@ -68,4 +68,4 @@ def test_two_models_are_too_few(rng, simulate, make_counts):
     counts = make_counts(correct, trials)
     fitted = fit(counts, TwoPL())
     with pytest.raises(AnalysisError, match="2 models and 5 items"):
-        gather_evidence(counts, fitted, None, replicates=9, rng=rng)
+        collect_check_data(counts, fitted, None, replicates=9, rng=rng)

@@ -12,28 +12,34 @@ import pandas as pd
 
 from irt_bench.analysis.labelled_draws import draws_of, item_draws, positions_of
 from irt_bench.arrays import FloatArray
-from irt_bench.checks.answers import FittedAnswers, PosteriorDraws, fit_again, replicate_answers, replicate_scores
-from irt_bench.checks.dimensionality import eigenvalue_reason_against, largest_eigenvalues
+from irt_bench.checks.dimensionality import largest_eigenvalues, why_no_eigenvalues
 from irt_bench.checks.fit_statistics import (
-    LEAST_GROUP,
-    farthest,
+    MIN_GROUP,
     item_mean_squares,
     large_groups,
     largest_misfit,
     n_large,
+    worst_mean_square,
+)
+from irt_bench.checks.fitted_responses import (
+    FittedResponses,
+    PosteriorDraws,
+    refit,
+    replicate_responses,
+    replicate_scores,
 )
 from irt_bench.checks.local_dependence import (
-    Likeness,
-    Relatives,
+    ModelGroups,
+    ModelSimilarity,
     Testlets,
     design_effects,
+    group_models,
     largest_excess,
-    likeness,
-    relatives_of,
+    model_similarity,
     residual_correlations,
     testlets_of,
 )
-from irt_bench.checks.predictive import Curves, item_total_curves, log_odds_ratios
+from irt_bench.checks.predictive import ItemTotalCurves, item_total_curves, log_odds_ratios
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import Logistic
@@ -42,14 +48,14 @@ from irt_bench.responses.counts import ResponseCounts
 
 Progress = Callable[[str, int, int], None]
 Positions = npt.NDArray[np.intp]
-MOST_CELLS: Final = 6_000_000  # beyond, models are sampled: a replicate would take half a minute
-LEAST_SAMPLE: Final = 400  # models
-LEAST_MODELS, LEAST_ITEMS = 3, 2
+MAX_CELLS: Final = 6_000_000  # beyond, models are sampled: a replicate would take half a minute
+MIN_SAMPLE: Final = 400  # models
+MIN_MODELS, MIN_ITEMS = 3, 2
 Q3_ITEMS, ODDS_ITEMS, EIGEN_ITEMS = 1_000, 400, 120  # of which pairs are formed; more are sampled
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckPlan:
     """Which items form pairs, and which models belong to which group.
 
     Parameters
@@ -70,29 +76,29 @@ class Plan:
     odds: Positions
     eigen: Positions
     testlets: list[Testlets]
-    relatives: Relatives
+    model_groups: ModelGroups
     members: dict[str, npt.NDArray[np.bool_]]
     eigen_reason: str
     group_reason: str
 
 
-class Statistics(NamedTuple):
+class CheckStatistics(NamedTuple):
     """What is kept of one data set."""
 
     infit: float
     outfit: float
     misfit: float
-    likeness: Likeness
+    model_similarity: ModelSimilarity
     q3: float
     testlets: FloatArray
     odds: FloatArray
-    curves: Curves
+    curves: ItemTotalCurves
     eigenvalues: FloatArray
     n_large: float
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CheckData:
     """All that the checks rest on.
 
     Parameters
@@ -101,7 +107,7 @@ class Evidence:
         Models and items with answers.
     draws : PosteriorDraws
         Of the fit, in their order.
-    answers : FittedAnswers
+    answers : FittedResponses
         The responses, fitted again like the replicates.
     plan : Plan
         What is looked at.
@@ -117,10 +123,10 @@ class Evidence:
 
     counts: ResponseCounts
     draws: PosteriorDraws
-    answers: FittedAnswers
-    plan: Plan
-    found: Statistics
-    repeated: tuple[Statistics, ...]
+    fitted: FittedResponses
+    plan: CheckPlan
+    found: CheckStatistics
+    repeated: tuple[CheckStatistics, ...]
     scores: FloatArray
     notes: tuple[str, ...]
 
@@ -129,7 +135,7 @@ class Evidence:
         return np.array([getattr(each, name) for each in self.repeated])
 
 
-def gather_evidence(
+def collect_check_data(
     counts: ResponseCounts,
     fit: FitResult,
     groups: pd.Series | None,
@@ -137,7 +143,7 @@ def gather_evidence(
     replicates: int,
     rng: np.random.Generator,
     progress: Progress | None = None,
-) -> Evidence:
+) -> CheckData:
     """Fit the responses again, simulate from the fit, and compute what the checks compare.
 
     Raises
@@ -148,21 +154,21 @@ def gather_evidence(
     streams = rng.spawn(4)
     counts, notes = _restrict(counts, streams[0])
     draws = _join(counts, fit)
-    answers = fit_again(draws, counts.correct, counts.trials)
-    plan = _plan(answers, counts, groups, streams[1], notes)
-    if not draws.refits(counts.correct.size):
+    fitted = refit(draws, counts.correct, counts.trials)
+    plan = _plan(fitted, counts, groups, streams[1], notes)
+    if not draws.can_refit(counts.correct.size):
         notes.append("items were not fitted again to simulated data, which widens what passes for chance")
     repeated = []
-    for done, replicate in enumerate(replicate_answers(draws, counts.trials, replicates, streams[2]), start=1):
+    for done, replicate in enumerate(replicate_responses(draws, counts.trials, replicates, streams[2]), start=1):
         repeated.append(_statistics(replicate, plan))
         if progress is not None:
             progress("simulating", done, replicates)
-    return Evidence(
+    return CheckData(
         counts=counts,
         draws=draws,
-        answers=answers,
+        fitted=fitted,
         plan=plan,
-        found=_statistics(answers, plan),
+        found=_statistics(fitted, plan),
         repeated=tuple(repeated),
         scores=replicate_scores(draws, counts.trials, replicates, streams[3]),
         notes=tuple(notes),
@@ -177,14 +183,14 @@ def _restrict(counts: ResponseCounts, rng: np.random.Generator) -> tuple[Respons
         if not kept.all():
             notes.append(f"{int((~kept).sum())} {what} without answers are left out")
     places = np.flatnonzero(models)
-    affordable = max(MOST_CELLS // max(int(items.sum()), 1), LEAST_SAMPLE)
+    affordable = max(MAX_CELLS // max(int(items.sum()), 1), MIN_SAMPLE)
     if len(places) > affordable:
         notes.append(f"{affordable:,} of {len(places):,} models, drawn at random, are checked")
         places = np.sort(rng.choice(places, affordable, replace=False))
-    if len(places) < LEAST_MODELS or items.sum() < LEAST_ITEMS:
+    if len(places) < MIN_MODELS or items.sum() < MIN_ITEMS:
         raise AnalysisError(
-            f"{len(places)} models and {int(items.sum())} items have answers; checks need at least {LEAST_MODELS} and "
-            f"{LEAST_ITEMS}."
+            f"{len(places)} models and {int(items.sum())} items have answers; checks need at least {MIN_MODELS} and "
+            f"{MIN_ITEMS}."
         )
     return counts.take(models=places, items=items), notes
 
@@ -216,15 +222,15 @@ def _join(counts: ResponseCounts, fit: FitResult) -> PosteriorDraws:
 
 
 def _plan(
-    answers: FittedAnswers,
+    fitted: FittedResponses,
     counts: ResponseCounts,
     groups: pd.Series | None,
     rng: np.random.Generator,
     notes: list[str],
-) -> Plan:
-    varying = np.flatnonzero(answers.varying)
-    if len(varying) < len(answers.varying):
-        notes.append(f"{len(answers.varying) - len(varying)} items that all models answered alike form no pairs")
+) -> CheckPlan:
+    varying = np.flatnonzero(fitted.varying)
+    if len(varying) < len(fitted.varying):
+        notes.append(f"{len(fitted.varying) - len(varying)} items that all models answered alike form no pairs")
     chosen = {}
     for name, most in (("residual correlations", Q3_ITEMS), ("odds ratios", ODDS_ITEMS), ("eigenvalues", EIGEN_ITEMS)):
         chosen[name] = np.sort(rng.choice(varying, most, replace=False)) if len(varying) > most else varying
@@ -232,22 +238,22 @@ def _plan(
             notes.append(f"{name} are of {most} items drawn at random")
     q3, odds, eigen = chosen.values()
     members, reason = _members(counts, groups)
-    relatives = relatives_of(counts.models.index, groups, rng)
-    if len(relatives.models) < counts.n_models:
-        notes.append(f"residual correlations of models are of {len(relatives.models):,} models drawn at random")
-    return Plan(
+    model_groups = group_models(counts.models.index, groups, rng)
+    if len(model_groups.models) < counts.n_models:
+        notes.append(f"residual correlations of models are of {len(model_groups.models):,} models drawn at random")
+    return CheckPlan(
         q3,
         odds,
         eigen,
         testlets_of(counts.items, q3),
-        relatives,
+        model_groups,
         members,
-        eigenvalue_reason_against(answers, eigen),
-        reason if answers.binary else BINARY,
+        why_no_eigenvalues(fitted, eigen),
+        reason if fitted.binary else NEEDS_BINARY,
     )
 
 
-BINARY: Final = "answers are counts of several trials; Mantel-Haenszel statistics need 0/1 answers"
+NEEDS_BINARY: Final = "answers are counts of several trials; Mantel-Haenszel statistics need 0/1 answers"
 
 
 def _members(counts: ResponseCounts, groups: pd.Series | None) -> tuple[dict[str, npt.NDArray[np.bool_]], str]:
@@ -256,23 +262,23 @@ def _members(counts: ResponseCounts, groups: pd.Series | None) -> tuple[dict[str
     here = groups.reindex(counts.models.index)
     names = large_groups(here)
     listed = here.astype(object).where(here.notna(), None).map(lambda value: None if value is None else str(value))
-    reason = "" if names else f"no two groups of models have {LEAST_GROUP} members"
+    reason = "" if names else f"no two groups of models have {MIN_GROUP} members"
     return {name: np.asarray(listed == name) for name in names}, reason
 
 
-def _statistics(answers: FittedAnswers, plan: Plan) -> Statistics:
-    squares = item_mean_squares(answers)
+def _statistics(fitted: FittedResponses, plan: CheckPlan) -> CheckStatistics:
+    squares = item_mean_squares(fitted)
     none = np.full(2, np.nan)
-    residuals = residual_correlations(answers, plan.q3)
-    return Statistics(
-        infit=farthest(squares.infit)[0],
-        outfit=farthest(squares.outfit)[0],
-        misfit=largest_misfit(answers),
-        likeness=likeness(answers, plan.relatives),
+    residuals = residual_correlations(fitted, plan.q3)
+    return CheckStatistics(
+        infit=worst_mean_square(squares.infit)[0],
+        outfit=worst_mean_square(squares.outfit)[0],
+        misfit=largest_misfit(fitted),
+        model_similarity=model_similarity(fitted, plan.model_groups),
         q3=largest_excess(residuals),
         testlets=design_effects(residuals, plan.testlets),
-        odds=log_odds_ratios(answers, plan.odds),
-        curves=item_total_curves(answers),
-        eigenvalues=none if plan.eigen_reason else largest_eigenvalues(answers, plan.eigen),
-        n_large=np.nan if plan.group_reason else n_large(answers, list(plan.members.values())),
+        odds=log_odds_ratios(fitted, plan.odds),
+        curves=item_total_curves(fitted),
+        eigenvalues=none if plan.eigen_reason else largest_eigenvalues(fitted, plan.eigen),
+        n_large=np.nan if plan.group_reason else n_large(fitted, list(plan.members.values())),
     )

@@ -4,7 +4,7 @@ import xarray as xr
 from scipy.integrate import quad
 
 from irt_bench.analysis.abilities import score_models
-from irt_bench.checks.answers import fit_abilities, score_groups
+from irt_bench.checks.fitted_responses import fit_abilities, score_groups
 
 
 def test_ability_is_the_posterior_mean_given_the_items(make_items):
