@@ -1,4 +1,4 @@
-"""Model checks: does the IRT model describe the answers, item by item, model by model, and as a whole."""
+"""Model checks: whether the IRT model describes the responses, per item, per model, and as a whole."""
 
 from irt_bench.checks.check_fit import ModelChecks, check_fit
 from irt_bench.checks.limits import Check

@@ -1,4 +1,4 @@
-"""What all checks look at: the responses fitted again, and the statistics of every data set simulated from the fit."""
+"""The data of all checks: the refitted responses, and the same statistics for them and for every replicate."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from irt_bench.responses.counts import ResponseCounts
 
 Progress = Callable[[str, int, int], None]
 Positions = npt.NDArray[np.intp]
-MAX_CELLS: Final = 6_000_000  # beyond, models are sampled: a replicate would take half a minute
+MAX_CELLS: Final = 6_000_000  # above it models are sampled: one replicate would take half a minute
 MIN_SAMPLE: Final = 400  # models
 MIN_MODELS, MIN_ITEMS = 3, 2
 Q3_ITEMS, ODDS_ITEMS, EIGEN_ITEMS = 1_000, 400, 120  # of which pairs are formed; more are sampled
@@ -56,20 +56,20 @@ Q3_ITEMS, ODDS_ITEMS, EIGEN_ITEMS = 1_000, 400, 120  # of which pairs are formed
 
 @dataclass(frozen=True)
 class CheckPlan:
-    """Which items form pairs, and which models belong to which group.
+    """Items that form pairs, and groups of models.
 
     Parameters
     ----------
     q3, odds, eigen : integer arrays
         Positions of the items for residual correlations, odds ratios, and tetrachoric correlations.
     testlets : list of Testlets
-        Items that columns put together, among those for residual correlations.
-    relatives : Relatives
-        Models of which pairs are formed.
+        Testlets among the items for residual correlations, one entry per column of the item metadata.
+    model_groups : ModelGroups
+        Models that form pairs, and their groups.
     members : dict
-        Group → whether each model belongs to it.
+        Name of the group → whether each model belongs to it, shape (model,).
     eigen_reason, group_reason : str
-        Why there are no eigenvalues, or groups to compare; empty where there are.
+        Why there are no eigenvalues, or no groups to compare; empty where there are.
     """
 
     q3: Positions
@@ -83,7 +83,7 @@ class CheckPlan:
 
 
 class CheckStatistics(NamedTuple):
-    """What is kept of one data set."""
+    """Statistics of one data set, observed or replicated."""
 
     infit: float
     outfit: float
@@ -99,24 +99,24 @@ class CheckStatistics(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckData:
-    """All that the checks rest on.
+    """What all checks read.
 
     Parameters
     ----------
     counts : ResponseCounts
-        Models and items with answers.
+        Models and items with responses.
     draws : PosteriorDraws
-        Of the fit, in their order.
-    answers : FittedResponses
-        The responses, fitted again like the replicates.
-    plan : Plan
-        What is looked at.
-    found : Statistics
-        Of the responses.
-    repeated : tuple of Statistics
-        Of the replicates.
+        Draws of the fit, in the order of `counts`.
+    fitted : FittedResponses
+        The responses, refitted like the replicates.
+    plan : CheckPlan
+        Items and models that are examined.
+    found : CheckStatistics
+        Statistics of the responses.
+    repeated : tuple of CheckStatistics
+        Statistics of the replicates.
     scores : array of shape (replicate, model)
-        Of new models with normal abilities.
+        Simulated scores of new models with normal abilities.
     notes : tuple of str
         What was sampled or left out.
     """
@@ -131,7 +131,7 @@ class CheckData:
     notes: tuple[str, ...]
 
     def chance(self, name: str) -> FloatArray:
-        """One figure of all replicates, shape (replicate, ...)."""
+        """One statistic of all replicates, shape (replicate, ...)."""
         return np.array([getattr(each, name) for each in self.repeated])
 
 
@@ -144,12 +144,12 @@ def collect_check_data(
     rng: np.random.Generator,
     progress: Progress | None = None,
 ) -> CheckData:
-    """Fit the responses again, simulate from the fit, and compute what the checks compare.
+    """Refit the responses, simulate from the fit, and compute the statistics that the checks compare.
 
     Raises
     ------
     AnalysisError
-        If labels do not match, or fewer than three models or two items have answers.
+        If labels do not match, or fewer than three models or two items have responses.
     """
     streams = rng.spawn(4)
     counts, notes = _restrict(counts, streams[0])
@@ -157,7 +157,7 @@ def collect_check_data(
     fitted = refit(draws, counts.correct, counts.trials)
     plan = _plan(fitted, counts, groups, streams[1], notes)
     if not draws.can_refit(counts.correct.size):
-        notes.append("items were not fitted again to simulated data, which widens what passes for chance")
+        notes.append("items were not refitted to simulated data, which widens the reference distributions")
     repeated = []
     for done, replicate in enumerate(replicate_responses(draws, counts.trials, replicates, streams[2]), start=1):
         repeated.append(_statistics(replicate, plan))
@@ -176,12 +176,12 @@ def collect_check_data(
 
 
 def _restrict(counts: ResponseCounts, rng: np.random.Generator) -> tuple[ResponseCounts, list[str]]:
-    """Leave out models and items without answers, and sample models of very large matrices."""
+    """Leave out models and items without responses, and sample the models of a very large matrix."""
     notes = []
     models, items = counts.asked.any(axis=1), counts.asked.any(axis=0)
     for kept, what in ((models, "models"), (items, "items")):
         if not kept.all():
-            notes.append(f"{int((~kept).sum())} {what} without answers are left out")
+            notes.append(f"{int((~kept).sum())} {what} without responses are left out")
     places = np.flatnonzero(models)
     affordable = max(MAX_CELLS // max(int(items.sum()), 1), MIN_SAMPLE)
     if len(places) > affordable:
@@ -189,14 +189,14 @@ def _restrict(counts: ResponseCounts, rng: np.random.Generator) -> tuple[Respons
         places = np.sort(rng.choice(places, affordable, replace=False))
     if len(places) < MIN_MODELS or items.sum() < MIN_ITEMS:
         raise AnalysisError(
-            f"{len(places)} models and {int(items.sum())} items have answers; checks need at least {MIN_MODELS} and "
+            f"{len(places)} models and {int(items.sum())} items have responses; checks need at least {MIN_MODELS} and "
             f"{MIN_ITEMS}."
         )
     return counts.take(models=places, items=items), notes
 
 
 def _join(counts: ResponseCounts, fit: FitResult) -> PosteriorDraws:
-    """Draws in the order of the counts."""
+    """Put the draws in the order of the counts."""
     if missing := [name for name in (DIFFICULTY, DISCRIMINATION) if name not in fit.posterior]:
         raise AnalysisError(
             f"checks read difficulty and discrimination, and the fit of {fit.irt_model.name!r} does not report "
@@ -230,17 +230,17 @@ def _plan(
 ) -> CheckPlan:
     varying = np.flatnonzero(fitted.varying)
     if len(varying) < len(fitted.varying):
-        notes.append(f"{len(fitted.varying) - len(varying)} items that all models answered alike form no pairs")
+        notes.append(f"{len(fitted.varying) - len(varying)} items with equal responses of all models form no pairs")
     chosen = {}
     for name, most in (("residual correlations", Q3_ITEMS), ("odds ratios", ODDS_ITEMS), ("eigenvalues", EIGEN_ITEMS)):
         chosen[name] = np.sort(rng.choice(varying, most, replace=False)) if len(varying) > most else varying
         if len(varying) > most:
-            notes.append(f"{name} are of {most} items drawn at random")
+            notes.append(f"{name} use {most} items, drawn at random")
     q3, odds, eigen = chosen.values()
     members, reason = _members(counts, groups)
     model_groups = group_models(counts.models.index, groups, rng)
     if len(model_groups.models) < counts.n_models:
-        notes.append(f"residual correlations of models are of {len(model_groups.models):,} models drawn at random")
+        notes.append(f"residual correlations of models use {len(model_groups.models):,} models, drawn at random")
     return CheckPlan(
         q3,
         odds,
@@ -253,16 +253,16 @@ def _plan(
     )
 
 
-NEEDS_BINARY: Final = "answers are counts of several trials; Mantel-Haenszel statistics need 0/1 answers"
+NEEDS_BINARY: Final = "cells hold several trials; Mantel-Haenszel statistics need 0/1 responses"
 
 
 def _members(counts: ResponseCounts, groups: pd.Series | None) -> tuple[dict[str, npt.NDArray[np.bool_]], str]:
     if groups is None:
-        return {}, "no groups of models were named"
+        return {}, "no groups of models were given"
     here = groups.reindex(counts.models.index)
     names = large_groups(here)
     listed = here.astype(object).where(here.notna(), None).map(lambda value: None if value is None else str(value))
-    reason = "" if names else f"no two groups of models have {MIN_GROUP} members"
+    reason = "" if names else f"no two groups have {MIN_GROUP} models each"
     return {name: np.asarray(listed == name) for name in names}, reason
 
 

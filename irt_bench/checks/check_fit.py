@@ -1,9 +1,4 @@
-"""Check a fit against the responses it was made from: every check at once, and what they found.
-
-ModelChecks: what the checks of a fit found, whole.
-
-What the checks found as tables: items, models, eigenvalues, scores and curves.
-"""
+"""Check a fit against the responses it was made from: all checks at once, and their tables."""
 
 from __future__ import annotations
 
@@ -71,40 +66,40 @@ from irt_bench.names import INTERVAL, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
-RECORDS: Final = 10  # pairs of items in a summary
+RECORDS: Final = 10  # item pairs in a summary
 
 
 @dataclass(frozen=True)
 class ModelChecks:
-    """Named checks, and the tables behind them.
+    """All checks of a fit, and the tables behind them.
 
     Parameters
     ----------
     checks : tuple of Check
-        All of them, also those that do not apply.
+        All checks, including those that do not apply.
     items : pd.DataFrame
         Indexed by item: ``infit, outfit, s_x2, s_x2_df, s_x2_p, s_x2_p_holm, s_x2_rmsea, curve_misfit`` (mean squared
-        standard score of the item-total curve), ``largest_q3, partner`` (of the pair furthest beyond its limit) and
-        ``misfits``, names joined by ';'.
+        standard score of the item-total curve), ``largest_q3, partner`` (of the pair furthest above its limit) and
+        ``misfits`` (names of failed checks joined by ';').
     models : pd.DataFrame
-        Indexed by model: ``ability, zh, infit, outfit, score, misfit``.
+        Indexed by model: ``score, ability, zh, infit, outfit, misfit``.
     pairs : pd.DataFrame
-        Pairs of items whose Q3 is furthest beyond its limit: ``item_a, item_b, q3, q3_excess, limit``.
+        Item pairs whose Q3 is furthest above its limit: ``item_a, item_b, q3, q3_excess, limit``.
     differences : pd.DataFrame
-        Between groups of models: ``group, item, delta, delta_q05, delta_q95, large``.
+        Differences between groups of models: ``group, item, delta, delta_q05, delta_q95, large``.
     eigenvalues : pd.DataFrame
         Indexed by number: ``observed, unrelated_q95, one_dimension_q05, one_dimension_q95``.
     scores : pd.DataFrame
-        Indexed by score: cumulated share of models, ``observed, predicted, predicted_q05, predicted_q95``.
+        Indexed by score: cumulative share of models, ``observed, predicted, predicted_q05, predicted_q95``.
     curves : pd.DataFrame
-        Of the items whose curves are furthest from the fit: ``item, group, score, observed, predicted, predicted_q05,
+        Items whose curves are furthest from the fit: ``item, group, score, observed, predicted, predicted_q05,
         predicted_q95``.
     log_scores : tuple of LeaveOneOut
-        Of cells and, where it can be had, of models.
+        Of cells and, where possible, of models.
     notes : tuple of str
-        What was sampled, left out or done otherwise.
+        What was sampled or left out.
     replicates, seed : int
-        Simulated data sets, and the seed of everything random.
+        Number of simulated data sets, and the seed.
     """
 
     checks: tuple[Check, ...]
@@ -130,7 +125,7 @@ class ModelChecks:
         return pd.DataFrame([check.to_dict() for check in self.checks]).set_index("name")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "passed": self.passed,
             "checks": [check.to_dict() for check in self.checks],
@@ -153,7 +148,7 @@ def item_table(
     residuals: ResidualCorrelations,
     curves: SquaredZScores,
 ) -> pd.DataFrame:
-    """Tabulate the fit of every item, with the names of the checks it offends; see `ModelChecks.items`."""
+    """Tabulate the fit of every item, with the names of its failed checks; see `ModelChecks.items`."""
     labels = data.counts.items.index
     nothing = np.full(len(labels), np.nan)
     names = ("statistic", "df", "p_value", "p_holm", "rmsea")
@@ -166,15 +161,15 @@ def item_table(
     limits = {name: _limit(data, name) for name in ("infit", "outfit")}
     dependent = np.zeros(len(labels), dtype=bool)
     dependent[data.plan.q3] = (residuals.excess > pair_limits(residuals, data.chance("q3"))).any(axis=1)
-    offences = {
+    failed = {
         "infit": np.abs(squares.infit - 1) > max(limits["infit"], MEAN_SQUARE_LIMIT.value),
         "outfit": np.abs(squares.outfit - 1) > max(limits["outfit"], MEAN_SQUARE_LIMIT.value),
         "s_x2": np.zeros(len(labels), dtype=bool) if summed is None else summed.misfits,
         "item_total_curves": curves.observed > np.nanmax(curves.replicated, initial=0.0),
         "q3": dependent,
     }
-    raised = np.stack(list(offences.values()), axis=1)
-    table["misfits"] = [";".join(np.array(list(offences))[row]) for row in raised]
+    raised = np.stack(list(failed.values()), axis=1)
+    table["misfits"] = [";".join(np.array(list(failed))[row]) for row in raised]
     return table
 
 
@@ -194,7 +189,7 @@ def model_table(data: CheckData) -> pd.DataFrame:
 
 
 def eigenvalue_table(data: CheckData, permuted: FloatArray | None) -> pd.DataFrame:
-    """Tabulate eigenvalues beside those of unrelated items and of one dimension; empty where there are none."""
+    """Tabulate eigenvalues with those of unrelated items and of one-dimensional data; empty where undefined."""
     columns = ["observed", "unrelated_q95", "one_dimension_q05", "one_dimension_q95"]
     if permuted is None:
         return pd.DataFrame(columns=columns, index=pd.RangeIndex(1, 1, name="number"))
@@ -205,7 +200,7 @@ def eigenvalue_table(data: CheckData, permuted: FloatArray | None) -> pd.DataFra
 
 
 def score_table(observed: FloatArray, replicated: FloatArray) -> pd.DataFrame:
-    """Cumulated shares of models by score, of the responses and of models with normal abilities."""
+    """Cumulative shares of models by score, of the responses and of models with normal abilities."""
     known = np.isfinite(observed)
     steps = np.linspace(0, 1, SCORE_STEPS)
     share = [np.searchsorted(np.sort(row[known]), steps, side="right") / known.sum() for row in (observed, *replicated)]
@@ -234,7 +229,7 @@ def curve_table(data: CheckData, found: SquaredZScores) -> pd.DataFrame:
 
 
 def _partners(residuals: ResidualCorrelations, data: CheckData, labels: pd.Index) -> tuple[FloatArray, list[str]]:
-    """Q3 of each item that is furthest beyond its limit, and the item it is with; NaN and an empty text without one."""
+    """Q3 of each item's pair that is furthest above its limit, and the other item; NaN and "" where there is none."""
     values, partner = np.full(len(labels), np.nan), np.full(len(labels), "", dtype=object)
     some = np.isfinite(residuals.correlation).any(axis=1)
     if some.any():
@@ -252,14 +247,14 @@ def _limit(data: CheckData, name: str) -> float:
 
 
 Progress = Callable[[str, int, int], None]
-REPLICATES: Final = 39  # a value beyond all of them has a chance of 1 in 40
+REPLICATES: Final = 39  # a value above all of them has probability 1 in 40
 MIN_REPLICATES: Final = 9
 MAX_REPLICATES: Final = 9_999
-MIN_DRAWS: Final = 25  # a fifth of them is the tail that PSIS smooths, and five points are the fewest it takes
+MIN_DRAWS: Final = 25  # PSIS smooths a tail of a fifth of the draws, and needs five points
 
 
 class _Details(NamedTuple):
-    """Of the responses, beyond the figures that are compared with replicates."""
+    """Results for the responses that are not compared with replicates."""
 
     squares: MeanSquares
     summed: SummedScoreFit | None
@@ -285,15 +280,15 @@ def check_fit(
     counts : ResponseCounts, or what `as_counts` takes
         The responses behind the fit.
     fit : FitResult
-        Of any method.
+        A fit by any method.
     groups : pd.Series, optional
-        Group of each model, indexed by model, for differential item functioning; missing values belong to none.
+        Group of each model, indexed by model, for differential item functioning; models with a missing value have none.
     replicates : int
-        Data sets simulated from the fit.
+        Number of data sets simulated from the fit.
     seed : int
-        Of everything random.
+        Seed of all random numbers.
     progress : callable, optional
-        Told (what, done, total).
+        Called with (what, done, total).
 
     Raises
     ------
@@ -304,13 +299,13 @@ def check_fit(
 
     Notes
     -----
-    A check fails where its figure is above a limit from the literature *and* above those of all simulated data sets,
-    which have the fitted model's one ability, local independence and curves. With R of them a check without a limit
-    from the literature fails under the fitted model once in R + 1 times; the others more rarely.
+    A check fails where its value is above a limit from the literature *and* above those of all simulated data sets.
+    These have one ability per model, local independence, and the fitted curves. With R data sets, a check without a
+    limit from the literature fails under the fitted model once in R + 1 times, the others less often.
 
-    Simulated data are fitted again by the fast method, and so are the responses, so that both bear the same marks of
-    estimation. Where the method cannot fit the model (asymptotes to be learned), or the matrix has more than three
-    million cells, items stay at their posterior means in both, which makes chance look a little wider than it is.
+    Responses and simulated data are refitted by the fast method, so that estimation affects both alike. Items keep
+    their posterior means in both where the fast method cannot fit the model (estimated asymptotes), or the matrix has
+    more than three million cells. The reference distributions are then slightly too wide.
     """
     counts = as_counts(counts)
     _check_input(counts, fit, replicates)

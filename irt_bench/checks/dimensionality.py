@@ -1,9 +1,4 @@
-"""How many abilities the answers tell of: tetrachoric eigenvalues, and one ability against two.
-
-Tetrachoric correlations of all pairs of 0/1 items at once.
-
-One ability against two: which predicts answers that were held back better.
-"""
+"""Dimensionality: eigenvalues of tetrachoric correlations, and held-out prediction with one and two dimensions."""
 
 from __future__ import annotations
 
@@ -17,33 +12,33 @@ from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.checks.fitted_responses import FittedResponses
 from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 
-CORRECTION: Final = 0.5  # answers put in an empty cell of a table, as psych::tetrachoric does
+CORRECTION: Final = 0.5  # responses added to an empty cell of a table, as psych::tetrachoric does
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
-STEPS: Final = 30  # of Newton or halving; five are enough as a rule
-ANGLE_TOLERANCE: Final = 1e-7  # of the arcsine
+STEPS: Final = 30  # of Newton's method or bisection; five are usually enough
+ANGLE_TOLERANCE: Final = 1e-7  # radians of arcsin(correlation)
 MAX_CORRELATION: Final = 0.9999
 
 
 def tetrachoric_correlations(right: FloatArray, asked: BoolArray) -> FloatArray:
-    """Correlate the normal traits behind every two items, given their shares of right answers.
+    """Correlate the normal variables behind every two items, from the responses to both.
 
     Parameters
     ----------
     right : array of shape (model, item)
-        1 for a right answer, 0 for a wrong one or none.
+        1 for a correct response, 0 for an incorrect or missing one.
     asked : array of shape (model, item)
-        Whether there is an answer.
+        Whether there is a response.
 
     Returns
     -------
     array of shape (item, item)
-        Symmetric with unit diagonal; 0 for pairs whose table has an empty row or column.
+        Symmetric with unit diagonal; 0 for pairs whose 2 x 2 table has an empty row or column.
 
     Notes
     -----
-    Solves Phi2(h, k; r) = share of models right on both, h and k being the normal quantiles of the items' shares of
-    right answers among the models asked both [1]_. Phi2(h, k; r) - Phi(h) Phi(k) is the integral of the normal density
-    at (h, k) over correlations from 0 to r [2]_, here over their arcsine by Gauss-Legendre.
+    Solves Phi2(h, k; r) = proportion of models correct on both, where h and k are the normal quantiles of the items'
+    proportions correct among the models that responded to both [1]_. Phi2(h, k; r) - Phi(h) Phi(k) is the integral of
+    the normal density at (h, k) over correlations from 0 to r [2]_, here over their arcsine by Gauss-Legendre.
 
     References
     ----------
@@ -67,7 +62,7 @@ def tetrachoric_correlations(right: FloatArray, asked: BoolArray) -> FloatArray:
 
 
 def _solve(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
-    """Correlation at which the chance of both is as given; Newton's method, kept in a bracket that halves."""
+    """Find the correlation that gives the probability of both; Newton's method in a bracket, else bisection."""
     h, k = ndtri(np.clip(first, 1e-12, 1 - 1e-12)), ndtri(np.clip(second, 1e-12, 1 - 1e-12))
     found, edge = np.zeros(h.shape), np.arcsin(MAX_CORRELATION)
     wanted, squares, product = both - ndtr(h) * ndtr(k), (h * h + k * k) / 2, h * k
@@ -79,7 +74,7 @@ def _solve(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArra
         new = angle + away / np.maximum(_density(angle, squares, product), 1e-300)
         new = np.where((new > low) & (new < high), new, (low + high) / 2)
         found[at] = new
-        going = np.abs(new - angle) > ANGLE_TOLERANCE  # the few hard pairs are not to cost what all pairs cost
+        going = np.abs(new - angle) > ANGLE_TOLERANCE  # later steps cost only the few pairs that need them
         if not going.any():
             break
         at, wanted, squares, product = at[going], wanted[going], squares[going], product[going]
@@ -93,7 +88,7 @@ def _density(angle: FloatArray, squares: FloatArray, product: FloatArray) -> Flo
     return np.asarray(np.exp((product * sine - squares) / (1 - sine * sine)) / (2 * np.pi))
 
 
-EIGENVALUES: Final = 10  # kept of each matrix
+EIGENVALUES: Final = 10  # kept per matrix
 PERMUTATIONS: Final = 20  # psych::fa.parallel's default
 QUANTILE: Final = 0.95  # of permuted data, Glorfeld 1995, doi:10.1177/0013164495055003002
 ONE_DIMENSION: Final = Limit(1.0, "one dimension; Horn 1965, doi:10.1007/BF02289447, and data simulated from the fit")
@@ -107,26 +102,26 @@ def largest_eigenvalues(fitted: FittedResponses, items: npt.NDArray[np.intp]) ->
 
 
 def permuted_eigenvalues(fitted: FittedResponses, items: npt.NDArray[np.intp], rng: np.random.Generator) -> FloatArray:
-    """Eigenvalues where items have nothing in common: each item's answers dealt out among the models asked it.
+    """Eigenvalues for unrelated items: each item's responses are permuted over the models that gave one.
 
     Returns
     -------
     array of shape (permutation, eigenvalue)
     """
     right, asked = fitted.correct[:, items], fitted.asked[:, items]
-    last = np.where(asked, 0.0, np.inf)  # models not asked stay where they are
+    last = np.where(asked, 0.0, np.inf)  # models without a response stay in place
     places = np.argsort(last, axis=0, kind="stable")
     found = []
     for _ in range(PERMUTATIONS):
         order = np.argsort(rng.random(right.shape) + last, axis=0)
-        dealt = np.zeros_like(right)
-        np.put_along_axis(dealt, places, np.take_along_axis(right, order, axis=0), axis=0)
-        found.append(_eigenvalues(dealt, asked))
+        permuted = np.zeros_like(right)
+        np.put_along_axis(permuted, places, np.take_along_axis(right, order, axis=0), axis=0)
+        found.append(_eigenvalues(permuted, asked))
     return np.array(found)
 
 
 def n_dimensions(observed: FloatArray, permuted: FloatArray, chance: FloatArray) -> int:
-    """Count the leading eigenvalues above the 95% quantile of permuted data and, after the first, above all of chance.
+    """Count the leading eigenvalues above the 95% quantile of permuted data and, after the first, above all replicates.
 
     Parameters
     ----------
@@ -135,7 +130,7 @@ def n_dimensions(observed: FloatArray, permuted: FloatArray, chance: FloatArray)
     permuted : array of shape (permutation, eigenvalue)
         Of unrelated items.
     chance : array of shape (replicate, eigenvalue)
-        Of data of one dimension simulated from the fit.
+        Of one-dimensional data simulated from the fit.
     """
     limit = np.quantile(permuted, QUANTILE, axis=0)
     limit[1:] = np.maximum(limit, chance.max(axis=0, initial=-np.inf))[1:]
@@ -144,24 +139,26 @@ def n_dimensions(observed: FloatArray, permuted: FloatArray, chance: FloatArray)
 
 
 def parallel_check(observed: FloatArray, permuted: FloatArray, chance: FloatArray) -> Check:
-    """Check by parallel analysis that the items have no more than one dimension in common.
+    """Check by parallel analysis that the items have at most one dimension in common.
 
-    See `n_dimensions`. One dimension lifts the second eigenvalue, too: unrelated items alone are too low a limit, by
-    which several of a hundred data sets of one dimension had two.
+    Notes
+    -----
+    See `n_dimensions`. One dimension raises the second eigenvalue, too. Unrelated items alone are therefore too low a
+    limit: several of a hundred one-dimensional data sets had two eigenvalues above it.
     """
     found = n_dimensions(observed, permuted, chance)
     listed = ", ".join(f"{value:.2f}" for value in observed[:4])
-    message = f"{found} eigenvalues above those of unrelated items and of one dimension; the first are {listed}"
+    message = f"{found} eigenvalues above those of unrelated items and of one-dimensional data; the first are {listed}"
     return above_limit("parallel_analysis", float(found), message, limit=ONE_DIMENSION, chance=np.empty(0))
 
 
 def second_eigenvalue_check(observed: FloatArray, chance: FloatArray) -> Check:
-    """Check that the second eigenvalue is no larger than in data of one dimension simulated from the fit.
+    """Check that the second eigenvalue is no larger than in one-dimensional data simulated from the fit.
 
     Notes
     -----
-    Parallel analysis with data of the fitted model in place of unrelated items [1]_: what the first dimension's
-    curvature and the items' difficulty do to the second eigenvalue is in both.
+    Modified parallel analysis, with data from the fitted model in place of unrelated items [1]_. Both have the effects
+    of nonlinear curves and of item difficulty on the second eigenvalue.
 
     References
     ----------
@@ -172,12 +169,12 @@ def second_eigenvalue_check(observed: FloatArray, chance: FloatArray) -> Check:
 
 
 def why_no_eigenvalues(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> str:
-    """Why tetrachoric correlations are not defined; empty where they are."""
+    """Why tetrachoric correlations are undefined; empty where they are defined."""
     if not fitted.binary:
-        return "answers are counts of several trials; tetrachoric correlations need 0/1 answers"
+        return "cells hold several trials; tetrachoric correlations need 0/1 responses"
     n_models = int(fitted.asked.any(axis=1).sum())
     if len(items) < MIN_ITEMS or n_models < MIN_MODELS:
-        return f"{n_models} models and {len(items)} items that vary; {MIN_MODELS} and {MIN_ITEMS} are needed"
+        return f"{n_models} models and {len(items)} varying items; at least {MIN_MODELS} and {MIN_ITEMS} are needed"
     return ""
 
 
@@ -191,17 +188,17 @@ def _eigenvalues(right: FloatArray, asked: npt.NDArray[np.bool_]) -> FloatArray:
     return np.asarray(values[::-1][:EIGENVALUES])
 
 
-HELD_OUT: Final = 0.1  # share of the cells
-MAX_CELLS, MIN_SAMPLED_ITEMS = 1_000_000, 200  # beyond, items are sampled
+HELD_OUT: Final = 0.1  # proportion of the cells
+MAX_CELLS, MIN_SAMPLED_ITEMS = 1_000_000, 200  # of larger matrices, items are sampled
 SWEEPS: Final = 40
-LOG_ODDS_TOLERANCE: Final = 1e-3  # largest change of a log-odds, in the root of the mean square over cells
+LOG_ODDS_TOLERANCE: Final = 1e-3  # root mean square change of a cell's log-odds in one sweep
 SLOPE_SD, INTERCEPT_SD = 1.0, 3.0  # of the normal priors; abilities have sd 1
 MIN_HELD_OUT: Final = 100
 Z_LIMIT: Final = Limit(2.33, "1% one-sided normal; standard error over models and over items, the larger")
 
 
 class DimensionGain(NamedTuple):
-    """Gain in log score of two dimensions over one, nats an answer, on answers held back."""
+    """Gain in held-out log score of two dimensions over one, in nats per response."""
 
     gain: float
     standard_error: float
@@ -211,7 +208,7 @@ class DimensionGain(NamedTuple):
 
     @property
     def z(self) -> float:
-        """Gain in standard errors."""
+        """Gain divided by its standard error."""
         return self.gain / self.standard_error if self.standard_error > 0 else np.nan
 
 
@@ -220,11 +217,10 @@ def compare_dimensions(fitted: FittedResponses, rng: np.random.Generator) -> Dim
 
     Notes
     -----
-    Log-odds = intercept_i + sum_d slope_id ability_md, all normal a priori, at the mode of all together, by alternating
-    Newton steps for models and items: a mode is no posterior, but the same is done for one dimension as for two, and
-    two pay for the parameters they do not need on the answers held back. Errors are independent neither within models
-    nor within items: the standard error is the larger of those over models and over items. Of more than a million cells
-    as many items are drawn at random as fit into one.
+    Log-odds = intercept_i + sum_d slope_id ability_md, all with normal priors. The joint mode is found by alternating
+    Newton steps for models and items. Modes are used for one dimension as for two, and superfluous parameters lower the
+    score on held-out responses. Prediction errors are dependent within models and within items: the standard error is
+    the larger of those clustered by model and by item. Of more than a million cells, a random sample of items is used.
     """
     n_models, n_items = fitted.correct.shape
     most = max(MAX_CELLS // n_models, MIN_SAMPLED_ITEMS)
@@ -241,7 +237,7 @@ def compare_dimensions(fitted: FittedResponses, rng: np.random.Generator) -> Dim
 
 
 def fit_dimensions(right: FloatArray, trials: FloatArray, n_dimensions: int, rng: np.random.Generator) -> FloatArray:
-    """Log-odds of every cell at the mode of a model with so many dimensions, shape (model, item)."""
+    """Log-odds of every cell at the joint mode of a model with `n_dimensions` dimensions, shape (model, item)."""
     n_models, n_items = right.shape
     asked = trials.sum(axis=0)
     share = (right.sum(axis=0) + 0.5) / (asked + 1)
@@ -262,23 +258,24 @@ def fit_dimensions(right: FloatArray, trials: FloatArray, n_dimensions: int, rng
 
 
 def dimension_check(found: DimensionGain | None, reason: str = "") -> Check:
-    """Check that a second dimension does not predict answers held back better than one alone."""
+    """Check that two dimensions do not predict held-out responses better than one."""
     if found is None or not np.isfinite(found.z):
-        return not_applicable("two_dimensions", reason or "too few answers to hold some back")
+        return not_applicable("two_dimensions", reason or "too few responses to hold some out")
     low, high = (found.gain + sign * 1.645 * found.standard_error for sign in (-1, 1))
-    message = f"a second dimension gains {found.gain:.4f} [{low:.4f}, {high:.4f}] nats an answer on {found.n_answers:,}"
+    gain = f"{found.gain:.4f} [{low:.4f}, {high:.4f}] nats per response"
+    message = f"a second dimension gains {gain} on {found.n_answers:,} held-out responses"
     return above_limit("two_dimensions", found.z, message, limit=Z_LIMIT, chance=np.empty(0))
 
 
 def _newton(
     at: FloatArray, design: FloatArray, log_odds: FloatArray, right: FloatArray, trials: FloatArray, prior: FloatArray
 ) -> FloatArray:
-    """One Newton step for every row, with the curvature of a chance of 1/2 as a floor of a tenth against overshooting.
+    """One Newton step for every row; P (1 - P) is at least 0.025, a tenth of its maximum, against overshooting.
 
     Parameters
     ----------
     at : array of shape (row, p)
-        Coefficients now.
+        Current coefficients.
     design : array of shape (column, p)
         What they multiply.
     log_odds, right, trials : arrays of shape (row, column)
@@ -297,12 +294,12 @@ def _newton(
 
 
 def _log_score(right: FloatArray, trials: FloatArray, log_odds: FloatArray) -> FloatArray:
-    """Log-likelihood of answers, cell by cell; 0 where there are none."""
+    """Log-likelihood of the responses per cell; 0 where there are none."""
     return np.asarray(right * log_odds - trials * np.logaddexp(0, log_odds))
 
 
 def _clustered(gain: FloatArray, trials: FloatArray, axis: int) -> float:
-    """Estimate the standard error of the mean gain, rows (axis 1) or columns (axis 0) being independent."""
+    """Estimate the standard error of the mean gain, clustered by row (axis 1) or column (axis 0)."""
     total, n = gain.sum(axis=axis), trials.sum(axis=axis)
     away = total - n * total.sum() / n.sum()
     k = int((n > 0).sum())

@@ -1,9 +1,4 @@
-"""Fit of items and of models, and items that are harder for one group of models (DIF).
-
-Person fit: models whose answers are less likely than those of a model of their ability.
-
-Differential item functioning: items that are harder for one group of models than for others as able.
-"""
+"""Fit statistics of items and models: infit and outfit, person fit (Zh), and differential item functioning (DIF)."""
 
 from __future__ import annotations
 
@@ -18,26 +13,27 @@ from irt_bench.arrays import FloatArray
 from irt_bench.checks.fitted_responses import FittedResponses, score_groups
 from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 
-# Mean squares of 0.5 to 1.5 are productive for measurement.
+# Mean squares from 0.5 to 1.5 are "productive for measurement".
 MEAN_SQUARE_LIMIT: Final = Limit(0.5, "Wright & Linacre 1994, Rasch Measurement Transactions 8:3")
 
 
 class MeanSquares(NamedTuple):
-    """Of items, shape (item,), or models, shape (model,); NaN where nothing is to be learned."""
+    """Infit and outfit of items, shape (item,), or models, shape (model,); NaN where undefined."""
 
     infit: FloatArray
     outfit: FloatArray
 
 
 def item_mean_squares(fitted: FittedResponses) -> MeanSquares:
-    """Infit and outfit of each item that was not answered alike by all models.
+    """Infit and outfit of each item to which the responses differ between models.
 
     Notes
     -----
-    With residual r of a cell and its variance v = n P (1 - P): infit = sum r^2 / sum v, which answers near the item's
-    difficulty decide; outfit = mean r^2 / v, which surprises decide [1]_. Both are 1 where the model holds and all is
-    known. Abilities that were estimated from the same answers lower them a little. Where all answers are right, or all
-    wrong, residuals say nothing of an item's slope: NaN, as in eRm.
+    With the residual r of a cell and its variance v = n P (1 - P): infit = sum r^2 / sum v, dominated by
+    responses near the item's difficulty; outfit = mean r^2 / v, dominated by unexpected responses [1]_. Both are 1
+    where the model holds and the parameters are known. Estimating abilities from the same responses lowers them a
+    little. Where all responses are correct, or all incorrect, the residuals carry no information on the slope: NaN, as
+    in eRm.
 
     References
     ----------
@@ -62,7 +58,7 @@ def worst_mean_square(values: FloatArray) -> tuple[float, int]:
 
 
 def mean_square_check(name: str, values: FloatArray, labels: FloatArray, chance: FloatArray) -> Check:
-    """Check that no item's mean square is further from 1 than 0.5, or than chance alone would bring one.
+    """Check that no mean square is further from 1 than 0.5, or than in the replicates.
 
     Parameters
     ----------
@@ -74,39 +70,39 @@ def mean_square_check(name: str, values: FloatArray, labels: FloatArray, chance:
         Largest distance from 1 in each replicate.
     """
     value, place = worst_mean_square(values)
-    found = f"farthest from 1: {values[place]:.2f}, of item {labels[place]}" if place >= 0 else ""
+    found = f"furthest from 1: {values[place]:.2f}, item {labels[place]}" if place >= 0 else ""
     return above_limit(name, value, found, limit=MEAN_SQUARE_LIMIT, chance=chance)
 
 
 def _mean_squares(fitted: FittedResponses, *, axis: int) -> MeanSquares:
     squares, expected = fitted.residual**2, fitted.trials * fitted.variance
     n_asked = fitted.asked.sum(axis=axis)
-    surprise = np.divide(squares, expected, out=np.zeros_like(squares), where=expected > 0)
+    standardised = np.divide(squares, expected, out=np.zeros_like(squares), where=expected > 0)
     known = np.where(n_asked > 0, 1.0, np.nan)
     return MeanSquares(
         known * squares.sum(axis=axis) / np.maximum(expected.sum(axis=axis), np.finfo(float).tiny),
-        known * surprise.sum(axis=axis) / np.maximum(n_asked, 1),
+        known * standardised.sum(axis=axis) / np.maximum(n_asked, 1),
     )
 
 
-# 1 in 740 of a standard normal; the size of the largest misfit, hence turned round.
+# Probability 1 in 740 under a standard normal. The limit is for -Zh, so that larger is worse.
 ZH_LIMIT: Final = Limit(3.0, "three standard errors below expectation (Shewhart 1931); Zh: Drasgow et al. 1985")
-MIN_ITEMS: Final = 10  # with fewer the statistic takes a handful of values
+MIN_ITEMS: Final = 10  # with fewer items the statistic takes few values
 
 
 def standardised_log_likelihood(fitted: FittedResponses) -> FloatArray:
-    """Zh (also l_z): log-likelihood of each model's answers, standardised by its mean and sd under the model.
+    """Zh (also l_z): log-likelihood of each model's responses, standardised by its mean and sd under the IRT model.
 
     Returns
     -------
     array of shape (model,)
-        Low values are unlikely answers; NaN without answers that the model leaves open.
+        Low values are unlikely responses; NaN where the IRT model leaves no response uncertain.
 
     Notes
     -----
     l = sum k log P + (n - k) log(1 - P), E = sum n (P log P + (1 - P) log(1 - P)), V = sum n P (1 - P) (log P / (1 -
-    P))^2 over the items asked; Zh = (l - E) / sqrt(V) [1]_. Its variance is 1 at the true ability, less at one
-    estimated from the same answers [2]_: the limit is therefore taken from simulated data where that is wider.
+    P))^2 over the observed items; Zh = (l - E) / sqrt(V) [1]_. Its variance is 1 at the true ability and smaller at an
+    ability estimated from the same responses [2]_. The limit therefore also considers simulated data.
 
     References
     ----------
@@ -118,27 +114,27 @@ def standardised_log_likelihood(fitted: FittedResponses) -> FloatArray:
     right = np.maximum(fitted.probability, np.finfo(float).tiny)
     wrong = np.maximum(fitted.variance / right, np.finfo(float).tiny)
     log_odds = np.log(right) - np.log(wrong)
-    # l - E = sum (k - n P) log(P / (1 - P)): what is certain drops out.
+    # l - E = sum (k - n P) log(P / (1 - P)): certain responses drop out.
     surplus = (fitted.residual * log_odds).sum(axis=1)
     spread = (fitted.trials * fitted.variance * log_odds**2).sum(axis=1)
     return np.asarray(surplus / np.sqrt(np.where(spread > 0, spread, np.nan)))
 
 
 def largest_misfit(fitted: FittedResponses) -> float:
-    """Zh of the model that fits worst, sign turned; NaN where none is defined."""
+    """Largest -Zh over models; NaN where none is defined."""
     values = standardised_log_likelihood(fitted)
     return -float(np.nanmin(values)) if np.isfinite(values).any() else np.nan
 
 
 def person_fit_check(fitted: FittedResponses, labels: FloatArray, chance: FloatArray) -> Check:
-    """Check that no model's answers are less likely than the least likely in simulated data.
+    """Check that no model's responses are less likely than the least likely in simulated data.
 
     Parameters
     ----------
-    answers : FittedResponses
+    fitted : FittedResponses
         The responses.
     labels : array of shape (model,)
-        Of the models.
+        Labels of the models.
     chance : array of shape (replicate,)
         `largest_misfit` of each replicate.
     """
@@ -147,20 +143,20 @@ def person_fit_check(fitted: FittedResponses, labels: FloatArray, chance: FloatA
     values = standardised_log_likelihood(fitted)
     value = largest_misfit(fitted)
     if not np.isfinite(value):
-        return not_applicable("person_fit", "no model has answers that the items leave open")
+        return not_applicable("person_fit", "the IRT model leaves no response uncertain")
     limit = max(ZH_LIMIT.value, float(np.nanmax(chance)) if np.isfinite(chance).any() else 0.0)
     beyond = int((-values > limit).sum())
-    found = f"{beyond} models answer less likely than chance allows; lowest Zh {-value:.2f}, of model "
+    found = f"{beyond} models have less likely responses than any simulated model; lowest Zh {-value:.2f}, of model "
     return above_limit(
         "person_fit", value, found + str(labels[int(np.nanargmin(values))]), limit=ZH_LIMIT, chance=chance
     )
 
 
-DELTA: Final = -2.35  # ETS delta units a log odds ratio: 4 / 1.7, easier items below 0
+DELTA: Final = -2.35  # ETS delta units per log odds ratio: 4 / 1.7; negative: harder item
 LARGE, LARGE_BOUND = 1.5, 1.0  # category C: |delta| >= 1.5 and significantly above 1
 ONE_SIDED: Final = 1.6449  # 5%
-STRATA: Final = 20  # of models of similar score
-MIN_GROUP: Final = 20  # models: with fewer, the sd of delta is above 1.5 even for items of medium difficulty
+STRATA: Final = 20  # strata of models with similar scores
+MIN_GROUP: Final = 20  # models; with fewer the sd of delta exceeds 1.5 even for items of medium difficulty
 NO_LARGE_DIFFERENCE: Final = Limit(
     0.0, "ETS category C: |delta| >= 1.5 and beyond 1 at 5%, Zwick 2012, doi:10.1002/j.2333-8504.2012.tb02290.x"
 )
@@ -180,19 +176,20 @@ class GroupDifference(NamedTuple):
 
 
 def group_difference(fitted: FittedResponses, member: npt.NDArray[np.bool_]) -> GroupDifference:
-    """Compare the odds of a right answer of a group's models with those of other models of the same score.
+    """Compare the odds of a correct response between a group and other models with the same score.
 
     Parameters
     ----------
-    answers : FittedResponses
-        0/1 answers.
+    fitted : FittedResponses
+        0/1 responses.
     member : array of shape (model,)
         Whether a model belongs to the group.
 
     Notes
     -----
-    The common odds ratio over strata of the score [1]_ with the variance of Robins, Breslow & Greenland [2]_. The score
-    is the mean over asked items, the item included [1]_, and up to `STRATA` strata hold scores that are alike.
+    The common odds ratio over strata of the score [1]_, with the variance of Robins, Breslow & Greenland [2]_.
+    The score is the mean over the observed items, including the item itself [1]_. There are up to `STRATA` strata of
+    similar scores.
 
     References
     ----------
@@ -214,24 +211,24 @@ def group_difference(fitted: FittedResponses, member: npt.NDArray[np.bool_]) -> 
     with np.errstate(divide="ignore", invalid="ignore"):
         log_ratio = np.log(agree / disagree) * defined
         variance = agree_share / agree**2 + mixed / (agree * disagree) + disagree_share / disagree**2
-    # Negative where the group finds the item harder: -2.35 times the log odds ratio of the others to the group.
+    # Negative where the item is harder for the group: -2.35 times the log odds ratio of the others to the group.
     return GroupDifference(-DELTA * log_ratio, -DELTA * np.sqrt(variance / 2) * defined)
 
 
 def large_groups(groups: pd.Series) -> list[str]:
-    """List groups with enough models, and enough others, to be compared; of two groups only the first."""
+    """List groups that have enough models, and enough other models, to be compared; of two groups only the first."""
     sizes = groups.dropna().astype(str).value_counts().sort_index()
     fit = [str(name) for name, size in sizes.items() if MIN_GROUP <= size <= sizes.sum() - MIN_GROUP]
     return fit[:1] if len(sizes) == 2 else fit
 
 
 def n_large(fitted: FittedResponses, members: list[npt.NDArray[np.bool_]]) -> float:
-    """Count items with a large difference for any group."""
+    """Count items with a large difference, over all groups."""
     return float(sum(int(group_difference(fitted, member).large.sum()) for member in members))
 
 
 def difference_table(found: dict[str, GroupDifference], labels: pd.Index) -> pd.DataFrame:
-    """Tabulate the differences, long: ``group, item, delta, delta_q05, delta_q95, large``."""
+    """Tabulate the differences, one row per group and item: ``group, item, delta, delta_q05, delta_q95, large``."""
     parts = []
     for name, each in found.items():
         half = Z_LIMIT * each.standard_error
@@ -242,25 +239,25 @@ def difference_table(found: dict[str, GroupDifference], labels: pd.Index) -> pd.
 
 
 def difference_check(found: dict[str, GroupDifference], labels: pd.Index, chance: FloatArray, reason: str) -> Check:
-    """Check that no more items differ largely between groups than chance gives.
+    """Check that no more items have large differences between groups than in the replicates.
 
     Parameters
     ----------
     found : dict
-        Group → its differences.
+        Name of the group → its differences.
     labels : pd.Index
-        Of the items.
+        Labels of the items.
     chance : array of shape (replicate,)
         `n_large` of each replicate.
     reason : str
-        Why there are none, where there are none.
+        Why there are no groups to compare, if so.
     """
     if not found:
         return not_applicable("dif", reason)
     value = sum(int(each.large.sum()) for each in found.values())
     name, worst = max(found.items(), key=lambda pair: np.nanmax(np.where(pair[1].large, np.abs(pair[1].delta), 0)))
-    message = f"{value} items differ largely between groups ({', '.join(found)})"
+    message = f"{value} items with large differences between groups ({', '.join(found)})"
     if value:
         place = int(np.nanargmax(np.where(worst.large, np.abs(worst.delta), 0)))
-        message += f"; most {labels[place]}, {worst.delta[place]:+.1f} for {name}"
+        message += f"; largest for {labels[place]}, delta {worst.delta[place]:+.1f} for {name}"
     return above_limit("dif", float(value), message, limit=NO_LARGE_DIFFERENCE, chance=chance)

@@ -1,13 +1,9 @@
-"""Answers beside what the model expects of them, and data sets simulated from the fit.
+"""Responses with the probabilities that the model expects, and posterior predictive replicates of them.
 
-All checks that rest on residuals read this record, made in the same way from the responses and from every data set
-simulated from the fit.
-
-Data sets simulated from a fit and treated like the responses: what chance alone would show in every check.
-
-A replicate takes one draw of the posterior, simulates answers of the same models to the same items in the same cells,
-and fits the IRT model to them again by the fast method. So estimating items and abilities from the data, which makes
-residuals too small and residuals of items correlated, does the same to the reference as to the responses.
+All checks of residuals read a `FittedResponses`. It is computed in the same way for the responses and for every
+replicate. A replicate takes one draw of the posterior, simulates a response in every observed cell, and fits the IRT
+model again by the fast method. Estimation makes residuals smaller and correlates them; refitting does the same to the
+replicates, so that observed and replicated statistics can be compared.
 """
 
 from __future__ import annotations
@@ -29,26 +25,26 @@ from irt_bench.irt_models.base import Beta, IRTModel
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.names import ITEM
 
-SCAN: Final = np.linspace(-3.0, 3.0, 25)  # abilities at which the information of the items is looked at
-MIN_SD: Final = 0.05  # 301 nodes; narrower posteriors are normal, and found by Newton steps from the nodes
+SCAN: Final = np.linspace(-3.0, 3.0, 25)  # abilities at which the information of the items is evaluated
+MIN_SD: Final = 0.05  # 301 nodes; a narrower posterior is near normal, and Newton steps find its mean
 NEWTON_STEPS: Final = 2
-GROUPS: Final = 6  # of models by their score, for curves
+GROUPS: Final = 6  # number of score groups of models, for item-total curves
 
 
 @dataclass(frozen=True)
 class FittedResponses:
-    """Answers, point values of the items, and what follows from both.
+    """Responses, point estimates of the items, and the probabilities that follow from both.
 
     Parameters
     ----------
     correct, trials : arrays of shape (model, item)
-        Right answers and trials; trials = 0 where never asked.
+        Numbers of correct responses and of trials; trials = 0 where there is no response.
     items : ItemParameters of shape (item,)
-        Point values.
+        Point estimates.
     ability : array of shape (model,)
         Posterior means given the items (EAP).
     probability, variance : arrays of shape (model, item)
-        Chance of a right answer P at that ability, and P (1 - P), accurate near 0.
+        Probability P of a correct response at that ability, and P (1 - P), accurate near 0.
     """
 
     correct: FloatArray
@@ -60,61 +56,60 @@ class FittedResponses:
 
     @property
     def asked(self) -> BoolArray:
-        """Whether a model was asked an item."""
+        """Whether a model responded to an item, shape (model, item)."""
         return np.asarray(self.trials > 0)
 
     @cached_property
     def residual(self) -> FloatArray:
-        """Right answers beyond those expected; 0 where never asked."""
+        """Correct responses minus their expected number; 0 where there is no response."""
         return np.asarray(self.correct - self.trials * self.probability)
 
     @cached_property
     def proportion(self) -> FloatArray:
-        """Share of right answers a cell; 0 where never asked."""
+        """Proportion of correct responses per cell; 0 where there is no response."""
         return np.asarray(self.correct / np.maximum(self.trials, 1))
 
     @cached_property
     def score(self) -> FloatArray:
-        """Mean share over the asked items, shape (model,); NaN without answers."""
+        """Mean proportion correct over the observed items, shape (model,); NaN without responses."""
         n_asked = self.asked.sum(axis=1)
         return np.asarray(self.proportion.sum(axis=1) / np.where(n_asked > 0, n_asked, np.nan))
 
     @property
     def binary(self) -> bool:
-        """Whether every asked cell is one answer."""
+        """Whether every observed cell is a single response."""
         return bool(self.trials.max(initial=0) <= 1)
 
     @property
     def complete(self) -> BoolArray:
-        """Models that were asked every item."""
+        """Whether a model responded to every item, shape (model,)."""
         return np.asarray(self.asked.all(axis=1))
 
     @cached_property
     def varying(self) -> BoolArray:
-        """Items that were not answered alike by all models, shape (item,)."""
+        """Whether the responses to an item differ between models, shape (item,)."""
         low = np.where(self.asked, self.proportion, np.inf).min(axis=0, initial=np.inf)
         high = np.where(self.asked, self.proportion, -np.inf).max(axis=0, initial=-np.inf)
         return np.asarray(high > low)
 
 
 def fit_abilities(correct: npt.NDArray[Any], trials: npt.NDArray[Any], items: ItemParameters) -> FittedResponses:
-    """Find each model's posterior mean ability given the items, and the chances of its answers.
+    """Estimate each model's ability (EAP) given the items, and the probabilities of its responses.
 
     Parameters
     ----------
     correct, trials : arrays of shape (model, item)
-        Right answers and trials.
+        Numbers of correct responses and of trials.
     items : ItemParameters of shape (item,)
-        Point values.
+        Point estimates.
     """
     right, trials = np.asarray(correct, dtype=np.float64), np.asarray(trials, dtype=np.float64)
-    told = information(items.at((slice(None), None)), SCAN)
-    least_sd = 1 / np.sqrt(1 + (trials @ told).max(initial=0.0))
-    grid = AbilityGrid.from_counts(right, trials, least_sd=max(least_sd, MIN_SD), dtype=np.float32)
+    min_sd = 1 / np.sqrt(1 + (trials @ information(items.at((slice(None), None)), SCAN)).max(initial=0.0))
+    grid = AbilityGrid.from_counts(right, trials, least_sd=max(min_sd, MIN_SD), dtype=np.float32)
     table = CurveTable(items._asdict(), grid.nodes)
     _, weights = grid.weights(table.log_right, table.log_wrong)
     ability = (weights.astype(np.float64) @ grid.nodes)[grid.pattern]
-    for _ in range(NEWTON_STEPS if least_sd < MIN_SD else 0):
+    for _ in range(NEWTON_STEPS if min_sd < MIN_SD else 0):
         ability = _fisher_scoring_step(right, trials, items, ability)
     right_chance, wrong_chance = response_probabilities(items.at((None, slice(None))), ability[:, None])
     return FittedResponses(right, trials, items, ability, right_chance, right_chance * wrong_chance)
@@ -123,7 +118,7 @@ def fit_abilities(correct: npt.NDArray[Any], trials: npt.NDArray[Any], items: It
 def _fisher_scoring_step(
     correct: FloatArray, trials: FloatArray, items: ItemParameters, ability: FloatArray
 ) -> FloatArray:
-    """Step towards each model's posterior mode by Fisher scoring."""
+    """Move towards each model's posterior mode by one step of Fisher scoring."""
     curve = response_curve(items.at((None, slice(None))), ability[:, None])
     weight = curve.slope / curve.correct / curve.incorrect  # in this order nothing overflows
     gradient = ((correct - trials * curve.correct) * weight).sum(axis=1) - ability
@@ -131,12 +126,12 @@ def _fisher_scoring_step(
 
 
 def score_groups(score: FloatArray, most: int = GROUPS) -> tuple[npt.NDArray[np.intp], int]:
-    """Group models by score into at most `most` groups of about equal size, equal scores together.
+    """Group models by score into at most `most` groups of about equal size; equal scores stay together.
 
     Returns
     -------
     group : integer array of shape (model,)
-        Counted from 0, the lowest scores first; -1 for models without a score.
+        Number of the group, from 0 for the lowest scores; -1 for models without a score.
     n_groups : int
         Number of groups.
     """
@@ -149,7 +144,7 @@ def score_groups(score: FloatArray, most: int = GROUPS) -> tuple[npt.NDArray[np.
     return group, len(values)
 
 
-REFIT_CELLS: Final = 3_000_000  # beyond, items are not fitted again: a replicate would take half a minute
+REFIT_CELLS: Final = 3_000_000  # above it items are not refitted: one replicate would take half a minute
 
 
 @dataclass(frozen=True)
@@ -159,11 +154,11 @@ class PosteriorDraws:
     Parameters
     ----------
     irt_model : IRTModel
-        That was fitted.
+        The fitted model.
     items : ItemParameters of shape (draw, item)
         Item parameters.
     ability : array of shape (draw, model)
-        Abilities, of the same draws.
+        Abilities, from the same draws.
     """
 
     irt_model: IRTModel
@@ -177,17 +172,17 @@ class PosteriorDraws:
 
     @property
     def n_item_parameters(self) -> int:
-        """Parameters of an item that were learned; of another class of model, those that differ between items."""
+        """Number of estimated parameters per item; for a user's own model, of parameters that differ between items."""
         if isinstance(self.irt_model, Logistic):
             return sum(dim == ITEM for dim in self.irt_model.latent.values())
         return sum(bool(np.ptp(values, axis=-1).any()) for values in self.items)
 
     def evenly(self, n: int) -> npt.NDArray[np.intp]:
-        """Positions of n draws, evenly spaced; repeated where there are fewer."""
+        """Positions of n evenly spaced draws; some repeat where there are fewer draws."""
         return np.linspace(0, self.n_draws - 1, n).astype(np.intp)
 
     def can_refit(self, n_cells: int) -> bool:
-        """Whether the fast method can fit the model, and fast enough to do it for every replicate."""
+        """Whether the fast method can fit this model, and quickly enough to refit every replicate."""
         if not isinstance(self.irt_model, Logistic) or self.irt_model.has_own_program:
             return False
         learned = isinstance(self.irt_model.guessing, Beta) or self.irt_model.upper_share is not None
@@ -195,11 +190,11 @@ class PosteriorDraws:
 
 
 def refit(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[Any]) -> FittedResponses:
-    """Fit items to answers where that can be done, else take the posterior's means, and abilities to both.
+    """Refit items and abilities; where the items cannot be refitted, keep their posterior means.
 
     Notes
     -----
-    Used on the responses as well as on replicates: what differs between them is then the answers alone.
+    The responses and the replicates are treated alike, so that only their responses differ.
     """
     irt_model = draws.irt_model
     if not isinstance(irt_model, Logistic) or not draws.can_refit(correct.size):
@@ -214,7 +209,7 @@ def refit(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[
 def replicate_responses(
     draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rng: np.random.Generator
 ) -> Iterator[FittedResponses]:
-    """Simulate n data sets of the same models, one at a time, and fit each."""
+    """Simulate n data sets for the same models, one at a time, and refit each."""
     for place, stream in zip(draws.evenly(n), rng.spawn(n), strict=True):
         chance, _ = response_probabilities(draws.items.at((place, None)), draws.ability[place, :, None])
         yield refit(draws, stream.binomial(trials, chance), trials)
@@ -225,8 +220,8 @@ def replicate_scores(draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rn
 
     Notes
     -----
-    Abilities of a set are moved to the mean and sd that those of the draw have over the models: a fit puts them there
-    whatever they are, and only the form of their distribution is left to be checked.
+    The abilities of a set are shifted and scaled to the mean and sd that the draw has over the models. A fit
+    matches these two whatever the distribution is, so only the shape of the distribution is checked.
     """
     asked = trials > 0
     scores = np.empty((n, trials.shape[0]))

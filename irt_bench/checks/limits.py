@@ -1,4 +1,4 @@
-"""Named checks: what was found, the limit it was held against, and where the limit comes from."""
+"""The result of a check: a statistic, its limit, and the source of the limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from irt_bench.inference.convergence import Check
 
 __all__ = ["Check", "Limit", "above_limit", "not_applicable"]
 
-CHANCE: Final = "as far as chance goes in data simulated from the fit (Efron & Tibshirani 1993, chapter 16)"
+CHANCE: Final = "largest value in data sets simulated from the fit (Efron & Tibshirani 1993, chapter 16)"
 
 
 class Limit(NamedTuple):
@@ -22,29 +22,29 @@ class Limit(NamedTuple):
 
 
 def above_limit(name: str, value: float, message: str, *, limit: Limit | None, chance: FloatArray) -> Check:
-    """Fail where a value is above both a limit from the literature and all values that chance gave.
+    """Fail where a value exceeds both a limit from the literature and all values of the replicates.
 
     Parameters
     ----------
     name, message : str
-        Of the check.
+        Name of the check, and what was found.
     value : float
-        Figure found; the larger the worse. NaN: not applicable.
+        Statistic of the responses; larger is worse. NaN: the check does not apply.
     limit : Limit or None
-        From the literature, where there is one.
+        Limit from the literature, where there is one.
     chance : array of shape (replicate,)
-        The same figure in data sets simulated from the fit and treated alike. Empty where the limit stands alone.
+        The same statistic for data sets simulated from the fit. Empty where only the limit counts.
 
     Notes
     -----
-    Under the fitted model a value is above all of R replicates with probability 1 / (R + 1) at most.
+    Under the fitted model a value exceeds all R replicates with probability at most 1 / (R + 1).
     """
     drawn = chance[np.isfinite(chance)]
     ends = ([limit.value] if limit is not None else []) + ([float(drawn.max())] if drawn.size else [])
     if not np.isfinite(value) or not ends:
         return not_applicable(name, message or "undefined for these responses")
     threshold = max(ends)
-    by_chance = f"{CHANCE}: the most of {drawn.size}" if drawn.size else ""
+    by_chance = f"{CHANCE}, of {drawn.size}" if drawn.size else ""
     source = "; or ".join(part for part in (limit.source if limit is not None else "", by_chance) if part)
     return Check(name, "failed" if value > threshold else "passed", float(value), threshold, message, source)
 

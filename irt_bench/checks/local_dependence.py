@@ -1,9 +1,4 @@
-"""Answers that go together beyond ability: pairs of items (Q3), testlets, and related models.
-
-Testlets: items of one subtask or template whose answers go together beyond ability.
-
-Models whose answers go together beyond ability: near-copies and families, as residual correlations of rows.
-"""
+"""Local dependence: Q3 of item pairs, testlets, and models whose residuals correlate (near-copies and families)."""
 
 from __future__ import annotations
 
@@ -20,7 +15,7 @@ from irt_bench.checks.limits import CHANCE, Check, Limit, above_limit, not_appli
 from irt_bench.inference.related_models import MIN_INFORMATION, NEAR_COPY, alikeness, find_families, near_copies
 
 Q3_LIMIT: Final = Limit(0.2, "0.2 above the mean, Christensen, Makransky & Horton 2017, doi:10.1177/0146621616677520")
-MIN_MODELS: Final = 20  # that answered both items: correlations of fewer reach 0.6 by chance
+MIN_MODELS: Final = 20  # models that responded to both items; with fewer, correlations reach 0.6 by chance
 PAIRS_KEPT: Final = 1_000
 COPIES_NAMED: Final = 3
 
@@ -30,35 +25,36 @@ class ResidualCorrelations(NamedTuple):
 
     correlation: FloatArray  # (item, item), symmetric; NaN on the diagonal and where undefined
     mean: float  # over pairs
-    rarer: FloatArray  # (item, item): answers of the rarer kind, right or wrong, to the item that has fewer of them
+    rarer: FloatArray  # (item, item): responses of the rarer kind (correct or not), to the item that has fewer of them
 
     @property
     def excess(self) -> FloatArray:
-        """Q3 above the mean over pairs, Q3*."""
+        """Q3*: Q3 minus the mean over pairs."""
         return np.asarray(self.correlation - self.mean)
 
     @property
     def standardised(self) -> FloatArray:
-        """Q3* in units of 1 / sqrt(answers of the rarer kind), about which chance moves it by at most."""
+        """Q3* in units of 1 / sqrt(responses of the rarer kind), about the largest deviation that chance causes."""
         return np.asarray(self.excess * np.sqrt(self.rarer))
 
 
 def residual_correlations(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> ResidualCorrelations:
-    """Correlate residuals of every two of some items over the models asked both.
+    """Correlate the residuals of every pair of items over the models that responded to both.
 
     Parameters
     ----------
-    answers : FittedResponses
-        Answers and what the model expects.
+    fitted : FittedResponses
+        Responses and their expected values.
     items : integer array
         Positions of the items.
 
     Notes
     -----
-    Q3 is Pearson's correlation of (share right - P) [1]_. Estimating ability from the same answers moves its mean to
-    about -1 / (items - 1); what counts is the distance from the mean over pairs, Q3* [2]_. Two items that the same one
-    model solved have a Q3 of 1 by chance: replicates are looked at for the largest Q3* times the root of the number of
-    answers of the rarer kind, to which chance brings rare and common answers alike.
+    Q3 is Pearson's correlation of (proportion correct - P) [1]_. Estimating ability from the same responses
+    shifts its mean to about -1 / (items - 1). The statistic is therefore the distance from the mean over pairs, Q3*
+    [2]_. Two items solved by the same single model have a Q3 of 1 by chance. Replicates are therefore compared by the
+    largest Q3* times the square root of the number of responses of the rarer kind, on which chance acts alike for rare
+    and common responses.
 
     References
     ----------
@@ -87,17 +83,17 @@ def residual_correlations(fitted: FittedResponses, items: npt.NDArray[np.intp]) 
 
 
 def largest_excess(found: ResidualCorrelations) -> float:
-    """Return the largest standardised Q3*, see `Residuals.standardised`; NaN where no pair has one."""
+    """Return the largest standardised Q3* (`ResidualCorrelations.standardised`); NaN where no pair has one."""
     known = np.isfinite(found.correlation)
     return float(found.standardised[known].max()) if known.any() else np.nan
 
 
 def pair_limits(found: ResidualCorrelations, chance: FloatArray) -> FloatArray:
-    """Limit of each pair's Q3*, shape (item, item): 0.2, or what chance brings at its number of rarer answers.
+    """Limit of each pair's Q3*, shape (item, item): 0.2, or the largest chance value at its number of rarer responses.
 
     Parameters
     ----------
-    found : Residuals
+    found : ResidualCorrelations
         Of the responses.
     chance : array of shape (replicate,)
         `largest_excess` of each replicate.
@@ -107,7 +103,7 @@ def pair_limits(found: ResidualCorrelations, chance: FloatArray) -> FloatArray:
 
 
 def pair_table(found: ResidualCorrelations, labels: pd.Index, chance: FloatArray) -> pd.DataFrame:
-    """Tabulate the pairs furthest beyond their limits: ``item_a, item_b, q3, q3_excess, limit``."""
+    """Tabulate the pairs furthest above their limits: ``item_a, item_b, q3, q3_excess, limit``."""
     first, second = np.nonzero(np.triu(np.isfinite(found.correlation), 1))
     excess, limit = found.excess[first, second], pair_limits(found, chance)[first, second]
     order = np.argsort(-excess / limit, kind="stable")[:PAIRS_KEPT]
@@ -128,46 +124,46 @@ def local_dependence_check(
     labels: pd.Index,
     chance: FloatArray,
 ) -> Check:
-    """Check that no pair's Q3 is further above the mean than 0.2, or than chance alone brings one.
+    """Check that no pair's Q3 exceeds the mean by more than 0.2, or by more than in the replicates.
 
     Parameters
     ----------
-    found : Residuals
+    found : ResidualCorrelations
         Of the responses.
-    answers : FittedResponses
-        The responses, where exact copies are looked for.
+    fitted : FittedResponses
+        The responses, which are searched for identical items.
     items : integer array
         Positions of the items.
     labels : pd.Index
-        Of these items.
+        Labels of these items.
     chance : array of shape (replicate,)
         `largest_excess` of each replicate.
 
     Notes
     -----
-    The figure and its limit are those of the pair that is furthest beyond its own limit.
+    The value and limit of the check are those of the pair that is furthest above its own limit.
     """
     if not np.isfinite(largest_excess(found)):
-        return not_applicable("q3", f"no two items that vary were answered by {MIN_MODELS} models")
+        return not_applicable("q3", f"no two items that vary have responses of {MIN_MODELS} common models")
     limit = pair_limits(found, chance)
     beyond = np.triu(found.excess > limit, 1)
     ratio = np.nan_to_num(found.excess / limit, nan=-np.inf)
     first, second = divmod(int(ratio.argmax()), len(labels))
-    message = f"{int(beyond.sum())} pairs of items beyond their limits; first {labels[first]} with {labels[second]}"
+    message = f"{int(beyond.sum())} item pairs above their limits; largest: {labels[first]} with {labels[second]}"
     pairs = np.argwhere(beyond)
     copies = pairs[_identical_responses(fitted, items[pairs[:, 0]], items[pairs[:, 1]])]
     if len(copies):
         named = "; ".join(f"{labels[one]} = {labels[other]}" for one, other in copies[:COPIES_NAMED])
-        message += f"; {len(copies)} pairs with the same answers: {named}"
+        message += f"; {len(copies)} pairs with identical responses: {named}"
     value, own = float(found.excess[first, second]), Limit(float(limit[first, second]), Q3_LIMIT.source)
     check = above_limit("q3", value, message, limit=own, chance=np.empty(0))
-    return replace(check, source=f"{Q3_LIMIT.source}; or {CHANCE}: the most of {np.isfinite(chance).sum()}")
+    return replace(check, source=f"{Q3_LIMIT.source}; or {CHANCE}, of {np.isfinite(chance).sum()}")
 
 
 def _identical_responses(
     fitted: FittedResponses, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.bool_]:
-    """Whether two items have the same answers from all models asked both, pair by pair."""
+    """Whether two items have the same responses from all models that responded to both, per pair."""
     both = fitted.asked[:, first] & fitted.asked[:, second]
     return np.asarray(
         (
@@ -181,37 +177,37 @@ def _identical_responses(
 
 
 DESIGN_EFFECT_LIMIT: Final = Limit(
-    1.1, "1.1, ours: intervals 5% too narrow; design effect, Kish 1965, Survey Sampling, section 5.4"
+    1.1, "1.1 (our choice): intervals 5% too narrow; design effect, Kish 1965, Survey Sampling, section 5.4"
 )
 MAX_COLUMNS: Final = 20
-NO_TESTLETS: Final = "no column of the items puts some of them together (subtask, template)"
+NO_TESTLETS: Final = "no column of the item metadata (subtask, template) groups some of the items"
 
 
 class Testlets(NamedTuple):
-    """Items that a column puts together."""
+    """Groups of items defined by one column of the item metadata."""
 
     column: str
-    group: npt.NDArray[np.intp]  # of each item whose residuals are correlated; -1: of none
-    names: pd.Index  # of the groups
-    partners: FloatArray  # (group,): other items of the group, among all items
-    mean_partners: float  # of an item
+    group: npt.NDArray[np.intp]  # (item,), of the items whose residuals are correlated; -1: no group
+    names: pd.Index  # (group,)
+    partners: FloatArray  # (group,): number of other items of an item's group, among all items
+    mean_partners: float  # mean over items
 
     def together(self, group: int | None = None) -> BoolArray:
-        """Whether two items belong to the same group, or to the one named, shape (item, item)."""
+        """Whether two items belong to the same group, or to the given one, shape (item, item)."""
         member = self.group >= 0 if group is None else self.group == group
         same = (self.group[:, None] == self.group) & member[:, None] & member
         return np.asarray(same & ~np.eye(len(same), dtype=bool))
 
 
 def testlets_of(items: pd.DataFrame, places: npt.NDArray[np.intp]) -> list[Testlets]:
-    """Find the columns of text that put some items together and others apart.
+    """Find the text columns that give some items, but not all, the same value.
 
     Parameters
     ----------
     items : pd.DataFrame
         Metadata of all items.
     places : integer array
-        Positions of those whose residuals are correlated.
+        Positions of the items whose residuals are correlated.
     """
     found = []
     for column in items.columns[:MAX_COLUMNS]:
@@ -226,12 +222,12 @@ def testlets_of(items: pd.DataFrame, places: npt.NDArray[np.intp]) -> list[Testl
 
 
 def design_effects(found: ResidualCorrelations, testlets: list[Testlets]) -> FloatArray:
-    """Variance of a model's score over that of independent answers, shape (column,).
+    """Variance of a model's score relative to independent responses, shape (column,).
 
     Notes
     -----
-    1 + (mean number of other items of an item's testlet) x (mean Q3 within testlets less the mean over all pairs) [1]_;
-    residuals are taken to vary alike.
+    1 + (mean number of other items in an item's testlet) x (mean Q3 within testlets minus the mean over all
+    pairs) [1]_. This assumes that all residuals have the same variance.
 
     References
     ----------
@@ -241,16 +237,16 @@ def design_effects(found: ResidualCorrelations, testlets: list[Testlets]) -> Flo
 
 
 def testlet_check(found: ResidualCorrelations, testlets: list[Testlets], chance: FloatArray) -> Check:
-    """Check that answers within testlets go together no more than chance brings, or too little to matter.
+    """Check that responses within testlets correlate no more than in the replicates, or too little to matter.
 
     Parameters
     ----------
-    found : Residuals
+    found : ResidualCorrelations
         Of the responses.
     testlets : list of Testlets
-        One for each column.
+        One per column.
     chance : array of shape (replicate, column)
-        `design_effects` of each replicate; of several columns the largest counts.
+        `design_effects` of each replicate; the largest over columns counts.
     """
     if not testlets:
         return not_applicable("testlets", NO_TESTLETS)
@@ -259,11 +255,11 @@ def testlet_check(found: ResidualCorrelations, testlets: list[Testlets], chance:
         return not_applicable("testlets", "no two items of a testlet have a residual correlation")
     place = int(np.nanargmax(effects))
     worst, value = testlets[place], float(effects[place])
-    message = f"answers within {worst.column!r} make scores vary {value:.2f} times as much as independent ones"
+    message = f"dependence within {worst.column!r} multiplies the variance of scores by {value:.2f}"
     own = [worst.partners[group] * _mean(found.excess, worst.together(group)) for group in range(len(worst.names))]
     if np.isfinite(own).any():
         first = int(np.nanargmax(own))
-        message += f"; most in {worst.names[first]}, {1 + own[first]:.2f} times"
+        message += f"; largest in {worst.names[first]}, {1 + own[first]:.2f}"
     largest = np.nanmax(np.where(np.isfinite(chance), chance, -np.inf), axis=1)
     return above_limit("testlets", value, message, limit=DESIGN_EFFECT_LIMIT, chance=largest)
 
@@ -273,21 +269,21 @@ def _mean(excess: FloatArray, pairs: BoolArray) -> float:
     return float(excess[known].mean()) if known.any() else np.nan
 
 
-MAX_MODELS: Final = 1_200  # of which pairs are formed; a second for all replicates
+MAX_MODELS: Final = 1_200  # models that form pairs; one second for all replicates
 COPY_LIMIT: Final = Limit(
-    NEAR_COPY, "half of what ability leaves open in common (ours; copies with 95% same answers: .85)"
+    NEAR_COPY, "half of the residual variance in common (our choice; copies with 95% equal responses have 0.85)"
 )
 
 
 class ModelGroups(NamedTuple):
-    """Models of which pairs are formed, and the groups they are said to belong to.
+    """Models that form pairs, and the groups they belong to.
 
     Parameters
     ----------
     models : integer array
         Positions of the models.
     group : integer array of the same shape, or None
-        Number of each one's group; None where no groups were named.
+        Number of each model's group; None where no groups were given.
     """
 
     models: npt.NDArray[np.intp]
@@ -295,15 +291,15 @@ class ModelGroups(NamedTuple):
 
 
 class ModelSimilarity(NamedTuple):
-    """How far models answer alike.
+    """How similar the responses of models are, beyond ability.
 
     Parameters
     ----------
     largest : float
-        Residual correlation of the pair that is most alike; NaN where no pair has one.
+        Largest residual correlation of a pair; NaN where no pair has one.
     design_effect : float
-        One plus a model's residual correlations with the others of its family, summed, mean over models: how many times
-        the variance of an item's difficulty is that from as many independent models (Kish 1965).
+        One plus the sum of a model's residual correlations with the others of its family, mean over models. It
+        multiplies the variance of an item's difficulty relative to as many independent models (Kish 1965).
     """
 
     largest: float
@@ -311,7 +307,7 @@ class ModelSimilarity(NamedTuple):
 
 
 def group_models(models: pd.Index, groups: pd.Series | None, rng: np.random.Generator) -> ModelGroups:
-    """Choose the models, all where they are few, and number their groups; a model of no group is one of its own."""
+    """Choose the models (all, or a sample of many) and number their groups; a model without a group forms its own."""
     chosen = np.arange(len(models))
     if len(models) > MAX_MODELS:
         chosen = np.sort(rng.choice(chosen, MAX_MODELS, replace=False))
@@ -323,12 +319,12 @@ def group_models(models: pd.Index, groups: pd.Series | None, rng: np.random.Gene
 
 
 def model_similarity(fitted: FittedResponses, model_groups: ModelGroups) -> ModelSimilarity:
-    """Correlate the residuals of models, and sum them within families.
+    """Correlate the residuals of models, and sum the correlations within families.
 
     Notes
     -----
-    Families are the named groups; else groups found in half of the items by average linkage and judged by the others
-    (`irt_bench.inference.related_models.find_families`).
+    Families are the given groups. Without groups they are clusters found in half of the items by average linkage, and
+    their correlations come from the other half (`irt_bench.inference.related_models.find_families`).
     """
     residual, weight = _rows(fitted, model_groups)
     correlation = alikeness(residual, weight).correlation
@@ -344,23 +340,23 @@ def model_similarity(fitted: FittedResponses, model_groups: ModelGroups) -> Mode
 def dependence_checks(
     fitted: FittedResponses, model_groups: ModelGroups, labels: pd.Index, chance: FloatArray
 ) -> tuple[Check, Check]:
-    """Check that no model is a near-copy of another, and that families amount to no more than chance makes of them.
+    """Check that no model is a near-copy of another, and that families matter no more than by chance.
 
     Parameters
     ----------
-    answers : FittedResponses
+    fitted : FittedResponses
         The responses.
-    relatives : Relatives
-        What is looked at.
+    model_groups : ModelGroups
+        Models that are examined.
     labels : pd.Index
-        Of all models.
+        Labels of all models.
     chance : array of shape (replicate, 2)
         `model_similarity` of each replicate.
 
     Notes
     -----
-    The design effect of families has no limit but chance. What it means for the items' intervals can be read off: of
-    those that take models as independent, a 90% interval covers 87% at 1.2, 82% at 1.5, 76% at 2.
+    The design effect of families has no limit but chance. It shows what intervals of the items are worth that assume
+    independent models: a 90% interval covers 87% at 1.2, 82% at 1.5, 76% at 2.
     """
     found = model_similarity(fitted, model_groups)
     if not np.isfinite(found.largest):
@@ -370,14 +366,14 @@ def dependence_checks(
     alike, names = alikeness(residual, weight), labels[model_groups.models].astype(str)
     first, second = divmod(int(np.nanargmax(alike.correlation)), len(names))
     n_copies = len(names) - len(np.unique(near_copies(alike)))
-    copies = f"{n_copies} models are near-copies of others; most alike {names[first]} and {names[second]}"
+    copies = f"{n_copies} models are near-copies of others; most similar: {names[first]} and {names[second]}"
     group = find_families(residual, weight).group if model_groups.group is None else model_groups.group
     places = np.flatnonzero(group == np.bincount(group).argmax())
     largest = f"{len(places)}: {', '.join(names[places[:3]])}" + ("..." if len(places) > 3 else "")
     effective = len(names) / max(found.design_effect, 1.0)
     families = (
-        f"{len(names)} models tell as much of the items as {effective:.0f} independent ones; largest "
-        f"{'family found, of' if model_groups.group is None else 'group, of'} {largest}"
+        f"{len(names)} models carry as much information on the items as {effective:.0f} independent ones; largest "
+        f"{'family found' if model_groups.group is None else 'group'} has {largest}"
     )
     return (
         above_limit("near_copies", found.largest, copies, limit=COPY_LIMIT, chance=chance[:, 0]),

@@ -1,14 +1,12 @@
-"""Posterior predictive checks, and prediction of answers left out (PSIS-LOO).
+"""Posterior predictive checks and leave-one-out prediction (PSIS-LOO).
 
-Every statistic of the responses is compared with its replicates, and every replicate with the others: what is usual
-is learned from data made by the fit itself.
+Every statistic of the responses is compared with those of the replicates, and each replicate with the other
+replicates.
 
-PSIS-LOO: how well an answer, or a whole new model, would be predicted had it been left out.
-
-Two things may be left out, and mean different things. A *cell*: the model and the item are known from their other
-answers; this asks how well missing answers are filled in. A *model*: its ability is integrated over N(0, 1), given the
-items; this asks how well the items describe models to come, and is the one to compare IRT models by. Leaving an item
-out has no such meaning here: its parameters would be integrated over a prior that most users never look at.
+Leave-one-out prediction has two units. A *cell* is predicted from all other responses of its model and item: this
+measures how well missing responses are filled in. A *model* is predicted with its ability integrated over N(0, 1),
+given the items: this measures how well the items describe new models, and is the one to compare IRT models by. Leaving
+an item out is not offered, since its parameters would be integrated over their prior.
 """
 
 from __future__ import annotations
@@ -26,20 +24,20 @@ from irt_bench.checks.fitted_responses import FittedResponses, PosteriorDraws, s
 from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 from irt_bench.inference.fast.abilities import AbilityGrid, CurveTable
 
-CORRECTION: Final = 0.5  # answers added to each cell of a table of two items: no odds ratio is infinite
-MIN_SD: Final = 0.05  # of a log odds ratio: replicates that agree to less do so by chance
-SCORE_STEPS: Final = 400  # of the cumulated distribution of scores
+CORRECTION: Final = 0.5  # responses added to each cell of a 2 x 2 table, so that no odds ratio is infinite
+MIN_SD: Final = 0.05  # of a log odds ratio; a smaller sd over replicates is due to chance
+SCORE_STEPS: Final = 400  # of the cumulative distribution of scores
 
 
 class SquaredZScores(NamedTuple):
-    """Squared standard scores against replicates."""
+    """Squared standard scores relative to the replicates."""
 
     observed: FloatArray  # of the responses, any shape
-    replicated: FloatArray  # (replicate, ...): of each replicate against the others
+    replicated: FloatArray  # (replicate, ...): of each replicate relative to the others
 
 
 def squared_z_scores(observed: FloatArray, replicated: FloatArray, least_sd: FloatArray | float) -> SquaredZScores:
-    """Standardise a statistic by the replicates' mean and sd, and each replicate's by those of the others.
+    """Standardise a statistic by the replicates' mean and sd, and each replicate's by those of the other replicates.
 
     Parameters
     ----------
@@ -48,11 +46,11 @@ def squared_z_scores(observed: FloatArray, replicated: FloatArray, least_sd: Flo
     replicated : array of shape (replicate, ...)
         Of data simulated from the fit.
     least_sd : array or float
-        Sds are not taken to be smaller.
+        Lower limit of the sds.
 
     Notes
     -----
-    (x - mean)^2 / (sd^2 (1 + 1 / R)): with R replicates a normal statistic is squared Student t with R - 1 degrees of
+    (x - mean)^2 / (sd^2 (1 + 1 / R)): with R replicates a normal statistic is a squared Student t with R - 1 degrees of
     freedom. The means without replicate r follow from the sums.
     """
     n = len(replicated)
@@ -65,19 +63,19 @@ def squared_z_scores(observed: FloatArray, replicated: FloatArray, least_sd: Flo
 
 
 def score_distance(observed: FloatArray, replicated: FloatArray) -> tuple[float, FloatArray]:
-    """Largest distance between cumulated distributions of scores: of the responses, and of each replicate.
+    """Largest distance between cumulative distributions of scores: of the responses, and of each replicate.
 
     Parameters
     ----------
     observed : array of shape (model,)
         Scores in [0, 1]; NaN is left out.
     replicated : array of shape (replicate, model)
-        Of models with normal abilities.
+        Scores of models with normal abilities.
 
     Returns
     -------
     value : float
-        Distance (Kolmogorov) from the mean distribution of the replicates.
+        Kolmogorov distance from the mean distribution of the replicates.
     chance : array of shape (replicate,)
         Distance of each replicate from the mean of the others.
     """
@@ -91,21 +89,21 @@ def score_distance(observed: FloatArray, replicated: FloatArray) -> tuple[float,
 
 
 def score_check(observed: FloatArray, replicated: FloatArray) -> Check:
-    """Check that scores are distributed as those of models with normal abilities."""
+    """Check that scores are distributed like those of models with normal abilities."""
     if np.isfinite(observed).sum() < 2:
-        return not_applicable("score_distribution", "fewer than two models have answers")
+        return not_applicable("score_distribution", "fewer than two models have responses")
     value, chance = score_distance(observed, replicated)
-    message = f"cumulated shares of models differ by up to {value:.3f} from those with normal abilities"
+    message = f"the distribution of scores differs by up to {value:.3f} from that of models with normal abilities"
     return above_limit("score_distribution", value, message, limit=None, chance=chance)
 
 
 def log_odds_ratios(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> FloatArray:
-    """Log odds ratio of the answers to every two of some items, shape (pair,), of the upper triangle.
+    """Log odds ratio of the responses to every pair of items, shape (pair,), from the upper triangle.
 
     Notes
     -----
-    Log of (both right * both wrong) / (one right * the other right), over the models asked both; shares of trials count
-    as shares [1]_.
+    Log of (both correct * both incorrect) / (only one correct * only the other correct), over the models that responded
+    to both [1]_. With several trials, a cell counts by its proportion correct.
 
     References
     ----------
@@ -122,30 +120,31 @@ def log_odds_ratios(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> Flo
 
 
 def odds_ratio_check(observed: FloatArray, replicated: FloatArray) -> Check:
-    """Check that pairs of items go together as the fit says: mean squared standard score over pairs."""
+    """Check that the association of item pairs is as under the fit: mean squared standard score over pairs."""
     if observed.size == 0:
         return not_applicable("odds_ratios", "fewer than two items vary")
     found = squared_z_scores(observed, replicated, MIN_SD)
     value, chance = float(found.observed.mean()), found.replicated.mean(axis=1, dtype=np.float64)
     far = float((found.observed > 9).mean())
     away = float(np.abs(observed - replicated.mean(axis=0)).mean())
-    message = f"{far:.1%} of {observed.size:,} pairs are three sds from the fit; log odds ratios are off by {away:.2f}"
+    distance = f"log odds ratios differ by {away:.2f} on average"
+    message = f"{far:.1%} of {observed.size:,} pairs are more than three sds from the fit; {distance}"
     return above_limit("odds_ratios", value, message, limit=None, chance=chance)
 
 
 class ItemTotalCurves(NamedTuple):
-    """Shares of right answers by group of models of similar score."""
+    """Proportion correct of each item per group of models with similar scores."""
 
-    share: FloatArray  # (group, item); NaN where nobody in the group was asked
-    n: FloatArray  # (group, item): answers behind each
+    share: FloatArray  # (group, item); NaN where no model of the group responded
+    n: FloatArray  # (group, item): number of responses
 
 
 def item_total_curves(fitted: FittedResponses) -> ItemTotalCurves:
-    """Share of right answers to each item in groups of models of similar score, the lowest first.
+    """Proportion correct of each item in groups of models with similar scores, lowest score first.
 
     Notes
     -----
-    The score has the item in it, in the responses as in the replicates.
+    The score includes the item, in the responses and in the replicates.
     """
     group, n_groups = score_groups(fitted.score)
     member = np.eye(n_groups)[np.maximum(group, 0)] * (group >= 0)[:, None]
@@ -155,12 +154,12 @@ def item_total_curves(fitted: FittedResponses) -> ItemTotalCurves:
 
 
 def curve_misfit(observed: ItemTotalCurves, replicated: list[ItemTotalCurves]) -> SquaredZScores:
-    """Mean over groups of squared standard scores, by item: of the responses (item,) and the replicates.
+    """Mean squared standard score per item over score groups: of the responses (item,) and the replicates.
 
     Notes
     -----
-    Where scores take few values a replicate may have fewer groups; only the groups that all have are compared. An sd is
-    at least one answer: where hardly any is expected, one more is no surprise.
+    Where scores take few values a replicate may have fewer groups; only groups present in all data sets are compared.
+    An sd is at least that of one response, so that one response more than expected is no misfit.
     """
     n_groups = min(len(each.share) for each in (observed, *replicated))
     least_sd = 1 / np.maximum(observed.n[:n_groups], 1)
@@ -176,38 +175,40 @@ def curve_misfit(observed: ItemTotalCurves, replicated: list[ItemTotalCurves]) -
 
 
 def curve_check(found: SquaredZScores, labels: npt.NDArray[np.generic]) -> Check:
-    """Check that no item's curve is further from the fit than the furthest in simulated data."""
+    """Check that no item-total curve is further from the fit than the furthest in simulated data."""
     if not np.isfinite(found.observed).any():
-        return not_applicable("item_total_curves", "no item has answers")
+        return not_applicable("item_total_curves", "no item has responses")
     place = int(np.nanargmax(found.observed))
     chance = np.nanmax(found.replicated, axis=1)
     beyond = int((found.observed > chance.max()).sum())
-    message = f"{beyond} items' curves are beyond chance; furthest item {labels[place]}"
+    message = f"{beyond} item-total curves are further from the fit than by chance; furthest: item {labels[place]}"
     return above_limit("item_total_curves", float(found.observed[place]), message, limit=None, chance=chance)
 
 
-MAX_CELLS: Final = 2_000  # a second or two; a mean over them is known to 0.01 nats
+MAX_CELLS: Final = 2_000  # takes a second or two, and gives the mean to 0.01 nats
 MAX_DRAWS: Final = 1_000
-CHUNK: Final = 500  # cells or models at once
+CHUNK: Final = 500  # cells or models computed at once
 MIN_DRAWS: Final = 100
 GRID_WORK: Final = 3e9  # draws x cells x nodes: some seconds
 GRID_SD: Final = 0.1  # of the narrowest ability, for the nodes
-MAX_PARAMETERS: Final = 0.5  # item parameters a model, beyond which one model moves them all too much
-LEVEL_TOLERANCE: Final = (
+MAX_PARAMETERS: Final = 0.5  # item parameters per model; above it leaving out one model changes all of them too much
+LEVEL_TOLERANCE: Final = (  # nats; within it all weights are equal to 1%, and there is no tail to smooth
     0.01  # nats: where draws agree to it, all weights are within 1% and there is no tail to look at
 )
 MAX_PARETO_K: Final = 0.7  # Vehtari et al. 2024, JMLR 25(72), section 3.2.4: min(1 - 1 / log10 draws, 0.7)
-MAX_INFLUENTIAL_SHARE: Final = 0.01  # share of units beyond: ours; they then weigh little in the sum
-K_SOURCE: Final = "Pareto k above 0.7 (fewer draws: 1 - 1 / log10 draws), Vehtari et al. 2024, JMLR 25(72); in 1%: ours"
+MAX_INFLUENTIAL_SHARE: Final = 0.01  # of units above the limit of k (our choice); their part of the sum is then small
+K_SOURCE: Final = (
+    "Pareto k > 0.7 (or 1 - 1 / log10 draws), Vehtari et al. 2024, JMLR 25(72), in at most 1% (our choice)"
+)
 
 
 class LeaveOneOut(NamedTuple):
-    """Log score of what is left out, nats a unit, with what tells whether it can be trusted."""
+    """Leave-one-out log score in nats per unit, with the Pareto k that show whether it is reliable."""
 
     unit: str  # cell or model
     elpd: float  # of all units
     elpd_se: float
-    mean: float  # elpd a unit
+    mean: float  # elpd per unit
     mean_se: float
     p_loo: float  # effective number of parameters
     n_units: int
@@ -219,11 +220,11 @@ class LeaveOneOut(NamedTuple):
 
     @property
     def k_limit(self) -> float:
-        """Pareto k from which on an estimate is not to be trusted."""
+        """Largest Pareto k of a reliable estimate."""
         return float(min(1 - 1 / np.log10(self.n_draws), MAX_PARETO_K))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         plain = ("unit", "elpd", "elpd_se", "mean", "mean_se", "p_loo", "n_units", "n_used", "n_draws")
         limits = {"mean_q05": self.mean - Z_LIMIT * self.mean_se, "mean_q95": self.mean + Z_LIMIT * self.mean_se}
         worst = {"largest_k": float(self.pareto_k.max()), "k_limit": self.k_limit}
@@ -233,11 +234,11 @@ class LeaveOneOut(NamedTuple):
 def leave_cells_out(
     draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[Any], rng: np.random.Generator
 ) -> LeaveOneOut:
-    """Predict each answer as if it had been left out, at most `MAX_CELLS` of them, drawn at random.
+    """Predict each cell from all others, for a random sample of at most `MAX_CELLS` cells.
 
     Notes
     -----
-    Sums over all cells are estimated from those used [1]_. A cell of several trials is one unit.
+    Sums over all cells are estimated from the sample [1]_. A cell of several trials is one unit.
 
     References
     ----------
@@ -259,12 +260,12 @@ def leave_cells_out(
 
 
 def leave_models_out(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[Any]) -> LeaveOneOut:
-    """Predict all answers of each model as if it had been left out, its ability integrated over N(0, 1).
+    """Predict all responses of each model from the other models, its ability integrated over N(0, 1).
 
     Notes
     -----
-    A unit's log-likelihood is integrated on a grid, so that only the items' draws remain to be reweighted. The
-    number of ways in which k of n answers can be right is left out.
+    The log-likelihood of a model is integrated on a grid, so that only draws of the items are reweighted. The binomial
+    coefficients are left out.
     """
     grid = AbilityGrid.from_counts(correct, trials, least_sd=GRID_SD, dtype=np.float32)
     affordable = int(GRID_WORK / (grid.right.size * len(grid.nodes)))
@@ -278,18 +279,18 @@ def leave_models_out(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: n
 
 
 def leave_one_out_check(name: str, found: LeaveOneOut | None, reason: str = "") -> Check:
-    """Check that the estimate can be trusted: hardly a unit's Pareto k is too large.
+    """Check that the estimate is reliable: Pareto k is too large for very few units.
 
     Notes
     -----
-    Pareto k is itself an estimate: of thousands of units that are no trouble some come out above the limit.
+    Pareto k is itself estimated. Of thousands of units some exceed the limit by chance.
     """
     if found is None:
         return not_applicable(name, reason)
     share = float((found.pareto_k > found.k_limit).mean())
     message = (
-        f"log score {found.mean:.4f} (standard error {found.mean_se:.4f}) a {found.unit}; {share:.2%} of "
-        f"{found.n_used:,} are too influential to be left out"
+        f"log score {found.mean:.4f} (standard error {found.mean_se:.4f}) per {found.unit}; Pareto k is too large for "
+        f"{share:.2%} of {found.n_used:,}"
     )
     return above_limit(name, share, message, limit=Limit(MAX_INFLUENTIAL_SHARE, K_SOURCE), chance=np.empty(0))
 
@@ -299,14 +300,14 @@ def why_not_leave_models_out(n_models: int, n_items: int, n_parameters: int) -> 
     if n_parameters * n_items <= MAX_PARAMETERS * n_models:
         return ""
     return (
-        f"{n_parameters * n_items:,} item parameters rest on {n_models:,} models: leaving one out moves them all too "
-        "far for importance weights; compare IRT models on models held out instead"
+        f"{n_parameters * n_items:,} item parameters are estimated from {n_models:,} models. Leaving one out changes "
+        "them too much for importance weights; compare IRT models on held-out models instead"
     )
 
 
 def _psis_loo(unit: str, log_likelihood: FloatArray, at: npt.NDArray[np.intp], n_units: int) -> LeaveOneOut:
-    """Weigh draws as if each unit had been left out; log-likelihoods of shape (draw, unit)."""
-    from arviz_stats.base import array_stats  # noqa: PLC0415 - takes a second that only this check should cost
+    """Reweight the draws as if each unit had been left out; log-likelihoods of shape (draw, unit)."""
+    from arviz_stats.base import array_stats  # noqa: PLC0415 - takes a second to import
 
     n_draws, n_used = log_likelihood.shape
     level, torn = _without_tail(log_likelihood)
@@ -337,7 +338,7 @@ def _psis_loo(unit: str, log_likelihood: FloatArray, at: npt.NDArray[np.intp], n
 
 
 def _without_tail(log_likelihood: FloatArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Units whose weights have no tail for ArviZ to smooth: they are level, or some stand alone above equal ones."""
+    """Units whose weights ArviZ cannot smooth: nearly constant weights, or a few large weights above equal ones."""
     n_draws = len(log_likelihood)
     n_tail = int(np.ceil(min(n_draws / 5, 3 * np.sqrt(n_draws))))
     lowest = np.sort(log_likelihood, axis=0)[: n_tail + 1]  # of which the weights are largest

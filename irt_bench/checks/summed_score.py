@@ -1,4 +1,4 @@
-"""S-X2: items' shares of right answers by summed score, against those the model expects (Orlando & Thissen 2000)."""
+"""S-X2: items' proportions correct by summed score, against those expected (Orlando & Thissen 2000)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from irt_bench.arrays import FloatArray, slices
 from irt_bench.checks.fitted_responses import FittedResponses, score_groups
 from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 
-EXACT_ITEMS: Final = 100  # up to so many, the distribution of the score is exact; beyond, of a group of scores, normal
+EXACT_ITEMS: Final = 100  # up to so many, the score distribution is exact; above it is normal, for groups of scores
 NODES: Final = np.linspace(-6.0, 6.0, 121)
 GROUPS: Final = 12  # of scores, where there are more items
-MIN_EXPECTED: Final = 1.0  # Orlando & Thissen 2000, p. 54: neighbouring scores are joined below it
-MIN_MODELS: Final = 100  # the smallest samples for which its error rates were studied (Orlando & Thissen 2003: 500)
-MIN_ITEMS: Final = 4  # fewer leave no degree of freedom
+MIN_EXPECTED: Final = 1.0  # Orlando & Thissen 2000, p. 54: neighbouring scores are merged below it
+MIN_MODELS: Final = 100  # smallest samples for which error rates were studied (Orlando & Thissen 2003: 500)
+MIN_ITEMS: Final = 4  # with fewer items no degrees of freedom are left
 SIGNIFICANCE_LEVEL: Final = 0.01  # familywise (Holm 1979)
 CLOSE_FIT_RMSEA: Final = 0.05  # RMSEA of close fit, Maydeu-Olivares & Joe 2014, doi:10.1080/00273171.2014.911075
 BLOCK_CELLS: Final = 2_000_000
@@ -29,7 +29,7 @@ SOURCE: Final = "Orlando & Thissen 2000: chi-square; Holm 1979, 1% over items; R
 
 
 class SummedScoreFit(NamedTuple):
-    """S-X2 of each item, shape (item,); NaN where fewer than one degree of freedom is left."""
+    """S-X2 of each item, shape (item,); NaN where less than one degree of freedom is left."""
 
     statistic: FloatArray
     df: FloatArray
@@ -39,26 +39,26 @@ class SummedScoreFit(NamedTuple):
 
     @property
     def misfits(self) -> npt.NDArray[np.bool_]:
-        """Whether an item's misfit is both beyond chance and large enough to matter."""
+        """Whether an item's misfit is both significant and large enough to matter."""
         return np.asarray((self.p_holm < SIGNIFICANCE_LEVEL) & (self.rmsea > CLOSE_FIT_RMSEA))
 
 
 def summed_score_fit(fitted: FittedResponses, n_parameters: int) -> SummedScoreFit:
-    """Compare items' shares of right answers among models of equal summed score with the expected ones.
+    """Compare the items' proportions correct at equal summed scores with the expected ones.
 
     Parameters
     ----------
-    answers : FittedResponses
-        0/1 answers; models that were not asked every item are left out.
+    fitted : FittedResponses
+        0/1 responses; models that did not respond to every item are left out.
     n_parameters : int
-        Estimated for each item.
+        Number of estimated parameters per item.
 
     Notes
     -----
     S-X2 = sum_k N_k (O_ik - E_ik)^2 / (E_ik (1 - E_ik)) over scores k, with E_ik = integral P_i S_-i(k - 1) phi /
-    integral S(k) phi [1]_, and scores joined, from the lowest on, until a right and a wrong answer are expected in each
-    group. Departs from [1]_ for more than `EXACT_ITEMS` items: scores are first joined to groups of about equal
-    size, and the distribution of the score given ability is normal, which is off by less than 1% in a share there.
+    integral S(k) phi [1]_. Scores are merged, from the lowest on, until each group has one expected correct and one
+    expected incorrect response. Departs from [1]_ for more than `EXACT_ITEMS` items: scores first form groups of about
+    equal size, and the score given ability is taken as normal. The resulting error of a proportion is below 1%.
 
     References
     ----------
@@ -80,7 +80,7 @@ def summed_score_fit(fitted: FittedResponses, n_parameters: int) -> SummedScoreF
 
 
 def summed_score_check(fitted: FittedResponses, fit: SummedScoreFit | None, labels: npt.NDArray[np.generic]) -> Check:
-    """Check that no item misfits by S-X2, significantly over all items and by more than a trifle."""
+    """Check that no item misfits by S-X2, significantly over all items and by a relevant amount."""
     if fit is None:
         return not_applicable("s_x2", why_no_s_x2(fitted) or "undefined")
     misfits = fit.misfits
@@ -93,14 +93,14 @@ def summed_score_check(fitted: FittedResponses, fit: SummedScoreFit | None, labe
 
 
 def why_no_s_x2(fitted: FittedResponses) -> str:
-    """Why S-X2 is not defined for these responses; empty where it is."""
+    """Why S-X2 is undefined for these responses; empty where it is defined."""
     if not fitted.binary:
-        return "answers are counts of several trials; S-X2 needs one right or wrong answer a cell"
+        return "cells hold several trials; S-X2 needs 0/1 responses"
     n_items, n_complete = fitted.correct.shape[1], int(fitted.complete.sum())
     if n_items < MIN_ITEMS:
-        return f"{n_items} items; {MIN_ITEMS} are needed for a degree of freedom"
+        return f"{n_items} items; at least {MIN_ITEMS} are needed"
     if n_complete < MIN_MODELS:
-        return f"{n_complete} models were asked every item; {MIN_MODELS} are needed for a chi-square"
+        return f"{n_complete} models responded to every item; at least {MIN_MODELS} are needed"
     return ""
 
 
@@ -110,7 +110,7 @@ def score_distribution(right_chance: FloatArray, wrong_chance: FloatArray) -> Fl
     Parameters
     ----------
     right_chance, wrong_chance : arrays of shape (item, ability)
-        Chances of a right and a wrong answer.
+        Probabilities of a correct and an incorrect response.
     """
     n_items, n_nodes = right_chance.shape
     found = np.zeros((n_items + 1, n_nodes))
@@ -122,12 +122,12 @@ def score_distribution(right_chance: FloatArray, wrong_chance: FloatArray) -> Fl
 
 
 def without_each(whole: FloatArray, right_chance: FloatArray, wrong_chance: FloatArray) -> FloatArray:
-    """Distribution of the score on all other items, for each item left out, shape (score, item, ability).
+    """Distribution of the score on all other items, per item left out, shape (score, item, ability).
 
     Notes
     -----
-    Undoes one step of the recursion, from below where a wrong answer is the likelier, else from above: in this
-    direction errors shrink.
+    Inverts one step of the recursion: upwards where an incorrect response is more likely, else downwards. Errors shrink
+    in this direction.
     """
     n_items = len(right_chance)
     low, high = np.empty((2, n_items, *right_chance.shape))
@@ -147,7 +147,7 @@ def _density() -> FloatArray:
 
 
 def _exact_shares(items: ItemParameters) -> FloatArray:
-    """Compute the expected share of right answers by score and item, shape (score, item)."""
+    """Compute the expected proportion correct by score and item, shape (score, item)."""
     right, wrong = response_probabilities(items.at((slice(None), None)), NODES)
     whole, density = score_distribution(right, wrong), _density()
     others = without_each(whole, right, wrong)
@@ -158,7 +158,7 @@ def _exact_shares(items: ItemParameters) -> FloatArray:
 
 
 def _normal_shares(items: ItemParameters, edges: FloatArray) -> FloatArray:
-    """Compute the same by groups of scores between edges, shape (group, item)."""
+    """Compute the expected proportion correct by group of scores and item, shape (group, item)."""
     right, wrong = response_probabilities(items.at((slice(None), None)), NODES)
     density, mean, variance = _density(), right.sum(axis=0), (right * wrong).sum(axis=0)
     n_items = len(right)
@@ -176,19 +176,19 @@ def _normal_shares(items: ItemParameters, edges: FloatArray) -> FloatArray:
 
 
 def _join_sparse(right: FloatArray, n: FloatArray, share: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Chi-square and number of groups of each item, neighbours joined until each has an expected answer of both kinds.
+    """Chi-square and number of groups of each item, after merging neighbouring scores with few expected responses.
 
     Parameters
     ----------
     right : array of shape (group, item)
-        Right answers.
+        Correct responses.
     n : array of shape (group,)
         Models.
     share : array of shape (group, item)
-        Expected share of right answers.
+        Expected proportion correct.
     """
     expected, missed = n[:, None] * share, n[:, None] * (1 - share)
-    open_cells = (share > 0) & (share < 1)  # the lowest and the highest score say nothing of an item
+    open_cells = (share > 0) & (share < 1)  # the lowest and the highest score do not depend on an item
     parts = np.stack([right, expected, missed]) * open_cells
     group = np.zeros(right.shape, dtype=np.intp)
     running, at = np.zeros((2, right.shape[1])), np.zeros(right.shape[1], dtype=np.intp)
@@ -199,7 +199,7 @@ def _join_sparse(right: FloatArray, n: FloatArray, share: FloatArray) -> tuple[F
         at = at + full
         running[:, full] = 0.0
     n_groups = at
-    group = np.minimum(group, np.maximum(n_groups - 1, 0))  # what is left over joins the last group
+    group = np.minimum(group, np.maximum(n_groups - 1, 0))  # the remaining scores join the last group
     joined = np.zeros((3, len(right), right.shape[1]))
     for part, into in zip(parts, joined, strict=True):
         np.add.at(into, (group, np.arange(right.shape[1])), part)

@@ -45,7 +45,7 @@ def test_guessing_by_item_follows_the_items_kept(rng, simulate, make_counts):
     counts = make_counts(correct, trials)
     fitted = fit(counts, ThreePL(guessing=(0.1, 0.2, 0.3, 0.4, 0.25, 0.15)))
     found = collect_check_data(counts, fitted, None, replicates=9, rng=rng)
-    np.testing.assert_allclose(found.answers.items.guessing, [0.1, 0.2, 0.4, 0.25, 0.15])
+    np.testing.assert_allclose(found.fitted.items.guessing, [0.1, 0.2, 0.4, 0.25, 0.15])
 
 
 def test_every_replicate_has_its_statistics(gather):

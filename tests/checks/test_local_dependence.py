@@ -28,7 +28,7 @@ def test_a_duplicated_item_is_caught(rng, simulate, labels):
     answers, everything = fit_abilities(correct, trials, items), np.arange(30)
     found = residual_correlations(answers, everything)
     check = local_dependence_check(found, answers, everything, labels(30), chance)
-    assert check.status == "failed" and "i4 with i20" in check.message and "same answers" not in check.message
+    assert check.status == "failed" and "i4 with i20" in check.message and "identical responses" not in check.message
     table = pair_table(found, labels(30), chance)
     assert table.loc[0, ["item_a", "item_b"]].tolist() == ["i4", "i20"]
     assert (table["q3_excess"] / table["limit"]).is_monotonic_decreasing

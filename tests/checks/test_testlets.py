@@ -46,7 +46,7 @@ def test_answers_that_go_together_within_subtasks_are_caught(items, answers_with
     for sd, status in ((0.0, "passed"), (1.0, "failed")):
         check = module.testlet_check(residual_correlations(answers_with(sd), everything), testlets, chance)
         assert check.status == status
-    assert "within 'subtask'" in check.message and "most in s" in check.message and check.value > 1.3
+    assert "within 'subtask'" in check.message and "largest in s" in check.message and check.value > 1.3
 
 
 def test_the_figure_is_the_design_effect_of_equal_residuals(items):
