@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,6 @@ from irt_bench.arrays import FloatArray
 from irt_bench.inference.convergence import Check
 
 __all__ = ["Check", "Limit", "above_limit", "not_applicable"]
-
-CHANCE: Final = "largest value in data sets simulated from the fit (Efron & Tibshirani 1993, chapter 16)"
 
 
 class Limit(NamedTuple):
@@ -44,9 +42,14 @@ def above_limit(name: str, value: float, message: str, *, limit: Limit | None, c
     if not np.isfinite(value) or not ends:
         return not_applicable(name, message or "undefined for these responses")
     threshold = max(ends)
-    by_chance = f"{CHANCE}, of {drawn.size}" if drawn.size else ""
-    source = "; or ".join(part for part in (limit.source if limit is not None else "", by_chance) if part)
-    return Check(name, "failed" if value > threshold else "passed", float(value), threshold, message, source)
+    sources = ([limit.source] if limit is not None else []) + ([chance_source(drawn.size)] if drawn.size else [])
+    status = "failed" if value > threshold else "passed"
+    return Check(name, status, float(value), threshold, message, "; or ".join(sources))
+
+
+def chance_source(n_replicates: int) -> str:
+    """Describe a limit that is the largest value of the replicates."""
+    return f"the largest of {n_replicates} data sets simulated from the fit (Efron & Tibshirani 1993, chapter 16)"
 
 
 def not_applicable(name: str, reason: str) -> Check:

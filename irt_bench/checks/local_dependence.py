@@ -11,7 +11,7 @@ import pandas as pd
 
 from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.checks.fitted_responses import FittedResponses
-from irt_bench.checks.limits import CHANCE, Check, Limit, above_limit, not_applicable
+from irt_bench.checks.limits import Check, Limit, above_limit, chance_source, not_applicable
 from irt_bench.inference.related_models import MIN_INFORMATION, NEAR_COPY, alikeness, find_families, near_copies
 
 Q3_LIMIT: Final = Limit(0.2, "0.2 above the mean, Christensen, Makransky & Horton 2017, doi:10.1177/0146621616677520")
@@ -157,7 +157,7 @@ def local_dependence_check(
         message += f"; {len(copies)} pairs with identical responses: {named}"
     value, own = float(found.excess[first, second]), Limit(float(limit[first, second]), Q3_LIMIT.source)
     check = above_limit("q3", value, message, limit=own, chance=np.empty(0))
-    return replace(check, source=f"{Q3_LIMIT.source}; or {CHANCE}, of {np.isfinite(chance).sum()}")
+    return replace(check, source=f"{Q3_LIMIT.source}; or {chance_source(int(np.isfinite(chance).sum()))}")
 
 
 def _identical_responses(
@@ -360,7 +360,7 @@ def dependence_checks(
     """
     found = model_similarity(fitted, model_groups)
     if not np.isfinite(found.largest):
-        reason = f"no two models were both asked items that leave {MIN_INFORMATION:.0f} answers open"
+        reason = f"no two models responded to common items with a residual variance of {MIN_INFORMATION:.0f} in sum"
         return not_applicable("near_copies", reason), not_applicable("families", reason)
     residual, weight = _rows(fitted, model_groups)
     alike, names = alikeness(residual, weight), labels[model_groups.models].astype(str)

@@ -27,7 +27,7 @@ def test_large_matrices_have_their_models_and_items_sampled(gather, monkeypatch)
     found, _ = gather(n_models=150)
     assert found.counts.n_models == 100 and len(found.plan.q3) == 20 and len(found.plan.odds) == 30
     assert "100 of 150 models, drawn at random, are checked" in found.notes
-    assert "residual correlations are of 20 items drawn at random" in found.notes
+    assert "residual correlations use 20 items, drawn at random" in found.notes
     assert found.draws.ability.shape[1] == 100 and found.found.odds.shape == (435,)
 
 

@@ -15,7 +15,7 @@ def test_a_value_must_be_above_the_literature_and_above_all_chance():
 
 def test_the_source_names_what_the_limit_rests_on():
     check = above_limit("x", 0.8, "found", limit=LITERATURE, chance=np.array([0.1, np.nan]))
-    assert "A. Uthor 2000" in check.source and "the most of 1" in check.source
+    assert "A. Uthor 2000" in check.source and "largest of 1" in check.source
     assert check.threshold == 0.5 and check.to_dict()["message"] == "found"
 
 

@@ -56,7 +56,9 @@ def test_copies_are_named_beside_items_that_one_model_solved(rng, simulate, labe
         assert found.correlation[60, 61] > 0.95  # of two items with one right answer, from the same model
         check = local_dependence_check(found, answers, everything, labels(len(everything)), chance)
         assert check.status == status
-    assert check.message.startswith("2 pairs") and check.message.endswith("same answers: i0 = i68; i1 = i69")
+    assert check.message.startswith("2 item pairs") and check.message.endswith(
+        "identical responses: i0 = i68; i1 = i69"
+    )
 
 
 def test_independent_items_pass(rng, simulate_answers, labels):

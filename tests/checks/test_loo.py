@@ -118,7 +118,7 @@ def test_answers_as_good_as_certain_are_not_influential(posterior, rng, monkeypa
     easy = np.unravel_index(found.at, trials.shape)[1] == 0
     assert (found.pareto_k[easy] == 0).all() and np.isfinite(found.elpd)
     np.testing.assert_allclose(found.pointwise[easy], 0, atol=1e-4)
-    monkeypatch.setattr(predictive, "LEVEL", 1e-10)
+    monkeypatch.setattr(predictive, "LEVEL_TOLERANCE", 1e-10)
     without = leave_cells_out(draws, correct, trials, rng)
     assert not (without.pareto_k[easy] < without.k_limit).all()
 

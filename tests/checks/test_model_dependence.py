@@ -34,7 +34,7 @@ def test_a_near_copy_is_named_with_its_original(rng, simulate, labels):
     chance = np.tile([0.3, 1.1], (9, 1))
     copies, _ = dependence_checks(fit_abilities(correct, trials, items), ALL, labels(100, "m"), chance)
     assert copies.status == "failed"
-    assert copies.message == "1 models are near-copies of others; most alike m20 and m70"
+    assert copies.message == "1 models are near-copies of others; most similar: m20 and m70"
 
 
 def test_independent_models_pass(rng, simulate_answers, labels):
@@ -59,7 +59,7 @@ def test_models_that_leave_nothing_open_have_no_check(rng, simulate_answers, lab
     answers = simulate_answers(rng, n_models=100, n_items=8)
     for each in dependence_checks(answers, ALL, labels(100), np.full((9, 2), np.nan)):
         assert each.status == "not_applicable"
-        assert "10 answers open" in each.message
+        assert "residual variance of 10" in each.message
 
 
 def test_of_many_models_some_are_looked_at_and_those_without_a_group_are_alone(rng):
@@ -83,7 +83,7 @@ def test_check_fit_finds_families_and_tells_what_they_cost(make_counts):
             found = check_fit(counts, fitted, groups=named, replicates=9).table().loc["families"]
         assert found["status"] == "failed"
         assert text in found["message"]
-        assert "tell as much of the items as" in found["message"]
+        assert "as much information on the items as" in found["message"]
 
 
 def failures(truth, *, named, seed, n_replicates=19):

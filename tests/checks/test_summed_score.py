@@ -84,7 +84,7 @@ def test_a_swapped_key_is_caught_and_others_are_not(rng, simulate, make_items, l
 
 def test_counts_missing_cells_and_few_models_are_told(rng, simulate, simulate_answers, labels):
     assert "several trials" in why_no_s_x2(simulate_answers(rng, trials=3))
-    assert "asked every item" in why_no_s_x2(simulate_answers(rng, missing=0.2))
+    assert "responded to every item" in why_no_s_x2(simulate_answers(rng, missing=0.2))
     assert "items" in why_no_s_x2(simulate_answers(rng, n_items=3))
     assert why_no_s_x2(simulate_answers(rng)) == ""
     check = summed_score_check(simulate_answers(rng, trials=3), None, labels(30).to_numpy())
