@@ -43,8 +43,8 @@ def above_limit(name: str, value: float, message: str, *, limit: Limit | None, c
         return not_applicable(name, message or "undefined for these responses")
     threshold = max(ends)
     sources = ([limit.source] if limit is not None else []) + ([chance_source(drawn.size)] if drawn.size else [])
-    status = "failed" if value > threshold else "passed"
-    return Check(name, status, float(value), threshold, message, "; or ".join(sources))
+    source = "; or ".join(sources)
+    return Check(name, "failed" if value > threshold else "passed", float(value), threshold, message, source)
 
 
 def chance_source(n_replicates: int) -> str:

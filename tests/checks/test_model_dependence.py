@@ -77,7 +77,7 @@ def test_check_fit_finds_families_and_tells_what_they_cost(make_counts):
     counts = make_counts(truth.correct)
     fitted = fit(counts, TwoPL(), LaplaceSettings(refine=False), cluster=False)
     groups = pd.Series(truth.cluster, index=counts.models.index).map("family {}".format)
-    for named, text in ((None, "family found"), (groups, "group, of 10: m")):
+    for named, text in ((None, "family found"), (groups, "largest group has 10: m")):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = check_fit(counts, fitted, groups=named, replicates=9).table().loc["families"]
