@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import typer.main
 
+import irt_bench
 from irt_bench.cli import app
 from irt_bench.responses import table_from_frame
 
@@ -112,3 +113,20 @@ def test_links_lead_somewhere(document):
         found = (document.parent / path).resolve() if path else document
         assert found.exists(), target
         assert not anchor or anchor in anchors(found.read_text()), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_that_are_named_exist(document):
+    named = set(re.findall(r"\b(?:tests|notebooks|data|irt_bench)/[\w/.]+\.\w+", document.read_text()))
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_the_reference_has_every_public_name_with_its_parameters(tmp_path):
+    pytest.importorskip("pdoc", reason="pdoc is not installed")
+    command = [sys.executable, "-W", "ignore", ".ci/reference.py", "-o", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Warn" not in done.stderr, done.stderr
+    page = (tmp_path / "irt_bench.html").read_text()
+    assert not [name for name in irt_bench.__all__ if name[0] != "_" and f'id="{name}"' not in page]
+    part = page[page.index('id="make_subset"') :]
+    assert "<h6 id=" in part and "<strong>responses</strong>" in part
