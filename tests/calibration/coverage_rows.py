@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy import stats
 
 QUANTITIES: Final = (
-    "ability", "difficulty", "discrimination", "expected score", "item-rest correlation", "alpha", "full score", "E",
-    "robust spread", "SNR", "ratio of E", "ratio of SNR", "difference of models", "reliability over runs", "components",
-    "V(k)", "seed model's sd",
+    "ability", "difficulty", "discrimination", "group difference", "expected score", "item-rest correlation", "alpha",
+    "full score", "E", "robust spread", "SNR", "ratio of E", "ratio of SNR", "difference of models",
+    "reliability over runs", "components", "V(k)", "seed model's sd",
 )  # fmt: skip
 WANTED: Final = (0.87, 0.93)
 HOLDS, UNSURE, TOO_LOW, TOO_HIGH = "holds", "unsure", "too low", "too high"
