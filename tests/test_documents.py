@@ -97,6 +97,27 @@ def test_columns_that_the_readme_names_for_inputs_are_read():
         assert {"run", "seed", "step", "cluster"} <= set(table.models) and "subtask" in table.items
 
 
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.FitWarning", "ignore::irt_bench.errors.UndefinedWarning")
+def test_columns_that_the_readme_names_for_outputs_are_written():
+    cells = [line.split("|")[1:3] for line in README.splitlines() if line.startswith("| **out:**")]
+    named = {name for cell, _ in cells for name in re.findall(r"`(\w+)`", cell) if name[0] != "x"}
+    table = irt_bench.load_example("benchmark")
+    fitted = irt_bench.fit(table, "2pl", irt_bench.LaplaceSettings(refine=False))
+    seeds = irt_bench.load_example("repeats")
+    small = {"sizes": [10], "methods": ["variance"], "estimators": ["weighted"], "n_folds": 2, "transfer_splits": 2}
+    written = (
+        fitted.abilities(),
+        fitted.items(),
+        irt_bench.item_analysis(table).items(),
+        irt_bench.make_subset(table, 20, fit=fitted).score(table),
+        irt_bench.seed_variance(seeds, n_bootstrap=5, n_subsets=5).runs(),
+        irt_bench.run_study(seeds, n_random=20, n_reweighted=20, **small).results(),
+    )
+    assert len(named) > 15 and named <= {column for frame in written for column in frame}
+    for frame in written[:3]:
+        assert any(column.endswith("_q05") for column in frame)
+
+
 def anchors(text):
     """Anchors that GitHub gives the headings."""
     headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
