@@ -1,1 +1,1 @@
-"""Responses or draws → numbers with uncertainty: item analysis, abilities, scores, and their agreement."""
+"""Item analysis, abilities, scores and their agreement: responses or draws in, numbers with uncertainty out."""

@@ -1,11 +1,8 @@
-"""Abilities of models given the items: posteriors on nodes, modes, and scores of new models with frozen items.
+"""Abilities of models given the items: posterior means on a grid (EAP), posterior modes (MAP), and scoring.
 
-The new answers do not move the items: every draw of the item parameters gives each model a posterior of ability, and
-the draws count alike. Models are scored one by one; which others are scored beside them does not matter.
-
-Posteriors of abilities on nodes: laid to fit the answers, averaged over draws of the items, and summarised.
-
-Modes of abilities' posteriors given the items, with the spread that the curvature there says.
+The new responses do not change the items. Each draw of the item parameters gives every model a posterior of its
+ability, and these are averaged over the draws. Models are scored one by one: a model's score does not depend on the
+others.
 """
 
 from __future__ import annotations
@@ -29,19 +26,19 @@ from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, IN
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
-PRIOR_RANGE = 6.0  # nodes cover the prior to 6 sd, and each posterior as far down: exp(-18) of its peak
-MAX_NODES = 50_000  # a million items need fewer; slopes without bounds would ask for any number
-MAX_ABILITY = 15.0  # abilities looked at; with N(0, 1) a model right on 100,000 items is at about 10
-SCAN_SPACING = 0.1  # of the first look, which finds where the posteriors lie
-MAX_SPACING = 0.05  # between nodes at which answers are evaluated
-SPACING_PER_SLOPE = 0.5  # ... and so many logits of the steepest item: quintic splines then err by less than 1e-6
-NODES_PER_SD = 3.0  # of integration, in the narrowest posterior; from 2 on the trapezoid rule is exact to 1e-8
-CELL_BLOCK = 200_000  # items x nodes at once: 1.6 MB a temporary array stays in cache
-MIN_SLOPE = 1e-3  # keeps divisions by a slope of 0 away
+PRIOR_RANGE = 6.0  # sds; nodes cover the prior to 6 sd, and each posterior down to exp(-18) of its peak
+MAX_NODES = 50_000  # a million items need fewer; unbounded slopes would need any number
+MAX_ABILITY = 15.0  # limit of the abilities considered; under N(0, 1) a model correct on 100,000 items is at about 10
+SCAN_SPACING = 0.1  # of the first, coarse grid, which locates the posteriors
+MAX_SPACING = 0.05  # between nodes at which the log-likelihood is evaluated
+SPACING_PER_SLOPE = 0.5  # upper limit in logits of the steepest item: quintic splines then have errors below 1e-6
+NODES_PER_SD = 3.0  # of the narrowest posterior; from 2 on the trapezoid rule is exact to 1e-8
+CELL_BLOCK = 200_000  # items x nodes at once: a temporary array of 1.6 MB stays in cache
+MIN_SLOPE = 1e-3  # avoids division by zero
 
 
 class AbilityNodes(NamedTuple):
-    """Abilities at which answers are evaluated, those at which posteriors are integrated, and the way between."""
+    """Nodes for the log-likelihood, nodes for the integration, and the interpolation matrix between them."""
 
     evaluated: FloatArray  # (node,)
     integrated: FloatArray  # (fine node,)
@@ -49,26 +46,25 @@ class AbilityNodes(NamedTuple):
 
 
 class ResponseBlock(NamedTuple):
-    """Right answers and trials of a block of models on the items of the fit, shape (model, item)."""
+    """Correct responses and trials of a block of models on the items of the fit, shape (model, item)."""
 
     correct: npt.NDArray[Any]
     trials: npt.NDArray[Any]
 
 
 def choose_nodes(responses: ResponseBlock, mean: ItemParameters) -> AbilityNodes:
-    """Nodes that reach over all posteriors of a block of models, and are close enough for the narrowest."""
+    """Choose nodes that cover all posteriors of a block of models and resolve the narrowest."""
     scan, log_posterior = scan_posteriors(responses, mean)
     near = log_posterior > log_posterior.max(axis=1, keepdims=True) - PRIOR_RANGE**2 / 2
     reached = np.flatnonzero(near.any(axis=0))
     low, high = scan[max(reached[0] - 1, 0)], scan[min(reached[-1] + 1, len(scan) - 1)]
     narrowest = 1 / np.sqrt(1 + np.where(near, _expected_information(responses, mean, scan), 0).max())
-    wanted = narrowest / NODES_PER_SD
-    enough = min(MAX_SPACING, SPACING_PER_SLOPE / np.abs(mean.discrimination).max(initial=MIN_SLOPE))
+    coarsest = min(MAX_SPACING, SPACING_PER_SLOPE / np.abs(mean.discrimination).max(initial=MIN_SLOPE))
     fine, coarse = (
         np.linspace(low, high, min(int(np.ceil((high - low) / h)) + 1, MAX_NODES))
-        for h in (min(wanted, enough), enough)
+        for h in (min(narrowest / NODES_PER_SD, coarsest), coarsest)
     )
-    # With few items the answers' log-likelihood on the fine nodes costs no more than its spline.
+    # With few items the log-likelihood on the fine nodes costs no more than its spline.
     if len(fine) == len(coarse) or len(mean.difficulty) < len(coarse):
         return AbilityNodes(fine, fine, None)
     spline = make_interp_spline(coarse, np.eye(len(coarse)), k=5)
@@ -76,23 +72,23 @@ def choose_nodes(responses: ResponseBlock, mean: ItemParameters) -> AbilityNodes
 
 
 def scan_posteriors(responses: ResponseBlock, mean: ItemParameters) -> tuple[FloatArray, FloatArray]:
-    """Log posterior of each model over all abilities looked at, shape (model, node), up to a constant."""
+    """Log posterior of each model on the coarse grid, shape (model, node), up to a constant."""
     scan = np.linspace(-MAX_ABILITY, MAX_ABILITY, round(2 * MAX_ABILITY / SCAN_SPACING) + 1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # refused below, in words
+    with np.errstate(divide="ignore", invalid="ignore"):  # refused below
         log_posterior = next(_log_likelihoods(responses, mean.at(None), scan)) - scan**2 / 2
     if not np.isfinite(log_posterior.max(axis=1)).all():
         raise AnalysisError(
-            "answers are impossible under the item parameters, as where guessing is 1 or the upper asymptote 0. Was "
+            "some responses have probability 0 under the item parameters (guessing is 1 or the upper asymptote 0). Is "
             "the file of the fit or subset damaged?"
         )
     return scan, log_posterior
 
 
 def _log_likelihoods(responses: ResponseBlock, drawn: ItemParameters, nodes: FloatArray) -> Iterator[FloatArray]:
-    """Log-likelihood of each model's answers under each draw of the items, shape (model, node), up to a constant.
+    """Log-likelihood of each model's responses under each draw of the items, shape (model, node), up to a constant.
 
-    Cells never asked add 0. Without asymptotes a draw's sum_i a_i y_i is all that answers say: no product of all
-    answers with all curves is needed, unless models were asked different items.
+    Cells without responses add 0. Without asymptotes the likelihood depends on the responses through sum_i a_i y_i
+    only. Responses and curves are then not multiplied, unless models responded to different items.
     """
     trials = responses.trials[:1] if (responses.trials == responses.trials[:1]).all() else responses.trials
     right, trials = responses.correct.astype(np.float64), trials.astype(np.float64)
@@ -111,9 +107,9 @@ def _log_likelihoods(responses: ResponseBlock, drawn: ItemParameters, nodes: Flo
 
 
 def _log_odds_against(trials: FloatArray, items: ItemParameters, nodes: FloatArray) -> FloatArray:
-    """Sum over items of -log(1 - P) a trial, without asymptotes, shape (row of trials, node).
+    """Sum over items of -log(1 - P) per trial, without asymptotes, shape (row of trials, node).
 
-    Exponentials of single precision take a tenth of the time, and err by 1e-7.
+    Single-precision exponentials take a tenth of the time; their error is 1e-7.
     """
     found = np.zeros((len(trials), len(nodes)))
     for block in slices(len(items.difficulty), CELL_BLOCK // len(nodes)):
@@ -154,7 +150,7 @@ def _trapezoid(nodes: FloatArray) -> FloatArray:
 
 
 def moments(density: FloatArray, nodes: FloatArray) -> FloatArray:
-    """Mean, sd and limits of each density, shape (4, model)."""
+    """Mean, sd and interval limits of each density, shape (4, model)."""
     weighted = density * _trapezoid(nodes)
     mean = weighted @ nodes
     variance = (weighted * (nodes - mean[:, None]) ** 2).sum(axis=1)
@@ -162,10 +158,11 @@ def moments(density: FloatArray, nodes: FloatArray) -> FloatArray:
 
 
 def _quantiles(density: FloatArray, nodes: FloatArray) -> list[FloatArray]:
-    """Limits of the central interval of each density, to about 0.001 of its sd at three nodes an sd.
+    """Limits of the central interval of each density, accurate to about 0.001 sd with three nodes per sd.
 
-    Cumulated by the trapezoid rule with its end correction (Euler-Maclaurin), and inverted within a node's interval by
-    a cubic in the cumulated probability, whose slopes are 1 / density, held low enough for it to be monotone.
+    The density is cumulated by the trapezoid rule with its end correction (Euler-Maclaurin). The quantile between two
+    nodes is a cubic in the cumulative probability with slopes 1 / density, which are limited so that the cubic is
+    monotone.
     """
     width, slope = np.diff(nodes), np.gradient(density, nodes, axis=1)
     parts = width * (density[:, 1:] + density[:, :-1]) / 2 - width**2 * np.diff(slope, axis=1) / 12
@@ -183,13 +180,13 @@ def _quantiles(density: FloatArray, nodes: FloatArray) -> list[FloatArray]:
     return limits
 
 
-MAX_STEPS = 60  # of Newton or bisection: an interval of 0.2 halved so often is below rounding
+MAX_STEPS = 60  # of Newton's method or bisection: an interval of 0.2 halved so often is below rounding
 STEP_LIMIT = 1e-10
-MODE_CELLS = 1_000_000  # models x items at once: 8 MB a temporary array
+MODE_CELLS = 1_000_000  # models x items at once: a temporary array of 8 MB
 
 
 def find_modes(responses: ResponseBlock, items: ItemParameters) -> FloatArray:
-    """Mode, sd by curvature and limits of each model's posterior, shape (4, model)."""
+    """Mode, sd from the curvature, and interval limits of each model's posterior, shape (4, model)."""
     scan, log_posterior = scan_posteriors(responses, items)
     start = scan[log_posterior.argmax(axis=1)]
     found, size = np.empty((2, len(start))), max(1, MODE_CELLS // max(len(items.difficulty), 1))
@@ -202,7 +199,7 @@ def find_modes(responses: ResponseBlock, items: ItemParameters) -> FloatArray:
 
 
 def _optimise_mode(responses: ResponseBlock, items: ItemParameters, start: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Newton's method from `start`, in an interval that each slope narrows; mode and 1 / sqrt(curvature)."""
+    """Newton's method from `start`, within a bracket that shrinks at every step; mode and 1 / sqrt(curvature)."""
     at, low, high = start, start - SCAN_SPACING, start + SCAN_SPACING
     for _ in range(MAX_STEPS):
         by_ability, curvature = _derivatives(responses, items, at)
@@ -218,7 +215,7 @@ def _optimise_mode(responses: ResponseBlock, items: ItemParameters, start: Float
 def _derivatives(responses: ResponseBlock, items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
     """First and second derivative of the log posterior, shape (model,).
 
-    With P' = a (d - c) K (1 - K) and P'' = a (1 - 2 K) P', written in P' / P and P' / (1 - P), which stay below a.
+    Uses P'' = a (1 - 2 K) P', and P' / P and P' / (1 - P), which stay below a.
     """
     curve, correct, incorrect = (
         response_curve(items, ability[:, None]),
@@ -234,15 +231,15 @@ def _derivatives(responses: ResponseBlock, items: ItemParameters, ability: Float
 
 Method = Literal["eap", "map"]
 METHODS: tuple[Method, ...] = get_args(Method)
-MIN_DRAWS = 200  # of the item parameters, where all take too long: their spread is then known to 5%
+MIN_DRAWS = 200  # of the item parameters, where all would take too long: their spread is then known to 5%
 MAX_WORK = 1_000_000  # (models + items) x draws, or models x items / 50 x draws: one second
-CELLS_PER_CURVE = 50  # cells whose curves are multiplied with answers in the time of one curve
-TIE_TOLERANCE = 1e-4  # posterior sds: abilities closer than this are one, as those of equal answers
+CELLS_PER_CURVE = 50  # cells whose curves multiply the responses in the time of one curve
+TIE_TOLERANCE = 1e-4  # posterior sds; abilities closer than this are equal, as those of equal responses
 SCORE_COLUMNS = ("ability", "ability_sd", "ability_q05", "ability_q95")
-MAX_PARAMETER = 1_000.0  # of item parameters: no data tell them from less, and nodes become too many
-DAMAGED_PARAMETER = 1e9  # beyond it a file is damaged; flat posteriors draw thousands
+MAX_PARAMETER = 1_000.0  # limit of item parameters: data cannot distinguish larger ones, which need too many nodes
+DAMAGED_PARAMETER = 1e9  # above it a file is damaged; flat posteriors give thousands
 MODEL_BLOCK = 256
-PRIOR_SDS = (0.1, 10.0)  # beyond them a prior decides all, or posteriors reach further than nodes are laid
+PRIOR_SDS = (0.1, 10.0)  # below, the prior decides everything; above, posteriors exceed the range of the nodes
 
 
 def score_models(
@@ -254,59 +251,58 @@ def score_models(
     nodes: npt.ArrayLike | None = None,
     prior_sd: float = 1.0,
 ) -> pd.DataFrame:
-    """Estimate the abilities of models from their answers to items whose parameters are known.
+    """Estimate the abilities of models from their responses to items with known parameters.
 
     Parameters
     ----------
     counts : ResponseCounts, or what `as_counts` takes
-        Right answers and trials of shape (model, item); k of n trials and cells never asked are fine.
+        Correct responses and trials of shape (model, item). Several trials per cell and missing cells are allowed.
     posterior : xr.Dataset
-        Item parameters of dimensions (chain, draw, item), joined by label. Items that only the posterior has were not
-        asked; its own models are not looked at.
+        Item parameters of dimensions (chain, draw, item), joined by label. Items that only the posterior has count as
+        not observed; its own models are not used.
     method : {"eap", "map"}
         Posterior mean over draws of the items, or the mode at the items' posterior means.
     n_draws : int, optional
-        Draws of the items behind "eap", evenly spaced. By default all, or as many of them as take about a second,
-        at least 200, moved so that the means of slopes and intercepts stay those of all draws. "map" uses the mean of
+        Number of evenly spaced draws of the items for "eap". By default all, or as many as take about a second, at
+        least 200, shifted so that the means of slopes and intercepts equal those of all draws. "map" uses the mean of
         all.
     nodes : array of shape (node,), optional
-        Increasing abilities to integrate over, instead of those chosen to fit ("eap" only): to repeat other software.
+        Increasing abilities to integrate over ("eap" only), to reproduce other software. By default they are chosen.
     prior_sd : float
-        Sd of the prior N(0, prior_sd^2) of ability. The default, that of the fit, suits models of the population that
-        the fit's are from; 3 suits models far abler or weaker, whose abilities it does not pull towards 0.
+        Sd of the prior N(0, prior_sd^2) of ability. The default, that of the fit, suits models from the population of
+        the fitted models. 3 suits models far abler or weaker, whose abilities it shrinks less towards 0.
 
     Returns
     -------
     pd.DataFrame
         Indexed by model: ``ability, ability_sd, ability_q05, ability_q95``, on the scale of the fit, and ``n_items``
-        (asked). Nothing here is random: the same draws and answers give the same numbers, and models with the same
-        answers have the same.
+        (observed). The result is deterministic, and models with equal responses have equal results.
 
     Raises
     ------
     AnalysisError
-        If an item is not in the fit, answers are not counts, or an option is out of range.
+        If an item is not in the fit, responses are not counts, or an option is out of range.
 
     Warns
     -----
     ResponsesWarning
-        If models have no answers: they get the prior. If `prior_sd` is 1 and models lie, with their whole 90% interval,
-        beyond all those of the fit: their intervals cover less than 90%, the more so the fewer models were fitted.
+        If models have no responses: they get the prior. If `prior_sd` is 1 and the 90% interval of a model lies outside
+        the range of all fitted models: such intervals cover less than 90%, the more so the fewer models were fitted.
 
     Notes
     -----
-    Ability has the prior N(0, prior_sd^2), so models with all answers right or wrong have finite abilities.
+    Ability has the prior N(0, prior_sd^2), so models with all responses correct or incorrect have finite abilities.
 
-    *EAP* [1]_. Mean, sd and quantiles of the mixture of the posteriors under each draw of the items; the uncertainty
-    of the items is part of ``ability_sd``. Departs from [1]_ in its nodes: a posterior narrower than the distance of
-    fixed nodes snaps to one of them, which happens from some 500 items on. Nodes here reach over all posteriors ([-6,
-    6], the prior's own range, or what the answers leave of it or go beyond it) and lie at most a third of the smallest
-    sd apart that the items' information allows. The log-likelihood is smooth on the scale of 1 / discrimination,
-    however narrow the posterior: it is evaluated on nodes fit for that, and brought to the others by quintic splines.
+    *EAP* [1]_. Mean, sd and quantiles of the mixture of the posteriors under each draw of the items; ``ability_sd``
+    includes the uncertainty of the items. Departs from [1]_ in its nodes: on fixed nodes, a posterior narrower than
+    their spacing collapses to one node, which happens from some 500 items on. The nodes here cover all posteriors and
+    at least [-6, 6]. Their spacing is at most a third of the smallest sd that the information of the items allows. The
+    log-likelihood is smooth on the scale of 1 / discrimination. It is therefore evaluated on coarser nodes and
+    interpolated by quintic splines.
 
-    *MAP* [2]_. Newton's method from the highest of a row of nodes, kept between the neighbours of that node; so the
-    highest mode is found where guessing and slips make several. ``ability_sd`` is 1 / sqrt(curvature) there, prior
-    included, and the interval is mode -+ 1.645 sd: both leave the uncertainty of the items out.
+    *MAP* [2]_. Newton's method from the highest node of a grid, kept between that node's neighbours. It finds the
+    highest mode where guessing and slips cause several. ``ability_sd`` is 1 / sqrt(curvature) there, including the
+    prior, and the interval is mode -+ 1.645 sd. Both leave out the uncertainty of the items.
 
     References
     ----------
@@ -318,11 +314,11 @@ def score_models(
     counts = as_counts(counts)
     own_nodes = _check(counts, method, n_draws, nodes)
     check_range(AnalysisError, "prior_sd", prior_sd, *PRIOR_SDS)
-    silent = ~counts.asked.any(axis=1)
-    if silent.any():
+    empty = ~counts.asked.any(axis=1)
+    if empty.any():
         warnings.warn(
-            f"{int(silent.sum())} models have no answers and get the prior, mean 0 and sd {prior_sd:g}; first: "
-            f"{counts.models.index[int(silent.argmax())]!r}.",
+            f"{int(empty.sum())} models have no responses and get the prior, mean 0 and sd {prior_sd:g}; first: "
+            f"{counts.models.index[int(empty.argmax())]!r}.",
             ResponsesWarning,
             stacklevel=2,
         )
@@ -338,7 +334,7 @@ def score_models(
 
 
 def _warn_of_models_beyond(table: pd.DataFrame, posterior: xr.Dataset) -> None:
-    """Name models whose interval lies beyond the abilities of all models of the fit, where it holds any."""
+    """Warn of models whose interval lies outside the range of all fitted abilities."""
     if ABILITY not in posterior:
         return
     fitted = posterior[ABILITY].mean([CHAIN, DRAW])
@@ -346,9 +342,9 @@ def _warn_of_models_beyond(table: pd.DataFrame, posterior: xr.Dataset) -> None:
     beyond = (table["ability_q05"] > high) | (table["ability_q95"] < low)
     if beyond.any():
         warnings.warn(
-            f"{int(beyond.sum())} of {len(table)} models lie beyond the abilities of all models of the fit, {low:.2f} "
-            f"to {high:.2f}; first: {table.index[int(beyond.to_numpy().argmax())]!r}. The prior N(0, 1) pulls them "
-            "towards those, and their intervals cover less than 90%: score such models with prior_sd=3.",
+            f"{int(beyond.sum())} of {len(table)} models lie outside the abilities of the fitted models, {low:.2f} "
+            f"to {high:.2f}; first: {table.index[int(beyond.to_numpy().argmax())]!r}. The prior N(0, 1) shrinks their "
+            "abilities, and their intervals cover less than 90%: score such models with prior_sd=3.",
             ResponsesWarning,
             stacklevel=3,
         )
@@ -362,7 +358,7 @@ def abilities_given_items(
     n_draws: int | None = None,
     nodes: FloatArray | None = None,
 ) -> pd.DataFrame:
-    """Posteriors of abilities given draws of the items, `SCORE_COLUMNS` by model; as `score_models`, unchecked."""
+    """Posteriors of abilities given draws of the items, `SCORE_COLUMNS` by model; `score_models` without its checks."""
     return abilities_given_draws(counts, _join_items(counts, posterior), method=method, n_draws=n_draws, nodes=nodes)
 
 
@@ -377,7 +373,7 @@ def abilities_given_draws(
     """As `abilities_given_items`, from draws of shape (draw, item) whose items are those of `counts`, in its order."""
     drawn, mean = _bounded(counts, items, n_draws)
     found = np.empty((len(SCORE_COLUMNS), counts.n_models))
-    # Models alike in accuracy lie side by side, so that the nodes of a block need not reach far.
+    # Models are sorted by accuracy, so that the nodes of a block need not cover a wide range.
     order = np.argsort(counts.accuracy().to_numpy(), kind="stable")
     for block in (order[start : start + MODEL_BLOCK] for start in range(0, counts.n_models, MODEL_BLOCK)):
         responses = ResponseBlock(counts.correct[block], counts.trials[block])
@@ -411,7 +407,7 @@ def _check(counts: ResponseCounts, method: str, n_draws: int | None, nodes: npt.
         raise AnalysisError(unknown_choice("method", method, METHODS))
     if counts.measure != "correct":
         raise AnalysisError(
-            f"the responses are measured as {counts.measure!r}; scoring needs right answers out of a number of trials."
+            f"the responses are measured as {counts.measure!r}; scoring needs correct responses out of trials."
         )
     if (n_draws is not None and n_draws < 1) or counts.n_models < 1:
         raise AnalysisError(f"n_draws is {n_draws} and there are {counts.n_models} models; at least 1 is needed.")
@@ -439,12 +435,12 @@ def _join_items(counts: ResponseCounts, posterior: xr.Dataset) -> ItemParameters
 def _bounded(
     counts: ResponseCounts, items: ItemParameters, n_draws: int | None
 ) -> tuple[ItemParameters, ItemParameters]:
-    """Draws, thinned, and means, shape (item,); draws far out, where few answers leave a long tail, are drawn in."""
+    """Thinned draws, and means, shape (item,); extreme draws, as of items with few responses, are clipped."""
     wild = np.any([(np.abs(values) > DAMAGED_PARAMETER).mean(axis=0) > 0.5 for values in items], axis=0)
     if wild.any():
         raise AnalysisError(
             f"{int(wild.sum())} items have parameters beyond {DAMAGED_PARAMETER:,.0f}; first: "
-            f"{counts.items.index[int(wild.argmax())]!r}. Was the file of the fit or subset damaged?"
+            f"{counts.items.index[int(wild.argmax())]!r}. Is the file of the fit or subset damaged?"
         )
     items = ItemParameters(*(np.clip(values, -MAX_PARAMETER, MAX_PARAMETER) for values in items))
     mean = ItemParameters(*(values.mean(axis=0) for values in items))
@@ -452,7 +448,7 @@ def _bounded(
 
 
 def _affordable_draws(counts: ResponseCounts, items: ItemParameters) -> int:
-    """Draws of the items that take about a second, at least `MIN_DRAWS`."""
+    """Return the number of draws of the items that take about a second, at least `MIN_DRAWS`."""
     simple = not items.guessing.any() and bool((items.upper_asymptote == 1).all())
     same_trials = bool((counts.trials == counts.trials[:1]).all())
     work = counts.n_models + counts.n_items

@@ -1,8 +1,8 @@
-"""Ability against raw accuracy: whether they rank the models alike, how reliable each is, and why they differ.
+"""Ability and raw accuracy compared: whether they rank models alike, how reliable each is, and why they differ.
 
-With all items asked and equal discriminations (1PL) ability is an increasing function of accuracy, and the two rankings
-are one. They part where items discriminate differently, as ability follows the answers weighted by discrimination, and
-where models were asked different items, as accuracy does not know which of them were hard.
+With complete responses and equal discriminations (1PL) ability is an increasing function of accuracy, and the rankings
+agree. They differ where items discriminate differently, since ability weights responses by discrimination. They also
+differ where models responded to different items, since accuracy ignores their difficulty.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 MIN_MODELS = 3  # two models correlate at -1 or 1
-N_RESAMPLES = 500  # resamples of items, and draws correlated; a 5% quantile of 500 is known to 1 percentage point
+N_RESAMPLES = (
+    500  # resamples of items, and draws that are correlated; a 5% quantile of 500 is known to 1 percentage point
+)
 MAX_DRAWS = 1000  # for correlations and pairs, evenly spaced
 RECORDS = 10  # pairs and items in a summary
 
@@ -47,9 +49,9 @@ class AbilityAccuracyComparison:
     Parameters
     ----------
     correlations : pd.DataFrame
-        Indexed ``kendall_tau_b, spearman``. ``rankings``: between the two rankings as published, posterior mean
-        ability and accuracy. ``estimate, q05, q95``: between ability itself and accuracy, posterior mean and quantiles.
-        ``further_models_q05, further_models_q95``: the latter for further models like these.
+        Indexed ``kendall_tau_b, spearman``. ``rankings``: correlation of posterior mean ability with accuracy.
+        ``estimate, q05, q95``: correlation of ability itself with accuracy, posterior mean and quantiles.
+        ``further_models_q05, further_models_q95``: interval of the latter for further models from the same population.
     reliability : pd.DataFrame
         Indexed ``ability, accuracy``; ``estimate, q05, q95, method``.
     models : pd.DataFrame
@@ -57,20 +59,20 @@ class AbilityAccuracyComparison:
         accuracy_q95, rank_by_accuracy, accuracy_rank_q05, accuracy_rank_q95, ranks_disjoint``. Rank 1 is the best; ties
         share their mean rank.
     discordant : pd.DataFrame
-        The `PAIRS_SHOWN` pairs of models surest to be ordered one way by ability and the other by accuracy:
-        ``higher_ability, higher_accuracy, ability_difference, accuracy_difference`` (both positive), ``p_ability``
-        (posterior probability of the order by ability, if the IRT model holds) and ``p_accuracy`` (share of resamples
-        of items with the order by accuracy, ties half). Both come from the same answers: their product is not the
-        probability that both hold, which `confirmation` bears on.
+        The `PAIRS_SHOWN` discordant pairs of models that are most certain: ``higher_ability, higher_accuracy,
+        ability_difference, accuracy_difference`` (both positive), ``p_ability`` (posterior probability of the order by
+        ability, under the IRT model) and ``p_accuracy`` (share of resamples of items with the order by accuracy, ties
+        count half). Both come from the same responses. Their product is therefore not the probability that both hold;
+        see `confirmation`.
     confirmation : pd.DataFrame
-        What other items make of pairs ordered differently: `confirm_by_other_items`; empty without item parameters.
+        Discordant pairs on held-out items: `confirm_by_other_items`; empty without item parameters.
     items : pd.DataFrame
-        Indexed by item: ``contribution`` to the reversal of those pairs, decreasing, with ``ability_side -
-        accuracy_side`` as its parts and ``discrimination``. Empty where discriminations are equal or not given.
+        Indexed by item: ``contribution`` to the reversal of those pairs, decreasing, with its parts ``ability_side -
+        accuracy_side``, and ``discrimination``. Empty where discriminations are equal or not given.
     n_pairs, n_discordant, n_clear : int
-        All pairs of models; those in opposite strict orders; of these, those with both probabilities at least 0.95.
+        Number of pairs of models; of discordant pairs; of discordant pairs with both probabilities at least 0.95.
     n_resamples, seed : int
-        Resamples of items, and the seed of everything random.
+        Number of resamples of items, and the seed.
     note : str
         Why `items` is empty, else empty.
     """
@@ -89,7 +91,7 @@ class AbilityAccuracyComparison:
     note: str
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON: correlations, reliability, counts of pairs, and the first pairs and items."""
+        """Return plain values for JSON: correlations, reliability, numbers of pairs, and the first pairs and items."""
         plain = ("n_pairs", "n_discordant", "n_clear", "n_resamples", "seed", "note")
         return {
             "correlations": self.correlations.to_dict("index"),
@@ -113,57 +115,57 @@ def compare_ability_accuracy(
     Parameters
     ----------
     posterior : xr.Dataset or xr.DataArray
-        ``ability`` of dimensions (chain, draw, model) and item parameters of dimensions (chain, draw, item), as of a
-        fit; or draws of ability alone, of shape (chain, draw, model) or (sample, model), higher is better; then
-        `Comparison.items` and `Comparison.confirmation` are empty.
+        ``ability`` of dimensions (chain, draw, model) and item parameters of dimensions (chain, draw, item), as in a
+        fit. Or draws of ability alone, of shape (chain, draw, model) or (sample, model), higher is better; then
+        `AbilityAccuracyComparison.items` and `AbilityAccuracyComparison.confirmation` are empty.
     counts : ResponseCounts, or what `as_counts` takes
         The responses behind it. Models and items are joined by label.
     n_resamples : int
-        Resamples of items, and draws that are correlated with accuracy.
+        Number of resamples of items, and of draws that are correlated with accuracy.
     seed : int
         Seed of resamples, halves and pairs of draws.
 
     Raises
     ------
     AnalysisError
-        If labels do not match, ability is not finite, or fewer than three models have answers.
+        If labels do not match, ability is not finite, or fewer than three models have responses.
 
     Warns
     -----
     UndefinedWarning
-        If models without answers are left out, or all accuracies (or abilities) are equal.
+        If models without responses are left out, or all accuracies (or abilities) are equal.
 
     Notes
     -----
-    *Correlations.* The two rankings come from the same answers, so ``rankings`` says how far they agree and not how
-    right they are. Correlating each draw of ability with accuracy [1]_ gives the posterior of "how well accuracy on
-    these items orders these models by ability"; noise of accuracy lowers the value itself, noise of ability spreads the
-    draws. It is mostly below ``rankings``, by the noise that both rankings share. Items are *not* resampled for it: a
-    resample adds to accuracy the noise that is already in it, and intervals so made missed their target in simulations.
-    The interval for further models adds, in Fisher's z, the variance over samples of models [2]_; it is the one that
-    has to reach 0 where ability and accuracy are unrelated.
+    *Correlations.* Both rankings come from the same responses, so ``rankings`` shows how far they agree, not how
+    accurate they are. Correlating each draw of ability with accuracy [1]_ gives the posterior of "how well accuracy on
+    these items orders these models by ability". Noise of accuracy lowers this value; noise of ability spreads the
+    draws. It is usually below ``rankings``, because both rankings share noise. Items are *not* resampled for it: a
+    resample would add noise that accuracy already has, and such intervals had too low coverage in simulations. The
+    interval for further models adds, in Fisher's z, the variance over samples of models [2]_. It is the interval that
+    must include 0 where ability and accuracy are unrelated.
 
-    *Ranks and pairs by accuracy* rest on resampled items [3]_.
+    *Ranks and pairs by accuracy* use resampled items [3]_.
 
     *Reliability.* Ability: the squared correlation over these models between posterior mean and true ability [5]_,
-    which shifts and stretches of the scale leave alone. Given the answers true ability is distributed as its draws, so
-    that the squared correlations of the mean with draws are its posterior; mean and quantiles of them. Accuracy:
-    correlation over models between random halves of the items, stepped up by Spearman-Brown to the full length [4]_,
-    mean over halves, with Feldt's interval over models, as of alpha.
+    which is invariant to shifts and scaling. Given the responses, true ability is distributed like its draws, so the
+    squared correlations of the mean with the draws are a posterior; the table has its mean and quantiles. Accuracy:
+    correlation over models between random halves of the items, extended to the full length by Spearman-Brown [4]_, mean
+    over halves, with Feldt's interval over models, as for alpha.
 
     *Pairs.* All pairs are counted, in blocks of rows, so memory grows with the number of models and not of pairs. The
-    5,000 most certain discordant ones by a normal approximation, both measures and both models independent, get their
-    probabilities from draws and resamples; with fewer discordant pairs nothing is approximated. With all items asked
-    and one ability behind the answers no pair is *truly* ordered differently, as expected accuracy rises with ability:
-    such pairs are noise of either measure, or dimensions that the IRT model lacks. Other items tell: the answers to a
-    random half of the items, items at their posterior means, and those to the other half are two tests of the models,
-    and noise is reversed as often as it is repeated.
+    5,000 most certain discordant pairs are chosen by a normal approximation in which measures and models are
+    independent. Their probabilities come from draws and resamples; with fewer discordant pairs nothing is approximated.
+    With complete responses and one ability no pair is *truly* discordant, since expected accuracy increases with
+    ability. Such pairs are due to noise of either measure, or to dimensions that the IRT model lacks. Held-out items
+    distinguish the two: the responses to random halves of the items, with items at their posterior means, are two tests
+    of the models, and an order due to noise is reversed as often as it is repeated.
 
-    *Items.* In the 2PL ability depends on a model's answers through sum_i a_i y_i [6]_. Accuracy weighs item i with
-    1/n, this score with a_i / sum a, over the items the model was asked. For models A (higher ability) and B,
-    ``ability_side`` is the difference A - B of the item's part in the weighted score, ``accuracy_side`` that in
-    accuracy; over items they add up to the differences of the two scores. Means over the pairs in
-    `Comparison.discordant`. For other models than the 2PL the weights are an approximation.
+    *Items.* In the 2PL ability depends on a model's responses through sum_i a_i y_i [6]_. Accuracy weights item i by
+    1/n, this score by a_i / sum a, over the observed items. For models A (higher ability) and B, ``ability_side`` is
+    the difference A - B of the item's part in the weighted score, ``accuracy_side`` that in accuracy. Summed over items
+    they give the differences of the two scores. Both are means over the pairs in
+    `AbilityAccuracyComparison.discordant`. For models other than the 2PL the weights are an approximation.
 
     References
     ----------
@@ -204,7 +206,7 @@ def compare_ability_accuracy(
 
 
 def _join(posterior: xr.Dataset | xr.DataArray, counts: ResponseCounts) -> tuple[xr.Dataset, ResponseCounts]:
-    """Posterior and counts of the models with answers, in the order of the counts."""
+    """Posterior and counts of the models with responses, in the order of the counts."""
     if isinstance(posterior, xr.DataArray):
         posterior = posterior.rename(ABILITY).to_dataset()
     ability = posterior.get(ABILITY)
@@ -219,15 +221,13 @@ def _join(posterior: xr.Dataset | xr.DataArray, counts: ResponseCounts) -> tuple
     if not answered.all():
         first = counts.models.index[int((~answered).argmax())]
         warnings.warn(
-            f"{int((~answered).sum())} models have no answers, hence no accuracy, and are left out; first: {first!r}.",
+            f"{int((~answered).sum())} models have no responses and are left out; first: {first!r}.",
             UndefinedWarning,
             stacklevel=3,
         )
         positions, counts = positions[answered], counts.take(models=answered)
     if counts.n_models < MIN_MODELS:
-        raise AnalysisError(
-            f"there are {counts.n_models} models with answers; at least {MIN_MODELS} models are needed."
-        )
+        raise AnalysisError(f"{counts.n_models} models have responses; at least {MIN_MODELS} are needed.")
     return posterior.isel({MODEL: positions}), counts
 
 
@@ -242,5 +242,5 @@ def _item_weights(discrimination: xr.DataArray, counts: ResponseCounts) -> Float
     )
     weights = discrimination.mean([dim for dim in discrimination.dims if dim != ITEM]).to_numpy()[positions]
     if not np.isfinite(weights).all() or weights.sum() <= 0:
-        raise AnalysisError("discriminations must be finite with a positive sum to weigh the items' answers.")
+        raise AnalysisError("discriminations must be finite with a positive sum to weight the responses.")
     return np.asarray(weights, dtype=np.float64)

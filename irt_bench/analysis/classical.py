@@ -1,7 +1,7 @@
-"""Classical item analysis: shares of right answers, correlations and flags of items; alpha and error of the score.
+"""Classical item analysis: proportions correct, item-total correlations, flags, alpha and the error of the score.
 
-Every figure is over the models at hand. Cells count as shares of right answers, whatever their number of trials; cells
-never asked are left out, and a model's score is its mean over the items it was asked.
+All statistics are over the given models. A cell counts by its proportion correct, whatever its number of trials.
+Cells without responses are left out, and a model's score is its mean over the observed items.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from irt_bench.responses.counts import ResponseCounts
 
 MIN_MODELS = 3  # two models correlate at -1 or 1 whatever the item
 NEAR_ZERO = 0.05  # |item-rest r|; below it an item shares less than 0.25% of its variance with the other items
-TOO_EASY = 0.95  # share of right answers; metabench drops items above it (Kipnis et al. 2024, arXiv 2407.12844)
-TOO_HARD = 0.05  # mirror image of TOO_EASY
-FEW_MODELS = 20  # below it a 90% interval reaches 0 even for r = 0.4, "very good" in Ebel & Frisbie 1991
+TOO_EASY = 0.95  # proportion correct; metabench drops easier items (Kipnis et al. 2024, arXiv 2407.12844)
+TOO_HARD = 0.05  # the counterpart of TOO_EASY
+FEW_MODELS = 20  # below it a 90% interval includes 0 even for r = 0.4, "very good" in Ebel & Frisbie 1991
 FLAGS = ("constant", "negative", "maybe_negative", "near_zero", "too_easy", "too_hard", "few_models")
-BLOCK_CELLS = 4_000_000  # cells handled at once: 32 MB a temporary array
+BLOCK_CELLS = 4_000_000  # cells at once: a temporary array of 32 MB
 
 
 class Correlations(NamedTuple):
@@ -47,10 +47,10 @@ class Correlations(NamedTuple):
 
 @dataclass(frozen=True)
 class Reliability:
-    """Reliability of the score over all items, and what it means in points.
+    """Reliability of the score over all items, and the error of measurement that follows.
 
-    `mean`, `sd` and `sem` are shares in [0, 1]; the same names with `_correct` are numbers of right answers out of
-    `n_items`. `sd` is over models with n - 1; `sem` is sd * sqrt(1 - alpha).
+    `mean`, `sd` and `sem` are proportions in [0, 1]; the same names with `_correct` are numbers of correct responses
+    out of `n_items`. `sd` is over models with n - 1; `sem` is sd * sqrt(1 - alpha).
     """
 
     n_models: int
@@ -67,12 +67,12 @@ class Reliability:
 
 
 def item_statistics(counts: Responses) -> pd.DataFrame:
-    """Describe every item by its share of right answers, its relation to the models' score, and flags.
+    """Describe every item by its proportion correct, its correlation with the models' score, and flags.
 
     Parameters
     ----------
     counts : ResponseCounts, or what `as_counts` takes
-        Right answers and trials of shape (model, item).
+        Correct responses and trials of shape (model, item).
 
     Returns
     -------
@@ -80,19 +80,19 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
         Indexed by item, in the order of `counts`:
 
         ``n_models``
-            models asked.
+            number of models with a response.
         ``proportion_correct``
-            mean share of right answers over them: a high value is an easy item (the difficulty of [1]_).
+            mean proportion correct over them: high for an easy item (the difficulty of [1]_).
         ``item_total_correlation``
-            correlation over models of the item with the mean over all asked items, itself included (the discrimination
-            of [1]_, section 3.1); the point-biserial for 0/1 items. The item's share in the score pulls it upwards.
+            correlation over models of the item with the mean over all observed items, including itself (the
+            discrimination of [1]_, section 3.1); the point-biserial for 0/1 items. The item's own part raises it.
         ``item_rest_correlation``
-            the same with the mean over all *other* asked items [2]_. Flags go by this one.
+            the same with the mean over all *other* observed items [2]_. Flags use this one.
         ``biserial``
-            item-rest r * sqrt(p q) / phi(Phi^-1(p)), for 0/1 items: the correlation if a normal trait lay behind the
-            item [3]_; NaN for others. May exceed 1.
+            item-rest r * sqrt(p q) / phi(Phi^-1(p)), for 0/1 items: the correlation if a normal variable underlies the
+            item [3]_; NaN for others. It may exceed 1.
         ``flags``
-            of `FLAGS`, joined by ';' in that order, empty when there is none.
+            of `FLAGS`, joined by ';' in that order; empty where there is none.
         ``proportion_correct_q05`` ... ``item_rest_q95``
             central 90% intervals over models: `column_mean_interval` and `correlation_interval`.
 
@@ -103,11 +103,10 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
 
     Notes
     -----
-    ``negative``: the whole interval of the item-rest r is below 0. ``maybe_negative``: r is below 0, its interval is
-    not. ``near_zero``: |r| < 0.05 and not ``negative``. Of many items without any relation, 5% come out ``negative`` by
-    chance: read the flag as a list to look through.
-    Departs from [2]_ in using means instead of sums, so that models asked different items can be compared; the same for
-    complete responses.
+    ``negative``: the whole interval of the item-rest r is below 0. ``maybe_negative``: r is below 0, but its interval
+    is not. ``near_zero``: |r| < 0.05 and not ``negative``. Of many items unrelated to the score, 5% are ``negative`` by
+    chance: use the flag as a list to review. Departs from [2]_ in using means instead of sums, so that models with
+    different items can be compared. For complete responses the two are equal.
 
     References
     ----------
@@ -157,7 +156,7 @@ def score_reliability(counts: Responses) -> Reliability:
     Parameters
     ----------
     counts : ResponseCounts, or what `as_counts` takes
-        Right answers and trials of shape (model, item); models without answers are left out.
+        Correct responses and trials of shape (model, item); models without responses are left out.
 
     Returns
     -------
@@ -167,18 +166,18 @@ def score_reliability(counts: Responses) -> Reliability:
     Raises
     ------
     AnalysisError
-        If no model has an answer.
+        If no model has a response.
 
     Warns
     -----
     UndefinedWarning
-        If alpha is NaN: one item, one model, no spread in the score, or two items that fewer than two models share.
+        If alpha is NaN: one item, one model, no spread in the score, or two items with fewer than two common models.
 
     Notes
     -----
-    With cells missing, alpha uses the pairwise-complete covariances of the items, each with its own n - 1, the interval
-    takes all models as complete, and numbers of right answers are shares times `n_items`.
-    Alpha may be negative; it is reported as it is.
+    With missing cells, alpha uses the pairwise-complete covariances of the items, each with its own n - 1. The interval
+    treats all models as complete, and numbers of correct responses are proportions times `n_items`. Alpha may be
+    negative.
 
     References
     ----------
@@ -188,7 +187,7 @@ def score_reliability(counts: Responses) -> Reliability:
     counts = as_counts(counts)
     answered = counts.asked.any(axis=1)
     if not answered.any():
-        raise AnalysisError("no model has an answer; reliability needs at least two models and two items.")
+        raise AnalysisError("no model has a response; reliability needs at least two models and two items.")
     shares, asked = np.nan_to_num(counts.proportions()[answered], copy=False), counts.asked[answered]
     n_models, n_items = shares.shape
     score = shares.sum(axis=1) / asked.sum(axis=1)
@@ -206,9 +205,9 @@ def score_reliability(counts: Responses) -> Reliability:
 
 
 def correlate_with_score(shares: FloatArray, asked: BoolArray) -> Correlations:
-    """Correlate each column with the row means over all asked cells, the column itself included.
+    """Correlate each column with the row means over all observed cells, including the column itself.
 
-    `shares` holds any finite value where `asked` is false; both are of shape (model, item).
+    `shares` may hold any finite value where `asked` is false; both are of shape (model, item).
     """
     n_asked = asked.sum(axis=1)
     score = np.where(asked, shares, 0.0).sum(axis=1) / np.maximum(n_asked, 1)
@@ -216,9 +215,9 @@ def correlate_with_score(shares: FloatArray, asked: BoolArray) -> Correlations:
 
 
 def correlate_with_rest(shares: FloatArray, asked: BoolArray) -> Correlations:
-    """Correlate each column with the row means over all other asked cells; a row with one answer is left out.
+    """Correlate each column with the row means over all other observed cells; rows with one cell are left out.
 
-    `shares` holds any finite value where `asked` is false; both are of shape (model, item).
+    `shares` may hold any finite value where `asked` is false; both are of shape (model, item).
     """
     n_asked = asked.sum(axis=1)
     total = np.where(asked, shares, 0.0).sum(axis=1)
@@ -227,10 +226,10 @@ def correlate_with_rest(shares: FloatArray, asked: BoolArray) -> Correlations:
 
 
 def column_correlation(x: FloatArray, y: FloatArray, asked: BoolArray) -> Correlations:
-    """Pearson correlation of each column of `x` with that of `y` over the asked cells.
+    """Pearson correlation of each column of `x` with that of `y` over the observed cells.
 
-    NaN for fewer than three cells or without spread.
-    Written out because SciPy correlates two complete samples at a time, and columns here differ in the cells asked.
+    NaN for fewer than three cells or without spread. SciPy correlates two complete samples at a time, while columns
+    here differ in their observed cells.
     """
     n = asked.sum(axis=0)
     (x_mean, x_squares), (y_mean, y_squares) = centred_sums(x, asked), centred_sums(y, asked)
@@ -242,12 +241,12 @@ def column_correlation(x: FloatArray, y: FloatArray, asked: BoolArray) -> Correl
 
 
 def binary_cells(counts: ResponseCounts) -> BoolArray:
-    """Whether a cell is a single 0/1 answer or was never asked, shape (model, item)."""
+    """Whether a cell is a single 0/1 response or has none, shape (model, item)."""
     return np.asarray((np.asarray(counts.trials) < 2) & np.isin(counts.correct, (0, 1)))
 
 
 def _by_blocks(shares: FloatArray, asked: BoolArray, score_of: Callable[[FloatArray], FloatArray]) -> Correlations:
-    """Correlate the columns with `score_of` them, so many at a time that temporary arrays stay small."""
+    """Correlate the columns with `score_of` them, in blocks that keep temporary arrays small."""
     parts = slices(max(1, shares.shape[1]), BLOCK_CELLS // max(1, len(shares)))
     found = [column_correlation(shares[:, p], score_of(shares[:, p]), asked[:, p]) for p in parts]
     return Correlations(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
@@ -290,7 +289,7 @@ def _alpha(shares: FloatArray, asked: BoolArray) -> float:
 
 
 def _sum_of_covariances(centred: FloatArray, asked: BoolArray) -> float:
-    """Sum over all pairs of items, each with itself too, of their pairwise-complete covariance; NaN if one has none.
+    """Sum of the pairwise-complete covariances over all pairs of items, including variances; NaN if one is undefined.
 
     Pairs of complete items need no matrix: their sum is the variance of the sum of the items.
     """

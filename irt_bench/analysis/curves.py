@@ -1,7 +1,7 @@
-"""What items tell at each ability: chances of a right answer, information and expected score, with bands over draws.
+"""Item characteristic curves, information and expected score at given abilities, with bands over draws.
 
-Curves rest on at most `CURVE_DRAWS` evenly spaced draws: 200 know a posterior mean to 7% of its sd, and curves of
-12,000 items at 121 abilities stay a matter of seconds.
+Curves use at most `CURVE_DRAWS` evenly spaced draws. 200 draws give a posterior mean to 7% of its sd, and keep curves
+of 12,000 items at 121 abilities within seconds.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from irt_bench.responses.counts import ResponseCounts
 CURVE_DRAWS = 200
 OBSERVED_GROUPS, GROUP_MODELS = 8, 5
 OBSERVED = ("proportion_correct", "proportion_correct_q05", "proportion_correct_q95", "n_models")
-BLOCK_CELLS = 200_000  # cells handled at once: 1.6 MB a temporary array stays in cache
-MAX_LOGIT = 700.0  # beyond it exp overflows; chances are then below 1e-304
-TINY = np.finfo(np.float64).tiny  # keeps 1 / 0 away where all information underflows
+BLOCK_CELLS = 200_000  # cells at once: a temporary array of 1.6 MB stays in cache
+MAX_LOGIT = 700.0  # above it exp overflows; probabilities are then below 1e-304
+TINY = np.finfo(np.float64).tiny  # avoids 1 / 0 where all information underflows
 
 Curve = Callable[[ItemParameters, FloatArray], FloatArray]
 
 
 def success_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Chance of a right answer to each item at each ability.
+    """Probability of a correct response to each item at each ability.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def success_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Datase
 
 
 def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
-    """Share of right answers to each item in groups of models of like ability, to hold curves against.
+    """Proportion correct of each item in groups of models with similar ability, to compare curves with.
 
     Parameters
     ----------
     ability : pd.Series
-        Of the models, by label.
+        Abilities of the models, by label.
     counts : ResponseCounts
-        Their answers.
+        Their responses.
 
     Returns
     -------
@@ -69,8 +69,9 @@ def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
 
     Notes
     -----
-    Groups are of equal size, lowest ability first: `OBSERVED_GROUPS`, or fewer of at least `GROUP_MODELS` models. An
-    item is part of the score by which models are grouped. With few items this alone raises the slope a little.
+    Groups are of equal size, lowest ability first: `OBSERVED_GROUPS` groups, or fewer of at least `GROUP_MODELS`
+    models. An item is part of the responses that models are grouped by. With few items this alone raises the slope a
+    little.
     """
     known = ability.reindex(counts.models.index)
     order = known.argsort(kind="stable").to_numpy()[: int(known.notna().sum())]
@@ -93,7 +94,7 @@ def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
 
 
 def item_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Fisher information of one answer to each item about ability.
+    """Fisher information about ability in one response to each item.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def item_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Data
 
 
 def benchmark_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Fisher information of one answer to every item, and the standard error of ability it allows.
+    """Fisher information in one response to every item, and the resulting standard error of ability.
 
     Parameters
     ----------
@@ -136,8 +137,8 @@ def benchmark_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr
 
     Notes
     -----
-    The standard error is 1 / sqrt(information) draw by draw: that of the maximum likelihood estimate with the items
-    known. The posterior of ability, which knows its N(0, 1) prior, has about 1 / sqrt(1 + information).
+    The standard error is 1 / sqrt(information) per draw: that of the maximum likelihood estimate with known items. The
+    posterior of ability, with its N(0, 1) prior, has an sd of about 1 / sqrt(1 + information).
     """
     total = _over_items(posterior, abilities, information)
     error = 1 / np.sqrt(np.maximum(total, TINY))
@@ -145,7 +146,7 @@ def benchmark_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr
 
 
 def expected_score_curve(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Average the chance of a right answer over all items, at each ability.
+    """Average the probability of a correct response over all items, at each ability.
 
     Parameters
     ----------
@@ -231,7 +232,7 @@ def _with_band(draws: FloatArray, name: str, abilities: npt.ArrayLike) -> xr.Dat
 
 
 def _mean_and_band(draws: FloatArray) -> FloatArray:
-    """Mean and limits over draws, shape (3, ...); equals np.quantile, in a third of its time."""
+    """Mean and interval limits over draws, shape (3, ...); equals np.quantile, in a third of its time."""
     ordered = np.sort(draws, axis=0)
     limits = []
     for quantile in INTERVAL:

@@ -1,7 +1,7 @@
-"""Closed-form 90% intervals for proportions, means, correlations and alpha: arrays in, (lower, upper) out.
+"""Closed-form 90% intervals for proportions, means, correlations and alpha, and Holm's adjustment of p-values.
 
-Models (or items) are treated as a simple random sample. Leaderboard rows that are fine-tunes of one another carry less
-information than their number says, and these intervals are then too narrow.
+Models (or items) are treated as a simple random sample. Fine-tunes of one another carry less information than their
+number suggests; the intervals are then too narrow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.names import INTERVAL
 
 Z_LIMIT = float(special.ndtri(INTERVAL[1]))  # 1.645: half-width of the interval in standard errors
-SPREAD_FLOOR = 1e-12  # root mean square deviation of values in [0, 1] that is rounding, not spread
+SPREAD_FLOOR = 1e-12  # root mean square deviation of values in [0, 1] that is due to rounding
 
 
 class Interval(NamedTuple):
@@ -27,7 +27,7 @@ class Interval(NamedTuple):
 
 
 def wilson_interval(proportion: FloatArray, n: npt.NDArray[np.integer]) -> Interval:
-    """Score interval for a proportion of n answers; NaN where n is 0.
+    """Score interval for a proportion of n responses; NaN where n is 0.
 
     Notes
     -----
@@ -48,19 +48,20 @@ def wilson_interval(proportion: FloatArray, n: npt.NDArray[np.integer]) -> Inter
 
 
 def column_mean_interval(values: FloatArray, asked: BoolArray, binary: BoolArray) -> Interval:
-    """Interval for the mean of each column of shares in [0, 1], over the rows asked.
+    """Interval for the mean of each column of proportions in [0, 1], over the observed rows.
 
     Parameters
     ----------
     values, asked : arrays of shape (row, column)
-        Shares (any value where not asked) and whether the cell was asked.
+        Proportions (any value where not observed) and whether the cell was observed.
     binary : array of shape (column,)
-        Whether all asked cells of the column are 0 or 1.
+        Whether all observed cells of the column are 0 or 1.
 
     Notes
     -----
-    Binary columns: Wilson. Others: Student t with n - 1 degrees of freedom, cut at 0 and 1; without spread (or with one
-    row) Wilson again, which is too wide there, since a share has at most the variance p (1 - p) of a 0/1 answer.
+    Binary columns: Wilson. Others: Student t with n - 1 degrees of freedom, clipped to [0, 1]. Without spread (or with
+    one row) Wilson again, which is conservative, since a proportion has at most the variance p (1 - p) of a 0/1
+    response.
     """
     n = asked.sum(axis=0)
     mean, sum_squares = centred_sums(values, asked)
@@ -75,7 +76,7 @@ def column_mean_interval(values: FloatArray, asked: BoolArray, binary: BoolArray
 
 
 def centred_sums(values: FloatArray, asked: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and sum of squared deviations of each column over the asked cells; the mean is NaN where none was."""
+    """Mean and sum of squared deviations of each column over the observed cells; the mean is NaN without any."""
     n = asked.sum(axis=0)
     mean = np.where(asked, values, 0.0).sum(axis=0) / np.where(n > 0, n, np.nan)
     return mean, (np.where(asked, values - mean, 0.0) ** 2).sum(axis=0)
@@ -87,9 +88,9 @@ def correlation_interval(correlation: FloatArray, n: npt.NDArray[np.integer]) ->
     Notes
     -----
     Equals ``scipy.stats.pearsonr(...).confidence_interval(0.9)``, which takes one pair of samples at a time: the whole
-    range [-1, 1] for n <= 3, the single point for r = -1 or 1; NaN stays NaN. It supposes a bivariate normal pair: for
-    a 0/1 item against a score it is right near r = 0, where the flags are decided, and too narrow for strong
-    correlations of very easy or very hard items [2]_.
+    range [-1, 1] for n <= 3, a single point for r = -1 or 1; NaN stays NaN. It assumes a bivariate normal pair. For a
+    0/1 item and a score it is accurate near r = 0, where flags are decided, and too narrow for strong correlations of
+    very easy or very hard items [2]_.
 
     References
     ----------
@@ -113,8 +114,7 @@ def alpha_interval(alpha: float, n_models: int, n_items: int) -> tuple[float, fl
     Notes
     -----
     (1 - alpha) / (1 - estimate) has an F distribution with n_models - 1 and (n_models - 1)(n_items - 1) degrees of
-    freedom under the two-way random-effects analysis of variance; 0/1 items depart from its normality, to little
-    effect [1]_.
+    freedom under the two-way random-effects analysis of variance. That 0/1 items are not normal has little effect [1]_.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Item response results from draws: abilities with their ranks, and item parameters.
+"""Tables of a fit: abilities with their ranks, and item parameters.
 
 The posterior is a data set with ``ability`` of dimensions (chain, draw, model) and item parameters of dimensions
-(chain, draw, item), with labels. Tables rest on all draws, ranks on at most `RANK_DRAWS` evenly spaced ones.
+(chain, draw, item), with labels. Tables use all draws, ranks at most `RANK_DRAWS` evenly spaced ones.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from irt_bench.responses.counts import ResponseCounts
 RANK_DRAWS = 1000
 MIN_DRAWS = 2  # one draw has no spread
 ITEM_FLAGS = ("no_information", "slope_from_prior")
-MAX_FIRST = 20  # models that share first place, whose draws are compared with all others'
-TINY = np.finfo(np.float64).tiny  # keeps the sd of equal draws from being divided by
+MAX_FIRST = 20  # models sharing first place whose draws are compared with all others
+TINY = np.finfo(np.float64).tiny  # avoids division by the sd of equal draws
 
 
 def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.DataFrame:
-    """Tabulate ability and rank of each model, beside its accuracy.
+    """Tabulate ability, rank and accuracy of each model.
 
     Parameters
     ----------
     posterior : xr.Dataset
         With ``ability`` of dimensions (chain, draw, model).
     counts : ResponseCounts, or what `as_counts` takes, optional
-        The responses behind it, joined by label, for ``accuracy`` and ``n_items``, and for abilities without the noise
-        of draws.
+        The responses behind it, joined by label, for ``accuracy`` and ``n_items``, and for abilities without Monte
+        Carlo error.
 
     Returns
     -------
     pd.DataFrame
         Indexed by model, in the order of the posterior: ``ability`` (posterior mean, in sds of the calibration
-        sample), ``ability_sd, ability_q05, ability_q95, accuracy`` (in [0, 1]), ``n_items`` (asked),
+        sample), ``ability_sd, ability_q05, ability_q95, accuracy`` (in [0, 1]), ``n_items`` (observed),
         ``relative_ability`` and its ``_sd, _q05, _q95`` (in sds from the mean of these models), ``rank, rank_q05,
         rank_q95, p_first_abler`` (posterior probability that the model of rank 1 is abler; NaN for itself, 0.5 for
-        those that share its place). Rank 1 is the ablest; ties share their mean rank.
+        models that share its rank). Rank 1 is the ablest; ties share their mean rank.
 
     Raises
     ------
@@ -58,18 +58,17 @@ def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.
 
     Notes
     -----
-    ``ability`` is known up to what all abilities share, the location and scale of these models on the scale where
-    models are N(0, 1); ``relative_ability`` is free of that. Models are compared by it, by ranks, or by
-    ``p_first_abler``.
+    All abilities share the uncertainty of the location and scale of these models on the scale on which models are N(0,
+    1). ``relative_ability`` is free of it. Compare models by ``relative_ability``, ranks, or ``p_first_abler``.
 
-    With `counts` and item parameters ``ability`` and its interval are those of `score_models`: the posterior given each
-    draw of the items, integrated over abilities N(0, 1) and averaged over the draws (Rao-Blackwell [1]_). Models with
-    equal answers, and in the 1PL with equally many right ones, so have equal abilities and share ranks. Draws of
-    ability, moved and stretched to these means and sds, give what depends on several models at once. Without `counts`
-    all is of the draws as they are, and models alike differ by their noise.
+    With `counts` and item parameters, ``ability`` and its interval are those of `score_models`: the posterior given
+    each draw of the items, integrated over abilities N(0, 1) and averaged over the draws (Rao-Blackwell [1]_). Models
+    with equal responses therefore have equal abilities and share ranks; in the 1PL also models with equal numbers of
+    correct responses. The draws of ability, shifted and scaled to these means and sds, give statistics of several
+    models at once. Without `counts` everything comes from the draws, and equal models differ by Monte Carlo error.
 
-    ``rank`` orders the posterior means; its limits are quantiles over draws of the rank *within a draw*, hence hold
-    for the models taken together [2]_. They need not lie evenly around ``rank``: the ablest has no place to rise to.
+    ``rank`` orders the posterior means. Its limits are quantiles over draws of the rank *within a draw*, hence hold for
+    the models taken together [2]_. They need not be symmetric about ``rank``: the ablest cannot rank higher.
 
     References
     ----------
@@ -82,8 +81,8 @@ def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.
 
 
 def tabulate_abilities(found: ModelAbilities, counts: ResponseCounts | None) -> pd.DataFrame:
-    """Make the table of `ability_table` of abilities that are known."""
-    table, draws, alike = found
+    """Make the table of `ability_table` from `ModelAbilities`."""
+    table, draws, tie_group = found
     if counts is not None:
         order = match_labels(counts.models.index, table.index, MODEL, "the responses", "the posterior")
         table["accuracy"] = counts.accuracy().to_numpy()[order]
@@ -95,19 +94,19 @@ def tabulate_abilities(found: ModelAbilities, counts: ResponseCounts | None) -> 
     relative["rank_q05"], relative["rank_q95"] = np.quantile(ranks, INTERVAL, axis=0)
     first = np.flatnonzero(relative["rank"] == relative["rank"].min())
     relative["p_first_abler"] = _share_below(thinned, first)
-    return table.join(relative.groupby(alike).transform("mean"))
+    return table.join(relative.groupby(tie_group).transform("mean"))
 
 
 class ModelAbilities(NamedTuple):
-    """What is known of the abilities of the models of a fit, in the order of its posterior."""
+    """Abilities of the models of a fit, in the order of its posterior."""
 
-    table: pd.DataFrame  # by model: ability, with _sd, _q05 and _q95
-    draws: npt.NDArray[np.floating]  # (draw, model), of the means and sds in the table
-    alike: npt.NDArray[np.intp]  # (model,), equal where posteriors are
+    table: pd.DataFrame  # indexed by model: ability, with _sd, _q05 and _q95
+    draws: npt.NDArray[np.floating]  # (draw, model), with the means and sds of the table
+    tie_group: npt.NDArray[np.intp]  # (model,), equal where posteriors are equal
 
 
 def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> ModelAbilities:
-    """Abilities given the items where answers and item parameters are there, else as drawn; see `ability_table`."""
+    """Abilities given the items where possible, else from the draws; see `ability_table`."""
     draws, labels = draws_of(posterior, ABILITY, MODEL)
     _need_spread(draws)
     drawn = _summarise(draws, ABILITY, labels)
@@ -115,18 +114,18 @@ def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> Mod
         return ModelAbilities(drawn, draws, np.arange(len(labels)))
     order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
     table = abilities_given_items(counts, posterior).iloc[order].set_axis(labels)
-    alike = ties(table[ABILITY].to_numpy(), table[f"{ABILITY}_sd"].to_numpy())
-    return ModelAbilities(table, _rescaled(draws, drawn, table), alike)
+    tie_group = ties(table[ABILITY].to_numpy(), table[f"{ABILITY}_sd"].to_numpy())
+    return ModelAbilities(table, _rescaled(draws, drawn, table), tie_group)
 
 
 def _rescaled(draws: npt.NDArray[np.floating], found: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.floating]:
-    """Draws with each model's mean and sd brought from what was found to what is wanted."""
-    stretch = wanted[f"{ABILITY}_sd"].to_numpy() / np.maximum(found[f"{ABILITY}_sd"].to_numpy(), TINY)
-    return np.asarray(wanted[ABILITY].to_numpy() + (draws - found[ABILITY].to_numpy()) * stretch)
+    """Shift and scale each model's draws from the mean and sd `found` to those `wanted`."""
+    scale = wanted[f"{ABILITY}_sd"].to_numpy() / np.maximum(found[f"{ABILITY}_sd"].to_numpy(), TINY)
+    return np.asarray(wanted[ABILITY].to_numpy() + (draws - found[ABILITY].to_numpy()) * scale)
 
 
 def _share_below(draws: npt.NDArray[np.floating], first: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Share of draws in which each model is below the first; those that share first place beat each other by halves."""
+    """Share of draws in which each model is below the first; models that share first place get 0.5."""
     some = first[evenly_spaced(len(first), MAX_FIRST)]
     share = np.mean([(draws[:, [place]] > draws).mean(axis=0) for place in some], axis=0)
     share[first] = np.nan if len(first) == 1 else 0.5
@@ -148,7 +147,7 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
     pd.DataFrame
         Indexed by item, in the order of the posterior: for ``difficulty``, ``discrimination`` and, where the model
         has them, ``guessing`` and ``upper_asymptote`` the posterior mean, ``_sd``, ``_q05`` and ``_q95``;
-        ``n_models`` (asked); ``flags``, those of `ITEM_FLAGS` that are up, joined by ';'.
+        ``n_models`` (with a response); ``flags``, of `ITEM_FLAGS`, joined by ';'.
 
     Raises
     ------
@@ -157,12 +156,12 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
 
     Notes
     -----
-    ``no_information``: all answers are right, all are wrong, or fewer than three models answered. Its parameters are
-    those of the prior, but for the side on which the difficulty lies, and skewed: their medians are given, not means.
-    ``slope_from_prior``: answers do not show that abler models do better, since the 90% interval of the item-rest
-    correlation reaches 0 or the correlation is below 0.05. As log-normal priors have it, discrimination is positive
-    all the same, with an interval away from 0 where the other items' slopes are alike. Where one slope serves all
-    items there is nothing to flag.
+    ``no_information``: all responses are correct, all are incorrect, or fewer than three models responded. Apart from
+    the sign of the difficulty, the parameters are those of the prior. They are skewed, so their medians are reported,
+    not means. ``slope_from_prior``: the responses do not show that abler models do better, since the 90% interval of
+    the item-rest correlation includes 0 or the correlation is below 0.05. A log-normal prior keeps the discrimination
+    positive all the same, with an interval away from 0 where the slopes of the other items are similar. With one slope
+    for all items no item is flagged.
     """
     counts = None if counts is None else as_counts(counts)
     parts = []
@@ -183,7 +182,7 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
 
 
 def _item_flags(counts: ResponseCounts, *, shared_slope: bool) -> npt.NDArray[np.bool_]:
-    """Whether each of `ITEM_FLAGS` is up, (flag, item)."""
+    """Whether each of `ITEM_FLAGS` applies, (flag, item)."""
     shares, asked = np.nan_to_num(counts.proportions()), counts.asked
     right, wrong = counts.correct.sum(axis=0), (counts.trials - counts.correct).sum(axis=0)
     nothing = (right == 0) | (wrong == 0) | (asked.sum(axis=0) < MIN_MODELS)
@@ -195,7 +194,7 @@ def _item_flags(counts: ResponseCounts, *, shared_slope: bool) -> npt.NDArray[np
 
 
 def _relative(draws: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Standardise over models within each draw; NaN where all models are alike in a draw."""
+    """Standardise over models within each draw; NaN where all models are equal in a draw."""
     centred = draws - draws.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(centred / centred.std(axis=1, keepdims=True))
@@ -207,7 +206,7 @@ def _need_spread(draws: npt.NDArray[np.floating]) -> None:
 
 
 def _summarise(draws: npt.NDArray[np.floating], name: str, labels: pd.Index) -> pd.DataFrame:
-    """Mean, sd and limits of each column, a block of columns at a time (quantiles copy what they sort)."""
+    """Mean, sd and interval limits of each column, in blocks of columns, since quantiles copy their input."""
     found = np.empty((4, len(labels)))
     for block in slices(len(labels), BLOCK_CELLS // len(draws)):
         part = draws[:, block].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Out of the labelled posterior: draws as arrays with chains joined, thinned, and put in order by label."""
+"""Draws of a labelled posterior as arrays: chains joined, thinned, and ordered by label."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import CHAIN, DIFFICULTY, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
 
-ASYMPTOTES = {GUESSING: 0.0, UPPER_ASYMPTOTE: 1.0}  # their values in models without these parameters
+ASYMPTOTES = {GUESSING: 0.0, UPPER_ASYMPTOTE: 1.0}  # values for models without these parameters
 
 
 class ItemParameters(NamedTuple):
-    """Item parameters of one shape, mostly (draw, item) or (item,)."""
+    """Item parameters of equal shape, usually (draw, item) or (item,)."""
 
     difficulty: FloatArray
     discrimination: FloatArray
@@ -69,9 +69,9 @@ def draws_of(posterior: xr.Dataset, name: str, dim: str) -> tuple[npt.NDArray[np
 
 
 def thin(items: ItemParameters, most: int) -> ItemParameters:
-    """Keep at most `most` evenly spaced draws, moved so that the means of slopes and intercepts stay those of all.
+    """Keep at most `most` evenly spaced draws, shifted to the mean slope and intercept of all draws.
 
-    To first order an ability given the items is linear in these, so that its mean over the draws kept is that over all.
+    Ability given the items is linear in these to first order, so its mean over the kept draws is that over all draws.
     """
     places = evenly_spaced(len(items.difficulty), most)
     if len(places) == len(items.difficulty):
@@ -92,12 +92,12 @@ def evenly_spaced(n: int, most: int) -> npt.NDArray[np.intp]:
 
 
 def positions_of(wanted: pd.Index, labels: pd.Index, what: str, left: str, right: str) -> npt.NDArray[np.intp]:
-    """Positions in `labels` (of `right`) of the `wanted` ones (of `left`), all of which must be there.
+    """Find the positions in `labels` (of `right`) of all `wanted` labels (of `left`).
 
     Raises
     ------
     AnalysisError
-        If one is not, or a label occurs twice.
+        If one is missing, or a label occurs twice.
     """
     labels, wanted = labels.astype("str"), wanted.astype("str")
     _refuse_doubled(labels, what, right)
@@ -117,7 +117,7 @@ def _refuse_doubled(labels: pd.Index, what: str, where: str) -> None:
 
 
 def match_labels(labels: pd.Index, wanted: pd.Index, what: str, left: str, right: str) -> npt.NDArray[np.intp]:
-    """Positions in `labels` (of `left`) of the `wanted` ones (of `right`), all of which must be there, and no others.
+    """Find the positions in `labels` (of `left`) of the `wanted` labels (of `right`), where both have the same labels.
 
     Raises
     ------

@@ -1,7 +1,4 @@
-"""Two rankings of the same models: how they agree, and the pairs that they order differently.
-
-Pairs of models that ability and accuracy order differently, how sure that is, and the items behind it.
-"""
+"""Two rankings of the same models, by ability and by accuracy: correlations, reliability, and discordant pairs."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from irt_bench.responses.counts import ResponseCounts
 
 N_HALVES = 200  # random halves of the items
 MAX_CORRELATION = 1 - 1e-12  # Fisher's z of 1 is infinite
-DECIMALS = 12  # accuracies closer than this are ties: sums of k / n differ in the last bits
+DECIMALS = 12  # accuracies closer than this are ties, since sums of k / n differ by rounding
 
 
 class _FisherZVariance(NamedTuple):
@@ -42,7 +39,7 @@ SAMPLING = {
 
 
 class AbilityAndAccuracy(NamedTuple):
-    """Both measures of the same models, with what says how sure they are; all models have answers."""
+    """Ability and accuracy of the same models with draws and resamples; all models have responses."""
 
     ability: FloatArray  # (model,), posterior mean
     accuracy: FloatArray  # (model,)
@@ -58,13 +55,13 @@ def resample_accuracy(
     times = rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_resamples).astype(np.float64)
     right = times @ np.nan_to_num(counts.proportions(), copy=False).T
     n_asked = times @ counts.asked.T.astype(np.float64)
-    # A model with few answers may have none in a resample: it keeps its accuracy there.
+    # A model with few responses may have none in a resample: it keeps its accuracy there.
     drawn = np.divide(right, n_asked, out=np.broadcast_to(accuracy, right.shape).copy(), where=n_asked > 0)
     return drawn.round(DECIMALS)
 
 
 def correlation_table(measures: AbilityAndAccuracy, n_draws: int) -> pd.DataFrame:
-    """Both rank correlations: of the two rankings, and of ability itself with its two intervals."""
+    """Rank correlations of accuracy with posterior mean ability, and with ability itself with two intervals."""
     n_models = len(measures.ability)
     draws = measures.draws[evenly_spaced(len(measures.draws), n_draws)]
     rankings = _rank_correlations(measures.ability[None], measures.accuracy)
@@ -102,7 +99,7 @@ def reliability_table(measures: AbilityAndAccuracy, counts: ResponseCounts, rng:
 
 
 def model_table(abilities: pd.DataFrame, measures: AbilityAndAccuracy, counts: ResponseCounts) -> pd.DataFrame:
-    """Ability, accuracy and the rank of each model by either, with intervals, and whether those of the ranks part."""
+    """Ability, accuracy and both ranks of each model with intervals, and whether the ranks' intervals are disjoint."""
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     accuracy_limits = column_mean_interval(shares.T, asked.T, np.asarray(binary_cells(counts).all(axis=1)))
     accuracy_ranks = np.quantile(stats.rankdata(-measures.resampled, axis=1), INTERVAL, axis=0)
@@ -131,7 +128,7 @@ def _rank_correlations(ability: FloatArray, accuracy: FloatArray) -> dict[str, F
 
 
 def _split_half(counts: ResponseCounts, rng: np.random.Generator) -> FloatArray:
-    """Stepped-up correlations over models between accuracies on random halves of the items, shape (half,)."""
+    """Correlations between accuracies on random halves of the items, extended by Spearman-Brown, shape (half,)."""
     shares, asked = np.nan_to_num(counts.proportions(), copy=False).T, counts.asked.T.astype(np.float64)
     in_first = np.tile(np.arange(counts.n_items) < counts.n_items // 2, (N_HALVES, 1))
     first = rng.permuted(in_first, axis=1).astype(np.float64)
@@ -148,12 +145,12 @@ def _limits(values: FloatArray) -> FloatArray:
     return np.quantile(known, INTERVAL) if len(known) else np.full(2, np.nan)
 
 
-ROW_BLOCK = 256  # models compared with all others at once: 11 MB a temporary array for 5,500 models
+ROW_BLOCK = 256  # models compared with all others at once: a temporary array of 11 MB for 5,500 models
 PAIR_POOL = 5000  # discordant pairs whose probabilities are computed
 PAIRS_SHOWN = 50
-N_SPLITS = 20  # of the items into halves, each half in turn the first
+N_SPLITS = 20  # of the items into halves; each half is used as the first
 MAX_SPLIT_MODELS = 500  # 125,000 pairs
-CONFIRMED = ("again", "reversed", "as_ability")
+CONFIRMED = ("repeated", "reversed", "ability_order")
 TINY = 1e-12
 ITEM_COLUMNS = ("contribution", "ability_side", "accuracy_side", "discrimination")
 
@@ -174,17 +171,17 @@ def discordant_pairs(measures: AbilityAndAccuracy, labels: pd.Index) -> tuple[pd
         }
     )
     n_clear = int(((by_ability >= CLEAR_PROBABILITY) & (by_accuracy >= CLEAR_PROBABILITY)).sum())
-    surest = np.lexsort((-pairs["ability_difference"], -pairs["accuracy_difference"], -by_ability * by_accuracy))
-    return pairs.iloc[surest].reset_index(drop=True), n_discordant, n_clear
+    order = np.lexsort((-pairs["ability_difference"], -pairs["accuracy_difference"], -by_ability * by_accuracy))
+    return pairs.iloc[order].reset_index(drop=True), n_discordant, n_clear
 
 
 def confirm_by_other_items(counts: ResponseCounts, items: xr.Dataset, rng: np.random.Generator) -> pd.DataFrame:
-    """Say what other items make of pairs that ability and accuracy order differently.
+    """Check discordant pairs from one half of the items on the other half.
 
     Parameters
     ----------
     counts : ResponseCounts
-        Models and items with answers; of many models `MAX_SPLIT_MODELS` are drawn.
+        Models and items with responses; `MAX_SPLIT_MODELS` models are sampled where there are more.
     items : xr.Dataset
         Item parameters of dimensions (chain, draw, item).
     rng : np.random.Generator
@@ -193,31 +190,31 @@ def confirm_by_other_items(counts: ResponseCounts, items: xr.Dataset, rng: np.ra
     Returns
     -------
     pd.DataFrame
-        Indexed ``all, surest``: pairs ordered differently by a random half of the items, and those `PAIRS_SHOWN` of
-        them (a tenth where they are fewer) whose smaller difference is largest in its standard errors. ``n_pairs``
-        (mean number), and shares of them: ``again`` (the other half orders them so again, by ability and by accuracy),
-        ``reversed`` (both the other way round, as often by chance) and ``as_ability`` (accuracy on the other half has
-        the order of ability, ties half). Means over halves, with quantiles over halves as ``_q05, _q95``; NaN without
-        such pairs.
+        Indexed ``all, most_certain``: discordant pairs of a random half of the items, and the `PAIRS_SHOWN` of them (a
+        tenth where they are fewer) whose smaller standardised difference is largest. ``n_pairs`` (mean number), and
+        shares of the pairs: ``repeated`` (discordant in the same way on the other half), ``reversed`` (discordant in
+        the opposite way, as often by chance) and ``ability_order`` (accuracy on the other half has the order of
+        ability, ties count half). Means over halves, with quantiles over halves as ``_q05, _q95``; NaN without such
+        pairs.
     """
     mean = items[[name for name in ItemParameters._fields if name in items]].mean(("chain", "draw"), keepdims=True)
     if counts.n_models > MAX_SPLIT_MODELS:
         counts = counts.take(models=np.sort(rng.choice(counts.n_models, MAX_SPLIT_MODELS, replace=False)))
-    found: dict[str, list[list[float]]] = {"all": [], "surest": []}
+    found: dict[str, list[list[float]]] = {"all": [], "most_certain": []}
     for _ in range(N_SPLITS if counts.n_items >= 2 else 0):
         order = rng.permutation(counts.n_items)
         halves = [_half(counts.take(items=np.sort(half)), mean) for half in np.array_split(order, 2)]
         for first, other in (halves, halves[::-1]):
             pairs = _pairs_of_half(first)
-            surest = pairs[:, : min(PAIRS_SHOWN, max(pairs.shape[1] // 10, 1))]
-            for name, chosen in (("all", pairs), ("surest", surest)):
+            most_certain = pairs[:, : min(PAIRS_SHOWN, max(pairs.shape[1] // 10, 1))]
+            for name, chosen in (("all", pairs), ("most_certain", most_certain)):
                 found[name].append(_confirmed(chosen, other))
     rows = {name: _over_halves(np.array(values).reshape(-1, len(CONFIRMED) + 1)) for name, values in found.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pairs")
 
 
 class _HalfTest(NamedTuple):
-    """Both measures of the models on half of the items, shape (model,), with their standard errors."""
+    """Ability and accuracy of the models on half of the items, shape (model,), with their standard errors."""
 
     ability: FloatArray
     ability_sd: FloatArray
@@ -233,9 +230,9 @@ def _half(counts: ResponseCounts, mean: xr.Dataset) -> _HalfTest:
 
 
 def _pairs_of_half(half: _HalfTest) -> npt.NDArray[np.intp]:
-    """Positions (higher ability, higher accuracy) of pairs ordered differently, surest first."""
+    """Positions (higher ability, higher accuracy) of discordant pairs, most certain first."""
     high, low = np.nonzero(
-        (half.ability[:, None] > half.ability) & (half.accuracy[:, None] < half.accuracy)  # NaN where nothing was asked
+        (half.ability[:, None] > half.ability) & (half.accuracy[:, None] < half.accuracy)  # NaN without responses
     )
     distances = (
         np.abs(values[high] - values[low]) / np.maximum(np.hypot(error[high], error[low]), TINY)
@@ -245,14 +242,14 @@ def _pairs_of_half(half: _HalfTest) -> npt.NDArray[np.intp]:
 
 
 def _confirmed(pairs: npt.NDArray[np.intp], other: _HalfTest) -> list[float]:
-    """Count pairs, and take the shares of them that `CONFIRMED` names."""
+    """Count the pairs, and compute their shares named in `CONFIRMED`."""
     known = ~np.isnan(other.accuracy[pairs]).any(axis=0)
     high, low = pairs[:, known]
     if not len(high):
         return [0.0, *[np.nan] * len(CONFIRMED)]
     by_ability, by_accuracy = (np.sign(values[high] - values[low]) for values in (other.ability, other.accuracy))
-    again, turned = (by_ability > 0) & (by_accuracy < 0), (by_ability < 0) & (by_accuracy > 0)
-    return [len(high), again.mean(), turned.mean(), ((1 + by_accuracy) / 2).mean()]
+    repeated, reverse = (by_ability > 0) & (by_accuracy < 0), (by_ability < 0) & (by_accuracy > 0)
+    return [len(high), repeated.mean(), reverse.mean(), ((1 + by_accuracy) / 2).mean()]
 
 
 def _over_halves(values: FloatArray) -> dict[str, float]:
@@ -269,17 +266,14 @@ def _over_halves(values: FloatArray) -> dict[str, float]:
 def responsible_items(
     pairs: pd.DataFrame, counts: ResponseCounts, weights: FloatArray | None
 ) -> tuple[pd.DataFrame, str]:
-    """Mean over the shown pairs of each item's part in the weighted score less its part in accuracy."""
+    """Mean over the shown pairs of each item's part in the weighted score minus its part in accuracy."""
     none = pd.DataFrame(columns=list(ITEM_COLUMNS), index=counts.items.index[:0].rename(ITEM), dtype=np.float64)
     if weights is None:
         return none, "no discriminations were given"
     if np.allclose(weights, weights[0], rtol=1e-9, atol=0):
-        return (
-            none,
-            "discriminations are equal: the order differs only through cells never asked",
-        )
+        return none, "discriminations are equal: the orders differ only through missing responses"
     if pairs.empty:
-        return none, "no pair of models is ordered differently"
+        return none, "no pair of models is discordant"
     shown, all_shares = pairs.head(PAIRS_SHOWN), np.nan_to_num(counts.proportions(), copy=False)
     ability_side, accuracy_side = np.zeros(counts.n_items), np.zeros(counts.n_items)
     for column, sign in (("higher_ability", 1), ("higher_accuracy", -1)):
@@ -293,7 +287,7 @@ def responsible_items(
 
 
 def _candidates(measures: AbilityAndAccuracy) -> tuple[npt.NDArray[np.intp], int]:
-    """Positions (higher ability, higher accuracy) of the discordant pairs most certain by a normal approximation."""
+    """Positions (higher ability, higher accuracy) of the most certain discordant pairs by a normal approximation."""
     ability_variance, accuracy_variance = measures.draws.var(axis=0), measures.resampled.var(axis=0)
     pool, certainty, n_discordant = np.empty((2, 0), dtype=np.intp), np.empty(0), 0
     for start in range(0, len(measures.ability), ROW_BLOCK):

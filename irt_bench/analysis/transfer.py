@@ -1,11 +1,9 @@
-"""Transfer of item statistics: whether what was found on some models holds on others.
+"""Transfer of item statistics: whether statistics from some models hold for others.
 
-Item statistics of two halves of the models are correlated over items (Madaan et al. 2024, section 4): random halves, or
-the weaker half against the stronger. Random halves are the reference: they differ by chance alone, so what they fall
-short of 1 is noise of the item statistics, and only a lower correlation between weaker and stronger models is a lack of
-transfer.
-
-Item statistics within halves of the models: of one split at a time, or of many at once where answers are 0/1.
+Item statistics of two halves of the models are correlated over items (Madaan et al. 2024, section 4). The halves are
+random, or the weaker against the stronger models. Random halves are the reference: they differ by chance alone, so
+their correlation is below 1 only through noise. Only a lower correlation between weaker and stronger models is a lack
+of transfer.
 """
 
 from __future__ import annotations
@@ -29,23 +27,23 @@ from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 Halves = tuple[BoolArray, BoolArray]
-BLOCK_ITEMS: Final = 2_000  # items multiplied at once: some 80 MB of a matrix of 5,000 models
+BLOCK_ITEMS: Final = 2_000  # items multiplied at once: some 80 MB for a matrix of 5,000 models
 
 
 def half_statistics(shares: FloatArray, asked: BoolArray, splits: Sequence[Halves]) -> list[FloatArray]:
-    """Share of right answers and item-rest correlation of each half.
+    """Proportion correct and item-rest correlation of each half.
 
     Parameters
     ----------
     shares, asked : arrays of shape (model, item)
-        Shares of right answers (any value where not asked), and whether asked.
+        Proportions correct (any value where not observed), and whether observed.
     splits : sequence of pairs of arrays of shape (model,)
         Whether a model is in the first and in the second half.
 
     Returns
     -------
     list of arrays of shape (statistic, half, item)
-        One a split; NaN where undefined.
+        One per split; NaN where undefined.
     """
     if asked.all() and shares.shape[1] > 1 and np.isin(shares, (0.0, 1.0)).all():
         return _of_complete_answers(shares, splits)
@@ -59,13 +57,13 @@ def _of_one(shares: FloatArray, asked: BoolArray, halves: Halves) -> FloatArray:
 
 
 def _of_complete_answers(shares: FloatArray, splits: Sequence[Halves]) -> list[FloatArray]:
-    """Sum over all halves at once, as a product of matrices.
+    """Compute the statistics of all halves at once by matrix products, for complete 0/1 responses.
 
     Notes
     -----
-    With T the number of right answers less its mean, x an item and r = (T - x) / (N - 1) the rest, sums S of products
-    about means within a half give S_xr = (S_xT - S_xx) / (N - 1) and S_rr = (S_TT - 2 S_xT + S_xx) / (N - 1)^2. With
-    0/1 answers S_xx is exact, so that an item without spread has none.
+    With T the number of correct responses minus its mean, x an item and r = (T - x) / (N - 1) the rest, the sums S of
+    products about means within a half give S_xr = (S_xT - S_xx) / (N - 1) and S_rr = (S_TT - 2 S_xT + S_xx) / (N -
+    1)^2. With 0/1 responses S_xx is exact, so an item without spread has S_xx = 0.
     """
     n_items = shares.shape[1]
     members = np.array([half for halves in splits for half in halves], dtype=np.float64).T  # (model, split x half)
@@ -92,7 +90,7 @@ Split = Literal["random", "ability"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 MIN_IN_HALF = 3  # models; with fewer no item has an item-rest correlation
 MIN_ITEMS = 3  # two items correlate at -1 or 1
-DIGITS = 10  # of statistics that are ranked: items alike are ties, whatever the rounding
+DIGITS = 10  # of statistics that are ranked: equal items are ties despite rounding
 ROWS = pd.MultiIndex.from_product(
     [["proportion_correct", "item_rest_correlation"], ["pearson", "spearman"]], names=["statistic", "method"]
 )
@@ -112,14 +110,14 @@ class _Replicates:
 def split_models(
     counts: ResponseCounts, how: Split = "random", *, rng: np.random.Generator | None = None
 ) -> tuple[BoolArray, BoolArray]:
-    """Part the models in two halves; models without answers are in neither, an odd one is in the second.
+    """Split the models into halves; models without responses are in neither, an odd one is in the second.
 
     Parameters
     ----------
     counts : ResponseCounts
-        Right answers and trials of shape (model, item).
+        Correct responses and trials of shape (model, item).
     how : {"random", "ability"}
-        Halves by chance, or the weaker (first) against the stronger (second) by accuracy; ties go by label.
+        Random halves, or the weaker (first) and the stronger (second) half by accuracy; ties are ordered by label.
     rng : np.random.Generator
         Needed for random halves.
 
@@ -144,7 +142,7 @@ def _part(
     answered = np.flatnonzero(~np.isnan(accuracy))
     size = len(answered) // 2
     if size < MIN_IN_HALF:
-        raise AnalysisError(f"{len(answered)} models have answers; two halves of at least {MIN_IN_HALF} are needed.")
+        raise AnalysisError(f"{len(answered)} models have responses; two halves of at least {MIN_IN_HALF} are needed.")
     if how == "ability":
         order = answered[np.lexsort((labels.astype("str").to_numpy()[answered], accuracy[answered]))]
     elif rng is None:
@@ -162,11 +160,11 @@ def transfer(counts: ResponseCounts, *, how: Split = "ability", n_splits: int = 
     Parameters
     ----------
     counts : ResponseCounts
-        Right answers and trials of shape (model, item).
+        Correct responses and trials of shape (model, item).
     how : {"random", "ability"}
         See `split_models`.
     n_splits : int
-        Random splits, and resamples of the items.
+        Number of random splits, and of resamples of the items.
     seed : int
         Seed of splits and resamples.
 
@@ -189,14 +187,14 @@ def transfer(counts: ResponseCounts, *, how: Split = "ability", n_splits: int = 
     Notes
     -----
     ``how="ability"``: one split; the interval comes from resampling items. ``how="random"``: the mean over the splits,
-    and the interval of a *single* split, each with its own resample of items. Models are taken as given in both.
+    and the interval of a *single* split, each with its own resample of items. Models are fixed in both.
     Items without spread (or with fewer than three models) in either half are left out of both statistics; for random
-    splits ``n_items`` and ``n_left_out`` are means. Departs from [1]_ in correcting discrimination for the item's own
+    splits ``n_items`` and ``n_left_out`` are means. Departs from [1]_ by correcting discrimination for the item's own
     part.
 
-    A low correlation of discriminations between weaker and stronger models does not contradict an item response model:
-    classical discrimination falls as an item gets too easy or too hard for a group, and cutting at the score narrows
-    the range in each half and pulls the correlations between its items down.
+    A low correlation of discriminations between weaker and stronger models does not contradict an IRT model. Classical
+    discrimination decreases as an item gets too easy or too hard for a group, and the reduced range of scores in each
+    half lowers the correlations between its items.
 
     References
     ----------
@@ -207,14 +205,14 @@ def transfer(counts: ResponseCounts, *, how: Split = "ability", n_splits: int = 
 
 
 def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -> pd.DataFrame:
-    """Set transfer from weaker to stronger models against random halves of the same models.
+    """Compare transfer from weaker to stronger models with random halves of the same models.
 
     Parameters
     ----------
     counts : ResponseCounts, or what `as_counts` takes
-        Right answers and trials of shape (model, item).
+        Correct responses and trials of shape (model, item).
     n_splits : int
-        Random splits, and resamples of the items.
+        Number of random splits, and of resamples of the items.
     seed : int
         Seed of splits and resamples.
 
@@ -227,16 +225,16 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
     Warns
     -----
     UndefinedWarning
-        If a correlation is NaN, or a ratio is, because the correlation of random halves is not shown to exceed 0; all
-        are where there are too few models for two halves.
+        If a correlation is NaN. If a ratio is NaN because the correlation of random halves is not shown to exceed 0. If
+        everything is NaN because there are too few models for two halves.
 
     Notes
     -----
-    The ratio is the correlation between weaker and stronger models with noise taken out: random halves correlate as
-    much as statistics of half the models can (their reliability), and dividing by it corrects for attenuation [1]_. A
-    ratio below 1, interval included, shows that the statistics themselves differ. It is approximate: the reliability
-    within the weaker and the stronger half may differ from that of mixed halves (less spread of ability, other items
-    without spread). Both correlations of a replicate use one resample of the items, so the ratio is paired.
+    The ratio is the correlation between weaker and stronger models corrected for attenuation [1]_: it is divided by the
+    correlation of random halves, which is the reliability of statistics from half of the models. A ratio below 1,
+    including its interval, shows that the statistics themselves differ. The ratio is approximate, since the reliability
+    within the weaker and the stronger half may differ from that of random halves (smaller spread of ability, other
+    items without spread). Both correlations of a replicate use the same resample of the items, so the ratio is paired.
 
     References
     ----------
@@ -246,7 +244,7 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
     answering = int(counts.asked.any(axis=1).sum())
     if answering < 2 * MIN_IN_HALF:
         message = (
-            f"transfer is undefined and reported as NaN: {answering} models have answers, {2 * MIN_IN_HALF} needed."
+            f"transfer is undefined and reported as NaN: {answering} models have responses, {2 * MIN_IN_HALF} needed."
         )
         warnings.warn(message, UndefinedWarning, stacklevel=2)
         return pd.DataFrame(np.nan, index=ROWS, columns=[*CORRELATIONS, *NUMBERS])
@@ -276,7 +274,7 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
 def _replicate(
     counts: ResponseCounts, ways: tuple[Split, ...], n_splits: int, rng: np.random.Generator
 ) -> list[_Replicates]:
-    """Split, correlate and resample `n_splits` times, each time with one resample of items for all ways to split."""
+    """Split, correlate and resample `n_splits` times; all kinds of splits share each resample of items."""
     labels, accuracy = counts.models.index, counts.accuracy().to_numpy()
     drawn: list[npt.NDArray[np.int64]] = []
     splits: list[tuple[BoolArray, BoolArray]] = []
@@ -290,7 +288,7 @@ def _replicate(
 
 
 def _correlations(statistics: Sequence[FloatArray], drawn: Sequence[npt.NDArray[np.int64]]) -> _Replicates:
-    """Correlate the halves over the items that have both statistics in both, and over resamples of them."""
+    """Correlate the halves over the items with both statistics in both halves, and over resamples of these items."""
     observed = np.full((len(drawn), len(ROWS)), np.nan)
     resampled, n_items = observed.copy(), np.zeros(len(drawn), dtype=np.int64)
     for replicate, (pairs, items) in enumerate(zip(statistics, drawn, strict=True)):

@@ -190,7 +190,7 @@ def test_other_items_repeat_differences_that_dimensions_make_and_only_reverse_th
         draws = posterior_draws(counts.correct, counts.trials, slope, difficulty, rng, 100)
         posterior = with_items(labelled(draws, counts), slope, difficulty, counts)
         found = compare_ability_accuracy(posterior, counts, n_resamples=50).confirmation.loc["all"]
-        assert (found["again"] > 5 * found["reversed"]) == two
+        assert (found["repeated"] > 5 * found["reversed"]) == two
         assert found["n_pairs"] > 20
 
 

@@ -203,9 +203,9 @@ def order_sentence(summary: Mapping[Any, Any]) -> str:
 def _confirmed(summary: Mapping[Any, Any]) -> str:
     """Say what other items make of such pairs, where that is known."""
     row = dict(summary.get("confirmation") or {}).get("all") or {}
-    if not (_known(row, "again") and float(row["n_pairs"]) >= 1):
+    if not (_known(row, "repeated") and float(row["n_pairs"]) >= 1):
         return ""
-    again, turned, side = (f"{float(row[name]):.0%}" for name in ("again", "reversed", "as_ability"))
+    again, turned, side = (f"{float(row[name]):.0%}" for name in ("repeated", "reversed", "ability_order"))
     return (
         f" Of pairs that one half of the items orders differently, the other half orders {again} so again and {turned} "
         f"the other way round; in {side} its accuracy sides with ability."

@@ -120,7 +120,7 @@ def test_pairs_in_unclear_order_show_no_difference():
     assert said.order_sentence(summary).endswith("no difference shown.")
     assert "1 of them clearly" in said.order_sentence(summary | {"n_clear": 1})
     assert "alike" in said.order_sentence(summary | {"n_discordant": 0})
-    half = {"n_pairs": 12.0, "again": 0.04, "reversed": 0.03, "as_ability": 0.6}
+    half = {"n_pairs": 12.0, "repeated": 0.04, "reversed": 0.03, "ability_order": 0.6}
     assert "orders 4% so again and 3% the other way" in said.order_sentence(summary | {"confirmation": {"all": half}})
 
 
