@@ -1,4 +1,4 @@
-"""Types of arrays for annotations, and the blocks into which long ones are cut to bound memory."""
+"""Array types for annotations, and blocks of long arrays that bound memory."""
 
 from collections.abc import Iterator
 

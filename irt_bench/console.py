@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-MAX_MESSAGE_CHARACTERS = 2000  # characters
-SHORTENED_CHARACTERS = 100  # characters at the start of a word of more than 300
+MAX_MESSAGE_CHARACTERS = 2000
+SHORTENED_CHARACTERS = 100  # kept at the start of a word of more than 300
 _LONG = re.compile(r"\S{300,}")
 
 out = Console(soft_wrap=False)
@@ -18,7 +18,7 @@ err = Console(stderr=True)
 
 
 def one_line(text: str) -> str:
-    """Keep a message to one line: no signs that break it or steer the terminal, and ids of any length cut short."""
+    """Keep a message to one line: escape control characters, and shorten long ids."""
     text = _LONG.sub(
         lambda match: f"{match[0][:SHORTENED_CHARACTERS]}...{match[0][-SHORTENED_CHARACTERS // 2 :]}", text
     )
@@ -41,5 +41,5 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def print_text(text: str) -> None:
-    """Print text for machines as it is: no wrapping, no markup."""
+    """Print text for machines unchanged: no wrapping, no markup."""
     sys.stdout.write(text + "\n")

@@ -1,4 +1,4 @@
-"""The demo: a simulated benchmark goes the whole way, and what was found is held against what was planted."""
+"""The demo: all steps on a simulated benchmark, and a comparison of estimates with the truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from irt_bench.analysis.curves import observed_shares
 from irt_bench.analysis.irt import ability_table, item_table
 from irt_bench.console import out, progress_bar
 from irt_bench.files import replacing_folder, write_json
-from irt_bench.inference.fit import FitResult, fit
+from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import MIS_KEYED, PLANTED, Simulation, simulate_benchmark
@@ -24,19 +24,19 @@ from irt_bench.report.tables import print_checks, print_table
 from irt_bench.responses import ResponseCounts, read_responses, table_from_frame, write_table
 
 COMPARISON = "comparison"
-CALIBRATION = "calibration.parquet"  # answers of the models that the items are fitted to
+CALIBRATION = "calibration.parquet"  # responses that the items are fitted to
 N_OTHER_MODELS = 120  # enough to calibrate 200 items on
 
 
 def run_demo(output: Path, *, seed: int) -> None:
-    """Simulate, write, read, analyse, fit, score, compare; write everything to a folder and print what was found.
+    """Simulate, write, read, analyse, fit, score and compare; write everything to a folder and print the results.
 
     Parameters
     ----------
     output : Path
         Folder to write.
     seed : int
-        Of the simulation and the fit.
+        Seed of the simulation and the fit.
     """
     with replacing_folder(output) as folder:
         out.rule("1. Simulate a benchmark with runs, seeds and steps, and write it as files")
@@ -48,7 +48,7 @@ def run_demo(output: Path, *, seed: int) -> None:
             f"{counts.n_items} items"
         )
         trained = counts.models[names.RUN].notna().to_numpy()
-        others, snapshots = counts.take(models=~trained), counts.take(models=trained)
+        others, checkpoints = counts.take(models=~trained), counts.take(models=trained)
         frame = simulation.table.to_frame()
         calibrating = frame[frame[names.MODEL].isin(others.models.index)]
         write_table(table_from_frame(calibrating, benchmark=counts.benchmark), folder / CALIBRATION)
@@ -74,42 +74,43 @@ def run_demo(output: Path, *, seed: int) -> None:
         print_checks(fitted.checks, out)
 
         out.rule("4. Score the training runs with these items, and compare ability with accuracy")
-        scores = score_models(snapshots, fitted.posterior)
+        scores = score_models(checkpoints, fitted.posterior)
         scores.to_csv(folder / "scores.csv", float_format="%.9g")
         comparison = compare_ability_accuracy(fitted.posterior, others, seed=seed)
         save_figure(comparison_figure(comparison), folder / "comparison.png")
         print_table(comparison.correlations, title="Ability against accuracy", console=out)
 
-        out.rule("5. Found against planted")
-        found = found_against_planted(simulation, statistics, abilities, items, scores, snapshots)
-        found.to_csv(folder / "found.csv", index_label="quantity", float_format="%.6g")
-        write_json(folder / "summary.json", _summary(fitted, found))
-        print_table(found, title="Found against planted", console=out)
+        out.rule("5. Estimates and the truth of the simulation")
+        recovery = recovery_table(simulation, statistics, abilities, items, scores, checkpoints)
+        recovery.to_csv(folder / "recovery.csv", index_label="quantity", float_format="%.6g")
+        records = recovery.reset_index(names="quantity").to_dict("records")
+        write_json(folder / "summary.json", fitted.to_dict() | {"recovery": records})
+        print_table(recovery, title="Estimates and the truth", console=out)
     with replacing_folder(output / COMPARISON) as folder:  # as the command writes it
         for name in ("models", "discordant", "confirmation", "items"):
             getattr(comparison, name).to_csv(folder / f"{name}.csv", float_format="%.9g", index=name != "discordant")
         write_json(folder / "summary.json", comparison.to_dict() | {"benchmark": others.benchmark, "fit": output.name})
 
 
-def found_against_planted(
+def recovery_table(
     simulation: Simulation,
     statistics: pd.DataFrame,
     abilities: pd.DataFrame,
     items: pd.DataFrame,
     scores: pd.DataFrame,
-    snapshots: ResponseCounts,
+    checkpoints: ResponseCounts,
 ) -> pd.DataFrame:
-    """Hold estimates against the truth of a simulation.
+    """Compare estimates with the truth of a simulation.
 
     Returns
     -------
     pd.DataFrame
-        One row a quantity: what was ``planted``, what was ``found``.
+        One row per quantity: its ``true`` and its ``estimated`` value.
 
     Notes
     -----
-    A slope of truth on estimate near 1 says that estimates are on the right scale. Mis-keyed, never and always solved
-    items have no place on it and are left out of the rows on items.
+    A slope of truth on estimate near 1 shows that estimates are on the right scale. Mis-keyed items and items that no
+    or all models solve have no place on it, and are left out of the rows on items.
     """
     truth = simulation.truth
     sound = [str(item) for item in truth[names.ITEM].values[(truth[PLANTED] == "").values]]
@@ -128,17 +129,13 @@ def found_against_planted(
         rows[f"{name}: share of 90% intervals that cover"] = (0.9, covered)
     flagged = statistics.loc[mis_keyed, "flags"].str.contains("negative")
     rows["mis-keyed items flagged negative"] = (len(mis_keyed), int(flagged.sum()))
-    rows["seed sd of ability at the last step"] = (float(truth["seed_sd"]), _seed_sd(scores, snapshots))
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["planted", "found"])
+    rows["seed sd of ability at the last step"] = (float(truth["seed_sd"]), _seed_sd(scores, checkpoints))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["true", "estimated"])
 
 
-def _seed_sd(scores: pd.DataFrame, snapshots: ResponseCounts) -> float:
-    """Pool the sd over seeds of the scored ability at the last step, less what the number of items alone gives."""
-    last = snapshots.models[snapshots.models[names.STEP] == snapshots.models[names.STEP].max()]
+def _seed_sd(scores: pd.DataFrame, checkpoints: ResponseCounts) -> float:
+    """Pool the sd over seeds of the scored ability at the last step, after subtracting the error of the scores."""
+    last = checkpoints.models[checkpoints.models[names.STEP] == checkpoints.models[names.STEP].max()]
     ability = scores.loc[last.index]
     between = ability.groupby(last[names.RUN].to_numpy())["ability"].var(ddof=1).mean()
     return float(np.sqrt(max(between - (ability["ability_sd"] ** 2).mean(), 0.0)))
-
-
-def _summary(fitted: FitResult, found: pd.DataFrame) -> dict[str, object]:
-    return fitted.to_dict() | {"found": found.reset_index(names="quantity").to_dict("records")}

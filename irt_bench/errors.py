@@ -1,14 +1,14 @@
-"""Errors and warnings, one class a stage; every message names the first offender and the next step."""
+"""Errors and warnings, one class per stage; every message names the first offender and the next step."""
 
 import difflib
 from collections.abc import Iterable
 from typing import Final
 
-MAX_JOBS: Final = 1_024  # processes at once
+MAX_JOBS: Final = 1_024  # number of parallel processes
 
 
 class IrtBenchError(Exception):
-    """Base of all errors raised for input this package cannot use.
+    """Base class of all errors raised for input that this package cannot use.
 
     Examples
     --------
@@ -26,11 +26,11 @@ class ReadError(IrtBenchError):
 
 
 class ResponsesError(IrtBenchError):
-    """Responses are there but contradict themselves or lack what is needed."""
+    """Responses contradict one another or lack what is needed."""
 
 
 class ModelError(IrtBenchError):
-    """An item response model does not fit these responses, or its settings are out of range."""
+    """An IRT model does not suit the responses, or its settings are out of range."""
 
 
 class FitError(IrtBenchError):
@@ -42,7 +42,7 @@ class AnalysisError(IrtBenchError):
 
 
 class SubsetError(IrtBenchError):
-    """A subset cannot be chosen, read, or used on these responses."""
+    """A subset cannot be chosen, read, or used with these responses."""
 
 
 class OutputError(IrtBenchError):
@@ -50,7 +50,7 @@ class OutputError(IrtBenchError):
 
 
 class ConvergenceWarning(UserWarning):
-    """Inference ended before its checks passed; the estimate is kept and marked.
+    """Inference ended before its checks passed; the estimate is returned and marked.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class ConvergenceWarning(UserWarning):
 
 
 class FitWarning(UserWarning):
-    """Inference went on, but not as one would expect.
+    """Inference continued in an unexpected way.
 
     Examples
     --------
@@ -76,39 +76,39 @@ class UndefinedWarning(UserWarning):
 
 
 class ResponsesWarning(UserWarning):
-    """Responses were read, but something about them should be known."""
+    """Responses were read or used, but with something to know."""
 
 
 class SubsetWarning(UserWarning):
-    """A subset was made or used, but something about it should be known."""
+    """A subset was made or used, but with something to know."""
 
 
-def check_range(error: type[IrtBenchError], name: str, value: float, least: float, most: float) -> None:
-    """Refuse a number that is not from `least` to `most`, or no number.
+def check_range(error: type[IrtBenchError], name: str, value: float, low: float, high: float) -> None:
+    """Refuse a number outside [`low`, `high`], or NaN.
 
     Raises
     ------
     IrtBenchError
-        Of the type given: the name, the value, the range.
+        Of the given type: the name, the value, the range.
     """
-    if not least <= value <= most:
-        raise error(f"{name} is {value:,}; a number from {least:,} to {most:,} is needed.")
+    if not low <= value <= high:
+        raise error(f"{name} is {value:,}; a number from {low:,} to {high:,} is needed.")
 
 
 def check_jobs(error: type[IrtBenchError], jobs: int) -> None:
-    """Refuse a number of processes at once that is neither -1 (one a processor) nor from 1 to `MAX_JOBS`.
+    """Refuse a number of parallel processes that is neither -1 (one per processor) nor from 1 to `MAX_JOBS`.
 
     Raises
     ------
     IrtBenchError
-        Of the type given.
+        Of the given type.
     """
     if jobs != -1 and not 1 <= jobs <= MAX_JOBS:
-        raise error(f"jobs is {jobs:,}; -1 (one a processor), or a number from 1 to {MAX_JOBS:,}, is needed.")
+        raise error(f"jobs is {jobs:,}; -1 (one per processor), or a number from 1 to {MAX_JOBS:,}, is needed.")
 
 
 def unknown_choice(what: str, value: object, choices: Iterable[object]) -> str:
-    """Say that a value is not among the choices: the value, near matches, the sorted choices."""
+    """Write that a value is not among the choices: the value, near matches, and the sorted choices."""
     names = sorted(map(str, choices))
     by_lower = {name.lower(): name for name in names}
     near = [by_lower[match] for match in difflib.get_close_matches(str(value).lower(), by_lower, n=3)]

@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old one or the whole new one, never a part."""
+"""Write files so that a reader sees the old file or the whole new one, never a part."""
 
 import contextlib
 import ctypes
@@ -18,37 +18,37 @@ from irt_bench.errors import OutputError
 
 try:
     import fcntl
-except ImportError:  # no POSIX system: what a killed process leaves there stays
+except ImportError:  # not POSIX: hidden files of killed processes are not removed
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _RENAME_EXCHANGE: Final = 2  # flag of Linux's renameat2
-_HERE: Final = -100  # AT_FDCWD, for which absolute paths do not care
-HIDDEN_PREFIX: Final = ".irt-bench-"  # of what is not yet in place; readers pass over hidden files
-FOLDER_MARKER: Final = "summary.json"  # a folder that holds one was written by this package
-# How a text begins that a spreadsheet runs (OWASP, CSV injection), and what keeps it from doing so.
+_HERE: Final = -100  # AT_FDCWD, which has no effect on absolute paths
+HIDDEN_PREFIX: Final = ".irt-bench-"  # of temporary files and folders; readers ignore hidden ones
+FOLDER_MARKER: Final = "summary.json"  # file that marks a folder as written by this package
+# Beginning of a text that a spreadsheet runs as a formula (OWASP, CSV injection), and the prefix that prevents it.
 FORMULA: Final = "^(\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
 QUOTE: Final = "'"
 
 
 def check_output(path: Path, *, force: bool, folder: bool = False) -> None:
-    """Refuse an output that cannot be written, or exists and is not to be replaced.
+    """Refuse an output that cannot be written, or that exists and must not be replaced.
 
     Parameters
     ----------
     path : Path
-        File or folder to be written.
+        File or folder to write.
     force : bool
-        Whether an existing one may be replaced.
+        Whether an existing output may be replaced.
     folder : bool
-        Whether `path` is to be a folder; an existing one is replaced only if this package wrote it, or it is empty.
+        Whether `path` is a folder; an existing folder is replaced only if it is empty or this package wrote it.
 
     Raises
     ------
     OutputError
-        Before anything expensive was done.
+        Before anything expensive is done.
     """
     try:
         _check_target(path, force=force, folder=folder)
@@ -78,12 +78,12 @@ def _check_target(path: Path, *, force: bool, folder: bool) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a file to write beside `path`, and rename it to `path` if the block succeeds.
+    """Yield a temporary file beside `path`, and rename it to `path` if the block succeeds.
 
     Raises
     ------
     OutputError
-        If the file cannot be written (a full disk, say); `path` is then as it was.
+        If the file cannot be written (a full disk, say); `path` is then unchanged.
     """
     try:
         with _beside(path, folder=False) as beside:
@@ -97,16 +97,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder to fill beside `path`, and put it in place of `path` if the block succeeds.
+    """Yield a temporary folder beside `path`, and put it in place of `path` if the block succeeds.
 
-    Files that `path` holds under other names stay. The two folders change places in one step, so that a process killed
-    at any moment leaves the old files or all the new ones; what is left of the other is then in a hidden folder beside
-    until the same output is written again.
+    Files in `path` with other names are kept. The two folders are exchanged in one step, so that a process killed at
+    any moment leaves all old files or all new ones. The other folder then stays hidden beside `path` until the same
+    output is written again.
 
     Raises
     ------
     OutputError
-        If a file cannot be written; `path` is then as it was.
+        If a file cannot be written; `path` is then unchanged.
+
+    Notes
+    -----
+    ``os.replace`` cannot replace a folder that has files. Renaming twice leaves a moment without any output, which is
+    the fallback where the system cannot exchange.
     """
     try:
         with _beside(path, folder=True) as beside:
@@ -120,7 +125,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 _give_back(beside, path)
             else:
                 beside.replace(path)
-    except OutputError as error:  # of a file in it, whose place beside nobody knows
+    except OutputError as error:  # of a file in the temporary folder, whose name means nothing to the user
         if not isinstance(error.__cause__, OSError):
             raise
         reason = error.__cause__.strerror or error.__cause__
@@ -131,9 +136,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _beside(path: Path, *, folder: bool) -> Iterator[Path]:
-    """Make a hidden file or folder beside `path`, locked while it is used; first remove what killed processes left.
+    """Make a hidden file or folder beside `path`, locked while in use, after removing those of killed processes.
 
-    The lock ends with its process, however that ends.
+    The lock ends with its process in any case.
     """
     parent, prefix = (
         path.absolute().parent,
@@ -165,7 +170,7 @@ def _new(parent: Path, prefix: str, suffix: str, *, folder: bool) -> Path:
 
 
 def _lock(path: Path, *, wait: bool) -> int | None:
-    """Open and lock; None where there are no locks, or, unless it waits, where another process holds it."""
+    """Open and lock a path; None where there are no locks, or, without waiting, where another process holds it."""
     if fcntl is None:
         return None
     lock = None
@@ -184,18 +189,18 @@ def _unlock(lock: int | None) -> None:
 
 
 def remove_abandoned(parent: Path, prefix: str = HIDDEN_PREFIX, output: Path | None = None) -> None:
-    """Remove hidden files and folders that killed processes left, and nothing that a process is using.
+    """Remove hidden files and folders of killed processes, but none that a process is using.
 
     Parameters
     ----------
     parent : Path
-        Folder to look in.
+        Folder to search.
     prefix : str
-        How their names begin.
+        Beginning of their names.
     output : Path, optional
-        Folder that takes back what a killed exchange left: folders and links that were in it under other names.
+        Folder that takes back subfolders and links which a killed exchange left in the hidden folder.
     """
-    with contextlib.suppress(OSError):  # it is no reason not to write
+    with contextlib.suppress(OSError):  # a failure here does not prevent writing
         for name in os.listdir(parent):
             if name.startswith(prefix) and (lock := _lock(parent / name, wait=False)) is not None:
                 try:
@@ -214,21 +219,21 @@ def _remove(path: Path) -> None:
 
 
 def _take_along(path: Path, beside: Path) -> None:
-    """Give the new folder those files of the old one that it does not hold."""
+    """Link those files of the old folder into the new one that the new one lacks."""
     for file in path.iterdir():
         if file.is_file() and not file.is_symlink() and not (beside / file.name).exists():
             os.link(file, beside / file.name)
 
 
 def _give_back(old: Path, new: Path, *, files: bool = True) -> None:
-    """Move what the old folder holds and the new one lacks: folders, which cannot be linked, and links."""
+    """Move what the old folder has and the new one lacks: folders, which cannot be linked, and links."""
     for name in set(os.listdir(old)) - set(os.listdir(new)):
         if files or (old / name).is_symlink() or not (old / name).is_file():
             (old / name).replace(new / name)
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Let two folders change places: in one step where the system can, else in two with the old one kept beside."""
+    """Exchange two folders: in one step where the system can, else by renaming twice with the old one kept beside."""
     libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
     if libc is not None and hasattr(libc, "renameat2"):
         arguments = (_HERE, os.fsencode(new.absolute()), _HERE, os.fsencode(old.absolute()), _RENAME_EXCHANGE)
@@ -238,7 +243,7 @@ def _exchange(new: Path, old: Path) -> None:
             raise OSError(code, os.strerror(code))
     aside = Path(
         tempfile.mkdtemp(dir=old.absolute().parent, prefix=f"{HIDDEN_PREFIX}old-")
-    )  # its only copy: never removed
+    )  # the only copy, which is never removed
     old.replace(aside)
     try:
         new.replace(old)
@@ -249,7 +254,7 @@ def _exchange(new: Path, old: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have the disk hold a file before its name says so; a full disk shows itself here at the latest."""
+    """Force a file to disk before it is renamed; a full disk raises here at the latest."""
     if path.is_file():
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -263,12 +268,12 @@ def write_csv(
     Parameters
     ----------
     frame : pd.DataFrame
-        What to write.
+        Table to write.
     path : Path
-        Where; inside `replacing` or `replacing_folder`.
+        File to write, inside `replacing` or `replacing_folder`.
     safe : bool
-        Whether texts, names of columns among them, that a spreadsheet would run as a formula get a ' in front. They
-        then no longer are the ids of the responses.
+        Whether texts (including column names) that a spreadsheet would run as a formula are prefixed by '. They are
+        then no longer the ids of the responses.
     index : bool
         Whether the index is written.
     number : str
@@ -278,7 +283,7 @@ def write_csv(
 
 
 def without_formulas(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Put a ' in front of texts that a spreadsheet would run; numbers stay as they are."""
+    """Prefix texts that a spreadsheet would run as a formula by '; numbers are unchanged."""
     frame = frame.rename(columns=_as_plain_text)
     for place, kind in enumerate(frame.dtypes):
         if kind.kind not in "biufcmM":
@@ -301,7 +306,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def json_text(content: Any) -> str:
-    """Plain values as indented JSON; undefined numbers become null."""
+    """Return plain values as indented JSON; undefined numbers become null."""
     return json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
 
 

@@ -1,7 +1,7 @@
-"""Words that travel with numbers: dimensions, parameters, columns.
+"""Names of dimensions, parameters and columns.
 
 Scale, everywhere: logit P = discrimination * (ability - difficulty), the logistic metric (D = 1), with
-ability ~ N(0, 1) in the calibration sample and discrimination > 0. Arrays are oriented (model, item).
+ability ~ N(0, 1) in the calibration sample and discrimination > 0. Arrays have the orientation (model, item).
 """
 
 from typing import Final
@@ -13,13 +13,13 @@ CHAIN: Final = "chain"
 DRAW: Final = "draw"
 
 # Parameters of item response models.
-ABILITY: Final = "ability"  # theta, one a model
+ABILITY: Final = "ability"  # theta, one per model
 DIFFICULTY: Final = "difficulty"  # b, on the ability scale
 DISCRIMINATION: Final = "discrimination"  # a > 0, logits per unit of ability
 GUESSING: Final = "guessing"  # c, lower asymptote in [0, 1)
 UPPER_ASYMPTOTE: Final = "upper_asymptote"  # d, in (c, 1]
 
-# Columns of the canonical long table, one row a graded answer.
+# Columns of the canonical long table, one row per graded response.
 BENCHMARK: Final = "benchmark"
 TRIAL: Final = "trial"
 CORRECT: Final = "correct"
@@ -27,12 +27,12 @@ N_CORRECT: Final = "n_correct"
 N_SAMPLES: Final = "n_samples"
 SCORE: Final = "score"
 RUN: Final = "run"
-CLUSTER: Final = "cluster"  # of models that belong together, such as fine-tunes of one base
+CLUSTER: Final = "cluster"  # related models, such as fine-tunes of one base model
 SEED: Final = "seed"
 STEP: Final = "step"
 SUBTASK: Final = "subtask"
 DOC_HASH: Final = "doc_hash"
 
 INTERVAL: Final = (0.05, 0.95)  # quantiles of every interval reported: central 90%
-CLEAR_PROBABILITY: Final = INTERVAL[1]  # probability from which on an order counts as shown
-POOLED: Final = "pooled"  # in a column of runs: all runs together, variances pooled within run
+CLEAR_PROBABILITY: Final = INTERVAL[1]  # an order with at least this probability counts as shown
+POOLED: Final = "pooled"  # value of the column of runs for all runs together, with variances pooled within run

@@ -1,4 +1,4 @@
-"""Processes that compute for another: they leave signals to it, and end when it has ended, however that came about."""
+"""Worker processes: they leave signals to their parent and end when it ends, for whatever reason."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ POLL_SECONDS: Final = 1.0
 
 
 def follow_parent() -> None:
-    """Leave signals to the parent, which ends its workers, and end with it should it be killed."""
+    """Leave signals to the parent, which ends its workers, and end with it if it is killed."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

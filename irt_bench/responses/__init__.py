@@ -1,7 +1,7 @@
-"""Answers of models to items: read from logs and tables, checked, arranged as counts, written back.
+"""Responses of models to items: read from logs and tables, checked, arranged as counts, and written.
 
-Files and folders of any known format become one `ResponseTable` (`read_responses`), its ``counts()`` the arrays that
-are analysed. `write_table` keeps a table as one Parquet file.
+Files and folders of any known format become one `ResponseTable` (`read_responses`), whose ``counts()`` are the arrays
+that are analysed. `write_table` saves a table as one Parquet file.
 """
 
 from irt_bench.responses.canonical import table_from_frame

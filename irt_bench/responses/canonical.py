@@ -1,6 +1,6 @@
-"""Any long frame → ResponseTable; rows that repeat an answer are dropped or refused.
+"""From a long frame, wide frame or array to a `ResponseTable` or `ResponseCounts`.
 
-Rows that repeat an answer: equal ones are dropped and counted, contradicting ones refused.
+Rows that repeat a response are dropped and counted; rows that contradict one another are refused.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from irt_bench.responses.table import (
     tidied,
 )
 
-MAX_CELLS = 400_000_000  # cells of the bitmap that finds repeated rows without sorting them
+MAX_CELLS = 400_000_000  # of the bitmap that finds repeated rows without sorting
 
 
 def drop_duplicates(answers: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """Drop rows that repeat an answer exactly.
+    """Drop rows that repeat a response exactly.
 
     Raises
     ------
@@ -66,17 +66,17 @@ def drop_duplicates(answers: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]
         same = rows[(rows[keys] == first[keys]).all(axis=1)]
         shown = " and ".join("/".join(f"{row[value]:g}" for value in values) for _, row in same.iterrows())
         raise ResponsesError(
-            f"{rows.drop_duplicates(keys).shape[0]} answers are given more than once with different values; first: "
+            f"{rows.drop_duplicates(keys).shape[0]} responses occur more than once with different values; first: "
             f"benchmark {first[names.BENCHMARK]!r}, model {first[names.MODEL]!r}, item {first[names.ITEM]!r}: "
-            f"{values[0]} {shown}. Remove one, or say what tells them apart with a column 'trial', 'seed' or 'step'."
+            f"{values[0]} {shown}. Remove one, or distinguish them by a column 'trial', 'seed' or 'step'."
         )
     dropped = len(answers) - len(distinct)
-    finding = Finding("duplicate_rows", dropped, f"{dropped:,} rows repeated an answer exactly and were dropped")
+    finding = Finding("duplicate_rows", dropped, f"{dropped:,} rows repeated a response exactly and were dropped")
     return distinct.reset_index(drop=True), [finding]
 
 
 def _all_distinct(answers: pd.DataFrame) -> bool:
-    """Whether no two rows have the same key, by marking cells of a bitmap."""
+    """Whether no two rows have the same key, found by marking cells of a bitmap."""
     sizes = [len(categorical(answers[key]).categories) for key in KEYS]
     trial = answers[names.TRIAL].to_numpy() if names.TRIAL in answers else None
     if trial is not None:
@@ -129,7 +129,7 @@ DEFAULT_BENCHMARK: Final = "benchmark"
 
 
 def rename_aliases(columns: Iterable[str]) -> dict[str, str]:
-    """Map the accepted other names of columns to the canonical ones; one already there wins, then the first."""
+    """Map accepted aliases of columns to the canonical names; a canonical column wins, then the first alias."""
     present = list(columns)
     renames = {}
     for canonical, others in ALIASES.items():
@@ -146,24 +146,24 @@ def table_from_frame(
     roles: Mapping[str, Role] | None = None,
     measure: Measure | None = None,
 ) -> ResponseTable:
-    """Build a table from one row a graded answer; a row without a value says the item was not answered.
+    """Build a table from one row per graded response; a row without a value is a missing response.
 
     Parameters
     ----------
     frame : pd.DataFrame
-        Columns ``model, item`` and ``correct`` (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1]; further
-        columns are metadata of the model or the item where they are constant within one, else of the answer.
+        Columns ``model, item`` and ``correct`` (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1]. Further
+        columns are metadata: of the model or the item where they are constant within it, else of the response.
     benchmark : str
         Name to use where the frame has no column ``benchmark``.
     roles : mapping of column to {"model", "item"}, optional
-        What further columns describe, where that is known.
+        What further columns describe, where known.
     measure : {"correct", "score"}, optional
         ``"score"`` keeps scores that all happen to be 0 or 1 as scores.
 
     Raises
     ------
     ResponsesError
-        If a column is missing, a value is out of range, or two rows of one answer disagree.
+        If a column is missing, a value is out of range, or two rows of one response disagree.
 
     Examples
     --------
@@ -180,7 +180,7 @@ def table_from_frame(
         raise ResponsesError(f"no column {missing[0]!r} among: {', '.join(map(str, frame.columns))}.")
     if not len(frame):
         raise ResponsesError(
-            f"no rows below the columns {', '.join(map(str, frame.columns))}; one row an answer is needed."
+            f"no rows below the columns {', '.join(map(str, frame.columns))}; one row per response is needed."
         )
     if names.BENCHMARK not in frame:
         one = pd.Categorical.from_codes(np.zeros(len(frame), dtype=np.int8), pd.Index([benchmark], dtype="str"))
@@ -199,16 +199,16 @@ def as_counts(
     Parameters
     ----------
     responses : ResponseCounts, ResponseTable, pd.DataFrame or array of shape (model, item)
-        Counts as they are; a table of one benchmark; a long frame (columns ``model, item`` and a value, as in
-        `table_from_frame`); a wide one (a row per model, named by the index or a column ``model``, and a column per
-        item); or an array. Wide frames and arrays hold 0, 1, or scores in [0, 1], and NaN where a model was not asked.
+        Counts; a table of one benchmark; a long frame (columns ``model, item`` and a value, as in `table_from_frame`);
+        a wide frame (one row per model, named by the index or a column ``model``, and one column per item); or an
+        array. Wide frames and arrays hold 0, 1, or scores in [0, 1], and NaN where there is no response.
     models, items : sequence, optional
         Labels of the rows and columns of an array.
 
     Raises
     ------
     ResponsesError
-        If it is none of these, a value is out of range, or labels are given that do not fit.
+        If it is none of these, a value is out of range, or the labels do not match.
 
     Examples
     --------
@@ -273,7 +273,7 @@ def as_table(responses: Responses) -> ResponseTable:
 
 
 def _is_long(frame: pd.DataFrame) -> bool:
-    """Whether a frame has a row per answer: a column names its item, or holds its value."""
+    """Whether a frame has one row per response: a column names its item, or holds its value."""
     named = {*frame.columns, *rename_aliases(frame.columns).values()}
     return bool(named & {names.ITEM, names.CORRECT, names.N_CORRECT})
 
@@ -319,7 +319,7 @@ def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
 
 
 def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Role]) -> ResponseTable:
-    """Part one frame into answers, metadata of models, metadata of items and entries."""
+    """Split one frame into answers, metadata of models, metadata of items, and entries."""
     pair_codes, pairs = _pair_codes(frame, names.ITEM)
     no_columns = pd.Index([], dtype="str")
     models = pd.DataFrame(
@@ -367,7 +367,7 @@ def _known_role(column: str) -> Role | None:
 
 
 def _attach(values: pd.Series, groups: Mapping[str, tuple[Codes, pd.DataFrame]], role: Role | None) -> Finding | None:
-    """Add a column to the metadata of models or items, whichever it describes; say so where it describes neither."""
+    """Add a column to the metadata of models or items, whichever it describes; return a finding where it is neither."""
     column = values.name
     try:
         codes, distinct = codes_of(values)
@@ -384,7 +384,7 @@ def _attach(values: pd.Series, groups: Mapping[str, tuple[Codes, pd.DataFrame]],
     if role == "item":
         first = first if column != DOC_ID else np.where(differs, -1, first)
         meta[column] = values_at(distinct, first).array
-        what = "left out for those" if column == DOC_ID else "the last is kept"
+        what = "removed there" if column == DOC_ID else "the last is kept"
         label = "/".join(map(str, meta.index[differs][0]))
         return Finding(
             "item_metadata",
@@ -395,7 +395,7 @@ def _attach(values: pd.Series, groups: Mapping[str, tuple[Codes, pd.DataFrame]],
 
 
 def _within(codes: Codes, groups: Codes, n_groups: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Last known value a group (-1: none), and which groups have several."""
+    """Last known value per group (-1: none), and which groups have several values."""
     last = np.full(n_groups, -1, dtype=np.int64)
     differs = np.zeros(n_groups, dtype=bool)
     parts = list(slices(len(codes), CHUNK))
@@ -423,7 +423,7 @@ def _answers_of(frame: pd.DataFrame, keep: list[str]) -> pd.DataFrame:
 
 
 def _categories(values: pd.Series) -> pd.Series | pd.Categorical:
-    """Text as a categorical of the sorted texts that occur; a column of lists as it is."""
+    """Text as a categorical of the sorted texts that occur; a column of lists unchanged."""
     try:
         codes, distinct = codes_of(values)
     except TypeError:
@@ -437,7 +437,7 @@ def _categories(values: pd.Series) -> pd.Series | pd.Categorical:
 
 
 def _pair_codes(frame: pd.DataFrame, key: str) -> tuple[Codes, pd.MultiIndex]:
-    """Give each (benchmark, key) pair that occurs a number, in order of benchmark then label."""
+    """Give a number to each (benchmark, key) pair that occurs, in order of benchmark and label."""
     outer, inner = categorical(frame[names.BENCHMARK]), categorical(frame[key])
     n_inner = len(inner.categories)
     if len(outer.categories) == 1:
@@ -455,7 +455,7 @@ def _pair_codes(frame: pd.DataFrame, key: str) -> tuple[Codes, pd.MultiIndex]:
 
 
 def check_unique_columns(columns: Iterable[str]) -> None:
-    """Refuse a table with two columns of one name.
+    """Refuse a table with two columns of the same name.
 
     Raises
     ------
@@ -465,5 +465,5 @@ def check_unique_columns(columns: Iterable[str]) -> None:
     seen: set[str] = set()
     for column in columns:
         if column in seen:
-            raise ResponsesError(f"column {column!r} occurs twice; {listed(seen)} were read before it. Rename one.")
+            raise ResponsesError(f"column {column!r} occurs twice, after {listed(seen)}. Rename one.")
         seen.add(column)

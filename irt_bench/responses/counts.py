@@ -1,4 +1,4 @@
-"""ResponseCounts: one benchmark's answers as labelled (model, item) arrays of right answers and trials."""
+"""ResponseCounts: the responses to one benchmark as labelled (model, item) arrays of correct responses and trials."""
 
 from __future__ import annotations
 
@@ -17,31 +17,32 @@ from irt_bench.errors import ResponsesError
 
 Measure = Literal["correct", "score"]
 
-MAX_LABEL_CHARACTERS: Final = 20_000  # characters; every draw's file holds each label padded to the longest
+MAX_LABEL_CHARACTERS: Final = 20_000  # files of draws pad every label to the longest
 _UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class ResponseCounts:
-    """Right answers and trials of every model on every item of one benchmark.
+    """Correct responses and trials of every model on every item of one benchmark.
 
     Parameters
     ----------
     correct : array of shape (model, item)
-        Number of right answers, integer, 0 <= correct <= trials; for ``measure="score"`` the sum of the scores.
+        Number of correct responses, integer, 0 <= correct <= trials; for ``measure="score"`` the sum of the scores.
     trials : array of shape (model, item)
-        Number of graded answers, integer; 0 where the item was never asked.
+        Number of graded responses, integer; 0 where there is none.
     models, items : pd.DataFrame
         Metadata, indexed by the labels, in the order of rows and columns.
     benchmark : str
         Name of the benchmark.
     measure : {"correct", "score"}
-        Whether cells count right answers or sum fractional scores in [0, 1].
+        Whether cells count correct responses or sum fractional scores in [0, 1].
 
     Raises
     ------
     ResponsesError
-        If shapes and labels disagree, labels repeat or cannot be written, or a cell has more right answers than trials.
+        If shapes and labels disagree, labels repeat or cannot be written, or a cell has more correct responses than
+        trials.
 
     Examples
     --------
@@ -83,7 +84,7 @@ class ResponseCounts:
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise ResponsesError(
-                f"{int(bad.sum())} cells have fewer than 0 or more right answers than trials; first: model "
+                f"{int(bad.sum())} cells have fewer than 0 or more correct responses than trials; first: model "
                 f"{self.models.index[row]!r}, item {self.items.index[column]!r} "
                 f"({self.correct[row, column]} of {self.trials[row, column]}). Check for duplicate rows."
             )
@@ -105,11 +106,11 @@ class ResponseCounts:
 
     @property
     def asked(self) -> npt.NDArray[np.bool_]:
-        """Whether a model was asked an item, shape (model, item)."""
+        """Whether a model has a response to an item, shape (model, item)."""
         return np.asarray(self.trials > 0)
 
     def proportions(self) -> FloatArray:
-        """Share of right answers a cell, shape (model, item), in [0, 1]; NaN where never asked."""
+        """Proportion correct per cell, shape (model, item), in [0, 1]; NaN where there is no response."""
         out = np.full(self.correct.shape, np.nan)
         np.divide(self.correct, self.trials, out=out, where=self.asked)
         return out
@@ -119,14 +120,14 @@ class ResponseCounts:
         return pd.DataFrame(self.proportions(), index=self.models.index, columns=self.items.index)
 
     def accuracy(self) -> pd.Series[float]:
-        """Mean over the asked items of each model's share of right answers, in [0, 1]; NaN without answers."""
+        """Mean proportion correct of each model over its observed items, in [0, 1]; NaN without responses."""
         total = np.nansum(self.proportions(), axis=1)
         n_asked = self.asked.sum(axis=1)
         values = np.divide(total, n_asked, out=np.full(self.n_models, np.nan), where=n_asked > 0)
         return pd.Series(values, index=self.models.index, name="accuracy")
 
     def take(self, *, models: Any = slice(None), items: Any = slice(None)) -> ResponseCounts:
-        """Keep some models or items, by position, boolean mask or slice, labels and metadata with them."""
+        """Keep some models or items, by position, boolean mask or slice, with their labels and metadata."""
         return ResponseCounts(
             correct=self.correct[models][:, items],
             trials=self.trials[models][:, items],

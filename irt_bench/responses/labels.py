@@ -1,4 +1,4 @@
-"""What models and items are called: text in natural order; snapshots of a model apart; documents by their hash."""
+"""Labels of models and items: natural order, one label per checkpoint of a model, documents by their hash."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from irt_bench.responses.table import CHUNK, REVISION, Finding, categorical, nat
 
 Codes = npt.NDArray[np.integer]
 
-CHECKPOINT_COLUMNS: Final = (names.RUN, REVISION, names.SEED, names.STEP)  # what tells rows of one model name apart
-MODEL_NAME: Final = "name"  # the model's name as given, where a label had to say more
+CHECKPOINT_COLUMNS: Final = (
+    names.RUN,
+    REVISION,
+    names.SEED,
+    names.STEP,
+)  # columns that distinguish rows of one model name
+MODEL_NAME: Final = "name"  # column of the original model name, where the label had to be extended
 _STEP: Final = re.compile(r"^(?:step|checkpoint|ckpt|iter(?:ation)?)[-_]?", flags=re.IGNORECASE)
 
 
 def codes_of(values: pd.Series) -> tuple[Codes, pd.Index]:
-    """Give each distinct value of a column a number; -1 where missing.
+    """Give a number to each distinct value of a column; -1 where missing.
 
     Raises
     ------
@@ -37,7 +42,7 @@ def codes_of(values: pd.Series) -> tuple[Codes, pd.Index]:
 
 
 def values_at(distinct: pd.Index, codes: Codes) -> pd.Series:
-    """Look values up by their numbers; missing where the number is -1, and whole numbers stay whole."""
+    """Look up values by their numbers; missing where the number is -1. Whole numbers stay whole."""
     values = pd.Series(distinct)
     if (codes < 0).any() and (pd.api.types.is_integer_dtype(values) or pd.api.types.is_bool_dtype(values)):
         values = values.convert_dtypes()
@@ -45,7 +50,7 @@ def values_at(distinct: pd.Index, codes: Codes) -> pd.Series:
 
 
 def as_labels(values: pd.Series, key: str) -> pd.Categorical:
-    """Write labels as text and put them in natural order, keeping those that occur.
+    """Write labels as text and sort them in natural order, keeping those that occur.
 
     Raises
     ------
@@ -94,7 +99,7 @@ def _occurring(codes: Codes, n_labels: int) -> npt.NDArray[np.bool_]:
 
 
 def distinct_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, pd.DataFrame]:
-    """Give each distinct row in some columns a number: the number of each row, and one line for each number."""
+    """Give a number to each distinct row in some columns; return each row's number, and one row per number."""
     parts = [_plain_codes(frame[column]) for column in columns]
     combined = np.zeros(len(frame), dtype=np.int64)
     for codes, distinct in parts:
@@ -117,7 +122,7 @@ def _plain_codes(values: pd.Series) -> tuple[Codes, pd.Index]:
 
 
 def label_models(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give each (model, run, revision, seed, step) a label of its own, adding to the name what varies within a name."""
+    """Give each (model, run, revision, seed, step) its own label, adding to the name what varies within it."""
     if names.STEP in frame:
         frame = frame.assign(**{names.STEP: _steps(frame[names.STEP])})
     present = [column for column in CHECKPOINT_COLUMNS if column in frame and frame[column].notna().any()]
@@ -130,7 +135,7 @@ def label_models(frame: pd.DataFrame) -> pd.DataFrame:
     varying = [column for column in present if (values_within[column] > 1).any()]
     shorter = [column for column in varying if column != REVISION]
     if shorter and not snapshots.duplicated([names.MODEL, *shorter]).any():
-        varying = shorter  # the step says it already
+        varying = shorter  # the step already distinguishes them
     labels = [_checkpoint_label(dict(row), varying) for _, row in snapshots.iterrows()]
     model = _in_natural_order(numbers, labels, np.ones(len(labels), dtype=bool))
     named = {MODEL_NAME: frame[names.MODEL], names.MODEL: pd.Series(model, copy=False)}
@@ -143,7 +148,7 @@ def _checkpoint_label(row: dict[str, object], varying: list[str]) -> str:
 
 
 def _steps(values: pd.Series) -> pd.Series:
-    """Training steps as numbers where all are ('1000', 'step1000'), else as given."""
+    """Training steps as numbers where all are numbers ('1000', 'step1000'), else unchanged."""
     codes, distinct = _plain_codes(values)
     numbers = pd.to_numeric(pd.Series([_STEP.sub("", _text(value)) for value in distinct]), errors="coerce")
     if not len(numbers) or numbers.isna().any():
@@ -153,12 +158,12 @@ def _steps(values: pd.Series) -> pd.Series:
 
 
 def identify_items(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """Name items by `doc_hash` where given ids disagree about which document they mean.
+    """Name items by `doc_hash` where files disagree on which document an id means.
 
     Notes
     -----
-    Ids stay where they agree with the hashes. Two ids of one hash within one model are a document that occurs twice in
-    the benchmark, not a disagreement.
+    Ids that agree with the hashes stay. Two ids with one hash within one model are a document that occurs twice in the
+    benchmark, not a disagreement.
     """
     if names.DOC_HASH not in frame or frame[names.DOC_HASH].isna().all():
         return frame, []

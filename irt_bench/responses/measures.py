@@ -1,4 +1,4 @@
-"""What an answer is worth: 0/1, k of n, or a score in [0, 1]; decided once, checked for every row."""
+"""Values of responses: 0/1, k of n, or a score in [0, 1]; the measure is chosen once and checked for every row."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from irt_bench.responses.counts import Measure
 from irt_bench.responses.labels import codes_of
 
 WORDS: Final = {"true": 1.0, "false": 0.0} | dict.fromkeys(("", "na", "nan", "n/a", "null", "none"), math.nan)
-MAX_TRIALS: Final = 2**31 - 1  # of a cell
-COUNT_TOLERANCE: Final = 1e-3  # scores stored as float32 shares of n samples: k/n differs from k by rounding only
+MAX_TRIALS: Final = 2**31 - 1  # per cell
+COUNT_TOLERANCE: Final = (
+    1e-3  # scores stored as float32 proportions of n samples: k/n times n differs from k by rounding only
+)
 
 
 def normalise_measure(frame: pd.DataFrame, measure: Measure | None = None) -> pd.DataFrame:
@@ -41,7 +43,7 @@ def normalise_measure(frame: pd.DataFrame, measure: Measure | None = None) -> pd
     if has[names.SCORE]:
         return _score(frame, measure)
     raise ResponsesError(
-        f"no column says what an answer was worth: 'correct' (0/1), 'n_correct' and 'n_samples', or 'score' is needed; "
+        "no column has the values of responses: 'correct' (0/1), 'n_correct' and 'n_samples', or 'score' is needed; "
         f"found {', '.join(map(str, frame.columns))}."
     )
 
@@ -58,14 +60,14 @@ def _numbers(frame: pd.DataFrame, column: str) -> pd.Series:
         raise ResponsesError(f"column {column!r} holds lists or records; a number is needed in every row.") from error
     parsed = [_number(value) for value in distinct]
     refused = np.array([number is None for number in parsed] + [False])  # code -1, no value, is the last place
-    _refuse(frame, column, pd.Series(refused[codes]), "is not a number; answers are 0 or 1, or true or false")
+    _refuse(frame, column, pd.Series(refused[codes]), "is not a number; responses are 0 or 1, or true or false")
     numbers = np.array([*parsed, np.nan], dtype=np.float64)
     exact = np.isin(numbers, (0, 1)) | np.isnan(numbers)
     return pd.Series(numbers.astype(np.float32 if exact.all() else np.float64)[codes])
 
 
 def _number(value: object) -> float | None:
-    """Read '1', 'true' or 'NA' as a number; None where it is none."""
+    """Read '1', 'true' or 'NA' as a number; None for any other text."""
     text = str(value).strip().lower()
     try:
         return WORDS[text] if text in WORDS else float(text)
@@ -76,7 +78,9 @@ def _number(value: object) -> float | None:
 def _zero_one(frame: pd.DataFrame) -> pd.Series:
     values = _numbers(frame, names.CORRECT)
     bad = values.notna() & (values != 0) & (values != 1)
-    _refuse(frame, names.CORRECT, bad, "is not 0 or 1; call shares 'score', and counts 'n_correct' and 'n_samples'")
+    _refuse(
+        frame, names.CORRECT, bad, "is not 0 or 1; name proportions 'score', and counts 'n_correct' and 'n_samples'"
+    )
     return values.astype("int8") if not values.isna().any() else values
 
 
@@ -93,12 +97,12 @@ def _counts_from_shares(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     shares, samples = _numbers(frame, column).astype("float64"), _numbers(frame, names.N_SAMPLES).astype("float64")
     right = shares * samples
     bad = right.notna() & ((right - right.round()).abs() > COUNT_TOLERANCE * samples.clip(lower=1))
-    _refuse(frame, column, bad, f"times '{names.N_SAMPLES}' is not a whole number of right answers")
+    _refuse(frame, column, bad, f"times '{names.N_SAMPLES}' is not a whole number of correct responses")
     return frame.assign(n_correct=right.round(), n_samples=samples)
 
 
 def _checked_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Right answers and trials as numbers, whatever they were written as."""
+    """Correct responses and trials as numbers, whatever their type."""
     right, samples = (_numbers(frame, column).astype("float64") for column in (names.N_CORRECT, names.N_SAMPLES))
     for column, values in ((names.N_CORRECT, right), (names.N_SAMPLES, samples)):
         bad = values.notna() & ~(values.between(0, MAX_TRIALS) & (values == values.round()))

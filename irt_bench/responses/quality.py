@@ -1,4 +1,4 @@
-"""What should be known about responses before they are analysed; reported, never repaired."""
+"""Findings about responses before they are analysed; they are reported, never repaired."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from irt_bench.arrays import slices
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import CHUNK, PROMPT_HASH, Finding, ResponseTable, categorical, item_positions, listed
 
-NEIGHBOURS: Final = 50  # items near in difficulty, of which each model's chance of a right answer is known to 7%
-BY_CHANCE: Final = 0.01  # pairs of equal items that chance may bring, beyond which they are not named
+NEIGHBOURS: Final = 50  # items of similar difficulty, which give each model's probability of a correct response to 7%
+BY_CHANCE: Final = 0.01  # expected number of pairs of equal items by chance, above which they are not reported
 
 
 def findings(table: ResponseTable) -> tuple[Finding, ...]:
-    """Report what was noticed on reading and what the answers show.
+    """Report what was noticed on reading and what the responses show.
 
     Parameters
     ----------
     table : ResponseTable
-        Answers of one or several benchmarks; each is looked at by itself.
+        Responses to one or several benchmarks; each benchmark is examined separately.
 
     Returns
     -------
     tuple of Finding
-        The table's own findings, then: items nobody was asked, models without answers, items that all or none got
-        right, models with identical answers, items with identical answers, blocks of models and items without a common
-        scale, items asked with different prompts. What was not found is left out.
+        The table's own findings, then: items without responses, models without responses, items that all or no models
+        solved, models with identical responses, items with identical responses, blocks of models and items without a
+        common scale, items with different prompts. Findings that do not apply are left out.
     """
     found: dict[str, list[str]] = {
         name: []
@@ -58,13 +58,13 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
         found["duplicate_items"] += [f"{where}{_equal(group)}" for group in _same_columns(counts)]
         found["disconnected_blocks"] += [f"{where}{block}" for block in disconnected_blocks(counts)]
     texts = {
-        "items_without_responses": "items were asked of no model",
-        "models_without_responses": "models have no answers",
-        "constant_items": "items were answered right by all models or by none, so they tell no models apart",
-        "duplicate_models": "groups of models gave identical answers",
-        "duplicate_items": "groups of items got identical answers from all models, which chance does not bring about",
-        "disconnected_blocks": "blocks of models and items share no answer with each other, so that nothing but the "
-        "prior puts them on one scale; fit them one by one",
+        "items_without_responses": "items have no responses",
+        "models_without_responses": "models have no responses",
+        "constant_items": "items were solved by all models or by none, so they do not distinguish models",
+        "duplicate_models": "groups of models have identical responses",
+        "duplicate_items": "groups of items have identical responses of all models, which is not due to chance",
+        "disconnected_blocks": "blocks of models and items have no responses in common, so that only the prior puts "
+        "them on one scale; fit them separately",
     }
     seen = [
         Finding(name, len(labels), f"{len(labels):,} {texts[name]}; first: {listed(labels)}")
@@ -75,25 +75,25 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
 
 
 def disconnected_blocks(counts: ResponseCounts) -> list[str]:
-    """Describe the blocks of models and items that no answer connects; none where all are connected.
+    """Describe the blocks of models and items that no response connects; none where all are connected.
 
     Parameters
     ----------
     counts : ResponseCounts
-        Models and items without any answer are left out of consideration.
+        Models and items without any response are ignored.
 
     Returns
     -------
     list of str
-        One line a block, largest first, with the first model and item of each; empty for a single block.
+        One line per block, largest first, with the first model and item of each; empty for a single block.
 
     Notes
     -----
     Abilities of models in different blocks cannot be compared: adding a constant to all abilities and difficulties of
-    one block changes no probability, so that only the priors say where it lies.
+    one block changes no probability, so that only the priors determine its location.
     """
     asked = counts.asked
-    if asked.all(axis=1).any():  # one model answered everything
+    if asked.all(axis=1).any():  # one model responded to every item
         return []
     rows, columns = np.flatnonzero(asked.any(axis=1)), np.flatnonzero(asked.any(axis=0))
     block_of = _blocks(asked[np.ix_(rows, columns)])
@@ -110,7 +110,7 @@ def disconnected_blocks(counts: ResponseCounts) -> list[str]:
 
 
 def _blocks(asked: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Give each model, then each item, the number of its block: what is reached over shared items."""
+    """Give each model, then each item, the number of its block: what is connected by responses."""
     n_models, n_items = asked.shape
     block_of = np.full(n_models + n_items, -1, dtype=np.int64)
     of_model, of_item = block_of[:n_models], block_of[n_models:]
@@ -129,13 +129,13 @@ def _blocks(asked: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
 
 
 def overview(table: ResponseTable) -> pd.DataFrame:
-    """One row a benchmark: number of models, items and answers, share of cells answered, mean accuracy.
+    """Tabulate the number of models, items and responses, the density and the mean accuracy of each benchmark.
 
     Returns
     -------
     pd.DataFrame
-        Indexed by benchmark; ``n_models, n_items, n_answers`` (graded answers, repeats included), ``density`` (share of
-        (model, item) cells with an answer, in [0, 1]) and ``accuracy`` (mean over models, in [0, 1]).
+        Indexed by benchmark; ``n_models, n_items, n_answers`` (graded responses, including repeats), ``density``
+        (proportion of (model, item) cells with a response, in [0, 1]) and ``accuracy`` (mean over models, in [0, 1]).
     """
     rows = {}
     for benchmark in table.benchmarks:
@@ -151,26 +151,26 @@ def overview(table: ResponseTable) -> pd.DataFrame:
 
 
 def _equal(group: list[str], limit: int = 3) -> str:
-    """Labels of models with the same answers, the first few of many."""
+    """Labels with equal responses, the first few of many."""
     more = f" = {len(group) - limit} more" if len(group) > limit else ""
     return " = ".join(group[:limit]) + more
 
 
 def _constant_items(counts: ResponseCounts) -> list[str]:
-    """Items with the same share of right answers, 0 or 1, from all of two or more models."""
+    """Items with the same proportion correct, 0 or 1, for all of two or more models."""
     n_models = counts.asked.sum(axis=0)
     right, trials = counts.correct.sum(axis=0), counts.trials.sum(axis=0)
     return list(counts.items.index[(n_models > 1) & ((right == 0) | (right == trials))])
 
 
 def _same_answers(counts: ResponseCounts) -> list[list[str]]:
-    """Group models whose answers agree in every item, unasked ones included."""
+    """Group models with equal responses to every item, including missing ones."""
     groups = _equal_rows(counts.correct, counts.trials, np.flatnonzero(counts.asked.any(axis=1)))
     return [[str(counts.models.index[place]) for place in group] for group in groups]
 
 
 def _same_columns(counts: ResponseCounts) -> list[list[str]]:
-    """Group items whose answers agree in every model, where that is no matter of chance."""
+    """Group items with equal responses of every model, where this is not due to chance."""
     share = np.where(counts.asked, counts.correct / np.maximum(counts.trials, 1), np.nan)
     varying = np.flatnonzero(counts.asked.any(axis=0) & ~np.isin(_means(share), (0.0, 1.0)))
     groups = _equal_rows(counts.correct.T, counts.trials.T, varying)
@@ -184,7 +184,7 @@ def _same_columns(counts: ResponseCounts) -> list[list[str]]:
 
 
 def _means(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean share of right answers of each item over the models asked; NaN where there are none."""
+    """Mean proportion correct of each item over the models that responded; NaN where there are none."""
     n = np.isfinite(share).sum(axis=0)
     return np.asarray(np.nansum(share, axis=0) / np.where(n > 0, n, np.nan))
 
@@ -192,10 +192,10 @@ def _means(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _chance_of_equality(
     share: npt.NDArray[np.float64], varying: npt.NDArray[np.intp], group: npt.NDArray[np.intp]
 ) -> float:
-    """Chance that an unrelated item with as many right answers gets the same ones from all models asked.
+    """Probability that an unrelated item with as many correct responses has the same ones from all models.
 
-    What each model does with the `NEIGHBOURS` items that are nearest in difficulty, moved to the difficulty that is
-    asked for, stands for the unrelated item: where items discriminate well or few solve them, equal answers are common.
+    The unrelated item is represented by the `NEIGHBOURS` items nearest in difficulty, shifted to the same difficulty.
+    Equal responses are common where items discriminate well or few models solve them.
     """
     means = _means(share[:, varying])
     order = np.argsort(np.abs(means - means[varying == group[0]]), kind="stable")
@@ -221,7 +221,7 @@ def _equal_rows(correct: npt.NDArray[Any], trials: npt.NDArray[Any], places: npt
 
 
 def _different_prompts(table: ResponseTable) -> list[Finding]:
-    """Items whose prompt is not the same in all answers."""
+    """Items whose prompt differs between responses."""
     if PROMPT_HASH not in table.answers:
         return []
     prompts = categorical(table.answers[PROMPT_HASH]).codes
@@ -240,7 +240,7 @@ def _different_prompts(table: ResponseTable) -> list[Finding]:
     labels = table.items.index[differs]
     first = labels.get_level_values(names.ITEM) if len(table.benchmarks) == 1 else ["/".join(pair) for pair in labels]
     message = (
-        f"{len(labels):,} items were asked with different prompts (prompt_hash differs); first: {listed(first)}. "
+        f"{len(labels):,} items have different prompts (prompt_hash differs); first: {listed(first)}. "
         "Few-shot examples may have changed between runs"
     )
     return [Finding("different_prompts", len(labels), message)]

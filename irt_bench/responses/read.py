@@ -1,7 +1,4 @@
-"""Paths → formats → frames → one ResponseTable.
-
-Frames of several files → one frame, with one measure and common categories.
-"""
+"""Read files and folders of any known format, stack their frames, and build one `ResponseTable`."""
 
 from __future__ import annotations
 
@@ -30,14 +27,14 @@ from irt_bench.responses.table import MEASURE_COLUMNS, Finding, ResponseTable
 
 
 def stack(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
-    """Put frames below each other; a column that a frame lacks is missing there.
+    """Concatenate frames; a column that a frame lacks is missing there.
 
-    Right answers beside counts become one of one, beside scores 0.0 and 1.0.
+    Beside counts, correct responses become one of one; beside scores, 0.0 and 1.0.
 
     Parameters
     ----------
     frames : sequence of (str, pd.DataFrame)
-        Where a frame comes from, for messages; and the frame, in canonical columns.
+        Source of a frame, for messages; and the frame, in canonical columns.
 
     Raises
     ------
@@ -65,7 +62,7 @@ def _with_one_measure(frames: Sequence[tuple[str, pd.DataFrame]]) -> list[pd.Dat
     first = {name: where for where, frame in frames[::-1] for name in MEASURE_COLUMNS if name in frame}
     if names.SCORE in first and names.N_CORRECT in first:
         raise ResponsesError(
-            f"{first[names.N_CORRECT]} holds counts of right answers and {first[names.SCORE]} fractional scores; "
+            f"{first[names.N_CORRECT]} holds counts of correct responses and {first[names.SCORE]} fractional scores; "
             "scores have no number of samples. Read them separately."
         )
     if names.N_CORRECT in first:
@@ -121,17 +118,17 @@ PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its p
 FOLDER_PARTS: Final = ("__pycache__",)
 KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
 HASH_BLOCK_BYTES: Final = 2**20
-MAX_DEPTH: Final = 100  # folders below the one that is named
+MAX_DEPTH: Final = 100  # folders below the given one
 MAX_FOLDERS: Final = 1_000_000
 MAX_FILES: Final = 1_000_000
 MAX_PATH_CHARACTERS: Final = 300  # characters of a path in a message
-MAX_FINDINGS: Final = 5  # of one name that are told one by one
-# What a format's module may raise on a file whose parts have other types than the format says.
+MAX_FINDINGS: Final = 5  # of one name that are listed one by one
+# What a format's module may raise on a file whose parts have unexpected types.
 LAYOUT_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Source(NamedTuple):
-    """A file, or a folder claimed whole, and the format that reads it."""
+    """A file, or a folder read as a whole, and the format that reads it."""
 
     path: Path
     format: Format
@@ -150,9 +147,9 @@ def read_responses(
     Parameters
     ----------
     paths : sequence of str or Path
-        Files, or folders searched for files of known formats (hidden and unknown ones are passed over).
+        Files, or folders searched for files of known formats (hidden and unknown files are ignored).
     format : str, optional
-        Name in ``FORMATS``; by default each file's own name and first bytes decide.
+        Name in ``FORMATS``; by default each file's name and first bytes decide.
     metric, filter : str, optional
         What to read where a file holds several; see `ReadOptions`.
     progress : callable, optional
@@ -163,7 +160,7 @@ def read_responses(
     ReadError
         If a path is missing, damaged, a pickle or of no known format, or a choice is needed.
     ResponsesError
-        If what was read contradicts itself.
+        If the responses contradict one another.
 
     Examples
     --------
@@ -191,7 +188,7 @@ def read_responses(
 
 
 def find_sources(paths: Sequence[str | Path], *, format: str | None = None) -> list[Source]:
-    """Find what is to be read, each file once, in the order given and by name within folders.
+    """Find the files to read, each once, in the given order and by name within folders.
 
     Raises
     ------
@@ -219,7 +216,7 @@ def find_sources(paths: Sequence[str | Path], *, format: str | None = None) -> l
 
 
 def file_fingerprint(paths: Sequence[str | Path]) -> str:
-    """Return a SHA-256 over the contents of files; of a folder, all files in it that are not hidden, in order of name.
+    """Return a SHA-256 over the contents of files; for a folder, over all files that are not hidden, sorted by name.
 
     Raises
     ------
@@ -249,12 +246,12 @@ def _exists(path: Path) -> bool:
 
 def _of_file(path: Path, formats: Sequence[Format], *, forced: bool) -> Source:
     if not path.is_file():  # opening a pipe waits for its writer, and devices do not end
-        raise ReadError(f"{path} is no regular file; write what it gives to a file first.")
+        raise ReadError(f"{path} is not a regular file; save its content as a file first.")
     _refuse_pickle(path)
     claiming = formats[0] if forced else next((entry for entry in formats if entry.claims(path)), None)
     if claiming is None:
         if path.name.lower().endswith(JSON_LINES):
-            first = next(records(path), None)  # says what is wrong with the first line
+            first = next(records(path), None)  # raises where the first line is not JSON
             if first is not None:
                 raise ReadError(f"{path}: line {first[0]} is JSON, but of no known log. Formats: {_listed_formats()}.")
         raise ReadError(
@@ -304,7 +301,7 @@ def _walk(folder: Path, formats: Sequence[Format], seen: set[Path], depth: int =
 
 
 def _shortened(path: Path) -> str:
-    """Beginning and end of a path."""
+    """Beginning and end of a long path."""
     text = str(path)
     return (
         text
@@ -336,7 +333,7 @@ def _refuse_pickle(path: Path) -> None:
         raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
     is_pickle = len(head) == 2 and head[0] == 0x80 and head[1] in PICKLE_PROTOCOLS
     if is_pickle or path.name.lower().endswith(PICKLE_SUFFIXES):
-        raise ReadError(f"{path} is a pickle; a pickle is never opened: it can run code. Convert it to CSV or Parquet.")
+        raise ReadError(f"{path} is a pickle, which can run code and is never opened. Convert it to CSV or Parquet.")
 
 
 def _read_one(source: Source, options: ReadOptions) -> ParsedFile:
@@ -352,16 +349,16 @@ def _read_one(source: Source, options: ReadOptions) -> ParsedFile:
     except LAYOUT_ERRORS as error:
         what = f"{type(error).__name__}: {first_line(error)[:200]}"
         raise ReadError(
-            f"{source.path} is not laid out as {source.format.name} files are ({what}). "
+            f"{source.path} does not have the layout of {source.format.name} files ({what}). "
             "If it is such a file, please report it; else choose its format: format='NAME'."
         ) from error
     if _state(source.path) != before:
-        raise ReadError(f"{source.path} changed while it was read. Wait until whatever writes it has ended.")
+        raise ReadError(f"{source.path} changed while it was read. Wait until it is complete.")
     return reading
 
 
 def _state(path: Path) -> list[tuple[int, int, int]]:
-    """Identity, size and time of a file, or of those directly in a folder; they change when it is written to."""
+    """Identity, size and time of a file, or of the files directly in a folder; they change when it is written to."""
     try:
         seen = [each.stat() for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
     except OSError as error:
@@ -370,7 +367,7 @@ def _state(path: Path) -> list[tuple[int, int, int]]:
 
 
 def _check_chosen(readings: Sequence[ParsedFile], options: ReadOptions) -> None:
-    """Refuse a choice that no file had."""
+    """Refuse a metric or filter that no file had."""
     for what, asked, found in (
         ("metric", options.metric, [reading.metrics for reading in readings]),
         ("filter", options.filter, [reading.filters for reading in readings]),
@@ -402,17 +399,17 @@ def _table(sources: Sequence[Source], readings: list[ParsedFile]) -> ResponseTab
 
 
 def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Make one finding of those of one name where many files have it: the first are told, the others counted."""
+    """Merge findings of one name: the first are kept, the others counted."""
     by_name: dict[str, list[Finding]] = {}
     for finding in findings:
         by_name.setdefault(finding.name, []).append(finding)
     merged: list[Finding] = []
     for name, same in by_name.items():
-        told, rest = same[:MAX_FINDINGS], same[MAX_FINDINGS:]
+        shown, rest = same[:MAX_FINDINGS], same[MAX_FINDINGS:]
         if rest:
-            last = f"{told[-1].message}. {len(rest):,} more such findings"
-            told[-1] = Finding(name, told[-1].count + sum(finding.count for finding in rest), last)
-        merged += told
+            last = f"{shown[-1].message}. {len(rest):,} more such findings"
+            shown[-1] = Finding(name, shown[-1].count + sum(finding.count for finding in rest), last)
+        merged += shown
     return tuple(merged)
 
 

@@ -1,4 +1,4 @@
-"""ResponseTable: graded answers in long form, with the metadata of models and items attached."""
+"""ResponseTable: graded responses in long form, with the metadata of models and items."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ KEYS = (names.BENCHMARK, names.MODEL, names.ITEM)
 MEASURE_COLUMNS = (names.CORRECT, names.N_CORRECT, names.N_SAMPLES, names.SCORE)
 CHOICE_LOGPROBS: Final = "choice_logprobs"  # log-probabilities of the choices, natural log, in the order of the item
 CHOICE_CHARS: Final = "choice_chars"  # lengths of the choices, in characters, in the same order
-CHOICE_BYTES: Final = "choice_bytes"  # .. in bytes of UTF-8
-CHOICE_COLUMNS: Final = (CHOICE_LOGPROBS, CHOICE_CHARS, CHOICE_BYTES)  # lists, one number a choice
+CHOICE_BYTES: Final = "choice_bytes"  # lengths in bytes of UTF-8
+CHOICE_COLUMNS: Final = (CHOICE_LOGPROBS, CHOICE_CHARS, CHOICE_BYTES)  # lists, one number per choice
 LOGLIKELIHOOD: Final = "loglikelihood"  # of the one given continuation, natural log
 PROMPT_HASH: Final = "prompt_hash"
 PER_ANSWER: Final = (names.TRIAL, "answered", *CHOICE_COLUMNS, LOGLIKELIHOOD, PROMPT_HASH)
@@ -30,8 +30,8 @@ PER_ANSWER: Final = (names.TRIAL, "answered", *CHOICE_COLUMNS, LOGLIKELIHOOD, PR
 DOC_ID: Final = "doc_id"  # item metadata: position in the evaluated split, as lm-evaluation-harness numbers it
 GOLD: Final = "gold"  # item metadata: position of the right choice
 GROUP: Final = "group"  # item metadata: the groups a task belongs to, outermost first, joined by "/"
-METRIC: Final = "metric"  # item metadata: what the logs call the value that was read
-FILTER: Final = "filter"  # item metadata: how lm-evaluation-harness took the answer from the text
+METRIC: Final = "metric"  # item metadata: name in the logs of the value that was read
+FILTER: Final = "filter"  # item metadata: how lm-evaluation-harness extracted the answer from the text
 ITEM_COLUMNS: Final = (names.SUBTASK, GROUP, DOC_ID, names.DOC_HASH, GOLD, METRIC, FILTER)
 
 REVISION: Final = "revision"  # model metadata: a revision of the weights that is not a training step
@@ -41,7 +41,7 @@ CHUNK: Final = 2_000_000  # rows handled at once, so that scratch arrays stay ne
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a reader of the results should know about the responses; nothing was changed because of it."""
+    """Something to know about the responses; it did not change them."""
 
     name: str
     count: int
@@ -50,26 +50,26 @@ class Finding:
 
 @dataclass(frozen=True)
 class ResponseTable:
-    """Graded answers of models on items of one or several benchmarks.
+    """Graded responses of models to the items of one or several benchmarks.
 
     Parameters
     ----------
     answers : pd.DataFrame
-        One row a graded answer: categorical ``benchmark, model, item``; optional ``trial``; then either ``correct``
-        (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1]; then what else belongs to a single answer
+        One row per graded response: categorical ``benchmark, model, item``; optional ``trial``; then either ``correct``
+        (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1]; then further columns of a single response
         (``choice_logprobs, loglikelihood, answered, prompt_hash``). Rows are unique in (benchmark, model, item, trial).
     models : pd.DataFrame
         Metadata (``run, seed, step, size`` and others), indexed by model label.
     items : pd.DataFrame
         Metadata (``subtask, doc_id, doc_hash, gold`` and others), indexed by (benchmark, item).
     entries : pd.DataFrame
-        The (benchmark, model) pairs that occur in the input, with or without answers.
+        The (benchmark, model) pairs that occur in the input, with or without responses.
     findings : tuple of Finding
         What was noticed or dropped on reading.
 
     Notes
     -----
-    Models and items that occur in the input but have no answer are kept in `models`, `items` and `entries`.
+    Models and items in the input that have no response are kept in `models`, `items` and `entries`.
 
     Examples
     --------
@@ -101,7 +101,7 @@ class ResponseTable:
 
     @property
     def measure(self) -> Measure:
-        """What an answer holds: right answers ("correct") or fractional scores ("score")."""
+        """What a response holds: 0/1 or counts ("correct"), or fractional scores ("score")."""
         return "score" if names.SCORE in self.answers else "correct"
 
     def select(self, benchmark: str) -> ResponseTable:
@@ -120,7 +120,7 @@ class ResponseTable:
         raise ResponsesError(unknown_choice("benchmark", benchmark, [*self.benchmarks, *groups]))
 
     def keep_benchmarks(self, benchmarks: Sequence[str]) -> ResponseTable:
-        """Keep some benchmarks, with the models and items that answers to them name."""
+        """Keep some benchmarks, with the models and items that occur in them."""
         if set(benchmarks) == set(self.benchmarks):
             return self
         entries = self.entries[self.entries[names.BENCHMARK].isin(benchmarks)].reset_index(drop=True)
@@ -154,7 +154,7 @@ class ResponseTable:
         return self
 
     def counts(self) -> ResponseCounts:
-        """Arrange the answers of the only benchmark as (model, item) arrays; trials of a cell are added up.
+        """Arrange the responses to the only benchmark as (model, item) arrays; trials of a cell are summed.
 
         Raises
         ------
@@ -189,9 +189,9 @@ class ResponseTable:
         return correct.reshape(shape), trials.reshape(shape)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the canonical long table: one row an answer, metadata beside it.
+        """Return the canonical long table: one row per response, with metadata.
 
-        Rows without a value, at the end, name the items and models that were not answered. Text is categorical.
+        Rows without a value, at the end, name the items and models without responses. Text is categorical.
         """
         rest = self._unanswered()
         answers = {name: _with_missing(values, len(rest)) for name, values in self.answers.items()}
@@ -204,7 +204,7 @@ class ResponseTable:
         return frame.assign(**{str(name): _spread(values, at) for meta, at in beside for name, values in meta.items()})
 
     def _unanswered(self) -> pd.DataFrame:
-        """Rows without a value that keep the labels of items and models without answers."""
+        """Rows without a value that keep the labels of items and models without responses."""
         benchmark_of = self.items.index.get_level_values(names.BENCHMARK)
         silent_items = np.ones(len(self.items), dtype=bool)
         silent_items[item_positions(self.answers, self.items.index)] = False
@@ -224,7 +224,7 @@ class ResponseTable:
 
 
 def _as_one_benchmark(table: ResponseTable, name: str) -> ResponseTable:
-    """Make the tasks of a group the subtasks of one benchmark; item labels that clash get the task's name."""
+    """Make the tasks of a group the subtasks of one benchmark; equal item labels are prefixed by the task's name."""
     tasks, labels = (table.items.index.get_level_values(level) for level in (names.BENCHMARK, names.ITEM))
     clash = labels.isin(labels[labels.duplicated()])
     unique = pd.Index(np.where(clash, tasks + "/" + labels, labels), dtype="str")
@@ -243,7 +243,7 @@ def _as_one_benchmark(table: ResponseTable, name: str) -> ResponseTable:
 
 
 def _group_members(items: pd.DataFrame) -> dict[str, list[str]]:
-    """Map each group of tasks to the benchmarks (tasks) in it."""
+    """Map each group of tasks to its benchmarks (tasks)."""
     if GROUP not in items:
         return {}
     paths = items[GROUP].dropna().reset_index()[[names.BENCHMARK, GROUP]].drop_duplicates()
@@ -255,15 +255,15 @@ def _group_members(items: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def categorical(values: pd.Series) -> pd.Categorical:
-    """Return the codes and labels of a categorical column itself (``.cat.codes`` would copy the codes)."""
+    """Return the array of a categorical column, whose codes are not copied (as ``.cat.codes`` would)."""
     return cast(pd.Categorical, values.array)
 
 
 def tidied(frame: pd.DataFrame, *, dropping: Iterable[str] = ()) -> pd.DataFrame:
-    """Bring columns, keys aside, into their plainest form, so that equal contents have equal types.
+    """Bring columns other than keys into their simplest type, so that equal contents have equal types.
 
-    Texts that do not occur leave the categories, whole numbers without gaps need no mask, and of the columns in
-    `dropping` those without any value go.
+    Unused categories are removed, whole numbers without gaps lose their mask, and columns in `dropping` without any
+    value are dropped.
     """
     frame = frame.drop(columns=[name for name in dropping if name in frame and frame[name].isna().all()])
     for name in frame.columns.difference([*KEYS], sort=False):
@@ -305,7 +305,7 @@ def _with_missing(values: pd.Series, n_rows: int) -> pd.Series:
 
 
 def _spread(values: pd.Series, positions: npt.NDArray[np.int32]) -> pd.Series:
-    """Repeat metadata beside the answers; text as a categorical, which costs one code a row."""
+    """Repeat metadata for every response; text as a categorical, which costs one code per row."""
     if pd.api.types.is_string_dtype(values):
         codes, distinct = pd.factorize(values)
         return pd.Series(pd.Categorical.from_codes(codes.astype(np.int32)[positions], pd.Index(distinct)), copy=False)
@@ -319,7 +319,7 @@ def _right_and_asked(answers: pd.DataFrame) -> tuple[npt.NDArray[np.generic], np
 
 
 def listed(labels: Iterable[object], limit: int = 3) -> str:
-    """Write the first few labels of many."""
+    """List the first few labels."""
     labels = list(labels)
     shown = ", ".join(map(repr, labels[:limit]))
     return shown + (f" and {len(labels) - limit} more" if len(labels) > limit else "")

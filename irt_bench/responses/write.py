@@ -1,4 +1,4 @@
-"""ResponseTable → one canonical long table, Parquet or CSV, that reads back as the same table."""
+"""Write a ResponseTable as one canonical long table, Parquet or CSV, that reads back as the same table."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ ROW_GROUP_ROWS: Final = 2**20
 
 
 def write_table(table: ResponseTable, path: str | Path, *, safe_csv: bool = False) -> None:
-    """Write a table; the same answers give the same bytes, in whatever order they were read.
+    """Write a table; the same responses give the same bytes, in whatever order they were read.
 
     Parameters
     ----------
     table : ResponseTable
-        What to write; models and items without answers are rows without a value at the end.
+        Table to write; models and items without responses are rows without a value at the end.
     path : str or Path
         Name ending in ``.parquet`` (reads back exactly) or ``.csv`` (column types are guessed on reading).
     safe_csv : bool
-        Whether, in CSV, texts that a spreadsheet would run as a formula get a ' in front. They read back with it.
+        Whether, in CSV, texts that a spreadsheet would run as a formula are prefixed by '. They read back with it.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def write_table(table: ResponseTable, path: str | Path, *, safe_csv: bool = Fals
 
 
 def in_order(table: ResponseTable) -> ResponseTable:
-    """Sort answers by benchmark, model, item and trial, which no two share."""
+    """Sort answers by benchmark, model, item and trial."""
     answers = table.answers
     place = np.zeros(len(answers), dtype=np.int64)
     for key in KEYS:
@@ -87,7 +87,7 @@ def _roles(table: ResponseTable) -> str:
 
 
 def _as_text(arrow: pa.Table) -> pa.Table:
-    """Write codes as the text they stand for and lists as JSON, which is what CSV can hold."""
+    """Write codes as their text and lists as JSON, which CSV can hold."""
     for position, field in enumerate(arrow.schema):
         column = arrow.column(position)
         if pat.is_dictionary(field.type):

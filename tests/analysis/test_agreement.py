@@ -136,7 +136,7 @@ def test_mismatched_inputs_are_refused(make_counts):
         compare_ability_accuracy(ability.rename(model="person"), counts)
     with pytest.raises(AnalysisError, match="not finite; first: model 'm2'"):
         compare_ability_accuracy(posterior.assign(ability=ability.where(ability["model"] != "m2")), counts)
-    with pytest.raises(AnalysisError, match="there are 2 models"):
+    with pytest.raises(AnalysisError, match="2 models have responses"):
         compare_ability_accuracy(ability[..., :2], counts.take(models=slice(2)))
 
 
@@ -145,7 +145,7 @@ def test_models_without_answers_are_left_out_with_a_warning(make_counts):
     trials = counts.trials.copy()
     trials[5] = 0
     silent = make_counts(counts.correct * trials, trials)
-    with pytest.warns(UndefinedWarning, match="1 models have no answers.*'m5'"):
+    with pytest.warns(UndefinedWarning, match="1 models have no responses.*'m5'"):
         result = compare_ability_accuracy(posterior, silent)
     assert len(result.models) == 39 and "m5" not in result.models.index
 

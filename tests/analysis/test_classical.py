@@ -224,7 +224,7 @@ def test_undefined_alpha_is_nan_with_a_warning(correct, trials, make_counts):
 
 
 def test_reliability_without_any_answer_is_refused(make_counts):
-    with pytest.raises(AnalysisError, match="no model has an answer"):
+    with pytest.raises(AnalysisError, match="no model has a response"):
         score_reliability(make_counts([[0, 0]], [[0, 0]]))
 
 

@@ -16,7 +16,7 @@ A, B, C = np.array([0.7, 1.0, 1.6, 2.2]), np.array([-1.0, 0.0, 0.4, 1.3]), np.ar
 @pytest.mark.parametrize("method", ["eap", "map"])
 def test_items_that_cannot_be_answered_wrong_are_refused(make_counts, method):
     posterior = posterior_of([1.0, 1.0], [0.0, 0.0], [0.0, 1.0])
-    with pytest.raises(AnalysisError, match="impossible under the item parameters, as where guessing is 1"):
+    with pytest.raises(AnalysisError, match="probability 0 under the item parameters"):
         score_models(make_counts([[1, 0], [0, 1]]), posterior, method=method)
 
 
@@ -93,7 +93,7 @@ def test_wrong_discriminations_are_caught_by_the_same_check(make_counts, record_
 def test_unknown_items_are_refused_and_models_without_answers_get_the_prior(make_counts):
     with pytest.raises(AnalysisError, match="i4"):
         score_models(make_counts(np.ones((2, 5), int)), posterior_of(A, B, C))
-    with pytest.warns(ResponsesWarning, match="no answers"):
+    with pytest.warns(ResponsesWarning, match="no responses"):
         table = score_models(make_counts(np.zeros((1, 4), int), np.zeros((1, 4), int)), posterior_of(A, B, C))
     assert table["ability"].iloc[0] == pytest.approx(0, abs=1e-6)
     assert table["ability_sd"].iloc[0] == pytest.approx(1, abs=1e-4)
@@ -125,7 +125,7 @@ def test_models_beyond_all_those_of_the_fit_are_named(make_counts):
     posterior = posterior_of(np.full(60, 1.5), rng.normal(size=60), np.zeros(60))
     posterior["ability"] = (("chain", "draw", "model"), np.tile(np.linspace(-0.5, 0.5, 5), (1, 2, 1)))
     counts = make_counts([[1] * 58 + [0] * 2, [1, 0] * 30])
-    with pytest.warns(ResponsesWarning, match=r"1 of 2 models lie beyond .*first: 'm0'.*prior_sd=3"):
+    with pytest.warns(ResponsesWarning, match=r"1 of 2 models lie outside .*first: 'm0'.*prior_sd=3"):
         score_models(counts, posterior)
     score_models(counts, posterior, prior_sd=3.0)  # nothing to say
 

@@ -138,7 +138,7 @@ def test_too_few_usable_items_give_nan_with_a_warning(make_counts):
 
 
 def test_too_few_models_for_halves_give_nan_with_a_warning(make_counts):
-    with pytest.warns(UndefinedWarning, match="5 models have answers, 6 needed"):
+    with pytest.warns(UndefinedWarning, match="5 models have responses, 6 needed"):
         found = compare_transfer(make_counts(np.eye(5, dtype=int)))
     assert found.isna().all(axis=None)
     enough = make_counts(np.random.default_rng(4).integers(0, 2, (20, 12)))

@@ -266,7 +266,7 @@ def test_lines_of_the_harness_with_values_of_other_types_are_read_or_refused(tmp
             read_responses([path])
         except Exception as error:  # noqa: BLE001 - the kinds that are allowed are named below
             assert type(error).__name__ in ("ReadError", "ResponsesError"), (value, error)
-            assert not isinstance(error.__cause__, read.NOT_AS_EXPECTED), (value, error)
+            assert not isinstance(error.__cause__, read.LAYOUT_ERRORS), (value, error)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_samples_of_inspect_with_values_of_other_types_are_read_or_refused(tmp_p
             read_responses([path])
     except Exception as error:  # noqa: BLE001
         assert type(error).__name__ in ("ReadError", "ResponsesError"), error
-        assert not isinstance(error.__cause__, read.NOT_AS_EXPECTED), error
+        assert not isinstance(error.__cause__, read.LAYOUT_ERRORS), error
 
 
 # --- values and keys of tables ---------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ VALUES = {
     "inf": "'inf' is not 0 or 1",
     "2": "'2' is not 0 or 1",
     "-1": "'-1' is not 0 or 1",
-    "0.5": "call shares 'score'",
+    "0.5": "name proportions 'score'",
     "yes": "'yes' is not a number",
     "1;0": "'1;0' is not a number",
     "<script>": "'<script>' is not a number",
@@ -333,7 +333,7 @@ def test_answers_given_twice_must_agree(refused, run, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("model,item,correct\na,q,1\na,q,0\n")
     message = refused("items", path, within=tmp_path)
-    assert "model 'a', item 'q': correct 1 and 0. Remove one, or say what tells them apart" in message
+    assert "model 'a', item 'q': correct 1 and 0. Remove one, or distinguish them" in message
     path.write_text("model,item,correct\na,q,1\na,q,1\n")
     told = json.loads(run("read", path, "-o", tmp_path / "b.csv", "--json").stdout)
     assert told["findings"][0]["name"] == "duplicate_rows" and told["findings"][0]["count"] == 1
@@ -407,7 +407,7 @@ def test_errors_that_name_such_ids_stay_one_line(refused, tmp_path):
         frame = pd.DataFrame({"model": [label, label], "item": "q", "correct": [0, 1]})
         frame.to_parquet(tmp_path / "a.parquet")
         message = refused("items", tmp_path / "a.parquet", within=tmp_path)
-        assert "given more than once" in message and "\x1b" not in message
+        assert "more than once" in message and "\x1b" not in message
         frame.rename(columns={"item": label}).to_parquet(tmp_path / "a.parquet")
         refused("fit", tmp_path / "a.parquet", "-o", tmp_path / "fit", within=tmp_path)
 
@@ -479,5 +479,5 @@ def test_a_log_that_a_run_still_writes_is_refused_or_read_to_a_line(tmp_path):
 
 def test_pipes_and_devices_are_refused(refused, tmp_path):
     os.mkfifo(tmp_path / "a.csv")
-    assert "is no regular file" in refused("items", tmp_path / "a.csv", within=tmp_path)
-    assert "is no regular file" in refused("items", "/dev/zero", within=tmp_path)
+    assert "is not a regular file" in refused("items", tmp_path / "a.csv", within=tmp_path)
+    assert "is not a regular file" in refused("items", "/dev/zero", within=tmp_path)

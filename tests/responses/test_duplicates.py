@@ -23,9 +23,7 @@ def test_exact_repetitions_are_dropped_and_counted():
 
 
 def test_contradictions_are_refused_by_the_first():
-    with pytest.raises(
-        ResponsesError, match="2 answers are given more than once .*model 'a', item '1': correct 1 and 0"
-    ):
+    with pytest.raises(ResponsesError, match="2 responses occur more than once .*model 'a', item '1': correct 1 and 0"):
         table_from_frame(rows(item=["1", "1", "2", "2"], correct=[1, 0, 1, 0]))
 
 

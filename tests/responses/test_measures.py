@@ -51,18 +51,18 @@ def test_shares_times_samples_are_counts():
     [
         (
             {"correct": [1, 2]},
-            "'correct' cannot be used; first: model 'a', item '1': 2 is not 0 or 1; call shares 'score'",
+            "'correct' cannot be used; first: model 'a', item '1': 2 is not 0 or 1; name proportions 'score'",
         ),
         ({"correct": ["1", "x"]}, "item '1': 'x' is not a number"),
         ({"score": [0.5, 1.5]}, r"1.5 is outside \[0, 1\]"),
         ({"score": [0.5, np.inf]}, r"inf is outside \[0, 1\]"),
-        ({"score": [0.5], "n_samples": [3]}, "0.5 times 'n_samples' is not a whole number of right answers"),
+        ({"score": [0.5], "n_samples": [3]}, "0.5 times 'n_samples' is not a whole number of correct responses"),
         ({"n_correct": [2]}, "column 'n_correct' needs 'n_samples'"),
         ({"n_correct": [2], "n_samples": [1]}, "2 is more than 'n_samples'"),
         ({"n_correct": [-1], "n_samples": [1]}, "-1 is not a whole number from 0"),
         ({"n_correct": [0], "n_samples": [0]}, "0 is not 1 or more"),
         ({"n_correct": pd.array([0, 1]), "n_samples": pd.array([1, None])}, "is not 1 or more"),
-        ({"other": [1]}, "no column says what an answer was worth.*found model, item, other"),
+        ({"other": [1]}, "no column has the values of responses.*found model, item, other"),
     ],
 )
 def test_values_that_mean_nothing_are_refused_by_the_first(columns, message):

@@ -1,4 +1,4 @@
-"""File formats of responses, by the name that `read_responses` takes, in the order in which they are tried."""
+"""File formats of responses by name, in the order in which they are tried."""
 
 from irt_bench.responses.formats import every_eval_ever, helm, inspect_ai, lm_eval, py_irt, tabular
 from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions

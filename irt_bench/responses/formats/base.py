@@ -1,7 +1,4 @@
-"""What a format module offers, and what several formats read alike.
-
-Training step or revision of a model's weights, from the arguments a harness was given.
-"""
+"""The interface of format modules, and what several formats share: choices, missing grades, checkpoints."""
 
 from __future__ import annotations
 
@@ -23,16 +20,16 @@ from irt_bench.responses.table import METRIC, Finding
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Choices where a file holds several answers to the same question.
+    """Choices where a file holds several values of the same response.
 
-    A choice decides only where there is one: a task with a single metric (or filter) is read by it whatever was chosen.
+    A choice matters only where there are several: a task with a single metric (or filter) is read by it in any case.
 
     Parameters
     ----------
     metric : str, optional
-        Metric (lm-evaluation-harness, HELM, Every Eval Ever) or scorer (Inspect) to read as the answer's worth.
+        Metric (lm-evaluation-harness, HELM, Every Eval Ever) or scorer (Inspect) to read.
     filter : str, optional
-        Filter of the answers (lm-evaluation-harness, Every Eval Ever).
+        Filter of the responses (lm-evaluation-harness, Every Eval Ever).
     """
 
     metric: str | None = None
@@ -41,20 +38,20 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """What was read from one file or folder.
+    """Content of one file or folder.
 
     Parameters
     ----------
     frame : pd.DataFrame
-        Canonical columns, one row a graded answer; the value is missing where an answer was not graded.
+        Canonical columns, one row per graded response; the value is missing where a response was not graded.
     findings : tuple of Finding
-        What was noticed on the way.
+        What was noticed on reading.
     metrics, filters : frozenset of str
-        The metrics and filters read, where the format has such.
+        The metrics and filters read, where the format has them.
     roles : mapping of column to {"model", "item"}
-        What metadata columns describe, where the file says so.
+        What metadata columns describe, where the file declares it.
     measure : {"correct", "score"}, optional
-        What an answer holds, where the file says so.
+        What a response holds, where the file declares it.
     """
 
     frame: pd.DataFrame
@@ -72,13 +69,13 @@ class Format:
     Parameters
     ----------
     name : str
-        Name that `read_responses` takes as its format.
+        Name of the format, as `read_responses` takes it.
     description : str
-        One line for people.
+        One line for users.
     claims : callable
-        Path → whether this looks like the format (cheap: names and first bytes only). A folder may be claimed whole.
+        Path → whether the file has this format (cheap: name and first bytes only). A folder may be claimed as a whole.
     read : callable
-        (path, options) → what the file or folder holds.
+        (path, options) → content of the file or folder.
     """
 
     name: str
@@ -88,7 +85,7 @@ class Format:
 
 
 def choose(what: str, asked: str | None, candidates: Collection[str], *, where: str, option: str | None = None) -> str:
-    """Return the candidate asked for, or the only one there is.
+    """Return the candidate asked for, or the only one.
 
     Raises
     ------
@@ -107,12 +104,12 @@ def choose(what: str, asked: str | None, candidates: Collection[str], *, where: 
 
 
 def ungraded(frame: pd.DataFrame) -> list[Finding]:
-    """Say, for each model and benchmark of a log, how many answers were logged without a value: they are missing.
+    """Report, for each model and benchmark of a log, how many responses have no value: they are missing.
 
     Parameters
     ----------
     frame : pd.DataFrame
-        Columns ``benchmark, model, metric`` and ``score``, one row an answer.
+        Columns ``benchmark, model, metric`` and ``score``, one row per response.
     """
     if not frame[names.SCORE].isna().any():
         return []
@@ -120,20 +117,20 @@ def ungraded(frame: pd.DataFrame) -> list[Finding]:
     for (model, benchmark), own in frame.groupby([names.MODEL, names.BENCHMARK], observed=True, sort=False):
         n_missing, metric = int(own[names.SCORE].isna().sum()), str(own[METRIC].iloc[0])
         message = (
-            f"model {str(model)!r}, {str(benchmark)!r}: {n_missing:,} of {len(own):,} answers have no value of "
-            f"{metric!r} (not a number, or nothing); they are missing, neither right nor wrong"
+            f"model {str(model)!r}, {str(benchmark)!r}: {n_missing:,} of {len(own):,} responses have no value of "
+            f"{metric!r} (not a number, or nothing); they are treated as missing"
         )
         found += [Finding("ungraded", n_missing, message)] if n_missing else []
     return found
 
 
 def constant(value: str, n_rows: int) -> pd.Categorical:
-    """Return a text column with the same value in every row, at one byte a row."""
+    """Return a text column with the same value in every row, which takes one byte per row."""
     return pd.Categorical.from_codes(np.zeros(n_rows, dtype=np.int8), pd.Index([value], dtype="str"))
 
 
-MAX_DIGITS: Final = 16  # digits of a step; Python refuses to read thousands of them, and int64 holds 18
-DEFAULT_BRANCH: Final = "main"  # where a model hub puts finished weights; says nothing about the checkpoint
+MAX_DIGITS: Final = 16  # digits of a step; Python refuses to parse thousands of them, and int64 holds 18
+DEFAULT_BRANCH: Final = "main"  # branch of finished weights on a model hub; it does not name a checkpoint
 _IN_TEXT: Final = re.compile(r"""\brevision['"]?\s*[:=]\s*['"]?([^'",}\s]+)""")
 _STEP: Final = re.compile(
     r"(?:^|[-_])(?:global[-_]?step|step|checkpoint|ckpt|iter(?:ation)?)[-_]?(\d{1,16})(?![\d.])", re.IGNORECASE
@@ -141,7 +138,7 @@ _STEP: Final = re.compile(
 
 
 class Checkpoint(NamedTuple):
-    """Training step, and the revision where it says more than the step."""
+    """Training step, and the revision where it is more than the step."""
 
     step: int | None = None
     revision: str | None = None

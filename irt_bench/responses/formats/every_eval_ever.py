@@ -1,4 +1,4 @@
-"""Every Eval Ever 0.3: ``<id>_samples.jsonl`` with ``<id>.json`` beside; one row a sample, metric and filter."""
+"""Every Eval Ever 0.3: ``<id>_samples.jsonl`` with ``<id>.json`` beside it; one row per sample, metric and filter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVIS
 
 ENDING: Final = "_samples.jsonl"
 REQUIRED: Final = ("model_id", "evaluation_name", "sample_id", "evaluation")
-NO_METRIC: Final = "score"  # where a record does not say what its score measures
+NO_METRIC: Final = "score"  # where a record does not name its metric
 
 
 class _Sample(NamedTuple):
@@ -44,7 +44,7 @@ class _Sample(NamedTuple):
 
 
 def claims(path: Path) -> bool:
-    """Whether the first line has what every record of the schema has."""
+    """Whether the first line has the keys that every record of the schema has."""
     if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
         return False
     record = first_record(path)
@@ -52,12 +52,12 @@ def claims(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> ParsedFile:
-    """Read the samples of one file; an item is a document, known by its hash where there is one.
+    """Read the samples of one file; an item is a document, identified by its hash where there is one.
 
     Raises
     ------
     ReadError
-        If a line is no such record, or several metrics or filters are there and none was chosen.
+        If a line is not a valid record, or there are several metrics or filters and none was chosen.
     """
     samples = [_sample(path, number, record) for number, record in records(path)]
     if not samples:
@@ -93,7 +93,7 @@ def _sample(path: Path, number: int, record: Record) -> _Sample:
     missing = [key for key in REQUIRED[:-1] if as_text(record.get(key)) is None]
     missing += [key for key in REQUIRED[-1:] if record.get(key) is None]
     if missing:
-        raise ReadError(f"{path}, line {number}: no {missing[0]!r}; it is no Every Eval Ever sample.")
+        raise ReadError(f"{path}, line {number}: no {missing[0]!r}; this is not an Every Eval Ever sample.")
     metadata = record.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     metric, _, suffix = str(record.get("evaluation_result_id") or NO_METRIC).partition(":")
@@ -135,7 +135,7 @@ def _chosen(samples: Sequence[_Sample], options: ReadOptions) -> list[_Sample]:
 
 
 def _numbered(ids: Sequence[str]) -> Sequence[str] | Sequence[int]:
-    """Ids as numbers where all are positions, as those converted from lm-evaluation-harness."""
+    """Ids as numbers where all are positions, as after conversion from lm-evaluation-harness."""
     numbers = [int(text) for text in ids if text.isdecimal() and len(text) < MAX_DIGITS]
     return numbers if list(map(str, numbers)) == list(ids) else ids
 

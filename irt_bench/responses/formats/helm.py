@@ -1,4 +1,4 @@
-"""HELM run folders: ``run_spec.json`` and ``per_instance_stats.json``, unperturbed test instances only."""
+"""HELM run folders: ``run_spec.json`` and ``per_instance_stats.json``; unperturbed test instances only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from irt_bench.responses.table import METRIC, Finding
 SPEC: Final = "run_spec.json"
 STATS: Final = "per_instance_stats.json"
 SPLIT: Final = "test"
-# How a run was made rather than what was asked: these parts of a run's name are no part of the benchmark's.
+# Settings of a run rather than of its questions: these parts of a run's name do not belong to the benchmark's.
 RUN_ARGUMENTS: Final = frozenset(
     [
         "model",
@@ -55,7 +55,7 @@ class _Row(NamedTuple):
 
 
 def claims(path: Path) -> bool:
-    """Whether a folder is that of one run, or a file the statistics in one."""
+    """Whether a folder is that of one run, or a file its statistics."""
     if path.is_dir():
         return (path / SPEC).is_file() and (path / STATS).is_file()
     return path.name == STATS and (path.parent / SPEC).is_file()
@@ -67,7 +67,7 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     Raises
     ------
     ReadError
-        If a file is damaged, or several statistics say how good an answer was and none was chosen.
+        If a file is damaged, or there are several statistics of correctness and none was chosen.
     """
     folder = path if path.is_dir() else path.parent
     spec = load_object(folder / SPEC)
@@ -99,7 +99,7 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
 
 
 def benchmark_of(run_name: str) -> str:
-    """Name of what was asked in a run: "mmlu:subject=law,method=joint,model=m" → "mmlu:subject=law"."""
+    """Name of the benchmark of a run: "mmlu:subject=law,method=joint,model=m" → "mmlu:subject=law"."""
     scenario, _, arguments = run_name.partition(":")
     kept = [part for part in arguments.split(",") if part and part.partition("=")[0] not in RUN_ARGUMENTS]
     return f"{scenario}:{','.join(kept)}" if kept else scenario
@@ -138,7 +138,7 @@ def _values(entry: Record) -> dict[str, float]:
 
 
 def _usable(rows: list[_Row]) -> list[str]:
-    """Statistics that are defined somewhere and lie in [0, 1] wherever they are."""
+    """Statistics that are defined for some instance and always lie in [0, 1]."""
     fits: dict[str, bool] = {}
     defined: set[str] = set()
     for row in rows:

@@ -1,6 +1,6 @@
-"""Inspect AI logs, ``.eval`` and JSON, and the zip container that ``.eval`` is.
+"""Inspect AI logs, ``.eval`` and JSON.
 
-The ``.eval`` container of Inspect AI: a zip whose members are stored, deflated or zstd-compressed (method 93).
+An ``.eval`` file is a zip archive whose members are stored, deflated or zstd-compressed (method 93).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from irt_bench.responses.formats.jsonlines import (
 )
 from irt_bench.responses.table import METRIC, REVISION, Finding
 
-ZSTD: Final = 93  # zip compression method; the standard library reads it from Python 3.14 on
+ZSTD: Final = 93  # zip compression method, which the standard library reads from Python 3.14 on
 LOCAL_HEADER_BYTES: Final = 30
 MAX_MEMBER_BYTES: Final = MAX_JSON_BYTES  # decompressed; summaries of 500,000 samples take as much
 MAX_ARCHIVE_BYTES: Final = 2**29  # decompressed, of all members that are read
@@ -70,7 +70,7 @@ class EvalArchive:
     Raises
     ------
     ReadError
-        On opening or reading, if the file is no such archive, is cut off or damaged, or would unpack too large.
+        On opening or reading, if the file is not such an archive, is truncated or damaged, or would unpack too large.
     """
 
     def __init__(self, path: Path) -> None:
@@ -161,7 +161,7 @@ class _Log:
 
 
 def claims(path: Path) -> bool:
-    """Whether the name ends in .eval, or the file begins as an Inspect log in JSON does."""
+    """Whether the name ends in .eval, or the file begins like an Inspect log in JSON."""
     if not path.is_file():
         return False
     if path.suffix.lower() != ".json":
@@ -172,12 +172,12 @@ def claims(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> ParsedFile:
-    """Read one log; epochs are trials, samples with an error or without a score are missing.
+    """Read one log; epochs are trials, and samples with an error or without a score are missing.
 
     Raises
     ------
     ReadError
-        If the file is no such log, or has several scorers and none was chosen.
+        If the file is not such a log, or has several scorers and none was chosen.
     """
     log = _from_archive(path) if path.suffix.lower() == ".eval" else _from_json(path)
     task, model = log.eval.get("task"), log.eval.get("model")
@@ -249,7 +249,7 @@ def _epoch(path: Path, sample: Record) -> int:
 
 
 def _scores(sample: Record) -> dict[str, object]:
-    """Values of one sample by scorer; a scorer that returned several has "scorer/key" for each."""
+    """Values of one sample by scorer; a scorer with several values has "scorer/key" for each."""
     scores = sample.get("scores")
     if sample.get("error") or not isinstance(scores, dict):
         return {}
@@ -264,7 +264,7 @@ def _scores(sample: Record) -> dict[str, object]:
 
 
 def _scorers(graded: Iterable[Mapping[str, object]]) -> dict[str, bool]:
-    """Scorers whose values are single, in the order in which they occur."""
+    """Scorers with single values, in order of occurrence."""
     single: dict[str, bool] = {}
     for scores in graded:
         for scorer, value in scores.items():
@@ -276,7 +276,7 @@ def _scorers(graded: Iterable[Mapping[str, object]]) -> dict[str, bool]:
 
 
 def _score_value(value: object, unknown: Counter[str]) -> float:
-    """Return what a score value is worth; unknown ones are counted and missing."""
+    """Convert a score to a number; unknown values are counted and missing."""
     if value is None:
         return np.nan
     if (given := as_float(value)) is not None:
@@ -305,7 +305,7 @@ def _unknown_values(unknown: Counter[str], path: Path) -> list[Finding]:
 
 
 def _checkpoint_columns(log: _Log) -> dict[str, Any]:
-    """Seed and training step, where the run says them."""
+    """Seed and training step, where the log has them."""
     own = log.eval.get("metadata")
     own = own if isinstance(own, dict) else {}
     configs = [log.eval.get("model_generate_config"), log.plan.get("config"), own]

@@ -1,4 +1,4 @@
-"""JSON and JSON lines from plain or compressed files, every failure named by file and line."""
+"""JSON and JSON lines from plain or compressed files; every error names the file and the line."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from irt_bench.errors import ReadError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-MAX_LINE_BYTES = 32 * 2**20  # a longer line is no log record, or a decompression bomb
-MAX_JSON_BYTES = 2**28  # of one JSON text; it is held three times while it is parsed
-MAX_JSON_VALUES = 6_000_000  # of one JSON text; 100 bytes each at worst
+MAX_LINE_BYTES = 32 * 2**20  # a longer line is not a log record, or a decompression bomb
+MAX_JSON_BYTES = 2**28  # per JSON text, which is held three times while it is parsed
+MAX_JSON_VALUES = 6_000_000  # per JSON text, at 100 bytes each at worst
 UNPACKED_AT_LEAST: Final = 2**26  # bytes that any compressed file may unpack to
-UNPACKED_RATIO: Final = 200  # beyond them, bytes a compressed byte may become; logs and tables reach 50, bombs 1,000
+UNPACKED_RATIO: Final = 200  # above it, maximal bytes per compressed byte; logs and tables reach 50, bombs 1,000
 BLOCK_BYTES: Final = 2**20
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
@@ -36,7 +36,7 @@ def open_bytes(path: Path) -> IO[bytes]:
     Raises
     ------
     ReadError
-        If it cannot be opened; later, if it unpacks to far more than answers ever do.
+        If it cannot be opened; later, if it unpacks to far more than responses ever do.
     """
     codec = CODECS.get(path.suffix.lower())
     try:
@@ -47,7 +47,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 class _Unpacked(io.RawIOBase):
-    """A stream of what a compressed file unpacks to, up to a limit."""
+    """The decompressed content of a file as a stream, up to a limit."""
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         self._path, self._stream = path, stream
@@ -75,12 +75,12 @@ class _Unpacked(io.RawIOBase):
 
 
 def parse_json(text: bytes) -> Any:
-    """Read one JSON text of bounded size; a key that occurs twice is refused, half of a surrogate pair replaced.
+    """Read one JSON text of bounded size; repeated keys are refused, unpaired surrogates replaced.
 
     Raises
     ------
     ValueError
-        Saying what is wrong.
+        Describing the error.
     """
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(f"larger than {MAX_JSON_BYTES:,} bytes")
@@ -131,7 +131,7 @@ def records(path: Path) -> Iterator[tuple[int, Record]]:
 
 
 def first_record(path: Path) -> Record | None:
-    """Return the first line's JSON object; None if there is no such thing."""
+    """Return the first line's JSON object; None if there is none."""
     try:
         return next((record for _, record in records(path)), None)
     except ReadError:

@@ -1,6 +1,6 @@
-"""lm-evaluation-harness 0.4.3 to 0.4.13: samples joined to the results file of their run.
+"""lm-evaluation-harness 0.4.3 to 0.4.13: samples, joined to the results file of their run.
 
-The results file of an lm-evaluation-harness run: model, checkpoint, groups of tasks.
+The results file has the model, its checkpoint, and the groups of tasks.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ NAME_KEYS: Final = (
 
 @dataclass(frozen=True)
 class Run:
-    """What a results file says about all samples of its run."""
+    """Content of a results file that concerns all samples of its run."""
 
     model: str
     checkpoint: Checkpoint
@@ -74,11 +74,11 @@ class Run:
 
 
 def run_of(samples: Path, time: str | None) -> Run:
-    """Find what is known about the run a samples file belongs to.
+    """Find the run that a samples file belongs to.
 
     Notes
     -----
-    Without a results file the model is called after the folder, which the harness names after the model.
+    Without a results file the model is named after the folder, which the harness names after the model.
     """
     beside = sorted(samples.parent.glob(f"*_{time}.json")) if time else []
     for path in beside:
@@ -86,7 +86,7 @@ def run_of(samples: Path, time: str | None) -> Run:
         if run is not None:
             return run
     model = samples.absolute().parent.name or samples.stem
-    message = f"{samples.name} has no results file beside it; the model is called {model!r} after the folder"
+    message = f"{samples.name} has no results file beside it; the model is named {model!r} after the folder"
     return Run(model, Checkpoint(), {}, {}, (Finding("no_results_file", 1, message),))
 
 
@@ -117,12 +117,12 @@ def _model_name(results: Record, model_args: object, path: Path) -> str:
         if isinstance(model_args, str) and (match := re.search(rf"(?:^|,){key}=([^,]+)", model_args)):
             return match[1]
     if not path.absolute().parent.name:
-        raise ReadError(f"{path} does not say which model was run; put it in a folder named after the model.")
+        raise ReadError(f"{path} does not name the model; put it in a folder named after the model.")
     return path.absolute().parent.name
 
 
 def _groups(subtasks: object) -> dict[str, str]:
-    """Path of groups, outermost first, of each task in a mapping of groups to members."""
+    """Path of groups, outermost first, of each task in a mapping from groups to members."""
     if not isinstance(subtasks, dict):
         return {}
     parent: dict[str, str] = {}
@@ -153,7 +153,7 @@ def _n_samples(counts: object) -> dict[str, tuple[int, int]]:
 __all__ = ["Run", "run_of"]
 
 
-NO_FILTER: Final = "none"  # what lines before 0.4.7 leave out
+NO_FILTER: Final = "none"  # the filter of lines before 0.4.7, which have none
 FIXED_KEYS: Final = frozenset(
     [
         "doc_id",
@@ -177,7 +177,7 @@ _FILE: Final = re.compile(r"^samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.+
 
 @dataclass(frozen=True)
 class _Answer:
-    """What one line says."""
+    """Content of one line."""
 
     doc_id: int | None
     doc_hash: str | None
@@ -191,14 +191,14 @@ class _Answer:
 
 @dataclass
 class _Columns:
-    """Answers of one filter, in the order of the file."""
+    """Responses with one filter, in the order of the file."""
 
     answers: list[_Answer] = field(default_factory=list)
-    metrics: dict[str, bool] = field(default_factory=dict)  # metric → whether all its values can be an answer's worth
+    metrics: dict[str, bool] = field(default_factory=dict)  # metric → whether all its values are scores in [0, 1]
 
 
 def claims(path: Path) -> bool:
-    """Whether the name is that of a samples file, or the first line that of one."""
+    """Whether the name is that of a samples file, or the first line is a sample."""
     if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
         return False
     if _FILE.match(path.name):
@@ -208,12 +208,12 @@ def claims(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> ParsedFile:
-    """Read one task's samples; an item is a document, known by its hash.
+    """Read one task's samples; an item is a document, identified by its hash.
 
     Raises
     ------
     ReadError
-        If a line is not a sample, or several metrics or filters are there and none was chosen.
+        If a line is not a sample, or there are several metrics or filters and none was chosen.
     """
     match = _FILE.match(path.name)
     task = match["task"] if match else path.name.split(".")[0]
@@ -294,7 +294,7 @@ def _choose_metric(columns: _Columns, asked: str | None, where: str) -> str | No
 
 
 def _logprobs(record: Record, metrics: Sequence[object]) -> list[float] | None:
-    """Log-probabilities of the given continuations: [["-0.57", "False"], ...], as text in the files."""
+    """Log-probabilities of the given continuations: [["-0.57", "False"], ...], stored as text."""
     responses = record.get("filtered_resps")
     pairs = _pairs(responses) if isinstance(responses, list) else None
     if pairs is None and isinstance(record.get("resps"), list):
@@ -317,7 +317,7 @@ def _pairs(responses: Iterable[object]) -> list[float] | None:
 
 
 def _gold(record: Record, n_choices: int) -> int | None:
-    """Position of the right choice, where the target is one and not the text of another choice."""
+    """Position of the correct choice, where the target is a position and not the text of another choice."""
     target = str(record.get("target"))
     if not target.isdecimal() or len(target) > MAX_DIGITS or int(target) >= n_choices:
         return None
@@ -332,7 +332,7 @@ def _continuations(record: Record) -> list[str]:
 
 
 def _choices(record: Record, n_choices: int) -> list[str] | None:
-    """Texts of the choices without the space before them, as the harness measures their length; None where unknown."""
+    """Texts of the choices without leading space, whose length the harness uses; None where unknown."""
     texts = [text.lstrip() for text in _continuations(record)[:n_choices]]
     return texts if len(texts) == n_choices and all(texts) else None
 
@@ -367,7 +367,7 @@ def _score_value(value: object) -> float:
 
 
 def document_labels(hashes: Sequence[str | None], ids: Sequence[object]) -> list[str]:
-    """Hash of the document, else its id; where a benchmark holds a document twice, the second is called "hash#2"."""
+    """Hash of the document, else its id; a document that occurs twice in a benchmark is labelled "hash#2"."""
     seen: dict[str, list[object]] = {}
     out = []
     for doc_hash, doc_id in zip(hashes, ids, strict=True):
@@ -390,14 +390,14 @@ def _trusted_doc_ids(
     Notes
     -----
     A run over an unsorted or repeating list of samples evaluates in the order of the data but numbers in the order of
-    the list (harness issue 4084). Ids that rise, or that number a whole task, were not touched by this.
+    the list (harness issue 4084). Ids that increase, or that number a whole task, are not affected.
     """
     ids = [answer.doc_id for answer in answers]
     known = [number for number in ids if number is not None]
     rising = all(a < b for a, b in zip(known, known[1:], strict=False))
     whole = sorted(known) == list(range(len(known))) and not run.is_part(task)
     if known and not rising and not whole:
-        message = f"{path.name}: doc_id is out of order, as after a run on unsorted samples; items have doc_hash alone"
+        message = f"{path.name}: doc_id is out of order, as after a run on unsorted samples; only doc_hash is used"
         findings.append(Finding("doc_ids_unsorted", len(known), message))
         return pd.array([None] * len(ids), dtype="Int64")
     return pd.array(ids, dtype="Int64")

@@ -26,7 +26,7 @@ def claims(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> ParsedFile:
-    """Read responses; an item absent or null was not asked.
+    """Read responses; an absent or null item is missing.
 
     Raises
     ------
@@ -35,23 +35,23 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     """
     subjects: dict[str, int] = {}
     item_places: dict[str, int] = {}
-    models, items, values = array("i"), array("i"), array("d")  # one number an answer, however long the labels
-    silent: list[int] = []  # subjects without any response keep their label
+    models, items, values = array("i"), array("i"), array("d")  # one number per response, however long the labels
+    empty: list[int] = []  # subjects without any response keep their label
     for number, record in records(path):
         subject, responses = record.get("subject_id"), record.get("responses")
         if subject is None or not isinstance(responses, dict):
             raise ReadError(f'{path}, line {number}: {{"subject_id": ..., "responses": {{...}}}} is needed.')
         place = subjects.setdefault(str(subject), len(subjects))
         if not responses:
-            silent.append(place)
+            empty.append(place)
         models.extend([place] * len(responses))
         items.extend(item_places.setdefault(item, len(item_places)) for item in responses)
         values.extend(_value(path, number, item, value) for item, value in responses.items())
     if not items:
         raise ReadError(f"{path} holds no responses.")
-    models.extend(silent)
-    items.extend([0] * len(silent))
-    values.extend([np.nan] * len(silent))
+    models.extend(empty)
+    items.extend([0] * len(empty))
+    values.extend([np.nan] * len(empty))
     keys = {
         name: pd.Categorical.from_codes(np.asarray(codes), pd.Index(list(labels), dtype="str"))
         for name, codes, labels in ((names.MODEL, models, subjects), (names.ITEM, items, item_places))

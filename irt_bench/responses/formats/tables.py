@@ -1,7 +1,4 @@
-"""CSV and Parquet files read in a stream, into columns in their narrowest form.
-
-Columns of a table, built up batch by batch in their narrowest form: text as codes, numbers as they are.
-"""
+"""CSV and Parquet files, read in batches into columns of the narrowest type: text as codes, numbers unchanged."""
 
 from __future__ import annotations
 
@@ -39,14 +36,14 @@ class ColumnBuilder(Protocol):
 
 
 class TextColumn:
-    """Text as codes into a growing list of distinct texts, in order of first occurrence; -1 where missing."""
+    """Text as codes into a list of distinct texts, in order of first occurrence; -1 where missing."""
 
     def __init__(self) -> None:
         self._code_of: dict[str | None, int] = {}
         self._parts: list[Part] = []
 
     def add(self, values: pa.Array) -> None:
-        """Append a batch of text, dictionary-encoded or not, or of the bytes that some writers store text as."""
+        """Append a batch of text, dictionary-encoded or not, or of bytes that hold text."""
         if pat.is_binary(values.type) or pat.is_large_binary(values.type):
             values = values.cast(pa.string())
         if not pat.is_dictionary(values.type):
@@ -71,7 +68,7 @@ class TextColumn:
 
 
 class NumberColumn:
-    """Numbers and booleans; whole numbers with gaps stay whole, beside a mask."""
+    """Numbers and booleans; whole numbers with gaps stay whole, with a mask."""
 
     def __init__(self, *, narrow: bool = False) -> None:
         self._narrow = narrow  # to one byte where the values allow it
@@ -107,7 +104,7 @@ class NumberColumn:
 
 
 class OtherColumn:
-    """Lists, times and whatever else, kept as Arrow holds them."""
+    """Lists, times and other types, kept as Arrow arrays."""
 
     def __init__(self) -> None:
         self._parts: list[pa.Array] = []
@@ -117,7 +114,7 @@ class OtherColumn:
         self._parts.append(values)
 
     def finish(self) -> pd.Series:
-        """Return the column as pandas makes it of Arrow's."""
+        """Return the column as converted by pandas."""
         column = pa.chunked_array(self._parts).to_pandas()
         return pd.Series(column).reset_index(drop=True)
 
@@ -146,7 +143,7 @@ def _fits(kind: pa.DataType, code: int) -> bool:
 
 
 def _joined(parts: list[Part], dtype: np.dtype) -> Part:
-    """Concatenate parts, letting each go as soon as it is copied."""
+    """Concatenate parts, freeing each as soon as it is copied."""
     out = np.empty(sum(map(len, parts)), dtype=dtype)
     end = len(out)
     while parts:
@@ -159,12 +156,12 @@ def _joined(parts: list[Part], dtype: np.dtype) -> Part:
 CSV_SUFFIXES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
 PARQUET_SUFFIXES: Final = (".parquet", ".pq")
 PARQUET_MAGIC: Final = b"PAR1"
-BATCH_ROWS: Final = 2**19  # of Parquet: scratch space of some MB a column
+BATCH_ROWS: Final = 2**19  # of Parquet: some MB of memory per column
 BATCH_CELLS: Final = 2**24  # fewer rows where a table is very wide
 BLOCK_BYTES: Final = 2**24  # of CSV; the header must fit in one block
-MAX_COLUMNS: Final = 200_000  # a builder for each takes some kB
+MAX_COLUMNS: Final = 200_000  # each has a builder of some kB
 ROWS_AT_LEAST: Final = 2**24  # that any file may hold
-ROWS_PER_BYTE: Final = 100  # beyond them; constant answers in sorted order take a byte for 20 rows
+ROWS_PER_BYTE: Final = 100  # above it; constant sorted responses have 20 rows per byte
 UNPACKED_AT_LEAST: Final = 2**30  # bytes that a column of any file may unpack to
 DELIMITERS: Final = (",", ";", "\t")
 NUMBER_COLUMNS: Final = ("score", "loglikelihood")  # of CSV: nearly all values differ, so codes would not pay
@@ -174,7 +171,7 @@ ROLES_KEY: Final = b"irt_bench"  # Parquet metadata of canonical tables: JSON wi
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file's name or first bytes say CSV or Parquet."""
+    """Whether a file's name or first bytes identify CSV or Parquet."""
     name = path.name.lower()
     if not path.is_file():
         return False
@@ -185,17 +182,17 @@ def is_table(path: Path) -> bool:
 
 
 def is_csv(path: Path) -> bool:
-    """Whether a table's name says CSV; anything else is Parquet."""
+    """Whether a table's name identifies CSV; any other table is Parquet."""
     return path.name.lower().endswith(CSV_SUFFIXES)
 
 
 def read_columns(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object]]:
-    """Read all columns of a CSV or Parquet file, and what a canonical Parquet file says about them.
+    """Read all columns of a CSV or Parquet file, and the metadata of a canonical Parquet file.
 
     Raises
     ------
     ReadError
-        If the file is damaged, cut off or no such table.
+        If the file is damaged, truncated or not such a table.
     """
     try:
         if is_csv(path):
@@ -220,7 +217,7 @@ def _read_parquet(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object
 
 
 def _canonical_metadata(metadata: bytes | None) -> dict[str, object]:
-    """Read what a canonical table says of its columns; nothing where it is not as this package writes it."""
+    """Read the roles of columns and the measure from the metadata of a canonical table; empty where invalid."""
     try:
         declared = json.loads(metadata or b"{}")
     except (ValueError, RecursionError):
@@ -239,14 +236,14 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
 
 
 def _check_rows(path: Path, n_rows: int) -> None:
-    """Refuse a small file that holds more rows than answers can make it hold: a decompression bomb."""
+    """Refuse a small file with more rows than responses can explain: a decompression bomb."""
     limit = max(ROWS_AT_LEAST, ROWS_PER_BYTE * path.stat().st_size)
     if n_rows > limit:
         raise ReadError(f"{path} has more than {limit:,} rows in {path.stat().st_size:,} bytes; this is no table.")
 
 
 def _check_unpacked(path: Path, metadata: pq.FileMetaData) -> None:
-    """Refuse a file whose columns unpack to far more than answers do: in bytes, or, of lists, in values."""
+    """Refuse a file whose columns unpack to far more bytes, or values of lists, than responses do."""
     size = path.stat().st_size
     most_values, most_bytes = max(ROWS_AT_LEAST, ROWS_PER_BYTE * size), max(UNPACKED_AT_LEAST, UNPACKED_RATIO * size)
     for place in range(metadata.num_columns):
@@ -269,7 +266,9 @@ def _read_csv(path: Path) -> dict[str, pd.Series]:
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise
-        return _parse_csv(path, dict.fromkeys(header, text), delimiter)  # let the measure say which value is no number
+        return _parse_csv(
+            path, dict.fromkeys(header, text), delimiter
+        )  # `normalise_measure` then names the value that is not a number
 
 
 def _header(path: Path) -> tuple[list[str], str]:

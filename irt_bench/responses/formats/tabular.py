@@ -1,4 +1,4 @@
-"""CSV and Parquet tables: long (one row an answer) or wide (one row a model, one column an item)."""
+"""CSV and Parquet tables: long (one row per response) or wide (one row per model, one column per item)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from irt_bench.responses.table import (
 
 CellArray = npt.NDArray[np.int8] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
 EMPTY: Final = -1  # an empty cell of a one-byte matrix
-INDEX_NAMES: Final = ("", "__index_level_0__", "Unnamed: 0")  # how pandas writes an index without a name
+INDEX_NAMES: Final = ("", "__index_level_0__", "Unnamed: 0")  # names that pandas gives an index without a name
 WIDE_METADATA: Final = (
     names.BENCHMARK, names.CLUSTER, names.RUN, REVISION, names.SEED, names.STEP, names.TRIAL, "name", "size"
 )  # fmt: skip
@@ -102,7 +102,7 @@ def _long(columns: dict[str, pd.Series], declared: Mapping[str, Any], path: Path
 
 
 def _parsed(name: str, values: pd.Series) -> pd.Series:
-    """Read a CSV column other than ids as numbers where every text is one as numbers are written."""
+    """Convert a CSV column other than ids to numbers where every text is one as numbers are written."""
     if name in TEXT_COLUMNS or name in MEASURE_COLUMNS or not isinstance(values.dtype, pd.CategoricalDtype):
         return values
     texts = categorical(values).categories
@@ -120,7 +120,7 @@ def _parsed(name: str, values: pd.Series) -> pd.Series:
 
 
 def _list_of_numbers(text: str) -> npt.NDArray[np.float64] | None:
-    """Read a list of numbers in JSON; None, as if it were not there, for anything else."""
+    """Read a list of numbers in JSON; None for anything else."""
     try:
         return np.array(json.loads(text), dtype=np.float64, ndmin=1)
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -150,7 +150,7 @@ def _wide(columns: dict[str, pd.Series], path: Path) -> ParsedFile:
         metadata = {name: _parsed(name, values) for name, values in metadata.items()}
     if not columns:
         raise ReadError(
-            f"{path} has models but no items: a wide table has one column an item; a long one needs a column 'item'."
+            f"{path} has models but no items: a wide table has one column per item; a long one needs a column 'item'."
         )
     items = pd.Index([str(name) for name in columns], dtype="str")
     cells = _matrix(columns, model, path)
@@ -166,7 +166,7 @@ def _wide(columns: dict[str, pd.Series], path: Path) -> ParsedFile:
 
 
 def _matrix(columns: dict[str, pd.Series], model: pd.Series, path: Path) -> CellArray:
-    """Arrange all items' values, shape (row, item): one byte a cell, -1 where empty; or shares, NaN where empty."""
+    """Arrange all items' values, shape (row, item): int8 with -1 where empty, or proportions with NaN where empty."""
     cells: CellArray = np.empty((len(model), len(columns)), dtype=np.int8)
     for position, name in enumerate(list(columns)):
         values = _cells(columns.pop(name), name, model, path)
@@ -184,7 +184,7 @@ def _cell_values(cells: CellArray) -> CellArray:
 
 
 def _with_model(columns: dict[str, pd.Series], path: Path) -> dict[str, pd.Series]:
-    """Give canonical names to the column of models and to metadata; item columns keep theirs."""
+    """Give the column of models and metadata their canonical names; item columns keep theirs."""
     others = {
         other: name for name in (names.MODEL, *WIDE_METADATA) for other in ALIASES.get(name, ()) if name not in columns
     }
@@ -196,7 +196,7 @@ def _with_model(columns: dict[str, pd.Series], path: Path) -> dict[str, pd.Serie
         first = ", ".join(map(repr, list(columns)[:6]))
         raise ReadError(
             f"{path} is neither a long table (columns 'model', 'item' and a value) nor a wide one (first column "
-            f"'model', one column an item); its columns are {first}{', ...' if len(columns) > 6 else ''}. "
+            f"'model', one column per item); its columns are {first}{', ...' if len(columns) > 6 else ''}. "
             "Rename the column of models."
         )
     return {names.MODEL if name == index else name: values for name, values in columns.items()}
@@ -226,7 +226,7 @@ def _cells(values: pd.Series, item: str, model: pd.Series, path: Path) -> npt.ND
 
 
 def _kept_cells(cells: CellArray, benchmark: pd.Series | None) -> tuple[Codes, Codes]:
-    """Row and column of the cells that become rows: all, but no item beside a benchmark that never asks it."""
+    """Row and column of the cells that become rows: all, except items that a benchmark never uses."""
     n_rows, n_items = cells.shape
     row: Codes = np.arange(n_rows, dtype=np.int32)
     place: Codes = np.arange(n_items, dtype=np.int16 if n_items < 2**15 else np.int32)
@@ -245,7 +245,7 @@ def _kept_cells(cells: CellArray, benchmark: pd.Series | None) -> tuple[Codes, C
 
 
 FORMAT: Final = Format(
-    "tabular", "CSV or Parquet, long (model, item, correct) or wide (one column an item)", is_table, read
+    "tabular", "CSV or Parquet, long (model, item, correct) or wide (one column per item)", is_table, read
 )
 LONG: Final = Format("long", "CSV or Parquet, read as long", is_table, read_long)
 WIDE: Final = Format("wide", "CSV or Parquet, read as wide", is_table, read_wide)

@@ -363,7 +363,7 @@ def test_values_that_are_no_number_are_missing_and_reported_by_model_and_count(t
     assert counts.trials.sum() == n_answers and counts.trials[1].all()
     (finding,) = [each for each in table.findings if each.name == "ungraded"]
     assert finding.count == 12 - n_answers
-    assert f"'org/a', 'toy': {finding.count} of 6 answers" in finding.message
+    assert f"'org/a', 'toy': {finding.count} of 6 responses" in finding.message
 
 
 def test_many_findings_of_one_kind_are_told_as_a_few_and_a_count(tmp_path):

@@ -129,7 +129,7 @@ def test_several_benchmarks_in_one_wide_table_have_the_items_they_ask(tmp_path):
         ("q1,q2\n1,0\n", "neither a long table .* nor a wide one .*its columns are 'q1', 'q2'"),
         ("model\na\n", "has models but no items"),
         ("model,q1,q1\na,1,0\n", "column 'q1' occurs twice"),
-        ("model,item,note\na,1,x\n", "no column says what an answer was worth"),
+        ("model,item,note\na,1,x\n", "no column has the values of responses"),
         ("item,correct\n1,1\n", "no column 'model' among"),
         ("model,item,correct\n,1,1\n", "column 'model' is empty in row 1"),
         ("model,item,correct\na,1,1\na,,1\n", "column 'item' is empty in row 2"),
