@@ -35,7 +35,7 @@ def test_a_number_out_of_its_range_is_told_with_the_range(value):
 
 
 @pytest.mark.parametrize("jobs", [0, -2, 10**9])
-def test_jobs_are_one_a_processor_or_a_number_that_a_machine_has(jobs):
-    with pytest.raises(errors.AnalysisError, match="-1 \\(one a processor\\)"):
+def test_jobs_are_one_per_processor_or_a_number_that_a_machine_has(jobs):
+    with pytest.raises(errors.AnalysisError, match="-1 \\(one per processor\\)"):
         errors.check_jobs(errors.AnalysisError, jobs)
     errors.check_jobs(errors.AnalysisError, -1)
