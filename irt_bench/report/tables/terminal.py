@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 
 GAP: Final = 2  # spaces between columns
+MIN_LABEL: Final = 14  # characters to which a label may shrink before intervals are stacked or columns left out
+MAX_LABEL: Final = 40  # characters of a label; longer ones are cut in the middle
 
 
 def print_table(
@@ -53,7 +55,7 @@ def print_table(
     columns: Sequence[str] | None = None,
     index: bool = True,
 ) -> None:
-    """Print a frame: numbers right-aligned, intervals folded into their column, long labels shortened in the middle.
+    """Print a frame: numbers aligned on the right, intervals in the column of their estimate, long labels wrapped.
 
     Parameters
     ----------
@@ -62,9 +64,9 @@ def print_table(
     title : str
         Line above the table.
     console : Console
-        Where to; its width is kept to.
+        Where to print; the table is no wider.
     max_rows : int
-        Rows shown, the first and the last ones, with a line between them that says how many there are more.
+        Number of rows shown, the first and the last ones. A line between them counts the rows left out.
     columns : sequence of str, optional
         Columns to show, in order; intervals come with their column. All by default.
     index : bool
@@ -72,8 +74,8 @@ def print_table(
 
     Notes
     -----
-    Where the width is not enough, intervals move below their value, then columns at the right are left out and named
-    below the table.
+    If the table is too wide, intervals move below their estimates. If that does not suffice, columns at the right are
+    left out and named below the table.
     """
     console.print(Text(title, style="bold"))
     n_rows = len(frame)
@@ -87,8 +89,15 @@ def print_table(
     parts = [*(index_columns(shown) if index else []), *value_columns(shown, columns)]
     if head + tail < n_rows:
         parts = with_gap(parts, head, f"... {n_rows - head - tail:,} more rows")
-    fitted, left_out = _fit_width(parts, console.width)
-    console.print(_rich_table(fitted, console.width))
+    kept, left_out = _fit_width(parts, console.width)
+    table = empty_table()
+    for column in kept:
+        justify: Literal["left", "right"] = "right" if column.numeric else "left"
+        width = column.width if column.numeric else None  # Rich wraps texts alone, the widest column first
+        table.add_column(Text(column.header), justify=justify, width=width, overflow="fold")
+    for row in zip(*map(_cells, kept), strict=True):
+        table.add_row(*row)
+    console.print(table)
     if left_out:
         console.print(Text(f"not shown at this width: {', '.join(left_out)}", style="dim"))
     console.print()
@@ -99,56 +108,33 @@ def empty_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="")
 
 
+def _cells(column: Column) -> list[Text]:
+    if column.numeric:
+        return [Text(line) for line in column.lines]
+    if column.label:
+        return [Text(label) for label in shorten_all(column.lines, MAX_LABEL)]
+    return [Text(" ".join(shorten(word, MAX_LABEL) for word in line.split(" "))) for line in column.lines]
+
+
 def _fit_width(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
-    """Stack intervals, then leave columns out, numbers at the right first, until the table fits; headers left out."""
+    """Stack intervals, then leave out columns, numbers at the right first, until the table fits; headers left out."""
     kept, left_out = list(columns), []
-    if _least_width(kept) > width:
+    if _min_width(kept) > width:
         kept = [replace(column, stacked=True) for column in kept]
-    while len(kept) > 1 and _least_width(kept) > width:
+    while len(kept) > 1 and _min_width(kept) > width:
         numbers = [place for place, column in enumerate(kept) if column.numeric and place > 0]
         left_out.append(kept.pop(numbers[-1] if len(numbers) > 1 else -1).header)
     return kept, left_out[::-1]
 
 
-def _least_width(columns: Sequence[Column]) -> int:
-    widths = [column.width if column.numeric else min(column.width, column.least) for column in columns]
+def _min_width(columns: Sequence[Column]) -> int:
+    widths = [column.width if column.numeric else min(column.width, MIN_LABEL) for column in columns]
     return sum(widths) + GAP * (len(columns) - 1)
-
-
-def _rich_table(columns: Sequence[Column], width: int) -> Table:
-    """Build the table; what the numbers leave of the width is shared by the texts, the longest being cut first."""
-    room = width - GAP * (len(columns) - 1)
-    limit = max(column.width for column in columns)
-    while limit > 1 and sum(_size(column, limit) for column in columns) > room:
-        limit -= 1
-    table = empty_table()
-    cells = []
-    for column in columns:
-        size = _size(column, limit)
-        justify: Literal["left", "right"] = "right" if column.numeric else "left"
-        table.add_column(Text(column.header), justify=justify, width=size, overflow="fold")
-        cells.append(_cells(column, size))
-    for row in zip(*cells, strict=True):
-        table.add_row(*row)
-    return table
-
-
-def _size(column: Column, limit: int) -> int:
-    return column.width if column.numeric else min(column.width, max(limit, column.least))
-
-
-def _cells(column: Column, size: int) -> list[Text]:
-    if column.numeric:
-        return [Text(line) for line in column.lines]
-    if column.label:
-        return [Text(label) for label in shorten_all(column.lines, size)]
-    return [Text(" ".join(shorten(word, size) for word in line.split(" "))) for line in column.lines]
 
 
 WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
 DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
 COMPARED: Final = ("rank", "relative_ability", "p_first_abler", "accuracy", "n_items")  # of models
-LABEL_WIDTH: Final = 40
 STATUS_STYLE: Final = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
 
 
@@ -305,7 +291,7 @@ def print_fit(
 
 
 def _label(label: object) -> str:
-    return shorten(str(label), LABEL_WIDTH)
+    return shorten(str(label), MAX_LABEL)
 
 
 ROWS = 10

@@ -145,7 +145,6 @@ def interval_decimals(width: float) -> int:
 
 LOWER, UPPER = "_q05", "_q95"
 INTERVAL_HEADER: Final = "[90%]"
-LEAST_LABEL: Final = 14  # characters to which a label may shrink before intervals are stacked or columns left out
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,6 @@ class Column:
     label: bool = False  # part of the index: shortened, where other text wraps
     numeric: bool = True
     stacked: bool = False
-    least: int = LEAST_LABEL  # for texts
 
     @property
     def lines(self) -> list[str]:
@@ -209,7 +207,7 @@ def with_gap(columns: Sequence[Column], position: int, text: str) -> list[Column
 
     return [
         replace(column, cells=spread(column.cells, text if place == 0 else ""), below=spread(column.below, ""))
-        for place, column in enumerate([replace(columns[0], least=len(text)), *columns[1:]])
+        for place, column in enumerate(columns)
     ]
 
 
