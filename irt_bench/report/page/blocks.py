@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pandas as pd
@@ -28,26 +29,15 @@ from irt_bench.report.page.folders import KINDS
 from irt_bench.report.tables.text import index_columns, value_columns
 
 DESKTOP, PHONE = 7.6, 3.75  # inches
-COLOURS: Final = {
-    canvas.INK: "ink",
-    "#000000": "ink",
-    canvas.GREY: "grey",
-    canvas.PALE: "pale",
-    "#ECECEC": "grid",
-    "#ffffff": "card",
-    canvas.BLUE: "blue",
-    canvas.SKY: "sky",
-    canvas.GREEN: "green",
-    canvas.ORANGE: "orange",
-    canvas.VERMILION: "vermilion",
-    canvas.PURPLE: "purple",
-}
-_BEFORE: Final = re.compile(r"^.*?(?=<svg)", re.DOTALL)
-_METADATA: Final = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
-_NAMESPACES: Final = re.compile(r' (?:xmlns(?::xlink)?|width|height|version)="[^"]*"')
-_IDS: Final = re.compile(r'( id="|xlink:href="#|url\(#)')  # not images, which lie in the file as data
-_TURNED_BY_NOTHING: Final = re.compile(r' transform="rotate\(-?0(?:\.0)? [^)]*\)"')
-_DIGITS: Final = re.compile(r"(\d+\.\d{2})\d+")
+COLOURS: Final = {  # of figures → variables of the page
+    colour.lower(): name
+    for colour, name in (
+        (canvas.INK, "ink"), ("#000000", "ink"), (canvas.GREY, "grey"), (canvas.PALE, "pale"), ("#ececec", "grid"),
+        ("#ffffff", "card"), (canvas.BLUE, "blue"), (canvas.SKY, "sky"), (canvas.GREEN, "green"),
+        (canvas.ORANGE, "orange"), (canvas.VERMILION, "vermilion"), (canvas.PURPLE, "purple"),
+    )
+}  # fmt: skip
+_DIGITS: Final = re.compile(r"(\d+\.\d{2})\d+")  # the eye sees hundredths of a point at best
 
 
 class Drawing(NamedTuple):
@@ -75,28 +65,33 @@ def draw(figure: Callable[[], Figure], name: str) -> Drawing:
 
 
 def inline_svg(figure: Figure, prefix: str) -> str:
-    """Write a figure as an SVG element for a page: its ids begin with `prefix`, its colours are variables."""
+    """Write a figure as an SVG element for a page; its ids begin with `prefix`, its style comes from the page."""
     target = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
-        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
-    text = _METADATA.sub("", _BEFORE.sub("", target.getvalue(), count=1))
-    head, body = text.split(">", 1)
-    body = _IDS.sub(rf"\g<1>{prefix}", body)
-    body = _TURNED_BY_NOTHING.sub("", body)
-    body = body.replace("font-family: 'DejaVu Sans'; ", "").replace("; font-family: 'DejaVu Sans'", "")
-    parts = re.split(r"(<text.*?</text>)", body, flags=re.DOTALL)  # labels stay as they are, but for their style
-    return _NAMESPACES.sub("", head) + ' role="img">' + "".join(map(_themed, parts))
+        figure.savefig(target, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    root = ElementTree.fromstring(target.getvalue())  # noqa: S314 - Matplotlib wrote it
+    for parent in list(root.iter()):
+        for child in [each for each in parent if each.tag.endswith("}style")]:
+            parent.remove(child)  # it would hold for the whole page
+    for element in root.iter():
+        element.tag = _local(element.tag)
+        element.attrib = {_local(name): _attribute(_local(name), value, prefix) for name, value in element.items()}
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img"}
+    return ElementTree.tostring(root, encoding="unicode")
 
 
-def _themed(part: str) -> str:
-    """Replace colours by variables of the page, and cut digits that no eye sees; texts keep their letters."""
-    style, close, label = (*part.partition(">"),) if part.startswith("<text") else (part, "", "")
-    for colour, variable in COLOURS.items():
-        style = re.sub(rf"(: ?){colour}\b", rf"\1var(--{variable}, {colour.lower()})", style, flags=re.IGNORECASE)
-    if not label:
-        style = re.sub(r"\s*\n\s*", " ", style)
-    return _DIGITS.sub(r"\1", style) + close + label
+def _local(name: str) -> str:
+    """Name without its namespace."""
+    return name.rpartition("}")[2]
+
+
+def _attribute(name: str, value: str, prefix: str) -> str:
+    if name == "id":
+        return prefix + value
+    if name == "href":
+        return value.replace("#", f"#{prefix}", 1) if value.startswith("#") else value  # an image lies in the file
+    return _DIGITS.sub(r"\1", value.replace("url(#", f"url(#{prefix}"))
 
 
 MOST_ROWS: Final = 120

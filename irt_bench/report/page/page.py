@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from irt_bench.errors import OutputError
 from irt_bench.files import replacing
-from irt_bench.report.page.blocks import Section
+from irt_bench.report.page.blocks import COLOURS, Section
 from irt_bench.report.page.fit_sections import item_section, model_section, trust_section
 from irt_bench.report.page.folders import CHECKS, COMPARISON, FIT, ITEMS, STUDY, SUBSETS, VARIANCE, Part, read_folders
 from irt_bench.report.page.variance_sections import noise_section, source_section, subset_section
@@ -83,6 +83,7 @@ def render(parts: Mapping[str, Part], *, title: str | None = None) -> str:
         sources=[one_line(part.place) for part in parts.values()],
         facts=_facts(parts),
         items=items,
+        colours=COLOURS,
         style=_resource("page.css"),
         script=script,
         script_hash=f"sha256-{digest}",

@@ -73,6 +73,15 @@ def test_it_opens_and_never_scrolls_sideways(visit, written_page, width, scheme)
     assert (brightness > 600) == (scheme == "light")
 
 
+@pytest.mark.parametrize(("scheme", "colour"), [("light", "rgb(0, 114, 178)"), ("dark", "rgb(90, 169, 224)")])
+def test_figures_take_the_colours_and_letters_of_the_page(visit, written_page, scheme, colour):
+    page = visit(written_page, scheme=scheme)
+    blue = page.locator('.drawing.wide [style*="fill: #0072b2"]').first
+    assert blue.evaluate("element => getComputedStyle(element).fill") == colour
+    text = page.locator(".drawing.wide text").first
+    assert "DejaVu Sans" not in text.evaluate("element => getComputedStyle(element).fontFamily").split(",")[0]
+
+
 def test_items_are_sorted_by_a_click_and_back(visit, written_page):
     page = visit(written_page)
     header = page.locator("#item-table th", has_text="share right").locator("button")

@@ -33,14 +33,11 @@
     });
   }
 
-  // Downloads of figures: the colours of the page become plain ones.
+  // Downloads of figures, in the colours that Matplotlib wrote; the page's own style does not travel with the file.
   const saveSvg = (svg, name) => {
     const copy = svg.cloneNode(true);
-    const style = getComputedStyle(document.documentElement);
-    const plain = (text) => text.replace(/var\(--([a-z]+)(?:, *(#[0-9a-f]+))?\)/g, (_, variable, own) => own || style.getPropertyValue(`--${variable}`).trim());
     copy.removeAttribute("hidden");
     copy.setAttribute("font-family", "DejaVu Sans, sans-serif");
-    for (const each of copy.querySelectorAll("[style]")) each.setAttribute("style", plain(each.getAttribute("style")));
     if (svg.id === "item-curve") {
       for (const each of copy.querySelectorAll("path, line, text")) {
         const drawn = getComputedStyle(svg.ownerDocument.querySelector(each.id ? `#${each.id}` : `#item-curve ${each.tagName}`));
