@@ -27,9 +27,9 @@ def found():
     return analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5)
 
 
-def test_there_is_a_line_for_every_seed(found):
+def test_there_is_a_line_for_every_seed_and_one_for_their_mean(found):
     axes = steps_figure(found, "planted").axes
-    assert [len(each.lines) for each in axes] == [3, 3]
+    assert [len(each.lines) for each in axes] == [4, 4]
 
 
 def test_the_curve_shows_prediction_and_simulation_of_every_run(found):

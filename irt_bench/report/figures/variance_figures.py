@@ -1,7 +1,4 @@
-"""Seed noise: the seed sd of every benchmark or run, what the variance is made of, and V(k).
-
-Figures of seed variance: scores over steps, discrete beside continuous measures, V(k) with simulated subsets.
-"""
+"""Figures of seed variance: seed sds, their sources, scores over steps, subsets of k items, continuous measures."""
 
 from __future__ import annotations
 
@@ -33,8 +30,13 @@ from irt_bench.variance.scores import ACCURACY
 from irt_bench.variance.seed_variance import SeedVarianceResult
 from irt_bench.variance.variance_curve import NESTED, RANDOM, STRATIFIED
 
-ROW: Final = 0.24  # inches a row
-CURVES: Final = 4  # runs with a panel each
+ROW_HEIGHT: Final = 0.24  # inches
+MAX_PANELS: Final = 4  # runs with a panel each on a page
+MAX_RUNS: Final = 9  # runs with a panel each in a file
+MAX_ROWS: Final = 40  # runs with a row each
+MAX_TICKS: Final = 6
+OTHER_FORMS: Final = ((STRATIFIED, BLUE, "stratified by subtask"), (NESTED, VERMILION, "whole subtasks"))
+UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @styled
@@ -47,7 +49,7 @@ def seed_sd_figure(rows: pd.DataFrame) -> Figure:
         Indexed by label: ``seed_sd, seed_sd_q05, seed_sd_q95``, shares; drawn in points, in the order given.
     """
     largest = shorten(str(rows["seed_sd"].idxmax()), 40) if rows["seed_sd"].notna().any() else ""
-    figure = new_figure(0.8 + ROW * len(rows), f"Seed sd of the score; largest: {largest}")
+    figure = new_figure(0.8 + ROW_HEIGHT * len(rows), f"Seed sd of the score; largest: {largest}")
     axes = figure.subplots()
     _intervals(axes, rows, ["seed_sd", "seed_sd_q05", "seed_sd_q95"], BLUE)
     axes.set_xlim(0, None)
@@ -74,7 +76,7 @@ def components_figure(parts: pd.DataFrame) -> Figure:
 
 @styled
 def subset_size_figure(curve: pd.DataFrame) -> Figure:
-    """Draw the seed sd of random subsets over their size, predicted and of real subsets, a panel a run.
+    """Draw the seed sd of random subsets by their size, predicted and simulated, one panel per run.
 
     Parameters
     ----------
@@ -82,56 +84,51 @@ def subset_size_figure(curve: pd.DataFrame) -> Figure:
         ``run, k, predicted_sd, simulated_sd, simulated_q05, simulated_q95`` of one benchmark, as from
         `irt_bench.variance.seed_variance.analyse_seed_variance`. The first four runs are drawn.
     """
-    runs = list(curve["run"].unique())[:CURVES]
-    n_columns = 1 if narrow() else min(len(runs), 2)
-    n_rows = -(-len(runs) // n_columns)
-    figure = new_figure(0.6 + 1.9 * n_rows, "Seed sd of random subsets of k items")
-    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    for axes, run in zip(grid.ravel(), runs, strict=False):
-        _size_panel(axes, curve[curve["run"] == run])
-        axes.set_title(shorten(str(run), 28))
-    for axes in grid.ravel()[len(runs) :]:
-        axes.set_visible(False)
-    for axes in grid[-1]:
-        axes.set_xlabel("items in the subset, k")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("seed sd (points)")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    columns = 1 if narrow() else 3
-    clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=columns))
+    figure, panels = _run_panels(curve, 1.9, "Seed sd of random subsets of k items", ("items k", "seed sd (points)"))
+    for axes, run in panels:
+        _random_curve(axes, curve[curve["run"] == run], POINTS)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=1 if narrow() else 3))
     return figure
 
 
 @styled
 def score_steps_figure(scores: pd.DataFrame) -> Figure:
-    """Draw scores over the steps of training: a line a seed, a panel a run.
+    """Draw scores over the steps of training: one line per seed and their mean, one panel per run.
 
     Parameters
     ----------
     scores : pd.DataFrame
         ``run, seed, step, score`` of one benchmark and measure, steps in their order. The first four runs are drawn.
     """
-    runs = list(scores["run"].unique())[:CURVES]
-    steps = list(dict.fromkeys(scores["step"].astype(str)))
-    n_columns = 1 if narrow() else min(len(runs), 2)
-    n_rows = -(-len(runs) // n_columns)
-    figure = new_figure(0.4 + 1.7 * n_rows, "Scores over the steps of training, a line a seed")
-    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    for axes, run in zip(grid.ravel(), runs, strict=False):
-        wide = scores[scores["run"] == run].assign(step=lambda part: part["step"].astype(str))
-        _courses(axes, wide.pivot_table(index="step", columns="seed", values="score").reindex(steps).dropna(how="all"))
-        axes.set_title(shorten(str(run), 28))
-    for axes in grid.ravel()[len(runs) :]:
-        axes.set_visible(False)
-    for axes in grid[-1]:
-        axes.set_xlabel("step")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("score (points)")
+    figure, panels = _run_panels(scores, 1.7, "Scores over training, one line per seed", ("step", "score (points)"))
+    for axes, run in panels:
+        _draw_scores(axes, scores[scores["run"] == run], list(scores["step"].astype(str).unique()), POINTS)
     return figure
 
 
+def _run_panels(
+    frame: pd.DataFrame, height: float, title: str, labels: tuple[str, str]
+) -> tuple[Figure, list[tuple[Axes, str]]]:
+    """Make a panel for each of the first runs, side by side where the page is wide enough."""
+    runs = [str(run) for run in frame["run"].unique()[:MAX_PANELS]]
+    n_columns = 1 if narrow() else min(len(runs), 2)
+    n_rows = -(-len(runs) // n_columns)
+    figure = new_figure(0.6 + height * n_rows, title)
+    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    for axes, run in zip(grid.ravel(), runs, strict=False):
+        axes.set_title(shorten(run, 28))
+    for axes in grid.ravel()[len(runs) :]:
+        axes.set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel(labels[0])
+    for axes in grid[:, 0]:
+        axes.set_ylabel(labels[1])
+    return figure, list(zip(grid.ravel(), runs, strict=False))
+
+
 def _intervals(axes: Axes, rows: pd.DataFrame, columns: list[str], colour: str) -> None:
-    """Draw a point with its interval a row, the first row on top."""
+    """Draw one point with its interval per row, the first row on top."""
     heights = np.arange(len(rows))
     middle, low, high = (rows[name].to_numpy(dtype=np.float64) * POINTS for name in columns)
     axes.hlines(heights, low, high, color=SKY if colour == BLUE else colour, linewidth=2.4)
@@ -142,21 +139,11 @@ def _intervals(axes: Axes, rows: pd.DataFrame, columns: list[str], colour: str) 
     axes.grid(visible=False, axis="y")
 
 
-def _size_panel(axes: Axes, part: pd.DataFrame) -> None:
-    k = part["k"].to_numpy(dtype=np.float64)
-    low, high = (part[name].to_numpy(dtype=np.float64) * POINTS for name in ("simulated_q05", "simulated_q95"))
-    axes.fill_between(k, low, high, color=ORANGE, alpha=0.25, linewidth=0, label="random subsets, 5 to 95%")
-    axes.plot(k, part["predicted_sd"] * POINTS, color=GREEN, linewidth=1.6, label="predicted, root of V(k)")
-    axes.scatter(k, part["simulated_sd"] * POINTS, color=VERMILION, s=14, label="random subsets", zorder=3)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if k.max() < 1000 * max(k.min(), 1) else (1.0,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylim(0, None)
-
-
-def _courses(axes: Axes, wide: pd.DataFrame) -> None:
-    values = wide.to_numpy(dtype=np.float64) * POINTS
+def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float) -> None:
+    """Draw a light line per seed and a dark line of their mean; marks where there is one step."""
+    wide = scores.assign(step=scores["step"].astype(str)).pivot_table(index="step", columns="seed", values="score")
+    wide = wide.reindex(steps).dropna(how="all")
+    values = wide.to_numpy(dtype=np.float64) * unit
     places = np.arange(len(wide))
     mean = np.nanmean(values, axis=1)
     if len(wide) == 1:
@@ -166,15 +153,10 @@ def _courses(axes: Axes, wide: pd.DataFrame) -> None:
     else:
         axes.plot(places, values, color=SKY, linewidth=1.0)
         axes.plot(places, mean, color=BLUE, linewidth=1.8)
-    shown = places if len(places) <= 6 else np.unique(np.linspace(0, len(places) - 1, 5).round().astype(int))
+    few = len(places) <= MAX_TICKS
+    shown = places if few else np.unique(np.linspace(0, len(places) - 1, MAX_TICKS - 1).round().astype(int))
     axes.set_xticks(shown, [shorten(str(wide.index[place]), 10) for place in shown.tolist()])
     axes.tick_params(color=GREY)
-
-
-MOST_RUNS: Final = 9  # drawn; the first ones
-OTHER_FORMS: Final = ((STRATIFIED, BLUE, "stratified by subtask"), (NESTED, VERMILION, "whole subtasks"))
-MOST_ROWS: Final = 40
-UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def file_name(benchmark: str, place: int) -> str:
@@ -185,44 +167,35 @@ def file_name(benchmark: str, place: int) -> str:
 
 @styled
 def steps_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
-    """Draw accuracy and one continuous measure over the steps: a line a seed, and mean and one sd as a band."""
+    """Draw accuracy and one continuous measure over the steps: one line per seed and their mean, one row per run."""
     scores = found.scores[found.scores["benchmark"] == benchmark]
     measures = list(scores["measure"].unique())[:2]
     runs = list(scores["run"].unique())
-    shown = runs[:MOST_RUNS]
+    shown = runs[:MAX_RUNS]
     own = found.pooled[(found.pooled["benchmark"] == benchmark) & (found.pooled["measure"] == ACCURACY)].iloc[0]
-    more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
-    moved = f"repeating the training moves accuracy by {100 * own['seed_sd']:.2f} points (sd)"
+    moved = f"repeating the training moves accuracy by {POINTS * own['seed_sd']:.2f} points (sd)"
+    title = f"{shorten(benchmark, 30)}: {moved}"
     if scores["step"].nunique() == 1:
-        return _one_step_figure(scores, f"{shorten(benchmark, 30)}: {moved}; a dot a seed", measures)
-    title = f"{shorten(benchmark, 30)}: {moved}{more}"
-    figure = new_figure(0.6 + 1.5 * len(shown), title)
+        return _one_step_figure(scores, f"{title}; one dot per seed", measures)
+    more = f" (first {MAX_RUNS} of {len(runs)} runs)" if len(runs) > MAX_RUNS else ""
+    figure = new_figure(0.6 + 1.5 * len(shown), title + more)
     grid = figure.subplots(len(shown), len(measures), sharex=True, squeeze=False)
     for row, run in enumerate(shown):
         for column, measure in enumerate(measures):
+            axes = grid[row, column]
             part = scores[(scores["run"] == run) & (scores["measure"] == measure)]
-            _draw_steps(grid[row, column], part.pivot(index="step", columns="seed", values="score"), found.layout.steps)
-            grid[row, column].set_title(f"{shorten(run, 28)}: {measure}", size=8)
+            _draw_scores(axes, part, found.layout.steps, 1.0)
+            axes.set(title=f"{shorten(run, 28)}: {measure}", ylabel="score")
     for axes in grid[-1]:
         axes.set_xlabel("step")
     return figure
 
 
-def _draw_steps(axes: Axes, wide: object, steps: tuple[str, ...]) -> None:
-    frame = wide.reindex([step for step in steps if step in wide.index])  # type: ignore[attr-defined]
-    x = np.arange(len(frame))
-    mean, sd = frame.mean(axis=1), frame.std(axis=1)
-    axes.fill_between(x, mean - sd, mean + sd, color=SKY, alpha=0.35, linewidth=0)
-    axes.plot(x, frame.to_numpy(), color=BLUE, linewidth=0.9)
-    axes.set_xticks(x, list(frame.index))
-    axes.set_ylabel("score")
-
-
 def _one_step_figure(scores: pd.DataFrame, title: str, measures: Sequence[str]) -> Figure:
-    """Draw a line a run, in order of the mean accuracy: a dot a seed, and the mean with one sd to each side."""
+    """Draw one row per run, ordered by mean accuracy: one dot per seed, and one sd to each side of the mean."""
     wide = {name: part.pivot(index="run", columns="seed", values="score") for name, part in scores.groupby("measure")}
-    order = wide[measures[0]].mean(axis=1).sort_values().index[-MOST_ROWS:]
-    more = f" (best {MOST_ROWS} of {scores['run'].nunique()} runs)" if scores["run"].nunique() > MOST_ROWS else ""
+    order = wide[measures[0]].mean(axis=1).sort_values().index[-MAX_ROWS:]
+    more = f" (best {MAX_ROWS} of {scores['run'].nunique()} runs)" if scores["run"].nunique() > MAX_ROWS else ""
     figure = new_figure(1.0 + 0.22 * len(order), title + more)
     grid = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     y = np.arange(len(order))
@@ -263,28 +236,25 @@ def compared_measures(found: SeedVarianceResult, benchmark: str) -> pd.DataFrame
 
 @styled
 def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
-    """Draw the seed sd of subsets over their size: predicted, and of real subsets with their 5-95% band.
+    """Draw the seed sd of subsets by their size: predicted, and of simulated subsets with their 5-95% band.
 
-    Random subsets in full; stratified and nested ones, where items have subtasks, as a line each.
+    Where items have subtasks, stratified and nested subsets are drawn as one line each.
     """
     curve = found.curve[found.curve["benchmark"] == benchmark]
     runs = list(curve["run"].unique())
-    shown = runs[:MOST_RUNS]
-    more = f" (first {MOST_RUNS} of {len(runs)} runs)" if len(runs) > MOST_RUNS else ""
+    shown = runs[:MAX_RUNS]
+    more = f" (first {MAX_RUNS} of {len(runs)} runs)" if len(runs) > MAX_RUNS else ""
     figure = new_figure(0.9 + 1.8 * len(shown), f"{shorten(benchmark, 30)}: {_cost_of_fewer(curve)}{more}")
     grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axes, run in zip(grid, shown, strict=True):
         part = curve[curve["run"] == run]
-        _random_curve(axes, part[part["form"] == RANDOM])
+        _random_curve(axes, part[part["form"] == RANDOM], 1.0)
         for form, colour, label in OTHER_FORMS:
             other = part[part["form"] == form].sort_values("k")
             if len(other):
                 axes.plot(other["k"], other["predicted_sd"], color=colour, linestyle="--", label=label)
                 axes.scatter(other["k"], other["simulated_sd"], color=colour, s=12, zorder=3)
-        _log_axis(axes)
-        axes.set_title(shorten(run, 50), size=8)
-        axes.set_ylabel("seed sd")
-        axes.set_ylim(bottom=0)
+        axes.set(title=shorten(run, 50), ylabel="seed sd")
     grid[-1].set_xlabel("items in the subset, k")
     handles, labels = grid[0].get_legend_handles_labels()
     clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=3))
@@ -304,20 +274,21 @@ def _cost_of_fewer(curve: pd.DataFrame) -> str:
     return f"{k:,} random items have {few / whole:.1f} times the seed sd of {full:,}"
 
 
-def _random_curve(axes: Axes, part: pd.DataFrame) -> None:
-    k = part["k"].to_numpy()
+def _random_curve(axes: Axes, part: pd.DataFrame, unit: float) -> None:
+    """Draw the seed sd of random subsets by their size: predicted by V(k), and of simulated subsets with their band."""
+    k = part["k"].to_numpy(dtype=np.float64)
     if part["simulated_sd"].notna().any():
-        axes.fill_between(
-            k, part["simulated_q05"], part["simulated_q95"], color=ORANGE, alpha=0.25, linewidth=0,
-            label="real random subsets, 5-95%",
-        )  # fmt: skip
-        axes.scatter(k, part["simulated_sd"], color=ORANGE, s=14, label="real random subsets", zorder=3)
-    axes.plot(k, part["predicted_sd"], color=GREEN, label="predicted, root of V(k)")
+        low, high = (part[f"simulated_{end}"].to_numpy(dtype=np.float64) * unit for end in ("q05", "q95"))
+        axes.fill_between(k, low, high, color=ORANGE, alpha=0.25, linewidth=0, label="random subsets, 5 to 95%")
+        axes.scatter(k, part["simulated_sd"] * unit, color=VERMILION, s=14, label="random subsets", zorder=3)
+    axes.plot(k, part["predicted_sd"] * unit, color=GREEN, linewidth=1.6, label="predicted, root of V(k)")
+    _log_axis(axes)
+    axes.set_ylim(0, None)
 
 
 def _log_axis(axes: Axes) -> None:
     """Logarithmic scale with plain numbers: the style shows dollar signs as they are, so powers would be unreadable."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=MAX_TICKS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
