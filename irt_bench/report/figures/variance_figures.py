@@ -142,7 +142,7 @@ def _intervals(axes: Axes, rows: pd.DataFrame, columns: list[str], colour: str) 
 def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float) -> None:
     """Draw a light line per seed and a dark line of their mean; marks where there is one step."""
     wide = scores.assign(step=scores["step"].astype(str)).pivot_table(index="step", columns="seed", values="score")
-    wide = wide.reindex(steps).dropna(how="all")
+    wide = wide.reindex(list(steps)).dropna(how="all")
     values = wide.to_numpy(dtype=np.float64) * unit
     places = np.arange(len(wide))
     mean = np.nanmean(values, axis=1)
