@@ -53,7 +53,7 @@ class ClusterEffect:
 
     @property
     def n_effective(self) -> float:
-        """Number of independent models that would tell as much about difficulties (Kish 1965), at most `n_models`."""
+        """Number of independent models that would inform as much about difficulties (Kish 1965), at most `n_models`."""
         return self.n_models / max(self.design_effect, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def widen(
     -----
     Per item, in (intercept, log slope): with V the covariance of the draws, I the information and K the sum over
     clusters of the outer product of their scores, V + V (K - I) V is the covariance that holds with clusters: the
-    sandwich estimator [1]_ where the data speak, the prior where they do not, and V where models are independent.
+    sandwich estimator [1]_ where the data inform, the prior where they do not, and V where models are independent.
     Scores are taken with the small-sample correction CR2 [2]_, in its scalar form. K over I of one item rests on as
     many degrees of freedom as there are clusters, less one; it is drawn towards its mean over the items as far as items
     do not differ more than chance makes them (empirical Bayes [3]_), and draws become t-distributed with what degrees

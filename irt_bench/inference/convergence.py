@@ -87,7 +87,7 @@ def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset, *, max_tree_
 
 
 def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -> Check:
-    """Whether answers tell difficulties apart, or the hierarchy has collapsed: all items alike, slopes next to zero.
+    """Whether answers distinguish difficulties, or the hierarchy has collapsed: all items alike, slopes next to zero.
 
     Parameters
     ----------
@@ -98,10 +98,10 @@ def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -
 
     Notes
     -----
-    The pooling factor of the difficulties, 1 - var_j(E b_j) / E(var_j b_j), 0 where answers tell each and 1 where the
-    hierarchy does (Gelman & Pardoe 2006). Where items were chosen by earlier answers, all are answered right as often.
-    The likelihood knows that some are harder from who was asked what, the prior takes items for exchangeable all the
-    same: with 250 models, 15 answers each to 80 items, coins are 30 to 76 log units more probable than the truth,
+    The pooling factor of the difficulties, 1 - var_j(E b_j) / E(var_j b_j), 0 where answers determine each and 1 where
+    the hierarchy does (Gelman & Pardoe 2006). Where items were chosen by earlier answers, all are answered right as
+    often. The likelihood knows that some are harder from who was asked what, the prior takes items for exchangeable all
+    the same: with 250 models, 15 answers each to 80 items, coins are 30 to 76 log units more probable than the truth,
     difficulties integrated out, and no prior of means and sds makes up for that. Slopes that each have a prior of their
     own do (`Logistic.with_independent_priors`): to bring all of them near zero costs what one learned mean gives away.
     """
@@ -115,7 +115,7 @@ def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -
     draws = draws.reshape(-1, draws.shape[-1])
     within = float(np.mean([draw.var(dtype=np.float64) for draw in draws]))
     pooled = 1 - float(draws.mean(axis=0, dtype=np.float64).var()) / within if within > 0 else 1.0
-    message = f"{pooled:.0%} of the difficulties' variance is the hierarchy's, not what answers tell"
+    message = f"{pooled:.0%} of the difficulties' variance comes from the hierarchy, not from answers"
     if not pooled < POOLING_LIMIT:
         message += (
             ": all items seem alike, though answers are enough. Where models were asked what suited them (in "

@@ -76,7 +76,7 @@ def label_draws(draws: Draws, counts: ResponseCounts) -> xr.Dataset:
 
 
 def label_stats(stats: Mapping[str, Any]) -> xr.Dataset:
-    """Name dimensions of what samplers and optimisers tell: by step, or by chain and draw."""
+    """Name dimensions of sample statistics: by step, or by chain and draw."""
     per_step = {"elbo"}
     return xr.Dataset(
         {

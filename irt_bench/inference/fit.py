@@ -78,7 +78,7 @@ class FitResult:
     timings : mapping
         Wall seconds by stage; not saved with the draws, which are the same whenever they are made.
     clusters : mapping
-        Where intervals hold with clusters of models: what `irt_bench.inference.cluster_robust.ClusterEffect` tells,
+        Where intervals hold with clusters of models: the fields of `irt_bench.inference.cluster_robust.ClusterEffect`,
         ``n_effective`` models among it; where near-copies count once: ``n_copies`` left out of the items' estimates.
     response_groups : mapping
         Those of ``log_likelihood``, ``posterior_predictive`` and ``observed_data`` that a file held.
@@ -101,7 +101,7 @@ class FitResult:
         return all(check.status != "failed" for check in self.checks if check.name not in MODEL_CHECKS)
 
     def to_dict(self) -> dict[str, Any]:
-        """Say what made the draws and what the checks found, as plain values."""
+        """Return what made the draws and what the checks found, as plain values."""
         return {
             "irt_model": self.irt_model.to_dict(),
             "method": self.settings.method,
@@ -327,7 +327,7 @@ def fit(
         "once": of near-copies (residual correlation of one half or more) only the first moves the items; the others
         get their abilities given the items.
     progress : callable, optional
-        Told (what, done, total).
+        Called with (what, done, total).
 
     Raises
     ------
@@ -339,7 +339,7 @@ def fit(
     Warns
     -----
     ConvergenceWarning
-        If a check of inference failed; the result says which.
+        If a check of inference failed; the result names it.
     FitWarning
         If there are near-copies or families among the models and neither `cluster` nor `copies` is given, if what a
         model was asked predicts its ability, or if repeated answers vary more than binomially.

@@ -83,7 +83,7 @@ def alikeness(residual: Array, weight: Array) -> Alikeness:
     asked, over the root of the product of their sums of squares. Its standard error under independence is taken from
     the model: the variance of the sum of products is the sum of the products of the variances. With few items and many
     trials per cell the sum is far from normal, and cells that vary more than binomially make it larger: there Fisher's
-    transformation, which takes the variance from the residuals themselves, says less.
+    transformation, which takes the variance from the residuals themselves, has less power.
 
     References
     ----------

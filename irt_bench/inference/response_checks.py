@@ -21,7 +21,7 @@ MAX_CELLS: Final = 500_000  # whose chances are computed, at each of a few draws
 MEAN_DRAWS: Final = 4  # Monte Carlo error of an expected score: half a binomial standard error at most
 LARGEST_LOGIT: Final = 80.0  # its exponential is finite in single precision
 # Ours. Simulated right fits of 12 to 400 models reached 3 standard errors, broken ones 0.35 and 100 of them. Of real
-# data, 1 of 600 models reached 5.1 (a model that the IRT model misses, as `person_fit` says), the others 4.
+# data, 1 of 600 models reached 5.1 (a model that the IRT model misses, as `person_fit` reports), the others 4.
 SCORE_LIMIT, SCORE_ERRORS = 0.05, 5.0
 ODD_MODELS: Final = 0.02  # share of the models that may be off by twice as much
 ORDER_SOURCE: Final = "none; the number of right answers is sufficient (Andersen 1977, doi:10.1007/BF02293746)"
@@ -187,10 +187,10 @@ def missing_pattern_check(ability: Array, counts: ResponseCounts, rng: np.random
 
     Notes
     -----
-    One normal population of abilities holds only if what was asked tells nothing of ability, or answers alone decided
-    it [1]_. Ability is predicted, each model left out, by ridge regression on indicators of the items asked (the same
-    as a normal process whose covariance counts shared items, as large as the noise); the correlation with the ability
-    found is compared with those of abilities dealt out at random.
+    One normal population of abilities holds only if what was asked is uninformative about ability, or answers alone
+    decided it [1]_. Ability is predicted, each model left out, by ridge regression on indicators of the items asked
+    (the same as a normal process whose covariance counts shared items, as large as the noise); the correlation with the
+    ability found is compared with those of abilities dealt out at random.
 
     References
     ----------
@@ -233,9 +233,9 @@ def overdispersion_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
 
     Notes
     -----
-    With k right of n at chance P the score for variance between cells is U = sum ((k - nP)^2 - (k - nP)(1 - 2P) -
-    nP(1 - P)) / 2, of which single answers tell nothing; its null variance is sum n(n - 1)/2 (P(1 - P))^2. For one P it
-    is Tarone's test [1]_; with weights P(1 - P) it asks for a normal effect of each cell on the log-odds [2]_, whose
+    With k right of n at chance P the score for variance between cells is U = sum ((k - nP)^2 - (k - nP)(1 - 2P) - nP(1
+    - P)) / 2, on which single answers carry no information; its null variance is sum n(n - 1)/2 (P(1 - P))^2. For one P
+    it is Tarone's test [1]_; with weights P(1 - P) it asks for a normal effect of each cell on the log-odds [2]_, whose
     variance is about U over its null variance. Averaged over draws U has mean 0 although the parameters were estimated
     from the same answers. The figure is the variance of right answers over the binomial one, 1 + 2U / sum nP(1 - P).
 

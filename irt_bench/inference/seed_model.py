@@ -1,9 +1,9 @@
 """Ability over training runs, seeds and steps, the items known: the model of the seed effect, its program, its fit.
 
-theta[run, seed, step] = run_mean[run, step] + seed_effect[run, seed] + step_effect[run, seed, step], the effects
-normal with mean 0 and standard deviations sd_seed and sd_step. No answer tells the two effects apart unless some seed
-was seen at two steps together with another seed; without that the step effect is left out, and sd_seed is the spread
-over seeds at one step, whatever of it would last.
+theta[run, seed, step] = run_mean[run, step] + seed_effect[run, seed] + step_effect[run, seed, step], the effects normal
+with mean 0 and standard deviations sd_seed and sd_step. Answers do not identify the two effects separately unless some
+seed was seen at two steps together with another seed; without that the step effect is left out, and sd_seed is the
+spread over seeds at one step, whatever of it would last.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class SeedModel:
     Notes
     -----
     The items are known, from other models: the answers of a few seeds, most of whose items are answered alike by all,
-    cannot tell the items' discrimination from the spread of the seeds.
+    cannot separate the items' discrimination from the spread of the seeds.
     """
 
     name: ClassVar[str] = "seed"
@@ -108,7 +108,7 @@ class SeedModel:
         What is advised to samplers (``infer``) are coordinates in which every effect is standard normal given the
         standard deviations, were each snapshot's answers a Gaussian measurement of its ability; the model is the same
         without it. For that, seed effects are sampled turned: independent normal effects of one sd remain so, and their
-        mean over a run, of which answers say next to nothing, has a coordinate to itself.
+        mean over a run, about which answers carry next to no information, has a coordinate to itself.
         """
         design, zero, around = data.design, number(0.0), number(0.0)
         with data.plate[ITEM_DRAW]:
@@ -142,8 +142,8 @@ class SeedModel:
 class _Advice:
     """Coordinates of the effects: their Gaussian posterior given the sds and the effects sampled before.
 
-    What a snapshot says of run mean + seed effect has mean m and weight 1 / (sd^2 + 1 / precision), the innermost
-    effect, of standard deviation sd, integrated out.
+    The likelihood of a snapshot in run mean + seed effect has mean m and weight 1 / (sd^2 + 1 / precision), the
+    innermost effect, of standard deviation sd, integrated out.
     """
 
     def __init__(self, data: SeedData, prior: Normal, sd: Tensor) -> None:
@@ -196,7 +196,7 @@ class SeedFit:
     settings : NUTSSettings or SVISettings
         What made the draws.
     posterior : xr.Dataset
-        ``sd_seed``, ``sd_step`` (only where it can be told from the former), ``run_mean``, ``seed_effect``,
+        ``sd_seed``, ``sd_step`` (only where it is identified beside the former), ``run_mean``, ``seed_effect``,
         ``step_effect`` and ``ability``, dimensions (chain, draw, item_draw, ...), on the items' ability scale; and the
         items they belong to, (item_draw, item).
     checks : tuple of Check
@@ -217,7 +217,7 @@ class SeedFit:
         return all(check.status != "failed" for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
-        """Say what made the draws and what the checks found, as plain values."""
+        """Return what made the draws and what the checks found, as plain values."""
         return {
             "seed_model": self.model.to_dict(),
             "method": self.settings.method,
@@ -257,7 +257,7 @@ def fit_seed_model(
     dispersion : float
         Variance of answers around their expectation as a multiple of P (1 - P).
     progress : callable, optional
-        Told (what, done, total).
+        Called with (what, done, total).
 
     Raises
     ------
@@ -269,7 +269,7 @@ def fit_seed_model(
     Warns
     -----
     ConvergenceWarning
-        If a check failed; the result says which.
+        If a check failed; the result names it.
     ResponsesWarning
         If snapshots are left out because no other seed of their run was seen at their step.
 
@@ -279,8 +279,9 @@ def fit_seed_model(
     several draws of all their parameters together, and counting the draws that result alike: errors of the items are
     shared by all seeds, as they must be, instead of adding noise to each.
 
-    With a dispersion other than 1 the likelihood is a quasi-likelihood [1]_: answers that vary half as much say twice
-    as much about ability. Seeds of one run share what their run finds easy and hard, so that below 1 is the rule.
+    With a dispersion other than 1 the likelihood is a quasi-likelihood [1]_: answers that vary half as much carry twice
+    the information about ability. Seeds of one run share what their run finds easy and hard, so that below 1 is the
+    rule.
 
     References
     ----------

@@ -51,7 +51,7 @@ class LaplaceSettings(Settings):
     tolerance : float
         Sweeps end when no intercept, log slope or sd of the hierarchy moves by more.
     max_sweeps : int
-        Give up, and say so, after so many sweeps.
+        Give up, with a failed check, after so many sweeps.
     refine : bool
         Carry the draws of a small matrix (models times items times draws up to 1e8, with fewer than 100 models 1e9) on
         to the exact posterior by Gibbs sweeps, which take some seconds; without, they are those of the normal
@@ -131,7 +131,7 @@ class SVISettings(Settings):
         Adam's first step size, in conditional standard deviations of each parameter, less for a full guide of more than
         nine coordinates (n: 3 / sqrt(n) of it); divided by `decay` whenever the ELBO has stopped rising.
     max_steps : int
-        Give up, and say so, after so many steps.
+        Give up, with a failed check, after so many steps.
     window : int
         Steps whose ELBOs are averaged when two stretches are compared.
     batch : int

@@ -72,7 +72,7 @@ class Logistic:
     may collapse: all items alike, slopes next to zero. With 250 models and 15 of 80 items each (the check ``pooling``)
     the marginal log-likelihood of the right difficulties is 38 higher at a point, -2,560 against -2,598 with equal
     ones; integrated over the difficulties it is 67 to 76 lower, since equal difficulties need not be fine-tuned. The
-    prior, not the data, decides. `with_independent_priors` says that slopes are near one: difficulties then correlate
+    prior, not the data, decides. `with_independent_priors` supposes slopes near one: difficulties then correlate
     .85 to .90 with the truth instead of .04.
     """
 
@@ -200,7 +200,8 @@ class Logistic:
         The unit of the scale then is that of slopes near one. Where they are, at 40 x 20 and 100 x 200, difficulties
         err and cover as with the hierarchy (.50 and .53, .34 and .33). Where their geometric mean is 1.8 abilities and
         difficulties come out 1.5 times too wide (difficulties cover .45), but not relative to each other (.90). With 7
-        to 10 answers to an item what other items tell is missed: difficulties err by .84, with the hierarchy by .77.
+        to 10 answers to an item the information of other items is missed: difficulties err by .84, with the hierarchy
+        by .77.
         """
         slope = INDEPENDENT_SLOPE if self.shared_slope else INDEPENDENT_LOG_DISCRIMINATION
         return replace(self, difficulty=INDEPENDENT_DIFFICULTY, log_discrimination=slope)
@@ -309,7 +310,7 @@ class FourPL(ThreePL):
 
 
 def _wrong_kind(irt_model: Logistic, name: str, value: object) -> str:
-    """Say which priors a model's field takes, and which model takes this one."""
+    """Name the priors a model's field takes, and the model that takes this one."""
     own = type(irt_model)
     taken = " or ".join("None" if kind is NoneType else kind.__name__ for kind in own.kinds[name])
     other = [kind.__name__ for kind in IRT_MODELS.values() if type(value) in kind.kinds[name]]

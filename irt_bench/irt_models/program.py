@@ -1,6 +1,6 @@
 """The Pyro programs of item response models, and what a program is given: plates, answers, advice on coordinates.
 
-A program says how a model takes abilities and items to have come about, and ends with what was answered::
+A program describes how abilities and items come about under a model, and ends with the answers::
 
     def program(self, data: ProgramData) -> None:
         with data.models:

@@ -37,7 +37,7 @@ class SeedDesign:
     seeds, steps : Pairs
         The (run, seed) and the (run, step) pairs that occur.
     has_steps : bool
-        Whether the step effect can be told from the seed effect.
+        Whether the step effect is identified beside the seed effect.
     """
 
     rows: Array
@@ -70,7 +70,7 @@ class SeedDesign:
         """
         if names.SEED not in models or not models[names.SEED].notna().any():
             raise ModelError(
-                f"no model says which seed it was trained with (columns: {', '.join(map(str, models)) or 'none'}); a "
+                f"no model has the seed it was trained with (columns: {', '.join(map(str, models)) or 'none'}); a "
                 "column 'seed' is needed, and 'run' and 'step' where there are several."
             )
         frame = pd.DataFrame({name: _labels(models, name) for name in (names.RUN, names.SEED, names.STEP)})

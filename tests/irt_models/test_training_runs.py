@@ -48,7 +48,7 @@ def test_without_runs_and_steps_all_seeds_form_one_run_at_one_step():
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (pd.DataFrame({"size": [1, 2]}, index=["x", "y"]), "which seed"),
+        (pd.DataFrame({"size": [1, 2]}, index=["x", "y"]), "has the seed"),
         (snapshots(("a", 1, 1), ("a", 1, 1)), "'m1' is another run 'a', seed '1', step '1'"),
         (snapshots(("a", 1, 1), ("b", 2, 1)), "at least two seeds"),
     ],

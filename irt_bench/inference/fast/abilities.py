@@ -131,7 +131,7 @@ class AbilityGrid:
         return trials[0].astype(np.float64) if (trials == trials[0]).all() else None
 
     def weights(self, log_right: Array, log_wrong: Array) -> tuple[Array, Array]:
-        """Weigh the nodes given curves of shape (item, node).
+        """Weight the nodes given curves of shape (item, node).
 
         Returns
         -------
@@ -276,7 +276,7 @@ class AbilityPosterior(Protocol):
         """Give the expected information about each ability, the prior's included, (model,)."""
 
     def least_sd(self, items: Items) -> float:
-        """Sd of the ability that answers to all items would tell best."""
+        """Smallest sd of an ability given answers to all items."""
 
     def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
         """Draw abilities given the items, (draw, model)."""
@@ -292,7 +292,7 @@ class GridAbilities:
         self.mean, self.variance = np.zeros(correct.shape[0]), np.ones(correct.shape[0])
 
     def update(self, items: Items) -> None:
-        """Weigh the nodes."""
+        """Weight the nodes."""
         grid = self._grid
         table = CurveTable(as_parameters(items), grid.nodes)
         _, self._weights = grid.weights(table.log_right, table.log_wrong)

@@ -185,7 +185,7 @@ def times(rows: Array, matrices: Array) -> Array:
 
 
 def cholesky(precision: Array, *, unit: float = 1.0) -> Array:
-    """Lower Cholesky factor; directions without curvature get a little, and that is said.
+    """Lower Cholesky factor; directions without curvature get a little, with a warning.
 
     Parameters
     ----------

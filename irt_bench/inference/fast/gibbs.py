@@ -163,7 +163,7 @@ def sample_gibbs(
     threads : int
         Blocks of chains at once.
     progress : callable, optional
-        Told (what, chains done, chains).
+        Called with (what, chains done, chains).
     """
     chains = -(-draws // KEPT)
     state = _state(irt_model, mode, {name: values[:, :chains] for name, values in start.items()})
@@ -311,7 +311,7 @@ def _centre(mode: Mode) -> State:
 
 
 def _drawn_in(state: State, centre: State, answers: Answers) -> State:
-    """Draw starts in, half way to the mode at a time, against which answers speak as they do against no normal draw.
+    """Draw starts in, half way to the mode at a time, whose likelihood is lower than that of any normal draw.
 
     Where abilities are known to a hundredth of what is not known of their scale, a normal distribution bends away from
     the posterior, and chains that start far out end in another peak.

@@ -157,8 +157,8 @@ class Stretch:
 
     Where an sd is known there is nothing to move: the trajectory has no step in it.
 
-    Where answers say little of single items, these move far where draws given the items hardly do (Yu & Meng 2011,
-    doi:10.1198/jcgs.2011.203main).
+    Where answers inform little about single items, these move far where draws given the items hardly do (Yu & Meng
+    2011, doi:10.1198/jcgs.2011.203main).
     """
 
     def __init__(self, irt_model: Logistic, state: State) -> None:

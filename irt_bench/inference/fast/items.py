@@ -120,10 +120,10 @@ class Items:
 
 
 def update_items(items: Items, sums: Array) -> Items:
-    """Take one Newton step (Fisher scoring) from expected sums of shape (5, item); see `ability_posterior`.
+    """Take one Newton step (Fisher scoring) from expected sums of shape (5, item); see `AbilityPosterior.sums`.
 
-    A log slope moves up its own posterior, the intercept integrated out (Laplace): where answers say little, intercepts
-    spread in proportion to the slope, and the joint mode would lie at too small a slope.
+    A log slope moves up its own posterior, the intercept integrated out (Laplace): where answers inform little,
+    intercepts spread in proportion to the slope, and the joint mode would lie at too small a slope.
     """
     a = items.slope
     by_intercept, by_slope = items.prior_slope()
@@ -131,10 +131,10 @@ def update_items(items: Items, sums: Array) -> Items:
     dd = prior_dd + sums[2]
     share = prior_dd / dd  # of what is known of an intercept, the prior's
     # What scoring leaves out, where it is positive: without it steps overshoot for ever, of items that go against the
-    # rest, and of slopes of which answers say less than the prior.
+    # rest, and of slopes about which answers inform less than the prior.
     bends = np.maximum(-a * sums[1], 0) + np.maximum(items.prior_curvature(exact=True)[2] - ll, 0)
     dl, ll = dl + a * sums[3], ll + a**2 * sums[4] + bends + 2 * share * (1 - share)
-    if items.guessing is not None:  # answers below chance: what they say fades as fast as its slope
+    if items.guessing is not None:  # answers below chance: their information fades as fast as its slope
         dd = dd + np.maximum(-sums[0], 0)
     by_intercept, by_slope = by_intercept + sums[0], by_slope + a * sums[1] + share
     if items.shared_slope:

@@ -40,7 +40,7 @@ from irt_bench.irt_models.base import Hierarchical, Normal
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 
 STEP = 0.02  # of intercepts and log slopes, for derivatives
-MAX_CORRECTION = 0.5  # sds, beyond which a first-order effect tells only the side
+MAX_CORRECTION = 0.5  # sds, beyond which a first-order effect gives only the direction
 MAX_FROM_PRIOR = 0.1  # of what is known of intercepts, on average, where first order will do
 Array = npt.NDArray[Any]
 MAX_ELIMINATED = 3e7  # multiplications to eliminate one side exactly: some milliseconds
@@ -76,13 +76,13 @@ class SharedBiasCorrection(NamedTuple):
     follow: Array
 
     def turn(self, variance: float) -> float:
-        """Say what to add to the log slope, of which so much variance is its own."""
+        """Correction of the log slope, of which so much variance is its own."""
         bound = MAX_CORRECTION * variance**0.5
         return float(np.clip(self.pull * variance, -bound, bound))
 
 
 def is_small(abilities: AbilityPosterior, items: Items) -> bool:
-    """Whether items correction little enough: they are told by answers, not by their prior, and nothing is guessed."""
+    """Whether the correction is small: items are informed by answers, not by their prior, and nothing is guessed."""
     prior = items.prior_curvature(exact=False)[0]
     return items.guessing is None and bool(np.mean(prior / (prior + abilities.sums(items)[2])) < MAX_FROM_PRIOR)
 
@@ -177,7 +177,7 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
     if items.shared_slope:
         log_slope = items.log_slope[0] + shared[:, 1]
         if mode.shared_bias is not None:
-            # Its variance as far as abilities do not share it: their scale and the slope are told together.
+            # Its variance as far as abilities do not share it: their scale and the slope are estimated together.
             turn = mode.shared_bias.turn(float(np.var(log_slope + np.log(ability.std(axis=1)))))
             log_slope += turn
             difficulty += np.asarray(mode.shared_bias.follow * turn, dtype=np.float32)
@@ -302,7 +302,7 @@ def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -
     -----
     With deviations x = b - mean over all items, minus the second derivatives of the log prior are -2 x / sd^2 in b and
     log sd, and 1 / sd^2 in b and the mean. The diagonal of a log sd is such that, items eliminated, Louis's (1982)
-    information remains (`sd_information`). A mean and an sd that are known have rows of their own, which tell nothing.
+    information remains (`sd_information`). A mean and an sd that are known have rows of their own, without information.
     """
     n, variances = len(items.intercept), conditional_variances(items, covariance)
     size = 3 if items.shared_slope else 4

@@ -46,7 +46,7 @@ from irt_bench.names import ITEM
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
 EXACT_ITEMS = 64  # up to so many, what not knowing abilities costs the items is exact; beyond, to first order
-MANY_ITEMS = 500  # abilities that so many items tell are all but normal
+MANY_ITEMS = 500  # abilities informed by so many items are all but normal
 SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two a sweep
 FINER = 0.85  # grids laid anew where slopes turn out steep, with a margin
 MAX_REFINED = 100_000_000  # cells times draws: some seconds
@@ -74,7 +74,7 @@ def fit_laplace(
     settings : LaplaceSettings
         Draws, tolerance, seed, threads.
     progress : callable, optional
-        Told (what, sweeps or chains done, how many at most).
+        Called with (what, sweeps or chains done, how many at most).
 
     Raises
     ------
@@ -88,13 +88,13 @@ def fit_laplace(
     mean 0 and mean square 1 (parameter expansion, Liu, Rubin & Wu 1998). The hierarchy's sds are at their mode
     (empirical Bayes), around which their logarithms are drawn with the rest. Draws lie around the items' posterior
     means, to first order, where that is small (`find_bias_correction`), else around their mode. Where the matrix is
-    small these draws start Gibbs chains (`irt_bench.inference.fast.gibbs`): a normal distribution cannot follow what
-    few models tell.
+    small these draws start Gibbs chains (`irt_bench.inference.fast.gibbs`): a normal distribution cannot follow
+    the posteriors of items with few models.
     """
     if isinstance(irt_model.guessing, Beta) or irt_model.upper_share is not None:
         raise FitError(
             f"method 'laplace' does not learn asymptotes, and the {irt_model.name} model has some to learn. "
-            "Use method='nuts' or method='svi', or fix guessing at a number, as at 1 / choices."
+            "Use method='nuts' or method='svi', or fix guessing (guessing=0.25, or 1 / choices of every item)."
         )
     rng = np.random.default_rng(settings.seed)
     with _pools().limit(limits=settings.sweep_threads(correct.size)):
@@ -216,7 +216,7 @@ def _maximise(
 
 
 def _first_guess(trials: Array, items: Items) -> float:
-    """Sd of an ability that answers to all items would tell, if slopes are not far above one."""
+    """Sd of an ability given answers to all items, if slopes are not far above one."""
     share = 1 / (1 + np.exp(-items.intercept))
     return float(0.7 / np.sqrt(1 + trials.max(axis=0) @ (share * (1 - share))))
 
@@ -284,7 +284,8 @@ def _optimise(
 def _reframe(irt_model: Logistic, state: Mode, variance: Array) -> Items:
     """Move abilities and items together to their most probable frame, difficulties known with some variance.
 
-    Means and sds that are learned follow; what their own wide priors say of the frame is less than the mode errs.
+    Means and sds that are learned follow; the information of their own wide priors about the frame is less than the
+    mode errs.
     """
     items, abilities = state.items, state.abilities
     location = float(frame_location(abilities.mean, _held(irt_model, items)[0])[0][0])

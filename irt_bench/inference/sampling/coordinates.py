@@ -241,7 +241,7 @@ def find_coordinates(
 
 
 def _whitened(target: Target, readings: list[dict[str, Reading]]) -> Coordinates | None:
-    """Whiten by draws as they were read, each value centred as far as these say that the answers determine it.
+    """Whiten by draws as they were read, each value centred as far as answers determine it by these draws.
 
     None where most draws have no bounds.
     """

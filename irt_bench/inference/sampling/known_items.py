@@ -35,7 +35,7 @@ WIDEST_SPACING, NARROWEST_SPACING = 0.05, 0.005
 SPACING_PER_SLOPE = 0.1
 STEEPEST = SPACING_PER_SLOPE / NARROWEST_SPACING  # discrimination that the nodes resolve; steeper items are steps
 BLOCK_CELLS = 500_000  # items x nodes at once
-MIN_PRECISION = 1e-3  # of what answers say about an ability; they may carry no information at all
+MIN_PRECISION = 1e-3  # of the likelihood of an ability; answers may carry no information at all
 MIN_PROBABILITY = 1e-300  # keeps the logarithm of an impossible answer finite
 
 

@@ -53,7 +53,7 @@ def sample_nuts(
     settings : NUTSSettings
         Chains, lengths, seed.
     progress : callable, optional
-        Told (what, iterations done, iterations in all).
+        Called with (what, iterations done, iterations in all).
 
     Notes
     -----

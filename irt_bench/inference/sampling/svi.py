@@ -49,7 +49,7 @@ def fit_svi(
     settings : SVISettings
         Guide, step sizes, seed.
     progress : callable, optional
-        Told (what, steps done, steps allowed).
+        Called with (what, steps done, steps allowed).
 
     Notes
     -----
@@ -118,9 +118,9 @@ class Batches:
 
     Notes
     -----
-    What the models of a step say at u is compared with what the same models say at the centre, and to first order what
-    all say there is put in its place: value and gradient keep their expectation, and lose most of the noise that the
-    choice makes (Johnson & Zhang 2013, stochastic variance reduced gradient).
+    The log density of the models of a step at u is compared with that of the same models at the centre, and to first
+    order that of all models there is put in its place: value and gradient keep their expectation, and lose most of the
+    noise that the choice makes (Johnson & Zhang 2013, stochastic variance reduced gradient).
     """
 
     def __init__(self, coordinates: Coordinates, settings: SVISettings) -> None:
@@ -222,7 +222,7 @@ def _kind(settings: SVISettings, n_coordinates: int) -> Kind:
 
 @dataclass
 class Plateau:
-    """Tells when a noisy rising series has stopped rising.
+    """Rule for when a noisy rising series has stopped rising.
 
     The steps since the last restart are cut into their second and third thirds. The series has levelled off when the
     later third is not higher than the earlier by more than one standard error of the difference, of which there

@@ -1,13 +1,13 @@
 """What NUTS and SVI sample: the log density of a Pyro program, its latent sites in real coordinates, one flat vector.
 
 The program is run at every evaluation, by an effect handler that puts values in place of the latent sites and adds up
-the log densities. Coordinates are found from what the program itself says of a site:
+the log densities. Coordinates are found from the program's own description of a site:
 
 * a positive or bounded value moves by its logarithm or logit (`torch.distributions.biject_to`);
 * (value - origin) / unit moves where the program advises it (`irt_bench.irt_models.program.measured`);
 * a normal site x ~ N(mean, sd) moves by z = sd ** (c - 1) * (x - mean) + c * mean, with a share c of centring for
   each value: 1 moves x itself, 0 its standardised deviation (Papaspiliopoulos, Roberts & Skold 2007,
-  doi:10.1214/088342307000000014), as answers say much or little about it.
+  doi:10.1214/088342307000000014), as answers inform much or little about it.
 """
 
 from __future__ import annotations
