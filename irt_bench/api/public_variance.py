@@ -35,7 +35,7 @@ from irt_bench.variance.metrics import N_BOOTSTRAP
 from irt_bench.variance.model_pair import compare_models as compare_pair
 from irt_bench.variance.paired_scores import compare_variance
 from irt_bench.variance.scores import ACCURACY
-from irt_bench.variance.seed_model import SeedModelResult, model_seed_effects, seed_model_settings
+from irt_bench.variance.seed_ability import SeedModelResult, model_seed_effects, seed_model_settings
 from irt_bench.variance.seed_variance import Progress, SeedVarianceResult, analyse_seed_variance
 from irt_bench.variance.variance_curve import N_SUBSETS
 

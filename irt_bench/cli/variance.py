@@ -25,7 +25,7 @@ from irt_bench.files import check_output, json_text, replacing_folder, write_csv
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
-    from irt_bench.variance.seed_model import SeedModelResult
+    from irt_bench.variance.seed_ability import SeedModelResult
     from irt_bench.variance.seed_variance import SeedVarianceResult
 
 TABLES = (
@@ -131,7 +131,7 @@ def _seed_model(method: str | None, fit: Path | None, subset: Path | None, seed:
         return None
     from irt_bench.inference.fit import FitResult
     from irt_bench.subsets.subset import read_subset
-    from irt_bench.variance.seed_model import seed_model_settings
+    from irt_bench.variance.seed_ability import seed_model_settings
 
     chosen: dict[str, Any] = {"settings": seed_model_settings(method, seed)}
     if fit is not None:
@@ -163,7 +163,7 @@ def _analyse(
         )
         modelled = None
         if how is not None:
-            from irt_bench.variance.seed_model import model_seed_effects
+            from irt_bench.variance.seed_ability import model_seed_effects
 
             modelled = model_seed_effects(table, run_columns=reading.runs, progress=progress, **how)
     if output is not None:

@@ -165,7 +165,7 @@ def find_families(residual: Array, weight: Array) -> Families:
 
 
 @dataclass(frozen=True)
-class Relatives:
+class RelatedModels:
     """Related models among those of a fit, and what was asked about them.
 
     Parameters
@@ -220,7 +220,7 @@ class Relatives:
         return posterior, about
 
 
-def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster, copies: Copies) -> Relatives:
+def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster, copies: Copies) -> RelatedModels:
     """Check what is asked about related models, and leave out near-copies if that is.
 
     Raises
@@ -240,10 +240,10 @@ def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster
     distinct = counts.take(models=distinct_models(counts)) if copies == "once" else counts
     labels = cluster_labels(counts, cluster)
     if cluster is False or not isinstance(irt_model, Logistic):
-        return Relatives(counts, distinct, labels, most_copies=0.0)
+        return RelatedModels(counts, distinct, labels, most_copies=0.0)
     # Near-copies counted once are not looked for again; within clusters they move abilities, where they are many.
     most_copies = np.inf if copies == "once" else 1.0 if labels is None else MAX_COPIES
-    return Relatives(counts, distinct, labels, most_copies)
+    return RelatedModels(counts, distinct, labels, most_copies)
 
 
 def cluster_labels(counts: ResponseCounts, cluster: Cluster) -> npt.NDArray[np.str_] | None:

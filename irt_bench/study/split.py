@@ -37,9 +37,9 @@ from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibration, Fold, Recipe, chosen_items, prepare
 from irt_bench.subsets.clusters import cluster_folds, model_clusters
 from irt_bench.variance.moments import answers_per_cell
+from irt_bench.variance.seed_ability import fit_as_varied
 from irt_bench.variance.seed_checks import description_checks
 from irt_bench.variance.seed_effect import COLUMNS, SEEN, seed_effect_draws, seed_effect_table
-from irt_bench.variance.seed_model import fit_as_varied
 
 SPACING: Final = 0.05
 NODES: Final = np.arange(-6.0, 6.0 + SPACING / 2, SPACING)

@@ -29,7 +29,7 @@ from irt_bench.inference.fast.abilities import AbilityGrid
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.inference.sampling.guides import optimise
 from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData
-from irt_bench.inference.sampling.target import Reading, Target
+from irt_bench.inference.sampling.target import SiteReading, Target
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.program import DTYPE
@@ -240,7 +240,7 @@ def find_coordinates(
         return _whitened(target, readings) or _by_guide(target)
 
 
-def _whitened(target: Target, readings: list[dict[str, Reading]]) -> Coordinates | None:
+def _whitened(target: Target, readings: list[dict[str, SiteReading]]) -> Coordinates | None:
     """Whiten by draws as they were read, each value centred as far as answers determine it by these draws.
 
     None where most draws have no bounds.
@@ -270,7 +270,7 @@ def _share_of_centring(moved: Array, sd: Array) -> Array:
     return np.asarray(np.nan_to_num(gained / (gained + 1), nan=0.0))
 
 
-def _stack(readings: list[dict[str, Reading]], name: str, part: str) -> Any:
+def _stack(readings: list[dict[str, SiteReading]], name: str, part: str) -> Any:
     values = [getattr(reading[name], part) for reading in readings]
     return None if values[0] is None else np.array(values)
 

@@ -66,7 +66,7 @@ class ProgramAnswers(Protocol):
         """Positions of a mini-batch; None where all are taken."""
 
 
-class Block(NamedTuple):
+class SiteBlock(NamedTuple):
     """Coordinates of one latent site."""
 
     place: slice
@@ -74,7 +74,7 @@ class Block(NamedTuple):
     plates: tuple[str, ...]
 
 
-class Reading(NamedTuple):
+class SiteReading(NamedTuple):
     """A latent site at given values.
 
     Parameters
@@ -139,7 +139,7 @@ class Target:
         }
 
     @cached_property
-    def blocks(self) -> dict[str, Block]:
+    def blocks(self) -> dict[str, SiteBlock]:
         """Latent sites in the order of the program, abilities that are integrated out left aside."""
         found, start = {}, 0
         for name, site in self._sites.items():
@@ -156,7 +156,7 @@ class Target:
                 raise ModelError(f"site {name!r} of the {self.irt_model.name} model is {kind}.")
             shape = biject_to(site["fn"].support).inverse_shape(site["value"].shape)
             place = slice(start, start + shape.numel())
-            found[name] = Block(place, shape, self.dims[name])
+            found[name] = SiteBlock(place, shape, self.dims[name])
             start = place.stop
         return found
 
@@ -198,17 +198,17 @@ class Target:
                 found.setdefault(name, np.empty((*points.shape[:-1], *value.shape)))[place] = value
         return found
 
-    def read(self, values: Mapping[str, Any]) -> dict[str, Reading]:
+    def read(self, values: Mapping[str, Any]) -> dict[str, SiteReading]:
         """Latent sites as coordinates at given values; a site without a value is drawn from its prior."""
         silent = self.data.silenced
-        handler = _Reading(
+        handler = _ReadSites(
             self, silent, {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
         )
         with torch.no_grad(), handler:
             self.irt_model.program(silent)
         return handler.found
 
-    def flatten(self, reading: Mapping[str, Reading]) -> Array:
+    def flatten(self, reading: Mapping[str, SiteReading]) -> Array:
         """Point of a reading, with this target's centring."""
         parts = []
         for name in self.blocks:
@@ -324,13 +324,13 @@ class _Placing(_Handler):
             self.values[name] = message["value"]
 
 
-class _Reading(_Handler):
+class _ReadSites(_Handler):
     """Reads off the coordinates at which the latent sites have given values."""
 
     def __init__(self, target: Target, data: ProgramAnswers, given: Mapping[str, Tensor]) -> None:
         super().__init__(target, data)
         self.given = given
-        self.found: dict[str, Reading] = {}
+        self.found: dict[str, SiteReading] = {}
 
     def place(self, name: str, message: Any) -> Tensor:
         fn = message["fn"]
@@ -340,10 +340,10 @@ class _Reading(_Handler):
         if share is None:
             score = isinstance(fn, dist.HalfNormal) and origin is None
             real = _half_normal_coordinate(moved / fn.scale) if score else biject_to(fn.support).inv(moved)
-            self.found[name] = Reading(real.numpy(), None, None)
+            self.found[name] = SiteReading(real.numpy(), None, None)
         else:
             mean, sd = _inward(fn.loc, origin, unit), _inward(fn.scale, None, unit)
-            self.found[name] = Reading(*(part.numpy() for part in (moved, mean, sd)))
+            self.found[name] = SiteReading(*(part.numpy() for part in (moved, mean, sd)))
         return value
 
 

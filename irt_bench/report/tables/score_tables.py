@@ -33,7 +33,7 @@ from irt_bench.variance.seed_effect import SEEN
 from irt_bench.variance.seed_variance import SeedVarianceResult
 
 if TYPE_CHECKING:
-    from irt_bench.variance.seed_model import SeedModelResult
+    from irt_bench.variance.seed_ability import SeedModelResult
 
 
 MODEL_LINES = {
@@ -162,7 +162,7 @@ def seed_model_table(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : pd.DataFrame
-        From `irt_bench.variance.seed_model.model_seed_effects`.
+        From `irt_bench.variance.seed_ability.model_seed_effects`.
     """
     rows = table[(table["run"] == POOLED) & table["quantity"].isin(MODEL_LINES)].copy()
     points = ~rows["quantity"].str.endswith("ability")
