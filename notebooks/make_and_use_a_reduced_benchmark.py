@@ -92,8 +92,8 @@ axes.set(yticks=[0, 1], yticklabels=["random, plain mean", "random, same estimat
 axes.set(xlabel="mean absolute error of the full score, points", xlim=(0, None))
 _ = axes.legend()
 # %% [markdown]
-# The plain mean of 30 random items is off by about six points, and by eight if one is unlucky. Here most of the gain
-# comes from the estimator, and choosing the items adds a little.
+# Yes. The chosen items are off by 4.0 points, random ones by about 4.7 with the same estimator and by 5.2 with their
+# plain mean. The estimator and the choice of items both help.
 
 # %% [markdown]
 # ## Would an adaptive test need fewer?
@@ -104,8 +104,8 @@ adaptive = subset.compare_adaptive(fitted, stop_sd=0.3, n_models=200, seed=1)
 adaptive[["n_items", "ability_error", "score_error", "error_ratio"]].round(2)
 
 # %% [markdown]
-# `error_ratio` is the error of ability relative to the fixed subset. With as many items, the adaptive test is a little
-# better. But it needs all items and a model's answers one by one.
+# Yes, about half as many: 16 items on average give the same error of ability (`error_ratio` is relative to the fixed
+# subset). But all items must be at hand, and a model has to answer them one after the other.
 
 # %% [markdown]
 # ## How do I run it?
