@@ -1,6 +1,9 @@
 """Short modules and functions, public names, a light start-up."""
 
 import ast
+import inspect
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +25,117 @@ def test_modules_and_functions_stay_short(module):
         if isinstance(node, ast.FunctionDef):
             documentation = len((ast.get_docstring(node) or "").splitlines())
             assert node.end_lineno - node.lineno + 1 - documentation <= 60, node.name
+
+
+PUBLIC = [
+    "AccuracyComparison",
+    "Beta",
+    "ConvergenceWarning",
+    "Fit",
+    "FitChecks",
+    "FitWarning",
+    "FourPL",
+    "HalfNormal",
+    "Hierarchical",
+    "IRTModel",
+    "IrtBenchError",
+    "ItemAnalysis",
+    "LaplaceSettings",
+    "NUTSSettings",
+    "Normal",
+    "OnePL",
+    "ResponseCounts",
+    "ResponseTable",
+    "SVISettings",
+    "SeedVariance",
+    "Study",
+    "StudyDesign",
+    "Subset",
+    "SubsetComparison",
+    "ThreePL",
+    "TwoPL",
+    "as_counts",
+    "as_table",
+    "compare_models",
+    "compare_seed_variance",
+    "compare_subsets",
+    "fit",
+    "item_analysis",
+    "load_example",
+    "make_subset",
+    "read_responses",
+    "run_study",
+    "save_figure",
+    "seed_variance",
+    "simulate_responses",
+    "table_from_frame",
+    "write_report",
+    "write_table",
+]
+
+
+def test_the_public_names_are_these():
+    """A snapshot: a change of it is a change of what others rely on."""
+    assert irt_bench.__all__ == PUBLIC
+    typed = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in typed.body if isinstance(node, ast.If))
+    named = {alias.asname or alias.name for node in block.body for alias in node.names}
+    assert named == set(PUBLIC)  # what a type checker sees
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_and_method_is_documented(name):
+    thing = getattr(irt_bench, name)
+    assert (thing.__doc__ or "").strip()
+    if inspect.isclass(thing):
+        for member, value in vars(thing).items():
+            if not member.startswith("_") and (callable(value) or isinstance(value, property | classmethod)):
+                assert inspect.getdoc(getattr(thing, member)), f"{name}.{member}"
+
+
+@pytest.mark.slow
+def test_a_type_checker_sees_public_names_and_their_choices(tmp_path):
+    pytest.importorskip("mypy")
+    code = """
+from irt_bench import Fit, fit, load_example
+reveal_type(fit(load_example("seeds"), "2pl", method="nuts", seed=1).abilities())
+reveal_type(Fit.load("fit.nc").plot("wright"))
+fit(load_example("seeds"), "5pl")
+"""
+    (tmp_path / "typed.py").write_text(code)
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--cache-dir", str(tmp_path), "typed.py"]
+    found = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | {"MYPYPATH": str(ROOT)}
+    )
+    shown = [line for line in found.stdout.splitlines() if line.startswith("typed.py")]
+    assert "DataFrame" in shown[0] and "Figure" in shown[1]
+    assert "5pl" in shown[2] and "error" in shown[2]
+
+
+def option_strings():
+    """Strings outside the command line that name an option of a command; other programs' options are no matter."""
+    from typer.main import get_command
+
+    from irt_bench.cli import app
+
+    own = {
+        option
+        for command in get_command(app).commands.values()
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(own, key=len, reverse=True)))})(?![\w-])")
+    for module in MODULES:
+        if module.startswith(("cli/", "subsets/harness/")):  # harnesses have options of their own
+            continue
+        for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and pattern.search(node.value):
+                yield f"{module}:{node.lineno}: {node.value[:80]}"
+
+
+def test_no_message_of_the_library_names_an_option():
+    assert list(option_strings()) == []
 
 
 def test_public_names_are_importable():
