@@ -41,3 +41,4 @@ EstimatorName = Literal[
 ]
 ExportName = Literal["lm-eval", "lm-eval-task", "inspect", "py-irt", "params", "ids"]
 SamplerName = Literal["svi", "nuts"]
+BackendName = Literal["loky", "dask"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from irt_bench.api.display import draw, html_frame, notebook_html, plural, saved_folder
 from irt_bench.api.public_subset import calibration_plan
 from irt_bench.choices import EstimatorName, SelectorName
-from irt_bench.errors import SubsetError
+from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.files import write_json
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.report.figures.canvas import save_figure
@@ -219,10 +220,14 @@ def compare_subsets(
     fitting = tuple(dict.fromkeys(size for size in wanted if size < counts.n_items))
     if not fitting:
         raise SubsetError(f"none of the sizes {tuple(sizes)} is below the number of items, {counts.n_items}.")
+    if len(fitting) < len(wanted):
+        warnings.warn(f"sizes of {counts.n_items} items and more are left out.", SubsetWarning, stacklevel=2)
     plan = calibration_plan(
         counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed
     )
     if counts.n_models > max_models:
+        message = f"{max_models:,} of {counts.n_models:,} models, drawn at random, take part."
+        warnings.warn(message, SubsetWarning, stacklevel=2)
         rows = np.random.default_rng(seed).choice(counts.n_models, max_models, replace=False)
         counts = counts.take(models=np.sort(rows))
     chosen = methods_for(counts, None if methods is None else list(dict.fromkeys(["random", *methods])))

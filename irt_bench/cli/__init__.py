@@ -1,5 +1,8 @@
 """The command line: parse, call, write; one module a command. Heavy libraries are imported by the command that runs."""
 
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
 import typer
 
 from irt_bench.cli import (
@@ -18,27 +21,70 @@ from irt_bench.cli import (
     variance,
 )
 
+EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the end of each help
+    read.read: ("irt-bench read logs/ -o responses.parquet", "irt-bench read answers.csv -o responses.csv --force"),
+    items.items: (
+        "irt-bench items responses.parquet -o items.csv --figure items.png",
+        "irt-bench items logs/ --benchmark gsm8k",
+    ),
+    fit.fit: (
+        "irt-bench fit responses.parquet -o fit",
+        "irt-bench fit responses.parquet --irt-model 3pl --guessing 0.25 --method nuts --chains 4 -o fit",
+    ),
+    score.score: (
+        "irt-bench score new.csv --fit fit -o scores.csv",
+        "irt-bench score logs/ --subset subset.json -o full-scores.csv",
+    ),
+    check.check: ("irt-bench check responses.parquet --fit fit -o checks --strict",),
+    compare.compare: ("irt-bench compare responses.parquet --fit fit -o comparison",),
+    subset.subset: (
+        "irt-bench subset responses.parquet --size 100 -o subset.json",
+        "irt-bench subset responses.parquet --target-se 0.02 --method information -o subset.json",
+        "irt-bench subset responses.parquet --compare --sizes 20,50 -o compared",
+    ),
+    export.export: (
+        "irt-bench export subset.json --to lm-eval-task -o my_task",
+        "irt-bench export subset.json --to ids -o ids.txt",
+    ),
+    adaptive.adaptive: ("irt-bench adaptive subset.json --fit fit -o adaptive.csv",),
+    variance.variance: (
+        "irt-bench variance responses.parquet -o variance",
+        "irt-bench variance responses.parquet --detect 0.01",
+        "irt-bench variance responses.parquet --models large small",
+    ),
+    study.study: (
+        "irt-bench study responses.parquet --dry-run -o study",
+        "irt-bench study responses.parquet --sizes 50,100 --methods information,anchors -o study",
+    ),
+    report.report: ("irt-bench report fit checks variance -o report.html",),
+    demo.demo: ("irt-bench demo -o irt-bench-demo",),
+}
+
 app = typer.Typer(
     help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (
-    read.read,
-    items.items,
-    fit.fit,
-    score.score,
-    check.check,
-    compare.compare,
-    subset.subset,
-    export.export,
-    adaptive.adaptive,
-    variance.variance,
-    study.study,
-    report.report,
-    demo.demo,
-):
-    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import irt_bench
+
+        typer.echo(f"irt-bench {irt_bench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo."""
+
+
+for command, examples in EXAMPLES.items():
+    app.command(epilog="\n\n".join(["Examples:", *examples]))(command)
 
 __all__ = ["app"]

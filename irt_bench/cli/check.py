@@ -1,5 +1,6 @@
 """irt-bench check: does the IRT model describe the answers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,16 +20,16 @@ from irt_bench.cli.options import (
     Strict,
     clear_errors,
     fail_if_strict,
+    for_terminal,
     read_paths,
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError, unknown_choice
-from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
+from irt_bench.files import check_output, json_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from irt_bench.checks import ModelChecks
     from irt_bench.responses import ResponseCounts
 
 
@@ -52,6 +53,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Check a fit: predictions, LOO, item and person fit, local dependence, testlets, dimensions, groups, repeats."""
+    from irt_bench.api.public_analysis import FitChecks
     from irt_bench.checks import check_fit
     from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables.terminal import print_model_checks
@@ -66,11 +68,12 @@ def check(
     about = {"benchmark": counts.benchmark, "fit": str(fit), "group": group, "converged": fitted.converged}
     summary = found.to_dict() | about
     if output is not None:
-        _write(found, output, summary, safe=safe_csv)
+        FitChecks(found).save(output, about=about, safe_csv=safe_csv)
     if json:
         print_text(json_text(summary))
     else:
-        print_model_checks(found, benchmark=counts.benchmark, console=out)
+        shown = replace(found, checks=tuple(for_terminal(found.checks, check)))
+        print_model_checks(shown, benchmark=counts.benchmark, console=out)
     fail_if_strict(found.checks, strict=strict)
 
 
@@ -78,15 +81,3 @@ def _groups(counts: "ResponseCounts", column: str) -> "pd.Series":
     if column not in counts.models:
         raise AnalysisError(unknown_choice("model column", column, counts.models.columns))
     return counts.models[column]
-
-
-def _write(found: "ModelChecks", output: Path, summary: dict[str, object], *, safe: bool) -> None:
-    from irt_bench.report.figures import checks_figure, save_figure
-
-    with replacing_folder(output) as folder:
-        for name, table in (("checks", found.table()), ("items", found.items), ("models", found.models)):
-            write_csv(table, folder / f"{name}.csv", safe=safe)
-        for name, table in (("pairs", found.pairs), ("differences", found.differences)):
-            write_csv(table, folder / f"{name}.csv", safe=safe, index=False)
-        save_figure(checks_figure(found), folder / "checks.png")
-        write_json(folder / "summary.json", summary)

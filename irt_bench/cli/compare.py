@@ -20,7 +20,7 @@ from irt_bench.cli.options import (
     read_paths,
 )
 from irt_bench.console import out, print_text
-from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
+from irt_bench.files import check_output, json_text
 
 
 @clear_errors
@@ -39,8 +39,8 @@ def compare(
 ) -> None:
     """Compare ability with raw accuracy: agreement, reliability, the models whose order differs, and why."""
     from irt_bench.analysis.agreement import compare_ability_accuracy
+    from irt_bench.api.public_analysis import AccuracyComparison
     from irt_bench.inference.fit import FitResult
-    from irt_bench.report.figures import comparison_figure, save_figure
     from irt_bench.report.tables import print_comparison
 
     if output is not None:
@@ -48,14 +48,10 @@ def compare(
     fitted = FitResult.load(fit)
     counts = read_paths(paths, benchmark, format, metric, filter).counts()
     found = compare_ability_accuracy(fitted.posterior, counts, seed=seed)
-    summary = found.to_dict() | {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
+    about = {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
     if output is not None:
-        with replacing_folder(output) as folder:
-            for name in ("models", "discordant", "confirmation", "items"):
-                write_csv(getattr(found, name), folder / f"{name}.csv", safe=safe_csv, index=name != "discordant")
-            save_figure(comparison_figure(found), folder / "comparison.png")
-            write_json(folder / "summary.json", summary)
+        AccuracyComparison(found).save(output, about=about, safe_csv=safe_csv)
     if json:
-        print_text(json_text(summary))
+        print_text(json_text(found.to_dict() | about))
         return
     print_comparison(found, benchmark=counts.benchmark, console=out)

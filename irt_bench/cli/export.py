@@ -5,28 +5,38 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import Force, SafeCsv, clear_errors, read_paths
+from irt_bench.choices import ExportName
+from irt_bench.cli.options import Force, SafeCsv, choice, clear_errors, read_paths
 from irt_bench.console import out, print_text
 from irt_bench.files import check_output
+
+TASK, INSPECT = "To lm-eval-task", "To inspect"  # panels of the help
 
 
 @clear_errors
 def export(
     subset: Annotated[Path, typer.Argument(help="File that irt-bench subset wrote.", metavar="SUBSET.json")],
-    to: Annotated[str, typer.Option(help="lm-eval, lm-eval-task, inspect, py-irt, params or ids.")],
+    to: Annotated[str, choice(ExportName, "What for.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write (lm-eval-task: folder).")],
     metric: Annotated[
-        str | None, typer.Option(help="lm-eval-task: the metric it was calibrated on, where the subset does not say.")
+        str | None,
+        typer.Option(help="Metric of the calibration, where the subset does not say.", rich_help_panel=TASK),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="lm-eval-task: the split that is evaluated; by default the full task's, or test.")
+        str | None,
+        typer.Option(help="Split that is evaluated; by default the full task's, or test.", rich_help_panel=TASK),
     ] = None,
     base_yaml: Annotated[
-        Path | None, typer.Option(help="lm-eval-task: YAML of the full task; by default the installed lm-eval's.")
+        Path | None,
+        typer.Option(help="YAML of the full task; by default the installed lm-eval's.", rich_help_panel=TASK),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="inspect: task, as in file.py@task.")] = None,
-    model: Annotated[str | None, typer.Option(help="inspect: model to write into the run configuration.")] = None,
-    responses: Annotated[Path | None, typer.Option(help="py-irt: the calibration responses.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task, as in file.py@task.", rich_help_panel=INSPECT)] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model to write into the run configuration.", rich_help_panel=INSPECT)
+    ] = None,
+    responses: Annotated[
+        Path | None, typer.Option(help="The calibration responses.", rich_help_panel="To py-irt")
+    ] = None,
     safe_csv: SafeCsv = False,
     force: Force = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from irt_bench.choices import CopiesName, DeviceName, GuideName, MethodName, ModelName, PriorsName
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
@@ -17,13 +18,16 @@ from irt_bench.cli.options import (
     SafeCsv,
     Seed,
     Strict,
+    choice,
     clear_errors,
     fail_if_strict,
+    for_terminal,
     read_paths,
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 
+LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
 LogLikelihood = Annotated[
     bool, typer.Option("--log-likelihood", help="Save the log-likelihood and replicated answers, for ArviZ.")
 ]
@@ -39,31 +43,37 @@ if TYPE_CHECKING:
 def fit(
     paths: Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
-    irt_model: Annotated[str, typer.Option(help="1pl, 2pl, 3pl or 4pl.")] = "2pl",
-    method: Annotated[str, typer.Option(help="laplace (fast), svi or nuts (exact).")] = "laplace",
+    irt_model: Annotated[str, choice(ModelName, "Item response model.")] = "2pl",
+    method: Annotated[str, choice(MethodName, "How to draw: laplace is fast, nuts exact.")] = "laplace",
     guessing: Annotated[
         str | None,
         typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
     ] = None,
-    priors: Annotated[str, typer.Option(help="hierarchical; independent, if 'pooling' fails.")] = "hierarchical",
+    priors: Annotated[str, choice(PriorsName, "Of items; independent where the check pooling fails.")] = "hierarchical",
     benchmark: Benchmark = None,
     seed: Seed = 0,
-    chains: Annotated[int | None, typer.Option(help="NUTS: number of chains.")] = None,
-    warmup: Annotated[int | None, typer.Option(help="NUTS: iterations that adapt, a chain.")] = None,
-    draws: Annotated[int | None, typer.Option(help="Draws kept (NUTS: a chain).")] = None,
-    target_accept: Annotated[float | None, typer.Option(help="NUTS: mean acceptance; higher diverges less.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="NUTS: chains at once; results do not depend on it.")] = None,
-    guide: Annotated[str | None, typer.Option(help="SVI: full, low_rank or normal covariance.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="SVI: steps after which to give up.")] = None,
-    max_sweeps: Annotated[int | None, typer.Option(help="laplace: sweeps after which to give up.")] = None,
-    device: Annotated[str | None, typer.Option(help="svi: cpu or cuda.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws to keep; of NUTS, per chain.")] = None,
+    max_sweeps: Annotated[
+        int | None, typer.Option(help="Sweeps after which to give up.", rich_help_panel=LAPLACE)
+    ] = None,
+    chains: Annotated[int | None, typer.Option(help="Number of chains.", rich_help_panel=NUTS)] = None,
+    warmup: Annotated[int | None, typer.Option(help="Iterations per chain that adapt.", rich_help_panel=NUTS)] = None,
+    target_accept: Annotated[
+        float | None, typer.Option(help="Mean acceptance; a higher one diverges less.", rich_help_panel=NUTS)
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Chains at once; results do not depend on it.", rich_help_panel=NUTS)
+    ] = None,
+    guide: Annotated[str | None, choice(GuideName, "Covariance of the normal guide.", panel=SVI)] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Steps after which to give up.", rich_help_panel=SVI)] = None,
+    device: Annotated[str | None, choice(DeviceName, "Where likelihoods are summed.", panel=SVI)] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")] = None,
     cluster: Annotated[
         str | None,
         typer.Option(help="Model column with families or runs, for intervals that hold with them; 'names': by name."),
     ] = None,
     log_likelihood: LogLikelihood = False,
-    copies: Annotated[str, typer.Option(help="once: of near-copies among models only one moves the items.")] = "keep",
+    copies: Annotated[str, choice(CopiesName, "once: of models that are near-copies one counts for items.")] = "keep",
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
@@ -149,5 +159,5 @@ def _write_fit(
     if json:
         print_text(json_text(summary))
         return
-    print_fit(fitted.to_dict(), fitted.checks, abilities, item_parameters, console=out)
+    print_fit(fitted.to_dict(), for_terminal(fitted.checks, fit), abilities, item_parameters, console=out)
     out.print(f"Wrote {output} in {sum(timings.values()):.1f} s", highlight=False)

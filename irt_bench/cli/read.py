@@ -33,7 +33,25 @@ def read(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Read responses in any format and write them as one canonical table."""
+    """Read responses in any format and write them as one canonical table.
+
+    Columns of a long CSV or Parquet file, a row per answer:
+
+    - model, item: labels, required.
+
+    - correct (0 or 1); or n_correct and n_samples (right answers of several); or score (from 0 to 1).
+
+    - benchmark, subtask, trial: which benchmark, part of it, number of the repeat.
+
+    - run, seed, step: training recipe, its random seed, checkpoint; needed for seed variance.
+
+    - cluster: of models that belong together, such as fine-tunes of one base.
+
+    - Any other column is kept with the models or the items that it describes.
+
+    A wide file has a row per model, named by the column model, and a column per item, with 0, 1 or a score, empty where
+    not asked.
+    """
     from irt_bench.report.tables import print_findings, print_table
     from irt_bench.responses import write_table
     from irt_bench.responses.quality import findings, overview

@@ -1,11 +1,11 @@
 """irt-bench score: score new models with frozen items, or from a run on a subset."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
+from irt_bench.choices import ScoreMethod
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
@@ -15,6 +15,7 @@ from irt_bench.cli.options import (
     Metric,
     Paths,
     SafeCsv,
+    choice,
     clear_errors,
     read_paths,
     records,
@@ -25,13 +26,6 @@ from irt_bench.errors import SubsetError
 from irt_bench.files import check_output, json_text
 
 
-class ScoreMethod(StrEnum):
-    """Ways to score a model with frozen items."""
-
-    EAP = "eap"
-    MAP = "map"
-
-
 @clear_errors
 def score(
     paths: Paths,
@@ -40,7 +34,7 @@ def score(
         Path | None, typer.Option(help="Instead: file that irt-bench subset wrote; estimates full scores.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
-    method: Annotated[ScoreMethod, typer.Option(help="Posterior mean (eap) or mode (map).")] = ScoreMethod.EAP,
+    method: Annotated[str, choice(ScoreMethod, "Posterior mean (eap) or mode (map).")] = "eap",
     prior_sd: Annotated[
         float, typer.Option(help="Sd of the prior of ability: 3 for models far abler or weaker than the fit's.")
     ] = 1.0,
@@ -70,7 +64,7 @@ def _score_fit(
     output: Path | None,
     choices: tuple[str | None, str | None, str | None, str | None],
     *,
-    method: ScoreMethod,
+    method: str,
     prior_sd: float,
     safe: bool,
     json: bool,
@@ -81,14 +75,14 @@ def _score_fit(
 
     fitted = FitResult.load(fit)
     counts = read_paths(paths, *choices).counts()
-    scores = score_models(counts, fitted.posterior, method=method.value, prior_sd=prior_sd)
+    scores = score_models(counts, fitted.posterior, method=cast(ScoreMethod, method), prior_sd=prior_sd)
     if output is not None:
         write_one_csv(scores, output, safe=safe)
     if json:
         content = {
             "benchmark": counts.benchmark,
             "fit": str(fit),
-            "method": method.value,
+            "method": method,
             "prior_sd": prior_sd,
             "scores": records(scores),
         }

@@ -5,15 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.cli.options import Filter, FormatName, Json, Metric, SafeCsv, clear_errors, exit_code, read_paths
+from irt_bench.choices import BackendName
+from irt_bench.cli.options import Filter, FormatName, Json, Metric, SafeCsv, choice, clear_errors, exit_code, read_paths
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
-from irt_bench.files import json_text, replacing, write_csv, write_json
+from irt_bench.files import json_text
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
     from irt_bench.study.design import StudyDesign
     from irt_bench.study.results import StudyResult
+
+
+WHERE = "Where to compute"  # panel of the help
 
 
 @clear_errors
@@ -42,10 +46,15 @@ def study(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its cost, what can be detected.")] = False,
-    backend: Annotated[str, typer.Option(help="Where to compute: loky (this machine) or dask (a cluster).")] = "loky",
-    scheduler: Annotated[str | None, typer.Option(help="Address of the cluster's scheduler.")] = None,
-    jobs: Annotated[int, typer.Option(help="Workers at once; -1: one a processor.")] = -1,
-    shard: Annotated[str | None, typer.Option(help="Compute only this part of the tasks: i/n, for job arrays.")] = None,
+    backend: Annotated[str, choice(BackendName, "On this machine, or on a cluster.", panel=WHERE)] = "loky",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of the cluster's scheduler.", rich_help_panel=WHERE)
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Workers at once; -1: one per processor.", rich_help_panel=WHERE)] = -1,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Compute only this part of the tasks: i/n, for job arrays.", rich_help_panel=WHERE),
+    ] = None,
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
@@ -56,6 +65,7 @@ def study(
 
     A study that was stopped goes on with the same command; a changed one computes only what changed.
     """
+    from irt_bench.api.public_study import Study
     from irt_bench.study.run import Workers
 
     workers = Workers(backend, scheduler, jobs, _shard(shard))
@@ -75,7 +85,7 @@ def study(
     if found is None:
         out.print(f"This shard is finished. When all are: the same command without --shard writes {output}.")
         return
-    write_study(found, output, safe_csv=safe_csv)
+    Study.of(found).save(output, safe_csv=safe_csv)
     _print(found, output, json=json)
 
 
@@ -96,25 +106,6 @@ def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: A
     except KeyboardInterrupt as stop:
         err.print(f"Stopped. Finished tasks are kept in {output}: the same command goes on from there.", soft_wrap=True)
         raise typer.Exit(exit_code(stop)) from None
-
-
-def write_study(found: "StudyResult", output: Path, *, safe_csv: bool = False) -> None:
-    """Write tables, figures and, last, the summary."""
-    from irt_bench.report.figures.canvas import save_figure
-    from irt_bench.report.figures.study_figures import drawn_estimator, forest_figure, paths_figure
-    from irt_bench.report.figures.variance_figures import file_name
-
-    for name in ("results", "paths", "transfer", "control", "paper", "detectable"):
-        with replacing(output / f"{name}.csv") as beside:
-            write_csv(getattr(found, name), beside, safe=safe_csv, index=False)
-    for place, benchmark in enumerate(found.results["benchmark"].unique()):
-        if estimator := drawn_estimator(found.results, str(benchmark)):
-            with replacing(output / f"forest-{file_name(str(benchmark), place)}.png") as beside:
-                save_figure(forest_figure(found.results, str(benchmark), estimator=estimator), beside)
-        with replacing(output / f"path-{file_name(str(benchmark), place)}.png") as beside:
-            save_figure(paths_figure(found.paths, str(benchmark)), beside)
-    with replacing(output / "summary.json") as beside:
-        write_json(beside, found.to_dict())
 
 
 def _print(found: "StudyResult", output: Path, *, json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from irt_bench.choices import EstimatorName, SelectorName, WeightingName
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
@@ -17,101 +18,58 @@ from irt_bench.cli.options import (
     Metric,
     Paths,
     Seed,
+    choice,
     clear_errors,
     read_paths,
 )
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import SubsetError, check_jobs, check_range
-from irt_bench.files import check_output, json_text, replacing_folder, write_json
+from irt_bench.files import check_output, json_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from irt_bench.inference.fit import FitResult
     from irt_bench.responses import ResponseCounts
-    from irt_bench.subsets.calibration import Calibration, CalibrationPlan
-    from irt_bench.subsets.compare import ComparisonDesign
+    from irt_bench.subsets.calibration import Calibration
     from irt_bench.subsets.subset import SubsetRecord
 
 
 COMPARED_SIZES = "20,50,100"
-COVERAGE = "Held-out models within their 90% interval (%)"
-SHIFT = "Calibrated on the weaker half: bias on the stronger half (points)"
+COMPARE = "With --compare"  # panel of the help
 LEVEL = 0.05
 
 
-def comparison_design(
-    counts: "ResponseCounts", plan: "CalibrationPlan", sizes: str, method: str | None, *, n_random: int, seed: int
-) -> "ComparisonDesign":
-    """Turn the command's options into a design; sizes are numbers of items or fractions of them."""
-    from irt_bench.subsets.compare import ComparisonDesign, methods_for
-    from irt_bench.subsets.make import check_names
-    from irt_bench.subsets.select import item_number
-
-    try:
-        wanted = [item_number(float(part), counts.n_items) for part in sizes.split(",")]
-    except ValueError:
-        raise SubsetError(f"--sizes is {sizes!r}; numbers with commas between are needed: {COMPARED_SIZES}.") from None
-    fitting = tuple(dict.fromkeys(size for size in wanted if size < counts.n_items))
-    if not fitting:
-        raise SubsetError(f"none of the sizes {sizes} is below the number of items, {counts.n_items}.")
-    if len(fitting) < len(wanted):
-        err.print(f"[yellow]Warning:[/] sizes of {counts.n_items} items and more are left out.", soft_wrap=True)
-    check_names([] if method is None else [method], None, [])
-    chosen = methods_for(counts, None if method is None else ["random", method])
-    return ComparisonDesign(plan, fitting, chosen, n_random=n_random, seed=seed)
-
-
 def compare_methods(
-    counts: "ResponseCounts", design: "ComparisonDesign", output: Path, *, max_models: int, jobs: int, json: bool
+    counts: "ResponseCounts", sizes: str, method: str | None, output: Path, *, json: bool, **settings: Any
 ) -> None:
     """Compare, repeat under a shift and with shuffled answers, and write a folder of tables and a figure."""
-    import numpy as np
-
-    from irt_bench.report.figures import save_figure
-    from irt_bench.report.figures.study_figures import subset_comparison_figure
+    from irt_bench.api.public_subset_comparison import compare_subsets
     from irt_bench.report.tables import print_table
-    from irt_bench.report.tables.score_tables import best_table, coverage_table, error_table, markdown, shift_table
-    from irt_bench.subsets.clusters import model_clusters
-    from irt_bench.subsets.compare import WITHIN, compare, negative_control, shift
+    from irt_bench.report.tables.score_tables import best_table
 
-    if counts.n_models > max_models:
-        err.print(f"[yellow]Warning:[/] {max_models} of {counts.n_models} models, drawn at random, take part.")
-        rows = np.random.default_rng(design.seed).choice(counts.n_models, max_models, replace=False)
-        counts = counts.take(models=np.sort(rows))
-    clusters = model_clusters(counts)
+    try:
+        wanted = [float(part) for part in sizes.split(",")]
+    except ValueError:
+        raise SubsetError(f"sizes is {sizes!r}; numbers with commas between are needed: {COMPARED_SIZES}.") from None
+    methods: Any = None if method is None else [method]
     with progress_bar() as progress:
-        found = compare(counts, clusters, design, jobs=jobs, progress=progress)
-    shifted = shift(counts, clusters, design)
-    middle = design._replace(sizes=design.sizes[len(design.sizes) // 2 :][:1])
-    controls = {within: negative_control(counts, clusters, middle, within, jobs=jobs) for within in WITHIN}
-    tables = {size: error_table(found.table, size) for size in design.sizes}
-    with replacing_folder(output) as folder:
-        frames = {"comparison": found.table, "random": found.random, "shift": shifted}
-        frames["coverage"] = found.coverage.reset_index()
-        frames |= {f"control_within_{within}": frame for within, frame in controls.items()}
-        for name, frame in frames.items():
-            frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-        parts = {f"Mean absolute error in points, {size} items": table for size, table in tables.items()}
-        parts |= {COVERAGE: coverage_table(found.coverage), SHIFT: shift_table(shifted)}
-        text = "\n\n".join(f"{title}\n\n{markdown(table)}" for title, table in parts.items())
-        (folder / "errors.md").write_text(text + "\n", encoding="utf-8")
-        save_figure(subset_comparison_figure(found.table), folder / "comparison.png")
-        summary = _summary(counts, design, found.table, controls, len(set(clusters)))
-        write_json(folder / "summary.json", summary)
+        found = compare_subsets(counts, wanted, methods=methods, progress=progress, **settings)
+    found.save(output)
     if json:
-        print_text(json_text(summary))
+        print_text(json_text(found.to_dict()))
         return
-    for title, table in parts.items():
+    for title, table in found.parts().items():
         print_table(table, title=title, console=out)
-    for size in design.sizes:
-        print_table(best_table(found.table, size), title=f"Least error with {size} items", console=out)
-    for each in summary["default"]:
+    for size in sorted(found.table()["size"].unique()):
+        print_table(best_table(found.table(), size), title=f"Least error with {size} items", console=out)
+    for each in found.to_dict()["default"]:
         out.print(
             f"The default ({each['method']}, {each['weights']}, {each['estimator']}) with {each['size']} items: error "
             f"{100 * each['mae']:.2f} points, bias {100 * each['bias']:.2f}, coverage {100 * each['coverage']:.0f}%.",
             highlight=False,
         )
-    for within, control in controls.items():
+    for within, control in found.controls.items():
         for estimator, part in control.groupby("estimator", sort=False):
             out.print(f"Answers shuffled within {within}, {estimator}: {_verdict(part)}", highlight=False)
     out.print(f"Wrote {output}", highlight=False)
@@ -124,54 +82,7 @@ def _verdict(control: "pd.DataFrame") -> str:
     return f"{named} random subsets (least adjusted p {control['p_holm'].min():.2g})."
 
 
-def _summary(
-    counts: "ResponseCounts",
-    design: "ComparisonDesign",
-    table: "pd.DataFrame",
-    controls: "dict[Any, pd.DataFrame]",
-    n_clusters: int,
-) -> dict[str, Any]:
-    import pandas as pd
-
-    from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
-
-    best = table.loc[table.groupby("size")["mae"].idxmin()]
-    recipe = {"method": DEFAULT_METHOD, "weights": default_weights(DEFAULT_METHOD), "estimator": DEFAULT_ESTIMATOR}
-    default = table[(table[list(recipe)] == pd.Series(recipe)).all(axis=1)]
-    return {
-        "benchmark": counts.benchmark,
-        "n_models": counts.n_models,
-        "n_items": counts.n_items,
-        "n_clusters": n_clusters,
-        "n_random": design.n_random,
-        "n_folds": design.n_folds,
-        "seed": design.seed,
-        "fingerprint": counts.fingerprint(),
-        "best": best.to_dict("records"),
-        "default": default.to_dict("records"),
-        "control_least_p_holm": {
-            within: {name: float(least) for name, least in frame.groupby("estimator")["p_holm"].min().items()}
-            for within, frame in controls.items()
-        },
-    }
-
-
-# As in SELECTORS, WEIGHTINGS and ESTIMATORS, which take a second to import.
-METHODS = (
-    "random, subtask, difficulty, discrimination, discrimination-bins, information, anchors, anchors-irt, "
-    "anchors-proportional, variance, no-duplicates"
-)
-METHOD_HELP = f"How to choose items: {METHODS}; by default anchors-proportional."
-WEIGHTS = "equal, anchor, discrimination, minimum-variance, balance"
-ESTIMATES = (
-    "weighted, p_irt, p_irt_weighted, gp_irt, irt_smoothed, ridge, spline, p_irt_ridge, p_irt_wide, irt_difference, "
-    "p_irt_residual, aipw, p_irt_source, gp_irt_source"
-)
-ESTIMATOR_HELP = f"How to estimate: {ESTIMATES}; by default p_irt_residual."
 MIN_TARGET_SE = 1e-6
-
-
-MaxModels = Annotated[int, typer.Option(help="--compare draws so many models at random, if there are more.", min=4)]
 
 
 class Wanted(NamedTuple):
@@ -194,9 +105,11 @@ def subset(
     target_se: Annotated[
         float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help=METHOD_HELP)] = None,
-    weights: Annotated[str | None, typer.Option(help=f"How to weigh them: {WEIGHTS}; by default as suits.")] = None,
-    estimator: Annotated[str | None, typer.Option(help=ESTIMATOR_HELP)] = None,
+    method: Annotated[str | None, choice(SelectorName, "How to choose items; by default anchors-proportional.")] = None,
+    weights: Annotated[str | None, choice(WeightingName, "How to weight them; by default as suits the method.")] = None,
+    estimator: Annotated[
+        str | None, choice(EstimatorName, "How to estimate the full score; by default p_irt_residual.")
+    ] = None,
     fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.")] = None,
     parallel_forms: Annotated[
         bool, typer.Option("--parallel-forms", help="Two disjoint subsets of this size.")
@@ -209,10 +122,21 @@ def subset(
         tuple[float, float] | None, typer.Option(help="Abilities that method 'information' aims at.")
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Compare all methods instead; writes a folder.")] = False,
-    sizes: Annotated[str, typer.Option(help="Sizes that --compare looks at.")] = COMPARED_SIZES,
-    max_models: MaxModels = 400,
-    n_random: Annotated[int, typer.Option(help="--compare: random subsets of each size.", min=1, max=100_000)] = 200,
-    jobs: Annotated[int, typer.Option(help="--compare: folds at once; -1: one a processor.", min=-1, max=1_024)] = 1,
+    sizes: Annotated[
+        str, typer.Option(help="Sizes to look at, joined by commas.", rich_help_panel=COMPARE)
+    ] = COMPARED_SIZES,
+    max_models: Annotated[
+        int,
+        typer.Option(
+            help="If there are more models, so many take part, drawn at random.", min=4, rich_help_panel=COMPARE
+        ),
+    ] = 400,
+    n_random: Annotated[
+        int, typer.Option(help="Random subsets of each size.", min=1, max=100_000, rich_help_panel=COMPARE)
+    ] = 200,
+    jobs: Annotated[
+        int, typer.Option(help="Folds at once; -1: one per processor.", min=-1, max=1_024, rich_help_panel=COMPARE)
+    ] = 1,
     benchmark: Benchmark = None,
     seed: Seed = 0,
     format: FormatName = None,
@@ -222,8 +146,7 @@ def subset(
     json: Json = False,
 ) -> None:
     """Make a reduced benchmark that estimates the full score, with an interval that holds for new models."""
-    from irt_bench.subsets.calibration import prepare
-    from irt_bench.subsets.clusters import model_clusters
+    from irt_bench.api.public_subset import calibrated
     from irt_bench.subsets.make import check_names, prompt_hashes
 
     check_output(output, force=force, folder=compare)
@@ -232,14 +155,15 @@ def subset(
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
     _note_responses(counts)
-    plan, posterior = _plan(counts, fit, seed=seed, macro=macro, keep_negative=keep_negative, aim=ability_range)
+    fitted = None if fit is None else _load(fit)
+    how = {"macro": macro, "keep_negative": keep_negative, "ability_range": ability_range, "seed": seed}
     if compare:
-        design = comparison_design(counts, plan, sizes, method, n_random=n_random, seed=seed)
-        compare_methods(counts, design, output, max_models=max_models, jobs=jobs, json=json)
+        more = {"n_random": n_random, "max_models": max_models, "jobs": jobs}
+        compare_methods(counts, sizes, method, output, json=json, fit=fitted, **how, **more)
         return
     wanted = Wanted(_number(size, counts.n_items), target_se, method, weights, estimator, parallel_forms, seed)
     with progress_bar() as progress:
-        calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+        calibration = calibrated(counts, fitted, progress=progress, **how)  # type: ignore[arg-type]
     made = _make(calibration, wanted, prompt_hashes(table))
     if not json:
         _show_failed(calibration)
@@ -250,7 +174,7 @@ def subset(
 def _check(size: float | None, target_se: float | None, *, compare: bool, jobs: int) -> None:
     """Refuse what cannot work before anything is read."""
     if not compare and (size is None) == (target_se is None):
-        raise SubsetError("give either --size (a number of items, or a fraction) or --target-se, such as 0.02.")
+        raise SubsetError("give either --size (a number of items, or a share of them) or --target-se, such as 0.02.")
     if target_se is not None:
         check_range(SubsetError, "--target-se", target_se, MIN_TARGET_SE, 1)
     check_jobs(SubsetError, jobs)
@@ -274,35 +198,10 @@ def _note_responses(counts: "ResponseCounts") -> None:
         )
 
 
-def _plan(
-    counts: "ResponseCounts",
-    fit: Path | None,
-    *,
-    seed: int,
-    macro: bool,
-    keep_negative: bool,
-    aim: tuple[float, float] | None,
-) -> "tuple[CalibrationPlan, Any]":
-    """Say what to calibrate with, and give the posterior of a fit that is there already."""
-    import numpy as np
-
-    from irt_bench.inference.draws import check_responses
+def _load(fit: Path) -> "FitResult":
     from irt_bench.inference.fit import FitResult
-    from irt_bench.irt_models.logistic import TwoPL
-    from irt_bench.subsets.basis import balanced_targets
-    from irt_bench.subsets.calibration import CalibrationPlan, fold_settings
 
-    targets = None
-    if macro:
-        if "subtask" not in counts.items:
-            raise SubsetError("--macro needs subtasks, and the responses name none.")
-        targets = balanced_targets(counts.items["subtask"].astype(str).to_numpy(np.str_))
-    fitted = None if fit is None else FitResult.load(fit)
-    if fitted is not None:
-        check_responses(fitted.responses, counts)
-    model, settings = (TwoPL(), None) if fitted is None else (fitted.irt_model, fitted.settings)
-    plan = CalibrationPlan(model, fold_settings(model, seed, settings), targets, keep_negative, aim)
-    return plan, None if fitted is None else fitted.posterior
+    return FitResult.load(fit)
 
 
 def _number(size: float | None, n_items: int) -> int:

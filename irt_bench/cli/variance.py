@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from irt_bench.choices import SamplerName
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
@@ -16,21 +17,18 @@ from irt_bench.cli.options import (
     Paths,
     SafeCsv,
     Seed,
+    choice,
     clear_errors,
     read_paths,
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
-from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
+from irt_bench.files import check_output, json_text, replacing_folder, write_json
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
-    from irt_bench.variance.seed_ability import SeedModelResult
-    from irt_bench.variance.seed_variance import SeedVarianceResult
 
-TABLES = (
-    "metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores", "seed_checks",
-)  # fmt: skip
+COMPARE, MODELS, SEED_MODEL = "Two framings", "Two models", "The seed model"  # panels of the help
 
 
 class _Reading(NamedTuple):
@@ -58,32 +56,36 @@ def variance(
     paths: Paths,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Compare two paths, or framings, on the same seeds.")
+        bool,
+        typer.Option("--compare", help="Compare two paths, or framings, on the same seeds.", rich_help_panel=COMPARE),
     ] = False,
-    measure: Annotated[str, typer.Option(help="With --compare: the measure to compare.")] = "accuracy",
+    measure: Annotated[str, typer.Option(help="The measure to compare.", rich_help_panel=COMPARE)] = "accuracy",
     models: Annotated[
-        tuple[str, str] | None, typer.Option(help="Compare two models, item by item, instead of seeds.")
+        tuple[str, str] | None,
+        typer.Option(help="Compare two models, item by item, instead of seeds.", rich_help_panel=MODELS),
     ] = None,
     run: Annotated[
         str | None, typer.Option(help="Columns of the models that name the training run, joined by commas.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="Column of the items that names their subtask or template.")] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="--models: column of the items drawn together, such as a passage's.")
+        str | None,
+        typer.Option(help="Column of the items drawn together, such as a passage's.", rich_help_panel=MODELS),
     ] = None,
     detect: Annotated[
         float | None, typer.Option(help="A difference of two recipes' scores: how many seeds or items show it.")
     ] = None,
     power: Annotated[float, typer.Option(help="Chance with which a difference is to be shown.")] = 0.8,
     seed_model: Annotated[
-        str | None,
-        typer.Option("--seed-model", help="Fit the hierarchical model of the seed effect: nuts or svi.", metavar="HOW"),
+        str | None, choice(SamplerName, "Fit the hierarchical model of the seed effect.", panel=SEED_MODEL)
     ] = None,
     fit: Annotated[
-        Path | None, typer.Option(help="--seed-model: folder of a fit to other models, whose items are taken.")
+        Path | None,
+        typer.Option(help="Folder of a fit to other models, whose items are taken.", rich_help_panel=SEED_MODEL),
     ] = None,
     subset: Annotated[
-        Path | None, typer.Option(help="--seed-model: a subset.json, whose seed sd is given beside the full one's.")
+        Path | None,
+        typer.Option(help="A subset.json, whose seed sd is given beside the full one's.", rich_help_panel=SEED_MODEL),
     ] = None,
     benchmark: Benchmark = None,
     format: FormatName = None,
@@ -153,6 +155,7 @@ def _analyse(
     safe: bool,
     json: bool,
 ) -> None:
+    from irt_bench.api.public_variance import SeedVariance
     from irt_bench.report.tables.score_tables import print_seed_model, print_seed_variance
     from irt_bench.variance.seed_variance import analyse_seed_variance
 
@@ -166,42 +169,15 @@ def _analyse(
             from irt_bench.variance.seed_ability import model_seed_effects
 
             modelled = model_seed_effects(table, run_columns=reading.runs, progress=progress, **how)
+    result = SeedVariance(found, modelled)
     if output is not None:
-        _write(found, modelled, output, safe=safe)
+        result.save(output, safe_csv=safe)
     if json:
-        print_text(json_text(_summary(found, modelled)))
+        print_text(json_text(result.to_dict()))
         return
     print_seed_variance(found, console=out)
     if modelled is not None:
         print_seed_model(modelled, console=out)
-
-
-def _summary(found: "SeedVarianceResult", modelled: "SeedModelResult | None") -> dict[str, Any]:
-    return found.to_dict() | ({} if modelled is None else {"seed_model": modelled.to_dict()})
-
-
-def _write(found: "SeedVarianceResult", modelled: "SeedModelResult | None", output: Path, *, safe: bool) -> None:
-    from irt_bench.report.figures.canvas import save_figure
-    from irt_bench.report.figures.variance_figures import (
-        compared_measures,
-        curve_figure,
-        file_name,
-        measures_figure,
-        steps_figure,
-    )
-
-    with replacing_folder(output) as folder:
-        for name in TABLES:
-            write_csv(getattr(found, name), folder / f"{name}.csv", safe=safe, index=False)
-        if modelled is not None:
-            write_csv(modelled.table, folder / "seed_model.csv", safe=safe, index=False)
-        for place, benchmark in enumerate(found.metrics["benchmark"].unique()):
-            name = file_name(str(benchmark), place)
-            save_figure(steps_figure(found, str(benchmark)), folder / f"steps-{name}.png")
-            save_figure(curve_figure(found, str(benchmark)), folder / f"curve-{name}.png")
-            if len(compared_measures(found, str(benchmark))):
-                save_figure(measures_figure(found, str(benchmark)), folder / f"measures-{name}.png")
-        write_json(folder / "summary.json", _summary(found, modelled))
 
 
 def _framings(reading: _Reading, measure: str, seed: int) -> dict[str, object]:

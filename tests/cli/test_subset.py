@@ -7,14 +7,10 @@ from typer.testing import CliRunner
 
 from irt_bench import table_from_frame
 from irt_bench.cli import app
-from irt_bench.cli.subset import ESTIMATES, METHODS, WEIGHTS
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import write_table
-from irt_bench.subsets.estimators import ESTIMATORS
-from irt_bench.subsets.select import SELECTORS
 from irt_bench.subsets.subset import read_subset
-from irt_bench.subsets.weights import WEIGHTINGS
 
 
 def run(*arguments, code=0):
@@ -87,9 +83,3 @@ def test_a_fit_that_is_there_is_used_and_one_to_other_responses_refused(response
     other = tmp_path / "other.parquet"
     write_table(simulate_responses(TwoPL(), n_models=40, n_items=30, seed=4).table, other)
     assert "other responses" in run("subset", other, "-o", tmp_path / "x.json", *arguments, code=2)
-
-
-def test_help_names_all_choices():
-    assert METHODS.split(", ") == list(SELECTORS)
-    assert WEIGHTS.split(", ") == list(WEIGHTINGS)
-    assert ESTIMATES.split(", ") == list(ESTIMATORS)

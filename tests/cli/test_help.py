@@ -1,0 +1,101 @@
+"""The help of every command: choices, panels, examples; version and completion."""
+
+import shlex
+from typing import get_args
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import irt_bench
+from irt_bench import choices
+from irt_bench.cli import EXAMPLES, app
+from irt_bench.inference.settings import SETTINGS, SVISettings
+from irt_bench.irt_models.logistic import IRT_MODELS, PRIORS
+from irt_bench.study.run import BACKENDS
+from irt_bench.subsets.estimators import ESTIMATORS
+from irt_bench.subsets.harness.export import EXPORTS
+from irt_bench.subsets.select import SELECTORS
+from irt_bench.subsets.weights import WEIGHTINGS
+
+COMMANDS = {command.__name__: examples for command, examples in EXAMPLES.items()}
+
+
+def shown(*arguments):
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", "TERM": "dumb"})
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("names", "registry"),
+    [
+        (choices.ModelName, IRT_MODELS),
+        (choices.MethodName, SETTINGS),
+        (choices.PriorsName, PRIORS),
+        (choices.SelectorName, SELECTORS),
+        (choices.WeightingName, WEIGHTINGS),
+        (choices.EstimatorName, ESTIMATORS),
+        (choices.ExportName, EXPORTS),
+        (choices.BackendName, BACKENDS),
+        (choices.GuideName, get_args(SVISettings.model_fields["guide"].annotation)),
+        (choices.DeviceName, get_args(SVISettings.model_fields["device"].annotation)),
+    ],
+)
+def test_choices_are_those_of_the_library(names, registry):
+    assert set(get_args(names)) == set(registry)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_are_at_the_end_of_the_help_and_can_be_parsed(command):
+    text = shown(command, "--help")
+    parser = get_command(app).commands[command]
+    for example in COMMANDS[command]:
+        assert example in text
+        program, name, *arguments = shlex.split(example)
+        assert (program, name) == ("irt-bench", command)
+        parser.make_context(name, arguments)  # refuses options that are not there
+
+
+def test_an_example_with_an_unknown_option_is_caught():
+    with pytest.raises(Exception, match="--no-such-option"):
+        get_command(app).commands["fit"].make_context("fit", ["a.csv", "-o", "out", "--no-such-option"])
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("fit", choices.ModelName),
+        ("fit", choices.MethodName),
+        ("fit", choices.GuideName),
+        ("subset", choices.SelectorName),
+        ("subset", choices.EstimatorName),
+        ("export", choices.ExportName),
+    ],
+)
+def test_help_lists_the_choices(command, names):
+    text = shown(command, "--help")
+    assert all(name in text for name in get_args(names))
+
+
+def test_options_of_a_method_are_grouped_under_it():
+    text = shown("fit", "--help")
+    places = [
+        text.index(panel) for panel in ("Method laplace", "--max-sweeps", "Method nuts", "--chains", "Method svi")
+    ]
+    assert places == sorted(places) and text.index("--guide") > places[-1]
+
+
+def test_completion_offers_the_choices(monkeypatch):
+    line = {"_IRT_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": "irt-bench fit --method ", "COMP_CWORD": "3"}
+    result = CliRunner().invoke(app, [], prog_name="irt-bench", env=line)
+    assert set(result.output.split()) >= {"laplace", "svi", "nuts"}
+
+
+def test_columns_are_documented_where_they_are_read():
+    text = shown("read", "--help")
+    assert all(name in text for name in ("n_correct", "n_samples", "score", "seed", "step", "cluster", "subtask"))
+
+
+def test_the_version_is_printed():
+    assert shown("--version") == f"irt-bench {irt_bench.__version__}"
