@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from irt_bench.errors import OutputError, unknown_choice
 from irt_bench.files import check_output, replacing_folder
 from irt_bench.report.figures.canvas import on_page
-from irt_bench.report.tables.text import Column, index_columns, value_columns, words
+from irt_bench.report.tables.text import Column, general, index_columns, value_columns, words
 
 MAX_ROWS: Final = 8  # of a table in a notebook
 WIDTHS: Final = (2.0, 20.0)  # inches of a figure
@@ -39,6 +39,13 @@ def draw(kind: str, figures: Mapping[str, Callable[[], Figure]], width: float | 
         return figures[kind]()
 
 
+def html_checks(table: pd.DataFrame, title: str) -> str:
+    """Write a table of checks, those that failed first; each number with digits of its own."""
+    order = table["status"].map({"failed": 0, "passed": 1}).fillna(2).sort_values(kind="stable").index
+    numbers = {name: table[name].map(general) for name in ("value", "threshold")}
+    return html_frame(table.assign(**numbers).loc[order], title, CHECK_COLUMNS)
+
+
 def notebook_html(heading: str, *parts: str) -> str:
     """Put parts below a heading; the heading is text."""
     return f"<div><strong>{escape(heading)}</strong>{''.join(parts)}</div>"
@@ -51,11 +58,13 @@ def html_lines(lines: Iterable[str]) -> str:
 
 def html_frame(frame: pd.DataFrame, title: str, columns: Iterable[str] | None = None) -> str:
     """Write the first rows of a frame with its index: intervals beside what they belong to, labels as text."""
-    chosen = None if columns is None else [name for name in columns if name in frame]
-    shown = frame.head(MAX_ROWS)
+    shown = frame.head(MAX_ROWS).dropna(axis=1, how="all")
+    if "estimate" in shown:
+        shown = shown.rename(columns={"q05": "estimate_q05", "q95": "estimate_q95"})
+    chosen = None if columns is None else [name for name in columns if name in shown]
     parts = [*index_columns(shown), *value_columns(shown, chosen)]
     rows = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*map(_cells, parts), strict=True))
-    head = "".join(f'<th style="text-align:{_side(part)}">{escape(part.header)}</th>' for part in parts)
+    head = "".join(f'<th style="{_style(part)}">{escape(part.header)}</th>' for part in parts)
     more = f"<div>... {len(frame) - MAX_ROWS:,} more rows</div>" if len(frame) > MAX_ROWS else ""
     caption = f'<caption style="text-align:left;caption-side:top">{escape(title)}</caption>'
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
@@ -71,7 +80,7 @@ def saved_folder(folder: str | Path) -> Iterator[Path]:
 
 def _cells(column: Column) -> list[str]:
     lines = (words_of(line) if not column.label and not column.numeric else line for line in column.lines)
-    return [f'<td style="text-align:{_side(column)}">{escape(line)}</td>' for line in lines]
+    return [f'<td style="{_style(column)}">{escape(line)}</td>' for line in lines]
 
 
 def plural(n: int, noun: str) -> str:
@@ -84,5 +93,5 @@ def words_of(text: str) -> str:
     return words(text) if text.isidentifier() else text
 
 
-def _side(column: Column) -> str:
-    return "right" if column.numeric else "left"
+def _style(column: Column) -> str:
+    return f"text-align:{'right' if column.numeric else 'left'};padding:1px 8px"

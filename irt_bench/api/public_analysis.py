@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from irt_bench.analysis.agreement import AbilityAccuracyComparison
 from irt_bench.analysis.classical import Reliability, item_statistics, score_reliability
 from irt_bench.analysis.transfer import compare_transfer
-from irt_bench.api.display import CHECK_COLUMNS, draw, html_frame, html_lines, notebook_html, saved_folder
+from irt_bench.api.display import draw, html_checks, html_frame, html_lines, notebook_html, saved_folder
 from irt_bench.checks.check_fit import ModelChecks
 from irt_bench.files import replacing, write_csv, write_json
 from irt_bench.report.figures import checks_figure, comparison_figure, items_figure, save_figure
@@ -219,10 +219,7 @@ class FitChecks:
         return f"FitChecks({', '.join(named)})"
 
     def _repr_html_(self) -> str:
-        order = self.summary()["status"].map({"failed": 0, "passed": 1}).fillna(2)
-        table = self.summary().loc[order.sort_values(kind="stable").index]
-        parts = [html_frame(table, "Checks, those that failed first", CHECK_COLUMNS)]
-        return notebook_html(repr(self), *parts)
+        return notebook_html(repr(self), html_checks(self.summary(), "Checks, those that failed first"))
 
     @property
     def passed(self) -> bool:

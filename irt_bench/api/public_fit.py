@@ -18,7 +18,7 @@ from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import N_RESAMPLES, compare_ability_accuracy
 from irt_bench.analysis.curves import benchmark_information, expected_score_curve, observed_shares, success_curves
 from irt_bench.analysis.irt import ability_table, item_table
-from irt_bench.api.display import CHECK_COLUMNS, draw, html_frame, notebook_html
+from irt_bench.api.display import draw, html_checks, html_frame, notebook_html
 from irt_bench.api.public_analysis import AccuracyComparison, FitChecks
 from irt_bench.checks import check_fit
 from irt_bench.checks.check_fit import REPLICATES
@@ -99,7 +99,7 @@ class Fit(FitResult):
         return f"Fit({self.irt_model.name}, {self.settings.method}, {size}, converged={self.converged})"
 
     def _repr_html_(self) -> str:
-        parts = [html_frame(self.diagnostics(), "Checks of inference", CHECK_COLUMNS)]
+        parts = [html_checks(self.diagnostics(), "Checks of inference")]
         if scalar_names(self.posterior):
             parts.append(html_frame(self.summary(), "Population of items", ("mean", "sd", "ess_bulk", "r_hat")))
         ranked = self.abilities().sort_values("rank")

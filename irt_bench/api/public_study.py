@@ -27,6 +27,7 @@ from irt_bench.study.results import StudyResult
 from irt_bench.study.run import Progress, Workers
 from irt_bench.study.run import run_study as run_design
 
+VERDICTS: Final = ("compared", "random: cuts", "random: raises", "random: none", "random: found from")  # shown
 TABLES: Final = ("results", "paths", "transfer", "control", "paper", "detectable")
 
 
@@ -72,7 +73,9 @@ class Study:
     def _repr_html_(self) -> str:
         return notebook_html(
             repr(self),
-            html_frame(self.summary(), "Verdicts over benchmarks and sizes, medians of ratios"),
+            html_frame(
+                self.summary(), "Seed variance against random subsets: verdicts over benchmarks and sizes", VERDICTS
+            ),
             html_frame(paper_form(self.tables["paper"]), "Seed standard deviation in percentage points"),
             html_lines(self.notes),
         )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 EXIT_BAD_INPUT = 2
 EXIT_CHECK_FAILED = 3
-FEW = 6  # choices that are shown in place of a value; more are listed in the help
+SHORT = 40  # characters of choices that are shown in place of a value; more are listed in the help
 READING, OUTPUT = "Reading the files", "Output"  # panels of --help
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -43,7 +43,7 @@ def choice(kind: Any, help: str, *declarations: str, panel: str | None = None) -
     Which value is known is left to the library, whose error names near matches.
     """
     names = get_args(kind)
-    few = len(names) <= FEW
+    few = len("|".join(names)) <= SHORT
     return typer.Option(
         *declarations,
         help=help if few else f"{help} Choices: {', '.join(names)}.",

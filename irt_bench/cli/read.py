@@ -49,8 +49,7 @@ def read(
 
     - Any other column is kept with the models or the items that it describes.
 
-    A wide file has a row per model, named by the column model, and a column per item, with 0, 1 or a score, empty where
-    not asked.
+    A wide file has a row per model, named in the column model, and a column per item: 0, 1, a score, or nothing.
     """
     from irt_bench.report.tables import print_findings, print_table
     from irt_bench.responses import write_table

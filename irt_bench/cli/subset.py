@@ -51,7 +51,7 @@ def compare_methods(
     try:
         wanted = [float(part) for part in sizes.split(",")]
     except ValueError:
-        raise SubsetError(f"sizes is {sizes!r}; numbers with commas between are needed: {COMPARED_SIZES}.") from None
+        raise SubsetError(f"--sizes is {sizes!r}; numbers with commas between are needed: {COMPARED_SIZES}.") from None
     methods: Any = None if method is None else [method]
     with progress_bar() as progress:
         found = compare_subsets(counts, wanted, methods=methods, progress=progress, **settings)

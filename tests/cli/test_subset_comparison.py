@@ -6,15 +6,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from irt_bench import table_from_frame
+from irt_bench import compare_subsets, read_responses, table_from_frame
 from irt_bench.cli import app
-from irt_bench.cli.subset import comparison_design
-from irt_bench.errors import SubsetError
-from irt_bench.inference.settings import settings_for
+from irt_bench.errors import SubsetWarning
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import write_table
-from irt_bench.subsets.calibration import CalibrationPlan
 
 
 def run(*arguments, code=0):
@@ -74,11 +71,12 @@ def test_compare_in_json_names_the_best_recipe_of_each_size(responses, tmp_path)
     assert min(found["control_least_p_holm"]["models"].values()) > 0.05
 
 
-def test_a_design_takes_counts_and_fractions_and_leaves_out_what_is_too_many(make_counts, capsys):
-    counts, plan = make_counts([[1] * 30, [0] * 30]), CalibrationPlan(TwoPL(), settings_for("laplace"))
-    design = comparison_design(counts, plan, "0.2,10,30", "anchors", n_random=7, seed=1)
-    assert design.sizes == (6, 10) and design.methods == (("random", "equal"), ("anchors", "anchor"))
-    assert "left out" in capsys.readouterr().err
-    for sizes in ("30,90", "ten"):
-        with pytest.raises(SubsetError, match="size"):
-            comparison_design(counts, plan, sizes, None, n_random=7, seed=1)
+def test_sizes_that_are_too_large_are_left_out_and_what_is_no_size_is_refused(responses, tmp_path):
+    counts = read_responses([responses]).counts()
+    with pytest.warns(SubsetWarning, match="sizes of 30 items and more are left out"):
+        found = compare_subsets(
+            counts, [0.2, 30], methods=["difficulty"], estimators=["weighted"], n_random=5, controls=False
+        )
+    assert set(found.table()["size"]) == {6} and set(found.table()["method"]) == {"random", "difficulty"}
+    for sizes, message in (("30,90", "is below the number of items"), ("ten", "--sizes is 'ten'")):
+        assert message in run("subset", responses, "--compare", "--sizes", sizes, "-o", tmp_path / "c", code=2)
