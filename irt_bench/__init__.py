@@ -111,14 +111,6 @@ _HOMES = {
     "write_table": "irt_bench.responses.write",
 }
 __all__ = sorted(_HOMES)
-# Functions of a posterior that is no `Fit`, such as one of another program.
-_FUNCTIONS = {
-    "ability_table": "irt_bench.analysis.irt",
-    "compare_ability_accuracy": "irt_bench.analysis.agreement",
-    "item_statistics": "irt_bench.analysis.classical",
-    "item_table": "irt_bench.analysis.irt",
-    "score_models": "irt_bench.analysis.abilities",
-}
 __version__: str
 
 
@@ -126,10 +118,9 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name == "__version__":
         return import_module("importlib.metadata").version("irt-bench")
-    homes = _HOMES | _FUNCTIONS
-    if name not in homes:
+    if name not in _HOMES:
         raise AttributeError(f"module 'irt_bench' has no attribute {name!r}; it has {', '.join(__all__)}.")
-    return getattr(import_module(homes[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

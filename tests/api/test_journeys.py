@@ -1,14 +1,21 @@
 """What a user does in a notebook, through public names only."""
 
+import hashlib
+import json
 import warnings
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
+from make_examples import make_benchmark
 from matplotlib.figure import Figure
 
 import irt_bench as ib
+from irt_bench.api.example_data import ExampleName
 
+EXAMPLES = Path(ib.__file__).parent / "examples"
 QUICK = ib.LaplaceSettings(refine=False)
 
 
@@ -239,3 +246,24 @@ def test_wrong_arguments_give_one_clear_error_that_names_no_flag(wide, call, rea
     with pytest.raises(ib.IrtBenchError, match=reason) as caught:
         call(wide)
     assert "\n" not in str(caught.value) and "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", get_args(ExampleName))
+def test_examples_are_small_and_load_by_name(name):
+    table = ib.load_example(name)
+    assert len(table.benchmarks) == 1 and table.counts().n_models > 1
+    assert all(path.stat().st_size < 50_000 for path in EXAMPLES.iterdir())
+
+
+def test_the_example_benchmark_is_made_again_byte_for_byte(tmp_path):
+    entry = json.loads((EXAMPLES / "manifest.json").read_text())["benchmark.parquet"]
+    ib.write_table(make_benchmark(entry["plan"], entry["seed"]), tmp_path / "benchmark.parquet")
+    made, shipped = ((folder / "benchmark.parquet").read_bytes() for folder in (tmp_path, EXAMPLES))
+    assert hashlib.sha256(made).hexdigest() == hashlib.sha256(shipped).hexdigest() == entry["sha256"]
+
+
+def test_lsat_has_the_published_shares_and_patterns():
+    """Bock and Lieberman (1970): shares of right answers of items 1 to 5, and 298 examinees with all right."""
+    counts = ib.load_example("lsat6").counts()
+    assert counts.to_frame().mean().tolist() == pytest.approx([0.924, 0.709, 0.553, 0.763, 0.870])
+    assert (counts.accuracy() == 1).sum() == 298 and (counts.accuracy() == 0).sum() == 3
