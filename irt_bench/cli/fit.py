@@ -39,41 +39,53 @@ if TYPE_CHECKING:
     from irt_bench.responses import ResponseCounts, ResponseTable
 
 
+Guessing = Annotated[
+    str | None,
+    typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
+]
+Priors = Annotated[str, choice(PriorsName, "Of items; independent where the check pooling fails.")]
+Draws = Annotated[int | None, typer.Option(help="Draws to keep; of NUTS, per chain.")]
+MaxSweeps = Annotated[int | None, typer.Option(help="Sweeps after which to give up.", rich_help_panel=LAPLACE)]
+Chains = Annotated[int | None, typer.Option(help="Number of chains.", rich_help_panel=NUTS)]
+Warmup = Annotated[int | None, typer.Option(help="Iterations per chain that adapt.", rich_help_panel=NUTS)]
+TargetAccept = Annotated[
+    float | None, typer.Option(help="Mean acceptance; a higher one diverges less.", rich_help_panel=NUTS)
+]
+Jobs = Annotated[int | None, typer.Option(help="Chains at once; results do not depend on it.", rich_help_panel=NUTS)]
+Guide = Annotated[str | None, choice(GuideName, "Covariance of the normal guide.", panel=SVI)]
+MaxSteps = Annotated[int | None, typer.Option(help="Steps after which to give up.", rich_help_panel=SVI)]
+Device = Annotated[str | None, choice(DeviceName, "Where likelihoods are summed.", panel=SVI)]
+Threads = Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")]
+ClusterColumn = Annotated[
+    str | None,
+    typer.Option(help="Model column with families or runs, for intervals that hold with them; 'names': by name."),
+]
+Copies = Annotated[str, choice(CopiesName, "once: of models that are near-copies one counts for items.")]
+
+
 @clear_errors
 def fit(
     paths: Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     irt_model: Annotated[str, choice(ModelName, "Item response model.")] = "2pl",
     method: Annotated[str, choice(MethodName, "How to draw: laplace is fast, nuts exact.")] = "laplace",
-    guessing: Annotated[
-        str | None,
-        typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
-    ] = None,
-    priors: Annotated[str, choice(PriorsName, "Of items; independent where the check pooling fails.")] = "hierarchical",
+    guessing: Guessing = None,
+    priors: Priors = "hierarchical",
     benchmark: Benchmark = None,
     seed: Seed = 0,
-    draws: Annotated[int | None, typer.Option(help="Draws to keep; of NUTS, per chain.")] = None,
-    max_sweeps: Annotated[
-        int | None, typer.Option(help="Sweeps after which to give up.", rich_help_panel=LAPLACE)
-    ] = None,
-    chains: Annotated[int | None, typer.Option(help="Number of chains.", rich_help_panel=NUTS)] = None,
-    warmup: Annotated[int | None, typer.Option(help="Iterations per chain that adapt.", rich_help_panel=NUTS)] = None,
-    target_accept: Annotated[
-        float | None, typer.Option(help="Mean acceptance; a higher one diverges less.", rich_help_panel=NUTS)
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Chains at once; results do not depend on it.", rich_help_panel=NUTS)
-    ] = None,
-    guide: Annotated[str | None, choice(GuideName, "Covariance of the normal guide.", panel=SVI)] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Steps after which to give up.", rich_help_panel=SVI)] = None,
-    device: Annotated[str | None, choice(DeviceName, "Where likelihoods are summed.", panel=SVI)] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="Model column with families or runs, for intervals that hold with them; 'names': by name."),
-    ] = None,
+    draws: Draws = None,
+    max_sweeps: MaxSweeps = None,
+    chains: Chains = None,
+    warmup: Warmup = None,
+    target_accept: TargetAccept = None,
+    jobs: Jobs = None,
+    guide: Guide = None,
+    max_steps: MaxSteps = None,
+    device: Device = None,
+    threads: Threads = None,
+    cluster: ClusterColumn = None,
     log_likelihood: LogLikelihood = False,
-    copies: Annotated[str, choice(CopiesName, "once: of models that are near-copies one counts for items.")] = "keep",
+    copies: Copies = "keep",
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,

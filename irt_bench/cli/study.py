@@ -20,6 +20,28 @@ if TYPE_CHECKING:
 WHERE = "Where to compute"  # panel of the help
 
 
+Methods = Annotated[str | None, typer.Option(help="How to choose items; by default all ways.")]
+Weights = Annotated[str | None, typer.Option(help="How to weigh them; by default as suits each method.")]
+Estimators = Annotated[str | None, typer.Option(help="How to estimate the full score; 'theta' is ability.")]
+CalibrateOn = Annotated[
+    str | None, typer.Option(help="Models that calibrate: column=value,value;... or model=label,...")
+]
+EvaluateOn = Annotated[str | None, typer.Option(help="Models that are judged, likewise; others calibrate.")]
+Folds = Annotated[int | None, typer.Option(help="Folds over runs, where no models are named.")]
+NRandom = Annotated[int | None, typer.Option(help="Random subsets of each size.")]
+Statistics = Annotated[
+    str | None,
+    typer.Option(help="Columns beside E and ratios; by default all but seed_model, the hierarchical model's."),
+]
+Backend = Annotated[str, choice(BackendName, "On this machine, or on a cluster.", panel=WHERE)]
+Scheduler = Annotated[str | None, typer.Option(help="Address of the cluster's scheduler.", rich_help_panel=WHERE)]
+Jobs = Annotated[int, typer.Option(help="Workers at once; -1: one per processor.", rich_help_panel=WHERE)]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="Compute only this part of the tasks: i/n, for job arrays.", rich_help_panel=WHERE),
+]
+
+
 @clear_errors
 def study(
     paths: Annotated[
@@ -29,32 +51,22 @@ def study(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write, or to go on in.")],
     benchmark: Annotated[str | None, typer.Option(help="Benchmarks, joined by commas; by default all.")] = None,
     sizes: Annotated[str | None, typer.Option(help="Items of a subset, joined by commas; below 1: shares.")] = None,
-    methods: Annotated[str | None, typer.Option(help="How to choose items; by default all ways.")] = None,
-    weights: Annotated[str | None, typer.Option(help="How to weigh them; by default as suits each method.")] = None,
-    estimators: Annotated[str | None, typer.Option(help="How to estimate the full score; 'theta' is ability.")] = None,
+    methods: Methods = None,
+    weights: Weights = None,
+    estimators: Estimators = None,
     run: Annotated[str | None, typer.Option(help="Columns of the models that name the training run.")] = None,
     cluster: Annotated[str | None, typer.Option(help="Column of the models that is never parted.")] = None,
-    calibrate_on: Annotated[
-        str | None, typer.Option(help="Models that calibrate: column=value,value;... or model=label,...")
-    ] = None,
-    evaluate_on: Annotated[str | None, typer.Option(help="Models that are judged, likewise; others calibrate.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Folds over runs, where no models are named.")] = None,
-    n_random: Annotated[int | None, typer.Option(help="Random subsets of each size.")] = None,
-    statistics: Annotated[
-        str | None,
-        typer.Option(help="Columns beside E and ratios; by default all but seed_model, the hierarchical model's."),
-    ] = None,
+    calibrate_on: CalibrateOn = None,
+    evaluate_on: EvaluateOn = None,
+    folds: Folds = None,
+    n_random: NRandom = None,
+    statistics: Statistics = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its cost, what can be detected.")] = False,
-    backend: Annotated[str, choice(BackendName, "On this machine, or on a cluster.", panel=WHERE)] = "loky",
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of the cluster's scheduler.", rich_help_panel=WHERE)
-    ] = None,
-    jobs: Annotated[int, typer.Option(help="Workers at once; -1: one per processor.", rich_help_panel=WHERE)] = -1,
-    shard: Annotated[
-        str | None,
-        typer.Option(help="Compute only this part of the tasks: i/n, for job arrays.", rich_help_panel=WHERE),
-    ] = None,
+    backend: Backend = "loky",
+    scheduler: Scheduler = None,
+    jobs: Jobs = -1,
+    shard: Shard = None,
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,

@@ -97,46 +97,46 @@ class Wanted(NamedTuple):
     seed: int
 
 
+TargetSe = Annotated[
+    float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
+]
+Method = Annotated[str | None, choice(SelectorName, "How to choose items; by default anchors-proportional.")]
+Weights = Annotated[str | None, choice(WeightingName, "How to weight them; by default as suits the method.")]
+Estimator = Annotated[str | None, choice(EstimatorName, "How to estimate the full score; by default p_irt_residual.")]
+ParallelForms = Annotated[bool, typer.Option("--parallel-forms", help="Two disjoint subsets of this size.")]
+KeepNegative = Annotated[bool, typer.Option("--keep-negative", help="Allow items with negative discrimination.")]
+Macro = Annotated[bool, typer.Option("--macro", help="The full score is the mean over subtasks.")]
+AbilityRange = Annotated[tuple[float, float] | None, typer.Option(help="Abilities that method 'information' aims at.")]
+Sizes = Annotated[str, typer.Option(help="Sizes to look at, joined by commas.", rich_help_panel=COMPARE)]
+MaxModels = Annotated[
+    int,
+    typer.Option(help="If there are more models, so many take part, drawn at random.", min=4, rich_help_panel=COMPARE),
+]
+NRandom = Annotated[int, typer.Option(help="Random subsets of each size.", min=1, max=100_000, rich_help_panel=COMPARE)]
+Jobs = Annotated[
+    int, typer.Option(help="Folds at once; -1: one per processor.", min=-1, max=1_024, rich_help_panel=COMPARE)
+]
+
+
 @clear_errors
 def subset(
     paths: Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write (--compare: folder).")],
     size: Annotated[float | None, typer.Option(help="Number of items, or a fraction of them.")] = None,
-    target_se: Annotated[
-        float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
-    ] = None,
-    method: Annotated[str | None, choice(SelectorName, "How to choose items; by default anchors-proportional.")] = None,
-    weights: Annotated[str | None, choice(WeightingName, "How to weight them; by default as suits the method.")] = None,
-    estimator: Annotated[
-        str | None, choice(EstimatorName, "How to estimate the full score; by default p_irt_residual.")
-    ] = None,
+    target_se: TargetSe = None,
+    method: Method = None,
+    weights: Weights = None,
+    estimator: Estimator = None,
     fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.")] = None,
-    parallel_forms: Annotated[
-        bool, typer.Option("--parallel-forms", help="Two disjoint subsets of this size.")
-    ] = False,
-    keep_negative: Annotated[
-        bool, typer.Option("--keep-negative", help="Allow items with negative discrimination.")
-    ] = False,
-    macro: Annotated[bool, typer.Option("--macro", help="The full score is the mean over subtasks.")] = False,
-    ability_range: Annotated[
-        tuple[float, float] | None, typer.Option(help="Abilities that method 'information' aims at.")
-    ] = None,
+    parallel_forms: ParallelForms = False,
+    keep_negative: KeepNegative = False,
+    macro: Macro = False,
+    ability_range: AbilityRange = None,
     compare: Annotated[bool, typer.Option("--compare", help="Compare all methods instead; writes a folder.")] = False,
-    sizes: Annotated[
-        str, typer.Option(help="Sizes to look at, joined by commas.", rich_help_panel=COMPARE)
-    ] = COMPARED_SIZES,
-    max_models: Annotated[
-        int,
-        typer.Option(
-            help="If there are more models, so many take part, drawn at random.", min=4, rich_help_panel=COMPARE
-        ),
-    ] = 400,
-    n_random: Annotated[
-        int, typer.Option(help="Random subsets of each size.", min=1, max=100_000, rich_help_panel=COMPARE)
-    ] = 200,
-    jobs: Annotated[
-        int, typer.Option(help="Folds at once; -1: one per processor.", min=-1, max=1_024, rich_help_panel=COMPARE)
-    ] = 1,
+    sizes: Sizes = COMPARED_SIZES,
+    max_models: MaxModels = 400,
+    n_random: NRandom = 200,
+    jobs: Jobs = 1,
     benchmark: Benchmark = None,
     seed: Seed = 0,
     format: FormatName = None,
