@@ -1,42 +1,41 @@
-"""Estimators of the full score from answers to a subset: what each learns on calibration models, and its formula.
+"""Estimators of the full score from answers to a subset, and random subsets as their reference.
 
-Notation: A the chosen items that were asked, t_i the share of item i in the full score (1/N), w_i its weight in the
-subset, y_i the share of right answers, P_i(theta) the item's curve, lam the sum of t_i over A (n/N).
+Notation: A is the set of chosen items that were asked, t_i the share of item i in the full score (1/N), w_i its weight
+in the subset, y_i the share of right answers, P_i(theta) the curve of the item, lam the sum of t_i over A (n/N).
 
 ======================  ==============================================================================================
 weighted                D_w = sum w_i y_i
-p_irt                   lam D + sum of t_i P_i over the others, averaged over the posterior of ability; D plain mean
-p_irt_weighted          the same with D_w for D
-gp_irt                  g D_w + (1 - g) p_irt, g of least squared error on held-out calibration models
-irt_smoothed            sum of t_i P_i over all items, averaged over the posterior of ability
-ridge                   linear in the answers y_i, ridge regression of the full score
-spline                  a curve over D_w plus a curve over ability, ridge regression
+p_irt                   lam D + sum of t_i P_i over the other items, mean over the posterior of ability; D plain mean
+p_irt_weighted          p_irt with D_w in place of D
+gp_irt                  g D_w + (1 - g) p_irt; g minimises the squared error on held-out calibration models
+irt_smoothed            sum of t_i P_i over all items, mean over the posterior of ability
+ridge                   ridge regression of the full score on the answers y_i
+spline                  ridge regression: a spline in D_w plus a spline in ability
 p_irt_ridge             p_irt plus a ridge regression of its error on the answers
-p_irt_wide              p_irt under the prior N(0, 3^2) of ability, which does not pull towards the calibration models
-irt_difference          sum of t_i P_i over all items plus sum w_i (y_i - P_i) over those asked, under the same prior
-p_irt_residual          p_irt_wide plus what the residuals y_i - P_i tell of the items not asked, as they do in
-                        calibration models
-aipw                    the same difference with ridge predictions of the model's answers from calibration models [2]_
-p_irt_source            p_irt with ability at its maximum likelihood: Maia Polo et al. 2024, as published
+p_irt_wide              p_irt with the prior N(0, 3^2) of ability, which does not shrink towards the calibration models
+irt_difference          sum of t_i P_i over all items plus sum w_i (y_i - P_i) over A, with the prior N(0, 3^2)
+p_irt_residual          p_irt_wide plus a linear prediction of the residuals of the other items from the residuals
+                        y_i - P_i, trained on the calibration models
+aipw                    irt_difference with ridge predictions of the answers from calibration models for P_i [2]_
+p_irt_source            p_irt with the maximum-likelihood ability: Maia Polo et al. 2024, as published
 gp_irt_source           lam' D_w + (1 - lam') p_irt_source, lam' as published
 ======================  ==============================================================================================
 
-`p_irt_residual` is the best linear prediction (kriging) of u, the residuals of the items not asked, from r, those of
-the items asked: v'r with v = (R'R/M + s I + tau^2 11')^-1 (R'u/M + tau^2 U 1), R and u the residuals of the M
-calibration models at their abilities, U the share of the items not asked. tau is the sd of a residual that all items of
-a model share: as tau grows, v'r goes to the mean residual and the estimate to the difference, which is right on
-average over randomly chosen items whatever the IRT model is worth; as it goes to 0, only residuals that calibration
-models share count. At 0.2 the error was within 1% of the least for models far abler than those of the calibration, and
-within 4% for models like them (five benchmarks; the protocol of `tests/benchmarks/shift.py`, tau from .05 to .2).
+`p_irt_residual` uses the best linear prediction (kriging) of u, the total residual of the items not asked, from r, the
+residuals of the items asked. The prediction is v'r with v = (R'R/M + s I + tau^2 11')^-1 (R'u/M + tau^2 U 1). R and u
+are the residuals of the M calibration models at their abilities; U is the share of the items not asked. tau is the sd
+of a residual that all items of a model have in common. As tau grows, v'r tends to the mean residual, and the estimate
+tends to irt_difference, which is unbiased for randomly chosen items even if the IRT model is wrong. As tau tends to 0,
+only covariances seen in the calibration models count. With tau from .05 to .2 on five benchmarks
+(`tests/benchmarks/shift.py`), 0.2 had an error within 1% of the smallest for models of much higher ability, and within
+4% for models like the calibration models.
 
 References
 ----------
 .. [1] Maia Polo et al., tinyBenchmarks: evaluating LLMs with fewer examples, 2024, arXiv 2402.14992.
 .. [2] Zhang, Dorner, Hardt, How benchmark prediction from fewer data misses the mark, 2025, arXiv 2506.07673. Ridge
-   penalty 10 as there. Ridge predictions are linear in the answers, so that the estimate is a weighted mean.
+   penalty 10 as there. Ridge predictions are linear in the answers, so the estimate is a weighted mean.
 .. [3] Särndal, Swensson, Wretman, Model assisted survey sampling, 1992, chapter 6: the difference estimator.
-
-Random subsets of the same size, the standard that every method is held to.
 """
 
 from __future__ import annotations
@@ -58,16 +57,16 @@ from irt_bench.subsets.basis import NO_RESIDUALS, CalibrationResiduals, Selectio
 from irt_bench.subsets.scorer import Prediction, ResponseSummary, make_scorer, summarise_responses
 from irt_bench.subsets.subset import Spline
 
-PENALTIES: Final = np.logspace(-2, 5, 15)  # of ridge regressions; the best by leave-one-out is taken
-KNOTS: Final = 5  # of each curve, at quantiles of the calibration models
-TABLE: Final = 60  # points at which a curve is tabulated
+PENALTIES: Final = np.logspace(-2, 5, 15)  # of ridge regressions; chosen by leave-one-out cross-validation
+KNOTS: Final = 5  # of each spline, at quantiles of the calibration models
+TABLE: Final = 60  # points at which a spline is tabulated
 AIPW_PENALTY: Final = 10.0  # Zhang et al. 2025
-SHARED_SD: Final = 0.2  # tau, sd over models of a residual that all items share
-ANSWER_VARIANCE: Final = 0.15  # s, of a right or wrong answer around its chance: of chances about .2 or .8
+SHARED_SD: Final = 0.2  # tau: sd over models of a residual common to all items
+ANSWER_VARIANCE: Final = 0.15  # s: variance P (1 - P) of an answer with P about .2 or .8
 
 
 class LearnedParameters(NamedTuple):
-    """What an estimator took from calibration models; see `EstimatorParameters`."""
+    """Parameters of an estimator, learned from calibration models; see `EstimatorParameters`."""
 
     weighted_share: float = 0.0
     intercept: float = 0.0
@@ -78,11 +77,11 @@ class LearnedParameters(NamedTuple):
 
 
 class TrainingData(NamedTuple):
-    """What estimators learn from."""
+    """Data from which estimators learn."""
 
     summary: ResponseSummary  # of the calibration models on the final items
     truth: FloatArray  # their full scores
-    held_out: ResponseSummary  # of the same models, each read with items and curves it took no part in making
+    held_out: ResponseSummary  # of the same models as held-out models: items and curves come from other models
     held_out_truth: FloatArray
     source_share: float  # lam' as published
     residuals: CalibrationResiduals = NO_RESIDUALS  # of the calibration models on the final items, at their abilities
@@ -100,20 +99,20 @@ class Estimator:
     Parameters
     ----------
     learn : callable
-        Training → what it takes along.
+        TrainingData → LearnedParameters.
     estimate : callable
-        Evidence and what was learned → full score of each model.
+        ResponseSummary, LearnedParameters → full score of each model.
     title : str
         Name in tables and figures.
     regression : bool
-        Whether it learns from the calibration models' answers.
+        Whether it learns from the answers of the calibration models.
     wide : bool
-        Whether it looks at `ResponseSummary.prediction`.
+        Whether it uses `ResponseSummary.prediction`.
     extrapolates : bool
-        Whether it may speak of models abler or weaker than all those it learned from.
+        Whether it is valid for models outside the range of abilities of the calibration models.
     variance : callable, optional
-        Evidence and what was learned → variance of the full score around the estimate under the IRT model;
-        `ResponseSummary.variance` by default.
+        ResponseSummary, LearnedParameters → variance of the full score around the estimate under the IRT model; by
+        default `ResponseSummary.variance`.
     """
 
     learn: Callable[[TrainingData], LearnedParameters]
@@ -150,27 +149,34 @@ def _p_irt_source(summary: ResponseSummary, learned: LearnedParameters | None = 
     return summary.observed + summary.unseen_plug_in
 
 
-def _prediction(summary: ResponseSummary) -> Prediction:
+def prediction_of(summary: ResponseSummary) -> Prediction:
+    """Return the prediction of a summary.
+
+    Raises
+    ------
+    SubsetError
+        If summaries of several subsets were joined.
+    """
     if summary.prediction is None:
-        raise SubsetError("evidence of several subsets was joined; predictions are of one.")
+        raise SubsetError("responses to several subsets were joined; full scores are estimated from one subset.")
     return summary.prediction
 
 
 def _p_irt_wide(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     del learned
-    return summary.observed + _prediction(summary).expected_unseen
+    return summary.observed + prediction_of(summary).expected_unseen
 
 
 def _difference(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
-    """Predictions of all items, and the mean residual by the design's weights."""
-    predicted = _prediction(summary)
+    """Predictions of all items, plus the weighted mean residual of the items asked."""
+    predicted = prediction_of(summary)
     expected = _p_irt_wide(summary, learned) - predicted.residuals @ predicted.targets
     return np.asarray(expected + predicted.residuals @ predicted.weights / (predicted.asked @ predicted.weights))
 
 
 def _learn_aipw(training: TrainingData) -> LearnedParameters:
-    """Weights of the answers; they sum to 1, as the regression has an intercept."""
-    items = training.summary.answers.T  # the features of an item are the answers of the calibration models
+    """Weights of the answers; they sum to 1 because the regression has an intercept."""
+    items = training.summary.answers.T  # features of an item: the answers of the calibration models
     centred, size = items - items.mean(axis=0), len(items)
     ahead = np.nan_to_num(training.truth) - items.mean(axis=0)
     slopes = np.linalg.solve(centred @ centred.T + AIPW_PENALTY * np.eye(size), centred @ ahead)
@@ -178,7 +184,7 @@ def _learn_aipw(training: TrainingData) -> LearnedParameters:
 
 
 def _learn_residuals(training: TrainingData) -> LearnedParameters:
-    """Learn v (module docstring), and the variances of u given r, and of u."""
+    """Learn v (see the module), the variance of u given r, and the variance of u."""
     known, unseen, share = training.residuals
     n_models, size = known.shape
     shared, covariance, others = SHARED_SD**2, known.T @ known / n_models, known.T @ unseen / n_models
@@ -194,12 +200,15 @@ def _learn_residuals(training: TrainingData) -> LearnedParameters:
 
 
 def _with_residuals(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
-    return np.asarray(_p_irt_wide(summary, learned) + _prediction(summary).residuals @ learned.coefficients)
+    return np.asarray(_p_irt_wide(summary, learned) + prediction_of(summary).residuals @ learned.coefficients)
 
 
 def _residual_variance(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
-    """From ability, and from residuals: between that of u given r and that of u, by the share of answers missing."""
-    predicted = _prediction(summary)
+    """Variance from ability plus variance from residuals.
+
+    The second lies between the variance of u given r and the variance of u, by the share of missing answers.
+    """
+    predicted = prediction_of(summary)
     curve = predicted.unseen - (predicted.asked * learned.coefficients) @ predicted.chances
     mean = (predicted.posterior * curve).sum(axis=1)
     by_ability = (predicted.posterior * (curve - mean[:, None]) ** 2).sum(axis=1)
@@ -209,7 +218,7 @@ def _residual_variance(summary: ResponseSummary, learned: LearnedParameters) -> 
 
 
 def _best_share(training: TrainingData) -> LearnedParameters:
-    """Share of D_w that minimises the squared error of its mix with p-IRT on held-out models, within [0, 1]."""
+    """Share of D_w, in [0, 1], for which its mixture with p-IRT has the smallest squared error on held-out models."""
     base = _p_irt(training.held_out)
     apart, error = training.held_out.weighted - base, training.held_out_truth - base
     square = float(apart @ apart)
@@ -254,7 +263,7 @@ def _regress(answers: FloatArray, wanted: FloatArray) -> LearnedParameters:
 
 
 def _learn_spline(training: TrainingData) -> LearnedParameters:
-    """Fit both curves at once and tabulate them; the intercept is kept apart."""
+    """Fit both splines in one regression and tabulate them; the intercept is separate."""
     features = np.stack([training.summary.weighted, training.summary.ability], axis=1)
     bases = [SplineTransformer(KNOTS, knots="quantile", extrapolation="linear") for _ in range(2)]
     columns = [_fit_basis(basis, values) for basis, values in zip(bases, features.T, strict=True)]
@@ -286,7 +295,7 @@ def _spline(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
 
 
 def _extended(at: FloatArray, x: tuple[float, ...], y: tuple[float, ...]) -> FloatArray:
-    """Linear interpolation, and the end pieces extended beyond; flat where all models had one value."""
+    """Linear interpolation and extrapolation; constant if all models had the same value."""
     inside = np.interp(at, x, y)
     first, last = ((y[b] - y[a]) / (x[b] - x[a]) if x[b] > x[a] else 0.0 for a, b in ((0, 1), (-2, -1)))
     return np.asarray(inside + np.minimum(at - x[0], 0) * first + np.maximum(at - x[-1], 0) * last)
@@ -326,25 +335,22 @@ def estimator_of(name: str) -> Estimator:
 
 
 def estimate(name: str, summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
-    """Estimate the full score of each model, kept within what its answers leave possible.
-
-    The answers seen make up `observed` of the full score, and those not seen at most the rest.
-    """
+    """Estimate the full score of each model, clipped to `possible_range`."""
     found = estimator_of(name).estimate(summary, learned)
     return np.clip(found, *possible_range(summary))
 
 
 def possible_range(summary: ResponseSummary) -> tuple[FloatArray, FloatArray]:
-    """Lowest and highest full score that the answers leave possible."""
+    """Lowest and highest full score that the answers allow: all items not asked wrong, or all right."""
     return summary.observed, np.minimum(summary.observed + 1 - summary.asked_share, 1)
 
 
-MAX_RANDOM: Final = 100_000  # subsets of a size; the share of them that a method beats needs no fourth digit
-FEW_DRAWS: Final = 2  # of item parameters for random subsets: these need no intervals
+MAX_RANDOM: Final = 100_000  # subsets of a size: a percentile needs no more digits
+FEW_DRAWS: Final = 2  # of item parameters for random subsets, which need no intervals
 
 
 class RandomSubsets(NamedTuple):
-    """Which random subsets are drawn: sizes, estimators (names in `ESTIMATORS`), number of each size, and seed."""
+    """Sizes of random subsets, estimators (names in `ESTIMATORS`), number of subsets per size, and seed."""
 
     sizes: tuple[int, ...]
     estimators: tuple[str, ...]
@@ -360,9 +366,9 @@ def random_errors(
 ) -> pd.DataFrame:
     """Sum of absolute errors of each random subset and estimator on held-out models.
 
-    Subsets are simple random samples of all items, equally weighted. Regressions are fitted to each subset. Estimators
-    that mix take the share that the method "random" found at this size, in `learned_at_random`; without one they are
-    left out.
+    Subsets are simple random samples of all items with equal weights. Regressions are fitted to each subset. gp-IRT
+    takes its share from `learned_at_random`, where the method "random" learned it for this size; otherwise it is left
+    out.
     """
     truth = full_scores(test, basis.target)
     known, rows = ~np.isnan(truth), []
@@ -389,7 +395,7 @@ def random_errors(
 
 
 def relative_to_random(table: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
-    """Join mean and quantiles of the random subsets' errors, and the share of them no larger than each row's."""
+    """Add the mean and quantiles of the errors of random subsets, and the percentile of each row among them."""
     grouped = random.groupby(["size", "estimator"])["mae"]
     low, high = (grouped.quantile(quantile) for quantile in INTERVAL)
     reference = pd.DataFrame({"random": grouped.mean(), "random_q05": low, "random_q95": high}).reset_index()

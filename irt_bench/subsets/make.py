@@ -1,7 +1,4 @@
-"""Make subsets: of a size, of the smallest size that is precise enough, or two disjoint parallel forms.
-
-What is taken where no method, weights or estimator is named.
-"""
+"""Make subsets: of a given size, of the smallest size with a target error, or as two disjoint parallel forms."""
 
 from __future__ import annotations
 
@@ -32,23 +29,23 @@ from irt_bench.subsets.subset import (
 )
 from irt_bench.subsets.weights import WEIGHTINGS
 
-# Least error, or within noise of it, both for models like those of the calibration and for abler ones, on the five
-# benchmarks of `tests/benchmarks/shift.py`; regressions on the answers (p_irt_ridge, spline) are as good for the former
-# and wrong by 10 to 20 points for the latter. Choosing among methods and estimators by held-out error, for each
-# benchmark anew, was no better on average, and the best of six looks better than it is: on HumanEval with 100 items its
-# intervals held 77% for 90%.
+# On the five benchmarks of `tests/benchmarks/shift.py`, the defaults have the smallest error, or one within noise of
+# it, for models like the calibration models and for abler models. Regressions on the answers (p_irt_ridge, spline) are
+# as good for the former, but have errors of 10 to 20 points for the latter. Choosing the recipe of each benchmark by
+# its held-out error was no better on average, and the error of the best of six recipes is underestimated: on HumanEval
+# with 100 items, its 90% intervals covered 77%.
 DEFAULT_METHOD: Final = "anchors-proportional"
 DEFAULT_ESTIMATOR: Final = "p_irt_residual"
-OWN_WEIGHTS: Final = {"anchors": "anchor", "anchors-irt": "anchor"}  # of methods that make weights; others: equal
+OWN_WEIGHTS: Final = {"anchors": "anchor", "anchors-irt": "anchor"}  # of methods that compute weights
 
 
 def default_weights(method: str) -> str:
-    """Name of the weights that go with a method."""
+    """Name of the default weights of a method."""
     return OWN_WEIGHTS.get(method, "equal")
 
 
 def check_names(methods: Iterable[str], weights: str | None, estimators: Iterable[str]) -> None:
-    """Refuse unknown names before anything expensive.
+    """Check names before any expensive step.
 
     Raises
     ------
@@ -72,23 +69,23 @@ def best_recipe(
     weights: str | None = None,
     estimators: tuple[str, ...] = (DEFAULT_ESTIMATOR,),
 ) -> tuple[Recipe, str]:
-    """Find the recipe and the estimator of least root mean square error on held-out calibration models.
+    """Find the recipe and the estimator with the smallest root mean square error on held-out calibration models.
 
     Parameters
     ----------
     calibration : Calibration
         From `irt_bench.subsets.calibration.prepare`.
     recipe : Recipe
-        Size and seed; its method and weights are not looked at.
+        Size and seed; its method and weights are ignored.
     methods, estimators : tuple of str
         Names to choose from.
     weights : str, optional
-        Name of the weights; by default those that go with each method.
+        Name of the weights; by default the default weights of each method.
 
     Notes
     -----
-    The error expected of the best is too small, and its intervals are too narrow, the more so the fewer the models and
-    the more names there are to choose from.
+    The expected error of the best recipe is underestimated and its intervals are too narrow, most of all with few
+    models and many names.
     """
     tried: dict[tuple[Recipe, str], float] = {}
     for method in methods:
@@ -98,13 +95,13 @@ def best_recipe(
     return min(tried, key=tried.__getitem__)
 
 
-MIN_SIZE: Final = 5  # tried for a target standard error
+MIN_SIZE: Final = 5  # the first size tried for a target error
 
 
 def make_subset(
     calibration: Calibration, recipe: Recipe, *, estimator: str = DEFAULT_ESTIMATOR, hashes: pd.Series | None = None
 ) -> SubsetRecord:
-    """Choose, weigh and calibrate a subset.
+    """Choose, weight and calibrate a subset.
 
     Parameters
     ----------
@@ -135,11 +132,11 @@ def smallest_subset(
     estimator: str = DEFAULT_ESTIMATOR,
     hashes: pd.Series | None = None,
 ) -> SubsetRecord:
-    """Make the smallest subset whose predicted error is at most `target_se`; the recipe's size is not looked at.
+    """Make the smallest subset whose expected error is at most `target_se`; the size of the recipe is ignored.
 
-    The predicted error is the root mean square error on held-out calibration models (`expected_se`, with
-    `expected_se_interval`): it holds for models like these, and `abler` says what to expect of abler ones. Found by
-    doubling and bisection, which supposes that it falls with the size; it does but for noise.
+    The expected error is the root mean square error on held-out calibration models (`SubsetRecord.expected_se`), which
+    is valid for models like these. The size is found by doubling and bisection. This assumes that the error falls with
+    the size, which is true except for noise.
 
     Raises
     ------
@@ -149,7 +146,7 @@ def smallest_subset(
     if not target_se > 0:
         raise SubsetError(f"the target standard error is {target_se:g}; a positive share is needed, such as 0.02.")
     n_items = calibration.whole.counts.n_items
-    most = n_items - 1  # all items together have no error
+    most = n_items - 1  # with all items the error is 0
     estimator_of(estimator)
 
     def attempt(size: int) -> tuple[CalibratedSubset, bool]:
@@ -164,7 +161,7 @@ def smallest_subset(
     if not reached:
         raise SubsetError(
             f"even {most} of the {n_items} items have a predicted error of "
-            f"{best.errors[estimator].root_mean_square.value:.4f}, above the target {target_se:g}. Ask for less, "
+            f"{best.errors[estimator].root_mean_square.value:.4f}, above the target {target_se:g}. Raise the target, "
             "or give more calibration models."
         )
     while size - too_small > 1:
@@ -180,10 +177,10 @@ def smallest_subset(
 def parallel_forms(
     calibration: Calibration, recipe: Recipe, *, estimator: str = DEFAULT_ESTIMATOR, hashes: pd.Series | None = None
 ) -> tuple[SubsetRecord, SubsetRecord]:
-    """Make two disjoint subsets by the same recipe, each of its size.
+    """Make two disjoint subsets by the same recipe, each with its size.
 
-    Twice as many items are chosen by the method, ordered by difficulty, and of each two neighbours one goes to each
-    form; weights and estimators are then found for each form by itself.
+    The method chooses twice as many items. These are ordered by difficulty, and of each two neighbours one goes to each
+    form. Weights and estimators are then computed for each form separately.
 
     Raises
     ------
@@ -197,14 +194,14 @@ def parallel_forms(
             f"two forms of {recipe.size} items need {2 * recipe.size}; there are {n_chosen} to choose from."
         )
     records = []
-    for places in ((0, 3), (1, 2)):  # a b b a: neither form has the easier item of every pair
+    for places in ((0, 3), (1, 2)):  # a b b a: otherwise one form would have the easier item of every pair
         found = calibrate(calibration, recipe, (estimator,), choose=partial(_form, recipe=recipe, places=places))
         records.append(_record(calibration, recipe, estimator, found, hashes))
     return records[0], records[1]
 
 
 def _form(basis: SelectionBasis, recipe: Recipe, places: tuple[int, int]) -> Selection:
-    """Items at two places of each four, of twice as many items as the recipe asks for, ordered by difficulty."""
+    """Items at two of every four places, among twice as many items as the recipe asks for, ordered by difficulty."""
     both = chosen_items(basis, recipe._replace(size=2 * recipe.size)).items
     mean = basis.shares.mean(axis=0)[basis.counts.items.index.get_indexer(both)]
     rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
@@ -212,7 +209,7 @@ def _form(basis: SelectionBasis, recipe: Recipe, places: tuple[int, int]) -> Sel
 
 
 def prompt_hashes(table: ResponseTable) -> pd.Series | None:
-    """Prompt hash of each item, where all answers to it name the same; None where the responses hold no hashes."""
+    """Prompt hash of each item whose answers all have the same hash; None if the responses have no hashes."""
     if PROMPT_HASH not in table.answers:
         return None
     by_item = table.answers.groupby("item", observed=True)[PROMPT_HASH]
@@ -223,7 +220,7 @@ def prompt_hashes(table: ResponseTable) -> pd.Series | None:
 def _record(
     calibration: Calibration, recipe: Recipe, estimator: str, found: CalibratedSubset, hashes: pd.Series | None
 ) -> SubsetRecord:
-    """Put everything a subset takes along into its record."""
+    """Make the record of a calibrated subset."""
     basis, errors, scorer = calibration.whole, found.errors[estimator], found.scorer
     unseen = UnseenItems(
         ability=tuple(scorer.nodes.tolist()),
@@ -330,7 +327,7 @@ def _items(calibration: Calibration, found: CalibratedSubset, hashes: pd.Series 
 
 
 def _known(metadata: pd.DataFrame, name: str, kind: type) -> list[object]:
-    """Values of a metadata column, None where missing."""
+    """Values of a metadata column, None if missing."""
     if name not in metadata:
         return [None] * len(metadata)
     return [None if pd.isna(value) else kind(value) for value in metadata[name]]

@@ -1,29 +1,27 @@
-"""Score: from answers to a subset to the full score, with an interval, an ability, and flags.
+"""Estimated full scores with intervals, and the smallest gap between two models that a subset orders correctly.
 
-Intervals of the estimated full score, and the smallest gap between two models that a subset orders rightly.
+*Models within the range of abilities of the calibration models.* The IRT model gives the variance of the full score
+given the answers: from ability, item parameters and the answers to other items. Held-out models vary more than that;
+the excess variance is misfit, the same for all models. The interval is estimate +- scale x sd. The scale is chosen so
+that 90% of the held-out models are covered (split conformal prediction over cross-validation folds). It is therefore
+valid for estimators without an IRT model too.
 
-*Models like those of the calibration.* The IRT model says how far the full score may be from an estimate, given the
-answers: ability, item parameters and answers not seen. What held-out models scatter beyond that is misfit, the same for
-all models. The interval is the estimate -+ scale x sd, with the scale at which 90% of the held-out models are covered
-(split conformal prediction over cross-validation folds), so that it holds for estimators that the IRT model knows
-nothing of, too.
+*Models outside that range.* Held-out models within the range are no evidence for them. The half-width is the largest of
+four: the one above; the same from a calibration on the weaker half of the models that scores the strongest; t x the sd
+of a mean over as many random items, from the residuals of the model itself, which needs no IRT model; 1.645 x the sd
+under the IRT model. The interval is a mixture of both kinds, weighted by the posterior probability that the ability
+lies outside the range.
 
-*Models outside the range of the calibration's abilities.* What holds for models alike says nothing of them. The
-half-width is the largest of four: the one above; the same learned by calibrating on the weaker half of the calibration
-models and scoring the strongest (`ABLER`); t x the sd of a mean of as many randomly chosen items, from the scatter of
-the model's own residuals, which rests on no IRT model; and 1.645 x the sd that the IRT model expects. Between the two
-kinds goes the posterior probability that the ability lies outside the range.
-
-The smallest gap between the full scores of two models that a subset orders rightly, 8 times in 10.
-
-A pair of held-out models whose full scores lie g apart is taken to be ordered rightly with probability Phi(g / s):
-exact where the difference of two estimates errs normally with sd s. s is found by maximum likelihood from which pairs
-were ordered rightly, and the gap is s Phi^-1(0.8). Beside it stands the same for plain means of as many random items.
+*Smallest gap.* A pair of held-out models with full scores g apart is ordered correctly with probability Phi(g / s).
+This is exact if the error of the difference is normal with sd s. s is the maximum-likelihood estimate over all pairs;
+the smallest gap ordered correctly 8 times in 10 is s Phi^-1(0.8) [1]_. It is compared with the gap of plain means over
+as many random items.
 
 References
 ----------
-.. [1] arXiv 2510.08730 asks for the gap (minimum detectable ability difference) and finds that about 250 items are
-   needed where models are 2 to 3 points apart.
+.. [1] arXiv 2510.08730 calls the gap the minimum detectable ability difference. It finds that about 250 items are
+needed
+   for models that are 2 to 3 points apart.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import FILTER, METRIC
 from irt_bench.subsets.basis import filled_shares
 from irt_bench.subsets.clusters import Labels
-from irt_bench.subsets.estimators import LearnedParameters, estimate, estimator_of, possible_range
+from irt_bench.subsets.estimators import LearnedParameters, estimate, estimator_of, possible_range, prediction_of
 from irt_bench.subsets.scorer import Prediction, ResponseSummary, scorer_of, summarise_responses
 from irt_bench.subsets.subset import EstimatorParameters, SubsetRecord
 
@@ -56,7 +54,7 @@ RESAMPLING_SEED: Final = 20240522
 
 
 class ExpectedError(NamedTuple):
-    """An error expected of new models with its central 90% interval, in [0, 1]; NaN where nothing tells it."""
+    """Expected error for new models with its central 90% interval, in [0, 1]; NaN if unknown."""
 
     value: float
     q05: float
@@ -64,18 +62,17 @@ class ExpectedError(NamedTuple):
 
 
 class HeldOutErrors(NamedTuple):
-    """Errors of an estimator on models held out, and what they say of new ones."""
+    """Errors of an estimator on held-out models, and parameters of the intervals for new models."""
 
     mean_absolute: ExpectedError
     root_mean_square: ExpectedError
     mean: float
     misfit_sd: float
     interval_scale: float
-    mean_half_width: float  # of the intervals of these models
 
 
 _NOT_KNOWN = ExpectedError(math.nan, math.nan, math.nan)
-UNKNOWN_ERRORS: Final = HeldOutErrors(_NOT_KNOWN, _NOT_KNOWN, math.nan, math.nan, math.nan, math.nan)
+UNKNOWN_ERRORS: Final = HeldOutErrors(_NOT_KNOWN, _NOT_KNOWN, math.nan, math.nan, math.nan)
 
 
 def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | None = None) -> HeldOutErrors:
@@ -84,16 +81,16 @@ def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | 
     Parameters
     ----------
     error, variance : arrays of shape (model,)
-        Estimate minus full score, and the variance that the IRT model expects of it.
+        Estimate minus full score, and its variance under the IRT model.
     clusters : array of str, shape (model,), optional
-        Clusters that are resampled for the intervals of the errors; each model by itself by default.
+        Clusters that are resampled for the intervals of the errors; by default each model is a cluster.
 
     Notes
     -----
-    The misfit variance is the mean squared error beyond the mean expected variance, not below 0. The scale is the
-    0.9 (n + 1)-th smallest |error| / sd, interpolated, which covers new exchangeable models with 90%; the largest where
-    there are fewer than 9 models. Departs from Lei et al. (2018, DOI 10.1080/01621459.2017.1307116), who round up, so
-    that few models do not make all intervals too wide.
+    The misfit variance is the mean squared error minus the mean variance, at least 0. The scale is the 0.9 (n + 1)-th
+    smallest |error| / sd, interpolated; with fewer than 9 models it is the largest. It covers new exchangeable models
+    with probability 90%. Lei et al. (2018, DOI 10.1080/01621459.2017.1307116) round up instead of interpolating, which
+    with few models makes all intervals too wide.
     """
     misfit = max(0.0, float((error**2).mean() - variance.mean()))
     sd = np.sqrt(variance + misfit)
@@ -106,12 +103,11 @@ def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | 
         mean=float(error.mean()),
         misfit_sd=math.sqrt(misfit),
         interval_scale=scale,
-        mean_half_width=scale * float(sd.mean()),
     )
 
 
 def _resampled(values: FloatArray, clusters: Labels | None) -> list[ExpectedError]:
-    """Mean of each row with the quantiles of its mean over resampled clusters; NaN limits with one cluster."""
+    """Mean of each row, with its quantiles over resampled clusters; the limits are NaN with one cluster."""
     codes = np.arange(values.shape[1]) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     n_clusters = int(codes.max()) + 1
     sums, sizes = np.array([np.bincount(codes, row) for row in values]), np.bincount(codes)
@@ -124,19 +120,19 @@ def _resampled(values: FloatArray, clusters: Labels | None) -> list[ExpectedErro
 
 
 class Extrapolation(NamedTuple):
-    """What widens the intervals of models outside the calibration's range of abilities, arrays of shape (model,)."""
+    """Parameters of intervals for models outside the calibrated range of abilities, arrays of shape (model,)."""
 
-    probability: FloatArray  # of being outside
-    design_sd: FloatArray  # of a mean over randomly chosen items, from the scatter of the model's residuals
-    quantile: FloatArray  # of Student's t behind it
-    misfit_sd: float  # found on abler models; NaN where there were too few to find it
+    probability: FloatArray  # that the ability lies outside the range
+    design_sd: FloatArray  # of a mean over random items, from the residuals of the model
+    quantile: FloatArray  # of Student's t, for design_sd
+    misfit_sd: float  # measured on abler models; NaN if there were too few
     scale: float
 
 
 def extrapolation_of(
     prediction: Prediction, probability: FloatArray, n_items: int, abler: HeldOutErrors
 ) -> Extrapolation:
-    """Say what widens intervals of models outside; `n_items` is the number of items of the full benchmark."""
+    """Parameters of intervals outside the range; `n_items` is the number of items of the full benchmark."""
     asked = prediction.asked.sum(axis=1)
     mean = prediction.residuals.sum(axis=1) / np.maximum(asked, 1)
     squares = ((prediction.residuals - mean[:, None]) ** 2 * prediction.asked).sum(axis=1)
@@ -156,37 +152,37 @@ def interval_limits(
     within: tuple[FloatArray, FloatArray],
     outside: Extrapolation | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper limits of the 90% interval, kept within what the answers leave possible.
+    """Lower and upper limits of the 90% interval, clipped to the range `within`.
 
-    Full scores are about `step`, one item's share, apart: an interval narrower than that could hold none of them.
+    Possible full scores are about `step`, the share of one item, apart: a narrower interval may contain none of them.
     """
     half = scale * np.sqrt(variance + misfit_sd**2)
     if outside is not None:
         abler = outside.scale * np.sqrt(variance + outside.misfit_sd**2)
         design = outside.quantile * outside.design_sd
-        wide = np.fmax.reduce([half, abler, design, Z_LIMIT * np.sqrt(variance)])  # NaN: not known
+        wide = np.fmax.reduce([half, abler, design, Z_LIMIT * np.sqrt(variance)])  # ignores NaN
         share = outside.probability
         half = np.where(share > 0, (1 - share) * half + share * np.minimum(wide, 1), half)
     half = np.maximum(half, step / 2)
     low, high = within
-    half = np.where(high - low > 0, half, 0)  # nothing is left to estimate
+    half = np.where(high - low > 0, half, 0)  # all items were asked
     return np.clip(estimate - half, low, high), np.clip(estimate + half, low, high)
 
 
-ORDERED: Final = 0.8  # share of pairs that are to be ordered rightly
+ORDERED: Final = 0.8  # share of pairs ordered correctly
 N_RANDOM: Final = 20  # random subsets per fold
 GAP_RESAMPLES: Final = 200  # of clusters
 SEED: Final = 20251008
-WIDEST: Final = 100.0  # of s: pairs ordered no better than by chance at any gap
+MAX_SD: Final = 100.0  # of s: the order of pairs is then random at any gap
 MAX_PAIRS: Final = 20_000  # per fold
-BINS: Final = 200  # of like gaps, in which pairs are counted
-SAME: Final = 1e-12  # scores no further apart are equal but for rounding
+BINS: Final = 200  # of similar gaps, in which pairs are counted
+SAME: Final = 1e-12  # a smaller difference of scores is rounding
 
 Codes = npt.NDArray[np.intp]
 
 
 class GapEstimate(NamedTuple):
-    """Smallest gap ordered rightly with 80%, its central 90% interval, and that of random items; in [0, 1] or NaN."""
+    """Smallest gap ordered correctly 8 times in 10, its 90% interval, and the gap of random items; [0, 1] or NaN."""
 
     value: float
     q05: float
@@ -195,7 +191,7 @@ class GapEstimate(NamedTuple):
 
 
 class HeldOutScores(NamedTuple):
-    """Models held out in cross-validation, a list entry per fold; pairs are of one fold, asked the same items."""
+    """Held-out models, one list entry per fold; models of one fold were asked the same items."""
 
     estimates: list[FloatArray]  # of the full score, shape (model,)
     truths: list[FloatArray]
@@ -204,23 +200,23 @@ class HeldOutScores(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """Pairs of models whose full scores differ, arrays of shape (pair,)."""
+    """Pairs of models with different full scores, arrays of shape (pair,)."""
 
     gap: FloatArray  # of full scores
-    right: FloatArray  # 1 where the estimates are ordered alike, 1/2 where they tie, else 0
-    first: Codes  # clusters
+    right: FloatArray  # 1 if the estimates have the same order, 1/2 if they tie, otherwise 0
+    first: Codes  # cluster of each model
     second: Codes
 
 
 def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
-    """Find the smallest gap that is ordered rightly with 80%.
+    """Estimate the smallest gap that is ordered correctly 8 times in 10.
 
     Parameters
     ----------
     scores : HeldOutScores
-        Estimates of models held out beside their full scores.
+        Estimated and true full scores of held-out models.
     size : int
-        Number of items of the subset, for the random ones beside it.
+        Number of items of the subset, and of the random subsets that it is compared with.
     """
     names = np.unique(np.concatenate(scores.clusters))
     codes = [np.searchsorted(names, part) for part in scores.clusters]
@@ -242,7 +238,7 @@ def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
 
 
 def _pairs(estimate: FloatArray, truth: FloatArray, codes: Codes, *, rng: np.random.Generator) -> _Pairs:
-    """All pairs of a fold, or as many drawn at random where there are more than `MAX_PAIRS`."""
+    """All pairs of a fold, or `MAX_PAIRS` random pairs if there are more."""
     first, second = np.triu_indices(len(truth), 1)
     if len(first) > MAX_PAIRS:
         drawn = rng.choice(len(first), MAX_PAIRS, replace=False)
@@ -260,7 +256,7 @@ def _joined(parts: list[_Pairs]) -> _Pairs:
 
 
 def _gap(pairs: _Pairs, count: npt.NDArray[np.integer] | None = None) -> float:
-    """Gap by maximum likelihood, from pairs in bins of like gaps; pairs may count several times. NaN without pairs."""
+    """Maximum-likelihood gap from binned pairs, each counted `count` times; NaN without pairs."""
     if not len(pairs.gap) or (count is not None and not count.any()):
         return math.nan
     weight = np.ones(len(pairs.gap)) if count is None else count.astype(np.float64)
@@ -274,20 +270,20 @@ def _gap(pairs: _Pairs, count: npt.NDArray[np.integer] | None = None) -> float:
         score = gap / math.exp(log_sd)
         return -float(right @ special.log_ndtr(score) + (total - right) @ special.log_ndtr(-score))
 
-    low = math.log(gap[total > 0].min() / WIDEST)
-    found = optimize.minimize_scalar(loss, bounds=(low, math.log(WIDEST)), method="bounded")
+    low = math.log(gap[total > 0].min() / MAX_SD)
+    found = optimize.minimize_scalar(loss, bounds=(low, math.log(MAX_SD)), method="bounded")
     return float(math.exp(found.x) * special.ndtri(ORDERED))
 
 
 OUTSIDE: Final = "outside_calibration"
 MISSING: Final = "missing_items"
 NO_ANSWERS: Final = "no_answers"
-FLAG_PROBABILITY: Final = 0.5  # probability of lying outside the range from which on a model is flagged
+FLAG_PROBABILITY: Final = 0.5  # a model is flagged if its ability is outside the range with a higher probability
 FLAGS: Final = {
-    OUTSIDE: "the ability lies beyond those of all calibration models: the estimate extrapolates, its interval is "
-    "wider, and ridge and spline give none",
+    OUTSIDE: "the ability is outside the range of the calibration models: the estimate is an extrapolation, its "
+    "interval is wider, and ridge and spline give no interval",
     MISSING: "items of the subset have no answer: their share is estimated, and the interval is wider",
-    NO_ANSWERS: "nothing can be said",
+    NO_ANSWERS: "the model answered no item of the subset",
 }
 COLUMNS: Final = ("estimate", "q05", "q95", "ability", "ability_sd", "n_items", "n_missing", "flags")
 
@@ -298,10 +294,10 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
     Parameters
     ----------
     counts : ResponseCounts, or what `as_counts` takes
-        Answers; items are joined to the subset's by label, those that are not in it are left aside. Cells never asked,
-        and items of the subset that `counts` lack, are missing answers: their share is estimated by the IRT model.
+        Answers. Items are matched by label; items outside the subset are ignored. The share of missing answers is
+        estimated by the IRT model.
     subset : SubsetRecord
-        Items and what was learned from calibration models.
+        The subset, with the numbers learned from calibration models.
 
     Returns
     -------
@@ -313,8 +309,8 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
     Raises
     ------
     SubsetError
-        If no item of the subset is among the responses, the answers are fractional scores and the calibration's were
-        right or wrong, or they were read by another metric or filter.
+        If no item of the subset is among the responses; if the answers are fractional scores, but the calibration used
+        right and wrong answers; or if they were read by another metric or filter than those of the calibration.
     """
     counts = as_counts(counts)
     answers = _answers(counts, subset)
@@ -345,7 +341,7 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
 
 
 class ScoringContext(NamedTuple):
-    """Nodes and range of ability, number of items of the full benchmark, and the least share of one of them."""
+    """Nodes and calibrated range of ability, number of items of the benchmark, and smallest share of an item."""
 
     nodes: FloatArray
     ability_range: tuple[float, float]
@@ -359,8 +355,8 @@ class FullScoreEstimates(NamedTuple):
     estimate: FloatArray
     q05: FloatArray
     q95: FloatArray
-    outside: npt.NDArray[np.bool_]  # the ability lies outside the calibration's range, more likely than not
-    refused: npt.NDArray[np.bool_]  # the estimator does not speak of such models, and has no interval for them
+    outside: npt.NDArray[np.bool_]  # whether the ability is outside the calibrated range, more likely than not
+    refused: npt.NDArray[np.bool_]  # outside, and the estimator does not extrapolate: no interval
 
 
 def estimate_with_interval(
@@ -375,24 +371,24 @@ def estimate_with_interval(
     Parameters
     ----------
     name : str
-        Estimator, in `ESTIMATORS`.
-    evidence, learned : ResponseSummary, LearnedParameters
-        What the answers say, and what the estimator took from calibration models.
-    errors : (Errors, HeldOutErrors)
-        On models held out: like those of the calibration, and abler.
-    about : ScoringContext
-        Of the benchmark and its calibration.
+        Name in `ESTIMATORS`.
+    summary : ResponseSummary
+        Responses to the subset.
+    learned : LearnedParameters
+        Parameters of the estimator.
+    errors : (HeldOutErrors, HeldOutErrors)
+        Errors on held-out models: within the calibrated range of abilities, and on abler models.
+    context : ScoringContext
+        Benchmark and calibration.
     """
-    estimator, prediction = estimator_of(name), summary.prediction
-    if prediction is None:
-        raise SubsetError("evidence of several subsets was joined; full scores are estimated from one.")
-    alike, abler = errors
+    estimator, prediction = estimator_of(name), prediction_of(summary)
+    within, abler = errors
     found, probability = estimate(name, summary, learned), prediction.outside(context.nodes, *context.ability_range)
     low, high = interval_limits(
         found,
         estimator.variance(summary, learned),
-        misfit_sd=alike.misfit_sd,
-        scale=alike.interval_scale,
+        misfit_sd=within.misfit_sd,
+        scale=within.interval_scale,
         step=context.step,
         within=possible_range(summary),
         outside=extrapolation_of(prediction, probability, context.n_items, abler),
@@ -403,7 +399,7 @@ def estimate_with_interval(
 
 
 def _answers(counts: ResponseCounts, subset: SubsetRecord) -> ResponseCounts:
-    """Answers to the items of the subset, in its order; items that were not asked have no trials."""
+    """Answers to the items of the subset, in the order of the subset; items not asked have no trials."""
     if counts.measure != subset.calibration.measure == "correct":
         raise SubsetError(
             "the responses are fractional scores; the subset was calibrated on right and wrong answers. Choose another "
@@ -426,21 +422,21 @@ def _answers(counts: ResponseCounts, subset: SubsetRecord) -> ResponseCounts:
 
 
 def check_same_metric_and_filter(items: pd.DataFrame, ids: Iterable[object], subset: SubsetRecord) -> None:
-    """Refuse answers that were read by another metric or filter than the calibration's, where both are known.
+    """Check that answers were read by the metric and the filter of the calibration, where both are known.
 
     Parameters
     ----------
     items : pd.DataFrame
-        Metadata of items; columns ``metric`` and ``filter`` where the responses name them.
+        Metadata of items, with columns ``metric`` and ``filter`` where the responses name them.
     ids : iterable
-        Id in the subset of each row; any other value for items that are not in it.
+        Id of each row in the subset; any other value for items outside the subset.
     subset : SubsetRecord
-        Whose items name the metric and the filter of the calibration.
+        Subset whose items name the metric and the filter of the calibration.
 
     Raises
     ------
     SubsetError
-        Naming both readings, and the first item.
+        If they differ; names both, and the first item.
     """
     places = pd.Index(subset.ids, dtype="object").get_indexer(pd.Index(list(ids), dtype="object"))
     for name in (METRIC, FILTER):
@@ -453,7 +449,7 @@ def check_same_metric_and_filter(items: pd.DataFrame, ids: Iterable[object], sub
             first = int(np.argmax(differ))
             raise SubsetError(
                 f"the answers were read by {name} {str(read[first])!r}, and the subset was calibrated on "
-                f"{name} {calibrated[first]!r} (first item {subset.ids[places[first]]!r}); read them by that one."
+                f"{name} {calibrated[first]!r} (first item {subset.ids[places[first]]!r}); read them by the latter."
             )
 
 

@@ -1,7 +1,7 @@
-"""Instrument: chosen items with all that is known of them and of the others; and what answers to them say.
+"""SubsetScorer: chosen items with their curves, and summaries of the responses to them.
 
-An instrument is made from a basis while calibrating, or from a `Subset` when scoring: both read answers with the same
-code, so what cross-validation found holds for what a user gets.
+A scorer is made from a `SelectionBasis` during calibration, or from a `SubsetRecord` when a user scores models. Both
+use the same code, so the errors found by cross-validation apply to the scores of a user.
 """
 
 from __future__ import annotations
@@ -24,31 +24,33 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import ABILITY_NODES, SPREAD_NODES, Selection, SelectionBasis, as_answers, draw_curves
 from irt_bench.subsets.subset import SubsetRecord
 
-ITEM_DRAWS: Final = 8  # of the item parameters, when abilities are estimated
-DRAW_SEED: Final = 20240522  # of these draws, always the same ones: an estimate is not random
+ITEM_DRAWS: Final = 8  # of the item parameters, for abilities
+DRAW_SEED: Final = 20240522  # fixed, so that estimates are not random
 ABILITY_POINTS, _POINT_WEIGHTS = hermegauss(11)  # of each ability's posterior, in sds
 POINT_WEIGHTS: Final = _POINT_WEIGHTS / _POINT_WEIGHTS.sum()
 MIN_PROBABILITY: Final = 1e-12  # keeps logarithms finite
-WIDE_PRIOR_SD: Final = 3.0  # a prior that does not pull models abler than the calibration's towards them
+WIDE_PRIOR_SD: Final = 3.0  # shrinks models outside the range of the calibration models less than N(0, 1)
 
 
 @dataclass(frozen=True)
 class SubsetScorer:
-    """Chosen items and curves of the others.
+    """Chosen items with their parameters, and curves of all other items together.
 
     Parameters
     ----------
     items : pd.Index
         Labels, in the order of the benchmark.
     weights, targets : arrays of shape (item,)
-        Share in the weighted score (sum 1), and in the full score.
+        Share of each item in the weighted score (sum 1), and in the full score.
     parameters : ItemParameters
         Posterior means, shape (item,).
     difficulty_sd, discrimination_sd : arrays of shape (item,)
         Posterior sds.
-    nodes, unseen, unseen_sd, answer_variance : arrays of shape (node,)
-        Abilities; and at these for the other items the sum of target weight x chance, its sd from the item parameters,
-        and the variance of the sum of their answers.
+    nodes : array of shape (node,)
+        Abilities at which the curves are tabulated.
+    unseen, unseen_sd, answer_variance : arrays of shape (node,)
+        For the other items: sum of target weight x probability of a right answer; its sd from the uncertainty of the
+        item parameters; variance of the sum of their answers.
     """
 
     items: pd.Index
@@ -64,11 +66,11 @@ class SubsetScorer:
 
     @cached_property
     def draws(self) -> ItemParameters:
-        """Draws, shape (draw, item): normal, log-normal above 0, with the means and sds that are known."""
+        """Draws with the known means and sds, shape (draw, item): difficulty normal, discrimination log-normal."""
         rng = np.random.default_rng(DRAW_SEED)
         half = rng.standard_normal((2, ITEM_DRAWS // 2, len(self.items)))
         normal = np.concatenate([half, -half], axis=1)
-        normal /= normal.std(axis=1, keepdims=True)  # antithetic and scaled: mean and sd are those known
+        normal /= normal.std(axis=1, keepdims=True)  # antithetic and scaled: exact mean and sd
         slope, spread = self.parameters.discrimination, self.discrimination_sd
         log_sd = np.sqrt(np.log1p((spread / np.maximum(slope, MIN_PROBABILITY)) ** 2))
         return ItemParameters(
@@ -80,34 +82,34 @@ class SubsetScorer:
 
     @cached_property
     def expected_curves(self) -> FloatArray:
-        """Chances of a right answer averaged over the uncertainty of the parameters, shape (item, node)."""
+        """Probability of a right answer, mean over draws of the parameters, shape (item, node)."""
         found = sum(draw_curves(self.draws.at(slice(k, k + 1)), self.nodes)[0] for k in range(ITEM_DRAWS))
         return np.asarray(found / ITEM_DRAWS)
 
     @cached_property
     def curves(self) -> FloatArray:
-        """Chances of a right answer to the chosen items, shape (item, node)."""
+        """Probability of a right answer at the posterior mean parameters, shape (item, node)."""
         cells = self.parameters.at((slice(None), None))
         return response_probabilities(cells, self.nodes)[0]
 
 
 class Prediction(NamedTuple):
-    """What the IRT model predicts from the answers under the prior N(0, `WIDE_PRIOR_SD`^2) of ability.
+    """Prediction of the IRT model with the prior N(0, `WIDE_PRIOR_SD`^2) of ability.
 
     Parameters
     ----------
     posterior : array of shape (model, node)
-        Of ability, sum 1.
+        Posterior of ability, sum 1.
     chances : array of shape (item, node)
-        Of the chosen items, over the uncertainty of their parameters.
+        Probabilities of a right answer to the chosen items, mean over draws of their parameters.
     unseen : array of shape (1 or model, node)
-        Sum over the items not asked of target weight x chance.
+        Sum over the items not asked of target weight x probability of a right answer.
     residuals : array of shape (model, item)
-        Share of right answers minus the chance expected; 0 where a chosen item was not asked.
-    asked : array of shape (model, item)
-        Which were asked.
+        Share of right answers minus its expectation; 0 in missing cells.
+    asked : array of bool, shape (model, item)
+        Whether a chosen item was asked.
     weights, targets : arrays of shape (item,)
-        Shares of the chosen items in the weighted and in the full score.
+        Shares of the chosen items in the weighted score and in the full score.
     """
 
     posterior: FloatArray
@@ -127,14 +129,14 @@ class Prediction(NamedTuple):
         answers: tuple[FloatArray, npt.NDArray[np.bool_]],
         shares: tuple[FloatArray, FloatArray],
     ) -> Prediction:
-        """Put together; `answers` are shares of right ones and whether asked, `shares` the items' in both scores."""
+        """Make a prediction; `answers` are (shares of right answers, asked), `shares` are (weights, targets)."""
         right, asked = answers
         residuals = np.where(asked, right - posterior @ chances.T, 0.0)
         return cls(posterior, chances, np.atleast_2d(unseen), residuals, asked, *shares)
 
     @property
     def expected_unseen(self) -> FloatArray:
-        """Expected part of the full score of the items not asked, shape (model,)."""
+        """Expected contribution of the items not asked to the full score, shape (model,)."""
         return np.asarray((self.posterior * self.unseen).sum(axis=1))
 
     def outside(self, nodes: FloatArray, low: float, high: float) -> FloatArray:
@@ -144,26 +146,28 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class ResponseSummary:
-    """What the answers of models to the chosen items say, arrays of shape (model,) unless told.
+    """Summary of the responses of models to the chosen items.
 
     Parameters
     ----------
     abilities : pd.DataFrame
-        ``ability, ability_sd, ability_q05, ability_q95, n_items`` of `score_models`, indexed by model.
+        ``ability, ability_sd, ability_q05, ability_q95, n_items``, indexed by model.
     answers : array of shape (model, item)
-        Shares of right answers; where a chosen item was not asked, the chance expected.
-    weighted : array
-        Weighted score over the chosen items asked.
-    observed, asked_share : arrays
-        Part of the full score that the answers make up, and the share of the full score they belong to.
-    unseen, unseen_plug_in : arrays
-        Expected part of the items not asked: over the posterior of ability, and at its maximum likelihood.
-    expected : array
-        Expected full score, asked items included, over the posterior of ability.
-    variance : array
-        Of the full score given the answers under the IRT model: ability, item parameters and answers not seen.
+        Shares of right answers; the expected probability in missing cells.
+    weighted : array of shape (model,)
+        Weighted score over the chosen items that were asked.
+    observed, asked_share : arrays of shape (model,)
+        Contribution of the answers to the full score, and total share of the answered items in it.
+    unseen, unseen_plug_in : arrays of shape (model,)
+        Expected contribution of the items not asked: mean over the posterior of ability, and at the maximum-likelihood
+        ability.
+    expected : array of shape (model,)
+        Expected full score over all items, mean over the posterior of ability.
+    variance : array of shape (model,)
+        Variance of the full score given the answers, under the IRT model: from ability, item parameters and answers to
+        the other items.
     prediction : Prediction, optional
-        Under the wide prior; None where evidence of several subsets was joined.
+        Prediction with the wide prior; None if summaries of several subsets were joined.
     """
 
     abilities: pd.DataFrame
@@ -184,7 +188,7 @@ class ResponseSummary:
 
 
 def join_summaries(parts: list[ResponseSummary]) -> ResponseSummary:
-    """Put the models of several readings one below the other, without the answers, which are to other items."""
+    """Concatenate the models of several summaries, without the answers, which are to different items."""
     names = [name for name in vars(parts[0]) if name not in ("abilities", "answers", "prediction")]
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return ResponseSummary(
@@ -195,9 +199,9 @@ def join_summaries(parts: list[ResponseSummary]) -> ResponseSummary:
 def make_scorer(
     basis: SelectionBasis, selection: Selection, weights: FloatArray, *, intervals: bool = True
 ) -> SubsetScorer:
-    """Collect what a basis knows of the chosen items, and of the others together.
+    """Make a scorer of chosen items from a basis.
 
-    Where no intervals are wanted, the sd of the curve of the others, which costs most, is left at 0.
+    Without `intervals`, `SubsetScorer.unseen_sd` is 0: computing it takes most of the time.
     """
     chosen = basis.counts.items.index.get_indexer(selection.items)
     others = np.setdiff1d(np.arange(basis.counts.n_items), chosen)
@@ -222,7 +226,7 @@ def make_scorer(
 
 
 def scorer_of(subset: SubsetRecord) -> SubsetScorer:
-    """Return the instrument that a subset holds."""
+    """Return the scorer of a subset."""
 
     def column(name: str) -> FloatArray:
         return np.array([getattr(item, name) for item in subset.items], dtype=np.float64)
@@ -243,16 +247,16 @@ def scorer_of(subset: SubsetRecord) -> SubsetScorer:
 
 
 def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts, *, n_draws: int = ITEM_DRAWS) -> ResponseSummary:
-    """Say what answers to the chosen items tell of ability and of the full score.
+    """Summarise responses to the chosen items: ability, and contributions to the full score.
 
     Parameters
     ----------
     instrument : SubsetScorer
         Chosen items.
     counts : ResponseCounts
-        Answers of any models; its items are the instrument's, in their order. Cells never asked are fine.
+        Responses of any models to the items of the scorer, in the same order. Cells may be missing.
     n_draws : int
-        Draws of the item parameters behind the abilities, at most `ITEM_DRAWS`.
+        Draws of the item parameters used for abilities, at most `ITEM_DRAWS`.
     """
     counts = as_answers(counts)
     abilities = abilities_given_draws(counts, scorer.draws, n_draws=n_draws)
@@ -261,7 +265,7 @@ def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts, *, n_draws
     missing = np.where(asked, 0.0, scorer.targets)
     ability, ability_sd = (abilities[name].to_numpy(dtype=np.float64)[:, None] for name in ("ability", "ability_sd"))
     points = ability + ability_sd * ABILITY_POINTS
-    # Rows of curves: one for all models where nothing is missing, else one a model.
+    # Curves have one row for all models if no cell is missing, otherwise one row per model.
     some = missing.any()
     more = missing @ scorer.curves if some else np.zeros((1, len(scorer.nodes)))
     spread = missing**2 @ (scorer.curves * (1 - scorer.curves)) if some else more
@@ -297,20 +301,20 @@ def _predict(scorer: SubsetScorer, counts: ResponseCounts, shares: FloatArray, u
 
 
 def log_likelihood(correct: npt.NDArray[Any], trials: npt.NDArray[Any], chances: FloatArray) -> FloatArray:
-    """Log-likelihood of the answers at each node, shape (model, node), from chances of shape (item, node)."""
+    """Log-likelihood of the answers at each node, shape (model, node); `chances` has shape (item, node)."""
     right = correct.astype(np.float64)
     return np.asarray(right @ np.log(chances) + (trials - right) @ np.log1p(-chances))
 
 
 def posterior_on(nodes: FloatArray, likelihood: FloatArray, prior_sd: float = 1.0) -> FloatArray:
-    """Posterior of ability on unevenly spaced nodes, shape (model, node), sum 1; the prior is N(0, prior_sd^2)."""
+    """Posterior of ability with prior N(0, prior_sd^2) on a grid, shape (model, node), sum 1; nodes may be uneven."""
     density = likelihood + np.log(np.gradient(nodes)) - (nodes / prior_sd) ** 2 / 2
     density = np.exp(density - density.max(axis=1, keepdims=True))
     return np.asarray(density / density.sum(axis=1, keepdims=True))
 
 
 def interpolate(curves: FloatArray, nodes: FloatArray, at: FloatArray) -> FloatArray:
-    """Linear interpolation of curves, shape (1 or model, node), at abilities of shape (model, point); ends are flat."""
+    """Interpolate curves, shape (1 or model, node), at abilities of shape (model, point); constant beyond the ends."""
     if len(curves) == 1:
         return np.asarray(np.interp(at, nodes, curves[0]))
     right = np.clip(np.searchsorted(nodes, at), 1, len(nodes) - 1)
@@ -320,18 +324,15 @@ def interpolate(curves: FloatArray, nodes: FloatArray, at: FloatArray) -> FloatA
 
 
 def _chances_at(scorer: SubsetScorer, ability: FloatArray) -> FloatArray:
-    """Chance of a right answer of each model, ability of shape (model, 1), to each chosen item."""
+    """Probability of a right answer, shape (model, item), for abilities of shape (model, 1)."""
     return response_probabilities(scorer.parameters, ability)[0]
 
 
 def maximum_likelihood_ability(scorer: SubsetScorer, counts: ResponseCounts) -> FloatArray:
-    """Node of greatest likelihood for each model, without a prior, as the published p-IRT plugs it in.
+    """Node with the highest likelihood for each model, as in the published p-IRT.
 
-    A model with all answers right or wrong gets the last or first node.
+    It is the last node if all answers are right, the first if all are wrong.
     """
-    right, wrong = (
-        np.log(np.clip(scorer.curves, MIN_PROBABILITY, None)),
-        np.log(np.clip(1 - scorer.curves, MIN_PROBABILITY, None)),
-    )
-    likelihood = counts.correct.astype(np.float64) @ right + (counts.trials - counts.correct).astype(np.float64) @ wrong
+    curves = np.clip(scorer.curves, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    likelihood = log_likelihood(counts.correct, counts.trials, curves)
     return np.asarray(scorer.nodes[likelihood.argmax(axis=1)])

@@ -1,9 +1,8 @@
-"""Selectors: which items to keep. Calibration models, a size and a generator in; distinct items out.
+"""Methods that select items: functions of a basis, a size and a random generator that return distinct items.
 
-Every selector has the signature `Selector`. Items whose discrimination is negative with its whole interval are not
-chosen unless the basis says so, and a size beyond the items left is refused.
-
-Anchors: one item for each cluster of items alike, weighted by what its cluster counts for in the full score.
+Every method has the signature `Selector`. Items with a negative discrimination (whole 90% interval below 0) are not
+selected unless the basis allows it. Anchor methods cluster similar items and select one item per cluster, weighted by
+the share of its cluster in the full score.
 """
 
 from __future__ import annotations
@@ -27,39 +26,39 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.subsets.basis import Positions, Selection, SelectionBasis
 
-RESTARTS: Final = 5  # as tinyBenchmarks (Maia Polo et al. 2024)
+RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
 TINY: Final = 1e-12
-# Of items chosen in proportion. From 2 to 5 errors differ by less than 3% for models like those of the calibration; for
-# abler ones 3 has the least over five benchmarks (5.00, 3.30 and 2.29 points with 20, 50 and 100 items).
+# For anchors in proportion. From 2 to 5, errors differ by less than 3% for models like the calibration models. For
+# abler models, 3 has the smallest error over five benchmarks (5.00, 3.30 and 2.29 points with 20, 50 and 100 items).
 ITEMS_PER_CLUSTER: Final = 3
 
 
 def anchors_by_answers(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Cluster items by their columns of right answers, and choose the item next to each centre (anchor points)."""
+    """Cluster items by their columns of answers, and select the item nearest to each centre (anchor points)."""
     return _anchors(basis, answer_features(basis), size, rng)
 
 
 def anchors_by_parameters(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Cluster items by difficulty and log discrimination, both standardised, and choose the item next to each centre.
+    """Cluster items by standardised difficulty and log discrimination, and select the item nearest to each centre.
 
     Notes
     -----
-    Departs from tinyBenchmarks in standardising: there the parameter of the wider range decides.
+    tinyBenchmarks does not standardise, so there the parameter with the wider range dominates.
     """
     return _anchors(basis, parameter_features(basis), size, rng)
 
 
 def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Cluster items by their columns of right answers; take from each cluster at least one, as its share allots.
+    """Cluster items by their columns of answers, and select items from each cluster in proportion to its share.
 
-    There are a third as many clusters as items asked for; more where most items are asked for, so that what is left out
-    is like what is chosen. A cluster that is allotted several is cut into that many parts of equal size by the share of
-    right answers, and the item next to the centre of each part is chosen.
+    There are a third as many clusters as items to select. There are more if most items are selected, so that the items
+    left out resemble selected ones. Each cluster gets at least one item. A cluster that gets several is cut into as
+    many parts of equal size by the share of right answers, and the item nearest to the centre of each part is selected.
 
     Notes
     -----
-    With one anchor per cluster, all items that no calibration model solves are one cluster and have one anchor: of the
-    items that only abler models solve nearly nothing is then asked (`tests/benchmarks/shift.py`).
+    With one anchor per cluster, all items that no calibration model solves form one cluster with one anchor. The subset
+    then has nearly no items that only abler models solve (`tests/benchmarks/shift.py`).
     """
     pool, mean = basis.candidates, basis.item_means
     n_clusters = max(1, size // ITEMS_PER_CLUSTER, 2 * size - len(pool))
@@ -82,12 +81,12 @@ def anchors_in_proportion(basis: SelectionBasis, size: int, rng: np.random.Gener
 def allocate_proportionally(
     shares: FloatArray, available: npt.NDArray[np.integer], size: int, *, least: int = 0
 ) -> npt.NDArray[np.int64]:
-    """Whole numbers of sum `size` in proportion to `shares`, largest remainders; at most what is available."""
+    """Allocate `size` in whole numbers in proportion to `shares` (largest remainders), from `least` to `available`."""
     given = np.full(len(shares), least, dtype=np.int64)
     quota = size * shares / shares.sum()
     while (missing := size - int(given.sum())) > 0:
         behind = np.where(given < available, np.maximum(quota - given, 0), 0)
-        if not behind.any():  # what is left of the shares is not available
+        if not behind.any():  # every share is met or exhausted
             behind = np.where(given < available, shares, 0)
         due = missing * behind / behind.sum()
         whole = np.minimum(np.floor(due), available - given).astype(np.int64)
@@ -105,7 +104,7 @@ def answer_features(basis: SelectionBasis) -> FloatArray:
 
 
 def parameter_features(basis: SelectionBasis) -> FloatArray:
-    """Difficulty and log discrimination, and asymptotes where they differ, standardised, shape (item, parameter)."""
+    """Standardised difficulty, log discrimination, and asymptotes if they vary; shape (item, parameter)."""
     found = basis.parameters
     columns = [found.difficulty, np.log(np.maximum(found.discrimination, TINY)), found.guessing, found.upper_asymptote]
     features = np.stack(columns, axis=1)
@@ -114,7 +113,7 @@ def parameter_features(basis: SelectionBasis) -> FloatArray:
 
 
 def nearest_shares(features: FloatArray, chosen: Positions, target: FloatArray) -> FloatArray:
-    """Share in the full score of the items nearest to each chosen one, itself among them, shape (chosen,), sum 1."""
+    """Total share in the full score of the items nearest to each chosen item, itself included; (chosen,), sum 1."""
     nearest = pairwise_distances_argmin_min(features, features[chosen])[0]
     nearest[chosen] = np.arange(len(chosen))
     return np.asarray(np.bincount(nearest, target, minlength=len(chosen)), dtype=np.float64)
@@ -123,7 +122,7 @@ def nearest_shares(features: FloatArray, chosen: Positions, target: FloatArray) 
 def _anchors(basis: SelectionBasis, features: FloatArray, size: int, rng: np.random.Generator) -> Selection:
     clusters = _clusters(features, basis.target, size, int(rng.integers(2**31)))
     anchors = _next_to_centres(features, clusters, basis.candidates)
-    if len(anchors) < size:  # equal items, or clusters without a candidate, make fewer clusters than asked for
+    if len(anchors) < size:  # identical items, or clusters without a candidate, leave fewer clusters
         spare = np.setdiff1d(basis.candidates, anchors)
         anchors = np.append(anchors, rng.choice(spare, size - len(anchors), replace=False))
         return basis.select(anchors, nearest_shares(features, anchors, basis.target))
@@ -132,15 +131,15 @@ def _anchors(basis: SelectionBasis, features: FloatArray, size: int, rng: np.ran
 
 
 def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) -> npt.NDArray[np.int32]:
-    """Cluster of each item, the best of several starts; items count by their share in the full score."""
+    """Cluster of each item by k-means, items weighted by their share in the full score."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct items than clusters: handled above
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct items than clusters: handled by the caller
         found = KMeans(size, n_init=RESTARTS, random_state=seed).fit(features, sample_weight=target * len(target))
     return np.asarray(found.labels_, dtype=np.int32)
 
 
 def _next_to_centres(features: FloatArray, clusters: npt.NDArray[np.int32], candidates: Positions) -> Positions:
-    """Candidate next to the mean of its own cluster, one a cluster: no item can be the anchor of two."""
+    """Candidate nearest to the mean of its own cluster, one per cluster."""
     n_clusters = int(clusters.max()) + 1
     sums = np.zeros((n_clusters, features.shape[1]))
     np.add.at(sums, clusters, features)
@@ -155,33 +154,33 @@ Selector = Callable[[SelectionBasis, int, np.random.Generator], Selection]
 
 DIFFICULTY_BINS: Final = 10
 INFORMATION_NODES: Final = 20
-NEAR_DUPLICATE: Final = 0.9  # correlation over models; two items then share more than 80% of their variance
+NEAR_DUPLICATE: Final = 0.9  # correlation over models: more than 80% of the variance is shared
 COLUMN_BLOCK: Final = 1000
 
 
 def random(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Choose a simple random sample."""
+    """Select a simple random sample."""
     return basis.select(rng.choice(basis.candidates, size, replace=False))
 
 
 def stratified_by_subtask(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Choose at random within subtasks, in proportion to their share in the full score."""
+    """Select at random within subtasks, in proportion to their share in the full score."""
     strata = np.unique(basis.subtasks[basis.candidates], return_inverse=True)[1]
     return basis.select(_within(basis, strata, size, rng.random(len(strata))))
 
 
 def stratified_by_difficulty(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Choose at random within bins of the mean share of right answers, in proportion to their size."""
+    """Select at random within bins of the mean share of right answers, in proportion to their share."""
     strata = _difficulty_bins(basis, size)
     return basis.select(_within(basis, strata, size, rng.random(len(strata))))
 
 
 def most_discriminating(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Choose the items of highest item-rest correlation: sort and drop, as Madaan et al. (2024) do.
+    """Select the items with the highest item-rest correlation, as Madaan et al. (2024).
 
     Notes
     -----
-    Departs from them in correcting the correlation for the item's own part in the score.
+    They correlate with the total score, which contains the item.
     """
     del rng  # nothing is random
     order = np.argsort(-basis.discrimination[basis.candidates], kind="stable")
@@ -189,23 +188,24 @@ def most_discriminating(basis: SelectionBasis, size: int, rng: np.random.Generat
 
 
 def discriminating_in_bins(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Choose the items of highest item-rest correlation within bins of difficulty, which keeps the mix."""
+    """Select the items with the highest item-rest correlation within bins of difficulty, in proportion."""
     del rng
     return basis.select(_within(basis, _difficulty_bins(basis, size), size, -basis.discrimination[basis.candidates]))
 
 
 def most_informative(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Choose items in turn for abilities over the target range: each time the one that tells most there.
+    """Select in turn, for abilities over the target range, the item with the most Fisher information there.
 
     Notes
     -----
-    As metabench does over its quantile bins (Kipnis et al. 2025, arXiv 2407.12844), without their threshold.
+    As metabench over its quantile bins (Kipnis et al. 2025, arXiv 2407.12844), without their threshold.
     """
     del rng
     low, high = basis.target_abilities
     nodes = np.linspace(low, high, min(INFORMATION_NODES, size))
-    told = information(basis.parameters.at((basis.candidates, None)), nodes)
-    ranked, free, chosen = np.argsort(-told, axis=0, kind="stable"), np.ones(len(told), dtype=np.bool_), list[int]()
+    of_items = information(basis.parameters.at((basis.candidates, None)), nodes)
+    ranked = np.argsort(-of_items, axis=0, kind="stable")
+    free, chosen = np.ones(len(of_items), dtype=np.bool_), list[int]()
     at = np.zeros(len(nodes), dtype=np.intp)
     while len(chosen) < size:
         node = len(chosen) % len(nodes)
@@ -218,12 +218,13 @@ def most_informative(basis: SelectionBasis, size: int, rng: np.random.Generator)
 
 
 def least_variance(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Add, one at a time, the item that leaves the least predicted variance V of the equally weighted score.
+    """Add items one at a time, each time the item with which the equally weighted score has the smallest variance V.
 
     Notes
     -----
-    V is w'Cw with C over seeds, where the responses have seeds, else over models (`SelectionBasis.deviations`). A
-    shrunk C (Ledoit-Wolf) leads to the same choice: shrinking adds the same amount whichever item comes next.
+    V is w'Cw. C is the covariance over seeds if the responses have seeds, otherwise over models
+    (`SelectionBasis.deviations`). A shrunk C (Ledoit-Wolf) selects the same items: shrinkage adds the same amount for
+    each candidate.
     """
     del rng
     deviations = basis.deviations[:, basis.candidates]
@@ -239,10 +240,10 @@ def least_variance(basis: SelectionBasis, size: int, rng: np.random.Generator) -
 
 
 def without_near_duplicates(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
-    """Choose at random after keeping one item, the most discriminating, of each group of near-duplicates.
+    """Select at random from the most discriminating item of each group of near-duplicates.
 
-    Groups are connected by correlations over models of at least `NEAR_DUPLICATE`. Where fewer groups than items are
-    asked for, the dropped items fill up, at random.
+    Groups are connected by correlations over models of at least `NEAR_DUPLICATE`. If there are fewer groups than items
+    to select, the rest is drawn at random from the other items.
     """
     shares = basis.shares[:, basis.candidates]
     group = near_duplicate_groups(shares)
@@ -270,7 +271,7 @@ SELECTORS: Final[Mapping[str, Selector]] = {
 
 
 def select(basis: SelectionBasis, method: str, size: int, rng: np.random.Generator) -> Selection:
-    """Choose `size` items by the method of this name.
+    """Select `size` items by the method of this name.
 
     Raises
     ------
@@ -295,12 +296,12 @@ def select(basis: SelectionBasis, method: str, size: int, rng: np.random.Generat
 
 
 def item_number(size: float, n_items: int) -> int:
-    """Turn a size into a number of items: 1 and more is a count, less is a fraction of all items, rounded up.
+    """Return the number of items of a size: a whole number, or a fraction of all items between 0 and 1, rounded up.
 
     Raises
     ------
     SubsetError
-        If it is neither.
+        If `size` is neither.
     """
     if 0 < size < 1:
         return max(1, math.ceil(size * n_items - 1e-9))
@@ -310,7 +311,7 @@ def item_number(size: float, n_items: int) -> int:
 
 
 def near_duplicate_groups(shares: FloatArray) -> npt.NDArray[np.int32]:
-    """Label each item, shape (item,), such that items correlated by `NEAR_DUPLICATE` or more share a label."""
+    """Group label of each item, shape (item,); items correlated by `NEAR_DUPLICATE` or more share a label."""
     centred = shares - shares.mean(axis=0)
     length = np.sqrt((centred**2).sum(axis=0))
     varied = length > SPREAD_FLOOR * np.sqrt(len(shares))
@@ -327,14 +328,14 @@ def near_duplicate_groups(shares: FloatArray) -> npt.NDArray[np.int32]:
 
 
 def _difficulty_bins(basis: SelectionBasis, size: int) -> Positions:
-    """Bin of each candidate by its mean share of right answers; bins of equal size, ties as they come."""
+    """Bin of each candidate by its mean share of right answers; bins have equal size."""
     mean = basis.shares.mean(axis=0)[basis.candidates]
     rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
     return np.asarray(rank * min(DIFFICULTY_BINS, size) // len(rank), dtype=np.intp)
 
 
 def _within(basis: SelectionBasis, strata: Positions, size: int, key: FloatArray) -> Positions:
-    """Candidates of smallest key in each stratum, as many as its share in the full score allots."""
+    """Candidates with the smallest keys in each stratum, in proportion to its share in the full score."""
     shares: FloatArray = np.bincount(strata, basis.target[basis.candidates]).astype(np.float64)
     allotted = allocate_proportionally(shares, np.bincount(strata), size)
     order = np.lexsort((key, strata))

@@ -1,10 +1,9 @@
-"""SubsetRecord: the items of a reduced benchmark and all it takes to estimate the full score from answers to them.
+"""SubsetRecord: the items of a reduced benchmark, and all that is needed to estimate the full score from answers.
 
-A subset is one plain JSON file. Reading it executes and unpickles nothing; a file that is no subset, of another
-version, or changed since it was written is refused. The digest in the file catches accidents and careless edits, not
-somebody who computes a new digest: know where a subset comes from.
-
-What a subset is made of: its items, curves of the others, numbers of its estimator, and where it comes from.
+A subset is one plain JSON file with its items, the curves of the other items, the numbers of its estimator, and its
+origin. Reading it executes and unpickles nothing. A file that is not a subset, has another version, or was changed
+after it was written is an error. The digest in the file detects accidents and careless edits, but not a person who
+computes a new digest: use subsets from sources that you trust.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class PlainRecord(BaseModel):
-    """Plain values that do not change, and no others."""
+    """Immutable record of plain values; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,19 +41,19 @@ class SubsetItem(PlainRecord):
     weight : float
         Share in the weighted score; sums to 1 over the subset.
     target_weight : float
-        Share of the item in the full score: 1 / n_items_full, or what a macro-average gives it.
+        Share in the full score: 1 / n_items_full, or the share in a macro-average.
     difficulty, difficulty_sd, discrimination, discrimination_sd, guessing, upper_asymptote : float
         Posterior means and sds in the calibration fit.
     mean : float
         Mean share of right answers of the calibration models.
     subtask : str
-        Leaf task of the harness; the benchmark itself where there is only one.
+        Leaf task of the harness; the benchmark if there is only one task.
     doc_id : int, optional
-        Position in the evaluated split, as lm-evaluation-harness numbers it.
+        Position in the evaluated split, as numbered by lm-evaluation-harness.
     doc_hash, prompt_hash : str, optional
-        Hash of the document, and of the prompt where all calibration models were given the same.
+        Hash of the document; hash of the prompt, if it was the same for all calibration models.
     metric, filter : str, optional
-        What the calibration logs call the value that was read, and how the answer was taken from the text.
+        Metric and answer filter of the calibration logs.
     """
 
     id: str
@@ -76,18 +75,18 @@ class SubsetItem(PlainRecord):
 
 
 class UnseenItems(PlainRecord):
-    """What the IRT model says of the items outside the subset, tabulated over ability; linear in between.
+    """Curves of the items outside the subset, tabulated over ability; linear between nodes.
 
     Parameters
     ----------
     ability : tuple of float
         Nodes, increasing.
     score : tuple of float
-        Sum over the unseen items of target weight x chance of a right answer.
+        Sum over these items of target weight x probability P of a right answer.
     score_sd : tuple of float
         Its sd from the uncertainty of the item parameters.
     answer_variance : tuple of float
-        Variance of the same sum of answers at that ability, items independent: sum of target weight^2 P (1 - P).
+        Variance of the sum of target weight x answer at that ability: sum of target weight^2 P (1 - P).
     """
 
     ability: tuple[Finite, ...]
@@ -108,7 +107,7 @@ class UnseenItems(PlainRecord):
 
 
 class Spline(PlainRecord):
-    """Sum of a curve over the weighted score and one over ability, tabulated; linear in between and beyond."""
+    """Sum of a spline in the weighted score and one in ability, tabulated; linear between and beyond the nodes."""
 
     score: tuple[Finite, ...]
     score_part: tuple[Finite, ...]
@@ -117,28 +116,27 @@ class Spline(PlainRecord):
 
 
 class EstimatorParameters(PlainRecord):
-    """What the estimator learned from the calibration models.
+    """Parameters of the estimator and of its intervals, learned from the calibration models.
 
     Parameters
     ----------
     weighted_share : float
-        Share of the weighted score in gp-IRT (lambda'); 0 for estimators that do not use it.
+        Share of the weighted score in gp-IRT (lambda'); 0 for other estimators.
     intercept : float
-        Of a regression.
+        Intercept of a regression.
     coefficients : tuple of float
-        Of a regression on the answers, in the order of the items; empty for other estimators.
+        Coefficients of a regression on the answers, in the order of the items; empty for other estimators.
     spline : Spline, optional
-        Of the spline regression.
+        Spline of the spline regression.
     residual_variance, unseen_variance : float
-        Variance over models of the residuals of the other items together, given those of the items asked and without
-        them; 0 for estimators that look at none.
+        Variance over models of the total residual of the other items, with and without conditioning on the residuals
+        of the items asked; 0 for estimators that do not use them.
     misfit_sd : float
-        Sd of the full score around the estimate beyond what the IRT model explains, on calibration models that took no
-        part in making the estimate.
+        Sd of the full score around the estimate beyond the variance of the IRT model, on held-out calibration models.
     interval_scale : float
-        Half-width of the 90% interval in sds, such that it covers 90% of those models.
+        Half-width of the 90% interval in sds; it covers 90% of those models.
     abler_misfit_sd, abler_scale : float, optional
-        The same for models abler than those of the calibration; none where it had too few models to tell.
+        The same for models abler than the calibration models; none if these were too few.
     """
 
     weighted_share: Share = 0.0
@@ -154,16 +152,16 @@ class EstimatorParameters(PlainRecord):
 
 
 class AblerErrors(PlainRecord):
-    """Errors expected of models abler than those of the calibration, in [0, 1].
+    """Expected errors for models abler than the calibration models, in [0, 1].
 
-    Found by calibrating on the weaker half of the calibration models and scoring the strongest 30%.
+    Measured by calibrating on the weaker half of the calibration models and scoring the strongest 30%.
 
     Parameters
     ----------
     error, bias, se : float
-        Mean absolute, mean, and root mean square error.
+        Mean absolute error, mean error, root mean square error.
     error_interval, se_interval : tuple of float
-        Their 90% intervals by resampling models.
+        90% intervals of ``error`` and ``se`` from resampled models.
     """
 
     error: Spread
@@ -174,16 +172,16 @@ class AblerErrors(PlainRecord):
 
 
 class SmallestGap(PlainRecord):
-    """The smallest gap between the full scores of two models that is ordered rightly with 80%, in [0, 1].
+    """Smallest gap between the full scores of two models that is ordered correctly 8 times in 10, in [0, 1].
 
     Parameters
     ----------
     gap : float
-        Found on pairs of models held out.
+        Estimated on pairs of held-out models.
     interval : tuple of float, optional
-        Its 90% interval by resampling clusters of models; none where there is one cluster.
+        90% interval from resampled clusters of models; none with one cluster.
     random : float, optional
-        The same of plain means of as many random items.
+        The gap of plain means over as many random items.
     """
 
     gap: Spread
@@ -192,20 +190,20 @@ class SmallestGap(PlainRecord):
 
 
 class CalibrationRecord(PlainRecord):
-    """The responses and the fit behind a subset.
+    """Responses and fit from which a subset was made.
 
     Parameters
     ----------
     fingerprint : str
         SHA-256 of the responses.
     n_models, n_clusters : int
-        Models, and clusters of them (families, runs) that cross-validation held out together.
+        Number of models, and of clusters (families, runs) that cross-validation kept together.
     irt_model, inference : str
-        Names of the IRT model and of the method of inference.
+        Names of the IRT model and of the inference method.
     ability_range : tuple of float
-        Lowest and highest ability among the calibration models; beyond it the estimate extrapolates.
+        Lowest and highest ability of the calibration models; outside this range the estimate is an extrapolation.
     measure : {"correct", "score"}
-        Whether answers were right or wrong, or fractional scores.
+        Right and wrong answers, or fractional scores.
     """
 
     fingerprint: str
@@ -230,32 +228,32 @@ class SubsetRecord(PlainRecord):
     benchmark : str
         Name of the full benchmark.
     n_items_full : int
-        Number of its items.
+        Number of items of the full benchmark.
     items : tuple of SubsetItem
-        In the order of the benchmark; ids are unique.
+        Items in the order of the benchmark; ids are unique.
     size : int
-        Number of items.
+        Number of items of the subset.
     method, weights, estimator : str
         Names in `SELECTORS`, `WEIGHTINGS` and `ESTIMATORS`.
     seed : int
-        Of selection, weighting and cross-validation.
+        Seed of selection, weights and cross-validation.
     expected_error, expected_bias, expected_se : float
-        Mean absolute, mean, and root mean square error of the estimated full score, in [0, 1], on calibration models
-        held out: what to expect of models like these.
+        Mean absolute error, mean error and root mean square error of the estimated full score, in [0, 1], for models
+        like the calibration models; from cross-validation.
     expected_error_interval, expected_se_interval : tuple of float, optional
-        90% intervals by resampling clusters of models; none where there is one cluster.
+        90% intervals from resampled clusters of models; none with one cluster.
     abler : AblerErrors, optional
-        What to expect of models abler than these; none where they are too few to tell, or the estimator is refused.
+        Expected errors for abler models; none with too few models, or if the estimator does not extrapolate.
     smallest_gap : SmallestGap, optional
-        Which differences between models the subset orders rightly; none where no two models held out differ.
+        Smallest difference between models that is ordered correctly; none if no two held-out models differ.
     unseen : UnseenItems
         Curves of the other items.
     numbers : EstimatorParameters
-        What the estimator needs.
+        Parameters of the estimator.
     calibration : CalibrationRecord
-        Where it comes from.
+        Responses and fit.
     package_version : str
-        Of irt_bench.
+        Version of irt_bench.
     """
 
     format: Literal["irt-bench subset"] = "irt-bench subset"
@@ -299,21 +297,21 @@ class SubsetRecord(PlainRecord):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Metrics that the calibration read, sorted; empty where the responses did not name any."""
+        """Metrics of the calibration responses, sorted; empty if these name none."""
         return tuple(sorted({item.metric for item in self.items if item.metric is not None}))
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """Answer filters that the calibration read, sorted; empty where the responses did not name any."""
+        """Answer filters of the calibration responses, sorted; empty if these name none."""
         return tuple(sorted({item.filter for item in self.items if item.filter is not None}))
 
     def digest(self) -> str:
-        """SHA-256 over the content; also the identity of a subset in exported files."""
+        """SHA-256 of the content, which identifies the subset in exported files."""
         return _digest(self.model_dump(mode="json"))
 
 
 def write_subset(subset: SubsetRecord, path: str | Path) -> None:
-    """Write a subset as JSON with its digest, whole or not at all."""
+    """Write a subset as JSON with its digest; the file is complete or absent."""
     content = subset.model_dump(mode="json")
     text = json.dumps({DIGEST: _digest(content), **content}, indent=1, ensure_ascii=False, allow_nan=False)
     with replacing(Path(path)) as beside:
@@ -326,7 +324,7 @@ def read_subset(path: str | Path) -> SubsetRecord:
     Raises
     ------
     SubsetError
-        If the file is missing, is no subset, has another version, was changed, or contradicts itself.
+        If the file is missing, is not a subset, has another version, was changed, or contradicts itself.
     """
     path = Path(path)
     try:

@@ -1,6 +1,6 @@
-"""Weightings: how much each chosen item counts. Calibration models, a selection and a generator in; weights out, sum 1.
+"""Weights of chosen items: functions of a basis, a selection and a random generator that return weights of sum 1.
 
-Every weighting has the signature `Weighting`. A weighted subset counts as `effective_size` = 1 / sum w^2 items.
+Every function has the signature `Weighting`. A weighted subset has an effective size of 1 / sum w^2 items.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from irt_bench.subsets.select import answer_features, nearest_shares
 
 Weighting = Callable[[SelectionBasis, Selection, np.random.Generator], FloatArray]
 
-CONSTRAINT_WEIGHT: Final = 1e4  # of the constraints' rows in least squares, in units of the objective's rows
+CONSTRAINT_WEIGHT: Final = 1e4  # of the rows of constraints in least squares, relative to the rows of the objective
 TINY: Final = 1e-12
 
 
 def equal(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
-    """Weigh all items alike."""
+    """Give all items the same weight."""
     del basis, rng
     return np.full(len(selection.items), 1 / len(selection.items))
 
 
 def anchor(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
-    """Weigh an item by the share in the full score of the items it stands for.
+    """Weight an item by the total share in the full score of the items that it represents.
 
-    Those of its cluster, where the method made clusters; else those whose answers are nearest to its own.
+    These are the items of its cluster if the selection method made clusters, otherwise the items whose answers are
+    nearest to its own.
     """
     del rng
     if selection.weights is not None:
@@ -43,7 +44,7 @@ def anchor(basis: SelectionBasis, selection: Selection, rng: np.random.Generator
 
 
 def discrimination(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
-    """Weigh by the IRT discrimination a: sum a_i y_i is the 2PL's sufficient statistic for ability."""
+    """Weight by the discrimination a: sum a_i y_i is the sufficient statistic for ability in the 2PL."""
     del rng
     slopes = np.maximum(basis.parameters.discrimination[_positions(basis, selection)], TINY)
     return np.asarray(slopes / slopes.sum())
@@ -52,14 +53,14 @@ def discrimination(basis: SelectionBasis, selection: Selection, rng: np.random.G
 def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
     """Minimise the predicted variance w'Cw of the weighted score.
 
-    Subject to sum w = 1, w >= 0 and the weighted mean equal to the mean full score of the calibration models. C is the
-    Ledoit-Wolf covariance of `SelectionBasis.deviations`: over seeds after the run and step means, where the responses
-    have seeds, else of the error in the full score over models.
+    The constraints are sum w = 1, w >= 0, and a weighted mean equal to the mean full score of the calibration models. C
+    is the Ledoit-Wolf covariance of `SelectionBasis.deviations`: over seeds within runs and steps if the responses have
+    seeds, otherwise over models.
 
     Warns
     -----
     SubsetWarning
-        If all chosen items are easier, or all harder, than the full score: the last constraint is then dropped.
+        If all chosen items are easier, or all are harder, than the full score: the last constraint is dropped.
     """
     del rng
     chosen = _positions(basis, selection)
@@ -78,9 +79,9 @@ def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random
 
 
 def balance(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
-    """Weigh by subtask: each counts as much as in the full score, its chosen items alike.
+    """Give each subtask its share in the full score, divided equally among its chosen items.
 
-    Subtasks without a chosen item leave their share to the others.
+    The share of a subtask without a chosen item is divided among the others.
     """
     del rng
     codes = np.unique(basis.subtasks, return_inverse=True)[1]
@@ -99,7 +100,7 @@ WEIGHTINGS: Final[Mapping[str, Weighting]] = {
 
 
 def weight_items(basis: SelectionBasis, selection: Selection, weights: str, rng: np.random.Generator) -> FloatArray:
-    """Weigh chosen items by the weighting of this name, shape (chosen,), sum 1.
+    """Weights of chosen items by the function of this name, shape (chosen,), sum 1.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def weight_items(basis: SelectionBasis, selection: Selection, weights: str, rng:
 
 
 def effective_size(weights: FloatArray) -> float:
-    """Return the number of equally weighted items with the same variance of a weighted mean: (sum w)^2 / sum w^2."""
+    """Return the number of equally weighted items whose mean has the same variance: (sum w)^2 / sum w^2."""
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
@@ -132,11 +133,11 @@ def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatAr
 
     Notes
     -----
-    As non-negative least squares (Lawson, Hanson, Solving least squares problems, 1974, chapter 23): rows of the
-    Cholesky factor, and the constraints as rows of great weight, find which w are 0; the others then solve the
-    equations of the Lagrangian exactly.
+    Non-negative least squares (Lawson, Hanson, Solving least squares problems, 1974, chapter 23) on the rows of the
+    Cholesky factor and the constraints, as rows with a large weight, finds which w are 0. The others are then the exact
+    solution of the equations of the Lagrangian.
     """
-    # Items that never vary have a covariance of 0: any weights are then as good, and equal ones come out.
+    # The added diagonal gives equal weights to items without variance, for which all weights are equally good.
     upper = np.linalg.cholesky(matrix + (TINY + TINY * np.trace(matrix)) * np.eye(len(matrix))).T
     weight = CONSTRAINT_WEIGHT * np.sqrt(np.trace(matrix) / len(matrix) + TINY)
     scale = weight / np.maximum(np.abs(constraints).max(axis=1), TINY)
