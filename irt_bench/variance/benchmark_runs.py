@@ -1,13 +1,11 @@
-"""The training runs in a table of responses as scores, discrete and continuous.
+"""Scores of the training runs in a table of responses: accuracy, and continuous measures from log-probabilities.
 
-Continuous measures of an answer, from the log-probabilities that logs hold.
-
-| measure | of one answer | better |
+| measure | definition for one answer | better |
 |---|---|---|
 | gold_probability | probability of the gold choice among the choices: softmax of their log-probabilities | higher |
 | gold_probability_per_char, .._per_byte | the same, each log-probability divided by its choice's length | higher |
-| loglikelihood | log-probability of the gold choice, or of the one reference answer | higher |
-| margin | log-probability of the gold choice less that of the best other | higher |
+| loglikelihood | log-probability of the gold choice, or of the only reference answer | higher |
+| margin | log-probability of the gold choice minus that of the best other choice | higher |
 | brier | sum over choices of (probability - [gold])^2, in [0, 2] | lower |
 """
 
@@ -43,14 +41,14 @@ PER_CHAR: Final = "gold_probability_per_char"
 PER_BYTE: Final = "gold_probability_per_byte"
 MARGIN: Final = "margin"
 BRIER: Final = "brier"
-LOWER_IS_BETTER: Final = (BRIER,)  # lower is better
-LENGTHS: Final = {PER_CHAR: CHOICE_CHARS, PER_BYTE: CHOICE_BYTES}  # answer columns: a length for each choice
+LOWER_IS_BETTER: Final = (BRIER,)
+LENGTHS: Final = {PER_CHAR: CHOICE_CHARS, PER_BYTE: CHOICE_BYTES}  # answer columns with one length per choice
 
 
 class ContinuousMeasure(NamedTuple):
-    """One measure as a (model, item) matrix, mean over trials; NaN where it is not known.
+    """One measure as a (model, item) matrix of means over trials; NaN where it is unknown.
 
-    ``within`` is the variance (ddof 1) of the answers of a cell, NaN with fewer than two.
+    ``within`` is the variance (ddof 1) of the answers of a cell, NaN with fewer than two answers.
     """
 
     name: str
@@ -65,19 +63,19 @@ class ContinuousMeasure(NamedTuple):
 
 
 def continuous_measures(table: ResponseTable) -> tuple[list[ContinuousMeasure], list[str]]:
-    """Compute what the answers of one benchmark allow.
+    """Compute all measures for which the answers have the columns.
 
     Parameters
     ----------
     table : ResponseTable
-        Of one benchmark.
+        Answers to one benchmark.
 
     Returns
     -------
     measures : list of ContinuousMeasure
         Empty without ``choice_logprobs`` and ``loglikelihood``.
     notes : list of str
-        Where the gold choice was found out, and what could not be computed.
+        Measures that could not be computed, and whether the gold choice was inferred.
     """
     answers = table.answers
     notes: list[str] = []
@@ -105,12 +103,12 @@ def choice_measures(logprobs: FloatArray, gold: npt.NDArray[np.integer]) -> dict
     logprobs : array of shape (answer, choice)
         Natural logarithms, NaN beyond the choices of an item.
     gold : array of shape (answer,)
-        Position of the right choice; -1 where not known.
+        Position of the right choice; -1 if unknown.
 
     Returns
     -------
     dict of name to array of shape (answer,)
-        NaN where the gold choice is not known or there are fewer than two choices.
+        NaN if the gold choice is unknown or there are fewer than two choices.
     """
     there = ~np.isnan(logprobs)
     known = (gold >= 0) & (there.sum(axis=1) > 1) & (gold < logprobs.shape[1])
@@ -118,7 +116,7 @@ def choice_measures(logprobs: FloatArray, gold: npt.NDArray[np.integer]) -> dict
     safe = np.where(there, logprobs, -np.inf)
     safe[~known] = 0.0
     best = safe.max(axis=1, keepdims=True)
-    known &= np.isfinite(best[:, 0])  # else every choice has probability 0
+    known &= np.isfinite(best[:, 0])  # otherwise every choice has probability 0
     probability = special.softmax(np.where(np.isfinite(best), safe, 0.0), axis=1)
     own = np.take_along_axis(safe, at, axis=1)[:, 0]
     others = safe.copy()
@@ -135,7 +133,7 @@ def choice_measures(logprobs: FloatArray, gold: npt.NDArray[np.integer]) -> dict
 
 
 def padded(lists: pd.Series) -> FloatArray:
-    """Arrange lists of numbers as rows of one array, NaN beyond their ends and where there is no list."""
+    """Arrange lists of numbers as rows of one array, with NaN beyond their ends; a missing list is a row of NaN."""
     rows = [np.asarray(row, dtype=np.float64) if row is not None and np.ndim(row) else np.zeros(0) for row in lists]
     lengths = np.fromiter(map(len, rows), dtype=np.intp, count=len(rows))
     out = np.full((len(rows), max(int(lengths.max(initial=0)), 1)), np.nan)
@@ -151,15 +149,15 @@ def _gold(table: ResponseTable, logprobs: FloatArray, notes: list[str]) -> npt.N
     position = _constant_gold(table, logprobs)
     if position is None:
         notes.append(
-            "choice_logprobs without a column 'gold': only accuracy is used. Add the position of the right choice"
+            "choice_logprobs without a column 'gold': only accuracy is analysed. Add the position of the right choice"
         )
         return None
-    notes.append(f"no column 'gold': choice {position} is taken as right, as an answer counts as right where it leads")
+    notes.append(f"no column 'gold': choice {position} is right, because answers are correct where it is the likeliest")
     return np.full(len(logprobs), position)
 
 
 def _constant_gold(table: ResponseTable, logprobs: FloatArray) -> int | None:
-    """Find the one position that is the likeliest choice in exactly the answers that count as right."""
+    """Find the position that is the likeliest choice in exactly the correct answers."""
     if names.CORRECT not in table.answers:
         return None
     right = table.answers[names.CORRECT].to_numpy() == 1
@@ -172,7 +170,7 @@ def _constant_gold(table: ResponseTable, logprobs: FloatArray) -> int | None:
 
 
 def measure_matrix(table: ResponseTable, name: str, values: FloatArray) -> ContinuousMeasure:
-    """Arrange one value an answer as a (model, item) matrix, in the order of ``table.counts()``.
+    """Arrange one value per answer as a (model, item) matrix, in the order of ``table.counts()``.
 
     Raises
     ------
@@ -199,7 +197,7 @@ def _share(total: npt.NDArray, n: npt.NDArray[np.integer]) -> FloatArray:
 
 
 def benchmark_runs(table: ResponseTable, layout: SeedLayout, notes: list[str]) -> dict[str, list[RunScores]]:
-    """Arrange one benchmark's answers by run, one list of runs a measure; accuracy first.
+    """Arrange the answers of one benchmark by run: one list of runs per measure, accuracy first.
 
     Raises
     ------
@@ -214,23 +212,23 @@ def benchmark_runs(table: ResponseTable, layout: SeedLayout, notes: list[str]) -
         scored = measure_matrix(table, ACCURACY, table.answers[names.SCORE].to_numpy(dtype=np.float64))
         accuracy = _cells(scored, counts.benchmark, axes)
     found = {ACCURACY: run_scores(accuracy, layout)}
-    measures, said = continuous_measures(table)
-    notes.extend(f"{counts.benchmark}: {each}" for each in said)
+    measures, remarks = continuous_measures(table)
+    notes.extend(f"{counts.benchmark}: {each}" for each in remarks)
     for measure in measures:
         try:
             found[measure.name] = run_scores(_cells(measure, counts.benchmark, axes), layout)
-        except AnalysisError as error:  # the logs of the seeds lack this measure
+        except AnalysisError as error:  # this measure is missing in the logs of the seeds
             notes.append(str(error))
     return found
 
 
 def with_subtasks_from(table: ResponseTable, column: str) -> ResponseTable:
-    """Take another column of the items as the subtask (or template) that they belong to.
+    """Use another column of the items as their subtask (or template).
 
     Raises
     ------
     AnalysisError
-        If there is no such column; lists those there are.
+        If there is no such column; lists the columns.
     """
     if column not in table.items:
         raise AnalysisError(unknown_choice("column of the items", column, table.items.columns))
@@ -245,7 +243,7 @@ def one_measure(
     Raises
     ------
     AnalysisError
-        If the measure is not there; lists those that are.
+        If the measure is missing; lists the measures.
     """
     one = table.one_benchmark()
     layout = seed_layout(one.models, run_columns=run_columns)

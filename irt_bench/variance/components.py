@@ -1,18 +1,16 @@
-"""Variance components of seeds, items and their interaction, with intervals; and designs with subtasks and steps.
+"""Variance components of seeds, items and their interaction, with intervals, and coefficients computed from them.
 
-A design names its components, the expected mean squares as combinations of them, and the degrees of freedom of each.
-Components are the mean squares solved for; intervals are the same solution of fiducial draws of the mean squares.
-Squares over seeds have S - 1 degrees of freedom; squares over items have as many as their spread over items (or over
-subtasks, whose items move together) says, which holds for 0/1 answers and for items of unequal noise. Components may be
-negative; nothing is clipped.
+There are three designs: seed x item, items nested in subtasks, and seed x step x item. A design has components,
+expected mean squares as linear combinations of the components, and degrees of freedom of the mean squares. Estimates
+are the solution of these equations. Intervals are the same solution for fiducial draws of the mean squares. Mean
+squares over seeds have S - 1 degrees of freedom. The degrees of freedom of mean squares over items are estimated from
+the spread over items (or over subtasks, whose items are correlated), which is valid for 0/1 answers and for items with
+unequal noise. Components may be negative; nothing is clipped. Tables are by run and step, over all steps, and over all
+runs.
 
 References
 ----------
 Brennan, Generalizability theory, 2001, chapters 2 to 5.
-
-Tables of variance components and of the coefficients made of them: each run and step, all steps, all runs.
-
-Designs beyond seed x item: items nested in subtasks, and steps.
 """
 
 from __future__ import annotations
@@ -50,23 +48,23 @@ from irt_bench.variance.small_sample import (
 
 SEED: Final = "seed"
 ITEM: Final = "item"
-SEED_ITEM: Final = "seed:item"  # with the noise of single answers, where none was repeated
+SEED_ITEM: Final = "seed:item"  # includes the noise of single answers if none was repeated
 TRIAL: Final = "trial"
-NO_PART: Final = 1e-12  # of a mean square in a component: rounding
+NO_PART: Final = 1e-12  # smaller coefficients of a mean square are rounding
 
 
 @dataclass(frozen=True)
 class VarianceComponents:
-    """Components of variance, estimated, and how sure the mean squares behind them are.
+    """Estimated variance components, with their expected mean squares and degrees of freedom.
 
     Parameters
     ----------
     components : tuple of str
-        Names, "a:b" the interaction of a and b, or a within b.
+        Names; "a:b" is the interaction of a and b, or a within b.
     estimates : array of shape (..., component)
         Variances; may be negative.
     mixing : array of shape (component, component)
-        Expected mean squares (rows) as combinations of components (columns), square for component.
+        Coefficients of the components (columns) in the expected mean squares (rows).
     df : array of shape (..., component)
         Degrees of freedom of the mean squares.
     n_items : int
@@ -85,7 +83,7 @@ class VarianceComponents:
         return np.asarray(self.estimates @ self.mixing.T)
 
     def draws(self, rng: np.random.Generator, n_draws: int = N_DRAWS) -> FloatArray:
-        """Fiducial draws of the components, shape (draw, ..., component); NaN where a mean square behind one is 0."""
+        """Fiducial draws of the components, shape (draw, ..., component); NaN if a mean square of a component is 0."""
         squares = mean_square_draws(self.mean_squares, self.df, rng, n_draws)
         inverse = np.linalg.inv(self.mixing).T
         unknown = np.isnan(squares)
@@ -93,7 +91,7 @@ class VarianceComponents:
         return np.where(unknown.astype(np.float64) @ (np.abs(inverse) > NO_PART) > 0, np.nan, components)
 
     def intervals(self, rng: np.random.Generator) -> IntervalEstimate:
-        """Components with their limits, each of shape (..., component)."""
+        """Components with their 90% intervals, each of shape (..., component)."""
         return IntervalEstimate(self.estimates, *quantiles(self.draws(rng)))
 
 
@@ -105,18 +103,18 @@ def two_way(
     within: FloatArray | None = None,
     over_steps: bool = False,
 ) -> VarianceComponents:
-    """Seed x item: components ``seed, item, seed:item``, and ``trial`` where answers were repeated.
+    """Seed x item: components ``seed, item, seed:item``, and ``trial`` if answers were repeated.
 
     Parameters
     ----------
     values : array of shape (..., seed, item), or (..., step, seed, item) to average over steps
         Answers, NaN where missing.
     trials : array of the shape of `values`, optional
-        Answers a cell; with two or more in some, the noise of single answers is parted from seed x item.
+        Number of answers per cell; if some cells have two or more, the noise of single answers is a component.
     groups : array of shape (item,), optional
-        Items that move together, such as those of a subtask or made from one template.
+        Groups of correlated items, such as the items of a subtask or of one template.
     within : array of the shape of `values`, optional
-        Variance of the answers of a cell, where they are not 0/1; see `RunScores`.
+        Variance of the answers of a cell, if they are not 0/1; see `RunScores`.
     over_steps : bool
         Whether to average the mean squares over steps.
     """
@@ -164,8 +162,8 @@ def with_subtasks(values: FloatArray, subtasks: Codes) -> VarianceComponents:
 
     Notes
     -----
-    ``seed`` is the covariance of items of different subtasks, averaged over pairs of items; ``seed:subtask`` what items
-    of one subtask have beyond it, averaged over items.
+    ``seed`` is the mean covariance over seeds of items of different subtasks. ``seed:subtask`` is the mean covariance
+    of items of one subtask minus ``seed``.
     """
     n_seeds, n_items = values.shape[-2:]
     between, diagonal, sizes = group_covariance(values, subtasks)
@@ -174,12 +172,12 @@ def with_subtasks(values: FloatArray, subtasks: Codes) -> VarianceComponents:
     seed = (between * couples).sum(axis=(-2, -1), where=couples > 0) / couples.sum()
     several = sizes > 1
     within = (own * sizes).sum(axis=-1, where=several) / sizes[several].sum()
-    # Each group's own covariance is taken off its own variance: groups of unequal size would not cancel otherwise.
+    # The covariance of each group is subtracted from its own variance: otherwise unequal groups would not cancel.
     residual = ((diagonal - own) * (sizes - 1)).sum(axis=-1, where=several) / (sizes[several] - 1).sum()
     seed_subtask = within - seed
     item, subtask = _nested_item_variance(values, subtasks, sizes)
-    repeated = float((sizes**2).sum() / n_items)  # items a subtask, as an item sees it
-    usual = (n_items - repeated) / (len(sizes) - 1)  # items a subtask, as the mean square between subtasks sees it
+    repeated = float((sizes**2).sum() / n_items)  # mean number of items in the subtask of an item
+    usual = (n_items - repeated) / (len(sizes) - 1)  # number of items per subtask in the mean square between subtasks
     mixing = np.array(
         [
             [n_items, 0, 0, repeated, 1],
@@ -191,12 +189,12 @@ def with_subtasks(values: FloatArray, subtasks: Codes) -> VarianceComponents:
     )
     per_residual, per_item = item_contributions(_within_group(values, subtasks))
     full = np.ones(values.shape[:-2])
-    alike = n_items / repeated - 1  # subtasks of equal size that these are worth, less one
+    subtask_df = n_items / repeated - 1  # equivalent number of subtasks of equal size, minus one
     df = [
         full * (n_seeds - 1),
-        full * alike,
+        full * subtask_df,
         item_spread_df(n_seeds * per_item + per_residual, None),
-        full * (n_seeds - 1) * alike,
+        full * (n_seeds - 1) * subtask_df,
         item_spread_df(per_residual, None),
     ]
     names = (SEED, "subtask", "item:subtask", "seed:subtask", "seed:item:subtask")
@@ -205,7 +203,7 @@ def with_subtasks(values: FloatArray, subtasks: Codes) -> VarianceComponents:
 
 
 def _within_group(values: FloatArray, groups: Codes) -> FloatArray:
-    """Answers about each seed's mean of the item's group."""
+    """Answers minus the mean of the seed over the group of the item."""
     member = np.eye(int(groups.max()) + 1)[groups]
     asked = np.isfinite(values)
     means = (np.where(asked, values, 0.0) @ member) / np.maximum(asked @ member, 1)
@@ -213,7 +211,7 @@ def _within_group(values: FloatArray, groups: Codes) -> FloatArray:
 
 
 def _nested_item_variance(values: FloatArray, subtasks: Codes, sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Variance of items within subtasks and of subtasks, from products of different seeds' answers."""
+    """Variance of items within subtasks and of subtasks, from products of the answers of different seeds."""
     n_items, n_groups = len(subtasks), len(sizes)
     first, second = np.triu_indices(values.shape[-2], 1)
     within = item_contributions(_within_group(values, subtasks))[1].sum(axis=-1) / len(first)
@@ -224,24 +222,24 @@ def _nested_item_variance(values: FloatArray, subtasks: Codes, sizes: FloatArray
 
 
 def with_steps(values: FloatArray, groups: Codes | None = None) -> VarianceComponents:
-    """Seed x step x item, steps as random as seeds: what of the seed effect lasts, and what comes and goes.
+    """Seed x step x item with random steps: the part of the seed effect that lasts, and the part that varies by step.
 
     Parameters
     ----------
     values : array of shape (..., seed, step, item)
-        Answers, no cell missing.
+        Answers without missing cells.
     groups : array of shape (item,), optional
-        Items that move together.
+        Groups of correlated items.
 
     Returns
     -------
     VarianceComponents
-        ``seed, step, item, seed:step, seed:item, step:item, seed:step:item``; the last with the noise of answers.
+        ``seed, step, item, seed:step, seed:item, step:item, seed:step:item``; the last includes the noise of answers.
 
     Notes
     -----
-    The mean over steps is taken out of ``seed:step``, so that a run's course is in ``step``. Steps far apart resemble
-    each other less than near ones do; ``seed`` is what two steps share on average.
+    The learning curve of a run is in ``step``. Distant steps are less correlated than close ones; ``seed`` is the mean
+    covariance of two steps.
     """
     sizes = dict(zip(("seed", "step", "item"), values.shape[-3:], strict=True))
     effects = _effects(values)
@@ -259,7 +257,7 @@ def with_steps(values: FloatArray, groups: Codes | None = None) -> VarianceCompo
 
 
 def _effects(values: FloatArray) -> dict[str, FloatArray]:
-    """Effects of the three-way analysis of variance by name, each with axes of length 1 where it does not vary."""
+    """Effects of the three-way analysis of variance by name; axes over which an effect is constant have length 1."""
 
     def mean(*axes: int) -> FloatArray:
         return np.asarray(values.mean(axis=axes, keepdims=True))
@@ -277,40 +275,40 @@ def _effects(values: FloatArray) -> dict[str, FloatArray]:
 
 
 def _replicates(factors: list[str], sizes: dict[str, int]) -> float:
-    """Cells behind each value of an effect."""
+    """Count the cells averaged in each value of an effect."""
     return float(np.prod([size for factor, size in sizes.items() if factor not in factors]))
 
 
 def _weight(square: list[str], component: list[str], sizes: dict[str, int]) -> float:
-    """Multiple of a component in an expected mean square: all random, crossed (Brennan 2001, section 3.4)."""
+    """Coefficient of a component in an expected mean square, crossed random effects (Brennan 2001, section 3.4)."""
     return _replicates(component, sizes) if set(square) <= set(component) else 0.0
 
 
-EVERY_STEP: Final = ""  # in the column of steps: a design over all steps of a run
-EVERY_RUN: Final = ""  # in the column of runs: pooled over runs
+EVERY_STEP: Final = ""  # in column ``step``: over all steps of a run
+EVERY_RUN: Final = ""  # in column ``run``: pooled over runs
 
 
 def component_tables(runs: list[RunScores], seed: int, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tabulate the components of one benchmark and measure, and the coefficients made of them.
+    """Tabulate the components of one benchmark and measure, and the coefficients computed from them.
 
     Parameters
     ----------
     runs : list of RunScores
-        Of one benchmark and measure.
+        Runs of one benchmark and measure.
     seed : int
-        Of the draws behind the intervals, begun anew for each design: equal designs have equal intervals.
+        Seed of the draws of intervals, used for each design: equal designs have equal intervals.
     notes : list of str
-        What could not be computed is added.
+        Notes on components that could not be computed are appended.
 
     Returns
     -------
     components : pd.DataFrame
-        ``benchmark, run, step, component, estimate, q05, q95, design``. Run empty: pooled over runs, where
-        several have the step; step empty: over all steps.
+        ``benchmark, run, step, component, estimate, q05, q95, design``. Rows with an empty run are pooled over the runs
+        with this step; rows with an empty step are over all steps.
     coefficients : pd.DataFrame
-        ``benchmark, run, step, coefficient, estimate, q05, q95``: how reliably the benchmark tells seeds of a run apart
-        (``generalizability`` for their order, ``dependability`` for their level), and, run empty, how reliably a score
-        from one seed tells the runs apart (``run_reliability``).
+        ``benchmark, run, step, coefficient, estimate, q05, q95``. Reliability of differences between seeds of a run:
+        ``generalizability`` for their order, ``dependability`` for their level. With an empty run, ``run_reliability``:
+        reliability of differences between runs with one seed each.
     """
     rows: list[pd.DataFrame] = []
     coefficients: list[pd.DataFrame] = []
@@ -333,7 +331,7 @@ def component_tables(runs: list[RunScores], seed: int, notes: list[str]) -> tupl
         if len(run.steps) > 1:
             rows.extend(_over_steps(run, seed, notes))
     for step, designs in by_step.items():
-        if len(designs) < 2:  # the run's own row says it
+        if len(designs) < 2:  # equal to the row of the run
             continue
         pooled = _pooled_design(designs)
         rows.append(_component_rows(runs[0], EVERY_RUN, step, "seed x item", pooled, seed))
@@ -357,11 +355,13 @@ def _over_steps(run: RunScores, seed: int, notes: list[str]) -> list[pd.DataFram
 
 
 def _pooled_design(designs: list[tuple[VarianceComponents, int]]) -> VarianceComponents:
-    """Average components over runs, weight S - 1; runs are independent over seeds, the items are the same.
+    """Average components over runs with weights S - 1. Seeds of different runs are independent; items are the same.
 
-    Runs may differ in their variance over seeds; see `satterthwaite_df`.
+    Runs may have different variances over seeds; see `satterthwaite_df`.
     """
-    designs = [pair for pair in designs if pair[0].components == designs[0][0].components]  # all with trials, or none
+    designs = [
+        pair for pair in designs if pair[0].components == designs[0][0].components
+    ]
     weights = np.array([weight for _, weight in designs], dtype=np.float64)
     share = weights / weights.sum()
     first = designs[0][0]
@@ -394,7 +394,7 @@ def _component_rows(
 
 
 def _coefficient_rows(run: RunScores, name: str, step: str, design: VarianceComponents, seed: int) -> pd.DataFrame:
-    """Say how reliably the benchmark tells seeds apart: relative (generalizability) and absolute (dependability)."""
+    """Rows of the reliability of differences between seeds: relative and absolute (see `component_tables`)."""
     drawn = design.draws(np.random.default_rng(seed), N_DRAWS)
     values = []
     for components in (design.estimates[None], drawn):
@@ -422,12 +422,12 @@ def _coefficient_rows(run: RunScores, name: str, step: str, design: VarianceComp
 
 
 def _with_trials(components: np.ndarray, design: VarianceComponents) -> np.ndarray:
-    """Seed x item with the share of the noise of answers that a cell's mean keeps."""
+    """Seed x item plus the noise of answers in the mean of a cell."""
     return np.asarray(components[:, 2] + components[:, 3] * design.mixing[0, 3])
 
 
 def _run_reliability(runs: list[RunScores], step: str) -> pd.DataFrame:
-    """Give the share of the variance of one-seed scores at a step that is between runs."""
+    """Row of the share of variance between runs, among scores of single seeds at a step."""
     scores = [run.scores()[:, run.steps.index(step)] for run in runs if step in run.steps]
     value, lower, upper = run_reliability([each[np.isfinite(each)] for each in scores])
     row = {names.BENCHMARK: runs[0].benchmark, names.RUN: EVERY_RUN, names.STEP: step}

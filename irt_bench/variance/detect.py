@@ -1,9 +1,9 @@
-"""The smallest difference between two training recipes that a benchmark would show, and what a smaller one would need.
+"""Minimum detectable difference between two training recipes, and seeds or items needed for a given difference.
 
-Each recipe is trained with n seeds and scored on k items. Its mean score has variance V(k) / n for repeating the
-training; where the verdict is to hold for other items too, the difference of two recipes varies over items besides. The
-test is one for all n: Student's t with the seed variance of the runs at hand and of the seeds compared, pooled. So one
-seed each can show a difference, if a large one, and more seeds always show a smaller one.
+Each recipe is trained with n seeds and scored on k items. The variance of its mean score over repeated training is
+V(k) / n. If conclusions are to hold for other items too, the variance over items of the difference is added. The test
+is Student's t for every n. Its variance is pooled from the given runs and the compared seeds, so one seed per recipe
+can show a large difference.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ N_NODES: Final = 2000
 
 
 class DifferenceNoise(NamedTuple):
-    """What a difference of two recipes' scores varies with, as variances of single answers' means.
+    """Variances of the score of one recipe that contribute to the noise of a difference of two recipes.
 
-    ``seed`` is s2_seed, ``residual`` s2_res, ``recipe_item`` the variance over items of two recipes' difference, halved
-    (0: the verdict is about these items), ``df`` the degrees of freedom of the seed variance of the runs at hand
-    (0: nothing is known of it but from the seeds compared).
+    ``seed`` is s2_seed and ``residual`` is s2_res. ``recipe_item`` is half the variance over items of the difference of
+    two recipes; 0 for conclusions about the same items. ``df`` are the degrees of freedom of the seed variance of the
+    given runs; 0 if it is known from the compared seeds only.
     """
 
     seed: float
@@ -47,19 +47,19 @@ def estimate_noise(runs: list[RunScores], *, other_items: bool = False) -> Diffe
     Parameters
     ----------
     runs : list of RunScores
-        Of one benchmark and measure.
+        Runs of one benchmark and measure.
     other_items : bool
-        Whether the verdict is to hold for other items of the kind; needs two runs on the same items.
+        Whether conclusions are to hold for other items of the same kind; needs two runs on the same items.
 
     Raises
     ------
     AnalysisError
-        If `other_items` is asked of one run.
+        If `other_items` is true and there is one run.
 
     Notes
     -----
-    Runs count with weight S - 1 and may differ in their variance (`satterthwaite_df`). Where the seeds of every run
-    have the same score, the noise is unknown: NaN, not 0.
+    Runs have weight S - 1 and may have different variances (`satterthwaite_df`). If all seeds of every run have the
+    same score, the noise is unknown: NaN, not 0.
     """
     found = [item_covariance(run.values[:, -1]) for run in runs]
     weights = np.array([run.n_seeds - 1.0 for run in runs])
@@ -78,7 +78,7 @@ def estimate_noise(runs: list[RunScores], *, other_items: bool = False) -> Diffe
 
 
 def _recipe_item(runs: list[RunScores]) -> float:
-    """Half the variance over items of the difference of two runs' expected answers, averaged over pairs of runs."""
+    """Half the variance over items of the difference of expected answers of two runs, mean over pairs of runs."""
     if len(runs) < 2:
         raise AnalysisError("noise over other items needs two runs (recipes) on the same items; there is one.")
     means = pd.concat(
@@ -93,12 +93,12 @@ def _recipe_item(runs: list[RunScores]) -> float:
 def minimum_detectable(
     noise: DifferenceNoise, n_items: int, n_seeds: int, *, power: float = POWER, level: float = LEVEL
 ) -> float:
-    """Smallest true difference of two recipes that a two-sided t test shows with the given power.
+    """Smallest true difference of two recipes that a two-sided t test detects with the given power.
 
     Notes
     -----
-    The test has 2 (n_seeds - 1) degrees of freedom from the seeds compared, and those of the noise estimate. NaN where
-    that makes none. Power from the noncentral t [1]_.
+    The test has 2 (n_seeds - 1) degrees of freedom from the compared seeds, plus those of the noise estimate; NaN if
+    the sum is 0. Power is from the noncentral t distribution [1]_.
 
     References
     ----------
@@ -115,7 +115,7 @@ def _test_df(noise: DifferenceNoise, n_seeds: int) -> float:
 
 
 def standard_error(noise: DifferenceNoise, n_items: int, n_seeds: int) -> float:
-    """Give the standard error of the difference of two recipes' mean scores."""
+    """Return the standard error of the difference of the mean scores of two recipes."""
     variance = max(noise.seed + noise.residual / n_items, 0.0) / n_seeds + noise.recipe_item / n_items
     return float(np.sqrt(2 * variance))
 
@@ -123,7 +123,7 @@ def standard_error(noise: DifferenceNoise, n_items: int, n_seeds: int) -> float:
 def detectable_shift(df: float, *, power: float = POWER, level: float = LEVEL) -> float:
     """Shift in standard errors at which a two-sided t test has the given power."""
     critical = float(stats.t.ppf(1 - level / 2, df))
-    # The noncentral t integrated over its chi-square: SciPy's is NaN for few degrees of freedom and large shifts.
+    # Integrates the noncentral t over its chi-square: SciPy gives NaN for few degrees of freedom and large shifts.
     scale = np.sqrt(stats.chi2.ppf((np.arange(N_NODES) + 0.5) / N_NODES, df) / df)
 
     def lacking(shift: float) -> float:
@@ -136,7 +136,7 @@ def detectable_shift(df: float, *, power: float = POWER, level: float = LEVEL) -
 def seeds_needed(
     noise: DifferenceNoise, n_items: int, difference: float, *, power: float = POWER, level: float = LEVEL
 ) -> float:
-    """Fewest seeds of each recipe that show a difference; NaN where none suffice (the items alone are too few)."""
+    """Smallest number of seeds per recipe that detects a difference; NaN if the items are too few for any number."""
     if not minimum_detectable(noise, n_items, MAX_SEEDS, power=power, level=level) <= difference:
         return np.nan
     low, high = 0, MAX_SEEDS  # low does not suffice
@@ -152,7 +152,7 @@ def seeds_needed(
 def items_needed(
     noise: DifferenceNoise, n_seeds: int, difference: float, *, power: float = POWER, level: float = LEVEL
 ) -> float:
-    """Fewest items that show a difference with these seeds; NaN where none suffice (seed variance is the floor)."""
+    """Smallest number of items that detects a difference; NaN if seed variance is too large for any number."""
     df = _test_df(noise, n_seeds)
     if not df > 0:
         return np.nan
@@ -168,20 +168,20 @@ def detection_table(runs: list[RunScores], *, difference: float | None = None, p
     Parameters
     ----------
     runs : list of RunScores
-        Of one benchmark and measure.
+        Runs of one benchmark and measure.
     difference : float, optional
-        What is to be shown; by default half of what each number of seeds shows.
+        Difference to detect; by default half of the minimum detectable difference of each number of seeds.
     power : float
-        Chance of showing it.
+        Probability of detecting it.
 
     Returns
     -------
     pd.DataFrame
-        ``benchmark, measure, n_items, n_seeds`` (of each recipe), ``power``; ``detectable`` for these items, with the
-        interval that the uncertain seed variance gives it; ``detectable_other_items`` (NaN with one run);
-        ``difference`` and what it needs: ``seeds_needed`` with these items, ``items_needed`` with these seeds, and both
-        ``_other_items`` where the verdict is to hold for other items of the kind. NaN: no number suffices, or, with a
-        ``detectable`` that is NaN, the seeds of every run have the same score.
+        One row per number of seeds. ``benchmark, measure, n_items, n_seeds`` (per recipe), ``power``; ``detectable``,
+        the minimum detectable difference for these items, with the interval from the uncertainty of the seed variance;
+        ``detectable_other_items``, for other items of the same kind (NaN with one run); ``difference``, with
+        ``seeds_needed`` for these items and ``items_needed`` for these seeds, and both with ``_other_items``. NaN: no
+        number is sufficient, or, if ``detectable`` is NaN, all seeds of every run have the same score.
     """
     n_items = max(run.n_items for run in runs)
     noise = estimate_noise(runs)

@@ -37,9 +37,7 @@ def test_no_list_is_empty_and_the_command_runs_just_the_tasks_that_have_one(two_
     assert "cache_requests" not in command and "limit" not in command
 
 
-@pytest.mark.parametrize(
-    ("ids", "reason"), [([3, 3], "another item's"), ([3, -1], "below 0"), ([3, None], "no doc_id")]
-)
+@pytest.mark.parametrize(("ids", "reason"), [([3, 3], "another item"), ([3, -1], "below 0"), ([3, None], "no doc_id")])
 def test_repeated_negative_and_missing_document_ids_are_refused(build_subset, ids, reason):
     subset = build_subset([{"id": f"i{place}", "doc_id": number} for place, number in enumerate(ids)])
     with pytest.raises(SubsetError, match=reason) as caught:

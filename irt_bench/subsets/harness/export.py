@@ -1,8 +1,7 @@
-"""Subset → files for evaluation harnesses and adaptive testers, each with what to do next.
+"""Export of subsets to evaluation harnesses and adaptive testing programs, with the command to run next.
 
-SubsetRecord → Inspect AI: a run configuration, or the text of ``--sample-id``.
-
-Inspect matches ids as file name patterns, so ``* ? [`` in an id would match others and are escaped.
+Inspect AI reads a run configuration, or the text of ``--sample-id``. It matches ids as file name patterns, so ``* ? [``
+in an id are escaped.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from irt_bench.subsets.subset import SubsetRecord
 
 MODEL: Final = "PROVIDER/MODEL"
 SPECIAL: Final = {character: f"[{character}]" for character in "[*?"}
-MAX_ARGUMENT_BYTES: Final = 120_000  # the operating system takes 128 KiB
+MAX_ARGUMENT_BYTES: Final = 120_000  # operating systems accept 128 KiB
 
 
 def sample_ids(subset: SubsetRecord) -> list[str]:
-    """Ids as patterns that match themselves only."""
+    """Ids as patterns that match only themselves."""
     return [id_pattern(item.id) for item in subset.items]
 
 
 def id_pattern(label: str) -> str:
-    """Escape what `fnmatch` would take as a pattern."""
+    """Escape the characters that `fnmatch` treats as patterns."""
     return "".join(SPECIAL.get(character, character) for character in label)
 
 
@@ -44,18 +43,18 @@ def run_config(subset: SubsetRecord, *, task: str | None = None, model: str = MO
     Parameters
     ----------
     subset : SubsetRecord
-        Whose item ids are sample ids.
+        Subset whose item ids are sample ids.
     task : str, optional
-        Task as Inspect names it (``file.py@task``); by default the benchmark's name.
+        Task in the notation of Inspect (``file.py@task``); by default the name of the benchmark.
     model : str
-        Model as Inspect names it.
+        Model in the notation of Inspect.
     """
     content = {"task": task or subset.benchmark, "model": model, "eval_config": {"sample_id": sample_ids(subset)}}
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def run_command(path: Path) -> str:
-    """Command that runs the configuration."""
+    """Return the command that runs the configuration."""
     return f"inspect eval --run-config {shlex.quote(str(path))}"
 
 
@@ -65,7 +64,7 @@ def sample_id_text(subset: SubsetRecord) -> str:
     Raises
     ------
     SubsetError
-        If an id holds a comma, at which the command line splits, or the text is too long for it.
+        If an id contains a comma, which separates ids on the command line, or the text is too long.
     """
     ids = sample_ids(subset)
     for label in ids:
@@ -82,22 +81,22 @@ ID_SUFFIXES: Final = (".txt", ".csv", ".parquet")
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What some exports need beside the subset.
+    """Options of some exports.
 
     Parameters
     ----------
     metric : str, optional
-        lm-eval task folder: the metric that the subset was calibrated on, where the subset does not name it.
+        For "lm-eval-task": metric of the calibration, if the subset does not name it.
     split : str, optional
-        lm-eval task folder: the split that is evaluated; by default what the full task says, else "test".
+        For "lm-eval-task": evaluated split; by default that of the full task, else "test".
     base_yaml : Path, optional
-        lm-eval task folder: YAML of the full task; by default that of the installed harness.
+        For "lm-eval-task": YAML of the full task; by default that of the installed harness.
     task, model : str, optional
-        Inspect: as it names them.
+        For "inspect": task and model in the notation of Inspect.
     responses : ResponseCounts, optional
-        py-irt: the calibration responses.
+        For "py-irt": calibration responses.
     safe_csv : bool
-        CSV: whether ids that a spreadsheet would run as a formula get a ' in front.
+        For CSV files: whether to put a ' before ids that a spreadsheet would run as a formula.
     """
 
     metric: str | None = None
@@ -110,28 +109,28 @@ class ExportOptions:
 
 
 def export_subset(subset: SubsetRecord, to: str, path: Path, options: ExportOptions | None = None) -> str:
-    """Write a subset for another tool, whole or not at all.
+    """Write a subset for another program; the output is complete or absent.
 
     Parameters
     ----------
     subset : SubsetRecord
-        What to write.
+        Subset to write.
     to : str
         Name in `EXPORTS`.
     path : Path
-        File, or folder for "lm-eval-task".
+        File; a folder for "lm-eval-task".
     options : ExportOptions, optional
-        What some exports need.
+        Options of some exports.
 
     Returns
     -------
     str
-        What to do with it: mostly a command.
+        Command or line of code that uses the output.
 
     Raises
     ------
     SubsetError
-        If the target is not known, or the subset lacks what it needs.
+        If `to` is unknown, or the subset lacks information that the program needs.
     """
     if to not in EXPORTS:
         raise SubsetError(unknown_choice("export", to, EXPORTS))
@@ -139,11 +138,11 @@ def export_subset(subset: SubsetRecord, to: str, path: Path, options: ExportOpti
 
 
 def parameter_table(subset: SubsetRecord) -> pd.DataFrame:
-    """Item parameters, indexed by item: ``a, b``, and ``c, d`` where an item has asymptotes.
+    """Item parameters, indexed by item: ``a, b``; also ``c, d`` if an item has asymptotes.
 
     Notes
     -----
-    The order of the columns is that of catsim's item banks; Fluid Benchmarking reads the index and ``a, b``.
+    The columns are in the order of catsim's item banks. Fluid Benchmarking reads the index and ``a, b``.
     """
     rows = [[item.discrimination, item.difficulty, item.guessing, item.upper_asymptote] for item in subset.items]
     table = pd.DataFrame(rows, columns=["a", "b", "c", "d"], index=pd.Index(subset.ids, name="item", dtype="str"))
@@ -152,7 +151,7 @@ def parameter_table(subset: SubsetRecord) -> pd.DataFrame:
 
 
 def item_table(subset: SubsetRecord) -> pd.DataFrame:
-    """Items with all that identifies them, one row each, for any other harness."""
+    """Items with their identifiers and weights, one row per item, for any other harness."""
     columns = ("id", "subtask", "doc_id", "doc_hash", "prompt_hash", "metric", "filter", "weight")
     table = pd.DataFrame([[getattr(item, name) for name in columns] for item in subset.items], columns=list(columns))
     return table.astype({"doc_id": "Int64"}).rename(columns={"id": "item"})
@@ -187,7 +186,7 @@ def _to_inspect(subset: SubsetRecord, path: Path, options: ExportOptions) -> str
 
 
 def _to_py_irt(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
-    """Write answers of the calibration models: the format holds answers, not parameters."""
+    """Write the answers of the calibration models: the format has no parameters."""
     counts = options.responses
     if counts is None:
         raise SubsetError("py-irt reads answers, not parameters: give the calibration responses: responses=....")

@@ -1,7 +1,7 @@
-"""Subset → lm-evaluation-harness: a ``--samples`` file, or a task folder that estimates the full score.
+"""Export to lm-evaluation-harness: a ``--samples`` file, or a task folder that estimates the full score.
 
-The harness runs a whole task where the list of samples is empty or the task's name is not that of a leaf, and numbers
-documents wrongly where the list is not sorted or repeats one: neither can come out of here.
+The harness runs a whole task if its list of samples is empty, or if it is not a leaf task. It numbers documents wrongly
+if the list is not sorted or repeats a document. These functions write neither.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNSUPPORTED: Final = "use --to lm-eval and then irt-bench score LOGS --subset su
 
 
 def sample_lists(subset: SubsetRecord) -> dict[str, list[int]]:
-    """Documents of each leaf task, sorted and unique.
+    """Document ids of each leaf task, sorted and unique.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def sample_lists(subset: SubsetRecord) -> dict[str, list[int]]:
             )
         if item.doc_id < 0 or item.doc_id in lists.get(item.subtask, []):
             raise SubsetError(
-                f"item {item.id!r} has doc_id {item.doc_id} in task {item.subtask!r}, which is below 0 or another "
-                "item's; make the subset again."
+                f"item {item.id!r} has doc_id {item.doc_id} in task {item.subtask!r}, which is below 0 or belongs to "
+                "another item; make the subset again."
             )
         lists.setdefault(item.subtask, []).append(item.doc_id)
     return {task: sorted(ids) for task, ids in sorted(lists.items())}
@@ -59,7 +59,7 @@ def samples_json(subset: SubsetRecord) -> str:
 
 
 def samples_command(subset: SubsetRecord, path: Path) -> str:
-    """Command that runs the subset."""
+    """Return the command that runs the subset."""
     tasks = ",".join(sample_lists(subset))
     return (
         f"lm_eval run {MODEL_ARGUMENTS} --tasks {shlex.quote(tasks)} --samples {shlex.quote(str(path))} "
@@ -74,7 +74,7 @@ def task_name(subset: SubsetRecord) -> str:
 
 
 def task_command(subset: SubsetRecord, folder: Path) -> str:
-    """Command that runs the exported task."""
+    """Return the command that runs the exported task."""
     return (
         f"lm_eval run {MODEL_ARGUMENTS} --tasks {shlex.quote(task_name(subset))} "
         f"--include_path {shlex.quote(str(folder))} --log_samples --output_path OUT"
@@ -82,17 +82,17 @@ def task_command(subset: SubsetRecord, folder: Path) -> str:
 
 
 def result_key(subset: SubsetRecord, metric: str | None = None) -> str:
-    """Key of the estimate in the results of the exported task: metric and filter."""
+    """Return the key of the estimate in the results of the exported task: metric and filter."""
     return f"{calibrated_metric(subset, metric)},{subset.filters[0] if subset.filters else NO_FILTER}"
 
 
 def calibrated_metric(subset: SubsetRecord, asked: str | None = None) -> str:
-    """Metric that the subset was calibrated on: the recorded one, else the one asked for.
+    """Return the metric of the calibration: the one recorded in the subset, else `asked`.
 
     Raises
     ------
     SubsetError
-        If the two differ, or there is none.
+        If the two differ, or neither is known.
     """
     recorded = subset.metrics[0] if subset.metrics else None
     if recorded is None and asked is None:
@@ -113,25 +113,25 @@ def write_task_folder(
     split: str | None = None,
     base_yaml: Path | None = None,
 ) -> None:
-    """Fill a folder with a task that runs on the subset and aggregates to the estimated full score.
+    """Write a task folder that runs the subset and aggregates the answers to the estimated full score.
 
     Parameters
     ----------
     subset : SubsetRecord
-        Of one leaf task.
+        Subset of one leaf task.
     folder : Path
-        Existing, for ``--include_path``.
+        Existing folder, for ``--include_path``.
     metric : str, optional
-        Name of the metric that the subset was calibrated on, where the subset does not say.
+        Metric of the calibration, if the subset does not name it.
     split : str, optional
-        The split that the task evaluates; by default what the full task says, else "test".
+        Evaluated split; by default that of the full task, else "test".
     base_yaml : Path, optional
-        YAML of the full task, for tasks that do not come with the harness; by default that of the installed harness.
+        YAML of the full task, for tasks that the harness does not contain; by default that of the installed harness.
 
     Raises
     ------
     SubsetError
-        If there are several tasks, the estimator cannot run there, or the full task has no such metric.
+        If there are several tasks, the estimator cannot run in the harness, or the full task lacks the metric.
     """
     metric = calibrated_metric(subset, metric)
     lists = sample_lists(subset)
@@ -159,7 +159,7 @@ def write_task_folder(
 
 
 def _full_task(task: str, base_yaml: Path | None) -> dict[str, Any]:
-    """Read the settings of the full task; empty where it comes with a harness that is not installed here."""
+    """Read the settings of the full task; empty if it belongs to a harness that is not installed."""
     harness = importlib.util.find_spec("lm_eval") if base_yaml is None else None
     path = base_yaml
     if harness is not None and harness.submodule_search_locations:
@@ -171,7 +171,7 @@ def _full_task(task: str, base_yaml: Path | None) -> dict[str, Any]:
 
 
 def _metric_arguments(full_task: Mapping[str, Any], task: str, metric: str) -> dict[str, Any]:
-    """Return what the full task says of the metric, such as characters to ignore: without them it is another."""
+    """Return the arguments of the metric in the full task, such as characters to ignore; they define it."""
     listed = lm_eval_task.metrics_of(full_task)
     if listed and metric not in listed:
         raise SubsetError(unknown_choice(f"metric of task {task!r}", metric, listed))
@@ -182,12 +182,12 @@ def _metric_arguments(full_task: Mapping[str, Any], task: str, metric: str) -> d
 
 
 def task_parameters(subset: SubsetRecord) -> dict[str, Any]:
-    """Plain numbers with which `lm_eval_task.full_score` repeats `estimate_full_score` for complete answers.
+    """Numbers with which `lm_eval_task.full_score` computes `estimate_full_score` for complete answers.
 
     Raises
     ------
     SubsetError
-        If the estimator needs more than answers, curves of the unseen items and the mean ability.
+        If the estimator needs more than answers, curves of the other items, and the mean ability.
     """
     ordered = sorted(subset.items, key=lambda item: item.doc_id or 0)
     order = [subset.items.index(item) for item in ordered]
@@ -215,7 +215,7 @@ def task_parameters(subset: SubsetRecord) -> dict[str, Any]:
 
 
 def _linear_form(subset: SubsetRecord, scorer: SubsetScorer) -> tuple[float, np.ndarray, float, np.ndarray]:
-    """Estimate = constant + coefficients x answers + share x mean of a curve over ability (+ the spline, if any)."""
+    """Constant, coefficients, share and curve of: constant + coefficients x answers + share x mean of the curve."""
     numbers, targets, weights = subset.numbers, scorer.targets, scorer.weights
     mixed, unseen = numbers.weighted_share, scorer.unseen
     learned = np.array(numbers.coefficients or [0.0] * subset.size)
@@ -243,10 +243,11 @@ def _linear_form(subset: SubsetRecord, scorer: SubsetScorer) -> tuple[float, np.
 
 
 def _yaml(subset: SubsetRecord, content: Mapping[str, Any]) -> str:
-    """YAML of the task; the tags that name functions are no plain YAML and are written by hand.
+    """YAML of the task; tags that name functions are not plain YAML and are written as text.
 
-    A task that comes with the harness is named, as its path is known only where the harness is installed; it is then
-    the only member of a group, whose entries may override a task's settings. Any other is included by path.
+    A task of the harness is given by name, because its path is known only where the harness is installed. It is then
+    the only member of a group, and the entries of a group may override the settings of a task. Other tasks are
+    included by path.
     """
     task, base_yaml = content["task"], content["base_yaml"]
     metadata = {"version": 1.0, "irt_bench": {"subset": subset.digest(), "n_full": subset.n_items_full, "task": task}}

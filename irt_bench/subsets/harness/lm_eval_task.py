@@ -1,7 +1,7 @@
-"""Runs inside lm-evaluation-harness: keeps the documents of a subset, and aggregates to the estimated full score.
+"""Code that runs inside lm-evaluation-harness: select the documents of a subset, and estimate the full score.
 
-`irt-bench export --to lm-eval-task` copies this file beside the task's YAML and ``parameters.json``. It needs Python
-and the harness's own YAML reader, reads plain JSON, and executes nothing that the JSON holds.
+`irt-bench export --to lm-eval-task` copies this file next to the YAML of the task and ``parameters.json``. It needs
+Python and the YAML reader of the harness. It reads plain JSON and executes nothing in it.
 """
 
 import functools
@@ -15,31 +15,31 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-FUNCTION = "!function "  # how the harness's YAML names a function
-STEPS = 481  # of ability, from -6 to 6
+FUNCTION = "!function "  # tag of functions in the YAML of the harness
+STEPS = 481  # nodes of ability, from -6 to 6
 
 
 @functools.cache
 def parameters() -> dict[str, Any]:
-    """Read what the subset says."""
+    """Read the parameters of the subset."""
     content: dict[str, Any] = json.loads((HERE / "parameters.json").read_text(encoding="utf-8"))
     return content
 
 
 def keep(dataset: Any) -> Any:
-    """Keep the subset's documents of the evaluated split, and number them as the full task does.
+    """Select the documents of the subset from the evaluated split, numbered as in the full task.
 
     Raises
     ------
     ValueError
-        If the data, the metric or the evaluated split are not those of the calibration.
+        If the data, the metric or the evaluated split differ from those of the calibration.
     """
-    wanted, split = parameters(), str(dataset.split)  # the task's own function may lose the name of the split
+    wanted, split = parameters(), str(dataset.split)  # the function of the task may lose the name of the split
     _check_full_task()
     own = _own_process_docs()
     dataset = own(dataset) if own is not None else dataset
     if split != wanted["split"]:
-        return dataset  # few-shot examples come from splits that must stay whole
+        return dataset  # few-shot examples come from splits that must stay complete
     if len(dataset) != wanted["n_documents"]:
         raise ValueError(
             f"the {wanted['split']} split has {len(dataset)} documents; the subset is of {wanted['n_documents']}."
@@ -48,7 +48,7 @@ def keep(dataset: Any) -> Any:
 
 
 def full_score(values: Iterable[float]) -> float:
-    """Estimate the full score from the values of the kept documents."""
+    """Estimate the full score from the values of the selected documents."""
     wanted = parameters()
     answers = _in_order([float(value) for value in values])
     if len(answers) != len(wanted["doc_ids"]):
@@ -57,7 +57,7 @@ def full_score(values: Iterable[float]) -> float:
     predicted = _under_wide_prior(answers, wanted)
     low, high = wanted["ability_range"] or (-math.inf, math.inf)
     if sum(mass for mass, node in zip(predicted, curve["ability"], strict=True) if not low <= node <= high) > 0.5:
-        return math.nan  # a regression does not speak of models outside the range that it learned on
+        return math.nan  # a regression is not valid outside the range of its calibration models
     if wanted["wide"]:
         mean, unseen = math.nan, sum(mass * score for mass, score in zip(predicted, curve["score"], strict=True))
     else:
@@ -79,14 +79,14 @@ def full_score(values: Iterable[float]) -> float:
 
 
 def _in_order(answers: list[float]) -> list[float]:
-    """Answers in the order of the documents: several processes each take every n-th, and their lists are joined."""
+    """Answers in the order of the documents: each of n processes takes every n-th, and their lists are concatenated."""
     n_processes = int(os.environ.get("WORLD_SIZE", "1"))
     places = [place for rank in range(n_processes) for place in range(rank, len(answers), n_processes)]
     return [answer for _, answer in sorted(zip(places, answers, strict=True))]
 
 
 def _ability(answers: list[float], draws: Sequence[Sequence[Sequence[float]]]) -> tuple[float, float]:
-    """Mean and sd of ability's posterior, averaged over draws of the item parameters; prior N(0, 1)."""
+    """Posterior mean and sd of ability, prior N(0, 1), averaged over draws of the item parameters."""
     nodes = [-6 + 12 * step / (STEPS - 1) for step in range(STEPS)]
     mixture = [0.0] * STEPS
     for items in draws:
@@ -101,7 +101,7 @@ def _ability(answers: list[float], draws: Sequence[Sequence[Sequence[float]]]) -
 
 
 def _under_wide_prior(answers: list[float], wanted: Mapping[str, Any]) -> list[float]:
-    """Posterior of ability on the curve's nodes with the wide prior, from chances averaged over the draws."""
+    """Posterior of ability on the nodes of the curve with the wide prior, from probabilities averaged over draws."""
     nodes, by_item = wanted["curve"]["ability"], list(zip(*wanted["draws"], strict=True))
     logs = []
     for place, node in enumerate(nodes):
@@ -135,7 +135,7 @@ def _interpolate(at: float, x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def _extended(at: float, x: Sequence[float], y: Sequence[float]) -> float:
-    """Interpolate, and go on straight beyond the ends; flat where all models had one value."""
+    """Linear interpolation and extrapolation; constant if all models had the same value."""
     if x[0] == x[-1]:
         return y[0]
     if at < x[0]:
@@ -147,7 +147,7 @@ def _extended(at: float, x: Sequence[float], y: Sequence[float]) -> float:
 
 @functools.cache
 def _check_full_task() -> None:
-    """Refuse, before anything is evaluated, what the full task says otherwise than this one."""
+    """Check, before the evaluation, that the full task has the same split and the same metric."""
     wanted = parameters()
     full_task = task_settings(_base_yaml())
     split, metrics = evaluated_split(full_task), metrics_of(full_task)
@@ -157,17 +157,18 @@ def _check_full_task() -> None:
         raise ValueError(f"{wanted['task']} has metrics {sorted(metrics)}, not {wanted['metric']!r}; export again.")
     if metrics.get(wanted["metric"], {}) != wanted["metric_arguments"]:
         raise ValueError(
-            f"{wanted['task']} says more of {wanted['metric']!r} than this task: {metrics[wanted['metric']]}. Export "
-            f"again with --base-yaml {_base_yaml()}, or where the harness is installed."
+            f"{wanted['task']} has other arguments of {wanted['metric']!r} than this task: "
+            f"{metrics[wanted['metric']]}. Export again with --base-yaml {_base_yaml()}, or where the harness is "
+            "installed."
         )
 
 
 def task_settings(path: Path) -> dict[str, Any]:
-    """Read the YAML of a task and those that it includes; functions stay their names behind `FUNCTION`."""
+    """Read the YAML of a task and of those that it includes; functions are names with the prefix `FUNCTION`."""
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Plain YAML, and the harness's tag of functions."""
+        """Plain YAML with the harness's tag of functions."""
 
     Loader.add_constructor("!function", lambda loader, node: f"{FUNCTION}{node.value}")
     loader = Loader(path.read_text(encoding="utf-8"))
@@ -184,13 +185,13 @@ def task_settings(path: Path) -> dict[str, Any]:
 
 
 def evaluated_split(full_task: Mapping[str, Any]) -> str | None:
-    """Return the split that a task evaluates; None where it does not say."""
+    """Return the split that a task evaluates; None if it names none."""
     split = full_task.get("test_split") or full_task.get("validation_split")
     return split if isinstance(split, str) else None
 
 
 def metrics_of(full_task: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Map metrics to what a task says of them beyond their aggregation; empty where it lists none."""
+    """Map the metrics of a task to their arguments other than the aggregation; empty if it lists no metrics."""
     listed = full_task.get("metric_list")
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     return {
@@ -205,7 +206,7 @@ def metrics_of(full_task: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def _own_process_docs() -> Callable[[Any], Any] | None:
-    """Return the task's own function that prepares its documents, which ours stands in for."""
+    """Return the function of the full task that prepares its documents, which `keep` replaces."""
     path: Path | None = _base_yaml()
     while path is not None:
         text = path.read_text(encoding="utf-8")
@@ -225,7 +226,7 @@ def _own_process_docs() -> Callable[[Any], Any] | None:
 
 
 def _base_yaml() -> Path:
-    """Return the YAML of the full task: the named one, else the one that comes with the harness."""
+    """Return the YAML of the full task: the one given at export, else that of the harness."""
     wanted = parameters()
     if wanted["base_yaml"]:
         return Path(wanted["base_yaml"])

@@ -1,4 +1,4 @@
-"""What logs say beyond answers: which documents were really asked, with which prompts, how much of a task."""
+"""Facts in logs besides the answers: which documents were asked, with which prompts, and how much of a task was run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from irt_bench.responses.formats.jsonlines import as_text, load_object, records
 from irt_bench.responses.formats.lm_eval import run_of
 from irt_bench.responses.read import Source
 
-IRT_DOC_ID: Final = "irt_doc_id"  # what an exported task adds to each document
+IRT_DOC_ID: Final = "irt_doc_id"  # field that an exported task adds to each document
 _TIME: Final = re.compile(r"_(?P<time>\d{4}-\d\d-\d\dT[\d.+-]+)\.jsonl$")
 _TASK: Final = re.compile(r"^samples_(?P<task>.+)_\d{4}-\d\d-\d\dT[\d.+-]+\.jsonl$")
 
@@ -26,14 +26,14 @@ class LoggedDocument:
 
     doc_id: int | None  # in the full task
     logged_hash: str | None
-    doc_hash: str | None  # of the document as the full task has it
+    doc_hash: str | None  # of the document in the full task
     prompt_hash: str | None
-    is_stale: bool  # the document in the log is not the one that was asked
+    is_stale: bool  # the document in the log differs from the one that was asked
 
 
 @dataclass(frozen=True)
 class LogFacts:
-    """What one file says of its run."""
+    """Facts about the run of one log file."""
 
     path: Path
     task: str
@@ -43,24 +43,24 @@ class LogFacts:
     n_full: int | None
     n_run: int | None
     asked: Sequence[LoggedDocument] = ()
-    exported: bool = False  # run of a task that irt-bench exported
+    exported: bool = False  # whether the task was exported by irt-bench
     doc_ids_rise: bool = True
 
     @property
     def n_stale(self) -> int:
-        """Number of documents that stand for the answer to another one's prompt."""
+        """Number of documents whose answer belongs to another prompt."""
         return sum(one.is_stale for one in self.asked)
 
 
 def facts_of(source: Source, known_hashes: Collection[str] = ()) -> LogFacts | None:
-    """Read what a log says of its run; nothing for formats that say nothing.
+    """Read the facts about the run of a log; None for formats without them.
 
     Parameters
     ----------
     source : Source
         File and format.
     known_hashes : collection of str
-        Of documents of the subset, by which the harness's way of hashing is known.
+        Hashes of documents of the subset, which show whether the harness hashes in the same way.
     """
     if source.format.name == "lm-eval":
         return _facts_of_lm_eval_log(source.path, known_hashes)
@@ -79,7 +79,7 @@ def _facts_of_lm_eval_log(path: Path, known_hashes: Collection[str]) -> LogFacts
     run = run_of(path, time["time"] if time else None)
     name = task["task"] if task else path.name.split(".")[0]
     asked = [_asked(record) for _, record in records(path)]
-    # Where no document hashes to what the log says, the harness hashed in another way, and nothing can be told.
+    # If no document has the hash in the log, the harness hashes in another way, and stale documents cannot be found.
     if asked and all(one.is_stale for one in asked) and not _hashes_alike(asked, path, known_hashes):
         asked = [LoggedDocument(one.doc_id, one.logged_hash, one.logged_hash, one.prompt_hash, False) for one in asked]
     ids = list(dict.fromkeys(one.doc_id for one in asked if one.doc_id is not None))
@@ -115,13 +115,13 @@ def _asked(record: dict[str, Any]) -> LoggedDocument:
 
 
 def _hashes_alike(asked: Sequence[LoggedDocument], path: Path, known_hashes: Collection[str]) -> bool:
-    """Whether a document of the log hashes to what the log or the subset has for one: the same way of hashing."""
+    """Whether some document has a hash of the log or the subset, which shows that documents are hashed the same way."""
     own = {document_hash(record["doc"]) for _, record in records(path) if isinstance(record.get("doc"), dict)}
     return bool(own & ({one.logged_hash for one in asked} | set(known_hashes)))
 
 
 def _exported(path: Path, time: str | None, task: str) -> dict[str, Any]:
-    """Metadata that an exported task leaves in the results file."""
+    """Metadata of an exported task in the results file."""
     for beside in sorted(path.parent.glob(f"*_{time}.json")) if time else []:
         configs = load_object(beside).get("configs")
         config = configs.get(task) if isinstance(configs, dict) else None

@@ -1,13 +1,9 @@
-"""Log of a subset run → answers to the subset's items, and whether the log can be trusted.
+"""Read logs of subset runs: answers to the items of the subset, and checks of the logs.
 
-Items are matched by the document's hash, never by its number in the log, which is wrong after a run on an unsorted
-list of samples. What cannot be repaired (answers to other documents' prompts, from a cache of requests) is left out
-and said; what only makes answers less comparable (other few-shot examples) is flagged.
-
-Which item of a subset each item of a log is: by the document's hash, else by label or number.
-
-A document's number in the log is wrong after a run on an unsorted list of samples, and is trusted only where there are
-no hashes.
+Items are matched by the hash of the document, else by label or number. The number of a document in a log is wrong after
+a run on an unsorted list of samples, so it is used only if there are no hashes. Answers that cannot be repaired are
+left out with an error or a warning, such as answers to the prompts of other documents from a cache of requests. Answers
+that are only less comparable, such as those with other few-shot examples, are flagged.
 """
 
 from __future__ import annotations
@@ -33,7 +29,7 @@ from irt_bench.subsets.subset import SubsetItem, SubsetRecord
 
 
 def renamed_tasks(facts: Sequence[LogFacts]) -> dict[str, str]:
-    """Map exported tasks to the tasks they are a part of."""
+    """Map exported tasks to their full tasks."""
     return {_logged_task(found): found.task for found in facts if found.exported}
 
 
@@ -42,7 +38,7 @@ def _logged_task(found: LogFacts) -> str:
 
 
 class _Known(NamedTuple):
-    """Items of a subset by what logs may say of them; the task is empty where the subset has only one."""
+    """Items of a subset by hash, number and label; the task is empty if the subset has only one."""
 
     by_hash: dict[tuple[str, str], list[SubsetItem]]
     by_number: dict[tuple[str, str], SubsetItem]
@@ -61,7 +57,7 @@ class _Known(NamedTuple):
 
 
 def match_items(table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogFacts]) -> pd.Series:
-    """Id in the subset of each (benchmark, item) of the table; missing where it is not in the subset.
+    """Id in the subset of each (benchmark, item) of the table; missing for items outside the subset.
 
     Raises
     ------
@@ -95,7 +91,7 @@ def match_items(table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogF
 
 
 def _pick(candidates: list[SubsetItem], number: object) -> SubsetItem | None:
-    """Take the candidate of this document number, else the first; each is taken once, as documents may repeat."""
+    """Return the candidate with this document number, else the first; a document that occurs twice is used once."""
     if not candidates:
         return None
     same = [item for item in candidates if item.doc_id == number] if number is not pd.NA else []
@@ -106,13 +102,13 @@ def _pick(candidates: list[SubsetItem], number: object) -> SubsetItem | None:
 
 
 def bare_hash(doc_hash: str) -> str:
-    """Hash without the mark of a document that occurs again."""
+    """Hash without the suffix of a repeated document."""
     return doc_hash.partition("#")[0]
 
 
 NOT_TRUSTED: Final = "not_trusted"
 STALE: Final = "stale_prompts"  # answers belong to the prompts of other documents
-WRONG_IDS: Final = "doc_ids_wrong"  # harmless where hashes match
+WRONG_IDS: Final = "doc_ids_wrong"  # harmless if hashes match
 NO_HASHES: Final = "matched_without_hashes"
 CHANGED: Final = "prompts_changed"
 UNEXPECTED: Final = "unexpected_items"
@@ -123,31 +119,30 @@ MESSAGES: Final = {
     "--cache_requests refresh or without. The log cannot be trusted",
     f"{WRONG_IDS};{NO_HASHES}": "its doc_ids are out of order and no hashes tell documents apart; run again "
     "with a sorted --samples file. The log cannot be trusted",
-    CHANGED: "prompts differ from the calibration's: the few-shot sampler draws other examples in a subset run; the "
-    "estimate supposes that this does not matter",
+    CHANGED: "prompts differ from those of the calibration: the few-shot sampler draws other examples in a subset run; "
+    "the estimate assumes that this does not matter",
     UNEXPECTED: "items outside the subset were asked; was the --samples file passed, with leaf tasks?",
 }
 MEANINGS: Final = {
     **FLAGS,
     NOT_TRUSTED: "no estimate is made",
     STALE: "answers belong to the prompts of other documents",
-    WRONG_IDS: "the log numbers documents wrongly; their hashes put answers right",
+    WRONG_IDS: "the log numbers documents wrongly; answers were matched by the hashes of documents",
     NO_HASHES: "the log has no hashes: documents were matched by label or number",
-    CHANGED: "prompts differ from the calibration's, as few-shot examples do in a subset run",
+    CHANGED: "prompts differ from those of the calibration, as few-shot examples do in a subset run",
     UNEXPECTED: "items outside the subset were asked; they are left out",
-    FULL_RUN: "all of the benchmark was run; the estimate looks at the subset's items only",
+    FULL_RUN: "the whole benchmark was run; the estimate uses the items of the subset only",
 }
 
 
 @dataclass(frozen=True)
 class SubsetLogs:
-    """Answers to a subset, and what the logs say of them.
+    """Answers to a subset, with checks of their logs.
 
     Parameters
     ----------
     counts : ResponseCounts
-        Answers of shape (model, item), items in the order of the subset; those of logs that cannot be trusted are
-        missing.
+        Answers, shape (model, item), in the order of the subset; answers of logs that cannot be trusted are missing.
     checks : pd.DataFrame
         Indexed by model: ``run`` ("full", "subset" or "unknown"), ``n_unexpected``, ``n_prompts_changed``, ``flags``.
     """
@@ -166,29 +161,29 @@ def read_subset_logs(
     benchmark: str | None = None,
     progress: Progress | None = None,
 ) -> SubsetLogs:
-    """Read logs of a run on a subset, or of a full run, and keep the subset's items.
+    """Read logs of a subset run or of a full run, and keep the items of the subset.
 
     Parameters
     ----------
     paths, format, progress
         As in `read_responses`.
     subset : SubsetRecord
-        What was run.
+        The subset.
     metric, filter : str, optional
-        As in `read_responses`; by default those of the calibration, and no others are accepted where these are known.
+        As in `read_responses`; by default those of the calibration. If these are known, others are an error.
     benchmark : str, optional
-        The benchmark or task in the logs to look at; by default the subset's tasks.
+        Benchmark or task in the logs; by default the tasks of the subset.
 
     Raises
     ------
     SubsetError
-        If no item matches, an answer is given twice, the metric or the filter is not the calibration's, or no log can
-        be trusted.
+        If no item matches, an answer occurs twice, the metric or the filter differs from that of the calibration, or no
+        log can be trusted.
 
     Warns
     -----
     SubsetWarning
-        For each reason for which answers should be looked at with care.
+        For each reason for caution, with the number of models and the first of them.
     """
     known = {bare_hash(item.doc_hash) for item in subset.items if item.doc_hash}
     facts = [found for source in find_sources(paths, format=format) if (found := facts_of(source, known)) is not None]
@@ -220,12 +215,12 @@ def read_subset_logs(
 
 
 def score_logs(logs: SubsetLogs, subset: SubsetRecord) -> pd.DataFrame:
-    """Estimate full scores from logs; the flags of the logs join those of the estimate.
+    """Estimate full scores from logs.
 
     Returns
     -------
     pd.DataFrame
-        As `estimate_full_score`; a model whose log cannot be trusted has NaN.
+        As `estimate_full_score`, with the flags of the logs; NaN for models whose log cannot be trusted.
     """
     table = estimate_full_score(logs.counts, subset)
     joined = table["flags"].str.cat(logs.checks["flags"].reindex(table.index), sep=";")
@@ -233,11 +228,11 @@ def score_logs(logs: SubsetLogs, subset: SubsetRecord) -> pd.DataFrame:
 
 
 def _calibrated(name: str, asked: str | None, known: Sequence[str]) -> str | None:
-    """Metric or filter to read by: the calibration's, where it is one and nothing else is asked for."""
+    """Metric or filter to read: `asked`, else that of the calibration if it has exactly one."""
     if asked is not None and known and asked not in known:
         raise SubsetError(
-            f"the subset was calibrated on {name} {' and '.join(map(repr, known))}, not on {asked!r}: its estimate is "
-            f"none of {asked!r}. Leave {name} out, or calibrate a subset on it."
+            f"the subset was calibrated on {name} {' and '.join(map(repr, known))}, not on {asked!r}, so it does not "
+            f"estimate {asked!r}. Leave {name} out, or calibrate a subset on it."
         )
     return known[0] if asked is None and len(known) == 1 else asked
 
@@ -245,7 +240,7 @@ def _calibrated(name: str, asked: str | None, known: Sequence[str]) -> str | Non
 def _relevant(
     table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogFacts], benchmark: str | None
 ) -> ResponseTable:
-    """Keep the benchmarks that can hold items of the subset."""
+    """Keep the benchmarks that may contain items of the subset."""
     if benchmark is not None:
         return table.select(benchmark)
     tasks = {item.subtask for item in subset.items} | {subset.benchmark}
@@ -262,7 +257,7 @@ def _relevant(
 
 
 def _answers(table: ResponseTable, item_of: pd.Series) -> pd.DataFrame:
-    """Answers with the subset's ids in column ``matched``."""
+    """Answers with ids of the subset in column ``matched``."""
     pairs = pd.MultiIndex.from_frame(table.answers[[names.BENCHMARK, names.ITEM]].astype("str"))
     places = pd.MultiIndex.from_tuples([tuple(map(str, key)) for key in item_of.index]).get_indexer(pairs)
     frame = table.answers.assign(matched=item_of.to_numpy()[places])
@@ -290,7 +285,7 @@ def _checks(table: ResponseTable, frame: pd.DataFrame, subset: SubsetRecord, fac
         inside = own.dropna(subset="matched")
         run = _run(files)
         if run == "unknown" and own[names.ITEM].nunique() >= subset.n_items_full:
-            run = "full"  # a response matrix does not say so itself
+            run = "full"  # a response matrix has no such metadata
         n_changed = 0
         if PROMPT_HASH in own and prompts:
             expected = inside["matched"].map(prompts)
@@ -330,7 +325,7 @@ def _is_run_of(found: LogFacts, label: str, table: ResponseTable) -> bool:
 
 
 def _run(files: Iterable[LogFacts]) -> str:
-    """Whether all of a task was run, as the logs themselves say."""
+    """Whether all of a task was run, according to the logs."""
     known = [found.n_run < found.n_full or found.exported for found in files if found.n_run and found.n_full]
     return "unknown" if not known else "subset" if any(known) else "full"
 
