@@ -359,9 +359,7 @@ def _pooled_design(designs: list[tuple[VarianceComponents, int]]) -> VarianceCom
 
     Runs may have different variances over seeds; see `satterthwaite_df`.
     """
-    designs = [
-        pair for pair in designs if pair[0].components == designs[0][0].components
-    ]
+    designs = [pair for pair in designs if pair[0].components == designs[0][0].components]
     weights = np.array([weight for _, weight in designs], dtype=np.float64)
     share = weights / weights.sum()
     first = designs[0][0]

@@ -1,9 +1,8 @@
-"""The paper's measures of every benchmark, subtask, run and measure, each with its interval.
+"""Metrics of seed variance for every benchmark, subtask, run and measure, each with an interval.
 
-Madaan et al., Quantifying variance in evaluation benchmarks, 2024, section 3.1, arXiv 2406.10229; beside its
-signal-to-noise ratio the two others that go by that name, under names of their own.
-
-Scores of a run on a benchmark, its subtasks and their macro-average: seed variance, and what sampling items adds.
+The metrics are those of Madaan et al., Quantifying variance in evaluation benchmarks, 2024, section 3.1, arXiv
+2406.10229. Two other definitions of the signal-to-noise ratio have their own names. Scores are computed on the whole
+benchmark, on its subtasks, and as their macro-average.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ from irt_bench.variance.small_sample import (
 )
 from irt_bench.variance.variance_curve import stratified_variance
 
-MACRO_AVERAGE: Final = "macro-average"  # in the column of subtasks: the mean of the subtasks' scores
-CI_LEVEL: Final = 0.95  # of the paper's confidence intervals, which are kept as it gives them
+MACRO_AVERAGE: Final = "macro-average"  # in column ``subtask``: mean of the scores of the subtasks
+CI_LEVEL: Final = 0.95  # of the confidence intervals of the paper
 Z_CI: Final = float(stats.norm.ppf((1 + CI_LEVEL) / 2))  # 1.96
 N_BOOTSTRAP: Final = 400  # resamples of the items
 
@@ -56,7 +55,7 @@ class ScoreSet(NamedTuple):
 
 
 def score_sets(run: RunScores, seed: int, n_bootstrap: int = N_BOOTSTRAP) -> list[ScoreSet]:
-    """Give the scores on the whole benchmark, then, where there are subtasks, on each and their macro-average."""
+    """Scores on the whole benchmark; with subtasks, also on each subtask and their macro-average."""
     rng = np.random.default_rng(seed)
     whole = _plain(run, "", rng, n_bootstrap)
     parts = [_plain(part, name, rng, n_bootstrap) for name, part in run.subtasks().items()]
@@ -84,7 +83,7 @@ def _macro(run: RunScores, parts: Sequence[ScoreSet]) -> ScoreSet:
     variance = stratified_variance(np.swapaxes(run.values, 0, 1), codes, sizes, np.full(n, 1 / n))
     item_sd, bootstrap = (
         np.sqrt(sum(getattr(part, name) ** 2 for part in parts)) / n for name in ("item_sd", "ci_bootstrap")
-    )  # subtasks are sampled apart
+    )  # subtasks are sampled independently
     scores = np.mean([part.scores for part in parts], axis=0)
     return ScoreSet(
         run, MACRO_AVERAGE, scores, without_rounding(variance, mean_over_items(scores.T)), item_sd, bootstrap
@@ -97,14 +96,14 @@ def analytic_interval(score: FloatArray, n_items: int) -> FloatArray:
 
 
 def bootstrap_half_width(values: FloatArray, rng: np.random.Generator, n_bootstrap: int = N_BOOTSTRAP) -> FloatArray:
-    """Half-width of the 95% percentile interval of each snapshot's mean over resampled items.
+    """Half-width of the 95% percentile interval of the mean of each checkpoint over resampled items.
 
     Parameters
     ----------
     values : array of shape (seed, step, item)
         NaN where missing.
     rng : np.random.Generator
-        For the resamples, which all snapshots share.
+        For the resamples, which are the same for all checkpoints.
     n_bootstrap : int
         Number of resamples.
 
@@ -130,25 +129,25 @@ def bootstrap_half_width(values: FloatArray, rng: np.random.Generator, n_bootstr
 
 
 def root(variance: FloatArray) -> FloatArray:
-    """Root of a variance; one estimated as negative, which missing cells allow, counts as 0 here and only here."""
+    """Root of a variance; a negative estimate, possible with missing cells, counts as 0."""
     return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
 
 DDOF: Final = 1
-LAST_CHECKPOINTS: Final = 5  # of a run, whose spread is noise in the other two definitions of SNR
+LAST_CHECKPOINTS: Final = 5  # of a run: their sd is the noise in the other two definitions of SNR
 MIN_STEPS: Final = 3  # for monotonicity
-# Seed sds between the mean and 0 or 1, from which on scores are taken as normal. Nearer, many seeds lie at the bound
-# and few far from it: chi-square intervals cover .25 to .85, and without their upper limit, with degrees of freedom of
-# the beta distribution, .86 to .95.
+# Scores are treated as normal if their mean is at least this many seed sds away from 0 and 1. Closer to a bound, the
+# distribution over seeds is skewed: chi-square intervals cover .25 to .85. Without an upper limit, and with degrees of
+# freedom from the beta distribution, they cover .86 to .95.
 NEAR_BOUND: Final = 3.0
-EQUAL, NEAR_0, NEAR_1 = "equal scores", "near 0", "near 1"  # why an interval of a seed sd has no upper limit
+EQUAL, NEAR_0, NEAR_1 = "equal scores", "near 0", "near 1"  # reasons for an interval without an upper limit
 OPEN_BECAUSE: Final = {
     EQUAL: "all its seeds have the same score",
-    NEAR_0: "scores near 0, where most seeds lie at the bound and few far from it, are not normal",
-    NEAR_1: "scores near 1, where most seeds lie at the bound and few far from it, are not normal",
+    NEAR_0: "scores near 0 are not normal: most seeds are at the bound and few are far from it",
+    NEAR_1: "scores near 1 are not normal: most seeds are at the bound and few are far from it",
 }
-MAX_SEEDS_BIASED: Final = 5  # seeds up to which the bias of SNR, 1.25 times and more, is said
-AVERAGED: Final = ("mean", "ci95_analytic", "ci95_bootstrap", "monotonicity")  # over runs, where pooled
+MAX_SEEDS_BIASED: Final = 5  # with at most this many seeds, SNR is biased by a factor of 1.25 or more
+AVERAGED: Final = ("mean", "ci95_analytic", "ci95_bootstrap", "monotonicity")  # over runs, in pooled rows
 
 
 def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: int = N_BOOTSTRAP) -> pd.DataFrame:
@@ -157,28 +156,28 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
     Parameters
     ----------
     runs : sequence of RunScores
-        Of one benchmark; one or several measures.
+        Runs of one benchmark, with one or several measures.
     seed : int
-        Of the bootstrap over items.
+        Seed of the bootstrap over items.
     n_bootstrap : int
-        Resamples of the items.
+        Number of resamples of the items.
 
     Returns
     -------
     pd.DataFrame
-        One row a (subtask, run, measure); ``subtask`` is empty for the whole benchmark. Columns: ``benchmark, subtask,
-        run, measure, n_items, n_seeds, n_steps``; ``mean`` at the last step; ``seed_sd``, the mean over steps of the
-        sd over seeds (ddof 1); ``seed_sd_unbiased`` for normal scores; ``seed_sd_rms``, root of the mean variance;
-        ``seed_sd_final``; ``seed_sd_robust``, that of the seeds in the middle (see `robust_spread`); ``seed_sd_open``,
-        why the interval of ``seed_sd`` has no upper limit, if so: equal scores, or a mean near 0 or 1;
-        ``ci95_analytic, ci95_bootstrap``, half-widths for the sampling of items, averaged over snapshots;
-        ``binomial_sd``; ``monotonicity``; ``snr``, mean / sd over seeds at the last step, and ``snr_unbiased`` for
-        normal scores; ``snr_range, snr_models``. Intervals end in ``_q05, _q95``. Undefined is NaN.
+        One row per (subtask, run, measure); ``subtask`` is empty for the whole benchmark. Columns: ``benchmark,
+        subtask, run, measure, n_items, n_seeds, n_steps``; ``mean`` at the last step; ``seed_sd``, mean over steps of
+        the sd over seeds (ddof 1); ``seed_sd_unbiased``, unbiased for normal scores; ``seed_sd_rms``, root of the mean
+        variance; ``seed_sd_final``, at the last step; ``seed_sd_robust``, from `robust_spread`; ``seed_sd_open``, the
+        reason if the interval of ``seed_sd`` has no upper limit; ``ci95_analytic, ci95_bootstrap``, half-widths for the
+        sampling of items, means over checkpoints; ``binomial_sd``; ``monotonicity``; ``snr``, mean / sd over seeds at
+        the last step; ``snr_unbiased``, unbiased for normal scores; ``snr_range, snr_models``, other definitions.
+        Limits of 90% intervals end in ``_q05, _q95``. Undefined values are NaN.
 
     Notes
     -----
-    Intervals of ``mean, seed_sd, snr`` are for repeating the training, the items as they are. For measures other than
-    0/1 answers there is no analytic interval and no binomial sd.
+    Intervals of ``mean, seed_sd, snr`` are for repeated training with the same items. Measures other than 0/1 answers
+    have no analytic interval and no binomial sd.
     """
     sets = [found for run in runs for found in score_sets(run, seed, n_bootstrap)]
     frame = pd.DataFrame([_row(each) for each in sets])
@@ -186,34 +185,32 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
     still = frame["monotonicity"].isna() & (frame["n_steps"] >= MIN_STEPS)
     if still.any():
         first = frame[still].iloc[0]
-        message = (
-            f"{runs[0].benchmark}: run {first[names.RUN]!r} has a score that never moves; monotonicity is undefined"
-        )
+        message = f"{runs[0].benchmark}: run {first[names.RUN]!r} has a constant score; monotonicity is undefined"
         warnings.warn(message, UndefinedWarning, stacklevel=2)
     return frame
 
 
 def monotonicity(scores: FloatArray, *, lower_is_better: bool = False) -> FloatArray:
-    """Kendall's tau-b of each seed's scores with the order of the steps, in the direction of getting better.
+    """Kendall's tau-b of the scores of each seed with the order of the steps; 1 if scores always improve.
 
     Parameters
     ----------
     scores : array of shape (..., step)
-        One course a seed; NaN for a snapshot that is not there.
-    falling : bool
-        Whether lower is better.
+        Scores of each seed; NaN for missing checkpoints.
+    lower_is_better : bool
+        Whether lower scores are better.
 
     Returns
     -------
     array of shape (...)
-        NaN with fewer than three steps, or where the score never moves.
+        In [-1, 1]; NaN with fewer than three steps, or if the score is constant.
     """
     out = tau_b(np.arange(scores.shape[-1], dtype=np.float64), -scores if lower_is_better else scores)
     return np.where(np.isfinite(scores).sum(axis=-1) >= MIN_STEPS, out, np.nan)
 
 
 def tau_b(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Kendall's tau-b over the last axis, pairs with NaN left out; NaN where one of the two never moves.
+    """Kendall's tau-b over the last axis without pairs that contain NaN; NaN if one of the two is constant.
 
     Parameters
     ----------
@@ -278,14 +275,14 @@ def _row(found: ScoreSet) -> dict[str, Any]:
 
 
 def open_limit_reason(mean: float, sd: float, *, bounded: bool) -> str:
-    """Say why the interval of a seed sd has no upper limit; empty where it has one.
+    """Return the reason if the interval of a seed sd has no upper limit; empty if it has one.
 
     Parameters
     ----------
     mean, sd : float
-        Of the scores.
+        Mean and sd of the scores.
     bounded : bool
-        Whether scores are shares, which cannot leave 0 to 1.
+        Whether scores are shares in [0, 1].
     """
     if not sd > 0:
         return EQUAL
@@ -295,7 +292,7 @@ def open_limit_reason(mean: float, sd: float, *, bounded: bool) -> str:
 
 
 def metric_notes(metrics: pd.DataFrame) -> list[str]:
-    """Say of the rows of one benchmark which intervals are open, and how far few seeds make SNR too high."""
+    """Return notes on the rows of one benchmark: intervals without an upper limit, bias of SNR with few seeds."""
     notes = []
     whole = metrics[metrics[names.SUBTASK] == ""]
     benchmark = metrics[names.BENCHMARK].iloc[0]
@@ -312,9 +309,9 @@ def metric_notes(metrics: pd.DataFrame) -> list[str]:
     if len(few):
         n = int(few["n_seeds"].mode()[0])
         factor = float(ratio_correction(n - 1))
-        much = f"{1 / factor:.2f} times the true one on average" if factor > 0 else "too high without bound on average"
+        bias = f"on average {1 / factor:.2f} times the true SNR" if factor > 0 else "on average infinite"
         notes.append(
-            f"{benchmark}: SNR of a run with {n} seeds is {much}, where scores are normal; snr_unbiased is corrected"
+            f"{benchmark}: SNR of a run with {n} seeds is {bias}, if scores are normal; snr_unbiased is corrected"
         )
     return notes
 
@@ -324,7 +321,7 @@ def _with_limits(name: str, value: float, lower: float, upper: float) -> dict[st
 
 
 def _mean_limits(final: FloatArray, sd: float) -> tuple[float, float]:
-    """Student t interval of the mean over seeds; NaN where all are equal."""
+    """Student t interval of the mean over seeds; NaN if all are equal."""
     if not sd > 0:
         return np.nan, np.nan
     half = float(stats.t.ppf(INTERVAL[1], len(final) - 1)) * sd / np.sqrt(len(final))
@@ -332,7 +329,7 @@ def _mean_limits(final: FloatArray, sd: float) -> tuple[float, float]:
 
 
 def _mean_of_seeds(values: FloatArray) -> tuple[float, float, float]:
-    """Mean of correlations over seeds with its t interval, cut at -1 and 1."""
+    """Mean of correlations over seeds with its t interval, clipped to [-1, 1]."""
     known = values[np.isfinite(values)]
     if not len(known):
         return np.nan, np.nan, np.nan
@@ -344,11 +341,11 @@ def _mean_of_seeds(values: FloatArray) -> tuple[float, float, float]:
 
 
 def _add_other_ratios(frame: pd.DataFrame, sets: Sequence[ScoreSet]) -> None:
-    """Add the two other definitions, which need several runs and several steps.
+    """Add two other definitions of the signal-to-noise ratio, which need several runs and several steps.
 
-    ``snr_range``: (largest - smallest final score of a run) / mean, over sd / mean of the run's last checkpoints;
-    ``snr_models``: sd of the runs' final scores in place of their range. Both sds with ddof 0, as in the source
-    (allenai/signal-and-noise, ``snr/metrics.py`` and ``snr/mask_analysis.py``); noise is averaged over the seeds.
+    ``snr_range`` is the relative range of the final scores of all runs divided by the relative sd of the last
+    checkpoints of a run. ``snr_models`` has the sd of the final scores in place of their range. Both sds have ddof 0,
+    as in allenai/signal-and-noise (``snr/metrics.py``, ``snr/mask_analysis.py``); noise is averaged over seeds.
     """
     final = np.array([_last_mean(each.scores) for each in sets])
     noise = np.array([_checkpoint_noise(each.scores) for each in sets])
@@ -369,7 +366,7 @@ def _last_mean(scores: FloatArray) -> float:
 
 
 def _checkpoint_noise(scores: FloatArray) -> float:
-    """Relative sd over a run's last checkpoints, averaged over seeds; NaN with fewer than two."""
+    """Relative sd of the last checkpoints of a run, mean over seeds; NaN with fewer than two checkpoints."""
     last = scores[:, -LAST_CHECKPOINTS:]
     if last.shape[1] < 2:
         return np.nan
@@ -379,22 +376,22 @@ def _checkpoint_noise(scores: FloatArray) -> float:
 
 
 def pooled_metrics(metrics: pd.DataFrame, runs: Sequence[RunScores]) -> pd.DataFrame:
-    """Pool the seed variance within runs: one row a (benchmark, subtask, measure).
+    """Pool the seed variance within runs: one row per (benchmark, subtask, measure).
 
     Parameters
     ----------
     metrics : pd.DataFrame
         From `variance_metrics`.
     runs : sequence of RunScores
-        What it was computed from.
+        Runs from which it was computed.
 
     Returns
     -------
     pd.DataFrame
-        ``n_runs, n_items, n_seeds, n_steps`` (most of a run); ``mean, ci95_analytic, ci95_bootstrap, monotonicity``,
-        averages over runs; ``seed_sd``, the root of the variance averaged over steps and over runs with weight S - 1,
-        with its chi-square interval, for which runs may differ in their sds (`satterthwaite_df`); ``seed_sd_robust``;
-        ``seed_sd_open``; ``snr``, mean / seed sd at the last step, ``snr_unbiased``.
+        ``n_runs``; ``n_items, n_seeds, n_steps``, maxima over runs; ``mean, ci95_analytic, ci95_bootstrap,
+        monotonicity``, means over runs; ``seed_sd``, root of the variance averaged over steps and over runs with weight
+        S - 1, with a chi-square interval that is valid if sds of runs differ (`satterthwaite_df`); ``seed_sd_robust``;
+        ``seed_sd_open``; ``snr``, mean / seed sd at the last step; ``snr_unbiased``.
     """
     scores = _scores_by_part(runs)
     rows = []
@@ -411,7 +408,7 @@ def pooled_metrics(metrics: pd.DataFrame, runs: Sequence[RunScores]) -> pd.DataF
 
 
 def _scores_by_part(runs: Sequence[RunScores]) -> dict[tuple[str, str], list[FloatArray]]:
-    """Scores of each run by subtask (or whole, or macro-average) and measure."""
+    """Scores of each run by subtask (empty for the whole benchmark) and measure."""
     found: dict[tuple[str, str], list[FloatArray]] = {}
     for run in runs:
         parts = {name: part.scores() for name, part in run.subtasks().items()}
@@ -440,15 +437,15 @@ def _pooled_sd(group: pd.DataFrame, scores: Sequence[FloatArray]) -> dict[str, A
 
 
 def _pooled_ratio(group: pd.DataFrame) -> dict[str, float]:
-    """Mean over pooled sd at the last step: the mean of R runs' means, which vary by their own sds."""
+    """Mean over runs divided by the pooled sd at the last step."""
     n, final = group["n_seeds"].to_numpy(), group["seed_sd_final"].to_numpy()
     variances = _seed_shares(group) * final**2
     last, mean = float(np.sqrt(variances.sum())), float(group["mean"].mean())
     if not last > 0:
         return {"seed_sd_final": last, **_with_limits("snr", np.nan, np.nan, np.nan), "snr_unbiased": np.nan}
     df = satterthwaite_df(variances, n - 1.0)
-    worth = last**2 / float((final**2 / n).sum() / len(group) ** 2)  # seeds of the pooled sd that the mean is worth
-    lower, upper = ratio_interval(np.asarray(mean), np.asarray(last), worth, df)
+    n_equivalent = last**2 / float((final**2 / n).sum() / len(group) ** 2)  # seeds with the pooled sd and this error
+    lower, upper = ratio_interval(np.asarray(mean), np.asarray(last), n_equivalent, df)
     return {
         "seed_sd_final": last,
         **_with_limits("snr", mean / last, float(lower), float(upper)),
@@ -457,7 +454,7 @@ def _pooled_ratio(group: pd.DataFrame) -> dict[str, float]:
 
 
 def _seed_shares(group: pd.DataFrame) -> FloatArray:
-    """Weight of each run: S - 1, as a share."""
+    """Weight S - 1 of each run, normalised to sum 1."""
     weight = group["n_seeds"].to_numpy(dtype=np.float64) - 1
     return np.asarray(weight / weight.sum())
 

@@ -1,7 +1,7 @@
-"""Two models on the same items: the difference, its standard errors, and where its noise comes from.
+"""Comparison of two models on the same items: their difference, its standard errors, and its sources of noise.
 
-The variance of a difference of two scores splits into data noise (which items were asked) and prediction noise (which
-answers were drawn from the models). The split is unbiased from two answers a cell on; the plain plug-in is not.
+The variance of a difference of two scores is the sum of data noise (which items were asked) and prediction noise (which
+answers the models gave). The two parts are estimated without bias from two or more answers per cell.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from irt_bench.variance.scores import seed_layout
 
 
 class StandardError(NamedTuple):
-    """Standard error of a mean difference over items, its degrees of freedom, and the groups behind it."""
+    """Standard error of a mean difference over items, its degrees of freedom, and its number of groups."""
 
     se: float
     df: float
@@ -33,7 +33,7 @@ class StandardError(NamedTuple):
 
 
 class SeedVarianceEstimate(NamedTuple):
-    """Variance that other seeds add to a difference, what it is known by, and whose seeds say so."""
+    """Variance that other seeds add to a difference, its uncertainty, and the runs from which it is estimated."""
 
     variance: float
     uncertainty: float  # sum of squared variances over degrees of freedom, for Satterthwaite
@@ -42,31 +42,30 @@ class SeedVarianceEstimate(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Model a against model b on the items both answered.
+    """Comparison of model a with model b on the items that both answered.
 
     Parameters
     ----------
     difference, q05, q95, p : float
-        Mean of a - b with its 90% interval and t test, for other items: from `se_cluster` where clusters are given,
-        from `se_strata` where items have strata, else from `se`.
+        Mean of a - b with its 90% interval and t test, for other items: from `se_cluster` if clusters are given, from
+        `se_strata` if items have strata, otherwise from `se`.
     se : float
         Standard error for other items and other answers, items drawn at random.
     se_data, se_prediction : float
-        Its two parts, roots of variances; NaN with one answer a cell. A negative variance counts as 0 and `clipped`
-        says so.
+        Roots of its two parts; NaN with one answer per cell. A negative variance counts as 0, and `clipped` is true.
     se_strata, se_cluster : float
-        Standard error for as many other items of each stratum, and for other clusters; NaN where there are none.
-        `n_groups` counts those that q05, q95 and p go by.
+        Standard error for as many other items of each stratum, and for other clusters; NaN without strata or clusters.
+        `n_groups` is the number of strata or clusters used for q05, q95 and p.
     a_wins, b_wins, sign_p : int, int, float
-        Items on which one is better, and the exact sign test (McNemar's, for 0/1 answers).
+        Numbers of items on which one model is better, and the exact sign test (McNemar's, for 0/1 answers).
     mcnemar, mcnemar_p : float
         McNemar's chi-square with continuity correction.
     se_seeds : float
-        What other seeds of the same recipes add: root of the sum of both seed variances. NaN where seeds are unknown.
+        Root of the sum of the seed variances of both recipes; NaN if seeds are unknown.
     q05_with_seeds, q95_with_seeds, p_with_seeds : float
         Interval and t test of the difference of the two recipes, for other seeds and other items.
     note : str
-        What the p-values are about, and whose seeds are in them.
+        Scope of the p-values, and the runs from which seed variance is estimated.
     """
 
     a: str
@@ -111,29 +110,30 @@ def compare_models(
     Parameters
     ----------
     counts : ResponseCounts
-        Of one benchmark.
+        Responses to one benchmark.
     a, b : str
         Labels of the models.
     strata : str, optional
-        Column of the items whose values another benchmark of the kind would have too, with as many items of each: the
-        subtasks of MMLU. Not used where there is no such column.
+        Column of the items with fixed strata: another benchmark of the same kind would have the same values, with as
+        many items of each, such as the subtasks of MMLU. Ignored if there is no such column.
     cluster : str, optional
-        Column of the items whose values are a sample, and whose items move together: passages, templates. Instead of
-        strata.
+        Column of the items with a random sample of clusters of correlated items, such as passages or templates. Used
+        instead of strata.
     run_columns : sequence of str, optional
-        Columns of the models that name the training run, where seeds are known; see `seed_layout`.
+        Columns of the models that name the training run, if seeds are known; see `seed_layout`.
 
     Raises
     ------
     AnalysisError
-        If a model or the column of clusters is unknown, there is one cluster, or fewer than two items were answered by
-        both.
+        If a model or the column of clusters is unknown, there is only one cluster, or fewer than two items were
+        answered by both.
 
     Notes
     -----
-    Where a model's run has other seeds at its step, its seed variance is that of their scores on these items, less
-    what the items already account for. A recipe without other seeds is given the seed variance of the other one. Two
-    seeds of one run are judged by the rest of its seeds: covered .88 to .90 where there are one to three of them.
+    If the run of a model has other seeds at the same step, its seed variance is that of their scores on these items,
+    minus the part explained by the items. A recipe without other seeds gets the seed variance of the other recipe. If
+    both models are seeds of one run, the seed variance is estimated from the other seeds of the run; with one to three
+    of them, 90% intervals cover .88 to .90.
     """
     for label in (a, b):
         if label not in counts.models.index:
@@ -181,7 +181,7 @@ def _grouped_errors(
 
 
 def _t_test(mean: float, se: float, df: float) -> tuple[float, float, float]:
-    """Limits of the 90% interval and the two-sided p-value; NaN where nothing varies."""
+    """Limits of the 90% interval and the two-sided p-value; NaN if the standard error is 0."""
     if not se > 0:
         return np.nan, np.nan, np.nan
     half = float(stats.t.ppf(INTERVAL[1], df)) * se
@@ -191,12 +191,12 @@ def _t_test(mean: float, se: float, df: float) -> tuple[float, float, float]:
 def _seed_part(
     counts: ResponseCounts, labels: tuple[str, str], items: npt.NDArray[np.bool_], run_columns: Sequence[str] | None
 ) -> SeedVarianceEstimate | None:
-    """Seed variance of the difference of two models by the seeds of their runs; None where none has two."""
+    """Seed variance of the difference of two models, from the seeds of their runs; None if no run has two seeds."""
     if names.SEED not in counts.models or counts.models[names.SEED].isna().all():
         return None
     try:
         models = seed_layout(counts.models, run_columns=run_columns).models
-    except AnalysisError:  # no run has two seeds, or nothing tells the runs apart
+    except AnalysisError:  # no run has two seeds, or runs cannot be distinguished
         return None
     shares = counts.proportions()[:, items]
     found: list[tuple[str, float, float, int]] = []
@@ -223,9 +223,10 @@ def _seed_part(
 def _seed_variance(
     shares: FloatArray, models: pd.Index, alike: pd.Index, labels: tuple[str, str]
 ) -> tuple[float, float, int]:
-    """Variance over seeds without and with what single items add, and its degrees of freedom; 0 of them: unknown.
+    """Seed variance without and with the contribution of single items, and degrees of freedom; these are 0 if unknown.
 
-    Of two seeds of one run, what they differ by is in question: it is taken out, and the others say how far seeds vary.
+    If both models are seeds of one run, their difference is what is tested: it is removed from the variance, and the
+    other seeds remain.
     """
     values = shares[models.get_indexer(alike)]
     covariance = item_covariance(values)
@@ -240,7 +241,7 @@ def _seed_variance(
 
 
 def _with_seeds(mean: float, items: StandardError, seeds: SeedVarianceEstimate | None) -> tuple[float, float, float]:
-    """Interval and test for other seeds and other items; variances added, Satterthwaite's degrees of freedom."""
+    """Interval and test for other seeds and other items, from the sum of variances (Satterthwaite)."""
     if seeds is None or not items.se > 0:
         return np.nan, np.nan, np.nan
     variance = items.se**2 + seeds.variance
@@ -249,32 +250,32 @@ def _with_seeds(mean: float, items: StandardError, seeds: SeedVarianceEstimate |
 
 def _note(seeds: SeedVarianceEstimate | None) -> str:
     about = (
-        "q05, q95 and all p-values but p_with_seeds are about other items asked of these two trained models. How far "
-        "other seeds would move the scores is not in them"
+        "q05, q95 and all p-values except p_with_seeds are for other items and these two trained models. They do not "
+        "include the variance over seeds"
     )
     if seeds is None:
-        return f"{about}, and not known: their runs have no other seeds here."
+        return f"{about}, which is unknown: their runs have no other seeds here."
     runs = " and ".join(seeds.runs)
-    return f"{about}; it is in q05_with_seeds, q95_with_seeds and p_with_seeds, by the seeds of run {runs}."
+    return f"{about}; q05_with_seeds, q95_with_seeds and p_with_seeds include it, from the seeds of run {runs}."
 
 
 def noise_split(
     share_a: FloatArray, share_b: FloatArray, answers_a: npt.ArrayLike, answers_b: npt.ArrayLike
 ) -> tuple[float, float]:
-    """Part the variance over items of the difference of two answers, one of each model, without bias.
+    """Split the variance over items of the difference of two answers, one of each model, without bias.
 
     Parameters
     ----------
     share_a, share_b : arrays of shape (item,)
         Share of right answers.
     answers_a, answers_b : int or arrays of shape (item,)
-        Answers drawn.
+        Number of answers per cell.
 
     Returns
     -------
     data, prediction : float
         Variance over items of the expected difference, and mean variance of the difference given the item; NaN unless
-        every cell has two answers.
+        every cell has two or more answers.
 
     Notes
     -----
@@ -297,12 +298,12 @@ def noise_split(
 
 
 def strata_error(difference: FloatArray, strata: npt.ArrayLike) -> StandardError:
-    """Give the standard error of a mean over items drawn from each stratum, as many of each as there are.
+    """Return the standard error of a mean over a stratified sample of items, with the same numbers per stratum.
 
     Notes
     -----
-    sqrt(sum_h n_h s_h^2) / N with Satterthwaite's degrees of freedom [1]_. What strata differ by does not count. Those
-    of one item are joined, a single one with the smallest other.
+    sqrt(sum_h n_h s_h^2) / N with Satterthwaite's degrees of freedom [1]_. Differences between strata do not count.
+    Strata of one item are joined; if there is only one, it is joined with the smallest other stratum.
 
     References
     ----------
@@ -324,7 +325,7 @@ def strata_error(difference: FloatArray, strata: npt.ArrayLike) -> StandardError
 
 
 def cluster_error(difference: FloatArray, clusters: npt.ArrayLike) -> StandardError:
-    """Give the standard error of a mean over items whose clusters are a sample, and whose items move together.
+    """Return the standard error of a mean over a random sample of clusters of correlated items.
 
     Returns
     -------
@@ -333,11 +334,11 @@ def cluster_error(difference: FloatArray, clusters: npt.ArrayLike) -> StandardEr
 
     Notes
     -----
-    sqrt(sum_g S_g^2 / (1 - n_g / N)) / N, with S_g the sum of deviations in cluster g: without bias where items do not
-    move together [1]_. Degrees of freedom by Satterthwaite [1]_ [2]_ as if all items of a cluster moved as one: G - 1
-    for clusters of one size, fewer where few large ones decide. Covers .87 to .93 in simulation for 5 to 40 clusters
-    whose sizes vary by 1 in logarithms (tests/variance/test_model_pair.py), where G / (G - 1) sum S_g^2 with G - 1
-    degrees of freedom covers .72 to .85.
+    sqrt(sum_g S_g^2 / (1 - n_g / N)) / N, with S_g the sum of deviations in cluster g; unbiased if items are
+    uncorrelated [1]_. Degrees of freedom by Satterthwaite [1]_ [2]_, assuming that items of a cluster are perfectly
+    correlated: G - 1 for clusters of one size, fewer if a few clusters are large. In simulation, 90% intervals cover
+    .87 to .93 for 5 to 40 clusters whose log sizes have an sd of 1 (tests/variance/test_model_pair.py). The usual
+    G / (G - 1) sum S_g^2 with G - 1 degrees of freedom covers .72 to .85.
 
     References
     ----------

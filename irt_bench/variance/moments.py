@@ -1,13 +1,9 @@
-"""Moments of the answers over pairs of seeds: the ingredients of every variance component.
+"""Moments of the answers over pairs of seeds, from which variance components are computed.
 
-For seeds s < t with both answers to item i, d = y[s, i] - y[t, i]. Half the mean of d^2 is the mean diagonal of C, the
-covariance of items over seeds; half the mean of d[i] d[j] over pairs of items is its mean off-diagonal. On complete
-data these are the analysis of variance exactly; on incomplete data they stay unbiased, as long as whether a cell is
-missing has nothing to do with its answer.
-
-All functions take leading dimensions (steps, replicates of a simulation) along.
-
-How much answers vary around what the items and abilities lead one to expect, within runs and steps.
+For seeds s < t that both answered item i, d[i] = y[s, i] - y[t, i]. Half the mean of d[i]^2 is the mean diagonal
+element of C, the covariance matrix of items over seeds. Half the mean of d[i] d[j] over pairs of items is its mean
+off-diagonal element. With complete data these equal the analysis of variance. With incomplete data they are unbiased
+if cells are missing at random. All functions accept leading dimensions (steps, replicates of a simulation).
 """
 
 from __future__ import annotations
@@ -29,22 +25,22 @@ from irt_bench.responses.counts import ResponseCounts
 
 Codes = npt.NDArray[np.integer]
 
-ROUNDING: Final = 1e-12  # an sd below this share of the mean is what adding up leaves of equal values
+ROUNDING: Final = 1e-12  # an sd below this share of the mean is the rounding of equal values
 NEEDED: Final = "two seeds that answered two of the same items"
 
 
 @dataclass(frozen=True)
 class ItemCovariance:
-    """Mean elements of C, the covariance of items over seeds.
+    """Mean elements of C, the covariance matrix of items over seeds.
 
     Parameters
     ----------
     diagonal, off_diagonal : arrays of shape (...)
         Mean variance of an item, and mean covariance of two items, over seeds.
     n_items : int
-        Items with an answer.
+        Number of items.
     common : array of shape (...)
-        Items that two seeds have in common, on average; n_items where no cell is missing.
+        Mean number of items that two seeds have in common; n_items if no cell is missing.
     """
 
     diagonal: FloatArray
@@ -54,11 +50,11 @@ class ItemCovariance:
 
     @property
     def residual(self) -> FloatArray:
-        """s2_res: what is an item's own, seed x item and the noise of single answers together."""
+        """s2_res: seed x item and the noise of single answers together."""
         return np.asarray(self.diagonal - self.off_diagonal)
 
     def variance(self, k: npt.ArrayLike) -> FloatArray:
-        """V(k): variance over seeds of the mean of k items drawn at random, with an axis for k at the end."""
+        """V(k): variance over seeds of the mean of k random items; the last axis is k."""
         k = np.asarray(k, dtype=np.float64)
         if k.ndim == 0:
             return np.asarray(self.off_diagonal + self.residual / k)
@@ -80,7 +76,7 @@ def item_covariance(values: FloatArray) -> ItemCovariance:
     Returns
     -------
     ItemCovariance
-        NaN where a slice lacks two seeds that answered two of the same items; with one item, only the diagonal.
+        NaN without two seeds that answered two of the same items; with one item, only the diagonal is defined.
     """
     asked = np.isfinite(values)
     n_items = values.shape[-1]
@@ -116,12 +112,12 @@ def group_covariance(values: FloatArray, groups: Codes) -> tuple[FloatArray, Flo
     Returns
     -------
     between : array of shape (..., group, group)
-        Mean covariance of an item of one group with one of another; on the diagonal, of two items of one group (NaN
-        for a group of one item).
+        Mean covariance of two items of different groups; on the diagonal, of two items of one group (NaN for a group of
+        one item).
     diagonal : array of shape (..., group)
         Mean variance of an item of a group.
     sizes : array of shape (group,)
-        Items a group.
+        Number of items per group.
     """
     member = np.eye(int(groups.max()) + 1)[groups]  # (item, group)
     d, _ = pair_differences(values)
@@ -137,7 +133,7 @@ def group_covariance(values: FloatArray, groups: Codes) -> tuple[FloatArray, Flo
 
 
 def pair_differences(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.integer]]:
-    """Differences of every two seeds on the items both answered (else 0), and the number of those items.
+    """Differences of every two seeds on the items that both answered (0 elsewhere), and the number of those items.
 
     Returns
     -------
@@ -151,13 +147,13 @@ def pair_differences(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int
 
 
 def item_contributions(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Give what each item adds to the residual and to the item mean square, for their spread over items.
+    """Return the contribution of each item to the residual mean square and to the item mean square.
 
     Returns
     -------
     residual, item : arrays of shape (..., item)
-        Sums over pairs of seeds: of (d - mean d)^2 / 2, and of the product of both answers about each seed's mean. On
-        complete data their sums are S (S - 1) / 2 times (N - 1) s2_res and (N - 1) s2_item.
+        Sums over pairs of seeds of (d - mean d)^2 / 2, and of the product of the two answers centred by seed. With
+        complete data, their sums over items are S (S - 1) / 2 times (N - 1) s2_res and (N - 1) s2_item.
     """
     first, second = _pairs(values.shape[-2])
     both = _both_asked(values)
@@ -168,34 +164,34 @@ def item_contributions(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def item_variance(values: FloatArray) -> FloatArray:
-    """s2_item: covariance over items of two seeds' answers, averaged over pairs of seeds; shape (...)."""
+    """s2_item: covariance over items of the answers of two seeds, mean over pairs of seeds; shape (...)."""
     n = _both_asked(values).sum(axis=-1)
     return _divided(item_contributions(values)[1].sum(axis=-1), np.maximum(n - 1, 0).sum(axis=-1))
 
 
 def cell_variance(values: FloatArray, trials: Codes) -> FloatArray:
-    """Unbiased variance of a 0/1 answer about its cell's mean, p (1 - p) n / (n - 1); NaN with fewer than two."""
+    """Unbiased variance of a 0/1 answer in its cell, p (1 - p) n / (n - 1); NaN with fewer than two answers."""
     repeated = np.isfinite(values) & (trials > 1)
     with np.errstate(invalid="ignore"):
         return np.where(repeated, values * (1 - values) * trials / np.maximum(trials - 1, 1), np.nan)
 
 
 def trial_noise(values: FloatArray, trials: Codes, within: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
-    """Variance of a single answer about its cell's mean, and what it leaves in the mean of a cell.
+    """Variance of a single answer in its cell, and its part in the variance of the mean of a cell.
 
     Parameters
     ----------
     values : array of shape (..., seed, item)
-        Means of the answers of a cell.
+        Mean of the answers of each cell.
     trials : array of shape (..., seed, item)
-        Answers a cell.
+        Number of answers of each cell.
     within : array of shape (..., seed, item), optional
-        Variance of the answers of a cell, for answers that are not 0/1; by default `cell_variance`.
+        Variance of the answers of each cell, for answers that are not 0/1; by default `cell_variance`.
 
     Returns
     -------
     trial, noise : arrays of shape (...)
-        Variance of an answer averaged over the cells with two or more; trial times the mean of 1 / n. NaN where no
+        Variance of an answer, mean over cells with two or more answers; and `trial` times the mean of 1 / n. NaN if no
         cell has two answers.
     """
     asked = np.isfinite(values) & (trials > 0)
@@ -207,21 +203,21 @@ def trial_noise(values: FloatArray, trials: Codes, within: FloatArray | None = N
 
 
 def without_rounding(variance: FloatArray, mean: npt.ArrayLike) -> FloatArray:
-    """Make variances 0 that are nothing but the rounding of sums of equal values."""
+    """Set variances to 0 that are only rounding errors of sums of equal values."""
     return np.where(np.abs(variance) <= (ROUNDING * np.abs(mean)) ** 2, 0.0, variance)
 
 
 def check_covariance(covariance: ItemCovariance, where: str) -> None:
-    """Refuse cells so sparse that nothing can be estimated.
+    """Check that the answers are sufficient for an estimate.
 
     Raises
     ------
     AnalysisError
-        Saying what is needed.
+        If they are not; names what is needed.
     """
     if np.isnan(covariance.off_diagonal).all():
         raise AnalysisError(
-            f"{where}: seed variance needs {NEEDED} at some step; there are none. Ask more of the cells."
+            f"{where}: seed variance needs {NEEDED} at some step; there are none. Add answers to missing cells."
         )
 
 
@@ -243,7 +239,7 @@ def _divided(above: FloatArray, below: npt.NDArray) -> FloatArray:
 
 
 def answer_variance_ratio(counts: ResponseCounts, posterior: xr.Dataset) -> float:
-    """Divide the variance of answers around their expectation, as seen, by that which the items imply.
+    """Return the observed variance of answers around their expectation, divided by the variance under the model.
 
     Parameters
     ----------
@@ -256,9 +252,9 @@ def answer_variance_ratio(counts: ResponseCounts, posterior: xr.Dataset) -> floa
     -------
     float
         Residual mean square of seeds x items within run and step, over the mean of P (1 - P) / trials. About 1 where
-        answers are as independent as the model has them. Below 1, seeds of a run agree on items more than their
-        abilities explain: the run has easy and hard items of its own. NaN where no step has two items asked of all
-        its seeds.
+        answers are conditionally independent, as the model assumes. Below 1, seeds of a run agree on items more than
+        their abilities explain: some items are easier or harder for the run. NaN if no step has two items answered by
+        all its seeds.
     """
     rows = counts.models.index.astype("str").get_indexer(posterior[names.MODEL].to_index().astype("str"))
     columns = counts.items.index.astype("str").get_indexer(posterior[names.ITEM].to_index().astype("str"))
@@ -280,7 +276,7 @@ def answer_variance_ratio(counts: ResponseCounts, posterior: xr.Dataset) -> floa
 
 
 def answers_per_cell(counts: ResponseCounts) -> float:
-    """Harmonic mean of the trials of the cells that were asked: a mean share varies as one of so many answers does."""
+    """Harmonic mean of the number of trials per answered cell."""
     return float(1 / np.mean(1 / counts.trials[counts.asked]))
 
 
@@ -299,5 +295,5 @@ def _answer_variance(posterior: xr.Dataset) -> FloatArray:
 
 
 def _column(models: pd.DataFrame, name: str) -> list[str]:
-    """Values of a column as text, empty where missing or where there is none."""
+    """Values of a column as text; empty if missing."""
     return list(models[name].astype("str").fillna("")) if name in models else [""] * len(models)

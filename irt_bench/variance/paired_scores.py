@@ -1,13 +1,8 @@
-"""Two scores of the same seeds: paired intervals and tests of their seed variances.
+"""Paired comparison of the seed variances of two scores of the same seeds.
 
-The paper's section 3.3 asks it of multiple-choice against cloze framings of one benchmark. The scores of a seed in the
-two are correlated, so everything here is paired by run, seed and step.
-
-Intervals and tests for two scores of the same seeds: leaving one out, Pitman and Morgan, resampling.
-
-Scores are sequences of arrays of shape (seed, step), one a run; the seeds of a run are rows of both sides.
-
-The same runs, seeds, steps and items in two sets of scores.
+An example is the multiple-choice and the cloze framing of one benchmark (Madaan et al. 2024, section 3.3). The two
+scores of a seed are correlated, so all statistics are paired by run, seed and step. There are a jackknife interval, the
+test of Pitman and Morgan, and a bootstrap interval. Scores are sequences of arrays of shape (seed, step), one per run.
 """
 
 from __future__ import annotations
@@ -26,14 +21,14 @@ from irt_bench.names import INTERVAL
 from irt_bench.variance.moments import ROUNDING, without_rounding
 from irt_bench.variance.scores import RunScores
 
-MAX_LOG_RATIO: Final = 25.0  # logarithms of ratios of sds looked at
+MAX_LOG_RATIO: Final = 25.0  # bound of the log ratio of sds in the search of a root
 
 Scores = Sequence[FloatArray]
 Statistic = Callable[[Scores, Scores], float]
 
 
 class VarianceTest(NamedTuple):
-    """Pitman-Morgan: correlation of sum and difference, with its t and p; ratio of the sds and its interval."""
+    """Test of Pitman and Morgan: correlation of sum and difference with its t and p; ratio of sds with its interval."""
 
     correlation: float
     t: float
@@ -45,26 +40,26 @@ class VarianceTest(NamedTuple):
 
 
 def jackknife_error(x: Scores, y: Scores, statistic: Statistic) -> tuple[float, int]:
-    """Give the standard error of a log ratio of sds for repeating the training, by leaving out seeds one by one.
+    """Return the jackknife standard error over seeds of a log ratio of sds.
 
     Parameters
     ----------
     x, y : sequences of arrays of shape (seed, step)
-        One array a run, of three seeds or more; a seed goes with all its steps.
+        One array per run, with three or more seeds; a seed is left out with all its steps.
     statistic : callable
-        Takes the scores of both sides.
+        Function of the scores of both sides.
 
     Returns
     -------
     error : float
     df : int
-        Seeds less one, summed over runs.
+        Number of seeds minus one, summed over runs.
 
     Notes
     -----
-    The jackknife of each run, sum (n - 1) / n (value without a seed - their mean)^2, times (n - 1) / (n - 2). Of a sum
-    of squares of n normal values about their mean the jackknife expects but (n - 2) / (n - 1) of the variance, which is
-    half of it with three seeds; over many runs nothing else hides that (`log_ratio_half_width`).
+    The jackknife variance of each run, sum (n - 1) / n (value without a seed - their mean)^2, is multiplied by
+    (n - 1) / (n - 2). For a sum of squares of n normal values about their mean, the expectation of the jackknife is
+    only (n - 2) / (n - 1) of the variance, which is half of it with three seeds.
     """
     variance, df = 0.0, 0
     for run, scores in enumerate(x):
@@ -88,9 +83,9 @@ def log_ratio_half_width(error: float, df: int) -> float:
 
     Notes
     -----
-    asinh(t error), the form that the exact interval of Pitman and Morgan has at one step; Student's t alone gives
-    limits no one needs where seeds are very few. Covers 86 to 95% in simulation: 3, 5 and 10 seeds, 1 to 28 runs that
-    may differ in their sds, 1 to 20 steps; 93 to 99% with one run of three seeds (tests/variance/test_paired_tests.py).
+    asinh(t error) is the form of the exact interval of Pitman and Morgan at one step; with very few seeds, t error is
+    far too wide. In simulation it covers 86 to 95% for 3, 5 and 10 seeds, 1 to 28 runs with different sds, and 1 to 20
+    steps; 93 to 99% with one run of three seeds (tests/variance/test_paired_tests.py).
     """
     return float(np.arcsinh(stats.t.ppf(INTERVAL[1], df) * error))
 
@@ -101,13 +96,13 @@ def pitman_morgan(x: Scores, y: Scores) -> VarianceTest:
     Parameters
     ----------
     x, y : sequences of arrays of shape (seed,)
-        Paired scores, one array a run.
+        Paired scores, one array per run.
 
     Returns
     -------
     VarianceTest
-        Exact with one run. With several, correlations within runs are averaged with weight n - 1, so that runs may
-        differ in their sds, and the average is taken for one correlation of as many degrees of freedom. The interval is
+        Exact with one run. With several runs, correlations within runs are averaged with weight n - 1, so that runs may
+        have different sds; the mean is treated as one correlation with the total degrees of freedom. The interval is
         the set of ratios that the test does not reject at 10%.
 
     References
@@ -132,34 +127,34 @@ def pitman_morgan(x: Scores, y: Scores) -> VarianceTest:
 
 
 def _centred(scores: FloatArray) -> FloatArray:
-    """Deviations from the mean, 0 where all values are the same."""
+    """Deviations from the mean; 0 if all values are equal."""
     return np.where(np.ptp(scores) > ROUNDING * abs(scores.mean()), scores - scores.mean(), 0.0)
 
 
 def _mean_correlation(squares: FloatArray, weights: FloatArray, log_ratio: float) -> float:
-    """Correlation of sum and difference within runs, x over y scaled down by a ratio, averaged over runs."""
+    """Correlation of sum and difference within runs after division of x / y by a ratio, mean over runs."""
     xx, yy, xy = squares.T
     scale = np.exp(log_ratio)
-    one, other = xx / scale, yy * scale  # both sides times a constant: the correlation is the same
+    one, other = xx / scale, yy * scale  # a common factor of both sides does not change the correlation
     product = np.maximum((one + other) ** 2 - 4 * xy**2, 1e-300)
     return float(weights @ np.clip((one - other) / np.sqrt(product), -1, 1))
 
 
 def _ratio_at(squares: FloatArray, weights: FloatArray, level: float) -> float:
-    """Ratio of the sds at which the correlation takes a value; it falls as the ratio rises."""
+    """Ratio of the sds at which the correlation has the value `level`; the correlation falls with the ratio."""
 
     def above(log_ratio: float) -> float:
         return _mean_correlation(squares, weights, log_ratio) - level
 
     if above(-MAX_LOG_RATIO) <= 0 or above(MAX_LOG_RATIO) >= 0:
-        return float("nan")  # the two scores are the same in all but scale
+        return float("nan")  # the two scores differ only in scale
     return float(np.exp(optimize.brentq(above, -MAX_LOG_RATIO, MAX_LOG_RATIO)))
 
 
 def joint_bootstrap(
     pairs: Sequence[tuple[RunScores, RunScores]], rng: np.random.Generator, n_bootstrap: int, *, matched: bool
 ) -> tuple[float, float]:
-    """Give the ratio's percentile interval over resampled seeds (within runs) and items, shared where they match."""
+    """Percentile interval of the ratio over resampled seeds (within runs) and items, which are shared if `matched`."""
     squares = np.zeros((2, n_bootstrap))
     item_seed = int(rng.integers(2**32))
     for one, other in pairs:
@@ -192,23 +187,23 @@ def _item_resamples(run: RunScores, rng: np.random.Generator, n_bootstrap: int) 
     return out.reshape(n_bootstrap, *run.values.shape[:2])
 
 
-MIN_PAIRED_SEEDS: Final = 3  # of a run: with two, nothing tells how the two scores move together
+MIN_PAIRED_SEEDS: Final = 3  # of a run: two have no correlation of the two scores
 
 
 def paired_runs(a: Sequence[RunScores], b: Sequence[RunScores], *, matched: bool) -> list[tuple[RunScores, RunScores]]:
-    """Match runs by name, their seeds and steps by label; drop items with a missing cell.
+    """Match runs by name, seeds and steps by label; drop items with a missing cell.
 
     Parameters
     ----------
     a, b : sequences of RunScores
-        One benchmark, framing or measure each.
+        Runs of one benchmark, framing or measure each.
     matched : bool
-        Whether the items are the same ones, to be matched by label, or two sets to be taken whole.
+        Whether both have the same items, which are matched by label; otherwise the two sets of items are kept.
 
     Raises
     ------
     AnalysisError
-        If no run has `MIN_PAIRED_SEEDS` seeds and a step in common, or cells are missing beyond whole items.
+        If no run has `MIN_PAIRED_SEEDS` seeds and a step in common, or fewer than two items are complete.
     """
     others = {run.run: run for run in b}
     found = []
@@ -263,23 +258,23 @@ Verdict = Literal["lower", "higher", "no difference shown", "undefined"]
 
 @dataclass(frozen=True)
 class VarianceComparison:
-    """The seed variance of a against b, and their signal-to-noise ratios.
+    """Comparison of the seed variances and signal-to-noise ratios of a and b.
 
     Parameters
     ----------
     ratio, ratio_q05, ratio_q95 : float
-        E of a over E of b, and its 90% interval for repeating the training: whole seeds left out one by one.
+        E of a divided by E of b, and its 90% jackknife interval for repeated training.
     bootstrap_q05, bootstrap_q95 : float
-        Percentile interval from resampling seeds and items together, steps kept together.
+        Percentile interval from resampled seeds (with all their steps) and items.
     test : VarianceTest
         At the last step, pooled within runs.
     snr_a, snr_b, snr_ratio, snr_ratio_q05, snr_ratio_q95 : float
-        |mean| over sd at the last step, pooled within runs, and the ratio of a to b.
+        |mean| divided by the sd at the last step, pooled within runs, and the ratio of a to b.
     verdict, snr_verdict : {"lower", "higher", "no difference shown", "undefined"}
-        Of a against b, from the 90% intervals; undefined where there are none, as where one of the two has the same
-        score for every seed.
+        a compared with b, from the 90% intervals; undefined without an interval, for example if one of the two has the
+        same score for every seed.
     n_runs, n_seeds, n_steps, n_items_a, n_items_b, n_matched : int
-        What was compared; items matched by label, 0 where they do not match and the item sets are taken whole.
+        Numbers compared; `n_matched` is the number of items matched by label, 0 if the two sets of items differ.
     """
 
     a: str
@@ -325,18 +320,18 @@ def compare_variance(
     Parameters
     ----------
     a, b : sequences of RunScores
-        Runs are matched by name, seeds and steps by label; items by label where any match.
+        Runs are matched by name, seeds and steps by label; items by label if any match.
     labels : pair of str
         Names of a and b.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
     n_bootstrap : int
-        Resamples of seeds and items.
+        Number of resamples of seeds and items.
 
     Raises
     ------
     AnalysisError
-        If no run has three seeds in common, or cells are missing beyond whole items.
+        If no run has three seeds in common, or fewer than two items are complete.
     """
     matched = bool(len(a[0].items.intersection(b[0].items)))
     pairs = paired_runs(a, b, matched=matched)
@@ -378,7 +373,7 @@ def compare_variance(
 
 
 def _mean_sd(scores: Sequence[FloatArray]) -> float:
-    """E pooled over runs: root mean square over runs, weight S - 1, of the mean sd over steps."""
+    """E pooled over runs: root mean square, with weight S - 1, of the mean sd over steps."""
     weight = np.array([len(each) - 1 for each in scores], dtype=np.float64)
     e = np.array([_sd(each).mean() for each in scores])
     return float(np.sqrt((weight * e**2).sum() / weight.sum()))

@@ -1,6 +1,6 @@
-"""RunScores: what the seeds of one run scored; and which model is which run, seed and step.
+"""Runs, seeds and steps in the metadata of models, and the item scores of each run (`RunScores`).
 
-Which model is which run, seed and step: read from the models' metadata, never guessed in silence.
+The layout is read from the metadata; every assumption is reported in a note.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.responses.labels import MODEL_NAME
 from irt_bench.responses.table import REVISION, listed, natural_order
 
-ALL_RUNS: Final = "all"  # name of the one run, where nothing tells several apart
-ONLY_STEP: Final = "final"  # name of the one step, where there are none; and of a snapshot without one among others
-LAST_STEPS: Final = ("best", "final", "last", "main")  # checkpoints without a number, which come after those with one
+ALL_RUNS: Final = "all"  # name of the only run, if runs cannot be distinguished
+ONLY_STEP: Final = "final"  # name of the only step, and of the step of checkpoints without one
+LAST_STEPS: Final = ("best", "final", "last", "main")  # names of checkpoints that come after those with a number
 _NUMBER: Final = re.compile(r"^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$")
 
 
 @dataclass(frozen=True)
 class SeedLayout:
-    """The snapshots of training runs.
+    """Checkpoints of training runs.
 
     Parameters
     ----------
     models : pd.DataFrame
-        Indexed by model label: ``run, seed, step`` as text, only models of runs with two or more seeds.
+        Indexed by model label: ``run, seed, step`` as text. Only models of runs with two or more seeds.
     steps : tuple of str
         Step labels in the order of training.
     run_columns : tuple of str
-        Metadata columns that name the run; empty where all models are one run.
+        Metadata columns that name the run; empty if all models are one run.
     notes : tuple of str
-        What was decided and left out, in words.
+        Assumptions, and models that were left out.
     """
 
     models: pd.DataFrame
@@ -66,10 +66,10 @@ def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = Non
     Parameters
     ----------
     models : pd.DataFrame
-        Metadata, indexed by model label, with a column ``seed``; ``run`` and ``step`` where there are any.
+        Metadata, indexed by model label, with a column ``seed`` and optional columns ``run`` and ``step``.
     run_columns : sequence of str, optional
-        Columns that together name the run. By default ``run``; without it, the fewest other columns within which no
-        seed occurs twice at a step, which are none where the seeds differ: then all models with a seed are one run.
+        Columns that together name the run. By default ``run``; without it, the smallest set of other columns within
+        which no seed occurs twice at a step. If all seeds differ, this set is empty and all models are one run.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = Non
     """
     if names.SEED not in models or models[names.SEED].isna().all():
         raise AnalysisError(
-            f"no model has a seed: seed variance needs a column 'seed' that tells repeated trainings apart. Columns of "
+            f"no model has a seed: seed variance needs a column 'seed' that names repeated trainings. Columns of "
             f"the models: {listed(models.columns, 10) or 'none'}. Add it to the responses."
         )
     seeded = models[models[names.SEED].notna()]
@@ -106,20 +106,20 @@ def _unseeded(models: pd.DataFrame) -> list[str]:
 
 
 def _steps(seeded: pd.DataFrame, notes: list[str]) -> tuple[pd.Series, list[str]]:
-    """Step of each snapshot as text, and the steps in order: numbers first, then names, the last ones last."""
+    """Step of each checkpoint as text, and all steps in the order of `step_order`."""
     if names.STEP not in seeded or seeded[names.STEP].isna().all():
         if names.RUN not in seeded or seeded[names.RUN].isna().all():
-            notes.append("no column says the step or checkpoint: every model is taken to stand at one step")
+            notes.append("no column names the step or checkpoint: all models are assumed to be at one step")
         return pd.Series(ONLY_STEP, index=seeded.index), [ONLY_STEP]
     given = seeded[names.STEP].astype("object")
     if given.isna().any():
-        notes.append(f"{int(given.isna().sum())} snapshots without a step are taken as the last, {ONLY_STEP!r}")
+        notes.append(f"{int(given.isna().sum())} checkpoints without a step are assumed to be the last, {ONLY_STEP!r}")
     labels = given.where(given.notna(), ONLY_STEP).map(_text)
     return labels, step_order(labels.unique())
 
 
 def step_order(labels: Iterable[str]) -> list[str]:
-    """Put steps in the order of training: by number, then by name, then those called best, final, last or main."""
+    """Sort steps in the order of training: by number, then by name, then best, final, last and main."""
     distinct = set(labels)
     numbered = sorted((label for label in distinct if _NUMBER.match(label)), key=float)
     named = natural_order(distinct - set(numbered) - {label for label in distinct if label.lower() in LAST_STEPS})
@@ -146,12 +146,12 @@ def _run_columns(
 
 
 def _distinguishing_columns(seeded: pd.DataFrame, checkpoints: pd.DataFrame) -> list[str]:
-    """Find the fewest columns within which no (seed, step) occurs twice; of these, those with most seeds a run."""
+    """Find the smallest set of columns within which no (seed, step) occurs twice; ties: the most seeds per run."""
     if not checkpoints.duplicated().any():
         return []
     aside = {names.SEED, names.STEP, names.RUN, REVISION}
     columns = [column for column in seeded if column not in aside and seeded[column].nunique(dropna=False) > 1]
-    columns.sort(key=lambda column: column == MODEL_NAME)  # the name as given says too much: a last resort
+    columns.sort(key=lambda column: column == MODEL_NAME)  # the full name distinguishes too much: last resort
     for size in range(1, min(len(columns), 4) + 1):
         found: list[tuple[int, list[str]]] = []
         for chosen in itertools.combinations(columns, size):
@@ -199,7 +199,7 @@ def _repeated(checkpoints: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 ACCURACY = "accuracy"
-MISSING_GROUP = "(none)"  # of items without a subtask, where others have one
+MISSING_GROUP = "(none)"  # subtask of items without one, if others have one
 
 
 @dataclass(frozen=True)
@@ -209,23 +209,23 @@ class RunScores:
     Parameters
     ----------
     benchmark, run, measure : str
-        What was asked, who answered, how an answer is valued.
+        Names of the benchmark, the run and the measure.
     values : array of shape (seed, step, item)
-        Mean over the trials of a cell; NaN where it was not answered. Items that no seed answered are left out.
+        Mean over the trials of each cell; NaN in missing cells. Items that no seed answered are left out.
     trials : array of shape (seed, step, item)
-        Number of answers a cell.
+        Number of answers of each cell.
     seeds, steps : tuple of str
         Labels; steps in the order of training.
     items : pd.Index
-        Labels.
+        Labels of the items.
     subtask : pd.Series or None
-        Of each item, where the benchmark has subtasks.
+        Subtask of each item, if the benchmark has subtasks.
     binary : bool
-        Whether each single answer is 0 or 1.
-    falling : bool
-        Whether a lower value is a better one, as with a loss.
+        Whether each answer is 0 or 1.
+    lower_is_better : bool
+        Whether lower values are better, as for a loss.
     within : array of shape (seed, step, item), or None
-        Variance (ddof 1) of the answers of a cell that are not 0/1; NaN with fewer than two. None: there are none.
+        Variance (ddof 1) of the answers of each cell, NaN with fewer than two; None for 0/1 answers.
     """
 
     benchmark: str
@@ -257,7 +257,7 @@ class RunScores:
         return bool(np.isfinite(self.values).all())
 
     def scores(self) -> FloatArray:
-        """Mean over the answered items, shape (seed, step); NaN for a snapshot that is not there."""
+        """Mean over the answered items, shape (seed, step); NaN for missing checkpoints."""
         return mean_over_items(self.values)
 
     def take(self, items: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> RunScores:
@@ -272,27 +272,27 @@ class RunScores:
         )
 
     def subtasks(self) -> dict[str, RunScores]:
-        """Part by subtask; empty where there are fewer than two."""
+        """Scores by subtask; empty with fewer than two subtasks."""
         if self.subtask is None or self.subtask.nunique() < 2:
             return {}
         return {str(name): self.take(np.asarray(self.subtask == name)) for name in self.subtask.unique()}
 
     def subtask_codes(self) -> npt.NDArray[np.intp] | None:
-        """Give each item the number of its subtask, by first occurrence; None where there are fewer than two."""
+        """Return the number of the subtask of each item, by first occurrence; None with fewer than two subtasks."""
         if self.subtask is None or self.subtask.nunique() < 2:
             return None
         return pd.factorize(self.subtask)[0]
 
 
 def mean_over_items(values: FloatArray) -> FloatArray:
-    """Mean over the last axis of what is there; NaN without anything."""
+    """Mean over the last axis, ignoring NaN; NaN if all values are NaN."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         return np.asarray(np.nanmean(values, axis=-1))
 
 
 class ScoreMatrix(NamedTuple):
-    """Answers of all models to the items of one benchmark, one measure, as (model, item) arrays; see `RunScores`."""
+    """One measure of the answers of all models to one benchmark, as (model, item) arrays; see `RunScores`."""
 
     benchmark: str
     measure: str
@@ -311,9 +311,9 @@ def run_scores(cells: ScoreMatrix, layout: SeedLayout) -> list[RunScores]:
     Parameters
     ----------
     cells : ScoreMatrix
-        The matrix; its items have metadata ``subtask`` where there are subtasks.
+        The matrix; its items have metadata ``subtask`` if there are subtasks.
     layout : SeedLayout
-        Which row is which run, seed and step.
+        Run, seed and step of each row.
 
     Raises
     ------
@@ -334,12 +334,12 @@ def run_scores(cells: ScoreMatrix, layout: SeedLayout) -> list[RunScores]:
         rows = place.reindex(checkpoints.index).to_numpy()
         at = (_codes(checkpoints[names.SEED], seeds), _codes(checkpoints[names.STEP], steps))
         shape = (len(seeds), len(steps), cells.values.shape[1])
-        values = _placed(cells.values[rows], at, shape, np.nan)
+        values = _arranged(cells.values[rows], at, shape, np.nan)
         asked: npt.NDArray[np.bool_] = np.asarray(np.isfinite(values).any(axis=(0, 1)))
         run_of = RunScores(
-            cells.benchmark, run, cells.measure, values, _placed(cells.trials[rows], at, shape, 0), seeds, steps,
+            cells.benchmark, run, cells.measure, values, _arranged(cells.trials[rows], at, shape, 0), seeds, steps,
             pd.Index(items.index), subtask, cells.binary, cells.lower_is_better,
-            None if cells.within is None else _placed(cells.within[rows], at, shape, np.nan),
+            None if cells.within is None else _arranged(cells.within[rows], at, shape, np.nan),
         )  # fmt: skip
         found.append(run_of if asked.all() else run_of.take(np.flatnonzero(asked)))
     if not found:
@@ -359,8 +359,8 @@ def _codes(values: pd.Series, labels: Sequence[str]) -> npt.NDArray[np.intp]:
     return pd.Index(labels).get_indexer(pd.Index(values))
 
 
-def _placed(values: npt.NDArray[Any], at: tuple[Any, ...], shape: tuple[int, ...], empty: float) -> npt.NDArray[Any]:
-    """Put rows in their places of a (seed, step, item) array."""
+def _arranged(values: npt.NDArray[Any], at: tuple[Any, ...], shape: tuple[int, ...], empty: float) -> npt.NDArray[Any]:
+    """Arrange rows in a (seed, step, item) array."""
     out = np.full(shape, empty, dtype=values.dtype)
     out[at] = values
     return out

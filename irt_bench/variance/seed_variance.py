@@ -1,4 +1,4 @@
-"""The whole analysis of seed variance: one table of responses → measures, components, curves, what can be detected."""
+"""Analysis of seed variance of a table of responses: metrics, components, curves and detectable differences."""
 
 from __future__ import annotations
 
@@ -29,37 +29,39 @@ from irt_bench.variance.variance_curve import (
 
 Progress = Callable[[str, int, int], None]
 
-PAIRED_BOOTSTRAP: Final = 100  # resamples of seeds and items together, for each measure against accuracy
+PAIRED_BOOTSTRAP: Final = 100  # resamples of seeds and items in comparisons of measures with accuracy
 
 
 @dataclass(frozen=True)
 class SeedVarianceResult:
-    """What `analyse_seed_variance` found.
+    """Result of `analyse_seed_variance`.
 
     Parameters
     ----------
     metrics, pooled : pd.DataFrame
-        One row a (benchmark, subtask, run, measure), and pooled over runs; see `irt_bench.variance.metrics`.
+        One row per (benchmark, subtask, run, measure), and pooled over runs; see `irt_bench.variance.metrics`.
     components : pd.DataFrame
-        ``benchmark, run, step, component, estimate, q05, q95``: variances of accuracy. Run empty: pooled over runs;
-        step empty: over all steps, ``design`` saying which.
+        Variance components of accuracy: ``benchmark, run, step, component, estimate, q05, q95, design``. Rows with an
+        empty run are pooled over runs; rows with an empty step are over all steps.
     coefficients : pd.DataFrame
-        ``benchmark, run, step, coefficient, estimate, q05, q95``: generalizability and dependability.
+        Generalizability and dependability: ``benchmark, run, step, coefficient, estimate, q05, q95``.
     curve : pd.DataFrame
-        ``benchmark, run, k, predicted_sd, simulated_sd, simulated_q05, simulated_q95``, the prediction's interval, and
-        ``form``: random subsets; with subtasks, stratified and nested ones too.
+        Seed sd by number of items k: ``benchmark, run, k, predicted_sd`` with its interval, ``simulated_sd,
+        simulated_q05, simulated_q95``, and ``form`` (random subsets; with subtasks, also stratified and nested).
     measures : pd.DataFrame
-        Continuous measures against accuracy on the same seeds; empty where logs hold none.
+        Continuous measures compared with accuracy on the same seeds; empty if logs have none.
     detectable : pd.DataFrame
-        Minimum detectable differences, and what a given one needs.
+        Minimum detectable differences, and seeds or items needed for a given difference.
     scores : pd.DataFrame
         ``benchmark, run, measure, seed, step, score``.
     seed_checks : pd.DataFrame
-        ``benchmark, name, status, value, threshold, message``: does a seed stand out, are their tails heavy.
+        Checks for outlying seeds and heavy tails: ``benchmark, name, status, value, threshold, message``.
     notes : tuple of str
-        What was decided, left out or could not be computed.
+        Assumptions, and results that were left out or could not be computed.
     seed : int
-        Of everything random.
+        Seed of all random numbers.
+    layout : SeedLayout
+        Runs, seeds and steps.
     """
 
     metrics: pd.DataFrame
@@ -76,7 +78,7 @@ class SeedVarianceResult:
     layout: SeedLayout = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a file: counts, notes, pooled measures, the comparison of measures."""
+        """Return plain values for a file."""
         return {
             "seed": self.seed,
             "benchmarks": list(self.metrics[names.BENCHMARK].unique()),
@@ -108,13 +110,13 @@ def analyse_seed_variance(
     Parameters
     ----------
     table : ResponseTable
-        Models with a ``seed``; ``run`` and ``step`` where there are any.
+        Responses of models with a column ``seed`` and optional columns ``run`` and ``step``.
     run_columns : sequence of str, optional
-        Model columns that name the run; see `seed_layout`.
+        Columns of the models that name the run; see `seed_layout`.
     seed : int
-        Of the bootstrap, the draws and the subsets: same seed, same result.
+        Seed of the bootstrap, the draws and the subsets.
     n_subsets, n_bootstrap : int
-        Random subsets a size, and resamples of the items.
+        Number of random subsets per size, and of resamples of the items.
     difference, power : float
         See `detection_table`.
     progress : callable, optional
@@ -153,8 +155,8 @@ def _analyse(
     incomplete = [run.run for run in accuracy if not run.complete]
     if incomplete:
         notes.append(
-            f"{accuracy[0].benchmark}: cells are missing in {len(incomplete)} runs, first {incomplete[0]!r}; their "
-            "estimates suppose that they are missing at random, and no real subsets are simulated"
+            f"{accuracy[0].benchmark}: cells are missing in {len(incomplete)} runs, first {incomplete[0]!r}; estimates "
+            "assume that cells are missing at random, and random subsets are not simulated"
         )
     components, coefficients = component_tables(accuracy, seed, notes)
     return {
@@ -171,7 +173,7 @@ def _analyse(
 
 def _curve(run: RunScores, seed: int, rng: np.random.Generator, n_subsets: int) -> pd.DataFrame:
     sizes = curve_sizes(run.n_items)
-    # The draws begin anew, as those of the components: the same variances have the same intervals in both tables.
+    # Same seed as for the components, so that both tables have the same intervals.
     predicted = predicted_curve(run, sizes, np.random.default_rng(seed), run.subtask_codes())
     frame = predicted.merge(simulated_curve(run, sizes, rng, n_subsets), on="k").assign(form=RANDOM)
     frame = pd.concat([frame, form_curves(run, sizes, rng, n_subsets)], ignore_index=True)
@@ -182,7 +184,7 @@ def _curve(run: RunScores, seed: int, rng: np.random.Generator, n_subsets: int) 
 
 
 def _measures(found: dict[str, list[RunScores]], seed: int, n_bootstrap: int, notes: list[str]) -> pd.DataFrame:
-    """Compare every continuous measure with accuracy, on the same seeds and items."""
+    """Compare every continuous measure with accuracy on the same seeds and items."""
     rows = []
     for name, runs in found.items():
         if name == ACCURACY:
@@ -199,14 +201,14 @@ def _measures(found: dict[str, list[RunScores]], seed: int, n_bootstrap: int, no
     undefined = [str(row["a"]) for row in rows if UNDEFINED in (row["verdict"], row["snr_verdict"])]
     if undefined:
         notes.append(
-            f"{found[ACCURACY][0].benchmark}: {', '.join(undefined)} not compared with accuracy: one of the two has no "
-            "spread over seeds, or none once a seed is left out"
+            f"{found[ACCURACY][0].benchmark}: {', '.join(undefined)} not compared with accuracy: one of the two has "
+            "the same score for all seeds, or for all but one"
         )
     return pd.DataFrame(rows)
 
 
 def _checks(runs: list[RunScores], notes: list[str]) -> pd.DataFrame:
-    """Check the seeds by name; what fails is noted too."""
+    """Run the checks of seeds; failures are also notes."""
     found = seed_checks(runs)
     notes.extend(f"{runs[0].benchmark}: {check.message}" for check in found if check.status == "failed")
     columns = [names.BENCHMARK, "name", "status", "value", "threshold", "message"]

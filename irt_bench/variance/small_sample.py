@@ -1,12 +1,10 @@
-"""Intervals from few seeds: exact where a closed form exists, else calibrated by simulation.
+"""Small-sample intervals for few seeds: exact if there is a closed form, otherwise calibrated by simulation.
 
-Seed effects are taken as normal. The variance of S seeds then has a chi-square distribution with S - 1 degrees of
-freedom, and everything here is built on that: a plain bootstrap of 3 to 10 seeds covers 50 to 80% at a nominal 90%.
+Seed effects are assumed to be normal. The variance of S seeds then has a scaled chi-square distribution with S - 1
+degrees of freedom. (Bootstrap intervals with 3 to 10 seeds cover 50 to 80% instead of 90%.)
 
-Degrees of freedom of mean squares over items: as many as the spread over items of what each adds to it says.
-
-Normal theory would give them by counting; 0/1 answers, items of unequal noise and items that move together do not
-keep to it.
+Degrees of freedom of mean squares over items are estimated from the spread over items of their contributions
+(Satterthwaite). Counting, as for normal values, would be wrong for 0/1 answers, unequal noise and correlated items.
 """
 
 from __future__ import annotations
@@ -23,13 +21,13 @@ from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
 from irt_bench.variance.moments import Codes
 
-N_DRAWS: Final = 2000  # of the distributions that have no closed form: quantiles to about 2% of an interval's width
-MIN_SEEDS_TO_CORRELATE: Final = 5  # seeds from which on the correlation of steps over seeds is estimated at all
-DF_GRID: Final = np.geomspace(0.25, 1e7, 4000)  # degrees of freedom at which the spread of a chi variable is tabulated
+N_DRAWS: Final = 2000  # of distributions without a closed form: errors of quantiles are about 2% of the width
+MIN_SEEDS_TO_CORRELATE: Final = 5  # with fewer seeds the correlation of steps is not estimated
+DF_GRID: Final = np.geomspace(0.25, 1e7, 4000)  # degrees of freedom of a table of chi variables
 
 
-N_NORMAL: Final = 2_000_000  # normal values behind a table of a median absolute deviation: limits to about 1%
-MIN_SEEDS_ROBUST: Final = 3  # seeds: of two, none is the odd one out
+N_NORMAL: Final = 2_000_000  # normal values for a table of a median absolute deviation: errors of about 1%
+MIN_SEEDS_ROBUST: Final = 3  # with two seeds, neither is an outlier
 NORMAL_QUARTILE: Final = float(stats.norm.ppf(0.75))  # median absolute deviation of a unit normal
 
 
@@ -42,7 +40,7 @@ class IntervalEstimate(NamedTuple):
 
 
 def c4(n: npt.ArrayLike) -> FloatArray:
-    """Give the expected standard deviation of n normal values as a share of the true one.
+    """Return the expected standard deviation of n normal values divided by the true one.
 
     References
     ----------
@@ -58,8 +56,7 @@ def sd_interval(sd: FloatArray, df: npt.ArrayLike) -> tuple[FloatArray, FloatArr
 
     Notes
     -----
-    Where the estimate is 0 the interval starts at 0 and has no upper limit (NaN): normal values are never equal, so
-    equal ones do not say how far others may lie apart.
+    If the estimate is 0, the lower limit is 0 and the upper limit is NaN: equal values give no upper limit.
     """
     nu = np.asarray(df, dtype=np.float64)
     low, high = stats.chi2.ppf(INTERVAL[1], nu), stats.chi2.ppf(INTERVAL[0], nu)
@@ -73,21 +70,21 @@ def satterthwaite_df(variances: FloatArray, df: FloatArray) -> float:
     Parameters
     ----------
     variances : array of shape (run,)
-        Estimates, each times its weight in the sum.
+        Estimates times their weights in the sum.
     df : array of shape (run,)
         Degrees of freedom of each; NaN for an estimate of 0.
 
     Returns
     -------
     float
-        That of the one run, with one; NaN where all variances are 0.
+        Equal to `df` with one run; NaN if all variances are 0.
 
     Notes
     -----
-    (sum v)^2 / sum(v^2 / (nu + 1)) - 1. With estimates in place of expectations, nu alone gives too few (intervals
-    cover .97 for 28 runs of 3 seeds of one sd), and nu + 2, which makes v^2 / (nu + 2) unbiased, too many where sds
-    differ (.82). With nu + 1 intervals cover .89 to .94 in simulation where runs differ in their sds by 0 to .6 in
-    logarithms, .86 to .89 where by 1; taking the sum of all nu covers .69 to .86 and .51 to .83
+    (sum v)^2 / sum(v^2 / (nu + 1)) - 1, because estimates replace expectations. With nu in place of nu + 1, intervals
+    are too wide: they cover .97 for 28 runs of 3 seeds with equal sds. With nu + 2, for which v^2 / (nu + 2) is
+    unbiased, they are too narrow if sds differ (.82). With nu + 1 they cover .89 to .94 in simulation if the log sds of
+    runs have an sd of 0 to .6, and .86 to .89 if it is 1. The sum of all nu covers .69 to .86 and .51 to .83
     (tests/variance/test_small_sample.py).
 
     References
@@ -102,10 +99,10 @@ def satterthwaite_df(variances: FloatArray, df: FloatArray) -> float:
 
 
 def beta_excess(mean: npt.ArrayLike, sd: npt.ArrayLike) -> FloatArray:
-    """Excess kurtosis of the beta distribution with this mean and standard deviation, where above 0, else 0.
+    """Excess kurtosis of the beta distribution with this mean and standard deviation, at least 0.
 
-    For shares near 0 or 1, of which most lie at the bound and few far from it: near 0 it is that of a gamma
-    distribution, 6 (sd / mean)^2. Where no beta distribution has both, it is 0.
+    It describes shares near 0 or 1; near 0 it tends to that of a gamma distribution, 6 (sd / mean)^2. It is 0 if no
+    beta distribution has this mean and sd.
     """
     mean, variance = np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -124,11 +121,11 @@ def mean_sd_interval(
     Parameters
     ----------
     mean_sd : array of shape (...)
-        The estimate, with ddof 1.
+        Estimate, with ddof 1.
     scores : array of shape (..., seed, step)
-        What it was computed from, which says how correlated the steps are over seeds.
+        Scores from which it was computed; they show how correlated steps are over seeds.
     excess : array of shape (...)
-        Excess kurtosis of a seed's score: 0 of normal ones, `beta_excess` of shares.
+        Excess kurtosis of the scores of seeds: 0 for normal scores, `beta_excess` for shares.
 
     Returns
     -------
@@ -137,11 +134,10 @@ def mean_sd_interval(
 
     Notes
     -----
-    E is treated as a scaled chi variable: its mean is c4(S) times the truth whatever the correlation of the steps, its
-    variance gives the degrees of freedom (Satterthwaite), S - 1 where all steps move together, up to about
-    (S - 1) T where they are independent. Exact at one step. Scores of excess kurtosis g have a variance that is
-    1 + g (S - 1) / (2 S) times as uncertain, and so many times fewer degrees of freedom. With an estimate of 0 there
-    are no degrees of freedom (NaN) and no upper limit; see `sd_interval`.
+    E is treated as a scaled chi variable. Its mean is c4(S) times the truth for any correlation of the steps. Its
+    variance gives the degrees of freedom (Satterthwaite): S - 1 if steps are perfectly correlated, about (S - 1) T if T
+    steps are independent. At one step the interval is exact. For scores with excess kurtosis g, the degrees of freedom
+    are divided by 1 + g (S - 1) / (2 S). If the estimate is 0, they are NaN and there is no upper limit.
     """
     n_seeds = np.isfinite(scores).sum(axis=-2).max(axis=-1)
     df = _chi_df((1 / c4(n_seeds) ** 2 - 1) * step_dependence(scores))
@@ -152,7 +148,7 @@ def mean_sd_interval(
 
 
 def step_dependence(scores: FloatArray) -> FloatArray:
-    """Variance of a variance averaged over steps as a share of that at one step.
+    """Variance of the mean over steps of a variance over seeds, divided by its variance at one step.
 
     Parameters
     ----------
@@ -161,14 +157,14 @@ def step_dependence(scores: FloatArray) -> FloatArray:
     Returns
     -------
     array of shape (...)
-        1 / T for T independent steps, 1 where all move as one.
+        1 / T for T independent steps, 1 for perfectly correlated steps.
 
     Notes
     -----
-    Variances over seeds correlate like squared correlations. The mean squared correlation, its bias of 1 / (S - 1)
-    taken out, is replaced by its root: the estimate from few seeds is so noisy that intervals from it undercover, and
-    those from its root cover 88 to 96% for 5 and 10 seeds, 2 to 20 steps and correlations from 0 to 1
-    (tests/variance/test_small_sample.py). Below 5 seeds steps are taken to move as one.
+    The correlation of two variances over seeds is the squared correlation of the scores. Its mean over pairs of steps,
+    corrected for the bias of 1 / (S - 1), is replaced by its root: with few seeds the estimate is so noisy that
+    intervals would be too narrow. With the root they cover 88 to 96% for 5 and 10 seeds, 2 to 20 steps and correlations
+    from 0 to 1 (tests/variance/test_small_sample.py). With fewer than 5 seeds, steps count as perfectly correlated.
     """
     n_seeds = np.isfinite(scores).sum(axis=-2).max(axis=-1)
     n_steps = scores.shape[-1]
@@ -189,7 +185,7 @@ def step_dependence(scores: FloatArray) -> FloatArray:
 def robust_spread(
     runs: Sequence[FloatArray], sd: float, df: float, *, granularity: float = 0.0
 ) -> tuple[float, float, float]:
-    """Spread of the seeds in the middle, whatever those at the edge do: from the median absolute deviation.
+    """Robust standard deviation over seeds, from the median absolute deviation.
 
     Parameters
     ----------
@@ -198,25 +194,24 @@ def robust_spread(
     sd, df : float
         Standard deviation over seeds of the same scores, and its degrees of freedom.
     granularity : float
-        What scores are multiples of: 1 / items for 0/1 answers.
+        Smallest difference of scores: 1 / items for 0/1 answers.
 
     Returns
     -------
     value, lower, upper : float
-        NaN without a run of three seeds, or where all seeds are equal.
+        NaN without a run of three seeds, or if all seeds are equal.
 
     Notes
     -----
-    Estimates the sd of normal seeds, and of others that of the normal distribution of the same quartiles: half of the
-    seeds lie within 0.67 of it around the middle of their run. Heavy tails and a diverged seed, which decide what an sd
-    is, hardly touch it. The median of the absolute deviations from each run's median, averaged over steps, divided by
-    its mean for as many normal seeds [1]_.
+    The estimate is the median absolute deviation from the median of each run, averaged over steps and divided by its
+    expectation for as many normal seeds [1]_. For normal seeds it estimates the sd; otherwise the sd of the normal
+    distribution with the same quartiles. Heavy tails and a diverged seed have little influence on it.
 
-    The lower limit holds though one seed has gone off to infinity: such a seed makes the others look up to twice as far
-    apart. The upper limit is the lesser of those by the median absolute deviation and by the sd, which outlying seeds
-    only raise, at half the error each. At several steps the limits are those of one, and so rather too wide. Covers .86
-    to .98 with 3, 5 and 10 seeds: normal, of Student's t with 3 degrees of freedom, or one diverged by 5 to 30 sds
-    (tests/variance/test_small_sample.py).
+    The lower limit is valid with one seed at infinity, which makes the deviations of the others up to twice as large.
+    The upper limit is the smaller of two, each with half the error rate: from the median absolute deviation, and from
+    the sd, which outliers only increase. With several steps, the limits are those of one step and conservative. They
+    cover .86 to .98 with 3, 5 and 10 seeds that are normal, have a t distribution with 3 degrees of freedom, or include
+    one seed diverged by 5 to 30 sds (tests/variance/test_small_sample.py).
 
     References
     ----------
@@ -245,9 +240,10 @@ def robust_spread(
 
 @lru_cache(maxsize=512)
 def _deviation_table(sizes: tuple[int, ...]) -> tuple[float, float, float]:
-    """Mean and lowest 2.5% of the median absolute deviation of normal seeds, and highest 5% with one seed at infinity.
+    """Mean and 2.5% quantile of the median absolute deviation of normal seeds, and 95% quantile with one at infinity.
 
-    Runs of the given sizes, deviations from each run's median; the seed at infinity is one of the smallest run.
+    Runs have the given sizes, and deviations are from the median of each run. The seed at infinity is in the smallest
+    run.
     """
     rng = np.random.default_rng(0)
     n_draws = max(2000, min(100_000, N_NORMAL // sum(sizes)))
@@ -265,7 +261,7 @@ def _deviation_table(sizes: tuple[int, ...]) -> tuple[float, float, float]:
 
 
 def _chi_df(relative_variance: FloatArray) -> FloatArray:
-    """Degrees of freedom at which a chi variable has this variance over its squared mean."""
+    """Degrees of freedom of a chi variable with this squared coefficient of variation."""
     # 1 / c4^2 - 1 loses its digits beyond 1e6 degrees of freedom, where it is 1 / (2 nu).
     spread = np.where(DF_GRID < 1e6, 1 / c4(np.minimum(DF_GRID, 1e6) + 1) ** 2 - 1, 1 / (2 * DF_GRID))
     wanted = np.log(np.maximum(relative_variance, spread[-1]))
@@ -277,9 +273,9 @@ def ratio_correction(df: npt.ArrayLike) -> FloatArray:
 
     Notes
     -----
-    The sd of few values is often far too small and its inverse far too large: with nu = 2, 4 and 9 degrees of freedom
-    (3, 5 and 10 seeds) the ratio is 1.77, 1.25 and 1.09 times the true one on average. NaN with one degree of freedom,
-    where the ratio has no expectation.
+    The expectation of the inverse of an sd of few values is too large: with nu = 2, 4 and 9 degrees of freedom (3, 5
+    and 10 seeds), the mean ratio is 1.77, 1.25 and 1.09 times the true one. NaN with one degree of freedom, for which
+    the ratio has no expectation.
 
     References
     ----------
@@ -295,21 +291,21 @@ def ratio_correction(df: npt.ArrayLike) -> FloatArray:
 def ratio_interval(
     mean: FloatArray, sd: FloatArray, n_seeds: float, df: float | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """Interval for the signal-to-noise ratio mean / sd of n seeds at one step: the noncentral t inverted.
+    """Interval for the signal-to-noise ratio mean / sd of n seeds at one step, by inverting the noncentral t.
 
     Parameters
     ----------
     mean, sd : arrays of shape (...)
         Estimates.
     n_seeds : float
-        Values behind the mean.
+        Number of values in the mean.
     df : float, optional
         Degrees of freedom of the sd; n_seeds - 1 by default.
 
     Notes
     -----
-    P(T <= t | delta) = P(delta <= t sqrt(chi2 / nu) - z), so the limits are quantiles of that difference, which is
-    integrated over chi2; inverting ``scipy.stats.nct`` gives the same and fails for ratios in the hundreds.
+    P(T <= t | delta) = P(delta <= t sqrt(chi2 / nu) - z), so the limits are quantiles of the right-hand side,
+    integrated over chi2. Inverting ``scipy.stats.nct`` gives the same result, but fails for ratios in the hundreds.
     """
     nu = n_seeds - 1 if df is None else df
     shares = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
@@ -323,7 +319,7 @@ def ratio_interval(
 
 
 def _mixture_quantile(centres: FloatArray, share: float) -> FloatArray:
-    """Quantile of an even mixture of unit normals, by bisection; NaN where a centre is not finite."""
+    """Quantile of a mixture of unit normals with equal weights, by bisection; NaN if a centre is not finite."""
     finite = np.asarray(np.isfinite(centres).all(axis=-1))
     safe = np.where(finite[..., None], centres, 0.0)
     low, high = safe.min(axis=-1) - 6, safe.max(axis=-1) + 6
@@ -342,7 +338,7 @@ def mean_square_draws(
     Parameters
     ----------
     mean_squares, df : arrays of shape (..., square)
-        Estimates, and the degrees of freedom of each.
+        Estimates and their degrees of freedom.
     rng : np.random.Generator
         For the draws.
     n_draws : int
@@ -351,7 +347,7 @@ def mean_square_draws(
     Returns
     -------
     array of shape (draw, ..., square)
-        NaN where a mean square is 0: answers that are all equal do not say how far others may vary.
+        NaN if a mean square is 0: equal answers give no upper limit.
 
     References
     ----------
@@ -363,24 +359,24 @@ def mean_square_draws(
 
 
 def quantiles(draws: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Limits of the 90% interval over the first axis of draws."""
+    """Limits of the 90% interval along the first axis."""
     lower, upper = np.quantile(draws, INTERVAL, axis=0)
     return lower, upper
 
 
 def run_reliability(scores: Sequence[FloatArray]) -> tuple[float, float, float]:
-    """Share of the variance of scores that lies between runs, the rest between the seeds of a run.
+    """Share of the variance of scores between runs; the rest is between the seeds of a run.
 
     Parameters
     ----------
     scores : sequence of arrays of shape (seed,)
-        One array a run.
+        One array per run.
 
     Returns
     -------
     value, lower, upper : float
         Intraclass correlation (MSB - MSW) / (MSB + (n - 1) MSW), which may be negative, and its 90% interval from the
-        F distribution: exact with the same number n of seeds in every run, and near it otherwise. NaN with one run.
+        F distribution: exact with the same number n of seeds in every run, otherwise approximate. NaN with one run.
 
     References
     ----------
@@ -405,20 +401,20 @@ def run_reliability(scores: Sequence[FloatArray]) -> tuple[float, float, float]:
     return float(value), float(lower), float(upper)
 
 
-# Subtasks from which on their spread says how precise a mean square is; below, the items' does.
-MIN_GROUPS: Final = 10
+MIN_GROUPS: Final = 10  # with fewer groups, items count as independent in `item_spread_df`
 Z_LIMIT: Final = float(stats.norm.ppf(INTERVAL[1]))
-MAX_DF: Final = float(DF_GRID[-1])  # degrees of freedom of a mean square without spread
+MAX_DF: Final = float(DF_GRID[-1])
 
 
 def item_spread_df(per_item: FloatArray, groups: Codes | None) -> FloatArray:
-    """Degrees of freedom of a mean square from the spread over items (or groups) of what each adds to it.
+    """Degrees of freedom of a mean square, from the spread over items (or groups) of their contributions.
 
     Notes
     -----
-    Satterthwaite: 2 / relative variance, the variance that of a sum over independent groups, widened as Student's t
-    does for a spread estimated from so many. With fewer than `MIN_GROUPS` groups, items are taken as independent.
-    Where all add the same, their number less one: that none of few differs does not make a mean square certain.
+    Satterthwaite: 2 / relative variance of the sum over independent groups. The variance is enlarged by the squared
+    ratio of the quantiles of Student's t and the normal distribution, because it is estimated from few groups. With
+    fewer than `MIN_GROUPS` groups, items count as independent. If all contributions are equal, the degrees of freedom
+    are the number of groups minus one.
     """
     sums, n = per_item, np.ones(per_item.shape[-1])
     if groups is not None and groups.max() + 1 >= MIN_GROUPS:
@@ -432,10 +428,10 @@ def item_spread_df(per_item: FloatArray, groups: Codes | None) -> FloatArray:
 
 
 def residual_df(df: FloatArray, values: FloatArray, *, over_steps: bool) -> FloatArray:
-    """Degrees of freedom of the residual mean square, with what a seed's level does to all its items at once.
+    """Degrees of freedom of the residual mean square, with the effect of a seed's level on all its items.
 
-    An able seed's 0/1 answers vary less on easy items, whatever the item: variance that the spread over items does not
-    show. It is the spread over seeds beyond what the items explain.
+    0/1 answers of an able seed vary less on all easy items, which the spread over items does not show. The additional
+    variance is the spread over seeds minus the part explained by items.
     """
     asked = np.isfinite(values)
     filled = np.where(asked, values, 0.0)
@@ -452,6 +448,6 @@ def residual_df(df: FloatArray, values: FloatArray, *, over_steps: bool) -> Floa
 
 
 def trial_df(own: FloatArray, groups: Codes | None, *, over_steps: bool) -> FloatArray:
-    """Give the degrees of freedom of the noise of answers: `own`, the variance of each cell, summed over seeds."""
+    """Return the degrees of freedom of the noise of answers; `own` is the variance of each cell."""
     summed = np.where(np.isfinite(own), own, 0.0).sum(axis=-2)
     return item_spread_df(summed.mean(axis=-2) if over_steps else summed, groups)

@@ -1,12 +1,8 @@
-"""V(k): the variance of a score on k items, drawn at random, by subtask, or as whole subtasks.
+"""V(k): the mean variance over seeds of a score on k items, for random, stratified and nested subsets.
 
-The prediction is an identity: over all subsets of k of the N items, the mean variance over seeds of the score is
-s2_seed + s2_res / k. What differs from it in simulation is Monte Carlo error. Subsets drawn otherwise have forms of
-their own, below.
-
-V of subsets that are no simple random samples: stratified by subtask, and whole subtasks or templates.
-
-Both are identities, as V(k) is: the mean variance over seeds of the score, over all subsets drawn in this way.
+The prediction for simple random subsets is an identity: over all subsets of k of the N items, the mean variance is
+s2_seed + s2_res / k. Simulations differ from it by Monte Carlo error only. There are similar identities for subsets
+stratified by subtask, and for nested subsets of whole subtasks (or templates).
 """
 
 from __future__ import annotations
@@ -27,8 +23,8 @@ from irt_bench.variance.scores import RunScores
 from irt_bench.variance.small_sample import sd_interval, step_dependence
 
 N_SUBSETS: Final = 300  # random subsets of each size
-ALWAYS: Final = (50, 100, 500)  # sizes that are in every curve with enough items
-BLOCK: Final = 100  # subsets drawn at once: their random keys for 20,000 items take 16 MB
+ALWAYS: Final = (50, 100, 500)  # sizes in every curve with more items
+BLOCK: Final = 100  # subsets drawn at once: random keys of 20,000 items take 16 MB
 
 
 def curve_sizes(n_items: int, n_points: int = 12) -> list[int]:
@@ -46,7 +42,7 @@ def predicted_curve(
     Returns
     -------
     pd.DataFrame
-        ``k, predicted_sd, predicted_sd_q05, predicted_sd_q95``; NaN where the variance is negative.
+        ``k, predicted_sd, predicted_sd_q05, predicted_sd_q95``; NaN if the variance is negative.
     """
     values = np.swapaxes(run.values, 0, 1)
     k = np.asarray(sizes, dtype=np.float64)
@@ -65,13 +61,13 @@ def simulated_variances(
     Parameters
     ----------
     values : array of shape (step, seed, item)
-        Answers, no cell missing.
+        Answers without missing cells.
     sizes : sequence of int
-        Sizes of the subsets, each from 1 to all items.
+        Sizes of the subsets, from 1 to all items.
     rng : np.random.Generator
-        For the subsets; a small subset is the beginning of a larger one.
+        For the subsets; smaller subsets are part of larger ones.
     n_subsets : int
-        Subsets of each size.
+        Number of subsets of each size.
 
     Returns
     -------
@@ -94,13 +90,13 @@ def simulated_variances(
 def simulated_curve(
     run: RunScores, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
 ) -> pd.DataFrame:
-    """Seed sd of real random subsets: root of the mean variance, and the 5% and 95% quantiles over subsets.
+    """Seed sd of random subsets: root of the mean variance, and 5% and 95% quantiles over subsets.
 
     Returns
     -------
     pd.DataFrame
-        ``k, simulated_sd, simulated_q05, simulated_q95``; NaN where cells are missing, since the same subset then is
-        another one for each seed.
+        ``k, simulated_sd, simulated_q05, simulated_q95``; NaN if cells are missing, because the items of a subset would
+        then differ between seeds.
     """
     frame = pd.DataFrame({"k": list(sizes), "simulated_sd": np.nan, "simulated_q05": np.nan, "simulated_q95": np.nan})
     if run.complete:
@@ -114,37 +110,37 @@ def _root(variance: FloatArray) -> FloatArray:
     return np.sqrt(np.where(variance >= 0, variance, np.nan))
 
 
-RANDOM: Final = "random"  # in the column of forms
-STRATIFIED: Final = "stratified"  # items at random from every subtask, in proportion to its size
-NESTED: Final = "nested"  # whole subtasks at random, each with the same weight
-FORM_BLOCK: Final = 100  # subsets drawn at once
+RANDOM: Final = "random"  # values of column ``form``
+STRATIFIED: Final = "stratified"  # random items of every subtask, in proportion to its size
+NESTED: Final = "nested"  # random whole subtasks with equal weights
 
 
 def form_curves(
     run: RunScores, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
 ) -> pd.DataFrame:
-    """Root of V for stratified and for nested subsets of a run's items, predicted and simulated.
+    """Root of V for stratified and nested subsets, predicted and simulated.
 
     Parameters
     ----------
     run : RunScores
-        With two or more subtasks; else the result is empty.
+        Scores; with fewer than two subtasks the result is empty.
     sizes : sequence of int
-        Numbers of items of stratified subsets; those with fewer than one item a subtask are left out.
+        Numbers of items of stratified subsets; numbers below the number of subtasks are left out.
     rng : np.random.Generator
         For the simulated subsets.
     n_subsets : int
-        Simulated subsets of each size.
+        Number of simulated subsets of each size.
 
     Returns
     -------
     pd.DataFrame
-        ``form, k, predicted_sd`` with its interval, ``simulated_sd, simulated_q05, simulated_q95`` (NaN where cells are
-        missing). For nested subsets k is the mean number of items of so many subtasks.
+        ``form, k, predicted_sd`` with its interval, ``simulated_sd, simulated_q05, simulated_q95`` (NaN if cells are
+        missing). For nested subsets, k is the mean number of items.
 
     Notes
     -----
-    The interval is the chi-square one of the seeds: too wide where the items' own noise, better known, is much of V.
+    The interval is the chi-square interval of the seeds. It is too wide if the noise of items, which is better known,
+    is a large part of V.
     """
     codes = run.subtask_codes()
     if codes is None:
@@ -165,10 +161,10 @@ def form_curves(
 
 
 def proportional(available: npt.NDArray[np.integer], k: int) -> npt.NDArray[np.intp]:
-    """Share k items out over strata in proportion to their sizes, one at least, by the largest remainder."""
+    """Allocate k items to strata in proportion to their sizes (largest remainders), at least one each."""
     exact = available * k / available.sum()
     drawn: npt.NDArray[np.intp] = np.maximum(np.floor(exact).astype(np.intp), 1)
-    while drawn.sum() > k:  # strata too small for an item of their own took one
+    while drawn.sum() > k:  # small strata were raised to one item
         drawn[np.argmax(np.where(drawn > 1, drawn - exact, -np.inf))] -= 1
     short = k - int(drawn.sum())
     drawn[np.argsort(drawn - exact, kind="stable")[:short]] += 1
@@ -176,7 +172,7 @@ def proportional(available: npt.NDArray[np.integer], k: int) -> npt.NDArray[np.i
 
 
 def template_numbers(n: int) -> list[int]:
-    """Numbers of whole templates to show: 1, 2, 5, 10, .. and all."""
+    """Numbers of templates in a curve: 1, 2, 5, 10, .. and all."""
     return sorted({each for each in (1, 2, 5, 10, 20, 50, 100, 200, 500) if each < n} | {n})
 
 
@@ -228,7 +224,7 @@ def _whole_subtasks(
 
 
 def _blocks(n_subsets: int) -> list[int]:
-    return [min(FORM_BLOCK, n_subsets - start) for start in range(0, n_subsets, FORM_BLOCK)]
+    return [min(BLOCK, n_subsets - start) for start in range(0, n_subsets, BLOCK)]
 
 
 def _variances(run: RunScores, weights: Sequence[FloatArray]) -> FloatArray:
@@ -239,7 +235,7 @@ def _variances(run: RunScores, weights: Sequence[FloatArray]) -> FloatArray:
 
 
 def stratified_variance(values: FloatArray, strata: Codes, sizes: npt.ArrayLike, weights: npt.ArrayLike) -> FloatArray:
-    """V of a stratified subset: some items at random from each stratum, scored by the weighted mean of stratum means.
+    """V of stratified subsets: random items of each stratum, scored by the weighted mean of the stratum means.
 
     Parameters
     ----------
@@ -248,18 +244,18 @@ def stratified_variance(values: FloatArray, strata: Codes, sizes: npt.ArrayLike,
     strata : array of shape (item,)
         Number of each item's stratum.
     sizes, weights : arrays of shape (stratum,)
-        Items drawn from each, and the weight of each mean, of sum 1 (k_h / k for the plain mean of the subset).
+        Number of items drawn from each stratum, and weights of the means, sum 1 (k_h / k for the mean of the subset).
 
     Returns
     -------
     array of shape (...)
-        sum_hl w_h w_l C_hl + sum_h w_h^2 (V_h - C_hh) / k_h, with C_hl the mean covariance of two items, one of each
-        stratum, and V_h the mean variance of an item: an identity, as V(k) is.
+        sum_hl w_h w_l C_hl + sum_h w_h^2 (V_h - C_hh) / k_h, with C_hl the mean covariance of two items of strata h
+        and l, and V_h the mean variance of an item of stratum h.
 
     Raises
     ------
     AnalysisError
-        If a stratum has fewer items than are to be drawn, or none are.
+        If a size is below 1 or above the number of items of the stratum.
     """
     between, diagonal, available = group_covariance(values, strata)
     k, w = np.asarray(sizes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
@@ -269,7 +265,7 @@ def stratified_variance(values: FloatArray, strata: Codes, sizes: npt.ArrayLike,
         raise AnalysisError(
             f"stratum {first} has {int(available[first])} items, {k[first]:g} are to be drawn; 1 to all are needed."
         )
-    own = np.where(available > 1, np.einsum("...gg->...g", between), diagonal)  # of one item: its variance
+    own = np.where(available > 1, np.einsum("...gg->...g", between), diagonal)  # with one item: its variance
     crossed = np.einsum("...gh,g,h->...", np.where(np.eye(len(k), dtype=bool), 0.0, between), w, w)
     return np.asarray(crossed + (w**2 * (own + (diagonal - own) / k)).sum(axis=-1))
 
@@ -277,7 +273,7 @@ def stratified_variance(values: FloatArray, strata: Codes, sizes: npt.ArrayLike,
 def nested_variance(
     values: FloatArray, templates: Codes, n_templates: int, items_each: int | None = None
 ) -> FloatArray:
-    """V of a subset of templates: some templates at random, all their items or some, scored by the mean of means.
+    """V of nested subsets: random templates with all or some of their items, scored by the mean of template means.
 
     Parameters
     ----------
@@ -286,15 +282,15 @@ def nested_variance(
     templates : array of shape (item,)
         Number of each item's template.
     n_templates : int
-        Templates drawn.
+        Number of templates drawn.
     items_each : int, optional
-        Items drawn at random from each; by default all.
+        Number of random items of each template; by default all.
 
     Returns
     -------
     array of shape (...)
-        A + (B + (D - B) / m - A) / g with g templates of m items: A the mean covariance of items of two templates, B
-        within one, D the mean variance of an item, each averaged over templates with equal weight. An identity.
+        A + (B + (D - B) / m - A) / g with g templates of m items. A is the mean covariance of items of two templates, B
+        of two items of one template, D the mean variance of an item; templates have equal weights.
 
     Raises
     ------

@@ -173,7 +173,7 @@ def test_seeds_are_in_the_interval_where_they_are_known_and_without_them_it_miss
         < 0.2
         < np.mean([each.sign_p < 0.05 for each in found])
     )
-    assert all("by the seeds of run 'A'" in each.note for each in found)
+    assert all("from the seeds of run 'A'" in each.note for each in found)
 
 
 def test_the_seeds_part_of_two_recipes_is_that_of_the_scores_less_what_items_make():
