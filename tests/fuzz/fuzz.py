@@ -78,12 +78,12 @@ def fuzz(
         Folder of valid files, where they are made already.
     """
     out = Outcome()
-    end = time.monotonic() + 60 * minutes
     number = first_seed
     with tempfile.TemporaryDirectory() as made:
         if corpus is None:
             corpus = Path(made) / "corpus"
             _in_a_process("--corpus", corpus)
+        end = time.monotonic() + 60 * minutes
         while time.monotonic() < end and (most is None or out.examples.total() < most) and len(out.findings) < 50:
             work = Path(made) / "work"
             shutil.rmtree(work, ignore_errors=True)
