@@ -75,11 +75,6 @@ class ItemCurves(NamedTuple):
     upper_asymptote: Tensor | None = None
 
 
-def item_curves(items: Mapping[str, Tensor]) -> ItemCurves:
-    """Item parameters by name as the likelihood takes them."""
-    return ItemCurves(*(items.get(name) for name in CURVE_NAMES))  # type: ignore[arg-type]
-
-
 def log_likelihood(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> Tensor:
     """Log-likelihood of all responses, a scalar, with its gradient attached.
 
