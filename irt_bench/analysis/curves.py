@@ -93,33 +93,6 @@ def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
     )
 
 
-def item_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Fisher information about ability in one response to each item.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        With item parameters of dimensions (chain, draw, item); ``posterior.sel(item=[...])`` for some items.
-    abilities : array of shape (ability,)
-        Where to evaluate.
-
-    Returns
-    -------
-    xr.Dataset of dimensions (item, ability)
-        ``information`` (posterior mean), ``information_q05, information_q95``, per squared unit of ability.
-
-    Notes
-    -----
-    a^2 (P - c)^2 (d - P)^2 / ((d - c)^2 P (1 - P)) [1]_, which is a^2 P (1 - P) for the 1PL and 2PL.
-
-    References
-    ----------
-    .. [1] Magis, A note on the item information function of the four-parameter logistic model, 2013,
-       DOI 10.1177/0146621613475471.
-    """
-    return _by_item(posterior, abilities, "information", information)
-
-
 def benchmark_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
     """Fisher information in one response to every item, and the resulting standard error of ability.
 
@@ -137,8 +110,16 @@ def benchmark_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr
 
     Notes
     -----
+    The information of an item is a^2 (P - c)^2 (d - P)^2 / ((d - c)^2 P (1 - P)) [1]_, which is a^2 P (1 - P) for the
+    1PL and 2PL. ``posterior.sel(item=[...])`` gives that of some items.
+
     The standard error is 1 / sqrt(information) per draw: that of the maximum likelihood estimate with known items. The
     posterior of ability, with its N(0, 1) prior, has an sd of about 1 / sqrt(1 + information).
+
+    References
+    ----------
+    .. [1] Magis, A note on the item information function of the four-parameter logistic model, 2013,
+       DOI 10.1177/0146621613475471.
     """
     total = _over_items(posterior, abilities, information)
     error = 1 / np.sqrt(np.maximum(total, TINY))

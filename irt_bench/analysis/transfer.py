@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from scipy import stats
 from irt_bench.analysis.classical import MIN_MODELS, correlate_with_rest
 from irt_bench.analysis.intervals import SPREAD_FLOOR, centred_sums
 from irt_bench.arrays import BoolArray, FloatArray
-from irt_bench.errors import AnalysisError, UndefinedWarning, unknown_choice
+from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
@@ -86,8 +86,6 @@ def _of_complete_answers(shares: FloatArray, splits: Sequence[Halves]) -> list[F
     return [np.stack([difficulty[at], correlation[at]]) for at in np.split(np.arange(len(size)), len(splits))]
 
 
-Split = Literal["random", "ability"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 MIN_IN_HALF = 3  # models; with fewer no item has an item-rest correlation
 MIN_ITEMS = 3  # two items correlate at -1 or 1
 DIGITS = 10  # of statistics that are ranked: equal items are ties despite rounding
@@ -107,101 +105,25 @@ class _Replicates:
     n_items: npt.NDArray[np.int64]  # (replicate,)
 
 
-def split_models(
-    counts: ResponseCounts, how: Split = "random", *, rng: np.random.Generator | None = None
-) -> tuple[BoolArray, BoolArray]:
-    """Split the models into halves; models without responses are in neither, an odd one is in the second.
+def weaker_and_stronger(labels: pd.Index, accuracy: FloatArray) -> Halves:
+    """Split the models by accuracy into a weaker and a stronger half; ties are ordered by label.
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Correct responses and trials of shape (model, item).
-    how : {"random", "ability"}
-        Random halves, or the weaker (first) and the stronger (second) half by accuracy; ties are ordered by label.
-    rng : np.random.Generator
-        Needed for random halves.
-
-    Returns
-    -------
-    two arrays of shape (model,)
-        Whether a model is in the first and in the second half.
-
-    Raises
-    ------
-    AnalysisError
-        If `how` is not known, `rng` is missing, or a half has fewer than three models.
+    Models without responses are in neither half, an odd one is in the second.
     """
-    if how not in SPLITS:
-        raise AnalysisError(unknown_choice("split", how, SPLITS))
-    return _part(counts.models.index, counts.accuracy().to_numpy(), how, rng)
-
-
-def _part(
-    labels: pd.Index, accuracy: npt.NDArray[np.floating], how: Split, rng: np.random.Generator | None
-) -> tuple[BoolArray, BoolArray]:
     answered = np.flatnonzero(~np.isnan(accuracy))
-    size = len(answered) // 2
-    if size < MIN_IN_HALF:
-        raise AnalysisError(f"{len(answered)} models have responses; two halves of at least {MIN_IN_HALF} are needed.")
-    if how == "ability":
-        order = answered[np.lexsort((labels.astype("str").to_numpy()[answered], accuracy[answered]))]
-    elif rng is None:
-        raise AnalysisError("random halves need a generator: pass rng=np.random.default_rng(seed).")
-    else:
-        order = rng.permutation(answered)
-    first, second = np.zeros(len(labels), dtype=np.bool_), np.zeros(len(labels), dtype=np.bool_)
-    first[order[:size]], second[order[size:]] = True, True
+    order = np.lexsort((labels.astype("str").to_numpy()[answered], accuracy[answered]))
+    return _halves(answered[order], len(labels))
+
+
+def random_halves(accuracy: FloatArray, rng: np.random.Generator) -> Halves:
+    """Split the models at random; models without responses are in neither half, an odd one is in the second."""
+    return _halves(rng.permutation(np.flatnonzero(~np.isnan(accuracy))), len(accuracy))
+
+
+def _halves(order: npt.NDArray[np.intp], n_models: int) -> Halves:
+    first, second = np.zeros((2, n_models), dtype=np.bool_)
+    first[order[: len(order) // 2]], second[order[len(order) // 2 :]] = True, True
     return first, second
-
-
-def transfer(counts: ResponseCounts, *, how: Split = "ability", n_splits: int = 100, seed: int = 0) -> pd.DataFrame:
-    """Correlate item statistics between two halves of the models.
-
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Correct responses and trials of shape (model, item).
-    how : {"random", "ability"}
-        See `split_models`.
-    n_splits : int
-        Number of random splits, and of resamples of the items.
-    seed : int
-        Seed of splits and resamples.
-
-    Returns
-    -------
-    pd.DataFrame
-        Indexed by ``statistic`` (proportion_correct, item_rest_correlation, within the half) and ``method``
-        (pearson, spearman), with columns ``correlation, q05, q95, n_items, n_left_out``.
-
-    Raises
-    ------
-    AnalysisError
-        See `split_models`.
-
-    Warns
-    -----
-    UndefinedWarning
-        If a correlation is NaN: fewer than three usable items, or no spread over them.
-
-    Notes
-    -----
-    ``how="ability"``: one split; the interval comes from resampling items. ``how="random"``: the mean over the splits,
-    and the interval of a *single* split, each with its own resample of items. Models are fixed in both.
-    Items without spread (or with fewer than three models) in either half are left out of both statistics; for random
-    splits ``n_items`` and ``n_left_out`` are means. Departs from [1]_ by correcting discrimination for the item's own
-    part.
-
-    A low correlation of discriminations between weaker and stronger models does not contradict an IRT model. Classical
-    discrimination decreases as an item gets too easy or too hard for a group, and the reduced range of scores in each
-    half lowers the correlations between its items.
-
-    References
-    ----------
-    .. [1] Madaan et al., Quantifying variance in evaluation benchmarks, 2024, section 4, DOI 10.48550/arXiv.2406.10229.
-    """
-    (replicates,) = _replicate(counts, (how,), n_splits, np.random.default_rng(seed))
-    return _summary(replicates, counts.n_items)
 
 
 def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -> pd.DataFrame:
@@ -219,8 +141,10 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
     Returns
     -------
     pd.DataFrame
-        Index as in `transfer`; ``ability, ability_q05, ability_q95, random, random_q05, random_q95``, their ``ratio,
-        ratio_q05, ratio_q95``, and ``n_items_ability, n_left_out_ability, n_items_random, n_left_out_random``.
+        Indexed by ``statistic`` (proportion_correct, item_rest_correlation, within the half) and ``method`` (pearson,
+        spearman). Correlations between weaker and stronger models, ``ability, ability_q05, ability_q95``, and between
+        random halves, ``random, random_q05, random_q95``; their ``ratio, ratio_q05, ratio_q95``; and the numbers of
+        items, ``n_items_ability, n_left_out_ability, n_items_random, n_left_out_random``.
 
     Warns
     -----
@@ -230,6 +154,16 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
 
     Notes
     -----
+    Weaker and stronger models are one split, and the interval comes from resampling items. For random halves the table
+    has the mean over splits and the interval of a *single* split, each with its own resample of items. Models are fixed
+    in both. Items without spread (or with fewer than three models) in either half are left out of both statistics; for
+    random splits ``n_items`` and ``n_left_out`` are means. Departs from [2]_ by correcting discrimination for the
+    item's own part.
+
+    A low correlation of discriminations between weaker and stronger models does not contradict an IRT model. Classical
+    discrimination decreases as an item gets too easy or too hard for a group, and the reduced range of scores in each
+    half lowers the correlations between its items.
+
     The ratio is the correlation between weaker and stronger models corrected for attenuation [1]_: it is divided by the
     correlation of random halves, which is the reliability of statistics from half of the models. A ratio below 1,
     including its interval, shows that the statistics themselves differ. The ratio is approximate, since the reliability
@@ -239,6 +173,7 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
     References
     ----------
     .. [1] Spearman, The proof and measurement of association between two things, 1904, DOI 10.2307/1412159.
+    .. [2] Madaan et al., Quantifying variance in evaluation benchmarks, 2024, section 4, DOI 10.48550/arXiv.2406.10229.
     """
     counts = as_counts(counts)
     answering = int(counts.asked.any(axis=1).sum())
@@ -248,15 +183,8 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
         )
         warnings.warn(message, UndefinedWarning, stacklevel=2)
         return pd.DataFrame(np.nan, index=ROWS, columns=[*CORRELATIONS, *NUMBERS])
-    ability, random = _replicate(counts, SPLITS[::-1], n_splits, np.random.default_rng(seed))
-    parts = {"ability": _summary(ability, counts.n_items), "random": _summary(random, counts.n_items)}
-    renamed = {
-        name: part.rename(columns={"correlation": name, "q05": f"{name}_q05", "q95": f"{name}_q95"}).rename(
-            columns={"n_items": f"n_items_{name}", "n_left_out": f"n_left_out_{name}"}
-        )
-        for name, part in parts.items()
-    }
-    joined = renamed["ability"].join(renamed["random"])
+    ability, random = _replicate(counts, n_splits, np.random.default_rng(seed))
+    joined = _summary("ability", ability, counts.n_items).join(_summary("random", random, counts.n_items))
     shown = (joined["random_q05"] > 0).to_numpy()
     if not shown.all():
         warnings.warn(
@@ -271,20 +199,17 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
     return joined[[*CORRELATIONS, *NUMBERS]]
 
 
-def _replicate(
-    counts: ResponseCounts, ways: tuple[Split, ...], n_splits: int, rng: np.random.Generator
-) -> list[_Replicates]:
-    """Split, correlate and resample `n_splits` times; all kinds of splits share each resample of items."""
-    labels, accuracy = counts.models.index, counts.accuracy().to_numpy()
+def _replicate(counts: ResponseCounts, n_splits: int, rng: np.random.Generator) -> tuple[_Replicates, _Replicates]:
+    """Split, correlate and resample `n_splits` times; both kinds of split share each resample of items."""
+    accuracy = np.asarray(counts.accuracy(), dtype=np.float64)
     drawn: list[npt.NDArray[np.int64]] = []
-    splits: list[tuple[BoolArray, BoolArray]] = []
+    splits: list[Halves] = []
     for _ in range(n_splits):
         drawn.append(rng.integers(counts.n_items, size=counts.n_items))
-        splits += [_part(labels, accuracy, how, rng) for how in ways if how == "random"]
-    fixed = [_part(labels, accuracy, "ability", None)] if "ability" in ways else []
-    shares = np.nan_to_num(counts.proportions(), copy=False)
-    found = half_statistics(shares, counts.asked, [*splits, *fixed])
-    return [_correlations([found[-1]] * n_splits if how == "ability" else found[:n_splits], drawn) for how in ways]
+        splits.append(random_halves(accuracy, rng))
+    splits.append(weaker_and_stronger(counts.models.index, accuracy))
+    *random, ability = half_statistics(np.nan_to_num(counts.proportions(), copy=False), counts.asked, splits)
+    return _correlations([ability] * n_splits, drawn), _correlations(random, drawn)
 
 
 def _correlations(statistics: Sequence[FloatArray], drawn: Sequence[npt.NDArray[np.int64]]) -> _Replicates:
@@ -312,7 +237,7 @@ def _correlate(pairs: FloatArray) -> FloatArray:
     return found
 
 
-def _summary(replicates: _Replicates, n_items: int) -> pd.DataFrame:
+def _summary(name: str, replicates: _Replicates, n_items: int) -> pd.DataFrame:
     correlation = replicates.as_observed.mean(axis=0)
     lower, upper = np.where(np.isnan(correlation), np.nan, _limits(replicates.resampled))
     used = float(replicates.n_items.mean())
@@ -323,8 +248,8 @@ def _summary(replicates: _Replicates, n_items: int) -> pd.DataFrame:
             UndefinedWarning,
             stacklevel=3,
         )
-    columns = {"correlation": correlation, "q05": lower, "q95": upper, "n_items": used, "n_left_out": n_items - used}
-    return pd.DataFrame(columns, index=ROWS)
+    columns = {name: correlation, f"{name}_q05": lower, f"{name}_q95": upper}
+    return pd.DataFrame(columns | {f"n_items_{name}": used, f"n_left_out_{name}": n_items - used}, index=ROWS)
 
 
 def _limits(replicates: FloatArray) -> FloatArray:

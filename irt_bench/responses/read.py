@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -117,7 +116,6 @@ PICKLE_SUFFIXES: Final = (".pkl", ".pickle", ".p")
 PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its protocol
 FOLDER_PARTS: Final = ("__pycache__",)
 KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
-HASH_BLOCK_BYTES: Final = 2**20
 MAX_DEPTH: Final = 100  # folders below the given one
 MAX_FOLDERS: Final = 1_000_000
 MAX_FILES: Final = 1_000_000
@@ -213,28 +211,6 @@ def find_sources(paths: Sequence[str | Path], *, format: str | None = None) -> l
             where = _shortened(Path(error.filename or path))
             raise ReadError(f"{where} cannot be read: {error.strerror or error}.") from error
     return list(found.values())
-
-
-def file_fingerprint(paths: Sequence[str | Path]) -> str:
-    """Return a SHA-256 over the contents of files; for a folder, over all files that are not hidden, sorted by name.
-
-    Raises
-    ------
-    ReadError
-        If a file cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in map(Path, paths):
-        for file in _files_below(path) if path.is_dir() else [path]:
-            own = hashlib.sha256()
-            try:
-                with file.open("rb") as stream:
-                    while block := stream.read(HASH_BLOCK_BYTES):
-                        own.update(block)
-            except OSError as error:
-                raise ReadError(f"{file} cannot be read: {error.strerror}.") from error
-            digest.update(own.digest())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _exists(path: Path) -> bool:
@@ -433,4 +409,4 @@ def stem(path: Path) -> str:
     return name
 
 
-__all__ = ["Source", "file_fingerprint", "find_sources", "read_responses", "stem"]
+__all__ = ["Source", "find_sources", "read_responses", "stem"]

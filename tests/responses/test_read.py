@@ -10,7 +10,7 @@ import pytest
 
 from irt_bench.errors import IrtBenchError, ReadError, ResponsesError
 from irt_bench.responses import read_responses
-from irt_bench.responses.read import file_fingerprint, find_sources, stem
+from irt_bench.responses.read import find_sources, stem
 
 LONG = "model,item,correct\na,1,1\na,2,0\nb,1,0\n"
 
@@ -191,17 +191,6 @@ def test_a_single_path_need_not_be_in_a_list(tmp_path):
 )
 def test_a_stem_has_no_endings_of_formats(name, expected):
     assert stem(Path("x", name)) == expected
-
-
-def test_fingerprints_are_of_contents_not_of_names(tmp_path):
-    first = file_fingerprint([write(tmp_path / "a.csv")])
-    assert first == file_fingerprint([write(tmp_path / "b.csv")])
-    assert first != file_fingerprint([write(tmp_path / "c.csv", LONG + "b,2,1\n")])
-    assert first != file_fingerprint([tmp_path / "a.csv", tmp_path / "b.csv"])
-    write(tmp_path / "d/x.csv"), write(tmp_path / "e/y.csv"), write(tmp_path / "e/.hidden", "z")
-    assert file_fingerprint([tmp_path / "d"]) == file_fingerprint([tmp_path / "e"]) == first
-    with pytest.raises(ReadError, match="cannot be read"):
-        file_fingerprint([tmp_path / "none"])
 
 
 def test_sources_are_found_in_order_without_reading_them(tmp_path):
