@@ -31,7 +31,7 @@ SAVED_GROUPS: Final = (*RESPONSE_GROUPS, CONSTANT_DATA)
 GROUPS: Final = ("posterior", "sample_stats", *SAVED_GROUPS)
 MAX_MEMBERS: Final = 1_000  # arrays of a group
 UNPACKED_AT_MIN: Final = 2**28  # bytes that any saved fit may take in memory
-UNPACKED_RATIO: Final = 100  # beyond them, bytes a byte of the file may become; draws do not compress
+UNPACKED_RATIO: Final = 100  # beyond them, bytes per byte of the file; draws do not compress
 ANSWER: Final = "answer"  # dimension over the cells that were asked, where some were not
 MAX_GIGABYTES: Final = 4  # of all the groups together
 SPAWN_KEY: Final = 0x9D1C  # of the replicated answers' stream
@@ -121,10 +121,10 @@ def response_groups(
     -------
     dict of str to xr.Dataset
         ``log_likelihood``: log of the binomial probability of the right answers, its coefficient included;
-        ``posterior_predictive``: right answers of as many trials, drawn once a draw; ``observed_data``: right answers,
-        with their trials in ``constant_data`` where these are not all 1.
-        Dimensions after (chain, draw) are (model, item) where every model was asked every item; else ``answer``, the
-        cells that were asked, row by row, with the coordinates ``model`` and ``item``.
+        ``posterior_predictive``: right answers of as many trials, drawn once per draw; ``observed_data``: right
+        answers, with their trials in ``constant_data`` where these are not all 1. Dimensions after (chain, draw) are
+        (model, item) where every model was asked every item; else ``answer``, the cells that were asked, row by row,
+        with the coordinates ``model`` and ``item``.
 
     Raises
     ------

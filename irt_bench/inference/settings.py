@@ -101,7 +101,7 @@ class NUTSSettings(Settings):
     max_tree_depth : int
         A trajectory has at most 2 ** max_tree_depth steps.
     jobs : int
-        Chains run at once, each in a process of its own; results do not depend on it. 0: one a processor.
+        Chains run at once, each in a process of its own; results do not depend on it. 0: one per processor.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Logistic item response models with one to four parameters an item: priors as fields, one formula for all.
+"""Logistic item response models with one to four parameters per item: priors as fields, one formula for all.
 
 P(right) = c + (d - c) sigmoid(a (theta - b)), theta ~ N(0, 1), a > 0. Location and scale are fixed by the ability's
 prior, the sign by a > 0 and d > c.
@@ -140,7 +140,7 @@ class Logistic:
             return {}
         if isinstance(self.guessing, tuple) and len(self.guessing) != n_items:
             raise ModelError(
-                f"guessing has {len(self.guessing)} values for {n_items} items; one an item, or one for all, is needed."
+                f"guessing has {len(self.guessing)} values for {n_items} items; one per item or one for all is needed."
             )
         return {names.GUESSING: np.asarray(self.guessing, dtype=np.float64)}
 

@@ -40,7 +40,7 @@ HYPERPARAMETERS: Final[Mapping[str, float]] = {
     LOG_DISCRIMINATION: 0.0,  # the 1PL's one slope: exp(0) = 1
 }
 PARTS_OF_ABILITY: Final = ("run_mean", "seed_effect", "step_effect")
-PLANTED: Final = "planted"  # truth, one an item: "" or one of the three below
+PLANTED: Final = "planted"  # truth, one per item: "" or one of the three below
 MIS_KEYED: Final = "mis_keyed"
 NEVER_SOLVED: Final = "never_solved"
 ALWAYS_SOLVED: Final = "always_solved"

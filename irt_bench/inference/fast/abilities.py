@@ -2,7 +2,7 @@
 
 Between nodes an ability's posterior is smooth, so the trapezoid rule is exact to 1e-8 once the nodes are no further
 apart than the narrowest posterior's sd (Trefethen & Weideman 2014, doi:10.1137/130932132). All models share the nodes:
-curves are tabulated once an item, and answers meet them in matrix products. Fixed nodes that are coarser than that are
+curves are tabulated once per item, and answers meet them in matrix products. Fixed nodes that are coarser than that are
 how marginal maximum likelihood goes wrong on long tests.
 
 With few items an ability's posterior is wide and skewed: it is tabulated on a grid (`GridAbilities`). With many it is

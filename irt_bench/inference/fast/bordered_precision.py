@@ -7,7 +7,7 @@ Given the items, abilities are independent; given abilities and what items share
     shared      F'    H'   E       D diagonal, G block-diagonal, E of two rows
 
 so that one side is eliminated in closed form and only a matrix of the other side's size is factorised: a Schur
-complement, one triangular solve, and one matrix product a set of draws.
+complement, one triangular solve, and one matrix product per set of draws.
 
 The precision-shaped normal distribution of a large matrix, where cross derivatives are smooth functions of ability.
 

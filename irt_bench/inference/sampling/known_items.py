@@ -31,7 +31,7 @@ SCAN_SPACING = 0.25
 REACH = 8.0  # the table covers each snapshot's answers to exp(-8^2 / 2) of their peak
 WIDEST_SPACING, NARROWEST_SPACING = 0.05, 0.005
 # Nodes are 0.1 logits of the steepest item apart: a cubic spline then errs by about 5 / 384 * 0.1^4 *
-# max |d^4 log P / d logit^4| = 5 / 384 * 0.1^4 / 8 = 2e-7 an answer.
+# max |d^4 log P / d logit^4| = 5 / 384 * 0.1^4 / 8 = 2e-7 per answer.
 SPACING_PER_SLOPE = 0.1
 STEEPEST = SPACING_PER_SLOPE / NARROWEST_SPACING  # discrimination that the nodes resolve; steeper items are steps
 BLOCK_CELLS = 500_000  # items x nodes at once

@@ -26,12 +26,12 @@ Progress = Callable[[str, int, int], None]
 LogDensity = Callable[[Tensor], Tensor]
 MAX_FULL: Final = 250  # coordinates up to which a full covariance matrix is learned in good time
 MAX_CHECKED: Final = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
-EXTRA_PAIRS: Final = 100  # beyond one a coordinate, for a half of the check
+EXTRA_PAIRS: Final = 100  # beyond one per coordinate, for a half of the check
 MIN_CURVATURE: Final = 0.05  # a spread of more than four times the guide's is not sought
 MIN_PRECISION: Final = 1e-6  # none at all, or a negative one
 ROW: Final = 3.0  # square root of the length of a row up to which the learning rate is as set
 N_RATES: Final = 4  # learning rates gone through, each `decay` times smaller than the one before
-STEP_CELLS: Final = 2e7  # of a mini-batch: a tenth of a second or two a step
+STEP_CELLS: Final = 2e7  # of a mini-batch: a tenth of a second or two per step
 MIN_BATCH: Final = 200  # models, and items, where there are so many
 
 
@@ -242,7 +242,7 @@ class Plateau:
         self._since = len(self.history)
 
     def reached(self) -> bool:
-        """Whether the series has levelled off; decided once a window."""
+        """Whether the series has levelled off; decided once per window."""
         n = len(self.history) - self._since
         if n % self.window or n < 6 * self.window // 2:
             return False
