@@ -209,10 +209,12 @@ def compare_subsets(
     >>> from irt_bench import compare_subsets, load_example
     >>> answers = load_example("benchmark").counts().take(models=slice(40), items=slice(20))
     >>> compared = compare_subsets(
-    ...     answers, [0.5], methods=["random"], estimators=["p_irt"], n_random=9, controls=False
+    ...     answers, [10], methods=["difficulty"], estimators=["weighted"], n_random=9, controls=False
     ... )
-    >>> compared.summary().index.tolist()
-    [10]
+    >>> compared
+    SubsetComparison(benchmark, 10 items, 2 methods, 1 estimator, 40 models)
+    >>> compared.errors(10).columns.tolist()
+    ['weighted']
     """
     counts = as_counts(responses)
     check_names(methods or [], None, estimators or [])

@@ -35,7 +35,7 @@ def results():
             "AccuracyComparison": fitted.compare_accuracy(n_resamples=50),
             "Subset": subset,
             "SubsetComparison": ib.compare_subsets(
-                wide.iloc[:40, :20], [5], methods=["difficulty"], estimators=["weighted"], n_random=9, controls=False
+                wide.iloc[:40, :15], [5], methods=["difficulty"], estimators=["weighted"], n_random=9, controls=False
             ),
             "SeedVariance": ib.seed_variance(seeds, n_bootstrap=20, n_subsets=20),
             "Study": study,
@@ -106,3 +106,10 @@ def test_counts_and_tables_are_one_line():
     table = ib.load_example("seeds")
     assert repr(table) == "ResponseTable(planted: 64 models x 200 items, 12,800 answers)"
     assert repr(ib.as_counts(np.eye(2))) == "ResponseCounts(2 models x 2 items, 4 answers)"
+
+
+def test_what_is_saved_is_what_commands_write(tmp_path):
+    written = {"FitChecks": "checks.csv", "AccuracyComparison": "models.csv", "SubsetComparison": "comparison.csv"}
+    for name, file in written.items():
+        results()[name].save(tmp_path / name)
+        assert {file, "summary.json"} <= {path.name for path in (tmp_path / name).iterdir()}

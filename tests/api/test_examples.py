@@ -11,7 +11,7 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 def docstrings():
-    """Docstrings with an example, of public names and their public methods, each once."""
+    """Docstrings with an example, of public names and their public methods; each example once."""
     seen = set()
     for name in irt_bench.__all__:
         thing = getattr(irt_bench, name)
@@ -21,8 +21,9 @@ def docstrings():
             own += [(f"{name}.{member}", value) for member, value in members if not member.startswith("_")]
         for label, value in own:
             text = inspect.getdoc(value) or ""
-            if ">>>" in text and text not in seen:
-                seen.add(text)
+            code = tuple(each.source for each in doctest.DocTestParser().get_examples(text))
+            if code and code not in seen:
+                seen.add(code)
                 yield label, text
 
 

@@ -147,15 +147,6 @@ def test_a_subset_is_compared_with_adaptive_tests(fitted, subset):
     assert {"n_items", "ability_error"} <= set(designs.columns)
 
 
-def test_methods_are_compared_and_saved(wide, tmp_path):
-    compared = ib.compare_subsets(
-        wide.iloc[:40, :20], [5], methods=["difficulty"], estimators=["weighted"], n_random=9, controls=False
-    )
-    compared.save(tmp_path / "compared")
-    assert {"comparison.csv", "errors.md", "summary.json"} <= {path.name for path in (tmp_path / "compared").iterdir()}
-    assert compared.summary()["mae"].between(0, 1).all()
-
-
 @pytest.fixture(scope="module")
 def seeds():
     return ib.load_example("seeds").to_frame()
