@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from simulated_seeds import SeedSimulation, simulate_seeds
 from typer.testing import CliRunner
 
 from irt_bench.cli import app
 from irt_bench.responses import write_table
-from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 RUN = CliRunner()
 FLAGS = [

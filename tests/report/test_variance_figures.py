@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
+from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.report.figures.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 from irt_bench.variance.seed_variance import analyse_seed_variance
-from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 
 def test_with_one_step_every_run_is_a_line_with_a_dot_for_every_seed():

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.report.tables.score_tables import (
     paper_table,
@@ -14,7 +15,6 @@ from irt_bench.report.tables.score_tables import (
 from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.metrics import pooled_metrics, variance_metrics
 from irt_bench.variance.seed_variance import analyse_seed_variance
-from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 
 def test_the_table_has_the_papers_columns_in_percentage_points():

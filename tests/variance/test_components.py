@@ -3,9 +3,9 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from simulated_seeds import SeedSimulation, planted_components, simulate_shares
 
 from irt_bench.variance.components import two_way
-from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_shares
 from irt_bench.variance.small_sample import sd_interval
 
 

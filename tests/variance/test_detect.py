@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from scipy import stats
+from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.detect import DifferenceNoise, detection_table, items_needed, minimum_detectable, seeds_needed
-from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 
 @pytest.mark.parametrize(("effect", "n"), [(0.5, 64), (0.8, 26)])  # Cohen 1988, table 2.4.1

@@ -1,7 +1,7 @@
 import numpy as np
+from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.variance.seed_variance import analyse_seed_variance
-from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 
 PLAN = SeedSimulation(n_runs=2, n_seeds=4, n_steps=3, n_items=60, n_subtasks=3)
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.responses import read_responses
 from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.moments import item_covariance
-from irt_bench.variance.simulate import SeedSimulation, simulate_seeds
 from irt_bench.variance.variance_curve import (
     form_curves,
     nested_variance,

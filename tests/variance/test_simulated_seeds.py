@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulated_seeds import SeedSimulation, planted_components, simulate_seeds, simulate_shares
 
 from irt_bench.errors import ModelError
 from irt_bench.responses import write_table
 from irt_bench.variance.moments import item_covariance
-from irt_bench.variance.simulate import SeedSimulation, planted_components, simulate_seeds, simulate_shares
 
 DATA = Path(__file__).resolve().parents[2] / "irt_bench" / "examples"
 
@@ -31,7 +31,7 @@ def test_a_size_out_of_range_is_an_error():
 def test_the_files_of_the_repository_are_made_again_byte_for_byte(tmp_path):
     manifest = json.loads((DATA / "manifest.json").read_text())
     for name, entry in manifest.items():
-        if entry.get("maker") != "irt_bench.variance.simulate.simulate_seeds":
+        if entry.get("maker") != "tests/simulated_seeds.py":
             continue
         table = simulate_seeds(SeedSimulation(**entry["plan"]), seed=entry["seed"], benchmark=entry["benchmark"])
         write_table(table, tmp_path / name)
