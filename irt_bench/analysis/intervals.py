@@ -126,6 +126,11 @@ def alpha_interval(alpha: float, n_models: int, n_items: int) -> tuple[float, fl
     return float(1 - (1 - alpha) * high), float(1 - (1 - alpha) * low)
 
 
+def resampled_counts(n: int, n_resamples: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw how often each of n units occurs in bootstrap resamples, shape (resample, n)."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=n_resamples)
+
+
 def holm(p_values: FloatArray) -> FloatArray:
     """Adjust p-values for multiple tests by Holm's method (1979); NaN stays NaN and does not count as a test."""
     order = np.argsort(p_values)  # NaN last

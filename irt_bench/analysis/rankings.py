@@ -13,7 +13,7 @@ from scipy import special, stats
 
 from irt_bench.analysis.abilities import abilities_given_items
 from irt_bench.analysis.classical import binary_cells, column_correlation
-from irt_bench.analysis.intervals import Z_LIMIT, alpha_interval, column_mean_interval
+from irt_bench.analysis.intervals import Z_LIMIT, alpha_interval, column_mean_interval, resampled_counts
 from irt_bench.analysis.labelled_draws import ItemParameters, evenly_spaced
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import UndefinedWarning
@@ -51,8 +51,7 @@ def resample_accuracy(
     counts: ResponseCounts, accuracy: FloatArray, n_resamples: int, rng: np.random.Generator
 ) -> FloatArray:
     """Accuracy of each model on items drawn with replacement, shape (resample, model)."""
-    n_items = counts.n_items
-    times = rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_resamples).astype(np.float64)
+    times = resampled_counts(counts.n_items, n_resamples, rng).astype(np.float64)
     right = times @ np.nan_to_num(counts.proportions(), copy=False).T
     n_asked = times @ counts.asked.T.astype(np.float64)
     # A model with few responses may have none in a resample: it keeps its accuracy there.

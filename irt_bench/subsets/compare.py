@@ -28,7 +28,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy import stats
 
-from irt_bench.analysis.intervals import holm
+from irt_bench.analysis.intervals import holm, resampled_counts
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, check_jobs, check_range, unknown_choice
 from irt_bench.inference.fit import Progress
@@ -98,7 +98,7 @@ def coverage_by(held_out: pd.DataFrame, by: list[str], rng: np.random.Generator)
     found = pd.DataFrame({"coverage": within.sum(axis=1) / models.sum(axis=1)}, index=sums.index)
     if n_clusters == 1:
         return found.assign(coverage_q05=np.nan, coverage_q95=np.nan, coverage_se=np.nan)
-    drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=N_RESAMPLES).astype(np.float64)
+    drawn = resampled_counts(n_clusters, N_RESAMPLES, rng).astype(np.float64)
     totals = drawn @ models.T
     shares = np.divide(drawn @ within.T, totals, out=np.full_like(totals, np.nan), where=totals > 0)
     low, high = np.nanquantile(shares, INTERVAL, axis=0)

@@ -35,7 +35,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize, special, stats
 
-from irt_bench.analysis.intervals import Z_LIMIT
+from irt_bench.analysis.intervals import Z_LIMIT, resampled_counts
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError
 from irt_bench.names import INTERVAL, MODEL
@@ -113,8 +113,7 @@ def _resampled(values: FloatArray, clusters: Labels | None) -> list[ExpectedErro
     sums, sizes = np.array([np.bincount(codes, row) for row in values]), np.bincount(codes)
     if n_clusters == 1:
         return [ExpectedError(float(mean), math.nan, math.nan) for mean in values.mean(axis=1)]
-    rng = np.random.default_rng(RESAMPLING_SEED)
-    drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=N_RESAMPLES)
+    drawn = resampled_counts(n_clusters, N_RESAMPLES, np.random.default_rng(RESAMPLING_SEED))
     low, high = np.quantile(drawn @ sums.T / (drawn @ sizes)[:, None], INTERVAL, axis=0)
     return [ExpectedError(*map(float, each)) for each in zip(values.mean(axis=1), low, high, strict=True)]
 
@@ -224,7 +223,7 @@ def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
     own = _joined([_pairs(*each, rng=rng) for each in zip(scores.estimates, scores.truths, codes, strict=True)])
     spread = np.full(1, math.nan)
     if len(names) > 1:
-        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=GAP_RESAMPLES)
+        drawn = resampled_counts(len(names), GAP_RESAMPLES, rng)
         spread = np.array([_gap(own, weights[own.first] * weights[own.second]) for weights in drawn])
     known = spread[~np.isnan(spread)]
     low, high = np.quantile(known, INTERVAL) if len(known) else (math.nan, math.nan)

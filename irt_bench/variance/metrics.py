@@ -20,7 +20,7 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL
 from irt_bench.variance.moments import check_covariance, item_covariance, without_rounding
-from irt_bench.variance.scores import RunScores, mean_over_items
+from irt_bench.variance.scores import RunScores, mean_over_items, resampled_means
 from irt_bench.variance.small_sample import (
     beta_excess,
     c4,
@@ -111,21 +111,9 @@ def bootstrap_half_width(values: FloatArray, rng: np.random.Generator, n_bootstr
     -------
     array of shape (seed, step)
     """
-    n_items = values.shape[-1]
-    rows = values.reshape(-1, n_items).T
-    asked = np.isfinite(rows)
-    filled = np.where(asked, rows, 0.0)
-    means = np.empty((n_bootstrap, rows.shape[1]))
-    block = max(1, 2_000_000 // n_items)
-    for start in range(0, n_bootstrap, block):
-        n = min(block, n_bootstrap - start)
-        drawn = rng.integers(n_items, size=(n, n_items)) + np.arange(n)[:, None] * n_items
-        weights = np.bincount(drawn.ravel(), minlength=n * n_items).reshape(n, n_items).astype(np.float64)
-        total = weights @ asked if not asked.all() else n_items
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means[start : start + n] = (weights @ filled) / total
+    means = resampled_means(values, rng, n_bootstrap)
     low, high = np.quantile(means, [(1 - CI_LEVEL) / 2, (1 + CI_LEVEL) / 2], axis=0)
-    return np.asarray(((high - low) / 2).reshape(values.shape[:-1]))
+    return np.asarray((high - low) / 2)
 
 
 def root(variance: FloatArray) -> FloatArray:

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from irt_bench.analysis.intervals import resampled_counts
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import INTERVAL
 from irt_bench.variance.moments import ROUNDING, without_rounding
-from irt_bench.variance.scores import RunScores
+from irt_bench.variance.scores import RunScores, resampled_means
 
 MAX_LOG_RATIO: Final = 25.0  # bound of the log ratio of sds in the search of a root
 
@@ -159,10 +160,10 @@ def joint_bootstrap(
     item_seed = int(rng.integers(2**32))
     for one, other in pairs:
         n = one.n_seeds
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap) / n
+        weights = resampled_counts(n, n_bootstrap, rng) / n
         for side, run in enumerate((one, other)):
             stream = np.random.default_rng([item_seed, 0 if matched else side])  # the same items in every run
-            scores = _item_resamples(run, stream, n_bootstrap)
+            scores = resampled_means(run.values, stream, n_bootstrap)
             mean = np.einsum("bs,bst->bt", weights, scores)
             spread = np.einsum("bs,bst->bt", weights, (scores - mean[:, None]) ** 2)
             squares[side] += (n - 1) * np.sqrt(spread).mean(axis=1) ** 2
@@ -173,18 +174,6 @@ def joint_bootstrap(
         return np.nan, np.nan
     low, high = np.quantile(ratio, INTERVAL)
     return float(low), float(high)
-
-
-def _item_resamples(run: RunScores, rng: np.random.Generator, n_bootstrap: int) -> FloatArray:
-    rows = run.values.reshape(-1, run.n_items).T
-    out = np.empty((n_bootstrap, rows.shape[1]))
-    block = max(1, 2_000_000 // run.n_items)
-    for start in range(0, n_bootstrap, block):
-        n = min(block, n_bootstrap - start)
-        drawn = rng.integers(run.n_items, size=(n, run.n_items)) + np.arange(n)[:, None] * run.n_items
-        counts = np.bincount(drawn.ravel(), minlength=n * run.n_items).reshape(n, run.n_items)
-        out[start : start + n] = counts @ rows / run.n_items
-    return out.reshape(n_bootstrap, *run.values.shape[:2])
 
 
 MIN_PAIRED_SEEDS: Final = 3  # of a run: two have no correlation of the two scores

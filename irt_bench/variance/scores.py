@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.responses.labels import MODEL_NAME
 from irt_bench.responses.table import REVISION, listed, natural_order
@@ -199,6 +199,7 @@ def _repeated(checkpoints: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 ACCURACY = "accuracy"
+RESAMPLED_CELLS: Final = 2_000_000  # resamples x items at once: 16 MB
 MISSING_GROUP = "(none)"  # subtask of items without one, if others have one
 
 
@@ -289,6 +290,33 @@ def mean_over_items(values: FloatArray) -> FloatArray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         return np.asarray(np.nanmean(values, axis=-1))
+
+
+def resampled_means(values: FloatArray, rng: np.random.Generator, n_resamples: int) -> FloatArray:
+    """Mean over resampled items, shape (resample, ...); all leading dimensions use the same items.
+
+    Parameters
+    ----------
+    values : array of shape (..., item)
+        NaN where missing.
+    rng : np.random.Generator
+        For the resamples.
+    n_resamples : int
+        Number of resamples.
+    """
+    n_items = values.shape[-1]
+    rows = values.reshape(-1, n_items).T
+    asked = np.isfinite(rows)
+    filled = np.where(asked, rows, 0.0)
+    means = np.empty((n_resamples, rows.shape[1]))
+    for block in slices(n_resamples, RESAMPLED_CELLS // n_items):
+        n = block.stop - block.start
+        drawn = rng.integers(n_items, size=(n, n_items)) + np.arange(n)[:, None] * n_items
+        weights = np.bincount(drawn.ravel(), minlength=n * n_items).reshape(n, n_items).astype(np.float64)
+        total = weights @ asked if not asked.all() else n_items
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means[block] = (weights @ filled) / total
+    return means.reshape(n_resamples, *values.shape[:-1])
 
 
 class ScoreMatrix(NamedTuple):
