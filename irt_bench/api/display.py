@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from irt_bench.errors import OutputError, unknown_choice
 from irt_bench.files import check_output, replacing_folder
 from irt_bench.report.figures.canvas import on_page
-from irt_bench.report.tables.text import Column, general, index_columns, value_columns, words
+from irt_bench.report.tables.text import TableColumn, general, index_columns, value_columns, words
 
 MAX_ROWS: Final = 8  # of a table in a notebook
 WIDTHS: Final = (2.0, 20.0)  # inches of a figure
@@ -78,7 +78,7 @@ def saved_folder(folder: str | Path) -> Iterator[Path]:
         yield path
 
 
-def _cells(column: Column) -> list[str]:
+def _cells(column: TableColumn) -> list[str]:
     lines = (words_of(line) if not column.label and not column.numeric else line for line in column.lines)
     return [f'<td style="{_style(column)}">{escape(line)}</td>' for line in lines]
 
@@ -93,5 +93,5 @@ def words_of(text: str) -> str:
     return words(text) if text.isidentifier() else text
 
 
-def _style(column: Column) -> str:
+def _style(column: TableColumn) -> str:
     return f"text-align:{'right' if column.numeric else 'left'};padding:1px 8px"

@@ -1,7 +1,7 @@
-"""Scores of the evaluated snapshots: which row is which run, seed and step, and what is measured of a set of scores.
+"""Evaluated checkpoints: which row is which run, seed and step, and statistics of their scores.
 
-Scores are arrays of shape (..., row): leading dimensions are random subsets, or nothing. Everything here looks at
-scores alone, so that a subset, a weighting, an estimate of the full score and ability are measured alike.
+Scores are arrays of shape (..., row); leading dimensions are random subsets, or absent. All statistics are of scores
+alone, so that a subset, a weighting, an estimate of the full score and ability are measured in the same way.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from irt_bench.variance.scores import step_order
 
 Places = npt.NDArray[np.intp]
 
-MIN_RANKED: Final = 3  # snapshots whose order is compared
+MIN_RANKED: Final = 3  # checkpoints, to compare their order
 MOVING_LEVEL: Final = 0.05  # of the test that full scores move
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Evaluated models: a row each.
+    """Evaluated models, one per row.
 
     Parameters
     ----------
     frame : pd.DataFrame
-        ``run, seed, step`` as text, one row a snapshot, in the order of the scores.
+        ``run, seed, step`` as text, one row per checkpoint, in the order of the scores.
     halves : bool
-        Whether the runs are halves of the seeds of one: that they differ is chance.
+        Whether the runs are halves of the seeds of one run, which differ only by chance.
     """
 
     frame: pd.DataFrame
@@ -54,7 +54,7 @@ class Checkpoints:
         return {run: _grid(self.frame, run) for run in self.runs}
 
     def arrange(self, scores: FloatArray, run: str) -> FloatArray:
-        """Scores of one run as an array of shape (..., seed, step), steps in order; NaN where there is no snapshot."""
+        """Scores of one run as an array of shape (..., seed, step), steps in order; NaN for a missing checkpoint."""
         grid = self._grids[run]
         out = np.full((*scores.shape[:-1], *grid.shape), np.nan)
         out[..., grid.seeds, grid.steps] = scores[..., grid.rows]
@@ -105,7 +105,7 @@ def run_variance(scores: FloatArray) -> RunVariance:
     Parameters
     ----------
     scores : array of shape (..., seed, step)
-        NaN for a snapshot that is not there; contrasts are of the steps, or else of the seeds, that are complete.
+        NaN for a missing checkpoint. Contrasts use the steps that are complete, or else the seeds of the last step.
     """
     there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(scores).reshape(-1, *scores.shape[-2:]).all(axis=0))
     whole = scores[..., there.all(axis=0)]
@@ -131,30 +131,30 @@ def mean_sd(scores: FloatArray) -> FloatArray:
 
 
 def pooled_variance(runs: list[RunVariance]) -> FloatArray:
-    """Pool within runs, weight seeds less one."""
+    """Pool variances within runs, weighted by seeds less one."""
     freedom = np.array([run.freedom for run in runs], dtype=np.float64)
     return np.asarray(np.tensordot(freedom, np.stack([run.value for run in runs]), 1) / freedom.sum())
 
 
 def score_statistics(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> dict[str, FloatArray]:
-    """Measure sets of scores beside the full benchmark's, over all runs given.
+    """Compute statistics of sets of scores over all runs.
 
     Parameters
     ----------
     scores : array of shape (..., row)
-        Scores looked at.
+        Scores to describe.
     full : array of shape (row,)
         Scores of the full benchmark.
-    snapshots : Snapshots
-        What the rows are.
+    checkpoints : Snapshots
+        Run, seed and step of the rows.
 
     Returns
     -------
     dict of arrays of shape (...)
         ``e`` (the paper's E, root mean square over runs), ``mean`` and ``bias`` (of the last step, against the full
         score; NaN for scores on another scale is up to the caller), ``movement`` (see `movement`), ``snr`` (mean / seed
-        sd at the last step), ``monotonicity``, ``kendall_tau`` (tau-b with the full score, snapshots of the last step),
-        ``decision_accuracy``.
+        sd at the last step), ``monotonicity``, ``kendall_tau`` (tau-b with the full score over checkpoints of the last
+        step), ``decision_accuracy``.
     """
     arranged = {run: checkpoints.arrange(scores, run) for run in checkpoints.runs}
     last = checkpoints.last_rows
@@ -180,10 +180,10 @@ def score_statistics(scores: FloatArray, full: FloatArray, checkpoints: Checkpoi
 
 
 def decision_accuracy(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> FloatArray:
-    """Share of pairs of snapshots, one of each of two runs, that the scores order as the runs' mean full scores do.
+    """Share of pairs of checkpoints of two runs that the scores order as the mean full scores of the runs.
 
-    Snapshots are those of the last step. NaN with fewer than two runs, of which halves of one are none; pairs of runs
-    with equal means do not count, equal scores half.
+    Checkpoints are those of the last step. Pairs of runs with equal means do not count; equal scores count half. NaN
+    with fewer than two runs, or if the runs are halves of one.
     """
     right, n = np.zeros(scores.shape[:-1]), 0
     for one, other in itertools.combinations([] if checkpoints.halves else checkpoints.last_rows.values(), 2):
@@ -196,21 +196,21 @@ def decision_accuracy(scores: FloatArray, full: FloatArray, checkpoints: Checkpo
 
 
 def movement(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> FloatArray:
-    """Slope of the scores on the full scores, over means of runs and steps: 1 moves as much, 0 not at all.
+    """Slope of the scores on the full scores, over means of runs and steps: 1 if they move equally, 0 if not at all.
 
     Parameters
     ----------
     scores : array of shape (..., row)
-        Scores looked at.
+        Scores to describe.
     full : array of shape (row,)
-        Scores of the full benchmark; with seeds averaged out these are the signal.
-    snapshots : Snapshots
-        What the rows are; halves of one run count by how they move from step to step.
+        Scores of the full benchmark; their means over seeds are the signal.
+    checkpoints : Snapshots
+        Run, seed and step of the rows. Halves of one run count only by their movement from step to step.
 
     Returns
     -------
     array of shape (...)
-        NaN where the full scores do not move, or no more than their seeds make them: see `scores_move`.
+        NaN if the full scores do not move by more than seed noise: see `scores_move`.
     """
     y, x = (_points(each, checkpoints) for each in (scores, full))
     known = np.isfinite(x) & np.isfinite(y).reshape(-1, y.shape[-1]).all(axis=0)
@@ -221,10 +221,10 @@ def movement(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> 
 
 
 def scores_move(full: FloatArray, checkpoints: Checkpoints) -> bool:
-    """Whether mean full scores of runs and steps differ by more than the chance of their seeds.
+    """Whether mean full scores of runs and steps differ by more than seed noise.
 
-    An F test at 5% of their variance against that of means over seeds. A slope on points that chance alone sets apart
-    is noise over noise: of two halves of the seeds of one run it was anything from -32 to 79.
+    An F test at 5% of their variance against the variance of means over seeds. Without such a difference, a slope on
+    the full scores is noise: between two halves of the seeds of one run it ranged from -32 to 79.
     """
     points = _points(full, checkpoints)
     points = points[np.isfinite(points)]
@@ -240,7 +240,7 @@ def scores_move(full: FloatArray, checkpoints: Checkpoints) -> bool:
 
 
 def _points(scores: FloatArray, checkpoints: Checkpoints) -> FloatArray:
-    """Means over seeds, shape (..., run and step); of halves of one run what is left after each half's mean."""
+    """Means over seeds, shape (..., run and step); for halves of one run, centred within each half."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         means = [np.nanmean(checkpoints.arrange(scores, run), axis=-2) for run in checkpoints.runs]
@@ -250,7 +250,7 @@ def _points(scores: FloatArray, checkpoints: Checkpoints) -> FloatArray:
 
 
 def finite_mean(values: FloatArray) -> FloatArray:
-    """Mean over the last axis of what is known; NaN where nothing is."""
+    """Mean of the finite values over the last axis; NaN if there are none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(np.nanmean(np.where(np.isfinite(values), values, np.nan), axis=-1))

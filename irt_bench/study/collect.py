@@ -1,7 +1,4 @@
-"""Collected: the cells of one benchmark put together over splits, ready for ratios and verdicts.
-
-Rows of a study's results against which the others are held: the full benchmark, and random items.
-"""
+"""Results of all tasks of one benchmark, joined over its splits, and the rows that serve as references."""
 
 from __future__ import annotations
 
@@ -34,14 +31,14 @@ def scale_of(estimator: str) -> str:
 
 
 class BenchmarkResults:
-    """Everything that the cells of one benchmark hold; rows are the evaluated snapshots of all splits in turn.
+    """Results of all tasks of one benchmark; rows are the evaluated checkpoints, split after split.
 
     Parameters
     ----------
     plan : BenchmarkPlan
-        Its cells are all finished.
+        Plan of the benchmark; all its tasks are finished.
     store : Store
-        Where they are.
+        Where the results are kept.
     """
 
     def __init__(self, plan: BenchmarkPlan, store: Store) -> None:
@@ -65,9 +62,9 @@ class BenchmarkResults:
 
     @property
     def unreliable(self) -> bool:
-        """Whether chance makes half or more of what sets the calibration models of some split apart.
+        """Whether the scores of the calibration models of some split have a reliability below 0.5.
 
-        Curves then tell no abilities apart, and whatever is estimated with them hardly moves.
+        Item curves then hardly distinguish abilities, and estimates that use them hardly move.
         """
         return not (self.reliability >= MIN_RELIABILITY).all()
 
@@ -91,11 +88,11 @@ class BenchmarkResults:
         return [run_variance(self.checkpoints.arrange(scores, run)) for run in self.runs]
 
     def curve(self, k: float) -> FloatArray:
-        """V(k) of each run."""
+        """Return V(k) of each run."""
         return np.asarray(self.components[:, 0] + self.components[:, 1] / k)
 
     def recipe(self, size: int, method: str, weights: str) -> dict[str, FloatArray]:
-        """Scores by estimator, shape (row,), and ``k_eff``, one a split."""
+        """Scores by estimator, shape (row,), and ``k_eff``, one value per split."""
         parts = [self._read(split, "recipe", size, method, weights) for split in range(len(self.plan.splits))]
         names = [name for name in parts[0] if name not in ("items", "weights", "k_eff", "inner_fits")]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -128,9 +125,9 @@ class BenchmarkResults:
         }
 
     def control(self, within: str) -> dict[tuple[str, str, str], FloatArray]:
-        """Scores by (method, weights, estimator) calibrated on shuffled answers; "random" has (subset, row).
+        """Scores by (method, weights, estimator) calibrated on shuffled responses; of "random" (subset, row).
 
-        Nothing where these could not be fitted.
+        Empty if the shuffled responses could not be fitted.
         """
         parts = [self._read(split, "control", within) for split in range(len(self.plan.splits))]
         if any(REASON in part for part in parts):
@@ -142,7 +139,7 @@ class BenchmarkResults:
         return found
 
     def seed_model(self) -> list[Arrays]:
-        """Seed variances of the hierarchical model, one a split; see `irt_bench.study.split`."""
+        """Seed variances of the hierarchical model, one result per split; see `irt_bench.study.split`."""
         return [self._read(split, "seed_model") for split in range(len(self.plan.splits))]
 
     def in_order(self, parts: list[FloatArray]) -> FloatArray:
@@ -158,7 +155,7 @@ class BenchmarkResults:
 
 
 def fit_failure(plan: BenchmarkPlan, store: Store) -> str | None:
-    """Why the calibration models of a benchmark cannot be fitted in some split, which nothing else goes without."""
+    """Return why the calibration models of some split cannot be fitted; None if all are fitted."""
     for split in plan.splits:
         found = store.read(tasks_by(split)["full",])
         if REASON in found:
@@ -172,7 +169,7 @@ def _joined(parts: list[npt.NDArray[Any]]) -> FloatArray:
 
 
 def _run_order(splits: tuple[SplitTasks, ...], checkpoints: Checkpoints) -> npt.NDArray[np.intp]:
-    """Where each run, in natural order over all splits, stands in the splits put one after another."""
+    """Position of each run, in natural order, among the runs of the splits in turn."""
     found = [run for split in splits for run in split.job.checkpoints.runs]
     if len(set(found)) != len(found):
         raise ValueError("a run is evaluated in two splits")
@@ -186,15 +183,15 @@ FULL: Final = "full"
 
 
 def is_random(rows: pd.DataFrame) -> pd.Series:
-    """Random items: the null of methods with the same estimator and weights."""
+    """Whether each row is of random items, the reference of methods with the same estimator and weights."""
     return rows["method"] == RANDOM
 
 
 def is_random_mean(rows: pd.DataFrame) -> pd.Series:
-    """Plain means of random items."""
+    """Whether each row is of unweighted means of random items."""
     return is_random(rows) & (rows["weights"] == EQUAL) & (rows["estimator"] == WEIGHTED)
 
 
 def is_reference(rows: pd.DataFrame) -> pd.Series:
-    """Whether each row is a null or the full benchmark."""
+    """Whether each row is of random items or of the full benchmark."""
     return is_random(rows) | (rows["method"] == FULL)

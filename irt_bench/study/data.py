@@ -1,12 +1,8 @@
-"""Responses of a study as files that workers map instead of copying, and what one split of one benchmark takes of them.
+"""Files of a study: the responses, once, as arrays that workers map; and the result of each task.
 
-A worker holds in memory the rows of the split it works on, the fit to them, and the curves of their items: see
-`memory_bytes`.
-
-Store: one result file a cell, named by the hash of its inputs; and the responses, once, for all workers to map.
-
-A file appears under its name only when it is whole. A study that was killed therefore goes on from the files that are
-there, and a changed design finds those that it shares with the old one.
+A result file has the hash of its inputs as its name. It appears under that name only when it is complete. A study that
+was killed therefore continues from the files that exist, and a changed design finds the results it shares with the old
+one. A worker holds in memory the rows of the split it works on, their fit, and the item curves: see `memory_bytes`.
 """
 
 from __future__ import annotations
@@ -54,7 +50,7 @@ Result = Mapping[str, npt.NDArray[Any]]
 
 
 def input_hash(inputs: Mapping[str, Any]) -> str:
-    """Return the name of a cell: SHA-256 over its inputs, in an order of their own, 40 digits of it."""
+    """Return the name of a task: 40 digits of the SHA-256 over its sorted inputs."""
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
@@ -66,18 +62,18 @@ class Store:
     folder: Path
 
     def open(self) -> None:
-        """Make the folder, or go on in one that a study made.
+        """Make the folder, or continue in one that a study made.
 
         Raises
         ------
         OutputError
-            If it holds files that no study wrote, or cannot be written.
+            If it holds other files, or cannot be written.
         """
         path = self.folder
         if path.exists() and (not path.is_dir() or path.is_symlink()):
-            raise OutputError(f"{path} is no folder; choose another name.")
+            raise OutputError(f"{path} is not a folder; choose another name.")
         if path.is_dir() and any(path.iterdir()) and not (path / TASKS).is_dir():
-            raise OutputError(f"{path} holds files that no study wrote; choose another folder.")
+            raise OutputError(f"{path} holds files that no study of this version wrote; choose another folder.")
         try:
             for part in (TASKS, DATA):
                 (path / part).mkdir(parents=True, exist_ok=True)
@@ -86,11 +82,11 @@ class Store:
             raise OutputError(f"folder {path} cannot be made: {error.strerror}.") from error
 
     def has(self, name: str) -> bool:
-        """Whether a cell is finished."""
+        """Whether a task is finished."""
         return self._path(name).is_file()
 
     def finished(self) -> set[str]:
-        """Names of all finished cells."""
+        """Names of all finished tasks."""
         return {
             entry.name.removesuffix(SUFFIX)
             for entry in os.scandir(self.folder / TASKS)
@@ -98,11 +94,11 @@ class Store:
         }
 
     def write(self, name: str, result: Result) -> None:
-        """Write a cell's result, whole or not at all; the same result gives the same bytes."""
+        """Write the result of a task atomically; the same result gives the same bytes."""
         write_arrays(self._path(name), result)
 
     def read(self, name: str) -> dict[str, npt.NDArray[Any]]:
-        """Read a finished cell.
+        """Read the result of a finished task.
 
         Raises
         ------
@@ -116,11 +112,11 @@ class Store:
         except DAMAGED as error:
             path.unlink(missing_ok=True)
             raise OutputError(
-                f"cell {path.name} was damaged ({error}) and is removed; run the study again to compute it anew."
+                f"task result {path.name} was damaged ({error}) and is removed; run the study again to compute it."
             ) from error
 
     def unfinished_mark(self) -> None:
-        """Take away the mark of a finished study while it is computed anew."""
+        """Remove the mark of a finished study while it is computed again."""
         (self.folder / FOLDER_MARKER).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -136,19 +132,16 @@ def write_arrays(path: Path, arrays: Result) -> None:
 Places = npt.NDArray[np.intp]
 
 FIT_DRAWS: Final = 200  # of the items' parameters: means are known to 7% of their posterior sd
-MAX_REFINED: Final = 40_000_000  # cells times draws: some seconds a fit
+MAX_REFINED: Final = 40_000_000  # responses times draws: some seconds per fit
 INNER_FOLDS: Final = 2  # of the calibration models, from which gp-IRT learns its share
 CONTROL_SWEEPS: Final = 20
 CONTROL_TOLERANCE: Final = 0.05
-CALIBRATED_BYTES: Final = 400  # a cell (model, item) of the calibration takes at most, over all working arrays
-CURVE_BYTES: Final = 8 * 4  # a node of an item's curve takes, over the whole basis and the inner folds'
+CALIBRATED_BYTES: Final = 400  # per response of the calibration models, at most, over all working arrays
+CURVE_BYTES: Final = 8 * 4  # per node of an item's curve
 
 
 class SplitJob(NamedTuple):
-    """One split of one benchmark: where the responses lie, which rows calibrate, which are evaluated.
-
-    ``models`` are the rows' run, seed and step, of calibration models too where they have them.
-    """
+    """One split of one benchmark: where its responses are, which rows calibrate, which are evaluated."""
 
     folder: Path
     benchmark: str
@@ -161,10 +154,10 @@ class SplitJob(NamedTuple):
 
 
 def calibration_plan(job: SplitJob, calibration: ResponseCounts) -> CalibrationPlan:
-    """Say what is fitted to the calibration models: the 2PL, by the fast method.
+    """Choose what is fitted to the calibration models: the 2PL, by the fast method.
 
-    Where they are few, draws are carried on to the exact posterior if that takes no more than some seconds: items at
-    their modes then have slopes near 0. Of five models with 83% right on average, modes made it 79%, and draws 82.5%.
+    If the models are few, draws are refined to the exact posterior as long as that takes only seconds: at the modes,
+    slopes are then near 0. For five models with 83% right on average, modes gave 79%, and refined draws 82.5%.
     """
     n_models, n_items = calibration.correct.shape
     refine = n_models < MIN_MODELS and n_models * n_items * FIT_DRAWS <= MAX_REFINED
@@ -205,7 +198,7 @@ def write_data(counts: ResponseCounts, layout: pd.DataFrame, folder: Path) -> Pa
 
 
 def read_rows(place: Path, rows: Places, benchmark: str) -> ResponseCounts:
-    """Read some models of a benchmark; the rest stays on disk."""
+    """Read the responses of some models; the others stay on disk."""
     correct, trials = (
         np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)[rows] for name in ("correct", "trials")
     )
@@ -216,13 +209,13 @@ def read_rows(place: Path, rows: Places, benchmark: str) -> ResponseCounts:
 
 
 def make_job(counts: ResponseCounts, place: Path, split: Split, seed: int) -> tuple[SplitJob | None, int]:
-    """Take the rows of a split that have answers; None where no run has two seeds left, or too few models calibrate.
+    """Take the rows of a split that have responses; None if no run has two seeds left.
 
     Returns
     -------
     job : Job or None
     n_equal : int
-        Calibration models left out because their answers equal those of an evaluated one.
+        Calibration models left out because their responses equal those of an evaluated one.
     """
     answered = counts.models.index[np.flatnonzero(counts.asked.any(axis=1))]
     evaluation = split.evaluation[split.evaluation.index.isin(answered)]
@@ -243,12 +236,12 @@ def make_job(counts: ResponseCounts, place: Path, split: Split, seed: int) -> tu
 
 
 def _row(counts: ResponseCounts, place: int) -> bytes:
-    cells: bytes = counts.correct[place].tobytes() + counts.trials[place].tobytes()
-    return cells
+    row: bytes = counts.correct[place].tobytes() + counts.trials[place].tobytes()
+    return row
 
 
 def memory_bytes(n_models: int, n_items: int) -> int:
-    """Most that one worker holds for one split, beside the libraries."""
+    """Return the largest memory that one worker needs for one split, beside the libraries."""
     curves = n_items * len(ABILITY_NODES) * CURVE_BYTES
     return n_models * n_items * CALIBRATED_BYTES + curves * (1 + INNER_FOLDS)
 
@@ -259,9 +252,9 @@ def fit_calibration(job: SplitJob, counts: ResponseCounts) -> SelectionBasis:
 
 
 def fit_shuffled(job: SplitJob, counts: ResponseCounts) -> SelectionBasis:
-    """Fit shuffled answers, roughly: there is nothing to find in them, and a fit would look for it to the last sweep.
+    """Fit shuffled responses roughly: they hold no information, so that a fit to full precision takes all its sweeps.
 
-    Items of negative discrimination stay: by chance some come out so.
+    Items of negative discrimination are kept: some are negative by chance.
     """
     plan = calibration_plan(job, counts)
     rough = {"max_sweeps": CONTROL_SWEEPS, "tolerance": CONTROL_TOLERANCE, "refine": False}

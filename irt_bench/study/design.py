@@ -1,9 +1,8 @@
-"""StudyDesign: everything a study is told, validated whole before anything is computed; from YAML, JSON or flags.
+"""StudyDesign: all that defines a study, validated before anything is computed; and the splits of its models.
 
-Which models calibrate and which are judged: never both, by whole clusters.
-
-Three ways, in this order: the models named in the design; folds over clusters that take turns; and where there is
-nothing but the seeds of one run, its halves: each half of the seeds is judged with what the other half chose.
+Models calibrate or are evaluated, never both, by whole clusters. There are three ways to split, in this order: the
+models named in the design; folds over clusters, which are evaluated in turn; and, if there are only the seeds of one
+run, two halves of the seeds, each of which is evaluated with the items that the other half chose.
 """
 
 from __future__ import annotations
@@ -31,15 +30,17 @@ from irt_bench.variance.scores import SeedLayout
 Statistic = Literal[
     "e", "mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy", "seed_model"
 ]
-SEED_MODEL: Final = "seed_model"  # seed sds of the hierarchical model: only when asked for, they take a fit a split
+SEED_MODEL: Final = "seed_model"  # only if asked for: it takes one fit per split
 STATISTICS: Final[tuple[Statistic, ...]] = tuple(name for name in get_args(Statistic) if name != SEED_MODEL)
 THETA: Final = "theta"  # ability as the score, beside the estimators of the full score
 DEFAULT_ESTIMATORS: Final = ("weighted", "p_irt", "gp_irt", THETA)
 EQUAL: Final = "equal"  # weights
 MODEL_LABEL: Final = "model"  # in a filter: labels of models, not a metadata column
-N_RANDOM_UNUSED: Final = 200  # random subsets of a weighting that no method uses: they show what it does by itself
+N_RANDOM_UNUSED: Final = (
+    200  # random subsets with weights that no recipe uses: they show the effect of the weights alone
+)
 DESIGN_SUFFIXES: Final = (".yaml", ".yml", ".json")
-MAX_DESIGN_BYTES: Final = 2**20  # a longer file is no design; logs in JSON are
+MAX_DESIGN_BYTES: Final = 2**20  # longer JSON files are logs, not designs
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -47,47 +48,46 @@ Models = Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
 
 
 class StudyDesign(BaseModel):
-    """What to study, and how.
+    """Design of a study.
 
     Parameters
     ----------
     responses : tuple of str
-        Files or folders, where the design comes from a file; relative to it.
+        Files or folders; for a design read from a file, relative to that file.
     benchmarks : tuple of str
-        By default all.
+        Names; by default all.
     run : tuple of str, optional
         Model columns that together name the training run; see `irt_bench.variance.scores.seed_layout`.
     cluster : str, optional
-        Model column whose values are never parted: models of one cluster calibrate or are evaluated, not both. By
-        default the run.
+        Model column. Models of one cluster calibrate or are evaluated, never both. By default the run.
     calibration, evaluation : mapping, optional
-        Models by metadata: column → values, all of which must hold; "model" → labels. With `evaluation` alone all other
-        clusters calibrate; with neither, folds over clusters take turns.
+        Models by metadata: column → values, where all columns must match; "model" → labels. With `evaluation` alone,
+        all other clusters calibrate. With neither, folds over clusters are evaluated in turn.
     n_folds : int
-        Folds over clusters.
+        Number of folds over clusters.
     sizes : tuple of float
-        Items of a subset; below 1 a share of all.
+        Numbers of items of the subsets; below 1: shares of all items.
     methods, weights : tuple of str, optional
-        Names in `SELECTORS` and `WEIGHTINGS`. By default all methods with their own weights, and some with others;
-        with `weights`, every method with each of them.
+        Names in `SELECTORS` and `WEIGHTINGS`. By default all methods with their own weights, and some with others. If
+        `weights` are given, every method is combined with each of them.
     estimators : tuple of str
         Names in `ESTIMATORS`, and "theta": ability as the score.
     n_random : int
-        Size-matched random subsets, scored by every estimator.
+        Number of random subsets per size, scored by every estimator.
     n_reweighted : int
-        How many of them are also scored with each weighting that a method uses: weights take longer. With a weighting
-        that no method uses `N_RANDOM_UNUSED` are.
+        How many of them are also scored with each weighting of a method, which takes longer. At most
+        `N_RANDOM_UNUSED` are scored with weights that no method uses.
     statistics : tuple of str
-        Columns beside E, ratios and verdicts. By default all but "seed_model", the seed sds of the hierarchical model
-        (`irt_bench.study.split`): about a minute a split.
+        Columns beside E, ratios and verdicts. By default all but "seed_model", the seed sds of the hierarchical model,
+        which takes about a minute per split.
     drop : tuple of float
-        Shares of the items dropped along the pruning path.
+        Shares of the items that are dropped along the pruning path.
     transfer_splits : int
         Random halves of the models behind the transfer of item statistics.
     control_size : float, optional
         Size of the subsets of the negative control; by default the middle one of `sizes`.
     seed : int
-        Of everything random.
+        Seed of all random numbers.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class StudyDesign(BaseModel):
     def _check_sizes(cls, sizes: tuple[float, ...]) -> tuple[float, ...]:
         for size in sizes:
             if not (0 < size < 1 or (size >= 1 and float(size).is_integer())):
-                raise ValueError(f"{size:g} is no size; whole numbers of items, or fractions between 0 and 1, are")
+                raise ValueError(f"{size:g} is not a size; use whole numbers of items, or shares between 0 and 1")
         return tuple(sorted(set(sizes)))
 
     @model_validator(mode="after")
@@ -137,7 +137,9 @@ class StudyDesign(BaseModel):
                 if name not in choices:
                     raise ValueError(unknown_choice(field.removesuffix("s"), name, choices))
         if self.calibration is not None and self.evaluation is None:
-            raise ValueError("calibration models are named without evaluation models; name both, or the latter alone")
+            raise ValueError(
+                "calibration models are named without evaluation models; name both, or only evaluation models"
+            )
         return self
 
     @property
@@ -209,9 +211,9 @@ def _text(path: Path) -> str:
 
 Places = npt.NDArray[np.intp]
 
-MIN_CALIBRATION: Final = 4  # models: with fewer no item statistic has an interval
-MIN_SEEDS_HALVED: Final = 4  # of one run, to have two in each half
-HALF: Final = "half"  # name of a split begins so
+MIN_CALIBRATION: Final = 4  # models: with fewer, no item statistic has an interval
+MIN_SEEDS_HALVED: Final = 4  # of one run, so that each half has two
+HALF: Final = "half"  # the name of such a split begins with it
 HALVES: Final = "halves of the seeds"
 FOLDS: Final = "folds over clusters"
 NAMED: Final = "models named"
@@ -226,7 +228,7 @@ class Split(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """All splits of a study, how they were made (`HALVES`, `FOLDS`, `NAMED`), and notes in words."""
+    """All splits of a study, how they were made (`HALVES`, `FOLDS` or `NAMED`), and notes."""
 
     splits: tuple[Split, ...]
     how: str
@@ -234,7 +236,7 @@ class Splits(NamedTuple):
 
 
 def make_splits(models: pd.DataFrame, layout: SeedLayout, design: StudyDesign) -> Splits:
-    """Part the models.
+    """Split the models into those that calibrate and those that are evaluated.
 
     Parameters
     ----------
@@ -243,12 +245,12 @@ def make_splits(models: pd.DataFrame, layout: SeedLayout, design: StudyDesign) -
     layout : SeedLayout
         Runs, seeds and steps of those that have them.
     design : StudyDesign
-        What was asked for.
+        Design of the study.
 
     Raises
     ------
     AnalysisError
-        If a filter names what is not there or overlaps, or too few models are left to calibrate.
+        If a filter matches nothing or filters overlap, or too few models are left to calibrate.
     """
     clusters = _clusters(models, layout, design.cluster)
     if design.evaluation is not None:
@@ -268,12 +270,14 @@ def make_splits(models: pd.DataFrame, layout: SeedLayout, design: StudyDesign) -
         kept = clusters.index[~clusters.isin(inside)]
         splits.append(Split(f"fold-{number + 1}", kept, evaluated.iloc[np.sort(held)]))
     what = design.cluster or "run"
-    note = f"{len(splits)} folds over {distinct} clusters ({what}): each is judged with what the others chose"
+    note = (
+        f"{len(splits)} folds over {distinct} clusters ({what}): each is evaluated with the items that the others chose"
+    )
     return _checked(splits, FOLDS, [note])
 
 
 def _clusters(models: pd.DataFrame, layout: SeedLayout, column: str | None) -> pd.Series:
-    """Cluster of each model as text: the column asked for, else the run; models without either are their own."""
+    """Cluster of each model as text: the given column, else the run, else the model itself."""
     own = pd.Series([f"model {label}" for label in models.index], index=models.index, dtype="object")
     if column is not None:
         if column not in models:
@@ -281,7 +285,7 @@ def _clusters(models: pd.DataFrame, layout: SeedLayout, column: str | None) -> p
         values = models[column].astype("object")
         return values.where(values.notna(), own).astype(str)
     run = layout.models[names.RUN].reindex(models.index).astype("object")
-    if layout.run_columns:  # single seeds of other runs belong together too
+    if layout.run_columns:  # single seeds of other runs form clusters too
         parts = models[list(layout.run_columns)].astype("object")
         text = parts.map(lambda value: "" if pd.isna(value) else _split_text(value)).agg("/".join, axis=1)
         run = run.where(run.notna(), text.where(parts.notna().any(axis=1)))
@@ -333,12 +337,12 @@ def _split_text(value: object) -> str:
 
 
 def _halves(layout: SeedLayout, design: StudyDesign) -> Splits:
-    """Cross-fit over halves of the seeds of the only run."""
+    """Evaluate each half of the seeds of the only run with the items that the other half chose."""
     seeds = natural_order(set(layout.models[names.SEED]))
     if len(seeds) < MIN_SEEDS_HALVED:
         raise AnalysisError(
-            f"there is nothing but {len(seeds)} seeds of one run: choosing items on one half and judging on the other "
-            f"needs {MIN_SEEDS_HALVED} seeds. Add models that did not come from this run."
+            f"there are only {len(seeds)} seeds of one run: choosing items on one half and evaluating on the other "
+            f"needs {MIN_SEEDS_HALVED} seeds. Add models of other runs."
         )
     order = np.random.default_rng(design.seed).permutation(len(seeds))
     first = {seeds[place] for place in order[: len(seeds) // 2]}
@@ -349,8 +353,8 @@ def _halves(layout: SeedLayout, design: StudyDesign) -> Splits:
         evaluation[names.RUN] = evaluation[names.RUN] + f" (half {number + 1})"
         splits.append(Split(f"{HALF}-{number + 1}", layout.models.index[~evaluated], evaluation))
     note = (
-        f"there is nothing but the {len(seeds)} seeds of one run: items are chosen on one half of the seeds and judged "
-        "on the other, in turn (cross-fitting); what holds for these seeds may not hold for another recipe"
+        f"there are only the {len(seeds)} seeds of one run: items are chosen on one half of the seeds and evaluated on "
+        "the other, in turn (cross-fitting). The result may not hold for another training run"
     )
     return _checked(splits, HALVES, [note])
 
@@ -360,6 +364,6 @@ def _checked(splits: list[Split], how: str, notes: list[str]) -> Splits:
         if len(split.calibration) < MIN_CALIBRATION:
             raise AnalysisError(
                 f"split {split.name!r} leaves {len(split.calibration)} models to calibrate; {MIN_CALIBRATION} or "
-                "more are needed, of clusters that are not evaluated. Add models, or take more folds."
+                "more are needed, of clusters that are not evaluated. Add models, or use more folds."
             )
     return Splits(tuple(splits), how, tuple(notes))

@@ -1,17 +1,12 @@
-"""From cells to tables: what every method, size and estimator came to, and the summary.
+"""Tables of a study from its results: every method, size and estimator, the pruning path, transfer, and the summary.
 
-Seed sds are roots of the variance over seeds, averaged over steps and pooled within runs, so that they compare with the
-root of V(k) and with random subsets, whose sd is the root of their mean variance. The paper's E, a mean of sds, is the
-column ``e``.
+Seed sds are roots of the variance over seeds, averaged over steps and pooled within runs. They are therefore comparable
+with the root of V(k), and with random subsets, whose sd is the root of their mean variance. The E of the paper, a mean
+of sds, is the column ``e``.
 
-A study in the form of the paper's Tables 3 and 4, with what these lack: random subsets and V(k).
-
-Random subsets are scored three ways: by plain means, and as the paper's columns are, by p-IRT and gp-IRT.
-
-Pruning paths and transfer: what dropping the least discriminating items does, and whether item statistics hold.
-
-Madaan et al. 2024, section 4: items sorted by discrimination, the lowest dropped step by step; after each drop the
-mean, the standard error, E and monotonicity. Beside each step stand random prunings to the same size, and its V(k).
+``paper`` has the form of the paper's Tables 3 and 4, with random subsets and V(k) added; random subsets are scored by
+means, p-IRT and gp-IRT. ``paths`` follows Madaan et al. 2024, section 4: items are sorted by discrimination, and the
+lowest are dropped step by step; random subsets of the same size and V(k) are added.
 """
 
 from __future__ import annotations
@@ -52,7 +47,7 @@ from irt_bench.study.verdicts import (
 )
 from irt_bench.subsets.compare import WITHIN
 
-PAPER_METHOD: Final = ("anchors-irt", "anchor")  # as the paper: items clustered by their parameters
+PAPER_METHOD: Final = ("anchors-irt", "anchor")  # as in the paper: items clustered by their parameters
 
 
 def paper_rows(results: pd.DataFrame) -> pd.DataFrame:
@@ -96,7 +91,7 @@ STATISTICS = ("mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", 
 
 
 def path_table(found: BenchmarkResults) -> pd.DataFrame:
-    """One row a share dropped: sizes, mean, standard error, seed sd, its ratio to all items and to random prunings."""
+    """One row per share dropped: size, mean, standard error, seed sd, its ratio to all items and to random prunings."""
     path = found.path()
     freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
     rows: list[dict[str, Any]] = []
@@ -145,49 +140,49 @@ def transfer_table(found: BenchmarkResults) -> pd.DataFrame:
 
 
 DO_NOT_MOVE: Final = (
-    "mean full scores of runs and steps differ by no more than their seeds do; movement and ratios per unit of it are "
-    "undefined, and a score that merely shrinks looks as if it cut"
+    "mean full scores of runs and steps differ by no more than seed noise; movement and ratios per unit of it are "
+    "undefined, and a score that merely shrinks looks like a cut"
 )
 HALVES_DO_NOT_MOVE: Final = (
-    "the halves of the only run's seeds differ by chance, and no steps do; movement, ratios per unit of it and "
-    "decision accuracy are undefined, and a score that merely shrinks looks as if it cut"
+    "the two halves of the seeds of the only run differ by chance alone, and steps do not differ; movement, ratios per "
+    "unit of it and decision accuracy are undefined, and a score that merely shrinks looks like a cut"
 )
 VERDICTS: Final = ("verdict", "verdict_signal", "verdict_plain", "verdict_full")
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study found.
+    """Results of a study.
 
     Parameters
     ----------
     results : pd.DataFrame
-        One row a (benchmark, run, method, weights, estimator, size); run "pooled" is all runs together. Methods
+        One row per benchmark, run, method, weights, estimator and size; run "pooled" is all runs together. Methods
         "random" and "full" are the references. Ratios are of seed sds: ``ratio`` to random subsets of the same size,
         scored by the same estimator with the same weights; ``ratio_signal`` the same in units of ``movement``, the
-        slope on the full scores, which shrinking changes too; ``ratio_plain`` to plain means of random subsets;
+        slope on the full scores, which shrinking changes too; ``ratio_plain`` to unweighted means of random subsets;
         ``ratio_full`` to the full benchmark; ``ratio_v_k`` to the root of V(k). Each has an interval and a verdict. Of
         the method "random", ``seed_sd`` is the root mean variance over ``n_random`` subsets, ``ratio_q05, ratio_q95``
         the range of single ones, and ``ratio_plain`` what estimator and weights do on the same items. ``detectable``
-        is the ratio that would have been found with 80% power by a way whose log ratio has this error (``log_error``,
-        with ``freedom`` degrees of freedom); ``verdict_study`` and ``detectable_study`` are after Holm's correction
-        over all ways of the study, others over those of one benchmark, size and estimator. With the statistic
-        "seed_model" also ``model_sd, model_seed_sd, model_ratio, model_ratio_full``; see
+        is the ratio that would have been found with 80% power by a recipe whose log ratio has this error
+        (``log_error``, with ``freedom`` degrees of freedom). ``verdict_study, detectable_study`` are after Holm's
+        correction over all recipes of the study, others over those of one benchmark, size and estimator. With the
+        statistic "seed_model" also ``model_sd, model_seed_sd, model_ratio, model_ratio_full``; see
         `irt_bench.study.rows`.
     paths : pd.DataFrame
         Along the pruning path: ``benchmark, run, drop, n_items, mean, standard_error, seed_sd, ..``.
     transfer : pd.DataFrame
         Item statistics of weaker against stronger models.
     control : pd.DataFrame
-        The negative control: verdicts of methods calibrated on shuffled answers.
+        The negative control: verdicts of methods calibrated on shuffled responses.
     paper : pd.DataFrame
-        In the form of the paper's Tables 3 and 4, with what these lack.
+        In the form of the paper's Tables 3 and 4, with random subsets and V(k).
     detectable : pd.DataFrame
-        What could have been found with these seeds.
+        Ratios that these seeds would have shown with 80% power.
     plan : StudyPlan
-        What was done.
+        Plan of the study.
     notes : tuple of str
-        What was decided, left out or done otherwise.
+        What was decided, left out or done differently.
     """
 
     results: pd.DataFrame
@@ -217,7 +212,7 @@ class StudyResult:
 
 
 def assemble(plan: StudyPlan, store: Store) -> StudyResult:
-    """Put the finished cells of a study together.
+    """Put the results of all tasks of a study together.
 
     Raises
     ------
@@ -233,7 +228,7 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
         found = BenchmarkResults(each, store)
         if n := found.splits_without_inner_fits():
             notes.append(
-                f"{each.benchmark}: in {n} of {len(each.splits)} splits inner folds have too few answers to be fitted; "
+                f"{each.benchmark}: in {n} of {len(each.splits)} splits inner folds have too few responses for a fit; "
                 "gp-IRT learns its share with the curves of all calibration models there"
             )
         notes += calibration_notes(found)
@@ -244,7 +239,9 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
         frames = benchmark_tables(found)
         for within in WITHIN if each.recipes else ():
             if not found.control(within):
-                notes.append(f"{each.benchmark}: answers shuffled within {within} cannot be fitted; no such control")
+                notes.append(
+                    f"{each.benchmark}: responses shuffled within {within} cannot be fitted; this control is left out"
+                )
         for name, frame in frames.items():
             parts.setdefault(name, []).append(frame)
     if not parts:
@@ -255,7 +252,7 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
 
 
 def benchmark_tables(found: BenchmarkResults) -> dict[str, pd.DataFrame]:
-    """All tables of one benchmark."""
+    """Make all tables of one benchmark."""
     references = {size: RandomReferences(found, found.random(size)) for size in found.plan.sizes}
     results = result_rows(found, references)
     plain = {size: each.plain.variance for size, each in references.items()}
@@ -270,13 +267,13 @@ def benchmark_tables(found: BenchmarkResults) -> dict[str, pd.DataFrame]:
 
 
 def verdict_counts(rows: pd.DataFrame, column: str) -> dict[str, float]:
-    """Count the verdicts of one comparison, with the median ratio that would have been found with 80% power."""
+    """Count the verdicts of one comparison; add the median ratio that would have been found with 80% power."""
     counts = {name: int((rows[column] == name).sum()) for name in (CUTS, RAISES, NO_DIFFERENCE)}
     return counts | {"detectable": float(rows[column.replace("verdict", "detectable")].median())}
 
 
 def calibration_notes(found: BenchmarkResults) -> list[str]:
-    """Say which checks the calibration fits failed, and where these cannot tell models apart."""
+    """Note failed checks of the calibration, and calibration models that hardly differ."""
     name, splits = found.plan.benchmark, found.plan.splits
     models = f"{min(len(split.job.calibration) for split in splits)} models or more"
     notes = [
@@ -286,9 +283,9 @@ def calibration_notes(found: BenchmarkResults) -> list[str]:
     ]
     if found.unreliable:
         notes.append(
-            f"{name}: calibration models ({models}) differ by little more than chance, the reliability of their scores "
-            f"is {found.reliability.min():.2f}: their curves tell no abilities apart, scores by them (p_irt, gp_irt, "
-            "theta) hardly move, and get no verdict against other scores; add models that differ"
+            f"{name}: calibration models ({models}) differ by little more than chance: the reliability of their scores "
+            f"is {found.reliability.min():.2f}. Scores by their item curves (p_irt, gp_irt, theta) hardly move, and "
+            "get no verdict against other scores; add models that differ"
         )
     return notes
 

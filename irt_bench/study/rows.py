@@ -1,22 +1,16 @@
-"""Rows of a study's results: every method, size and estimator beside its references, with verdicts after Holm.
+"""Rows of the results of a study: every recipe, size and estimator beside its references, with verdicts.
 
-Columns of a study's results from the hierarchical seed model, and what to beware of in them.
+Columns of the seed model: ``model_sd`` is the sd of the score over new seeds, which ``seed_sd`` estimates without a
+model. ``model_seed_sd`` is the part due to the abilities of the seeds, which more items do not average out; on the row
+of ability and the full benchmark it is the sd of ability itself. ``model_ratio`` is ``model_sd`` over the root mean
+variance of random items of the same size, ``model_ratio_full`` over that of the full benchmark. Each has a 90%
+posterior interval (``_q05, _q95``) over seeds and item parameters, without the choice of random items. Estimators that
+are not a weighted sum of responses, and random items with weights, have NaN.
 
-``model_sd`` is the sd over new seeds of the score, what `seed_sd` estimates without a model; ``model_seed_sd`` the part
-that the seeds' abilities make, which more items do not average out. On the row of ability and the full benchmark
-``model_seed_sd`` is the sd of ability itself. ``model_ratio`` is that of ``model_sd`` to the root mean variance of
-random items of the same size, ``model_ratio_full`` to the full benchmark's. Each has a 90% posterior interval
-(``_q05, _q95``) over seeds and item parameters, without the chance of which random items there are. Estimators that are
-no weighted sum of answers, and random items with weights, have none: NaN.
-
-What a study can find with its seeds: the smallest cut of the seed sd, at 80% power.
-
-Against random subsets: the log seed sd of random subsets of one size has a spread over subsets, which a method has to
-leave by the margin that Holm's correction asks, and an interval that must not hold 1. Against the full benchmark: the
-log ratio of two scores on the same seeds, correlated as V(k) says, has a variance of (1 - rho^2) / freedom (Pitman,
-Morgan), and what the choice of items adds.
-
-What a study will be able to show, before anything is fitted: from the evaluated answers alone.
+Power: the smallest cut of the seed sd that is found with 80% power. Against random subsets, the log seed sd of a recipe
+must differ by the margin that Holm's correction requires, given the spread of random subsets. Against the full
+benchmark, the log ratio of two scores on the same seeds with correlation rho, from V(k), has variance (1 - rho^2) /
+freedom (Pitman, Morgan), plus the variance due to the choice of items.
 """
 
 from __future__ import annotations
@@ -55,19 +49,19 @@ from irt_bench.subsets.compare import WITHIN
 from irt_bench.variance.detect import POWER, detectable_shift
 from irt_bench.variance.moments import item_covariance
 
-MANY: Final = 1e6  # degrees of freedom: normal
+MAX_FREEDOM: Final = 1e6  # degrees of freedom: a normal distribution
 Z_POWER: Final = float(stats.norm.ppf(POWER))
 
 
 def detectable_random(log_sds: FloatArray, n_compared: int) -> float:
-    """Ratio to random subsets that is found with 80% power: at most this share of their seed sd.
+    """Ratio to the seed sd of random subsets that is found with 80% power.
 
     Parameters
     ----------
     log_sds : array of shape (subset,)
         Log seed sds of random subsets.
     n_compared : int
-        Methods, weights and estimators compared at this size, for Holm's correction.
+        Number of comparisons at this size, for Holm's correction.
     """
     return float(np.exp(-_margin(n_compared) * log_sds.std(ddof=1)))
 
@@ -77,9 +71,9 @@ def _margin(n_compared: int) -> float:
 
 
 def detectable_full(correlation: float, freedom: float, n_compared: int, item_variance: float = 0.0) -> float:
-    """Ratio to the full benchmark that is found with 80% power, by a cut; its inverse by a rise.
+    """Ratio to the seed sd of the full benchmark that is found with 80% power; for a rise, its inverse.
 
-    ``item_variance`` is that of the log ratio over items; it is known, and adds to the degrees of freedom (Welch).
+    ``item_variance`` is the known variance of the log ratio over items; it adds to the degrees of freedom (Welch).
     """
     seeds = max(1 - correlation**2, 0.0) / freedom
     total = seeds + item_variance
@@ -88,10 +82,10 @@ def detectable_full(correlation: float, freedom: float, n_compared: int, item_va
 
 
 def detectable_cut(log_error: float, freedom: float, n_compared: int) -> float:
-    """Ratio that a t test of its logarithm finds with 80% power, the first of so many by Holm's correction."""
+    """Ratio that a t test of its logarithm finds with 80% power, the first of `n_compared` by Holm's correction."""
     if not (np.isfinite(log_error) and freedom > 0):
         return np.nan
-    return float(np.exp(-log_error * _shift(float(f"{min(freedom, MANY):.2g}"), LEVEL / max(n_compared, 1))))
+    return float(np.exp(-log_error * _shift(float(f"{min(freedom, MAX_FREEDOM):.2g}"), LEVEL / max(n_compared, 1))))
 
 
 @cache
@@ -100,7 +94,7 @@ def _shift(freedom: float, level: float) -> float:
 
 
 def detectable_ratio(ratio: Ratio, n_compared: int) -> float:
-    """Ratio to its reference that a way could have been found to have, with 80% power, by the rules of its verdict."""
+    """Ratio to its reference that would have been found with 80% power by the rules of its verdict."""
     if np.isnan(ratio.spread):
         return detectable_cut(ratio.log_error, ratio.freedom, n_compared)
     by_interval = detectable_cut(ratio.log_error, ratio.freedom, 1)
@@ -108,9 +102,9 @@ def detectable_ratio(ratio: Ratio, n_compared: int) -> float:
 
 
 def detectable_table(found: BenchmarkResults, plain: Mapping[int, FloatArray]) -> pd.DataFrame:
-    """One row a size: degrees of freedom, comparisons, V(k), and the ratios that could be found.
+    """One row per size: degrees of freedom, comparisons, V(k), and the ratios that would be found with 80% power.
 
-    ``plain`` are variances of plain means of random subsets by size, shape (subset, run).
+    ``plain`` maps sizes to variances of means of random subsets, shape (subset, run).
     """
     freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
     rows = []
@@ -124,20 +118,20 @@ def detectable_table(found: BenchmarkResults, plain: Mapping[int, FloatArray]) -
 def power_row(
     plan: BenchmarkPlan, size: int, freedom: float, components: FloatArray, pooled: FloatArray
 ) -> dict[str, Any]:
-    """Say what can be found at one size.
+    """Compute the ratios that are found with 80% power at one size.
 
     Parameters
     ----------
     plan : BenchmarkPlan
         Benchmark and number of items.
     size : int
-        Of the subsets.
+        Items of the subsets.
     freedom : float
         Seeds less one over all runs.
     components : array of shape (2,)
         s2_seed and s2_res: V(k) = s2_seed + s2_res / k.
     pooled : array of shape (subset,)
-        Seed variances of plain means of random subsets, pooled over runs.
+        Seed variances of means of random subsets, pooled over runs.
     """
     own, full = (float(components[0] + components[1] / k) for k in (size, plan.n_items))
     correlation = float(np.sqrt(np.clip(full / own, 0, 1))) if own > 0 else np.nan
@@ -156,11 +150,14 @@ def power_row(
     }
 
 
-N_SUBSETS = 200  # random subsets behind the spread: known to 5%
+N_SUBSETS = 200  # random subsets behind the spread, then known to 5%
 
 
 def predict_power(plan: StudyPlan) -> pd.DataFrame:
-    """One row a benchmark and size: seeds, V(k), and the ratios that could be found with 80% power."""
+    """One row per benchmark and size: degrees of freedom, V(k), and the ratios that are found with 80% power.
+
+    Nothing is fitted: the responses of the evaluated checkpoints suffice.
+    """
     return pd.concat([_benchmark_power(each) for each in plan.benchmarks], ignore_index=True)
 
 
@@ -193,7 +190,7 @@ COLUMNS: Final = tuple(f"{name}{end}" for name in NAMES for end in ("", "_q05", 
 
 
 def seed_model_columns(found: BenchmarkResults, rows: pd.DataFrame) -> pd.DataFrame:
-    """Say what the seed model makes of each row of the results; aligned with them."""
+    """Columns of the seed model, aligned with the rows of the results."""
     parts = found.seed_model()
     if any(REASON in part for part in parts):
         return pd.DataFrame(np.nan, index=rows.index, columns=list(COLUMNS))
@@ -204,15 +201,17 @@ def seed_model_columns(found: BenchmarkResults, rows: pd.DataFrame) -> pd.DataFr
 
 
 def seed_model_notes(found: BenchmarkResults) -> list[str]:
-    """Say where the seed model could not be fitted, and which checks failed in how many splits."""
+    """Note where the seed model could not be fitted, and which of its checks failed in how many splits."""
     parts = found.seed_model()
     name = found.plan.benchmark
     reasons = [str(part[REASON]) for part in parts if REASON in part]
     if reasons:
         return [f"{name}: the seed model could not be fitted in {len(reasons)} of {len(parts)} splits: {reasons[0]}"]
-    failed = Counter(str(check) for part in parts for check in part[FAILED] if check != "answers")  # taken as they vary
+    failed = Counter(
+        str(check) for part in parts for check in part[FAILED] if check != "answers"
+    )  # its dispersion is estimated
     return [
-        f"{name}: check {check} of the seed model failed in {n} of {len(parts)} splits: go by seed_sd"
+        f"{name}: check {check} of the seed model failed in {n} of {len(parts)} splits: rely on seed_sd"
         for check, n in failed.items()
     ]
 
@@ -271,7 +270,7 @@ class RandomReferences:
     Parameters
     ----------
     found : Collected
-        Of the benchmark.
+        Results of the benchmark.
     scores : mapping
         (weights, estimator) → scores of shape (subset, row).
     """
@@ -285,14 +284,14 @@ class RandomReferences:
         return self.by_key[PLAIN]
 
     def comparisons(self, found: BenchmarkResults, run: str) -> dict[Key, SubsetComparison]:
-        """Make the references of one run."""
+        """Comparisons of one run, by weights and estimator of the random subsets."""
         return {
             key: SubsetComparison(found, run, scale_of(key[1]), reference) for key, reference in self.by_key.items()
         }
 
 
 def result_rows(found: BenchmarkResults, references: Mapping[int, RandomReferences]) -> pd.DataFrame:
-    """All rows of one benchmark: the full benchmark, then each size."""
+    """Make all rows of one benchmark: the full benchmark, then each size."""
     rows = [row for run in [POOLED, *found.runs] for row in _full_rows(found, run)]
     for size, reference in references.items():
         rows += _size_rows(found, size, reference)
@@ -303,9 +302,9 @@ def result_rows(found: BenchmarkResults, references: Mapping[int, RandomReferenc
 
 
 def control_table(found: BenchmarkResults) -> pd.DataFrame:
-    """Verdicts of methods calibrated on shuffled answers, beside random subsets calibrated on the same.
+    """Verdicts of methods calibrated on shuffled responses, against random subsets calibrated on the same.
 
-    No rows where nothing was chosen, or shuffled answers could not be fitted.
+    No rows if nothing was chosen, or if shuffled responses could not be fitted.
     """
     tables = []
     columns = ["shuffled_within", *KEYS[2:], *(name for name in NUMBERS[1:] if "_full" not in name), "bias", "movement"]
@@ -349,7 +348,7 @@ def _full_rows(found: BenchmarkResults, run: str) -> list[Row]:
 
 
 def _size_rows(found: BenchmarkResults, size: int, references: RandomReferences) -> list[Row]:
-    """Make the rows of one size: the nulls, then every recipe and estimator."""
+    """Make the rows of one size: random subsets, then every recipe and estimator."""
     recipes = {pair: found.recipe(size, *pair) for pair in found.plan.recipes}
     rows: list[Row] = []
     for run in [POOLED, *found.runs]:
@@ -392,7 +391,7 @@ def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
 
 
 def _judged(found: BenchmarkResults, ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
-    """Leave out comparisons with other estimators where this one merely shrinks, or nobody can tell."""
+    """Keep only comparisons with the same estimator if this one may merely shrink."""
     shrinks = estimator != WEIGHTED and (np.isnan(moves) or found.unreliable)
     return {name: each for name, each in ratios.items() if not shrinks or name in ("random", "signal")}
 
@@ -436,10 +435,10 @@ def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence
 
 
 def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:
-    """Add what holds over a whole study, of pooled runs: ``p_study, verdict_study, detectable_study`` by comparison.
+    """Add verdicts over the whole study, of pooled runs: ``p_study, verdict_study, detectable_study`` by comparison.
 
-    Holm's correction over all ways of all benchmarks, sizes and estimators, of the p-values of the intervals: those
-    from random subsets are never small enough for so many.
+    Holm's correction covers all recipes of all benchmarks, sizes and estimators. It uses the p-values of the intervals,
+    because those from random subsets are never small enough for so many comparisons.
     """
     out = results.copy()
     for suffix in SUFFIXES.values():
@@ -458,7 +457,7 @@ def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _v_k(found: BenchmarkResults, comparison: SubsetComparison, size: float) -> float:
-    """Root of V(k), pooled; NaN for ability, which is no mean over items, and where it is estimated as negative."""
+    """Root of V(k), pooled; NaN for ability, which is no mean over items, and for a negative estimate."""
     if comparison.scale == THETA:
         return np.nan
     value = float(pool(found.curve(size)[comparison.places], comparison.freedom))

@@ -1,13 +1,9 @@
-"""Workplace: what the cells of one split share, each part made when first needed.
+"""Data that the tasks of one split share, abilities of many random subsets, and seed variances of the seed model.
 
-Ability as the score of many random subsets at once: the posterior mode with the items' parameters as they are.
-
-Seed variances of the hierarchical model: what the spread of the seeds' abilities comes to on each set of items.
-
-The seed model is fitted once a split to all answers of the evaluated snapshots, with the items that the calibration
-models make known. What a subset, a weighting or random items make of the seeds then follows from their curves, as
-`irt_bench.seed_variance` with `seed_model` and `subset` has it: no fit for each of them. Items whose answers move with
-the seed by themselves are none of its business; that is what ``seed_sd`` is for.
+Ability is the posterior mode, with item parameters fixed. The seed model is fitted once per split, to all responses of
+the evaluated checkpoints, with the items as calibrated. The variance of any weighted sum of items then follows from the
+item curves, without a fit of its own; `irt_bench.variance.seed_effect` computes it. Items whose responses change with
+the seed independently of ability are not part of that model; ``seed_sd`` includes them.
 """
 
 from __future__ import annotations
@@ -47,14 +43,14 @@ MIN_PROBABILITY: Final = 1e-12
 
 
 class ItemLogLikelihoods(NamedTuple):
-    """Log chances of a right and of a wrong answer at `NODES`, shape (item, node)."""
+    """Log probabilities of a right and of a wrong response at `NODES`, shape (item, node)."""
 
     right: FloatArray
     wrong: FloatArray
 
 
 def item_log_likelihoods(parameters: ItemParameters) -> ItemLogLikelihoods:
-    """Tabulate items of known parameters, shape (item,)."""
+    """Tabulate the log probabilities of items with parameters of shape (item,)."""
     cells = parameters.at((slice(None), None))
     right, wrong = response_probabilities(cells, NODES)
     return ItemLogLikelihoods(
@@ -68,9 +64,9 @@ def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArr
     Parameters
     ----------
     logs : ItemLogs
-        Of the items asked, in the order of the columns.
+        Items in the order of the columns.
     correct, wrong : arrays of shape (model, item)
-        Right and wrong answers.
+        Numbers of right and wrong responses.
 
     Returns
     -------
@@ -78,8 +74,8 @@ def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArr
 
     Notes
     -----
-    Log likelihoods are smooth on the scale of a logit, however many the items: between nodes 0.05 apart a parabola errs
-    by less than 0.001 (tests/variance/study/test_ability.py).
+    Log-likelihoods are smooth on the logit scale for any number of items. Between nodes 0.05 apart, the error of a
+    parabola is below 0.001 (tests/study/test_ability.py).
     """
     height = correct @ logs.right + wrong @ logs.wrong - NODES**2 / 2
     peak = np.clip(height.argmax(axis=1), 1, len(NODES) - 2)
@@ -94,7 +90,7 @@ Places = npt.NDArray[np.intp]
 
 
 class SplitData:
-    """What the cells of one split share: responses, the fit, and choices of items, each made when first needed."""
+    """Data that the tasks of one split share: responses, fit, chosen items; each is made when first needed."""
 
     def __init__(self, job: SplitJob) -> None:
         self.job = job
@@ -102,22 +98,22 @@ class SplitData:
 
     @cached_property
     def calibration(self) -> ResponseCounts:
-        """Answers of the calibration models."""
+        """Responses of the calibration models."""
         return read_rows(self.job.folder, self.job.calibration, self.job.benchmark)
 
     @cached_property
     def evaluation(self) -> ResponseCounts:
-        """Answers of the evaluated snapshots."""
+        """Responses of the evaluated checkpoints."""
         return read_rows(self.job.folder, self.job.evaluation, self.job.benchmark)
 
     @cached_property
     def shares(self) -> tuple[FloatArray, FloatArray]:
-        """Shares of right answers of the evaluated snapshots (0 where not asked), and whether asked, (row, item)."""
+        """Shares of right responses of the evaluated checkpoints (0 if not asked), and whether asked, (row, item)."""
         return np.nan_to_num(self.evaluation.proportions(), copy=False), self.evaluation.asked.astype(np.float64)
 
     @cached_property
     def answers(self) -> tuple[FloatArray, FloatArray]:
-        """Right and wrong answers of the evaluated snapshots, (row, item)."""
+        """Numbers of right and wrong responses of the evaluated checkpoints, (row, item)."""
         right = self.evaluation.correct.astype(np.float64)
         return right, self.evaluation.trials - right
 
@@ -128,14 +124,14 @@ class SplitData:
 
     @cached_property
     def logs(self) -> ItemLogLikelihoods:
-        """Log chances of the items at abilities."""
+        """Log probabilities of the items by ability."""
         return item_log_likelihoods(self.basis.parameters)
 
     @cached_property
     def folds(self) -> Calibration:
-        """The basis with inner folds over the calibration models, for estimators that learn from models held out.
+        """Calibration with inner folds, for estimators that learn from held-out models.
 
-        Where a fold leaves too few answers to be fitted, held-out models are read with the fit to all.
+        If a fold leaves too few responses for a fit, held-out models are scored with the fit to all models.
         """
         clusters = model_clusters(self.calibration)
         if len(np.unique(clusters)) < INNER_FOLDS:  # nothing but seeds of one run
@@ -154,7 +150,7 @@ class SplitData:
         return not needed or all(fold.kept is not self.basis for fold in self.folds.folds)
 
     def scorers(self, names: list[str]) -> SplitScorers:
-        """Readers of the answers; with the inner folds where an estimator learns from models held out."""
+        """Scorers of the responses; with inner folds if an estimator learns from held-out models."""
         if any(name in HELD_OUT for name in names):
             return self._learning_scorers
         return self._plain_scorers
@@ -171,30 +167,30 @@ class SplitData:
         )
 
     def source_share(self, method: str, size: int, names: list[str]) -> float:
-        """Share of the weighted score in gp-IRT as published, where it is asked for."""
+        """Share of the weighted score in gp-IRT as published; 0 if that estimator is not asked for."""
         return self.folds.source_share(method, size) if "gp_irt_source" in names else 0.0
 
     def choose(self, basis: SelectionBasis, recipe: Recipe) -> Selection:
-        """Choose items of the basis or of one of the inner folds', once for all weights."""
-        key = (id(basis), recipe.method, recipe.size)  # all bases live as long as the workplace
+        """Choose items with the basis of all calibration models or of one inner fold, once for all weights."""
+        key = (id(basis), recipe.method, recipe.size)  # all bases live as long as this object
         if key not in self._choices:
             self._choices[key] = chosen_items(basis, recipe)
         return self._choices[key]
 
     def mean_scores(self, items: Places) -> FloatArray:
-        """Mean share over some items, those asked, shape (row,)."""
+        """Mean share of right responses over those of some items that were asked, shape (row,)."""
         shares, asked = self.shares
         return divide(shares[:, items].sum(axis=1), asked[:, items].sum(axis=1))
 
     def abilities(self, items: Places) -> FloatArray:
-        """Ability from the answers to some items, shape (row,)."""
+        """Ability from the responses to some items, shape (row,)."""
         right, wrong = self.answers
         logs = ItemLogLikelihoods(self.logs.right[items], self.logs.wrong[items])
         return ability_modes(logs, right[:, items], wrong[:, items])
 
 
 def divide(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Divide; NaN where there is nothing to divide by."""
+    """Divide; NaN where the denominator is not positive."""
     out: FloatArray = np.full(np.shape(above), np.nan)
     np.divide(above, below, out=out, where=np.asarray(below) > 0)
     return out
@@ -202,21 +198,21 @@ def divide(above: FloatArray, below: FloatArray) -> FloatArray:
 
 FULL_KEY: Final = "full"
 ABILITY_KEY: Final = "ability"
-REASON: Final = "reason"  # why there is no fit
+REASON: Final = "reason"  # why a fit is missing
 FAILED: Final = "failed"  # names of failed checks
-N_DRAWS: Final = 50  # of each draw of the items: 500 in all, enough for ends of intervals
+N_DRAWS: Final = 50  # per draw of the items: 500 in all, enough for the limits of intervals
 SEED_MODEL_SUBSETS: Final = 20  # random subsets of each size behind their mean variance
 
 
 def variance_key(method: str, weights: str, size: int) -> str:
-    """Name of the variances of one set of items."""
+    """Return the key of the variances of one set of items."""
     return f"{method}|{weights}|{size}"
 
 
 def seed_model_variances(
     data: SplitData, sizes: Sequence[int], recipes: Sequence[tuple[str, str]]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Fit the seed model to the evaluated snapshots, and say what it means for every set of items.
+    """Fit the seed model to the evaluated checkpoints, and derive the variance of every set of items.
 
     Returns
     -------
@@ -248,7 +244,7 @@ def seed_model_variances(
 
 
 def _spread(items: npt.NDArray[Any], weights: FloatArray | None, n_items: int) -> FloatArray:
-    """Weights of all items, sum 1."""
+    """Return weights of all items that sum to 1."""
     own = np.zeros(n_items)
     own[items] = 1.0 if weights is None else weights
     return np.asarray(own / own.sum())
@@ -264,7 +260,7 @@ def _variances(data: SplitData, fit: SeedFit, weights: FloatArray, n_trials: flo
 
 
 def _failed(data: SplitData, fit: SeedFit, ratio: float, n_trials: float) -> list[str]:
-    """Names of failed checks, of convergence and of whether the model describes the full scores."""
+    """Names of failed checks of convergence and of the description of the full scores."""
     table, job = seed_effect_table(fit.posterior, n_trials=n_trials), data.job
     scores = data.mean_scores(np.arange(data.evaluation.n_items))
     seen = np.mean([run_variance(job.checkpoints.arrange(scores, run)).value for run in job.checkpoints.runs])

@@ -1,8 +1,8 @@
-"""Answers to very many subsets: what each estimator makes of them, for chosen items and random ones by the same code.
+"""Scores of very many subsets: chosen items and random ones, by the same code.
 
 A study scores thousands of random subsets by every estimator. Item parameters enter as curves averaged over their
-draws: with items independent given the data, that is the posterior of ability over infinitely many draws, where
-`irt_bench.subsets.scorer.summarise_responses` takes eight; estimates differ by that noise alone.
+draws. With items independent given the data, that is the posterior of ability over infinitely many draws, where
+`irt_bench.subsets.scorer.summarise_responses` takes eight. Estimates differ by that noise alone.
 """
 
 from __future__ import annotations
@@ -40,36 +40,36 @@ WEIGHT_SENSITIVE: Final = (
     "gp_irt_source",
     "spline",
 )  # the others see items alone
-HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # learn one share, from calibration models held out
+HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # they learn one share from held-out calibration models
 NO_ABILITIES: Final = pd.DataFrame()
 BLOCK: Final = 100  # random subsets drawn at once
-LEARNING_SUBSETS: Final = 20  # random subsets from which an estimator's share is learned for all of them
+LEARNING_SUBSETS: Final = 20  # random subsets from which that share is learned, for all of them
 
 
 def estimators_of(
     method: str, weights: str, recipes: Sequence[tuple[str, str]], estimators: Sequence[str]
 ) -> list[str]:
-    """Estimators that a recipe (method, weights) is scored by: those that do not look at weights once a method."""
+    """Estimators of a recipe (method, weights); those that ignore weights score only the first recipe of a method."""
     first = next(own for name, own in recipes if name == method)
     return [name for name in estimators if name in WEIGHT_SENSITIVE or weights == first]
 
 
 def random_estimators(weights: str, estimators: Sequence[str]) -> list[str]:
-    """Estimators that random subsets of these weights are scored by: of equal weights always the plain mean too."""
+    """Estimators of random subsets with these weights; with equal weights the mean is always among them."""
     if weights == EQUAL:
         return list(dict.fromkeys([WEIGHTED, *estimators]))
     return [name for name in estimators if name in WEIGHT_SENSITIVE]
 
 
 def random_reference(weights: str, estimator: str) -> tuple[str, str]:
-    """Weights and estimator of the random subsets that a recipe is held against."""
+    """Weights and estimator of the random subsets that a recipe is compared with."""
     return (weights if estimator in WEIGHT_SENSITIVE else EQUAL, estimator)
 
 
 def random_items(seed: int, n_items: int, size: int, n_random: int) -> npt.NDArray[np.int32]:
-    """Draw random subsets, shape (subset, size): the same ones in every split, as a method's choices are much the same.
+    """Draw random subsets, shape (subset, size), the same ones in every split.
 
-    Under the null hypothesis a method's items are then exactly such a draw, split after split.
+    A method chooses much the same items in every split. Under the null hypothesis, its items are such a draw.
     """
     rng = np.random.default_rng([seed, size, n_items])
     parts = []
@@ -87,14 +87,14 @@ class WeightedItems(NamedTuple):
 
 
 class ModelScorer:
-    """Reads the answers of some models with one basis.
+    """Scores the responses of some models with one calibration.
 
     Parameters
     ----------
     basis : SelectionBasis
         Fit to the calibration models.
     counts : ResponseCounts
-        Answers of any models to the same items.
+        Responses of any models to the same items.
     """
 
     def __init__(self, basis: SelectionBasis, counts: ResponseCounts) -> None:
@@ -110,9 +110,9 @@ class ModelScorer:
         self._total = basis.target @ basis.curves.chance
 
     def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> ResponseSummary:
-        """Say what the answers tell; without the variances, which no estimate needs.
+        """Compute what estimators need from the responses to some items, without variances.
 
-        Abilities, and what is predicted under the wide prior, only if asked for.
+        Abilities and the prediction under the wide prior are computed only if asked for.
         """
         items, target = chosen.items, self.basis.target[chosen.items]
         shares, asked = self._shares[:, items], self._asked[:, items]
@@ -154,14 +154,14 @@ class SplitScorers(NamedTuple):
 
 
 def split_scorers(calibration: Calibration, evaluated: ResponseCounts) -> SplitScorers:
-    """Make all readers of one split."""
+    """Make all scorers of one split."""
     whole = calibration.whole
     folds = tuple(ModelScorer(fold.kept, fold.held_out) for fold in calibration.folds)
     return SplitScorers(ModelScorer(whole, evaluated), ModelScorer(whole, whole.counts), folds)
 
 
 def weighted_items(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> WeightedItems:
-    """Weigh chosen items."""
+    """Weight chosen items."""
     weights = weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
     return WeightedItems(basis.counts.items.index.get_indexer(selection.items), weights)
 
@@ -173,7 +173,7 @@ def recipe_scores(
     choose: Callable[[SelectionBasis], Selection],
     source_share: float,
 ) -> tuple[WeightedItems, dict[str, FloatArray]]:
-    """Choose items from the calibration models, let estimators learn, and score the judged ones.
+    """Choose items with the calibration models, let estimators learn, and score the evaluated models.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def recipe_scores(
     names : sequence of str
         Names in `ESTIMATORS`.
     choose : callable
-        Basis → items; asked anew in each fold that an estimator learns from.
+        Basis → items; called again for each fold that an estimator learns from.
     source_share : float
         Share of the weighted score in gp-IRT as published.
     """
@@ -204,8 +204,8 @@ def random_scores(
 
     Notes
     -----
-    Regressions learn from the calibration models anew for every subset. The share that gp-IRT learns is a property of
-    the size: it is learned once, from the held-out answers to the first `LEARNING_SUBSETS` subsets together.
+    Regressions are learned again for every subset. The share of gp-IRT depends on the size alone: it is learned once,
+    from the held-out responses to the first `LEARNING_SUBSETS` subsets together.
     """
     held = []
     if any(name in HELD_OUT for name in names):
@@ -233,7 +233,7 @@ def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Reci
 def learn(
     scorers: SplitScorers, held: Sequence[Sequence[ResponseSummary]], names: Sequence[str], source_share: float
 ) -> dict[str, LearnedParameters]:
-    """Let the estimators learn that do so from held-out models: subset → fold → evidence."""
+    """Let estimators learn from held-out models; `held` is subset → fold → evidence."""
     if not any(name in HELD_OUT for name in names):
         return {}
     evidence = join_summaries([fold for subset in held for fold in subset])

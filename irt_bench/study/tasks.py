@@ -1,21 +1,21 @@
-"""Cells: the smallest pieces of a study that are computed, kept and never computed twice.
+"""Tasks: the smallest pieces of a study. Each is computed once, and its result is kept.
 
 ==========  ==============================  ==========================================================================
-kind        one for each                    what it holds
+kind        one per                         result
 ==========  ==============================  ==========================================================================
-full        benchmark, split                full scores and abilities of the evaluated snapshots; components of V(k)
+full        benchmark, split                full scores and abilities of the evaluated checkpoints; components of V(k)
 random      benchmark, split, size,         scores of random subsets by every estimator
             weights
 recipe      benchmark, split, size,         chosen items, their weights, scores by every estimator
             method, weights
 path        benchmark, split                scores as the least discriminating items are dropped, and random ones
-control     benchmark, split, shuffling     scores of methods and random subsets calibrated on shuffled answers
+control     benchmark, split, shuffling     scores of methods and random subsets calibrated on shuffled responses
 transfer    benchmark                       agreement of item statistics between weaker and stronger models
-seed_model  benchmark, split                seed variances of the hierarchical model, where asked for
+seed_model  benchmark, split                seed variances of the hierarchical model, if asked for
 ==========  ==============================  ==========================================================================
 
-Numbers depend on the inputs that the cell's name hashes and on nothing else: not on the worker, the backend, or the
-cells computed before.
+Numbers depend only on the inputs that the name of the task hashes. They do not depend on the worker, the backend, or
+the tasks computed before.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ from irt_bench.variance.moments import item_covariance
 
 Places = npt.NDArray[np.intp]
 
-CODE: Final = 5  # raised whenever the numbers of a cell would change: kept results are then computed anew
+CODE: Final = 5  # raised whenever results change: kept ones are then computed again
 KINDS: Final = ("full", "random", "recipe", "path", "control", "transfer", "seed_model")
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
-CONTROL_RANDOM: Final = 400  # random subsets beside it: some 20 comparisons can then pass Holm's correction
+CONTROL_RANDOM: Final = 400  # random subsets: enough for some 20 comparisons to pass Holm's correction
 
 
 class StudyTask(NamedTuple):
-    """One cell: its kind, its parameters as plain values, and its name."""
+    """One task: its kind, its parameters as plain values, and its name."""
 
     kind: str
     parameters: Mapping[str, Any]
@@ -67,7 +67,7 @@ class StudyTask(NamedTuple):
 
 
 def make_task(job: SplitJob, kind: str, **parameters: Any) -> StudyTask:
-    """Name a cell by the hash of all that its numbers depend on."""
+    """Make a task; its name is the hash of all that its result depends on."""
     inputs = {
         "code": CODE,
         "kind": kind,
@@ -81,18 +81,18 @@ def make_task(job: SplitJob, kind: str, **parameters: Any) -> StudyTask:
 
 
 def compute_task(data: SplitData, task: StudyTask) -> Result:
-    """Compute one cell; where its models cannot be fitted it holds only why (`REASON`)."""
+    """Compute one task. If its models cannot be fitted, the result holds only the `REASON`."""
     with warnings.catch_warnings():
         for category in (
             SubsetWarning,
             UndefinedWarning,
             FitWarning,
             ConvergenceWarning,
-        ):  # of one recipe or fit among very many
+        ):  # each concerns one fit among very many
             warnings.simplefilter("ignore", category)
         try:
             return TASK_FUNCTIONS[task.kind](data, **task.parameters)
-        except FitError as error:  # too little is known of these models or items, whoever computes it
+        except FitError as error:  # a property of the responses: computing it again would not help
             return {REASON: np.array(str(error))}
 
 
@@ -116,7 +116,7 @@ def _full(data: SplitData) -> Result:
 
 
 def _random(data: SplitData, size: int, weights: str, n_random: int, estimators: list[str]) -> Result:
-    """Score random subsets; the first are the same items whatever their number and weights."""
+    """Score random subsets; the first ones hold the same items whatever their number and weights."""
     chosen = random_items(data.job.seed, data.evaluation.n_items, size, n_random)
     names = [name for name in estimators if name != THETA]
     share = data.source_share("random", size, names)
@@ -164,7 +164,7 @@ def _path(data: SplitData, drop: list[float], n_random: int) -> Result:
 
 
 def _standard_error(data: SplitData, items: Places) -> FloatArray:
-    """Give each row's standard error for sampling items: sd of the items' shares over root n, shape (row,)."""
+    """Return standard errors for sampling items, sd of the items' shares over root n, shape (row,)."""
     shares, asked = data.shares
     n = asked[:, items].sum(axis=1)
     mean = divide(shares[:, items].sum(axis=1), n)
@@ -173,7 +173,7 @@ def _standard_error(data: SplitData, items: Places) -> FloatArray:
 
 
 def _control(data: SplitData, within: str, recipes: list[tuple[str, str]], size: int) -> Result:
-    """Scores on true answers by methods, and on random subsets, with everything learned from shuffled answers."""
+    """Score true responses by methods and by random subsets that were calibrated on shuffled responses."""
     rng = np.random.default_rng([data.job.seed, WITHIN.index(within)])
     false = shuffled(data.calibration, within, rng)  # type: ignore[arg-type]
     basis = fit_shuffled(data.job, false)

@@ -1,31 +1,28 @@
-"""Verdicts on a subset: the log ratio of its seed sd to another's with an interval, its place among random subsets.
+"""Verdicts on a subset: the ratio of its seed sd to that of a reference, with an interval and a p-value.
 
-Three sources of chance are told apart. Seeds are few: two scores of the same seeds are correlated normals, as in the
-test of Pitman and Morgan, pooled within runs. Which items were chosen is chance too: the spread of random subsets
-beyond what their own seeds explain is added. And many methods are compared: Holm's correction over all ways to choose
-and weigh items that are scored by one estimator at one size.
+References are the full benchmark and random subsets of the same size. There are four comparisons, with these endings in
+the names of columns:
 
-Framings are compared by a jackknife over seeds whose bias with few seeds is taken out
-(`irt_bench.variance.paired_scores`); as it is usually given it covers 78% for 90% with many runs of three seeds. Here
-the variance comes from the correlation instead: it needs no score without each seed of thousands of random subsets,
-and holds against a reference that is a mean variance of many.
+- none: with random subsets, scored by the same estimator with the same weights: only the choice of items differs;
+- ``_signal``: the same in units of movement, because an estimate that merely shrinks also moves less between runs and
+  steps, and reduces nothing;
+- ``_plain``: with unweighted means of random subsets, so that choice, weights and estimator count together;
+- ``_full``: with the full benchmark.
+
+Three sources of chance enter. Seeds are few: two scores of the same seeds are correlated normals, as in the test of
+Pitman and Morgan [1]_, pooled within runs. The chosen items are a sample: the spread of random subsets beyond what
+their seeds explain is added. Many recipes are compared: Holm's correction covers all that one estimator scores at one
+size. A jackknife over seeds, as usually given, covers 78% for 90% with many runs of three seeds. The variance from the
+correlation needs no scores without each seed, and also holds against a mean variance of many random subsets.
 
 A verdict is *cuts* or *raises* only if the 90% interval of the log ratio excludes 0 and the p-value after Holm's
-correction is at most 0.1, else *no difference shown*; where there is no interval or no p-value, there is no verdict.
-The verdict over the whole study asks besides that the interval's own p-value is at most 0.1 after Holm's correction
-over all ways of all benchmarks, sizes and estimators.
+correction is at most 0.1, else *no difference shown*. Without an interval or a p-value there is no verdict. The verdict
+over the whole study also requires that the p-value of the interval is at most 0.1 after Holm's correction over all
+recipes of all benchmarks, sizes and estimators.
 
 References
 ----------
-Pitman, A note on normal correlation, 1939, DOI 10.1093/biomet/31.1-2.9.
-
-Scenes: one set of scores beside its references, which are the full benchmark and random subsets.
-
-Random subsets are of the same size and scored by the same estimator with the same weights: what is left is the choice
-of items. Beside it stand three more comparisons, each with a name in the results: with the full benchmark (``_full``),
-with plain means of random subsets (``_plain``, so that choice, weights and estimator count together), and again with
-random subsets of the same estimator but in units of signal (``_signal``): an estimate that merely shrinks moves less
-between runs and steps too, and cuts nothing then.
+.. [1] Pitman, A note on normal correlation, 1939, DOI 10.1093/biomet/31.1-2.9.
 """
 
 from __future__ import annotations
@@ -52,13 +49,13 @@ RAISES: Final = "raises"
 NO_DIFFERENCE: Final = "no difference shown"
 UNDEFINED: Final = ""
 TINY: Final = 1e-12
-MIN_CONTRASTS: Final = 5  # from which on the correlation of steps over seeds is estimated at all
+MIN_CONTRASTS: Final = 5  # to estimate the correlation of steps over seeds
 
 
 class LogRatio(NamedTuple):
-    """Log of the ratio of two seed sds, its variance for repeating the training, and the degrees of freedom of that.
+    """Log ratio of two seed sds, its variance over repeated training, and the degrees of freedom of that variance.
 
-    Arrays of shape (...); variance NaN with one run of two seeds, which have no correlation.
+    Arrays of shape (...). The variance is NaN with one run of two seeds, which have no correlation.
     """
 
     value: FloatArray
@@ -67,10 +64,10 @@ class LogRatio(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """Ratio of two seed sds with its 90% interval, and the two-sided p of its being 1.
+    """Ratio of two seed sds with its 90% interval, and the two-sided p-value of a ratio of 1.
 
-    ``log_error`` is the standard error of its logarithm, with ``freedom`` degrees of freedom; ``spread`` the sd of the
-    logarithms of random subsets, where it is held against these.
+    ``log_error`` is the standard error of its logarithm, with ``freedom`` degrees of freedom. ``spread`` is the sd of
+    the logarithms of random subsets, if it is compared with them.
     """
 
     ratio: float
@@ -90,9 +87,8 @@ def log_ratio(x: list[RunVariance], y: list[RunVariance], reference: float | Non
     x, y : lists of RunVariance
         The same runs and seeds in both, in one order; values of shape (...) that broadcast.
     reference : float, optional
-        Pooled variance to compare with, where it is not that of y but, as the mean variance of random subsets is, that
-        of y and a part which the items make, known well: with plain means V(k) = V(N) + s2_res (1 / k - 1 / N). y is
-        then what the random subsets have in common, the mean of their scores.
+        Pooled variance to compare with, by default that of y. The mean variance of random subsets is that of their mean
+        score, y, and a precisely known part of the items: for means, V(k) = V(N) + s2_res (1 / k - 1 / N).
 
     Notes
     -----
@@ -129,12 +125,12 @@ def _squared_correlation(x: list[RunVariance], y: list[RunVariance]) -> FloatArr
 
 
 def effective_freedom(x: list[RunVariance], y: list[RunVariance]) -> FloatArray:
-    """Degrees of freedom of pooled variances: seeds less one, for runs of unequal variance and steps that move apart.
+    """Degrees of freedom of pooled variances: seeds less one, corrected for unequal runs and independent steps.
 
     Notes
     -----
-    Satterthwaite: nu^2 / sum f w^2, w the variance of a run over the pooled one; the square of an estimate from f
-    degrees of freedom is too large by (f + 2) / f, which is taken out. Steps count as `step_dependence` says.
+    Satterthwaite: nu^2 / sum f w^2, w the variance of a run over the pooled variance. The square of an estimate with f
+    degrees of freedom is too large by (f + 2) / f, which is corrected. `step_dependence` gives the weight of steps.
     """
     apart = np.maximum(_steps_share(x), _steps_share(y))
     f = np.array([run.freedom for run in x], dtype=np.float64)
@@ -149,7 +145,7 @@ def effective_freedom(x: list[RunVariance], y: list[RunVariance]) -> FloatArray:
 
 
 def _steps_share(runs: list[RunVariance]) -> FloatArray:
-    """Variance of the pooled variance as a share of that at one step; 1 where runs have other steps."""
+    """Variance of the pooled variance as a share of that at one step; 1 if runs have different steps."""
     n_steps = {run.contrasts.shape[-1] for run in runs}
     contrasts = np.concatenate([run.contrasts for run in runs], axis=-2) if len(n_steps) == 1 else None
     if contrasts is None or n_steps == {1} or contrasts.shape[-2] < MIN_CONTRASTS:
@@ -158,7 +154,7 @@ def _steps_share(runs: list[RunVariance]) -> FloatArray:
 
 
 def item_spread(random: LogRatio) -> float:
-    """Variance of the log ratio over random subsets that their items make: beyond what their own seeds explain.
+    """Variance of the log ratio over random subsets that is due to their items, beyond what their seeds explain.
 
     Parameters
     ----------
@@ -179,9 +175,9 @@ def with_interval(found: LogRatio, spread: float, random: FloatArray | None = No
     found : LogRatio
         One value.
     spread : float
-        From `item_spread`; 0 for a set of items that nothing was chosen for.
+        From `item_spread`; 0 if no items were chosen.
     random : array of shape (subset,), optional
-        Seed sds of random subsets that its p-value is from.
+        Seed sds of the random subsets that the p-value comes from.
     """
     value, own = float(found.value), float(found.variance)
     ratio = float(np.exp(value))
@@ -207,7 +203,7 @@ def percentile(value: float, random: FloatArray) -> float:
 
 
 def two_sided(value: float, random: FloatArray) -> float:
-    """Two-sided permutation p-value: twice the smaller share of random subsets as low, or as high."""
+    """Two-sided permutation p-value: twice the smaller of the shares of random subsets as low and as high."""
     if not np.isfinite(value):
         return np.nan
     low, high = (random <= value).sum(), (random >= value).sum()
@@ -215,7 +211,7 @@ def two_sided(value: float, random: FloatArray) -> float:
 
 
 def verdict(ratio: Ratio, p_holm: float) -> Verdict:
-    """Say what the interval shows, if the corrected p-value agrees; nothing where either is undefined."""
+    """Return what the interval shows if the corrected p-value agrees; empty if either is undefined."""
     if not np.isfinite(p_holm) or np.isnan(ratio.lower):
         return UNDEFINED
     if not p_holm <= LEVEL + TINY:
@@ -225,9 +221,9 @@ def verdict(ratio: Ratio, p_holm: float) -> Verdict:
     return RAISES if ratio.lower > 1 else NO_DIFFERENCE
 
 
-SPREAD_SUBSETS: Final = 500  # random subsets behind the spread over items: known to 3%
+SPREAD_SUBSETS: Final = 500  # random subsets behind the spread over items, then known to 3%
 NO_RATIO: Final = Ratio(np.nan, np.nan, np.nan, np.nan)
-UNDEFINED_COMPARISON: Final = {"bias": np.array(np.nan)}  # of ability, which is no estimate of the full score
+UNDEFINED_COMPARISON: Final = {"bias": np.array(np.nan)}  # ability is no estimate of the full score
 
 
 class RandomReference:
@@ -236,11 +232,11 @@ class RandomReference:
     Parameters
     ----------
     found : Collected
-        Whose snapshots the scores are of.
+        Results of the benchmark.
     scores : array of shape (subset, row)
         Scores.
     full : array of shape (row,)
-        The full benchmark's on the same scale.
+        Scores of the full benchmark on the same scale.
     """
 
     def __init__(self, found: BenchmarkResults, scores: FloatArray, full: FloatArray) -> None:
@@ -256,7 +252,7 @@ class RandomReference:
 
 
 class SubsetComparison:
-    """References for one run, or all runs pooled: the full benchmark's variances and the random subsets'."""
+    """References for one run, or for all runs pooled: the full benchmark's variances and the random subsets'."""
 
     def __init__(self, found: BenchmarkResults, run: str, scale: str, reference: RandomReference | None = None) -> None:
         self.places = list(range(len(found.runs))) if run == POOLED else [found.runs.index(run)]
@@ -317,7 +313,7 @@ class ComparisonNumbers(NamedTuple):
 def compare_scores(
     found: BenchmarkResults, comparison: SubsetComparison, plain: SubsetComparison | None, scores: FloatArray
 ) -> ComparisonNumbers:
-    """Hold scores, shape (row,), against the references; `plain` is None where plain means are on another scale."""
+    """Compare scores of shape (row,) with the references; `plain` is None if means are on another scale."""
     every = found.variances(scores)
     own = [every[place] for place in comparison.places]
     sd, moves = comparison.sd(own), float(movement(scores[comparison.rows], comparison.signal, comparison.checkpoints))
@@ -355,14 +351,14 @@ def compare_scores(
 def compare_random(comparison: SubsetComparison, plain: SubsetComparison) -> tuple[Ratio, float]:
     """Ratio of seed sds of random subsets to plain means of the same subsets, and its value in units of signal.
 
-    The seeds are the same and, subset by subset, so are the items: what differs is the estimator and the weights.
+    Seeds and items are the same in each pair of subsets; only the estimator and the weights differ.
     """
     n = len(comparison.own[0].value)
     pairs = log_ratio(comparison.own, [_first_subsets(each, n) for each in plain.own])
-    known = np.isfinite(pairs.value) & np.isfinite(pairs.variance)  # a subset without any spread has no ratio
+    known = np.isfinite(pairs.value) & np.isfinite(pairs.variance)  # a subset without variance has no ratio
     if not known.any():
         return NO_RATIO, np.nan
-    # All subsets see the same seeds, so their chance does not average out; that of the items does.
+    # All subsets share the seeds, so that seed noise does not average out over subsets; item noise does.
     value = 0.5 * np.log(comparison.pooled.mean() / plain.pooled[: len(comparison.pooled)].mean())
     mean = LogRatio(*(np.asarray(each) for each in (value, pairs.variance[known].mean(), pairs.freedom[known].mean())))
     spread = float(pairs.value[known].var()) / n
@@ -372,19 +368,19 @@ def compare_random(comparison: SubsetComparison, plain: SubsetComparison) -> tup
 
 
 def noise_per_signal(sd: FloatArray, moves: FloatArray) -> FloatArray:
-    """Seed sd in units of signal; infinite for scores that do not move, or move the other way; NaN if not known."""
+    """Seed sd in units of signal; infinite for scores that do not move or move the other way; NaN if undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(np.isnan(moves), np.nan, np.where(moves > 0, sd / moves, np.inf))
 
 
 def log_positive(values: FloatArray) -> FloatArray:
-    """Logarithm; minus infinity, not a warning, where there is none."""
+    """Logarithm; minus infinity for 0 and below."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(np.isnan(values), np.nan, np.log(np.maximum(values, 0))))
 
 
 def shift_log_ratio(found: LogRatio, by: FloatArray) -> LogRatio:
-    """Take a logarithm off a log ratio, its variance over seeds left as it is; NaN without noise and signal."""
+    """Subtract from a log ratio; its variance over seeds stays. NaN without noise and signal."""
     with np.errstate(invalid="ignore"):
         return found._replace(value=np.asarray(found.value - by))
 

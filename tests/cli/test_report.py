@@ -46,7 +46,7 @@ def test_an_existing_page_is_kept_unless_forced(items, tmp_path):
 def test_a_folder_that_holds_nothing_to_show_is_one_clear_error(tmp_path):
     (tmp_path / "empty").mkdir()
     output = run("report", tmp_path / "empty", "-o", tmp_path / "r.html", code=2)
-    assert "holds nothing that a report shows" in " ".join(output.split())
+    assert "contains no results for a report" in " ".join(output.split())
     assert not (tmp_path / "r.html").exists()
 
 

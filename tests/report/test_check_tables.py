@@ -35,8 +35,8 @@ def found():
 def test_checks_and_what_misfits_are_printed(found):
     text = io.StringIO()
     print_model_checks(found, benchmark="gsm8k", console=Console(file=text, width=120))
-    told = text.getvalue()
-    assert "gsm8k: 2 models x 2 items, 39 simulated data sets" in told
-    assert "2 failed" in told and "too few models" in told and "bad[1]" in told and "odd" in told
-    assert "ETS delta" in told and "[-2.60, -1.60]" in told and "Note: a note" in told
-    assert "m1" not in told
+    text = text.getvalue()
+    assert "gsm8k: 2 models x 2 items, 39 simulated data sets" in text
+    assert "2 failed" in text and "too few models" in text and "bad[1]" in text and "odd" in text
+    assert "ETS delta" in text and "[-2.60, -1.60]" in text and "Note: a note" in text
+    assert "m1" not in text

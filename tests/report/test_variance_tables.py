@@ -51,10 +51,10 @@ def test_one_comparison_is_a_line_a_value_with_its_interval_beside_it():
     assert "0.5 [0.4, 0.625]" in shown and "q05" not in shown
 
 
-def test_the_seed_models_table_puts_the_score_sd_beside_the_one_seen():
+def test_the_seed_models_table_puts_the_score_sd_beside_the_one_observed():
     quantities = ["seed_sd_ability", "seed_sd", "score_sd", "score_sd_seen"]
     rows = [("b", "all", "pooled", name, 0.02, 0.01, 0.03) for name in quantities]
     frame = pd.DataFrame(rows, columns=["benchmark", "items", "run", "quantity", "estimate", "q05", "q95"])
     found = seed_model_table(frame).loc[("b", "all")]["estimate"]
     assert found["seed, ability scale"] == 0.02
-    assert found["score of a new seed"] == found["score of these seeds, seen"] == 2.0
+    assert found["score of a new seed"] == found["score of these seeds, observed"] == 2.0

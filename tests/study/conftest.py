@@ -16,7 +16,7 @@ from irt_bench.study.tasks import compute_task
 
 
 def compute_tasks(table, design, folder, kinds):
-    """Compute the cells of some kinds only, which a whole study would make with many others."""
+    """Compute the tasks of some kinds only, which a whole study would make with many others."""
     store = Store(folder)
     store.open()
     plan = plan_study(table, design, folder)

@@ -178,7 +178,7 @@ def test_with_the_seeds_of_one_run_at_one_step_nothing_is_said_per_unit_of_movem
     assert halves.plan.splits.how == "halves of the seeds"
     assert rows[["movement", "ratio_signal", "p_signal", "decision_accuracy"]].isna().all().all()
     assert set(rows["verdict_signal"]) == {""}
-    assert any("halves of the only run's seeds differ by chance" in note for note in halves.notes)
+    assert any("halves of the seeds of the only run differ by chance" in note for note in halves.notes)
 
 
 def test_a_degenerate_calibration_is_named_and_its_estimates_get_no_verdict_against_others(halves):

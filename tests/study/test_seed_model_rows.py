@@ -71,5 +71,5 @@ def test_a_split_without_a_fit_empties_the_columns_and_is_told():
 
 def test_only_checks_that_tell_against_the_model_are_told():
     assert seed_model_notes(collected(PART)) == [
-        "toy: check score_sd of the seed model failed in 1 of 1 splits: go by seed_sd"
+        "toy: check score_sd of the seed model failed in 1 of 1 splits: rely on seed_sd"
     ]

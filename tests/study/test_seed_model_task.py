@@ -52,7 +52,7 @@ def true_sds(seed, sd, weights, n_trials=1):
 
 
 def studied(table, folder):
-    """Rows with the seed model's columns, and the cells behind them."""
+    """Rows with the seed model's columns, and the tasks behind them."""
     statistics = (*STATISTICS, SEED_MODEL)
     design = make_design(
         {

@@ -41,9 +41,9 @@ def test_a_folder_of_others_is_refused_and_an_own_one_gone_on_in(store, tmp_path
     store.open()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("x")
-    with pytest.raises(OutputError, match="no study wrote"):
+    with pytest.raises(OutputError, match="of this version wrote"):
         Store(tmp_path / "other").open()
-    with pytest.raises(OutputError, match="no folder"):
+    with pytest.raises(OutputError, match="not a folder"):
         Store(tmp_path / "other" / "thesis.tex").open()
 
 

@@ -1,7 +1,7 @@
-"""What all figures share: style, colours, saving, and the marks that several of them use.
+"""What all figures share: style, colours, saving, and marks.
 
-Figures are 1200 pixels wide, in one style, with colours that colour-blind readers can tell apart (Okabe, Ito, Color
-universal design, 2008): models are blue, items vermilion, curves of the whole benchmark green.
+Figures are 1200 pixels wide. Colour-blind readers can tell the colours apart (Okabe, Ito, Color universal design,
+2008): models are blue, items vermilion, curves of the whole benchmark green.
 """
 
 from __future__ import annotations
@@ -51,38 +51,38 @@ STYLE: Final[dict[str, Any]] = {
     "axes.axisbelow": True,
     "grid.color": "#ECECEC",
     "text.color": INK,
-    "text.parse_math": False,  # labels may hold dollar signs
+    "text.parse_math": False,  # labels may contain dollar signs
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-    "svg.hashsalt": "irt-bench",  # else ids in SVG differ from one time to the next
+    "svg.hashsalt": "irt-bench",  # otherwise ids in SVG change with each drawing
     "svg.fonttype": "path",
     "pdf.fonttype": 42,  # letters stay letters
 }
 TITLE_SIZE: Final = 11.5
-TITLE_CHARACTERS: Final = 78  # a line of the title
+TITLE_CHARACTERS: Final = 78  # per line of the title
 SMALL_SIZE: Final = 7.5
 FORMATS: Final[dict[str, dict[str, None]]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None, "Creator": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-NARROW: Final = 5.0  # inches: below, a figure is for a phone, and has room for less
-MOST_INTERVALS: Final = 300  # points with intervals drawn; beyond, they hide one another
-MANY_POINTS: Final = 2000  # from which on points are faint, and pixels in SVG
+NARROW: Final = 5.0  # inches; narrower figures are for phones
+MAX_INTERVALS: Final = 300  # points drawn with intervals; more would hide one another
+MANY_POINTS: Final = 2000  # from this number on, points are faint, and pixels in SVG
 LABEL_CHARACTERS: Final = 34
-LABEL_GAP: Final = 0.045  # between labels, share of the height of the axes
-MANY_MARKS: Final = 300  # at the edge of the axes, from which on they are faint
+LABEL_GAP: Final = 0.045  # between labels, as a share of the height of the axes
+MANY_MARKS: Final = 300  # from this number on, marks at the edge of the axes are faint
 LEADER: Final[dict[str, Any]] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
-LABEL_DISTANCE: Final = 0.025  # from a point to its label, share of the width
+LABEL_DISTANCE: Final = 0.025  # from a point to its label, as a share of the width
 
 
 def check_figure_format(path: Path) -> None:
-    """Refuse a figure whose name does not end in one of the formats.
+    """Refuse a file name without the ending of a format.
 
     Raises
     ------
     OutputError
-        With the formats there are.
+        With the known formats.
     """
     if path.suffix.lower() not in FORMATS:
         raise OutputError(unknown_choice("figure format", path.suffix, FORMATS))
@@ -94,7 +94,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     Raises
     ------
     OutputError
-        If the name ends otherwise, or the file cannot be written.
+        If the ending is unknown, or the file cannot be written.
 
     Examples
     --------
@@ -111,12 +111,12 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
         if figure.get_layout_engine() is not None:
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # places are settled: laying out again would move them a little
+            figure.set_layout_engine("none")  # laying out again would move everything a little
         figure.savefig(beside, format=suffix.removeprefix("."), metadata=FORMATS[suffix])
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw in the style of this module, whatever the caller's settings, which stay as they are."""
+    """Draw in the style of this module; the settings of the caller have no effect and do not change."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -127,7 +127,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def _style() -> AbstractContextManager[None]:
-    """Matplotlib's defaults with `STYLE`; the backend is none of our business."""
+    """Matplotlib's defaults with `STYLE`; the backend stays."""
     defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
     return mpl.rc_context(defaults | STYLE)
 
@@ -137,7 +137,7 @@ _page: ContextVar[float | None] = ContextVar("page", default=None)
 
 @contextmanager
 def on_page(width: float) -> Iterator[None]:
-    """Draw figures of a width in inches, without titles: the page writes them, and letters stay letters."""
+    """Draw figures of a width in inches and without titles, which the page writes."""
     token = _page.set(width)
     try:
         yield
@@ -167,7 +167,7 @@ class NotebookFigure(Figure):
 
 
 def new_figure(height: float, title: str) -> Figure:
-    """Empty figure of the common width, with the finding as its title; on a page, of its width and without."""
+    """Empty figure of the common width with a title; on a page, of its width and without a title."""
     width = _page.get()
     figure = NotebookFigure(figsize=(width or WIDTH, height), layout="constrained")
     if width is not None:
@@ -179,14 +179,14 @@ def new_figure(height: float, title: str) -> Figure:
 
 
 def point_style(n: int, *, faint: bool = True) -> dict[str, Any]:
-    """Size and opacity of the points of a cloud of n; where there are many, points that are not `faint` stand out."""
+    """Size and opacity of n points; of many points, those that are not `faint` stand out."""
     many = n > MANY_POINTS
     size = float(np.clip(6000 / max(n, 1), 5 if faint else 9, 26))
     return {"s": size, "alpha": 0.35 if many and faint else 0.85, "linewidths": 0, "rasterized": many}
 
 
 def padded(values: npt.NDArray[np.generic], share: float) -> tuple[float, float]:
-    """Limits of the finite values with some room at both ends."""
+    """Limits of the finite values with a margin at both ends."""
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
@@ -195,7 +195,7 @@ def padded(values: npt.NDArray[np.generic], share: float) -> tuple[float, float]
 
 
 def clear_legend(legend: Legend) -> None:
-    """Show the marks of a legend in full, however small and faint they are in the figure."""
+    """Show the marks of a legend large and opaque."""
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set_alpha(1.0)
@@ -219,19 +219,19 @@ def rug(axes: Axes, values: FloatArray, label: str) -> None:
 def name_points(
     axes: Axes, x: FloatArray, y: FloatArray, labels: Sequence[object] | pd.Index, *, below: float = 0.0
 ) -> None:
-    """Write labels beside points, towards the middle of the axes, stacked where they would lie on one another.
+    """Write labels beside points, towards the middle of the axes, stacked where they would overlap.
 
     Parameters
     ----------
     axes : Axes
         With its final limits.
     x, y : arrays of shape (point,)
-        Where the points are.
+        Coordinates of the points.
     labels : sequence of length point
         Long ones are shortened.
     below : float
-        How much lower (on the left half; higher on the right half) than its point a label is, as a share of the
-        height: out of the way of a cloud that rises from left to right.
+        How much lower than its point a label is on the left half (on the right half: higher), as a share of the
+        height, so that labels avoid a cloud that rises from left to right.
     """
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     across, up = (x - left) / (right - left), (y - low) / (high - low)
@@ -256,7 +256,7 @@ def name_points(
 
 
 def _stack(across: FloatArray, up: FloatArray, direction: int, *, on_right: bool) -> list[tuple[float, float]]:
-    """Places of labels as shares of the axes: those that would touch are stacked in one column beside their points."""
+    """Positions of labels as shares of the axes; those that would touch are stacked in one column."""
     order = np.argsort(direction * up, kind="stable")
     heights = np.clip(up, 0.02, 0.98)
     columns = across + (LABEL_DISTANCE if on_right else -LABEL_DISTANCE)

@@ -1,9 +1,4 @@
-"""A fit: the models as a forest plot, the items by difficulty and discrimination.
-
-Wright map: abilities of the models and difficulties of the items on one scale; and curves of some items.
-
-ArviZ's own plots of a posterior: densities and traces of what belongs to no single model or item.
-"""
+"""Figures of a fit: forest plot of models, items by difficulty and discrimination, Wright map, item curves, traces."""
 
 from __future__ import annotations
 
@@ -26,7 +21,7 @@ from irt_bench.report.figures.canvas import (
     GREEN,
     GREY,
     LABEL_CHARACTERS,
-    MOST_INTERVALS,
+    MAX_INTERVALS,
     ORANGE,
     PALE,
     PURPLE,
@@ -44,7 +39,7 @@ from irt_bench.report.figures.canvas import (
 )
 from irt_bench.report.tables.text import has_flag, lead_text, shorten
 
-MOST_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
+MAX_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
 SAMPLED: Final = (10, 20, 10)  # best, evenly spaced, worst
 
 
@@ -116,7 +111,7 @@ def _parameters(axes: Axes, items: pd.DataFrame, abilities: pd.Series) -> None:
 
 def _sample_rows(n: int) -> npt.NDArray[np.intp]:
     """Positions of the rows shown: all, or the best, some evenly spaced, and the worst."""
-    if n <= MOST_MODELS:
+    if n <= MAX_MODELS:
         return np.arange(n)
     best, middle, worst = SAMPLED
     between = np.linspace(best, n - worst - 1, middle + 2)[1:-1].round().astype(np.intp)
@@ -149,31 +144,31 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
 def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
     every, items = items, _informed(items)
     x, y = items["difficulty"].to_numpy(), items["discrimination"].to_numpy()
-    if len(items) <= MOST_INTERVALS:
+    if len(items) <= MAX_INTERVALS:
         axes.hlines(y, items["difficulty_q05"], items["difficulty_q95"], color=PALE, linewidth=0.8)
         axes.vlines(x, items["discrimination_q05"], items["discrimination_q95"], color=PALE, linewidth=0.8)
-    label = "items" + (", 90% intervals light" if len(items) <= MOST_INTERVALS else "")
+    label = "items" + (", 90% intervals light" if len(items) <= MAX_INTERVALS else "")
     guessed = has_flag(items, "slope_from_prior").to_numpy()
     style = point_style(len(items))
     axes.scatter(x[~guessed], y[~guessed], color=VERMILION, zorder=3, label=label, **style)
     if guessed.any():
-        axes.scatter(x[guessed], y[guessed], color=GREY, zorder=3, label="items with the prior's slope", **style)
+        axes.scatter(x[guessed], y[guessed], color=GREY, zorder=3, label="items whose slope is the prior's", **style)
     axes.set_xlim(*padded(x, 0.08))
     _scale_slopes(axes, y)
     axes.set_ylabel("discrimination\n(logits per unit of ability)")
     left_out = len(every) - len(items)
-    without = f"; {left_out:,} more, that no answers tell of, are not shown" if left_out else ""
+    without = f"; {left_out:,} more without informative responses are not shown" if left_out else ""
     axes.set_title(f"Items ({len(items):,}) by difficulty and discrimination{without}")
 
 
 def _informed(items: pd.DataFrame) -> pd.DataFrame:
-    """Items that answers tell of; all where they tell of none."""
+    """Items with informative responses; all items if none has."""
     unknown = has_flag(items, "no_information")
     return items if unknown.all() else items[~unknown]
 
 
 def _scale_slopes(axes: Axes, slopes: FloatArray) -> None:
-    """Doublings of the discrimination evenly spaced, where there are any; else its own scale."""
+    """Scale of discriminations: by doublings if they differ enough, else linear."""
     if not (slopes > 0).all() or slopes.max() < 4 * slopes.min():
         axes.set_ylim(*padded(slopes, 0.15))
         return
@@ -186,7 +181,7 @@ def _scale_slopes(axes: Axes, slopes: FloatArray) -> None:
 
 
 def _difficulties(axes: Axes, items: pd.DataFrame) -> None:
-    """Items ordered by difficulty, where they differ in nothing else."""
+    """Draw items by difficulty if they have one common discrimination."""
     ranked = _informed(items).sort_values("difficulty", kind="stable")
     places = np.arange(1, len(ranked) + 1)
     axes.hlines(places, ranked["difficulty_q05"], ranked["difficulty_q95"], color=PALE, linewidth=1)
@@ -209,7 +204,7 @@ def _difficulties(axes: Axes, items: pd.DataFrame) -> None:
 
 BINS: Final = 36
 COLOURS: Final = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-OUTER: Final = (0.01, 0.99)  # quantiles that the scale holds; a few extreme items do not stretch it
+OUTER: Final = (0.01, 0.99)  # quantiles within the scale; extreme items do not stretch it
 
 
 @styled
@@ -246,16 +241,16 @@ def wright_map(abilities: pd.Series, difficulties: pd.Series) -> Figure:
 
 @styled
 def item_curves_figure(curves: xr.Dataset, observed: xr.Dataset) -> Figure:
-    """Draw the chance of a right answer over ability, a curve an item with its 90% band, beside what was observed.
+    """Draw the probability of a right response over ability, one curve per item with its 90% band and observed shares.
 
     Parameters
     ----------
     curves : xr.Dataset
-        From `irt_bench.analysis.curves.success_curves`, of a few items.
+        From `irt_bench.analysis.curves.success_curves`, for a few items.
     observed : xr.Dataset
-        From `irt_bench.analysis.curves.observed_shares`, of these items among others.
+        From `irt_bench.analysis.curves.observed_shares`; must contain these items.
     """
-    figure = new_figure(3.6, "Chance of a right answer over ability")
+    figure = new_figure(3.6, "Probability of a right response over ability")
     axes = figure.subplots()
     x = curves["ability"].to_numpy()
     for place, item in enumerate(curves[ITEM].to_numpy()):
@@ -274,17 +269,18 @@ def item_curves_figure(curves: xr.Dataset, observed: xr.Dataset) -> Figure:
         low, high = (seen[f"proportion_correct_{end}"].to_numpy() for end in ("q05", "q95"))
         axes.vlines(seen["ability"].to_numpy(), low, high, color=colour, linewidth=1)
         axes.scatter(seen["ability"].to_numpy(), seen["proportion_correct"].to_numpy(), color=colour, s=16, zorder=3)
-    axes.set(xlabel="ability (sds of the calibration models)", ylabel="chance of a right answer", ylim=(-0.02, 1.02))
+    axes.set(xlabel="ability (sds of the calibration models)", ylabel="probability of a right response")
+    axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(x[0], x[-1])
-    axes.set_title("dots: share right among models of like ability, 90% intervals")
+    axes.set_title("dots: shares of right responses of models with similar abilities, 90% intervals")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="upper left")
     return figure
 
 
-MOST: Final = 8  # quantities, a row each
+MAX_QUANTITIES: Final = 8  # quantities, a row each
 ROW: Final = 1.5  # inches
-MOST_DRAWS: Final = 500  # of a chain: more would make a page heavy and look the same
+MAX_DRAWS: Final = 500  # per chain; more look the same and make a page large
 
 
 @styled
@@ -312,8 +308,8 @@ def posterior_figure(posterior: xr.Dataset, names: Sequence[str] | None = None) 
         has = ", ".join(map(str, posterior.data_vars)) or "nothing"
         what = ", ".join(missing) or "quantity without models or items"
         raise OutputError(f"the posterior has no {what}; it has {has}.")
-    chosen = chosen[:MOST]
-    few = posterior[chosen].isel({DRAW: slice(None, None, -(-posterior.sizes[DRAW] // MOST_DRAWS))})
+    chosen = chosen[:MAX_QUANTITIES]
+    few = posterior[chosen].isel({DRAW: slice(None, None, -(-posterior.sizes[DRAW] // MAX_DRAWS))})
     drawn = arviz.plot_trace(few, figsize=(page_width(), ROW * len(chosen)), backend="matplotlib", show=False)
     # ArviZ below 1 returns the axes, later a collection of plots.
     figure: Figure = drawn.ravel()[0].figure if hasattr(drawn, "ravel") else drawn.viz["figure"].item()

@@ -1,7 +1,4 @@
-"""Item statistics: every item by share of right answers and item-rest correlation, coloured by flag.
-
-What a benchmark tells at each ability: its information, and the score it expects.
-"""
+"""Figures of items: share of right responses and item-rest correlation by flag, information, and the expected score."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from irt_bench.report.figures.canvas import (
     GREEN,
     GREY,
     INK,
-    MOST_INTERVALS,
+    MAX_INTERVALS,
     ORANGE,
     PALE,
     PURPLE,
@@ -49,13 +46,13 @@ FLAG_STYLE: Final[dict[str, tuple[str, str]]] = {  # colour and marker
 }
 NO_FLAG: Final = ""
 SUSPECT: Final = ("negative", "maybe_negative", "near_zero")  # flags whose worst items are named
-MOST_NAMED: Final = 5
-FINE_BINS: Final = 60  # models up to which each possible share of right answers has a bar of its own
+MAX_NAMED: Final = 5
+FINE_BINS: Final = 60  # up to this number of models, each possible share has its own bar
 
 
 @styled
 def items_figure(item_statistics: pd.DataFrame) -> Figure:
-    """Draw every item by its share of right answers and item-rest correlation, coloured by flag, and distributions.
+    """Draw every item by its share of right responses and item-rest correlation, with distributions.
 
     Parameters
     ----------
@@ -64,8 +61,8 @@ def items_figure(item_statistics: pd.DataFrame) -> Figure:
 
     Notes
     -----
-    An item has the colour of its first flag; few_models, where all items have it, is a note instead. Items without
-    correlation are marks at the lower edge. The lowest correlations among suspect items are named.
+    The colour of an item is that of its first flag. If all items have few_models, it is a note instead. Items without
+    a correlation are marks at the lower edge. The suspect items with the lowest correlations are named.
     """
     n_items = len(item_statistics)
     flags, few = _first_flags(item_statistics["flags"])
@@ -77,12 +74,12 @@ def items_figure(item_statistics: pd.DataFrame) -> Figure:
     low, high = padded(np.append(y, 0.0), 0.08)
     axes.set(xlim=(-0.03, 1.03), ylim=(low, high))
     axes.axhline(0, color=GREY, linewidth=0.8)
-    for flag in (NO_FLAG, *reversed(FLAGS)):  # the gravest on top
+    for flag in (NO_FLAG, *reversed(FLAGS)):  # the most serious on top
         _draw_flag(axes, x, y, (flags == flag).to_numpy(), flag, n_items)
-    axes.set_xlabel("share of right answers" if slim else "share of right answers over models, high is easy")
+    axes.set_xlabel("share of right responses" if slim else "share of right responses over models, high is easy")
     axes.set_ylabel("item-rest correlation (r)" if slim else "item-rest correlation over models (r)")
     suspect = item_statistics["flags"].str.contains("|".join(SUSPECT))
-    worst = item_statistics.loc[suspect, "item_rest_correlation"].dropna().nsmallest(MOST_NAMED).index
+    worst = item_statistics.loc[suspect, "item_rest_correlation"].dropna().nsmallest(MAX_NAMED).index
     places = item_statistics.index.get_indexer(worst)
     name_points(axes, x[places], y[places], worst)
     if grid is not None:
@@ -95,7 +92,7 @@ def items_figure(item_statistics: pd.DataFrame) -> Figure:
 
 
 def _first_flags(flags: pd.Series) -> tuple[pd.Series, bool]:
-    """First flag of each item, in the order of FLAGS; and whether all have few_models, which is then no one's flag."""
+    """First flag of each item in the order of FLAGS, and whether all have few_models, which then does not count."""
     raised = flags.str.split(";")
     few = all("few_models" in found for found in raised)
     counted = FLAGS[:-1] if few else FLAGS
@@ -154,7 +151,7 @@ def _margins(figure: Figure, grid: Any, axes: Axes, x: FloatArray, y: FloatArray
     beside.xaxis.set_major_locator(MaxNLocator(2, integer=True))
 
 
-MOST_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
+MAX_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
 ERROR_RANGE: Final = 6  # the standard error's axis ends at this many times its smallest value
 
 
@@ -191,14 +188,14 @@ def information_figure(information: pd.DataFrame | xr.Dataset, abilities: pd.Ser
 
 @styled
 def curves_figure(curve: pd.DataFrame | xr.Dataset, models: pd.DataFrame | None = None) -> Figure:
-    """Draw the expected score as a function of ability, and where the models came out.
+    """Draw the expected score as a function of ability, and the models.
 
     Parameters
     ----------
     curve : pd.DataFrame or xr.Dataset
         Indexed by ``ability``: ``score, score_q05, score_q95``, as `expected_score_curve` gives them.
     models : pd.DataFrame, optional
-        ``ability, ability_q05, ability_q95, accuracy``; models asked other items than the rest need not lie on the
+        ``ability, ability_q05, ability_q95, accuracy``; models with other items than the rest need not lie on the
         curve.
     """
     frame = _frame(curve)
@@ -211,11 +208,11 @@ def curves_figure(curve: pd.DataFrame | xr.Dataset, models: pd.DataFrame | None 
     band(axes, frame, "score", label="expected score over all items, 90% interval")
     if models is not None:
         x, y = models["ability"].to_numpy(), models["accuracy"].to_numpy()
-        if len(models) <= MOST_INTERVALS:
+        if len(models) <= MAX_INTERVALS:
             axes.hlines(y, models["ability_q05"], models["ability_q95"], color=PALE, linewidth=1, zorder=1)
         axes.scatter(x, y, color=BLUE, label="models: ability and accuracy", zorder=3, **point_style(len(models)))
     axes.set(
-        xlabel="ability (sds of the calibration models)", ylabel="score (share of right answers)", ylim=(-0.02, 1.02)
+        xlabel="ability (sds of the calibration models)", ylabel="score (share of right responses)", ylim=(-0.02, 1.02)
     )
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     clear_legend(axes.legend(loc="upper left"))
@@ -227,7 +224,7 @@ def _frame(curve: pd.DataFrame | xr.Dataset) -> pd.DataFrame:
 
 
 def _with_error(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add the standard error where it is not there; its limits are the information's, turned round."""
+    """Add the standard error if absent; its limits follow from those of the information."""
     if "standard_error" in frame:
         return frame
     error = {
@@ -239,14 +236,14 @@ def _with_error(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _error_limit(frame: pd.DataFrame, within: pd.DataFrame) -> float:
-    """End of the standard error's axis: what the abilities of the models need, as it goes to infinity beyond them."""
+    """Upper limit of the axis: the standard error grows without bound beyond the abilities of the models."""
     smallest = float(frame["standard_error"].min())
     largest = float((within if len(within) else frame)["standard_error_q95"].max())
     return min(max(1.15 * largest, 2 * smallest), ERROR_RANGE * smallest)
 
 
 def _distribution(axes: Axes, abilities: FloatArray) -> None:
-    if len(abilities) > MOST_MODELS:
+    if len(abilities) > MAX_MODELS:
         axes.hist(abilities, bins=40, color=BLUE)
     else:
         axes.vlines(abilities, 0, 1, color=BLUE, linewidth=1)

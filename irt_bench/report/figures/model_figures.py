@@ -1,11 +1,4 @@
-"""Figures of models: ability beside accuracy, ranks, and the checks of a fit.
-
-Ability against accuracy: the models, the pairs in different order, and the items behind them.
-
-Ranks of models by ability and by accuracy, with their intervals.
-
-Model checks as a figure: scores, eigenvalues, the curves furthest from the fit, and models that misfit.
-"""
+"""Figures of models: ability beside accuracy, ranks, and the checks of a fit."""
 
 from __future__ import annotations
 
@@ -25,7 +18,7 @@ from irt_bench.report.figures.canvas import (
     GREY,
     INK,
     LABEL_CHARACTERS,
-    MOST_INTERVALS,
+    MAX_INTERVALS,
     ORANGE,
     PALE,
     PURPLE,
@@ -47,8 +40,8 @@ if TYPE_CHECKING:
     from irt_bench.checks.check_fit import ModelChecks
 
 
-PAIRS_DRAWN: Final = 10
-PAIRS_NAMED: Final = 3
+MAX_PAIRS: Final = 10
+MAX_PAIRS_NAMED: Final = 3
 LABEL_BELOW: Final = 0.07  # share of the height, from a pair's model to its label
 BARS: Final = 12
 
@@ -72,16 +65,16 @@ def comparison_figure(comparison: AbilityAccuracyComparison) -> Figure:
         _contributions(panels[1].subplots(), bars)
     else:
         figure.supxlabel(f"No items are shown: {comparison.note}.", x=0.01, ha="left", size=9)
-    pairs = comparison.discordant.head(PAIRS_DRAWN)
+    pairs = comparison.discordant.head(MAX_PAIRS)
     _model_cloud(axes, models, pairs)
     _pairs(axes, models, pairs)
-    named = _models_of(pairs.head(PAIRS_NAMED))
+    named = _models_of(pairs.head(MAX_PAIRS_NAMED))
     named_x, named_y = (models[name].reindex(named).to_numpy() for name in ("accuracy", "relative_ability"))
     name_points(axes, named_x, named_y, named, below=LABEL_BELOW)
     tau = comparison.correlations.loc[["kendall_tau_b"]].to_dict("records")[0]
     found = interval_text(tau["estimate"], tau["q05"], tau["q95"])
     axes.set_title(f"Kendall's tau-b of ability with accuracy {found}; of the two rankings {tau['rankings']:.2f}")
-    axes.set_xlabel("accuracy (share of right answers)")
+    axes.set_xlabel("accuracy (share of right responses)")
     axes.set_ylabel("relative ability (sds from the mean of these models)")
     clear_legend(axes.legend(loc="upper left"))
     return figure
@@ -89,7 +82,7 @@ def comparison_figure(comparison: AbilityAccuracyComparison) -> Figure:
 
 def _comparison_title(comparison: AbilityAccuracyComparison) -> str:
     if not comparison.n_discordant:
-        return f"Ability and accuracy order all {comparison.n_pairs:,} pairs of models alike"
+        return f"Ability and accuracy order all {comparison.n_pairs:,} pairs of models in the same way"
     clear = f"{comparison.n_clear:,} of them clearly" if comparison.n_clear else "none of them clearly"
     pairs = f"{comparison.n_discordant:,} of {comparison.n_pairs:,} pairs of models"
     return f"Ability and accuracy order {pairs} differently, {clear}"
@@ -102,8 +95,8 @@ def _models_of(pairs: pd.DataFrame) -> pd.Index:
 
 
 def _model_cloud(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
-    """All models; with intervals if they are few, else those of the pairs drawn only."""
-    few = len(models) <= MOST_INTERVALS
+    """Draw all models; with intervals if they are few, else only for the pairs drawn."""
+    few = len(models) <= MAX_INTERVALS
     crossed = models if few else models.loc[_models_of(pairs)]
     x, y = crossed["accuracy"].to_numpy(), crossed["relative_ability"].to_numpy()
     axes.hlines(y, crossed["accuracy_q05"], crossed["accuracy_q95"], color=PALE, linewidth=0.8)
@@ -114,7 +107,7 @@ def _model_cloud(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
 
 
 def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
-    """Join the models of each pair, solid where the order is clear, and mark which is the higher by what."""
+    """Join the models of each pair, by a solid line if the order is clear, and mark the higher by each measure."""
     clear = (pairs["p_ability"] >= CLEAR_PROBABILITY) & (pairs["p_accuracy"] >= CLEAR_PROBABILITY)
     for able, accurate, shown in zip(pairs["higher_ability"], pairs["higher_accuracy"], clear, strict=True):
         ends = models.loc[[able, accurate]]
@@ -126,11 +119,11 @@ def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
             linestyle="-" if shown else ":",
             zorder=3,
         )
-    told = f"in the {len(pairs)} surest pairs" if len(pairs) > 1 else "in the pair ordered differently"
+    text = f"in the {len(pairs)} most certain pairs" if len(pairs) > 1 else "in the pair ordered differently"
     for column, marker, colour in (("higher_ability", "^", VERMILION), ("higher_accuracy", ">", BLUE)):
         ends = models.loc[pairs[column].unique()]
         if len(ends):
-            label = f"{column.replace('_', ' ')} {told}"
+            label = f"{column.replace('_', ' ')} {text}"
             axes.scatter(
                 ends["accuracy"], ends["relative_ability"], color=colour, marker=marker, s=34, zorder=4, label=label
             )
@@ -149,10 +142,10 @@ def _contributions(axes: Axes, items: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
     axes.set_xlabel("contribution to the reversal (percentage points of score; a: discrimination)")
-    axes.set_title("Items that count most for the one order and least for the other")
+    axes.set_title("Items that contribute most to the difference of the orders")
 
 
-MOST_MODELS: Final = 40  # rows; of more models the best, and some evenly spaced
+MAX_MODELS: Final = 40  # rows; of more models the best, and some evenly spaced
 BEST: Final = 20
 APART: Final = 0.17  # between the two marks of a row
 
@@ -193,9 +186,9 @@ def ranks_figure(models: pd.DataFrame) -> Figure:
 
 def shown_models(n: int) -> npt.NDArray[np.intp]:
     """Positions drawn, of models sorted best first: all, or the best and some evenly spaced of the others."""
-    if n <= MOST_MODELS:
+    if n <= MAX_MODELS:
         return np.arange(n)
-    others = np.linspace(BEST, n - 1, MOST_MODELS - BEST).round().astype(np.intp)
+    others = np.linspace(BEST, n - 1, MAX_MODELS - BEST).round().astype(np.intp)
     return np.concatenate([np.arange(BEST), others])
 
 
@@ -213,7 +206,7 @@ def _marks(
 
 
 CURVE_COLOURS: Final = (VERMILION, BLUE, ORANGE, PURPLE)
-MODELS_NAMED: Final = 3
+MAX_NAMED: Final = 3
 BINS: Final = 40
 
 
@@ -250,7 +243,7 @@ def _scores(axes: Axes, found: ModelChecks) -> None:
     band(axes, found.scores, "predicted", "if abilities were normal")
     axes.plot(found.scores.index, found.scores["observed"], color=INK, linewidth=1.3, label="observed", zorder=5)
     axes.set_title("Scores (90% band)")
-    axes.set_xlabel("score (share of right answers)")
+    axes.set_xlabel("score (share of right responses)")
     axes.set_ylabel("share of models up to it")
     axes.legend(loc="upper left")
 
@@ -259,7 +252,7 @@ def _eigenvalues(axes: Axes, found: ModelChecks) -> None:
     frame = found.eigenvalues
     axes.set_title("Eigenvalues of tetrachoric correlations")
     if not len(frame):
-        axes.text(0.5, 0.5, "not defined for these answers", ha="center", transform=axes.transAxes, color=GREY)
+        axes.text(0.5, 0.5, "not defined for these responses", ha="center", transform=axes.transAxes, color=GREY)
         return
     numbers = frame.index.to_numpy(dtype=np.float64)
     low, high = frame["one_dimension_q05"], frame["one_dimension_q95"]
@@ -286,7 +279,7 @@ def _curves(axes: Axes, found: ModelChecks) -> None:
         axes.plot(curve["score"], curve["observed"], color=colour, marker="o", markersize=3.5, linewidth=1, label=label)
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("mean score of the group of models")
-    axes.set_ylabel("share of right answers (band: fit)")
+    axes.set_ylabel("share of right responses (band: fit)")
     axes.legend(loc="best", fontsize=7.5)
 
 
@@ -301,8 +294,8 @@ def _models(axes: Axes, found: ModelChecks) -> None:
     axes.axhline(0, color=PALE, linewidth=0.8)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.08 * (high - low), high + 0.05 * (high - low))
-    worst = models[models["misfit"]].sort_values("zh").head(MODELS_NAMED)
+    worst = models[models["misfit"]].sort_values("zh").head(MAX_NAMED)
     if len(worst):
         name_points(axes, worst["score"].to_numpy(), worst["zh"].to_numpy(), worst.index)
-    axes.set_xlabel("score (share of right answers)")
-    axes.set_ylabel("Zh (low: unlikely answers)")
+    axes.set_xlabel("score (share of right responses)")
+    axes.set_ylabel("Zh (low: improbable responses)")

@@ -1,11 +1,4 @@
-"""Do subsets help: a forest plot of seed sds relative to a reference, with the range of random subsets behind.
-
-What dropping the least discriminating items does: seed sd beside random prunings, mean, monotonicity.
-
-Figures of a study: seed sds of chosen subsets over those of random ones, and what dropping items does.
-
-Figures of subset comparisons: errors of every method beside random subsets of the same size.
-"""
+"""Figures of studies and subset comparisons: forest plots of seed sds, pruning paths, errors beside random subsets."""
 
 from __future__ import annotations
 
@@ -45,20 +38,20 @@ CUTS, RAISES = "cuts", "raises"
 MARKS: Final = {CUTS: (BLUE, "v"), RAISES: (VERMILION, "^")}
 NO_DIFFERENCE: Final = (GREY, "o")
 ROW: Final = 0.2  # inches per row
-LEAST_ROWS: Final = 5  # that there is room for, however few there are
+MIN_ROWS: Final = 5  # of which there is always room
 TICKS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
-WIDEST: Final = (0.1, 10.0)  # ratios at the ends of the axis; intervals beyond run into it
+RATIO_RANGE: Final = (0.1, 10.0)  # ratios at the ends of the axis; intervals beyond run into it
 
 
 @styled
 def ratios_figure(rows: pd.DataFrame, *, title: str = "Seed sd over that of random subsets of the same size") -> Figure:
-    """Draw the seed sd of each method over that of a reference on a log scale, a panel a size.
+    """Draw the ratio of the seed sd of each method to that of a reference on a log scale, one panel per size.
 
     Parameters
     ----------
     rows : pd.DataFrame
-        One row a method and size: ``label, size, ratio, ratio_q05, ratio_q95, verdict`` and, where known, ``random_q05,
-        random_q95``, the range of the ratio over random subsets.
+        One row per method and size: ``label, size, ratio, ratio_q05, ratio_q95, verdict`` and, if known,
+        ``random_q05, random_q95``, the range of the ratio over random subsets.
     title : str
         The finding.
     """
@@ -66,7 +59,7 @@ def ratios_figure(rows: pd.DataFrame, *, title: str = "Seed sd over that of rand
     labels = list(dict.fromkeys(rows["label"]))
     n_columns = 1 if narrow() else len(sizes)
     n_rows = -(-len(sizes) // n_columns)
-    figure = new_figure(n_rows * (0.5 + ROW * max(len(labels), LEAST_ROWS)) + 0.8, title)
+    figure = new_figure(n_rows * (0.5 + ROW * max(len(labels), MIN_ROWS)) + 0.8, title)
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     limits = _limits(rows)
     for axes, size in zip(grid.ravel(), sizes, strict=False):
@@ -82,7 +75,7 @@ def _limits(rows: pd.DataFrame) -> tuple[float, float]:
     values = rows[["ratio", "ratio_q05", "ratio_q95"]].to_numpy(dtype=np.float64)
     finite = values[np.isfinite(values) & (values > 0)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.5, 2.0)
-    return max(min(low * 0.93, 0.7), WIDEST[0]), min(max(high * 1.07, 1.4), WIDEST[1])
+    return max(min(low * 0.93, 0.7), RATIO_RANGE[0]), min(max(high * 1.07, 1.4), RATIO_RANGE[1])
 
 
 def _panel(axes: Axes, part: pd.DataFrame, limits: tuple[float, float]) -> None:
@@ -112,7 +105,7 @@ def _panel(axes: Axes, part: pd.DataFrame, limits: tuple[float, float]) -> None:
 
 
 def _legend(rows: pd.DataFrame) -> list[Line2D | Patch]:
-    """One mark a verdict that occurs, and the band."""
+    """One mark per verdict that occurs, and the band."""
     handles: list[Line2D | Patch] = []
     for verdict in dict.fromkeys(rows["verdict"].fillna("")):
         colour, marker = MARKS.get(str(verdict), NO_DIFFERENCE)
@@ -126,7 +119,7 @@ def _legend(rows: pd.DataFrame) -> list[Line2D | Patch]:
 
 @styled
 def paths_figure(paths: pd.DataFrame, benchmark: str) -> Figure:
-    """Draw the pruning path of one benchmark, as in section 4 of the paper, beside random prunings to the same size.
+    """Draw the pruning path of one benchmark, as in section 4 of the paper, beside random subsets of the same size.
 
     Parameters
     ----------
@@ -211,20 +204,20 @@ def forest_rows(
 
 
 def drawn_estimator(results: pd.DataFrame, benchmark: str) -> str | None:
-    """Estimator whose ways the forest shows: weighted means, or else the first; None where there is none."""
+    """Estimator whose recipes the forest plot shows: weighted means, or else the first; None if there is none."""
     ways = results.loc[(results[BENCHMARK] == benchmark) & ~is_reference(results), "estimator"]
     return None if not len(ways) else WEIGHTED if (ways == WEIGHTED).any() else str(ways.iloc[0])
 
 
 def labels(rows: pd.DataFrame) -> pd.Series:
-    """Name each way to choose and weigh items."""
+    """Label of each recipe: method and weights."""
     return pd.Series(
         np.where(rows["weights"] == EQUAL, rows["method"], rows["method"] + ", " + rows["weights"]), index=rows.index
     )
 
 
 def forest_figure(results: pd.DataFrame, benchmark: str, *, estimator: str = "weighted", run: str = POOLED) -> Figure:
-    """Draw the ratio of each method's seed sd to that of random subsets scored alike, a panel a size.
+    """Draw the ratio of each seed sd to that of random subsets scored the same way, one panel per size.
 
     Parameters are those of `forest_rows`.
     """
@@ -233,19 +226,19 @@ def forest_figure(results: pd.DataFrame, benchmark: str, *, estimator: str = "we
     n = {word: int(counts.get(word, 0)) for word in (CUTS, RAISES)}
     title = (
         f"{shorten(benchmark, 30)} ({estimator}): of {len(rows)} subsets {n[CUTS]} cut seed variance against random "
-        f"ones of their size, scored alike, {n[RAISES]} raise it"
+        f"subsets of their size, {n[RAISES]} raise it"
     )
     if np.isfinite(could := rows["detectable"].median()):
         title += f"; cuts to {could:.2f} would be found with 80% power"
     return ratios_figure(rows, title=title)
 
 
-SHOWN: Final = ("weighted", "p_irt", "p_irt_ridge", "gp_irt_source")  # estimators with a row of panels each
-ROW_HEIGHT: Final = 0.19  # inches a method
+DRAWN_ESTIMATORS: Final = ("weighted", "p_irt", "p_irt_ridge", "gp_irt_source")  # estimators with a row of panels each
+ROW_HEIGHT: Final = 0.19  # inches per method
 
 
 @styled
-def subset_comparison_figure(table: pd.DataFrame, *, estimators: Sequence[str] = SHOWN) -> Figure:
+def subset_comparison_figure(table: pd.DataFrame, *, estimators: Sequence[str] = DRAWN_ESTIMATORS) -> Figure:
     """Draw the error of each method, with its own weights, beside the range of random subsets.
 
     Parameters
@@ -253,7 +246,7 @@ def subset_comparison_figure(table: pd.DataFrame, *, estimators: Sequence[str] =
     table : pd.DataFrame
         From `irt_bench.subsets.compare.compare`.
     estimators : sequence of str
-        A row of panels each; those not in the table are left out. Columns are sizes.
+        Each has a row of panels, sizes are columns; those not in the table are left out.
     """
     own = table[table["weights"] == table["method"].map(default_weights)]
     sizes = sorted(own["size"].unique())
@@ -271,7 +264,7 @@ def subset_comparison_figure(table: pd.DataFrame, *, estimators: Sequence[str] =
 
 
 def _error_panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:
-    """Draw a dot a method; its colour says whether it is better or worse than 95% of random subsets."""
+    """Draw one dot per method; its colour shows whether it is better or worse than 95% of random subsets."""
     places = np.arange(len(methods))
     error = part["mae"].reindex(methods).to_numpy(dtype=np.float64) * POINTS
     low, mean, high = (float(part[name].iloc[0]) * POINTS for name in ("random_q05", "random", "random_q95"))
@@ -279,7 +272,7 @@ def _error_panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:
     if np.isfinite(mean):
         axes.axvspan(low, high, color=PALE, alpha=0.6, linewidth=0)
         axes.axvline(mean, color=GREY, linewidth=1)
-    # A method far off would press all others together: it is drawn at the edge with its error beside it.
+    # An outlier would compress the scale: it is drawn at the edge with its error beside it.
     limit = max(2.2 * np.nanmin(error), 1.15 * np.nan_to_num(high))
     axes.scatter(np.minimum(error, limit), places, c=list(colour), s=22, zorder=3)
     for place, value in zip(places.tolist(), error.tolist(), strict=True):

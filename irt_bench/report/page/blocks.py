@@ -1,11 +1,8 @@
-"""What a page is made of: sections that answer one question each, blocks of a figure with its table.
+"""Parts of a page: sections that answer one question each, figures with their tables, and tables with a download.
 
-Figures as SVG inside the page: the colours are the page's, in light and dark, and letters are letters.
-
-Matplotlib draws them, once for a desktop and once for a phone: one file with Plotly's script would be 4.8 MB before any
-data, in colours of its own, and could not be printed in both.
-
-Tables of the page: a frame as headers and cells, and as a CSV file to download that lies in the page itself.
+Figures are SVG inside the page, drawn by Matplotlib once for a desktop and once for a phone: one file with Plotly's
+script would have 4.8 MB before any data. The page restyles their colours and letters by CSS, in light, dark and print.
+Each table can be downloaded as a CSV file that the page contains.
 """
 
 from __future__ import annotations
@@ -40,28 +37,28 @@ COLOURS: Final = {  # of figures → variables of the page
 _DIGITS: Final = re.compile(r"(\d+\.\d{2})\d+")  # the eye sees hundredths of a point at best
 
 
-class Drawing(NamedTuple):
+class PageFigure(NamedTuple):
     """A figure as SVG, for wide and for narrow pages."""
 
     wide: str
     narrow: str
 
 
-def draw(figure: Callable[[], Figure], name: str) -> Drawing:
+def draw(figure: Callable[[], Figure], name: str) -> PageFigure:
     """Draw a figure for the page.
 
     Parameters
     ----------
     figure : callable
-        Draws it; called once for each width.
+        Draws it; called once per width.
     name : str
-        Plain letters; ids in the SVG begin with it.
+        Letters and digits; ids in the SVG begin with it.
     """
     svg = []
     for kind, width in (("wide", DESKTOP), ("narrow", PHONE)):
         with canvas.on_page(width):
             svg.append(inline_svg(figure(), f"{name}-{kind}-"))
-    return Drawing(*svg)
+    return PageFigure(*svg)
 
 
 def inline_svg(figure: Figure, prefix: str) -> str:
@@ -94,28 +91,28 @@ def _attribute(name: str, value: str, prefix: str) -> str:
     return _DIGITS.sub(r"\1", value.replace("url(#", f"url(#{prefix}"))
 
 
-MOST_ROWS: Final = 120
-MOST_BYTES: Final = 200_000  # of a download
+MAX_ROWS: Final = 120
+MAX_BYTES: Final = 200_000  # of a download
 
 
 @dataclass(frozen=True)
 class HtmlTable:
-    """Cells as text, for a template that escapes them.
+    """Cells of a table as text; the template escapes them.
 
     Parameters
     ----------
     headers : tuple of str
-        One a column.
+        One per column.
     numeric : tuple of bool
-        Which columns are numbers.
+        Whether each column has numbers.
     rows : tuple of rows
-        Each a tuple of (text, rest): the rest is the interval, written smaller.
+        Each is a tuple of (text, rest); the rest is the interval, in small type.
     note : str
-        What is left out.
+        Rows that the table leaves out.
     csv : str
         A data URI.
     csv_note : str
-        What the file leaves out.
+        Rows that the file leaves out.
     """
 
     headers: tuple[str, ...]
@@ -127,22 +124,22 @@ class HtmlTable:
 
 
 def html_table(frame: pd.DataFrame, *, columns: list[str] | None = None, whole: str = "") -> HtmlTable:
-    """Make a table for the page of the first rows of a frame with its index.
+    """Make a table of the first rows of a frame with its index.
 
     Parameters
     ----------
     frame : pd.DataFrame
         With a named index.
     columns : list of str, optional
-        Those shown, with their intervals; the download holds all.
+        Columns shown, with their intervals; the download has all.
     whole : str
-        File with all rows, named where some are left out.
+        File with all rows, named if some are left out.
     """
-    shown = frame.head(MOST_ROWS)
+    shown = frame.head(MAX_ROWS)
     texts = [*index_columns(shown), *value_columns(shown, columns)]
     cells = [list(zip(column.cells, column.below or [""] * len(shown), strict=True)) for column in texts]
-    elsewhere = f"; {whole} holds all" if whole else ""
-    note = f"First {MOST_ROWS:,} of {len(frame):,} rows{elsewhere}." if len(frame) > MOST_ROWS else ""
+    elsewhere = f"; {whole} has all" if whole else ""
+    note = f"First {MAX_ROWS:,} of {len(frame):,} rows{elsewhere}." if len(frame) > MAX_ROWS else ""
     data, kept = _csv(frame)
     return HtmlTable(
         headers=tuple(column.header for column in texts),
@@ -155,43 +152,43 @@ def html_table(frame: pd.DataFrame, *, columns: list[str] | None = None, whole: 
 
 
 def _csv(frame: pd.DataFrame) -> tuple[str, int]:
-    """Write as many first rows as the page has room for as a data URI; a click opens it in a spreadsheet."""
+    """Write the first rows, as many as the page has room for, as CSV in a data URI."""
     frame, kept = without_formulas(frame), len(frame)
     text = frame.to_csv(float_format="%.6g").encode()
-    if len(text) > MOST_BYTES:
-        kept = max(int(kept * MOST_BYTES / len(text)), 1)
+    if len(text) > MAX_BYTES:
+        kept = max(int(kept * MAX_BYTES / len(text)), 1)
         text = frame.head(kept).to_csv(float_format="%.6g").encode()
     return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text).decode()}", kept
 
 
 @dataclass(frozen=True)
-class Block:
-    """A figure, or none, with its table.
+class FigureBlock:
+    """A table, with its figure if there is one.
 
     Parameters
     ----------
     name : str
-        Plain letters: ids and file names begin with it.
+        Letters and digits; ids and file names begin with it.
     title, caption : str
-        What is shown, and how to read it.
+        Heading, and how to read the figure.
     table : HtmlTable
         The numbers.
-    drawing : Drawing, optional
+    drawing : PageFigure, optional
         The figure.
     opened : bool
-        Whether the table is open from the start.
+        Whether the table is open at first.
     """
 
     name: str
     title: str
     caption: str
     table: HtmlTable
-    drawing: Drawing | None = None
+    drawing: PageFigure | None = None
     opened: bool = False
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """One question and its answer.
 
     Parameters
@@ -199,28 +196,28 @@ class Section:
     name, question : str
         Id in the page, and the heading.
     sentences : sequence of str
-        Conclusions, the weightiest first.
-    blocks : sequence of Block
+        Conclusions, the most important first.
+    blocks : sequence of FigureBlock
         Figures and tables.
     missing : sequence of str
-        Kinds of parts that were not given.
+        Kinds of results that were not given.
     notes : sequence of str
-        What was left out, or how to read all of it.
+        What was left out, or how to read the section.
     items : mapping, optional
-        Data of the table of items, in which one can be chosen.
+        Data of the table in which an item can be chosen.
     """
 
     name: str
     question: str
     sentences: Sequence[str] = ()
-    blocks: Sequence[Block] = ()
+    blocks: Sequence[FigureBlock] = ()
     missing: Sequence[str] = ()
     notes: Sequence[str] = ()
     items: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def commands(self) -> list[str]:
-        """Commands that make what is missing."""
+        """Commands that write the missing results."""
         return [KINDS[kind].command for kind in self.missing]
 
 
@@ -233,6 +230,6 @@ def figure_block(
     *,
     columns: list[str] | None = None,
     whole: str = "",
-) -> Block:
-    """Make a block of a figure and the table it shows."""
-    return Block(name, title, caption, html_table(frame, columns=columns, whole=whole), draw(figure, name))
+) -> FigureBlock:
+    """Make a block of a figure and its table."""
+    return FigureBlock(name, title, caption, html_table(frame, columns=columns, whole=whole), draw(figure, name))

@@ -1,8 +1,6 @@
-"""Which items are bad: all of them by share right and item-rest correlation, a table to sort, a curve to look at.
+"""Sections on items, on models, and on checks.
 
-Ability against accuracy: the order of the models by both, how sure it is, and where on the scale the items lie.
-
-How far to trust all this: checks of the fit and of the model, and what was noted on the way.
+They answer which items are bad, which models are ahead by ability and by accuracy, and how far to trust the fit.
 """
 
 from __future__ import annotations
@@ -21,12 +19,12 @@ from irt_bench.report.figures.fit_figures import posterior_figure, scalar_names,
 from irt_bench.report.figures.item_figures import items_figure
 from irt_bench.report.figures.model_figures import ranks_figure
 from irt_bench.report.page import sentences
-from irt_bench.report.page.blocks import Block, Section, figure_block, html_table
-from irt_bench.report.page.folders import CHECKS, COMPARISON, FIT, ITEMS, Part
+from irt_bench.report.page.blocks import FigureBlock, PageSection, figure_block, html_table
+from irt_bench.report.page.folders import CHECKS, COMPARISON, FIT, ITEMS, ResultFolder
 from irt_bench.report.tables.text import general, one_line
 
-MOST_ITEMS: Final = 1500  # in the table to choose from, worst first
-DRAWN: Final = 4000  # items in the cloud
+MAX_ITEMS: Final = 1500  # in the table of items, worst first
+MAX_DRAWN: Final = 4000  # items in the cloud
 NODES: Final = np.linspace(-4, 4, 33)
 PERCENT: Final = 100
 COLUMNS: Final = {  # of the table: stem, header, decimals
@@ -35,19 +33,19 @@ COLUMNS: Final = {  # of the table: stem, header, decimals
     "irt_difficulty": ("difficulty", 2),
     "irt_discrimination": ("discrimination", 2),
 }
-ENDS: Final = {"item_rest_correlation": "item_rest"}  # stems of intervals that differ from their column's
+ENDS: Final = {"item_rest_correlation": "item_rest"}  # stems of intervals that differ from those of their columns
 
 
-def item_section(statistics: Part | None, fit: Part | None, checks: Part | None) -> Section:
-    """Items with flags first, with their curves where there is a fit."""
+def item_section(statistics: ResultFolder | None, fit: ResultFolder | None, checks: ResultFolder | None) -> PageSection:
+    """Make the section on items, with their curves if there is a fit."""
     question = "Which items are bad?"
     if statistics is None:
-        return Section("items", question, missing=[ITEMS])
+        return PageSection("items", question, missing=[ITEMS])
     frame = statistics["items"].set_index("item")
     if not len(frame):
-        return Section("items", question, notes=["The file of item statistics has no rows."])
+        return PageSection("items", question, notes=["The file of item statistics has no rows."])
     joined = _join(frame, fit, checks)
-    shown = joined.iloc[worst_first(joined)[:MOST_ITEMS]]
+    shown = joined.iloc[worst_first(joined)[:MAX_ITEMS]]
     data = _table_data(shown)
     if fit is not None:
         data["curves"] = _curves(fit.path, [str(item) for item in shown.index])
@@ -56,15 +54,17 @@ def item_section(statistics: Part | None, fit: Part | None, checks: Part | None)
     notes = []
     if len(joined) > len(shown):
         notes.append(
-            f"The table holds the {len(shown):,} most suspect of {len(joined):,} items; {statistics.place} all."
+            f"The table has the {len(shown):,} most suspect of {len(joined):,} items; {statistics.place} has all."
         )
     missing = [FIT] if fit is None else []
-    said = [sentences.item_sentence(frame["flags"])]
-    return Section("items", question, said, [_cloud(frame, statistics.place)], missing=missing, notes=notes, items=data)
+    texts = [sentences.item_sentence(frame["flags"])]
+    return PageSection(
+        "items", question, texts, [_cloud(frame, statistics.place)], missing=missing, notes=notes, items=data
+    )
 
 
 def worst_first(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
-    """Positions of items by the gravity of their first flag, then by item-rest correlation, lowest first."""
+    """Positions of items by the severity of their worst flag, then by item-rest correlation, lowest first."""
     raised = frame["flags"].str.split(";")
     gravity = raised.map(lambda own: min((FLAGS.index(flag) for flag in own if flag in FLAGS), default=len(FLAGS)))
     few = FLAGS.index("few_models")
@@ -73,7 +73,7 @@ def worst_first(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
     return np.lexsort((frame["item_rest_correlation"].fillna(2).to_numpy(), rank))
 
 
-def _join(frame: pd.DataFrame, fit: Part | None, checks: Part | None) -> pd.DataFrame:
+def _join(frame: pd.DataFrame, fit: ResultFolder | None, checks: ResultFolder | None) -> pd.DataFrame:
     """Item statistics beside item parameters and the checks that items failed, joined by label."""
     joined = frame
     if fit is not None:
@@ -117,13 +117,13 @@ def _rounded(values: pd.Series) -> list[float | None]:
 
 
 def _curves(path: Path, items: list[str]) -> dict[str, Any]:
-    """Chance of a right answer at each ability, posterior mean and 90% band, in whole per cent."""
+    """Probability of a right response by ability, posterior mean and 90% band, in whole per cent."""
     from irt_bench.analysis.curves import success_curves
     from irt_bench.analysis.labelled_draws import positions_of
     from irt_bench.inference.fit import FitResult
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a fit did not converge is said where it can be read
+        warnings.simplefilter("ignore")  # the section on checks reports convergence
         posterior = FitResult.load(path).posterior
     labels = posterior["item"].to_numpy().astype(str)
     known = [item for item in items if item in set(labels.tolist())]
@@ -140,7 +140,7 @@ def _curves(path: Path, items: list[str]) -> dict[str, Any]:
 
 
 def _observed(frame: pd.DataFrame, items: list[str]) -> dict[str, Any]:
-    """Shares of right answers with intervals in whole per cent, by groups of models; empty where `fit` wrote none."""
+    """Shares of right responses with intervals in whole per cent, by groups of models; empty if `fit` wrote none."""
     if not len(frame):
         return {}
     known = frame[frame["item"].isin(set(items))].dropna(subset=["proportion_correct"])
@@ -153,27 +153,27 @@ def _observed(frame: pd.DataFrame, items: list[str]) -> dict[str, Any]:
     return found
 
 
-def _abilities(fit: Part) -> list[float]:
-    """Where the models are: quantiles of their abilities, enough to draw."""
+def _abilities(fit: ResultFolder) -> list[float]:
+    """Abilities of the models, or quantiles of them."""
     abilities = fit["abilities"]["ability"].dropna().to_numpy()
     shown = abilities if len(abilities) <= 200 else np.quantile(abilities, np.linspace(0, 1, 200))
     return [round(float(value), 3) for value in shown]
 
 
-def _cloud(frame: pd.DataFrame, place: str) -> Block:
-    """Every item by share right and item-rest correlation; where they are too many, the suspect and some others."""
+def _cloud(frame: pd.DataFrame, place: str) -> FigureBlock:
+    """Draw every item by share of right responses and item-rest correlation; of too many, suspects and some others."""
     order = worst_first(frame)
     suspect = int((frame["flags"] != "").sum())
     drawn, note = frame, ""
-    if len(frame) > DRAWN:
-        kept = min(suspect, DRAWN // 2)
-        others = order[kept:][np.linspace(0, len(order) - kept - 1, DRAWN - kept).round().astype(int)]
+    if len(frame) > MAX_DRAWN:
+        kept = min(suspect, MAX_DRAWN // 2)
+        others = order[kept:][np.linspace(0, len(order) - kept - 1, MAX_DRAWN - kept).round().astype(int)]
         drawn = frame.iloc[np.concatenate([order[:kept], others])]
         note = f" Drawn are {len(drawn):,} of {len(frame):,} items, the most suspect and some evenly spaced."
     return figure_block(
         "items-cloud",
-        "Items by share of right answers and item-rest correlation",
-        "Far below 0: better models fail the item more often, so that its key may be wrong." + note,
+        "Items by share of right responses and item-rest correlation",
+        "Far below 0, better models fail the item more often; its key may be wrong." + note,
         frame.iloc[order],
         partial(items_figure, drawn),
         columns=["n_models", "proportion_correct", "item_rest_correlation", "flags"],
@@ -187,23 +187,23 @@ RANKS: Final = {
 }
 
 
-def model_section(fit: Part | None, comparison: Part | None) -> Section:
-    """Ranks with intervals, pairs in different order, and the Wright map."""
+def model_section(fit: ResultFolder | None, comparison: ResultFolder | None) -> PageSection:
+    """Make the section on ranks with intervals, pairs in different order, and the Wright map."""
     question = "Ability against accuracy: who is ahead?"
     if fit is None and comparison is None:
-        return Section("models", question, missing=[FIT, COMPARISON])
+        return PageSection("models", question, missing=[FIT, COMPARISON])
     models = _ranks(fit, comparison)
-    said = [sentences.lead_sentence(models)]
+    texts = [sentences.lead_sentence(models)]
     if comparison is not None:
-        said.append(sentences.order_sentence(comparison.summary))
+        texts.append(sentences.order_sentence(comparison.summary))
     source = comparison or fit
     blocks = [
         figure_block(
             "ranks",
             "Ranks",
-            "Rank 1 is the best; bars are 90% intervals of each rank by itself, which may overlap where an order is "
-            "clear: hollow are models that the first is abler than with a probability below 0.95. Of more than 40 "
-            "models the 20 best and some evenly spaced others are drawn.",
+            "Rank 1 is the best. Bars are 90% intervals of each rank alone; they may overlap although an order is "
+            "clear. For hollow models, the probability that the first is abler is below 0.95. Of more than 40 "
+            "models, the 20 best and some others, evenly spaced, are drawn.",
             models.sort_values("rank", kind="stable"),
             partial(ranks_figure, models),
             columns=[
@@ -219,33 +219,33 @@ def model_section(fit: Part | None, comparison: Part | None) -> Section:
     if fit is not None:
         blocks.append(_wright(fit))
     missing = [kind for kind, part in ((FIT, fit), (COMPARISON, comparison)) if part is None]
-    return Section("models", question, said, blocks, missing=missing)
+    return PageSection("models", question, texts, blocks, missing=missing)
 
 
-def _ranks(fit: Part | None, comparison: Part | None) -> pd.DataFrame:
+def _ranks(fit: ResultFolder | None, comparison: ResultFolder | None) -> pd.DataFrame:
     if comparison is not None:
         return comparison["models"].set_index("model").rename(columns=RANKS)
     return pd.DataFrame() if fit is None else fit["abilities"].set_index("model")
 
 
-def _pairs(comparison: Part) -> Block:
+def _pairs(comparison: ResultFolder) -> FigureBlock:
     pairs = comparison["discordant"].set_index(["higher_ability", "higher_accuracy"])
     table = html_table(pairs, whole=f"{comparison.place}/discordant.csv")
     caption = (
-        "Pairs that both order differently, surest first: how much they differ, and how probable each order is by "
-        "itself. Both rest on the same answers, so the product is not the probability that both hold."
+        "Pairs that ability and accuracy order differently, most certain first, with the probability of each order. "
+        "Both use the same responses, so that the product is not the probability that both hold."
     )
-    return Block("pairs", "Pairs in different order", caption, table)
+    return FigureBlock("pairs", "Pairs in different order", caption, table)
 
 
-def _wright(fit: Part) -> Block:
+def _wright(fit: ResultFolder) -> FigureBlock:
     abilities = fit["abilities"].set_index("model")["ability"]
     items = fit["items"].set_index("item")
     return figure_block(
         "wright",
         "Models and items on one scale",
-        "Abilities above, difficulties below (Wright map). Where items are far from all models they tell little; "
-        "the outer bars hold what lies beyond.",
+        "Abilities above, difficulties below (Wright map). Items far from all models contribute little. The outer bars "
+        "count all that lies beyond.",
         items,
         partial(wright_map, abilities, items["difficulty"]),
         columns=[name for name in ("difficulty", "discrimination", "flags") if name in items],
@@ -256,36 +256,36 @@ def _wright(fit: Part) -> Block:
 CHECK_COLUMNS = ["stage", "name", "status", "value", "threshold", "message", "source"]
 
 
-def trust_section(fit: Part | None, checks: Part | None) -> Section:
-    """All named checks, failed ones first."""
+def trust_section(fit: ResultFolder | None, checks: ResultFolder | None) -> PageSection:
+    """Make the section on checks, failed ones first."""
     question = "How far to trust it?"
     if fit is None and checks is None:
-        return Section("trust", question, missing=[FIT, CHECKS])
+        return PageSection("trust", question, missing=[FIT, CHECKS])
     found = all_checks(fit, checks)
     order = {"failed": 0, "passed": 1}
     found = found.sort_values("status", key=lambda status: status.map(order).fillna(2), kind="stable")
-    said = [sentences.check_sentence(found)] if len(found) else []
+    texts = [sentences.check_sentence(found)] if len(found) else []
     found["status"] = found["status"].str.replace("_", " ")
     found["name"] = found["name"].str.replace("_", " ")
     notes = [str(each.get("message", "")) for each in (fit.summary.get("findings", []) if fit else [])]
     notes += [str(note) for note in (checks.summary.get("notes", []) if checks else [])]
-    for column in ("value", "threshold"):  # each of its own kind: a common number of digits would hide some
+    for column in ("value", "threshold"):  # units differ: a common number of digits would hide some
         found[column] = [general(None if pd.isna(value) else float(value)) for value in found[column]]
     table = html_table(found.set_index("name"))
-    blocks = [Block("checks", "Checks", "Each with the figure found and its limit.", table, opened=True)]
+    blocks = [FigureBlock("checks", "Checks", "Each with its value and its limit.", table, opened=True)]
     blocks = blocks if len(found) else []
     if fit is not None:
         blocks += _posterior(fit)
     missing = [kind for kind, part in ((FIT, fit), (CHECKS, checks)) if part is None]
-    return Section("trust", question, said, blocks, missing=missing, notes=notes)
+    return PageSection("trust", question, texts, blocks, missing=missing, notes=notes)
 
 
-def _posterior(fit: Part) -> list[Block]:
-    """Draw by ArviZ what belongs to no single model or item."""
+def _posterior(fit: ResultFolder) -> list[FigureBlock]:
+    """Draw, by ArviZ, the quantities that belong to no single model or item."""
     from irt_bench.inference.fit import FitResult
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a fit did not converge is said where it can be read
+        warnings.simplefilter("ignore")  # the section on checks reports convergence
         posterior = FitResult.load(fit.path).posterior
     names = scalar_names(posterior)
     if not names:
@@ -299,12 +299,14 @@ def _posterior(fit: Part) -> list[Block]:
             "q95": {name: np.quantile(each, 0.95) for name, each in draws.items()},
         }
     ).rename_axis("quantity")
-    caption = "Left: density of each chain; right: its draws in order, which should look like noise around a level."
+    caption = (
+        "Left: density of each chain. Right: its draws in order, which should look like noise around a constant level."
+    )
     title = "Posterior of the items' means and sds"
     return [figure_block("posterior", title, caption, table, partial(posterior_figure, posterior))]
 
 
-def all_checks(fit: Part | None, checks: Part | None) -> pd.DataFrame:
+def all_checks(fit: ResultFolder | None, checks: ResultFolder | None) -> pd.DataFrame:
     """Tabulate checks of convergence and of the model together."""
     rows: list[dict[str, Any]] = []
     for part, stage in ((fit, "fit"), (checks, "model")):

@@ -1,4 +1,4 @@
-"""What the commands wrote: folders recognised by their files, and read."""
+"""Folders that commands wrote: recognised by their files, and read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FIT, ITEMS, COMPARISON, VARIANCE = "fit", "items", "comparison", "variance"
 SUBSETS, STUDY, CHECKS = "subsets", "study", "checks"
 
 
-class Kind(NamedTuple):
-    """What a command writes: tables that must be there, with columns that tell them, and other files."""
+class ResultKind(NamedTuple):
+    """Files of a command: required tables with columns that identify them, and other files."""
 
     tables: Mapping[str, tuple[str, ...]]
     files: tuple[str, ...]
@@ -27,8 +27,8 @@ class Kind(NamedTuple):
     command: str
 
 
-KINDS: Final[dict[str, Kind]] = {
-    FIT: Kind(
+KINDS: Final[dict[str, ResultKind]] = {
+    FIT: ResultKind(
         {
             "abilities.csv": ("model", "ability", "rank", "p_first_abler"),
             "items.csv": ("item", "difficulty", "discrimination_sd"),
@@ -37,13 +37,13 @@ KINDS: Final[dict[str, Kind]] = {
         ("observed.csv",),
         "irt-bench fit",
     ),
-    COMPARISON: Kind(
+    COMPARISON: ResultKind(
         {"models.csv": ("model", "rank_by_ability", "p_first_abler"), "discordant.csv": ("higher_ability",)},
         (SUMMARY,),
         ("items.csv",),
         "irt-bench compare",
     ),
-    VARIANCE: Kind(
+    VARIANCE: ResultKind(
         {
             "metrics.csv": ("benchmark", "run", "seed_sd"),
             "pooled.csv": ("benchmark", "seed_sd"),
@@ -54,30 +54,30 @@ KINDS: Final[dict[str, Kind]] = {
         ("detectable.csv", "measures.csv", "scores.csv", "coefficients.csv"),
         "irt-bench variance",
     ),
-    STUDY: Kind(
+    STUDY: ResultKind(
         {"results.csv": ("benchmark", "method", "size", "seed_sd", "ratio_full", "verdict")},
         (SUMMARY,),
         ("paths.csv", "transfer.csv", "control.csv", "paper.csv", "detectable.csv"),
         "irt-bench study",
     ),
-    SUBSETS: Kind(
+    SUBSETS: ResultKind(
         {"comparison.csv": ("size", "method", "weights", "estimator", "mae", "random_q05")},
         (SUMMARY,),
         (),
         "irt-bench subset",
     ),
-    CHECKS: Kind(
+    CHECKS: ResultKind(
         {"checks.csv": ("name", "status", "message")},
         (SUMMARY,),
         ("items.csv", "models.csv", "pairs.csv"),
         "irt-bench check",
     ),
-    ITEMS: Kind({}, (), (), "irt-bench items"),
+    ITEMS: ResultKind({}, (), (), "irt-bench items"),
 }
-MAX_HEADER: Final = 2**16  # characters of a table's first line
+MAX_HEADER: Final = 2**16  # characters of the first line of a table
 MAX_TABLE_BYTES: Final = 2**28  # a table of a million items has 150 MB
 MAX_SUMMARY_BYTES: Final = 2**26
-MOST_FOLDERS: Final = 10_000  # in one that holds what commands wrote
+MAX_FOLDERS: Final = 10_000  # in a folder of folders
 ITEM_COLUMNS: Final = ("item", "proportion_correct", "item_rest_correlation", "flags")
 ITEM_FILES: Final = ("items.csv", "item_statistics.csv")
 LABELS: Final = frozenset(
@@ -102,8 +102,8 @@ LABELS: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one command wrote: its tables by file name without ending, its summary, and where it lies."""
+class ResultFolder:
+    """Results of one command: tables by file name without ending, the summary, and the path."""
 
     kind: str
     path: Path
@@ -112,58 +112,58 @@ class Part:
 
     @property
     def place(self) -> str:
-        """Where it lies, without what is above: a page is sent to others."""
+        """Last two parts of the path; the rest is private, as a page is sent to others."""
         return "/".join(self.path.parts[-2:])
 
     def __getitem__(self, name: str) -> pd.DataFrame:
-        """Table of a name; empty where the command did not write it."""
+        """Table of this name; empty if the command did not write it."""
         return self.tables.get(name, pd.DataFrame())
 
 
-def read_folders(paths: Iterable[Path]) -> dict[str, Part]:
-    """Read what commands wrote.
+def read_folders(paths: Iterable[Path]) -> dict[str, ResultFolder]:
+    """Read the results of commands.
 
     Parameters
     ----------
     paths : iterable of Path
-        Folders that commands wrote, files that `irt-bench items -o` wrote, or folders that hold some of these.
+        Folders that commands wrote, files of item statistics, or folders that contain some of these.
 
     Returns
     -------
     dict
-        Kind → part, as in `KINDS`.
+        Kind → results, as in `KINDS`.
 
     Raises
     ------
     ReadError
-        If a path is none of these, two are of one kind, or a file in them is broken.
+        If a path is none of these, two are of one kind, or a file is broken.
     """
     found: dict[str, Path] = {}
     for path in paths:
         for kind, place in _recognise(path):
             if found.get(kind, place) != place:
                 raise ReadError(
-                    f"two of kind {kind!r} were given, {found[kind]} and {place}; a page shows one. Name one."
+                    f"two results of kind {kind!r} were given, {found[kind]} and {place}; a page shows only one."
                 )
             found[kind] = place
     return {kind: _read_part(kind, found[kind]) for kind in KINDS if kind in found}
 
 
 def _recognise(path: Path) -> list[tuple[str, Path]]:
-    """Kinds at a path, or, where there are none, in the folders it holds."""
+    """Kinds of results at a path and in the folders that it contains."""
     if not path.exists():
-        raise ReadError(f"{path} is not there. Give folders that irt-bench commands wrote.")
+        raise ReadError(f"{path} does not exist. Give folders that irt-bench commands wrote.")
     own = _kinds_at(path)
     if path.is_dir():
-        folders = sorted(islice((each for each in path.iterdir() if each.is_dir()), MOST_FOLDERS + 1))
-        if len(folders) > MOST_FOLDERS:
-            raise ReadError(f"{path} holds more than {MOST_FOLDERS:,} folders. Name those that commands wrote.")
+        folders = sorted(islice((each for each in path.iterdir() if each.is_dir()), MAX_FOLDERS + 1))
+        if len(folders) > MAX_FOLDERS:
+            raise ReadError(f"{path} contains more than {MAX_FOLDERS:,} folders. Give those that commands wrote.")
         inner = [each for folder in folders for each in _kinds_at(folder)]
         own += [(kind, place) for kind, place in inner if kind not in dict(own)]
     if not own:
         commands = ", ".join(kind.command.split()[1] for kind in KINDS.values())
         raise ReadError(
-            f"{path} holds nothing that a report shows. Give what these wrote with -o: irt-bench {commands} "
+            f"{path} contains no results for a report. Give what these commands wrote: irt-bench {commands} "
             "(subset where it compares)."
         )
     return own
@@ -190,16 +190,16 @@ def _has_columns(path: Path, needed: tuple[str, ...]) -> bool:
         return False
 
 
-def _read_part(kind: str, path: Path) -> Part:
+def _read_part(kind: str, path: Path) -> ResultFolder:
     if kind == ITEMS:
-        return Part(kind, path, {"items": _read_table(path)}, {})
+        return ResultFolder(kind, path, {"items": _read_table(path)}, {})
     files = [*KINDS[kind].tables, *(name for name in KINDS[kind].optional if (path / name).is_file())]
     tables = {name.removesuffix(".csv"): _read_table(path / name) for name in files}
-    return Part(kind, path, tables, _read_summary(path / SUMMARY))
+    return ResultFolder(kind, path, tables, _read_summary(path / SUMMARY))
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read a table; labels are texts, whatever they look like, and only empty cells are missing."""
+    """Read a table; labels are always text, and only empty cells are missing."""
     _check_size(path, MAX_TABLE_BYTES)
     try:
         columns = pd.read_csv(path, nrows=0, encoding="utf-8").columns
@@ -214,7 +214,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 def _check_size(path: Path, most: int) -> None:
     if path.stat().st_size > most:
-        raise ReadError(f"{path} has {path.stat().st_size:,} bytes; up to {most:,} are shown on a page. Leave it out.")
+        raise ReadError(f"{path} has {path.stat().st_size:,} bytes; a page shows up to {most:,}. Leave it out.")
 
 
 def _read_summary(path: Path) -> dict[str, Any]:

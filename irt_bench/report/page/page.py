@@ -12,34 +12,44 @@ from typing import Any, Final
 
 from irt_bench.errors import OutputError
 from irt_bench.files import replacing
-from irt_bench.report.page.blocks import COLOURS, Section
+from irt_bench.report.page.blocks import COLOURS, PageSection
 from irt_bench.report.page.fit_sections import item_section, model_section, trust_section
-from irt_bench.report.page.folders import CHECKS, COMPARISON, FIT, ITEMS, STUDY, SUBSETS, VARIANCE, Part, read_folders
+from irt_bench.report.page.folders import (
+    CHECKS,
+    COMPARISON,
+    FIT,
+    ITEMS,
+    STUDY,
+    SUBSETS,
+    VARIANCE,
+    ResultFolder,
+    read_folders,
+)
 from irt_bench.report.page.variance_sections import noise_section, source_section, subset_section
 from irt_bench.report.tables.text import one_line
 
-LARGEST: Final = 6_000_000  # bytes
+MAX_PAGE_BYTES: Final = 6_000_000  # bytes
 TEMPLATES: Final = "templates"
 
 
 def write_report(paths: Iterable[Path], output: Path, *, title: str | None = None) -> Path:
-    """Write the page.
+    """Write the report as one HTML file.
 
     Parameters
     ----------
     paths : iterable of Path
-        Folders that commands wrote, or folders of these; see `irt_bench.report.page.folders.read_folders`.
+        Folders that commands wrote, or folders of these folders; see `irt_bench.report.page.folders.read_folders`.
     output : Path
         HTML file to write.
     title : str, optional
-        By default the benchmarks.
+        By default the names of the benchmarks.
 
     Raises
     ------
     ReadError
-        If a path holds nothing that a page shows, or a broken file.
+        If a path contains no results for a report, or a broken file.
     OutputError
-        If Jinja is not installed, the page would be too large, or cannot be written.
+        If Jinja is not installed, or the page is too large or cannot be written.
 
     Examples
     --------
@@ -55,15 +65,15 @@ def write_report(paths: Iterable[Path], output: Path, *, title: str | None = Non
         raise OutputError("the page needs Jinja; install it with: pip install 'irt-bench[report]'.")
     text = render(read_folders(paths), title=title)
     content = text.encode()
-    if len(content) > LARGEST:
-        raise OutputError(f"the page would have {len(content):,} bytes, more than {LARGEST:,}; give fewer folders.")
+    if len(content) > MAX_PAGE_BYTES:
+        raise OutputError(f"the page has {len(content):,} bytes, more than {MAX_PAGE_BYTES:,}; give fewer folders.")
     with replacing(output) as beside:
         beside.write_bytes(content)
     return output
 
 
-def render(parts: Mapping[str, Part], *, title: str | None = None) -> str:
-    """Make the text of the page from the parts that are there."""
+def render(parts: Mapping[str, ResultFolder], *, title: str | None = None) -> str:
+    """Make the text of the page from the results."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -90,8 +100,8 @@ def render(parts: Mapping[str, Part], *, title: str | None = None) -> str:
     )
 
 
-def page_sections(parts: Mapping[str, Part]) -> list[Section]:
-    """Sections in the order of their questions."""
+def page_sections(parts: Mapping[str, ResultFolder]) -> list[PageSection]:
+    """Make the sections, in the order of their questions."""
     get = parts.get
     return [
         noise_section(get(VARIANCE)),
@@ -107,7 +117,7 @@ def _resource(name: str) -> str:
     return (resources.files("irt_bench.report.page") / TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _title(parts: Mapping[str, Part]) -> str:
+def _title(parts: Mapping[str, ResultFolder]) -> str:
     names: list[str] = []
     for part in parts.values():
         benchmark = part.summary.get("benchmark") or part.summary.get("responses", {}).get("benchmark")
@@ -116,7 +126,7 @@ def _title(parts: Mapping[str, Part]) -> str:
     return ", ".join(unique[:3]) + (f" and {len(unique) - 3} more" if len(unique) > 3 else "") or "benchmark"
 
 
-def _facts(parts: Mapping[str, Part]) -> list[str]:
+def _facts(parts: Mapping[str, ResultFolder]) -> list[str]:
     """Size and method in a few words."""
     facts: list[str] = []
     if FIT in parts:

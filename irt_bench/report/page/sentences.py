@@ -1,7 +1,7 @@
-"""Conclusions in words, made from the numbers; none says more than its interval does.
+"""Conclusions in words, made from numbers; none claims more than its interval shows.
 
-Names come from the data: each is cut to a length, on one line, and set apart (Unicode isolates), so that a name in
-another direction does not turn the sentence around.
+Names come from the data. Each is cut to a length, on one line, and enclosed in Unicode isolates, so that a name in
+another direction does not reverse the sentence.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from irt_bench.report.tables.text import POINTS, fixed, interval_decimals, lead_
 NAME_LENGTH: Final = 40
 ISOLATE, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 CUTS, RAISES, NO_DIFFERENCE = "cuts", "raises", "no difference shown"
-AGAINST: Final = {
+COMPARED_WITH: Final = {
     "verdict": "random subsets of the same size, scored the same way",
-    "verdict_signal": "these, per unit by which the score moves between runs and steps",
+    "verdict_signal": "random subsets, per unit of movement of the score between runs and steps",
     "verdict_full": "the full benchmark",
 }
-UNKNOWN: Final = "not known"
+UNKNOWN: Final = "unknown"
 
 
 def name_of(label: object) -> str:
@@ -31,7 +31,7 @@ def name_of(label: object) -> str:
 
 
 def with_interval(value: float, low: float, high: float, unit: str = "") -> str:
-    """Write an estimate with its 90% interval, or say that there is none."""
+    """Write an estimate with its 90% interval, or state that there is none."""
     if not math.isfinite(value):
         return UNKNOWN
     form = fixed(interval_decimals(high - low))
@@ -44,14 +44,14 @@ def with_interval(value: float, low: float, high: float, unit: str = "") -> str:
 
 
 def verdict_of(low: float, high: float) -> str:
-    """Say what the interval of a ratio shows: a difference only if it excludes 1."""
+    """Return what the interval of a ratio shows: a difference only if it excludes 1."""
     if high < 1:
         return CUTS
     return RAISES if low > 1 else NO_DIFFERENCE
 
 
 def noise_sentence(row: Mapping[Any, Any]) -> str:
-    """Say how far repeated training moves a score; `row` as in pooled.csv."""
+    """Describe the seed sd of a benchmark; `row` as in pooled.csv."""
     moved = with_interval(*_estimate(row, "seed_sd", POINTS), "points")
     runs, seeds = int(row["n_runs"]), int(row["n_seeds"])
     base = f"{runs} run{'s' * (runs != 1)} with {'up to ' * (runs != 1)}{seeds} seeds{' each' * (runs != 1)}"
@@ -66,14 +66,12 @@ def noisiest_sentence(rows: pd.DataFrame) -> str:
     least, most = ranked.iloc[0], ranked.iloc[-1]
     low, high = (f"{name_of(row['benchmark'])} ({POINTS * row['seed_sd']:.2f} points)" for row in (least, most))
     apart = float(least["seed_sd_q95"]) < float(most["seed_sd_q05"])
-    shown = (
-        "their intervals do not overlap" if apart else "their intervals overlap, or are not known: no difference shown"
-    )
+    shown = "their intervals do not overlap" if apart else "their intervals overlap or are unknown: no difference shown"
     return f"Of {len(ranked)} benchmarks {low} has the smallest seed sd and {high} the largest; {shown}."
 
 
 def detectable_sentence(row: Mapping[Any, Any]) -> str:
-    """Say which difference can be detected; `row` as in detectable.csv."""
+    """Describe the smallest detectable difference; `row` as in detectable.csv."""
     size = with_interval(*_estimate(row, "detectable", POINTS), "points")
     seeds = int(row["n_seeds"])
     return (
@@ -83,70 +81,68 @@ def detectable_sentence(row: Mapping[Any, Any]) -> str:
 
 
 def common_part_sentence(seed: Mapping[Any, Any], residual: Mapping[Any, Any], n_items: int) -> str:
-    """Say whether seed noise is common to all items, and what is left if it is only that of single items.
+    """Describe how much seed noise is common to all items, and how much is that of single items.
 
     Parameters
     ----------
     seed, residual : mapping
-        ``estimate, q05, q95`` of the variance common to all items, and of single items' answers over seeds.
+        ``estimate, q05, q95`` of the variance common to all items, and of the variance of single items.
     n_items : int
         Items of the full benchmark.
     """
     alone = POINTS * math.sqrt(max(float(residual["estimate"]), 0.0) / n_items)
-    single = (
-        f"Answers that change from seed to seed, each item for itself, give {alone:.2f} points over {n_items:,} items"
-    )
+    single = f"Seed noise of single items alone gives an sd of {alone:.2f} points over {n_items:,} items"
     low, value, high = (float(seed[name]) for name in ("q05", "estimate", "q95"))
     if low > 0:
         value, low, high = POINTS * math.sqrt(value), POINTS * math.sqrt(low), POINTS * math.sqrt(high)
         common = with_interval(value, low, high, "points")
-        return f"{single}. Beside them a part is common to all items, {common}, which no choice of items takes away."
-    return f"{single}. A part common to all items is not shown: its interval includes 0."
+        return f"{single}. Seed noise common to all items has an sd of {common}; no choice of items removes it."
+    return f"{single}. Seed noise common to all items is not shown: its interval includes 0."
 
 
 def subset_sentences(rows: pd.DataFrame) -> list[str]:
-    """Say how many ways to choose and weigh items cut seed noise.
+    """Describe how many recipes cut seed noise.
 
     Parameters
     ----------
     rows : pd.DataFrame
-        Rows of results.csv for the ways compared, without the references: ``verdict, verdict_signal, verdict_full``.
+        Rows of results.csv for the recipes, without references: ``verdict, verdict_signal, verdict_full``.
     """
     found = []
-    for column, against in AGAINST.items():
+    for column, against in COMPARED_WITH.items():
         if column not in rows:
             continue
         counts = rows[column].value_counts()
         cut, raised = int(counts.get(CUTS, 0)), int(counts.get(RAISES, 0))
         open_ = len(rows) - cut - raised
-        ways = f"{len(rows)} ways to choose, weigh and score items"
+        ways = f"{len(rows)} ways to choose, weight and score items"
         if not len(rows):
             continue
         if not cut and not raised:
             found.append(f"Against {against}: no difference shown for any of {ways}.")
             continue
-        said = [f"{cut} cut seed noise" if cut else "none is shown to cut seed noise"]
-        said += [f"{raised} raise it"] if raised else []
-        said += [f"for {open_} no difference is shown"] if open_ else []
-        found.append(f"Against {against}: of {ways}, {', '.join(said)}.")
+        texts = [f"{cut} cut seed noise" if cut else "none is shown to cut seed noise"]
+        texts += [f"{raised} raise it"] if raised else []
+        texts += [f"for {open_} no difference is shown"] if open_ else []
+        found.append(f"Against {against}: of {ways}, {', '.join(texts)}.")
     return found
 
 
 def cut_sentence(row: Mapping[Any, Any]) -> str:
-    """Describe a way that cuts seed noise against random subsets, with what it costs; `row` as in results.csv."""
+    """Describe a recipe that cuts seed noise against random subsets, with its costs; `row` as in results.csv."""
     ratio = with_interval(*_estimate(row, "ratio"))
     cost = f"; its mean is {POINTS * float(row['bias']):+.1f} points off the full score" if _known(row, "bias") else ""
     what = f"{name_of(row['label'])} ({row['estimator']}) with {int(row['size'])} items"
     moves = float(row["movement"]) if _known(row, "movement") else math.nan
-    cost += f"; where the full score moves by 1 it moves by {moves:.2f}" if math.isfinite(moves) else ""
+    cost += f"; it moves by {moves:.2f} where the full score moves by 1" if math.isfinite(moves) else ""
     return f"{what}: seed sd {ratio} times that of random subsets scored the same way{cost}."
 
 
 def power_sentence(rows: pd.DataFrame) -> str:
-    """Say what these seeds could have shown; `rows` as in detectable.csv of a study."""
+    """Describe the power of a study; `rows` as in its detectable.csv."""
     ratios = rows["detectable_ratio_random"].dropna()
     if not len(ratios):
-        return "How large a difference these seeds could show is not known."
+        return "The difference that these seeds could show is unknown."
     low, high = f"{ratios.min():.2f}", f"{ratios.max():.2f}"
     span = low if low == high else f"{low} to {high} (by size and benchmark)"
     return (
@@ -161,19 +157,18 @@ def _against_full(rows: pd.DataFrame) -> str:
 
 
 def control_sentence(control: Mapping[Any, Any]) -> str:
-    """Say what methods found in shuffled answers, where nothing is to be found; `control` as in a study's summary."""
+    """Describe the negative control; `control` as in the summary of a study."""
     compared, cut = (sum(int(each[name]) for each in control.values()) for name in ("compared", "cuts"))
     if not compared:
         return ""
-    verdict = "as it should be" if not cut else "so that cuts reported here may be no more than that"
+    verdict = "as expected" if not cut else "so that cuts reported here may be due to chance"
     verb = "is" if cut == 1 else "are"
-    return (
-        f"Negative control: calibrated on shuffled answers, {cut} of {compared} methods {verb} said to cut, {verdict}."
-    )
+    found = f"{cut} of {compared} methods {verb} reported to cut"
+    return f"Negative control: calibrated on shuffled responses, {found}, {verdict}."
 
 
 def item_sentence(flags: pd.Series) -> str:
-    """Say how many items go against the rest; `flags` as in the table of item statistics."""
+    """Describe how many items go against the rest; `flags` as in the table of item statistics."""
     raised = flags.str.split(";")
     negative, maybe = (
         int(raised.map(lambda own, flag=flag: flag in own).sum()) for flag in ("negative", "maybe_negative")
@@ -186,34 +181,34 @@ def item_sentence(flags: pd.Series) -> str:
 
 
 def lead_sentence(models: pd.DataFrame) -> str:
-    """Say which model is ablest, and how sure that is; `models` has ``rank`` and ``p_first_abler``."""
+    """Describe which model is ablest, and how certain that is; `models` has ``rank`` and ``p_first_abler``."""
     return f"{lead_text(models, name_of)}."
 
 
 def order_sentence(summary: Mapping[Any, Any]) -> str:
-    """Say whether ability and accuracy order models differently; `summary` as the comparison's."""
+    """Describe whether ability and accuracy order models differently; `summary` of a comparison."""
     pairs, discordant, clear = (int(summary[name]) for name in ("n_pairs", "n_discordant", "n_clear"))
     if not discordant:
-        return f"Ability and accuracy order all {pairs:,} pairs of models alike."
+        return f"Ability and accuracy order all {pairs:,} pairs of models in the same way."
     share = f"{discordant:,} of {pairs:,} pairs of models ({discordant / pairs:.1%})"
     found = f"{clear:,} of them clearly" if clear else "none of them clearly: no difference shown"
     return f"Ability and accuracy order {share} differently, {found}.{_confirmed(summary)}"
 
 
 def _confirmed(summary: Mapping[Any, Any]) -> str:
-    """Say what other items make of such pairs, where that is known."""
+    """Describe how other items order such pairs, if known."""
     row = dict(summary.get("confirmation") or {}).get("all") or {}
     if not (_known(row, "repeated") and float(row["n_pairs"]) >= 1):
         return ""
     again, turned, side = (f"{float(row[name]):.0%}" for name in ("repeated", "reversed", "ability_order"))
     return (
-        f" Of pairs that one half of the items orders differently, the other half orders {again} so again and {turned} "
-        f"the other way round; in {side} its accuracy sides with ability."
+        f" Of pairs that one half of the items orders differently, the other half repeats {again} and reverses "
+        f"{turned}; in {side} its accuracy agrees with ability."
     )
 
 
 def check_sentence(checks: pd.DataFrame) -> str:
-    """Say which checks failed; `checks` has ``name`` and ``status``."""
+    """Describe which checks failed; `checks` has ``name`` and ``status``."""
     status = checks["status"].replace("not applicable", "not_applicable")
     counts = status.value_counts()
     failed = checks.loc[status == "failed", "name"].tolist()
@@ -223,8 +218,8 @@ def check_sentence(checks: pd.DataFrame) -> str:
     if not judged:
         return "No check applies, so nothing is known about the fit."
     if failed:
-        return f"{len(failed)} of {judged} checks failed: {_listed(failed)}{aside}. Read the rest with that in mind."
-    return f"None of {judged} checks failed{aside}. A check that passes has found no fault; it does not prove a model."
+        return f"{len(failed)} of {judged} checks failed: {_listed(failed)}{aside}. Conclusions may not hold."
+    return f"None of {judged} checks failed{aside}. Passed checks found no fault; they do not prove the model."
 
 
 def _estimate(row: Mapping[Any, Any], name: str, scale: float = 1.0) -> tuple[float, float, float]:

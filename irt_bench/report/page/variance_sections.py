@@ -1,6 +1,6 @@
-"""How noisy is this benchmark, and what is the noise made of.
+"""Sections on seed noise, on its sources, and on subsets.
 
-Do subsets help: the study's verdicts on seed noise, and how well subsets estimate the full score.
+They answer how noisy a benchmark is, what the noise consists of, and whether subsets reduce it.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ from irt_bench.report.figures.variance_figures import (
     subset_size_figure,
 )
 from irt_bench.report.page import sentences
-from irt_bench.report.page.blocks import Block, Section, figure_block, html_table
-from irt_bench.report.page.folders import STUDY, SUBSETS, VARIANCE, Part
+from irt_bench.report.page.blocks import FigureBlock, PageSection, figure_block, html_table
+from irt_bench.report.page.folders import STUDY, SUBSETS, VARIANCE, ResultFolder
 from irt_bench.report.tables.text import shorten
 from irt_bench.study.collect import is_reference
 
 ACCURACY: Final = "accuracy"
-MOST_ROWS: Final = 30  # seed sds drawn
-MOST_BENCHMARKS: Final = 6  # with a sentence and figures of their own
+MAX_ROWS: Final = 30  # seed sds drawn
+MAX_BENCHMARKS: Final = 6  # with a sentence and figures of their own
 SEED, RESIDUAL = "seed", "seed:item"
 COMMON, SINGLE = "common to all items", "single items"
 RUN_COLUMNS: Final = ["n_items", "n_seeds", "n_steps", "mean", "seed_sd", "item_sampling_sd", "monotonicity", "snr"]
 
 
-def noise_section(part: Part | None) -> Section:
-    """Tell how far a score moves when training is repeated."""
+def noise_section(part: ResultFolder | None) -> PageSection:
+    """Make the section on how far a score moves when training is repeated."""
     question = "How noisy is this benchmark?"
     if part is None:
-        return Section("noise", question, missing=[VARIANCE])
+        return PageSection("noise", question, missing=[VARIANCE])
     pooled = whole_benchmarks(part["pooled"]).sort_values("seed_sd", ascending=False, kind="stable")
-    said = [sentences.noise_sentence(row) for row in pooled.head(MOST_BENCHMARKS).to_dict("records")]
-    said += [text for text in [sentences.noisiest_sentence(pooled)] if text]
+    texts = [sentences.noise_sentence(row) for row in pooled.head(MAX_BENCHMARKS).to_dict("records")]
+    texts += [text for text in [sentences.noisiest_sentence(pooled)] if text]
     detectable = part["detectable"]
     if len(detectable):
-        said += [sentences.detectable_sentence(row) for row in _usual_seeds(detectable, pooled)]
-    return Section(
-        "noise", question, said, list(_noise_blocks(part, pooled)), notes=list(part.summary.get("notes", []))
+        texts += [sentences.detectable_sentence(row) for row in _usual_seeds(detectable, pooled)]
+    return PageSection(
+        "noise", question, texts, list(_noise_blocks(part, pooled)), notes=list(part.summary.get("notes", []))
     )
 
 
-def source_section(part: Part | None) -> Section:
-    """Tell what the variance over seeds is made of, and what random subsets would do."""
+def source_section(part: ResultFolder | None) -> PageSection:
+    """Make the section on the components of seed variance, and on random subsets."""
     question = "What is the noise made of?"
     if part is None:
-        return Section("sources", question, missing=[VARIANCE])
-    said, blocks = [], []
+        return PageSection("sources", question, missing=[VARIANCE])
+    texts, blocks = [], []
     several = len(_benchmarks(part)) > 1
     for place, benchmark in enumerate(_benchmarks(part)):
         components, n_items = last_components(part, benchmark)
         if components is not None:
             rows = components.to_dict("index")
-            said.append(
+            texts.append(
                 several * f"{sentences.name_of(benchmark)}: "
                 + sentences.common_part_sentence(rows[SEED], rows[RESIDUAL], n_items)
             )
@@ -78,7 +78,7 @@ def source_section(part: Part | None) -> Section:
             curve = curve[curve["form"] == "random"]
         if len(curve):
             blocks.append(_size_block(curve, benchmark, place))
-    return Section("sources", question, said, blocks)
+    return PageSection("sources", question, texts, blocks)
 
 
 def whole_benchmarks(frame: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def whole_benchmarks(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["subtask"] == "") & (frame["measure"] == ACCURACY)]
 
 
-def last_components(part: Part, benchmark: str) -> tuple[pd.DataFrame | None, int]:
+def last_components(part: ResultFolder, benchmark: str) -> tuple[pd.DataFrame | None, int]:
     """Components at the last step, pooled over runs where they are, and the number of items."""
     rows = part["components"]
     rows = rows[(rows["benchmark"] == benchmark) & (rows["design"] == "seed x item")]
@@ -99,9 +99,9 @@ def last_components(part: Part, benchmark: str) -> tuple[pd.DataFrame | None, in
     return (found if {SEED, RESIDUAL} <= set(found.index) else None), n_items
 
 
-def _benchmarks(part: Part) -> list[str]:
+def _benchmarks(part: ResultFolder) -> list[str]:
     names: list[str] = list(whole_benchmarks(part["metrics"])["benchmark"].unique())
-    return names[:MOST_BENCHMARKS]
+    return names[:MAX_BENCHMARKS]
 
 
 def _usual_seeds(detectable: pd.DataFrame, pooled: pd.DataFrame) -> list[dict[Any, Any]]:
@@ -117,14 +117,14 @@ def _usual_seeds(detectable: pd.DataFrame, pooled: pd.DataFrame) -> list[dict[An
     return [rows.iloc[nearest].to_dict()]
 
 
-def _noise_blocks(part: Part, pooled: pd.DataFrame) -> list[Block]:
+def _noise_blocks(part: ResultFolder, pooled: pd.DataFrame) -> list[FigureBlock]:
     metrics = whole_benchmarks(part["metrics"])
     several = len(pooled) > 1
     rows = pooled.set_index("benchmark") if several else metrics.set_index("run")
     rows = rows.sort_values("seed_sd", ascending=False, kind="stable")
     what = "benchmark, pooled over runs" if several else "run"
-    shown = rows.head(MOST_ROWS)
-    more = f" The {MOST_ROWS} largest of {len(rows):,}." if len(rows) > MOST_ROWS else ""
+    shown = rows.head(MAX_ROWS)
+    more = f" The {MAX_ROWS} largest of {len(rows):,}." if len(rows) > MAX_ROWS else ""
     caption = f"Sd of the score over seeds, mean over steps, for each {what}; bars are 90% intervals.{more}"
     table = metrics.set_index(["benchmark", "run"])
     whole = f"{part.place}/metrics.csv"
@@ -145,7 +145,7 @@ def _noise_blocks(part: Part, pooled: pd.DataFrame) -> list[Block]:
             figure_block(
                 f"steps-{place}",
                 f"Scores over training, {shorten(benchmark, 40)}",
-                f"A light line a seed; their mean dark. Distances between light lines are the noise.{first}",
+                f"One light line per seed, their mean dark. The distances between light lines are the noise.{first}",
                 wide,
                 partial(score_steps_figure, own),
                 whole=f"{part.place}/scores.csv",
@@ -154,8 +154,8 @@ def _noise_blocks(part: Part, pooled: pd.DataFrame) -> list[Block]:
     return blocks
 
 
-def _source_block(components: pd.DataFrame, n_items: int, benchmark: str, place: int) -> Block:
-    """How much each source alone would move the full score: the square root of its variance, over n items."""
+def _source_block(components: pd.DataFrame, n_items: int, benchmark: str, place: int) -> FigureBlock:
+    """Draw how far each source alone would move the full score."""
     named = {SEED: (COMMON, 1), RESIDUAL: (SINGLE, n_items), "trial": ("repeated answers", n_items)}
     rows = {}
     for source, (label, divisor) in named.items():
@@ -174,14 +174,14 @@ def _source_block(components: pd.DataFrame, n_items: int, benchmark: str, place:
     )
 
 
-def _size_block(curve: pd.DataFrame, benchmark: str, place: int) -> Block:
+def _size_block(curve: pd.DataFrame, benchmark: str, place: int) -> FigureBlock:
     runs = curve["run"].nunique()
     first = " The first four runs." if runs > 4 else ""
     return figure_block(
         f"sizes-{place}",
-        f"What a random subset of k items does, {shorten(benchmark, 40)}",
-        f"Seed sd at the last step: V(k) predicts it, real random subsets confirm it. Any clever subset has to beat "
-        f"this, not only the full benchmark.{first}",
+        f"Random subsets of k items, {shorten(benchmark, 40)}",
+        f"Seed sd at the last step, predicted by V(k) and of real random subsets. A chosen subset must be better than "
+        f"this, not only than the full benchmark.{first}",
         curve.set_index(["run", "k"])[["predicted_sd", "predicted_sd_q05", "predicted_sd_q95", "simulated_sd",
                                         "simulated_q05", "simulated_q95"]],
         partial(subset_size_figure, curve),
@@ -189,10 +189,10 @@ def _size_block(curve: pd.DataFrame, benchmark: str, place: int) -> Block:
 
 
 MAX_COMPARED: Final = 4  # with a figure
-MOST_PATHS: Final = 2
+MAX_PATHS: Final = 2
 PATH_COLUMNS: Final = ["n_items", "seed_sd", "random_sd", "v_k_sd", "percentile_random", "ratio_full", "verdict_full",
                        "mean", "standard_error", "monotonicity"]  # fmt: skip
-MOST_CUTS: Final = 3  # ways named
+MAX_CUTS: Final = 3  # ways named
 COLUMNS: Final = ["seed_sd", "ratio", "percentile_random", "p_holm", "verdict", "movement", "ratio_signal",
                   "verdict_signal", "ratio_plain", "verdict_plain", "ratio_full", "verdict_full", "bias", "snr",
                   "monotonicity", "kendall_tau", "model_sd", "model_ratio", "model_ratio_full"]  # fmt: skip
@@ -200,16 +200,16 @@ REFERENCES: Final = ["seed_sd_full", "seed_sd_random", "v_k_sd", "seed_sd_p_irt"
                      "seed_sd_gp_irt", "seed_sd_random_gp_irt"]  # fmt: skip
 
 
-def subset_section(study: Part | None, compared: Part | None) -> Section:
-    """Tell whether chosen or reweighted items cut seed noise, and what they cost."""
+def subset_section(study: ResultFolder | None, compared: ResultFolder | None) -> PageSection:
+    """Make the section on whether chosen or reweighted items cut seed noise."""
     question = "Do subsets help?"
     missing = [kind for kind, part in ((STUDY, study), (SUBSETS, compared)) if part is None]
-    said: list[str] = []
-    blocks: list[Block] = []
+    texts: list[str] = []
+    blocks: list[FigureBlock] = []
     notes: list[str] = []
     if study is not None:
         rows = pooled_rows(study["results"])
-        said += _conclusions(rows, study)
+        texts += _conclusions(rows, study)
         blocks += _forests(rows, study)
         blocks += _paths(study["paths"], study.place)
         if len(study["paper"]):
@@ -217,7 +217,7 @@ def subset_section(study: Part | None, compared: Part | None) -> Section:
         notes += [str(note) for note in study.summary.get("notes", [])]
     if compared is not None:
         blocks.append(_errors(compared))
-    return Section("subsets", question, said, blocks, missing=missing, notes=notes)
+    return PageSection("subsets", question, texts, blocks, missing=missing, notes=notes)
 
 
 def pooled_rows(results: pd.DataFrame) -> pd.DataFrame:
@@ -228,21 +228,21 @@ def pooled_rows(results: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _conclusions(rows: pd.DataFrame, study: Part) -> list[str]:
+def _conclusions(rows: pd.DataFrame, study: ResultFolder) -> list[str]:
     chosen = rows[~rows["reference"]]
-    said = sentences.subset_sentences(chosen)
+    texts = sentences.subset_sentences(chosen)
     cuts = chosen[chosen["verdict"] == sentences.CUTS].sort_values("ratio")
-    said += [sentences.cut_sentence(row) for row in cuts.head(MOST_CUTS).to_dict("records")]
+    texts += [sentences.cut_sentence(row) for row in cuts.head(MAX_CUTS).to_dict("records")]
     if len(study["detectable"]):
-        said.append(sentences.power_sentence(study["detectable"]))
+        texts.append(sentences.power_sentence(study["detectable"]))
     control = study.summary.get("control", {})
-    told = sentences.control_sentence(control)
+    text = sentences.control_sentence(control)
     if len(cuts) and any(each["cuts"] for each in control.values()):
-        return [f"{said[0]} {told}", *said[1:]]  # no cut is told without this
-    return said + ([told] if told else [])
+        return [f"{texts[0]} {text}", *texts[1:]]  # no cut is reported without the control
+    return texts + ([text] if text else [])
 
 
-def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
+def _forests(rows: pd.DataFrame, study: ResultFolder) -> list[FigureBlock]:
     blocks = []
     for place, (benchmark, own) in enumerate(rows.groupby("benchmark", sort=False)):
         if place >= MAX_COMPARED:
@@ -256,10 +256,10 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
             figure_block(
                 f"forest-{place}",
                 f"Seed noise against random subsets of the same size, {shorten(str(benchmark), 40)}",
-                "Left of 1 is less noise. Bars are 90% intervals; colour and shape are the verdict, which needs an "
-                "interval without 1 that also holds after Holm's correction over all ways. The grey band is where 90% "
-                f"of random subsets lie, scored and weighed the same way. Drawn: the {score} score; the table has all. "
-                "Per signal: a score that only shrinks moves less between runs too, and that counts for nothing.",
+                "Left of 1 is less noise. Bars are 90% intervals. Colour and shape show the verdict: the interval must "
+                "exclude 1, also after Holm's correction over all recipes. The grey band contains 90% of random "
+                f"subsets, scored and weighted the same way. Drawn: the {score} score; the table has all. "
+                "Per signal: a score that only shrinks also moves less between runs, and that is no gain.",
                 table,
                 partial(ratios_figure, shown),
                 columns=[name for name in COLUMNS if name in table],
@@ -269,19 +269,19 @@ def _forests(rows: pd.DataFrame, study: Part) -> list[Block]:
     return blocks
 
 
-def _paths(paths: pd.DataFrame, place: str) -> list[Block]:
+def _paths(paths: pd.DataFrame, place: str) -> list[FigureBlock]:
     if not len(paths):
         return []
     found = []
     for number, (benchmark, own) in enumerate(paths.groupby("benchmark", sort=False)):
-        if number >= MOST_PATHS:
+        if number >= MAX_PATHS:
             break
         found.append(
             figure_block(
                 f"path-{number}",
                 f"Dropping the least discriminating items, {shorten(str(benchmark), 40)}",
-                "Items sorted by how they go with the rest on the calibration models, the lowest dropped step by step. "
-                "The band is where 90% of random prunings to the same size lie; the mean drifts as items go.",
+                "Items are sorted by item-rest correlation on the calibration models, and the lowest are dropped "
+                "step by step. The band contains 90% of random subsets of the same size. The mean changes as items go.",
                 own.set_index("dropped"),
                 partial(paths_figure, paths, str(benchmark)),
                 columns=[name for name in PATH_COLUMNS if name in own],
@@ -291,23 +291,23 @@ def _paths(paths: pd.DataFrame, place: str) -> list[Block]:
     return found
 
 
-def _paper(paper: pd.DataFrame) -> Block:
-    """Set the paper's comparison beside the columns it lacks."""
+def _paper(paper: pd.DataFrame) -> FigureBlock:
+    """Show the comparison of the paper, with random subsets and V(k)."""
     table = paper.set_index(["benchmark", "size"])
     shown = table[[name for name in REFERENCES if name in table]] * 100
     caption = (
-        "Seed sd in points of the full benchmark, of random subsets of the size and as V(k) predicts for them, and of "
-        "the paper's p-IRT and gp-IRT on anchors beside the same estimates from random subsets. Against the full "
-        "benchmark alone any small subset looks noisy."
+        "Seed sd in points: of the full benchmark, of random subsets of the size, as V(k) predicts for them, and of "
+        "the paper's p-IRT and gp-IRT on anchors and on random subsets. Compared with the full benchmark alone, any "
+        "small subset looks noisy."
     )
-    return Block("paper", "The paper's comparison, with random subsets", caption, html_table(shown), opened=True)
+    return FigureBlock("paper", "The paper's comparison, with random subsets", caption, html_table(shown), opened=True)
 
 
-def _errors(compared: Part) -> Block:
+def _errors(compared: ResultFolder) -> FigureBlock:
     table = compared["comparison"]
     best: list[dict[str, Any]] = list(compared.summary.get("best", []))
     names = "; ".join(f"{int(each['size'])} items: {each['method']}, {each['estimator']}" for each in best[:4])
-    least = f" Least error with {names}." if names else ""
+    least = f" Smallest error with {names}." if names else ""
     return figure_block(
         "errors",
         "How well subsets estimate the full score",

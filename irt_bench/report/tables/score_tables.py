@@ -1,10 +1,6 @@
-"""Terminal tables of seed variance, of subsets and of studies.
+"""Tables of seed variance (layout of the paper's Table 1), of studies, and of subset comparisons.
 
-The terminal table of seed variance, in the layout of the paper's Table 1.
-
-What a study prints: the plan, the paper's tables beside what they lack, verdicts, the negative control.
-
-Tables of subset comparisons: errors, coverage, bias under a shift; for the console and as Markdown.
+Tables of subset comparisons are also written as Markdown.
 """
 
 from __future__ import annotations
@@ -39,18 +35,18 @@ if TYPE_CHECKING:
 MODEL_LINES = {
     "seed_sd_ability": "seed, ability scale", "step_sd_ability": "step, ability scale", "seed_sd": "seed, points",
     "step_sd": "step, points", "score_sd": "score of a new seed", "these_score_sd": "score of these seeds",
-    SEEN: "score of these seeds, seen",
+    SEEN: "score of these seeds, observed",
 }  # fmt: skip
-CONTINUOUS = (GOLD_PROBABILITY, LOGLIKELIHOOD)  # the first that is there stands beside accuracy, as in the paper
+CONTINUOUS = (GOLD_PROBABILITY, LOGLIKELIHOOD)  # the first that exists is shown beside accuracy, as in the paper
 POOLED_TITLE = "Seed variance of all runs, percentage points (root mean square sd over seeds)"
 COVERAGE_TITLE: Final = "Held-out models within their 90% interval (%)"
 SHIFT_TITLE: Final = "Calibrated on the weaker half: bias on the stronger half (points)"
 
 
 def paper_table(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One row a benchmark (or subtask) and run, in percentage points: size, mu, E, 95% CI, monotonicity, SNR.
+    """One row per benchmark (or subtask) and run, in percentage points: size, mu, E, 95% CI, monotonicity, SNR.
 
-    Monotonicity and SNR of a continuous measure stand beside those of accuracy where logs hold one.
+    Monotonicity and SNR of a continuous measure are added if the logs hold one.
 
     Parameters
     ----------
@@ -62,7 +58,7 @@ def paper_table(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def pooled_table(pooled: pd.DataFrame) -> pd.DataFrame:
-    """One row a benchmark, its runs pooled; columns as in `paper_table`, ``seed sd`` in place of E.
+    """One row per benchmark, its runs pooled; columns of `paper_table`, with ``seed sd`` in place of E.
 
     Parameters
     ----------
@@ -103,7 +99,7 @@ def _of(metrics: pd.DataFrame, name: str, table: pd.DataFrame) -> list[int]:
 
 
 def print_seed_variance(found: SeedVarianceResult, console: Console, *, max_rows: int = 60) -> None:
-    """Print the paper's table, pooled over runs and by run, what could be detected, and the notes."""
+    """Print seed sds pooled over runs and by run, detectable differences, and the notes."""
     whole, pooled = (each[each["subtask"].isin(["", MACRO_AVERAGE])] for each in (found.metrics, found.pooled))
     if (pooled["n_runs"] > 1).any():
         print_table(pooled_table(pooled), title=POOLED_TITLE, console=console, max_rows=max_rows)
@@ -122,26 +118,26 @@ def print_seed_variance(found: SeedVarianceResult, console: Console, *, max_rows
 
 
 def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Take columns out that say nothing: those without a value, and what is the same in all rows, told in words."""
+    """Drop columns without a value, and those with the same value in all rows, which are described in words."""
     empty = {str(column) for column in table if table[column].isna().all()}
     limits = {f"{column}{end}" for column in table for end in ("_q05", "_q95")}
-    table = table.drop(columns=sorted(empty - limits))  # of an interval without an upper limit both ends are kept
-    said = []
+    table = table.drop(columns=sorted(empty - limits))  # an interval without an upper limit keeps both columns
+    texts = []
     if table.index.get_level_values(0).nunique() == 1 and len(table) > 1:
-        said.append(str(table.index[0][0]))
+        texts.append(str(table.index[0][0]))
         table = table.droplevel(0)
     for column in ("seeds", "steps"):
         if column in table and table[column].nunique() == 1:
             n = int(table[column].iloc[0])
-            said.append(f"{n} {column if n > 1 else column[:-1]}")
+            texts.append(f"{n} {column if n > 1 else column[:-1]}")
             table = table.drop(columns=column)
-    return table, ", ".join(said)
+    return table, ", ".join(texts)
 
 
 def _print_detectable(found: SeedVarianceResult, console: Console, max_rows: int) -> None:
-    """Print what differences of two recipes show: of one benchmark in full, else at the number of seeds there is."""
+    """Print detectable differences of two recipes: of one benchmark in full, of several at their number of seeds."""
     rows = found.detectable[found.detectable["measure"] == ACCURACY]
-    title = f"Smallest difference of two recipes that shows with power {rows['power'].iloc[0]:g}, and what one needs"
+    title = f"Smallest difference of two recipes that is found with power {rows['power'].iloc[0]:g}, and what is needed"
     if rows["benchmark"].nunique() > 1:
         there = int(found.metrics["n_seeds"].max())
         n_seeds = max(each for each in rows["n_seeds"].unique() if each <= there)
@@ -150,14 +146,14 @@ def _print_detectable(found: SeedVarianceResult, console: Console, max_rows: int
     columns = ["detectable", "difference", "seeds_needed", "items_needed"]
     print_table(frame, title=title, console=console, columns=columns, max_rows=max_rows)
     if (rows["items_needed"].isna() & rows["detectable"].notna()).any():
-        console.print(Text("items needed –: no number of items shows it, the seeds alone vary too much", style="dim"))
-    said = "t test with the seed variance of these runs and of the seeds compared, pooled"
-    console.print(Text(said, style="dim"))
+        console.print(Text("items needed –: no number of items suffices, the seeds alone vary too much", style="dim"))
+    texts = "t test with the seed variance of these runs and of the seeds compared, pooled"
+    console.print(Text(texts, style="dim"))
     console.print()
 
 
 def seed_model_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Pooled over runs: sds on the ability scale, and what they come to in percentage points, a line each.
+    """Sds of the seed model, pooled over runs: one row each, on the ability scale or in percentage points.
 
     Parameters
     ----------
@@ -173,7 +169,7 @@ def seed_model_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def print_seed_model(found: SeedModelResult, console: Console, *, max_rows: int = 30) -> None:
-    """Print the seed model's table, whether inference converged, and the notes."""
+    """Print the table of the seed model, whether it converged, and the notes."""
     title = "Seed model: sds, pooled over runs (percentage points where not on the ability scale; 90% intervals)"
     print_table(seed_model_table(found.table), title=title, console=console, max_rows=max_rows)
     for benchmark, fit in found.fits.items():
@@ -186,7 +182,7 @@ def print_seed_model(found: SeedModelResult, console: Console, *, max_rows: int 
 
 
 def print_row(row: Mapping[str, object], *, title: str, console: Console) -> None:
-    """Print one comparison as a line a value, each interval beside what it belongs to, and its ``note`` below."""
+    """Print one comparison, one line per value with its interval, and its ``note`` below."""
     intervals = {stem for name in row if (stem := name.removesuffix("_q05")) != name and stem in row}
     lines = []
     for name, value in row.items():
@@ -202,19 +198,19 @@ def print_row(row: Mapping[str, object], *, title: str, console: Console) -> Non
         console.print(f"Note: {row['note']}", highlight=False, markup=False)
 
 
-NULL_TITLE: Final = "The same random items weighed and scored otherwise, against their plain mean; medians"
-MODEL_TITLE: Final = "Seed sds of the hierarchical model, to random items of the same number and to all items; medians"
+RANDOM_TITLE: Final = "Random items with other weights and estimators, against the mean of the same items; medians"
+MODEL_TITLE: Final = "Seed sds of the hierarchical model, relative to as many random items and to all items; medians"
 PAPER: Final = ("full", "p_irt", "gp_irt", "random", "random_p_irt", "random_gp_irt")
 TITLES: Final = {
     "full": "full", "p_irt": "p-IRT", "gp_irt": "gp-IRT", "random": "random", "random_p_irt": "random p-IRT",
     "random_gp_irt": "random gp-IRT",
 }  # fmt: skip
-AGAINST: Final = {"verdict": "random items scored alike", "verdict_full": "the full benchmark"}
+COMPARED_WITH: Final = {"verdict": "random items scored the same way", "verdict_full": "the full benchmark"}
 WORDS: Final = {"verdict": "random", "verdict_signal": "per signal", "verdict_plain": "plain", "verdict_full": "full"}
 
 
 def paper_form(paper: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
-    """Arrange as the paper's Tables 3 and 4, in points: E and monotonicity, full, p-IRT and gp-IRT, and random beside.
+    """Arrange as the paper's Tables 3 and 4, in points: E and monotonicity of full, p-IRT, gp-IRT and random subsets.
 
     Parameters
     ----------
@@ -237,11 +233,11 @@ def paper_form(paper: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
 
 
 def verdict_counts(results: pd.DataFrame) -> pd.DataFrame:
-    """Count verdicts of each method, weights and estimator, and give medians.
+    """Count verdicts of each method, weights and estimator, and add medians.
 
-    "random": against random subsets scored alike; "per signal": the same, per unit of movement; "plain": against plain
-    means of random subsets; "full": against the full benchmark. "found from": the ratio of a cut that would have been
-    found with 80% power, the median.
+    "random": against random subsets scored the same way; "per signal": the same, per unit of movement; "plain": against
+    means of random subsets; "full": against the full benchmark. "found from": the median ratio that would have been
+    found with 80% power.
     """
     methods = results[(results[RUN] == POOLED) & ~is_reference(results)]
     keys = ["method", "weights", "estimator"]
@@ -263,21 +259,21 @@ def verdict_counts(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def study_lines(counts: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Say what holds over the whole study, and what would have been found; `counts` as in its summary."""
+    """Describe the verdicts over the whole study, and its power; `counts` as in its summary."""
     found = []
-    for column, against in AGAINST.items():
+    for column, against in COMPARED_WITH.items():
         cut, raised, none = (int(counts[column][name]) for name in (CUTS, RAISES, NO_DIFFERENCE))
         if ways := cut + raised + none:
             could = counts[column]["detectable"]
             found.append(
-                f"Over the whole study, against {against}: of {ways} ways {cut} cut and {raised} raise seed sd (Holm "
-                f"over all); a way that cut it to {could:.2f} would have been found with 80% power (median of the ways)"
+                f"Over the whole study, against {against}: of {ways} recipes {cut} cut and {raised} raise seed sd "
+                f"(Holm over all); a cut to {could:.2f} would have been found with 80% power (median)"
             )
     return found
 
 
-def null_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Medians over benchmarks and sizes of what weights and estimator do to random items, against their plain mean."""
+def random_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Effect of weights and estimators on random items, against the mean: medians over benchmarks and sizes."""
     rows = results[
         (results[RUN] == POOLED) & is_random(results) & ~is_random_mean(results) & results["ratio_plain"].notna()
     ]
@@ -293,7 +289,7 @@ def null_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def model_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Medians over benchmarks and sizes of what the hierarchical model makes of each choice of items."""
+    """Seed sds of the hierarchical model for each choice of items: medians over benchmarks and sizes."""
     rows = results[(results[RUN] == POOLED) & results["model_ratio"].notna()]
     rows = rows[~is_random_mean(rows)]
     columns = [f"model_{name}{end}" for name in ("ratio", "ratio_full") for end in ("", "_q05", "_q95")]
@@ -302,12 +298,12 @@ def model_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> None:
-    """Print what a study found."""
-    title = "Seed sd in points, as the paper's Tables 3 and 4, with random subsets and V(k) beside"
+    """Print the results of a study."""
+    title = "Seed sd in points, as in the paper's Tables 3 and 4, with random subsets and V(k)"
     print_table(paper_form(found.paper), title=title, console=console, max_rows=max_rows)
     title = "Verdicts over benchmarks and sizes (90% intervals, Holm within benchmark and size); medians"
     print_table(verdict_counts(found.results), title=title, console=console, max_rows=max_rows)
-    print_table(null_table(found.results), title=NULL_TITLE, console=console, max_rows=max_rows)
+    print_table(random_table(found.results), title=RANDOM_TITLE, console=console, max_rows=max_rows)
     if "model_ratio" in found.results:
         print_table(model_table(found.results), title=MODEL_TITLE, console=console, max_rows=max_rows)
     summary = found.to_dict()
@@ -315,7 +311,7 @@ def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> 
         console.print(line, highlight=False)
     for within, each in summary["control"].items():
         console.print(
-            f"Negative control, answers shuffled within {within}: {each['cuts']} of {each['compared']} cut",
+            f"Negative control, responses shuffled within {within}: {each['cuts']} of {each['compared']} cut",
             highlight=False,
         )
     for note in found.notes:
@@ -328,19 +324,19 @@ def print_plan(plan: StudyPlan, expected: pd.DataFrame, console: Console, *, job
     cost = plan.cost()
     console.print(
         f"{cost['tasks']:,.0f} tasks, {cost['fits']:,.0f} fits, about {cost['core_seconds'] / 60:,.0f} core-minutes; "
-        f"at most {cost['worker_mb']:,.0f} MB of data a worker beside the libraries; {jobs} workers",
+        f"at most {cost['worker_mb']:,.0f} MB of data per worker beside the libraries; {jobs} workers",
         highlight=False,
     )
-    title = "What these seeds can show at 80% power: ratios of seed sds"
+    title = "Ratios of seed sds that these seeds show with 80% power"
     print_table(expected.set_index([BENCHMARK, "size"]), title=title, console=console, max_rows=60)
     for note in plan.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)
 
 
 def error_table(table: pd.DataFrame, size: int) -> pd.DataFrame:
-    """Mean absolute errors in points at one size: a row a method with its weights, a column an estimator.
+    """Mean absolute errors in points at one size: one row per method with its weights, one column per estimator.
 
-    The first three rows are mean, 5% and 95% quantile of random subsets.
+    The first three rows are the mean and the 5% and 95% quantiles of random subsets.
     """
     part = table[table["size"] == size]
     titles = [ESTIMATORS[name].title for name in dict.fromkeys(part["estimator"])]
@@ -353,9 +349,9 @@ def error_table(table: pd.DataFrame, size: int) -> pd.DataFrame:
 
 
 def best_table(table: pd.DataFrame, size: int, n_rows: int = 10) -> pd.DataFrame:
-    """List the recipes of least error at one size: error, bias and width in points, rank agreement, coverage.
+    """List the recipes with the smallest errors at one size: error, bias and width in points, Kendall's tau, coverage.
 
-    ``share of random`` is the share of random subsets with an error no larger.
+    ``share of random`` is the share of random subsets whose error is no larger.
     """
     part = table[table["size"] == size].nsmallest(n_rows, "mae")
     recipe = part["method"] + ", " + part["weights"] + ", " + part["estimator"]
@@ -371,7 +367,7 @@ def best_table(table: pd.DataFrame, size: int, n_rows: int = 10) -> pd.DataFrame
 
 
 def coverage_table(coverage: pd.DataFrame) -> pd.DataFrame:
-    """Coverage pooled over methods, a row a size and estimator; shares in percent, with their 90% interval."""
+    """Coverage pooled over methods, one row per size and estimator, in percent with 90% intervals."""
     rows = [f"{size} items, {title_of(name)}" for size, name in coverage.index]
     columns = {
         "covered": coverage["coverage"],
@@ -384,7 +380,7 @@ def coverage_table(coverage: pd.DataFrame) -> pd.DataFrame:
 
 
 def shift_table(shifted: pd.DataFrame) -> pd.DataFrame:
-    """Bias in points by estimator and size: median over methods, and the one furthest from 0."""
+    """Bias in points by estimator and size: the median over methods, and the value furthest from 0."""
     furthest = shifted.loc[shifted["bias"].abs().groupby([shifted["size"], shifted["estimator"]]).idxmax()]
     median = shifted.pivot_table(index="estimator", columns="size", values="bias", aggfunc="median", sort=False)
     worst = furthest.pivot_table(index="estimator", columns="size", values="bias", sort=False).reindex(median.index)
@@ -395,7 +391,7 @@ def shift_table(shifted: pd.DataFrame) -> pd.DataFrame:
 
 
 def title_of(estimator: str) -> str:
-    """Title of an estimator; what is none keeps its name."""
+    """Title of an estimator; other names stay."""
     return ESTIMATORS[estimator].title if estimator in ESTIMATORS else estimator
 
 

@@ -1,9 +1,4 @@
-"""One frame as a terminal table that keeps to the width: what gives way, and in which order.
-
-What a command has found, in terminal tables: findings and checks, item analyses, fits and comparisons.
-
-Terminal tables of model checks.
-"""
+"""Tables for the terminal: frames, findings, checks, item analyses, fits and comparisons, down to 40 columns."""
 
 from __future__ import annotations
 
@@ -22,7 +17,7 @@ from irt_bench.analysis.classical import FLAGS, Reliability
 from irt_bench.report.tables.text import (
     LOWER,
     UPPER,
-    Column,
+    TableColumn,
     general,
     has_flag,
     index_columns,
@@ -108,7 +103,7 @@ def empty_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="")
 
 
-def _cells(column: Column) -> list[Text]:
+def _cells(column: TableColumn) -> list[Text]:
     if column.numeric:
         return [Text(line) for line in column.lines]
     if column.label:
@@ -116,7 +111,7 @@ def _cells(column: Column) -> list[Text]:
     return [Text(" ".join(shorten(word, MAX_LABEL) for word in line.split(" "))) for line in column.lines]
 
 
-def _fit_width(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
+def _fit_width(columns: Sequence[TableColumn], width: int) -> tuple[list[TableColumn], list[str]]:
     """Stack intervals, then leave out columns, numbers at the right first, until the table fits; headers left out."""
     kept, left_out = list(columns), []
     if _min_width(kept) > width:
@@ -127,14 +122,14 @@ def _fit_width(columns: Sequence[Column], width: int) -> tuple[list[Column], lis
     return kept, left_out[::-1]
 
 
-def _min_width(columns: Sequence[Column]) -> int:
+def _min_width(columns: Sequence[TableColumn]) -> int:
     widths = [column.width if column.numeric else min(column.width, MIN_LABEL) for column in columns]
     return sum(widths) + GAP * (len(columns) - 1)
 
 
 WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
 DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
-COMPARED: Final = ("rank", "relative_ability", "p_first_abler", "accuracy", "n_items")  # of models
+MODEL_COLUMNS: Final = ("rank", "relative_ability", "p_first_abler", "accuracy", "n_items")  # of models
 STATUS_STYLE: Final = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
 
 
@@ -143,7 +138,7 @@ class CheckLike(Protocol):
 
     @property
     def name(self) -> str:
-        """What was checked."""
+        """Name of the check."""
 
     @property
     def status(self) -> str:
@@ -151,19 +146,19 @@ class CheckLike(Protocol):
 
     @property
     def value(self) -> float | None:
-        """The figure found."""
+        """Value found."""
 
     @property
     def threshold(self) -> float | None:
-        """The limit it was held against."""
+        """Limit of the value."""
 
     @property
     def message(self) -> str:
-        """What was found, in words."""
+        """Finding, as a sentence."""
 
 
 def print_findings(findings: Iterable[Finding], console: Console, *, max_rows: int = 20) -> None:
-    """Print what was noticed about the responses, one line a finding."""
+    """Print findings about the responses, one line each."""
     listed = list(findings)
     if not listed:
         console.print(Text("Findings: none", style="bold"), end="\n\n")
@@ -181,11 +176,11 @@ def print_findings(findings: Iterable[Finding], console: Console, *, max_rows: i
 
 
 def print_checks(checks: Iterable[CheckLike], console: Console) -> None:
-    """Print named checks, the value found, the limit, and how many passed."""
+    """Print checks with their values and limits, and how many passed."""
     listed = list(checks)
     count = {status: sum(check.status == status for check in listed) for status in STATUS_STYLE}
-    told = ", ".join(f"{n} {words(status)}" for status, n in count.items() if n or status == "failed")
-    console.print(Text(f"Checks: {told if listed else 'none'}", style="bold"))
+    text = ", ".join(f"{n} {words(status)}" for status, n in count.items() if n or status == "failed")
+    console.print(Text(f"Checks: {text if listed else 'none'}", style="bold"))
     if not listed:
         console.print()
         return
@@ -210,7 +205,7 @@ def print_item_report(
     console: Console,
     max_rows: int = 20,
 ) -> None:
-    """Print an item analysis: reliability of the score, how often each flag was raised, flagged items, transfer."""
+    """Print an item analysis: reliability of the score, counts of flags, flagged items, transfer of statistics."""
     alpha = interval_text(reliability.alpha, reliability.alpha_q05, reliability.alpha_q95)
     lines = (
         f"{benchmark}: {reliability.n_models:,} models x {reliability.n_items:,} items",
@@ -232,7 +227,7 @@ def print_item_report(
 def print_comparison(
     comparison: AbilityAccuracyComparison, *, benchmark: str, console: Console, max_rows: int = 10
 ) -> None:
-    """Print how ability and accuracy rank the models, the pairs they order differently, and the items behind them."""
+    """Print rankings by ability and by accuracy, the pairs they order differently, and the items behind these."""
     console.print(
         Text(
             f"{benchmark}: ability and accuracy order {comparison.n_discordant:,} of {comparison.n_pairs:,} pairs of "
@@ -244,23 +239,23 @@ def print_comparison(
     print_table(comparison.reliability, title="Reliability over models", console=console)
     left_out = [] if console.width >= WIDE else list(DIFFERENCES)  # labels need the room more
     pairs = comparison.discordant.head(max_rows).drop(columns=left_out)
-    print_table(pairs, title="Pairs surest to be ordered differently", console=console, index=False)
+    print_table(pairs, title="Pairs most probably ordered differently", console=console, index=False)
     if len(comparison.confirmation):
-        title = "Such pairs of one half of the items, on the other half: shares ordered differently again, and reversed"
+        title = "Pairs that one half of the items orders differently, on the other half: shares repeated and reversed"
         print_table(comparison.confirmation, title=title, console=console)
     if comparison.note:
-        console.print(Text(f"Items behind them: none shown, {comparison.note}"), end="\n\n")
+        console.print(Text(f"No items are shown: {comparison.note}"), end="\n\n")
     else:
         print_table(comparison.items.head(max_rows), title="Items behind them", console=console)
 
 
 def _related(summary: Mapping[str, Any]) -> list[str]:
-    """Say in words what a fit knows of related models."""
+    """Describe related models of a fit in words."""
     about = summary.get("clusters", {})
-    said = [f"{about['n_copies']:,} near-copies without a say in the items"] if "n_copies" in about else []
+    texts = [f"{about['n_copies']:,} near-copies left out of the items"] if "n_copies" in about else []
     if "n_clusters" in about:
-        said.append(f"{about['n_clusters']:,} clusters worth {about['n_effective']:,.0f} independent models")
-    return said
+        texts.append(f"{about['n_clusters']:,} clusters worth {about['n_effective']:,.0f} independent models")
+    return texts
 
 
 def print_fit(
@@ -272,13 +267,13 @@ def print_fit(
     console: Console,
     max_rows: int = 10,
 ) -> None:
-    """Print what a fit found: its checks, the models by ability, the items by difficulty."""
+    """Print a fit: its checks, the models by ability, the items by difficulty."""
     made = [f"{words(name)} {summary[name]}" for name in ("method", "seed") if name in summary]
     size = f"{len(abilities):,} models x {len(items):,} items"
     console.print(Text(", ".join([size, *made, *_related(summary)])), end="\n\n")
     print_checks(checks, console)
     ranked = abilities.sort_values("rank", kind="stable")
-    columns = [name for name in COMPARED if name in ranked]
+    columns = [name for name in MODEL_COLUMNS if name in ranked]
     print_table(ranked, title=f"{lead_text(ranked, _label)}.", console=console, max_rows=max_rows, columns=columns)
     unknown = has_flag(items, "no_information")
     parts = (
@@ -286,7 +281,7 @@ def print_fit(
     )
     hardest = pd.concat(parts)
     columns = [name for name in items.columns if not str(name).endswith("_sd")]
-    last = f"; last {int(unknown.sum()):,} that no answers tell of" if unknown.any() else ""
+    last = f"; last {int(unknown.sum()):,} without informative responses" if unknown.any() else ""
     print_table(hardest, title=f"Items, hardest first{last}", console=console, max_rows=max_rows, columns=columns)
 
 
@@ -298,7 +293,7 @@ ROWS = 10
 
 
 def print_model_checks(found: ModelChecks, *, benchmark: str, console: Console, max_rows: int = ROWS) -> None:
-    """Print all checks, then the items, pairs and models that misfit, if any, and the notes."""
+    """Print all checks, then items, pairs and models that misfit, and the notes."""
     n_models, n_items = len(found.models), len(found.items)
     size = f"{benchmark}: {n_models:,} models x {n_items:,} items, {found.replicates} simulated data sets"
     console.print(Text(size), end="\n\n")
@@ -309,7 +304,7 @@ def print_model_checks(found: ModelChecks, *, benchmark: str, console: Console, 
         print_table(items, title="Items that misfit", console=console, max_rows=max_rows, columns=columns)
     failed = {check.name for check in found.checks if check.status == "failed"}
     if "q3" in failed:
-        title = "Pairs of items whose residuals go together most"
+        title = "Pairs of items with the largest residual correlations"
         print_table(found.pairs.head(max_rows), title=title, console=console, index=False)
     models = found.models[found.models["misfit"]].sort_values("zh", kind="stable")
     if len(models):

@@ -1,8 +1,7 @@
-"""Numbers, names and labels as text: the digits a number deserves, labels as they are and never as markup.
+"""Numbers, names and labels as text, and columns of a frame as text with intervals in them: "0.53 [0.41, 0.62]".
 
-Numbers get two digits of an interval's width, else three of the largest number of their column.
-
-Columns of a frame as text: an interval is folded into its column, "0.53 [0.41, 0.62]".
+Numbers with an interval show two digits of its width; others show three digits of the largest number of their column.
+Labels are never markup.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from rich.cells import cell_len
 from irt_bench.names import CLEAR_PROBABILITY
 
 MISSING: Final = "–"
-MOST_DECIMALS: Final = {"interval": 4, "number": 3, "small number": 6}
-POINTS: Final = 100  # scores are shares; differences and sds are shown in points, hundredths of the full score
-MOST_TIED: Final = 3  # models named that share first place
-SHORTEST_CUT: Final = 8  # characters; labels cut shorter are not worth telling apart
-SMALL: Final = 0.01  # where the largest number of a column is below
+MAX_DECIMALS: Final = {"interval": 4, "number": 3, "small number": 6}
+POINTS: Final = 100  # percentage points of the full score
+MAX_TIED: Final = 3  # models that share the first place, by name
+MIN_CUT: Final = 8  # characters; shorter labels are not kept distinct
+SMALL: Final = 0.01  # largest number of a column with small numbers
 
 
 def interval_text(value: float, low: float, high: float) -> str:
@@ -32,7 +31,7 @@ def interval_text(value: float, low: float, high: float) -> str:
 
 
 def lead_text(models: pd.DataFrame, name: Callable[[object], str] = str) -> str:
-    """Say which model is ablest, and how sure that is.
+    """Describe which model is ablest, and how certain that is.
 
     Parameters
     ----------
@@ -47,8 +46,8 @@ def lead_text(models: pd.DataFrame, name: Callable[[object], str] = str) -> str:
     if len(first) == 1:
         lead, they = f"{name(first.index[0])} is estimated ablest", "it is"
     else:
-        some = ", ".join(name(label) for label in first.index[:MOST_TIED])
-        more = f" and {len(first) - MOST_TIED:,} more" if len(first) > MOST_TIED else ""
+        some = ", ".join(name(label) for label in first.index[:MAX_TIED])
+        more = f" and {len(first) - MAX_TIED:,} more" if len(first) > MAX_TIED else ""
         lead, they = f"{len(first):,} models share the highest ability ({some}{more})", "they are"
     if not len(others):
         return lead
@@ -65,14 +64,14 @@ def lead_text(models: pd.DataFrame, name: Callable[[object], str] = str) -> str:
 
 
 def has_flag(items: pd.DataFrame, flag: str) -> pd.Series:
-    """Whether a flag is up, by item; flags are joined by ';' in the column ``flags``, which need not be there."""
+    """Whether each item has a flag; flags are joined by ';' in the column ``flags``, which may be absent."""
     if "flags" not in items:
         return pd.Series(data=False, index=items.index)
     return items["flags"].fillna("").str.split(";").map(lambda raised: flag in raised).astype(bool)
 
 
 def shorten(text: str, width: int) -> str:
-    """Put a label on one line and cut it in the middle, where paths and hashes say least, to `width` characters."""
+    """Put a label on one line and cut it in the middle, where labels differ least, to `width` characters."""
     text = one_line(text)
     if len(text) <= width:
         return text
@@ -82,10 +81,10 @@ def shorten(text: str, width: int) -> str:
 
 
 def shorten_all(texts: Sequence[str], width: int) -> list[str]:
-    """Cut labels to `width` characters, in the middle or, where that leaves more of them apart, nearer the start."""
+    """Cut labels to `width` characters, in the middle, or nearer the start if that keeps more of them distinct."""
     cuts = [[shorten(text, width) for text in texts]]
     wanted = len({one_line(text) for text in texts})
-    if len(set(cuts[0])) < wanted and width > SHORTEST_CUT:
+    if len(set(cuts[0])) < wanted and width > MIN_CUT:
         for head in (width // 4, 0):
             tail = width - 1 - head
             lines = [one_line(text) for text in texts]
@@ -94,19 +93,19 @@ def shorten_all(texts: Sequence[str], width: int) -> list[str]:
 
 
 def general(value: float | None) -> str:
-    """Four digits, whole numbers whole."""
+    """Write a number with four digits; whole numbers without decimals."""
     if value is None or pd.isna(value):
         return MISSING
     return f"{value:,.0f}" if abs(value) < math.inf and value % 1 == 0 else f"{value:,.4g}"
 
 
 def words(name: str) -> str:
-    """Turn the name of a column into words."""
+    """Write the name of a column as words."""
     return name.replace("_", " ")
 
 
 def one_line(text: str) -> str:
-    """Replace line breaks by spaces, and what would steer the terminal by a mark."""
+    """Replace line breaks by spaces, and control characters by a mark."""
     printable = "".join(sign if sign.isprintable() or sign.isspace() else "\N{REPLACEMENT CHARACTER}" for sign in text)
     return " ".join(printable.split())
 
@@ -124,23 +123,23 @@ def fixed(decimals: int) -> Callable[[float], str]:
 
 
 def number_format(values: pd.Series) -> Callable[[float], str]:
-    """Whole numbers as they are; others with three digits of the largest, or four of each where all are tiny."""
+    """Format of a column: whole numbers in full, others with three digits of the largest, tiny ones with four."""
     finite = values[values.abs() < math.inf]
     if (finite % 1 == 0).all():
         return fixed(0)
     largest = float(finite.abs().max())
     decimals = max(2 - math.floor(math.log10(largest)), 0)
-    if decimals > MOST_DECIMALS["small number"]:
+    if decimals > MAX_DECIMALS["small number"]:
         return general
-    return fixed(decimals if largest < SMALL else min(decimals, MOST_DECIMALS["number"]))
+    return fixed(decimals if largest < SMALL else min(decimals, MAX_DECIMALS["number"]))
 
 
 def interval_decimals(width: float) -> int:
-    """Decimals that show two digits of the width of an interval; two decimals as a rule."""
+    """Decimals that show two digits of the width of an interval."""
     if not 0 < width < math.inf:
         return 2
     exact = 1 - math.floor(math.log10(width))
-    return min(max(exact + (exact == 1), 0), MOST_DECIMALS["interval"])
+    return min(max(exact + (exact == 1), 0), MAX_DECIMALS["interval"])
 
 
 LOWER, UPPER = "_q05", "_q95"
@@ -148,19 +147,19 @@ INTERVAL_HEADER: Final = "[90%]"
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column as text: `below` is the part of each cell that may move to a second line."""
+class TableColumn:
+    """A column as text; `below` is the part of each cell that may move to a second line."""
 
     header: str
     cells: tuple[str, ...]
     below: tuple[str, ...] = ()
-    label: bool = False  # part of the index: shortened, where other text wraps
+    label: bool = False  # part of the index: cut where other text wraps
     numeric: bool = True
     stacked: bool = False
 
     @property
     def lines(self) -> list[str]:
-        """Cells, with their second part on a line of its own if stacked, else behind the first."""
+        """Cells, with their second part below if stacked, else beside."""
         if not self.below:
             return list(self.cells)
         gap = "\n" if self.stacked else " "
@@ -173,7 +172,7 @@ class Column:
         return max(map(cell_len, parts), default=0)
 
 
-def index_columns(shown: pd.DataFrame) -> list[Column]:
+def index_columns(shown: pd.DataFrame) -> list[TableColumn]:
     """Levels of the index, as labels."""
     levels = [shown.index.get_level_values(level) for level in range(shown.index.nlevels)]
     return [
@@ -184,8 +183,8 @@ def index_columns(shown: pd.DataFrame) -> list[Column]:
     ]
 
 
-def value_columns(shown: pd.DataFrame, wanted: Sequence[str] | None) -> list[Column]:
-    """Columns in order, those with an interval folded; an interval without its column stands by itself."""
+def value_columns(shown: pd.DataFrame, wanted: Sequence[str] | None) -> list[TableColumn]:
+    """Columns in order, intervals beside their estimates; an interval without an estimate is a column."""
     stems = [name.removesuffix(LOWER) for name in map(str, shown.columns) if name.endswith(LOWER)]
     centre_of = {stem: _centre(shown, stem) for stem in stems if f"{stem}{UPPER}" in shown}
     stem_of = {centre or f"{stem}{LOWER}": stem for stem, centre in centre_of.items()}
@@ -199,7 +198,7 @@ def value_columns(shown: pd.DataFrame, wanted: Sequence[str] | None) -> list[Col
     return found
 
 
-def with_gap(columns: Sequence[Column], position: int, text: str) -> list[Column]:
+def with_gap(columns: Sequence[TableColumn], position: int, text: str) -> list[TableColumn]:
     """Insert a row that holds only a text, in the first column."""
 
     def spread(cells: tuple[str, ...], new: str) -> tuple[str, ...]:
@@ -212,7 +211,7 @@ def with_gap(columns: Sequence[Column], position: int, text: str) -> list[Column
 
 
 def _centre(shown: pd.DataFrame, stem: str) -> str | None:
-    """Return the column an interval belongs to: of the same name, or the only one that begins with it."""
+    """Return the column of an interval: of the same name, or the only one that begins with it."""
     if stem in shown:
         return stem
     ends = (LOWER, UPPER)
@@ -220,8 +219,8 @@ def _centre(shown: pd.DataFrame, stem: str) -> str | None:
     return longer[0] if len(longer) == 1 else None
 
 
-def _folded(name: str | None, shown: pd.DataFrame, stem: str) -> Column:
-    """Value and interval, or the interval alone where there is no value."""
+def _folded(name: str | None, shown: pd.DataFrame, stem: str) -> TableColumn:
+    """Value and interval, or the interval alone without a value."""
     low, high = (shown[f"{stem}{end}"].astype("float64") for end in (LOWER, UPPER))
     width = float((high - low).median())
     ranks = name is not None and width >= 1 and bool((shown[name] % 1 == 0).all())
@@ -229,20 +228,20 @@ def _folded(name: str | None, shown: pd.DataFrame, stem: str) -> Column:
     ends = ["" if pd.isna(a) and pd.isna(b) else f"[{form(a)}, {form(b)}]" for a, b in zip(low, high, strict=True)]
     header = f"{words(name or stem)} {INTERVAL_HEADER}"
     if name is None:
-        return Column(header, tuple(text or MISSING for text in ends))
-    return Column(header, tuple(form(value) for value in shown[name].astype("float64")), tuple(ends))
+        return TableColumn(header, tuple(text or MISSING for text in ends))
+    return TableColumn(header, tuple(form(value) for value in shown[name].astype("float64")), tuple(ends))
 
 
-def _plain(name: str, values: pd.Series) -> Column:
+def _plain(name: str, values: pd.Series) -> TableColumn:
     values = values.infer_objects()
     if pd.api.types.is_bool_dtype(values):
-        return Column(
+        return TableColumn(
             words(name), tuple(MISSING if pd.isna(v) else "yes" if v else "no" for v in values), numeric=False
         )
     if pd.api.types.is_numeric_dtype(values):
         form = number_format(values.astype("float64"))
-        return Column(words(name), tuple(form(value) for value in values.astype("float64")))
+        return TableColumn(words(name), tuple(form(value) for value in values.astype("float64")))
     texts = (
         MISSING if pd.api.types.is_scalar(v) and pd.isna(v) else one_line(str(v)).replace(";", ", ") for v in values
     )
-    return Column(words(name), tuple(texts), numeric=False)
+    return TableColumn(words(name), tuple(texts), numeric=False)

@@ -23,7 +23,7 @@ def test_comparison_figure_draws_models_pairs_and_items(comparison, all_axes, ma
     assert named == {*top["higher_ability"].head(3), *top["higher_accuracy"].head(3)}
     assert [label.get_text() for label in bars.get_yticklabels()] == list(comparison.items.index[:12])
     np.testing.assert_allclose([bar.get_width() for bar in bars.patches], comparison.items["contribution"].head(12))
-    assert "share of right answers" in cloud.get_xlabel()
+    assert "share of right responses" in cloud.get_xlabel()
     assert f"{comparison.n_discordant:,} of {comparison.n_pairs:,} pairs" in figure.get_suptitle().replace("\n", " ")
 
 
@@ -43,7 +43,10 @@ def test_comparison_figure_without_discordant_pairs(comparison, tmp_path, marks)
         note="none",
     )
     figure = comparison_figure(alike)
-    assert figure.get_suptitle() == f"Ability and accuracy order all {comparison.n_pairs:,} pairs of models alike"
+    assert (
+        figure.get_suptitle()
+        == f"Ability and accuracy order all {comparison.n_pairs:,} pairs of models in the same way"
+    )
     assert not len(marks(figure.axes[0], "higher"))
     save_figure(figure, tmp_path / "a.png")
 

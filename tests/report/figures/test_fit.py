@@ -68,7 +68,7 @@ def test_fit_figure_leaves_out_items_that_no_answers_tell_of(made_abilities, mad
     assert len(marks(cloud, "items")) == 9 and cloud.get_xlim()[1] < 5
     assert cloud.get_title(loc="left").startswith("Items (9)")
     if slope is None:
-        assert len(marks(cloud, "items with the prior")) == 1
+        assert len(marks(cloud, "items whose slope")) == 1
 
 
 def test_fit_figure_takes_discriminations_of_either_sign(made_abilities, made_items, all_axes):

@@ -29,7 +29,7 @@ def test_items_figure_draws_every_item_once_and_tells_the_finding(statistics, si
     assert figure.get_suptitle().startswith(f"{len(negative)} of 60 items go against the rest")
     n_constant = statistics["item_rest_correlation"].isna().sum()
     assert len(marks(axes, "constant: no correlation, at the edge")) == n_constant >= 2
-    assert "share of right answers" in axes.get_xlabel()
+    assert "share of right responses" in axes.get_xlabel()
     assert "(r)" in axes.get_ylabel()
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.report.figures.model_figures import BEST, MOST_MODELS, ranks_figure, shown_models
+from irt_bench.report.figures.model_figures import BEST, MAX_MODELS, ranks_figure, shown_models
 
 
 def models(n, both=True):
@@ -26,7 +26,7 @@ def test_without_accuracy_there_is_one_mark_a_model():
 
 def test_of_many_models_the_best_and_some_others_are_drawn():
     shown = shown_models(5000)
-    assert len(shown) == MOST_MODELS and shown[-1] == 4999
+    assert len(shown) == MAX_MODELS and shown[-1] == 4999
     np.testing.assert_array_equal(shown[:BEST], range(BEST))
     assert (np.diff(shown) > 0).all()
-    assert len(ranks_figure(models(300)).axes[0].get_yticks()) == MOST_MODELS
+    assert len(ranks_figure(models(300)).axes[0].get_yticks()) == MAX_MODELS

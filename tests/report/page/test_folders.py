@@ -21,16 +21,16 @@ def test_a_folder_may_be_named_itself(written):
 
 def test_what_is_no_output_is_refused_with_what_is_needed(tmp_path):
     (tmp_path / "results.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ReadError, match="holds nothing that a report shows.*items"):
+    with pytest.raises(ReadError, match="contains no results for a report.*items"):
         read_folders([tmp_path])
-    with pytest.raises(ReadError, match="is not there"):
+    with pytest.raises(ReadError, match="does not exist"):
         read_folders([tmp_path / "missing"])
 
 
 def test_two_of_one_kind_are_refused(written, tmp_path):
     other = tmp_path / "items.csv"
     other.write_bytes((written / "items.csv").read_bytes())
-    with pytest.raises(ReadError, match="two of kind 'items'"):
+    with pytest.raises(ReadError, match="two results of kind 'items'"):
         read_folders([written, other])
 
 

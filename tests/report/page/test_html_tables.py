@@ -3,7 +3,7 @@ import io
 
 import pandas as pd
 
-from irt_bench.report.page.blocks import MOST_BYTES, MOST_ROWS, html_table
+from irt_bench.report.page.blocks import MAX_BYTES, MAX_ROWS, html_table
 
 
 def frame(n):
@@ -29,17 +29,17 @@ def test_intervals_are_folded_into_their_column():
 
 
 def test_the_download_holds_all_columns_of_all_rows():
-    table = html_table(frame(MOST_ROWS + 5), whole="all.csv")
-    assert len(table.rows) == MOST_ROWS
-    assert table.note == f"First {MOST_ROWS} of {MOST_ROWS + 5} rows; all.csv holds all."
+    table = html_table(frame(MAX_ROWS + 5), whole="all.csv")
+    assert len(table.rows) == MAX_ROWS
+    assert table.note == f"First {MAX_ROWS} of {MAX_ROWS + 5} rows; all.csv has all."
     found = downloaded(table)
-    assert len(found) == MOST_ROWS + 5 and list(found) == ["value", "value_q05", "value_q95"]
+    assert len(found) == MAX_ROWS + 5 and list(found) == ["value", "value_q05", "value_q95"]
 
 
 def test_a_long_download_is_cut_and_says_so():
     table = html_table(frame(20_000), whole="all.csv")
-    assert len(table.csv) < 1.4 * MOST_BYTES
-    assert table.csv_note == f"first {len(downloaded(table)):,} of 20,000 rows; all.csv holds all"
+    assert len(table.csv) < 1.4 * MAX_BYTES
+    assert table.csv_note == f"first {len(downloaded(table)):,} of 20,000 rows; all.csv has all"
 
 
 def test_names_in_the_download_are_no_formulas_and_numbers_stay_numbers():

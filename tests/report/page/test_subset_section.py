@@ -34,7 +34,7 @@ def test_a_cut_is_not_told_without_those_of_the_negative_control(write_study, re
     found = {"items": {"compared": 9, "cuts": 1}}
     parts = read_folders([write_study(results(verdict="cuts", low=0.95), control=found)])
     first = subset_section(parts["study"], None).sentences[0]
-    assert "4 cut" in first and "1 of 9 methods is said to cut" in first and "no more than that" in first
+    assert "4 cut" in first and "1 of 9 methods is reported to cut" in first and "due to chance" in first
 
 
 def test_without_a_study_its_command_is_told():
