@@ -118,6 +118,16 @@ def test_columns_that_the_readme_names_for_outputs_are_written():
         assert any(column.endswith("_q05") for column in frame)
 
 
+def test_the_rooms_of_the_package_are_those_of_the_table_for_contributors():
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    table = text[text.index("| room |") : text.index("Single files")]
+    package = ROOT / "irt_bench"
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == rooms
+    single = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    assert not [name for name in single if f"`{name}`" not in text]
+
+
 def anchors(text):
     """Anchors that GitHub gives the headings."""
     headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
