@@ -86,11 +86,11 @@ def replacing(path: Path) -> Iterator[Path]:
         If the file cannot be written (a full disk, say); `path` is then unchanged.
     """
     try:
-        with _beside(path, folder=False) as beside:
-            yield beside
-            beside.chmod(0o666 & ~_umask())
-            _flush(beside)
-            beside.replace(path)
+        with _temporary_path(path, folder=False) as temporary:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            _flush(temporary)
+            temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
@@ -114,17 +114,17 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     the fallback where the system cannot exchange.
     """
     try:
-        with _beside(path, folder=True) as beside:
-            yield beside
-            beside.chmod(0o777 & ~_umask())
-            for file in beside.iterdir():
+        with _temporary_path(path, folder=True) as temporary:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            for file in temporary.iterdir():
                 _flush(file)
             if path.exists():
-                _take_along(path, beside)
-                _exchange(beside, path)
-                _give_back(beside, path)
+                _link_other_files(path, temporary)
+                _exchange(temporary, path)
+                _move_rest(temporary, path)
             else:
-                beside.replace(path)
+                temporary.replace(path)
     except OutputError as error:  # of a file in the temporary folder, whose name means nothing to the user
         if not isinstance(error.__cause__, OSError):
             raise
@@ -135,7 +135,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _beside(path: Path, *, folder: bool) -> Iterator[Path]:
+def _temporary_path(path: Path, *, folder: bool) -> Iterator[Path]:
     """Make a hidden file or folder beside `path`, locked while in use, after removing those of killed processes.
 
     The lock ends with its process in any case.
@@ -205,7 +205,7 @@ def remove_abandoned(parent: Path, prefix: str = HIDDEN_PREFIX, output: Path | N
             if name.startswith(prefix) and (lock := _lock(parent / name, wait=False)) is not None:
                 try:
                     if (parent / name).is_dir() and output is not None and output.is_dir():
-                        _give_back(parent / name, output, files=False)
+                        _move_rest(parent / name, output, files=False)
                     _remove(parent / name)
                 finally:
                     _unlock(lock)
@@ -218,14 +218,14 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _take_along(path: Path, beside: Path) -> None:
+def _link_other_files(path: Path, temporary: Path) -> None:
     """Link those files of the old folder into the new one that the new one lacks."""
     for file in path.iterdir():
-        if file.is_file() and not file.is_symlink() and not (beside / file.name).exists():
-            os.link(file, beside / file.name)
+        if file.is_file() and not file.is_symlink() and not (temporary / file.name).exists():
+            os.link(file, temporary / file.name)
 
 
-def _give_back(old: Path, new: Path, *, files: bool = True) -> None:
+def _move_rest(old: Path, new: Path, *, files: bool = True) -> None:
     """Move what the old folder has and the new one lacks: folders, which cannot be linked, and links."""
     for name in set(os.listdir(old)) - set(os.listdir(new)):
         if files or (old / name).is_symlink() or not (old / name).is_file():

@@ -140,7 +140,7 @@ KILLED = textwrap.dedent("""
         os.kill(os.getpid(), signal.SIGKILL)
 
     if moment == "exchanged":
-        files._give_back = killed
+        files._move_rest = killed
     if moment == "file":
         with files.replacing(output) as beside:
             beside.write_text("half")

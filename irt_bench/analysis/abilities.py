@@ -382,8 +382,8 @@ def abilities_given_draws(
         else:
             chosen = choose_nodes(responses, mean) if nodes is None else AbilityNodes(nodes, nodes, None)
             found[:, block] = moments(mixture_density(responses, drawn, chosen), chosen.integrated)
-    alike = ties(found[0], found[1])
-    means = [(np.bincount(alike, row) / np.bincount(alike))[alike] for row in found]
+    tie_group = ties(found[0], found[1])
+    means = [(np.bincount(tie_group, row) / np.bincount(tie_group))[tie_group] for row in found]
     return pd.DataFrame(dict(zip(SCORE_COLUMNS, means, strict=True)), index=counts.models.index.rename(MODEL))
 
 

@@ -118,10 +118,10 @@ def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> Mod
     return ModelAbilities(table, _rescaled(draws, drawn, table), tie_group)
 
 
-def _rescaled(draws: npt.NDArray[np.floating], found: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.floating]:
-    """Shift and scale each model's draws from the mean and sd `found` to those `wanted`."""
-    scale = wanted[f"{ABILITY}_sd"].to_numpy() / np.maximum(found[f"{ABILITY}_sd"].to_numpy(), TINY)
-    return np.asarray(wanted[ABILITY].to_numpy() + (draws - found[ABILITY].to_numpy()) * scale)
+def _rescaled(draws: npt.NDArray[np.floating], found: pd.DataFrame, target: pd.DataFrame) -> npt.NDArray[np.floating]:
+    """Shift and scale each model's draws from the mean and sd `found` to those `target`."""
+    scale = target[f"{ABILITY}_sd"].to_numpy() / np.maximum(found[f"{ABILITY}_sd"].to_numpy(), TINY)
+    return np.asarray(target[ABILITY].to_numpy() + (draws - found[ABILITY].to_numpy()) * scale)
 
 
 def _share_below(draws: npt.NDArray[np.floating], first: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:

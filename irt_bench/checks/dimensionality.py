@@ -65,11 +65,11 @@ def _solve(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArra
     """Find the correlation that gives the probability of both; Newton's method in a bracket, else bisection."""
     h, k = ndtri(np.clip(first, 1e-12, 1 - 1e-12)), ndtri(np.clip(second, 1e-12, 1 - 1e-12))
     found, edge = np.zeros(h.shape), np.arcsin(MAX_CORRELATION)
-    wanted, squares, product = both - ndtr(h) * ndtr(k), (h * h + k * k) / 2, h * k
+    target, squares, product = both - ndtr(h) * ndtr(k), (h * h + k * k) / 2, h * k
     at, low, high, angle = np.arange(len(h)), np.full(h.shape, -edge), np.full(h.shape, edge), np.zeros(h.shape)
     for _ in range(STEPS):
         nodes = np.outer(NODES + 1, angle / 2)
-        away = wanted - (WEIGHTS @ _density(nodes, squares, product)) * angle / 2
+        away = target - (WEIGHTS @ _density(nodes, squares, product)) * angle / 2
         low, high = np.where(away > 0, angle, low), np.where(away > 0, high, angle)
         new = angle + away / np.maximum(_density(angle, squares, product), 1e-300)
         new = np.where((new > low) & (new < high), new, (low + high) / 2)
@@ -77,7 +77,7 @@ def _solve(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArra
         going = np.abs(new - angle) > ANGLE_TOLERANCE  # later steps cost only the few pairs that need them
         if not going.any():
             break
-        at, wanted, squares, product = at[going], wanted[going], squares[going], product[going]
+        at, target, squares, product = at[going], target[going], squares[going], product[going]
         low, high, angle = low[going], high[going], new[going]
     return np.asarray(np.sin(found))
 

@@ -203,10 +203,10 @@ def _join_sparse(right: FloatArray, n: FloatArray, share: FloatArray) -> tuple[F
     joined = np.zeros((3, len(right), right.shape[1]))
     for part, into in zip(parts, joined, strict=True):
         np.add.at(into, (group, np.arange(right.shape[1])), part)
-    seen, wanted, not_wanted = joined
-    size = wanted + not_wanted
+    observed, correct, incorrect = joined
+    size = correct + incorrect
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = (seen - wanted) ** 2 * size / (wanted * not_wanted)
+        terms = (observed - correct) ** 2 * size / (correct * incorrect)
     return np.where(np.arange(len(right))[:, None] < n_groups, terms, 0.0).sum(axis=0), n_groups.astype(np.float64)
 
 

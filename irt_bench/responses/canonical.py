@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.arrays import slices
 from irt_bench.errors import ResponsesError
 from irt_bench.responses.counts import Measure, ResponseCounts
 from irt_bench.responses.labels import (
@@ -24,6 +23,7 @@ from irt_bench.responses.labels import (
     codes_of,
     identify_items,
     label_models,
+    last_by_group,
     values_at,
 )
 from irt_bench.responses.measures import normalise_measure
@@ -308,7 +308,7 @@ def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
         row, column = (int(place) for place in np.argwhere(bad)[0])
         raise ResponsesError(
             f"{int(bad.sum()):,} values are not from 0 to 1; first: {values[row, column]:g} of model "
-            f"{str(frame.index[row])!r}, item {str(frame.columns[column])!r}. Give right answers as 0 and 1, or shares."
+            f"{str(frame.index[row])!r}, item {str(frame.columns[column])!r}. Give 0, 1 or proportions."
         )
     whole = bool(np.isin(values, (0, 1))[~np.isnan(values)].all())
     correct = np.nan_to_num(values).astype(np.int8 if whole else np.float64)
@@ -377,7 +377,7 @@ def _attach(values: pd.Series, groups: Mapping[str, tuple[Codes, pd.DataFrame]],
         codes, distinct = codes_of(values.map(str, na_action="ignore"))
     for name in (role,) if role else ("model", "item"):
         group_codes, meta = groups[name]
-        first, differs = _within(codes, group_codes, len(meta))
+        first, differs = last_by_group(codes, group_codes, len(meta))
         if not differs.any():
             meta[column] = values_at(distinct, first).array
             return None
@@ -392,20 +392,6 @@ def _attach(values: pd.Series, groups: Mapping[str, tuple[Codes, pd.DataFrame]],
             f"{column!r} differs within {differs.sum():,} items, first {label!r}; {what}",
         )
     return Finding("dropped_column", 1, f"column {column!r} varies within models and items; it was dropped")
-
-
-def _within(codes: Codes, groups: Codes, n_groups: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Last known value per group (-1: none), and which groups have several values."""
-    last = np.full(n_groups, -1, dtype=np.int64)
-    differs = np.zeros(n_groups, dtype=bool)
-    parts = list(slices(len(codes), CHUNK))
-    for part in parts:
-        known = codes[part] >= 0
-        last[groups[part][known]] = codes[part][known]
-    for part in parts:
-        other = (codes[part] >= 0) & (last[groups[part]] != codes[part])
-        differs[groups[part][other]] = True
-    return last, differs
 
 
 def _answers_of(frame: pd.DataFrame, keep: list[str]) -> pd.DataFrame:

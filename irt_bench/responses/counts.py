@@ -116,7 +116,7 @@ class ResponseCounts:
         return out
 
     def to_frame(self) -> pd.DataFrame:
-        """Share of right answers as a wide frame, a row per model and a column per item; NaN where never asked."""
+        """Return proportions correct as a wide frame, one row per model and one column per item; NaN where missing."""
         return pd.DataFrame(self.proportions(), index=self.models.index, columns=self.items.index)
 
     def accuracy(self) -> pd.Series[float]:

@@ -11,18 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
+from irt_bench.arrays import slices
 from irt_bench.errors import ResponsesError
 from irt_bench.responses.counts import check_labels
 from irt_bench.responses.table import CHUNK, REVISION, Finding, categorical, natural_order
 
 Codes = npt.NDArray[np.integer]
 
-CHECKPOINT_COLUMNS: Final = (
-    names.RUN,
-    REVISION,
-    names.SEED,
-    names.STEP,
-)  # columns that distinguish rows of one model name
+CHECKPOINT_COLUMNS: Final = (names.RUN, REVISION, names.SEED, names.STEP)  # they distinguish rows of one model name
 MODEL_NAME: Final = "name"  # column of the original model name, where the label had to be extended
 _STEP: Final = re.compile(r"^(?:step|checkpoint|ckpt|iter(?:ation)?)[-_]?", flags=re.IGNORECASE)
 
@@ -47,6 +43,20 @@ def values_at(distinct: pd.Index, codes: Codes) -> pd.Series:
     if (codes < 0).any() and (pd.api.types.is_integer_dtype(values) or pd.api.types.is_bool_dtype(values)):
         values = values.convert_dtypes()
     return values.reindex(codes).reset_index(drop=True)
+
+
+def last_by_group(codes: Codes, groups: Codes, n_groups: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Find the last known value of each group (-1: none), and which groups have several values."""
+    last = np.full(n_groups, -1, dtype=np.int64)
+    differs = np.zeros(n_groups, dtype=bool)
+    parts = list(slices(len(codes), CHUNK))
+    for part in parts:
+        known = codes[part] >= 0
+        last[groups[part][known]] = codes[part][known]
+    for part in parts:
+        other = (codes[part] >= 0) & (last[groups[part]] != codes[part])
+        differs[groups[part][other]] = True
+    return last, differs
 
 
 def as_labels(values: pd.Series, key: str) -> pd.Categorical:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.arrays import slices
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.responses.table import CHUNK, PROMPT_HASH, Finding, ResponseTable, categorical, item_positions, listed
+from irt_bench.responses.labels import last_by_group
+from irt_bench.responses.table import PROMPT_HASH, Finding, ResponseTable, categorical, item_positions, listed
 
 NEIGHBOURS: Final = 50  # items of similar difficulty, which give each model's probability of a correct response to 7%
 BY_CHANCE: Final = 0.01  # expected number of pairs of equal items by chance, above which they are not reported
@@ -226,15 +226,7 @@ def _different_prompts(table: ResponseTable) -> list[Finding]:
         return []
     prompts = categorical(table.answers[PROMPT_HASH]).codes
     places = item_positions(table.answers, table.items.index)
-    last = np.full(len(table.items), -1, dtype=np.int64)
-    differs = np.zeros(len(table.items), dtype=bool)
-    parts = list(slices(len(prompts), CHUNK))
-    for part in parts:
-        known = prompts[part] >= 0
-        last[places[part][known]] = prompts[part][known]
-    for part in parts:
-        other = (prompts[part] >= 0) & (last[places[part]] != prompts[part])
-        differs[places[part][other]] = True
+    _, differs = last_by_group(prompts, places, len(table.items))
     if not differs.any():
         return []
     labels = table.items.index[differs]

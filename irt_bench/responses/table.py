@@ -200,8 +200,8 @@ class ResponseTable:
         frame = pd.DataFrame(answers, copy=False)
         at_model = _positions(frame[names.MODEL], self.models.index)
         at_item = item_positions(frame, self.items.index)
-        beside = [(self.models, at_model), (self.items, at_item)]
-        return frame.assign(**{str(name): _spread(values, at) for meta, at in beside for name, values in meta.items()})
+        parts = [(self.models, at_model), (self.items, at_item)]
+        return frame.assign(**{str(name): _spread(values, at) for meta, at in parts for name, values in meta.items()})
 
     def _unanswered(self) -> pd.DataFrame:
         """Rows without a value that keep the labels of items and models without responses."""

@@ -58,12 +58,12 @@ def write_table(table: ResponseTable, path: str | Path, *, safe_csv: bool = Fals
     arrow = pa.Table.from_pandas(in_order(table).to_frame(), preserve_index=False).replace_schema_metadata(
         {ROLES_KEY: _roles(table)}
     )
-    with replacing(path) as beside:
+    with replacing(path) as temporary:
         if path.suffix.lower() == ".csv":
             text = _as_text(arrow)
-            pacsv.write_csv(_without_formulas(text) if safe_csv else text, beside)
+            pacsv.write_csv(_without_formulas(text) if safe_csv else text, temporary)
         else:
-            pq.write_table(arrow, beside, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+            pq.write_table(arrow, temporary, compression="zstd", row_group_size=ROW_GROUP_ROWS)
 
 
 def in_order(table: ResponseTable) -> ResponseTable:

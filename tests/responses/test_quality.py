@@ -27,7 +27,7 @@ def test_nothing_is_found_in_ordinary_answers():
     assert findings(table_of([[1, 0, 1], [0, 1, 0]])) == ()
 
 
-def test_unasked_items_and_silent_models_are_counted_and_named():
+def test_items_and_models_without_responses_are_counted_and_named():
     found = named(findings(table_of([[1, 0, N], [0, 1, N], [N, N, N]])))
     assert set(found) == {"items_without_responses", "models_without_responses"}
     assert found["items_without_responses"].count == 1 and "'q2'" in found["items_without_responses"].message

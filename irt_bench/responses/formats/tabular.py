@@ -239,7 +239,7 @@ def _kept_cells(cells: CellArray, benchmark: pd.Series | None) -> tuple[Codes, C
     for code in np.unique(codes):
         own = codes == code
         keep[own] = ~empty[own].all(axis=0) | (nowhere & (code == 0))
-        keep[own, 0] |= ~keep[own].any(axis=1)  # a model that was asked nothing keeps its label
+        keep[own, 0] |= ~keep[own].any(axis=1)  # a model without responses keeps its label
     rows, places = np.nonzero(keep)
     return row[rows], place[places]
 
