@@ -20,23 +20,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from irt_bench.api.analysis import AccuracyComparison as AccuracyComparison
+    from irt_bench.api.analysis import FitChecks as FitChecks
+    from irt_bench.api.analysis import ItemAnalysis as ItemAnalysis
+    from irt_bench.api.analysis import item_analysis as item_analysis
     from irt_bench.api.example_data import load_example as load_example
-    from irt_bench.api.public_analysis import AccuracyComparison as AccuracyComparison
-    from irt_bench.api.public_analysis import FitChecks as FitChecks
-    from irt_bench.api.public_analysis import ItemAnalysis as ItemAnalysis
-    from irt_bench.api.public_analysis import item_analysis as item_analysis
-    from irt_bench.api.public_fit import Fit as Fit
-    from irt_bench.api.public_fitting import fit as fit
-    from irt_bench.api.public_study import Study as Study
-    from irt_bench.api.public_study import run_study as run_study
-    from irt_bench.api.public_subset import Subset as Subset
-    from irt_bench.api.public_subset import make_subset as make_subset
-    from irt_bench.api.public_subset_comparison import SubsetComparison as SubsetComparison
-    from irt_bench.api.public_subset_comparison import compare_subsets as compare_subsets
-    from irt_bench.api.public_variance import SeedVariance as SeedVariance
-    from irt_bench.api.public_variance import compare_models as compare_models
-    from irt_bench.api.public_variance import compare_seed_variance as compare_seed_variance
-    from irt_bench.api.public_variance import seed_variance as seed_variance
+    from irt_bench.api.fit import Fit as Fit
+    from irt_bench.api.fitting import fit as fit
+    from irt_bench.api.study import Study as Study
+    from irt_bench.api.study import run_study as run_study
+    from irt_bench.api.subset import Subset as Subset
+    from irt_bench.api.subset import make_subset as make_subset
+    from irt_bench.api.subset_comparison import SubsetComparison as SubsetComparison
+    from irt_bench.api.subset_comparison import compare_subsets as compare_subsets
+    from irt_bench.api.variance import SeedVariance as SeedVariance
+    from irt_bench.api.variance import compare_models as compare_models
+    from irt_bench.api.variance import compare_seed_variance as compare_seed_variance
+    from irt_bench.api.variance import seed_variance as seed_variance
     from irt_bench.errors import ConvergenceWarning as ConvergenceWarning
     from irt_bench.errors import FitWarning as FitWarning
     from irt_bench.errors import IrtBenchError as IrtBenchError
@@ -66,18 +66,18 @@ if TYPE_CHECKING:
 
 # Where each public name is defined: imported when it is first used, since the libraries behind take seconds.
 _HOMES = {
-    "AccuracyComparison": "irt_bench.api.public_analysis",
+    "AccuracyComparison": "irt_bench.api.analysis",
     "Beta": "irt_bench.irt_models.base",
     "ConvergenceWarning": "irt_bench.errors",
-    "Fit": "irt_bench.api.public_fit",
-    "FitChecks": "irt_bench.api.public_analysis",
+    "Fit": "irt_bench.api.fit",
+    "FitChecks": "irt_bench.api.analysis",
     "FitWarning": "irt_bench.errors",
     "FourPL": "irt_bench.irt_models.logistic",
     "HalfNormal": "irt_bench.irt_models.base",
     "Hierarchical": "irt_bench.irt_models.base",
     "IRTModel": "irt_bench.irt_models.base",
     "IrtBenchError": "irt_bench.errors",
-    "ItemAnalysis": "irt_bench.api.public_analysis",
+    "ItemAnalysis": "irt_bench.api.analysis",
     "LaplaceSettings": "irt_bench.inference.settings",
     "NUTSSettings": "irt_bench.inference.settings",
     "Normal": "irt_bench.irt_models.base",
@@ -85,26 +85,26 @@ _HOMES = {
     "ResponseCounts": "irt_bench.responses.counts",
     "ResponseTable": "irt_bench.responses.table",
     "SVISettings": "irt_bench.inference.settings",
-    "SeedVariance": "irt_bench.api.public_variance",
-    "Study": "irt_bench.api.public_study",
+    "SeedVariance": "irt_bench.api.variance",
+    "Study": "irt_bench.api.study",
     "StudyDesign": "irt_bench.study.design",
-    "Subset": "irt_bench.api.public_subset",
-    "SubsetComparison": "irt_bench.api.public_subset_comparison",
+    "Subset": "irt_bench.api.subset",
+    "SubsetComparison": "irt_bench.api.subset_comparison",
     "ThreePL": "irt_bench.irt_models.logistic",
     "TwoPL": "irt_bench.irt_models.logistic",
     "as_counts": "irt_bench.responses.canonical",
     "as_table": "irt_bench.responses.canonical",
-    "compare_models": "irt_bench.api.public_variance",
-    "compare_seed_variance": "irt_bench.api.public_variance",
-    "compare_subsets": "irt_bench.api.public_subset_comparison",
-    "fit": "irt_bench.api.public_fitting",
-    "item_analysis": "irt_bench.api.public_analysis",
+    "compare_models": "irt_bench.api.variance",
+    "compare_seed_variance": "irt_bench.api.variance",
+    "compare_subsets": "irt_bench.api.subset_comparison",
+    "fit": "irt_bench.api.fitting",
+    "item_analysis": "irt_bench.api.analysis",
     "load_example": "irt_bench.api.example_data",
-    "make_subset": "irt_bench.api.public_subset",
+    "make_subset": "irt_bench.api.subset",
     "read_responses": "irt_bench.responses.read",
-    "run_study": "irt_bench.api.public_study",
+    "run_study": "irt_bench.api.study",
     "save_figure": "irt_bench.report.figures.canvas",
-    "seed_variance": "irt_bench.api.public_variance",
+    "seed_variance": "irt_bench.api.variance",
     "simulate_responses": "irt_bench.irt_models.simulate",
     "table_from_frame": "irt_bench.responses.canonical",
     "write_report": "irt_bench.report.page",

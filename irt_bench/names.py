@@ -2,9 +2,11 @@
 
 Scale, everywhere: logit P = discrimination * (ability - difficulty), the logistic metric (D = 1), with
 ability ~ N(0, 1) in the calibration sample and discrimination > 0. Arrays have the orientation (model, item).
+
+Names to choose from, as types that a type checker, completion and help texts show; importing them is fast.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 # Dimensions of arrays; also coordinate names and Pyro plate names.
 MODEL: Final = "model"
@@ -36,3 +38,45 @@ DOC_HASH: Final = "doc_hash"
 INTERVAL: Final = (0.05, 0.95)  # quantiles of every interval reported: central 90%
 CLEAR_PROBABILITY: Final = INTERVAL[1]  # an order with at least this probability counts as shown
 POOLED: Final = "pooled"  # value of the column of runs for all runs together, with variances pooled within run
+
+
+ModelName = Literal["1pl", "2pl", "3pl", "4pl"]
+MethodName = Literal["laplace", "svi", "nuts"]
+PriorsName = Literal["hierarchical", "independent"]
+GuideName = Literal["auto", "full", "low_rank", "normal"]
+DeviceName = Literal["cpu", "cuda"]
+CopiesName = Literal["keep", "once"]
+ScoreMethod = Literal["eap", "map"]
+SelectorName = Literal[
+    "random",
+    "subtask",
+    "difficulty",
+    "discrimination",
+    "discrimination-bins",
+    "information",
+    "anchors",
+    "anchors-irt",
+    "anchors-proportional",
+    "variance",
+    "no-duplicates",
+]
+WeightingName = Literal["equal", "anchor", "discrimination", "minimum-variance", "balance"]
+EstimatorName = Literal[
+    "weighted",
+    "p_irt",
+    "p_irt_weighted",
+    "gp_irt",
+    "irt_smoothed",
+    "ridge",
+    "spline",
+    "p_irt_ridge",
+    "p_irt_wide",
+    "irt_difference",
+    "p_irt_residual",
+    "aipw",
+    "p_irt_source",
+    "gp_irt_source",
+]
+ExportName = Literal["lm-eval", "lm-eval-task", "inspect", "py-irt", "params", "ids"]
+SamplerName = Literal["svi", "nuts"]
+BackendName = Literal["loky", "dask"]

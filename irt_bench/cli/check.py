@@ -53,7 +53,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Check a fit: predictions, LOO, item and person fit, local dependence, testlets, dimensions, groups, repeats."""
-    from irt_bench.api.public_analysis import FitChecks
+    from irt_bench.api.analysis import FitChecks
     from irt_bench.checks import check_fit
     from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables.terminal import print_model_checks

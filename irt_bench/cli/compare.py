@@ -39,7 +39,7 @@ def compare(
 ) -> None:
     """Compare ability with raw accuracy: agreement, reliability, the models whose order differs, and why."""
     from irt_bench.analysis.agreement import compare_ability_accuracy
-    from irt_bench.api.public_analysis import AccuracyComparison
+    from irt_bench.api.analysis import AccuracyComparison
     from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import print_comparison
 

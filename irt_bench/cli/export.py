@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.choices import ExportName
 from irt_bench.cli.options import Force, SafeCsv, choice, clear_errors, read_paths
 from irt_bench.console import out, print_text
 from irt_bench.files import check_output
+from irt_bench.names import ExportName
 
 TASK, INSPECT = "To lm-eval-task", "To inspect"  # panels of the help
 

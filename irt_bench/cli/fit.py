@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from irt_bench.choices import CopiesName, DeviceName, GuideName, MethodName, ModelName, PriorsName
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
@@ -26,6 +25,7 @@ from irt_bench.cli.options import (
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
+from irt_bench.names import CopiesName, DeviceName, GuideName, MethodName, ModelName, PriorsName
 
 LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
 LogLikelihood = Annotated[

@@ -5,7 +5,6 @@ from typing import Annotated, cast
 
 import typer
 
-from irt_bench.choices import ScoreMethod
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
@@ -24,6 +23,7 @@ from irt_bench.cli.options import (
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import SubsetError
 from irt_bench.files import check_output, json_text
+from irt_bench.names import ScoreMethod
 
 
 @clear_errors

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.choices import BackendName
 from irt_bench.cli.options import Filter, FormatName, Json, Metric, SafeCsv, choice, clear_errors, exit_code, read_paths
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text
+from irt_bench.names import BackendName
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
@@ -77,7 +77,7 @@ def study(
 
     A study that was stopped goes on with the same command; a changed one computes only what changed.
     """
-    from irt_bench.api.public_study import Study
+    from irt_bench.api.study import Study
     from irt_bench.study.run import Workers
 
     workers = Workers(backend, scheduler, jobs, _shard(shard))

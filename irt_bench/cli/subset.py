@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from irt_bench.choices import EstimatorName, SelectorName, WeightingName
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
@@ -25,6 +24,7 @@ from irt_bench.cli.options import (
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import SubsetError, check_jobs, check_range
 from irt_bench.files import check_output, json_text
+from irt_bench.names import EstimatorName, SelectorName, WeightingName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def compare_methods(
     counts: "ResponseCounts", sizes: str, method: str | None, output: Path, *, json: bool, **settings: Any
 ) -> None:
     """Compare, repeat under a shift and with shuffled answers, and write a folder of tables and a figure."""
-    from irt_bench.api.public_subset_comparison import compare_subsets
+    from irt_bench.api.subset_comparison import compare_subsets
     from irt_bench.report.tables import print_table
     from irt_bench.report.tables.score_tables import best_table
 
@@ -146,7 +146,7 @@ def subset(
     json: Json = False,
 ) -> None:
     """Make a reduced benchmark that estimates the full score, with an interval that holds for new models."""
-    from irt_bench.api.public_subset import calibrated
+    from irt_bench.api.subset import calibrated
     from irt_bench.subsets.make import check_names, prompt_hashes
 
     check_output(output, force=force, folder=compare)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from irt_bench.choices import SamplerName
 from irt_bench.cli.options import (
     Benchmark,
     Filter,
@@ -24,6 +23,7 @@ from irt_bench.cli.options import (
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import check_output, json_text, replacing_folder, write_json
+from irt_bench.names import SamplerName
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
@@ -155,7 +155,7 @@ def _analyse(
     safe: bool,
     json: bool,
 ) -> None:
-    from irt_bench.api.public_variance import SeedVariance
+    from irt_bench.api.variance import SeedVariance
     from irt_bench.report.tables.score_tables import print_seed_model, print_seed_variance
     from irt_bench.variance.seed_variance import analyse_seed_variance
 

@@ -28,7 +28,7 @@ from irt_bench.subsets.scorer import (
     join_summaries,
     posterior_on,
 )
-from irt_bench.subsets.weights import weight_items
+from irt_bench.subsets.select import weight_items
 
 Places = npt.NDArray[np.intp]
 

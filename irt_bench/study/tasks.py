@@ -47,7 +47,7 @@ from irt_bench.study.subset_scores import (
 )
 from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
-from irt_bench.subsets.weights import effective_size
+from irt_bench.subsets.select import effective_size
 from irt_bench.variance.moments import item_covariance
 
 Places = npt.NDArray[np.intp]

@@ -42,8 +42,7 @@ from irt_bench.subsets.scorer import (
     maximum_likelihood_ability,
     summarise_responses,
 )
-from irt_bench.subsets.select import select
-from irt_bench.subsets.weights import weight_items
+from irt_bench.subsets.select import select, weight_items
 
 ANCHOR_METHODS: Final = ("anchors", "anchors-irt")
 ANCHOR_FACTOR: Final = 4  # tinyBenchmarks assumes that anchors have a quarter of the variance of a random subset

@@ -17,7 +17,7 @@ from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import CalibratedSubset, Calibration, Recipe, calibrate, chosen_items
 from irt_bench.subsets.estimators import LearnedParameters, estimator_of
 from irt_bench.subsets.score import ExpectedError, GapEstimate, HeldOutErrors, orderable_gap
-from irt_bench.subsets.select import SELECTORS
+from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
 from irt_bench.subsets.subset import (
     AblerErrors,
     CalibrationRecord,
@@ -27,7 +27,6 @@ from irt_bench.subsets.subset import (
     SubsetRecord,
     UnseenItems,
 )
-from irt_bench.subsets.weights import WEIGHTINGS
 
 # On the five benchmarks of `tests/benchmarks/shift.py`, the defaults have the smallest error, or one within noise of
 # it, for models like the calibration models and for abler models. Regressions on the answers (p_irt_ridge, spline) are

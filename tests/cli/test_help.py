@@ -8,15 +8,14 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import irt_bench
-from irt_bench import choices
+from irt_bench import names
 from irt_bench.cli import EXAMPLES, app
 from irt_bench.inference.settings import SETTINGS, SVISettings
 from irt_bench.irt_models.logistic import IRT_MODELS, PRIORS
 from irt_bench.study.run import BACKENDS
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.harness.export import EXPORTS
-from irt_bench.subsets.select import SELECTORS
-from irt_bench.subsets.weights import WEIGHTINGS
+from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
 
 COMMANDS = {command.__name__: examples for command, examples in EXAMPLES.items()}
 
@@ -30,16 +29,16 @@ def shown(*arguments):
 @pytest.mark.parametrize(
     ("names", "registry"),
     [
-        (choices.ModelName, IRT_MODELS),
-        (choices.MethodName, SETTINGS),
-        (choices.PriorsName, PRIORS),
-        (choices.SelectorName, SELECTORS),
-        (choices.WeightingName, WEIGHTINGS),
-        (choices.EstimatorName, ESTIMATORS),
-        (choices.ExportName, EXPORTS),
-        (choices.BackendName, BACKENDS),
-        (choices.GuideName, get_args(SVISettings.model_fields["guide"].annotation)),
-        (choices.DeviceName, get_args(SVISettings.model_fields["device"].annotation)),
+        (names.ModelName, IRT_MODELS),
+        (names.MethodName, SETTINGS),
+        (names.PriorsName, PRIORS),
+        (names.SelectorName, SELECTORS),
+        (names.WeightingName, WEIGHTINGS),
+        (names.EstimatorName, ESTIMATORS),
+        (names.ExportName, EXPORTS),
+        (names.BackendName, BACKENDS),
+        (names.GuideName, get_args(SVISettings.model_fields["guide"].annotation)),
+        (names.DeviceName, get_args(SVISettings.model_fields["device"].annotation)),
     ],
 )
 def test_choices_are_those_of_the_library(names, registry):
@@ -65,12 +64,12 @@ def test_an_example_with_an_unknown_option_is_caught():
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("fit", choices.ModelName),
-        ("fit", choices.MethodName),
-        ("fit", choices.GuideName),
-        ("subset", choices.SelectorName),
-        ("subset", choices.EstimatorName),
-        ("export", choices.ExportName),
+        ("fit", names.ModelName),
+        ("fit", names.MethodName),
+        ("fit", names.GuideName),
+        ("subset", names.SelectorName),
+        ("subset", names.EstimatorName),
+        ("export", names.ExportName),
     ],
 )
 def test_help_lists_the_choices(command, names):

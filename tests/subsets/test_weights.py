@@ -7,8 +7,7 @@ from scipy.optimize import minimize
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import SelectionBasis, seed_residuals
-from irt_bench.subsets.select import select
-from irt_bench.subsets.weights import WEIGHTINGS, effective_size, least_quadratic, weight_items
+from irt_bench.subsets.select import WEIGHTINGS, effective_size, least_quadratic, select, weight_items
 
 RNG = np.random.default_rng(0)
 

@@ -13,11 +13,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from irt_bench.api.display import draw, html_frame, notebook_html, plural, saved_folder
-from irt_bench.api.public_subset import calibration_plan
-from irt_bench.choices import EstimatorName, SelectorName
+from irt_bench.api.subset import calibration_plan
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.files import write_json
 from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.names import EstimatorName, SelectorName
 from irt_bench.report.figures.canvas import save_figure
 from irt_bench.report.figures.study_figures import subset_comparison_figure
 from irt_bench.report.tables.score_tables import (

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from irt_bench import names
 from irt_bench.api.display import draw, html_frame, notebook_html
-from irt_bench.choices import EstimatorName, ExportName, SelectorName, WeightingName
 from irt_bench.errors import SubsetError
 from irt_bench.inference.draws import check_responses
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.names import EstimatorName, ExportName, SelectorName, WeightingName
 from irt_bench.report.figures.study_figures import subset_items_figure, subset_scores_figure
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts

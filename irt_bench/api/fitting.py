@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from irt_bench.api.public_fit import Fit
-from irt_bench.choices import CopiesName, MethodName, ModelName
+from irt_bench.api.fit import Fit
 from irt_bench.errors import FitError
 from irt_bench.inference.fit import Progress
 from irt_bench.inference.fit import fit as fit_model
@@ -13,6 +12,7 @@ from irt_bench.inference.related_models import Cluster
 from irt_bench.inference.settings import SETTINGS, Settings, settings_for
 from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import irt_model_from_name
+from irt_bench.names import CopiesName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
 
 

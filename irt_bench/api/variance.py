@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from irt_bench import names
 from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural, saved_folder
-from irt_bench.api.public_subset import Subset
-from irt_bench.choices import SamplerName
+from irt_bench.api.subset import Subset
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.files import write_csv, write_json
 from irt_bench.inference.fit import FitResult
 from irt_bench.inference.settings import NUTSSettings, SVISettings
+from irt_bench.names import SamplerName
 from irt_bench.report.figures.canvas import save_figure
 from irt_bench.report.figures.variance_figures import (
     compared_measures,

@@ -18,15 +18,15 @@ from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import N_RESAMPLES, compare_ability_accuracy
 from irt_bench.analysis.curves import benchmark_information, expected_score_curve, observed_shares, success_curves
 from irt_bench.analysis.irt import ability_table, item_table
+from irt_bench.api.analysis import AccuracyComparison, FitChecks
 from irt_bench.api.display import draw, html_checks, html_frame, notebook_html
-from irt_bench.api.public_analysis import AccuracyComparison, FitChecks
 from irt_bench.checks import check_fit
 from irt_bench.checks.check_fit import REPLICATES
-from irt_bench.choices import ScoreMethod
 from irt_bench.errors import AnalysisError, FitError, unknown_choice
 from irt_bench.inference.draws import OBSERVED_DATA, RESPONSE_GROUPS, saved_counts
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.irt_models.base import IRTModel
+from irt_bench.names import ScoreMethod
 from irt_bench.report.figures import (
     abilities_figure,
     curves_figure,
