@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from irt_bench.inference.settings import LaplaceSettings as LaplaceSettings
     from irt_bench.inference.settings import NUTSSettings as NUTSSettings
     from irt_bench.inference.settings import SVISettings as SVISettings
-    from irt_bench.irt_models.base import Beta as Beta
-    from irt_bench.irt_models.base import HalfNormal as HalfNormal
-    from irt_bench.irt_models.base import Hierarchical as Hierarchical
-    from irt_bench.irt_models.base import IRTModel as IRTModel
-    from irt_bench.irt_models.base import Normal as Normal
     from irt_bench.irt_models.logistic import FourPL as FourPL
     from irt_bench.irt_models.logistic import OnePL as OnePL
     from irt_bench.irt_models.logistic import ThreePL as ThreePL
     from irt_bench.irt_models.logistic import TwoPL as TwoPL
+    from irt_bench.irt_models.model import Beta as Beta
+    from irt_bench.irt_models.model import HalfNormal as HalfNormal
+    from irt_bench.irt_models.model import Hierarchical as Hierarchical
+    from irt_bench.irt_models.model import IRTModel as IRTModel
+    from irt_bench.irt_models.model import Normal as Normal
     from irt_bench.irt_models.simulate import simulate_responses as simulate_responses
     from irt_bench.report.figures.canvas import save_figure as save_figure
     from irt_bench.report.page import write_report as write_report
@@ -67,20 +67,20 @@ if TYPE_CHECKING:
 # Where each public name is defined: imported when it is first used, since the libraries behind take seconds.
 _HOMES = {
     "AccuracyComparison": "irt_bench.api.analysis",
-    "Beta": "irt_bench.irt_models.base",
+    "Beta": "irt_bench.irt_models.model",
     "ConvergenceWarning": "irt_bench.errors",
     "Fit": "irt_bench.api.fit",
     "FitChecks": "irt_bench.api.analysis",
     "FitWarning": "irt_bench.errors",
     "FourPL": "irt_bench.irt_models.logistic",
-    "HalfNormal": "irt_bench.irt_models.base",
-    "Hierarchical": "irt_bench.irt_models.base",
-    "IRTModel": "irt_bench.irt_models.base",
+    "HalfNormal": "irt_bench.irt_models.model",
+    "Hierarchical": "irt_bench.irt_models.model",
+    "IRTModel": "irt_bench.irt_models.model",
     "IrtBenchError": "irt_bench.errors",
     "ItemAnalysis": "irt_bench.api.analysis",
     "LaplaceSettings": "irt_bench.inference.settings",
     "NUTSSettings": "irt_bench.inference.settings",
-    "Normal": "irt_bench.irt_models.base",
+    "Normal": "irt_bench.irt_models.model",
     "OnePL": "irt_bench.irt_models.logistic",
     "ResponseCounts": "irt_bench.responses.counts",
     "ResponseTable": "irt_bench.responses.table",

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,29 @@ import irt_bench
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "irt_bench"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def test_rooms_are_small_and_names_are_used_once():
+    """At most 14 modules side by side; a class bears its name alone, and a module but those of the front doors."""
+    assert len(MODULES) <= 155
+    siblings = Counter(Path(module).parent for module in MODULES)
+    assert max(siblings.values()) <= 14, siblings.most_common(1)
+    stems = Counter(Path(module).stem for module in MODULES if not module.startswith(("api/", "cli/")))
+    assert max(stems.values()) == 1, stems.most_common(1)
+    trees = [ast.parse((PACKAGE / module).read_text()) for module in MODULES]
+    classes = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
+    assert max(classes.values()) == 1, classes.most_common(1)
+
+
+def test_modules_import_each_other_in_one_direction():
+    """No circle among modules, not even inside a room."""
+    imports = {}
+    for module in MODULES:
+        name = "irt_bench." + module.removesuffix(".py").replace("/", ".")
+        nodes = [n for n in ast.parse((PACKAGE / module).read_text()).body if isinstance(n, ast.ImportFrom)]
+        imports[name] = {n.module for n in nodes} | {f"{n.module}.{alias.name}" for n in nodes for alias in n.names}
+    graph = {name: found & imports.keys() for name, found in imports.items()}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 @pytest.mark.parametrize("module", MODULES)

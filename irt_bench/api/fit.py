@@ -25,7 +25,7 @@ from irt_bench.checks.check_fit import REPLICATES
 from irt_bench.errors import AnalysisError, FitError, unknown_choice
 from irt_bench.inference.draws import OBSERVED_DATA, RESPONSE_GROUPS, saved_counts
 from irt_bench.inference.fit import FitResult, Progress
-from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.names import ScoreMethod
 from irt_bench.report.figures import (
     abilities_figure,

@@ -10,8 +10,8 @@ from irt_bench.inference.fit import Progress
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
 from irt_bench.inference.settings import SETTINGS, Settings, settings_for
-from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import irt_model_from_name
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.names import CopiesName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
 

@@ -16,8 +16,8 @@ from scipy.special import gammaln
 
 from irt_bench import names
 from irt_bench.errors import FitError, ModelError, unknown_choice
-from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
 
 Array = npt.NDArray[Any]

@@ -33,8 +33,8 @@ from irt_bench.inference.draws import (
 )
 from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
-from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.quality import disconnected_blocks

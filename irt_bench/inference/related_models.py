@@ -26,8 +26,8 @@ from irt_bench.inference.cluster_robust import append_models, residual_cells, wi
 from irt_bench.inference.draws import label_draws
 from irt_bench.inference.fast.laplace import fit_laplace
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import Logistic, OnePL
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.responses.counts import ResponseCounts
 
 Array = npt.NDArray[Any]

@@ -10,8 +10,8 @@ import xarray as xr
 
 from irt_bench import names
 from irt_bench.inference.convergence import Check
-from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import OnePL, log_odds, success_probability
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.responses.counts import ResponseCounts
 
 Array = npt.NDArray[Any]

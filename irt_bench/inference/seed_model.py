@@ -45,7 +45,7 @@ from irt_bench.inference.sampling.nuts import sample_coordinates
 from irt_bench.inference.sampling.svi import fit_coordinates
 from irt_bench.inference.sampling.target import Target
 from irt_bench.inference.settings import NUTSSettings, SVISettings
-from irt_bench.irt_models.base import HalfNormal, Normal
+from irt_bench.irt_models.model import HalfNormal, Normal
 from irt_bench.irt_models.program import half_normal, measured, normal, number
 from irt_bench.irt_models.training_runs import SeedDesign
 from irt_bench.responses.counts import ResponseCounts

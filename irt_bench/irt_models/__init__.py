@@ -4,8 +4,8 @@
 responses with known parameters. Nothing here imports torch but `program`, the models' Pyro program.
 """
 
-from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import IRT_MODELS, FourPL, OnePL, ThreePL, TwoPL, irt_model_from_name
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.simulate import Simulation, simulate_benchmark, simulate_responses
 
 __all__ = [

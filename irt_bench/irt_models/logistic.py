@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from irt_bench import names
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, Normal
 
 LOG_DISCRIMINATION: Final = "log_discrimination"
 UPPER_SHARE: Final = "upper_share"  # (d - c) / (1 - c): keeps d above c whatever the draw

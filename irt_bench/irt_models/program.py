@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from irt_bench import names
-from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, Normal
 
 if TYPE_CHECKING:
     from irt_bench.irt_models.logistic import Logistic

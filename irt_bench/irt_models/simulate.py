@@ -20,7 +20,6 @@ from scipy.special import expit
 from irt_bench import names
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.base import Beta, HalfNormal, Normal
 from irt_bench.irt_models.logistic import (
     ABILITY_PRIOR,
     LOG_DISCRIMINATION,
@@ -29,6 +28,7 @@ from irt_bench.irt_models.logistic import (
     log_odds,
     success_probability,
 )
+from irt_bench.irt_models.model import Beta, HalfNormal, Normal
 from irt_bench.responses.canonical import Role, table_from_frame
 from irt_bench.responses.table import ResponseTable
 

@@ -17,7 +17,7 @@ from irt_bench.errors import ReadError, ResponsesError, unknown_choice
 from irt_bench.responses.canonical import rename_aliases, table_from_frame
 from irt_bench.responses.counts import Measure
 from irt_bench.responses.formats import FORMATS, Format, ParsedFile, ReadOptions
-from irt_bench.responses.formats.base import constant
+from irt_bench.responses.formats.format import constant
 from irt_bench.responses.formats.jsonlines import first_line, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER
 from irt_bench.responses.formats.py_irt import SUFFIXES as JSON_LINES

@@ -39,7 +39,7 @@ from irt_bench.study.verdicts import (
     TINY,
     RandomReference,
     Ratio,
-    SubsetComparison,
+    ScoreComparison,
     compare_random,
     compare_scores,
     pool,
@@ -283,11 +283,9 @@ class RandomReferences:
         """Plain means."""
         return self.by_key[PLAIN]
 
-    def comparisons(self, found: BenchmarkResults, run: str) -> dict[Key, SubsetComparison]:
+    def comparisons(self, found: BenchmarkResults, run: str) -> dict[Key, ScoreComparison]:
         """Comparisons of one run, by weights and estimator of the random subsets."""
-        return {
-            key: SubsetComparison(found, run, scale_of(key[1]), reference) for key, reference in self.by_key.items()
-        }
+        return {key: ScoreComparison(found, run, scale_of(key[1]), reference) for key, reference in self.by_key.items()}
 
 
 def result_rows(found: BenchmarkResults, references: Mapping[int, RandomReferences]) -> pd.DataFrame:
@@ -339,7 +337,7 @@ def _empty(run: str, method: str, weights: str, estimator: str, size: int) -> Ro
 def _full_rows(found: BenchmarkResults, run: str) -> list[Row]:
     rows = []
     for scale in SCALES:
-        comparison, n_items = SubsetComparison(found, run, scale), found.plan.n_items
+        comparison, n_items = ScoreComparison(found, run, scale), found.plan.n_items
         sd = comparison.sd(comparison.full)
         row = _empty(run, FULL, EQUAL, scale, n_items)
         row |= {"seed_sd": sd, "seed_sd_full": sd, "ratio_full": 1.0, "v_k_sd": _v_k(found, comparison, n_items)}
@@ -365,7 +363,7 @@ def _size_rows(found: BenchmarkResults, size: int, references: RandomReferences)
 
 def _method_row(
     found: BenchmarkResults,
-    comparisons: Mapping[Key, SubsetComparison],
+    comparisons: Mapping[Key, ScoreComparison],
     run: str,
     key: tuple[str, str, str, int],
     scores: FloatArray,
@@ -397,7 +395,7 @@ def _judged(found: BenchmarkResults, ratios: dict[str, Ratio], estimator: str, m
 
 
 def _random_row(
-    found: BenchmarkResults, comparisons: Mapping[Key, SubsetComparison], run: str, key: Key, size: int
+    found: BenchmarkResults, comparisons: Mapping[Key, ScoreComparison], run: str, key: Key, size: int
 ) -> tuple[Row, dict[str, Ratio]]:
     comparison, (weights, estimator) = comparisons[key], key
     sd, full, v_k = (
@@ -456,7 +454,7 @@ def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def _v_k(found: BenchmarkResults, comparison: SubsetComparison, size: float) -> float:
+def _v_k(found: BenchmarkResults, comparison: ScoreComparison, size: float) -> float:
     """Root of V(k), pooled; NaN for ability, which is no mean over items, and for a negative estimate."""
     if comparison.scale == THETA:
         return np.nan

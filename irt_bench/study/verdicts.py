@@ -251,7 +251,7 @@ class RandomReference:
         return np.stack([each.value for each in self.own], axis=1)
 
 
-class SubsetComparison:
+class ScoreComparison:
     """References for one run, or for all runs pooled: the full benchmark's variances and the random subsets'."""
 
     def __init__(self, found: BenchmarkResults, run: str, scale: str, reference: RandomReference | None = None) -> None:
@@ -311,7 +311,7 @@ class ComparisonNumbers(NamedTuple):
 
 
 def compare_scores(
-    found: BenchmarkResults, comparison: SubsetComparison, plain: SubsetComparison | None, scores: FloatArray
+    found: BenchmarkResults, comparison: ScoreComparison, plain: ScoreComparison | None, scores: FloatArray
 ) -> ComparisonNumbers:
     """Compare scores of shape (row,) with the references; `plain` is None if means are on another scale."""
     every = found.variances(scores)
@@ -348,7 +348,7 @@ def compare_scores(
     return ComparisonNumbers(numbers, ratios)
 
 
-def compare_random(comparison: SubsetComparison, plain: SubsetComparison) -> tuple[Ratio, float]:
+def compare_random(comparison: ScoreComparison, plain: ScoreComparison) -> tuple[Ratio, float]:
     """Ratio of seed sds of random subsets to plain means of the same subsets, and its value in units of signal.
 
     Seeds and items are the same in each pair of subsets; only the estimator and the weights differ.

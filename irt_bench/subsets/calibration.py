@@ -25,8 +25,8 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetError, SubsetWarning
 from irt_bench.inference.fit import Progress, fit
 from irt_bench.inference.settings import LaplaceSettings, Settings, SVISettings
-from irt_bench.irt_models.base import Beta, IRTModel
 from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.model import Beta, IRTModel
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import Selection, SelectionBasis, as_answers, full_scores

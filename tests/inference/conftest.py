@@ -3,7 +3,7 @@ import pytest
 
 from irt_bench.inference.fast.gibbs_targets import State
 from irt_bench.inference.sampling.likelihood import ResponseCells
-from irt_bench.irt_models.base import Normal
+from irt_bench.irt_models.model import Normal
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from irt_bench.inference.fast.gibbs import Scales, chain_convergence, sweep
 from irt_bench.inference.fast.gibbs_targets import Answers
 from irt_bench.inference.fast.laplace import fit_laplace
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
+from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.simulate import simulate_responses
 
 MODELS = {

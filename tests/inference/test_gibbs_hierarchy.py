@@ -5,8 +5,8 @@ import pytest
 
 from irt_bench.inference.fast.gibbs import draw_frame, draw_hierarchy
 from irt_bench.inference.fast.gibbs_targets import State
-from irt_bench.irt_models.base import Normal
 from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.model import Normal
 
 INDEPENDENT = TwoPL(difficulty=Normal(0.5, 1.5), log_discrimination=Normal(0.1, 0.4))
 MODELS = {"1pl": OnePL(), "2pl": TwoPL(), "independent": INDEPENDENT}

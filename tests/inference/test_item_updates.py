@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from irt_bench.inference.fast.items import (
+from irt_bench.inference.fast.item_updates import (
     FrameScale,
     Held,
     Items,
@@ -13,8 +13,8 @@ from irt_bench.inference.fast.items import (
     update_hierarchy,
     update_items,
 )
-from irt_bench.irt_models.base import Normal
 from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
+from irt_bench.irt_models.model import Normal
 
 EXACT = {"xatol": 1e-9}
 NARROW_AND_WIDE = (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.inference.fast import joint_normal
-from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.joint_normal import conditional_variances, draw_jointly, make_precision
 from irt_bench.inference.fast.laplace import _maximise
 from irt_bench.inference.settings import LaplaceSettings

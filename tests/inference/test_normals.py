@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irt_bench.inference.fast import abilities
-from irt_bench.inference.fast.abilities import standard_normals
+from irt_bench.inference.fast import ability_updates
+from irt_bench.inference.fast.ability_updates import standard_normals
 
 N = 2_000_000
 
@@ -30,7 +30,7 @@ def test_tails_are_as_heavy_as_they_should_be(numbers, limit):
 
 def test_numbers_made_from_the_same_uniform_ones_are_independent(numbers):
     """Sine and cosine of an angle lie half a chunk apart; squares would tell of a radius that is not right."""
-    chunks = numbers[: N // abilities.CHUNK * abilities.CHUNK].reshape(-1, 2, abilities.CHUNK // 2)
+    chunks = numbers[: N // ability_updates.CHUNK * ability_updates.CHUNK].reshape(-1, 2, ability_updates.CHUNK // 2)
     first, second = chunks[:, 0].ravel(), chunks[:, 1].ravel()
     limit = 4 / np.sqrt(len(first))
     for power in (1, 2):
@@ -40,7 +40,7 @@ def test_numbers_made_from_the_same_uniform_ones_are_independent(numbers):
     assert abs(np.corrcoef(first**2, radius)[0, 1]) > limit  # the control: these do depend
 
 
-@pytest.mark.parametrize("shape", [(0,), (1,), (3, 5), (abilities.CHUNK + 1,), (2, 3, abilities.CHUNK)])
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 5), (ability_updates.CHUNK + 1,), (2, 3, ability_updates.CHUNK)])
 def test_any_shape_is_filled_and_repeats_with_its_seed(shape):
     one, two = (standard_normals(np.random.default_rng(1), shape) for _ in range(2))
     assert one.shape == shape and one.dtype == np.float32 and np.isfinite(one).all()

@@ -15,7 +15,7 @@ from irt_bench.inference.sampling.known_items import AbilityTable, SeedData
 from irt_bench.inference.sampling.target import Target
 from irt_bench.inference.seed_model import SD_PRIOR, SeedModel, fit_seed_model
 from irt_bench.inference.settings import NUTSSettings, SVISettings
-from irt_bench.irt_models.base import HalfNormal, Normal
+from irt_bench.irt_models.model import HalfNormal, Normal
 from irt_bench.irt_models.training_runs import SeedDesign
 from irt_bench.responses.counts import ResponseCounts
 

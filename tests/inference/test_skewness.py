@@ -5,8 +5,8 @@ import pytest
 from scipy.special import expit
 
 from irt_bench.inference.fast import joint_normal, laplace
-from irt_bench.inference.fast.abilities import GaussianAbilities
-from irt_bench.inference.fast.items import Items, covariances, item_blocks, update_items
+from irt_bench.inference.fast.ability_updates import GaussianAbilities
+from irt_bench.inference.fast.item_updates import Items, covariances, item_blocks, update_items
 from irt_bench.inference.fast.joint_normal import BiasCorrection, find_bias_correction
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.inference.settings import LaplaceSettings

@@ -3,9 +3,9 @@ import pytest
 
 from irt_bench.errors import FitWarning
 from irt_bench.inference.fast import bordered_precision, joint_normal, laplace
-from irt_bench.inference.fast.abilities import GaussianAbilities
+from irt_bench.inference.fast.ability_updates import GaussianAbilities
 from irt_bench.inference.fast.bordered_precision import BorderedPrecision, SmoothBorderedPrecision
-from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL

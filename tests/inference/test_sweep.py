@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit
 
 from irt_bench.inference.fast import sweep
-from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
 

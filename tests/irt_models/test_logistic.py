@@ -6,7 +6,6 @@ from scipy.special import expit
 
 from irt_bench import names
 from irt_bench.errors import ModelError
-from irt_bench.irt_models.base import Beta, HalfNormal, Hierarchical, IRTModel, Normal
 from irt_bench.irt_models.logistic import (
     IRT_MODELS,
     FourPL,
@@ -18,6 +17,7 @@ from irt_bench.irt_models.logistic import (
     log_odds,
     success_probability,
 )
+from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, IRTModel, Normal
 
 VARIANTS = [
     *(kind() for kind in IRT_MODELS.values()),

@@ -11,8 +11,8 @@ from irt_bench.inference.fit import fit
 from irt_bench.inference.sampling import svi
 from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
-from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 from irt_bench.responses import read_responses
 
 pytestmark = [

@@ -7,7 +7,7 @@ from irt_bench.study.checkpoints import Checkpoints, run_variance
 from irt_bench.study.verdicts import (
     LogRatio,
     RandomReference,
-    SubsetComparison,
+    ScoreComparison,
     compare_random,
     compare_scores,
     log_positive,
@@ -47,8 +47,8 @@ def made():
 
 def compared(made, scores, reference):
     found, plain = made
-    comparison = SubsetComparison(found, POOLED, "weighted", RandomReference(found, reference, found.full["weighted"]))
-    beside = SubsetComparison(found, POOLED, "weighted", RandomReference(found, plain, found.full["weighted"]))
+    comparison = ScoreComparison(found, POOLED, "weighted", RandomReference(found, reference, found.full["weighted"]))
+    beside = ScoreComparison(found, POOLED, "weighted", RandomReference(found, plain, found.full["weighted"]))
     return compare_scores(found, comparison, beside, scores), comparison, beside
 
 

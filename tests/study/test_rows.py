@@ -13,7 +13,7 @@ from irt_bench.study.rows import (
     _with_verdicts,
     with_study_verdicts,
 )
-from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE, RandomReference, Ratio, SubsetComparison
+from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE, RandomReference, Ratio, ScoreComparison
 
 
 def row(estimator, p):
@@ -68,7 +68,7 @@ def null_study(rng, n_benchmarks=4, sizes=(20, 50), n_ways=8, gain=1.0):
         found = NullWorld(rng)
         for size in sizes:
             reference = RandomReference(found, found.scores(rng, size, 200), found.full["weighted"])
-            comparisons = {PLAIN: SubsetComparison(found, POOLED, "weighted", reference)}
+            comparisons = {PLAIN: ScoreComparison(found, POOLED, "weighted", reference)}
             ways = found.scores(rng, size, n_ways)
             level = np.stack([found.checkpoints.arrange(ways[0], run).mean() for run in found.runs]).repeat(3)
             ways[0] = level + gain * (ways[0] - level)

@@ -29,8 +29,8 @@ import numpy.typing as npt
 from scipy import linalg
 
 from irt_bench.errors import FitWarning
-from irt_bench.inference.fast.abilities import expected_weights, residual_and_weight, standard_normals
-from irt_bench.inference.fast.items import Items
+from irt_bench.inference.fast.ability_updates import expected_weights, residual_and_weight, standard_normals
+from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import interpolation
 
 Array = npt.NDArray[Any]

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from irt_bench.irt_models.base import Hierarchical, Normal
 from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.model import Hierarchical, Normal
 
 Array = npt.NDArray[Any]
 HIGHEST: Final = 30.0  # log-odds

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import linalg
 
 from irt_bench import names
-from irt_bench.inference.fast.abilities import AbilityPosterior, GaussianAbilities, GridAbilities
+from irt_bench.inference.fast.ability_updates import AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.fast.bordered_precision import (
     BorderedPrecision,
     SmoothBorderedPrecision,
@@ -26,7 +26,7 @@ from irt_bench.inference.fast.bordered_precision import (
     item_slices,
     smooth,
 )
-from irt_bench.inference.fast.items import (
+from irt_bench.inference.fast.item_updates import (
     LARGEST_INTERCEPT,
     LARGEST_LOG_SLOPE,
     Items,
@@ -36,8 +36,8 @@ from irt_bench.inference.fast.items import (
     sd_information,
 )
 from irt_bench.inference.fast.sweep import n_nodes
-from irt_bench.irt_models.base import Hierarchical, Normal
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
+from irt_bench.irt_models.model import Hierarchical, Normal
 
 STEP = 0.02  # of intercepts and log slopes, for derivatives
 MAX_CORRECTION = 0.5  # sds, beyond which a first-order effect gives only the direction

@@ -15,10 +15,10 @@ from threadpoolctl import ThreadpoolController
 from irt_bench.errors import FitError, FitWarning
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.draws import Draws, reported
-from irt_bench.inference.fast.abilities import AbilityGrid, AbilityPosterior, GaussianAbilities, GridAbilities
+from irt_bench.inference.fast.ability_updates import AbilityGrid, AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.fast.gibbs import chain_convergence, sample_gibbs
 from irt_bench.inference.fast.gibbs_targets import Answers
-from irt_bench.inference.fast.items import (
+from irt_bench.inference.fast.item_updates import (
     FrameScale,
     Held,
     Items,
@@ -39,8 +39,8 @@ from irt_bench.inference.fast.joint_normal import (
 )
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.base import Beta, Normal
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic, ThreePL
+from irt_bench.irt_models.model import Beta, Normal
 from irt_bench.names import ITEM
 
 Array = npt.NDArray[Any]

@@ -25,13 +25,13 @@ import torch
 from torch import Tensor
 
 from irt_bench.errors import FitError
-from irt_bench.inference.fast.abilities import AbilityGrid
+from irt_bench.inference.fast.ability_updates import AbilityGrid
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.inference.sampling.guides import optimise
 from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData
 from irt_bench.inference.sampling.target import SiteReading, Target
-from irt_bench.irt_models.base import IRTModel
 from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.program import DTYPE
 
 Array = npt.NDArray[Any]

@@ -19,7 +19,7 @@ from pyro import poutine
 from torch import Tensor
 
 from irt_bench import names
-from irt_bench.inference.fast.abilities import AbilityGrid
+from irt_bench.inference.fast.ability_updates import AbilityGrid
 
 MIN_FRAMED = 10  # abilities whose spread is a scale to measure by
 MIN_FACTOR = 1e-37  # eight of them multiply to a normal float64; reached where |log-odds| > 85

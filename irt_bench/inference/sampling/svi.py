@@ -18,7 +18,7 @@ from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinat
 from irt_bench.inference.sampling.guides import Guide, Kind, optimise, pyro_runtime
 from irt_bench.inference.sampling.likelihood import ResponseData
 from irt_bench.inference.settings import SVISettings
-from irt_bench.irt_models.base import IRTModel
+from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.program import DTYPE
 
 Array = npt.NDArray[Any]

@@ -30,7 +30,7 @@ from torch.distributions import biject_to
 
 from irt_bench import names
 from irt_bench.errors import ModelError
-from irt_bench.inference.fast.abilities import AbilityGrid
+from irt_bench.inference.fast.ability_updates import AbilityGrid
 from irt_bench.inference.sampling.likelihood import CURVE_NAMES
 
 Array = npt.NDArray[Any]

@@ -1,7 +1,7 @@
 """File formats of responses by name, in the order in which they are tried."""
 
 from irt_bench.responses.formats import every_eval_ever, helm, inspect_ai, lm_eval, py_irt, tabular
-from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions
+from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions
 
 FORMATS: dict[str, Format] = {
     entry.name: entry

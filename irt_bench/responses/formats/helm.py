@@ -12,7 +12,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions, choose, constant, ungraded
+from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions, choose, constant, ungraded
 from irt_bench.responses.formats.jsonlines import Record, as_float, load_json, load_object
 from irt_bench.responses.table import METRIC, Finding
 

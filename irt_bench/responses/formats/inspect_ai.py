@@ -24,7 +24,7 @@ import zstandard
 
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesWarning
-from irt_bench.responses.formats.base import (
+from irt_bench.responses.formats.format import (
     MAX_DIGITS,
     Format,
     ParsedFile,

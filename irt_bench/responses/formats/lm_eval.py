@@ -18,7 +18,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import (
+from irt_bench.responses.formats.format import (
     MAX_DIGITS,
     Checkpoint,
     Format,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions
+from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions
 from irt_bench.responses.formats.jsonlines import as_float, first_record, records
 
 SUFFIXES: Final = (".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")

@@ -14,7 +14,7 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.canonical import ALIASES, rename_aliases
-from irt_bench.responses.formats.base import Format, ParsedFile, ReadOptions, choose
+from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions, choose
 from irt_bench.responses.formats.tables import is_csv, is_table, read_columns
 from irt_bench.responses.labels import Codes
 from irt_bench.responses.measures import WORDS

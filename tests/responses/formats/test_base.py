@@ -2,7 +2,7 @@ import pytest
 
 from irt_bench.errors import ReadError
 from irt_bench.responses.formats import FORMATS
-from irt_bench.responses.formats.base import choose, constant
+from irt_bench.responses.formats.format import choose, constant
 
 
 def test_the_one_candidate_is_taken_whatever_was_asked():

@@ -1,6 +1,6 @@
 import pytest
 
-from irt_bench.responses.formats.base import checkpoint_of, revision_in
+from irt_bench.responses.formats.format import checkpoint_of, revision_in
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from irt_bench.irt_models.base import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 
 Array = npt.NDArray[Any]
 LARGEST_STEP = 1.0  # of an intercept or log slope in one Newton step
