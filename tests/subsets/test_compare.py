@@ -7,7 +7,7 @@ from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.errors import SubsetError
 from irt_bench.inference.settings import settings_for
 from irt_bench.subsets import calibration
-from irt_bench.subsets import compare as comparing
+from irt_bench.subsets import score as scoring
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.compare import ComparisonDesign, compare, methods_for, shift, summarise
 from irt_bench.subsets.estimators import ESTIMATORS
@@ -118,7 +118,7 @@ def coverage_of_families(simulate, plan, monkeypatch):
         for seed in FAMILY_DATA_SETS:
             big = simulate(n_models=600, n_items=80, seed=seed, n_families=26)
             monkeypatch.setattr(calibration, "fit_posterior", wrong(big.posterior))
-            monkeypatch.setattr(comparing, "interval_limits", interval)
+            monkeypatch.setattr(scoring, "interval_limits", interval)
             table = compare(big.counts, model_clusters(big.counts), design).table
             found.append(table.set_index(["method", "estimator"])["coverage"])
         return pd.DataFrame(found)
