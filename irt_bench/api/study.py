@@ -19,7 +19,7 @@ from irt_bench.report.figures.canvas import save_figure
 from irt_bench.report.figures.study_figures import drawn_estimator, forest_figure, paths_figure
 from irt_bench.report.figures.variance_figures import file_name
 from irt_bench.report.page.folders import STUDY, read_folders
-from irt_bench.report.tables.score_tables import paper_form, verdict_counts
+from irt_bench.report.tables.score_tables import paper_form, verdict_table
 from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.study.collect import is_reference
 from irt_bench.study.design import StudyDesign, make_design
@@ -92,7 +92,7 @@ class Study:
 
     def summary(self) -> pd.DataFrame:
         """Count verdicts of each way to choose and weight items, over benchmarks and sizes; medians of the ratios."""
-        return verdict_counts(self.results())
+        return verdict_table(self.results())
 
     def results(self) -> pd.DataFrame:
         """One row per benchmark, run, method, weights, estimator and size: seed sds, ratios, intervals, verdicts."""

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 WHERE = "Where to compute"  # panel of the help
 
 
-Methods = Annotated[str | None, typer.Option(help="How to choose items; by default all ways.")]
-Weights = Annotated[str | None, typer.Option(help="How to weigh them; by default as suits each method.")]
+Methods = Annotated[str | None, typer.Option(help="How to choose items; by default all methods.")]
+Weights = Annotated[str | None, typer.Option(help="How to weight them; by default the weights of each method.")]
 Estimators = Annotated[str | None, typer.Option(help="How to estimate the full score; 'theta' is ability.")]
 CalibrateOn = Annotated[
     str | None, typer.Option(help="Models that calibrate: column=value,value;... or model=label,...")
 ]
-EvaluateOn = Annotated[str | None, typer.Option(help="Models that are judged, likewise; others calibrate.")]
+EvaluateOn = Annotated[
+    str | None, typer.Option(help="Models that are evaluated, in the same form; all others calibrate.")
+]
 Folds = Annotated[int | None, typer.Option(help="Folds over runs, where no models are named.")]
 NRandom = Annotated[int | None, typer.Option(help="Random subsets of each size.")]
 Statistics = Annotated[
@@ -48,7 +50,7 @@ def study(
         list[Path],
         typer.Argument(help="Files or folders with responses, or one design file.", metavar="RESPONSES|DESIGN"),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write, or to go on in.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write, or to continue in.")],
     benchmark: Annotated[str | None, typer.Option(help="Benchmarks, joined by commas; by default all.")] = None,
     sizes: Annotated[str | None, typer.Option(help="Items of a subset, joined by commas; below 1: shares.")] = None,
     methods: Methods = None,
@@ -75,7 +77,7 @@ def study(
 ) -> None:
     """Judge subsets and weightings of a benchmark by their seed variance, on models that took no part in making them.
 
-    A study that was stopped goes on with the same command; a changed one computes only what changed.
+    The same command continues a study that was stopped; a changed study computes only what changed.
     """
     from irt_bench.api.study import Study
     from irt_bench.study.run import Workers
@@ -116,7 +118,9 @@ def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: A
         with progress_bar() as progress:
             return run_study(table, design, output, workers=workers, progress=progress)
     except KeyboardInterrupt as stop:
-        err.print(f"Stopped. Finished tasks are kept in {output}: the same command goes on from there.", soft_wrap=True)
+        err.print(
+            f"Stopped. Finished tasks are kept in {output}: the same command continues from there.", soft_wrap=True
+        )
         raise typer.Exit(exit_code(stop)) from None
 
 

@@ -1,4 +1,4 @@
-"""What people read: tables for the terminal and figures for files, made from finished results.
+"""Tables for the terminal, figures and the page, made from finished results.
 
 Nothing here computes statistics of its own. Import the module you need: `tables` loads Rich, `figures` Matplotlib.
 """

@@ -1,1 +1,1 @@
-"""The study: do pruned or reweighted subsets cut seed variance, judged on models and seeds that took no part."""
+"""The study: whether pruned or reweighted subsets cut seed variance, evaluated on held-out models and seeds."""

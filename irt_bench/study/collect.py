@@ -169,7 +169,7 @@ def _joined(parts: list[npt.NDArray[Any]]) -> FloatArray:
 
 
 def _run_order(splits: tuple[SplitTasks, ...], checkpoints: Checkpoints) -> npt.NDArray[np.intp]:
-    """Position of each run, in natural order, among the runs of the splits in turn."""
+    """Position of each run, in natural order, among the runs of all splits."""
     found = [run for split in splits for run in split.job.checkpoints.runs]
     if len(set(found)) != len(found):
         raise ValueError("a run is evaluated in two splits")

@@ -37,7 +37,6 @@ from irt_bench.subsets.calibration import CalibrationPlan
 
 TASKS: Final = "tasks"  # folder of the results of tasks
 DATA: Final = "data"  # folder of the responses as arrays
-DESIGN: Final = "design.json"
 SUFFIX: Final = ".npz"
 
 # What NumPy raises on an archive whose bytes were changed.

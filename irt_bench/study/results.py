@@ -41,9 +41,9 @@ from irt_bench.study.verdicts import (
     RAISES,
     Ratio,
     log_ratio,
+    ratio_with_interval,
     two_sided,
     verdict,
-    with_interval,
 )
 from irt_bench.subsets.compare import WITHIN
 
@@ -101,7 +101,7 @@ def path_table(found: BenchmarkResults) -> pd.DataFrame:
         own = found.variances(scores)
         pooled = np.sqrt(path["random"][:, place] @ freedom / freedom.sum())
         sd, random_sd = float(np.sqrt(pooled_variance(own))), float(np.sqrt((pooled**2).mean()))
-        ratio = with_interval(log_ratio(own, found.full_variance[WEIGHTED]), 0.0)
+        ratio = ratio_with_interval(log_ratio(own, found.full_variance[WEIGHTED]), 0.0)
         low, high = np.quantile(pooled, INTERVAL)
         value = float(found.curve(float(size)) @ freedom / freedom.sum())
         rows.append(

@@ -32,7 +32,7 @@ from irt_bench.study.collect import FULL, SCALES, BenchmarkResults, Key, scale_o
 from irt_bench.study.data import read_rows
 from irt_bench.study.design import EQUAL, SEED_MODEL, STATISTICS, THETA
 from irt_bench.study.plan import LEVEL, RANDOM, BenchmarkPlan, StudyPlan
-from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, variance_key
+from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, run_components, variance_key
 from irt_bench.study.subset_scores import WEIGHTED, random_items, random_reference
 from irt_bench.study.verdicts import (
     NO_DIFFERENCE,
@@ -47,7 +47,6 @@ from irt_bench.study.verdicts import (
 )
 from irt_bench.subsets.compare import WITHIN
 from irt_bench.variance.detect import POWER, detectable_shift
-from irt_bench.variance.moments import item_covariance
 
 MAX_FREEDOM: Final = 1e6  # degrees of freedom: a normal distribution
 Z_POWER: Final = float(stats.norm.ppf(POWER))
@@ -170,8 +169,7 @@ def _benchmark_power(plan: BenchmarkPlan) -> pd.DataFrame:
         chosen = {size: random_items(plan.design.seed, plan.n_items, size, N_SUBSETS) for size in plan.sizes}
         for run in split.job.checkpoints.runs:
             arranged = split.job.checkpoints.arrange(values.T, run)  # (item, seed, step)
-            found = item_covariance(np.moveaxis(arranged, (0, 1, 2), (2, 1, 0)))
-            components.append((np.nanmean(found.off_diagonal), np.nanmean(found.residual)))
+            components.append(run_components(arranged))
             freedoms.append(arranged.shape[1] - 1)
             for size, items in chosen.items():
                 scores = np.stack([np.nanmean(arranged[each], axis=0) for each in items])
@@ -376,7 +374,7 @@ def _method_row(
     v_k = _v_k(found, comparison, size)
     row |= {"v_k_sd": v_k, "ratio_v_k": _over(row["seed_sd"], v_k)}
     row |= comparison.statistics(scores[comparison.rows])
-    return row, _judged(found, compared.ratios, estimator, float(row["movement"]))
+    return row, _comparable(found, compared.ratios, estimator, float(row["movement"]))
 
 
 def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
@@ -388,7 +386,7 @@ def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
     return found
 
 
-def _judged(found: BenchmarkResults, ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
+def _comparable(found: BenchmarkResults, ratios: dict[str, Ratio], estimator: str, moves: float) -> dict[str, Ratio]:
     """Keep only comparisons with the same estimator if this one may merely shrink."""
     shrinks = estimator != WEIGHTED and (np.isnan(moves) or found.unreliable)
     return {name: each for name, each in ratios.items() if not shrinks or name in ("random", "signal")}
@@ -414,7 +412,7 @@ def _random_row(
         ratios["plain"], row["ratio_plain_signal"] = compare_random(comparison, comparisons[PLAIN])
         row |= _ratio_columns(ratios) | {"p_plain": ratios["plain"].p}
     row |= comparison.statistics(comparison.random_scores)
-    return row, _judged(found, ratios, estimator, float(row["movement"]))
+    return row, _comparable(found, ratios, estimator, float(row["movement"]))
 
 
 def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence[str] = tuple(SUFFIXES)) -> list[Row]:

@@ -32,7 +32,7 @@ from irt_bench.study.subset_scores import HELD_OUT, SplitScorers, random_items, 
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibration, Fold, Recipe, chosen_items, prepare
 from irt_bench.subsets.clusters import cluster_folds, model_clusters
-from irt_bench.variance.moments import answers_per_cell
+from irt_bench.variance.moments import answers_per_cell, item_covariance
 from irt_bench.variance.seed_ability import fit_as_varied
 from irt_bench.variance.seed_checks import description_checks
 from irt_bench.variance.seed_effect import COLUMNS, SEEN, seed_effect_draws, seed_effect_table
@@ -145,7 +145,7 @@ class SplitData:
         return Calibration(self.basis, found, clusters, plan)
 
     def inner_fits(self, names: list[str]) -> bool:
-        """Whether the inner folds, where an estimator needs them, have fits of their own."""
+        """Whether inner folds that an estimator needs could be fitted."""
         needed = any(name in HELD_OUT for name in names)
         return not needed or all(fold.kept is not self.basis for fold in self.folds.folds)
 
@@ -194,6 +194,12 @@ def divide(above: FloatArray, below: FloatArray) -> FloatArray:
     out: FloatArray = np.full(np.shape(above), np.nan)
     np.divide(above, below, out=out, where=np.asarray(below) > 0)
     return out
+
+
+def run_components(shares: FloatArray) -> tuple[float, float]:
+    """Components s2_seed and s2_res of V(k) from shares of one run, shape (item, seed, step)."""
+    found = item_covariance(np.moveaxis(shares, (0, 1, 2), (2, 1, 0)))
+    return float(np.nanmean(found.off_diagonal)), float(np.nanmean(found.residual))
 
 
 FULL_KEY: Final = "full"

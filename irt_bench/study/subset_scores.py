@@ -146,7 +146,7 @@ class ModelScorer:
 
 
 class SplitScorers(NamedTuple):
-    """Readers of the models that are judged, of those that calibrate, and of each inner fold's held-out ones."""
+    """Scorers of the evaluated models, of the calibration models, and of the held-out models of each inner fold."""
 
     evaluated: ModelScorer
     calibrating: ModelScorer
@@ -200,7 +200,7 @@ def recipe_scores(
 def random_scores(
     scorers: SplitScorers, items: npt.NDArray[np.integer], recipe: Recipe, names: Sequence[str], source_share: float
 ) -> dict[str, FloatArray]:
-    """Score the judged models by every estimator on random subsets, shape (subset, row).
+    """Score the evaluated models by every estimator on random subsets, shape (subset, row).
 
     Notes
     -----
@@ -251,7 +251,7 @@ def _rows(evidence: ResponseSummary, kept: npt.NDArray[np.bool_]) -> ResponseSum
 def estimate_scores(
     scorers: SplitScorers, chosen: WeightedItems, names: Sequence[str], learned: Mapping[str, LearnedParameters]
 ) -> dict[str, FloatArray]:
-    """Estimate the full score of the judged models by each estimator."""
+    """Estimate the full score of the evaluated models by each estimator."""
     by_ability, wide = "spline" in names, any(ESTIMATORS[name].wide for name in names)
     evidence = scorers.evaluated.read(chosen, abilities=by_ability, wide=wide)
     known, learning = dict(learned), [name for name in names if ESTIMATORS[name].regression]

@@ -35,7 +35,7 @@ from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetWar
 from irt_bench.study.checkpoints import run_variance
 from irt_bench.study.data import Result, SplitJob, calibration_plan, fit_shuffled, input_hash, read_rows
 from irt_bench.study.design import EQUAL, THETA
-from irt_bench.study.split import REASON, SplitData, divide, seed_model_variances
+from irt_bench.study.split import REASON, SplitData, divide, run_components, seed_model_variances
 from irt_bench.study.subset_scores import (
     WEIGHTED,
     estimators_of,
@@ -48,12 +48,10 @@ from irt_bench.study.subset_scores import (
 from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
 from irt_bench.subsets.select import effective_size
-from irt_bench.variance.moments import item_covariance
 
 Places = npt.NDArray[np.intp]
 
 CODE: Final = 5  # raised whenever results change: kept ones are then computed again
-KINDS: Final = ("full", "random", "recipe", "path", "control", "transfer", "seed_model")
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets: enough for some 20 comparisons to pass Holm's correction
 
@@ -98,12 +96,8 @@ def compute_task(data: SplitData, task: StudyTask) -> Result:
 
 def _full(data: SplitData) -> Result:
     everything = np.arange(data.evaluation.n_items)
-    components = []
-    values = data.evaluation.proportions()
-    for run in data.job.checkpoints.runs:
-        arranged = data.job.checkpoints.arrange(values.T, run)  # (item, seed, step)
-        found = item_covariance(np.moveaxis(arranged, (0, 1, 2), (2, 1, 0)))
-        components.append((np.nanmean(found.off_diagonal), np.nanmean(found.residual)))
+    checkpoints, shares = data.job.checkpoints, data.evaluation.proportions().T
+    components = [run_components(checkpoints.arrange(shares, run)) for run in checkpoints.runs]
     return {
         WEIGHTED: data.mean_scores(everything),
         THETA: data.abilities(everything),

@@ -167,7 +167,7 @@ def item_spread(random: LogRatio) -> float:
     return max(float(random.value[known].var(ddof=1) - random.variance[known].mean()), 0.0)
 
 
-def with_interval(found: LogRatio, spread: float, random: FloatArray | None = None) -> Ratio:
+def ratio_with_interval(found: LogRatio, spread: float, random: FloatArray | None = None) -> Ratio:
     """Ratio with its 90% interval: Student t over seeds and items together (Welch-Satterthwaite).
 
     Parameters
@@ -321,10 +321,12 @@ def compare_scores(
     noise = float(noise_per_signal(np.array(sd), np.array(moves)))
     relative = log_positive(np.array(moves / comparison.common_moves))
     ratios = {
-        "random": with_interval(against, comparison.item_variance, comparison.sds),
-        "full": with_interval(log_ratio(own, comparison.full), comparison.item_variance),
+        "random": ratio_with_interval(against, comparison.item_variance, comparison.sds),
+        "full": ratio_with_interval(log_ratio(own, comparison.full), comparison.item_variance),
         "plain": NO_RATIO,
-        "signal": with_interval(shift_log_ratio(against, relative), comparison.signal_item_variance, comparison.noise),
+        "signal": ratio_with_interval(
+            shift_log_ratio(against, relative), comparison.signal_item_variance, comparison.noise
+        ),
     }
     numbers = {
         "seed_sd": sd,
@@ -337,7 +339,7 @@ def compare_scores(
         "n_random": comparison.n_random,
     }
     if plain is not None:
-        ratios["plain"] = with_interval(
+        ratios["plain"] = ratio_with_interval(
             log_ratio(own, plain.common, plain.random_variance), plain.item_variance, plain.sds
         )
         numbers |= {
@@ -362,7 +364,7 @@ def compare_random(comparison: ScoreComparison, plain: ScoreComparison) -> tuple
     value = 0.5 * np.log(comparison.pooled.mean() / plain.pooled[: len(comparison.pooled)].mean())
     mean = LogRatio(*(np.asarray(each) for each in (value, pairs.variance[known].mean(), pairs.freedom[known].mean())))
     spread = float(pairs.value[known].var()) / n
-    found = with_interval(mean, spread)
+    found = ratio_with_interval(mean, spread)
     moves = comparison.common_moves
     return found, found.ratio / moves * plain.common_moves if moves > 0 else np.nan
 

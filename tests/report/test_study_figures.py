@@ -3,7 +3,7 @@ import pandas as pd
 from irt_bench.report.figures.study_figures import forest_figure, forest_rows
 
 
-def test_the_forest_has_a_panel_a_size_and_says_how_many_cut():
+def test_the_forest_has_a_panel_per_size_and_shows_how_many_cut():
     row = {
         "benchmark": "b",
         "run": "pooled",

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from irt_bench.report.tables.score_tables import PAPER, model_table, paper_form, verdict_counts
+from irt_bench.report.tables.score_tables import PAPER, model_table, paper_form, verdict_table
 
 
 def test_the_papers_form_is_in_points_with_random_and_v_beside():
@@ -21,7 +21,7 @@ def test_verdicts_are_counted_over_pooled_rows_only():
                "detectable_plain": 0.5, "detectable_full": 0.3}  # fmt: skip
     rows = [{**row, "run": "pooled", "verdict": "cuts"}, {**row, "run": "r", "verdict": "cuts"},
             {**row, "run": "pooled", "verdict": "no difference shown"}]  # fmt: skip
-    found = verdict_counts(pd.DataFrame(rows)).loc[("m", "equal", "weighted")]
+    found = verdict_table(pd.DataFrame(rows)).loc[("m", "equal", "weighted")]
     assert found["compared"] == 2 and found["random: cuts"] == 1 and found["full: raises"] == 2
     assert found["plain: cuts"] == 2 and found["per signal: cuts"] == 0
 

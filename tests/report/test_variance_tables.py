@@ -35,7 +35,7 @@ def test_a_continuous_measure_stands_beside_accuracy_and_runs_are_pooled():
     np.testing.assert_allclose(pooled["seed sd"], 100 * np.sqrt((metrics["seed_sd_rms"] ** 2).mean()))
 
 
-def test_what_is_the_same_in_all_rows_is_said_once_and_missing_values_are_explained():
+def test_what_is_the_same_in_all_rows_is_reported_once_and_missing_values_are_explained():
     plan = SeedSimulation(n_runs=3, n_seeds=3, n_steps=1, n_items=200, n_subtasks=1, seed_sd=1.0)
     console = Console(width=80, file=io.StringIO())
     print_seed_variance(analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5), console)

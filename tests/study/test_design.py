@@ -64,6 +64,6 @@ def test_a_file_that_is_no_design_is_refused(tmp_path, text, message):
         read_design(tmp_path / "design.yaml")
 
 
-def test_the_negative_control_is_at_the_middle_size_unless_told():
+def test_the_negative_control_is_at_the_middle_size_unless_named():
     assert StudyDesign().control_at == 50
     assert StudyDesign(control_size=0.1).control_at == 0.1

@@ -4,7 +4,7 @@ import pytest
 from irt_bench.analysis.transfer import compare_transfer
 
 
-def test_the_path_begins_at_the_full_benchmark_and_says_what_each_drop_does(result):
+def test_the_path_begins_at_the_full_benchmark_and_shows_what_each_drop_does(result):
     path = result.paths
     assert list(path["n_items"]) == [60, 48, 30]
     first = path.iloc[0]

@@ -57,7 +57,7 @@ def test_other_answers_make_other_tasks(plan, design, tmp_path):
     assert not names(plan, "full") & names(other, "full")
 
 
-def test_sizes_that_are_not_below_the_benchmark_are_left_out_and_it_is_said(table, design, tmp_path):
+def test_sizes_that_are_not_below_the_benchmark_are_left_out_with_a_note(table, design, tmp_path):
     found = plan_study(table, changed(design, sizes=(0.5, 60, 100)), tmp_path)
     assert found.benchmarks[0].sizes == (30,)
     assert any("60, 100" in note for note in found.notes)
@@ -78,7 +78,7 @@ def test_the_control_is_at_the_nearest_size_there_is(design):
     assert plan.control_size == 45
 
 
-def test_random_items_are_the_null_of_every_weighting_and_no_method(table, design, tmp_path):
+def test_random_items_are_the_reference_of_every_weighting_and_no_method(table, design, tmp_path):
     found = plan_study(table, changed(design, methods=("random", "variance"), weights=("equal", "anchor")), tmp_path)
     assert set(found.benchmarks[0].recipes) == {("variance", "equal"), ("variance", "anchor")}
     assert set(found.benchmarks[0].weightings) == {"equal", "anchor"}

@@ -97,7 +97,7 @@ def test_the_paper_form_has_random_and_v_beside(result):
     assert np.isnan(row["e_gp_irt"])  # anchors were not in this design
 
 
-def test_the_negative_control_finds_nothing_here_and_the_summary_says_so(result):
+def test_the_negative_control_finds_nothing_here_and_the_summary_states_it(result):
     summary = result.to_dict()
     assert summary["control"]["models"]["cuts"] == 0
     assert summary["split"] == "folds over clusters"
@@ -110,7 +110,7 @@ def test_the_negative_control_finds_nothing_here_and_the_summary_says_so(result)
     assert over_all["detectable"] < summary["verdicts"]["verdict_full"]["detectable"] < 1
 
 
-def test_the_null_is_scored_as_the_method_is(rows):
+def test_the_reference_is_scored_as_the_method_is(rows):
     for estimator in ("weighted", "p_irt", "theta"):
         part = chosen(rows, run=POOLED, estimator=estimator, size=10)
         reference = chosen(part, method="random", weights="equal")["seed_sd"].iloc[0]
@@ -126,7 +126,7 @@ def test_per_signal_is_the_ratio_over_that_of_the_movements(rows):
     assert own["ratio_signal_q05"] < own["ratio_signal"] < own["ratio_signal_q95"]
 
 
-def test_what_an_estimator_does_to_the_same_random_items_is_told(rows):
+def test_what_an_estimator_does_to_the_same_random_items_is_reported(rows):
     part = chosen(rows, run=POOLED, method="random", size=10)
     plain, other = chosen(part, estimator="weighted").iloc[0], chosen(part, estimator="p_irt").iloc[0]
     assert other["ratio_plain"] == pytest.approx(other["seed_sd"] / plain["seed_sd"])
@@ -173,7 +173,7 @@ def halves(tmp_path_factory):
     return run_study(table, design, tmp_path_factory.mktemp("halves"))
 
 
-def test_with_the_seeds_of_one_run_at_one_step_nothing_is_said_per_unit_of_movement(halves):
+def test_with_the_seeds_of_one_run_at_one_step_nothing_is_reported_per_unit_of_movement(halves):
     rows = halves.results
     assert halves.plan.splits.how == "halves of the seeds"
     assert rows[["movement", "ratio_signal", "p_signal", "decision_accuracy"]].isna().all().all()

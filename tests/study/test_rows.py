@@ -81,7 +81,7 @@ def null_study(rng, n_benchmarks=4, sizes=(20, 50), n_ways=8, gain=1.0):
 
 
 @pytest.mark.slow
-def test_one_study_in_ten_says_of_some_way_that_it_differs_where_none_does():
+def test_one_study_in_ten_shows_of_some_way_that_it_differs_where_none_does():
     rng, n = np.random.default_rng(5), 150
     studies = [null_study(rng) for _ in range(n)]
     for column in ("verdict", "verdict_full", "verdict_signal"):

@@ -73,7 +73,7 @@ def test_an_interrupt_ends_all_workers_and_leaves_a_folder_to_go_on_in(table, tm
     told = process.communicate(timeout=30)[1]
     assert (
         process.returncode == 130
-        and "goes on from there" in told.replace("\n", " ")
+        and "continues from there" in told.replace("\n", " ")
         and "KeyboardInterrupt" not in told
     )
     kept = len(list((tmp_path / "study").glob("tasks/*.npz")))

@@ -62,14 +62,14 @@ def test_ability_has_its_own_sd_and_other_rows_none():
     assert found.loc[[5, 6]].isna().all(axis=None)
 
 
-def test_a_split_without_a_fit_empties_the_columns_and_is_told():
+def test_a_split_without_a_fit_empties_the_columns_with_a_note():
     found = collected(PART, {REASON: np.array("too few models")})
     columns = seed_model_columns(found, rows())
     assert columns.isna().all(axis=None) and list(columns) == list(COLUMNS)
     assert seed_model_notes(found) == ["toy: the seed model could not be fitted in 1 of 2 splits: too few models"]
 
 
-def test_only_checks_that_tell_against_the_model_are_told():
+def test_only_checks_that_speak_against_the_model_are_noted():
     assert seed_model_notes(collected(PART)) == [
         "toy: check score_sd of the seed model failed in 1 of 1 splits: rely on seed_sd"
     ]

@@ -129,7 +129,7 @@ def test_a_study_fits_no_seed_model_unless_asked(table, tmp_path):
     assert all(task.kind != SEED_MODEL for split in plan.benchmarks[0].splits for task in split.tasks)
 
 
-def test_a_model_that_cannot_be_fitted_says_why_and_leaves_its_columns_empty(study, monkeypatch):
+def test_a_model_that_cannot_be_fitted_shows_why_and_leaves_its_columns_empty(study, monkeypatch):
     found, rows = study
 
     def refuse(*_, **__):

@@ -45,7 +45,7 @@ def test_a_cluster_column_keeps_runs_of_one_condition_together():
     assert any("c0-lr9-0" in each.calibration for each in without.splits)
 
 
-def test_single_seeds_of_a_run_that_is_judged_do_not_calibrate():
+def test_single_seeds_of_a_run_that_is_evaluated_do_not_calibrate():
     models = models_of([("a", s) for s in range(3)] + [("b", s) for s in range(3)] + [("a", None)] + OTHERS)
     layout = seed_layout(models)
     for each in make_splits(models, layout, make_design({})).splits:
@@ -63,7 +63,7 @@ def test_models_can_be_named_by_metadata_and_label():
     assert "r1-1" not in alone.calibration
 
 
-def test_with_nothing_but_seeds_of_one_run_halves_of_the_seeds_take_turns_and_it_is_said():
+def test_with_nothing_but_seeds_of_one_run_halves_of_the_seeds_take_turns_with_a_note():
     models = models_of([("only", seed) for seed in range(10)])
     found = split({}, models, seed_layout(models))
     assert found.how == HALVES

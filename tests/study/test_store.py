@@ -28,7 +28,7 @@ def test_the_same_result_has_the_same_bytes(store):
     assert store.finished() == {"a", "b"}
 
 
-def test_a_damaged_task_is_removed_and_said(store):
+def test_a_damaged_task_is_removed_with_an_error(store):
     store.write("a", {"x": np.arange(1000)})
     path = store.folder / "tasks" / "a.npz"
     path.write_bytes(path.read_bytes()[:200])

@@ -15,9 +15,9 @@ from irt_bench.study.verdicts import (
     item_spread,
     log_ratio,
     percentile,
+    ratio_with_interval,
     two_sided,
     verdict,
-    with_interval,
 )
 from irt_bench.variance.paired_scores import pitman_morgan
 
@@ -42,7 +42,7 @@ def both(x, y):
 def test_one_run_at_one_step_is_the_test_of_pitman_and_morgan():
     x, y = paired(RNG, 1, 9, 1, 1.3, 0.5)
     found, known = both(x, y), pitman_morgan([each[:, 0] for each in x], [each[:, 0] for each in y])
-    interval = with_interval(found, 0.0)
+    interval = ratio_with_interval(found, 0.0)
     assert found.freedom == pytest.approx(known.df)
     assert interval.ratio == pytest.approx(known.ratio)
     # Student limits of the log ratio against the exact ones, which are a little narrower.
@@ -76,9 +76,9 @@ def test_random_subsets_are_compared_all_at_once():
 
 def test_one_run_of_two_seeds_has_no_interval_and_no_verdict():
     x, y = paired(RNG, 1, 2, 1, 1.0, 0.3)
-    found = with_interval(both(x, y), 0.0)
+    found = ratio_with_interval(both(x, y), 0.0)
     assert np.isnan(found.lower) and verdict(found, 0.01) == UNDEFINED
-    assert np.isfinite(with_interval(both(*paired(RNG, 6, 2, 1, 1.0, 0.3)), 0.0).lower)
+    assert np.isfinite(ratio_with_interval(both(*paired(RNG, 6, 2, 1, 1.0, 0.3)), 0.0).lower)
 
 
 def test_a_run_that_outweighs_the_others_leaves_fewer_degrees_of_freedom():
@@ -96,7 +96,7 @@ def test_intervals_of_the_ratio_cover_with_few_seeds(n_runs, n_seeds, n_steps):
     found = both(x, y)
     inside = 0
     for value, variance, freedom in zip(found.value, found.variance, found.freedom, strict=True):
-        interval = with_interval(LogRatio(value, variance, freedom), 0.0)
+        interval = ratio_with_interval(LogRatio(value, variance, freedom), 0.0)
         inside += interval.lower <= 1.5 <= interval.upper
     assert 0.88 <= inside / n <= 0.98  # 1000 draws: 0.01 of standard error about 0.90
 
@@ -111,10 +111,10 @@ def test_what_items_add_is_the_spread_of_subsets_beyond_their_seeds_noise():
 
 def test_the_interval_is_students_where_items_add_nothing_and_nearly_normal_where_they_add_all():
     found = LogRatio(np.array(0.2), np.array(0.01), np.array(4.0))
-    interval = with_interval(found, 0.0)
+    interval = ratio_with_interval(found, 0.0)
     assert np.log(interval.upper) == pytest.approx(0.2 + stats.t.ppf(0.95, 4) * 0.1)
     assert interval.p == pytest.approx(2 * stats.t.sf(2, 4))
-    wide = with_interval(found, 1.0)
+    wide = ratio_with_interval(found, 1.0)
     assert np.log(wide.upper) - 0.2 == pytest.approx(stats.norm.ppf(0.95) * np.sqrt(1.01), rel=0.01)
 
 
@@ -146,7 +146,7 @@ def test_verdicts_come_from_intervals_and_the_corrected_p(ratio, p, expected):
 def test_a_score_without_any_spread_has_no_verdict():
     x = [np.zeros((3, 1))]
     y = [RNG.normal(size=(3, 1))]
-    found = with_interval(both(x, y), 0.0)
+    found = ratio_with_interval(both(x, y), 0.0)
     assert np.isnan(found.lower) and verdict(found, 0.001) == UNDEFINED
 
 

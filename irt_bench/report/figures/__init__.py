@@ -1,7 +1,7 @@
 """Figures of finished results: items, fits, comparisons, information and score curves.
 
-Every function takes computed frames and returns a `Figure`; nothing is estimated here. Titles say the finding, axes the
-quantity and its unit. `save_figure` writes the same bytes for the same figure.
+Every function takes computed frames and returns a `Figure`; nothing is estimated here. Titles state the finding, axes
+the quantity and its unit. `save_figure` writes the same bytes for the same figure.
 """
 
 from irt_bench.report.figures.canvas import save_figure

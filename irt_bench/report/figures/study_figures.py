@@ -31,12 +31,12 @@ from irt_bench.report.tables.text import POINTS, shorten
 from irt_bench.study.collect import is_random, is_reference
 from irt_bench.study.design import EQUAL
 from irt_bench.study.subset_scores import WEIGHTED, random_reference
+from irt_bench.study.verdicts import CUTS, RAISES
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import default_weights
 
-CUTS, RAISES = "cuts", "raises"
 MARKS: Final = {CUTS: (BLUE, "v"), RAISES: (VERMILION, "^")}
-NO_DIFFERENCE: Final = (GREY, "o")
+OTHER_MARK: Final = (GREY, "o")
 ROW: Final = 0.2  # inches per row
 MIN_ROWS: Final = 5  # of which there is always room
 TICKS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
@@ -86,7 +86,7 @@ def _panel(axes: Axes, part: pd.DataFrame, limits: tuple[float, float]) -> None:
     axes.axvline(1.0, color=INK, linewidth=0.9)
     verdicts = part["verdict"].fillna("")
     for verdict in dict.fromkeys(verdicts):
-        colour, marker = MARKS.get(str(verdict), NO_DIFFERENCE)
+        colour, marker = MARKS.get(str(verdict), OTHER_MARK)
         chosen = (verdicts == verdict).to_numpy()
         axes.hlines(heights[chosen], part["ratio_q05"][chosen], part["ratio_q95"][chosen], color=colour, linewidth=1.6)
         ratios = np.clip(part["ratio"][chosen].to_numpy(dtype=np.float64), *limits)
@@ -108,7 +108,7 @@ def _legend(rows: pd.DataFrame) -> list[Line2D | Patch]:
     """One mark per verdict that occurs, and the band."""
     handles: list[Line2D | Patch] = []
     for verdict in dict.fromkeys(rows["verdict"].fillna("")):
-        colour, marker = MARKS.get(str(verdict), NO_DIFFERENCE)
+        colour, marker = MARKS.get(str(verdict), OTHER_MARK)
         handles.append(
             Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.6, label=str(verdict) or "no verdict")
         )

@@ -262,7 +262,7 @@ def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
 
 
 def _cost_of_fewer(curve: pd.DataFrame) -> str:
-    """Say what 100 random items (or a third, of fewer) do to the seed sd, root mean square over runs."""
+    """Describe the seed sd of 100 random items, or of a third of fewer items, relative to all items."""
     sizes = curve.loc[curve["form"] == RANDOM, "k"]
     full = int(sizes.max())
     k = int(sizes[sizes <= max(min(100, full / 3), sizes.min())].max())

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
 from irt_bench.analysis.classical import FLAGS
 from irt_bench.report.figures.fit_figures import posterior_figure, scalar_names, wright_map
@@ -48,7 +48,7 @@ def item_section(statistics: ResultFolder | None, fit: ResultFolder | None, chec
     shown = joined.iloc[worst_first(joined)[:MAX_ITEMS]]
     data = _table_data(shown)
     if fit is not None:
-        data["curves"] = _curves(fit.path, [str(item) for item in shown.index])
+        data["curves"] = _curves(fit, [str(item) for item in shown.index])
         data["abilities"] = _abilities(fit)
         data["observed"] = _observed(fit["observed"], [str(item) for item in shown.index])
     notes = []
@@ -116,15 +116,20 @@ def _rounded(values: pd.Series) -> list[float | None]:
     return [None if pd.isna(value) else round(float(value), 3) for value in values]
 
 
-def _curves(path: Path, items: list[str]) -> dict[str, Any]:
-    """Probability of a right response by ability, posterior mean and 90% band, in whole per cent."""
-    from irt_bench.analysis.curves import success_curves
-    from irt_bench.analysis.labelled_draws import positions_of
+def _load_posterior(fit: ResultFolder) -> xr.Dataset:
     from irt_bench.inference.fit import FitResult
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the section on checks reports convergence
-        posterior = FitResult.load(path).posterior
+        return FitResult.load(fit.path).posterior
+
+
+def _curves(fit: ResultFolder, items: list[str]) -> dict[str, Any]:
+    """Probability of a right response by ability, posterior mean and 90% band, in whole per cent."""
+    from irt_bench.analysis.curves import success_curves
+    from irt_bench.analysis.labelled_draws import positions_of
+
+    posterior = _load_posterior(fit)
     labels = posterior["item"].to_numpy().astype(str)
     known = [item for item in items if item in set(labels.tolist())]
     if not known:
@@ -282,11 +287,7 @@ def trust_section(fit: ResultFolder | None, checks: ResultFolder | None) -> Page
 
 def _posterior(fit: ResultFolder) -> list[FigureBlock]:
     """Draw, by ArviZ, the quantities that belong to no single model or item."""
-    from irt_bench.inference.fit import FitResult
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the section on checks reports convergence
-        posterior = FitResult.load(fit.path).posterior
+    posterior = _load_posterior(fit)
     names = scalar_names(posterior)
     if not names:
         return []

@@ -13,10 +13,10 @@ from typing import Any, Final
 import pandas as pd
 
 from irt_bench.report.tables.text import POINTS, fixed, interval_decimals, lead_text, shorten
+from irt_bench.study.verdicts import CUTS, RAISES
 
 NAME_LENGTH: Final = 40
 ISOLATE, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
-CUTS, RAISES, NO_DIFFERENCE = "cuts", "raises", "no difference shown"
 COMPARED_WITH: Final = {
     "verdict": "random subsets of the same size, scored the same way",
     "verdict_signal": "random subsets, per unit of movement of the score between runs and steps",
@@ -41,13 +41,6 @@ def with_interval(value: float, low: float, high: float, unit: str = "") -> str:
     if not math.isfinite(high):
         return f"{form(value)}{unit} [{form(low)}, no upper limit]"
     return f"{form(value)}{unit} [{form(low)}, {form(high)}]"
-
-
-def verdict_of(low: float, high: float) -> str:
-    """Return what the interval of a ratio shows: a difference only if it excludes 1."""
-    if high < 1:
-        return CUTS
-    return RAISES if low > 1 else NO_DIFFERENCE
 
 
 def noise_sentence(row: Mapping[Any, Any]) -> str:
@@ -214,12 +207,12 @@ def check_sentence(checks: pd.DataFrame) -> str:
     failed = checks.loc[status == "failed", "name"].tolist()
     rest = int(counts.get("not_applicable", 0))
     aside = f"; {rest} do{'es' * (rest == 1)} not apply" if rest else ""
-    judged = len(checks) - rest
-    if not judged:
+    n_applied = len(checks) - rest
+    if not n_applied:
         return "No check applies, so nothing is known about the fit."
     if failed:
-        return f"{len(failed)} of {judged} checks failed: {_listed(failed)}{aside}. Conclusions may not hold."
-    return f"None of {judged} checks failed{aside}. Passed checks found no fault; they do not prove the model."
+        return f"{len(failed)} of {n_applied} checks failed: {_listed(failed)}{aside}. Conclusions may not hold."
+    return f"None of {n_applied} checks failed{aside}. Passed checks found no fault; they do not prove the model."
 
 
 def _estimate(row: Mapping[Any, Any], name: str, scale: float = 1.0) -> tuple[float, float, float]:

@@ -31,8 +31,9 @@ from irt_bench.report.page.blocks import FigureBlock, PageSection, figure_block,
 from irt_bench.report.page.folders import STUDY, SUBSETS, VARIANCE, ResultFolder
 from irt_bench.report.tables.text import shorten
 from irt_bench.study.collect import is_reference
+from irt_bench.study.verdicts import CUTS
+from irt_bench.variance.scores import ACCURACY
 
-ACCURACY: Final = "accuracy"
 MAX_ROWS: Final = 30  # seed sds drawn
 MAX_BENCHMARKS: Final = 6  # with a sentence and figures of their own
 SEED, RESIDUAL = "seed", "seed:item"
@@ -231,7 +232,7 @@ def pooled_rows(results: pd.DataFrame) -> pd.DataFrame:
 def _conclusions(rows: pd.DataFrame, study: ResultFolder) -> list[str]:
     chosen = rows[~rows["reference"]]
     texts = sentences.subset_sentences(chosen)
-    cuts = chosen[chosen["verdict"] == sentences.CUTS].sort_values("ratio")
+    cuts = chosen[chosen["verdict"] == CUTS].sort_values("ratio")
     texts += [sentences.cut_sentence(row) for row in cuts.head(MAX_CUTS).to_dict("records")]
     if len(study["detectable"]):
         texts.append(sentences.power_sentence(study["detectable"]))

@@ -232,7 +232,7 @@ def paper_form(paper: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
     return table
 
 
-def verdict_counts(results: pd.DataFrame) -> pd.DataFrame:
+def verdict_table(results: pd.DataFrame) -> pd.DataFrame:
     """Count verdicts of each method, weights and estimator, and add medians.
 
     "random": against random subsets scored the same way; "per signal": the same, per unit of movement; "plain": against
@@ -302,7 +302,7 @@ def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> 
     title = "Seed sd in points, as in the paper's Tables 3 and 4, with random subsets and V(k)"
     print_table(paper_form(found.paper), title=title, console=console, max_rows=max_rows)
     title = "Verdicts over benchmarks and sizes (90% intervals, Holm within benchmark and size); medians"
-    print_table(verdict_counts(found.results), title=title, console=console, max_rows=max_rows)
+    print_table(verdict_table(found.results), title=title, console=console, max_rows=max_rows)
     print_table(random_table(found.results), title=RANDOM_TITLE, console=console, max_rows=max_rows)
     if "model_ratio" in found.results:
         print_table(model_table(found.results), title=MODEL_TITLE, console=console, max_rows=max_rows)

@@ -24,7 +24,7 @@ def found():
     return ModelChecks(checks, empty, models, empty, empty, eigenvalues, scores, curves, (), (), 39, 0)
 
 
-def test_the_title_says_what_failed_and_models_that_misfit_are_named(found):
+def test_the_title_shows_what_failed_and_models_that_misfit_are_named(found):
     figure = checks_figure(found)
     assert figure.get_suptitle() == "1 of 1 model checks failed: person fit"
     assert "odd" in [text.get_text() for text in figure.axes[3].texts]
@@ -32,7 +32,7 @@ def test_the_title_says_what_failed_and_models_that_misfit_are_named(found):
     assert limits[0].get_ydata()[0] == -4
 
 
-def test_without_eigenvalues_their_panel_says_so(found, tmp_path):
+def test_without_eigenvalues_their_panel_states_it(found, tmp_path):
     bare = ModelChecks(**{**vars(found), "eigenvalues": found.eigenvalues.iloc[:0], "checks": ()})
     figure = checks_figure(bare)
     assert "not defined" in figure.axes[1].texts[0].get_text()

@@ -60,7 +60,7 @@ def test_fit_figure_can_be_small(n_models, n_items, tmp_path, made_abilities, ma
 
 
 @pytest.mark.parametrize("slope", [None, 1.5])
-def test_fit_figure_leaves_out_items_that_no_answers_tell_of(made_abilities, made_items, all_axes, marks, slope):
+def test_fit_figure_leaves_out_items_that_without_information(made_abilities, made_items, all_axes, marks, slope):
     items = made_items(10, slope=slope).assign(flags="")
     items.loc["item-3", ["difficulty", "flags"]] = 9.0, "no_information"
     items.loc["item-4", "flags"] = "slope_from_prior"

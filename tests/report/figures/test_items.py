@@ -17,7 +17,7 @@ def test_every_flag_has_a_look_of_its_own():
     assert len(set(FLAG_STYLE.values())) == len(FLAGS)
 
 
-def test_items_figure_draws_every_item_once_and_tells_the_finding(statistics, simulation, marks):
+def test_items_figure_draws_every_item_once_and_shows_the_finding(statistics, simulation, marks):
     figure = items_figure(statistics)
     axes = figure.axes[0]
     assert sum(len(points.get_offsets()) for points in axes.collections) == len(statistics)
@@ -49,7 +49,7 @@ def test_items_figure_counts_all_items_in_its_margins(statistics):
     assert sum(bar.get_width() for bar in beside.patches) == statistics["item_rest_correlation"].notna().sum()
 
 
-def test_items_figure_tells_few_models_in_a_note(statistics, marks):
+def test_items_figure_shows_few_models_in_a_note(statistics, marks):
     few = statistics.assign(n_models=5, flags=[f"{flags};few_models".strip(";") for flags in statistics["flags"]])
     figure = items_figure(few)
     assert not len(marks(figure.axes[0], "few_models"))
@@ -65,7 +65,7 @@ def test_items_figure_tells_few_models_in_a_note(statistics, marks):
         ("constant", np.nan, "Correlations of 60 items with the rest are undefined"),
     ],
 )
-def test_items_figure_says_what_is_not_found(statistics, flag, correlation, title):
+def test_items_figure_shows_what_is_not_found(statistics, flag, correlation, title):
     figure = items_figure(statistics.assign(flags=flag, item_rest_correlation=correlation))
     assert figure.get_suptitle() == title
 

@@ -25,7 +25,7 @@ def test_sources_begin_at_0():
     assert components_figure(parts).axes[0].get_xlim()[0] == 0
 
 
-def test_scores_have_a_line_a_seed_and_their_mean():
+def test_scores_have_a_line_per_seed_and_their_mean():
     grid = [("r", seed, step, 0.1 * seed + 0.01 * step) for seed in range(3) for step in (1, 2, 3)]
     scores = pd.DataFrame(grid, columns=["run", "seed", "step", "score"])
     (axes,) = score_steps_figure(scores).axes

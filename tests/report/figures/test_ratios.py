@@ -42,6 +42,6 @@ def test_a_ratio_far_off_is_drawn_at_the_edge():
     assert low >= 0.1 and high <= 10.0 and all(low <= value <= high for value in drawn if value)
 
 
-def test_there_is_a_panel_a_size():
+def test_there_is_a_panel_per_size():
     both = pd.concat([rows(), rows(size=50)])
     assert [axes.get_title(loc="left") for axes in ratios_figure(both).axes] == ["20 items", "50 items"]

@@ -36,7 +36,7 @@ def test_the_download_holds_all_columns_of_all_rows():
     assert len(found) == MAX_ROWS + 5 and list(found) == ["value", "value_q05", "value_q95"]
 
 
-def test_a_long_download_is_cut_and_says_so():
+def test_a_long_download_is_cut_and_states_it():
     table = html_table(frame(20_000), whole="all.csv")
     assert len(table.csv) < 1.4 * MAX_BYTES
     assert table.csv_note == f"first {len(downloaded(table)):,} of 20,000 rows; all.csv has all"

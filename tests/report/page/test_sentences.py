@@ -15,22 +15,14 @@ def pooled(**changes):
     } | changes  # fmt: skip
 
 
-def test_an_interval_that_includes_1_shows_no_difference():
-    assert texts.verdict_of(0.5, 1.2) == "no difference shown"
-    assert texts.verdict_of(0.9, 1.0) == "no difference shown"
-    assert texts.verdict_of(NAN, NAN) == "no difference shown"
-    assert texts.verdict_of(0.5, 0.9) == "cuts"
-    assert texts.verdict_of(1.1, 2.0) == "raises"
-
-
-def test_noise_is_told_with_its_interval_in_points():
+def test_noise_is_reported_with_its_interval_in_points():
     assert texts.noise_sentence(pooled()) == (
         f"Repeating the training moves the score of {texts.name_of('b')} by 2.00 points [1.50, 3.00]: sd over "
         "seeds, 2 runs with up to 5 seeds each."
     )
 
 
-def test_a_value_without_an_interval_says_so():
+def test_a_value_without_an_interval_states_it():
     assert "no interval" in texts.noise_sentence(pooled(seed_sd_q05=NAN, seed_sd_q95=NAN))
     assert "unknown" in texts.noise_sentence(pooled(seed_sd=NAN))
 
@@ -76,7 +68,7 @@ def test_point_values_alone_make_no_cut():
     assert all("no difference shown" in text for text in texts.subset_sentences(rows))
 
 
-def test_a_cut_is_told_with_its_interval_and_its_cost():
+def test_a_cut_is_reported_with_its_interval_and_its_cost():
     row = {
         "label": "anchors", "estimator": "weighted", "size": 20, "ratio": 0.5, "ratio_q05": 0.4, "ratio_q95": 0.65,
         "bias": -0.031,
@@ -87,7 +79,7 @@ def test_a_cut_is_told_with_its_interval_and_its_cost():
     assert "it moves by 0.31 where the full score moves by 1" in texts.cut_sentence(row | {"movement": 0.31})
 
 
-def test_power_tells_what_may_be_missed():
+def test_power_shows_what_may_be_missed():
     text = texts.power_sentence(pd.DataFrame({"detectable_ratio_random": [0.7, 0.75]}))
     assert "0.70 to 0.75" in text and "may be missed" in text
     assert "unknown" in texts.power_sentence(pd.DataFrame({"detectable_ratio_random": [NAN]}))
@@ -99,13 +91,13 @@ def test_cuts_in_shuffled_answers_take_the_others_back():
     assert texts.control_sentence({}) == ""
 
 
-def test_items_that_may_go_against_the_rest_are_not_said_to_do_so():
+def test_items_that_may_go_against_the_rest_are_not_reported_to_do_so():
     assert "2 of 3 items go against" in texts.item_sentence(pd.Series(["negative", "negative;too_hard", ""]))
     assert "No item is shown" in texts.item_sentence(pd.Series(["maybe_negative", ""]))
     assert "No item of 2" in texts.item_sentence(pd.Series(["", "too_easy"]))
 
 
-def test_the_first_model_is_told_from_others_by_the_probability_to_be_abler():
+def test_the_first_model_is_reported_from_others_by_the_probability_to_be_abler():
     models = pd.DataFrame({"rank": [1.0, 2.0, 3.0], "p_first_abler": [np.nan, 0.62, 0.97]}, index=["a", "b", "c"])
     plain = texts.lead_sentence(models).replace(texts.ISOLATE, "").replace(texts.END, "")
     text = "it is abler than b with probability 0.62, and than 1 of 2 others with 0.95 or more."
@@ -134,7 +126,7 @@ def test_checks_that_pass_prove_nothing_and_failed_ones_are_named():
     assert "nothing is known" in texts.check_sentence(checks.assign(status="not_applicable"))
 
 
-def test_a_difference_that_can_be_found_is_told_with_its_interval():
+def test_a_difference_that_can_be_found_is_reported_with_its_interval():
     row = {"n_seeds": 1, "detectable": 0.05, "detectable_q05": 0.04, "detectable_q95": 0.07}
     assert texts.detectable_sentence(row).startswith("With 1 seed of each of two recipes, 5.00 points [4.00, 7.00]")
 
@@ -145,5 +137,5 @@ def test_names_are_set_apart_and_cannot_turn_the_sentence():
     assert "\u202e" not in name and "\u2069" not in name[1:-1]
 
 
-def test_an_interval_without_an_upper_limit_says_so():
+def test_an_interval_without_an_upper_limit_states_it():
     assert texts.with_interval(0.0, 0.0, float("nan"), "points") == "0.00 points [0.00, no upper limit]"

@@ -13,7 +13,7 @@ def test_references_are_no_ways_and_give_the_band(results):
     np.testing.assert_allclose(band.loc[band["label"] == "subtask", "ratio"], 1.1)  # against random, not the full one
 
 
-def test_a_study_without_differences_says_so_with_its_power_and_control(write_study, results):
+def test_a_study_without_differences_states_it_with_its_power_and_control(write_study, results):
     parts = read_folders([write_study(results())])
     section = subset_section(parts["study"], None)
     text = " ".join(section.sentences)
@@ -37,7 +37,7 @@ def test_a_cut_is_not_told_without_those_of_the_negative_control(write_study, re
     assert "4 cut" in first and "1 of 9 methods is reported to cut" in first and "due to chance" in first
 
 
-def test_without_a_study_its_command_is_told():
+def test_without_a_study_its_command_is_reported():
     section = subset_section(None, None)
     assert not section.sentences and not section.blocks
     assert section.commands[0] == "irt-bench study"

@@ -41,7 +41,7 @@ def test_wanted_columns_bring_their_interval_and_keep_their_order():
     assert [column.header for column in value_columns(FRAME, ["n_items", "ability"])] == ["n items", "ability [90%]"]
 
 
-def test_the_index_is_a_label_and_a_gap_is_told_in_it():
+def test_the_index_is_a_label_and_a_gap_is_reported_in_it():
     columns = with_gap([*index_columns(FRAME), *value_columns(FRAME, ["n_items"])], 1, "... 5 more rows")
     assert columns[0].label
     assert [column.lines for column in columns] == [["m0", "... 5 more rows", "m1"], ["3", "", "4"]]

@@ -27,7 +27,7 @@ def test_checks_print_their_status_and_value(console):
     assert "1 failed" in text and "1.25" in text and "r_hat" in text
 
 
-def test_an_item_report_tells_reliability_flags_and_transfer(console):
+def test_an_item_report_shows_reliability_flags_and_transfer(console):
     counts = simulate_responses(TwoPL(), n_models=500, n_items=10, seed=2).table.counts()
     out = console()
     statistics, reliability = item_statistics(counts), score_reliability(counts)
@@ -60,7 +60,7 @@ def test_labels_of_pairs_have_room(console, width, differences):
     assert comparison.discordant["higher_ability"].iloc[0] in text
 
 
-def test_items_that_no_answers_tell_of_do_not_head_the_hardest(console):
+def test_items_that_without_information_do_not_head_the_hardest(console):
     index = pd.Index(["asked-in-vain", "hard", "easy"], name="item")
     items = pd.DataFrame({"difficulty": [9.0, 2.0, -1.0], "flags": ["no_information", "", ""]}, index=index)
     abilities = pd.DataFrame(

@@ -28,7 +28,7 @@ def test_labels_are_printed_as_they_are(console):
     assert "[bold]x[/]" in text and "<script>" in text and "[/nothing]" in text and "\x1b" not in text
 
 
-def test_rows_left_out_are_counted_and_no_rows_are_told(console):
+def test_rows_left_out_are_counted_and_no_rows_are_reported(console):
     out = console()
     print_table(frame(30), title="t", console=out, max_rows=6)
     print_table(frame(30).head(0), title="t", console=out)
