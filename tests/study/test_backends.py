@@ -46,7 +46,7 @@ def test_on_a_cluster_one_folder_takes_several_studies_and_a_missing_file_ends_t
             found = run_study(table, design.model_copy(update={"n_random": n_random}), Path("study"), workers=workers)
             assert set(found.results["n_random"].dropna()) == {n_random}
         assert task_bytes(folder).items() <= task_bytes(tmp_path / "study").items()
-        with pytest.raises(AnalysisError, match="all workers share"):
+        with pytest.raises(AnalysisError, match="workers must share"):
             run_all(read_file, [(tmp_path / "gone",)], workers)
 
 
