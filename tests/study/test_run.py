@@ -31,7 +31,7 @@ run.run_study(read_responses([sys.argv[1]]), design, Path(sys.argv[2]))
 
 
 def task_bytes(folder):
-    return {path.name: path.read_bytes() for path in sorted((folder / "tasks").glob("*.npz"))}
+    return {path.name: path.read_bytes() for path in sorted((folder / "tasks").glob("[!.]*.npz"))}
 
 
 @pytest.mark.slow
@@ -43,7 +43,7 @@ def test_a_killed_study_goes_on_where_it_stood_and_computes_no_finished_task_aga
     process = subprocess.Popen(list(map(str, arguments)))
     try:
         deadline = time.monotonic() + 240
-        while len(list((tmp_path / "study").glob("tasks/*.npz"))) < 3 and time.monotonic() < deadline:
+        while len(list((tmp_path / "study").glob("tasks/[!.]*.npz"))) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
         os.kill(process.pid, signal.SIGKILL)
@@ -67,7 +67,7 @@ def test_an_interrupt_ends_all_workers_and_leaves_a_folder_to_go_on_in(table, tm
         [*command, *flags], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 240
-    while len(list((tmp_path / "study").glob("tasks/*.npz"))) < 2 and time.monotonic() < deadline:
+    while len(list((tmp_path / "study").glob("tasks/[!.]*.npz"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     told = process.communicate(timeout=30)[1]
@@ -76,16 +76,16 @@ def test_an_interrupt_ends_all_workers_and_leaves_a_folder_to_go_on_in(table, tm
         and "continues from there" in told.replace("\n", " ")
         and "KeyboardInterrupt" not in told
     )
-    kept = len(list((tmp_path / "study").glob("tasks/*.npz")))
+    kept = len(list((tmp_path / "study").glob("tasks/[!.]*.npz")))
     time.sleep(1)
-    assert 2 <= kept == len(list((tmp_path / "study").glob("tasks/*.npz")))
+    assert 2 <= kept == len(list((tmp_path / "study").glob("tasks/[!.]*.npz")))
 
 
 @pytest.mark.slow
 def test_a_changed_design_computes_only_what_changed(table, design, tmp_path):
     run_study(table, design, tmp_path)
     before = task_bytes(tmp_path)
-    when = {path: path.stat().st_mtime_ns for path in (tmp_path / "tasks").glob("*.npz")}
+    when = {path: path.stat().st_mtime_ns for path in (tmp_path / "tasks").glob("[!.]*.npz")}
     changed = design.model_copy(update={"n_random": 100})
     run_study(table, changed, tmp_path)
     new = set(task_bytes(tmp_path)) - set(before)
