@@ -1,1 +1,1 @@
-"""Fewer items, same verdict: select, weight, estimate the full score, keep it all in one file."""
+"""Reduced benchmarks: select and weight items, estimate the full score, compare methods, store subsets."""

@@ -63,16 +63,14 @@ def item_bank(items: ItemParameters) -> ItemBank:
     information is P'^2 / (P (1 - P)). The common part is added to the posterior of ability by `ItemBank.scale`.
     """
     drawn = items if items.difficulty.ndim == 2 else items.at(None)
-    shift, stretch = _shared_scale(drawn)
-    drawn = drawn._replace(
-        difficulty=(drawn.difficulty - shift) / stretch, discrimination=drawn.discrimination * stretch
-    )
+    shift, factor = _shared_scale(drawn)
+    drawn = drawn._replace(difficulty=(drawn.difficulty - shift) / factor, discrimination=drawn.discrimination * factor)
     n_draws, n_items = drawn.difficulty.shape
     right, wrong, slope = (np.empty((n_items, len(NODES))) for _ in range(3))
     for block in slices(n_items, BLOCK_CELLS // (n_draws * len(NODES))):
         part = drawn.at((slice(None), block, None))
         right[block], wrong[block], slope[block] = (values.mean(axis=0) for values in response_curve(part, NODES)[:3])
-    spread = _moved_mass(shift, stretch) if n_draws > 1 else np.eye(len(NODES))
+    spread = _moved_mass(shift, factor) if n_draws > 1 else np.eye(len(NODES))
     return ItemBank(right, np.log(right), np.log(wrong), slope / right * (slope / wrong), spread)
 
 
@@ -83,16 +81,18 @@ def _shared_scale(drawn: ItemParameters) -> tuple[FloatArray, FloatArray]:
         return np.zeros((len(drawn.difficulty), 1)), np.ones((len(drawn.difficulty), 1))
     weight = (1 / variance) / (1 / variance).sum()
     centre = weight @ mean
-    apart = mean - centre
-    stretch = np.ones((len(drawn.difficulty), 1))
-    if weight @ apart**2 > weight @ variance:  # otherwise the difficulties are too similar to estimate a scale factor
-        stretch = (drawn.difficulty @ (weight * apart) / (weight @ apart**2))[:, None]
-    return (drawn.difficulty @ weight)[:, None] - stretch * centre, stretch
+    deviation = mean - centre
+    factor = np.ones((len(drawn.difficulty), 1))
+    if (
+        weight @ deviation**2 > weight @ variance
+    ):  # otherwise the difficulties are too similar to estimate a scale factor
+        factor = (drawn.difficulty @ (weight * deviation) / (weight @ deviation**2))[:, None]
+    return (drawn.difficulty @ weight)[:, None] - factor * centre, factor
 
 
-def _moved_mass(shift: FloatArray, stretch: FloatArray) -> FloatArray:
-    """Mean over draws of the position of shift + stretch x node, each split between the two nearest nodes."""
-    moved = np.clip((shift + stretch * NODES - NODES[0]) / (NODES[1] - NODES[0]), 0, len(NODES) - 1)
+def _moved_mass(shift: FloatArray, factor: FloatArray) -> FloatArray:
+    """Mean over draws of the position of shift + factor x node, each split between the two nearest nodes."""
+    moved = np.clip((shift + factor * NODES - NODES[0]) / (NODES[1] - NODES[0]), 0, len(NODES) - 1)
     below = np.minimum(moved.astype(np.intp), len(NODES) - 2)
     found, rows = np.zeros((len(NODES), len(NODES))), np.broadcast_to(np.arange(len(NODES)), below.shape)
     np.add.at(found, (rows, below), 1 - (moved - below))

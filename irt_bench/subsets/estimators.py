@@ -220,9 +220,9 @@ def _residual_variance(summary: ResponseSummary, learned: LearnedParameters) -> 
 def _best_share(training: TrainingData) -> LearnedParameters:
     """Share of D_w, in [0, 1], for which its mixture with p-IRT has the smallest squared error on held-out models."""
     base = _p_irt(training.held_out)
-    apart, error = training.held_out.weighted - base, training.held_out_truth - base
-    square = float(apart @ apart)
-    return LearnedParameters(weighted_share=float(np.clip(apart @ error / square, 0, 1)) if square > 0 else 0.0)
+    difference, error = training.held_out.weighted - base, training.held_out_truth - base
+    square = float(difference @ difference)
+    return LearnedParameters(weighted_share=float(np.clip(difference @ error / square, 0, 1)) if square > 0 else 0.0)
 
 
 def _source_share(training: TrainingData) -> LearnedParameters:
@@ -257,8 +257,8 @@ def _corrected(summary: ResponseSummary, learned: LearnedParameters) -> FloatArr
     return _p_irt(summary) + _linear(summary, learned)
 
 
-def _regress(answers: FloatArray, wanted: FloatArray) -> LearnedParameters:
-    found = RidgeCV(PENALTIES).fit(answers, wanted)
+def _regress(answers: FloatArray, target: FloatArray) -> LearnedParameters:
+    found = RidgeCV(PENALTIES).fit(answers, target)
     return LearnedParameters(intercept=float(found.intercept_), coefficients=np.asarray(found.coef_, dtype=np.float64))
 
 

@@ -251,7 +251,7 @@ def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts, *, n_draws
 
     Parameters
     ----------
-    instrument : SubsetScorer
+    scorer : SubsetScorer
         Chosen items.
     counts : ResponseCounts
         Responses of any models to the items of the scorer, in the same order. Cells may be missing.

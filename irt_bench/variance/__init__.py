@@ -1,1 +1,1 @@
-"""How far a score would move if training were repeated: seed variance, what it is made of, what it can tell apart."""
+"""Seed variance of scores over repeated training: metrics, variance components, and detectable differences."""

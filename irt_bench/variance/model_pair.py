@@ -203,8 +203,8 @@ def _seed_part(
     for label in labels:
         if label in models.index:
             own = models.loc[label]
-            alike = models.index[(models[names.RUN] == own[names.RUN]) & (models[names.STEP] == own[names.STEP])]
-            found.append((str(own[names.RUN]), *_seed_variance(shares, counts.models.index, alike, labels)))
+            same_run = models.index[(models[names.RUN] == own[names.RUN]) & (models[names.STEP] == own[names.STEP])]
+            found.append((str(own[names.RUN]), *_seed_variance(shares, counts.models.index, same_run, labels)))
     known = [each for each in found if each[-1] > 0]
     if not known:
         return None
@@ -221,17 +221,17 @@ def _seed_part(
 
 
 def _seed_variance(
-    shares: FloatArray, models: pd.Index, alike: pd.Index, labels: tuple[str, str]
+    shares: FloatArray, models: pd.Index, same_run: pd.Index, labels: tuple[str, str]
 ) -> tuple[float, float, int]:
     """Seed variance without and with the contribution of single items, and degrees of freedom; these are 0 if unknown.
 
     If both models are seeds of one run, their difference is what is tested: it is removed from the variance, and the
     other seeds remain.
     """
-    values = shares[models.get_indexer(alike)]
+    values = shares[models.get_indexer(same_run)]
     covariance = item_covariance(values)
-    off, whole, nu = float(covariance.off_diagonal), float(covariance.full_variance()), len(alike) - 1
-    if set(labels) <= set(alike):
+    off, whole, nu = float(covariance.off_diagonal), float(covariance.full_variance()), len(same_run) - 1
+    if set(labels) <= set(same_run):
         pair = item_covariance(shares[models.get_indexer(pd.Index(labels))])
         left = max(nu - 1, 1)
         off = (nu * off - float(pair.off_diagonal)) / left

@@ -139,7 +139,7 @@ def _run_columns(
         return [names.RUN]
     columns = _distinguishing_columns(seeded, checkpoints)
     if columns:
-        notes.append(f"no column 'run': models alike in {' and '.join(columns)} are one run")
+        notes.append(f"no column 'run': models with the same {' and '.join(columns)} are one run")
     elif len(seeded) > 1:
         notes.append("no column 'run': all models with a seed are one run")
     return columns

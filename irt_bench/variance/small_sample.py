@@ -264,8 +264,8 @@ def _chi_df(relative_variance: FloatArray) -> FloatArray:
     """Degrees of freedom of a chi variable with this squared coefficient of variation."""
     # 1 / c4^2 - 1 loses its digits beyond 1e6 degrees of freedom, where it is 1 / (2 nu).
     spread = np.where(DF_GRID < 1e6, 1 / c4(np.minimum(DF_GRID, 1e6) + 1) ** 2 - 1, 1 / (2 * DF_GRID))
-    wanted = np.log(np.maximum(relative_variance, spread[-1]))
-    return np.asarray(np.exp(np.interp(-wanted, -np.log(spread), np.log(DF_GRID))))
+    log_variance = np.log(np.maximum(relative_variance, spread[-1]))
+    return np.asarray(np.exp(np.interp(-log_variance, -np.log(spread), np.log(DF_GRID))))
 
 
 def ratio_correction(df: npt.ArrayLike) -> FloatArray:

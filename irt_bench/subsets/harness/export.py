@@ -218,7 +218,7 @@ def _to_parameters(subset: SubsetRecord, path: Path, options: ExportOptions) -> 
 
 def _to_ids(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     if path.suffix.lower() not in ID_SUFFIXES:
-        raise SubsetError(f"{path.name} must end in one of {', '.join(ID_SUFFIXES)}, to say which to write.")
+        raise SubsetError(f"{path.name} has no known format; its name must end in one of {', '.join(ID_SUFFIXES)}.")
     with replacing(path) as beside:
         if path.suffix.lower() == ".txt":
             _refuse_line_breaks(subset)

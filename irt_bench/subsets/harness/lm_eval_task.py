@@ -34,47 +34,47 @@ def keep(dataset: Any) -> Any:
     ValueError
         If the data, the metric or the evaluated split differ from those of the calibration.
     """
-    wanted, split = parameters(), str(dataset.split)  # the function of the task may lose the name of the split
+    exported, split = parameters(), str(dataset.split)  # the function of the task may lose the name of the split
     _check_full_task()
     own = _own_process_docs()
     dataset = own(dataset) if own is not None else dataset
-    if split != wanted["split"]:
+    if split != exported["split"]:
         return dataset  # few-shot examples come from splits that must stay complete
-    if len(dataset) != wanted["n_documents"]:
+    if len(dataset) != exported["n_documents"]:
         raise ValueError(
-            f"the {wanted['split']} split has {len(dataset)} documents; the subset is of {wanted['n_documents']}."
+            f"the {exported['split']} split has {len(dataset)} documents; the subset is of {exported['n_documents']}."
         )
-    return dataset.add_column("irt_doc_id", list(range(len(dataset)))).select(wanted["doc_ids"])
+    return dataset.add_column("irt_doc_id", list(range(len(dataset)))).select(exported["doc_ids"])
 
 
 def full_score(values: Iterable[float]) -> float:
     """Estimate the full score from the values of the selected documents."""
-    wanted = parameters()
+    exported = parameters()
     answers = _in_order([float(value) for value in values])
-    if len(answers) != len(wanted["doc_ids"]):
-        raise ValueError(f"{len(answers)} answers for {len(wanted['doc_ids'])} documents; run without --limit.")
-    curve, points = wanted["curve"], wanted["points"]
-    predicted = _under_wide_prior(answers, wanted)
-    low, high = wanted["ability_range"] or (-math.inf, math.inf)
+    if len(answers) != len(exported["doc_ids"]):
+        raise ValueError(f"{len(answers)} answers for {len(exported['doc_ids'])} documents; run without --limit.")
+    curve, points = exported["curve"], exported["points"]
+    predicted = _under_wide_prior(answers, exported)
+    low, high = exported["ability_range"] or (-math.inf, math.inf)
     if sum(mass for mass, node in zip(predicted, curve["ability"], strict=True) if not low <= node <= high) > 0.5:
         return math.nan  # a regression is not valid outside the range of its calibration models
-    if wanted["wide"]:
+    if exported["wide"]:
         mean, unseen = math.nan, sum(mass * score for mass, score in zip(predicted, curve["score"], strict=True))
     else:
-        mean, sd = _ability(answers, wanted["draws"])
+        mean, sd = _ability(answers, exported["draws"])
         unseen = sum(
             weight * _interpolate(mean + sd * point, curve["ability"], curve["score"])
             for point, weight in zip(points["at"], points["weight"], strict=True)
         )
-    found: float = wanted["constant"] + wanted["curve_share"] * unseen
-    found += sum(c * y for c, y in zip(wanted["coefficients"], answers, strict=True))
-    if wanted["spline"]:
-        weighted = sum(w * y for w, y in zip(wanted["weights"], answers, strict=True)) / sum(wanted["weights"])
-        spline = wanted["spline"]
+    found: float = exported["constant"] + exported["curve_share"] * unseen
+    found += sum(c * y for c, y in zip(exported["coefficients"], answers, strict=True))
+    if exported["spline"]:
+        weighted = sum(w * y for w, y in zip(exported["weights"], answers, strict=True)) / sum(exported["weights"])
+        spline = exported["spline"]
         found += _extended(weighted, spline["score"], spline["score_part"])
         found += _extended(mean, spline["ability"], spline["ability_part"])
-    observed: float = sum(t * y for t, y in zip(wanted["target_weights"], answers, strict=True))
-    asked_share: float = sum(wanted["target_weights"])
+    observed: float = sum(t * y for t, y in zip(exported["target_weights"], answers, strict=True))
+    asked_share: float = sum(exported["target_weights"])
     return min(max(found, observed), min(observed + 1 - asked_share, 1.0))
 
 
@@ -100,14 +100,14 @@ def _ability(answers: list[float], draws: Sequence[Sequence[Sequence[float]]]) -
     return mean, math.sqrt(square)
 
 
-def _under_wide_prior(answers: list[float], wanted: Mapping[str, Any]) -> list[float]:
+def _under_wide_prior(answers: list[float], exported: Mapping[str, Any]) -> list[float]:
     """Posterior of ability on the nodes of the curve with the wide prior, from probabilities averaged over draws."""
-    nodes, by_item = wanted["curve"]["ability"], list(zip(*wanted["draws"], strict=True))
+    nodes, by_item = exported["curve"]["ability"], list(zip(*exported["draws"], strict=True))
     logs = []
     for place, node in enumerate(nodes):
         before, after = nodes[max(place - 1, 0)], nodes[min(place + 1, len(nodes) - 1)]
         spacing = (after - before) / (1 if place in (0, len(nodes) - 1) else 2)
-        total = math.log(spacing) - (node / wanted["wide_prior_sd"]) ** 2 / 2
+        total = math.log(spacing) - (node / exported["wide_prior_sd"]) ** 2 / 2
         for answer, draws in zip(answers, by_item, strict=True):
             chance = sum(math.exp(_log_chance(1.0, item, node)) for item in draws) / len(draws)
             chance = min(max(chance, 1e-12), 1 - 1e-12)
@@ -148,17 +148,19 @@ def _extended(at: float, x: Sequence[float], y: Sequence[float]) -> float:
 @functools.cache
 def _check_full_task() -> None:
     """Check, before the evaluation, that the full task has the same split and the same metric."""
-    wanted = parameters()
+    exported = parameters()
     full_task = task_settings(_base_yaml())
     split, metrics = evaluated_split(full_task), metrics_of(full_task)
-    if split is not None and split != wanted["split"]:
-        raise ValueError(f"{wanted['task']} evaluates split {split!r}, not {wanted['split']!r}; export with --split.")
-    if metrics and wanted["metric"] not in metrics:
-        raise ValueError(f"{wanted['task']} has metrics {sorted(metrics)}, not {wanted['metric']!r}; export again.")
-    if metrics.get(wanted["metric"], {}) != wanted["metric_arguments"]:
+    if split is not None and split != exported["split"]:
         raise ValueError(
-            f"{wanted['task']} has other arguments of {wanted['metric']!r} than this task: "
-            f"{metrics[wanted['metric']]}. Export again with --base-yaml {_base_yaml()}, or where the harness is "
+            f"{exported['task']} evaluates split {split!r}, not {exported['split']!r}; export with --split."
+        )
+    if metrics and exported["metric"] not in metrics:
+        raise ValueError(f"{exported['task']} has metrics {sorted(metrics)}, not {exported['metric']!r}; export again.")
+    if metrics.get(exported["metric"], {}) != exported["metric_arguments"]:
+        raise ValueError(
+            f"{exported['task']} has other arguments of {exported['metric']!r} than this task: "
+            f"{metrics[exported['metric']]}. Export again with --base-yaml {_base_yaml()}, or where the harness is "
             "installed."
         )
 
@@ -227,14 +229,14 @@ def _own_process_docs() -> Callable[[Any], Any] | None:
 
 def _base_yaml() -> Path:
     """Return the YAML of the full task: the one given at export, else that of the harness."""
-    wanted = parameters()
-    if wanted["base_yaml"]:
-        return Path(wanted["base_yaml"])
+    exported = parameters()
+    if exported["base_yaml"]:
+        return Path(exported["base_yaml"])
     import lm_eval.tasks  # type: ignore[import-not-found]
 
-    path = yaml_of(wanted["task"], Path(str(lm_eval.tasks.__file__)).parent)
+    path = yaml_of(exported["task"], Path(str(lm_eval.tasks.__file__)).parent)
     if path is None:
-        raise ValueError(f"lm-evaluation-harness has no task {wanted['task']!r}; export again with --base-yaml.")
+        raise ValueError(f"lm-evaluation-harness has no task {exported['task']!r}; export again with --base-yaml.")
     return path
 
 

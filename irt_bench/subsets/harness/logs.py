@@ -37,7 +37,7 @@ def _logged_task(found: LogFacts) -> str:
     return found.path.name.removeprefix("samples_").rsplit("_", 1)[0] if found.exported else found.task
 
 
-class _Known(NamedTuple):
+class _ItemLookup(NamedTuple):
     """Items of a subset by hash, number and label; the task is empty if the subset has only one."""
 
     by_hash: dict[tuple[str, str], list[SubsetItem]]
@@ -45,7 +45,7 @@ class _Known(NamedTuple):
     by_label: dict[str, SubsetItem]
 
     @classmethod
-    def of(cls, subset: SubsetRecord, *, one_task: bool) -> _Known:
+    def of(cls, subset: SubsetRecord, *, one_task: bool) -> _ItemLookup:
         known = cls({}, {}, {item.id: item for item in subset.items})
         for item in subset.items:
             task = "" if one_task else item.subtask
@@ -65,7 +65,7 @@ def match_items(table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogF
         If no item is in the subset.
     """
     renamed, one_task = renamed_tasks(facts), len({item.subtask for item in subset.items}) == 1
-    known = _Known.of(subset, one_task=one_task)
+    known = _ItemLookup.of(subset, one_task=one_task)
     asked_as = {one.logged_hash: one for found in facts for one in found.asked if one.logged_hash}
     blank = pd.Series(pd.NA, index=table.items.index, dtype="object")
     numbers, hashes = table.items.get(DOC_ID, blank), table.items.get(names.DOC_HASH, blank)
@@ -117,7 +117,7 @@ FULL_RUN: Final = "full_run"
 MESSAGES: Final = {
     STALE: "its answers belong to the prompts of other documents, as after --cache_requests true; run again with "
     "--cache_requests refresh or without. The log cannot be trusted",
-    f"{WRONG_IDS};{NO_HASHES}": "its doc_ids are out of order and no hashes tell documents apart; run again "
+    f"{WRONG_IDS};{NO_HASHES}": "its doc_ids are out of order and there are no hashes of documents; run again "
     "with a sorted --samples file. The log cannot be trusted",
     CHANGED: "prompts differ from those of the calibration: the few-shot sampler draws other examples in a subset run; "
     "the estimate assumes that this does not matter",
@@ -245,15 +245,15 @@ def _relevant(
         return table.select(benchmark)
     tasks = {item.subtask for item in subset.items} | {subset.benchmark}
     renamed = renamed_tasks(facts)
-    wanted = [name for name in table.benchmarks if renamed.get(name, name) in tasks]
-    if not wanted and len(table.benchmarks) == 1:
-        wanted = table.benchmarks
-    if not wanted:
+    kept = [name for name in table.benchmarks if renamed.get(name, name) in tasks]
+    if not kept and len(table.benchmarks) == 1:
+        kept = table.benchmarks
+    if not kept:
         raise SubsetError(
             f"the logs are of {', '.join(table.benchmarks[:5])}; the subset is of {', '.join(sorted(tasks)[:5])}. "
             "Name the one that is meant: benchmark='NAME'."
         )
-    return table.keep_benchmarks(wanted)
+    return table.keep_benchmarks(kept)
 
 
 def _answers(table: ResponseTable, item_of: pd.Series) -> pd.DataFrame:
