@@ -66,7 +66,7 @@ def test_ids_of_an_unsorted_run_are_wrong_but_hashes_put_answers_right(subset, t
 
 def test_an_unsorted_run_without_hashes_cannot_be_trusted(subset, tmp_path):
     rows = [(i, k, k, 1.0) for i, k in zip([19, 4, 1, 11, 7], PLACES, strict=True)]
-    with pytest.raises(SubsetError, match="out of order and no hashes"):
+    with pytest.raises(SubsetError, match="out of order and there are no hashes"):
         read_subset_logs([write_log(tmp_path / "a", rows, with_hash=False)], subset)
     logs = read_subset_logs([write_log(tmp_path / "b", good(), with_hash=False)], subset)
     assert flags_of(logs) == ["matched_without_hashes"] and logs.counts.trials.sum() == 5
