@@ -58,7 +58,7 @@ def test_two_models_are_compared_item_by_item():
     a, b = table["model"].astype(str).unique()[:2]
     found = json.loads(run(SEEDS, "--models", a, b, "--json").stdout)
     assert found["n_items"] == 200 and found["n_groups"] == 20 and found["se_cluster"] is None
-    assert found["p_with_seeds"] > found["p"] and "by the seeds of run" in found["note"]
+    assert found["p_with_seeds"] > found["p"] and "from the seeds of run" in found["note"]
     clustered = json.loads(run(SEEDS, "--models", a, b, "--cluster", "subtask", "--json").stdout)
     assert clustered["n_groups"] == 20 and clustered["se_strata"] is None
     assert "--cluster belongs to --models" in run(SEEDS, "--cluster", "subtask", code=2).output
