@@ -229,7 +229,7 @@ def test_junk_gives_one_clear_error(journey, junk, reason):
         (lambda wide: ib.load_example("lsat"), "example 'lsat' is not known. Did you mean 'lsat6'"),
         (lambda wide: ib.Fit.load("no-such-file.nc"), "no-such-file.nc does not exist"),
         (lambda wide: ib.Subset.load("no-such-file.json"), "no-such-file.json is no file"),
-        (lambda wide: ib.Study.load("no-such-folder"), "no-such-folder is not there"),
+        (lambda wide: ib.Study.load("no-such-folder"), "no-such-folder does not exist"),
         (lambda wide: ib.load_example("seeds").select("other"), "benchmark 'other' is not known"),
     ],
 )
