@@ -55,7 +55,7 @@ class AbilityAccuracyComparison:
     reliability : pd.DataFrame
         Indexed ``ability, accuracy``; ``estimate, q05, q95, method``.
     models : pd.DataFrame
-        Indexed by model: columns of `irt_bench.ability_table`, ``rank`` as ``rank_by_ability``, and ``accuracy_q05,
+        Indexed by model: columns of `ability_table`, ``rank`` as ``rank_by_ability``, and ``accuracy_q05,
         accuracy_q95, rank_by_accuracy, accuracy_rank_q05, accuracy_rank_q95, ranks_disjoint``. Rank 1 is the best; ties
         share their mean rank.
     discordant : pd.DataFrame

@@ -50,7 +50,7 @@ def fit_figure(abilities: pd.DataFrame, items: pd.DataFrame) -> Figure:
     Parameters
     ----------
     abilities : pd.DataFrame
-        Indexed by model, from `irt_bench.ability_table`: ``rank, p_first_abler``, ``relative_ability`` with its limits,
+        Indexed by model, from `ability_table`: ``rank, p_first_abler``, ``relative_ability`` with its limits,
         and ``ability`` for the scale of the items. Of more than 60 models, the best, the worst and some evenly spaced
         between them are drawn.
     items : pd.DataFrame
