@@ -227,7 +227,7 @@ def _join(posterior: xr.Dataset | xr.DataArray, counts: ResponseCounts) -> tuple
         )
         positions, counts = positions[answered], counts.take(models=answered)
     if counts.n_models < MIN_MODELS:
-        raise AnalysisError(f"{counts.n_models} models have responses; at least {MIN_MODELS} are needed.")
+        raise AnalysisError(f"{counts.n_models} models have responses; at least {MIN_MODELS} models are needed.")
     return posterior.isel({MODEL: positions}), counts
 
 
