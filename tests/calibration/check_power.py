@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -184,7 +185,8 @@ def outcomes(scenario: str, replicate: int) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fitted = fit(counts, TwoPL(), LaplaceSettings(refine=False))
-    found = check_fit(counts, fitted, groups=groups_named, seed=replicate)
+    with mock.patch.object(predictive, "MAX_CELLS", LOO_CELLS):
+        found = check_fit(counts, fitted, groups=groups_named, seed=replicate)
     told = found.table()[["status", "value", "threshold"]].rename_axis("check").reset_index()
     return told.assign(scenario=scenario, replicate=replicate)[[*KEYS, "status", "value", "threshold"]]
 
@@ -201,7 +203,6 @@ def rates(told: pd.DataFrame) -> pd.DataFrame:
 
 def run(output: Path, *, data_sets: int, minutes: float, scenarios: list[str]) -> pd.DataFrame:
     """Add what is missing, replicate by replicate, until the time is over; write and return the rates."""
-    predictive.MAX_CELLS = LOO_CELLS
     output.mkdir(parents=True, exist_ok=True)
     kept = output / "outcomes.csv"
     told = pd.read_csv(kept) if kept.exists() else pd.DataFrame(columns=[*KEYS, "status", "value", "threshold"])
