@@ -1,7 +1,4 @@
-"""irt-bench subset: make a reduced benchmark, or compare the ways to make one.
-
-irt-bench subset --compare: run every way to make a subset, and write what was found.
-"""
+"""irt-bench subset: make a reduced benchmark, or compare the ways to make one (--compare)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
