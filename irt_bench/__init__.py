@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from irt_bench.api.example_data import load_example as load_example
     from irt_bench.api.fit import Fit as Fit
     from irt_bench.api.fitting import fit as fit
+    from irt_bench.api.model_scores import ModelScores as ModelScores
+    from irt_bench.api.model_scores import model_scores as model_scores
     from irt_bench.api.study import Study as Study
     from irt_bench.api.study import run_study as run_study
     from irt_bench.api.subset import Subset as Subset
@@ -79,6 +81,7 @@ _HOMES = {
     "IrtBenchError": "irt_bench.errors",
     "ItemAnalysis": "irt_bench.api.analysis",
     "LaplaceSettings": "irt_bench.inference.settings",
+    "ModelScores": "irt_bench.api.model_scores",
     "NUTSSettings": "irt_bench.inference.settings",
     "Normal": "irt_bench.irt_models.model",
     "OnePL": "irt_bench.irt_models.logistic",
@@ -101,6 +104,7 @@ _HOMES = {
     "item_analysis": "irt_bench.api.analysis",
     "load_example": "irt_bench.api.example_data",
     "make_subset": "irt_bench.api.subset",
+    "model_scores": "irt_bench.api.model_scores",
     "read_responses": "irt_bench.responses.read",
     "run_study": "irt_bench.api.study",
     "save_figure": "irt_bench.report.figures.canvas",

@@ -109,6 +109,7 @@ def test_columns_that_the_readme_names_for_outputs_are_written():
         fitted.abilities(),
         fitted.items(),
         irt_bench.item_analysis(table).items(),
+        irt_bench.model_scores(table, models=["model-001", "model-002"]).models(),
         irt_bench.make_subset(table, 20, fit=fitted).score(table),
         irt_bench.seed_variance(seeds, n_bootstrap=5, n_subsets=5).runs(),
         irt_bench.run_study(seeds, n_random=20, n_reweighted=20, **small).results(),

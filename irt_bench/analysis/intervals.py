@@ -1,4 +1,4 @@
-"""Closed-form 90% intervals for proportions, means, correlations and alpha, and Holm's adjustment of p-values.
+"""Closed-form 90% intervals and standard errors for proportions, means, correlations and alpha; Holm's adjustment.
 
 Models (or items) are treated as a simple random sample. Fine-tunes of one another carry less information than their
 number suggests; the intervals are then too narrow.
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import special  # scipy.stats takes half a second to import
 
 from irt_bench.arrays import BoolArray, FloatArray
@@ -24,6 +25,14 @@ class Interval(NamedTuple):
 
     lower: FloatArray
     upper: FloatArray
+
+
+class StandardError(NamedTuple):
+    """Standard error of a mean difference over items, its degrees of freedom, and its number of groups."""
+
+    se: float
+    df: float
+    n_groups: int
 
 
 def wilson_interval(proportion: FloatArray, n: npt.NDArray[np.integer]) -> Interval:
@@ -80,6 +89,81 @@ def centred_sums(values: FloatArray, asked: BoolArray) -> tuple[FloatArray, Floa
     n = asked.sum(axis=0)
     mean = np.where(asked, values, 0.0).sum(axis=0) / np.where(n > 0, n, np.nan)
     return mean, (np.where(asked, values - mean, 0.0) ** 2).sum(axis=0)
+
+
+def strata_error(difference: FloatArray, strata: npt.ArrayLike) -> StandardError:
+    """Return the standard error of a mean over a stratified sample of items, with the same numbers per stratum.
+
+    Notes
+    -----
+    sqrt(sum_h n_h s_h^2) / N with Satterthwaite's degrees of freedom [1]_. Differences between strata do not count.
+    Strata of one item are joined; if there is only one, it is joined with the smallest other stratum.
+
+    References
+    ----------
+    .. [1] Cochran, Sampling techniques, 1977, sections 5.3 and 5.4.
+    """
+    codes, labels = pd.factorize(np.asarray(strata), use_na_sentinel=False)
+    sizes = np.bincount(codes)
+    single = np.flatnonzero(sizes == 1)
+    if len(single):
+        larger = np.where(sizes > 1, sizes, len(codes) + 1)
+        codes = np.where(sizes[codes] == 1, single[0] if len(single) > 1 else int(larger.argmin()), codes)
+    codes = pd.factorize(codes)[0]
+    n = np.bincount(codes).astype(np.float64)
+    means = np.bincount(codes, weights=difference) / n
+    variances = np.bincount(codes, weights=(difference - means[codes]) ** 2) / (n - 1) * n
+    total = variances.sum()
+    df = total**2 / (variances**2 / (n - 1)).sum() if total > 0 else len(codes) - len(n)
+    return StandardError(float(np.sqrt(total)) / len(codes), float(df), len(labels))
+
+
+def cluster_error(difference: FloatArray, clusters: npt.ArrayLike) -> StandardError:
+    """Return the standard error of a mean over a random sample of clusters of correlated items.
+
+    Returns
+    -------
+    StandardError
+        NaN with one cluster.
+
+    Notes
+    -----
+    sqrt(sum_g S_g^2 / (1 - n_g / N)) / N, with S_g the sum of deviations in cluster g; unbiased if items are
+    uncorrelated [1]_. Degrees of freedom by Satterthwaite [1]_ [2]_, assuming that items of a cluster are perfectly
+    correlated: G - 1 for clusters of one size, fewer if a few clusters are large. In simulation, 90% intervals cover
+    .87 to .93 for 5 to 40 clusters whose log sizes have an sd of 1 (tests/variance/test_model_pair.py). The usual
+    G / (G - 1) sum S_g^2 with G - 1 degrees of freedom covers .72 to .85.
+
+    References
+    ----------
+    .. [1] Bell, McCaffrey, Bias reduction in standard errors for linear regression with multi-stage samples, Survey
+       Methodology 28, 2002.
+    .. [2] Imbens, Kolesar, Robust standard errors in small samples: some practical advice, 2016,
+       DOI 10.1162/REST_a_00552.
+    """
+    codes, labels = pd.factorize(np.asarray(clusters), use_na_sentinel=False)
+    n_groups = len(labels)
+    if n_groups < 2:
+        return StandardError(np.nan, np.nan, n_groups)
+    share = np.bincount(codes) / len(codes)
+    sums = np.bincount(codes, weights=difference - difference.mean()) / len(codes)
+    variance = (sums**2 / (1 - share)).sum()
+    return StandardError(float(np.sqrt(variance)), _cluster_freedom(share), n_groups)
+
+
+def _cluster_freedom(share: FloatArray) -> float:
+    """Degrees of freedom, trace(F)^2 / sum(F^2), of F = D (diag(m) - m s' - s m' + sum(m) s s') D.
+
+    s are the shares of the clusters, m = s^2 the variances of their parts of the mean, but for a factor, and D is
+    diagonal, 1 / sqrt(1 - s).
+    """
+    weight, moving = 1 / (1 - share), share**2
+    total = moving.sum()
+    crossed = total * share**2 - 2 * moving * share  # diagonal of F without diag(m)
+    mm, ms, ss = ((weight * x * y).sum() for x, y in ((moving, moving), (moving, share), (share, share)))
+    squares = 2 * mm * ss + (total * ss) ** 2 + 2 * ms**2 - 4 * total * ms * ss
+    squares += (weight**2 * moving * (2 * crossed + moving)).sum()
+    return float((weight * (moving + crossed)).sum() ** 2 / squares)
 
 
 def correlation_interval(correlation: FloatArray, n: npt.NDArray[np.integer]) -> Interval:

@@ -35,6 +35,11 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench score new.csv --fit fit -o scores.csv",
         "irt-bench score logs/ --subset subset.json -o full-scores.csv",
     ),
+    score.scores: (
+        "irt-bench scores responses.parquet -o scores",
+        "irt-bench scores logs/ --models large,small --cluster passage",
+        "irt-bench scores logs/ --measure pass@5 --baseline current",
+    ),
     check.check: ("irt-bench check responses.parquet --fit fit -o checks --strict",),
     compare.compare: ("irt-bench compare responses.parquet --fit fit -o comparison",),
     subset.subset: (

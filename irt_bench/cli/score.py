@@ -1,4 +1,4 @@
-"""irt-bench score: score new models with frozen items, or from a run on a subset."""
+"""irt-bench score and scores: models by the items of a fit, by a subset, or by their accuracy with its errors."""
 
 from pathlib import Path
 from typing import Annotated, cast
@@ -124,6 +124,61 @@ def _score_subset(
     for flag, meaning in MEANINGS.items():
         if flag in raised:
             out.print(f"{flag}: {meaning}", highlight=False)
+    _say_written(output)
+
+
+@clear_errors
+def scores(
+    paths: Paths,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
+    measure: Annotated[
+        str, typer.Option(help="accuracy; or pass@K or majority@K, such as pass@5, of K or more answers per item.")
+    ] = "accuracy",
+    models: Annotated[
+        str | None, typer.Option(help="Models to compare, joined by commas. All by default.", metavar="NAME,...")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Compare all models with this one instead of all pairs.", metavar="NAME")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Column of the items drawn together, such as a passage's.", metavar="COLUMN")
+    ] = None,
+    strata: Annotated[
+        str, typer.Option(help="Column of the items with fixed parts, such as subtasks.", metavar="COLUMN")
+    ] = "subtask",
+    figure: Annotated[Path | None, typer.Option(help="Figure to write, .png, .svg or .pdf.")] = None,
+    benchmark: Benchmark = None,
+    format: FormatName = None,
+    metric: Metric = None,
+    filter: Filter = None,
+    safe_csv: SafeCsv = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Scores of models with standard errors, on one benchmark or several, and which models can be told apart."""
+    from irt_bench.api.model_scores import model_scores
+    from irt_bench.report.figures.canvas import check_figure_format, save_figure
+    from irt_bench.report.tables.terminal import print_scores
+
+    if output is not None:
+        check_output(output, force=force, folder=True)
+    if figure is not None:
+        check_output(figure, force=force)
+        check_figure_format(figure)
+    chosen = None if models is None else [name.strip() for name in models.split(",")]
+    table = read_paths(paths, benchmark, format, metric, filter)
+    found = model_scores(table, measure=measure, models=chosen, baseline=baseline, cluster=cluster, strata=strata)
+    if output is not None:
+        found.save(output, safe_csv=safe_csv)
+    if figure is not None:
+        save_figure(found.plot(), figure)
+    if json:
+        print_text(json_text(found.to_dict()))
+        return
+    for name in found.benchmarks:
+        print_scores(found.models(name), found.pairs(), name, found.measure, console=out)
+    for note in found.notes:
+        out.print(f"Note: {note}", highlight=False, markup=False)
     _say_written(output)
 
 

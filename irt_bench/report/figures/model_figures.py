@@ -184,6 +184,49 @@ def ranks_figure(models: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
+def scores_figure(models: pd.DataFrame, benchmark: str, measure: str) -> Figure:
+    """Draw the score of each model with its interval for other items and, where known, for these items.
+
+    Parameters
+    ----------
+    models : pd.DataFrame
+        Indexed by model: ``score`` and ``benchmark`` with ``_q05`` and ``_q95``, and ``group`` where known, between
+        which the background changes. Of more than 40 models the 20 best and some evenly spaced are drawn.
+    benchmark, measure : str
+        For the title and the axis.
+    """
+    best_first = models.sort_values("score", ascending=False, kind="stable")
+    shown = shown_models(len(best_first))
+    rows = best_first.iloc[shown]
+    figure = new_figure(1.1 + 0.2 * len(rows), f"Scores of {len(models):,} models: {benchmark}")
+    axes = figure.subplots()
+    heights = np.arange(len(rows), dtype=np.float64)
+    axes.hlines(
+        heights, rows["score_q05"], rows["score_q95"], color=SKY, linewidth=2.0, label="90% interval for other items"
+    )
+    if rows["benchmark_q05"].notna().any():
+        axes.hlines(heights, rows["benchmark_q05"], rows["benchmark_q95"], color=ORANGE, linewidth=4.0, alpha=0.8,
+                    label="90% interval for these items")  # fmt: skip
+    axes.scatter(rows["score"], heights, color=BLUE, s=16, zorder=3)
+    bands = ""
+    if "group" in rows and len(rows) == len(best_first):
+        bands = "; the models of a band cannot be told apart from the best of it"
+        own = rows["group"].to_numpy()
+        for group in np.unique(own[np.isfinite(own)])[1::2]:
+            for height in heights[own == group]:
+                axes.axhspan(height - 0.5, height + 0.5, color="#F3F3F3", zorder=0, linewidth=0)
+    axes.set_yticks(heights, [shorten(str(label), 18 if narrow() else 34) for label in rows.index], size=SMALL_SIZE)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    if len(rows) < len(best_first):
+        axes.axhline(BEST - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+    axes.set_xlabel(f"{measure} (%){bands}")
+    clear_legend(axes.legend(loc="lower right"))
+    return figure
+
+
 def shown_models(n: int) -> npt.NDArray[np.intp]:
     """Positions drawn, of models sorted best first: all, or the best and some evenly spaced of the others."""
     if n <= MAX_MODELS:

@@ -249,6 +249,23 @@ def print_comparison(
         print_table(comparison.items.head(max_rows), title="Items behind them", console=console)
 
 
+def print_scores(
+    models: pd.DataFrame, pairs: pd.DataFrame, benchmark: str, measure: str, *, console: Console, max_rows: int = 20
+) -> None:
+    """Print the scores of models on one benchmark, best first, and the pairs that are hardest to tell apart."""
+    best_first = models.sort_values("score", ascending=False, kind="stable").rename(
+        columns={"benchmark_q05": "benchmark_se_q05", "benchmark_q95": "benchmark_se_q95"}
+    )
+    columns = ["score", "score_se", *(["benchmark_se"] if best_first["benchmark_se"].notna().any() else [])]
+    columns += [name for name in ("rank_best", "rank_worst", "group") if name in best_first] + ["n_items", "n_answers"]
+    title = f"{benchmark}: {measure} with its 90% interval for other items"
+    print_table(best_first, title=title, console=console, max_rows=max_rows, columns=columns)
+    own = pairs[pairs["benchmark"] == benchmark] if len(pairs) else pairs
+    if 0 < len(own) <= max_rows:
+        shown = ["b", "difference", "p", "p_holm", "n_items"]
+        print_table(own.set_index("a"), title="Differences, a less b", console=console, columns=shown)
+
+
 def _related(summary: Mapping[str, Any]) -> list[str]:
     """Describe related models of a fit in words."""
     about = summary.get("clusters", {})

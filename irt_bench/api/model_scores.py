@@ -1,0 +1,256 @@
+"""Scores of models with standard errors, and which models can be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from irt_bench import names
+from irt_bench.analysis.model_scores import (
+    ACCURACY_MEASURE,
+    LEVEL,
+    MAX_PAIRED,
+    SUITE,
+    pair_table,
+    ranked,
+    score_table,
+    suite_pairs,
+    suite_scores,
+)
+from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural, saved_folder
+from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.files import write_csv, write_json
+from irt_bench.names import BENCHMARK, MODEL
+from irt_bench.report.figures.canvas import save_figure
+from irt_bench.report.figures.model_figures import scores_figure
+from irt_bench.responses.canonical import Responses, as_counts, as_table
+from irt_bench.responses.counts import ResponseCounts
+
+SHOWN: Final = ("score", "rank", "group", "n_items", "n_answers")
+
+
+@dataclass(frozen=True, repr=False)
+class ModelScores:
+    """Scores of models on one or several benchmarks, and the differences of pairs. Made by `model_scores`.
+
+    Parameters
+    ----------
+    measure : str
+        What was scored: "accuracy", "pass@k" or "majority@k".
+    scores, differences : pd.DataFrame
+        See `models` and `pairs`.
+    notes : tuple of str
+        What was left out.
+
+    Examples
+    --------
+    >>> from irt_bench import load_example, model_scores
+    >>> scores = model_scores(load_example("benchmark"))
+    >>> scores
+    ModelScores(accuracy, benchmark, 120 models, best: model-001)
+    >>> scores.models().loc[("benchmark", "model-001"), ["score", "score_q05", "rank_worst"]].round(2).tolist()
+    [0.92, 0.87, 19.0]
+    """
+
+    measure: str
+    scores: pd.DataFrame
+    differences: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks; the mean of several is the last."""
+        return [str(name) for name in self.scores.index.unique(BENCHMARK)]
+
+    def __repr__(self) -> str:
+        last = self.models(self.benchmarks[-1])["score"]
+        best = f", best: {last.idxmax()}" if last.notna().any() else ""
+        which = self.benchmarks[0] if len(self.benchmarks) == 1 else plural(len(self.benchmarks) - 1, "benchmark")
+        return f"ModelScores({self.measure}, {which}, {plural(len(last), 'model')}{best})"
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for name in self.benchmarks:
+            table = self.models(name).sort_values("score", ascending=False)
+            parts.append(html_frame(table, f"{name}: {self.measure}, best first", SHOWN))
+        return notebook_html(repr(self), *parts, html_lines(self.notes))
+
+    def models(self, benchmark: str | None = None) -> pd.DataFrame:
+        """Score of each model.
+
+        Parameters
+        ----------
+        benchmark : str, optional
+            One of `benchmarks`; by default all are returned.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by benchmark and model, or by model: ``score`` with ``_se``, ``_q05``, ``_q95`` for other items
+            (generalized accuracy); ``benchmark_se, benchmark_q05, benchmark_q95`` for these items and other answers
+            (benchmark accuracy), NaN without repeated answers; ``rank``, the ranks that are not ruled out
+            (``rank_best, rank_worst``), ``group``; ``n_items, n_answers``.
+        """
+        if benchmark is None:
+            return self.scores
+        if benchmark not in self.benchmarks:
+            raise AnalysisError(unknown_choice("benchmark", benchmark, self.benchmarks))
+        table: pd.DataFrame = self.scores.xs(benchmark, level=BENCHMARK)  # type: ignore[assignment]
+        return table
+
+    def pairs(self) -> pd.DataFrame:
+        """Differences of pairs of models on the items that both answered.
+
+        Returns
+        -------
+        pd.DataFrame
+            ``benchmark, a, b, n_items, difference`` (a less b) with ``_se``, ``_q05``, ``_q95``, ``df, p, p_holm``.
+        """
+        return self.differences
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "measure": self.measure,
+            "models": self.scores.reset_index().to_dict("records"),
+            "pairs": self.differences.to_dict("records"),
+            "level": LEVEL,
+            "notes": list(self.notes),
+        }
+
+    def plot(
+        self, kind: Literal["scores"] = "scores", *, benchmark: str | None = None, width: float | None = None
+    ) -> Figure:
+        """Draw the scores of the models with both intervals, best first.
+
+        Parameters
+        ----------
+        kind : {"scores"}
+            The figure.
+        benchmark : str, optional
+            By default the only one, or the mean of all.
+        width : float, optional
+            Width in inches. A figure of a given width has no title, as a caption says it.
+        """
+        chosen = self.benchmarks[-1] if benchmark is None else benchmark
+        table = self.models(chosen)
+        return draw(kind, {"scores": lambda: scores_figure(table, chosen, self.measure)}, width)
+
+    def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
+        """Write tables, figure and summary into a folder, as ``irt-bench scores`` does.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A new folder, or one that was written before.
+        safe_csv : bool
+            Whether texts that a spreadsheet would run as a formula get a ' in front.
+        """
+        with saved_folder(folder) as path:
+            write_csv(self.scores, path / "models.csv", safe=safe_csv)
+            write_csv(self.differences, path / "pairs.csv", safe=safe_csv, index=False)
+            save_figure(self.plot(), path / "scores.png")
+            write_json(path / "summary.json", self.to_dict())
+
+
+def model_scores(
+    responses: Responses,
+    *,
+    measure: str = ACCURACY_MEASURE,
+    models: Sequence[str] | None = None,
+    baseline: str | None = None,
+    cluster: str | None = None,
+    strata: str | None = names.SUBTASK,
+) -> ModelScores:
+    """Score models with standard errors, and compare all pairs of them.
+
+    Parameters
+    ----------
+    responses : ResponseTable, ResponseCounts, DataFrame or array
+        Answers to one or several benchmarks.
+    measure : str
+        "accuracy"; or "pass@k" (one or more of k answers are right) or "majority@k" (more than half of k are), such as
+        "pass@5", of cells with k answers or more. The unbiased estimate of avg@k is the accuracy.
+    models : sequence of str, optional
+        Models to compare; by default all.
+    baseline : str, optional
+        Compare all others with this model only; by default all pairs are compared, of up to 200 models.
+    cluster : str, optional
+        Column of the items drawn together, such as that of their passage.
+    strata : str, optional
+        Column of the items with fixed parts, of which other benchmarks would have as many items, such as subtasks.
+
+    Raises
+    ------
+    AnalysisError
+        If a model, a column or the measure is unknown, or no cell has k answers.
+
+    Notes
+    -----
+    Intervals of a score do not include other training seeds; see `seed_variance`. In simulation, 90% intervals of a
+    score and of a difference cover .88 to .92, and all ranks lie within their limits in 95% to 99% of data sets
+    (tests/analysis/test_model_scores.py).
+
+    Examples
+    --------
+    One model's score from repeated answers: for other items, and for these:
+
+    >>> from irt_bench import load_example, model_scores
+    >>> scores = model_scores(load_example("repeats"))
+    >>> scores.models()[["score", "score_se", "benchmark_se"]].iloc[0].round(3).tolist()
+    [0.47, 0.034, 0.027]
+    >>> model_scores(load_example("repeats"), measure="pass@3").models()["score"].head(1).round(2).tolist()
+    [0.78]
+    """
+    tables = _by_benchmark(responses)
+    known = [str(label) for counts in tables.values() for label in counts.models.index]
+    named = [*(models or []), *([] if baseline is None else [baseline])]
+    for label in named:
+        if label not in known:
+            raise AnalysisError(unknown_choice("model", label, dict.fromkeys(known)))
+    scores, paired, notes = {}, {}, []
+    for name, counts in tables.items():
+        chosen = counts if models is None else counts.take(models=counts.models.index.isin(named))
+        if not chosen.n_models:
+            continue
+        scores[name] = score_table(chosen, measure=measure, cluster=cluster, strata=strata)
+        if baseline is None and chosen.n_models > MAX_PAIRED:
+            notes.append(
+                f"{name}: {chosen.n_models:,} models have too many pairs; name up to {MAX_PAIRED} as models=..."
+            )
+        elif baseline is None or baseline in chosen.models.index:
+            paired[name] = pair_table(chosen, measure=measure, cluster=cluster, strata=strata, baseline=baseline)
+        if baseline is None and name in paired:
+            scores[name] = ranked(scores[name], paired[name])
+    if len(scores) > 1:
+        _add_mean(scores, paired, notes, ranks=baseline is None)
+    differences = pd.concat(paired, names=[BENCHMARK]).reset_index(BENCHMARK) if paired else pd.DataFrame()
+    table = pd.concat(scores, names=[BENCHMARK, MODEL])
+    return ModelScores(measure, table, differences.reset_index(drop=True), tuple(notes))
+
+
+def _by_benchmark(responses: Responses) -> dict[str, ResponseCounts]:
+    if isinstance(responses, ResponseCounts):
+        return {responses.benchmark: responses}
+    table = as_table(responses)
+    return {str(name): as_counts(table.select(str(name))) for name in table.benchmarks}
+
+
+def _add_mean(
+    scores: dict[str, pd.DataFrame], paired: dict[str, pd.DataFrame], notes: list[str], *, ranks: bool
+) -> None:
+    """Add the mean of the benchmarks, of the models that took all."""
+    n_models = len(set().union(*(table.index for table in scores.values())))
+    mean = suite_scores(scores)
+    if len(mean) < n_models:
+        notes.append(f"{SUITE}: {len(mean):,} of {n_models:,} models, those with answers to every benchmark")
+    if len(paired) == len(scores) and len(mean):
+        pairs = suite_pairs(paired)
+        mean = ranked(mean, pairs) if ranks else mean
+        paired[SUITE] = pairs
+    scores[SUITE] = mean
