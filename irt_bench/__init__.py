@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from irt_bench.irt_models.model import Hierarchical as Hierarchical
     from irt_bench.irt_models.model import IRTModel as IRTModel
     from irt_bench.irt_models.model import Normal as Normal
+    from irt_bench.irt_models.populations import Groups as Groups
+    from irt_bench.irt_models.populations import Regression as Regression
     from irt_bench.irt_models.simulate import simulate_responses as simulate_responses
     from irt_bench.report.figures.canvas import save_figure as save_figure
     from irt_bench.report.page import write_report as write_report
@@ -75,6 +77,7 @@ _HOMES = {
     "FitChecks": "irt_bench.api.analysis",
     "FitWarning": "irt_bench.errors",
     "FourPL": "irt_bench.irt_models.logistic",
+    "Groups": "irt_bench.irt_models.populations",
     "HalfNormal": "irt_bench.irt_models.model",
     "Hierarchical": "irt_bench.irt_models.model",
     "IRTModel": "irt_bench.irt_models.model",
@@ -85,6 +88,7 @@ _HOMES = {
     "NUTSSettings": "irt_bench.inference.settings",
     "Normal": "irt_bench.irt_models.model",
     "OnePL": "irt_bench.irt_models.logistic",
+    "Regression": "irt_bench.irt_models.populations",
     "ResponseCounts": "irt_bench.responses.counts",
     "ResponseTable": "irt_bench.responses.table",
     "SVISettings": "irt_bench.inference.settings",

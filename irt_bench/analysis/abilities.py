@@ -19,9 +19,16 @@ from scipy.interpolate import make_interp_spline
 
 from irt_bench.analysis.curves import information, response_curve, response_probabilities
 from irt_bench.analysis.intervals import Z_LIMIT
-from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, thin
+from irt_bench.analysis.labelled_draws import (
+    ItemParameters,
+    PopulationPriors,
+    evenly_spaced,
+    item_draws,
+    thin,
+)
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
+from irt_bench.irt_models.populations import AbilityPrior
 from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, INTERVAL, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
@@ -35,6 +42,9 @@ SPACING_PER_SLOPE = 0.5  # upper limit in logits of the steepest item: quintic s
 NODES_PER_SD = 3.0  # of the narrowest posterior; from 2 on the trapezoid rule is exact to 1e-8
 CELL_BLOCK = 200_000  # items x nodes at once: a temporary array of 1.6 MB stays in cache
 MIN_SLOPE = 1e-3  # avoids division by zero
+
+
+STANDARD = AbilityPrior(np.zeros(1), np.ones(1))
 
 
 class AbilityNodes(NamedTuple):
@@ -52,13 +62,14 @@ class ResponseBlock(NamedTuple):
     trials: npt.NDArray[Any]
 
 
-def choose_nodes(responses: ResponseBlock, mean: ItemParameters) -> AbilityNodes:
+def choose_nodes(responses: ResponseBlock, mean: ItemParameters, prior: AbilityPrior = STANDARD) -> AbilityNodes:
     """Choose nodes that cover all posteriors of a block of models and resolve the narrowest."""
-    scan, log_posterior = scan_posteriors(responses, mean)
+    scan, log_posterior = scan_posteriors(responses, mean, prior)
     near = log_posterior > log_posterior.max(axis=1, keepdims=True) - PRIOR_RANGE**2 / 2
     reached = np.flatnonzero(near.any(axis=0))
     low, high = scan[max(reached[0] - 1, 0)], scan[min(reached[-1] + 1, len(scan) - 1)]
-    narrowest = 1 / np.sqrt(1 + np.where(near, _expected_information(responses, mean, scan), 0).max())
+    known = np.max(np.asarray(prior.sd) ** -2)
+    narrowest = 1 / np.sqrt(known + np.where(near, _expected_information(responses, mean, scan), 0).max())
     coarsest = min(MAX_SPACING, SPACING_PER_SLOPE / np.abs(mean.discrimination).max(initial=MIN_SLOPE))
     fine, coarse = (
         np.linspace(low, high, min(int(np.ceil((high - low) / h)) + 1, MAX_NODES))
@@ -71,11 +82,14 @@ def choose_nodes(responses: ResponseBlock, mean: ItemParameters) -> AbilityNodes
     return AbilityNodes(coarse, fine, np.ascontiguousarray(spline(fine).T))
 
 
-def scan_posteriors(responses: ResponseBlock, mean: ItemParameters) -> tuple[FloatArray, FloatArray]:
+def scan_posteriors(
+    responses: ResponseBlock, mean: ItemParameters, prior: AbilityPrior = STANDARD
+) -> tuple[FloatArray, FloatArray]:
     """Log posterior of each model on the coarse grid, shape (model, node), up to a constant."""
     scan = np.linspace(-MAX_ABILITY, MAX_ABILITY, round(2 * MAX_ABILITY / SCAN_SPACING) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):  # refused below
-        log_posterior = next(_log_likelihoods(responses, mean.at(None), scan)) - scan**2 / 2
+        away = (scan - np.reshape(prior.mean, (-1, 1))) / np.reshape(prior.sd, (-1, 1))
+        log_posterior = next(_log_likelihoods(responses, mean.at(None), scan)) - away**2 / 2
     if not np.isfinite(log_posterior.max(axis=1)).all():
         raise AnalysisError(
             "some responses have probability 0 under the item parameters (guessing is 1 or the upper asymptote 0). Is "
@@ -128,14 +142,19 @@ def _expected_information(responses: ResponseBlock, items: ItemParameters, nodes
     return found
 
 
-def mixture_density(responses: ResponseBlock, drawn: ItemParameters, nodes: AbilityNodes) -> FloatArray:
-    """Posterior density of each model's ability, shape (model, fine node), averaged over draws of the items."""
-    weights, log_prior = _trapezoid(nodes.integrated), -(nodes.integrated**2) / 2
+def mixture_density(
+    responses: ResponseBlock,
+    drawn: ItemParameters,
+    nodes: AbilityNodes,
+    priors: PopulationPriors | None = None,
+) -> FloatArray:
+    """Posterior density of each model's ability, shape (model, fine node), averaged over draws; prior N(0, 1)."""
+    weights, standard = _trapezoid(nodes.integrated), -(nodes.integrated**2) / 2
     found = np.zeros((len(responses.correct), len(nodes.integrated)))
-    for density in _log_likelihoods(responses, drawn, nodes.evaluated):
+    for draw, density in enumerate(_log_likelihoods(responses, drawn, nodes.evaluated)):
         if nodes.refine is not None:
             density = density @ nodes.refine
-        density += log_prior
+        density += standard if priors is None else priors.log_density(draw, nodes.integrated)
         density -= density.max(axis=1, keepdims=True)
         np.exp(density, out=density)
         density /= (density @ weights * len(drawn.difficulty))[:, None]
@@ -185,34 +204,42 @@ STEP_LIMIT = 1e-10
 MODE_CELLS = 1_000_000  # models x items at once: a temporary array of 8 MB
 
 
-def find_modes(responses: ResponseBlock, items: ItemParameters) -> FloatArray:
+def find_modes(responses: ResponseBlock, items: ItemParameters, prior: AbilityPrior = STANDARD) -> FloatArray:
     """Mode, sd from the curvature, and interval limits of each model's posterior, shape (4, model)."""
-    scan, log_posterior = scan_posteriors(responses, items)
+    scan, log_posterior = scan_posteriors(responses, items, prior)
+    prior = AbilityPrior(*(np.broadcast_to(value, len(log_posterior)) for value in prior))
     start = scan[log_posterior.argmax(axis=1)]
     found, size = np.empty((2, len(start))), max(1, MODE_CELLS // max(len(items.difficulty), 1))
     for block in (slice(first, first + size) for first in range(0, len(start), size)):
         found[:, block] = _optimise_mode(
-            ResponseBlock(responses.correct[block], responses.trials[block]), items, start[block]
+            ResponseBlock(responses.correct[block], responses.trials[block]),
+            items,
+            start[block],
+            AbilityPrior(prior.mean[block], prior.sd[block]),
         )
     mode, sd = found
     return np.stack([mode, sd, mode - Z_LIMIT * sd, mode + Z_LIMIT * sd])
 
 
-def _optimise_mode(responses: ResponseBlock, items: ItemParameters, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _optimise_mode(
+    responses: ResponseBlock, items: ItemParameters, start: FloatArray, prior: AbilityPrior
+) -> tuple[FloatArray, FloatArray]:
     """Newton's method from `start`, within a bracket that shrinks at every step; mode and 1 / sqrt(curvature)."""
     at, low, high = start, start - SCAN_SPACING, start + SCAN_SPACING
     for _ in range(MAX_STEPS):
-        by_ability, curvature = _derivatives(responses, items, at)
+        by_ability, curvature = _derivatives(responses, items, at, prior)
         low, high = np.where(by_ability > 0, at, low), np.where(by_ability > 0, high, at)
         newton = at - by_ability / np.where(curvature < 0, curvature, -MIN_SLOPE)
         kept = (curvature < 0) & (newton >= low) & (newton <= high)
         last, at = at, np.where(kept, newton, (low + high) / 2)
         if np.abs(at - last).max() < STEP_LIMIT:
             break
-    return at, 1 / np.sqrt(-_derivatives(responses, items, at)[1])
+    return at, 1 / np.sqrt(-_derivatives(responses, items, at, prior)[1])
 
 
-def _derivatives(responses: ResponseBlock, items: ItemParameters, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _derivatives(
+    responses: ResponseBlock, items: ItemParameters, ability: FloatArray, prior: AbilityPrior
+) -> tuple[FloatArray, FloatArray]:
     """First and second derivative of the log posterior, shape (model,).
 
     Uses P'' = a (1 - 2 K) P', and P' / P and P' / (1 - P), which stay below a.
@@ -226,7 +253,8 @@ def _derivatives(responses: ResponseBlock, items: ItemParameters, ability: Float
     first = correct * from_correct - incorrect * from_incorrect
     second = items.discrimination * (1 - 2 * curve.logistic) * first
     second -= correct * from_correct**2 + incorrect * from_incorrect**2
-    return first.sum(axis=1) - ability, second.sum(axis=1) - 1
+    known = prior.sd**-2
+    return first.sum(axis=1) - known * (ability - prior.mean), second.sum(axis=1) - known
 
 
 Method = Literal["eap", "map"]
@@ -270,7 +298,9 @@ def score_models(
         Increasing abilities to integrate over ("eap" only), to reproduce other software. By default they are chosen.
     prior_sd : float
         Sd of the prior N(0, prior_sd^2) of ability. The default, that of the fit, suits models from the population of
-        the fitted models. 3 suits models far abler or weaker, whose abilities it shrinks less towards 0.
+        the fitted models. 3 suits models far abler or weaker, whose abilities it shrinks less towards 0. Of a fit with
+        populations, a factor of their sds: a model's prior is that of its group and covariates, a column of
+        ``counts.models``, or the mixture of all groups where that is not known.
 
     Returns
     -------
@@ -286,8 +316,9 @@ def score_models(
     Warns
     -----
     ResponsesWarning
-        If models have no responses: they get the prior. If `prior_sd` is 1 and the 90% interval of a model lies outside
-        the range of all fitted models: such intervals cover less than 90%, the more so the fewer models were fitted.
+        If models have no responses, or no known population. If `prior_sd` is 1 and the 90% interval of a model lies
+        outside the range of all fitted models: such intervals cover less than 90%, the more so the fewer models were
+        fitted.
 
     Notes
     -----
@@ -322,13 +353,18 @@ def score_models(
             ResponsesWarning,
             stacklevel=2,
         )
-    # ability = prior_sd x u with u ~ N(0, 1): items of difficulty / prior_sd and discrimination x prior_sd.
-    factors = {DIFFICULTY: 1 / prior_sd, DISCRIMINATION: prior_sd}
-    scaled = posterior.assign({name: posterior[name] * by for name, by in factors.items() if name in posterior})
-    own_nodes = None if own_nodes is None else own_nodes / prior_sd
-    table = prior_sd * abilities_given_items(counts, scaled, method=method, n_draws=n_draws, nodes=own_nodes)
-    if prior_sd == 1:
-        _warn_of_models_beyond(table, posterior)
+    priors = PopulationPriors.find(posterior, counts.models)
+    if priors is not None:
+        priors.warn_of_unknown(counts.models.index, stacklevel=3)
+        items, priors = _join_items(counts, posterior), priors.widened(prior_sd)
+        table = abilities_given_draws(counts, items, method=method, n_draws=n_draws, nodes=own_nodes, priors=priors)
+    else:  # ability = prior_sd x u, u ~ N(0, 1): items of difficulty / prior_sd and discrimination x prior_sd
+        factors = {DIFFICULTY: 1 / prior_sd, DISCRIMINATION: prior_sd}
+        scaled = posterior.assign({name: posterior[name] * by for name, by in factors.items() if name in posterior})
+        own_nodes = None if own_nodes is None else own_nodes / prior_sd
+        table = prior_sd * abilities_given_items(counts, scaled, method=method, n_draws=n_draws, nodes=own_nodes)
+        if prior_sd == 1:
+            _warn_of_models_beyond(table, posterior)
     table["n_items"] = counts.asked.sum(axis=1)
     return table
 
@@ -359,7 +395,10 @@ def abilities_given_items(
     nodes: FloatArray | None = None,
 ) -> pd.DataFrame:
     """Posteriors of abilities given draws of the items, `SCORE_COLUMNS` by model; `score_models` without its checks."""
-    return abilities_given_draws(counts, _join_items(counts, posterior), method=method, n_draws=n_draws, nodes=nodes)
+    return abilities_given_draws(
+        counts, _join_items(counts, posterior), method=method, n_draws=n_draws, nodes=nodes,
+        priors=PopulationPriors.find(posterior, counts.models),
+    )  # fmt: skip
 
 
 def abilities_given_draws(
@@ -369,19 +408,23 @@ def abilities_given_draws(
     method: Method = "eap",
     n_draws: int | None = None,
     nodes: FloatArray | None = None,
+    priors: PopulationPriors | None = None,
 ) -> pd.DataFrame:
     """As `abilities_given_items`, from draws of shape (draw, item) whose items are those of `counts`, in its order."""
     drawn, mean = _bounded(counts, items, n_draws)
+    priors = None if priors is None else priors.at(evenly_spaced(len(priors.mean), len(drawn.difficulty)))
     found = np.empty((len(SCORE_COLUMNS), counts.n_models))
     # Models are sorted by accuracy, so that the nodes of a block need not cover a wide range.
     order = np.argsort(counts.accuracy().to_numpy(), kind="stable")
     for block in (order[start : start + MODEL_BLOCK] for start in range(0, counts.n_models, MODEL_BLOCK)):
         responses = ResponseBlock(counts.correct[block], counts.trials[block])
+        own = None if priors is None else priors.of(block)
+        prior = STANDARD if own is None else own.moments()
         if method == "map":
-            found[:, block] = find_modes(responses, mean)
+            found[:, block] = find_modes(responses, mean, prior)
         else:
-            chosen = choose_nodes(responses, mean) if nodes is None else AbilityNodes(nodes, nodes, None)
-            found[:, block] = moments(mixture_density(responses, drawn, chosen), chosen.integrated)
+            chosen = choose_nodes(responses, mean, prior) if nodes is None else AbilityNodes(nodes, nodes, None)
+            found[:, block] = moments(mixture_density(responses, drawn, chosen, own), chosen.integrated)
     tie_group = ties(found[0], found[1])
     means = [(np.bincount(tie_group, row) / np.bincount(tie_group))[tie_group] for row in found]
     return pd.DataFrame(dict(zip(SCORE_COLUMNS, means, strict=True)), index=counts.models.index.rename(MODEL))

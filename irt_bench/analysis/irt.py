@@ -17,9 +17,10 @@ from irt_bench.analysis.abilities import abilities_given_items, ties
 from irt_bench.analysis.classical import MIN_MODELS, NEAR_ZERO, correlate_with_rest
 from irt_bench.analysis.curves import BLOCK_CELLS
 from irt_bench.analysis.intervals import correlation_interval
-from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels
+from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels, population_of
 from irt_bench.arrays import slices
 from irt_bench.errors import AnalysisError
+from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, Groups
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, INTERVAL, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
@@ -62,10 +63,11 @@ def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.
     1). ``relative_ability`` is free of it. Compare models by ``relative_ability``, ranks, or ``p_first_abler``.
 
     With `counts` and item parameters, ``ability`` and its interval are those of `score_models`: the posterior given
-    each draw of the items, integrated over abilities N(0, 1) and averaged over the draws (Rao-Blackwell [1]_). Models
-    with equal responses therefore have equal abilities and share ranks; in the 1PL also models with equal numbers of
-    correct responses. The draws of ability, shifted and scaled to these means and sds, give statistics of several
-    models at once. Without `counts` everything comes from the draws, and equal models differ by Monte Carlo error.
+    each draw of the items, integrated over the population of abilities and averaged over the draws (Rao-Blackwell
+    [1]_). Models with equal responses, of one population, therefore have equal abilities and share ranks; in the 1PL
+    also models with equal numbers of correct responses. The draws of ability, shifted and scaled to these means and
+    sds, give statistics of several models at once. Without `counts` everything comes from the draws, and equal models
+    differ by Monte Carlo error.
 
     ``rank`` orders the posterior means. Its limits are quantiles over draws of the rank *within a draw*, hence hold for
     the models taken together [2]_. They need not be symmetric about ``rank``: the ablest cannot rank higher.
@@ -178,6 +180,52 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
         for name in (DIFFICULTY, DISCRIMINATION):
             draws, _ = draws_of(posterior, name, ITEM)
             table.loc[raised[0], name] = np.median(draws[:, raised[0]], axis=0)
+    return table
+
+
+def population_table(posterior: xr.Dataset) -> pd.DataFrame:
+    """Tabulate the populations that abilities come from.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Of a fit whose model has a population.
+
+    Returns
+    -------
+    pd.DataFrame
+        Of `Groups`, indexed by group: ``mean`` and ``sd`` of ability, each with ``_sd``, ``_q05`` and ``_q95``,
+        ``n_models``, ``reference`` (the group whose mean is 0 and sd 1). Of `Regression`, indexed by covariate, by
+        group and, last, "sd of groups": ``effect`` (on ability, in residual sds, per sd of a covariate) with ``_sd``,
+        ``_q05`` and ``_q95``, ``kind``, ``covariate_mean`` and ``covariate_sd``.
+
+    Raises
+    ------
+    AnalysisError
+        If abilities come from one population, N(0, 1).
+    """
+    population = population_of(posterior)
+    if population is None:
+        raise AnalysisError("abilities come from one population, N(0, 1); fit a model with population=Groups(column).")
+    if isinstance(population, Groups):
+        parts = [
+            _summarise(draws_of(posterior, site, GROUP)[0], name, pd.Index(population.labels, name=GROUP))
+            for site, name in ((GROUP_MEAN, "mean"), (GROUP_SD, "sd"))
+        ]
+        table = parts[0].join(parts[1])
+        table["n_models"] = population.sizes
+        table["reference"] = table.index == population.reference
+        return table
+    k = len(population.covariates)
+    every = [draws_of(posterior, site, dim)[0] for site, dim in population.dims.items()]
+    terms, kinds = [*population.covariates, *population.labels], ["covariate"] * k + ["group"] * len(population.labels)
+    if population.group is not None:
+        every.append(posterior[GROUP_EFFECT_SD].to_numpy().reshape(-1, 1))
+        terms, kinds = [*terms, "sd of groups"], [*kinds, "sd"]
+    table = _summarise(np.hstack(every), "effect", pd.Index(terms, name="term"))
+    table["kind"] = kinds
+    for name, values in (("covariate_mean", population.means), ("covariate_sd", population.sds)):
+        table[name] = [*values, *[np.nan] * (len(terms) - k)]
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +12,23 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.arrays import FloatArray
-from irt_bench.errors import AnalysisError
-from irt_bench.names import CHAIN, DIFFICULTY, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE
+from irt_bench.errors import AnalysisError, ResponsesWarning
+from irt_bench.irt_models.populations import (
+    COEFFICIENT,
+    COVARIATE,
+    GROUP,
+    GROUP_EFFECT,
+    GROUP_EFFECT_SD,
+    GROUP_MEAN,
+    GROUP_SD,
+    POPULATION,
+    AbilityPrior,
+    Groups,
+    Population,
+    Regression,
+    population_from_dict,
+)
+from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DRAW, GUESSING, ITEM, MODEL, UPPER_ASYMPTOTE
 
 ASYMPTOTES = {GUESSING: 0.0, UPPER_ASYMPTOTE: 1.0}  # values for models without these parameters
 
@@ -39,6 +56,115 @@ def item_draws(posterior: xr.Dataset, most: int) -> tuple[ItemParameters, pd.Ind
         draws, labels = draws_of(posterior, name, ITEM)
         found[name] = draws[evenly_spaced(len(draws), most)].astype(np.float64)
     return ItemParameters(**found), labels
+
+
+class PopulationPriors(NamedTuple):
+    """Normal priors of abilities at each draw, or mixtures of them for models whose population is not known.
+
+    Attributes
+    ----------
+    mean, sd : arrays of shape (draw, component)
+        Of each group, or of each model.
+    share : array of shape (model, component), optional
+        Shares of the groups; without, each model has a component of its own.
+    unknown : boolean array of shape (model,)
+        Whether the population of a model is not known.
+    """
+
+    mean: FloatArray
+    sd: FloatArray
+    share: FloatArray | None
+    unknown: npt.NDArray[np.bool_]
+
+    @classmethod
+    def find(cls, posterior: xr.Dataset, models: pd.DataFrame) -> PopulationPriors | None:
+        """Find the priors of models by their metadata; None where abilities are N(0, 1)."""
+        population = population_of(posterior)
+        if population is None:
+            return None
+        if isinstance(population, Groups):
+            return cls._of_groups(population, posterior, models)
+        return cls._of_regression(population, posterior, models)
+
+    @classmethod
+    def _of_groups(cls, population: Groups, posterior: xr.Dataset, models: pd.DataFrame) -> PopulationPriors:
+        codes = _codes(population.labels, population.column, models)
+        share = (codes[:, None] == np.arange(len(population.labels))).astype(np.float64)
+        share[codes < 0] = np.array(population.sizes) / sum(population.sizes)
+        mean, sd = (draws_of(posterior, name, GROUP)[0].astype(np.float64) for name in (GROUP_MEAN, GROUP_SD))
+        return cls(mean, sd, share, codes < 0)
+
+    @classmethod
+    def _of_regression(cls, population: Regression, posterior: xr.Dataset, models: pd.DataFrame) -> PopulationPriors:
+        """Priors by covariates and groups; where a covariate is missing, as spread as the fitted models are."""
+        ability = draws_of(posterior, ABILITY, MODEL)[0].astype(np.float64)
+        mean, variance = np.zeros((len(ability), len(models))), np.ones((len(ability), len(models)))
+        unknown = np.array(not {*population.covariates} <= {*map(str, models.columns)}).repeat(len(models))
+        if population.covariates and not unknown.any():
+            covariates = population.standardised(models)
+            unknown = np.asarray(np.isnan(covariates).any(axis=1))
+            mean += draws_of(posterior, COEFFICIENT, COVARIATE)[0] @ np.nan_to_num(covariates).T
+        if population.group is not None:
+            codes = _codes(population.labels, population.group, models)
+            effects = draws_of(posterior, GROUP_EFFECT, GROUP)[0]
+            mean[:, codes >= 0] += effects[:, codes[codes >= 0]]
+            variance[:, codes < 0] += posterior[GROUP_EFFECT_SD].to_numpy().reshape(-1, 1) ** 2
+        mean[:, unknown] = ability.mean(axis=1, keepdims=True)
+        variance[:, unknown] = ability.var(axis=1, keepdims=True)
+        return cls(mean, np.sqrt(variance), None, unknown)
+
+    def at(self, places: npt.NDArray[np.intp]) -> PopulationPriors:
+        """Keep some draws."""
+        return self._replace(mean=self.mean[places], sd=self.sd[places])
+
+    def of(self, models: npt.NDArray[np.intp]) -> PopulationPriors:
+        """Keep some models."""
+        if self.share is not None:
+            return self._replace(share=self.share[models], unknown=self.unknown[models])
+        return PopulationPriors(self.mean[:, models], self.sd[:, models], None, self.unknown[models])
+
+    def widened(self, factor: float) -> PopulationPriors:
+        """Multiply sds."""
+        return self._replace(sd=self.sd * factor)
+
+    def moments(self) -> AbilityPrior:
+        """Mean and sd of each model's prior, draws and components together, (model,)."""
+        mean, square = self.mean.mean(axis=0), (self.sd**2 + self.mean**2).mean(axis=0)
+        if self.share is not None:
+            mean, square = self.share @ mean, self.share @ square
+        return AbilityPrior(mean, np.sqrt(square - mean**2))
+
+    def log_density(self, draw: int, nodes: FloatArray) -> FloatArray:
+        """Log density of each model's prior at nodes, (model, node), up to a constant."""
+        mean, sd = self.mean[draw, :, None], self.sd[draw, :, None]
+        if self.share is None:
+            return np.asarray(-(((nodes - mean) / sd) ** 2) / 2)
+        density = self.share @ (np.exp(-(((nodes - mean) / sd) ** 2) / 2) / sd)
+        return np.asarray(np.log(np.maximum(density, np.finfo(np.float64).tiny)))
+
+    def warn_of_unknown(self, models: pd.Index, *, stacklevel: int) -> None:
+        """Warn of models that get the prior of all populations together."""
+        if self.unknown.any():
+            warnings.warn(
+                f"{int(self.unknown.sum())} of {len(models)} models have no group or covariates that the fit knows; "
+                f"first: {models[int(self.unknown.argmax())]!r}. Their prior is the mixture of all populations.",
+                ResponsesWarning,
+                stacklevel=stacklevel,
+            )
+
+
+def population_of(posterior: xr.Dataset) -> Population | None:
+    """Look up where the abilities of labelled draws come from; None where they are N(0, 1)."""
+    about = posterior.attrs.get(POPULATION)
+    return None if about is None else population_from_dict(json.loads(about))
+
+
+def _codes(labels: tuple[str, ...], column: str, models: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Position of each model's group among those of a fit; -1 where it is another, or none."""
+    if column not in models:
+        return np.full(len(models), -1)
+    given = models[column]
+    return np.where(given.notna(), pd.Index(labels).get_indexer(pd.Index(given.astype(str))), -1)
 
 
 def draws_of(posterior: xr.Dataset, name: str, dim: str) -> tuple[npt.NDArray[np.floating], pd.Index]:

@@ -17,7 +17,7 @@ from irt_bench import names
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import N_RESAMPLES, compare_ability_accuracy
 from irt_bench.analysis.curves import benchmark_information, expected_score_curve, observed_shares, success_curves
-from irt_bench.analysis.irt import ability_table, item_table
+from irt_bench.analysis.irt import ability_table, item_table, population_table
 from irt_bench.api.analysis import AccuracyComparison, FitChecks
 from irt_bench.api.display import draw, html_checks, html_frame, notebook_html
 from irt_bench.checks import check_fit
@@ -141,6 +141,33 @@ class Fit(FitResult):
         """
         return item_table(self.posterior, self._counts(responses))
 
+    def populations(self) -> pd.DataFrame:
+        """Tabulate the populations that abilities come from, of a model with a population.
+
+        Returns
+        -------
+        pd.DataFrame
+            Of `Groups`, indexed by group: ``mean`` and ``sd`` of ability, each with ``_sd``, ``_q05`` and ``_q95``,
+            ``n_models``, ``reference`` (the group whose mean is 0 and sd 1). Of `Regression`, indexed by term:
+            ``effect`` (on ability, in residual sds, per sd of a covariate) with ``_sd``, ``_q05`` and ``_q95``,
+            ``kind`` ("covariate", "group" or "sd"), ``covariate_mean``, ``covariate_sd``.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from irt_bench import Groups, LaplaceSettings, TwoPL, fit, simulate_responses
+        >>> families = pd.DataFrame({"family": list("aab") * 40}, index=[f"model-{number}" for number in range(120)])
+        >>> by_family = TwoPL(population=Groups("family"))
+        >>> made = simulate_responses(by_family, n_models=120, n_items=40, seed=1, models=families)
+        >>> table = fit(made.table, by_family, LaplaceSettings(refine=False)).populations()
+        >>> table.loc["a", ["mean", "sd", "n_models"]].tolist()  # the reference, N(0, 1)
+        [0.0, 1.0, 80]
+        >>> truth = float(made.truth["group_mean"].sel(group="b"))
+        >>> bool(table.loc["b", "mean_q05"] < truth < table.loc["b", "mean_q95"])
+        True
+        """
+        return population_table(self.posterior)
+
     def summary(self, names: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Summarise draws as ArviZ does: mean, standard deviation, interval, effective draws and R-hat.
 
@@ -203,6 +230,8 @@ class Fit(FitResult):
             Posterior mean, or posterior mode at the items' posterior means.
         prior_sd : float
             Standard deviation of the normal prior of ability; 3 for models far abler or weaker than those of the fit.
+            Of a fit with populations a factor of their sds: a model's prior is that of its group and covariates,
+            columns of its metadata, or the mixture of all groups, with a warning, where these are not known.
         models, items : sequence, optional
             Labels of the rows and columns of an array.
 

@@ -1,6 +1,7 @@
 """irt-bench fit: fit an IRT model."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -60,6 +61,15 @@ ClusterColumn = Annotated[
     str | None,
     typer.Option(help="Model column with families or runs, for intervals that hold with them; 'names': by name."),
 ]
+GroupsColumn = Annotated[
+    str | None,
+    typer.Option("--groups", help="Model column with groups, each with a mean and an sd of ability of its own."),
+]
+Covariate = Annotated[
+    list[str] | None,
+    typer.Option(help="Model column that ability is regressed on; repeatable. With --groups: random effects of them."),
+]
+Reference = Annotated[str | None, typer.Option(help="Group with mean 0 and sd 1; by default the largest.")]
 Copies = Annotated[str, choice(CopiesName, "once: of models that are near-copies one counts for items.")]
 
 
@@ -86,6 +96,9 @@ def fit(
     cluster: ClusterColumn = None,
     log_likelihood: LogLikelihood = False,
     copies: Copies = "keep",
+    population: GroupsColumn = None,
+    covariates: Covariate = None,
+    reference: Reference = None,
     format: FormatName = None,
     metric: Metric = None,
     filter: Filter = None,
@@ -98,6 +111,7 @@ def fit(
     from irt_bench.inference.fit import fit as fit_model
     from irt_bench.inference.settings import settings_for
     from irt_bench.irt_models.logistic import irt_model_from_name
+    from irt_bench.irt_models.populations import population_from_columns
 
     given = {
         "chains": chains, "warmup": warmup, "draws": draws, "target_accept": target_accept, "jobs": jobs,
@@ -105,7 +119,8 @@ def fit(
     }  # fmt: skip
     check_output(output, force=force, folder=True)
     settings = settings_for(method, seed=seed, **{name: value for name, value in given.items() if value is not None})
-    model = irt_model_from_name(irt_model, priors=priors)
+    where_from = population_from_columns(population, covariates or [], reference)
+    model = replace(irt_model_from_name(irt_model, priors=priors), population=where_from)
     start = time.perf_counter()
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
@@ -113,10 +128,9 @@ def fit(
         model = model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
     _check_room(counts, settings, log_likelihood=log_likelihood)
     read_seconds = time.perf_counter() - start
+    clusters = _clusters(counts, cluster)
     with progress_bar() as progress:
-        fitted = fit_model(
-            counts, model, settings, cluster=_clusters(counts, cluster), copies=cast(Any, copies), progress=progress
-        )
+        fitted = fit_model(counts, model, settings, cluster=clusters, copies=cast(Any, copies), progress=progress)
     _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, log_likelihood=log_likelihood)
     fail_if_strict(fitted.checks, strict=strict)
 
@@ -150,18 +164,22 @@ def _write_fit(
     log_likelihood: bool,
 ) -> None:
     from irt_bench.analysis.curves import observed_shares
-    from irt_bench.analysis.irt import ability_table, item_table
+    from irt_bench.analysis.irt import ability_table, item_table, population_table
+    from irt_bench.irt_models.populations import POPULATION
     from irt_bench.report.figures import fit_figure, save_figure
-    from irt_bench.report.tables import print_fit
+    from irt_bench.report.tables import print_fit, print_table
     from irt_bench.responses.quality import findings
 
     start, timings = time.perf_counter(), {"read": read_seconds, **fitted.timings}
     abilities, item_parameters = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
+    populations = population_table(fitted.posterior) if POPULATION in fitted.posterior.attrs else None
     found = findings(table)
     with replacing_folder(output) as folder:
         fitted.save(folder / "fit.nc", counts if log_likelihood else None)
         write_csv(item_parameters, folder / "items.csv", safe=safe)
         write_csv(abilities, folder / "abilities.csv", safe=safe)
+        if populations is not None:
+            write_csv(populations, folder / "populations.csv", safe=safe)
         shares = observed_shares(abilities["ability"], counts).to_dataframe()
         write_csv(shares, folder / "observed.csv", safe=safe)
         save_figure(fit_figure(abilities, item_parameters), folder / "fit.png")
@@ -172,4 +190,6 @@ def _write_fit(
         print_text(json_text(summary))
         return
     print_fit(fitted.to_dict(), for_terminal(fitted.checks, fit), abilities, item_parameters, console=out)
+    if populations is not None:
+        print_table(populations, title="Populations of abilities", console=out)
     out.print(f"Wrote {output} in {sum(timings.values()):.1f} s", highlight=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from irt_bench import names
 from irt_bench.errors import FitError, ModelError, unknown_choice
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.populations import POPULATION, Population, population_to_dict
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
 
 Array = npt.NDArray[Any]
@@ -62,9 +64,16 @@ class Draws:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def label_draws(draws: Draws, counts: ResponseCounts) -> xr.Dataset:
-    """Name dimensions and coordinates: models and items by their labels, other plates by position."""
+def label_draws(draws: Draws, counts: ResponseCounts, population: Population | None = None) -> xr.Dataset:
+    """Name dimensions and coordinates: models and items by their labels, other plates by position.
+
+    Populations of abilities are named, too, and described in the attribute `POPULATION`.
+    """
     labels: dict[str, Any] = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
+    attributes = {}
+    if population is not None:
+        labels |= population.coordinates
+        attributes[POPULATION] = json.dumps(population_to_dict(population))
     arrays: dict[str, Any] = {}
     for name, values in draws.sites.items():
         plates, extra = draws.dims[name], values.ndim - 2 - len(draws.dims[name])
@@ -72,7 +81,8 @@ def label_draws(draws: Draws, counts: ResponseCounts) -> xr.Dataset:
         arrays[name] = (names.CHAIN, names.DRAW, *dims), values
     coordinates = {dim: np.asarray(index, dtype=str) for dim, index in labels.items()}
     n_chains, n_draws = draws.sites[names.ABILITY].shape[:2]
-    return xr.Dataset(arrays, coords={names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws), **coordinates})
+    coordinates |= {names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws)}
+    return xr.Dataset(arrays, coords=coordinates, attrs=attributes)
 
 
 def label_stats(stats: Mapping[str, Any]) -> xr.Dataset:
@@ -91,7 +101,8 @@ def reported(irt_model: Logistic, sites: Mapping[str, Array], n_items: int) -> d
     spread = {name: array[..., None] if array.ndim == 2 else array for name, array in sites.items()}  # noqa: PLR2004
     known = irt_model.known_parameters(n_items)
     items = irt_model.item_parameters({**known, **spread}, np.exp)
-    return {**sites, **items}
+    population = {} if irt_model.population is None else irt_model.population.reported(sites)
+    return {**sites, **items, **population}
 
 
 def response_groups(

@@ -353,11 +353,14 @@ def fit(
     start = time.perf_counter()
     relatives = find_relatives(counts, irt_model, cluster, copies)
     distinct = relatives.distinct
+    if isinstance(irt_model, Logistic):
+        irt_model = irt_model.for_models(distinct.models, np.asarray(distinct.asked.any(axis=1)))
     module, function = _METHODS[settings.method]
     draws: Draws = getattr(import_module(module), function)(
         irt_model, distinct.correct, distinct.trials, settings, progress
     )
-    posterior = label_draws(draws, distinct).drop_vars(getattr(irt_model, "auxiliary", ()), errors="ignore")
+    posterior = label_draws(draws, distinct, getattr(irt_model, "population", None))
+    posterior = posterior.drop_vars(getattr(irt_model, "auxiliary", ()), errors="ignore")
     sample_stats = label_stats(draws.sample_stats)
     checks = (
         *_checks(settings, posterior, sample_stats, draws.notes),

@@ -237,6 +237,10 @@ def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster
         raise ModelError(
             f"cluster and copies need residuals of a logistic model, and {irt_model.name!r} is none; leave them out."
         )
+    if asked and isinstance(irt_model, Logistic) and irt_model.population is not None:
+        raise ModelError(
+            "cluster and copies suppose one population of models; leave them out, or leave out population."
+        )
     distinct = counts.take(models=distinct_models(counts)) if copies == "once" else counts
     labels = cluster_labels(counts, cluster)
     if cluster is False or not isinstance(irt_model, Logistic):

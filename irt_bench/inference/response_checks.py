@@ -214,7 +214,8 @@ def missing_pattern_check(ability: Array, counts: ResponseCounts, rng: np.random
         message += (
             f": models asked item {counts.items.index[uneven[place]]} are {abs(gap):.2f} "
             f"{'abler' if gap > 0 else 'less able'} than others. Unless answers alone decided what was asked (adaptive "
-            "tests), groups are drawn together: fit them apart, or only items that all were asked"
+            "tests), groups are drawn together: give groups a mean of their own (population=...), fit them apart, or "
+            "only items that all were asked"
         )
     return _held("missing_pattern", value, limit, message, PATTERN_SOURCE)
 

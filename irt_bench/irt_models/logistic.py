@@ -1,7 +1,7 @@
 """Logistic item response models with one to four parameters per item: priors as fields, one formula for all.
 
-P(right) = c + (d - c) sigmoid(a (theta - b)), theta ~ N(0, 1), a > 0. Location and scale are fixed by the ability's
-prior, the sign by a > 0 and d > c.
+P(right) = c + (d - c) sigmoid(a (theta - b)), theta ~ N(0, 1) or from populations, a > 0. Location and scale are fixed
+by the ability's prior, the sign by a > 0 and d > c.
 """
 
 from __future__ import annotations
@@ -12,11 +12,23 @@ from types import NoneType
 from typing import Any, ClassVar, Final
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from scipy.special import expit
 
 from irt_bench import names
 from irt_bench.errors import ModelError, unknown_choice
 from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.populations import (
+    OTHER_MEAN,
+    OTHER_SD,
+    Groups,
+    Population,
+    PopulationDesign,
+    Regression,
+    population_from_dict,
+    population_to_dict,
+)
 
 LOG_DISCRIMINATION: Final = "log_discrimination"
 UPPER_SHARE: Final = "upper_share"  # (d - c) / (1 - c): keeps d above c whatever the draw
@@ -59,6 +71,9 @@ class Logistic:
         (`ThreePL`, `FourPL`).
     upper_share : Beta or None
         Prior of (d - c) / (1 - c) (`FourPL`).
+    population : Groups, Regression or None
+        Where abilities come from: groups of models, each with a mean and an sd, or a regression on covariates of the
+        models; by default one population, N(0, 1).
 
     Raises
     ------
@@ -78,17 +93,19 @@ class Logistic:
 
     name: ClassVar[str] = ""
     shared_slope: ClassVar[bool] = False  # whether one discrimination serves all items
-    auxiliary: ClassVar[tuple[str, ...]] = (LOG_DISCRIMINATION, UPPER_SHARE)  # sites that are not reported
+    auxiliary: ClassVar[tuple[str, ...]] = (LOG_DISCRIMINATION, UPPER_SHARE, OTHER_MEAN, OTHER_SD)  # not reported
     kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {
         names.DIFFICULTY: (Hierarchical, Normal),
         LOG_DISCRIMINATION: (Hierarchical, Normal),
         names.GUESSING: (NoneType,),
         UPPER_SHARE: (NoneType,),
+        "population": (NoneType, Groups, Regression),
     }
     difficulty: Hierarchical | Normal = DIFFICULTY_PRIOR
     log_discrimination: Hierarchical | Normal = LOG_DISCRIMINATION_PRIOR
     guessing: Beta | float | tuple[float, ...] | None = None
     upper_share: Beta | None = None
+    population: Population | None = None
 
     def __post_init__(self) -> None:
         for name, kinds in self.kinds.items():
@@ -98,6 +115,21 @@ class Logistic:
         for value in values:
             if isinstance(value, float | int) and not 0 <= value < 1:
                 raise ModelError(f"guessing is {value!r}; a fixed value must be at least 0 and below 1.")
+
+    def for_models(self, models: pd.DataFrame, answered: npt.NDArray[np.bool_]) -> Logistic:
+        """Look the populations of given models up in their metadata; `answered`, (model,): whether one has answers."""
+        if self.population is None:
+            return self
+        return replace(self, population=self.population.bind(models, answered))
+
+    @property
+    def design(self) -> PopulationDesign | None:
+        """Populations of the models that are fitted; None where there is one, N(0, 1)."""
+        if self.population is None:
+            return None
+        if self.population.design is None:
+            raise ModelError(f"{type(self).__name__} has populations; give their models first: for_models.")
+        return self.population.design
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -240,7 +272,8 @@ class Logistic:
     def to_dict(self) -> dict[str, Any]:
         """Name and priors as plain values; of a class derived from the package's four, its own name, too."""
         own = {} if type(self) is IRT_MODELS.get(self.name) else {"class": type(self).__name__}
-        return {"name": self.name, **own, **asdict(self)}
+        population = None if self.population is None else population_to_dict(self.population)
+        return {"name": self.name, **own, **asdict(replace(self, population=None)), "population": population}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,6 +382,8 @@ def irt_model_from_dict(fields: Mapping[str, Any]) -> Logistic:
 
     def prior(value: Any) -> Any:
         if isinstance(value, Mapping):
+            if "kind" in value:
+                return population_from_dict(value)
             if "mean" in value:
                 return Hierarchical(Normal(**value["mean"]), HalfNormal(**value["sd"]))
             return Normal(**value) if "loc" in value else Beta(**value)

@@ -26,6 +26,18 @@ from torch import Tensor
 
 from irt_bench import names
 from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.populations import (
+    COEFFICIENT,
+    GROUP,
+    GROUP_EFFECT,
+    GROUP_EFFECT_SD,
+    GROUP_MEAN,
+    GROUP_SD,
+    OTHER_MEAN,
+    OTHER_SD,
+    Groups,
+    Population,
+)
 
 if TYPE_CHECKING:
     from irt_bench.irt_models.logistic import Logistic
@@ -58,6 +70,12 @@ class ProgramData(Protocol):
     def at_items(self, values: Any) -> Tensor:
         """Known values of shape () or (item,), as a tensor that goes with the plate's items."""
 
+    def at_models(self, values: Any) -> Tensor:
+        """Known values of shape (model, ...), as a tensor that goes with the plate's models."""
+
+    def plate(self, name: str, size: int) -> Any:
+        """Plate of something else than models and items, such as groups of models."""
+
     def observe(
         self,
         ability: Tensor,
@@ -89,7 +107,7 @@ def measured(*, origin: Tensor | None = None, unit: Tensor | None = None) -> dic
 
 
 def logistic_program(model: Logistic, data: ProgramData) -> None:
-    """Run the 1PL to 4PL: theta ~ N(0, 1), b and log a from hierarchies or independent, c and d where there are any.
+    """Run the 1PL to 4PL: theta from its population, b and log a from hierarchies or independent, c and d if any.
 
     Parameters
     ----------
@@ -98,8 +116,11 @@ def logistic_program(model: Logistic, data: ProgramData) -> None:
     data : ProgramData
         Plates and answers.
     """
+    prior = dist.Normal(number(0.0), number(1.0))
+    if model.population is not None:
+        prior = sample_population(model.population, data)
     with data.models:
-        ability = pyro.sample(names.ABILITY, dist.Normal(number(0.0), number(1.0)))
+        ability = pyro.sample(names.ABILITY, prior)
     location, scale = data.frame(ability)
     log_slope = measured(origin=None if scale is None else -scale.log())
     prior = sample_hierarchy("log_discrimination", model.log_discrimination, log_slope, measured())
@@ -117,6 +138,31 @@ def logistic_program(model: Logistic, data: ProgramData) -> None:
     data.observe(
         ability, difficulty=difficulty, discrimination=discrimination, guessing=guessing, upper_asymptote=upper
     )
+
+
+def sample_population(population: Population, data: ProgramData) -> Any:
+    """Distribution of the abilities: means and sds of groups, or coefficients and effects, are sampled."""
+    design = population.design
+    assert design is not None  # noqa: S101 - Logistic.design refuses it
+    values: dict[str, Tensor] = {}
+    for name, place, dim in sorted(design.sites, key=lambda site: site.name != GROUP_EFFECT_SD):  # an sd before effects
+        if name == GROUP_EFFECT:
+            prior = dist.Normal(number(0.0), values[GROUP_EFFECT_SD])
+        else:
+            prior = normal(design.coefficient) if name in (OTHER_MEAN, COEFFICIENT) else half_normal(design.sd)
+        with nullcontext() if dim is None else data.plate(dim, place.stop - place.start):
+            values[name] = pyro.sample(name, prior)
+    effects = [values[name] for name in (OTHER_MEAN, COEFFICIENT, GROUP_EFFECT) if name in values]
+    mean = data.at_models(design.loadings) @ torch.cat(effects)
+    if not isinstance(population, Groups):
+        return dist.Normal(mean, number(1.0))
+    at = population.place_of_reference
+    for name, known, learned in ((GROUP_MEAN, 0.0, values[OTHER_MEAN]), (GROUP_SD, 1.0, values[OTHER_SD])):
+        every = torch.cat([learned[:at], number(known)[None], learned[at:]])
+        with data.plate(GROUP, len(every)):
+            pyro.deterministic(name, every, event_dim=0)
+    sds = torch.cat([values[OTHER_SD], number(1.0)[None]])  # the reference's place is -1
+    return dist.Normal(mean, sds[data.at_models(design.spread)])
 
 
 def sample_hierarchy(name: str, prior: Hierarchical | Normal, of_mean: dict[str, Any], of_sd: dict[str, Any]) -> Any:

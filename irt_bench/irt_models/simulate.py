@@ -29,6 +29,7 @@ from irt_bench.irt_models.logistic import (
     success_probability,
 )
 from irt_bench.irt_models.model import Beta, HalfNormal, Normal
+from irt_bench.irt_models.populations import OTHER_MEAN, OTHER_SD, Population
 from irt_bench.responses.canonical import Role, table_from_frame
 from irt_bench.responses.table import ResponseTable
 
@@ -73,6 +74,11 @@ def draw_parameters(
     for (name, dim), stream in zip(irt_model.latent.items(), rng.spawn(len(irt_model.latent)), strict=True):
         drawn = _draw(irt_model, name, values, None if dim is None else sizes[dim], stream)
         values[name] = fixed.get(name, drawn)
+    if irt_model.population is not None and irt_model.design is not None:
+        drawn = irt_model.design.draw(rng.spawn(1)[0])
+        prior, named = irt_model.design.prior(drawn), irt_model.design.unpack(drawn)
+        values[names.ABILITY] = fixed.get(names.ABILITY, prior.mean + prior.sd * values[names.ABILITY])
+        arrays |= named | irt_model.population.reported(named)
     found = {names.ABILITY: values[names.ABILITY], **irt_model.item_parameters(values, np.exp), **arrays}
     _check_asymptotes(found)
     return found | {name: values[name] for name in shared if not any(parameter in name for parameter in arrays)}
@@ -216,6 +222,7 @@ def simulate_responses(
     seed: int,
     n_samples: int = 1,
     missing: float = 0.0,
+    models: pd.DataFrame | None = None,
     parameters: Mapping[str, npt.ArrayLike] | None = None,
     hyperparameters: Mapping[str, float] = HYPERPARAMETERS,
 ) -> Simulation:
@@ -233,6 +240,8 @@ def simulate_responses(
         Answers a cell; above 1 the table holds ``n_correct`` of ``n_samples``.
     missing : float
         Probability of a cell never asked, in [0, 1), independent of everything else.
+    models : pd.DataFrame, optional
+        Metadata of the models, indexed by label, such as the groups that a model with a population draws them from.
     parameters : mapping, optional
         Reported parameter → values of shape (), (model,) or (item,), in the order of the labels; the others are drawn.
     hyperparameters : mapping
@@ -252,14 +261,28 @@ def simulate_responses(
     ResponseTable(simulated: 30 models x 20 items, 600 answers)
     >>> simulation.truth["difficulty"].dims
     ('item',)
+
+    From groups:
+
+    >>> import pandas as pd
+    >>> from irt_bench import Groups
+    >>> families = pd.DataFrame({"family": list("ab") * 15}, index=[f"model-{number}" for number in range(30)])
+    >>> of_groups = TwoPL(population=Groups("family"))
+    >>> simulation = simulate_responses(of_groups, n_models=30, n_items=20, seed=1, models=families)
+    >>> simulation.truth["group_mean"].dims
+    ('group',)
     """
     _check_sizes({"n_models": n_models, "n_items": n_items, "n_samples": n_samples}, least=1)
     streams = np.random.default_rng(seed).spawn(3)
     sizes = {names.MODEL: n_models, names.ITEM: n_items}
+    if models is None:
+        models = pd.DataFrame(index=pd.Index(numbered_labels("model", n_models), name=names.MODEL))
+    elif len(models) != n_models or not models.index.is_unique:
+        raise ModelError(f"models has {len(models)} rows for {n_models} models; one per model is needed, each once.")
+    irt_model = irt_model.for_models(models, np.ones(n_models, dtype=bool))
     values = draw_parameters(irt_model, sizes, streams[0], parameters or {}, hyperparameters)
-    models = pd.DataFrame(index=pd.Index(numbered_labels("model", n_models), name=names.MODEL))
     items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
-    truth = _dataset(values, models.index, items.index)
+    truth = _dataset(values, models.index, items.index, irt_model.population)
     table = _answer(truth, models, items, n_samples=n_samples, missing=missing, streams=streams[1:])
     return _simulation(table, truth, irt_model, seed)
 
@@ -382,12 +405,18 @@ def _answer(
     return table_from_frame(frame, benchmark="simulated", roles=roles)
 
 
-def _dataset(values: Mapping[str, Any], models: pd.Index, items: pd.Index) -> xr.Dataset:
+def _dataset(
+    values: Mapping[str, Any], models: pd.Index, items: pd.Index, population: Population | None = None
+) -> xr.Dataset:
     on_models = {names.ABILITY, *PARTS_OF_ABILITY}
     dims = {name: names.MODEL if name in on_models else names.ITEM for name, value in values.items() if np.ndim(value)}
+    labels = {names.MODEL: models.to_numpy(dtype=object), names.ITEM: items.to_numpy(dtype=object)}
+    if population is not None:
+        values = {name: value for name, value in values.items() if name not in (OTHER_MEAN, OTHER_SD)}
+        dims |= population.dims
+        labels |= {dim: np.array(each, dtype=object) for dim, each in population.coordinates.items()}
     return xr.Dataset(
-        {name: ((dims[name],) if name in dims else (), value) for name, value in values.items()},
-        coords={names.MODEL: models.to_numpy(dtype=object), names.ITEM: items.to_numpy(dtype=object)},
+        {name: ((dims[name],) if name in dims else (), value) for name, value in values.items()}, coords=labels
     )
 
 

@@ -48,8 +48,29 @@ def draw_from_prior(irt_model, n_draws, n_models, n_items, rng):
     of_slopes = mean_and_sd(irt_model.log_discrimination, 1, 0.5)
     log_slope = rng.normal(*of_slopes, (n_draws, 1 if irt_model.name == "1pl" else n_items))
     difficulty = rng.normal(mean, sd, (n_draws, n_items))
-    ability = rng.normal(size=(n_draws, n_models))
-    return State(ability, -np.exp(log_slope) * difficulty, log_slope, mean, sd, *of_slopes)
+    population, centre, spread = draw_population(irt_model, n_draws, rng)
+    ability = centre + spread * rng.normal(size=(n_draws, n_models))
+    return State(ability, -np.exp(log_slope) * difficulty, log_slope, mean, sd, *of_slopes, population)
+
+
+def draw_population(irt_model, n_draws, rng):
+    """Values of a population, and mean and sd of every ability, model by model as the definitions say."""
+    population = irt_model.population
+    if population is None:
+        return np.empty((n_draws, 0)), 0.0, 1.0
+    if population.kind == "groups":
+        n = len(population.labels) - 1
+        means = rng.normal(population.mean.loc, population.mean.scale, (n_draws, n))
+        sds = np.abs(rng.normal(0, population.sd.scale, (n_draws, n)))
+        at = irt_model.design.spread
+        centre = np.where(at < 0, 0.0, means[:, at])
+        return np.hstack([means, sds]), centre, np.where(at < 0, 1.0, sds[:, at])
+    b = rng.normal(0, population.coefficient.scale, (n_draws, len(population.covariates)))
+    sd = np.abs(rng.normal(0, population.group_sd.scale, (n_draws, 1)))
+    effects = sd * rng.normal(size=(n_draws, len(population.labels)))
+    loadings = irt_model.design.loadings
+    k = b.shape[1]
+    return np.hstack([b, effects, sd]), b @ loadings[:, :k].T + effects @ loadings[:, k:].T, 1.0
 
 
 @pytest.fixture

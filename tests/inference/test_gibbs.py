@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import halfnorm, kstest, norm
 
@@ -11,6 +12,7 @@ from irt_bench.inference.fast.laplace import fit_laplace
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
 from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.populations import Groups, Regression
 from irt_bench.irt_models.simulate import simulate_responses
 
 MODELS = {
@@ -22,6 +24,15 @@ MODELS = {
     "2pl, independent slopes": TwoPL(log_discrimination=Normal(-0.1, 0.5)),
 }
 N_MODELS, N_ITEMS = 12, 6
+METADATA = pd.DataFrame({"family": list("aabbbbcccddd"), "size": np.r_[:12] ** 1.5}, index=[f"m{i}" for i in range(12)])
+POPULATIONS = {
+    "groups": TwoPL(population=Groups("family", reference="b", mean=Normal(0.3, 1.0))),
+    "groups, 1pl independent": OnePL(
+        difficulty=Normal(0.5, 1.5), log_discrimination=Normal(0.1, 0.3), population=Groups("family", reference="b")
+    ),
+    "regression": TwoPL(population=Regression(["size"], group="family")),
+}
+MODELS |= {name: model.for_models(METADATA, np.ones(12, bool)) for name, model in POPULATIONS.items()}
 KNOWN = {
     "ability": norm(0, 1).cdf,
     "difficulty_mean": norm(0, 2).cdf,
@@ -63,6 +74,17 @@ def least_p(irt_model, ends):
         known = {name: cdf for name, cdf in known.items() if not name.startswith("difficulty")}
         known["difficulty"] = norm(prior.loc, prior.scale).cdf
         ends["difficulty"] = -ends["intercept"] / np.exp(ends["log_slope"])
+    if (population := irt_model.population) is not None:
+        known = {name: cdf for name, cdf in known.items() if name != "ability"}  # not N(0, 1)
+        mean, sd = irt_model.design.prior(ends["population"])
+        ends["standardised"] = (ends["ability"] - mean) / sd
+        first, spread = irt_model.design.coefficient, irt_model.design.sd
+        ends["first"], ends["spread"] = ends["population"][:, :1], ends["population"][:, -1:]
+        known |= {"first": norm(first.loc, first.scale).cdf, "spread": halfnorm(scale=spread.scale).cdf}
+        known["standardised"] = norm(0, 1).cdf
+        if population.kind == "regression":
+            ends["effect"] = ends["population"][:, 1:2] / ends["population"][:, -1:]
+            known["effect"] = norm(0, 1).cdf
     return min(kstest(ends[name][:, 0], cdf).pvalue for name, cdf in known.items())
 
 
@@ -76,6 +98,15 @@ def test_a_start_at_the_truth_stays_distributed_as_the_prior(name, from_prior):
 def test_sweeps_with_a_wrong_prior_leave_it(from_prior):
     wrong = replace(TwoPL(), difficulty=Hierarchical(Normal(0, 2), HalfNormal(0.5)))
     assert least_p(TwoPL(), swept(from_prior, TwoPL(), 400, 3, wrong=wrong)) < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid", "ignore:divide")
+@pytest.mark.parametrize(
+    "wrong", [Groups("family", reference="b", sd=HalfNormal(0.5)), Groups("family", reference="b", mean=Normal(2, 0.5))]
+)
+def test_sweeps_with_a_wrong_prior_of_groups_leave_it(from_prior, wrong):
+    other = TwoPL(population=wrong).for_models(METADATA, np.ones(12, bool))
+    assert least_p(MODELS["groups"], swept(from_prior, MODELS["groups"], 400, 3, wrong=other)) < 1e-4
 
 
 def test_draws_depend_on_the_seed_and_not_on_the_threads():

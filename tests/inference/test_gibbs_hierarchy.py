@@ -53,7 +53,7 @@ def test_many_items_tell_their_hierarchy():
     rng = np.random.default_rng(4)
     intercept, log_slope = rng.normal(0.5, 1.5, (50, 4_000)), rng.normal(0.2, 0.3, (50, 4_000))
     one = np.ones((50, 1))
-    state = State(np.zeros((50, 3)), -intercept * np.exp(log_slope), log_slope, one, one, one, one)
+    state = State(np.zeros((50, 3)), -intercept * np.exp(log_slope), log_slope, one, one, one, one, np.empty((50, 0)))
     for _ in range(3):
         state = draw_hierarchy(TwoPL(), state, rng)
     for name, wanted in (("difficulty_mean", 0.5), ("difficulty_sd", 1.5), ("slope_mean", 0.2), ("slope_sd", 0.3)):

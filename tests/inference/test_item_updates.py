@@ -70,7 +70,7 @@ def test_the_most_probable_frame_is_where_the_density_is_highest(rng, start):
         slopes = np.zeros(1 if irt_model.shared_slope else 8)
         held = Held.make(irt_model.difficulty, b, b.mean()), Held.make(irt_model.log_discrimination, slopes, 0.0)
         squares = np.array([np.sum(ability**2)])
-        frame = FrameScale.make(30, squares, *held)
+        frame = FrameScale.make(30, squares, *held[::-1])
         least = optimize.minimize_scalar(lambda u, of=frame: -of.log_density(u)[0], bounds=(-9, 9), options=EXACT)
         at, precision = frame.peak()
         assert at[0] == pytest.approx(least.x, abs=1e-4)

@@ -22,11 +22,14 @@ import numpy.typing as npt
 
 from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
+from irt_bench.irt_models.populations import AbilityPrior
 from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING, UPPER_ASYMPTOTE
 
 CHUNK = 2**16  # numbers at a time: they stay in the processor's cache
 Array = npt.NDArray[Any]
 REACH = 6.0  # nodes from -6 to 6: an ability ~ N(0, 1) lies beyond with probability 2e-9
+STANDARD_REACH = (-REACH, REACH)
+REACH_MARGIN = 1.0  # of nodes beyond what populations need, which may move
 NODES_PER_SD = 1.25
 MIN_NODES = 41
 MAX_NODES = 320  # for large matrices; small ones may have more
@@ -89,24 +92,34 @@ class AbilityGrid:
 
     @classmethod
     def from_counts(
-        cls, correct: Array, trials: Array, *, least_sd: float, dtype: type[np.floating[Any]] = np.float64
+        cls,
+        correct: Array,
+        trials: Array,
+        *,
+        least_sd: float,
+        dtype: type[np.floating[Any]] = np.float64,
+        reach: tuple[float, float] | None = None,
     ) -> AbilityGrid:
-        """Lay nodes as fine as the narrowest posterior sd of an ability demands."""
+        """Lay nodes as fine as the narrowest posterior sd of an ability demands.
+
+        Given a reach of abilities, which depends on their populations, patterns are not joined.
+        """
         n_models, n_items = correct.shape
         pattern, multiplicity = np.arange(n_models), np.ones(n_models)
-        if n_items <= COLLAPSED_ITEMS:
+        if n_items <= COLLAPSED_ITEMS and reach is None:
             both, pattern, counts = np.unique(
                 np.hstack([correct, trials]), axis=0, return_inverse=True, return_counts=True
             )
             correct, trials, multiplicity = both[:, :n_items], both[:, n_items:], counts.astype(np.float64)
-        nodes = np.linspace(-REACH, REACH, cls.n_nodes(least_sd))
+        nodes = np.linspace(*(reach or STANDARD_REACH), cls.n_nodes(least_sd, reach))
         right = correct.astype(dtype)
         return cls(right, trials.astype(dtype) - right, multiplicity.astype(dtype), pattern.ravel(), nodes)
 
     @staticmethod
-    def n_nodes(least_sd: float) -> int:
+    def n_nodes(least_sd: float, reach: tuple[float, float] | None = None) -> int:
         """Count the nodes that posteriors of this sd need."""
-        return max(MIN_NODES, int(np.ceil(2 * REACH * NODES_PER_SD / least_sd)) | 1)
+        low, high = reach or STANDARD_REACH
+        return max(MIN_NODES, int(np.ceil((high - low) * NODES_PER_SD / least_sd)) | 1)
 
     @staticmethod
     def is_affordable(n_nodes: int, n_cells: int, *, cost: float) -> bool:
@@ -130,13 +143,13 @@ class AbilityGrid:
         trials = self.right + self.wrong
         return trials[0].astype(np.float64) if (trials == trials[0]).all() else None
 
-    def weights(self, log_right: Array, log_wrong: Array) -> tuple[Array, Array]:
-        """Weight the nodes given curves of shape (item, node).
+    def weights(self, log_right: Array, log_wrong: Array, prior: AbilityPrior | None = None) -> tuple[Array, Array]:
+        """Weight the nodes given curves of shape (item, node), and priors of the abilities if not N(0, 1).
 
         Returns
         -------
         log_marginal : array of shape (pattern,)
-            Log-probability of the answers, ability integrated over N(0, 1).
+            Log-probability of the answers, ability integrated over its prior.
         weights : array of shape (pattern, node)
             Posterior of ability; rows sum to 1.
         """
@@ -145,7 +158,7 @@ class AbilityGrid:
             density = self.right @ log_right.astype(dtype) + self.wrong @ log_wrong.astype(dtype)
         else:  # one product in place of two
             density = self.right @ (log_right - log_wrong).astype(dtype) + (self._trials @ log_wrong).astype(dtype)
-        density += self.log_prior().astype(dtype)
+        density += self.log_prior(prior).astype(dtype)
         top = density.max(axis=1, keepdims=True)
         density -= top
         np.exp(density, out=density)
@@ -179,10 +192,14 @@ class AbilityGrid:
         _, weights = self._single.weights(table.log_right, table.log_wrong)
         return draw_from_grid(weights, self.nodes, self.pattern, rng.random(len(self.pattern)))
 
-    def log_prior(self) -> npt.NDArray[np.float64]:
-        """N(0, 1) at the nodes, times the rule's weight."""
-        spacing = self.nodes[1] - self.nodes[0]
-        return np.asarray(-0.5 * self.nodes**2 - 0.5 * np.log(2 * np.pi) + np.log(spacing))
+    def log_prior(self, prior: AbilityPrior | None = None) -> npt.NDArray[np.float64]:
+        """N(0, 1) at the nodes, (node,), or each model's prior, (model, node), times the rule's weight."""
+        spacing, place = self.nodes[1] - self.nodes[0], self.nodes
+        sd: Any = np.float64(1)
+        if prior is not None:
+            sd = prior.sd[:, None]
+            place = (place - prior.mean[:, None]) / sd
+        return np.asarray(-0.5 * place**2 - 0.5 * np.log(2 * np.pi) + np.log(spacing / sd))
 
 
 class CurveTable:
@@ -257,8 +274,8 @@ class AbilityPosterior(Protocol):
     variance: Array
     newton_steps: int
 
-    def update(self, items: Items) -> None:
-        """Infer the abilities given the items."""
+    def update(self, items: Items, prior: AbilityPrior | None = None) -> None:
+        """Infer the abilities given the items, and their priors if these are not N(0, 1)."""
 
     def reframe(self, location: float, scale: float) -> None:
         """Measure abilities from `location` in units of `scale`, until the next update."""
@@ -287,15 +304,24 @@ class GridAbilities:
 
     newton_steps = 3
 
-    def __init__(self, correct: Array, trials: Array, *, least_sd: float) -> None:
-        self._grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd, dtype=np.float32)
+    def __init__(
+        self, correct: Array, trials: Array, *, least_sd: float, reach: tuple[float, float] | None = None
+    ) -> None:
+        self._grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd, dtype=np.float32, reach=reach)
+        self._prior_precision: Any = np.float64(1)
         self.mean, self.variance = np.zeros(correct.shape[0]), np.ones(correct.shape[0])
 
-    def update(self, items: Items) -> None:
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Smallest and largest ability that is looked at."""
+        return float(self._grid.nodes[0]), float(self._grid.nodes[-1])
+
+    def update(self, items: Items, prior: AbilityPrior | None = None) -> None:
         """Weight the nodes."""
         grid = self._grid
         table = CurveTable(as_parameters(items), grid.nodes)
-        _, self._weights = grid.weights(table.log_right, table.log_wrong)
+        _, self._weights = grid.weights(table.log_right, table.log_wrong, prior)
+        self._prior_precision = np.float64(1) if prior is None else prior.sd**-2
         self._right, self._wrong = grid.expected_counts(self._weights)
         self._nodes = grid.nodes
         weights = self._weights.astype(np.float64)
@@ -332,24 +358,25 @@ class GridAbilities:
     def precision(self, items: Items) -> Array:
         """Sum the information over items, as it is expected."""
         everything = self.cross(items, slice(None))[0]
-        return np.asarray(1 - everything @ items.slope)
+        return np.asarray(self._prior_precision - everything @ items.slope)
 
-    def lost_information(self, items: Items) -> Array:
+    def lost_information(self, items: Items, more: Callable[[float], Array] | None = None) -> Array:
         """Covariance, summed over models, of the slopes in (intercepts, log slopes) within the abilities' posteriors.
 
-        What not knowing the abilities takes from the information about the items (Louis 1982), (2 item, 2 item).
+        What not knowing the abilities takes from the information about the items (Louis 1982), (2 item, 2 item), and
+        about what their priors depend on: `more` gives its slopes at an ability, (model, value).
         """
         grid, nodes, a = self._grid, self._grid.nodes, items.slope
         table = CurveTable(as_parameters(items), nodes)
         trials = grid.right + grid.wrong
-        n = len(a)
-        total, mean = np.zeros((2 * n, 2 * n)), np.zeros((len(grid.right), 2 * n))
+        n = 2 * len(a) + (0 if more is None else more(0.0).shape[1])
+        total, mean = np.zeros((n, n)), np.zeros((len(grid.right), n))
         for q, node in enumerate(nodes):
             weight = self._weights[:, q] * grid.multiplicity
             if weight.max() < 1e-7:
                 continue
             residual = (grid.right - trials * table.right[:, q]) * (table.known[:, q] / table.right[:, q])
-            slopes = np.hstack([residual, residual * (a * node)])
+            slopes = np.hstack([residual, residual * (a * node), *([] if more is None else [more(float(node))])])
             total += slopes.T @ (slopes * weight[:, None])
             mean += slopes * self._weights[:, q : q + 1]
         return np.asarray(total - mean.T @ (mean * grid.multiplicity[:, None]))
@@ -364,7 +391,7 @@ class GridAbilities:
         trials = (self._grid.right + self._grid.wrong).max(axis=0).astype(np.float64)[:, None]
         nodes = self._grid.nodes
         _, weight = residual_and_weight(items, nodes, np.zeros_like(trials), trials)
-        return float(1 / np.sqrt(1 + (items.slope**2 @ weight).max()))
+        return float(1 / np.sqrt(np.max(self._prior_precision) + (items.slope**2 @ weight).max()))
 
     def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
         """Draw from the tabulated posteriors."""
@@ -387,13 +414,14 @@ class GaussianAbilities:
         """Trials of each item where all models had the same, shape (item,)."""
         return self._sweeper.common_trials
 
-    def update(self, items: Items) -> None:
+    def update(self, items: Items, prior: AbilityPrior | None = None) -> None:
         """Two Newton steps of every mean; the variance is that of the curvature there."""
+        centre, precision = (0.0, 1.0) if prior is None else (prior.mean, prior.sd**-2)
         for _ in range(2):
             gradient, information = self._sweeper.over_items(self.mean, self.variance, items)
-            step = (gradient - self.mean) / (1 + information)
+            step = (gradient - precision * (self.mean - centre)) / (precision + information)
             self.mean = self.mean + np.clip(step, -1, 1)
-            self.variance = 1 / (1 + information)
+            self.variance = 1 / (precision + information)
 
     def reframe(self, location: float, scale: float) -> None:
         """Move and stretch."""

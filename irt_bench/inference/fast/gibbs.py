@@ -32,6 +32,7 @@ from irt_bench.inference.fast.item_updates import FrameScale, Held, frame_locati
 from irt_bench.inference.fast.joint_normal import Mode
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.populations import PopulationDesign
 
 Array = npt.NDArray[Any]
 NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
@@ -49,14 +50,51 @@ MAX_HALVINGS: Final = 8
 
 
 def draw_hierarchy(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
-    """Draw means and sds over items that are learned, given the items."""
+    """Draw means and sds over items that are learned, given the items, and populations given the abilities."""
     if isinstance(irt_model.difficulty, Hierarchical):
         mean, sd = _draw_normal_prior(state.difficulty, state.difficulty_sd, irt_model.difficulty, rng)
         state = replace(state, difficulty_mean=mean, difficulty_sd=sd)
     if isinstance(irt_model.log_discrimination, Hierarchical):
         mean, sd = _draw_normal_prior(state.log_slope, state.slope_sd, irt_model.log_discrimination, rng)
         state = replace(state, slope_mean=mean, slope_sd=sd)
+    if irt_model.design is not None:
+        population = _draw_population(irt_model.design, state.population, state.ability, rng)
+        state = replace(state, population=population)
     return state
+
+
+def redraw_population(irt_model: Logistic, sites: dict[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Draw populations given the abilities of draws, exactly: sds over few models are far from log-normal."""
+    design = irt_model.design
+    if design is None:
+        return sites
+    values = {name: array[0].astype(np.float64) for name, array in sites.items()}
+    drawn = _draw_population(design, design.pack(values), values[names.ABILITY], rng)
+    return sites | {name: np.asarray(value, np.float32)[None] for name, value in design.unpack(drawn).items()}
+
+
+def _draw_population(design: PopulationDesign, values: Array, ability: Array, rng: np.random.Generator) -> Array:
+    """Draw coefficients given abilities and sds, and then the sds, (draw, value)."""
+    precision, own = design.prior(values).sd ** -2, design.coefficient_precision(values)
+    by_sd = np.hstack([design.split(values)[1] ** -2, np.ones((len(ability), 1))])
+    matrix = np.einsum("ds,skl->dkl", by_sd, design.grams)
+    at = np.arange(design.n_coefficients)
+    matrix[:, at, at] += own
+    pull = (precision * ability) @ design.loadings
+    pull[:, : design.n_fixed] += own[:, : design.n_fixed] * design.coefficient.loc
+    root = np.linalg.cholesky(matrix)
+    centre = np.linalg.solve(matrix, pull[..., None])
+    noise = np.linalg.solve(root.transpose(0, 2, 1), rng.standard_normal(pull.shape)[..., None])
+    coefficients = (centre + noise)[..., 0]
+    squares = (ability - coefficients @ design.loadings.T) ** 2 @ design.members
+    sizes = design.members.sum(axis=0).astype(int)
+    found = [coefficients]
+    for total, n in zip(squares.T, sizes, strict=True):
+        found.append(_draw_sd(total[:, None], int(n), design.sd, rng))
+    if design.n_random:
+        effects = coefficients[:, design.n_fixed :]
+        found.append(_draw_sd((effects**2).sum(1, keepdims=True), design.n_random, design.sd, rng))
+    return np.hstack(found)
 
 
 def _draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -82,13 +120,23 @@ def _draw_sd(squares: Array, n: int, prior: HalfNormal, rng: np.random.Generator
 def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
     """Draw the location, and then the scale, of abilities and items together: curves stay as they are."""
     difficulty = Held.make(irt_model.difficulty, state.difficulty, state.difficulty_mean)
-    centre, precision = frame_location(state.ability, difficulty)
+    design, population = irt_model.design, state.population
+    own, followers = state.ability, []
+    if design is not None:
+        own = _about_populations(design, state)
+        if design.follows:
+            followers = [Held(design.split(population)[0], design.coefficient)]
+    centre, precision = frame_location(own, difficulty, *followers)
     location = centre + rng.standard_normal(centre.shape) / np.sqrt(precision)
+    if design is not None and design.follows:
+        k = design.n_coefficients
+        population = np.hstack([population[:, :k] - location, population[:, k:]])
     state = replace(
         state,
         ability=state.ability - location,
         intercept=state.intercept + np.exp(state.log_slope) * location,
         difficulty_mean=state.difficulty_mean - location,
+        population=population,
     )
     log_scale = _draw_log_scale(irt_model, state, rng)
     scale = np.exp(log_scale)
@@ -98,20 +146,30 @@ def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> S
         "difficulty_sd": state.difficulty_sd / scale,
         "slope_mean": state.slope_mean + log_scale,
     }
-    return replace(state, ability=state.ability / scale, log_slope=state.log_slope + log_scale, **moved | known)
+    moved |= {"ability": state.ability / scale, "population": state.population / scale}
+    return replace(state, log_slope=state.log_slope + log_scale, **moved | known)
+
+
+def _about_populations(design: PopulationDesign, state: State) -> Array:
+    """Abilities that fix location and scale, about their populations' means, (draw, some models)."""
+    mean = design.prior(state.population).mean
+    return np.asarray((state.ability - mean)[:, design.anchors])
 
 
 def _draw_log_scale(irt_model: Logistic, state: State, rng: np.random.Generator) -> Array:
     """Log of the factor by which abilities are divided."""
-    size, squares = state.ability.shape[1], (state.ability**2).sum(1, keepdims=True)
+    design, divided = irt_model.design, [Held.make(irt_model.difficulty, state.difficulty, state.difficulty_mean)]
+    own = state.ability if design is None else _about_populations(design, state)
+    size, squares = own.shape[1], (own**2).sum(1, keepdims=True)
     if isinstance(irt_model.difficulty, Hierarchical):
         size, squares = size + 1, squares + (state.difficulty_sd / irt_model.difficulty.sd.scale) ** 2
-    frame = FrameScale.make(
-        size,
-        squares,
-        Held.make(irt_model.difficulty, state.difficulty, state.difficulty_mean),
-        Held.make(irt_model.log_discrimination, state.log_slope, state.slope_mean),
-    )
+    if design is not None:
+        coefficients, *sds = design.split(state.population)
+        every_sd = np.hstack(sds)
+        size, squares = size + every_sd.shape[1], squares + ((every_sd / design.sd.scale) ** 2).sum(1, keepdims=True)
+        divided.append(Held(coefficients[:, : design.n_fixed], design.coefficient))
+    slope = Held.make(irt_model.log_discrimination, state.log_slope, state.slope_mean)
+    frame = FrameScale.make(size, squares, slope, *divided)
     mode, precision = frame.peak()
     log_scale = mode + NODES / np.sqrt(precision)
     return _draw_from(log_scale, frame.log_density(log_scale), rng)
@@ -233,7 +291,8 @@ def _run(
 
 def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> State:
     """Draw abilities, items, hierarchy and frame in turn, each given the rest."""
-    ability = _trajectory(state.ability[..., None], ability_target(answers, state), scales.abilities, rng)
+    target = ability_target(answers, state, irt_model.design)
+    ability = _trajectory(state.ability[..., None], target, scales.abilities, rng)
     state = replace(state, ability=ability[..., 0])
     if irt_model.shared_slope:
         start, target = state.intercept[..., None], intercept_target(answers, state)
@@ -297,7 +356,18 @@ def _state(irt_model: Logistic, mode: Mode, sites: Mapping[str, Array]) -> State
     slope_mean, slope_sd = _start_hierarchy(value, LOG_DISCRIMINATION, items.slope_sd * like, slopes)
     log_slope = value[LOG_DISCRIMINATION]
     log_slope = np.clip(log_slope, slope_mean - MAX_SDS * slope_sd, slope_mean + MAX_SDS * slope_sd)
-    return State(value[names.ABILITY], -np.exp(log_slope) * difficulty, log_slope, mean, sd, slope_mean, slope_sd)
+    intercept = -np.exp(log_slope) * difficulty
+    population = np.empty((len(like), 0)) if irt_model.design is None else _start_population(mode, value)
+    return State(value[names.ABILITY], intercept, log_slope, mean, sd, slope_mean, slope_sd, population)
+
+
+def _start_population(mode: Mode, value: Mapping[str, Array]) -> Array:
+    """Values at the draws, sds within a factor of two around the mode's."""
+    assert mode.populations is not None  # noqa: S101 - the model has a design
+    design, k = mode.populations.design, mode.populations.design.n_coefficients
+    given = design.pack({site.name: value[site.name] if site.dim else value[site.name][:, 0] for site in design.sites})
+    sds = mode.populations.values[k:]
+    return np.hstack([given[:, :k], np.clip(given[:, k:], sds / 2, 2 * sds)])
 
 
 def _centre(mode: Mode) -> State:
@@ -307,6 +377,7 @@ def _centre(mode: Mode) -> State:
     row = {"ability": mode.abilities.mean, "intercept": items.intercept, "log_slope": log_slope}
     for name in ("difficulty_mean", "difficulty_sd", "slope_mean", "slope_sd"):
         row[name] = np.array([getattr(items, name)])
+    row["population"] = np.empty(0) if mode.populations is None else mode.populations.values
     return State(**row).map(lambda values: np.asarray(values, dtype=np.float64)[None])
 
 
@@ -356,7 +427,10 @@ def _sites(irt_model: Logistic, state: State) -> dict[str, Array]:
         f"{LOG_DISCRIMINATION}_sd": state.slope_sd,
     }
     dims = irt_model.latent
-    return {name: np.asarray(found[name] if dim else found[name][:, 0], np.float32)[None] for name, dim in dims.items()}
+    found = {name: found[name] if dim else found[name][:, 0] for name, dim in dims.items()}
+    if irt_model.design is not None:
+        found |= irt_model.design.unpack(state.population)
+    return {name: np.asarray(values, np.float32)[None] for name, values in found.items()}
 
 
 def _single(values: Array) -> Array:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import Hierarchical, Normal
+from irt_bench.irt_models.populations import PopulationDesign
 
 Array = npt.NDArray[Any]
 HIGHEST: Final = 30.0  # log-odds
@@ -91,6 +92,8 @@ class State:
     log_slope : array of shape (draw, item), or (draw, 1) where items share it
     difficulty_mean, difficulty_sd, slope_mean, slope_sd : arrays of shape (draw, 1)
         Of the priors of b and log a, learned or known.
+    population : array of shape (draw, value)
+        Values of a `PopulationDesign`; none where abilities are N(0, 1).
     """
 
     ability: Array
@@ -100,6 +103,7 @@ class State:
     difficulty_sd: Array
     slope_mean: Array
     slope_sd: Array
+    population: Array
 
     def map(self, function: Callable[[Array], Array]) -> State:
         """Apply a function to every field."""
@@ -111,14 +115,16 @@ class State:
         return np.asarray(-self.intercept * np.exp(-self.log_slope))
 
 
-def ability_target(answers: Answers, state: State) -> Target:
+def ability_target(answers: Answers, state: State, design: PopulationDesign | None = None) -> Target:
     """Each model's log density in its ability, (draw, model, 1)."""
     slope = np.exp(state.log_slope)
+    centre, sd = (0.0, 1.0) if design is None else design.prior(state.population)
 
     def target(position: Array) -> tuple[Array, Array]:
         ability = position[..., 0]
         density, residual = answers.by_model(ability, slope, state.intercept)
-        return density - ability**2 / 2, (residual - ability)[..., None]
+        away = (ability - centre) / sd
+        return density - away**2 / 2, (residual - away / sd)[..., None]
 
     return target
 

@@ -230,9 +230,13 @@ def _hierarchy(values: Array, variance: Array, sd: float, prior: Hierarchical) -
     precision = n / sd**2 + 1 / prior.mean.scale**2
     mean = (values.sum() / sd**2 + prior.mean.loc / prior.mean.scale**2) / precision
     spread = float(np.sum((values - mean) ** 2 + variance) + n / precision)
-    tau = prior.sd.scale**2
-    square = tau * (np.sqrt((n - 1) ** 2 + 4 * spread / tau) - (n - 1)) / 2
-    return float(mean), max(float(np.sqrt(square)), MIN_SD)
+    return float(mean), max(mode_of_sd(spread, n, prior.sd.scale), MIN_SD)
+
+
+def mode_of_sd(squares: float, n: int, scale: float) -> float:
+    """Mode, in its logarithm, of an sd ~ HalfNormal(scale) of which n deviations have this sum of squares."""
+    tau = scale**2
+    return float(np.sqrt(tau * (np.sqrt((n - 1) ** 2 + 4 * squares / tau) - (n - 1)) / 2))
 
 
 def sd_information(variance: Array, sd: float, prior: HalfNormal) -> float:
@@ -274,11 +278,21 @@ class Held(NamedTuple):
         return int(self.values.shape[-1])
 
 
-def frame_location(ability: Array, difficulty: Held) -> tuple[Array, float]:
-    """Mean and precision of the location of abilities and items together, curves as they are, (..., 1)."""
-    weight = 1 / difficulty.prior.scale**2
-    precision = ability.shape[-1] + difficulty.size * weight
-    pull = ability.sum(-1, keepdims=True) + weight * (difficulty.values - difficulty.prior.loc).sum(-1, keepdims=True)
+def frame_location(ability: Array, *held: Held) -> tuple[Array, float]:
+    """Mean and precision of the location of abilities and items together, curves as they are, (..., 1).
+
+    Parameters
+    ----------
+    ability : array of shape (..., model)
+        About their population, N(0, 1).
+    *held : Held
+        Difficulties, and what else moves with all abilities.
+    """
+    precision, pull = float(ability.shape[-1]), ability.sum(-1, keepdims=True)
+    for values, prior in held:
+        weight = 1 / prior.scale**2
+        precision += values.shape[-1] * weight
+        pull = pull + weight * (values - prior.loc).sum(-1, keepdims=True)
     return pull / precision, precision
 
 
@@ -296,13 +310,21 @@ class FrameScale(NamedTuple):
     stiffness: float
 
     @classmethod
-    def make(cls, size: int, squares: Array, difficulty: Held, slope: Held) -> FrameScale:
-        """From number and sum of squares of abilities and other standard normal numbers, and what the priors hold."""
-        weight = 1 / difficulty.prior.scale**2
+    def make(cls, size: int, squares: Array, slope: Held, *divided: Held) -> FrameScale:
+        """From number and sum of squares of abilities and other standard normal numbers, and what the priors hold.
+
+        Difficulties and what else is divided by the factor come after log slopes, to which its logarithm is added.
+        """
+        products = np.zeros_like(squares)
+        for values, prior in divided:
+            weight = 1 / prior.scale**2
+            size += values.shape[-1]
+            squares = squares + weight * (values**2).sum(-1, keepdims=True)
+            products = products + weight * prior.loc * values.sum(-1, keepdims=True)
         return cls(
-            size=size + difficulty.size,
-            squares=squares + weight * (difficulty.values**2).sum(-1, keepdims=True),
-            products=weight * difficulty.prior.loc * difficulty.values.sum(-1, keepdims=True),
+            size=size,
+            squares=squares,
+            products=products,
             pull=(slope.prior.loc - slope.values).sum(-1, keepdims=True) / slope.prior.scale**2,
             stiffness=slope.size / slope.prior.scale**2,
         )

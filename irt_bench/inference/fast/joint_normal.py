@@ -35,9 +35,11 @@ from irt_bench.inference.fast.item_updates import (
     precision_terms,
     sd_information,
 )
+from irt_bench.inference.fast.population_updates import Populations
 from irt_bench.inference.fast.sweep import n_nodes
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 from irt_bench.irt_models.model import Hierarchical, Normal
+from irt_bench.irt_models.populations import AbilityPrior
 
 STEP = 0.02  # of intercepts and log slopes, for derivatives
 MAX_CORRECTION = 0.5  # sds, beyond which a first-order effect gives only the direction
@@ -149,6 +151,8 @@ class Mode:
         Items and hierarchy at their posterior means, around which draws lie; by default at their mode.
     shared_bias : SharedBiasCorrection, optional
         Of a slope that all items share.
+    populations : Populations, optional
+        Where abilities come from; by default N(0, 1).
     """
 
     abilities: AbilityPosterior
@@ -158,6 +162,12 @@ class Mode:
     change: float = np.inf
     means: Items | None = None
     shared_bias: SharedBiasCorrection | None = None
+    populations: Populations | None = None
+
+    @property
+    def prior(self) -> AbilityPrior | None:
+        """Of the abilities, where it is not N(0, 1)."""
+        return None if self.populations is None else self.populations.prior
 
 
 def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_draws: int) -> dict[str, Array]:
@@ -200,7 +210,11 @@ def draw_jointly(irt_model: Logistic, mode: Mode, rng: np.random.Generator, n_dr
     if not items.shared_slope:
         found[f"{LOG_DISCRIMINATION}_mean"] = items.slope_mean + shared[:, 1]
         found[f"{LOG_DISCRIMINATION}_sd"] = items.slope_sd * np.exp(shared[:, 3])
-    return {name: np.asarray(value, dtype=np.float32)[None] for name, value in found.items() if name in sites}
+    found = {name: value for name, value in found.items() if name in sites}
+    if mode.populations is not None:
+        design = mode.populations.design
+        found |= design.unpack(mode.populations.moved(shared[:, -design.size :]))
+    return {name: np.asarray(value, dtype=np.float32)[None] for name, value in found.items()}
 
 
 def _draw_deviations(
@@ -266,8 +280,12 @@ def make_precision(
     items, abilities = mode.items, mode.abilities
     blocks = item_blocks(items, abilities.sums(items), residuals=mode.exact)
     by_shared, shared = _hierarchy_precision(items, irt_model, covariances(blocks))
-    lost = abilities.lost_information(items) if mode.exact and isinstance(abilities, GridAbilities) else None
+    populations = mode.populations
+    lost = None
+    if mode.exact and isinstance(abilities, GridAbilities):
+        lost = abilities.lost_information(items, None if populations is None else populations.slopes())
     n, size = len(items.intercept), shared.shape[0] if with_sds else 2
+    by_shared, shared = by_shared[..., :size], shared[:size, :size]
     if interpolated is None:
         cross = _remembered(lambda block: abilities.cross(items, block), len(abilities.mean) * n)
     else:
@@ -278,16 +296,22 @@ def make_precision(
         abilities_shared[:, 1] = -total if interpolated is None else -interpolated.basis @ total
         by_shared[:, 0, 1] += blocks[:, 0, 1]
         shared[1, 1] += blocks[:, 1, 1].sum()
-        lost = None if lost is None else _share_slope(lost, n)
     n_coordinates = 1 if items.shared_slope else 2
+    if populations is not None:
+        by_ability, own = populations.precision(
+            abilities.mean, abilities.variance, exact=lost is not None, with_sds=with_sds
+        )
+        abilities_shared = np.hstack([abilities_shared, by_ability])
+        shared = linalg.block_diag(shared, own)
+        by_shared = np.pad(by_shared, ((0, 0), (0, 0), (0, len(own))))
     if lost is not None:
-        lost = np.pad(lost, (0, n_coordinates * n + size - len(lost)))
+        lost = _placed(lost, n, n_coordinates, size, len(shared))
     precision = BorderedPrecision(
         abilities=abilities.precision(items),
         cross=lambda block: np.stack(cross(block)[:n_coordinates], axis=-1),
         items=blocks[:, :n_coordinates, :n_coordinates],
-        items_shared=by_shared[:, :n_coordinates, :size],
-        shared=shared[:size, :size],
+        items_shared=by_shared[:, :n_coordinates],
+        shared=shared,
         abilities_shared=abilities_shared,
     )
     return precision if interpolated is None else SmoothBorderedPrecision(
@@ -336,13 +360,18 @@ def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -
     return by_shared, shared
 
 
-def _share_slope(lost: Array, n: int) -> Array:
-    """From (intercepts, log slopes) to (intercepts, mean of b, one log slope)."""
-    shared = np.zeros((n + 2, n + 2))
-    shared[:n, :n] = lost[:n, :n]
-    shared[:n, n + 1] = shared[n + 1, :n] = lost[:n, n:].sum(axis=1)
-    shared[n + 1, n + 1] = lost[n:, n:].sum()
-    return shared
+def _placed(lost: Array, n: int, n_coordinates: int, size: int, n_shared: int) -> Array:
+    """From (intercepts, log slopes, populations) to items, of one or two coordinates, and all that is shared."""
+    n_population = n_shared - size
+    places = np.zeros((2 * n + n_population, n_coordinates * n + n_shared))
+    np.fill_diagonal(places[:n, :n], 1.0)
+    if n_coordinates == 1:
+        places[n : 2 * n, n + 1] = 1.0  # one log slope, after the mean of b
+    else:
+        np.fill_diagonal(places[n : 2 * n, n : 2 * n], 1.0)
+    np.fill_diagonal(places[2 * n :, len(places[0]) - n_population :], 1.0)
+    kept = lost[: len(places), : len(places)]
+    return np.asarray(places.T @ kept @ places)
 
 
 def _remembered(cross: Callable[[slice], tuple[Array, Array]], n_cells: int) -> Callable[[slice], tuple[Array, Array]]:

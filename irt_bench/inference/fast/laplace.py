@@ -15,8 +15,15 @@ from threadpoolctl import ThreadpoolController
 from irt_bench.errors import FitError, FitWarning
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.draws import Draws, reported
-from irt_bench.inference.fast.ability_updates import AbilityGrid, AbilityPosterior, GaussianAbilities, GridAbilities
-from irt_bench.inference.fast.gibbs import chain_convergence, sample_gibbs
+from irt_bench.inference.fast.ability_updates import (
+    REACH,
+    REACH_MARGIN,
+    AbilityGrid,
+    AbilityPosterior,
+    GaussianAbilities,
+    GridAbilities,
+)
+from irt_bench.inference.fast.gibbs import chain_convergence, redraw_population, sample_gibbs
 from irt_bench.inference.fast.gibbs_targets import Answers
 from irt_bench.inference.fast.item_updates import (
     FrameScale,
@@ -37,6 +44,7 @@ from irt_bench.inference.fast.joint_normal import (
     is_small,
     marginal_variances,
 )
+from irt_bench.inference.fast.population_updates import Populations
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic, ThreePL
@@ -122,9 +130,14 @@ def fit_laplace(
                 progress=progress,
             )
         notes |= chain_convergence(posterior)
+    else:
+        posterior = redraw_population(irt_model, posterior, rng)
     answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()
     posterior = reported(irt_model, posterior, correct.shape[1])
     dims = dict.fromkeys(posterior, ()) | {name: (dim,) for name, dim in irt_model.dims.items()}
+    if irt_model.population is not None and irt_model.design is not None:
+        dims |= {site.name: (site.dim,) for site in irt_model.design.sites if site.dim}
+        dims |= {name: (dim,) for name, dim in irt_model.population.dims.items()}
     if not irt_model.shared_slope:
         dims[LOG_DISCRIMINATION] = (ITEM,)
     return Draws(sites=posterior, dims=dims, notes=notes | {"n_models": int(answering), "n_items": int(asked)})
@@ -138,7 +151,10 @@ def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: 
     known = irt_model
     if guessing is not None:
         known = ThreePL(
-            difficulty=irt_model.difficulty, log_discrimination=irt_model.log_discrimination, guessing=guessing
+            difficulty=irt_model.difficulty,
+            log_discrimination=irt_model.log_discrimination,
+            guessing=guessing,
+            population=irt_model.population,
         )
     with _pools().limit(limits=threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # a rough start is a start
@@ -194,16 +210,17 @@ def _maximise(
     asked = trials.sum(axis=0)
     share = np.divide(correct.sum(axis=0), asked, out=np.full(len(asked), 0.5), where=asked > 0)
     items = Items.start(irt_model, share)
-    abilities = _choose_abilities(correct, trials, settings, least_sd=_first_guess(trials, items))
+    populations = Populations.start(irt_model.design)
+    abilities = _choose_abilities(correct, trials, settings, populations, least_sd=_first_guess(trials, items))
     # With guessing the information used is the expected one, from which the exact loss must not be taken.
     exact = isinstance(abilities, GridAbilities) and correct.shape[1] <= EXACT_ITEMS and items.guessing is None
-    state = Mode(abilities, items, exact)
+    state = Mode(abilities, items, exact, populations=populations)
 
     def optimise_again(variances: tuple[Array, Array] | None = None) -> None:
         _optimise(state, irt_model, settings, progress, finer, variances)
 
     def finer(least_sd: float) -> AbilityPosterior:
-        return _choose_abilities(correct, trials, settings, least_sd=least_sd)
+        return _choose_abilities(correct, trials, settings, state.populations, least_sd=least_sd)
 
     optimise_again()
     variances = None
@@ -221,13 +238,22 @@ def _first_guess(trials: Array, items: Items) -> float:
     return float(0.7 / np.sqrt(1 + trials.max(axis=0) @ (share * (1 - share))))
 
 
-def _choose_abilities(correct: Array, trials: Array, settings: LaplaceSettings, *, least_sd: float) -> AbilityPosterior:
+def _choose_abilities(
+    correct: Array, trials: Array, settings: LaplaceSettings, populations: Populations | None, *, least_sd: float
+) -> AbilityPosterior:
     """Choose a grid where it needs few nodes; else, and where all models answered much, normal abilities."""
+    reach = None if populations is None else _reach(populations, REACH_MARGIN)
     cost = SWEEP_COST if correct.shape[1] <= MANY_ITEMS else 0.0
     few_answers = int((trials > 0).sum(axis=1).min()) < MANY_ITEMS
-    if few_answers and AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=cost):
-        return GridAbilities(correct, trials, least_sd=least_sd)
+    if few_answers and AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd, reach), correct.size, cost=cost):
+        return GridAbilities(correct, trials, least_sd=least_sd, reach=reach)
     return GaussianAbilities(Sweeper(correct, trials, threads=settings.sweep_threads(correct.size)))
+
+
+def _reach(populations: Populations, margin: float = 0.0) -> tuple[float, float]:
+    """Smallest and largest ability to look at."""
+    mean, sd = populations.prior
+    return float((mean - REACH * sd).min()) - margin, float((mean + REACH * sd).max()) + margin
 
 
 def _find_means(
@@ -262,7 +288,8 @@ def _optimise(
     known = (np.zeros(len(state.items.intercept)),) * 2
     for _ in range(settings.max_sweeps):
         before, abilities = state.items, _fine_enough(state, choose_abilities)
-        abilities.update(state.items)
+        before_populations = state.populations
+        abilities.update(state.items, state.prior)
         items = _reframe(irt_model, state, known[0])
         for _ in range(abilities.newton_steps):
             sums = abilities.sums(items)
@@ -274,11 +301,14 @@ def _optimise(
             float(np.abs(getattr(state.items, name) - getattr(before, name)).max())
             for name in ("log_slope", "intercept", "difficulty_sd", "slope_sd")
         )
+        if state.populations is not None and before_populations is not None:
+            moved = float(np.abs(state.populations.values - before_populations.values).max())
+            state.change = max(state.change, moved)
         if progress is not None:
             progress("maximising", state.sweeps, settings.max_sweeps)
         if state.change < settings.tolerance:
             break
-    _fine_enough(state, choose_abilities).update(state.items)
+    _fine_enough(state, choose_abilities).update(state.items, state.prior)
 
 
 def _reframe(irt_model: Logistic, state: Mode, variance: Array) -> Items:
@@ -287,16 +317,21 @@ def _reframe(irt_model: Logistic, state: Mode, variance: Array) -> Items:
     Means and sds that are learned follow; the information of their own wide priors about the frame is less than the
     mode errs.
     """
-    items, abilities = state.items, state.abilities
-    location = float(frame_location(abilities.mean, _held(irt_model, items)[0])[0][0])
-    squares = np.array([np.sum((abilities.mean - location) ** 2 + abilities.variance)])
+    items, abilities, populations = state.items, state.abilities, state.populations
+    mean, spread = abilities.mean, abilities.variance
+    if populations is not None:
+        populations = populations.updated(mean, spread)
+        mean, spread = populations.frame_moments(mean, spread)
+    location = float(frame_location(mean, _held(irt_model, items)[0])[0][0])
+    squares = np.array([np.sum((mean - location) ** 2 + spread)])
     items = items.in_frame(location, 1.0)
     difficulty, slope = _held(irt_model, items)
     if isinstance(irt_model.difficulty, Normal):
         squares = squares + variance.sum() / irt_model.difficulty.scale**2
-    frame = FrameScale.make(len(abilities.mean), squares, difficulty, slope)
+    frame = FrameScale.make(len(mean), squares, slope, difficulty)
     scale = float(np.exp(frame.peak()[0][0]))
     abilities.reframe(location, scale)
+    state.populations = None if populations is None else populations.in_frame(location, scale)
     return items.in_frame(0.0, scale)
 
 
@@ -312,7 +347,11 @@ def _fine_enough(state: Mode, choose_abilities: Callable[[float], AbilityPosteri
     """Abilities on a grid that is fine enough for the slopes, or normal ones where it would have too many nodes."""
     if isinstance(state.abilities, GridAbilities):
         least_sd = state.abilities.least_sd(state.items)
-        if least_sd < state.abilities.least_known_sd:
+        beyond = False
+        if state.populations is not None:
+            (low, high), (first, last) = _reach(state.populations), state.abilities.reach
+            beyond = low < first or high > last
+        if beyond or least_sd < state.abilities.least_known_sd:
             state.abilities = choose_abilities(FINER * least_sd)
             state.exact &= isinstance(state.abilities, GridAbilities)
     return state.abilities

@@ -219,14 +219,15 @@ def find_coordinates(
     -----
     Where models outnumber items, abilities are integrated out on a grid of few nodes (`AbilityGrid`): the dimension
     falls by more than half, and items that share a thousand abilities mix freely. Not under a program that a subclass
-    has altered.
+    has altered, nor where abilities come from several populations.
     """
     cells = ResponseCells.from_arrays(correct, trials, device=device)
     data = ResponseData(cells, framed=whole)
     if not isinstance(irt_model, Logistic):
         return _by_guide(Target(irt_model, data))
     approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
-    if not irt_model.has_own_program and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
+    one_population = not irt_model.has_own_program and irt_model.population is None
+    if one_population and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
         least_sd = MARGIN * approximation.least_sd
         if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=0.0):
             grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)

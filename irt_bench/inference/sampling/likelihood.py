@@ -177,6 +177,18 @@ class ResponseData:
         some = self.chosen(names.ITEM)
         return known if some is None or not known.ndim else known[some]
 
+    def at_models(self, values: Any) -> Tensor:
+        """Known values of the models at hand."""
+        known, some = torch.tensor(values), self.chosen(names.MODEL)
+        return known if some is None else known[some]
+
+    def plate(self, name: str, size: int) -> Any:
+        """Plate of something else, made once."""
+        if name not in self._plates:
+            with poutine.block():
+                self._plates[name] = pyro.plate(name, size, dim=-1)
+        return self._plates[name]
+
     def observe(
         self,
         ability: Tensor,
