@@ -28,7 +28,7 @@ from irt_bench.analysis.labelled_draws import (
 )
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
-from irt_bench.irt_models.populations import AbilityPrior
+from irt_bench.irt_models.populations import POPULATION, AbilityPrior
 from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, INTERVAL, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
@@ -328,8 +328,7 @@ def score_models(
     includes the uncertainty of the items. Departs from [1]_ in its nodes: on fixed nodes, a posterior narrower than
     their spacing collapses to one node, which happens from some 500 items on. The nodes here cover all posteriors and
     at least [-6, 6]. Their spacing is at most a third of the smallest sd that the information of the items allows. The
-    log-likelihood is smooth on the scale of 1 / discrimination. It is therefore evaluated on coarser nodes and
-    interpolated by quintic splines.
+    log-likelihood is smooth on the scale of 1 / discrimination: it is interpolated from coarser nodes by splines.
 
     *MAP* [2]_. Newton's method from the highest node of a grid, kept between that node's neighbours. It finds the
     highest mode where guessing and slips cause several. ``ability_sd`` is 1 / sqrt(curvature) there, including the
@@ -347,8 +346,9 @@ def score_models(
     check_range(AnalysisError, "prior_sd", prior_sd, *PRIOR_SDS)
     empty = ~counts.asked.any(axis=1)
     if empty.any():
+        prior = f"mean 0 and sd {prior_sd:g}" if POPULATION not in posterior.attrs else "that of their population"
         warnings.warn(
-            f"{int(empty.sum())} models have no responses and get the prior, mean 0 and sd {prior_sd:g}; first: "
+            f"{int(empty.sum())} models have no responses and get the prior, {prior}; first: "
             f"{counts.models.index[int(empty.argmax())]!r}.",
             ResponsesWarning,
             stacklevel=2,

@@ -13,6 +13,7 @@ import xarray as xr
 
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, ResponsesWarning
+from irt_bench.inference.draws import metadata_of
 from irt_bench.irt_models.populations import (
     COEFFICIENT,
     COVARIATE,
@@ -26,6 +27,7 @@ from irt_bench.irt_models.populations import (
     Groups,
     Population,
     Regression,
+    codes_of,
     population_from_dict,
 )
 from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DRAW, GUESSING, ITEM, MODEL, UPPER_ASYMPTOTE
@@ -82,13 +84,15 @@ class PopulationPriors(NamedTuple):
         population = population_of(posterior)
         if population is None:
             return None
+        if not {*population.columns} <= {*map(str, models.columns)}:  # of models that were fitted, from the fit
+            models = metadata_of(posterior).reindex(models.index.astype(str))
         if isinstance(population, Groups):
             return cls._of_groups(population, posterior, models)
         return cls._of_regression(population, posterior, models)
 
     @classmethod
     def _of_groups(cls, population: Groups, posterior: xr.Dataset, models: pd.DataFrame) -> PopulationPriors:
-        codes = _codes(population.labels, population.column, models)
+        codes = codes_of(population.labels, population.column, models)
         share = (codes[:, None] == np.arange(len(population.labels))).astype(np.float64)
         share[codes < 0] = np.array(population.sizes) / sum(population.sizes)
         mean, sd = (draws_of(posterior, name, GROUP)[0].astype(np.float64) for name in (GROUP_MEAN, GROUP_SD))
@@ -105,7 +109,7 @@ class PopulationPriors(NamedTuple):
             unknown = np.asarray(np.isnan(covariates).any(axis=1))
             mean += draws_of(posterior, COEFFICIENT, COVARIATE)[0] @ np.nan_to_num(covariates).T
         if population.group is not None:
-            codes = _codes(population.labels, population.group, models)
+            codes = codes_of(population.labels, population.group, models)
             effects = draws_of(posterior, GROUP_EFFECT, GROUP)[0]
             mean[:, codes >= 0] += effects[:, codes[codes >= 0]]
             variance[:, codes < 0] += posterior[GROUP_EFFECT_SD].to_numpy().reshape(-1, 1) ** 2
@@ -159,12 +163,16 @@ def population_of(posterior: xr.Dataset) -> Population | None:
     return None if about is None else population_from_dict(json.loads(about))
 
 
-def _codes(labels: tuple[str, ...], column: str, models: pd.DataFrame) -> npt.NDArray[np.intp]:
-    """Position of each model's group among those of a fit; -1 where it is another, or none."""
-    if column not in models:
-        return np.full(len(models), -1)
-    given = models[column]
-    return np.where(given.notna(), pd.Index(labels).get_indexer(pd.Index(given.astype(str))), -1)
+def refuse_populations(posterior: xr.Dataset, what: str) -> None:
+    """Refuse draws whose abilities come from several populations, for what supposes N(0, 1).
+
+    Raises
+    ------
+    AnalysisError
+        Naming what was asked for.
+    """
+    if POPULATION in posterior.attrs:
+        raise AnalysisError(f"{what} supposes one population of models, N(0, 1); fit the model without population.")
 
 
 def draws_of(posterior: xr.Dataset, name: str, dim: str) -> tuple[npt.NDArray[np.floating], pd.Index]:

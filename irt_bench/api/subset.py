@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from irt_bench import names
+from irt_bench.analysis.labelled_draws import refuse_populations
 from irt_bench.api.display import draw, html_frame, notebook_html
 from irt_bench.errors import SubsetError
 from irt_bench.inference.draws import check_responses
@@ -434,5 +435,6 @@ def calibration_plan(
         targets = balanced_targets(counts.items[names.SUBTASK].astype(str).to_numpy(np.str_))
     if fit is not None:
         check_responses(fit.responses, counts)
+        refuse_populations(fit.posterior, "a subset")
     model, settings = (TwoPL(), None) if fit is None else (fit.irt_model, fit.settings)
     return CalibrationPlan(model, fold_settings(model, seed, settings), targets, keep_negative, ability_range)

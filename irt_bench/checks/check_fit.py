@@ -35,7 +35,7 @@ from irt_bench.checks.fit_statistics import (
     standardised_log_likelihood,
 )
 from irt_bench.checks.fitted_responses import score_groups
-from irt_bench.checks.limits import Check
+from irt_bench.checks.limits import Check, not_applicable
 from irt_bench.checks.local_dependence import (
     ResidualCorrelations,
     dependence_checks,
@@ -250,6 +250,7 @@ Progress = Callable[[str, int, int], None]
 REPLICATES: Final = 39  # a value above all of them has probability 1 in 40
 MIN_REPLICATES: Final = 9
 MAX_REPLICATES: Final = 9_999
+SEVERAL: Final = "abilities come from several populations"
 MIN_DRAWS: Final = 25  # PSIS smooths a tail of a fifth of the draws, and needs five points
 
 
@@ -366,7 +367,9 @@ def _details(data: CheckData, rng: np.random.Generator) -> _Details:
 
 def _predictive_checks(data: CheckData, details: _Details) -> tuple[Check, ...]:
     return (
-        score_check(data.fitted.score, data.scores),
+        not_applicable("score_distribution", SEVERAL)
+        if data.draws.several_populations
+        else score_check(data.fitted.score, data.scores),
         odds_ratio_check(data.found.odds, data.chance("odds")),
         curve_check(details.curves, data.counts.items.index.to_numpy()),
     )
@@ -377,6 +380,7 @@ def _leave_out(data: CheckData, rng: np.random.Generator) -> tuple[tuple[LeaveOn
     n_parameters = draws.n_item_parameters
     cells = leave_cells_out(draws, counts.correct, counts.trials, rng)
     reason = why_not_leave_models_out(counts.n_models, counts.n_items, n_parameters)
+    reason = SEVERAL if draws.several_populations else reason
     models = None if reason else leave_models_out(draws, counts.correct, counts.trials)
     checks = (leave_one_out_check("loo_cells", cells), leave_one_out_check("loo_models", models, reason))
     return tuple(each for each in (cells, models) if each is not None), checks

@@ -171,6 +171,11 @@ class PosteriorDraws:
         return len(self.ability)
 
     @property
+    def several_populations(self) -> bool:
+        """Whether abilities come from others than N(0, 1)."""
+        return isinstance(self.irt_model, Logistic) and self.irt_model.population is not None
+
+    @property
     def n_item_parameters(self) -> int:
         """Number of estimated parameters per item; for a user's own model, of parameters that differ between items."""
         if isinstance(self.irt_model, Logistic):
@@ -183,7 +188,7 @@ class PosteriorDraws:
 
     def can_refit(self, n_cells: int) -> bool:
         """Whether the fast method can fit this model, and quickly enough to refit every replicate."""
-        if not isinstance(self.irt_model, Logistic) or self.irt_model.has_own_program:
+        if not isinstance(self.irt_model, Logistic) or self.irt_model.has_own_program or self.several_populations:
             return False
         learned = isinstance(self.irt_model.guessing, Beta) or self.irt_model.upper_share is not None
         return not learned and n_cells <= REFIT_CELLS

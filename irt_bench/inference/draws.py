@@ -28,6 +28,7 @@ POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
 OBSERVED_DATA: Final = "observed_data"
 CONSTANT_DATA: Final = "constant_data"  # numbers of trials, beside the answers where they are not all 1
 TRIALS: Final = "trials"
+METADATA: Final = "model_"  # before a column of the models, as a coordinate
 RESPONSE_GROUPS: Final = (LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, OBSERVED_DATA)
 SAVED_GROUPS: Final = (*RESPONSE_GROUPS, CONSTANT_DATA)
 GROUPS: Final = ("posterior", "sample_stats", *SAVED_GROUPS)
@@ -67,7 +68,8 @@ class Draws:
 def label_draws(draws: Draws, counts: ResponseCounts, population: Population | None = None) -> xr.Dataset:
     """Name dimensions and coordinates: models and items by their labels, other plates by position.
 
-    Populations of abilities are named, too, and described in the attribute `POPULATION`.
+    Populations of abilities are named, too, and described in the attribute `POPULATION`; the columns of the models that
+    they need are coordinates.
     """
     labels: dict[str, Any] = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
     attributes = {}
@@ -79,10 +81,25 @@ def label_draws(draws: Draws, counts: ResponseCounts, population: Population | N
         plates, extra = draws.dims[name], values.ndim - 2 - len(draws.dims[name])
         dims = (*plates, *(f"{name}_dim_{at}" for at in range(extra)))
         arrays[name] = (names.CHAIN, names.DRAW, *dims), values
-    coordinates = {dim: np.asarray(index, dtype=str) for dim, index in labels.items()}
+    coordinates: dict[str, Any] = {dim: np.asarray(index, dtype=str) for dim, index in labels.items()}
+    if population is not None:
+        for column in population.columns:
+            values = counts.models[column].to_numpy()
+            kept = values.astype(np.float64 if values.dtype.kind in "ifu" else str)
+            coordinates[METADATA + column] = ((names.MODEL,), kept)
     n_chains, n_draws = draws.sites[names.ABILITY].shape[:2]
     coordinates |= {names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws)}
     return xr.Dataset(arrays, coords=coordinates, attrs=attributes)
+
+
+def metadata_of(posterior: xr.Dataset) -> pd.DataFrame:
+    """Tabulate the columns of the models that their populations need, indexed by model."""
+    columns = {
+        str(name).removeprefix(METADATA): array.to_numpy()
+        for name, array in posterior.coords.items()
+        if str(name).startswith(METADATA) and array.dims == (names.MODEL,)
+    }
+    return pd.DataFrame(columns, index=pd.Index(posterior[names.MODEL].to_numpy().astype(str), name=names.MODEL))
 
 
 def label_stats(stats: Mapping[str, Any]) -> xr.Dataset:
@@ -327,7 +344,7 @@ def saved_counts(
     trials = np.zeros_like(correct)
     correct[places] = observed[names.CORRECT].to_numpy()
     trials[places] = groups[CONSTANT_DATA][TRIALS].to_numpy() if CONSTANT_DATA in groups else 1
-    models, items = (pd.DataFrame(index=axis) for axis in axes)
+    models, items = metadata_of(posterior), pd.DataFrame(index=axes[1])
     counts = ResponseCounts(correct, trials, models, items, str(about.get("benchmark", "")))
     return counts if counts.fingerprint() == about.get("fingerprint") else None
 

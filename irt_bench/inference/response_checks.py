@@ -10,7 +10,7 @@ import xarray as xr
 
 from irt_bench import names
 from irt_bench.inference.convergence import Check
-from irt_bench.irt_models.logistic import OnePL, log_odds, success_probability
+from irt_bench.irt_models.logistic import Logistic, OnePL, log_odds, success_probability
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.responses.counts import ResponseCounts
 
@@ -78,17 +78,27 @@ def response_checks(
     """
     rng = np.random.default_rng([seed, len(counts.models)])
     ability = posterior[names.ABILITY].mean((names.CHAIN, names.DRAW)).to_numpy()
-    missing = missing_pattern_check(ability, counts, rng)
+    missing = missing_pattern_check(_about_populations(irt_model, posterior, counts, ability), counts, rng)
     if not {names.DIFFICULTY, names.DISCRIMINATION} <= set(posterior.data_vars):
         reason = f"{irt_model.name!r} reports no difficulty and discrimination"
         return _not_applicable("expected_scores", reason), missing, _not_applicable("overdispersion", reason)
-    one_slope = isinstance(irt_model, OnePL)
+    one_slope = isinstance(irt_model, OnePL) and irt_model.population is None  # else a score is not all there is
     return (
         expected_score_check(posterior, counts, rng),
         *((score_order_check(ability, counts),) if one_slope else ()),
         missing,
         overdispersion_check(posterior, counts, rng),
     )
+
+
+def _about_populations(irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts, ability: Array) -> Array:
+    """Abilities, in sds from the mean of their group or what covariates predict where the model has populations."""
+    population = irt_model.population if isinstance(irt_model, Logistic) else None
+    if population is None:
+        return ability
+    means = {name: posterior[name].mean((names.CHAIN, names.DRAW)).to_numpy() for name in population.dims}
+    mean, sd = population.prior_of(counts.models, means)
+    return np.asarray((ability - mean) / sd)
 
 
 def expected_score_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.random.Generator) -> Check:
@@ -174,7 +184,7 @@ def score_order_check(ability: Array, counts: ResponseCounts) -> Check:
 
 
 def missing_pattern_check(ability: Array, counts: ResponseCounts, rng: np.random.Generator) -> Check:
-    """Check that which items a model was asked does not predict its ability.
+    """Check that which items a model was asked does not predict its ability beyond its population.
 
     Parameters
     ----------

@@ -234,6 +234,11 @@ class Groups:
         return replace(self, reference=reference, labels=tuple(labels), sizes=tuple(sizes.tolist()), design=design)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the models' metadata that are needed."""
+        return (self.column,)
+
+    @property
     def place_of_reference(self) -> int:
         """Position of the reference among the groups."""
         return self.labels.index(str(self.reference))
@@ -245,6 +250,15 @@ class Groups:
             GROUP_MEAN: np.insert(named[OTHER_MEAN], at, 0.0, axis=-1),
             GROUP_SD: np.insert(named[OTHER_SD], at, 1.0, axis=-1),
         }
+
+    def prior_of(self, models: pd.DataFrame, named: Mapping[str, Array]) -> AbilityPrior:
+        """Priors of models by their metadata, given reported quantities; N(0, 1) where the group is not known."""
+        codes = codes_of(self.labels, self.column, models)
+        known = codes >= 0
+        mean, sd = (
+            np.where(known, named[name][codes], default) for name, default in ((GROUP_MEAN, 0.0), (GROUP_SD, 1.0))
+        )
+        return AbilityPrior(mean, sd)
 
     @property
     def dims(self) -> dict[str, str]:
@@ -353,6 +367,11 @@ class Regression:
         )  # fmt: skip
         return replace(self, labels=tuple(labels), means=tuple(means.tolist()), sds=tuple(sds.tolist()), design=design)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the models' metadata that are needed."""
+        return (*self.covariates, *(() if self.group is None else (self.group,)))
+
     def standardised(self, models: pd.DataFrame) -> Array:
         """Covariates of other models in sds from the mean of those fitted, (model, covariate); NaN where missing."""
         return np.asarray((self._covariates(models) - np.array(self.means)) / np.array(self.sds))
@@ -374,6 +393,16 @@ class Regression:
     def reported(self, named: Mapping[str, Array]) -> dict[str, Array]:
         """Nothing but what is latent."""
         return {}
+
+    def prior_of(self, models: pd.DataFrame, named: Mapping[str, Array]) -> AbilityPrior:
+        """Priors of models by their metadata, given reported quantities; what is not known counts as average."""
+        mean = np.zeros(len(models))
+        if self.covariates and {*self.covariates} <= {*map(str, models.columns)}:
+            mean += np.nan_to_num(self.standardised(models)) @ named[COEFFICIENT]
+        if self.group is not None:
+            codes = codes_of(self.labels, self.group, models)
+            mean += np.where(codes >= 0, named[GROUP_EFFECT][codes], 0.0)
+        return AbilityPrior(mean, np.ones(len(models)))
 
     @property
     def dims(self) -> dict[str, str]:
@@ -425,6 +454,14 @@ def population_from_dict(fields: Mapping[str, Any]) -> Population:
         return tuple(value) if isinstance(value, list) else value
 
     return kinds[fields["kind"]](**{name: value_of(value) for name, value in fields.items() if name != "kind"})
+
+
+def codes_of(labels: tuple[str, ...], column: str, models: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Position of each model's group among labels; -1 where it is another, or none."""
+    if column not in models:
+        return np.full(len(models), -1)
+    given = models[column]
+    return np.where(given.notna(), pd.Index(labels).get_indexer(pd.Index(given.astype(str))), -1)
 
 
 def _column(models: pd.DataFrame, name: str) -> pd.Series:

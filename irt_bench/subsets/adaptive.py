@@ -25,7 +25,7 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.curves import response_curve, response_probabilities
-from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, positions_of
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, positions_of, refuse_populations
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range
 from irt_bench.names import ABILITY, INTERVAL, ITEM
@@ -249,6 +249,7 @@ def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], setting
     AnalysisError
         If an item of the subset is not in the posterior.
     """
+    refuse_populations(posterior, "an adaptive test")
     drawn, positions, _ = _join(posterior, subset_items)
     rng = np.random.default_rng(settings.seed)
     ability = rng.standard_normal(settings.n_models)
@@ -288,6 +289,7 @@ def replay_adaptive(
     ResponsesWarning
         If models are left out.
     """
+    refuse_populations(posterior, "an adaptive test")
     drawn, positions, labels = _join(posterior, subset_items)
     if counts.measure != "correct":
         raise AnalysisError(
