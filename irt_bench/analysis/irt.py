@@ -20,6 +20,9 @@ from irt_bench.analysis.intervals import correlation_interval
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels, population_of
 from irt_bench.arrays import slices
 from irt_bench.errors import AnalysisError
+from irt_bench.inference.fast.laplace import maximise_marginal_likelihood
+from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.model import Beta, IRTModel
 from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, Groups
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, INTERVAL, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
@@ -27,6 +30,8 @@ from irt_bench.responses.counts import ResponseCounts
 
 RANK_DRAWS = 1000
 MIN_DRAWS = 2  # one draw has no spread
+LIKELIHOOD_COLUMNS = ("difficulty_ml", "difficulty_ml_se", "discrimination_ml", "discrimination_ml_se")
+MAX_LIKELIHOOD_ITEMS = 500  # whose joint information is inverted, some seconds
 ITEM_FLAGS = ("no_information", "slope_from_prior")
 MAX_FIRST = 20  # models sharing first place whose draws are compared with all others
 TINY = np.finfo(np.float64).tiny  # avoids division by the sd of equal draws
@@ -226,6 +231,66 @@ def population_table(posterior: xr.Dataset) -> pd.DataFrame:
     table["kind"] = kinds
     for name, values in (("covariate_mean", population.means), ("covariate_sd", population.sds)):
         table[name] = [*values, *[np.nan] * (len(terms) - k)]
+    return table
+
+
+def maximum_likelihood_items(counts: ResponseCounts, irt_model: IRTModel) -> pd.DataFrame:
+    """Estimate items of a 1PL or 2PL by marginal maximum likelihood, abilities N(0, 1) integrated out on a grid.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Right answers and trials.
+    irt_model : IRTModel
+        `OnePL`, `TwoPL`, or `ThreePL` with known guessing, whose priors are left aside.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by item: ``difficulty_ml``, ``discrimination_ml`` and their standard errors ``_se``; NaN of items that
+        all or no models solved, whose estimates are infinite, and difficulties of items with a slope near 0.
+
+    Raises
+    ------
+    AnalysisError
+        If the model is another, or there are more than `MAX_LIKELIHOOD_ITEMS` items.
+
+    Notes
+    -----
+    Marginal likelihood of Bock & Aitkin [1]_, its maximum by L-BFGS with the gradient of their E-step (Fisher's
+    identity). Standard errors from the observed information (Louis [2]_), to first order for difficulties.
+
+    References
+    ----------
+    .. [1] Bock, Aitkin, Marginal maximum likelihood estimation of item parameters, 1981, DOI 10.1007/BF02293801.
+    .. [2] Louis, Finding the observed information matrix when using the EM algorithm, 1982,
+       DOI 10.1111/j.2517-6161.1982.tb01203.x.
+    """
+    if not isinstance(irt_model, Logistic) or irt_model.population is not None or irt_model.upper_share is not None:
+        raise AnalysisError("maximum likelihood estimates items of a 1pl or 2pl of one population; fit such a model.")
+    if isinstance(irt_model.guessing, Beta):
+        raise AnalysisError("maximum likelihood needs known guessing, such as ThreePL(guessing=0.25).")
+    right, wrong = counts.correct.sum(axis=0), (counts.trials - counts.correct).sum(axis=0)
+    used = np.flatnonzero((right > 0) & (wrong > 0))
+    if not 0 < len(used) <= MAX_LIKELIHOOD_ITEMS:
+        raise AnalysisError(
+            f"{len(used)} items have right and wrong answers; maximum likelihood takes 1 to {MAX_LIKELIHOOD_ITEMS}."
+        )
+    guessing = np.broadcast_to(irt_model.known_parameters(counts.n_items).get("guessing", 0.0), counts.n_items)[used]
+    part = counts.take(items=used)
+    slope, intercept, covariance = maximise_marginal_likelihood(
+        part.correct, part.trials, guessing, shared_slope=irt_model.shared_slope
+    )
+    table = pd.DataFrame(np.nan, index=counts.items.index, columns=list(LIKELIHOOD_COLUMNS))
+    n = len(used)
+    gradient = np.stack([-1 / slope, intercept / slope**2], axis=1)  # of b = -d / a
+    at = np.arange(n)
+    blocks = covariance[np.stack([at, at + n])[:, None], np.stack([at, at + n])].transpose(2, 0, 1)
+    difficulty_se = np.sqrt(np.einsum("jp,jpq,jq->j", gradient, blocks, gradient))
+    slope_se = np.sqrt(blocks[:, 1, 1])
+    flat = np.abs(slope) < slope_se / 2
+    found = np.where(flat, np.nan, -intercept / slope), np.where(flat, np.nan, difficulty_se), slope, slope_se
+    table.iloc[used] = np.stack(found, axis=1)
     return table
 
 

@@ -163,6 +163,14 @@ def population_of(posterior: xr.Dataset) -> Population | None:
     return None if about is None else population_from_dict(json.loads(about))
 
 
+def groups_of_models(posterior: xr.Dataset) -> pd.Series:
+    """Look up the group of each model of a fit with `Groups`, indexed by model; empty where there are none."""
+    population = population_of(posterior)
+    if not isinstance(population, Groups):
+        return pd.Series(dtype=object)
+    return metadata_of(posterior)[population.column].astype(str)
+
+
 def refuse_populations(posterior: xr.Dataset, what: str) -> None:
     """Refuse draws whose abilities come from several populations, for what supposes N(0, 1).
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from irt_bench.api.fit import Fit
 from irt_bench.errors import FitError
-from irt_bench.inference.fit import Progress
+from irt_bench.inference.fit import Progress, default_method
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
 from irt_bench.inference.settings import SETTINGS, Settings, settings_for
@@ -19,7 +19,7 @@ from irt_bench.responses.canonical import Responses, as_counts
 def fit(
     responses: Responses,
     model: ModelName | IRTModel = "2pl",
-    method: MethodName | Settings = "laplace",
+    method: MethodName | Settings | None = None,
     *,
     seed: int | None = None,
     cluster: Cluster = None,
@@ -38,10 +38,18 @@ def fit(
     model : {"1pl", "2pl", "3pl", "4pl"} or IRTModel
         The model by name, with its default priors, or as an object: `TwoPL` and its kin take other priors, and any
         class with the members of `IRTModel` is a model.
-    method : {"laplace", "svi", "nuts"} or Settings
-        How to draw. "laplace": fast, a normal approximation that is refined by Gibbs sweeps where the matrix is small.
-        "nuts": Pyro's no-U-turn sampler, exact and slow. "svi": Pyro's variational inference. As an object, with other
-        settings: `LaplaceSettings`, `NUTSSettings`, `SVISettings`.
+    method : {"laplace", "svi", "nuts"} or Settings, optional
+        How to draw. By default "laplace" where it knows the model; else, with a warning, "nuts", or "svi" where there
+        are more than 50,000 answers.
+
+        "laplace"
+            Fast: a normal approximation that is refined by Gibbs sweeps where the matrix is small.
+        "nuts"
+            Pyro's no-U-turn sampler, exact and slow.
+        "svi"
+            Pyro's variational inference.
+
+        As an object, with other settings: `LaplaceSettings`, `NUTSSettings`, `SVISettings`.
     seed : int, optional
         Of everything random; by default 0, or that of the settings.
     cluster : str, sequence or False, optional
@@ -88,9 +96,10 @@ def fit(
     >>> fit(answers, "2pl", quick).items().index.tolist()[:2]
     ['item0', 'item1']
     """
-    settings = _settings(method, seed)
+    settings = None if method is None else _settings(method, seed)
     chosen = irt_model_from_name(model) if isinstance(model, str) else model
     counts = as_counts(responses, models=models, items=items)
+    settings = settings or _settings(default_method(chosen, counts), seed)
     found = fit_model(counts, chosen, settings, cluster=cluster, copies=copies, progress=progress)
     return Fit.of(found, counts)
 

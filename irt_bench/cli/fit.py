@@ -32,11 +32,15 @@ LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of 
 LogLikelihood = Annotated[
     bool, typer.Option("--log-likelihood", help="Save the log-likelihood and replicated answers, for ArviZ.")
 ]
+MaximumLikelihood = Annotated[
+    bool, typer.Option("--maximum-likelihood", help="Add marginal maximum-likelihood estimates to items.csv.")
+]
 
 if TYPE_CHECKING:
     from irt_bench.inference.fit import FitResult
     from irt_bench.inference.related_models import Cluster
     from irt_bench.inference.settings import Settings
+    from irt_bench.irt_models.logistic import Logistic
     from irt_bench.responses import ResponseCounts, ResponseTable
 
 
@@ -78,7 +82,7 @@ def fit(
     paths: Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     irt_model: Annotated[str, choice(ModelName, "Item response model.")] = "2pl",
-    method: Annotated[str, choice(MethodName, "How to draw: laplace is fast, nuts exact.")] = "laplace",
+    method: Annotated[str | None, choice(MethodName, "How to draw; by default laplace, fast, where it can.")] = None,
     guessing: Guessing = None,
     priors: Priors = "hierarchical",
     benchmark: Benchmark = None,
@@ -95,6 +99,7 @@ def fit(
     threads: Threads = None,
     cluster: ClusterColumn = None,
     log_likelihood: LogLikelihood = False,
+    maximum_likelihood: MaximumLikelihood = False,
     copies: Copies = "keep",
     population: GroupsColumn = None,
     covariates: Covariate = None,
@@ -108,31 +113,40 @@ def fit(
     json: Json = False,
 ) -> None:
     """Fit a Bayesian item response model; writes draws, items, abilities, a summary and a figure."""
+    from irt_bench.inference.fit import default_method
     from irt_bench.inference.fit import fit as fit_model
     from irt_bench.inference.settings import settings_for
-    from irt_bench.irt_models.logistic import irt_model_from_name
-    from irt_bench.irt_models.populations import population_from_columns
 
     given = {
         "chains": chains, "warmup": warmup, "draws": draws, "target_accept": target_accept, "jobs": jobs,
         "guide": guide, "max_steps": max_steps, "max_sweeps": max_sweeps, "device": device, "threads": threads,
     }  # fmt: skip
     check_output(output, force=force, folder=True)
-    settings = settings_for(method, seed=seed, **{name: value for name, value in given.items() if value is not None})
-    where_from = population_from_columns(population, covariates or [], reference)
-    model = replace(irt_model_from_name(irt_model, priors=priors), population=where_from)
+    model = _model(irt_model, priors, population, covariates or [], reference)
+    given = {"seed": seed, **{name: value for name, value in given.items() if value is not None}}
+    settings = settings_for(method or "laplace", **given) if method or not model.learns_asymptotes else None
     start = time.perf_counter()
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
     if guessing is not None:
         model = model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
+    settings = settings or settings_for(default_method(model, counts), **given)
     _check_room(counts, settings, log_likelihood=log_likelihood)
     read_seconds = time.perf_counter() - start
     clusters = _clusters(counts, cluster)
     with progress_bar() as progress:
         fitted = fit_model(counts, model, settings, cluster=clusters, copies=cast(Any, copies), progress=progress)
-    _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, log_likelihood=log_likelihood)
+    also = {"log_likelihood": log_likelihood, "maximum_likelihood": maximum_likelihood}
+    _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, **also)
     fail_if_strict(fitted.checks, strict=strict)
+
+
+def _model(name: str, priors: str, groups: str | None, covariates: list[str], reference: str | None) -> "Logistic":
+    from irt_bench.irt_models.logistic import irt_model_from_name
+    from irt_bench.irt_models.populations import population_from_columns
+
+    population = population_from_columns(groups, covariates, reference)
+    return replace(irt_model_from_name(name, priors=priors), population=population)
 
 
 def _clusters(counts: "ResponseCounts", cluster: str | None) -> "Cluster":
@@ -162,9 +176,10 @@ def _write_fit(
     safe: bool,
     json: bool,
     log_likelihood: bool,
+    maximum_likelihood: bool,
 ) -> None:
     from irt_bench.analysis.curves import observed_shares
-    from irt_bench.analysis.irt import ability_table, item_table, population_table
+    from irt_bench.analysis.irt import ability_table, item_table, maximum_likelihood_items, population_table
     from irt_bench.irt_models.populations import POPULATION
     from irt_bench.report.figures import fit_figure, save_figure
     from irt_bench.report.tables import print_fit, print_table
@@ -172,6 +187,8 @@ def _write_fit(
 
     start, timings = time.perf_counter(), {"read": read_seconds, **fitted.timings}
     abilities, item_parameters = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
+    if maximum_likelihood:
+        item_parameters = item_parameters.join(maximum_likelihood_items(counts, fitted.irt_model))
     populations = population_table(fitted.posterior) if POPULATION in fitted.posterior.attrs else None
     found = findings(table)
     with replacing_folder(output) as folder:
@@ -191,5 +208,6 @@ def _write_fit(
         return
     print_fit(fitted.to_dict(), for_terminal(fitted.checks, fit), abilities, item_parameters, console=out)
     if populations is not None:
-        print_table(populations, title="Populations of abilities", console=out)
+        columns = [str(name) for name in populations if not str(name).endswith("_sd")]
+        print_table(populations, title="Populations of abilities", console=out, columns=columns)
     out.print(f"Wrote {output} in {sum(timings.values()):.1f} s", highlight=False)

@@ -32,7 +32,7 @@ from irt_bench.inference.draws import (
     response_groups,
 )
 from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
-from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings
+from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings, settings_for
 from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.responses.canonical import Responses, as_counts
@@ -52,6 +52,7 @@ _METHODS: Final = {
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 2
 MAX_GIGABYTES: Final = 16  # of draws
+MAX_DEFAULT_NUTS: Final = 50_000  # cells; of more, NUTS takes hours
 
 
 @dataclass(frozen=True)
@@ -316,7 +317,7 @@ def fit(
     irt_model : IRTModel
         Priors and formula.
     settings : Settings, optional
-        `LaplaceSettings` (the default), `NUTSSettings` or `SVISettings`.
+        `LaplaceSettings`, `NUTSSettings` or `SVISettings`; by default those of `default_method`.
     cluster : str, labels or False, optional
         Families, runs or other clusters of models that answer alike beyond their ability: a column of
         ``counts.models``, a series indexed by model, or labels in the order of the models; a model without a label is
@@ -347,7 +348,7 @@ def fit(
     counts = as_counts(counts)
     from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
 
-    settings = LaplaceSettings() if settings is None else settings
+    settings = settings_for(default_method(irt_model, counts)) if settings is None else settings
     _check_model(irt_model, settings)
     _check_fittable(counts, irt_model, settings)
     start = time.perf_counter()
@@ -388,6 +389,28 @@ def fit(
         timings={"fit": time.perf_counter() - start},
         clusters=clusters,
     )
+
+
+def default_method(irt_model: IRTModel, counts: ResponseCounts) -> str:
+    """Choose "laplace" where it knows the model; else, with a warning, "nuts", or "svi" of a large matrix.
+
+    Warns
+    -----
+    FitWarning
+        If it is not the fast method.
+    """
+    known = isinstance(irt_model, Logistic) and not irt_model.has_own_program
+    if isinstance(irt_model, Logistic) and known and not irt_model.learns_asymptotes:
+        return "laplace"
+    method = "nuts" if counts.correct.size <= MAX_DEFAULT_NUTS else "svi"
+    what = "learns asymptotes" if known else "has a program of its own"
+    warnings.warn(
+        f"the {irt_model.name} model {what}, which the fast method does not know: method={method!r} is used, which "
+        "takes minutes. Choose it, or another, to go without this message.",
+        FitWarning,
+        stacklevel=3,
+    )
+    return method
 
 
 @cache

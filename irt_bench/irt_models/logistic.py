@@ -211,6 +211,11 @@ class Logistic:
         return success_probability(known, item.get(names.GUESSING, 0.0), item.get(names.UPPER_ASYMPTOTE, 1.0))
 
     @property
+    def learns_asymptotes(self) -> bool:
+        """Whether guessing or slips are learned, not known."""
+        return isinstance(self.guessing, Beta) or self.upper_share is not None
+
+    @property
     def has_own_program(self) -> bool:
         """Whether a subclass has altered the program, of which nothing is known but that it can be run."""
         return type(self).program is not Logistic.program

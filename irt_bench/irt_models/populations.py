@@ -180,8 +180,8 @@ class Groups:
     kind: ClassVar[str] = "groups"
     column: str
     reference: str | None = None
-    mean: Normal = Normal(0.0, 2.0)
-    sd: HalfNormal = HalfNormal(1.5)  # median 1.01
+    mean: Normal = Normal(0.0, 1.5)
+    sd: HalfNormal = HalfNormal(1.0)  # flat in the log sd at the reference's
     labels: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     design: PopulationDesign | None = field(default=None, repr=False, compare=False)

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from irt_bench.analysis.abilities import score_models
-from irt_bench.analysis.irt import ability_table, item_table
+from irt_bench.analysis.irt import ability_table, item_table, maximum_likelihood_items
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.fit import fit
-from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
+from irt_bench.irt_models.populations import Groups
 from irt_bench.irt_models.simulate import simulate_responses
 
 
@@ -141,3 +144,45 @@ def test_intervals_of_the_table_cover_and_p_first_abler_is_as_often_right_as_it_
     unsure = np.array(told) < 0.95
     assert np.mean(np.array(right)[~unsure]) > 0.97
     assert abs(np.mean(np.array(right)[unsure]) - np.mean(np.array(told)[unsure])) < 0.15  # of 15 first models
+
+
+@pytest.mark.parametrize("irt_model", [OnePL(), TwoPL(), ThreePL(guessing=0.2)], ids=["1pl", "2pl", "3pl"])
+def test_maximum_likelihood_has_no_slope_and_is_found_in_simulation(irt_model):
+    """The marginal likelihood is written out here, with Gauss-Hermite nodes."""
+    made = simulate_responses(irt_model, n_models=3_000, n_items=6, seed=4)
+    counts = made.table.counts()
+    found = maximum_likelihood_items(counts, irt_model)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
+
+    def log_likelihood(a, b):
+        known = 1 / (1 + np.exp(-a[:, None] * (nodes - b[:, None])))
+        low = 0.2 if irt_model.name == "3pl" else 0.0
+        right = low + (1 - low) * known
+        pattern = counts.correct @ np.log(right) + (1 - counts.correct) @ np.log(1 - right)
+        return np.log(np.exp(pattern) @ weights).sum()
+
+    a, b = found["discrimination_ml"].to_numpy(), found["difficulty_ml"].to_numpy()
+    best = log_likelihood(a, b)
+    for place in range(6):
+        step = 0.03 * np.eye(6)[place]
+        moves = [(a, b + step), (a, b - step)]
+        moves += [] if irt_model.name == "1pl" else [(a + step, b), (a - step, b)]
+        assert all(log_likelihood(*move) < best for move in moves)
+    if irt_model.name == "1pl":
+        assert log_likelihood(a * 1.02, b) < best > log_likelihood(a / 1.02, b)
+    truth = made.truth[["difficulty", "discrimination"]].to_dataframe()
+    for name in truth:
+        away = (found[f"{name}_ml"].to_numpy() - truth[name].to_numpy()) / found[f"{name}_ml_se"].to_numpy()
+        assert np.abs(away).max() < 3.5
+    halved = found["difficulty_ml"].to_numpy() / 1.5 - truth["difficulty"].to_numpy()
+    assert np.abs(halved / found["difficulty_ml_se"].to_numpy()).max() > 4
+
+
+def test_maximum_likelihood_leaves_out_what_has_none():
+    counts = simulate_responses(TwoPL(), n_models=100, n_items=6, seed=4).table.counts()
+    solved = replace(counts, correct=counts.correct * 0 + np.c_[np.ones((100, 1)), counts.correct[:, 1:]].astype(int))
+    found = maximum_likelihood_items(solved, TwoPL())
+    assert found.iloc[0].isna().all() and found.iloc[1:].notna().all().all()
+    for wrong in (ThreePL(), FourPL(guessing=0.2), TwoPL(population=Groups("family"))):
+        with pytest.raises(AnalysisError, match="maximum likelihood"):
+            maximum_likelihood_items(counts, wrong)

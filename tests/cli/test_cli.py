@@ -21,6 +21,7 @@ from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import read_responses, write_table
 
 N_MODELS, N_ITEMS = 25, 12
+QUICK = ["--draws", "64"]
 SHORT = ["--method", "svi", "--max-steps", "60", "--draws", "50"]
 
 
@@ -220,7 +221,10 @@ def test_force_replaces_an_existing_output(two_benchmarks, tmp_path):
         (["fit", "{one}", "-o", "{out}", "--method", "nut"], "Did you mean 'nuts'"),
         (["fit", "{one}", "-o", "{out}", "--irt-model", "5pl"], "Choices: 1pl, 2pl, 3pl, 4pl"),
         (["fit", "{one}", "-o", "{out}", "--chains", "4"], "'chains' is not known"),
-        (["fit", "{one}", "-o", "{out}", "--irt-model", "3pl"], "does not learn asymptotes"),
+        (
+            ["fit", "{one}", "-o", "{out}", "--irt-model", "3pl", "--method", "laplace"],
+            "does not learn asymptotes",
+        ),
         (["fit", "{one}", "-o", "{out}", "--guessing", "0.2"], "the 2pl model has no guessing"),
         (["fit", "{one}", "-o", "{out}", "--method", "nuts", "--target-accept", "2"], "--target-accept is 2.0"),
         pytest.param(
@@ -320,3 +324,29 @@ def test_parameters_in_messages_are_written_as_options_of_the_command(message, s
     from irt_bench.cli.options import options_of, with_options
 
     assert with_options(message, options_of(fit)) == shown
+
+
+def test_groups_and_covariates_of_models_are_columns(responses, tmp_path):
+    frame = read_responses([responses]).to_frame()
+    number = frame["model"].astype(str).str.extract(r"(\d+)")[0].astype(int)
+    frame["family"], frame["size"] = np.where(number > 12, "new", "old"), number * 1.5
+    frame.to_csv(tmp_path / "of_families.csv", index=False)
+    output = run("fit", tmp_path / "of_families.csv", "-o", tmp_path / "groups", "--groups", "family", *QUICK).output
+    assert "Populations of abilities" in output
+    table = pd.read_csv(tmp_path / "groups" / "populations.csv", index_col="group")
+    assert table.loc["new", ["mean", "sd", "n_models", "reference"]].tolist() == [0, 1, 13, True]
+    assert table.loc["old", "mean_q05"] < table.loc["old", "mean"] < table.loc["old", "mean_q95"]
+    run("fit", tmp_path / "of_families.csv", "-o", tmp_path / "regression", "--covariates", "size", *QUICK)
+    table = pd.read_csv(tmp_path / "regression" / "populations.csv", index_col="term")
+    assert table.index.tolist() == ["size"] and table.loc["size", "covariate_mean"] == pytest.approx(19.5)
+    scores = tmp_path / "scores.csv"
+    run("score", tmp_path / "of_families.csv", "--fit", tmp_path / "groups", "-o", scores)
+    abilities = pd.read_csv(tmp_path / "groups" / "abilities.csv", index_col="model")["ability"]
+    np.testing.assert_allclose(pd.read_csv(scores, index_col="model")["ability"], abilities, atol=0.02)
+    for wrong, message in (
+        (["--groups", "familly"], "Did you mean 'family'"),
+        (["--reference", "old"], "there are none of these"),
+    ):
+        result = run("fit", tmp_path / "of_families.csv", "-o", tmp_path / "none", *wrong, *QUICK, code=2)
+        assert message in result.output
+        assert not (tmp_path / "none").exists()

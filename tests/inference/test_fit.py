@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from irt_bench.errors import ConvergenceWarning, FitError, ModelError
-from irt_bench.inference.fit import FitResult, fit
+from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError
+from irt_bench.inference.fit import FitResult, default_method, fit
 from irt_bench.inference.settings import NUTSSettings, SVISettings, settings_for
-from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL, TwoPL
+from irt_bench.irt_models.logistic import IRT_MODELS, FourPL, ThreePL, TwoPL
+from irt_bench.responses.canonical import as_counts
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
 SHORT = {
@@ -152,3 +153,11 @@ def test_a_fit_of_an_earlier_version_loads_with_settings_that_are_no_more(counts
     tree.attrs["irt_bench"] = json.dumps(about)
     tree.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
     assert FitResult.load(tmp_path / "fit.nc").settings == fitted.settings
+
+
+@pytest.mark.parametrize(("model", "size", "method"), [(ThreePL(), 20, "nuts"), (FourPL(), 60_000, "svi")])
+def test_a_model_that_learns_asymptotes_is_not_fitted_by_the_fast_method(model, size, method):
+    counts = as_counts(np.zeros((size // 4, 4), dtype=np.int8))
+    with pytest.warns(FitWarning, match=f"learns asymptotes.*method='{method}' is used"):
+        assert default_method(model, counts) == method
+    assert default_method(ThreePL(guessing=0.2), counts) == "laplace"

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from arviz_stats import rhat
 
-from irt_bench.analysis.irt import item_table
+from irt_bench.analysis.irt import item_table, maximum_likelihood_items
 from irt_bench.inference.fit import fit
 from irt_bench.inference.sampling import svi
 from irt_bench.inference.sampling.coordinates import find_coordinates
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
 from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 from irt_bench.responses import read_responses
 
@@ -82,6 +82,23 @@ def test_2pl_difficulties_and_slopes_agree_with_ltm_within_its_standard_errors(c
         distance = np.abs(moments(fitted, parameter)[0] - theirs)[known] / error[known]
         assert known.mean() > 0.6
         assert distance.mean() < 1.0, (parameter, distance)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_maximum_likelihood_is_that_of_ltm(classic, name):
+    """Estimates and standard errors of the 2PL, and of the 1PL with one slope; other nodes are what differs."""
+    counts, reference = classic(name)
+    if "twopl_ltm" not in reference:
+        pytest.skip(f"the reference has no 2PL for {name}")
+    ours = maximum_likelihood_items(counts, TwoPL())
+    for parameter in PREFIX:
+        theirs, error = of_ltm(reference, parameter, "coef"), of_ltm(reference, parameter, "se")
+        known = np.isfinite(ours[f"{parameter}_ml"]) & np.isfinite(error) & (np.abs(theirs) < 20)
+        assert known.mean() > 0.9
+        assert (np.abs(ours[f"{parameter}_ml"] - theirs) / error)[known].max() < 0.06
+        np.testing.assert_allclose(ours[f"{parameter}_ml_se"][known], error[known], rtol=0.06)
+    wrong = maximum_likelihood_items(counts, ThreePL(guessing=0.1))  # the negative control
+    assert (np.abs(wrong["discrimination_ml"] - theirs) / error).max() > 0.3
 
 
 def test_swapped_items_are_caught(classic):

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 from threadpoolctl import ThreadpoolController
 
 from irt_bench.errors import FitError, FitWarning
@@ -61,6 +63,9 @@ MAX_REFINED = 100_000_000  # cells times draws: some seconds
 MAX_REFINED_OF_FEW = 1_000_000_000  # the same of fewer models than a normal posterior needs: a minute or two
 MAX_REFINED_START = 40_000_000  # the same where draws are a start: few seconds
 OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
+LIKELIHOOD_ROUNDS = 2  # of maximum likelihood, each on a grid of its own
+LIKELIHOOD_STEP = 1e-3  # of intercepts and slopes, for derivatives
+TINY = 1e-12
 MEAN_ROUNDS = 2  # the same with their means
 
 
@@ -99,7 +104,7 @@ def fit_laplace(
     small these draws start Gibbs chains (`irt_bench.inference.fast.gibbs`): a normal distribution cannot follow
     the posteriors of items with few models.
     """
-    if isinstance(irt_model.guessing, Beta) or irt_model.upper_share is not None:
+    if irt_model.learns_asymptotes:
         raise FitError(
             f"method 'laplace' does not learn asymptotes, and the {irt_model.name} model has some to learn. "
             "Use method='nuts' or method='svi', or fix guessing (guessing=0.25, or 1 / choices of every item)."
@@ -355,3 +360,61 @@ def _fine_enough(state: Mode, choose_abilities: Callable[[float], AbilityPosteri
             state.abilities = choose_abilities(FINER * least_sd)
             state.exact &= isinstance(state.abilities, GridAbilities)
     return state.abilities
+
+
+def maximise_marginal_likelihood(
+    correct: Array, trials: Array, guessing: Array, *, shared_slope: bool
+) -> tuple[Array, Array, Array]:
+    """Maximise the likelihood of items without priors, abilities ~ N(0, 1) integrated out on a grid.
+
+    Parameters
+    ----------
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials; every item has right and wrong answers.
+    guessing : array of shape (item,)
+        Known lower asymptotes.
+    shared_slope : bool
+        Whether all items have one slope.
+
+    Returns
+    -------
+    slope, intercept : arrays of shape (item,)
+        Log-odds are slope * ability + intercept.
+    covariance : array of shape (2 item, 2 item)
+        Of intercepts and slopes, from the observed information; NaN where that has no inverse.
+
+    Warns
+    -----
+    FitWarning
+        If the maximum was not reached.
+    """
+    n, low = correct.shape[1], guessing[:, None]
+    spread = np.vstack([np.eye(n, n + 1), np.eye(1, n + 1, n).repeat(n, axis=0)]) if shared_slope else np.eye(2 * n)
+
+    def loss(point: Array, grid: AbilityGrid) -> tuple[float, Array]:
+        intercept, slope = np.split(spread @ point, 2)
+        known = expit(slope[:, None] * grid.nodes + intercept[:, None])
+        right = np.clip(low + (1 - low) * known, TINY, 1 - TINY)
+        log_marginal, weights = grid.weights(np.log(right), np.log(1 - right))
+        n_right, n_wrong = grid.expected_counts(weights)
+        by_odds = (n_right / right - n_wrong / (1 - right)) * (1 - low) * known * (1 - known)
+        gradient = np.concatenate([by_odds.sum(axis=1), by_odds @ grid.nodes])
+        return -float(grid.multiplicity @ log_marginal), -(gradient @ spread)
+
+    share = (correct.sum(axis=0) / trials.sum(axis=0) - guessing) / (1 - guessing)
+    start = np.concatenate([1.2 * logit(np.clip(share, 0.02, 0.98)), np.ones(n)])
+    point = np.linalg.lstsq(spread, start, rcond=None)[0]
+    for _ in range(LIKELIHOOD_ROUNDS):  # again on a finer grid where slopes turn out steep
+        slope = (spread @ point)[n:]
+        grid = AbilityGrid.from_counts(correct, trials, least_sd=FINER / np.sqrt(1 + trials.max(axis=0) @ slope**2 / 4))
+        found = minimize(loss, point, (grid,), jac=True, method="L-BFGS-B", options={"maxiter": 5_000, "gtol": 1e-6})
+        point = found.x
+    if not found.success:
+        warnings.warn(f"the marginal likelihood has no maximum yet: {found.message}.", FitWarning, stacklevel=3)
+    steps = LIKELIHOOD_STEP * np.eye(len(point))
+    hessian = np.array([loss(point + step, grid)[1] - loss(point - step, grid)[1] for step in steps])
+    hessian = (hessian + hessian.T) / (4 * LIKELIHOOD_STEP)
+    peaked = np.linalg.eigvalsh(hessian)[0] > 0
+    inverse = np.linalg.inv(hessian) if peaked else np.full_like(hessian, np.nan)
+    intercept, slope = np.split(spread @ point, 2)
+    return slope, intercept, spread @ inverse @ spread.T

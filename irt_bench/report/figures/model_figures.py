@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from irt_bench.names import CLEAR_PROBABILITY
+from irt_bench.names import ABILITY, CLEAR_PROBABILITY
 from irt_bench.report.figures.canvas import (
     BLUE,
     GREEN,
@@ -44,6 +44,43 @@ MAX_PAIRS: Final = 10
 MAX_PAIRS_NAMED: Final = 3
 LABEL_BELOW: Final = 0.07  # share of the height, from a pair's model to its label
 BARS: Final = 12
+
+
+@styled
+def populations_figure(populations: pd.DataFrame, abilities: pd.DataFrame, group: pd.Series) -> Figure:
+    """Draw the populations that abilities come from: groups above their models, or effects with intervals.
+
+    Parameters
+    ----------
+    populations : pd.DataFrame
+        From `irt_bench.analysis.irt.population_table`.
+    abilities : pd.DataFrame
+        From `irt_bench.analysis.irt.ability_table`.
+    group : pd.Series
+        Group of each model, indexed by model; empty where there are none.
+    """
+    of_groups = "reference" in populations
+    name = "mean" if of_groups else "effect"
+    table = populations.sort_values(name) if of_groups else populations.iloc[::-1]
+    title = "Abilities by group of models" if of_groups else "Effects on ability"
+    figure = new_figure(0.32 * len(table) + 1.3, title)
+    axes = figure.subplots()
+    at, centre = np.arange(len(table)), table[name].to_numpy()
+    if of_groups:
+        for place, (label, row) in enumerate(table.iterrows()):
+            own = abilities[ABILITY].reindex(group.index[group == label])
+            axes.scatter(own, np.full(len(own), place - 0.28), color=GREY, **point_style(len(abilities)))
+            axes.plot(row["mean"] + np.array([-1, 1]) * row["sd"], [place, place], color=PALE, linewidth=6)
+    axes.hlines(at, table[f"{name}_q05"], table[f"{name}_q95"], color=BLUE, linewidth=1.6)
+    axes.scatter(centre, at, color=BLUE, s=22, zorder=3)
+    axes.axvline(0, color=GREY, linewidth=0.7, zorder=0)
+    axes.set_yticks(at, [shorten(str(label), LABEL_CHARACTERS) for label in table.index])
+    axes.set_ylim(-0.6, len(table) - 0.5)
+    unit = "sds of the reference group" if of_groups else "residual sds, per sd of a covariate"
+    axes.set_xlabel(f"{'mean ability' if of_groups else 'effect'} with 90% interval ({unit})")
+    if of_groups:
+        axes.set_title("light bars: mean -+ one sd; grey points: models")
+    return figure
 
 
 @styled
