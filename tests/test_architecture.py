@@ -16,7 +16,7 @@ import irt_bench
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "irt_bench"
-MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name[:2] != "__")
 
 
 def test_rooms_are_small_and_names_are_used_once():
@@ -174,7 +174,7 @@ def test_public_names_are_importable():
         irt_bench.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize("statement", ["import irt_bench", "import irt_bench.cli"])
+@pytest.mark.parametrize("statement", ["import irt_bench", "import irt_bench.cli", "import irt_bench.__main__"])
 def test_start_up_imports_no_heavy_library(statement):
     code = f"import sys; {statement}; sys.exit(bool({{'torch', 'pyro', 'numpy', 'pandas'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

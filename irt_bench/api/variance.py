@@ -27,6 +27,7 @@ from irt_bench.report.figures.variance_figures import (
     seed_sd_figure,
     steps_figure,
 )
+from irt_bench.report.tables.text import POINTS
 from irt_bench.responses.canonical import Responses, as_counts, as_table
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.benchmark_runs import one_measure, with_subtasks_from
@@ -43,7 +44,7 @@ VariancePlot = Literal["steps", "curve", "measures", "subtasks"]
 TABLES: Final = (
     "metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores", "seed_checks",
 )  # fmt: skip
-SHOWN: Final = ("n_seeds", "n_steps", "n_items", "mean", "seed_sd", "snr", "monotonicity")
+SHOWN: Final = ("n_seeds", "n_steps", "n_items", "mean", "seed_sd", "e", "snr", "monotonicity")
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,8 +90,8 @@ class SeedVariance:
     def _repr_html_(self) -> str:
         return notebook_html(
             repr(self),
-            html_frame(self.summary(), "All runs (shares in [0, 1])", SHOWN),
-            html_frame(self.runs(), "Each run", SHOWN),
+            html_frame(_in_points(self.summary()), "Accuracy, pooled over runs (percentage points)", SHOWN),
+            html_frame(_in_points(self.runs()), "Accuracy of each run (percentage points)", SHOWN),
             html_lines(self.result.notes),
         )
 
@@ -105,13 +106,40 @@ class SeedVariance:
         Returns
         -------
         pd.DataFrame
-            Indexed by benchmark and measure: ``seed_sd`` (standard deviation over seeds, with its interval),
-            ``mean``, ``snr`` (signal-to-noise ratio), ``monotonicity``, numbers of runs, seeds, steps and items.
+            Indexed by benchmark and measure: ``seed_sd`` (standard deviation over seeds, pooled over steps and runs:
+            root mean square), ``mean`` and ``snr`` (signal-to-noise ratio: mean / standard deviation over seeds, both
+            at the last step), ``monotonicity``, numbers of runs, seeds, steps and items, and the columns of `runs`.
         """
         return _indexed(self.result.pooled, whole=True)
 
     def runs(self) -> pd.DataFrame:
-        """Measures of each training run, indexed by benchmark, run and measure."""
+        """Measures of each training run.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by benchmark, run and measure. With limits of 90% intervals (``_q05``, ``_q95``) where known:
+
+            ``mean``
+                Score at the last step, mean over seeds.
+            ``seed_sd``
+                Standard deviation of the score over seeds, pooled over steps (root mean square).
+            ``e``, ``e_unbiased``
+                E, the form of Madaan et al. (2024): the mean over steps of the standard deviation over seeds; without
+                the bias of few seeds, if scores are normal.
+            ``seed_sd_final``
+                Standard deviation over seeds at the last step.
+            ``seed_sd_robust``, ``seed_sd_open``, ``seed_sd_df``
+                A form that single outlying seeds hardly change; why the interval has no upper limit, where it has none;
+                degrees of freedom of the interval.
+            ``ci95_analytic``, ``ci95_bootstrap``
+                Half-width of the 95% interval of a score if only the items were drawn anew: 1.96 standard errors.
+                Compare a standard deviation with ``item_sampling_sd``, the standard error itself.
+            ``monotonicity``
+                Kendall's tau of score and step, mean over seeds.
+            ``snr``, ``snr_unbiased``
+                ``mean`` / ``seed_sd_final``; without the bias of few seeds.
+        """
         return _indexed(self.result.metrics, whole=True)
 
     def subtasks(self) -> pd.DataFrame:
@@ -375,6 +403,15 @@ def _columns(run: str | Sequence[str] | None) -> tuple[str, ...] | None:
 def _table(responses: Responses, group: str | None) -> ResponseTable:
     table = as_table(responses)
     return table if group is None else with_subtasks_from(table, group)
+
+
+def _in_points(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of accuracy, with scores and their standard deviations in percentage points."""
+    rows = table[table.index.get_level_values("measure") == ACCURACY].droplevel("measure")
+    columns = [f"{name}{end}" for name in ("mean", "seed_sd", "e") for end in ("", "_q05", "_q95")]
+    columns = [name for name in columns if name in rows]
+    rows[columns] = POINTS * rows[columns]
+    return rows
 
 
 def _indexed(table: pd.DataFrame, *, whole: bool) -> pd.DataFrame:

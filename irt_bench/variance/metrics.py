@@ -154,18 +154,20 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
     -------
     pd.DataFrame
         One row per (subtask, run, measure); ``subtask`` is empty for the whole benchmark. Columns: ``benchmark,
-        subtask, run, measure, n_items, n_seeds, n_steps``; ``mean`` at the last step; ``seed_sd``, mean over steps of
-        the sd over seeds (ddof 1); ``seed_sd_unbiased``, unbiased for normal scores; ``seed_sd_rms``, root of the mean
-        variance; ``seed_sd_final``, at the last step; ``seed_sd_robust``, from `robust_spread`; ``seed_sd_open``, the
-        reason if the interval of ``seed_sd`` has no upper limit; ``ci95_analytic, ci95_bootstrap``, half-widths for the
-        sampling of items, means over checkpoints; ``binomial_sd``; ``monotonicity``; ``snr``, mean / sd over seeds at
-        the last step; ``snr_unbiased``, unbiased for normal scores; ``snr_range, snr_models``, other definitions.
-        Limits of 90% intervals end in ``_q05, _q95``. Undefined values are NaN.
+        subtask, run, measure, n_items, n_seeds, n_steps``; ``mean`` at the last step; ``seed_sd``, root of the variance
+        over seeds (ddof 1) averaged over steps; ``e``, the E of the paper, mean over steps of the sd over seeds;
+        ``e_unbiased``, unbiased for normal scores; ``seed_sd_final``, at the last step; ``seed_sd_robust``, from
+        `robust_spread`; ``seed_sd_open``, the reason if the intervals of ``seed_sd`` and ``e`` have no upper limit;
+        ``seed_sd_df``, their degrees of freedom; ``ci95_analytic, ci95_bootstrap``, half-widths of 95% intervals for
+        the sampling of items, means over checkpoints; ``binomial_sd, item_sampling_sd``, the sd of the score from the
+        sampling of items alone; ``monotonicity``; ``snr``, mean / sd over seeds at the last step; ``snr_unbiased``,
+        unbiased for normal scores; ``snr_range, snr_models``, other definitions; ``missing``, share of cells. Limits of
+        90% intervals end in ``_q05, _q95``. Undefined values are NaN.
 
     Notes
     -----
-    Intervals of ``mean, seed_sd, snr`` are for repeated training with the same items. Measures other than 0/1 answers
-    have no analytic interval and no binomial sd.
+    Intervals of ``mean, seed_sd, e, snr`` are for repeated training with the same items. Measures other than 0/1
+    answers have no analytic interval and no binomial sd.
     """
     sets = [found for run in runs for found in score_sets(run, seed, n_bootstrap)]
     frame = pd.DataFrame([_row(each) for each in sets])
@@ -224,12 +226,15 @@ def _row(found: ScoreSet) -> dict[str, Any]:
     last = int(np.flatnonzero(usable)[-1])
     final = scores[:, last][np.isfinite(scores[:, last])]
     sd = root(found.variance)
-    seed_sd = float(np.mean(sd[usable]))
+    e, seed_sd = float(np.mean(sd[usable])), float(root(found.variance[usable].mean()))
     mean = float(np.nanmean(scores[:, usable]))
-    excess = beta_excess(mean, seed_sd) if run.binary else 0.0
-    lower, upper, df = mean_sd_interval(np.asarray(seed_sd), scores[:, usable], excess)
-    reason = open_limit_reason(mean, seed_sd, bounded=run.binary)
-    upper = np.asarray(np.nan) if reason else upper
+    excess = beta_excess(mean, e) if run.binary else 0.0
+    *e_limits, df = mean_sd_interval(np.asarray(e), scores[:, usable], excess)
+    reason = open_limit_reason(mean, e, bounded=run.binary)
+    (e_low, e_high), (low, high) = (
+        (float(lower), np.nan if reason else float(upper))
+        for lower, upper in (e_limits, sd_interval(np.asarray(seed_sd), df))
+    )
     robust = robust_spread([scores[:, usable]], seed_sd, float(df), granularity=1 / run.n_items if run.binary else 0.0)
     trained = monotonicity(scores, lower_is_better=run.lower_is_better)
     snr = _ratio(float(final.mean()), float(sd[last]))
@@ -243,9 +248,9 @@ def _row(found: ScoreSet) -> dict[str, Any]:
         "n_seeds": run.n_seeds,
         "n_steps": int(usable.sum()),
         **_with_limits("mean", float(final.mean()), *_mean_limits(final, float(sd[last]))),
-        **_with_limits("seed_sd", seed_sd, float(lower), float(upper)),
-        "seed_sd_unbiased": float(np.mean(sd[usable] / c4(n_there[usable]))),
-        "seed_sd_rms": float(root(found.variance[usable].mean())),
+        **_with_limits("seed_sd", seed_sd, low, high),
+        **_with_limits("e", e, e_low, e_high),
+        "e_unbiased": float(np.mean(sd[usable] / c4(n_there[usable]))),
         "seed_sd_final": float(sd[last]),
         **_with_limits("seed_sd_robust", *robust),
         "seed_sd_open": reason,
@@ -410,7 +415,7 @@ def _scores_by_part(runs: Sequence[RunScores]) -> dict[tuple[str, str], list[Flo
 
 def _pooled_sd(group: pd.DataFrame, scores: Sequence[FloatArray]) -> dict[str, Any]:
     share = _seed_shares(group)
-    variances = share * group["seed_sd_rms"].to_numpy() ** 2
+    variances = share * group["seed_sd"].to_numpy() ** 2
     rms = float(np.sqrt(variances.sum()))
     df = satterthwaite_df(variances, group["seed_sd_df"].to_numpy())
     lower, upper = sd_interval(np.asarray(rms), df)

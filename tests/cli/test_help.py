@@ -1,6 +1,8 @@
 """The help of every command: choices, panels, examples; version and completion."""
 
 import shlex
+import subprocess
+import sys
 from typing import get_args
 
 import pytest
@@ -94,6 +96,12 @@ def test_completion_offers_the_choices(monkeypatch):
 def test_columns_are_documented_where_they_are_read():
     text = shown("read", "--help")
     assert all(name in text for name in ("n_correct", "n_samples", "score", "seed", "step", "cluster", "subtask"))
+
+
+def test_the_package_runs_as_a_module():
+    run = [sys.executable, "-m", "irt_bench", "--version"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"irt-bench {irt_bench.__version__}"
 
 
 def test_the_version_is_printed():

@@ -36,7 +36,7 @@ assert (results.loc["discrimination", "verdict_full"] == "no difference shown").
 assert not (study.control().query("shuffled_within == 'models'")["verdict"] == "cuts").any()
 """,
     "paper_in_simulation": """
-assert variance.runs()["seed_sd"].iloc[0] < 0.7 * variance.runs()["ci95_analytic"].iloc[0]
+assert variance.runs()["e"].iloc[0] < 0.7 * variance.runs()["ci95_analytic"].iloc[0]
 assert row["e_p_irt"] > row["e_full"]
 assert (pooled["verdict"] == "no difference shown").all() and (pooled["verdict_full"] == "raises").all()
 assert (pooled["ratio_signal"] > 1).all()

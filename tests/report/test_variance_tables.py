@@ -21,18 +21,18 @@ def test_the_table_has_the_papers_columns_in_percentage_points():
     runs, _ = one_measure(simulate_seeds(SeedSimulation(n_items=40, n_subtasks=1), seed=1))
     metrics = variance_metrics(runs, n_bootstrap=10)
     table = paper_table(metrics)
-    assert {"size", "mu", "E", "95% CI", "mon", "SNR"} <= set(table)
-    np.testing.assert_allclose(table["mu"], 100 * metrics["mean"])
+    assert {"items", "mean", "E", "95% half-width", "monotonicity", "SNR"} <= set(table)
+    np.testing.assert_allclose(table["mean"], 100 * metrics["mean"])
 
 
 def test_a_continuous_measure_stands_beside_accuracy_and_runs_are_pooled():
     runs, _ = one_measure(simulate_seeds(SeedSimulation(n_items=40, n_subtasks=1), seed=1))
     metrics = variance_metrics(runs, n_bootstrap=10)
     both = pd.concat([metrics, metrics.assign(measure="gold_probability", snr=7.0)], ignore_index=True)
-    assert (paper_table(both)["SNR cont"] == 7).all() and "SNR cont" not in paper_table(metrics)
+    assert (paper_table(both)["SNR, gold_probability"] == 7).all() and "SNR" in paper_table(metrics)
     pooled = pooled_table(pooled_metrics(metrics, runs))
-    assert pooled["runs"].item() == 2 and pooled["size"].item() == 40
-    np.testing.assert_allclose(pooled["seed sd"], 100 * np.sqrt((metrics["seed_sd_rms"] ** 2).mean()))
+    assert pooled["runs"].item() == 2 and pooled["items"].item() == 40
+    np.testing.assert_allclose(pooled["seed sd"], 100 * np.sqrt((metrics["seed_sd"] ** 2).mean()))
 
 
 def test_what_is_the_same_in_all_rows_is_reported_once_and_missing_values_are_explained():

@@ -17,6 +17,7 @@ from irt_bench.report.figures.canvas import (
     GREEN,
     GREY,
     ORANGE,
+    PURPLE,
     SKY,
     SMALL_SIZE,
     VERMILION,
@@ -35,7 +36,10 @@ MAX_PANELS: Final = 4  # runs with a panel each on a page
 MAX_RUNS: Final = 9  # runs with a panel each in a file
 MAX_ROWS: Final = 40  # runs with a row each
 MAX_TICKS: Final = 6
-OTHER_FORMS: Final = ((STRATIFIED, BLUE, "stratified by subtask"), (NESTED, VERMILION, "whole subtasks"))
+MAX_STEPS: Final = 10  # ticks of steps
+THOUSAND: Final = 1000
+APART: Final = 0.05  # relative difference from random subsets from which other forms of subsets are drawn
+OTHER_FORMS: Final = ((STRATIFIED, BLUE, "stratified by subtask"), (NESTED, PURPLE, "whole subtasks"))
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -151,12 +155,21 @@ def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: f
         axes.scatter([0], mean, color=VERMILION, marker="_", s=220)
         axes.set_xlim(-0.6, 0.6)
     else:
-        axes.plot(places, values, color=SKY, linewidth=1.0)
-        axes.plot(places, mean, color=BLUE, linewidth=1.8)
-    few = len(places) <= MAX_TICKS
-    shown = places if few else np.unique(np.linspace(0, len(places) - 1, MAX_TICKS - 1).round().astype(int))
-    axes.set_xticks(shown, [shorten(str(wide.index[place]), 10) for place in shown.tolist()])
+        lines = axes.plot(places, values, color=SKY, linewidth=1.0)
+        lines[0].set_label("one seed")
+        axes.plot(places, mean, color=BLUE, linewidth=1.8, label="mean over seeds")
+    shown = places[:: -(-len(places) // MAX_STEPS)]
+    labels = step_labels(list(wide.index))
+    axes.set_xticks(shown, [shorten(labels[place], 10) for place in shown.tolist()])
     axes.tick_params(color=GREY)
+
+
+def step_labels(steps: Sequence[object]) -> list[str]:
+    """Write steps as text, in thousands (2k) if all are multiples of a thousand."""
+    texts = [str(step) for step in steps]
+    if all(text.isdecimal() and int(text) % THOUSAND == 0 for text in texts):
+        return ["0" if text == "0" else f"{int(text) // THOUSAND}k" for text in texts]
+    return texts
 
 
 def file_name(benchmark: str, place: int) -> str:
@@ -167,27 +180,32 @@ def file_name(benchmark: str, place: int) -> str:
 
 @styled
 def steps_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
-    """Draw accuracy and one continuous measure over the steps: one line per seed and their mean, one row per run."""
+    """Draw accuracy and one continuous measure over the steps: one line per seed and their mean, one row per run.
+
+    Accuracy is drawn in percentage points.
+    """
     scores = found.scores[found.scores["benchmark"] == benchmark]
     measures = list(scores["measure"].unique())[:2]
     runs = list(scores["run"].unique())
     shown = runs[:MAX_RUNS]
     own = found.pooled[(found.pooled["benchmark"] == benchmark) & (found.pooled["measure"] == ACCURACY)].iloc[0]
-    moved = f"repeating the training moves accuracy by {POINTS * own['seed_sd']:.2f} points (sd)"
+    moved = f"repeating the training moves accuracy by {POINTS * own['seed_sd']:.2f} points (seed sd)"
     title = f"{shorten(benchmark, 30)}: {moved}"
     if scores["step"].nunique() == 1:
         return _one_step_figure(scores, f"{title}; one dot per seed", measures)
     more = f" (first {MAX_RUNS} of {len(runs)} runs)" if len(runs) > MAX_RUNS else ""
-    figure = new_figure(0.6 + 1.5 * len(shown), title + more)
+    figure = new_figure(1.4 + (2.2 if len(shown) == 1 else 1.6 * len(shown)), title + more)
     grid = figure.subplots(len(shown), len(measures), sharex=True, squeeze=False)
     for row, run in enumerate(shown):
         for column, measure in enumerate(measures):
             axes = grid[row, column]
             part = scores[(scores["run"] == run) & (scores["measure"] == measure)]
-            _draw_scores(axes, part, found.layout.steps, 1.0)
-            axes.set(title=f"{shorten(run, 28)}: {measure}", ylabel="score")
+            shares = measure == ACCURACY
+            _draw_scores(axes, part, found.layout.steps, POINTS if shares else 1.0)
+            axes.set(title=f"{shorten(run, 28)}: {measure}", ylabel="score (points)" if shares else measure)
     for axes in grid[-1]:
         axes.set_xlabel("step")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -201,10 +219,11 @@ def _one_step_figure(scores: pd.DataFrame, title: str, measures: Sequence[str]) 
     y = np.arange(len(order))
     for axes, measure in zip(grid, measures, strict=True):
         part = wide[measure].reindex(order)
+        part = part * (POINTS if measure == ACCURACY else 1)
         mean, sd = part.mean(axis=1), part.std(axis=1)
         axes.hlines(y, mean - sd, mean + sd, color=SKY, linewidth=5)
         axes.scatter(part.to_numpy(), np.repeat(y[:, None], part.shape[1], axis=1), color=BLUE, s=10, zorder=3)
-        axes.set_xlabel(measure)
+        axes.set_xlabel(f"{measure} (points)" if measure == ACCURACY else measure)
     grid[0].set_yticks(y, shorten_all([str(run) for run in order], 36))
     return figure
 
@@ -238,7 +257,7 @@ def compared_measures(found: SeedVarianceResult, benchmark: str) -> pd.DataFrame
 def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     """Draw the seed sd of subsets by their size: predicted, and of simulated subsets with their 5-95% band.
 
-    Where items have subtasks, stratified and nested subsets are drawn as one line each.
+    Where items have subtasks, stratified and nested subsets are drawn as one line each if they differ from random ones.
     """
     curve = found.curve[found.curve["benchmark"] == benchmark]
     runs = list(curve["run"].unique())
@@ -248,17 +267,24 @@ def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axes, run in zip(grid, shown, strict=True):
         part = curve[curve["run"] == run]
-        _random_curve(axes, part[part["form"] == RANDOM], 1.0)
+        random = part[part["form"] == RANDOM]
+        _random_curve(axes, random, POINTS)
         for form, colour, label in OTHER_FORMS:
             other = part[part["form"] == form].sort_values("k")
-            if len(other):
-                axes.plot(other["k"], other["predicted_sd"], color=colour, linestyle="--", label=label)
-                axes.scatter(other["k"], other["simulated_sd"], color=colour, s=12, zorder=3)
-        axes.set(title=shorten(run, 50), ylabel="seed sd")
+            if _differs(other, random):
+                axes.plot(other["k"], POINTS * other["predicted_sd"], color=colour, linestyle="--", label=label)
+                axes.scatter(other["k"], POINTS * other["simulated_sd"], color=colour, s=12, zorder=3)
+        axes.set(title=shorten(run, 50), ylabel="seed sd (points)")
     grid[-1].set_xlabel("items in the subset, k")
-    handles, labels = grid[0].get_legend_handles_labels()
-    clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=3))
+    drawn = {label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    clear_legend(figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=3))
     return figure
+
+
+def _differs(other: pd.DataFrame, random: pd.DataFrame) -> bool:
+    """Whether the predicted sd of a form of subsets differs visibly from that of random subsets of the same size."""
+    expected = random.set_index("k")["predicted_sd"].reindex(other["k"]).to_numpy(dtype=np.float64)
+    return bool((np.abs(other["predicted_sd"].to_numpy() - expected) > APART * expected).any())
 
 
 def _cost_of_fewer(curve: pd.DataFrame) -> str:

@@ -126,7 +126,7 @@ def _noise_blocks(part: ResultFolder, pooled: pd.DataFrame) -> list[FigureBlock]
     what = "benchmark, pooled over runs" if several else "run"
     shown = rows.head(MAX_ROWS)
     more = f" The {MAX_ROWS} largest of {len(rows):,}." if len(rows) > MAX_ROWS else ""
-    caption = f"Sd of the score over seeds, mean over steps, for each {what}; bars are 90% intervals.{more}"
+    caption = f"Sd of the score over seeds, root mean square over steps, for each {what}; bars are 90% intervals.{more}"
     table = metrics.set_index(["benchmark", "run"])
     whole = f"{part.place}/metrics.csv"
     blocks = [

@@ -38,13 +38,22 @@ MODEL_LINES = {
     SEEN: "score of these seeds, observed",
 }  # fmt: skip
 CONTINUOUS = (GOLD_PROBABILITY, LOGLIKELIHOOD)  # the first that exists is shown beside accuracy, as in the paper
-POOLED_TITLE = "Seed variance of all runs, percentage points (root mean square sd over seeds)"
+POOLED_TITLE = "Seed variance, pooled over runs (percentage points)"
+RUNS_TITLE = "Seed variance of each run (percentage points)"
+DEFINITIONS: Final = {  # of the columns of both tables, by their heads
+    "mean": "mean score at the last step",
+    "seed sd": "standard deviation of the score over seeds, pooled over steps and runs (root mean square)",
+    "E": "the paper's form of it: mean over steps",
+    "95% half-width": "1.96 standard errors, if only the items were drawn anew (divide by 1.96 to compare with E)",
+    "monotonicity": "Kendall's tau of score and step, 1 if each step improves",
+    "SNR": "mean / standard deviation over seeds, at the last step",
+}
 COVERAGE_TITLE: Final = "Held-out models within their 90% interval (%)"
 SHIFT_TITLE: Final = "Calibrated on the weaker half: bias on the stronger half (points)"
 
 
 def paper_table(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One row per benchmark (or subtask) and run, in percentage points: size, mu, E, 95% CI, monotonicity, SNR.
+    """One row per benchmark (or subtask) and run, in percentage points: items, mean, E, 95% half-width, ...
 
     Monotonicity and SNR of a continuous measure are added if the logs hold one.
 
@@ -53,7 +62,7 @@ def paper_table(metrics: pd.DataFrame) -> pd.DataFrame:
     metrics : pd.DataFrame
         From `irt_bench.variance.metrics.variance_metrics`.
     """
-    table = _in_points(metrics, "E", ["run"])
+    table = _in_points(metrics, "e", "E", ["run"])
     return table.assign(seeds=_of(metrics, "n_seeds", table), steps=_of(metrics, "n_steps", table))
 
 
@@ -65,24 +74,24 @@ def pooled_table(pooled: pd.DataFrame) -> pd.DataFrame:
     pooled : pd.DataFrame
         From `irt_bench.variance.metrics.pooled_metrics`.
     """
-    table = _in_points(pooled, "seed sd", [])
+    table = _in_points(pooled, "seed_sd", "seed sd", [])
     table.insert(0, "runs", _of(pooled, "n_runs", table))
     return table
 
 
-def _in_points(metrics: pd.DataFrame, sd: str, keys: list[str]) -> pd.DataFrame:
-    """Columns of the paper's table, indexed by benchmark and `keys`; size first."""
-    wanted = {"mean": "mu", "seed_sd": sd, "seed_sd_q05": f"{sd}_q05", "seed_sd_q95": f"{sd}_q95"}
+def _in_points(metrics: pd.DataFrame, column: str, sd: str, keys: list[str]) -> pd.DataFrame:
+    """Columns of the paper's table, indexed by benchmark and `keys`; the number of items first."""
+    wanted = {"mean": "mean"} | {f"{column}{end}": f"{sd}{end}" for end in ("", "_q05", "_q95")}
     rows = _indexed(metrics[metrics["measure"] == ACCURACY], keys)
     points = [*wanted, "ci95_analytic"]
-    table = 100 * rows[points].rename(columns=wanted | {"ci95_analytic": "95% CI"})
-    table.insert(0, "size", rows["n_items"])
-    names = {"monotonicity": "mon", "snr": "SNR"}
+    table = POINTS * rows[points].rename(columns=wanted | {"ci95_analytic": "95% half-width"})
+    table.insert(0, "items", rows["n_items"])
+    names = {"monotonicity": "monotonicity", "snr": "SNR"}
     table = table.join(rows[list(names)].round(10).rename(columns=names))
     for measure in CONTINUOUS:
         other = metrics[metrics["measure"] == measure]
         if len(other):
-            beside = _indexed(other, keys)[list(names)].rename(columns={k: f"{v} cont" for k, v in names.items()})
+            beside = _indexed(other, keys)[list(names)].rename(columns={k: f"{v}, {measure}" for k, v in names.items()})
             table = table.join(beside)
             break
     return table
@@ -99,13 +108,19 @@ def _of(metrics: pd.DataFrame, name: str, table: pd.DataFrame) -> list[int]:
 
 
 def print_seed_variance(found: SeedVarianceResult, console: Console, *, max_rows: int = 60) -> None:
-    """Print seed sds pooled over runs and by run, detectable differences, and the notes."""
+    """Print seed sds pooled over runs and by run, what their columns mean, detectable differences, and the notes."""
     whole, pooled = (each[each["subtask"].isin(["", MACRO_AVERAGE])] for each in (found.metrics, found.pooled))
+    heads = set[str]()
     if (pooled["n_runs"] > 1).any():
-        print_table(pooled_table(pooled), title=POOLED_TITLE, console=console, max_rows=max_rows)
+        over_runs = pooled_table(pooled)
+        heads |= {*over_runs}
+        print_table(over_runs, title=POOLED_TITLE, console=console, max_rows=max_rows)
     table, same = _without_constants(paper_table(whole))
-    title = "Seed variance of each run, percentage points (E: sd over seeds, mean over steps)"
-    print_table(table, title=f"{title}\n{same}" if same else title, console=console, max_rows=max_rows)
+    title = f"{RUNS_TITLE}\n{same}" if same else RUNS_TITLE
+    print_table(table, title=title, console=console, max_rows=max_rows)
+    texts = [f"{name}: {text}." for name, text in DEFINITIONS.items() if name in {*heads, *table}]
+    console.print(Text("\n".join(texts), style="dim"))
+    console.print()
     if len(whole) < len(found.metrics):
         console.print(f"Subtasks: {len(found.metrics) - len(whole)} more rows, in metrics.csv", highlight=False)
     _print_detectable(found, console, max_rows)
@@ -137,17 +152,24 @@ def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def _print_detectable(found: SeedVarianceResult, console: Console, max_rows: int) -> None:
     """Print detectable differences of two recipes: of one benchmark in full, of several at their number of seeds."""
     rows = found.detectable[found.detectable["measure"] == ACCURACY]
-    title = f"Smallest difference of two recipes that is found with power {rows['power'].iloc[0]:g}, and what is needed"
+    power = f"{rows['power'].iloc[0]:.0%} power"
+    title = f"Smallest difference of two recipes that is detected with {power}, and what is needed (percentage points)"
     if rows["benchmark"].nunique() > 1:
         there = int(found.metrics["n_seeds"].max())
         n_seeds = max(each for each in rows["n_seeds"].unique() if each <= there)
         rows, title = rows[rows["n_seeds"] == n_seeds], f"{title}; {n_seeds} seeds each, more in detectable.csv"
     frame = rows.set_index(["benchmark", "n_seeds"] if rows["benchmark"].nunique() == 1 else "benchmark")
+    in_points = ["detectable", "detectable_q05", "detectable_q95", "difference"]
+    frame[in_points] = POINTS * frame[in_points]
     columns = ["detectable", "difference", "seeds_needed", "items_needed"]
     print_table(frame, title=title, console=console, columns=columns, max_rows=max_rows)
     if (rows["items_needed"].isna() & rows["detectable"].notna()).any():
         console.print(Text("items needed –: no number of items suffices, the seeds alone vary too much", style="dim"))
-    texts = "t test with the seed variance of these runs and of the seeds compared, pooled"
+    texts = (
+        "detectable: for these seeds and items. seeds needed, items needed: to detect the difference in the column "
+        "before, which is half of the detectable one if none is given. The variance of the t test is pooled from these "
+        "runs and those compared."
+    )
     console.print(Text(texts, style="dim"))
     console.print()
 
