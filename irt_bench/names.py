@@ -60,7 +60,7 @@ SelectorName = Literal[
     "variance",
     "no-duplicates",
 ]
-WeightingName = Literal["equal", "anchor", "discrimination", "minimum-variance", "balance"]
+WeightingName = Literal["equal", "anchor", "discrimination", "information", "minimum-variance", "balance"]
 EstimatorName = Literal[
     "weighted",
     "p_irt",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import pandas as pd
@@ -21,6 +23,7 @@ from irt_bench.report.figures.variance_figures import file_name
 from irt_bench.report.page.folders import STUDY, read_folders
 from irt_bench.report.tables.score_tables import paper_form, verdict_table
 from irt_bench.responses.canonical import Responses, as_table
+from irt_bench.responses.table import ResponseTable
 from irt_bench.study.collect import is_reference
 from irt_bench.study.design import StudyDesign, make_design
 from irt_bench.study.results import StudyResult
@@ -28,7 +31,7 @@ from irt_bench.study.run import Progress, Workers
 from irt_bench.study.run import run_study as run_design
 
 VERDICTS: Final = ("compared", "random: cuts", "random: raises", "random: none", "random: found from")  # shown
-TABLES: Final = ("results", "paths", "transfer", "control", "paper", "detectable")
+TABLES: Final = ("results", "cures", "paths", "transfer", "control", "cures_control", "paper", "detectable")
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,6 +100,16 @@ class Study:
     def results(self) -> pd.DataFrame:
         """One row per benchmark, run, method, weights, estimator and size: seed sds, ratios, intervals, verdicts."""
         return self.tables["results"]
+
+    def cures(self) -> pd.DataFrame:
+        """One row per benchmark and cure: noise, signal, noise per signal, decision accuracy, cost, verdict.
+
+        Each cure stands beside its control at equal cost: chosen items beside random ones, weights and abilities beside
+        plain means of the same items, means of the last checkpoints beside as many more items. ``ratio`` is of noise
+        per signal to that of the control, ``ratio_full`` to that of the whole benchmark's accuracy. Signal and noise
+        are defined in `irt_bench.study.cures`.
+        """
+        return self.tables["cures"]
 
     def paths(self) -> pd.DataFrame:
         """Seed standard deviation along the pruning path, items dropped by discrimination."""
@@ -187,6 +200,7 @@ def run_study(
     design: StudyDesign | None = None,
     folder: str | Path | None = None,
     *,
+    alternatives: Mapping[str, Responses] = MappingProxyType({}),
     jobs: int = 1,
     progress: Progress | None = None,
     **fields: Any,
@@ -205,6 +219,9 @@ def run_study(
         ``seed`` and others.
     folder : str or Path, optional
         Where results are kept and tables and figures are written; without it nothing is kept.
+    alternatives : mapping, optional
+        Name → other responses of the same models, such as another framing of the benchmark or a continuous measure of
+        it. Their mean scores are judged beside the benchmark's accuracy; benchmarks of the same name belong together.
     jobs : int
         Processes at once; -1: one per processor. Results do not depend on it.
     progress : callable, optional
@@ -231,13 +248,28 @@ def run_study(
     """
     given = {} if design is None else design.model_dump(exclude_unset=True)
     chosen = make_design(given | fields)
-    table, workers = as_table(responses), Workers(jobs=jobs)
+    table = as_table(responses)
+    others = {name: _mean_scores(name, each, table) for name, each in alternatives.items()}
+    run = partial(run_design, table, chosen, workers=Workers(jobs=jobs), progress=progress, alternatives=others)
     if folder is None:
         with tempfile.TemporaryDirectory() as place:
-            return Study.of(_finished(run_design(table, chosen, Path(place), workers=workers, progress=progress)))
-    found = Study.of(_finished(run_design(table, chosen, Path(folder), workers=workers, progress=progress)))
+            return Study.of(_finished(run(Path(place))))
+    found = Study.of(_finished(run(Path(folder))))
     found.save(folder)
     return found
+
+
+def _mean_scores(name: str, responses: Responses, table: ResponseTable) -> dict[str, pd.Series[float]]:
+    """Mean score of each model by benchmark; one benchmark of any name belongs to the only one that is studied."""
+    other = as_table(responses)
+    own, found = list(map(str, table.benchmarks)), list(map(str, other.benchmarks))
+    if len(own) == len(found) == 1:
+        return {own[0]: other.counts().accuracy()}
+    if missing := [benchmark for benchmark in own if benchmark not in found]:
+        raise AnalysisError(
+            f"alternative {name!r} has no benchmark {missing[0]!r}; it has {', '.join(map(repr, found[:5]))}."
+        )
+    return {benchmark: other.select(benchmark).counts().accuracy() for benchmark in own}
 
 
 def _finished(found: StudyResult | None) -> StudyResult:

@@ -10,13 +10,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.arrays import FloatArray
+from irt_bench.errors import AnalysisError
 from irt_bench.names import RUN
 from irt_bench.study.checkpoints import Checkpoints, RunVariance, run_variance
-from irt_bench.study.data import Store
+from irt_bench.study.data import Store, row_labels
 from irt_bench.study.design import EQUAL, HALF, THETA
 from irt_bench.study.plan import RANDOM, BenchmarkPlan, SplitTasks, tasks_by
-from irt_bench.study.split import REASON
+from irt_bench.study.split import REASON, link_abilities
 from irt_bench.study.subset_scores import WEIGHTED
+from irt_bench.study.tasks import CURE
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -54,7 +56,8 @@ class BenchmarkResults:
         }
         self._order = _run_order(plan.splits, self.checkpoints)
         full = [self._read(split, "full") for split in range(len(plan.splits))]
-        self.full = {scale: np.concatenate([part[scale] for part in full]) for scale in SCALES}
+        self._curves = [part["curve"] for part in full]
+        self.full = {scale: self._joined(scale, [part[scale] for part in full]) for scale in SCALES}
         self.components = np.concatenate([part["components"] for part in full])[self._order]  # (run, 2)
         self.failed = Counter(str(name) for part in full for name in part["failed"])  # checks, by the number of splits
         self.reliability = np.array([float(part["reliability"]) for part in full])  # of the calibration models' scores
@@ -83,6 +86,24 @@ class BenchmarkResults:
             )
         return self._parts[run]
 
+    def other_scores(self, values: pd.Series, name: str) -> FloatArray:
+        """Scores of the evaluated checkpoints, shape (row,), from values by model label.
+
+        Raises
+        ------
+        AnalysisError
+            If a checkpoint has none.
+        """
+        jobs = [split.job for split in self.plan.splits]
+        labels = np.concatenate([row_labels(job.folder, job.evaluation) for job in jobs])
+        found = values.reindex(labels)
+        if found.isna().any():
+            raise AnalysisError(
+                f"alternative {name!r} has no score of {int(found.isna().sum())} of {len(labels)} evaluated models; "
+                f"first: {labels[int(found.isna().to_numpy().argmax())]!r}. Its models must have the same labels."
+            )
+        return found.to_numpy(dtype=np.float64)
+
     def variances(self, scores: FloatArray) -> list[RunVariance]:
         """Seed variance of each run from scores of shape (row,)."""
         return [run_variance(self.checkpoints.arrange(scores, run)) for run in self.runs]
@@ -95,7 +116,7 @@ class BenchmarkResults:
         """Scores by estimator, shape (row,), and ``k_eff``, one value per split."""
         parts = [self._read(split, "recipe", size, method, weights) for split in range(len(self.plan.splits))]
         names = [name for name in parts[0] if name not in ("items", "weights", "k_eff", "inner_fits")]
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        joined = {name: self._joined(name, [part[name] for part in parts]) for name in names}
         return joined | {"k_eff": np.array([float(part["k_eff"]) for part in parts])}
 
     def splits_without_inner_fits(self) -> int:
@@ -111,7 +132,7 @@ class BenchmarkResults:
         found: dict[Key, FloatArray] = {}
         for weights in self.plan.weightings:
             parts = [self._read(split, "random", size, weights) for split in range(len(self.plan.splits))]
-            found |= {(weights, name): _joined([part[name] for part in parts]) for name in parts[0]}
+            found |= {(weights, name): self._joined(name, [part[name] for part in parts]) for name in parts[0]}
         return found
 
     def path(self) -> Arrays:
@@ -133,9 +154,29 @@ class BenchmarkResults:
         if any(REASON in part for part in parts):
             return {}
         found = {}
-        for key in parts[0]:
+        for key in (key for key in parts[0] if not key.startswith(CURE)):
             method, weights, estimator = key.split("|")
-            found[method, weights, estimator] = _joined([part[key] for part in parts])
+            found[method, weights, estimator] = self._joined(estimator, [part[key] for part in parts])
+        return found
+
+    def cures(self, within: str | None = None) -> dict[str, FloatArray]:
+        """Scores of cures by ``kind|how``, (row,) or (subset, row); ``within``: calibrated on shuffled responses.
+
+        Empty if the shuffled responses could not be fitted.
+        """
+        task = ("cures",) if within is None else ("control", within)
+        parts = [self._read(split, *task) for split in range(len(self.plan.splits))]
+        if any(REASON in part for part in parts):
+            return {}
+        prefix = "" if within is None else f"{CURE}|"
+        curves = [part[f"{prefix}curve"] for part in parts]
+        found = {}
+        for key in parts[0]:
+            kind, _, how = key.removeprefix(prefix).partition("|")
+            if key.startswith(prefix) and how and all(key in part for part in parts):
+                ability = kind in ("adaptive", "random") or how == "ability"
+                scale = THETA if ability else WEIGHTED
+                found[f"{kind}|{how}"] = self._joined(scale, [part[key] for part in parts], curves)
         return found
 
     def seed_model(self) -> list[Arrays]:
@@ -150,6 +191,14 @@ class BenchmarkResults:
         """Columns of `irt_bench.analysis.transfer.compare_transfer`."""
         return self._read(0, "transfer")
 
+    def _joined(self, name: str, parts: list[npt.NDArray[Any]], curves: list[FloatArray] | None = None) -> FloatArray:
+        """Put the rows of all splits side by side; abilities on the scale of the first split."""
+        parts = [part.astype(np.float64) for part in parts]
+        if name == THETA:
+            curves = curves or self._curves
+            parts = [link_abilities(part, curve, curves[0]) for part, curve in zip(parts, curves, strict=True)]
+        return np.concatenate(parts, axis=-1)
+
     def _read(self, split: int, kind: str, *key: Any) -> Arrays:
         return self._store.read(self._tasks[split][(kind, *key)])
 
@@ -161,11 +210,6 @@ def fit_failure(plan: BenchmarkPlan, store: Store) -> str | None:
         if REASON in found:
             return str(found[REASON])
     return None
-
-
-def _joined(parts: list[npt.NDArray[Any]]) -> FloatArray:
-    """Put the rows of all splits side by side."""
-    return np.concatenate([part.astype(np.float64) for part in parts], axis=-1)
 
 
 def _run_order(splits: tuple[SplitTasks, ...], checkpoints: Checkpoints) -> npt.NDArray[np.intp]:

@@ -207,6 +207,12 @@ def read_rows(place: Path, rows: Places, benchmark: str) -> ResponseCounts:
     return ResponseCounts(correct, trials, models[kept], items.rename_axis("item"), benchmark)
 
 
+def row_labels(place: Path, rows: Places) -> pd.Index:
+    """Labels of some models of the responses that were written."""
+    labels: pd.Series[str] = pd.read_parquet(place / "models.parquet", columns=["label"])["label"]
+    return pd.Index(labels.to_list()).take(rows)
+
+
 def make_job(counts: ResponseCounts, place: Path, split: Split, seed: int) -> tuple[SplitJob | None, int]:
     """Take the rows of a split that have responses; None if no run has two seeds left.
 

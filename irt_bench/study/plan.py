@@ -27,7 +27,8 @@ RANDOM: Final = "random"
 LEVEL: Final = 1 - (INTERVAL[1] - INTERVAL[0])  # two-sided level of the verdicts
 PATH_RANDOM: Final = 200  # random subsets per size beside the pruning path
 SECONDS: Final = {
-    "full": 0.3, "random": 2.5, "recipe": 0.1, "path": 2.0, "control": 3.0, "transfer": 2.0, "seed_model": 60.0,
+    "full": 0.3, "random": 2.5, "recipe": 0.1, "path": 2.0, "control": 3.0, "cures": 2.0, "transfer": 2.0,
+    "seed_model": 60.0,
 }  # fmt: skip
 FIT_SECONDS: Final = 1e-6  # per response of a fit and its curves, on one core, beside half a second
 FITS: Final = 5  # per split: the calibration models, two inner folds, two controls
@@ -54,7 +55,7 @@ class BenchmarkPlan:
     n_items : int
         Items of the full benchmark.
     sizes : tuple of int
-        Numbers of items of the subsets, ascending, each below `n_items`.
+        Numbers of items of the subsets, ascending, each below `n_items`; empty: all items, with other weights.
     recipes : tuple of (method, weights)
         How items are chosen and weighted; random items are not among them.
     weightings : tuple of str
@@ -78,7 +79,9 @@ class BenchmarkPlan:
 
     @property
     def control_size(self) -> int:
-        """Size of the negative control: the one asked for, or the nearest of `sizes` by ratio."""
+        """Size of the negative control: the one asked for, or the nearest of `sizes` by ratio; 0 without sizes."""
+        if not self.sizes:
+            return 0
         wanted = item_number(self.design.control_at, self.n_items)
         return min(self.sizes, key=lambda size: (abs(math.log(size / wanted)), size))
 
@@ -111,9 +114,10 @@ class BenchmarkPlan:
             for method, weights in sorted(self.recipes, key=lambda recipe: recipe[0]):
                 names = self.estimators(method, weights)
                 yield make_task(job, "recipe", method=method, weights=weights, size=size, estimators=names)
+        yield make_task(job, "cures", sizes=list(self.sizes))
         yield make_task(job, "path", drop=list(self.design.drop), n_random=PATH_RANDOM)
         own = [recipe for recipe in self.recipes if recipe[1] == default_weights(recipe[0])] or list(self.recipes)
-        for within in WITHIN if own else ():
+        for within in WITHIN:
             yield make_task(job, "control", within=within, recipes=own, size=self.control_size)
         if SEED_MODEL in self.design.statistics:
             yield make_task(job, "seed_model", sizes=list(self.sizes), recipes=list(self.recipes))
@@ -201,8 +205,8 @@ def _plan_benchmark(
     counts: ResponseCounts, layout: SeedLayout, splits: Splits, design: StudyDesign, folder: Path, notes: list[str]
 ) -> BenchmarkPlan | None:
     sizes = _sizes(counts, design, notes)
-    if not sizes:
-        notes.append(f"{counts.benchmark} is left out: no size is below its {counts.n_items} items")
+    if sizes is None:
+        notes.append(f"{counts.benchmark} is left out: no size is at most its {counts.n_items} items")
         return None
     plan = BenchmarkPlan(design, counts.benchmark, counts.n_items, sizes, *recipes_for(counts, design))
     fewest = min(design.n_random, design.n_reweighted)
@@ -244,13 +248,15 @@ def recipes_for(counts: ResponseCounts, design: StudyDesign) -> tuple[tuple[tupl
     return tuple(dict.fromkeys(recipe for recipe in found if recipe[0] != RANDOM)), tuple(weightings)
 
 
-def _sizes(counts: ResponseCounts, design: StudyDesign, notes: list[str]) -> tuple[int, ...]:
+def _sizes(counts: ResponseCounts, design: StudyDesign, notes: list[str]) -> tuple[int, ...] | None:
+    """Sizes below the number of items, which is itself a size: without a choice, of weights alone. None if no size."""
     wanted = {item_number(size, counts.n_items) for size in design.sizes}
-    found = tuple(sorted(size for size in wanted if size < counts.n_items))
-    if len(found) < len(wanted) and found:
-        left_out = ", ".join(map(str, sorted(wanted - set(found))))
-        notes.append(f"{counts.benchmark}: sizes {left_out} are not below its {counts.n_items} items")
-    return found
+    possible = {size for size in wanted if size <= counts.n_items}
+    if left_out := sorted(wanted - possible):
+        sizes = ", ".join(map(str, left_out))
+        if possible:
+            notes.append(f"{counts.benchmark}: sizes {sizes} are above its {counts.n_items} items")
+    return tuple(sorted(possible - {counts.n_items})) if possible else None
 
 
 def tasks_by(split: SplitTasks) -> dict[tuple[Any, ...], str]:

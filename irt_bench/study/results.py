@@ -11,7 +11,9 @@ lowest are dropped step by step; random subsets of the same size and V(k) are ad
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -19,10 +21,12 @@ import pandas as pd
 
 from irt_bench.analysis.intervals import holm
 from irt_bench.analysis.transfer import ROWS
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
 from irt_bench.study.checkpoints import pooled_variance, score_statistics, scores_move
 from irt_bench.study.collect import FULL, BenchmarkResults, fit_failure, is_random, is_random_mean, is_reference
+from irt_bench.study.cures import cure_control, cure_table
 from irt_bench.study.data import Store
 from irt_bench.study.design import SEED_MODEL
 from irt_bench.study.plan import BenchmarkPlan, StudyPlan
@@ -147,6 +151,7 @@ HALVES_DO_NOT_MOVE: Final = (
     "the two halves of the seeds of the only run differ by chance alone, and steps do not differ; movement, ratios per "
     "unit of it and decision accuracy are undefined, and a score that merely shrinks looks like a cut"
 )
+SHOWN: Final = (CUTS, RAISES, NO_DIFFERENCE)
 VERDICTS: Final = ("verdict", "verdict_signal", "verdict_plain", "verdict_full")
 
 
@@ -179,6 +184,10 @@ class StudyResult:
         In the form of the paper's Tables 3 and 4, with random subsets and V(k).
     detectable : pd.DataFrame
         Ratios that these seeds would have shown with 80% power.
+    cures : pd.DataFrame
+        One row per benchmark and cure, beside its control at equal cost; see `irt_bench.study.cures`.
+    cures_control : pd.DataFrame
+        The same for cures that were calibrated on shuffled responses.
     plan : StudyPlan
         Plan of the study.
     notes : tuple of str
@@ -191,6 +200,8 @@ class StudyResult:
     control: pd.DataFrame
     paper: pd.DataFrame
     detectable: pd.DataFrame
+    cures: pd.DataFrame
+    cures_control: pd.DataFrame
     plan: StudyPlan
     notes: tuple[str, ...] = ()
 
@@ -206,13 +217,30 @@ class StudyResult:
             "tasks": len(self.plan.tasks),
             "verdicts": {column: verdict_counts(pooled, column) for column in VERDICTS},
             "study": {column: verdict_counts(pooled, f"{column}_study") for column in VERDICTS},
+            "cures": _cure_counts(self.cures),
+            "cures_control": {
+                str(within): _cure_counts(part)["all"]
+                for within, part in (self.cures_control.groupby("shuffled_within") if len(self.cures_control) else ())
+            },
             "control": _control_summary(self.control),
             "detectable": self.detectable.to_dict("records"),
         }
 
 
-def assemble(plan: StudyPlan, store: Store) -> StudyResult:
+Alternatives = Mapping[str, Mapping[str, "pd.Series[float]"]]  # name → benchmark → score by model label
+
+
+def assemble(plan: StudyPlan, store: Store, alternatives: Alternatives = MappingProxyType({})) -> StudyResult:
     """Put the results of all tasks of a study together.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        All its tasks are finished.
+    store : Store
+        Where their results are.
+    alternatives : mapping
+        Name → benchmark → other scores of the models by label; see `irt_bench.study.cures`.
 
     Raises
     ------
@@ -236,8 +264,9 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
             notes.append(f"{each.benchmark}: {HALVES_DO_NOT_MOVE if found.checkpoints.halves else DO_NOT_MOVE}")
         if SEED_MODEL in plan.design.statistics:
             notes += seed_model_notes(found)
-        frames = benchmark_tables(found)
-        for within in WITHIN if each.recipes else ():
+        others = {name: found.other_scores(by[each.benchmark], name) for name, by in alternatives.items()}
+        frames = benchmark_tables(found, others)
+        for within in WITHIN if each.recipes and each.sizes else ():
             if not found.control(within):
                 notes.append(
                     f"{each.benchmark}: responses shuffled within {within} cannot be fitted; this control is left out"
@@ -246,12 +275,17 @@ def assemble(plan: StudyPlan, store: Store) -> StudyResult:
             parts.setdefault(name, []).append(frame)
     if not parts:
         raise AnalysisError(f"no benchmark can be studied: {notes[-1]}")
-    tables = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
+    tables = {name: _stacked(each) for name, each in parts.items()}
     tables["results"] = with_study_verdicts(tables["results"])
     return StudyResult(**tables, plan=plan, notes=tuple(notes))
 
 
-def benchmark_tables(found: BenchmarkResults) -> dict[str, pd.DataFrame]:
+def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of all benchmarks; a benchmark without rows has no columns either."""
+    return pd.concat([each for each in frames if len(each)] or frames[:1], ignore_index=True)
+
+
+def benchmark_tables(found: BenchmarkResults, others: Mapping[str, FloatArray]) -> dict[str, pd.DataFrame]:
     """Make all tables of one benchmark."""
     references = {size: RandomReferences(found, found.random(size)) for size in found.plan.sizes}
     results = result_rows(found, references)
@@ -263,6 +297,8 @@ def benchmark_tables(found: BenchmarkResults) -> dict[str, pd.DataFrame]:
         "control": control_table(found),
         "paper": paper_rows(results),
         "detectable": detectable_table(found, plain),
+        "cures": cure_table(found, references, others),
+        "cures_control": cure_control(found),
     }
 
 
@@ -288,6 +324,15 @@ def calibration_notes(found: BenchmarkResults) -> list[str]:
             "get no verdict against other scores; add models that differ"
         )
     return notes
+
+
+def _cure_counts(cures: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Count verdicts on noise per signal by kind of cure."""
+    by_kind = {"all": cures} | (dict(list(cures.groupby("cure", sort=False))) if len(cures) else {})
+    return {
+        str(kind): {name: int((part["verdict"] == name).sum()) if len(part) else 0 for name in SHOWN}
+        for kind, part in by_kind.items()
+    }
 
 
 def _control_summary(control: pd.DataFrame) -> dict[str, Any]:

@@ -35,11 +35,13 @@ from irt_bench.study.plan import LEVEL, RANDOM, BenchmarkPlan, StudyPlan
 from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, run_components, variance_key
 from irt_bench.study.subset_scores import WEIGHTED, random_items, random_reference
 from irt_bench.study.verdicts import (
+    CUTS,
     NO_DIFFERENCE,
     TINY,
     RandomReference,
     Ratio,
     ScoreComparison,
+    Verdict,
     compare_random,
     compare_scores,
     pool,
@@ -304,7 +306,7 @@ def control_table(found: BenchmarkResults) -> pd.DataFrame:
     """
     tables = []
     columns = ["shuffled_within", *KEYS[2:], *(name for name in NUMBERS[1:] if "_full" not in name), "bias", "movement"]
-    for within in WITHIN if found.plan.recipes else ():
+    for within in WITHIN if found.plan.recipes and found.plan.sizes else ():
         scores = found.control(within)
         references = RandomReferences(
             found, {(weights, name): each for (method, weights, name), each in scores.items() if method == RANDOM}
@@ -425,9 +427,15 @@ def _with_verdicts(rows: Sequence[tuple[Row, dict[str, Ratio]]], names: Sequence
             adjusted = holm(np.array([row[f"p_{name}"] for row, _ in evaluated], dtype=np.float64))
             for (row, ratios), value in zip(evaluated, adjusted, strict=True):
                 row[f"p{suffix}_holm"] = float(value)
-                row[f"verdict{suffix}"] = verdict(ratios[name], float(value))
+                row[f"verdict{suffix}"] = _gated(name, row, verdict(ratios[name], float(value)))
                 row[f"detectable{suffix}"] = detectable_ratio(ratios[name], int(np.isfinite(adjusted).sum()))
     return [row for row, _ in rows]
+
+
+def _gated(name: str, row: Row, found: Verdict) -> Verdict:
+    """Take back a cut against the full benchmark by a score that moves less in proportion: it only shrinks."""
+    shrinks = name == "full" and row.get("movement", np.nan) <= row.get("ratio_full_q95", np.nan)
+    return NO_DIFFERENCE if found == CUTS and shrinks else found
 
 
 def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:

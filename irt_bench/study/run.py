@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 import joblib
@@ -25,7 +26,7 @@ from irt_bench.responses.table import ResponseTable
 from irt_bench.study.data import SplitJob, Store
 from irt_bench.study.design import StudyDesign
 from irt_bench.study.plan import StudyPlan, plan_study
-from irt_bench.study.results import StudyResult, assemble
+from irt_bench.study.results import Alternatives, StudyResult, assemble
 from irt_bench.study.split import SplitData
 from irt_bench.study.tasks import StudyTask, compute_task
 from irt_bench.workers import PROCESSES
@@ -158,6 +159,7 @@ def run_study(
     *,
     workers: Workers = Workers(),  # noqa: B008
     progress: Progress | None = None,
+    alternatives: Alternatives = MappingProxyType({}),
 ) -> StudyResult | None:
     """Run a study, or continue one.
 
@@ -173,6 +175,8 @@ def run_study(
         Where tasks are computed; the numbers do not depend on it.
     progress : callable, optional
         Called with ("tasks", number finished, number of all).
+    alternatives : mapping
+        Name → benchmark → other scores of the models by label.
 
     Returns
     -------
@@ -183,7 +187,7 @@ def run_study(
     store.open()
     plan = plan_study(table, design, folder)
     compute_missing(plan, store, workers, progress)
-    return None if missing_tasks(plan, store) else assemble(plan, store)
+    return None if missing_tasks(plan, store) else assemble(plan, store, alternatives)
 
 
 def compute_missing(plan: StudyPlan, store: Store, workers: Workers, progress: Progress | None = None) -> None:

@@ -86,6 +86,23 @@ def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArr
     return np.asarray(NODES[peak] + SPACING * np.clip(shift, -1, 1))
 
 
+def expected_curve(logs: ItemLogLikelihoods) -> FloatArray:
+    """Return the expected share of right responses to all items at `NODES`, made increasing, shape (node,)."""
+    return np.asarray(np.maximum.accumulate(np.exp(logs.right).mean(axis=0)))
+
+
+def link_abilities(ability: FloatArray, curve: FloatArray, reference: FloatArray) -> FloatArray:
+    """Carry abilities from the scale of one fit to that of another, with the same expected share of right responses.
+
+    Notes
+    -----
+    Each fit has the calibration models of its split as the origin of its scale. Without a common scale, runs of
+    different splits seem further apart than they are: the others, which a good run is measured by, are worse without
+    it. The link is true-score equating (Kolen and Brennan, Test equating, scaling, and linking, 2014, chapter 6).
+    """
+    return np.asarray(np.interp(np.interp(ability, NODES, curve), reference, NODES))
+
+
 Places = npt.NDArray[np.intp]
 
 

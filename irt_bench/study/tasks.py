@@ -10,6 +10,7 @@ recipe      benchmark, split, size,         chosen items, their weights, scores 
             method, weights
 path        benchmark, split                scores as the least discriminating items are dropped, and random ones
 control     benchmark, split, shuffling     scores of methods and random subsets calibrated on shuffled responses
+cures       benchmark, split                scores of all items by other weights and by ability, adaptive tests, trials
 transfer    benchmark                       agreement of item statistics between weaker and stronger models
 seed_model  benchmark, split                seed variances of the hierarchical model, if asked for
 ==========  ==============================  ==========================================================================
@@ -21,7 +22,7 @@ the tasks computed before.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -32,12 +33,24 @@ from irt_bench.analysis.classical import score_reliability
 from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetWarning, UndefinedWarning
+from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.checkpoints import run_variance
 from irt_bench.study.data import Result, SplitJob, calibration_plan, fit_shuffled, input_hash, read_rows
 from irt_bench.study.design import EQUAL, THETA
-from irt_bench.study.split import REASON, SplitData, divide, run_components, seed_model_variances
+from irt_bench.study.split import (
+    REASON,
+    SplitData,
+    ability_modes,
+    divide,
+    expected_curve,
+    item_log_likelihoods,
+    run_components,
+    seed_model_variances,
+)
 from irt_bench.study.subset_scores import (
     WEIGHTED,
+    ModelScorer,
+    WeightedItems,
     estimators_of,
     random_estimators,
     random_items,
@@ -45,13 +58,15 @@ from irt_bench.study.subset_scores import (
     recipe_scores,
     split_scorers,
 )
+from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive, run_fixed
+from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
-from irt_bench.subsets.select import effective_size
+from irt_bench.subsets.select import effective_size, weight_items
 
 Places = npt.NDArray[np.intp]
 
-CODE: Final = 5  # raised whenever results change: kept ones are then computed again
+CODE: Final = 6  # raised whenever results change: kept ones are then computed again
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets: enough for some 20 comparisons to pass Holm's correction
 
@@ -101,6 +116,7 @@ def _full(data: SplitData) -> Result:
     return {
         WEIGHTED: data.mean_scores(everything),
         THETA: data.abilities(everything),
+        "curve": expected_curve(data.logs),
         "components": np.array(components),
         "n_items": np.array(len(everything)),
         "n_calibration": np.array(data.calibration.n_models),
@@ -174,7 +190,10 @@ def _control(data: SplitData, within: str, recipes: list[tuple[str, str]], size:
     own = split_scorers(
         Calibration(basis, (), np.empty(0, dtype=np.str_), calibration_plan(data.job, false)), data.evaluation
     )
-    out: dict[str, npt.NDArray[Any]] = {}
+    cures = cure_scores(data, basis, [size] if size else [])
+    out: dict[str, npt.NDArray[Any]] = {f"{CURE}|{key}": values for key, values in cures.items()}
+    if not (recipes and size):
+        return out
     for method, weights in recipes:
         recipe = Recipe(method, weights, size, data.job.seed)
         names = estimators_of(method, weights, recipes, CONTROLLED)
@@ -186,6 +205,60 @@ def _control(data: SplitData, within: str, recipes: list[tuple[str, str]], size:
         scores = random_scores(own, items, Recipe("random", weights, size, data.job.seed), names, 0.0)
         out |= {f"random|{weights}|{name}": values.astype(np.float32) for name, values in scores.items()}
     return out
+
+
+CURE: Final = "cure"  # begins the keys of cures among the results of a control
+WHOLE_WEIGHTS: Final = ("discrimination", "information", "minimum-variance", "balance")
+MAX_COVARIANCE: Final = 1500  # items: beyond, their covariance takes minutes
+FIXED_SUBSETS: Final = 50  # random subsets beside an adaptive test
+N_TRIAL_DRAWS: Final = 50  # of the trials and items that are kept
+
+
+def cure_scores(data: SplitData, basis: SelectionBasis, sizes: Sequence[int]) -> dict[str, FloatArray]:
+    """Scores of the evaluated checkpoints by ``kind|how``, shape (row,) or (subset, row).
+
+    ``weights|...`` and ``estimator|...`` are of all items, and ``curve`` links the scale of abilities to that of other
+    splits. ``adaptive|k`` is ability from k adaptively chosen items, ``random|k`` that from k random ones; both are
+    left out unless every checkpoint has one answer to every item.
+    """
+    scorer, n_items = ModelScorer(basis, data.evaluation), data.evaluation.n_items
+    everything, selection = np.arange(n_items), Selection(basis.counts.items.index)
+    logs = item_log_likelihoods(basis.parameters)
+    out = {"curve": expected_curve(logs), "estimator|ability": ability_modes(logs, *data.answers)}
+    for weights in WHOLE_WEIGHTS:
+        several = weights != "balance" or len(np.unique(basis.subtasks)) > 1
+        if several and (weights != "minimum-variance" or n_items <= MAX_COVARIANCE):
+            own = weight_items(basis, selection, weights, np.random.default_rng([data.job.seed, 1]))
+            out[f"weights|{weights}"] = scorer.read(WeightedItems(everything, own)).weighted
+    out["estimator|irt_smoothed"] = scorer.read(WeightedItems(everything, np.full(n_items, 1 / n_items))).expected
+    if not (data.evaluation.trials == 1).all():
+        return out
+    answers, bank = data.evaluation.correct.astype(np.bool_), item_bank(basis.parameters)
+    for size in sizes:
+        settings = AdaptiveSettings(stop_sd=0, min_items=size, max_items=size)
+        out[f"adaptive|{size}"] = run_adaptive(answers, bank, settings).estimates.ability
+        drawn = random_items(data.job.seed, n_items, size, FIXED_SUBSETS)
+        out[f"random|{size}"] = np.stack([run_fixed(answers, bank, items).ability for items in drawn])
+    return out
+
+
+def _cures(data: SplitData, sizes: list[int]) -> Result:
+    return cure_scores(data, data.basis, sizes) | _trial_scores(data.evaluation, data.job.seed)
+
+
+def _trial_scores(counts: ResponseCounts, seed: int) -> dict[str, FloatArray]:
+    """Means of all trials of a share of the items, and of one trial of each item: as many answers; (draw, row)."""
+    n_trials = int(counts.trials.min())
+    if n_trials < 2:
+        return {}
+    shares = counts.proportions()
+    several, single = np.empty((2, N_TRIAL_DRAWS, len(shares)))
+    for draw in range(N_TRIAL_DRAWS):
+        rng = np.random.default_rng([seed, draw])
+        kept = rng.permutation(counts.n_items)[: max(1, round(counts.n_items / n_trials))]
+        several[draw] = shares[:, kept].mean(axis=1)
+        single[draw] = (rng.random(shares.shape) < shares).mean(axis=1)
+    return {f"trials|{n_trials}": several, "single|1": single}
 
 
 def _transfer(data: SplitData, n_splits: int) -> Result:
@@ -202,6 +275,7 @@ TASK_FUNCTIONS: Final[Mapping[str, Callable[..., Result]]] = {
     "recipe": _recipe,
     "path": _path,
     "control": _control,
+    "cures": _cures,
     "transfer": _transfer,
     "seed_model": seed_model_variances,
 }

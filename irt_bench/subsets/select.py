@@ -380,6 +380,18 @@ def discrimination(basis: SelectionBasis, selection: Selection, rng: np.random.G
     return np.asarray(slopes / slopes.sum())
 
 
+def information_weights(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+    """Weight by the mean Fisher information of a response, over the target range of abilities.
+
+    The weights that are best for one ability are P' / (P (1 - P)), which is the discrimination in the 2PL; those by
+    information also count how much is learned at these abilities.
+    """
+    del rng
+    nodes = np.linspace(*basis.target_abilities, INFORMATION_NODES)
+    of_items = information(basis.parameters.at((_positions(basis, selection), None)), nodes).mean(axis=1)
+    return np.asarray(np.maximum(of_items, TINY) / np.maximum(of_items, TINY).sum())
+
+
 def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
     """Minimise the predicted variance w'Cw of the weighted score.
 
@@ -424,6 +436,7 @@ WEIGHTINGS: Final[Mapping[str, Weighting]] = {
     "equal": equal,
     "anchor": anchor,
     "discrimination": discrimination,
+    "information": information_weights,
     "minimum-variance": minimum_variance,
     "balance": balance,
 }

@@ -57,12 +57,12 @@ def test_other_answers_make_other_tasks(plan, design, tmp_path):
     assert not names(plan, "full") & names(other, "full")
 
 
-def test_sizes_that_are_not_below_the_benchmark_are_left_out_with_a_note(table, design, tmp_path):
+def test_sizes_above_the_benchmark_are_left_out_with_a_note_and_all_its_items_are_no_choice(table, design, tmp_path):
     found = plan_study(table, changed(design, sizes=(0.5, 60, 100)), tmp_path)
     assert found.benchmarks[0].sizes == (30,)
-    assert any("60, 100" in note for note in found.notes)
+    assert any("sizes 100 are above its 60 items" in note for note in found.notes)
     with pytest.raises(AnalysisError, match="no benchmark can be studied"):
-        plan_study(table, changed(design, sizes=(60,)), tmp_path)
+        plan_study(table, changed(design, sizes=(61,)), tmp_path)
 
 
 def test_cost_and_table_say_what_will_be_done(plan):

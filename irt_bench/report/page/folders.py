@@ -57,7 +57,7 @@ KINDS: Final[dict[str, ResultKind]] = {
     STUDY: ResultKind(
         {"results.csv": ("benchmark", "method", "size", "seed_sd", "ratio_full", "verdict")},
         (SUMMARY,),
-        ("paths.csv", "transfer.csv", "control.csv", "paper.csv", "detectable.csv"),
+        ("cures.csv", "paths.csv", "transfer.csv", "control.csv", "cures_control.csv", "paper.csv", "detectable.csv"),
         "irt-bench study",
     ),
     SUBSETS: ResultKind(

@@ -18,6 +18,7 @@ from irt_bench.report.tables.terminal import print_table
 from irt_bench.report.tables.text import POINTS, words
 from irt_bench.responses.table import LOGLIKELIHOOD
 from irt_bench.study.collect import is_random, is_random_mean, is_reference
+from irt_bench.study.cures import KINDS
 from irt_bench.study.plan import StudyPlan, plan_table
 from irt_bench.study.results import StudyResult
 from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
@@ -280,6 +281,22 @@ def verdict_table(results: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def cure_lines(cures: pd.DataFrame, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Headline of a study: which cures cut noise per signal beside their control; `counts` as in its summary."""
+    if not len(cures):
+        return []
+    found = []
+    for kind, what in KINDS.items():
+        if kind in counts and (n := sum(counts[kind].values())):
+            best = cures[(cures["cure"] == kind) & cures["ratio"].notna()].sort_values("ratio").iloc[0]
+            found.append(
+                f"{kind} ({what}): of {n}, {counts[kind][CUTS]} cut and {counts[kind][RAISES]} raise noise per signal; "
+                f"lowest {best['how']}, {best['size']:,.0f} items: {best['ratio']:.2f} "
+                f"[{best['ratio_q05']:.2f}, {best['ratio_q95']:.2f}]"
+            )
+    return found or ["No cure has a verdict: the runs differ by no more than seed noise, or have too few seeds"]
+
+
 def study_lines(counts: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Describe the verdicts over the whole study, and its power; `counts` as in its summary."""
     found = []
@@ -329,7 +346,11 @@ def print_study(found: StudyResult, console: Console, *, max_rows: int = 60) -> 
     if "model_ratio" in found.results:
         print_table(model_table(found.results), title=MODEL_TITLE, console=console, max_rows=max_rows)
     summary = found.to_dict()
-    for line in study_lines(summary["study"]):
+    for line in [*cure_lines(found.cures, summary["cures"]), *study_lines(summary["study"])]:
+        console.print(line, highlight=False, markup=False)
+    for within, each in summary["cures_control"].items():
+        cut, n = each[CUTS], sum(each.values())
+        line = f"Negative control, cures calibrated on responses shuffled within {within}: {cut} of {n} cut"
         console.print(line, highlight=False)
     for within, each in summary["control"].items():
         console.print(
