@@ -16,8 +16,7 @@ from irt_bench.study.checkpoints import Checkpoints, RunVariance, run_variance
 from irt_bench.study.data import Store, row_labels
 from irt_bench.study.design import EQUAL, HALF, THETA
 from irt_bench.study.plan import RANDOM, BenchmarkPlan, SplitTasks, tasks_by
-from irt_bench.study.split import REASON, link_abilities
-from irt_bench.study.subset_scores import WEIGHTED
+from irt_bench.study.split import REASON, WEIGHTED, link_abilities
 from irt_bench.study.tasks import CURE
 
 Arrays = dict[str, npt.NDArray[Any]]

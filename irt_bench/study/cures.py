@@ -46,7 +46,7 @@ from irt_bench.study.checkpoints import MOVING_LEVEL, Checkpoints, finite_mean
 from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.design import EQUAL, THETA
 from irt_bench.study.rows import RandomReferences
-from irt_bench.study.subset_scores import WEIGHTED
+from irt_bench.study.split import WEIGHTED
 from irt_bench.study.verdicts import LogRatio, Ratio, ratio_with_interval, verdict
 from irt_bench.subsets.compare import WITHIN
 from irt_bench.variance.metrics import LAST_CHECKPOINTS, monotonicity

@@ -16,7 +16,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.study.data import SplitJob, make_job, memory_bytes, write_data
 from irt_bench.study.design import EQUAL, N_RANDOM_UNUSED, SEED_MODEL, Splits, StudyDesign, make_splits
-from irt_bench.study.subset_scores import estimators_of, random_estimators
+from irt_bench.study.split import estimators_of, random_estimators
 from irt_bench.study.tasks import StudyTask, make_task
 from irt_bench.subsets.compare import WITHIN, methods_for
 from irt_bench.subsets.make import default_weights

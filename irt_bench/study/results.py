@@ -38,7 +38,7 @@ from irt_bench.study.rows import (
     seed_model_notes,
     with_study_verdicts,
 )
-from irt_bench.study.subset_scores import WEIGHTED, random_reference
+from irt_bench.study.split import WEIGHTED, random_reference
 from irt_bench.study.verdicts import (
     CUTS,
     NO_DIFFERENCE,

@@ -32,8 +32,8 @@ from irt_bench.study.collect import FULL, SCALES, BenchmarkResults, Key, scale_o
 from irt_bench.study.data import read_rows
 from irt_bench.study.design import EQUAL, SEED_MODEL, STATISTICS, THETA
 from irt_bench.study.plan import LEVEL, RANDOM, BenchmarkPlan, StudyPlan
-from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, run_components, variance_key
-from irt_bench.study.subset_scores import WEIGHTED, random_items, random_reference
+from irt_bench.study.split import REASON, WEIGHTED, random_items, random_reference, run_components
+from irt_bench.study.tasks import ABILITY_KEY, FAILED, FULL_KEY, variance_key
 from irt_bench.study.verdicts import (
     CUTS,
     NO_DIFFERENCE,

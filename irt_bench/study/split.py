@@ -1,17 +1,17 @@
-"""Data that the tasks of one split share, abilities of many random subsets, and seed variances of the seed model.
+"""Data that the tasks of one split share, and scores of very many subsets: chosen items and random ones alike.
 
-Ability is the posterior mode, with item parameters fixed. The seed model is fitted once per split, to all responses of
-the evaluated checkpoints, with the items as calibrated. The variance of any weighted sum of items then follows from the
-item curves, without a fit of its own; `irt_bench.variance.seed_effect` computes it. Items whose responses change with
-the seed independently of ability are not part of that model; ``seed_sd`` includes them.
+Ability is the posterior mode, with item parameters fixed.
+
+A study scores thousands of random subsets by every estimator. Item parameters enter as curves averaged over their
+draws. With items independent given the data, that is the posterior of ability over infinitely many draws, where
+`irt_bench.subsets.scorer.summarise_responses` takes eight. Estimates differ by that noise alone.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,26 +20,27 @@ import pandas as pd
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray
-from irt_bench.errors import ConvergenceWarning, FitError, ModelError, ResponsesWarning
-from irt_bench.inference.seed_model import SeedFit
-from irt_bench.inference.settings import SVISettings
-from irt_bench.names import POOLED
+from irt_bench.errors import FitError
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.study.checkpoints import run_variance
 from irt_bench.study.data import INNER_FOLDS, SplitJob, calibration_plan, fit_calibration, read_rows
 from irt_bench.study.design import EQUAL
-from irt_bench.study.subset_scores import HELD_OUT, SplitScorers, random_items, split_scorers, weighted_items
-from irt_bench.subsets.basis import Selection, SelectionBasis
+from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, full_scores
 from irt_bench.subsets.calibration import Calibration, Fold, Recipe, chosen_items, prepare
 from irt_bench.subsets.clusters import cluster_folds, model_clusters
-from irt_bench.variance.moments import answers_per_cell, item_covariance
-from irt_bench.variance.seed_ability import fit_as_varied
-from irt_bench.variance.seed_checks import description_checks
-from irt_bench.variance.seed_effect import COLUMNS, SEEN, seed_effect_draws, seed_effect_table
+from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, estimate
+from irt_bench.subsets.scorer import (
+    MIN_PROBABILITY,
+    WIDE_PRIOR_SD,
+    Prediction,
+    ResponseSummary,
+    join_summaries,
+    posterior_on,
+)
+from irt_bench.subsets.select import weight_items
+from irt_bench.variance.moments import item_covariance
 
 SPACING: Final = 0.05
 NODES: Final = np.arange(-6.0, 6.0 + SPACING / 2, SPACING)
-MIN_PROBABILITY: Final = 1e-12
 
 
 class ItemLogLikelihoods(NamedTuple):
@@ -104,6 +105,237 @@ def link_abilities(ability: FloatArray, curve: FloatArray, reference: FloatArray
 
 
 Places = npt.NDArray[np.intp]
+
+REASON: Final = "reason"  # key of why a fit is missing
+WEIGHTED: Final = "weighted"
+WEIGHT_SENSITIVE: Final = (
+    WEIGHTED,
+    "p_irt_weighted",
+    "gp_irt",
+    "gp_irt_source",
+    "spline",
+)  # the others see items alone
+HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # they learn one share from held-out calibration models
+NO_ABILITIES: Final = pd.DataFrame()
+BLOCK: Final = 100  # random subsets drawn at once
+LEARNING_SUBSETS: Final = 20  # random subsets from which that share is learned, for all of them
+
+
+def estimators_of(
+    method: str, weights: str, recipes: Sequence[tuple[str, str]], estimators: Sequence[str]
+) -> list[str]:
+    """Estimators of a recipe (method, weights); those that ignore weights score only the first recipe of a method."""
+    first = next(own for name, own in recipes if name == method)
+    return [name for name in estimators if name in WEIGHT_SENSITIVE or weights == first]
+
+
+def random_estimators(weights: str, estimators: Sequence[str]) -> list[str]:
+    """Estimators of random subsets with these weights; with equal weights the mean is always among them."""
+    if weights == EQUAL:
+        return list(dict.fromkeys([WEIGHTED, *estimators]))
+    return [name for name in estimators if name in WEIGHT_SENSITIVE]
+
+
+def random_reference(weights: str, estimator: str) -> tuple[str, str]:
+    """Weights and estimator of the random subsets that a recipe is compared with."""
+    return (weights if estimator in WEIGHT_SENSITIVE else EQUAL, estimator)
+
+
+def random_items(seed: int, n_items: int, size: int, n_random: int) -> npt.NDArray[np.int32]:
+    """Draw random subsets, shape (subset, size), the same ones in every split.
+
+    A method chooses much the same items in every split. Under the null hypothesis, its items are such a draw.
+    """
+    rng = np.random.default_rng([seed, size, n_items])
+    parts = []
+    for start in range(0, n_random, BLOCK):
+        keys = rng.random((BLOCK, n_items), dtype=np.float32)[: min(BLOCK, n_random - start)]
+        parts.append(np.argpartition(keys, size - 1, axis=1)[:, :size].astype(np.int32))
+    return np.concatenate(parts)
+
+
+class WeightedItems(NamedTuple):
+    """Items, as positions in the benchmark, and their weights."""
+
+    items: Places
+    weights: FloatArray
+
+
+class ModelScorer:
+    """Scores the responses of some models with one calibration.
+
+    Parameters
+    ----------
+    basis : SelectionBasis
+        Fit to the calibration models.
+    counts : ResponseCounts
+        Responses of any models to the same items.
+    """
+
+    def __init__(self, basis: SelectionBasis, counts: ResponseCounts) -> None:
+        self.basis = basis
+        self.truth = full_scores(counts, basis.target)
+        self._asked = counts.asked.astype(np.float64)
+        self._complete = bool(counts.asked.all())
+        self._shares = np.nan_to_num(counts.proportions(), copy=False)
+        self._right = counts.correct.astype(np.float64)
+        self._wrong = counts.trials - self._right
+        chance = np.clip(basis.curves.chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+        self._logs = np.log(chance), np.log1p(-chance)
+        self._total = basis.target @ basis.curves.chance
+
+    def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> ResponseSummary:
+        """Compute what estimators need from the responses to some items, without variances.
+
+        Abilities and the prediction under the wide prior are computed only if asked for.
+        """
+        items, target = chosen.items, self.basis.target[chosen.items]
+        shares, asked = self._shares[:, items], self._asked[:, items]
+        chance = self.basis.curves.chance[items]
+        likelihood = self._right[:, items] @ self._logs[0][items] + self._wrong[:, items] @ self._logs[1][items]
+        posterior = posterior_on(ABILITY_NODES, likelihood)
+        seen = (target @ chance)[None] if self._complete else (asked * target) @ chance
+        unseen = self._total - seen
+        weight = asked @ chosen.weights
+        plugged = np.broadcast_to(unseen, posterior.shape)[np.arange(len(posterior)), likelihood.argmax(axis=1)]
+        return ResponseSummary(
+            abilities=pd.DataFrame({"ability": posterior @ ABILITY_NODES}) if abilities else NO_ABILITIES,
+            answers=shares if self._complete else np.where(asked > 0, shares, posterior @ chance.T),
+            weighted=shares @ chosen.weights / np.where(weight > 0, weight, np.nan),
+            observed=shares @ target,
+            asked_share=asked @ target,
+            unseen=(posterior * unseen).sum(axis=1),
+            unseen_plug_in=plugged,
+            expected=posterior @ self._total,
+            variance=np.full(len(posterior), np.nan),
+            prediction=Prediction.of(
+                posterior_on(ABILITY_NODES, likelihood, WIDE_PRIOR_SD),
+                chance,
+                unseen,
+                (shares, asked > 0),
+                (chosen.weights, target),
+            )
+            if wide
+            else None,
+        )
+
+
+class SplitScorers(NamedTuple):
+    """Scorers of the evaluated models, of the calibration models, and of the held-out models of each inner fold."""
+
+    evaluated: ModelScorer
+    calibrating: ModelScorer
+    folds: tuple[ModelScorer, ...]
+
+
+def split_scorers(calibration: Calibration, evaluated: ResponseCounts) -> SplitScorers:
+    """Make all scorers of one split."""
+    whole = calibration.whole
+    folds = tuple(ModelScorer(fold.kept, fold.held_out) for fold in calibration.folds)
+    return SplitScorers(ModelScorer(whole, evaluated), ModelScorer(whole, whole.counts), folds)
+
+
+def weighted_items(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> WeightedItems:
+    """Weight chosen items."""
+    weights = weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
+    return WeightedItems(basis.counts.items.index.get_indexer(selection.items), weights)
+
+
+def recipe_scores(
+    scorers: SplitScorers,
+    recipe: Recipe,
+    names: Sequence[str],
+    choose: Callable[[SelectionBasis], Selection],
+    source_share: float,
+) -> tuple[WeightedItems, dict[str, FloatArray]]:
+    """Choose items with the calibration models, let estimators learn, and score the evaluated models.
+
+    Parameters
+    ----------
+    work : Readers
+        Of the split.
+    recipe : Recipe
+        Method, weights and size.
+    names : sequence of str
+        Names in `ESTIMATORS`.
+    choose : callable
+        Basis → items; called again for each fold that an estimator learns from.
+    source_share : float
+        Share of the weighted score in gp-IRT as published.
+    """
+    basis = scorers.evaluated.basis
+    chosen = weighted_items(basis, choose(basis), recipe)
+    held = []
+    if any(name in HELD_OUT for name in names):
+        held = [fold.read(weighted_items(fold.basis, choose(fold.basis), recipe)) for fold in scorers.folds]
+    learned = learn(scorers, [held], names, source_share)
+    return chosen, estimate_scores(scorers, chosen, names, learned)
+
+
+def random_scores(
+    scorers: SplitScorers, items: npt.NDArray[np.integer], recipe: Recipe, names: Sequence[str], source_share: float
+) -> dict[str, FloatArray]:
+    """Score the evaluated models by every estimator on random subsets, shape (subset, row).
+
+    Notes
+    -----
+    Regressions are learned again for every subset. The share of gp-IRT depends on the size alone: it is learned once,
+    from the held-out responses to the first `LEARNING_SUBSETS` subsets together.
+    """
+    held = []
+    if any(name in HELD_OUT for name in names):
+        held = [
+            [fold.read(_random(fold.basis, subset, recipe)) for fold in scorers.folds]
+            for subset in items[:LEARNING_SUBSETS]
+        ]
+    learned = learn(scorers, held, names, source_share)
+    out: dict[str, FloatArray] = {name: np.empty((len(items), len(scorers.evaluated.truth))) for name in names}
+    for place, subset in enumerate(items):
+        found = estimate_scores(scorers, _random(scorers.evaluated.basis, subset, recipe), names, learned)
+        for name, values in found.items():
+            out[name][place] = values
+    return out
+
+
+def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Recipe) -> WeightedItems:
+    if recipe.weights == EQUAL:
+        return WeightedItems(subset.astype(np.intp), np.full(len(subset), 1 / len(subset)))
+    items = np.sort(subset).astype(np.intp)
+    selection = Selection(basis.counts.items.index[items])
+    return WeightedItems(items, weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1])))
+
+
+def learn(
+    scorers: SplitScorers, held: Sequence[Sequence[ResponseSummary]], names: Sequence[str], source_share: float
+) -> dict[str, LearnedParameters]:
+    """Let estimators learn from held-out models; `held` is subset → fold → evidence."""
+    if not any(name in HELD_OUT for name in names):
+        return {}
+    evidence = join_summaries([fold for subset in held for fold in subset])
+    truth = np.concatenate([fold.truth for _ in held for fold in scorers.folds])
+    known = ~np.isnan(truth) & ~np.isnan(evidence.weighted)
+    training = TrainingData(evidence, truth, _rows(evidence, known), truth[known], source_share)
+    return {name: ESTIMATORS[name].learn(training) for name in names if name in HELD_OUT}
+
+
+def _rows(evidence: ResponseSummary, kept: npt.NDArray[np.bool_]) -> ResponseSummary:
+    rows = {name: value[kept] if len(value) else value for name, value in vars(evidence).items() if value is not None}
+    return ResponseSummary(**rows)
+
+
+def estimate_scores(
+    scorers: SplitScorers, chosen: WeightedItems, names: Sequence[str], learned: Mapping[str, LearnedParameters]
+) -> dict[str, FloatArray]:
+    """Estimate the full score of the evaluated models by each estimator."""
+    by_ability, wide = "spline" in names, any(ESTIMATORS[name].wide for name in names)
+    evidence = scorers.evaluated.read(chosen, abilities=by_ability, wide=wide)
+    known, learning = dict(learned), [name for name in names if ESTIMATORS[name].regression]
+    if learning:
+        own = scorers.calibrating.read(chosen, abilities=by_ability)
+        residuals = scorers.calibrating.basis.residuals(chosen.items)
+        training = TrainingData(own, scorers.calibrating.truth, own, scorers.calibrating.truth, 0.0, residuals)
+        known |= {name: ESTIMATORS[name].learn(training) for name in learning}
+    return {name: estimate(name, evidence, known.get(name, LearnedParameters())) for name in names}
 
 
 class SplitData:
@@ -217,76 +449,3 @@ def run_components(shares: FloatArray) -> tuple[float, float]:
     """Components s2_seed and s2_res of V(k) from shares of one run, shape (item, seed, step)."""
     found = item_covariance(np.moveaxis(shares, (0, 1, 2), (2, 1, 0)))
     return float(np.nanmean(found.off_diagonal)), float(np.nanmean(found.residual))
-
-
-FULL_KEY: Final = "full"
-ABILITY_KEY: Final = "ability"
-REASON: Final = "reason"  # why a fit is missing
-FAILED: Final = "failed"  # names of failed checks
-N_DRAWS: Final = 50  # per draw of the items: 500 in all, enough for the limits of intervals
-SEED_MODEL_SUBSETS: Final = 20  # random subsets of each size behind their mean variance
-
-
-def variance_key(method: str, weights: str, size: int) -> str:
-    """Return the key of the variances of one set of items."""
-    return f"{method}|{weights}|{size}"
-
-
-def seed_model_variances(
-    data: SplitData, sizes: Sequence[int], recipes: Sequence[tuple[str, str]]
-) -> dict[str, npt.NDArray[Any]]:
-    """Fit the seed model to the evaluated checkpoints, and derive the variance of every set of items.
-
-    Returns
-    -------
-    dict
-        By `variance_key`, and `FULL_KEY`: draws of variances of shape (2, draw, run), of the score and of the expected
-        score; `ABILITY_KEY`: of ability, (draw, run); `FAILED`: names of checks. Or only `REASON`.
-    """
-    try:
-        with warnings.catch_warnings():
-            for category in (ConvergenceWarning, ResponsesWarning):  # the checks are kept
-                warnings.simplefilter("ignore", category)
-            fit, ratio = fit_as_varied(data.evaluation, data.basis.posterior, SVISettings(seed=data.job.seed))
-    except (FitError, ModelError) as error:
-        return {REASON: np.array(str(error))}
-    n_items, n_trials = data.evaluation.n_items, answers_per_cell(data.evaluation)
-    found: dict[str, npt.NDArray[Any]] = {}
-    found[FULL_KEY], found[ABILITY_KEY] = _variances(data, fit, np.full(n_items, 1 / n_items), n_trials)
-    for size in sizes:
-        drawn = random_items(data.job.seed, n_items, size, SEED_MODEL_SUBSETS)
-        each = [_variances(data, fit, _spread(items, None, n_items), n_trials)[0] for items in drawn]
-        found[variance_key("random", EQUAL, size)] = np.mean(each, axis=0)
-        for method, weights in recipes:
-            recipe = Recipe(method, weights, size, data.job.seed)
-            chosen = weighted_items(data.basis, data.choose(data.basis, recipe), recipe)
-            own = _spread(chosen.items, chosen.weights, n_items)
-            found[variance_key(method, weights, size)] = _variances(data, fit, own, n_trials)[0]
-    small = {name: values.astype(np.float32) for name, values in found.items()}
-    return small | {FAILED: np.array(_failed(data, fit, ratio, n_trials), dtype=np.str_)}
-
-
-def _spread(items: npt.NDArray[Any], weights: FloatArray | None, n_items: int) -> FloatArray:
-    """Return weights of all items that sum to 1."""
-    own = np.zeros(n_items)
-    own[items] = 1.0 if weights is None else weights
-    return np.asarray(own / own.sum())
-
-
-def _variances(data: SplitData, fit: SeedFit, weights: FloatArray, n_trials: float) -> tuple[FloatArray, FloatArray]:
-    """Draws of the variances of one score, (2, draw, run), and of ability, (draw, run), runs in the split's order."""
-    found = seed_effect_draws(fit.posterior, weights, n_trials=n_trials, n_draws=N_DRAWS)
-    order = [found.runs.index(run) for run in data.job.checkpoints.runs]
-    flat = {name: values[..., order].reshape(-1, len(order)) for name, values in found.parts.items()}
-    ability = flat["seed_sd_ability"] + flat.get("step_sd_ability", 0.0)
-    return np.stack([flat["score_sd"], flat["snapshot_sd"]]), ability
-
-
-def _failed(data: SplitData, fit: SeedFit, ratio: float, n_trials: float) -> list[str]:
-    """Names of failed checks of convergence and of the description of the full scores."""
-    table, job = seed_effect_table(fit.posterior, n_trials=n_trials), data.job
-    scores = data.mean_scores(np.arange(data.evaluation.n_items))
-    seen = np.mean([run_variance(job.checkpoints.arrange(scores, run)).value for run in job.checkpoints.runs])
-    row = pd.DataFrame([("", POOLED, SEEN, float(np.sqrt(seen)), np.nan, np.nan)], columns=list(COLUMNS))
-    checks = (*fit.checks, *description_checks(ratio, pd.concat([table, row], ignore_index=True)))
-    return [check.name for check in checks if check.status == "failed"]

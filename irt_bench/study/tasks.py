@@ -15,6 +15,11 @@ transfer    benchmark                       agreement of item statistics between
 seed_model  benchmark, split                seed variances of the hierarchical model, if asked for
 ==========  ==============================  ==========================================================================
 
+The seed model is fitted once per split, to all responses of the evaluated checkpoints, with the items as calibrated.
+The variance of any weighted sum of items then follows from the item curves, without a fit of its own;
+`irt_bench.variance.seed_effect` computes it. Items whose responses change with the seed independently of ability are
+not part of that model; ``seed_sd`` includes them.
+
 Numbers depend only on the inputs that the name of the task hashes. They do not depend on the worker, the backend, or
 the tasks computed before.
 """
@@ -28,41 +33,55 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from irt_bench.analysis.classical import score_reliability
 from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.arrays import FloatArray
-from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetWarning, UndefinedWarning
+from irt_bench.errors import (
+    ConvergenceWarning,
+    FitError,
+    FitWarning,
+    ModelError,
+    ResponsesWarning,
+    SubsetWarning,
+    UndefinedWarning,
+)
+from irt_bench.inference.seed_model import SeedFit
+from irt_bench.inference.settings import SVISettings
+from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.checkpoints import run_variance
 from irt_bench.study.data import Result, SplitJob, calibration_plan, fit_shuffled, input_hash, read_rows
 from irt_bench.study.design import EQUAL, THETA
 from irt_bench.study.split import (
     REASON,
-    SplitData,
-    ability_modes,
-    divide,
-    expected_curve,
-    item_log_likelihoods,
-    run_components,
-    seed_model_variances,
-)
-from irt_bench.study.subset_scores import (
     WEIGHTED,
     ModelScorer,
+    SplitData,
     WeightedItems,
+    ability_modes,
+    divide,
     estimators_of,
+    expected_curve,
+    item_log_likelihoods,
     random_estimators,
     random_items,
     random_scores,
     recipe_scores,
+    run_components,
     split_scorers,
+    weighted_items,
 )
 from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive, run_fixed
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
 from irt_bench.subsets.select import effective_size, weight_items
+from irt_bench.variance.moments import answers_per_cell
+from irt_bench.variance.seed_ability import fit_as_varied
+from irt_bench.variance.seed_checks import description_checks
+from irt_bench.variance.seed_effect import COLUMNS, SEEN, seed_effect_draws, seed_effect_table
 
 Places = npt.NDArray[np.intp]
 
@@ -267,6 +286,78 @@ def _transfer(data: SplitData, n_splits: int) -> Result:
         read_rows(data.job.folder, rows, data.job.benchmark), n_splits=n_splits, seed=data.job.seed
     )
     return {str(name): column.to_numpy(dtype=np.float64) for name, column in table.items()}
+
+
+FULL_KEY: Final = "full"
+ABILITY_KEY: Final = "ability"
+FAILED: Final = "failed"  # names of failed checks
+N_DRAWS: Final = 50  # per draw of the items: 500 in all, enough for the limits of intervals
+SEED_MODEL_SUBSETS: Final = 20  # random subsets of each size behind their mean variance
+
+
+def variance_key(method: str, weights: str, size: int) -> str:
+    """Return the key of the variances of one set of items."""
+    return f"{method}|{weights}|{size}"
+
+
+def seed_model_variances(
+    data: SplitData, sizes: Sequence[int], recipes: Sequence[tuple[str, str]]
+) -> dict[str, npt.NDArray[Any]]:
+    """Fit the seed model to the evaluated checkpoints, and derive the variance of every set of items.
+
+    Returns
+    -------
+    dict
+        By `variance_key`, and `FULL_KEY`: draws of variances of shape (2, draw, run), of the score and of the expected
+        score; `ABILITY_KEY`: of ability, (draw, run); `FAILED`: names of checks. Or only `REASON`.
+    """
+    try:
+        with warnings.catch_warnings():
+            for category in (ConvergenceWarning, ResponsesWarning):  # the checks are kept
+                warnings.simplefilter("ignore", category)
+            fit, ratio = fit_as_varied(data.evaluation, data.basis.posterior, SVISettings(seed=data.job.seed))
+    except (FitError, ModelError) as error:
+        return {REASON: np.array(str(error))}
+    n_items, n_trials = data.evaluation.n_items, answers_per_cell(data.evaluation)
+    found: dict[str, npt.NDArray[Any]] = {}
+    found[FULL_KEY], found[ABILITY_KEY] = _variances(data, fit, np.full(n_items, 1 / n_items), n_trials)
+    for size in sizes:
+        drawn = random_items(data.job.seed, n_items, size, SEED_MODEL_SUBSETS)
+        each = [_variances(data, fit, _spread(items, None, n_items), n_trials)[0] for items in drawn]
+        found[variance_key("random", EQUAL, size)] = np.mean(each, axis=0)
+        for method, weights in recipes:
+            recipe = Recipe(method, weights, size, data.job.seed)
+            chosen = weighted_items(data.basis, data.choose(data.basis, recipe), recipe)
+            own = _spread(chosen.items, chosen.weights, n_items)
+            found[variance_key(method, weights, size)] = _variances(data, fit, own, n_trials)[0]
+    small = {name: values.astype(np.float32) for name, values in found.items()}
+    return small | {FAILED: np.array(_failed(data, fit, ratio, n_trials), dtype=np.str_)}
+
+
+def _spread(items: npt.NDArray[Any], weights: FloatArray | None, n_items: int) -> FloatArray:
+    """Return weights of all items that sum to 1."""
+    own = np.zeros(n_items)
+    own[items] = 1.0 if weights is None else weights
+    return np.asarray(own / own.sum())
+
+
+def _variances(data: SplitData, fit: SeedFit, weights: FloatArray, n_trials: float) -> tuple[FloatArray, FloatArray]:
+    """Draws of the variances of one score, (2, draw, run), and of ability, (draw, run), runs in the split's order."""
+    found = seed_effect_draws(fit.posterior, weights, n_trials=n_trials, n_draws=N_DRAWS)
+    order = [found.runs.index(run) for run in data.job.checkpoints.runs]
+    flat = {name: values[..., order].reshape(-1, len(order)) for name, values in found.parts.items()}
+    ability = flat["seed_sd_ability"] + flat.get("step_sd_ability", 0.0)
+    return np.stack([flat["score_sd"], flat["snapshot_sd"]]), ability
+
+
+def _failed(data: SplitData, fit: SeedFit, ratio: float, n_trials: float) -> list[str]:
+    """Names of failed checks of convergence and of the description of the full scores."""
+    table, job = seed_effect_table(fit.posterior, n_trials=n_trials), data.job
+    scores = data.mean_scores(np.arange(data.evaluation.n_items))
+    seen = np.mean([run_variance(job.checkpoints.arrange(scores, run)).value for run in job.checkpoints.runs])
+    row = pd.DataFrame([("", POOLED, SEEN, float(np.sqrt(seen)), np.nan, np.nan)], columns=list(COLUMNS))
+    checks = (*fit.checks, *description_checks(ratio, pd.concat([table, row], ignore_index=True)))
+    return [check.name for check in checks if check.status == "failed"]
 
 
 TASK_FUNCTIONS: Final[Mapping[str, Callable[..., Result]]] = {

@@ -39,7 +39,7 @@ from irt_bench.study.checkpoints import RunVariance, finite_mean, movement, pool
 from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.design import THETA
 from irt_bench.study.plan import LEVEL
-from irt_bench.study.subset_scores import WEIGHTED
+from irt_bench.study.split import WEIGHTED
 from irt_bench.variance.small_sample import step_dependence
 
 Verdict = Literal["cuts", "raises", "no difference shown", ""]

@@ -381,11 +381,7 @@ def discrimination(basis: SelectionBasis, selection: Selection, rng: np.random.G
 
 
 def information_weights(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
-    """Weight by the mean Fisher information of a response, over the target range of abilities.
-
-    The weights that are best for one ability are P' / (P (1 - P)), which is the discrimination in the 2PL; those by
-    information also count how much is learned at these abilities.
-    """
+    """Weight by the mean Fisher information of a response, over the target range of abilities."""
     del rng
     nodes = np.linspace(*basis.target_abilities, INFORMATION_NODES)
     of_items = information(basis.parameters.at((_positions(basis, selection), None)), nodes).mean(axis=1)

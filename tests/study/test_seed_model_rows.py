@@ -8,7 +8,8 @@ import pytest
 
 from irt_bench.names import POOLED
 from irt_bench.study.rows import COLUMNS, seed_model_columns, seed_model_notes
-from irt_bench.study.split import ABILITY_KEY, FAILED, FULL_KEY, REASON, variance_key
+from irt_bench.study.split import REASON
+from irt_bench.study.tasks import ABILITY_KEY, FAILED, FULL_KEY, variance_key
 
 FREEDOM = (2, 4)
 

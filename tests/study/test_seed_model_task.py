@@ -11,7 +11,7 @@ from irt_bench.errors import FitError
 from irt_bench.inference.settings import SVISettings
 from irt_bench.names import POOLED
 from irt_bench.responses.canonical import table_from_frame
-from irt_bench.study import split
+from irt_bench.study import tasks
 from irt_bench.study.design import SEED_MODEL, STATISTICS, make_design
 from irt_bench.study.plan import plan_study
 from irt_bench.study.rows import COLUMNS, RandomReferences, result_rows, seed_model_columns, seed_model_notes
@@ -73,7 +73,7 @@ def table():
 @pytest.fixture(scope="module")
 def study(table, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:  # a fifth of the steps: the controls, which are slow, take all
-        patch.setattr(split, "SVISettings", partial(SVISettings, max_steps=800))
+        patch.setattr(tasks, "SVISettings", partial(SVISettings, max_steps=800))
         return studied(table, tmp_path_factory.mktemp("modelled"))
 
 
@@ -135,7 +135,7 @@ def test_a_model_that_cannot_be_fitted_shows_why_and_leaves_its_columns_empty(st
     def refuse(*_, **__):
         raise FitError("nothing known of the items")
 
-    monkeypatch.setattr(split, "fit_as_varied", refuse)
+    monkeypatch.setattr(tasks, "fit_as_varied", refuse)
     data = SplitData(found.plan.splits[0].job)
     part = compute_task(data, make_task(data.job, "seed_model", sizes=[SIZE], recipes=[]))
     monkeypatch.setattr(found, "seed_model", lambda: [part])

@@ -4,10 +4,10 @@ import pytest
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.data import calibration_plan
 from irt_bench.study.plan import plan_study
-from irt_bench.study.split import SplitData
-from irt_bench.study.subset_scores import (
+from irt_bench.study.split import (
     WEIGHT_SENSITIVE,
     ModelScorer,
+    SplitData,
     WeightedItems,
     estimators_of,
     random_estimators,

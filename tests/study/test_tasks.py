@@ -3,8 +3,7 @@ import pytest
 
 from irt_bench.study.checkpoints import run_variance
 from irt_bench.study.plan import plan_study
-from irt_bench.study.split import SplitData
-from irt_bench.study.subset_scores import random_items
+from irt_bench.study.split import SplitData, random_items
 from irt_bench.study.tasks import compute_task, make_task
 from irt_bench.subsets.calibration import Recipe, chosen_items
 from irt_bench.variance.moments import item_covariance

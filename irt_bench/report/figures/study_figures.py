@@ -30,7 +30,7 @@ from irt_bench.report.figures.canvas import (
 from irt_bench.report.tables.text import POINTS, shorten
 from irt_bench.study.collect import is_random, is_reference
 from irt_bench.study.design import EQUAL
-from irt_bench.study.subset_scores import WEIGHTED, random_reference
+from irt_bench.study.split import WEIGHTED, random_reference
 from irt_bench.study.verdicts import CUTS, RAISES
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import default_weights
