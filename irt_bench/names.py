@@ -79,4 +79,8 @@ EstimatorName = Literal[
 ]
 ExportName = Literal["lm-eval", "lm-eval-task", "inspect", "py-irt", "params", "ids"]
 SamplerName = Literal["svi", "nuts"]
+StatisticName = Literal[
+    "e", "mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy", "seed_model"
+]
 BackendName = Literal["loky", "dask"]
+FileFormatName = Literal["tabular", "long", "wide", "lm-eval", "inspect", "helm", "every-eval-ever", "py-irt"]

@@ -1,4 +1,4 @@
-"""The command line: parse, call, write; one module a command. Heavy libraries are imported by the command that runs."""
+"""The command line: parse, call, write; one module per command. Commands import heavy libraries."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -20,6 +20,7 @@ from irt_bench.cli import (
     subset,
     variance,
 )
+from irt_bench.cli.options import OrderedCommand
 
 EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the end of each help
     read.read: ("irt-bench read logs/ -o responses.parquet", "irt-bench read answers.csv -o responses.csv --force"),
@@ -65,8 +66,20 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
     demo.demo: ("irt-bench demo -o irt-bench-demo",),
 }
 
+TASKS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {  # panels of the help, in the order of a first analysis
+    "Responses": (read.read, items.items),
+    "Models": (fit.fit, check.check, score.score, score.scores, compare.compare),
+    "Reduced benchmarks": (subset.subset, export.export, adaptive.adaptive),
+    "Seed variance": (variance.variance, study.study),
+    "Everything": (report.report, demo.demo),
+}
+HELP: Final = (
+    "Can a benchmark score be trusted, and would fewer items, or items with weights, give the same score? "
+    "Start with: irt-bench demo"
+)
+
 app = typer.Typer(
-    help="Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo",
+    help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -80,16 +93,19 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=HELP)
 def main(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", callback=_show_version, is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version.", metavar="", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Can a benchmark number be trusted, and would fewer or reweighted items do? Start with: irt-bench demo."""
+    """Hold what all commands share."""
 
 
-for command, examples in EXAMPLES.items():
-    app.command(epilog="\n\n".join(["Examples:", *examples]))(command)
+for task, commands in TASKS.items():
+    for command in commands:
+        examples = "\n\n".join(["Examples:", *EXAMPLES[command]])
+        app.command(cls=OrderedCommand, epilog=examples, rich_help_panel=task)(command)
 
 __all__ = ["app"]

@@ -29,12 +29,14 @@ def adaptive(
     fit: FitFolder,
     responses: Annotated[
         list[Path] | None,
-        typer.Option(help="Real answers to all items (repeat for more files), replayed beside simulated ones."),
+        typer.Option(
+            help="Answers of real models to all items, tested beside simulated models. Repeatable.", metavar="PATH"
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
-    stop_sd: Annotated[float, typer.Option(help="A test ends when the sd of ability is at most this.")] = 0.3,
-    most_items: Annotated[int, typer.Option(help="... or after so many items.", min=1)] = 200,
-    models: Annotated[int, typer.Option(help="Models to simulate.", min=2, max=100_000)] = 500,
+    stop_sd: Annotated[float, typer.Option(help="A test ends when the posterior sd of ability is at most this,")] = 0.3,
+    max_items: Annotated[int, typer.Option(help="or after this number of items.", min=1)] = 200,
+    n_models: Annotated[int, typer.Option(help="Number of simulated models.", min=2, max=100_000)] = 500,
     benchmark: Benchmark = None,
     format: FormatName = None,
     metric: Metric = None,
@@ -43,7 +45,7 @@ def adaptive(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Test adaptively (maximum information, until ability is known well enough) beside the fixed subset."""
+    """Compare a subset with adaptive tests, which ask the most informative item until ability is known well enough."""
     import pandas as pd
 
     from irt_bench.inference.fit import FitResult
@@ -54,7 +56,7 @@ def adaptive(
     if output is not None:
         check_output(output, force=force)
     settings = AdaptiveSettings(
-        stop_sd=stop_sd, min_items=min(5, most_items), max_items=most_items, n_models=models, seed=seed
+        stop_sd=stop_sd, min_items=min(5, max_items), max_items=max_items, n_models=n_models, seed=seed
     )
     chosen = read_subset(subset)
     posterior = FitResult.load(fit).posterior
@@ -69,7 +71,7 @@ def adaptive(
     if json:
         print_text(json_text({"benchmark": chosen.benchmark, "seed": seed, "designs": records(table)}))
         return
-    title = f"Fixed and adaptive tests on {chosen.benchmark}: {models} simulated models"
+    title = f"Fixed and adaptive tests on {chosen.benchmark}: {n_models} simulated models"
     print_table(table, title=f"{title}{', and real answers' if responses else ''}", console=out)
     if not responses:
         print_text("Simulated answers are as the IRT model has it; real ones may take more items: add --responses.")

@@ -38,10 +38,11 @@ def check(
     paths: Paths,
     fit: FitFolder,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Model column with groups, to look for items that differ between them.")
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Model column with groups: which items differ in difficulty between them?", metavar="COLUMN"),
     ] = None,
-    replicates: Annotated[int, typer.Option(help="Data sets simulated from the fit.", min=9, max=9_999)] = 39,
+    replicates: Annotated[int, typer.Option(help="Number of data sets simulated from the fit.", min=9, max=9_999)] = 39,
     strict: Strict = False,
     benchmark: Benchmark = None,
     format: FormatName = None,
@@ -52,7 +53,7 @@ def check(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Check a fit: predictions, LOO, item and person fit, local dependence, testlets, dimensions, groups, repeats."""
+    """Check whether the IRT model describes the answers: predictions, item and person fit, dependence, dimensions."""
     from irt_bench.api.analysis import FitChecks
     from irt_bench.checks import check_fit
     from irt_bench.inference.fit import FitResult
@@ -62,10 +63,10 @@ def check(
         check_output(output, force=force, folder=True)
     fitted = FitResult.load(fit)
     counts = read_paths(paths, benchmark, format, metric, filter).counts()
-    groups = None if group is None else _groups(counts, group)
+    column = None if groups is None else _groups(counts, groups)
     with progress_bar() as progress:
-        found = check_fit(counts, fitted, groups=groups, replicates=replicates, seed=seed, progress=progress)
-    about = {"benchmark": counts.benchmark, "fit": str(fit), "group": group, "converged": fitted.converged}
+        found = check_fit(counts, fitted, groups=column, replicates=replicates, seed=seed, progress=progress)
+    about = {"benchmark": counts.benchmark, "fit": str(fit), "group": groups, "converged": fitted.converged}
     summary = found.to_dict() | about
     if output is not None:
         FitChecks(found).save(output, about=about, safe_csv=safe_csv)

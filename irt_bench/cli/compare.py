@@ -37,7 +37,7 @@ def compare(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Compare ability with raw accuracy: agreement, reliability, the models whose order differs, and why."""
+    """Compare the order of models by ability with that by accuracy: agreement, reliability, pairs, items."""
     from irt_bench.analysis.agreement import compare_ability_accuracy
     from irt_bench.api.analysis import AccuracyComparison
     from irt_bench.inference.fit import FitResult

@@ -32,7 +32,7 @@ def demo(
     seed: Seed = 1,
     force: Force = False,
 ) -> None:
-    """Simulate a benchmark with runs, seeds and steps, go the whole way with it, and end with its page."""
+    """Simulate a benchmark with runs, seeds and steps, run every command on it, and write one page of results."""
     from irt_bench.demo import CALIBRATION, run_demo
 
     check_output(output, force=force, folder=True)

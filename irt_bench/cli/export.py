@@ -16,31 +16,38 @@ TASK, INSPECT = "To lm-eval-task", "To inspect"  # panels of the help
 @clear_errors
 def export(
     subset: Annotated[Path, typer.Argument(help="File that irt-bench subset wrote.", metavar="SUBSET.json")],
-    to: Annotated[str, choice(ExportName, "What for.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write (lm-eval-task: folder).")],
+    to: Annotated[str, choice(ExportName, "Target format.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; for lm-eval-task, a folder.")],
     metric: Annotated[
         str | None,
-        typer.Option(help="Metric of the calibration, where the subset does not say.", rich_help_panel=TASK),
+        typer.Option(help="Metric of the calibration, where the subset does not name it.", rich_help_panel=TASK),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Split that is evaluated; by default the full task's, or test.", rich_help_panel=TASK),
+        typer.Option(help="Split to evaluate; by default that of the full task, or test.", rich_help_panel=TASK),
     ] = None,
     base_yaml: Annotated[
         Path | None,
-        typer.Option(help="YAML of the full task; by default the installed lm-eval's.", rich_help_panel=TASK),
+        typer.Option(
+            help="YAML of the full task; by default that of the installed lm-eval.",
+            metavar="FILE",
+            rich_help_panel=TASK,
+        ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Task, as in file.py@task.", rich_help_panel=INSPECT)] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Task of the run, such as file.py@task.", rich_help_panel=INSPECT)
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Model to write into the run configuration.", rich_help_panel=INSPECT)
     ] = None,
     responses: Annotated[
-        Path | None, typer.Option(help="The calibration responses.", rich_help_panel="To py-irt")
+        Path | None,
+        typer.Option(help="Responses of the calibration models.", metavar="PATH", rich_help_panel="To py-irt"),
     ] = None,
     safe_csv: SafeCsv = False,
     force: Force = False,
 ) -> None:
-    """Write a subset for lm-evaluation-harness, Inspect, py-irt, adaptive testers, or as a list; prints the command."""
+    """Write a subset for lm-evaluation-harness (needs calibration on its logs), Inspect, py-irt, or as a list."""
     from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
     from irt_bench.subsets.subset import read_subset
 

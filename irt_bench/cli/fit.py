@@ -21,6 +21,7 @@ from irt_bench.cli.options import (
     choice,
     clear_errors,
     fail_if_strict,
+    flag,
     for_terminal,
     read_paths,
 )
@@ -29,11 +30,9 @@ from irt_bench.files import check_output, json_text, replacing_folder, write_csv
 from irt_bench.names import CopiesName, DeviceName, GuideName, MethodName, ModelName, PriorsName
 
 LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
-LogLikelihood = Annotated[
-    bool, typer.Option("--log-likelihood", help="Save the log-likelihood and replicated answers, for ArviZ.")
-]
+LogLikelihood = Annotated[bool, flag("--log-likelihood", "Save the log-likelihood and replicated answers, for ArviZ.")]
 MaximumLikelihood = Annotated[
-    bool, typer.Option("--maximum-likelihood", help="Add marginal maximum-likelihood estimates to items.csv.")
+    bool, flag("--maximum-likelihood", "Add marginal maximum-likelihood estimates to items.csv.")
 ]
 
 if TYPE_CHECKING:
@@ -49,21 +48,39 @@ Guessing = Annotated[
     typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
 ]
 Priors = Annotated[str, choice(PriorsName, "Of items; independent where the check pooling fails.")]
-Draws = Annotated[int | None, typer.Option(help="Draws to keep; of NUTS, per chain.")]
-MaxSweeps = Annotated[int | None, typer.Option(help="Sweeps after which to give up.", rich_help_panel=LAPLACE)]
-Chains = Annotated[int | None, typer.Option(help="Number of chains.", rich_help_panel=NUTS)]
-Warmup = Annotated[int | None, typer.Option(help="Iterations per chain that adapt.", rich_help_panel=NUTS)]
-TargetAccept = Annotated[
-    float | None, typer.Option(help="Mean acceptance; a higher one diverges less.", rich_help_panel=NUTS)
+Draws = Annotated[int | None, typer.Option(help="Number of draws; of NUTS, per chain.", show_default="1000, nuts 2000")]
+MaxSweeps = Annotated[
+    int | None,
+    typer.Option(help="Largest number of sweeps of the optimisation.", show_default="200", rich_help_panel=LAPLACE),
 ]
-Jobs = Annotated[int | None, typer.Option(help="Chains at once; results do not depend on it.", rich_help_panel=NUTS)]
-Guide = Annotated[str | None, choice(GuideName, "Covariance of the normal guide.", panel=SVI)]
-MaxSteps = Annotated[int | None, typer.Option(help="Steps after which to give up.", rich_help_panel=SVI)]
-Device = Annotated[str | None, choice(DeviceName, "Where likelihoods are summed.", panel=SVI)]
-Threads = Annotated[int | None, typer.Option(help="Threads of a process; one is mostly fastest.")]
+Chains = Annotated[int | None, typer.Option(help="Number of chains.", show_default="4", rich_help_panel=NUTS)]
+Warmup = Annotated[
+    int | None, typer.Option(help="Warm-up iterations per chain.", show_default="500", rich_help_panel=NUTS)
+]
+TargetAccept = Annotated[
+    float | None,
+    typer.Option(
+        help="Target acceptance rate; higher: fewer divergences, slower.",
+        show_default="0.8 or 0.9",
+        rich_help_panel=NUTS,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(help="Chains run in parallel; results do not depend on it.", show_default="all", rich_help_panel=NUTS),
+]
+Guide = Annotated[str | None, choice(GuideName, "Covariance of the normal approximation.", panel=SVI, default="auto")]
+MaxSteps = Annotated[
+    int | None, typer.Option(help="Largest number of steps.", show_default="20000", rich_help_panel=SVI)
+]
+Device = Annotated[str | None, choice(DeviceName, "Device that sums likelihoods.", panel=SVI, default="cpu")]
+Threads = Annotated[int | None, typer.Option(help="Threads per process.", show_default="laplace: as needed; else 1")]
 ClusterColumn = Annotated[
     str | None,
-    typer.Option(help="Model column with families or runs, for intervals that hold with them; 'names': by name."),
+    typer.Option(
+        help="Model column with families of related models, which widen intervals; 'names': families by name.",
+        metavar="COLUMN",
+    ),
 ]
 GroupsColumn = Annotated[
     str | None,
@@ -74,7 +91,13 @@ Covariate = Annotated[
     typer.Option(help="Model column that ability is regressed on; repeatable. With --groups: random effects of them."),
 ]
 Reference = Annotated[str | None, typer.Option(help="Group with mean 0 and sd 1; by default the largest.")]
-Copies = Annotated[str, choice(CopiesName, "once: of models that are near-copies one counts for items.")]
+Copies = Annotated[str, choice(CopiesName, "once: of models that are near-copies, one is used to estimate items.")]
+
+
+Method = Annotated[
+    str | None,
+    choice(MethodName, "laplace: fast; nuts: exact, slow; svi: approximate.", default="laplace where it can"),
+]
 
 
 @clear_errors
@@ -82,7 +105,7 @@ def fit(
     paths: Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     irt_model: Annotated[str, choice(ModelName, "Item response model.")] = "2pl",
-    method: Annotated[str | None, choice(MethodName, "How to draw; by default laplace, fast, where it can.")] = None,
+    method: Method = None,
     guessing: Guessing = None,
     priors: Priors = "hierarchical",
     benchmark: Benchmark = None,

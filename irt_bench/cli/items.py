@@ -28,7 +28,7 @@ from irt_bench.files import check_output, json_text
 def items(
     paths: Paths,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Figure to write, .png or .svg.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Figure to write, .png, .svg or .pdf.")] = None,
     benchmark: Benchmark = None,
     format: FormatName = None,
     metric: Metric = None,
@@ -38,7 +38,7 @@ def items(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Item analysis: share right, item-rest correlation, flags, reliability, and how well statistics carry over."""
+    """Analyse items: proportion correct, item-rest correlation, flags, reliability, stability over models."""
     from irt_bench.analysis.classical import item_statistics, score_reliability
     from irt_bench.analysis.transfer import compare_transfer
     from irt_bench.report.figures import items_figure, save_figure

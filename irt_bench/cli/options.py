@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import typer
 from rich.markup import escape
+from typer.core import TyperCommand
 from typer.models import OptionInfo
 
 from irt_bench.console import err, one_line, progress_bar
 from irt_bench.errors import IrtBenchError
 from irt_bench.files import replacing, write_csv
+from irt_bench.names import FileFormatName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +34,35 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 EXIT_BAD_INPUT = 2
 EXIT_CHECK_FAILED = 3
+MAX_SEED = 2**32
 SHORT = 40  # characters of choices that are shown in place of a value; more are listed in the help
 READING, OUTPUT = "Reading the files", "Output"  # panels of --help
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-def choice(kind: Any, help: str, *declarations: str, panel: str | None = None) -> Any:
+class OrderedCommand(TyperCommand):
+    """A command whose help shows the panels that all commands share after its own."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Parameters, those of the shared panels last."""
+        shared = (None, READING, OUTPUT)
+
+        def place(parameter: Any) -> int:
+            panel = getattr(parameter, "rich_help_panel", None)
+            return shared.index(panel) if panel in shared[1:] else 0
+
+        return sorted(super().get_params(ctx), key=place)
+
+
+def flag(name: str, help: str, *, panel: str | None = None) -> Any:
+    """Make an option without a value."""
+    return typer.Option(name, help=help, metavar="", rich_help_panel=panel)
+
+
+def choice(kind: Any, help: str, *declarations: str, panel: str | None = None, default: str | bool = True) -> Any:
     """Make an option whose values are those of a `Literal`: listed in the help and by completion.
 
-    Which value is known is left to the library, whose error names near matches.
+    Which value is known is left to the library, whose error names near matches. `default` is shown in the help.
     """
     names = get_args(kind)
     few = len("|".join(names)) <= SHORT
@@ -48,6 +70,7 @@ def choice(kind: Any, help: str, *declarations: str, panel: str | None = None) -
         *declarations,
         help=help if few else f"{help} Choices: {', '.join(names)}.",
         metavar=f"[{'|'.join(names)}]" if few else "NAME",
+        show_default=default,
         autocompletion=lambda incomplete: [name for name in names if name.startswith(incomplete)],
         rich_help_panel=panel,
     )
@@ -58,45 +81,40 @@ Paths = Annotated[
 ]
 Benchmark = Annotated[
     str | None,
-    typer.Option(
-        help="Benchmark (or group of tasks) to use, where there are several.", metavar="NAME", rich_help_panel=READING
-    ),
+    typer.Option(help="Benchmark or group of tasks, where there are several.", metavar="NAME", rich_help_panel=READING),
 ]
 FormatName = Annotated[
     str | None,
-    typer.Option(
-        "--format",
-        help="Format of the files; by default their names and contents decide.",
-        metavar="NAME",
-        rich_help_panel=READING,
-    ),
+    choice(FileFormatName, "By default recognised by the files' names and contents.", "--format", panel=READING),
 ]
 Metric = Annotated[
     str | None,
-    typer.Option(help="Metric or scorer to read, where logs hold several.", metavar="NAME", rich_help_panel=READING),
+    typer.Option(help="Metric or scorer, where logs hold several.", metavar="NAME", rich_help_panel=READING),
 ]
 Filter = Annotated[
     str | None,
-    typer.Option(help="Answer filter to read, where logs hold several.", metavar="NAME", rich_help_panel=READING),
+    typer.Option(help="Answer filter, where logs hold several.", metavar="NAME", rich_help_panel=READING),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.", rich_help_panel=OUTPUT)]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON for machines instead of tables.", rich_help_panel=OUTPUT)
-]
+Force = Annotated[bool, flag("--force", "Replace an existing output.", panel=OUTPUT)]
+Json = Annotated[bool, flag("--json", "Print JSON instead of tables.", panel=OUTPUT)]
+
+
+def check_seed(seed: int | None) -> int | None:
+    """Refuse a seed that generators of random numbers do not take."""
+    if seed is not None and not 0 <= seed < MAX_SEED:
+        raise typer.BadParameter(f"{seed} is not a whole number from 0 to {MAX_SEED - 1}.")
+    return seed
+
+
 Seed = Annotated[
-    int, typer.Option(help="Seed of all random numbers: the same seed gives the same result.", min=0, max=2**32 - 1)
+    int,
+    typer.Option(help="Seed of the random numbers; the same seed gives the same result.", callback=check_seed),
 ]
 SafeCsv = Annotated[
     bool,
-    typer.Option(
-        "--safe-csv",
-        help="In CSV files, put ' before text that a spreadsheet would run as a formula.",
-        rich_help_panel=OUTPUT,
-    ),
+    flag("--safe-csv", "In CSV files, put ' before text that a spreadsheet would run as a formula.", panel=OUTPUT),
 ]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="End with exit code 3 if a check failed.", rich_help_panel=OUTPUT)
-]
+Strict = Annotated[bool, flag("--strict", "End with exit code 3 if a check failed.", panel=OUTPUT)]
 FitFolder = Annotated[Path, typer.Option("--fit", help="Folder that irt-bench fit wrote.", metavar="DIR")]
 
 

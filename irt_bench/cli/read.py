@@ -33,9 +33,9 @@ def read(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Read responses in any format and write them as one canonical table.
+    """Read responses in any format and write them as one table.
 
-    Columns of a long CSV or Parquet file, a row per answer:
+    Columns of a long CSV or Parquet file (one row per answer):
 
     - model, item: labels, required.
 
@@ -49,7 +49,8 @@ def read(
 
     - Any other column is kept with the models or the items that it describes.
 
-    A wide file has a row per model, named in the column model, and a column per item: 0, 1, a score, or nothing.
+    A wide file has one row per model, with its label in the column model, and one column per item: 0, 1, a score, or
+    nothing.
     """
     from irt_bench.report.tables import print_findings, print_table
     from irt_bench.responses import write_table

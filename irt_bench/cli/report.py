@@ -17,10 +17,10 @@ def report(
         typer.Argument(help="Folders that commands wrote with -o, or a folder that holds them.", metavar="DIR..."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(help="Title of the page; by default the benchmark.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page; by default the name of the benchmark.")] = None,
     force: Force = False,
 ) -> None:
-    """Make one offline HTML page: noise, its sources, subsets, items, models, checks, with tables and downloads."""
+    """Make one HTML page of results, which needs no network: seed variance, subsets, items, models, checks."""
     check_output(output, force=force)
     from irt_bench.report.page import write_report
 

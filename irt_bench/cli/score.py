@@ -31,12 +31,15 @@ def score(
     paths: Paths,
     fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote.", metavar="DIR")] = None,
     subset: Annotated[
-        Path | None, typer.Option(help="Instead: file that irt-bench subset wrote; estimates full scores.")
+        Path | None,
+        typer.Option(
+            help="Instead of --fit: file that irt-bench subset wrote, to estimate full scores.", metavar="FILE"
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
-    method: Annotated[str, choice(ScoreMethod, "Posterior mean (eap) or mode (map).")] = "eap",
+    method: Annotated[str, choice(ScoreMethod, "Ability: posterior mean (eap) or mode (map).")] = "eap",
     prior_sd: Annotated[
-        float, typer.Option(help="Sd of the prior of ability: 3 for models far abler or weaker than the fit's.")
+        float, typer.Option(help="Sd of the prior of ability; 3 for models much abler or weaker than those of the fit.")
     ] = 1.0,
     benchmark: Benchmark = None,
     format: FormatName = None,
@@ -132,19 +135,20 @@ def scores(
     paths: Paths,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
     measure: Annotated[
-        str, typer.Option(help="accuracy; or pass@K or majority@K, such as pass@5, of K or more answers per item.")
+        str, typer.Option(help="accuracy, pass@K or majority@K, such as pass@5, which need K or more answers per item.")
     ] = "accuracy",
     models: Annotated[
-        str | None, typer.Option(help="Models to compare, joined by commas. All by default.", metavar="NAME,...")
+        str | None, typer.Option(help="Models to compare, comma-separated; by default all.", metavar="NAME,...")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="Compare all models with this one instead of all pairs.", metavar="NAME")
+        str | None, typer.Option(help="Compare all models with this one, instead of all pairs.", metavar="NAME")
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="Column of the items drawn together, such as a passage's.", metavar="COLUMN")
+        str | None,
+        typer.Option(help="Item column with clusters that were drawn together, such as passages.", metavar="COLUMN"),
     ] = None,
     strata: Annotated[
-        str, typer.Option(help="Column of the items with fixed parts, such as subtasks.", metavar="COLUMN")
+        str, typer.Option(help="Item column with fixed parts of the benchmark, such as subtasks.", metavar="COLUMN")
     ] = "subtask",
     figure: Annotated[Path | None, typer.Option(help="Figure to write, .png, .svg or .pdf.")] = None,
     benchmark: Benchmark = None,

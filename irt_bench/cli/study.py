@@ -5,11 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.cli.options import Filter, FormatName, Json, Metric, SafeCsv, choice, clear_errors, exit_code, read_paths
+from irt_bench.cli.options import (
+    Filter,
+    FormatName,
+    Json,
+    Metric,
+    SafeCsv,
+    check_seed,
+    choice,
+    clear_errors,
+    exit_code,
+    flag,
+    read_paths,
+)
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text
-from irt_bench.names import BackendName
+from irt_bench.names import BackendName, EstimatorName, SelectorName, StatisticName, WeightingName
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
@@ -20,28 +32,50 @@ if TYPE_CHECKING:
 WHERE = "Where to compute"  # panel of the help
 
 
-Methods = Annotated[str | None, typer.Option(help="How to choose items; by default all methods.")]
-Weights = Annotated[str | None, typer.Option(help="How to weight them; by default the weights of each method.")]
-Estimators = Annotated[str | None, typer.Option(help="How to estimate the full score; 'theta' is ability.")]
+Methods = Annotated[str | None, choice(SelectorName, "How to choose items, comma-separated.", default="all")]
+Weights = Annotated[str | None, choice(WeightingName, "How to weight items, comma-separated.", default="by method")]
+Estimators = Annotated[
+    str | None,
+    choice(EstimatorName, "Scores, comma-separated; also theta, ability.", default="weighted,p_irt,gp_irt,theta"),
+]
 CalibrateOn = Annotated[
-    str | None, typer.Option(help="Models that calibrate: column=value,value;... or model=label,...")
+    str | None, typer.Option(help="Models to calibrate on: column=value,value;... or model=label,...")
 ]
-EvaluateOn = Annotated[
-    str | None, typer.Option(help="Models that are evaluated, in the same form; all others calibrate.")
+EvaluateOn = Annotated[str | None, typer.Option(help="Models to evaluate, in the same form; all others calibrate.")]
+Folds = Annotated[
+    int | None, typer.Option(help="Number of folds over runs, where no models are named.", show_default="4")
 ]
-Folds = Annotated[int | None, typer.Option(help="Folds over runs, where no models are named.")]
-NRandom = Annotated[int | None, typer.Option(help="Random subsets of each size.")]
+NRandom = Annotated[int | None, typer.Option(help="Number of random subsets of each size.", show_default="1000")]
 Statistics = Annotated[
     str | None,
-    typer.Option(help="Columns beside E and ratios; by default all but seed_model, the hierarchical model's."),
+    choice(StatisticName, "Further columns, comma-separated; seed_model takes minutes.", default="all but seed_model"),
 ]
 Backend = Annotated[str, choice(BackendName, "On this machine, or on a cluster.", panel=WHERE)]
 Scheduler = Annotated[str | None, typer.Option(help="Address of the cluster's scheduler.", rich_help_panel=WHERE)]
-Jobs = Annotated[int, typer.Option(help="Workers at once; -1: one per processor.", rich_help_panel=WHERE)]
+Jobs = Annotated[int, typer.Option(help="Number of workers; -1: one per processor.", rich_help_panel=WHERE)]
 Shard = Annotated[
     str | None,
-    typer.Option(help="Compute only this part of the tasks: i/n, for job arrays.", rich_help_panel=WHERE),
+    typer.Option(help="Compute only part i of n of the tasks, for job arrays.", metavar="I/N", rich_help_panel=WHERE),
 ]
+
+
+Benchmarks = Annotated[str | None, typer.Option(help="Benchmarks, comma-separated; by default all.")]
+Sizes = Annotated[
+    str | None,
+    typer.Option(help="Sizes of subsets, comma-separated; below 1: shares of the items.", show_default="20,50,100"),
+]
+RunColumns = Annotated[
+    str | None,
+    typer.Option(help="Model columns that name the training run, comma-separated.", metavar="COLUMN,..."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="Model column; models with the same value are kept in the same fold.", metavar="COLUMN"),
+]
+StudySeed = Annotated[
+    int | None, typer.Option(help="Seed of the random numbers.", callback=check_seed, show_default="0")
+]
+DryRun = Annotated[bool, flag("--dry-run", "Print the plan, its cost and what can be detected, and write nothing.")]
 
 
 @clear_errors
@@ -51,20 +85,20 @@ def study(
         typer.Argument(help="Files or folders with responses, or one design file.", metavar="RESPONSES|DESIGN"),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write, or to continue in.")],
-    benchmark: Annotated[str | None, typer.Option(help="Benchmarks, joined by commas; by default all.")] = None,
-    sizes: Annotated[str | None, typer.Option(help="Items of a subset, joined by commas; below 1: shares.")] = None,
+    benchmark: Benchmarks = None,
+    sizes: Sizes = None,
     methods: Methods = None,
     weights: Weights = None,
     estimators: Estimators = None,
-    run: Annotated[str | None, typer.Option(help="Columns of the models that name the training run.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="Column of the models that is never parted.")] = None,
+    run: RunColumns = None,
+    cluster: Cluster = None,
     calibrate_on: CalibrateOn = None,
     evaluate_on: EvaluateOn = None,
     folds: Folds = None,
     n_random: NRandom = None,
     statistics: Statistics = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its cost, what can be detected.")] = False,
+    seed: StudySeed = None,
+    dry_run: DryRun = False,
     backend: Backend = "loky",
     scheduler: Scheduler = None,
     jobs: Jobs = -1,
@@ -75,7 +109,7 @@ def study(
     safe_csv: SafeCsv = False,
     json: Json = False,
 ) -> None:
-    """Judge subsets and weightings of a benchmark by their seed variance, on models that took no part in making them.
+    """Compare the seed variance of subsets and weightings of a benchmark, on models that took no part in making them.
 
     The same command continues a study that was stopped; a changed study computes only what changed.
     """

@@ -16,6 +16,7 @@ from irt_bench.cli.options import (
     Seed,
     choice,
     clear_errors,
+    flag,
     read_paths,
 )
 from irt_bench.console import err, out, print_text, progress_bar
@@ -95,41 +96,48 @@ class Wanted(NamedTuple):
 
 
 TargetSe = Annotated[
-    float | None, typer.Option(help="Instead of a size: the smallest subset with at most this predicted error.")
+    float | None,
+    typer.Option(help="Instead of a size: the smallest subset with at most this standard error, as a share."),
 ]
-Method = Annotated[str | None, choice(SelectorName, "How to choose items; by default anchors-proportional.")]
-Weights = Annotated[str | None, choice(WeightingName, "How to weight them; by default as suits the method.")]
-Estimator = Annotated[str | None, choice(EstimatorName, "How to estimate the full score; by default p_irt_residual.")]
-ParallelForms = Annotated[bool, typer.Option("--parallel-forms", help="Two disjoint subsets of this size.")]
-KeepNegative = Annotated[bool, typer.Option("--keep-negative", help="Allow items with negative discrimination.")]
-Macro = Annotated[bool, typer.Option("--macro", help="The full score is the mean over subtasks.")]
-AbilityRange = Annotated[tuple[float, float] | None, typer.Option(help="Abilities that method 'information' aims at.")]
-Sizes = Annotated[str, typer.Option(help="Sizes to look at, joined by commas.", rich_help_panel=COMPARE)]
+Method = Annotated[str | None, choice(SelectorName, "How to choose items.", default="anchors-proportional")]
+Weights = Annotated[str | None, choice(WeightingName, "How to weight items.", default="by method")]
+Estimator = Annotated[str | None, choice(EstimatorName, "How to estimate the full score.", default="p_irt_residual")]
+ParallelForms = Annotated[bool, flag("--parallel-forms", "Make two subsets of this size without common items.")]
+KeepNegative = Annotated[bool, flag("--keep-negative", "Allow items with negative discrimination.")]
+Macro = Annotated[bool, flag("--macro", "Define the full score as the mean over subtasks, not over items.")]
+AbilityRange = Annotated[
+    tuple[float, float] | None, typer.Option(help="Abilities for which the method information chooses items.")
+]
+Sizes = Annotated[str, typer.Option(help="Sizes, comma-separated.", rich_help_panel=COMPARE)]
 MaxModels = Annotated[
     int,
-    typer.Option(help="If there are more models, so many take part, drawn at random.", min=4, rich_help_panel=COMPARE),
+    typer.Option(help="Of more models, draw this number at random.", min=4, rich_help_panel=COMPARE),
 ]
-NRandom = Annotated[int, typer.Option(help="Random subsets of each size.", min=1, max=100_000, rich_help_panel=COMPARE)]
+NRandom = Annotated[
+    int, typer.Option(help="Number of random subsets of each size.", min=1, max=100_000, rich_help_panel=COMPARE)
+]
 Jobs = Annotated[
-    int, typer.Option(help="Folds at once; -1: one per processor.", min=-1, max=1_024, rich_help_panel=COMPARE)
+    int, typer.Option(help="Folds run in parallel; -1: one per processor.", min=-1, max=1_024, rich_help_panel=COMPARE)
 ]
 
 
 @clear_errors
 def subset(
     paths: Paths,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write (--compare: folder).")],
-    size: Annotated[float | None, typer.Option(help="Number of items, or a fraction of them.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; with --compare, a folder.")],
+    size: Annotated[float | None, typer.Option(help="Number of items, or below 1 a share of them.")] = None,
     target_se: TargetSe = None,
     method: Method = None,
     weights: Weights = None,
     estimator: Estimator = None,
-    fit: Annotated[Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.")] = None,
+    fit: Annotated[
+        Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.", metavar="DIR")
+    ] = None,
     parallel_forms: ParallelForms = False,
     keep_negative: KeepNegative = False,
     macro: Macro = False,
     ability_range: AbilityRange = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Compare all methods instead; writes a folder.")] = False,
+    compare: Annotated[bool, flag("--compare", "Compare all methods, weights and estimators instead.")] = False,
     sizes: Sizes = COMPARED_SIZES,
     max_models: MaxModels = 400,
     n_random: NRandom = 200,
@@ -142,7 +150,10 @@ def subset(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Make a reduced benchmark that estimates the full score, with an interval that holds for new models."""
+    """Make a reduced benchmark that estimates the full score, with an interval that holds for new models.
+
+    Methods, weights and estimators are explained by: python -c "import irt_bench; help(irt_bench.make_subset)"
+    """
     from irt_bench.api.subset import calibrated
     from irt_bench.subsets.make import check_names, prompt_hashes
 

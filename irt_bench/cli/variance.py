@@ -18,6 +18,7 @@ from irt_bench.cli.options import (
     Seed,
     choice,
     clear_errors,
+    flag,
     read_paths,
 )
 from irt_bench.console import out, print_text, progress_bar
@@ -28,7 +29,11 @@ from irt_bench.names import SamplerName
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
 
-COMPARE, MODELS, SEED_MODEL = "Two framings", "Two models", "The seed model"  # panels of the help
+COMPARE, MODELS, SEED_MODEL = (
+    "Two versions of a benchmark",
+    "Two models",
+    "Hierarchical model of seeds",
+)  # panels of the help
 
 
 class _Reading(NamedTuple):
@@ -51,41 +56,70 @@ class _Reading(NamedTuple):
         return with_subtasks_from(table, self.group)
 
 
+Compare = Annotated[
+    bool,
+    flag(
+        "--compare",
+        "Compare the seed variance of two paths, such as two prompt formats, on the same seeds.",
+        panel=COMPARE,
+    ),
+]
+Measure = Annotated[
+    str,
+    typer.Option(
+        help="Measure to compare: accuracy, or a continuous one in the logs, such as gold_probability.",
+        rich_help_panel=COMPARE,
+    ),
+]
+TwoModels = Annotated[
+    tuple[str, str] | None,
+    typer.Option(help="Labels of two models to compare, item by item.", metavar="MODEL MODEL", rich_help_panel=MODELS),
+]
+ItemCluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Item column with clusters that were drawn together, such as passages.",
+        metavar="COLUMN",
+        rich_help_panel=MODELS,
+    ),
+]
+
+
 @clear_errors
 def variance(
     paths: Paths,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
-    compare: Annotated[
-        bool,
-        typer.Option("--compare", help="Compare two paths, or framings, on the same seeds.", rich_help_panel=COMPARE),
-    ] = False,
-    measure: Annotated[str, typer.Option(help="The measure to compare.", rich_help_panel=COMPARE)] = "accuracy",
-    models: Annotated[
-        tuple[str, str] | None,
-        typer.Option(help="Compare two models, item by item, instead of seeds.", rich_help_panel=MODELS),
-    ] = None,
+    compare: Compare = False,
+    measure: Measure = "accuracy",
+    models: TwoModels = None,
     run: Annotated[
-        str | None, typer.Option(help="Columns of the models that name the training run, joined by commas.")
-    ] = None,
-    group: Annotated[str | None, typer.Option(help="Column of the items that names their subtask or template.")] = None,
-    cluster: Annotated[
         str | None,
-        typer.Option(help="Column of the items drawn together, such as a passage's.", rich_help_panel=MODELS),
+        typer.Option(help="Model columns that name the training run, comma-separated.", metavar="COLUMN,..."),
     ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Item column with the subtask or template.", metavar="COLUMN")
+    ] = None,
+    cluster: ItemCluster = None,
     detect: Annotated[
-        float | None, typer.Option(help="A difference of two recipes' scores: how many seeds or items show it.")
+        float | None,
+        typer.Option(help="Difference between two recipes, as a share: how many seeds or items detect it?"),
     ] = None,
-    power: Annotated[float, typer.Option(help="Chance with which a difference is to be shown.")] = 0.8,
+    power: Annotated[float, typer.Option(help="Power of the test for that difference.")] = 0.8,
     seed_model: Annotated[
-        str | None, choice(SamplerName, "Fit the hierarchical model of the seed effect.", panel=SEED_MODEL)
+        str | None,
+        choice(SamplerName, "Fit a 2PL in which abilities vary with seed and step, by this method.", panel=SEED_MODEL),
     ] = None,
     fit: Annotated[
         Path | None,
-        typer.Option(help="Folder of a fit to other models, whose items are taken.", rich_help_panel=SEED_MODEL),
+        typer.Option(
+            help="Fit to other models, whose item parameters are used.", metavar="DIR", rich_help_panel=SEED_MODEL
+        ),
     ] = None,
     subset: Annotated[
         Path | None,
-        typer.Option(help="A subset.json, whose seed sd is given beside the full one's.", rich_help_panel=SEED_MODEL),
+        typer.Option(
+            help="Subset whose seed sd is given beside that of all items.", metavar="FILE", rich_help_panel=SEED_MODEL
+        ),
     ] = None,
     benchmark: Benchmark = None,
     format: FormatName = None,
@@ -96,7 +130,7 @@ def variance(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Measure seed variance: the paper's table, variance components, V(k), and what differences can be detected."""
+    """Measure seed variance: how much scores move between seeds, variance components, detectable differences."""
     _check(paths, output, compare=compare, force=force, power=power, detect=detect)
     if cluster is not None and models is None:
         raise AnalysisError("--cluster belongs to --models; for seeds, name the items' column with --group.")
@@ -118,7 +152,7 @@ def _check(
     if output is not None:
         check_output(output, force=force, folder=True)
     if compare and len(paths) != 2:
-        raise AnalysisError(f"--compare needs two paths, {len(paths)} were given: the two framings to compare.")
+        raise AnalysisError(f"--compare needs two paths, {len(paths)} were given: the two versions to compare.")
     if not 0.05 < power < 1:
         raise AnalysisError(f"--power is {power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
     if detect is not None and not 0 < detect < 1:

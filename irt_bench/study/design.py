@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Final, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,7 @@ from irt_bench.subsets.estimators import ESTIMATORS, MAX_RANDOM
 from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
 from irt_bench.variance.scores import SeedLayout
 
-Statistic = Literal[
-    "e", "mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy", "seed_model"
-]
+Statistic = names.StatisticName
 SEED_MODEL: Final = "seed_model"  # only if asked for: it takes one fit per split
 STATISTICS: Final[tuple[Statistic, ...]] = tuple(name for name in get_args(Statistic) if name != SEED_MODEL)
 THETA: Final = "theta"  # ability as the score, beside the estimators of the full score

@@ -38,7 +38,7 @@ def files(tmp_path_factory):
 
 
 def test_check_writes_the_documented_files(files, tmp_path):
-    arguments = ["check", files / "good.csv", "--fit", files / "fit-good", "--replicates", 9, "--group", "size"]
+    arguments = ["check", files / "good.csv", "--fit", files / "fit-good", "--replicates", 9, "--groups", "size"]
     output = run(*arguments, "-o", tmp_path / "out").output
     assert "simulated data sets" in output and "second_eigenvalue" in output
     names = {"checks.csv", "items.csv", "models.csv", "pairs.csv", "differences.csv", "checks.png", "summary.json"}
@@ -74,7 +74,7 @@ def test_bad_input_is_one_clear_line_with_exit_code_2(files, tmp_path):
     fitted = ["--fit", files / "fit-good"]
     output = run("check", files / "bad.csv", *fitted, code=2).output
     assert "other responses" in " ".join(output.split())
-    output = run("check", files / "good.csv", *fitted, "--group", "sise", code=2).output
+    output = run("check", files / "good.csv", *fitted, "--groups", "sise", code=2).output
     assert "Did you mean" in " ".join(output.split())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")

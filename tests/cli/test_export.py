@@ -65,16 +65,16 @@ def test_adaptive_compares_designs_on_a_fit(subset, tmp_path, monkeypatch):
     coords = {"item": [f"i{k}" for k in range(20)]}
     posterior = xr.Dataset({name: (("chain", "draw", "item"), one) for name, one in values.items()}, coords=coords)
     monkeypatch.setattr(FitResult, "load", lambda path: SimpleNamespace(posterior=posterior))
-    done = run("adaptive", subset, "--fit", tmp_path, "-o", tmp_path / "a.csv", "--stop-sd", "0.5", "--models", "40")
+    done = run("adaptive", subset, "--fit", tmp_path, "-o", tmp_path / "a.csv", "--stop-sd", "0.5", "--n-models", "40")
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "a.csv", index_col="design")
     assert list(table["n_items"][:3]) == [3, 3, 3] and table["error_ratio"].iloc[0] == 1
-    assert json.loads(run("adaptive", subset, "--fit", tmp_path, "--models", "9", "--json").stdout)["seed"] == 0
+    assert json.loads(run("adaptive", subset, "--fit", tmp_path, "--n-models", "9", "--json").stdout)["seed"] == 0
     answers = pd.DataFrame(
         rng.integers(0, 2, (7, 20)), pd.Index([f"m{k}" for k in range(7)], name="model"), coords["item"]
     )
     answers.to_csv(tmp_path / "wide.csv")
-    done = run("adaptive", subset, "--fit", tmp_path, "--models", 9, "--json", "--responses", tmp_path / "wide.csv")
+    done = run("adaptive", subset, "--fit", tmp_path, "--n-models", 9, "--json", "--responses", tmp_path / "wide.csv")
     designs = json.loads(done.stdout)["designs"]
     assert [row["answers"] for row in designs] == ["real"] * 4 + ["simulated"] * 4
 

@@ -1,5 +1,6 @@
 """The help of every command: choices, panels, examples; version and completion."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from typer.testing import CliRunner
 import irt_bench
 from irt_bench import names
 from irt_bench.cli import EXAMPLES, app
-from irt_bench.inference.settings import SETTINGS, SVISettings
+from irt_bench.inference.settings import SETTINGS, LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import IRT_MODELS, PRIORS
+from irt_bench.responses.formats import FORMATS
+from irt_bench.study.design import StudyDesign
 from irt_bench.study.run import BACKENDS
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.harness.export import EXPORTS
+from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD
 from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
 
 COMMANDS = {command.__name__: examples for command, examples in EXAMPLES.items()}
@@ -39,6 +43,7 @@ def shown(*arguments):
         (names.EstimatorName, ESTIMATORS),
         (names.ExportName, EXPORTS),
         (names.BackendName, BACKENDS),
+        (names.FileFormatName, FORMATS),
         (names.GuideName, get_args(SVISettings.model_fields["guide"].annotation)),
         (names.DeviceName, get_args(SVISettings.model_fields["device"].annotation)),
     ],
@@ -72,6 +77,11 @@ def test_an_example_with_an_unknown_option_is_caught():
         ("subset", names.SelectorName),
         ("subset", names.EstimatorName),
         ("export", names.ExportName),
+        ("study", names.SelectorName),
+        ("study", names.WeightingName),
+        ("study", names.EstimatorName),
+        ("study", names.StatisticName),
+        ("read", names.FileFormatName),
     ],
 )
 def test_help_lists_the_choices(command, names):
@@ -85,6 +95,40 @@ def test_options_of_a_method_are_grouped_under_it():
         text.index(panel) for panel in ("Method laplace", "--max-sweeps", "Method nuts", "--chains", "Method svi")
     ]
     assert places == sorted(places) and text.index("--guide") > places[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "default"),
+    [
+        *(("fit", option, LaplaceSettings.model_fields[option].default) for option in ("draws", "max_sweeps")),
+        *(("fit", option, NUTSSettings.model_fields[option].default) for option in ("draws", "chains", "warmup")),
+        *(("fit", option, SVISettings.model_fields[option].default) for option in ("draws", "max_steps", "guide")),
+        ("fit", "device", SVISettings.model_fields["device"].default),
+        ("subset", "method", DEFAULT_METHOD),
+        ("subset", "estimator", DEFAULT_ESTIMATOR),
+        ("study", "folds", StudyDesign().n_folds),
+        ("study", "n_random", StudyDesign().n_random),
+        ("study", "sizes", ",".join(f"{size:g}" for size in StudyDesign().sizes)),
+        ("study", "estimators", ",".join(StudyDesign().estimators)),
+        ("study", "seed", StudyDesign().seed),
+    ],
+)
+def test_help_shows_the_defaults_of_the_library(command, option, default):
+    parameters = {each.name: each for each in get_command(app).commands[command].params}
+    assert str(default) in re.split("[, ]", shown_default := str(parameters[option].show_default)) + [shown_default]
+
+
+def test_panels_that_all_commands_share_come_last_and_flags_have_no_type():
+    for command in COMMANDS.keys() - {"report", "demo", "export"}:
+        text = shown(command, "--help")
+        places = [text.index(panel) for panel in ("─ Options ─", "─ Reading the files ─", "─ Output ─")]
+        assert places == sorted(places), command
+        assert text.count("<bool>") == 1, command  # that of --help, which typer writes
+
+
+def test_a_seed_out_of_range_is_refused():
+    done = CliRunner().invoke(app, ["items", "missing.csv", "--seed", "-1"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert done.exit_code == 2 and "-1 is not a whole number from 0 to" in done.output
 
 
 def test_completion_offers_the_choices(monkeypatch):

@@ -47,7 +47,7 @@ def commands(made: Path, output: Path) -> dict[str, list[object]]:
         "export ids": ["export", subset, "--to", "ids", "-o", output.with_suffix(".txt")],
         "export params": ["export", subset, "--to", "params", "-o", csv],
         "variance": ["variance", a, "-o", folder],
-        "adaptive": ["adaptive", subset, "--fit", fit, "--models", 20, "-o", csv],
+        "adaptive": ["adaptive", subset, "--fit", fit, "--n-models", 20, "-o", csv],
     }
 
 
