@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from irt_bench.irt_models.model import Hierarchical as Hierarchical
     from irt_bench.irt_models.model import IRTModel as IRTModel
     from irt_bench.irt_models.model import Normal as Normal
+    from irt_bench.irt_models.multidimensional import BifactorTwoPL as BifactorTwoPL
+    from irt_bench.irt_models.multidimensional import ConfirmatoryTwoPL as ConfirmatoryTwoPL
+    from irt_bench.irt_models.multidimensional import MultidimensionalTwoPL as MultidimensionalTwoPL
     from irt_bench.irt_models.populations import Groups as Groups
     from irt_bench.irt_models.populations import Regression as Regression
     from irt_bench.irt_models.simulate import simulate_responses as simulate_responses
@@ -72,6 +75,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "AccuracyComparison": "irt_bench.api.analysis",
     "Beta": "irt_bench.irt_models.model",
+    "BifactorTwoPL": "irt_bench.irt_models.multidimensional",
+    "ConfirmatoryTwoPL": "irt_bench.irt_models.multidimensional",
     "ConvergenceWarning": "irt_bench.errors",
     "Fit": "irt_bench.api.fit",
     "FitChecks": "irt_bench.api.analysis",
@@ -85,6 +90,7 @@ _HOMES = {
     "ItemAnalysis": "irt_bench.api.analysis",
     "LaplaceSettings": "irt_bench.inference.settings",
     "ModelScores": "irt_bench.api.model_scores",
+    "MultidimensionalTwoPL": "irt_bench.irt_models.multidimensional",
     "NUTSSettings": "irt_bench.inference.settings",
     "Normal": "irt_bench.irt_models.model",
     "OnePL": "irt_bench.irt_models.logistic",

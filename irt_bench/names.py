@@ -13,6 +13,8 @@ MODEL: Final = "model"
 ITEM: Final = "item"
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
+DIMENSION: Final = "dimension"  # of models with several abilities
+OTHER_DIMENSION: Final = "other_dimension"  # of correlations between them
 
 # Parameters of item response models.
 ABILITY: Final = "ability"  # theta, one per model
@@ -20,6 +22,9 @@ DIFFICULTY: Final = "difficulty"  # b, on the ability scale
 DISCRIMINATION: Final = "discrimination"  # a > 0, logits per unit of ability
 GUESSING: Final = "guessing"  # c, lower asymptote in [0, 1)
 UPPER_ASYMPTOTE: Final = "upper_asymptote"  # d, in (c, 1]
+LOADING: Final = "loading"  # a_d of one dimension, logits per unit of its ability, of either sign
+INTERCEPT: Final = "intercept"  # logit at abilities of 0
+ABILITY_CORRELATION: Final = "ability_correlation"
 
 # Columns of the canonical long table, one row per graded response.
 BENCHMARK: Final = "benchmark"
@@ -40,7 +45,7 @@ CLEAR_PROBABILITY: Final = INTERVAL[1]  # an order with at least this probabilit
 POOLED: Final = "pooled"  # value of the column of runs for all runs together, with variances pooled within run
 
 
-ModelName = Literal["1pl", "2pl", "3pl", "4pl"]
+ModelName = Literal["1pl", "2pl", "3pl", "4pl", "m2pl", "confirmatory", "bifactor"]
 MethodName = Literal["laplace", "svi", "nuts"]
 PriorsName = Literal["hierarchical", "independent"]
 GuideName = Literal["auto", "full", "low_rank", "normal"]

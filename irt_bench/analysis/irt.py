@@ -24,7 +24,17 @@ from irt_bench.inference.fast.laplace import maximise_marginal_likelihood
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import Beta, IRTModel
 from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, Groups
-from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, INTERVAL, ITEM, MODEL
+from irt_bench.names import (
+    ABILITY,
+    DIFFICULTY,
+    DIMENSION,
+    DISCRIMINATION,
+    INTERCEPT,
+    INTERVAL,
+    ITEM,
+    LOADING,
+    MODEL,
+)
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
@@ -84,6 +94,12 @@ def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.
     .. [2] Goldstein, Spiegelhalter, League tables and their limitations, 1996, DOI 10.2307/2983325.
     """
     counts = None if counts is None else as_counts(counts)
+    if DIMENSION in posterior[ABILITY].dims:
+        parts = {
+            name: tabulate_abilities(model_abilities(posterior[[ABILITY]].sel({DIMENSION: name}), counts), counts)
+            for name in posterior[DIMENSION].to_numpy()
+        }
+        return pd.DataFrame(pd.concat(parts, names=[DIMENSION]).swaplevel().loc[posterior[MODEL].to_index()])
     return tabulate_abilities(model_abilities(posterior, counts), counts)
 
 
@@ -154,7 +170,9 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
     pd.DataFrame
         Indexed by item, in the order of the posterior: for ``difficulty``, ``discrimination`` and, where the model
         has them, ``guessing`` and ``upper_asymptote`` the posterior mean, ``_sd``, ``_q05`` and ``_q95``;
-        ``n_models`` (with a response); ``flags``, of `ITEM_FLAGS`, joined by ';'.
+        ``n_models`` (with a response); ``flags``, of `ITEM_FLAGS`, joined by ';'. Of a model with several abilities
+        ``discrimination`` is MDISC, the root of the sum of the squared loadings, ``difficulty`` MDIFF, minus the
+        ``intercept`` over MDISC (Reckase 1985, DOI 10.1177/014662168500900409); for loadings see `loading_table`.
 
     Raises
     ------
@@ -168,11 +186,12 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
     not means. ``slope_from_prior``: the responses do not show that abler models do better, since the 90% interval of
     the item-rest correlation includes 0 or the correlation is below 0.05. A log-normal prior keeps the discrimination
     positive all the same, with an interval away from 0 where the slopes of the other items are similar. With one slope
-    for all items no item is flagged.
+    for all items, or with loadings of either sign, no item is flagged.
     """
     counts = None if counts is None else as_counts(counts)
+    posterior = _with_multidimensional_parameters(posterior)
     parts = []
-    for name in (DIFFICULTY, DISCRIMINATION, *(name for name in ASYMPTOTES if name in posterior)):
+    for name in (DIFFICULTY, DISCRIMINATION, *(name for name in (*ASYMPTOTES, INTERCEPT) if name in posterior)):
         draws, labels = draws_of(posterior, name, ITEM)
         _need_spread(draws)
         parts.append(_summarise(draws, name, labels))
@@ -180,7 +199,8 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
     if counts is not None:
         order = match_labels(counts.items.index, labels, ITEM, "the responses", "the posterior")
         table["n_models"] = counts.asked.sum(axis=0)[order]
-        raised = _item_flags(counts, shared_slope=table[DISCRIMINATION].nunique() == 1)[:, order]
+        one_slope = table[DISCRIMINATION].nunique() == 1 or LOADING in posterior
+        raised = _item_flags(counts, shared_slope=one_slope)[:, order]
         table["flags"] = [";".join(name for name, up in zip(ITEM_FLAGS, item, strict=True) if up) for item in raised.T]
         for name in (DIFFICULTY, DISCRIMINATION):
             draws, _ = draws_of(posterior, name, ITEM)
@@ -292,6 +312,46 @@ def maximum_likelihood_items(counts: ResponseCounts, irt_model: IRTModel) -> pd.
     found = np.where(flat, np.nan, -intercept / slope), np.where(flat, np.nan, difficulty_se), slope, slope_se
     table.iloc[used] = np.stack(found, axis=1)
     return table
+
+
+def loading_table(posterior: xr.Dataset) -> pd.DataFrame:
+    """Tabulate the loadings of each item on the dimensions of a model with several abilities.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        ``loading`` of dimensions (chain, draw, item, dimension).
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by item and dimension, loadings that the model does not have left out: ``loading`` (logits per standard
+        deviation of ability, D = 1, as in mirt), with ``_sd``, ``_q05`` and ``_q95``.
+
+    Raises
+    ------
+    AnalysisError
+        If the model has one ability.
+    """
+    if LOADING not in posterior:
+        raise AnalysisError("the model has one ability, and no loadings; items() has its discriminations.")
+    parts = {}
+    for name in posterior[DIMENSION].to_numpy():
+        draws, labels = draws_of(posterior[[LOADING]].sel({DIMENSION: name}), LOADING, ITEM)
+        table = _summarise(draws, LOADING, labels)
+        parts[name] = table[draws.any(axis=0)]
+    found = pd.concat(parts, names=[DIMENSION]).swaplevel()
+    every = pd.MultiIndex.from_product([labels, list(parts)], names=[ITEM, DIMENSION])
+    return pd.DataFrame(found.reindex(every[every.isin(found.index)]))
+
+
+def _with_multidimensional_parameters(posterior: xr.Dataset) -> xr.Dataset:
+    """Add MDISC, the length of an item's loadings, and MDIFF, minus intercept over it, as its two parameters."""
+    if LOADING not in posterior:
+        return posterior
+    length = np.sqrt((posterior[LOADING] ** 2).sum(DIMENSION))
+    found: xr.Dataset = posterior.assign({DISCRIMINATION: length, DIFFICULTY: -posterior[INTERCEPT] / length})
+    return found
 
 
 def _item_flags(counts: ResponseCounts, *, shared_slope: bool) -> npt.NDArray[np.bool_]:

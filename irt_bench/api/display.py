@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.figure import Figure
 
-from irt_bench.errors import OutputError, unknown_choice
+from irt_bench import names
+from irt_bench.analysis.curves import expected_score_curve, observed_shares, success_curves
+from irt_bench.analysis.labelled_draws import groups_of_models
+from irt_bench.errors import AnalysisError, FitError, OutputError, unknown_choice
 from irt_bench.files import check_output, replacing_folder
+from irt_bench.report.figures import (
+    abilities_figure,
+    curves_figure,
+    fit_figure,
+    information_figure,
+    loadings_figure,
+    parameters_figure,
+    posterior_figure,
+)
 from irt_bench.report.figures.canvas import on_page
+from irt_bench.report.figures.fit_figures import item_curves_figure, wright_map
+from irt_bench.report.figures.model_figures import populations_figure, ranks_figure
 from irt_bench.report.tables.text import TableColumn, general, index_columns, value_columns, words
 
+if TYPE_CHECKING:
+    from irt_bench.api.fit import Fit
+
+ABILITIES: Final = np.linspace(-4, 4, 81)  # where curves are evaluated
+N_CURVES: Final = 4  # items drawn where none are named
 MAX_ROWS: Final = 8  # of a table in a notebook
 WIDTHS: Final = (2.0, 20.0)  # inches of a figure
 CHECK_COLUMNS: Final = ("status", "value", "threshold", "message")
@@ -95,3 +117,59 @@ def words_of(text: str) -> str:
 
 def _style(column: TableColumn) -> str:
     return f"text-align:{'right' if column.numeric else 'left'};padding:1px 8px"
+
+
+def profile_figures(fitted: Fit) -> dict[str, Callable[[], Figure]]:
+    """Figures of a fit with several abilities, by name."""
+    figures = dict.fromkeys(("fit", "loadings"), lambda: loadings_figure(fitted.loadings()))
+    return {**figures, "trace": lambda: posterior_figure(fitted.posterior)}
+
+
+def ability_figures(fitted: Fit, items: Sequence[str] | None) -> dict[str, Callable[[], Figure]]:
+    """Figures of a fit with one ability, by name; curves of some items."""
+    return {
+        "fit": lambda: fit_figure(fitted.abilities(), fitted.items()),
+        "abilities": lambda: abilities_figure(fitted.abilities()),
+        "ranks": lambda: ranks_figure(fitted.abilities()),
+        "items": lambda: parameters_figure(fitted.items(), fitted.abilities()["ability"]),
+        "wright": lambda: wright_map(fitted.abilities()["ability"], fitted.items()["difficulty"]),
+        "information": lambda: information_figure(fitted.information(), fitted.abilities()["ability"]),
+        "curves": partial(_curves_figure, fitted, items),
+        "populations": lambda: populations_figure(
+            fitted.populations(), fitted.abilities(), groups_of_models(fitted.posterior)
+        ),
+        "score": lambda: curves_figure(
+            expected_score_curve(fitted.posterior, ABILITIES), None if fitted.data is None else fitted.abilities()
+        ),
+        "trace": lambda: posterior_figure(fitted.posterior),
+        "loadings": lambda: loadings_figure(fitted.loadings()),
+    }
+
+
+def _curves_figure(fitted: Fit, items: Sequence[str] | None) -> Figure:
+    """Draw curves beside shares that were observed; without items named, from the easiest to the hardest."""
+    if fitted.data is None:
+        raise FitError("the figure 'curves' needs the responses, and this fit was saved without them.")
+    if items is None:
+        order = fitted.items()["difficulty"].sort_values().index
+        items = list(order[np.unique(np.linspace(0, len(order) - 1, N_CURVES).round().astype(int))])
+    curves = success_curves(posterior_of_items(fitted.posterior, items), ABILITIES)
+    return item_curves_figure(curves, observed_shares(fitted.abilities()["ability"], fitted.data))
+
+
+def posterior_of_items(posterior: xr.Dataset, items: Sequence[str] | None) -> xr.Dataset:
+    """Take the draws of some items.
+
+    Raises
+    ------
+    AnalysisError
+        If one is not there.
+    """
+    if items is None:
+        return posterior
+    known = posterior[names.ITEM].to_index()
+    for item in items:
+        if item not in known:
+            raise AnalysisError(unknown_choice("item", item, known))
+    chosen: xr.Dataset = posterior.sel({names.ITEM: list(items)})
+    return chosen

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from irt_bench import names
-from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import N_RESAMPLES, compare_ability_accuracy
-from irt_bench.analysis.curves import benchmark_information, expected_score_curve, observed_shares, success_curves
-from irt_bench.analysis.irt import ability_table, item_table, maximum_likelihood_items, population_table
-from irt_bench.analysis.labelled_draws import groups_of_models
+from irt_bench.analysis.curves import benchmark_information, success_curves
+from irt_bench.analysis.irt import ability_table, item_table, loading_table, maximum_likelihood_items, population_table
+from irt_bench.analysis.profiles import score_fitted
 from irt_bench.api.analysis import AccuracyComparison, FitChecks
-from irt_bench.api.display import draw, html_checks, html_frame, notebook_html
+from irt_bench.api.display import (
+    ABILITIES,
+    ability_figures,
+    draw,
+    html_checks,
+    html_frame,
+    notebook_html,
+    posterior_of_items,
+    profile_figures,
+)
 from irt_bench.checks import check_fit
 from irt_bench.checks.check_fit import REPLICATES
 from irt_bench.errors import AnalysisError, FitError, unknown_choice
@@ -28,25 +34,14 @@ from irt_bench.inference.draws import OBSERVED_DATA, RESPONSE_GROUPS, saved_coun
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.names import ScoreMethod
-from irt_bench.report.figures import (
-    abilities_figure,
-    curves_figure,
-    fit_figure,
-    information_figure,
-    parameters_figure,
-    posterior_figure,
-)
-from irt_bench.report.figures.fit_figures import item_curves_figure, scalar_names, wright_map
-from irt_bench.report.figures.model_figures import populations_figure, ranks_figure
+from irt_bench.report.figures.fit_figures import scalar_names
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
 FitPlot = Literal[
-    "fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace", "populations"
+    "fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace", "populations", "loadings"
 ]
 
-ABILITIES: Final = np.linspace(-4, 4, 81)  # where curves are evaluated
-N_CURVES: Final = 4  # items drawn where none are named
 ARVIZ_NAMES: Final = {"eti90_lb": "q05", "eti90_ub": "q95"}
 
 
@@ -105,6 +100,8 @@ class Fit(FitResult):
         parts = [html_checks(self.diagnostics(), "Checks of inference")]
         if scalar_names(self.posterior):
             parts.append(html_frame(self.summary(), "Population of items", ("mean", "sd", "ess_bulk", "r_hat")))
+        if names.DIMENSION in self.posterior.dims:
+            return notebook_html(repr(self), *parts, html_frame(self.loadings().reset_index(), "Loadings"))
         ranked = self.abilities().sort_values("rank")
         columns = ("ability", "rank", "accuracy", "n_items")
         parts.append(html_frame(ranked, "Models, ablest first (ability in sds of these models)", columns))
@@ -123,7 +120,8 @@ class Fit(FitResult):
         pd.DataFrame
             Indexed by model: ``ability`` (posterior mean, in standard deviations of the models of the fit),
             ``ability_sd``, ``relative_ability`` (in standard deviations from the mean of these very models), ``rank``
-            (1 is the ablest), ``p_first_abler``, and ``accuracy`` and ``n_items`` where the responses are there.
+            (1 is the ablest), ``p_first_abler``, and ``accuracy`` and ``n_items`` where the responses are there. Of a
+            fit with several abilities indexed by model and dimension.
         """
         return ability_table(self.posterior, self._counts(responses))
 
@@ -171,6 +169,23 @@ class Fit(FitResult):
         [0.0, 1.0]
         """
         return population_table(self.posterior)
+
+    def loadings(self) -> pd.DataFrame:
+        """Tabulate the loadings of the items of a fit with several abilities.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by item and dimension: ``loading`` (logits per sd of ability), with ``_sd, _q05, _q95``.
+
+        Examples
+        --------
+        >>> from irt_bench import BifactorTwoPL, LaplaceSettings, fit, load_example
+        >>> fitted = fit(load_example("benchmark"), BifactorTwoPL(groups="subtask"), LaplaceSettings(refine=False))
+        >>> fitted.loadings().loc["item-001"].index.tolist()
+        ['general', 'subtask-1']
+        """
+        return loading_table(self.posterior)
 
     def summary(self, names: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Summarise draws as ArviZ does: mean, standard deviation, interval, effective draws and R-hat.
@@ -242,7 +257,7 @@ class Fit(FitResult):
         Returns
         -------
         pd.DataFrame
-            Indexed by model: ``ability, ability_sd, ability_q05, ability_q95, n_items``.
+            Indexed by model (and dimension): ``ability, ability_sd, ability_q05, ability_q95, n_items``.
 
         Examples
         --------
@@ -255,9 +270,8 @@ class Fit(FitResult):
         >>> scores["n_items"].to_dict(), scores["ability"].idxmax()
         ({'large': 5, 'small': 4}, 'large')
         """
-        return score_models(
-            as_counts(responses, models=models, items=items), self.posterior, method=method, prior_sd=prior_sd
-        )
+        counts = as_counts(responses, models=models, items=items)
+        return score_fitted(counts, self.posterior, method=method, prior_sd=prior_sd)
 
     def check(
         self,
@@ -292,6 +306,7 @@ class Fit(FitResult):
         >>> checks.passed  # two items are mis-keyed
         False
         """
+        self._needs_one_ability("check")
         counts = self._needed(responses, "check")
         if isinstance(groups, str):
             if groups not in counts.models:
@@ -321,6 +336,7 @@ class Fit(FitResult):
         >>> bool(compared.correlations().loc["kendall_tau_b", "rankings"] > 0.8)
         True
         """
+        self._needs_one_ability("compare_accuracy")
         counts = self._needed(responses, "compare_accuracy")
         return AccuracyComparison(compare_ability_accuracy(self.posterior, counts, n_resamples=n_resamples, seed=seed))
 
@@ -337,7 +353,9 @@ class Fit(FitResult):
         pd.DataFrame
             Indexed by ability: ``information`` and ``standard_error``, each with ``_q05`` and ``_q95``.
         """
-        return benchmark_information(self.posterior, abilities).to_dataframe()
+        self._needs_one_ability("information")
+        table: pd.DataFrame = benchmark_information(self.posterior, abilities).to_dataframe()
+        return table
 
     def curves(self, items: Sequence[str] | None = None, abilities: npt.ArrayLike = ABILITIES) -> pd.DataFrame:
         """Chance of a right answer to each item at each ability.
@@ -354,7 +372,8 @@ class Fit(FitResult):
         pd.DataFrame
             Indexed by item and ability: ``probability, probability_q05, probability_q95``.
         """
-        return success_curves(self._of_items(items), abilities).to_dataframe()
+        self._needs_one_ability("curves")
+        return success_curves(posterior_of_items(self.posterior, items), abilities).to_dataframe()
 
     def plot(self, kind: FitPlot = "fit", *, items: Sequence[str] | None = None, width: float | None = None) -> Figure:
         """Draw a figure; its axes can be restyled, and it is saved by ``figure.savefig``.
@@ -382,6 +401,8 @@ class Fit(FitResult):
                 Groups of models above their abilities, or effects of covariates, of a model with a population.
             "trace"
                 ArviZ's densities and traces of the means and standard deviations over items.
+            "loadings"
+                Loadings of the items of a fit with several abilities, with intervals, dimension by dimension.
         items : sequence of str, optional
             Labels of the items whose curves are drawn.
         width : float, optional
@@ -395,42 +416,10 @@ class Fit(FitResult):
         >>> figure.axes[0].set_title("LSAT, section 6").get_text()
         'LSAT, section 6'
         """
-        kinds: dict[str, Callable[[], Figure]] = {
-            "fit": lambda: fit_figure(self.abilities(), self.items()),
-            "abilities": lambda: abilities_figure(self.abilities()),
-            "ranks": lambda: ranks_figure(self.abilities()),
-            "items": lambda: parameters_figure(self.items(), self.abilities()["ability"]),
-            "wright": lambda: wright_map(self.abilities()["ability"], self.items()["difficulty"]),
-            "information": lambda: information_figure(self.information(), self.abilities()["ability"]),
-            "curves": partial(self._curves_figure, items),
-            "populations": lambda: populations_figure(
-                self.populations(), self.abilities(), groups_of_models(self.posterior)
-            ),
-            "score": lambda: curves_figure(
-                expected_score_curve(self.posterior, ABILITIES), None if self.data is None else self.abilities()
-            ),
-            "trace": lambda: posterior_figure(self.posterior),
-        }
-        return draw(kind, kinds, width)
-
-    def _curves_figure(self, items: Sequence[str] | None) -> Figure:
-        """Draw curves beside shares that were observed; without items named, from the easiest to the hardest."""
-        counts = self._needed(None, "plot")
-        if items is None:
-            order = self.items()["difficulty"].sort_values().index
-            items = list(order[np.unique(np.linspace(0, len(order) - 1, N_CURVES).round().astype(int))])
-        curves = success_curves(self._of_items(items), ABILITIES)
-        return item_curves_figure(curves, observed_shares(self.abilities()["ability"], counts))
-
-    def _of_items(self, items: Sequence[str] | None) -> Any:
-        """Posterior of some items."""
-        if items is None:
-            return self.posterior
-        known = self.posterior[names.ITEM].to_index()
-        for item in items:
-            if item not in known:
-                raise AnalysisError(unknown_choice("item", item, known))
-        return self.posterior.sel({names.ITEM: list(items)})
+        figures = profile_figures(self) if names.DIMENSION in self.posterior.dims else ability_figures(self, items)
+        if kind not in figures and kind in get_args(FitPlot):
+            self._needs_one_ability(f"the figure {kind!r}")
+        return draw(kind, figures, width)
 
     def to_arviz(self, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS) -> Any:
         """ArviZ's own container, with log-likelihood, replicated answers and answers: see `az.loo`, `az.plot_trace`.
@@ -488,6 +477,14 @@ class Fit(FitResult):
             A model that is not the package's own, whose name the fit bears.
         """
         return cls.of(FitResult.load(path, irt_model=irt_model))
+
+    def _needs_one_ability(self, what: str) -> None:
+        """Refuse what has no meaning, or is not there, for several abilities."""
+        if names.DIMENSION in self.posterior.dims:
+            raise FitError(
+                f"{what} needs a model with one ability, and this fit has {self.posterior.sizes[names.DIMENSION]}; "
+                "abilities(), items(), loadings(), score(), diagnostics() and the figure 'loadings' serve it."
+            )
 
     def _counts(self, responses: Responses | None) -> ResponseCounts | None:
         return self.data if responses is None else as_counts(responses)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from irt_bench.api.fit import Fit
-from irt_bench.errors import FitError
+from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fit import Progress, default_method
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
 from irt_bench.inference.settings import SETTINGS, Settings, settings_for
 from irt_bench.irt_models.logistic import irt_model_from_name
 from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS, MultidimensionalTwoPL
 from irt_bench.names import CopiesName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
 
@@ -35,9 +36,11 @@ def fit(
     responses : ResponseCounts, ResponseTable, DataFrame or array
         Answers: a table of one benchmark, a long DataFrame (columns ``model, item, correct``), a wide one or an array
         (a row per model, a column per item; 0, 1, NaN where not asked).
-    model : {"1pl", "2pl", "3pl", "4pl"} or IRTModel
+    model : {"1pl", "2pl", "3pl", "4pl", "m2pl"} or IRTModel
         The model by name, with its default priors, or as an object: `TwoPL` and its kin take other priors, and any
-        class with the members of `IRTModel` is a model.
+        class with the members of `IRTModel` is a model. With several abilities: `MultidimensionalTwoPL` ("m2pl", as
+        many as held-out answers show), `ConfirmatoryTwoPL` and `BifactorTwoPL`, which need to know which items go
+        together.
     method : {"laplace", "svi", "nuts"} or Settings, optional
         How to draw. By default "laplace" where it knows the model; else, with a warning, "nuts", or "svi" where there
         are more than 50,000 answers.
@@ -97,11 +100,25 @@ def fit(
     ['item0', 'item1']
     """
     settings = None if method is None else _settings(method, seed)
-    chosen = irt_model_from_name(model) if isinstance(model, str) else model
+    chosen = _model(model)
     counts = as_counts(responses, models=models, items=items)
     settings = settings or _settings(default_method(chosen, counts), seed)
     found = fit_model(counts, chosen, settings, cluster=cluster, copies=copies, progress=progress)
     return Fit.of(found, counts)
+
+
+def _model(model: str | IRTModel) -> IRTModel:
+    """Give the model of a name, with its default priors."""
+    if not isinstance(model, str):
+        return model
+    if model == MultidimensionalTwoPL.name:
+        return MultidimensionalTwoPL()
+    if model in MULTIDIMENSIONAL_MODELS:
+        kind = MULTIDIMENSIONAL_MODELS[model].__name__
+        raise ModelError(
+            f"the model {model!r} needs a column of the items; give {kind}(...) with one, such as subtask."
+        )
+    return irt_model_from_name(model)
 
 
 def _settings(method: str | Settings, seed: int | None) -> Settings:

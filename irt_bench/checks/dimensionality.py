@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.checks.fitted_responses import FittedResponses
 from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
+from irt_bench.inference.fast.dimensional import clustered_error
 
 CORRECTION: Final = 0.5  # responses added to an empty cell of a table, as psych::tetrachoric does
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -231,7 +232,7 @@ def compare_dimensions(fitted: FittedResponses, rng: np.random.Generator) -> Dim
     unseen = right - seen[0], trials - seen[1]
     scores = [_log_score(*unseen, fit_dimensions(*seen, n, rng)) for n in (1, 2)]
     n_answers = float(unseen[1].sum())
-    errors = [_clustered(scores[1] - scores[0], unseen[1], axis) for axis in (0, 1)]
+    errors = [clustered_error(scores[1] - scores[0], unseen[1], axis) for axis in (0, 1)]
     one, two = (float(score.sum() / n_answers) for score in scores)
     return DimensionGain(two - one, max(errors), one, two, int(n_answers))
 
@@ -296,11 +297,3 @@ def _newton(
 def _log_score(right: FloatArray, trials: FloatArray, log_odds: FloatArray) -> FloatArray:
     """Log-likelihood of the responses per cell; 0 where there are none."""
     return np.asarray(right * log_odds - trials * np.logaddexp(0, log_odds))
-
-
-def _clustered(gain: FloatArray, trials: FloatArray, axis: int) -> float:
-    """Estimate the standard error of the mean gain, clustered by row (axis 1) or column (axis 0)."""
-    total, n = gain.sum(axis=axis), trials.sum(axis=axis)
-    away = total - n * total.sum() / n.sum()
-    k = int((n > 0).sum())
-    return float(np.sqrt((away**2).sum() * k / max(k - 1, 1)) / n.sum())

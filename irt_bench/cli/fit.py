@@ -27,7 +27,7 @@ from irt_bench.cli.options import (
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
-from irt_bench.names import CopiesName, DeviceName, GuideName, MethodName, ModelName, PriorsName
+from irt_bench.names import DIMENSION, CopiesName, DeviceName, GuideName, MethodName, ModelName, PriorsName
 
 LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
 LogLikelihood = Annotated[bool, flag("--log-likelihood", "Save the log-likelihood and replicated answers, for ArviZ.")]
@@ -40,12 +40,18 @@ if TYPE_CHECKING:
     from irt_bench.inference.related_models import Cluster
     from irt_bench.inference.settings import Settings
     from irt_bench.irt_models.logistic import Logistic
+    from irt_bench.irt_models.multidimensional import Multidimensional
     from irt_bench.responses import ResponseCounts, ResponseTable
 
 
 Guessing = Annotated[
     str | None,
     typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
+]
+Dimensions = Annotated[int | None, typer.Option(help="m2pl: abilities per model; by default by held-out answers.")]
+ItemGroups = Annotated[
+    str | None,
+    typer.Option(help="bifactor, confirmatory: item column of groups or dimensions, such as subtask."),
 ]
 Priors = Annotated[str, choice(PriorsName, "Of items; independent where the check pooling fails.")]
 Draws = Annotated[int | None, typer.Option(help="Number of draws; of NUTS, per chain.", show_default="1000, nuts 2000")]
@@ -108,6 +114,8 @@ def fit(
     method: Method = None,
     guessing: Guessing = None,
     priors: Priors = "hierarchical",
+    dimensions: Dimensions = None,
+    item_groups: ItemGroups = None,
     benchmark: Benchmark = None,
     seed: Seed = 0,
     draws: Draws = None,
@@ -139,19 +147,24 @@ def fit(
     from irt_bench.inference.fit import default_method
     from irt_bench.inference.fit import fit as fit_model
     from irt_bench.inference.settings import settings_for
+    from irt_bench.irt_models.logistic import Logistic
 
     given = {
         "chains": chains, "warmup": warmup, "draws": draws, "target_accept": target_accept, "jobs": jobs,
         "guide": guide, "max_steps": max_steps, "max_sweeps": max_sweeps, "device": device, "threads": threads,
     }  # fmt: skip
     check_output(output, force=force, folder=True)
-    model = _model(irt_model, priors, population, covariates or [], reference)
+    several = _several_abilities(irt_model, dimensions, item_groups)
+    one_only = {"--guessing": guessing, "--groups": population, "--covariate": covariates, "--reference": reference}
+    _refuse_other_options(irt_model, several is not None, one_only | {"--priors": priors != "hierarchical"})
+    model = several or _model(irt_model, priors, population, covariates or [], reference)
     given = {"seed": seed, **{name: value for name, value in given.items() if value is not None}}
-    settings = settings_for(method or "laplace", **given) if method or not model.learns_asymptotes else None
+    decided = method or several is not None or not model.learns_asymptotes
+    settings = settings_for(method or "laplace", **given) if decided else None
     start = time.perf_counter()
     table = read_paths(paths, benchmark, format, metric, filter)
     counts = table.counts()
-    if guessing is not None:
+    if guessing is not None and isinstance(model, Logistic):
         model = model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
     settings = settings or settings_for(default_method(model, counts), **given)
     _check_room(counts, settings, log_likelihood=log_likelihood)
@@ -162,6 +175,35 @@ def fit(
     also = {"log_likelihood": log_likelihood, "maximum_likelihood": maximum_likelihood}
     _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, **also)
     fail_if_strict(fitted.checks, strict=strict)
+
+
+def _several_abilities(name: str, dimensions: int | None, item_groups: str | None) -> "Multidimensional | None":
+    """Build a model with several abilities; None where the name is that of another."""
+    from irt_bench.errors import ModelError
+    from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
+
+    grouped = name in (BifactorTwoPL.name, ConfirmatoryTwoPL.name)
+    if dimensions is not None and name != MultidimensionalTwoPL.name:
+        raise ModelError(f"--dimensions is no option of the model {name!r}.")
+    if item_groups is not None and not grouped:
+        raise ModelError(f"--item-groups is no option of the model {name!r}.")
+    if name == MultidimensionalTwoPL.name:
+        return MultidimensionalTwoPL(dimensions=dimensions)
+    if not grouped:
+        return None
+    if item_groups is None:
+        raise ModelError(f"the model {name!r} needs --item-groups, a column of the items such as subtask.")
+    if name == BifactorTwoPL.name:
+        return BifactorTwoPL(groups=item_groups)
+    return ConfirmatoryTwoPL(dimensions=item_groups)
+
+
+def _refuse_other_options(name: str, several: bool, options: dict[str, object]) -> None:
+    from irt_bench.errors import ModelError
+
+    for option, given in options.items():
+        if several and given:
+            raise ModelError(f"{option} is no option of the model {name!r}.")
 
 
 def _model(name: str, priors: str, groups: str | None, covariates: list[str], reference: str | None) -> "Logistic":
@@ -202,9 +244,15 @@ def _write_fit(
     maximum_likelihood: bool,
 ) -> None:
     from irt_bench.analysis.curves import observed_shares
-    from irt_bench.analysis.irt import ability_table, item_table, maximum_likelihood_items, population_table
+    from irt_bench.analysis.irt import (
+        ability_table,
+        item_table,
+        loading_table,
+        maximum_likelihood_items,
+        population_table,
+    )
     from irt_bench.irt_models.populations import POPULATION
-    from irt_bench.report.figures import fit_figure, save_figure
+    from irt_bench.report.figures import fit_figure, loadings_figure, save_figure
     from irt_bench.report.tables import print_fit, print_table
     from irt_bench.responses.quality import findings
 
@@ -220,9 +268,13 @@ def _write_fit(
         write_csv(abilities, folder / "abilities.csv", safe=safe)
         if populations is not None:
             write_csv(populations, folder / "populations.csv", safe=safe)
-        shares = observed_shares(abilities["ability"], counts).to_dataframe()
-        write_csv(shares, folder / "observed.csv", safe=safe)
-        save_figure(fit_figure(abilities, item_parameters), folder / "fit.png")
+        if DIMENSION in fitted.posterior.dims:
+            write_csv(loadings := loading_table(fitted.posterior), folder / "loadings.csv", safe=safe)
+            save_figure(loadings_figure(loadings), folder / "fit.png")
+        else:
+            shares = observed_shares(abilities["ability"], counts).to_dataframe()
+            write_csv(shares, folder / "observed.csv", safe=safe)
+            save_figure(fit_figure(abilities, item_parameters), folder / "fit.png")
         timings["write"] = time.perf_counter() - start
         summary = fitted.to_dict() | {"findings": [vars(each) for each in found], "timings": timings}
         write_json(folder / "summary.json", summary)

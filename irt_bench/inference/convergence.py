@@ -105,6 +105,9 @@ def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -
     difficulties integrated out, and no prior of means and sds makes up for that. Slopes that each have a prior of their
     own do (`Logistic.with_independent_priors`): to bring all of them near zero costs what one learned mean gives away.
     """
+    if names.DIFFICULTY not in posterior:
+        why = "the model has no difficulties"
+        return Check("pooling", "not_applicable", None, POOLING_LIMIT, why, POOLING_SOURCE)
     answers = trials.sum(axis=0)
     asked = answers > 0
     typical = float(np.median(answers[asked])) if asked.sum() > 1 else 0.0
@@ -210,7 +213,7 @@ def _guide_check(missed: float | None) -> Check:
 def _rhat_check(posterior: xr.Dataset) -> Check:
     from arviz_stats import rhat  # noqa: PLC0415 - takes a second that only samplers should cost
 
-    value, where = _worst(rhat(posterior), largest=True)
+    value, where = _worst(rhat(posterior), _moving(posterior), largest=True)
     message = f"largest R-hat {value:.4f}, of {where}"
     return Check("r_hat", _status(value < RHAT_LIMIT), value, RHAT_LIMIT, message + _more(value < RHAT_LIMIT))
 
@@ -218,7 +221,7 @@ def _rhat_check(posterior: xr.Dataset) -> Check:
 def _ess_check(posterior: xr.Dataset, kind: str, needed: int) -> Check:
     from arviz_stats import ess  # noqa: PLC0415 - as above
 
-    value, where = _worst(ess(posterior, method=kind), largest=False)
+    value, where = _worst(ess(posterior, method=kind), _moving(posterior), largest=False)
     message = f"smallest {kind} effective sample size {value:.0f}, of {where}"
     return Check(f"ess_{kind}", _status(value >= needed), value, needed, message + _more(value >= needed))
 
@@ -245,16 +248,23 @@ def _depth_check(depth: xr.DataArray, most: int) -> Check:
     return Check("tree_depth", _status(share <= DEPTH_LIMIT), share, DEPTH_LIMIT, message)
 
 
-def _worst(statistic: xr.Dataset, *, largest: bool) -> tuple[float, str]:
-    """Largest or smallest value over all parameters, undefined first, and what it belongs to."""
+def _moving(posterior: xr.Dataset) -> xr.Dataset:
+    """Whether draws of a value differ: a loading that a model does not have is 0 in all."""
+    return posterior.max(("chain", "draw")) > posterior.min(("chain", "draw"))
+
+
+def _worst(statistic: xr.Dataset, moving: xr.Dataset, *, largest: bool) -> tuple[float, str]:
+    """Largest or smallest value over all parameters that move, undefined first, and what it belongs to."""
     worst, where = (-math.inf if largest else math.inf), "no parameter"
     for name, array in statistic.data_vars.items():
-        flat = np.where(np.isnan(array.values), math.inf if largest else -math.inf, array.values).ravel()
+        flat = np.where(np.isnan(array.values), math.inf if largest else -math.inf, array.values)
+        flat = np.where(moving[name].transpose(*array.dims).values, flat, -math.inf if largest else math.inf).ravel()
         place = int(flat.argmax() if largest else flat.argmin())
         if (flat[place] > worst) if largest else (flat[place] < worst):
             worst = float(flat[place])
-            label = f" of {array.dims[0]} {array[array.dims[0]].values[place]!s}" if array.dims else ""
-            where = f"{name}{label}"
+            places = zip(array.dims, np.unravel_index(place, array.shape), strict=True)
+            label = ", ".join(f"{dim} {array[dim].values[at]!s}" for dim, at in places)
+            where = f"{name} of {label}" if label else f"{name}"
     return worst, where
 
 

@@ -296,7 +296,8 @@ def _chances(irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts)
     posterior = posterior.sel({dim: np.asarray(index, dtype=str) for dim, index in labels.items()})
     ability = _joined(posterior[names.ABILITY])
     per_item = (names.CHAIN, names.DRAW, names.ITEM)
-    parameters = {str(name): _joined(array) for name, array in posterior.data_vars.items() if array.dims == per_item}
+    kinds = per_item, (*per_item, names.DIMENSION)
+    parameters = {str(name): _joined(array) for name, array in posterior.data_vars.items() if array.dims in kinds}
     asked = counts.asked
     for draw in range(len(ability)):
         score = irt_model.expected_score({name: value[draw] for name, value in parameters.items()}, ability[draw])
@@ -314,7 +315,7 @@ def _chances(irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts)
 
 def _joined(array: xr.DataArray) -> Array:
     """Chains one after the other, in double precision."""
-    return np.asarray(array.to_numpy().reshape(-1, array.shape[-1]), dtype=np.float64)
+    return np.asarray(array.to_numpy().reshape(-1, *array.shape[2:]), dtype=np.float64)
 
 
 def saved_counts(

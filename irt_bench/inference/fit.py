@@ -35,6 +35,7 @@ from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings, settings_for
 from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
 from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.multidimensional import Multidimensional, multidimensional_from_dict
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.quality import disconnected_blocks
@@ -49,6 +50,7 @@ _METHODS: Final = {
     "nuts": ("irt_bench.inference.sampling.nuts", "sample_nuts"),
     "svi": ("irt_bench.inference.sampling.svi", "fit_svi"),
 }
+_VARIATIONAL: Final = ("irt_bench.inference.fast.dimensional", "fit_dimensional")  # laplace, several abilities
 VERSIONS_OF: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "xarray", "arviz-stats")
 FORMAT_VERSION: Final = 2
 MAX_GIGABYTES: Final = 16  # of draws
@@ -287,6 +289,8 @@ def _model_of(about: Mapping[str, Any], given: IRTModel | None) -> IRTModel:
     own = about.get("class")
     if given is not None and given.name == about["name"] and own in (None, type(given).__name__):
         return given
+    if own is None and (several := multidimensional_from_dict(about)):
+        return several
     if own is not None or about["name"] not in IRT_MODELS:
         which = f" of the class {own}" if own is not None else ""
         raise FitError(f"it holds a fit of the model {about['name']!r}{which}; give that model as irt_model.")
@@ -352,19 +356,26 @@ def fit(
     _check_model(irt_model, settings)
     _check_fittable(counts, irt_model, settings)
     start = time.perf_counter()
+    several, choice = isinstance(irt_model, Multidimensional), None
+    if isinstance(irt_model, Multidimensional):
+        from irt_bench.inference.fast.dimensional import choose_dimensions  # noqa: PLC0415 - as the methods above
+
+        irt_model, choice = choose_dimensions(irt_model.for_items(counts.items), counts, settings.seed)
     relatives = find_relatives(counts, irt_model, cluster, copies)
     distinct = relatives.distinct
     if isinstance(irt_model, Logistic):
         irt_model = irt_model.for_models(distinct.models, np.asarray(distinct.asked.any(axis=1)))
-    module, function = _METHODS[settings.method]
+    module, function = _VARIATIONAL if several and settings.method == "laplace" else _METHODS[settings.method]
     draws: Draws = getattr(import_module(module), function)(
         irt_model, distinct.correct, distinct.trials, settings, progress
     )
     posterior = label_draws(draws, distinct, getattr(irt_model, "population", None))
     posterior = posterior.drop_vars(getattr(irt_model, "auxiliary", ()), errors="ignore")
+    posterior = irt_model.oriented(posterior) if isinstance(irt_model, Multidimensional) else posterior
     sample_stats = label_stats(draws.sample_stats)
     checks = (
         *_checks(settings, posterior, sample_stats, draws.notes),
+        *(() if choice is None else (Check("dimensions", "passed", choice.chosen, None, choice.message),)),
         pooling_check(posterior, distinct.trials),
         *response_checks(irt_model, posterior, distinct, seed=settings.seed),
     )
@@ -400,7 +411,7 @@ def default_method(irt_model: IRTModel, counts: ResponseCounts) -> str:
         If it is not the fast method.
     """
     known = isinstance(irt_model, Logistic) and not irt_model.has_own_program
-    if isinstance(irt_model, Logistic) and known and not irt_model.learns_asymptotes:
+    if isinstance(irt_model, Multidimensional) or (known and not getattr(irt_model, "learns_asymptotes", False)):
         return "laplace"
     method = "nuts" if counts.correct.size <= MAX_DEFAULT_NUTS else "svi"
     what = "learns asymptotes" if known else "has a program of its own"
@@ -423,7 +434,10 @@ def _check_model(irt_model: IRTModel, settings: Settings) -> None:
     """Refuse what is no model, and what the fast method does not know."""
     if missing := [name for name in ("name", "program", "expected_score", "to_dict") if not hasattr(irt_model, name)]:
         raise ModelError(f"{type(irt_model).__name__} lacks {', '.join(missing)}; see irt_bench.IRTModel.")
-    if isinstance(settings, LaplaceSettings) and (not isinstance(irt_model, Logistic) or irt_model.has_own_program):
+    known = isinstance(irt_model, Multidimensional) or (
+        isinstance(irt_model, Logistic) and not irt_model.has_own_program
+    )
+    if isinstance(settings, LaplaceSettings) and not known:
         kinds = ", ".join(kind.__name__ for kind in IRT_MODELS.values())
         raise ModelError(
             f"method 'laplace' approximates {kinds} only, and {type(irt_model).__name__} ({irt_model.name!r}) has a "

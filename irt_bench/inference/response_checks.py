@@ -55,6 +55,22 @@ class _Draw(NamedTuple):
         return np.asarray(success_probability(known, self.guessing[items], self.upper_asymptote[items]))
 
 
+class _DimensionalDraw(NamedTuple):
+    """One draw of the parameters of a model with several abilities, single precision."""
+
+    ability: Array  # (model, dimension)
+    loading: Array  # (item, dimension)
+    intercept: Array  # (item,)
+
+    def chances(self, models: Array, items: Array) -> Array:
+        """Chances of right answers: of models, (model, 1), to items, or of pairs of them."""
+        if models.ndim > 1:
+            logit = self.ability[models[:, 0]] @ self.loading[items].T + self.intercept[items]
+        else:
+            logit = np.einsum("nd,nd->n", self.ability[models], self.loading[items]) + self.intercept[items]
+        return np.asarray(1 / (1 + np.exp(-np.clip(logit, -LARGEST_LOGIT, LARGEST_LOGIT))))
+
+
 def response_checks(
     irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts, *, seed: int
 ) -> tuple[Check, ...]:
@@ -78,8 +94,10 @@ def response_checks(
     """
     rng = np.random.default_rng([seed, len(counts.models)])
     ability = posterior[names.ABILITY].mean((names.CHAIN, names.DRAW)).to_numpy()
+    several = names.LOADING in posterior
+    ability = ability[:, 0] if several else ability  # the general one, or the one that items load on most
     missing = missing_pattern_check(_about_populations(irt_model, posterior, counts, ability), counts, rng)
-    if not {names.DIFFICULTY, names.DISCRIMINATION} <= set(posterior.data_vars):
+    if not several and not {names.DIFFICULTY, names.DISCRIMINATION} <= set(posterior.data_vars):
         reason = f"{irt_model.name!r} reports no difficulty and discrimination"
         return _not_applicable("expected_scores", reason), missing, _not_applicable("overdispersion", reason)
     one_slope = isinstance(irt_model, OnePL) and irt_model.population is None  # else a score is not all there is
@@ -283,13 +301,18 @@ def overdispersion_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
     return _held("overdispersion", float(dispersion), float(limit), message, DISPERSION_SOURCE)
 
 
-def _few(posterior: xr.Dataset, n: int) -> list[_Draw]:
+def _few(posterior: xr.Dataset, n: int) -> list[_Draw] | list[_DimensionalDraw]:
     """Evenly spaced draws, chains joined."""
     shape = posterior[names.ABILITY].shape[:2]
     absent = {names.GUESSING: 0.0, names.UPPER_ASYMPTOTE: 1.0}
     found = []
-    for place in np.linspace(0, np.prod(shape) - 1, n).astype(np.intp):
-        at = np.unravel_index(place, shape)
+    places = [np.unravel_index(place, shape) for place in np.linspace(0, np.prod(shape) - 1, n).astype(np.intp)]
+    if names.LOADING in posterior:
+        drawn = [
+            [posterior[name].to_numpy()[at].astype(np.float32) for name in _DimensionalDraw._fields] for at in places
+        ]
+        return [_DimensionalDraw(*values) for values in drawn]
+    for at in places:
         values = [
             posterior[name].to_numpy()[at] if name in posterior else np.full(posterior.sizes[names.ITEM], absent[name])
             for name in _Draw._fields

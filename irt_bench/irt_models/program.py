@@ -26,6 +26,7 @@ from torch import Tensor
 
 from irt_bench import names
 from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.multidimensional import Multidimensional, item_slots
 from irt_bench.irt_models.populations import (
     COEFFICIENT,
     GROUP,
@@ -47,6 +48,10 @@ DTYPE = torch.float64  # log-likelihoods of a million cells need more than float
 
 class ProgramData(Protocol):
     """Answers as a program sees them."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Plate ``model`` and ``item`` → length, of all answers."""
 
     @property
     def n_models(self) -> int:
@@ -86,6 +91,9 @@ class ProgramData(Protocol):
         upper_asymptote: Tensor | None = None,
     ) -> None:
         """Add the answers: P(right) = c + (d - c) sigmoid(a (theta - b)), as one fused operation."""
+
+    def observe_dimensions(self, ability: Tensor, *, loading: Tensor, intercept: Tensor) -> None:
+        """Add the answers: P(right) = sigmoid(sum_d a_d theta_d + intercept), abilities (dimension, model)."""
 
 
 def measured(*, origin: Tensor | None = None, unit: Tensor | None = None) -> dict[str, Any]:
@@ -188,6 +196,45 @@ def _sample_upper_asymptote(model: Logistic, guessing: Tensor | None) -> Any:
     low = number(0.0) if guessing is None else guessing
     share = pyro.sample("upper_share", _beta(model.upper_share))  # keeps d above c whatever the draw
     return pyro.deterministic(names.UPPER_ASYMPTOTE, low + (1 - low) * share, event_dim=0)
+
+
+def multidimensional_program(model: Multidimensional, data: ProgramData) -> None:
+    """Run a 2PL with several abilities: theta ~ N(0, R), loadings and intercepts from hierarchies.
+
+    Parameters
+    ----------
+    model : Multidimensional
+        Priors, and the pattern of the loadings.
+    data : ProgramData
+        Plates and answers.
+    """
+    slots, n_dims = item_slots(model, data.sizes[names.ITEM])
+    dimensions, slot_plate = pyro.plate(names.DIMENSION, n_dims, dim=-2), pyro.plate("slot", len(slots), dim=-2)
+    root = pyro.sample("ability_root", dist.LKJCholesky(n_dims, number(1.0))) if model.correlated else None
+    with dimensions, data.models:
+        name = names.ABILITY if root is None else "independent_ability"
+        ability = pyro.sample(name, dist.Normal(number(0.0), number(1.0)))
+        if root is not None:
+            ability = pyro.deterministic(names.ABILITY, root @ ability, event_dim=0)
+    if root is not None:
+        pyro.deterministic(names.ABILITY_CORRELATION, root @ root.T)
+    with dimensions:
+        mean = pyro.sample(f"{names.LOADING}_mean", normal(model.loading.mean))
+        sd = pyro.sample(f"{names.LOADING}_sd", half_normal(model.loading.sd))
+    mean, sd = mean.expand(n_dims, 1), sd.expand(n_dims, 1)
+    at = data.at_items(slots)
+    used = at < n_dims  # other slots are N(0, 1), and nothing comes of them
+    place = at.clamp(max=n_dims - 1).long()
+    slot_mean, slot_sd = torch.where(used, mean[place, 0], 0.0), torch.where(used, sd[place, 0], 1.0)
+    with slot_plate, data.items:
+        own = pyro.sample("slot_loading", dist.Normal(slot_mean, slot_sd))
+    prior = sample_hierarchy(names.INTERCEPT, model.intercept, measured(), measured())
+    with data.items:
+        intercept = pyro.sample(names.INTERCEPT, prior)
+    loading = own.new_zeros((n_dims, data.n_items)).scatter_add(0, place, own * used)
+    with dimensions, data.items:
+        pyro.deterministic(names.LOADING, loading, event_dim=0)
+    data.observe_dimensions(ability, loading=loading, intercept=intercept)
 
 
 @cache

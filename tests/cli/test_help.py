@@ -15,6 +15,7 @@ from irt_bench import names
 from irt_bench.cli import EXAMPLES, app
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import IRT_MODELS, PRIORS
+from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS
 from irt_bench.responses.formats import FORMATS
 from irt_bench.study.design import StudyDesign
 from irt_bench.study.run import BACKENDS
@@ -35,7 +36,7 @@ def shown(*arguments):
 @pytest.mark.parametrize(
     ("names", "registry"),
     [
-        (names.ModelName, IRT_MODELS),
+        (names.ModelName, {**IRT_MODELS, **MULTIDIMENSIONAL_MODELS}),
         (names.MethodName, SETTINGS),
         (names.PriorsName, PRIORS),
         (names.SelectorName, SELECTORS),

@@ -52,10 +52,10 @@ MAX_HALVINGS: Final = 8
 def draw_hierarchy(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
     """Draw means and sds over items that are learned, given the items, and populations given the abilities."""
     if isinstance(irt_model.difficulty, Hierarchical):
-        mean, sd = _draw_normal_prior(state.difficulty, state.difficulty_sd, irt_model.difficulty, rng)
+        mean, sd = draw_normal_prior(state.difficulty, state.difficulty_sd, irt_model.difficulty, rng)
         state = replace(state, difficulty_mean=mean, difficulty_sd=sd)
     if isinstance(irt_model.log_discrimination, Hierarchical):
-        mean, sd = _draw_normal_prior(state.log_slope, state.slope_sd, irt_model.log_discrimination, rng)
+        mean, sd = draw_normal_prior(state.log_slope, state.slope_sd, irt_model.log_discrimination, rng)
         state = replace(state, slope_mean=mean, slope_sd=sd)
     if irt_model.design is not None:
         population = _draw_population(irt_model.design, state.population, state.ability, rng)
@@ -97,7 +97,7 @@ def _draw_population(design: PopulationDesign, values: Array, ability: Array, rn
     return np.hstack(found)
 
 
-def _draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:
+def draw_normal_prior(values: Array, sd: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:
     """Draw the mean given the sd, and then the sd given the mean, (draw, 1) each."""
     n, least = values.shape[1], 1 / prior.mean.scale**2
     precision = n / sd**2 + least
@@ -114,7 +114,7 @@ def _draw_sd(squares: Array, n: int, prior: HalfNormal, rng: np.random.Generator
     width = 1 / np.sqrt(2 * squares / mode + 2 * mode / tau)
     log_sd = np.log(mode) / 2 + width * NODES
     square = np.exp(2 * log_sd)
-    return np.exp(_draw_from(log_sd, -(n - 1) * log_sd - squares / (2 * square) - square / (2 * tau), rng))
+    return np.exp(draw_from_nodes(log_sd, -(n - 1) * log_sd - squares / (2 * square) - square / (2 * tau), rng))
 
 
 def draw_frame(irt_model: Logistic, state: State, rng: np.random.Generator) -> State:
@@ -172,10 +172,10 @@ def _draw_log_scale(irt_model: Logistic, state: State, rng: np.random.Generator)
     frame = FrameScale.make(size, squares, slope, *divided)
     mode, precision = frame.peak()
     log_scale = mode + NODES / np.sqrt(precision)
-    return _draw_from(log_scale, frame.log_density(log_scale), rng)
+    return draw_from_nodes(log_scale, frame.log_density(log_scale), rng)
 
 
-def _draw_from(nodes: Array, log_density: Array, rng: np.random.Generator) -> Array:
+def draw_from_nodes(nodes: Array, log_density: Array, rng: np.random.Generator) -> Array:
     """Draw from densities tabulated at evenly spaced nodes, (draw, node) → (draw, 1)."""
     total = np.exp(log_density - log_density.max(1, keepdims=True)).cumsum(1)
     cell = (total < rng.random((len(total), 1)) * total[:, -1:]).sum(1, keepdims=True)
@@ -292,23 +292,23 @@ def _run(
 def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> State:
     """Draw abilities, items, hierarchy and frame in turn, each given the rest."""
     target = ability_target(answers, state, irt_model.design)
-    ability = _trajectory(state.ability[..., None], target, scales.abilities, rng)
+    ability = trajectory(state.ability[..., None], target, scales.abilities, rng)
     state = replace(state, ability=ability[..., 0])
     if irt_model.shared_slope:
         start, target = state.intercept[..., None], intercept_target(answers, state)
-        state = replace(state, intercept=_trajectory(start, target, scales.items, rng)[..., 0])
+        state = replace(state, intercept=trajectory(start, target, scales.items, rng)[..., 0])
     else:
         start, target = np.stack([state.intercept, state.log_slope], -1), item_target(answers, state)
-        items = _trajectory(start, target, scales.items, rng)
+        items = trajectory(start, target, scales.items, rng)
         state = replace(state, intercept=items[..., 0], log_slope=items[..., 1])
     if scales.spreads.any():
         stretch = Stretch(irt_model, state)
         start = stretch.start[:, None]
-        state = stretch.state(_trajectory(start, stretch.target(answers), scales.spreads, rng)[:, 0])
+        state = stretch.state(trajectory(start, stretch.target(answers), scales.spreads, rng)[:, 0])
     return draw_frame(irt_model, draw_hierarchy(irt_model, state, rng), rng)
 
 
-def _trajectory(start: Array, target: Target, roots: Array, rng: np.random.Generator) -> Array:
+def trajectory(start: Array, target: Target, roots: Array, rng: np.random.Generator) -> Array:
     """One Hamiltonian trajectory of every unit, (draw, unit, coordinate), accepted or not for each alone."""
     back = roots.transpose(0, 2, 1)
     speed = rng.standard_normal(start.shape)

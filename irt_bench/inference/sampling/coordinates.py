@@ -15,8 +15,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -26,12 +27,14 @@ from torch import Tensor
 
 from irt_bench.errors import FitError
 from irt_bench.inference.fast.ability_updates import AbilityGrid
+from irt_bench.inference.fast.dimensional import draw_sites
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.inference.sampling.guides import optimise
 from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData
 from irt_bench.inference.sampling.target import SiteReading, Target
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.irt_models.program import DTYPE
 
 Array = npt.NDArray[Any]
@@ -223,6 +226,8 @@ def find_coordinates(
     """
     cells = ResponseCells.from_arrays(correct, trials, device=device)
     data = ResponseData(cells, framed=whole)
+    if isinstance(irt_model, Multidimensional):
+        return _near(Target(irt_model, data), partial(draw_sites, irt_model, correct, trials))
     if not isinstance(irt_model, Logistic):
         return _by_guide(Target(irt_model, data))
     approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
@@ -232,11 +237,15 @@ def find_coordinates(
         if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=0.0):
             grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)
             data = ResponseData(cells, grid)
-    target = Target(irt_model, data)
+    return _near(Target(irt_model, data), approximation.draws)
+
+
+def _near(target: Target, draw: Callable[[int], dict[str, Array]]) -> Coordinates:
+    """Whiten by draws of an approximation."""
     n_draws = int(np.clip(DRAWS_PER_COORDINATE * target.size, MIN_DRAWS, MAX_DRAWS))
     n_draws = max(min(n_draws, MAX_NUMBERS // target.size), MIN_DRAWS)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        drawn = approximation.draws(n_draws)
+        drawn = draw(n_draws)
         readings = [target.read({name: values[at] for name, values in drawn.items()}) for at in range(n_draws)]
         return _whitened(target, readings) or _by_guide(target)
 

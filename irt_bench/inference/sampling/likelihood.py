@@ -175,7 +175,7 @@ class ResponseData:
         """Known values of the items at hand."""
         known = torch.tensor(np.array(values, dtype=np.float64))
         some = self.chosen(names.ITEM)
-        return known if some is None or not known.ndim else known[some]
+        return known if some is None or not known.ndim else known[..., some]
 
     def at_models(self, values: Any) -> Tensor:
         """Known values of the models at hand."""
@@ -208,6 +208,14 @@ class ResponseData:
             total = _IntegratedLikelihood.apply(self.grid, *curves)
         else:
             total = log_likelihood(self._some_cells, ability, curves)
+        self._add(total)
+
+    def observe_dimensions(self, ability: Tensor, *, loading: Tensor, intercept: Tensor) -> None:
+        """Add the log-likelihood of the answers, abilities (dimension, model), loadings (dimension, item)."""
+        if not self._silent:
+            self._add(_DimensionalLikelihood.apply(self._some_cells, ability, loading, intercept))
+
+    def _add(self, total: Tensor) -> None:
         pyro.factor("responses", total if not self._chosen else self._stands_for * total)
 
     @cached_property
@@ -280,20 +288,46 @@ def _logistic(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> tupl
     by_item, by_item_ability = torch.zeros_like(slope), torch.zeros_like(slope)
     for rows, right, trials in cells.chunks(ability.dtype):
         theta = ability[rows]
-        log_odds = torch.outer(theta, slope).sub_(shift)
-        if trials is None:
-            sign = right.mul_(2).sub_(1)
-            observed = log_odds.mul_(sign).sigmoid_()  # P of the answer given, exact in both tails
-            total += _sum_of_logs(observed)
-            residual = sign.sub_(observed.mul_(sign))  # d value / d log-odds = sign * (1 - P)
-        else:
-            total += torch.dot(right.reshape(-1), log_odds.reshape(-1))
-            total += (torch.nn.functional.logsigmoid(-log_odds) * trials).sum()
-            residual = right.sub_(log_odds.sigmoid_().mul_(trials))
+        part, residual = _sum_and_residuals(torch.outer(theta, slope).sub_(shift), right, trials)
+        total += part
         by_model[rows] = residual @ slope
         by_item += residual.sum(0)
         by_item_ability += theta @ residual
     return total, by_model, by_item_ability - curves.difficulty * by_item, -slope * by_item
+
+
+class _DimensionalLikelihood(torch.autograd.Function):
+    """Log-likelihood with several abilities per model."""
+
+    @staticmethod
+    def forward(ctx: Any, cells: ResponseCells, ability: Tensor, loading: Tensor, intercept: Tensor) -> Tensor:
+        theta, slopes, shift = (value.detach().to(cells.device) for value in (ability, loading, intercept))
+        total, by_ability = theta.new_zeros(()), torch.empty_like(theta)
+        by_loading, by_intercept = torch.zeros_like(slopes), torch.zeros_like(shift)
+        for rows, right, trials in cells.chunks(theta.dtype):
+            some = theta[:, rows]
+            part, residual = _sum_and_residuals(torch.addmm(shift, some.T, slopes), right, trials)
+            total += part
+            by_ability[:, rows] = slopes @ residual.T
+            by_loading += some @ residual
+            by_intercept += residual.sum(0)
+        ctx.save_for_backward(*(value.to(ability.device) for value in (by_ability, by_loading, by_intercept)))
+        return total.to(ability.device)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, *(grad_output * slope for slope in ctx.saved_tensors))
+
+
+def _sum_and_residuals(log_odds: Tensor, right: Tensor, trials: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Log-likelihood of a chunk, and its slopes in the log-odds; both arrays are used up."""
+    if trials is None:
+        sign = right.mul_(2).sub_(1)
+        observed = log_odds.mul_(sign).sigmoid_()  # P of the answer given, exact in both tails
+        return _sum_of_logs(observed), sign.sub_(observed.mul_(sign))  # d value / d log-odds = sign * (1 - P)
+    total = torch.dot(right.reshape(-1), log_odds.reshape(-1))
+    total += (torch.nn.functional.logsigmoid(-log_odds) * trials).sum()
+    return total, right.sub_(log_odds.sigmoid_().mul_(trials))
 
 
 def _sum_of_logs(probabilities: Tensor) -> Tensor:

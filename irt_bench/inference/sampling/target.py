@@ -232,8 +232,10 @@ class Target:
             at = np.arange(place.start, place.stop)
             if not plates:
                 found.setdefault(plates, []).append(at[None])
-            elif len(plates) == 1 and plates[0] in sizes:
-                found.setdefault(plates, []).append(at.reshape(-1, sizes[plates[0]]).T)
+            elif plates[-1] in sizes and not {*plates[:-1]} & {
+                *sizes
+            }:  # what a model or an item has on several dimensions belongs together, too
+                found.setdefault(plates[-1:], []).append(at.reshape(-1, sizes[plates[-1]]).T)
             else:
                 found[(*plates, name)] = [at[:, None]]
         return [np.concatenate(parts, axis=1) for parts in found.values()]

@@ -5,7 +5,13 @@ the quantity and its unit. `save_figure` writes the same bytes for the same figu
 """
 
 from irt_bench.report.figures.canvas import save_figure
-from irt_bench.report.figures.fit_figures import abilities_figure, fit_figure, parameters_figure, posterior_figure
+from irt_bench.report.figures.fit_figures import (
+    abilities_figure,
+    fit_figure,
+    loadings_figure,
+    parameters_figure,
+    posterior_figure,
+)
 from irt_bench.report.figures.item_figures import curves_figure, information_figure, items_figure
 from irt_bench.report.figures.model_figures import checks_figure, comparison_figure
 
@@ -15,6 +21,7 @@ __all__ = [
     "comparison_figure",
     "curves_figure",
     "fit_figure",
+    "loadings_figure",
     "information_figure",
     "items_figure",
     "parameters_figure",

@@ -321,3 +321,54 @@ def posterior_figure(posterior: xr.Dataset, names: Sequence[str] | None = None) 
 def scalar_names(posterior: xr.Dataset) -> list[str]:
     """Names of quantities that have no dimensions but chain and draw."""
     return [str(name) for name, values in posterior.data_vars.items() if set(values.dims) == {CHAIN, DRAW}]
+
+
+MAX_PANELS: Final = 6  # dimensions side by side
+MAX_ITEM_LABELS: Final = 60
+
+
+@styled
+def loadings_figure(loadings: pd.DataFrame) -> Figure:
+    """Draw the loadings of the items with 90% intervals, a panel per dimension, items of one dimension together.
+
+    Parameters
+    ----------
+    loadings : pd.DataFrame
+        Indexed by item and dimension, from `loading_table`. Of more than six dimensions those that few items have
+        share the last panel, as the groups of a bifactor model do.
+    """
+    wide = loadings["loading"].unstack("dimension")
+    columns = list(dict.fromkeys(loadings.index.get_level_values("dimension")))
+    order = np.lexsort((-wide[columns].abs().max(axis=1), wide[columns].abs().fillna(-1).to_numpy().argmax(axis=1)))
+    bifactor = wide[columns].notna().sum(axis=1).max() == 2 and len(columns) > MAX_PANELS
+    if bifactor:
+        order = np.lexsort((-wide[columns[0]], wide[columns[1:]].notna().to_numpy().argmax(axis=1)))
+    items = wide.index[order]
+    panels = [columns[:1], columns[1:]] if bifactor else [[name] for name in columns[:MAX_PANELS]]
+    named = len(items) <= MAX_ITEM_LABELS
+    more = f", the first {MAX_PANELS} of {len(columns)}" if not bifactor and len(columns) > MAX_PANELS else ""
+    title = f"Loadings of {len(items):,} items on {len(columns)} dimensions{more}"
+    figure = new_figure(max(3.2, 0.155 * len(items) + 1.2) if named else 5.6, title)
+    axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True, sharex=True))
+    heights = pd.Series(np.arange(len(items)), index=items)
+    for panel, dims in zip(axes, panels, strict=True):
+        _loading_panel(panel, loadings, heights, dims)
+        panel.set_title(str(dims[0]) if len(dims) == 1 else f"own group ({len(dims)})")
+    axes[0].set_ylim(len(items) - 0.4, -0.6)
+    if named:
+        axes[0].set_yticks(heights, [shorten(str(item), LABEL_CHARACTERS) for item in items], size=SMALL_SIZE)
+    else:
+        axes[0].set_yticks([])
+        axes[0].set_ylabel(f"{len(items):,} items, by the dimension they load on most")
+    figure.supxlabel("loading (logits per sd of ability): posterior mean and 90% interval")
+    return figure
+
+
+def _loading_panel(axes: Axes, loadings: pd.DataFrame, heights: pd.Series, dims: Sequence[str]) -> None:
+    rows = loadings[loadings.index.get_level_values("dimension").isin(dims)]
+    at = heights[rows.index.get_level_values("item")].to_numpy()
+    width = 2.2 if len(heights) <= MAX_ITEM_LABELS else 0.6
+    axes.hlines(at, rows["loading_q05"], rows["loading_q95"], color=SKY, linewidth=width)
+    axes.scatter(rows["loading"], at, color=BLUE, s=14 if width > 1 else 2, zorder=3, linewidths=0)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.grid(visible=False, axis="y")

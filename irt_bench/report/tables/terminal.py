@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from irt_bench.analysis.classical import FLAGS, Reliability
+from irt_bench.names import DIMENSION
 from irt_bench.report.tables.text import (
     LOWER,
     UPPER,
@@ -286,9 +287,14 @@ def print_fit(
 ) -> None:
     """Print a fit: its checks, the models by ability, the items by difficulty."""
     made = [f"{words(name)} {summary[name]}" for name in ("method", "seed") if name in summary]
-    size = f"{len(abilities):,} models x {len(items):,} items"
+    several = DIMENSION in abilities.index.names
+    n_models = len(abilities.index.unique(0)) if several else len(abilities)
+    size = f"{n_models:,} models x {len(items):,} items"
     console.print(Text(", ".join([size, *made, *_related(summary)])), end="\n\n")
     print_checks(checks, console)
+    if several:
+        _print_profiles(abilities, items, console, max_rows)
+        return
     ranked = abilities.sort_values("rank", kind="stable")
     columns = [name for name in MODEL_COLUMNS if name in ranked]
     print_table(ranked, title=f"{lead_text(ranked, _label)}.", console=console, max_rows=max_rows, columns=columns)
@@ -302,10 +308,24 @@ def print_fit(
     print_table(hardest, title=f"Items, hardest first{last}", console=console, max_rows=max_rows, columns=columns)
 
 
+def _print_profiles(abilities: pd.DataFrame, items: pd.DataFrame, console: Console, max_rows: int) -> None:
+    """Print the abilities of models with several, by the first, and the items by discrimination."""
+    dims = list(dict.fromkeys(abilities.index.get_level_values(DIMENSION)))
+    ranked = abilities["ability"].unstack(DIMENSION).sort_values(dims[0], ascending=False, kind="stable")
+    ranked["accuracy"] = abilities["accuracy"].groupby(level=0).first()
+    more = f", the first {MAX_PROFILE} of {len(dims)} abilities" if len(dims) > MAX_PROFILE else ""
+    title = f"Models by ability {dims[0]!r}{more} (posterior means)"
+    print_table(ranked, title=title, console=console, max_rows=max_rows, columns=[*dims[:MAX_PROFILE], "accuracy"])
+    steep = items.sort_values("discrimination", ascending=False, kind="stable")
+    columns = [name for name in items.columns if not str(name).endswith("_sd")]
+    print_table(steep, title="Items, most discriminating first", console=console, max_rows=max_rows, columns=columns)
+
+
 def _label(label: object) -> str:
     return shorten(str(label), MAX_LABEL)
 
 
+MAX_PROFILE = 6  # abilities of a model side by side
 ROWS = 10
 
 

@@ -1,0 +1,320 @@
+"""The fast method for models with several abilities: variational factors, Gibbs sweeps where the matrix is small.
+
+`compare_dimensions` chooses the number of dimensions by held-out answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import get_num_threads, set_num_threads
+from threadpoolctl import threadpool_limits
+
+from irt_bench import names
+from irt_bench.errors import ModelError
+from irt_bench.inference.convergence import MIN_MODELS
+from irt_bench.inference.draws import Draws
+from irt_bench.inference.fast.dimensional_gibbs import DimensionalState, refine
+from irt_bench.inference.fast.gaussian_variational import (
+    MIN_SD,
+    Factors,
+    GaussianVariational,
+    GroupCells,
+    item_groups,
+    update_models,
+)
+from irt_bench.inference.fast.gibbs import chain_convergence, draw_normal_prior
+from irt_bench.inference.settings import LaplaceSettings
+from irt_bench.irt_models.model import Hierarchical
+from irt_bench.irt_models.multidimensional import Multidimensional, MultidimensionalTwoPL, Slots
+from irt_bench.responses.counts import ResponseCounts
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
+MAX_THREADS: Final = get_num_threads()  # as many as numba may ever use
+MAX_REFINED: Final = 30_000_000  # cells times draws: some seconds
+MAX_REFINED_OF_FEW: Final = 300_000_000  # the same of fewer models than a normal posterior needs
+HELD_OUT: Final = 0.1  # of the cells
+MIN_ANSWERS: Final = 1_000  # to choose by those held out
+MOST_DIMENSIONS: Final = 8
+GAIN_LIMIT: Final = 2.33  # standard errors
+MIN_CHANCE: Final = 1e-6
+MAX_PROFILE_STEPS: Final = 50
+PROFILE_TOLERANCE: Final = 1e-4
+SPAWN_KEY: Final = 0xD1  # random numbers apart from those of the method
+SITE_DIMS: Final = {
+    names.ABILITY: (names.DIMENSION, names.MODEL),
+    "independent_ability": (names.DIMENSION, names.MODEL),
+    names.LOADING: (names.DIMENSION, names.ITEM),
+    "slot_loading": ("slot", names.ITEM),
+    names.INTERCEPT: (names.ITEM,),
+    "loading_mean": (names.DIMENSION,),
+    "loading_sd": (names.DIMENSION,),
+    "intercept_mean": (),
+    "intercept_sd": (),
+    names.ABILITY_CORRELATION: (),
+    "ability_root": (),
+}
+
+
+def fit_dimensional(
+    irt_model: Multidimensional,
+    correct: Array,
+    trials: Array,
+    settings: LaplaceSettings,
+    progress: Progress | None = None,
+) -> Draws:
+    """Draw from the approximate posterior of a model with several abilities.
+
+    Parameters
+    ----------
+    irt_model : Multidimensional
+        Priors, and the pattern of the loadings.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials; trials = 0 where never asked.
+    settings : LaplaceSettings
+        Draws, tolerance, seed, threads.
+    progress : callable, optional
+        Called with (what, sweeps done, how many at most).
+    """
+    found = approximate_dimensions(irt_model, correct, trials, settings, progress)
+    rng = np.random.default_rng(settings.seed)
+    notes = {"sweeps": found.sweeps, "change": found.change, "tolerance": settings.tolerance}
+    most = MAX_REFINED if correct.shape[0] >= MIN_MODELS else MAX_REFINED_OF_FEW
+    if settings.refine and correct.size * settings.draws <= most:
+        with threadpool_limits(1):  # the chains share the threads
+            state = refine(
+                found, correct, trials, rng, draws=settings.draws, threads=settings.n_threads, progress=progress
+            )
+        sites = program_sites(irt_model, state, rng)
+        notes |= chain_convergence(_shared(irt_model, state))
+    else:
+        sites = program_sites(irt_model, approximate_state(found, settings.draws, rng), rng)
+    notes |= {"n_models": int((trials > 0).any(axis=1).sum()), "n_items": int((trials > 0).any(axis=0).sum())}
+    return Draws({name: value[None] for name, value in sites.items()}, SITE_DIMS, notes=notes)
+
+
+def approximate_dimensions(
+    irt_model: Multidimensional,
+    correct: Array,
+    trials: Array,
+    settings: LaplaceSettings | None = None,
+    progress: Progress | None = None,
+) -> GaussianVariational:
+    """Optimise the factors of a model."""
+    settings = LaplaceSettings() if settings is None else settings
+    threads = settings.sweep_threads(correct.size)
+    set_num_threads(min(threads, MAX_THREADS))
+    with threadpool_limits(threads):
+        found = GaussianVariational(irt_model, irt_model.pattern(correct.shape[1]), correct, trials)
+        found.optimise(tolerance=settings.tolerance, max_sweeps=settings.max_sweeps, progress=progress)
+    return found
+
+
+class DimensionChoice(NamedTuple):
+    """Held-out log scores of models with one dimension, two, and so on.
+
+    Parameters
+    ----------
+    scores : list of float
+        Mean log-likelihood of an answer, in nats.
+    gains, errors : list of float
+        Of each number of dimensions over one less, from two on, and standard errors.
+    n_answers : int
+        Held out.
+    """
+
+    scores: list[float]
+    gains: list[float]
+    errors: list[float]
+    n_answers: int
+
+    @property
+    def chosen(self) -> int:
+        """Number of dimensions before the first that gains no more than chance."""
+        for place, (gain, error) in enumerate(zip(self.gains, self.errors, strict=True)):
+            if not gain > GAIN_LIMIT * error:
+                return place + 1
+        return len(self.scores)
+
+    @property
+    def message(self) -> str:
+        """One line of the scores."""
+        scores = ", ".join(f"{at}: {score:.4f}" for at, score in enumerate(self.scores, start=1))
+        return f"{self.chosen} dimensions; log score of {self.n_answers:,} held-out answers by dimensions {scores}"
+
+
+def compare_dimensions(
+    irt_model: MultidimensionalTwoPL, correct: Array, trials: Array, *, seed: int, most: int = MOST_DIMENSIONS
+) -> DimensionChoice:
+    """Fit more and more dimensions to 90% of the cells, as long as they predict the rest better.
+
+    Parameters
+    ----------
+    irt_model : MultidimensionalTwoPL
+        Priors.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials.
+    seed : int
+        Of the cells held out.
+    most : int
+        Dimensions at most.
+
+    Notes
+    -----
+    Prediction errors are dependent within models and within items: the standard error of a gain is the larger of those
+    clustered by model and by item. A dimension is taken where its gain is above 2.33 standard errors (1%, one-sided).
+    """
+    held = (trials > 0) & (np.random.default_rng([seed, SPAWN_KEY]).random(trials.shape) < HELD_OUT)
+    seen = np.where(held, 0, correct), np.where(held, 0, trials)
+    right, asked = np.where(held, correct, 0), np.where(held, trials, 0)
+    scores: list[Array] = []
+    n_answers = int(asked.sum())
+    found = DimensionChoice([], [], [], n_answers)
+    for n_dims in range(1, min(most, *correct.shape) + 1):
+        fitted = approximate_dimensions(replace(irt_model, dimensions=n_dims), *seen)
+        chance = np.clip(fitted.chances(), MIN_CHANCE, 1 - MIN_CHANCE).astype(np.float64)
+        scores.append(right * np.log(chance) + (asked - right) * np.log1p(-chance))
+        found.scores.append(float(scores[-1].sum() / n_answers))
+        if n_dims > 1:
+            gain = scores[-1] - scores[-2]
+            found.gains.append(float(gain.sum() / n_answers))
+            found.errors.append(max(clustered_error(gain, asked, axis) for axis in (0, 1)))
+            if found.chosen < n_dims:
+                break
+    return found
+
+
+def choose_dimensions(
+    irt_model: Multidimensional, counts: ResponseCounts, seed: int
+) -> tuple[Multidimensional, DimensionChoice | None]:
+    """Choose the number of dimensions by held-out answers, where the model leaves it open.
+
+    Raises
+    ------
+    ModelError
+        If there are too few answers.
+    """
+    if not isinstance(irt_model, MultidimensionalTwoPL) or irt_model.dimensions is not None:
+        return irt_model, None
+    n_answers = int((counts.trials > 0).sum())
+    if n_answers < MIN_ANSWERS:
+        raise ModelError(
+            f"{n_answers} answers are too few to choose the number of dimensions by those held out, {MIN_ANSWERS:,} or "
+            "more are needed; give dimensions."
+        )
+    found = compare_dimensions(irt_model, counts.correct, counts.trials, seed=seed)
+    return replace(irt_model, dimensions=found.chosen), found
+
+
+def clustered_error(gain: Array, trials: Array, axis: int) -> float:
+    """Estimate the standard error of the mean gain, clustered by row (axis 1) or column (axis 0)."""
+    total, n = gain.sum(axis=axis), trials.sum(axis=axis)
+    away = total - n * total.sum() / n.sum()
+    k = int((n > 0).sum())
+    return float(np.sqrt((away**2).sum() * k / max(k - 1, 1)) / n.sum())
+
+
+def profiles_given_items(
+    loading: Array, intercept: Array, correlation: Array, correct: Array, trials: Array
+) -> tuple[Array, Array]:
+    """Means and variances of abilities N(0, correlation) given items, (model, dimension) each.
+
+    Parameters
+    ----------
+    loading, intercept : arrays of shape (item, dimension), (item,)
+        Known items.
+    correlation : array of shape (dimension, dimension)
+        Of abilities over models.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials.
+    """
+    groups = item_groups(loading != 0)
+    n_models, n_dims = len(correct), loading.shape[1]
+    factors = Factors(
+        ability=np.zeros((n_models, n_dims)),
+        ability_cov=np.broadcast_to(correlation, (n_models, n_dims, n_dims)).copy(),
+        coefficient=np.column_stack([loading, intercept]),
+        item_cov=[np.zeros((len(items), len(dims) + 1, len(dims) + 1)) for items, dims in groups],
+        correlation=correlation,
+        prior_mean=np.zeros(n_dims + 1),
+        prior_cov=np.eye(n_dims + 1),
+    )
+    cells = [GroupCells(group, correct, trials) for group in groups]
+    for _ in range(MAX_PROFILE_STEPS):
+        before = factors.ability
+        update_models(factors, cells)
+        if np.abs(factors.ability - before).max() < PROFILE_TOLERANCE:
+            break
+    return factors.ability, np.diagonal(factors.ability_cov, axis1=1, axis2=2)
+
+
+def approximate_state(found: GaussianVariational, n_draws: int, rng: np.random.Generator) -> DimensionalState:
+    """Draw from the normal approximation, means and sds over items given the items."""
+    drawn = found.draw(rng, n_draws)
+    loading, intercept = drawn[names.LOADING], drawn[names.INTERCEPT]
+    priors = found.irt_model
+    population = [_population(loading[:, own, at], priors.loading, rng) for at, own in enumerate(found.pattern.T)]
+    population.append(_population(intercept, priors.intercept, rng))
+    mean, sd = (np.concatenate(each, axis=1) for each in zip(*population, strict=True))
+    identity = np.broadcast_to(np.eye(loading.shape[2]), (n_draws, *(loading.shape[2],) * 2))
+    return DimensionalState(
+        ability=drawn[names.ABILITY],
+        coefficient=np.concatenate([loading, intercept[..., None]], axis=2),
+        mean=mean,
+        sd=sd,
+        correlation=drawn.get(names.ABILITY_CORRELATION, identity),
+    )
+
+
+def draw_sites(irt_model: Multidimensional, correct: Array, trials: Array, n_draws: int) -> dict[str, Array]:
+    """Draw the sites of the program from the normal approximation, each of shape (draw, ...); always the same."""
+    rng = np.random.default_rng(0)
+    found = approximate_dimensions(irt_model, correct, trials)
+    return program_sites(irt_model, approximate_state(found, n_draws, rng), rng)
+
+
+def program_sites(irt_model: Multidimensional, state: DimensionalState, rng: np.random.Generator) -> dict[str, Array]:
+    """Values of the sites of the program, (draw, ...); slots that an item does not use are N(0, 1)."""
+    loading = state.coefficient[..., :-1]
+    slots = Slots.from_pattern(irt_model.pattern(loading.shape[1]))
+    places = np.minimum(slots.dimension.T, slots.n_dims - 1)
+    slot_loading = np.take_along_axis(loading, places[None], axis=2)
+    unused = np.equal(slots.dimension.T, slots.n_dims)
+    slot_loading[:, unused] = rng.standard_normal((len(loading), int(unused.sum())))
+    sites = {
+        names.ABILITY: state.ability.transpose(0, 2, 1),
+        names.LOADING: loading.transpose(0, 2, 1),
+        names.INTERCEPT: state.coefficient[..., -1],
+        "slot_loading": slot_loading.transpose(0, 2, 1),
+        "loading_mean": state.mean[:, :-1, None],
+        "loading_sd": state.sd[:, :-1, None],
+        "intercept_mean": state.mean[:, -1],
+        "intercept_sd": state.sd[:, -1],
+    }
+    if irt_model.correlated:
+        root = np.linalg.cholesky(state.correlation.astype(np.float64))
+        independent = np.linalg.solve(root, sites[names.ABILITY])
+        sites |= {names.ABILITY_CORRELATION: state.correlation}
+        sites |= {"ability_root": root, "independent_ability": independent}
+    return sites
+
+
+def _shared(irt_model: Multidimensional, state: DimensionalState) -> dict[str, Array]:
+    """Give what items share, (1, draw) each; where abilities may be rotated, what rotations leave alone."""
+    if irt_model.rotates:
+        squares = (state.coefficient[..., :-1] ** 2).sum(axis=2).mean(axis=1)
+        return {"squares": squares[None], "mean": state.mean[None, :, -1], "sd": state.sd[None, :, -1]}
+    both = np.concatenate([state.mean, state.sd], axis=1)
+    return {str(at): values[None] for at, values in enumerate(both.T)}
+
+
+def _population(values: Array, prior: Hierarchical, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draw mean and sd of values, (draw, item) → (draw, 1) each."""
+    values = values.astype(np.float64)
+    sd = np.maximum(values.std(axis=1, keepdims=True), MIN_SD)
+    return draw_normal_prior(values, sd, prior, rng)

@@ -1,0 +1,249 @@
+"""Many short Gibbs chains that carry draws of models with several abilities to the exact posterior.
+
+Given the rest, the abilities of models are independent, and so are items: each takes a short Hamiltonian trajectory in
+the coordinates of its normal approximation, as in `irt_bench.inference.fast.gibbs`. Means and sds over items are drawn
+given the items, and so are, exactly, the location and the scale of each dimension that models and items share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, delayed
+
+from irt_bench import names
+from irt_bench.inference.fast.gaussian_variational import GaussianVariational, inverse_wishart
+from irt_bench.inference.fast.gibbs import BLOCK, CHEAP, KEPT, LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
+from irt_bench.inference.fast.gibbs_targets import HIGHEST, Target
+from irt_bench.irt_models.multidimensional import Multidimensional
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
+MAX_LEFT_OUT: Final = 60
+SCALE_SDS: Final = np.linspace(-8, 8, 201)  # of the logarithm of a dimension's scale
+
+
+@dataclass(frozen=True)
+class DimensionalState:
+    """One value of everything in each of several chains.
+
+    Parameters
+    ----------
+    ability : array of shape (chain, model, dimension)
+    coefficient : array of shape (chain, item, dimension + 1)
+        Loadings, 0 where there is none, and intercepts.
+    mean, sd : arrays of shape (chain, dimension + 1)
+        Of loadings and intercepts over items.
+    correlation : array of shape (chain, dimension, dimension)
+    """
+
+    ability: Array
+    coefficient: Array
+    mean: Array
+    sd: Array
+    correlation: Array
+
+    def part(self, chains: slice) -> DimensionalState:
+        """Take some chains."""
+        return DimensionalState(**{name: values[chains] for name, values in vars(self).items()})
+
+
+class DimensionalGibbs:
+    """Gibbs sweeps over many chains at once.
+
+    Parameters
+    ----------
+    found : GaussianVariational
+        The normal approximation, whose spreads are the units of the trajectories.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials.
+    """
+
+    def __init__(self, found: GaussianVariational, correct: Array, trials: Array) -> None:
+        self.irt_model: Multidimensional = found.irt_model
+        self.pattern = found.pattern
+        self._groups = [(cells.items, cells.columns) for cells in found.cells]
+        self._item_roots = [np.linalg.cholesky(cov) for cov in found.factors.item_cov]
+        self._model_roots = np.linalg.cholesky(found.factors.ability_cov)
+        self._right = correct.astype(np.float32)
+        self._trials = trials.astype(np.float32)
+        self.n_cells = correct.size
+
+    def sample(
+        self,
+        start: DimensionalState,
+        rng: np.random.Generator,
+        *,
+        draws: int,
+        threads: int,
+        progress: Progress | None,
+    ) -> DimensionalState:
+        """Draw states, sweep after sweep, those of one sweep independent; results do not depend on `threads`."""
+        chains = len(start.ability)
+        size = max(BLOCK // self.n_cells, 1)
+        parts = [slice(at, min(at + size, chains)) for at in range(0, chains, size)]
+        left_out = int(np.clip(CHEAP // (self.n_cells * chains), LEFT_OUT, MAX_LEFT_OUT))
+        streams = zip(parts, rng.spawn(len(parts)), strict=True)
+        tasks = (delayed(self._run)(start.part(part), own, left_out) for part, own in streams)
+        blocks = []
+        for block in Parallel(n_jobs=threads, prefer="threads", return_as="generator")(tasks):
+            blocks.append(block)
+            if progress is not None:
+                progress("refining", parts[len(blocks) - 1].stop, chains)
+        kept = [block[at] for at in range(KEPT) for block in blocks]
+        joined = {name: np.concatenate([getattr(each, name) for each in kept])[:draws] for name in vars(start)}
+        return DimensionalState(**joined)
+
+    def _run(self, state: DimensionalState, rng: np.random.Generator, left_out: int) -> list[DimensionalState]:
+        kept = []
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # a trajectory that runs away is rejected
+            for at in range(left_out + KEPT):
+                state = self.sweep(state, rng)
+                if at >= left_out:
+                    kept.append(state)
+        return kept
+
+    def sweep(self, state: DimensionalState, rng: np.random.Generator) -> DimensionalState:
+        """Draw abilities, items, their population and what models and items share in turn, each given the rest."""
+        ability = trajectory(state.ability, self._model_target(state), self._model_roots, rng)
+        state, coefficient = replace(state, ability=ability), state.coefficient.copy()
+        for (items, columns), roots in zip(self._groups, self._item_roots, strict=True):
+            place = (slice(None), items[:, None], columns)
+            coefficient[place] = trajectory(coefficient[place], self._item_target(state, items, columns), roots, rng)
+        state = self._draw_population(replace(state, coefficient=coefficient), rng)
+        state = self._draw_location(state, rng)
+        return self._draw_correlation(state, rng) if self.irt_model.correlated else self._draw_scales(state, rng)
+
+    def _likelihood(self, log_odds: Array, items: Any = slice(None)) -> tuple[Array, Array]:
+        """Log-likelihood of each cell, and its slope, (chain, model, item) each."""
+        np.clip(log_odds, -HIGHEST, HIGHEST, out=log_odds)
+        right, trials, odds = self._right[:, items], self._trials[:, items], np.exp(log_odds)
+        known = odds / (1 + odds)
+        return right * log_odds - trials * np.log1p(odds), right - trials * known
+
+    def _model_target(self, state: DimensionalState) -> Target:
+        loading = state.coefficient[..., :-1].astype(np.float32)
+        intercept = state.coefficient[:, None, :, -1].astype(np.float32)
+        precision = np.linalg.inv(state.correlation)
+
+        def target(position: Array) -> tuple[Array, Array]:
+            log_odds = position.astype(np.float32) @ np.swapaxes(loading, 1, 2) + intercept
+            density, residual = self._likelihood(log_odds)
+            pull = position @ precision
+            return density.sum(2) - (pull * position).sum(2) / 2, residual @ loading - pull
+
+        return target
+
+    def _item_target(self, state: DimensionalState, items: Array, columns: Array) -> Target:
+        ones = np.ones((*state.ability.shape[:2], 1))
+        design = np.concatenate([state.ability, ones], axis=2)[..., columns].astype(np.float32)
+        mean, sd = state.mean[:, None, columns], state.sd[:, None, columns]
+
+        def target(position: Array) -> tuple[Array, Array]:
+            log_odds = design @ np.swapaxes(position.astype(np.float32), 1, 2)
+            density, residual = self._likelihood(log_odds, items)
+            away = (position - mean) / sd
+            return density.sum(1) - (away**2).sum(2) / 2, np.swapaxes(residual, 1, 2) @ design - away / sd
+
+        return target
+
+    def _draw_population(self, state: DimensionalState, rng: np.random.Generator) -> DimensionalState:
+        mean, sd = state.mean.copy(), state.sd.copy()
+        n_dims = self.pattern.shape[1]
+        for at in range(n_dims + 1):
+            own = self.pattern[:, at] if at < n_dims else slice(None)
+            prior = self.irt_model.loading if at < n_dims else self.irt_model.intercept
+            values = state.coefficient[:, own, at]
+            mean[:, at : at + 1], sd[:, at : at + 1] = draw_normal_prior(values, sd[:, at : at + 1], prior, rng)
+        return replace(state, mean=mean, sd=sd)
+
+    def _draw_location(self, state: DimensionalState, rng: np.random.Generator) -> DimensionalState:
+        """Shift all abilities, and intercepts so that curves stay as they are."""
+        loading, n_models = state.coefficient[..., :-1], state.ability.shape[1]
+        known = np.linalg.inv(state.correlation)
+        away = (state.coefficient[..., -1] - state.mean[:, -1:]) / state.sd[:, -1:] ** 2
+        precision = n_models * known + np.swapaxes(loading, 1, 2) @ loading / state.sd[:, -1, None, None] ** 2
+        pull = (state.ability.sum(1)[:, None] @ known)[:, 0] - (away[:, None] @ loading)[:, 0]
+        back = np.linalg.inv(np.linalg.cholesky(precision))
+        noise = rng.standard_normal(pull.shape)
+        shift = np.einsum("cba,cb->ca", back, np.einsum("cab,cb->ca", back, pull) + noise)
+        coefficient = state.coefficient.copy()
+        coefficient[..., -1] += (loading @ shift[..., None])[..., 0]
+        return replace(state, ability=state.ability - shift[:, None], coefficient=coefficient)
+
+    def _draw_scales(self, state: DimensionalState, rng: np.random.Generator) -> DimensionalState:
+        """Stretch each dimension: abilities by 1 / s, its loadings, their mean and sd by s."""
+        n_models, prior = state.ability.shape[1], self.irt_model.loading
+        squares = (state.ability**2).sum(1)
+        log_scale = np.empty(squares.shape)
+        for at in range(squares.shape[1]):
+            nodes = np.log(squares[:, at] / n_models)[:, None] / 2 + SCALE_SDS / np.sqrt(2 * n_models)
+            density = -n_models * nodes - squares[:, at, None] * np.exp(-2 * nodes) / 2
+            density += _log_prior_of_scaled(state, at, nodes, prior)
+            log_scale[:, at] = draw_from_nodes(nodes, density, rng)[:, 0]
+        return _stretched(state, np.exp(log_scale))
+
+    def _draw_correlation(self, state: DimensionalState, rng: np.random.Generator) -> DimensionalState:
+        """Draw correlations and scales together (Liu & Daniels 2006, doi:10.1198/106186006X160681), by Metropolis."""
+        n_models, n_dims = state.ability.shape[1:]
+        scatter = np.swapaxes(state.ability, 1, 2) @ state.ability
+        covariance = inverse_wishart(scatter, n_models, rng)
+        scale = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        correlation = covariance / (scale[:, :, None] * scale[:, None, :])
+        gain = np.linalg.slogdet(correlation)[1] - np.linalg.slogdet(state.correlation)[1]
+        gain *= (n_dims + 1) / 2
+        for at in range(n_dims):
+            nodes = np.stack([np.log(scale[:, at]), np.zeros(len(scale))], axis=1)
+            log_prior = _log_prior_of_scaled(state, at, nodes, self.irt_model.loading)
+            gain += log_prior[:, 0] - log_prior[:, 1]
+        taken = -rng.standard_exponential(gain.shape) < gain
+        moved = _stretched(state, np.where(taken[:, None], scale, 1.0))
+        return replace(moved, correlation=np.where(taken[:, None, None], correlation, state.correlation))
+
+
+def _log_prior_of_scaled(state: DimensionalState, at: int, log_scale: Array, prior: Any) -> Array:
+    """Log density of a dimension's mean and sd of loadings, stretched, with the change of volume, (chain, node)."""
+    scale = np.exp(log_scale)
+    mean = (scale * state.mean[:, at, None] - prior.mean.loc) / prior.mean.scale
+    return np.asarray(2 * log_scale - mean**2 / 2 - (scale * state.sd[:, at, None] / prior.sd.scale) ** 2 / 2)
+
+
+def _stretched(state: DimensionalState, scale: Array) -> DimensionalState:
+    wide = np.concatenate([scale, np.ones((len(scale), 1))], axis=1)
+    return replace(
+        state,
+        ability=state.ability / scale[:, None],
+        coefficient=state.coefficient * wide[:, None],
+        mean=state.mean * wide,
+        sd=state.sd * wide,
+    )
+
+
+def refine(
+    found: GaussianVariational,
+    correct: Array,
+    trials: Array,
+    rng: np.random.Generator,
+    *,
+    draws: int,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> DimensionalState:
+    """Draw states from the posterior, chains starting at draws of the normal approximation."""
+    drawn = found.draw(rng, -(-draws // KEPT))
+    coefficient = np.concatenate([drawn[names.LOADING], drawn[names.INTERCEPT][..., None]], axis=2).astype(np.float64)
+    identity = np.broadcast_to(np.eye(found.pattern.shape[1]), (len(coefficient), *(found.pattern.shape[1],) * 2))
+    sd = np.sqrt(np.diagonal(found.factors.prior_cov))
+    start = DimensionalState(
+        ability=drawn[names.ABILITY].astype(np.float64),
+        coefficient=coefficient,
+        mean=np.tile(found.factors.prior_mean, (len(coefficient), 1)),
+        sd=np.tile(sd, (len(coefficient), 1)),
+        correlation=drawn.get(names.ABILITY_CORRELATION, identity).astype(np.float64),
+    )
+    gibbs = DimensionalGibbs(found, correct, trials)
+    return gibbs.sample(start, rng, draws=draws, threads=threads, progress=progress)
