@@ -72,13 +72,13 @@ def _score_fit(
     safe: bool,
     json: bool,
 ) -> None:
-    from irt_bench.analysis.abilities import score_models
+    from irt_bench.analysis.profiles import score_fitted
     from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import print_table
 
     fitted = FitResult.load(fit)
     counts = read_paths(paths, *choices).counts()
-    scores = score_models(counts, fitted.posterior, method=cast(ScoreMethod, method), prior_sd=prior_sd)
+    scores = score_fitted(counts, fitted.posterior, method=cast(ScoreMethod, method), prior_sd=prior_sd)
     if output is not None:
         write_one_csv(scores, output, safe=safe)
     if json:
