@@ -309,7 +309,8 @@ def _shared(irt_model: Multidimensional, state: DimensionalState) -> dict[str, A
     if irt_model.rotates:
         squares = (state.coefficient[..., :-1] ** 2).sum(axis=2).mean(axis=1)
         return {"squares": squares[None], "mean": state.mean[None, :, -1], "sd": state.sd[None, :, -1]}
-    both = np.concatenate([state.mean, state.sd], axis=1)
+    signs = np.sign(state.coefficient[..., :-1].sum(axis=1))  # a dimension and its loadings may be reflected
+    both = np.concatenate([state.mean[:, :-1] * signs, state.mean[:, -1:], state.sd], axis=1)
     return {str(at): values[None] for at, values in enumerate(both.T)}
 
 
