@@ -147,38 +147,32 @@ def fit(
     from irt_bench.inference.fit import default_method
     from irt_bench.inference.fit import fit as fit_model
     from irt_bench.inference.settings import settings_for
-    from irt_bench.irt_models.logistic import Logistic
 
     given = {
         "chains": chains, "warmup": warmup, "draws": draws, "target_accept": target_accept, "jobs": jobs,
         "guide": guide, "max_steps": max_steps, "max_sweeps": max_sweeps, "device": device, "threads": threads,
     }  # fmt: skip
     check_output(output, force=force, folder=True)
-    several = _several_abilities(irt_model, dimensions, item_groups)
-    one_only = {"--guessing": guessing, "--groups": population, "--covariate": covariates, "--reference": reference}
-    _refuse_other_options(irt_model, several is not None, one_only | {"--priors": priors != "hierarchical"})
-    model = several or _model(irt_model, priors, population, covariates or [], reference)
+    model = _model(irt_model, priors, (dimensions, item_groups), guessing, (population, covariates, reference))
     given = {"seed": seed, **{name: value for name, value in given.items() if value is not None}}
-    decided = method or several is not None or not model.learns_asymptotes
-    settings = settings_for(method or "laplace", **given) if decided else None
+    settings = settings_for(method or "laplace", **given) if method or not model.learns_asymptotes else None
     start = time.perf_counter()
-    table = read_paths(paths, benchmark, format, metric, filter)
-    counts = table.counts()
-    if guessing is not None and isinstance(model, Logistic):
-        model = model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
+    counts = (table := read_paths(paths, benchmark, format, metric, filter)).counts()
+    model = _with_guessing(model, guessing, counts)
     settings = settings or settings_for(default_method(model, counts), **given)
     _check_room(counts, settings, log_likelihood=log_likelihood)
-    read_seconds = time.perf_counter() - start
-    clusters = _clusters(counts, cluster)
+    read_seconds, clusters = time.perf_counter() - start, _clusters(counts, cluster)
+    also = {"log_likelihood": log_likelihood, "maximum_likelihood": maximum_likelihood}
     with progress_bar() as progress:
         fitted = fit_model(counts, model, settings, cluster=clusters, copies=cast(Any, copies), progress=progress)
-    also = {"log_likelihood": log_likelihood, "maximum_likelihood": maximum_likelihood}
     _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, **also)
     fail_if_strict(fitted.checks, strict=strict)
 
 
-def _several_abilities(name: str, dimensions: int | None, item_groups: str | None) -> "Multidimensional | None":
-    """Build a model with several abilities; None where the name is that of another."""
+def _several_abilities(
+    name: str, dimensions: int | None, item_groups: str | None, others: tuple[object, ...]
+) -> "Multidimensional | None":
+    """Build a model with several abilities; None where the name is that of another. `others` are options of those."""
     from irt_bench.errors import ModelError
     from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
 
@@ -187,6 +181,10 @@ def _several_abilities(name: str, dimensions: int | None, item_groups: str | Non
         raise ModelError(f"--dimensions is no option of the model {name!r}.")
     if item_groups is not None and not grouped:
         raise ModelError(f"--item-groups is no option of the model {name!r}.")
+    several = grouped or name == MultidimensionalTwoPL.name
+    options = ("--guessing", "--groups", "--covariate", "--reference", "--priors")
+    if several and (wrong := [option for option, given in zip(options, others, strict=True) if given]):
+        raise ModelError(f"{wrong[0]} is no option of the model {name!r}.")
     if name == MultidimensionalTwoPL.name:
         return MultidimensionalTwoPL(dimensions=dimensions)
     if not grouped:
@@ -198,20 +196,35 @@ def _several_abilities(name: str, dimensions: int | None, item_groups: str | Non
     return ConfirmatoryTwoPL(dimensions=item_groups)
 
 
-def _refuse_other_options(name: str, several: bool, options: dict[str, object]) -> None:
-    from irt_bench.errors import ModelError
-
-    for option, given in options.items():
-        if several and given:
-            raise ModelError(f"{option} is no option of the model {name!r}.")
-
-
-def _model(name: str, priors: str, groups: str | None, covariates: list[str], reference: str | None) -> "Logistic":
+def _model(
+    name: str,
+    priors: str,
+    dimensions: tuple[int | None, str | None],
+    guessing: str | None,
+    population: tuple[str | None, list[str] | None, str | None],
+) -> "Multidimensional | Logistic":
+    """Build the model of a name; options that it does not have are refused."""
     from irt_bench.irt_models.logistic import irt_model_from_name
     from irt_bench.irt_models.populations import population_from_columns
 
-    population = population_from_columns(groups, covariates, reference)
-    return replace(irt_model_from_name(name, priors=priors), population=population)
+    groups, covariates, reference = population
+    found = _several_abilities(name, *dimensions, others=(guessing, *population, priors != "hierarchical"))
+    if found is not None:
+        return found
+    return replace(
+        irt_model_from_name(name, priors=priors),
+        population=population_from_columns(groups, covariates or [], reference),
+    )
+
+
+def _with_guessing(
+    model: "Multidimensional | Logistic", guessing: str | None, counts: "ResponseCounts"
+) -> "Multidimensional | Logistic":
+    from irt_bench.irt_models.logistic import Logistic
+
+    if guessing is None or not isinstance(model, Logistic):
+        return model
+    return model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
 
 
 def _clusters(counts: "ResponseCounts", cluster: str | None) -> "Cluster":

@@ -17,8 +17,9 @@ from scipy.special import gammaln
 
 from irt_bench import names
 from irt_bench.errors import FitError, ModelError, unknown_choice
-from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
 from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.multidimensional import multidimensional_from_dict
 from irt_bench.irt_models.populations import POPULATION, Population, population_to_dict
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
 
@@ -384,3 +385,16 @@ def load_tree(path: Path) -> xr.DataTree:
         if unpacked > limit:
             raise FitError(f"{path} unpacks to {unpacked:,} bytes; no fit of its size does.")
         return tree.load()
+
+
+def model_of(about: Mapping[str, Any], given: IRTModel | None) -> IRTModel:
+    """Model of a saved fit: the package's own by its name, or one that was given."""
+    own = about.get("class")
+    if given is not None and given.name == about["name"] and own in (None, type(given).__name__):
+        return given
+    if own is None and (several := multidimensional_from_dict(about)):
+        return several
+    if own is not None or about["name"] not in IRT_MODELS:
+        which = f" of the class {own}" if own is not None else ""
+        raise FitError(f"it holds a fit of the model {about['name']!r}{which}; give that model as irt_model.")
+    return irt_model_from_dict(dict(about))

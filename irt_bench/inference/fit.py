@@ -29,13 +29,14 @@ from irt_bench.inference.draws import (
     label_draws,
     label_stats,
     load_tree,
+    model_of,
     response_groups,
 )
 from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings, settings_for
-from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
+from irt_bench.irt_models.logistic import IRT_MODELS, Logistic
 from irt_bench.irt_models.model import IRTModel
-from irt_bench.irt_models.multidimensional import Multidimensional, multidimensional_from_dict
+from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.quality import disconnected_blocks
@@ -269,7 +270,7 @@ class FitResult:
                     f"{path} has format {about['format']}; this version reads format {FORMAT_VERSION}. Fit again."
                 )
             return cls(
-                irt_model=_model_of(about["irt_model"], irt_model),
+                irt_model=model_of(about["irt_model"], irt_model),
                 settings=_settings_of(about["method"], about["settings"]),
                 posterior=tree["posterior"].to_dataset(),
                 sample_stats=tree["sample_stats"].to_dataset(),
@@ -282,19 +283,6 @@ class FitResult:
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise FitError(f"{path} is not a fit written by irt-bench ({type(error).__name__}: {reason}).") from error
-
-
-def _model_of(about: Mapping[str, Any], given: IRTModel | None) -> IRTModel:
-    """Model of a saved fit: the package's own by its name, or one that was given."""
-    own = about.get("class")
-    if given is not None and given.name == about["name"] and own in (None, type(given).__name__):
-        return given
-    if own is None and (several := multidimensional_from_dict(about)):
-        return several
-    if own is not None or about["name"] not in IRT_MODELS:
-        which = f" of the class {own}" if own is not None else ""
-        raise FitError(f"it holds a fit of the model {about['name']!r}{which}; give that model as irt_model.")
-    return irt_model_from_dict(dict(about))
 
 
 def _settings_of(method: str, fields: Mapping[str, Any]) -> Settings:
@@ -366,9 +354,8 @@ def fit(
     if isinstance(irt_model, Logistic):
         irt_model = irt_model.for_models(distinct.models, np.asarray(distinct.asked.any(axis=1)))
     module, function = _VARIATIONAL if several and settings.method == "laplace" else _METHODS[settings.method]
-    draws: Draws = getattr(import_module(module), function)(
-        irt_model, distinct.correct, distinct.trials, settings, progress
-    )
+    draw = getattr(import_module(module), function)
+    draws: Draws = draw(irt_model, distinct.correct, distinct.trials, settings, progress)
     posterior = label_draws(draws, distinct, getattr(irt_model, "population", None))
     posterior = posterior.drop_vars(getattr(irt_model, "auxiliary", ()), errors="ignore")
     posterior = irt_model.oriented(posterior) if isinstance(irt_model, Multidimensional) else posterior
@@ -390,12 +377,7 @@ def fit(
         posterior=posterior,
         sample_stats=sample_stats,
         checks=checks,
-        responses={
-            "benchmark": counts.benchmark,
-            "n_models": counts.n_models,
-            "n_items": counts.n_items,
-            "fingerprint": counts.fingerprint(),
-        },
+        responses=_about(counts),
         versions=_versions(),
         timings={"fit": time.perf_counter() - start},
         clusters=clusters,
@@ -422,6 +404,11 @@ def default_method(irt_model: IRTModel, counts: ResponseCounts) -> str:
         stacklevel=3,
     )
     return method
+
+
+def _about(counts: ResponseCounts) -> dict[str, Any]:
+    size = {"n_models": counts.n_models, "n_items": counts.n_items}
+    return {"benchmark": counts.benchmark, **size, "fingerprint": counts.fingerprint()}
 
 
 @cache
