@@ -118,10 +118,11 @@ class Fit(FitResult):
         Returns
         -------
         pd.DataFrame
-            Indexed by model: ``ability`` (posterior mean, in standard deviations of the models of the fit),
-            ``ability_sd``, ``relative_ability`` (in standard deviations from the mean of these very models), ``rank``
-            (1 is the ablest), ``p_first_abler``, and ``accuracy`` and ``n_items`` where the responses are there. Of a
-            fit with several abilities indexed by model and dimension.
+            Indexed by model (with several abilities also by dimension): ``ability`` (posterior mean, in sds of the
+            models of the fit), ``ability_sd``, ``relative_ability`` (in sds from the mean of these very models),
+            ``rank`` (1: most able), ``p_first_abler`` (probability that the model of rank 1 is abler; NaN for itself),
+            and where the responses are known ``accuracy``, ``n_items``. Report ``relative_ability`` to compare these
+            models with one another, ``ability`` to compare with models that are scored later.
         """
         return ability_table(self.posterior, self._counts(responses))
 
@@ -294,7 +295,7 @@ class Fit(FitResult):
         replicates : int
             Data sets simulated from the fit, which the responses are held against.
         seed : int
-            Of everything random.
+            Seed of the random numbers.
         progress : callable, optional
             Called with (what, done, total).
 
@@ -326,7 +327,7 @@ class Fit(FitResult):
         n_resamples : int
             Resamples of the items.
         seed : int
-            Of everything random.
+            Seed of the random numbers.
 
         Examples
         --------

@@ -52,9 +52,10 @@ def fit(
         "svi"
             Pyro's variational inference.
 
-        As an object, with other settings: `LaplaceSettings`, `NUTSSettings`, `SVISettings`.
+        As an object, with other settings: `LaplaceSettings` (such as ``LaplaceSettings(draws=500)``), `NUTSSettings`,
+        `SVISettings`.
     seed : int, optional
-        Of everything random; by default 0, or that of the settings.
+        Seed of the random numbers; by default 0, or that of the settings.
     cluster : str, sequence or False, optional
         Families, runs or other clusters of models that answer alike beyond their ability: a column of the models'
         metadata, or a label per model. Intervals then hold with clusters. False: do not look for any.
@@ -76,6 +77,11 @@ def fit(
     -----
     ConvergenceWarning, FitWarning
         If a check failed; `Fit.diagnostics` lists all.
+
+    Notes
+    -----
+    Priors of items are hierarchical: their mean and spread are learned. ``TwoPL().with_independent_priors()`` gives
+    each item a prior of its own, which answers from adaptive tests need.
 
     Examples
     --------

@@ -210,7 +210,7 @@ class Subset:
         n_models : int
             Models that are simulated.
         seed : int
-            Of everything random.
+            Seed of the random numbers.
 
         Returns
         -------
@@ -348,11 +348,11 @@ def make_subset(
     target_se : float, optional
         Instead of a size: the smallest subset whose predicted error is at most this.
     method : str
-        How to choose items.
+        How to choose items; see Notes.
     weights : str, optional
-        How to weight them; by default as suits the method.
+        How to weight the answers; see Notes. By default "anchor" for "anchors" and "anchors-irt", else "equal".
     estimator : str
-        How to estimate the full score.
+        How to estimate the full score; see Notes.
     fit : Fit, optional
         A fit to these responses, instead of a 2PL by the fast method. Cross-validation fits its IRT model anew: by the
         fast method where that knows the model, else by SVI.
@@ -363,7 +363,7 @@ def make_subset(
     ability_range : (float, float), optional
         Abilities that the method "information" aims at.
     seed : int
-        Of choice, weights and cross-validation.
+        Seed of the random numbers: choice, weights, cross-validation.
     models, items : sequence, optional
         Labels of the rows and columns of an array.
     progress : callable, optional
@@ -373,6 +373,49 @@ def make_subset(
     ------
     SubsetError
         If neither size nor target is given, a name is not known, or there are too few models or items.
+
+    Notes
+    -----
+    Methods, which choose items:
+
+    - "random": a simple random sample
+    - "subtask": at random within subtasks, in proportion to their share of the full score
+    - "difficulty": at random within ten classes of the share of right answers
+    - "discrimination": the items with the highest item-rest correlation
+    - "discrimination-bins": the same within classes of the share of right answers
+    - "information": in turn for abilities over `ability_range`, the item with the most Fisher information
+    - "anchors": clusters of items with similar answers, of each the item nearest to its centre
+    - "anchors-irt": the same with clusters of similar difficulty and discrimination
+    - "anchors-proportional": fewer clusters, and from each a number of items in proportion to its size
+    - "variance": in turn, the item that makes the variance of the score over seeds (else over models) smallest
+    - "no-duplicates": at random, one of each group of items whose answers are nearly the same
+
+    Weights of the answers, whose weighted mean some estimators use:
+
+    - "equal": the same for all items
+    - "anchor": the share of the full score of the items that an item stands for
+    - "discrimination": in proportion to the discrimination
+    - "information": in proportion to the mean Fisher information over `ability_range`
+    - "minimum-variance": those that make the variance of the score over seeds (else over models) smallest
+    - "balance": each subtask has its share of the full score
+
+    Estimators of the full score. P is the probability of a right answer by the IRT model, given the answers:
+
+    - "weighted": the weighted mean of the answers
+    - "p_irt": the answers, and P of all items that were not asked
+    - "p_irt_weighted": the same with the weighted mean in place of the plain mean of the answers
+    - "gp_irt": a mixture of "weighted" and "p_irt", whose share is learned on held-out calibration models
+    - "irt_smoothed": P of all items
+    - "ridge": ridge regression of the full score on the answers
+    - "spline": regression on splines of the weighted mean and of ability
+    - "p_irt_ridge": "p_irt", and a ridge regression of its error
+    - "p_irt_wide": "p_irt" with a wide prior of ability, which does not shrink towards the calibration models
+    - "irt_difference": P of all items, and the weighted mean of the residuals (answer less P) of those asked
+    - "p_irt_residual": "p_irt_wide", and a linear prediction of the other items' residuals from those observed
+    - "aipw": "irt_difference" with predictions by ridge regression in place of P (Zhang et al. 2025)
+    - "p_irt_source", "gp_irt_source": p-IRT and gp-IRT as tinyBenchmarks published them (Maia Polo et al. 2024)
+
+    On five benchmarks, the defaults have small errors for models like those of the calibration and for abler ones.
 
     Examples
     --------

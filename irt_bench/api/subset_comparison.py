@@ -191,11 +191,11 @@ def compare_subsets(
     controls : bool
         Whether all is repeated with answers shuffled, as a negative control.
     max_models : int
-        If there are more models, so many of them are drawn at random.
+        Of more models, this number is drawn at random.
     jobs : int
         Folds at once; -1: one per processor. Results do not depend on it.
     seed : int
-        Of everything random.
+        Seed of the random numbers.
     progress : callable, optional
         Called with (what, done, total).
 

@@ -147,7 +147,12 @@ class SeedVariance:
         return _indexed(self.result.pooled, whole=False)
 
     def components(self) -> pd.DataFrame:
-        """Variance components of accuracy: ``benchmark, run, step, component, estimate, q05, q95, design``."""
+        """Variance components of accuracy: ``benchmark, run, step, component, estimate, q05, q95, design``.
+
+        Of one answer: "seed" is common to all items of a seed, "item" to all seeds of an item, "seed:item" is their
+        interaction, and "trial" the variance of repeated answers. The variance over seeds of a score over k items with
+        n answers each is seed + (seed:item + trial / n) / k. Without repeats, "seed:item" includes "trial".
+        """
         return self.result.components
 
     def curve(self) -> pd.DataFrame:
@@ -264,9 +269,9 @@ def seed_variance(
     group : str, optional
         Column of the items that names their subtask or template.
     difference : float, optional
-        A difference of two recipes' scores: how many seeds or items show it.
+        A difference between two recipes' scores, as a share: how many seeds or items detect it?
     power : float
-        Chance with which a difference is to be shown.
+        Power of the test for that difference.
     seed_model : {"svi", "nuts"} or settings, optional
         Fit the hierarchical model of the seed effect too.
     fit : Fit, optional
@@ -276,7 +281,7 @@ def seed_variance(
     n_subsets, n_bootstrap : int
         Random subsets of each size, and resamples of the items.
     seed : int
-        Of everything random.
+        Seed of the random numbers.
     progress : callable, optional
         Called with (what, done, total).
 
@@ -327,7 +332,7 @@ def compare_seed_variance(
     group: str | None = None,
     seed: int = 0,
 ) -> pd.Series:
-    """Compare the seed variance of two framings of a benchmark, or of two benchmarks, on the same seeds.
+    """Compare the seed variance of two versions of a benchmark, or of two benchmarks, on the same seeds.
 
     Parameters
     ----------

@@ -205,7 +205,7 @@ class Simulation:
     irt_model : Logistic
         How answers arose.
     seed : int
-        Of everything random.
+        Seed of the random numbers.
     """
 
     table: ResponseTable

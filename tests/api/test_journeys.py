@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import get_args
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 
 import irt_bench as ib
 from irt_bench.api.example_data import ExampleName
+from irt_bench.names import EstimatorName, SelectorName, WeightingName
 
 EXAMPLES = Path(ib.__file__).parent / "examples"
 QUICK = ib.LaplaceSettings(refine=False)
@@ -28,6 +30,16 @@ def wide():
 @pytest.fixture(scope="module")
 def fitted(wide):
     return ib.fit(wide, "2pl", QUICK, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"), [(SelectorName, "Methods,"), (WeightingName, "Weights of"), (EstimatorName, "Estimators of")]
+)
+def test_every_way_to_make_a_subset_is_explained(kind, title):
+    text = ib.make_subset.__doc__
+    lines = text[text.index(title) :].split("\n\n")[1].splitlines()
+    heads = [line.partition(":")[0] for line in lines]
+    assert [name for head in heads for name in re.findall(r'"([\w-]+)"', head)] == list(get_args(kind))
 
 
 def test_item_analysis_finds_the_mis_keyed_items(wide):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.harness.export import id_pattern, run_config, sample_id_text
+from irt_bench.subsets.harness.export import ExportOptions, export_subset, id_pattern, run_config, sample_id_text
 
 
 @given(st.text(alphabet="ab*?[]!-1", min_size=1, max_size=8), st.text(alphabet="ab*?[]!-1", min_size=1, max_size=8))
@@ -25,6 +25,12 @@ def test_a_run_configuration_keeps_ids_as_text(build_subset):
     assert content == {
         "task": "toy.py@toy", "model": "mockllm/model", "eval_config": {"sample_id": ["007", "a, b", "x[*]"]},
     }  # fmt: skip
+
+
+def test_the_command_says_what_the_run_configuration_lacks(build_subset, tmp_path):
+    subset, path = build_subset([{"id": "a"}]), tmp_path / "run.yaml"
+    assert export_subset(subset, "inspect", path).startswith(f"# first set task and model in {path}\ninspect eval")
+    assert export_subset(subset, "inspect", path, ExportOptions(task="t", model="m/m")).startswith("inspect eval")
 
 
 def test_text_for_the_command_line_cannot_hold_commas_or_be_too_long(build_subset):

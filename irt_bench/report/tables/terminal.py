@@ -130,6 +130,7 @@ def _min_width(columns: Sequence[TableColumn]) -> int:
 
 WIDE: Final = 100  # columns from which on pairs of models are shown with their differences
 DIFFERENCES: Final = ("ability_difference", "accuracy_difference")
+MIN_PAIRS: Final = 5  # ordered differently; fewer tell nothing on other items
 MODEL_COLUMNS: Final = ("rank", "relative_ability", "p_first_abler", "accuracy", "n_items")  # of models
 STATUS_STYLE: Final = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
 
@@ -221,8 +222,13 @@ def print_item_report(
     columns = ("proportion_correct", "item_rest_correlation", "flags")
     title = "Flagged items, lowest correlation first"
     print_table(flagged, title=title, console=console, max_rows=max_rows, columns=columns)
-    title = "Item statistics in weaker against stronger models, and in random halves"
-    print_table(transfer, title=title, console=console, columns=("ability", "random", "ratio", "n_items_ability"))
+    title = "Do item statistics hold for other models? Correlation over items of two halves of the models"
+    print_table(transfer, title=title, console=console, columns=["ability", "random", "ratio", "n_items_ability"])
+    _explain(
+        "ability: weaker and stronger half; random: random halves. ratio: the first divided by the second; near 1, "
+        "statistics of weaker models hold for stronger ones; an interval below 1 shows that they do not.",
+        console,
+    )
 
 
 def print_comparison(
@@ -232,22 +238,43 @@ def print_comparison(
     console.print(
         Text(
             f"{benchmark}: ability and accuracy order {comparison.n_discordant:,} of {comparison.n_pairs:,} pairs of "
-            f"models differently, {comparison.n_clear:,} of them clearly"
+            f"models differently, {comparison.n_clear:,} of them clearly (both orders with probability 0.95 or more)"
         ),
         end="\n\n",
     )
     print_table(comparison.correlations, title="Rank correlation of ability and accuracy", console=console)
+    _explain(
+        "rankings: of the two orders of these models. estimate: of accuracy with true ability. Near 1, accuracy orders "
+        "the models as ability does.",
+        console,
+    )
     print_table(comparison.reliability, title="Reliability over models", console=console)
+    _explain("Share of the variance over models that is not error: 1 is perfect, 0.9 and more is high.", console)
     left_out = [] if console.width >= WIDE else list(DIFFERENCES)  # labels need the room more
     pairs = comparison.discordant.head(max_rows).drop(columns=left_out)
     print_table(pairs, title="Pairs most probably ordered differently", console=console, index=False)
-    if len(comparison.confirmation):
-        title = "Pairs that one half of the items orders differently, on the other half: shares repeated and reversed"
+    if len(comparison.confirmation) and float(comparison.confirmation["n_pairs"].max()) >= MIN_PAIRS:
+        title = "Pairs that one half of the items orders differently: their order on the other half"
         print_table(comparison.confirmation, title=title, console=console)
+        _explain(
+            "repeated: again differently, in the same way; reversed: differently, in the opposite way. If both shares "
+            "are alike, the differences are chance; if more pairs are repeated, ability and accuracy differ.",
+            console,
+        )
     if comparison.note:
         console.print(Text(f"No items are shown: {comparison.note}"), end="\n\n")
     else:
-        print_table(comparison.items.head(max_rows), title="Items behind them", console=console)
+        print_table(comparison.items.head(max_rows), title="Items behind these differences", console=console)
+        _explain(
+            "contribution: how far an item moves these pairs towards the order by ability, as a share of the score. It "
+            "is the item's part in the weighted score (ability side) less that in accuracy (accuracy side).",
+            console,
+        )
+
+
+def _explain(text: str, console: Console) -> None:
+    """Say below a table what its values mean."""
+    console.print(Text(text, style="dim"), end="\n\n")
 
 
 def print_scores(

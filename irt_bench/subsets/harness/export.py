@@ -182,7 +182,9 @@ def _to_inspect(subset: SubsetRecord, path: Path, options: ExportOptions) -> str
         _write_text(path, sample_id_text(subset) + "\n")
         return f'inspect eval TASK --model MODEL --sample-id "$(cat {path})"'
     _write_text(path, run_config(subset, task=options.task, model=options.model))
-    return run_command(path)
+    given = {"task": options.task is not None, "model": options.model != MODEL}
+    missing = " and ".join(name for name, known in given.items() if not known)
+    return (f"# first set {missing} in {path}\n" if missing else "") + run_command(path)
 
 
 def _to_py_irt(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
@@ -211,6 +213,8 @@ def _to_py_irt(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
 
 
 def _to_parameters(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
+    if path.suffix.lower() != ".csv":
+        raise SubsetError(f"{path.name} would be a CSV file; its name must end in .csv.")
     with replacing(path) as beside:
         write_csv(parameter_table(subset), beside, safe=options.safe_csv)
     return f"pandas.read_csv({str(path)!r}, index_col=0)  # logit P = a (ability - b)"
