@@ -81,7 +81,11 @@ Paths = Annotated[
 ]
 Benchmark = Annotated[
     str | None,
-    typer.Option(help="Benchmark or group of tasks, where there are several.", metavar="NAME", rich_help_panel=READING),
+    typer.Option(
+        help="Benchmark or group of tasks, where there are several; A,B: several as one.",
+        metavar="NAME",
+        rich_help_panel=READING,
+    ),
 ]
 FormatName = Annotated[
     str | None,
@@ -243,6 +247,8 @@ def read_paths(
 
     with progress_bar() as progress:
         table = read_responses(paths, format=format, metric=metric, filter=filter, progress=progress)
+    if benchmark is not None and benchmark not in table.benchmarks and "," in benchmark:
+        return table.select([name.strip() for name in benchmark.split(",")])
     return table.select(benchmark) if benchmark is not None else table
 
 

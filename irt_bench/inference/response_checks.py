@@ -7,15 +7,21 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from irt_bench import names
-from irt_bench.inference.convergence import Check
+from irt_bench.inference.convergence import Check, Status
 from irt_bench.irt_models.logistic import Logistic, OnePL, log_odds, success_probability
 from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.responses.counts import ResponseCounts
 
 Array = npt.NDArray[Any]
-MODEL_CHECKS: Final = ("missing_pattern", "overdispersion")  # of the IRT model; the others may be inference's fault
+MODEL_CHECKS: Final = (
+    "missing_pattern",
+    "overdispersion",
+    "overlap",
+)  # of the IRT model; the others may be inference's fault
 
 MAX_CELLS: Final = 500_000  # whose chances are computed, at each of a few draws: hundredths of a second
 MEAN_DRAWS: Final = 4  # Monte Carlo error of an expected score: half a binomial standard error at most
@@ -32,6 +38,9 @@ MAX_MODELS, MAX_ITEMS = 500, 2_000  # drawn at random beyond: a tenth of a secon
 PERMUTATIONS: Final = 199
 MEDIUM: Final = 0.24  # correlation between two equal groups half a standard deviation apart, and the outcome
 PATTERN_SOURCE: Final = "0.24, half an sd between two groups (Cohen 1988, section 3.2), and all of 199 permutations"
+
+MIN_COMMON: Final = 30.0  # models: a correlation has a standard error of 1 / sqrt(30) = 0.18
+OVERLAP_SOURCE: Final = "ours: 30 models know a correlation to 0.18"
 
 SAMPLED_CELLS, SAMPLED_DRAWS = 50_000, 20
 TOO_WIDE: Final = 1.1  # ours: intervals 5% too narrow
@@ -103,6 +112,7 @@ def response_checks(
     one_slope = isinstance(irt_model, OnePL) and irt_model.population is None  # else a score is not all there is
     return (
         expected_score_check(posterior, counts, rng),
+        *overlap_check(irt_model, counts),
         *((score_order_check(ability, counts),) if one_slope else ()),
         missing,
         overdispersion_check(posterior, counts, rng),
@@ -117,6 +127,45 @@ def _about_populations(irt_model: IRTModel, posterior: xr.Dataset, counts: Respo
     means = {name: posterior[name].mean((names.CHAIN, names.DRAW)).to_numpy() for name in population.dims}
     mean, sd = population.prior_of(counts.models, means)
     return np.asarray((ability - mean) / sd)
+
+
+def overlap_check(irt_model: IRTModel, counts: ResponseCounts) -> tuple[Check, ...]:
+    """Check that enough models answered items of several groups or dimensions to put these on one scale.
+
+    Parameters
+    ----------
+    irt_model : IRTModel
+        Of models whose items have known dimensions; none other is checked.
+    counts : ResponseCounts
+        The responses.
+
+    Notes
+    -----
+    How far the abilities that two groups of items ask for go together is known from the models that answered both, a
+    correlation with a standard error of about 1 / sqrt(n). Groups may be linked by way of others: what counts is the
+    weakest link of the strongest chain, an edge of the maximum spanning tree.
+    """
+    if not isinstance(irt_model, Multidimensional) or irt_model.rotates:
+        return ()
+    pattern = irt_model.pattern(counts.n_items)
+    own = ~pattern.all(axis=0)
+    taken = (counts.asked.astype(np.int64) @ pattern[:, own].astype(np.int64)) > 0
+    answering = taken.any(axis=1)
+    if taken.shape[1] < 2 or taken[answering].all():
+        return (_not_applicable("overlap", "all models answered items of all groups"),)
+    common = taken.T.astype(np.int64) @ taken
+    tree = minimum_spanning_tree(-np.triu(common, 1).astype(float)).tocoo()
+    labels = np.array(irt_model.dimension_names)[own]
+    weakest = int(np.argmax(tree.data)) if len(tree.data) else 0
+    linked = len(tree.data) == taken.shape[1] - 1
+    value = float(-tree.data[weakest]) if linked else 0.0
+    message = f"{value:.0f} models link the groups of items at the weakest place"
+    if linked:
+        message += f", between {labels[tree.row[weakest]]} and {labels[tree.col[weakest]]}"
+    if value < MIN_COMMON:
+        message += ": how abilities in one go with those in the other is mostly the prior; let more models take both"
+    status: Status = "passed" if value >= MIN_COMMON else "failed"
+    return (Check("overlap", status, value, MIN_COMMON, message, OVERLAP_SOURCE),)
 
 
 def expected_score_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.random.Generator) -> Check:

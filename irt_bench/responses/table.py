@@ -36,6 +36,7 @@ ITEM_COLUMNS: Final = (names.SUBTASK, GROUP, DOC_ID, names.DOC_HASH, GOLD, METRI
 
 REVISION: Final = "revision"  # model metadata: a revision of the weights that is not a training step
 MASKED: Final = (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)
+MIN_BENCHMARKS: Final = 2  # put together
 CHUNK: Final = 2_000_000  # rows handled at once, so that scratch arrays stay near 50 MB
 
 
@@ -104,20 +105,42 @@ class ResponseTable:
         """What a response holds: 0/1 or counts ("correct"), or fractional scores ("score")."""
         return "score" if names.SCORE in self.answers else "correct"
 
-    def select(self, benchmark: str) -> ResponseTable:
-        """Keep one benchmark, or one group of tasks (its tasks become subtasks).
+    def select(self, benchmark: str | Sequence[str]) -> ResponseTable:
+        """Keep one benchmark, one group of tasks (its tasks become subtasks), or several benchmarks as one.
+
+        Several become the subtasks of one benchmark that all models of any of them belong to: what a model did not
+        take is missing. `BifactorTwoPL(groups="subtask")` puts them on one scale.
 
         Raises
         ------
         ResponsesError
             If no benchmark or group has this name; the message lists those there are.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from irt_bench import table_from_frame
+        >>> answers = {"benchmark": ["a", "a", "b"], "model": ["m", "n", "n"], "item": ["1", "1", "1"]}
+        >>> table = table_from_frame(pd.DataFrame(answers | {"correct": [1, 0, 1]}))
+        >>> table.select(["a", "b"]).counts().items["subtask"].to_dict()
+        {'a/1': 'a', 'b/1': 'b'}
         """
+        if not isinstance(benchmark, str):
+            return self._select_several(list(dict.fromkeys(benchmark)))
         if benchmark in self.benchmarks:
             return self.keep_benchmarks([benchmark])
         groups = _group_members(self.items)
         if benchmark in groups:
             return _as_one_benchmark(self.keep_benchmarks(groups[benchmark]), benchmark)
         raise ResponsesError(unknown_choice("benchmark", benchmark, [*self.benchmarks, *groups]))
+
+    def _select_several(self, benchmarks: list[str]) -> ResponseTable:
+        for name in benchmarks:
+            if name not in self.benchmarks:
+                raise ResponsesError(unknown_choice("benchmark", name, self.benchmarks))
+        if len(benchmarks) < MIN_BENCHMARKS:
+            raise ResponsesError(f"{len(benchmarks)} benchmarks are named; two or more are needed, or a name alone.")
+        return _as_one_benchmark(self.keep_benchmarks(benchmarks), " + ".join(benchmarks))
 
     def keep_benchmarks(self, benchmarks: Sequence[str]) -> ResponseTable:
         """Keep some benchmarks, with the models and items that occur in them."""

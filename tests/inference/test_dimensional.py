@@ -17,6 +17,7 @@ from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
+from irt_bench.responses.canonical import as_counts
 
 QUICK = LaplaceSettings(refine=False)
 
@@ -259,3 +260,41 @@ def check_recovery(found):
         assert narrow < 0.6, name
     for key, (_, coverage, _) in found.items():
         assert 0.83 < coverage < 0.96, key
+
+
+def stacked(n_models, n_common, seed):
+    """Two benchmarks of 40 items; the first models took both, the others one of them. Models of b alone are abler."""
+    pattern, groups = bifactor(80, 2)
+    rng = np.random.default_rng(seed)
+    ability = rng.normal(size=(n_models, 3))
+    only_b = np.arange(n_models) >= n_common + (n_models - n_common) // 2
+    loading = np.where(pattern, np.abs(rng.normal([1.2, 0.6, 0.6], 0.3, pattern.shape)), 0.0)
+    intercept = rng.normal(0, 1, 80)
+    correct = (rng.random((n_models, 80)) < 1 / (1 + np.exp(-(ability @ loading.T + intercept)))).astype(float)
+    only_a = (np.arange(n_models) >= n_common) & ~only_b
+    correct[np.ix_(only_a, np.arange(80) >= 40)] = np.nan
+    correct[np.ix_(only_b, np.arange(80) < 40)] = np.nan
+    return as_counts(correct), groups, ability, loading
+
+
+def test_models_of_one_benchmark_get_a_general_ability_on_the_scale_of_both():
+    inside, correlations = [], []
+    for seed in range(3):
+        counts, groups, ability, _ = stacked(240, 120, seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            found = fit(counts, BifactorTwoPL(groups=groups), QUICK)
+        (check,) = [check for check in found.checks if check.name == "overlap"]
+        assert (check.status, check.value) == ("passed", 120)
+        general = draws(found.posterior, "ability")[..., 0]
+        low, high = np.quantile(general, [0.05, 0.95], axis=0)
+        inside.append(((low < ability[:, 0]) & (ability[:, 0] < high))[120:].mean())
+        correlations.append(np.corrcoef(general.mean(axis=0)[120:], ability[120:, 0])[0, 1])
+    assert np.mean(inside) > 0.82
+    assert np.mean(correlations) > 0.75
+
+
+def test_a_thin_overlap_of_benchmarks_is_said():
+    counts, groups, _, _ = stacked(120, 8, 1)
+    with pytest.warns(FitWarning, match="8 models link the groups of items at the weakest place, between g0 and g1"):
+        fit(counts, BifactorTwoPL(groups=groups), QUICK)

@@ -97,3 +97,24 @@ def test_labels_are_ordered_as_people_count():
 def test_long_lists_are_cut():
     assert listed(["a", "b"]) == "'a', 'b'"
     assert listed("abcde") == "'a', 'b', 'c' and 2 more"
+
+
+def test_several_benchmarks_become_the_subtasks_of_one():
+    answers = pd.DataFrame(
+        {
+            "benchmark": ["a", "a", "a", "b", "b", "c"],
+            "model": ["m1", "m2", "m2", "m2", "m3", "m3"],
+            "item": ["1", "1", "2", "1", "1", "9"],
+            "correct": [1, 0, 1, 1, 0, 1],
+        }
+    )
+    table = table_from_frame(answers)
+    counts = table.select(["a", "b"]).counts()
+    assert counts.benchmark == "a + b"
+    assert counts.items["subtask"].to_dict() == {"a/1": "a", "2": "a", "b/1": "b"}
+    assert counts.models.index.tolist() == ["m1", "m2", "m3"]
+    assert int(counts.asked.sum()) == 5  # what a model did not take is missing
+    with pytest.raises(ResponsesError, match="'d' is not known"):
+        table.select(["a", "d"])
+    with pytest.raises(ResponsesError, match="two or more"):
+        table.select(["a"])
