@@ -18,7 +18,7 @@ from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, p
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.files import replacing, write_csv, write_json
 from irt_bench.report.figures.canvas import save_figure
-from irt_bench.report.figures.study_figures import drawn_estimator, forest_figure, paths_figure
+from irt_bench.report.figures.study_figures import cures_figure, drawn_estimator, forest_figure, paths_figure
 from irt_bench.report.figures.variance_figures import file_name
 from irt_bench.report.page.folders import STUDY, read_folders
 from irt_bench.report.tables.score_tables import paper_form, verdict_table
@@ -132,15 +132,19 @@ class Study:
         return dict(self.about)
 
     def plot(
-        self, kind: Literal["forest", "path"] = "forest", *, benchmark: str | None = None, width: float | None = None
+        self,
+        kind: Literal["forest", "path", "cures"] = "forest",
+        *,
+        benchmark: str | None = None,
+        width: float | None = None,
     ) -> Figure:
         """Draw a figure of one benchmark.
 
         Parameters
         ----------
-        kind : {"forest", "path"}
+        kind : {"forest", "path", "cures"}
             "forest": seed standard deviation of each way over that of random subsets. "path": what dropping items by
-            their discrimination does.
+            their discrimination does. "cures": noise per signal of every cure over that of its control.
         benchmark : str, optional
             By default the first.
         width : float, optional
@@ -152,8 +156,21 @@ class Study:
         figures = {
             "forest": lambda: self._forest(chosen),
             "path": lambda: paths_figure(self.paths(), chosen),
+            "cures": lambda: self._cures(chosen),
         }
         return draw(kind, figures, width)
+
+    def _cures(self, benchmark: str) -> Figure:
+        if not self._has_cures(benchmark):
+            raise AnalysisError(
+                f"the study of {benchmark!r} has no ratio of noise per signal: its runs differ by no more than seed "
+                "noise, or have fewer than three seeds."
+            )
+        return cures_figure(self.cures(), benchmark)
+
+    def _has_cures(self, benchmark: str) -> bool:
+        cures = self.cures()
+        return bool(len(cures) and cures.loc[cures[names.BENCHMARK] == benchmark, "ratio"].notna().any())
 
     def _forest(self, benchmark: str) -> Figure:
         estimator = drawn_estimator(self.results(), benchmark)
@@ -181,6 +198,9 @@ class Study:
             if drawn_estimator(self.results(), benchmark):
                 with replacing(output / f"forest-{name}.png") as beside:
                     save_figure(self._forest(benchmark), beside)
+            if self._has_cures(benchmark):
+                with replacing(output / f"cures-{name}.png") as beside:
+                    save_figure(cures_figure(self.cures(), benchmark), beside)
             with replacing(output / f"path-{name}.png") as beside:
                 save_figure(paths_figure(self.paths(), benchmark), beside)
         with replacing(output / "summary.json") as beside:

@@ -45,7 +45,7 @@ from irt_bench.names import BENCHMARK, INTERVAL
 from irt_bench.study.checkpoints import MOVING_LEVEL, Checkpoints, finite_mean
 from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.design import EQUAL, THETA
-from irt_bench.study.rows import RandomReferences
+from irt_bench.study.rows import RandomReferences, detectable_cut
 from irt_bench.study.split import WEIGHTED
 from irt_bench.study.verdicts import LogRatio, Ratio, ratio_with_interval, verdict
 from irt_bench.subsets.compare import WITHIN
@@ -283,6 +283,9 @@ def cure_rows(final: FinalScores, checkpoints: Checkpoints, cures: Iterator[Cure
         place = int(table.columns.get_loc("p")) + 1  # type: ignore[arg-type]
         table.insert(place, "p_holm", adjusted)
         table.insert(place + 1, "verdict", [verdict(*pair) for pair in zip(ratios, adjusted, strict=True)])
+        n = int(np.isfinite(adjusted).sum())
+        could = [detectable_cut(ratio.log_error, ratio.freedom, n) for ratio in ratios]  # with 80% power
+        table.insert(place + 2, "detectable", could)
     return table
 
 

@@ -106,8 +106,8 @@ class StudyDesign(BaseModel):
     methods: Names | None = None
     weights: Names | None = None
     estimators: Names = DEFAULT_ESTIMATORS
-    n_random: Annotated[int, Field(ge=20, le=MAX_RANDOM)] = 1000
-    n_reweighted: Annotated[int, Field(ge=20, le=MAX_RANDOM)] = 300
+    n_random: Annotated[int, Field(ge=20, le=MAX_RANDOM)] = 400
+    n_reweighted: Annotated[int, Field(ge=20, le=MAX_RANDOM)] = 100
     statistics: tuple[Statistic, ...] = STATISTICS
     drop: tuple[Share, ...] = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     transfer_splits: Annotated[int, Field(ge=2, le=MAX_RANDOM)] = 50

@@ -386,6 +386,7 @@ class SplitData:
         if len(np.unique(clusters)) < INNER_FOLDS:  # nothing but seeds of one run
             clusters = np.array([f"model {place}" for place in range(len(clusters))], dtype=np.str_)
         plan = calibration_plan(self.job, self.calibration)
+        plan = plan._replace(settings=plan.settings.model_copy(update={"refine": False}))  # one share is learned
         try:
             found = prepare(self.calibration, clusters, plan, seed=self.job.seed, posterior=self.basis.posterior).folds
         except FitError:

@@ -41,6 +41,7 @@ def test_a_study_writes_its_tables_and_goes_on_when_asked_again(responses, tmp_p
     for name in ("paths.csv", "transfer.csv", "control.csv", "paper.csv", "detectable.csv", "summary.json"):
         assert (tmp_path / "s" / name).is_file()
     assert list((tmp_path / "s").glob("forest-*.png"))
+    assert list((tmp_path / "s").glob("cures-*.png")) and "noise per signal" in found.output
     again = RUN.invoke(app, ["study", str(responses), *FLAGS, "--jobs", "1", "--json", "-o", str(tmp_path / "s")])
     assert json.loads(again.stdout)["split"] == "folds over clusters"
 

@@ -118,6 +118,7 @@ def test_a_study_has_every_cure_beside_its_control(result):
     more = table.set_index("cure").loc["items"]
     assert 0.7 < more["ratio"] < 1 and more["cost"] == 2 * result.plan.benchmarks[0].n_items
     assert (table["ratio_q05"].dropna() <= table["ratio"][table["ratio_q05"].notna()]).all()
+    assert table["detectable"].dropna().between(0, 1).all()
     assert set(result.cures_control["shuffled_within"]) == {"models", "items"}
     assert sum(result.to_dict()["cures"]["all"].values()) == (table["verdict"] != "").sum()
 
@@ -141,6 +142,7 @@ def test_an_alternative_is_judged_on_the_scale_of_accuracy(tmp_path):
     )
     row = study.cures().set_index("how").loc["soft"]
     assert row["ratio"] == pytest.approx(1) and row["verdict"] != CUTS  # it is accuracy, shrunk
+    assert [text.get_text() for text in study.plot("cures").axes[0].get_yticklabels()][-1] == "soft, 60"
     with pytest.raises(AnalysisError, match=r"has no score of .* first: 'run-0"):
         few = soft[~soft["model"].str.startswith("run-0")]
         run_study(table_from_frame(frame), sizes=[60], alternatives={"few": table_from_frame(few)}, **SMALL)

@@ -118,6 +118,34 @@ def _legend(rows: pd.DataFrame) -> list[Line2D | Patch]:
 
 
 @styled
+def cures_figure(cures: pd.DataFrame, benchmark: str) -> Figure:
+    """Draw noise per signal of every cure over that of its control at equal cost, with its interval, on a log scale.
+
+    Parameters
+    ----------
+    cures : pd.DataFrame
+        `StudyResult.cures`: ``benchmark, cure, how, size, ratio, ratio_q05, ratio_q95, verdict``.
+    benchmark : str
+        Which benchmark.
+    """
+    rows = cures[(cures[BENCHMARK] == benchmark) & cures["ratio"].notna()]
+    title = f"{shorten(benchmark, 24)}: noise per signal of a cure over that of its control"
+    figure = new_figure(1.0 + ROW * max(len(rows), MIN_ROWS), title)
+    axes = figure.subplots()
+    shown = rows["how"].map(lambda how: ESTIMATORS[how].title if how in ESTIMATORS else how)
+    names = [f"{how}, {size:,}" for how, size in zip(shown, rows["size"], strict=True)]
+    kinds = rows["cure"].where(rows["cure"] != rows["cure"].shift(), "").to_list()
+    _panel(axes, rows.set_index(pd.Index(names)), _limits(rows))
+    for height, kind in enumerate(kinds):
+        if kind:
+            axes.axhline(height - 0.5, color=PALE, linewidth=0.8)
+            axes.text(1.01, height, kind, transform=axes.get_yaxis_transform(), size=SMALL_SIZE, va="center")
+    axes.set_xlabel("ratio of noise per signal, log scale; number of items beside each cure")
+    figure.legend(handles=_legend(rows), loc="outside lower center", ncols=2 if narrow() else 4)
+    return figure
+
+
+@styled
 def paths_figure(paths: pd.DataFrame, benchmark: str) -> Figure:
     """Draw the pruning path of one benchmark, as in section 4 of the paper, beside random subsets of the same size.
 
