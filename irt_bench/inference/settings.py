@@ -126,7 +126,7 @@ class SVISettings(Settings):
     ----------
     guide : {"auto", "full", "low_rank", "normal"}
         Pyro's `AutoMultivariateNormal`, `AutoLowRankMultivariateNormal` or `AutoDiagonalNormal`, in whitened
-        coordinates; "auto": full for up to 250 coordinates, else normal.
+        coordinates; "auto": full for up to 250 coordinates (100 where abilities are integrated out), else normal.
     learning_rate : float
         Adam's first step size, in conditional standard deviations of each parameter, less for a full guide of more than
         nine coordinates (n: 3 / sqrt(n) of it); divided by `decay` whenever the ELBO has stopped rising.

@@ -46,7 +46,8 @@ RIDGE: Final = 1e-9
 DRAWS_PER_COORDINATE: Final = 8  # behind the map
 MIN_DRAWS, MAX_DRAWS = 500, 4_000
 MAX_NUMBERS: Final = 12_000_000  # draws times coordinates: 100 MB
-MARGIN: Final = 0.9  # slopes on the way may be steeper than at the mode
+COARSER: Final = 1.8  # nodes than the fast method's: winogrande's log-likelihood of -203,180 is off by .005
+MAX_GRID: Final = 5e8  # cells times nodes: a tenth of a second for a gradient
 USABLE: Final = 0.5  # share of the draws
 LOW: Final = 0.05  # quantile of an sd over its draws
 START_STEPS: Final = 1_500  # of a guide, where there is no fast method
@@ -220,9 +221,11 @@ def find_coordinates(
 
     Notes
     -----
-    Where models outnumber items, abilities are integrated out on a grid of few nodes (`AbilityGrid`): the dimension
-    falls by more than half, and items that share a thousand abilities mix freely. Not under a program that a subclass
-    has altered, nor where abilities come from several populations.
+    Where models outnumber items, abilities are integrated out on a grid (`AbilityGrid`): the dimension falls by more
+    than half, and items that share a thousand abilities mix freely. A guide in which abilities and items are
+    independent would be biased besides: simulated like winogrande, 5,476 x 106, abilities came out 2% too wide, and
+    90% intervals of difficulties covered .45, on the grid .91. Not under a program that a subclass has altered, nor where
+    abilities come from several populations.
     """
     cells = ResponseCells.from_arrays(correct, trials, device=device)
     data = ResponseData(cells, framed=whole)
@@ -233,8 +236,8 @@ def find_coordinates(
     approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
     one_population = not irt_model.has_own_program and irt_model.population is None
     if one_population and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
-        least_sd = MARGIN * approximation.least_sd
-        if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=0.0):
+        least_sd = COARSER * approximation.least_sd
+        if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=MAX_GRID):
             grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)
             data = ResponseData(cells, grid)
     return _near(Target(irt_model, data), approximation.draws)

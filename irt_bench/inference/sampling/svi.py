@@ -25,6 +25,7 @@ Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
 LogDensity = Callable[[Tensor], Tensor]
 MAX_FULL: Final = 250  # coordinates up to which a full covariance matrix is learned in good time
+MAX_FULL_ON_GRID: Final = 100  # where steps are slow and whitening leaves little to learn
 MAX_CHECKED: Final = 1_000  # coordinates up to which the guide's shape is checked: a gradient each
 EXTRA_PAIRS: Final = 100  # beyond one per coordinate, for a half of the check
 MIN_CURVATURE: Final = 0.05  # a spread of more than four times the guide's is not sought
@@ -80,7 +81,7 @@ def fit_coordinates(coordinates: Coordinates, settings: SVISettings, progress: P
 def fit_guide(coordinates: Coordinates, settings: SVISettings, progress: Progress | None) -> tuple[Guide, bool]:
     """Optimise a guide until the ELBO has stopped rising at the smallest learning rate, and whether it has."""
     plateau, rates_left = Plateau(window=settings.window), N_RATES
-    kind = _kind(settings, coordinates.size)
+    kind = _kind(settings, coordinates)
 
     def after_each(step: int, elbo: float, optimiser: Any) -> bool:
         nonlocal rates_left
@@ -214,10 +215,11 @@ def _value_and_gradient(coordinates: Coordinates, point: Tensor) -> tuple[float,
     return value.item(), gradient
 
 
-def _kind(settings: SVISettings, n_coordinates: int) -> Kind:
+def _kind(settings: SVISettings, coordinates: Coordinates) -> Kind:
     if settings.guide != "auto":
         return settings.guide
-    return "full" if n_coordinates <= MAX_FULL else "normal"
+    most = MAX_FULL if coordinates.target.data.grid is None else MAX_FULL_ON_GRID
+    return "full" if coordinates.size <= most else "normal"
 
 
 @dataclass
