@@ -42,6 +42,17 @@ from irt_bench.responses.table import (
     natural_order,
     tidied,
 )
+from irt_bench.responses.wide import (
+    ALIASES,
+    EMPTY,
+    WIDE_METADATA,
+    cell_matrix,
+    model_column,
+    refuse_transposed,
+    rename_aliases,
+    wide_columns,
+    without_means,
+)
 
 MAX_CELLS = 400_000_000  # of the bitmap that finds repeated rows without sorting
 
@@ -98,7 +109,6 @@ def _all_distinct(answers: pd.DataFrame) -> bool:
 
 
 __all__ = [
-    "ALIASES",
     "DEFAULT_BENCHMARK",
     "Responses",
     "Role",
@@ -106,37 +116,16 @@ __all__ = [
     "as_table",
     "check_unique_columns",
     "natural_order",
-    "rename_aliases",
     "table_from_frame",
 ]
 
 Role = Literal["model", "item"]
 Responses = ResponseCounts | ResponseTable | pd.DataFrame | npt.NDArray[Any]  # what `as_counts` takes
 
-ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
-    names.MODEL: ("subject_id", "model_id"),
-    names.ITEM: ("item_id", "sample_id"),
-    names.BENCHMARK: ("benchmark_id", "evaluation_name", "task"),
-    names.TRIAL: ("epoch", "train_trial_index", "generation_index"),
-    names.CORRECT: ("acc", "response", "is_correct"),
-    names.N_SAMPLES: ("count",),
-    names.STEP: ("checkpoint",),
-    names.SUBTASK: ("subgroup",),
-}
 MODEL_COLUMNS: Final = (*CHECKPOINT_COLUMNS, names.CLUSTER, MODEL_NAME, "size")
 TEXT_PER_ANSWER: Final = (PROMPT_HASH,)
 DEFAULT_BENCHMARK: Final = "benchmark"
-
-
-def rename_aliases(columns: Iterable[str]) -> dict[str, str]:
-    """Map accepted aliases of columns to the canonical names; a canonical column wins, then the first alias."""
-    present = list(columns)
-    renames = {}
-    for canonical, others in ALIASES.items():
-        found = [other for other in others if other in present]
-        if found and canonical not in present:
-            renames[found[0]] = canonical
-    return renames
+MAX_LISTED: Final = 8  # columns in a message
 
 
 def table_from_frame(
@@ -177,7 +166,7 @@ def table_from_frame(
     frame = frame.rename(columns=rename_aliases(frame.columns)).reset_index(drop=True)
     missing = [name for name in (names.MODEL, names.ITEM) if name not in frame]
     if missing:
-        raise ResponsesError(f"no column {missing[0]!r} among: {', '.join(map(str, frame.columns))}.")
+        raise ResponsesError(_no_column(missing[0], [str(name) for name in frame.columns]))
     if not len(frame):
         raise ResponsesError(
             f"no rows below the columns {', '.join(map(str, frame.columns))}; one row per response is needed."
@@ -272,6 +261,14 @@ def as_table(responses: Responses) -> ResponseTable:
     return table_from_frame(frame, benchmark=counts.benchmark or DEFAULT_BENCHMARK, roles=roles, measure=counts.measure)
 
 
+def _no_column(missing: str, columns: list[str]) -> str:
+    """Say which column a long table lacks, and what to do."""
+    shown = ", ".join(columns[:MAX_LISTED]) + (f", ... ({len(columns):,} in all)" if len(columns) > MAX_LISTED else "")
+    if missing == names.MODEL and not {names.CORRECT, names.N_CORRECT, names.SCORE} & {*columns}:
+        return f"no column 'model' among: {shown}. If rows are items and columns are models, transpose the table."
+    return f"no column {missing!r} among: {shown}. Rename the one that names the {missing}s to {missing!r}."
+
+
 def _is_long(frame: pd.DataFrame) -> bool:
     """Whether a frame has one row per response: a column names its item, or holds its value."""
     named = {*frame.columns, *rename_aliases(frame.columns).values()}
@@ -298,24 +295,43 @@ def _labels_of(what: str, given: Sequence[object] | None, n: int) -> list[str]:
 
 
 def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
-    frame = frame.set_index(names.MODEL) if names.MODEL in frame else frame
-    try:
-        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise ResponsesError(f"a wide frame holds what is no number ({error}); 0, 1 or NaN is needed.") from error
+    refuse_transposed(frame.index.name)
+    if str(frame.columns.name).lower() in (names.MODEL, "models", *ALIASES[names.MODEL]):
+        raise ResponsesError(
+            f"the columns are named {frame.columns.name!r}; one row per model is needed. Transpose it."
+        )
+    check_unique_columns(frame.columns)
+    columns = wide_columns({str(name): frame[name] for name in frame.columns})
+    unnamed = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    key = model_column(columns) if unnamed or names.MODEL in columns else None
+    labels = frame.index if key is None else pd.Index(columns.pop(key))
+    metadata = [name for name in WIDE_METADATA if name in columns]
+    if metadata:
+        long = pd.DataFrame(columns).assign(**{names.MODEL: labels.to_numpy()})
+        ids = [names.MODEL, *metadata]
+        return table_from_frame(long.melt(ids, var_name=names.ITEM, value_name=names.SCORE)).counts()
+    items = pd.Index(list(columns), dtype="str")
+    if not len(items):
+        raise ResponsesError("a wide frame has models but no items; one column per item is needed.")
+    if all(pd.api.types.is_numeric_dtype(values) for values in columns.values()):
+        values = np.asarray(pd.DataFrame(columns, copy=False).to_numpy(dtype=np.float64, na_value=np.nan))
+    else:
+        values = np.asarray(cell_matrix(columns, labels), dtype=np.float64)
+        values[values == EMPTY] = np.nan
+    values, items = without_means(values, items)
     bad = ~(np.isnan(values) | ((values >= 0) & (values <= 1)))
     if bad.any():
         row, column = (int(place) for place in np.argwhere(bad)[0])
         raise ResponsesError(
             f"{int(bad.sum()):,} values are not from 0 to 1; first: {values[row, column]:g} of model "
-            f"{str(frame.index[row])!r}, item {str(frame.columns[column])!r}. Give 0, 1 or proportions."
+            f"{str(labels[row])!r}, item {items[column]!r}. Give 0, 1 or shares; divide percentages by 100."
         )
     whole = bool(np.isin(values, (0, 1))[~np.isnan(values)].all())
     correct = np.nan_to_num(values).astype(np.int8 if whole else np.float64)
-    labels = (pd.Index([str(each) for each in axis], dtype="str") for axis in (frame.index, frame.columns))
-    models, items = (pd.DataFrame(index=axis.rename(key)) for axis, key in zip(labels, KEYS[1:], strict=True))
+    axes = (pd.Index([str(each) for each in labels], dtype="str"), items)
+    models, about = (pd.DataFrame(index=axis.rename(key)) for axis, key in zip(axes, KEYS[1:], strict=True))
     asked = (~np.isnan(values)).astype(np.int8)
-    return ResponseCounts(correct, asked, models, items, DEFAULT_BENCHMARK, "correct" if whole else "score")
+    return ResponseCounts(correct, asked, models, about, DEFAULT_BENCHMARK, "correct" if whole else "score")
 
 
 def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Role]) -> ResponseTable:

@@ -13,7 +13,11 @@ from irt_bench.errors import ResponsesError
 from irt_bench.responses.counts import Measure
 from irt_bench.responses.labels import codes_of
 
-WORDS: Final = {"true": 1.0, "false": 0.0} | dict.fromkeys(("", "na", "nan", "n/a", "null", "none"), math.nan)
+WORDS: Final = (
+    dict.fromkeys(("true", "yes", "pass", "passed", "correct", "right", "c"), 1.0)
+    | dict.fromkeys(("false", "no", "fail", "failed", "incorrect", "wrong", "i"), 0.0)  # c and i: Inspect's
+    | dict.fromkeys(("", "na", "nan", "n/a", "null", "none"), math.nan)
+)
 MAX_TRIALS: Final = 2**31 - 1  # per cell
 COUNT_TOLERANCE: Final = (
     1e-3  # scores stored as float32 proportions of n samples: k/n times n differs from k by rounding only
@@ -60,7 +64,12 @@ def _numbers(frame: pd.DataFrame, column: str) -> pd.Series:
         raise ResponsesError(f"column {column!r} holds lists or records; a number is needed in every row.") from error
     parsed = [_number(value) for value in distinct]
     refused = np.array([number is None for number in parsed] + [False])  # code -1, no value, is the last place
-    _refuse(frame, column, pd.Series(refused[codes]), "is not a number; responses are 0 or 1, or true or false")
+    _refuse(
+        frame,
+        column,
+        pd.Series(refused[codes]),
+        "is not a number; responses are 0 or 1, true or false, yes or no, pass or fail",
+    )
     numbers = np.array([*parsed, np.nan], dtype=np.float64)
     exact = np.isin(numbers, (0, 1)) | np.isnan(numbers)
     return pd.Series(numbers.astype(np.float32 if exact.all() else np.float64)[codes])

@@ -14,7 +14,7 @@ from pandas.api.types import union_categoricals
 
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesError, unknown_choice
-from irt_bench.responses.canonical import rename_aliases, table_from_frame
+from irt_bench.responses.canonical import table_from_frame
 from irt_bench.responses.counts import Measure
 from irt_bench.responses.formats import FORMATS, Format, ParsedFile, ReadOptions
 from irt_bench.responses.formats.format import constant
@@ -23,6 +23,7 @@ from irt_bench.responses.formats.lm_eval import NO_FILTER
 from irt_bench.responses.formats.py_irt import SUFFIXES as JSON_LINES
 from irt_bench.responses.measures import normalise_measure
 from irt_bench.responses.table import MEASURE_COLUMNS, Finding, ResponseTable
+from irt_bench.responses.wide import rename_aliases
 
 
 def stack(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:

@@ -199,8 +199,8 @@ JUNK = [
     ("results/", "responses are a str"),
     (np.zeros(3), r"responses are a ndarray of shape \(3,\)"),
     (np.array([[0, 7], [1, 0]]), "1 values are not from 0 to 1"),
-    (pd.DataFrame({"model": ["a", "b"], "question": ["q", "q"], "correct": [0, 1]}), "no column 'item'"),
-    (pd.DataFrame({"a": ["x", "y"]}), "holds what is no number"),
+    (pd.DataFrame({"model": ["a", "b"], "task_text": ["q", "q"], "correct": [0, 1]}), "no column 'item'"),
+    (pd.DataFrame({"a": ["x", "y"], "b": ["u", "v"]}), "column 'b' holds 'u' for model 'x'"),
 ]
 JOURNEYS = {
     "fit": lambda junk: ib.fit(junk, "2pl"),

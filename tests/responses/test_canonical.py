@@ -7,7 +7,8 @@ from irt_bench.errors import ResponsesError
 from irt_bench.inference.fit import fit
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses import table_from_frame
-from irt_bench.responses.canonical import as_counts, rename_aliases
+from irt_bench.responses.canonical import as_counts
+from irt_bench.responses.wide import rename_aliases
 
 
 def rows(n_models=2, n_items=3, **columns):
@@ -127,7 +128,7 @@ def test_responses_in_memory_of_any_form_are_the_same_counts():
         ("results/", "responses are a str"),
         (np.zeros(4), r"responses are a ndarray of shape \(4,\)"),
         (np.array([[0, 2], [1, 0]]), "first: 2 of model 'model0', item 'item1'"),
-        (np.array([["a", "b"]]), "what is no number"),
+        (np.array([["a", "b"]]), "column .* holds .a. for model"),
         (pd.DataFrame({"q": [0, 1]}, index=["m", "m"]), "'m' occurs twice"),
     ],
 )

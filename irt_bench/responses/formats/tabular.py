@@ -12,12 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.errors import ReadError
-from irt_bench.responses.canonical import ALIASES, rename_aliases
+from irt_bench.errors import ReadError, ResponsesError
 from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions, choose
 from irt_bench.responses.formats.tables import is_csv, is_table, read_columns
 from irt_bench.responses.labels import Codes
-from irt_bench.responses.measures import WORDS
 from irt_bench.responses.table import (
     CHOICE_COLUMNS,
     FILTER,
@@ -26,15 +24,19 @@ from irt_bench.responses.table import (
     METRIC,
     REVISION,
     categorical,
-    listed,
+)
+from irt_bench.responses.wide import (
+    EMPTY,
+    INDEX_NAMES,
+    WIDE_METADATA,
+    CellArray,
+    cell_matrix,
+    model_column,
+    rename_aliases,
+    wide_columns,
+    without_means,
 )
 
-CellArray = npt.NDArray[np.int8] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
-EMPTY: Final = -1  # an empty cell of a one-byte matrix
-INDEX_NAMES: Final = ("", "__index_level_0__", "Unnamed: 0")  # names that pandas gives an index without a name
-WIDE_METADATA: Final = (
-    names.BENCHMARK, names.CLUSTER, names.RUN, REVISION, names.SEED, names.STEP, names.TRIAL, "name", "size"
-)  # fmt: skip
 # Ids and hashes of digits are text: "007" is not 7.
 TEXT_COLUMNS: Final = frozenset(
     [names.BENCHMARK, names.MODEL, names.ITEM, names.CLUSTER, names.RUN, names.SUBTASK, GROUP, REVISION, METRIC, FILTER]
@@ -143,8 +145,23 @@ def _one_of_several(frame: pd.DataFrame, what: str, asked: str | None, path: Pat
 
 
 def _wide(columns: dict[str, pd.Series], path: Path) -> ParsedFile:
-    columns = _with_model(columns, path)
-    model = columns.pop(names.MODEL)
+    try:
+        return _parse_wide(columns, path)
+    except ResponsesError as error:
+        raise ReadError(f"{path}: {error}") from error
+
+
+def _parse_wide(columns: dict[str, pd.Series], path: Path) -> ParsedFile:
+    columns = wide_columns(columns)
+    key = model_column(columns)
+    if key is None:
+        first = ", ".join(map(repr, list(columns)[:6]))
+        raise ReadError(
+            f"{path} is neither a long table (columns 'model', 'item' and a value) nor a wide one (first column the "
+            f"models, one column per item); its columns are {first}{', ...' if len(columns) > 6 else ''}. "
+            "Name the column of models 'model'."
+        )
+    model = columns.pop(key)
     metadata = {name: columns.pop(name) for name in WIDE_METADATA if name in columns}
     if is_csv(path):
         metadata = {name: _parsed(name, values) for name, values in metadata.items()}
@@ -153,7 +170,7 @@ def _wide(columns: dict[str, pd.Series], path: Path) -> ParsedFile:
             f"{path} has models but no items: a wide table has one column per item; a long one needs a column 'item'."
         )
     items = pd.Index([str(name) for name in columns], dtype="str")
-    cells = _matrix(columns, model, path)
+    cells, items = without_means(cell_matrix(columns, model), items)
     rows, places = _kept_cells(cells, metadata.get(names.BENCHMARK))
     values = _cell_values(cells[rows, places] if len(rows) < cells.size else cells.ravel())
     frame: dict[str, pd.Series] = {
@@ -165,64 +182,11 @@ def _wide(columns: dict[str, pd.Series], path: Path) -> ParsedFile:
     return ParsedFile(pd.DataFrame(frame, copy=False))
 
 
-def _matrix(columns: dict[str, pd.Series], model: pd.Series, path: Path) -> CellArray:
-    """Arrange all items' values, shape (row, item): int8 with -1 where empty, or proportions with NaN where empty."""
-    cells: CellArray = np.empty((len(model), len(columns)), dtype=np.int8)
-    for position, name in enumerate(list(columns)):
-        values = _cells(columns.pop(name), name, model, path)
-        if cells.dtype == np.int8 and not (np.isin(values, (0, 1)) | np.isnan(values)).all():
-            cells = np.where(cells < 0, np.nan, cells.astype(np.float64))
-        cells[:, position] = np.nan_to_num(values, nan=EMPTY) if cells.dtype == np.int8 else values
-    return cells
-
-
 def _cell_values(cells: CellArray) -> CellArray:
     """Values of cells as a column: NaN where empty."""
     if cells.dtype != np.int8 or not (cells == EMPTY).any():
         return cells
     return np.where(cells == EMPTY, np.float32(np.nan), cells.astype(np.float32))
-
-
-def _with_model(columns: dict[str, pd.Series], path: Path) -> dict[str, pd.Series]:
-    """Give the column of models and metadata their canonical names; item columns keep theirs."""
-    others = {
-        other: name for name in (names.MODEL, *WIDE_METADATA) for other in ALIASES.get(name, ()) if name not in columns
-    }
-    columns = {others.get(name, name): values for name, values in columns.items()}
-    if names.MODEL in columns:
-        return {name: values for name, values in columns.items() if name not in INDEX_NAMES}
-    index = next((name for name in columns if name in INDEX_NAMES), None)
-    if index is None:
-        first = ", ".join(map(repr, list(columns)[:6]))
-        raise ReadError(
-            f"{path} is neither a long table (columns 'model', 'item' and a value) nor a wide one (first column "
-            f"'model', one column per item); its columns are {first}{', ...' if len(columns) > 6 else ''}. "
-            "Rename the column of models."
-        )
-    return {names.MODEL if name == index else name: values for name, values in columns.items()}
-
-
-def _cells(values: pd.Series, item: str, model: pd.Series, path: Path) -> npt.NDArray[np.float64]:
-    """Values of one item as numbers, NaN where empty."""
-    if not isinstance(values.dtype, pd.CategoricalDtype):
-        if not pd.api.types.is_numeric_dtype(values):
-            raise ReadError(
-                f"{path}: column {item!r} of a wide table holds {values.dtype}; an item needs 0, 1 or nothing."
-            )
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    numbers = []
-    for text in categorical(values).categories:
-        word = str(text).strip().lower()
-        try:
-            numbers.append(WORDS[word] if word in WORDS else float(word))
-        except ValueError:
-            row = int(np.argmax((values == text).to_numpy()))
-            raise ReadError(
-                f"{path}: column {item!r} holds {text!r} for model {str(model.iloc[row])!r}; an item of a wide table "
-                "needs 0, 1 or nothing. If the table is long, name its columns 'model', 'item' and 'correct'. Read as "
-                f"metadata are only {listed(WIDE_METADATA, len(WIDE_METADATA))}."
-            ) from None
-    return np.asarray(np.array([*numbers, np.nan])[categorical(values).codes], dtype=np.float64)
 
 
 def _kept_cells(cells: CellArray, benchmark: pd.Series | None) -> tuple[Codes, Codes]:
