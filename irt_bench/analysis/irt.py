@@ -65,7 +65,8 @@ def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.
         sample), ``ability_sd, ability_q05, ability_q95, accuracy`` (in [0, 1]), ``n_items`` (observed),
         ``relative_ability`` and its ``_sd, _q05, _q95`` (in sds from the mean of these models), ``rank, rank_q05,
         rank_q95, p_first_abler`` (posterior probability that the model of rank 1 is abler; NaN for itself, 0.5 for
-        models that share its rank). Rank 1 is the ablest; ties share their mean rank.
+        models that share its rank). Rank 1 is the ablest; ties share their mean rank. Models without answers have the
+        prior's ability, and neither a relative ability nor a rank.
 
     Raises
     ------
@@ -110,14 +111,18 @@ def tabulate_abilities(found: ModelAbilities, counts: ResponseCounts | None) -> 
         order = match_labels(counts.models.index, table.index, MODEL, "the responses", "the posterior")
         table["accuracy"] = counts.accuracy().to_numpy()[order]
         table["n_items"] = counts.asked.sum(axis=1)[order]
-    relative = _summarise(_relative(draws), "relative_ability", table.index)
+    known = np.ones(len(table), dtype=bool) if counts is None else (table["n_items"] > 0).to_numpy()
+    if not known.any():
+        raise AnalysisError(f"none of the {len(table):,} models has an answer; abilities are those of the prior.")
+    labels, draws = table.index[known], draws[:, known]
+    relative = _summarise(_relative(draws), "relative_ability", labels)
     thinned = draws[evenly_spaced(len(draws), RANK_DRAWS)]
-    relative["rank"] = table[ABILITY].rank(ascending=False)
+    relative["rank"] = table[ABILITY][known].rank(ascending=False)
     ranks = pd.DataFrame(thinned).rank(axis=1, ascending=False)
     relative["rank_q05"], relative["rank_q95"] = np.quantile(ranks, INTERVAL, axis=0)
     first = np.flatnonzero(relative["rank"] == relative["rank"].min())
     relative["p_first_abler"] = _share_below(thinned, first)
-    return table.join(relative.groupby(tie_group).transform("mean"))
+    return table.join(relative.groupby(tie_group[known]).transform("mean"))
 
 
 class ModelAbilities(NamedTuple):

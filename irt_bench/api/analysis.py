@@ -231,7 +231,7 @@ class FitChecks:
         return [check.name for check in self.result.checks if check.status == "failed"]
 
     def summary(self) -> pd.DataFrame:
-        """Tabulate the checks, indexed by name: ``status, value, threshold, message, source``."""
+        """Tabulate the checks, indexed by name: ``status, value, threshold, fails_if, message, source``."""
         return self.result.table()
 
     def items(self) -> pd.DataFrame:

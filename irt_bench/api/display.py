@@ -40,7 +40,7 @@ ABILITIES: Final = np.linspace(-4, 4, 81)  # where curves are evaluated
 N_CURVES: Final = 4  # items drawn where none are named
 MAX_ROWS: Final = 8  # of a table in a notebook
 WIDTHS: Final = (2.0, 20.0)  # inches of a figure
-CHECK_COLUMNS: Final = ("status", "value", "threshold", "message")
+CHECK_COLUMNS: Final = ("status", "value", "fails_if", "message")
 
 
 def draw(kind: str, figures: Mapping[str, Callable[[], Figure]], width: float | None) -> Figure:

@@ -30,6 +30,7 @@ from irt_bench.api.display import (
 from irt_bench.checks import check_fit
 from irt_bench.checks.check_fit import REPLICATES
 from irt_bench.errors import AnalysisError, FitError, unknown_choice
+from irt_bench.inference.convergence import check_table
 from irt_bench.inference.draws import OBSERVED_DATA, RESPONSE_GROUPS, saved_counts
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.irt_models.model import IRTModel
@@ -227,9 +228,10 @@ class Fit(FitResult):
         Returns
         -------
         pd.DataFrame
-            Indexed by name: ``status`` ("passed", "failed", "not_applicable"), ``value, threshold, message, source``.
+            Indexed by name: ``status`` ("passed", "failed", "not_applicable"), ``value``, ``threshold``, ``fails_if``
+            (the side of the threshold), ``message, source``.
         """
-        return pd.DataFrame([check.to_dict() for check in self.checks]).set_index("name")
+        return check_table(self.checks)
 
     def score(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from irt_bench import names
 from irt_bench.analysis.labelled_draws import refuse_populations
 from irt_bench.api.display import draw, html_frame, notebook_html
-from irt_bench.errors import SubsetError
+from irt_bench.errors import FitWarning, SubsetError
 from irt_bench.inference.draws import check_responses
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.irt_models.logistic import TwoPL
@@ -25,7 +26,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
 from irt_bench.subsets.basis import balanced_targets
-from irt_bench.subsets.calibration import Calibration, CalibrationPlan, Recipe, fold_settings, prepare
+from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, CalibrationPlan, Recipe, fold_settings, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
 from irt_bench.subsets.make import (
@@ -458,7 +459,14 @@ def calibrated(
         counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed
     )
     posterior = None if fit is None else fit.posterior
-    return prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+    calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+    for name, message in calibration.whole.posterior.attrs.get(FAILED_CHECKS, {}).items():
+        warnings.warn(
+            f"check {name} of the calibration failed: {message}. Give a better fit as fit=..., such as one by NUTS.",
+            FitWarning,
+            stacklevel=3,
+        )
+    return calibration
 
 
 def calibration_plan(

@@ -59,6 +59,7 @@ from irt_bench.checks.predictive import (
 )
 from irt_bench.checks.summed_score import SummedScoreFit, summed_score_check, summed_score_fit, why_no_s_x2
 from irt_bench.errors import AnalysisError, check_range
+from irt_bench.inference.convergence import check_table
 from irt_bench.inference.draws import check_responses
 from irt_bench.inference.fit import FitResult
 from irt_bench.inference.response_checks import response_checks
@@ -122,7 +123,7 @@ class ModelChecks:
 
     def table(self) -> pd.DataFrame:
         """Tabulate the checks, indexed by name."""
-        return pd.DataFrame([check.to_dict() for check in self.checks]).set_index("name")
+        return check_table(self.checks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

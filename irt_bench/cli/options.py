@@ -151,7 +151,7 @@ def clear_errors(command: Command) -> Command:
                 err.print(f"[bold red]Error:[/] {escape(one_line(with_options(str(error), options)))}", soft_wrap=True)
                 raise typer.Exit(EXIT_BAD_INPUT) from None
             except KeyboardInterrupt as stop:
-                err.print("Stopped; nothing was written.")
+                err.print("Stopped. The output under way was not written; what had been finished before is whole.")
                 raise typer.Exit(exit_code(stop)) from None
 
     return wrapped  # type: ignore[return-value]

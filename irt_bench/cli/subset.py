@@ -174,7 +174,6 @@ def subset(
         calibration = calibrated(counts, fitted, progress=progress, **how)  # type: ignore[arg-type]
     made = _make(calibration, wanted, prompt_hashes(table))
     if not json:
-        _show_failed(calibration)
         _show_negative(calibration, made)
     _write(made, output, force=force, json=json)
 
@@ -241,18 +240,6 @@ def _make(calibration: "Calibration", wanted: Wanted, hashes: "pd.Series | None"
     if wanted.target_se is not None:
         return [smallest_subset(calibration, recipe, wanted.target_se, estimator=estimator, hashes=hashes)]
     return [make_subset(calibration, recipe, estimator=estimator, hashes=hashes)]
-
-
-def _show_failed(calibration: "Calibration") -> None:
-    """Say which checks the fit to all models failed; a fit that was given has said so itself."""
-    from irt_bench.subsets.calibration import FAILED_CHECKS
-
-    for name, message in calibration.whole.posterior.attrs.get(FAILED_CHECKS, {}).items():
-        err.print(
-            f"[yellow]Warning:[/] check {name} of the calibration failed: {message}. A better fit can be given with "
-            "--fit, made with: irt-bench fit --method nuts",
-            soft_wrap=True,
-        )
 
 
 def _show_negative(calibration: "Calibration", made: "list[SubsetRecord]") -> None:

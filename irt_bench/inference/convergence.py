@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 from irt_bench import names
@@ -16,6 +17,7 @@ from irt_bench import names
 RHAT_LIMIT: Final = 1.01  # Vehtari et al. 2021, doi:10.1214/20-BA1221
 ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat and quantiles
 MIN_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
+TOO_FEW: Final = 10  # models or items, whose parameters are mostly those of the prior
 MIN_MODELS: Final = 100  # with 59 and 78 the fast method was off from NUTS by 0.2 sd of difficulty, sds by up to 10%
 SHIFT_LIMIT: Final = 0.5  # sds; four standard errors of the difference between two halves of 125 short chains
 APART_LIMIT: Final = 0.9  # ours: coins gave up to 0.84, chains that had not moved 0.99
@@ -55,9 +57,24 @@ class Check:
     message: str
     source: str = ""
 
+    @property
+    def fails_if(self) -> str:
+        """Side of the limit on which the check fails, such as "> 0.2"; empty where there is no limit."""
+        if self.value is None or self.threshold is None:
+            return ""
+        above = (self.value > self.threshold) == (self.status == "failed")
+        return f"{'>' if above else '<'} {self.threshold:.3g}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+
+def check_table(checks: Iterable[Check]) -> pd.DataFrame:
+    """Tabulate checks, indexed by name: ``status, value, threshold, fails_if, message, source``."""
+    table = pd.DataFrame([check.to_dict() for check in checks]).set_index("name")
+    table.insert(3, "fails_if", [check.fails_if for check in checks])
+    return table
 
 
 def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset, *, max_tree_depth: int = 10) -> tuple[Check, ...]:
@@ -175,9 +192,10 @@ def _chain_checks(moved: float, apart: float, kind: str) -> tuple[Check, ...]:
 
 def _size_check(name: str, size: int, least: int, what: str, why: str) -> Check:
     enough = size >= least
-    return Check(
-        name, _status(enough), size, least, f"{size} {what}" + ("" if enough else f": {why}; use method='nuts'")
-    )
+    found = f"{size} {what}" + ("" if enough else f": {why}; use method='nuts'")
+    if size < TOO_FEW:
+        found = f"{size} {what} tell little: intervals are wide, and by method='nuts' only right if the priors are"
+    return Check(name, _status(enough), size, least, found)
 
 
 def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:

@@ -392,6 +392,7 @@ def default_method(irt_model: IRTModel, counts: ResponseCounts) -> str:
     FitWarning
         If it is not the fast method.
     """
+    _check_members(irt_model)
     known = isinstance(irt_model, Logistic) and not irt_model.has_own_program
     if isinstance(irt_model, Multidimensional) or (known and not getattr(irt_model, "learns_asymptotes", False)):
         return "laplace"
@@ -417,10 +418,14 @@ def _versions() -> Mapping[str, str]:
     return {name: version(name) for name in VERSIONS_OF}
 
 
-def _check_model(irt_model: IRTModel, settings: Settings) -> None:
-    """Refuse what is no model, and what the fast method does not know."""
+def _check_members(irt_model: IRTModel) -> None:
     if missing := [name for name in ("name", "program", "expected_score", "to_dict") if not hasattr(irt_model, name)]:
         raise ModelError(f"{type(irt_model).__name__} lacks {', '.join(missing)}; see irt_bench.IRTModel.")
+
+
+def _check_model(irt_model: IRTModel, settings: Settings) -> None:
+    """Refuse what is no model, and what the fast method does not know."""
+    _check_members(irt_model)
     known = isinstance(irt_model, Multidimensional) or (
         isinstance(irt_model, Logistic) and not irt_model.has_own_program
     )

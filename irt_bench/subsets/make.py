@@ -33,6 +33,7 @@ from irt_bench.subsets.subset import (
 # as good for the former, but have errors of 10 to 20 points for the latter. Choosing the recipe of each benchmark by
 # its held-out error was no better on average, and the error of the best of six recipes is underestimated: on HumanEval
 # with 100 items, its 90% intervals covered 77%.
+MAX_TARGET_SE: Final = 0.5  # a share; above it percentage points are meant
 DEFAULT_METHOD: Final = "anchors-proportional"
 DEFAULT_ESTIMATOR: Final = "p_irt_residual"
 OWN_WEIGHTS: Final = {"anchors": "anchor", "anchors-irt": "anchor"}  # of methods that compute weights
@@ -140,10 +141,13 @@ def smallest_subset(
     Raises
     ------
     SubsetError
-        If `target_se` is not positive, or no subset smaller than the benchmark reaches it.
+        If `target_se` is out of range, or no subset smaller than the benchmark reaches it.
     """
-    if not target_se > 0:
-        raise SubsetError(f"the target standard error is {target_se:g}; a positive share is needed, such as 0.02.")
+    if not 0 < target_se < MAX_TARGET_SE:
+        raise SubsetError(
+            f"target_se is {target_se:g}; a share of the full score above 0 and below {MAX_TARGET_SE:g} is needed: "
+            "0.02 is 2 points."
+        )
     n_items = calibration.whole.counts.n_items
     most = n_items - 1  # with all items the error is 0
     estimator_of(estimator)

@@ -312,6 +312,8 @@ def item_number(size: float, n_items: int) -> int:
     """
     if 0 < size < 1:
         return max(1, math.ceil(size * n_items - 1e-9))
+    if size == 1 and isinstance(size, float):
+        raise SubsetError("size is 1.0; for one item give the whole number 1, for a share a fraction below 1.")
     if size >= 1 and float(size).is_integer():
         return int(size)
     raise SubsetError(f"size is {size:g}; a whole number of items, or a fraction between 0 and 1, is needed.")

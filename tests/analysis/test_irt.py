@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import irt_bench
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.irt import ability_table, item_table, maximum_likelihood_items
 from irt_bench.errors import AnalysisError
@@ -186,3 +187,13 @@ def test_maximum_likelihood_leaves_out_what_has_none():
     for wrong in (ThreePL(), FourPL(guessing=0.2), TwoPL(population=Groups("family"))):
         with pytest.raises(AnalysisError, match="maximum likelihood"):
             maximum_likelihood_items(counts, wrong)
+
+
+def test_models_without_answers_have_no_rank():
+    values = irt_bench.load_example("benchmark").counts().correct.astype(float)
+    values[3] = np.nan
+    fitted = irt_bench.fit(values, "2pl", irt_bench.LaplaceSettings(refine=False, seed=1))
+    table = fitted.abilities()
+    assert table.loc["model3", ["relative_ability", "rank", "rank_q95", "p_first_abler"]].isna().all()
+    assert table["rank"].max() <= 119
+    assert table.drop(index="model3")["relative_ability"].mean() == pytest.approx(0, abs=0.05)

@@ -44,7 +44,7 @@ def test_check_writes_the_documented_files(files, tmp_path):
     names = {"checks.csv", "items.csv", "models.csv", "pairs.csv", "differences.csv", "checks.png", "summary.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     checks = pd.read_csv(tmp_path / "out" / "checks.csv").set_index("name")
-    assert set(checks.columns) == {"status", "value", "threshold", "message", "source"}
+    assert set(checks.columns) == {"status", "value", "threshold", "fails_if", "message", "source"}
     assert checks.loc["dif", "status"] == "passed"
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (

@@ -41,7 +41,7 @@ def test_a_subset_is_made_and_read_back(responses, tmp_path):
 
 def test_json_says_which_defaults_were_taken(responses, tmp_path):
     output = run("subset", responses, "--size", 10, "-o", tmp_path / "subset.json", "--json")
-    (found,) = json.loads(output)["subsets"]
+    (found,) = json.loads(output[output.index("{") :])["subsets"]  # a warning comes before
     assert (found["method"], found["weights"], found["estimator"]) == (
         "anchors-proportional",
         "equal",

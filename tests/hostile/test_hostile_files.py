@@ -294,7 +294,7 @@ VALUES = {
     "2": "'2' is not 0 or 1",
     "-1": "'-1' is not 0 or 1",
     "0.5": "name proportions 'score'",
-    "yes": "'yes' is not a number",
+    "maybe": "'maybe' is not a number",
     "1;0": "'1;0' is not a number",
     "<script>": "'<script>' is not a number",
     "=1+1": "'=1+1' is not a number",

@@ -224,8 +224,8 @@ def find_coordinates(
     Where models outnumber items, abilities are integrated out on a grid (`AbilityGrid`): the dimension falls by more
     than half, and items that share a thousand abilities mix freely. A guide in which abilities and items are
     independent would be biased besides: simulated like winogrande, 5,476 x 106, abilities came out 2% too wide, and
-    90% intervals of difficulties covered .45, on the grid .91. Not under a program that a subclass has altered, nor where
-    abilities come from several populations.
+    90% intervals of difficulties covered .45, on the grid .91. Not under a program that a subclass has altered, nor
+    where abilities come from several populations.
     """
     cells = ResponseCells.from_arrays(correct, trials, device=device)
     data = ResponseData(cells, framed=whole)

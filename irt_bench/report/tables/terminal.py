@@ -151,8 +151,8 @@ class CheckLike(Protocol):
         """Value found."""
 
     @property
-    def threshold(self) -> float | None:
-        """Limit of the value."""
+    def fails_if(self) -> str:
+        """Side of the limit on which it fails."""
 
     @property
     def message(self) -> str:
@@ -187,13 +187,13 @@ def print_checks(checks: Iterable[CheckLike], console: Console) -> None:
         console.print()
         return
     table = empty_table()
-    for header, numeric in (("check", False), ("status", False), ("value", True), ("limit", True)):
+    for header, numeric in (("check", False), ("status", False), ("value", True), ("fails if", True)):
         table.add_column(Text(header), justify="right" if numeric else "left", no_wrap=True)
     table.add_column(Text("what was found"), overflow="fold")
     for check in listed:
         status = Text(words(check.status), style=STATUS_STYLE.get(check.status, ""))
-        numbers = (Text(general(value)) for value in (check.value, check.threshold))
-        table.add_row(Text(shorten(check.name, 24)), status, *numbers, Text(check.message))
+        found = Text(general(check.value))
+        table.add_row(Text(shorten(check.name, 24)), status, found, Text(check.fails_if), Text(check.message))
     console.print(table)
     console.print()
 
