@@ -416,8 +416,8 @@ class Fit(FitResult):
         >>> from irt_bench import LaplaceSettings, fit, load_example
         >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
         >>> figure = fitted.plot("information", width=5)
-        >>> figure.axes[0].set_title("LSAT, section 6").get_text()
-        'LSAT, section 6'
+        >>> figure.axes[0].set_title("Algebra items").get_text()
+        'Algebra items'
         """
         figures = profile_figures(self) if names.DIMENSION in self.posterior.dims else ability_figures(self, items)
         if kind not in figures and kind in get_args(FitPlot):

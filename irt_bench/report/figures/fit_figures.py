@@ -39,7 +39,9 @@ from irt_bench.report.figures.canvas import (
 )
 from irt_bench.report.tables.text import has_flag, lead_text, shorten
 
-MAX_MODELS: Final = 60  # rows of the forest plot; beyond, SAMPLED ones
+MAX_MODELS: Final = 40  # rows of the forest plot; beyond, SAMPLED ones
+ROW_HEIGHT: Final = 0.17  # inches of a model
+DODGE: Final = 0.05  # between the observed shares of items at the same ability, units of ability
 SAMPLED: Final = (10, 20, 10)  # best, evenly spaced, worst
 
 
@@ -51,7 +53,7 @@ def fit_figure(abilities: pd.DataFrame, items: pd.DataFrame) -> Figure:
     ----------
     abilities : pd.DataFrame
         Indexed by model, from `ability_table`: ``rank, p_first_abler``, ``relative_ability`` with its limits,
-        and ``ability`` for the scale of the items. Of more than 60 models, the best, the worst and some evenly spaced
+        and ``ability`` for the scale of the items. Of more than 40 models, the best, the worst and some evenly spaced
         between them are drawn.
     items : pd.DataFrame
         Indexed by item: ``difficulty, discrimination``, each with ``_q05`` and ``_q95``, and ``flags`` where known:
@@ -60,7 +62,7 @@ def fit_figure(abilities: pd.DataFrame, items: pd.DataFrame) -> Figure:
     """
     ranked = abilities.sort_values("rank", kind="stable")
     shown = _sample_rows(len(ranked))
-    forest_height = max(1.6, 0.155 * len(shown) + 0.7)
+    forest_height = max(1.6, ROW_HEIGHT * len(shown) + 0.9)
     figure = new_figure(forest_height + 4.6, lead_text(ranked, lambda label: shorten(str(label), LABEL_CHARACTERS)))
     panels = figure.subfigures(2, 1, height_ratios=(forest_height, 4.0))
     upper, lower = (panel.subplots() for panel in panels)
@@ -76,7 +78,7 @@ def abilities_figure(abilities: pd.DataFrame) -> Figure:
     ranked = abilities.sort_values("rank", kind="stable")
     shown = _sample_rows(len(ranked))
     title = lead_text(ranked, lambda label: shorten(str(label), LABEL_CHARACTERS))
-    figure = new_figure(max(1.6, 0.155 * len(shown) + 0.7) + 0.6, title)
+    figure = new_figure(max(1.6, ROW_HEIGHT * len(shown) + 0.9) + 0.6, title)
     _forest(figure.subplots(), ranked, shown)
     return figure
 
@@ -123,8 +125,11 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
     heights = np.arange(len(rows))
     axes.hlines(heights, rows["relative_ability_q05"], rows["relative_ability_q95"], color=SKY, linewidth=2.2)
     unclear = (rows["p_first_abler"] < CLEAR_PROBABILITY).to_numpy()
-    axes.scatter(rows["relative_ability"], heights, color=BLUE, s=14, zorder=3)
-    axes.scatter(rows["relative_ability"][unclear], heights[unclear], color="white", s=4, zorder=4)
+    axes.scatter(rows["relative_ability"], heights, color=BLUE, s=16, zorder=3)
+    if unclear.any():
+        at, label = rows["relative_ability"][unclear], f"not clearly below the first (p < {CLEAR_PROBABILITY:.2f})"
+        axes.scatter(at, heights[unclear], facecolor="white", edgecolor=BLUE, s=16, zorder=4, label=label)
+        axes.legend(loc="lower right")
     sampled = len(shown) < len(ranked)
     labels = [shorten(str(label), LABEL_CHARACTERS) for label in rows.index]
     if sampled:
@@ -135,10 +140,9 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     best, middle, worst = SAMPLED
-    rest = f"\n({best} best, {middle} evenly spaced and {worst} worst of {len(ranked):,})" if sampled else ""
-    axes.set_title(f"Models by relative ability: posterior mean and 90% interval{rest}")
-    hollow = f"; hollow: the first is abler with less than {CLEAR_PROBABILITY:.2f}" if unclear.any() else ""
-    axes.set_xlabel(f"relative ability (sds from the mean of these models){hollow}")
+    rest = f"; {best} best, {middle} evenly spaced, {worst} worst of {len(ranked):,}" if sampled else ""
+    axes.set_title(f"Posterior mean and 90% interval{rest}")
+    axes.set_xlabel("relative ability (sds from the mean of these models)")
 
 
 def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
@@ -153,7 +157,8 @@ def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
     axes.scatter(x[~guessed], y[~guessed], color=VERMILION, zorder=3, label=label, **style)
     if guessed.any():
         axes.scatter(x[guessed], y[guessed], color=GREY, zorder=3, label="items whose slope is the prior's", **style)
-    axes.set_xlim(*padded(x, 0.08))
+    ends = [np.quantile(items[f"difficulty_{end}"], quantile) for end, quantile in (("q05", 0.05), ("q95", 0.95))]
+    axes.set_xlim(*padded(np.append(x, ends), 0.05))
     _scale_slopes(axes, y)
     axes.set_ylabel("discrimination\n(logits per unit of ability)")
     left_out = len(every) - len(items)
@@ -209,7 +214,7 @@ OUTER: Final = (0.01, 0.99)  # quantiles within the scale; extreme items do not 
 
 @styled
 def wright_map(abilities: pd.Series, difficulties: pd.Series) -> Figure:
-    """Draw the models by ability above the items by difficulty, on one scale [1]_.
+    """Draw the models by ability above the items by difficulty, on one scale: a Wright map [1]_ of two histograms.
 
     Parameters
     ----------
@@ -224,7 +229,7 @@ def wright_map(abilities: pd.Series, difficulties: pd.Series) -> Figure:
     inner = np.quantile(difficulty, OUTER) if len(difficulty) else np.zeros(0)
     low, high = padded(np.concatenate([ability, inner]), 0.04)
     above = int((difficulty > ability.max()).sum()) if len(ability) else 0
-    title = f"{above:,} of {len(difficulty):,} items are harder than the ablest model is able"
+    title = f"{above:,} of {len(difficulty):,} items {'is' if above == 1 else 'are'} harder than the most able model"
     figure = new_figure(3.4, title)
     top, bottom = figure.subplots(2, 1, sharex=True)
     edges = np.linspace(low, high, (BINS // 2 if narrow() else BINS) + 1).tolist()
@@ -266,9 +271,10 @@ def item_curves_figure(curves: xr.Dataset, observed: xr.Dataset) -> Figure:
         )
         axes.plot(x, own["probability"].to_numpy(), color=colour, linewidth=1.6, label=shorten(str(item), 30))
         seen = observed.sel({ITEM: item})
+        at = seen["ability"].to_numpy() + DODGE * (place - (curves.sizes[ITEM] - 1) / 2)
         low, high = (seen[f"proportion_correct_{end}"].to_numpy() for end in ("q05", "q95"))
-        axes.vlines(seen["ability"].to_numpy(), low, high, color=colour, linewidth=1)
-        axes.scatter(seen["ability"].to_numpy(), seen["proportion_correct"].to_numpy(), color=colour, s=16, zorder=3)
+        axes.vlines(at, low, high, color=colour, linewidth=1)
+        axes.scatter(at, seen["proportion_correct"].to_numpy(), color=colour, s=16, zorder=3)
     axes.set(xlabel="ability (sds of the calibration models)", ylabel="probability of a right response")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(x[0], x[-1])

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from irt_bench.names import ABILITY, CLEAR_PROBABILITY
@@ -21,7 +21,6 @@ from irt_bench.report.figures.canvas import (
     MAX_INTERVALS,
     ORANGE,
     PALE,
-    PURPLE,
     SKY,
     SMALL_SIZE,
     VERMILION,
@@ -285,7 +284,6 @@ def _marks(
     axes.scatter(rows[name], heights, color=colours[1], marker=marker, s=16, zorder=3, label=label)
 
 
-CURVE_COLOURS: Final = (VERMILION, BLUE, ORANGE, PURPLE)
 MAX_NAMED: Final = 3
 BINS: Final = 40
 
@@ -299,12 +297,14 @@ def checks_figure(found: ModelChecks) -> Figure:
     found : ModelChecks
         From `irt_bench.checks.check_fit`.
     """
-    figure = new_figure(6.6, _title(found))
-    (scores, eigenvalues), (curves, models) = figure.subplots(2, 2)
+    figure = new_figure(7.4, _title(found))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    scores, eigenvalues = above.subplots(1, 2)
+    left, right = below.subfigures(1, 2)
     _scores(scores, found)
     _eigenvalues(eigenvalues, found)
-    _curves(curves, found)
-    _models(models, found)
+    _curves(left.subplots(2, 2, sharex=True, sharey=True), left, found)
+    _models(right.subplots(), found)
     return figure
 
 
@@ -344,23 +344,25 @@ def _eigenvalues(axes: Axes, found: ModelChecks) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(numbers)
-    axes.set_xlabel("number")
-    axes.set_ylabel("eigenvalue")
+    axes.set_xlabel("rank of the eigenvalue")
+    axes.set_ylabel("eigenvalue, log scale")
     axes.legend(loc="upper right")
 
 
-def _curves(axes: Axes, found: ModelChecks) -> None:
-    axes.set_title("Item-total curves furthest from the fit")
-    for (item, curve), colour in zip(found.curves.groupby("item", sort=False), CURVE_COLOURS, strict=False):
-        axes.fill_between(
-            curve["score"], curve["predicted_q05"], curve["predicted_q95"], color=colour, alpha=0.15, linewidth=0
-        )
-        label = shorten(str(item), 22)
-        axes.plot(curve["score"], curve["observed"], color=colour, marker="o", markersize=3.5, linewidth=1, label=label)
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_xlabel("mean score of the group of models")
-    axes.set_ylabel("share of right responses (band: fit)")
-    axes.legend(loc="best", fontsize=7.5)
+def _curves(grid: npt.NDArray[np.object_], panel: SubFigure, found: ModelChecks) -> None:
+    """Draw the item-total curves furthest from the fit, a panel each."""
+    panel.suptitle("Items furthest from the fit (band: 90% of simulated data)", x=0.02, ha="left", size=9.5)
+    panel.supxlabel("mean score of a group of models", size=9)
+    panel.supylabel("share of right responses", size=9)
+    curves = list(found.curves.groupby("item", sort=False))
+    for axes, (item, curve) in zip(grid.ravel(), curves, strict=False):
+        low, high = curve["predicted_q05"], curve["predicted_q95"]
+        axes.fill_between(curve["score"], low, high, color=GREEN, alpha=0.25, linewidth=0)
+        axes.plot(curve["score"], curve["observed"], color=INK, marker="o", markersize=3, linewidth=1)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_title(shorten(str(item), 22), size=SMALL_SIZE + 1)
+    for axes in grid.ravel()[len(curves) :]:
+        axes.set_visible(False)
 
 
 def _models(axes: Axes, found: ModelChecks) -> None:
@@ -378,4 +380,4 @@ def _models(axes: Axes, found: ModelChecks) -> None:
     if len(worst):
         name_points(axes, worst["score"].to_numpy(), worst["zh"].to_numpy(), worst.index)
     axes.set_xlabel("score (share of right responses)")
-    axes.set_ylabel("Zh (low: improbable responses)")
+    axes.set_ylabel("person fit Zh (low: improbable responses)")

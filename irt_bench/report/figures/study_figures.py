@@ -29,7 +29,6 @@ from irt_bench.report.figures.canvas import (
 )
 from irt_bench.report.tables.text import POINTS, shorten
 from irt_bench.study.collect import is_random, is_reference
-from irt_bench.study.design import EQUAL
 from irt_bench.study.split import WEIGHTED, random_reference
 from irt_bench.study.verdicts import CUTS, RAISES
 from irt_bench.subsets.estimators import ESTIMATORS
@@ -113,7 +112,7 @@ def _legend(rows: pd.DataFrame) -> list[Line2D | Patch]:
             Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.6, label=str(verdict) or "no verdict")
         )
     if "random_q05" in rows and rows["random_q05"].notna().any():
-        handles.append(Patch(color=PALE, alpha=0.55, label="random subsets, 5 to 95%"))
+        handles.append(Patch(color=PALE, alpha=0.55, label="random subsets with the same weights, 5 to 95%"))
     return handles
 
 
@@ -159,7 +158,9 @@ def paths_figure(paths: pd.DataFrame, benchmark: str) -> Figure:
     """
     rows = paths[paths["benchmark"] == benchmark].sort_values("dropped", kind="stable")
     figure = new_figure(4.6 if narrow() else 3.6, _title(rows, benchmark))
-    panels = figure.subplots(3, 1, sharex=True) if narrow() else figure.subplots(1, 3, sharex=True)
+    several = bool(rows["monotonicity"].notna().any())  # several steps
+    n_panels = 2 + several
+    panels = figure.subplots(n_panels, 1, sharex=True) if narrow() else figure.subplots(1, n_panels, sharex=True)
     x = rows["dropped"].to_numpy(dtype=np.float64)
     _noise(panels[0], rows, x)
     error = POINTS * rows["standard_error"].to_numpy(dtype=np.float64)
@@ -167,10 +168,11 @@ def paths_figure(paths: pd.DataFrame, benchmark: str) -> Figure:
     panels[1].axhline(mean[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
     panels[1].fill_between(x, mean - error, mean + error, color=PALE, alpha=0.6, linewidth=0)
     panels[1].plot(x, mean, color=BLUE, marker="o", markersize=3)
-    panels[1].set(ylabel="mean score, points", title="Mean, with its standard error")
-    panels[2].plot(x, rows["monotonicity"], color=BLUE, marker="o", markersize=3)
-    panels[2].set(ylabel="Kendall's tau over steps", title="Monotonicity")
-    for axes in panels[2:] if narrow() else panels:
+    panels[1].set(ylabel="mean score (points)", title="Mean score, with its standard error")
+    if several:
+        panels[2].plot(x, rows["monotonicity"], color=BLUE, marker="o", markersize=3)
+        panels[2].set(ylabel="Kendall's tau of score and step", title="Monotonicity")
+    for axes in panels[-1:] if narrow() else panels:
         axes.set_xlabel("items dropped")
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure
@@ -180,8 +182,10 @@ def _noise(axes: Axes, rows: pd.DataFrame, x: npt.NDArray[np.float64]) -> None:
     low, high = (POINTS * rows[f"random_{end}"].to_numpy(dtype=np.float64) for end in ("q05", "q95"))
     axes.fill_between(x, low, high, color=PALE, alpha=0.6, linewidth=0, label="random items, 5 to 95%")
     axes.plot(x, POINTS * rows["v_k_sd"], color=GREEN, linewidth=1.2, label="root of V(k)")
-    axes.plot(x, POINTS * rows["seed_sd"], color=VERMILION, marker="o", markersize=3, label="least discriminating")
-    axes.set(ylabel="seed sd, points", ylim=(0, None), title="Seed sd")
+    axes.plot(
+        x, POINTS * rows["seed_sd"], color=VERMILION, marker="o", markersize=3, label="without the least discriminating"
+    )
+    axes.set(ylabel="seed sd (points)", ylim=(0, None), title="Seed sd")
     axes.legend(loc="upper left")
 
 
@@ -190,8 +194,8 @@ def _title(rows: pd.DataFrame, benchmark: str) -> str:
     known = float(last["random_sd"]) > 0
     beside = f", {float(last['seed_sd'] / last['random_sd']):.2f} times that of random items" if known else ""
     return (
-        f"{shorten(benchmark, 30)}: without the {last['dropped']:.0%} least discriminating items the seed sd is "
-        f"{POINTS * last['seed_sd']:.2f} points{beside}; the mean moves by {POINTS * last['bias']:+.1f} points"
+        f"{shorten(benchmark, 20)}: {last['dropped']:.0%} of the items dropped, seed sd "
+        f"{POINTS * last['seed_sd']:.1f} points{beside}"
     )
 
 
@@ -238,10 +242,9 @@ def drawn_estimator(results: pd.DataFrame, benchmark: str) -> str | None:
 
 
 def labels(rows: pd.DataFrame) -> pd.Series:
-    """Label of each recipe: method and weights."""
-    return pd.Series(
-        np.where(rows["weights"] == EQUAL, rows["method"], rows["method"] + ", " + rows["weights"]), index=rows.index
-    )
+    """Label of each recipe: method, and weights other than its own."""
+    own = rows["weights"] == rows["method"].map(default_weights)
+    return pd.Series(np.where(own, rows["method"], rows["method"] + ", " + rows["weights"]), index=rows.index)
 
 
 def forest_figure(results: pd.DataFrame, benchmark: str, *, estimator: str = "weighted", run: str = POOLED) -> Figure:
@@ -253,11 +256,9 @@ def forest_figure(results: pd.DataFrame, benchmark: str, *, estimator: str = "we
     counts = rows["verdict"].value_counts()
     n = {word: int(counts.get(word, 0)) for word in (CUTS, RAISES)}
     title = (
-        f"{shorten(benchmark, 30)} ({estimator}): of {len(rows)} subsets {n[CUTS]} cut seed variance against random "
-        f"subsets of their size, {n[RAISES]} raise it"
+        f"{shorten(benchmark, 30)}, estimator {estimator}: seed sd over that of random subsets of the same size; "
+        f"{n[CUTS]} of {len(rows)} reduce it, {n[RAISES]} raise it"
     )
-    if np.isfinite(could := rows["detectable"].median()):
-        title += f"; cuts to {could:.2f} would be found with 80% power"
     return ratios_figure(rows, title=title)
 
 
@@ -329,12 +330,13 @@ def subset_items_figure(items: pd.DataFrame) -> Figure:
         Indexed by item: ``difficulty, difficulty_sd, discrimination, discrimination_sd, weight``.
     """
     negative = int((items["weight"] < 0).sum())
-    title = f"{len(items):,} items by difficulty and discrimination; areas are weights"
+    weight = items["weight"].abs().to_numpy(dtype=np.float64)
+    unequal = len(weight) > 0 and float(np.ptp(weight)) > 1e-9 * float(weight.max())
+    title = f"{len(items):,} items by difficulty and discrimination{'; areas are weights' * unequal}"
     figure = new_figure(4.2, title + (f", {negative:,} of them negative" if negative else ""))
     axes = figure.subplots()
     x, y = items["difficulty"], items["discrimination"]
     axes.errorbar(x, y, xerr=items["difficulty_sd"], yerr=items["discrimination_sd"], fmt="none", ecolor=PALE)
-    weight = items["weight"].abs().to_numpy(dtype=np.float64)
     colour = np.where(items["weight"] < 0, GREY, VERMILION)
     axes.scatter(x, y, s=26 * weight / max(weight.mean(), 1e-12), c=list(colour), alpha=0.85, linewidths=0, zorder=3)
     axes.set_xlabel("difficulty (scale of ability), with one standard deviation")

@@ -27,8 +27,8 @@ def found():
 def test_the_title_shows_what_failed_and_models_that_misfit_are_named(found):
     figure = checks_figure(found)
     assert figure.get_suptitle() == "1 of 1 model checks failed: person fit"
-    assert "odd" in [text.get_text() for text in figure.axes[3].texts]
-    limits = [line for line in figure.axes[3].lines if line.get_label() == "limit"]
+    assert "odd" in [text.get_text() for text in figure.axes[-1].texts]
+    limits = [line for line in figure.axes[-1].lines if line.get_label() == "limit"]
     assert limits[0].get_ydata()[0] == -4
 
 

@@ -32,7 +32,7 @@ def test_fit_figure_samples_the_models_where_there_are_many(made_abilities, made
     assert labels[9] == "model-5466  #10"
     assert labels[-1] == "model-0  #5,476"
     assert len(set(labels)) == 40
-    assert "10 best, 20 evenly spaced and 10 worst of 5,476" in forest.get_title(loc="left")
+    assert "10 best, 20 evenly spaced, 10 worst of 5,476" in forest.get_title(loc="left")
     assert len(marks(cloud, "items")) == 2500
 
 

@@ -19,8 +19,13 @@ def test_the_path_is_drawn_in_points_beside_random_prunings():
     figure = paths_figure(pd.concat([path(), path("other").assign(seed_sd=1.0)]), "b")
     noise, mean, _ = figure.axes
     drawn = {line.get_label(): line.get_ydata() for line in noise.lines}
-    np.testing.assert_allclose(drawn["least discriminating"], [1, 2, 3])
+    np.testing.assert_allclose(drawn["without the least discriminating"], [1, 2, 3])
     np.testing.assert_allclose(drawn["root of V(k)"], [1, 1.5, 6])
     np.testing.assert_allclose(mean.lines[-1].get_ydata(), [40, 35, 30])
     title = figure.get_suptitle().replace("\n", " ")
-    assert "0.50 times that of random items" in title and "-10.0 points" in title
+    assert "0.50 times that of random items" in title and "90% of the items dropped" in title
+
+
+def test_monotonicity_has_a_panel_where_there_are_several_steps():
+    assert len(paths_figure(path(), "b").axes) == 3
+    assert len(paths_figure(path().assign(monotonicity=np.nan), "b").axes) == 2

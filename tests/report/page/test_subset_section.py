@@ -8,7 +8,7 @@ from irt_bench.report.page.variance_sections import pooled_rows, subset_section
 def test_references_are_no_ways_and_give_the_band(results):
     assert pooled_rows(results())["reference"].sum() == 4
     band = forest_rows(results(), "simulated")
-    assert set(band["label"]) == {"anchors, anchor", "subtask"}
+    assert set(band["label"]) == {"anchors", "subtask"}
     np.testing.assert_allclose(band["random_q05"], 0.8)  # of the random subsets' own ratio
     np.testing.assert_allclose(band.loc[band["label"] == "subtask", "ratio"], 1.1)  # against random, not the full one
 
@@ -27,7 +27,7 @@ def test_a_cut_is_named(write_study, results):
     parts = read_folders([write_study(results(verdict="cuts", low=0.95))])
     text = " ".join(subset_section(parts["study"], None).sentences)
     assert "4 cut seed noise" in text
-    assert "anchors, anchor" in text and "times that of random subsets" in text
+    assert "anchors" in text and "times that of random subsets" in text
 
 
 def test_a_cut_is_not_told_without_those_of_the_negative_control(write_study, results):
