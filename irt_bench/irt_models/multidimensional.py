@@ -108,6 +108,14 @@ class Multidimensional:
         loading = np.swapaxes(np.asarray(parameters[names.LOADING]), -1, -2)
         return expit(np.asarray(ability) @ loading + np.asarray(parameters[names.INTERCEPT])[..., None, :])
 
+    def item_labels(self, n_items: int) -> list[Any] | None:
+        """Dimensions that not all items have, by item, joined by ";"; None where all load on all."""
+        if self.rotates:
+            return None
+        pattern, labels = self.pattern(n_items), np.array(self.dimension_names)
+        own = ~pattern.all(axis=0)
+        return [SEPARATOR.join(labels[own & row]) or pd.NA for row in pattern]
+
     def program(self, data: Any) -> None:
         """Pyro program of the model: see `irt_bench.irt_models.program.multidimensional_program`."""
         from irt_bench.irt_models.program import multidimensional_program  # noqa: PLC0415 - torch takes seconds
@@ -371,6 +379,48 @@ class BifactorTwoPL(Multidimensional):
         if len(self.groups) != n_items:
             raise ModelError(f"groups are given for {len(self.groups)} items, and there are {n_items}.")
         return np.array([[name in (GENERAL, group) for name in self.dimension_names] for group in self.groups])
+
+
+def draw_profiles(
+    irt_model: Multidimensional,
+    models: pd.Index,
+    items: pd.Index,
+    rng: np.random.Generator,
+    given: Mapping[str, npt.ArrayLike],
+    population: Mapping[str, float],
+) -> xr.Dataset:
+    """Draw abilities, loadings and intercepts; those given, correlations among them, take their place.
+
+    Raises
+    ------
+    ModelError
+        If what is given is of another shape.
+    """
+    pattern = irt_model.pattern(len(items))
+    labels = {names.MODEL: models.to_numpy(dtype=object), names.ITEM: items.to_numpy(dtype=object)}
+    for dim in (names.DIMENSION, names.OTHER_DIMENSION):
+        labels[dim] = np.array(irt_model.dimension_names, dtype=object)
+    dims = {
+        names.ABILITY: (names.MODEL, names.DIMENSION),
+        names.LOADING: (names.ITEM, names.DIMENSION),
+        names.INTERCEPT: (names.ITEM,),
+        names.ABILITY_CORRELATION: (names.DIMENSION, names.OTHER_DIMENSION),
+    }
+    shapes = {name: tuple(len(labels[dim]) for dim in own) for name, own in dims.items()}
+    for name, value in given.items():
+        if np.shape(value) != shapes.get(name):
+            raise ModelError(f"{name} has shape {np.shape(value)}; one of {shapes} is needed.")
+    streams = rng.spawn(3)
+    correlation = np.asarray(given.get(names.ABILITY_CORRELATION, np.eye(pattern.shape[1])), dtype=np.float64)
+    loading = streams[1].normal(population["loading_mean"], population["loading_sd"], shapes[names.LOADING])
+    values = {
+        names.ABILITY: streams[0].standard_normal(shapes[names.ABILITY]) @ np.linalg.cholesky(correlation).T,
+        names.LOADING: np.where(pattern, loading, 0.0),
+        names.INTERCEPT: streams[2].normal(population["intercept_mean"], population["intercept_sd"], len(items)),
+        **({names.ABILITY_CORRELATION: correlation} if irt_model.correlated else {}),
+    }
+    values |= {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
+    return xr.Dataset({name: (dims[name], value) for name, value in values.items()}, coords=labels)
 
 
 MULTIDIMENSIONAL_MODELS: Final[Mapping[str, type[Multidimensional]]] = {

@@ -29,6 +29,7 @@ from irt_bench.irt_models.logistic import (
     success_probability,
 )
 from irt_bench.irt_models.model import Beta, HalfNormal, Normal
+from irt_bench.irt_models.multidimensional import Multidimensional, draw_profiles
 from irt_bench.irt_models.populations import OTHER_MEAN, OTHER_SD, Population
 from irt_bench.responses.canonical import Role, table_from_frame
 from irt_bench.responses.table import ResponseTable
@@ -39,6 +40,10 @@ HYPERPARAMETERS: Final[Mapping[str, float]] = {
     "log_discrimination_mean": 0.0,
     "log_discrimination_sd": 0.4,  # 90% of slopes in [0.5, 1.9]
     LOG_DISCRIMINATION: 0.0,  # the 1PL's one slope: exp(0) = 1
+    "loading_mean": 0.8,
+    "loading_sd": 0.6,
+    "intercept_mean": 0.0,
+    "intercept_sd": 1.2,
 }
 PARTS_OF_ABILITY: Final = ("run_mean", "seed_effect", "step_effect")
 PLANTED: Final = "planted"  # truth, one per item: "" or one of the three below
@@ -210,12 +215,12 @@ class Simulation:
 
     table: ResponseTable
     truth: xr.Dataset
-    irt_model: Logistic
+    irt_model: Logistic | Multidimensional
     seed: int
 
 
 def simulate_responses(
-    irt_model: Logistic,
+    irt_model: Logistic | Multidimensional,
     *,
     n_models: int,
     n_items: int,
@@ -230,8 +235,9 @@ def simulate_responses(
 
     Parameters
     ----------
-    irt_model : Logistic
-        Its priors are drawn from, its formula gives the probability of a right answer.
+    irt_model : Logistic or Multidimensional
+        Its priors are drawn from, its formula gives the probability of a right answer. The dimensions of a model with
+        several abilities become the items' column ``subtask``.
     n_models, n_items : int
         Size of the matrix.
     seed : int
@@ -279,6 +285,14 @@ def simulate_responses(
         models = pd.DataFrame(index=pd.Index(numbered_labels("model", n_models), name=names.MODEL))
     elif len(models) != n_models or not models.index.is_unique:
         raise ModelError(f"models has {len(models)} rows for {n_models} models; one per model is needed, each once.")
+    if isinstance(irt_model, Multidimensional):
+        items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
+        if (of_items := irt_model.item_labels(n_items)) is not None:
+            items[names.SUBTASK] = of_items
+        population = {**HYPERPARAMETERS, **hyperparameters}
+        truth = draw_profiles(irt_model, models.index, items.index, streams[0], parameters or {}, population)
+        table = _answer(truth, models, items, n_samples=n_samples, missing=missing, streams=streams[1:])
+        return _simulation(table, truth, irt_model, seed)
     irt_model = irt_model.for_models(models, np.ones(n_models, dtype=bool))
     values = draw_parameters(irt_model, sizes, streams[0], parameters or {}, hyperparameters)
     items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
@@ -363,6 +377,10 @@ def simulate_benchmark(
 
 def response_probability(truth: xr.Dataset) -> xr.DataArray:
     """Probability of a right answer, shape (model, item), from abilities and item parameters by name."""
+    if names.LOADING in truth:
+        product = truth[names.ABILITY].dot(truth[names.LOADING], dim=names.DIMENSION)
+        chance: xr.DataArray = xr.apply_ufunc(expit, product + truth[names.INTERCEPT])
+        return chance.transpose(names.MODEL, names.ITEM)
     known = xr.apply_ufunc(expit, log_odds(truth[names.ABILITY], truth[names.DISCRIMINATION], truth[names.DIFFICULTY]))
     probability: xr.DataArray = success_probability(
         known, truth.get(names.GUESSING, 0.0), truth.get(names.UPPER_ASYMPTOTE, 1.0)
@@ -420,7 +438,9 @@ def _dataset(
     )
 
 
-def _simulation(table: ResponseTable, truth: xr.Dataset, irt_model: Logistic, seed: int) -> Simulation:
+def _simulation(
+    table: ResponseTable, truth: xr.Dataset, irt_model: Logistic | Multidimensional, seed: int
+) -> Simulation:
     """Put the truth in the order of the table, whose labels are in natural order."""
     counts_order = {
         names.MODEL: table.models.index.to_numpy(dtype=object),

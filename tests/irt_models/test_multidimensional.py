@@ -18,6 +18,7 @@ from irt_bench.irt_models.multidimensional import (
     multidimensional_from_dict,
     varimax,
 )
+from irt_bench.irt_models.simulate import simulate_responses
 
 ITEMS = pd.DataFrame(
     {"topic": ["a", "a;b", "b", "b"], "passage": ["p", "p", None, "q"]}, index=["i1", "i2", "i3", "i4"]
@@ -134,3 +135,18 @@ def test_signs_of_dimensions_that_may_not_be_rotated_agree_over_draws():
     assert float(found["loading"].std("draw").max()) < 1e-6
     assert float(found["ability_correlation"].std("draw").max()) < 1e-6
     assert found["dimension"].to_numpy().tolist() == ["a", "b", "c"]
+
+
+def test_simulated_profiles_are_answered_as_the_formula_says():
+    model = BifactorTwoPL(groups=tuple(["a"] * 40 + ["b"] * 40 + [""] * 20))
+    made = simulate_responses(model, n_models=400, n_items=100, seed=1)
+    truth = made.truth
+    chance = model.expected_score({"loading": truth["loading"], "intercept": truth["intercept"]}, truth["ability"])
+    counts = made.table.counts()
+    assert counts.items["subtask"].value_counts(dropna=False).to_dict() == {"a": 40, "b": 40, np.nan: 20}
+    away = (counts.correct - chance) / np.sqrt(chance * (1 - chance))
+    assert abs(away.mean()) < 0.02 and abs(away.std() - 1) < 0.02
+    again = simulate_responses(model, n_models=400, n_items=100, seed=1)
+    assert (again.table.counts().correct == counts.correct).all()
+    with pytest.raises(ModelError, match="ability has shape"):
+        simulate_responses(model, n_models=4, n_items=100, seed=1, parameters={"ability": np.zeros((4, 2))})

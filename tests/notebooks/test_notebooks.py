@@ -35,6 +35,12 @@ assert not (results["verdict_full"] == "cuts").any()
 assert (results.loc["discrimination", "verdict_full"] == "no difference shown").all()
 assert not (study.control().query("shuffled_within == 'models'")["verdict"] == "cuts").any()
 """,
+    "item_response_models": """
+assert several.irt_model.dimensions == 2
+assert low < 0.6 < high
+assert stitched.diagnostics().loc["overlap", "status"] == "passed"
+assert 0.82 < covered[one_only].mean() < 0.97
+""",
     "paper_in_simulation": """
 assert variance.runs()["e"].iloc[0] < 0.7 * variance.runs()["ci95_analytic"].iloc[0]
 assert row["e_p_irt"] > row["e_full"]

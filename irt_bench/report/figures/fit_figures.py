@@ -346,10 +346,11 @@ def loadings_figure(loadings: pd.DataFrame) -> Figure:
     wide = loadings["loading"].unstack("dimension")
     columns = list(dict.fromkeys(loadings.index.get_level_values("dimension")))
     order = np.lexsort((-wide[columns].abs().max(axis=1), wide[columns].abs().fillna(-1).to_numpy().argmax(axis=1)))
-    bifactor = wide[columns].notna().sum(axis=1).max() == 2 and len(columns) > MAX_PANELS
-    if bifactor:
+    grouped = len(columns) > 2 and wide[columns[0]].notna().all() and wide[columns].notna().sum(axis=1).max() == 2
+    if grouped:  # bifactor: a general dimension, and one of each group
         order = np.lexsort((-wide[columns[0]], wide[columns[1:]].notna().to_numpy().argmax(axis=1)))
     items = wide.index[order]
+    bifactor = grouped and len(columns) > MAX_PANELS
     panels = [columns[:1], columns[1:]] if bifactor else [[name] for name in columns[:MAX_PANELS]]
     named = len(items) <= MAX_ITEM_LABELS
     more = f", the first {MAX_PANELS} of {len(columns)}" if not bifactor and len(columns) > MAX_PANELS else ""
