@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from irt_bench.api.subset_comparison import compare_subsets as compare_subsets
     from irt_bench.api.variance import SeedVariance as SeedVariance
     from irt_bench.api.variance import compare_models as compare_models
+    from irt_bench.api.variance import compare_recipes as compare_recipes
     from irt_bench.api.variance import compare_seed_variance as compare_seed_variance
     from irt_bench.api.variance import seed_variance as seed_variance
     from irt_bench.errors import ConvergenceWarning as ConvergenceWarning
@@ -108,6 +109,7 @@ _HOMES = {
     "as_counts": "irt_bench.responses.canonical",
     "as_table": "irt_bench.responses.canonical",
     "compare_models": "irt_bench.api.variance",
+    "compare_recipes": "irt_bench.api.variance",
     "compare_seed_variance": "irt_bench.api.variance",
     "compare_subsets": "irt_bench.api.subset_comparison",
     "fit": "irt_bench.api.fitting",

@@ -88,6 +88,7 @@ PUBLIC = [
     "as_counts",
     "as_table",
     "compare_models",
+    "compare_recipes",
     "compare_seed_variance",
     "compare_subsets",
     "fit",

@@ -31,11 +31,12 @@ from irt_bench.report.tables.text import POINTS
 from irt_bench.responses.canonical import Responses, as_counts, as_table
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.benchmark_runs import one_measure, with_subtasks_from
-from irt_bench.variance.detect import POWER
+from irt_bench.variance.detect import DIFFERENCE, POWER
+from irt_bench.variance.detect import compare_recipes as recipe_table
 from irt_bench.variance.metrics import N_BOOTSTRAP
 from irt_bench.variance.model_pair import compare_models as compare_pair
 from irt_bench.variance.paired_scores import compare_variance
-from irt_bench.variance.scores import ACCURACY
+from irt_bench.variance.scores import ACCURACY, RunScores
 from irt_bench.variance.seed_ability import SeedModelResult, model_seed_effects, seed_model_settings
 from irt_bench.variance.seed_variance import Progress, SeedVarianceResult, analyse_seed_variance
 from irt_bench.variance.variance_curve import N_SUBSETS
@@ -399,6 +400,72 @@ def compare_models(
     """
     counts = as_counts(responses)
     return pd.Series(asdict(compare_pair(counts, a, b, cluster=cluster, run_columns=_columns(run))), name=f"{a} - {b}")
+
+
+def compare_recipes(
+    responses: Responses,
+    a: str,
+    b: str,
+    *,
+    difference: float = DIFFERENCE,
+    power: float = POWER,
+    run: str | Sequence[str] | None = None,
+    group: str | None = None,
+) -> pd.DataFrame:
+    """Say whether one training recipe is better than another: per task and over all, for other seeds and other items.
+
+    Parameters
+    ----------
+    responses : ResponseTable or long DataFrame
+        Answers of two or more seeds of each recipe, to one benchmark or several.
+    a, b : str
+        The two runs.
+    difference : float
+        Smallest difference of scores that matters; 0.01 is one point.
+    power : float
+        Chance with which ``seeds_needed`` would detect it.
+    run : str or sequence of str, optional
+        Columns of the models that together name the training run.
+    group : str, optional
+        Column of the items that names their task, where one benchmark holds several.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by task, with ``all tasks`` at the end where there are several: ``difference`` (a less b) with its
+        interval for other seeds and items, its parts ``seed_se`` and ``item_se``, ``p``, ``p_holm``, ``verdict``
+        ("real", "noise": smaller than `difference`, "cannot tell") and ``seeds_needed`` per recipe.
+
+    Raises
+    ------
+    AnalysisError
+        If a run is unknown or has one seed, or the two share too few items.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_recipes, load_example
+    >>> table = load_example("seeds")
+    >>> runs = sorted(table.models["run"].unique())
+    >>> compared = compare_recipes(table, *runs[:2])
+    >>> compared["verdict"].tolist()
+    ['cannot tell']
+    """
+    if not 0.05 < power < 1:
+        raise AnalysisError(f"power is {power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
+    if not 0 < difference < 1:
+        raise AnalysisError(f"difference is {difference}; one of scores, between 0 and 1, such as 0.01, is needed.")
+    table = _table(responses, group)
+    tasks: dict[str, tuple[RunScores, RunScores]] = {}
+    for benchmark in table.benchmarks:
+        runs = {each.run: each for each in one_measure(table.select(str(benchmark)), run_columns=_columns(run))[0]}
+        for label in (a, b):
+            if label not in runs:
+                raise AnalysisError(f"{benchmark}: {unknown_choice('run with two or more seeds', label, runs)}")
+        parts = [{str(benchmark): runs[label]} for label in (a, b)]
+        if group is not None and runs[a].subtasks() and runs[b].subtasks():
+            parts = [{f"{benchmark}/{name}": own for name, own in runs[label].subtasks().items()} for label in (a, b)]
+        tasks |= {name: (own, parts[1][name]) for name, own in parts[0].items() if name in parts[1]}
+    return recipe_table(tasks, difference=difference, power=power).set_index("task")
 
 
 def _columns(run: str | Sequence[str] | None) -> tuple[str, ...] | None:

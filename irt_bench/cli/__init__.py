@@ -56,6 +56,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
     variance.variance: (
         "irt-bench variance responses.parquet -o variance",
         "irt-bench variance responses.parquet --detect 0.01",
+        "irt-bench variance responses.parquet --recipes old new --detect 0.01",
         "irt-bench variance responses.parquet --models large small",
     ),
     study.study: (

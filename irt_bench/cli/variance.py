@@ -20,16 +20,18 @@ from irt_bench.cli.options import (
     clear_errors,
     flag,
     read_paths,
+    records,
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
-from irt_bench.files import check_output, json_text, replacing_folder, write_json
+from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import SamplerName
 
 if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
 
-COMPARE, MODELS, SEED_MODEL = (
+RECIPES, COMPARE, MODELS, SEED_MODEL = (
+    "Two training recipes",
     "Two versions of a benchmark",
     "Two models",
     "Hierarchical model of seeds",
@@ -75,6 +77,14 @@ TwoModels = Annotated[
     tuple[str, str] | None,
     typer.Option(help="Labels of two models to compare, item by item.", metavar="MODEL MODEL", rich_help_panel=MODELS),
 ]
+TwoRecipes = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        help="Two runs of several seeds: is one better, per task and over all? See --detect and --group.",
+        metavar="RUN RUN",
+        rich_help_panel=RECIPES,
+    ),
+]
 ItemCluster = Annotated[
     str | None,
     typer.Option(
@@ -89,6 +99,7 @@ ItemCluster = Annotated[
 def variance(
     paths: Paths,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
+    recipes: TwoRecipes = None,
     compare: Compare = False,
     measure: Measure = "accuracy",
     models: TwoModels = None,
@@ -138,6 +149,8 @@ def variance(
     reading = _Reading(paths, benchmark, format, metric, filter, columns, group)
     if models is not None:
         _finish(_pair(reading, models, cluster), output, "Two models, item by item", json=json)
+    elif recipes is not None:
+        _recipes(reading, recipes, (detect, power), output, safe=safe_csv, json=json)
     elif compare:
         _finish(_framings(reading, measure, seed), output, "Seed variance of a against b, on the same seeds", json=json)
     else:
@@ -222,6 +235,33 @@ def _framings(reading: _Reading, measure: str, seed: int) -> dict[str, object]:
     runs = [one_measure(side, measure, run_columns=reading.runs)[0] for side in sides]
     labels = (str(reading.paths[0]), str(reading.paths[1]))
     return compare_variance(runs[0], runs[1], labels=labels, seed=seed).row()
+
+
+def _recipes(
+    reading: _Reading,
+    recipes: tuple[str, str],
+    detection: tuple[float | None, float],
+    output: Path | None,
+    *,
+    safe: bool,
+    json: bool,
+) -> None:
+    from irt_bench.api.variance import compare_recipes
+    from irt_bench.report.tables.score_tables import print_recipes
+    from irt_bench.variance.detect import DIFFERENCE
+
+    difference = DIFFERENCE if detection[0] is None else detection[0]
+    table = compare_recipes(
+        reading.table(), *recipes, difference=difference, power=detection[1], run=reading.runs, group=reading.group
+    )
+    if output is not None:
+        with replacing_folder(output) as folder:
+            write_csv(table, folder / "recipes.csv", safe=safe)
+            write_json(folder / "summary.json", {"a": recipes[0], "b": recipes[1], "tasks": records(table)})
+    if json:
+        print_text(json_text({"a": recipes[0], "b": recipes[1], "tasks": records(table)}))
+    else:
+        print_recipes(table, recipes, difference, console=out)
 
 
 def _pair(reading: _Reading, models: tuple[str, str], cluster: str | None) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Minimum detectable difference between two training recipes, and seeds or items needed for a given difference.
+"""Difference of two training recipes: what was found, what can be detected, and seeds or items that would be needed.
 
 Each recipe is trained with n seeds and scored on k items. The variance of its mean score over repeated training is
 V(k) / n. If conclusions are to hold for other items too, the variance over items of the difference is added. The test
@@ -15,9 +15,12 @@ import pandas as pd
 from scipy import optimize, special, stats
 
 from irt_bench import names
+from irt_bench.analysis.intervals import holm
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
+from irt_bench.names import INTERVAL
 from irt_bench.variance.moments import item_covariance, without_rounding
-from irt_bench.variance.scores import RunScores
+from irt_bench.variance.scores import RunScores, mean_over_items
 from irt_bench.variance.small_sample import satterthwaite_df, sd_interval
 
 POWER: Final = 0.8
@@ -25,6 +28,9 @@ LEVEL: Final = 0.05  # of the two-sided test
 SEEDS: Final = (1, 2, 3, 5, 10, 20)
 MAX_SEEDS: Final = 10_000
 N_NODES: Final = 2000
+DIFFERENCE: Final = 0.01  # of scores, that matters: one point
+OVERALL: Final = "all tasks"  # row of the mean over tasks
+REAL, NOISE, CANNOT_TELL = "real", "noise", "cannot tell"
 
 
 class DifferenceNoise(NamedTuple):
@@ -221,3 +227,124 @@ def _needs(
         f"seeds_needed{suffix}": seeds_needed(noise, n_items, difference, power=power),
         f"items_needed{suffix}": items_needed(noise, n_seeds, difference, power=power),
     }
+
+
+class RecipePair(NamedTuple):
+    """What the seeds and the items of one task say of two recipes.
+
+    ``scores`` are those of the seeds of each recipe. ``item`` is the variance of the mean difference over items, and
+    ``shared`` the part of it that is due to seeds and single answers.
+    """
+
+    task: str
+    n_items: int
+    scores: tuple[pd.Series, pd.Series]
+    item: float
+    shared: float
+
+
+def compare_recipes(
+    tasks: dict[str, tuple[RunScores, RunScores]], *, difference: float = DIFFERENCE, power: float = POWER
+) -> pd.DataFrame:
+    """Compare two recipes on each task and over all: for other seeds and other items.
+
+    Parameters
+    ----------
+    tasks : dict
+        Task → scores of recipe a and of recipe b, of which the last step counts.
+    difference : float
+        Smallest difference that matters.
+    power : float
+        Chance with which ``seeds_needed`` would detect it.
+
+    Returns
+    -------
+    pd.DataFrame
+        Row per task, and ``all tasks``, their mean, where there are several: ``task, n_items, n_seeds_a, n_seeds_b,
+        paired`` (whether the same seeds were trained with both), ``score_a, score_b, difference`` (a less b) with
+        ``_se, _q05, _q95``; ``seed_se, item_se``, its parts; ``df, p, p_holm`` (over tasks); ``verdict``;
+        ``seeds_needed`` per recipe, NaN where no number on these items would do.
+
+    Notes
+    -----
+    Seeds and items are crossed random effects: the variance of the mean difference is that over seeds plus that over
+    items, less the part of single answers that both contain; degrees of freedom are Satterthwaite's [1]_. The verdict
+    is "real" where p_holm < .05, "noise" where the 90% interval has no difference as large as `difference` (two
+    one-sided tests at 5% [2]_), else "cannot tell".
+
+    References
+    ----------
+    .. [1] Baayen, Davidson, Bates, Mixed-effects modeling with crossed random effects for subjects and items, 2008,
+       DOI 10.1016/j.jml.2007.12.005.
+    .. [2] Schuirmann, A comparison of the two one-sided tests procedure, 1987, DOI 10.1007/BF01068419.
+    """
+    pairs = [_recipe_pair(task, a, b) for task, (a, b) in tasks.items()]
+    rows = [_compared(pair, difference, power) for pair in pairs]
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"].to_numpy(dtype=np.float64))
+    if len(pairs) > 1:
+        overall = pd.DataFrame([_compared(_mean_of(pairs), difference, power)])
+        table = pd.concat([table, overall.assign(p_holm=overall["p"])], ignore_index=True)
+    inside = (table["difference_q05"] > -difference) & (table["difference_q95"] < difference)
+    table["verdict"] = np.select([table["p_holm"] < LEVEL, inside], [REAL, NOISE], CANNOT_TELL)
+    return table
+
+
+def _recipe_pair(task: str, a: RunScores, b: RunScores) -> RecipePair:
+    common = a.items.intersection(b.items, sort=False)
+    if len(common) < 2:
+        raise AnalysisError(
+            f"task {task!r}: recipes {a.run!r} and {b.run!r} share {len(common)} items; two are needed."
+        )
+    at_a, at_b = (run.values[:, -1][:, run.items.get_indexer(common)] for run in (a, b))
+    scores = (_seed_scores(at_a, a), _seed_scores(at_b, b))
+    of_items = mean_over_items(at_a.T) - mean_over_items(at_b.T)
+    of_items = of_items[np.isfinite(of_items)]
+    if _is_paired(scores):
+        at_b = at_b[pd.Index(b.seeds).get_indexer(pd.Index(a.seeds))]
+        residual = float(item_covariance(at_a - at_b).residual) / len(a.seeds)
+    else:
+        residual = sum(float(item_covariance(own).residual) / len(own) for own in (at_a, at_b))
+    n = len(of_items)
+    return RecipePair(task, n, scores, float(of_items.var(ddof=1)) / n, residual / n)
+
+
+def _seed_scores(values: FloatArray, run: RunScores) -> pd.Series:
+    return pd.Series(mean_over_items(values), index=run.seeds).dropna()
+
+
+def _is_paired(scores: tuple[pd.Series, ...]) -> bool:
+    """Whether the same seeds were trained with both recipes."""
+    return len(scores[0]) > 1 and set(scores[0].index) == set(scores[1].index)
+
+
+def _mean_of(pairs: list[RecipePair]) -> RecipePair:
+    """Mean over tasks, of the seeds that took all; items of different tasks are independent."""
+    a, b = (pd.concat([pair.scores[side] for pair in pairs], axis=1).dropna().mean(axis=1) for side in (0, 1))
+    n = len(pairs)
+    item, shared = (sum(getattr(pair, name) for pair in pairs) / n**2 for name in ("item", "shared"))
+    return RecipePair(OVERALL, sum(pair.n_items for pair in pairs), (a, b), item, shared)
+
+
+def _compared(pair: RecipePair, difference: float, power: float) -> dict[str, object]:
+    a, b = pair.scores
+    paired = _is_paired(pair.scores)
+    samples = [a - b.reindex(a.index)] if paired else [a, b]
+    variances = np.array([sample.var(ddof=1) for sample in samples])
+    sizes = np.array([len(sample) for sample in samples])
+    seed, item = float((variances / sizes).sum()), max(pair.item - pair.shared, 0.0)
+    found, se, df = float(a.mean() - b.mean()), np.nan, np.nan
+    if seed > 0:
+        se = float(np.sqrt(seed + item))
+        freedom = ((variances / sizes) ** 2 / (sizes - 1)).sum() + pair.item**2 / (pair.n_items - 1)
+        df = float((seed + item) ** 2 / freedom)
+    half = float(stats.t.ppf(INTERVAL[1], df)) * se
+    noise = DifferenceNoise(float(variances.sum()) / 2, 0.0, item * pair.n_items / 2, float((sizes - 1).sum()))
+    return {
+        "task": pair.task, "n_items": pair.n_items, "n_seeds_a": len(a), "n_seeds_b": len(b), "paired": paired,
+        "score_a": float(a.mean()), "score_b": float(b.mean()), "difference": found, "difference_se": se,
+        "difference_q05": found - half, "difference_q95": found + half,
+        "seed_se": float(np.sqrt(seed)), "item_se": float(np.sqrt(item)), "df": df,
+        "p": float(2 * stats.t.sf(abs(found) / se, df)),
+        "seeds_needed": seeds_needed(noise, pair.n_items, difference, power=power) if seed > 0 else np.nan,
+    }  # fmt: skip

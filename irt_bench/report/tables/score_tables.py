@@ -133,6 +133,21 @@ def print_seed_variance(found: SeedVarianceResult, console: Console, *, max_rows
         console.print(f"Note: {note}", highlight=False, markup=False)
 
 
+def print_recipes(table: pd.DataFrame, recipes: tuple[str, str], difference: float, console: Console) -> None:
+    """Print the difference of two recipes per task, in percentage points, with what can be concluded."""
+    ends = ("", "_q05", "_q95")
+    columns = ["score_a", "score_b", *(f"difference{end}" for end in ends), "seed_se", "item_se"]
+    points = table.assign(**{name: POINTS * table[name] for name in columns})
+    shown = ["score_a", "score_b", "difference", "seed_se", "item_se", "p_holm", "verdict", "seeds_needed"]
+    title = f"{recipes[0]} (a) less {recipes[1]} (b), percentage points, for other seeds and other items"
+    print_table(points, title=title, console=console, max_rows=60, columns=shown)
+    console.print(
+        f"real: p (Holm) below .05. noise: the 90% interval holds no difference of {POINTS * difference:g} points. "
+        f"seeds needed: per recipe, to detect {POINTS * difference:g} points; none where items alone hide it.",
+        highlight=False,
+    )
+
+
 def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Drop columns without a value, and those with the same value in all rows, which are described in words."""
     empty = {str(column) for column in table if table[column].isna().all()}
