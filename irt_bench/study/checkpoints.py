@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -48,6 +48,11 @@ class Checkpoints:
     def runs(self) -> list[str]:
         """Names of the runs, in natural order."""
         return natural_order(set(self.frame[RUN]))
+
+    @cached_property
+    def known_to_move(self) -> dict[bytes, bool]:
+        """What `scores_move` found of the full scores whose bytes these are."""
+        return {}
 
     @cached_property
     def _grids(self) -> dict[str, _Grid]:
@@ -113,8 +118,11 @@ def run_variance(scores: FloatArray) -> RunVariance:
         last = int(np.flatnonzero(there.sum(axis=0) == there.sum(axis=0).max())[-1])
         whole = scores[..., np.flatnonzero(there[:, last]), last][..., None]
     n = whole.shape[-2]
-    contrasts = np.einsum("fs,...st->...ft", linalg.helmert(n), whole) if n > 1 else whole[..., :0, :]
+    contrasts = np.einsum("fs,...st->...ft", _helmert(n), whole) if n > 1 else whole[..., :0, :]
     return RunVariance(_variance(scores), contrasts, contrasts.shape[-2])
+
+
+_helmert = lru_cache(linalg.helmert)
 
 
 def _variance(scores: FloatArray) -> FloatArray:
@@ -214,7 +222,10 @@ def movement(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> 
     """
     y, x = (_points(each, checkpoints) for each in (scores, full))
     known = np.isfinite(x) & np.isfinite(y).reshape(-1, y.shape[-1]).all(axis=0)
-    if not scores_move(full, checkpoints):
+    key = full.tobytes()
+    if key not in checkpoints.known_to_move:  # asked of the same scores for every subset
+        checkpoints.known_to_move[key] = scores_move(full, checkpoints)
+    if not checkpoints.known_to_move[key]:
         return np.full(y.shape[:-1], np.nan)
     x = x[known] - x[known].mean() if known.any() else x[known]
     return np.asarray(y[..., known] @ x / (x @ x))

@@ -36,6 +36,7 @@ from irt_bench.study.split import REASON, WEIGHTED, random_items, random_referen
 from irt_bench.study.tasks import ABILITY_KEY, FAILED, FULL_KEY, variance_key
 from irt_bench.study.verdicts import (
     CUTS,
+    MAX_FREEDOM,
     NO_DIFFERENCE,
     TINY,
     RandomReference,
@@ -50,7 +51,6 @@ from irt_bench.study.verdicts import (
 from irt_bench.subsets.compare import WITHIN
 from irt_bench.variance.detect import POWER, detectable_shift
 
-MAX_FREEDOM: Final = 1e6  # degrees of freedom: a normal distribution
 Z_POWER: Final = float(stats.norm.ppf(POWER))
 
 
