@@ -46,7 +46,8 @@ table.head(3)
 
 # %% [markdown]
 # ## How noisy is it?
-# E, or `seed_sd`, is the standard deviation of the score over seeds, pooled over the runs.
+# `seed_sd` is the standard deviation of the score over seeds, pooled over the runs. It is a share, as the scores are:
+# 0.05 is 5 points.
 
 # %%
 variance = seed_variance(table, seed=1, n_subsets=100, n_bootstrap=100)
@@ -63,7 +64,8 @@ components.round(4).to_frame("mean over runs")
 
 # %% [markdown]
 # `seed:item`, what a seed does to single items, is large. `seed`, what it does to all items, is about zero. So a choice
-# of items could help here.
+# of items could help here. (`item` is the spread of the items' difficulties, and `trial` the variance of repeated
+# answers; with ten answers per item, a tenth of it adds to `seed:item`.)
 
 # %% [markdown]
 # ## The study
@@ -85,9 +87,10 @@ study = run_study(
 study.plot("forest")
 
 # %% [markdown]
-# A ratio below 1 is less seed variance than random items have. A verdict needs an interval without 1 that survives
-# Holm's correction. "Per signal" divides the noise by how far the score moves between runs: a score that only shrinks
-# gains nothing there.
+# A ratio below 1 means less seed variance than random items have. A verdict needs an interval that excludes 1, and
+# survives Holm's correction for several comparisons. A score that varies less altogether, between runs as well, tells
+# models apart no better. So `ratio_signal` divides the ratio of the seed standard deviations by the ratio of how far
+# the scores of the runs differ.
 
 # %%
 results = (
@@ -98,8 +101,8 @@ results[columns].round(2)
 
 # %% [markdown]
 # Discriminating items cut the seed standard deviation to about two thirds, and so do items of least variance. This is
-# as it should be: the noisy half of the items discriminates badly. Anchors do not help. They stand for all kinds of
-# items, noisy ones included.
+# as it should be: the noisy half of the items discriminates badly. Anchors do not reduce it; their ratios are above 1.
+# They represent all kinds of items, noisy ones included.
 
 # %% [markdown]
 # ## And against the full benchmark?
@@ -109,7 +112,8 @@ results[columns].round(2)
 results[["ratio_full", "ratio_full_q05", "ratio_full_q95", "verdict_full"]].round(2)
 
 # %% [markdown]
-# None is less noisy than all 80 items. But for 25 discriminating items no difference from them is shown.
+# None is less noisy than all 80 items. But for 25 discriminating items, and for those of least variance, no difference
+# from them is shown.
 
 # %% [markdown]
 # ## What could these seeds have shown?
@@ -135,5 +139,5 @@ study.plot("path")
 study.control().query("shuffled_within == 'models'")[["method", "estimator", "ratio", "verdict"]].round(2)
 
 # %% [markdown]
-# None is found. On the command line: `irt-bench study results/ -o study`, then
-# `irt-bench report study -o report.html`.
+# None is found. With so few seeds the ratios are uncertain, and some are away from 1 by chance. On the command line:
+# `irt-bench study results/ -o study`, then `irt-bench report study -o report.html`.

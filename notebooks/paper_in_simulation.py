@@ -30,22 +30,26 @@ table = simulate_benchmark(
 
 # %% [markdown]
 # ## How noisy is the full benchmark? (their Table 1)
-# E, which the paper calls seed variance, is the standard deviation over seeds, averaged over checkpoints.
+# E, which the paper calls seed variance, is the standard deviation over seeds, averaged over checkpoints. The column
+# `seed_sd` averages the variances instead, and takes the root at the end.
 
 # %%
 variance = seed_variance(table, seed=1, n_subsets=300, n_bootstrap=100)
-variance.runs()[["mean", "seed_sd", "ci95_analytic", "monotonicity", "snr"]].round(3)
+variance.runs()[["mean", "e", "seed_sd", "item_sampling_sd", "ci95_analytic", "monotonicity", "snr"]].round(3)
 
 # %%
 variance.plot("steps")
 
 # %% [markdown]
-# E is well below the 95% interval that the items alone give, as in the paper.
+# As in the paper, E is well below `ci95_analytic`, the half-width of the 95% interval that the items alone give. But
+# that compares a standard deviation with 1.96 of them. Compared with `item_sampling_sd`, the standard deviation from
+# the items alone, the seeds move the score about as much.
 
 # %% [markdown]
 # ## What do 100 items by IRT do? (their Tables 3 and 4)
-# Items are clustered by their parameters on the forty other models, with one anchor per cluster. p-IRT and gp-IRT
-# estimate the full score from the anchors. The seeds take no part in the choice.
+# Items are clustered by their parameters, estimated from the forty other models, with one anchor per cluster. p-IRT
+# estimates the full score by the answers to the anchors and the IRT model's predictions of the other items; gp-IRT
+# mixes this with the weighted mean of the anchors. The seeds take no part in the choice.
 
 # %%
 study = run_study(
@@ -76,12 +80,12 @@ labels = {
     "full": "full benchmark", "random": "100 random items, mean", "random_p_irt": "100 random items, p-IRT",
     "random_gp_irt": "100 random items, gp-IRT", "p_irt": "100 anchors, p-IRT", "gp_irt": "100 anchors, gp-IRT",
 }  # fmt: skip
-sds = 100 * np.array([row[f"seed_sd_{name}"] for name in labels])
+sds = 100 * np.array([row[f"seed_sd_{name}"] for name in labels])  # pooled over checkpoints, slightly above E
 figure, axes = plt.subplots(figsize=(6.5, 2.8), layout="constrained")
 axes.barh(list(labels.values()), sds, color=["#8C8C8C", *["#CFCFCF"] * 3, *["#0072B2"] * 2])
 axes.axvline(100 * row["v_k_sd"], color="#009E73", linewidth=1.4, label="root of V(100)")
 axes.invert_yaxis()
-axes.set(xlabel="seed sd, points")
+axes.set(xlabel="seed sd (points)")
 _ = axes.legend()
 # %% [markdown]
 # No. The anchors are about as noisy as random items scored in the same way. The rise comes from having 100 items
@@ -94,8 +98,8 @@ pooled[columns].round(2).T
 
 # %% [markdown]
 # `ratio_full` is the paper's comparison. `ratio` is the one with random subsets scored alike, with its interval.
-# `ratio_signal` divides the noise by how far the score moves over training. It is above 1 here: the score from these
-# anchors moves less than the score from random items, and is as noisy.
+# `ratio_signal` divides it by the ratio of how far the scores move over training. It is above 1 here: the score from
+# these anchors moves less than the score from random items, and is as noisy.
 
 # %% [markdown]
 # ## Does the formula hold?

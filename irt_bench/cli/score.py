@@ -91,7 +91,9 @@ def _score_fit(
         }
         print_text(json_text(content))
         return
-    print_table(scores.sort_values("ability", ascending=False), title=f"Abilities on {counts.benchmark}", console=out)
+    shown = scores.assign(accuracy=counts.accuracy()).sort_values("ability", ascending=False)
+    title = f"Abilities by the items of the fit, and accuracy on these answers ({counts.benchmark})"
+    print_table(shown, title=title, console=out)
     _say_written(output)
 
 

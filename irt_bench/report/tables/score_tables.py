@@ -380,13 +380,25 @@ def print_plan(plan: StudyPlan, expected: pd.DataFrame, console: Console, *, job
     """Print the plan, its cost, and what can be detected."""
     print_table(plan_table(plan), title=f"Plan ({plan.splits.how})", console=console, max_rows=60)
     cost = plan.cost()
+    workers = "one worker per processor" if jobs < 0 else f"{jobs} worker{'s' * (jobs != 1)}"
     console.print(
         f"{cost['tasks']:,.0f} tasks, {cost['fits']:,.0f} fits, about {cost['core_seconds'] / 60:,.0f} core-minutes; "
-        f"at most {cost['worker_mb']:,.0f} MB of data per worker beside the libraries; {jobs} workers",
+        f"at most {cost['worker_mb']:,.0f} MB of data per worker beside the libraries; {workers}",
         highlight=False,
     )
-    title = "Ratios of seed sds that these seeds show with 80% power"
-    print_table(expected.set_index([BENCHMARK, "size"]), title=title, console=console, max_rows=60)
+    shown = pd.DataFrame(
+        {
+            "degrees of freedom": expected["degrees_of_freedom"],
+            "seed sd of random items": POINTS * expected["v_k_sd"],
+            "of all items": POINTS * expected["seed_sd_full"],
+            "ratio to random items": expected["detectable_ratio_random"],
+            "ratio to all items": expected["detectable_ratio_full"],
+        }
+    ).set_index(pd.MultiIndex.from_frame(expected[[BENCHMARK, "size"]]))
+    title = "Seed sds (percentage points), and the ratios of seed sds that are detected with 80% power"
+    print_table(shown, title=title, console=console, max_rows=60)
+    text = "A subset that reduces the seed sd by less, to a ratio nearer to 1, would probably go unnoticed."
+    console.print(Text(text, style="dim"), end="\n\n")
     for note in plan.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)
 
