@@ -485,8 +485,8 @@ class Fit(FitResult):
         """Refuse what has no meaning, or is not there, for several abilities."""
         if names.DIMENSION in self.posterior.dims:
             raise FitError(
-                f"{what} needs a model with one ability, and this fit has {self.posterior.sizes[names.DIMENSION]}; "
-                "abilities(), items(), loadings(), score(), diagnostics() and the figure 'loadings' serve it."
+                f"{what} needs a 1PL to 4PL, and this is a model for several abilities: abilities(), items(), "
+                "loadings(), score(), diagnostics() and the figure 'loadings' serve it. Of one dimension, fit '2pl'."
             )
 
     def _counts(self, responses: Responses | None) -> ResponseCounts | None:

@@ -486,6 +486,8 @@ def calibration_plan(
         targets = balanced_targets(counts.items[names.SUBTASK].astype(str).to_numpy(np.str_))
     if fit is not None:
         check_responses(fit.responses, counts)
+        if names.DIMENSION in fit.posterior.dims:
+            raise SubsetError(f"fit is of a model with several abilities, {fit.irt_model.name}; give one with one.")
         refuse_populations(fit.posterior, "a subset")
     model, settings = (TwoPL(), None) if fit is None else (fit.irt_model, fit.settings)
     return CalibrationPlan(model, fold_settings(model, seed, settings), targets, keep_negative, ability_range)

@@ -235,6 +235,10 @@ def test_junk_gives_one_clear_error(journey, junk, reason):
         (lambda wide: ib.make_subset(wide, 1_000), "size 1000 was asked for, of 100 items"),
         (lambda wide: ib.make_subset(wide, 10, method="anchor"), "method 'anchor' is not known. Did you mean 'anchors"),
         (lambda wide: ib.compare_subsets(wide, [100]), r"none of the sizes \(100,\) is below"),
+        (
+            lambda wide: ib.make_subset(wide, 5, fit=ib.fit(wide, ib.MultidimensionalTwoPL(dimensions=2))),
+            "fit is of a model with several abilities, m2pl",
+        ),
         (lambda wide: ib.seed_variance(wide), "no model has a seed"),
         (lambda wide: ib.seed_variance(wide, power=2), "power is 2"),
         (lambda wide: ib.run_study(wide, size=[3]), "field 'size' is not known. Did you mean 'sizes'"),
