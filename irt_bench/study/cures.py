@@ -368,6 +368,13 @@ def cure_table(
     return table
 
 
+def cure_notes(found: BenchmarkResults) -> list[str]:
+    """Note the runs that the table of cures leaves out."""
+    n = FinalScores(found.checkpoints, found.full[WEIGHTED]).n_left_out
+    few = f"{n} runs have fewer than {MIN_SEEDS} seeds at their last checkpoint and do not count in the table of cures"
+    return [f"{found.plan.benchmark}: {few}"] if n else []
+
+
 class _Maker:
     """Makes the cures of one benchmark."""
 

@@ -26,7 +26,7 @@ from irt_bench.errors import AnalysisError
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
 from irt_bench.study.checkpoints import pooled_variance, score_statistics, scores_move
 from irt_bench.study.collect import FULL, BenchmarkResults, fit_failure, is_random, is_random_mean, is_reference
-from irt_bench.study.cures import cure_control, cure_table
+from irt_bench.study.cures import cure_control, cure_notes, cure_table
 from irt_bench.study.data import Store
 from irt_bench.study.design import SEED_MODEL
 from irt_bench.study.plan import BenchmarkPlan, StudyPlan
@@ -259,7 +259,7 @@ def assemble(plan: StudyPlan, store: Store, alternatives: Alternatives = Mapping
                 f"{each.benchmark}: in {n} of {len(each.splits)} splits inner folds have too few responses for a fit; "
                 "gp-IRT learns its share with the curves of all calibration models there"
             )
-        notes += calibration_notes(found)
+        notes += calibration_notes(found) + cure_notes(found)
         if not scores_move(found.full[WEIGHTED], found.checkpoints):
             notes.append(f"{each.benchmark}: {HALVES_DO_NOT_MOVE if found.checkpoints.halves else DO_NOT_MOVE}")
         if SEED_MODEL in plan.design.statistics:

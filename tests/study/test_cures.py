@@ -90,6 +90,13 @@ def test_runs_that_do_not_differ_have_no_signal():
     assert not final.moves and np.isnan(final.compare(final.measure(x + rng.normal(size=40)), final.measure(x)).lower)
 
 
+def test_runs_of_two_seeds_do_not_count():
+    x = np.arange(14.0)
+    frame = pd.DataFrame({"run": ["a"] * 6 + ["b"] * 6 + ["c"] * 2, "seed": [*"123456", *"123456", *"12"], "step": "1"})
+    final = FinalScores(Checkpoints(frame), x)
+    assert final.n_left_out == 1 and len(final.rows) == 12 and final.n.tolist() == [6, 6]
+
+
 def test_the_mean_of_the_last_checkpoints_needs_as_many():
     there = checkpoints(2, 3, n_steps=4)
     scores = np.arange(24.0)
