@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from irt_bench.api.analysis import item_analysis as item_analysis
     from irt_bench.api.example_data import load_example as load_example
     from irt_bench.api.fit import Fit as Fit
+    from irt_bench.api.fitting import calibrate_items as calibrate_items
     from irt_bench.api.fitting import fit as fit
     from irt_bench.api.model_scores import ModelScores as ModelScores
     from irt_bench.api.model_scores import model_scores as model_scores
@@ -108,6 +109,7 @@ _HOMES = {
     "TwoPL": "irt_bench.irt_models.logistic",
     "as_counts": "irt_bench.responses.canonical",
     "as_table": "irt_bench.responses.canonical",
+    "calibrate_items": "irt_bench.api.fitting",
     "compare_models": "irt_bench.api.variance",
     "compare_recipes": "irt_bench.api.variance",
     "compare_seed_variance": "irt_bench.api.variance",

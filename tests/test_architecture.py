@@ -87,6 +87,7 @@ PUBLIC = [
     "TwoPL",
     "as_counts",
     "as_table",
+    "calibrate_items",
     "compare_models",
     "compare_recipes",
     "compare_seed_variance",

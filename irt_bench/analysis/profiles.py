@@ -6,19 +6,22 @@ import warnings
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.abilities import Method, score_models
 from irt_bench.analysis.intervals import Z_LIMIT
-from irt_bench.analysis.labelled_draws import evenly_spaced, positions_of
+from irt_bench.analysis.labelled_draws import ASYMPTOTES, evenly_spaced, positions_of
 from irt_bench.errors import AnalysisError, ResponsesWarning
-from irt_bench.inference.fast.dimensional import profiles_given_items
+from irt_bench.inference.fast.dimensional import KnownScale, calibrate_given_items, profiles_given_items
 from irt_bench.names import (
     ABILITY,
     ABILITY_CORRELATION,
     CHAIN,
+    DIFFICULTY,
     DIMENSION,
+    DISCRIMINATION,
     DRAW,
     INTERCEPT,
     ITEM,
@@ -30,6 +33,8 @@ from irt_bench.responses.counts import ResponseCounts
 
 MAX_CELLS: Final = 20_000_000  # cells times draws of the items: some seconds
 MIN_DRAWS, MAX_DRAWS = 20, 200
+CALIBRATION_DRAWS: Final = 20
+MIN_VARIANCE: Final = 1e-4  # of loadings over items: those of a 1PL are equal
 
 
 def score_fitted(counts: ResponseCounts, posterior: xr.Dataset, *, method: Method, prior_sd: float) -> pd.DataFrame:
@@ -91,3 +96,79 @@ def score_profiles(counts: ResponseCounts, posterior: xr.Dataset) -> pd.DataFram
     columns = {name if name == ABILITY else f"{ABILITY}_{name}": value.ravel() for name, value in table.items()}
     on = (loading != 0).any(axis=0)
     return pd.DataFrame(columns | {"n_items": (counts.asked.astype(int) @ on.astype(int)).ravel()}, index=index)
+
+
+def calibrate_new_items(
+    counts: ResponseCounts, posterior: xr.Dataset, *, n_draws: int = CALIBRATION_DRAWS, seed: int = 0
+) -> xr.Dataset:
+    """Draw the parameters of new items on the scale of a fit, whose items stay as they are (fixed-item calibration).
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Answers of some models to items of the fit, joined by label, and to new ones.
+    posterior : xr.Dataset
+        Draws of a model with one ability and no asymptotes, or of an exploratory one.
+    n_draws : int
+        Draws of the fit's items; as many of the new items go with each.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    xr.Dataset
+        Draws of the new items, as the posterior has them: ``difficulty`` and ``discrimination``, or ``loading`` and
+        ``intercept``.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no new item or no known one, or the model is another.
+
+    Notes
+    -----
+    The models may come from another population than those of the fit: its location and spread are estimated with the
+    new items. These come from the population of the known ones, which vary over draws of the fit.
+    """
+    several = LOADING in posterior
+    if any(name in posterior for name in ASYMPTOTES) or (several and not _loads_on_all(posterior)):
+        raise AnalysisError("new items are calibrated on fits of a 1pl, 2pl or m2pl; this fit has another model.")
+    known = counts.items.index.astype(str).isin(posterior[ITEM].to_index().astype(str))
+    if known.all() or not known.any():
+        raise AnalysisError(
+            f"{int(known.sum())} of {len(known)} items are known to the fit; some known and some new ones are needed."
+        )
+    order = np.argsort(~known, kind="stable")
+    part = counts.take(items=order)
+    coefficient = _coefficients(posterior)
+    labels = posterior[ITEM].to_index()
+    places = positions_of(part.items.index[: known.sum()], labels, "item", "the responses", "the fit")
+    rng = np.random.default_rng(seed)
+    chosen, drawn = coefficient[evenly_spaced(len(coefficient), n_draws)], []
+    for at in chosen:
+        covariance = np.cov(at.T) + MIN_VARIANCE * np.eye(at.shape[1])
+        scale = KnownScale(at[places], at.mean(axis=0), covariance, np.eye(at.shape[1] - 1))
+        drawn.append(calibrate_given_items(scale, part.correct, part.trials, rng, n_draws))
+    found = np.concatenate(drawn)[None]
+    coords = {CHAIN: [0], DRAW: np.arange(found.shape[1]), ITEM: part.items.index[known.sum() :].astype(str)}
+    dims = (CHAIN, DRAW, ITEM)
+    if several:
+        coords[DIMENSION] = posterior[DIMENSION].to_numpy()
+        return xr.Dataset({LOADING: ((*dims, DIMENSION), found[..., :-1]), INTERCEPT: (dims, found[..., -1])}, coords)
+    slope, intercept = found[..., 0], found[..., 1]
+    return xr.Dataset({DIFFICULTY: (dims, -intercept / slope), DISCRIMINATION: (dims, slope)}, coords)
+
+
+def _loads_on_all(posterior: xr.Dataset) -> bool:
+    return bool((posterior[LOADING] != 0).any((CHAIN, DRAW)).all()) and ABILITY_CORRELATION not in posterior
+
+
+def _coefficients(posterior: xr.Dataset) -> npt.NDArray[np.float64]:
+    """Give loadings and intercepts, (draw, item, dimension + 1)."""
+    if LOADING in posterior:
+        loading, intercept = (posterior[name].to_numpy() for name in (LOADING, INTERCEPT))
+    else:
+        slope = posterior[DISCRIMINATION].transpose(CHAIN, DRAW, ITEM).to_numpy()
+        loading, intercept = slope[..., None], -slope * posterior[DIFFICULTY].transpose(CHAIN, DRAW, ITEM).to_numpy()
+    found = np.concatenate([loading, intercept[..., None]], axis=-1).astype(np.float64)
+    return found.reshape(-1, *found.shape[2:])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+
+from irt_bench.analysis.irt import item_table
+from irt_bench.analysis.profiles import calibrate_new_items
 from irt_bench.api.fit import Fit
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fit import Progress, default_method
@@ -13,7 +17,7 @@ from irt_bench.inference.settings import SETTINGS, Settings, settings_for
 from irt_bench.irt_models.logistic import irt_model_from_name
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS, MultidimensionalTwoPL
-from irt_bench.names import CopiesName, MethodName, ModelName
+from irt_bench.names import ITEM, CopiesName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
 
 
@@ -111,6 +115,51 @@ def fit(
     settings = settings or _settings(default_method(chosen, counts), seed)
     found = fit_model(counts, chosen, settings, cluster=cluster, copies=copies, progress=progress)
     return Fit.of(found, counts)
+
+
+def calibrate_items(
+    fitted: Fit,
+    responses: Responses,
+    *,
+    seed: int = 0,
+    models: Sequence[object] | None = None,
+    items: Sequence[object] | None = None,
+) -> pd.DataFrame:
+    """Estimate new items on the scale of a fit, whose items stay as they are (fixed-item calibration).
+
+    Parameters
+    ----------
+    fitted : Fit
+        Of a 1PL, a 2PL or `MultidimensionalTwoPL`.
+    responses : ResponseCounts, ResponseTable, DataFrame or array
+        Answers of some models to items of the fit, joined by label, and to new ones.
+    seed : int
+        Of everything random.
+    models, items : sequence, optional
+        Labels of the rows and columns of an array.
+
+    Returns
+    -------
+    pd.DataFrame
+        The new items, as `Fit.items` has those of the fit.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no new item or no known one, or the fit is of another model.
+
+    Examples
+    --------
+    >>> from irt_bench import LaplaceSettings, calibrate_items, fit, load_example
+    >>> counts = load_example("benchmark").counts()
+    >>> fitted = fit(counts.take(items=slice(90)), "2pl", LaplaceSettings(refine=False))
+    >>> calibrate_items(fitted, counts).index.tolist()[:2]
+    ['item-091', 'item-092']
+    """
+    counts = as_counts(responses, models=models, items=items)
+    posterior = calibrate_new_items(counts, fitted.posterior, seed=seed)
+    new = counts.items.index.astype(str).isin(posterior[ITEM].to_index())
+    return item_table(posterior, counts.take(items=new))
 
 
 def _model(model: str | IRTModel) -> IRTModel:

@@ -17,6 +17,7 @@ from irt_bench.cli import app
 from irt_bench.errors import ConvergenceWarning
 from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.irt_models.multidimensional import BifactorTwoPL
 from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import read_responses, write_table
 
@@ -350,3 +351,38 @@ def test_groups_and_covariates_of_models_are_columns(responses, tmp_path):
         result = run("fit", tmp_path / "of_families.csv", "-o", tmp_path / "none", *wrong, *QUICK, code=2)
         assert message in result.output
         assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture
+def passages(tmp_path):
+    """Answers to two passages of ten items, as a file."""
+    model = BifactorTwoPL(groups=tuple(["p1"] * 10 + ["p2"] * 10))
+    path = tmp_path / "answers.parquet"
+    write_table(simulate_responses(model, n_models=40, n_items=20, seed=1).table, path)
+    return path
+
+
+def test_fit_and_score_with_several_abilities(passages, tmp_path):
+    options = ["--irt-model", "bifactor", "--item-groups", "subtask", "--draws", "50"]
+    run("fit", passages, "-o", tmp_path / "fit", *options)
+    loadings = pd.read_csv(tmp_path / "fit" / "loadings.csv")
+    assert loadings["dimension"].value_counts().to_dict() == {"general": 20, "p1": 10, "p2": 10}
+    assert len(pd.read_csv(tmp_path / "fit" / "abilities.csv")) == 3 * 40
+    run("score", passages, "--fit", tmp_path / "fit", "-o", tmp_path / "scores.csv")
+    assert pd.read_csv(tmp_path / "scores.csv")["n_items"].tolist()[:3] == [20, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--irt-model", "bifactor"], "needs --item-groups"),
+        (["--irt-model", "2pl", "--dimensions", "2"], "--dimensions is no option of the model '2pl'"),
+        (["--irt-model", "m2pl", "--item-groups", "subtask"], "--item-groups is no option"),
+        (["--irt-model", "m2pl", "--dimensions", "2", "--priors", "independent"], "--priors is no option"),
+        (["--irt-model", "confirmatory", "--item-groups", "chapter"], "item column 'chapter' is not known"),
+    ],
+)
+def test_options_of_other_models_are_refused_before_the_fit(passages, tmp_path, options, message):
+    shown = run("fit", passages, "-o", tmp_path / "fit", *options, code=2)
+    assert message in " ".join(shown.output.split())
+    assert not (tmp_path / "fit").exists()

@@ -24,7 +24,10 @@ from irt_bench.inference.fast.gaussian_variational import (
     Factors,
     GaussianVariational,
     GroupCells,
+    ItemGroup,
     item_groups,
+    normal_draws,
+    update_group,
     update_models,
 )
 from irt_bench.inference.fast.gibbs import chain_convergence, draw_normal_prior
@@ -43,8 +46,8 @@ MIN_ANSWERS: Final = 1_000  # to choose by those held out
 MOST_DIMENSIONS: Final = 8
 GAIN_LIMIT: Final = 2.33  # standard errors
 MIN_CHANCE: Final = 1e-6
-MAX_PROFILE_STEPS: Final = 50
-PROFILE_TOLERANCE: Final = 1e-4
+MAX_PROFILE_STEPS: Final = 40
+PROFILE_TOLERANCE: Final = 1e-3
 SPAWN_KEY: Final = 0xD1  # random numbers apart from those of the method
 SITE_DIMS: Final = {
     names.ABILITY: (names.DIMENSION, names.MODEL),
@@ -217,6 +220,77 @@ def clustered_error(gain: Array, trials: Array, axis: int) -> float:
     away = total - n * total.sum() / n.sum()
     k = int((n > 0).sum())
     return float(np.sqrt((away**2).sum() * k / max(k - 1, 1)) / n.sum())
+
+
+class KnownScale(NamedTuple):
+    """Items with known parameters, and the population that other items are taken from.
+
+    Parameters
+    ----------
+    coefficient : array of shape (known item, dimension + 1)
+        Loadings and intercepts.
+    mean, covariance : arrays of shape (dimension + 1,), (dimension + 1, dimension + 1)
+        Of loadings and intercepts over items.
+    correlation : array of shape (dimension, dimension)
+        Of abilities over models.
+    """
+
+    coefficient: Array
+    mean: Array
+    covariance: Array
+    correlation: Array
+
+
+def calibrate_given_items(
+    scale: KnownScale, correct: Array, trials: Array, rng: np.random.Generator, n_draws: int
+) -> Array:
+    """Draw loadings and intercepts of new items on the scale of known ones, (draw, new item, dimension + 1).
+
+    Parameters
+    ----------
+    scale : KnownScale
+        Known items, the first columns of the answers.
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials.
+    rng : np.random.Generator
+        Of the draws.
+    n_draws : int
+        How many.
+
+    Notes
+    -----
+    The population of the models that answer is estimated, too: taken as that of the fit, abler models would be drawn
+    towards it, and the new items with them (Kim 2006, doi:10.1111/j.1745-3984.2006.00021.x).
+    """
+    n_known, k = scale.coefficient.shape
+    n_models, n_items = correct.shape
+    dims = np.arange(k - 1)
+    groups = [ItemGroup(np.arange(n_known), dims), ItemGroup(np.arange(n_known, n_items), dims)]
+    cells = [GroupCells(group, correct, trials) for group in groups]
+    new = np.tile(scale.mean, (n_items - n_known, 1))
+    share = (correct.sum(axis=0) + 0.5) / (trials.sum(axis=0) + 1)
+    new[:, -1] = np.log(share / (1 - share))[n_known:]
+    factors = Factors(
+        ability=np.zeros((n_models, k - 1)),
+        ability_cov=np.broadcast_to(scale.correlation, (n_models, k - 1, k - 1)).copy(),
+        coefficient=np.concatenate([scale.coefficient, new]),
+        item_cov=[np.zeros((n_known, k, k)), np.broadcast_to(scale.covariance, (len(new), k, k)).copy()],
+        correlation=scale.correlation,
+        prior_mean=scale.mean,
+        prior_cov=scale.covariance,
+    )
+    for _ in range(MAX_PROFILE_STEPS):
+        before = factors.coefficient
+        update_models(factors, cells)
+        factors.location = factors.ability.mean(axis=0)
+        away = factors.ability - factors.location
+        factors.correlation = away.T @ away / n_models + factors.ability_cov.mean(axis=0)
+        update_group(factors, cells[1], 1)
+        if np.abs(factors.coefficient - before).max() < PROFILE_TOLERANCE:
+            break
+    _, lost = cells[1].lost_information(factors, factors.item_cov[1])
+    drawn = normal_draws(np.linalg.inv(factors.item_cov[1]) - lost, n_draws, rng)
+    return np.asarray(drawn + factors.coefficient[n_known:])
 
 
 def profiles_given_items(

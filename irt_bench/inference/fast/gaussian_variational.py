@@ -77,6 +77,8 @@ class Factors:
         Of abilities over models.
     prior_mean, prior_cov : arrays of shape (dimension + 1,), (dimension + 1, dimension + 1)
         Of loadings and intercepts over items.
+    location : array of shape (dimension,), optional
+        Mean of the abilities' population; by default 0.
     """
 
     ability: Array
@@ -86,6 +88,7 @@ class Factors:
     correlation: Array
     prior_mean: Array
     prior_cov: Array
+    location: Array | None = None
 
 
 @njit(parallel=True, fastmath=True, cache=True)
@@ -240,13 +243,25 @@ class GroupCells:
 def update_models(factors: Factors, cells: list[GroupCells]) -> None:
     """One Newton step of every model's abilities."""
     prior = np.linalg.inv(factors.correlation)
-    gradient = -factors.ability @ prior
+    gradient = -(factors.ability if factors.location is None else factors.ability - factors.location) @ prior
     precision = np.broadcast_to(prior, factors.ability_cov.shape).copy()
     for each, item_cov in zip(cells, factors.item_cov, strict=True):
         each.add_to_models(factors, item_cov, gradient, precision)
     factors.ability_cov = np.linalg.inv(precision)
     step = np.einsum("mde,me->md", factors.ability_cov, gradient)
     factors.ability = factors.ability + np.clip(step, -MAX_STEP, MAX_STEP)
+
+
+def update_group(factors: Factors, cells: GroupCells, at: int) -> None:
+    """One Newton step of the loadings and intercepts of one group of items."""
+    gradient, precision = cells.item_sums(factors, factors.item_cov[at])
+    prior = np.linalg.inv(factors.prior_cov[np.ix_(cells.columns, cells.columns)])
+    place, coefficient = np.ix_(cells.items, cells.columns), factors.coefficient.copy()
+    gradient -= (coefficient[place] - factors.prior_mean[cells.columns]) @ prior
+    factors.item_cov[at] = np.linalg.inv(precision + prior)
+    step = np.einsum("ipq,iq->ip", factors.item_cov[at], gradient)
+    coefficient[place] += np.clip(step, -MAX_STEP, MAX_STEP)
+    factors.coefficient = coefficient
 
 
 class GaussianVariational:
@@ -290,16 +305,8 @@ class GaussianVariational:
 
     def update_items(self) -> None:
         """One Newton step of every item's loadings and intercept."""
-        factors, coefficient = self.factors, self.factors.coefficient.copy()
         for at, cells in enumerate(self.cells):
-            gradient, precision = cells.item_sums(factors, factors.item_cov[at])
-            prior = np.linalg.inv(factors.prior_cov[np.ix_(cells.columns, cells.columns)])
-            place = np.ix_(cells.items, cells.columns)
-            gradient -= (coefficient[place] - factors.prior_mean[cells.columns]) @ prior
-            factors.item_cov[at] = np.linalg.inv(precision + prior)
-            step = np.einsum("ipq,iq->ip", factors.item_cov[at], gradient)
-            coefficient[place] += np.clip(step, -MAX_STEP, MAX_STEP)
-        factors.coefficient = coefficient
+            update_group(self.factors, cells, at)
 
     def reframe(self) -> None:
         """Move abilities to mean 0 and the covariance of their prior, and items with them."""
@@ -372,10 +379,10 @@ class GaussianVariational:
         for cells, item_cov in zip(self.cells, factors.item_cov, strict=True):
             of_model, of_item = cells.lost_information(factors, item_cov)
             by_model[:, cells.dims[:, None], cells.dims] -= of_model
-            noise = _normal_draws(np.linalg.inv(item_cov) - of_item, n_draws, rng)
+            noise = normal_draws(np.linalg.inv(item_cov) - of_item, n_draws, rng)
             noise += factors.coefficient[np.ix_(cells.items, cells.columns)].astype(np.float32)
             coefficient[:, cells.items[:, None], cells.columns] = noise
-        ability = _normal_draws(by_model, n_draws, rng) + factors.ability.astype(np.float32)
+        ability = normal_draws(by_model, n_draws, rng) + factors.ability.astype(np.float32)
         return self._draw_population(ability, coefficient, rng)
 
     def _draw_population(self, ability: Array, coefficient: Array, rng: np.random.Generator) -> dict[str, Array]:
@@ -398,7 +405,7 @@ class GaussianVariational:
         return {name: value.astype(np.float32) for name, value in found.items()}
 
 
-def _normal_draws(precision: Array, n_draws: int, rng: np.random.Generator) -> Array:
+def normal_draws(precision: Array, n_draws: int, rng: np.random.Generator) -> Array:
     """Draw from N(0, precision^-1), (unit, k, k) → (draw, unit, k)."""
     back = np.linalg.inv(np.linalg.cholesky(precision)).astype(np.float32)  # L^-1: x = L^-T z
     noise = standard_normals(rng, (n_draws, *precision.shape[:2]))
