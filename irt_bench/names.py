@@ -25,6 +25,7 @@ UPPER_ASYMPTOTE: Final = "upper_asymptote"  # d, in (c, 1]
 LOADING: Final = "loading"  # a_d of one dimension, logits per unit of its ability, of either sign
 INTERCEPT: Final = "intercept"  # logit at abilities of 0
 ABILITY_CORRELATION: Final = "ability_correlation"
+DISPERSION: Final = "dispersion"  # rho in (0, 1), correlation of the trials of one model with one item beyond ability
 
 # Columns of the canonical long table, one row per graded response.
 BENCHMARK: Final = "benchmark"
@@ -48,6 +49,7 @@ POOLED: Final = "pooled"  # value of the column of runs for all runs together, w
 ModelName = Literal["1pl", "2pl", "3pl", "4pl", "m2pl", "confirmatory", "bifactor"]
 MethodName = Literal["laplace", "svi", "nuts"]
 PriorsName = Literal["hierarchical", "independent"]
+DispersionName = Literal["auto", "none"]
 GuideName = Literal["auto", "full", "low_rank", "normal"]
 DeviceName = Literal["cpu", "cuda"]
 CopiesName = Literal["keep", "once"]

@@ -22,6 +22,7 @@ from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.analysis.labelled_draws import (
     ItemParameters,
     PopulationPriors,
+    effective_counts,
     evenly_spaced,
     item_draws,
     thin,
@@ -29,7 +30,7 @@ from irt_bench.analysis.labelled_draws import (
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
 from irt_bench.irt_models.populations import POPULATION, AbilityPrior
-from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, INTERVAL, MODEL
+from irt_bench.names import ABILITY, CHAIN, DRAW, INTERVAL, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
@@ -298,9 +299,8 @@ def score_models(
         Increasing abilities to integrate over ("eap" only), to reproduce other software. By default they are chosen.
     prior_sd : float
         Sd of the prior N(0, prior_sd^2) of ability. The default, that of the fit, suits models from the population of
-        the fitted models. 3 suits models far abler or weaker, whose abilities it shrinks less towards 0. Of a fit with
-        populations, a factor of their sds: a model's prior is that of its group and covariates, a column of
-        ``counts.models``, or the mixture of all groups where that is not known.
+        the fitted models. 3 suits models far abler or weaker, whose abilities it shrinks less towards 0. Of
+        populations, a factor of their sds; where a model's is not known its prior is the mixture of all.
 
     Returns
     -------
@@ -342,9 +342,8 @@ def score_models(
        DOI 10.1007/BF03372160.
     """
     counts = as_counts(counts)
-    own_nodes = _check(counts, method, n_draws, nodes)
+    own_nodes, empty = _check(counts, method, n_draws, nodes), ~counts.asked.any(axis=1)
     check_range(AnalysisError, "prior_sd", prior_sd, *PRIOR_SDS)
-    empty = ~counts.asked.any(axis=1)
     if empty.any():
         prior = f"mean 0 and sd {prior_sd:g}" if POPULATION not in posterior.attrs else "that of their population"
         warnings.warn(
@@ -354,17 +353,12 @@ def score_models(
             stacklevel=2,
         )
     priors = PopulationPriors.find(posterior, counts.models)
+    options: dict[str, Any] = {"nodes": own_nodes, "priors": priors, "prior_sd": prior_sd}
+    table = abilities_given_items(counts, posterior, method=method, n_draws=n_draws, **options)
     if priors is not None:
         priors.warn_of_unknown(counts.models.index, stacklevel=3)
-        items, priors = _join_items(counts, posterior), priors.widened(prior_sd)
-        table = abilities_given_draws(counts, items, method=method, n_draws=n_draws, nodes=own_nodes, priors=priors)
-    else:  # ability = prior_sd x u, u ~ N(0, 1): items of difficulty / prior_sd and discrimination x prior_sd
-        factors = {DIFFICULTY: 1 / prior_sd, DISCRIMINATION: prior_sd}
-        scaled = posterior.assign({name: posterior[name] * by for name, by in factors.items() if name in posterior})
-        own_nodes = None if own_nodes is None else own_nodes / prior_sd
-        table = prior_sd * abilities_given_items(counts, scaled, method=method, n_draws=n_draws, nodes=own_nodes)
-        if prior_sd == 1:
-            _warn_of_models_beyond(table, posterior)
+    elif prior_sd == 1:
+        _warn_of_models_beyond(table, posterior)
     table["n_items"] = counts.asked.sum(axis=1)
     return table
 
@@ -393,12 +387,18 @@ def abilities_given_items(
     method: Method = "eap",
     n_draws: int | None = None,
     nodes: FloatArray | None = None,
+    priors: PopulationPriors | None = None,
+    prior_sd: float = 1.0,
 ) -> pd.DataFrame:
     """Posteriors of abilities given draws of the items, `SCORE_COLUMNS` by model; `score_models` without its checks."""
-    return abilities_given_draws(
-        counts, _join_items(counts, posterior), method=method, n_draws=n_draws, nodes=nodes,
-        priors=PopulationPriors.find(posterior, counts.models),
-    )  # fmt: skip
+    priors, items = priors or PopulationPriors.find(posterior, counts.models), _join_items(counts, posterior)
+    counts = effective_counts(counts, posterior)
+    if priors is None:  # ability = prior_sd x u, u ~ N(0, 1)
+        scaled = items._replace(difficulty=items.difficulty / prior_sd, discrimination=items.discrimination * prior_sd)
+        nodes = None if nodes is None else nodes / prior_sd
+        return prior_sd * abilities_given_draws(counts, scaled, method=method, n_draws=n_draws, nodes=nodes)
+    priors = priors.widened(prior_sd)
+    return abilities_given_draws(counts, items, method=method, n_draws=n_draws, nodes=nodes, priors=priors)
 
 
 def abilities_given_draws(

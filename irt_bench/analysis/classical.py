@@ -9,12 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import special
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from irt_bench.analysis.intervals import (
     SPREAD_FLOOR,
@@ -24,7 +26,8 @@ from irt_bench.analysis.intervals import (
     correlation_interval,
 )
 from irt_bench.arrays import BoolArray, FloatArray, slices
-from irt_bench.errors import AnalysisError, UndefinedWarning
+from irt_bench.errors import AnalysisError, FitWarning, UndefinedWarning
+from irt_bench.inference.fast.ability_updates import AbilityGrid
 from irt_bench.names import ITEM
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
@@ -35,6 +38,10 @@ TOO_EASY = 0.95  # proportion correct; metabench drops easier items (Kipnis et a
 TOO_HARD = 0.05  # the counterpart of TOO_EASY
 FEW_MODELS = 20  # below it a 90% interval includes 0 even for r = 0.4, "very good" in Ebel & Frisbie 1991
 FLAGS = ("constant", "negative", "maybe_negative", "near_zero", "too_easy", "too_hard", "few_models")
+LIKELIHOOD_ROUNDS = 2  # of maximum likelihood, each on a grid of its own
+MARGIN = 0.85  # of the sds that the grid resolves
+LIKELIHOOD_STEP = 1e-3  # of intercepts and slopes, for derivatives
+SMALL = 1e-12  # probability
 BLOCK_CELLS = 4_000_000  # cells at once: a temporary array of 32 MB
 
 
@@ -307,3 +314,63 @@ def _sum_of_covariances(centred: FloatArray, asked: BoolArray) -> float:
         covariance = (centred[:, block].T @ centred - left * right / n) / (n - 1)
         total += float(2 * covariance[:, complete].sum() + covariance[:, ~complete].sum())
     return total
+
+
+def maximise_marginal_likelihood(
+    correct: npt.NDArray[Any], trials: npt.NDArray[Any], guessing: FloatArray, *, shared_slope: bool
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Maximise the likelihood of items without priors, abilities ~ N(0, 1) integrated out on a grid.
+
+    Parameters
+    ----------
+    correct, trials : integer arrays of shape (model, item)
+        Right answers and trials; every item has right and wrong answers.
+    guessing : array of shape (item,)
+        Known lower asymptotes.
+    shared_slope : bool
+        Whether all items have one slope.
+
+    Returns
+    -------
+    slope, intercept : arrays of shape (item,)
+        Log-odds are slope * ability + intercept.
+    covariance : array of shape (2 item, 2 item)
+        Of intercepts and slopes, from the observed information; NaN where that has no inverse.
+
+    Warns
+    -----
+    FitWarning
+        If the maximum was not reached.
+    """
+    n, low = correct.shape[1], guessing[:, None]
+    spread = np.vstack([np.eye(n, n + 1), np.eye(1, n + 1, n).repeat(n, axis=0)]) if shared_slope else np.eye(2 * n)
+
+    def loss(point: FloatArray, grid: AbilityGrid) -> tuple[float, FloatArray]:
+        intercept, slope = np.split(spread @ point, 2)
+        known = expit(slope[:, None] * grid.nodes + intercept[:, None])
+        right = np.clip(low + (1 - low) * known, SMALL, 1 - SMALL)
+        log_marginal, weights = grid.weights(np.log(right), np.log(1 - right))
+        n_right, n_wrong = grid.expected_counts(weights)
+        by_odds = (n_right / right - n_wrong / (1 - right)) * (1 - low) * known * (1 - known)
+        gradient = np.concatenate([by_odds.sum(axis=1), by_odds @ grid.nodes])
+        return -float(grid.multiplicity @ log_marginal), -(gradient @ spread)
+
+    share = (correct.sum(axis=0) / trials.sum(axis=0) - guessing) / (1 - guessing)
+    start = np.concatenate([1.2 * logit(np.clip(share, 0.02, 0.98)), np.ones(n)])
+    point = np.linalg.lstsq(spread, start, rcond=None)[0]
+    for _ in range(LIKELIHOOD_ROUNDS):  # again on a finer grid where slopes turn out steep
+        slope = (spread @ point)[n:]
+        grid = AbilityGrid.from_counts(
+            correct, trials, least_sd=MARGIN / np.sqrt(1 + trials.max(axis=0) @ slope**2 / 4)
+        )
+        found = minimize(loss, point, (grid,), jac=True, method="L-BFGS-B", options={"maxiter": 5_000, "gtol": 1e-6})
+        point = found.x
+    if not found.success:
+        warnings.warn(f"the marginal likelihood has no maximum yet: {found.message}.", FitWarning, stacklevel=3)
+    steps = LIKELIHOOD_STEP * np.eye(len(point))
+    hessian = np.array([loss(point + step, grid)[1] - loss(point - step, grid)[1] for step in steps])
+    hessian = (hessian + hessian.T) / (4 * LIKELIHOOD_STEP)
+    peaked = np.linalg.eigvalsh(hessian)[0] > 0
+    inverse = np.linalg.inv(hessian) if peaked else np.full_like(hessian, np.nan)
+    intercept, slope = np.split(spread @ point, 2)
+    return slope, intercept, spread @ inverse @ spread.T

@@ -14,13 +14,13 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.abilities import abilities_given_items, ties
-from irt_bench.analysis.classical import MIN_MODELS, NEAR_ZERO, correlate_with_rest
+from irt_bench.analysis.classical import MIN_MODELS, NEAR_ZERO, correlate_with_rest, maximise_marginal_likelihood
 from irt_bench.analysis.curves import BLOCK_CELLS
 from irt_bench.analysis.intervals import correlation_interval
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_spaced, match_labels, population_of
 from irt_bench.arrays import slices
-from irt_bench.errors import AnalysisError
-from irt_bench.inference.fast.laplace import maximise_marginal_likelihood
+from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.inference.draws import cell_chances
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import Beta, IRTModel
 from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, Groups
@@ -40,6 +40,7 @@ from irt_bench.responses.counts import ResponseCounts
 
 RANK_DRAWS = 1000
 MIN_DRAWS = 2  # one draw has no spread
+PROBABILITIES_BY = ("cell", "model", "item")
 LIKELIHOOD_COLUMNS = ("difficulty_ml", "difficulty_ml_se", "discrimination_ml", "discrimination_ml_se")
 MAX_LIKELIHOOD_ITEMS = 500  # whose joint information is inverted, some seconds
 ITEM_FLAGS = ("no_information", "slope_from_prior")
@@ -256,6 +257,50 @@ def population_table(posterior: xr.Dataset) -> pd.DataFrame:
     table["kind"] = kinds
     for name, values in (("covariate_mean", population.means), ("covariate_sd", population.sds)):
         table[name] = [*values, *[np.nan] * (len(terms) - k)]
+    return table
+
+
+def probability_table(
+    irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts, *, by: str = "cell", seed: int = 0
+) -> pd.DataFrame:
+    """Tabulate chances of right answers, by cell or as expected scores of models.
+
+    Parameters
+    ----------
+    irt_model : IRTModel
+        The fitted model.
+    posterior : xr.Dataset
+        Its draws.
+    counts : ResponseCounts
+        The responses.
+    by : {"cell", "model", "item"}
+        One row for each model and item; or for each model or item, of which the chances are averaged.
+    seed : int
+        Of the chances of cells whose trials are correlated.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by model, item or both: ``probability`` with ``_sd``, ``_q05`` and ``_q95``; ``observed``, the share of
+        right answers, and ``n_trials``.
+
+    Raises
+    ------
+    AnalysisError
+        If `by` is not known.
+    """
+    if by not in PROBABILITIES_BY:
+        raise AnalysisError(unknown_choice("by", by, PROBABILITIES_BY))
+    chances = cell_chances(irt_model, posterior, counts, seed=seed)
+    models = pd.Index(counts.models.index.astype(str), name=MODEL)
+    items = pd.Index(counts.items.index.astype(str), name=ITEM)
+    axes = {"cell": (), "model": (1,), "item": (0,)}[by]
+    index = {"cell": pd.MultiIndex.from_product([models, items]), "model": models, "item": items}[by]
+    draws = chances.mean(axis=tuple(axis + 1 for axis in axes)).reshape(len(chances), -1)
+    shares, asked = np.nan_to_num(counts.proportions()).sum(axis=axes), counts.asked.sum(axis=axes)
+    table = _summarise(draws, "probability", index)
+    table["observed"] = np.divide(shares, asked, out=np.full(np.shape(shares), np.nan), where=asked > 0).ravel()
+    table["n_trials"] = counts.trials.sum(axis=axes).ravel()
     return table
 
 

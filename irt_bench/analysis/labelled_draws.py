@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,8 @@ from irt_bench.irt_models.populations import (
     codes_of,
     population_from_dict,
 )
-from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DRAW, GUESSING, ITEM, MODEL, UPPER_ASYMPTOTE
+from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISPERSION, DRAW, GUESSING, ITEM, MODEL, UPPER_ASYMPTOTE
+from irt_bench.responses.counts import ResponseCounts
 
 ASYMPTOTES = {GUESSING: 0.0, UPPER_ASYMPTOTE: 1.0}  # values for models without these parameters
 
@@ -155,6 +157,14 @@ class PopulationPriors(NamedTuple):
                 ResponsesWarning,
                 stacklevel=stacklevel,
             )
+
+
+def effective_counts(counts: ResponseCounts, posterior: xr.Dataset) -> ResponseCounts:
+    """Divide counts of cells with n trials by 1 + (n - 1) rho where the fit found them correlated: as many count."""
+    if DISPERSION not in posterior or not (counts.trials > 1).any():
+        return counts
+    effect = 1 + np.maximum(counts.trials - 1, 0) * float(posterior[DISPERSION].mean())
+    return replace(counts, correct=counts.correct / effect, trials=counts.trials / effect)
 
 
 def population_of(posterior: xr.Dataset) -> Population | None:

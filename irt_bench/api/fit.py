@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from irt_bench import names
+from irt_bench.analysis import irt
 from irt_bench.analysis.agreement import N_RESAMPLES, compare_ability_accuracy
 from irt_bench.analysis.curves import benchmark_information, success_curves
-from irt_bench.analysis.irt import ability_table, item_table, loading_table, maximum_likelihood_items, population_table
 from irt_bench.analysis.profiles import score_fitted
 from irt_bench.api.analysis import AccuracyComparison, FitChecks
 from irt_bench.api.display import (
@@ -43,6 +43,7 @@ FitPlot = Literal[
     "fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace", "populations", "loadings"
 ]
 
+ProbabilitiesBy = Literal["cell", "model", "item"]
 ARVIZ_NAMES: Final = {"eti90_lb": "q05", "eti90_ub": "q95"}
 
 
@@ -125,7 +126,7 @@ class Fit(FitResult):
             and where the responses are known ``accuracy``, ``n_items``. Report ``relative_ability`` to compare these
             models with one another, ``ability`` to compare with models that are scored later.
         """
-        return ability_table(self.posterior, self._counts(responses))
+        return irt.ability_table(self.posterior, self._counts(responses))
 
     def items(self, responses: Responses | None = None, *, maximum_likelihood: bool = False) -> pd.DataFrame:
         """Tabulate difficulty, discrimination and the other parameters of each item.
@@ -144,10 +145,10 @@ class Fit(FitResult):
             ``upper_asymptote``, each with ``_sd``, ``_q05`` and ``_q95``; ``n_models`` and ``flags``
             ("no_information", "slope_from_prior") where the responses are there.
         """
-        table = item_table(self.posterior, self._counts(responses))
+        table = irt.item_table(self.posterior, self._counts(responses))
         if not maximum_likelihood:
             return table
-        return table.join(maximum_likelihood_items(self._needed(responses, "items"), self.irt_model))
+        return table.join(irt.maximum_likelihood_items(self._needed(responses, "items"), self.irt_model))
 
     def populations(self) -> pd.DataFrame:
         """Tabulate the populations that abilities come from, of a model with a population.
@@ -158,19 +159,19 @@ class Fit(FitResult):
             Of `Groups`, indexed by group: ``mean`` and ``sd`` of ability with intervals, ``n_models``, ``reference``
             (mean 0, sd 1). Of `Regression`, by term: ``effect`` on ability in residual sds, per sd of a covariate, with
             interval, ``kind`` ("covariate", "group" or "sd"), ``covariate_mean``, ``covariate_sd``.
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> from irt_bench import Groups, LaplaceSettings, TwoPL, fit, simulate_responses
-        >>> families = pd.DataFrame({"family": list("aab") * 40}, index=[f"model-{number}" for number in range(120)])
-        >>> by_family = TwoPL(population=Groups("family"))
-        >>> made = simulate_responses(by_family, n_models=120, n_items=40, seed=1, models=families)
-        >>> table = fit(made.table, by_family, LaplaceSettings(refine=False)).populations()
-        >>> table.loc["a", ["mean", "sd"]].tolist()  # the reference
-        [0.0, 1.0]
         """
-        return population_table(self.posterior)
+        return irt.population_table(self.posterior)
+
+    def probabilities(self, responses: Responses | None = None, *, by: ProbabilitiesBy = "cell") -> pd.DataFrame:
+        """Tabulate chances of right answers of each model to each item, or as expected scores of models or items.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by model, item or both: ``probability`` with interval, ``observed`` (share right), ``n_trials``.
+            Where trials of a cell are correlated a cell's chance is its own, of which its answers tell.
+        """
+        return irt.probability_table(self.irt_model, self.posterior, self._needed(responses, "probabilities"), by=by)
 
     def loadings(self) -> pd.DataFrame:
         """Tabulate the loadings of the items of a fit with several abilities.
@@ -187,7 +188,7 @@ class Fit(FitResult):
         >>> fitted.loadings().loc["item-001"].index.tolist()
         ['general', 'subtask-1']
         """
-        return loading_table(self.posterior)
+        return irt.loading_table(self.posterior)
 
     def summary(self, names: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Summarise draws as ArviZ does: mean, standard deviation, interval, effective draws and R-hat.
@@ -252,8 +253,7 @@ class Fit(FitResult):
             Posterior mean, or posterior mode at the items' posterior means.
         prior_sd : float
             Standard deviation of the normal prior of ability; 3 for models far abler or weaker than those of the fit.
-            Of a fit with populations a factor of their sds: a model's prior is that of its group and covariates,
-            columns of its metadata, or the mixture of all groups, with a warning, where these are not known.
+            Of populations, a factor of their sds: the prior is that of a model's group and covariates, or the mixture.
         models, items : sequence, optional
             Labels of the rows and columns of an array.
 

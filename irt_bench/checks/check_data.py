@@ -41,6 +41,7 @@ from irt_bench.checks.local_dependence import (
 )
 from irt_bench.checks.predictive import ItemTotalCurves, item_total_curves, log_odds_ratios
 from irt_bench.errors import AnalysisError
+from irt_bench.inference.draws import dispersion_draws
 from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, ITEM, MODEL
@@ -218,7 +219,7 @@ def _join(counts: ResponseCounts, fit: FitResult) -> PosteriorDraws:
     ):
         kept = fit.posterior[ITEM].to_index().get_indexer(labels)
         irt_model = type(irt_model)(**{**vars(irt_model), "guessing": tuple(np.array(irt_model.guessing)[kept])})
-    return PosteriorDraws(irt_model, items, ability.astype(np.float64))
+    return PosteriorDraws(irt_model, items, ability.astype(np.float64), dispersion_draws(posterior))
 
 
 def _plan(

@@ -382,6 +382,7 @@ def _leave_out(data: CheckData, rng: np.random.Generator) -> tuple[tuple[LeaveOn
     cells = leave_cells_out(draws, counts.correct, counts.trials, rng)
     reason = why_not_leave_models_out(counts.n_models, counts.n_items, n_parameters)
     reason = SEVERAL if draws.several_populations else reason
+    reason = "trials of a cell are correlated" if draws.dispersion is not None else reason
     models = None if reason else leave_models_out(draws, counts.correct, counts.trials)
     checks = (leave_one_out_check("loo_cells", cells), leave_one_out_check("loo_models", models, reason))
     return tuple(each for each in (cells, models) if each is not None), checks

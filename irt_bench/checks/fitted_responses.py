@@ -9,7 +9,7 @@ replicates, so that observed and replicated statistics can be compared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from irt_bench.analysis.curves import information, response_curve, response_probabilities
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.arrays import BoolArray, FloatArray
+from irt_bench.inference.draws import draw_cells
 from irt_bench.inference.fast.ability_updates import AbilityGrid, CurveTable
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.irt_models.logistic import Logistic
@@ -159,11 +160,14 @@ class PosteriorDraws:
         Item parameters.
     ability : array of shape (draw, model)
         Abilities, from the same draws.
+    dispersion : array of shape (draw,), optional
+        Correlation of the trials of a cell.
     """
 
     irt_model: IRTModel
     items: ItemParameters
     ability: FloatArray
+    dispersion: FloatArray | None = None
 
     @property
     def n_draws(self) -> int:
@@ -204,7 +208,8 @@ def refit(draws: PosteriorDraws, correct: npt.NDArray[Any], trials: npt.NDArray[
     irt_model = draws.irt_model
     if not isinstance(irt_model, Logistic) or not draws.can_refit(correct.size):
         return fit_abilities(correct, trials, ItemParameters(*(values.mean(axis=0) for values in draws.items)))
-    found = approximate(irt_model, correct, trials, threads=1).state.items
+    independent = replace(irt_model, dispersion=None)  # of responses and replicates alike
+    found = approximate(independent, correct, trials, threads=1).state.items
     one = np.ones(len(found.log_slope))
     guessing = ASYMPTOTES["guessing"] if found.guessing is None else found.guessing
     items = ItemParameters(found.difficulty, found.slope, guessing * one, one)
@@ -217,6 +222,8 @@ def replicate_responses(
     """Simulate n data sets for the same models, one at a time, and refit each."""
     for place, stream in zip(draws.evenly(n), rng.spawn(n), strict=True):
         chance, _ = response_probabilities(draws.items.at((place, None)), draws.ability[place, :, None])
+        if draws.dispersion is not None:
+            chance = draw_cells(chance, draws.dispersion[place], stream)
         yield refit(draws, stream.binomial(trials, chance), trials)
 
 
@@ -235,6 +242,8 @@ def replicate_scores(draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rn
         new = stream.standard_normal(len(drawn))
         new = drawn.mean() + drawn.std() * (new - new.mean()) / new.std()
         chance, _ = response_probabilities(draws.items.at((place, None)), new[:, None])
+        if draws.dispersion is not None:
+            chance = draw_cells(chance, draws.dispersion[place], stream)
         share = stream.binomial(trials, chance) / np.maximum(trials, 1)
         scores[row] = share.sum(axis=1) / np.where(asked.any(axis=1), asked.sum(axis=1), np.nan)
     return scores

@@ -22,6 +22,7 @@ from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.arrays import FloatArray
 from irt_bench.checks.fitted_responses import FittedResponses, PosteriorDraws, score_groups
 from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
+from irt_bench.inference.draws import log_beta_binomial
 from irt_bench.inference.fast.ability_updates import AbilityGrid, CurveTable
 
 CORRECTION: Final = 0.5  # responses added to each cell of a 2 x 2 table, so that no odds ratio is infinite
@@ -254,6 +255,9 @@ def leave_cells_out(
             draws.items.at((taken[:, None], item)), draws.ability[taken[:, None], model]
         )
         k, n = correct[model, item].astype(np.float64), trials[model, item].astype(np.float64)
+        if draws.dispersion is not None:
+            parts.append(log_beta_binomial(k, n, right_chance, draws.dispersion[taken, None]))
+            continue
         ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
         parts.append(ways + k * np.log(right_chance) + (n - k) * np.log(wrong_chance))
     return _psis_loo("cell", np.concatenate(parts, axis=1), used, len(cells))

@@ -27,7 +27,16 @@ from irt_bench.cli.options import (
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
-from irt_bench.names import DIMENSION, CopiesName, DeviceName, GuideName, MethodName, ModelName, PriorsName
+from irt_bench.names import (
+    DIMENSION,
+    CopiesName,
+    DeviceName,
+    DispersionName,
+    GuideName,
+    MethodName,
+    ModelName,
+    PriorsName,
+)
 
 LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
 LogLikelihood = Annotated[bool, flag("--log-likelihood", "Save the log-likelihood and replicated answers, for ArviZ.")]
@@ -47,6 +56,9 @@ if TYPE_CHECKING:
 Guessing = Annotated[
     str | None,
     typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
+]
+Dispersion = Annotated[
+    str, choice(DispersionName, "Of cells with several trials: auto, correlated beyond ability; none, independent.")
 ]
 Dimensions = Annotated[int | None, typer.Option(help="m2pl: abilities per model; by default by held-out answers.")]
 ItemGroups = Annotated[
@@ -116,6 +128,7 @@ def fit(
     priors: Priors = "hierarchical",
     dimensions: Dimensions = None,
     item_groups: ItemGroups = None,
+    dispersion: Dispersion = "auto",
     benchmark: Benchmark = None,
     seed: Seed = 0,
     draws: Draws = None,
@@ -144,8 +157,7 @@ def fit(
     json: Json = False,
 ) -> None:
     """Fit a Bayesian item response model; writes draws, items, abilities, a summary and a figure."""
-    from irt_bench.inference.fit import default_method
-    from irt_bench.inference.fit import fit as fit_model
+    from irt_bench.inference import fit as inference
     from irt_bench.inference.settings import settings_for
 
     given = {
@@ -153,19 +165,20 @@ def fit(
         "guide": guide, "max_steps": max_steps, "max_sweeps": max_sweeps, "device": device, "threads": threads,
     }  # fmt: skip
     check_output(output, force=force, folder=True)
-    model = _model(irt_model, priors, (dimensions, item_groups), guessing, (population, covariates, reference))
+    of_models = (population, covariates, reference)
+    model = _model(irt_model, (priors, dispersion), (dimensions, item_groups), guessing, of_models)
     given = {"seed": seed, **{name: value for name, value in given.items() if value is not None}}
     settings = settings_for(method or "laplace", **given) if method or not model.learns_asymptotes else None
     start = time.perf_counter()
     counts = (table := read_paths(paths, benchmark, format, metric, filter)).counts()
     model = _with_guessing(model, guessing, counts)
-    settings = settings or settings_for(default_method(model, counts), **given)
+    settings = settings or settings_for(inference.default_method(model, counts), **given)
     _check_room(counts, settings, log_likelihood=log_likelihood)
     read_seconds, clusters = time.perf_counter() - start, _clusters(counts, cluster)
-    also = {"log_likelihood": log_likelihood, "maximum_likelihood": maximum_likelihood}
     with progress_bar() as progress:
-        fitted = fit_model(counts, model, settings, cluster=clusters, copies=cast(Any, copies), progress=progress)
-    _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, **also)
+        fitted = inference.fit(counts, model, settings, cluster=clusters, copies=cast(Any, copies), progress=progress)
+    more = (log_likelihood, maximum_likelihood)
+    _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, more=more)
     fail_if_strict(fitted.checks, strict=strict)
 
 
@@ -198,7 +211,7 @@ def _several_abilities(
 
 def _model(
     name: str,
-    priors: str,
+    choices: tuple[str, str],
     dimensions: tuple[int | None, str | None],
     guessing: str | None,
     population: tuple[str | None, list[str] | None, str | None],
@@ -207,14 +220,13 @@ def _model(
     from irt_bench.irt_models.logistic import irt_model_from_name
     from irt_bench.irt_models.populations import population_from_columns
 
-    groups, covariates, reference = population
+    (priors, dispersion), (groups, covariates, reference) = choices, population
     found = _several_abilities(name, *dimensions, others=(guessing, *population, priors != "hierarchical"))
     if found is not None:
         return found
-    return replace(
-        irt_model_from_name(name, priors=priors),
-        population=population_from_columns(groups, covariates or [], reference),
-    )
+    population_of = population_from_columns(groups, covariates or [], reference)
+    model = replace(irt_model_from_name(name, priors=priors), population=population_of)
+    return model if dispersion == "auto" else replace(model, dispersion=None)
 
 
 def _with_guessing(
@@ -253,8 +265,7 @@ def _write_fit(
     *,
     safe: bool,
     json: bool,
-    log_likelihood: bool,
-    maximum_likelihood: bool,
+    more: tuple[bool, bool],
 ) -> None:
     from irt_bench.analysis.curves import observed_shares
     from irt_bench.analysis.irt import (
@@ -269,6 +280,7 @@ def _write_fit(
     from irt_bench.report.tables import print_fit, print_table
     from irt_bench.responses.quality import findings
 
+    log_likelihood, maximum_likelihood = more
     start, timings = time.perf_counter(), {"read": read_seconds, **fitted.timings}
     abilities, item_parameters = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
     if maximum_likelihood:

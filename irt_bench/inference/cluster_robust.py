@@ -240,6 +240,7 @@ def _cells(counts: ResponseCounts, posterior: xr.Dataset, draws: _Draws) -> Iter
         )
         for name, value in ((names.GUESSING, 0.0), (names.UPPER_ASYMPTOTE, 1.0))
     )
+    dispersion = float(posterior[names.DISPERSION].mean()) if names.DISPERSION in posterior else 0.0
     ability, slope, intercept = draws.ability.mean(0), np.exp(draws.log_slope.mean(0)), draws.intercept.mean(0)
     for items in _blocks(counts.n_items, counts.n_models):
         log_odds = np.clip(np.outer(ability, slope[items]) + intercept[items], -30, 30)
@@ -248,7 +249,8 @@ def _cells(counts: ResponseCounts, posterior: xr.Dataset, draws: _Draws) -> Iter
         share = (high[items] - low[items]) * known * (1 - known) / (chance * (1 - chance))  # 1 without asymptotes
         trials = counts.trials[:, items]
         residual = (counts.correct[:, items] - trials * chance) * share
-        yield ResidualCells(items, residual, trials * chance * (1 - chance) * share**2)
+        effect = 1 + np.maximum(trials - 1, 0) * dispersion  # correlated trials tell less
+        yield ResidualCells(items, residual / effect, trials * chance * (1 - chance) * share**2 / effect)
 
 
 def _blocks(n_items: int, n_rows: int) -> Iterator[slice]:

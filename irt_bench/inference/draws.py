@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy.special import gammaln
+from scipy.special import betaln, gammaln
 
 from irt_bench import names
 from irt_bench.errors import FitError, ModelError, unknown_choice
@@ -149,7 +149,7 @@ def response_groups(
     Returns
     -------
     dict of str to xr.Dataset
-        ``log_likelihood``: log of the binomial probability of the right answers, its coefficient included;
+        ``log_likelihood``: log of the (beta-)binomial probability of the right answers, its coefficient included;
         ``posterior_predictive``: right answers of as many trials, drawn once per draw; ``observed_data``: right
         answers, with their trials in ``constant_data`` where these are not all 1. Dimensions after (chain, draw) are
         (model, item) where every model was asked every item; else ``answer``, the cells that were asked, row by row,
@@ -196,11 +196,18 @@ def response_groups(
         if group in groups
     }
     once, log_probability = bool((trials == 1).all()), _log_probability(right, trials)
+    correlations = dispersion_draws(posterior)
     rng = np.random.default_rng([seed, SPAWN_KEY])
     for draw, chance in enumerate(_chances(irt_model, posterior, counts) if arrays else ()):
         if LOG_LIKELIHOOD in arrays:
-            arrays[LOG_LIKELIHOOD][draw] = log_probability(chance)
+            arrays[LOG_LIKELIHOOD][draw] = (
+                log_probability(chance)
+                if correlations is None
+                else log_beta_binomial(right, trials, chance, correlations[draw])
+            )
         if POSTERIOR_PREDICTIVE in arrays:
+            if correlations is not None:  # of new trials, with an effect of the cell that is new, too
+                chance = draw_cells(chance, correlations[draw], rng)
             # One uniform number instead of a binomial one takes a twentieth of the time.
             arrays[POSTERIOR_PREDICTIVE][draw] = (
                 rng.random(len(chance)) < chance if once else rng.binomial(trials, chance)
@@ -226,6 +233,51 @@ def _log_probability(right: Array, trials: Array) -> Callable[[Array], Array]:
         return lambda chance: np.asarray(np.log(np.abs(wrong - chance)))  # one logarithm: half the time
     coefficient = gammaln(trials + 1) - gammaln(right + 1) - gammaln(trials - right + 1)
     return lambda chance: np.asarray(coefficient + right * np.log(chance) + (trials - right) * np.log(1 - chance))
+
+
+def log_beta_binomial(right: Array, trials: Array, chance: Array, correlation: Array | float) -> Array:
+    """Log-probability of right answers of trials that are correlated, given the mean chances of their cells."""
+    r, wrong = 1 / correlation - 1, trials - right
+    ways = -betaln(right + 1, wrong + 1) - np.log(trials + 1)
+    return np.asarray(
+        ways + betaln(r * chance + right, r * (1 - chance) + wrong) - betaln(r * chance, r * (1 - chance))
+    )
+
+
+def dispersion_draws(posterior: xr.Dataset) -> Array | None:
+    """Draws of the correlation of the trials of a cell, (draw,), chains joined; None where they are independent."""
+    if names.DISPERSION not in posterior:
+        return None
+    return np.clip(posterior[names.DISPERSION].to_numpy().ravel().astype(np.float64), 1e-6, 1 - 1e-6)
+
+
+def draw_cells(
+    chance: Array, correlation: float, rng: np.random.Generator, right: Array | float = 0, wrong: Array | float = 0
+) -> Array:
+    """Draw each cell's own chance about its mean, given its answers: Beta(r P + right, r (1 - P) + wrong)."""
+    r = 1 / correlation - 1
+    return np.asarray(rng.beta(r * chance + right, r * (1 - chance) + wrong))
+
+
+def cell_chances(
+    irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts, *, seed: int = 0, most: int = 500
+) -> Array:
+    """Draw the chance of a right answer of every model to every item, at most so many draws, (draw, model, item).
+
+    Where trials are correlated a cell's chance is its own, of which its answers tell; else it is the model's.
+    """
+    n_draws = posterior.sizes[names.CHAIN] * posterior.sizes[names.DRAW]
+    per_chain = max(1, min(most, n_draws) // posterior.sizes[names.CHAIN])
+    places = np.linspace(0, posterior.sizes[names.DRAW] - 1, per_chain).round().astype(np.intp)
+    some = posterior.isel({names.DRAW: places})
+    every = replace(counts, trials=np.ones_like(counts.trials), correct=np.zeros_like(counts.correct))
+    right, wrong = counts.correct, counts.trials - counts.correct
+    correlations, rng = dispersion_draws(some), np.random.default_rng([seed, SPAWN_KEY, 1])
+    found = []
+    for draw, chance in enumerate(_chances(irt_model, some, every)):
+        cells = chance.reshape(counts.correct.shape)
+        found.append(cells if correlations is None else draw_cells(cells, correlations[draw], rng, right, wrong))
+    return np.array(found, dtype=np.float32)
 
 
 def check_responses(about: Mapping[str, Any], counts: ResponseCounts) -> None:

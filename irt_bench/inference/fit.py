@@ -352,7 +352,7 @@ def fit(
     relatives = find_relatives(counts, irt_model, cluster, copies)
     distinct = relatives.distinct
     if isinstance(irt_model, Logistic):
-        irt_model = irt_model.for_models(distinct.models, np.asarray(distinct.asked.any(axis=1)))
+        irt_model = irt_model.for_responses(distinct)
     module, function = _VARIATIONAL if several and settings.method == "laplace" else _METHODS[settings.method]
     draw = getattr(import_module(module), function)
     draws: Draws = draw(irt_model, distinct.correct, distinct.trials, settings, progress)

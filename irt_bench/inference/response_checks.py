@@ -189,11 +189,13 @@ def expected_score_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
     trials = counts.trials[:, items]
     n_asked = (trials > 0).sum(axis=1)
     expected, variance = np.zeros((2, counts.n_models))
+    dispersion = float(posterior[names.DISPERSION].mean()) if names.DISPERSION in posterior else 0.0
     share = np.divide(trials > 0, np.maximum(n_asked, 1)[:, None], dtype=np.float32)
     for draw in _few(posterior, MEAN_DRAWS):
         chance = draw.chances(np.arange(counts.n_models)[:, None], items)
         expected += (chance * share).sum(axis=1) / MEAN_DRAWS
-        variance += (chance * (1 - chance) * share**2 / np.maximum(trials, 1)).sum(axis=1) / MEAN_DRAWS
+        effect = 1 + np.maximum(trials - 1, 0) * dispersion
+        variance += (chance * (1 - chance) * share**2 / np.maximum(trials, 1) * effect).sum(axis=1) / MEAN_DRAWS
     score = (counts.correct[:, items] / np.maximum(trials, 1) * share).sum(axis=1)
     limit = np.maximum(SCORE_ERRORS * np.sqrt(variance), SCORE_LIMIT)
     beyond = np.abs(score - expected) / limit
@@ -325,6 +327,9 @@ def overdispersion_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
     cells = _some(np.flatnonzero(counts.trials > 1), SAMPLED_CELLS, rng)
     if not len(cells):
         return _not_applicable("overdispersion", "no cell has several trials")
+    if names.DISPERSION in posterior:
+        found = float(posterior[names.DISPERSION].mean())
+        return _not_applicable("overdispersion", f"trials of a cell are correlated in the model, by {found:.2f}")
     models, items = np.unravel_index(cells, counts.trials.shape)
     right, trials = counts.correct[models, items].astype(float), counts.trials[models, items].astype(float)
     excess, binomial, null, surprise = np.zeros((4, len(cells)))
@@ -345,7 +350,7 @@ def overdispersion_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
         message += (
             f" (sd {spread:.1f} of log-odds between cells; first: {where}, {right[worst]:.0f} of {trials[worst]:.0f}): "
             "answers of one model to one item are alike beyond ability, and intervals of P(correct) and of expected "
-            "scores are too narrow"
+            "scores are too narrow; fit with dispersion='auto'"
         )
     return _held("overdispersion", float(dispersion), float(limit), message, DISPERSION_SOURCE)
 

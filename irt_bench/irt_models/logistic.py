@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from types import NoneType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from irt_bench.irt_models.populations import (
     population_from_dict,
     population_to_dict,
 )
+from irt_bench.responses.counts import ResponseCounts
 
 LOG_DISCRIMINATION: Final = "log_discrimination"
 UPPER_SHARE: Final = "upper_share"  # (d - c) / (1 - c): keeps d above c whatever the draw
@@ -37,6 +38,7 @@ ABILITY_PRIOR: Final = Normal(0.0, 1.0)
 DIFFICULTY_PRIOR: Final = Hierarchical(Normal(0.0, 2.0), HalfNormal(2.0))  # items from far too easy to far too hard
 LOG_DISCRIMINATION_PRIOR: Final = Hierarchical(Normal(0.0, 1.0), HalfNormal(0.5))  # typical slopes of 0.1 to 7
 GUESSING_PRIOR: Final = Beta(5.0, 17.0)  # mean 0.23, BILOG's default for four to five choices
+DISPERSION_PRIOR: Final = Beta(1.0, 3.0)  # mean 0.25
 UPPER_SHARE_PRIOR: Final = Beta(30.0, 2.0)  # mean 0.94: able models rarely slip
 
 PRIORS: Final = ("hierarchical", "independent")
@@ -71,6 +73,10 @@ class Logistic:
         (`ThreePL`, `FourPL`).
     upper_share : Beta or None
         Prior of (d - c) / (1 - c) (`FourPL`).
+    dispersion : Beta, "auto" or None
+        Prior of rho, the correlation that the trials of one model with one item have beyond ability: right answers of n
+        trials are beta-binomial, of variance n P (1 - P) (1 + (n - 1) rho). "auto": Beta(1, 3) where some cells have
+        several trials, None where all have one, or are none; None: trials are independent.
     population : Groups, Regression or None
         Where abilities come from: groups of models, each with a mean and an sd, or a regression on covariates of the
         models; by default one population, N(0, 1).
@@ -82,6 +88,11 @@ class Logistic:
 
     Notes
     -----
+    With a dispersion P is the mean over cells of one P(right), and a cell's own probability, given its k right answers
+    of n, is Beta(r P + k, r (1 - P) + n - k) with r = 1 / rho - 1. In simulation 90% intervals of it covered .90 to .92
+    where cells were beta-binomial and where they had normal effects on the log-odds; those of a logistic-normal model
+    .90 to .92 and, of beta-binomial cells, .77 to .83.
+
     Hierarchical priors learn how hard and how steep items are, and hold in all designs where what a model was asked
     does not depend on how hard items are. Where it does, as in adaptive tests that choose by known difficulties, they
     may collapse: all items alike, slopes next to zero. With 250 models and 15 of 80 items each (the check ``pooling``)
@@ -99,22 +110,39 @@ class Logistic:
         LOG_DISCRIMINATION: (Hierarchical, Normal),
         names.GUESSING: (NoneType,),
         UPPER_SHARE: (NoneType,),
+        names.DISPERSION: (NoneType, Beta, str),
         "population": (NoneType, Groups, Regression),
     }
     difficulty: Hierarchical | Normal = DIFFICULTY_PRIOR
     log_discrimination: Hierarchical | Normal = LOG_DISCRIMINATION_PRIOR
     guessing: Beta | float | tuple[float, ...] | None = None
     upper_share: Beta | None = None
+    dispersion: Beta | Literal["auto"] | None = "auto"
     population: Population | None = None
 
     def __post_init__(self) -> None:
         for name, kinds in self.kinds.items():
             if type(value := getattr(self, name)) not in kinds:
                 raise ModelError(_wrong_kind(self, name, value))
+        if self.dispersion not in (None, "auto") and not isinstance(self.dispersion, Beta):
+            raise ModelError(unknown_choice("dispersion", self.dispersion, ("auto", "None", "Beta(1.0, 3.0)")))
         values = self.guessing if isinstance(self.guessing, tuple) else (self.guessing,)
         for value in values:
             if isinstance(value, float | int) and not 0 <= value < 1:
                 raise ModelError(f"guessing is {value!r}; a fixed value must be at least 0 and below 1.")
+
+    def for_responses(self, counts: ResponseCounts) -> Logistic:
+        """Resolve what depends on the responses: populations of their models, and whether trials are repeated."""
+        several = bool((counts.trials > 1).any())
+        known = self.for_models(counts.models, np.asarray(counts.asked.any(axis=1)))
+        if self.dispersion is None or (self.dispersion == "auto" and not several):
+            return replace(known, dispersion=None)
+        return replace(known, dispersion=DISPERSION_PRIOR) if self.dispersion == "auto" else known
+
+    @property
+    def has_dispersion(self) -> bool:
+        """Whether trials of a cell are correlated; "auto" is resolved by `for_responses`."""
+        return isinstance(self.dispersion, Beta)
 
     def for_models(self, models: pd.DataFrame, answered: npt.NDArray[np.bool_]) -> Logistic:
         """Look the populations of given models up in their metadata; `answered`, (model,): whether one has answers."""
@@ -158,6 +186,8 @@ class Logistic:
             found[names.GUESSING] = names.ITEM
         if self.upper_share is not None:
             found[UPPER_SHARE] = names.ITEM
+        if self.has_dispersion:
+            found[names.DISPERSION] = None
         return found
 
     def known_parameters(self, n_items: int) -> dict[str, Any]:

@@ -89,8 +89,12 @@ class ProgramData(Protocol):
         discrimination: Tensor,
         guessing: Tensor | None = None,
         upper_asymptote: Tensor | None = None,
+        dispersion: Tensor | None = None,
     ) -> None:
-        """Add the answers: P(right) = c + (d - c) sigmoid(a (theta - b)), as one fused operation."""
+        """Add the answers: P(right) = c + (d - c) sigmoid(a (theta - b)), as one fused operation.
+
+        With a dispersion, in (0, 1), the right answers of several trials are beta-binomial.
+        """
 
     def observe_dimensions(self, ability: Tensor, *, loading: Tensor, intercept: Tensor) -> None:
         """Add the answers: P(right) = sigmoid(sum_d a_d theta_d + intercept), abilities (dimension, model)."""
@@ -143,8 +147,14 @@ def logistic_program(model: Logistic, data: ProgramData) -> None:
         pyro.deterministic(names.DISCRIMINATION, discrimination.expand(data.n_items), event_dim=0)
         guessing = _sample_guessing(model, data)
         upper = _sample_upper_asymptote(model, guessing)
+    dispersion = pyro.sample(names.DISPERSION, _beta(model.dispersion)) if isinstance(model.dispersion, Beta) else None
     data.observe(
-        ability, difficulty=difficulty, discrimination=discrimination, guessing=guessing, upper_asymptote=upper
+        ability,
+        difficulty=difficulty,
+        discrimination=discrimination,
+        guessing=guessing,
+        upper_asymptote=upper,
+        dispersion=dispersion,
     )
 
 

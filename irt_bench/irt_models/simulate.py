@@ -401,6 +401,9 @@ def _answer(
     if not 0 <= missing < 1:
         raise ModelError(f"missing is {missing!r}; a probability of at least 0 and below 1 is needed.")
     probability = response_probability(truth).to_numpy()
+    if names.DISPERSION in truth:
+        r = 1 / float(truth[names.DISPERSION]) - 1
+        probability = streams[0].beta(r * probability, r * (1 - probability))
     right = streams[0].binomial(n_samples, probability).ravel()
     asked = streams[1].random(right.size) >= missing
     model, item = (place.ravel() for place in np.indices(probability.shape))

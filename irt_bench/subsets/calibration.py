@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Final, NamedTuple
 
@@ -219,7 +219,9 @@ def fit_posterior(counts: ResponseCounts, plan: CalibrationPlan) -> xr.Dataset:
         warnings.simplefilter("always", FitWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
-            found = fit(as_answers(counts), plan.irt_model, plan.settings, cluster=False)
+            model = plan.irt_model  # its folds are scored with independent trials
+            model = replace(model, dispersion=None) if isinstance(model, Logistic) else model
+            found = fit(as_answers(counts), model, plan.settings, cluster=False)
         except FitError as error:  # a slower method is no remedy here: every fold is fitted
             raise FitError(_ADVISED.sub("", str(error)) + "; calibrate on more models.") from error
     for each in caught:

@@ -427,7 +427,7 @@ def _sites(irt_model: Logistic, state: State) -> dict[str, Array]:
         f"{LOG_DISCRIMINATION}_sd": state.slope_sd,
     }
     dims = irt_model.latent
-    found = {name: found[name] if dim else found[name][:, 0] for name, dim in dims.items()}
+    found = {name: found[name] if dim else found[name][:, 0] for name, dim in dims.items() if name in found}
     if irt_model.design is not None:
         found |= irt_model.design.unpack(state.population)
     return {name: np.asarray(values, np.float32)[None] for name, values in found.items()}

@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.optimize import minimize_scalar
+from scipy.special import betaln, expit, logit
 from threadpoolctl import ThreadpoolController
 
 from irt_bench.errors import FitError, FitWarning
@@ -49,9 +49,9 @@ from irt_bench.inference.fast.joint_normal import (
 from irt_bench.inference.fast.population_updates import Populations
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic, ThreePL
+from irt_bench.irt_models.logistic import DISPERSION_PRIOR, LOG_DISCRIMINATION, Logistic, ThreePL
 from irt_bench.irt_models.model import Beta, Normal
-from irt_bench.names import ITEM
+from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, DISPERSION, GUESSING, ITEM
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -63,9 +63,12 @@ MAX_REFINED = 100_000_000  # cells times draws: some seconds
 MAX_REFINED_OF_FEW = 1_000_000_000  # the same of fewer models than a normal posterior needs: a minute or two
 MAX_REFINED_START = 40_000_000  # the same where draws are a start: few seconds
 OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
-LIKELIHOOD_ROUNDS = 2  # of maximum likelihood, each on a grid of its own
-LIKELIHOOD_STEP = 1e-3  # of intercepts and slopes, for derivatives
-TINY = 1e-12
+DISPERSION_ROUNDS = 3  # of the model and its dispersion in turn
+DISPERSION_CELLS, DISPERSION_DRAWS = 20_000, 8  # a second
+DISPERSIONS = np.array([1e-4, 0.98])
+MEAN_DISPERSION, PRIOR_SPREAD = 0.25, 1.5  # of its logit, where nothing is known
+MIN_CHANCE = 1e-9
+STEP = 0.02  # of a logit, for derivatives
 MEAN_ROUNDS = 2  # the same with their means
 
 
@@ -110,6 +113,10 @@ def fit_laplace(
             "Use method='nuts' or method='svi', or fix guessing (guessing=0.25, or 1 / choices of every item)."
         )
     rng = np.random.default_rng(settings.seed)
+    dispersion = None
+    if irt_model.has_dispersion:
+        dispersion = find_dispersion(irt_model, correct, trials, settings, rng)
+        correct, trials = dispersion.effective(correct, trials)
     with _pools().limit(limits=settings.sweep_threads(correct.size)):
         state = _maximise(irt_model, correct, trials, settings, progress)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
@@ -138,6 +145,8 @@ def fit_laplace(
     else:
         posterior = redraw_population(irt_model, posterior, rng)
     answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()
+    if dispersion is not None:
+        posterior |= {DISPERSION: dispersion.draws(rng, settings.draws)[None]}
     posterior = reported(irt_model, posterior, correct.shape[1])
     dims = dict.fromkeys(posterior, ()) | {name: (dim,) for name, dim in irt_model.dims.items()}
     if irt_model.population is not None and irt_model.design is not None:
@@ -163,8 +172,12 @@ def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: 
         )
     with _pools().limit(limits=threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # a rough start is a start
-        state = _maximise(known, correct, trials, LaplaceSettings(threads=threads), None)
-        return Approximation(known, state, correct, trials)
+        settings, dispersion = LaplaceSettings(threads=threads), None
+        if irt_model.has_dispersion:
+            dispersion = find_dispersion(known, correct, trials, settings, np.random.default_rng(0))
+            correct, trials = dispersion.effective(correct, trials)
+        state = _maximise(known, correct, trials, settings, None)
+        return Approximation(known, state, correct, trials, dispersion)
 
 
 @dataclass(frozen=True)
@@ -178,13 +191,16 @@ class Approximation:
     state : Mode
         The mode.
     correct, trials : integer arrays of shape (model, item)
-        Right answers and trials.
+        Right answers and trials, as many as count where these are correlated.
+    dispersion : Dispersion, optional
+        Correlation of the trials of a cell.
     """
 
     irt_model: Logistic
     state: Mode
     correct: Array
     trials: Array
+    dispersion: Dispersion | None = None
 
     @property
     def least_sd(self) -> float:
@@ -200,7 +216,8 @@ class Approximation:
         if len(self.correct) < MIN_MODELS and self.correct.size * n_draws <= MAX_REFINED_START:
             answers = Answers(self.correct, self.trials, self.state.items.guessing)
             drawn = sample_gibbs(self.irt_model, self.state, answers, drawn, rng, draws=n_draws)
-        return {name: value[0] for name, value in drawn.items()}
+        found = {name: value[0] for name, value in drawn.items()}
+        return found if self.dispersion is None else found | {DISPERSION: self.dispersion.draws(rng, n_draws)}
 
 
 @cache
@@ -235,6 +252,74 @@ def _maximise(
         optimise_again(variances)
     state.means, state.shared_bias = _find_means(irt_model, state, variances)
     return state
+
+
+class Dispersion(NamedTuple):
+    """Correlation rho of the trials of a cell: its logit is about normal."""
+
+    logit: float
+    sd: float
+
+    def effective(self, correct: Array, trials: Array) -> tuple[Array, Array]:
+        """Divide counts by 1 + (n - 1) rho: n correlated trials tell as much as so many independent ones.
+
+        Binomial scores at such counts are the quasi-scores of beta-binomial cells, whose variance is as much larger.
+        """
+        effect = 1 + np.maximum(trials - 1, 0) * expit(self.logit)
+        return (correct / effect).astype(np.float32), (trials / effect).astype(np.float32)
+
+    def draws(self, rng: np.random.Generator, n_draws: int) -> Array:
+        """Draw rho, (draw,)."""
+        return np.asarray(expit(self.logit + self.sd * rng.standard_normal(n_draws)), dtype=np.float32)
+
+
+def find_dispersion(
+    irt_model: Logistic, correct: Array, trials: Array, settings: LaplaceSettings, rng: np.random.Generator
+) -> Dispersion:
+    """Estimate how far the trials of a cell are correlated: mode and curvature of the beta-binomial likelihood.
+
+    Notes
+    -----
+    In turn: the model at the effective counts, and rho from the squares of right answers beyond those expected, which
+    are (k - n P)^2 = n P (1 - P) (1 + (n - 1) rho) on average. At the end rho is where its posterior is highest,
+    chances averaged over draws, so that their uncertainty makes up for the answers having been fitted.
+    """
+    several = np.flatnonzero(trials > 1)
+    if not len(several):
+        return Dispersion(float(logit(MEAN_DISPERSION)), PRIOR_SPREAD)
+    some = np.sort(rng.choice(several, min(len(several), DISPERSION_CELLS), replace=False))
+    models, items = np.unravel_index(some, trials.shape)
+    k, n = correct[models, items].astype(np.float64), trials[models, items].astype(np.float64)
+    found = Dispersion(float(logit(MEAN_DISPERSION)), PRIOR_SPREAD)
+    with _pools().limit(limits=settings.sweep_threads(correct.size)), np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(DISPERSION_ROUNDS):
+            state = _maximise(irt_model, *found.effective(correct, trials), settings, None)
+            drawn = reported(irt_model, draw_jointly(irt_model, state, rng, DISPERSION_DRAWS), correct.shape[1])
+            chances = np.array([_chances(drawn, at, models, items) for at in range(DISPERSION_DRAWS)])
+            variance = n * chances * (1 - chances)
+            excess = float(((k - n * chances) ** 2 - variance).sum() / ((n - 1) * variance).sum())
+            found = found._replace(logit=float(logit(np.clip(excess, *DISPERSIONS))))
+    prior = irt_model.dispersion if isinstance(irt_model.dispersion, Beta) else DISPERSION_PRIOR
+
+    def loss(at: float) -> float:
+        rho = expit(at)
+        r = 1 / rho - 1
+        value = betaln(r * chances + k, r * (1 - chances) + n - k) - betaln(r * chances, r * (1 - chances))
+        share = len(several) / len(some)
+        in_logit = prior.successes * np.log(rho) + prior.failures * np.log1p(-rho)
+        return -float(share * value.sum() / DISPERSION_DRAWS + in_logit)
+
+    at = float(minimize_scalar(loss, bounds=(logit(DISPERSIONS[0]), logit(DISPERSIONS[1])), method="bounded").x)
+    curvature = (loss(at + STEP) - 2 * loss(at) + loss(at - STEP)) / STEP**2
+    return Dispersion(at, float(np.clip(curvature, PRIOR_SPREAD**-2, None) ** -0.5))
+
+
+def _chances(drawn: dict[str, Array], at: int, models: Array, items: Array) -> Array:
+    """Chances of right answers in some cells at one draw."""
+    difficulty, slope = (drawn[name][0, at, items].astype(np.float64) for name in (DIFFICULTY, DISCRIMINATION))
+    low = drawn[GUESSING][..., items].reshape(-1, len(items))[0] if GUESSING in drawn else 0.0
+    chance = low + (1 - low) * expit(slope * (drawn[ABILITY][0, at, models] - difficulty))
+    return np.asarray(np.clip(chance, MIN_CHANCE, 1 - MIN_CHANCE))
 
 
 def _first_guess(trials: Array, items: Items) -> float:
@@ -360,61 +445,3 @@ def _fine_enough(state: Mode, choose_abilities: Callable[[float], AbilityPosteri
             state.abilities = choose_abilities(FINER * least_sd)
             state.exact &= isinstance(state.abilities, GridAbilities)
     return state.abilities
-
-
-def maximise_marginal_likelihood(
-    correct: Array, trials: Array, guessing: Array, *, shared_slope: bool
-) -> tuple[Array, Array, Array]:
-    """Maximise the likelihood of items without priors, abilities ~ N(0, 1) integrated out on a grid.
-
-    Parameters
-    ----------
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials; every item has right and wrong answers.
-    guessing : array of shape (item,)
-        Known lower asymptotes.
-    shared_slope : bool
-        Whether all items have one slope.
-
-    Returns
-    -------
-    slope, intercept : arrays of shape (item,)
-        Log-odds are slope * ability + intercept.
-    covariance : array of shape (2 item, 2 item)
-        Of intercepts and slopes, from the observed information; NaN where that has no inverse.
-
-    Warns
-    -----
-    FitWarning
-        If the maximum was not reached.
-    """
-    n, low = correct.shape[1], guessing[:, None]
-    spread = np.vstack([np.eye(n, n + 1), np.eye(1, n + 1, n).repeat(n, axis=0)]) if shared_slope else np.eye(2 * n)
-
-    def loss(point: Array, grid: AbilityGrid) -> tuple[float, Array]:
-        intercept, slope = np.split(spread @ point, 2)
-        known = expit(slope[:, None] * grid.nodes + intercept[:, None])
-        right = np.clip(low + (1 - low) * known, TINY, 1 - TINY)
-        log_marginal, weights = grid.weights(np.log(right), np.log(1 - right))
-        n_right, n_wrong = grid.expected_counts(weights)
-        by_odds = (n_right / right - n_wrong / (1 - right)) * (1 - low) * known * (1 - known)
-        gradient = np.concatenate([by_odds.sum(axis=1), by_odds @ grid.nodes])
-        return -float(grid.multiplicity @ log_marginal), -(gradient @ spread)
-
-    share = (correct.sum(axis=0) / trials.sum(axis=0) - guessing) / (1 - guessing)
-    start = np.concatenate([1.2 * logit(np.clip(share, 0.02, 0.98)), np.ones(n)])
-    point = np.linalg.lstsq(spread, start, rcond=None)[0]
-    for _ in range(LIKELIHOOD_ROUNDS):  # again on a finer grid where slopes turn out steep
-        slope = (spread @ point)[n:]
-        grid = AbilityGrid.from_counts(correct, trials, least_sd=FINER / np.sqrt(1 + trials.max(axis=0) @ slope**2 / 4))
-        found = minimize(loss, point, (grid,), jac=True, method="L-BFGS-B", options={"maxiter": 5_000, "gtol": 1e-6})
-        point = found.x
-    if not found.success:
-        warnings.warn(f"the marginal likelihood has no maximum yet: {found.message}.", FitWarning, stacklevel=3)
-    steps = LIKELIHOOD_STEP * np.eye(len(point))
-    hessian = np.array([loss(point + step, grid)[1] - loss(point - step, grid)[1] for step in steps])
-    hessian = (hessian + hessian.T) / (4 * LIKELIHOOD_STEP)
-    peaked = np.linalg.eigvalsh(hessian)[0] > 0
-    inverse = np.linalg.inv(hessian) if peaked else np.full_like(hessian, np.nan)
-    intercept, slope = np.split(spread @ point, 2)
-    return slope, intercept, spread @ inverse @ spread.T

@@ -225,7 +225,7 @@ def find_coordinates(
     than half, and items that share a thousand abilities mix freely. A guide in which abilities and items are
     independent would be biased besides: simulated like winogrande, 5,476 x 106, abilities came out 2% too wide, and
     90% intervals of difficulties covered .45, on the grid .91. Not under a program that a subclass has altered, nor
-    where abilities come from several populations.
+    where abilities come from several populations or trials are correlated.
     """
     cells = ResponseCells.from_arrays(correct, trials, device=device)
     data = ResponseData(cells, framed=whole)
@@ -235,7 +235,8 @@ def find_coordinates(
         return _by_guide(Target(irt_model, data))
     approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
     one_population = not irt_model.has_own_program and irt_model.population is None
-    if one_population and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
+    independent = not irt_model.has_dispersion
+    if one_population and independent and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
         least_sd = COARSER * approximation.least_sd
         if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=MAX_GRID):
             grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)

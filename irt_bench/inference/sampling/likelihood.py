@@ -21,6 +21,7 @@ from torch import Tensor
 from irt_bench import names
 from irt_bench.inference.fast.ability_updates import AbilityGrid
 
+MIN_DISPERSION = 1e-6  # below it, trials are independent to double precision
 MIN_FRAMED = 10  # abilities whose spread is a scale to measure by
 MIN_FACTOR = 1e-37  # eight of them multiply to a normal float64; reached where |log-odds| > 85
 CHUNK_CELLS = {"cpu": 32_768, "cuda": 16_777_216}  # four float64 temporaries stay in a 1 MB cache, or fill the GPU
@@ -75,7 +76,9 @@ class ItemCurves(NamedTuple):
     upper_asymptote: Tensor | None = None
 
 
-def log_likelihood(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> Tensor:
+def log_likelihood(
+    cells: ResponseCells, ability: Tensor, curves: ItemCurves, dispersion: Tensor | None = None
+) -> Tensor:
     """Log-likelihood of all responses, a scalar, with its gradient attached.
 
     Parameters
@@ -86,8 +89,11 @@ def log_likelihood(cells: ResponseCells, ability: Tensor, curves: ItemCurves) ->
         theta.
     curves : ItemCurves
         Item parameters, each of shape (item,).
+    dispersion : Tensor of shape (), optional
+        Correlation of the trials of a cell; its probability of a right answer then has a beta distribution.
     """
-    total: Tensor = _LogLikelihood.apply(cells, ability, *curves)
+    dispersion = None if cells.trials is None else dispersion  # one trial a cell tells nothing about it
+    total: Tensor = _LogLikelihood.apply(cells, ability, dispersion, *curves)
     return total
 
 
@@ -197,6 +203,7 @@ class ResponseData:
         discrimination: Tensor,
         guessing: Tensor | None = None,
         upper_asymptote: Tensor | None = None,
+        dispersion: Tensor | None = None,
     ) -> None:
         """Add the log-likelihood of the answers, as site ``responses``."""
         if self._silent:
@@ -207,7 +214,7 @@ class ResponseData:
         if self.grid is not None:
             total = _IntegratedLikelihood.apply(self.grid, *curves)
         else:
-            total = log_likelihood(self._some_cells, ability, curves)
+            total = log_likelihood(self._some_cells, ability, curves, dispersion)
         self._add(total)
 
     def observe_dimensions(self, ability: Tensor, *, loading: Tensor, intercept: Tensor) -> None:
@@ -255,22 +262,29 @@ class _IntegratedLikelihood(torch.autograd.Function):
         return (None, *(None if slope is None else grad_output * slope for slope in ctx.saved_tensors))
 
 
-def value_and_gradient(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> tuple[Tensor, Tensor, ItemCurves]:
-    """Log-likelihood and its gradient in the abilities and the item parameters, without a graph."""
-    if curves.guessing is None and curves.upper_asymptote is None:
+def value_and_gradient(
+    cells: ResponseCells, ability: Tensor, curves: ItemCurves, dispersion: Tensor | None = None
+) -> tuple[Tensor, Tensor, ItemCurves, Tensor | None]:
+    """Log-likelihood and its gradient in abilities, item parameters and dispersion, without a graph."""
+    by_dispersion = None
+    if dispersion is None and curves.guessing is None and curves.upper_asymptote is None:
         total, by_ability, *by_item = _logistic(cells, ability, curves)
     else:
-        total, by_ability, *by_item = _with_asymptotes(cells, ability, curves)
-    return total, by_ability, ItemCurves(*by_item)
+        total, by_ability, *by_item, by_dispersion = _with_asymptotes(cells, ability, curves, dispersion)
+    return total, by_ability, ItemCurves(*by_item), by_dispersion
 
 
 class _LogLikelihood(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cells: ResponseCells, ability: Tensor, *parameters: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, cells: ResponseCells, ability: Tensor, dispersion: Tensor | None, *parameters: Tensor | None
+    ) -> Tensor:
         curves = ItemCurves(*(None if value is None else value.detach() for value in parameters))  # type: ignore[arg-type]
         there = ItemCurves(*(None if value is None else value.to(cells.device) for value in curves))  # type: ignore[arg-type]
-        total, by_ability, by_item = value_and_gradient(cells, ability.detach().to(cells.device), there)
-        slopes = (None if value is None else value.to(ability.device) for value in (by_ability, *by_item))
+        rho = None if dispersion is None else dispersion.detach().to(cells.device)
+        total, by_ability, by_item, by_rho = value_and_gradient(cells, ability.detach().to(cells.device), there, rho)
+        found = (by_ability, None if dispersion is None else by_rho, *by_item)
+        slopes = (None if value is None else value.to(ability.device) for value in found)
         ctx.save_for_backward(*slopes)
         return total.to(ability.device)
 
@@ -342,8 +356,28 @@ def _sum_of_logs(probabilities: Tensor) -> Tensor:
     return factors.log().sum()
 
 
-def _with_asymptotes(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> tuple[Tensor, ...]:
-    """Value and gradients in (ability, discrimination, difficulty, guessing, upper asymptote)."""
+def _beta_binomial(
+    right: Tensor, wrong: Tensor, success: Tensor, failure: Tensor, rho: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probability of all counts, its slopes in each P, and in rho.
+
+    A cell's probability is Beta(r P, r (1 - P)), r = 1 / rho - 1.
+    """
+    rho = rho.clamp(MIN_DISPERSION, 1 - MIN_DISPERSION)
+    r = 1 / rho - 1
+    first, second, total = r * success, r * failure, right + wrong
+    gamma, psi = torch.lgamma, torch.digamma
+    value = (gamma(first + right) - gamma(first) + gamma(second + wrong) - gamma(second)).sum()
+    value = value - (gamma(r + total) - gamma(r)).sum()
+    by_first, by_second = psi(first + right) - psi(first), psi(second + wrong) - psi(second)
+    by_r = (success * by_first + failure * by_second).sum() - (psi(r + total) - psi(r)).sum()
+    return value, r * (by_first - by_second), -by_r / rho**2
+
+
+def _with_asymptotes(
+    cells: ResponseCells, ability: Tensor, curves: ItemCurves, dispersion: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """Value and gradients in (ability, discrimination, difficulty, guessing, upper asymptote, dispersion)."""
     slope, shift = curves.discrimination, curves.discrimination * curves.difficulty
     low = torch.zeros_like(slope) if curves.guessing is None else curves.guessing
     high = torch.ones_like(slope) if curves.upper_asymptote is None else curves.upper_asymptote
@@ -351,6 +385,7 @@ def _with_asymptotes(cells: ResponseCells, ability: Tensor, curves: ItemCurves) 
     total = ability.new_zeros(())
     by_model = torch.empty_like(ability)
     by_item, by_item_ability, by_low, by_high = (torch.zeros_like(slope) for _ in range(4))
+    by_dispersion = ability.new_zeros(())
     for rows, right, trials in cells.chunks(ability.dtype):
         theta = ability[rows]
         log_odds = torch.outer(theta, slope).sub_(shift)
@@ -358,12 +393,17 @@ def _with_asymptotes(cells: ResponseCells, ability: Tensor, curves: ItemCurves) 
         success = (low + (high - low) * known).clamp_(min=tiny)
         failure = ((1 - high) + (high - low) * unknown).clamp_(min=tiny)
         wrong = (1 if trials is None else trials) - right
-        total += (right * success.log() + wrong * failure.log()).sum()
-        pull = right / success - wrong / failure  # d value / d P
+        if dispersion is None:
+            total += (right * success.log() + wrong * failure.log()).sum()
+            pull = right / success - wrong / failure  # d value / d P
+        else:
+            value, pull, by_rho = _beta_binomial(right, wrong, success, failure, dispersion)
+            total, by_dispersion = total + value, by_dispersion + by_rho
         by_low += (pull * unknown).sum(0)
         by_high += (pull * known).sum(0)
         residual = pull * (high - low) * known * unknown
         by_model[rows] = residual @ slope
         by_item += residual.sum(0)
         by_item_ability += theta @ residual
-    return total, by_model, by_item_ability - curves.difficulty * by_item, -slope * by_item, by_low, by_high
+    by_slope = by_item_ability - curves.difficulty * by_item
+    return total, by_model, by_slope, -slope * by_item, by_low, by_high, by_dispersion
