@@ -79,15 +79,15 @@ fitted.plot("information", width=7)
 
 # %% [markdown]
 # ## Does the model describe the answers?
-# The fit is compared with data sets that are simulated from it. Each check has a limit, `threshold`, and its `message`
-# says what to do.
+# The fit is compared with data sets that are simulated from it. Each check has a limit, `threshold`; `fails_if` says on
+# which side of it a value fails, and `message` what to do.
 
 # %%
 checks = fitted.check(replicates=19, seed=1)
 checks.plot()
 
 # %%
-checks.summary()[["status", "value", "threshold"]].round(2)
+checks.summary()[["status", "value", "fails_if", "threshold"]].round(3)
 
 # %% [markdown]
 # No check fails; with the two items that we left out, some would. This shows no fault, but it does not prove the model.

@@ -60,12 +60,14 @@ Guessing = Annotated[
 Dispersion = Annotated[
     str, choice(DispersionName, "Of cells with several trials: auto, correlated beyond ability; none, independent.")
 ]
-Dimensions = Annotated[int | None, typer.Option(help="m2pl: abilities per model; by default by held-out answers.")]
+Dimensions = Annotated[
+    int | None, typer.Option(help="m2pl: number of abilities per model; by default chosen on held-out answers.")
+]
 ItemGroups = Annotated[
     str | None,
-    typer.Option(help="bifactor, confirmatory: item column of groups or dimensions, such as subtask."),
+    typer.Option(help="bifactor, confirmatory: item column with groups or dimensions, such as subtask."),
 ]
-Priors = Annotated[str, choice(PriorsName, "Of items; independent where the check pooling fails.")]
+Priors = Annotated[str, choice(PriorsName, "Priors of the items; use independent where the check pooling fails.")]
 Draws = Annotated[int | None, typer.Option(help="Number of draws; of NUTS, per chain.", show_default="1000, nuts 2000")]
 MaxSweeps = Annotated[
     int | None,
@@ -106,7 +108,9 @@ GroupsColumn = Annotated[
 ]
 Covariate = Annotated[
     list[str] | None,
-    typer.Option(help="Model column that ability is regressed on; repeatable. With --groups: random effects of them."),
+    typer.Option(
+        help="Model column on which ability is regressed; repeatable. With --groups, groups are random effects."
+    ),
 ]
 Reference = Annotated[str | None, typer.Option(help="Group with mean 0 and sd 1; by default the largest.")]
 Copies = Annotated[str, choice(CopiesName, "once: of models that are near-copies, one is used to estimate items.")]
