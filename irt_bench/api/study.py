@@ -269,7 +269,7 @@ def run_study(
     given = {} if design is None else design.model_dump(exclude_unset=True)
     chosen = make_design(given | fields)
     table = as_table(responses)
-    others = {name: _mean_scores(name, each, table) for name, each in alternatives.items()}
+    others = {name: mean_scores(name, each, table) for name, each in alternatives.items()}
     run = partial(run_design, table, chosen, workers=Workers(jobs=jobs), progress=progress, alternatives=others)
     if folder is None:
         with tempfile.TemporaryDirectory() as place:
@@ -279,8 +279,14 @@ def run_study(
     return found
 
 
-def _mean_scores(name: str, responses: Responses, table: ResponseTable) -> dict[str, pd.Series[float]]:
-    """Mean score of each model by benchmark; one benchmark of any name belongs to the only one that is studied."""
+def mean_scores(name: str, responses: Responses, table: ResponseTable) -> dict[str, pd.Series[float]]:
+    """Mean score of each model by benchmark; one benchmark of any name belongs to the only one that is studied.
+
+    Raises
+    ------
+    AnalysisError
+        If a benchmark that is studied is missing.
+    """
     other = as_table(responses)
     own, found = list(map(str, table.benchmarks)), list(map(str, other.benchmarks))
     if len(own) == len(found) == 1:

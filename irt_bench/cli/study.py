@@ -45,10 +45,14 @@ EvaluateOn = Annotated[str | None, typer.Option(help="Models to evaluate, in the
 Folds = Annotated[
     int | None, typer.Option(help="Number of folds over runs, where no models are named.", show_default="4")
 ]
-NRandom = Annotated[int | None, typer.Option(help="Number of random subsets of each size.", show_default="1000")]
+NRandom = Annotated[int | None, typer.Option(help="Number of random subsets of each size.", show_default="400")]
 Statistics = Annotated[
     str | None,
     choice(StatisticName, "Further columns, comma-separated; seed_model takes minutes.", default="all but seed_model"),
+]
+Alternative = Annotated[
+    list[str] | None,
+    typer.Option(help="Other scores of the same models, such as another framing: NAME=FILE; may be repeated."),
 ]
 Backend = Annotated[str, choice(BackendName, "On this machine, or on a cluster.", panel=WHERE)]
 Scheduler = Annotated[str | None, typer.Option(help="Address of the cluster's scheduler.", rich_help_panel=WHERE)]
@@ -97,6 +101,7 @@ def study(
     folds: Folds = None,
     n_random: NRandom = None,
     statistics: Statistics = None,
+    alternative: Alternative = None,
     seed: StudySeed = None,
     dry_run: DryRun = False,
     backend: Backend = "loky",
@@ -129,7 +134,8 @@ def study(
     if dry_run:
         _dry_run(table, design, workers.jobs, json=json)
         return
-    found = _run(table, design, output, workers)
+    others = _alternatives(alternative or [], table, format)
+    found = _run(table, design, output, workers, others)
     if found is None:
         out.print(f"This shard is finished. When all are: the same command without --shard writes {output}.")
         return
@@ -145,12 +151,27 @@ def _design(paths: list[Path], flags: dict[str, Any]) -> "StudyDesign":
     return make_design({"responses": tuple(map(str, paths)), **flags})
 
 
-def _run(table: "ResponseTable", design: "StudyDesign", output: Path, workers: Any) -> "StudyResult | None":
+def _alternatives(given: list[str], table: "ResponseTable", format: str | None) -> dict[str, Any]:
+    """Read 'NAME=FILE' into mean scores by benchmark and model."""
+    from irt_bench.api.study import mean_scores
+
+    found = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise AnalysisError(f"--alternative {text!r}: a name and a file are needed, such as cloze=cloze.parquet.")
+        found[name] = mean_scores(name, read_paths([Path(path)], None, format, None, None), table)
+    return found
+
+
+def _run(
+    table: "ResponseTable", design: "StudyDesign", output: Path, workers: Any, others: dict[str, Any]
+) -> "StudyResult | None":
     from irt_bench.study.run import run_study
 
     try:
         with progress_bar() as progress:
-            return run_study(table, design, output, workers=workers, progress=progress)
+            return run_study(table, design, output, workers=workers, progress=progress, alternatives=others)
     except KeyboardInterrupt as stop:
         err.print(
             f"Stopped. Finished tasks are kept in {output}: the same command continues from there.", soft_wrap=True

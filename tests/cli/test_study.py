@@ -46,6 +46,15 @@ def test_a_study_writes_its_tables_and_goes_on_when_asked_again(responses, tmp_p
     assert json.loads(again.stdout)["split"] == "folds over clusters"
 
 
+def test_an_alternative_needs_a_name_and_a_file_and_has_its_row(responses, tmp_path):
+    flags = ["study", str(responses), *FLAGS, "--jobs", "1", "-o", str(tmp_path / "s"), "--alternative"]
+    assert "a name and a file are needed" in RUN.invoke(app, [*flags, str(responses)]).output
+    found = RUN.invoke(app, [*flags, f"again={responses}"])
+    assert found.exit_code == 0, found.output
+    row = pd.read_csv(tmp_path / "s" / "cures.csv").set_index("how").loc["again"]
+    assert row["noise"] > 0 and np.isclose(row["ratio"], 1)
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(responses, tmp_path):
     found = RUN.invoke(app, ["study", str(responses), *FLAGS, "--dry-run", "-o", str(tmp_path / "s")])
     assert found.exit_code == 0, found.output
