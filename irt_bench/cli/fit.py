@@ -58,7 +58,7 @@ Guessing = Annotated[
     typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
 ]
 Dispersion = Annotated[
-    str, choice(DispersionName, "Of cells with several trials: auto, correlated beyond ability; none, independent.")
+    str, choice(DispersionName, "Repeated answers to an item: auto, correlated beyond ability; none, independent.")
 ]
 Dimensions = Annotated[
     int | None, typer.Option(help="m2pl: number of abilities per model; by default chosen on held-out answers.")
