@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ from numba import get_num_threads, set_num_threads
 from threadpoolctl import threadpool_limits
 
 from irt_bench import names
-from irt_bench.errors import ModelError
+from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.fast.dimensional_gibbs import DimensionalState, refine
@@ -41,6 +42,7 @@ Progress = Callable[[str, int, int], None]
 MAX_THREADS: Final = get_num_threads()  # as many as numba may ever use
 MAX_REFINED: Final = 30_000_000  # cells times draws: some seconds
 MAX_REFINED_OF_FEW: Final = 300_000_000  # the same of fewer models than a normal posterior needs
+MIN_SPARE_MODELS: Final = 2  # beyond the dimensions
 HELD_OUT: Final = 0.1  # of the cells
 MIN_ANSWERS: Final = 1_000  # to choose by those held out
 MOST_DIMENSIONS: Final = 8
@@ -84,6 +86,13 @@ def fit_dimensional(
     progress : callable, optional
         Called with (what, sweeps done, how many at most).
     """
+    with _in_words(irt_model, trials):
+        return _fit(irt_model, correct, trials, settings, progress)
+
+
+def _fit(
+    irt_model: Multidimensional, correct: Array, trials: Array, settings: LaplaceSettings, progress: Progress | None
+) -> Draws:
     found = approximate_dimensions(irt_model, correct, trials, settings, progress)
     rng = np.random.default_rng(settings.seed)
     notes = {"sweeps": found.sweeps, "change": found.change, "tolerance": settings.tolerance}
@@ -98,7 +107,36 @@ def fit_dimensional(
     else:
         sites = program_sites(irt_model, approximate_state(found, settings.draws, rng), rng)
     notes |= {"n_models": int((trials > 0).any(axis=1).sum()), "n_items": int((trials > 0).any(axis=0).sum())}
+    if not all(np.isfinite(site).all() for site in sites.values()):
+        raise np.linalg.LinAlgError("draws without bounds")
     return Draws({name: value[None] for name, value in sites.items()}, SITE_DIMS, notes=notes)
+
+
+@contextmanager
+def _in_words(irt_model: Multidimensional, trials: Array) -> Iterator[None]:
+    """Refuse what has no solution in words, and more dimensions than the answers can have before any work.
+
+    Raises
+    ------
+    FitError
+        If there are too few models or items for the dimensions, or no bounds to the posterior.
+    """
+    n_models, n_items = int((trials > 0).any(axis=1).sum()), int((trials > 0).any(axis=0).sum())
+    n_dims = len(irt_model.dimension_names)
+    learned = irt_model.rotates or irt_model.correlated  # a covariance of abilities
+    if learned and (n_dims > n_items or n_models < n_dims + MIN_SPARE_MODELS):
+        raise FitError(
+            f"the {irt_model.name} model has {n_dims} dimensions, for {n_models} models and {n_items} items with "
+            f"answers; no more than items, and {MIN_SPARE_MODELS} fewer than models, can be fitted by method 'laplace'."
+        )
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # refused below
+            yield
+    except np.linalg.LinAlgError as error:
+        raise FitError(
+            f"{int((trials > 0).sum())} answers do not bound the posterior of the {irt_model.name} model ({error}); "
+            "items may be copies of each other. Give fewer dimensions, or method='nuts'."
+        ) from error
 
 
 def approximate_dimensions(
@@ -178,8 +216,10 @@ def compare_dimensions(
     scores: list[Array] = []
     n_answers = int(asked.sum())
     found = DimensionChoice([], [], [], n_answers)
-    for n_dims in range(1, min(most, *correct.shape) + 1):
-        fitted = approximate_dimensions(replace(irt_model, dimensions=n_dims), *seen)
+    for n_dims in range(1, min(most, len(correct) - MIN_SPARE_MODELS, correct.shape[1]) + 1):
+        wider = replace(irt_model, dimensions=n_dims)
+        with _in_words(wider, seen[1]):
+            fitted = approximate_dimensions(wider, *seen)
         chance = np.clip(fitted.chances(), MIN_CHANCE, 1 - MIN_CHANCE).astype(np.float64)
         scores.append(right * np.log(chance) + (asked - right) * np.log1p(-chance))
         found.scores.append(float(scores[-1].sum() / n_answers))

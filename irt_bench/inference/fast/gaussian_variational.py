@@ -390,7 +390,11 @@ class GaussianVariational:
         n_draws, n_models, n_dims = ability.shape
         centre = ability.mean(axis=1, keepdims=True)
         away = (ability - centre).astype(np.float64)
-        covariance = inverse_wishart(np.swapaxes(away, 1, 2) @ away, n_models, rng)
+        if self.irt_model.rotates or self.irt_model.correlated:
+            covariance = inverse_wishart(np.swapaxes(away, 1, 2) @ away, n_models, rng)
+        else:  # abilities that are known to be uncorrelated, however many
+            variance = (away**2).sum(axis=1) / rng.chisquare(n_models, (n_draws, n_dims))
+            covariance = variance[:, None] * np.eye(n_dims)
         root = frame_root(covariance, rotates=self.irt_model.rotates)
         shift = rng.standard_normal((n_draws, 1, n_dims)) @ np.swapaxes(np.linalg.cholesky(covariance), 1, 2)
         location = centre + shift / np.sqrt(n_models)
