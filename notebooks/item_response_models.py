@@ -15,13 +15,20 @@
 # data of each section are simulated, so that what comes out can be held against what was put in.
 
 # %%
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from irt_bench import (
     BifactorTwoPL,
     ConfirmatoryTwoPL,
+    Groups,
+    LaplaceSettings,
     MultidimensionalTwoPL,
+    Regression,
+    TwoPL,
     fit,
     simulate_responses,
     table_from_frame,
@@ -107,3 +114,107 @@ one_only = general.index.str.removeprefix("model-").astype(int) > 100
 covered = general["ability_q05"].lt(planted) & general["ability_q95"].gt(planted)
 print(f"correlation {np.corrcoef(general['ability'][one_only], planted[one_only])[0, 1]:.2f}")
 print(f"90% intervals cover {covered[one_only].mean():.0%}")
+
+# %% [markdown]
+# ## Groups of models that answered different items
+# Two groups of models share a third of the items; the rest each group has to itself. The second group is abler by 1.4
+# standard deviations of the first.
+
+# %%
+quick = LaplaceSettings(refine=False)
+warnings.simplefilter("ignore")  # of checks, which are shown below
+rng = np.random.default_rng(1)
+second = np.arange(240) >= 120
+ability = rng.standard_normal(240) + 1.4 * second
+made = simulate_responses(TwoPL(), n_models=240, n_items=60, seed=1, parameters={"ability": ability})
+counts = made.table.counts()
+third = np.arange(60) // 20  # 0: first group only, 1: both, 2: second group only
+asked = (third == 1) | (third == np.where(second, 2, 0)[:, None])
+counts = replace(counts, correct=counts.correct * asked, trials=counts.trials * asked)
+counts = replace(counts, models=counts.models.assign(group=np.where(second, "second", "first")))
+
+# %% [markdown]
+# With one population, the prior draws the groups together, and a check says so.
+
+# %%
+one = fit(counts, TwoPL(), quick, cluster=False)
+one.diagnostics().loc["missing_pattern", ["status", "value", "message"]].to_dict()
+
+# %% [markdown]
+# With `Groups`, each group has a mean and a standard deviation of its own. The reference group has mean 0 and standard
+# deviation 1. The interval of the second mean contains the truth, and that difference is larger than the one found
+# with a single population.
+
+# %%
+grouped = fit(counts, TwoPL(population=Groups("group", reference="first")), quick, cluster=False)
+means = one.abilities()["ability"].groupby(counts.models["group"].to_numpy()).mean()
+apart = (means["second"] - means["first"]) / one.abilities()["ability"][~second].std()
+print(f"difference with one population: {apart:.2f}; with groups:")
+grouped.populations().round(2)
+
+# %%
+grouped.plot("populations")
+
+# %% [markdown]
+# ## Ability and covariates of models
+# With covariates, such as the logarithm of the number of parameters, ability is regressed on them. The effects of
+# families are random: many small families are possible. Effects are per standard deviation of a covariate, in standard
+# deviations of what it leaves open.
+
+# %%
+family, log_params = rng.integers(0, 10, 150), rng.normal(2, 1.5, 150)
+ability = 0.8 * (log_params - 2) / 1.5 + 0.5 * rng.standard_normal(10)[family] + rng.standard_normal(150)
+models = pd.DataFrame({"log_params": log_params, "family": [f"family-{number}" for number in family]})
+made = simulate_responses(TwoPL(), n_models=150, n_items=80, seed=3, models=models, parameters={"ability": ability})
+regressed = TwoPL(population=Regression(["log_params"], group="family"))
+fitted = fit(made.table, regressed, quick, cluster=False)
+print("true effect of log_params: 0.80")
+fitted.plot("populations")
+
+# %% [markdown]
+# ## Repeated trials
+# Where a model answers an item several times, its answers are alike beyond its ability: some items suit it. By default
+# the trials of such a cell are correlated, and the cell has a chance of its own, which its answers inform. Here each
+# cell has a normal effect on the log-odds, with standard deviation 1.3, and 10 trials.
+
+# %%
+made = simulate_responses(TwoPL(), n_models=60, n_items=80, seed=5)
+truth = made.truth
+log_odds = truth["discrimination"].values * (truth["ability"].values[:, None] - truth["difficulty"].values)
+chance = 1 / (1 + np.exp(-log_odds - 1.3 * rng.standard_normal((60, 80))))
+counts = replace(made.table.counts(), correct=rng.binomial(10, chance), trials=np.full((60, 80), 10))
+correlated = fit(counts, TwoPL(), quick, cluster=False)
+correlated.summary("dispersion").round(3)
+
+# %% [markdown]
+# 90% intervals of the cells' chances contain nine in ten of them. If trials are taken as independent, few do.
+
+# %%
+independent = fit(counts, TwoPL(dispersion=None), quick, cluster=False)
+
+
+def share_covered(fitted):
+    """Share of the cells whose chance is in its 90% interval."""
+    table = fitted.probabilities()
+    return float(((table["probability_q05"] <= chance.ravel()) & (chance.ravel() <= table["probability_q95"])).mean())
+
+
+print(
+    f"covered, correlated trials: {share_covered(correlated):.2f}, independent trials: {share_covered(independent):.2f}"
+)
+
+# %%
+scores = correlated.probabilities(by="model").sort_values("probability")
+axes = scores.reset_index().plot(
+    x="probability", y="observed", kind="scatter", xlabel="expected score", ylabel="observed share", figsize=(5, 4)
+)
+axes.hlines(scores["observed"], scores["probability_q05"], scores["probability_q95"], color="0.6", linewidth=1)
+# %% [markdown]
+# ## Estimates without priors
+# Maximum-likelihood estimates of the items stand beside the Bayesian ones on request. They agree where many models
+# answered, and scatter more where few did.
+
+# %%
+answers = simulate_responses(TwoPL(), n_models=400, n_items=30, seed=7)
+table = fit(answers.table, "2pl", quick, cluster=False).items(maximum_likelihood=True)
+table[["difficulty", "difficulty_sd", "difficulty_ml", "difficulty_ml_se"]].head().round(2)

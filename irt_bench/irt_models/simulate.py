@@ -293,6 +293,7 @@ def simulate_responses(
         truth = draw_profiles(irt_model, models.index, items.index, streams[0], parameters or {}, population)
         table = _answer(truth, models, items, n_samples=n_samples, missing=missing, streams=streams[1:])
         return _simulation(table, truth, irt_model, seed)
+    models = models.set_axis(models.index.astype(str))
     irt_model = irt_model.for_models(models, np.ones(n_models, dtype=bool))
     values = draw_parameters(irt_model, sizes, streams[0], parameters or {}, hyperparameters)
     items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))

@@ -41,7 +41,7 @@ def of_regression(seed, *, n_models=240, n_items=60):
     rng = np.random.default_rng(seed)
     models = pd.DataFrame(
         {"log_params": rng.normal(3, 2, n_models), "family": [f"f{at}" for at in rng.integers(0, 12, n_models)]},
-        index=[f"model-{at:03d}" for at in range(n_models)],
+        index=range(n_models),  # numbers are labels, too
     )
     model = TwoPL(population=Regression(["log_params"], group="family"))
     made = simulate_responses(model, n_models=n_models, n_items=n_items, seed=seed, models=models)

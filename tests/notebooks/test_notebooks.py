@@ -41,6 +41,12 @@ assert several.irt_model.dimensions == 2
 assert low < 0.6 < high
 assert stitched.diagnostics().loc["overlap", "status"] == "passed"
 assert 0.82 < covered[one_only].mean() < 0.97
+group = grouped.populations().loc["second"]
+assert one.diagnostics().loc["missing_pattern", "status"] == "failed"
+assert group["mean_q05"] < 1.4 < group["mean_q95"] and apart < group["mean"] - 0.1
+effect = fitted.populations().loc["log_params"]
+assert effect["effect_q05"] < 0.8 < effect["effect_q95"]
+assert share_covered(correlated) > 0.86 and share_covered(independent) < 0.5
 """,
     "paper_in_simulation": """
 assert variance.runs()["e"].iloc[0] < 0.7 * variance.runs()["ci95_analytic"].iloc[0]
