@@ -142,6 +142,12 @@ class SVISettings(Settings):
     device : {"cpu", "cuda"}
         Where likelihoods are summed. On a GPU every step takes all answers.
 
+    Notes
+    -----
+    Abilities of the 1PL to 4PL are integrated out where models outnumber items. Under a program of a user's own, or on
+    a GPU, they stay in the guide, independent of the items but for what all share: item parameters of thousands of
+    models and steep items are then biased, in some data sets by an sd (5,000 x 100: 90% intervals cover .66 to .96).
+
     Examples
     --------
     >>> from irt_bench import SVISettings

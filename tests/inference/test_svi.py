@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
+from scipy.special import expit
 
 from irt_bench.errors import FitError
 from irt_bench.inference.convergence import optimiser_checks
@@ -12,6 +13,7 @@ from irt_bench.inference.sampling.coordinates import Coordinates, Whitening, fin
 from irt_bench.inference.sampling.svi import Plateau, fit_svi
 from irt_bench.inference.settings import SVISettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.program import logistic_program
 
 
 def test_plateau_is_not_reached_while_a_noisy_series_rises(rng):
@@ -170,3 +172,31 @@ def test_all_sampled_together_as_on_a_gpu_give_what_integrated_abilities_give(mo
 def test_a_gpu_gives_what_the_processor_gives(simulate_counts):
     correct, _ = simulate_counts(200, 30)
     assert max(_means_differ_by(correct, "cuda").values()) < 0.3
+
+
+class OwnProgram(TwoPL):
+    """The 2PL, whose program counts as altered: its abilities stay beside the items in the guide."""
+
+    def program(self, data):
+        logistic_program(self, data)
+
+
+@pytest.mark.slow
+def test_intervals_cover_in_a_tall_matrix_of_steep_items_where_abilities_are_integrated_out():
+    """With 5,000 abilities in the guide, independent of the items, item parameters are biased by an sd and more."""
+    rng = np.random.default_rng(0)
+    n_models, n_items = 5_000, 100
+    for _ in range(2):  # of several data sets one in which the bias shows plainly
+        truth = {"discrimination": np.exp(rng.normal(1.0, 0.6, n_items)), "difficulty": rng.normal(-0.3, 0.7, n_items)}
+        ability = rng.standard_normal(n_models)
+        chance = expit(truth["discrimination"] * (ability[:, None] - truth["difficulty"]))
+        right = (rng.random(chance.shape) < chance).astype(np.int8)
+    covered = {}
+    for model in (TwoPL(), OwnProgram()):
+        sites = fit_svi(model, right, np.ones_like(right), SVISettings(seed=1)).sites
+        limits = {name: np.quantile(sites[name][0], (0.05, 0.95), axis=0) for name in truth}
+        covered[type(model)] = [
+            float(((low < truth[name]) & (truth[name] < high)).mean()) for name, (low, high) in limits.items()
+        ]
+    assert min(covered[TwoPL]) > 0.82
+    assert min(covered[OwnProgram]) < 0.75
