@@ -43,7 +43,7 @@ def exact_and_smooth(request):
     counts = simulate_responses(irt_model, **SIZE, seed=1).table.counts()
     patch = pytest.MonkeyPatch()
 
-    def many(correct, trials, settings, **_):
+    def many(correct, trials, *_, **__):
         return GaussianAbilities(Sweeper(correct, trials, threads=1))
 
     patch.setattr(laplace, "_choose_abilities", many)
@@ -79,7 +79,7 @@ def test_counting_the_pull_of_the_prior_twice_is_caught(monkeypatch):
     irt_model = TwoPL()
     counts = simulate_responses(irt_model, **SIZE, seed=1).table.counts()
 
-    def many(correct, trials, settings, **_):
+    def many(correct, trials, *_, **__):
         return GaussianAbilities(Sweeper(correct, trials, threads=1))
 
     monkeypatch.setattr(laplace, "_choose_abilities", many)
@@ -101,7 +101,7 @@ def test_a_precision_away_from_the_mode_is_caught(monkeypatch):
     """The negative control: at the items' means in place of their mode what is shared would seem known too well."""
     counts = simulate_responses(TwoPL(), **SIZE, seed=1).table.counts()
 
-    def many(correct, trials, settings, **_):
+    def many(correct, trials, *_, **__):
         return GaussianAbilities(Sweeper(correct, trials, threads=1))
 
     monkeypatch.setattr(laplace, "_choose_abilities", many)
