@@ -17,7 +17,7 @@ from irt_bench import names
 RHAT_LIMIT: Final = 1.01  # Vehtari et al. 2021, doi:10.1214/20-BA1221
 ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat and quantiles
 MIN_ITEMS: Final = 20  # an sd over fewer items is uncertain by more than 16%
-TOO_FEW: Final = 10  # models or items, whose parameters are mostly those of the prior
+TOO_FEW: Final = 10  # models, from which items have mostly their priors
 MIN_MODELS: Final = 100  # with 59 and 78 the fast method was off from NUTS by 0.2 sd of difficulty, sds by up to 10%
 SHIFT_LIMIT: Final = 0.5  # sds; four standard errors of the difference between two halves of 125 short chains
 APART_LIMIT: Final = 0.9  # ours: coins gave up to 0.84, chains that had not moved 0.99
@@ -193,8 +193,8 @@ def _chain_checks(moved: float, apart: float, kind: str) -> tuple[Check, ...]:
 def _size_check(name: str, size: int, least: int, what: str, why: str) -> Check:
     enough = size >= least
     found = f"{size} {what}" + ("" if enough else f": {why}; use method='nuts'")
-    if size < TOO_FEW:
-        found = f"{size} {what} tell little: intervals are wide, and by method='nuts' only right if the priors are"
+    if what == "models" and size < TOO_FEW:
+        found = f"{size} models tell little: intervals are wide, and by method='nuts' only right if the priors are"
     return Check(name, _status(enough), size, least, found)
 
 

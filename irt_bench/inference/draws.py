@@ -24,6 +24,7 @@ from irt_bench.irt_models.populations import POPULATION, Population, population_
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
 
 Array = npt.NDArray[Any]
+MIN_CHANCE: Final = 1e-12
 LOG_LIKELIHOOD: Final = "log_likelihood"
 POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
 OBSERVED_DATA: Final = "observed_data"
@@ -237,6 +238,7 @@ def _log_probability(right: Array, trials: Array) -> Callable[[Array], Array]:
 
 def log_beta_binomial(right: Array, trials: Array, chance: Array, correlation: Array | float) -> Array:
     """Log-probability of right answers of trials that are correlated, given the mean chances of their cells."""
+    chance = np.clip(chance, MIN_CHANCE, 1 - MIN_CHANCE)  # at 0 and 1 differences of infinities
     r, wrong = 1 / correlation - 1, trials - right
     ways = -betaln(right + 1, wrong + 1) - np.log(trials + 1)
     return np.asarray(

@@ -37,7 +37,7 @@ def test_the_smallest_subset_meets_its_target_and_a_harder_target_needs_more(pre
     tight = smallest_subset(prepared, recipe, 0.04, estimator="p_irt")
     assert loose.expected_se <= 0.07 and tight.expected_se <= 0.04
     assert loose.size < tight.size < 60
-    with pytest.raises(SubsetError, match="positive"):
+    with pytest.raises(SubsetError, match="above 0 and below"):
         smallest_subset(prepared, recipe, 0.0)
     with pytest.raises(SubsetError, match="even 59 of the 60 items"):  # all items have no error, but are no subset
         smallest_subset(prepared, recipe, 1e-6, estimator="p_irt")
