@@ -13,7 +13,7 @@ from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.sampling.guides import DTYPE, pyro_runtime
 from irt_bench.inference.sampling.nuts import run_chain, sample_nuts
 from irt_bench.inference.sampling.svi import fit_svi
-from irt_bench.inference.settings import NUTSSettings, SVISettings
+from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.irt_models.program import measured, normal, number
 
@@ -173,7 +173,7 @@ def test_the_fast_method_refuses_a_model_that_it_does_not_know(covariate_data):
     length, correct, _ = covariate_data
     for model in (Covariate(length), ShiftedAbilities()):
         with pytest.raises(ModelError, match=rf"method 'laplace' approximates .* only, and {type(model).__name__} \("):
-            fit(correct, model)
+            fit(correct, model, LaplaceSettings())
 
 
 def test_what_is_no_model_is_refused_by_what_it_lacks(covariate_data):
