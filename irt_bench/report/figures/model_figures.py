@@ -235,7 +235,8 @@ def scores_figure(models: pd.DataFrame, benchmark: str, measure: str) -> Figure:
     best_first = models.sort_values("score", ascending=False, kind="stable")
     shown = shown_models(len(best_first))
     rows = best_first.iloc[shown]
-    figure = new_figure(1.1 + 0.2 * len(rows), f"Scores of {len(models):,} models: {benchmark}")
+    some = f" ({BEST} best, and some below the line)" if len(rows) < len(models) else ""
+    figure = new_figure(1.1 + 0.2 * len(rows), f"Scores of {len(models):,} models{some}: {benchmark}")
     axes = figure.subplots()
     heights = np.arange(len(rows), dtype=np.float64)
     axes.hlines(
