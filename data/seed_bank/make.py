@@ -2,7 +2,7 @@
 
     python data/seed_bank/make.py train FOLDER --processes 2    # one file per run; stop and start it as you like
     python data/seed_bank/make.py status FOLDER
-    python data/seed_bank/make.py pack FOLDER                   # writes the shipped files
+    python data/seed_bank/make.py pack FOLDER                   # writes the shipped files, and the example of the package
 
 A run takes some 20 processor seconds, all 580 about three and a half processor hours. The same run gives the same bytes
 on one machine and one version of torch; elsewhere sums are rounded in another order, and a run is another draw.
@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 import torch
 from network import evaluate, train
-from pack import pack
+from pack import pack, read_bank, write_example
 from recipes import RECIPES, Recipe, Run, planned_runs
 from tasks import MEMORISED, TASKS, Array, Examples, keys, make_items
 
@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif given.command == "pack":
         done = [(run, path_of(given.folder, run)) for run in finished_runs(given.folder)]
         pack(done, *make_items(ITEMS_PER_TASK, ITEM_SEED))
+        write_example(read_bank())
     print(f"{len(finished_runs(given.folder))} of {len(planned_runs())} runs are in {given.folder}")
     return 0
 

@@ -24,7 +24,9 @@ from tasks import PAD, TASKS, VOCABULARY, Array, Examples
 
 HERE: Final = Path(__file__).parent
 FRAMINGS: Final = ("completion", "choice")
-EXAMPLE_EVERY: Final = 4  # of the items of each task, in the example that comes with the package
+CHECKPOINTS: Final = (1, 2, 3, 4, 5)
+EXAMPLE: Final = HERE.parents[1] / "irt_bench" / "examples" / "seed_bank.parquet"
+EXAMPLE_EVERY: Final = 8  # of the items of each task, in the example that comes with the package
 
 
 class Bank(NamedTuple):
@@ -111,7 +113,7 @@ def read_bank(folder: Path = HERE) -> Bank:
 
 
 def long_frame(
-    bank: Bank, *, checkpoints: tuple[int, ...] = (5,), every: int = 1, crossed: bool = False
+    bank: Bank, *, checkpoints: tuple[int, ...] = CHECKPOINTS[-1:], every: int = 1, crossed: bool = False
 ) -> pd.DataFrame:
     """Responses, one row per answer, as `irt_bench.table_from_frame` reads them.
 
@@ -132,3 +134,10 @@ def long_frame(
                 frame = frame.assign(benchmark=framing, model=label, run=recipe, step=step, **seeds)
                 parts.append(frame.assign(correct=bank.right[place, checkpoint - 1, number, ::every].astype(np.int8)))
     return pd.concat(parts, ignore_index=True)
+
+
+def write_example(bank: Bank, path: Path = EXAMPLE) -> None:
+    """Write the part of the bank that comes with the package: every checkpoint, an eighth of the items."""
+    frame = long_frame(bank, checkpoints=CHECKPOINTS, every=EXAMPLE_EVERY)
+    texts = frame.select_dtypes(exclude="number").columns
+    frame.astype(dict.fromkeys(texts, "category")).to_parquet(path, compression="zstd", index=False)

@@ -14,7 +14,7 @@ from irt_bench.responses.canonical import table_from_frame
 from irt_bench.responses.read import read_responses
 from irt_bench.responses.table import ResponseTable
 
-ExampleName = Literal["benchmark", "lsat6", "seeds", "quiet_seeds", "repeats"]
+ExampleName = Literal["benchmark", "lsat6", "seeds", "quiet_seeds", "repeats", "seed_bank"]
 
 # Numbers of examinees by response pattern, 00000, 00001, ..., 11111 (Bock & Lieberman 1970, section 6 of the LSAT).
 LSAT6: Final = (
@@ -27,7 +27,7 @@ def load_example(name: ExampleName) -> ResponseTable:
 
     Parameters
     ----------
-    name : {"benchmark", "lsat6", "seeds", "quiet_seeds", "repeats"}
+    name : {"benchmark", "lsat6", "seeds", "quiet_seeds", "repeats", "seed_bank"}
         "benchmark"
             120 simulated models x 100 items in two subtasks; two items are mis-keyed.
         "lsat6"
@@ -38,11 +38,15 @@ def load_example(name: ExampleName) -> ResponseTable:
             The same runs, seeds, steps and items with an eighth of the seed standard deviation.
         "repeats"
             One simulated run x 5 seeds x 2 steps, 100 items with three answers to each, 5% missing.
+        "seed_bank"
+            Real training runs of small transformers: 30 recipes, one with 200 seeds and the others with 10, 5
+            checkpoints each; 400 items in 16 tasks, asked as "completion" and as "choice" (two benchmarks). An eighth
+            of the items of ``data/seed_bank``, where the rest is described.
 
     Returns
     -------
     ResponseTable
-        One benchmark; ``.counts()`` are its right answers and trials.
+        One benchmark; ``.counts()`` are its right answers and trials. Two benchmarks for "seed_bank".
 
     Raises
     ------
