@@ -2,7 +2,7 @@
 
     python data/seed_bank/make.py train FOLDER --processes 2    # one file per run; stop and start it as you like
     python data/seed_bank/make.py status FOLDER
-    python data/seed_bank/make.py pack FOLDER                   # writes the shipped files, and the example of the package
+    python data/seed_bank/make.py pack FOLDER                   # writes the shipped files and the example
 
 A run takes some 20 processor seconds, all 580 about three and a half processor hours. The same run gives the same bytes
 on one machine and one version of torch; elsewhere sums are rounded in another order, and a run is another draw.

@@ -112,6 +112,20 @@ def read_bank(folder: Path = HERE) -> Bank:
     return Bank(pd.read_csv(folder / "runs.csv")[list(RUN_COLUMNS)], items, right)
 
 
+def read_measures(folder: Path = HERE, *, every: int = 1) -> dict[str, Array]:
+    """Continuous measures of the right choice at the last checkpoint, in the order of `long_frame`'s rows.
+
+    ``probability`` is its share of the probability of all choices; ``margin`` that of its log-probability over the best
+    other choice, rescaled to [0, 1].
+    """
+    runs = pd.read_csv(folder / "runs.csv")
+    own = (runs["initialisation"] == runs["data"]).to_numpy()
+    with np.load(folder / "probability.npz", allow_pickle=False) as found:
+        parts = {name: found[name][own, :, ::every].astype(np.float64).ravel() for name in ("probability", "margin")}
+    low, high = parts["margin"].min(), parts["margin"].max()
+    return parts | {"margin": (parts["margin"] - low) / (high - low)}
+
+
 def long_frame(
     bank: Bank, *, checkpoints: tuple[int, ...] = CHECKPOINTS[-1:], every: int = 1, crossed: bool = False
 ) -> pd.DataFrame:

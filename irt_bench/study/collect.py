@@ -86,20 +86,21 @@ class BenchmarkResults:
         return self._parts[run]
 
     def other_scores(self, values: pd.Series, name: str) -> FloatArray:
-        """Scores of the evaluated checkpoints, shape (row,), from values by model label.
+        """Scores of the evaluated checkpoints, shape (row,), from values by model label; NaN where there is none.
 
         Raises
         ------
         AnalysisError
-            If a checkpoint has none.
+            If the last checkpoint of a run has none.
         """
         jobs = [split.job for split in self.plan.splits]
         labels = np.concatenate([row_labels(job.folder, job.evaluation) for job in jobs])
         found = values.reindex(labels)
-        if found.isna().any():
+        last = found.iloc[np.sort(np.concatenate(list(self.checkpoints.last_rows.values())))]
+        if missing := list(last.index[last.isna()]):
             raise AnalysisError(
-                f"alternative {name!r} has no score of {int(found.isna().sum())} of {len(labels)} evaluated models; "
-                f"first: {labels[int(found.isna().to_numpy().argmax())]!r}. Its models must have the same labels."
+                f"alternative {name!r} has no score of {len(missing)} of {len(last)} models at the last step; "
+                f"first: {missing[0]!r}. Its models must have the same labels."
             )
         return found.to_numpy(dtype=np.float64)
 

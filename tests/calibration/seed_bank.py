@@ -55,7 +55,9 @@ def quantities(found):
     curve = found.curve().query("form == 'random'").set_index("k")
     for k in CURVE:
         row = curve.loc[k]
-        rows.append((f"sd of {k} items", "whole", row["predicted_sd"], row["predicted_sd_q05"], row["predicted_sd_q95"]))
+        rows.append(
+            (f"sd of {k} items", "whole", row["predicted_sd"], row["predicted_sd_q05"], row["predicted_sd_q95"])
+        )
     return pd.DataFrame(rows, columns=["quantity", "part", "estimate", "q05", "q95"])
 
 
@@ -103,7 +105,9 @@ def same_recipe(answers, sizes=SIZES, seed=2):
                     row |= {name: found["verdict"] == "real"}
                 rows.append(row)
     table = pd.DataFrame(rows).groupby("n_seeds")[["value", "control"]].agg(["mean", "size"])
-    flat = pd.DataFrame({"value": table["value"]["mean"], "control": table["control"]["mean"], "n": table["value"]["size"]})
+    flat = pd.DataFrame(
+        {"value": table["value"]["mean"], "control": table["control"]["mean"], "n": table["value"]["size"]}
+    )
     return flat.reset_index().assign(quantity="verdict 'real' for one recipe", part="whole", aim="at most 0.05")
 
 
@@ -124,13 +128,19 @@ def power(answers, sizes=SIZES, seed=3):
         scores = own.groupby("seed")["correct"].mean().to_numpy()
         sd = scores.std(ddof=1)
         for size in sizes:
-            a, b = (scores[rng.random((RESAMPLES, len(scores))).argsort(axis=1)[:, : 2 * size]].reshape(-1, 2, size)).swapaxes(0, 1)
+            a, b = (
+                scores[rng.random((RESAMPLES, len(scores))).argsort(axis=1)[:, : 2 * size]].reshape(-1, 2, size)
+            ).swapaxes(0, 1)
             df = len(scores) - 1 + 2 * (size - 1)
-            pooled = np.sqrt(((len(scores) - 1) * sd**2 + (size - 1) * (a.var(axis=1, ddof=1) + b.var(axis=1, ddof=1))) / df)
+            pooled = np.sqrt(
+                ((len(scores) - 1) * sd**2 + (size - 1) * (a.var(axis=1, ddof=1) + b.var(axis=1, ddof=1))) / df
+            )
             limit = stats.t.ppf(0.975, df) * pooled * np.sqrt(2 / size)
             row = {"quantity": "power at the smallest detectable difference", "part": framing, "n_seeds": size}
             for name, share in (("value", 1.0), ("control", 0.5)):
-                row[name] = np.mean(np.abs(a.mean(axis=1) + share * table.loc[size, "detectable"] - b.mean(axis=1)) > limit)
+                row[name] = np.mean(
+                    np.abs(a.mean(axis=1) + share * table.loc[size, "detectable"] - b.mean(axis=1)) > limit
+                )
             rows.append(row | {"n": RESAMPLES, "aim": "0.8"})
     return pd.DataFrame(rows)
 
@@ -147,7 +157,9 @@ def framings(answers, size=10, seed=4):
             rows.append((part, few["ratio"], few["ratio_q05"], few["ratio_q95"], many["ratio"], few["verdict"]))
     found = pd.DataFrame(rows, columns=["part", "estimate", "q05", "q95", "true", "verdict"])
     table = coverage_table(found.assign(quantity="ratio of framings' seed sds", n_seeds=size))
-    wrong = ((found["verdict"] == "higher") & (found["true"] < 1)) | ((found["verdict"] == "lower") & (found["true"] > 1))
+    wrong = ((found["verdict"] == "higher") & (found["true"] < 1)) | (
+        (found["verdict"] == "lower") & (found["true"] > 1)
+    )
     said = {"quantity": "verdict on framings of the wrong sign", "part": "all", "n_seeds": size, "value": wrong.mean()}
     return pd.concat([table, pd.DataFrame([said | {"n": len(found), "aim": "at most 0.05"}])])
 
