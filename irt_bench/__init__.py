@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from irt_bench.api.fitting import calibrate_items as calibrate_items
     from irt_bench.api.fitting import fit as fit
     from irt_bench.api.model_scores import ModelScores as ModelScores
+    from irt_bench.api.model_scores import compare_models as compare_models
     from irt_bench.api.model_scores import model_scores as model_scores
     from irt_bench.api.study import Study as Study
     from irt_bench.api.study import run_study as run_study
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from irt_bench.api.subset_comparison import SubsetComparison as SubsetComparison
     from irt_bench.api.subset_comparison import compare_subsets as compare_subsets
     from irt_bench.api.variance import SeedVariance as SeedVariance
-    from irt_bench.api.variance import compare_models as compare_models
     from irt_bench.api.variance import compare_recipes as compare_recipes
     from irt_bench.api.variance import compare_seed_variance as compare_seed_variance
     from irt_bench.api.variance import seed_variance as seed_variance
@@ -110,7 +110,7 @@ _HOMES = {
     "as_counts": "irt_bench.responses.canonical",
     "as_table": "irt_bench.responses.canonical",
     "calibrate_items": "irt_bench.api.fitting",
-    "compare_models": "irt_bench.api.variance",
+    "compare_models": "irt_bench.api.model_scores",
     "compare_recipes": "irt_bench.api.variance",
     "compare_seed_variance": "irt_bench.api.variance",
     "compare_subsets": "irt_bench.api.subset_comparison",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -30,6 +30,7 @@ from irt_bench.report.figures.canvas import save_figure
 from irt_bench.report.figures.model_figures import scores_figure
 from irt_bench.responses.canonical import Responses, as_counts, as_table
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.variance.model_pair import compare_models as compare_pair
 
 SHOWN: Final = ("score", "rank", "group", "n_items", "n_answers")
 
@@ -254,3 +255,41 @@ def _add_mean(
         mean = ranked(mean, pairs) if ranks else mean
         paired[SUITE] = pairs
     scores[SUITE] = mean
+
+
+def compare_models(
+    responses: Responses,
+    a: str,
+    b: str,
+    *,
+    cluster: str | None = None,
+    run: str | Sequence[str] | None = None,
+) -> pd.Series:
+    """Compare two models item by item: difference of their scores with its interval, and what seeds add to it.
+
+    Parameters
+    ----------
+    responses : ResponseCounts, ResponseTable, DataFrame or array
+        Answers of one benchmark; see `fit`.
+    a, b : str
+        Labels of the models.
+    cluster : str, optional
+        Column of the items drawn together, such as that of their passage.
+    run : str or sequence of str, optional
+        Columns of the models that name the training run, where seeds are known.
+
+    Returns
+    -------
+    pd.Series
+        ``difference`` (a less b) with its interval and p-value, standard errors, the sign test and McNemar's, and
+        ``q05_with_seeds, q95_with_seeds`` where the seeds of both are known.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_models, load_example
+    >>> compared = compare_models(load_example("benchmark"), "model-001", "model-002")
+    >>> round(compared["difference"], 2)
+    0.21
+    """
+    counts, columns = as_counts(responses), [run] if isinstance(run, str) else run
+    return pd.Series(asdict(compare_pair(counts, a, b, cluster=cluster, run_columns=columns)), name=f"{a} - {b}")

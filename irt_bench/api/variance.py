@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,26 +24,27 @@ from irt_bench.report.figures.variance_figures import (
     curve_figure,
     file_name,
     measures_figure,
+    needed_figure,
     seed_sd_figure,
     steps_figure,
 )
 from irt_bench.report.tables.text import POINTS
-from irt_bench.responses.canonical import Responses, as_counts, as_table
+from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.benchmark_runs import one_measure, with_subtasks_from
 from irt_bench.variance.detect import DIFFERENCE, POWER
 from irt_bench.variance.detect import compare_recipes as recipe_table
 from irt_bench.variance.metrics import N_BOOTSTRAP
-from irt_bench.variance.model_pair import compare_models as compare_pair
 from irt_bench.variance.paired_scores import compare_variance
 from irt_bench.variance.scores import ACCURACY, RunScores
 from irt_bench.variance.seed_ability import SeedModelResult, model_seed_effects, seed_model_settings
 from irt_bench.variance.seed_variance import Progress, SeedVarianceResult, analyse_seed_variance
 from irt_bench.variance.variance_curve import N_SUBSETS
 
-VariancePlot = Literal["steps", "curve", "measures", "subtasks"]
+VariancePlot = Literal["steps", "curve", "measures", "subtasks", "needed"]
 TABLES: Final = (
-    "metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "scores", "seed_checks",
+    "metrics", "pooled", "components", "coefficients", "curve", "measures", "detectable", "needed", "scores",
+    "seed_checks",
 )  # fmt: skip
 SHOWN: Final = ("n_seeds", "n_steps", "n_items", "mean", "seed_sd", "e", "snr", "monotonicity")
 
@@ -168,6 +169,17 @@ class SeedVariance:
         """Smallest differences of two recipes that show, and seeds or items that a given difference needs."""
         return self.result.detectable
 
+    def needed(self) -> pd.DataFrame:
+        """Seeds per recipe that detect the `difference` of `seed_variance`, by task, measure, items and trials.
+
+        Returns
+        -------
+        pd.DataFrame
+            ``benchmark, subtask`` ("" for the whole), ``measure, difference`` (in units of the measure), ``power,
+            n_items, n_trials, seeds_needed, seeds_needed_other_items``. Empty where no difference was given.
+        """
+        return self.result.needed
+
     def scores(self) -> pd.DataFrame:
         """Scores of all runs, seeds and steps."""
         return self.result.scores
@@ -185,10 +197,10 @@ class SeedVariance:
 
         Parameters
         ----------
-        kind : {"steps", "curve", "measures", "subtasks"}
+        kind : {"steps", "curve", "measures", "subtasks", "needed"}
             "steps": scores over the steps of training, a line per seed. "curve": seed standard deviation over the size
             of a subset. "measures": signal-to-noise ratios of continuous measures over accuracy's. "subtasks": seed
-            standard deviation of each subtask.
+            standard deviation of each subtask. "needed": seeds that detect the given difference.
         benchmark : str, optional
             By default the first.
         width : float, optional
@@ -203,6 +215,7 @@ class SeedVariance:
             "curve": lambda: curve_figure(self.result, chosen),
             "measures": lambda: self._measures_figure(chosen),
             "subtasks": lambda: self._subtasks_figure(chosen),
+            "needed": lambda: self._needed_figure(chosen),
         }
         return draw(kind, figures, width)
 
@@ -217,6 +230,11 @@ class SeedVariance:
         if not len(rows):
             raise AnalysisError(f"the items of {benchmark!r} have no subtasks; name their column as group=.")
         return seed_sd_figure(rows.set_index(names.SUBTASK).sort_values("seed_sd", ascending=False))
+
+    def _needed_figure(self, benchmark: str) -> Figure:
+        if not len(self.needed()):
+            raise AnalysisError("the seeds that are needed depend on the difference to detect; give difference=.")
+        return needed_figure(self.needed(), benchmark)
 
     def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
         """Write tables, figures and summary into a folder, as ``irt-bench variance`` does.
@@ -238,6 +256,8 @@ class SeedVariance:
                 name = file_name(str(benchmark), place)
                 save_figure(steps_figure(found, str(benchmark)), path / f"steps-{name}.png")
                 save_figure(curve_figure(found, str(benchmark)), path / f"curve-{name}.png")
+                if len(found.needed):
+                    save_figure(needed_figure(found.needed, str(benchmark)), path / f"needed-{name}.png")
                 if len(compared_measures(found, str(benchmark))):
                     save_figure(measures_figure(found, str(benchmark)), path / f"measures-{name}.png")
             write_json(path / "summary.json", self.to_dict())
@@ -270,7 +290,8 @@ def seed_variance(
     group : str, optional
         Column of the items that names their subtask or template.
     difference : float, optional
-        A difference between two recipes' scores, as a share: how many seeds or items detect it?
+        A difference between two recipes' scores, as a share: how many seeds, items and trials detect it? See
+        `SeedVariance.needed`.
     power : float
         Power of the test for that difference.
     seed_model : {"svi", "nuts"} or settings, optional
@@ -362,44 +383,6 @@ def compare_seed_variance(
     tables = [_table(side, group).one_benchmark() for side in (a, b)]
     runs = [one_measure(table, measure, run_columns=_columns(run))[0] for table in tables]
     return pd.Series(compare_variance(*runs, labels=labels, seed=seed).row(), name=f"{labels[0]} against {labels[1]}")
-
-
-def compare_models(
-    responses: Responses,
-    a: str,
-    b: str,
-    *,
-    cluster: str | None = None,
-    run: str | Sequence[str] | None = None,
-) -> pd.Series:
-    """Compare two models item by item: difference of their scores with its interval, and what seeds add to it.
-
-    Parameters
-    ----------
-    responses : ResponseCounts, ResponseTable, DataFrame or array
-        Answers of one benchmark; see `fit`.
-    a, b : str
-        Labels of the models.
-    cluster : str, optional
-        Column of the items drawn together, such as that of their passage.
-    run : str or sequence of str, optional
-        Columns of the models that name the training run, where seeds are known.
-
-    Returns
-    -------
-    pd.Series
-        ``difference`` (a less b) with its interval and p-value, standard errors, the sign test and McNemar's, and
-        ``q05_with_seeds, q95_with_seeds`` where the seeds of both are known.
-
-    Examples
-    --------
-    >>> from irt_bench import compare_models, load_example
-    >>> compared = compare_models(load_example("benchmark"), "model-001", "model-002")
-    >>> round(compared["difference"], 2)
-    0.21
-    """
-    counts = as_counts(responses)
-    return pd.Series(asdict(compare_pair(counts, a, b, cluster=cluster, run_columns=_columns(run))), name=f"{a} - {b}")
 
 
 def compare_recipes(

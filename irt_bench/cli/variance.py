@@ -38,6 +38,26 @@ RECIPES, COMPARE, MODELS, SEED_MODEL = (
 )  # panels of the help
 
 
+def _share(text: str | float) -> float:
+    """Read 0.01, 1pt or 1% as a share."""
+    plain = str(text).strip().lower()
+    unit = next((each for each in ("points", "pts", "pt", "%") if plain.endswith(each)), "")
+    try:
+        return float(plain.removesuffix(unit)) / (100 if unit else 1)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a difference of scores, such as 0.01, 1pt or 1%.") from None
+
+
+Detect = Annotated[
+    float | None,
+    typer.Option(
+        help="Difference between two recipes, such as 0.01 or 1pt: how many seeds, items or trials detect it?",
+        parser=_share,
+        metavar="SHARE",
+    ),
+]
+
+
 class _Reading(NamedTuple):
     """What to read, and which columns say what."""
 
@@ -111,10 +131,7 @@ def variance(
         str | None, typer.Option(help="Item column with the subtask or template.", metavar="COLUMN")
     ] = None,
     cluster: ItemCluster = None,
-    detect: Annotated[
-        float | None,
-        typer.Option(help="Difference between two recipes, as a share: how many seeds or items detect it?"),
-    ] = None,
+    detect: Detect = None,
     power: Annotated[float, typer.Option(help="Power of the test for that difference.")] = 0.8,
     seed_model: Annotated[
         str | None,

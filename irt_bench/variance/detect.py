@@ -8,7 +8,8 @@ can show a large difference.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,8 @@ from irt_bench.analysis.intervals import holm
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import INTERVAL
-from irt_bench.variance.moments import item_covariance, without_rounding
-from irt_bench.variance.scores import RunScores, mean_over_items
+from irt_bench.variance.moments import item_covariance, trial_noise, without_rounding
+from irt_bench.variance.scores import ACCURACY, RunScores, mean_over_items
 from irt_bench.variance.small_sample import satterthwaite_df, sd_interval
 
 POWER: Final = 0.8
@@ -29,6 +30,9 @@ SEEDS: Final = (1, 2, 3, 5, 10, 20)
 MAX_SEEDS: Final = 10_000
 N_NODES: Final = 2000
 DIFFERENCE: Final = 0.01  # of scores, that matters: one point
+ITEM_MULTIPLES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the items there are
+TRIALS: Final = (1, 2, 5, 10)
+MIN_MOVES: Final = 4  # means of runs and steps, to translate a difference of accuracies to another measure
 OVERALL: Final = "all tasks"  # row of the mean over tasks
 REAL, NOISE, CANNOT_TELL = "real", "noise", "cannot tell"
 
@@ -126,6 +130,7 @@ def standard_error(noise: DifferenceNoise, n_items: int, n_seeds: int) -> float:
     return float(np.sqrt(2 * variance))
 
 
+@lru_cache(maxsize=4096)
 def detectable_shift(df: float, *, power: float = POWER, level: float = LEVEL) -> float:
     """Shift in standard errors at which a two-sided t test has the given power."""
     critical = float(stats.t.ppf(1 - level / 2, df))
@@ -145,14 +150,25 @@ def seeds_needed(
     """Smallest number of seeds per recipe that detects a difference; NaN if the items are too few for any number."""
     if not minimum_detectable(noise, n_items, MAX_SEEDS, power=power, level=level) <= difference:
         return np.nan
-    low, high = 0, MAX_SEEDS  # low does not suffice
+
+    def enough(n_seeds: int) -> bool:
+        return minimum_detectable(noise, n_items, n_seeds, power=power, level=level) <= difference
+
+    low, high = 0, _seeds_by_z_test(noise, n_items, difference, power, level)  # the t test needs a few more
+    step = 1
+    while high < MAX_SEEDS and not enough(high):
+        low, high, step = high, min(high + step, MAX_SEEDS), 2 * step
     while high - low > 1:
-        middle = (low + high) // 2
-        if minimum_detectable(noise, n_items, middle, power=power, level=level) <= difference:
-            high = middle
-        else:
-            low = middle
+        middle = high - 1 if low == 0 else (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return float(high)
+
+
+def _seeds_by_z_test(noise: DifferenceNoise, n_items: int, difference: float, power: float, level: float) -> int:
+    shift = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
+    allowed = (difference / shift) ** 2 / 2 - noise.recipe_item / n_items
+    variance = max(noise.seed + noise.residual / n_items, 0.0)
+    return int(np.clip(np.ceil(variance / allowed), 1, MAX_SEEDS)) if allowed > 0 else MAX_SEEDS
 
 
 def items_needed(
@@ -227,6 +243,103 @@ def _needs(
         f"seeds_needed{suffix}": seeds_needed(noise, n_items, difference, power=power),
         f"items_needed{suffix}": items_needed(noise, n_seeds, difference, power=power),
     }
+
+
+def needed_table(measures: dict[str, list[RunScores]], *, difference: float, power: float = POWER) -> pd.DataFrame:
+    """Seeds per recipe that detect a difference of accuracies, by task, measure, number of items and of trials.
+
+    Parameters
+    ----------
+    measures : dict
+        Measure → its runs of one benchmark; accuracy among them.
+    difference : float
+        Difference of accuracies, as a share.
+    power : float
+        Probability of detecting it.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``benchmark, subtask`` ("" for the whole), ``measure, difference`` (in units of the measure), ``power, n_items,
+        n_trials, seeds_needed`` with its interval from the uncertainty of the seed variance and, with two runs,
+        ``seeds_needed_other_items``; ``n_items_there, n_trials_there``.
+        NaN: no number is enough, or the noise is not known.
+
+    Notes
+    -----
+    The numbers of items are multiples of those there are. Other numbers of trials need repeated answers. A difference
+    in another measure is that of accuracy times the slope of the measure over accuracy, across the means of runs and
+    steps; a measure is left out of tasks where there are fewer than four means, or accuracy does not move.
+    """
+    accuracy = measures[ACCURACY]
+    rows = []
+    for name, runs in measures.items():
+        for task, (own, base) in _tasks(runs, accuracy).items():
+            wanted = difference * (1.0 if name == ACCURACY else _slope(own, base))
+            if np.isfinite(wanted) and wanted != 0:
+                rows += [row | {"subtask": task, "measure": name} for row in _needed_rows(own, abs(wanted), power)]
+    table = pd.DataFrame(rows)
+    table.insert(0, names.BENCHMARK, accuracy[0].benchmark)
+    first = [names.BENCHMARK, names.SUBTASK, "measure", "difference", "power", "n_items", "n_trials", "seeds_needed"]
+    return table[[*first, *table.columns.difference(first)]]
+
+
+def _tasks(runs: list[RunScores], base: list[RunScores]) -> dict[str, tuple[list[RunScores], list[RunScores]]]:
+    """Split runs of a measure and of accuracy by subtask, with the whole benchmark under ""."""
+    found = {"": (runs, base)}
+    parts = [[run.subtasks() for run in each] for each in (runs, base)]
+    for task in parts[0][0]:
+        if all(task in own for each in parts for own in each):
+            found[task] = ([own[task] for own in parts[0]], [own[task] for own in parts[1]])
+    return found
+
+
+def _slope(runs: list[RunScores], base: list[RunScores]) -> float:
+    """Slope of a measure over accuracy across means of runs and steps."""
+    y, x = (np.concatenate([np.nanmean(run.scores(), axis=0) for run in each]) for each in (runs, base))
+    known = np.isfinite(x + y) if len(x) == len(y) else np.zeros(0, dtype=bool)
+    if known.sum() < MIN_MOVES or np.ptp(x[known]) == 0:
+        return np.nan
+    return float(np.polyfit(x[known], y[known], 1)[0])
+
+
+def _needed_rows(runs: list[RunScores], difference: float, power: float) -> list[dict[str, Any]]:
+    noise = estimate_noise(runs)
+    n_items, (there, single, left) = max(run.n_items for run in runs), _trials(runs)
+    kinds = {"": noise} | {f"_{end}": _scaled(noise, limit) for end, limit in zip(("q05", "q95"), (0, 1), strict=True)}
+    if len(runs) > 1:
+        kinds["_other_items"] = estimate_noise(runs, other_items=True)
+    rows = []
+    for n_trials in sorted({there, *TRIALS}) if np.isfinite(single) else [there]:
+        change = 0.0 if n_trials == there else single / n_trials - left
+        for n in sorted({max(2, round(multiple * n_items)) for multiple in ITEM_MULTIPLES}):
+            row = {"difference": difference, "power": power, "n_items": n, "n_trials": n_trials}
+            row |= {"n_items_there": n_items, "n_trials_there": there}
+            for suffix, each in kinds.items():
+                seed = max(each.seed, 0.0) if n > n_items else each.seed  # below 0 only by chance
+                own = each._replace(seed=seed, residual=each.residual + change)
+                row[f"seeds_needed{suffix}"] = seeds_needed(own, n, difference, power=power)
+            rows.append(row)
+    return rows
+
+
+def _scaled(noise: DifferenceNoise, limit: int) -> DifferenceNoise:
+    """Noise at the lower (0) or upper (1) limit of its 90% interval."""
+    factor = float(sd_interval(np.asarray(1.0), noise.df)[limit]) ** 2
+    return noise._replace(seed=factor * noise.seed, residual=factor * noise.residual)
+
+
+def _trials(runs: list[RunScores]) -> tuple[int, float, float]:
+    """Trials per cell; variance of a single answer in its cell, and its part in the residual, NaN without repeats."""
+    found = [trial_noise(run.values[:, -1], run.trials[:, -1], _last(run.within)) for run in runs]
+    weights = np.array([run.n_seeds - 1.0 for run in runs])
+    single, left = (float(np.average([float(each[part]) for each in found], weights=weights)) for part in (0, 1))
+    trials = np.concatenate([run.trials[:, -1].ravel() for run in runs])
+    return max(1, round(float(trials[trials > 0].mean()))), single, left
+
+
+def _last(within: FloatArray | None) -> FloatArray | None:
+    return None if within is None else within[:, -1]
 
 
 class RecipePair(NamedTuple):

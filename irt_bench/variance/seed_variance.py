@@ -13,7 +13,7 @@ from irt_bench import names
 from irt_bench.responses.table import ResponseTable
 from irt_bench.variance.benchmark_runs import benchmark_runs
 from irt_bench.variance.components import component_tables
-from irt_bench.variance.detect import POWER, detection_table
+from irt_bench.variance.detect import POWER, detection_table, needed_table
 from irt_bench.variance.metrics import N_BOOTSTRAP, metric_notes, pooled_metrics, variance_metrics
 from irt_bench.variance.paired_scores import MIN_PAIRED_SEEDS, UNDEFINED, compare_variance
 from irt_bench.variance.scores import ACCURACY, RunScores, SeedLayout, seed_layout
@@ -52,6 +52,8 @@ class SeedVarianceResult:
         Continuous measures compared with accuracy on the same seeds; empty if logs have none.
     detectable : pd.DataFrame
         Minimum detectable differences, and seeds or items needed for a given difference.
+    needed : pd.DataFrame
+        Seeds that detect a given difference, by task, measure, items and trials; empty where none is given.
     scores : pd.DataFrame
         ``benchmark, run, measure, seed, step, score``.
     seed_checks : pd.DataFrame
@@ -71,6 +73,7 @@ class SeedVarianceResult:
     curve: pd.DataFrame
     measures: pd.DataFrame
     detectable: pd.DataFrame
+    needed: pd.DataFrame
     scores: pd.DataFrame
     seed_checks: pd.DataFrame
     notes: tuple[str, ...]
@@ -90,6 +93,7 @@ class SeedVarianceResult:
             "pooled": self.pooled.to_dict("records"),
             "measures": self.measures.to_dict("records"),
             "detectable": self.detectable.to_dict("records"),
+            "needed": self.needed.to_dict("records"),
             "seed_checks": self.seed_checks.to_dict("records"),
         }
 
@@ -136,7 +140,10 @@ def analyse_seed_variance(
         found = benchmark_runs(table.select(benchmark), layout, notes)
         tables = _analyse(found, seed, n_subsets, n_bootstrap, notes)
         shown = [detection_table(runs, difference=difference, power=power) for runs in found.values()]
-        for name, frame in (tables | {"detectable": pd.concat(shown, ignore_index=True)}).items():
+        tables |= {"detectable": pd.concat(shown, ignore_index=True), "needed": pd.DataFrame()}
+        if difference is not None:
+            tables["needed"] = needed_table(found, difference=difference, power=power)
+        for name, frame in tables.items():
             parts.setdefault(name, []).append(frame)
     frames = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
     if progress is not None:

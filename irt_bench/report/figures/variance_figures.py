@@ -26,7 +26,7 @@ from irt_bench.report.figures.canvas import (
     new_figure,
     styled,
 )
-from irt_bench.report.tables.text import POINTS, shorten, shorten_all
+from irt_bench.report.tables.text import POINTS, in_points, shorten, shorten_all
 from irt_bench.variance.scores import ACCURACY
 from irt_bench.variance.seed_variance import SeedVarianceResult
 from irt_bench.variance.variance_curve import NESTED, RANDOM, STRATIFIED
@@ -279,6 +279,64 @@ def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     drawn = {label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     clear_legend(figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=3))
     return figure
+
+
+@styled
+def needed_figure(needed: pd.DataFrame, benchmark: str) -> Figure:
+    """Draw the seeds that detect a difference: by number of items, measure and trials; and of each subtask.
+
+    Parameters
+    ----------
+    needed : pd.DataFrame
+        From `irt_bench.variance.detect.needed_table`.
+    benchmark : str
+        Which to draw.
+    """
+    own = needed[needed["benchmark"] == benchmark]
+    accuracy = own[own["measure"] == ACCURACY]
+    points = in_points(accuracy["difference"].iloc[0])
+    tasks = (
+        seeds_by_task(accuracy).dropna(subset="seeds_needed").sort_values("seeds_needed", ascending=False)[:MAX_ROWS]
+    )
+    height = max(3.2, 1.0 + ROW_HEIGHT * len(tasks)) if len(tasks) else 3.2
+    title = f"{shorten(benchmark, 30)}: seeds per recipe that detect {points}"
+    figure = new_figure(height, f"{title} with {accuracy['power'].iloc[0]:.0%} power")
+    panels = figure.subplots(1, 2 if len(tasks) else 1, squeeze=False)[0]
+    _draw_needed(panels[0], own[own["subtask"] == ""])
+    if len(tasks):
+        y = np.arange(len(tasks))
+        panels[1].hlines(y, tasks["seeds_needed_q05"], tasks["seeds_needed_q95"], color=SKY, linewidth=2.4)
+        panels[1].scatter(tasks["seeds_needed"], y, color=BLUE, s=24, zorder=3)
+        panels[1].set_yticks(y, shorten_all([str(task) for task in tasks.index], 24), size=SMALL_SIZE)
+        panels[1].set_ylim(len(tasks) - 0.4, -0.6)
+        _log_axis(panels[1])
+        panels[1].set(title="each subtask, with its items", xlabel="seeds per recipe, 90% interval")
+    return figure
+
+
+def seeds_by_task(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the subtasks, by name, with the items and trials there are."""
+    tasks = accuracy[accuracy["subtask"] != ""]
+    here = (tasks["n_items"] == tasks["n_items_there"]) & (tasks["n_trials"] == tasks["n_trials_there"])
+    return tasks[here].set_index("subtask")
+
+
+def _draw_needed(axes: Axes, whole: pd.DataFrame) -> None:
+    colours = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+    keys = ["measure", "n_trials"]
+    for place, ((measure, trials), part) in enumerate(whole.groupby(keys, sort=False)):
+        repeated = whole["n_trials"].nunique() > 1
+        label = f"{measure}, {trials} {'trial' if trials == 1 else 'trials'}" if repeated else str(measure)
+        colour = colours[place % len(colours)]
+        axes.plot(part["n_items"], part["seeds_needed"], color=colour, marker="o", markersize=3.5, label=label)
+    axes.axvline(whole["n_items_there"].iloc[0], color=GREY, linewidth=1, linestyle=":")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=MAX_TICKS))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    _log_axis(axes)
+    axes.set(title="whole benchmark; dotted: items there are", xlabel="items", ylabel="seeds per recipe")
+    axes.legend()
 
 
 def _differs(other: pd.DataFrame, random: pd.DataFrame) -> bool:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from irt_bench.names import BENCHMARK, POOLED, RUN
 from irt_bench.report.tables.terminal import print_table
-from irt_bench.report.tables.text import POINTS, words
+from irt_bench.report.tables.text import POINTS, in_points, words
 from irt_bench.responses.table import LOGLIKELIHOOD
 from irt_bench.study.collect import is_random, is_random_mean, is_reference
 from irt_bench.study.cures import KINDS
@@ -125,6 +125,8 @@ def print_seed_variance(found: SeedVarianceResult, console: Console, *, max_rows
     if len(whole) < len(found.metrics):
         console.print(f"Subtasks: {len(found.metrics) - len(whole)} more rows, in metrics.csv", highlight=False)
     _print_detectable(found, console, max_rows)
+    if len(found.needed):
+        _print_needed(found.needed, console, max_rows)
     if len(found.measures):
         columns = ["snr_a", "snr_ratio", "snr_verdict"]
         frame = found.measures.set_index(["benchmark", "a"])
@@ -142,8 +144,8 @@ def print_recipes(table: pd.DataFrame, recipes: tuple[str, str], difference: flo
     title = f"{recipes[0]} (a) less {recipes[1]} (b), percentage points, for other seeds and other items"
     print_table(points, title=title, console=console, max_rows=60, columns=shown)
     console.print(
-        f"real: p (Holm) below .05. noise: the 90% interval holds no difference of {POINTS * difference:g} points. "
-        f"seeds needed: per recipe, to detect {POINTS * difference:g} points; none where items alone hide it.",
+        f"real: p (Holm) below .05. noise: the 90% interval holds no difference of {in_points(difference)}. "
+        f"seeds needed: per recipe, to detect {in_points(difference)}; none where items alone hide it.",
         highlight=False,
     )
 
@@ -187,6 +189,25 @@ def _print_detectable(found: SeedVarianceResult, console: Console, max_rows: int
         "runs and those compared."
     )
     console.print(Text(texts, style="dim"))
+    console.print()
+
+
+def _print_needed(needed: pd.DataFrame, console: Console, max_rows: int) -> None:
+    """Print the seeds that detect the given difference: by items and trials for the whole, by measure for each task."""
+    accuracy = needed[needed["measure"] == ACCURACY]
+    points = in_points(accuracy["difference"].iloc[0])
+    title = f"Seeds per recipe that detect {points} with {accuracy['power'].iloc[0]:.0%} power"
+    whole = accuracy[accuracy["subtask"] == ""]
+    by_items = whole.pivot_table("seeds_needed", ["benchmark", "n_items"], "n_trials", dropna=False)
+    one = by_items.shape[1] == 1
+    by_items.columns = ["seeds needed"] if one else ["1 trial" if n == 1 else f"{n} trials" for n in by_items]
+    print_table(by_items.dropna(how="all"), title=f"{title}, by number of items", console=console, max_rows=max_rows)
+    here = needed[(needed["n_items"] == needed["n_items_there"]) & (needed["n_trials"] == needed["n_trials_there"])]
+    keys = ["benchmark", "subtask"] if (here["subtask"] != "").any() else ["benchmark"]
+    by_task = here.pivot_table("seeds_needed", keys, "measure", sort=False, dropna=False).dropna(how="all")
+    if len(by_task) > 1 or by_task.shape[1] > 1:
+        print_table(by_task, title=f"{title}, by measure", console=console, max_rows=max_rows)
+    console.print(Text("–: no number is enough. More in needed.csv.", style="dim"))
     console.print()
 
 

@@ -245,3 +245,8 @@ def _plain(name: str, values: pd.Series) -> TableColumn:
         MISSING if pd.api.types.is_scalar(v) and pd.isna(v) else one_line(str(v)).replace(";", ", ") for v in values
     )
     return TableColumn(words(name), tuple(texts), numeric=False)
+
+
+def in_points(share: float) -> str:
+    """Write a difference of scores in percentage points: "1 point", "0.5 points"."""
+    return f"{POINTS * share:g} point{'' if POINTS * share == 1 else 's'}"
