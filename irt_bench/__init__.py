@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from irt_bench.responses.canonical import as_table as as_table
     from irt_bench.responses.canonical import table_from_frame as table_from_frame
     from irt_bench.responses.counts import ResponseCounts as ResponseCounts
+    from irt_bench.responses.read import describe_responses as describe_responses
     from irt_bench.responses.read import read_responses as read_responses
     from irt_bench.responses.table import ResponseTable as ResponseTable
     from irt_bench.responses.write import write_table as write_table
@@ -114,6 +115,7 @@ _HOMES = {
     "compare_recipes": "irt_bench.api.variance",
     "compare_seed_variance": "irt_bench.api.variance",
     "compare_subsets": "irt_bench.api.subset_comparison",
+    "describe_responses": "irt_bench.responses.read",
     "fit": "irt_bench.api.fitting",
     "item_analysis": "irt_bench.api.analysis",
     "load_example": "irt_bench.api.example_data",

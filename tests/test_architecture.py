@@ -92,6 +92,7 @@ PUBLIC = [
     "compare_recipes",
     "compare_seed_variance",
     "compare_subsets",
+    "describe_responses",
     "fit",
     "item_analysis",
     "load_example",

@@ -23,7 +23,11 @@ from irt_bench.cli import (
 from irt_bench.cli.options import OrderedCommand
 
 EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the end of each help
-    read.read: ("irt-bench read logs/ -o responses.parquet", "irt-bench read answers.csv -o responses.csv --force"),
+    read.read: (
+        "irt-bench read logs/",
+        "irt-bench read logs/ --metric arc=acc_norm,ifeval=prompt_level_strict_acc -o responses.parquet",
+        "irt-bench read logs/ --seed-from 'seed(\\d+)' --models-table models.csv -o responses.parquet",
+    ),
     items.items: (
         "irt-bench items responses.parquet -o items.csv --figure items.png",
         "irt-bench items logs/ --benchmark gsm8k",

@@ -93,11 +93,19 @@ FormatName = Annotated[
 ]
 Metric = Annotated[
     str | None,
-    typer.Option(help="Metric or scorer, where logs hold several.", metavar="NAME", rich_help_panel=READING),
+    typer.Option(
+        help="Metric or scorer, where logs hold several; per benchmark: arc=acc_norm,mmlu_*=acc.",
+        metavar="NAME",
+        rich_help_panel=READING,
+    ),
 ]
 Filter = Annotated[
     str | None,
-    typer.Option(help="Answer filter, where logs hold several.", metavar="NAME", rich_help_panel=READING),
+    typer.Option(
+        help="Answer filter, where logs hold several; per benchmark as --metric.",
+        metavar="NAME",
+        rich_help_panel=READING,
+    ),
 ]
 Force = Annotated[bool, flag("--force", "Replace an existing output.", panel=OUTPUT)]
 Json = Annotated[bool, flag("--json", "Print JSON instead of tables.", panel=OUTPUT)]
@@ -240,16 +248,15 @@ def show_warning(
 
 
 def read_paths(
-    paths: list[Path], benchmark: str | None, format: str | None, metric: str | None, filter: str | None
+    paths: list[Path], benchmark: str | None, format: str | None, metric: str | None, filter: str | None, **others: Any
 ) -> "ResponseTable":
     """Read, and choose the benchmark where one is named; several without a choice are refused by `counts`."""
     from irt_bench.responses import read_responses
 
     with progress_bar() as progress:
-        table = read_responses(paths, format=format, metric=metric, filter=filter, progress=progress)
-    if benchmark is not None and benchmark not in table.benchmarks and "," in benchmark:
-        return table.select([name.strip() for name in benchmark.split(",")])
-    return table.select(benchmark) if benchmark is not None else table
+        return read_responses(
+            paths, format=format, benchmark=benchmark, metric=metric, filter=filter, progress=progress, **others
+        )
 
 
 def fail_if_strict(checks: Iterable["CheckLike"], *, strict: bool) -> None:

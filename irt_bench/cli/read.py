@@ -1,11 +1,12 @@
-"""irt-bench read: read responses in any format and write one canonical table."""
+"""irt-bench read: list what responses there are, or read them in any format and write one canonical table."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from irt_bench.cli.options import (
+    READING,
     Benchmark,
     Filter,
     Force,
@@ -15,16 +16,62 @@ from irt_bench.cli.options import (
     Paths,
     SafeCsv,
     clear_errors,
+    flag,
     read_paths,
 )
-from irt_bench.console import out, print_text
+from irt_bench.console import out, print_text, progress_bar
 from irt_bench.files import check_output, json_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUNS = "Runs, seeds and checkpoints"  # panel of the help
+MAX_NAMED = 5  # models
+
+
+def _expression(what: str) -> Any:
+    text = f"Regular expression that finds the {what} in names of models, or else in paths: its group, or all of it."
+    return typer.Option(help=text, metavar="REGEX", rich_help_panel=RUNS)
+
+
+ModelsTable = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV with one row per model: model, and columns to join, such as run, seed, step, family, size.",
+        metavar="FILE",
+        rich_help_panel=RUNS,
+    ),
+]
+AllRuns = Annotated[
+    bool, flag("--all-runs", "Take all runs of a model on a benchmark, as repeats, not the newest.", panel=RUNS)
+]
+ModelColumn = Annotated[
+    str | None, typer.Option(help="Column of tables with the models.", metavar="NAME", rich_help_panel=READING)
+]
+GroupColumns = Annotated[
+    str | None,
+    typer.Option(
+        help="Columns of wide tables that describe models and are no items, comma-separated.",
+        metavar="NAME,...",
+        rich_help_panel=READING,
+    ),
+]
 
 
 @clear_errors
 def read(
     paths: Paths,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .parquet or .csv.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write, .parquet or .csv; without it, what there is is listed."),
+    ] = None,
+    seed_from: Annotated[str | None, _expression("training seed")] = None,
+    run_from: Annotated[str | None, _expression("run (training recipe)")] = None,
+    step_from: Annotated[str | None, _expression("training step")] = None,
+    models_table: ModelsTable = None,
+    all_runs: AllRuns = False,
+    model_column: ModelColumn = None,
+    group_columns: GroupColumns = None,
     benchmark: Benchmark = None,
     format: FormatName = None,
     metric: Metric = None,
@@ -33,7 +80,7 @@ def read(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Read responses in any format and write them as one table.
+    """List what responses files hold, or, with -o, write them as one table that other commands read fast.
 
     Columns of a long CSV or Parquet file (one row per answer):
 
@@ -51,14 +98,22 @@ def read(
 
     A wide file has one row per model, with its label in the column model, and one column per item: 0, 1, a score, or
     nothing.
+
+    The metric and filter chosen here are written with the responses, and subsets made from them remember both.
     """
+    groups = [name.strip() for name in group_columns.split(",")] if group_columns else []
+    columns = {"model_column": model_column, "group_columns": groups}
+    if output is None:
+        _list(paths, benchmark, format, metric, filter, json=json, **columns)
+        return
     from irt_bench.report.tables import print_findings, print_table
     from irt_bench.responses import write_table
     from irt_bench.responses.quality import findings, overview
 
     check_output(output, force=force)
-    table = read_paths(paths, None, format, metric, filter)
-    table = table.select(benchmark) if benchmark else table
+    expressions = {"seed_from": seed_from, "run_from": run_from, "step_from": step_from}
+    about_runs = expressions | {"models_table": models_table, "all_runs": all_runs}
+    table = read_paths(paths, benchmark, format, metric, filter, **columns, **about_runs)
     write_table(table, output, safe_csv=safe_csv)
     found = findings(table)
     if json:
@@ -68,3 +123,53 @@ def read(
     print_table(overview(table), title="Responses", console=out)
     print_findings(found, out)
     out.print(f"Wrote {output}", highlight=False)
+
+
+def _list(
+    paths: list[Path],
+    benchmark: str | None,
+    format: str | None,
+    metric: str | None,
+    filter: str | None,
+    *,
+    json: bool,
+    **columns: Any,
+) -> None:
+    from irt_bench.report.tables import print_table
+    from irt_bench.responses.read import describe_responses
+
+    with progress_bar() as progress:
+        there = describe_responses(
+            paths, benchmark=benchmark, format=format, metric=metric, filter=filter, progress=progress, **columns
+        )
+    if json:
+        print_text(json_text({"contents": there.to_dict("records")}))
+        return
+    keys = ["benchmark", "metric", "filter"]
+    rows = there.groupby(keys, sort=False).agg(
+        models=("model", "nunique"), items=("n_items", "max"), answers=("n_answers", "sum"), chosen=("chosen", "all")
+    )
+    undecided = ~rows.groupby(level="benchmark", sort=False)["chosen"].transform("any")
+    rows["read"] = [
+        "yes" if chosen else "to choose" if open_ else "no"
+        for chosen, open_ in zip(rows["chosen"], undecided, strict=True)
+    ]
+    shown = rows.drop(columns="chosen").reset_index()
+    empty = [name for name in keys if (shown[name] == "").all()]
+    print_table(shown.drop(columns=empty), title="What is there", console=out, index=False, max_rows=200)
+    models = list(dict.fromkeys(there["model"]))
+    more = f" and {len(models) - MAX_NAMED} more" if len(models) > MAX_NAMED else ""
+    out.print(f"Models ({len(models):,}): {', '.join(models[:MAX_NAMED])}{more}", highlight=False, markup=False)
+    out.print(_next(rows, undecided), highlight=False, markup=False, soft_wrap=True)
+
+
+def _next(rows: "pd.DataFrame", undecided: "pd.Series") -> str:
+    """Say which choices are left to make, and what comes next."""
+    if not undecided.any():
+        return "Nothing is left to choose: write them with -o responses.parquet."
+    choices = []
+    for what in ("metric", "filter"):
+        names = rows.index.to_frame(index=False)[undecided.to_numpy()].groupby("benchmark", sort=False)[what].unique()
+        several = [f"{benchmark}={'|'.join(found)}" for benchmark, found in names.items() if len(found) > 1]
+        choices += [f"--{what} {','.join(several)}"] if several else []
+    return f"To choose: {' '.join(choices)} (one of each; one name alone is for all benchmarks)."

@@ -166,7 +166,7 @@ def table_from_frame(
     frame = frame.rename(columns=rename_aliases(frame.columns)).reset_index(drop=True)
     missing = [name for name in (names.MODEL, names.ITEM) if name not in frame]
     if missing:
-        raise ResponsesError(_no_column(missing[0], [str(name) for name in frame.columns]))
+        raise ResponsesError(no_column(missing[0], [str(name) for name in frame.columns]))
     if not len(frame):
         raise ResponsesError(
             f"no rows below the columns {', '.join(map(str, frame.columns))}; one row per response is needed."
@@ -261,7 +261,7 @@ def as_table(responses: Responses) -> ResponseTable:
     return table_from_frame(frame, benchmark=counts.benchmark or DEFAULT_BENCHMARK, roles=roles, measure=counts.measure)
 
 
-def _no_column(missing: str, columns: list[str]) -> str:
+def no_column(missing: str, columns: list[str]) -> str:
     """Say which column a long table lacks, and what to do."""
     shown = ", ".join(columns[:MAX_LISTED]) + (f", ... ({len(columns):,} in all)" if len(columns) > MAX_LISTED else "")
     if missing == names.MODEL and not {names.CORRECT, names.N_CORRECT, names.SCORE} & {*columns}:

@@ -167,18 +167,49 @@ def _steps(values: pd.Series) -> pd.Series:
     return values_at(pd.Index(numbers.astype("int64") if whole else numbers), codes)
 
 
+SHORT_HASH: Final = 12  # characters of a hash in a label, where they tell all apart
+
+
 def identify_items(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """Name items by `doc_hash` where files disagree on which document an id means.
+    """Give one document one label: that of its id, or its hash where files disagree on which document an id means.
 
     Notes
     -----
+    Rows labelled by their hash, as where a log has wrong ids, get the label that other rows give the same document.
     Ids that agree with the hashes stay. Two ids with one hash within one model are a document that occurs twice in the
     benchmark, not a disagreement.
     """
     if names.DOC_HASH not in frame or frame[names.DOC_HASH].isna().all():
         return frame, []
-    _, uses = distinct_rows(frame, [names.BENCHMARK, names.MODEL, names.ITEM, names.DOC_HASH])
-    uses = uses.dropna()
+    numbers, uses = distinct_rows(frame, [names.BENCHMARK, names.MODEL, names.ITEM, names.DOC_HASH])
+    label = uses[names.ITEM].astype("str").to_numpy(dtype=object)
+    by_hash = (uses[names.ITEM].astype("str") == uses[names.DOC_HASH].astype("str")).to_numpy()
+    known = uses[~by_hash & uses[names.DOC_HASH].notna().to_numpy()]
+    if by_hash.any() and len(known):
+        pairs = known[[names.BENCHMARK, names.DOC_HASH, names.ITEM]].drop_duplicates()
+        unique = pairs[~pairs.duplicated([names.BENCHMARK, names.DOC_HASH], keep=False)]
+        lookup = pd.Series(
+            unique[names.ITEM].astype("str").to_numpy(dtype=object),
+            index=pd.MultiIndex.from_frame(unique[[names.BENCHMARK, names.DOC_HASH]].astype("str")),
+        )
+        keys = pd.MultiIndex.from_frame(uses[[names.BENCHMARK, names.DOC_HASH]].astype("str"))
+        place = lookup.index.get_indexer(keys)
+        found = by_hash & (place >= 0)
+        label[found] = lookup.to_numpy(dtype=object)[place[found]]
+    known = uses.assign(**{names.ITEM: label})
+    clash, findings = _disagreeing(known.dropna(subset=[names.DOC_HASH]))
+    named = known[names.DOC_HASH].astype("str").isin(clash).to_numpy() & known[names.DOC_HASH].notna().to_numpy()
+    hashed = named | (known[names.ITEM].astype("str") == known[names.DOC_HASH].astype("str")).to_numpy()
+    label[hashed] = _short_labels(known[hashed])
+    if (label == uses[names.ITEM].astype("str").to_numpy(dtype=object)).all():
+        return frame, findings
+    codes, distinct = pd.factorize(pd.Series(label, dtype=object))
+    items = _in_natural_order(codes[numbers], list(distinct), np.ones(len(distinct), dtype=bool))
+    return frame.assign(item=pd.Series(items, copy=False)), findings
+
+
+def _disagreeing(uses: pd.DataFrame) -> tuple[pd.Series, list[Finding]]:
+    """Hashes of documents whose ids disagree between files."""
     twice = uses[uses.duplicated([names.BENCHMARK, names.MODEL, names.DOC_HASH], keep=False)]
     pairs = uses[[names.BENCHMARK, names.ITEM, names.DOC_HASH]].drop_duplicates()
     one_id = pairs.duplicated([names.BENCHMARK, names.ITEM], keep=False)
@@ -187,10 +218,17 @@ def identify_items(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     )
     several = pairs[one_id | one_hash]
     if several.empty:
-        return frame, []
-    clash = frame[names.DOC_HASH].isin(several[names.DOC_HASH])
-    label = frame[names.ITEM].astype("str").where(~clash, frame[names.DOC_HASH].astype("str"))
+        return pd.Series([], dtype="str"), []
     n_items = several[names.DOC_HASH].nunique()
     first = str(several[names.ITEM].iloc[0])
     message = f"{n_items} items are named by doc_hash, as their ids disagree between files; first id {first!r}"
-    return frame.assign(item=as_labels(label, names.ITEM)), [Finding("ids_disagree", n_items, message)]
+    return several[names.DOC_HASH].astype("str").drop_duplicates(), [Finding("ids_disagree", n_items, message)]
+
+
+def _short_labels(uses: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Benchmark and the first characters of the hash, if these tell all documents apart; else the hash."""
+    hashes = uses[names.DOC_HASH].astype("str")
+    short = uses[names.BENCHMARK].astype("str") + "/" + hashes.str[:SHORT_HASH]
+    apart = short.nunique() == (uses[names.BENCHMARK].astype("str") + "/" + hashes).nunique()
+    is_long = bool((hashes.str.len() > SHORT_HASH).all())
+    return (short if apart and is_long else hashes).to_numpy(dtype=object)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,15 +14,24 @@ from pandas.api.types import union_categoricals
 
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesError, unknown_choice
-from irt_bench.responses.canonical import table_from_frame
+from irt_bench.responses.canonical import check_unique_columns, no_column, table_from_frame
 from irt_bench.responses.counts import Measure
-from irt_bench.responses.formats import FORMATS, Format, ParsedFile, ReadOptions
-from irt_bench.responses.formats.format import constant
-from irt_bench.responses.formats.jsonlines import first_line, records
+from irt_bench.responses.formats import ParsedFile, ReadOptions
+from irt_bench.responses.formats.format import (
+    DEFAULT_KEY,
+    Candidates,
+    Choice,
+    choice_for,
+    constant,
+    parse_choice,
+    stem,
+)
+from irt_bench.responses.formats.jsonlines import first_line
 from irt_bench.responses.formats.lm_eval import NO_FILTER
-from irt_bench.responses.formats.py_irt import SUFFIXES as JSON_LINES
 from irt_bench.responses.measures import normalise_measure
-from irt_bench.responses.table import MEASURE_COLUMNS, Finding, ResponseTable
+from irt_bench.responses.runs import RunOptions, with_runs
+from irt_bench.responses.sources import Source, find_sources
+from irt_bench.responses.table import FILTER, GROUP, MEASURE_COLUMNS, METRIC, Finding, ResponseTable
 from irt_bench.responses.wide import rename_aliases
 
 
@@ -113,32 +122,25 @@ def _categorical(part: pd.Series | None, n_rows: int) -> pd.Series:
 
 Progress = Callable[[str, int, int], None]
 
-PICKLE_SUFFIXES: Final = (".pkl", ".pickle", ".p")
-PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its protocol
-FOLDER_PARTS: Final = ("__pycache__",)
-KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
-MAX_DEPTH: Final = 100  # folders below the given one
-MAX_FOLDERS: Final = 1_000_000
-MAX_FILES: Final = 1_000_000
-MAX_PATH_CHARACTERS: Final = 300  # characters of a path in a message
 MAX_FINDINGS: Final = 5  # of one name that are listed one by one
 # What a format's module may raise on a file whose parts have unexpected types.
 LAYOUT_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-
-
-class Source(NamedTuple):
-    """A file, or a folder read as a whole, and the format that reads it."""
-
-    path: Path
-    format: Format
 
 
 def read_responses(
     paths: Sequence[str | Path],
     *,
     format: str | None = None,
-    metric: str | None = None,
-    filter: str | None = None,
+    benchmark: str | Sequence[str] | None = None,
+    metric: Choice = None,
+    filter: Choice = None,
+    seed_from: str | None = None,
+    run_from: str | None = None,
+    step_from: str | None = None,
+    models_table: str | Path | pd.DataFrame | None = None,
+    all_runs: bool = False,
+    model_column: str | None = None,
+    group_columns: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> ResponseTable:
     r"""Read responses from files and folders, in any mixture of the known formats.
@@ -149,8 +151,23 @@ def read_responses(
         Files, or folders searched for files of known formats (hidden and unknown files are ignored).
     format : str, optional
         Name in ``FORMATS``; by default each file's name and first bytes decide.
-    metric, filter : str, optional
-        What to read where a file holds several; see `ReadOptions`.
+    benchmark : str or sequence of str, optional
+        Benchmark or group of tasks to keep; several, as a sequence or separated by commas, become one. Nothing has to
+        be chosen for others.
+    metric, filter : str or mapping of benchmark to str, optional
+        What to read where a file holds several, for all benchmarks or for each: ``"acc"``, ``{"arc": "acc_norm"}``, or
+        ``"arc=acc_norm,mmlu_*=acc"``. Groups of tasks and patterns of names are benchmarks here.
+    seed_from, run_from, step_from : str, optional
+        Regular expressions that find the training seed, run and step in the names of models, or else in the paths of
+        their files: the first group, or the whole match. The run is, by default, the name without seed and step.
+    models_table : path or pd.DataFrame, optional
+        Table with one row per model: column ``model``, and others to join, such as run, seed, step, family or size.
+    all_runs : bool
+        Whether all runs of one model on one benchmark are taken, as repeats, instead of the newest one.
+    model_column : str, optional
+        Column of tables with the models.
+    group_columns : sequence of str
+        Columns of wide tables that describe the models and are no items.
     progress : callable, optional
         Called with (path, done, total) before each file and once at the end.
 
@@ -171,149 +188,148 @@ def read_responses(
     ...     read_responses([folder])
     ResponseTable(answers: 2 models x 1 items, 2 answers)
     """
-    if isinstance(paths, (str, Path)):
-        paths = [paths]
-    sources = find_sources(paths, format=format)
-    options = ReadOptions(metric, filter)
+    options = read_options(benchmark, metric, filter, model_column=model_column, group_columns=group_columns)
+    runs = RunOptions(run_from, seed_from, step_from, models_table, all_runs)
+    sources = find_sources([paths] if isinstance(paths, (str, Path)) else paths, format=format)
     readings = []
     for done, source in enumerate(sources):
         if progress is not None:
             progress(str(source.path), done, len(sources))
-        readings.append(_read_one(source, options))
+        readings.append(read_source(source, options))
     if progress is not None:
         progress(str(sources[-1].path), len(sources), len(sources))
     _check_chosen(readings, options)
-    return _table(sources, readings)
+    passed_over = frozenset().union(*(reading.passed_over for reading in readings))
+    if passed_over and not any(len(reading.frame) for reading in readings):
+        raise ReadError(unknown_choice("benchmark", _shown(benchmark), passed_over))
+    table = _table(sources, readings, runs)
+    return table if benchmark is None else _selected(table, benchmark, passed_over)
 
 
-def find_sources(paths: Sequence[str | Path], *, format: str | None = None) -> list[Source]:
-    """Find the files to read, each once, in the given order and by name within folders.
+def describe_responses(
+    paths: Sequence[str | Path],
+    *,
+    format: str | None = None,
+    benchmark: str | Sequence[str] | None = None,
+    metric: Choice = None,
+    filter: Choice = None,
+    model_column: str | None = None,
+    group_columns: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    r"""List what files hold: benchmarks x metrics x filters x models, and what `read_responses` would read.
+
+    Parameters
+    ----------
+    paths, format, benchmark, metric, filter, model_column, group_columns, progress
+        As in `read_responses`; nothing has to be chosen.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per benchmark, metric, filter and model: ``benchmark, metric, filter, model`` (metric and filter are
+        empty where a format has none), ``chosen`` (whether it would be read; for no row of a benchmark that needs a
+        choice), ``n_items``, ``n_answers`` (rows, repeats included), ``format`` and ``files``.
 
     Raises
     ------
     ReadError
-        If a path is missing, or nothing in it can be read.
+        If a path is missing, damaged or of no known format, or a metric that was asked for is not there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from irt_bench import describe_responses
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text = "benchmark,model,item,metric,correct\narc,a,1,acc,1\narc,a,1,acc_norm,0\n"
+    ...     _ = (Path(folder) / "answers.csv").write_text(text)
+    ...     describe_responses([folder])[["benchmark", "metric", "model", "chosen"]]
+      benchmark    metric model  chosen
+    0       arc       acc     a   False
+    1       arc  acc_norm     a   False
     """
-    if format is not None and format not in FORMATS:
-        raise ReadError(unknown_choice("format", format, FORMATS))
-    if not paths:
-        raise ReadError("no path was given; name files or folders with responses.")
-    formats = [FORMATS[format]] if format is not None else list(FORMATS.values())
-    found: dict[Path, Source] = {}
-    for path in map(Path, paths):
-        if not _exists(path):
-            raise ReadError(f"{path} does not exist.")
-        try:
-            sources = (
-                _in_folder(path, formats) if path.is_dir() else [_of_file(path, formats, forced=format is not None)]
-            )
-            found |= {source.path.resolve(): source for source in sources if source.path.resolve() not in found}
-        except OSError as error:  # a folder that may not be searched, a path too long
-            where = _shortened(Path(error.filename or path))
-            raise ReadError(f"{where} cannot be read: {error.strerror or error}.") from error
-    return list(found.values())
+    options = read_options(benchmark, metric, filter, model_column=model_column, group_columns=group_columns)
+    sources = find_sources([paths] if isinstance(paths, (str, Path)) else paths, format=format)
+    rows: list[pd.DataFrame] = []
+    readings = []
+    for done, source in enumerate(sources):
+        if progress is not None:
+            progress(str(source.path), done, len(sources))
+        listed: list[Candidates] = []
+        reading = read_source(source, replace(options, listed=listed))
+        readings.append(replace(reading, frame=reading.frame[:0]))
+        if len(reading.frame):
+            frame = _canonical(source, reading).frame
+            rows.append(_contents(frame, listed, options).assign(format=source.format.name, files=1))
+    if progress is not None:
+        progress(str(sources[-1].path), len(sources), len(sources))
+    keys = ["benchmark", "metric", "filter", "model"]
+    if not rows or not sum(map(len, rows)):
+        there = frozenset().union(*(reading.passed_over for reading in readings))
+        if benchmark is not None:
+            raise ReadError(unknown_choice("benchmark", _shown(benchmark), there))
+        reasons = "; ".join(finding.message for reading in readings[:3] for finding in reading.findings)
+        raise ReadError(f"{sources[0].path}: no answers were found{f' ({reasons})' if reasons else ''}.")
+    merged = pd.concat(rows).groupby(keys, sort=False, as_index=False)
+    how = {"chosen": "all", "n_items": "max", "n_answers": "sum", "format": "first", "files": "sum"}
+    return merged.agg(how)
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError as error:  # a name too long, a folder that may not be searched
-        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _of_file(path: Path, formats: Sequence[Format], *, forced: bool) -> Source:
-    if not path.is_file():  # opening a pipe waits for its writer, and devices do not end
-        raise ReadError(f"{path} is not a regular file; save its content as a file first.")
-    _refuse_pickle(path)
-    claiming = formats[0] if forced else next((entry for entry in formats if entry.claims(path)), None)
-    if claiming is None:
-        if path.name.lower().endswith(JSON_LINES):
-            first = next(records(path), None)  # raises where the first line is not JSON
-            if first is not None:
-                raise ReadError(f"{path}: line {first[0]} is JSON, but of no known log. Formats: {_listed_formats()}.")
-        raise ReadError(
-            f"{path} is in no known format.{_hint(path)} Formats: {_listed_formats()}. Choose one: format='NAME'."
-        )
-    return Source(path, claiming)
-
-
-def _hint(path: Path) -> str:
-    if path.suffix == ".json":
-        return " If it is the results file of a run, name its folder or its samples_*.jsonl."
-    if path.stat().st_size == 0:
-        return " It is empty."
-    return "" if path.suffix.lower() in KNOWN_ENDINGS else " If it holds a table, save that as .csv."
-
-
-def _in_folder(folder: Path, formats: Sequence[Format]) -> list[Source]:
-    sources = list(_walk(folder, formats, set()))
-    if not sources:
-        files = [file.relative_to(folder) for file in _files_below(folder)]
-        shown = ", ".join(map(str, files[:5])) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
-        raise ReadError(f"nothing in {folder} can be read; found {shown or 'no files'}. Formats: {_listed_formats()}.")
-    return sources
-
-
-def _walk(folder: Path, formats: Sequence[Format], seen: set[Path], depth: int = 0) -> Iterator[Source]:
-    if folder.resolve() in seen:  # a link to where we came from
-        return
-    if depth > MAX_DEPTH:
-        raise ReadError(f"{_shortened(folder)} lies more than {MAX_DEPTH} folders deep. Name the folder of the logs.")
-    if len(seen) > MAX_FOLDERS:
-        raise ReadError(f"more than {MAX_FOLDERS:,} folders were found up to {folder}. Name the folder of the logs.")
-    seen.add(folder.resolve())
-    whole = next((entry for entry in formats if entry.claims(folder)), None)
-    if whole is not None:
-        yield Source(folder, whole)
-        return
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in FOLDER_PARTS:
+def _contents(frame: pd.DataFrame, found: Sequence[Candidates], options: ReadOptions) -> pd.DataFrame:
+    """One row per benchmark, metric, filter and model of one file."""
+    choices = {(each.what, each.benchmark): each for each in found}
+    rows = []
+    for (benchmark, model), own in frame.groupby([names.BENCHMARK, names.MODEL], observed=True, sort=False):
+        group = str(own[GROUP].iloc[0]) if GROUP in own and own[GROUP].notna().any() else ""
+        if not options.wants(str(benchmark), group):
             continue
-        if path.is_dir():
-            yield from _walk(path, formats, seen, depth + 1)
-        elif path.is_file() and not path.name.lower().endswith(PICKLE_SUFFIXES):
-            claiming = next((entry for entry in formats if entry.claims(path)), None)
-            if claiming is not None:
-                yield Source(path, claiming)
+        axes = []
+        for what in (METRIC, FILTER):
+            given = str(own[what].iloc[0]) if what in own and own[what].notna().any() else ""
+            known = choices.get((what, str(benchmark)), Candidates(what, str(benchmark), (given,), given))
+            axes.append([(name, name == known.chosen) for name in known.names])
+        rows += [
+            (benchmark, metric, by, model, is_metric and is_filter, own[names.ITEM].nunique(), len(own))
+            for metric, is_metric in axes[0]
+            for by, is_filter in axes[1]
+        ]
+    return pd.DataFrame(rows, columns=["benchmark", "metric", "filter", "model", "chosen", "n_items", "n_answers"])
 
 
-def _shortened(path: Path) -> str:
-    """Beginning and end of a long path."""
-    text = str(path)
-    return (
-        text
-        if len(text) <= MAX_PATH_CHARACTERS
-        else f"{text[: MAX_PATH_CHARACTERS // 2]}...{text[-MAX_PATH_CHARACTERS // 2 :]}"
-    )
+def read_options(
+    benchmark: str | Sequence[str] | None = None,
+    metric: Choice = None,
+    filter: Choice = None,
+    *,
+    model_column: str | None = None,
+    group_columns: Sequence[str] = (),
+) -> ReadOptions:
+    """Check and arrange the choices of `read_responses`."""
+    wanted = () if benchmark is None else tuple(benchmark)
+    if isinstance(benchmark, str):
+        wanted = (benchmark, *(name.strip() for name in benchmark.split(",")))
+    group_columns = (group_columns,) if isinstance(group_columns, str) else tuple(group_columns)
+    return ReadOptions(parse_choice(metric), parse_choice(filter), wanted, model_column, group_columns)
 
 
-def _files_below(folder: Path) -> list[Path]:
-    files: list[Path] = []
-    for parent, folders, names_in in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = (Path(parent, name) for name in sorted(names_in) if not name.startswith("."))
-        files.extend(path for path in visible if path.is_file())  # opening a pipe would wait for its writer
-        if len(files) > MAX_FILES:
-            raise ReadError(f"{folder} holds more than {MAX_FILES:,} files. Name the folder of the logs.")
-    return files
+def _shown(benchmark: str | Sequence[str] | None) -> str:
+    return benchmark if isinstance(benchmark, str) else ", ".join(benchmark or ())
 
 
-def _listed_formats() -> str:
-    return "; ".join(f"{entry.name} ({entry.description})" for entry in FORMATS.values())
+def _selected(table: ResponseTable, benchmark: str | Sequence[str], passed_over: frozenset[str]) -> ResponseTable:
+    """Keep the wanted benchmarks; names of those that were not read are among the choices of an error."""
+    known = {*table.benchmarks, *table.groups}
+    if isinstance(benchmark, str) and benchmark not in known and "," in benchmark:
+        benchmark = [name.strip() for name in benchmark.split(",")]
+    for name in [benchmark] if isinstance(benchmark, str) else benchmark:
+        if name not in known:
+            raise ResponsesError(unknown_choice("benchmark", name, known | passed_over))
+    return table.select(benchmark if isinstance(benchmark, str) or len(benchmark) > 1 else benchmark[0])
 
 
-def _refuse_pickle(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(2)
-    except OSError as error:
-        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
-    is_pickle = len(head) == 2 and head[0] == 0x80 and head[1] in PICKLE_PROTOCOLS
-    if is_pickle or path.name.lower().endswith(PICKLE_SUFFIXES):
-        raise ReadError(f"{path} is a pickle, which can run code and is never opened. Convert it to CSV or Parquet.")
-
-
-def _read_one(source: Source, options: ReadOptions) -> ParsedFile:
+def read_source(source: Source, options: ReadOptions) -> ParsedFile:
+    """Read one file or folder; every error names it."""
     before = _state(source.path)
     try:
         reading = source.format.read(source.path, options)
@@ -344,17 +360,35 @@ def _state(path: Path) -> list[tuple[int, int, int]]:
 
 
 def _check_chosen(readings: Sequence[ParsedFile], options: ReadOptions) -> None:
-    """Refuse a metric or filter that no file had."""
+    """Refuse a metric or filter that no file had, and a benchmark of a choice that none is of."""
     for what, asked, found in (
         ("metric", options.metric, [reading.metrics for reading in readings]),
         ("filter", options.filter, [reading.filters for reading in readings]),
     ):
         there = frozenset().union(*found) - {NO_FILTER}  # answers without a filter have none to choose
-        if asked is not None and there and asked not in there and asked.partition(":")[0] not in there:
-            raise ReadError(unknown_choice(what, asked, there))
+        general, _ = choice_for(asked, DEFAULT_KEY)
+        if isinstance(asked, str) and there and asked not in there and asked.partition(":")[0] not in there:
+            raise ReadError(unknown_choice(what, general, there))
+        if isinstance(asked, Mapping):
+            benchmarks = _benchmarks_of(readings)
+            for key in asked:
+                if key and not any(key == name or fnmatchcase(name, key) for name in benchmarks):
+                    raise ReadError(f"{what}: {unknown_choice('benchmark', key, benchmarks)}")
 
 
-def _table(sources: Sequence[Source], readings: list[ParsedFile]) -> ResponseTable:
+def _benchmarks_of(readings: Sequence[ParsedFile]) -> set[str]:
+    """Names of benchmarks and groups in some files, read or not; files without names are of any benchmark."""
+    found: set[str] = set()
+    for reading in readings:
+        found |= reading.passed_over
+        if names.BENCHMARK in reading.frame:
+            found |= set(reading.frame[names.BENCHMARK].astype("str").unique())
+        if GROUP in reading.frame:
+            found |= {name for path in reading.frame[GROUP].dropna().unique() for name in str(path).split("/")}
+    return found
+
+
+def _table(sources: Sequence[Source], readings: list[ParsedFile], runs: RunOptions) -> ResponseTable:
     findings = _merged([finding for reading in readings for finding in reading.findings])
     full = [(source, reading) for source, reading in zip(sources, readings, strict=True) if len(reading.frame)]
     readings.clear()  # frames are let go one by one below
@@ -362,17 +396,31 @@ def _table(sources: Sequence[Source], readings: list[ParsedFile]) -> ResponseTab
         reasons = "; ".join(finding.message for finding in findings[:3])
         raise ReadError(f"{sources[0].path}: no answers were found{f' ({reasons})' if reasons else ''}.")
     where = str(full[0][0].path) if len(full) == 1 else f"{len(full)} files"
+    full = [(source, _canonical(source, reading)) for source, reading in full]
+    parsed, about_runs = with_runs([(source.path, reading) for source, reading in full], runs)
+    full = [(source, reading) for (source, _), reading in zip(full, parsed, strict=True) if len(reading.frame)]
     try:
         if len(full) == 1:
-            source, reading = full.pop()
-            table = table_from_frame(
-                reading.frame, benchmark=stem(source.path), roles=reading.roles, measure=reading.measure
-            )
+            reading = full.pop()[1]
+            table = table_from_frame(reading.frame, roles=reading.roles, measure=reading.measure)
         else:
             table = _stacked(full)
     except ResponsesError as error:
         raise ResponsesError(f"{where}: {error}") from error
-    return replace(table, findings=(*findings, *table.findings))
+    return replace(table, findings=(*findings, *_merged(about_runs), *table.findings))
+
+
+def _canonical(source: Source, reading: ParsedFile) -> ParsedFile:
+    """Give columns their canonical names, and name the benchmark after the file where it has none."""
+    frame = reading.frame
+    check_unique_columns(frame.columns)
+    frame = frame.rename(columns=rename_aliases(frame.columns))
+    missing = [name for name in (names.MODEL, names.ITEM) if name not in frame]
+    if missing:
+        raise ResponsesError(f"{source.path}: {no_column(missing[0], [str(name) for name in frame.columns])}")
+    if names.BENCHMARK not in frame:
+        frame[names.BENCHMARK] = pd.Series(constant(stem(source.path), len(frame)), copy=False)
+    return replace(reading, frame=frame)
 
 
 def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -391,23 +439,10 @@ def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _stacked(full: Sequence[tuple[Source, ParsedFile]]) -> ResponseTable:
-    frames = []
-    for source, reading in full:
-        frame = reading.frame.rename(columns=rename_aliases(reading.frame.columns))
-        if names.BENCHMARK not in frame:
-            frame[names.BENCHMARK] = constant(stem(source.path), len(frame))
-        frames.append((str(source.path), frame))
+    frames = [(str(source.path), reading.frame) for source, reading in full]
     roles = {column: role for _, reading in full for column, role in reading.roles.items()}
     measure: Measure | None = "score" if any(reading.measure == "score" for _, reading in full) else None
     return table_from_frame(stack(frames), roles=roles, measure=measure)
 
 
-def stem(path: Path) -> str:
-    """Name of a file without the endings of formats and compression."""
-    name = path.name
-    while (ending := Path(name).suffix.lower()) in KNOWN_ENDINGS and len(ending) < len(name):
-        name = name[: -len(ending)]
-    return name
-
-
-__all__ = ["Source", "find_sources", "read_responses", "stem"]
+__all__ = ["Source", "describe_responses", "find_sources", "read_responses", "read_source", "stem"]

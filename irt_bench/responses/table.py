@@ -32,7 +32,8 @@ GOLD: Final = "gold"  # item metadata: position of the right choice
 GROUP: Final = "group"  # item metadata: the groups a task belongs to, outermost first, joined by "/"
 METRIC: Final = "metric"  # item metadata: name in the logs of the value that was read
 FILTER: Final = "filter"  # item metadata: how lm-evaluation-harness extracted the answer from the text
-ITEM_COLUMNS: Final = (names.SUBTASK, GROUP, DOC_ID, names.DOC_HASH, GOLD, METRIC, FILTER)
+QUESTION: Final = "question"  # item metadata: its first words, where logs have them
+ITEM_COLUMNS: Final = (names.SUBTASK, GROUP, DOC_ID, names.DOC_HASH, GOLD, METRIC, FILTER, QUESTION)
 
 REVISION: Final = "revision"  # model metadata: a revision of the weights that is not a training step
 MASKED: Final = (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)
@@ -99,6 +100,11 @@ class ResponseTable:
     def benchmarks(self) -> list[str]:
         """Names of the benchmarks, in order."""
         return list(self.entries[names.BENCHMARK].unique())
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups of benchmarks (tasks), as logs have them."""
+        return list(_group_members(self.items))
 
     @property
     def measure(self) -> Measure:

@@ -35,6 +35,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize, special, stats
 
+from irt_bench import names
 from irt_bench.analysis.intervals import Z_LIMIT, resampled_counts
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError
@@ -46,7 +47,7 @@ from irt_bench.subsets.basis import filled_shares
 from irt_bench.subsets.clusters import Labels
 from irt_bench.subsets.estimators import LearnedParameters, estimate, estimator_of, possible_range, prediction_of
 from irt_bench.subsets.scorer import Prediction, ResponseSummary, scorer_of, summarise_responses
-from irt_bench.subsets.subset import EstimatorParameters, SubsetRecord
+from irt_bench.subsets.subset import EstimatorParameters, SubsetRecord, bare_hash
 
 COVERAGE = INTERVAL[1] - INTERVAL[0]
 N_RESAMPLES: Final = 1000  # of clusters, for intervals of expected errors
@@ -293,7 +294,8 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
     Parameters
     ----------
     counts : ResponseCounts, or what `as_counts` takes
-        Answers. Items are matched by label; items outside the subset are ignored. The share of missing answers is
+        Answers. Items are matched by label, and by the hash of their document where it is known; items outside the
+        subset are ignored. The share of missing answers is
         estimated by the IRT model.
     subset : SubsetRecord
         The subset, with the numbers learned from calibration models.
@@ -404,20 +406,42 @@ def _answers(counts: ResponseCounts, subset: SubsetRecord) -> ResponseCounts:
             "the responses are fractional scores; the subset was calibrated on right and wrong answers. Choose another "
             "metric when reading them: metric='NAME'."
         )
-    labels = counts.items.index.astype("str")
-    check_same_metric_and_filter(counts.items, labels, subset)
-    places = labels.get_indexer(pd.Index(subset.ids, dtype="str"))
+    places = _places_of_items(counts.items, subset)
     known = places >= 0
+    ids = np.full(counts.n_items, None, dtype=object)
+    ids[places[known]] = np.array(subset.ids, dtype=object)[known]
+    check_same_metric_and_filter(counts.items, ids, subset)
     if not known.any():
         raise SubsetError(
             f"none of the {subset.size} items of the subset is among the {counts.n_items} of the responses; the subset "
-            f"has {subset.ids[0]!r}, the responses {str(counts.items.index[0])!r}. Is it the same benchmark?"
+            f"has {subset.ids[0]!r}, the responses {str(counts.items.index[0])!r}. Is it the same benchmark, and the "
+            "same revision of its documents?"
         )
     correct, trials = (
         np.where(known, array[:, np.where(known, places, 0)], 0) for array in (counts.correct, counts.trials)
     )
     items = pd.DataFrame(index=pd.Index(subset.ids, name="item", dtype="str"))
     return ResponseCounts(correct, trials, counts.models, items, counts.benchmark, counts.measure)
+
+
+def _places_of_items(items: pd.DataFrame, subset: SubsetRecord) -> npt.NDArray[np.intp]:
+    """Find the items of the subset among the responses by label; -1 where an item is not there.
+
+    Where the hashes of documents are known they decide: another revision of a benchmark may number documents otherwise.
+    """
+    places = np.asarray(items.index.astype("str").get_indexer(pd.Index(subset.ids, dtype="str")), dtype=np.intp)
+    wanted = np.array([bare_hash(item.doc_hash) if item.doc_hash else None for item in subset.items], dtype=object)
+    if names.DOC_HASH not in items or not any(wanted):
+        return places
+    given = [bare_hash(str(text)) if pd.notna(text) else None for text in items[names.DOC_HASH]]
+    logged = np.array([*given, None], dtype=object)  # the last place is that of items that are not there
+    here = logged[places]
+    other = pd.notna(wanted) & ((places < 0) | (pd.notna(here) & (here != wanted)))
+    if other.any():
+        by_hash = pd.Series(range(len(given)), index=pd.Index(given, dtype=object))
+        by_hash = by_hash[by_hash.index.notna() & ~by_hash.index.duplicated(keep=False)]
+        places[other] = by_hash.reindex(wanted[other]).fillna(-1).to_numpy(dtype=np.intp)
+    return places
 
 
 def check_same_metric_and_filter(items: pd.DataFrame, ids: Iterable[object], subset: SubsetRecord) -> None:

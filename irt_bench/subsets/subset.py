@@ -359,6 +359,11 @@ def read_subset(path: str | Path) -> SubsetRecord:
         raise SubsetError(f"{path} contradicts itself: {where}: {first['msg']}.") from error
 
 
+def bare_hash(doc_hash: str) -> str:
+    """Hash without the suffix of a repeated document."""
+    return doc_hash.partition("#")[0]
+
+
 def _digest(content: dict[str, Any]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"sha256:{hashlib.sha256(canonical.encode('utf-8', 'surrogatepass')).hexdigest()}"

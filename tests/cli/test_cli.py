@@ -191,6 +191,18 @@ def test_compare_writes_tables_and_a_figure(fitted, responses, tmp_path):
     assert told["n_pairs"] == N_MODELS * (N_MODELS - 1) // 2
 
 
+def test_reading_without_an_output_lists_what_there_is_and_what_is_to_choose(shared_cases):
+    folder = shared_cases / "lm_eval_suite"
+    output = " ".join(run("read", folder).output.split())
+    assert "arc acc_norm none 2 4 8 to choose" in output and "Models (2): org/m1, org/m2" in output
+    assert "--metric arc=acc|acc_norm,ifeval=prompt_level_strict_acc|prompt_level_loose_acc" in output
+    assert "--filter gsm=strict-match|flexible-extract" in output
+    chosen = run("read", folder, "--metric", "arc=acc_norm", "--benchmark", "arc").output
+    assert "Nothing is left to choose" in chosen and "ifeval" not in chosen
+    rows = json.loads(run("read", folder, "--json").stdout)["contents"]
+    assert len(rows) == 12 and rows[0]["benchmark"] == "arc" and rows[0]["chosen"] is False
+
+
 @pytest.mark.parametrize("command", ["read", "items", "fit", "score", "compare"])
 def test_an_existing_output_is_refused_before_anything_is_read(command, fitted, tmp_path):
     folder = command in ("fit", "compare")

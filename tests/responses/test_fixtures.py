@@ -39,9 +39,13 @@ INPUTS = ("lm_tasks", "lm_export", "inspect_tasks", "subset.json")  # what the c
 
 
 def read(path: Path, **choices: str) -> Values:
-    """Answers of a table, by model name and, where several snapshots are there, step."""
+    """Answers of a table, by model name and, where several snapshots are there, step; documents by their hash."""
     table = read_responses([path], **choices)
     rows = table.answers
+    if "doc_hash" in table.items:
+        hashes = table.items["doc_hash"].to_dict()
+        keys = zip(rows["benchmark"], rows["item"], strict=True)
+        rows = rows.assign(item=[hashes[key] for key in keys])
     worth = rows["correct" if "correct" in rows else "score"]
     trials = rows["trial"] if "trial" in rows else [1] * len(rows)
     keys = zip(rows["benchmark"], rows["model"], rows["item"], map(int, trials), strict=True)
@@ -105,6 +109,7 @@ def test_logs_of_the_harness_read_to_the_values_of_their_lines(shared_fixtures, 
     assert len(found) == EXPECTED_SIZES[run]
 
 
+@pytest.mark.filterwarnings("ignore:model .* runs")  # the newest answers are taken, as here
 @pytest.mark.parametrize("folder", ["inspect", "inspect_subset"])
 @pytest.mark.parametrize("scorer", ["choice", "partial"])
 def test_archives_of_inspect_read_to_the_values_of_their_samples(shared_fixtures, folder, scorer):
@@ -112,10 +117,12 @@ def test_archives_of_inspect_read_to_the_values_of_their_samples(shared_fixtures
     for path in sorted((shared_fixtures / folder).glob("*.eval")):
         about = member(path, "header.json")["eval"]
         samples = member(path, "summaries.json")
+        again = {(about["task"].split("/")[-1], about["model"], str(sample["id"])) for sample in samples}
+        expected = {key: value for key, value in expected.items() if key[:3] not in again}  # the newest run is taken
         expected |= of_inspect(about["task"].split("/")[-1], about["model"], samples, scorer)
     found = read(shared_fixtures / folder, metric=scorer)
     assert found == pytest.approx(expected)
-    assert len(found) == (200 if folder == "inspect" else 17)
+    assert len(found) == (200 if folder == "inspect" else 15)
 
 
 def test_a_log_of_inspect_in_json_reads_to_the_values_of_its_samples(shared_fixtures):

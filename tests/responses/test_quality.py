@@ -106,6 +106,7 @@ def test_prompts_changed_by_a_subset_run_are_reported_in_real_logs(shared_fixtur
     assert found["different_prompts"].count == (hashes > 1).sum() > 0
 
 
+@pytest.mark.filterwarnings("ignore:model .* runs")
 def test_what_was_noticed_on_reading_comes_first(shared_fixtures):
     table = read_responses([shared_fixtures / "inspect_subset"], metric="choice")
-    assert findings(table)[0].name == "duplicate_rows"
+    assert findings(table)[0].name == "repeated_runs"

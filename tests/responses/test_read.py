@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import IrtBenchError, ReadError, ResponsesError
-from irt_bench.responses import read_responses
-from irt_bench.responses.read import find_sources, stem
+from irt_bench.responses import read_responses, write_table
+from irt_bench.responses.read import describe_responses, find_sources, stem
 
 LONG = "model,item,correct\na,1,1\na,2,0\nb,1,0\n"
 
@@ -204,3 +204,35 @@ def test_sources_are_found_in_order_without_reading_them(tmp_path):
         ("b.csv", "tabular"),
         ("d.parquet", "tabular"),
     ]
+
+
+def test_contents_are_listed_without_a_choice_and_with_what_would_be_read(shared_cases):
+    folder = shared_cases / "lm_eval_suite"
+    there = describe_responses([folder])
+    assert len(there) == 2 * (2 + 2 + 2) and set(there["model"]) == {"org/m1", "org/m2"}
+    assert not there["chosen"].any() and (there["n_items"] == 4).all()
+    chosen = describe_responses([folder], metric="arc=acc_norm,acc", filter="strict-match")
+    found = chosen[chosen["chosen"]].groupby("benchmark")["metric"].unique().str[0].to_dict()
+    assert found == {"arc": "acc_norm", "gsm": "exact_match"}
+    only = describe_responses([folder], benchmark="gsm")
+    assert set(only["filter"]) == {"strict-match", "flexible-extract"} and set(only["benchmark"]) == {"gsm"}
+    with pytest.raises(ReadError, match="benchmark 'gms' is not known. Did you mean 'gsm'"):
+        describe_responses([folder], benchmark="gms")
+
+
+def test_contents_of_tables_without_metrics_and_with_several_files(tmp_path):
+    write(tmp_path / "x.csv")
+    write(tmp_path / "y.csv", "benchmark,model,item,metric,score\nb,a,1,acc,1\nb,a,1,f1,0.5\n")
+    there = describe_responses([tmp_path])
+    assert there["benchmark"].tolist() == ["x", "x", "b", "b"] and there["metric"].tolist() == ["", "", "acc", "f1"]
+    assert there["chosen"].tolist() == [True, True, False, False]
+
+
+def test_a_choice_is_remembered_in_what_is_written(tmp_path):
+    write(tmp_path / "y.csv", "benchmark,model,item,metric,score\nb,a,1,acc,1\nb,a,1,f1,0.5\n")
+    table = read_responses([tmp_path], metric="f1")
+    write_table(table, tmp_path / "out.parquet")
+    again = read_responses([tmp_path / "out.parquet"])
+    assert again.items["metric"].tolist() == ["f1"] and again.answers["score"].tolist() == [0.5]
+    with pytest.raises(ReadError, match="metric 'acc' is not known"):
+        read_responses([tmp_path / "out.parquet"], metric="acc")

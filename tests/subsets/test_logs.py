@@ -164,6 +164,17 @@ def test_counts_that_were_read_by_another_metric_are_refused(normalised, tmp_pat
         estimate_full_score(counts, normalised)
 
 
+def test_responses_of_another_revision_are_joined_by_their_documents(build_subset, tmp_path):
+    """Numbers moved by one: labels name other documents, hashes the right ones."""
+    moved = write_log(tmp_path / "a", [(k + 1, k, k, float(k % 2)) for k in range(20)], n=(21, 20))
+    table = read_responses([moved])
+    records = [{"id": f"toy/{k}", "doc_id": k, "doc_hash": document_hash({"q": k})} for k in (*PLACES, 40)]
+    found = estimate_full_score(table, build_subset(records))
+    same = read_responses([write_log(tmp_path / "b", [(k, k, k, float(k % 2)) for k in range(20)], n=(20, 20))])
+    expected = estimate_full_score(same, build_subset(records))
+    assert found["n_items"].tolist() == [5] and found["estimate"].tolist() == expected["estimate"].tolist()
+
+
 def test_logs_of_another_benchmark_are_refused(subset, tmp_path):
     with pytest.raises(SubsetError, match="Is it the same benchmark"):
         read_subset_logs([write_log(tmp_path / "a", good([2, 3]))], subset)
@@ -199,9 +210,9 @@ def real_subset(shared_fixtures, build_subset):
         prompts = dict(zip(table.answers["item"].astype(str), table.answers["prompt_hash"].astype(str), strict=True))
         return build_subset(
             [
-                {"id": label, "doc_id": k, "doc_hash": label, "prompt_hash": prompts[label], "subtask": "toy_mc"}
+                {"id": label, "doc_id": k, "doc_hash": own, "prompt_hash": prompts[label], "subtask": "toy_mc"}
                 for k in PLACES
-                for label in [items["item"][k]]
+                for label, own in [items.loc[k, ["item", "doc_hash"]]]
             ],
             benchmark="toy_mc",
         )

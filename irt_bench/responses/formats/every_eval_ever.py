@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,14 +19,15 @@ from irt_bench.responses.formats.format import (
     ParsedFile,
     ReadOptions,
     checkpoint_of,
-    choose,
+    choice_for,
+    first_words,
     revision_in,
     ungraded,
 )
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, load_object, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER, document_labels
 from irt_bench.responses.formats.py_irt import SUFFIXES
-from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVISION
+from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, QUESTION, REVISION
 
 ENDING: Final = "_samples.jsonl"
 REQUIRED: Final = ("model_id", "evaluation_name", "sample_id", "evaluation")
@@ -40,6 +42,7 @@ class _Sample(NamedTuple):
     sample_id: str
     doc_hash: str | None
     prompt_hash: str | None
+    question: str | None
     score: float
 
 
@@ -67,7 +70,7 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     for benchmark in dict.fromkeys(sample.benchmark for sample in samples):
         part = _chosen([sample for sample in samples if sample.benchmark == benchmark], options)
         chosen.extend(part)
-        labels.extend(document_labels([sample.doc_hash for sample in part], [sample.sample_id for sample in part]))
+        labels.extend(_labels(part))
     frame = pd.DataFrame(
         {
             names.BENCHMARK: [sample.benchmark for sample in chosen],
@@ -75,7 +78,8 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
             names.ITEM: labels,
             names.SCORE: [sample.score for sample in chosen],
             DOC_ID: _numbered([sample.sample_id for sample in chosen]),
-            names.DOC_HASH: [label if sample.doc_hash else None for label, sample in zip(labels, chosen, strict=True)],
+            names.DOC_HASH: [sample.doc_hash for sample in chosen],
+            QUESTION: [sample.question for sample in chosen],
             PROMPT_HASH: [sample.prompt_hash for sample in chosen],
             METRIC: [sample.metric for sample in chosen],
             FILTER: [sample.filter for sample in chosen],
@@ -106,6 +110,7 @@ def _sample(path: Path, number: int, record: Record) -> _Sample:
         sample_id=str(record["sample_id"]),
         doc_hash=as_text(metadata.get("doc_hash")),
         prompt_hash=as_text(metadata.get("prompt_hash")),
+        question=first_words(record.get("input")),
         score=_score(record),
     )
 
@@ -121,17 +126,30 @@ def _score(record: Record) -> float:
 
 def _chosen(samples: Sequence[_Sample], options: ReadOptions) -> list[_Sample]:
     """Keep the samples of one benchmark by one metric and one filter; "metric:filter" chooses both."""
-    where = f"evaluation {samples[0].benchmark!r}"
-    metric, _, suffix = (options.metric or "").partition(":")
-    by = choose("filter", options.filter or suffix or None, {sample.filter for sample in samples}, where=where)
+    benchmark = samples[0].benchmark
+    where = f"evaluation {benchmark!r}"
+    metric, _, suffix = (choice_for(options.metric, benchmark)[0] or "").partition(":")
+    if suffix:
+        own = choice_for(options.filter, benchmark)[0] or suffix
+        options = replace(options, metric={benchmark: metric}, filter={benchmark: own})
+    filters = dict.fromkeys(sample.filter for sample in samples)
+    by = options.choose("filter", filters, benchmark=benchmark, where=where)
     kept = [sample for sample in samples if sample.filter == by]
-    usable = {sample.metric for sample in kept} - {
-        s.metric for s in kept if not (np.isnan(s.score) or 0 <= s.score <= 1)
-    }
+    unusable = {s.metric for s in kept if not (np.isnan(s.score) or 0 <= s.score <= 1)}
+    usable = [metric for metric in dict.fromkeys(sample.metric for sample in kept) if metric not in unusable]
     if not usable:
         raise ReadError(f"{where} has no metric in [0, 1]; found {', '.join(sorted({s.metric for s in kept}))}.")
-    best = choose("metric", metric or None, usable, where=where)
+    best = options.choose("metric", usable, benchmark=benchmark, where=where)
     return [sample for sample in kept if sample.metric == best]
+
+
+def _labels(samples: Sequence[_Sample]) -> list[str]:
+    """Labels of documents, as after reading the log of lm-evaluation-harness itself; other ids as they are."""
+    numbers = _numbered([sample.sample_id for sample in samples])
+    rising = all(a < b for a, b in zip(numbers, numbers[1:], strict=False) if isinstance(a, int) and isinstance(b, int))
+    ids = [None if sample.doc_hash and not rising else sample.sample_id for sample in samples]
+    labels = document_labels(samples[0].benchmark, ids, [sample.doc_hash for sample in samples])
+    return [label if sample.doc_hash else sample.sample_id for label, sample in zip(labels, samples, strict=True)]
 
 
 def _numbered(ids: Sequence[str]) -> Sequence[str] | Sequence[int]:

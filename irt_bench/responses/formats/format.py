@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,23 +18,125 @@ from irt_bench.responses.canonical import Role
 from irt_bench.responses.counts import Measure
 from irt_bench.responses.table import METRIC, Finding
 
+Choice = str | Mapping[str, str] | None  # one name for all benchmarks, or one per benchmark
+DEFAULT_KEY: Final = ""  # of a mapping: benchmarks that it does not name
+
+
+def parse_choice(choice: Choice) -> Choice:
+    """Read "acc_norm", or "arc=acc_norm,mmlu_*=acc,exact_match": per benchmark or pattern, and for all others.
+
+    Raises
+    ------
+    ReadError
+        If a benchmark or a name is empty, or the choice for all others is given twice.
+    """
+    if not isinstance(choice, str) or "=" not in choice:
+        return choice
+    parsed: dict[str, str] = {}
+    for part in choice.split(","):
+        benchmark, _, name = (each.strip() for each in part.rpartition("="))
+        if not name or ("=" in part and not benchmark) or benchmark in parsed:
+            raise ReadError(f"{choice!r} is no choice per benchmark; 'BENCHMARK=NAME,BENCHMARK=NAME' is needed.")
+        parsed[benchmark] = name
+    return parsed
+
+
+def choice_for(choice: Choice, benchmark: str, group: str = "") -> tuple[str | None, bool]:
+    """Return the choice for a benchmark, and whether it is named: by itself, a group it belongs to, or a pattern."""
+    if choice is None or isinstance(choice, str):
+        return choice, False
+    for name in (benchmark, *reversed(group.split("/") if group else [])):
+        if name in choice:
+            return choice[name], True
+    pattern = next((key for key in choice if key and fnmatchcase(benchmark, key)), None)
+    return (choice.get(DEFAULT_KEY), False) if pattern is None else (choice[pattern], True)
+
+
+class Candidates(NamedTuple):
+    """What there is to choose from in one benchmark of a file, and what is chosen; None where it must be chosen."""
+
+    what: str
+    benchmark: str
+    names: tuple[str, ...]
+    chosen: str | None
+
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Choices where a file holds several values of the same response.
+    """Choices where a file holds several values of the same response, and columns of tables.
 
-    A choice matters only where there are several: a task with a single metric (or filter) is read by it in any case.
+    A choice for all benchmarks matters only where there are several: a task with a single metric (or filter) is read by
+    it in any case. A choice for a named benchmark must be among its metrics.
 
     Parameters
     ----------
-    metric : str, optional
+    metric : str or mapping of benchmark to str, optional
         Metric (lm-evaluation-harness, HELM, Every Eval Ever) or scorer (Inspect) to read.
-    filter : str, optional
+    filter : str or mapping of benchmark to str, optional
         Filter of the responses (lm-evaluation-harness, Every Eval Ever).
+    benchmarks : tuple of str
+        Benchmarks or groups of tasks that are wanted; all if empty. Nothing has to be chosen for others.
+    model_column : str, optional
+        Column of a table with the models.
+    group_columns : tuple of str
+        Columns of a wide table that describe the models.
+    listed : list of Candidates, optional
+        Where given, nothing has to be chosen, and all there is to choose from is added to it.
     """
 
-    metric: str | None = None
-    filter: str | None = None
+    metric: Choice = None
+    filter: Choice = None
+    benchmarks: tuple[str, ...] = ()
+    model_column: str | None = None
+    group_columns: tuple[str, ...] = ()
+    listed: list[Candidates] | None = None
+
+    def wants(self, benchmark: str, group: str = "") -> bool:
+        """Whether a benchmark is wanted, by its own name or that of a group that it belongs to."""
+        return not self.benchmarks or not {benchmark, *group.split("/")}.isdisjoint(self.benchmarks)
+
+    def choose(
+        self, what: str, candidates: Collection[str], *, benchmark: str, where: str, group: str = "", kind: str = ""
+    ) -> str:
+        """Return the metric or filter to read: the one asked for, or the only one.
+
+        Parameters
+        ----------
+        what : {"metric", "filter"}
+            Name of the option.
+        candidates : collection of str
+            Those there are.
+        benchmark, group : str
+            Benchmark, and the groups that it belongs to, joined by "/".
+        where : str
+            For messages.
+        kind : str
+            What the candidates are, where they have another name.
+
+        Raises
+        ------
+        ReadError
+            If there are several and none, or none of these, was asked for; the message lists them.
+        """
+        asked, named = choice_for(self.metric if what == "metric" else self.filter, benchmark, group)
+        only = next(iter(candidates)) if len(candidates) == 1 and not (named and asked) else None
+        chosen = asked if asked in candidates else only
+        if self.listed is not None:
+            self.listed.append(Candidates(what, benchmark, tuple(candidates), chosen))
+        if chosen is None and not self.wants(benchmark, group):
+            return next(iter(candidates))
+        if chosen is not None:
+            return chosen
+        kind = kind or what
+        if asked is not None and (named or self.listed is None):
+            raise ReadError(f"{where}: {unknown_choice(kind, asked, candidates)}")
+        if self.listed is not None:
+            return next(iter(candidates))
+        shown = ", ".join(sorted(candidates))
+        raise ReadError(
+            f"{where} has several {kind}s: {shown}; choose one: {what}='NAME', or {what}='{benchmark}=NAME' for this "
+            "benchmark alone."
+        )
 
 
 @dataclass(frozen=True)
@@ -52,6 +155,12 @@ class ParsedFile:
         What metadata columns describe, where the file declares it.
     measure : {"correct", "score"}, optional
         What a response holds, where the file declares it.
+    passed_over : frozenset of str
+        Benchmarks, and groups of them, that were not wanted and not read.
+    time : str
+        When the run of the file began, as text that sorts by time; empty where unknown, or if there are several runs.
+    seeds : mapping of str to int
+        Random seeds in the configuration of the run, those that matter most first.
     """
 
     frame: pd.DataFrame
@@ -60,6 +169,9 @@ class ParsedFile:
     filters: frozenset[str] = frozenset()
     roles: Mapping[str, Role] = field(default_factory=dict)
     measure: Measure | None = None
+    passed_over: frozenset[str] = frozenset()
+    time: str = ""
+    seeds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,25 +194,6 @@ class Format:
     description: str
     claims: Callable[[Path], bool]
     read: Callable[[Path, ReadOptions], ParsedFile]
-
-
-def choose(what: str, asked: str | None, candidates: Collection[str], *, where: str, option: str | None = None) -> str:
-    """Return the candidate asked for, or the only one.
-
-    Raises
-    ------
-    ReadError
-        If there are several and none, or none of these, was asked for; the message lists them.
-    """
-    if asked in candidates:
-        return str(asked)
-    if len(candidates) == 1:
-        return next(iter(candidates))
-    if asked is None:
-        raise ReadError(
-            f"{where} has several {what}s: {', '.join(sorted(candidates))}; choose one: {option or what}='NAME'."
-        )
-    raise ReadError(f"{where}: {unknown_choice(what, asked, candidates)}")
 
 
 def ungraded(frame: pd.DataFrame) -> list[Finding]:
@@ -127,6 +220,41 @@ def ungraded(frame: pd.DataFrame) -> list[Finding]:
 def constant(value: str, n_rows: int) -> pd.Categorical:
     """Return a text column with the same value in every row, which takes one byte per row."""
     return pd.Categorical.from_codes(np.zeros(n_rows, dtype=np.int8), pd.Index([value], dtype="str"))
+
+
+KNOWN_ENDINGS: Final = (".gz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".jsonlines", ".json", ".eval")
+
+
+def stem(path: Path) -> str:
+    """Name of a file without the endings of formats and compression."""
+    name = path.name
+    while (ending := Path(name).suffix.lower()) in KNOWN_ENDINGS and len(ending) < len(name):
+        name = name[: -len(ending)]
+    return name
+
+
+QUESTION_KEYS: Final = (
+    "question", "query", "problem", "problem_statement", "instruction", "prompt", "input", "goal", "ctx", "text",
+    "premise", "sentence", "content", "raw",
+)  # fmt: skip
+MAX_WORDS_CHARACTERS: Final = 80
+MAX_DEPTH: Final = 4
+
+
+def first_words(content: object, depth: int = 0) -> str | None:
+    """First words of a question: a text, the last of several messages, or the first usual field of a document."""
+    if isinstance(content, str):
+        words = "".join(c if c.isprintable() else " " for c in content[: 8 * MAX_WORDS_CHARACTERS]).split()
+        text = " ".join(words)
+        if len(text) > MAX_WORDS_CHARACTERS:
+            text = text[:MAX_WORDS_CHARACTERS].rpartition(" ")[0] or text[:MAX_WORDS_CHARACTERS]
+        return text or None
+    if depth < MAX_DEPTH and isinstance(content, list) and content:
+        return first_words(content[-1], depth + 1)
+    if depth < MAX_DEPTH and isinstance(content, dict):
+        found = (first_words(content.get(key), depth + 1) for key in QUESTION_KEYS if key in content)
+        return next((text for text in found if text), None)
+    return None
 
 
 MAX_DIGITS: Final = 16  # digits of a step; Python refuses to parse thousands of them, and int64 holds 18

@@ -1,4 +1,4 @@
-"""HELM run folders: ``run_spec.json`` and ``per_instance_stats.json``; unperturbed test instances only."""
+"""HELM run folders: ``run_spec.json`` and ``per_instance_stats.json``; unperturbed instances of the main split only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions, choose, constant, ungraded
+from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions, choice_for, constant, ungraded
 from irt_bench.responses.formats.jsonlines import Record, as_float, load_json, load_object
 from irt_bench.responses.table import METRIC, Finding
 
 SPEC: Final = "run_spec.json"
 STATS: Final = "per_instance_stats.json"
-SPLIT: Final = "test"
+SPLITS: Final = ("test", "valid")  # the main split: the first of these that a run has, else its only one
+TRAIN: Final = "train"  # never evaluated
 # Settings of a run rather than of its questions: these parts of a run's name do not belong to the benchmark's.
 RUN_ARGUMENTS: Final = frozenset(
     [
@@ -75,15 +76,18 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     if not isinstance(adapter, dict) or not adapter.get("model"):
         raise ReadError(f"{folder / SPEC} does not name the model (adapter_spec.model).")
     benchmark = benchmark_of(str(spec.get("name", folder.name)))
-    rows = list(_rows(folder / STATS))
+    entries = _entries(folder / STATS)
+    split = _main_split(_splits(entries), adapter.get("eval_splits"))
+    rows = list(_rows(folder / STATS, entries, split))
     usable = _usable(rows)
-    candidates = [name for name in usable if _CORRECTNESS.search(name) or name == options.metric]
+    asked, _ = choice_for(options.metric, benchmark)
+    candidates = [name for name in usable if _CORRECTNESS.search(name) or name == asked]
     if not candidates:
         message = (
-            f"run {folder.name!r} was left out: its {len(rows)} {SPLIT} instances have no statistic of correctness"
+            f"run {folder.name!r} was left out: its {len(rows)} {split} instances have no statistic of correctness"
         )
         return ParsedFile(pd.DataFrame(), (Finding("no_metric", 1, message),))
-    metric = choose("metric", options.metric, candidates, where=f"run {benchmark!r}")
+    metric = options.choose("metric", candidates, benchmark=benchmark, where=f"run {benchmark!r}")
     n = len(rows)
     frame = pd.DataFrame(
         {
@@ -105,11 +109,30 @@ def benchmark_of(run_name: str) -> str:
     return f"{scenario}:{','.join(kept)}" if kept else scenario
 
 
-def _rows(path: Path) -> Iterator[_Row]:
-    for position, entry in enumerate(_entries(path)):
+def _splits(entries: list[Any]) -> list[str]:
+    """List the splits that the statistics are of, other than the one of few-shot examples."""
+    found: dict[str, None] = {}
+    for entry in entries:
+        stats = entry.get("stats") if isinstance(entry, dict) else None
+        for stat in stats if isinstance(stats, list) else ():
+            name = stat.get("name") if isinstance(stat, dict) else None
+            if isinstance(name, dict) and isinstance(name.get("split"), str):
+                found[name["split"]] = None
+    return [split for split in found if split != TRAIN]
+
+
+def _main_split(found: list[str], evaluated: object) -> str:
+    """Name the split that a run is judged by: of those evaluated "test", else "valid", else the first."""
+    listed = [split for split in evaluated if split in found] if isinstance(evaluated, list) else []
+    among = listed or found or [SPLITS[0]]
+    return next((split for split in SPLITS if split in among), among[0])
+
+
+def _rows(path: Path, entries: list[Any], split: str) -> Iterator[_Row]:
+    for position, entry in enumerate(entries):
         if not isinstance(entry, dict) or "instance_id" not in entry:
             raise ReadError(f"{path}: entry {position + 1} has no 'instance_id'.")
-        values = _values(entry)
+        values = _values(entry, split)
         if values and not entry.get("perturbation"):
             trial = entry.get("train_trial_index") or 0
             if not isinstance(trial, int):
@@ -124,14 +147,14 @@ def _entries(path: Path) -> list[Any]:
     return entries
 
 
-def _values(entry: Record) -> dict[str, float]:
+def _values(entry: Record, split: str) -> dict[str, float]:
     out = {}
     stats = entry.get("stats")
     for stat in stats if isinstance(stats, list) else ():
         name = stat.get("name") if isinstance(stat, dict) else None
         if not isinstance(name, dict):
             continue
-        if name.get("split") == SPLIT and not name.get("perturbation"):
+        if name.get("split") == split and not name.get("perturbation"):
             value = as_float(stat.get("mean")) if stat.get("count") else None
             out[str(name.get("name"))] = np.nan if value is None else value
     return out

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import lzma
 import math
+import re
 import struct
 import warnings
 import zipfile
@@ -30,8 +31,8 @@ from irt_bench.responses.formats.format import (
     ParsedFile,
     ReadOptions,
     checkpoint_of,
-    choose,
     constant,
+    first_words,
     ungraded,
 )
 from irt_bench.responses.formats.jsonlines import (
@@ -43,7 +44,7 @@ from irt_bench.responses.formats.jsonlines import (
     load_object,
     parse_json,
 )
-from irt_bench.responses.table import METRIC, REVISION, Finding
+from irt_bench.responses.table import METRIC, QUESTION, REVISION, Finding
 
 ZSTD: Final = 93  # zip compression method, which the standard library reads from Python 3.14 on
 LOCAL_HEADER_BYTES: Final = 30
@@ -148,6 +149,8 @@ GRADE_VALUES: Final[Mapping[str, float]] = {
 }  # correct, incorrect, partial, no answer
 WORDS: Final[Mapping[str, float]] = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 HEAD_BYTES: Final = 4096
+MAX_TIME_CHARACTERS: Final = 40
+_TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT[\d:+-]{5,20}")
 
 
 @dataclass(frozen=True)
@@ -192,19 +195,33 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     if not scorers:
         message = f"{path.name} was left out: none of its {len(graded)} samples has a score"
         return ParsedFile(pd.DataFrame(), (*findings, Finding("no_scores", 1, message)))
-    asked = choose("scorer", options.metric, scorers, where=f"task {benchmark!r} in {path.name}", option="metric")
+    where = f"task {benchmark!r} in {path.name}"
+    asked = options.choose("metric", scorers, benchmark=benchmark, where=where, kind="scorer")
     unknown: Counter[str] = Counter()
     frame = pd.DataFrame(
         {
             names.ITEM: [str(sample.get("id")) for sample in log.samples],
             names.TRIAL: pd.array([_epoch(path, sample) for sample in log.samples], dtype="Int64"),
             names.SCORE: [_score_value(scores.get(asked), unknown) for scores in graded],
+            QUESTION: [first_words(sample.get("input")) for sample in log.samples],
         }
     )
     frame[names.BENCHMARK], frame[names.MODEL] = constant(benchmark, len(frame)), constant(str(model), len(frame))
     frame[METRIC] = constant(asked, len(frame))
+    frame = frame.drop(columns=[QUESTION] if frame[QUESTION].isna().all() else [])
     findings.extend([*_unknown_values(unknown, path), *ungraded(frame)])
-    return ParsedFile(frame.assign(**_checkpoint_columns(log)), tuple(findings), metrics=frozenset([asked]))
+    return ParsedFile(
+        frame.assign(**_checkpoint_columns(log)),
+        tuple(findings),
+        metrics=frozenset([asked]),
+        time=_time(log, path),
+    )
+
+
+def _time(log: _Log, path: Path) -> str:
+    """When a run began, from the log, or the name of its file; empty where neither says so."""
+    created = log.eval.get("created")
+    return str(created)[:MAX_TIME_CHARACTERS] if created else "".join(_TIME.findall(path.name))
 
 
 def _from_archive(path: Path) -> _Log:

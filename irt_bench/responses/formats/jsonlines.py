@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ MAX_JSON_VALUES = 6_000_000  # per JSON text, at 100 bytes each at worst
 UNPACKED_AT_LEAST: Final = 2**26  # bytes that any compressed file may unpack to
 UNPACKED_RATIO: Final = 200  # above it, maximal bytes per compressed byte; logs and tables reach 50, bombs 1,000
 BLOCK_BYTES: Final = 2**20
+LIST_HEAD_BYTES: Final = 64  # white space before the first bracket
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
 _MAY_HOLD_HALVES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -113,13 +115,16 @@ def _without_halves(value: Any) -> Any:
 
 
 def records(path: Path) -> Iterator[tuple[int, Record]]:
-    """Yield line number and JSON object of every line that is not blank.
+    """Yield line number and JSON object of every line that is not blank, or of every entry of a JSON list.
 
     Raises
     ------
     ReadError
         At the first line that is not a JSON object, or where the file breaks off.
     """
+    if head(path, LIST_HEAD_BYTES).lstrip().startswith(b"["):
+        yield from _entries(path)
+        return
     for number, line in _lines(path):
         try:
             record = parse_json(line)
@@ -130,8 +135,39 @@ def records(path: Path) -> Iterator[tuple[int, Record]]:
         yield number, record
 
 
+def _entries(path: Path) -> Iterator[tuple[int, Record]]:
+    entries = load_json(path)
+    if not isinstance(entries, list):
+        raise ReadError(f"{path}: a list of JSON objects is needed, found {type(entries).__name__}.")
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict):
+            raise ReadError(f"{path}, entry {number}: a JSON object is needed, found {type(entry).__name__}.")
+        yield number, entry
+
+
+def head(path: Path, n_bytes: int) -> bytes:
+    """Return the first bytes of a file, decompressed; empty if it cannot be read."""
+    try:
+        with open_bytes(path) as stream:
+            return bytes(stream.read(n_bytes))
+    except (ReadError, OSError, pa.ArrowException):
+        return b""
+
+
 def first_record(path: Path) -> Record | None:
-    """Return the first line's JSON object; None if there is none."""
+    """Return the first line's JSON object; None if there is none, or the file holds a list."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return _first_record(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)  # each format looks at it in turn
+def _first_record(path: Path, size: int, modified_ns: int) -> Record | None:
+    del size, modified_ns  # parts of the key only
+    if head(path, LIST_HEAD_BYTES).lstrip().startswith(b"["):
+        return None
     try:
         return next((record for _, record in records(path)), None)
     except ReadError:
@@ -161,11 +197,11 @@ def load_json(path: Path) -> Any:
         If it is not, or is too large.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_JSON_BYTES + 1)
+        with open_bytes(path) if path.suffix.lower() in CODECS else path.open("rb") as stream:
+            text = stream.read(MAX_JSON_BYTES + 1)
         return parse_json(text)
     except OSError as error:
-        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
+        raise ReadError(f"{path} cannot be read: {error.strerror or first_line(error)}.") from error
     except ValueError as error:
         raise ReadError(f"{path} is not JSON ({first_line(error)}). Was the file cut off?") from error
 

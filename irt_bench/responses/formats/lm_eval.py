@@ -1,12 +1,14 @@
-"""lm-evaluation-harness 0.4.3 to 0.4.13: samples, joined to the results file of their run.
+"""lm-evaluation-harness from 0.4.0, and lmms-eval: samples, joined to the results file of their run.
 
-The results file has the model, its checkpoint, and the groups of tasks.
+The results file has the model, its checkpoint, its seeds, and the groups of tasks. Samples are JSON lines, or, before
+0.4.3, a JSON list.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,12 +27,13 @@ from irt_bench.responses.formats.format import (
     ParsedFile,
     ReadOptions,
     checkpoint_of,
-    choose,
+    choice_for,
     constant,
+    first_words,
     revision_in,
     ungraded,
 )
-from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, load_object, records
+from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, head, load_object, records
 from irt_bench.responses.formats.py_irt import SUFFIXES
 from irt_bench.responses.table import (
     CHOICE_BYTES,
@@ -43,6 +46,7 @@ from irt_bench.responses.table import (
     LOGLIKELIHOOD,
     METRIC,
     PROMPT_HASH,
+    QUESTION,
     REVISION,
     Finding,
 )
@@ -57,6 +61,10 @@ NAME_KEYS: Final = (
 )  # of the model, in the harness's own order
 
 
+OLD_RESULTS: Final = ("results.json", "*_results.json")  # before 0.4.3
+SEED_KEYS: Final = ("fewshot_seed", "torch_seed", "numpy_seed", "random_seed")
+
+
 @dataclass(frozen=True)
 class Run:
     """Content of a results file that concerns all samples of its run."""
@@ -66,6 +74,8 @@ class Run:
     group_of: Mapping[str, str]
     n_samples: Mapping[str, tuple[int, int]]
     findings: tuple[Finding, ...] = ()
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each task, in their order
 
     def is_part(self, task: str) -> bool:
         """Whether the run is known to cover only part of a task."""
@@ -80,8 +90,10 @@ def run_of(samples: Path, time: str | None) -> Run:
     -----
     Without a results file the model is named after the folder, which the harness names after the model.
     """
-    beside = sorted(samples.parent.glob(f"*_{time}.json")) if time else []
-    for path in beside:
+    names_of = (f"*_{time}.json", f"{time}_*.json") if time else OLD_RESULTS
+    for path in [
+        path for name in names_of for path in sorted(samples.parent.glob(name)) if "samples_" not in path.name
+    ]:
         run = _load(path, path.stat().st_mtime_ns)
         if run is not None:
             return run
@@ -105,6 +117,8 @@ def _load(path: Path, modified_ns: int) -> Run | None:
         checkpoint=checkpoint_of(revision),
         group_of=_groups(results.get("group_subtasks")),
         n_samples=_n_samples(results.get("n-samples")),
+        seeds={key: config[key] for key in SEED_KEYS if isinstance(config.get(key), int)},
+        filters=_filters(results["configs"]),
     )
 
 
@@ -140,6 +154,16 @@ def _groups(subtasks: object) -> dict[str, str]:
     return out
 
 
+def _filters(configs: object) -> dict[str, tuple[str, ...]]:
+    """Names of the filters of each task, in the order in which its samples are written."""
+    out = {}
+    for task, config in configs.items() if isinstance(configs, dict) else ():
+        listed = config.get("filter_list") if isinstance(config, dict) else None
+        named = [entry.get("name") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        out[str(task)] = tuple(name for name in named if isinstance(name, str))
+    return out
+
+
 def _n_samples(counts: object) -> dict[str, tuple[int, int]]:
     if not isinstance(counts, dict):
         return {}
@@ -154,6 +178,7 @@ __all__ = ["Run", "run_of"]
 
 
 NO_FILTER: Final = "none"  # the filter of lines before 0.4.7, which have none
+UNNAMED: Final = "\0"  # before the place of a filter that lines do not name
 FIXED_KEYS: Final = frozenset(
     [
         "doc_id",
@@ -167,12 +192,17 @@ FIXED_KEYS: Final = frozenset(
         "doc_hash",
         "prompt_hash",
         "target_hash",
+        "input",  # of lmms-eval
     ]
 )
+HEAD_BYTES: Final = 2**16  # a prompt may stand before the keys that tell a sample
 UNCONDITIONAL_METRIC: Final = (
     "acc_mutual_info"  # its log holds the choices' log-probabilities twice, unconditional ones last
 )
-_FILE: Final = re.compile(r"^samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.+-]+)\.jsonl$")
+_FILES: Final = (
+    re.compile(r"^samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.+-]+)\.jsonl?$"),
+    re.compile(r"^(?P<time>\d{8}_\d{6}|\d{4}-\d\d-\d\dT[\d.+-]+)_samples_(?P<task>.+)\.jsonl?$"),  # lmms-eval
+)
 
 
 @dataclass(frozen=True)
@@ -187,6 +217,7 @@ class _Answer:
     logprobs: list[float] | None
     choices: list[str] | None
     gold: int | None
+    question: str | None
 
 
 @dataclass
@@ -199,44 +230,60 @@ class _Columns:
 
 def claims(path: Path) -> bool:
     """Whether the name is that of a samples file, or the first line is a sample."""
-    if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
+    if not path.is_file() or not path.name.lower().endswith((*SUFFIXES, ".json")):
         return False
-    if _FILE.match(path.name):
+    if task_and_time(path)[1]:
         return True
+    if path.suffix.lower() == ".json":
+        start = head(path, HEAD_BYTES)
+        return start.lstrip().startswith(b"[") and b'"doc_id"' in start and b'resps"' in start
     record = first_record(path)
-    return record is not None and "doc_id" in record and bool({"filtered_resps", "resps"} & record.keys())
+    if record is None:
+        start = head(path, HEAD_BYTES)
+        return start.lstrip().startswith(b"[") and b'"doc_id"' in start and b'resps"' in start
+    return "doc_id" in record and bool({"filtered_resps", "resps"} & record.keys())
+
+
+def task_and_time(path: Path) -> tuple[str, str | None]:
+    """Task and time of the run in the name of a samples file; without a time, the whole name is the task."""
+    match = next((match for pattern in _FILES if (match := pattern.match(path.name))), None)
+    return (match["task"], match["time"]) if match else (path.name.split(".")[0], None)
 
 
 def read(path: Path, options: ReadOptions) -> ParsedFile:
-    """Read one task's samples; an item is a document, identified by its hash.
+    """Read one task's samples; an item is a document, labelled by the task and its number.
 
     Raises
     ------
     ReadError
         If a line is not a sample, or there are several metrics or filters and none was chosen.
     """
-    match = _FILE.match(path.name)
-    task = match["task"] if match else path.name.split(".")[0]
-    run = run_of(path, match["time"] if match else None)
-    by_filter = _by_filter(path)
+    task, time = task_and_time(path)
+    run = run_of(path, time)
+    if time is None:  # the name begins with the arguments of the model
+        task = max((each for each in run.filters if task.endswith(f"_{each}")), key=len, default=task)
+    group = run.group_of.get(task, "")
+    if not options.wants(task, group):
+        return ParsedFile(pd.DataFrame(), passed_over=frozenset({task, *group.split("/")} - {""}))
+    by_filter = _by_filter(path, run.filters.get(task, ()))
     if not by_filter:
         raise ReadError(f"{path} holds no samples.")
     where = f"task {task!r}"
-    chosen = choose("filter", options.filter, by_filter, where=where)
+    chosen = options.choose("filter", by_filter, benchmark=task, group=group, where=where)
     columns = by_filter[chosen]
-    metric = _choose_metric(columns, options.metric, where)
+    metric = _choose_metric(columns, options, task, group)
     if metric is None:
         found = ", ".join(columns.metrics) or "none"
         message = f"{where} was left out: no metric is a number in [0, 1] for each item (metrics: {found})"
         return ParsedFile(pd.DataFrame(), (Finding("no_metric", 1, message),))
     findings = list(run.findings)
-    frame = _frame(columns.answers, metric)
-    frame[DOC_ID] = _trusted_doc_ids(columns.answers, run, task, path, findings)
+    ids = _trusted_doc_ids(columns.answers, run, task, path, findings)
+    frame = _frame(columns.answers, metric, task, ids)
     n = len(frame)
     frame[names.BENCHMARK], frame[names.MODEL] = constant(task, n), constant(run.model, n)
     frame[METRIC], frame[FILTER] = constant(metric, n), constant(chosen, n)
-    if task in run.group_of:
-        frame[GROUP] = constant(run.group_of[task], n)
+    if group:
+        frame[GROUP] = constant(group, n)
     if run.checkpoint.step is not None:
         frame[names.STEP] = run.checkpoint.step
     if run.checkpoint.revision is not None:
@@ -244,24 +291,40 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     findings += ungraded(frame)
     empty = [name for name in frame if name != names.SCORE and frame[name].isna().all()]
     return ParsedFile(
-        frame.drop(columns=empty), tuple(findings), metrics=frozenset([metric]), filters=frozenset([chosen])
+        frame.drop(columns=empty),
+        tuple(findings),
+        metrics=frozenset([metric]),
+        filters=frozenset([chosen]),
+        time=time or "",
+        seeds=run.seeds,
     )
 
 
-def _by_filter(path: Path) -> dict[str, _Columns]:
+def _by_filter(path: Path, filters: Sequence[str]) -> dict[str, _Columns]:
+    """Responses by filter; lines before 0.4.7 do not name it, and are told apart by how often their document came."""
     out: dict[str, _Columns] = {}
+    times: dict[object, int] = {}
+    unnamed = False
     for number, record in records(path):
         if "doc_id" not in record:
             raise ReadError(f"{path}, line {number}: no 'doc_id'; this is not a line of lm-evaluation-harness samples.")
-        answer = _answer(record)
+        place = 0
+        if not record.get("filter"):
+            unnamed, key = True, str(record["doc_id"])
+            times[key] = place = times.get(key, -1) + 1
+        answer = _answer(record, f"{UNNAMED}{place}")
         columns = out.setdefault(answer.filter, _Columns())
         columns.answers.append(answer)
         for metric, value in answer.values.items():
             columns.metrics[metric] = columns.metrics.get(metric, True) and _is_score(value)
-    return out
+    if not unnamed:
+        return out
+    several = f"{UNNAMED}1" in out
+    named = {f"{UNNAMED}{place}": name for place, name in enumerate(filters)} if several else {f"{UNNAMED}0": NO_FILTER}
+    return {named.get(key, f"filter{key.removeprefix(UNNAMED)}"): columns for key, columns in out.items()}
 
 
-def _answer(record: Record) -> _Answer:
+def _answer(record: Record, unnamed_filter: str) -> _Answer:
     listed = record.get("metrics")
     given = listed if isinstance(listed, list) else [key for key in record if key not in FIXED_KEYS]
     metrics = [metric for metric in given if isinstance(metric, str)]
@@ -271,12 +334,18 @@ def _answer(record: Record) -> _Answer:
         doc_id=doc_id if isinstance(doc_id, int) and abs(doc_id) < 2**63 else None,
         doc_hash=as_text(record.get("doc_hash")),
         prompt_hash=as_text(record.get("prompt_hash")),
-        filter=str(record.get("filter") or NO_FILTER),
-        values={metric: record.get(metric) for metric in metrics},
+        filter=str(record.get("filter") or unnamed_filter),
+        values={metric: _plain(record.get(metric)) for metric in metrics},
         logprobs=logprobs,
         choices=_choices(record, len(logprobs)) if logprobs and len(logprobs) > 1 else None,
         gold=_gold(record, len(logprobs)) if logprobs and len(logprobs) > 1 else None,
+        question=first_words(record.get("doc") or record.get("input")),
     )
+
+
+def _plain(value: object) -> object:
+    """Value of a metric; lmms-eval wraps it in a record with the document's own id and category."""
+    return value.get("score") if isinstance(value, dict) else value
 
 
 def _is_score(value: object) -> bool:
@@ -285,12 +354,13 @@ def _is_score(value: object) -> bool:
     return value is None or (number is not None and (math.isnan(number) or 0 <= number <= 1))
 
 
-def _choose_metric(columns: _Columns, asked: str | None, where: str) -> str | None:
+def _choose_metric(columns: _Columns, options: ReadOptions, task: str, group: str) -> str | None:
     usable = [metric for metric, worth in columns.metrics.items() if worth]
+    asked, _ = choice_for(options.metric, task, group)
     if asked in columns.metrics and asked not in usable:
         listed = ", ".join(usable) or "none"
-        raise ReadError(f"{where}: metric {asked!r} is not a number in [0, 1] for each item; usable: {listed}.")
-    return choose("metric", asked, usable, where=where) if usable else None
+        raise ReadError(f"task {task!r}: metric {asked!r} is not a number in [0, 1] for each item; usable: {listed}.")
+    return options.choose("metric", usable, benchmark=task, group=group, where=f"task {task!r}") if usable else None
 
 
 def _logprobs(record: Record, metrics: Sequence[object]) -> list[float] | None:
@@ -337,13 +407,17 @@ def _choices(record: Record, n_choices: int) -> list[str] | None:
     return texts if len(texts) == n_choices and all(texts) else None
 
 
-def _frame(answers: Sequence[_Answer], metric: str) -> pd.DataFrame:
-    items = document_labels([answer.doc_hash for answer in answers], [answer.doc_id for answer in answers])
+def _frame(answers: Sequence[_Answer], metric: str, task: str, doc_ids: pd.arrays.IntegerArray | None) -> pd.DataFrame:
+    hashes, ids = [answer.doc_hash for answer in answers], [answer.doc_id for answer in answers]
+    trusted = doc_ids is not None
+    items = document_labels(task, ids if trusted or not any(hashes) else [None] * len(ids), hashes)
     several = [len(answer.logprobs or ()) > 1 for answer in answers]
     columns = {
         names.ITEM: items,
         names.SCORE: [_score_value(answer.values.get(metric)) for answer in answers],
-        names.DOC_HASH: [item if answer.doc_hash else None for item, answer in zip(items, answers, strict=True)],
+        DOC_ID: doc_ids if trusted else pd.array([None] * len(ids), dtype="Int64"),
+        names.DOC_HASH: hashes,
+        QUESTION: [answer.question for answer in answers],
         PROMPT_HASH: [answer.prompt_hash for answer in answers],
         GOLD: pd.array([answer.gold for answer in answers], dtype="Int64"),
         LOGLIKELIHOOD: [
@@ -366,25 +440,27 @@ def _score_value(value: object) -> float:
     return np.nan if number is None else number
 
 
-def document_labels(hashes: Sequence[str | None], ids: Sequence[object]) -> list[str]:
-    """Hash of the document, else its id; a document that occurs twice in a benchmark is labelled "hash#2"."""
-    seen: dict[str, list[object]] = {}
+def document_labels(task: str, ids: Sequence[object], hashes: Sequence[str | None]) -> list[str]:
+    """Task and number of each document, "gsm8k/86"; its hash where the number is not known.
+
+    Notes
+    -----
+    `identify_items` replaces hashes by labels that other files give the same documents.
+    """
+    times: Counter[str] = Counter()
     out = []
-    for doc_hash, doc_id in zip(hashes, ids, strict=True):
-        if not doc_hash:
-            out.append(str(doc_id))
+    for number, own in zip(ids, hashes, strict=True):
+        if number is not None or own is None:
+            out.append(f"{task}/{number}")
             continue
-        same = seen.setdefault(doc_hash, [])
-        if doc_id not in same:
-            same.append(doc_id)
-        place = same.index(doc_id)
-        out.append(doc_hash if place == 0 else f"{doc_hash}#{place + 1}")
+        times[own] += 1
+        out.append(own if times[own] == 1 else f"{own}#{times[own]}")
     return out
 
 
 def _trusted_doc_ids(
     answers: Sequence[_Answer], run: Run, task: str, path: Path, findings: list[Finding]
-) -> pd.arrays.IntegerArray:
+) -> pd.arrays.IntegerArray | None:
     """Document ids, unless the log shows that they are wrong.
 
     Notes
@@ -399,8 +475,10 @@ def _trusted_doc_ids(
     if known and not rising and not whole:
         message = f"{path.name}: doc_id is out of order, as after a run on unsorted samples; only doc_hash is used"
         findings.append(Finding("doc_ids_unsorted", len(known), message))
-        return pd.array([None] * len(ids), dtype="Int64")
+        return None
     return pd.array(ids, dtype="Int64")
 
 
-FORMAT: Final = Format("lm-eval", "lm-evaluation-harness samples_*.jsonl, with results_*.json beside", claims, read)
+FORMAT: Final = Format(
+    "lm-eval", "lm-evaluation-harness and lmms-eval samples, with results_*.json beside", claims, read
+)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesError
-from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions, choose
+from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions, stem
 from irt_bench.responses.formats.tables import is_csv, is_table, read_columns
 from irt_bench.responses.labels import Codes
 from irt_bench.responses.table import (
@@ -87,9 +87,9 @@ def _long(columns: dict[str, pd.Series], declared: Mapping[str, Any], path: Path
     if is_csv(path):
         columns = {name: _parsed(name, values) for name, values in columns.items()}
     frame = pd.DataFrame(columns, copy=False)
-    for what, asked in ((FILTER, options.filter), (METRIC, options.metric)):
+    for what in (FILTER, METRIC):
         if what in frame:
-            frame = _one_of_several(frame, what, asked, path)
+            frame = _one_of_several(frame, what, options, path)
     read_by = {
         what: frozenset(frame[what].dropna().unique().astype("str")) if what in frame else frozenset()
         for what in (METRIC, FILTER)
@@ -129,17 +129,22 @@ def _list_of_numbers(text: str) -> npt.NDArray[np.float64] | None:
         return None
 
 
-def _one_of_several(frame: pd.DataFrame, what: str, asked: str | None, path: Path) -> pd.DataFrame:
+def _one_of_several(frame: pd.DataFrame, what: str, options: ReadOptions, path: Path) -> pd.DataFrame:
     """Keep one metric (or filter) of each benchmark."""
-    keys = [names.BENCHMARK, what] if names.BENCHMARK in frame else [what]
-    pairs = frame[keys].drop_duplicates().dropna()
-    if len(pairs) == (pairs[names.BENCHMARK].nunique() if len(keys) == 2 else 1):
+    one = None if names.BENCHMARK in frame else stem(path)
+    keys = [what] if one is not None else [names.BENCHMARK, what]
+    keys += [GROUP] if GROUP in frame else []
+    pairs = frame[keys].drop_duplicates().dropna(subset=[what])
+    if len(pairs) == (1 if one is not None else pairs[names.BENCHMARK].nunique()) and options.listed is None:
         return frame
-    groups = pairs.groupby(names.BENCHMARK, observed=True)[what] if len(keys) == 2 else [(path.name, pairs[what])]
+    groups = [(one, pairs)] if one is not None else list(pairs.groupby(names.BENCHMARK, observed=True))
     keep = np.zeros(len(frame), dtype=bool)
-    for benchmark, values in groups:
-        chosen = choose(what, asked, list(values.astype("str")), where=f"benchmark {str(benchmark)!r}")
-        own = frame[names.BENCHMARK] == benchmark if len(keys) == 2 else True
+    for benchmark, rows in groups:
+        name = str(benchmark)
+        group = str(rows[GROUP].iloc[0]) if GROUP in rows and rows[GROUP].notna().any() else ""
+        candidates = list(dict.fromkeys(rows[what].astype("str")))
+        chosen = options.choose(what, candidates, benchmark=name, group=group, where=f"benchmark {name!r}")
+        own = True if one is not None else frame[names.BENCHMARK] == benchmark
         keep |= ((frame[what].astype("str") == chosen) & own).to_numpy()
     return frame[keep].reset_index(drop=True)
 

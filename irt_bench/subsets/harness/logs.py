@@ -9,7 +9,7 @@ that are only less comparable, such as those with other few-shot examples, are f
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,12 +20,13 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError, SubsetError, SubsetWarning
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.formats.format import Choice, parse_choice
 from irt_bench.responses.labels import MODEL_NAME
 from irt_bench.responses.read import Progress, find_sources, read_responses
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVISION, ResponseTable
 from irt_bench.subsets.harness.log_facts import LogFacts, facts_of
 from irt_bench.subsets.score import FLAGS, check_same_metric_and_filter, estimate_full_score
-from irt_bench.subsets.subset import SubsetItem, SubsetRecord
+from irt_bench.subsets.subset import SubsetItem, SubsetRecord, bare_hash
 
 
 def renamed_tasks(facts: Sequence[LogFacts]) -> dict[str, str]:
@@ -79,7 +80,8 @@ def match_items(table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogF
             if chosen is None and not known.by_hash:
                 chosen = known.by_label.get(label)
         else:
-            chosen = known.by_label.get(label) or (known.by_number.get((task, label)) if known.by_hash else None)
+            own = label.removeprefix(f"{benchmark}/")
+            chosen = known.by_label.get(label) or (known.by_number.get((task, own)) if known.by_hash else None)
         found_ids.append(chosen.id if chosen is not None else None)
     matched = pd.Series(found_ids, index=table.items.index, dtype="object")
     if matched.isna().all():
@@ -99,11 +101,6 @@ def _pick(candidates: list[SubsetItem], number: object) -> SubsetItem | None:
     if len(candidates) > 1:
         candidates.remove(chosen)
     return chosen
-
-
-def bare_hash(doc_hash: str) -> str:
-    """Hash without the suffix of a repeated document."""
-    return doc_hash.partition("#")[0]
 
 
 NOT_TRUSTED: Final = "not_trusted"
@@ -156,8 +153,8 @@ def read_subset_logs(
     subset: SubsetRecord,
     *,
     format: str | None = None,
-    metric: str | None = None,
-    filter: str | None = None,
+    metric: Choice = None,
+    filter: Choice = None,
     benchmark: str | None = None,
     progress: Progress | None = None,
 ) -> SubsetLogs:
@@ -169,8 +166,9 @@ def read_subset_logs(
         As in `read_responses`.
     subset : SubsetRecord
         The subset.
-    metric, filter : str, optional
-        As in `read_responses`; by default those of the calibration. If these are known, others are an error.
+    metric, filter : str or mapping, optional
+        As in `read_responses`; by default those of the calibration, for each task. If these are known, others are an
+        error.
     benchmark : str, optional
         Benchmark or task in the logs; by default the tasks of the subset.
 
@@ -189,12 +187,13 @@ def read_subset_logs(
     facts = [found for source in find_sources(paths, format=format) if (found := facts_of(source, known)) is not None]
     if facts and all(found.n_stale for found in facts):
         raise SubsetError(f"{facts[0].path.name}: {MESSAGES[STALE]}.")
-    reading = {METRIC: _calibrated(METRIC, metric, subset.metrics), FILTER: _calibrated(FILTER, filter, subset.filters)}
+    by, extracted = _calibrated(METRIC, metric, subset), _calibrated(FILTER, filter, subset)
     try:
-        table = read_responses(paths, format=format, **reading, progress=progress)
+        table = read_responses(paths, format=format, metric=by, filter=extracted, progress=progress)
     except ReadError as error:
-        if reading == {METRIC: metric, FILTER: filter}:
+        if (by, extracted) == (metric, filter):
             raise
+        reading = {METRIC: by, FILTER: extracted}
         named = " and ".join(f"{name} {value!r}" for name, value in reading.items() if value is not None)
         raise SubsetError(f"{error} (The subset was calibrated on {named}.)") from error
     table = _relevant(table, subset, facts, benchmark)
@@ -227,14 +226,20 @@ def score_logs(logs: SubsetLogs, subset: SubsetRecord) -> pd.DataFrame:
     return table.assign(flags=joined.str.strip(";"))
 
 
-def _calibrated(name: str, asked: str | None, known: Sequence[str]) -> str | None:
-    """Metric or filter to read: `asked`, else that of the calibration if it has exactly one."""
-    if asked is not None and known and asked not in known:
+def _calibrated(name: str, asked: Choice, subset: SubsetRecord) -> Choice:
+    """Metric or filter to read: `asked`, else that of the calibration, for each task where tasks have several."""
+    known = subset.metrics if name == METRIC else subset.filters
+    asked = parse_choice(asked)
+    wrong = [each for each in (asked.values() if isinstance(asked, Mapping) else [asked]) if each and each not in known]
+    if wrong and known:
         raise SubsetError(
-            f"the subset was calibrated on {name} {' and '.join(map(repr, known))}, not on {asked!r}, so it does not "
-            f"estimate {asked!r}. Leave {name} out, or calibrate a subset on it."
+            f"the subset was calibrated on {name} {' and '.join(map(repr, known))}, not on {wrong[0]!r}, so it does "
+            f"not estimate {wrong[0]!r}. Leave {name} out, or calibrate a subset on it."
         )
-    return known[0] if asked is None and len(known) == 1 else asked
+    if asked is not None or not known:
+        return asked
+    by_task = {item.subtask: value for item in subset.items if (value := getattr(item, name)) is not None}
+    return known[0] if len(known) == 1 else by_task
 
 
 def _relevant(

@@ -48,7 +48,8 @@ def test_values_are_those_of_the_lines(shared_fixtures):
         for line in lines
         if line["evaluation_result_id"] == "acc_norm"
     }
-    assert dict(zip(table.answers["item"], table.answers["correct"], strict=True)) == expected
+    hashes = table.items.droplevel(0)["doc_hash"].loc[table.answers["item"].astype("str")]
+    assert dict(zip(hashes, table.answers["correct"], strict=True)) == expected
 
 
 def test_metric_and_filter_need_a_choice_or_one_name_for_both(shared_fixtures):

@@ -68,6 +68,29 @@ def test_perturbed_rows_and_other_splits_are_left_out(tmp_path):
     assert list(counts.items.index) == ["i1"] and counts.correct.tolist() == [[1]]
 
 
+@pytest.mark.parametrize(
+    ("splits", "evaluated", "expected"),
+    [
+        (("train", "valid"), None, ["i1"]),
+        (("valid", "test"), None, ["i1"]),
+        (("valid", "test"), ["valid"], ["i0"]),
+        (("dev",), None, ["i0"]),
+    ],
+)
+def test_the_main_split_is_read_whatever_its_name(tmp_path, splits, evaluated, expected):
+    entries = [entry(f"i{n}", stat("exact_match", 1.0, split=split)) for n, split in enumerate(splits)]
+    run = write_run(tmp_path / "r", entries)
+    spec = json.loads((run / "run_spec.json").read_text())
+    spec["adapter_spec"]["eval_splits"] = evaluated
+    (run / "run_spec.json").write_text(json.dumps(spec))
+    assert list(read_responses([run]).counts().items.index) == expected
+
+
+def test_a_run_whose_main_split_is_valid_is_read(shared_cases):
+    counts = read_responses([shared_cases / "helm_valid_split"]).counts()
+    assert counts.correct.tolist() == [[1, 1, 0]] and counts.trials.all()
+
+
 def test_train_trials_are_trials_and_undefined_means_are_missing(tmp_path):
     entries = [
         entry("i1", stat("exact_match", 1.0)),

@@ -17,9 +17,15 @@ def the_samples(folder: Path, task: str) -> list[dict]:
     return lines(path)
 
 
+def hashes(table: ResponseTable) -> list[str]:
+    """Hash of the document of each answer."""
+    by_item = table.items["doc_hash"].to_dict()
+    return [by_item[key] for key in zip(table.answers["benchmark"], table.answers["item"], strict=True)]
+
+
 def worth(table: ResponseTable) -> dict[tuple[str, str], int]:
     rows = table.answers
-    return {(b, i): int(c) for b, i, c in zip(rows["benchmark"], rows["item"], rows["correct"], strict=True)}
+    return {(b, i): int(c) for b, i, c in zip(rows["benchmark"], hashes(table), rows["correct"], strict=True)}
 
 
 def sample(doc_id: int = 0, **changes: object) -> dict:
@@ -82,8 +88,8 @@ def test_choice_log_probabilities_and_gold_are_those_of_the_lines(shared_fixture
     table = read_responses([folder], metric="acc", filter="strict-match").select("toy_mc")
     by_hash = {line["doc_hash"]: line for line in the_samples(folder, "toy_mc")}
     assert len(table.answers) == 20
-    for _, row in table.answers.iterrows():
-        line = by_hash[row["item"]]
+    for own, (_, row) in zip(hashes(table), table.answers.iterrows(), strict=True):
+        line = by_hash[own]
         np.testing.assert_array_equal(row["choice_logprobs"], [float(pair[0]) for pair in line["filtered_resps"]])
         item = table.items.loc[("toy_mc", row["item"])]
         assert item["gold"] == int(line["target"])
@@ -97,7 +103,7 @@ def test_a_loglikelihood_task_has_one_value_an_answer(shared_fixtures):
     table = read_responses([folder], metric="acc", filter="strict-match").select("toy_ll")
     by_hash = {line["doc_hash"]: float(line["filtered_resps"][0][0]) for line in the_samples(folder, "toy_ll")}
     answers = table.answers
-    assert dict(zip(answers["item"], answers["loglikelihood"], strict=True)) == by_hash
+    assert dict(zip(hashes(table), answers["loglikelihood"], strict=True)) == by_hash
     assert "choice_logprobs" not in answers and "gold" not in table.items
 
 
@@ -160,9 +166,9 @@ def test_documents_of_a_subset_run_are_those_of_the_full_run_whatever_ids_it_log
     folder = shared_fixtures / "lm_eval" / run
     table = read_responses([folder], metric="acc", filter="strict-match").select("toy_mc")
     logged = {line["doc_hash"]: line for line in the_samples(folder, "toy_mc")}
-    for item in table.items.index.get_level_values("item"):
+    for item in table.items["doc_hash"]:
         assert text_of[item] == logged[item]["doc"]["question"]
-    assert set(table.answers["item"]) == set(logged) <= set(text_of)
+    assert set(hashes(table)) == set(logged) <= set(text_of)
 
 
 def test_ids_of_an_unsorted_subset_are_wrong_and_not_kept(shared_fixtures):
@@ -171,10 +177,24 @@ def test_ids_of_an_unsorted_subset_are_wrong_and_not_kept(shared_fixtures):
     unsorted = read_responses([shared_fixtures / "lm_eval/subset_unsorted"], **options)
     assert "doc_id" not in unsorted.items
     assert {finding.name for finding in unsorted.findings} == {"doc_ids_unsorted"}
+    assert all(label.split("/")[1] in own for (_, label), own in unsorted.items["doc_hash"].items())
     items = read_responses([shared_fixtures / "lm_eval/subset_sorted"], **options).select("toy_mc").items
-    assert {item: doc_id for (_, item), doc_id in items["doc_id"].items()} == {
-        item: full[item] for _, item in items.index
-    }
+    assert dict(zip(items["doc_hash"], items["doc_id"], strict=True)) == {own: full[own] for own in items["doc_hash"]}
+
+
+@pytest.mark.filterwarnings("ignore:model .* runs")
+def test_documents_with_wrong_ids_get_the_labels_of_a_run_with_right_ones(shared_fixtures):
+    options = {"metric": "acc", "filter": "strict-match", "benchmark": "toy_mc"}
+    folders = [shared_fixtures / "lm_eval" / name for name in ("full", "subset_unsorted")]
+    table = read_responses(folders, **options)
+    assert list(table.counts().items.index) == [f"toy_mc/{n}" for n in range(20)]
+    assert table.counts().trials.sum() == 25
+    alone = read_responses(folders[1:], **options)
+    of_part = table.answers["model"].astype("str") == str(alone.models.index[0])
+    labels = dict(zip(table.items["doc_hash"], table.items.index.get_level_values("item"), strict=True))
+    expected = {labels[own]: right for own, right in zip(hashes(alone), alone.answers["correct"], strict=True)}
+    rows = table.answers[of_part]
+    assert dict(zip(rows["item"], rows["correct"], strict=True)) == expected and len(expected) == 5
 
 
 def test_lines_from_before_filters_were_logged_are_read_by_their_last_keys(shared_fixtures):
@@ -205,7 +225,7 @@ def test_tasks_of_a_group_become_subtasks_with_the_labels_kept_apart(shared_fixt
     assert len(group.items) == len(group.answers) == 40
     assert group.items["subtask"].value_counts().to_dict() == {"toy_mc": 20, "toy_mc_b": 20}
     expected = {
-        f"{task}/{line['doc_hash']}": int(line["acc"])
+        f"{task}/{line['doc_id']}": int(line["acc"])
         for task in ("toy_mc", "toy_mc_b")
         for line in the_samples(folder, task)
     }
@@ -221,9 +241,9 @@ def test_nested_groups_can_all_be_chosen(tmp_path):
         write_run(tmp_path / "m", [sample()], task=task, model_name="m", group_subtasks=groups)
     table = read_responses([tmp_path])
     assert table.items["group"].to_dict() == {
-        ("law", "hash0"): "all",
-        ("maths", "hash0"): "all/stem",
-        ("physics", "hash0"): "all/stem",
+        ("law", "law/0"): "all",
+        ("maths", "maths/0"): "all/stem",
+        ("physics", "physics/0"): "all/stem",
     }
     assert len(table.select("stem").items) == 2
     assert len(table.select("all").items) == 3
@@ -265,14 +285,14 @@ def test_a_document_that_occurs_twice_is_two_items(tmp_path):
     for model in "ab":
         write_run(tmp_path / model, twins, model_name=model)
     counts = read_responses([tmp_path]).counts()
-    assert list(counts.items.index) == ["hash0", "hash0#2", "hash2"]
+    assert list(counts.items.index) == ["toy/0", "toy/1", "toy/2"]
     assert counts.correct.tolist() == [[0, 1, 1]] * 2
 
 
 def test_interleaved_ids_of_a_whole_task_are_kept(tmp_path):
     write_run(tmp_path / "m", [sample(n) for n in (0, 2, 4, 1, 3)], model_name="m")
     items = read_responses([tmp_path]).items
-    assert {item: doc_id for (_, item), doc_id in items["doc_id"].items()} == {f"hash{n}": n for n in range(5)}
+    assert {item: doc_id for (_, item), doc_id in items["doc_id"].items()} == {f"toy/{n}": n for n in range(5)}
 
 
 def test_a_prefix_in_wrong_order_is_known_as_part_of_a_task(tmp_path):
@@ -346,7 +366,7 @@ def test_empty_and_foreign_samples_files_are_refused(tmp_path):
 def test_lines_without_hashes_are_known_by_their_id(tmp_path):
     write_run(tmp_path / "m", [{k: v for k, v in sample(n).items() if "hash" not in k} for n in range(3)])
     table = read_responses([tmp_path])
-    assert list(table.counts().items.index) == ["0", "1", "2"]
+    assert list(table.counts().items.index) == ["toy/0", "toy/1", "toy/2"]
     assert "doc_hash" not in table.items
 
 
@@ -379,3 +399,89 @@ def test_cases_with_values_that_are_no_number_are_read(shared_cases, case, n_ans
     table = read_responses([shared_cases / case])
     assert table.counts().trials.sum() == n_answers
     assert any(each.name == "ungraded" and "'org/m1'" in each.message for each in table.findings)
+
+
+def test_a_suite_is_read_by_a_metric_and_a_filter_per_benchmark(shared_cases):
+    folder = shared_cases / "lm_eval_suite"
+    choices = {"metric": "arc=acc_norm,ifeval=prompt_level_strict_acc", "filter": {"gsm": "flexible-extract"}}
+    table = read_responses([folder], **choices)
+    for task, metric, by in (
+        ("arc", "acc_norm", "none"), ("ifeval", "prompt_level_strict_acc", "none"),
+        ("gsm", "exact_match", "flexible-extract"),
+    ):  # fmt: skip
+        rows = [line for path in folder.rglob(f"samples_{task}_*") for line in lines(path) if line["filter"] == by]
+        assert table.select(task).answers["correct"].sum() == sum(line[metric] for line in rows)
+        items = table.select(task).items
+        assert set(items["metric"]) == {metric} and set(items["filter"]) == {by}
+
+
+def test_a_wanted_benchmark_is_selected_before_anything_must_be_chosen(shared_cases):
+    table = read_responses([shared_cases / "lm_eval_suite"], benchmark="gsm", filter="strict-match")
+    assert table.benchmarks == ["gsm"]
+    with pytest.raises(ReadError, match="benchmark 'gms' is not known. Did you mean 'gsm'"):
+        read_responses([shared_cases / "lm_eval_suite"], benchmark="gms")
+    with pytest.raises(ReadError, match="metric: benchmark 'arcc' is not known. Did you mean 'arc'"):
+        read_responses([shared_cases / "lm_eval_suite"], metric="acc,arcc=acc_norm,ifeval=prompt_level_strict_acc",
+                       filter="strict-match")  # fmt: skip
+
+
+def test_a_group_of_tasks_can_be_wanted_and_have_a_choice(tmp_path):
+    groups = {"stem": ["maths", "physics"]}
+    for task in ("maths", "physics", "law"):
+        both = [sample(n, metrics=["acc", "acc_norm"], acc=1.0, acc_norm=0.0) for n in range(3)]
+        write_run(tmp_path / "m", both, task=task, model_name="m", group_subtasks=groups)
+    table = read_responses([tmp_path], benchmark="stem", metric={"stem": "acc_norm"})
+    assert table.benchmarks == ["stem"] and table.answers["correct"].sum() == 0
+    assert set(table.items["subtask"]) == {"maths", "physics"}
+    several = read_responses([tmp_path], benchmark="maths,law", metric="acc")
+    assert several.benchmarks == ["maths + law"] and several.answers["correct"].all()
+
+
+def test_filters_that_lines_of_2024_do_not_name_are_told_apart(shared_cases, tmp_path):
+    folder = shared_cases / "lm_eval_two_filters_2024"
+    by_filter = [read_responses([folder], filter=f"filter{n}").answers["correct"].tolist() for n in (0, 1)]
+    rows = [line["exact_match"] for path in folder.rglob("samples_*") for line in lines(path)]
+    assert by_filter == [rows[:4], rows[4:]]
+    bare = [
+        {k: v for k, v in sample(n % 2, acc=float(n > 1)).items() if k not in ("filter", "metrics")} for n in range(4)
+    ]
+    configs = {"toy": {"filter_list": [{"name": "strict"}, {"name": "flexible"}]}}
+    write_run(tmp_path / "m", bare, model_name="m", configs=configs)
+    assert read_responses([tmp_path], filter="strict").answers["correct"].sum() == 0
+    assert read_responses([tmp_path], filter="flexible").answers["correct"].sum() == 2
+
+
+def test_json_lists_of_the_first_versions_are_joined_to_their_results(tmp_path):
+    rows = [{k: v for k, v in sample(n, acc=n % 2).items() if k not in ("filter", "metrics")} for n in range(4)]
+    (tmp_path / "pretrained__org__m_arc_easy.jsonl").write_text(json.dumps(rows, indent=2))
+    results = {"results": {}, "configs": {"arc_easy": {}, "easy": {}}, "config": {"model_args": "pretrained=org/m"}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    table = read_responses([tmp_path])
+    assert table.benchmarks == ["arc_easy"] and list(table.models.index) == ["org/m"]
+    assert table.answers["correct"].tolist() == [0, 1, 0, 1]
+    (tmp_path / f"samples_toy_{TIME}.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_responses([tmp_path / f"samples_toy_{TIME}.json"]).benchmarks == ["toy"]
+
+
+def test_logs_of_lmms_eval_are_read(tmp_path):
+    wrapped = {"question_id": "x", "category": "c", "score": 1.0}
+    rows = [
+        {
+            "doc_id": n,
+            "target": "A",
+            "filtered_resps": ["A"],
+            "doc_hash": f"h{n}",
+            "mme_score": wrapped,
+            "input": "What?",
+        }
+        for n in range(3)
+    ]
+    folder = tmp_path / "lmms-lab__llava"
+    folder.mkdir()
+    (folder / "20250102_030405_samples_mme.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    results = {"results": {}, "configs": {}, "model_name": "lmms-lab/llava"}
+    (folder / "20250102_030405_results.json").write_text(json.dumps(results))
+    table = read_responses([tmp_path])
+    assert table.benchmarks == ["mme"] and list(table.models.index) == ["lmms-lab/llava"]
+    assert table.answers["correct"].tolist() == [1, 1, 1]
+    assert table.items["question"].tolist() == ["What?"] * 3 and table.items["metric"].iloc[0] == "mme_score"

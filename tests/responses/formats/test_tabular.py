@@ -201,7 +201,7 @@ def test_batches_with_different_texts_are_put_together(tmp_path):
 def test_one_of_several_metrics_in_a_long_table_must_be_chosen(tmp_path):
     text = "model,item,metric,score\na,1,acc,1\na,1,f1,0.5\n"
     path = write(tmp_path / "x.csv", text)
-    with pytest.raises(ReadError, match=r"benchmark 'x\.csv' has several metrics: acc, f1; choose one: metric='NAME'"):
+    with pytest.raises(ReadError, match=r"benchmark 'x' has several metrics: acc, f1; choose one: metric='NAME'"):
         read_responses([path])
     table = read_responses([path], metric="f1")
     assert table.counts().correct.tolist() == [[0.5]]
