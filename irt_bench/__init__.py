@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from irt_bench.api.model_scores import ModelScores as ModelScores
     from irt_bench.api.model_scores import compare_models as compare_models
     from irt_bench.api.model_scores import model_scores as model_scores
+    from irt_bench.api.model_scores import score_with_items as score_with_items
     from irt_bench.api.study import Study as Study
     from irt_bench.api.study import run_study as run_study
     from irt_bench.api.subset import Subset as Subset
@@ -124,6 +125,7 @@ _HOMES = {
     "read_responses": "irt_bench.responses.read",
     "run_study": "irt_bench.api.study",
     "save_figure": "irt_bench.report.figures.canvas",
+    "score_with_items": "irt_bench.api.model_scores",
     "seed_variance": "irt_bench.api.variance",
     "simulate_responses": "irt_bench.irt_models.simulate",
     "table_from_frame": "irt_bench.responses.canonical",

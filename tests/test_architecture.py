@@ -101,6 +101,7 @@ PUBLIC = [
     "read_responses",
     "run_study",
     "save_figure",
+    "score_with_items",
     "seed_variance",
     "simulate_responses",
     "table_from_frame",

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from irt_bench import names
+from irt_bench.analysis.item_parameters import item_parameter_table, read_item_parameters, score_by_items
 from irt_bench.analysis.model_scores import (
     ACCURACY_MEASURE,
     LEVEL,
@@ -25,7 +26,7 @@ from irt_bench.analysis.model_scores import (
 from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural, saved_folder
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.files import write_csv, write_json
-from irt_bench.names import BENCHMARK, MODEL
+from irt_bench.names import BENCHMARK, MODEL, ScoreMethod
 from irt_bench.report.figures.canvas import save_figure
 from irt_bench.report.figures.model_figures import scores_figure
 from irt_bench.responses.canonical import Responses, as_counts, as_table
@@ -293,3 +294,54 @@ def compare_models(
     """
     counts, columns = as_counts(responses), [run] if isinstance(run, str) else run
     return pd.Series(asdict(compare_pair(counts, a, b, cluster=cluster, run_columns=columns)), name=f"{a} - {b}")
+
+
+def score_with_items(
+    responses: Responses,
+    items: pd.DataFrame | str | Path,
+    *,
+    method: ScoreMethod = "eap",
+    prior_sd: float = 1.0,
+) -> pd.DataFrame:
+    """Estimate abilities from answers to items whose parameters are known from elsewhere.
+
+    Parameters
+    ----------
+    responses : ResponseCounts, ResponseTable, DataFrame or array
+        Answers of one benchmark; see `fit`. Items without parameters are left out, with a warning.
+    items : DataFrame or path
+        Item parameters, joined by label: a table with ``item`` (or the items as index) and difficulty, discrimination,
+        guessing and upper asymptote under any of their usual names (``a, b, c, d``; mirt's ``a1, d, g, u``), or a .csv,
+        .parquet or py-irt's ``best_parameters.json``. ``irt-bench export --to params`` writes such a table.
+    method : {"eap", "map"}
+        Posterior mean, or mode.
+    prior_sd : float
+        Standard deviation of the normal prior of ability, with mean 0.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by model: ``ability, ability_sd, ability_q05, ability_q95, n_items``. The items are taken as known:
+        intervals leave out the uncertainty of their parameters.
+
+    Raises
+    ------
+    AnalysisError
+        If the table lacks difficulties, holds an item twice or values out of range, or shares no item with the
+        responses.
+
+    Notes
+    -----
+    P(correct) = c + (u - c) / (1 + exp(-a (ability - b))), without the factor 1.7.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from irt_bench import score_with_items
+    >>> answers = pd.DataFrame({"i1": [1, 0], "i2": [1, 0], "i3": [0, 1]}, index=["strong", "weak"])
+    >>> known = pd.DataFrame({"a": [1.2, 1.0, 0.2], "b": [-0.5, 0.3, 0.0]}, index=["i1", "i2", "i3"])
+    >>> score_with_items(answers, known)["ability"].round(2).to_dict()
+    {'strong': 0.52, 'weak': -0.65}
+    """
+    known = read_item_parameters(items) if isinstance(items, str | Path) else item_parameter_table(items)
+    return score_by_items(as_counts(responses), known, method=method, prior_sd=prior_sd)

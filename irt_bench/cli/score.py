@@ -1,7 +1,7 @@
 """irt-bench score and scores: models by the items of a fit, by a subset, or by their accuracy with its errors."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
@@ -25,6 +25,11 @@ from irt_bench.errors import SubsetError
 from irt_bench.files import check_output, json_text
 from irt_bench.names import ScoreMethod
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from irt_bench.responses.counts import ResponseCounts
+
 
 @clear_errors
 def score(
@@ -34,6 +39,13 @@ def score(
         Path | None,
         typer.Option(
             help="Instead of --fit: file that irt-bench subset wrote, to estimate full scores.", metavar="FILE"
+        ),
+    ] = None,
+    params: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --fit: item parameters a, b, c from anywhere (.csv, .parquet, py-irt's .json).",
+            metavar="FILE",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
@@ -49,50 +61,67 @@ def score(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Score new models with the item parameters of a fit, or estimate full scores from the logs of a subset run."""
-    if (fit is None) == (subset is None):
-        raise SubsetError("name one of --fit DIR (abilities) and --subset subset.json (full scores), not both.")
+    """Score new models with the item parameters of a fit or of a table, or estimate full scores from a subset run."""
+    if sum(source is not None for source in (fit, subset, params)) != 1:
+        raise SubsetError(
+            "name one of --fit DIR or --params FILE (abilities) and --subset subset.json (full scores), and only one."
+        )
     if output is not None:
         check_output(output, force=force)
+    choices = (benchmark, format, metric, filter)
     if subset is not None:
-        _score_subset(paths, subset, output, (benchmark, format, metric, filter), safe=safe_csv, json=json)
-    elif fit is not None:
-        choices = (benchmark, format, metric, filter)
-        _score_fit(paths, fit, output, choices, method=method, prior_sd=prior_sd, safe=safe_csv, json=json)
+        _score_subset(paths, subset, output, choices, safe=safe_csv, json=json)
+    else:
+        source = _Source(fit, params, method, prior_sd)
+        _score_abilities(paths, source, output, choices, safe=safe_csv, json=json)
 
 
-def _score_fit(
+class _Source(NamedTuple):
+    """Where item parameters come from, and how abilities are estimated."""
+
+    fit: Path | None
+    params: Path | None
+    method: str
+    prior_sd: float
+
+    def score(self, counts: "ResponseCounts") -> "pd.DataFrame":
+        method = cast(ScoreMethod, self.method)
+        if self.params is not None:
+            from irt_bench.analysis.item_parameters import read_item_parameters, score_by_items
+
+            return score_by_items(counts, read_item_parameters(self.params), method=method, prior_sd=self.prior_sd)
+        from irt_bench.analysis.profiles import score_fitted
+        from irt_bench.inference.fit import FitResult
+
+        return score_fitted(
+            counts, FitResult.load(cast(Path, self.fit)).posterior, method=method, prior_sd=self.prior_sd
+        )
+
+
+def _score_abilities(
     paths: list[Path],
-    fit: Path,
+    source: _Source,
     output: Path | None,
     choices: tuple[str | None, str | None, str | None, str | None],
     *,
-    method: str,
-    prior_sd: float,
     safe: bool,
     json: bool,
 ) -> None:
-    from irt_bench.analysis.profiles import score_fitted
-    from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import print_table
 
-    fitted = FitResult.load(fit)
     counts = read_paths(paths, *choices).counts()
-    scores = score_fitted(counts, fitted.posterior, method=cast(ScoreMethod, method), prior_sd=prior_sd)
+    scores = source.score(counts)
     if output is not None:
         write_one_csv(scores, output, safe=safe)
     if json:
-        content = {
-            "benchmark": counts.benchmark,
-            "fit": str(fit),
-            "method": method,
-            "prior_sd": prior_sd,
-            "scores": records(scores),
-        }
-        print_text(json_text(content))
+        paths_given = {"fit": source.fit, "params": source.params}
+        about = {name: str(path) for name, path in paths_given.items() if path is not None}
+        how = {"method": source.method, "prior_sd": source.prior_sd}
+        print_text(json_text({"benchmark": counts.benchmark, **about, **how, "scores": records(scores)}))
         return
     shown = scores.assign(accuracy=counts.accuracy()).sort_values("ability", ascending=False)
-    title = f"Abilities by the items of the fit, and accuracy on these answers ({counts.benchmark})"
+    origin = "of the fit" if source.params is None else f"in {source.params.name}"
+    title = f"Abilities by the items {origin}, and accuracy on these answers ({counts.benchmark})"
     print_table(shown, title=title, console=out)
     _say_written(output)
 
