@@ -303,7 +303,7 @@ def score_with_items(
     method: ScoreMethod = "eap",
     prior_sd: float = 1.0,
 ) -> pd.DataFrame:
-    """Estimate abilities from answers to items whose parameters are known from elsewhere.
+    """Estimate abilities from answers to items with known parameters, such as those of another program.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def score_with_items(
     items : DataFrame or path
         Item parameters, joined by label: a table with ``item`` (or the items as index) and difficulty, discrimination,
         guessing and upper asymptote under any of their usual names (``a, b, c, d``; mirt's ``a1, d, g, u``), or a .csv,
-        .parquet or py-irt's ``best_parameters.json``. ``irt-bench export --to params`` writes such a table.
+        .parquet or py-irt's ``best_parameters.json``. ``Subset.export("params", path)`` writes such a table.
     method : {"eap", "map"}
         Posterior mean, or mode.
     prior_sd : float
