@@ -90,4 +90,21 @@ StatisticName = Literal[
     "e", "mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy", "seed_model"
 ]
 BackendName = Literal["loky", "dask"]
-FileFormatName = Literal["tabular", "long", "wide", "lm-eval", "inspect", "helm", "every-eval-ever", "py-irt"]
+FileFormatName = Literal[
+    "tabular",
+    "long",
+    "wide",
+    "json",
+    "lm-eval",
+    "inspect",
+    "helm",
+    "every-eval-ever",
+    "py-irt",
+    "olmes",
+    "evalplus",
+    "swe-bench",
+    "promptfoo",
+    "openai-evals",
+    "alpaca-eval",
+    "evalscope",
+]

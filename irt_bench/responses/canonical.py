@@ -47,6 +47,7 @@ from irt_bench.responses.wide import (
     EMPTY,
     WIDE_METADATA,
     cell_matrix,
+    describes_models,
     model_column,
     refuse_transposed,
     rename_aliases,
@@ -305,7 +306,8 @@ def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
     unnamed = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     key = model_column(columns) if unnamed or names.MODEL in columns else None
     labels = frame.index if key is None else pd.Index(columns.pop(key))
-    metadata = [name for name in WIDE_METADATA if name in columns]
+    texts = [name for name, values in columns.items() if describes_models(values)]
+    metadata = [name for name in columns if name in WIDE_METADATA or (name in texts and len(texts) < len(columns))]
     if metadata:
         long = pd.DataFrame(columns).assign(**{names.MODEL: labels.to_numpy()})
         ids = [names.MODEL, *metadata]

@@ -14,9 +14,9 @@ from irt_bench.responses.counts import Measure
 from irt_bench.responses.labels import codes_of
 
 WORDS: Final = (
-    dict.fromkeys(("true", "yes", "pass", "passed", "correct", "right", "c"), 1.0)
-    | dict.fromkeys(("false", "no", "fail", "failed", "incorrect", "wrong", "i"), 0.0)  # c and i: Inspect's
-    | dict.fromkeys(("", "na", "nan", "n/a", "null", "none"), math.nan)
+    dict.fromkeys(("true", "yes", "pass", "passed", "success", "correct", "right", "c"), 1.0)
+    | dict.fromkeys(("false", "no", "fail", "failed", "failure", "incorrect", "wrong", "i"), 0.0)  # c and i: Inspect's
+    | dict.fromkeys(("", ".", "-", "na", "nan", "n/a", "null", "none", "missing"), math.nan)
 )
 MAX_TRIALS: Final = 2**31 - 1  # per cell
 COUNT_TOLERANCE: Final = (
@@ -52,7 +52,14 @@ def normalise_measure(frame: pd.DataFrame, measure: Measure | None = None) -> pd
     )
 
 
-def _numbers(frame: pd.DataFrame, column: str) -> pd.Series:
+def numbers_of(frame: pd.DataFrame, column: str) -> pd.Series:
+    """Read a column of values as numbers; words such as "pass" are 1 or 0, and "NA" is missing.
+
+    Raises
+    ------
+    ResponsesError
+        If a value is neither; names the first row.
+    """
     values = frame[column]
     if pd.api.types.is_bool_dtype(values):
         return values.astype("int8") if not values.isna().any() else values.astype("float64")
@@ -85,7 +92,7 @@ def _number(value: object) -> float | None:
 
 
 def _zero_one(frame: pd.DataFrame) -> pd.Series:
-    values = _numbers(frame, names.CORRECT)
+    values = numbers_of(frame, names.CORRECT)
     bad = values.notna() & (values != 0) & (values != 1)
     _refuse(
         frame, names.CORRECT, bad, "is not 0 or 1; name proportions 'score', and counts 'n_correct' and 'n_samples'"
@@ -94,7 +101,7 @@ def _zero_one(frame: pd.DataFrame) -> pd.Series:
 
 
 def _score(frame: pd.DataFrame, measure: Measure | None) -> pd.DataFrame:
-    values = _numbers(frame, names.SCORE)
+    values = numbers_of(frame, names.SCORE)
     _refuse(frame, names.SCORE, values.notna() & ~values.between(0, 1), "is outside [0, 1]; divide percentages by 100")
     known = values.dropna()
     if measure != "score" and ((known == 0) | (known == 1)).all():
@@ -103,7 +110,7 @@ def _score(frame: pd.DataFrame, measure: Measure | None) -> pd.DataFrame:
 
 
 def _counts_from_shares(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    shares, samples = _numbers(frame, column).astype("float64"), _numbers(frame, names.N_SAMPLES).astype("float64")
+    shares, samples = numbers_of(frame, column).astype("float64"), numbers_of(frame, names.N_SAMPLES).astype("float64")
     right = shares * samples
     bad = right.notna() & ((right - right.round()).abs() > COUNT_TOLERANCE * samples.clip(lower=1))
     _refuse(frame, column, bad, f"times '{names.N_SAMPLES}' is not a whole number of correct responses")
@@ -112,7 +119,7 @@ def _counts_from_shares(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def _checked_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """Correct responses and trials as numbers, whatever their type."""
-    right, samples = (_numbers(frame, column).astype("float64") for column in (names.N_CORRECT, names.N_SAMPLES))
+    right, samples = (numbers_of(frame, column).astype("float64") for column in (names.N_CORRECT, names.N_SAMPLES))
     for column, values in ((names.N_CORRECT, right), (names.N_SAMPLES, samples)):
         bad = values.notna() & ~(values.between(0, MAX_TRIALS) & (values == values.round()))
         _refuse(frame, column, bad, f"is not a whole number from 0 to {MAX_TRIALS:,}")

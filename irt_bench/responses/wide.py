@@ -22,15 +22,27 @@ WIDE_METADATA: Final = (
     names.BENCHMARK, names.CLUSTER, names.RUN, REVISION, names.SEED, names.STEP, names.TRIAL, "name", "size"
 )  # fmt: skip
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
-    names.MODEL: ("subject_id", "model_id", "model_name", "llm"),
+    names.MODEL: ("subject_id", "model_id", "model_name", "model_name_or_path", "llm"),
     names.ITEM: ("item_id", "sample_id", "question_id", "example_id", "question"),
-    names.BENCHMARK: ("benchmark_id", "evaluation_name", "task"),
+    names.BENCHMARK: ("benchmark_id", "evaluation_name", "task", "task_name"),
     names.TRIAL: ("epoch", "train_trial_index", "generation_index"),
-    names.CORRECT: ("acc", "response", "is_correct"),
+    names.CORRECT: ("is_correct", "acc", "response", "resp"),
     names.N_SAMPLES: ("count",),
     names.STEP: ("checkpoint",),
     names.SUBTASK: ("subgroup",),
 }
+ID_NAMES: Final = (
+    "id",
+    "subject",
+    "person",
+    "respondent",
+    "participant",
+    "student",
+    "examinee",
+    "case",
+    "row",
+    "index",
+)
 ITEM_NAMES: Final = ("item", "items", "item_id", "sample_id", "question", "question_id", "example_id", "doc_id")
 MEAN_NAMES: Final = ("accuracy", "acc", "average", "avg", "mean", "overall", "score", "total")
 MEAN_TOLERANCE: Final = 0.006  # means are written with two decimals
@@ -63,7 +75,7 @@ def wide_columns(columns: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
 
 
 def model_column(columns: Mapping[str, pd.Series]) -> str | None:
-    """Name of the column of models: ``model``, an index, or a first column of distinct texts; None without one.
+    """Name of the column of models: ``model``, an index, or a first column of distinct texts or ids; None without one.
 
     Raises
     ------
@@ -74,8 +86,8 @@ def model_column(columns: Mapping[str, pd.Series]) -> str | None:
         return names.MODEL
     index = next((name for name in columns if name in INDEX_NAMES), None)
     first = next(iter(columns), None)
-    if index is None and first is not None and _is_text(columns[first]) and columns[first].is_unique:
-        index = first
+    if index is None and first is not None and columns[first].is_unique:
+        index = first if _is_text(columns[first]) or str(first).lower() in ID_NAMES else None
     if index is not None:
         refuse_transposed(index)
     return index
@@ -158,6 +170,14 @@ def _is_text(values: pd.Series) -> bool:
     return all(isinstance(text, str) for text in texts) and any(_number(text) is None for text in texts)
 
 
+def describes_models(values: pd.Series) -> bool:
+    """Whether a column of a wide table holds texts of which none can be the value of an item."""
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return False
+    texts = [text for text in values.dropna().unique() if isinstance(text, str)]
+    return bool(texts) and all(_number(text) is None for text in texts)
+
+
 def _as_texts(values: pd.Series) -> pd.Series:
     return values.astype("object").map(str, na_action="ignore").astype("category")
 
@@ -184,7 +204,8 @@ def _numbers(values: pd.Series, item: str, models: pd.Series | pd.Index) -> npt.
             raise ResponsesError(
                 f"column {item!r} holds {text!r} for model {str(model)!r}; an item of a wide table needs 0, 1 or "
                 "nothing. A column of models is called 'model' (or is the index); metadata of models are "
-                f"{listed(WIDE_METADATA, len(WIDE_METADATA))}; drop others. A long table has columns 'model', 'item' "
+                f"{listed(WIDE_METADATA, len(WIDE_METADATA))}; name others in group_columns, or drop them. "
+                "A long table has columns 'model', 'item' "
                 "and 'correct'."
             )
         numbers.append(number)

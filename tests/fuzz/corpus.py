@@ -183,8 +183,48 @@ def write_answers(root: Path) -> None:
         for n in range(6)
     ]  # fmt: skip
     _put(root / "every-eval-ever" / "a_samples.jsonl", b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    _write_json_records(root)
     about = {"model_info": {"additional_details": {"model_args": "pretrained=m,revision=step1000"}}}
     _put(root / "every-eval-ever" / "a.json", json.dumps(about).encode())
+
+
+def _write_json_records(root: Path) -> None:
+    """One file of each layout of further harnesses, a flat one, and details in Parquet."""
+    olmes = [
+        {"doc_id": n, "native_id": f"n{n}", "metrics": {"acc_raw": n % 2}, "label": 0, "model_output": [
+            {"sum_logits": -1.5, "num_chars": 3}, {"sum_logits": -2.5, "num_chars": 4}]}
+        for n in range(6)
+    ]  # fmt: skip
+    alpaca = [
+        {"instruction": f"Do {n}", "generator_1": "base", "generator_2": "m", "preference": 1 + n / 5} for n in range(6)
+    ]
+    promptfoo = [
+        {"provider": {"id": "p:m"}, "testIdx": n, "promptIdx": 0, "success": n % 2 == 0, "vars": {"q": str(n)}}
+        for n in range(6)
+    ]
+    evals = [{"spec": {"eval_name": "t.dev.v0", "completion_fns": ["m"]}}] + [
+        {"sample_id": f"t.{n}", "type": "match", "data": {"correct": n % 2 == 0}} for n in range(6)
+    ]
+    reviews = [
+        {"index": n, "sample_score": {"score": {"value": {"acc": n % 2}, "status": "success"}}} for n in range(6)
+    ]
+    flat = [{"model": "m", "question_id": f"q{n}", "score": n / 5, "category": "c"} for n in range(6)]
+    status = {f"HumanEval/{n}": [{"base_status": "fail" if n % 2 else "pass"}] for n in range(6)}
+    swe = {"resolved_ids": ["a-1", "a-2"], "submitted_ids": ["a-1", "a-2", "a-3"], "incomplete_ids": ["a-4"]}
+    lines = {"olmes/task-000-t-predictions.jsonl": olmes, "openai evals/a.jsonl": evals, "evalscope/a.jsonl": reviews}
+    lines |= {"flat json/a.jsonl": flat}
+    whole = {
+        "alpaca eval/annotations.json": alpaca, "promptfoo/a.json": {"evalId": "e", "results": {"results": promptfoo}},
+        "evalplus/m_eval_results.json": {"eval": status}, "swe bench/m.r.json": swe,
+    }  # fmt: skip
+    for name, rows in lines.items():
+        _put(root / name, b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    for name, content in whole.items():
+        _put(root / name, json.dumps(content).encode())
+    time = "2025-06-13T15-07-12.143436"
+    (root / "details").mkdir()
+    frame = pd.DataFrame({"metric": [{"em": n % 2} for n in range(6)], "doc": [{"query": "Q"}] * 6})
+    frame.to_parquet(root / "details" / f"details_t_{time}.parquet")
 
 
 def _write_logs(root: Path) -> None:

@@ -10,6 +10,7 @@ from mutations import examples
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "10"))
 CHEAP = ["long csv", "py-irt", "lm-eval", "helm", "inspect json", "every-eval-ever", "long csv.gz"]
+CHEAP += ["olmes", "openai evals", "evalscope", "flat json", "alpaca eval", "promptfoo", "evalplus", "swe bench"]
 
 
 def put(folder, files):
@@ -23,7 +24,7 @@ def test_changed_files_are_read_or_refused(tmp_path_factory):
     corpus = tmp_path_factory.mktemp("corpus")
     write_answers(corpus)
     endings, changed = set(), 0
-    how = settings(max_examples=60, deadline=None, phases=[Phase.generate], suppress_health_check=HealthCheck)
+    how = settings(max_examples=90, deadline=None, phases=[Phase.generate], suppress_health_check=HealthCheck)
 
     @how
     @given(examples(corpus, CHEAP))
@@ -38,11 +39,11 @@ def test_changed_files_are_read_or_refused(tmp_path_factory):
         endings.add(ending["ending"])
 
     check()
-    assert {"read", "refused"} <= endings and changed > 45
+    assert {"read", "refused"} <= endings and changed > 60
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.parametrize("name", [*CHEAP, "details"])
 def test_files_that_were_not_changed_are_read(tmp_path, name):
     write_answers(tmp_path)
     assert _read(lambda: reader_of(name)(tmp_path / name, tmp_path)) == {"ending": "read"}

@@ -148,6 +148,16 @@ def _entries(path: Path) -> Iterator[tuple[int, Record]]:
 def head(path: Path, n_bytes: int) -> bytes:
     """Return the first bytes of a file, decompressed; empty if it cannot be read."""
     try:
+        state = path.stat()
+    except OSError:
+        return b""
+    return _head(path, n_bytes, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)  # each format looks at it in turn
+def _head(path: Path, n_bytes: int, size: int, modified_ns: int) -> bytes:
+    del size, modified_ns  # parts of the key only
+    try:
         with open_bytes(path) as stream:
             return bytes(stream.read(n_bytes))
     except (ReadError, OSError, pa.ArrowException):

@@ -19,7 +19,7 @@ import pyarrow.types as pat
 
 from irt_bench.errors import ReadError
 from irt_bench.responses.canonical import check_unique_columns
-from irt_bench.responses.formats.jsonlines import UNPACKED_RATIO, first_line, open_bytes
+from irt_bench.responses.formats.jsonlines import UNPACKED_RATIO, first_line, open_bytes, records
 from irt_bench.responses.labels import Codes
 
 Part = npt.NDArray[np.generic]
@@ -154,11 +154,15 @@ def _joined(parts: list[Part], dtype: np.dtype) -> Part:
 
 
 CSV_SUFFIXES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
+JSON_SUFFIXES: Final = (".json", ".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")
+MAX_JSON_CELLS: Final = 50_000_000
 PARQUET_SUFFIXES: Final = (".parquet", ".pq")
 PARQUET_MAGIC: Final = b"PAR1"
 BATCH_ROWS: Final = 2**19  # of Parquet: some MB of memory per column
 BATCH_CELLS: Final = 2**24  # fewer rows where a table is very wide
 BLOCK_BYTES: Final = 2**24  # of CSV; the header must fit in one block
+LISTS: Final = ("choice_logprobs", "choice_chars", "choice_bytes")  # of numbers, which are kept
+STRUCTS: Final = ("metric", "metrics", "doc", "__metric__", "__doc__")  # of Parquet details, read field by field
 MAX_COLUMNS: Final = 200_000  # each has a builder of some kB
 ROWS_AT_LEAST: Final = 2**24  # that any file may hold
 ROWS_PER_BYTE: Final = 100  # above it; constant sorted responses have 20 rows per byte
@@ -181,6 +185,11 @@ def is_table(path: Path) -> bool:
         return file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
 
 
+def is_json(path: Path) -> bool:
+    """Whether a table's name identifies JSON or JSON lines."""
+    return path.name.lower().endswith(JSON_SUFFIXES)
+
+
 def is_csv(path: Path) -> bool:
     """Whether a table's name identifies CSV; any other table is Parquet."""
     return path.name.lower().endswith(CSV_SUFFIXES)
@@ -195,12 +204,46 @@ def read_columns(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object]
         If the file is damaged, truncated or not such a table.
     """
     try:
+        if is_json(path):
+            return _read_json(path), {}
         if is_csv(path):
             return _read_csv(path), {}
         return _read_parquet(path)
     except (OSError, ValueError, OverflowError, pa.ArrowException, csv.Error) as error:
-        kind = "CSV" if is_csv(path) else "Parquet"
+        kind = "JSON" if is_json(path) else "CSV" if is_csv(path) else "Parquet"
+        if kind == "CSV" and "UTF8" in str(error):
+            raise ReadError(f"{path} is not in UTF-8 ({first_line(error)}). Save it as CSV in UTF-8.") from error
         raise ReadError(f"{path} cannot be read as {kind}: {first_line(error)}. Is the file whole?") from error
+
+
+def _read_json(path: Path) -> dict[str, pd.Series]:
+    """Read records as columns: numbers, texts and lists of numbers; fields of records inside as "metric.acc"."""
+    found: dict[str, tuple[list[int], list[object]]] = {}
+    n_rows = 0
+    for _, record in records(path):
+        for name, value in record.items():
+            fields = value.items() if isinstance(value, dict) else ()
+            for key, part in [(name, value), *((f"{name}.{field}", part) for field, part in fields)]:
+                if isinstance(part, (str, int, float)) or (isinstance(part, list) and name in LISTS):
+                    rows, values = found.setdefault(key, ([], []))
+                    rows.append(n_rows)
+                    values.append(part)
+        n_rows += 1
+    if n_rows * len(found) > MAX_JSON_CELLS:
+        raise ReadError(f"{path} has {n_rows:,} records with {len(found):,} fields; up to {MAX_JSON_CELLS:,} are read.")
+    _check_columns(path, list(found))
+    return {name: _column(n_rows, *found.pop(name)) for name in list(found)}
+
+
+def _column(n_rows: int, rows: list[int], values: list[object]) -> pd.Series:
+    """Column with values in some rows; texts as categories."""
+    column = np.full(n_rows, None, dtype=object)
+    column[rows] = np.fromiter(values, dtype=object, count=len(values))
+    if any(isinstance(value, str) for value in values):
+        return pd.Series([None if value is None else str(value) for value in column], dtype="str").astype("category")
+    if any(isinstance(value, list) for value in values):
+        return pd.Series(column)
+    return pd.Series(column).infer_objects() if len(values) == n_rows else pd.Series(column, dtype="Float64")
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object]]:
@@ -208,12 +251,27 @@ def _read_parquet(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object
     _check_columns(path, schema.names)
     text = [field.name for field in schema if pat.is_string(field.type) or pat.is_large_string(field.type)]
     with pq.ParquetFile(path, read_dictionary=text, buffer_size=2**20) as file:
-        builders = {field.name: column_for(field.name, field.type) for field in file.schema_arrow}
+        flat = _flattened(file.schema_arrow.empty_table())
+        builders = {field.name: column_for(field.name, field.type) for field in flat.schema}
         rows = max(1, min(BATCH_ROWS, BATCH_CELLS // max(len(builders), 1)))
         _check_rows(path, file.metadata.num_rows)
         _check_unpacked(path, file.metadata)
-        _fill(path, builders, file.iter_batches(batch_size=rows))
+        batches = (_flattened(pa.Table.from_batches([batch])) for batch in file.iter_batches(batch_size=rows))
+        _fill(path, builders, (part for table in batches for part in table.to_batches()))
     return _finish(builders), _canonical_metadata((schema.metadata or {}).get(ROLES_KEY))
+
+
+def _flattened(table: pa.Table) -> pa.Table:
+    """Replace the records that details of evaluations hold by one column per field."""
+    structs = [field.name for field in table.schema if field.name in STRUCTS and pat.is_struct(field.type)]
+    if not structs:
+        return table
+    kept = table.drop_columns(structs)
+    flat = table.select(structs).flatten()
+    for field, column in zip(flat.schema, flat.columns, strict=True):
+        if field.name not in kept.schema.names:
+            kept = kept.append_column(field, column)
+    return kept
 
 
 def _canonical_metadata(metadata: bytes | None) -> dict[str, object]:

@@ -129,7 +129,7 @@ def test_several_benchmarks_in_one_wide_table_have_the_items_they_ask(tmp_path):
             "model,q1\na,maybe\n",
             "column 'q1' holds 'maybe' for model 'a'; an item of a wide table needs 0, 1",
         ),
-        ("q1,q2\n1,0\n", "neither a long table .* nor a wide one .*its columns are 'q1', 'q2'"),
+        ("q1,q2\n1,0.5\n", "neither a long table .* nor a wide one .*its columns are 'q1', 'q2'"),
         ("model\na\n", "has models but no items"),
         ("model,q1,q1\na,1,0\n", "column 'q1' occurs twice"),
         ("model,item,note\na,1,x\n", "no column has the values of responses"),
@@ -282,3 +282,111 @@ def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are_read(tmp_pat
     pq.write_table(pa.table(columns), tmp_path / "bomb.parquet")
     with pytest.raises(ReadError, match=r"column 'choice_logprobs.*' unpacks to 20,000,000 values"):
         read_responses([tmp_path / "bomb.parquet"])
+
+
+def test_a_long_table_with_columns_called_metrics_is_read_by_the_one_chosen_and_remembers_it(tmp_path):
+    text = "model,task,doc_id,acc,acc_norm\na,x,0,1,0\na,x,1,1,1\na,y,0,,1\n"
+    path = write(tmp_path / "x.csv", text)
+    with pytest.raises(ReadError, match="benchmark 'x' has several metrics: acc, acc_norm"):
+        read_responses([path])
+    table = read_responses([path], metric="x=acc")
+    assert table.answers["correct"].tolist() == [1, 1, 1]
+    assert table.items["metric"].tolist() == ["acc", "acc", "acc_norm"]
+    assert table.items["doc_id"].tolist() == [0, 1, 0]
+
+
+def test_a_long_table_with_one_metric_and_no_item_of_that_name_is_read(shared_cases):
+    table = read_responses([shared_cases / "long_read_as_wide.csv"])
+    assert table.benchmarks == ["gsm8k"] and len(table.items) == 8 and set(table.items["metric"]) == {"exact_match"}
+
+
+def test_samples_of_inspect_are_known_by_their_id_and_graded_by_letters(shared_cases):
+    table = read_responses([shared_cases / "inspect_samples_df.csv"])
+    frame = pd.read_csv(shared_cases / "inspect_samples_df.csv")
+    expected = frame["score_match"].eq("C").groupby(frame["model"]).sum()
+    assert len(table.items) == frame["id"].nunique() and set(table.items["metric"]) == {"match"}
+    assert table.answers.groupby("model", observed=True)["correct"].sum().to_dict() == expected.to_dict()
+
+
+@pytest.mark.parametrize(("yes", "no"), [("C", "I"), ("pass", "fail"), ("yes", "no"), ("True", "False")])
+def test_words_for_right_and_wrong_are_read_in_long_and_wide_tables(tmp_path, yes, no):
+    long = write(tmp_path / "l.csv", f"model,item,correct\na,q,{yes}\nb,q,{no}\nc,q,.\n")
+    assert read_responses([long]).answers["correct"].tolist() == [1, 0]
+    wide = write(tmp_path / "w.csv", f"model,q,r\na,{yes},{no}\nb,{no},.\n")
+    assert read_responses([wide]).counts().correct.tolist() == [[1, 0], [0, 0]]
+
+
+def test_a_long_table_without_items_says_which_column_looks_like_them(tmp_path):
+    path = write(tmp_path / "x.csv", "model,frage,correct\na,f1,1\na,f2,0\nb,f1,1\n")
+    with pytest.raises(ReadError, match=r"several rows per model.*none of items.*\('frage'\?\) to 'item'"):
+        read_responses([path])
+
+
+def test_the_column_of_models_can_be_named(tmp_path):
+    path = write(tmp_path / "x.csv", "name of it,q1,q2\n3,1,0\n5,0,1\n")
+    assert list(read_responses([path], model_column="name of it").models.index) == ["3", "5"]
+    long = write(tmp_path / "l.csv", "agent,item,correct\na,q,1\n")
+    assert list(read_responses([long], model_column="agent").models.index) == ["a"]
+    with pytest.raises(ReadError, match="'agnt' is not known. Did you mean 'agent'"):
+        read_responses([long], model_column="agnt")
+
+
+def test_texts_and_named_columns_of_a_wide_table_describe_the_models(tmp_path):
+    path = write(tmp_path / "x.csv", "model,family,age,q1,q2,q3\na,A,31,1,0,1\nb,B,40,0,,0\n")
+    with pytest.raises(ReadError, match=r"column 'age' holds 31 .* group_columns='age'"):
+        read_responses([path])
+    table = read_responses([path], group_columns=["age"])
+    assert table.counts().items.index.tolist() == ["q1", "q2", "q3"]
+    assert table.models["family"].tolist() == ["A", "B"] and table.models["age"].tolist() == [31, 40]
+    assert [finding.name for finding in table.findings] == ["group_columns"]
+
+
+def test_a_wide_table_without_labels_has_its_rows_numbered(tmp_path):
+    path = write(tmp_path / "x.csv", "q1,q2\n1,0\n0,1\n1,1\n")
+    table = read_responses([path])
+    assert list(table.models.index) == ["row1", "row2", "row3"] and table.counts().correct.sum() == 4
+    assert [finding.name for finding in table.findings] == ["no_labels"]
+    numbered = write(tmp_path / "y.csv", "id,q1,q2\n7,1,0\n8,0,1\n")
+    assert list(read_responses([numbered]).models.index) == ["7", "8"]
+
+
+def test_a_table_in_another_encoding_is_named_as_such(tmp_path):
+    (tmp_path / "x.csv").write_bytes("model,item,correct\nmüller,q,1\n".encode("latin-1"))
+    with pytest.raises(ReadError, match="is not in UTF-8 .*Save it as CSV in UTF-8"):
+        read_responses([tmp_path / "x.csv"])
+
+
+@pytest.mark.parametrize("struct", ["metric", "__metric__", "metrics"])
+def test_details_of_lighteval_are_named_by_their_path(tmp_path, struct):
+    folder = tmp_path / "details" / "org" / "model" / "2025-06-13T15-07-12.143436"
+    folder.mkdir(parents=True)
+    doc = "__doc__" if struct == "__metric__" else "doc"
+    frame = pd.DataFrame({
+        struct: [{"em": 1, "f1": 0.5}, {"em": 0, "f1": 0.25}],
+        doc: [{"query": "What is it?", "id": "0", "choices": ["a"]}, {"query": "And?", "id": "1", "choices": ["b"]}],
+    })  # fmt: skip
+    frame.to_parquet(folder / "details_lighteval|gsm8k|5_2025-06-13T15-07-12.143436.parquet")
+    table = read_responses([tmp_path], metric="f1")
+    assert table.benchmarks == ["lighteval|gsm8k|5"] and list(table.models.index) == ["org/model"]
+    assert table.answers["score"].tolist() == [0.5, 0.25]
+    assert table.items["question"].tolist() == ["What is it?", "And?"]
+
+
+def test_details_of_the_first_leaderboard_are_numbered_by_row(tmp_path):
+    folder = tmp_path / "details_org__model" / "2023-09-03T10-57-04.203304"
+    folder.mkdir(parents=True)
+    frame = pd.DataFrame({"acc": [1.0, 0.0], "acc_norm": [0.0, 0.0], "full_prompt": ["Q: a", "Q: b"]})
+    frame.to_parquet(folder / "details_harness|arc:challenge|25_2023-09-03T10-57-04.203304.parquet")
+    table = read_responses([tmp_path], metric="acc")
+    assert list(table.models.index) == ["org/model"] and table.answers["correct"].tolist() == [1, 0]
+    assert list(table.counts().items.index) == ["harness|arc:challenge|25/0", "harness|arc:challenge|25/1"]
+
+
+def test_details_of_the_second_leaderboard_are_named_by_their_folder(tmp_path):
+    folder = tmp_path / "org__model__leaderboard_mmlu_pro"
+    folder.mkdir()
+    frame = pd.DataFrame({"doc_id": [1, 0], "acc": [1.0, 0.0], "doc_hash": ["h1", "h0"], "filter": ["none", "none"]})
+    frame.to_parquet(folder / "latest-00000-of-00001.parquet")
+    table = read_responses([tmp_path])
+    assert list(table.models.index) == ["org/model"] and table.benchmarks == ["leaderboard_mmlu_pro"]
+    assert table.counts().correct.tolist() == [[0, 1]] and table.items["doc_hash"].tolist() == ["h0", "h1"]

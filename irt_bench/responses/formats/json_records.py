@@ -1,0 +1,447 @@
+"""Results of further harnesses in JSON: a layout is a row of `LAYOUTS`, which says where its answers lie.
+
+OLMES predictions, EvalPlus, SWE-bench reports, promptfoo, OpenAI evals, AlpacaEval, evalscope.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from irt_bench import names
+from irt_bench.errors import ReadError
+from irt_bench.responses.formats.format import (
+    Format,
+    ParsedFile,
+    ReadOptions,
+    checkpoint_of,
+    constant,
+    first_words,
+    stem,
+    ungraded,
+)
+from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, head, load_object, records
+from irt_bench.responses.formats.py_irt import SUFFIXES
+from irt_bench.responses.measures import WORDS
+from irt_bench.responses.table import (
+    CHOICE_CHARS,
+    CHOICE_LOGPROBS,
+    DOC_ID,
+    GOLD,
+    METRIC,
+    QUESTION,
+    REVISION,
+    Finding,
+)
+
+HEAD_BYTES: Final = 2**16  # in which a layout must be recognised
+MAX_TRIALS: Final = 10_000  # per item
+GENERIC_NAMES: Final = ("eval_results", "annotations", "results", "output", "report", "predictions")  # of files
+HASH_CHARACTERS: Final = 12
+
+
+class Answer(NamedTuple):
+    """One graded answer with all its metrics; what a layout does not know is None."""
+
+    model: str
+    benchmark: str
+    item: str
+    values: Mapping[str, object]  # by metric
+    trial: int | None = None
+    more: Mapping[str, object] = {}  # further columns
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one harness writes its results.
+
+    Parameters
+    ----------
+    name, description : str
+        As of a `Format`.
+    recognises : callable
+        (path, first bytes) → whether a file has this layout.
+    answers : callable
+        Path → the answers of the file.
+    """
+
+    name: str
+    description: str
+    recognises: Callable[[Path, bytes], bool]
+    answers: Callable[[Path], Iterable[Answer]]
+
+    def format(self) -> Format:
+        """Return the format that reads this layout."""
+
+        def claims(path: Path) -> bool:
+            if not path.is_file() or not path.name.lower().endswith((*SUFFIXES, ".json")):
+                return False
+            return self.recognises(path, head(path, HEAD_BYTES))
+
+        def read(path: Path, options: ReadOptions) -> ParsedFile:
+            return _parsed(path, list(self.answers(path)), options)
+
+        return Format(self.name, self.description, claims, read)
+
+
+def _parsed(path: Path, answers: list[Answer], options: ReadOptions) -> ParsedFile:
+    """Arrange the answers of a file by the metric chosen for each benchmark."""
+    if not answers:
+        return ParsedFile(pd.DataFrame(), (Finding("no_answers", 1, f"{path.name} was left out: it has no answers"),))
+    parts = []
+    findings: list[Finding] = []
+    by_benchmark: dict[str, list[Answer]] = {}
+    for answer in answers:
+        by_benchmark.setdefault(answer.benchmark, []).append(answer)
+    for benchmark, own in by_benchmark.items():
+        usable = _usable(own)
+        if not usable:
+            found = ", ".join(dict.fromkeys(metric for answer in own for metric in answer.values)) or "none"
+            message = f"{benchmark!r} in {path.name} was left out: no metric is a number in [0, 1] (metrics: {found})"
+            findings.append(Finding("no_metric", 1, message))
+            continue
+        metric = options.choose("metric", usable, benchmark=benchmark, where=f"{benchmark!r} in {path.name}")
+        parts.append(_frame(own, benchmark, metric))
+    if not parts:
+        return ParsedFile(pd.DataFrame(), tuple(findings))
+    frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    findings += ungraded(frame)
+    empty = [name for name in frame if name != names.SCORE and frame[name].isna().all()]
+    return ParsedFile(frame.drop(columns=empty), tuple(findings), metrics=frozenset(frame[METRIC].astype("str")))
+
+
+def _frame(answers: list[Answer], benchmark: str, metric: str) -> pd.DataFrame:
+    n = len(answers)
+    more = dict.fromkeys(name for answer in answers for name in answer.more)
+    columns: dict[str, Any] = {
+        names.MODEL: [answer.model for answer in answers],
+        names.ITEM: [answer.item for answer in answers],
+        names.TRIAL: pd.array([answer.trial for answer in answers], dtype="Int64"),
+        names.SCORE: [_number(answer.values.get(metric)) for answer in answers],
+        **{name: pd.Series([answer.more.get(name) for answer in answers]) for name in more},
+    }
+    frame = pd.DataFrame(columns)
+    frame[names.BENCHMARK], frame[METRIC] = constant(benchmark, n), constant(metric, n)
+    return frame
+
+
+def _usable(answers: list[Answer]) -> list[str]:
+    """Metrics whose values all are nothing or in [0, 1], and of which some are known."""
+    usable: dict[str, bool] = {}
+    known: set[str] = set()
+    for answer in answers:
+        for metric, value in answer.values.items():
+            number = _number(value)
+            fits = value is None or number is not None and (np.isnan(number) or 0 <= number <= 1)
+            usable[metric] = usable.get(metric, True) and fits
+            if number is not None and not np.isnan(number):
+                known.add(metric)
+    return [metric for metric, fits in usable.items() if fits and metric in known]
+
+
+def _number(value: object) -> float | None:
+    """Read a number or a word such as "pass"; None for anything else."""
+    number = as_float(value)
+    return WORDS.get(value.strip().lower()) if number is None and isinstance(value, str) else number
+
+
+def _model_of(path: Path) -> str:
+    """Model named by a file, or by its folder where the name of the file is the same for all models."""
+    name = stem(path)
+    if name in GENERIC_NAMES:
+        return path.absolute().parent.name or name
+    return re.sub(r"[-_.](?:sanitized|raw|eval_results|results|annotations)(?=[-_.]|$)", "", name)
+
+
+def _dictionaries(entries: object) -> Iterator[Record]:
+    """Yield the records of a list; anything else is passed over."""
+    yield from (entry for entry in entries if isinstance(entry, dict)) if isinstance(entries, list) else ()
+
+
+# OLMES ------------------------------------------------------------------------------------------------------------
+
+_OLMES: Final = re.compile(r"^(?:task-\d+-)?(?P<task>.+)-predictions\.jsonl(?:\.gz|\.zst)?$")
+_OLMES_SEED: Final = re.compile(r"^seed[-_]?(\w+)$", re.IGNORECASE)
+NOT_MEASURES: Final = ("predicted_index", "correct_choice", "num_", "sum_logits", "logits_", "bits_", "label")
+
+
+def _is_olmes(path: Path, start: bytes) -> bool:
+    return _OLMES.match(path.name) is not None and b'"metrics"' in start and b'"doc_id"' in start
+
+
+def _olmes(path: Path) -> Iterator[Answer]:
+    match = _OLMES.match(path.name)
+    task = match["task"] if match else stem(path)
+    model, about = _olmes_run(path)
+    for number, record in records(path):
+        metrics = record.get("metrics")
+        if not isinstance(metrics, dict):
+            raise ReadError(f"{path}, line {number}: no 'metrics'; this is not a line of OLMES predictions.")
+        doc_id = record.get("doc_id")
+        own = as_text(doc_id) if doc_id is not None else as_text(record.get("native_id"))
+        outputs = list(_dictionaries(record.get("model_output")))
+        logits, lengths = ([output.get(key) for output in outputs] for key in ("sum_logits", "num_chars"))
+        label = record.get("label", metrics.get("correct_choice"))
+        more = about | {
+            "native_id": as_text(record.get("native_id")),
+            DOC_ID: doc_id if isinstance(doc_id, int) and abs(doc_id) < 2**63 else None,
+            QUESTION: first_words(record.get("doc")),
+            GOLD: label if isinstance(label, int) and len(outputs) > 1 and 0 <= label < len(outputs) else None,
+            CHOICE_LOGPROBS: _vector(logits),
+            CHOICE_CHARS: _vector(lengths),
+        }
+        measured = {name: value for name, value in metrics.items() if not name.startswith(NOT_MEASURES)}
+        yield Answer(model, task, f"{task}/{own}", measured, more=more)
+
+
+def _vector(values: list[object]) -> np.ndarray | None:
+    """Numbers of several choices; None where one is missing."""
+    numbers = [as_float(value) for value in values]
+    return np.array(numbers, dtype=np.float64) if len(numbers) > 1 and None not in numbers else None
+
+
+def _olmes_run(path: Path) -> tuple[str, dict[str, object]]:
+    """Model, seed and step from the folders above, such as model-1B/seed-2/step10000; other folders name the model."""
+    about: dict[str, object] = {}
+    for folder in path.absolute().parents:
+        checkpoint = checkpoint_of(folder.name)
+        seed = _OLMES_SEED.match(folder.name)
+        if seed is not None and names.SEED not in about:
+            about[names.SEED] = int(seed[1]) if seed[1].isdecimal() and len(seed[1]) < MAX_DIGITS_OF_SEED else seed[1]
+        elif checkpoint.step is not None and names.STEP not in about:
+            about[names.STEP] = checkpoint.step
+            if checkpoint.revision is not None:
+                about[REVISION] = checkpoint.revision
+        else:
+            return folder.name or stem(path), about
+    return stem(path), about
+
+
+MAX_DIGITS_OF_SEED: Final = 16
+
+
+# EvalPlus ---------------------------------------------------------------------------------------------------------
+
+
+def _is_evalplus(path: Path, start: bytes) -> bool:
+    keys = b'"base_status"' in start or b'"nfiles"' in start
+    return path.suffix.lower() == ".json" and b'"eval"' in start and keys
+
+
+def _evalplus(path: Path) -> Iterator[Answer]:
+    tasks = load_object(path).get("eval")
+    model = _model_of(path)
+    for item, entry in tasks.items() if isinstance(tasks, dict) else ():
+        benchmark = item.partition("/")[0].lower()
+        for trial, (base, plus) in enumerate(_statuses(entry), start=1):
+            values: dict[str, object] = {"base": base == "pass" if base is not None else None}
+            if plus is not None:  # the extra tests count where those of the original benchmark pass, too
+                values["plus"] = base == plus == "pass"
+            yield Answer(model, benchmark, str(item), values, trial=trial)
+
+
+def _statuses(entry: object) -> Iterator[tuple[str | None, str | None]]:
+    """Outcomes of the original and the extra tests, of each sample of a problem; in the new and the old layout."""
+    if isinstance(entry, dict):
+        base, plus = entry.get("base"), entry.get("plus")
+        extra = plus if isinstance(plus, list) else []
+        for place, status in enumerate(base if isinstance(base, list) else []):
+            yield _status(status), _status(extra[place]) if place < len(extra) else None
+    for sample in _dictionaries(entry):
+        yield _status(sample.get("base_status")), _status(sample.get("plus_status"))
+
+
+def _status(status: object) -> str | None:
+    first = status[0] if isinstance(status, list) and status else status
+    return "pass" if first == "success" else as_text(first)
+
+
+# SWE-bench --------------------------------------------------------------------------------------------------------
+
+UNSOLVED: Final = ("unresolved_ids", "error_ids", "empty_patch_ids", "submitted_ids", "completed_ids", "applied")
+MISSING: Final = ("incomplete_ids",)
+
+
+def _is_swe_bench(path: Path, start: bytes) -> bool:
+    return path.suffix.lower() == ".json" and (
+        (b'"resolved_ids"' in start or b'"resolved_instances"' in start)
+        or (b'"no_generation"' in start and (b'"resolved"' in start or b'"no_logs"' in start))
+    )
+
+
+def _swe_bench(path: Path) -> Iterator[Answer]:
+    """Report of a run: an instance is solved, or not solved if its patch fails, is empty or was not made at all."""
+    report = load_object(path)
+    name = stem(path)
+    model = name.rpartition(".")[0].replace("__", "/") if "resolved_ids" in report and "." in name else _model_of(path)
+    if model in ("results", "results/results"):
+        model = path.absolute().parent.parent.name
+    solved = {text for text in _texts(report.get("resolved_ids", report.get("resolved")))}
+    listed = UNSOLVED if "resolved_ids" in report else tuple(key for key in report if key != "resolved")
+    unsolved = dict.fromkeys(text for key in listed for text in _texts(report.get(key)) if text not in solved)
+    missing = [text for key in MISSING for text in _texts(report.get(key)) if text not in solved | unsolved.keys()]
+    outcomes: list[tuple[str, bool | None]] = [(each, True) for each in sorted(solved)]
+    outcomes += [(each, False) for each in sorted(unsolved)] + [(each, None) for each in missing]
+    for item, value in outcomes:
+        yield Answer(
+            model, "swe-bench", item, {"resolved": value}, more={"repository": item.rpartition("-")[0] or None}
+        )
+
+
+def _texts(values: object) -> Iterator[str]:
+    yield from (value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
+
+
+# promptfoo --------------------------------------------------------------------------------------------------------
+
+
+def _is_promptfoo(path: Path, start: bytes) -> bool:
+    if path.suffix.lower() != ".json" or b'"results"' not in start:
+        return False
+    return b'"evalId"' in start or (b'"promptIdx"' in start and b'"provider"' in start)
+
+
+def _promptfoo(path: Path) -> Iterator[Answer]:
+    """Outcome of each test, by provider; each prompt is a benchmark of its own where there are several."""
+    content = load_object(path)
+    outer = content.get("results")
+    entries = list(_dictionaries(outer.get("results") if isinstance(outer, dict) else outer))
+    config = content.get("config")
+    title = as_text(config.get("description")) if isinstance(config, dict) else None
+    several = len({_index(entry, "promptIdx") for entry in entries}) > 1
+    times: dict[tuple[object, ...], int] = {}
+    for entry in entries:
+        provider = entry.get("provider")
+        given = provider if isinstance(provider, dict) else {"id": provider}
+        model = as_text(given.get("label")) or as_text(given.get("id")) or stem(path)
+        prompt = _index(entry, "promptIdx")
+        benchmark = (title or stem(path)) + (f"/prompt{prompt}" if several else "")
+        case = entry.get("testCase") if isinstance(entry.get("testCase"), dict) else {}
+        test = _index(entry, "testIdx")
+        item = f"test{test}" if test is not None else as_text(entry.get("id")) or _digest(entry.get("vars"))
+        key = (model, benchmark, item)
+        times[key] = times.get(key, 0) + 1
+        scores = entry.get("namedScores")
+        failed = entry.get("failureReason") == ERROR_REASON or (entry.get("error") and entry.get("success") is None)
+        values = {} if failed else {"success": entry.get("success"), "score": entry.get("score")}
+        values |= scores if isinstance(scores, dict) and not failed else {}
+        about = case.get("description") if isinstance(case, dict) else None
+        more = {QUESTION: first_words(about) or first_words(_joined(entry.get("vars")))}
+        yield Answer(model, benchmark, item, values or {"success": None}, trial=times[key], more=more)
+
+
+ERROR_REASON: Final = 2  # of promptfoo: the provider failed, and nothing was graded
+
+
+def _index(entry: Record, key: str) -> int | None:
+    value = entry.get(key)
+    return value if isinstance(value, int) else None
+
+
+def _joined(values: object) -> str | None:
+    texts = [text for text in values.values() if isinstance(text, str)] if isinstance(values, dict) else []
+    return " ".join(texts) or None
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(repr(content).encode("utf-8", "replace")).hexdigest()[:HASH_CHARACTERS]
+
+
+# OpenAI evals -----------------------------------------------------------------------------------------------------
+
+
+def _is_openai_evals(path: Path, start: bytes) -> bool:
+    record = first_record(path) if b'"spec"' in start else None
+    spec = record.get("spec") if record is not None else None
+    return isinstance(spec, dict) and "eval_name" in spec
+
+
+def _openai_evals(path: Path) -> Iterator[Answer]:
+    """Events of one run that grade a sample: "match" with correct, "metrics" with any values."""
+    benchmark = model = None
+    times: dict[str, int] = {}
+    for _, record in records(path):
+        spec = record.get("spec")
+        if isinstance(spec, dict):
+            functions = spec.get("completion_fns")
+            model = as_text(functions[0]) if isinstance(functions, list) and functions else as_text(spec.get("model"))
+            benchmark = as_text(spec.get("base_eval")) or str(spec.get("eval_name")).partition(".")[0]
+        data, item = record.get("data"), as_text(record.get("sample_id"))
+        if record.get("type") not in ("match", "metrics") or not isinstance(data, dict) or item is None:
+            continue
+        if record["type"] == "match":
+            values: dict[str, object] = {"correct": data.get("correct")}
+        else:
+            values = {str(key): value for key, value in data.items() if as_float(value) is not None}
+        times[item] = times.get(item, 0) + 1
+        yield Answer(model or stem(path), benchmark or stem(path), item, values, trial=times[item])
+
+
+# AlpacaEval -------------------------------------------------------------------------------------------------------
+
+
+def _is_alpaca_eval(path: Path, start: bytes) -> bool:
+    return path.suffix.lower() == ".json" and all(
+        key in start for key in (b'"instruction"', b'"generator_1"', b'"generator_2"')
+    )
+
+
+def _alpaca_eval(path: Path) -> Iterator[Answer]:
+    """Preferences for the second generator: 1 is a loss, 2 a win, between them a probability, 0 and 1.5 a draw."""
+    for number, record in records(path):
+        model, instruction = as_text(record.get("generator_2")), record.get("instruction")
+        if model is None or not isinstance(instruction, str):
+            raise ReadError(f"{path}, entry {number}: no 'generator_2' or 'instruction'; this is no AlpacaEval record.")
+        preference = as_float(record.get("preference"))
+        value = None if preference is None else 0.5 if preference == 0 else preference - 1
+        more = {QUESTION: first_words(instruction), names.SUBTASK: as_text(record.get("dataset"))}
+        benchmark = "alpaca_eval"
+        yield Answer(model, benchmark, f"{benchmark}/{_digest(instruction)}", {"preference": value}, more=more)
+
+
+# evalscope --------------------------------------------------------------------------------------------------------
+
+
+def _is_evalscope(path: Path, start: bytes) -> bool:
+    return path.name.lower().endswith(SUFFIXES) and b'"sample_score"' in start and b'"index"' in start
+
+
+def _evalscope(path: Path) -> Iterator[Answer]:
+    """Reviews of one benchmark in the folder of a model; what was not graded successfully is missing."""
+    benchmark, model = stem(path), path.absolute().parent.name or stem(path)
+    for _, record in records(path):
+        graded = record.get("sample_score")
+        graded = graded if isinstance(graded, dict) else {}
+        score = graded.get("score")
+        score = score if isinstance(score, dict) else {}
+        values = score.get("value")
+        succeeded = score.get("status") in (None, "success")
+        trial = graded.get("generation_index")
+        own = graded.get("group_id", record.get("index"))
+        yield Answer(
+            model,
+            benchmark,
+            f"{benchmark}/{own}",
+            values if isinstance(values, dict) and succeeded else {key: None for key in values or ("score",)},
+            trial=trial if isinstance(trial, int) and abs(trial) < MAX_TRIALS else None,
+            more={QUESTION: first_words(record.get("messages"))},
+        )
+
+
+LAYOUTS: Final = (
+    Layout("olmes", "OLMES *-predictions.jsonl, model, seed and step from the folders", _is_olmes, _olmes),
+    Layout("evalplus", "EvalPlus *eval_results.json", _is_evalplus, _evalplus),
+    Layout("swe-bench", "SWE-bench reports of a run", _is_swe_bench, _swe_bench),
+    Layout("promptfoo", "promptfoo results in JSON", _is_promptfoo, _promptfoo),
+    Layout("openai-evals", "OpenAI evals logs of a run", _is_openai_evals, _openai_evals),
+    Layout("alpaca-eval", "AlpacaEval annotations.json", _is_alpaca_eval, _alpaca_eval),
+    Layout("evalscope", "evalscope reviews", _is_evalscope, _evalscope),
+)
+FORMATS: Final = tuple(layout.format() for layout in LAYOUTS)
