@@ -14,7 +14,7 @@ import xarray as xr
 
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, ResponsesWarning
-from irt_bench.inference.draws import metadata_of
+from irt_bench.inference.draws import HASH_CHARACTERS, metadata_of
 from irt_bench.irt_models.populations import (
     COEFFICIENT,
     COVARIATE,
@@ -31,8 +31,20 @@ from irt_bench.irt_models.populations import (
     codes_of,
     population_from_dict,
 )
-from irt_bench.names import ABILITY, CHAIN, DIFFICULTY, DISPERSION, DRAW, GUESSING, ITEM, MODEL, UPPER_ASYMPTOTE
+from irt_bench.names import (
+    ABILITY,
+    CHAIN,
+    DIFFICULTY,
+    DISPERSION,
+    DOC_HASH,
+    DRAW,
+    GUESSING,
+    ITEM,
+    MODEL,
+    UPPER_ASYMPTOTE,
+)
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.table import FILTER, METRIC
 
 ASYMPTOTES = {GUESSING: 0.0, UPPER_ASYMPTOTE: 1.0}  # values for models without these parameters
 
@@ -266,6 +278,35 @@ def _refuse_doubled(labels: pd.Index, what: str, where: str) -> None:
     if not labels.is_unique:
         first = labels[labels.duplicated()][0]
         raise AnalysisError(f"{what} {first!r} occurs twice in {where}; labels must be unique.")
+
+
+def check_same_responses(items: pd.DataFrame, posterior: xr.Dataset) -> None:
+    """Check that items of responses are the documents of a fit's items, read by the same metric and filter, if known.
+
+    Raises
+    ------
+    AnalysisError
+        If a label is of another document, or the metric or filter differs; names the first.
+    """
+    if DOC_HASH in posterior.coords and DOC_HASH in items:
+        known = pd.Series(posterior[DOC_HASH].to_numpy().astype(str), index=posterior[ITEM].to_index().astype("str"))
+        given = items[DOC_HASH].dropna().astype("str").str[:HASH_CHARACTERS]
+        given.index = given.index.astype("str")
+        known = known[(known != "").to_numpy() & known.index.isin(given.index)]
+        differ = known.index[known.to_numpy() != given.loc[known.index].to_numpy()]
+        if len(differ):
+            raise AnalysisError(
+                f"{len(differ)} items are other documents in the responses than in the fit, as doc_hash shows; first: "
+                f"{differ[0]!r}. The benchmark was revised or reordered: fit and score the same revision."
+            )
+    for name in (METRIC, FILTER):
+        fitted = json.loads(posterior.attrs.get(name, "[]"))
+        read = sorted(items[name].dropna().astype("str").unique()) if name in items else []
+        if other := [value for value in read if value not in fitted] if fitted else []:
+            raise AnalysisError(
+                f"the responses were read by {name} {other[0]!r}, those of the fit by {' and '.join(map(repr, fitted))}"
+                f"; read them by the same: {name}={fitted[0]!r}."
+            )
 
 
 def match_labels(labels: pd.Index, wanted: pd.Index, what: str, left: str, right: str) -> npt.NDArray[np.intp]:

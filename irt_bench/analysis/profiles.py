@@ -12,7 +12,7 @@ import xarray as xr
 
 from irt_bench.analysis.abilities import Method, score_models
 from irt_bench.analysis.intervals import Z_LIMIT
-from irt_bench.analysis.labelled_draws import ASYMPTOTES, evenly_spaced, positions_of
+from irt_bench.analysis.labelled_draws import ASYMPTOTES, check_same_responses, evenly_spaced, positions_of
 from irt_bench.errors import AnalysisError, ResponsesWarning
 from irt_bench.inference.fast.dimensional import KnownScale, calibrate_given_items, profiles_given_items
 from irt_bench.names import (
@@ -43,8 +43,10 @@ def score_fitted(counts: ResponseCounts, posterior: xr.Dataset, *, method: Metho
     Raises
     ------
     AnalysisError
-        If a fit with several abilities is to be scored by the mode or under a wider prior.
+        If a fit with several abilities is to be scored by the mode or under a wider prior, or the items are other
+        documents than those of the fit, or were read by another metric or filter.
     """
+    check_same_responses(counts.items, posterior)
     if DIMENSION not in posterior.dims:
         return score_models(counts, posterior, method=method, prior_sd=prior_sd)
     if method != "eap" or prior_sd != 1:

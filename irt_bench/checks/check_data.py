@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from irt_bench.analysis.labelled_draws import draws_of, item_draws, positions_of
+from irt_bench.analysis.labelled_draws import check_same_responses, draws_of, item_draws, positions_of
 from irt_bench.arrays import FloatArray
 from irt_bench.checks.dimensionality import largest_eigenvalues, why_no_eigenvalues
 from irt_bench.checks.fit_statistics import (
@@ -203,6 +203,7 @@ def _join(counts: ResponseCounts, fit: FitResult) -> PosteriorDraws:
             f"checks read difficulty and discrimination, and the fit of {fit.irt_model.name!r} does not report "
             f"{' and '.join(missing)}; give the program a site of that name."
         )
+    check_same_responses(counts.items, fit.posterior)
     posterior = fit.posterior.isel(
         {
             dim: positions_of(index, fit.posterior[dim].to_index(), dim, "the responses", "the fit")

@@ -55,7 +55,7 @@ def export(
     chosen = read_subset(subset)
     counts = None
     if responses is not None:
-        table = read_paths([responses], None, None, None, None)
+        table = read_paths([responses], None, None, chosen.choice("metric"), chosen.choice("filter"))
         counts = table.one_benchmark(chosen.benchmark if len(table.benchmarks) > 1 else None).counts()
     options = ExportOptions(metric, split, base_yaml, task, model or MODEL, counts, safe_csv)
     command = export_subset(chosen, to, output, options)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from irt_bench.checks.limits import Check
     from irt_bench.report.tables import CheckLike
     from irt_bench.responses import ResponseTable
+    from irt_bench.responses.formats.format import Choice
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 EXIT_BAD_INPUT = 2
@@ -248,7 +249,7 @@ def show_warning(
 
 
 def read_paths(
-    paths: list[Path], benchmark: str | None, format: str | None, metric: str | None, filter: str | None, **others: Any
+    paths: list[Path], benchmark: str | None, format: str | None, metric: "Choice", filter: "Choice", **others: Any
 ) -> "ResponseTable":
     """Read, and choose the benchmark where one is named; several without a choice are refused by `counts`."""
     from irt_bench.responses import read_responses

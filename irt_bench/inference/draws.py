@@ -22,6 +22,7 @@ from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.multidimensional import multidimensional_from_dict
 from irt_bench.irt_models.populations import POPULATION, Population, population_to_dict
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
+from irt_bench.responses.table import FILTER, METRIC
 
 Array = npt.NDArray[Any]
 MIN_CHANCE: Final = 1e-12
@@ -30,6 +31,7 @@ POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
 OBSERVED_DATA: Final = "observed_data"
 CONSTANT_DATA: Final = "constant_data"  # numbers of trials, beside the answers where they are not all 1
 TRIALS: Final = "trials"
+HASH_CHARACTERS: Final = 16  # of a document's hash, kept with the draws
 METADATA: Final = "model_"  # before a column of the models, as a coordinate
 RESPONSE_GROUPS: Final = (LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, OBSERVED_DATA)
 SAVED_GROUPS: Final = (*RESPONSE_GROUPS, CONSTANT_DATA)
@@ -71,7 +73,8 @@ def label_draws(draws: Draws, counts: ResponseCounts, population: Population | N
     """Name dimensions and coordinates: models and items by their labels, other plates by position.
 
     Populations of abilities are named, too, and described in the attribute `POPULATION`; the columns of the models that
-    they need are coordinates.
+    they need are coordinates. So are the hashes of documents, and metric and filter attributes, where they are known:
+    responses that are joined later must have the same.
     """
     labels: dict[str, Any] = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
     attributes = {}
@@ -89,6 +92,12 @@ def label_draws(draws: Draws, counts: ResponseCounts, population: Population | N
             values = counts.models[column].to_numpy()
             kept = values.astype(np.float64 if values.dtype.kind in "ifu" else str)
             coordinates[METADATA + column] = ((names.MODEL,), kept)
+    if names.DOC_HASH in counts.items:
+        hashes = counts.items[names.DOC_HASH].astype("str").where(counts.items[names.DOC_HASH].notna(), "")
+        coordinates[names.DOC_HASH] = ((names.ITEM,), hashes.str[:HASH_CHARACTERS].to_numpy().astype(str))
+    for name in (METRIC, FILTER):
+        if name in counts.items:
+            attributes[name] = json.dumps(sorted(counts.items[name].dropna().astype("str").unique()))
     n_chains, n_draws = draws.sites[names.ABILITY].shape[:2]
     coordinates |= {names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws)}
     return xr.Dataset(arrays, coords=coordinates, attrs=attributes)

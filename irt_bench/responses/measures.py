@@ -69,7 +69,7 @@ def numbers_of(frame: pd.DataFrame, column: str) -> pd.Series:
         codes, distinct = codes_of(values)
     except TypeError as error:
         raise ResponsesError(f"column {column!r} holds lists or records; a number is needed in every row.") from error
-    parsed = [_number(value) for value in distinct]
+    parsed = [value_of(value) for value in distinct]
     refused = np.array([number is None for number in parsed] + [False])  # code -1, no value, is the last place
     _refuse(
         frame,
@@ -82,8 +82,8 @@ def numbers_of(frame: pd.DataFrame, column: str) -> pd.Series:
     return pd.Series(numbers.astype(np.float32 if exact.all() else np.float64)[codes])
 
 
-def _number(value: object) -> float | None:
-    """Read '1', 'true' or 'NA' as a number; None for any other text."""
+def value_of(value: object) -> float | None:
+    """Read a value of a response, such as 1, '1', 'true' or 'NA' (missing), as a number; None for any other text."""
     text = str(value).strip().lower()
     try:
         return WORDS[text] if text in WORDS else float(text)

@@ -25,7 +25,13 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.curves import response_curve, response_probabilities
-from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, positions_of, refuse_populations
+from irt_bench.analysis.labelled_draws import (
+    ItemParameters,
+    check_same_responses,
+    item_draws,
+    positions_of,
+    refuse_populations,
+)
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range
 from irt_bench.names import ABILITY, INTERVAL, ITEM
@@ -295,6 +301,7 @@ def replay_adaptive(
         raise AnalysisError(
             f"the responses have measure {counts.measure!r}; adaptive tests need right or wrong answers."
         )
+    check_same_responses(counts.items, posterior)
     counts = counts.take(items=positions_of(labels, counts.items.index, ITEM, "the fit", "the responses"))
     whole = counts.asked.all(axis=1)
     if whole.sum() < MIN_REPLAYED:

@@ -305,6 +305,12 @@ class SubsetRecord(PlainRecord):
         """Answer filters of the calibration responses, sorted; empty if these name none."""
         return tuple(sorted({item.filter for item in self.items if item.filter is not None}))
 
+    def choice(self, name: Literal["metric", "filter"]) -> str | dict[str, str] | None:
+        """Metric or filter by which to read answers: that of the calibration, per task where tasks have several."""
+        by_task = {item.subtask: value for item in self.items if (value := getattr(item, name)) is not None}
+        values = set(by_task.values())
+        return by_task if len(values) > 1 else next(iter(values), None)
+
     def digest(self) -> str:
         """SHA-256 of the content, which identifies the subset in exported files."""
         return _digest(self.model_dump(mode="json"))

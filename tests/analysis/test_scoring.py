@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +7,10 @@ import xarray as xr
 from scipy import integrate, stats
 
 from irt_bench.analysis.abilities import score_models
+from irt_bench.api.fit import Fit
 from irt_bench.errors import AnalysisError, FitWarning, ResponsesWarning
 from irt_bench.inference.fit import fit
+from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
 
 A, B, C = np.array([0.7, 1.0, 1.6, 2.2]), np.array([-1.0, 0.0, 0.4, 1.3]), np.array([0.0, 0.2, 0.25, 0.1])
@@ -156,3 +159,19 @@ def test_with_a_wide_prior_intervals_cover_models_far_from_those_of_the_fit(make
     # What is left is the bias of items known from few models: .84 to .86 with 50, .97 to 1.00 with 10 of them.
     assert np.mean(covered[3.0]) >= 0.8
     assert np.mean(covered[1.0]) < np.mean(covered[3.0]) - 0.01
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_other_documents_or_another_metric_under_the_same_labels_are_refused(make_counts, tmp_path):
+    """Labels such as gsm8k/86 are numbers; the hash of the document says whether they mean the same."""
+    counts = make_counts(np.random.default_rng(0).integers(0, 2, (12, 6)))
+    about = counts.items.assign(doc_hash=[f"{k}" * 64 for k in range(6)], metric="acc_norm")
+    fit(replace(counts, items=about), TwoPL(), LaplaceSettings(refine=False)).save(tmp_path / "fit.nc")
+    fitted = Fit.load(tmp_path / "fit.nc")
+    assert len(fitted.score(replace(counts, items=about.iloc[:, :0]))) == 12  # nothing known: joined by label
+    assert len(fitted.score(replace(counts, items=about))) == 12
+    moved = about.assign(doc_hash=about["doc_hash"].to_numpy()[[1, 0, 2, 3, 4, 5]])
+    with pytest.raises(AnalysisError, match="2 items are other documents in the responses than in the fit"):
+        fitted.score(replace(counts, items=moved))
+    with pytest.raises(AnalysisError, match="read by metric 'acc', those of the fit by 'acc_norm'.*metric='acc_norm'"):
+        fitted.score(replace(counts, items=about.assign(metric="acc")))

@@ -78,3 +78,14 @@ def test_every_export_says_what_to_do_next_and_has_the_same_bytes_each_time(subs
             contents.append([file.read_bytes().replace(b"/two/", b"/one/") for file in files])
         assert contents[0] == contents[1]
     assert (tmp_path / "one" / "lm-eval.json.command.txt").read_text().startswith("lm_eval run")
+
+
+def test_the_metric_and_filter_of_the_calibration_are_named_for_each_harness(build_subset, tmp_path):
+    records = [{"id": f"i{k}", "doc_id": k, "metric": "acc_norm", "filter": "strict"} for k in (1, 4)]
+    subset = build_subset(records)
+    assert "metric 'acc_norm' and filter 'strict'" in export_subset(subset, "lm-eval", tmp_path / "s.json")
+    export_subset(subset, "inspect", tmp_path / "rc.yaml")
+    assert "# calibrated on metric 'acc_norm'" in (tmp_path / "rc.yaml").read_text().splitlines()[0]
+    assert subset.choice("metric") == "acc_norm"
+    records = [{"id": f"i{k}", "doc_id": k, "metric": m, "subtask": t} for k, m, t in ((1, "acc", "x"), (2, "em", "y"))]
+    assert build_subset(records).choice("metric") == {"x": "acc", "y": "em"}

@@ -27,6 +27,7 @@ from irt_bench.responses.formats.format import (
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, load_object, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER, document_labels
 from irt_bench.responses.formats.py_irt import SUFFIXES
+from irt_bench.responses.measures import value_of
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, QUESTION, REVISION
 
 ENDING: Final = "_samples.jsonl"
@@ -119,7 +120,8 @@ def _score(record: Record) -> float:
     evaluation = record["evaluation"]
     if record.get("error") or not isinstance(evaluation, dict):
         return np.nan
-    score = as_float(evaluation.get("score"))
+    given = evaluation.get("score")
+    score = value_of(given) if isinstance(given, str) else as_float(given)
     score = as_float(evaluation.get("is_correct")) if score is None else score
     return np.nan if score is None else score
 

@@ -6,7 +6,6 @@ An ``.eval`` file is a zip archive whose members are stored, deflated or zstd-co
 from __future__ import annotations
 
 import lzma
-import math
 import re
 import struct
 import warnings
@@ -44,6 +43,7 @@ from irt_bench.responses.formats.jsonlines import (
     load_object,
     parse_json,
 )
+from irt_bench.responses.measures import value_of
 from irt_bench.responses.table import METRIC, QUESTION, REVISION, Finding
 
 ZSTD: Final = 93  # zip compression method, which the standard library reads from Python 3.14 on
@@ -147,7 +147,7 @@ GRADE_VALUES: Final[Mapping[str, float]] = {
     "P": 0.5,
     "N": 0.0,
 }  # correct, incorrect, partial, no answer
-WORDS: Final[Mapping[str, float]] = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+OTHER_GRADES: Final = frozenset("ABDEF")  # beside them C is a letter grade, and not "correct"
 HEAD_BYTES: Final = 4096
 MAX_TIME_CHARACTERS: Final = 40
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT[\d:+-]{5,20}")
@@ -161,6 +161,7 @@ class _Log:
     status: str
     plan: Record
     samples: list[Record]
+    invalidated: bool = False
 
 
 def claims(path: Path) -> bool:
@@ -190,6 +191,10 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     findings = (
         [] if log.status == "success" else [Finding("partial_log", 1, f"{path.name} ended with status {log.status!r}")]
     )
+    n_invalid = sum(bool(sample.get("invalidation")) for sample in log.samples)
+    if n_invalid or log.invalidated:
+        what = f"{n_invalid:,} of its samples are invalidated, and missing" if n_invalid else "it is marked as invalid"
+        findings.append(Finding("invalidated", max(n_invalid, 1), f"{path.name}: {what}"))
     graded = [_scores(sample) for sample in log.samples]
     scorers = _scorers(graded)
     if not scorers:
@@ -198,11 +203,12 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     where = f"task {benchmark!r} in {path.name}"
     asked = options.choose("metric", scorers, benchmark=benchmark, where=where, kind="scorer")
     unknown: Counter[str] = Counter()
+    letters = _are_letters(scores.get(asked) for scores in graded)
     frame = pd.DataFrame(
         {
             names.ITEM: [str(sample.get("id")) for sample in log.samples],
             names.TRIAL: pd.array([_epoch(path, sample) for sample in log.samples], dtype="Int64"),
-            names.SCORE: [_score_value(scores.get(asked), unknown) for scores in graded],
+            names.SCORE: [_score_value(scores.get(asked), unknown, letters=letters) for scores in graded],
             QUESTION: [first_words(sample.get("input")) for sample in log.samples],
         }
     )
@@ -255,7 +261,8 @@ def _log(path: Path, header: object, samples: object) -> _Log:
     if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
         raise ReadError(f"{path} holds no samples; was it written with log_samples off?")
     plan = header.get("plan")
-    return _Log(evaluation, str(header.get("status", "")), plan if isinstance(plan, dict) else {}, samples)
+    plan = plan if isinstance(plan, dict) else {}
+    return _Log(evaluation, str(header.get("status", "")), plan, samples, header.get("invalidated") is True)
 
 
 def _epoch(path: Path, sample: Record) -> int:
@@ -268,7 +275,7 @@ def _epoch(path: Path, sample: Record) -> int:
 def _scores(sample: Record) -> dict[str, object]:
     """Values of one sample by scorer; a scorer with several values has "scorer/key" for each."""
     scores = sample.get("scores")
-    if sample.get("error") or not isinstance(scores, dict):
+    if sample.get("error") or sample.get("invalidation") or not isinstance(scores, dict):
         return {}
     out: dict[str, object] = {}
     for scorer, score in scores.items():
@@ -292,24 +299,24 @@ def _scorers(graded: Iterable[Mapping[str, object]]) -> dict[str, bool]:
     return usable
 
 
-def _score_value(value: object, unknown: Counter[str]) -> float:
-    """Convert a score to a number; unknown values are counted and missing."""
+def _score_value(value: object, unknown: Counter[str], *, letters: bool) -> float:
+    """Convert a score to a number; unknown values, letter grades among them, are counted and missing."""
     if value is None:
         return np.nan
     if (given := as_float(value)) is not None:
         return given
     text = str(value).strip()
-    if text in GRADE_VALUES:
+    if text in GRADE_VALUES and not letters:
         return GRADE_VALUES[text]
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if math.isnan(number):
+    number = None if len(text) == 1 and text.isalpha() else value_of(text)
+    if number is None:
         unknown[text[:40]] += 1
-    return number
+    return np.nan if number is None else number
+
+
+def _are_letters(values: Iterable[object]) -> bool:
+    """Whether scores are letter grades, A to F."""
+    return any(isinstance(value, str) and value.strip() in OTHER_GRADES for value in values)
 
 
 def _unknown_values(unknown: Counter[str], path: Path) -> list[Finding]:

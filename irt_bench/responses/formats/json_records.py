@@ -29,7 +29,7 @@ from irt_bench.responses.formats.format import (
 )
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, head, load_object, records
 from irt_bench.responses.formats.py_irt import SUFFIXES
-from irt_bench.responses.measures import WORDS
+from irt_bench.responses.measures import value_of
 from irt_bench.responses.table import (
     CHOICE_CHARS,
     CHOICE_LOGPROBS,
@@ -148,8 +148,7 @@ def _usable(answers: list[Answer]) -> list[str]:
 
 def _number(value: object) -> float | None:
     """Read a number or a word such as "pass"; None for anything else."""
-    number = as_float(value)
-    return WORDS.get(value.strip().lower()) if number is None and isinstance(value, str) else number
+    return value_of(value) if isinstance(value, str) else as_float(value)
 
 
 def _model_of(path: Path) -> str:

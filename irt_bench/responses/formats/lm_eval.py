@@ -35,6 +35,7 @@ from irt_bench.responses.formats.format import (
 )
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, head, load_object, records
 from irt_bench.responses.formats.py_irt import SUFFIXES
+from irt_bench.responses.measures import value_of
 from irt_bench.responses.table import (
     CHOICE_BYTES,
     CHOICE_CHARS,
@@ -350,7 +351,7 @@ def _plain(value: object) -> object:
 
 def _is_score(value: object) -> bool:
     """Whether a metric's value is nothing, or a number in [0, 1]."""
-    number = as_float(value)
+    number = _number(value)
     return value is None or (number is not None and (math.isnan(number) or 0 <= number <= 1))
 
 
@@ -436,8 +437,12 @@ def _frame(answers: Sequence[_Answer], metric: str, task: str, doc_ids: pd.array
 
 
 def _score_value(value: object) -> float:
-    number = as_float(value)
+    number = _number(value)
     return np.nan if number is None else number
+
+
+def _number(value: object) -> float | None:
+    return value_of(value) if isinstance(value, str) else as_float(value)
 
 
 def document_labels(task: str, ids: Sequence[object], hashes: Sequence[str | None]) -> list[str]:

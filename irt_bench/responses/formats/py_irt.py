@@ -13,6 +13,7 @@ from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions
 from irt_bench.responses.formats.jsonlines import as_float, first_record, records
+from irt_bench.responses.measures import value_of
 
 SUFFIXES: Final = (".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")
 
@@ -62,7 +63,8 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
 def _value(path: Path, number: int, item: str, value: object) -> float:
     if value is None:
         return np.nan
-    if (parsed := as_float(value)) is None:
+    parsed = value_of(value) if isinstance(value, str) else as_float(value)
+    if parsed is None:
         raise ReadError(f"{path}, line {number}: response {value!r} to item {item!r} is not a number.")
     return parsed
 

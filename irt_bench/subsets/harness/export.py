@@ -50,7 +50,15 @@ def run_config(subset: SubsetRecord, *, task: str | None = None, model: str = MO
         Model in the notation of Inspect.
     """
     content = {"task": task or subset.benchmark, "model": model, "eval_config": {"sample_id": sample_ids(subset)}}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    read = calibrated_on(subset)
+    return (f"# {read}\n" if read else "") + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def calibrated_on(subset: SubsetRecord) -> str:
+    """Say by which metric and filter the subset was calibrated; empty where neither is known."""
+    known = {"metric": subset.metrics, "filter": subset.filters}
+    parts = [f"{name} {', '.join(map(repr, values))}" for name, values in known.items() if values]
+    return f"calibrated on {' and '.join(parts)}; score reads the logs by the same" if parts else ""
 
 
 def run_command(path: Path) -> str:
@@ -161,6 +169,8 @@ def _to_samples(subset: SubsetRecord, path: Path, options: ExportOptions) -> str
     del options
     text, command = export_lm_eval.samples_json(subset), export_lm_eval.samples_command(subset, path)
     _write_text(path, text)
+    read = calibrated_on(subset)
+    command += f"\n# {read}" if read else ""
     _write_text(path.with_name(f"{path.name}.command.txt"), command + "\n")
     return command
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -187,7 +187,7 @@ def read_subset_logs(
     facts = [found for source in find_sources(paths, format=format) if (found := facts_of(source, known)) is not None]
     if facts and all(found.n_stale for found in facts):
         raise SubsetError(f"{facts[0].path.name}: {MESSAGES[STALE]}.")
-    by, extracted = _calibrated(METRIC, metric, subset), _calibrated(FILTER, filter, subset)
+    by, extracted = _calibrated("metric", metric, subset), _calibrated("filter", filter, subset)
     try:
         table = read_responses(paths, format=format, metric=by, filter=extracted, progress=progress)
     except ReadError as error:
@@ -226,7 +226,7 @@ def score_logs(logs: SubsetLogs, subset: SubsetRecord) -> pd.DataFrame:
     return table.assign(flags=joined.str.strip(";"))
 
 
-def _calibrated(name: str, asked: Choice, subset: SubsetRecord) -> Choice:
+def _calibrated(name: Literal["metric", "filter"], asked: Choice, subset: SubsetRecord) -> Choice:
     """Metric or filter to read: `asked`, else that of the calibration, for each task where tasks have several."""
     known = subset.metrics if name == METRIC else subset.filters
     asked = parse_choice(asked)
@@ -236,10 +236,7 @@ def _calibrated(name: str, asked: Choice, subset: SubsetRecord) -> Choice:
             f"the subset was calibrated on {name} {' and '.join(map(repr, known))}, not on {wrong[0]!r}, so it does "
             f"not estimate {wrong[0]!r}. Leave {name} out, or calibrate a subset on it."
         )
-    if asked is not None or not known:
-        return asked
-    by_task = {item.subtask: value for item in subset.items if (value := getattr(item, name)) is not None}
-    return known[0] if len(known) == 1 else by_task
+    return asked if asked is not None else subset.choice(name)
 
 
 def _relevant(

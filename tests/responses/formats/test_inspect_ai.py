@@ -176,3 +176,40 @@ def test_a_file_that_is_no_log_is_refused(tmp_path):
         read_responses([tmp_path / "a.eval"])
     with pytest.raises(ReadError, match="does not name its task and model"):
         read_responses([write_log(tmp_path / "b.json", [], task="")])
+
+
+def test_letter_grades_are_not_taken_for_correct_and_incorrect(tmp_path):
+    samples = [sample(id=f"q{n}", value=grade) for n, grade in enumerate("ABCCD")] + [sample(id="q5", value=1)]
+    with pytest.warns(ResponsesWarning, match="5 score values are not known"):
+        counts = read_responses([write_log(tmp_path / "a.json", samples)]).counts()
+    assert counts.trials[0].tolist() == [0, 0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("C", "I"), ("pass", "fail"), ("yes", "no"), ("true", "false")])
+def test_words_for_right_and_wrong_are_read(tmp_path, right, wrong):
+    samples = [sample(id="q0", value=right), sample(id="q1", value=wrong), sample(id="q2", value="N/A")]
+    counts = read_responses([write_log(tmp_path / "a.json", samples)]).counts()
+    assert counts.correct.tolist() == [[1, 0, 0]] and counts.trials.tolist() == [[1, 1, 0]]
+
+
+def test_invalidated_samples_are_missing_and_said(tmp_path):
+    samples = [sample(id="q0"), sample(id="q1", invalidation={"author": "x", "reason": "leak"})]
+    table = read_responses([write_log(tmp_path / "a.json", samples)])
+    assert table.counts().trials.tolist() == [[1, 0]]
+    assert "1 of its samples are invalidated" in next(f.message for f in table.findings if f.name == "invalidated")
+
+
+def test_the_newest_of_two_logs_of_one_task_and_model_is_taken(tmp_path):
+    write_log(tmp_path / "b.json", [sample(value="I"), sample(value="I", epoch=2)], created="2025-01-01T00:00:00+00:00")
+    write_log(tmp_path / "a.json", [sample(value="C")], created="2025-02-01T00:00:00+00:00")
+    with pytest.warns(ResponsesWarning, match="2 runs; of each item the newest answer is taken, 2 earlier ones"):
+        counts = read_responses([tmp_path]).counts()
+    assert counts.correct.tolist() == [[1]] and counts.trials.tolist() == [[1]]
+    both = read_responses([tmp_path], all_runs=True).counts()
+    assert both.correct.tolist() == [[1]] and both.trials.tolist() == [[3]]
+
+
+def test_first_words_of_the_input_describe_the_item(tmp_path):
+    samples = [sample(id="q0", input="What is 2+2?"), sample(id="q1", input=[{"role": "user", "content": "And 3?"}])]
+    table = read_responses([write_log(tmp_path / "a.json", samples)])
+    assert table.items["question"].tolist() == ["What is 2+2?", "And 3?"]

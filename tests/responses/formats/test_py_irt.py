@@ -48,3 +48,9 @@ def test_records_of_another_shape_and_empty_ones_are_refused(tmp_path):
     path = write(tmp_path / "b.jsonl", {"subject_id": "a", "responses": {}})
     with pytest.raises(ReadError, match="holds no responses"):
         read_responses([path])
+
+
+def test_words_for_right_wrong_and_missing_are_read(tmp_path):
+    path = write(tmp_path / "a.jsonl", {"subject_id": "a", "responses": {"q": "pass", "r": "fail", "s": "NA"}})
+    counts = read_responses([path]).counts()
+    assert counts.correct.tolist() == [[1, 0, 0]] and counts.trials.tolist() == [[1, 1, 0]]
