@@ -74,11 +74,13 @@ if TYPE_CHECKING:
     from irt_bench.responses.table import ResponseTable as ResponseTable
     from irt_bench.responses.write import write_table as write_table
     from irt_bench.study.design import StudyDesign as StudyDesign
+    from irt_bench.subsets.harness.export_adaptive import AdaptiveRules as AdaptiveRules
 
 # Where each public name is defined: imported when it is first used, since the libraries behind take seconds.
 _HOMES = {
     "AccuracyComparison": "irt_bench.api.analysis",
     "Beta": "irt_bench.irt_models.model",
+    "AdaptiveRules": "irt_bench.subsets.harness.export_adaptive",
     "BifactorTwoPL": "irt_bench.irt_models.multidimensional",
     "ConfirmatoryTwoPL": "irt_bench.irt_models.multidimensional",
     "ConvergenceWarning": "irt_bench.errors",

@@ -84,7 +84,9 @@ EstimatorName = Literal[
     "p_irt_source",
     "gp_irt_source",
 ]
-ExportName = Literal["lm-eval", "lm-eval-task", "inspect", "py-irt", "params", "ids"]
+ExportName = Literal[
+    "lm-eval", "lm-eval-task", "lm-eval-round", "inspect", "inspect-adaptive", "py-irt", "params", "ids"
+]
 SamplerName = Literal["svi", "nuts"]
 StatisticName = Literal[
     "e", "mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", "decision_accuracy", "seed_model"

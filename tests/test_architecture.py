@@ -54,6 +54,7 @@ def test_modules_and_functions_stay_short(module):
 
 PUBLIC = [
     "AccuracyComparison",
+    "AdaptiveRules",
     "Beta",
     "BifactorTwoPL",
     "ConfirmatoryTwoPL",

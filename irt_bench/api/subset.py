@@ -29,6 +29,7 @@ from irt_bench.subsets.basis import balanced_targets
 from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, CalibrationPlan, Recipe, fold_settings, prepare
 from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
+from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
 from irt_bench.subsets.make import (
     DEFAULT_ESTIMATOR,
     DEFAULT_METHOD,
@@ -236,24 +237,28 @@ class Subset:
         task: str | None = None,
         model: str | None = None,
         responses: Responses | None = None,
+        rules: AdaptiveRules | None = None,
+        fit: FitResult | None = None,
         safe_csv: bool = False,
     ) -> str:
         """Write the subset for an evaluation harness or another tool.
 
         Parameters
         ----------
-        to : {"lm-eval", "lm-eval-task", "inspect", "py-irt", "params", "ids"}
-            lm-evaluation-harness (list of samples, or a task of its own), Inspect, py-irt, a table of item parameters
-            for adaptive testers, or a list of items.
+        to : {"lm-eval", "lm-eval-task", "lm-eval-round", "inspect", "inspect-adaptive", "py-irt", "params", "ids"}
+            lm-evaluation-harness (list of samples, a task of its own, or the next round of an adaptive test), Inspect
+            (as it is, or asked adaptively), py-irt, a table of item parameters, or a list of items.
         path : str or Path
-            File to write, for "lm-eval-task" a folder.
+            File to write, for "lm-eval-task" and "inspect-adaptive" a folder.
         metric, split, base_yaml : optional
             "lm-eval-task": the metric of the calibration where the subset does not name it, the split that is
             evaluated, and the YAML of the full task.
         task, model : str, optional
-            "inspect": the task and the model of the run.
+            "inspect", "inspect-adaptive": the task, such as "file.py@task", and the model of the run.
         responses : ResponseCounts, or what `as_counts` takes, optional
-            "py-irt": the calibration responses.
+            "py-irt": the calibration responses. "lm-eval-round": the answers of one model so far.
+        rules, fit : optional
+            Adaptive tests: when they end, and how items are chosen; a fit, whose uncertainty of the items then counts.
         safe_csv : bool
             CSV: whether ids that a spreadsheet would run as a formula get a ' in front.
 
@@ -281,6 +286,8 @@ class Subset:
             model=model or MODEL,
             responses=None if responses is None else as_counts(responses),
             safe_csv=safe_csv,
+            rules=rules or AdaptiveRules(),
+            posterior=None if fit is None else fit.posterior,
         )
         return export_subset(self.record, to, Path(path), options)
 

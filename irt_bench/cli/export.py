@@ -5,19 +5,23 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import Force, SafeCsv, choice, clear_errors, read_paths
+from irt_bench.cli.options import Force, SafeCsv, choice, clear_errors, flag, read_paths
 from irt_bench.console import out, print_text
 from irt_bench.files import check_output
 from irt_bench.names import ExportName
 
-TASK, INSPECT = "To lm-eval-task", "To inspect"  # panels of the help
+TASK, INSPECT, LIVE = "To lm-eval-task", "To inspect", "Adaptive: to inspect-adaptive, lm-eval-round"  # panels
+
+ROUND = 20  # items
 
 
 @clear_errors
 def export(
     subset: Annotated[Path, typer.Argument(help="File that irt-bench subset wrote.", metavar="SUBSET.json")],
     to: Annotated[str, choice(ExportName, "Target format.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; for lm-eval-task, a folder.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; a folder for lm-eval-task, inspect-adaptive.")
+    ],
     metric: Annotated[
         str | None,
         typer.Option(help="Metric of the calibration, where the subset does not name it.", rich_help_panel=TASK),
@@ -35,7 +39,8 @@ def export(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="Task of the run, such as file.py@task.", rich_help_panel=INSPECT)
+        str | None,
+        typer.Option(help="Task of the run, such as file.py@task; also for inspect-adaptive.", rich_help_panel=INSPECT),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Model to write into the run configuration.", rich_help_panel=INSPECT)
@@ -44,20 +49,49 @@ def export(
         Path | None,
         typer.Option(help="Responses of the calibration models.", metavar="PATH", rich_help_panel="To py-irt"),
     ] = None,
+    answers: Annotated[
+        list[Path] | None,
+        typer.Option(help="lm-eval-round: logs of one model so far. Repeatable.", metavar="PATH", rich_help_panel=LIVE),
+    ] = None,
+    fit: Annotated[
+        Path | None,
+        typer.Option(help="Fit, whose uncertainty of the items then counts.", metavar="DIR", rich_help_panel=LIVE),
+    ] = None,
+    stop_sd: Annotated[
+        float, typer.Option(help="The test ends at this posterior sd of ability,", rich_help_panel=LIVE)
+    ] = 0.3,
+    max_items: Annotated[int, typer.Option(help="or after so many items.", rich_help_panel=LIVE)] = 200,
+    parallel: Annotated[
+        int | None,
+        typer.Option(help="Items at a time; 1 for inspect-adaptive, 20 for lm-eval-round.", rich_help_panel=LIVE),
+    ] = None,
+    exposure: Annotated[
+        int, typer.Option(help="Draw each item among so many of the most informative.", rich_help_panel=LIVE)
+    ] = 1,
+    balance: Annotated[bool, flag("--balance", "Keep the subtasks' shares of the items.", panel=LIVE)] = False,
     safe_csv: SafeCsv = False,
     force: Force = False,
 ) -> None:
     """Write a subset for lm-evaluation-harness (needs calibration on its logs), Inspect, py-irt, or as a list."""
     from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
+    from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
     from irt_bench.subsets.subset import read_subset
 
-    check_output(output, force=force, folder=to == "lm-eval-task")
+    check_output(output, force=force or to == "lm-eval-round", folder=to in ("lm-eval-task", "inspect-adaptive"))
     chosen = read_subset(subset)
     counts = None
-    if responses is not None:
-        table = read_paths([responses], None, None, chosen.choice("metric"), chosen.choice("filter"))
+    if paths := answers or ([] if responses is None else [responses]):
+        table = read_paths(paths, None, None, chosen.choice("metric"), chosen.choice("filter"))
         counts = table.one_benchmark(chosen.benchmark if len(table.benchmarks) > 1 else None).counts()
-    options = ExportOptions(metric, split, base_yaml, task, model or MODEL, counts, safe_csv)
+    posterior = None
+    if fit is not None:
+        from irt_bench.inference.fit import FitResult
+
+        posterior = FitResult.load(fit).posterior
+    at_once = parallel or (ROUND if to == "lm-eval-round" else 1)
+    rules = AdaptiveRules(stop_sd, min(5, max_items), max_items, at_once, exposure, balance)
+    options = ExportOptions(metric, split, base_yaml, task, model or MODEL, counts, safe_csv, rules, posterior)
     command = export_subset(chosen, to, output, options)
-    out.print(f"Wrote {output}. Next:", highlight=False)
+    if output.exists():
+        out.print(f"Wrote {output}. Next:", highlight=False)
     print_text(command)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from irt_bench import score_with_items
 from irt_bench.analysis.curves import information
 from irt_bench.cli import app
 from irt_bench.responses import read_responses
@@ -192,6 +193,72 @@ def test_inspect_runs_the_run_configuration_and_its_log_scores_as_the_full_log_r
     text = (tmp_path / "ids.txt").read_text().strip()
     by_text = inspect("by_text", "toy.py", *model, "--sample-id", text)
     assert set(read_responses([by_text]).items.index.get_level_values("item")) == set(ids)
+
+
+ADAPTIVE_TASK = """
+import json
+from pathlib import Path
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ModelOutput
+from inspect_ai.scorer import match
+from inspect_ai.solver import solver
+
+KNOWN = json.loads(Path("{answers}").read_text())
+
+
+@solver
+def as_known():
+    async def solve(state, generate):
+        state.output = ModelOutput.from_content("mock", "right" if KNOWN[str(state.sample_id)] else "wrong")
+        return state
+
+    return solve
+
+
+@task
+def sums():
+    samples = [Sample(id=label, input="?", target="right") for label in KNOWN]
+    return Task(dataset=MemoryDataset(samples), solver=as_known(), scorer=match())
+"""
+
+
+@pytest.mark.parametrize("ability", [-1.0, 0.8])
+def test_an_adaptive_test_in_inspect_finds_the_ability_of_the_full_run_with_few_samples(
+    inspect, build_subset, tmp_path, ability
+):
+    """400 items of a 2PL, one model: the full run's ability, from at most 15% of the samples, and scored the same."""
+    rng = np.random.default_rng(3)
+    slope, difficulty = np.exp(rng.normal(0.3, 0.4, 400)), rng.normal(size=400)
+    answers = rng.random(400) < 1 / (1 + np.exp(-slope * (ability - difficulty)))
+    labels = [f"s{k:03d}" for k in range(400)]
+    known = {label: bool(answer) for label, answer in zip(labels, answers, strict=True)}
+    (inspect.folder / "answers.json").write_text(json.dumps(known))
+    (inspect.folder / "known.py").write_text(ADAPTIVE_TASK.format(answers=inspect.folder / "answers.json"))
+    items = [
+        {"id": label, "discrimination": float(a), "difficulty": float(b)}
+        for label, a, b in zip(labels, slope, difficulty, strict=True)
+    ]
+    path, folder = tmp_path / "subset.json", tmp_path / "live"
+    write_subset(build_subset(items, n_full=400, benchmark="sums"), path)
+    irt_bench(
+        "export", path, "--to", "inspect-adaptive", "-o", folder, "--task", f"{inspect.folder / 'known.py'}@sums",
+        "--model", "mockllm/model",
+    )  # fmt: skip
+    irt_bench("export", path, "--to", "params", "-o", tmp_path / "items.csv")
+    name = f"adaptive{ability}"
+    logs = inspect(
+        name, f"{folder / 'task.py'}@adaptive", "--model", "mockllm/model", "--max-samples", 400, "--log-format", "json"
+    )
+    full = inspect(f"full{ability}", "known.py", "--model", "mockllm/model")
+    found, whole = (score_with_items(read_responses([each]), tmp_path / "items.csv").iloc[0] for each in (logs, full))
+    assert whole["n_items"] == 400 and found["n_items"] <= 60
+    assert abs(found["ability"] - whole["ability"]) < 2 * found["ability_sd"]
+    assert found["ability_sd"] <= 0.31
+    (log,) = logs.glob("*.json")
+    summary = json.loads(log.read_text())["results"]["early_stopping"]["metadata"]
+    assert summary["ability"] == pytest.approx(found["ability"], abs=0.01)
+    assert summary["n_items"] == found["n_items"] == len(summary["asked"])
 
 
 CATSIM = """

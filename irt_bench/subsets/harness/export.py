@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
+import xarray as xr
 import yaml
 
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.files import FOLDER_MARKER, replacing, replacing_folder, write_csv, write_json
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.harness import export_lm_eval
+from irt_bench.subsets.harness import export_adaptive, export_lm_eval
+from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
 from irt_bench.subsets.subset import SubsetRecord
 
 MODEL: Final = "PROVIDER/MODEL"
@@ -100,9 +102,13 @@ class ExportOptions:
     base_yaml : Path, optional
         For "lm-eval-task": YAML of the full task; by default that of the installed harness.
     task, model : str, optional
-        For "inspect": task and model in the notation of Inspect.
+        For "inspect" and "inspect-adaptive": task and model in the notation of Inspect.
     responses : ResponseCounts, optional
-        For "py-irt": calibration responses.
+        For "py-irt": calibration responses. For "lm-eval-round": one model's answers so far.
+    rules : AdaptiveRules
+        For "inspect-adaptive" and "lm-eval-round": rules of the test.
+    posterior : xr.Dataset, optional
+        For the same: draws of the items' parameters, whose uncertainty then counts.
     safe_csv : bool
         For CSV files: whether to put a ' before ids that a spreadsheet would run as a formula.
     """
@@ -114,6 +120,8 @@ class ExportOptions:
     model: str = MODEL
     responses: ResponseCounts | None = None
     safe_csv: bool = False
+    rules: AdaptiveRules = AdaptiveRules()
+    posterior: xr.Dataset | None = None
 
 
 def export_subset(subset: SubsetRecord, to: str, path: Path, options: ExportOptions | None = None) -> str:
@@ -126,7 +134,7 @@ def export_subset(subset: SubsetRecord, to: str, path: Path, options: ExportOpti
     to : str
         Name in `EXPORTS`.
     path : Path
-        File; a folder for "lm-eval-task".
+        File; a folder for "lm-eval-task" and "inspect-adaptive".
     options : ExportOptions, optional
         Options of some exports.
 
@@ -197,6 +205,26 @@ def _to_inspect(subset: SubsetRecord, path: Path, options: ExportOptions) -> str
     return (f"# first set {missing} in {path}\n" if missing else "") + run_command(path)
 
 
+def _to_inspect_adaptive(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
+    content = export_adaptive.live_content(subset, options.rules, options.posterior)
+    with replacing_folder(path) as folder:
+        export_adaptive.write_task(content, folder, options.task)
+        write_json(folder / FOLDER_MARKER, {"subset": subset.digest(), "task": options.task})
+    task = shlex.quote(f"{path / export_adaptive.TASK_FILE}@{export_adaptive.TASK_NAME}")
+    return f"inspect eval {task} --model {options.model} --max-samples {subset.size}"
+
+
+def _to_round(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
+    content = export_adaptive.live_content(subset, options.rules, options.posterior)
+    test, chosen = export_adaptive.next_round(content, options.responses)
+    said = f"# {export_adaptive.progress_of(test)}"
+    if not chosen:
+        return said
+    asked = subset.model_copy(update={"items": tuple(item for item in subset.items if item.id in set(chosen))})
+    _write_text(path, export_lm_eval.samples_json(asked))
+    return f"{said}\n{export_lm_eval.samples_command(asked, path)}"
+
+
 def _to_py_irt(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     """Write the answers of the calibration models: the format has no parameters."""
     counts = options.responses
@@ -258,7 +286,9 @@ def _write_text(path: Path, text: str) -> None:
 EXPORTS: Final[Mapping[str, Callable[[SubsetRecord, Path, ExportOptions], str]]] = {
     "lm-eval": _to_samples,
     "lm-eval-task": _to_task,
+    "lm-eval-round": _to_round,
     "inspect": _to_inspect,
+    "inspect-adaptive": _to_inspect_adaptive,
     "py-irt": _to_py_irt,
     "params": _to_parameters,
     "ids": _to_ids,
