@@ -341,7 +341,7 @@ def score_with_items(
     >>> answers = pd.DataFrame({"i1": [1, 0], "i2": [1, 0], "i3": [0, 1]}, index=["strong", "weak"])
     >>> known = pd.DataFrame({"a": [1.2, 1.0, 0.2], "b": [-0.5, 0.3, 0.0]}, index=["i1", "i2", "i3"])
     >>> score_with_items(answers, known)["ability"].round(2).to_dict()
-    {'strong': 0.52, 'weak': -0.65}
+    {'strong': 0.62, 'weak': -0.72}
     """
     known = read_item_parameters(items) if isinstance(items, str | Path) else item_parameter_table(items)
     return score_by_items(as_counts(responses), known, method=method, prior_sd=prior_sd)

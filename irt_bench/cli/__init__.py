@@ -7,12 +7,10 @@ import typer
 
 from irt_bench.cli import (
     adaptive,
-    check,
-    compare,
+    analyses,
     demo,
     export,
     fit,
-    items,
     read,
     report,
     score,
@@ -28,7 +26,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench read logs/ --metric arc=acc_norm,ifeval=prompt_level_strict_acc -o responses.parquet",
         "irt-bench read logs/ --seed-from 'seed(\\d+)' --models-table models.csv -o responses.parquet",
     ),
-    items.items: (
+    analyses.items: (
         "irt-bench items responses.parquet -o items.csv --figure items.png",
         "irt-bench items logs/ --benchmark gsm8k",
     ),
@@ -45,8 +43,8 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench scores logs/ --models large,small --cluster passage",
         "irt-bench scores logs/ --measure pass@5 --baseline current",
     ),
-    check.check: ("irt-bench check responses.parquet --fit fit -o checks --strict",),
-    compare.compare: ("irt-bench compare responses.parquet --fit fit -o comparison",),
+    analyses.check: ("irt-bench check responses.parquet --fit fit -o checks --strict",),
+    analyses.compare: ("irt-bench compare responses.parquet --fit fit -o comparison",),
     subset.subset: (
         "irt-bench subset responses.parquet --size 100 -o subset.json",
         "irt-bench subset responses.parquet --target-se 0.02 --method information -o subset.json",
@@ -72,8 +70,8 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
 }
 
 TASKS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {  # panels of the help, in the order of a first analysis
-    "Responses": (read.read, items.items),
-    "Models": (fit.fit, check.check, score.score, score.scores, compare.compare),
+    "Responses": (read.read, analyses.items),
+    "Models": (fit.fit, analyses.check, score.score, score.scores, analyses.compare),
     "Reduced benchmarks": (subset.subset, export.export, adaptive.adaptive),
     "Seed variance": (variance.variance, study.study),
     "Everything": (report.report, demo.demo),

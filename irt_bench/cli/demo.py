@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from irt_bench.cli.check import check
+from irt_bench.cli.analyses import check
 from irt_bench.cli.options import Force, Seed, clear_errors
 from irt_bench.cli.report import report
 from irt_bench.cli.study import study

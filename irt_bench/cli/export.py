@@ -1,7 +1,7 @@
 """irt-bench export: hand a subset to an evaluation harness."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,9 +10,34 @@ from irt_bench.console import out, print_text
 from irt_bench.files import check_output
 from irt_bench.names import ExportName
 
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from irt_bench.responses.counts import ResponseCounts
+    from irt_bench.subsets.subset import SubsetRecord
+
 TASK, INSPECT, LIVE = "To lm-eval-task", "To inspect", "Adaptive: to inspect-adaptive, lm-eval-round"  # panels
 
 ROUND = 20  # items
+
+Answers = Annotated[
+    list[Path] | None,
+    typer.Option(help="lm-eval-round: logs of one model so far. Repeatable.", metavar="PATH", rich_help_panel=LIVE),
+]
+FitOfItems = Annotated[
+    Path | None,
+    typer.Option(help="Fit, whose uncertainty of the items then counts.", metavar="DIR", rich_help_panel=LIVE),
+]
+StopSd = Annotated[float, typer.Option(help="The test ends at this posterior sd of ability,", rich_help_panel=LIVE)]
+MaxItems = Annotated[int, typer.Option(help="or after so many items.", rich_help_panel=LIVE)]
+Parallel = Annotated[
+    int | None,
+    typer.Option(help="Items at a time; 1 for inspect-adaptive, 20 for lm-eval-round.", rich_help_panel=LIVE),
+]
+Exposure = Annotated[
+    int, typer.Option(help="Draw each item among so many of the most informative.", rich_help_panel=LIVE)
+]
+Balance = Annotated[bool, flag("--balance", "Keep the subtasks' shares of the items.", panel=LIVE)]
 
 
 @clear_errors
@@ -49,26 +74,13 @@ def export(
         Path | None,
         typer.Option(help="Responses of the calibration models.", metavar="PATH", rich_help_panel="To py-irt"),
     ] = None,
-    answers: Annotated[
-        list[Path] | None,
-        typer.Option(help="lm-eval-round: logs of one model so far. Repeatable.", metavar="PATH", rich_help_panel=LIVE),
-    ] = None,
-    fit: Annotated[
-        Path | None,
-        typer.Option(help="Fit, whose uncertainty of the items then counts.", metavar="DIR", rich_help_panel=LIVE),
-    ] = None,
-    stop_sd: Annotated[
-        float, typer.Option(help="The test ends at this posterior sd of ability,", rich_help_panel=LIVE)
-    ] = 0.3,
-    max_items: Annotated[int, typer.Option(help="or after so many items.", rich_help_panel=LIVE)] = 200,
-    parallel: Annotated[
-        int | None,
-        typer.Option(help="Items at a time; 1 for inspect-adaptive, 20 for lm-eval-round.", rich_help_panel=LIVE),
-    ] = None,
-    exposure: Annotated[
-        int, typer.Option(help="Draw each item among so many of the most informative.", rich_help_panel=LIVE)
-    ] = 1,
-    balance: Annotated[bool, flag("--balance", "Keep the subtasks' shares of the items.", panel=LIVE)] = False,
+    answers: Answers = None,
+    fit: FitOfItems = None,
+    stop_sd: StopSd = 0.3,
+    max_items: MaxItems = 200,
+    parallel: Parallel = None,
+    exposure: Exposure = 1,
+    balance: Balance = False,
     safe_csv: SafeCsv = False,
     force: Force = False,
 ) -> None:
@@ -78,20 +90,27 @@ def export(
     from irt_bench.subsets.subset import read_subset
 
     check_output(output, force=force or to == "lm-eval-round", folder=to in ("lm-eval-task", "inspect-adaptive"))
-    chosen = read_subset(subset)
-    counts = None
-    if paths := answers or ([] if responses is None else [responses]):
-        table = read_paths(paths, None, None, chosen.choice("metric"), chosen.choice("filter"))
-        counts = table.one_benchmark(chosen.benchmark if len(table.benchmarks) > 1 else None).counts()
-    posterior = None
-    if fit is not None:
-        from irt_bench.inference.fit import FitResult
-
-        posterior = FitResult.load(fit).posterior
     at_once = parallel or (ROUND if to == "lm-eval-round" else 1)
     rules = AdaptiveRules(stop_sd, min(5, max_items), max_items, at_once, exposure, balance)
-    options = ExportOptions(metric, split, base_yaml, task, model or MODEL, counts, safe_csv, rules, posterior)
+    chosen = read_subset(subset)
+    counts = _counts(answers or ([] if responses is None else [responses]), chosen)
+    options = ExportOptions(metric, split, base_yaml, task, model or MODEL, counts, safe_csv, rules, _posterior(fit))
     command = export_subset(chosen, to, output, options)
     if output.exists():
         out.print(f"Wrote {output}. Next:", highlight=False)
     print_text(command)
+
+
+def _counts(paths: list[Path], chosen: "SubsetRecord") -> "ResponseCounts | None":
+    if not paths:
+        return None
+    table = read_paths(paths, None, None, chosen.choice("metric"), chosen.choice("filter"))
+    return table.one_benchmark(chosen.benchmark if len(table.benchmarks) > 1 else None).counts()
+
+
+def _posterior(fit: Path | None) -> "xr.Dataset | None":
+    if fit is None:
+        return None
+    from irt_bench.inference.fit import FitResult
+
+    return FitResult.load(fit).posterior

@@ -70,6 +70,12 @@ class AdaptiveRules:
     ------
     AnalysisError
         If a setting is out of range.
+
+    Examples
+    --------
+    >>> from irt_bench import AdaptiveRules
+    >>> AdaptiveRules(stop_sd=0.25, exposure=5).max_items
+    200
     """
 
     stop_sd: float = 0.3
