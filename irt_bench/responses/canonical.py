@@ -5,6 +5,7 @@ Rows that repeat a response are dropped and counted; rows that contradict one an
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.errors import ResponsesError
+from irt_bench.errors import ResponsesError, ResponsesWarning
 from irt_bench.responses.counts import Measure, ResponseCounts
 from irt_bench.responses.labels import (
     CHECKPOINT_COLUMNS,
@@ -26,7 +27,7 @@ from irt_bench.responses.labels import (
     last_by_group,
     values_at,
 )
-from irt_bench.responses.measures import normalise_measure
+from irt_bench.responses.measures import ORDERED, OUT_OF_RANGE, normalise_measure, score_range, shares_of_range
 from irt_bench.responses.table import (
     CHUNK,
     DOC_ID,
@@ -141,8 +142,10 @@ def table_from_frame(
     Parameters
     ----------
     frame : pd.DataFrame
-        Columns ``model, item`` and ``correct`` (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1]. Further
-        columns are metadata: of the model or the item where they are constant within it, else of the response.
+        Columns ``model, item`` and ``correct`` (0/1), or ``n_correct, n_samples``, or ``score``: in [0, 1], or ordered
+        (whole numbers such as a judge's 1 to 10, or any in the range of the columns ``min_score`` and ``max_score``),
+        which become shares of their range. Further columns are metadata: of the model or the item where they are
+        constant within it, else of the response.
     benchmark : str
         Name to use where the frame has no column ``benchmark``.
     roles : mapping of column to {"model", "item"}, optional
@@ -177,8 +180,9 @@ def table_from_frame(
         frame[names.BENCHMARK] = pd.Series(one, copy=False)
     for key in KEYS:
         frame[key] = pd.Series(as_labels(frame[key], key), copy=False)
-    frame, findings = identify_items(label_models(normalise_measure(frame, measure)))
-    return _split(frame, findings, roles or {})
+    frame, ordered = shares_of_range(normalise_measure(frame, measure), measure)
+    frame, findings = identify_items(label_models(frame))
+    return _split(frame, [*ordered, *findings], roles or {})
 
 
 def as_counts(
@@ -191,7 +195,7 @@ def as_counts(
     responses : ResponseCounts, ResponseTable, pd.DataFrame or array of shape (model, item)
         Counts; a table of one benchmark; a long frame (columns ``model, item`` and a value, as in `table_from_frame`);
         a wide frame (one row per model, named by the index or a column ``model``, and one column per item); or an
-        array. Wide frames and arrays hold 0, 1, or scores in [0, 1], and NaN where there is no response.
+        array. Wide frames and arrays hold 0, 1, or scores, and NaN where there is no response.
     models, items : sequence, optional
         Labels of the rows and columns of an array.
 
@@ -321,17 +325,23 @@ def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
         values = np.asarray(cell_matrix(columns, labels), dtype=np.float64)
         values[values == EMPTY] = np.nan
     values, items = without_means(values, items)
+    ordered = score_range(values)
+    if ordered is not None:
+        warnings.warn(ORDERED.format(*ordered), ResponsesWarning, stacklevel=3)
+        values = (values - ordered[0]) / (ordered[1] - ordered[0])
     bad = ~(np.isnan(values) | ((values >= 0) & (values <= 1)))
     if bad.any():
         row, column = (int(place) for place in np.argwhere(bad)[0])
         raise ResponsesError(
             f"{int(bad.sum()):,} values are not from 0 to 1; first: {values[row, column]:g} of model "
-            f"{str(labels[row])!r}, item {items[column]!r}. Give 0, 1 or shares; divide percentages by 100."
+            f"{str(labels[row])!r}, item {items[column]!r}, {OUT_OF_RANGE}."
         )
-    whole = bool(np.isin(values, (0, 1))[~np.isnan(values)].all())
+    whole = bool(np.isin(values, (0, 1))[~np.isnan(values)].all()) and (ordered is None or ordered[1] - ordered[0] == 1)
     correct = np.nan_to_num(values).astype(np.int8 if whole else np.float64)
     axes = (pd.Index([str(each) for each in labels], dtype="str"), items)
     models, about = (pd.DataFrame(index=axis.rename(key)) for axis, key in zip(axes, KEYS[1:], strict=True))
+    if ordered is not None:
+        about[names.LOWEST_SCORE], about[names.HIGHEST_SCORE] = ordered
     asked = (~np.isnan(values)).astype(np.int8)
     return ResponseCounts(correct, asked, models, about, DEFAULT_BENCHMARK, "correct" if whole else "score")
 

@@ -1,17 +1,23 @@
-"""Values of responses: 0/1, k of n, or a score in [0, 1]; the measure is chosen once and checked for every row."""
+"""Values of responses: 0/1, k of n, or a score; the measure is chosen once and checked for every row.
+
+Scores are kept in [0, 1]. Ordered scores, such as a judge's 1 to 10, become shares of their range, which the items'
+metadata ``lowest_score`` and ``highest_score`` keep: nothing is lost.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ResponsesError
 from irt_bench.responses.counts import Measure
 from irt_bench.responses.labels import codes_of
+from irt_bench.responses.table import Finding
 
 WORDS: Final = (
     dict.fromkeys(("true", "yes", "pass", "passed", "success", "correct", "right", "c"), 1.0)
@@ -19,8 +25,17 @@ WORDS: Final = (
     | dict.fromkeys(("", ".", "-", "na", "nan", "n/a", "null", "none", "missing"), math.nan)
 )
 MAX_TRIALS: Final = 2**31 - 1  # per cell
+MAX_STEPS: Final = 20  # between the lowest and the highest of ordered scores; of more, percentages are likelier
+OUT_OF_RANGE: Final = (
+    "is outside [0, 1]; divide percentages by 100, or name the range of other scores in the columns 'min_score' and "
+    f"'max_score' (whole numbers at most {MAX_STEPS} apart are taken as ordered scores without)"
+)
 COUNT_TOLERANCE: Final = (
     1e-3  # scores stored as float32 proportions of n samples: k/n times n differs from k by rounding only
+)
+ORDERED: Final = (
+    "scores are whole numbers from {:g} to {:g}: they are kept as ordered scores, and count as shares of that range; "
+    "name other ranges in the columns 'min_score' and 'max_score' of a long table"
 )
 
 
@@ -101,12 +116,83 @@ def _zero_one(frame: pd.DataFrame) -> pd.Series:
 
 
 def _score(frame: pd.DataFrame, measure: Measure | None) -> pd.DataFrame:
-    values = numbers_of(frame, names.SCORE)
-    _refuse(frame, names.SCORE, values.notna() & ~values.between(0, 1), "is outside [0, 1]; divide percentages by 100")
+    values = numbers_of(frame, names.SCORE).astype("float64")
+    frame = frame.assign(score=values)
+    if names.MAX_SCORE in frame:
+        low, high = _given_range(frame)
+        _refuse(frame, names.SCORE, values.notna() & ~(high > low), "has no range: min_score is not below max_score")
+        _refuse(frame, names.SCORE, values.notna() & ~values.between(low, high), "is outside its range")
+        return frame
+    for places in _by_benchmark(frame):
+        part = frame.iloc[places]
+        if score_range(part[names.SCORE].to_numpy()) is None:
+            own = part[names.SCORE]
+            _refuse(part, names.SCORE, own.notna() & ~own.between(0, 1), OUT_OF_RANGE)
     known = values.dropna()
     if measure != "score" and ((known == 0) | (known == 1)).all():
         return frame.drop(columns=names.SCORE).assign(correct=values)
-    return frame.assign(score=values.astype("float64"))
+    return frame
+
+
+def score_range(values: npt.NDArray[np.floating]) -> tuple[float, float] | None:
+    """Lowest and highest of ordered scores; None of other values.
+
+    These are whole numbers from 0 up, at most 20 apart, of which half or more occur: codes of missing answers, such as
+    -1 or 9 beside 0 and 1, are none.
+    """
+    levels = np.unique(values[~np.isnan(values)])
+    if len(levels) < 2 or levels[0] < 0 or (levels != np.round(levels)).any():
+        return None
+    low, high = float(levels[0]), float(levels[-1])
+    found = high - low <= MAX_STEPS and (low, high) != (0.0, 1.0) and 2 * len(levels) > high - low
+    return (low, high) if found else None
+
+
+def shares_of_range(frame: pd.DataFrame, measure: Measure | None = None) -> tuple[pd.DataFrame, list[Finding]]:
+    """Make scores of another range than [0, 1] shares of it, which becomes metadata of the items.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        As `normalise_measure` gives it, all files together. The range is in the columns ``min_score`` (by default 0)
+        and ``max_score``, or that of all scores of a benchmark, where these are whole numbers.
+    measure : {"correct", "score"}, optional
+        As of `normalise_measure`.
+    """
+    if names.SCORE not in frame:
+        return frame, []
+    low, high = np.full(len(frame), np.nan), np.full(len(frame), np.nan)
+    findings = []
+    if names.MAX_SCORE in frame:
+        low, high = (each.to_numpy(dtype=np.float64) for each in _given_range(frame))
+    else:
+        for places in _by_benchmark(frame):
+            if (found := score_range(frame[names.SCORE].to_numpy()[places])) is not None:
+                low[places], high[places] = found
+                findings.append(Finding("ordered_scores", len(places), ORDERED.format(*found)))
+    if np.isnan(high).all():
+        return frame, []
+    shares = np.where(np.isnan(high), frame[names.SCORE], (frame[names.SCORE] - low) / (high - low))
+    frame = frame.drop(columns=[names.MIN_SCORE, names.MAX_SCORE], errors="ignore")
+    frame = frame.assign(**{names.SCORE: shares, names.LOWEST_SCORE: low, names.HIGHEST_SCORE: high})
+    if measure != "score" and np.isin(shares[~np.isnan(shares)], (0, 1)).all() and ((high - low) <= 1).all():
+        frame = frame.drop(columns=names.SCORE).assign(correct=shares)
+    return frame, findings
+
+
+def _given_range(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Lowest and highest possible score of each row, where columns name them."""
+    high = numbers_of(frame, names.MAX_SCORE).astype("float64")
+    if names.MIN_SCORE not in frame:
+        return pd.Series(0.0, index=frame.index), high
+    return numbers_of(frame, names.MIN_SCORE).astype("float64"), high
+
+
+def _by_benchmark(frame: pd.DataFrame) -> list[npt.NDArray[Any]]:
+    """Places of the rows of each benchmark."""
+    if names.BENCHMARK not in frame:
+        return [np.arange(len(frame))]
+    return list(frame.groupby(names.BENCHMARK, observed=True).indices.values())
 
 
 def _counts_from_shares(frame: pd.DataFrame, column: str) -> pd.DataFrame:

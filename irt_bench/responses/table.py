@@ -33,7 +33,10 @@ GROUP: Final = "group"  # item metadata: the groups a task belongs to, outermost
 METRIC: Final = "metric"  # item metadata: name in the logs of the value that was read
 FILTER: Final = "filter"  # item metadata: how lm-evaluation-harness extracted the answer from the text
 QUESTION: Final = "question"  # item metadata: its first words, where logs have them
-ITEM_COLUMNS: Final = (names.SUBTASK, GROUP, DOC_ID, names.DOC_HASH, GOLD, METRIC, FILTER, QUESTION)
+ITEM_COLUMNS: Final = (
+    names.SUBTASK, GROUP, DOC_ID, names.DOC_HASH, GOLD, METRIC, FILTER, QUESTION, names.LOWEST_SCORE,
+    names.HIGHEST_SCORE,
+)  # fmt: skip
 
 REVISION: Final = "revision"  # model metadata: a revision of the weights that is not a training step
 MASKED: Final = (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)
@@ -58,7 +61,8 @@ class ResponseTable:
     ----------
     answers : pd.DataFrame
         One row per graded response: categorical ``benchmark, model, item``; optional ``trial``; then either ``correct``
-        (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1]; then further columns of a single response
+        (0/1), or ``n_correct, n_samples``, or ``score`` in [0, 1] (ordered scores as shares of their range, which the
+        items' ``lowest_score`` and ``highest_score`` keep); then further columns of a single response
         (``choice_logprobs, loglikelihood, answered, prompt_hash``). Rows are unique in (benchmark, model, item, trial).
     models : pd.DataFrame
         Metadata (``run, seed, step, size`` and others), indexed by model label.

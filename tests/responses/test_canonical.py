@@ -127,7 +127,7 @@ def test_responses_in_memory_of_any_form_are_the_same_counts():
         ([[1, 0], [0, 1]], "responses are a list; ResponseCounts"),
         ("results/", "responses are a str"),
         (np.zeros(4), r"responses are a ndarray of shape \(4,\)"),
-        (np.array([[0, 2], [1, 0]]), "first: 2 of model 'model0', item 'item1'"),
+        (np.array([[0, -1], [1, 0]]), "first: -1 of model 'model0', item 'item1'"),
         (np.array([["a", "b"]]), "column .* holds .a. for model"),
         (pd.DataFrame({"q": [0, 1]}, index=["m", "m"]), "'m' occurs twice"),
     ],
