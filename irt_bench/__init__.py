@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from irt_bench.api.fit import Fit as Fit
     from irt_bench.api.fitting import calibrate_items as calibrate_items
     from irt_bench.api.fitting import fit as fit
+    from irt_bench.api.fitting import predict_items as predict_items
     from irt_bench.api.model_scores import ModelScores as ModelScores
     from irt_bench.api.model_scores import compare_models as compare_models
     from irt_bench.api.model_scores import model_scores as model_scores
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from irt_bench.inference.settings import LaplaceSettings as LaplaceSettings
     from irt_bench.inference.settings import NUTSSettings as NUTSSettings
     from irt_bench.inference.settings import SVISettings as SVISettings
+    from irt_bench.irt_models.graded import GeneralizedPartialCredit as GeneralizedPartialCredit
+    from irt_bench.irt_models.graded import GradedResponse as GradedResponse
+    from irt_bench.irt_models.item_regression import ItemRegression as ItemRegression
     from irt_bench.irt_models.logistic import FourPL as FourPL
     from irt_bench.irt_models.logistic import OnePL as OnePL
     from irt_bench.irt_models.logistic import ThreePL as ThreePL
@@ -88,11 +92,14 @@ _HOMES = {
     "FitChecks": "irt_bench.api.analysis",
     "FitWarning": "irt_bench.errors",
     "FourPL": "irt_bench.irt_models.logistic",
+    "GeneralizedPartialCredit": "irt_bench.irt_models.graded",
+    "GradedResponse": "irt_bench.irt_models.graded",
     "Groups": "irt_bench.irt_models.populations",
     "HalfNormal": "irt_bench.irt_models.model",
     "Hierarchical": "irt_bench.irt_models.model",
     "IRTModel": "irt_bench.irt_models.model",
     "IrtBenchError": "irt_bench.errors",
+    "ItemRegression": "irt_bench.irt_models.item_regression",
     "ItemAnalysis": "irt_bench.api.analysis",
     "LaplaceSettings": "irt_bench.inference.settings",
     "ModelScores": "irt_bench.api.model_scores",
@@ -124,6 +131,7 @@ _HOMES = {
     "load_example": "irt_bench.api.example_data",
     "make_subset": "irt_bench.api.subset",
     "model_scores": "irt_bench.api.model_scores",
+    "predict_items": "irt_bench.api.fitting",
     "read_responses": "irt_bench.responses.read",
     "run_study": "irt_bench.api.study",
     "save_figure": "irt_bench.report.figures.canvas",

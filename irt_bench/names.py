@@ -14,6 +14,7 @@ ITEM: Final = "item"
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
 DIMENSION: Final = "dimension"  # of models with several abilities
+POINT: Final = "point"  # of thresholds of ordered scores, from 1
 OTHER_DIMENSION: Final = "other_dimension"  # of correlations between them
 
 # Parameters of item response models.
@@ -25,6 +26,7 @@ UPPER_ASYMPTOTE: Final = "upper_asymptote"  # d, in (c, 1]
 LOADING: Final = "loading"  # a_d of one dimension, logits per unit of its ability, of either sign
 INTERCEPT: Final = "intercept"  # logit at abilities of 0
 ABILITY_CORRELATION: Final = "ability_correlation"
+THRESHOLD: Final = "threshold"  # of a number of points or more, on the ability scale
 DISPERSION: Final = "dispersion"  # rho in (0, 1), correlation of the trials of one model with one item beyond ability
 
 # Columns of the canonical long table, one row per graded response.
@@ -50,7 +52,7 @@ CLEAR_PROBABILITY: Final = INTERVAL[1]  # an order with at least this probabilit
 POOLED: Final = "pooled"  # value of the column of runs for all runs together, with variances pooled within run
 
 
-ModelName = Literal["1pl", "2pl", "3pl", "4pl", "m2pl", "confirmatory", "bifactor"]
+ModelName = Literal["1pl", "2pl", "3pl", "4pl", "m2pl", "confirmatory", "bifactor", "grm", "gpcm"]
 MethodName = Literal["laplace", "svi", "nuts"]
 PriorsName = Literal["hierarchical", "independent"]
 DispersionName = Literal["auto", "none"]

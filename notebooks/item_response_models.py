@@ -24,12 +24,16 @@ import pandas as pd
 from irt_bench import (
     BifactorTwoPL,
     ConfirmatoryTwoPL,
+    GradedResponse,
     Groups,
+    ItemRegression,
     LaplaceSettings,
     MultidimensionalTwoPL,
     Regression,
+    SVISettings,
     TwoPL,
     fit,
+    predict_items,
     simulate_responses,
     table_from_frame,
 )
@@ -218,3 +222,58 @@ axes.hlines(scores["observed"], scores["probability_q05"], scores["probability_q
 answers = simulate_responses(TwoPL(), n_models=400, n_items=30, seed=7)
 table = fit(answers.table, "2pl", quick, cluster=False).items(maximum_likelihood=True)
 table[["difficulty", "difficulty_sd", "difficulty_ml", "difficulty_ml_se"]].head().round(2)
+
+# %% [markdown]
+# ## Ordered scores
+# A judge gives 1 to 5, an instruction-following item counts the instructions kept. In the graded response model
+# (`GradedResponse`, "grm") each item has a threshold of ability for every score above the lowest; in the generalized
+# partial credit model (`GeneralizedPartialCredit`, "gpcm") thresholds are where neighbouring scores are equally likely.
+# A frame of whole-number scores is all they need. By default NUTS draws; variational inference is faster.
+
+# %%
+judged = simulate_responses(GradedResponse(steps=4), n_models=100, n_items=8, seed=6)
+frame = judged.table.to_frame()
+frame["score"] = 1 + 4 * frame["score"]
+graded = fit(frame[["model", "item", "score"]], "grm", SVISettings(max_steps=3000, draws=500), seed=1)
+graded.items()[["difficulty", "discrimination", *(f"threshold_{point}" for point in range(1, 5))]].round(2).head()
+
+# %%
+graded.plot("curves")
+
+# %% [markdown]
+# Abilities against what was planted, and the score that the model expects of each judged model, in share of the range
+# from 1 to 5:
+
+# %%
+abilities, planted = graded.abilities(), judged.truth["ability"].to_series()
+held = abilities["ability_q05"].lt(planted) & abilities["ability_q95"].gt(planted)
+print(f"correlation {np.corrcoef(abilities['ability'], planted)[0, 1]:.2f}; 90% intervals cover {held.mean():.0%}")
+graded.probabilities(by="model")[["probability", "probability_q05", "probability_q95", "observed"]].head().round(2)
+
+# %% [markdown]
+# ## Covariates of items
+# What is known of an item before anyone answers it - its length, its subtask, the columns of an embedding - predicts
+# how hard and how steep it is. `ItemRegression` regresses difficulty and log discrimination on such columns, and
+# `predict_items` gives items that no model has answered, with intervals that hold what the columns leave open.
+
+# %%
+length, subtask = rng.normal(300, 100, 80), rng.choice(["maths", "reading"], 80)
+difficulty = 0.7 * (length - 300) / 100 + 0.8 * (subtask == "maths") + rng.normal(0, 0.3, 80)
+made = simulate_responses(TwoPL(), n_models=80, n_items=80, seed=8, parameters={"difficulty": difficulty})
+items = pd.DataFrame({"length": length, "subtask": subtask}, index=made.truth["item"].to_series().astype(str))
+counts = made.table.counts()
+counts = replace(counts, items=items).take(items=slice(60))
+explained = fit(
+    counts, TwoPL(item_regression=ItemRegression(["length", "subtask"])), SVISettings(), seed=1, cluster=False
+)
+print("true effect of length: 0.70 per sd; maths less reading: 0.80")
+explained.summary("difficulty_effect")[["mean", "sd", "q05", "q95"]].round(2)
+
+# %%
+unseen = predict_items(explained, items.iloc[60:], seed=1)
+axes = unseen.assign(planted=difficulty[60:]).plot(
+    x="difficulty", y="planted", kind="scatter", xlabel="predicted difficulty", ylabel="planted", figsize=(5, 4)
+)
+axes.hlines(difficulty[60:], unseen["difficulty_q05"], unseen["difficulty_q95"], color="0.6", linewidth=1)
+inside = unseen["difficulty_q05"].lt(difficulty[60:]) & unseen["difficulty_q95"].gt(difficulty[60:])
+print(f"90% intervals cover {inside.mean():.0%} of 20 unseen items")

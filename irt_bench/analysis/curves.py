@@ -16,14 +16,16 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.intervals import centred_sums, column_mean_interval
-from irt_bench.analysis.labelled_draws import ItemParameters, item_draws
+from irt_bench.analysis.labelled_draws import ItemParameters, evenly_spaced, item_draws
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError
+from irt_bench.irt_models import score_model_of
 from irt_bench.irt_models.logistic import log_odds, success_probability
-from irt_bench.names import ABILITY, INTERVAL, ITEM
+from irt_bench.names import ABILITY, CHAIN, DRAW, INTERVAL, ITEM
 from irt_bench.responses.counts import ResponseCounts
 
 CURVE_DRAWS = 200
+OUTCOME = "outcome"  # of an item with more than right and wrong
 OBSERVED_GROUPS, GROUP_MODELS = 8, 5
 OBSERVED = ("proportion_correct", "proportion_correct_q05", "proportion_correct_q95", "n_models")
 BLOCK_CELLS = 200_000  # cells at once: a temporary array of 1.6 MB stays in cache
@@ -49,6 +51,36 @@ def success_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Datase
         ``probability`` (posterior mean), ``probability_q05, probability_q95``, in [0, 1].
     """
     return _by_item(posterior, abilities, "probability", lambda items, at: response_probabilities(items, at)[0])
+
+
+def outcome_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
+    """Chance of each score of each item at each ability, of a fit of a model of scores.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Draws of a model of scores.
+    abilities : array of shape (ability,)
+        Where to evaluate.
+
+    Returns
+    -------
+    xr.Dataset of dimensions (item, ability, outcome)
+        ``probability`` (posterior mean), ``probability_q05, probability_q95``, in [0, 1].
+    """
+    irt_model = score_model_of(posterior.attrs)
+    if irt_model is None:
+        raise AnalysisError("the draws are of no model of scores.")
+    nodes, found, outcomes = _nodes(abilities), [], [""]
+    names_of = [str(name) for name, array in posterior.data_vars.items() if array.dims[:3] == (CHAIN, DRAW, ITEM)]
+    draws = {name: posterior[name].to_numpy().reshape(-1, *posterior[name].shape[2:]) for name in names_of}
+    chosen = evenly_spaced(posterior.sizes[CHAIN] * posterior.sizes[DRAW], CURVE_DRAWS)
+    for place in range(posterior.sizes[ITEM]):
+        own = {name: values[chosen][:, [place]].astype(np.float64) for name, values in draws.items()}
+        outcomes, values = irt_model.outcomes(own, np.broadcast_to(nodes, (len(chosen), len(nodes))))
+        found.append(_mean_and_band(values[:, :, 0]))
+    coords = {ITEM: posterior[ITEM].to_numpy(), ABILITY: nodes, OUTCOME: np.array(outcomes)}
+    return _labelled(np.stack(found, axis=1), "probability", coords)
 
 
 def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:

@@ -22,18 +22,22 @@ from irt_bench.arrays import slices
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.inference.draws import cell_chances
 from irt_bench.irt_models.logistic import Logistic
-from irt_bench.irt_models.model import Beta, IRTModel
+from irt_bench.irt_models.model import SCORE_MODEL, Beta, IRTModel
 from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, Groups
 from irt_bench.names import (
     ABILITY,
+    CHAIN,
     DIFFICULTY,
     DIMENSION,
     DISCRIMINATION,
+    DRAW,
     INTERCEPT,
     INTERVAL,
     ITEM,
     LOADING,
     MODEL,
+    POINT,
+    THRESHOLD,
 )
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
@@ -116,7 +120,7 @@ def tabulate_abilities(found: ModelAbilities, counts: ResponseCounts | None) -> 
     if not known.any():
         raise AnalysisError(f"none of the {len(table):,} models has an answer; abilities are those of the prior.")
     labels, draws = table.index[known], draws[:, known]
-    relative = _summarise(_relative(draws), "relative_ability", labels)
+    relative = summarise(_relative(draws), "relative_ability", labels)
     thinned = draws[evenly_spaced(len(draws), RANK_DRAWS)]
     relative["rank"] = table[ABILITY][known].rank(ascending=False)
     ranks = pd.DataFrame(thinned).rank(axis=1, ascending=False)
@@ -138,8 +142,9 @@ def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> Mod
     """Abilities given the items where possible, else from the draws; see `ability_table`."""
     draws, labels = draws_of(posterior, ABILITY, MODEL)
     _need_spread(draws)
-    drawn = _summarise(draws, ABILITY, labels)
-    if counts is None or DIFFICULTY not in posterior or DISCRIMINATION not in posterior:
+    drawn = summarise(draws, ABILITY, labels)
+    unknown = DIFFICULTY not in posterior or DISCRIMINATION not in posterior or SCORE_MODEL in posterior.attrs
+    if counts is None or unknown:
         return ModelAbilities(drawn, draws, np.arange(len(labels)))
     order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
     table = abilities_given_items(counts, posterior).iloc[order].set_axis(labels)
@@ -179,6 +184,7 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
         ``n_models`` (with a response); ``flags``, of `ITEM_FLAGS`, joined by ';'. Of a model with several abilities
         ``discrimination`` is MDISC, the root of the sum of the squared loadings, ``difficulty`` MDIFF, minus the
         ``intercept`` over MDISC (Reckase 1985, DOI 10.1177/014662168500900409); for loadings see `loading_table`.
+        Of a model of ordered scores also ``threshold_1, threshold_2, ...``, NaN beyond an item's steps.
 
     Raises
     ------
@@ -200,7 +206,10 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
     for name in (DIFFICULTY, DISCRIMINATION, *(name for name in (*ASYMPTOTES, INTERCEPT) if name in posterior)):
         draws, labels = draws_of(posterior, name, ITEM)
         _need_spread(draws)
-        parts.append(_summarise(draws, name, labels))
+        parts.append(summarise(draws, name, labels))
+    for point in posterior[POINT].to_numpy() if THRESHOLD in posterior else ():
+        at = posterior[THRESHOLD].sel({POINT: point}).transpose(CHAIN, DRAW, ITEM).to_numpy()
+        parts.append(summarise(at.reshape(-1, len(labels)), f"{THRESHOLD}_{point}", labels))
     table = pd.concat(parts, axis=1)
     if counts is not None:
         order = match_labels(counts.items.index, labels, ITEM, "the responses", "the posterior")
@@ -240,7 +249,7 @@ def population_table(posterior: xr.Dataset) -> pd.DataFrame:
         raise AnalysisError("abilities come from one population, N(0, 1); fit a model with population=Groups(column).")
     if isinstance(population, Groups):
         parts = [
-            _summarise(draws_of(posterior, site, GROUP)[0], name, pd.Index(population.labels, name=GROUP))
+            summarise(draws_of(posterior, site, GROUP)[0], name, pd.Index(population.labels, name=GROUP))
             for site, name in ((GROUP_MEAN, "mean"), (GROUP_SD, "sd"))
         ]
         table = parts[0].join(parts[1])
@@ -253,7 +262,7 @@ def population_table(posterior: xr.Dataset) -> pd.DataFrame:
     if population.group is not None:
         every.append(posterior[GROUP_EFFECT_SD].to_numpy().reshape(-1, 1))
         terms, kinds = [*terms, "sd of groups"], [*kinds, "sd"]
-    table = _summarise(np.hstack(every), "effect", pd.Index(terms, name="term"))
+    table = summarise(np.hstack(every), "effect", pd.Index(terms, name="term"))
     table["kind"] = kinds
     for name, values in (("covariate_mean", population.means), ("covariate_sd", population.sds)):
         table[name] = [*values, *[np.nan] * (len(terms) - k)]
@@ -298,7 +307,7 @@ def probability_table(
     index = {"cell": pd.MultiIndex.from_product([models, items]), "model": models, "item": items}[by]
     draws = chances.mean(axis=tuple(axis + 1 for axis in axes)).reshape(len(chances), -1)
     shares, asked = np.nan_to_num(counts.proportions()).sum(axis=axes), counts.asked.sum(axis=axes)
-    table = _summarise(draws, "probability", index)
+    table = summarise(draws, "probability", index)
     table["observed"] = np.divide(shares, asked, out=np.full(np.shape(shares), np.nan), where=asked > 0).ravel()
     table["n_trials"] = counts.trials.sum(axis=axes).ravel()
     return table
@@ -388,7 +397,7 @@ def loading_table(posterior: xr.Dataset) -> pd.DataFrame:
     parts = {}
     for name in posterior[DIMENSION].to_numpy():
         draws, labels = draws_of(posterior[[LOADING]].sel({DIMENSION: name}), LOADING, ITEM)
-        table = _summarise(draws, LOADING, labels)
+        table = summarise(draws, LOADING, labels)
         parts[name] = table[draws.any(axis=0)]
     found = pd.concat(parts, names=[DIMENSION]).swaplevel()
     every = pd.MultiIndex.from_product([labels, list(parts)], names=[ITEM, DIMENSION])
@@ -428,7 +437,7 @@ def _need_spread(draws: npt.NDArray[np.floating]) -> None:
         raise AnalysisError(f"there is {len(draws)} draw; at least {MIN_DRAWS} are needed for a spread.")
 
 
-def _summarise(draws: npt.NDArray[np.floating], name: str, labels: pd.Index) -> pd.DataFrame:
+def summarise(draws: npt.NDArray[np.floating], name: str, labels: pd.Index) -> pd.DataFrame:
     """Mean, sd and interval limits of each column, in blocks of columns, since quantiles copy their input."""
     found = np.empty((4, len(labels)))
     for block in slices(len(labels), BLOCK_CELLS // len(draws)):

@@ -15,6 +15,8 @@ from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, check_same_responses, evenly_spaced, positions_of
 from irt_bench.errors import AnalysisError, ResponsesWarning
 from irt_bench.inference.fast.dimensional import KnownScale, calibrate_given_items, profiles_given_items
+from irt_bench.irt_models import score_model_of
+from irt_bench.irt_models.model import SCORE_MODEL, on_known_range
 from irt_bench.names import (
     ABILITY,
     ABILITY_CORRELATION,
@@ -24,6 +26,7 @@ from irt_bench.names import (
     DISCRIMINATION,
     DRAW,
     INTERCEPT,
+    INTERVAL,
     ITEM,
     LOADING,
     MODEL,
@@ -34,6 +37,7 @@ from irt_bench.responses.counts import ResponseCounts
 MAX_CELLS: Final = 20_000_000  # cells times draws of the items: some seconds
 MIN_DRAWS, MAX_DRAWS = 20, 200
 CALIBRATION_DRAWS: Final = 20
+FARTHEST, N_NODES = 6.0, 241  # sds, and nodes of a grid of abilities
 MIN_VARIANCE: Final = 1e-4  # of loadings over items: those of a 1PL are equal
 
 
@@ -47,11 +51,61 @@ def score_fitted(counts: ResponseCounts, posterior: xr.Dataset, *, method: Metho
         documents than those of the fit, or were read by another metric or filter.
     """
     check_same_responses(counts.items, posterior)
+    if SCORE_MODEL in posterior.attrs:
+        if method != "eap":
+            raise AnalysisError("a fit of a model of scores scores by method 'eap'; leave it out.")
+        return score_by_nodes(counts, posterior, prior_sd=prior_sd)
     if DIMENSION not in posterior.dims:
         return score_models(counts, posterior, method=method, prior_sd=prior_sd)
     if method != "eap" or prior_sd != 1:
         raise AnalysisError("a fit with several abilities scores by method 'eap' with prior_sd 1; leave both out.")
     return score_profiles(counts, posterior)
+
+
+def score_by_nodes(counts: ResponseCounts, posterior: xr.Dataset, *, prior_sd: float = 1.0) -> pd.DataFrame:
+    """Estimate abilities from scores on items of a fit of a model of scores, which stay as they are.
+
+    Parameters
+    ----------
+    counts : ResponseCounts
+        Scores on all or some of the items, joined by label.
+    posterior : xr.Dataset
+        Draws of a model of scores.
+    prior_sd : float
+        Standard deviation of the normal prior of ability.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by model: ``ability, ability_sd, ability_q05, ability_q95`` and ``n_items``.
+
+    Notes
+    -----
+    The posterior on a grid of abilities, averaged over some draws of the items.
+    """
+    irt_model = score_model_of(posterior.attrs)
+    assert irt_model is not None  # noqa: S101 - the attribute was looked for
+    places = positions_of(counts.items.index, posterior[ITEM].to_index(), "item", "the responses", "the fit")
+    part = posterior.isel({ITEM: places})
+    counts = irt_model.for_items(part).arranged(on_known_range(counts, part))
+    nodes = np.linspace(-FARTHEST, FARTHEST, N_NODES) * max(prior_sd, 1.0)
+    names_of = [str(name) for name, array in part.data_vars.items() if array.dims[:3] == (CHAIN, DRAW, ITEM)]
+    n_draws = int(np.clip(MAX_CELLS // max(counts.correct.size, 1), MIN_DRAWS, MAX_DRAWS))
+    draws = {name: part[name].to_numpy().reshape(-1, *part[name].shape[2:]) for name in names_of}
+    density = np.zeros((counts.n_models, N_NODES))
+    chosen = evenly_spaced(part.sizes[CHAIN] * part.sizes[DRAW], n_draws)
+    for draw in chosen:
+        parameters = {name: values[draw].astype(np.float64) for name, values in draws.items()}
+        logs = irt_model.node_log_likelihood(parameters, nodes, counts.correct, counts.trials)
+        logs = logs - nodes**2 / (2 * prior_sd**2)
+        weight = np.exp(logs - logs.max(axis=1, keepdims=True))
+        density += weight / weight.sum(axis=1, keepdims=True) / len(chosen)
+    mean = density @ nodes
+    columns = {ABILITY: mean, f"{ABILITY}_sd": np.sqrt(density @ nodes**2 - mean**2)}
+    reached, edges = density.cumsum(axis=1), nodes + (nodes[1] - nodes[0]) / 2
+    for name, quantile in zip(("q05", "q95"), INTERVAL, strict=True):
+        columns[f"{ABILITY}_{name}"] = np.array([np.interp(quantile, row, edges) for row in reached])
+    return pd.DataFrame(columns | {"n_items": counts.asked.sum(axis=1)}, index=counts.models.index)
 
 
 def score_profiles(counts: ResponseCounts, posterior: xr.Dataset) -> pd.DataFrame:
@@ -133,7 +187,8 @@ def calibrate_new_items(
     new items. These come from the population of the known ones, which vary over draws of the fit.
     """
     several = LOADING in posterior
-    if any(name in posterior for name in ASYMPTOTES) or (several and not _loads_on_all(posterior)):
+    other = SCORE_MODEL in posterior.attrs or any(name in posterior for name in ASYMPTOTES)
+    if other or (several and not _loads_on_all(posterior)):
         raise AnalysisError("new items are calibrated on fits of a 1pl, 2pl or m2pl; this fit has another model.")
     known = counts.items.index.astype(str).isin(posterior[ITEM].to_index().astype(str))
     if known.all() or not known.any():

@@ -15,10 +15,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from irt_bench import names
-from irt_bench.analysis.curves import expected_score_curve, observed_shares, success_curves
+from irt_bench.analysis.curves import expected_score_curve, observed_shares, outcome_curves, success_curves
 from irt_bench.analysis.labelled_draws import groups_of_models
 from irt_bench.errors import AnalysisError, FitError, OutputError, unknown_choice
 from irt_bench.files import check_output, replacing_folder
+from irt_bench.irt_models.model import SCORE_MODEL
 from irt_bench.report.figures import (
     abilities_figure,
     curves_figure,
@@ -29,7 +30,7 @@ from irt_bench.report.figures import (
     posterior_figure,
 )
 from irt_bench.report.figures.canvas import on_page
-from irt_bench.report.figures.fit_figures import item_curves_figure, wright_map
+from irt_bench.report.figures.fit_figures import item_curves_figure, outcomes_figure, wright_map
 from irt_bench.report.figures.model_figures import populations_figure, ranks_figure
 from irt_bench.report.tables.text import TableColumn, general, index_columns, value_columns, words
 
@@ -119,6 +120,31 @@ def _style(column: TableColumn) -> str:
     return f"text-align:{'right' if column.numeric else 'left'};padding:1px 8px"
 
 
+def figures_of(fitted: Fit, items: Sequence[str] | None) -> dict[str, Callable[[], Figure]]:
+    """Figures that a fit has, by name."""
+    if names.DIMENSION in fitted.posterior.dims:
+        return profile_figures(fitted)
+    figures = ability_figures(fitted, items)
+    if SCORE_MODEL in fitted.posterior.attrs:
+        figures = {name: figures[name] for name in ("fit", "abilities", "ranks", "items", "wright", "trace")}
+        figures["curves"] = partial(_outcomes_figure, fitted, items)
+    return figures
+
+
+def _outcomes_figure(fitted: Fit, items: Sequence[str] | None) -> Figure:
+    """Draw the chances of scores of some items, of those named or of a few."""
+    chosen = posterior_of_items(fitted.posterior, _some_items(fitted, items))
+    return outcomes_figure(outcome_curves(chosen, ABILITIES), fitted.abilities()["ability"])
+
+
+def _some_items(fitted: Fit, items: Sequence[str] | None) -> Sequence[str]:
+    """Items that are named, or a few from the easiest to the hardest."""
+    if items is not None:
+        return items
+    order = fitted.items()["difficulty"].sort_values().index
+    return list(order[np.unique(np.linspace(0, len(order) - 1, N_CURVES).round().astype(int))])
+
+
 def profile_figures(fitted: Fit) -> dict[str, Callable[[], Figure]]:
     """Figures of a fit with several abilities, by name."""
     figures = dict.fromkeys(("fit", "loadings"), lambda: loadings_figure(fitted.loadings()))
@@ -150,10 +176,7 @@ def _curves_figure(fitted: Fit, items: Sequence[str] | None) -> Figure:
     """Draw curves beside shares that were observed; without items named, from the easiest to the hardest."""
     if fitted.data is None:
         raise FitError("the figure 'curves' needs the responses, and this fit was saved without them.")
-    if items is None:
-        order = fitted.items()["difficulty"].sort_values().index
-        items = list(order[np.unique(np.linspace(0, len(order) - 1, N_CURVES).round().astype(int))])
-    curves = success_curves(posterior_of_items(fitted.posterior, items), ABILITIES)
+    curves = success_curves(posterior_of_items(fitted.posterior, _some_items(fitted, items)), ABILITIES)
     return item_curves_figure(curves, observed_shares(fitted.abilities()["ability"], fitted.data))
 
 

@@ -14,18 +14,17 @@ from matplotlib.figure import Figure
 from irt_bench import names
 from irt_bench.analysis import irt
 from irt_bench.analysis.agreement import N_RESAMPLES, compare_ability_accuracy
-from irt_bench.analysis.curves import benchmark_information, success_curves
+from irt_bench.analysis.curves import benchmark_information, outcome_curves, success_curves
 from irt_bench.analysis.profiles import score_fitted
 from irt_bench.api.analysis import AccuracyComparison, FitChecks
 from irt_bench.api.display import (
     ABILITIES,
-    ability_figures,
     draw,
+    figures_of,
     html_checks,
     html_frame,
     notebook_html,
     posterior_of_items,
-    profile_figures,
 )
 from irt_bench.checks import check_fit
 from irt_bench.checks.check_fit import REPLICATES
@@ -33,7 +32,7 @@ from irt_bench.errors import AnalysisError, FitError, unknown_choice
 from irt_bench.inference.convergence import check_table
 from irt_bench.inference.draws import OBSERVED_DATA, RESPONSE_GROUPS, saved_counts
 from irt_bench.inference.fit import FitResult, Progress
-from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.model import SCORE_MODEL, IRTModel, arranged
 from irt_bench.names import ScoreMethod
 from irt_bench.report.figures.fit_figures import scalar_names
 from irt_bench.responses.canonical import Responses, as_counts
@@ -142,8 +141,8 @@ class Fit(FitResult):
         -------
         pd.DataFrame
             Indexed by item: ``difficulty``, ``discrimination`` and, where the model has them, ``guessing`` and
-            ``upper_asymptote``, each with ``_sd``, ``_q05`` and ``_q95``; ``n_models`` and ``flags``
-            ("no_information", "slope_from_prior") where the responses are there.
+            ``upper_asymptote`` or ``threshold_1, ...``, each with ``_sd``, ``_q05`` and ``_q95``; ``n_models`` and
+            ``flags`` ("no_information", "slope_from_prior") where the responses are there.
         """
         table = irt.item_table(self.posterior, self._counts(responses))
         if not maximum_likelihood:
@@ -168,7 +167,8 @@ class Fit(FitResult):
         Returns
         -------
         pd.DataFrame
-            Indexed by model, item or both: ``probability`` with interval, ``observed`` (share right), ``n_trials``.
+            Indexed by model, item or both: ``probability`` (of a model of scores, the expected share of their range)
+            with interval, ``observed`` (share right), ``n_trials``.
             Where trials of a cell are correlated a cell's chance is its own, of which its answers tell.
         """
         return irt.probability_table(self.irt_model, self.posterior, self._needed(responses, "probabilities"), by=by)
@@ -219,7 +219,7 @@ class Fit(FitResult):
         for name in wanted:
             if name not in self.posterior:
                 raise AnalysisError(unknown_choice("quantity", name, self.posterior.data_vars))
-        posterior = self.posterior[wanted] if wanted else self.posterior
+        posterior = (self.posterior[wanted] if wanted else self.posterior).reset_coords(drop=True)
         table = arviz_stats.summary(posterior, ci_prob=0.9, ci_kind="eti", round_to="none")
         return pd.DataFrame(table).rename(columns=ARVIZ_NAMES)
 
@@ -334,8 +334,7 @@ class Fit(FitResult):
         Examples
         --------
         >>> from irt_bench import LaplaceSettings, fit, load_example
-        >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
-        >>> compared = fitted.compare_accuracy()
+        >>> compared = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False)).compare_accuracy()
         >>> bool(compared.correlations().loc["kendall_tau_b", "rankings"] > 0.8)
         True
         """
@@ -361,7 +360,7 @@ class Fit(FitResult):
         return table
 
     def curves(self, items: Sequence[str] | None = None, abilities: npt.ArrayLike = ABILITIES) -> pd.DataFrame:
-        """Chance of a right answer to each item at each ability.
+        """Chance of a right answer to each item at each ability; of a model of scores, of each score.
 
         Parameters
         ----------
@@ -373,10 +372,13 @@ class Fit(FitResult):
         Returns
         -------
         pd.DataFrame
-            Indexed by item and ability: ``probability, probability_q05, probability_q95``.
+            Indexed by item and ability (and outcome): ``probability, probability_q05, probability_q95``.
         """
+        some = posterior_of_items(self.posterior, items)
+        if SCORE_MODEL in self.posterior.attrs:
+            return outcome_curves(some, abilities).to_dataframe()
         self._needs_one_ability("curves")
-        return success_curves(posterior_of_items(self.posterior, items), abilities).to_dataframe()
+        return success_curves(some, abilities).to_dataframe()
 
     def plot(self, kind: FitPlot = "fit", *, items: Sequence[str] | None = None, width: float | None = None) -> Figure:
         """Draw a figure; its axes can be restyled, and it is saved by ``figure.savefig``.
@@ -386,22 +388,17 @@ class Fit(FitResult):
         kind : str
             "fit"
                 Abilities of the models above the parameters of the items.
-            "abilities"
-                Abilities of the models with intervals.
-            "ranks"
-                Ranks of the models with intervals.
-            "items"
-                Items by difficulty and discrimination.
-            "wright"
-                Wright map: models and items on one scale.
-            "information"
-                Information and standard error over ability.
+            "abilities", "ranks"
+                Abilities or ranks of the models with intervals.
+            "items", "wright"
+                Items by difficulty and discrimination; Wright map: models and items on one scale.
+            "information", "score"
+                Information and standard error over ability; expected score over ability, and the models.
             "curves"
-                Chance of a right answer over ability beside the shares observed, of the items named or of a few.
-            "score"
-                Expected score over ability, and the models.
+                Chance of a right answer over ability beside the shares observed, of the items named or of a few; of a
+                model of scores, of each score.
             "populations"
-                Groups of models above their abilities, or effects of covariates, of a model with a population.
+                Groups of models above their abilities, or effects of covariates.
             "trace"
                 ArviZ's densities and traces of the means and standard deviations over items.
             "loadings"
@@ -419,7 +416,7 @@ class Fit(FitResult):
         >>> figure.axes[0].set_title("Algebra items").get_text()
         'Algebra items'
         """
-        figures = profile_figures(self) if names.DIMENSION in self.posterior.dims else ability_figures(self, items)
+        figures = figures_of(self, items)
         if kind not in figures and kind in get_args(FitPlot):
             self._needs_one_ability(f"the figure {kind!r}")
         return draw(kind, figures, width)
@@ -482,15 +479,17 @@ class Fit(FitResult):
         return cls.of(FitResult.load(path, irt_model=irt_model))
 
     def _needs_one_ability(self, what: str) -> None:
-        """Refuse what has no meaning, or is not there, for several abilities."""
-        if names.DIMENSION in self.posterior.dims:
+        """Refuse what has no meaning, or is not there, for several abilities and for models of scores."""
+        several = names.DIMENSION in self.posterior.dims
+        kind, own = ("for several abilities", "loadings") if several else ("of scores", "curves")
+        if several or SCORE_MODEL in self.posterior.attrs:
             raise FitError(
-                f"{what} needs a 1PL to 4PL, and this is a model for several abilities: abilities(), items(), "
-                "loadings(), score(), diagnostics() and the figure 'loadings' serve it. Of one dimension, fit '2pl'."
+                f"{what} needs a 1PL to 4PL, and this is a model {kind}: abilities(), items(), {own}(), score(), "
+                f"diagnostics() and the figure {own!r} serve it."
             )
 
     def _counts(self, responses: Responses | None) -> ResponseCounts | None:
-        return self.data if responses is None else as_counts(responses)
+        return self.data if responses is None else arranged(self.irt_model, as_counts(responses))
 
     def _needed(self, responses: Responses | None, what: str) -> ResponseCounts:
         """Responses that are given or held."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pandas as pd
 
-from irt_bench.analysis.irt import item_table
+from irt_bench.analysis.irt import item_table, summarise
 from irt_bench.analysis.profiles import calibrate_new_items
 from irt_bench.api.fit import Fit
-from irt_bench.errors import FitError, ModelError
+from irt_bench.errors import AnalysisError, FitError, ModelError
 from irt_bench.inference.fit import Progress, default_method
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
 from irt_bench.inference.settings import SETTINGS, Settings, settings_for
+from irt_bench.irt_models import SCORE_MODELS
+from irt_bench.irt_models.item_regression import ITEM_REGRESSION, ItemRegression, predicted_draws
 from irt_bench.irt_models.logistic import irt_model_from_name
-from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.model import IRTModel, arranged
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS, MultidimensionalTwoPL
 from irt_bench.names import ITEM, CopiesName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
@@ -40,11 +43,11 @@ def fit(
     responses : ResponseCounts, ResponseTable, DataFrame or array
         Answers: a table of one benchmark, a long DataFrame (columns ``model, item, correct``), a wide one or an array
         (a row per model, a column per item; 0, 1, NaN where not asked).
-    model : {"1pl", "2pl", "3pl", "4pl", "m2pl"} or IRTModel
+    model : {"1pl", "2pl", "3pl", "4pl", "m2pl", "grm", "gpcm"} or IRTModel
         The model by name, with its default priors, or as an object: `TwoPL` and its kin take other priors, and any
         class with the members of `IRTModel` is a model. With several abilities: `MultidimensionalTwoPL` ("m2pl", as
         many as held-out answers show), `ConfirmatoryTwoPL` and `BifactorTwoPL`, which need to know which items go
-        together.
+        together. Of ordered scores: `GradedResponse` ("grm"), `GeneralizedPartialCredit` ("gpcm").
     method : {"laplace", "svi", "nuts"} or Settings, optional
         How to draw. By default "laplace" where it knows the model; else, with a warning, "nuts", or "svi" where there
         are more than 50,000 answers.
@@ -111,7 +114,7 @@ def fit(
     """
     settings = None if method is None else _settings(method, seed)
     chosen = _model(model)
-    counts = as_counts(responses, models=models, items=items)
+    counts = arranged(chosen, as_counts(responses, models=models, items=items))
     settings = settings or _settings(default_method(chosen, counts), seed)
     found = fit_model(counts, chosen, settings, cluster=cluster, copies=copies, progress=progress)
     return Fit.of(found, counts)
@@ -162,10 +165,53 @@ def calibrate_items(
     return item_table(posterior, counts.take(items=new))
 
 
+def predict_items(fitted: Fit, items: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Predict the parameters of items that no model has answered, from their covariates.
+
+    Parameters
+    ----------
+    fitted : Fit
+        Of a model with an `ItemRegression`.
+    items : pd.DataFrame
+        A row per item, with the columns that the regression names; a text that no item of the fit has counts as
+        average.
+    seed : int
+        Seed of the random numbers.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed as `items`: ``difficulty`` and, where items differ in it, ``discrimination``, each with ``_sd``,
+        ``_q05`` and ``_q95``: what covariates leave open is within these intervals.
+
+    Raises
+    ------
+    AnalysisError
+        If the model has no regression of items.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from irt_bench import ItemRegression, SVISettings, TwoPL, fit, load_example, predict_items
+    >>> model = TwoPL(item_regression=ItemRegression(["subtask"]))
+    >>> fitted = fit(load_example("benchmark"), model, SVISettings(), seed=1)  # doctest: +SKIP
+    >>> new = pd.DataFrame({"subtask": ["subtask-1"]}, index=["new"])
+    >>> predict_items(fitted, new).columns[0]  # doctest: +SKIP
+    'difficulty'
+    """
+    about = fitted.posterior.attrs.get(ITEM_REGRESSION)
+    if about is None:
+        raise AnalysisError("the model has no regression of items; fit one with item_regression=ItemRegression([...]).")
+    drawn = predicted_draws(ItemRegression.from_dict(json.loads(about)), fitted.posterior, items, seed=seed)
+    return pd.concat([summarise(draws, name, items.index) for name, draws in drawn.items()], axis=1)
+
+
 def _model(model: str | IRTModel) -> IRTModel:
     """Give the model of a name, with its default priors."""
     if not isinstance(model, str):
         return model
+    if model in SCORE_MODELS:
+        return SCORE_MODELS[model]()
     if model == MultidimensionalTwoPL.name:
         return MultidimensionalTwoPL()
     if model in MULTIDIMENSIONAL_MODELS:

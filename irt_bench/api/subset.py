@@ -19,6 +19,7 @@ from irt_bench.errors import FitWarning, SubsetError
 from irt_bench.inference.draws import check_responses
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.irt_models.model import SCORE_MODEL
 from irt_bench.names import EstimatorName, ExportName, SelectorName, WeightingName
 from irt_bench.report.figures.study_figures import subset_items_figure, subset_scores_figure
 from irt_bench.responses.canonical import Responses, as_counts
@@ -486,15 +487,13 @@ def calibration_plan(
     seed: int = 0,
 ) -> CalibrationPlan:
     """Say what to calibrate with; parameters are those of `make_subset`."""
-    targets = None
-    if macro:
-        if names.SUBTASK not in counts.items:
-            raise SubsetError("macro needs subtasks, and the responses name none.")
-        targets = balanced_targets(counts.items[names.SUBTASK].astype(str).to_numpy(np.str_))
+    if macro and names.SUBTASK not in counts.items:
+        raise SubsetError("macro needs subtasks, and the responses name none.")
+    targets = balanced_targets(counts.items[names.SUBTASK].astype(str).to_numpy(np.str_)) if macro else None
     if fit is not None:
         check_responses(fit.responses, counts)
-        if names.DIMENSION in fit.posterior.dims:
-            raise SubsetError(f"fit is of a model with several abilities, {fit.irt_model.name}; give one with one.")
+        if {SCORE_MODEL, names.DIMENSION} & {*fit.posterior.attrs, *fit.posterior.dims}:
+            raise SubsetError(f"fit is of the model {fit.irt_model.name}; give one with one ability, a 1PL to 4PL.")
         refuse_populations(fit.posterior, "a subset")
     model, settings = (TwoPL(), None) if fit is None else (fit.irt_model, fit.settings)
     return CalibrationPlan(model, fold_settings(model, seed, settings), targets, keep_negative, ability_range)

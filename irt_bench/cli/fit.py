@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from irt_bench.inference.related_models import Cluster
     from irt_bench.inference.settings import Settings
     from irt_bench.irt_models.logistic import Logistic
+    from irt_bench.irt_models.model import ScoreModel
     from irt_bench.irt_models.multidimensional import Multidimensional
     from irt_bench.responses import ResponseCounts, ResponseTable
 
+    AnyModel = Multidimensional | Logistic | ScoreModel
 
 Guessing = Annotated[
     str | None,
@@ -172,7 +174,7 @@ def fit(
     of_models = (population, covariates, reference)
     model = _model(irt_model, (priors, dispersion), (dimensions, item_groups), guessing, of_models)
     given = {"seed": seed, **{name: value for name, value in given.items() if value is not None}}
-    settings = settings_for(method or "laplace", **given) if method or not model.learns_asymptotes else None
+    settings = settings_for(method or "laplace", **given) if method or model.is_approximated else None
     start = time.perf_counter()
     counts = (table := read_paths(paths, benchmark, format, metric, filter)).counts()
     model = _with_guessing(model, guessing, counts)
@@ -219,8 +221,10 @@ def _model(
     dimensions: tuple[int | None, str | None],
     guessing: str | None,
     population: tuple[str | None, list[str] | None, str | None],
-) -> "Multidimensional | Logistic":
+) -> "AnyModel":
     """Build the model of a name; options that it does not have are refused."""
+    from irt_bench.errors import ModelError
+    from irt_bench.irt_models import SCORE_MODELS
     from irt_bench.irt_models.logistic import irt_model_from_name
     from irt_bench.irt_models.populations import population_from_columns
 
@@ -228,14 +232,23 @@ def _model(
     found = _several_abilities(name, *dimensions, others=(guessing, *population, priors != "hierarchical"))
     if found is not None:
         return found
+    if name in SCORE_MODELS:
+        given: dict[str, Any] = {
+            "--guessing": guessing,
+            "--groups": groups,
+            "--covariate": covariates,
+            "--reference": reference,
+        }
+        given |= {"--priors": priors != "hierarchical", "--dispersion": dispersion != "auto"}
+        if wrong := [option for option, value in given.items() if value]:
+            raise ModelError(f"{wrong[0]} is no option of the model {name!r}.")
+        return SCORE_MODELS[name]()
     population_of = population_from_columns(groups, covariates or [], reference)
     model = replace(irt_model_from_name(name, priors=priors), population=population_of)
     return model if dispersion == "auto" else replace(model, dispersion=None)
 
 
-def _with_guessing(
-    model: "Multidimensional | Logistic", guessing: str | None, counts: "ResponseCounts"
-) -> "Multidimensional | Logistic":
+def _with_guessing(model: "AnyModel", guessing: str | None, counts: "ResponseCounts") -> "AnyModel":
     from irt_bench.irt_models.logistic import Logistic
 
     if guessing is None or not isinstance(model, Logistic):

@@ -17,10 +17,11 @@ from scipy.special import betaln, gammaln
 
 from irt_bench import names
 from irt_bench.errors import FitError, ModelError, unknown_choice
-from irt_bench.irt_models.logistic import IRT_MODELS, Logistic, irt_model_from_dict
-from irt_bench.irt_models.model import IRTModel
-from irt_bench.irt_models.multidimensional import multidimensional_from_dict
-from irt_bench.irt_models.populations import POPULATION, Population, population_to_dict
+from irt_bench.irt_models import irt_model_from_about
+from irt_bench.irt_models.item_regression import ITEM_COVARIATE, ITEM_REGRESSION
+from irt_bench.irt_models.logistic import Logistic
+from irt_bench.irt_models.model import RANGE, IRTModel, ScoreModel
+from irt_bench.irt_models.populations import POPULATION, population_to_dict
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
 from irt_bench.responses.table import FILTER, METRIC
 
@@ -69,15 +70,19 @@ class Draws:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def label_draws(draws: Draws, counts: ResponseCounts, population: Population | None = None) -> xr.Dataset:
+def label_draws(draws: Draws, counts: ResponseCounts, irt_model: IRTModel | None = None) -> xr.Dataset:
     """Name dimensions and coordinates: models and items by their labels, other plates by position.
 
-    Populations of abilities are named, too, and described in the attribute `POPULATION`; the columns of the models that
-    they need are coordinates. So are the hashes of documents, and metric and filter attributes, where they are known:
-    responses that are joined later must have the same.
+    Populations of abilities are described in the attribute `POPULATION`, regressions of items in `ITEM_REGRESSION`;
+    the columns of the models that populations need are coordinates. So are the hashes of documents, and metric and
+    filter attributes, where they are known: responses that are joined later must have the same.
     """
     labels: dict[str, Any] = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
     attributes = {}
+    population, regression = (getattr(irt_model, name, None) for name in (POPULATION, ITEM_REGRESSION))
+    if regression is not None:
+        labels[ITEM_COVARIATE] = regression.terms
+        attributes[ITEM_REGRESSION] = json.dumps(regression.to_dict())
     if population is not None:
         labels |= population.coordinates
         attributes[POPULATION] = json.dumps(population_to_dict(population))
@@ -98,6 +103,8 @@ def label_draws(draws: Draws, counts: ResponseCounts, population: Population | N
     for name in (METRIC, FILTER):
         if name in counts.items:
             attributes[name] = json.dumps(sorted(counts.items[name].dropna().astype("str").unique()))
+    for name in set(RANGE) & set(counts.items):  # of scores, on whose range new ones are read
+        coordinates[name] = ((names.ITEM,), counts.items[name].to_numpy(dtype=np.float64, na_value=np.nan))
     n_chains, n_draws = draws.sites[names.ABILITY].shape[:2]
     coordinates |= {names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws)}
     return xr.Dataset(arrays, coords=coordinates, attrs=attributes)
@@ -167,25 +174,20 @@ def response_groups(
 
     Raises
     ------
-    FitError
-        If a group is not known, or they would take more than `MAX_GIGABYTES`.
-    ModelError
-        If `expected_score` gives an array of another shape, or what is no chance.
+    FitError, ModelError
+        If a group is not known or too large; if `expected_score` gives another shape, or what is no chance.
 
     Notes
     -----
     A cell that was not asked has no likelihood. It is left out, since ArviZ takes a NaN for a value: `az.loo` is then
-    NaN as a whole.
-
-    A chance that rounds to 1 counts as the largest number below, so that the log-likelihood of a wrong answer is at
-    least -36.7, rather than minus infinity.
+    NaN as a whole. A chance that rounds to 1 counts as the largest number below, so that the log-likelihood of a wrong
+    answer is at least -36.7, rather than minus infinity.
 
     Examples
     --------
     >>> from irt_bench import TwoPL, fit, simulate_responses
     >>> counts = simulate_responses(TwoPL(), n_models=40, n_items=12, seed=1).table.counts()
-    >>> posterior = fit(counts, TwoPL()).posterior
-    >>> groups = response_groups(TwoPL(), posterior, counts)
+    >>> groups = response_groups(TwoPL(), fit(counts, TwoPL()).posterior, counts)
     >>> dict(groups["log_likelihood"].sizes)
     {'chain': 1, 'draw': 1000, 'model': 40, 'item': 12}
     """
@@ -198,17 +200,45 @@ def response_groups(
     asked = counts.asked
     dims, coordinates = _layout(counts)
     sizes = counts.correct.shape if asked.all() else (int(asked.sum()),)
-    right, trials = counts.correct[asked].astype(np.int64), counts.trials[asked].astype(np.int64)
-    integer = smallest_integer(int(trials.max(initial=0)))
+    right, trials = counts.correct[asked], counts.trials[asked].astype(np.int64)
+    right = right.astype(np.int64) if counts.measure == "correct" else right
+    integer = smallest_integer(int(trials.max(initial=0))) if counts.measure == "correct" else right.dtype
     arrays = {
         group: np.empty((n_draws, len(right)), dtype)
         for group, dtype in ((LOG_LIKELIHOOD, np.float64), (POSTERIOR_PREDICTIVE, integer))
         if group in groups
     }
+    once, rng = bool((trials == 1).all()), np.random.default_rng([seed, SPAWN_KEY])
+    if arrays and isinstance(irt_model, ScoreModel):
+        _fill_scores(irt_model, posterior, counts, arrays, rng)
+    elif arrays:
+        _fill_answers(irt_model, posterior, counts, arrays, rng)
+    draws = {name: posterior[name] for name in (names.CHAIN, names.DRAW)}
+    found = {
+        group: xr.Dataset(
+            {names.CORRECT: ((names.CHAIN, names.DRAW, *dims), array.reshape(shape + sizes))}, draws | coordinates
+        )
+        for group, array in arrays.items()
+    }
+    if OBSERVED_DATA in groups:
+        found[OBSERVED_DATA] = xr.Dataset({names.CORRECT: (dims, right.astype(integer).reshape(sizes))}, coordinates)
+        if not once:
+            found[CONSTANT_DATA] = xr.Dataset({TRIALS: (dims, trials.astype(integer).reshape(sizes))}, coordinates)
+    return found
+
+
+def _fill_answers(
+    irt_model: IRTModel,
+    posterior: xr.Dataset,
+    counts: ResponseCounts,
+    arrays: Mapping[str, Array],
+    rng: np.random.Generator,
+) -> None:
+    """Fill groups of right answers of trials, draw by draw."""
+    right, trials = (each[counts.asked].astype(np.int64) for each in (counts.correct, counts.trials))
     once, log_probability = bool((trials == 1).all()), _log_probability(right, trials)
     correlations = dispersion_draws(posterior)
-    rng = np.random.default_rng([seed, SPAWN_KEY])
-    for draw, chance in enumerate(_chances(irt_model, posterior, counts) if arrays else ()):
+    for draw, chance in enumerate(_chances(irt_model, posterior, counts)):
         if LOG_LIKELIHOOD in arrays:
             arrays[LOG_LIKELIHOOD][draw] = (
                 log_probability(chance)
@@ -222,18 +252,22 @@ def response_groups(
             arrays[POSTERIOR_PREDICTIVE][draw] = (
                 rng.random(len(chance)) < chance if once else rng.binomial(trials, chance)
             )
-    draws = {name: posterior[name] for name in (names.CHAIN, names.DRAW)}
-    found = {
-        group: xr.Dataset(
-            {names.CORRECT: ((names.CHAIN, names.DRAW, *dims), array.reshape(shape + sizes))}, draws | coordinates
-        )
-        for group, array in arrays.items()
-    }
-    if OBSERVED_DATA in groups:
-        found[OBSERVED_DATA] = xr.Dataset({names.CORRECT: (dims, right.astype(integer).reshape(sizes))}, coordinates)
-        if not once:
-            found[CONSTANT_DATA] = xr.Dataset({TRIALS: (dims, trials.astype(integer).reshape(sizes))}, coordinates)
-    return found
+
+
+def _fill_scores(
+    irt_model: ScoreModel,
+    posterior: xr.Dataset,
+    counts: ResponseCounts,
+    arrays: Mapping[str, Array],
+    rng: np.random.Generator,
+) -> None:
+    """Fill groups of scores, draw by draw, by the model's own likelihood."""
+    for draw, (items, ability) in enumerate(_parameters(posterior, counts)):
+        if LOG_LIKELIHOOD in arrays:
+            cells = irt_model.log_likelihood(items, ability, counts.correct, counts.trials)
+            arrays[LOG_LIKELIHOOD][draw] = cells[counts.asked]
+        if POSTERIOR_PREDICTIVE in arrays:
+            arrays[POSTERIOR_PREDICTIVE][draw] = irt_model.draw_scores(items, ability, counts.trials, rng)[counts.asked]
 
 
 def _log_probability(right: Array, trials: Array) -> Callable[[Array], Array]:
@@ -325,7 +359,11 @@ def check_room(counts: ResponseCounts, n_draws: int, groups: Sequence[str] = RES
     """
     integer = np.dtype(smallest_integer(int(counts.trials.max(initial=0)))).itemsize
     a_draw = 8 * (LOG_LIKELIHOOD in groups) + integer * (POSTERIOR_PREDICTIVE in groups)
-    labels = 0 if counts.asked.all() else 4 * len(groups) * sum(map(_longest, (counts.models, counts.items)))
+    labels = (
+        0
+        if counts.asked.all()
+        else 4 * len(groups) * sum(max(map(len, map(str, each.index))) for each in (counts.models, counts.items))
+    )
     n_answers = int(counts.asked.sum())
     needed, most = n_answers * (n_draws * a_draw + labels), MAX_GIGABYTES * 10**9
     if needed > most:
@@ -337,11 +375,6 @@ def check_room(counts: ResponseCounts, n_draws: int, groups: Sequence[str] = RES
         )
 
 
-def _longest(frame: Any) -> int:
-    """Characters of the longest label, to which an array pads the others."""
-    return max(len(str(label)) for label in frame.index)
-
-
 def _layout(counts: ResponseCounts) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Dimensions and coordinates of the cells that were asked."""
     models, items = (np.asarray(frame.index, dtype=str) for frame in (counts.models, counts.items))
@@ -351,20 +384,23 @@ def _layout(counts: ResponseCounts) -> tuple[tuple[str, ...], dict[str, Any]]:
     return (ANSWER,), {names.MODEL: (ANSWER, models[rows]), names.ITEM: (ANSWER, items[columns])}
 
 
-def _chances(irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts) -> Iterator[Array]:
-    """Chances of right answers in the cells that were asked, draw by draw, chains one after the other.
-
-    One draw at a time, since a model of a user's own may mistake a dimension of draws for that of its models.
-    """
+def _parameters(posterior: xr.Dataset, counts: ResponseCounts) -> Iterator[tuple[dict[str, Array], Array]]:
+    """Item parameters, (item, ...), and abilities, (model, ...), draw by draw: a model may mistake draws for models."""
     labels = {names.MODEL: counts.models.index, names.ITEM: counts.items.index}
     posterior = posterior.sel({dim: np.asarray(index, dtype=str) for dim, index in labels.items()})
     ability = _joined(posterior[names.ABILITY])
     per_item = (names.CHAIN, names.DRAW, names.ITEM)
-    kinds = per_item, (*per_item, names.DIMENSION)
+    kinds = [per_item, *((*per_item, dim) for dim in (names.DIMENSION, names.POINT))]
     parameters = {str(name): _joined(array) for name, array in posterior.data_vars.items() if array.dims in kinds}
-    asked = counts.asked
     for draw in range(len(ability)):
-        score = irt_model.expected_score({name: value[draw] for name, value in parameters.items()}, ability[draw])
+        yield {name: value[draw] for name, value in parameters.items()}, ability[draw]
+
+
+def _chances(irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts) -> Iterator[Array]:
+    """Chances of right answers, or expected scores, in the cells that were asked, draw by draw."""
+    asked = counts.asked
+    for parameters, ability in _parameters(posterior, counts):
+        score = irt_model.expected_score(parameters, ability)
         chance = np.asarray(score, dtype=np.float64)
         if chance.shape != asked.shape:
             raise ModelError(
@@ -405,12 +441,14 @@ def saved_counts(
         return None
     if ANSWER not in observed.dims:
         places = np.ix_(*places)
-    correct = np.zeros([len(axis) for axis in axes], dtype=np.int64)
-    trials = np.zeros_like(correct)
+    whole = observed[names.CORRECT].dtype.kind in "iub"
+    correct = np.zeros([len(axis) for axis in axes], dtype=np.int64 if whole else np.float64)
+    trials = np.zeros(correct.shape, dtype=np.int64)
     correct[places] = observed[names.CORRECT].to_numpy()
     trials[places] = groups[CONSTANT_DATA][TRIALS].to_numpy() if CONSTANT_DATA in groups else 1
     models, items = metadata_of(posterior), pd.DataFrame(index=axes[1])
-    counts = ResponseCounts(correct, trials, models, items, str(about.get("benchmark", "")))
+    name = str(about.get("benchmark", ""))
+    counts = ResponseCounts(correct, trials, models, items, name, "correct" if whole else "score")
     return counts if counts.fingerprint() == about.get("fingerprint") else None
 
 
@@ -455,9 +493,8 @@ def model_of(about: Mapping[str, Any], given: IRTModel | None) -> IRTModel:
     own = about.get("class")
     if given is not None and given.name == about["name"] and own in (None, type(given).__name__):
         return given
-    if own is None and (several := multidimensional_from_dict(about)):
-        return several
-    if own is not None or about["name"] not in IRT_MODELS:
+    found = None if own is not None else irt_model_from_about(about)
+    if found is None:
         which = f" of the class {own}" if own is not None else ""
         raise FitError(f"it holds a fit of the model {about['name']!r}{which}; give that model as irt_model.")
-    return irt_model_from_dict(dict(about))
+    return found

@@ -34,8 +34,9 @@ from irt_bench.inference.draws import (
 )
 from irt_bench.inference.response_checks import MODEL_CHECKS, response_checks
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, Settings, settings_for
+from irt_bench.irt_models import SCORE_MODELS
 from irt_bench.irt_models.logistic import IRT_MODELS, Logistic
-from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.model import IRTModel, ScoreModel, arranged
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
@@ -149,7 +150,7 @@ class FitResult:
         """Make groups of the responses; without these, give those that a file held."""
         if responses is None:
             return self.response_groups
-        counts = as_counts(responses)
+        counts = arranged(self.irt_model, as_counts(responses))
         check_responses(self.responses, counts)
         if LOG_LIKELIHOOD in groups and "n_effective" in self.clusters:
             warnings.warn(
@@ -337,7 +338,7 @@ def fit(
         If there are near-copies or families among the models and neither `cluster` nor `copies` is given, if what a
         model was asked predicts its ability, or if repeated answers vary more than binomially.
     """
-    counts = as_counts(counts)
+    counts = arranged(irt_model, as_counts(counts))
     from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
 
     settings = settings_for(default_method(irt_model, counts)) if settings is None else settings
@@ -351,14 +352,14 @@ def fit(
         irt_model, choice = choose_dimensions(irt_model.for_items(counts.items), counts, settings.seed)
     relatives = find_relatives(counts, irt_model, cluster, copies)
     distinct = relatives.distinct
-    if isinstance(irt_model, Logistic):
+    if isinstance(irt_model, Logistic | ScoreModel):
         irt_model = irt_model.for_responses(distinct)
     module, function = _VARIATIONAL if several and settings.method == "laplace" else _METHODS[settings.method]
     draw = getattr(import_module(module), function)
     draws: Draws = draw(irt_model, distinct.correct, distinct.trials, settings, progress)
-    posterior = label_draws(draws, distinct, getattr(irt_model, "population", None))
+    posterior = label_draws(draws, distinct, irt_model)
     posterior = posterior.drop_vars(getattr(irt_model, "auxiliary", ()), errors="ignore")
-    posterior = irt_model.oriented(posterior) if isinstance(irt_model, Multidimensional) else posterior
+    posterior = irt_model.oriented(posterior) if isinstance(irt_model, Multidimensional | ScoreModel) else posterior
     sample_stats = label_stats(draws.sample_stats)
     checks = (
         *_checks(settings, posterior, sample_stats, draws.notes),
@@ -393,11 +394,12 @@ def default_method(irt_model: IRTModel, counts: ResponseCounts) -> str:
         If it is not the fast method.
     """
     _check_members(irt_model)
-    known = isinstance(irt_model, Logistic) and not irt_model.has_own_program
-    if isinstance(irt_model, Multidimensional) or (known and not getattr(irt_model, "learns_asymptotes", False)):
+    if getattr(irt_model, "is_approximated", False):
         return "laplace"
     method = "nuts" if counts.correct.size <= MAX_DEFAULT_NUTS else "svi"
-    what = "learns asymptotes" if known else "has a program of its own"
+    what = "is of scores" if isinstance(irt_model, ScoreModel) else "has a program of its own"
+    if isinstance(irt_model, Logistic) and not irt_model.has_own_program:
+        what = "learns asymptotes" if irt_model.learns_asymptotes else "regresses items on covariates"
     warnings.warn(
         f"the {irt_model.name} model {what}, which the fast method does not know: method={method!r} is used, which "
         "takes minutes. Choose it, or another, to go without this message.",
@@ -429,6 +431,8 @@ def _check_model(irt_model: IRTModel, settings: Settings) -> None:
     known = isinstance(irt_model, Multidimensional) or (
         isinstance(irt_model, Logistic) and not irt_model.has_own_program
     )
+    if isinstance(settings, LaplaceSettings) and getattr(irt_model, "item_regression", None) is not None:
+        raise ModelError("method 'laplace' does not regress items on covariates; give NUTSSettings() or SVISettings().")
     if isinstance(settings, LaplaceSettings) and not known:
         kinds = ", ".join(kind.__name__ for kind in IRT_MODELS.values())
         raise ModelError(
@@ -440,10 +444,11 @@ def _check_model(irt_model: IRTModel, settings: Settings) -> None:
 def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Settings) -> None:
     if settings.method not in _METHODS:
         raise FitError(unknown_choice("method", settings.method, _METHODS))
-    if counts.measure != "correct":
+    if counts.measure not in getattr(irt_model, "measures", ("correct",)):
         raise ModelError(
-            f"benchmark {counts.benchmark!r} holds fractional scores, and the {irt_model.name} model needs right "
-            "answers out of a number of trials. Give 'correct' (0/1), or 'n_correct' and 'n_samples'."
+            f"benchmark {counts.benchmark!r} holds scores, and the {irt_model.name} model needs right answers out of a "
+            "number of trials. Give 'correct' (0/1), or 'n_correct' and 'n_samples', or fit a model of scores: "
+            f"{', '.join(map(repr, SCORE_MODELS))}."
         )
     answering = int(counts.asked.any(axis=1).sum())
     if answering < 2:

@@ -11,8 +11,9 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 
 from irt_bench import names
 from irt_bench.inference.convergence import Check, Status
+from irt_bench.inference.draws import cell_chances
 from irt_bench.irt_models.logistic import Logistic, OnePL, log_odds, success_probability
-from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.model import IRTModel, ScoreModel
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.responses.counts import ResponseCounts
 
@@ -106,6 +107,9 @@ def response_checks(
     several = names.LOADING in posterior
     ability = ability[:, 0] if several else ability  # the general one, or the one that items load on most
     missing = missing_pattern_check(_about_populations(irt_model, posterior, counts, ability), counts, rng)
+    if isinstance(irt_model, ScoreModel):
+        reason = "scores are no right answers of independent trials"
+        return score_model_check(irt_model, posterior, counts), missing, _not_applicable("overdispersion", reason)
     if not several and not {names.DIFFICULTY, names.DISCRIMINATION} <= set(posterior.data_vars):
         reason = f"{irt_model.name!r} reports no difficulty and discrimination"
         return _not_applicable("expected_scores", reason), missing, _not_applicable("overdispersion", reason)
@@ -197,6 +201,11 @@ def expected_score_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
         effect = 1 + np.maximum(trials - 1, 0) * dispersion
         variance += (chance * (1 - chance) * share**2 / np.maximum(trials, 1) * effect).sum(axis=1) / MEAN_DRAWS
     score = (counts.correct[:, items] / np.maximum(trials, 1) * share).sum(axis=1)
+    return _scores_held(expected, score, variance, counts)
+
+
+def _scores_held(expected: Array, score: Array, variance: Array, counts: ResponseCounts) -> Check:
+    """Hold the scores of models against expected ones."""
     limit = np.maximum(SCORE_ERRORS * np.sqrt(variance), SCORE_LIMIT)
     beyond = np.abs(score - expected) / limit
     odd = np.argsort(-beyond, kind="stable")[: int(ODD_MODELS * counts.n_models)]
@@ -209,6 +218,20 @@ def expected_score_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
     )
     message += "; another method, or an IRT model that fits, is needed" if off else ""
     return _held("expected_scores", float(np.abs(score - expected)[worst]), float(limit[worst]), message, SCORE_SOURCE)
+
+
+def score_model_check(irt_model: ScoreModel, posterior: xr.Dataset, counts: ResponseCounts) -> Check:
+    """Check that expected scores of models over their items are close to those they have, for a model of scores.
+
+    Notes
+    -----
+    A share of a range with mean P varies by P (1 - P) at most, that of a right answer.
+    """
+    most = max(MEAN_DRAWS, min(MAX_CELLS // max(counts.correct.size, 1), SAMPLED_DRAWS))
+    expected = cell_chances(irt_model, posterior, counts, most=most).mean(axis=0)
+    share = counts.asked / np.maximum(counts.asked.sum(axis=1), 1)[:, None]
+    variance = (expected * (1 - expected) * share**2).sum(axis=1)
+    return _scores_held((expected * share).sum(axis=1), np.nan_to_num(counts.accuracy()), variance, counts)
 
 
 def score_order_check(ability: Array, counts: ResponseCounts) -> Check:

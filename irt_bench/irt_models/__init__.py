@@ -1,33 +1,73 @@
 """How answers arise: item response models as priors and a formula, and simulated answers from them.
 
-`IRT_MODELS` maps the names ``1pl`` to ``4pl`` to the models, `MULTIDIMENSIONAL_MODELS` those with several abilities;
+`IRT_MODELS` maps the names ``1pl`` to ``4pl`` to the models, `MULTIDIMENSIONAL_MODELS` those with several abilities,
+`SCORE_MODELS` those of scores;
 `simulate_responses` and `simulate_benchmark` draw responses with known parameters. Nothing here imports torch but
 `program`, the models' Pyro program.
 """
 
-from irt_bench.irt_models.logistic import IRT_MODELS, FourPL, OnePL, ThreePL, TwoPL, irt_model_from_name
-from irt_bench.irt_models.model import IRTModel
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from irt_bench.irt_models.graded import GeneralizedPartialCredit, GradedResponse
+from irt_bench.irt_models.logistic import (
+    IRT_MODELS,
+    FourPL,
+    OnePL,
+    ThreePL,
+    TwoPL,
+    irt_model_from_dict,
+    irt_model_from_name,
+)
+from irt_bench.irt_models.model import SCORE_MODEL, IRTModel, ScoreModel
 from irt_bench.irt_models.multidimensional import (
     MULTIDIMENSIONAL_MODELS,
     BifactorTwoPL,
     ConfirmatoryTwoPL,
     MultidimensionalTwoPL,
+    multidimensional_from_dict,
 )
 from irt_bench.irt_models.simulate import Simulation, simulate_benchmark, simulate_responses
+
+SCORE_MODELS: Final[Mapping[str, type[ScoreModel]]] = {
+    kind.name: kind for kind in (GradedResponse, GeneralizedPartialCredit)
+}
+
+
+def irt_model_from_about(about: Mapping[str, Any]) -> IRTModel | None:
+    """Rebuild a model of the package from `to_dict`; None where it is another."""
+    if about["name"] in SCORE_MODELS:
+        return SCORE_MODELS[about["name"]].from_dict(about)
+    known = irt_model_from_dict(dict(about)) if about["name"] in IRT_MODELS else None
+    return known or multidimensional_from_dict(about)
+
+
+def score_model_of(attributes: Mapping[Any, Any]) -> ScoreModel | None:
+    """Rebuild the model of scores that labelled draws name in their attributes; None where it is another."""
+    about = json.loads(attributes.get(SCORE_MODEL, "null"))
+    return None if about is None else SCORE_MODELS[about["name"]].from_dict(about)
+
 
 __all__ = [
     "IRT_MODELS",
     "MULTIDIMENSIONAL_MODELS",
+    "SCORE_MODELS",
     "BifactorTwoPL",
     "ConfirmatoryTwoPL",
     "FourPL",
+    "GeneralizedPartialCredit",
+    "GradedResponse",
     "IRTModel",
     "MultidimensionalTwoPL",
     "OnePL",
+    "ScoreModel",
     "ThreePL",
     "TwoPL",
     "Simulation",
+    "irt_model_from_about",
     "irt_model_from_name",
+    "score_model_of",
     "simulate_benchmark",
     "simulate_responses",
 ]

@@ -18,7 +18,15 @@ from scipy.special import expit
 
 from irt_bench import names
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.item_regression import ItemRegression
+from irt_bench.irt_models.model import (
+    DIFFICULTY_PRIOR,
+    LOG_DISCRIMINATION_PRIOR,
+    Beta,
+    HalfNormal,
+    Hierarchical,
+    Normal,
+)
 from irt_bench.irt_models.populations import (
     OTHER_MEAN,
     OTHER_SD,
@@ -35,8 +43,6 @@ LOG_DISCRIMINATION: Final = "log_discrimination"
 UPPER_SHARE: Final = "upper_share"  # (d - c) / (1 - c): keeps d above c whatever the draw
 
 ABILITY_PRIOR: Final = Normal(0.0, 1.0)
-DIFFICULTY_PRIOR: Final = Hierarchical(Normal(0.0, 2.0), HalfNormal(2.0))  # items from far too easy to far too hard
-LOG_DISCRIMINATION_PRIOR: Final = Hierarchical(Normal(0.0, 1.0), HalfNormal(0.5))  # typical slopes of 0.1 to 7
 GUESSING_PRIOR: Final = Beta(5.0, 17.0)  # mean 0.23, BILOG's default for four to five choices
 DISPERSION_PRIOR: Final = Beta(1.0, 3.0)  # mean 0.25
 UPPER_SHARE_PRIOR: Final = Beta(30.0, 2.0)  # mean 0.94: able models rarely slip
@@ -80,6 +86,8 @@ class Logistic:
     population : Groups, Regression or None
         Where abilities come from: groups of models, each with a mean and an sd, or a regression on covariates of the
         models; by default one population, N(0, 1).
+    item_regression : ItemRegression, optional
+        Columns of the items on which difficulty and log discrimination are regressed.
 
     Raises
     ------
@@ -112,6 +120,7 @@ class Logistic:
         UPPER_SHARE: (NoneType,),
         names.DISPERSION: (NoneType, Beta, str),
         "population": (NoneType, Groups, Regression),
+        "item_regression": (NoneType, ItemRegression),
     }
     difficulty: Hierarchical | Normal = DIFFICULTY_PRIOR
     log_discrimination: Hierarchical | Normal = LOG_DISCRIMINATION_PRIOR
@@ -119,6 +128,7 @@ class Logistic:
     upper_share: Beta | None = None
     dispersion: Beta | Literal["auto"] | None = "auto"
     population: Population | None = None
+    item_regression: ItemRegression | None = None
 
     def __post_init__(self) -> None:
         for name, kinds in self.kinds.items():
@@ -126,6 +136,8 @@ class Logistic:
                 raise ModelError(_wrong_kind(self, name, value))
         if self.dispersion not in (None, "auto") and not isinstance(self.dispersion, Beta):
             raise ModelError(unknown_choice("dispersion", self.dispersion, ("auto", "None", "Beta(1.0, 3.0)")))
+        if self.item_regression is not None and not isinstance(self.difficulty, Hierarchical):
+            raise ModelError("item_regression needs a hierarchical prior of difficulty, whose mean it moves.")
         values = self.guessing if isinstance(self.guessing, tuple) else (self.guessing,)
         for value in values:
             if isinstance(value, float | int) and not 0 <= value < 1:
@@ -135,6 +147,8 @@ class Logistic:
         """Resolve what depends on the responses: populations of their models, and whether trials are repeated."""
         several = bool((counts.trials > 1).any())
         known = self.for_models(counts.models, np.asarray(counts.asked.any(axis=1)))
+        if known.item_regression is not None:
+            known = replace(known, item_regression=known.item_regression.bind(counts.items))
         if self.dispersion is None or (self.dispersion == "auto" and not several):
             return replace(known, dispersion=None)
         return replace(known, dispersion=DISPERSION_PRIOR) if self.dispersion == "auto" else known
@@ -246,6 +260,11 @@ class Logistic:
         return isinstance(self.guessing, Beta) or self.upper_share is not None
 
     @property
+    def is_approximated(self) -> bool:
+        """Whether the fast method knows the whole model."""
+        return not (self.learns_asymptotes or self.has_own_program or self.item_regression is not None)
+
+    @property
     def has_own_program(self) -> bool:
         """Whether a subclass has altered the program, of which nothing is known but that it can be run."""
         return type(self).program is not Logistic.program
@@ -308,7 +327,9 @@ class Logistic:
         """Name and priors as plain values; of a class derived from the package's four, its own name, too."""
         own = {} if type(self) is IRT_MODELS.get(self.name) else {"class": type(self).__name__}
         population = None if self.population is None else population_to_dict(self.population)
-        return {"name": self.name, **own, **asdict(replace(self, population=None)), "population": population}
+        items = None if self.item_regression is None else self.item_regression.to_dict()
+        plain = asdict(replace(self, population=None, item_regression=None))
+        return {"name": self.name, **own, **plain, "population": population, "item_regression": items}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -419,6 +440,8 @@ def irt_model_from_dict(fields: Mapping[str, Any]) -> Logistic:
         if isinstance(value, Mapping):
             if "kind" in value:
                 return population_from_dict(value)
+            if "terms" in value:
+                return ItemRegression.from_dict(value)
             if "mean" in value:
                 return Hierarchical(Normal(**value["mean"]), HalfNormal(**value["sd"]))
             return Normal(**value) if "loc" in value else Beta(**value)

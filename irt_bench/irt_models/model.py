@@ -1,13 +1,35 @@
-"""What an item response model is: the protocol, and priors as data."""
+"""What an item response model is: the protocol, priors as data, and what models of scores share.
+
+A model of scores that are more than right or wrong is one module: priors as fields, one Pyro program, and its
+likelihood of a cell as an array function. Scores count as shares of their range, in [0, 1]; so do expected scores.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar, Final, Protocol, Self, runtime_checkable
 
-from irt_bench.errors import ModelError
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from irt_bench import names
+from irt_bench.errors import ModelError, unknown_choice
+from irt_bench.responses.counts import ResponseCounts
+
+Array = npt.NDArray[Any]
+RANGE: Final = (names.LOWEST_SCORE, names.HIGHEST_SCORE)
+SCORE_MODEL: Final = "score_model"  # attribute of labelled draws
+
+
+def _positive(prior: object, field: str) -> None:
+    value = getattr(prior, field)
+    if not 0 < value < math.inf:
+        raise ModelError(f"{type(prior).__name__}.{field} is {value!r}; a positive finite number is needed.")
 
 
 @dataclass(frozen=True)
@@ -83,6 +105,10 @@ class Hierarchical:
     sd: HalfNormal
 
 
+DIFFICULTY_PRIOR: Final = Hierarchical(Normal(0.0, 2.0), HalfNormal(2.0))  # items from far too easy to far too hard
+LOG_DISCRIMINATION_PRIOR: Final = Hierarchical(Normal(0.0, 1.0), HalfNormal(0.5))  # typical slopes of 0.1 to 7
+
+
 @runtime_checkable
 class IRTModel(Protocol):
     """An item response model: a name, one Pyro program, and the score it expects.
@@ -140,7 +166,181 @@ class IRTModel(Protocol):
         """Name and priors as plain values, so that a fit can be read back."""
 
 
-def _positive(prior: object, field: str) -> None:
-    value = getattr(prior, field)
-    if not 0 < value < math.inf:
-        raise ModelError(f"{type(prior).__name__}.{field} is {value!r}; a positive finite number is needed.")
+@dataclass(frozen=True, kw_only=True)
+class ScoreModel:
+    """Fields and sites shared by models of scores: theta ~ N(0, 1), b and log a from hierarchies.
+
+    Parameters
+    ----------
+    difficulty : Hierarchical or Normal
+        Prior of b, on the ability scale.
+    log_discrimination : Hierarchical or Normal
+        Prior of log a.
+    """
+
+    name: ClassVar[str] = ""
+    measures: ClassVar[tuple[str, ...]] = ("correct", "score")
+    shared_slope: ClassVar[bool] = False
+    is_approximated: ClassVar[bool] = False  # by the fast method
+    item_regression: ClassVar[None] = None
+    population: ClassVar[None] = None
+    auxiliary: ClassVar[tuple[str, ...]] = ("log_discrimination",)
+    difficulty: Hierarchical | Normal = DIFFICULTY_PRIOR
+    log_discrimination: Hierarchical | Normal = LOG_DISCRIMINATION_PRIOR
+
+    def arranged(self, counts: ResponseCounts) -> ResponseCounts:
+        """Scores as the likelihood takes them; what is arranged already stays as it is.
+
+        Raises
+        ------
+        ModelError
+            If they are no scores of this model.
+        """
+        raise NotImplementedError
+
+    def for_responses(self, counts: ResponseCounts) -> Self:
+        """Resolve what depends on the arranged responses."""
+        return self
+
+    def program(self, data: Any) -> None:
+        """Pyro program over an `irt_bench.irt_models.program.ProgramData`."""
+        raise NotImplementedError
+
+    def statistics(self, correct: Any, trials: Any) -> Array:
+        """Give what the likelihood is linear in, (statistic, model, item), 0 where trials are 0.
+
+        The log density of a cell is the sum of its statistics times coefficients of ability and item, which the program
+        gives to ``data.observe_scores``.
+        """
+        raise NotImplementedError
+
+    def expected_score(self, parameters: Mapping[str, Any], ability: Any) -> Any:
+        """Give the expected share of the range of scores, (..., model, item), in [0, 1]."""
+        raise NotImplementedError
+
+    def log_likelihood(self, parameters: Mapping[str, Any], ability: Any, correct: Any, trials: Any) -> Array:
+        """Log-likelihood of each cell, (model, item); anything where trials are 0."""
+        raise NotImplementedError
+
+    def node_log_likelihood(self, parameters: Mapping[str, Any], nodes: Any, correct: Any, trials: Any) -> Array:
+        """Log-likelihood of each model's scores were its ability each of some nodes, (model, node)."""
+        given = trials > 0
+        cells = [
+            np.where(given, self.log_likelihood(parameters, np.full(len(correct), node), correct, trials), 0.0)
+            for node in nodes
+        ]
+        return np.stack([each.sum(axis=1) for each in cells], axis=1)
+
+    def draw_scores(self, parameters: Mapping[str, Any], ability: Any, trials: Any, rng: np.random.Generator) -> Array:
+        """Draw a score for each cell, (model, item), as `arranged` has them."""
+        raise NotImplementedError
+
+    def draw_items(self, n_items: int, rng: np.random.Generator, shared: Mapping[str, float]) -> dict[str, Array]:
+        """Draw item parameters, (item, ...), and what they share, from priors given values of some that are shared."""
+        raise NotImplementedError
+
+    def score_columns(self, scores: Array) -> dict[str, Any]:
+        """Columns of a long table with drawn scores, one for each cell."""
+        raise NotImplementedError
+
+    def outcomes(self, parameters: Mapping[str, Any], ability: Any) -> tuple[list[str], Array]:
+        """Name what curves show, and give it at each ability, (..., model, item, outcome), in [0, 1]."""
+        raise NotImplementedError
+
+    def oriented(self, posterior: xr.Dataset) -> xr.Dataset:
+        """Give labelled draws the layout that is reported; they name the model."""
+        return posterior.assign_attrs({SCORE_MODEL: json.dumps(self.to_dict())})
+
+    def for_items(self, posterior: xr.Dataset) -> Self:
+        """Resolve what depends on the items, of some of those of a fit."""
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and fields as plain values."""
+        return {"name": self.name, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a model from `to_dict`, JSON included."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                if "mean" in value:
+                    return Hierarchical(Normal(**value["mean"]), HalfNormal(**value["sd"]))
+                return Normal(**value) if "loc" in value else HalfNormal(**value)
+            return tuple(value) if isinstance(value, list) else value
+
+        own = {each.name for each in fields(cls)}
+        return cls(**{name: plain(value) for name, value in values.items() if name in own})
+
+    def draw_truth(
+        self,
+        models: pd.Index,
+        items: pd.Index,
+        rng: np.random.Generator,
+        given: Mapping[str, npt.ArrayLike],
+        shared: Mapping[str, float],
+    ) -> xr.Dataset:
+        """Draw abilities and item parameters, those given in their place.
+
+        Raises
+        ------
+        ModelError
+            If what is given is unknown or of another shape.
+        """
+        streams = rng.spawn(2)
+        values = {names.ABILITY: streams[0].standard_normal(len(models))}
+        values |= self.draw_items(len(items), streams[1], shared)
+        for name, value in given.items():
+            if name not in values:
+                raise ModelError(unknown_choice(f"parameter of the {self.name} model", name, values))
+            if np.shape(value) not in ((), np.shape(values[name])):
+                raise ModelError(f"{name} has shape {np.shape(value)}; {np.shape(values[name])} is needed.")
+            values[name] = np.broadcast_to(np.asarray(value, dtype=np.float64), np.shape(values[name])).copy()
+        extra = {name: (names.ITEM, names.POINT)[: np.ndim(value)] for name, value in values.items()}
+        dims = {**extra, names.ABILITY: (names.MODEL,)}
+        labels = {names.MODEL: models.to_numpy(dtype=object), names.ITEM: items.to_numpy(dtype=object)}
+        return xr.Dataset({name: (dims[name], value) for name, value in values.items()}, coords=labels)
+
+
+def arranged(irt_model: object, counts: ResponseCounts) -> ResponseCounts:
+    """Responses as a model takes them: of a model of scores, as its likelihood does."""
+    return irt_model.arranged(counts) if isinstance(irt_model, ScoreModel) else counts
+
+
+def on_known_range(counts: ResponseCounts, known: xr.Dataset) -> ResponseCounts:
+    """Make scores shares of the range that a fit had, where both name one: a judge who gave 2 to 9 may give 1 to 10.
+
+    Raises
+    ------
+    ModelError
+        If a score is outside it.
+    """
+    own, of_fit = set(RANGE) <= set(counts.items), set(RANGE) <= set(known.coords)
+    if not (own and of_fit):
+        return counts
+    places = known[names.ITEM].to_index().get_indexer(counts.items.index.astype(str))
+    low, high = (known[name].to_numpy()[places] for name in RANGE)
+    lowest, highest = (counts.items[name].to_numpy(dtype=np.float64) for name in RANGE)
+    scores = lowest + counts.proportions() * (highest - lowest)
+    shares = np.where(np.isnan(high), counts.proportions(), (scores - low) / np.where(np.isnan(high), 1.0, high - low))
+    if (bad := (shares < 0) | (shares > 1)).any():
+        row, column = np.argwhere(bad)[0]
+        raise ModelError(
+            f"model {counts.models.index[row]!r} has the score {scores[row, column]:g} in item "
+            f"{counts.items.index[column]!r}; those of the fit are from {low[column]:g} to {high[column]:g}."
+        )
+    items = counts.items.assign(**{names.LOWEST_SCORE: low, names.HIGHEST_SCORE: high})
+    trials = counts.asked.astype(np.int8)
+    return replace(counts, correct=np.nan_to_num(shares), trials=trials, items=items, measure="score")
+
+
+def draw_hierarchy(
+    prior: Hierarchical | Normal, name: str, size: int, rng: np.random.Generator, shared: Mapping[str, float]
+) -> tuple[Array, dict[str, Any]]:
+    """Draw values of items, and the mean and sd of their hierarchy, unless these are given."""
+    if isinstance(prior, Normal):
+        return rng.normal(prior.loc, prior.scale, size), {}
+    mean = shared.get(f"{name}_mean", rng.normal(prior.mean.loc, prior.mean.scale))
+    sd = shared.get(f"{name}_sd", abs(rng.normal(0.0, prior.sd.scale)))
+    return rng.normal(mean, sd, size), {f"{name}_mean": np.float64(mean), f"{name}_sd": np.float64(sd)}

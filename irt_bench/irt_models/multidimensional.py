@@ -81,7 +81,7 @@ class Multidimensional:
     name: ClassVar[str] = ""
     rotates: ClassVar[bool] = False  # whether any rotation of the abilities is as good as another
     correlated: ClassVar[bool] = False  # whether correlations of abilities are learned
-    learns_asymptotes: ClassVar[bool] = False
+    is_approximated: ClassVar[bool] = True  # by the fast method
     loading: Hierarchical = LOADING_PRIOR
     intercept: Hierarchical = INTERCEPT_PRIOR
 

@@ -15,6 +15,7 @@ labelled.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 
 from irt_bench import names
+from irt_bench.irt_models.item_regression import EFFECT, ITEM_COVARIATE
 from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.multidimensional import Multidimensional, item_slots
 from irt_bench.irt_models.populations import (
@@ -42,6 +44,7 @@ from irt_bench.irt_models.populations import (
 
 if TYPE_CHECKING:
     from irt_bench.irt_models.logistic import Logistic
+    from irt_bench.irt_models.model import ScoreModel
 
 DTYPE = torch.float64  # log-likelihoods of a million cells need more than float32's seven digits
 
@@ -96,6 +99,21 @@ class ProgramData(Protocol):
         With a dispersion, in (0, 1), the right answers of several trials are beta-binomial.
         """
 
+    def observe_scores(
+        self, statistics: Callable[[Any, Any], Any], coefficients: Callable[[Tensor], Tensor], ability: Tensor
+    ) -> None:
+        """Add the answers of any other model: the log density of a cell is a sum of statistics times coefficients.
+
+        Parameters
+        ----------
+        statistics : callable
+            (Right answers, trials), arrays of shape (model, item) → (statistic, model, item), 0 where trials are 0.
+        coefficients : callable
+            Abilities, (ability,) → (statistic, ability, item), finite.
+        ability : Tensor of shape (model,)
+            theta.
+        """
+
     def observe_dimensions(self, ability: Tensor, *, loading: Tensor, intercept: Tensor) -> None:
         """Add the answers: P(right) = sigmoid(sum_d a_d theta_d + intercept), abilities (dimension, model)."""
 
@@ -128,23 +146,8 @@ def logistic_program(model: Logistic, data: ProgramData) -> None:
     data : ProgramData
         Plates and answers.
     """
-    prior = dist.Normal(number(0.0), number(1.0))
-    if model.population is not None:
-        prior = sample_population(model.population, data)
-    with data.models:
-        ability = pyro.sample(names.ABILITY, prior)
-    location, scale = data.frame(ability)
-    log_slope = measured(origin=None if scale is None else -scale.log())
-    prior = sample_hierarchy("log_discrimination", model.log_discrimination, log_slope, measured())
-    with nullcontext() if model.shared_slope else data.items:
-        log_discrimination = pyro.sample("log_discrimination", prior, infer=log_slope)
-    discrimination = log_discrimination.exp()
-    prior = sample_hierarchy(
-        names.DIFFICULTY, model.difficulty, measured(origin=location, unit=scale), measured(unit=scale)
-    )
+    ability, difficulty, discrimination = sample_ability_and_items(model, data)
     with data.items:
-        difficulty = pyro.sample(names.DIFFICULTY, prior, infer=measured(origin=location, unit=1 / discrimination))
-        pyro.deterministic(names.DISCRIMINATION, discrimination.expand(data.n_items), event_dim=0)
         guessing = _sample_guessing(model, data)
         upper = _sample_upper_asymptote(model, guessing)
     dispersion = pyro.sample(names.DISPERSION, _beta(model.dispersion)) if isinstance(model.dispersion, Beta) else None
@@ -156,6 +159,29 @@ def logistic_program(model: Logistic, data: ProgramData) -> None:
         upper_asymptote=upper,
         dispersion=dispersion,
     )
+
+
+def sample_ability_and_items(model: Logistic | ScoreModel, data: ProgramData) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample what models with one ability share: theta from its population, b and log a; gives theta, b and a."""
+    prior = dist.Normal(number(0.0), number(1.0))
+    if model.population is not None:
+        prior = sample_population(model.population, data)
+    with data.models:
+        ability = pyro.sample(names.ABILITY, prior)
+    location, scale = data.frame(ability)
+    log_slope = measured(origin=None if scale is None else -scale.log())
+    moves = _sample_effects(model, data)
+    prior = sample_hierarchy("log_discrimination", model.log_discrimination, log_slope, measured(), moves)
+    with nullcontext() if model.shared_slope else data.items:
+        log_discrimination = pyro.sample("log_discrimination", prior, infer=log_slope)
+    discrimination = log_discrimination.exp()
+    prior = sample_hierarchy(
+        names.DIFFICULTY, model.difficulty, measured(origin=location, unit=scale), measured(unit=scale), moves
+    )
+    with data.items:
+        difficulty = pyro.sample(names.DIFFICULTY, prior, infer=measured(origin=location, unit=1 / discrimination))
+        pyro.deterministic(names.DISCRIMINATION, discrimination.expand(data.n_items), event_dim=0)
+    return ability, difficulty, discrimination
 
 
 def sample_population(population: Population, data: ProgramData) -> Any:
@@ -183,11 +209,33 @@ def sample_population(population: Population, data: ProgramData) -> Any:
     return dist.Normal(mean, sds[data.at_models(design.spread)])
 
 
-def sample_hierarchy(name: str, prior: Hierarchical | Normal, of_mean: dict[str, Any], of_sd: dict[str, Any]) -> Any:
-    """Distribution of one item's parameter: its mean and sd over items are sampled, or known."""
+def _sample_effects(model: Logistic | ScoreModel, data: ProgramData) -> dict[str, Tensor]:
+    """Sample coefficients of covariates of the items: what is regressed → by how much its means move, (item,)."""
+    regression = model.item_regression
+    if regression is None:
+        return {}
+    assert regression.design is not None  # noqa: S101 - for_responses binds it
+    design, found = data.at_items(regression.design.T), {}
+    for name in (names.DIFFICULTY, "log_discrimination"):
+        if isinstance(getattr(model, name), Hierarchical):
+            with data.plate(ITEM_COVARIATE, len(regression.terms)):
+                effect = pyro.sample(f"{name}{EFFECT}", normal(regression.coefficient))
+            found[name] = effect @ design
+    return found
+
+
+def sample_hierarchy(
+    name: str,
+    prior: Hierarchical | Normal,
+    of_mean: dict[str, Any],
+    of_sd: dict[str, Any],
+    moves: Mapping[str, Tensor] | None = None,
+) -> Any:
+    """Distribution of one item's parameter: its mean and sd over items are sampled, or known; covariates move it."""
     if isinstance(prior, Normal):
         return normal(prior)
     mean = pyro.sample(f"{name}_mean", normal(prior.mean), infer=of_mean)
+    mean = mean + moves[name] if moves and name in moves else mean
     return dist.Normal(mean, pyro.sample(f"{name}_sd", half_normal(prior.sd), infer=of_sd))
 
 

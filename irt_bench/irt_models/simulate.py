@@ -28,7 +28,7 @@ from irt_bench.irt_models.logistic import (
     log_odds,
     success_probability,
 )
-from irt_bench.irt_models.model import Beta, HalfNormal, Normal
+from irt_bench.irt_models.model import Beta, HalfNormal, Normal, ScoreModel
 from irt_bench.irt_models.multidimensional import Multidimensional, draw_profiles
 from irt_bench.irt_models.populations import OTHER_MEAN, OTHER_SD, Population
 from irt_bench.responses.canonical import Role, table_from_frame
@@ -215,12 +215,12 @@ class Simulation:
 
     table: ResponseTable
     truth: xr.Dataset
-    irt_model: Logistic | Multidimensional
+    irt_model: Logistic | Multidimensional | ScoreModel
     seed: int
 
 
 def simulate_responses(
-    irt_model: Logistic | Multidimensional,
+    irt_model: Logistic | Multidimensional | ScoreModel,
     *,
     n_models: int,
     n_items: int,
@@ -235,9 +235,9 @@ def simulate_responses(
 
     Parameters
     ----------
-    irt_model : Logistic or Multidimensional
-        Its priors are drawn from, its formula gives the probability of a right answer. The dimensions of a model with
-        several abilities become the items' column ``subtask``.
+    irt_model : Logistic, Multidimensional or ScoreModel
+        Its priors are drawn from, its formula gives the probability of a right answer or a score. The dimensions of a
+        model with several abilities become the items' column ``subtask``.
     n_models, n_items : int
         Size of the matrix.
     seed : int
@@ -285,6 +285,15 @@ def simulate_responses(
         models = pd.DataFrame(index=pd.Index(numbered_labels("model", n_models), name=names.MODEL))
     elif len(models) != n_models or not models.index.is_unique:
         raise ModelError(f"models has {len(models)} rows for {n_models} models; one per model is needed, each once.")
+    if isinstance(irt_model, ScoreModel):
+        items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
+        truth = irt_model.draw_truth(models.index, items.index, streams[0], parameters or {}, hyperparameters)
+        values = {str(name): array.to_numpy() for name, array in truth.data_vars.items()}
+        once = np.ones((n_models, n_items), dtype=np.int8)
+        scores = irt_model.draw_scores(values, values[names.ABILITY], once, streams[1])
+        columns = irt_model.score_columns(scores)
+        table = _arrange(columns, models, items, streams[2].random(scores.size) >= _checked_share(missing))
+        return _simulation(table, truth, irt_model, seed)
     if isinstance(irt_model, Multidimensional):
         items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
         if (of_items := irt_model.item_labels(n_items)) is not None:
@@ -399,27 +408,39 @@ def _answer(
     streams: Streams,
 ) -> ResponseTable:
     """Draw the answers and arrange them as a table, metadata beside them; cells never asked have no value."""
-    if not 0 <= missing < 1:
-        raise ModelError(f"missing is {missing!r}; a probability of at least 0 and below 1 is needed.")
     probability = response_probability(truth).to_numpy()
     if names.DISPERSION in truth:
         r = 1 / float(truth[names.DISPERSION]) - 1
         probability = streams[0].beta(r * probability, r * (1 - probability))
     right = streams[0].binomial(n_samples, probability).ravel()
-    asked = streams[1].random(right.size) >= missing
-    model, item = (place.ravel() for place in np.indices(probability.shape))
+    asked = streams[1].random(right.size) >= _checked_share(missing)
+    columns = {names.CORRECT if n_samples == 1 else names.N_CORRECT: right.astype(np.int8 if n_samples == 1 else "i4")}
+    if n_samples > 1:
+        columns[names.N_SAMPLES] = np.full(right.size, n_samples)
+    return _arrange(columns, models, items, asked)
+
+
+def _checked_share(missing: float) -> float:
+    if not 0 <= missing < 1:
+        raise ModelError(f"missing is {missing!r}; a probability of at least 0 and below 1 is needed.")
+    return missing
+
+
+def _arrange(
+    columns: Mapping[str, Any], models: pd.DataFrame, items: pd.DataFrame, asked: npt.NDArray[np.bool_]
+) -> ResponseTable:
+    """Arrange values of all cells, the first column, as a table; cells never asked have none."""
+    model, item = (place.ravel() for place in np.indices((len(models), len(items))))
     frame = pd.DataFrame(
         {
             names.MODEL: pd.Categorical.from_codes(model, models.index),
             names.ITEM: pd.Categorical.from_codes(item, items.index),
+            **columns,
         }
     )
-    value = names.CORRECT if n_samples == 1 else names.N_CORRECT
-    frame[value] = (
-        right.astype(np.int8 if n_samples == 1 else np.int32) if asked.all() else np.where(asked, right, np.nan)
-    )
-    if n_samples > 1:
-        frame[names.N_SAMPLES] = n_samples
+    if not asked.all():
+        value = next(iter(columns))
+        frame[value] = np.where(asked, frame[value], np.nan)
     for metadata, at in ((models, model), (items, item)):
         for column in metadata:
             frame[column] = metadata[column].array[at]
@@ -443,7 +464,7 @@ def _dataset(
 
 
 def _simulation(
-    table: ResponseTable, truth: xr.Dataset, irt_model: Logistic | Multidimensional, seed: int
+    table: ResponseTable, truth: xr.Dataset, irt_model: Logistic | Multidimensional | ScoreModel, seed: int
 ) -> Simulation:
     """Put the truth in the order of the table, whose labels are in natural order."""
     counts_order = {

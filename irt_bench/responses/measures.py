@@ -134,7 +134,7 @@ def _score(frame: pd.DataFrame, measure: Measure | None) -> pd.DataFrame:
     return frame
 
 
-def score_range(values: npt.NDArray[np.floating]) -> tuple[float, float] | None:
+def score_range(values: npt.NDArray[Any]) -> tuple[float, float] | None:
     """Lowest and highest of ordered scores; None of other values.
 
     These are whole numbers from 0 up, at most 20 apart, of which half or more occur: codes of missing answers, such as
@@ -192,7 +192,7 @@ def _by_benchmark(frame: pd.DataFrame) -> list[npt.NDArray[Any]]:
     """Places of the rows of each benchmark."""
     if names.BENCHMARK not in frame:
         return [np.arange(len(frame))]
-    return list(frame.groupby(names.BENCHMARK, observed=True).indices.values())
+    return [np.asarray(places) for places in frame.groupby(names.BENCHMARK, observed=True).indices.values()]
 
 
 def _counts_from_shares(frame: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -237,7 +237,7 @@ def test_junk_gives_one_clear_error(journey, junk, reason):
         (lambda wide: ib.compare_subsets(wide, [100]), r"none of the sizes \(100,\) is below"),
         (
             lambda wide: ib.make_subset(wide, 5, fit=ib.fit(wide, ib.MultidimensionalTwoPL(dimensions=2))),
-            "fit is of a model with several abilities, m2pl",
+            "fit is of the model m2pl",
         ),
         (lambda wide: ib.seed_variance(wide), "no model has a seed"),
         (lambda wide: ib.seed_variance(wide, power=2), "power is 2"),

@@ -47,6 +47,9 @@ assert group["mean_q05"] < 1.4 < group["mean_q95"] and apart < group["mean"] - 0
 effect = fitted.populations().loc["log_params"]
 assert effect["effect_q05"] < 0.8 < effect["effect_q95"]
 assert share_covered(correlated) > 0.86 and share_covered(independent) < 0.5
+assert 0.8 < held.mean() < 0.99
+assert inside.mean() >= 0.75
+assert abs(unseen["difficulty"].corr(pd.Series(difficulty[60:], index=unseen.index))) > 0.8
 """,
     "paper_in_simulation": """
 assert variance.runs()["e"].iloc[0] < 0.7 * variance.runs()["ci95_analytic"].iloc[0]

@@ -30,10 +30,11 @@ from irt_bench.inference.fast.ability_updates import AbilityGrid
 from irt_bench.inference.fast.dimensional import draw_sites
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.inference.sampling.guides import optimise
-from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData
+from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData, ScoreGrid
 from irt_bench.inference.sampling.target import SiteReading, Target
+from irt_bench.irt_models.item_regression import EFFECT, draw_effects
 from irt_bench.irt_models.logistic import Logistic
-from irt_bench.irt_models.model import IRTModel
+from irt_bench.irt_models.model import Hierarchical, IRTModel, ScoreModel
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.irt_models.program import DTYPE
 
@@ -231,17 +232,32 @@ def find_coordinates(
     data = ResponseData(cells, framed=whole)
     if isinstance(irt_model, Multidimensional):
         return _near(Target(irt_model, data), partial(draw_sites, irt_model, correct, trials))
+    if isinstance(irt_model, ScoreModel) and whole and device == "cpu":
+        nodes = ScoreGrid(correct.shape[1])
+        cost = irt_model.statistics(correct[:1], trials[:1]).size * len(correct) * len(nodes.nodes)
+        data = ResponseData(cells, nodes) if cost < MAX_GRID else data
     if not isinstance(irt_model, Logistic):
         return _by_guide(Target(irt_model, data))
     approximation = approximate(irt_model, correct, trials, threads=torch.get_num_threads())
     one_population = not irt_model.has_own_program and irt_model.population is None
+    drawn = partial(_with_effects, irt_model, approximation.draws)
     independent = not irt_model.has_dispersion
     if one_population and independent and whole and correct.shape[0] > correct.shape[1] and device == "cpu":
         least_sd = COARSER * approximation.least_sd
         if AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd), correct.size, cost=MAX_GRID):
             grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd)
             data = ResponseData(cells, grid)
-    return _near(Target(irt_model, data), approximation.draws)
+    return _near(Target(irt_model, data), drawn)
+
+
+def _with_effects(irt_model: Logistic, draw: Callable[[int], dict[str, Array]], n_draws: int) -> dict[str, Array]:
+    """Add draws of the coefficients of items' covariates, which the approximation lacks, where there are any."""
+    values, rng = draw(n_draws), np.random.default_rng(0)
+    for name in ("difficulty", "log_discrimination") if irt_model.item_regression is not None else ():
+        if isinstance(getattr(irt_model, name), Hierarchical) and irt_model.item_regression is not None:
+            effects = draw_effects(irt_model.item_regression, values[name], values[f"{name}_sd"], rng)
+            values[f"{name}{EFFECT}"], values[f"{name}_mean"] = effects
+    return values
 
 
 def _near(target: Target, draw: Callable[[int], dict[str, Array]]) -> Coordinates:
@@ -291,7 +307,10 @@ def _stack(readings: list[dict[str, SiteReading]], name: str, part: str) -> Any:
 
 def _by_guide(target: Target) -> Coordinates:
     """Whiten by draws of a guide with a low-rank covariance, found by some steps of Pyro's SVI."""
-    plain = Coordinates(target, Whitening.identity(target.size))
+    unframed = target
+    if isinstance(target.data, ResponseData) and target.data.grid is None:  # at 0 all abilities are alike: no frame
+        unframed = Target(target.irt_model, ResponseData(target.data.cells, framed=False))
+    plain = Coordinates(unframed, Whitening.identity(target.size))
     if not np.isfinite(plain.log_density(torch.zeros(target.size, dtype=DTYPE)).item()):
         raise FitError(
             f"the {target.irt_model.name} model has no density where inference starts: its priors all but rule these "
@@ -301,6 +320,6 @@ def _by_guide(target: Target) -> Coordinates:
         lambda: plain.log_density, target.size, kind="low_rank", steps=START_STEPS, rate=START_RATE, spread=0.1
     )
     points = guide.draw(int(np.clip(DRAWS_PER_COORDINATE * target.size, MIN_DRAWS, MAX_DRAWS)))
-    values = target.values(points, np.random.default_rng(0))
+    values = unframed.values(points, np.random.default_rng(0))
     readings = [target.read({name: v[at] for name, v in values.items()}) for at in range(len(points))]
     return _whitened(target, readings) or plain

@@ -6,7 +6,7 @@ adds exactly 0. Constant binomial coefficients are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -25,6 +25,12 @@ MIN_DISPERSION = 1e-6  # below it, trials are independent to double precision
 MIN_FRAMED = 10  # abilities whose spread is a scale to measure by
 MIN_FACTOR = 1e-37  # eight of them multiply to a normal float64; reached where |log-odds| > 85
 CHUNK_CELLS = {"cpu": 32_768, "cuda": 16_777_216}  # four float64 temporaries stay in a 1 MB cache, or fill the GPU
+FARTHEST: Final = 6.0  # sds of ability that a grid covers
+WIDEST_SPACING, SPACING_SDS = 0.3, 0.6  # between nodes
+INFORMATION: Final = 0.5  # of a score about ability, as large as it mostly is
+Array = npt.NDArray[Any]
+Statistics = Callable[[Any, Any], Array]
+Coefficients = Callable[[Tensor], Tensor]
 CURVE_NAMES: Final = (names.DISCRIMINATION, names.DIFFICULTY, names.GUESSING, names.UPPER_ASYMPTOTE)
 
 
@@ -97,6 +103,34 @@ def log_likelihood(
     return total
 
 
+class ScoreGrid:
+    """Grid of abilities ~ N(0, 1) on which these are integrated out, for scores of any model.
+
+    Parameters
+    ----------
+    n_items : int
+        The more, the closer nodes are: at most six tenths of an ability's posterior sd apart.
+    """
+
+    def __init__(self, n_items: int) -> None:
+        spacing = min(WIDEST_SPACING, SPACING_SDS / (1 + INFORMATION * n_items) ** 0.5)
+        self.nodes = torch.linspace(-FARTHEST, FARTHEST, 1 + 2 * round(FARTHEST / spacing), dtype=torch.float64)
+        self._log_prior = (-0.5 * self.nodes**2).log_softmax(0)
+
+    def log_likelihoods(self, statistics: Tensor, coefficients: Coefficients) -> Tensor:
+        """Log of likelihood times prior of each model at each node, (model, node)."""
+        at_nodes = coefficients(self.nodes)  # (statistic, node, item)
+        product = torch.einsum("fmi,fni->mn", statistics, at_nodes)
+        return product + self._log_prior
+
+    def draw(self, logs: Array, rng: np.random.Generator) -> Array:
+        """Draw an ability of each model: a node, and a place about it."""
+        weight = np.exp(logs - logs.max(axis=1, keepdims=True)).cumsum(axis=1)
+        chosen = (weight < rng.random(len(logs))[:, None] * weight[:, -1:]).sum(axis=1)
+        nodes = self.nodes.numpy()
+        return np.asarray(nodes[chosen] + (rng.random(len(logs)) - 0.5) * (nodes[1] - nodes[0]))
+
+
 class ResponseData:
     """Answers as a program sees them: plates, advice on coordinates, and the fused likelihood of all answers.
 
@@ -104,7 +138,7 @@ class ResponseData:
     ----------
     cells : ResponseCells
         Right answers and trials.
-    grid : AbilityGrid, optional
+    grid : AbilityGrid or ScoreGrid, optional
         The same answers over a grid of abilities, which are then integrated out.
     chosen : mapping
         ``model`` and ``item`` → positions of a mini-batch, whose answers stand for all.
@@ -117,7 +151,7 @@ class ResponseData:
     def __init__(
         self,
         cells: ResponseCells,
-        grid: AbilityGrid | None = None,
+        grid: AbilityGrid | ScoreGrid | None = None,
         chosen: Mapping[str, Tensor] | None = None,
         *,
         framed: bool = True,
@@ -125,6 +159,7 @@ class ResponseData:
     ) -> None:
         self.cells, self.grid, self._chosen, self._silent = cells, grid, dict(chosen or {}), silent
         self.framed = framed
+        self._made: Tensor | None = None
         with poutine.block():  # plates are no concern of handlers outside
             self._plates = {
                 dim: pyro.plate(dim, size, subsample=self.chosen(dim), dim=-1) for dim, size in self.sizes.items()
@@ -211,7 +246,7 @@ class ResponseData:
         shape = (self.n_items,)
         given = (discrimination, difficulty, guessing, upper_asymptote)
         curves = ItemCurves(*(None if value is None else value.expand(shape) for value in given))  # type: ignore[arg-type]
-        if self.grid is not None:
+        if isinstance(self.grid, AbilityGrid):
             total = _IntegratedLikelihood.apply(self.grid, *curves)
         else:
             total = log_likelihood(self._some_cells, ability, curves, dispersion)
@@ -221,6 +256,40 @@ class ResponseData:
         """Add the log-likelihood of the answers, abilities (dimension, model), loadings (dimension, item)."""
         if not self._silent:
             self._add(_DimensionalLikelihood.apply(self._some_cells, ability, loading, intercept))
+
+    def observe_scores(self, statistics: Statistics, coefficients: Coefficients, ability: Tensor) -> None:
+        """Add the log-likelihood of scores, abilities integrated out where there is a grid."""
+        if isinstance(self.grid, ScoreGrid):
+            self._scores = statistics, coefficients
+        if self._silent:
+            return
+        found = self._statistics(statistics)
+        if isinstance(self.grid, ScoreGrid):
+            self._add(self.grid.log_likelihoods(found, coefficients).logsumexp(dim=1).sum())
+            return
+        total = torch.zeros((), dtype=torch.float64)
+        step = max(1, CHUNK_CELLS["cpu"] // max(1, self.n_items))
+        for start in range(0, self.n_models, step):
+            rows = slice(start, start + step)
+            total = total + (found[:, rows] * coefficients(ability[rows])).sum()
+        self._add(total)
+
+    def _statistics(self, statistics: Statistics) -> Tensor:
+        """Statistics of the cells at hand, made once, (statistic, model, item)."""
+        if self._made is None:
+            cells = self._some_cells
+            correct = cells.correct.cpu().numpy()
+            trials = np.ones_like(correct) if cells.trials is None else cells.trials.cpu().numpy()
+            self._made = torch.from_numpy(statistics(correct, trials))
+        return self._made
+
+    def draw_abilities(self, values: Mapping[str, Array], rng: np.random.Generator) -> Array:
+        """Draw abilities that were integrated out, given the sites of the program's last run."""
+        if isinstance(self.grid, ScoreGrid):
+            statistics, coefficients = self._scores
+            return self.grid.draw(self.grid.log_likelihoods(self._statistics(statistics), coefficients).numpy(), rng)
+        assert self.grid is not None  # noqa: S101 - there would be nothing to draw
+        return np.asarray(self.grid.draw({name: values[name] for name in CURVE_NAMES if name in values}, rng))
 
     def _add(self, total: Tensor) -> None:
         pyro.factor("responses", total if not self._chosen else self._stands_for * total)

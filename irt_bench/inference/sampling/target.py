@@ -30,8 +30,6 @@ from torch.distributions import biject_to
 
 from irt_bench import names
 from irt_bench.errors import ModelError
-from irt_bench.inference.fast.ability_updates import AbilityGrid
-from irt_bench.inference.sampling.likelihood import CURVE_NAMES
 
 Array = npt.NDArray[Any]
 
@@ -51,7 +49,7 @@ class ProgramAnswers(Protocol):
     """What a program is given, as far as its log density needs it: `ResponseData`, or other answers."""
 
     @property
-    def grid(self) -> AbilityGrid | None:
+    def grid(self) -> Any:
         """Where abilities are integrated out."""
 
     @property
@@ -192,8 +190,8 @@ class Target:
                 self.irt_model.program(silent)
             values = {name: value.numpy() for name, value in handler.values.items()}
             if self.data.grid is not None:
-                items: dict[str, Array] = {name: values[name] for name in CURVE_NAMES if name in values}
-                values[names.ABILITY] = self.data.grid.draw(items, rng)
+                with torch.no_grad():
+                    values[names.ABILITY] = silent.draw_abilities(values, rng)
             for name, value in values.items():
                 found.setdefault(name, np.empty((*points.shape[:-1], *value.shape)))[place] = value
         return found

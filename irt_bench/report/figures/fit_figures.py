@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
+from irt_bench.analysis.curves import OUTCOME
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import OutputError
 from irt_bench.names import CHAIN, CLEAR_PROBABILITY, DRAW, ITEM
@@ -41,6 +43,7 @@ from irt_bench.report.tables.text import has_flag, lead_text, shorten
 
 MAX_MODELS: Final = 40  # rows of the forest plot; beyond, SAMPLED ones
 ROW_HEIGHT: Final = 0.17  # inches of a model
+SEQUENCE: Final = colormaps["viridis"]  # of ordered outcomes
 DODGE: Final = 0.05  # between the observed shares of items at the same ability, units of ability
 SAMPLED: Final = (10, 20, 10)  # best, evenly spaced, worst
 
@@ -281,6 +284,46 @@ def item_curves_figure(curves: xr.Dataset, observed: xr.Dataset) -> Figure:
     axes.set_title("dots: shares of right responses of models with similar abilities, 90% intervals")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="upper left")
+    return figure
+
+
+@styled
+def outcomes_figure(curves: xr.Dataset, abilities: pd.Series) -> Figure:
+    """Draw the chance of each score over ability, a panel for each item, with 90% bands.
+
+    Parameters
+    ----------
+    curves : xr.Dataset
+        From `irt_bench.analysis.curves.outcome_curves`, for a few items.
+    abilities : pd.Series
+        Of the models, drawn at the edge.
+    """
+    columns = min(2, curves.sizes[ITEM])
+    rows = -(-curves.sizes[ITEM] // columns)
+    figure = new_figure(0.6 + 2.4 * rows, "Chance of each score over ability")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    x = curves["ability"].to_numpy()
+    for axes in grid[curves.sizes[ITEM] :]:
+        axes.set_visible(False)
+    shades = SEQUENCE(np.linspace(0.0, 0.9, curves.sizes[OUTCOME]))
+    for axes, item in zip(grid, curves[ITEM].to_numpy(), strict=False):
+        for colour, outcome in zip(shades, curves[OUTCOME].to_numpy(), strict=True):
+            own = curves.sel({ITEM: item, OUTCOME: outcome})
+            low, middle, high = (own[f"probability{end}"].to_numpy() for end in ("_q05", "", "_q95"))
+            if not np.nanmax(middle) > 0:  # beyond the item's range
+                continue
+            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.plot(x, middle, color=colour, linewidth=1.6, label=str(outcome))
+        rug(axes, abilities.to_numpy(), "abilities of the models")
+        axes.set_title(shorten(str(item), 30))
+        axes.set_xlim(x[0], x[-1])
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for axes in grid[::columns]:
+        axes.set_ylabel("probability")
+    for axes in grid[-columns:]:
+        axes.set_xlabel("ability (sds of the calibration models)")
+    handles, labels = grid[0].get_legend_handles_labels()
+    clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8)))
     return figure
 
 

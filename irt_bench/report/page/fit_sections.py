@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench.analysis.classical import FLAGS
+from irt_bench.irt_models.model import SCORE_MODEL
 from irt_bench.report.figures.fit_figures import posterior_figure, scalar_names, wright_map
 from irt_bench.report.figures.item_figures import items_figure
 from irt_bench.report.figures.model_figures import ranks_figure
@@ -132,7 +133,7 @@ def _curves(fit: ResultFolder, items: list[str]) -> dict[str, Any]:
     posterior = _load_posterior(fit)
     labels = posterior["item"].to_numpy().astype(str)
     known = [item for item in items if item in set(labels.tolist())]
-    if not known:
+    if not known or SCORE_MODEL in posterior.attrs:
         return {"nodes": NODES.tolist(), "items": {}}
     places = positions_of(pd.Index(known), pd.Index(labels), "item", "the table", "the fit")
     curves = success_curves(posterior.isel(item=places), NODES)

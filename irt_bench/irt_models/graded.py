@@ -1,0 +1,293 @@
+"""Models of ordered scores, such as a judge's 1 to 10: graded response and generalized partial credit.
+
+An item with K steps has scores of 0 to K points and K thresholds b_1 to b_K on the ability scale; ``difficulty`` is
+their mean. In the graded response model (Samejima 1969) P(score >= k) = sigmoid(a (theta - b_k)), thresholds in order.
+In the generalized partial credit model (Muraki 1992, DOI 10.1177/014662169201600206) P(k) / P(k - 1) =
+exp(a (theta - b_k)), thresholds in any order: where neighbours k - 1 and k are equally likely. With one step both are
+the 2PL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from scipy.special import expit, log_softmax
+
+from irt_bench import names
+from irt_bench.errors import ModelError
+from irt_bench.irt_models.model import RANGE, HalfNormal, Hierarchical, Normal, ScoreModel, draw_hierarchy
+from irt_bench.responses.counts import ResponseCounts, smallest_integer
+from irt_bench.responses.measures import MAX_STEPS
+
+Array = npt.NDArray[Any]
+SPACING: Final = "spacing"
+GAP: Final = "gap"  # plate of the distances between neighbouring thresholds
+LOG_GAP_PRIOR: Final = Hierarchical(Normal(-0.5, 1.0), HalfNormal(0.5))  # typical distances of 0.1 to 4
+GAP_PRIOR: Final = Hierarchical(Normal(0.5, 1.5), HalfNormal(1.0))
+SIMULATED_STEPS: Final = 4  # a scale of 1 to 5
+WHOLE: Final = 1e-6
+TINY: Final = 1e-300
+IMPOSSIBLE: Final = -1e9  # logit of what an item has not
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderedScores(ScoreModel):
+    """Fields and sites shared by the models of ordered scores.
+
+    Parameters
+    ----------
+    difficulty : Hierarchical or Normal
+        Prior of the mean of an item's thresholds.
+    log_discrimination : Hierarchical or Normal
+        Prior of log a.
+    spacing : Hierarchical
+        Prior of the distances between neighbouring thresholds, of `GradedResponse` of their logarithms: each distance
+        has a mean over items, all have one sd.
+    steps : int or tuple of int, optional
+        Highest number of points, or that of each item; found when a model is fitted.
+    """
+
+    auxiliary: ClassVar[tuple[str, ...]] = ("log_discrimination", SPACING)
+    in_order: ClassVar[bool] = True  # whether thresholds are
+    spacing: Hierarchical = LOG_GAP_PRIOR
+    steps: int | tuple[int, ...] | None = None
+
+    def arranged(self, counts: ResponseCounts) -> ResponseCounts:
+        """Points as right answers, of as many trials as an item has steps."""
+        steps = _steps_of(counts, self.name) if self.steps is None else self._steps(counts.n_items)
+        points = np.nan_to_num(counts.proportions()) * steps
+        wrong = np.abs(points - points.round()) > WHOLE
+        wrong |= counts.asked & (counts.trials != steps) if counts.measure == "correct" else counts.trials > 1
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ModelError(
+                f"model {counts.models.index[row]!r} has {counts.correct[row, column]:.6g} of "
+                f"{counts.trials[row, column]} in item {counts.items.index[column]!r}, where the {self.name} model "
+                f"needs one score of 0 to {steps[column]} points. Make each of several scores an item of its own."
+            )
+        most = smallest_integer(int(steps.max(initial=1)))
+        trials = np.where(counts.asked, steps, 0)
+        return replace(counts, correct=points.round().astype(most), trials=trials.astype(most), measure="correct")
+
+    def for_responses(self, counts: ResponseCounts) -> Self:
+        """Count the steps of each item, of arranged responses; an item without scores has as many as most."""
+        steps = counts.trials.max(axis=0).astype(int)
+        return replace(self, steps=tuple(np.where(steps > 0, steps, steps.max(initial=1)).tolist()))
+
+    def for_items(self, posterior: xr.Dataset) -> Self:
+        """Take over the steps of items of a fit."""
+        steps = np.isfinite(posterior[names.THRESHOLD].to_numpy()[0, 0]).sum(axis=-1)
+        return replace(self, steps=tuple(steps.tolist()))
+
+    def _steps(self, n_items: int) -> Array:
+        found = np.asarray(SIMULATED_STEPS if self.steps is None else self.steps)
+        if found.shape not in ((), (n_items,)) or (found < 1).any() or (found > MAX_STEPS).any():
+            raise ModelError(f"steps are {self.steps!r}; 1 to {MAX_STEPS}, for all or for each of {n_items} items.")
+        return np.broadcast_to(found, (n_items,))
+
+    def program(self, data: Any) -> None:
+        """Pyro program: theta, b and log a as in the 2PL, distances between thresholds from a hierarchy."""
+        import pyro  # noqa: PLC0415 - torch takes seconds to import
+        import torch  # noqa: PLC0415
+
+        from irt_bench.irt_models import program  # noqa: PLC0415
+
+        ability, difficulty, discrimination = program.sample_ability_and_items(self, data)
+        steps = self._steps(data.sizes[names.ITEM])
+        most, own = int(steps.max()), data.at_items(steps)
+        threshold = difficulty.expand(1, data.n_items)
+        if most > 1:
+            gaps = pyro.plate(GAP, most - 1, dim=-2)
+            with gaps:
+                mean = pyro.sample(f"{SPACING}_mean", program.normal(self.spacing.mean))
+            sd = pyro.sample(f"{SPACING}_sd", program.half_normal(self.spacing.sd))
+            with gaps, data.items:
+                spacing = pyro.sample(SPACING, pyro.distributions.Normal(mean, sd))
+            distance = spacing.exp() if self.in_order else spacing
+            first = torch.zeros((1, data.n_items), dtype=program.DTYPE)
+            away = torch.cat([first, distance.cumsum(0)])
+            used = torch.arange(most)[:, None] < own
+            threshold = difficulty + away - (away * used).sum(0) / own
+        with pyro.plate(names.POINT, most, dim=-2), data.items:
+            pyro.deterministic(names.THRESHOLD, threshold, event_dim=0)
+
+        def coefficients(at: Any) -> Any:
+            return self.log_chances(at, discrimination, threshold, own)
+
+        data.observe_scores(self.statistics, coefficients, ability)
+
+    def log_chances(self, ability: Any, discrimination: Any, threshold: Any, steps: Any) -> Any:
+        """Log of the chance of each number of points, (point, ability, item), of tensors; finite beyond the steps."""
+        raise NotImplementedError
+
+    def statistics(self, correct: Any, trials: Any) -> Array:
+        """Whether each cell has each number of points, (point, model, item), floating."""
+        points = np.arange(int(self._steps(correct.shape[1]).max()) + 1)[:, None, None]
+        return np.asarray((correct == points) & (trials > 0), dtype=np.float64)
+
+    def oriented(self, posterior: xr.Dataset) -> xr.Dataset:
+        """Thresholds as (chain, draw, item, point), points from 1; NaN beyond an item's steps."""
+        steps = xr.DataArray(self._steps(posterior.sizes[names.ITEM]), dims=names.ITEM)
+        found = posterior.assign_coords({names.POINT: np.arange(1, posterior.sizes[names.POINT] + 1)})
+        threshold = found[names.THRESHOLD].where(found[names.POINT] <= steps)
+        layout = (names.CHAIN, names.DRAW, names.ITEM, names.POINT)
+        return super().oriented(found.assign({names.THRESHOLD: threshold.transpose(*layout)}))
+
+    def probabilities(self, parameters: Mapping[str, Any], ability: Any) -> Array:
+        """Chance of each number of points, (..., model, item, point); 0 beyond an item's steps."""
+        raise NotImplementedError
+
+    def outcomes(self, parameters: Mapping[str, Any], ability: Any) -> tuple[list[str], Array]:
+        """Chance of each number of points."""
+        chances = self.probabilities(parameters, ability)
+        return [str(point) for point in range(chances.shape[-1])], chances
+
+    def expected_score(self, parameters: Mapping[str, Any], ability: Any) -> Any:
+        """Give the expected share of an item's points, (..., model, item), in [0, 1]."""
+        chances = self.probabilities(parameters, ability)
+        steps = np.isfinite(parameters[names.THRESHOLD]).sum(axis=-1)[..., None, :]
+        return np.minimum(chances @ np.arange(chances.shape[-1]) / steps, 1.0)
+
+    def log_likelihood(self, parameters: Mapping[str, Any], ability: Any, correct: Any, trials: Any) -> Array:
+        """Log of the chance of each cell's score, (model, item)."""
+        chances = self.probabilities(parameters, np.asarray(ability))
+        own = np.take_along_axis(chances, np.asarray(correct, dtype=np.intp)[..., None], axis=-1)[..., 0]
+        return np.asarray(np.log(np.maximum(own, TINY)))
+
+    def node_log_likelihood(self, parameters: Mapping[str, Any], nodes: Any, correct: Any, trials: Any) -> Array:
+        """Sum over items by a product of matrices for each number of points."""
+        logs = np.log(np.maximum(self.probabilities(parameters, np.asarray(nodes)), TINY))
+        given = trials > 0
+        parts = [((correct == point) & given) @ logs[..., point].T for point in range(logs.shape[-1])]
+        return np.asarray(np.sum(parts, axis=0))
+
+    def draw_scores(self, parameters: Mapping[str, Any], ability: Any, trials: Any, rng: np.random.Generator) -> Array:
+        """Draw points of each cell."""
+        cumulated = self.probabilities(parameters, np.asarray(ability)).cumsum(axis=-1)[..., :-1]
+        return np.asarray((rng.random(cumulated.shape[:-1])[..., None] > cumulated).sum(axis=-1))
+
+    def draw_items(self, n_items: int, rng: np.random.Generator, shared: Mapping[str, float]) -> dict[str, Array]:
+        """Draw difficulties, discriminations and thresholds."""
+        streams, steps = rng.spawn(3), self._steps(n_items)
+        difficulty, of_difficulty = draw_hierarchy(self.difficulty, names.DIFFICULTY, n_items, streams[0], shared)
+        log_slope, of_slope = draw_hierarchy(self.log_discrimination, "log_discrimination", n_items, streams[1], shared)
+        found: dict[str, Any] = {names.DIFFICULTY: difficulty, names.DISCRIMINATION: np.exp(log_slope)}
+        found |= of_difficulty | of_slope
+        away = np.zeros((n_items, most := int(steps.max())))
+        if most > 1:
+            mean = streams[2].normal(self.spacing.mean.loc, self.spacing.mean.scale, most - 1)
+            mean = np.full(most - 1, shared[f"{SPACING}_mean"]) if f"{SPACING}_mean" in shared else mean
+            sd = shared.get(f"{SPACING}_sd", abs(streams[2].normal(0.0, self.spacing.sd.scale)))
+            spacing = streams[2].normal(mean, sd, (n_items, most - 1))
+            away[:, 1:] = (np.exp(spacing) if self.in_order else spacing).cumsum(axis=1)
+            found[f"{SPACING}_sd"] = np.float64(sd)
+        used = np.arange(most) < steps[:, None]
+        centred = away - (away * used).sum(axis=1, keepdims=True) / steps[:, None]
+        return found | {names.THRESHOLD: np.where(used, difficulty[:, None] + centred, np.nan)}
+
+    def score_columns(self, scores: Array) -> dict[str, Any]:
+        """Points, and the highest number of points of each item."""
+        steps = np.broadcast_to(self._steps(scores.shape[1]), scores.shape)
+        return {names.SCORE: scores.ravel(), names.MAX_SCORE: steps.ravel()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradedResponse(OrderedScores):
+    """Ordered scores with P(score >= k) = sigmoid(a (theta - b_k)): Samejima's graded response model.
+
+    Examples
+    --------
+    >>> from irt_bench import GradedResponse, SVISettings, fit, simulate_responses
+    >>> scores = simulate_responses(GradedResponse(), n_models=40, n_items=8, seed=1).table
+    >>> fitted = fit(scores, GradedResponse(), SVISettings(max_steps=500, draws=200), seed=1)  # doctest: +SKIP
+    >>> fitted.items().filter(like="threshold").shape  # doctest: +SKIP
+    (8, 16)
+    """
+
+    name: ClassVar[str] = "grm"
+
+    def log_chances(self, ability: Any, discrimination: Any, threshold: Any, steps: Any) -> Any:
+        """P(k) = sigmoid(z_k) sigmoid(-z_k+1) (1 - exp(z_k+1 - z_k)), z_k = a (theta - b_k)."""
+        import torch  # noqa: PLC0415 - torch takes seconds to import
+        from torch.nn.functional import logsigmoid  # noqa: PLC0415
+
+        z = discrimination * (ability[:, None] - threshold[:, None])
+        reached, missed = logsigmoid(z), logsigmoid(-z)
+        if len(threshold) == 1:
+            return torch.cat([missed, reached])
+        inner = (torch.arange(1, len(threshold))[:, None] < steps)[:, None]
+        width = (discrimination * (threshold[1:] - threshold[:-1]))[:, None]
+        above = missed[1:] + (-torch.expm1(-width)).clamp(min=TINY).log()
+        return torch.cat([missed[:1], reached[:-1] + torch.where(inner, above, 0.0), reached[-1:]])
+
+    def probabilities(self, parameters: Mapping[str, Any], ability: Any) -> Array:
+        """Differences of the chances of at least so many points."""
+        slope = np.asarray(parameters[names.DISCRIMINATION])[..., None, :, None]
+        threshold = np.asarray(parameters[names.THRESHOLD])[..., None, :, :]
+        reached = expit(slope * (np.asarray(ability)[..., :, None, None] - threshold))
+        reached = np.where(np.isnan(reached), 0.0, reached)
+        ends = np.ones((*reached.shape[:-1], 1))
+        return np.asarray(-np.diff(np.concatenate([ends, reached, 0 * ends], axis=-1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralizedPartialCredit(OrderedScores):
+    """Ordered scores with P(k) / P(k - 1) = exp(a (theta - b_k)): Muraki's generalized partial credit model.
+
+    Examples
+    --------
+    >>> from irt_bench import GeneralizedPartialCredit, HalfNormal, Hierarchical, Normal
+    >>> close = Hierarchical(mean=Normal(0.0, 1.0), sd=HalfNormal(0.5))
+    >>> GeneralizedPartialCredit(spacing=close).name
+    'gpcm'
+    """
+
+    name: ClassVar[str] = "gpcm"
+    in_order: ClassVar[bool] = False
+    spacing: Hierarchical = GAP_PRIOR
+
+    def log_chances(self, ability: Any, discrimination: Any, threshold: Any, steps: Any) -> Any:
+        """Logits of k points are a (k theta - b_1 - ... - b_k)."""
+        import torch  # noqa: PLC0415 - torch takes seconds to import
+
+        cumulated = torch.cat([threshold.new_zeros(1, threshold.shape[1]), threshold.cumsum(0)])
+        points = torch.arange(len(cumulated), dtype=threshold.dtype)[:, None]
+        shift, slope = discrimination * cumulated, points * discrimination
+        logits = slope[:, None] * ability[:, None] - shift[:, None]
+        return logits.masked_fill((points > steps)[:, None], IMPOSSIBLE).log_softmax(0)
+
+    def probabilities(self, parameters: Mapping[str, Any], ability: Any) -> Array:
+        """Exponentials of the logits, of sum one."""
+        slope = np.asarray(parameters[names.DISCRIMINATION])[..., None, :, None]
+        threshold = np.asarray(parameters[names.THRESHOLD])[..., None, :, :]
+        steps = slope * (np.asarray(ability)[..., :, None, None] - threshold)
+        logits = np.concatenate([np.zeros((*steps.shape[:-1], 1)), steps.cumsum(axis=-1)], axis=-1)
+        return np.asarray(np.exp(log_softmax(np.where(np.isnan(logits), -np.inf, logits), axis=-1)))
+
+
+def _steps_of(counts: ResponseCounts, model: str) -> Array:
+    """Count the steps of each item: its trials, or as few as make all scores of the benchmark whole numbers."""
+    if counts.measure == "correct":
+        steps = np.maximum(counts.trials.max(axis=0), 1).astype(int)
+        if (steps > MAX_STEPS).any():
+            raise ModelError(f"{steps.max()} trials are more than the {MAX_STEPS} steps of the {model} model.")
+        return np.asarray(steps)
+    width = np.ones(counts.n_items)
+    if set(RANGE) <= set(counts.items):
+        low, high = (counts.items[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in RANGE)
+        width = np.where(np.isnan(high - low), 1.0, high - low)
+    shares = np.nan_to_num(counts.proportions())
+    for factor in range(1, MAX_STEPS + 1):
+        steps = width * factor
+        off = np.abs(shares * steps - (shares * steps).round()).max(initial=0)
+        if steps.max(initial=1) <= MAX_STEPS and off < WHOLE and (steps == steps.round()).all():
+            return np.asarray(steps.astype(int))
+    raise ModelError(
+        f"the scores are not whole numbers of at most {MAX_STEPS} points, as the {model} model needs; of scores on a "
+        "continuous scale, fit another model of scores."
+    )
