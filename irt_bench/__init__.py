@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from irt_bench.api.model_scores import compare_models as compare_models
     from irt_bench.api.model_scores import model_scores as model_scores
     from irt_bench.api.model_scores import score_with_items as score_with_items
+    from irt_bench.api.one_page import report_responses as report_responses
     from irt_bench.api.study import Study as Study
     from irt_bench.api.study import run_study as run_study
     from irt_bench.api.subset import Subset as Subset
@@ -133,6 +134,7 @@ _HOMES = {
     "model_scores": "irt_bench.api.model_scores",
     "predict_items": "irt_bench.api.fitting",
     "read_responses": "irt_bench.responses.read",
+    "report_responses": "irt_bench.api.one_page",
     "run_study": "irt_bench.api.study",
     "save_figure": "irt_bench.report.figures.canvas",
     "score_with_items": "irt_bench.api.model_scores",

@@ -104,6 +104,7 @@ PUBLIC = [
     "model_scores",
     "predict_items",
     "read_responses",
+    "report_responses",
     "run_study",
     "save_figure",
     "score_with_items",

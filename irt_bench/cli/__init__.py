@@ -65,7 +65,10 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench study responses.parquet --dry-run -o study",
         "irt-bench study responses.parquet --sizes 50,100 --methods information,anchors -o study",
     ),
-    report.report: ("irt-bench report fit checks variance -o report.html",),
+    report.report: (
+        "irt-bench report logs/ --benchmark gsm8k -o page.html",
+        "irt-bench report fit checks variance -o report.html",
+    ),
     demo.demo: ("irt-bench demo -o irt-bench-demo",),
 }
 

@@ -1,28 +1,66 @@
-"""irt-bench report: one offline page of what was found."""
+"""irt-bench report: one offline page, of what commands found or of responses themselves."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import Force, clear_errors
-from irt_bench.console import out
+from irt_bench.cli.options import (
+    Benchmark,
+    Filter,
+    Force,
+    FormatName,
+    Metric,
+    Seed,
+    clear_errors,
+    read_paths,
+)
+from irt_bench.console import out, progress_bar
+from irt_bench.errors import ReadError
 from irt_bench.files import check_output
 
 
 @clear_errors
 def report(
-    folders: Annotated[
+    paths: Annotated[
         list[Path],
-        typer.Argument(help="Folders that commands wrote with -o, or a folder that holds them.", metavar="DIR..."),
+        typer.Argument(
+            help="Responses to analyse, or folders that commands wrote with -o, or a folder that holds them.",
+            metavar="PATH...",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("report.html"),
+    keep: Annotated[
+        Path | None, typer.Option(help="Responses: folder for the tables behind the page.", metavar="DIR")
+    ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page; by default the name of the benchmark.")] = None,
+    benchmark: Benchmark = None,
+    format: FormatName = None,
+    metric: Metric = None,
+    filter: Filter = None,
+    seed: Seed = 0,
     force: Force = False,
 ) -> None:
-    """Make one HTML page of results, which needs no network: seed variance, subsets, items, models, checks."""
+    """Make one HTML page, which needs no network: items, models, checks, seed variance, subsets.
+
+    Of responses, everything on the page is computed: item analysis, a 2PL, its checks, ability against accuracy and,
+    where there are seeds, their variance. Of folders that commands wrote, what they hold is shown.
+    """
     check_output(output, force=force)
     from irt_bench.report.page import write_report
+    from irt_bench.report.page.folders import read_folders
 
-    write_report(folders, output, title=title)
+    try:
+        read_folders(paths)
+    except ReadError as no_results:
+        from irt_bench.api.one_page import report_responses
+
+        try:
+            table = read_paths(paths, benchmark, format, metric, filter)
+        except ReadError:
+            raise no_results from None
+        with progress_bar() as progress:
+            report_responses(table, output, keep=keep, title=title, seed=seed, progress=progress)
+    else:
+        write_report(paths, output, title=title)
     out.print(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)

@@ -61,8 +61,7 @@ def write_report(paths: Iterable[Path], output: Path, *, title: str | None = Non
     ...     write_report([Path(folder) / "items.csv"], Path(folder) / "report.html").name
     'report.html'
     """
-    if find_spec("jinja2") is None:
-        raise OutputError("the page needs Jinja; install it with: pip install 'irt-bench[report]'.")
+    need_template_engine()
     text = render(read_folders(paths), title=title)
     content = text.encode()
     if len(content) > MAX_PAGE_BYTES:
@@ -70,6 +69,12 @@ def write_report(paths: Iterable[Path], output: Path, *, title: str | None = Non
     with replacing(output) as beside:
         beside.write_bytes(content)
     return output
+
+
+def need_template_engine() -> None:
+    """Raise an OutputError where Jinja is not installed."""
+    if find_spec("jinja2") is None:
+        raise OutputError("the page needs Jinja; install it with: pip install 'irt-bench[report]'.")
 
 
 def render(parts: Mapping[str, ResultFolder], *, title: str | None = None) -> str:
