@@ -31,6 +31,7 @@ from irt_bench.inference.fast.ability_updates import AbilityGrid
 from irt_bench.names import ITEM
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.table import QUESTION
 
 MIN_MODELS = 3  # two models correlate at -1 or 1 whatever the item
 NEAR_ZERO = 0.05  # |item-rest r|; below it an item shares less than 0.25% of its variance with the other items
@@ -102,6 +103,8 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
             of `FLAGS`, joined by ';' in that order; empty where there is none.
         ``proportion_correct_q05`` ... ``item_rest_q95``
             central 90% intervals over models: `column_mean_interval` and `correlation_interval`.
+        ``question``
+            first words of the item, where the responses have them.
 
     Warns
     -----
@@ -153,6 +156,8 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
     }
     for name, interval in intervals.items():
         columns |= {f"{name}_q05": interval.lower, f"{name}_q95": interval.upper}
+    if QUESTION in counts.items:
+        columns[QUESTION] = counts.items[QUESTION].to_numpy()
     _warn_undefined(counts, np.isnan(total.correlation) | np.isnan(rest.correlation))
     return pd.DataFrame(columns, index=counts.items.index.rename(ITEM))
 

@@ -1,5 +1,6 @@
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -235,3 +236,10 @@ def test_wide_real_matrix_is_described_with_its_gaps(shared_data):
     assert items["flags"].str.contains("constant").sum() == 876
     assert items["n_models"].min() < 29
     assert 0.99 < score_reliability(counts).alpha < 1
+
+
+def test_first_words_of_items_are_beside_their_statistics(make_counts):
+    counts = make_counts([[1, 0], [0, 1], [1, 1]])
+    described = replace(counts, items=counts.items.assign(question=["What is 1?", "And 2?"]))
+    assert item_statistics(described)["question"].tolist() == ["What is 1?", "And 2?"]
+    assert "question" not in item_statistics(counts)

@@ -219,7 +219,7 @@ def print_item_report(
     flags = pd.DataFrame({"items": found.sum(), "share": found.mean()}).rename_axis("flag")
     print_table(flags[flags["items"] > 0], title="Flags raised", console=console)
     flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation", kind="stable")
-    columns = ("proportion_correct", "item_rest_correlation", "flags")
+    columns = ("proportion_correct", "item_rest_correlation", "flags", *(["question"] if "question" in flagged else []))
     title = "Flagged items, lowest correlation first"
     print_table(flagged, title=title, console=console, max_rows=max_rows, columns=columns)
     title = "Do item statistics hold for other models? Correlation over items of two halves of the models"

@@ -18,6 +18,7 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError
 from irt_bench.responses.formats.format import (
+    MAX_DIGITS,
     Format,
     ParsedFile,
     ReadOptions,
@@ -167,7 +168,9 @@ def _dictionaries(entries: object) -> Iterator[Record]:
 # OLMES ------------------------------------------------------------------------------------------------------------
 
 _OLMES: Final = re.compile(r"^(?:task-\d+-)?(?P<task>.+)-predictions\.jsonl(?:\.gz|\.zst)?$")
-_OLMES_SEED: Final = re.compile(r"^seed[-_]?(\w+)$", re.IGNORECASE)
+_OLMES_FOLDER: Final = re.compile(
+    r"(?:(?:step[-_]?(?P<step>\d{1,16})|seed[-_]?(?P<seed>[a-z0-9]+))[-_]?){1,2}", re.IGNORECASE
+)
 NOT_MEASURES: Final = ("predicted_index", "correct_choice", "num_", "sum_logits", "logits_", "bits_", "label")
 
 
@@ -207,23 +210,21 @@ def _vector(values: list[object]) -> np.ndarray | None:
 
 
 def _olmes_run(path: Path) -> tuple[str, dict[str, object]]:
-    """Model, seed and step from the folders above, such as model-1B/seed-2/step10000; other folders name the model."""
+    """Model, seed and step from the folders above, such as model-1B/seed-2/step10000 or model-1B/step10000-seed-2."""
     about: dict[str, object] = {}
     for folder in path.absolute().parents:
-        checkpoint = checkpoint_of(folder.name)
-        seed = _OLMES_SEED.match(folder.name)
-        if seed is not None and names.SEED not in about:
-            about[names.SEED] = int(seed[1]) if seed[1].isdecimal() and len(seed[1]) < MAX_DIGITS_OF_SEED else seed[1]
-        elif checkpoint.step is not None and names.STEP not in about:
-            about[names.STEP] = checkpoint.step
-            if checkpoint.revision is not None:
-                about[REVISION] = checkpoint.revision
+        own, checkpoint = _OLMES_FOLDER.fullmatch(folder.name), checkpoint_of(folder.name)
+        found: dict[str, object] = {}
+        if own is not None:
+            seed = own["seed"]
+            found[names.SEED] = int(seed) if seed and seed.isdecimal() and len(seed) < MAX_DIGITS else seed
+            found[names.STEP] = int(own["step"]) if own["step"] else None
+        elif folder.name.lower().startswith("step") and checkpoint.step is not None:
+            found = {names.STEP: checkpoint.step, REVISION: checkpoint.revision}
         else:
             return folder.name or stem(path), about
+        about = {name: value for name, value in found.items() if value is not None} | about
     return stem(path), about
-
-
-MAX_DIGITS_OF_SEED: Final = 16
 
 
 # EvalPlus ---------------------------------------------------------------------------------------------------------

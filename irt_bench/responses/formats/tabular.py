@@ -21,6 +21,7 @@ from irt_bench.responses.formats.format import (
     constant,
     first_words,
     stem,
+    ungraded,
 )
 from irt_bench.responses.formats.jsonlines import first_record, head
 from irt_bench.responses.formats.tables import is_csv, is_json, is_table, read_columns
@@ -165,7 +166,8 @@ def _long(columns: dict[str, pd.Series], declared: Mapping[str, Any], path: Path
     for what in (FILTER, METRIC):
         if what in frame:
             frame = _one_of_several(frame, what, options, path)
-    frame = _with_value(frame, path, options)
+    frame, missing = _with_value(frame, path, options)
+    findings += missing
     read_by = {
         what: frozenset(frame[what].dropna().unique().astype("str")) if what in frame else frozenset()
         for what in (METRIC, FILTER)
@@ -247,13 +249,13 @@ def _named_by_path(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[
     return frame.drop(columns=heavy), findings
 
 
-def _with_value(frame: pd.DataFrame, path: Path, options: ReadOptions) -> pd.DataFrame:
+def _with_value(frame: pd.DataFrame, path: Path, options: ReadOptions) -> tuple[pd.DataFrame, list[Finding]]:
     """Where no column is called a value, take one of the columns that are called metrics, for each benchmark."""
     if {names.CORRECT, names.N_CORRECT, names.SCORE} & {*frame.columns} or names.ITEM not in frame:
-        return frame
+        return frame, []
     candidates = [str(name) for name in frame if _METRIC.fullmatch(str(name))]
     if not candidates or names.MODEL not in frame:
-        return frame
+        return frame, []
     numbers: dict[str, pd.Series] = {}
     for name in candidates:
         try:
@@ -277,7 +279,7 @@ def _with_value(frame: pd.DataFrame, path: Path, options: ReadOptions) -> pd.Dat
             score[own], metric[own] = numbers[shown[chosen]][own], chosen
     frame = frame.drop(columns=list(numbers))
     frame[names.SCORE], frame[METRIC] = score, metric.astype("category")
-    return frame
+    return frame, ungraded(frame.assign(**{names.BENCHMARK: benchmarks}))
 
 
 def _parsed(name: str, values: pd.Series) -> pd.Series:

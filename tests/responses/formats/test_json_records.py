@@ -44,6 +44,23 @@ def test_olmes_predictions_have_metrics_choices_seed_and_step(shared_cases):
     assert list(items.index) == [f"arc_challenge/{n}" for n in range(6)]
 
 
+@pytest.mark.parametrize(
+    ("folders", "model", "about"),
+    [
+        ("m-1B/seed-2/step10000", "m-1B", {"seed": 2, "step": 10000}),
+        ("m-1B/step10000-seed-2", "m-1B", {"seed": 2, "step": 10000}),
+        ("m-1B/step70-tokens1B", "m-1B", {"step": 70, "revision": "step70-tokens1B"}),
+        ("m-1B/seed-default", "m-1B", {"seed": "default"}),
+        ("m-seed3", "m-seed3", {}),
+    ],
+)
+def test_model_seed_and_step_of_olmes_are_those_of_the_folders(tmp_path, folders, model, about):
+    path = tmp_path / folders / "task-001-boolq-predictions.jsonl"
+    table = read_responses([put(path, [{"doc_id": 0, "native_id": None, "metrics": {"acc_raw": 1}}])])
+    assert list(table.models.index) == [model] and table.models.iloc[0].to_dict() == about
+    assert list(table.counts().items.index) == ["boolq/0"]
+
+
 def test_evalplus_counts_extra_tests_only_where_the_original_ones_pass(tmp_path):
     new = {
         "HumanEval/0": [{"base_status": "pass", "plus_status": "pass"}, {"base_status": "fail", "plus_status": "pass"}],

@@ -390,3 +390,11 @@ def test_details_of_the_second_leaderboard_are_named_by_their_folder(tmp_path):
     table = read_responses([tmp_path])
     assert list(table.models.index) == ["org/model"] and table.benchmarks == ["leaderboard_mmlu_pro"]
     assert table.counts().correct.tolist() == [[0, 1]] and table.items["doc_hash"].tolist() == ["h0", "h1"]
+
+
+def test_values_of_a_metric_that_are_no_number_are_missing_and_reported_by_model_and_count(tmp_path):
+    path = write(tmp_path / "x.csv", "model,item,exact_match\na,1,NaN\na,2,1\nb,1,0\nb,2,nan\nb,3,NaN\n")
+    table = read_responses([path])
+    found = [finding.message for finding in table.findings if finding.name == "ungraded"]
+    assert ["1 of 2" in found[0], "2 of 3" in found[1]] == [True, True] and "'b'" in found[1]
+    assert table.counts().trials.sum() == 2
