@@ -24,6 +24,7 @@ WORDS: Final = (
     | dict.fromkeys(("false", "no", "fail", "failed", "failure", "incorrect", "wrong", "i"), 0.0)  # c and i: Inspect's
     | dict.fromkeys(("", ".", "-", "na", "nan", "n/a", "null", "none", "missing"), math.nan)
 )
+MAX_SHOWN: Final = 60  # characters of a value in a message
 MAX_TRIALS: Final = 2**31 - 1  # per cell
 MAX_STEPS: Final = 20  # between the lowest and the highest of ordered scores; of more, percentages are likelier
 OUT_OF_RANGE: Final = (
@@ -220,6 +221,7 @@ def _refuse(frame: pd.DataFrame, column: str, bad: pd.Series, what: str) -> None
     row = int(np.argmax(bad.fillna(False).to_numpy(dtype=bool)))
     first, value = frame.iloc[row], frame[column].iloc[row]
     shown = value.item() if isinstance(value, np.generic) else value
+    shown = shown[:MAX_SHOWN] if isinstance(shown, str) else shown
     raise ResponsesError(
         f"{int(bad.sum())} values of {column!r} cannot be used; first: model {str(first[names.MODEL])!r}, item "
         f"{str(first[names.ITEM])!r}: {shown!r} {what}."

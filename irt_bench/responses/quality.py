@@ -12,7 +12,16 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import last_by_group
-from irt_bench.responses.table import PROMPT_HASH, Finding, ResponseTable, categorical, item_positions, listed
+from irt_bench.responses.table import (
+    FILTER,
+    METRIC,
+    PROMPT_HASH,
+    Finding,
+    ResponseTable,
+    categorical,
+    item_positions,
+    listed,
+)
 
 NEIGHBOURS: Final = 50  # items of similar difficulty, which give each model's probability of a correct response to 7%
 BY_CHANCE: Final = 0.01  # expected number of pairs of equal items by chance, above which they are not reported
@@ -135,7 +144,8 @@ def overview(table: ResponseTable) -> pd.DataFrame:
     -------
     pd.DataFrame
         Indexed by benchmark; ``n_models, n_items, n_answers`` (graded responses, including repeats), ``density``
-        (proportion of (model, item) cells with a response, in [0, 1]) and ``accuracy`` (mean over models, in [0, 1]).
+        (proportion of (model, item) cells with a response, in [0, 1]) and ``accuracy`` (mean over models, in [0, 1]);
+        ``metric, filter`` by which they were read, where this is known.
     """
     rows = {}
     for benchmark in table.benchmarks:
@@ -146,6 +156,11 @@ def overview(table: ResponseTable) -> pd.DataFrame:
             "n_answers": int(counts.trials.sum()),
             "density": float(counts.asked.mean()),
             "accuracy": float(counts.accuracy().mean()),
+            **{
+                name: ", ".join(counts.items[name].dropna().astype("str").unique())
+                for name in (METRIC, FILTER)
+                if name in counts.items
+            },
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(names.BENCHMARK)
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.responses import Finding, read_responses, table_from_frame
-from irt_bench.responses.quality import findings
+from irt_bench.responses.quality import findings, overview
 
 
 def table_of(matrix, **columns):
@@ -110,3 +110,9 @@ def test_prompts_changed_by_a_subset_run_are_reported_in_real_logs(shared_fixtur
 def test_what_was_noticed_on_reading_comes_first(shared_fixtures):
     table = read_responses([shared_fixtures / "inspect_subset"], metric="choice")
     assert findings(table)[0].name == "repeated_runs"
+
+
+def test_the_overview_says_by_which_metric_and_filter_responses_were_read():
+    table = table_of([[1, 0], [0, 1]], metric="acc_norm", filter="strict")
+    assert overview(table).loc["b", ["metric", "filter"]].tolist() == ["acc_norm", "strict"]
+    assert "metric" not in overview(table_of([[1, 0], [0, 1]]))

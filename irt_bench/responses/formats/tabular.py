@@ -23,7 +23,7 @@ from irt_bench.responses.formats.format import (
     stem,
     ungraded,
 )
-from irt_bench.responses.formats.jsonlines import first_record, head
+from irt_bench.responses.formats.jsonlines import Record, first_record, head
 from irt_bench.responses.formats.tables import is_csv, is_json, is_table, read_columns
 from irt_bench.responses.labels import Codes
 from irt_bench.responses.measures import numbers_of
@@ -146,19 +146,30 @@ def read_wide(path: Path, options: ReadOptions) -> ParsedFile:
 
 
 def claims_json(path: Path) -> bool:
-    """Whether a JSON file begins with a record that has an item and a value."""
+    """Whether a JSON file begins with a record that has an item and a value, or a model and nothing but 0 and 1."""
     if not path.is_file() or not is_json(path):
         return False
-    start = head(path, HEAD_BYTES)
-    if start.lstrip().startswith(b"["):
-        keys = {key.decode("utf-8", "replace") for key in re.findall(rb'"([^"\\]{1,60})"\s*:', start)}
-    else:
-        first = first_record(path) or {}
-        inner = {f"{name}.{key}" for name, value in first.items() if isinstance(value, dict) for key in value}
-        keys = set(first) | inner
+    first = _first_entry(path)
+    inner = {f"{name}.{key}" for name, value in first.items() if isinstance(value, dict) for key in value}
+    keys = {*first, *inner}
     present = keys | set(rename_aliases(sorted(keys)).values())
     weak = any(name in keys for name in WEAK_ITEMS if name != "id" or names.MODEL in present)
-    return (names.ITEM in present or weak) and any(_is_measure(name) for name in present)
+    if (names.ITEM in present or weak) and any(_is_measure(name) for name in present):
+        return True
+    cells = [value for name, value in first.items() if name not in (*WIDE_METADATA, names.MODEL, *INDEX_NAMES)]
+    return names.MODEL in first and bool(cells) and all(value is None or value in (0, 1) for value in cells)
+
+
+def _first_entry(path: Path) -> Record:
+    """First record of JSON lines or of a JSON list; empty where there is none, or it is very long."""
+    text = head(path, HEAD_BYTES).decode("utf-8", "replace").lstrip()
+    if not text.startswith("["):
+        return first_record(path) or {}
+    try:
+        entry, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
+    except (ValueError, RecursionError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _long(columns: dict[str, pd.Series], declared: Mapping[str, Any], path: Path, options: ReadOptions) -> ParsedFile:
@@ -345,7 +356,7 @@ def _parse_wide(columns: dict[str, pd.Series], path: Path, options: ReadOptions)
     columns = wide_columns(columns)
     key = model_column(columns)
     findings = []
-    if key is None and all(_is_zero_one(values) for values in columns.values()):
+    if key is None and columns and all(_is_zero_one(values) for values in columns.values()):
         n = len(next(iter(columns.values())))
         columns, key = {names.MODEL: pd.Series([f"{ROW}{row}" for row in range(1, n + 1)]), **columns}, names.MODEL
         findings.append(Finding("no_labels", n, f"{n:,} rows have no labels; the models are named by their rows"))
@@ -399,7 +410,7 @@ def _refuse_covariates(cells: CellArray, items: pd.Index, model: pd.Series) -> N
     wrong = np.flatnonzero(bad.any(axis=0))
     if len(wrong) and len(wrong) <= cells.shape[1] / 2:
         row = int(bad[:, wrong[0]].argmax())
-        raise ReadError(
+        raise ResponsesError(
             f"column {items[wrong[0]]!r} holds {cells[row, wrong[0]]:g} for model {str(model.iloc[row])!r}, which is "
             f"no share from 0 to 1 ({len(wrong)} of {len(items)} columns hold such). If it describes the models, name "
             f"it: group_columns={','.join(map(str, items[wrong[:5]]))!r}."

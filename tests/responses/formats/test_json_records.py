@@ -202,3 +202,13 @@ def test_no_layout_claims_the_files_of_another_or_of_anything_else(tmp_path, lay
 def test_files_with_unexpected_parts_end_in_one_clear_error(tmp_path, name, content):
     with pytest.raises(ReadError, match=name.replace(".", r"\.")):
         read_responses([put(tmp_path / name, content)])
+
+
+def test_wide_json_is_read_and_empty_json_is_refused(tmp_path):
+    rows = [{"model": "a", "q1": 1, "q2": 0}, {"model": "b", "q1": 0, "q2": None}]
+    for name in ("wide.json", "wide.jsonl"):
+        counts = read_responses([put(tmp_path / name, rows)]).counts()
+        assert counts.correct.tolist() == [[1, 0], [0, 0]] and counts.trials.tolist() == [[1, 1], [1, 0]]
+    (tmp_path / "empty.json").write_text("[]")
+    with pytest.raises(ReadError, match=r"empty\.json"):
+        read_responses([tmp_path / "empty.json"], format="json")
