@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from irt_bench.inference.settings import LaplaceSettings as LaplaceSettings
     from irt_bench.inference.settings import NUTSSettings as NUTSSettings
     from irt_bench.inference.settings import SVISettings as SVISettings
+    from irt_bench.irt_models.continuous import ZeroOneBeta as ZeroOneBeta
     from irt_bench.irt_models.graded import GeneralizedPartialCredit as GeneralizedPartialCredit
     from irt_bench.irt_models.graded import GradedResponse as GradedResponse
     from irt_bench.irt_models.item_regression import ItemRegression as ItemRegression
@@ -119,6 +120,7 @@ _HOMES = {
     "SubsetComparison": "irt_bench.api.subset_comparison",
     "ThreePL": "irt_bench.irt_models.logistic",
     "TwoPL": "irt_bench.irt_models.logistic",
+    "ZeroOneBeta": "irt_bench.irt_models.continuous",
     "as_counts": "irt_bench.responses.canonical",
     "as_table": "irt_bench.responses.canonical",
     "calibrate_items": "irt_bench.api.fitting",

@@ -52,7 +52,7 @@ CLEAR_PROBABILITY: Final = INTERVAL[1]  # an order with at least this probabilit
 POOLED: Final = "pooled"  # value of the column of runs for all runs together, with variances pooled within run
 
 
-ModelName = Literal["1pl", "2pl", "3pl", "4pl", "m2pl", "confirmatory", "bifactor", "grm", "gpcm"]
+ModelName = Literal["1pl", "2pl", "3pl", "4pl", "m2pl", "confirmatory", "bifactor", "grm", "gpcm", "beta"]
 MethodName = Literal["laplace", "svi", "nuts"]
 PriorsName = Literal["hierarchical", "independent"]
 DispersionName = Literal["auto", "none"]

@@ -32,6 +32,7 @@ from irt_bench import (
     Regression,
     SVISettings,
     TwoPL,
+    ZeroOneBeta,
     fit,
     predict_items,
     simulate_responses,
@@ -249,6 +250,21 @@ abilities, planted = graded.abilities(), judged.truth["ability"].to_series()
 held = abilities["ability_q05"].lt(planted) & abilities["ability_q95"].gt(planted)
 print(f"correlation {np.corrcoef(abilities['ability'], planted)[0, 1]:.2f}; 90% intervals cover {held.mean():.0%}")
 graded.probabilities(by="model")[["probability", "probability_q05", "probability_q95", "observed"]].head().round(2)
+
+# %% [markdown]
+# ## Scores in [0, 1]
+# Scores such as ROUGE, or shares of unit tests passed, lie between 0 and 1, and many are exactly 0 or 1. `ZeroOneBeta`
+# ("beta") gives each item two thresholds, beyond which scores are 0 or 1, and a beta distribution between them.
+
+# %%
+half = {"difficulty_mean": 0, "difficulty_sd": 1, "log_discrimination_mean": 0, "log_discrimination_sd": 0.3}
+half |= {"log_below_mean": 0.3, "log_above_mean": 0.3, "log_precision_mean": 1.8}
+partial_scores = simulate_responses(ZeroOneBeta(), n_models=80, n_items=8, seed=9, hyperparameters=half)
+continuous = fit(partial_scores.table, "beta", SVISettings(max_steps=3000, draws=500), seed=1)
+continuous.items()[["difficulty", "discrimination", "threshold_zero", "threshold_one", "precision"]].round(2).head()
+
+# %%
+continuous.plot("curves")
 
 # %% [markdown]
 # ## Covariates of items

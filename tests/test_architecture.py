@@ -89,6 +89,7 @@ PUBLIC = [
     "SubsetComparison",
     "ThreePL",
     "TwoPL",
+    "ZeroOneBeta",
     "as_counts",
     "as_table",
     "calibrate_items",

@@ -203,7 +203,10 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
     counts = None if counts is None else as_counts(counts)
     posterior = _with_multidimensional_parameters(posterior)
     parts = []
-    for name in (DIFFICULTY, DISCRIMINATION, *(name for name in (*ASYMPTOTES, INTERCEPT) if name in posterior)):
+    others = [name for name in (*ASYMPTOTES, INTERCEPT) if name in posterior]
+    if SCORE_MODEL in posterior.attrs:
+        others = [str(name) for name, array in posterior.items() if array.dims == (CHAIN, DRAW, ITEM)]
+    for name in dict.fromkeys((DIFFICULTY, DISCRIMINATION, *others)):
         draws, labels = draws_of(posterior, name, ITEM)
         _need_spread(draws)
         parts.append(summarise(draws, name, labels))

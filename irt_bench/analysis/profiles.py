@@ -87,7 +87,8 @@ def score_by_nodes(counts: ResponseCounts, posterior: xr.Dataset, *, prior_sd: f
     assert irt_model is not None  # noqa: S101 - the attribute was looked for
     places = positions_of(counts.items.index, posterior[ITEM].to_index(), "item", "the responses", "the fit")
     part = posterior.isel({ITEM: places})
-    counts = irt_model.for_items(part).arranged(on_known_range(counts, part))
+    irt_model = irt_model.for_items(part)
+    counts = irt_model.arranged(on_known_range(counts, part))
     nodes = np.linspace(-FARTHEST, FARTHEST, N_NODES) * max(prior_sd, 1.0)
     names_of = [str(name) for name, array in part.data_vars.items() if array.dims[:3] == (CHAIN, DRAW, ITEM)]
     n_draws = int(np.clip(MAX_CELLS // max(counts.correct.size, 1), MIN_DRAWS, MAX_DRAWS))

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from irt_bench.irt_models.continuous import ZeroOneBeta
 from irt_bench.irt_models.graded import GeneralizedPartialCredit, GradedResponse
 from irt_bench.irt_models.logistic import (
     IRT_MODELS,
@@ -31,7 +32,7 @@ from irt_bench.irt_models.multidimensional import (
 from irt_bench.irt_models.simulate import Simulation, simulate_benchmark, simulate_responses
 
 SCORE_MODELS: Final[Mapping[str, type[ScoreModel]]] = {
-    kind.name: kind for kind in (GradedResponse, GeneralizedPartialCredit)
+    kind.name: kind for kind in (GradedResponse, GeneralizedPartialCredit, ZeroOneBeta)
 }
 
 
@@ -64,6 +65,7 @@ __all__ = [
     "ScoreModel",
     "ThreePL",
     "TwoPL",
+    "ZeroOneBeta",
     "Simulation",
     "irt_model_from_about",
     "irt_model_from_name",

@@ -153,18 +153,9 @@ class OrderedScores(ScoreModel):
         steps = np.isfinite(parameters[names.THRESHOLD]).sum(axis=-1)[..., None, :]
         return np.minimum(chances @ np.arange(chances.shape[-1]) / steps, 1.0)
 
-    def log_likelihood(self, parameters: Mapping[str, Any], ability: Any, correct: Any, trials: Any) -> Array:
-        """Log of the chance of each cell's score, (model, item)."""
-        chances = self.probabilities(parameters, np.asarray(ability))
-        own = np.take_along_axis(chances, np.asarray(correct, dtype=np.intp)[..., None], axis=-1)[..., 0]
-        return np.asarray(np.log(np.maximum(own, TINY)))
-
-    def node_log_likelihood(self, parameters: Mapping[str, Any], nodes: Any, correct: Any, trials: Any) -> Array:
-        """Sum over items by a product of matrices for each number of points."""
-        logs = np.log(np.maximum(self.probabilities(parameters, np.asarray(nodes)), TINY))
-        given = trials > 0
-        parts = [((correct == point) & given) @ logs[..., point].T for point in range(logs.shape[-1])]
-        return np.asarray(np.sum(parts, axis=0))
+    def terms(self, parameters: Mapping[str, Any], ability: Any) -> Array:
+        """Logarithms of the chances."""
+        return np.moveaxis(np.log(np.maximum(self.probabilities(parameters, ability), TINY)), -1, 0)
 
     def draw_scores(self, parameters: Mapping[str, Any], ability: Any, trials: Any, rng: np.random.Generator) -> Array:
         """Draw points of each cell."""

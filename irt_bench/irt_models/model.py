@@ -218,18 +218,19 @@ class ScoreModel:
         """Give the expected share of the range of scores, (..., model, item), in [0, 1]."""
         raise NotImplementedError
 
-    def log_likelihood(self, parameters: Mapping[str, Any], ability: Any, correct: Any, trials: Any) -> Array:
-        """Log-likelihood of each cell, (model, item); anything where trials are 0."""
+    def terms(self, parameters: Mapping[str, Any], ability: Any) -> Array:
+        """Give the coefficients of `statistics` for reported parameters, (statistic, ability, item)."""
         raise NotImplementedError
+
+    def log_likelihood(self, parameters: Mapping[str, Any], ability: Any, correct: Any, trials: Any) -> Array:
+        """Log-likelihood of each cell, (model, item), 0 where trials are 0."""
+        found = self.statistics(correct, trials)
+        return np.asarray((found * self.terms(parameters, np.asarray(ability))[: len(found)]).sum(axis=0))
 
     def node_log_likelihood(self, parameters: Mapping[str, Any], nodes: Any, correct: Any, trials: Any) -> Array:
         """Log-likelihood of each model's scores were its ability each of some nodes, (model, node)."""
-        given = trials > 0
-        cells = [
-            np.where(given, self.log_likelihood(parameters, np.full(len(correct), node), correct, trials), 0.0)
-            for node in nodes
-        ]
-        return np.stack([each.sum(axis=1) for each in cells], axis=1)
+        pairs = zip(self.statistics(correct, trials), self.terms(parameters, np.asarray(nodes)), strict=False)
+        return np.asarray(np.sum([statistic @ term.T for statistic, term in pairs], axis=0))
 
     def draw_scores(self, parameters: Mapping[str, Any], ability: Any, trials: Any, rng: np.random.Generator) -> Array:
         """Draw a score for each cell, (model, item), as `arranged` has them."""

@@ -48,6 +48,7 @@ effect = fitted.populations().loc["log_params"]
 assert effect["effect_q05"] < 0.8 < effect["effect_q95"]
 assert share_covered(correlated) > 0.86 and share_covered(independent) < 0.5
 assert 0.8 < held.mean() < 0.99
+assert continuous.abilities()["ability"].corr(partial_scores.truth["ability"].to_series()) > 0.8
 assert inside.mean() >= 0.75
 assert abs(unseen["difficulty"].corr(pd.Series(difficulty[60:], index=unseen.index))) > 0.8
 """,
