@@ -14,6 +14,7 @@ import irt_bench
 from irt_bench import names
 from irt_bench.cli import EXAMPLES, app
 from irt_bench.inference.settings import SETTINGS, LaplaceSettings, NUTSSettings, SVISettings
+from irt_bench.irt_models import SCORE_MODELS
 from irt_bench.irt_models.logistic import IRT_MODELS, PRIORS
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS
 from irt_bench.responses.formats import FORMATS
@@ -36,7 +37,7 @@ def shown(*arguments):
 @pytest.mark.parametrize(
     ("names", "registry"),
     [
-        (names.ModelName, {**IRT_MODELS, **MULTIDIMENSIONAL_MODELS}),
+        (names.ModelName, {**IRT_MODELS, **MULTIDIMENSIONAL_MODELS, **SCORE_MODELS}),
         (names.MethodName, SETTINGS),
         (names.PriorsName, PRIORS),
         (names.SelectorName, SELECTORS),
