@@ -19,7 +19,7 @@ from irt_bench.cli.options import (
     flag,
     read_paths,
 )
-from irt_bench.console import out, print_text, progress_bar
+from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.files import check_output, json_text
 
 if TYPE_CHECKING:
@@ -96,23 +96,24 @@ def read(
 
     - Any other column is kept with the models or the items that it describes.
 
-    A wide file has one row per model, with its label in the column model, and one column per item: 0, 1, a score, or
-    nothing.
+    A wide file has one row per model, labelled in column model, and one column per item: 0, 1, a score, or nothing.
 
     The metric and filter chosen here are written with the responses, and subsets made from them remember both.
     """
     groups = [name.strip() for name in group_columns.split(",")] if group_columns else []
     columns = {"model_column": model_column, "group_columns": groups}
+    expressions = {"seed_from": seed_from, "run_from": run_from, "step_from": step_from}
+    about_runs = expressions | {"models_table": models_table, "all_runs": all_runs}
     if output is None:
         _list(paths, benchmark, format, metric, filter, json=json, **columns)
+        if any(about_runs.values()):
+            err.print("Runs, seeds and steps are found when the responses are read: name a file by -o.")
         return
     from irt_bench.report.tables import print_findings, print_table
     from irt_bench.responses import write_table
     from irt_bench.responses.quality import findings, overview
 
     check_output(output, force=force)
-    expressions = {"seed_from": seed_from, "run_from": run_from, "step_from": step_from}
-    about_runs = expressions | {"models_table": models_table, "all_runs": all_runs}
     table = read_paths(paths, benchmark, format, metric, filter, **columns, **about_runs)
     write_table(table, output, safe_csv=safe_csv)
     found = findings(table)

@@ -142,7 +142,9 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _listed_formats() -> str:
-    return "; ".join(f"{entry.name} ({entry.description})" for entry in FORMATS.values())
+    """Names of the formats, and what the first, of tables, is; the others are named after their programs."""
+    first, *others = FORMATS.values()
+    return "; ".join([f"{first.name} ({first.description})", *(entry.name for entry in others)])
 
 
 def _refuse_pickle(path: Path) -> None:
