@@ -1,7 +1,10 @@
-"""Run the study of cures for seed noise on the bank: ``python data/seed_bank/study.py FOLDER``.
+"""Run the study of cures for seed noise on the bank, and gather the cures of several studies.
 
-Items and weights are chosen on three quarters of the recipes and judged on the seeds of the last quarter, in turn. With
-``--every 10`` every tenth item is used, which takes some minutes. The folder gets the tables and figures of a study.
+    python data/seed_bank/study.py run FOLDER               # --every 10: every tenth item, in some minutes
+    python data/seed_bank/study.py gather "seed bank=FOLDER" aann=OTHER      # writes data/cures.csv, cures_control.csv
+
+Items and weights are chosen on three quarters of the recipes and judged on the seeds of the last quarter, in turn. A
+folder gets the tables and figures of a study, as from ``irt-bench study``.
 """
 
 from __future__ import annotations
@@ -9,12 +12,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from pack import CHECKPOINTS, HERE, long_frame, read_bank, read_measures
 
 from irt_bench import Study, run_study, table_from_frame
+
+DESIGN: Final[dict[str, Any]] = {
+    "sizes": (50, 200),
+    "methods": ("discrimination", "information", "anchors-irt", "variance"),
+    "n_random": 200,
+    "n_reweighted": 100,
+    "drop": (0.25, 0.5, 0.75),
+    "transfer_splits": 5,
+}
 
 
 def bank_study(folder: Path | None = None, *, bank: Path = HERE, every: int = 1, jobs: int = 1, **design: Any) -> Study:
@@ -26,35 +38,42 @@ def bank_study(folder: Path | None = None, *, bank: Path = HERE, every: int = 1,
     for name, values in read_measures(bank, every=every).items():
         alternatives[name] = table_from_frame(_of(last.drop(columns="correct").assign(score=values), "completion"))
     table = table_from_frame(_of(frame, "completion"))
-    return run_study(table, folder=folder, alternatives=alternatives, jobs=jobs, **design)
+    return run_study(table, folder=folder, alternatives=alternatives, jobs=jobs, **(DESIGN | design))
 
 
 def _of(frame: pd.DataFrame, framing: str) -> pd.DataFrame:
     return frame[frame["benchmark"] == framing].assign(benchmark="seed_bank")
 
 
+def gather(folders: dict[str, Path], output: Path) -> None:
+    """Write the cures of several studies, and their controls, as one table each."""
+    for name in ("cures", "cures_control"):
+        parts = [Study.load(folder).tables[name].assign(data=label) for label, folder in folders.items()]
+        table = pd.concat(parts, ignore_index=True)
+        table.insert(0, "data", table.pop("data"))
+        table.to_csv(output / f"{name}.csv", index=False, float_format="%.5g")
+
+
 def main() -> int:
-    """Run the study and print the cures."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="for tables and figures; a stopped study goes on from there")
-    parser.add_argument("--bank", type=Path, default=HERE, help="folder of the packed bank")
-    parser.add_argument("--every", type=int, default=1, help="use every n-th item")
-    parser.add_argument("--jobs", type=int, default=1)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run, collect = commands.add_parser("run"), commands.add_parser("gather")
+    run.add_argument("folder", type=Path, help="for tables and figures; a stopped study goes on from there")
+    run.add_argument("--bank", type=Path, default=HERE, help="folder of the packed bank")
+    run.add_argument("--every", type=int, default=1, help="use every n-th item")
+    run.add_argument("--jobs", type=int, default=1)
+    collect.add_argument("studies", nargs="+", metavar="NAME=FOLDER")
+    collect.add_argument("-o", "--output", type=Path, default=HERE.parent)
     given = parser.parse_args()
+    if given.command == "gather":
+        gather(
+            {name: Path(folder) for name, _, folder in (each.partition("=") for each in given.studies)}, given.output
+        )
+        return 0
     study = bank_study(given.folder, bank=given.bank, every=given.every, jobs=given.jobs)
-    columns = [
-        "cure",
-        "how",
-        "size",
-        "control",
-        "noise_per_signal",
-        "ratio",
-        "ratio_q05",
-        "ratio_q95",
-        "p_holm",
-        "verdict",
-    ]
-    print(study.cures()[columns].to_string(index=False, float_format="%.3f"))
+    columns = ["cure", "how", "size", "control", "noise_per_signal", "ratio", "ratio_q05", "ratio_q95", "p_holm"]
+    print(study.cures()[[*columns, "verdict", "detectable"]].to_string(index=False, float_format="%.3f"))
     return 0
 
 

@@ -25,13 +25,16 @@ def executed(source: Path, *, expected: str = "") -> nbformat.NotebookNode:
     if expected:
         notebook.cells.append(nbformat.v4.new_code_cell(expected))
     os.environ["PYTHONWARNINGS"] = QUIET
-    with tempfile.TemporaryDirectory() as folder:
-        resources = {"metadata": {"path": folder}}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "notebooks"  # beside the data, as in the repository
+        folder.mkdir()
+        (Path(place) / "data").symlink_to(FOLDER.parent / "data")
+        resources = {"metadata": {"path": str(folder)}}
         client = NotebookClient(
             notebook, timeout=SECONDS, kernel_name="python3", resources=resources, record_timing=False
         )
         client.execute()
-        assert not list(Path(folder).iterdir()), "the notebook leaves files behind"
+        assert not list(folder.iterdir()), "the notebook leaves files behind"
     notebook.cells = cells
     for place, cell in enumerate(cells):
         cell.id, cell.metadata = f"cell-{place}", {}
