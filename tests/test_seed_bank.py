@@ -2,13 +2,15 @@
 
 import hashlib
 import importlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from irt_bench import table_from_frame
+from irt_bench import load_example, table_from_frame
 
 BANK = Path(__file__).resolve().parents[1] / "data" / "seed_bank"
 ANSWERS = {
@@ -140,3 +142,42 @@ def test_the_same_seed_gives_the_same_bytes_and_another_order_of_data_does_not(b
     table = table_from_frame(bank.pack.long_frame(found, checkpoints=(1, 5)))
     assert sorted(table.benchmarks) == ["choice", "completion"]
     assert table.models["seed"].nunique() == 2  # a crossed run is not a seed
+
+
+def test_the_shipped_bank_is_whole_and_unchanged(bank):
+    manifest = json.loads((BANK / "manifest.json").read_text())
+    for name, digest in manifest["sha256"].items():
+        assert hashlib.sha256((BANK / name).read_bytes()).hexdigest() == digest, name
+    assert sum((BANK / name).stat().st_size for name in manifest["sha256"]) < 20e6
+    found = bank.pack.read_bank()
+    assert found.right.shape == (580, 5, 2, 3200)
+    planned = [(run.recipe, run.initialisation, run.data) for run in bank.recipes.planned_runs()]
+    assert list(found.runs.itertuples(index=False, name=None)) == planned
+    last = found.right[:, -1, 0].mean(axis=1)
+    digests = pd.read_csv(BANK / "runs.csv")["answers_sha256"]
+    first = hashlib.sha256(np.packbits(found.right[0]).tobytes()).hexdigest()[:16]
+    assert digests.is_unique and digests[0] == first
+    assert 0.4 < last.min() < last.max() < 0.8  # no run failed
+    with np.load(BANK / "probability.npz") as soft:
+        assert ((soft["margin"] > 0) == found.right[:, -1]).all()
+
+
+def test_the_example_is_a_part_of_the_bank(bank):
+    table, found = load_example("seed_bank"), bank.pack.read_bank()
+    assert table.models["seed"].nunique() == 200 and table.models["run"].nunique() == 30
+    counts = table.select("choice").counts()
+    place = found.runs.index[(found.runs["recipe"] == "rate_1e-3") & (found.runs["data"] == 4)][0]
+    own = counts.models.index[
+        (counts.models["run"] == "rate_1e-3") & (counts.models["seed"] == 4) & (counts.models["step"] == 1000)
+    ]
+    expected = found.right[place, -1, 1, ::8]
+    assert counts.to_frame().loc[own[0], found.items["item"][::8]].astype(bool).tolist() == expected.tolist()
+
+
+def test_measures_are_in_the_order_of_the_answers(bank):
+    found = bank.pack.read_bank()
+    frame = bank.pack.long_frame(found, every=40)
+    measures = bank.pack.read_measures(every=40)
+    probability, margin = (pd.Series(measures[name]) for name in ("probability", "margin"))
+    right = frame["correct"].astype(bool).to_numpy()
+    assert probability[right].min() > probability[~right].min() and margin[right].min() >= margin[~right].max() - 1e-3

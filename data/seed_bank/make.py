@@ -4,7 +4,7 @@
     python data/seed_bank/make.py status FOLDER
     python data/seed_bank/make.py pack FOLDER                   # writes the shipped files and the example
 
-A run takes some 20 processor seconds, all 580 about three and a half processor hours. The same run gives the same bytes
+A run takes 9 to 21 processor seconds, all 580 some two hours. The same run gives the same bytes
 on one machine and one version of torch; elsewhere sums are rounded in another order, and a run is another draw.
 """
 

@@ -155,3 +155,12 @@ def write_example(bank: Bank, path: Path = EXAMPLE) -> None:
     frame = long_frame(bank, checkpoints=CHECKPOINTS, every=EXAMPLE_EVERY)
     texts = frame.select_dtypes(exclude="number").columns
     frame.astype(dict.fromkeys(texts, "category")).to_parquet(path, compression="zstd", index=False)
+    manifest = path.with_name("manifest.json")
+    entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    entries[path.name] = {
+        "what": f"{frame['run'].nunique()} recipes of small transformers, 5 checkpoints, one item in {EXAMPLE_EVERY}",
+        "maker": "data/seed_bank/make.py",
+        "benchmark": list(FRAMINGS),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    manifest.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
