@@ -127,7 +127,8 @@ class OrderedScores(ScoreModel):
 
     def statistics(self, correct: Any, trials: Any) -> Array:
         """Whether each cell has each number of points, (point, model, item), floating."""
-        points = np.arange(int(self._steps(correct.shape[1]).max()) + 1)[:, None, None]
+        most = int(np.max(SIMULATED_STEPS if self.steps is None else self.steps))  # of all items, in a mini-batch, too
+        points = np.arange(most + 1)[:, None, None]
         return np.asarray((correct == points) & (trials > 0), dtype=np.float64)
 
     def oriented(self, posterior: xr.Dataset) -> xr.Dataset:

@@ -114,6 +114,21 @@ def test_integrated_and_plain_likelihood_have_right_gradients(kind):
         np.testing.assert_allclose(gradient[:8], numeric, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_mini_batches_add_up_to_the_whole(kind):
+    counts = arranged(kind(), simulate_responses(kind(steps=(2, 3, 1)), n_models=4, n_items=3, seed=1).table.counts())
+    data = ResponseData(ResponseCells.from_arrays(counts.correct, counts.trials), framed=False)
+    target = Target(kind().for_responses(counts), data)
+    point = torch.from_numpy(np.random.default_rng(0).normal(0, 0.5, target.size))
+    parts = [
+        target.with_data(data.subsampled({"model": torch.tensor([row]), "item": torch.tensor([column])}))
+        for row in range(4)
+        for column in range(3)
+    ]
+    batches = torch.stack([part.log_density(point) for part in parts])
+    assert torch.isclose(batches.mean(), target.log_density(point))  # each stands for all
+
+
 # Marginal maximum likelihood of another package: girth 0.8.0 for Python, grm_mml and pcm_mml with 61 nodes.
 PUBLISHED = {
     GradedResponse: (

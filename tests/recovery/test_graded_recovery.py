@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench import GeneralizedPartialCredit, GradedResponse, NUTSSettings, TwoPL, fit, simulate_responses
+from irt_bench import (
+    GeneralizedPartialCredit,
+    GradedResponse,
+    LaplaceSettings,
+    NUTSSettings,
+    TwoPL,
+    fit,
+    simulate_responses,
+)
 from irt_bench.irt_models.model import arranged
 
 SETTINGS = NUTSSettings(chains=1, warmup=150, draws=250, jobs=1)
@@ -63,11 +71,13 @@ def test_slopes_and_coverage(kind):
     assert slopes["threshold"] == pytest.approx(1.0, abs=0.1)  # four scales, each known to 7%
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_points_taken_for_independent_trials_are_caught(kind):
+@pytest.mark.filterwarnings("ignore")  # overdispersion is caught by a check, too
+def test_points_taken_for_independent_trials_are_caught():
     """The control: a 2PL of k of 3 trials takes thresholds for answers that tell three times as much."""
-    simulation = simulate(kind, 200, 16, seed=0)
-    trials = arranged(kind(), simulation.table.counts())
-    table = fit(trials, TwoPL(dispersion=None), seed=0, cluster=False).abilities()
+    simulation = simulate(GradedResponse, 200, 16, seed=0)
+    trials = arranged(GradedResponse(), simulation.table.counts())
+    table = fit(trials, TwoPL(dispersion=None), LaplaceSettings(refine=False), seed=0, cluster=False).abilities()
     truth = simulation.truth["ability"].to_numpy()
-    assert ((table["ability_q05"] < truth) & (truth < table["ability_q95"])).mean() < 0.8
+    covered = ((table["ability_q05"] < truth) & (truth < table["ability_q95"])).mean()
+    print(covered)
+    assert covered < 0.8
