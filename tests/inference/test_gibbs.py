@@ -123,7 +123,7 @@ def test_draws_depend_on_the_seed_and_not_on_the_threads():
     assert draw(0, 1).shape == (1, 400, 80)
     np.testing.assert_array_equal(draw(0, 1), draw(0, 2))
     assert (draw(0, 1) != draw(1, 1)).any()
-    assert told[-1] == ("refining", 50, 50)
+    assert told[-1] == ("refining", 68, 68)
 
 
 def test_chains_that_are_not_stationary_or_do_not_move_fail_a_check():

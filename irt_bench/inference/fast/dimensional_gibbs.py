@@ -17,12 +17,14 @@ from joblib import Parallel, delayed
 
 from irt_bench import names
 from irt_bench.inference.fast.gaussian_variational import GaussianVariational, inverse_wishart
-from irt_bench.inference.fast.gibbs import BLOCK, CHEAP, KEPT, LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
-from irt_bench.inference.fast.gibbs_targets import HIGHEST, Target
+from irt_bench.inference.fast.gibbs import CHEAP, KEPT, LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
+from irt_bench.inference.fast.gibbs_targets import Target
 from irt_bench.irt_models.multidimensional import Multidimensional
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
+BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
+HIGHEST: Final = 30.0  # log-odds
 MAX_LEFT_OUT: Final = 200  # sds over items that hardly differ move slowly, and small matrices cost nothing
 SCALE_SDS: Final = np.linspace(-8, 8, 201)  # of the logarithm of a dimension's scale
 
@@ -120,23 +122,24 @@ class DimensionalGibbs:
         state = self._draw_location(state, rng)
         return self._draw_correlation(state, rng) if self.irt_model.correlated else self._draw_scales(state, rng)
 
-    def _likelihood(self, log_odds: Array, items: Any = slice(None)) -> tuple[Array, Array]:
-        """Log-likelihood of each cell, and its slope, (chain, model, item) each."""
+    def _likelihood(self, log_odds: Array, density: bool, items: Any = slice(None)) -> tuple[Array, Array]:
+        """Log-likelihood of each cell, or 0, and its slope, (chain, model, item) each."""
         np.clip(log_odds, -HIGHEST, HIGHEST, out=log_odds)
         right, trials, odds = self._right[:, items], self._trials[:, items], np.exp(log_odds)
-        known = odds / (1 + odds)
-        return right * log_odds - trials * np.log1p(odds), right - trials * known
+        value = right * log_odds - trials * np.log1p(odds) if density else np.zeros((1, 1, 1))
+        odds /= 1 + odds
+        return value, right - trials * odds
 
     def _model_target(self, state: DimensionalState) -> Target:
         loading = state.coefficient[..., :-1].astype(np.float32)
         intercept = state.coefficient[:, None, :, -1].astype(np.float32)
         precision = np.linalg.inv(state.correlation)
 
-        def target(position: Array) -> tuple[Array, Array]:
+        def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
             log_odds = position.astype(np.float32) @ np.swapaxes(loading, 1, 2) + intercept
-            density, residual = self._likelihood(log_odds)
+            value, residual = self._likelihood(log_odds, density)
             pull = position @ precision
-            return density.sum(2) - (pull * position).sum(2) / 2, residual @ loading - pull
+            return value.sum(2) - (pull * position).sum(2) / 2, residual @ loading - pull
 
         return target
 
@@ -145,11 +148,11 @@ class DimensionalGibbs:
         design = np.concatenate([state.ability, ones], axis=2)[..., columns].astype(np.float32)
         mean, sd = state.mean[:, None, columns], state.sd[:, None, columns]
 
-        def target(position: Array) -> tuple[Array, Array]:
+        def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
             log_odds = design @ np.swapaxes(position.astype(np.float32), 1, 2)
-            density, residual = self._likelihood(log_odds, items)
+            value, residual = self._likelihood(log_odds, density, items)
             away = (position - mean) / sd
-            return density.sum(1) - (away**2).sum(2) / 2, np.swapaxes(residual, 1, 2) @ design - away / sd
+            return value.sum(1) - (away**2).sum(2) / 2, np.swapaxes(residual, 1, 2) @ design - away / sd
 
         return target
 
@@ -169,14 +172,14 @@ class DimensionalGibbs:
             mean, sd = position[:, None, :n_dims], np.exp(position[:, None, n_dims:])
             return np.where(self.pattern, mean + sd * place, 0.0)
 
-        def target(position: Array) -> tuple[Array, Array]:
+        def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
             position = position[:, 0]
             mean, sd = position[:, :n_dims], np.exp(position[:, n_dims:])
             log_odds = ability @ np.swapaxes(loading_at(position).astype(np.float32), 1, 2) + intercept
-            density, residual = self._likelihood(log_odds)
+            value, residual = self._likelihood(log_odds, density)
             slope = np.where(self.pattern, np.swapaxes(residual, 1, 2) @ ability, 0.0)
             away, share = (mean - prior.mean.loc) / prior.mean.scale, (sd / prior.sd.scale) ** 2
-            total = density.sum((1, 2)) + (position[:, n_dims:] - share / 2 - away**2 / 2).sum(1)
+            total = value.sum((1, 2)) + (position[:, n_dims:] - share / 2 - away**2 / 2).sum(1)
             by_mean = slope.sum(1) - away / prior.mean.scale
             by_sd = (slope * place).sum(1) * sd + 1 - share
             return total[:, None], np.concatenate([by_mean, by_sd], axis=1)[:, None]

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Parallel, delayed
 
 from irt_bench import names
 from irt_bench.inference.fast.bordered_precision import inverse_roots, times
@@ -41,7 +39,6 @@ Progress = Callable[[str, int, int], None]
 KEPT: Final = 8  # sweeps of each chain whose draws are kept
 LEFT_OUT, MAX_LEFT_OUT = 12, 60  # sweeps before them, of large matrices and of small ones, where they cost nothing
 CHEAP: Final = 50_000_000  # cells times chains times sweeps
-BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
 STEPS: Final = 3  # of a trajectory, which then turns by a right angle
 STEP_RANGE: Final = (0.4, 0.65)  # of a step, in conditional sds
 MAX_SDS: Final = 4.0  # of an item from the others, at the start
@@ -199,7 +196,6 @@ def sample_gibbs(
     rng: np.random.Generator,
     *,
     draws: int,
-    threads: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Array]:
     """Draw all sites, each of shape (1, draw, ...), by chains that start at the first of given draws.
@@ -215,35 +211,25 @@ def sample_gibbs(
     start : mapping
         Site → array of shape (1, draw, ...), at least as many draws as there will be chains.
     rng : np.random.Generator
-        Of all random numbers; results do not depend on `threads`.
+        Of all random numbers.
     draws : int
         Draws to keep, sweep after sweep: those of one sweep are independent.
-    threads : int
-        Blocks of chains at once.
     progress : callable, optional
-        Called with (what, chains done, chains).
+        Called with (what, sweeps done, sweeps).
     """
     chains = -(-draws // KEPT)
     state = _state(irt_model, mode, {name: values[:, :chains] for name, values in start.items()})
     scales = _scales(irt_model, mode)
-    size = max(BLOCK // answers.n_cells, 1)
-    parts = [slice(at, min(at + size, chains)) for at in range(0, chains, size)]
     left_out = int(np.clip(CHEAP // (answers.n_cells * chains), LEFT_OUT, MAX_LEFT_OUT))
-    centre = _centre(mode)
-    tasks = (
-        delayed(_run)(
-            irt_model, answers, _drawn_in(state.map(itemgetter(part)), centre, answers), scales, own, left_out
-        )
-        for part, own in zip(parts, rng.spawn(len(parts)), strict=True)
-    )
-    blocks = []
-    for part, block in zip(
-        parts, Parallel(n_jobs=threads, prefer="threads", return_as="generator")(tasks), strict=True
-    ):
-        blocks.append(block)
-        if progress is not None:
-            progress("refining", part.stop, chains)
-    kept = (block[at] for at in range(KEPT) for block in blocks)
+    state = _drawn_in(state, _centre(mode), answers)
+    kept = []
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # a trajectory that runs away is rejected
+        for at in range(left_out + KEPT):
+            state = sweep(irt_model, answers, state, scales, rng)
+            if at >= left_out:
+                kept.append(state.map(_single))
+            if progress is not None:
+                progress("refining", at + 1, left_out + KEPT)
     joined = {name: np.concatenate(values)[:draws] for name, values in _gather(kept).items()}
     return _sites(irt_model, State(**joined))
 
@@ -276,19 +262,6 @@ def chain_convergence(sites: Mapping[str, Array], kept: int = KEPT) -> dict[str,
     return {name: float(value) for name, value in found.items()}
 
 
-def _run(
-    irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator, left_out: int
-) -> list[State]:
-    """States of some chains after each sweep that is kept, in float32."""
-    kept = []
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # a trajectory that runs away is rejected
-        for at in range(left_out + KEPT):
-            state = sweep(irt_model, answers, state, scales, rng)
-            if at >= left_out:
-                kept.append(state.map(_single))
-    return kept
-
-
 def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> State:
     """Draw abilities, items, hierarchy and frame in turn, each given the rest."""
     target = ability_target(answers, state, irt_model.design)
@@ -318,7 +291,7 @@ def trajectory(start: Array, target: Target, roots: Array, rng: np.random.Genera
     moved, speed = start, speed + step / 2 * times(slope, roots)
     for left in reversed(range(STEPS)):
         moved = moved + step * times(speed, back)
-        density, slope = target(moved)
+        density, slope = target(moved, density=not left)
         speed = speed + (step if left else step / 2) * times(slope, roots)
     gain = density - (speed**2).sum(-1) / 2 - energy
     accepted = -rng.standard_exponential(gain.shape) < gain

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,13 @@ from irt_bench.irt_models.model import Hierarchical, Normal
 from irt_bench.irt_models.populations import PopulationDesign
 
 Array = npt.NDArray[Any]
-HIGHEST: Final = 30.0  # log-odds
-Target = Callable[[Array], tuple[Array, Array]]  # position (draw, unit, coordinate) → log density, and its slopes
+VECTOR: Final = 32  # numbers that a compiled loop takes at a time
+
+class Target(Protocol):
+    """Log densities of many units in many draws."""
+
+    def __call__(self, position: Array, *, density: bool = True) -> tuple[Array, Array]:
+        """Log density of a position, (draw, unit, coordinate), and its slopes; without `density` the slopes count."""
 
 
 class Answers:
@@ -30,19 +35,28 @@ class Answers:
         Right answers and trials.
     guessing : array of shape (item,) or None
         Known lower asymptotes.
+    threads : int
+        Threads to use; results do not depend on them.
+
+    Attributes
+    ----------
+    n_models, n_items : int
+        Size of the matrix.
     """
 
-    def __init__(self, correct: Array, trials: Array, guessing: Array | None) -> None:
-        self._right = correct.astype(np.float32)
-        self._trials = np.float32(1) if (trials == 1).all() else trials.astype(np.float32)
-        self._low = None if guessing is None else guessing.astype(np.float32)
+    def __init__(self, correct: Array, trials: Array, guessing: Array | None, *, threads: int = 1) -> None:
+        self.n_models, self.n_items = correct.shape
+        self._threads = threads
+        self._along_items = correct.shape[1] >= len(correct)  # compiled loops run along the longer side
+        self._correct, self._trials = (_padded(each if self._along_items else each.T) for each in (correct, trials))
+        self._low = None if guessing is None else _padded(guessing)
 
     @property
     def n_cells(self) -> int:
         """Models times items."""
-        return self._right.size
+        return self.n_models * self.n_items
 
-    def by_model(self, ability: Array, slope: Array, intercept: Array) -> tuple[Array, Array]:
+    def by_model(self, ability: Array, slope: Array, intercept: Array, *, density: bool = True) -> tuple[Array, Array]:
         """Log-likelihood of each model and its slope in the ability, (draw, model) each.
 
         Parameters
@@ -50,35 +64,44 @@ class Answers:
         ability : array of shape (draw, model)
         slope, intercept : arrays of shape (draw, item)
             Log-odds are slope * ability + intercept; slope may be (draw, 1).
+        density : bool
+            Whether the log-likelihood is needed; otherwise it is 0, and the slope comes in half the time.
         """
-        density, residual = self._cells(ability, slope, intercept)
-        weights = np.broadcast_to(slope, intercept.shape).astype(np.float32)
-        return density.sum(2), (residual @ weights[:, :, None])[:, :, 0]
+        value, slopes = self._sums(ability, slope, intercept, density)[0]
+        return value, slopes
 
-    def by_item(self, ability: Array, slope: Array, intercept: Array) -> tuple[Array, Array, Array]:
+    def by_item(
+        self, ability: Array, slope: Array, intercept: Array, *, density: bool = True
+    ) -> tuple[Array, Array, Array]:
         """Log-likelihood of each item, and its slopes in the intercept and in the slope, (draw, item) each."""
-        density, residual = self._cells(ability, slope, intercept)
-        both = np.stack([np.ones_like(ability), ability], 1).astype(np.float32) @ residual
-        return density.sum(1), both[:, 0], both[:, 1]
+        value, by_intercept, by_slope = self._sums(ability, slope, intercept, density)[1]
+        return value, by_intercept, by_slope
 
-    def _cells(self, ability: Array, slope: Array, intercept: Array) -> tuple[Array, Array]:
-        """Log-likelihood of every cell and its slope in the log-odds, (draw, model, item) each."""
-        ability, slope, intercept = (each.astype(np.float32) for each in (ability, slope, intercept))
+    def _sums(self, ability: Array, slope: Array, intercept: Array, density: bool) -> tuple[Array, Array]:
+        """Sums over items, (2, draw, model), and over models, (3, draw, item)."""
+        from irt_bench.inference.fast import sweep_numba  # noqa: PLC0415 - a quarter of a second that few fits need
+
+        sweep_numba.use_threads(self._threads)
         slope = np.broadcast_to(slope, intercept.shape)
-        log_odds = ability[:, :, None] * slope[:, None, :]
-        log_odds += intercept[:, None, :]
-        np.clip(log_odds, -HIGHEST, HIGHEST, out=log_odds)
-        odds = np.exp(log_odds)
-        against = 1 + odds
-        known = np.divide(odds, against, out=odds)
-        missed = np.log(against, out=against)  # minus the log-probability of not knowing
-        if self._low is None:
-            density = np.multiply(self._right, log_odds, out=log_odds)
-            density -= np.multiply(self._trials, missed, out=missed)
-            return density, self._right - self._trials * known
-        chance = self._low + (1 - self._low) * known
-        density = self._right * np.log(chance) + (self._trials - self._right) * (np.log(1 - self._low) - missed)
-        return density, (self._right - self._trials * chance) * known / chance
+        if self._along_items:
+            ability, slope, intercept = _single(ability), _padded(slope), _padded(intercept)
+            sums = sweep_numba.log_likelihood_along_items
+        else:
+            ability, slope, intercept = _padded(ability), _single(slope), _single(intercept)
+            sums = sweep_numba.log_likelihood_along_models
+        by_model, by_item = sums(self._correct, self._trials, ability, slope, intercept, self._low, density)
+        return by_model[..., : self.n_models], by_item[..., : self.n_items]
+
+
+def _padded(values: Array) -> Array:
+    """Fill the last axis up with zeros, cells that nobody was asked: compiled loops take whole vectors."""
+    found = np.zeros((*values.shape[:-1], -(-values.shape[-1] // VECTOR) * VECTOR), np.float32)
+    found[..., : values.shape[-1]] = values
+    return found
+
+
+def _single(values: Array) -> Array:
+    return np.ascontiguousarray(values, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -120,11 +143,11 @@ def ability_target(answers: Answers, state: State, design: PopulationDesign | No
     slope = np.exp(state.log_slope)
     centre, sd = (0.0, 1.0) if design is None else design.prior(state.population)
 
-    def target(position: Array) -> tuple[Array, Array]:
+    def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
         ability = position[..., 0]
-        density, residual = answers.by_model(ability, slope, state.intercept)
+        value, residual = answers.by_model(ability, slope, state.intercept, density=density)
         away = (ability - centre) / sd
-        return density - away**2 / 2, (residual - away / sd)[..., None]
+        return value - away**2 / 2, (residual - away / sd)[..., None]
 
     return target
 
@@ -132,13 +155,13 @@ def ability_target(answers: Answers, state: State, design: PopulationDesign | No
 def item_target(answers: Answers, state: State) -> Target:
     """Each item's log density in its intercept and log slope, (draw, item, 2)."""
 
-    def target(position: Array) -> tuple[Array, Array]:
+    def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
         intercept, log_slope = position[..., 0], position[..., 1]
         slope = np.exp(log_slope)
-        density, residual, weighted = answers.by_item(state.ability, slope, intercept)
+        value, residual, weighted = answers.by_item(state.ability, slope, intercept, density=density)
         prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
         distance = (log_slope - state.slope_mean) / state.slope_sd
-        return density + prior - distance**2 / 2, np.stack(
+        return value + prior - distance**2 / 2, np.stack(
             [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd], -1
         )
 
@@ -149,11 +172,11 @@ def intercept_target(answers: Answers, state: State) -> Target:
     """Each item's log density in its intercept, (draw, item, 1)."""
     slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
 
-    def target(position: Array) -> tuple[Array, Array]:
+    def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
         intercept = position[..., 0]
-        density, residual, _ = answers.by_item(state.ability, slope, intercept)
+        value, residual, _ = answers.by_item(state.ability, slope, intercept, density=density)
         prior, by_intercept, _ = _difficulty_prior(state, intercept, state.log_slope)
-        return density + prior, (residual + by_intercept)[..., None]
+        return value + prior, (residual + by_intercept)[..., None]
 
     return target
 
@@ -189,14 +212,14 @@ class Stretch:
     def target(self, answers: Answers) -> Target:
         """Log density of a position and its slopes."""
 
-        def target(position: Array) -> tuple[Array, Array]:
+        def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
             state = self.state(position[:, 0])
             slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
-            density, residual, weighted = answers.by_item(state.ability, slope, state.intercept)
+            value, residual, weighted = answers.by_item(state.ability, slope, state.intercept, density=density)
             by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
             by_log_slope = slope * weighted + residual * state.intercept
             prior, pull = _log_sd_prior(state.difficulty_sd, self._prior)
-            total, by_spread = density.sum(1, keepdims=True) + prior, by_spread + pull
+            total, by_spread = value.sum(1, keepdims=True) + prior, by_spread + pull
             if self._shared_slope:
                 distance = (state.log_slope - state.slope_mean) / state.slope_sd
                 prior, pull, moved = -(distance**2) / 2, -distance / state.slope_sd, by_log_slope

@@ -129,17 +129,10 @@ def fit_laplace(
     notes = {"sweeps": state.sweeps, "change": state.change, "tolerance": settings.tolerance, "exact": state.exact}
     most = MAX_REFINED if correct.shape[0] >= MIN_MODELS else MAX_REFINED_OF_FEW
     if settings.refine and correct.size * settings.draws <= most:
-        answers = Answers(correct, trials, state.items.guessing)
-        with _pools().limit(limits=1):  # the chains share the threads
+        answers = Answers(correct, trials, state.items.guessing, threads=settings.n_threads)
+        with _pools().limit(limits=1):
             posterior = sample_gibbs(
-                irt_model,
-                state,
-                answers,
-                posterior,
-                rng,
-                draws=settings.draws,
-                threads=settings.n_threads,
-                progress=progress,
+                irt_model, state, answers, posterior, rng, draws=settings.draws, progress=progress
             )
         notes |= chain_convergence(posterior)
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, njit, prange, set_num_threads
+from numpy.polynomial import chebyshev
 
 N_SUMS = 5
 CLIP = np.float32(18.0)  # |log-odds| beyond which sigmoid is 0 or 1 to float32
@@ -21,18 +22,30 @@ P0, P1, P2, P3, P4, P5 = (
                             -2.439281259693793, 0.27982707585360506)
 )  # fmt: skip
 Q1, Q2, Q3 = (np.float32(x) for x in (37.45781858576415, 155.6755705040514, 120.62191438569928))
-HALF, ONE, TINY, INV_CLIP = np.float32(0.5), np.float32(1), np.float32(1e-7), np.float32(1 / 18)
+ZERO, HALF, ONE, TINY, INV_CLIP = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-7), np.float32(1 / 18)
 OUTER, INNER = np.float32(1 / 6), np.float32(2 / 3)  # weights of the three-point Gauss-Hermite rule
 
 
+# log(q) on [1/2, 1], a polynomial in 4 q - 3 through Chebyshev points: its error stays below 2e-8.
+L0, L1, L2, L3, L4, L5, L6, L7, L8, L9 = (
+    np.float32(x) for x in chebyshev.cheb2poly(chebyshev.chebinterpolate(lambda t: np.log((t + 3) / 4), 9))
+)
+THREE, FOUR, HIGHEST = np.float32(3), np.float32(4), np.float32(30)  # the last in log-odds
+NAN_SAFE = {"reassoc", "contract", "nsz", "arcp"}  # fast, but what is not a number stays so
+
 _MAX_THREADS = get_num_threads()  # as many as numba may ever use
+
+
+def use_threads(threads: int) -> None:
+    """Let compiled loops use so many threads, as far as there are any."""
+    set_num_threads(min(threads, _MAX_THREADS))
 
 
 class NumbaCells:
     """Responses by model and by item, so that either sum runs along contiguous memory."""
 
     def __init__(self, correct: npt.NDArray[Any], trials: npt.NDArray[Any], *, threads: int) -> None:
-        self._threads = min(threads, _MAX_THREADS)
+        self._threads = threads
         self._trials = trials
         self._right_by_model, self._right_by_item = np.array(correct, order="C"), np.array(correct.T, order="C")
 
@@ -46,27 +59,27 @@ class NumbaCells:
 
     def over_items(self, *state: Any) -> Any:
         """Sum over items, (2, model)."""
-        set_num_threads(self._threads)
+        use_threads(self._threads)
         return sum_over_items(self._right_by_model, self._trials_by_model, *state)
 
     def over_models(self, *state: Any) -> Any:
         """Sum over models, (5, item)."""
-        set_num_threads(self._threads)
+        use_threads(self._threads)
         return sum_over_models(self._right_by_item, self._trials_by_item, *state)
 
     def right_by_model(self, weights: npt.NDArray[np.float64]) -> Any:
         """Sum right answers over items, weighted, (model,)."""
-        set_num_threads(self._threads)
+        use_threads(self._threads)
         return weigh_rows(self._right_by_model, weights)
 
     def right_by_item(self, weights: npt.NDArray[np.float64]) -> Any:
         """Sum right answers over models, weighted, (item,)."""
-        set_num_threads(self._threads)
+        use_threads(self._threads)
         return weigh_rows(self._right_by_item, weights)
 
     def curves(self, nodes: Any, slope: Any, intercept: Any) -> Any:
         """Logistic curves at abilities, (node, item)."""
-        set_num_threads(self._threads)
+        use_threads(self._threads)
         return curves_at(nodes, slope, intercept)
 
 
@@ -172,3 +185,94 @@ def sum_over_models(
             weight_square,
         )
     return sums
+
+
+@njit(inline="always", fastmath=NAN_SAFE)
+def _log_likelihood_and_slope(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
+    """Log-likelihood of right answers among trials, and its slope, in the log-odds."""
+    z = min(max(z, -HIGHEST), HIGHEST)
+    known = _sigmoid(z)
+    t = FOUR * max(known, ONE - known) - THREE
+    log_larger = ((((((((L9 * t + L8) * t + L7) * t + L6) * t + L5) * t + L4) * t + L3) * t + L2) * t + L1) * t + L0
+    missed = max(z, ZERO) - log_larger  # minus the log-probability of not knowing
+    if guessing is None:  # decided when compiled
+        return right * z - trials * missed, right - trials * known
+    chance = guessing + (ONE - guessing) * known
+    value = right * np.log(chance) + (trials - right) * (np.log(ONE - guessing) - missed)
+    return value, (right - trials * chance) * known / chance
+
+
+@njit(inline="always", fastmath=NAN_SAFE)
+def _slope_in_log_odds(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
+    """Slope alone, in half the time."""
+    known = _sigmoid(z)
+    if guessing is None:
+        return right - trials * known
+    chance = guessing + (ONE - guessing) * known
+    return (right - trials * chance) * known / chance
+
+
+@njit(parallel=True, fastmath=NAN_SAFE, cache=True)
+def log_likelihood_along_items(
+    correct: Any, trials: Any, ability: Any, slope: Any, intercept: Any, guessing: Any, with_value: Any
+) -> Any:
+    """Log-likelihood (left out: 0) of models and its slope in the ability, (2, draw, model), and of items and its
+    slopes in intercept and slope, (3, draw, item); cells are (model, item).
+    """
+    (n_draws, n_models), n_items = ability.shape, correct.shape[1]
+    by_model, by_item = np.empty((2, n_draws, n_models), np.float32), np.zeros((3, n_draws, n_items), np.float32)
+    for draw in prange(n_draws):
+        a, d = slope[draw], intercept[draw]
+        value, by_intercept, by_slope = by_item[0, draw], by_item[1, draw], by_item[2, draw]
+        for row in range(n_models):
+            right, asked, theta = correct[row], trials[row], ability[draw, row]
+            total, pull = ZERO, ZERO
+            if with_value:
+                for j in range(n_items):
+                    c = None if guessing is None else guessing[j]
+                    each, residual = _log_likelihood_and_slope(a[j] * theta + d[j], right[j], asked[j], c)
+                    total += each
+                    pull += a[j] * residual
+                    value[j] += each
+                    by_intercept[j] += residual
+                    by_slope[j] += residual * theta
+            else:
+                for j in range(n_items):
+                    c = None if guessing is None else guessing[j]
+                    residual = _slope_in_log_odds(a[j] * theta + d[j], right[j], asked[j], c)
+                    pull += a[j] * residual
+                    by_intercept[j] += residual
+                    by_slope[j] += residual * theta
+            by_model[0, draw, row], by_model[1, draw, row] = total, pull
+    return by_model, by_item
+
+
+@njit(parallel=True, fastmath=NAN_SAFE, cache=True)
+def log_likelihood_along_models(
+    correct: Any, trials: Any, ability: Any, slope: Any, intercept: Any, guessing: Any, with_value: Any
+) -> Any:
+    """Give the same where models are more; cells are (item, model)."""
+    (n_draws, n_models), n_items = ability.shape, correct.shape[0]
+    by_model, by_item = np.zeros((2, n_draws, n_models), np.float32), np.empty((3, n_draws, n_items), np.float32)
+    for draw in prange(n_draws):
+        theta, value, pull = ability[draw], by_model[0, draw], by_model[1, draw]
+        for j in range(n_items):
+            right, asked, a, d = correct[j], trials[j], slope[draw, j], intercept[draw, j]
+            c = None if guessing is None else guessing[j]
+            total, by_intercept, by_slope = ZERO, ZERO, ZERO
+            if with_value:
+                for row in range(n_models):
+                    each, residual = _log_likelihood_and_slope(a * theta[row] + d, right[row], asked[row], c)
+                    value[row] += each
+                    pull[row] += a * residual
+                    total += each
+                    by_intercept += residual
+                    by_slope += residual * theta[row]
+            else:
+                for row in range(n_models):
+                    residual = _slope_in_log_odds(a * theta[row] + d, right[row], asked[row], c)
+                    pull[row] += a * residual
+                    by_intercept += residual
+                    by_slope += residual * theta[row]
+            by_item[0, draw, j], by_item[1, draw, j], by_item[2, draw, j] = total, by_intercept, by_slope
+    return by_model, by_item
