@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from irt_bench.analysis.agreement import AbilityAccuracyComparison
 from irt_bench.analysis.classical import Reliability, item_statistics, score_reliability
@@ -16,12 +15,14 @@ from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.api.display import draw, html_checks, html_frame, html_lines, notebook_html, saved_folder
 from irt_bench.checks.check_fit import ModelChecks
 from irt_bench.files import replacing, write_csv, write_json
-from irt_bench.report.figures import checks_figure, comparison_figure, items_figure, save_figure
-from irt_bench.report.figures.model_figures import ranks_figure
+from irt_bench.report import figures
 from irt_bench.report.tables.text import interval_text
 from irt_bench.responses.canonical import Responses, as_counts, as_table
 from irt_bench.responses.quality import findings
 from irt_bench.responses.table import Finding
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN: Final = ("proportion_correct", "item_rest_correlation", "flags")
 RANKS: Final = {"rank_by_ability": "rank", "rank_by_accuracy": "accuracy_rank"}  # names that the figure takes
@@ -122,7 +123,7 @@ class ItemAnalysis:
         width : float, optional
             Width in inches. A figure of a given width has no title, as a caption says it.
         """
-        return draw(kind, {"items": lambda: items_figure(self.statistics)}, width)
+        return draw(kind, {"items": lambda: figures.items_figure(self.statistics)}, width)
 
     def save(self, path: str | Path, *, safe_csv: bool = False) -> None:
         """Write the statistics of the items as a CSV file, as ``irt-bench items`` does.
@@ -264,7 +265,7 @@ class FitChecks:
         width : float, optional
             Width in inches. A figure of a given width has no title, as a caption says it.
         """
-        return draw(kind, {"checks": lambda: checks_figure(self.result)}, width)
+        return draw(kind, {"checks": lambda: figures.checks_figure(self.result)}, width)
 
     def save(self, folder: str | Path, *, about: Mapping[str, Any] | None = None, safe_csv: bool = False) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench check`` does.
@@ -284,7 +285,7 @@ class FitChecks:
                 write_csv(table, path / f"{name}.csv", safe=safe_csv)
             for name, table in (("pairs", found.pairs), ("differences", found.differences)):
                 write_csv(table, path / f"{name}.csv", safe=safe_csv, index=False)
-            save_figure(checks_figure(found), path / "checks.png")
+            figures.save_figure(figures.checks_figure(found), path / "checks.png")
             write_json(path / "summary.json", found.to_dict() | dict(about or {}))
 
 
@@ -362,16 +363,16 @@ class AccuracyComparison:
         width : float, optional
             Width in inches. A figure of a given width has no title, as a caption says it.
         """
-        figures = {
-            "comparison": lambda: comparison_figure(self.result),
-            "ranks": lambda: ranks_figure(self.models().rename(columns=RANKS)),
+        kinds = {
+            "comparison": lambda: figures.comparison_figure(self.result),
+            "ranks": lambda: figures.ranks_figure(self.models().rename(columns=RANKS)),
         }
-        return draw(kind, figures, width)
+        return draw(kind, kinds, width)
 
     def save(self, folder: str | Path, *, about: Mapping[str, Any] | None = None, safe_csv: bool = False) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench compare`` does; see `FitChecks.save`."""
         with saved_folder(folder) as path:
             for name in ("models", "discordant", "confirmation", "items"):
                 write_csv(getattr(self.result, name), path / f"{name}.csv", safe=safe_csv, index=name != "discordant")
-            save_figure(comparison_figure(self.result), path / "comparison.png")
+            figures.save_figure(figures.comparison_figure(self.result), path / "comparison.png")
             write_json(path / "summary.json", self.result.to_dict() | dict(about or {}))

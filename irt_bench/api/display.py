@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
 from irt_bench import names
 from irt_bench.analysis.curves import expected_score_curve, observed_shares, outcome_curves, success_curves
@@ -20,21 +19,12 @@ from irt_bench.analysis.labelled_draws import groups_of_models
 from irt_bench.errors import AnalysisError, FitError, OutputError, unknown_choice
 from irt_bench.files import check_output, replacing_folder
 from irt_bench.irt_models.model import SCORE_MODEL
-from irt_bench.report.figures import (
-    abilities_figure,
-    curves_figure,
-    fit_figure,
-    information_figure,
-    loadings_figure,
-    parameters_figure,
-    posterior_figure,
-)
-from irt_bench.report.figures.canvas import on_page
-from irt_bench.report.figures.fit_figures import item_curves_figure, outcomes_figure, wright_map
-from irt_bench.report.figures.model_figures import populations_figure, ranks_figure
+from irt_bench.report import figures
 from irt_bench.report.tables.text import TableColumn, general, index_columns, value_columns, words
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from irt_bench.api.fit import Fit
 
 ABILITIES: Final = np.linspace(-4, 4, 81)  # where curves are evaluated
@@ -44,7 +34,7 @@ WIDTHS: Final = (2.0, 20.0)  # inches of a figure
 CHECK_COLUMNS: Final = ("status", "value", "fails_if", "message")
 
 
-def draw(kind: str, figures: Mapping[str, Callable[[], Figure]], width: float | None) -> Figure:
+def draw(kind: str, kinds: Mapping[str, Callable[[], Figure]], width: float | None) -> Figure:
     """Draw the figure of a name; of a width in inches it has no title, as a caption says it.
 
     Raises
@@ -52,14 +42,14 @@ def draw(kind: str, figures: Mapping[str, Callable[[], Figure]], width: float | 
     OutputError
         If no figure has this name, or the width is out of range.
     """
-    if kind not in figures:
-        raise OutputError(unknown_choice("figure", kind, figures))
+    if kind not in kinds:
+        raise OutputError(unknown_choice("figure", kind, kinds))
     if width is None:
-        return figures[kind]()
+        return kinds[kind]()
     if not WIDTHS[0] <= width <= WIDTHS[1]:
         raise OutputError(f"width is {width:g}; a width in inches from {WIDTHS[0]:g} to {WIDTHS[1]:g} is needed.")
-    with on_page(width):
-        return figures[kind]()
+    with figures.on_page(width):
+        return kinds[kind]()
 
 
 def html_checks(table: pd.DataFrame, title: str) -> str:
@@ -124,17 +114,17 @@ def figures_of(fitted: Fit, items: Sequence[str] | None) -> dict[str, Callable[[
     """Figures that a fit has, by name."""
     if names.DIMENSION in fitted.posterior.dims:
         return profile_figures(fitted)
-    figures = ability_figures(fitted, items)
+    kinds = ability_figures(fitted, items)
     if SCORE_MODEL in fitted.posterior.attrs:
-        figures = {name: figures[name] for name in ("fit", "abilities", "ranks", "items", "wright", "trace")}
-        figures["curves"] = partial(_outcomes_figure, fitted, items)
-    return figures
+        kinds = {name: kinds[name] for name in ("fit", "abilities", "ranks", "items", "wright", "trace")}
+        kinds["curves"] = partial(_outcomes_figure, fitted, items)
+    return kinds
 
 
 def _outcomes_figure(fitted: Fit, items: Sequence[str] | None) -> Figure:
     """Draw the chances of scores of some items, of those named or of a few."""
     chosen = posterior_of_items(fitted.posterior, _some_items(fitted, items))
-    return outcomes_figure(outcome_curves(chosen, ABILITIES), fitted.abilities()["ability"])
+    return figures.outcomes_figure(outcome_curves(chosen, ABILITIES), fitted.abilities()["ability"])
 
 
 def _some_items(fitted: Fit, items: Sequence[str] | None) -> Sequence[str]:
@@ -147,28 +137,28 @@ def _some_items(fitted: Fit, items: Sequence[str] | None) -> Sequence[str]:
 
 def profile_figures(fitted: Fit) -> dict[str, Callable[[], Figure]]:
     """Figures of a fit with several abilities, by name."""
-    figures = dict.fromkeys(("fit", "loadings"), lambda: loadings_figure(fitted.loadings()))
-    return {**figures, "trace": lambda: posterior_figure(fitted.posterior)}
+    kinds = dict.fromkeys(("fit", "loadings"), lambda: figures.loadings_figure(fitted.loadings()))
+    return {**kinds, "trace": lambda: figures.posterior_figure(fitted.posterior)}
 
 
 def ability_figures(fitted: Fit, items: Sequence[str] | None) -> dict[str, Callable[[], Figure]]:
     """Figures of a fit with one ability, by name; curves of some items."""
     return {
-        "fit": lambda: fit_figure(fitted.abilities(), fitted.items()),
-        "abilities": lambda: abilities_figure(fitted.abilities()),
-        "ranks": lambda: ranks_figure(fitted.abilities()),
-        "items": lambda: parameters_figure(fitted.items(), fitted.abilities()["ability"]),
-        "wright": lambda: wright_map(fitted.abilities()["ability"], fitted.items()["difficulty"]),
-        "information": lambda: information_figure(fitted.information(), fitted.abilities()["ability"]),
+        "fit": lambda: figures.fit_figure(fitted.abilities(), fitted.items()),
+        "abilities": lambda: figures.abilities_figure(fitted.abilities()),
+        "ranks": lambda: figures.ranks_figure(fitted.abilities()),
+        "items": lambda: figures.parameters_figure(fitted.items(), fitted.abilities()["ability"]),
+        "wright": lambda: figures.wright_map(fitted.abilities()["ability"], fitted.items()["difficulty"]),
+        "information": lambda: figures.information_figure(fitted.information(), fitted.abilities()["ability"]),
         "curves": partial(_curves_figure, fitted, items),
-        "populations": lambda: populations_figure(
+        "populations": lambda: figures.populations_figure(
             fitted.populations(), fitted.abilities(), groups_of_models(fitted.posterior)
         ),
-        "score": lambda: curves_figure(
+        "score": lambda: figures.curves_figure(
             expected_score_curve(fitted.posterior, ABILITIES), None if fitted.data is None else fitted.abilities()
         ),
-        "trace": lambda: posterior_figure(fitted.posterior),
-        "loadings": lambda: loadings_figure(fitted.loadings()),
+        "trace": lambda: figures.posterior_figure(fitted.posterior),
+        "loadings": lambda: figures.loadings_figure(fitted.loadings()),
     }
 
 
@@ -177,7 +167,7 @@ def _curves_figure(fitted: Fit, items: Sequence[str] | None) -> Figure:
     if fitted.data is None:
         raise FitError("the figure 'curves' needs the responses, and this fit was saved without them.")
     curves = success_curves(posterior_of_items(fitted.posterior, _some_items(fitted, items)), ABILITIES)
-    return item_curves_figure(curves, observed_shares(fitted.abilities()["ability"], fitted.data))
+    return figures.item_curves_figure(curves, observed_shares(fitted.abilities()["ability"], fitted.data))
 
 
 def posterior_of_items(posterior: xr.Dataset, items: Sequence[str] | None) -> xr.Dataset:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.figure import Figure
 
 from irt_bench import names
 from irt_bench.analysis import irt
@@ -34,9 +33,12 @@ from irt_bench.inference.draws import OBSERVED_DATA, RESPONSE_GROUPS, saved_coun
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.irt_models.model import SCORE_MODEL, IRTModel, arranged
 from irt_bench.names import ScoreMethod
-from irt_bench.report.figures.fit_figures import scalar_names
+from irt_bench.report import figures
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FitPlot = Literal[
     "fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace", "populations", "loadings"
@@ -99,7 +101,7 @@ class Fit(FitResult):
 
     def _repr_html_(self) -> str:
         parts = [html_checks(self.diagnostics(), "Checks of inference")]
-        if scalar_names(self.posterior):
+        if figures.scalar_names(self.posterior):
             parts.append(html_frame(self.summary(), "Population of items", ("mean", "sd", "ess_bulk", "r_hat")))
         if names.DIMENSION in self.posterior.dims:
             return notebook_html(repr(self), *parts, html_frame(self.loadings().reset_index(), "Loadings"))
@@ -215,7 +217,7 @@ class Fit(FitResult):
         """
         import arviz_stats
 
-        wanted = [names] if isinstance(names, str) else list(names or scalar_names(self.posterior))
+        wanted = [names] if isinstance(names, str) else list(names or figures.scalar_names(self.posterior))
         for name in wanted:
             if name not in self.posterior:
                 raise AnalysisError(unknown_choice("quantity", name, self.posterior.data_vars))
@@ -416,10 +418,10 @@ class Fit(FitResult):
         >>> figure.axes[0].set_title("Algebra items").get_text()
         'Algebra items'
         """
-        figures = figures_of(self, items)
-        if kind not in figures and kind in get_args(FitPlot):
+        kinds = figures_of(self, items)
+        if kind not in kinds and kind in get_args(FitPlot):
             self._needs_one_ability(f"the figure {kind!r}")
-        return draw(kind, figures, width)
+        return draw(kind, kinds, width)
 
     def to_arviz(self, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS) -> Any:
         """ArviZ's own container, with log-likelihood, replicated answers and answers: see `az.loo`, `az.plot_trace`.

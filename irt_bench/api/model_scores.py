@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from irt_bench import names
 from irt_bench.analysis.item_parameters import item_parameter_table, read_item_parameters, score_by_items
@@ -27,11 +26,13 @@ from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, p
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.files import write_csv, write_json
 from irt_bench.names import BENCHMARK, MODEL, ScoreMethod
-from irt_bench.report.figures.canvas import save_figure
-from irt_bench.report.figures.model_figures import scores_figure
+from irt_bench.report import figures
 from irt_bench.responses.canonical import Responses, as_counts, as_table
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.variance.model_pair import compare_models as compare_pair
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN: Final = ("score", "rank", "group", "n_items", "n_answers")
 
@@ -141,7 +142,7 @@ class ModelScores:
         """
         chosen = self.benchmarks[-1] if benchmark is None else benchmark
         table = self.models(chosen)
-        return draw(kind, {"scores": lambda: scores_figure(table, chosen, self.measure)}, width)
+        return draw(kind, {"scores": lambda: figures.scores_figure(table, chosen, self.measure)}, width)
 
     def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench scores`` does.
@@ -156,7 +157,7 @@ class ModelScores:
         with saved_folder(folder) as path:
             write_csv(self.scores, path / "models.csv", safe=safe_csv)
             write_csv(self.differences, path / "pairs.csv", safe=safe_csv, index=False)
-            save_figure(self.plot(), path / "scores.png")
+            figures.save_figure(self.plot(), path / "scores.png")
             write_json(path / "summary.json", self.to_dict())
 
 

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from irt_bench import names
 from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.files import replacing, write_csv, write_json
-from irt_bench.report.figures.canvas import save_figure
-from irt_bench.report.figures.study_figures import cures_figure, drawn_estimator, forest_figure, paths_figure
-from irt_bench.report.figures.variance_figures import file_name
+from irt_bench.report import figures
 from irt_bench.report.page.folders import STUDY, read_folders
 from irt_bench.report.tables.score_tables import paper_form, verdict_table
 from irt_bench.responses.canonical import Responses, as_table
@@ -29,6 +26,9 @@ from irt_bench.study.design import StudyDesign, make_design
 from irt_bench.study.results import StudyResult
 from irt_bench.study.run import Progress, Workers
 from irt_bench.study.run import run_study as run_design
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VERDICTS: Final = ("compared", "random: cuts", "random: raises", "random: none", "random: found from")  # shown
 TABLES: Final = ("results", "cures", "paths", "transfer", "control", "cures_control", "paper", "detectable")
@@ -153,12 +153,12 @@ class Study:
         chosen = self.benchmarks[0] if benchmark is None else benchmark
         if chosen not in self.benchmarks:
             raise AnalysisError(unknown_choice("benchmark", chosen, self.benchmarks))
-        figures = {
+        kinds = {
             "forest": lambda: self._forest(chosen),
-            "path": lambda: paths_figure(self.paths(), chosen),
+            "path": lambda: figures.paths_figure(self.paths(), chosen),
             "cures": lambda: self._cures(chosen),
         }
-        return draw(kind, figures, width)
+        return draw(kind, kinds, width)
 
     def _cures(self, benchmark: str) -> Figure:
         if not self._has_cures(benchmark):
@@ -166,17 +166,17 @@ class Study:
                 f"the study of {benchmark!r} has no ratio of noise per signal: its runs differ by no more than seed "
                 "noise, or have fewer than three seeds."
             )
-        return cures_figure(self.cures(), benchmark)
+        return figures.cures_figure(self.cures(), benchmark)
 
     def _has_cures(self, benchmark: str) -> bool:
         cures = self.cures()
         return bool(len(cures) and cures.loc[cures[names.BENCHMARK] == benchmark, "ratio"].notna().any())
 
     def _forest(self, benchmark: str) -> Figure:
-        estimator = drawn_estimator(self.results(), benchmark)
+        estimator = figures.drawn_estimator(self.results(), benchmark)
         if estimator is None:
             raise AnalysisError(f"the study of {benchmark!r} has random subsets only, which have no forest plot.")
-        return forest_figure(self.results(), benchmark, estimator=estimator)
+        return figures.forest_figure(self.results(), benchmark, estimator=estimator)
 
     def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
         """Write tables, figures and, last, the summary into a folder, as ``irt-bench study`` does.
@@ -194,15 +194,15 @@ class Study:
             with replacing(output / f"{name}.csv") as beside:
                 write_csv(self.tables[name], beside, safe=safe_csv, index=False)
         for place, benchmark in enumerate(self.benchmarks):
-            name = file_name(benchmark, place)
-            if drawn_estimator(self.results(), benchmark):
+            name = figures.file_name(benchmark, place)
+            if figures.drawn_estimator(self.results(), benchmark):
                 with replacing(output / f"forest-{name}.png") as beside:
-                    save_figure(self._forest(benchmark), beside)
+                    figures.save_figure(self._forest(benchmark), beside)
             if self._has_cures(benchmark):
                 with replacing(output / f"cures-{name}.png") as beside:
-                    save_figure(cures_figure(self.cures(), benchmark), beside)
+                    figures.save_figure(figures.cures_figure(self.cures(), benchmark), beside)
             with replacing(output / f"path-{name}.png") as beside:
-                save_figure(paths_figure(self.paths(), benchmark), beside)
+                figures.save_figure(figures.paths_figure(self.paths(), benchmark), beside)
         with replacing(output / "summary.json") as beside:
             write_json(beside, self.about)
 

@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from irt_bench import names
 from irt_bench.analysis.labelled_draws import refuse_populations
@@ -21,7 +20,7 @@ from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.model import SCORE_MODEL
 from irt_bench.names import EstimatorName, ExportName, SelectorName, WeightingName
-from irt_bench.report.figures.study_figures import subset_items_figure, subset_scores_figure
+from irt_bench.report import figures
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
@@ -43,6 +42,9 @@ from irt_bench.subsets.make import make_subset as make_record
 from irt_bench.subsets.score import estimate_full_score
 from irt_bench.subsets.select import item_number
 from irt_bench.subsets.subset import SubsetRecord, read_subset, write_subset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SubsetPlot = Literal["items", "scores"]
 
@@ -309,11 +311,11 @@ class Subset:
         """
         if kind == "scores" and responses is None:
             raise SubsetError("plot('scores') needs answers to the full benchmark; give responses=.")
-        figures = {
-            "items": lambda: subset_items_figure(self.items()),
-            "scores": lambda: subset_scores_figure(self.compare(responses)),  # type: ignore[arg-type]
+        kinds = {
+            "items": lambda: figures.subset_items_figure(self.items()),
+            "scores": lambda: figures.subset_scores_figure(self.compare(responses)),  # type: ignore[arg-type]
         }
-        return draw(kind, figures, width)
+        return draw(kind, kinds, width)
 
     def save(self, path: str | Path) -> None:
         """Write the subset as one JSON file, which `Subset.load` and ``irt-bench score`` read."""

@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from irt_bench.api.display import draw, html_frame, notebook_html, plural, saved_folder
 from irt_bench.api.subset import calibration_plan
@@ -18,8 +17,7 @@ from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.files import write_json
 from irt_bench.inference.fit import FitResult, Progress
 from irt_bench.names import EstimatorName, SelectorName
-from irt_bench.report.figures.canvas import save_figure
-from irt_bench.report.figures.study_figures import subset_comparison_figure
+from irt_bench.report import figures
 from irt_bench.report.tables.score_tables import (
     COVERAGE_TITLE,
     SHIFT_TITLE,
@@ -44,6 +42,9 @@ from irt_bench.subsets.compare import (
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, check_names, default_weights
 from irt_bench.subsets.select import item_number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_MODELS: Final = 400  # that take part
 
@@ -132,7 +133,7 @@ class SubsetComparison:
         width : float, optional
             Width in inches. A figure of a given width has no title, as a caption says it.
         """
-        return draw(kind, {"errors": lambda: subset_comparison_figure(self.result.table)}, width)
+        return draw(kind, {"errors": lambda: figures.subset_comparison_figure(self.result.table)}, width)
 
     def parts(self) -> dict[str, pd.DataFrame]:
         """Tables for readers, by title."""
@@ -151,7 +152,7 @@ class SubsetComparison:
             for name, frame in frames.items():
                 frame.to_csv(path / f"{name}.csv", index=False, float_format="%.6g")
             (path / "errors.md").write_text(text + "\n", encoding="utf-8")
-            save_figure(self.plot(), path / "comparison.png")
+            figures.save_figure(self.plot(), path / "comparison.png")
             write_json(path / "summary.json", self.to_dict())
 
 

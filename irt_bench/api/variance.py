@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from irt_bench import names
 from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural, saved_folder
@@ -18,16 +17,7 @@ from irt_bench.files import write_csv, write_json
 from irt_bench.inference.fit import FitResult
 from irt_bench.inference.settings import NUTSSettings, SVISettings
 from irt_bench.names import SamplerName
-from irt_bench.report.figures.canvas import save_figure
-from irt_bench.report.figures.variance_figures import (
-    compared_measures,
-    curve_figure,
-    file_name,
-    measures_figure,
-    needed_figure,
-    seed_sd_figure,
-    steps_figure,
-)
+from irt_bench.report import figures
 from irt_bench.report.tables.text import POINTS
 from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.table import ResponseTable
@@ -40,6 +30,9 @@ from irt_bench.variance.scores import ACCURACY, RunScores
 from irt_bench.variance.seed_ability import SeedModelResult, model_seed_effects, seed_model_settings
 from irt_bench.variance.seed_variance import Progress, SeedVarianceResult, analyse_seed_variance
 from irt_bench.variance.variance_curve import N_SUBSETS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VariancePlot = Literal["steps", "curve", "measures", "subtasks", "needed"]
 TABLES: Final = (
@@ -210,31 +203,31 @@ class SeedVariance:
         chosen = known[0] if benchmark is None else benchmark
         if chosen not in known:
             raise AnalysisError(unknown_choice("benchmark", chosen, known))
-        figures = {
-            "steps": lambda: steps_figure(self.result, chosen),
-            "curve": lambda: curve_figure(self.result, chosen),
+        kinds = {
+            "steps": lambda: figures.steps_figure(self.result, chosen),
+            "curve": lambda: figures.curve_figure(self.result, chosen),
             "measures": lambda: self._measures_figure(chosen),
             "subtasks": lambda: self._subtasks_figure(chosen),
             "needed": lambda: self._needed_figure(chosen),
         }
-        return draw(kind, figures, width)
+        return draw(kind, kinds, width)
 
     def _measures_figure(self, benchmark: str) -> Figure:
-        if not len(compared_measures(self.result, benchmark)):
+        if not len(figures.compared_measures(self.result, benchmark)):
             raise AnalysisError(f"the responses of {benchmark!r} hold no continuous measures with a ratio to accuracy.")
-        return measures_figure(self.result, benchmark)
+        return figures.measures_figure(self.result, benchmark)
 
     def _subtasks_figure(self, benchmark: str) -> Figure:
         table = self.subtasks().reset_index()
         rows = table[(table[names.BENCHMARK] == benchmark) & (table["measure"] == ACCURACY)]
         if not len(rows):
             raise AnalysisError(f"the items of {benchmark!r} have no subtasks; name their column as group=.")
-        return seed_sd_figure(rows.set_index(names.SUBTASK).sort_values("seed_sd", ascending=False))
+        return figures.seed_sd_figure(rows.set_index(names.SUBTASK).sort_values("seed_sd", ascending=False))
 
     def _needed_figure(self, benchmark: str) -> Figure:
         if not len(self.needed()):
             raise AnalysisError("the seeds that are needed depend on the difference to detect; give difference=.")
-        return needed_figure(self.needed(), benchmark)
+        return figures.needed_figure(self.needed(), benchmark)
 
     def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
         """Write tables, figures and summary into a folder, as ``irt-bench variance`` does.
@@ -253,13 +246,15 @@ class SeedVariance:
             if self.modelled is not None:
                 write_csv(self.modelled.table, path / "seed_model.csv", safe=safe_csv, index=False)
             for place, benchmark in enumerate(found.metrics[names.BENCHMARK].unique()):
-                name = file_name(str(benchmark), place)
-                save_figure(steps_figure(found, str(benchmark)), path / f"steps-{name}.png")
-                save_figure(curve_figure(found, str(benchmark)), path / f"curve-{name}.png")
+                name = figures.file_name(str(benchmark), place)
+                figures.save_figure(figures.steps_figure(found, str(benchmark)), path / f"steps-{name}.png")
+                figures.save_figure(figures.curve_figure(found, str(benchmark)), path / f"curve-{name}.png")
                 if len(found.needed):
-                    save_figure(needed_figure(found.needed, str(benchmark)), path / f"needed-{name}.png")
-                if len(compared_measures(found, str(benchmark))):
-                    save_figure(measures_figure(found, str(benchmark)), path / f"measures-{name}.png")
+                    figures.save_figure(
+                        figures.needed_figure(found.needed, str(benchmark)), path / f"needed-{name}.png"
+                    )
+                if len(figures.compared_measures(found, str(benchmark))):
+                    figures.save_figure(figures.measures_figure(found, str(benchmark)), path / f"measures-{name}.png")
             write_json(path / "summary.json", self.to_dict())
 
 

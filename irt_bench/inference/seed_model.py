@@ -44,7 +44,7 @@ from irt_bench.inference.sampling.known_items import (
 from irt_bench.inference.sampling.nuts import sample_coordinates
 from irt_bench.inference.sampling.svi import fit_coordinates
 from irt_bench.inference.sampling.target import Target
-from irt_bench.inference.settings import NUTSSettings, SVISettings
+from irt_bench.inference.settings import N_ITEM_DRAWS, NUTSSettings, SVISettings
 from irt_bench.irt_models.model import HalfNormal, Normal
 from irt_bench.irt_models.program import half_normal, measured, normal, number
 from irt_bench.irt_models.training_runs import SeedDesign
@@ -60,7 +60,6 @@ RUN_MEAN_PRIOR: Final = Normal(0.0, 2.0)  # from untrained to far better than th
 # Seeds of a run differ less than models do, whose sd is 1. With half of that as scale, intervals from five seeds
 # covered 97% at a seed sd of 0.3 and 65% at 1.2; with this scale 91 to 95% (tests/inference/test_seed_model.py).
 SD_PRIOR: Final = HalfNormal(1.0)
-N_ITEM_DRAWS: Final = 10  # of the items' parameters; their part of the variance, itself small, is known to a third
 
 MAX_STEEP: Final = 0.01  # share of items with discriminations that no calibration should give
 DIFFERENCE: Final = 0.05  # of coordinates of the sds, whose prior is standard normal, for their curvature

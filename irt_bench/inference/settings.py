@@ -16,6 +16,7 @@ MAX_CHAINS: Final = 128
 MAX_STEPS: Final = 10_000_000  # of an optimisation: weeks
 Steps = Annotated[int, Field(gt=0, le=MAX_STEPS)]
 Workers = Annotated[int, Field(ge=0, le=MAX_THREADS)]
+N_ITEM_DRAWS: Final = 10  # of the seed model's items; their part of the variance, itself small, is known to a third
 ONE_THREAD = 3_000_000  # cells below which waking a second thread costs more than it does
 
 

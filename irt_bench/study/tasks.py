@@ -29,7 +29,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,6 @@ from irt_bench.errors import (
     SubsetWarning,
     UndefinedWarning,
 )
-from irt_bench.inference.seed_model import SeedFit
 from irt_bench.inference.settings import SVISettings
 from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts
@@ -82,6 +81,9 @@ from irt_bench.variance.moments import answers_per_cell
 from irt_bench.variance.seed_ability import fit_as_varied
 from irt_bench.variance.seed_checks import description_checks
 from irt_bench.variance.seed_effect import COLUMNS, SEEN, seed_effect_draws, seed_effect_table
+
+if TYPE_CHECKING:
+    from irt_bench.inference.seed_model import SeedFit
 
 Places = npt.NDArray[np.intp]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,7 @@ from irt_bench import names
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.fit import fit
-from irt_bench.inference.seed_model import N_ITEM_DRAWS, SeedFit, estimate_abilities, fit_seed_model
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
+from irt_bench.inference.settings import N_ITEM_DRAWS, LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
@@ -28,6 +27,9 @@ from irt_bench.variance.moments import answer_variance_ratio, answers_per_cell
 from irt_bench.variance.scores import seed_layout
 from irt_bench.variance.seed_checks import description_checks, seen_spread
 from irt_bench.variance.seed_effect import seed_effect_table
+
+if TYPE_CHECKING:
+    from irt_bench.inference.seed_model import SeedFit
 
 Progress = Callable[[str, int, int], None]
 
@@ -164,6 +166,8 @@ def fit_as_varied(
     ratio : float
         ``answer_variance_ratio``.
     """
+    from irt_bench.inference.seed_model import estimate_abilities, fit_seed_model  # noqa: PLC0415 - torch takes seconds
+
     ratio = answer_variance_ratio(counts, estimate_abilities(counts, items=items, n_item_draws=n_item_draws))
     dispersion = float(np.clip(ratio, *DISPERSIONS)) if np.isfinite(ratio) else 1.0
     found = fit_seed_model(

@@ -8,18 +8,19 @@ from irt_bench.inference.fast.gibbs_targets import Answers
 STEP = 1e-2
 
 
-def make(rng, guessing):
-    trials = rng.integers(0, 4, (7, 5))
+def make(rng, guessing, n_models=7):
+    trials = rng.integers(0, 4, (n_models, 5))
     answers = Answers(rng.binomial(trials, 0.5), trials, guessing)
-    return answers, rng.normal(size=(3, 7)), rng.uniform(0.5, 2, (3, 5)), rng.normal(size=(3, 5)), trials
+    return answers, rng.normal(size=(3, n_models)), rng.uniform(0.5, 2, (3, 5)), rng.normal(size=(3, 5)), trials
 
 
+@pytest.mark.parametrize("n_models", [3, 7])  # compiled loops run along the longer side
 @pytest.mark.parametrize("guessing", [None, np.linspace(0, 0.4, 5)])
-def test_log_likelihood_is_the_binomial_one(guessing):
+def test_log_likelihood_is_the_binomial_one(guessing, n_models):
     rng = np.random.default_rng(0)
-    trials = rng.integers(0, 4, (7, 5))
+    trials = rng.integers(0, 4, (n_models, 5))
     correct = rng.binomial(trials, 0.5)
-    ability, slope, intercept = rng.normal(size=(3, 7)), rng.uniform(0.5, 2, (3, 5)), rng.normal(size=(3, 5))
+    ability, slope, intercept = 2 * rng.normal(size=(3, n_models)), rng.uniform(0.5, 2, (3, 5)), rng.normal(size=(3, 5))
     low = 0 if guessing is None else guessing
     right = low + (1 - low) * expit(ability[:, :, None] * slope[:, None] + intercept[:, None])
     choices = binom.logpmf(correct, trials, 0.5) - trials * np.log(0.5)  # the binomial coefficient, a constant
@@ -29,9 +30,10 @@ def test_log_likelihood_is_the_binomial_one(guessing):
     np.testing.assert_allclose(answers.by_item(ability, slope, intercept)[0], expected.sum(1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("n_models", [3, 7])
 @pytest.mark.parametrize("guessing", [None, np.linspace(0, 0.4, 5)])
-def test_slopes_are_those_of_the_log_likelihood(guessing):
-    answers, ability, slope, intercept, _ = make(np.random.default_rng(1), guessing)
+def test_slopes_are_those_of_the_log_likelihood(guessing, n_models):
+    answers, ability, slope, intercept, _ = make(np.random.default_rng(1), guessing, n_models)
 
     def difference(sums, *change):
         moved = [sums(ability + s * change[0], slope + s * change[1], intercept + s * change[2])[0] for s in (-1, 1)]
@@ -42,6 +44,7 @@ def test_slopes_are_those_of_the_log_likelihood(guessing):
     close = {"rtol": 1e-2, "atol": 1e-3}
     np.testing.assert_allclose(by_ability, difference(answers.by_model, STEP, 0, 0), **close)
     np.testing.assert_allclose(by_intercept, difference(answers.by_item, 0, 0, STEP), **close)
+    np.testing.assert_array_equal(answers.by_model(ability, slope, intercept, density=False)[1], by_ability)
     np.testing.assert_allclose(by_slope, difference(answers.by_item, 0, STEP, 0), **close)
 
 

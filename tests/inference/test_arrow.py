@@ -45,7 +45,7 @@ def test_draws_of_both_orders_have_the_covariance_of_the_whole(arrow_and_precisi
     covariance, n = np.linalg.inv(whole), 200_000
     items, shared, follow = arrow.draw_items_first(arrow.items_precision(), rng, n)
     own = rng.standard_normal((n, M)) / np.sqrt(arrow.abilities)
-    one = np.hstack([follow + own, *items, shared])
+    one = np.hstack([follow(slice(None)) + own, *items, shared])
     abilities, items, shared = arrow.draw_abilities_first(arrow.abilities_precision(), rng, n)
     two = np.hstack([abilities, *items, shared])
     for draws in (one, two):

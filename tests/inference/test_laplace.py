@@ -3,6 +3,7 @@ import pytest
 
 from irt_bench.errors import FitError
 from irt_bench.inference.convergence import APART_LIMIT
+from irt_bench.inference.fast import laplace
 from irt_bench.inference.fast.laplace import approximate, fit_laplace
 from irt_bench.inference.sampling.nuts import sample_nuts
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
@@ -225,3 +226,19 @@ def test_steep_slopes_of_a_floor_do_not_circle_and_chains_start_where_answers_le
     a, b = np.exp(draws.sites["log_discrimination"][0]), draws.sites["difficulty"][0]
     expected = 1 / (1 + np.exp(-np.clip(a[:, None] * (draws.sites["ability"][0][:, :, None] - b[:, None]), -50, 50)))
     np.testing.assert_allclose(expected.mean((0, 2)), correct.mean(1) / 40, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(900, 20), (900, 600)], ids=["grid", "normal"])
+def test_a_maximum_begun_from_some_of_the_models_is_that_of_all(monkeypatch, shape):
+    """A fifth of the models lead elsewhere: what comes of them alone is the negative control."""
+    _, correct, trials = simulate(TwoPL(), shape, 8, missing=0.05)
+    settings = LaplaceSettings(threads=1, tolerance=1e-5)
+    found = {}
+    for enough in (10_000, 180):
+        monkeypatch.setattr(laplace, "ENOUGH_MODELS", enough)
+        found[enough] = laplace._maximise(TwoPL(), correct, trials, settings, None).items
+    some = laplace._maximise(TwoPL(), correct[::5], trials[::5], settings, None).items
+    for name in ("log_slope", "intercept"):
+        whole, begun, part = (getattr(items, name) for items in (found[10_000], found[180], some))
+        np.testing.assert_allclose(begun, whole, atol=2e-3)
+        assert np.abs(part - whole).max() > 0.1

@@ -26,6 +26,7 @@ from irt_bench.irt_models.populations import AbilityPrior
 from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING, UPPER_ASYMPTOTE
 
 CHUNK = 2**16  # numbers at a time: they stay in the processor's cache
+BLOCK = 2**17  # the same of weights
 Array = npt.NDArray[Any]
 REACH = 6.0  # nodes from -6 to 6: an ability ~ N(0, 1) lies beyond with probability 2e-9
 STANDARD_REACH = (-REACH, REACH)
@@ -35,6 +36,7 @@ MIN_NODES = 41
 MAX_NODES = 320  # for large matrices; small ones may have more
 FINEST = 8_001
 COLLAPSED_ITEMS = 12  # with so few items many models answer alike, and each pattern is computed once
+MIN_WEIGHT = 1e-7  # of a node
 MIN_CHANCE = 1e-30  # logarithms of float32 stay finite
 
 
@@ -132,16 +134,30 @@ class AbilityGrid:
         return len(self.pattern), self.right.shape[1]
 
     @cached_property
+    def _apart(self) -> bool:
+        """Whether each model is a pattern of its own, in order."""
+        return bool(np.array_equal(self.pattern, np.arange(len(self.right))))
+
+    def by_model(self, values: Array) -> Array:
+        """Values of the models, given those of the patterns."""
+        return values if self._apart else values[self.pattern]
+
+    @cached_property
     def _single(self) -> AbilityGrid:
         """The same in float32: enough to draw from, in half the time."""
         right, wrong, multiplicity = (part.astype(np.float32) for part in (self.right, self.wrong, self.multiplicity))
         return replace(self, right=right, wrong=wrong, multiplicity=multiplicity)
 
     @cached_property
-    def _trials(self) -> Array | None:
+    def common_trials(self) -> Array | None:
         """Trials of each item where all models had the same, shape (item,)."""
-        trials = self.right + self.wrong
+        trials = self.trials()
         return trials[0].astype(np.float64) if (trials == trials[0]).all() else None
+
+    @cached_property
+    def most_trials(self) -> npt.NDArray[np.float64]:
+        """Trials of each item by the model with most, shape (item,)."""
+        return np.asarray(self.trials().max(axis=0), dtype=np.float64)
 
     def weights(self, log_right: Array, log_wrong: Array, prior: AbilityPrior | None = None) -> tuple[Array, Array]:
         """Weight the nodes given curves of shape (item, node), and priors of the abilities if not N(0, 1).
@@ -153,26 +169,43 @@ class AbilityGrid:
         weights : array of shape (pattern, node)
             Posterior of ability; rows sum to 1.
         """
-        dtype = self.right.dtype
-        if self._trials is None:
-            density = self.right @ log_right.astype(dtype) + self.wrong @ log_wrong.astype(dtype)
-        else:  # one product in place of two
-            density = self.right @ (log_right - log_wrong).astype(dtype) + (self._trials @ log_wrong).astype(dtype)
-        density += self.log_prior(prior).astype(dtype)
-        top = density.max(axis=1, keepdims=True)
-        density -= top
-        np.exp(density, out=density)
-        total = density.sum(axis=1, keepdims=True)
-        density /= total
-        return (top + np.log(total))[:, 0], density
+        dtype, common = self.right.dtype, self.common_trials
+        right, wrong = (each.astype(dtype) for each in (log_right - log_wrong, log_wrong))
+        top, total = np.empty((2, len(self.right), 1), dtype)
+        weights, ones = np.empty((len(self.right), len(self.nodes)), dtype), np.ones((len(self.nodes), 1), dtype)
+        for rows in self.row_blocks:  # they stay in the processor's cache
+            density, beside = np.matmul(self.right[rows], right, out=weights[rows]), self.log_prior(prior, rows)
+            density += (beside if common is None else beside + common @ log_wrong).astype(dtype)
+            if common is None:
+                density += self.trials(rows) @ wrong
+            np.max(density, axis=1, keepdims=True, out=top[rows])
+            density -= top[rows]
+            np.exp(density, out=density)
+            np.matmul(density, ones, out=total[rows])
+            density *= 1 / total[rows]
+        return (top + np.log(total))[:, 0], weights
+
+    @property
+    def row_blocks(self) -> list[slice]:
+        """Slices of patterns."""
+        size = max(BLOCK // len(self.nodes), 1)
+        return [slice(at, at + size) for at in range(0, len(self.right), size)]
+
+    def trials(self, rows: slice = slice(None)) -> Array:
+        """Trials of some patterns, (pattern, item), floating."""
+        return np.asarray(self.right[rows] + self.wrong[rows])
+
+    def counted(self, weights: Array) -> Array:
+        """Weights times the models that gave a pattern."""
+        return weights if len(self.right) == len(self.pattern) else weights * self.multiplicity[:, None]
 
     def expected_counts(self, weights: Array) -> tuple[Array, Array]:
         """Right and wrong answers to be expected at each node, (item, node), all models together."""
-        weighted = weights * self.multiplicity[:, None]
+        weighted = self.counted(weights)
         right = self.right.T @ weighted
-        if self._trials is None:
+        if self.common_trials is None:
             return right, self.wrong.T @ weighted
-        return right, self._trials[:, None] * weighted.sum(axis=0) - right
+        return right, self.common_trials[:, None] * weighted.sum(axis=0) - right
 
     def value_and_slopes(self, items: dict[str, Array]) -> tuple[float, dict[str, Array]]:
         """Log-likelihood of the items with abilities integrated, and its gradient in the item parameters.
@@ -192,13 +225,13 @@ class AbilityGrid:
         _, weights = self._single.weights(table.log_right, table.log_wrong)
         return draw_from_grid(weights, self.nodes, self.pattern, rng.random(len(self.pattern)))
 
-    def log_prior(self, prior: AbilityPrior | None = None) -> npt.NDArray[np.float64]:
-        """N(0, 1) at the nodes, (node,), or each model's prior, (model, node), times the rule's weight."""
+    def log_prior(self, prior: AbilityPrior | None = None, rows: slice = slice(None)) -> npt.NDArray[np.float64]:
+        """N(0, 1) at the nodes, (node,), or the priors of some models, (model, node), times the rule's weight."""
         spacing, place = self.nodes[1] - self.nodes[0], self.nodes
         sd: Any = np.float64(1)
         if prior is not None:
-            sd = prior.sd[:, None]
-            place = (place - prior.mean[:, None]) / sd
+            sd = prior.sd[rows, None]
+            place = (place - prior.mean[rows, None]) / sd
         return np.asarray(-0.5 * place**2 - 0.5 * np.log(2 * np.pi) + np.log(spacing / sd))
 
 
@@ -232,8 +265,8 @@ class CurveTable:
 
 
 def draw_from_grid(
-    weights: Array, nodes: npt.NDArray[np.float64], pattern: npt.NDArray[np.intp], uniform: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+    weights: Array, nodes: npt.NDArray[np.float64], pattern: npt.NDArray[np.intp], uniform: Array
+) -> Array:
     """Invert each model's cumulative weights at uniform numbers, linear within a node's cell.
 
     Parameters
@@ -247,16 +280,32 @@ def draw_from_grid(
     uniform : array of shape (model,) or (model, draw)
         In [0, 1).
     """
-    cumulated = np.cumsum(weights, axis=1, dtype=np.float64)
-    cumulated /= cumulated[:, -1:]
-    flat = (cumulated + np.arange(len(cumulated))[:, None]).ravel()  # rows one above the other: one sorted search
-    row = pattern.reshape(-1, *[1] * (uniform.ndim - 1))
-    place = np.searchsorted(flat, np.minimum(uniform, 1 - 1e-12) + row, side="right") - row * len(nodes)
-    place = np.clip(place, 0, len(nodes) - 1)
-    upper = cumulated[row, place]
-    lower = np.where(place > 0, cumulated[row, place - 1], 0.0)
-    share = (uniform - lower) / np.maximum(upper - lower, 1e-300)
-    return np.asarray(nodes[place] + (share - 0.5) * (nodes[1] - nodes[0]))
+    from irt_bench.inference.fast.sweep_numba import invert_cells  # noqa: PLC0415 - a quarter of a second
+
+    found = np.empty((uniform[0].size, len(uniform)), uniform.dtype)
+    invert_cells(weights, pattern, uniform.reshape(len(uniform), -1), nodes[0], nodes[1] - nodes[0], found)
+    return found.T.reshape(uniform.shape)
+
+
+@dataclass(frozen=True)
+class SmoothCross:
+    """Cross derivatives as smooth functions of ability.
+
+    Parameters
+    ----------
+    basis : array of shape (model, rank)
+        Chebyshev polynomials at the abilities, or weights of the nodes.
+    rows : tuple of two arrays of shape (rank, item)
+        basis @ rows are the derivatives in (intercept, log slope).
+    """
+
+    basis: Array
+    rows: tuple[Array, Array]
+
+    def cross(self, block: slice) -> tuple[Array, Array]:
+        """Rows of some items."""
+        by_intercept, by_slope = self.rows
+        return by_intercept[:, block], by_slope[:, block]
 
 
 class AbilityPosterior(Protocol):
@@ -295,8 +344,8 @@ class AbilityPosterior(Protocol):
     def least_sd(self, items: Items) -> float:
         """Smallest sd of an ability given answers to all items."""
 
-    def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
-        """Draw abilities given the items, (draw, model)."""
+    def draw(self, rng: np.random.Generator, n_draws: int, models: slice = slice(None)) -> Array:
+        """Draw abilities of some models given the items, (draw, model)."""
 
 
 class GridAbilities:
@@ -324,10 +373,9 @@ class GridAbilities:
         self._prior_precision = np.float64(1) if prior is None else prior.sd**-2
         self._right, self._wrong = grid.expected_counts(self._weights)
         self._nodes = grid.nodes
-        weights = self._weights.astype(np.float64)
-        mean = weights @ grid.nodes
-        square = weights @ grid.nodes**2
-        self.mean, self.variance = mean[grid.pattern], (square - mean**2)[grid.pattern]
+        powers = np.stack([grid.nodes, grid.nodes**2], axis=1)
+        mean, square = np.concatenate([self._weights[rows].astype(np.float64) @ powers for rows in grid.row_blocks]).T
+        self.mean, self.variance = grid.by_model(mean), grid.by_model(square - mean**2)
 
     def reframe(self, location: float, scale: float) -> None:
         """Move the nodes."""
@@ -346,39 +394,98 @@ class GridAbilities:
         In a sum over items residuals are the pull of the prior, which the means of the posteriors have already
         followed: counted again, models and items would seem to know the scale that they share.
         """
-        grid, nodes = self._grid, self._grid.nodes
-        part = _take(items, block)
-        table = CurveTable(as_parameters(part), nodes)
-        curve = table.wrong * table.known**2 / table.right  # information of one trial
-        trials = grid.right[:, block] + grid.wrong[:, block]
-        by_intercept = -part.slope * trials * (self._weights @ curve.T)
-        by_slope = -(part.slope**2) * trials * (self._weights @ (curve * nodes).T)
-        return by_intercept[grid.pattern], by_slope[grid.pattern]
+        grid = self._grid
+        trials, by_node = grid.trials()[:, block], self._node_rows(_take(items, block))
+        by_intercept, by_slope = (trials * (self._weights @ each.astype(np.float32)) for each in by_node)
+        return grid.by_model(by_intercept), grid.by_model(by_slope)
+
+    def smooth_cross(self, items: Items) -> SmoothCross | None:
+        """Give the same as a product of matrices, where all models had the same trials."""
+        trials = self._grid.common_trials
+        if trials is None:
+            return None
+        by_intercept, by_slope = self._node_rows(items)
+        return SmoothCross(self._grid.by_model(self._weights), (trials * by_intercept, trials * by_slope))
+
+    def _node_rows(self, items: Items) -> tuple[Array, Array]:
+        """Second derivatives of one trial at the nodes, (node, item) each."""
+        table = CurveTable(as_parameters(items), self._grid.nodes)
+        information = (table.wrong * table.known**2 / table.right).T
+        return -items.slope * information, -(items.slope**2) * information * self._grid.nodes[:, None]
 
     def precision(self, items: Items) -> Array:
         """Sum the information over items, as it is expected."""
-        everything = self.cross(items, slice(None))[0]
-        return np.asarray(self._prior_precision - everything @ items.slope)
+        grid, by_node = self._grid, -self._node_rows(items)[0] * items.slope
+        if grid.common_trials is None:
+            information = ((self._weights @ by_node.astype(np.float32)) * grid.trials()).sum(axis=1)
+        else:
+            information = self._weights @ (by_node @ grid.common_trials).astype(np.float32)
+        return np.asarray(self._prior_precision + grid.by_model(information).astype(np.float64))
 
-    def lost_information(self, items: Items, more: Callable[[float], Array] | None = None) -> Array:
+    def lost_information(self, items: Items, more: tuple[Array, Array] | None = None) -> Array:
         """Covariance, summed over models, of the slopes in (intercepts, log slopes) within the abilities' posteriors.
 
         What not knowing the abilities takes from the information about the items (Louis 1982), (2 item, 2 item), and
-        about what their priors depend on: `more` gives its slopes at an ability, (model, value).
+        about what their priors depend on.
+
+        Parameters
+        ----------
+        items : Items
+            At which the abilities were inferred.
+        more : tuple of two arrays of shape (model, value), optional
+            What else has slopes: factors of the ability and of its square in them.
+
+        Notes
+        -----
+        A slope is a sum of products, of a number of the model's and a function of ability: in an item's intercept x - n
+        P, in its log slope a theta (x - n P). Covariances of the functions meet the numbers in products of matrices.
         """
-        grid, nodes, a = self._grid, self._grid.nodes, items.slope
+        grid, nodes, n = self._grid, self._grid.nodes, len(items.slope)
         table = CurveTable(as_parameters(items), nodes)
-        trials = grid.right + grid.wrong
-        n = 2 * len(a) + (0 if more is None else more(0.0).shape[1])
-        total, mean = np.zeros((n, n)), np.zeros((len(grid.right), n))
-        for q, node in enumerate(nodes):
-            weight = self._weights[:, q] * grid.multiplicity
-            if weight.max() < 1e-7:
+        chance = np.vstack([table.right, table.right * (items.slope[:, None] * nodes)])
+        if grid.common_trials is None:
+            return self._lost_by_node(items, chance, more)
+        size = 2 * n + (0 if more is None else more[0].shape[1])
+        shared = np.zeros((size, len(nodes)))
+        shared[: 2 * n] = -np.tile(grid.common_trials, 2)[:, None] * chance
+        total, meet, powers = np.zeros((size, size)), np.zeros((len(nodes),) * 2), np.stack([nodes, nodes**2])
+        for rows in grid.row_blocks:
+            weights = self._weights[rows]
+            counted = weights * np.sqrt(grid.multiplicity[rows, None])
+            meet -= (counted.T @ counted).astype(np.float64)
+            linear = np.zeros((len(weights), size - n), np.float32)  # intercepts have none
+            np.multiply(grid.right[rows], items.slope.astype(np.float32), out=linear[:, :n])
+            factors = [linear]
+            if more is not None:
+                linear[:, n:] = more[0][rows]
+                factors.append(np.hstack([np.zeros((len(weights), n)), more[1][rows]]))
+            own, beside = _covariances(weights, grid.multiplicity[rows], powers[: len(factors)], factors)
+            total[n:, n:] += own
+            total[:, n:] += shared @ beside
+            total[n:] += (shared @ beside).T
+        meet[np.diag_indices(len(nodes))] += (self._weights.T @ grid.multiplicity).astype(np.float64)
+        return np.asarray(total + shared @ meet @ shared.T)
+
+    def _lost_by_node(self, items: Items, chance: Array, more: tuple[Array, Array] | None) -> Array:
+        """Give the same where models were asked different items: slopes at one node after another."""
+        grid, n = self._grid, len(items.slope)
+        trials, extra = grid.trials(), np.zeros((len(grid.right), 0)) if more is None else more[0]
+        size = 2 * n + extra.shape[1]
+        total, mean = np.zeros((size, size)), np.zeros((len(grid.right), size), np.float32)
+        for q, node in enumerate(grid.nodes):
+            weight = self._weights[:, q]
+            near = np.flatnonzero(weight > MIN_WEIGHT)
+            if not len(near):
                 continue
-            residual = (grid.right - trials * table.right[:, q]) * (table.known[:, q] / table.right[:, q])
-            slopes = np.hstack([residual, residual * (a * node), *([] if more is None else [more(float(node))])])
-            total += slopes.T @ (slopes * weight[:, None])
-            mean += slopes * self._weights[:, q : q + 1]
+            slopes = np.empty((len(near), size), np.float32)
+            np.subtract(grid.right[near], trials[near] * chance[:n, q].astype(np.float32), out=slopes[:, :n])
+            np.multiply(slopes[:, :n], (items.slope * node).astype(np.float32), out=slopes[:, n : 2 * n])
+            if more is not None:
+                slopes[:, 2 * n :] = more[0][near] * node + more[1][near] * node**2
+            weighted = slopes * weight[near, None]
+            mean[near] += weighted
+            weighted *= grid.multiplicity[near, None]
+            total += slopes.T @ weighted
         return np.asarray(total - mean.T @ (mean * grid.multiplicity[:, None]))
 
     @property
@@ -388,15 +495,15 @@ class GridAbilities:
 
     def least_sd(self, items: Items) -> float:
         """From the information at the nodes, which posteriors that fell between them do not show."""
-        trials = (self._grid.right + self._grid.wrong).max(axis=0).astype(np.float64)[:, None]
-        nodes = self._grid.nodes
+        trials, nodes = self._grid.most_trials[:, None], self._grid.nodes
         _, weight = residual_and_weight(items, nodes, np.zeros_like(trials), trials)
         return float(1 / np.sqrt(np.max(self._prior_precision) + (items.slope**2 @ weight).max()))
 
-    def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
+    def draw(self, rng: np.random.Generator, n_draws: int, models: slice = slice(None)) -> Array:
         """Draw from the tabulated posteriors."""
-        grid = self._grid
-        return draw_from_grid(self._weights, grid.nodes, grid.pattern, rng.random((len(grid.pattern), n_draws))).T
+        grid, pattern = self._grid, self._grid.pattern[models]
+        uniform = rng.random((len(pattern), n_draws), dtype=np.float32)
+        return draw_from_grid(self._weights, grid.nodes, pattern, uniform).T
 
 
 class GaussianAbilities:
@@ -448,10 +555,43 @@ class GaussianAbilities:
         """Smallest conditional sd."""
         return float(np.sqrt(self.variance.min()))
 
-    def draw(self, rng: np.random.Generator, n_draws: int) -> Array:
+    def draw(self, rng: np.random.Generator, n_draws: int, models: slice = slice(None)) -> Array:
         """Draw normal numbers."""
-        noise = standard_normals(rng, (n_draws, len(self.mean)))
-        return np.asarray(self.mean + np.sqrt(self.variance) * noise)
+        mean, sd = self.mean[models], np.sqrt(self.variance[models])
+        return np.asarray(mean + sd * standard_normals(rng, (n_draws, len(mean))), dtype=np.float32)
+
+
+def _covariances(weights: Array, multiplicity: Array, powers: Array, factors: list[Array]) -> tuple[Array, Array]:
+    """Sum covariances over models of sums of powers of ability times factors, with each other and with any function.
+
+    Parameters
+    ----------
+    weights : array of shape (model, node)
+        Of the nodes.
+    multiplicity : array of shape (model,)
+        How often each model counts.
+    powers : array of shape (power, node)
+        Powers of ability.
+    factors : list of arrays of shape (model, slope), one per power
+        What each model's slopes have of it.
+
+    Returns
+    -------
+    array of shape (slope, slope)
+    array of shape (node, slope)
+        Of a function of ability, one at this node and zero at the others.
+    """
+    powers = powers.astype(np.float32)
+    means = weights @ powers.T
+    own: Any = 0.0
+    beside: Any = 0.0
+    for at, (power, factor) in enumerate(zip(powers, factors, strict=True)):
+        counted = factor * multiplicity[:, None]
+        away = weights * (power - means[:, at, None])
+        beside = beside + (away.T @ counted).astype(np.float64)
+        for other, also in zip(powers, factors, strict=True):
+            own = own + (counted.T @ (also * (away @ other)[:, None])).astype(np.float64)
+    return np.asarray(own), np.asarray(beside)
 
 
 def as_parameters(items: Items) -> dict[str, Array]:

@@ -29,7 +29,12 @@ import numpy.typing as npt
 from scipy import linalg
 
 from irt_bench.errors import FitWarning
-from irt_bench.inference.fast.ability_updates import expected_weights, residual_and_weight, standard_normals
+from irt_bench.inference.fast.ability_updates import (
+    SmoothCross,
+    expected_weights,
+    residual_and_weight,
+    standard_normals,
+)
 from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import interpolation
 
@@ -91,10 +96,12 @@ class BorderedPrecision:
             precision[one * n_items : (one + 1) * n_items, n:] = self.items_shared[:, one]
             precision[n:, one * n_items : (one + 1) * n_items] = self.items_shared[:, one].T
         precision[n:, n:] = self.shared
-        if lost is None:
-            meet = self.response_to_items() * np.sqrt(self.abilities)[:, None]
-            lost = meet.T @ meet
-        return precision - lost
+        return precision - (self._lost_to_abilities() if lost is None else lost)
+
+    def _lost_to_abilities(self) -> Array:
+        """Give B' D^-1 B and its like."""
+        meet = self.response_to_items() * np.sqrt(self.abilities)[:, None]
+        return np.asarray(meet.T @ meet)
 
     def response_to_items(self) -> Array:
         """How abilities follow items and shared: D^-1 (B, -F), shape (model, coordinate * item + shared)."""
@@ -121,16 +128,23 @@ class BorderedPrecision:
         rows = np.concatenate([-cross, self.items_shared[block].transpose(2, 0, 1)], dtype=cross.dtype)
         return times(rows, roots).reshape(len(rows), -1)
 
-    def draw_items_first(self, precision: Array, rng: np.random.Generator, n_draws: int) -> tuple[Array, Array, Array]:
+    def draw_items_first(
+        self, precision: Array, rng: np.random.Generator, n_draws: int
+    ) -> tuple[Array, Array, Callable[[slice], Array]]:
         """Draw deviations of items (coordinate, draw, item) and shared (draw, shared), and what abilities do then.
 
-        The third, (draw, model), is the abilities' conditional mean; their own spread is left to the caller.
+        The third gives the conditional mean of some abilities, (draw, model); their own spread is left to the caller.
         """
-        n_items, p, k = self.items_shared.shape
+        n_items, p, _ = self.items_shared.shape
         root = cholesky(precision)
         both = linalg.solve_triangular(root, rng.standard_normal((len(precision), n_draws)), lower=True, trans=1).T
+        moved, response = (np.asarray(each, dtype=np.float32) for each in self._carried(both))
         items = both[:, : n_items * p].reshape(n_draws, p, n_items).transpose(1, 0, 2)
-        return items, both[:, n_items * p :], both @ self.response_to_items().T
+        return items, both[:, n_items * p :], lambda models: np.asarray(moved @ response[models].T)
+
+    def _carried(self, both: Array) -> tuple[Array, Array]:
+        """Deviations of items and shared, (draw, number), and how abilities follow these numbers, (model, number)."""
+        return both, self.response_to_items()
 
     def draw_abilities_first(
         self, precision: Array, rng: np.random.Generator, n_draws: int
@@ -214,37 +228,32 @@ def cholesky(precision: Array, *, unit: float = 1.0) -> Array:
 
 
 @dataclass(frozen=True)
-class SmoothCross:
-    """Cross derivatives as smooth functions of ability.
-
-    Parameters
-    ----------
-    basis : array of shape (model, rank)
-        Chebyshev polynomials at the abilities.
-    rows : tuple of two arrays of shape (rank, item)
-        basis @ rows are the derivatives in (intercept, log slope).
-    """
-
-    basis: Array
-    rows: tuple[Array, Array]
-
-    def cross(self, block: slice) -> tuple[Array, Array]:
-        """Rows of some items."""
-        by_intercept, by_slope = self.rows
-        return by_intercept[:, block], by_slope[:, block]
-
-
-@dataclass(frozen=True)
 class SmoothBorderedPrecision(BorderedPrecision):
     """An precision whose cross derivatives are basis @ cross(block).
 
     Parameters
     ----------
     basis : array of shape (model, rank)
-        Chebyshev polynomials at the abilities.
+        Chebyshev polynomials at the abilities, or weights of the nodes of a grid.
     """
 
     basis: Array
+
+    def _lost_to_abilities(self) -> Array:
+        left, right = self._response()
+        meet = left.T @ (left / self.abilities[:, None].astype(left.dtype))
+        return np.asarray(right.T @ meet.astype(np.float64) @ right)
+
+    def _carried(self, both: Array) -> tuple[Array, Array]:
+        left, right = self._response()
+        return both @ right.T, left / self.abilities[:, None].astype(left.dtype)
+
+    def _response(self) -> tuple[Array, Array]:
+        """How abilities follow items and shared, times D: a product, (model, number) by (number, item and shared)."""
+        rows = self.cross(slice(0, self.n_items))
+        rows = rows.transpose(0, 2, 1).reshape(len(rows), -1)
+        left = np.hstack([self.basis, -self.abilities_shared], dtype=self.basis.dtype, casting="same_kind")
+        return left, linalg.block_diag(rows, np.eye(len(self.shared)))
 
     def draw(self, rng: np.random.Generator, n_draws: int) -> tuple[Array, Array, Array]:
         """Draw deviations of abilities (draw, model), items (coordinate, draw, item) and shared (draw, shared).

@@ -19,6 +19,7 @@ from irt_bench.irt_models.populations import PopulationDesign
 Array = npt.NDArray[Any]
 VECTOR: Final = 32  # numbers that a compiled loop takes at a time
 
+
 class Target(Protocol):
     """Log densities of many units in many draws."""
 
@@ -45,7 +46,7 @@ class Answers:
     """
 
     def __init__(self, correct: Array, trials: Array, guessing: Array | None, *, threads: int = 1) -> None:
-        self.n_models, self.n_items = correct.shape
+        self.n_models, self.n_items = len(correct), int(correct.shape[1])
         self._threads = threads
         self._along_items = correct.shape[1] >= len(correct)  # compiled loops run along the longer side
         self._correct, self._trials = (_padded(each if self._along_items else each.T) for each in (correct, trials))
@@ -78,7 +79,7 @@ class Answers:
         return value, by_intercept, by_slope
 
     def _sums(self, ability: Array, slope: Array, intercept: Array, density: bool) -> tuple[Array, Array]:
-        """Sums over items, (2, draw, model), and over models, (3, draw, item)."""
+        """Sum over items, (2, draw, model), and over models, (3, draw, item)."""
         from irt_bench.inference.fast import sweep_numba  # noqa: PLC0415 - a quarter of a second that few fits need
 
         sweep_numba.use_threads(self._threads)

@@ -47,6 +47,7 @@ MAX_FROM_PRIOR = 0.1  # of what is known of intercepts, on average, where first 
 Array = npt.NDArray[Any]
 MAX_ELIMINATED = 3e7  # multiplications to eliminate one side exactly: some milliseconds
 MIN_GAIN = 3  # times the rank of what is interpolated, at least, for that to pay
+BLOCK_MODELS = 1008  # whose draws are made together; no power of two, which caches dislike
 MAX_KEPT = 20_000_000  # cells whose cross derivatives are kept: 160 MB
 OVERFLOW = float(np.log(np.finfo(np.float32).max))
 MIN_INFORMATION = 1.0  # about a log sd
@@ -223,21 +224,36 @@ def _draw_deviations(
     """Abilities, and deviations of items and of what they share from their centre."""
     abilities = mode.abilities
     precision, lost = make_precision(irt_model, mode, interpolated=_interpolate(mode))
-    if isinstance(precision, SmoothBorderedPrecision):
+    if isinstance(abilities, GaussianAbilities) and isinstance(precision, SmoothBorderedPrecision):
         moved_abilities, moved, shared = precision.draw(rng, n_draws)
         return abilities.mean + moved_abilities, moved, shared
-    if mode.exact or len(precision.abilities) > precision.items[..., 0].size:
+    if _is_items_first(mode):
         moved, shared, follow = precision.draw_items_first(precision.items_precision(lost), rng, n_draws)
-        return follow + abilities.draw(rng, n_draws), moved, shared
+        drawn = np.empty((n_draws, len(abilities.mean)), np.float32)
+        for start in range(0, drawn.shape[1], BLOCK_MODELS):
+            models = slice(start, start + BLOCK_MODELS)
+            np.add(abilities.draw(rng, n_draws, models), follow(models), out=drawn[:, models])
+        return drawn, moved, shared
     moved_abilities, moved, shared = precision.draw_abilities_first(precision.abilities_precision(), rng, n_draws)
     return abilities.mean + moved_abilities, moved, shared
 
 
+def _n_coordinates(items: Items) -> int:
+    """Coordinates that all items have."""
+    return len(items.intercept) * (1 if items.shared_slope else 2)
+
+
+def _is_items_first(mode: Mode) -> bool:
+    """Whether abilities are drawn given the items."""
+    return mode.exact or len(mode.abilities.mean) > _n_coordinates(mode.items)
+
+
 def _interpolate(mode: Mode) -> SmoothCross | None:
-    """Interpolate cross derivatives over abilities, where elimination would cost much and that pays."""
+    """Take cross derivatives for functions of ability, where elimination would cost much and that pays."""
     abilities, items = mode.abilities, mode.items
-    n_coordinates = 1 if items.shared_slope else 2
-    few, many = sorted([len(abilities.mean), n_coordinates * len(items.intercept)])
+    few, many = sorted([len(abilities.mean), _n_coordinates(items)])
+    if isinstance(abilities, GridAbilities):
+        return abilities.smooth_cross(items) if _is_items_first(mode) else None
     if few**2 * many <= MAX_ELIMINATED or not isinstance(abilities, GaussianAbilities):
         return None
     trials = abilities.common_trials
@@ -258,7 +274,7 @@ def conditional_variances(items: Items, covariance: Array) -> tuple[Array, Array
 
 def marginal_variances(irt_model: Logistic, mode: Mode) -> tuple[Array, Array]:
     """Variances of b and log a, abilities and the hierarchy's means not known, its sds given."""
-    precision, lost = make_precision(irt_model, mode, with_sds=False)
+    precision, lost = make_precision(irt_model, mode, with_sds=False, interpolated=_interpolate(mode))
     n = len(mode.items.intercept)
     root = cholesky(precision.items_precision(lost))
     inverse_root = linalg.solve_triangular(root, np.eye(len(root)), lower=True)

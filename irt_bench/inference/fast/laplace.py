@@ -62,7 +62,8 @@ FINER = 0.85  # grids laid anew where slopes turn out steep, with a margin
 MAX_REFINED = 100_000_000  # cells times draws: some seconds
 MAX_REFINED_OF_FEW = 1_000_000_000  # the same of fewer models than a normal posterior needs: a minute or two
 MAX_REFINED_START = 40_000_000  # the same where draws are a start: few seconds
-OUTER_ROUNDS = 4  # updates of the hierarchy with the items' marginal variances
+ENOUGH_MODELS = 10_000  # to come close to where more of them lead
+OUTER_ROUNDS = 4  # updates at most of the hierarchy with the items' marginal variances
 DISPERSION_ROUNDS = 3  # of the model and its dispersion in turn
 DISPERSION_CELLS, DISPERSION_DRAWS = 20_000, 8  # a second
 DISPERSIONS = np.array([1e-4, 0.98])
@@ -121,7 +122,7 @@ def fit_laplace(
         state = _maximise(irt_model, correct, trials, settings, progress)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
             posterior = draw_jointly(irt_model, state, rng, settings.draws)
-    if not all(np.isfinite(site).all() for site in posterior.values()):
+    if not all(np.isfinite(draw).all() for site in posterior.values() for draw in site[0]):  # in the cache
         raise FitError(
             f"{int((trials > 0).sum())} answers of {correct.shape[0]} models to {correct.shape[1]} items are too few "
             f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use method='nuts'."
@@ -131,9 +132,7 @@ def fit_laplace(
     if settings.refine and correct.size * settings.draws <= most:
         answers = Answers(correct, trials, state.items.guessing, threads=settings.n_threads)
         with _pools().limit(limits=1):
-            posterior = sample_gibbs(
-                irt_model, state, answers, posterior, rng, draws=settings.draws, progress=progress
-            )
+            posterior = sample_gibbs(irt_model, state, answers, posterior, rng, draws=settings.draws, progress=progress)
         notes |= chain_convergence(posterior)
     else:
         posterior = redraw_population(irt_model, posterior, rng)
@@ -222,9 +221,13 @@ def _pools() -> ThreadpoolController:
 def _maximise(
     irt_model: Logistic, correct: Array, trials: Array, settings: LaplaceSettings, progress: Progress | None
 ) -> Mode:
-    asked = trials.sum(axis=0)
-    share = np.divide(correct.sum(axis=0), asked, out=np.full(len(asked), 0.5), where=asked > 0)
-    items = Items.start(irt_model, share)
+    if len(correct) >= 2 * ENOUGH_MODELS and irt_model.design is None:  # begin where some of the models lead
+        some = np.linspace(0, len(correct) - 1, ENOUGH_MODELS).astype(np.intp)
+        items = _maximise(irt_model, correct[some], trials[some], settings, progress).items
+    else:
+        asked = trials.sum(axis=0)
+        share = np.divide(correct.sum(axis=0), asked, out=np.full(len(asked), 0.5), where=asked > 0)
+        items = Items.start(irt_model, share)
     populations = Populations.start(irt_model.design)
     abilities = _choose_abilities(correct, trials, settings, populations, least_sd=_first_guess(trials, items))
     # With guessing the information used is the expected one, from which the exact loss must not be taken.
@@ -240,9 +243,12 @@ def _maximise(
     optimise_again()
     variances = None
     for _ in range(OUTER_ROUNDS if state.exact else 0):
+        before = state.sweeps
         variances = marginal_variances(irt_model, state)
         state.items = update_hierarchy(state.items, irt_model, variances)
         optimise_again(variances)
+        if state.sweeps == before + 1:  # nothing moved
+            break
     state.means, state.shared_bias = _find_means(irt_model, state, variances)
     return state
 

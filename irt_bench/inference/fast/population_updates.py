@@ -6,7 +6,6 @@ abilities coefficients are normal; sds are at their mode, around which their log
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,17 +142,16 @@ class Populations:
         shared[first:k, -1] = -2 * effects / s**2
         shared[-1, -1] = information + 4 * float(effects @ marginal @ effects) / s**4
 
-    def slopes(self) -> Callable[[float], Array]:
-        """Slopes of every ability's log prior in the values, sds by their logarithms, at an ability: (model, value)."""
+    def slopes(self) -> tuple[Array, Array]:
+        """Slopes of every ability's log prior in the values, sds by their logarithms, less what is constant.
+
+        Factors of the ability and of its square, (model, value) each.
+        """
         design, (at, sd) = self.design, self.prior
+        precision, none = sd[:, None] ** -2, np.zeros(design.loadings.shape)
         rest = np.zeros((len(at), design.size - design.n_coefficients - design.n_spreads))
-
-        def slopes_at(ability: float) -> Array:
-            away = ability - at
-            by_sd = (away**2 / sd**2 - 1)[:, None] * design.members
-            return np.hstack([design.loadings * (away / sd**2)[:, None], by_sd, rest])
-
-        return slopes_at
+        linear = np.hstack([design.loadings * precision, -2 * at[:, None] * precision * design.members, rest])
+        return linear, np.hstack([none, precision * design.members, rest])
 
     def moved(self, deviations: Array) -> Array:
         """Values of draws, (draw, value), from deviations, those of sds in their logarithms."""

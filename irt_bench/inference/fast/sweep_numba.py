@@ -24,13 +24,14 @@ P0, P1, P2, P3, P4, P5 = (
 Q1, Q2, Q3 = (np.float32(x) for x in (37.45781858576415, 155.6755705040514, 120.62191438569928))
 ZERO, HALF, ONE, TINY, INV_CLIP = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-7), np.float32(1 / 18)
 OUTER, INNER = np.float32(1 / 6), np.float32(2 / 3)  # weights of the three-point Gauss-Hermite rule
-
-
 # log(q) on [1/2, 1], a polynomial in 4 q - 3 through Chebyshev points: its error stays below 2e-8.
 L0, L1, L2, L3, L4, L5, L6, L7, L8, L9 = (
-    np.float32(x) for x in chebyshev.cheb2poly(chebyshev.chebinterpolate(lambda t: np.log((t + 3) / 4), 9))
-)
+    np.float32(x) for x in chebyshev.cheb2poly(
+        chebyshev.chebfit(chebyshev.chebpts1(10), np.log((chebyshev.chebpts1(10) + 3) / 4), 9)
+    )
+)  # fmt: skip
 THREE, FOUR, HIGHEST = np.float32(3), np.float32(4), np.float32(30)  # the last in log-odds
+TILE, STEPS = 16, 256  # rows whose tables stay in the processor's first cache; steps of a table
 NAN_SAFE = {"reassoc", "contract", "nsz", "arcp"}  # fast, but what is not a number stays so
 
 _MAX_THREADS = get_num_threads()  # as many as numba may ever use
@@ -216,8 +217,9 @@ def _slope_in_log_odds(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
 def log_likelihood_along_items(
     correct: Any, trials: Any, ability: Any, slope: Any, intercept: Any, guessing: Any, with_value: Any
 ) -> Any:
-    """Log-likelihood (left out: 0) of models and its slope in the ability, (2, draw, model), and of items and its
-    slopes in intercept and slope, (3, draw, item); cells are (model, item).
+    """Log-likelihood (left out: 0) of models and of items, and its slopes; cells are (model, item).
+
+    Slopes in the ability, (2, draw, model) with the log-likelihood, and in intercept and slope, (3, draw, item).
     """
     (n_draws, n_models), n_items = ability.shape, correct.shape[1]
     by_model, by_item = np.empty((2, n_draws, n_models), np.float32), np.zeros((3, n_draws, n_items), np.float32)
@@ -276,3 +278,39 @@ def log_likelihood_along_models(
                     by_slope += residual * theta[row]
             by_item[0, draw, j], by_item[1, draw, j], by_item[2, draw, j] = total, by_intercept, by_slope
     return by_model, by_item
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def invert_cells(weights: Any, pattern: Any, uniform: Any, start: Any, gap: Any, found: Any) -> None:
+    """Invert cumulative weights of cells, (pattern, cell), at uniform numbers, (row, draw).
+
+    Places, from `start` half a `gap` into the first cell, go to `found`, (draw, row). A table says in which cell to
+    begin to look, and some rows at a time keep what is written together.
+    """
+    n_cells, (n_rows, n_draws) = weights.shape[1], uniform.shape
+    for tile in prange(-(-n_rows // TILE)):
+        first = tile * TILE
+        rows = min(TILE, n_rows - first)
+        table = np.empty((TILE, STEPS), np.int32)
+        below, rate = np.empty((TILE, n_cells + 1)), np.empty((TILE, n_cells))
+        for row in range(rows):
+            own, total, cell = weights[pattern[first + row]], 0.0, 0
+            for at in range(n_cells):
+                total += own[at]
+            below[row, 0] = 0.0
+            for at in range(n_cells):
+                below[row, at + 1] = below[row, at] + own[at] / total
+                rate[row, at] = gap * total / max(own[at], 1e-30)
+            below[row, n_cells] = 2.0  # the search ends here
+            for at in range(STEPS):
+                while below[row, cell + 1] * STEPS <= at:
+                    cell += 1
+                table[row, at] = cell
+        for draw in range(n_draws):
+            for row in range(rows):
+                share = uniform[first + row, draw]
+                cell = table[row, int(share * STEPS)]
+                while below[row, cell + 1] <= share:
+                    cell += 1
+                within = min((share - below[row, cell]) * rate[row, cell], gap)
+                found[draw, first + row] = start + gap * (cell - 0.5) + within
