@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy.interpolate import make_interp_spline
 
 from irt_bench.analysis.curves import information, response_curve, response_probabilities
 from irt_bench.analysis.intervals import Z_LIMIT
@@ -79,7 +79,7 @@ def choose_nodes(responses: ResponseBlock, mean: ItemParameters, prior: AbilityP
     # With few items the log-likelihood on the fine nodes costs no more than its spline.
     if len(fine) == len(coarse) or len(mean.difficulty) < len(coarse):
         return AbilityNodes(fine, fine, None)
-    spline = make_interp_spline(coarse, np.eye(len(coarse)), k=5)
+    spline = scipy.interpolate.make_interp_spline(coarse, np.eye(len(coarse)), k=5)
     return AbilityNodes(coarse, fine, np.ascontiguousarray(spline(fine).T))
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 from scipy import special
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from irt_bench.analysis.intervals import (
@@ -368,7 +368,9 @@ def maximise_marginal_likelihood(
         grid = AbilityGrid.from_counts(
             correct, trials, least_sd=MARGIN / np.sqrt(1 + trials.max(axis=0) @ slope**2 / 4)
         )
-        found = minimize(loss, point, (grid,), jac=True, method="L-BFGS-B", options={"maxiter": 5_000, "gtol": 1e-6})
+        found = scipy.optimize.minimize(
+            loss, point, (grid,), jac=True, method="L-BFGS-B", options={"maxiter": 5_000, "gtol": 1e-6}
+        )
         point = found.x
     if not found.success:
         warnings.warn(f"the marginal likelihood has no maximum yet: {found.message}.", FitWarning, stacklevel=3)

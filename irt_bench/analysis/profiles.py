@@ -14,7 +14,6 @@ from irt_bench.analysis.abilities import Method, score_models
 from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, check_same_responses, evenly_spaced, positions_of
 from irt_bench.errors import AnalysisError, ResponsesWarning
-from irt_bench.inference.fast.dimensional import KnownScale, calibrate_given_items, profiles_given_items
 from irt_bench.irt_models import score_model_of
 from irt_bench.irt_models.model import SCORE_MODEL, on_known_range
 from irt_bench.names import (
@@ -142,6 +141,8 @@ def score_profiles(counts: ResponseCounts, posterior: xr.Dataset) -> pd.DataFram
     correlation = np.broadcast_to(np.eye(loading.shape[2]), (len(loading), *(loading.shape[2],) * 2))
     if ABILITY_CORRELATION in part:
         correlation = part[ABILITY_CORRELATION].transpose("sample", DIMENSION, OTHER_DIMENSION).to_numpy()
+    from irt_bench.inference.fast.dimensional import profiles_given_items  # noqa: PLC0415 - compiled loops
+
     found = [
         profiles_given_items(*known, counts.correct, counts.trials)
         for known in zip(loading, intercept, correlation.astype(np.float64), strict=True)
@@ -196,6 +197,8 @@ def calibrate_new_items(
         raise AnalysisError(
             f"{int(known.sum())} of {len(known)} items are known to the fit; some known and some new ones are needed."
         )
+    from irt_bench.inference.fast.dimensional import KnownScale, calibrate_given_items  # noqa: PLC0415 - compiled loops
+
     order = np.argsort(~known, kind="stable")
     part = counts.take(items=order)
     coefficient = _coefficients(posterior)

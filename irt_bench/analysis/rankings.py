@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy import special, stats
+from scipy import special
 
 from irt_bench.analysis.abilities import abilities_given_items
 from irt_bench.analysis.classical import binary_cells, column_correlation
@@ -101,11 +102,11 @@ def model_table(abilities: pd.DataFrame, measures: AbilityAndAccuracy, counts: R
     """Ability, accuracy and both ranks of each model with intervals, and whether the ranks' intervals are disjoint."""
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     accuracy_limits = column_mean_interval(shares.T, asked.T, np.asarray(binary_cells(counts).all(axis=1)))
-    accuracy_ranks = np.quantile(stats.rankdata(-measures.resampled, axis=1), INTERVAL, axis=0)
+    accuracy_ranks = np.quantile(scipy.stats.rankdata(-measures.resampled, axis=1), INTERVAL, axis=0)
     columns = {
         "accuracy_q05": accuracy_limits.lower,
         "accuracy_q95": accuracy_limits.upper,
-        "rank_by_accuracy": stats.rankdata(-measures.accuracy),
+        "rank_by_accuracy": scipy.stats.rankdata(-measures.accuracy),
         "accuracy_rank_q05": accuracy_ranks[0],
         "accuracy_rank_q95": accuracy_ranks[1],
         "ranks_disjoint": (abilities["rank_q95"].to_numpy() < accuracy_ranks[0])
@@ -118,10 +119,10 @@ def model_table(abilities: pd.DataFrame, measures: AbilityAndAccuracy, counts: R
 def _rank_correlations(ability: FloatArray, accuracy: FloatArray) -> dict[str, FloatArray]:
     """Kendall's tau-b and Spearman's rho of each row of ability, shape (draw, model), with accuracy, shape (model,)."""
     tau = np.array(
-        [stats.kendalltau(row, accuracy, method="asymptotic").statistic for row in ability], dtype=np.float64
+        [scipy.stats.kendalltau(row, accuracy, method="asymptotic").statistic for row in ability], dtype=np.float64
     )
-    ranks = stats.rankdata(ability, axis=1).T
-    accuracy_ranks = np.broadcast_to(stats.rankdata(accuracy)[:, None], ranks.shape)
+    ranks = scipy.stats.rankdata(ability, axis=1).T
+    accuracy_ranks = np.broadcast_to(scipy.stats.rankdata(accuracy)[:, None], ranks.shape)
     rho = column_correlation(ranks, accuracy_ranks, np.ones(ranks.shape, dtype=np.bool_)).correlation
     return {"kendall_tau_b": tau, "spearman": rho}
 

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy
 
 from irt_bench.analysis.classical import MIN_MODELS, correlate_with_rest
 from irt_bench.analysis.intervals import SPREAD_FLOOR, centred_sums
@@ -231,9 +231,9 @@ def _correlate(pairs: FloatArray) -> FloatArray:
         return found
     for statistic, (x, y) in enumerate(pairs):
         if np.ptp(x) > SPREAD_FLOOR and np.ptp(y) > SPREAD_FLOOR:
-            ranks = (stats.rankdata(np.round(each, DIGITS)) for each in (x, y))
-            found[2 * statistic] = stats.pearsonr(x, y).statistic
-            found[2 * statistic + 1] = stats.pearsonr(*ranks).statistic
+            ranks = (scipy.stats.rankdata(np.round(each, DIGITS)) for each in (x, y))
+            found[2 * statistic] = scipy.stats.pearsonr(x, y).statistic
+            found[2 * statistic + 1] = scipy.stats.pearsonr(*ranks).statistic
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 from scipy.special import ndtr
 
 from irt_bench.analysis.curves import response_probabilities
@@ -214,6 +214,6 @@ def _tested(statistic: FloatArray, n_groups: FloatArray, *, n_parameters: int, n
     df = n_groups - n_parameters
     known = np.where(df > 0, 1.0, np.nan)
     statistic, df = known * statistic, known * df
-    p_value = np.asarray(stats.chi2.sf(statistic, df))
+    p_value = np.asarray(scipy.stats.chi2.sf(statistic, df))
     rmsea = np.sqrt(np.maximum(statistic - df, 0) / (df * (n_models - 1)))
     return SummedScoreFit(statistic, df, p_value, holm(p_value), rmsea)

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import linalg, stats
+import scipy
+from scipy import linalg
 
 from irt_bench.arrays import FloatArray
 from irt_bench.names import RUN, SEED, STEP
@@ -247,7 +248,7 @@ def scores_move(full: FloatArray, checkpoints: Checkpoints) -> bool:
     within = float(np.mean([run.value / (run.freedom + 1) for run in runs]))
     if not between > 1e-12:
         return False
-    return within <= 0 or between / within > stats.f.ppf(1 - MOVING_LEVEL, free, sum(run.freedom for run in runs))
+    return within <= 0 or between / within > scipy.stats.f.ppf(1 - MOVING_LEVEL, free, sum(run.freedom for run in runs))
 
 
 def _points(scores: FloatArray, checkpoints: Checkpoints) -> FloatArray:

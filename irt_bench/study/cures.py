@@ -36,8 +36,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 from numpy.polynomial import Polynomial
-from scipy import stats
 
 from irt_bench.analysis.intervals import holm
 from irt_bench.arrays import FloatArray
@@ -117,7 +117,7 @@ class FinalScores:
         centred = means[0] - np.average(means[0], weights=self.n)
         between = float((self.n * centred**2).sum()) / (len(self.n) - 1)
         within = float((deviations**2).sum()) / self.freedom
-        limit = stats.f.ppf(1 - MOVING_LEVEL, len(self.n) - 1, self.freedom)
+        limit = scipy.stats.f.ppf(1 - MOVING_LEVEL, len(self.n) - 1, self.freedom)
         return bool(between > 1e-12 and (within <= 0 or between / within > limit))
 
     def measure(self, scores: FloatArray) -> Measured:
@@ -212,7 +212,7 @@ class FinalScores:
     def limits(self, measured: Measured) -> dict[str, float]:
         """Noise, signal, noise per signal and decision accuracy, each with its 90% interval."""
         found: dict[str, float] = {}
-        t = float(stats.t.ppf(INTERVAL[1], self.freedom))
+        t = float(scipy.stats.t.ppf(INTERVAL[1], self.freedom))
         for name, logs in zip(MEASURES, (measured.log_noise, measured.log_signal, measured.log_relative), strict=False):
             half = t * np.sqrt(self.jackknife(logs))
             found |= _with_limits(name, *np.exp([logs[0], logs[0] - half, logs[0] + half]))

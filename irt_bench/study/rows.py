@@ -22,7 +22,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
+from scipy import special
 
 from irt_bench.analysis.intervals import holm
 from irt_bench.arrays import FloatArray
@@ -51,7 +52,7 @@ from irt_bench.study.verdicts import (
 from irt_bench.subsets.compare import WITHIN
 from irt_bench.variance.detect import POWER, detectable_shift
 
-Z_POWER: Final = float(stats.norm.ppf(POWER))
+Z_POWER: Final = float(special.ndtri(POWER))
 
 
 def detectable_random(log_sds: FloatArray, n_compared: int) -> float:
@@ -68,7 +69,7 @@ def detectable_random(log_sds: FloatArray, n_compared: int) -> float:
 
 
 def _margin(n_compared: int) -> float:
-    return float(stats.norm.ppf(1 - LEVEL / 2 / max(n_compared, 1))) + Z_POWER
+    return float(special.ndtri(1 - LEVEL / 2 / max(n_compared, 1))) + Z_POWER
 
 
 def detectable_full(correlation: float, freedom: float, n_compared: int, item_variance: float = 0.0) -> float:
@@ -450,7 +451,7 @@ def with_study_verdicts(results: pd.DataFrame) -> pd.DataFrame:
         error, freedom = (out[f"{name}{suffix}"].where(evaluated) for name in ("log_error", "freedom"))
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(np.log(out[f"ratio{suffix}"].to_numpy(dtype=np.float64))) / error
-        adjusted = holm(np.asarray(2 * stats.t.sf(t, freedom)))
+        adjusted = holm(np.asarray(2 * scipy.stats.t.sf(t, freedom)))
         n = int(np.isfinite(adjusted).sum())
         could = [detectable_cut(*each, n) for each in zip(error, freedom, strict=True)]
         shown = out[f"verdict{suffix}"].where(adjusted <= LEVEL + TINY, NO_DIFFERENCE)

@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import GroupKFold
 
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.names import CLUSTER, RUN
@@ -148,6 +147,8 @@ def cluster_folds(
             SubsetWarning,
             stacklevel=2,
         )
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - takes a second
+
     # GroupKFold breaks ties between clusters of equal size by their codes: shuffled codes make ties random.
     shuffled = rng.permutation(len(distinct))[codes]
     folds = GroupKFold(n_splits=min(n_folds, len(distinct)))

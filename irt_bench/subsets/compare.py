@@ -25,8 +25,8 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from joblib import Parallel, delayed
-from scipy import stats
 
 from irt_bench.analysis.intervals import holm, resampled_counts
 from irt_bench.arrays import FloatArray
@@ -119,7 +119,7 @@ def coverage_summary(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.Dat
     se = np.maximum(recipes["coverage_se"].to_numpy(dtype=np.float64), np.finfo(np.float64).tiny)
     low, high = ((edge - (INTERVAL[1] - INTERVAL[0])) / se for edge in RANGE)
     recipes["in_range"] = recipes["coverage"].between(*RANGE).astype(np.float64)
-    recipes["in_range_expected"] = stats.norm.cdf(high) - stats.norm.cdf(low)
+    recipes["in_range_expected"] = scipy.stats.norm.cdf(high) - scipy.stats.norm.cdf(low)
     parts = []
     for by in (["size"], ["size", "estimator"]):
         pooled = coverage_by(held_out, by, rng).drop(columns="coverage_se")
@@ -287,7 +287,7 @@ def summarise(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
                 "mae": error.abs().mean(),
                 "bias": error.mean(),
                 "rmse": float(np.sqrt((error**2).mean())),
-                "kendall": stats.kendalltau(part["estimate"], part["truth"]).statistic,
+                "kendall": scipy.stats.kendalltau(part["estimate"], part["truth"]).statistic,
                 "width": (part["q95"] - part["q05"]).mean(),
                 "n_models": len(part),
                 "refused": part["q05"].isna().mean(),

@@ -42,12 +42,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import RidgeCV
-from sklearn.preprocessing import SplineTransformer
 
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, unknown_choice
@@ -258,12 +256,17 @@ def _corrected(summary: ResponseSummary, learned: LearnedParameters) -> FloatArr
 
 
 def _regress(answers: FloatArray, target: FloatArray) -> LearnedParameters:
+    from sklearn.linear_model import RidgeCV  # noqa: PLC0415 - takes a second
+
     found = RidgeCV(PENALTIES).fit(answers, target)
     return LearnedParameters(intercept=float(found.intercept_), coefficients=np.asarray(found.coef_, dtype=np.float64))
 
 
 def _learn_spline(training: TrainingData) -> LearnedParameters:
     """Fit both splines in one regression and tabulate them; the intercept is separate."""
+    from sklearn.linear_model import RidgeCV  # noqa: PLC0415 - takes a second
+    from sklearn.preprocessing import SplineTransformer  # noqa: PLC0415
+
     features = np.stack([training.summary.weighted, training.summary.ability], axis=1)
     bases = [SplineTransformer(KNOTS, knots="quantile", extrapolation="linear") for _ in range(2)]
     columns = [_fit_basis(basis, values) for basis, values in zip(bases, features.T, strict=True)]
@@ -279,7 +282,7 @@ def _learn_spline(training: TrainingData) -> LearnedParameters:
     return LearnedParameters(intercept=float(found.intercept_), spline=spline)
 
 
-def _fit_basis(basis: SplineTransformer, values: FloatArray) -> FloatArray:
+def _fit_basis(basis: Any, values: FloatArray) -> FloatArray:
     """Fit a spline basis with knots at quantiles, or evenly where ties make quantiles equal."""
     if len(np.unique(np.quantile(values, np.linspace(0, 1, KNOTS)))) < KNOTS:
         basis.set_params(knots="uniform")

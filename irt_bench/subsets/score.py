@@ -33,7 +33,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, special, stats
+import scipy
+from scipy import special
 
 from irt_bench import names
 from irt_bench.analysis.intervals import Z_LIMIT, resampled_counts
@@ -138,7 +139,7 @@ def extrapolation_of(
     squares = ((prediction.residuals - mean[:, None]) ** 2 * prediction.asked).sum(axis=1)
     free = np.maximum(asked - 1, 1)
     design = np.where(asked > 1, (1 - asked / n_items) * squares / free / np.maximum(asked, 1), np.inf)
-    quantile = stats.t.ppf(INTERVAL[1], free)
+    quantile = scipy.stats.t.ppf(INTERVAL[1], free)
     return Extrapolation(probability, np.sqrt(design), quantile, abler.misfit_sd, abler.interval_scale)
 
 
@@ -271,7 +272,7 @@ def _gap(pairs: _Pairs, count: npt.NDArray[np.integer] | None = None) -> float:
         return -float(right @ special.log_ndtr(score) + (total - right) @ special.log_ndtr(-score))
 
     low = math.log(gap[total > 0].min() / MAX_SD)
-    found = optimize.minimize_scalar(loss, bounds=(low, math.log(MAX_SD)), method="bounded")
+    found = scipy.optimize.minimize_scalar(loss, bounds=(low, math.log(MAX_SD)), method="bounded")
     return float(math.exp(found.x) * special.ndtri(ORDERED))
 
 

@@ -19,13 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
-from scipy.optimize import nnls
-from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import KMeans
-from sklearn.covariance import ledoit_wolf
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import pairwise_distances_argmin_min
+import scipy
 
 from irt_bench.analysis.curves import information
 from irt_bench.analysis.intervals import SPREAD_FLOOR
@@ -121,6 +115,8 @@ def parameter_features(basis: SelectionBasis) -> FloatArray:
 
 def nearest_shares(features: FloatArray, chosen: Positions, target: FloatArray) -> FloatArray:
     """Total share in the full score of the items nearest to each chosen item, itself included; (chosen,), sum 1."""
+    from sklearn.metrics import pairwise_distances_argmin_min  # noqa: PLC0415 - takes a second
+
     nearest = pairwise_distances_argmin_min(features, features[chosen])[0]
     nearest[chosen] = np.arange(len(chosen))
     return np.asarray(np.bincount(nearest, target, minlength=len(chosen)), dtype=np.float64)
@@ -139,6 +135,9 @@ def _anchors(basis: SelectionBasis, features: FloatArray, size: int, rng: np.ran
 
 def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) -> npt.NDArray[np.int32]:
     """Cluster of each item by k-means, items weighted by their share in the full score."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - takes a second
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct items than clusters: handled by the caller
         found = KMeans(size, n_init=RESTARTS, random_state=seed).fit(features, sample_weight=target * len(target))
@@ -332,8 +331,8 @@ def near_duplicate_groups(shares: FloatArray) -> npt.NDArray[np.int32]:
         rows.append(row + start)
         columns.append(column + start)
     pairs = np.concatenate(rows), np.concatenate(columns)
-    graph = sparse.coo_array((np.ones(len(pairs[0]), dtype=np.int8), pairs), shape=(unit.shape[1],) * 2)
-    return np.asarray(connected_components(graph, directed=False)[1])
+    graph = scipy.sparse.coo_array((np.ones(len(pairs[0]), dtype=np.int8), pairs), shape=(unit.shape[1],) * 2)
+    return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1])
 
 
 def _difficulty_bins(basis: SelectionBasis, size: int) -> Positions:
@@ -402,6 +401,8 @@ def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random
     SubsetWarning
         If all chosen items are easier, or all are harder, than the full score: the last constraint is dropped.
     """
+    from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 - takes a second
+
     del rng
     chosen = _positions(basis, selection)
     covariance, _ = ledoit_wolf(basis.deviations[:, chosen])
@@ -483,7 +484,7 @@ def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatAr
     weight = CONSTRAINT_WEIGHT * np.sqrt(np.trace(matrix) / len(matrix) + TINY)
     scale = weight / np.maximum(np.abs(constraints).max(axis=1), TINY)
     rows = np.concatenate([upper, constraints * scale[:, None]])
-    found, _ = nnls(rows, np.append(np.zeros(len(upper)), values * scale), maxiter=30 * len(matrix))
+    found, _ = scipy.optimize.nnls(rows, np.append(np.zeros(len(upper)), values * scale), maxiter=30 * len(matrix))
     free = found > TINY
     exact = np.zeros(len(found))
     n_free, n_constraints = int(free.sum()), len(values)

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
+import scipy
+from scipy import special
 
 from irt_bench import names
 from irt_bench.analysis.intervals import holm
@@ -133,15 +134,15 @@ def standard_error(noise: DifferenceNoise, n_items: int, n_seeds: int) -> float:
 @lru_cache(maxsize=4096)
 def detectable_shift(df: float, *, power: float = POWER, level: float = LEVEL) -> float:
     """Shift in standard errors at which a two-sided t test has the given power."""
-    critical = float(stats.t.ppf(1 - level / 2, df))
+    critical = float(scipy.stats.t.ppf(1 - level / 2, df))
     # Integrates the noncentral t over its chi-square: SciPy gives NaN for few degrees of freedom and large shifts.
-    scale = np.sqrt(stats.chi2.ppf((np.arange(N_NODES) + 0.5) / N_NODES, df) / df)
+    scale = np.sqrt(scipy.stats.chi2.ppf((np.arange(N_NODES) + 0.5) / N_NODES, df) / df)
 
     def lacking(shift: float) -> float:
         reached = special.ndtr(shift - critical * scale) + special.ndtr(-shift - critical * scale)
         return float(reached.mean()) - power
 
-    return float(optimize.brentq(lacking, 0.0, critical * 10 + 10))
+    return float(scipy.optimize.brentq(lacking, 0.0, critical * 10 + 10))
 
 
 def seeds_needed(
@@ -451,13 +452,13 @@ def _compared(pair: RecipePair, difference: float, power: float) -> dict[str, ob
         se = float(np.sqrt(seed + item))
         freedom = ((variances / sizes) ** 2 / (sizes - 1)).sum() + pair.item**2 / (pair.n_items - 1)
         df = float((seed + item) ** 2 / freedom)
-    half = float(stats.t.ppf(INTERVAL[1], df)) * se
+    half = float(scipy.stats.t.ppf(INTERVAL[1], df)) * se
     noise = DifferenceNoise(float(variances.sum()) / 2, 0.0, item * pair.n_items / 2, float((sizes - 1).sum()))
     return {
         "task": pair.task, "n_items": pair.n_items, "n_seeds_a": len(a), "n_seeds_b": len(b), "paired": paired,
         "score_a": float(a.mean()), "score_b": float(b.mean()), "difference": found, "difference_se": se,
         "difference_q05": found - half, "difference_q95": found + half,
         "seed_se": float(np.sqrt(seed)), "item_se": float(np.sqrt(item)), "df": df,
-        "p": float(2 * stats.t.sf(abs(found) / se, df)),
+        "p": float(2 * scipy.stats.t.sf(abs(found) / se, df)),
         "seeds_needed": seeds_needed(noise, pair.n_items, difference, power=power) if seed > 0 else np.nan,
     }  # fmt: skip

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
+from scipy import special
 
 from irt_bench import names
 from irt_bench.arrays import FloatArray
@@ -35,7 +36,7 @@ from irt_bench.variance.variance_curve import stratified_variance
 
 MACRO_AVERAGE: Final = "macro-average"  # in column ``subtask``: mean of the scores of the subtasks
 CI_LEVEL: Final = 0.95  # of the confidence intervals of the paper
-Z_CI: Final = float(stats.norm.ppf((1 + CI_LEVEL) / 2))  # 1.96
+Z_CI: Final = float(special.ndtri((1 + CI_LEVEL) / 2))  # 1.96
 N_BOOTSTRAP: Final = 400  # resamples of the items
 
 
@@ -317,7 +318,7 @@ def _mean_limits(final: FloatArray, sd: float) -> tuple[float, float]:
     """Student t interval of the mean over seeds; NaN if all are equal."""
     if not sd > 0:
         return np.nan, np.nan
-    half = float(stats.t.ppf(INTERVAL[1], len(final) - 1)) * sd / np.sqrt(len(final))
+    half = float(scipy.stats.t.ppf(INTERVAL[1], len(final) - 1)) * sd / np.sqrt(len(final))
     return float(final.mean() - half), float(final.mean() + half)
 
 
@@ -328,7 +329,7 @@ def _mean_of_seeds(values: FloatArray) -> tuple[float, float, float]:
         return np.nan, np.nan, np.nan
     if len(known) < 2:
         return float(known[0]), np.nan, np.nan
-    half = float(stats.t.ppf(INTERVAL[1], len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    half = float(scipy.stats.t.ppf(INTERVAL[1], len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
     mean = float(known.mean())
     return mean, max(mean - half, -1.0), min(mean + half, 1.0)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy
 
 from irt_bench import names
 from irt_bench.analysis.intervals import StandardError, cluster_error, strata_error
@@ -177,8 +177,8 @@ def _t_test(mean: float, se: float, df: float) -> tuple[float, float, float]:
     """Limits of the 90% interval and the two-sided p-value; NaN if the standard error is 0."""
     if not se > 0:
         return np.nan, np.nan, np.nan
-    half = float(stats.t.ppf(INTERVAL[1], df)) * se
-    return mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / se, df))
+    half = float(scipy.stats.t.ppf(INTERVAL[1], df)) * se
+    return mean - half, mean + half, float(2 * scipy.stats.t.sf(abs(mean) / se, df))
 
 
 def _seed_part(
@@ -295,4 +295,4 @@ def sign_tests(wins: int, losses: int) -> tuple[float, float, float]:
     if wins + losses == 0:
         return 1.0, 0.0, 1.0
     statistic = max(abs(wins - losses) - 1, 0) ** 2 / (wins + losses)
-    return float(stats.binomtest(wins, wins + losses).pvalue), statistic, float(stats.chi2.sf(statistic, 1))
+    return float(scipy.stats.binomtest(wins, wins + losses).pvalue), statistic, float(scipy.stats.chi2.sf(statistic, 1))

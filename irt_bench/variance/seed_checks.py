@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from irt_bench.arrays import FloatArray
 from irt_bench.inference.convergence import Check
@@ -123,7 +123,7 @@ def _seed_p_values(runs: Sequence[FloatArray], grain: float) -> tuple[FloatArray
         largest = np.abs(x - x.mean(axis=1, keepdims=True)).max(axis=1)[known] / np.sqrt(variances[known, place])
         within[known, place] = _upper_share(largest, _largest_deviations(sizes[place]))
     with np.errstate(divide="ignore"):
-        shape = stats.chi2.sf(-2 * np.log(within).sum(axis=1), 2 * len(runs))
+        shape = scipy.stats.chi2.sf(-2 * np.log(within).sum(axis=1), 2 * len(runs))
     between = np.full(within.shape, np.nan)
     if len(runs) >= FEWEST_RUNS and (variances > 0).all():
         between = np.ones(within.shape)

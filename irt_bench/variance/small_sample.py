@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+import scipy
+from scipy import special
 
 from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL
@@ -28,7 +29,7 @@ DF_GRID: Final = np.geomspace(0.25, 1e7, 4000)  # degrees of freedom of a table 
 
 N_NORMAL: Final = 2_000_000  # normal values for a table of a median absolute deviation: errors of about 1%
 MIN_SEEDS_ROBUST: Final = 3  # with two seeds, neither is an outlier
-NORMAL_QUARTILE: Final = float(stats.norm.ppf(0.75))  # median absolute deviation of a unit normal
+NORMAL_QUARTILE: Final = float(special.ndtri(0.75))  # median absolute deviation of a unit normal
 
 
 class IntervalEstimate(NamedTuple):
@@ -59,7 +60,7 @@ def sd_interval(sd: FloatArray, df: npt.ArrayLike) -> tuple[FloatArray, FloatArr
     If the estimate is 0, the lower limit is 0 and the upper limit is NaN: equal values give no upper limit.
     """
     nu = np.asarray(df, dtype=np.float64)
-    low, high = stats.chi2.ppf(INTERVAL[1], nu), stats.chi2.ppf(INTERVAL[0], nu)
+    low, high = scipy.stats.chi2.ppf(INTERVAL[1], nu), scipy.stats.chi2.ppf(INTERVAL[0], nu)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(sd > 0, sd * np.sqrt(nu / low), sd), np.where(sd > 0, sd * np.sqrt(nu / high), np.nan)
 
@@ -233,7 +234,7 @@ def robust_spread(
         return np.nan, np.nan, np.nan
     middle, smallest, largest = np.mean(tables, axis=0)
     half_error = INTERVAL[0] / 2
-    by_sd = sd * np.sqrt(df / stats.chi2.ppf(half_error, df))
+    by_sd = sd * np.sqrt(df / scipy.stats.chi2.ppf(half_error, df))
     value = float(np.mean(found))
     return value / middle, value / largest, float(min((value + granularity) / smallest, by_sd))
 
@@ -309,7 +310,7 @@ def ratio_interval(
     """
     nu = n_seeds - 1 if df is None else df
     shares = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
-    scale = np.sqrt(stats.chi2.ppf(shares, nu) / nu)
+    scale = np.sqrt(scipy.stats.chi2.ppf(shares, nu) / nu)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.asarray(mean / sd)
     centre = ratio[..., None] * scale * np.sqrt(n_seeds)
@@ -396,13 +397,13 @@ def run_reliability(scores: Sequence[FloatArray]) -> tuple[float, float, float]:
         return np.nan, np.nan, np.nan
     n = (total - (sizes**2).sum() / total) / between_df
     f = between / within
-    limits = f / stats.f.ppf(INTERVAL[::-1], between_df, within_df)
+    limits = f / scipy.stats.f.ppf(INTERVAL[::-1], between_df, within_df)
     value, lower, upper = ((each - 1) / (each + n - 1) for each in (f, *limits))
     return float(value), float(lower), float(upper)
 
 
 MIN_GROUPS: Final = 10  # with fewer groups, items count as independent in `item_spread_df`
-Z_LIMIT: Final = float(stats.norm.ppf(INTERVAL[1]))
+Z_LIMIT: Final = float(special.ndtri(INTERVAL[1]))
 MAX_DF: Final = float(DF_GRID[-1])
 
 
@@ -423,7 +424,7 @@ def item_spread_df(per_item: FloatArray, groups: Codes | None) -> FloatArray:
     total = sums.sum(axis=-1)
     spread = ((sums - n * (total / n.sum())[..., None]) ** 2).sum(axis=-1) * len(n) / max(len(n) - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        df = 2 * total**2 / (spread * (stats.t.ppf(INTERVAL[1], max(len(n) - 1, 1)) / Z_LIMIT) ** 2)
+        df = 2 * total**2 / (spread * (scipy.stats.t.ppf(INTERVAL[1], max(len(n) - 1, 1)) / Z_LIMIT) ** 2)
     return np.where(np.isfinite(df), np.clip(df, 1.0, MAX_DF), max(len(n) - 1.0, 1.0))
 
 

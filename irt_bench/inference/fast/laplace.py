@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+import scipy
 from scipy.special import betaln, expit, logit
 from threadpoolctl import ThreadpoolController
 
@@ -308,7 +308,9 @@ def find_dispersion(
         in_logit = prior.successes * np.log(rho) + prior.failures * np.log1p(-rho)
         return -float(share * value.sum() / DISPERSION_DRAWS + in_logit)
 
-    at = float(minimize_scalar(loss, bounds=(logit(DISPERSIONS[0]), logit(DISPERSIONS[1])), method="bounded").x)
+    at = float(
+        scipy.optimize.minimize_scalar(loss, bounds=(logit(DISPERSIONS[0]), logit(DISPERSIONS[1])), method="bounded").x
+    )
     curvature = (loss(at + STEP) - 2 * loss(at) + loss(at - STEP)) / STEP**2
     return Dispersion(at, float(np.clip(curvature, PRIOR_SPREAD**-2, None) ** -0.5))
 
