@@ -141,7 +141,8 @@ def test_loo_and_plots_run_on_a_loaded_file_and_agree_with_a_direct_computation(
 
 
 def test_loo_of_an_answer_is_that_of_a_fit_without_it(answered):
-    counts, fitted = answered[0]
+    counts, settings = answered[0][0], LaplaceSettings(draws=8_000, seed=2)
+    fitted = fit(counts, TwoPL(), settings)
     found = arviz.loo(fitted.to_arviz(counts), pointwise=True).loo_i.to_numpy()
     in_sample = np.log(np.exp(fitted.log_likelihood(counts)).mean(("chain", "draw"))).to_numpy()
     for cell in np.argsort(found, axis=None)[:2]:  # the most surprising answers
@@ -149,7 +150,7 @@ def test_loo_of_an_answer_is_that_of_a_fit_without_it(answered):
         trials = counts.trials.copy()
         trials[model, item] = 0
         without = replace(counts, trials=trials, correct=np.minimum(counts.correct, trials))
-        draws = fit(without, TwoPL(), LaplaceSettings(draws=2_000, seed=2)).posterior.isel(model=[model], item=[item])
+        draws = fit(without, TwoPL(), settings).posterior.isel(model=[model], item=[item])
         only = counts.take(models=[model], items=[item])
         alone = response_groups(TwoPL(), draws, only)["log_likelihood"]["correct"]
         expected = float(np.log(np.exp(alone).mean()))

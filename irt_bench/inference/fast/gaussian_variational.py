@@ -19,7 +19,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
-from sklearn.utils.extmath import randomized_svd
 
 from irt_bench.inference.fast.ability_updates import standard_normals
 from irt_bench.inference.fast.sweep_numba import _sigmoid
@@ -458,6 +457,8 @@ def start(pattern: npt.NDArray[np.bool_], correct: Array, trials: Array, *, rota
     residual = (correct - trials * share) / np.sqrt(np.maximum(trials, 1) * share * (1 - share))
     loading = np.where(pattern, START_LOADING, 0.0)
     if rotates:
+        from sklearn.utils.extmath import randomized_svd  # noqa: PLC0415 - takes a second
+
         left, size, right = randomized_svd(residual, n_dims, random_state=0)
         ability = left * np.sqrt(len(left))
         correlation = np.clip((right * size[:, None]).T / np.sqrt(len(left)), -0.8, 0.8)

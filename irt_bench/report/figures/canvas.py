@@ -109,9 +109,9 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     check_figure_format(path)
     with _style(), replacing(path) as beside, warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
-        if figure.get_layout_engine() is not None:
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # laying out again would move everything a little
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
+            figure.set_layout_engine(None)  # as in `_style`: laying out again would move everything a little
         figure.savefig(beside, format=suffix.removeprefix("."), metadata=FORMATS[suffix])
 
 
