@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from scipy.special import ndtri
@@ -40,6 +41,7 @@ FAMILY: Final = 0.1  # mean residual correlation with a family: that of item-lev
 MAX_PRODUCTS: Final = 5e9  # pairs times items in a matrix product: a quarter of a second
 Cluster = str | Sequence[Any] | npt.NDArray[Any] | pd.Series | Literal[False] | None
 Copies = Literal["keep", "once"]
+BLOCK: Final = 256  # models whose pairs are looked at together
 MIN_CLUSTERS: Final = 3  # two leave one degree of freedom, whose intervals are all but without bounds
 MAX_ROUNDS: Final = 5  # of near-copies that show only once others are left out
 QUICK: Final = LaplaceSettings(refine=False, draws=100)
@@ -91,28 +93,31 @@ def alikeness(residual: Array, weight: Array) -> Alikeness:
        model, 1984, DOI 10.1177/014662168400800201.
     """
     residual, weight = (np.asarray(each, dtype=np.float32) for each in (residual, weight))
-    square, open_answers = _in_common(residual**2, weight > 0), _in_common(weight, weight > 0)
-    product, variance = residual @ residual.T, weight @ weight.T
-    enough = (open_answers >= MIN_INFORMATION) & (square > 0)
-    np.fill_diagonal(enough, False)
-    correlation, standardised = (
-        np.divide(product, scale, out=np.full_like(product, np.nan), where=enough)
-        for scale in (square, np.sqrt(variance))
-    )
-    asked = (weight > 0).astype(np.float32)
-    n_common = asked @ asked.T
-    with np.errstate(invalid="ignore"):
-        fisher = np.arctanh(np.clip(correlation, -0.999, 0.999)) * np.sqrt(np.maximum(n_common - 3, 0))
-        return Alikeness(correlation, np.minimum(standardised, fisher))
+    asked, n_models = (weight > 0).astype(np.float32), len(residual)
+    correlation, standardised = np.empty((2, n_models, n_models), np.float32)
+    for start in range(0, n_models, BLOCK):  # what is made on the way stays small
+        rows = slice(start, start + BLOCK)
+        square, open_answers = (_in_common(each, asked, rows) for each in (residual**2, weight))
+        product, variance = residual[rows] @ residual.T, weight[rows] @ weight.T
+        enough = (open_answers >= MIN_INFORMATION) & (square > 0)
+        enough[np.arange(len(enough)), start + np.arange(len(enough))] = False
+        correlation[rows], standardised[rows] = (
+            np.divide(product, scale, out=np.full_like(product, np.nan), where=enough)
+            for scale in (square, np.sqrt(variance))
+        )
+        n_common = asked[rows] @ asked.T
+        with np.errstate(invalid="ignore"):
+            fisher = np.arctanh(np.clip(correlation[rows], -0.999, 0.999)) * np.sqrt(np.maximum(n_common - 3, 0))
+            np.minimum(standardised[rows], fisher, out=standardised[rows])
+    return Alikeness(correlation, standardised)
 
 
-def _in_common(values: Array, asked: Array) -> Array:
-    """Geometric mean of two models' sums over the items that both were asked, (model, model)."""
+def _in_common(values: Array, asked: Array, rows: slice) -> Array:
+    """Geometric mean of two models' sums over the items that both were asked, (some models, model)."""
     if asked.all():
         total = np.sqrt(values.sum(axis=1))
-        return np.outer(total, total)
-    total = values @ asked.T.astype(np.float32)  # of one model's values where the other was asked
-    return np.asarray(np.sqrt(total * total.T))
+        return np.outer(total[rows], total)
+    return np.asarray(np.sqrt((values[rows] @ asked.T) * (asked[rows] @ values.T)))
 
 
 def affordable_items(n_models: int, n_items: int) -> npt.NDArray[np.intp]:
@@ -125,7 +130,7 @@ def near_copies(alike: Alikeness) -> npt.NDArray[np.intp]:
     """Give each model the number of its group: models linked by near-copies; alone where there are none."""
     n_pairs = max(len(alike.correlation) * (len(alike.correlation) - 1) / 2, 1)
     linked = (alike.correlation >= NEAR_COPY) & (alike.standardised >= -ndtri(BY_CHANCE / n_pairs))
-    return np.asarray(connected_components(linked, directed=False)[1], dtype=np.intp)
+    return np.asarray(connected_components(csr_array(linked), directed=False)[1], dtype=np.intp)
 
 
 class Families(NamedTuple):
