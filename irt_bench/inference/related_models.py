@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from scipy.special import ndtri
@@ -130,7 +130,7 @@ def near_copies(alike: Alikeness) -> npt.NDArray[np.intp]:
     """Give each model the number of its group: models linked by near-copies; alone where there are none."""
     n_pairs = max(len(alike.correlation) * (len(alike.correlation) - 1) / 2, 1)
     linked = (alike.correlation >= NEAR_COPY) & (alike.standardised >= -ndtri(BY_CHANCE / n_pairs))
-    return np.asarray(connected_components(csr_array(linked), directed=False)[1], dtype=np.intp)
+    return np.asarray(connected_components(coo_array(linked), directed=False)[1], dtype=np.intp)
 
 
 class Families(NamedTuple):

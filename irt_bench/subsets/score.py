@@ -226,7 +226,8 @@ def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
     spread = np.full(1, math.nan)
     if len(names) > 1:
         drawn = resampled_counts(len(names), GAP_RESAMPLES, rng)
-        spread = np.array([_gap(own, weights[own.first] * weights[own.second]) for weights in drawn])
+        place = _bins(own)
+        spread = np.array([_gap(own, place, weights[own.first] * weights[own.second]) for weights in drawn])
     known = spread[~np.isnan(spread)]
     low, high = np.quantile(known, INTERVAL) if len(known) else (math.nan, math.nan)
     means = []
@@ -235,7 +236,8 @@ def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
         for _ in range(N_RANDOM):
             chosen = rng.choice(shares.shape[1], size, replace=False)
             means.append(_pairs(shares[:, chosen].mean(axis=1), truth, code, rng=rng))
-    return GapEstimate(_gap(own), float(low), float(high), _gap(_joined(means)))
+    random = _joined(means)
+    return GapEstimate(_gap(own, _bins(own)), float(low), float(high), _gap(random, _bins(random)))
 
 
 def _pairs(estimate: FloatArray, truth: FloatArray, codes: Codes, *, rng: np.random.Generator) -> _Pairs:
@@ -256,13 +258,20 @@ def _joined(parts: list[_Pairs]) -> _Pairs:
     return _Pairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _gap(pairs: _Pairs, count: npt.NDArray[np.integer] | None = None) -> float:
-    """Maximum-likelihood gap from binned pairs, each counted `count` times; NaN without pairs."""
+def _bins(pairs: _Pairs) -> Codes:
+    """Bin of each pair: about as many pairs of neighbouring gaps in each, (pair,)."""
+    if not len(pairs.gap):
+        return np.zeros(0, dtype=np.intp)
+    edges = np.unique(np.quantile(pairs.gap, np.linspace(0, 1, BINS + 1)))
+    place = np.searchsorted(edges, pairs.gap, side="right") - 1
+    return np.asarray(np.clip(place, 0, max(len(edges) - 2, 0)), dtype=np.intp)
+
+
+def _gap(pairs: _Pairs, place: Codes, count: npt.NDArray[np.integer] | None = None) -> float:
+    """Maximum-likelihood gap from pairs in bins, each counted `count` times; NaN without pairs."""
     if not len(pairs.gap) or (count is not None and not count.any()):
         return math.nan
     weight = np.ones(len(pairs.gap)) if count is None else count.astype(np.float64)
-    edges = np.unique(np.quantile(pairs.gap, np.linspace(0, 1, BINS + 1)))
-    place = np.clip(np.searchsorted(edges, pairs.gap, side="right") - 1, 0, max(len(edges) - 2, 0))
     total = np.bincount(place, weight)
     gap = np.bincount(place, weight * pairs.gap) / np.maximum(total, SAME)
     right = np.bincount(place, weight * pairs.right)

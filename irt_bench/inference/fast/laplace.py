@@ -91,7 +91,7 @@ def fit_laplace(
     settings : LaplaceSettings
         Draws, tolerance, seed, threads.
     progress : callable, optional
-        Called with (what, sweeps or chains done, how many at most).
+        Called with (what, sweeps done, how many at most).
 
     Raises
     ------
