@@ -166,7 +166,7 @@ def seeds_needed(
 
 
 def _seeds_by_z_test(noise: DifferenceNoise, n_items: int, difference: float, power: float, level: float) -> int:
-    shift = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
+    shift = scipy.stats.norm.ppf(1 - level / 2) + scipy.stats.norm.ppf(power)
     allowed = (difference / shift) ** 2 / 2 - noise.recipe_item / n_items
     variance = max(noise.seed + noise.residual / n_items, 0.0)
     return int(np.clip(np.ceil(variance / allowed), 1, MAX_SEEDS)) if allowed > 0 else MAX_SEEDS
