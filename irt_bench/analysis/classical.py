@@ -27,7 +27,7 @@ from irt_bench.analysis.intervals import (
 )
 from irt_bench.arrays import BoolArray, FloatArray, slices
 from irt_bench.errors import AnalysisError, FitWarning, UndefinedWarning
-from irt_bench.inference.fast.ability_updates import AbilityGrid
+from irt_bench.inference.fast.ability_grid import AbilityGrid
 from irt_bench.names import ITEM
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts

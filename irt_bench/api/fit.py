@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 FitPlot = Literal[
     "fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace", "populations", "loadings"
 ]
-
 ProbabilitiesBy = Literal["cell", "model", "item"]
 ARVIZ_NAMES: Final = {"eti90_lb": "q05", "eti90_ub": "q95"}
 

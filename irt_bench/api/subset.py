@@ -302,10 +302,9 @@ class Subset:
         Parameters
         ----------
         kind : {"items", "scores"}
-            "items": difficulty, discrimination and weight. "scores": estimates with intervals against full scores of
-            models that answered all items.
+            "items": difficulty, discrimination and weight. "scores": estimates with intervals against full scores.
         responses : ResponseCounts, or what `as_counts` takes, optional
-            "scores": answers to the full benchmark.
+            "scores": answers to the full benchmark, of models that answered all items.
         width : float, optional
             Width in inches. A figure of a given width has no title, as a caption says it.
         """

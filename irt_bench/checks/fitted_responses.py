@@ -20,7 +20,7 @@ from irt_bench.analysis.curves import information, response_curve, response_prob
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.inference.draws import draw_cells
-from irt_bench.inference.fast.ability_updates import AbilityGrid, CurveTable
+from irt_bench.inference.fast.ability_grid import AbilityGrid, CurveTable
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import Beta, IRTModel

@@ -23,7 +23,7 @@ from irt_bench.arrays import FloatArray
 from irt_bench.checks.fitted_responses import FittedResponses, PosteriorDraws, score_groups
 from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
 from irt_bench.inference.draws import log_beta_binomial
-from irt_bench.inference.fast.ability_updates import AbilityGrid, CurveTable
+from irt_bench.inference.fast.ability_grid import AbilityGrid, CurveTable
 
 CORRECTION: Final = 0.5  # responses added to each cell of a 2 x 2 table, so that no odds ratio is infinite
 MIN_SD: Final = 0.05  # of a log odds ratio; a smaller sd over replicates is due to chance

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from irt_bench import names
-from irt_bench.inference.fast.ability_updates import AbilityGrid, CurveTable, draw_from_grid
+from irt_bench.inference.fast.ability_grid import AbilityGrid, CurveTable, draw_from_grid
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION
 from irt_bench.responses.counts import ResponseCounts
 

@@ -403,9 +403,8 @@ def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random
     """
     from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 - takes a second
 
-    del rng
     chosen = _positions(basis, selection)
-    covariance, _ = ledoit_wolf(basis.deviations[:, chosen])
+    covariance = ledoit_wolf(basis.deviations[:, chosen])[0]
     means, wanted = basis.item_means[chosen], float(np.nanmean(basis.full_score))
     if not means.min() < wanted < means.max():
         if len(chosen) > 1:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from irt_bench.inference.fast.ability_updates import AbilityGrid, draw_from_grid
+from irt_bench.inference.fast.ability_grid import AbilityGrid, draw_from_grid
 
 ITEMS = {
     "discrimination": np.array([0.7, 1.0, 1.6, 2.2, 0.4]),

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from irt_bench.inference.fast.ability_updates import CurveTable, GaussianAbilities, GridAbilities, as_parameters
+from irt_bench.inference.fast.ability_grid import CurveTable
+from irt_bench.inference.fast.ability_updates import GaussianAbilities, GridAbilities, as_parameters
 from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.irt_models.logistic import ThreePL, TwoPL

@@ -12,7 +12,7 @@ from scipy import integrate, stats
 from torch.distributions import biject_to
 
 from irt_bench.errors import ModelError
-from irt_bench.inference.fast.ability_updates import AbilityGrid
+from irt_bench.inference.fast.ability_grid import AbilityGrid
 from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData
 from irt_bench.inference.sampling.target import Target
 from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL

@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 from irt_bench import names
 from irt_bench.inference.fast.gaussian_variational import GaussianVariational, inverse_wishart
 from irt_bench.inference.fast.gibbs import CHEAP, KEPT, LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
-from irt_bench.inference.fast.gibbs_targets import Target
+from irt_bench.inference.fast.gibbs_targets import LogDensity
 from irt_bench.irt_models.multidimensional import Multidimensional
 
 Array = npt.NDArray[Any]
@@ -130,7 +130,7 @@ class DimensionalGibbs:
         odds /= 1 + odds
         return value, right - trials * odds
 
-    def _model_target(self, state: DimensionalState) -> Target:
+    def _model_target(self, state: DimensionalState) -> LogDensity:
         loading = state.coefficient[..., :-1].astype(np.float32)
         intercept = state.coefficient[:, None, :, -1].astype(np.float32)
         precision = np.linalg.inv(state.correlation)
@@ -143,7 +143,7 @@ class DimensionalGibbs:
 
         return target
 
-    def _item_target(self, state: DimensionalState, items: Array, columns: Array) -> Target:
+    def _item_target(self, state: DimensionalState, items: Array, columns: Array) -> LogDensity:
         ones = np.ones((*state.ability.shape[:2], 1))
         design = np.concatenate([state.ability, ones], axis=2)[..., columns].astype(np.float32)
         mean, sd = state.mean[:, None, columns], state.sd[:, None, columns]

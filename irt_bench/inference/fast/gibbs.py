@@ -19,9 +19,9 @@ from irt_bench import names
 from irt_bench.inference.fast.bordered_precision import inverse_roots, times
 from irt_bench.inference.fast.gibbs_targets import (
     Answers,
+    LogDensity,
     State,
     Stretch,
-    Target,
     ability_target,
     intercept_target,
     item_target,
@@ -281,7 +281,7 @@ def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, r
     return draw_frame(irt_model, draw_hierarchy(irt_model, state, rng), rng)
 
 
-def trajectory(start: Array, target: Target, roots: Array, rng: np.random.Generator) -> Array:
+def trajectory(start: Array, target: LogDensity, roots: Array, rng: np.random.Generator) -> Array:
     """One Hamiltonian trajectory of every unit, (draw, unit, coordinate), accepted or not for each alone."""
     back = roots.transpose(0, 2, 1)
     speed = rng.standard_normal(start.shape)

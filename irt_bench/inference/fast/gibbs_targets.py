@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 VECTOR: Final = 32  # numbers that a compiled loop takes at a time
 
 
-class Target(Protocol):
+class LogDensity(Protocol):
     """Log densities of many units in many draws."""
 
     def __call__(self, position: Array, *, density: bool = True) -> tuple[Array, Array]:
@@ -139,7 +139,7 @@ class State:
         return np.asarray(-self.intercept * np.exp(-self.log_slope))
 
 
-def ability_target(answers: Answers, state: State, design: PopulationDesign | None = None) -> Target:
+def ability_target(answers: Answers, state: State, design: PopulationDesign | None = None) -> LogDensity:
     """Each model's log density in its ability, (draw, model, 1)."""
     slope = np.exp(state.log_slope)
     centre, sd = (0.0, 1.0) if design is None else design.prior(state.population)
@@ -153,7 +153,7 @@ def ability_target(answers: Answers, state: State, design: PopulationDesign | No
     return target
 
 
-def item_target(answers: Answers, state: State) -> Target:
+def item_target(answers: Answers, state: State) -> LogDensity:
     """Each item's log density in its intercept and log slope, (draw, item, 2)."""
 
     def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
@@ -169,7 +169,7 @@ def item_target(answers: Answers, state: State) -> Target:
     return target
 
 
-def intercept_target(answers: Answers, state: State) -> Target:
+def intercept_target(answers: Answers, state: State) -> LogDensity:
     """Each item's log density in its intercept, (draw, item, 1)."""
     slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
 
@@ -210,7 +210,7 @@ class Stretch:
         intercept = -np.exp(log_slope) * difficulty
         return replace(state, intercept=intercept, log_slope=log_slope, difficulty_sd=spread, slope_sd=slope_sd)
 
-    def target(self, answers: Answers) -> Target:
+    def target(self, answers: Answers) -> LogDensity:
         """Log density of a position and its slopes."""
 
         def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:

@@ -17,14 +17,8 @@ from threadpoolctl import ThreadpoolController
 from irt_bench.errors import FitError, FitWarning
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.draws import Draws, reported
-from irt_bench.inference.fast.ability_updates import (
-    REACH,
-    REACH_MARGIN,
-    AbilityGrid,
-    AbilityPosterior,
-    GaussianAbilities,
-    GridAbilities,
-)
+from irt_bench.inference.fast.ability_grid import REACH, AbilityGrid
+from irt_bench.inference.fast.ability_updates import REACH_MARGIN, AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.fast.gibbs import chain_convergence, redraw_population, sample_gibbs
 from irt_bench.inference.fast.gibbs_targets import Answers
 from irt_bench.inference.fast.item_updates import (

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from irt_bench.errors import FitError
-from irt_bench.inference.fast.ability_updates import AbilityGrid
+from irt_bench.inference.fast.ability_grid import AbilityGrid
 from irt_bench.inference.fast.dimensional import draw_sites
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.inference.sampling.guides import optimise

@@ -19,7 +19,7 @@ from pyro import poutine
 from torch import Tensor
 
 from irt_bench import names
-from irt_bench.inference.fast.ability_updates import AbilityGrid
+from irt_bench.inference.fast.ability_grid import AbilityGrid
 
 MIN_DISPERSION = 1e-6  # below it, trials are independent to double precision
 MIN_FRAMED = 10  # abilities whose spread is a scale to measure by
