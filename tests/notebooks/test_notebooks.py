@@ -52,6 +52,17 @@ assert continuous.abilities()["ability"].corr(partial_scores.truth["ability"].to
 assert inside.mean() >= 0.75
 assert abs(unseen["difficulty"].corr(pd.Series(difficulty[60:], index=unseen.index))) > 0.8
 """,
+    "seed_variance_on_a_seed_bank": """
+bank_rows = cures[cures["data"] == "seed bank"].set_index(["cure", "how", "size"])
+assert (silent["verdict"] != "cuts").all() and len(silent) > 40
+assert bank_rows.loc[("reweight", "ability", 3200), "verdict"] == "raises"
+assert (bank_rows.loc["adaptive", "verdict"] == "cuts").all()
+assert bank_rows.loc[("adaptive", "ability", 200), "ratio_full_q05"] > 1
+assert bank_rows.loc[("alternative", "probability", 3200), "ratio_q95"] < 0.75
+assert 0.94 < bank_rows.loc[("average", "last 2 checkpoints", 3200), "ratio"] < 1.02
+assert (power.loc[["items", "average"], "seed bank"] > 0.9).all()
+assert 0.4 < of_chosen / at_random < 0.7 and len(order) == 30
+""",
     "paper_in_simulation": """
 assert variance.runs()["e"].iloc[0] < 0.7 * variance.runs()["ci95_analytic"].iloc[0]
 assert row["e_p_irt"] > row["e_full"]
