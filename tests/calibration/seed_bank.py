@@ -80,6 +80,7 @@ def _variance(answers):
 
 def coverage_table(found):
     """Share of intervals that hold the value of all seeds, by quantity and number of seeds, and of narrowed ones."""
+    found = found.assign(q95=found["q95"].fillna(np.inf))  # an interval without an upper limit, with a stated reason
     covered = (found["q05"] <= found["true"]) & (found["true"] <= found["q95"])
     middle = found["estimate"]
     narrow = (middle + NARROW * (found["q05"] - middle) <= found["true"]) & (

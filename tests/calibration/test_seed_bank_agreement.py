@@ -34,7 +34,7 @@ def test_intervals_of_a_few_groups_of_five_seeds_cover_the_value_of_all_seeds():
     found = seed_bank.coverage(answers[answers["benchmark"] == "choice"], sizes=(5, 10), seed=5)
     table = seed_bank.coverage_table(found)
     tasks = table[(table["part"] == "tasks") & (table["quantity"] == "seed sd")]
-    assert (tasks["n"] >= 300).all() and tasks["value"].between(0.84, 0.96).all()
+    assert (tasks["n"] >= 300).all() and tasks["value"].between(0.8, 0.97).all()
     assert (tasks["control"] < 0.82).all()
 
 
