@@ -98,8 +98,8 @@ pooled[columns].round(2).T
 
 # %% [markdown]
 # `ratio_full` is the paper's comparison. `ratio` is the one with random subsets scored alike, with its interval.
-# `ratio_signal` divides it by the ratio of how far the scores move over training. It is above 1 here: the score from
-# these anchors moves less than the score from random items, and is as noisy.
+# `ratio_signal` divides it by the ratio of how far the scores move over training. Here it is close to 1, with an
+# interval that holds 1: per movement, too, these anchors are as noisy as random items.
 
 # %% [markdown]
 # ## Does the formula hold?

@@ -48,19 +48,18 @@ def report(
     """
     check_output(output, force=force)
     from irt_bench.report.page import write_report
-    from irt_bench.report.page.folders import read_folders
+    from irt_bench.report.page.folders import are_results
 
-    try:
-        read_folders(paths)
-    except ReadError as no_results:
+    if are_results(paths):
+        write_report(paths, output, title=title)
+    else:
         from irt_bench.api.one_page import report_responses
 
         try:
             table = read_paths(paths, benchmark, format, metric, filter)
         except ReadError:
-            raise no_results from None
+            write_report(paths, output, title=title)  # says what it needs
+            raise
         with progress_bar() as progress:
             report_responses(table, output, keep=keep, title=title, seed=seed, progress=progress)
-    else:
-        write_report(paths, output, title=title)
     out.print(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)

@@ -216,10 +216,13 @@ DEEP = "[" * 100_000 + "]" * 100_000
 LINES = {
     "deeply nested": (f'{{"subject_id": "m", "responses": {DEEP}}}', "nested too deeply"),
     "a key twice": ('{"subject_id": "m", "responses": {"q": 1, "q": 0}}', "key 'q' occurs twice in one object"),
-    "no number": ('{"subject_id": "m", "responses": {"q": "yes"}}', "response 'yes' to item 'q' is not a number"),
+    "no number": (
+        '{"subject_id": "m", "responses": {"q": "perhaps"}}',
+        "response 'perhaps' to item 'q' is not a number",
+    ),
     "a list": ('{"subject_id": "m", "responses": {"q": [1]}}', "is not a number"),
     "infinity": ('{"subject_id": "m", "responses": {"q": Infinity}}', "is outside [0, 1]"),
-    "two": ('{"subject_id": "m", "responses": {"q": 2}}', "2.0 is outside [0, 1]"),
+    "more than one": ('{"subject_id": "m", "responses": {"q": 2.5}}', "2.5 is outside [0, 1]"),
     "minus one": ('{"subject_id": "m", "responses": {"q": -1}}', "-1.0 is outside [0, 1]"),
     "a huge number": (f'{{"subject_id": "m", "responses": {{"q": 1{"0" * 400}}}}}', "is outside [0, 1]"),
     "too many digits": (f'{{"subject_id": "m", "responses": {{"q": {"1" * 5000}}}}}', "not JSON"),

@@ -92,7 +92,7 @@ def test_known_guessing_is_reported_as_given(counts):
 
 def test_fractional_scores_are_refused(rng, make_counts):
     counts = make_counts(rng.random((5, 4)), measure="score")
-    with pytest.raises(ModelError, match="fractional scores"):
+    with pytest.raises(ModelError, match="holds scores, and the 2pl model needs right answers"):
         fit(counts, TwoPL(), SHORT["svi"])
 
 

@@ -66,15 +66,23 @@ def test_exports_that_lack_something_are_refused_and_leave_nothing(subset, build
 
 
 def test_every_export_says_what_to_do_next_and_has_the_same_bytes_each_time(subset, make_counts, tmp_path):
-    options = ExportOptions(metric="acc", responses=make_counts(np.ones((2, 8), int)))
-    names = {"lm-eval-task": "folder", "ids": "i.csv", "py-irt": "p.jsonl", "params": "p.csv"}
+    several, one = (
+        ExportOptions(metric="acc", responses=make_counts(np.ones((n, 8), int)), task="tasks@sums") for n in (2, 1)
+    )
+    names = {
+        "lm-eval-task": "folder",
+        "ids": "i.csv",
+        "py-irt": "p.jsonl",
+        "params": "p.csv",
+        "inspect-adaptive": "live",
+    }
     for to in EXPORTS:
         contents = []
         for again in ("one", "two"):
             path = tmp_path / again / names.get(to, f"{to}.json")
             path.parent.mkdir(exist_ok=True)
-            assert export_subset(subset, to, path, options)
-            files = sorted(path.iterdir()) if path.is_dir() else [path]
+            assert export_subset(subset, to, path, one if to == "lm-eval-round" else several)
+            files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
             contents.append([file.read_bytes().replace(b"/two/", b"/one/") for file in files])
         assert contents[0] == contents[1]
     assert (tmp_path / "one" / "lm-eval.json.command.txt").read_text().startswith("lm_eval run")

@@ -149,6 +149,14 @@ def read_folders(paths: Iterable[Path]) -> dict[str, ResultFolder]:
     return {kind: _read_part(kind, found[kind]) for kind in KINDS if kind in found}
 
 
+def are_results(paths: Iterable[Path]) -> bool:
+    """Whether every path holds results of commands, readable or not."""
+    try:
+        return all(_recognise(path) for path in paths)
+    except ReadError:
+        return False
+
+
 def _recognise(path: Path) -> list[tuple[str, Path]]:
     """Kinds of results at a path and in the folders that it contains."""
     if not path.exists():
