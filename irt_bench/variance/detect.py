@@ -95,6 +95,8 @@ def _recipe_item(runs: list[RunScores]) -> float:
     means = pd.concat(
         [pd.Series(np.nanmean(run.values[:, -1], axis=0), index=run.items, name=run.run) for run in runs], axis=1
     ).dropna()
+    if len(means) < 2:
+        return float("nan")  # one item has no variance over items
     residual = means.sub(means.mean(axis=1), axis=0)
     total = float(residual.sub(residual.mean(axis=0), axis=1).pow(2).to_numpy().sum())
     within = np.mean([float(item_covariance(run.values[:, -1]).residual) / run.n_seeds for run in runs])
@@ -270,7 +272,8 @@ def needed_table(measures: dict[str, list[RunScores]], *, difference: float, pow
     -----
     The numbers of items are multiples of those there are. Other numbers of trials need repeated answers. A difference
     in another measure is that of accuracy times the slope of the measure over accuracy, across the means of runs and
-    steps; a measure is left out of tasks where there are fewer than four means, or accuracy does not move.
+    steps; a measure is left out of tasks where there are fewer than four means, or accuracy does not move. Subtasks of
+    one item are left out.
     """
     accuracy = measures[ACCURACY]
     rows = []
@@ -290,7 +293,7 @@ def _tasks(runs: list[RunScores], base: list[RunScores]) -> dict[str, tuple[list
     found = {"": (runs, base)}
     parts = [[run.subtasks() for run in each] for each in (runs, base)]
     for task in parts[0][0]:
-        if all(task in own for each in parts for own in each):
+        if all(task in own and own[task].n_items > 1 for each in parts for own in each):
             found[task] = ([own[task] for own in parts[0]], [own[task] for own in parts[1]])
     return found
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from simulated_seeds import SeedSimulation, simulate_seeds
@@ -108,6 +109,8 @@ def test_a_difference_of_accuracies_is_translated_to_other_measures():
     own, other = (table.loc[(name, "")] for name in ("accuracy", "tripled"))
     assert other["difference"].to_numpy() == pytest.approx(3 * own["difference"].to_numpy())
     assert (other["seeds_needed"].to_numpy() == own["seeds_needed"].to_numpy()).all()
+    lone = [replace(run, subtask=pd.Series(["one", *["rest"] * (run.n_items - 1)], index=run.items)) for run in runs]
+    assert set(needed_table({"accuracy": lone}, difference=0.05)["subtask"]) == {"", "rest"}  # not that of one item
     short = [replace(run, values=run.values[:, :1], trials=run.trials[:, :1], steps=run.steps[:1]) for run in runs]
     alone = needed_table({"accuracy": short, "tripled": short}, difference=0.05)
     assert set(alone["measure"]) == {"accuracy"}  # too few means to translate it
