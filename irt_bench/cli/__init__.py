@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 import typer
 
 from irt_bench.cli import (
-    adaptive,
     analyses,
     demo,
     export,
@@ -54,7 +53,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench export subset.json --to lm-eval-task -o my_task",
         "irt-bench export subset.json --to ids -o ids.txt",
     ),
-    adaptive.adaptive: ("irt-bench adaptive subset.json --fit fit -o adaptive.csv",),
+    export.adaptive: ("irt-bench adaptive subset.json --fit fit -o adaptive.csv",),
     variance.variance: (
         "irt-bench variance responses.parquet -o variance",
         "irt-bench variance responses.parquet --detect 0.01",
@@ -75,7 +74,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
 TASKS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {  # panels of the help, in the order of a first analysis
     "Responses": (read.read, analyses.items),
     "Models": (fit.fit, analyses.check, score.score, score.scores, analyses.compare),
-    "Reduced benchmarks": (subset.subset, export.export, adaptive.adaptive),
+    "Reduced benchmarks": (subset.subset, export.export, export.adaptive),
     "Seed variance": (variance.variance, study.study),
     "Everything": (report.report, demo.demo),
 }

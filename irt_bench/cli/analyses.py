@@ -1,33 +1,26 @@
 """irt-bench items, check and compare: classical item analysis, checks of a fit, ability against accuracy."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from irt_bench.cli.command import command, for_terminal
 from irt_bench.cli.options import (
-    Benchmark,
-    Filter,
+    FigureFile,
     FitFolder,
-    Force,
-    FormatName,
-    Json,
-    Metric,
+    OutputCsv,
+    OutputFolder,
     Paths,
-    SafeCsv,
+    ReadOptions,
     Seed,
     Strict,
-    clear_errors,
+    TableOptions,
     fail_if_strict,
-    for_terminal,
-    read_paths,
+    option,
     records,
-    write_one_csv,
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError, unknown_choice
-from irt_bench.files import check_output, json_text
+from irt_bench.files import json_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,43 +28,33 @@ if TYPE_CHECKING:
     from irt_bench.responses import ResponseCounts
 
 
-@clear_errors
+@command
 def items(
     paths: Paths,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file to write.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Figure to write, .png, .svg or .pdf.")] = None,
-    benchmark: Benchmark = None,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
+    reading: ReadOptions,
+    writing: TableOptions,
+    output: OutputCsv = None,
+    figure: FigureFile = None,
     seed: Seed = 0,
-    safe_csv: SafeCsv = False,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
     """Analyse items: proportion correct, item-rest correlation, flags, reliability, stability over models."""
     from irt_bench.analysis.classical import item_statistics, score_reliability
     from irt_bench.analysis.transfer import compare_transfer
     from irt_bench.report.figures import items_figure, save_figure
-    from irt_bench.report.figures.canvas import check_figure_format
     from irt_bench.report.tables import print_findings, print_item_report
     from irt_bench.responses.quality import findings
 
-    for path in (output, figure):
-        if path is not None:
-            check_output(path, force=force)
-    if figure is not None:
-        check_figure_format(figure)
-    table = read_paths(paths, benchmark, format, metric, filter)
+    writing.check(output)
+    writing.check_figure(figure)
+    table = reading.read(paths)
     counts = table.counts()
     statistics = item_statistics(counts)
     reliability = score_reliability(counts)
     transfer = compare_transfer(counts, seed=seed)
-    if output is not None:
-        write_one_csv(statistics, output, safe=safe_csv)
+    writing.write(statistics, output)
     if figure is not None:
         save_figure(items_figure(statistics), figure)
-    if json:
+    if writing.json:
         rows = {"benchmark": counts.benchmark, "seed": seed, "reliability": vars(reliability)}
         print_text(json_text(rows | {"transfer": records(transfer), "items": records(statistics)}))
         return
@@ -79,25 +62,19 @@ def items(
     print_findings(findings(table), out)
 
 
-@clear_errors
+@command
 def check(
     paths: Paths,
     fit: FitFolder,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
+    reading: ReadOptions,
+    writing: TableOptions,
+    output: OutputFolder = None,
     groups: Annotated[
-        str | None,
-        typer.Option(help="Model column with groups: which items differ in difficulty between them?", metavar="COLUMN"),
+        str | None, option("Model column with groups: which items differ in difficulty between them?", metavar="COLUMN")
     ] = None,
-    replicates: Annotated[int, typer.Option(help="Number of data sets simulated from the fit.", min=9, max=9_999)] = 39,
+    replicates: Annotated[int, option("Number of data sets simulated from the fit.", min=9, max=9_999)] = 39,
     strict: Strict = False,
-    benchmark: Benchmark = None,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
     seed: Seed = 0,
-    safe_csv: SafeCsv = False,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
     """Check whether the IRT model describes the answers: predictions, item and person fit, dependence, dimensions."""
     from irt_bench.api.analysis import FitChecks
@@ -105,44 +82,37 @@ def check(
     from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables.terminal import print_model_checks
 
-    if output is not None:
-        check_output(output, force=force, folder=True)
+    writing.check(output, folder=True)
     fitted = FitResult.load(fit)
-    counts = read_paths(paths, benchmark, format, metric, filter).counts()
-    column = None if groups is None else _groups(counts, groups)
+    counts = reading.read(paths).counts()
+    of_models = None if groups is None else _groups(counts, groups)
     with progress_bar() as progress:
-        found = check_fit(counts, fitted, groups=column, replicates=replicates, seed=seed, progress=progress)
+        found = check_fit(counts, fitted, groups=of_models, replicates=replicates, seed=seed, progress=progress)
     about = {"benchmark": counts.benchmark, "fit": str(fit), "group": groups, "converged": fitted.converged}
-    summary = found.to_dict() | about
     if output is not None:
-        FitChecks(found).save(output, about=about, safe_csv=safe_csv)
-    if json:
-        print_text(json_text(summary))
+        FitChecks(found).save(output, about=about, safe_csv=writing.safe_csv)
+    if writing.json:
+        print_text(json_text(found.to_dict() | about))
     else:
         shown = replace(found, checks=tuple(for_terminal(found.checks, check)))
         print_model_checks(shown, benchmark=counts.benchmark, console=out)
     fail_if_strict(found.checks, strict=strict)
 
 
-def _groups(counts: "ResponseCounts", column: str) -> "pd.Series":
-    if column not in counts.models:
-        raise AnalysisError(unknown_choice("model column", column, counts.models.columns))
-    return counts.models[column]
+def _groups(counts: "ResponseCounts", name: str) -> "pd.Series":
+    if name not in counts.models:
+        raise AnalysisError(unknown_choice("model column", name, counts.models.columns))
+    return counts.models[name]
 
 
-@clear_errors
+@command
 def compare(
     paths: Paths,
     fit: FitFolder,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
-    benchmark: Benchmark = None,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
+    reading: ReadOptions,
+    writing: TableOptions,
+    output: OutputFolder = None,
     seed: Seed = 0,
-    safe_csv: SafeCsv = False,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
     """Compare the order of models by ability with that by accuracy: agreement, reliability, pairs, items."""
     from irt_bench.analysis.agreement import compare_ability_accuracy
@@ -150,15 +120,14 @@ def compare(
     from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import print_comparison
 
-    if output is not None:
-        check_output(output, force=force, folder=True)
+    writing.check(output, folder=True)
     fitted = FitResult.load(fit)
-    counts = read_paths(paths, benchmark, format, metric, filter).counts()
+    counts = reading.read(paths).counts()
     found = compare_ability_accuracy(fitted.posterior, counts, seed=seed)
     about = {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
     if output is not None:
-        AccuracyComparison(found).save(output, about=about, safe_csv=safe_csv)
-    if json:
+        AccuracyComparison(found).save(output, about=about, safe_csv=writing.safe_csv)
+    if writing.json:
         print_text(json_text(found.to_dict() | about))
         return
     print_comparison(found, benchmark=counts.benchmark, console=out)

@@ -4,10 +4,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from irt_bench.cli.analyses import check
-from irt_bench.cli.options import Force, Seed, clear_errors
+from irt_bench.cli.command import command
+from irt_bench.cli.options import Force, Seed, option
 from irt_bench.cli.report import report
 from irt_bench.cli.study import study
 from irt_bench.cli.subset import subset
@@ -26,9 +25,9 @@ COMPARED: dict[str, Any] = {"sizes": "50", "method": "anchors", "n_random": 20}
 REPLICATES = 19  # simulated data sets behind the checks
 
 
-@clear_errors
+@command
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("irt-bench-demo"),
+    output: Annotated[Path, option("Folder to write.", "--output", "-o")] = Path("irt-bench-demo"),
     seed: Seed = 1,
     force: Force = False,
 ) -> None:
@@ -39,18 +38,18 @@ def demo(
     run_demo(output, seed=seed)
     responses, calibrating = output / "responses.parquet", output / CALIBRATION
     out.rule("6. Does the 2PL describe the answers?")
-    check([calibrating], fit=output, output=output / "checks", replicates=REPLICATES, seed=seed, force=True)
+    check(paths=[calibrating], fit=output, output=output / "checks", replicates=REPLICATES, seed=seed, force=True)
     out.rule("7. Fewer items: chosen ones beside random ones")
-    subset([responses], output=output / "compared", compare=True, seed=seed, force=True, **COMPARED)
+    subset(paths=[responses], output=output / "compared", compare=True, seed=seed, force=True, **COMPARED)
     out.rule("8. Seed variance of the training runs")
-    variance([responses], output=output / "variance", seed=seed, force=True)
+    variance(paths=[responses], output=output / "variance", seed=seed, force=True)
     out.rule("9. A small study: do subsets cut seed variance?")
-    study([responses], output=output / "study", seed=seed, jobs=1, **STUDY)
+    study(paths=[responses], output=output / "study", seed=seed, jobs=1, **STUDY)
     if find_spec("jinja2") is None:
         out.print(
             f"All tables and figures lie in {output}. The page needs Jinja: {INSTALL}", highlight=False, markup=False
         )
         return
     out.rule("10. Everything on one page")
-    report([output], output=output / "report.html", force=True)
+    report(paths=[output], output=output / "report.html", force=True)
     out.print(f"Everything lies in {output}; open {output / 'report.html'} in a browser.", highlight=False)

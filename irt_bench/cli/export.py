@@ -1,116 +1,186 @@
-"""irt-bench export: hand a subset to an evaluation harness."""
+"""irt-bench export and adaptive: a subset in an evaluation harness, and what adaptive testing would add to it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from irt_bench.cli.options import Force, SafeCsv, choice, clear_errors, flag, read_paths
+from irt_bench.cli.command import command
+from irt_bench.cli.options import (
+    FileOptions,
+    FitFolder,
+    Force,
+    OutputCsv,
+    ReadOptions,
+    SafeCsv,
+    Seed,
+    SubsetFile,
+    WriteOptions,
+    choice,
+    flag,
+    option,
+    records,
+)
 from irt_bench.console import out, print_text
-from irt_bench.files import check_output
+from irt_bench.files import check_output, json_text, replacing, write_csv
 from irt_bench.names import ExportName
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from irt_bench.responses.counts import ResponseCounts
+    from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
     from irt_bench.subsets.subset import SubsetRecord
 
 TASK, INSPECT, LIVE = "To lm-eval-task", "To inspect", "Adaptive: to inspect-adaptive, lm-eval-round"  # panels
 
 ROUND = 20  # items
 
-Answers = Annotated[
-    list[Path] | None,
-    typer.Option(help="lm-eval-round: logs of one model so far. Repeatable.", metavar="PATH", rich_help_panel=LIVE),
-]
-FitOfItems = Annotated[
-    Path | None,
-    typer.Option(help="Fit, whose uncertainty of the items then counts.", metavar="DIR", rich_help_panel=LIVE),
-]
-StopSd = Annotated[float, typer.Option(help="The test ends at this posterior sd of ability,", rich_help_panel=LIVE)]
-MaxItems = Annotated[int, typer.Option(help="or after so many items.", rich_help_panel=LIVE)]
-Parallel = Annotated[
-    int | None,
-    typer.Option(help="Items at a time; 1 for inspect-adaptive, 20 for lm-eval-round.", rich_help_panel=LIVE),
-]
-Exposure = Annotated[
-    int, typer.Option(help="Draw each item among so many of the most informative.", rich_help_panel=LIVE)
-]
-Balance = Annotated[bool, flag("--balance", "Keep the subtasks' shares of the items.", panel=LIVE)]
 
+@dataclass(frozen=True, kw_only=True)
+class HarnessOptions:
+    """What some formats need to know of a run."""
 
-@clear_errors
-def export(
-    subset: Annotated[Path, typer.Argument(help="File that irt-bench subset wrote.", metavar="SUBSET.json")],
-    to: Annotated[str, choice(ExportName, "Target format.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write; a folder for lm-eval-task, inspect-adaptive.")
-    ],
     metric: Annotated[
         str | None,
-        typer.Option(help="Metric of the calibration, where the subset does not name it.", rich_help_panel=TASK),
-    ] = None,
+        option("Metric of the calibration, where the subset does not name it.", panel=TASK),
+    ] = None
     split: Annotated[
         str | None,
-        typer.Option(help="Split to evaluate; by default that of the full task, or test.", rich_help_panel=TASK),
-    ] = None,
+        option("Split to evaluate; by default that of the full task, or test.", panel=TASK),
+    ] = None
     base_yaml: Annotated[
         Path | None,
-        typer.Option(
-            help="YAML of the full task; by default that of the installed lm-eval.",
-            metavar="FILE",
-            rich_help_panel=TASK,
-        ),
-    ] = None,
+        option("YAML of the full task; by default that of the installed lm-eval.", metavar="FILE", panel=TASK),
+    ] = None
     task: Annotated[
         str | None,
-        typer.Option(help="Task of the run, such as file.py@task; also for inspect-adaptive.", rich_help_panel=INSPECT),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model to write into the run configuration.", rich_help_panel=INSPECT)
-    ] = None,
+        option("Task of the run, such as file.py@task; also for inspect-adaptive.", panel=INSPECT),
+    ] = None
+    model: Annotated[str | None, option("Model to write into the run configuration.", panel=INSPECT)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions:
+    """Rules of a live adaptive test, and what it starts from."""
+
+    answers: Annotated[
+        list[Path] | None,
+        option("lm-eval-round: logs of one model so far. Repeatable.", metavar="PATH", panel=LIVE),
+    ] = None
+    fit: Annotated[
+        Path | None,
+        option("Fit, whose uncertainty of the items then counts.", metavar="DIR", panel=LIVE),
+    ] = None
+    stop_sd: Annotated[float, option("The test ends at this posterior sd of ability,", panel=LIVE)] = 0.3
+    max_items: Annotated[int, option("or after so many items.", panel=LIVE)] = 200
+    parallel: Annotated[
+        int | None,
+        option("Items at a time; 1 for inspect-adaptive, 20 for lm-eval-round.", panel=LIVE),
+    ] = None
+    exposure: Annotated[int, option("Draw each item among so many of the most informative.", panel=LIVE)] = 1
+    balance: Annotated[bool, flag("--balance", "Keep the subtasks' shares of the items.", panel=LIVE)] = False
+
+    def rules(self, to: str) -> "AdaptiveRules":
+        """Check the rules."""
+        from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
+
+        at_once = self.parallel or (ROUND if to == "lm-eval-round" else 1)
+        shortest = min(AdaptiveRules.min_items, self.max_items)
+        return AdaptiveRules(self.stop_sd, shortest, self.max_items, at_once, self.exposure, self.balance)
+
+    def posterior(self) -> "xr.Dataset | None":
+        """Draws of the fit."""
+        if self.fit is None:
+            return None
+        from irt_bench.inference.fit import FitResult
+
+        return FitResult.load(self.fit).posterior
+
+
+@command
+def export(
+    subset: SubsetFile,
+    to: Annotated[str, choice(ExportName, "Target format.")],
+    output: Annotated[Path, option("File to write; a folder for lm-eval-task, inspect-adaptive.", "--output", "-o")],
+    harness: HarnessOptions,
+    live: LiveOptions,
     responses: Annotated[
         Path | None,
-        typer.Option(help="Responses of the calibration models.", metavar="PATH", rich_help_panel="To py-irt"),
+        option("Responses of the calibration models.", metavar="PATH", panel="To py-irt"),
     ] = None,
-    answers: Answers = None,
-    fit: FitOfItems = None,
-    stop_sd: StopSd = 0.3,
-    max_items: MaxItems = 200,
-    parallel: Parallel = None,
-    exposure: Exposure = 1,
-    balance: Balance = False,
     safe_csv: SafeCsv = False,
     force: Force = False,
 ) -> None:
     """Write a subset for lm-evaluation-harness (needs calibration on its logs), Inspect, py-irt, or as a list."""
     from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
-    from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
     from irt_bench.subsets.subset import read_subset
 
     check_output(output, force=force or to == "lm-eval-round", folder=to in ("lm-eval-task", "inspect-adaptive"))
-    at_once = parallel or (ROUND if to == "lm-eval-round" else 1)
-    rules = AdaptiveRules(stop_sd, min(5, max_items), max_items, at_once, exposure, balance)
+    rules = live.rules(to)
     chosen = read_subset(subset)
-    counts = _counts(answers or ([] if responses is None else [responses]), chosen)
-    options = ExportOptions(metric, split, base_yaml, task, model or MODEL, counts, safe_csv, rules, _posterior(fit))
-    command = export_subset(chosen, to, output, options)
+    options = ExportOptions(
+        **(vars(harness) | {"model": harness.model or MODEL}),
+        responses=_counts(live.answers or ([] if responses is None else [responses]), chosen),
+        safe_csv=safe_csv,
+        rules=rules,
+        posterior=live.posterior(),
+    )
+    instructions = export_subset(chosen, to, output, options)
     if output.exists():
         out.print(f"Wrote {output}. Next:", highlight=False)
-    print_text(command)
+    print_text(instructions)
 
 
 def _counts(paths: list[Path], chosen: "SubsetRecord") -> "ResponseCounts | None":
     if not paths:
         return None
-    table = read_paths(paths, None, None, chosen.choice("metric"), chosen.choice("filter"))
+    table = FileOptions().read(paths, metric=chosen.choice("metric"), filter=chosen.choice("filter"))
     return table.one_benchmark(chosen.benchmark if len(table.benchmarks) > 1 else None).counts()
 
 
-def _posterior(fit: Path | None) -> "xr.Dataset | None":
-    if fit is None:
-        return None
-    from irt_bench.inference.fit import FitResult
+@command
+def adaptive(
+    subset: SubsetFile,
+    fit: FitFolder,
+    reading: ReadOptions,
+    writing: WriteOptions,
+    responses: Annotated[
+        list[Path] | None,
+        option("Answers of real models to all items, tested beside simulated models. Repeatable.", metavar="PATH"),
+    ] = None,
+    output: OutputCsv = None,
+    stop_sd: Annotated[float, option("A test ends when the posterior sd of ability is at most this,")] = 0.3,
+    max_items: Annotated[int, option("or after this number of items.", min=1)] = 200,
+    n_models: Annotated[int, option("Number of simulated models.", min=2, max=100_000)] = 500,
+    seed: Seed = 0,
+) -> None:
+    """Compare a subset with adaptive tests, which ask the most informative item until ability is known well enough."""
+    import pandas as pd
 
-    return FitResult.load(fit).posterior
+    from irt_bench.inference.fit import FitResult
+    from irt_bench.report.tables import print_table
+    from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
+    from irt_bench.subsets.subset import read_subset
+
+    writing.check(output)
+    settings = AdaptiveSettings(
+        stop_sd=stop_sd, min_items=min(5, max_items), max_items=max_items, n_models=n_models, seed=seed
+    )
+    chosen = read_subset(subset)
+    posterior = FitResult.load(fit).posterior
+    table = compare_adaptive(posterior, chosen.ids, settings).assign(answers="simulated")
+    if responses:
+        counts = reading.read(responses).counts()
+        real = replay_adaptive(posterior, chosen.ids, counts, settings).assign(answers="real")
+        table = pd.concat([real, table])
+    table = table.set_index("answers", append=True)
+    if output is not None:
+        with replacing(output) as beside:
+            write_csv(table, beside)  # names of designs, no ids
+    if writing.json:
+        print_text(json_text({"benchmark": chosen.benchmark, "seed": seed, "designs": records(table)}))
+        return
+    title = f"Fixed and adaptive tests on {chosen.benchmark}: {n_models} simulated models"
+    print_table(table, title=f"{title}{', and real answers' if responses else ''}", console=out)
+    if not responses:
+        print_text("Simulated answers are as the IRT model has it; real ones may take more items: add --responses.")

@@ -1,32 +1,15 @@
 """irt-bench fit: fit an IRT model."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import typer
-
-from irt_bench.cli.options import (
-    Benchmark,
-    Filter,
-    Force,
-    FormatName,
-    Json,
-    Metric,
-    Paths,
-    SafeCsv,
-    Seed,
-    Strict,
-    choice,
-    clear_errors,
-    fail_if_strict,
-    flag,
-    for_terminal,
-    read_paths,
-)
+from irt_bench.cli.command import command, for_terminal
+from irt_bench.cli.options import Paths, ReadOptions, Seed, Strict, TableOptions, choice, fail_if_strict, flag, option
 from irt_bench.console import out, print_text, progress_bar
-from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
+from irt_bench.errors import ModelError
+from irt_bench.files import json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import (
     DIMENSION,
     CopiesName,
@@ -37,12 +20,6 @@ from irt_bench.names import (
     ModelName,
     PriorsName,
 )
-
-LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
-LogLikelihood = Annotated[bool, flag("--log-likelihood", "Save the log-likelihood and replicated answers, for ArviZ.")]
-MaximumLikelihood = Annotated[
-    bool, flag("--maximum-likelihood", "Add marginal maximum-likelihood estimates to items.csv.")
-]
 
 if TYPE_CHECKING:
     from irt_bench.inference.fit import FitResult
@@ -55,205 +32,182 @@ if TYPE_CHECKING:
 
     AnyModel = Multidimensional | Logistic | ScoreModel
 
-Guessing = Annotated[
-    str | None,
-    typer.Option(help="3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
-]
-Dispersion = Annotated[
-    str, choice(DispersionName, "Repeated answers to an item: auto, correlated beyond ability; none, independent.")
-]
-Dimensions = Annotated[
-    int | None, typer.Option(help="m2pl: number of abilities per model; by default chosen on held-out answers.")
-]
-ItemGroups = Annotated[
-    str | None,
-    typer.Option(help="bifactor, confirmatory: item column with groups or dimensions, such as subtask."),
-]
-Priors = Annotated[str, choice(PriorsName, "Priors of the items; use independent where the check pooling fails.")]
-Draws = Annotated[int | None, typer.Option(help="Number of draws; of NUTS, per chain.", show_default="1000, nuts 2000")]
-MaxSweeps = Annotated[
-    int | None,
-    typer.Option(help="Largest number of sweeps of the optimisation.", show_default="200", rich_help_panel=LAPLACE),
-]
-Chains = Annotated[int | None, typer.Option(help="Number of chains.", show_default="4", rich_help_panel=NUTS)]
-Warmup = Annotated[
-    int | None, typer.Option(help="Warm-up iterations per chain.", show_default="500", rich_help_panel=NUTS)
-]
-TargetAccept = Annotated[
-    float | None,
-    typer.Option(
-        help="Target acceptance rate; higher: fewer divergences, slower.",
-        show_default="0.8 or 0.9",
-        rich_help_panel=NUTS,
-    ),
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option(help="Chains run in parallel; results do not depend on it.", show_default="all", rich_help_panel=NUTS),
-]
-Guide = Annotated[str | None, choice(GuideName, "Covariance of the normal approximation.", panel=SVI, default="auto")]
-MaxSteps = Annotated[
-    int | None, typer.Option(help="Largest number of steps.", show_default="20000", rich_help_panel=SVI)
-]
-Device = Annotated[str | None, choice(DeviceName, "Device that sums likelihoods.", panel=SVI, default="cpu")]
-Threads = Annotated[int | None, typer.Option(help="Threads per process.", show_default="laplace: as needed; else 1")]
-ClusterColumn = Annotated[
-    str | None,
-    typer.Option(
-        help="Model column with families of related models, which widen intervals; 'names': families by name.",
-        metavar="COLUMN",
-    ),
-]
-GroupsColumn = Annotated[
-    str | None,
-    typer.Option("--groups", help="Model column with groups, each with a mean and an sd of ability of its own."),
-]
-Covariate = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Model column on which ability is regressed; repeatable. With --groups, groups are random effects."
-    ),
-]
-Reference = Annotated[str | None, typer.Option(help="Group with mean 0 and sd 1; by default the largest.")]
-Copies = Annotated[str, choice(CopiesName, "once: of models that are near-copies, one is used to estimate items.")]
+LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
 
 
-Method = Annotated[
-    str | None,
-    choice(MethodName, "laplace: fast; nuts: exact, slow; svi: approximate.", default="laplace where it can"),
-]
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which IRT model, and what it is given."""
+
+    irt_model: Annotated[str, choice(ModelName, "Item response model.")] = "2pl"
+    guessing: Annotated[
+        str | None,
+        option("3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
+    ] = None
+    priors: Annotated[
+        str, choice(PriorsName, "Priors of the items; use independent where the check pooling fails.")
+    ] = "hierarchical"
+    dimensions: Annotated[
+        int | None, option("m2pl: number of abilities per model; by default chosen on held-out answers.")
+    ] = None
+    item_groups: Annotated[
+        str | None,
+        option("bifactor, confirmatory: item column with groups or dimensions, such as subtask.", metavar="COLUMN"),
+    ] = None
+    dispersion: Annotated[
+        str, choice(DispersionName, "Repeated answers to an item: auto, correlated beyond ability; none, independent.")
+    ] = "auto"
+    groups: Annotated[
+        str | None,
+        option("Model column with groups, each with a mean and an sd of ability of its own.", metavar="COLUMN"),
+    ] = None
+    covariates: Annotated[
+        list[str] | None,
+        option(
+            "Model column on which ability is regressed; repeatable. With --groups, groups are random effects.",
+            metavar="COLUMN",
+        ),
+    ] = None
+    reference: Annotated[str | None, option("Group with mean 0 and sd 1; by default the largest.")] = None
+
+    def model(self) -> "AnyModel":
+        """Build the model; options that it does not have are refused."""
+        from irt_bench.irt_models import SCORE_MODELS
+        from irt_bench.irt_models.logistic import irt_model_from_name
+        from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
+        from irt_bench.irt_models.populations import population_from_columns
+
+        name = self.irt_model
+        if name in SCORE_MODELS:
+            self._refuse_all_but()
+            return SCORE_MODELS[name]()
+        if name == MultidimensionalTwoPL.name:
+            self._refuse_all_but("dimensions", "dispersion")
+            return MultidimensionalTwoPL(dimensions=self.dimensions)
+        if name in (BifactorTwoPL.name, ConfirmatoryTwoPL.name):
+            self._refuse_all_but("item_groups", "dispersion")
+            if self.item_groups is None:
+                raise ModelError(f"the model {name!r} needs --item-groups, a column of the items such as subtask.")
+            if name == BifactorTwoPL.name:
+                return BifactorTwoPL(groups=self.item_groups)
+            return ConfirmatoryTwoPL(dimensions=self.item_groups)
+        self._refuse_all_but("guessing", "priors", "dispersion", "groups", "covariates", "reference")
+        population = population_from_columns(self.groups, self.covariates or [], self.reference)
+        model = replace(irt_model_from_name(name, priors=self.priors), population=population)
+        return model if self.dispersion == "auto" else replace(model, dispersion=None)
+
+    def _refuse_all_but(self, *known: str) -> None:
+        """Refuse the first option that was given and is none of the model's."""
+        for each in fields(self):
+            given = getattr(self, each.name)
+            if given and given != each.default and each.name not in ("irt_model", *known):
+                shown = f"--{each.name.replace('_', '-')}"
+                raise ModelError(f"{shown} is no option of the model {self.irt_model!r}.")
+
+    def with_guessing(self, model: "AnyModel", counts: "ResponseCounts") -> "AnyModel":
+        """Fix guessing of a model at what was given, a number or a column of the items."""
+        from irt_bench.irt_models.logistic import Logistic
+
+        if self.guessing is None or not isinstance(model, Logistic):
+            return model
+        columns = {str(name): values.to_numpy() for name, values in counts.items.items()}
+        return model.with_guessing(self.guessing, columns)
 
 
-@clear_errors
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions:
+    """How the model is fitted; what is None is left to the method."""
+
+    method: Annotated[
+        str | None,
+        choice(MethodName, "laplace: fast; nuts: exact, slow; svi: approximate.", default="laplace where it can"),
+    ] = None
+    seed: Seed = 0
+    draws: Annotated[int | None, option("Number of draws; of NUTS, per chain.", default="1000, nuts 2000")] = None
+    threads: Annotated[int | None, option("Threads per process.", default="laplace: as needed; else 1")] = None
+    max_sweeps: Annotated[
+        int | None,
+        option("Largest number of sweeps of the optimisation.", default="200", panel=LAPLACE),
+    ] = None
+    chains: Annotated[int | None, option("Number of chains.", default="4", panel=NUTS)] = None
+    warmup: Annotated[int | None, option("Warm-up iterations per chain.", default="500", panel=NUTS)] = None
+    target_accept: Annotated[
+        float | None,
+        option("Target acceptance rate; higher: fewer divergences, slower.", default="0.8 or 0.9", panel=NUTS),
+    ] = None
+    jobs: Annotated[
+        int | None,
+        option("Chains run in parallel; results do not depend on it.", default="all", panel=NUTS),
+    ] = None
+    guide: Annotated[
+        str | None, choice(GuideName, "Covariance of the normal approximation.", panel=SVI, default="auto")
+    ] = None
+    max_steps: Annotated[int | None, option("Largest number of steps.", default="20000", panel=SVI)] = None
+    device: Annotated[str | None, choice(DeviceName, "Device that sums likelihoods.", panel=SVI, default="cpu")] = None
+
+    def settings(self, method: str) -> "Settings":
+        """Check the settings of a method; those of another are refused."""
+        from irt_bench.inference.settings import settings_for
+
+        given = {name: value for name, value in vars(self).items() if value is not None and name != "method"}
+        return settings_for(method, **given)
+
+
+@command
 def fit(
     paths: Paths,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
-    irt_model: Annotated[str, choice(ModelName, "Item response model.")] = "2pl",
-    method: Method = None,
-    guessing: Guessing = None,
-    priors: Priors = "hierarchical",
-    dimensions: Dimensions = None,
-    item_groups: ItemGroups = None,
-    dispersion: Dispersion = "auto",
-    benchmark: Benchmark = None,
-    seed: Seed = 0,
-    draws: Draws = None,
-    max_sweeps: MaxSweeps = None,
-    chains: Chains = None,
-    warmup: Warmup = None,
-    target_accept: TargetAccept = None,
-    jobs: Jobs = None,
-    guide: Guide = None,
-    max_steps: MaxSteps = None,
-    device: Device = None,
-    threads: Threads = None,
-    cluster: ClusterColumn = None,
-    log_likelihood: LogLikelihood = False,
-    maximum_likelihood: MaximumLikelihood = False,
-    copies: Copies = "keep",
-    population: GroupsColumn = None,
-    covariates: Covariate = None,
-    reference: Reference = None,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
+    output: Annotated[Path, option("Folder to write.", "--output", "-o")],
+    modelling: ModelOptions,
+    fitting: MethodOptions,
+    reading: ReadOptions,
+    writing: TableOptions,
+    cluster: Annotated[
+        str | None,
+        option(
+            "Model column with families of related models, which widen intervals; 'names': families by name.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    copies: Annotated[
+        str, choice(CopiesName, "once: of models that are near-copies, one is used to estimate items.")
+    ] = "keep",
+    log_likelihood: Annotated[
+        bool, flag("--log-likelihood", "Save the log-likelihood and replicated answers, for ArviZ.")
+    ] = False,
+    maximum_likelihood: Annotated[
+        bool, flag("--maximum-likelihood", "Add marginal maximum-likelihood estimates to items.csv.")
+    ] = False,
     strict: Strict = False,
-    safe_csv: SafeCsv = False,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
     """Fit a Bayesian item response model; writes draws, items, abilities, a summary and a figure."""
     from irt_bench.inference import fit as inference
-    from irt_bench.inference.settings import settings_for
 
-    given = {
-        "chains": chains, "warmup": warmup, "draws": draws, "target_accept": target_accept, "jobs": jobs,
-        "guide": guide, "max_steps": max_steps, "max_sweeps": max_sweeps, "device": device, "threads": threads,
-    }  # fmt: skip
-    check_output(output, force=force, folder=True)
-    of_models = (population, covariates, reference)
-    model = _model(irt_model, (priors, dispersion), (dimensions, item_groups), guessing, of_models)
-    given = {"seed": seed, **{name: value for name, value in given.items() if value is not None}}
-    settings = settings_for(method or "laplace", **given) if method or model.is_approximated else None
+    writing.check(output, folder=True)
+    model = modelling.model()
+    method = fitting.method or ("laplace" if model.is_approximated else None)
+    settings = None if method is None else fitting.settings(method)  # what is wrong is refused before all is read
     start = time.perf_counter()
-    counts = (table := read_paths(paths, benchmark, format, metric, filter)).counts()
-    model = _with_guessing(model, guessing, counts)
-    settings = settings or settings_for(inference.default_method(model, counts), **given)
-    _check_room(counts, settings, log_likelihood=log_likelihood)
-    read_seconds, clusters = time.perf_counter() - start, _clusters(counts, cluster)
+    counts = (table := reading.read(paths)).counts()
+    model = modelling.with_guessing(model, counts)
+    settings = settings or fitting.settings(inference.default_method(model, counts))
+    if log_likelihood:
+        from irt_bench.inference.draws import check_room
+
+        check_room(counts, settings.n_draws)
+    read_seconds = time.perf_counter() - start
     with progress_bar() as progress:
-        fitted = inference.fit(counts, model, settings, cluster=clusters, copies=cast(Any, copies), progress=progress)
-    more = (log_likelihood, maximum_likelihood)
-    _write_fit(fitted, table, counts, output, read_seconds, safe=safe_csv, json=json, more=more)
+        fitted = inference.fit(
+            counts,
+            model,
+            settings,
+            cluster=_clusters(counts, cluster),
+            copies=cast(Any, copies),
+            progress=progress,
+        )
+    _write(
+        fitted, table, counts, output, writing, read_seconds, with_likelihood=log_likelihood, with_ml=maximum_likelihood
+    )
     fail_if_strict(fitted.checks, strict=strict)
-
-
-def _several_abilities(
-    name: str, dimensions: int | None, item_groups: str | None, others: tuple[object, ...]
-) -> "Multidimensional | None":
-    """Build a model with several abilities; None where the name is that of another. `others` are options of those."""
-    from irt_bench.errors import ModelError
-    from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
-
-    grouped = name in (BifactorTwoPL.name, ConfirmatoryTwoPL.name)
-    if dimensions is not None and name != MultidimensionalTwoPL.name:
-        raise ModelError(f"--dimensions is no option of the model {name!r}.")
-    if item_groups is not None and not grouped:
-        raise ModelError(f"--item-groups is no option of the model {name!r}.")
-    several = grouped or name == MultidimensionalTwoPL.name
-    options = ("--guessing", "--groups", "--covariate", "--reference", "--priors")
-    if several and (wrong := [option for option, given in zip(options, others, strict=True) if given]):
-        raise ModelError(f"{wrong[0]} is no option of the model {name!r}.")
-    if name == MultidimensionalTwoPL.name:
-        return MultidimensionalTwoPL(dimensions=dimensions)
-    if not grouped:
-        return None
-    if item_groups is None:
-        raise ModelError(f"the model {name!r} needs --item-groups, a column of the items such as subtask.")
-    if name == BifactorTwoPL.name:
-        return BifactorTwoPL(groups=item_groups)
-    return ConfirmatoryTwoPL(dimensions=item_groups)
-
-
-def _model(
-    name: str,
-    choices: tuple[str, str],
-    dimensions: tuple[int | None, str | None],
-    guessing: str | None,
-    population: tuple[str | None, list[str] | None, str | None],
-) -> "AnyModel":
-    """Build the model of a name; options that it does not have are refused."""
-    from irt_bench.errors import ModelError
-    from irt_bench.irt_models import SCORE_MODELS
-    from irt_bench.irt_models.logistic import irt_model_from_name
-    from irt_bench.irt_models.populations import population_from_columns
-
-    (priors, dispersion), (groups, covariates, reference) = choices, population
-    found = _several_abilities(name, *dimensions, others=(guessing, *population, priors != "hierarchical"))
-    if found is not None:
-        return found
-    if name in SCORE_MODELS:
-        given: dict[str, Any] = {
-            "--guessing": guessing,
-            "--groups": groups,
-            "--covariate": covariates,
-            "--reference": reference,
-        }
-        given |= {"--priors": priors != "hierarchical", "--dispersion": dispersion != "auto"}
-        if wrong := [option for option, value in given.items() if value]:
-            raise ModelError(f"{wrong[0]} is no option of the model {name!r}.")
-        return SCORE_MODELS[name]()
-    population_of = population_from_columns(groups, covariates or [], reference)
-    model = replace(irt_model_from_name(name, priors=priors), population=population_of)
-    return model if dispersion == "auto" else replace(model, dispersion=None)
-
-
-def _with_guessing(model: "AnyModel", guessing: str | None, counts: "ResponseCounts") -> "AnyModel":
-    from irt_bench.irt_models.logistic import Logistic
-
-    if guessing is None or not isinstance(model, Logistic):
-        return model
-    return model.with_guessing(guessing, {str(name): column.to_numpy() for name, column in counts.items.items()})
 
 
 def _clusters(counts: "ResponseCounts", cluster: str | None) -> "Cluster":
@@ -265,25 +219,18 @@ def _clusters(counts: "ResponseCounts", cluster: str | None) -> "Cluster":
     return model_clusters(counts)
 
 
-def _check_room(counts: "ResponseCounts", settings: "Settings", *, log_likelihood: bool) -> None:
-    """Refuse log-likelihoods that are too large to save, before the fit."""
-    if log_likelihood:
-        from irt_bench.inference.draws import check_room
-
-        check_room(counts, settings.n_draws)
-
-
-def _write_fit(
+def _write(
     fitted: "FitResult",
     table: "ResponseTable",
     counts: "ResponseCounts",
     output: Path,
+    writing: TableOptions,
     read_seconds: float,
     *,
-    safe: bool,
-    json: bool,
-    more: tuple[bool, bool],
+    with_likelihood: bool,
+    with_ml: bool,
 ) -> None:
+    """Write draws, tables, a figure and a summary, and print what a reader looks at first."""
     from irt_bench.analysis.curves import observed_shares
     from irt_bench.analysis.irt import (
         ability_table,
@@ -297,34 +244,33 @@ def _write_fit(
     from irt_bench.report.tables import print_fit, print_table
     from irt_bench.responses.quality import findings
 
-    log_likelihood, maximum_likelihood = more
     start, timings = time.perf_counter(), {"read": read_seconds, **fitted.timings}
     abilities, item_parameters = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
-    if maximum_likelihood:
+    if with_ml:
         item_parameters = item_parameters.join(maximum_likelihood_items(counts, fitted.irt_model))
-    populations = population_table(fitted.posterior) if POPULATION in fitted.posterior.attrs else None
-    found = findings(table)
+    tables = {"items": item_parameters, "abilities": abilities}
+    if POPULATION in fitted.posterior.attrs:
+        tables["populations"] = population_table(fitted.posterior)
+    if DIMENSION in fitted.posterior.dims:
+        tables["loadings"] = loading_table(fitted.posterior)
+        figure = loadings_figure(tables["loadings"])
+    else:
+        tables["observed"] = observed_shares(abilities["ability"], counts).to_dataframe()
+        figure = fit_figure(abilities, item_parameters)
     with replacing_folder(output) as folder:
-        fitted.save(folder / "fit.nc", counts if log_likelihood else None)
-        write_csv(item_parameters, folder / "items.csv", safe=safe)
-        write_csv(abilities, folder / "abilities.csv", safe=safe)
-        if populations is not None:
-            write_csv(populations, folder / "populations.csv", safe=safe)
-        if DIMENSION in fitted.posterior.dims:
-            write_csv(loadings := loading_table(fitted.posterior), folder / "loadings.csv", safe=safe)
-            save_figure(loadings_figure(loadings), folder / "fit.png")
-        else:
-            shares = observed_shares(abilities["ability"], counts).to_dataframe()
-            write_csv(shares, folder / "observed.csv", safe=safe)
-            save_figure(fit_figure(abilities, item_parameters), folder / "fit.png")
+        fitted.save(folder / "fit.nc", counts if with_likelihood else None)
+        for name, each in tables.items():
+            write_csv(each, folder / f"{name}.csv", safe=writing.safe_csv)
+        save_figure(figure, folder / "fit.png")
         timings["write"] = time.perf_counter() - start
-        summary = fitted.to_dict() | {"findings": [vars(each) for each in found], "timings": timings}
+        found = [vars(each) for each in findings(table)]
+        summary = fitted.to_dict() | {"findings": found, "timings": timings}
         write_json(folder / "summary.json", summary)
-    if json:
+    if writing.json:
         print_text(json_text(summary))
         return
     print_fit(fitted.to_dict(), for_terminal(fitted.checks, fit), abilities, item_parameters, console=out)
-    if populations is not None:
+    if (populations := tables.get("populations")) is not None:
         columns = [str(name) for name in populations if not str(name).endswith("_sd")]
         print_table(populations, title="Populations of abilities", console=out, columns=columns)
     out.print(f"Wrote {output} in {sum(timings.values()):.1f} s", highlight=False)

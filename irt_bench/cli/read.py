@@ -1,26 +1,15 @@
 """irt-bench read: list what responses there are, or read them in any format and write one canonical table."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.cli.options import (
-    READING,
-    Benchmark,
-    Filter,
-    Force,
-    FormatName,
-    Json,
-    Metric,
-    Paths,
-    SafeCsv,
-    clear_errors,
-    flag,
-    read_paths,
-)
+from irt_bench.cli.command import command
+from irt_bench.cli.options import READING, Paths, ReadOptions, TableOptions, flag, option, say_written
 from irt_bench.console import err, out, print_text, progress_bar
-from irt_bench.files import check_output, json_text
+from irt_bench.files import json_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,51 +23,59 @@ def _expression(what: str) -> Any:
     return typer.Option(help=text, metavar="REGEX", rich_help_panel=RUNS)
 
 
-ModelsTable = Annotated[
-    Path | None,
-    typer.Option(
-        help="CSV with one row per model: model, and columns to join, such as run, seed, step, family, size.",
-        metavar="FILE",
-        rich_help_panel=RUNS,
-    ),
-]
-AllRuns = Annotated[
-    bool, flag("--all-runs", "Take all runs of a model on a benchmark, as repeats, not the newest.", panel=RUNS)
-]
-ModelColumn = Annotated[
-    str | None, typer.Option(help="Column of tables with the models.", metavar="NAME", rich_help_panel=READING)
-]
-GroupColumns = Annotated[
-    str | None,
-    typer.Option(
-        help="Columns of wide tables that describe models and are no items, comma-separated.",
-        metavar="NAME,...",
-        rich_help_panel=READING,
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where runs, seeds and steps of models are found."""
+
+    seed_from: Annotated[str | None, _expression("training seed")] = None
+    run_from: Annotated[str | None, _expression("run (training recipe)")] = None
+    step_from: Annotated[str | None, _expression("training step")] = None
+    models_table: Annotated[
+        Path | None,
+        option(
+            "CSV with one row per model: model, and columns to join, such as run, seed, step, family, size.",
+            metavar="FILE",
+            panel=RUNS,
+        ),
+    ] = None
+    all_runs: Annotated[
+        bool, flag("--all-runs", "Take all runs of a model on a benchmark, as repeats, not the newest.", panel=RUNS)
+    ] = False
 
 
-@clear_errors
+@dataclass(frozen=True, kw_only=True)
+class ColumnOptions:
+    """Which columns of tables are no items."""
+
+    model_column: Annotated[str | None, option("Column of tables with the models.", metavar="NAME", panel=READING)] = (
+        None
+    )
+    group_columns: Annotated[
+        str | None,
+        option(
+            "Columns of wide tables that describe models and are no items, comma-separated.",
+            metavar="NAME,...",
+            panel=READING,
+        ),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """Arguments of `read_responses` and `describe_responses`."""
+        groups = [name.strip() for name in self.group_columns.split(",")] if self.group_columns else []
+        return {"model_column": self.model_column, "group_columns": groups}
+
+
+@command
 def read(
     paths: Paths,
+    runs: RunOptions,
+    reading: ReadOptions,
+    columns: ColumnOptions,
+    writing: TableOptions,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write, .parquet or .csv; without it, what there is is listed."),
+        option("File to write, .parquet or .csv; without it, what there is is listed.", "--output", "-o"),
     ] = None,
-    seed_from: Annotated[str | None, _expression("training seed")] = None,
-    run_from: Annotated[str | None, _expression("run (training recipe)")] = None,
-    step_from: Annotated[str | None, _expression("training step")] = None,
-    models_table: ModelsTable = None,
-    all_runs: AllRuns = False,
-    model_column: ModelColumn = None,
-    group_columns: GroupColumns = None,
-    benchmark: Benchmark = None,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
-    safe_csv: SafeCsv = False,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
     """List what responses files hold, or, with -o, write them as one table that other commands read fast.
 
@@ -100,49 +97,34 @@ def read(
 
     The metric and filter chosen here are written with the responses, and subsets made from them remember both.
     """
-    groups = [name.strip() for name in group_columns.split(",")] if group_columns else []
-    columns = {"model_column": model_column, "group_columns": groups}
-    expressions = {"seed_from": seed_from, "run_from": run_from, "step_from": step_from}
-    about_runs = expressions | {"models_table": models_table, "all_runs": all_runs}
     if output is None:
-        _list(paths, benchmark, format, metric, filter, json=json, **columns)
-        if any(about_runs.values()):
+        _list(paths, reading, columns, json=writing.json)
+        if any(vars(runs).values()):
             err.print("Runs, seeds and steps are found when the responses are read: name a file by -o.")
         return
     from irt_bench.report.tables import print_findings, print_table
     from irt_bench.responses import write_table
     from irt_bench.responses.quality import findings, overview
 
-    check_output(output, force=force)
-    table = read_paths(paths, benchmark, format, metric, filter, **columns, **about_runs)
-    write_table(table, output, safe_csv=safe_csv)
+    writing.check(output)
+    table = reading.read(paths, **columns.given(), **vars(runs))
+    write_table(table, output, safe_csv=writing.safe_csv)
     found = findings(table)
-    if json:
+    if writing.json:
         rows = overview(table).reset_index().to_dict("records")
         print_text(json_text({"output": str(output), "benchmarks": rows, "findings": [vars(each) for each in found]}))
         return
     print_table(overview(table), title="Responses", console=out)
     print_findings(found, out)
-    out.print(f"Wrote {output}", highlight=False)
+    say_written(output)
 
 
-def _list(
-    paths: list[Path],
-    benchmark: str | None,
-    format: str | None,
-    metric: str | None,
-    filter: str | None,
-    *,
-    json: bool,
-    **columns: Any,
-) -> None:
+def _list(paths: list[Path], reading: ReadOptions, columns: ColumnOptions, *, json: bool) -> None:
     from irt_bench.report.tables import print_table
     from irt_bench.responses.read import describe_responses
 
     with progress_bar() as progress:
-        there = describe_responses(
-            paths, benchmark=benchmark, format=format, metric=metric, filter=filter, progress=progress, **columns
-        )
+        there = describe_responses(paths, **vars(reading), **columns.given(), progress=progress)
     if json:
         print_text(json_text({"contents": there.to_dict("records")}))
         return

@@ -5,22 +5,14 @@ from typing import Annotated
 
 import typer
 
-from irt_bench.cli.options import (
-    Benchmark,
-    Filter,
-    Force,
-    FormatName,
-    Metric,
-    Seed,
-    clear_errors,
-    read_paths,
-)
+from irt_bench.cli.command import command
+from irt_bench.cli.options import Force, ReadOptions, Seed, option
 from irt_bench.console import out, progress_bar
 from irt_bench.errors import ReadError
 from irt_bench.files import check_output
 
 
-@clear_errors
+@command
 def report(
     paths: Annotated[
         list[Path],
@@ -29,15 +21,10 @@ def report(
             metavar="PATH...",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("report.html"),
-    keep: Annotated[
-        Path | None, typer.Option(help="Responses: folder for the tables behind the page.", metavar="DIR")
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="Title of the page; by default the name of the benchmark.")] = None,
-    benchmark: Benchmark = None,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
+    reading: ReadOptions,
+    output: Annotated[Path, option("HTML file to write.", "--output", "-o")] = Path("report.html"),
+    keep: Annotated[Path | None, option("Responses: folder for the tables behind the page.", metavar="DIR")] = None,
+    title: Annotated[str | None, option("Title of the page; by default the name of the benchmark.")] = None,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
@@ -56,7 +43,7 @@ def report(
         from irt_bench.api.one_page import report_responses
 
         try:
-            table = read_paths(paths, benchmark, format, metric, filter)
+            table = reading.read(paths)
         except ReadError:
             write_report(paths, output, title=title)  # says what it needs
             raise

@@ -1,23 +1,13 @@
 """irt-bench study: whether pruned or reweighted subsets cut seed variance."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.cli.options import (
-    Filter,
-    FormatName,
-    Json,
-    Metric,
-    SafeCsv,
-    check_seed,
-    choice,
-    clear_errors,
-    exit_code,
-    flag,
-    read_paths,
-)
+from irt_bench.cli.command import command, exit_code
+from irt_bench.cli.options import FileOptions, Json, SafeCsv, check_seed, choice, flag, option
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text
@@ -27,90 +17,104 @@ if TYPE_CHECKING:
     from irt_bench.responses import ResponseTable
     from irt_bench.study.design import StudyDesign
     from irt_bench.study.results import StudyResult
+    from irt_bench.study.run import Workers
 
 
 WHERE = "Where to compute"  # panel of the help
 
 
-Methods = Annotated[str | None, choice(SelectorName, "How to choose items, comma-separated.", default="all")]
-Weights = Annotated[str | None, choice(WeightingName, "How to weight items, comma-separated.", default="by method")]
-Estimators = Annotated[
-    str | None,
-    choice(EstimatorName, "Scores, comma-separated; also theta, ability.", default="weighted,p_irt,gp_irt,theta"),
-]
-CalibrateOn = Annotated[
-    str | None, typer.Option(help="Models to calibrate on: column=value,value;... or model=label,...")
-]
-EvaluateOn = Annotated[str | None, typer.Option(help="Models to evaluate, in the same form; all others calibrate.")]
-Folds = Annotated[
-    int | None, typer.Option(help="Number of folds over runs, where no models are named.", show_default="4")
-]
-NRandom = Annotated[int | None, typer.Option(help="Number of random subsets of each size.", show_default="400")]
-Statistics = Annotated[
-    str | None,
-    choice(StatisticName, "Further columns, comma-separated; seed_model takes minutes.", default="all but seed_model"),
-]
-Alternative = Annotated[
-    list[str] | None,
-    typer.Option(help="Other scores of the same models, such as another framing: NAME=FILE; may be repeated."),
-]
-Backend = Annotated[str, choice(BackendName, "On this machine, or on a cluster.", panel=WHERE)]
-Scheduler = Annotated[str | None, typer.Option(help="Address of the cluster's scheduler.", rich_help_panel=WHERE)]
-Jobs = Annotated[int, typer.Option(help="Number of workers; -1: one per processor.", rich_help_panel=WHERE)]
-Shard = Annotated[
-    str | None,
-    typer.Option(help="Compute only part i of n of the tasks, for job arrays.", metavar="I/N", rich_help_panel=WHERE),
-]
+@dataclass(frozen=True, kw_only=True)
+class DesignOptions:
+    """What is studied; what is None is left to the design file or its defaults."""
+
+    benchmark: Annotated[str | None, option("Benchmarks, comma-separated; by default all.")] = None
+    sizes: Annotated[
+        str | None,
+        option("Sizes of subsets, comma-separated; below 1: shares of the items.", default="20,50,100"),
+    ] = None
+    methods: Annotated[str | None, choice(SelectorName, "How to choose items, comma-separated.", default="all")] = None
+    weights: Annotated[
+        str | None, choice(WeightingName, "How to weight items, comma-separated.", default="by method")
+    ] = None
+    estimators: Annotated[
+        str | None,
+        choice(EstimatorName, "Scores, comma-separated; also theta, ability.", default="weighted,p_irt,gp_irt,theta"),
+    ] = None
+    run: Annotated[
+        str | None,
+        option("Model columns that name the training run, comma-separated.", metavar="COLUMN,..."),
+    ] = None
+    cluster: Annotated[
+        str | None, option("Model column; models with the same value are kept in the same fold.", metavar="COLUMN")
+    ] = None
+    calibrate_on: Annotated[str | None, option("Models to calibrate on: column=value,value;... or model=label,...")] = (
+        None
+    )
+    evaluate_on: Annotated[str | None, option("Models to evaluate, in the same form; all others calibrate.")] = None
+    folds: Annotated[int | None, option("Number of folds over runs, where no models are named.", default="4")] = None
+    n_random: Annotated[int | None, option("Number of random subsets of each size.", default="400")] = None
+    statistics: Annotated[
+        str | None,
+        choice(
+            StatisticName, "Further columns, comma-separated; seed_model takes minutes.", default="all but seed_model"
+        ),
+    ] = None
+    seed: Annotated[int | None, option("Seed of the random numbers.", callback=check_seed, default="0")] = None
+
+    def design(self, paths: list[Path]) -> "StudyDesign":
+        """Read the design file, or make a design of responses; what was given here wins."""
+        from irt_bench.study.design import is_design, make_design, read_design
+
+        fields = {
+            "benchmarks": _words("--benchmark", self.benchmark), "sizes": _numbers(self.sizes),
+            "methods": _words("--methods", self.methods), "weights": _words("--weights", self.weights),
+            "estimators": _words("--estimators", self.estimators), "run": _words("--run", self.run),
+            "cluster": self.cluster, "calibration": _models(self.calibrate_on),
+            "evaluation": _models(self.evaluate_on), "n_folds": self.folds, "n_random": self.n_random,
+            "statistics": _words("--statistics", self.statistics), "seed": self.seed,
+        }  # fmt: skip
+        given = {name: value for name, value in fields.items() if value is not None}
+        if len(paths) == 1 and is_design(paths[0]):
+            return read_design(paths[0], given)
+        return make_design({"responses": tuple(map(str, paths)), **given})
 
 
-Benchmarks = Annotated[str | None, typer.Option(help="Benchmarks, comma-separated; by default all.")]
-Sizes = Annotated[
-    str | None,
-    typer.Option(help="Sizes of subsets, comma-separated; below 1: shares of the items.", show_default="20,50,100"),
-]
-RunColumns = Annotated[
-    str | None,
-    typer.Option(help="Model columns that name the training run, comma-separated.", metavar="COLUMN,..."),
-]
-Cluster = Annotated[
-    str | None,
-    typer.Option(help="Model column; models with the same value are kept in the same fold.", metavar="COLUMN"),
-]
-StudySeed = Annotated[
-    int | None, typer.Option(help="Seed of the random numbers.", callback=check_seed, show_default="0")
-]
-DryRun = Annotated[bool, flag("--dry-run", "Print the plan, its cost and what can be detected, and write nothing.")]
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """Where to compute."""
+
+    backend: Annotated[str, choice(BackendName, "On this machine, or on a cluster.", panel=WHERE)] = "loky"
+    scheduler: Annotated[str | None, option("Address of the cluster's scheduler.", panel=WHERE)] = None
+    jobs: Annotated[int, option("Number of workers; -1: one per processor.", panel=WHERE)] = -1
+    shard: Annotated[
+        str | None,
+        option("Compute only part i of n of the tasks, for job arrays.", metavar="I/N", panel=WHERE),
+    ] = None
+
+    def workers(self) -> "Workers":
+        """Check the shard, and say where tasks are computed."""
+        from irt_bench.study.run import Workers
+
+        return Workers(self.backend, self.scheduler, self.jobs, _shard(self.shard))
 
 
-@clear_errors
+@command
 def study(
     paths: Annotated[
         list[Path],
         typer.Argument(help="Files or folders with responses, or one design file.", metavar="RESPONSES|DESIGN"),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write, or to continue in.")],
-    benchmark: Benchmarks = None,
-    sizes: Sizes = None,
-    methods: Methods = None,
-    weights: Weights = None,
-    estimators: Estimators = None,
-    run: RunColumns = None,
-    cluster: Cluster = None,
-    calibrate_on: CalibrateOn = None,
-    evaluate_on: EvaluateOn = None,
-    folds: Folds = None,
-    n_random: NRandom = None,
-    statistics: Statistics = None,
-    alternative: Alternative = None,
-    seed: StudySeed = None,
-    dry_run: DryRun = False,
-    backend: Backend = "loky",
-    scheduler: Scheduler = None,
-    jobs: Jobs = -1,
-    shard: Shard = None,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
+    output: Annotated[Path, option("Folder to write, or to continue in.", "--output", "-o")],
+    designing: DesignOptions,
+    computing: WorkerOptions,
+    reading: FileOptions,
+    alternative: Annotated[
+        list[str] | None,
+        option("Other scores of the same models, such as another framing: NAME=FILE; may be repeated."),
+    ] = None,
+    dry_run: Annotated[
+        bool, flag("--dry-run", "Print the plan, its cost and what can be detected, and write nothing.")
+    ] = False,
     safe_csv: SafeCsv = False,
     json: Json = False,
 ) -> None:
@@ -119,36 +123,19 @@ def study(
     The same command continues a study that was stopped; a changed study computes only what changed.
     """
     from irt_bench.api.study import Study
-    from irt_bench.study.run import Workers
 
-    workers = Workers(backend, scheduler, jobs, _shard(shard))
-    flags = {
-        "benchmarks": _words("--benchmark", benchmark), "sizes": _numbers(sizes),
-        "methods": _words("--methods", methods), "weights": _words("--weights", weights),
-        "estimators": _words("--estimators", estimators), "run": _words("--run", run), "cluster": cluster,
-        "calibration": _models(calibrate_on), "evaluation": _models(evaluate_on), "n_folds": folds,
-        "n_random": n_random, "statistics": _words("--statistics", statistics), "seed": seed,
-    }  # fmt: skip
-    design = _design(paths, {name: value for name, value in flags.items() if value is not None})
-    table = read_paths([Path(path) for path in design.responses], None, format, metric, filter)
+    workers, design = computing.workers(), designing.design(paths)
+    table = reading.read([Path(path) for path in design.responses])
     if dry_run:
         _dry_run(table, design, workers.jobs, json=json)
         return
-    others = _alternatives(alternative or [], table, format)
+    others = _alternatives(alternative or [], table, reading.format)
     found = _run(table, design, output, workers, others)
     if found is None:
         out.print(f"This shard is finished. When all are: the same command without --shard writes {output}.")
         return
     Study.of(found).save(output, safe_csv=safe_csv)
     _print(found, output, json=json)
-
-
-def _design(paths: list[Path], flags: dict[str, Any]) -> "StudyDesign":
-    from irt_bench.study.design import is_design, make_design, read_design
-
-    if len(paths) == 1 and is_design(paths[0]):
-        return read_design(paths[0], flags)
-    return make_design({"responses": tuple(map(str, paths)), **flags})
 
 
 def _alternatives(given: list[str], table: "ResponseTable", format: str | None) -> dict[str, Any]:
@@ -160,12 +147,12 @@ def _alternatives(given: list[str], table: "ResponseTable", format: str | None) 
         name, equals, path = text.partition("=")
         if not equals or not name or not path:
             raise AnalysisError(f"--alternative {text!r}: a name and a file are needed, such as cloze=cloze.parquet.")
-        found[name] = mean_scores(name, read_paths([Path(path)], None, format, None, None), table)
+        found[name] = mean_scores(name, FileOptions(format=format).read([Path(path)]), table)
     return found
 
 
 def _run(
-    table: "ResponseTable", design: "StudyDesign", output: Path, workers: Any, others: dict[str, Any]
+    table: "ResponseTable", design: "StudyDesign", output: Path, workers: "Workers", others: dict[str, Any]
 ) -> "StudyResult | None":
     from irt_bench.study.run import run_study
 

@@ -1,58 +1,181 @@
 """irt-bench subset: make a reduced benchmark, or compare the ways to make one (--compare)."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from irt_bench.cli.command import command
 from irt_bench.cli.options import (
-    Benchmark,
-    Filter,
-    Force,
-    FormatName,
-    Json,
-    Metric,
     Paths,
+    ReadOptions,
     Seed,
+    WriteOptions,
     choice,
-    clear_errors,
     flag,
-    read_paths,
+    option,
+    say_written,
 )
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import SubsetError, check_jobs, check_range
-from irt_bench.files import check_output, json_text
+from irt_bench.files import json_text
 from irt_bench.names import EstimatorName, SelectorName, WeightingName
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from irt_bench.inference.fit import FitResult
     from irt_bench.responses import ResponseCounts
     from irt_bench.subsets.calibration import Calibration
     from irt_bench.subsets.subset import SubsetRecord
 
 
-COMPARED_SIZES = "20,50,100"
 COMPARE = "With --compare"  # panel of the help
 LEVEL = 0.05
+MIN_TARGET_SE = 1e-6
 
 
-def compare_methods(
-    counts: "ResponseCounts", sizes: str, method: str | None, output: Path, *, json: bool, **settings: Any
+@dataclass(frozen=True, kw_only=True)
+class SubsetOptions:
+    """What subset is asked for; what is None is left to the defaults."""
+
+    size: Annotated[float | None, option("Number of items, or below 1 a share of them.")] = None
+    target_se: Annotated[
+        float | None,
+        option("Instead of a size: the smallest subset with at most this standard error, as a share."),
+    ] = None
+    method: Annotated[str | None, choice(SelectorName, "How to choose items.", default="anchors-proportional")] = None
+    weights: Annotated[str | None, choice(WeightingName, "How to weight items.", default="by method")] = None
+    estimator: Annotated[
+        str | None, choice(EstimatorName, "How to estimate the full score.", default="p_irt_residual")
+    ] = None
+    parallel_forms: Annotated[bool, flag("--parallel-forms", "Make two subsets of this size without common items.")] = (
+        False
+    )
+
+    def number(self, n_items: int) -> int:
+        """Turn the size into a number of items, before anything is fitted; 1 where a target is to find it."""
+        from irt_bench.subsets.select import item_number
+
+        number = 1 if self.size is None else item_number(self.size, n_items)
+        if number > n_items:
+            raise SubsetError(f"size {number} was asked for, of {n_items} items.")
+        return number
+
+    def make(
+        self, calibration: "Calibration", number: int, seed: int, hashes: "pd.Series | None"
+    ) -> "list[SubsetRecord]":
+        """Make the subset of a number of items, or of the target, or two forms."""
+        from irt_bench.subsets import make
+        from irt_bench.subsets.calibration import Recipe
+
+        method = self.method or make.DEFAULT_METHOD
+        recipe = Recipe(method, self.weights or make.default_weights(method), number, seed)
+        how: dict[str, Any] = {"estimator": self.estimator or make.DEFAULT_ESTIMATOR, "hashes": hashes}
+        if self.parallel_forms:
+            return list(make.parallel_forms(calibration, recipe, **how))
+        if self.target_se is not None:
+            return [make.smallest_subset(calibration, recipe, self.target_se, **how)]
+        return [make.make_subset(calibration, recipe, **how)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions:
+    """What subsets are calibrated with."""
+
+    fit: Annotated[Path | None, option("Folder that irt-bench fit wrote for these responses.", metavar="DIR")] = None
+    keep_negative: Annotated[bool, flag("--keep-negative", "Allow items with negative discrimination.")] = False
+    macro: Annotated[bool, flag("--macro", "Define the full score as the mean over subtasks, not over items.")] = False
+    ability_range: Annotated[
+        tuple[float, float] | None, option("Abilities for which the method information chooses items.")
+    ] = None
+    seed: Seed = 0
+
+    def given(self) -> dict[str, Any]:
+        """Arguments of `calibrated` and `compare_subsets`."""
+        from irt_bench.inference.fit import FitResult
+
+        return vars(self) | {"fit": None if self.fit is None else FitResult.load(self.fit)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions:
+    """How the ways to make a subset are compared."""
+
+    sizes: Annotated[str, option("Sizes, comma-separated.", panel=COMPARE)] = "20,50,100"
+    max_models: Annotated[int, option("Of more models, draw this number at random.", min=4, panel=COMPARE)] = 400
+    n_random: Annotated[int, option("Number of random subsets of each size.", min=1, max=100_000, panel=COMPARE)] = 200
+    jobs: Annotated[
+        int,
+        option("Folds run in parallel; -1: one per processor.", min=-1, max=1_024, panel=COMPARE),
+    ] = 1
+
+    def given(self) -> dict[str, Any]:
+        """Arguments of `compare_subsets`."""
+        try:
+            sizes = [float(part) for part in self.sizes.split(",")]
+        except ValueError:
+            raise SubsetError(
+                f"--sizes is {self.sizes!r}; numbers with commas between are needed: 20,50,100."
+            ) from None
+        return vars(self) | {"sizes": sizes}
+
+
+@command
+def subset(
+    paths: Paths,
+    output: Annotated[Path, option("File to write; with --compare, a folder.", "--output", "-o")],
+    wanted: SubsetOptions,
+    calibrating: CalibrationOptions,
+    comparing: ComparisonOptions,
+    reading: ReadOptions,
+    writing: WriteOptions,
+    compare: Annotated[bool, flag("--compare", "Compare all methods, weights and estimators instead.")] = False,
 ) -> None:
+    """Make a reduced benchmark that estimates the full score, with an interval that holds for new models.
+
+    Methods, weights and estimators are explained by: python -c "import irt_bench; help(irt_bench.make_subset)"
+    """
+    from irt_bench.api.subset import calibrated
+    from irt_bench.subsets.make import check_names, prompt_hashes
+
+    writing.check(output, folder=compare)
+    _check(wanted, compare=compare, jobs=comparing.jobs)
+    check_names(
+        [wanted.method] if wanted.method else [], wanted.weights, [wanted.estimator] if wanted.estimator else []
+    )
+    table = reading.read(paths)
+    counts = table.counts()
+    _note_responses(counts)
+    how = calibrating.given()
+    if compare:
+        methods = None if wanted.method is None else [wanted.method]
+        _compare(counts, output, json=writing.json, methods=methods, **how, **comparing.given())
+        return
+    number = wanted.number(counts.n_items)
+    with progress_bar() as progress:
+        calibration = calibrated(counts, **how, progress=progress)
+    made = wanted.make(calibration, number, calibrating.seed, prompt_hashes(table))
+    if not writing.json:
+        _show_negative(calibration, made)
+    _write(made, output, writing)
+
+
+def _check(wanted: SubsetOptions, *, compare: bool, jobs: int) -> None:
+    """Refuse what cannot work before anything is read."""
+    if not compare and (wanted.size is None) == (wanted.target_se is None):
+        raise SubsetError("give either --size (a number of items, or a share of them) or --target-se, such as 0.02.")
+    if wanted.target_se is not None:
+        check_range(SubsetError, "--target-se", wanted.target_se, MIN_TARGET_SE, 1)
+    check_jobs(SubsetError, jobs)
+
+
+def _compare(counts: "ResponseCounts", output: Path, *, json: bool, **settings: Any) -> None:
     """Compare, repeat under a shift and with shuffled answers, and write a folder of tables and a figure."""
     from irt_bench.api.subset_comparison import compare_subsets
     from irt_bench.report.tables import print_table
     from irt_bench.report.tables.score_tables import best_table
 
-    try:
-        wanted = [float(part) for part in sizes.split(",")]
-    except ValueError:
-        raise SubsetError(f"--sizes is {sizes!r}; numbers with commas between are needed: {COMPARED_SIZES}.") from None
-    methods: Any = None if method is None else [method]
     with progress_bar() as progress:
-        found = compare_subsets(counts, wanted, methods=methods, progress=progress, **settings)
+        found = compare_subsets(counts, **settings, progress=progress)
     found.save(output)
     if json:
         print_text(json_text(found.to_dict()))
@@ -70,7 +193,7 @@ def compare_methods(
     for within, control in found.controls.items():
         for estimator, part in control.groupby("estimator", sort=False):
             out.print(f"Answers shuffled within {within}, {estimator}: {_verdict(part)}", highlight=False)
-    out.print(f"Wrote {output}", highlight=False)
+    say_written(output)
 
 
 def _verdict(control: "pd.DataFrame") -> str:
@@ -78,113 +201,6 @@ def _verdict(control: "pd.DataFrame") -> str:
     better = control.loc[control["p_holm"] < LEVEL, "method"].unique()
     named = "no method beats" if len(better) == 0 else f"{', '.join(better)} beat{'s' * (len(better) == 1)}"
     return f"{named} random subsets (least adjusted p {control['p_holm'].min():.2g})."
-
-
-MIN_TARGET_SE = 1e-6
-
-
-class Wanted(NamedTuple):
-    """What subset was asked for; what is None is left to the defaults."""
-
-    size: int  # not looked at where there is a target
-    target_se: float | None
-    method: str | None
-    weights: str | None
-    estimator: str | None
-    forms: bool
-    seed: int
-
-
-TargetSe = Annotated[
-    float | None,
-    typer.Option(help="Instead of a size: the smallest subset with at most this standard error, as a share."),
-]
-Method = Annotated[str | None, choice(SelectorName, "How to choose items.", default="anchors-proportional")]
-Weights = Annotated[str | None, choice(WeightingName, "How to weight items.", default="by method")]
-Estimator = Annotated[str | None, choice(EstimatorName, "How to estimate the full score.", default="p_irt_residual")]
-ParallelForms = Annotated[bool, flag("--parallel-forms", "Make two subsets of this size without common items.")]
-KeepNegative = Annotated[bool, flag("--keep-negative", "Allow items with negative discrimination.")]
-Macro = Annotated[bool, flag("--macro", "Define the full score as the mean over subtasks, not over items.")]
-AbilityRange = Annotated[
-    tuple[float, float] | None, typer.Option(help="Abilities for which the method information chooses items.")
-]
-Sizes = Annotated[str, typer.Option(help="Sizes, comma-separated.", rich_help_panel=COMPARE)]
-MaxModels = Annotated[
-    int,
-    typer.Option(help="Of more models, draw this number at random.", min=4, rich_help_panel=COMPARE),
-]
-NRandom = Annotated[
-    int, typer.Option(help="Number of random subsets of each size.", min=1, max=100_000, rich_help_panel=COMPARE)
-]
-Jobs = Annotated[
-    int, typer.Option(help="Folds run in parallel; -1: one per processor.", min=-1, max=1_024, rich_help_panel=COMPARE)
-]
-
-
-@clear_errors
-def subset(
-    paths: Paths,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; with --compare, a folder.")],
-    size: Annotated[float | None, typer.Option(help="Number of items, or below 1 a share of them.")] = None,
-    target_se: TargetSe = None,
-    method: Method = None,
-    weights: Weights = None,
-    estimator: Estimator = None,
-    fit: Annotated[
-        Path | None, typer.Option(help="Folder that irt-bench fit wrote for these responses.", metavar="DIR")
-    ] = None,
-    parallel_forms: ParallelForms = False,
-    keep_negative: KeepNegative = False,
-    macro: Macro = False,
-    ability_range: AbilityRange = None,
-    compare: Annotated[bool, flag("--compare", "Compare all methods, weights and estimators instead.")] = False,
-    sizes: Sizes = COMPARED_SIZES,
-    max_models: MaxModels = 400,
-    n_random: NRandom = 200,
-    jobs: Jobs = 1,
-    benchmark: Benchmark = None,
-    seed: Seed = 0,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Make a reduced benchmark that estimates the full score, with an interval that holds for new models.
-
-    Methods, weights and estimators are explained by: python -c "import irt_bench; help(irt_bench.make_subset)"
-    """
-    from irt_bench.api.subset import calibrated
-    from irt_bench.subsets.make import check_names, prompt_hashes
-
-    check_output(output, force=force, folder=compare)
-    _check(size, target_se, compare=compare, jobs=jobs)
-    check_names([method] if method else [], weights, [estimator] if estimator else [])
-    table = read_paths(paths, benchmark, format, metric, filter)
-    counts = table.counts()
-    _note_responses(counts)
-    fitted = None if fit is None else _load(fit)
-    how = {"macro": macro, "keep_negative": keep_negative, "ability_range": ability_range, "seed": seed}
-    if compare:
-        more = {"n_random": n_random, "max_models": max_models, "jobs": jobs}
-        compare_methods(counts, sizes, method, output, json=json, fit=fitted, **how, **more)
-        return
-    wanted = Wanted(_number(size, counts.n_items), target_se, method, weights, estimator, parallel_forms, seed)
-    with progress_bar() as progress:
-        calibration = calibrated(counts, fitted, progress=progress, **how)  # type: ignore[arg-type]
-    made = _make(calibration, wanted, prompt_hashes(table))
-    if not json:
-        _show_negative(calibration, made)
-    _write(made, output, force=force, json=json)
-
-
-def _check(size: float | None, target_se: float | None, *, compare: bool, jobs: int) -> None:
-    """Refuse what cannot work before anything is read."""
-    if not compare and (size is None) == (target_se is None):
-        raise SubsetError("give either --size (a number of items, or a share of them) or --target-se, such as 0.02.")
-    if target_se is not None:
-        check_range(SubsetError, "--target-se", target_se, MIN_TARGET_SE, 1)
-    check_jobs(SubsetError, jobs)
 
 
 def _note_responses(counts: "ResponseCounts") -> None:
@@ -205,43 +221,6 @@ def _note_responses(counts: "ResponseCounts") -> None:
         )
 
 
-def _load(fit: Path) -> "FitResult":
-    from irt_bench.inference.fit import FitResult
-
-    return FitResult.load(fit)
-
-
-def _number(size: float | None, n_items: int) -> int:
-    """Turn a size into a number of items, before anything is fitted; 1 where a target is to find it."""
-    from irt_bench.subsets.select import item_number
-
-    number = 1 if size is None else item_number(size, n_items)
-    if number > n_items:
-        raise SubsetError(f"size {number} was asked for, of {n_items} items.")
-    return number
-
-
-def _make(calibration: "Calibration", wanted: Wanted, hashes: "pd.Series | None") -> "list[SubsetRecord]":
-    """Make what is wanted, by the defaults where nothing is named."""
-    from irt_bench.subsets.calibration import Recipe
-    from irt_bench.subsets.make import (
-        DEFAULT_ESTIMATOR,
-        DEFAULT_METHOD,
-        default_weights,
-        make_subset,
-        parallel_forms,
-        smallest_subset,
-    )
-
-    method, estimator = wanted.method or DEFAULT_METHOD, wanted.estimator or DEFAULT_ESTIMATOR
-    recipe = Recipe(method, wanted.weights or default_weights(method), wanted.size, wanted.seed)
-    if wanted.forms:
-        return list(parallel_forms(calibration, recipe, estimator=estimator, hashes=hashes))
-    if wanted.target_se is not None:
-        return [smallest_subset(calibration, recipe, wanted.target_se, estimator=estimator, hashes=hashes)]
-    return [make_subset(calibration, recipe, estimator=estimator, hashes=hashes)]
-
-
 def _show_negative(calibration: "Calibration", made: "list[SubsetRecord]") -> None:
     from irt_bench.report.tables import print_table
     from irt_bench.subsets.basis import negative_items
@@ -253,7 +232,7 @@ def _show_negative(calibration: "Calibration", made: "list[SubsetRecord]") -> No
         print_table(negative, title=title, console=out, max_rows=8)
 
 
-def _write(made: "list[SubsetRecord]", output: Path, *, force: bool, json: bool) -> None:
+def _write(made: "list[SubsetRecord]", output: Path, writing: WriteOptions) -> None:
     """Write one subset, or two forms beside each other, and say what they are."""
     from irt_bench.subsets.subset import write_subset
 
@@ -261,7 +240,7 @@ def _write(made: "list[SubsetRecord]", output: Path, *, force: bool, json: bool)
     if len(made) > 1:
         paths = [output.with_name(f"{output.stem}-{letter}{output.suffix}") for letter in "ab"]
         for path in paths:
-            check_output(path, force=force)
+            writing.check(path)
     summaries = []
     for each, path in zip(made, paths, strict=True):
         write_subset(each, path)
@@ -280,9 +259,9 @@ def _write(made: "list[SubsetRecord]", output: Path, *, force: bool, json: bool)
                 "filters": list(each.filters),
             }
         )
-        if not json:
+        if not writing.json:
             out.print("\n".join([*_described(each), f"Wrote {path}"]), highlight=False)
-    if json:
+    if writing.json:
         print_text(json_text({"subsets": summaries}))
 
 

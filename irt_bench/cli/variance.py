@@ -1,30 +1,26 @@
 """irt-bench variance: how far a score would move if training were repeated."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from irt_bench.cli.command import command
 from irt_bench.cli.options import (
-    Benchmark,
-    Filter,
-    Force,
-    FormatName,
-    Json,
-    Metric,
+    OutputFolder,
     Paths,
-    SafeCsv,
+    ReadOptions,
     Seed,
+    TableOptions,
     choice,
-    clear_errors,
     flag,
-    read_paths,
+    option,
     records,
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
-from irt_bench.files import check_output, json_text, replacing_folder, write_csv, write_json
+from irt_bench.files import json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import SamplerName
 
 if TYPE_CHECKING:
@@ -48,29 +44,24 @@ def _share(text: str | float) -> float:
         raise typer.BadParameter(f"{text!r} is not a difference of scores, such as 0.01, 1pt or 1%.") from None
 
 
-Detect = Annotated[
-    float | None,
-    typer.Option(
-        help="Difference between two recipes, such as 0.01 or 1pt: how many seeds, items or trials detect it?",
-        parser=_share,
-        metavar="SHARE",
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class LayoutOptions:
+    """Which columns name runs and subtasks."""
 
+    run: Annotated[
+        str | None,
+        option("Model columns that name the training run, comma-separated.", metavar="COLUMN,..."),
+    ] = None
+    group: Annotated[str | None, option("Item column with the subtask or template.", metavar="COLUMN")] = None
 
-class _Reading(NamedTuple):
-    """What to read, and which columns say what."""
+    @property
+    def run_columns(self) -> tuple[str, ...] | None:
+        """Columns of the models."""
+        return None if self.run is None else tuple(part.strip() for part in self.run.split(","))
 
-    paths: list[Path]
-    benchmark: str | None
-    format: str | None
-    metric: str | None
-    filter: str | None
-    runs: tuple[str, ...] | None
-    group: str | None
-
-    def table(self, paths: list[Path] | None = None) -> "ResponseTable":
-        table = read_paths(paths or self.paths, self.benchmark, self.format, self.metric, self.filter)
+    def read(self, paths: list[Path], reading: ReadOptions) -> "ResponseTable":
+        """Read responses, with the subtasks that the column names."""
+        table = reading.read(paths)
         if self.group is None:
             return table
         from irt_bench.variance.benchmark_runs import with_subtasks_from
@@ -78,165 +69,165 @@ class _Reading(NamedTuple):
         return with_subtasks_from(table, self.group)
 
 
-Compare = Annotated[
-    bool,
-    flag(
-        "--compare",
-        "Compare the seed variance of two paths, such as two prompt formats, on the same seeds.",
-        panel=COMPARE,
-    ),
-]
-Measure = Annotated[
-    str,
-    typer.Option(
-        help="Measure to compare: accuracy, or a continuous one in the logs, such as gold_probability.",
-        rich_help_panel=COMPARE,
-    ),
-]
-TwoModels = Annotated[
-    tuple[str, str] | None,
-    typer.Option(help="Labels of two models to compare, item by item.", metavar="MODEL MODEL", rich_help_panel=MODELS),
-]
-TwoRecipes = Annotated[
-    tuple[str, str] | None,
-    typer.Option(
-        help="Two runs of several seeds: is one better, per task and over all? See --detect and --group.",
-        metavar="RUN RUN",
-        rich_help_panel=RECIPES,
-    ),
-]
-ItemCluster = Annotated[
-    str | None,
-    typer.Option(
-        help="Item column with clusters that were drawn together, such as passages.",
-        metavar="COLUMN",
-        rich_help_panel=MODELS,
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class DetectionOptions:
+    """Which difference is to be detected."""
+
+    detect: Annotated[
+        float | None,
+        option(
+            "Difference between two recipes, such as 0.01 or 1pt: how many seeds, items or trials detect it?",
+            parser=_share,
+            metavar="SHARE",
+        ),
+    ] = None
+    power: Annotated[float, option("Power of the test for that difference.")] = 0.8
+
+    def check(self) -> None:
+        """Refuse what is out of range."""
+        if not 0.05 < self.power < 1:
+            raise AnalysisError(f"--power is {self.power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
+        if self.detect is not None and not 0 < self.detect < 1:
+            raise AnalysisError(
+                f"--detect is {self.detect}; a difference of scores between 0 and 1, such as 0.01, is needed."
+            )
 
 
-@clear_errors
-def variance(
-    paths: Paths,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
-    recipes: TwoRecipes = None,
-    compare: Compare = False,
-    measure: Measure = "accuracy",
-    models: TwoModels = None,
-    run: Annotated[
-        str | None,
-        typer.Option(help="Model columns that name the training run, comma-separated.", metavar="COLUMN,..."),
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Item column with the subtask or template.", metavar="COLUMN")
-    ] = None,
-    cluster: ItemCluster = None,
-    detect: Detect = None,
-    power: Annotated[float, typer.Option(help="Power of the test for that difference.")] = 0.8,
+@dataclass(frozen=True, kw_only=True)
+class SeedModelOptions:
+    """Whether and how the hierarchical model of seeds is fitted."""
+
     seed_model: Annotated[
         str | None,
         choice(SamplerName, "Fit a 2PL in which abilities vary with seed and step, by this method.", panel=SEED_MODEL),
-    ] = None,
+    ] = None
     fit: Annotated[
         Path | None,
-        typer.Option(
-            help="Fit to other models, whose item parameters are used.", metavar="DIR", rich_help_panel=SEED_MODEL
-        ),
-    ] = None,
+        option("Fit to other models, whose item parameters are used.", metavar="DIR", panel=SEED_MODEL),
+    ] = None
     subset: Annotated[
         Path | None,
-        typer.Option(
-            help="Subset whose seed sd is given beside that of all items.", metavar="FILE", rich_help_panel=SEED_MODEL
+        option("Subset whose seed sd is given beside that of all items.", metavar="FILE", panel=SEED_MODEL),
+    ] = None
+
+    def given(self, seed: int) -> dict[str, Any] | None:
+        """Arguments of `model_seed_effects`; None where the model is not asked for."""
+        if self.seed_model is None:
+            if self.fit is not None or self.subset is not None:
+                raise AnalysisError("--fit and --subset belong to --seed-model; add --seed-model svi or nuts.")
+            return None
+        from irt_bench.inference.fit import FitResult
+        from irt_bench.subsets.subset import read_subset
+        from irt_bench.variance.seed_ability import seed_model_settings
+
+        chosen: dict[str, Any] = {"settings": seed_model_settings(self.seed_model, seed)}
+        if self.fit is not None:
+            chosen["items"] = FitResult.load(self.fit).posterior
+        if self.subset is not None:
+            import pandas as pd
+
+            chosen["weights"] = pd.Series({item.id: item.weight for item in read_subset(self.subset).items})
+        return chosen
+
+
+@command
+def variance(
+    paths: Paths,
+    layout: LayoutOptions,
+    detection: DetectionOptions,
+    modelling: SeedModelOptions,
+    reading: ReadOptions,
+    writing: TableOptions,
+    output: OutputFolder = None,
+    recipes: Annotated[
+        tuple[str, str] | None,
+        option(
+            "Two runs of several seeds: is one better, per task and over all? See --detect and --group.",
+            metavar="RUN RUN",
+            panel=RECIPES,
         ),
     ] = None,
-    benchmark: Benchmark = None,
-    format: FormatName = None,
-    metric: Metric = None,
-    filter: Filter = None,
+    compare: Annotated[
+        bool,
+        flag(
+            "--compare",
+            "Compare the seed variance of two paths, such as two prompt formats, on the same seeds.",
+            panel=COMPARE,
+        ),
+    ] = False,
+    measure: Annotated[
+        str,
+        option(
+            "Measure to compare: accuracy, or a continuous one in the logs, such as gold_probability.", panel=COMPARE
+        ),
+    ] = "accuracy",
+    models: Annotated[
+        tuple[str, str] | None,
+        option("Labels of two models to compare, item by item.", metavar="MODEL MODEL", panel=MODELS),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        option("Item column with clusters that were drawn together, such as passages.", metavar="COLUMN", panel=MODELS),
+    ] = None,
     seed: Seed = 0,
-    safe_csv: SafeCsv = False,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
     """Measure seed variance: how much scores move between seeds, variance components, detectable differences."""
-    _check(paths, output, compare=compare, force=force, power=power, detect=detect)
-    if cluster is not None and models is None:
-        raise AnalysisError("--cluster belongs to --models; for seeds, name the items' column with --group.")
-    columns = None if run is None else tuple(part.strip() for part in run.split(","))
-    reading = _Reading(paths, benchmark, format, metric, filter, columns, group)
-    if models is not None:
-        _finish(_pair(reading, models, cluster), output, "Two models, item by item", json=json)
-    elif recipes is not None:
-        _recipes(reading, recipes, (detect, power), output, safe=safe_csv, json=json)
-    elif compare:
-        _finish(_framings(reading, measure, seed), output, "Seed variance of a against b, on the same seeds", json=json)
-    else:
-        how = _seed_model(seed_model, fit, subset, seed)
-        _analyse(reading, output, (detect, power), how, seed=seed, safe=safe_csv, json=json)
-
-
-def _check(
-    paths: list[Path], output: Path | None, *, compare: bool, force: bool, power: float, detect: float | None
-) -> None:
-    """Refuse what cannot work before anything is read."""
-    if output is not None:
-        check_output(output, force=force, folder=True)
+    writing.check(output, folder=True)
     if compare and len(paths) != 2:
         raise AnalysisError(f"--compare needs two paths, {len(paths)} were given: the two versions to compare.")
-    if not 0.05 < power < 1:
-        raise AnalysisError(f"--power is {power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
-    if detect is not None and not 0 < detect < 1:
-        raise AnalysisError(f"--detect is {detect}; a difference of scores between 0 and 1, such as 0.01, is needed.")
+    detection.check()
+    if cluster is not None and models is None:
+        raise AnalysisError("--cluster belongs to --models; for seeds, name the items' column with --group.")
+    if models is not None:
+        from irt_bench.variance.model_pair import compare_models
 
-
-def _seed_model(method: str | None, fit: Path | None, subset: Path | None, seed: int) -> dict[str, Any] | None:
-    """Arguments of `model_seed_effects`; None where the model is not asked for."""
-    if method is None:
-        if fit is not None or subset is not None:
-            raise AnalysisError("--fit and --subset belong to --seed-model; add --seed-model svi or nuts.")
-        return None
-    from irt_bench.inference.fit import FitResult
-    from irt_bench.subsets.subset import read_subset
-    from irt_bench.variance.seed_ability import seed_model_settings
-
-    chosen: dict[str, Any] = {"settings": seed_model_settings(method, seed)}
-    if fit is not None:
-        chosen["items"] = FitResult.load(fit).posterior
-    if subset is not None:
-        import pandas as pd
-
-        chosen["weights"] = pd.Series({item.id: item.weight for item in read_subset(subset).items})
-    return chosen
+        counts = layout.read(paths, reading).counts()
+        pair = compare_models(counts, *models, cluster=cluster, run_columns=layout.run_columns)
+        _finish(asdict(pair), output, "Two models, item by item", json=writing.json)
+    elif recipes is not None:
+        _recipes(layout.read(paths, reading), recipes, layout, detection, output, writing)
+    elif compare:
+        sides = [layout.read([path], reading).one_benchmark() for path in paths]
+        row = _framings(sides, (str(paths[0]), str(paths[1])), measure, layout, seed)
+        _finish(row, output, "Seed variance of a against b, on the same seeds", json=writing.json)
+    else:
+        how = modelling.given(seed)
+        _analyse(layout.read(paths, reading), layout, detection, how, output, writing, seed=seed)
 
 
 def _analyse(
-    reading: _Reading,
-    output: Path | None,
-    detection: tuple[float | None, float],
+    table: "ResponseTable",
+    layout: LayoutOptions,
+    detection: DetectionOptions,
     how: dict[str, Any] | None,
+    output: Path | None,
+    writing: TableOptions,
     *,
     seed: int,
-    safe: bool,
-    json: bool,
 ) -> None:
     from irt_bench.api.variance import SeedVariance
     from irt_bench.report.tables.score_tables import print_seed_model, print_seed_variance
     from irt_bench.variance.seed_variance import analyse_seed_variance
 
-    table = reading.table()
+    columns = layout.run_columns
     with progress_bar() as progress:
         found = analyse_seed_variance(
-            table, run_columns=reading.runs, seed=seed, difference=detection[0], power=detection[1], progress=progress
+            table,
+            run_columns=columns,
+            seed=seed,
+            difference=detection.detect,
+            power=detection.power,
+            progress=progress,
         )
         modelled = None
         if how is not None:
             from irt_bench.variance.seed_ability import model_seed_effects
 
-            modelled = model_seed_effects(table, run_columns=reading.runs, progress=progress, **how)
+            modelled = model_seed_effects(table, run_columns=columns, progress=progress, **how)
     result = SeedVariance(found, modelled)
     if output is not None:
-        result.save(output, safe_csv=safe)
-    if json:
+        result.save(output, safe_csv=writing.safe_csv)
+    if writing.json:
         print_text(json_text(result.to_dict()))
         return
     print_seed_variance(found, console=out)
@@ -244,47 +235,41 @@ def _analyse(
         print_seed_model(modelled, console=out)
 
 
-def _framings(reading: _Reading, measure: str, seed: int) -> dict[str, object]:
+def _framings(
+    sides: "list[ResponseTable]", labels: tuple[str, str], measure: str, layout: LayoutOptions, seed: int
+) -> dict[str, object]:
     from irt_bench.variance.benchmark_runs import one_measure
     from irt_bench.variance.paired_scores import compare_variance
 
-    sides = [reading.table([path]).one_benchmark() for path in reading.paths]
-    runs = [one_measure(side, measure, run_columns=reading.runs)[0] for side in sides]
-    labels = (str(reading.paths[0]), str(reading.paths[1]))
+    runs = [one_measure(side, measure, run_columns=layout.run_columns)[0] for side in sides]
     return compare_variance(runs[0], runs[1], labels=labels, seed=seed).row()
 
 
 def _recipes(
-    reading: _Reading,
+    table: "ResponseTable",
     recipes: tuple[str, str],
-    detection: tuple[float | None, float],
+    layout: LayoutOptions,
+    detection: DetectionOptions,
     output: Path | None,
-    *,
-    safe: bool,
-    json: bool,
+    writing: TableOptions,
 ) -> None:
     from irt_bench.api.variance import compare_recipes
     from irt_bench.report.tables.score_tables import print_recipes
     from irt_bench.variance.detect import DIFFERENCE
 
-    difference = DIFFERENCE if detection[0] is None else detection[0]
-    table = compare_recipes(
-        reading.table(), *recipes, difference=difference, power=detection[1], run=reading.runs, group=reading.group
+    difference = DIFFERENCE if detection.detect is None else detection.detect
+    found = compare_recipes(
+        table, *recipes, difference=difference, power=detection.power, run=layout.run_columns, group=layout.group
     )
+    content = {"a": recipes[0], "b": recipes[1], "tasks": records(found)}
     if output is not None:
         with replacing_folder(output) as folder:
-            write_csv(table, folder / "recipes.csv", safe=safe)
-            write_json(folder / "summary.json", {"a": recipes[0], "b": recipes[1], "tasks": records(table)})
-    if json:
-        print_text(json_text({"a": recipes[0], "b": recipes[1], "tasks": records(table)}))
+            write_csv(found, folder / "recipes.csv", safe=writing.safe_csv)
+            write_json(folder / "summary.json", content)
+    if writing.json:
+        print_text(json_text(content))
     else:
-        print_recipes(table, recipes, difference, console=out)
-
-
-def _pair(reading: _Reading, models: tuple[str, str], cluster: str | None) -> dict[str, object]:
-    from irt_bench.variance.model_pair import compare_models
-
-    return asdict(compare_models(reading.table().counts(), *models, cluster=cluster, run_columns=reading.runs))
+        print_recipes(found, recipes, difference, console=out)
 
 
 def _finish(row: dict[str, object], output: Path | None, title: str, *, json: bool) -> None:

@@ -259,7 +259,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(arguments, message, respons
 
 
 def test_warnings_of_this_package_reach_the_user_and_those_for_developers_do_not(capsys):
-    from irt_bench.cli.options import show_warning
+    from irt_bench.cli.command import show_warning
 
     shown: set[str] = set()
     for _ in range(2):  # the same again says nothing new
@@ -270,12 +270,12 @@ def test_warnings_of_this_package_reach_the_user_and_those_for_developers_do_not
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_to_end_lets_a_command_clean_up_and_gives_its_number(name, capsys):
-    from irt_bench.cli.options import clear_errors
+    from irt_bench.cli.command import command
 
     number, left = getattr(signal, name), []
 
-    @clear_errors
-    def command():
+    @command
+    def stopped_by_a_signal():
         try:
             os.kill(os.getpid(), number)
             time.sleep(10)
@@ -283,7 +283,7 @@ def test_a_signal_to_end_lets_a_command_clean_up_and_gives_its_number(name, caps
             left.append("cleaned up")
 
     with pytest.raises(typer.Exit) as stopped:
-        command()
+        stopped_by_a_signal()
     assert stopped.value.exit_code == 128 + number and left == ["cleaned up"]
     assert "Stopped" in capsys.readouterr().err
     assert signal.getsignal(number) is signal.SIG_DFL
@@ -333,8 +333,8 @@ def test_a_figure_of_no_known_format_is_refused_before_anything_is_written(respo
     ],
 )
 def test_parameters_in_messages_are_written_as_options_of_the_command(message, shown):
+    from irt_bench.cli.command import options_of, with_options
     from irt_bench.cli.fit import fit
-    from irt_bench.cli.options import options_of, with_options
 
     assert with_options(message, options_of(fit)) == shown
 

@@ -15,7 +15,7 @@ def test_without_jinja_the_demo_ends_with_what_to_install(monkeypatch, tmp_path,
     monkeypatch.setattr(demo, "run_demo", lambda output, seed: output.mkdir())
     for name in ("check", "subset", "variance", "study"):
         monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: done.append(name))
-    monkeypatch.setattr(module, "report", lambda folders, output, force: output.write_text("page"))
+    monkeypatch.setattr(module, "report", lambda paths, output, force: output.write_text("page"))
     monkeypatch.setattr(module, "find_spec", lambda name: object() if installed else None)
     found = CliRunner().invoke(app, ["demo", "-o", str(tmp_path / "demo")])
     assert found.exit_code == 0, found.output
