@@ -1,8 +1,12 @@
 """Errors and warnings, one class per stage; every message names the first offender and the next step."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Final
+import functools
+from collections.abc import Callable, Iterable
+from typing import Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_JOBS: Final = 1_024  # number of parallel processes
 
@@ -105,6 +109,22 @@ def check_jobs(error: type[IrtBenchError], jobs: int) -> None:
     """
     if jobs != -1 and not 1 <= jobs <= MAX_JOBS:
         raise error(f"jobs is {jobs:,}; -1 (one per processor), or a number from 1 to {MAX_JOBS:,}, is needed.")
+
+
+def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Have a function name the new parameter where an old one is given."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            for old, new in names.items():
+                if old in kwargs:
+                    raise TypeError(f"{function.__name__}() calls {old!r} now {new!r}: give {new}=.")
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    return decorate
 
 
 def unknown_choice(what: str, value: object, choices: Iterable[object]) -> str:

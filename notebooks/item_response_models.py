@@ -142,7 +142,7 @@ counts = replace(counts, models=counts.models.assign(group=np.where(second, "sec
 # With one population, the prior draws the groups together, and a check says so.
 
 # %%
-one = fit(counts, TwoPL(), quick, cluster=False)
+one = fit(counts, TwoPL(), quick, model_clusters=False)
 one.diagnostics().loc["missing_pattern", ["status", "value", "message"]].to_dict()
 
 # %% [markdown]
@@ -151,7 +151,7 @@ one.diagnostics().loc["missing_pattern", ["status", "value", "message"]].to_dict
 # with a single population.
 
 # %%
-grouped = fit(counts, TwoPL(population=Groups("group", reference="first")), quick, cluster=False)
+grouped = fit(counts, TwoPL(population=Groups("group", reference="first")), quick, model_clusters=False)
 means = one.abilities()["ability"].groupby(counts.models["group"].to_numpy()).mean()
 apart = (means["second"] - means["first"]) / one.abilities()["ability"][~second].std()
 print(f"difference with one population: {apart:.2f}; with groups:")
@@ -172,7 +172,7 @@ ability = 0.8 * (log_params - 2) / 1.5 + 0.5 * rng.standard_normal(10)[family] +
 models = pd.DataFrame({"log_params": log_params, "family": [f"family-{number}" for number in family]})
 made = simulate_responses(TwoPL(), n_models=150, n_items=80, seed=3, models=models, parameters={"ability": ability})
 regressed = TwoPL(population=Regression(["log_params"], group="family"))
-fitted = fit(made.table, regressed, quick, cluster=False)
+fitted = fit(made.table, regressed, quick, model_clusters=False)
 print("true effect of log_params: 0.80")
 fitted.plot("populations")
 
@@ -188,14 +188,14 @@ truth = made.truth
 log_odds = truth["discrimination"].values * (truth["ability"].values[:, None] - truth["difficulty"].values)
 chance = 1 / (1 + np.exp(-log_odds - 1.3 * rng.standard_normal((60, 80))))
 counts = replace(made.table.counts(), correct=rng.binomial(10, chance), trials=np.full((60, 80), 10))
-correlated = fit(counts, TwoPL(), quick, cluster=False)
+correlated = fit(counts, TwoPL(), quick, model_clusters=False)
 correlated.summary("dispersion").round(3)
 
 # %% [markdown]
 # 90% intervals of the cells' chances contain nine in ten of them. If trials are taken as independent, few do.
 
 # %%
-independent = fit(counts, TwoPL(dispersion=None), quick, cluster=False)
+independent = fit(counts, TwoPL(dispersion=None), quick, model_clusters=False)
 
 
 def share_covered(fitted):
@@ -221,7 +221,7 @@ axes.hlines(scores["observed"], scores["probability_q05"], scores["probability_q
 
 # %%
 answers = simulate_responses(TwoPL(), n_models=400, n_items=30, seed=7)
-table = fit(answers.table, "2pl", quick, cluster=False).items(maximum_likelihood=True)
+table = fit(answers.table, "2pl", quick, model_clusters=False).items(maximum_likelihood=True)
 table[["difficulty", "difficulty_sd", "difficulty_ml", "difficulty_ml_se"]].head().round(2)
 
 # %% [markdown]
@@ -280,7 +280,7 @@ items = pd.DataFrame({"length": length, "subtask": subtask}, index=made.truth["i
 counts = made.table.counts()
 counts = replace(counts, items=items).take(items=slice(60))
 explained = fit(
-    counts, TwoPL(item_regression=ItemRegression(["length", "subtask"])), SVISettings(), seed=1, cluster=False
+    counts, TwoPL(item_regression=ItemRegression(["length", "subtask"])), SVISettings(), seed=1, model_clusters=False
 )
 print("true effect of length: 0.70 per sd; maths less reading: 0.80")
 explained.summary("difficulty_effect")[["mean", "sd", "q05", "q95"]].round(2)

@@ -104,7 +104,7 @@ def score_table(
     counts: ResponseCounts,
     *,
     measure: str = ACCURACY_MEASURE,
-    cluster: str | None = None,
+    item_clusters: str | None = None,
     strata: str | None = names.SUBTASK,
 ) -> pd.DataFrame:
     """Score of each model on one benchmark, for other items and for these items.
@@ -115,7 +115,7 @@ def score_table(
         Responses to one benchmark.
     measure : str
         What a cell counts; see `cell_values`.
-    cluster : str, optional
+    item_clusters : str, optional
         Column of the items with a random sample of clusters, such as passages or templates.
     strata : str, optional
         Column of the items with fixed strata, such as subtasks; not used with clusters, or if there is no such column.
@@ -141,13 +141,13 @@ def score_table(
     AnalysisError
         If the column of clusters is unknown, or holds one value.
     """
-    _check_cluster(counts, cluster)
+    _check_cluster(counts, item_clusters)
     values = cell_values(counts, measure)
     found = np.isfinite(values)
     mean, low, high, se = _for_other_items(values, found)
-    if _is_grouped(counts.items, cluster, strata):
+    if _is_grouped(counts.items, item_clusters, strata):
         errors = [
-            mean_error(row[there], counts.items.loc[there], cluster=cluster, strata=strata)
+            mean_error(row[there], counts.items.loc[there], item_clusters=item_clusters, strata=strata)
             for row, there in zip(values, found, strict=True)
         ]
         se, df, n_groups = (np.array(part, dtype=np.float64) for part in zip(*errors, strict=True))
@@ -165,7 +165,7 @@ def pair_table(
     counts: ResponseCounts,
     *,
     measure: str = ACCURACY_MEASURE,
-    cluster: str | None = None,
+    item_clusters: str | None = None,
     strata: str | None = names.SUBTASK,
     baseline: str | None = None,
 ) -> pd.DataFrame:
@@ -173,7 +173,7 @@ def pair_table(
 
     Parameters
     ----------
-    counts, measure, cluster, strata
+    counts, measure, item_clusters, strata
         As of `score_table`.
     baseline : str, optional
         The model that all others are compared with; by default all pairs are compared.
@@ -189,7 +189,7 @@ def pair_table(
     AnalysisError
         If there are more than 200 models and no baseline, or the baseline or the column of clusters is unknown.
     """
-    _check_cluster(counts, cluster)
+    _check_cluster(counts, item_clusters)
     labels = [str(label) for label in counts.models.index]
     if baseline is None and len(labels) > MAX_PAIRED:
         raise AnalysisError(f"{len(labels):,} models have too many pairs; name up to {MAX_PAIRED} as models=...")
@@ -205,7 +205,7 @@ def pair_table(
     for a, b in pairs:
         both = found[a] & found[b]
         difference = values[a][both] - values[b][both]
-        error = mean_error(difference, counts.items.loc[both], cluster=cluster, strata=strata)
+        error = mean_error(difference, counts.items.loc[both], item_clusters=item_clusters, strata=strata)
         rows.append((labels[a], labels[b], int(both.sum()), *_tested(difference, error)))
     table = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
     return table.assign(p_holm=holm(table["p"].to_numpy(dtype=np.float64)))
@@ -303,29 +303,31 @@ def ranked(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def mean_error(values: FloatArray, items: pd.DataFrame, *, cluster: str | None, strata: str | None) -> StandardError:
+def mean_error(
+    values: FloatArray, items: pd.DataFrame, *, item_clusters: str | None, strata: str | None
+) -> StandardError:
     """Compute the standard error of a mean over items: of clusters, else of strata, else of single items."""
     if len(values) < 2:
         return StandardError(np.nan, np.nan, 0)
-    if cluster is not None:
-        return cluster_error(values, items[cluster].to_numpy())
+    if item_clusters is not None:
+        return cluster_error(values, items[item_clusters].to_numpy())
     if _is_grouped(items, None, strata):
         return strata_error(values, items[strata].to_numpy())
     return StandardError(float(values.std(ddof=1) / np.sqrt(len(values))), len(values) - 1.0, 0)
 
 
-def _is_grouped(items: pd.DataFrame, cluster: str | None, strata: str | None) -> bool:
-    return cluster is not None or (strata in items and items[strata].nunique(dropna=False) > 1)
+def _is_grouped(items: pd.DataFrame, item_clusters: str | None, strata: str | None) -> bool:
+    return item_clusters is not None or (strata in items and items[strata].nunique(dropna=False) > 1)
 
 
-def _check_cluster(counts: ResponseCounts, cluster: str | None) -> None:
-    if cluster is None:
+def _check_cluster(counts: ResponseCounts, item_clusters: str | None) -> None:
+    if item_clusters is None:
         return
-    if cluster not in counts.items:
-        raise AnalysisError(unknown_choice("column of the items", cluster, counts.items.columns))
-    if counts.items[cluster].nunique(dropna=False) < 2:
+    if item_clusters not in counts.items:
+        raise AnalysisError(unknown_choice("column of the items", item_clusters, counts.items.columns))
+    if counts.items[item_clusters].nunique(dropna=False) < 2:
         n = counts.n_items
-        raise AnalysisError(f"column {cluster!r} has one value for all {n:,} items; two clusters are needed.")
+        raise AnalysisError(f"column {item_clusters!r} has one value for all {n:,} items; two clusters are needed.")
 
 
 def _for_other_items(values: FloatArray, found: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

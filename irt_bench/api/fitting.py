@@ -10,7 +10,7 @@ import pandas as pd
 from irt_bench.analysis.irt import item_table, summarise
 from irt_bench.analysis.profiles import calibrate_new_items
 from irt_bench.api.fit import Fit
-from irt_bench.errors import AnalysisError, FitError, ModelError
+from irt_bench.errors import AnalysisError, FitError, ModelError, renamed
 from irt_bench.inference.fit import Progress, default_method
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
@@ -24,13 +24,14 @@ from irt_bench.names import ITEM, CopiesName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
 
 
+@renamed(cluster="model_clusters")
 def fit(
     responses: Responses,
     model: ModelName | IRTModel = "2pl",
     method: MethodName | Settings | None = None,
     *,
     seed: int | None = None,
-    cluster: Cluster = None,
+    model_clusters: Cluster = None,
     copies: CopiesName = "keep",
     models: Sequence[object] | None = None,
     items: Sequence[object] | None = None,
@@ -64,7 +65,7 @@ def fit(
         `SVISettings`.
     seed : int, optional
         Seed of the random numbers; by default 0, or that of the settings.
-    cluster : str, sequence or False, optional
+    model_clusters : str, sequence or False, optional
         Families, runs or other clusters of models that answer alike beyond their ability: a column of the models'
         metadata, or a label per model. Intervals then hold with clusters. False: do not look for any.
     copies : {"keep", "once"}
@@ -117,7 +118,7 @@ def fit(
     chosen = _model(model)
     counts = arranged(chosen, as_counts(responses, models=models, items=items))
     settings = settings or _settings(default_method(chosen, counts), seed)
-    found = fit_model(counts, chosen, settings, cluster=cluster, copies=copies, progress=progress)
+    found = fit_model(counts, chosen, settings, model_clusters=model_clusters, copies=copies, progress=progress)
     return Fit.of(found, counts)
 
 

@@ -23,7 +23,7 @@ from irt_bench.analysis.model_scores import (
     suite_scores,
 )
 from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural, saved_folder
-from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.errors import AnalysisError, renamed, unknown_choice
 from irt_bench.files import write_csv, write_json
 from irt_bench.names import BENCHMARK, MODEL, ScoreMethod
 from irt_bench.report import figures
@@ -161,13 +161,14 @@ class ModelScores:
             write_json(path / "summary.json", self.to_dict())
 
 
+@renamed(cluster="item_clusters")
 def model_scores(
     responses: Responses,
     *,
     measure: str = ACCURACY_MEASURE,
     models: Sequence[str] | None = None,
     baseline: str | None = None,
-    cluster: str | None = None,
+    item_clusters: str | None = None,
     strata: str | None = names.SUBTASK,
 ) -> ModelScores:
     """Score models with standard errors, and compare all pairs of them.
@@ -183,7 +184,7 @@ def model_scores(
         Models to compare; by default all.
     baseline : str, optional
         Compare all others with this model only; by default all pairs are compared, of up to 200 models.
-    cluster : str, optional
+    item_clusters : str, optional
         Column of the items drawn together, such as that of their passage.
     strata : str, optional
         Column of the items with fixed parts, of which other benchmarks would have as many items, such as subtasks.
@@ -221,13 +222,15 @@ def model_scores(
         chosen = counts if models is None else counts.take(models=counts.models.index.isin(named))
         if not chosen.n_models:
             continue
-        scores[name] = score_table(chosen, measure=measure, cluster=cluster, strata=strata)
+        scores[name] = score_table(chosen, measure=measure, item_clusters=item_clusters, strata=strata)
         if baseline is None and chosen.n_models > MAX_PAIRED:
             notes.append(
                 f"{name}: {chosen.n_models:,} models have too many pairs; name up to {MAX_PAIRED} as models=..."
             )
         elif baseline is None or baseline in chosen.models.index:
-            paired[name] = pair_table(chosen, measure=measure, cluster=cluster, strata=strata, baseline=baseline)
+            paired[name] = pair_table(
+                chosen, measure=measure, item_clusters=item_clusters, strata=strata, baseline=baseline
+            )
         if baseline is None and name in paired:
             scores[name] = ranked(scores[name], paired[name])
     if len(scores) > 1:
@@ -259,12 +262,13 @@ def _add_mean(
     scores[SUITE] = mean
 
 
+@renamed(cluster="item_clusters")
 def compare_models(
     responses: Responses,
     a: str,
     b: str,
     *,
-    cluster: str | None = None,
+    item_clusters: str | None = None,
     run: str | Sequence[str] | None = None,
 ) -> pd.Series:
     """Compare two models item by item: difference of their scores with its interval, and what seeds add to it.
@@ -275,7 +279,7 @@ def compare_models(
         Answers of one benchmark; see `fit`.
     a, b : str
         Labels of the models.
-    cluster : str, optional
+    item_clusters : str, optional
         Column of the items drawn together, such as that of their passage.
     run : str or sequence of str, optional
         Columns of the models that name the training run, where seeds are known.
@@ -294,7 +298,9 @@ def compare_models(
     0.21
     """
     counts, columns = as_counts(responses), [run] if isinstance(run, str) else run
-    return pd.Series(asdict(compare_pair(counts, a, b, cluster=cluster, run_columns=columns)), name=f"{a} - {b}")
+    return pd.Series(
+        asdict(compare_pair(counts, a, b, item_clusters=item_clusters, run_columns=columns)), name=f"{a} - {b}"
+    )
 
 
 def score_with_items(

@@ -39,7 +39,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
     ),
     score.scores: (
         "irt-bench scores responses.parquet -o scores",
-        "irt-bench scores logs/ --models large,small --cluster passage",
+        "irt-bench scores logs/ --models large,small --item-clusters passage",
         "irt-bench scores logs/ --measure pass@5 --baseline current",
     ),
     analyses.check: ("irt-bench check responses.parquet --fit fit -o checks --strict",),

@@ -10,7 +10,7 @@ from irt_bench.cli.options import (
     OutputCsv,
     OutputFolder,
     Paths,
-    ReadOptions,
+    ResponseOptions,
     Seed,
     Strict,
     TableOptions,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @command
 def items(
     paths: Paths,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: TableOptions,
     output: OutputCsv = None,
     figure: FigureFile = None,
@@ -66,7 +66,7 @@ def items(
 def check(
     paths: Paths,
     fit: FitFolder,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: TableOptions,
     output: OutputFolder = None,
     groups: Annotated[
@@ -109,7 +109,7 @@ def _groups(counts: "ResponseCounts", name: str) -> "pd.Series":
 def compare(
     paths: Paths,
     fit: FitFolder,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: TableOptions,
     output: OutputFolder = None,
     seed: Seed = 0,

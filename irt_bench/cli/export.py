@@ -10,7 +10,7 @@ from irt_bench.cli.options import (
     FitFolder,
     Force,
     OutputCsv,
-    ReadOptions,
+    ResponseOptions,
     SafeCsv,
     Seed,
     SubsetFile,
@@ -142,7 +142,7 @@ def _counts(paths: list[Path], chosen: "SubsetRecord") -> "ResponseCounts | None
 def adaptive(
     subset: SubsetFile,
     fit: FitFolder,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: WriteOptions,
     responses: Annotated[
         list[Path] | None,

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from irt_bench.cli.command import command, for_terminal
-from irt_bench.cli.options import Paths, ReadOptions, Seed, Strict, TableOptions, choice, fail_if_strict, flag, option
+from irt_bench.cli.options import (
+    Paths,
+    ResponseOptions,
+    Seed,
+    Strict,
+    TableOptions,
+    choice,
+    fail_if_strict,
+    flag,
+    option,
+)
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import ModelError
 from irt_bench.files import json_text, replacing_folder, write_csv, write_json
@@ -159,9 +169,9 @@ def fit(
     output: Annotated[Path, option("Folder to write.", "--output", "-o")],
     modelling: ModelOptions,
     fitting: MethodOptions,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: TableOptions,
-    cluster: Annotated[
+    model_clusters: Annotated[
         str | None,
         option(
             "Model column with families of related models, which widen intervals; 'names': families by name.",
@@ -200,7 +210,7 @@ def fit(
             counts,
             model,
             settings,
-            cluster=_clusters(counts, cluster),
+            model_clusters=_clusters(counts, model_clusters),
             copies=cast(Any, copies),
             progress=progress,
         )
@@ -210,10 +220,10 @@ def fit(
     fail_if_strict(fitted.checks, strict=strict)
 
 
-def _clusters(counts: "ResponseCounts", cluster: str | None) -> "Cluster":
+def _clusters(counts: "ResponseCounts", given: str | None) -> "Cluster":
     """Families as the names of the models tell them, or the column."""
-    if cluster != "names" or cluster in counts.models:
-        return cluster
+    if given != "names" or given in counts.models:
+        return given
     from irt_bench.subsets.clusters import model_clusters
 
     return model_clusters(counts)

@@ -132,7 +132,7 @@ class FileOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadOptions(FileOptions):
+class ResponseOptions(FileOptions):
     """How responses are read, and of which benchmark."""
 
     benchmark: Annotated[

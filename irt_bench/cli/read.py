@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irt_bench.cli.command import command
-from irt_bench.cli.options import READING, Paths, ReadOptions, TableOptions, flag, option, say_written
+from irt_bench.cli.options import READING, Paths, ResponseOptions, TableOptions, flag, option, say_written
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.files import json_text
 
@@ -24,7 +24,7 @@ def _expression(what: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class TrainingOptions:
     """Where runs, seeds and steps of models are found."""
 
     seed_from: Annotated[str | None, _expression("training seed")] = None
@@ -68,8 +68,8 @@ class ColumnOptions:
 @command
 def read(
     paths: Paths,
-    runs: RunOptions,
-    reading: ReadOptions,
+    runs: TrainingOptions,
+    reading: ResponseOptions,
     columns: ColumnOptions,
     writing: TableOptions,
     output: Annotated[
@@ -119,7 +119,7 @@ def read(
     say_written(output)
 
 
-def _list(paths: list[Path], reading: ReadOptions, columns: ColumnOptions, *, json: bool) -> None:
+def _list(paths: list[Path], reading: ResponseOptions, columns: ColumnOptions, *, json: bool) -> None:
     from irt_bench.report.tables import print_table
     from irt_bench.responses.read import describe_responses
 

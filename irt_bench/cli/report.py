@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from irt_bench.cli.command import command
-from irt_bench.cli.options import Force, ReadOptions, Seed, option
+from irt_bench.cli.options import Force, ResponseOptions, Seed, option
 from irt_bench.console import out, progress_bar
 from irt_bench.errors import ReadError
 from irt_bench.files import check_output
@@ -21,7 +21,7 @@ def report(
             metavar="PATH...",
         ),
     ],
-    reading: ReadOptions,
+    reading: ResponseOptions,
     output: Annotated[Path, option("HTML file to write.", "--output", "-o")] = Path("report.html"),
     keep: Annotated[Path | None, option("Responses: folder for the tables behind the page.", metavar="DIR")] = None,
     title: Annotated[str | None, option("Title of the page; by default the name of the benchmark.")] = None,

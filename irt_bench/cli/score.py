@@ -10,7 +10,7 @@ from irt_bench.cli.options import (
     OutputCsv,
     OutputFolder,
     Paths,
-    ReadOptions,
+    ResponseOptions,
     TableOptions,
     choice,
     option,
@@ -68,7 +68,7 @@ class AbilityOptions:
 def score(
     paths: Paths,
     scoring: AbilityOptions,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: TableOptions,
     subset: Annotated[
         Path | None,
@@ -89,7 +89,7 @@ def score(
 
 
 def _score_abilities(
-    paths: list[Path], scoring: AbilityOptions, reading: ReadOptions, writing: TableOptions, output: Path | None
+    paths: list[Path], scoring: AbilityOptions, reading: ResponseOptions, writing: TableOptions, output: Path | None
 ) -> None:
     from irt_bench.report.tables import print_table
 
@@ -107,7 +107,7 @@ def _score_abilities(
 
 
 def _score_subset(
-    paths: list[Path], subset: Path, reading: ReadOptions, writing: TableOptions, output: Path | None
+    paths: list[Path], subset: Path, reading: ResponseOptions, writing: TableOptions, output: Path | None
 ) -> None:
     from irt_bench.report.tables import print_table
     from irt_bench.subsets.harness.logs import MEANINGS, read_subset_logs, score_logs
@@ -134,7 +134,7 @@ def _score_subset(
 @command
 def scores(
     paths: Paths,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: TableOptions,
     output: OutputFolder = None,
     measure: Annotated[
@@ -146,7 +146,7 @@ def scores(
     baseline: Annotated[
         str | None, option("Compare all models with this one, instead of all pairs.", metavar="NAME")
     ] = None,
-    cluster: Annotated[
+    item_clusters: Annotated[
         str | None, option("Item column with clusters that were drawn together, such as passages.", metavar="COLUMN")
     ] = None,
     strata: Annotated[
@@ -163,7 +163,9 @@ def scores(
     writing.check_figure(figure)
     chosen = None if models is None else [name.strip() for name in models.split(",")]
     table = reading.read(paths)
-    found = model_scores(table, measure=measure, models=chosen, baseline=baseline, cluster=cluster, strata=strata)
+    found = model_scores(
+        table, measure=measure, models=chosen, baseline=baseline, item_clusters=item_clusters, strata=strata
+    )
     if output is not None:
         found.save(output, safe_csv=writing.safe_csv)
     if figure is not None:

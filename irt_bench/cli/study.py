@@ -44,7 +44,7 @@ class DesignOptions:
         str | None,
         option("Model columns that name the training run, comma-separated.", metavar="COLUMN,..."),
     ] = None
-    cluster: Annotated[
+    model_clusters: Annotated[
         str | None, option("Model column; models with the same value are kept in the same fold.", metavar="COLUMN")
     ] = None
     calibrate_on: Annotated[str | None, option("Models to calibrate on: column=value,value;... or model=label,...")] = (
@@ -69,7 +69,7 @@ class DesignOptions:
             "benchmarks": _words("--benchmark", self.benchmark), "sizes": _numbers(self.sizes),
             "methods": _words("--methods", self.methods), "weights": _words("--weights", self.weights),
             "estimators": _words("--estimators", self.estimators), "run": _words("--run", self.run),
-            "cluster": self.cluster, "calibration": _models(self.calibrate_on),
+            "model_clusters": self.model_clusters, "calibration": _models(self.calibrate_on),
             "evaluation": _models(self.evaluate_on), "n_folds": self.folds, "n_random": self.n_random,
             "statistics": _words("--statistics", self.statistics), "seed": self.seed,
         }  # fmt: skip

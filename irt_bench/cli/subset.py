@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from irt_bench.cli.command import command
 from irt_bench.cli.options import (
     Paths,
-    ReadOptions,
+    ResponseOptions,
     Seed,
     WriteOptions,
     choice,
@@ -126,7 +126,7 @@ def subset(
     wanted: SubsetOptions,
     calibrating: CalibrationOptions,
     comparing: ComparisonOptions,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: WriteOptions,
     compare: Annotated[bool, flag("--compare", "Compare all methods, weights and estimators instead.")] = False,
 ) -> None:

@@ -10,7 +10,7 @@ from irt_bench.cli.command import command
 from irt_bench.cli.options import (
     OutputFolder,
     Paths,
-    ReadOptions,
+    ResponseOptions,
     Seed,
     TableOptions,
     choice,
@@ -24,7 +24,7 @@ from irt_bench.files import json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import SamplerName
 
 if TYPE_CHECKING:
-    from irt_bench.responses import ResponseTable
+    from irt_bench.responses import ResponseCounts, ResponseTable
 
 RECIPES, COMPARE, MODELS, SEED_MODEL = (
     "Two training recipes",
@@ -59,7 +59,7 @@ class LayoutOptions:
         """Columns of the models."""
         return None if self.run is None else tuple(part.strip() for part in self.run.split(","))
 
-    def read(self, paths: list[Path], reading: ReadOptions) -> "ResponseTable":
+    def read(self, paths: list[Path], reading: ResponseOptions) -> "ResponseTable":
         """Read responses, with the subtasks that the column names."""
         table = reading.read(paths)
         if self.group is None:
@@ -130,13 +130,33 @@ class SeedModelOptions:
         return chosen
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """Which two models are compared, and which of their items belong together."""
+
+    models: Annotated[
+        tuple[str, str] | None,
+        option("Labels of two models to compare, item by item.", metavar="MODEL MODEL", panel=MODELS),
+    ] = None
+    item_clusters: Annotated[
+        str | None,
+        option("Item column with clusters that were drawn together, such as passages.", metavar="COLUMN", panel=MODELS),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse clusters without models."""
+        if self.item_clusters is not None and self.models is None:
+            raise AnalysisError("--item-clusters belongs to --models; for seeds, name the items' column with --group.")
+
+
 @command
 def variance(
     paths: Paths,
+    pair: PairOptions,
     layout: LayoutOptions,
     detection: DetectionOptions,
     modelling: SeedModelOptions,
-    reading: ReadOptions,
+    reading: ResponseOptions,
     writing: TableOptions,
     output: OutputFolder = None,
     recipes: Annotated[
@@ -161,14 +181,6 @@ def variance(
             "Measure to compare: accuracy, or a continuous one in the logs, such as gold_probability.", panel=COMPARE
         ),
     ] = "accuracy",
-    models: Annotated[
-        tuple[str, str] | None,
-        option("Labels of two models to compare, item by item.", metavar="MODEL MODEL", panel=MODELS),
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        option("Item column with clusters that were drawn together, such as passages.", metavar="COLUMN", panel=MODELS),
-    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Measure seed variance: how much scores move between seeds, variance components, detectable differences."""
@@ -176,14 +188,10 @@ def variance(
     if compare and len(paths) != 2:
         raise AnalysisError(f"--compare needs two paths, {len(paths)} were given: the two versions to compare.")
     detection.check()
-    if cluster is not None and models is None:
-        raise AnalysisError("--cluster belongs to --models; for seeds, name the items' column with --group.")
-    if models is not None:
-        from irt_bench.variance.model_pair import compare_models
-
-        counts = layout.read(paths, reading).counts()
-        pair = compare_models(counts, *models, cluster=cluster, run_columns=layout.run_columns)
-        _finish(asdict(pair), output, "Two models, item by item", json=writing.json)
+    pair.check()
+    if pair.models is not None:
+        row = _pair(layout.read(paths, reading).counts(), pair.models, pair.item_clusters, layout)
+        _finish(row, output, "Two models, item by item", json=writing.json)
     elif recipes is not None:
         _recipes(layout.read(paths, reading), recipes, layout, detection, output, writing)
     elif compare:
@@ -233,6 +241,14 @@ def _analyse(
     print_seed_variance(found, console=out)
     if modelled is not None:
         print_seed_model(modelled, console=out)
+
+
+def _pair(
+    counts: "ResponseCounts", models: tuple[str, str], item_clusters: str | None, layout: LayoutOptions
+) -> dict[str, object]:
+    from irt_bench.variance.model_pair import compare_models
+
+    return asdict(compare_models(counts, *models, item_clusters=item_clusters, run_columns=layout.run_columns))
 
 
 def _framings(

@@ -155,7 +155,7 @@ class FitResult:
         if LOG_LIKELIHOOD in groups and "n_effective" in self.clusters:
             warnings.warn(
                 "these draws were widened for clusters of models, and az.loo takes them for draws of the posterior; "
-                "fit with cluster=False for it.",
+                "fit with model_clusters=False for it.",
                 FitWarning,
                 stacklevel=4,
             )
@@ -297,7 +297,7 @@ def fit(
     irt_model: IRTModel,
     settings: Settings | None = None,
     *,
-    cluster: Cluster = None,
+    model_clusters: Cluster = None,
     copies: Copies = "keep",
     progress: Progress | None = None,
 ) -> FitResult:
@@ -311,7 +311,7 @@ def fit(
         Priors and formula.
     settings : Settings, optional
         `LaplaceSettings`, `NUTSSettings` or `SVISettings`; by default those of `default_method`.
-    cluster : str, labels or False, optional
+    model_clusters : str, labels or False, optional
         Families, runs or other clusters of models that answer alike beyond their ability: a column of
         ``counts.models``, a series indexed by model, or labels in the order of the models; a model without a label is
         a cluster of its own. Intervals then hold with clusters (`irt_bench.inference.cluster_robust`) and are of items
@@ -326,7 +326,8 @@ def fit(
     Raises
     ------
     ModelError
-        If the model does not accept the responses' measure, or is no logistic one and `cluster` or `copies` is given.
+        If the model does not accept the responses' measure, or is no logistic one and `model_clusters` or `copies` is
+        given.
     FitError
         If there are fewer than two models with answers or three clusters, or the method is not known.
 
@@ -335,8 +336,8 @@ def fit(
     ConvergenceWarning
         If a check of inference failed; the result names it.
     FitWarning
-        If there are near-copies or families among the models and neither `cluster` nor `copies` is given, if what a
-        model was asked predicts its ability, or if repeated answers vary more than binomially.
+        If there are near-copies or families among the models and neither `model_clusters` nor `copies` is given, if
+        what a model was asked predicts its ability, or if repeated answers vary more than binomially.
     """
     counts = arranged(irt_model, as_counts(counts))
     from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
@@ -350,7 +351,7 @@ def fit(
         from irt_bench.inference.fast.dimensional import choose_dimensions  # noqa: PLC0415 - as the methods above
 
         irt_model, choice = choose_dimensions(irt_model.for_items(counts.items), counts, settings.seed)
-    relatives = find_relatives(counts, irt_model, cluster, copies)
+    relatives = find_relatives(counts, irt_model, model_clusters, copies)
     distinct = relatives.distinct
     if isinstance(irt_model, Logistic | ScoreModel):
         irt_model = irt_model.for_responses(distinct)

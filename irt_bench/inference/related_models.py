@@ -240,11 +240,12 @@ def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster
     asked = copies == "once" or not (cluster is None or cluster is False)
     if asked and not isinstance(irt_model, Logistic):
         raise ModelError(
-            f"cluster and copies need residuals of a logistic model, and {irt_model.name!r} is none; leave them out."
+            f"model_clusters and copies need residuals of a logistic model, and {irt_model.name!r} is none; leave them "
+            "out."
         )
     if asked and isinstance(irt_model, Logistic) and irt_model.population is not None:
         raise ModelError(
-            "cluster and copies suppose one population of models; leave them out, or leave out population."
+            "model_clusters and copies suppose one population of models; leave them out, or leave out population."
         )
     distinct = counts.take(models=distinct_models(counts)) if copies == "once" else counts
     labels = cluster_labels(counts, cluster)
@@ -281,18 +282,22 @@ def cluster_labels(counts: ResponseCounts, cluster: Cluster) -> npt.NDArray[np.s
         absent = ~counts.models.index.isin(cluster.index)
         if absent.any() or not cluster.index.is_unique:
             which = f"{int(absent.sum())} are missing, first: {counts.models.index[int(absent.argmax())]!r}"
-            raise FitError(f"cluster must name every model once; {which if absent.any() else 'some occur twice'}.")
+            raise FitError(
+                f"model_clusters must name every model once; {which if absent.any() else 'some occur twice'}."
+            )
         given = cluster.reindex(counts.models.index)
     else:
         if len(cluster) != counts.n_models:
-            raise FitError(f"cluster has {len(cluster)} labels for {counts.n_models} models; one per model is needed.")
+            raise FitError(
+                f"model_clusters has {len(cluster)} labels for {counts.n_models} models; one per model is needed."
+            )
         given = pd.Series(list(cluster), index=counts.models.index, dtype=object)
     own = "model " + counts.models.index.astype(str).to_series(index=counts.models.index)
     labels = np.where(given.notna(), "cluster " + given.astype(str), own).astype(np.str_)
     n_clusters = len(np.unique(labels[counts.asked.any(axis=1)]))
     if n_clusters < MIN_CLUSTERS:
         raise FitError(
-            f"cluster puts the {counts.n_models} models into {n_clusters} clusters; intervals need at least "
+            f"model_clusters puts the {counts.n_models} models into {n_clusters} clusters; intervals need at least "
             f"{MIN_CLUSTERS}."
         )
     return labels
@@ -358,7 +363,7 @@ def warn_of_relatives(
     labels = counts.models.index.astype(str)
     if np.square(sizes).sum() > most_copies * counts.n_models:
         first, second = divmod(int(np.nanargmax(alike.correlation)), counts.n_models)
-        so = "" if clustered else ", or name families with cluster="
+        so = "" if clustered else ", or name families with model_clusters=..."
         warnings.warn(
             f"{counts.n_models - len(sizes)} of {counts.n_models} models are near-copies of others (most of all "
             f"{labels[first]!r} and {labels[second]!r}): items and scores are less certain than they seem. Count them "
@@ -381,7 +386,8 @@ def _warn_of_families(
     members = ", ".join(repr(str(label)) for label in counts.models.index[largest[:3]])
     warnings.warn(
         f"models answer alike beyond ability in families, the largest found of {len(largest)} ({members}, ...): items' "
-        f"variances are at least {families.design_effect:.1f} times what they seem. Name the families with cluster=.",
+        f"variances are at least {families.design_effect:.1f} times what they seem. Name the families with "
+        "model_clusters=...",
         FitWarning,
         stacklevel=stacklevel,
     )

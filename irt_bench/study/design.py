@@ -55,7 +55,7 @@ class StudyDesign(BaseModel):
         Names; by default all.
     run : tuple of str, optional
         Model columns that together name the training run; see `irt_bench.variance.scores.seed_layout`.
-    cluster : str, optional
+    model_clusters : str, optional
         Model column. Models of one cluster calibrate or are evaluated, never both. By default the run.
     calibration, evaluation : mapping, optional
         Models by metadata: column → values, where all columns must match; "model" → labels. With `evaluation` alone,
@@ -98,7 +98,7 @@ class StudyDesign(BaseModel):
     responses: tuple[str, ...] = ()
     benchmarks: tuple[str, ...] = ()
     run: Names | None = None
-    cluster: str | None = None
+    model_clusters: str | None = None
     calibration: Models | None = None
     evaluation: Models | None = None
     n_folds: Annotated[int, Field(ge=2, le=1_000)] = 4
@@ -249,7 +249,7 @@ def make_splits(models: pd.DataFrame, layout: SeedLayout, design: StudyDesign) -
     AnalysisError
         If a filter matches nothing or filters overlap, or too few models are left to calibrate.
     """
-    clusters = _clusters(models, layout, design.cluster)
+    clusters = _clusters(models, layout, design.model_clusters)
     if design.evaluation is not None:
         return _named(models, layout, clusters, design)
     if len(layout.runs) == 1 and len(models) == len(layout.models):
@@ -266,7 +266,7 @@ def make_splits(models: pd.DataFrame, layout: SeedLayout, design: StudyDesign) -
         inside = set(of_run.iloc[held])
         kept = clusters.index[~clusters.isin(inside)]
         splits.append(Split(f"fold-{number + 1}", kept, evaluated.iloc[np.sort(held)]))
-    what = design.cluster or "run"
+    what = design.model_clusters or "run"
     note = (
         f"{len(splits)} folds over {distinct} clusters ({what}): each is evaluated with the items that the others chose"
     )
@@ -278,7 +278,7 @@ def _clusters(models: pd.DataFrame, layout: SeedLayout, column: str | None) -> p
     own = pd.Series([f"model {label}" for label in models.index], index=models.index, dtype="object")
     if column is not None:
         if column not in models:
-            raise AnalysisError(unknown_choice("cluster: column of the models", column, models.columns))
+            raise AnalysisError(unknown_choice("model_clusters: column of the models", column, models.columns))
         values = models[column].astype("object")
         return values.where(values.notna(), own).astype(str)
     run = layout.models[names.RUN].reindex(models.index).astype("object")
@@ -310,7 +310,8 @@ def _named(models: pd.DataFrame, layout: SeedLayout, clusters: pd.Series, design
             first = kept[both.to_numpy()][0]
             raise AnalysisError(
                 f"{int(both.sum())} models would calibrate and share a cluster with models that are evaluated; first: "
-                f"{first!r}. A cluster can do one of the two; name another column: cluster='COLUMN', or other models."
+                f"{first!r}. A cluster can do one of the two; name another column: "
+                "model_clusters='COLUMN', or other models."
             )
     return _checked([Split("named", kept, evaluated)], NAMED, notes)
 

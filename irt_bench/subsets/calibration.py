@@ -221,7 +221,7 @@ def fit_posterior(counts: ResponseCounts, plan: CalibrationPlan) -> xr.Dataset:
         try:
             model = plan.irt_model  # its folds are scored with independent trials
             model = replace(model, dispersion=None) if isinstance(model, Logistic) else model
-            found = fit(as_answers(counts), model, plan.settings, cluster=False)
+            found = fit(as_answers(counts), model, plan.settings, model_clusters=False)
         except FitError as error:  # a slower method is no remedy here: every fold is fitted
             raise FitError(_ADVISED.sub("", str(error)) + "; calibrate on more models.") from error
     for each in caught:

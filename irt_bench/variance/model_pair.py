@@ -95,7 +95,7 @@ def compare_models(
     b: str,
     *,
     strata: str | None = names.SUBTASK,
-    cluster: str | None = None,
+    item_clusters: str | None = None,
     run_columns: Sequence[str] | None = None,
 ) -> ModelPair:
     """Compare two models of a benchmark, item by item.
@@ -109,7 +109,7 @@ def compare_models(
     strata : str, optional
         Column of the items with fixed strata: another benchmark of the same kind would have the same values, with as
         many items of each, such as the subtasks of MMLU. Ignored if there is no such column.
-    cluster : str, optional
+    item_clusters : str, optional
         Column of the items with a random sample of clusters of correlated items, such as passages or templates. Used
         instead of strata.
     run_columns : sequence of str, optional
@@ -141,7 +141,7 @@ def compare_models(
     difference = p[0] - p[1]
     n = int(both.sum())
     plain = StandardError(float(difference.std(ddof=1) / np.sqrt(n)), n - 1.0, 0)
-    by_strata, by_cluster = _grouped_errors(counts.items.loc[both], difference, strata, cluster)
+    by_strata, by_cluster = _grouped_errors(counts.items.loc[both], difference, strata, item_clusters)
     used = by_cluster or by_strata or plain
     mean = float(difference.mean())
     seeds = _seed_part(counts, (a, b), both, run_columns)
@@ -157,15 +157,15 @@ def compare_models(
 
 
 def _grouped_errors(
-    items: pd.DataFrame, difference: FloatArray, strata: str | None, cluster: str | None
+    items: pd.DataFrame, difference: FloatArray, strata: str | None, item_clusters: str | None
 ) -> tuple[StandardError | None, StandardError | None]:
-    if cluster is not None:
-        if cluster not in items:
-            raise AnalysisError(unknown_choice("column of the items", cluster, items.columns))
-        found = cluster_error(difference, items[cluster].to_numpy())
+    if item_clusters is not None:
+        if item_clusters not in items:
+            raise AnalysisError(unknown_choice("column of the items", item_clusters, items.columns))
+        found = cluster_error(difference, items[item_clusters].to_numpy())
         if found.n_groups < 2:
             raise AnalysisError(
-                f"column {cluster!r} has one value for all {len(items)} items; two clusters are needed."
+                f"column {item_clusters!r} has one value for all {len(items)} items; two clusters are needed."
             )
         return None, found
     if strata is None or strata not in items or items[strata].nunique(dropna=False) < 2:

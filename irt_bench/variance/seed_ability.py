@@ -190,5 +190,7 @@ def _calibrated(counts: ResponseCounts, seed: int, progress: Progress | None) ->
     source = f"{len(chosen)} models that are no seeds"
     if not enough:
         source = f"all {len(chosen)} models, the seeds among them: there are fewer than {FEWEST_OTHERS} others"
-    found = fit(counts.take(models=chosen), TwoPL(), LaplaceSettings(seed=seed), cluster=False, progress=progress)
+    found = fit(
+        counts.take(models=chosen), TwoPL(), LaplaceSettings(seed=seed), model_clusters=False, progress=progress
+    )
     return found.posterior, source

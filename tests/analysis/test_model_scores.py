@@ -183,7 +183,7 @@ def test_many_models_are_scored_without_pairs():
         ({"measure": "pass@9"}, "pass@9 needs 9 answers in a cell; the most in any cell is 3."),
         ({"models": ["nobody"]}, "model 'nobody' is not known"),
         ({"baseline": "nobody"}, "model 'nobody' is not known"),
-        ({"cluster": "passage"}, "column of the items 'passage' is not known"),
+        ({"item_clusters": "passage"}, "column of the items 'passage' is not known"),
     ],
 )
 def test_what_cannot_be_done_is_refused(arguments, message):
@@ -197,7 +197,7 @@ def test_clusters_widen_a_score():
     passage = np.repeat([f"p{i}" for i in range(20)], 5)
     apart, together = (
         score_table(counts_of(right, 1)),
-        score_table(counts_of(right, 1, passage=passage), cluster="passage"),
+        score_table(counts_of(right, 1, passage=passage), item_clusters="passage"),
     )
     np.testing.assert_allclose(together["score_se"], right[:, ::5].std(axis=1, ddof=1) / np.sqrt(20))
     assert (together["score_se"] > 2 * apart["score_se"]).all()

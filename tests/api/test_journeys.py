@@ -255,6 +255,19 @@ def test_wrong_arguments_give_one_clear_error_that_names_no_flag(wide, call, rea
     assert "\n" not in str(caught.value) and "--" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("call", "new"),
+    [
+        (lambda wide: ib.fit(wide, cluster=False), "model_clusters="),
+        (lambda wide: ib.model_scores(wide, cluster="passage"), "item_clusters="),
+        (lambda wide: ib.compare_models(wide, "a", "b", cluster="passage"), "item_clusters="),
+    ],
+)
+def test_an_old_name_of_a_parameter_is_answered_with_the_new_one(wide, call, new):
+    with pytest.raises(TypeError, match=new):
+        call(wide)
+
+
 @pytest.mark.parametrize("name", get_args(ExampleName))
 def test_examples_are_small_and_load_by_name(name):
     table = ib.load_example(name)

@@ -44,12 +44,12 @@ def test_intervals_hold_with_related_models_and_ordinary_ones_do_not(design, rec
     for seed in range(1, N_DATA_SETS + 1):
         truth = make(seed)
         settings = LaplaceSettings(seed=seed, refine=False)
-        asked = options or {"cluster": truth.cluster}
+        asked = options or {"model_clusters": truth.cluster}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             robust.append(covered(fit(counts_of(truth.correct), TwoPL(), settings, **asked).posterior, truth))
             if design in CAUGHT:
-                plain = fit(counts_of(truth.correct), TwoPL(), settings, cluster=False)
+                plain = fit(counts_of(truth.correct), TwoPL(), settings, model_clusters=False)
                 ordinary.append(covered(plain.posterior, truth))
     about = {"seeds": f"1-{N_DATA_SETS}", "limits": limits}
     table, plain = pd.DataFrame(robust), pd.DataFrame(ordinary)

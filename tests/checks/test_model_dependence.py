@@ -75,7 +75,7 @@ def test_of_many_models_some_are_looked_at_and_those_without_a_group_are_alone(r
 def test_check_fit_finds_families_and_tells_what_they_cost(make_counts):
     truth = related.families(1, sd=1.2, n_models=100, n_items=100, n_families=10)
     counts = make_counts(truth.correct)
-    fitted = fit(counts, TwoPL(), LaplaceSettings(refine=False), cluster=False)
+    fitted = fit(counts, TwoPL(), LaplaceSettings(refine=False), model_clusters=False)
     groups = pd.Series(truth.cluster, index=counts.models.index).map("family {}".format)
     for named, text in ((None, "family found"), (groups, "largest group has 10: m")):
         with warnings.catch_warnings():

@@ -297,14 +297,14 @@ def test_fit_takes_clusters_by_column_or_name_and_counts_copies_once(tmp_path):
     long["family"] = long["model"].str.split("-").str[0]
     long.to_csv(tmp_path / "answers.csv", index=False)
     found = {}
-    for name, options in (("column", ["--cluster", "family"]), ("once", ["--copies", "once"])):
+    for name, options in (("column", ["--model-clusters", "family"]), ("once", ["--copies", "once"])):
         run("fit", tmp_path / "answers.csv", "-o", tmp_path / name, "--draws", 100, *options)
         found[name] = json.loads((tmp_path / name / "summary.json").read_text())["clusters"]
         assert len(pd.read_csv(tmp_path / name / "abilities.csv")) == 120
     assert found["column"]["n_clusters"] == 96
     assert found["column"]["n_effective"] < 115
     assert 15 <= found["once"]["n_copies"] <= 24
-    run("fit", tmp_path / "answers.csv", "-o", tmp_path / "no", "--cluster", "famly", code=2)
+    run("fit", tmp_path / "answers.csv", "-o", tmp_path / "no", "--model-clusters", "famly", code=2)
     assert not (tmp_path / "no").exists()
 
 

@@ -133,6 +133,21 @@ def test_a_seed_out_of_range_is_refused():
     assert done.exit_code == 2 and "-1 is not a whole number from 0 to" in done.output
 
 
+@pytest.mark.parametrize(
+    ("command", "new"),
+    [
+        ("fit", "--model-clusters"),
+        ("study", "--model-clusters"),
+        ("scores", "--item-clusters"),
+        ("variance", "--item-clusters"),
+    ],
+)
+def test_the_old_name_of_clusters_is_answered_with_the_new_one(command, new):
+    arguments = [command, "missing.csv", "-o", "out", "--cluster", "family"]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "TERM": "dumb"})
+    assert done.exit_code == 2 and new in done.output
+
+
 def test_completion_offers_the_choices(monkeypatch):
     line = {"_IRT_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": "irt-bench fit --method ", "COMP_CWORD": "3"}
     result = CliRunner().invoke(app, [], prog_name="irt-bench", env=line)

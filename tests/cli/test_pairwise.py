@@ -24,7 +24,8 @@ SLOW_COMMANDS = ("study", "subset")  # seconds a run: one row of them always, al
 # Good values beyond what the type of an option says; {place} is the folder of the inputs.
 GOOD = {
     "--benchmark": ["toy"], "--format": ["long"], "--metric": ["acc"], "--filter": ["none"], "--group": ["subtask"],
-    "--fit": ["{place}/fit"], "--subset": ["{place}/subset.json"], "--run": ["run"], "--cluster": ["run"],
+    "--fit": ["{place}/fit"], "--subset": ["{place}/subset.json"], "--run": ["run"],
+    "--model-clusters": ["run"], "--item-clusters": ["subtask"],
     "--irt-model": ["1pl", "3pl"], "--guessing": ["0.2"], "--guide": ["item"], "--device": ["cpu"],
     "--size": ["4", "0.5"], "--target-se": ["0.2"], "--sizes": ["4"], "--weights": ["equal"],
     "--estimator": ["weighted"], "--estimators": ["weighted"], "--methods": ["random"], "--statistics": ["e"],

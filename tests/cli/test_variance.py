@@ -59,9 +59,9 @@ def test_two_models_are_compared_item_by_item():
     found = json.loads(run(SEEDS, "--models", a, b, "--json").stdout)
     assert found["n_items"] == 200 and found["n_groups"] == 20 and found["se_cluster"] is None
     assert found["p_with_seeds"] > found["p"] and "from the seeds of run" in found["note"]
-    clustered = json.loads(run(SEEDS, "--models", a, b, "--cluster", "subtask", "--json").stdout)
+    clustered = json.loads(run(SEEDS, "--models", a, b, "--item-clusters", "subtask", "--json").stdout)
     assert clustered["n_groups"] == 20 and clustered["se_strata"] is None
-    assert "--cluster belongs to --models" in run(SEEDS, "--cluster", "subtask", code=2).output
+    assert "--item-clusters belongs to --models" in run(SEEDS, "--item-clusters", "subtask", code=2).output
 
 
 def test_comparisons_are_tables_for_people(tmp_path):

@@ -26,7 +26,7 @@ def clustered(make_counts):
     """Answers of 30 families of 5 models, an ordinary fit, and its draws widened."""
     truth = families(3, n_families=30, sd=1.2, n_items=60)
     counts = make_counts(truth.correct)
-    ordinary = fit(counts, TwoPL(), QUICK, cluster=False).posterior
+    ordinary = fit(counts, TwoPL(), QUICK, model_clusters=False).posterior
     return truth, counts, ordinary, *widen(ordinary, counts, truth.cluster, np.random.default_rng(0))
 
 
@@ -37,7 +37,7 @@ def test_spread_is_that_of_a_bootstrap_over_clusters(clustered, make_counts):
     means = []
     for _ in range(40):
         models = np.concatenate([np.flatnonzero(truth.cluster == drawn) for drawn in rng.integers(0, 30, 30)])
-        again = fit(make_counts(counts.correct[models]), TwoPL(), QUICK, cluster=False)
+        again = fit(make_counts(counts.correct[models]), TwoPL(), QUICK, model_clusters=False)
         means.append(relative(again.posterior).mean(axis=0))
     bootstrap = np.std(means, axis=0, ddof=1)
     assert np.median(relative(ordinary).std(axis=0) / bootstrap) < 0.87
@@ -73,7 +73,7 @@ def test_models_alone_in_their_clusters_leave_spread_as_it_is(make_counts):
     """Clusters of one: the sandwich estimator of a model that is right, with a degree of freedom a model."""
     truth = families(4, sd=0.0, n_items=60)
     counts = make_counts(truth.correct)
-    ordinary = fit(counts, TwoPL(), QUICK, cluster=False).posterior
+    ordinary = fit(counts, TwoPL(), QUICK, model_clusters=False).posterior
     widened, effect = widen(ordinary, counts, np.arange(150), np.random.default_rng(0))
     for name in ITEMS:
         assert np.median(spread(widened, name) / spread(ordinary, name)) == pytest.approx(1, abs=0.05)
@@ -83,9 +83,9 @@ def test_models_alone_in_their_clusters_leave_spread_as_it_is(make_counts):
 def test_copies_of_every_model_count_once(make_counts):
     """Each of 100 models twice: sds as of 100 models, while an ordinary fit believes in 200."""
     truth = near_copies(5, share=0.0, n_models=100, n_items=60)
-    once = fit(make_counts(truth.correct), TwoPL(), QUICK, cluster=False).posterior
+    once = fit(make_counts(truth.correct), TwoPL(), QUICK, model_clusters=False).posterior
     counts = make_counts(np.concatenate([truth.correct, truth.correct]))
-    twice = fit(counts, TwoPL(), QUICK, cluster=False).posterior
+    twice = fit(counts, TwoPL(), QUICK, model_clusters=False).posterior
     widened, effect = widen(twice, counts, np.arange(200) % 100, np.random.default_rng(0))
     assert np.median(spread(twice, "difficulty") / spread(once, "difficulty")) < 0.8
     assert np.median(spread(widened, "difficulty") / spread(once, "difficulty")) == pytest.approx(1, abs=0.1)
@@ -95,7 +95,7 @@ def test_copies_of_every_model_count_once(make_counts):
 def test_one_slope_for_all_items_stays_one(make_counts):
     truth = families(6, sd=1.0, n_items=40)
     counts = make_counts(truth.correct)
-    ordinary = fit(counts, OnePL(), QUICK, cluster=False).posterior
+    ordinary = fit(counts, OnePL(), QUICK, model_clusters=False).posterior
     widened, effect = widen(ordinary, counts, truth.cluster, np.random.default_rng(0))
     slopes = widened["discrimination"].to_numpy()
     assert np.ptp(slopes, axis=-1).max() < 1e-5
@@ -109,7 +109,7 @@ def test_items_nobody_was_asked_and_models_without_answers_are_left_alone(make_c
     responses[:, 4], responses[9] = -1, -1
     responses[np.random.default_rng(0).random(responses.shape) < 0.2] = -1
     counts = make_counts(np.maximum(responses, 0), (responses >= 0).astype(int))
-    ordinary = fit(counts, TwoPL(), QUICK, cluster=False).posterior
+    ordinary = fit(counts, TwoPL(), QUICK, model_clusters=False).posterior
     widened, effect = widen(ordinary, counts, truth.cluster, np.random.default_rng(0))
     assert all(np.isfinite(widened[name]).all() for name in widened.data_vars)
     ratio = spread(widened, "difficulty") / spread(ordinary, "difficulty")
@@ -121,8 +121,8 @@ def test_items_nobody_was_asked_and_models_without_answers_are_left_alone(make_c
 def test_appended_models_have_the_abilities_of_a_fit_of_all(make_counts):
     truth = families(8, sd=0.0, n_models=150, n_items=60)
     counts = make_counts(truth.correct)
-    together = fit(counts, TwoPL(), QUICK, cluster=False).posterior
-    part = fit(counts.take(models=np.arange(110)), TwoPL(), QUICK, cluster=False).posterior
+    together = fit(counts, TwoPL(), QUICK, model_clusters=False).posterior
+    part = fit(counts.take(models=np.arange(110)), TwoPL(), QUICK, model_clusters=False).posterior
     appended = append_models(part, counts, np.random.default_rng(0))
     assert appended["model"].to_numpy().tolist() == counts.models.index.tolist()
     new = slice(110, None)

@@ -168,7 +168,7 @@ def test_independent_priors_cover_the_items_of_adaptive_tests_and_hierarchical_o
             asked = trials.any(axis=0)
             counts, truth = make_counts(correct[:, asked], trials[:, asked]), difficulty[asked]
             for kind in (irt_model, irt_model.with_independent_priors()):
-                fitted = fit(counts, kind, LaplaceSettings(draws=200), cluster=False)
+                fitted = fit(counts, kind, LaplaceSettings(draws=200), model_clusters=False)
                 draws = fitted.posterior["difficulty"].values[0]
                 low, high = np.quantile(draws, (0.05, 0.95), axis=0)
                 order, spread = np.corrcoef(draws.mean(0), truth)[0, 1], draws.mean(0).std() / truth.std()

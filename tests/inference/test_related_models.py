@@ -29,13 +29,13 @@ def with_copies(make_counts):
 
 @pytest.fixture(scope="module")
 def by_family(in_families):
-    return fit(in_families, TwoPL(), QUICK, cluster="family")
+    return fit(in_families, TwoPL(), QUICK, model_clusters="family")
 
 
 def test_a_column_labels_and_a_series_are_one_request(in_families, by_family):
     column = in_families.models["family"]
     for cluster in (column.tolist(), column.to_numpy(), column[::-1]):
-        assert fit(in_families, TwoPL(), QUICK, cluster=cluster).posterior.identical(by_family.posterior)
+        assert fit(in_families, TwoPL(), QUICK, model_clusters=cluster).posterior.identical(by_family.posterior)
 
 
 def test_what_clusters_did_is_kept_and_saved(by_family, tmp_path):
@@ -47,12 +47,14 @@ def test_what_clusters_did_is_kept_and_saved(by_family, tmp_path):
 
 
 def test_families_are_warned_of_by_name_and_only_where_none_are_named(in_families):
-    with pytest.warns(FitWarning, match=r"in families, the largest found of \d+ \('m\d+', 'm\d+', 'm\d+'.*cluster="):
+    with pytest.warns(
+        FitWarning, match=r"in families, the largest found of \d+ \('m\d+', 'm\d+', 'm\d+'.*model_clusters="
+    ):
         plain = fit(in_families, TwoPL(), QUICK)
     assert plain.clusters == {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert fit(in_families, TwoPL(), QUICK, cluster=False).posterior.identical(plain.posterior)
+        assert fit(in_families, TwoPL(), QUICK, model_clusters=False).posterior.identical(plain.posterior)
 
 
 def test_near_copies_are_warned_of_by_name(with_copies):
@@ -78,7 +80,7 @@ def test_near_copies_count_once_and_keep_their_abilities(with_copies):
 def test_many_near_copies_are_warned_of_even_within_clusters(make_counts):
     truth = near_copies(3, share=0.6, n_models=260, n_items=100)
     with pytest.warns(FitWarning, match=r"1\d\d of 260 models are near-copies"):
-        fit(make_counts(truth.correct), TwoPL(), QUICK, cluster=truth.cluster)
+        fit(make_counts(truth.correct), TwoPL(), QUICK, model_clusters=truth.cluster)
 
 
 def test_independent_models_are_not_warned_of(make_counts):
@@ -109,7 +111,7 @@ def test_models_without_a_label_are_clusters_of_their_own(make_counts):
 )
 def test_what_cannot_be_clusters_is_refused(in_families, cluster, message):
     with pytest.raises(FitError, match=message):
-        fit(in_families, TwoPL(), QUICK, cluster=cluster)
+        fit(in_families, TwoPL(), QUICK, model_clusters=cluster)
 
 
 def test_unknown_ways_to_count_copies_are_refused(in_families):

@@ -198,7 +198,7 @@ def test_overdispersion_is_the_variance_over_the_binomial_one(rng, make_counts):
 def test_fit_warns_of_both_but_says_that_inference_converged(rng, simulate):
     counts = simulate(120, 30, trials=10, cell_sd=1.0)
     with pytest.warns(FitWarning, match="overdispersion: .*alike beyond ability"):
-        found = fit(counts, TwoPL(dispersion=None), FAST, cluster=False)
+        found = fit(counts, TwoPL(dispersion=None), FAST, model_clusters=False)
     assert statuses(found.checks)["overdispersion"] == "failed" and found.converged
     group = np.arange(120) < 60
     asked = np.ones((120, 45), bool)

@@ -328,6 +328,6 @@ def test_chances_that_round_to_one_leave_the_log_likelihood_finite(counts, rng):
 
 def test_draws_widened_for_clusters_say_that_loo_is_not_for_them(answered):
     counts, fitted = answered[0]
-    widened = fit(counts, TwoPL(), cluster=np.repeat(range(10), 4))
+    widened = fit(counts, TwoPL(), model_clusters=np.repeat(range(10), 4))
     with pytest.warns(FitWarning, match="widened for clusters"):
         widened.to_arviz(counts)

@@ -149,7 +149,9 @@ def test_intervals_cover_by_nuts_and_rounded_scores_do_not():
         truth = simulation.truth["ability"].to_numpy()
         errors.append(np.mean((found.abilities()["ability"] - truth) ** 2))
         right = as_counts(np.round(simulation.table.counts().correct))
-        controls.append(np.mean((fit(right, TwoPL(), seed=0, cluster=False).abilities()["ability"] - truth) ** 2))
+        controls.append(
+            np.mean((fit(right, TwoPL(), seed=0, model_clusters=False).abilities()["ability"] - truth) ** 2)
+        )
     covered = pd.DataFrame(rows).mean()
     print(covered.round(3).to_dict(), np.sqrt(np.mean(errors)), np.sqrt(np.mean(controls)))
     assert covered["ability"] == pytest.approx(0.9, abs=0.06)

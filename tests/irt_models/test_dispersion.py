@@ -46,7 +46,7 @@ def coverage(draws, truth):
 @pytest.mark.parametrize(("kind", "spread"), [("beta", 0.2), ("normal", 1.3)])
 def test_chances_of_cells_are_covered_also_of_the_other_kind_and_not_without_dispersion(kind, spread):
     counts, _, chance = cells(kind, spread, 3)
-    fitted = fit(counts, TwoPL(), QUICK, cluster=False)
+    fitted = fit(counts, TwoPL(), QUICK, model_clusters=False)
     assert fitted.irt_model.dispersion == Beta(1.0, 3.0)
     if kind == "beta":
         low, high = np.quantile(fitted.posterior["dispersion"], [0.01, 0.99])
@@ -55,7 +55,7 @@ def test_chances_of_cells_are_covered_also_of_the_other_kind_and_not_without_dis
     scores = cell_chances(fitted.irt_model, fitted.posterior, counts).mean(axis=2)
     assert coverage(scores, chance.mean(axis=1)) > 0.8
     with pytest.warns(FitWarning, match="overdispersion: .* fit with dispersion='auto'"):
-        plain = fit(counts, TwoPL(dispersion=None), QUICK, cluster=False)
+        plain = fit(counts, TwoPL(dispersion=None), QUICK, model_clusters=False)
     assert coverage(cell_chances(plain.irt_model, plain.posterior, counts), chance) < 0.4
     assert (
         plain.posterior["ability"].std(("chain", "draw")).mean()
@@ -65,16 +65,16 @@ def test_chances_of_cells_are_covered_also_of_the_other_kind_and_not_without_dis
 
 def test_trials_that_are_independent_are_found_to_be():
     counts, _, chance = cells("normal", 0.0, 4)
-    fitted = fit(counts, TwoPL(), QUICK, cluster=False)
+    fitted = fit(counts, TwoPL(), QUICK, model_clusters=False)
     assert np.quantile(fitted.posterior["dispersion"], 0.95) < 0.02
     assert coverage(cell_chances(fitted.irt_model, fitted.posterior, counts), chance) > 0.85
 
 
 def test_single_trials_know_no_dispersion():
     counts = simulate_responses(TwoPL(), n_models=40, n_items=20, seed=1).table.counts()
-    found = fit(counts, TwoPL(), QUICK, cluster=False)
+    found = fit(counts, TwoPL(), QUICK, model_clusters=False)
     assert "dispersion" not in found.posterior and found.irt_model.dispersion is None
-    plain = fit(counts, TwoPL(dispersion=None), QUICK, cluster=False)
+    plain = fit(counts, TwoPL(dispersion=None), QUICK, model_clusters=False)
     np.testing.assert_array_equal(found.posterior["ability"], plain.posterior["ability"])
 
 
@@ -105,7 +105,7 @@ def test_the_likelihood_is_scipys_and_its_slopes_are_right(guessing):
 
 def test_arviz_gets_the_beta_binomial_likelihood_and_replicates_that_vary_as_much():
     counts, _, _ = cells("beta", 0.3, 6, shape=(30, 20), n=6)
-    fitted = fit(counts, TwoPL(), LaplaceSettings(refine=False, draws=200), cluster=False)
+    fitted = fit(counts, TwoPL(), LaplaceSettings(refine=False, draws=200), model_clusters=False)
     groups = response_groups(fitted.irt_model, fitted.posterior, counts)
     draw = fitted.posterior.isel(chain=0, draw=7)
     mean = expit(draw["discrimination"].values * (draw["ability"].values[:, None] - draw["difficulty"].values))
@@ -120,7 +120,7 @@ def test_arviz_gets_the_beta_binomial_likelihood_and_replicates_that_vary_as_muc
 
 def test_tables_saved_fits_and_new_models(tmp_path):
     counts, _, _ = cells("beta", 0.2, 7, shape=(40, 30), n=5)
-    fitted = fit(counts, TwoPL(), QUICK, cluster=False)
+    fitted = fit(counts, TwoPL(), QUICK, model_clusters=False)
     table = probability_table(fitted.irt_model, fitted.posterior, counts)
     assert table.index.names == ["model", "item"] and (table["n_trials"] == 5).all()
     between = (table["probability"] - table["observed"]).abs() < 0.6  # drawn in towards the curve
@@ -142,7 +142,7 @@ def test_simulated_cells_vary_as_much_as_they_should():
     model, known = TwoPL(dispersion=Beta(1.0, 3.0)), {"dispersion": 0.4}
     made = simulate_responses(model, n_models=50, n_items=40, seed=2, n_samples=8, hyperparameters=known)
     assert float(made.truth["dispersion"]) == 0.4
-    fitted = fit(made.table.counts(), TwoPL(), QUICK, cluster=False)
+    fitted = fit(made.table.counts(), TwoPL(), QUICK, model_clusters=False)
     assert float(fitted.posterior["dispersion"].mean()) == pytest.approx(0.4, abs=0.06)
 
 
@@ -156,9 +156,9 @@ def test_wrong_values_are_refused():
 @pytest.mark.slow
 def test_the_fast_method_agrees_with_nuts_and_svi():
     counts, _, _ = cells("beta", 0.2, 1, shape=(60, 40), n=10)
-    exact = fit(counts, TwoPL(), NUTSSettings(chains=1, warmup=200, draws=400, jobs=1), cluster=False).posterior
+    exact = fit(counts, TwoPL(), NUTSSettings(chains=1, warmup=200, draws=400, jobs=1), model_clusters=False).posterior
     for settings in (LaplaceSettings(), SVISettings(max_steps=4_000)):
-        other = fit(counts, TwoPL(), settings, cluster=False).posterior
+        other = fit(counts, TwoPL(), settings, model_clusters=False).posterior
         for name, limit in (("ability", 0.3), ("difficulty", 0.3), ("dispersion", 0.4)):
             mean, sd = exact[name].mean(("chain", "draw")), exact[name].std(("chain", "draw"))
             assert float(np.abs((other[name].mean(("chain", "draw")) - mean) / sd).mean()) < limit, name

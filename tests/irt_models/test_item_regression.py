@@ -52,7 +52,9 @@ def fitted(known):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(svi, "MAX_CHECKED", 0)
         patch.setattr("warnings.warn", lambda *_, **__: None)  # of few steps
-        return fit(answers, TwoPL(item_regression=ItemRegression(["length", "subtask"])), QUICK, seed=1, cluster=False)
+        return fit(
+            answers, TwoPL(item_regression=ItemRegression(["length", "subtask"])), QUICK, seed=1, model_clusters=False
+        )
 
 
 def test_effects_are_found_and_named(fitted, known):
@@ -106,7 +108,7 @@ def test_what_cannot_be_regressed_is_refused(known):
         TwoPL(difficulty=Normal(0, 1), item_regression=ItemRegression(["length"]))
     with pytest.raises(ModelError, match="a list of columns"):
         ItemRegression("length")
-    plain = fit(answers, "2pl", LaplaceSettings(refine=False, draws=20), cluster=False)
+    plain = fit(answers, "2pl", LaplaceSettings(refine=False, draws=20), model_clusters=False)
     with pytest.raises(AnalysisError, match="no regression of items"):
         predict_items(plain, items)
 

@@ -65,7 +65,7 @@ def test_means_and_sds_of_groups_are_found_and_one_population_does_not(forms):
         assert row["sd_q05"] < SDS[place] < row["sd_q95"]
     if forms:  # the negative control: N(0, 1) for all draws groups together that answered different items
         with pytest.warns(FitWarning, match="population="):
-            one = fit(counts, TwoPL(), QUICK, cluster=False).posterior["ability"].mean(("chain", "draw")).values
+            one = fit(counts, TwoPL(), QUICK, model_clusters=False).posterior["ability"].mean(("chain", "draw")).values
         planted = truth["ability"].values
         b, a = (counts.models["family"] == name for name in "ba")
         gap, wanted = ((each[b].mean() - each[a].mean()) / each[a].std() for each in (one, planted))
@@ -100,9 +100,9 @@ def test_nuts_svi_and_the_fast_method_agree(population):
     counts = made.table.counts()
     counts = replace(counts, models=counts.models.assign(family=np.array(list("abc"))[group], x=x))
     model = OnePL(difficulty=Normal(0, 1.5), log_discrimination=Normal(0, 0.5), population=population)
-    fast = fit(counts, model, LaplaceSettings(draws=1_000), cluster=False).posterior
-    exact = fit(counts, model, NUTSSettings(chains=1, warmup=150, draws=500, jobs=1), cluster=False).posterior
-    rough = fit(counts, model, SVISettings(max_steps=2_000), cluster=False).posterior
+    fast = fit(counts, model, LaplaceSettings(draws=1_000), model_clusters=False).posterior
+    exact = fit(counts, model, NUTSSettings(chains=1, warmup=150, draws=500, jobs=1), model_clusters=False).posterior
+    rough = fit(counts, model, SVISettings(max_steps=2_000), model_clusters=False).posterior
     assert set(fast.data_vars) == set(exact.data_vars) == set(rough.data_vars)
     for name in population.dims:
         drawn = exact[name].std(("chain", "draw")).values > 0  # not the reference
@@ -208,5 +208,5 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ModelError, match="suppose one population"):
         fit(counts, TwoPL(population=Groups("family")), QUICK, copies="once")
     with pytest.raises(AnalysisError, match="one population"):
-        population_table(fit(counts, TwoPL(), QUICK, cluster=False).posterior)
+        population_table(fit(counts, TwoPL(), QUICK, model_clusters=False).posterior)
     assert Groups("family", sd=HalfNormal(0.5)) != Groups("family")

@@ -139,7 +139,7 @@ def correlated_in_pairs(*arguments, **options):
 def test_slopes_that_ltm_cannot_tell_from_zero_are_flagged_and_few_others(classic, name, most_missed):
     """ltm's slopes may be negative. Of 81 items 3 have a 90% interval that reaches 0; one by .02 (of 100 persons)."""
     counts, reference = classic(name)
-    fitted = fit(counts, TwoPL(), LaplaceSettings(refine=False, draws=200), cluster=False)
+    fitted = fit(counts, TwoPL(), LaplaceSettings(refine=False, draws=200), model_clusters=False)
     flagged = item_table(fitted.posterior, counts)["flags"].str.contains("slope_from_prior").to_numpy()
     slope, error = (of_ltm(reference, "discrimination", kind) for kind in ("coef", "se"))
     flat = slope * np.sign(np.median(slope)) < 1.645 * error

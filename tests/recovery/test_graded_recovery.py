@@ -76,7 +76,7 @@ def test_points_taken_for_independent_trials_are_caught():
     """The control: a 2PL of k of 3 trials takes thresholds for answers that tell three times as much."""
     simulation = simulate(GradedResponse, 200, 16, seed=0)
     trials = arranged(GradedResponse(), simulation.table.counts())
-    table = fit(trials, TwoPL(dispersion=None), LaplaceSettings(refine=False), seed=0, cluster=False).abilities()
+    table = fit(trials, TwoPL(dispersion=None), LaplaceSettings(refine=False), seed=0, model_clusters=False).abilities()
     truth = simulation.truth["ability"].to_numpy()
     covered = ((table["ability_q05"] < truth) & (truth < table["ability_q95"])).mean()
     print(covered)

@@ -38,7 +38,7 @@ def test_a_cluster_column_keeps_runs_of_one_condition_together():
     rows += [("c0", "lr9", 0)]  # a single seed of a condition that is judged
     models = models_of(rows, ("condition", "lr", "seed"))
     layout = seed_layout(models)
-    for each in split({"cluster": "condition", "n_folds": 3}, models, layout).splits:
+    for each in split({"model_clusters": "condition", "n_folds": 3}, models, layout).splits:
         evaluated = set(models.loc[each.evaluation.index, "condition"])
         assert not evaluated & set(models.loc[each.calibration, "condition"])
     without = split({"n_folds": 3}, models, layout)
@@ -82,7 +82,7 @@ def test_with_nothing_but_seeds_of_one_run_halves_of_the_seeds_take_turns_with_a
         ({"evaluation": {"run": ["r1"]}, "calibration": {"run": ["r0", "r1"]}}, "share a cluster"),
         ({"evaluation": {"run": ["r1"]}, "calibration": {"model": ["r0-0"]}}, "1 models to calibrate"),
         ({"evaluation": {"model": ["r1-0"]}}, "two seeds"),
-        ({"cluster": "family"}, "family"),
+        ({"model_clusters": "family"}, "family"),
     ],
 )
 def test_what_cannot_be_split_is_refused_by_name(design, message):

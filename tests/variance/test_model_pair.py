@@ -197,15 +197,15 @@ def test_subtasks_are_strata_and_clusters_are_asked_for_by_name(make_counts):
     counts.items["subtask"], counts.items["passage"] = np.arange(60) % 3, np.arange(60) % 6
     counts.items["same"] = "x"
     plain, strata, clusters = (
-        compare_models(counts, "m0", "m1", **about) for about in ({"strata": None}, {}, {"cluster": "passage"})
+        compare_models(counts, "m0", "m1", **about) for about in ({"strata": None}, {}, {"item_clusters": "passage"})
     )
     assert (plain.n_groups, strata.n_groups, clusters.n_groups) == (0, 3, 6)
     assert np.isnan(plain.se_strata) and np.isnan(strata.se_cluster) and np.isnan(clusters.se_strata)
     assert np.isclose(clusters.q95 - clusters.difference, stats.t.ppf(0.95, 5) * clusters.se_cluster)
     with pytest.raises(AnalysisError, match="column of the items"):
-        compare_models(counts, "m0", "m1", cluster="nowhere")
+        compare_models(counts, "m0", "m1", item_clusters="nowhere")
     with pytest.raises(AnalysisError, match="two clusters are needed"):
-        compare_models(counts, "m0", "m1", cluster="same")
+        compare_models(counts, "m0", "m1", item_clusters="same")
 
 
 def test_the_sign_test_is_the_share_of_all_signs_as_uneven_and_mcnemar_its_chi_square():
