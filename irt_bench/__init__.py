@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from irt_bench.irt_models.multidimensional import MultidimensionalTwoPL as MultidimensionalTwoPL
     from irt_bench.irt_models.populations import Groups as Groups
     from irt_bench.irt_models.populations import Regression as Regression
+    from irt_bench.irt_models.raters import ManyFacet as ManyFacet
     from irt_bench.irt_models.simulate import simulate_responses as simulate_responses
     from irt_bench.report.figures.canvas import save_figure as save_figure
     from irt_bench.report.page import write_report as write_report
@@ -104,6 +105,7 @@ _HOMES = {
     "ItemRegression": "irt_bench.irt_models.item_regression",
     "ItemAnalysis": "irt_bench.api.analysis",
     "LaplaceSettings": "irt_bench.inference.settings",
+    "ManyFacet": "irt_bench.irt_models.raters",
     "ModelScores": "irt_bench.api.model_scores",
     "MultidimensionalTwoPL": "irt_bench.irt_models.multidimensional",
     "NUTSSettings": "irt_bench.inference.settings",

@@ -45,6 +45,8 @@ CLUSTER: Final = "cluster"  # related models, such as fine-tunes of one base mod
 SEED: Final = "seed"
 STEP: Final = "step"
 SUBTASK: Final = "subtask"
+RATER: Final = "rater"  # who gave a score, such as a judge; an item and a rater then are one item of the responses
+RATED_ITEM: Final = "rated_item"  # metadata of such items: the item that was rated
 DOC_HASH: Final = "doc_hash"
 
 INTERVAL: Final = (0.05, 0.95)  # quantiles of every interval reported: central 90%
@@ -52,7 +54,7 @@ CLEAR_PROBABILITY: Final = INTERVAL[1]  # an order with at least this probabilit
 POOLED: Final = "pooled"  # value of the column of runs for all runs together, with variances pooled within run
 
 
-ModelName = Literal["1pl", "2pl", "3pl", "4pl", "m2pl", "confirmatory", "bifactor", "grm", "gpcm", "beta"]
+ModelName = Literal["1pl", "2pl", "3pl", "4pl", "m2pl", "confirmatory", "bifactor", "grm", "gpcm", "mfrm", "beta"]
 MethodName = Literal["laplace", "svi", "nuts"]
 PriorsName = Literal["hierarchical", "independent"]
 DispersionName = Literal["auto", "none"]

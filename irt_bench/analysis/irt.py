@@ -24,6 +24,7 @@ from irt_bench.inference.draws import cell_chances
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import SCORE_MODEL, Beta, IRTModel
 from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, Groups
+from irt_bench.irt_models.raters import SEVERITY
 from irt_bench.names import (
     ABILITY,
     CHAIN,
@@ -37,6 +38,7 @@ from irt_bench.names import (
     LOADING,
     MODEL,
     POINT,
+    RATER,
     THRESHOLD,
 )
 from irt_bench.responses.canonical import Responses, as_counts
@@ -270,6 +272,20 @@ def population_table(posterior: xr.Dataset) -> pd.DataFrame:
     for name, values in (("covariate_mean", population.means), ("covariate_sd", population.sds)):
         table[name] = [*values, *[np.nan] * (len(terms) - k)]
     return table
+
+
+def rater_table(posterior: xr.Dataset) -> pd.DataFrame:
+    """Tabulate severities of raters, which sum to zero, indexed by rater, with ``_sd``, ``_q05`` and ``_q95``.
+
+    Raises
+    ------
+    AnalysisError
+        If the model has no raters.
+    """
+    if SEVERITY not in posterior:
+        raise AnalysisError("the model has no raters; fit the model 'mfrm' to a long table with a column 'rater'.")
+    draws, labels = draws_of(posterior, SEVERITY, RATER)
+    return summarise(draws, SEVERITY, labels)
 
 
 def probability_table(

@@ -118,6 +118,7 @@ def figures_of(fitted: Fit, items: Sequence[str] | None) -> dict[str, Callable[[
     if SCORE_MODEL in fitted.posterior.attrs:
         kinds = {name: kinds[name] for name in ("fit", "abilities", "ranks", "items", "wright", "trace")}
         kinds["curves"] = partial(_outcomes_figure, fitted, items)
+        kinds["raters"] = lambda: figures.raters_figure(fitted.raters())
     return kinds
 
 
@@ -159,6 +160,7 @@ def ability_figures(fitted: Fit, items: Sequence[str] | None) -> dict[str, Calla
         ),
         "trace": lambda: figures.posterior_figure(fitted.posterior),
         "loadings": lambda: figures.loadings_figure(fitted.loadings()),
+        "raters": lambda: figures.raters_figure(fitted.raters()),
     }
 
 

@@ -44,12 +44,12 @@ def fit(
     responses : ResponseCounts, ResponseTable, DataFrame or array
         Answers: a table of one benchmark, a long DataFrame (columns ``model, item, correct``), a wide one or an array
         (a row per model, a column per item; 0, 1, NaN where not asked).
-    model : {"1pl", "2pl", "3pl", "4pl", "m2pl", "grm", "gpcm", "beta"} or IRTModel
+    model : {"1pl", "2pl", "3pl", "4pl", "m2pl", "grm", "gpcm", "mfrm", "beta"} or IRTModel
         The model by name, with its default priors, or as an object: `TwoPL` and its kin take other priors, and any
         class with the members of `IRTModel` is a model. With several abilities: `MultidimensionalTwoPL` ("m2pl", as
         many as held-out answers show), `ConfirmatoryTwoPL` and `BifactorTwoPL`, which need to know which items go
-        together. Of ordered scores: `GradedResponse` ("grm"), `GeneralizedPartialCredit` ("gpcm"); of
-        scores in [0, 1]: `ZeroOneBeta` ("beta").
+        together. Of ordered scores: `GradedResponse` ("grm"), `GeneralizedPartialCredit` ("gpcm"),
+        and by several raters `ManyFacet` ("mfrm"); of scores in [0, 1]: `ZeroOneBeta` ("beta").
     method : {"laplace", "svi", "nuts"} or Settings, optional
         How to draw. By default "laplace" where it knows the model; else, with a warning, "nuts", or "svi" where there
         are more than 50,000 answers.

@@ -248,8 +248,10 @@ def _write(
         loading_table,
         maximum_likelihood_items,
         population_table,
+        rater_table,
     )
     from irt_bench.irt_models.populations import POPULATION
+    from irt_bench.irt_models.raters import SEVERITY
     from irt_bench.report.figures import fit_figure, loadings_figure, save_figure
     from irt_bench.report.tables import print_fit, print_table
     from irt_bench.responses.quality import findings
@@ -261,6 +263,8 @@ def _write(
     tables = {"items": item_parameters, "abilities": abilities}
     if POPULATION in fitted.posterior.attrs:
         tables["populations"] = population_table(fitted.posterior)
+    if SEVERITY in fitted.posterior:
+        tables["raters"] = rater_table(fitted.posterior)
     if DIMENSION in fitted.posterior.dims:
         tables["loadings"] = loading_table(fitted.posterior)
         figure = loadings_figure(tables["loadings"])

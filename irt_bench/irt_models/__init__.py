@@ -29,10 +29,11 @@ from irt_bench.irt_models.multidimensional import (
     MultidimensionalTwoPL,
     multidimensional_from_dict,
 )
+from irt_bench.irt_models.raters import ManyFacet
 from irt_bench.irt_models.simulate import Simulation, simulate_benchmark, simulate_responses
 
 SCORE_MODELS: Final[Mapping[str, type[ScoreModel]]] = {
-    kind.name: kind for kind in (GradedResponse, GeneralizedPartialCredit, ZeroOneBeta)
+    kind.name: kind for kind in (GradedResponse, GeneralizedPartialCredit, ManyFacet, ZeroOneBeta)
 }
 
 
@@ -60,6 +61,7 @@ __all__ = [
     "GeneralizedPartialCredit",
     "GradedResponse",
     "IRTModel",
+    "ManyFacet",
     "MultidimensionalTwoPL",
     "OnePL",
     "ScoreModel",

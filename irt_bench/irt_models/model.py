@@ -185,6 +185,7 @@ class ScoreModel:
     item_regression: ClassVar[None] = None
     population: ClassVar[None] = None
     auxiliary: ClassVar[tuple[str, ...]] = ("log_discrimination",)
+    dims: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # of what belongs to other things than models and items
     difficulty: Hierarchical | Normal = DIFFICULTY_PRIOR
     log_discrimination: Hierarchical | Normal = LOG_DISCRIMINATION_PRIOR
 
@@ -244,6 +245,10 @@ class ScoreModel:
         """Columns of a long table with drawn scores, one for each cell."""
         raise NotImplementedError
 
+    def item_metadata(self, labels: pd.Index) -> pd.DataFrame:
+        """Metadata of simulated items, indexed by label."""
+        return pd.DataFrame(index=labels)
+
     def outcomes(self, parameters: Mapping[str, Any], ability: Any) -> tuple[list[str], Array]:
         """Name what curves show, and give it at each ability, (..., model, item, outcome), in [0, 1]."""
         raise NotImplementedError
@@ -299,7 +304,7 @@ class ScoreModel:
                 raise ModelError(f"{name} has shape {np.shape(value)}; {np.shape(values[name])} is needed.")
             values[name] = np.broadcast_to(np.asarray(value, dtype=np.float64), np.shape(values[name])).copy()
         extra = {name: (names.ITEM, names.POINT)[: np.ndim(value)] for name, value in values.items()}
-        dims = {**extra, names.ABILITY: (names.MODEL,)}
+        dims = {**extra, names.ABILITY: (names.MODEL,), **self.dims}
         labels = {names.MODEL: models.to_numpy(dtype=object), names.ITEM: items.to_numpy(dtype=object)}
         return xr.Dataset({name: (dims[name], value) for name, value in values.items()}, coords=labels)
 

@@ -286,7 +286,7 @@ def simulate_responses(
     elif len(models) != n_models or not models.index.is_unique:
         raise ModelError(f"models has {len(models)} rows for {n_models} models; one per model is needed, each once.")
     if isinstance(irt_model, ScoreModel):
-        items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
+        items = irt_model.item_metadata(pd.Index(numbered_labels("item", n_items), name=names.ITEM))
         truth = irt_model.draw_truth(models.index, items.index, streams[0], parameters or {}, hyperparameters)
         values = {str(name): array.to_numpy() for name, array in truth.data_vars.items() if names.ITEM in array.dims}
         once = np.ones((n_models, n_items), dtype=np.int8)

@@ -25,6 +25,7 @@ from irt_bench.responses.labels import (
     identify_items,
     label_models,
     last_by_group,
+    one_item_per_rater,
     values_at,
 )
 from irt_bench.responses.measures import ORDERED, OUT_OF_RANGE, normalise_measure, score_range, shares_of_range
@@ -144,8 +145,9 @@ def table_from_frame(
     frame : pd.DataFrame
         Columns ``model, item`` and ``correct`` (0/1), or ``n_correct, n_samples``, or ``score``: in [0, 1], or ordered
         (whole numbers such as a judge's 1 to 10, or any in the range of the columns ``min_score`` and ``max_score``),
-        which become shares of their range. Further columns are metadata: of the model or the item where they are
-        constant within it, else of the response.
+        which become shares of their range. Of scores by several raters a column ``rater`` or ``judge``: an item and a
+        rater then are one item, with the metadata ``rated_item`` and ``rater``. Further columns are metadata: of the
+        model or the item where they are constant within it, else of the response.
     benchmark : str
         Name to use where the frame has no column ``benchmark``.
     roles : mapping of column to {"model", "item"}, optional
@@ -182,7 +184,8 @@ def table_from_frame(
         frame[key] = pd.Series(as_labels(frame[key], key), copy=False)
     frame, ordered = shares_of_range(normalise_measure(frame, measure), measure)
     frame, findings = identify_items(label_models(frame))
-    return _split(frame, [*ordered, *findings], roles or {})
+    frame, of_raters = one_item_per_rater(frame)
+    return _split(frame, [*ordered, *findings, *of_raters], roles or {})
 
 
 def as_counts(

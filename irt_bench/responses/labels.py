@@ -208,6 +208,23 @@ def identify_items(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     return frame.assign(item=pd.Series(items, copy=False)), findings
 
 
+def one_item_per_rater(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """Make each pair of an item and its rater an item, where raters of one item differ; metadata keep the two apart."""
+    if names.RATER not in frame or frame[names.RATER].isna().all():
+        return frame, []
+    numbers, pairs = distinct_rows(frame, [names.BENCHMARK, names.ITEM, names.RATER])
+    item, rated = pairs[names.ITEM].astype("str"), pairs[names.RATER].notna()
+    if not pairs[rated].duplicated([names.BENCHMARK, names.ITEM]).any():
+        return frame, []
+    label = item.where(~rated, item + " [" + pairs[names.RATER].map(_text, na_action="ignore").astype("str") + "]")
+    codes, distinct = pd.factorize(label)
+    items = _in_natural_order(codes[numbers], list(distinct), np.ones(len(distinct), dtype=bool))
+    n_raters = pairs[names.RATER].nunique()
+    message = f"scores of {n_raters} raters: each item and rater are one item, for the model 'mfrm'"
+    split = {names.RATED_ITEM: frame[names.ITEM], names.ITEM: pd.Series(items, copy=False)}
+    return frame.assign(**split), [Finding("raters", n_raters, message)]
+
+
 def _disagreeing(uses: pd.DataFrame) -> tuple[pd.Series, list[Finding]]:
     """Hashes of documents whose ids disagree between files."""
     twice = uses[uses.duplicated([names.BENCHMARK, names.MODEL, names.DOC_HASH], keep=False)]

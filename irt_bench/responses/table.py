@@ -35,7 +35,7 @@ FILTER: Final = "filter"  # item metadata: how lm-evaluation-harness extracted t
 QUESTION: Final = "question"  # item metadata: its first words, where logs have them
 ITEM_COLUMNS: Final = (
     names.SUBTASK, GROUP, DOC_ID, names.DOC_HASH, GOLD, METRIC, FILTER, QUESTION, names.LOWEST_SCORE,
-    names.HIGHEST_SCORE,
+    names.HIGHEST_SCORE, names.RATER, names.RATED_ITEM,
 )  # fmt: skip
 
 REVISION: Final = "revision"  # model metadata: a revision of the weights that is not a training step

@@ -30,6 +30,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     names.N_SAMPLES: ("count",),
     names.STEP: ("checkpoint",),
     names.SUBTASK: ("subgroup",),
+    names.RATER: ("judge", "judge_model", "annotator"),
 }
 ID_NAMES: Final = (
     "id",

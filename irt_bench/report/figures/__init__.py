@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from irt_bench.report.figures.model_figures import comparison_figure as comparison_figure
     from irt_bench.report.figures.model_figures import populations_figure as populations_figure
     from irt_bench.report.figures.model_figures import ranks_figure as ranks_figure
+    from irt_bench.report.figures.model_figures import raters_figure as raters_figure
     from irt_bench.report.figures.model_figures import scores_figure as scores_figure
     from irt_bench.report.figures.study_figures import cures_figure as cures_figure
     from irt_bench.report.figures.study_figures import drawn_estimator as drawn_estimator
@@ -57,7 +58,14 @@ _HOMES = {
         "wright_map",
     ),
     "item_figures": ("curves_figure", "information_figure", "items_figure"),
-    "model_figures": ("checks_figure", "comparison_figure", "populations_figure", "ranks_figure", "scores_figure"),
+    "model_figures": (
+        "checks_figure",
+        "comparison_figure",
+        "populations_figure",
+        "ranks_figure",
+        "raters_figure",
+        "scores_figure",
+    ),
     "study_figures": (
         "cures_figure",
         "drawn_estimator",

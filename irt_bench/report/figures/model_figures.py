@@ -83,6 +83,27 @@ def populations_figure(populations: pd.DataFrame, abilities: pd.DataFrame, group
 
 
 @styled
+def raters_figure(raters: pd.DataFrame) -> Figure:
+    """Draw severities of raters with intervals, the strictest above.
+
+    Parameters
+    ----------
+    raters : pd.DataFrame
+        From `irt_bench.analysis.irt.rater_table`.
+    """
+    table = raters.sort_values("severity")
+    figure = new_figure(0.3 * len(table) + 1.2, "How strict raters are")
+    axes, at = figure.subplots(), np.arange(len(table))
+    axes.hlines(at, table["severity_q05"], table["severity_q95"], color=BLUE, linewidth=1.6)
+    axes.scatter(table["severity"], at, color=BLUE, s=22, zorder=3)
+    axes.axvline(0, color=GREY, linewidth=0.7, zorder=0)
+    axes.set_yticks(at, [shorten(str(label), LABEL_CHARACTERS) for label in table.index])
+    axes.set_ylim(-0.6, len(table) - 0.4)
+    axes.set_xlabel("severity with 90% interval (sds of ability; 0: the average rater)")
+    return figure
+
+
+@styled
 def comparison_figure(comparison: AbilityAccuracyComparison) -> Figure:
     """Draw accuracy against ability with the pairs of models they order differently, and the items behind those.
 
