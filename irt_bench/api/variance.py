@@ -213,9 +213,9 @@ class SeedVariance:
         return draw(kind, kinds, width)
 
     def _measures_figure(self, benchmark: str) -> Figure:
-        if not len(figures.compared_measures(self.result, benchmark)):
+        if not len(figures.compared_measures(self.measures(), benchmark)):
             raise AnalysisError(f"the responses of {benchmark!r} hold no continuous measures with a ratio to accuracy.")
-        return figures.measures_figure(self.result, benchmark)
+        return figures.measures_figure(self.measures(), benchmark)
 
     def _subtasks_figure(self, benchmark: str) -> Figure:
         table = self.subtasks().reset_index()
@@ -253,8 +253,10 @@ class SeedVariance:
                     figures.save_figure(
                         figures.needed_figure(found.needed, str(benchmark)), path / f"needed-{name}.png"
                     )
-                if len(figures.compared_measures(found, str(benchmark))):
-                    figures.save_figure(figures.measures_figure(found, str(benchmark)), path / f"measures-{name}.png")
+                if len(figures.compared_measures(found.measures, str(benchmark))):
+                    figures.save_figure(
+                        figures.measures_figure(found.measures, str(benchmark)), path / f"measures-{name}.png"
+                    )
             write_json(path / "summary.json", self.to_dict())
 
 

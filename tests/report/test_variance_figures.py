@@ -39,7 +39,7 @@ def test_the_curve_shows_prediction_and_simulation_of_every_run(found):
 def test_the_measures_figure_counts_those_with_a_higher_ratio(found):
     row = {"benchmark": "planted", "a": "margin", "snr_ratio": 2.0, "snr_ratio_q05": 1.5, "snr_ratio_q95": 3.0}
     found.__dict__["measures"] = pd.DataFrame([row | {"snr_verdict": "higher"}])
-    assert "1 of 1" in measures_figure(found, "planted").get_suptitle()
+    assert "1 of 1" in measures_figure(found.measures, "planted").get_suptitle()
 
 
 def test_file_names_hold_nothing_but_plain_characters():

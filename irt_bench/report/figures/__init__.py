@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from irt_bench.report.figures.canvas import save_figure as save_figure
     from irt_bench.report.figures.fit_figures import abilities_figure as abilities_figure
     from irt_bench.report.figures.fit_figures import fit_figure as fit_figure
+    from irt_bench.report.figures.fit_figures import item_cards_figure as item_cards_figure
     from irt_bench.report.figures.fit_figures import item_curves_figure as item_curves_figure
     from irt_bench.report.figures.fit_figures import loadings_figure as loadings_figure
     from irt_bench.report.figures.fit_figures import outcomes_figure as outcomes_figure
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from irt_bench.report.figures.item_figures import curves_figure as curves_figure
     from irt_bench.report.figures.item_figures import information_figure as information_figure
     from irt_bench.report.figures.item_figures import items_figure as items_figure
+    from irt_bench.report.figures.model_figures import ability_accuracy_figure as ability_accuracy_figure
     from irt_bench.report.figures.model_figures import checks_figure as checks_figure
     from irt_bench.report.figures.model_figures import comparison_figure as comparison_figure
     from irt_bench.report.figures.model_figures import populations_figure as populations_figure
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from irt_bench.report.figures.variance_figures import file_name as file_name
     from irt_bench.report.figures.variance_figures import measures_figure as measures_figure
     from irt_bench.report.figures.variance_figures import needed_figure as needed_figure
+    from irt_bench.report.figures.variance_figures import recipes_figure as recipes_figure
     from irt_bench.report.figures.variance_figures import seed_sd_figure as seed_sd_figure
     from irt_bench.report.figures.variance_figures import steps_figure as steps_figure
 
@@ -49,6 +52,7 @@ _HOMES = {
     "fit_figures": (
         "abilities_figure",
         "fit_figure",
+        "item_cards_figure",
         "item_curves_figure",
         "loadings_figure",
         "outcomes_figure",
@@ -59,6 +63,7 @@ _HOMES = {
     ),
     "item_figures": ("curves_figure", "information_figure", "items_figure"),
     "model_figures": (
+        "ability_accuracy_figure",
         "checks_figure",
         "comparison_figure",
         "populations_figure",
@@ -81,6 +86,7 @@ _HOMES = {
         "file_name",
         "measures_figure",
         "needed_figure",
+        "recipes_figure",
         "seed_sd_figure",
         "steps_figure",
     ),

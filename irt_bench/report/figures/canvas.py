@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, ParamSpec
+from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import numpy as np
@@ -216,6 +217,19 @@ def rug(axes: Axes, values: FloatArray, label: str) -> None:
     axes.scatter(values, np.zeros(len(values)), marker="|", color=BLUE, transform=at_edge, label=label, **style)
 
 
+_texts: WeakKeyDictionary[PathCollection, list[str]] = WeakKeyDictionary()
+
+
+def with_texts(points: PathCollection, texts: Sequence[str]) -> None:
+    """Give each point a text, in the order of the points, which a page shows beside the pointer."""
+    _texts[points] = list(texts)
+
+
+def texts_of(figure: Figure) -> dict[PathCollection, list[str]]:
+    """Points of a figure that have texts."""
+    return {points: _texts[points] for points in figure.findobj(PathCollection) if points in _texts}
+
+
 def name_points(
     axes: Axes, x: FloatArray, y: FloatArray, labels: Sequence[object] | pd.Index, *, below: float = 0.0
 ) -> None:
@@ -268,4 +282,8 @@ def _stack(across: FloatArray, up: FloatArray, direction: int, *, on_right: bool
             columns[group] = columns[group].max() if on_right else columns[group].min()
         else:
             group = [place]
+    edge = 0.02 if direction < 0 else 0.98  # a stack that left the axes is pushed back
+    for place in order[::-1].tolist():
+        heights[place] = max(heights[place], edge) if direction < 0 else min(heights[place], edge)
+        edge = heights[place] - direction * LABEL_GAP
     return list(zip(columns.tolist(), heights.tolist(), strict=True))

@@ -22,6 +22,7 @@ from irt_bench.report.figures.canvas import (
     BLUE,
     GREEN,
     GREY,
+    INK,
     LABEL_CHARACTERS,
     MAX_INTERVALS,
     ORANGE,
@@ -38,14 +39,16 @@ from irt_bench.report.figures.canvas import (
     point_style,
     rug,
     styled,
+    with_texts,
 )
+from irt_bench.report.figures.model_figures import model_text
 from irt_bench.report.tables.text import has_flag, lead_text, shorten
 
-MAX_MODELS: Final = 40  # rows of the forest plot; beyond, SAMPLED ones
 ROW_HEIGHT: Final = 0.17  # inches of a model
 SEQUENCE: Final = colormaps["viridis"]  # of ordered outcomes
 DODGE: Final = 0.05  # between the observed shares of items at the same ability, units of ability
 SAMPLED: Final = (10, 20, 10)  # best, evenly spaced, worst
+SAMPLED_NARROW: Final = (8, 10, 6)
 
 
 @styled
@@ -114,11 +117,16 @@ def _parameters(axes: Axes, items: pd.DataFrame, abilities: pd.Series) -> None:
     axes.set_xlabel("difficulty (scale of ability)")
 
 
+def _sampled() -> tuple[int, int, int]:
+    """Numbers of the best, of those between and of the worst models that are shown where there are many."""
+    return SAMPLED_NARROW if narrow() else SAMPLED
+
+
 def _sample_rows(n: int) -> npt.NDArray[np.intp]:
     """Positions of the rows shown: all, or the best, some evenly spaced, and the worst."""
-    if n <= MAX_MODELS:
+    best, middle, worst = _sampled()
+    if n <= best + middle + worst:
         return np.arange(n)
-    best, middle, worst = SAMPLED
     between = np.linspace(best, n - worst - 1, middle + 2)[1:-1].round().astype(np.intp)
     return np.concatenate([np.arange(best), between, np.arange(n - worst, n)])
 
@@ -128,24 +136,27 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
     heights = np.arange(len(rows))
     axes.hlines(heights, rows["relative_ability_q05"], rows["relative_ability_q95"], color=SKY, linewidth=2.2)
     unclear = (rows["p_first_abler"] < CLEAR_PROBABILITY).to_numpy()
-    axes.scatter(rows["relative_ability"], heights, color=BLUE, s=16, zorder=3)
+    points = axes.scatter(rows["relative_ability"], heights, color=BLUE, s=16, zorder=3)
+    with_texts(points, [model_text(label, row) for label, row in rows.to_dict("index").items()])
     if unclear.any():
         at, label = rows["relative_ability"][unclear], f"not clearly below the first (p < {CLEAR_PROBABILITY:.2f})"
         axes.scatter(at, heights[unclear], facecolor="white", edgecolor=BLUE, s=16, zorder=4, label=label)
         axes.legend(loc="lower right")
     sampled = len(shown) < len(ranked)
-    labels = [shorten(str(label), LABEL_CHARACTERS) for label in rows.index]
+    labels = [shorten(str(label), 20 if narrow() else LABEL_CHARACTERS) for label in rows.index]
     if sampled:
-        labels = [f"{label}  #{rank:,.0f}" for label, rank in zip(labels, rows["rank"], strict=True)]
-        for edge in (SAMPLED[0], len(rows) - SAMPLED[2]):
+        if not narrow():
+            labels = [f"{label}  #{rank:,.0f}" for label, rank in zip(labels, rows["rank"], strict=True)]
+        for edge in (_sampled()[0], len(rows) - _sampled()[2]):
             axes.axhline(edge - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_yticks(heights, labels, size=SMALL_SIZE)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    best, middle, worst = SAMPLED
+    best, middle, worst = _sampled()
     rest = f"; {best} best, {middle} evenly spaced, {worst} worst of {len(ranked):,}" if sampled else ""
-    axes.set_title(f"Posterior mean and 90% interval{rest}")
-    axes.set_xlabel("relative ability (sds from the mean of these models)")
+    if not narrow():
+        axes.set_title(f"Posterior mean and 90% interval{rest}")
+    axes.set_xlabel(f"relative ability (sds from the mean{'' if narrow() else ' of these models'})")
 
 
 def _item_cloud(axes: Axes, items: pd.DataFrame) -> None:
@@ -285,6 +296,68 @@ def item_curves_figure(curves: xr.Dataset, observed: xr.Dataset) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="upper left")
     return figure
+
+
+@styled
+def item_cards_figure(curves: xr.Dataset, observed: pd.DataFrame, items: pd.DataFrame) -> Figure:
+    """Draw a panel for each of some items: shares of right responses by ability, and the fitted curve.
+
+    Parameters
+    ----------
+    curves : xr.Dataset
+        From `irt_bench.analysis.curves.success_curves`, for up to six items.
+    observed : pd.DataFrame
+        ``item, ability, proportion_correct`` with its limits, from `irt_bench.analysis.curves.observed_shares`.
+    items : pd.DataFrame
+        Indexed by item: ``item_rest_correlation`` and ``flags``. The curve of one that goes against the rest is dashed:
+        its slope is positive in the model, whatever the responses are.
+    """
+    columns = 2 if narrow() else 3
+    rows = -(-curves.sizes[ITEM] // columns)
+    figure = new_figure(0.9 + 1.9 * rows, "Observed shares beside the fitted curve, most suspect items")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in grid[curves.sizes[ITEM] :]:
+        axes.set_visible(False)
+    for place, (axes, item) in enumerate(zip(grid, curves[ITEM].to_numpy().astype(str), strict=False)):
+        against = "negative" in str(items.at[item, "flags"])
+        _card(axes, curves.isel({ITEM: place}), observed[observed["item"] == item], against=against)
+        r = float(items["item_rest_correlation"].loc[item])
+        axes.set_title(f"{shorten(str(item), 14 if narrow() else 22)}, r {r:.2f}", size=SMALL_SIZE + 1)
+    for axes in grid[::columns]:
+        axes.set_ylabel("share right")
+    for axes in grid[max(curves.sizes[ITEM] - columns, 0) : curves.sizes[ITEM]]:
+        axes.set_xlabel("ability")
+        axes.tick_params(labelbottom=True)
+    handles = dict(pair[::-1] for axes in grid for pair in zip(*axes.get_legend_handles_labels(), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=1 if narrow() else 3)
+    return figure
+
+
+def _card(axes: Axes, curve: xr.Dataset, seen: pd.DataFrame, *, against: bool) -> None:
+    x = curve["ability"].to_numpy()
+    low, middle, high = (curve[f"probability{end}"].to_numpy() for end in ("_q05", "", "_q95"))
+    if against:
+        axes.plot(x, middle, color=GREY, linestyle="--", linewidth=1.2, label="fitted curve, which cannot fall")
+    else:
+        axes.fill_between(x, low, high, color=SKY, alpha=0.35, linewidth=0)
+        axes.plot(x, middle, color=BLUE, linewidth=1.6, label="fitted curve, 90% band")
+    colour = VERMILION if against else INK
+    axes.vlines(
+        seen["ability"], seen["proportion_correct_q05"], seen["proportion_correct_q95"], color=colour, linewidth=1
+    )
+    label = "observed shares, against the rest" if against else "observed shares, 90% intervals"
+    axes.plot(
+        seen["ability"],
+        seen["proportion_correct"],
+        color=colour,
+        marker="o",
+        markersize=3.5,
+        linewidth=0.9,
+        label=label,
+    )
+    axes.set_xlim(*padded(seen["ability"].to_numpy(), 0.25))
+    axes.set_ylim(-0.03, 1.03)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 @styled

@@ -25,14 +25,17 @@ from irt_bench.report.figures.canvas import (
     PURPLE,
     SKY,
     VERMILION,
+    WIDTH,
     band,
     clear_legend,
     name_points,
     narrow,
     new_figure,
     padded,
+    page_width,
     point_style,
     styled,
+    with_texts,
 )
 
 FLAG_STYLE: Final[dict[str, tuple[str, str]]] = {  # colour and marker
@@ -64,7 +67,6 @@ def items_figure(item_statistics: pd.DataFrame) -> Figure:
     The colour of an item is that of its first flag. If all items have few_models, it is a note instead. Items without
     a correlation are marks at the lower edge. The suspect items with the lowest correlations are named.
     """
-    n_items = len(item_statistics)
     flags, few = _first_flags(item_statistics["flags"])
     slim = narrow()  # no room for distributions beside
     figure = new_figure(4.6 if slim else 6.4, _items_title(item_statistics))
@@ -75,7 +77,7 @@ def items_figure(item_statistics: pd.DataFrame) -> Figure:
     axes.set(xlim=(-0.03, 1.03), ylim=(low, high))
     axes.axhline(0, color=GREY, linewidth=0.8)
     for flag in (NO_FLAG, *reversed(FLAGS)):  # the most serious on top
-        _draw_flag(axes, x, y, (flags == flag).to_numpy(), flag, n_items)
+        _draw_flag(axes, item_statistics, (flags == flag).to_numpy(), flag)
     axes.set_xlabel("share of right responses" if slim else "share of right responses over models, high is easy")
     axes.set_ylabel("item-rest correlation (r)" if slim else "item-rest correlation over models (r)")
     suspect = item_statistics["flags"].str.contains("|".join(SUSPECT))
@@ -112,18 +114,25 @@ def _items_title(statistics: pd.DataFrame) -> str:
     return f"None of {n_items} goes against the rest"
 
 
-def _draw_flag(
-    axes: Axes, x: FloatArray, y: FloatArray, chosen: npt.NDArray[np.bool_], flag: str, n_items: int
-) -> None:
+def _draw_flag(axes: Axes, items: pd.DataFrame, chosen: npt.NDArray[np.bool_], flag: str) -> None:
     if not chosen.any():
         return
+    x, y = items["proportion_correct"].to_numpy(), items["item_rest_correlation"].to_numpy()
     colour, marker = FLAG_STYLE.get(flag, (GREY, "o"))
     name = flag or "no flag"
     known = chosen & ~np.isnan(y)
     lost = chosen & np.isnan(y)
-    style = point_style(n_items, faint=not flag)
+    style = point_style(len(items), faint=not flag)
     if known.any():
-        axes.scatter(x[known], y[known], color=colour, marker=marker, label=f"{name} ({known.sum():,})", **style)
+        label = f"{name} ({known.sum():,})"
+        points = axes.scatter(x[known], y[known], color=colour, marker=marker, label=label, **style)
+        with_texts(
+            points,
+            [
+                f"{item}: share right {a:.2f}, item-rest r {r:.2f}"
+                for item, a, r in zip(items.index[known], x[known], y[known], strict=True)
+            ],
+        )
     if lost.any():
         at_edge: dict[str, Any] = {
             "transform": axes.get_xaxis_transform(),
@@ -157,7 +166,7 @@ ERROR_RANGE: Final = 6  # the standard error's axis ends at this many times its 
 
 @styled
 def information_figure(information: pd.DataFrame | xr.Dataset, abilities: pd.Series | None = None) -> Figure:
-    """Draw the information of the whole benchmark and the standard error it allows, over the abilities of the models.
+    """Draw information, standard error and reliability of the whole benchmark over the abilities of the models.
 
     Parameters
     ----------
@@ -166,13 +175,22 @@ def information_figure(information: pd.DataFrame | xr.Dataset, abilities: pd.Ser
         with ``_q05`` and ``_q95``; as from `irt_bench.analysis.curves.benchmark_information`.
     abilities : pd.Series, optional
         Of the models.
+
+    Notes
+    -----
+    The reliability at an ability is information / (information + 1) [1]_: the share of the variance of estimates that
+    is not error, among models whose abilities have an sd of 1.
+
+    References
+    ----------
+    .. [1] Nicewander, Conditional reliability coefficients for test scores, 2018, DOI 10.1037/met0000132.
     """
     frame = _with_error(_frame(information))
     best = int(frame["information"].argmax())
     error = frame["standard_error"].iloc[best]
     title = f"Abilities near {frame.index[best]:.1f} are measured best, to a standard error of {error:.2f}"
-    heights = (3.0, 3.0) if abilities is None else (3.0, 3.0, 1.3)
-    figure = new_figure(sum(heights) * 0.8 + 0.8, title)
+    heights = (3.0, 3.0, 2.4) if abilities is None else (3.0, 3.0, 2.4, 1.3)
+    figure = new_figure(sum(heights) * (0.6 if page_width() < WIDTH else 0.8) + 0.8, title)
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     x = frame.index.to_numpy(dtype=np.float64)
     band(panels[0], frame, "information")
@@ -180,8 +198,10 @@ def information_figure(information: pd.DataFrame | xr.Dataset, abilities: pd.Ser
     band(panels[1], frame, "standard_error")
     within = frame if abilities is None else frame[(x >= abilities.min()) & (x <= abilities.max())]
     panels[1].set(ylabel="standard error\n(units of ability)", ylim=(0, _error_limit(frame, within)))
+    band(panels[2], frame, "reliability")
+    panels[2].set(ylabel="reliability", ylim=(0, 1.02))
     if abilities is not None:
-        _distribution(panels[2], abilities.to_numpy(dtype=np.float64))
+        _distribution(panels[3], abilities.to_numpy(dtype=np.float64))
     panels[-1].set_xlabel("ability (sds of the calibration models)")
     return figure
 
@@ -224,7 +244,9 @@ def _frame(curve: pd.DataFrame | xr.Dataset) -> pd.DataFrame:
 
 
 def _with_error(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add the standard error if absent; its limits follow from those of the information."""
+    """Add the reliability and, if absent, the standard error; their limits follow from those of the information."""
+    known = {f"information{end}": frame[f"information{end}"] for end in ("", "_q05", "_q95")}
+    frame = frame.assign(**{name.replace("information", "reliability"): own / (own + 1) for name, own in known.items()})
     if "standard_error" in frame:
         return frame
     error = {

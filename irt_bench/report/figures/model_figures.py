@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from irt_bench.names import ABILITY, CLEAR_PROBABILITY
 from irt_bench.report.figures.canvas import (
@@ -31,6 +32,7 @@ from irt_bench.report.figures.canvas import (
     new_figure,
     point_style,
     styled,
+    with_texts,
 )
 from irt_bench.report.tables.text import interval_text, shorten
 
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 
 
 MAX_PAIRS: Final = 10
+PAIR_COLUMNS: Final = ("higher_ability", "higher_accuracy", "p_ability", "p_accuracy")
+MAX_NAMED_MODELS: Final = 16  # more names would hide one another
+MAX_NAMED_NARROW: Final = 7
 MAX_PAIRS_NAMED: Final = 3
 LABEL_BELOW: Final = 0.07  # share of the height, from a pair's model to its label
 BARS: Final = 12
@@ -122,19 +127,54 @@ def comparison_figure(comparison: AbilityAccuracyComparison) -> Figure:
         _contributions(panels[1].subplots(), bars)
     else:
         figure.supxlabel(f"No items are shown: {comparison.note}.", x=0.01, ha="left", size=9)
-    pairs = comparison.discordant.head(MAX_PAIRS)
-    _model_cloud(axes, models, pairs)
-    _pairs(axes, models, pairs)
-    named = _models_of(pairs.head(MAX_PAIRS_NAMED))
-    named_x, named_y = (models[name].reindex(named).to_numpy() for name in ("accuracy", "relative_ability"))
-    name_points(axes, named_x, named_y, named, below=LABEL_BELOW)
+    _accuracy_panel(axes, models, comparison.discordant)
     tau = comparison.correlations.loc[["kendall_tau_b"]].to_dict("records")[0]
     found = interval_text(tau["estimate"], tau["q05"], tau["q95"])
     axes.set_title(f"Kendall's tau-b of ability with accuracy {found}; of the two rankings {tau['rankings']:.2f}")
-    axes.set_xlabel("accuracy (share of right responses)")
-    axes.set_ylabel("relative ability (sds from the mean of these models)")
-    clear_legend(axes.legend(loc="upper left"))
     return figure
+
+
+@styled
+def ability_accuracy_figure(models: pd.DataFrame, discordant: pd.DataFrame | None = None) -> Figure:
+    """Draw relative ability against accuracy, with the names of some models and the pairs ordered differently.
+
+    Parameters
+    ----------
+    models : pd.DataFrame
+        Indexed by model: ``accuracy`` and ``relative_ability``, with ``_q05`` and ``_q95`` where known.
+    discordant : pd.DataFrame, optional
+        ``higher_ability, higher_accuracy, p_ability, p_accuracy``: pairs ordered differently, most certain first.
+    """
+    figure = new_figure(4.4 if narrow() else 5.4, f"Ability against accuracy of {len(models):,} models")
+    _accuracy_panel(figure.subplots(), models, discordant)
+    return figure
+
+
+def _accuracy_panel(axes: Axes, models: pd.DataFrame, discordant: pd.DataFrame | None) -> None:
+    """Draw models by accuracy and relative ability, join the first pairs, and name models of those and at the ends."""
+    pairs = pd.DataFrame(columns=PAIR_COLUMNS) if discordant is None else discordant.head(MAX_PAIRS)
+    _model_cloud(axes, models, pairs)
+    _pairs(axes, models, pairs)
+    axes.set_xlabel("accuracy (share of right responses)")
+    axes.set_ylabel(
+        "relative ability (sds from the mean)" if narrow() else "relative ability (sds from the mean of these models)"
+    )
+    named = _named_models(models, pairs)
+    x, y = (models[name].reindex(named).to_numpy() for name in ("accuracy", "relative_ability"))
+    name_points(axes, x, y, named, below=LABEL_BELOW)
+    clear_legend(axes.legend(loc="upper left"))
+
+
+def _named_models(models: pd.DataFrame, pairs: pd.DataFrame) -> pd.Index:
+    """Models with names: all of a few; else those of the first pairs, the ablest, the weakest, and some between."""
+    most = MAX_NAMED_NARROW if narrow() else MAX_NAMED_MODELS
+    ranked = models["relative_ability"].sort_values(ascending=False, kind="stable").index
+    if len(ranked) <= most:
+        return ranked
+    paired = _models_of(pairs.head(MAX_PAIRS_NAMED))
+    spread = ranked[np.linspace(0, len(ranked) - 1, max(most - len(paired), 2)).round().astype(int)]
+    named: pd.Index = pd.Index(list(dict.fromkeys([*paired, *spread])))
+    return named
 
 
 def _comparison_title(comparison: AbilityAccuracyComparison) -> str:
@@ -156,11 +196,13 @@ def _model_cloud(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
     few = len(models) <= MAX_INTERVALS
     crossed = models if few else models.loc[_models_of(pairs)]
     x, y = crossed["accuracy"].to_numpy(), crossed["relative_ability"].to_numpy()
-    axes.hlines(y, crossed["accuracy_q05"], crossed["accuracy_q95"], color=PALE, linewidth=0.8)
+    if "accuracy_q05" in crossed:
+        axes.hlines(y, crossed["accuracy_q05"], crossed["accuracy_q95"], color=PALE, linewidth=0.8)
     axes.vlines(x, crossed["relative_ability_q05"], crossed["relative_ability_q95"], color=PALE, linewidth=0.8)
     label = f"models ({len(models):,}){', 90% intervals light' if few else ''}"
     style = point_style(len(models))
-    axes.scatter(models["accuracy"], models["relative_ability"], color=GREY, label=label, zorder=2, **style)
+    points = axes.scatter(models["accuracy"], models["relative_ability"], color=GREY, label=label, zorder=2, **style)
+    with_texts(points, [model_text(label, row) for label, row in models.to_dict("index").items()])
 
 
 def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
@@ -177,6 +219,7 @@ def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
             zorder=3,
         )
     text = f"in the {len(pairs)} most certain pairs" if len(pairs) > 1 else "in the pair ordered differently"
+    text = "(of pairs)" if narrow() else text
     for column, marker, colour in (("higher_ability", "^", VERMILION), ("higher_accuracy", ">", BLUE)):
         ends = models.loc[pairs[column].unique()]
         if len(ends):
@@ -184,6 +227,14 @@ def _pairs(axes: Axes, models: pd.DataFrame, pairs: pd.DataFrame) -> None:
             axes.scatter(
                 ends["accuracy"], ends["relative_ability"], color=colour, marker=marker, s=34, zorder=4, label=label
             )
+
+
+def model_text(label: object, row: Mapping[Any, Any]) -> str:
+    """Write what is known of a model: label, relative ability with its interval, rank, accuracy."""
+    ability = interval_text(*(row[f"relative_ability{end}"] for end in ("", "_q05", "_q95")))
+    rank = f", rank {row['rank']:g}" if "rank" in row else ""
+    accuracy = f", accuracy {row['accuracy']:.3f}" if "accuracy" in row else ""
+    return f"{label}: relative ability {ability}{rank}{accuracy}"
 
 
 def _contributions(axes: Axes, items: pd.DataFrame) -> None:
@@ -204,6 +255,7 @@ def _contributions(axes: Axes, items: pd.DataFrame) -> None:
 
 MAX_MODELS: Final = 40  # rows; of more models the best, and some evenly spaced
 BEST: Final = 20
+MAX_RANK_TICKS: Final = 8
 APART: Final = 0.17  # between the two marks of a row
 
 
@@ -236,6 +288,8 @@ def ranks_figure(models: pd.DataFrame) -> Figure:
     if len(rows) < len(ranked):
         axes.axhline(BEST - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.grid(visible=False, axis="y")
+    axes.set_xlim(0.5, len(ranked) + 0.5)
+    axes.xaxis.set_major_locator(FixedLocator(rank_ticks(len(ranked))))
     axes.set_xlabel("rank (1 is best), 90% interval")
     axes.legend(*(part[::-1] for part in axes.get_legend_handles_labels()), loc="upper right")
     return figure
@@ -283,6 +337,12 @@ def scores_figure(models: pd.DataFrame, benchmark: str, measure: str) -> Figure:
     axes.set_xlabel(f"{measure} (%){bands}")
     clear_legend(axes.legend(loc="lower right"))
     return figure
+
+
+def rank_ticks(n: int) -> list[int]:
+    """Ticks of an axis of ranks: whole numbers from 1 to n, a few of many."""
+    step = next(each for each in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, n) if n / each <= MAX_RANK_TICKS)
+    return sorted({1, *range(step, n + 1, step)})
 
 
 def shown_models(n: int) -> npt.NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -16,7 +17,9 @@ from irt_bench.report.figures.canvas import (
     BLUE,
     GREEN,
     GREY,
+    INK,
     ORANGE,
+    PALE,
     PURPLE,
     SKY,
     SMALL_SIZE,
@@ -24,6 +27,7 @@ from irt_bench.report.figures.canvas import (
     clear_legend,
     narrow,
     new_figure,
+    page_width,
     styled,
 )
 from irt_bench.report.tables.text import POINTS, in_points, shorten, shorten_all
@@ -36,6 +40,10 @@ MAX_PANELS: Final = 4  # runs with a panel each on a page
 MAX_RUNS: Final = 9  # runs with a panel each in a file
 MAX_ROWS: Final = 40  # runs with a row each
 MAX_TICKS: Final = 6
+MAX_STRETCH: Final = 3.0  # end of an axis of intervals, in units of the largest estimate
+MAX_NAMED_RUNS: Final = 6  # runs with a colour and a name, where there are many in one panel
+TICK_CHARACTER: Final = 0.09  # inches
+RECIPE_COLOURS: Final = {"real": VERMILION, "noise": GREEN}  # of verdicts; others grey
 MAX_STEPS: Final = 10  # ticks of steps
 THOUSAND: Final = 1000
 APART: Final = 0.05  # relative difference from random subsets from which other forms of subsets are drawn
@@ -56,9 +64,19 @@ def seed_sd_figure(rows: pd.DataFrame) -> Figure:
     figure = new_figure(0.8 + ROW_HEIGHT * len(rows), f"Seed sd of the score; largest: {largest}")
     axes = figure.subplots()
     _intervals(axes, rows, ["seed_sd", "seed_sd_q05", "seed_sd_q95"], BLUE)
-    axes.set_xlim(0, None)
-    axes.set_xlabel("seed sd (points), 90% interval")
+    cut = _cut_intervals(axes, POINTS * rows["seed_sd"], POINTS * rows["seed_sd_q95"])
+    axes.set_xlabel(f"seed sd (points), 90% interval{'; > goes on' if cut else ''}")
     return figure
+
+
+def _cut_intervals(axes: Axes, middle: pd.Series, high: pd.Series) -> bool:
+    """End the axis before intervals that would hide all others, and mark those that go on; whether there are any."""
+    largest = float(middle.max()) if middle.notna().any() else 1.0
+    limit = min(float(high.max()) * 1.04 if high.notna().any() else math.inf, MAX_STRETCH * max(largest, 1e-9))
+    cut = np.flatnonzero((high > limit).to_numpy())
+    axes.set_xlim(0, limit)
+    axes.scatter(np.full(len(cut), limit), cut, marker=">", color=SKY, s=26, zorder=3, clip_on=False)
+    return bool(len(cut))
 
 
 @styled
@@ -103,11 +121,21 @@ def score_steps_figure(scores: pd.DataFrame) -> Figure:
     Parameters
     ----------
     scores : pd.DataFrame
-        ``run, seed, step, score`` of one benchmark and measure, steps in their order. The first four runs are drawn.
+        ``run, seed, step, score`` of one benchmark and measure, steps in their order. More than four runs
+        share one panel, each with the mean over its seeds; of one step, each run is a row with a dot per seed.
     """
+    steps = list(scores["step"].astype(str).unique())
+    if len(steps) == 1:
+        return _one_step_figure(scores.assign(measure=ACCURACY), "Scores, one dot per seed", [ACCURACY])
+    if scores["run"].nunique() > MAX_PANELS:
+        figure = new_figure(3.6, f"Scores of {scores['run'].nunique()} runs over training, means over seeds")
+        axes = figure.subplots()
+        _draw_runs(axes, scores, steps, POINTS)
+        axes.set(xlabel="step", ylabel="score (points)")
+        return figure
     figure, panels = _run_panels(scores, 1.7, "Scores over training, one line per seed", ("step", "score (points)"))
     for axes, run in panels:
-        _draw_scores(axes, scores[scores["run"] == run], list(scores["step"].astype(str).unique()), POINTS)
+        _draw_scores(axes, scores[scores["run"] == run], steps, POINTS, room=page_width() / len(panels[:2]))
     return figure
 
 
@@ -143,7 +171,34 @@ def _intervals(axes: Axes, rows: pd.DataFrame, columns: list[str], colour: str) 
     axes.grid(visible=False, axis="y")
 
 
-def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float) -> None:
+def _draw_runs(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float) -> None:
+    """Draw a line per run, the mean over its seeds; the best and weakest at the end have colours and names."""
+    table = scores.assign(step=scores["step"].astype(str)).pivot_table(index="step", columns="run", values="score")
+    means = table.reindex(list(steps)) * unit
+    ranked = means.ffill().iloc[-1].sort_values(ascending=False, kind="stable").index
+    named = list(dict.fromkeys([*ranked[: MAX_NAMED_RUNS // 2], *ranked[-(MAX_NAMED_RUNS // 2) :]]))
+    places = np.arange(len(means))
+    others = [run for run in means if run not in named]
+    axes.plot(places, means[others].to_numpy(), color=PALE, linewidth=0.9, zorder=1)
+    for run, colour in zip(named, (BLUE, GREEN, PURPLE, ORANGE, VERMILION, SKY), strict=False):
+        axes.plot(places, means[run].to_numpy(), color=colour, linewidth=1.6, zorder=3, label=shorten(str(run), 24))
+    more = f"{len(named)} of {len(ranked)} runs, the best and the weakest at the end" if others else "runs"
+    axes.legend(title=more, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.2))
+    _step_ticks(axes, list(means.index), page_width())
+
+
+def _step_ticks(axes: Axes, steps: Sequence[str], room: float) -> None:
+    """Name as many steps as have room, in inches, the last among them."""
+    labels = [shorten(label, 10) for label in step_labels(steps)]
+    most = max(int((room - 1.0) / (TICK_CHARACTER * max(map(len, labels)) + 0.1)), 2)
+    places = np.arange(len(labels))
+    shown = places[:: -(-len(places) // min(most, MAX_STEPS))]
+    shown = shown + (len(labels) - 1 - shown[-1])  # the last step is the one that counts
+    axes.set_xticks(shown, [labels[place] for place in shown.tolist()])
+    axes.tick_params(color=GREY)
+
+
+def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float, *, room: float) -> None:
     """Draw a light line per seed and a dark line of their mean; marks where there is one step."""
     wide = scores.assign(step=scores["step"].astype(str)).pivot_table(index="step", columns="seed", values="score")
     wide = wide.reindex(list(steps)).dropna(how="all")
@@ -158,10 +213,7 @@ def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: f
         lines = axes.plot(places, values, color=SKY, linewidth=1.0)
         lines[0].set_label("one seed")
         axes.plot(places, mean, color=BLUE, linewidth=1.8, label="mean over seeds")
-    shown = places[:: -(-len(places) // MAX_STEPS)]
-    labels = step_labels(list(wide.index))
-    axes.set_xticks(shown, [shorten(labels[place], 10) for place in shown.tolist()])
-    axes.tick_params(color=GREY)
+    _step_ticks(axes, [str(step) for step in wide.index], room)
 
 
 def step_labels(steps: Sequence[object]) -> list[str]:
@@ -187,25 +239,36 @@ def steps_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     scores = found.scores[found.scores["benchmark"] == benchmark]
     measures = list(scores["measure"].unique())[:2]
     runs = list(scores["run"].unique())
-    shown = runs[:MAX_RUNS]
+    shown = runs
     own = found.pooled[(found.pooled["benchmark"] == benchmark) & (found.pooled["measure"] == ACCURACY)].iloc[0]
     moved = f"repeating the training moves accuracy by {POINTS * own['seed_sd']:.2f} points (seed sd)"
     title = f"{shorten(benchmark, 30)}: {moved}"
     if scores["step"].nunique() == 1:
         return _one_step_figure(scores, f"{title}; one dot per seed", measures)
-    more = f" (first {MAX_RUNS} of {len(runs)} runs)" if len(runs) > MAX_RUNS else ""
-    figure = new_figure(1.4 + (2.2 if len(shown) == 1 else 1.6 * len(shown)), title + more)
+    if len(runs) > MAX_RUNS:
+        return _many_runs_figure(scores, f"{title}; lines: means over seeds", measures, found.layout.steps)
+    figure = new_figure(1.4 + (2.2 if len(shown) == 1 else 1.6 * len(shown)), title)
     grid = figure.subplots(len(shown), len(measures), sharex=True, squeeze=False)
     for row, run in enumerate(shown):
         for column, measure in enumerate(measures):
             axes = grid[row, column]
             part = scores[(scores["run"] == run) & (scores["measure"] == measure)]
             shares = measure == ACCURACY
-            _draw_scores(axes, part, found.layout.steps, POINTS if shares else 1.0)
+            unit = POINTS if shares else 1.0
+            _draw_scores(axes, part, found.layout.steps, unit, room=page_width() / len(measures))
             axes.set(title=f"{shorten(run, 28)}: {measure}", ylabel="score (points)" if shares else measure)
     for axes in grid[-1]:
         axes.set_xlabel("step")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _many_runs_figure(scores: pd.DataFrame, title: str, measures: Sequence[str], steps: Sequence[str]) -> Figure:
+    """Draw all runs in one panel per measure."""
+    figure = new_figure(1.2 + 3.4 * len(measures), title)
+    for axes, measure in zip(figure.subplots(len(measures), 1, squeeze=False)[:, 0], measures, strict=True):
+        _draw_runs(axes, scores[scores["measure"] == measure], steps, POINTS if measure == ACCURACY else 1.0)
+        axes.set(xlabel="step", ylabel="score (points)" if measure == ACCURACY else measure)
     return figure
 
 
@@ -224,14 +287,22 @@ def _one_step_figure(scores: pd.DataFrame, title: str, measures: Sequence[str]) 
         axes.hlines(y, mean - sd, mean + sd, color=SKY, linewidth=5)
         axes.scatter(part.to_numpy(), np.repeat(y[:, None], part.shape[1], axis=1), color=BLUE, s=10, zorder=3)
         axes.set_xlabel(f"{measure} (points)" if measure == ACCURACY else measure)
-    grid[0].set_yticks(y, shorten_all([str(run) for run in order], 36))
+    grid[0].set_yticks(y, shorten_all([str(run) for run in order], 18 if narrow() else 36), size=SMALL_SIZE)
     return figure
 
 
 @styled
-def measures_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
-    """Draw the signal-to-noise ratio of each continuous measure as a multiple of accuracy's, with its interval."""
-    rows = compared_measures(found, benchmark).sort_values("snr_ratio")
+def measures_figure(measures: pd.DataFrame, benchmark: str) -> Figure:
+    """Draw the signal-to-noise ratio of each continuous measure as a multiple of accuracy's, with its interval.
+
+    Parameters
+    ----------
+    measures : pd.DataFrame
+        ``benchmark, a`` (the measure), ``snr_ratio`` with its limits, ``snr_verdict``.
+    benchmark : str
+        Which to draw.
+    """
+    rows = compared_measures(measures, benchmark).sort_values("snr_ratio")
     higher = int((rows["snr_verdict"] == "higher").sum())
     title = f"{shorten(benchmark, 30)}: {higher} of {len(rows)} continuous measures have a higher SNR than accuracy"
     figure = new_figure(1.2 + 0.35 * len(rows), title)
@@ -246,11 +317,37 @@ def measures_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     return figure
 
 
-def compared_measures(found: SeedVarianceResult, benchmark: str) -> pd.DataFrame:
+def compared_measures(measures: pd.DataFrame, benchmark: str) -> pd.DataFrame:
     """Rows of the measures of a benchmark whose ratio to accuracy is defined."""
-    if not len(found.measures):
-        return found.measures
-    return found.measures[(found.measures["benchmark"] == benchmark) & found.measures["snr_ratio"].notna()]
+    return measures[(measures["benchmark"] == benchmark) & measures["snr_ratio"].notna()] if len(measures) else measures
+
+
+@styled
+def recipes_figure(table: pd.DataFrame) -> Figure:
+    """Draw the difference of two recipes on each task, with its interval for other seeds and other items.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Indexed by task: ``difference`` with its limits, shares, and ``verdict``; drawn in points, the last on top.
+    """
+    rows = table.iloc[::-1][:MAX_ROWS]
+    figure = new_figure(1.2 + ROW_HEIGHT * len(rows), "Difference of two recipes, 90% intervals")
+    axes = figure.subplots()
+    heights = np.arange(len(rows))
+    middle, low, high = (POINTS * rows[f"difference{end}"].to_numpy(np.float64) for end in ("", "_q05", "_q95"))
+    verdicts = rows["verdict"].to_numpy()
+    for verdict in dict.fromkeys(verdicts):
+        own, colour = verdicts == verdict, RECIPE_COLOURS.get(str(verdict), GREY)
+        axes.hlines(heights[own], low[own], high[own], color=colour, linewidth=2.4)
+        axes.scatter(middle[own], heights[own], color=colour, s=26, zorder=3, label=str(verdict))
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(heights, shorten_all([str(task) for task in rows.index], 18 if narrow() else 34), size=SMALL_SIZE)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("difference of scores (points)")
+    clear_legend(figure.legend(loc="outside lower center", ncols=3))
+    return figure
 
 
 @styled

@@ -64,10 +64,16 @@ def draw(figure: Callable[[], Figure], name: str) -> PageFigure:
 def inline_svg(figure: Figure, prefix: str) -> str:
     """Write a figure as an SVG element for a page; its ids begin with `prefix`, its style comes from the page."""
     target = io.StringIO()
+    texts = {f"texts-{place}": (points, own) for place, (points, own) in enumerate(canvas.texts_of(figure).items())}
+    for name, (points, _) in texts.items():
+        points.set_gid(name)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
         figure.savefig(target, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     root = ElementTree.fromstring(target.getvalue())  # noqa: S314 - Matplotlib wrote it
+    for group in root.iter():
+        if group.get("id") in texts:
+            _add_texts(group, texts[group.get("id", "")][1])
     for parent in list(root.iter()):
         for child in [each for each in parent if each.tag.endswith("}style")]:
             parent.remove(child)  # it would hold for the whole page
@@ -76,6 +82,13 @@ def inline_svg(figure: Figure, prefix: str) -> str:
         element.attrib = {_local(name): _attribute(_local(name), value, prefix) for name, value in element.items()}
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img"}
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _add_texts(group: ElementTree.Element, texts: Sequence[str]) -> None:
+    """Give each drawn point the text that a browser shows beside the pointer; none where a point was not drawn."""
+    points = [each for each in group.iter() if _local(each.tag) == "use"]
+    for point, text in zip(points, texts, strict=False) if len(points) == len(texts) else ():
+        ElementTree.SubElement(point, "title").text = text
 
 
 def _local(name: str) -> str:
@@ -93,6 +106,7 @@ def _attribute(name: str, value: str, prefix: str) -> str:
 
 MAX_ROWS: Final = 120
 MAX_BYTES: Final = 200_000  # of a download
+MAX_HALF_WIDTH: Final = 4  # columns of a table that has room on half of a printed page
 
 
 @dataclass(frozen=True)
@@ -177,6 +191,8 @@ class FigureBlock:
         The figure.
     opened : bool
         Whether the table is open at first.
+    printed : bool
+        Whether the table is printed, with its first rows.
     """
 
     name: str
@@ -185,6 +201,15 @@ class FigureBlock:
     table: HtmlTable
     drawing: PageFigure | None = None
     opened: bool = False
+    printed: bool = True
+
+    @property
+    def kind(self) -> str:
+        """Classes of the page's style: what is printed, and how wide."""
+        table = "wide-table" if len(self.table.headers) > MAX_HALF_WIDTH else "slim-table"
+        return " ".join(
+            [table, *(["table-only"] if self.drawing is None else []), *([] if self.printed else ["screen"])]
+        )
 
 
 @dataclass(frozen=True)
@@ -216,6 +241,11 @@ class PageSection:
     items: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.sentences or self.blocks or self.notes or self.items)
+
+    @property
     def commands(self) -> list[str]:
         """Commands that write the missing results."""
         return [KINDS[kind].command for kind in self.missing]
@@ -230,6 +260,8 @@ def figure_block(
     *,
     columns: list[str] | None = None,
     whole: str = "",
+    printed: bool = True,
 ) -> FigureBlock:
     """Make a block of a figure and its table."""
-    return FigureBlock(name, title, caption, html_table(frame, columns=columns, whole=whole), draw(figure, name))
+    table = html_table(frame, columns=columns, whole=whole)
+    return FigureBlock(name, title, caption, table, draw(figure, name), printed=printed)

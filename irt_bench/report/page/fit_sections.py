@@ -6,6 +6,7 @@ They answer which items are bad, which models are ahead by ability and by accura
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -16,9 +17,16 @@ import xarray as xr
 
 from irt_bench.analysis.classical import FLAGS
 from irt_bench.irt_models.model import SCORE_MODEL
-from irt_bench.report.figures.fit_figures import posterior_figure, scalar_names, wright_map
-from irt_bench.report.figures.item_figures import items_figure
-from irt_bench.report.figures.model_figures import ranks_figure
+from irt_bench.names import CHAIN, DIMENSION
+from irt_bench.report.figures.fit_figures import (
+    abilities_figure,
+    item_cards_figure,
+    posterior_figure,
+    scalar_names,
+    wright_map,
+)
+from irt_bench.report.figures.item_figures import SUSPECT, information_figure, items_figure
+from irt_bench.report.figures.model_figures import ability_accuracy_figure
 from irt_bench.report.page import sentences
 from irt_bench.report.page.blocks import FigureBlock, PageSection, figure_block, html_table
 from irt_bench.report.page.folders import CHECKS, COMPARISON, FIT, ITEMS, ResultFolder
@@ -28,6 +36,8 @@ MAX_ITEMS: Final = 1500  # in the table of items, worst first
 MAX_DRAWN: Final = 4000  # items in the cloud
 NODES: Final = np.linspace(-4, 4, 33)
 PERCENT: Final = 100
+MAX_CARDS: Final = 6  # items drawn with their observed shares
+ENDINGS: Final = ("", "_q05", "_q95")
 COLUMNS: Final = {  # of the table: stem, header, decimals
     "proportion_correct": ("share right", 2),
     "item_rest_correlation": ("item-rest r", 2),
@@ -54,14 +64,14 @@ def item_section(statistics: ResultFolder | None, fit: ResultFolder | None, chec
         data["observed"] = _observed(fit["observed"], [str(item) for item in shown.index])
     notes = []
     if len(joined) > len(shown):
-        notes.append(
-            f"The table has the {len(shown):,} most suspect of {len(joined):,} items; {statistics.place} has all."
-        )
+        elsewhere = f"; {statistics.place} has all" if statistics.place else ""
+        notes.append(f"The table has the {len(shown):,} most suspect of {len(joined):,} items{elsewhere}.")
     missing = [FIT] if fit is None else []
     texts = [sentences.item_sentence(frame["flags"])]
-    return PageSection(
-        "items", question, texts, [_cloud(frame, statistics.place)], missing=missing, notes=notes, items=data
-    )
+    blocks = [_cloud(frame, statistics.place)]
+    if fit is not None:
+        blocks += [*_cards(joined, fit), *_information(fit)]
+    return PageSection("items", question, texts, blocks, missing=missing, notes=notes, items=data)
 
 
 def worst_first(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
@@ -125,18 +135,31 @@ def _load_posterior(fit: ResultFolder) -> xr.Dataset:
         return FitResult.load(fit.path).posterior
 
 
-def _curves(fit: ResultFolder, items: list[str]) -> dict[str, Any]:
-    """Probability of a right response by ability, posterior mean and 90% band, in whole per cent."""
+def _success_curves(fit: ResultFolder, items: list[str]) -> xr.Dataset | None:
+    """Probability of a right response to those of the items that the fit has; None where it has none, or scores."""
     from irt_bench.analysis.curves import success_curves
     from irt_bench.analysis.labelled_draws import positions_of
 
     posterior = _load_posterior(fit)
     labels = posterior["item"].to_numpy().astype(str)
     known = [item for item in items if item in set(labels.tolist())]
-    if not known or SCORE_MODEL in posterior.attrs:
-        return {"nodes": NODES.tolist(), "items": {}}
+    if not known or not _is_dichotomous(posterior):
+        return None
     places = positions_of(pd.Index(known), pd.Index(labels), "item", "the table", "the fit")
-    curves = success_curves(posterior.isel(item=places), NODES)
+    return success_curves(posterior.isel(item=places), NODES)
+
+
+def _is_dichotomous(posterior: xr.Dataset) -> bool:
+    """Whether a fit has one ability and right or wrong responses."""
+    return SCORE_MODEL not in posterior.attrs and DIMENSION not in posterior.dims
+
+
+def _curves(fit: ResultFolder, items: list[str]) -> dict[str, Any]:
+    """Probability of a right response by ability, posterior mean and 90% band, in whole per cent."""
+    curves = _success_curves(fit, items)
+    if curves is None:
+        return {"nodes": NODES.tolist(), "items": {}}
+    known = curves["item"].to_numpy().astype(str).tolist()
     bands = [
         np.rint(curves[name].to_numpy() * PERCENT).astype(int)
         for name in ("probability", "probability_q05", "probability_q95")
@@ -166,6 +189,53 @@ def _abilities(fit: ResultFolder) -> list[float]:
     return [round(float(value), 3) for value in shown]
 
 
+def _cards(joined: pd.DataFrame, fit: ResultFolder) -> list[FigureBlock]:
+    """Draw the observed shares of the most suspect items beside their curves."""
+    suspect = joined[joined["flags"].str.contains("|".join(SUSPECT))]
+    worst = suspect.iloc[worst_first(suspect)[:MAX_CARDS]]
+    observed = fit["observed"]
+    if not len(worst) or not len(observed):
+        return []
+    observed = observed[observed["item"].isin(set(map(str, worst.index)))].dropna(subset=["proportion_correct"])
+    worst = worst[worst.index.isin(set(observed["item"]))]
+    curves = _success_curves(fit, [str(item) for item in worst.index])
+    if curves is None:
+        return []
+    return [
+        figure_block(
+            "item-cards",
+            "The most suspect items: observed shares beside the fitted curve",
+            "Dots: share of right responses among models of similar ability, 90% intervals. Where they fall as ability "
+            "rises, better models fail the item: its key may be wrong. The fitted curve, dashed there, cannot fall.",
+            observed.set_index(["item", "ability"])[[*(f"proportion_correct{end}" for end in ENDINGS), "n_models"]],
+            partial(item_cards_figure, curves, observed, worst),
+            printed=False,
+        )
+    ]
+
+
+def _information(fit: ResultFolder) -> list[FigureBlock]:
+    """Draw information, standard error and reliability over ability, where the fit has one ability."""
+    from irt_bench.analysis.curves import benchmark_information
+
+    posterior = _load_posterior(fit)
+    if not _is_dichotomous(posterior):
+        return []
+    information = benchmark_information(posterior, NODES).to_dataframe()
+    return [
+        figure_block(
+            "information",
+            "Where the benchmark measures well",
+            "Standard error: that of an ability from all items. Reliability: share of the variance of estimates that "
+            "is not error, among models whose abilities have an sd of 1. Below: the abilities of these models.",
+            information,
+            partial(information_figure, information, fit["abilities"].set_index("model")["ability"].dropna()),
+            columns=["information", "standard_error"],
+            printed=False,
+        )
+    ]
+
+
 def _cloud(frame: pd.DataFrame, place: str) -> FigureBlock:
     """Draw every item by share of right responses and item-rest correlation; of too many, suspects and some others."""
     order = worst_first(frame)
@@ -187,6 +257,8 @@ def _cloud(frame: pd.DataFrame, place: str) -> FigureBlock:
     )
 
 
+MAX_OPEN: Final = 12  # rows of a table that is open at first
+MODEL_COLUMNS: Final = ("relative_ability", "rank", "p_first_abler", "accuracy", "accuracy_rank")
 RANKS: Final = {
     "rank_by_ability": "rank",
     "rank_by_accuracy": "accuracy_rank",
@@ -202,30 +274,49 @@ def model_section(fit: ResultFolder | None, comparison: ResultFolder | None) -> 
     texts = [sentences.lead_sentence(models)]
     if comparison is not None:
         texts.append(sentences.order_sentence(comparison.summary))
-    source = comparison or fit
-    blocks = [
-        figure_block(
-            "ranks",
-            "Ranks",
-            "Rank 1 is the best. Bars are 90% intervals of each rank alone; they may overlap although an order is "
-            "clear. For hollow models, the probability that the first is abler is below 0.95. Of more than 40 "
-            "models, the 20 best and some others, evenly spaced, are drawn.",
-            models.sort_values("rank", kind="stable"),
-            partial(ranks_figure, models),
-            columns=[
-                name
-                for name in ("rank", "accuracy_rank", "relative_ability", "p_first_abler", "accuracy")
-                if name in models
-            ],
-            whole=f"{source.place}/{'models' if comparison else 'abilities'}.csv" if source else "",
-        )
-    ]
+    blocks = [] if "relative_ability" not in models else list(_model_blocks(models, fit, comparison))
     if comparison is not None and len(comparison["discordant"]):
         blocks.append(_pairs(comparison))
     if fit is not None:
         blocks.append(_wright(fit))
     missing = [kind for kind, part in ((FIT, fit), (COMPARISON, comparison)) if part is None]
     return PageSection("models", question, texts, blocks, missing=missing)
+
+
+def _model_blocks(
+    models: pd.DataFrame, fit: ResultFolder | None, comparison: ResultFolder | None
+) -> Iterator[FigureBlock]:
+    """Draw relative abilities alone, and against accuracy; both have one table of the models."""
+    ranked = models.sort_values("rank", kind="stable")
+    columns = [name for name in MODEL_COLUMNS if name in models]
+    source = comparison or fit
+    whole = source.file("models.csv" if comparison else "abilities.csv") if source else ""
+    yield figure_block(
+        "ranks",
+        "Relative ability of the models",
+        "In sds from the mean of these models, with 90% intervals. Of hollow models it is not clear that the first is "
+        "abler (probability below 0.95). Of more than 40 models, the best, the weakest and some between are drawn.",
+        ranked,
+        partial(abilities_figure, models),
+        columns=columns,
+        whole=whole,
+    )
+    if "accuracy" in models and models["accuracy"].notna().any():
+        pairs = comparison["discordant"] if comparison is not None and len(comparison["discordant"]) else None
+        joined = (
+            " Lines join pairs that the two order differently, solid where that is clear." if pairs is not None else ""
+        )
+        yield figure_block(
+            "ability-accuracy",
+            "Relative ability against accuracy",
+            "Models of the same accuracy differ in ability where one solved harder or more discriminating items."
+            + joined,
+            ranked,
+            partial(ability_accuracy_figure, models, pairs),
+            columns=[name for name in ("accuracy", *columns) if name in models],
+            whole=whole,
+            printed=False,
+        )
 
 
 def _ranks(fit: ResultFolder | None, comparison: ResultFolder | None) -> pd.DataFrame:
@@ -236,12 +327,12 @@ def _ranks(fit: ResultFolder | None, comparison: ResultFolder | None) -> pd.Data
 
 def _pairs(comparison: ResultFolder) -> FigureBlock:
     pairs = comparison["discordant"].set_index(["higher_ability", "higher_accuracy"])
-    table = html_table(pairs, whole=f"{comparison.place}/discordant.csv")
+    table = html_table(pairs, whole=comparison.file("discordant.csv"))
     caption = (
         "Pairs that ability and accuracy order differently, most certain first, with the probability of each order. "
         "Both use the same responses, so that the product is not the probability that both hold."
     )
-    return FigureBlock("pairs", "Pairs in different order", caption, table)
+    return FigureBlock("pairs", "Pairs in different order", caption, table, opened=len(pairs) <= MAX_OPEN)
 
 
 def _wright(fit: ResultFolder) -> FigureBlock:
@@ -255,7 +346,8 @@ def _wright(fit: ResultFolder) -> FigureBlock:
         items,
         partial(wright_map, abilities, items["difficulty"]),
         columns=[name for name in ("difficulty", "discrimination", "flags") if name in items],
-        whole=f"{fit.place}/items.csv",
+        whole=fit.file("items.csv"),
+        printed=False,
     )
 
 
@@ -277,8 +369,11 @@ def trust_section(fit: ResultFolder | None, checks: ResultFolder | None) -> Page
     notes += [str(note) for note in (checks.summary.get("notes", []) if checks else [])]
     for column in ("value", "threshold"):  # units differ: a common number of digits would hide some
         found[column] = [general(None if pd.isna(value) else float(value)) for value in found[column]]
-    table = html_table(found.set_index("name"))
-    blocks = [FigureBlock("checks", "Checks", "Each with its value and its limit.", table, opened=True)]
+    table = html_table(found.set_index("name"), columns=["status", "value", "threshold", "message"])
+    caption = (
+        "Each with its value and its limit, failed ones first. The file for download gives the source of each limit."
+    )
+    blocks = [FigureBlock("checks", "Checks", caption, table, opened=True)]
     blocks = blocks if len(found) else []
     if fit is not None:
         blocks += _posterior(fit)
@@ -287,10 +382,10 @@ def trust_section(fit: ResultFolder | None, checks: ResultFolder | None) -> Page
 
 
 def _posterior(fit: ResultFolder) -> list[FigureBlock]:
-    """Draw, by ArviZ, the quantities that belong to no single model or item."""
+    """Draw, by ArviZ, the chains of quantities that belong to no single model or item."""
     posterior = _load_posterior(fit)
     names = scalar_names(posterior)
-    if not names:
+    if not names or posterior.sizes[CHAIN] < 2:  # draws from an approximation are independent: nothing to see
         return []
     draws = {name: posterior[name].to_numpy().ravel() for name in names}
     table = pd.DataFrame(

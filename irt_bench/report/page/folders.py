@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,6 +16,7 @@ from irt_bench.responses.formats.jsonlines import parse_json
 SUMMARY: Final = "summary.json"
 FIT, ITEMS, COMPARISON, VARIANCE = "fit", "items", "comparison", "variance"
 SUBSETS, STUDY, CHECKS = "subsets", "study", "checks"
+SCORES, RECIPES = "scores", "recipes"
 
 
 class ResultKind(NamedTuple):
@@ -51,7 +52,7 @@ KINDS: Final[dict[str, ResultKind]] = {
             "curve.csv": ("k", "predicted_sd"),
         },
         (SUMMARY,),
-        ("detectable.csv", "measures.csv", "scores.csv", "coefficients.csv"),
+        ("detectable.csv", "measures.csv", "needed.csv", "scores.csv", "coefficients.csv"),
         "irt-bench variance",
     ),
     STUDY: ResultKind(
@@ -71,6 +72,12 @@ KINDS: Final[dict[str, ResultKind]] = {
         (SUMMARY,),
         ("items.csv", "models.csv", "pairs.csv"),
         "irt-bench check",
+    ),
+    SCORES: ResultKind(
+        {"models.csv": ("benchmark", "model", "score", "score_se")}, (SUMMARY,), ("pairs.csv",), "irt-bench scores"
+    ),
+    RECIPES: ResultKind(
+        {"recipes.csv": ("task", "difference", "p_holm", "verdict")}, (SUMMARY,), (), "irt-bench variance --recipes"
     ),
     ITEMS: ResultKind({}, (), (), "irt-bench items"),
 }
@@ -96,7 +103,19 @@ LABELS: Final = frozenset(
             "name",
             "status",
         ),
-        *("message", "source", "higher_ability", "higher_accuracy", "item_a", "item_b", "group", "shuffled_within"),
+        *(
+            "task",
+            "a",
+            "b",
+            "message",
+            "source",
+            "higher_ability",
+            "higher_accuracy",
+            "item_a",
+            "item_b",
+            "group",
+            "shuffled_within",
+        ),
     )
 )
 
@@ -109,24 +128,31 @@ class ResultFolder:
     path: Path
     tables: Mapping[str, pd.DataFrame] = field(repr=False)
     summary: Mapping[str, Any] = field(repr=False)
+    kept: bool = True
 
     @property
     def place(self) -> str:
-        """Last two parts of the path; the rest is private, as a page is sent to others."""
-        return "/".join(self.path.parts[-2:])
+        """Last two parts of the path, as the rest is private and pages are sent to others; "" of what is not kept."""
+        return "/".join(self.path.parts[-2:]) if self.kept else ""
+
+    def file(self, name: str) -> str:
+        """Place of a file of the folder."""
+        return f"{self.place}/{name}" if self.kept else ""
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         """Table of this name; empty if the command did not write it."""
         return self.tables.get(name, pd.DataFrame())
 
 
-def read_folders(paths: Iterable[Path]) -> dict[str, ResultFolder]:
+def read_folders(paths: Iterable[Path], *, kept: bool = True) -> dict[str, ResultFolder]:
     """Read the results of commands.
 
     Parameters
     ----------
     paths : iterable of Path
         Folders that commands wrote, files of item statistics, or folders that contain some of these.
+    kept : bool
+        Whether the folders stay, so that the page may name them.
 
     Returns
     -------
@@ -146,7 +172,7 @@ def read_folders(paths: Iterable[Path]) -> dict[str, ResultFolder]:
                     f"two results of kind {kind!r} were given, {found[kind]} and {place}; a page shows only one."
                 )
             found[kind] = place
-    return {kind: _read_part(kind, found[kind]) for kind in KINDS if kind in found}
+    return {kind: replace(_read_part(kind, found[kind]), kept=kept) for kind in KINDS if kind in found}
 
 
 def are_results(paths: Iterable[Path]) -> bool:
@@ -169,7 +195,7 @@ def _recognise(path: Path) -> list[tuple[str, Path]]:
         inner = [each for folder in folders for each in _kinds_at(folder)]
         own += [(kind, place) for kind, place in inner if kind not in dict(own)]
     if not own:
-        commands = ", ".join(kind.command.split()[1] for kind in KINDS.values())
+        commands = ", ".join(dict.fromkeys(kind.command.split()[1] for kind in KINDS.values()))
         raise ReadError(
             f"{path} contains no results for a report. Give what these commands wrote: irt-bench {commands} "
             "(subset where it compares)."

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
 from importlib import resources
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from platform import python_version
 from typing import Any, Final
 
 from irt_bench.errors import OutputError
@@ -19,20 +23,49 @@ from irt_bench.report.page.folders import (
     COMPARISON,
     FIT,
     ITEMS,
+    RECIPES,
+    SCORES,
     STUDY,
     SUBSETS,
     VARIANCE,
     ResultFolder,
     read_folders,
 )
-from irt_bench.report.page.variance_sections import noise_section, source_section, subset_section
+from irt_bench.report.page.variance_sections import (
+    noise_section,
+    recipe_section,
+    score_section,
+    source_section,
+    subset_section,
+)
 from irt_bench.report.tables.text import one_line
 
 MAX_PAGE_BYTES: Final = 6_000_000  # bytes
 TEMPLATES: Final = "templates"
+PRINTED_ROWS: Final = 10  # of a table; a page on a screen has more
+MEANINGS: Final = {  # of heads of tables, shown beside the pointer
+    "proportion correct": "share of right responses over models; 90% interval",
+    "item rest correlation": "correlation of the item with the score on all other items, over models; 90% interval",
+    "relative ability": "sds from the mean of these models",
+    "p first abler": "probability that the model of rank 1 is abler than this one",
+    "difficulty": "ability at which half of the responses are right (1PL, 2PL)",
+    "discrimination": "logits per unit of ability: how sharply the item separates models",
+    "seed sd (points)": "standard deviation of the score over seeds, root mean square over steps",
+    "item sampling sd (points)": "standard error of the score, if only the items were drawn anew",
+    "monotonicity": "Kendall's tau of score and step; 1 if each step improves",
+    "snr": "signal-to-noise ratio: mean / standard deviation over seeds, at the last step",
+    "rank best": "best rank that is not ruled out",
+    "rank worst": "worst rank that is not ruled out",
+    "group": "models of one group cannot be told apart from the best of it",
+    "p holm": "p after Holm's correction over all rows",
+    "seeds needed": "per recipe",
+}
+VERSIONED: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "pandas")
 
 
-def write_report(paths: Iterable[Path], output: Path, *, title: str | None = None) -> Path:
+def write_report(
+    paths: Iterable[Path], output: Path, *, title: str | None = None, call: str | None = None, kept: bool = True
+) -> Path:
     """Write the report as one HTML file.
 
     Parameters
@@ -43,6 +76,10 @@ def write_report(paths: Iterable[Path], output: Path, *, title: str | None = Non
         HTML file to write.
     title : str, optional
         By default the names of the benchmarks.
+    call : str, optional
+        Command or call that makes the page, named at its foot.
+    kept : bool
+        Whether the folders stay, so that the page may name their files.
 
     Raises
     ------
@@ -62,7 +99,7 @@ def write_report(paths: Iterable[Path], output: Path, *, title: str | None = Non
     'report.html'
     """
     need_template_engine()
-    text = render(read_folders(paths), title=title)
+    text = render(read_folders(paths, kept=kept), title=title, call=call)
     content = text.encode()
     if len(content) > MAX_PAGE_BYTES:
         raise OutputError(f"the page has {len(content):,} bytes, more than {MAX_PAGE_BYTES:,}; give fewer folders.")
@@ -77,7 +114,7 @@ def need_template_engine() -> None:
         raise OutputError("the page needs Jinja; install it with: pip install 'irt-bench[report]'.")
 
 
-def render(parts: Mapping[str, ResultFolder], *, title: str | None = None) -> str:
+def render(parts: Mapping[str, ResultFolder], *, title: str | None = None, call: str | None = None) -> str:
     """Make the text of the page from the results."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -88,17 +125,21 @@ def render(parts: Mapping[str, ResultFolder], *, title: str | None = None) -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sections = page_sections(parts)
+    found = page_sections(parts)
+    sections = [section for section in found if not section.empty]
     script = _resource("page.js")
     items = next((section.items for section in sections if section.items is not None), None)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
         title=one_line(title or _title(parts)),
         sections=sections,
-        sources=[one_line(part.place) for part in parts.values()],
+        absent=[(section.question, section.commands) for section in found if section.commands],
+        provenance=provenance(parts, call),
         facts=_facts(parts),
         items=items,
         colours=COLOURS,
+        meanings=MEANINGS,
+        printed=PRINTED_ROWS,
         style=_resource("page.css"),
         script=script,
         script_hash=f"sha256-{digest}",
@@ -109,6 +150,8 @@ def page_sections(parts: Mapping[str, ResultFolder]) -> list[PageSection]:
     """Make the sections, in the order of their questions."""
     get = parts.get
     return [
+        recipe_section(get(RECIPES)),
+        score_section(get(SCORES)),
         noise_section(get(VARIANCE)),
         source_section(get(VARIANCE)),
         subset_section(get(STUDY), get(SUBSETS)),
@@ -116,6 +159,36 @@ def page_sections(parts: Mapping[str, ResultFolder]) -> list[PageSection]:
         model_section(get(FIT), get(COMPARISON)),
         trust_section(get(FIT), get(CHECKS)),
     ]
+
+
+def provenance(parts: Mapping[str, ResultFolder], call: str | None) -> list[tuple[str, str]]:
+    """Describe how a page was made: command or folders, data, seed, versions, date.
+
+    The date is a day, that of ``SOURCE_DATE_EPOCH`` [1]_ if set: the same results give the same page.
+
+    References
+    ----------
+    .. [1] https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    summaries = [part.summary for part in parts.values()]
+    data = [
+        str(each["responses"].get("fingerprint", "")) for each in summaries if isinstance(each.get("responses"), dict)
+    ]
+    seeds = list(dict.fromkeys(str(each["seed"]) for each in summaries if each.get("seed") is not None))
+    made = next((each["versions"] for each in summaries if isinstance(each.get("versions"), dict)), None) or {
+        name: version(name) for name in VERSIONED
+    }
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    day = datetime.fromtimestamp(int(epoch), UTC).date() if epoch.isdecimal() else date.today()
+    rows = [
+        ("made by", call or ""),
+        ("made from", ", ".join(part.place for part in parts.values() if part.kept) if call is None else ""),
+        ("responses", ", ".join(each for each in dict.fromkeys(data) if each)),
+        ("seed", ", ".join(seeds)),
+        ("versions", ", ".join([f"Python {python_version()}", *(f"{name} {own}" for name, own in made.items())])),
+        ("date", day.isoformat()),
+    ]
+    return [(name, one_line(text)) for name, text in rows if text]
 
 
 def _resource(name: str) -> str:

@@ -22,6 +22,11 @@ COMPARED_WITH: Final = {
     "verdict_signal": "random subsets, per unit of movement of the score between runs and steps",
     "verdict_full": "the full benchmark",
 }
+VERDICTS: Final = {
+    "real": "The difference is real: p below .05.",
+    "noise": "Any difference is smaller than one that matters.",
+    "cannot tell": "With these seeds and items it cannot be told apart from noise.",
+}
 UNKNOWN: Final = "unknown"
 
 
@@ -71,6 +76,37 @@ def detectable_sentence(row: Mapping[Any, Any]) -> str:
         f"With {seeds} seed{'s' * (seeds != 1)} of each of two recipes, {size} is the smallest difference found with "
         "80% power (two-sided test at 5%)."
     )
+
+
+def score_sentence(models: pd.DataFrame, n_benchmarks: int) -> str:
+    """Describe the best score and whom it can be told apart from; `models` has ``score``, its limits and ``group``."""
+    ranked = models.sort_values("score", ascending=False, kind="stable")
+    first = ranked.iloc[0].to_dict()
+    over = f" over {n_benchmarks} benchmarks" if n_benchmarks > 1 else ""
+    best = (
+        f"{name_of(ranked.index[0])} has the highest score{over}, {with_interval(*_estimate(first, 'score', POINTS))}%"
+    )
+    if len(ranked) < 2 or "group" not in ranked or ranked["group"].isna().all():
+        return f"{best}."
+    alike = int((ranked["group"] == first["group"]).sum()) - 1
+    if not alike:
+        return f"{best}; it can be told apart from all {len(ranked) - 1} others."
+    return f"{best}; {alike} of {len(ranked) - 1} others cannot be told apart from it."
+
+
+def recipe_sentences(table: pd.DataFrame, recipes: tuple[object, object]) -> list[str]:
+    """Describe the difference of two recipes over all tasks, and on how many it is real; `table` as in recipes.csv."""
+    last, (a, b) = table.iloc[-1].to_dict(), map(name_of, recipes)
+    tasks = table.iloc[:-1] if len(table) > 1 else table
+    over = f" over {len(tasks)} tasks" if len(table) > 1 else ""
+    size = with_interval(*_estimate(last, "difference", POINTS), "points")
+    texts = [f"{a} less {b}{over}: {size}. {VERDICTS.get(str(last['verdict']), str(last['verdict']))}"]
+    if str(last["verdict"]) == "cannot tell" and _known(last, "seeds_needed"):
+        texts[0] += f" {int(last['seeds_needed'])} seeds per recipe would show a difference that matters."
+    if len(table) > 1:
+        real = [name_of(task) for task in tasks.index[tasks["verdict"] == "real"]]
+        texts.append(f"Real on {len(real)} of {len(tasks)} tasks{': ' + _listed(real) if real else ''}.")
+    return texts
 
 
 def common_part_sentence(seed: Mapping[Any, Any], residual: Mapping[Any, Any], n_items: int) -> str:

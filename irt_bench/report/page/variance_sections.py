@@ -5,6 +5,7 @@ They answer how noisy a benchmark is, what the noise consists of, and whether su
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from irt_bench.names import POOLED
+from irt_bench.report.figures.model_figures import scores_figure
 from irt_bench.report.figures.study_figures import (
     drawn_estimator,
     forest_rows,
@@ -21,24 +23,99 @@ from irt_bench.report.figures.study_figures import (
     subset_comparison_figure,
 )
 from irt_bench.report.figures.variance_figures import (
+    compared_measures,
     components_figure,
+    measures_figure,
+    needed_figure,
+    recipes_figure,
     score_steps_figure,
     seed_sd_figure,
     subset_size_figure,
 )
 from irt_bench.report.page import sentences
 from irt_bench.report.page.blocks import FigureBlock, PageSection, figure_block, html_table
-from irt_bench.report.page.folders import STUDY, SUBSETS, VARIANCE, ResultFolder
-from irt_bench.report.tables.text import shorten
+from irt_bench.report.page.folders import RECIPES, SCORES, STUDY, SUBSETS, VARIANCE, ResultFolder
+from irt_bench.report.tables.text import POINTS, in_points, shorten, words
 from irt_bench.study.collect import is_reference
 from irt_bench.study.verdicts import CUTS
 from irt_bench.variance.scores import ACCURACY
 
 MAX_ROWS: Final = 30  # seed sds drawn
 MAX_BENCHMARKS: Final = 6  # with a sentence and figures of their own
+MAX_SEEDS_SHOWN: Final = 4  # runs whose seeds have lines of their own
 SEED, RESIDUAL = "seed", "seed:item"
 COMMON, SINGLE = "common to all items", "single items"
-RUN_COLUMNS: Final = ["n_items", "n_seeds", "n_steps", "mean", "seed_sd", "item_sampling_sd", "monotonicity", "snr"]
+RUN_COLUMNS: Final = ("n_items", "n_seeds", "n_steps", "mean", "seed_sd", "item_sampling_sd", "monotonicity", "snr")
+ALL_RUNS: Final = "all runs, pooled"
+
+
+def points_table(frame: pd.DataFrame, columns: Sequence[str], *, plain: Sequence[str] = ()) -> pd.DataFrame:
+    """Columns of a frame with their intervals, as percentage points named so, and others as they are, in their order.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        Shares in `columns`.
+    columns : sequence of str
+        Shown, in order; those that the frame lacks are left out.
+    plain : sequence of str
+        Those of `columns` that are no shares.
+    """
+    made: dict[str, pd.Series] = {}
+    for name in columns:
+        for end in ("", "_q05", "_q95"):
+            if f"{name}{end}" in frame:
+                own = frame[f"{name}{end}"]
+                shown = name if name in plain else f"{words(name)} (points)"
+                made[f"{shown}{end}"] = own if name in plain else POINTS * own
+    return pd.DataFrame(made, index=frame.index)
+
+
+def score_section(part: ResultFolder | None) -> PageSection:
+    """Make the section on scores with their errors: which models can be told apart, on each benchmark and over all."""
+    question = "Which models can be told apart by their scores?"
+    if part is None:
+        return PageSection("scores", question, missing=[SCORES])
+    models, measure = part["models"], str(part.summary.get("measure", ACCURACY))
+    names = list(models["benchmark"].unique())
+    own = models[models["benchmark"] == names[-1]].set_index("model")
+    columns = ["score", "rank", "rank_best", "rank_worst", "group", "n_items"]
+    table = points_table(own.sort_values("score", ascending=False, kind="stable"), columns, plain=columns[1:])
+    if len(names) > 1:
+        each = models[models["benchmark"] != names[-1]].pivot_table(index="model", columns="benchmark", values="score")
+        table = table.join(POINTS * each[[name for name in names if name in each]])
+    of = f"{len(names) - 1} benchmarks, their mean" if len(names) > 1 else sentences.name_of(names[0])
+    block = figure_block(
+        "scores",
+        f"Scores of {len(own):,} models, {of}",
+        "90% intervals: for other items like these and, where answers were repeated, for these items. Models of one "
+        "group cannot be told apart from the best of it (Holm's correction over all pairs).",
+        table,
+        partial(scores_figure, own, str(names[-1]), measure),
+        whole=part.file("models.csv"),
+    )
+    texts = [sentences.score_sentence(own, len(names) - 1)]
+    return PageSection("scores", question, texts, [block], notes=list(part.summary.get("notes", [])))
+
+
+def recipe_section(part: ResultFolder | None) -> PageSection:
+    """Make the section on the difference of two training recipes, per task and over all."""
+    question = "Is one training recipe better?"
+    if part is None:
+        return PageSection("recipes", question, missing=[RECIPES])
+    table = part["recipes"].set_index("task")
+    names = (part.summary.get("a", "a"), part.summary.get("b", "b"))
+    shown = ["score_a", "score_b", "difference", "p_holm", "verdict", "seeds_needed"]
+    block = figure_block(
+        "recipes",
+        f"{sentences.name_of(names[0])} (a) less {sentences.name_of(names[1])} (b)",
+        "For other seeds and other items, 90% intervals. real: p below .05 after Holm's correction. noise: the "
+        "interval has no difference that matters. seeds needed: per recipe, to detect one that does.",
+        points_table(table, shown, plain=shown[3:]),
+        partial(recipes_figure, table),
+        whole=part.file("recipes.csv"),
+    )
+    return PageSection("recipes", question, sentences.recipe_sentences(table, names), [block])
 
 
 def noise_section(part: ResultFolder | None) -> PageSection:
@@ -47,14 +124,13 @@ def noise_section(part: ResultFolder | None) -> PageSection:
     if part is None:
         return PageSection("noise", question, missing=[VARIANCE])
     pooled = whole_benchmarks(part["pooled"]).sort_values("seed_sd", ascending=False, kind="stable")
+    blocks = [*_noise_blocks(part, pooled), *_measure_blocks(part), *_need_blocks(part)]
     texts = [sentences.noise_sentence(row) for row in pooled.head(MAX_BENCHMARKS).to_dict("records")]
     texts += [text for text in [sentences.noisiest_sentence(pooled)] if text]
     detectable = part["detectable"]
     if len(detectable):
         texts += [sentences.detectable_sentence(row) for row in _usual_seeds(detectable, pooled)]
-    return PageSection(
-        "noise", question, texts, list(_noise_blocks(part, pooled)), notes=list(part.summary.get("notes", []))
-    )
+    return PageSection("noise", question, texts, blocks, notes=list(part.summary.get("notes", [])))
 
 
 def source_section(part: ResultFolder | None) -> PageSection:
@@ -124,32 +200,96 @@ def _noise_blocks(part: ResultFolder, pooled: pd.DataFrame) -> list[FigureBlock]
     rows = pooled.set_index("benchmark") if several else metrics.set_index("run")
     rows = rows.sort_values("seed_sd", ascending=False, kind="stable")
     what = "benchmark, pooled over runs" if several else "run"
-    shown = rows.head(MAX_ROWS)
     more = f" The {MAX_ROWS} largest of {len(rows):,}." if len(rows) > MAX_ROWS else ""
+    shown = rows.head(MAX_ROWS)
+    if not several and len(rows) > 1:
+        shown = pd.concat([pooled.set_axis([ALL_RUNS]), shown])
     caption = f"Sd of the score over seeds, root mean square over steps, for each {what}; bars are 90% intervals.{more}"
-    table = metrics.set_index(["benchmark", "run"])
-    whole = f"{part.place}/metrics.csv"
+    plain = [name for name in RUN_COLUMNS if name.startswith("n_")] + ["monotonicity", "snr"]
+    table = points_table(metrics.set_index(["benchmark", "run"]), RUN_COLUMNS, plain=plain)
     blocks = [
         figure_block(
-            "seed-sd", "Seed sd", caption, table, partial(seed_sd_figure, shown), columns=RUN_COLUMNS, whole=whole
+            "seed-sd", "Seed sd", caption, table, partial(seed_sd_figure, shown), whole=part.file("metrics.csv")
         )
     ]
-    scores = part["scores"]
     for place, benchmark in enumerate(_benchmarks(part)):
+        scores = part["scores"]
         own = scores[(scores["benchmark"] == benchmark) & (scores["measure"] == ACCURACY)] if len(scores) else scores
+        if len(own):
+            blocks.append(_steps_block(own, benchmark, place, part.file("scores.csv")))
+    return blocks
+
+
+def _steps_block(own: pd.DataFrame, benchmark: str, place: int, whole: str) -> FigureBlock:
+    """Draw the scores of one benchmark over training, or of the last step."""
+    wide = POINTS * own.pivot_table(index=["run", "step"], columns="seed", values="score", sort=False)
+    wide.columns = [f"seed {shorten(str(seed), 12)} (points)" for seed in wide.columns]
+    if own["step"].nunique() == 1:
+        title, caption = "Scores of all seeds", "One dot per seed; bars go one sd to each side of their mean."
+    else:
+        title = "Scores over training"
+        many = own["run"].nunique() > MAX_SEEDS_SHOWN
+        caption = (
+            "Means over seeds, one line per run."
+            if many
+            else "One light line per seed, their mean dark. The distances between light lines are the noise."
+        )
+    figure = partial(score_steps_figure, own)
+    title = f"{title}, {shorten(benchmark, 40)}"
+    return figure_block(f"steps-{place}", title, caption, wide, figure, whole=whole, printed=len(wide) <= MAX_ROWS)
+
+
+def _measure_blocks(part: ResultFolder) -> list[FigureBlock]:
+    """Compare the signal-to-noise ratios of continuous measures with accuracy's."""
+    blocks = []
+    for place, benchmark in enumerate(_benchmarks(part)):
+        own = compared_measures(part["measures"], benchmark)
+        if len(own):
+            blocks.append(
+                figure_block(
+                    f"measures-{place}",
+                    f"Would another measure be less noisy? {shorten(benchmark, 40)}",
+                    "Signal-to-noise ratio of each continuous measure, as a multiple of accuracy's on the same seeds.",
+                    own.set_index("a").rename_axis("measure"),
+                    partial(measures_figure, own, benchmark),
+                    columns=["snr_a", "snr_b", "snr_ratio", "snr_verdict"],
+                    whole=part.file("measures.csv"),
+                )
+            )
+    return blocks
+
+
+def _need_blocks(part: ResultFolder) -> list[FigureBlock]:
+    """Say which differences are detected by how many seeds, and how many seeds or items a given one needs."""
+    blocks = []
+    detectable, needed = part["detectable"], part["needed"]
+    if len(detectable):
+        own = detectable[(detectable["measure"] == ACCURACY) & detectable["benchmark"].isin(_benchmarks(part))]
+        table = points_table(
+            own.set_index(["benchmark", "n_seeds"]),
+            ("detectable", "difference", "seeds_needed", "items_needed"),
+            plain=("seeds_needed", "items_needed"),
+        )
+        caption = (
+            "Two recipes with so many seeds each: the smallest difference found with the power of "
+            f"{own['power'].iloc[0]:.0%}, and the seeds (of these items) or items (of these seeds) that the difference "
+            "named needs. –: no number is enough."
+        )
+        blocks.append(FigureBlock("detectable", "What can be detected", caption, html_table(table), opened=True))
+    for place, benchmark in enumerate(_benchmarks(part) if len(needed) else []):
+        own = needed[(needed["benchmark"] == benchmark) & needed["seeds_needed"].notna()]
         if not len(own):
             continue
-        wide = own.pivot_table(index=["run", "step"], columns="seed", values="score", sort=False)
-        wide.columns = [f"seed {shorten(str(seed), 12)}" for seed in wide.columns]
-        first = " The first four runs." if own["run"].nunique() > 4 else ""
+        rows = own[(own["n_items"] == own["n_items_there"]) | (own["subtask"] == "")]
         blocks.append(
             figure_block(
-                f"steps-{place}",
-                f"Scores over training, {shorten(benchmark, 40)}",
-                f"One light line per seed, their mean dark. The distances between light lines are the noise.{first}",
-                wide,
-                partial(score_steps_figure, own),
-                whole=f"{part.place}/scores.csv",
+                f"needed-{place}",
+                f"Seeds that a difference of {in_points(own['difference'].iloc[0])} needs, {shorten(benchmark, 40)}",
+                f"Per recipe, found with {own['power'].iloc[0]:.0%} power, by measure and number of items.",
+                rows.set_index(["subtask", "measure", "n_items"]),
+                partial(needed_figure, own, benchmark),
+                columns=["n_trials", "seeds_needed"],
+                whole=part.file("needed.csv"),
             )
         )
     return blocks
@@ -170,7 +310,7 @@ def _source_block(components: pd.DataFrame, n_items: int, benchmark: str, place:
         f"Sources of seed noise, {shorten(benchmark, 40)}",
         "Last step, pooled over runs: how far each source alone would move the full score; bars are 90% intervals. "
         "Variance estimates below 0 are drawn at 0; the table on the command line keeps them.",
-        parts * 100,
+        points_table(parts, ("sd",)),
         partial(components_figure, parts),
     )
 
@@ -183,20 +323,23 @@ def _size_block(curve: pd.DataFrame, benchmark: str, place: int) -> FigureBlock:
         f"Random subsets of k items, {shorten(benchmark, 40)}",
         f"Seed sd at the last step, predicted by V(k) and of real random subsets. A chosen subset must be better than "
         f"this, not only than the full benchmark.{first}",
-        curve.set_index(["run", "k"])[["predicted_sd", "predicted_sd_q05", "predicted_sd_q95", "simulated_sd",
-                                        "simulated_q05", "simulated_q95"]],
+        points_table(curve.rename(columns={"simulated_q05": "simulated_sd_q05", "simulated_q95": "simulated_sd_q95"})
+                     .set_index(["run", "k"]), ("predicted_sd", "simulated_sd")),
         partial(subset_size_figure, curve),
     )  # fmt: skip
 
 
+ERROR_COLUMNS: Final = ("mae", "bias", "rmse", "random", "coverage", "percentile")
 MAX_COMPARED: Final = 4  # with a figure
 MAX_PATHS: Final = 2
 PATH_COLUMNS: Final = ["n_items", "seed_sd", "random_sd", "v_k_sd", "percentile_random", "ratio_full", "verdict_full",
                        "mean", "standard_error", "monotonicity"]  # fmt: skip
+PLAIN_PATH_COLUMNS: Final = ("n_items", "percentile_random", "ratio_full", "verdict_full", "monotonicity")
 MAX_CUTS: Final = 3  # ways named
 COLUMNS: Final = ["seed_sd", "ratio", "percentile_random", "p_holm", "verdict", "movement", "ratio_signal",
                   "verdict_signal", "ratio_plain", "verdict_plain", "ratio_full", "verdict_full", "bias", "snr",
                   "monotonicity", "kendall_tau", "model_sd", "model_ratio", "model_ratio_full"]  # fmt: skip
+SHOWN_COLUMNS: Final = ("seed sd (points)", "ratio", "p_holm", "verdict", "ratio_signal", "ratio_full", "verdict_full")
 REFERENCES: Final = ["seed_sd_full", "seed_sd_random", "v_k_sd", "seed_sd_p_irt", "seed_sd_random_p_irt",
                      "seed_sd_gp_irt", "seed_sd_random_gp_irt"]  # fmt: skip
 
@@ -212,7 +355,7 @@ def subset_section(study: ResultFolder | None, compared: ResultFolder | None) ->
         rows = pooled_rows(study["results"])
         texts += _conclusions(rows, study)
         blocks += _forests(rows, study)
-        blocks += _paths(study["paths"], study.place)
+        blocks += _paths(study["paths"], study.file("paths.csv"))
         if len(study["paper"]):
             blocks.append(_paper(study["paper"]))
         notes += [str(note) for note in study.summary.get("notes", [])]
@@ -253,6 +396,8 @@ def _forests(rows: pd.DataFrame, study: ResultFolder) -> list[FigureBlock]:
             continue
         shown = forest_rows(study["results"], str(benchmark), estimator=score)
         table = own[~own["reference"]].set_index(["label", "estimator", "size"])
+        shares = ("seed_sd", "bias", "model_sd")
+        table = points_table(table, COLUMNS, plain=[name for name in COLUMNS if name not in shares])
         blocks.append(
             figure_block(
                 f"forest-{place}",
@@ -263,14 +408,14 @@ def _forests(rows: pd.DataFrame, study: ResultFolder) -> list[FigureBlock]:
                 "Per signal: a score that only shrinks also moves less between runs, and that is no gain.",
                 table,
                 partial(ratios_figure, shown),
-                columns=[name for name in COLUMNS if name in table],
-                whole=f"{study.place}/results.csv",
+                columns=[name for name in SHOWN_COLUMNS if name in table],
+                whole=study.file("results.csv"),
             )
         )
     return blocks
 
 
-def _paths(paths: pd.DataFrame, place: str) -> list[FigureBlock]:
+def _paths(paths: pd.DataFrame, whole: str) -> list[FigureBlock]:
     if not len(paths):
         return []
     found = []
@@ -283,10 +428,9 @@ def _paths(paths: pd.DataFrame, place: str) -> list[FigureBlock]:
                 f"Dropping the least discriminating items, {shorten(str(benchmark), 40)}",
                 "Items are sorted by item-rest correlation on the calibration models, and the lowest are dropped "
                 "step by step. The band contains 90% of random subsets of the same size. The mean changes as items go.",
-                own.set_index("dropped"),
+                points_table(own.set_index("dropped"), PATH_COLUMNS, plain=PLAIN_PATH_COLUMNS),
                 partial(paths_figure, paths, str(benchmark)),
-                columns=[name for name in PATH_COLUMNS if name in own],
-                whole=f"{place}/paths.csv",
+                whole=whole,
             )
         )
     return found
@@ -294,10 +438,9 @@ def _paths(paths: pd.DataFrame, place: str) -> list[FigureBlock]:
 
 def _paper(paper: pd.DataFrame) -> FigureBlock:
     """Show the comparison of the paper, with random subsets and V(k)."""
-    table = paper.set_index(["benchmark", "size"])
-    shown = table[[name for name in REFERENCES if name in table]] * 100
+    shown = points_table(paper.set_index(["benchmark", "size"]), REFERENCES)
     caption = (
-        "Seed sd in points: of the full benchmark, of random subsets of the size, as V(k) predicts for them, and of "
+        "Seed sd: of the full benchmark, of random subsets of the size, as V(k) predicts for them, and of "
         "the paper's p-IRT and gp-IRT on anchors and on random subsets. Compared with the full benchmark alone, any "
         "small subset looks noisy."
     )
@@ -314,7 +457,9 @@ def _errors(compared: ResultFolder) -> FigureBlock:
         "How well subsets estimate the full score",
         "Mean absolute error on held-out models, in points; grey: random subsets, 5 to 95%, blue: below them, "
         f"vermilion: above.{least}",
-        table.set_index(["method", "weights", "estimator", "size"]),
+        points_table(
+            table.set_index(["method", "weights", "estimator", "size"]), ERROR_COLUMNS, plain=ERROR_COLUMNS[-2:]
+        ),
         partial(subset_comparison_figure, table),
-        whole=f"{compared.place}/comparison.csv",
+        whole=compared.file("comparison.csv"),
     )

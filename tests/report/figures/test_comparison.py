@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from irt_bench.report.figures import (
+    ability_accuracy_figure,
     comparison_figure,
     save_figure,
 )
@@ -20,7 +21,7 @@ def test_comparison_figure_draws_models_pairs_and_items(comparison, all_axes, ma
     )
     assert len(cloud.lines) == len(top)
     named = {text.get_text() for text in cloud.texts}
-    assert named == {*top["higher_ability"].head(3), *top["higher_accuracy"].head(3)}
+    assert named >= {*top["higher_ability"].head(3), *top["higher_accuracy"].head(3)}
     assert [label.get_text() for label in bars.get_yticklabels()] == list(comparison.items.index[:12])
     np.testing.assert_allclose([bar.get_width() for bar in bars.patches], comparison.items["contribution"].head(12))
     assert "share of right responses" in cloud.get_xlabel()
@@ -64,3 +65,14 @@ def test_the_same_input_gives_the_same_bytes(comparison, tmp_path, ending):
     for number in range(2):
         save_figure(comparison_figure(comparison), tmp_path / f"{number}.{ending}")
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_all_of_few_models_are_named_within_the_axes(comparison):
+    models = comparison.models.head(9)
+    (axes,) = ability_accuracy_figure(models).axes
+    assert {text.get_text() for text in axes.texts} == set(models.index)
+    assert all(0 <= text.get_position()[1] <= 1 for text in axes.texts)
+    many = ability_accuracy_figure(comparison.models, comparison.discordant).axes[0]
+    assert len({*many.texts}) <= 16 + 3 and len(comparison.models) > 30
+    best, worst = comparison.models["relative_ability"].idxmax(), comparison.models["relative_ability"].idxmin()
+    assert {best, worst} <= {text.get_text() for text in many.texts}

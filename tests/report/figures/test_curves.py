@@ -15,9 +15,11 @@ def curve(name, values):
 def test_information_figure_draws_information_error_and_abilities(made_abilities):
     information = curve("information", 20 * np.exp(-(np.linspace(-3, 3, 61) ** 2)))
     figure = information_figure(information, made_abilities(100)["ability"])
-    top, middle, bottom = figure.axes
+    top, middle, reliability, bottom = figure.axes
     np.testing.assert_allclose(top.lines[0].get_ydata(), information["information"])
     np.testing.assert_allclose(middle.lines[0].get_ydata(), 1 / np.sqrt(information["information"]))
+    drawn = reliability.lines[0].get_ydata()
+    np.testing.assert_allclose(drawn, 1 - 1 / (1 + information["information"]))
     assert sum(bar.get_height() for bar in bottom.patches) == 100
     assert figure.get_suptitle() == "Abilities near 0.0 are measured best, to a standard error of 0.22"
     assert "squared unit" in top.get_ylabel()
@@ -27,13 +29,13 @@ def test_information_figure_draws_information_error_and_abilities(made_abilities
 def test_information_figure_takes_the_standard_error_where_it_is_given():
     both = curve("information", np.full(5, 4.0)).join(curve("standard_error", np.full(5, 0.7)))
     figure = information_figure(both.to_xarray())
-    assert len(figure.axes) == 2
+    assert len(figure.axes) == 3
     np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), 0.7)
 
 
 def test_few_abilities_are_single_lines(made_abilities):
     figure = information_figure(curve("information", np.linspace(1, 5, 20)), made_abilities(6)["ability"])
-    assert len(figure.axes[2].collections[0].get_segments()) == 6
+    assert len(figure.axes[3].collections[0].get_segments()) == 6
 
 
 def test_curves_figure_draws_curve_and_models(made_abilities, marks):

@@ -1,11 +1,14 @@
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 from irt_bench.analysis.classical import FEW_MODELS, FLAGS, item_statistics
 from irt_bench.errors import UndefinedWarning
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.simulate import MIS_KEYED, simulate_responses
 from irt_bench.report.figures import (
+    item_cards_figure,
     items_figure,
     save_figure,
 )
@@ -84,3 +87,20 @@ def test_the_same_input_gives_the_same_bytes(statistics, tmp_path, ending):
     for number in range(2):
         save_figure(items_figure(statistics), tmp_path / f"{number}.{ending}")
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_a_card_of_an_item_with_a_wrong_key_shows_falling_shares_and_a_dashed_curve():
+    ability = np.linspace(-2, 2, 5)
+    rising = np.linspace(0.2, 0.8, 5)
+    nodes = xr.DataArray(np.tile(rising, (2, 1)), dims=("item", "ability"), coords={"item": ["ok", "bad"]})
+    curves = xr.Dataset({f"probability{end}": nodes for end in ("", "_q05", "_q95")}).assign_coords(ability=ability)
+    shares = {"ok": rising, "bad": rising[::-1]}
+    observed = pd.concat(
+        pd.DataFrame({"item": item, "ability": ability, "proportion_correct": own}) for item, own in shares.items()
+    )
+    observed = observed.assign(proportion_correct_q05=0.1, proportion_correct_q95=0.9)
+    items = pd.DataFrame({"item_rest_correlation": [0.4, -0.4], "flags": ["near_zero", "negative"]}, index=shares)
+    good, bad = item_cards_figure(curves, observed, items).axes[:2]
+    assert good.lines[0].get_linestyle() == "-" and bad.lines[0].get_linestyle() == "--"
+    np.testing.assert_allclose(bad.lines[1].get_ydata(), rising[::-1])
+    assert bad.get_title(loc="left") == "bad, r -0.40" and "cannot fall" in bad.lines[0].get_label()

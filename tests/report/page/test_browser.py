@@ -139,19 +139,44 @@ def test_figures_and_tables_are_saved(visit, written_page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_prints_on_white_without_controls_and_no_wider_than_the_paper(visit, written_page, scheme):
-    page = visit(written_page, 690, scheme)  # A4 within its margins
+    page = visit(written_page, 703, scheme)  # A4 within its margins
     grey_on_screen = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     page.emulate_media(media="print", color_scheme=scheme)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert grey_on_screen and page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     for control in (".downloads", "#item-search", "#more-items", "summary"):
         assert not any(each.is_visible() for each in page.locator(control).all()), control
-    assert page.locator(".drawing.wide svg").first.is_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 690
-    assert page.locator("#item-table").bounding_box()["width"] <= 690
-    shown = [row for row in page.locator("#item-table tbody tr").all() if row.is_visible()]
-    assert len(shown) == 20
-    tallest = page.evaluate("Math.max(...[...document.querySelectorAll('.drawing.wide svg')].map(s => s.clientHeight))")
-    assert 100 < tallest < 900  # of the 1,020 pixels of a page
+    assert page.locator(".drawing.narrow svg").first.is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 703
+    rows = page.locator("#ranks tbody tr")
+    assert [row.is_visible() for row in rows.all()] == [True] * 10 + [False] * (rows.count() - 10)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#ranks details").get_attribute("open") is None
+
+
+def test_it_prints_on_few_pages(visit, written_page):
+    pdf = visit(written_page).pdf(prefer_css_page_size=True)
+    assert 2 <= len(re.findall(rb"/Type\s*/Page[^s]", pdf)) <= 6
+
+
+def test_points_say_what_they_are_beside_the_pointer(visit, written_page):
+    page = visit(written_page)
+    texts = page.eval_on_selector_all("#ability-accuracy .wide use title", "found => found.map(t => t.textContent)")
+    labels = column(page, "#ranks", 1)
+    assert len(texts) == len(labels) and {text.partition(": relative ability")[0] for text in texts} == set(labels)
+    assert page.locator("#seed-sd th[title]").count() >= 3
+
+
+def test_an_item_that_goes_against_the_rest_is_not_drawn_as_rising(visit, written_page):
+    page = visit(written_page)
+    found = []
+    for place in (0, 29):
+        page.locator("#item-table tbody tr").nth(place).click()
+        dashes = page.locator("#curve-line").evaluate("line => getComputedStyle(line).strokeDasharray")
+        found.append((dashes != "none", page.locator("#curve-against").is_visible()))
+        flags = page.locator("#item-table tbody tr").nth(place).locator("td").last.text_content()
+        assert found[-1] == ("negative" in flags,) * 2
+    assert found == [(True, True), (False, False)]
 
 
 def test_names_that_try_to_leave_their_place_stay_text(visit, hostile_folder, hostile_names):
@@ -166,7 +191,7 @@ def test_names_that_try_to_leave_their_place_stay_text(visit, hostile_folder, ho
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for row in page.locator("#item-table tbody tr").all():
         row.click()
-    assert page.locator("section").count() == 6
+    assert page.locator("section").count() == 3
     with page.expect_download() as download:
         page.locator("#save-items").click()
     rows = list(csv.reader(download.value.path().read_text(encoding="utf-8").splitlines()))

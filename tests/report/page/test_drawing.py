@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from irt_bench.report.figures.canvas import BLUE, new_figure, styled
+from irt_bench.report.figures.canvas import BLUE, new_figure, styled, with_texts
 from irt_bench.report.page.blocks import COLOURS, draw, inline_svg
 
 HOSTILE = "<script>#0072b2</script> --> &"
@@ -59,3 +59,17 @@ def test_a_drawing_is_wide_and_narrow_without_title():
 
 def test_the_same_figure_gives_the_same_text():
     assert draw(labelled, "name") == draw(labelled, "name")
+
+
+@styled
+def told(places, texts) -> Figure:
+    figure = new_figure(2.0, "Points with texts")
+    with_texts(figure.subplots().scatter(places, places), texts)
+    return figure
+
+
+def test_each_point_has_its_text_and_none_where_one_was_not_drawn():
+    drawn = ElementTree.fromstring(inline_svg(told([0, 1, 2], ["a", HOSTILE, "c"]), "a-"))  # noqa: S314
+    assert [each.text for each in drawn.iter("title")] == ["a", HOSTILE, "c"]
+    lost = inline_svg(told([0, float("nan"), 2], ["a", "b", "c"]), "a-")
+    assert "<title>" not in lost

@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import subprocess
@@ -63,9 +64,25 @@ def test_nothing_is_loaded_from_elsewhere(page):
 def test_questions_come_in_their_order_and_missing_parts_name_their_command(page):
     questions = re.findall(r"<h2[^>]*>(.*?)</h2>", page, re.DOTALL)
     text = " ".join(re.sub(r"<[^>]+>", "", each).strip() for each in questions)
-    order = [text.index(word) for word in ("How noisy", "made of", "subsets help", "items are bad", "How far to trust")]
+    order = [text.index(word) for word in ("How noisy", "made of", "who is ahead", "How far to trust")]
     assert order == sorted(order)
-    assert "irt-bench study" in page
+    assert "subsets help" not in text  # nothing to show: left out, and named at the foot
+    foot = page[page.index("<footer>") :]
+    assert "Do subsets help?" in foot and "irt-bench study" in foot
+
+
+def test_the_foot_says_how_the_page_was_made(folder, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    path = write_report([folder / "fit"], folder / "other.html", call="irt-bench report <x>")
+    foot = path.read_text().partition("<footer>")[2]
+    summary = json.loads((folder / "fit" / "summary.json").read_text())
+    assert summary["responses"]["fingerprint"] in foot and f"torch {summary['versions']['torch']}" in foot
+    assert "1970-01-02" in foot and "irt-bench report &lt;x&gt;" in foot and "Python 3." in foot
+
+
+def test_folders_that_do_not_stay_are_not_named(folder):
+    path = write_report([folder / "fit"], folder / "gone.html", call="report", kept=False)
+    assert "abilities.csv" not in path.read_text() and f"{folder.name}/fit" not in path.read_text()
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

@@ -53,6 +53,14 @@
     });
   }
 
+  // On paper, all tables are open.
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details.numbers:not([open])")];
+    for (const each of closed) each.open = true;
+  });
+  addEventListener("afterprint", () => { for (const each of closed) each.open = false; });
+
   // Items: sorted, searched, chosen.
   const data = JSON.parse(document.getElementById("item-data").textContent);
   const table = document.getElementById("item-table");
@@ -117,6 +125,10 @@
     const own = data.curves && data.curves.items[data.items[place]];
     const svg = document.getElementById("item-curve");
     svg.toggleAttribute("hidden", !own);
+    const against = /negative/.test(data.flags[place]);
+    svg.classList.toggle("against", against);
+    document.getElementById("curve-against").hidden = !(own && against);
+    document.getElementById("curve-sure").textContent = /(^|[,;] )negative/.test(data.flags[place]) ? "goes" : "may go";
     document.getElementById("save-curve").hidden = !own;
     document.getElementById("curve-note").hidden = !data.curves;
     if (!own) return;
@@ -127,6 +139,7 @@
     const [groups, shares, lows, highs, counts] = (data.observed && data.observed[data.items[place]]) || [[], [], [], [], []];
     const within = groups.map((_, k) => k).filter((k) => Math.abs(groups[k]) <= 4);
     document.getElementById("observed-shares").setAttribute("d", within.map((k) => `M${across(groups[k]).toFixed(1)} ${up(shares[k]).toFixed(1)}h0`).join(""));
+    document.getElementById("observed-trend").setAttribute("d", within.map((k, place) => `${place ? "L" : "M"}${across(groups[k]).toFixed(1)} ${up(shares[k]).toFixed(1)}`).join(""));
     document.getElementById("observed-bars").setAttribute("d", within.map((k) => `M${across(groups[k]).toFixed(1)} ${up(lows[k]).toFixed(1)}V${up(highs[k]).toFixed(1)}`).join(""));
     document.getElementById("observed-counts").textContent = counts.length ? ` (${[...new Set([Math.min(...counts), Math.max(...counts)])].join(" to ")} models each)` : "";
     document.getElementById("models-rug").setAttribute("d", data.abilities.filter((value) => Math.abs(value) <= 4).map((value) => `M${across(value).toFixed(1)} 190v6`).join(""));
