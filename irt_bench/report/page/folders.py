@@ -77,7 +77,7 @@ KINDS: Final[dict[str, ResultKind]] = {
         {"models.csv": ("benchmark", "model", "score", "score_se")}, (SUMMARY,), ("pairs.csv",), "irt-bench scores"
     ),
     RECIPES: ResultKind(
-        {"recipes.csv": ("task", "difference", "p_holm", "verdict")}, (SUMMARY,), (), "irt-bench variance --recipes"
+        {"recipes.csv": ("task", "difference", "p_holm", "verdict")}, (SUMMARY,), (), "irt-bench variance"
     ),
     ITEMS: ResultKind({}, (), (), "irt-bench items"),
 }
