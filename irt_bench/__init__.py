@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from irt_bench.api.subset import Subset as Subset
     from irt_bench.api.subset import make_subset as make_subset
     from irt_bench.api.subset_comparison import SubsetComparison as SubsetComparison
+    from irt_bench.api.subset_comparison import compare_calibrations as compare_calibrations
     from irt_bench.api.subset_comparison import compare_subsets as compare_subsets
     from irt_bench.api.variance import SeedVariance as SeedVariance
     from irt_bench.api.variance import compare_recipes as compare_recipes
@@ -129,6 +130,7 @@ _HOMES = {
     "compare_models": "irt_bench.api.model_scores",
     "compare_recipes": "irt_bench.api.variance",
     "compare_seed_variance": "irt_bench.api.variance",
+    "compare_calibrations": "irt_bench.api.subset_comparison",
     "compare_subsets": "irt_bench.api.subset_comparison",
     "describe_responses": "irt_bench.responses.read",
     "fit": "irt_bench.api.fitting",

@@ -94,6 +94,7 @@ PUBLIC = [
     "as_counts",
     "as_table",
     "calibrate_items",
+    "compare_calibrations",
     "compare_models",
     "compare_recipes",
     "compare_seed_variance",

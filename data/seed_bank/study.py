@@ -2,9 +2,14 @@
 
     python data/seed_bank/study.py run FOLDER               # --every 10: every tenth item, in some minutes
     python data/seed_bank/study.py gather "seed bank=FOLDER" aann=OTHER      # writes data/cures.csv, cures_control.csv
+    python data/seed_bank/study.py scale FOLDER                              # writes data/calibrated_small.csv
 
 Items and weights are chosen on three quarters of the recipes and judged on the seeds of the last quarter, in turn. A
 folder gets the tables and figures of a study, as from ``irt-bench study``.
+
+``scale`` asks whether items chosen on recipes of little compute serve for recipes of more: every other one of the
+recipes with at least the compute of the base recipe is judged, with items chosen on the recipes below it, and with
+items chosen on as many of the others.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from typing import Any, Final
 
 import pandas as pd
 from pack import CHECKPOINTS, HERE, long_frame, read_bank, read_measures
+from recipes import RECIPES
 
 from irt_bench import Study, run_study, table_from_frame
 
@@ -41,6 +47,35 @@ def bank_study(folder: Path | None = None, *, bank: Path = HERE, every: int = 1,
     return run_study(table, folder=folder, alternatives=alternatives, jobs=jobs, **(DESIGN | design))
 
 
+def calibration_recipes() -> tuple[dict[str, list[str]], list[str]]:
+    """Recipes to calibrate on, small ones or ones as large as the judged, as many of each; and the judged ones."""
+    compute = {name: each.width**2 * each.layers * each.steps * each.batch for name, each in RECIPES.items()}
+    small = [name for name in RECIPES if compute[name] < compute["base"]]
+    large = [name for name in RECIPES if name not in small]
+    return {"smaller": small, "as large": large[1::2][: len(small)]}, large[::2]
+
+
+def scale_study(folder: Path, *, bank: Path = HERE, every: int = 1, jobs: int = 1) -> pd.DataFrame:
+    """Judge large recipes with items chosen on small ones, and on ones as large: all cures of both."""
+    frame = long_frame(read_bank(bank), every=every)
+    table = table_from_frame(_of(frame, "completion"))
+    calibrations, judged = calibration_recipes()
+    parts = []
+    for name, recipes in calibrations.items():
+        study = run_study(
+            table,
+            folder=folder / name.replace(" ", "_"),
+            jobs=jobs,
+            calibration={"run": recipes},
+            evaluation={"run": judged},
+            **DESIGN,
+        )
+        parts.append(study.cures().assign(calibrated_on=name))
+    found = pd.concat(parts, ignore_index=True)
+    found.insert(0, "calibrated_on", found.pop("calibrated_on"))
+    return found
+
+
 def _of(frame: pd.DataFrame, framing: str) -> pd.DataFrame:
     return frame[frame["benchmark"] == framing].assign(benchmark="seed_bank")
 
@@ -58,11 +93,13 @@ def main() -> int:
     """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    run, collect = commands.add_parser("run"), commands.add_parser("gather")
-    run.add_argument("folder", type=Path, help="for tables and figures; a stopped study goes on from there")
-    run.add_argument("--bank", type=Path, default=HERE, help="folder of the packed bank")
-    run.add_argument("--every", type=int, default=1, help="use every n-th item")
-    run.add_argument("--jobs", type=int, default=1)
+    run, collect, scale = (commands.add_parser(name) for name in ("run", "gather", "scale"))
+    for each in (run, scale):
+        each.add_argument("folder", type=Path, help="for tables and figures; a stopped study goes on from there")
+        each.add_argument("--bank", type=Path, default=HERE, help="folder of the packed bank")
+        each.add_argument("--every", type=int, default=1, help="use every n-th item")
+        each.add_argument("--jobs", type=int, default=1)
+    scale.add_argument("-o", "--output", type=Path, default=HERE.parent)
     collect.add_argument("studies", nargs="+", metavar="NAME=FOLDER")
     collect.add_argument("-o", "--output", type=Path, default=HERE.parent)
     given = parser.parse_args()
@@ -70,6 +107,10 @@ def main() -> int:
         gather(
             {name: Path(folder) for name, _, folder in (each.partition("=") for each in given.studies)}, given.output
         )
+        return 0
+    if given.command == "scale":
+        found = scale_study(given.folder, bank=given.bank, every=given.every, jobs=given.jobs)
+        found.to_csv(given.output / "calibrated_small.csv", index=False, float_format="%.5g")
         return 0
     study = bank_study(given.folder, bank=given.bank, every=given.every, jobs=given.jobs)
     columns = ["cure", "how", "size", "control", "noise_per_signal", "ratio", "ratio_q05", "ratio_q95", "p_holm"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +11,21 @@ import numpy as np
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.analysis.labelled_draws import refuse_populations
 from irt_bench.api.display import draw, html_frame, notebook_html
-from irt_bench.errors import FitWarning, SubsetError
-from irt_bench.inference.draws import check_responses
+from irt_bench.errors import SubsetError
 from irt_bench.inference.fit import FitResult, Progress
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.model import SCORE_MODEL
 from irt_bench.names import EstimatorName, ExportName, SelectorName, WeightingName
 from irt_bench.report import figures
 from irt_bench.responses.canonical import Responses, as_counts
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
-from irt_bench.subsets.basis import balanced_targets
-from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, CalibrationPlan, Recipe, fold_settings, prepare
-from irt_bench.subsets.clusters import model_clusters
+from irt_bench.subsets.calibration import Recipe
 from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
 from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
 from irt_bench.subsets.make import (
-    DEFAULT_ESTIMATOR,
-    DEFAULT_METHOD,
+    calibrated,
     check_names,
+    default_choice,
     default_weights,
     prompt_hashes,
     smallest_subset,
@@ -335,9 +327,9 @@ def make_subset(
     size: float | None = None,
     *,
     target_se: float | None = None,
-    method: SelectorName = DEFAULT_METHOD,
+    method: SelectorName | None = None,
     weights: WeightingName | None = None,
-    estimator: EstimatorName = DEFAULT_ESTIMATOR,
+    estimator: EstimatorName | None = None,
     fit: FitResult | None = None,
     macro: bool = False,
     keep_negative: bool = False,
@@ -358,11 +350,11 @@ def make_subset(
     target_se : float, optional
         Instead of a size: the smallest subset whose predicted error is at most this.
     method : str
-        How to choose items; see Notes.
+        How to choose items; see Notes. By default "anchors-proportional", with fewer than ten models "random".
     weights : str, optional
         How to weight the answers; see Notes. By default "anchor" for "anchors" and "anchors-irt", else "equal".
     estimator : str
-        How to estimate the full score; see Notes.
+        How to estimate the full score; see Notes. By default "p_irt_residual", with fewer than ten models "weighted".
     fit : Fit, optional
         A fit to these responses, instead of a 2PL by the fast method. Cross-validation fits its IRT model anew: by the
         fast method where that knows the model, else by SVI.
@@ -437,64 +429,19 @@ def make_subset(
     True
     """
     counts = as_counts(responses, models=models, items=items)
+    usual = default_choice(counts.n_models)
+    how, scored_by = method or usual[0], estimator or usual[1]
     if (size is None) == (target_se is None):
         raise SubsetError("give either size (a number of items, or a share of them) or target_se, such as 0.02.")
-    check_names([method], weights, [estimator])
+    check_names([how], weights, [scored_by])
     number = 1 if size is None else item_number(size, counts.n_items)
     if number > counts.n_items:
         raise SubsetError(f"size {number} was asked for, of {counts.n_items} items.")
     calibration = calibrated(
         counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed, progress=progress
     )
-    recipe = Recipe(method, weights or default_weights(method), number, seed)
+    recipe = Recipe(how, weights or default_weights(how), number, seed)
     hashes = prompt_hashes(responses) if isinstance(responses, ResponseTable) else None
     if target_se is not None:
-        return Subset(smallest_subset(calibration, recipe, target_se, estimator=estimator, hashes=hashes))
-    return Subset(make_record(calibration, recipe, estimator=estimator, hashes=hashes))
-
-
-def calibrated(
-    counts: ResponseCounts,
-    fit: FitResult | None = None,
-    *,
-    macro: bool = False,
-    keep_negative: bool = False,
-    ability_range: tuple[float, float] | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Calibration:
-    """Fit the items and those of each fold; parameters are those of `make_subset`."""
-    plan = calibration_plan(
-        counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed
-    )
-    posterior = None if fit is None else fit.posterior
-    calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
-    for name, message in calibration.whole.posterior.attrs.get(FAILED_CHECKS, {}).items():
-        warnings.warn(
-            f"check {name} of the calibration failed: {message}. Give a better fit as fit=..., such as one by NUTS.",
-            FitWarning,
-            stacklevel=3,
-        )
-    return calibration
-
-
-def calibration_plan(
-    counts: ResponseCounts,
-    fit: FitResult | None = None,
-    *,
-    macro: bool = False,
-    keep_negative: bool = False,
-    ability_range: tuple[float, float] | None = None,
-    seed: int = 0,
-) -> CalibrationPlan:
-    """Say what to calibrate with; parameters are those of `make_subset`."""
-    if macro and names.SUBTASK not in counts.items:
-        raise SubsetError("macro needs subtasks, and the responses name none.")
-    targets = balanced_targets(counts.items[names.SUBTASK].astype(str).to_numpy(np.str_)) if macro else None
-    if fit is not None:
-        check_responses(fit.responses, counts)
-        if {SCORE_MODEL, names.DIMENSION} & {*fit.posterior.attrs, *fit.posterior.dims}:
-            raise SubsetError(f"fit is of the model {fit.irt_model.name}; give one with one ability, a 1PL to 4PL.")
-        refuse_populations(fit.posterior, "a subset")
-    model, settings = (TwoPL(), None) if fit is None else (fit.irt_model, fit.settings)
-    return CalibrationPlan(model, fold_settings(model, seed, settings), targets, keep_negative, ability_range)
+        return Subset(smallest_subset(calibration, recipe, target_se, estimator=scored_by, hashes=hashes))
+    return Subset(make_record(calibration, recipe, estimator=scored_by, hashes=hashes))

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import scipy
 
 from irt_bench.api.display import draw, html_frame, notebook_html, plural, saved_folder
-from irt_bench.api.subset import calibration_plan
+from irt_bench.api.subset import Subset, make_subset
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.files import write_json
 from irt_bench.inference.fit import FitResult, Progress
-from irt_bench.names import EstimatorName, SelectorName
+from irt_bench.names import INTERVAL, EstimatorName, SelectorName
 from irt_bench.report import figures
 from irt_bench.report.tables.score_tables import (
     COVERAGE_TITLE,
@@ -27,7 +29,8 @@ from irt_bench.report.tables.score_tables import (
     shift_table,
 )
 from irt_bench.responses.canonical import Responses, as_counts
-from irt_bench.subsets.clusters import model_clusters
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.subsets.clusters import Labels, model_clusters
 from irt_bench.subsets.compare import (
     N_RANDOM,
     WITHIN,
@@ -38,15 +41,20 @@ from irt_bench.subsets.compare import (
     methods_for,
     negative_control,
     shift,
+    within_interval,
 )
 from irt_bench.subsets.estimators import ESTIMATORS
-from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, check_names, default_weights
+from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, calibration_plan, check_names, default_weights
 from irt_bench.subsets.select import item_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_MODELS: Final = 400  # that take part
+MIN_CALIBRATED: Final = 3
+MIN_JUDGED: Final = 10  # models outside the clusters that calibrate
+MAX_JUDGED: Final = 200
+N_MEANS: Final = 20  # random subsets whose plain means are the reference
 
 
 @dataclass(frozen=True, repr=False)
@@ -250,3 +258,123 @@ def compare_subsets(
     }
     shuffled = {each: negative_control(counts, clusters, middle, each, jobs=jobs) for each in WITHIN if controls}
     return SubsetComparison(found, shift(counts, clusters, design), shuffled, about)
+
+
+def compare_calibrations(
+    responses: Responses,
+    size: float,
+    n_models: Sequence[int] = (5, 10, 20, 50, 100),
+    *,
+    method: SelectorName | None = None,
+    estimator: EstimatorName | None = None,
+    repeats: int = 5,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Show how the error of a subset falls with the number of calibration models, and how many would do.
+
+    Models are drawn by whole clusters, a subset is made with them by `make_subset`, and the other models are scored.
+
+    Parameters
+    ----------
+    responses : ResponseCounts, ResponseTable, DataFrame or array
+        Answers of models to all items; see `fit`.
+    size : float
+        Number of items, or below 1 a share of them.
+    n_models : sequence of int
+        Numbers of calibration models; those that leave fewer than `MIN_JUDGED` others are left out.
+    method, estimator : str, optional
+        As of `make_subset`.
+    repeats : int
+        Draws of calibration models, 2 or more.
+    seed : int
+        Seed of the random numbers.
+    progress : callable, optional
+        Called with (what, done, total).
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by the number of calibration models: ``method``, ``estimator``, ``error`` (mean absolute error of the
+        estimated full score, in [0, 1]), ``error_q05``, ``error_q95`` (its 90% interval over draws), ``coverage``
+        (share of 90% intervals that hold the full score), ``random`` (error of the mean of as many random items, for
+        the same models) and ``n_judged`` (models scored per draw, on average).
+
+    Raises
+    ------
+    SubsetError
+        If a name is not known, or no number of calibration models leaves enough others.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_calibrations, load_example
+    >>> found = compare_calibrations(load_example("benchmark"), 20, [40], repeats=2)
+    >>> bool(found.loc[40, "error"] < found.loc[40, "random"])
+    True
+    """
+    counts = as_counts(responses)
+    check_names([] if method is None else [method], None, [] if estimator is None else [estimator])
+    number = item_number(size, counts.n_items)
+    if repeats < 2:
+        raise SubsetError(f"repeats is {repeats}; an interval takes 2 draws of calibration models or more.")
+    wanted = sorted({n for n in n_models if MIN_CALIBRATED <= n <= counts.n_models - MIN_JUDGED})
+    if number >= counts.n_items or not wanted:
+        raise SubsetError(
+            f"{counts.n_models} models and {counts.n_items} items; with size {number}, numbers of calibration models "
+            f"from {MIN_CALIBRATED} to {counts.n_models - MIN_JUDGED} and fewer items than all can be judged."
+        )
+    clusters = model_clusters(counts)
+    rows = []
+    for draw_number in range(repeats):
+        rng = np.random.default_rng([seed, draw_number])
+        order = _by_cluster(clusters, rng)
+        for done, n in enumerate(wanted):
+            if progress is not None:
+                progress("calibration models", draw_number * len(wanted) + done, repeats * len(wanted))
+            kept = order[:n]
+            others = np.flatnonzero(~np.isin(clusters, clusters[kept]))
+            if len(others) < MIN_JUDGED:
+                continue
+            judged = counts.take(models=rng.permutation(others)[:MAX_JUDGED])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of each of many fits
+                made = make_subset(counts.take(models=np.sort(kept)), number, method=method, estimator=estimator)
+            rows.append(_judged(made, judged, n, rng))
+    if not rows:
+        raise SubsetError("one cluster has nearly all models: none are left to judge. Name clusters in a column.")
+    return _over_draws(pd.DataFrame(rows))
+
+
+def _by_cluster(clusters: Labels, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Rows in random order, clusters one after another."""
+    names, codes = np.unique(clusters, return_inverse=True)
+    return np.lexsort((rng.permutation(len(codes)), rng.permutation(len(names))[codes]))
+
+
+def _judged(subset: Subset, judged: ResponseCounts, n: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Errors of one subset on models that took no part in it, with those of means of random items."""
+    truth = judged.accuracy()
+    found = subset.score(judged).assign(truth=truth)
+    known = found[found["q05"].notna()]
+    draws = [rng.permutation(judged.n_items)[: subset.size] for _ in range(N_MEANS)]
+    plain = [(judged.take(items=items).accuracy() - truth).abs().mean() for items in draws]
+    return {
+        "n_models": n,
+        "method": subset.record.method,
+        "estimator": subset.record.estimator,
+        "error": (found["estimate"] - truth).abs().mean(),
+        "coverage": within_interval(known).mean(),
+        "random": np.mean(plain),
+        "n_judged": judged.n_models,
+    }
+
+
+def _over_draws(rows: pd.DataFrame) -> pd.DataFrame:
+    """Average the draws of calibration models, with Student's interval of the mean error."""
+    groups = rows.groupby("n_models")
+    found = groups[["method", "estimator"]].first()
+    found["error"], n = groups["error"].mean(), groups.size()
+    half = scipy.stats.t.ppf(INTERVAL[1], (n - 1).clip(lower=1)) * groups["error"].std() / np.sqrt(n)
+    found["error_q05"], found["error_q95"] = (found["error"] - half).clip(lower=0), found["error"] + half
+    found[["coverage", "random", "n_judged"]] = groups[["coverage", "random", "n_judged"]].mean()
+    return found

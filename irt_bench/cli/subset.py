@@ -67,9 +67,10 @@ class SubsetOptions:
         from irt_bench.subsets import make
         from irt_bench.subsets.calibration import Recipe
 
-        method = self.method or make.DEFAULT_METHOD
+        usual = make.default_choice(calibration.whole.counts.n_models)
+        method = self.method or usual[0]
         recipe = Recipe(method, self.weights or make.default_weights(method), number, seed)
-        how: dict[str, Any] = {"estimator": self.estimator or make.DEFAULT_ESTIMATOR, "hashes": hashes}
+        how: dict[str, Any] = {"estimator": self.estimator or usual[1], "hashes": hashes}
         if self.parallel_forms:
             return list(make.parallel_forms(calibration, recipe, **how))
         if self.target_se is not None:
@@ -134,8 +135,7 @@ def subset(
 
     Methods, weights and estimators are explained by: python -c "import irt_bench; help(irt_bench.make_subset)"
     """
-    from irt_bench.api.subset import calibrated
-    from irt_bench.subsets.make import check_names, prompt_hashes
+    from irt_bench.subsets.make import calibrated, check_names, prompt_hashes
 
     writing.check(output, folder=compare)
     _check(wanted, compare=compare, jobs=comparing.jobs)

@@ -231,7 +231,9 @@ def _guide_check(missed: float | None) -> Check:
 def _rhat_check(posterior: xr.Dataset) -> Check:
     from arviz_stats import rhat  # noqa: PLC0415 - takes a second that only samplers should cost
 
-    value, where = _worst(rhat(posterior), _moving(posterior), largest=True)
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 of parameters that are fixed: left out below
+        found = rhat(posterior)
+    value, where = _worst(found, _moving(posterior), largest=True)
     message = f"largest R-hat {value:.4f}, of {where}"
     return Check("r_hat", _status(value < RHAT_LIMIT), value, RHAT_LIMIT, message + _more(value < RHAT_LIMIT))
 
@@ -239,7 +241,9 @@ def _rhat_check(posterior: xr.Dataset) -> Check:
 def _ess_check(posterior: xr.Dataset, kind: str, needed: int) -> Check:
     from arviz_stats import ess  # noqa: PLC0415 - as above
 
-    value, where = _worst(ess(posterior, method=kind), _moving(posterior), largest=False)
+    with np.errstate(invalid="ignore", divide="ignore"):  # as above
+        found = ess(posterior, method=kind)
+    value, where = _worst(found, _moving(posterior), largest=False)
     message = f"smallest {kind} effective sample size {value:.0f}, of {where}"
     return Check(f"ess_{kind}", _status(value >= needed), value, needed, message + _more(value >= needed))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
@@ -10,13 +11,30 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from irt_bench.errors import SubsetError, unknown_choice
-from irt_bench.names import DOC_HASH
+from irt_bench.analysis.labelled_draws import refuse_populations
+from irt_bench.errors import FitWarning, SubsetError, SubsetWarning, unknown_choice
+from irt_bench.inference.draws import check_responses
+from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.irt_models.logistic import OnePL, TwoPL
+from irt_bench.irt_models.model import SCORE_MODEL, IRTModel
+from irt_bench.names import DIMENSION, DOC_HASH, SUBTASK
+from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, ResponseTable
-from irt_bench.subsets.basis import Selection, SelectionBasis
-from irt_bench.subsets.calibration import CalibratedSubset, Calibration, Recipe, calibrate, chosen_items
+from irt_bench.subsets.basis import Selection, SelectionBasis, balanced_targets
+from irt_bench.subsets.calibration import (
+    FAILED_CHECKS,
+    CalibratedSubset,
+    Calibration,
+    CalibrationPlan,
+    Recipe,
+    calibrate,
+    chosen_items,
+    fold_settings,
+    prepare,
+)
+from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import LearnedParameters, estimator_of
-from irt_bench.subsets.score import ExpectedError, GapEstimate, HeldOutErrors, orderable_gap
+from irt_bench.subsets.score import FEW_MODELS, ExpectedError, GapEstimate, HeldOutErrors, orderable_gap
 from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
 from irt_bench.subsets.subset import (
     AblerErrors,
@@ -39,9 +57,78 @@ DEFAULT_ESTIMATOR: Final = "p_irt_residual"
 OWN_WEIGHTS: Final = {"anchors": "anchor", "anchors-irt": "anchor"}  # of methods that compute weights
 
 
+def default_choice(n_models: int) -> tuple[str, str]:
+    """Names of the default method and estimator: random items and their mean where an IRT model has too few models."""
+    return (DEFAULT_METHOD, DEFAULT_ESTIMATOR) if n_models >= FEW_MODELS else ("random", "weighted")
+
+
 def default_weights(method: str) -> str:
     """Name of the default weights of a method."""
     return OWN_WEIGHTS.get(method, "equal")
+
+
+def calibrated(
+    counts: ResponseCounts,
+    fit: FitResult | None = None,
+    *,
+    macro: bool = False,
+    keep_negative: bool = False,
+    ability_range: tuple[float, float] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Fit the items and those of each fold; parameters are those of `irt_bench.make_subset`."""
+    plan = calibration_plan(
+        counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed
+    )
+    posterior = None if fit is None else fit.posterior
+    few = posterior is None and counts.n_models < FEW_MODELS
+    if few:
+        warnings.warn(
+            f"{counts.n_models} models say too little about the items ({FEW_MODELS} do): by default, items are random "
+            "and scored by their mean. Intervals rest on the random choice of items and hold for any new model.",
+            SubsetWarning,
+            stacklevel=3,
+        )
+    with warnings.catch_warnings():
+        if few:
+            warnings.simplefilter("ignore", FitWarning)  # said above
+        calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+    if few:
+        return calibration
+    for name, message in calibration.whole.posterior.attrs.get(FAILED_CHECKS, {}).items():
+        warnings.warn(
+            f"check {name} of the calibration failed: {message}. Give a better fit as fit=..., such as one by NUTS.",
+            FitWarning,
+            stacklevel=3,
+        )
+    return calibration
+
+
+def calibration_plan(
+    counts: ResponseCounts,
+    fit: FitResult | None = None,
+    *,
+    macro: bool = False,
+    keep_negative: bool = False,
+    ability_range: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> CalibrationPlan:
+    """Say what to calibrate with; parameters are those of `irt_bench.make_subset`."""
+    if macro and SUBTASK not in counts.items:
+        raise SubsetError("macro needs subtasks, and the responses name none.")
+    targets = balanced_targets(counts.items[SUBTASK].astype(str).to_numpy(np.str_)) if macro else None
+    model: IRTModel = TwoPL()
+    if fit is not None:
+        check_responses(fit.responses, counts)
+        if {SCORE_MODEL, DIMENSION} & {*fit.posterior.attrs, *fit.posterior.dims}:
+            raise SubsetError(f"fit is of the model {fit.irt_model.name}; give one with one ability, a 1PL to 4PL.")
+        refuse_populations(fit.posterior, "a subset")
+        model = fit.irt_model
+    elif counts.n_models < FEW_MODELS:  # few models say nothing of discriminations, and little of a hierarchy
+        model = OnePL().with_independent_priors()
+    settings = fold_settings(model, seed, None if fit is None else fit.settings)
+    return CalibrationPlan(model, settings, targets, keep_negative, ability_range)
 
 
 def check_names(methods: Iterable[str], weights: str | None, estimators: Iterable[str]) -> None:

@@ -10,7 +10,8 @@ valid for estimators without an IRT model too.
 four: the one above; the same from a calibration on the weaker half of the models that scores the strongest; t x the sd
 of a mean over as many random items, from the residuals of the model itself, which needs no IRT model; 1.645 x the sd
 under the IRT model. The interval is a mixture of both kinds, weighted by the posterior probability that the ability
-lies outside the range.
+lies outside the range. With fewer than `FEW_MODELS` calibration models, held-out models say too little, and every model
+counts as outside; with random items and their plain mean, such an interval holds whatever the calibration is worth.
 
 *Smallest gap.* A pair of held-out models with full scores g apart is ordered correctly with probability Phi(g / s).
 This is exact if the error of the difference is normal with sd s. s is the maximum-likelihood estimate over all pairs;
@@ -19,9 +20,8 @@ as many random items.
 
 References
 ----------
-.. [1] arXiv 2510.08730 calls the gap the minimum detectable ability difference. It finds that about 250 items are
-needed
-   for models that are 2 to 3 points apart.
+.. [1] arXiv 2510.08730 calls the gap the minimum detectable ability difference, and finds that models 2 to 3 points
+   apart need about 250 items.
 """
 
 from __future__ import annotations
@@ -170,6 +170,7 @@ def interval_limits(
     return np.clip(estimate - half, low, high), np.clip(estimate + half, low, high)
 
 
+FEW_MODELS: Final = 10  # calibration models: with fewer, intervals are as outside their range, and items are random
 ORDERED: Final = 0.8  # share of pairs ordered correctly
 N_RANDOM: Final = 20  # random subsets per fold
 GAP_RESAMPLES: Final = 200  # of clusters
@@ -328,16 +329,15 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
     scorer = scorer_of(subset)
     answered = answers.asked.any(axis=1)
     if not answered.any():
-        raise SubsetError(
-            f"none of the {counts.n_models} models has an answer to an item of the subset of {subset.benchmark!r}."
-        )
+        raise SubsetError(f"none of the {counts.n_models} models has an answer to the subset of {subset.benchmark!r}.")
     summary = summarise_responses(scorer, answers.take(models=answered))
     numbers = subset.numbers
     errors = UNKNOWN_ERRORS._replace(misfit_sd=numbers.misfit_sd, interval_scale=numbers.interval_scale)
     abler = UNKNOWN_ERRORS
     if numbers.abler_scale is not None and numbers.abler_misfit_sd is not None:
         abler = UNKNOWN_ERRORS._replace(misfit_sd=numbers.abler_misfit_sd, interval_scale=numbers.abler_scale)
-    context = ScoringContext(scorer.nodes, subset.calibration.ability_range, subset.n_items_full, scorer.targets.min())
+    few, limits = subset.calibration.n_models < FEW_MODELS, subset.calibration.ability_range
+    context = ScoringContext(scorer.nodes, limits, subset.n_items_full, scorer.targets.min(), few)
     scored = estimate_with_interval(subset.estimator, summary, _learned(numbers), (errors, abler), context)
     ability_sd = summary.abilities["ability_sd"].to_numpy(dtype=np.float64)
     table = pd.DataFrame(np.nan, index=counts.models.index.rename(MODEL), columns=list(COLUMNS[:5]))
@@ -358,6 +358,7 @@ class ScoringContext(NamedTuple):
     ability_range: tuple[float, float]
     n_items: int
     step: float
+    few: bool = False  # calibration models, too few for intervals from their errors
 
 
 class FullScoreEstimates(NamedTuple):
@@ -402,7 +403,7 @@ def estimate_with_interval(
         scale=within.interval_scale,
         step=context.step,
         within=possible_range(summary),
-        outside=extrapolation_of(prediction, probability, context.n_items, abler),
+        outside=extrapolation_of(prediction, np.maximum(probability, context.few), context.n_items, abler),
     )
     outside = probability > FLAG_PROBABILITY
     refused = outside & (not estimator.extrapolates)

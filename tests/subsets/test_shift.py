@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.errors import FitError
+import irt_bench
+from irt_bench.errors import FitError, SubsetError, SubsetWarning
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
@@ -133,3 +134,47 @@ def test_a_weaker_half_that_cannot_be_fitted_leaves_abler_models_unknown(monkeyp
     best = type(counts)(np.ones((1, 60), dtype=int), np.ones((1, 60), dtype=int), counts.models.iloc[:1], counts.items)
     table = estimate_full_score(best, subset)
     assert table["flags"].iloc[0] == "outside_calibration" and table["q05"].iloc[0] < table["estimate"].iloc[0] <= 1
+
+
+def few(n_models, seed, *, n_items=200, n_new=60):
+    """Answers of a few models that calibrate, and of new ones; two-parameter logistic."""
+    rng = np.random.default_rng(seed)
+    difficulty, discrimination = rng.normal(0, 1.3, n_items), np.exp(rng.normal(0, 0.5, n_items))
+    ability = rng.normal(size=n_models + n_new)
+    right = rng.random((len(ability), n_items)) < 1 / (1 + np.exp(-discrimination * (ability[:, None] - difficulty)))
+    labels = [f"m{number}" for number in range(len(ability))]
+    frame = pd.DataFrame(right.astype(int), index=labels, columns=[f"q{item}" for item in range(n_items)])
+    return frame[:n_models], frame[n_models:]
+
+
+def test_subsets_of_few_models_are_random_items_with_intervals_that_hold():
+    n_models, found = 4, []
+    for seed in range(8):
+        kept, new = few(n_models, seed)
+        with pytest.warns(SubsetWarning, match=f"^{n_models} models say too little"):
+            subset = irt_bench.make_subset(kept, 50, seed=seed)
+        assert (subset.record.method, subset.record.estimator) == ("random", "weighted")
+        found.append(subset.score(new).assign(truth=new.mean(axis=1)))
+    table = pd.concat(found)
+    half = (table["q95"] - table["q05"]) / 2
+    error = (table["estimate"] - table["truth"]).abs()
+    assert 0.86 < (error <= half).mean() < 0.95
+    assert (error <= 0.5 * half).mean() < 0.7  # the negative control: halved intervals do not
+
+
+def test_more_calibration_models_make_a_better_subset_and_shuffled_answers_do_not():
+    kept, new = few(90, 1, n_items=100)
+    frame = pd.concat([kept, new])
+    found = irt_bench.compare_calibrations(frame, 15, [5, 60], repeats=4)
+    assert found.loc[60, "error_q95"] < found.loc[60, "random"]
+    assert found.loc[5, "error"] == pytest.approx(found.loc[5, "random"], rel=0.25)
+    rng = np.random.default_rng(0)
+    shuffled = pd.DataFrame(rng.permuted(frame.to_numpy(), axis=1), frame.index, frame.columns)
+    control = irt_bench.compare_calibrations(shuffled, 15, [60], repeats=4)
+    assert control.loc[60, "error"] > 0.9 * control.loc[60, "random"]
+
+
+def test_calibrations_that_leave_no_models_to_judge_are_refused():
+    kept, _ = few(12, 0)
+    with pytest.raises(SubsetError, match="12 models"):
+        irt_bench.compare_calibrations(kept, 20, [5])
