@@ -263,7 +263,7 @@ def compare_subsets(
 def compare_calibrations(
     responses: Responses,
     size: float,
-    n_models: Sequence[int] = (5, 10, 20, 50, 100),
+    n_models: Sequence[float] = (5, 10, 20, 50, 100),
     *,
     method: SelectorName | None = None,
     estimator: EstimatorName | None = None,
@@ -273,7 +273,8 @@ def compare_calibrations(
 ) -> pd.DataFrame:
     """Show how the error of a subset falls with the number of calibration models, and how many would do.
 
-    Models are drawn by whole clusters, a subset is made with them by `make_subset`, and the other models are scored.
+    Clusters are drawn until they have the largest number of models. Of these, so many models calibrate subsets, by
+    `make_subset`, with which the models of all other clusters are scored.
 
     Parameters
     ----------
@@ -317,7 +318,7 @@ def compare_calibrations(
     number = item_number(size, counts.n_items)
     if repeats < 2:
         raise SubsetError(f"repeats is {repeats}; an interval takes 2 draws of calibration models or more.")
-    wanted = sorted({n for n in n_models if MIN_CALIBRATED <= n <= counts.n_models - MIN_JUDGED})
+    wanted = sorted({int(n) for n in n_models if MIN_CALIBRATED <= n <= counts.n_models - MIN_JUDGED})
     if number >= counts.n_items or not wanted:
         raise SubsetError(
             f"{counts.n_models} models and {counts.n_items} items; with size {number}, numbers of calibration models "
@@ -327,28 +328,32 @@ def compare_calibrations(
     rows = []
     for draw_number in range(repeats):
         rng = np.random.default_rng([seed, draw_number])
-        order = _by_cluster(clusters, rng)
+        pool, others = _apart(clusters, wanted[-1], rng)
+        if len(others) < MIN_JUDGED:
+            continue
+        judged = counts.take(models=others[:MAX_JUDGED])
         for done, n in enumerate(wanted):
             if progress is not None:
                 progress("calibration models", draw_number * len(wanted) + done, repeats * len(wanted))
-            kept = order[:n]
-            others = np.flatnonzero(~np.isin(clusters, clusters[kept]))
-            if len(others) < MIN_JUDGED:
-                continue
-            judged = counts.take(models=rng.permutation(others)[:MAX_JUDGED])
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of each of many fits
-                made = make_subset(counts.take(models=np.sort(kept)), number, method=method, estimator=estimator)
+                made = make_subset(counts.take(models=np.sort(pool[:n])), number, method=method, estimator=estimator)
             rows.append(_judged(made, judged, n, rng))
     if not rows:
-        raise SubsetError("one cluster has nearly all models: none are left to judge. Name clusters in a column.")
+        raise SubsetError(
+            f"with {wanted[-1]} models to calibrate, fewer than {MIN_JUDGED} of other clusters are left to judge; give "
+            "a smaller n_models."
+        )
     return _over_draws(pd.DataFrame(rows))
 
 
-def _by_cluster(clusters: Labels, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Rows in random order, clusters one after another."""
+def _apart(clusters: Labels, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows of random clusters with `n` models or more together, and rows of all others, each in random order."""
     names, codes = np.unique(clusters, return_inverse=True)
-    return np.lexsort((rng.permutation(len(codes)), rng.permutation(len(names))[codes]))
+    place = rng.permutation(len(names))
+    drawn = np.cumsum(np.bincount(place[codes])) < n
+    inside = np.append(True, drawn)[place[codes]]
+    return rng.permutation(np.flatnonzero(inside)), rng.permutation(np.flatnonzero(~inside))
 
 
 def _judged(subset: Subset, judged: ResponseCounts, n: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from irt_bench.cli.options import (
 )
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import SubsetError, check_jobs, check_range
-from irt_bench.files import json_text
+from irt_bench.files import json_text, replacing
 from irt_bench.names import EstimatorName, SelectorName, WeightingName
 
 if TYPE_CHECKING:
@@ -111,13 +111,15 @@ class ComparisonOptions:
 
     def given(self) -> dict[str, Any]:
         """Arguments of `compare_subsets`."""
-        try:
-            sizes = [float(part) for part in self.sizes.split(",")]
-        except ValueError:
-            raise SubsetError(
-                f"--sizes is {self.sizes!r}; numbers with commas between are needed: 20,50,100."
-            ) from None
-        return vars(self) | {"sizes": sizes}
+        return vars(self) | {"sizes": numbers("--sizes", self.sizes)}
+
+
+def numbers(name: str, text: str) -> list[float]:
+    """Read numbers with commas between."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SubsetError(f"{name} is {text!r}; numbers with commas between are needed: 20,50,100.") from None
 
 
 @command
@@ -130,6 +132,15 @@ def subset(
     reading: ResponseOptions,
     writing: WriteOptions,
     compare: Annotated[bool, flag("--compare", "Compare all methods, weights and estimators instead.")] = False,
+    calibration_models: Annotated[
+        str | None,
+        option(
+            "Instead: numbers of calibration models, comma-separated, whose errors with this size are compared and "
+            "written as CSV.",
+            panel=COMPARE,
+            metavar="N,...",
+        ),
+    ] = None,
 ) -> None:
     """Make a reduced benchmark that estimates the full score, with an interval that holds for new models.
 
@@ -151,6 +162,11 @@ def subset(
         _compare(counts, output, json=writing.json, methods=methods, **how, **comparing.given())
         return
     number = wanted.number(counts.n_items)
+    if calibration_models is not None:
+        n_models = numbers("--calibration-models", calibration_models)
+        how = {"method": wanted.method, "estimator": wanted.estimator, "seed": calibrating.seed}
+        _compare_calibrations(counts, output, number, n_models, json=writing.json, **how)
+        return
     with progress_bar() as progress:
         calibration = calibrated(counts, **how, progress=progress)
     made = wanted.make(calibration, number, calibrating.seed, prompt_hashes(table))
@@ -193,6 +209,30 @@ def _compare(counts: "ResponseCounts", output: Path, *, json: bool, **settings: 
     for within, control in found.controls.items():
         for estimator, part in control.groupby("estimator", sort=False):
             out.print(f"Answers shuffled within {within}, {estimator}: {_verdict(part)}", highlight=False)
+    say_written(output)
+
+
+def _compare_calibrations(
+    counts: "ResponseCounts",
+    output: Path,
+    size: int,
+    n_models: list[float],
+    *,
+    json: bool,
+    **settings: Any,
+) -> None:
+    """Show and write errors by the number of calibration models."""
+    from irt_bench.api.subset_comparison import compare_calibrations
+    from irt_bench.report.tables import print_table
+
+    with progress_bar() as progress:
+        found = compare_calibrations(counts, size, n_models, **settings, progress=progress)
+    with replacing(output) as beside:
+        found.to_csv(beside, float_format="%.6g")
+    if json:
+        print_text(json_text({"calibrations": found.reset_index().to_dict("records")}))
+        return
+    print_table(found, title=f"Error of {size} items by number of calibration models", console=out)
     say_written(output)
 
 

@@ -93,7 +93,8 @@ def calibrated(
     with warnings.catch_warnings():
         if few:
             warnings.simplefilter("ignore", FitWarning)  # said above
-        calibration = prepare(counts, model_clusters(counts), plan, seed=seed, posterior=posterior, progress=progress)
+        clusters = np.array(counts.models.index, dtype=np.str_) if few else model_clusters(counts)
+        calibration = prepare(counts, clusters, plan, seed=seed, posterior=posterior, progress=progress)
     if few:
         return calibration
     for name, message in calibration.whole.posterior.attrs.get(FAILED_CHECKS, {}).items():
