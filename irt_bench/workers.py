@@ -1,13 +1,34 @@
-"""Worker processes: they leave signals to their parent and end when it ends, for whatever reason."""
+"""Long work: the progress it reports, and worker processes that leave signals to their parent and end when it ends."""
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
+Progress = Callable[[str, int, int], None]  # called with what is done, how much of it, and of how much
+
 POLL_SECONDS: Final = 1.0
+_listening: ContextVar[Progress | None] = ContextVar("listening", default=None)
+
+
+@contextmanager
+def listening(progress: Progress | None) -> Iterator[None]:
+    """Have `report` tell of what is done in the block."""
+    token = _listening.set(progress)
+    try:
+        yield
+    finally:
+        _listening.reset(token)
+
+
+def report(what: str) -> None:
+    """Tell whoever listens of work whose length is not known."""
+    if (progress := _listening.get()) is not None:
+        progress(what, 0, 1)
 
 
 def follow_parent() -> None:

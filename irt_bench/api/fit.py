@@ -30,12 +30,13 @@ from irt_bench.checks.check_fit import REPLICATES
 from irt_bench.errors import AnalysisError, FitError, unknown_choice
 from irt_bench.inference.convergence import check_table
 from irt_bench.inference.draws import OBSERVED_DATA, RESPONSE_GROUPS, saved_counts
-from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.model import SCORE_MODEL, IRTModel, arranged
 from irt_bench.names import ScoreMethod
 from irt_bench.report import figures
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,6 +62,10 @@ class Fit(FitResult):
         What inference gave: model, settings, draws as data sets of dimensions (chain, draw, model or item), checks.
     data : ResponseCounts, optional
         The responses. A fit that was read from a file has them where they were saved with it, as `save` does.
+
+    Notes
+    -----
+    Methods take as `responses` those that were fitted, in any form, where the fit does not hold them.
 
     Examples
     --------
@@ -110,11 +115,6 @@ class Fit(FitResult):
     def abilities(self, responses: Responses | None = None) -> pd.DataFrame:
         """Tabulate ability and rank of each model, beside its accuracy.
 
-        Parameters
-        ----------
-        responses : optional
-            Those that were fitted, in any form, where the fit does not hold them.
-
         Returns
         -------
         pd.DataFrame
@@ -131,8 +131,6 @@ class Fit(FitResult):
 
         Parameters
         ----------
-        responses : optional
-            Those that were fitted, in any form, where the fit does not hold them.
         maximum_likelihood : bool
             Add marginal maximum-likelihood estimates, ``difficulty_ml, discrimination_ml`` and their ``_se``.
 
@@ -290,8 +288,6 @@ class Fit(FitResult):
 
         Parameters
         ----------
-        responses : optional
-            Those that were fitted, in any form, where the fit does not hold them.
         groups : pd.Series or str, optional
             Group of each model, indexed by model, or the column of the models' metadata that holds it: for items that
             differ between groups.
@@ -325,8 +321,6 @@ class Fit(FitResult):
 
         Parameters
         ----------
-        responses : optional
-            Those that were fitted, in any form, where the fit does not hold them.
         n_resamples : int
             Resamples of the items.
         seed : int
@@ -427,8 +421,6 @@ class Fit(FitResult):
 
         Parameters
         ----------
-        responses : optional
-            Those that were fitted, in any form, where the fit does not hold them.
         groups : sequence of str
             Which of "log_likelihood", "posterior_predictive" and "observed_data" to make.
         """
@@ -447,8 +439,6 @@ class Fit(FitResult):
         ----------
         path : str or Path
             The file.
-        responses : optional
-            Those that were fitted, in any form, where the fit does not hold them.
         groups : sequence of str
             What is saved with the draws: "observed_data", the responses, from which the tables are made again;
             "log_likelihood" and "posterior_predictive", which are large.

@@ -11,7 +11,7 @@ from irt_bench.analysis.irt import item_table, summarise
 from irt_bench.analysis.profiles import calibrate_new_items
 from irt_bench.api.fit import Fit
 from irt_bench.errors import AnalysisError, FitError, ModelError, renamed
-from irt_bench.inference.fit import Progress, default_method
+from irt_bench.inference.fit import default_method
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
 from irt_bench.inference.settings import SETTINGS, Settings, settings_for
@@ -22,6 +22,7 @@ from irt_bench.irt_models.model import IRTModel, arranged
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS, MultidimensionalTwoPL
 from irt_bench.names import ITEM, CopiesName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
+from irt_bench.workers import Progress
 
 
 @renamed(cluster="model_clusters")

@@ -13,11 +13,11 @@ from irt_bench.api.fitting import fit
 from irt_bench.api.variance import seed_variance
 from irt_bench.errors import AnalysisError
 from irt_bench.files import write_csv, write_json
-from irt_bench.inference.fit import Progress
 from irt_bench.report.page.page import need_template_engine, write_report
 from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
+from irt_bench.workers import Progress
 
 
 def report_responses(

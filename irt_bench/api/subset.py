@@ -13,7 +13,7 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.api.display import draw, html_frame, notebook_html
 from irt_bench.errors import SubsetError
-from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.inference.fit import FitResult
 from irt_bench.names import EstimatorName, ExportName, SelectorName, WeightingName
 from irt_bench.report import figures
 from irt_bench.responses.canonical import Responses, as_counts
@@ -34,6 +34,7 @@ from irt_bench.subsets.make import make_subset as make_record
 from irt_bench.subsets.score import estimate_full_score
 from irt_bench.subsets.select import item_number
 from irt_bench.subsets.subset import SubsetRecord, read_subset, write_subset
+from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ from irt_bench.api.display import draw, html_frame, notebook_html, plural, saved
 from irt_bench.api.subset import Subset, make_subset
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.files import write_json
-from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.inference.fit import FitResult
 from irt_bench.names import INTERVAL, EstimatorName, SelectorName
 from irt_bench.report import figures
 from irt_bench.report.tables.score_tables import (
@@ -46,6 +46,7 @@ from irt_bench.subsets.compare import (
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, calibration_plan, check_names, default_weights
 from irt_bench.subsets.select import item_number
+from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -46,8 +45,8 @@ from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.workers import Progress
 
-Progress = Callable[[str, int, int], None]
 Positions = npt.NDArray[np.intp]
 MAX_CELLS: Final = 6_000_000  # above it models are sampled: one replicate would take half a minute
 MIN_SAMPLE: Final = 400  # models

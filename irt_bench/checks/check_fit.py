@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -66,6 +65,7 @@ from irt_bench.inference.response_checks import response_checks
 from irt_bench.names import INTERVAL, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.workers import Progress
 
 RECORDS: Final = 10  # item pairs in a summary
 
@@ -247,7 +247,6 @@ def _limit(data: CheckData, name: str) -> float:
     return float(np.nanmax(chance)) if np.isfinite(chance).any() else 0.0
 
 
-Progress = Callable[[str, int, int], None]
 REPLICATES: Final = 39  # a value above all of them has probability 1 in 40
 MIN_REPLICATES: Final = 9
 MAX_REPLICATES: Final = 9_999

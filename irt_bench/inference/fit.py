@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
@@ -41,11 +41,11 @@ from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.quality import disconnected_blocks
+from irt_bench.workers import Progress, listening
 
 if TYPE_CHECKING:
     from irt_bench.inference.related_models import Cluster, Copies
 
-Progress = Callable[[str, int, int], None]
 # Imported when called: torch and Pyro take seconds that reading a saved fit need not wait for.
 _METHODS: Final = {
     "laplace": ("irt_bench.inference.fast.laplace", "fit_laplace"),
@@ -350,14 +350,16 @@ def fit(
     if isinstance(irt_model, Multidimensional):
         from irt_bench.inference.fast.dimensional import choose_dimensions  # noqa: PLC0415 - as the methods above
 
-        irt_model, choice = choose_dimensions(irt_model.for_items(counts.items), counts, settings.seed)
+        with listening(progress):
+            irt_model, choice = choose_dimensions(irt_model.for_items(counts.items), counts, settings.seed)
     relatives = find_relatives(counts, irt_model, model_clusters, copies)
     distinct = relatives.distinct
     if isinstance(irt_model, Logistic | ScoreModel):
         irt_model = irt_model.for_responses(distinct)
     module, function = _VARIATIONAL if several and settings.method == "laplace" else _METHODS[settings.method]
     draw = getattr(import_module(module), function)
-    draws: Draws = draw(irt_model, distinct.correct, distinct.trials, settings, progress)
+    with listening(progress):
+        draws: Draws = draw(irt_model, distinct.correct, distinct.trials, settings, progress)
     posterior = label_draws(draws, distinct, irt_model)
     posterior = posterior.drop_vars(getattr(irt_model, "auxiliary", ()), errors="ignore")
     posterior = irt_model.oriented(posterior) if isinstance(irt_model, Multidimensional | ScoreModel) else posterior

@@ -9,7 +9,7 @@ spread over seeds at one step, whatever of it would last.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
@@ -49,8 +49,8 @@ from irt_bench.irt_models.model import HalfNormal, Normal
 from irt_bench.irt_models.program import half_normal, measured, normal, number
 from irt_bench.irt_models.training_runs import SeedDesign
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.workers import Progress
 
-Progress = Callable[[str, int, int], None]
 Array = npt.NDArray[Any]
 SITES: Final = ("sd_seed", "sd_step", "run_mean", "seed_effect", "step_effect")
 SD_SEED, SD_STEP, RUN_MEAN, SEED_EFFECT, STEP_EFFECT = SITES

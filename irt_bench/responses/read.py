@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,6 +33,7 @@ from irt_bench.responses.runs import RunOptions, with_runs
 from irt_bench.responses.sources import Source, find_sources
 from irt_bench.responses.table import FILTER, GROUP, MEASURE_COLUMNS, METRIC, Finding, ResponseTable
 from irt_bench.responses.wide import rename_aliases
+from irt_bench.workers import Progress
 
 
 def stack(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
@@ -119,8 +120,6 @@ def _categorical(part: pd.Series | None, n_rows: int) -> pd.Series:
     labels = part.cat.categories
     return part if labels.dtype == "str" else part.cat.rename_categories(list(labels.astype("str")))
 
-
-Progress = Callable[[str, int, int], None]
 
 MAX_FINDINGS: Final = 5  # of one name that are listed one by one
 # What a format's module may raise on a file whose parts have unexpected types.

@@ -29,15 +29,13 @@ from irt_bench.study.plan import StudyPlan, plan_study
 from irt_bench.study.results import Alternatives, StudyResult, assemble
 from irt_bench.study.split import SplitData
 from irt_bench.study.tasks import StudyTask, compute_task
-from irt_bench.workers import PROCESSES
+from irt_bench.workers import PROCESSES, Progress
 
 Backend = Literal["loky", "dask"]
 BACKENDS: Final[tuple[Backend, ...]] = get_args(Backend)
 BATCHES_PER_WORKER: Final = 3  # so that workers end at about the same time
 MIN_BATCH: Final = 8  # tasks: every batch fits the calibration models of its split anew
 POLL_SECONDS: Final = 1.0  # between two counts of finished tasks
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import xarray as xr
 
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetError, SubsetWarning
-from irt_bench.inference.fit import Progress, fit
+from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import LaplaceSettings, Settings, SVISettings
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import Beta, IRTModel
@@ -43,6 +43,7 @@ from irt_bench.subsets.scorer import (
     summarise_responses,
 )
 from irt_bench.subsets.select import select, weight_items
+from irt_bench.workers import Progress
 
 ANCHOR_METHODS: Final = ("anchors", "anchors-irt")
 ANCHOR_FACTOR: Final = 4  # tinyBenchmarks assumes that anchors have a quarter of the variance of a random subset

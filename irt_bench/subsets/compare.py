@@ -31,7 +31,6 @@ from joblib import Parallel, delayed
 from irt_bench.analysis.intervals import holm, resampled_counts
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, check_jobs, check_range, unknown_choice
-from irt_bench.inference.fit import Progress
 from irt_bench.names import INTERVAL, MODEL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import SelectionBasis, full_scores
@@ -59,7 +58,7 @@ from irt_bench.subsets.estimators import (
 from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.score import ScoringContext, estimate_with_interval
 from irt_bench.subsets.select import SELECTORS
-from irt_bench.workers import PROCESSES
+from irt_bench.workers import PROCESSES, Progress
 
 CLUSTER: Final = "cluster"
 RECIPE: Final = ["size", "method", "weights", "estimator"]

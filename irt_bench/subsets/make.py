@@ -14,7 +14,7 @@ import pandas as pd
 from irt_bench.analysis.labelled_draws import refuse_populations
 from irt_bench.errors import FitWarning, SubsetError, SubsetWarning, unknown_choice
 from irt_bench.inference.draws import check_responses
-from irt_bench.inference.fit import FitResult, Progress
+from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.irt_models.model import SCORE_MODEL, IRTModel
 from irt_bench.names import DIMENSION, DOC_HASH, SUBTASK
@@ -45,6 +45,7 @@ from irt_bench.subsets.subset import (
     SubsetRecord,
     UnseenItems,
 )
+from irt_bench.workers import Progress
 
 # On the five benchmarks of `tests/benchmarks/shift.py`, the defaults have the smallest error, or one within noise of
 # it, for models like the calibration models and for abler models. Regressions on the answers (p_irt_ridge, spline) are

@@ -6,7 +6,7 @@ few, on all models, and that is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,11 +27,11 @@ from irt_bench.variance.moments import answer_variance_ratio, answers_per_cell
 from irt_bench.variance.scores import seed_layout
 from irt_bench.variance.seed_checks import description_checks, seen_spread
 from irt_bench.variance.seed_effect import seed_effect_table
+from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from irt_bench.inference.seed_model import SeedFit
 
-Progress = Callable[[str, int, int], None]
 
 FEWEST_OTHERS: Final = MIN_MODELS  # that are no seeds, from which on they alone calibrate the items
 ALL_ITEMS: Final = "all"

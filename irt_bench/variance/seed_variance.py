@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,8 +26,7 @@ from irt_bench.variance.variance_curve import (
     predicted_curve,
     simulated_curve,
 )
-
-Progress = Callable[[str, int, int], None]
+from irt_bench.workers import Progress
 
 PAIRED_BOOTSTRAP: Final = 100  # resamples of seeds and items in comparisons of measures with accuracy
 

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from numba import njit
 from scipy.special import expit
 
-from irt_bench.inference.fast import sweep
+from irt_bench.inference.fast import sweep, sweep_numba  # noqa: F401 - the second reports what is compiled
 from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
+from irt_bench.workers import listening
 
 MODELS = {"2pl": TwoPL(), "3pl": ThreePL(guessing=0.25)}
 
@@ -86,3 +88,18 @@ def test_results_do_not_depend_on_the_number_of_threads(rng, simulate_counts, n_
     assert (one._smooth(*state) is None) == (n_models == 30)
     np.testing.assert_array_equal(one.over_models(*state), two.over_models(*state))
     np.testing.assert_array_equal(one.over_items(*state), two.over_items(*state))
+
+
+def test_compiling_is_reported_where_it_is_needed_and_only_there():
+    @njit
+    def add(a, b):
+        return a + b
+
+    heard = []
+    with listening(lambda *what: heard.append(what)):
+        add(1, 2)
+        assert heard and set(heard) == {("compiling, the first time only", 0, 1)}
+        heard.clear()
+        add(3, 4)  # compiled by now
+    add(1.5, 2.5)  # nobody listens
+    assert heard == []

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -36,9 +36,9 @@ from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.model import Hierarchical
 from irt_bench.irt_models.multidimensional import Multidimensional, MultidimensionalTwoPL, Slots
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.workers import Progress
 
 Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]
 MAX_THREADS: Final = get_num_threads()  # as many as numba may ever use
 MAX_REFINED: Final = 30_000_000  # cells times draws: some seconds
 MAX_REFINED_OF_FEW: Final = 300_000_000  # the same of fewer models than a normal posterior needs

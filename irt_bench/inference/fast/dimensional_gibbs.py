@@ -7,7 +7,6 @@ given the items, and so are, exactly, the location and the scale of each dimensi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,9 +19,9 @@ from irt_bench.inference.fast.gaussian_variational import GaussianVariational, i
 from irt_bench.inference.fast.gibbs import CHEAP, KEPT, LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
 from irt_bench.inference.fast.gibbs_targets import LogDensity
 from irt_bench.irt_models.multidimensional import Multidimensional
+from irt_bench.workers import Progress
 
 Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]
 BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
 HIGHEST: Final = 30.0  # log-odds
 MAX_LEFT_OUT: Final = 200  # sds over items that hardly differ move slowly, and small matrices cost nothing

@@ -12,7 +12,6 @@ does not know about the other, and exactly the location, scale and correlation t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -24,9 +23,9 @@ from irt_bench.inference.fast.ability_updates import standard_normals
 from irt_bench.inference.fast.sweep_numba import _sigmoid
 from irt_bench.irt_models.model import Hierarchical
 from irt_bench.irt_models.multidimensional import Multidimensional
+from irt_bench.workers import Progress
 
 Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)  # the middle node is 0
 NEAR, FAR = (np.float32(x) for x in NODES[3:])
 SHARE0, SHARE1, SHARE2 = (np.float32(x) for x in WEIGHTS[2:] / WEIGHTS.sum())

@@ -8,7 +8,7 @@ likelihood alone (Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353). The start is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -31,11 +31,11 @@ from irt_bench.inference.fast.joint_normal import Mode
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.populations import PopulationDesign
+from irt_bench.workers import Progress
 
 Array = npt.NDArray[Any]
 NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
 TINY: Final = 1e-12
-Progress = Callable[[str, int, int], None]
 KEPT: Final = 8  # sweeps of each chain whose draws are kept
 LEFT_OUT, MAX_LEFT_OUT = 12, 60  # sweeps before them, of large matrices and of small ones, where they cost nothing
 CHEAP: Final = 50_000_000  # cells times chains times sweeps

@@ -46,9 +46,9 @@ from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import DISPERSION_PRIOR, LOG_DISCRIMINATION, Logistic, ThreePL
 from irt_bench.irt_models.model import Beta, Normal
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, DISPERSION, GUESSING, ITEM
+from irt_bench.workers import Progress
 
 Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]
 EXACT_ITEMS = 64  # up to so many, what not knowing abilities costs the items is exact; beyond, to first order
 MANY_ITEMS = 500  # abilities informed by so many items are all but normal
 SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two per sweep

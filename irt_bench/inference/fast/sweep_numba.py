@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, njit, prange, set_num_threads
+from numba.core import event
 from numpy.polynomial import chebyshev
+
+from irt_bench.workers import report
 
 N_SUMS = 5
 CLIP = np.float32(18.0)  # |log-odds| beyond which sigmoid is 0 or 1 to float32
@@ -35,6 +38,19 @@ TILE, STEPS = 16, 256  # rows whose tables stay in the processor's first cache; 
 NAN_SAFE = {"reassoc", "contract", "nsz", "arcp"}  # fast, but what is not a number stays so
 
 _MAX_THREADS = get_num_threads()  # as many as numba may ever use
+
+
+class _Compiling(event.Listener):
+    """Reports that a loop is compiled, which takes seconds and is kept on disk for the next time."""
+
+    def on_start(self, event: Any) -> None:
+        report("compiling, the first time only")
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Compiling())
 
 
 def use_threads(threads: int) -> None:

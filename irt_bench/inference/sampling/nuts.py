@@ -22,10 +22,9 @@ from irt_bench.inference.sampling.guides import pyro_runtime
 from irt_bench.inference.settings import NUTSSettings
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.program import DTYPE
-from irt_bench.workers import PROCESSES
+from irt_bench.workers import PROCESSES, Progress
 
 Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]
 POLL_SECONDS: Final = 0.2
 POINT: Final = "point"
 TARGET_ACCEPT: Final = 0.8

@@ -20,9 +20,9 @@ from irt_bench.inference.sampling.likelihood import ResponseData
 from irt_bench.inference.settings import SVISettings
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.program import DTYPE
+from irt_bench.workers import Progress
 
 Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]
 LogDensity = Callable[[Tensor], Tensor]
 MAX_FULL: Final = 250  # coordinates up to which a full covariance matrix is learned in good time
 MAX_FULL_ON_GRID: Final = 100  # where steps are slow and whitening leaves little to learn

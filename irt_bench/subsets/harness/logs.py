@@ -22,11 +22,12 @@ from irt_bench.errors import ReadError, SubsetError, SubsetWarning
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.formats.format import Choice, parse_choice
 from irt_bench.responses.labels import MODEL_NAME
-from irt_bench.responses.read import Progress, find_sources, read_responses
+from irt_bench.responses.read import find_sources, read_responses
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVISION, ResponseTable
 from irt_bench.subsets.harness.log_facts import LogFacts, facts_of
 from irt_bench.subsets.score import FLAGS, check_same_metric_and_filter, estimate_full_score
 from irt_bench.subsets.subset import SubsetItem, SubsetRecord, bare_hash
+from irt_bench.workers import Progress
 
 
 def renamed_tasks(facts: Sequence[LogFacts]) -> dict[str, str]:
