@@ -117,9 +117,7 @@ def nearest_shares(features: FloatArray, chosen: Positions, target: FloatArray) 
     """Total share in the full score of the items nearest to each chosen item, itself included; (chosen,), sum 1."""
     rows = features.astype(np.float32)  # exact for right and wrong answers
     near = rows[chosen]
-    distance = rows @ (-2 * near.T)  # squared, less |row|^2, which is the same for all chosen items
-    distance += (near**2).sum(axis=1)
-    nearest = distance.argmin(axis=1)
+    nearest = ((near**2).sum(axis=1) - 2 * (rows @ near.T)).argmin(axis=1)  # |row|^2 is the same for all chosen items
     nearest[chosen] = np.arange(len(chosen))
     return np.asarray(np.bincount(nearest, target, minlength=len(chosen)), dtype=np.float64)
 
