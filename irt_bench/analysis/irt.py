@@ -21,6 +21,7 @@ from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_space
 from irt_bench.arrays import slices
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.inference.draws import cell_chances
+from irt_bench.irt_models.item_regression import EFFECT, ITEM_COVARIATE
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import SCORE_MODEL, Beta, IRTModel
 from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, Groups
@@ -272,6 +273,21 @@ def population_table(posterior: xr.Dataset) -> pd.DataFrame:
     for name, values in (("covariate_mean", population.means), ("covariate_sd", population.sds)):
         table[name] = [*values, *[np.nan] * (len(terms) - k)]
     return table
+
+
+def item_effect_table(posterior: xr.Dataset) -> pd.DataFrame:
+    """Tabulate effects of covariates of the items, per sd of a number, on difficulty and log discrimination.
+
+    Raises
+    ------
+    AnalysisError
+        If items are not regressed on covariates.
+    """
+    names = [name for name in (f"{DIFFICULTY}{EFFECT}", f"log_{DISCRIMINATION}{EFFECT}") if name in posterior]
+    if not names:
+        raise AnalysisError("the model has no regression of items; fit one with item_regression=ItemRegression([...]).")
+    drawn = {name: draws_of(posterior, name, ITEM_COVARIATE) for name in names}
+    return pd.concat([summarise(draws, name, labels) for name, (draws, labels) in drawn.items()], axis=1)
 
 
 def rater_table(posterior: xr.Dataset) -> pd.DataFrame:

@@ -28,7 +28,8 @@ ALIASES: Final = {
 }
 LAMBDAS: Final = {"3pl": GUESSING, "4pl": UPPER_ASYMPTOTE}
 MAX_BYTES: Final = 2**28
-SUFFIXES: Final = (".csv", ".parquet", ".json")
+TABLE_SUFFIXES: Final = (".csv", ".parquet")
+SUFFIXES: Final = (*TABLE_SUFFIXES, ".json")
 
 
 def read_item_parameters(path: str | Path) -> pd.DataFrame:
@@ -44,21 +45,49 @@ def read_item_parameters(path: str | Path) -> pd.DataFrame:
     AnalysisError
         If the file is missing, too large, or holds no parameters of items.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise AnalysisError(f"{file} is no file; a table of item parameters is needed.")
-    if file.suffix.lower() not in SUFFIXES:
-        raise AnalysisError(f"{file.name}: item parameters are read from {', '.join(SUFFIXES)} files.")
-    if file.stat().st_size > MAX_BYTES:
-        raise AnalysisError(f"{file.name} has {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read.")
+    file = _known_file(path, SUFFIXES, "item parameters")
     try:
-        if file.suffix.lower() == ".json":
-            frame = _of_py_irt(json.loads(file.read_text(encoding="utf-8")))
-        else:
-            frame = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file)
+        frame = _of_py_irt(json.loads(file.read_text(encoding="utf-8"))) if _is_json(file) else _frame_of(file)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise AnalysisError(f"{file.name} cannot be read as item parameters: {error}") from error
     return item_parameter_table(frame)
+
+
+def read_item_columns(path: str | Path) -> pd.DataFrame:
+    """Read what is known of items, such as covariates: a CSV or Parquet file with a column ``item``, its index then.
+
+    Raises
+    ------
+    AnalysisError
+        If the file is missing, too large, or no such table.
+    """
+    file = _known_file(path, TABLE_SUFFIXES, "columns of the items")
+    try:
+        frame = _frame_of(file)
+    except (ValueError, OSError) as error:
+        raise AnalysisError(f"{file.name} cannot be read as a table of items: {error}") from error
+    if ITEM not in frame:
+        raise AnalysisError(f"{file.name} has no column {ITEM!r}; its columns are {', '.join(map(str, frame))}.")
+    return frame.set_index(frame.pop(ITEM).astype(str))
+
+
+def _known_file(path: str | Path, suffixes: tuple[str, ...], what: str) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise AnalysisError(f"{file} is no file; a table of {what} is needed.")
+    if file.suffix.lower() not in suffixes:
+        raise AnalysisError(f"{file.name}: {what} are read from {', '.join(suffixes)} files.")
+    if file.stat().st_size > MAX_BYTES:
+        raise AnalysisError(f"{file.name} has {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read.")
+    return file
+
+
+def _is_json(file: Path) -> bool:
+    return file.suffix.lower() == ".json"
+
+
+def _frame_of(file: Path) -> pd.DataFrame:
+    return pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file)
 
 
 def _of_py_irt(content: Any) -> pd.DataFrame:

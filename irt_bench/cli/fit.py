@@ -32,6 +32,8 @@ from irt_bench.names import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from irt_bench.inference.fit import FitResult
     from irt_bench.inference.related_models import Cluster
     from irt_bench.inference.settings import Settings
@@ -79,10 +81,21 @@ class ModelOptions:
         ),
     ] = None
     reference: Annotated[str | None, option("Group with mean 0 and sd 1; by default the largest.")] = None
+    item_covariates: Annotated[
+        list[str] | None,
+        option(
+            "Item column on which difficulty and discrimination are regressed; repeatable. By nuts or svi.",
+            metavar="COLUMN",
+        ),
+    ] = None
+    items_table: Annotated[
+        Path | None, option("CSV or Parquet file with further columns of the items, such as covariates.")
+    ] = None
 
     def model(self) -> "AnyModel":
         """Build the model; options that it does not have are refused."""
         from irt_bench.irt_models import SCORE_MODELS
+        from irt_bench.irt_models.item_regression import ItemRegression
         from irt_bench.irt_models.logistic import irt_model_from_name
         from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
         from irt_bench.irt_models.populations import population_from_columns
@@ -101,18 +114,27 @@ class ModelOptions:
             if name == BifactorTwoPL.name:
                 return BifactorTwoPL(groups=self.item_groups)
             return ConfirmatoryTwoPL(dimensions=self.item_groups)
-        self._refuse_all_but("guessing", "priors", "dispersion", "groups", "covariates", "reference")
+        self._refuse_all_but("guessing", "priors", "dispersion", "groups", "covariates", "reference", "item_covariates")
         population = population_from_columns(self.groups, self.covariates or [], self.reference)
-        model = replace(irt_model_from_name(name, priors=self.priors), population=population)
+        regression = ItemRegression(self.item_covariates) if self.item_covariates else None
+        model = replace(
+            irt_model_from_name(name, priors=self.priors), population=population, item_regression=regression
+        )
         return model if self.dispersion == "auto" else replace(model, dispersion=None)
 
     def _refuse_all_but(self, *known: str) -> None:
         """Refuse the first option that was given and is none of the model's."""
         for each in fields(self):
             given = getattr(self, each.name)
-            if given and given != each.default and each.name not in ("irt_model", *known):
+            if given and given != each.default and each.name not in ("irt_model", "items_table", *known):
                 shown = f"--{each.name.replace('_', '-')}"
                 raise ModelError(f"{shown} is no option of the model {self.irt_model!r}.")
+
+    def item_columns(self) -> "pd.DataFrame | None":
+        """Read the table of the items, where one is given."""
+        from irt_bench.analysis.item_parameters import read_item_columns
+
+        return None if self.items_table is None else read_item_columns(self.items_table)
 
     def with_guessing(self, model: "AnyModel", counts: "ResponseCounts") -> "AnyModel":
         """Fix guessing of a model at what was given, a number or a column of the items."""
@@ -196,8 +218,9 @@ def fit(
     model = modelling.model()
     method = fitting.method or ("laplace" if model.is_approximated else None)
     settings = None if method is None else fitting.settings(method)  # what is wrong is refused before all is read
-    start = time.perf_counter()
+    columns, start = modelling.item_columns(), time.perf_counter()
     counts = (table := reading.read(paths)).counts()
+    counts = counts if columns is None else counts.with_item_columns(columns)
     model = modelling.with_guessing(model, counts)
     settings = settings or fitting.settings(inference.default_method(model, counts))
     if log_likelihood:
@@ -244,12 +267,14 @@ def _write(
     from irt_bench.analysis.curves import observed_shares
     from irt_bench.analysis.irt import (
         ability_table,
+        item_effect_table,
         item_table,
         loading_table,
         maximum_likelihood_items,
         population_table,
         rater_table,
     )
+    from irt_bench.irt_models.item_regression import ITEM_REGRESSION
     from irt_bench.irt_models.populations import POPULATION
     from irt_bench.irt_models.raters import SEVERITY
     from irt_bench.report.figures import fit_figure, loadings_figure, save_figure
@@ -263,6 +288,8 @@ def _write(
     tables = {"items": item_parameters, "abilities": abilities}
     if POPULATION in fitted.posterior.attrs:
         tables["populations"] = population_table(fitted.posterior)
+    if ITEM_REGRESSION in fitted.posterior.attrs:
+        tables["item_effects"] = item_effect_table(fitted.posterior)
     if SEVERITY in fitted.posterior:
         tables["raters"] = rater_table(fitted.posterior)
     if DIMENSION in fitted.posterior.dims:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -136,6 +136,28 @@ class ResponseCounts:
             benchmark=self.benchmark,
             measure=self.measure,
         )
+
+    def with_item_columns(self, columns: pd.DataFrame) -> ResponseCounts:
+        """Add columns of the items, such as covariates, joined by label; one of the same name is replaced.
+
+        Raises
+        ------
+        ResponsesError
+            If a label occurs twice, or an item has no row.
+        """
+        labels = pd.Index(columns.index.astype(str))
+        own = self.items.index.astype(str)
+        if labels.has_duplicates:
+            raise ResponsesError(f"item {labels[labels.duplicated()][0]!r} has two rows of columns; keep one.")
+        places = labels.get_indexer(own)
+        if (places < 0).any():
+            raise ResponsesError(
+                f"{int((places < 0).sum())} of {len(own)} items have no row in the table of items; first: "
+                f"{own[int((places < 0).argmax())]!r}. Labels must be the same."
+            )
+        new = columns.iloc[places].set_axis(self.items.index)
+        kept = self.items.drop(columns=[name for name in new if name in self.items])
+        return replace(self, items=kept.join(new))
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over labels and cells: equal responses have equal fingerprints."""

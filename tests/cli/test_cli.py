@@ -18,6 +18,7 @@ from irt_bench.errors import ConvergenceWarning
 from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.irt_models.multidimensional import BifactorTwoPL
+from irt_bench.irt_models.raters import ManyFacet
 from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses import read_responses, write_table
 
@@ -398,3 +399,51 @@ def test_options_of_other_models_are_refused_before_the_fit(passages, tmp_path, 
     shown = run("fit", passages, "-o", tmp_path / "fit", *options, code=2)
     assert message in " ".join(shown.output.split())
     assert not (tmp_path / "fit").exists()
+
+
+@pytest.fixture
+def short_svi(monkeypatch):
+    """Few steps from a short start, which the check of the guide is spared."""
+    from irt_bench.inference.sampling import coordinates, svi
+
+    monkeypatch.setattr(svi, "MAX_CHECKED", 0)
+    monkeypatch.setattr(coordinates, "START_STEPS", 60)
+    return ["--method", "svi", "--max-steps", "60", "--draws", "50"]
+
+
+def test_items_are_regressed_on_columns_of_a_table_of_items(responses, tmp_path, short_svi):
+    labels = read_responses([responses]).counts().items.index
+    items = pd.DataFrame({"item": labels, "length": np.arange(len(labels)) % 7, "kind": np.arange(len(labels)) % 2})
+    items.assign(kind=items["kind"].map({0: "a", 1: "b"})).to_csv(tmp_path / "items.csv", index=False)
+    covariates = ["--item-covariates", "length", "--item-covariates", "kind"]
+    given = ["fit", responses, "-o", tmp_path / "fit", *covariates]
+    run(*given, "--items-table", tmp_path / "items.csv", *short_svi)
+    effects = pd.read_csv(tmp_path / "fit" / "item_effects.csv", index_col="item_covariate")
+    assert effects.index[0] == "length" and effects.index[1] in ("kind: b - a", "kind: a - b")
+    assert (effects["difficulty_effect_q05"] < effects["difficulty_effect_q95"]).all()
+    assert "log_discrimination_effect" in effects
+    items[1:].to_csv(tmp_path / "fewer.csv", index=False)
+    (tmp_path / "none.csv").write_text("label,length\nq,1\n")
+    for wrong, message in (
+        (["--items-table", tmp_path / "fewer.csv"], "have no row in the table of items"),
+        (["--items-table", tmp_path / "none.csv"], "has no column 'item'"),
+        (["--items-table", tmp_path / "nowhere.csv"], "is no file"),
+        ([], "item column 'length' is not known"),
+        (["--irt-model", "grm"], "--item-covariates is no option of the model 'grm'"),
+        (["--method", "laplace", "--items-table", tmp_path / "items.csv"], "does not regress items"),
+    ):
+        method = [] if "--method" in wrong else short_svi
+        result = run("fit", responses, "-o", tmp_path / "wrong", *covariates, *method, *wrong, code=2)
+        assert message in " ".join(result.output.split())
+        assert not (tmp_path / "wrong").exists()
+
+
+def test_severities_of_raters_are_written(tmp_path, short_svi):
+    made = simulate_responses(ManyFacet(steps=2), n_models=20, n_items=6, seed=1)
+    frame = made.table.to_frame()
+    long = frame[["model", "score"]].assign(item=frame["rated_item"], judge=frame["rater"], max_score=1)
+    long.to_csv(tmp_path / "judged.csv", index=False)
+    run("fit", tmp_path / "judged.csv", "-o", tmp_path / "fit", "--irt-model", "mfrm", *short_svi)
+    raters = pd.read_csv(tmp_path / "fit" / "raters.csv", index_col="rater")
+    assert raters.index.tolist() == ["rater-1", "rater-2", "rater-3"]
+    assert raters["severity"].sum() == pytest.approx(0.0, abs=1e-6)

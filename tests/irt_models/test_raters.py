@@ -16,7 +16,7 @@ from irt_bench import (
     table_from_frame,
 )
 from irt_bench.errors import AnalysisError, ModelError
-from irt_bench.inference.sampling import coordinates
+from irt_bench.inference.sampling import coordinates, svi
 from irt_bench.irt_models.model import arranged
 from irt_bench.irt_models.simulate import HYPERPARAMETERS
 
@@ -57,6 +57,8 @@ def quick_fit(data, name):
     """Fit by a short optimisation from a short start, which is told."""
     with pytest.MonkeyPatch.context() as patch, pytest.warns(Warning):
         patch.setattr(coordinates, "START_STEPS", 250)
+        patch.setattr(coordinates, "MIN_DRAWS", 150)
+        patch.setattr(svi, "MAX_CHECKED", 0)
         return fit(table_from_frame(data), name, QUICK, seed=1)
 
 
