@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from irt_bench.api.analysis import item_analysis as item_analysis
     from irt_bench.api.example_data import load_example as load_example
     from irt_bench.api.fit import Fit as Fit
+    from irt_bench.api.fitting import ScaleLink as ScaleLink
     from irt_bench.api.fitting import calibrate_items as calibrate_items
+    from irt_bench.api.fitting import equate_scores as equate_scores
     from irt_bench.api.fitting import fit as fit
+    from irt_bench.api.fitting import link_scales as link_scales
     from irt_bench.api.fitting import predict_items as predict_items
     from irt_bench.api.model_scores import ModelScores as ModelScores
     from irt_bench.api.model_scores import compare_models as compare_models
@@ -116,6 +119,7 @@ _HOMES = {
     "ResponseCounts": "irt_bench.responses.counts",
     "ResponseTable": "irt_bench.responses.table",
     "SVISettings": "irt_bench.inference.settings",
+    "ScaleLink": "irt_bench.api.fitting",
     "SeedVariance": "irt_bench.api.variance",
     "Study": "irt_bench.api.study",
     "StudyDesign": "irt_bench.study.design",
@@ -133,8 +137,10 @@ _HOMES = {
     "compare_calibrations": "irt_bench.api.subset_comparison",
     "compare_subsets": "irt_bench.api.subset_comparison",
     "describe_responses": "irt_bench.responses.read",
+    "equate_scores": "irt_bench.api.fitting",
     "fit": "irt_bench.api.fitting",
     "item_analysis": "irt_bench.api.analysis",
+    "link_scales": "irt_bench.api.fitting",
     "load_example": "irt_bench.api.example_data",
     "make_subset": "irt_bench.api.subset",
     "model_scores": "irt_bench.api.model_scores",

@@ -61,6 +61,7 @@ DispersionName = Literal["auto", "none"]
 GuideName = Literal["auto", "full", "low_rank", "normal"]
 DeviceName = Literal["cpu", "cuda"]
 CopiesName = Literal["keep", "once"]
+LinkingName = Literal["stocking-lord", "mean-sigma"]
 ScoreMethod = Literal["eap", "map"]
 SelectorName = Literal[
     "random",

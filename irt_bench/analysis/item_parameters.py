@@ -1,20 +1,37 @@
-"""Abilities from item parameters known from elsewhere: tables of this package, of mirt, py-irt, girth or catsim."""
+"""Item parameters beyond one fit: tables of other programs, scales of two fits linked, scores of two tests equated."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.optimize import least_squares
 
 from irt_bench.analysis.abilities import score_models
-from irt_bench.errors import AnalysisError, ResponsesWarning
-from irt_bench.names import CHAIN, DIFFICULTY, DISCRIMINATION, DRAW, GUESSING, ITEM, UPPER_ASYMPTOTE, ScoreMethod
+from irt_bench.analysis.curves import response_probabilities
+from irt_bench.analysis.labelled_draws import ItemParameters, item_draws, positions_of
+from irt_bench.arrays import FloatArray
+from irt_bench.errors import AnalysisError, ResponsesWarning, UndefinedWarning
+from irt_bench.irt_models.model import SCORE_MODEL
+from irt_bench.names import (
+    CHAIN,
+    DIFFICULTY,
+    DIMENSION,
+    DISCRIMINATION,
+    DRAW,
+    GUESSING,
+    INTERVAL,
+    ITEM,
+    UPPER_ASYMPTOTE,
+    LinkingName,
+    ScoreMethod,
+)
 from irt_bench.responses.counts import ResponseCounts
 
 INTERCEPT: Final = "intercept"  # log-odds at ability 0: -discrimination x difficulty
@@ -30,6 +47,10 @@ LAMBDAS: Final = {"3pl": GUESSING, "4pl": UPPER_ASYMPTOTE}
 MAX_BYTES: Final = 2**28
 TABLE_SUFFIXES: Final = (".csv", ".parquet")
 SUFFIXES: Final = (*TABLE_SUFFIXES, ".json")
+MIN_COMMON: Final = 5  # items that link two scales; Kolen and Brennan advise 20, or a fifth of the test
+LINK_DRAWS: Final = 200
+LINK_NODES: Final = np.linspace(-4.0, 4.0, 41)
+SCORE_NODES: Final = np.linspace(-8.0, 8.0, 641)
 
 
 def read_item_parameters(path: str | Path) -> pd.DataFrame:
@@ -195,3 +216,114 @@ def score_by_items(
     coords = {CHAIN: [0], DRAW: [0], ITEM: items.index.to_numpy(dtype=object)}
     values = {str(name): ((CHAIN, DRAW, ITEM), items[name].to_numpy()[None, None]) for name in items}
     return score_models(asked, xr.Dataset(values, coords=coords), method=method, prior_sd=prior_sd)
+
+
+def link_draws(first: xr.Dataset, second: xr.Dataset, method: LinkingName) -> tuple[FloatArray, pd.DataFrame]:
+    """Draw slope and intercept that put abilities of a second fit on the scale of a first; see `irt_bench.link_scales`.
+
+    Returns
+    -------
+    array of shape (draw, 2)
+        A and B: ability on the first scale = A x ability on the second + B.
+    pd.DataFrame
+        Common items: ``difficulty`` of the first fit, ``linked_difficulty`` of the second on its scale, and their
+        ``difference`` with ``_sd``, ``_q05`` and ``_q95``.
+    """
+    parts = []
+    for posterior in (first, second):
+        _check_one_ability(posterior, "scales are linked")
+        parts.append(item_draws(posterior, LINK_DRAWS))
+    (ours, labels), (theirs, others) = parts
+    common = labels.intersection(others, sort=False)
+    if len(common) < MIN_COMMON:
+        raise AnalysisError(
+            f"the fits have {len(common)} items in common, and linking their scales needs {MIN_COMMON} or more, better "
+            "20. Let both groups of models answer more of the same items, or fit all answers together."
+        )
+    n = min(len(ours.difficulty), len(theirs.difficulty))
+    ours = ours.at((slice(n), labels.get_indexer(common)))
+    theirs = theirs.at((slice(n), others.get_indexer(common)))
+    link = np.array([LINKS[method](ours.at(draw), theirs.at(draw)) for draw in range(n)])
+    linked = link[:, :1] * theirs.difficulty + link[:, 1:]
+    difference = linked - ours.difficulty
+    table = pd.DataFrame(
+        {
+            DIFFICULTY: ours.difficulty.mean(axis=0),
+            f"linked_{DIFFICULTY}": linked.mean(axis=0),
+            "difference": difference.mean(axis=0),
+            "difference_sd": difference.std(axis=0),
+        },
+        index=common.rename(ITEM),
+    )
+    table["difference_q05"], table["difference_q95"] = np.quantile(difference, INTERVAL, axis=0)
+    return link, table
+
+
+def _mean_sigma(ours: ItemParameters, theirs: ItemParameters) -> FloatArray:
+    """Equal means and sds of the common difficulties."""
+    slope = ours.difficulty.std() / theirs.difficulty.std()
+    return np.array([slope, ours.difficulty.mean() - slope * theirs.difficulty.mean()])
+
+
+def _stocking_lord(ours: ItemParameters, theirs: ItemParameters) -> FloatArray:
+    """Nearest expected scores on the common items over N(0, 1), found by Levenberg and Marquardt's method."""
+    weight = np.exp(-(LINK_NODES**2) / 4)  # the root of the density's
+    expected = response_probabilities(ours.at(None), LINK_NODES[:, None])[0].sum(axis=-1)
+
+    def away(link: FloatArray) -> FloatArray:
+        slope = np.exp(link[0])
+        moved = theirs._replace(
+            difficulty=slope * theirs.difficulty + link[1], discrimination=theirs.discrimination / slope
+        )
+        return np.asarray(
+            weight * (response_probabilities(moved.at(None), LINK_NODES[:, None])[0].sum(axis=-1) - expected)
+        )
+
+    start = _mean_sigma(ours, theirs)
+    slope, intercept = least_squares(away, [np.log(start[0]), start[1]], method="lm").x
+    return np.array([np.exp(slope), intercept])
+
+
+LINKS: Final[Mapping[str, Callable[[ItemParameters, ItemParameters], FloatArray]]] = {
+    "stocking-lord": _stocking_lord,
+    "mean-sigma": _mean_sigma,
+}
+
+
+def equated_scores(
+    posterior: xr.Dataset, source: Sequence[str], target: Sequence[str], scores: FloatArray | None = None
+) -> pd.DataFrame:
+    """Equate expected scores on some items of a fit with those on others; see `irt_bench.equate_scores`."""
+    _check_one_ability(posterior, "scores are equated")
+    items, labels = item_draws(posterior, LINK_DRAWS)
+    shares = []
+    for wanted in (source, target):
+        if not len(wanted):
+            raise AnalysisError("one of the sets of items is empty; name the items of both.")
+        places = positions_of(pd.Index(list(map(str, wanted))), labels, "item", "the set", "the fit")
+        own = items.at((slice(None), places))
+        chance = [
+            response_probabilities(own.at(draw).at(None), SCORE_NODES[:, None])[0] for draw in range(len(items[0]))
+        ]
+        shares.append(np.array([each.mean(axis=-1) for each in chance]))
+    given = np.arange(1, len(source)) / len(source) if scores is None else np.asarray(scores, dtype=np.float64)
+    found = np.array([np.interp(given, own, other, np.nan, np.nan) for own, other in zip(*shares, strict=True)])
+    ability = np.array([np.interp(given, own, SCORE_NODES, np.nan, np.nan) for own in shares[0]])
+    known = np.isfinite(found).all(axis=0)
+    if not known.all():
+        warnings.warn(
+            f"{int((~known).sum())} scores, first {given[~known][0]:g}, are those of no ability: no score equals them.",
+            UndefinedWarning,
+            stacklevel=3,
+        )
+    table = pd.DataFrame(index=pd.Index(given, name="score"))
+    for name, draws in (("equivalent", found), ("ability", ability)):
+        draws = np.where(known, draws, np.nan)
+        table[name], table[f"{name}_sd"] = draws.mean(axis=0), draws.std(axis=0)
+        table[f"{name}_q05"], table[f"{name}_q95"] = np.quantile(draws, INTERVAL, axis=0)
+    return table
+
+
+def _check_one_ability(posterior: xr.Dataset, what: str) -> None:
+    if SCORE_MODEL in posterior.attrs or DIMENSION in posterior.dims or DISCRIMINATION not in posterior:
+        raise AnalysisError(f"{what} by fits of a 1pl to 4pl; this one is of another model.")

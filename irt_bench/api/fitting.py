@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.analysis.irt import item_table, summarise
+from irt_bench.analysis.item_parameters import LINKS, equated_scores, link_draws
+from irt_bench.analysis.labelled_draws import draws_of, evenly_spaced
 from irt_bench.analysis.profiles import calibrate_new_items
 from irt_bench.api.fit import Fit
-from irt_bench.errors import AnalysisError, FitError, ModelError, renamed
+from irt_bench.errors import AnalysisError, FitError, ModelError, renamed, unknown_choice
 from irt_bench.inference.fit import default_method
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
@@ -20,7 +25,7 @@ from irt_bench.irt_models.item_regression import ITEM_REGRESSION, ItemRegression
 from irt_bench.irt_models.logistic import irt_model_from_name
 from irt_bench.irt_models.model import IRTModel, arranged
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS, MultidimensionalTwoPL
-from irt_bench.names import ITEM, CopiesName, MethodName, ModelName
+from irt_bench.names import ABILITY, ITEM, MODEL, CopiesName, LinkingName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.workers import Progress
 
@@ -207,6 +212,134 @@ def predict_items(fitted: Fit, items: pd.DataFrame, *, seed: int = 0) -> pd.Data
         raise AnalysisError("the model has no regression of items; fit one with item_regression=ItemRegression([...]).")
     drawn = predicted_draws(ItemRegression.from_dict(json.loads(about)), fitted.posterior, items, seed=seed)
     return pd.concat([summarise(draws, name, items.index) for name, draws in drawn.items()], axis=1)
+
+
+@dataclass(frozen=True, repr=False)
+class ScaleLink:
+    """The linear map from the ability scale of one fit to that of another, made by `link_scales`.
+
+    Parameters
+    ----------
+    draws : array of shape (draw, 2)
+        Slope A and intercept B: ability on the first scale = A x ability on the second + B.
+    common : pd.DataFrame
+        Items of both fits, by label: ``difficulty`` of the first, ``linked_difficulty`` of the second on its scale, and
+        their ``difference`` with interval. An item whose interval leaves out 0 has changed; leave it out, and link
+        again.
+    other : Fit
+        The second fit.
+
+    Examples
+    --------
+    A fit and itself:
+
+    >>> from irt_bench import LaplaceSettings, fit, link_scales, load_example
+    >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
+    >>> link_scales(fitted, fitted)
+    ScaleLink(1.000 x ability + 0.000, 100 common items)
+    """
+
+    draws: npt.NDArray[np.float64]
+    common: pd.DataFrame
+    other: Fit
+
+    def __repr__(self) -> str:
+        slope, intercept = self.draws.mean(axis=0)
+        return f"ScaleLink({slope:.3f} x ability + {intercept:.3f}, {len(self.common)} common items)"
+
+    def summary(self) -> pd.DataFrame:
+        """Tabulate slope and intercept, the sd and mean of the second scale on the first: mean, sd, interval."""
+        return summarise(self.draws, "value", pd.Index(["slope", "intercept"], name="parameter"))
+
+    def abilities(self) -> pd.DataFrame:
+        """Abilities of the second fit's models on the first scale, with intervals that hold the link's uncertainty."""
+        drawn, labels = draws_of(self.other.posterior, ABILITY, MODEL)
+        chosen = drawn[evenly_spaced(len(drawn), len(self.draws))][: len(self.draws)]
+        return summarise(self.draws[:, :1] * chosen + self.draws[:, 1:], ABILITY, labels)
+
+
+def link_scales(fitted: Fit, other: Fit, *, method: LinkingName = "stocking-lord") -> ScaleLink:
+    """Put the abilities of a second fit on the scale of a first, by the items that both have.
+
+    Parameters
+    ----------
+    fitted, other : Fit
+        Fits of a 1PL to 4PL, to different models and with some items in common, by label. Each has a scale of its own,
+        the mean and sd of its models.
+    method : {"stocking-lord", "mean-sigma"}
+        Nearest expected scores on the common items (Stocking and Lord 1983), or equal means and sds of their
+        difficulties.
+
+    Returns
+    -------
+    ScaleLink
+        With `ScaleLink.abilities`, on the first scale.
+
+    Raises
+    ------
+    AnalysisError
+        If fewer than five items are common, or a fit is of another model.
+
+    Notes
+    -----
+    Each draw of the items of both fits gives a slope and an intercept, so that intervals hold what the answers leave
+    open about the common items. They take these to be the same for both groups of models: see ``common``. Where the
+    answers are at hand, one fit of all with `Groups` uses them better, and `calibrate_items` adds items to a scale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from irt_bench import LaplaceSettings, TwoPL, fit, link_scales, simulate_responses
+    >>> ability = np.repeat([-0.5, 0.5], 150) + np.random.default_rng(1).normal(0, 1, 300)
+    >>> made = simulate_responses(TwoPL(), n_models=300, n_items=70, seed=1, parameters={"ability": ability})
+    >>> counts, quick = made.table.counts(), LaplaceSettings(refine=False)
+    >>> weaker = fit(counts.take(models=slice(150), items=slice(0, 50)), "2pl", quick)
+    >>> abler = fit(counts.take(models=slice(150, 300), items=slice(20, 70)), "2pl", quick)
+    >>> link = link_scales(weaker, abler)
+    >>> len(link.common), bool(link.summary().loc["intercept", "value_q05"] > 0.5)
+    (30, True)
+    """
+    if method not in LINKS:
+        raise AnalysisError(unknown_choice("method", method, LINKS))
+    return ScaleLink(*link_draws(fitted.posterior, other.posterior, method), other)
+
+
+def equate_scores(
+    fitted: Fit, source: Sequence[str], target: Sequence[str], scores: npt.ArrayLike | None = None
+) -> pd.DataFrame:
+    """Give the score on other items that is equivalent to a score on some items of a fit (true-score equating).
+
+    Parameters
+    ----------
+    fitted : Fit
+        Of a 1PL to 4PL, which has all of these items.
+    source, target : sequence of str
+        Labels of the items of the two tests, such as two subsets of a benchmark; ``subset.items.index`` of a `Subset`.
+    scores : array, optional
+        Shares right on the first; by default all between none and all right.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by score: ``equivalent``, the share right on the second that a model of the same ability is expected to
+        have, and this ``ability``, each with ``_sd``, ``_q05`` and ``_q95``. NaN, with a warning, of scores of no
+        ability: none and all right, and those below guessing.
+
+    Notes
+    -----
+    Intervals are of the equivalence, which the items' parameters leave open; what a model scores by chance is not in
+    them. For the ability of a model from its answers see `Fit.score`.
+
+    Examples
+    --------
+    >>> from irt_bench import LaplaceSettings, equate_scores, fit, load_example
+    >>> fitted = fit(load_example("benchmark"), "2pl", LaplaceSettings(refine=False))
+    >>> easiest_first = fitted.items()["difficulty"].sort_values().index
+    >>> table = equate_scores(fitted, easiest_first[:50], easiest_first[50:], [0.5, 0.8])
+    >>> bool((table["equivalent"] < table.index).all())
+    True
+    """
+    return equated_scores(fitted.posterior, source, target, None if scores is None else np.asarray(scores))
 
 
 def _model(model: str | IRTModel) -> IRTModel:

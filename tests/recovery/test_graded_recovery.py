@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.optimize import minimize
 from scipy.stats import norm
 
@@ -22,6 +23,7 @@ from irt_bench.irt_models.simulate import HYPERPARAMETERS
 
 SETTINGS = NUTSSettings(chains=1, warmup=150, draws=250, jobs=1)
 DESIGNS = [(100, 10, 3), (200, 16, 1)]  # models, items, data sets
+N_DRAWS = 600
 KINDS = [GradedResponse, GeneralizedPartialCredit]
 
 
@@ -105,9 +107,10 @@ def known_spreads(model, counts, truth):
 
 
 def approximate(kind, simulation, counts):
-    """Posterior means, truths and coverage as `compare` has them, by the normal approximation at the mode.
+    """Posterior means, truths and coverage as `compare` has them, by importance sampling about the mode.
 
-    The sds of hierarchies are known, since with them unknown the mode is none. A hundredth of the time of NUTS.
+    The sds of hierarchies are known, since with them unknown there is no mode. A thirtieth of the time of NUTS. The
+    weights matter: at the mode log discriminations of partial credit are too high by .05, and all scales by as much.
     """
     model = kind().for_responses(counts)
     target, start, fixed = known_spreads(model, counts, simulation.truth)
@@ -122,13 +125,20 @@ def approximate(kind, simulation, counts):
     steps = 1e-4 * np.eye(len(mode))
     curvature = np.array([(lost(mode + step)[1] - lost(mode - step)[1]) / 2e-4 for step in steps])
     root, rng = np.linalg.cholesky(np.linalg.inv((curvature + curvature.T) / 2)), np.random.default_rng(0)
-    points = np.tile(start, (200, 1))
-    points[:, ~fixed] = mode + rng.standard_normal((200, len(mode))) @ root.T
+    standard = rng.standard_normal((N_DRAWS // 2, len(mode)))
+    standard = np.vstack([standard, -standard])
+    points = np.tile(start, (N_DRAWS, 1))
+    points[:, ~fixed] = mode + standard @ root.T
+    with torch.no_grad():
+        logs = np.array([target.log_density(torch.tensor(point)).item() for point in points])
+    logs += 0.5 * (standard**2).sum(axis=1)
+    weights = np.exp(logs - logs.max())
+    points = points[rng.choice(N_DRAWS, size=N_DRAWS, p=weights / weights.sum())]
     drawn = target.values(points, rng)
     drawn["threshold"] = np.moveaxis(drawn["threshold"], 1, 2)
     rows = []
     for name in ("ability", "discrimination", "threshold"):
-        draws, true = drawn[name].reshape(200, -1), simulation.truth[name].to_numpy().ravel()
+        draws, true = drawn[name].reshape(N_DRAWS, -1), simulation.truth[name].to_numpy().ravel()
         draws, true = (np.log(draws), np.log(true)) if name == "discrimination" else (draws, true)
         low, high = np.quantile(draws, [0.05, 0.95], axis=0)
         row = {"kind": name, "mean": draws.mean(axis=0), "truth": true, "covered": (low < true) & (true < high)}
@@ -148,7 +158,7 @@ def approximated(kind, of_kind, n_models, n_items, n_sets):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_models", "n_items", "n_sets"), [(100, 10, 40), (200, 16, 20)])
+@pytest.mark.parametrize(("n_models", "n_items", "n_sets"), [(100, 10, 24), (200, 16, 12)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_slopes_of_many_data_sets_are_one(kind, n_models, n_items, n_sets):
     """Of truth on posterior mean; that of estimates on truth is the reliability, .73 to .86 of discriminations."""
