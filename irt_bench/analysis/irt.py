@@ -21,10 +21,10 @@ from irt_bench.analysis.labelled_draws import ASYMPTOTES, draws_of, evenly_space
 from irt_bench.arrays import slices
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.inference.draws import cell_chances
-from irt_bench.irt_models.item_regression import EFFECT, ITEM_COVARIATE
+from irt_bench.irt_models.item_regression import EFFECT, ITEM_COVARIATE, ITEM_REGRESSION
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import SCORE_MODEL, Beta, IRTModel
-from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, Groups
+from irt_bench.irt_models.populations import GROUP, GROUP_EFFECT_SD, GROUP_MEAN, GROUP_SD, POPULATION, Groups
 from irt_bench.irt_models.raters import SEVERITY
 from irt_bench.names import (
     ABILITY,
@@ -302,6 +302,17 @@ def rater_table(posterior: xr.Dataset) -> pd.DataFrame:
         raise AnalysisError("the model has no raters; fit the model 'mfrm' to a long table with a column 'rater'.")
     draws, labels = draws_of(posterior, SEVERITY, RATER)
     return summarise(draws, SEVERITY, labels)
+
+
+def tables_of_model(posterior: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Tabulate what only some models have, by name: populations, effects of items' covariates, raters, loadings."""
+    made = {
+        "populations": (POPULATION in posterior.attrs, population_table),
+        "item_effects": (ITEM_REGRESSION in posterior.attrs, item_effect_table),
+        "raters": (SEVERITY in posterior, rater_table),
+        "loadings": (LOADING in posterior, loading_table),
+    }
+    return {name: tabulate(posterior) for name, (there, tabulate) in made.items() if there}
 
 
 def probability_table(

@@ -21,7 +21,6 @@ from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import ModelError
 from irt_bench.files import json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import (
-    DIMENSION,
     CopiesName,
     DeviceName,
     DispersionName,
@@ -265,18 +264,7 @@ def _write(
 ) -> None:
     """Write draws, tables, a figure and a summary, and print what a reader looks at first."""
     from irt_bench.analysis.curves import observed_shares
-    from irt_bench.analysis.irt import (
-        ability_table,
-        item_effect_table,
-        item_table,
-        loading_table,
-        maximum_likelihood_items,
-        population_table,
-        rater_table,
-    )
-    from irt_bench.irt_models.item_regression import ITEM_REGRESSION
-    from irt_bench.irt_models.populations import POPULATION
-    from irt_bench.irt_models.raters import SEVERITY
+    from irt_bench.analysis.irt import ability_table, item_table, maximum_likelihood_items, tables_of_model
     from irt_bench.report.figures import fit_figure, loadings_figure, save_figure
     from irt_bench.report.tables import print_fit, print_table
     from irt_bench.responses.quality import findings
@@ -285,15 +273,8 @@ def _write(
     abilities, item_parameters = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
     if with_ml:
         item_parameters = item_parameters.join(maximum_likelihood_items(counts, fitted.irt_model))
-    tables = {"items": item_parameters, "abilities": abilities}
-    if POPULATION in fitted.posterior.attrs:
-        tables["populations"] = population_table(fitted.posterior)
-    if ITEM_REGRESSION in fitted.posterior.attrs:
-        tables["item_effects"] = item_effect_table(fitted.posterior)
-    if SEVERITY in fitted.posterior:
-        tables["raters"] = rater_table(fitted.posterior)
-    if DIMENSION in fitted.posterior.dims:
-        tables["loadings"] = loading_table(fitted.posterior)
+    tables = {"items": item_parameters, "abilities": abilities, **tables_of_model(fitted.posterior)}
+    if "loadings" in tables:
         figure = loadings_figure(tables["loadings"])
     else:
         tables["observed"] = observed_shares(abilities["ability"], counts).to_dataframe()
