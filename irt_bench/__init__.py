@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from irt_bench.api.analysis import FitChecks as FitChecks
     from irt_bench.api.analysis import ItemAnalysis as ItemAnalysis
     from irt_bench.api.analysis import item_analysis as item_analysis
-    from irt_bench.api.example_data import load_example as load_example
     from irt_bench.api.fit import Fit as Fit
     from irt_bench.api.fitting import ScaleLink as ScaleLink
     from irt_bench.api.fitting import calibrate_items as calibrate_items
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from irt_bench.errors import ConvergenceWarning as ConvergenceWarning
     from irt_bench.errors import FitWarning as FitWarning
     from irt_bench.errors import IrtBenchError as IrtBenchError
+    from irt_bench.examples import load_example as load_example
     from irt_bench.inference.settings import LaplaceSettings as LaplaceSettings
     from irt_bench.inference.settings import NUTSSettings as NUTSSettings
     from irt_bench.inference.settings import SVISettings as SVISettings
@@ -80,18 +80,18 @@ if TYPE_CHECKING:
     from irt_bench.responses.canonical import as_table as as_table
     from irt_bench.responses.canonical import table_from_frame as table_from_frame
     from irt_bench.responses.counts import ResponseCounts as ResponseCounts
+    from irt_bench.responses.formats.tables import write_table as write_table
     from irt_bench.responses.read import describe_responses as describe_responses
     from irt_bench.responses.read import read_responses as read_responses
     from irt_bench.responses.table import ResponseTable as ResponseTable
-    from irt_bench.responses.write import write_table as write_table
     from irt_bench.study.design import StudyDesign as StudyDesign
-    from irt_bench.subsets.harness.export_adaptive import AdaptiveRules as AdaptiveRules
+    from irt_bench.subsets.harness.export_tasks import AdaptiveRules as AdaptiveRules
 
 # Where each public name is defined: imported when it is first used, since the libraries behind take seconds.
 _HOMES = {
     "AccuracyComparison": "irt_bench.api.analysis",
     "Beta": "irt_bench.irt_models.model",
-    "AdaptiveRules": "irt_bench.subsets.harness.export_adaptive",
+    "AdaptiveRules": "irt_bench.subsets.harness.export_tasks",
     "BifactorTwoPL": "irt_bench.irt_models.multidimensional",
     "ConfirmatoryTwoPL": "irt_bench.irt_models.multidimensional",
     "ConvergenceWarning": "irt_bench.errors",
@@ -141,7 +141,7 @@ _HOMES = {
     "fit": "irt_bench.api.fitting",
     "item_analysis": "irt_bench.api.analysis",
     "link_scales": "irt_bench.api.fitting",
-    "load_example": "irt_bench.api.example_data",
+    "load_example": "irt_bench.examples",
     "make_subset": "irt_bench.api.subset",
     "model_scores": "irt_bench.api.model_scores",
     "predict_items": "irt_bench.api.fitting",
@@ -154,7 +154,7 @@ _HOMES = {
     "simulate_responses": "irt_bench.irt_models.simulate",
     "table_from_frame": "irt_bench.responses.canonical",
     "write_report": "irt_bench.report.page",
-    "write_table": "irt_bench.responses.write",
+    "write_table": "irt_bench.responses.formats.tables",
 }
 __all__ = sorted(_HOMES)
 __version__: str

@@ -21,7 +21,7 @@ from irt_bench.responses.table import ResponseTable
 from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
 from irt_bench.subsets.calibration import Recipe
 from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
-from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
+from irt_bench.subsets.harness.export_tasks import AdaptiveRules
 from irt_bench.subsets.make import (
     calibrated,
     check_names,

@@ -27,7 +27,7 @@ from irt_bench.variance.detect import compare_recipes as recipe_table
 from irt_bench.variance.metrics import N_BOOTSTRAP
 from irt_bench.variance.paired_scores import compare_variance
 from irt_bench.variance.scores import ACCURACY, RunScores
-from irt_bench.variance.seed_ability import SeedModelResult, model_seed_effects, seed_model_settings
+from irt_bench.variance.seed_effect import SeedModelResult, model_seed_effects, seed_model_settings
 from irt_bench.variance.seed_variance import SeedVarianceResult, analyse_seed_variance
 from irt_bench.variance.variance_curve import N_SUBSETS
 from irt_bench.workers import Progress

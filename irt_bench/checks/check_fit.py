@@ -24,6 +24,7 @@ from irt_bench.checks.fit_statistics import (
     ZH_LIMIT,
     GroupDifference,
     MeanSquares,
+    SummedScoreFit,
     difference_check,
     difference_table,
     group_difference,
@@ -32,6 +33,9 @@ from irt_bench.checks.fit_statistics import (
     model_mean_squares,
     person_fit_check,
     standardised_log_likelihood,
+    summed_score_check,
+    summed_score_fit,
+    why_no_s_x2,
 )
 from irt_bench.checks.fitted_responses import score_groups
 from irt_bench.checks.limits import Check, not_applicable
@@ -56,7 +60,6 @@ from irt_bench.checks.predictive import (
     score_check,
     why_not_leave_models_out,
 )
-from irt_bench.checks.summed_score import SummedScoreFit, summed_score_check, summed_score_fit, why_no_s_x2
 from irt_bench.errors import AnalysisError, check_range
 from irt_bench.inference.convergence import check_table
 from irt_bench.inference.draws import check_responses

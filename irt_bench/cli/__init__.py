@@ -7,12 +7,10 @@ import typer
 
 from irt_bench.cli import (
     analyses,
-    demo,
     export,
     fit,
     read,
     report,
-    score,
     study,
     subset,
     variance,
@@ -33,11 +31,11 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench fit responses.parquet -o fit",
         "irt-bench fit responses.parquet --irt-model 3pl --guessing 0.25 --method nuts --chains 4 -o fit",
     ),
-    score.score: (
+    analyses.score: (
         "irt-bench score new.csv --fit fit -o scores.csv",
         "irt-bench score logs/ --subset subset.json -o full-scores.csv",
     ),
-    score.scores: (
+    analyses.scores: (
         "irt-bench scores responses.parquet -o scores",
         "irt-bench scores logs/ --models large,small --item-clusters passage",
         "irt-bench scores logs/ --measure pass@5 --baseline current",
@@ -68,15 +66,15 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench report logs/ --benchmark gsm8k -o page.html",
         "irt-bench report fit checks variance -o report.html",
     ),
-    demo.demo: ("irt-bench demo -o irt-bench-demo",),
+    report.demo: ("irt-bench demo -o irt-bench-demo",),
 }
 
 TASKS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {  # panels of the help, in the order of a first analysis
     "Responses": (read.read, analyses.items),
-    "Models": (fit.fit, analyses.check, score.score, score.scores, analyses.compare),
+    "Models": (fit.fit, analyses.check, analyses.score, analyses.scores, analyses.compare),
     "Reduced benchmarks": (subset.subset, export.export, export.adaptive),
     "Seed variance": (variance.variance, study.study),
-    "Everything": (report.report, demo.demo),
+    "Everything": (report.report, report.demo),
 }
 HELP: Final = (
     "Can a benchmark score be trusted, and would fewer items, or items with weights, give the same score? "

@@ -1,7 +1,8 @@
-"""irt-bench items, check and compare: classical item analysis, checks of a fit, ability against accuracy."""
+"""irt-bench items, check, compare, score and scores: analyses of responses, and of a fit against responses."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
 
 from irt_bench.cli.command import command, for_terminal
 from irt_bench.cli.options import (
@@ -14,13 +15,16 @@ from irt_bench.cli.options import (
     Seed,
     Strict,
     TableOptions,
+    choice,
     fail_if_strict,
     option,
     records,
+    say_written,
 )
 from irt_bench.console import out, print_text, progress_bar
-from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.errors import AnalysisError, SubsetError, unknown_choice
 from irt_bench.files import json_text
+from irt_bench.names import ScoreMethod
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,3 +135,155 @@ def compare(
         print_text(json_text(found.to_dict() | about))
         return
     print_comparison(found, benchmark=counts.benchmark, console=out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbilityOptions:
+    """Where item parameters come from, and how abilities are estimated."""
+
+    fit: Annotated[Path | None, option("Folder that irt-bench fit wrote.", metavar="DIR")] = None
+    params: Annotated[
+        Path | None,
+        option(
+            "Instead of --fit: item parameters a, b, c from anywhere (.csv, .parquet, py-irt's .json).", metavar="FILE"
+        ),
+    ] = None
+    method: Annotated[str, choice(ScoreMethod, "Ability: posterior mean (eap) or mode (map).")] = "eap"
+    prior_sd: Annotated[
+        float, option("Sd of the prior of ability; 3 for models much abler or weaker than those of the fit.")
+    ] = 1.0
+
+    def score(self, counts: "ResponseCounts") -> "pd.DataFrame":
+        """Estimate abilities."""
+        method = cast(ScoreMethod, self.method)
+        if self.params is not None:
+            from irt_bench.analysis.item_parameters import read_item_parameters, score_by_items
+
+            return score_by_items(counts, read_item_parameters(self.params), method=method, prior_sd=self.prior_sd)
+        from irt_bench.analysis.profiles import score_fitted
+        from irt_bench.inference.fit import FitResult
+
+        posterior = FitResult.load(cast(Path, self.fit)).posterior
+        return score_fitted(counts, posterior, method=method, prior_sd=self.prior_sd)
+
+    def about(self) -> dict[str, object]:
+        """Describe them for JSON."""
+        paths = {"fit": self.fit, "params": self.params}
+        given = {name: str(path) for name, path in paths.items() if path is not None}
+        return {**given, "method": self.method, "prior_sd": self.prior_sd}
+
+
+@command
+def score(
+    paths: Paths,
+    scoring: AbilityOptions,
+    reading: ResponseOptions,
+    writing: TableOptions,
+    subset: Annotated[
+        Path | None,
+        option("Instead of --fit: file that irt-bench subset wrote, to estimate full scores.", metavar="FILE"),
+    ] = None,
+    output: OutputCsv = None,
+) -> None:
+    """Score new models with the item parameters of a fit or of a table, or estimate full scores from a subset run."""
+    if sum(source is not None for source in (scoring.fit, subset, scoring.params)) != 1:
+        raise SubsetError(
+            "name one of --fit DIR or --params FILE (abilities) and --subset subset.json (full scores), and only one."
+        )
+    writing.check(output)
+    if subset is None:
+        _score_abilities(paths, scoring, reading, writing, output)
+    else:
+        _score_subset(paths, subset, reading, writing, output)
+
+
+def _score_abilities(
+    paths: list[Path], scoring: AbilityOptions, reading: ResponseOptions, writing: TableOptions, output: Path | None
+) -> None:
+    from irt_bench.report.tables import print_table
+
+    counts = reading.read(paths).counts()
+    scores = scoring.score(counts)
+    writing.write(scores, output)
+    if writing.json:
+        print_text(json_text({"benchmark": counts.benchmark, **scoring.about(), "scores": records(scores)}))
+        return
+    shown = scores.assign(accuracy=counts.accuracy()).sort_values("ability", ascending=False)
+    origin = "of the fit" if scoring.params is None else f"in {scoring.params.name}"
+    title = f"Abilities by the items {origin}, and accuracy on these answers ({counts.benchmark})"
+    print_table(shown, title=title, console=out)
+    say_written(output)
+
+
+def _score_subset(
+    paths: list[Path], subset: Path, reading: ResponseOptions, writing: TableOptions, output: Path | None
+) -> None:
+    from irt_bench.report.tables import print_table
+    from irt_bench.subsets.harness.logs import MEANINGS, read_subset_logs, score_logs
+    from irt_bench.subsets.subset import read_subset
+
+    chosen = read_subset(subset)
+    with progress_bar() as progress:
+        logs = read_subset_logs(paths, chosen, **vars(reading), progress=progress)
+    scores = score_logs(logs, chosen)
+    writing.write(scores, output)
+    if writing.json:
+        content = {"benchmark": chosen.benchmark, "subset": chosen.digest(), "scores": records(scores)}
+        print_text(json_text(content | {"logs": records(logs.checks)}))
+        return
+    title = f"Estimated full scores on {chosen.benchmark} from {chosen.size} of {chosen.n_items_full} items"
+    print_table(scores.sort_values("estimate", ascending=False), title=title, console=out)
+    raised = {flag for flags in scores["flags"] for flag in flags.split(";")}
+    for flag, meaning in MEANINGS.items():
+        if flag in raised:
+            out.print(f"{flag}: {meaning}", highlight=False)
+    say_written(output)
+
+
+@command
+def scores(
+    paths: Paths,
+    reading: ResponseOptions,
+    writing: TableOptions,
+    output: OutputFolder = None,
+    measure: Annotated[
+        str, option("accuracy, pass@K or majority@K, such as pass@5, which need K or more answers per item.")
+    ] = "accuracy",
+    models: Annotated[
+        str | None, option("Models to compare, comma-separated; by default all.", metavar="NAME,...")
+    ] = None,
+    baseline: Annotated[
+        str | None, option("Compare all models with this one, instead of all pairs.", metavar="NAME")
+    ] = None,
+    item_clusters: Annotated[
+        str | None, option("Item column with clusters that were drawn together, such as passages.", metavar="COLUMN")
+    ] = None,
+    strata: Annotated[
+        str, option("Item column with fixed parts of the benchmark, such as subtasks.", metavar="COLUMN")
+    ] = "subtask",
+    figure: FigureFile = None,
+) -> None:
+    """Scores of models with standard errors, on one benchmark or several, and which models can be told apart."""
+    from irt_bench.api.model_scores import model_scores
+    from irt_bench.report.figures.canvas import save_figure
+    from irt_bench.report.tables.terminal import print_scores
+
+    writing.check(output, folder=True)
+    writing.check_figure(figure)
+    chosen = None if models is None else [name.strip() for name in models.split(",")]
+    table = reading.read(paths)
+    found = model_scores(
+        table, measure=measure, models=chosen, baseline=baseline, item_clusters=item_clusters, strata=strata
+    )
+    if output is not None:
+        found.save(output, safe_csv=writing.safe_csv)
+    if figure is not None:
+        save_figure(found.plot(), figure)
+    if writing.json:
+        print_text(json_text(found.to_dict()))
+        return
+    for name in found.benchmarks:
+        print_scores(found.models(name), found.pairs(), name, found.measure, console=out)
+    for note in found.notes:
+        out.print(f"Note: {note}", highlight=False, markup=False)
+    say_written(output)

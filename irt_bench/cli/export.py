@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from irt_bench.responses.counts import ResponseCounts
-    from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
+    from irt_bench.subsets.harness.export_tasks import AdaptiveRules
     from irt_bench.subsets.subset import SubsetRecord
 
 TASK, INSPECT, LIVE = "To lm-eval-task", "To inspect", "Adaptive: to inspect-adaptive, lm-eval-round"  # panels
@@ -82,7 +82,7 @@ class LiveOptions:
 
     def rules(self, to: str) -> "AdaptiveRules":
         """Check the rules."""
-        from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
+        from irt_bench.subsets.harness.export_tasks import AdaptiveRules
 
         at_once = self.parallel or (ROUND if to == "lm-eval-round" else 1)
         shortest = min(AdaptiveRules.min_items, self.max_items)

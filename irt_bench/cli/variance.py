@@ -118,7 +118,7 @@ class SeedModelOptions:
             return None
         from irt_bench.inference.fit import FitResult
         from irt_bench.subsets.subset import read_subset
-        from irt_bench.variance.seed_ability import seed_model_settings
+        from irt_bench.variance.seed_effect import seed_model_settings
 
         chosen: dict[str, Any] = {"settings": seed_model_settings(self.seed_model, seed)}
         if self.fit is not None:
@@ -229,7 +229,7 @@ def _analyse(
         )
         modelled = None
         if how is not None:
-            from irt_bench.variance.seed_ability import model_seed_effects
+            from irt_bench.variance.seed_effect import model_seed_effects
 
             modelled = model_seed_effects(table, run_columns=columns, progress=progress, **how)
     result = SeedVariance(found, modelled)

@@ -21,8 +21,8 @@ from scipy.special import expit, log_softmax
 from irt_bench import names
 from irt_bench.errors import ModelError
 from irt_bench.irt_models.model import RANGE, HalfNormal, Hierarchical, Normal, ScoreModel, draw_hierarchy
+from irt_bench.responses.columns import MAX_STEPS
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
-from irt_bench.responses.measures import MAX_STEPS
 
 Array = npt.NDArray[Any]
 SPACING: Final = "spacing"

@@ -6,8 +6,8 @@ that are analysed. `write_table` saves a table as one Parquet file.
 
 from irt_bench.responses.canonical import table_from_frame
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.formats.tables import write_table
 from irt_bench.responses.read import read_responses
 from irt_bench.responses.table import Finding, ResponseTable
-from irt_bench.responses.write import write_table
 
 __all__ = ["Finding", "ResponseCounts", "ResponseTable", "read_responses", "table_from_frame", "write_table"]

@@ -15,6 +15,23 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ResponsesError, ResponsesWarning
+from irt_bench.responses.columns import (
+    ALIASES,
+    EMPTY,
+    ORDERED,
+    OUT_OF_RANGE,
+    WIDE_METADATA,
+    cell_matrix,
+    describes_models,
+    model_column,
+    normalise_measure,
+    refuse_transposed,
+    rename_aliases,
+    score_range,
+    shares_of_range,
+    wide_columns,
+    without_means,
+)
 from irt_bench.responses.counts import Measure, ResponseCounts
 from irt_bench.responses.labels import (
     CHECKPOINT_COLUMNS,
@@ -28,7 +45,6 @@ from irt_bench.responses.labels import (
     one_item_per_rater,
     values_at,
 )
-from irt_bench.responses.measures import ORDERED, OUT_OF_RANGE, normalise_measure, score_range, shares_of_range
 from irt_bench.responses.table import (
     CHUNK,
     DOC_ID,
@@ -43,18 +59,6 @@ from irt_bench.responses.table import (
     listed,
     natural_order,
     tidied,
-)
-from irt_bench.responses.wide import (
-    ALIASES,
-    EMPTY,
-    WIDE_METADATA,
-    cell_matrix,
-    describes_models,
-    model_column,
-    refuse_transposed,
-    rename_aliases,
-    wide_columns,
-    without_means,
 )
 
 MAX_CELLS = 400_000_000  # of the bitmap that finds repeated rows without sorting

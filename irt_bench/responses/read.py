@@ -15,6 +15,7 @@ from pandas.api.types import union_categoricals
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesError, unknown_choice
 from irt_bench.responses.canonical import check_unique_columns, no_column, table_from_frame
+from irt_bench.responses.columns import normalise_measure, rename_aliases
 from irt_bench.responses.counts import Measure
 from irt_bench.responses.formats import ParsedFile, ReadOptions
 from irt_bench.responses.formats.format import (
@@ -28,11 +29,9 @@ from irt_bench.responses.formats.format import (
 )
 from irt_bench.responses.formats.jsonlines import first_line
 from irt_bench.responses.formats.lm_eval import NO_FILTER
-from irt_bench.responses.measures import normalise_measure
 from irt_bench.responses.runs import RunOptions, with_runs
 from irt_bench.responses.sources import Source, find_sources
 from irt_bench.responses.table import FILTER, GROUP, MEASURE_COLUMNS, METRIC, Finding, ResponseTable
-from irt_bench.responses.wide import rename_aliases
 from irt_bench.workers import Progress
 
 

@@ -18,11 +18,11 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesWarning
+from irt_bench.responses.columns import rename_aliases
 from irt_bench.responses.formats.format import MAX_DIGITS, ParsedFile
 from irt_bench.responses.formats.tables import is_table, read_columns
 from irt_bench.responses.labels import codes_of, values_at
 from irt_bench.responses.table import MEASURE_COLUMNS, REVISION, Finding, listed
-from irt_bench.responses.wide import rename_aliases
 
 FROM: Final = {names.RUN: "run_from", names.SEED: "seed_from", names.STEP: "step_from"}
 NOT_OF_MODELS: Final = (names.BENCHMARK, names.ITEM, names.TRIAL, *MEASURE_COLUMNS)

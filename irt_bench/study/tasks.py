@@ -78,9 +78,8 @@ from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, ch
 from irt_bench.subsets.compare import WITHIN, shuffled
 from irt_bench.subsets.select import effective_size, weight_items
 from irt_bench.variance.moments import answers_per_cell
-from irt_bench.variance.seed_ability import fit_as_varied
-from irt_bench.variance.seed_checks import description_checks
-from irt_bench.variance.seed_effect import COLUMNS, SEEN, seed_effect_draws, seed_effect_table
+from irt_bench.variance.seed_checks import COLUMNS, SEEN, description_checks
+from irt_bench.variance.seed_effect import fit_as_varied, seed_effect_draws, seed_effect_table
 
 if TYPE_CHECKING:
     from irt_bench.inference.seed_model import SeedFit

@@ -15,9 +15,10 @@ from irt_bench.inference.convergence import Check
 from irt_bench.names import POOLED
 from irt_bench.variance.moments import ROUNDING
 from irt_bench.variance.scores import RunScores
-from irt_bench.variance.seed_effect import COLUMNS, SEEN
 from irt_bench.variance.small_sample import satterthwaite_df, sd_interval, step_dependence
 
+COLUMNS: Final = ("benchmark", "run", "quantity", "estimate", "q05", "q95")
+SEEN: Final = "score_sd_seen"  # beside them, the sd over seeds of the score itself, which score_sd is to agree with
 DISPERSION_LIMIT: Final = 1.25  # of the answers' variance over what the items imply, or the other way round
 SPREAD_LIMIT: Final = 1.25  # of one sd of the score over another
 LEVEL: Final = 0.05  # of each check of the seeds

@@ -14,7 +14,7 @@ from make_examples import make_benchmark
 from matplotlib.figure import Figure
 
 import irt_bench as ib
-from irt_bench.api.example_data import ExampleName
+from irt_bench.examples import ExampleName
 from irt_bench.names import EstimatorName, SelectorName, WeightingName
 
 EXAMPLES = Path(ib.__file__).parent / "examples"

@@ -3,15 +3,15 @@ import itertools
 import numpy as np
 import pytest
 
-from irt_bench.checks import summed_score
-from irt_bench.checks.fitted_responses import FittedResponses, fit_abilities
-from irt_bench.checks.summed_score import (
+from irt_bench.checks import fit_statistics
+from irt_bench.checks.fit_statistics import (
     score_distribution,
     summed_score_check,
     summed_score_fit,
     why_no_s_x2,
     without_each,
 )
+from irt_bench.checks.fitted_responses import FittedResponses, fit_abilities
 
 # mirt, tests/testthat/test-01-mirtOne.R, LSAT7: slopes and intercepts of modm1, S_X2 and df.S_X2 of its itemfit.
 SLOPE, INTERCEPT = (0.9876, 1.0808, 1.7075, 0.765, 0.7357), (1.8559, 0.808, 1.8052, 0.486, 1.8545)
@@ -46,11 +46,11 @@ def test_an_item_is_taken_out_of_the_score_exactly(rng):
 def test_many_items_agree_with_the_exact_distribution(rng, simulate_answers, monkeypatch):
     answers = simulate_answers(rng, n_models=2000, n_items=90)
     edges = np.array([30.5, 40.5, 50.5, 60.5])
-    exact, normal = summed_score._exact_shares(answers.items), summed_score._normal_shares(answers.items, edges)
+    exact, normal = fit_statistics._exact_shares(answers.items), fit_statistics._normal_shares(answers.items, edges)
     right, wrong = answers.probability, 1 - answers.probability
-    nodes = summed_score.NODES
+    nodes = fit_statistics.NODES
     p = 1 / (1 + np.exp(-answers.items.discrimination[:, None] * (nodes - answers.items.difficulty[:, None])))
-    weight = score_distribution(p, 1 - p) @ summed_score._density()
+    weight = score_distribution(p, 1 - p) @ fit_statistics._density()
     group = np.searchsorted(edges, np.arange(91))
     for at in range(5):
         pooled = (weight[:, None] * exact)[group == at].sum(axis=0) / weight[group == at].sum()
@@ -62,7 +62,7 @@ def test_neighbouring_scores_are_joined_until_an_answer_of_each_kind_is_expected
     right = np.array([[0.0], [1.0], [3.0], [9.0], [5.0]])
     share = np.array([[0.0], [0.05], [0.30], [0.80], [1.0]])
     n = np.array([4.0, 12.0, 10.0, 10.0, 5.0])
-    statistic, n_groups = summed_score._join_sparse(right, n, share)
+    statistic, n_groups = fit_statistics._join_sparse(right, n, share)
     # Scores 1 and 2: 0.6 + 3 right expected of 22, seen 4; score 3: 8 of 10, seen 9.
     assert n_groups[0] == 2
     assert statistic[0] == pytest.approx((4 - 3.6) ** 2 * (1 / 3.6 + 1 / 18.4) + 1 / 8 + 1 / 2)

@@ -3,14 +3,13 @@ from typer.testing import CliRunner
 
 from irt_bench import demo
 from irt_bench.cli import app
-from irt_bench.cli import demo as _  # noqa: F401 - the command, so that its module is loaded
 
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_without_jinja_the_demo_ends_with_what_to_install(monkeypatch, tmp_path, installed):
     import importlib
 
-    module = importlib.import_module("irt_bench.cli.demo")
+    module = importlib.import_module("irt_bench.cli.report")
     done = []
     monkeypatch.setattr(demo, "run_demo", lambda output, seed: output.mkdir())
     for name in ("check", "subset", "variance", "study"):

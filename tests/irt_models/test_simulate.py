@@ -12,7 +12,7 @@ from irt_bench.irt_models.simulate import (
     simulate_benchmark,
     simulate_responses,
 )
-from irt_bench.responses.write import write_table
+from irt_bench.responses.formats.tables import write_table
 
 Z_LIMIT = 4.0  # one false alarm in 16,000 tests
 

@@ -8,7 +8,7 @@ from irt_bench.inference.fit import fit
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses import table_from_frame
 from irt_bench.responses.canonical import as_counts
-from irt_bench.responses.wide import rename_aliases
+from irt_bench.responses.columns import rename_aliases
 
 
 def rows(n_models=2, n_items=3, **columns):

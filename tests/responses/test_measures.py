@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import ResponsesError
-from irt_bench.responses.measures import normalise_measure
+from irt_bench.responses.columns import normalise_measure
 
 
 def frame(**columns):

@@ -5,7 +5,7 @@ import yaml
 
 from irt_bench.errors import SubsetError
 from irt_bench.subsets.harness.export import ExportOptions, export_subset
-from irt_bench.subsets.harness.export_lm_eval import (
+from irt_bench.subsets.harness.export_tasks import (
     sample_lists,
     samples_command,
     samples_json,

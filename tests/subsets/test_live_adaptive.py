@@ -17,8 +17,8 @@ from irt_bench.cli import app
 from irt_bench.errors import AnalysisError, SubsetError
 from irt_bench.responses.canonical import as_counts
 from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive
-from irt_bench.subsets.harness import export_adaptive, inspect_adaptive
-from irt_bench.subsets.harness.export_adaptive import AdaptiveRules, live_content, next_round
+from irt_bench.subsets.harness import export_tasks, inspect_adaptive
+from irt_bench.subsets.harness.export_tasks import AdaptiveRules, live_content, next_round
 from irt_bench.subsets.harness.inspect_adaptive import LiveTest, share_of
 
 
@@ -47,7 +47,7 @@ def test_a_live_test_asks_the_items_of_the_simulated_one_and_ends_with_it(subset
     simulated = run_adaptive(answers.to_numpy(), bank, AdaptiveSettings(stop_sd=0.4, max_items=60))
     rules = AdaptiveRules(stop_sd=0.4, max_items=60)
     coarse = live_content(subset.record, rules)
-    monkeypatch.setattr(export_adaptive, "EVERY", 1)  # the nodes of the simulation
+    monkeypatch.setattr(export_tasks, "EVERY", 1)  # the nodes of the simulation
     content = live_content(subset.record, rules)
     for model, own in enumerate(answers.itertuples(index=False)):
         test = run(content, dict(zip(answers.columns, own, strict=True)))

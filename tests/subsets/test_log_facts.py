@@ -3,7 +3,7 @@ import json
 import pytest
 
 from irt_bench.responses.read import find_sources
-from irt_bench.subsets.harness.log_facts import document_hash, facts_of
+from irt_bench.subsets.harness.logs import document_hash, facts_of
 
 
 def facts(folder, known=()):

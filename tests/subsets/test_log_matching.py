@@ -3,8 +3,7 @@ import pytest
 
 from irt_bench import table_from_frame
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.harness.log_facts import LogFacts, LoggedDocument
-from irt_bench.subsets.harness.logs import bare_hash, match_items, renamed_tasks
+from irt_bench.subsets.harness.logs import LogFacts, LoggedDocument, bare_hash, match_items, renamed_tasks
 
 
 def table_of(*rows, columns=("benchmark", "item", "doc_id", "doc_hash")):

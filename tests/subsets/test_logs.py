@@ -6,8 +6,7 @@ import pytest
 
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.responses import read_responses
-from irt_bench.subsets.harness.log_facts import document_hash
-from irt_bench.subsets.harness.logs import read_subset_logs, score_logs
+from irt_bench.subsets.harness.logs import document_hash, read_subset_logs, score_logs
 from irt_bench.subsets.score import estimate_full_score
 
 PLACES = [1, 4, 7, 11, 19]

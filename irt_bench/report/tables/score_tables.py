@@ -26,11 +26,11 @@ from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.variance.benchmark_runs import GOLD_PROBABILITY
 from irt_bench.variance.metrics import MACRO_AVERAGE
 from irt_bench.variance.scores import ACCURACY
-from irt_bench.variance.seed_effect import SEEN
+from irt_bench.variance.seed_checks import SEEN
 from irt_bench.variance.seed_variance import SeedVarianceResult
 
 if TYPE_CHECKING:
-    from irt_bench.variance.seed_ability import SeedModelResult
+    from irt_bench.variance.seed_effect import SeedModelResult
 
 
 MODEL_LINES = {
@@ -217,7 +217,7 @@ def seed_model_table(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : pd.DataFrame
-        From `irt_bench.variance.seed_ability.model_seed_effects`.
+        From `irt_bench.variance.seed_effect.model_seed_effects`.
     """
     rows = table[(table["run"] == POOLED) & table["quantity"].isin(MODEL_LINES)].copy()
     points = ~rows["quantity"].str.endswith("ability")

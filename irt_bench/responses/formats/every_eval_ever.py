@@ -12,6 +12,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
+from irt_bench.responses.columns import value_of
 from irt_bench.responses.formats.format import (
     MAX_DIGITS,
     Checkpoint,
@@ -27,7 +28,6 @@ from irt_bench.responses.formats.format import (
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, load_object, records
 from irt_bench.responses.formats.lm_eval import NO_FILTER, document_labels
 from irt_bench.responses.formats.py_irt import SUFFIXES
-from irt_bench.responses.measures import value_of
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, QUESTION, REVISION
 
 ENDING: Final = "_samples.jsonl"

@@ -24,6 +24,7 @@ import zstandard
 
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesWarning
+from irt_bench.responses.columns import value_of
 from irt_bench.responses.formats.format import (
     MAX_DIGITS,
     Format,
@@ -43,7 +44,6 @@ from irt_bench.responses.formats.jsonlines import (
     load_object,
     parse_json,
 )
-from irt_bench.responses.measures import value_of
 from irt_bench.responses.table import METRIC, QUESTION, REVISION, Finding
 
 ZSTD: Final = 93  # zip compression method, which the standard library reads from Python 3.14 on

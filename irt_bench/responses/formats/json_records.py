@@ -17,6 +17,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
+from irt_bench.responses.columns import value_of
 from irt_bench.responses.formats.format import (
     MAX_DIGITS,
     Format,
@@ -30,7 +31,6 @@ from irt_bench.responses.formats.format import (
 )
 from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, head, load_object, records
 from irt_bench.responses.formats.py_irt import SUFFIXES
-from irt_bench.responses.measures import value_of
 from irt_bench.responses.table import (
     CHOICE_CHARS,
     CHOICE_LOGPROBS,

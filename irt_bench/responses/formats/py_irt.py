@@ -11,9 +11,9 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
+from irt_bench.responses.columns import value_of
 from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions
 from irt_bench.responses.formats.jsonlines import as_float, first_record, records
-from irt_bench.responses.measures import value_of
 
 SUFFIXES: Final = (".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")
 

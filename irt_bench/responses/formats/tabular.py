@@ -14,6 +14,19 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError, ResponsesError, unknown_choice
+from irt_bench.responses.columns import (
+    EMPTY,
+    INDEX_NAMES,
+    WIDE_METADATA,
+    CellArray,
+    cell_matrix,
+    describes_models,
+    model_column,
+    numbers_of,
+    rename_aliases,
+    wide_columns,
+    without_means,
+)
 from irt_bench.responses.formats.format import (
     Format,
     ParsedFile,
@@ -26,7 +39,6 @@ from irt_bench.responses.formats.format import (
 from irt_bench.responses.formats.jsonlines import Record, first_record, head
 from irt_bench.responses.formats.tables import is_csv, is_json, is_table, read_columns
 from irt_bench.responses.labels import Codes
-from irt_bench.responses.measures import numbers_of
 from irt_bench.responses.table import (
     CHOICE_COLUMNS,
     DOC_ID,
@@ -39,18 +51,6 @@ from irt_bench.responses.table import (
     Finding,
     categorical,
     listed,
-)
-from irt_bench.responses.wide import (
-    EMPTY,
-    INDEX_NAMES,
-    WIDE_METADATA,
-    CellArray,
-    cell_matrix,
-    describes_models,
-    model_column,
-    rename_aliases,
-    wide_columns,
-    without_means,
 )
 
 # Ids and hashes of digits are text: "007" is not 7.

@@ -20,8 +20,8 @@ import yaml
 from irt_bench.errors import SubsetError, unknown_choice
 from irt_bench.files import FOLDER_MARKER, replacing, replacing_folder, write_csv, write_json
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.harness import export_adaptive, export_lm_eval
-from irt_bench.subsets.harness.export_adaptive import AdaptiveRules
+from irt_bench.subsets.harness import export_tasks
+from irt_bench.subsets.harness.export_tasks import AdaptiveRules
 from irt_bench.subsets.subset import SubsetRecord
 
 MODEL: Final = "PROVIDER/MODEL"
@@ -175,7 +175,7 @@ def item_table(subset: SubsetRecord) -> pd.DataFrame:
 
 def _to_samples(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
     del options
-    text, command = export_lm_eval.samples_json(subset), export_lm_eval.samples_command(subset, path)
+    text, command = export_tasks.samples_json(subset), export_tasks.samples_command(subset, path)
     _write_text(path, text)
     read = calibrated_on(subset)
     command += f"\n# {read}" if read else ""
@@ -184,14 +184,14 @@ def _to_samples(subset: SubsetRecord, path: Path, options: ExportOptions) -> str
 
 
 def _to_task(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
-    command = export_lm_eval.task_command(subset, path)
+    command = export_tasks.task_command(subset, path)
     with replacing_folder(path) as folder:
-        export_lm_eval.write_task_folder(
+        export_tasks.write_task_folder(
             subset, folder, metric=options.metric, split=options.split, base_yaml=options.base_yaml
         )
-        command += f"\n# the estimate is {export_lm_eval.result_key(subset, options.metric)!r} in its results"
+        command += f"\n# the estimate is {export_tasks.result_key(subset, options.metric)!r} in its results"
         (folder / "command.txt").write_text(command + "\n", encoding="utf-8")
-        write_json(folder / FOLDER_MARKER, {"subset": subset.digest(), "task": export_lm_eval.task_name(subset)})
+        write_json(folder / FOLDER_MARKER, {"subset": subset.digest(), "task": export_tasks.task_name(subset)})
     return command
 
 
@@ -206,23 +206,23 @@ def _to_inspect(subset: SubsetRecord, path: Path, options: ExportOptions) -> str
 
 
 def _to_inspect_adaptive(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
-    content = export_adaptive.live_content(subset, options.rules, options.posterior)
+    content = export_tasks.live_content(subset, options.rules, options.posterior)
     with replacing_folder(path) as folder:
-        export_adaptive.write_task(content, folder, options.task)
+        export_tasks.write_task(content, folder, options.task)
         write_json(folder / FOLDER_MARKER, {"subset": subset.digest(), "task": options.task})
-    task = shlex.quote(f"{path / export_adaptive.TASK_FILE}@{export_adaptive.TASK_NAME}")
+    task = shlex.quote(f"{path / export_tasks.TASK_FILE}@{export_tasks.TASK_NAME}")
     return f"inspect eval {task} --model {options.model} --max-samples {subset.size}"
 
 
 def _to_round(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
-    content = export_adaptive.live_content(subset, options.rules, options.posterior)
-    test, chosen = export_adaptive.next_round(content, options.responses)
-    said = f"# {export_adaptive.progress_of(test)}"
+    content = export_tasks.live_content(subset, options.rules, options.posterior)
+    test, chosen = export_tasks.next_round(content, options.responses)
+    said = f"# {export_tasks.progress_of(test)}"
     if not chosen:
         return said
     asked = subset.model_copy(update={"items": tuple(item for item in subset.items if item.id in set(chosen))})
-    _write_text(path, export_lm_eval.samples_json(asked))
-    return f"{said}\n{export_lm_eval.samples_command(asked, path)}"
+    _write_text(path, export_tasks.samples_json(asked))
+    return f"{said}\n{export_tasks.samples_command(asked, path)}"
 
 
 def _to_py_irt(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
