@@ -1,22 +1,29 @@
-"""One page for the usual case: items, abilities, checks and, where there are seeds, their variance, of responses."""
+"""One page for the usual case: scores, items, abilities, checks, variance over seeds; of one benchmark or several."""
 
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
+
+import pandas as pd
 
 from irt_bench import names
 from irt_bench.analysis.curves import observed_shares
 from irt_bench.api.analysis import item_analysis
 from irt_bench.api.fit import Fit
 from irt_bench.api.fitting import fit
-from irt_bench.api.variance import seed_variance
-from irt_bench.errors import AnalysisError
+from irt_bench.api.model_scores import model_scores
+from irt_bench.api.variance import compare_recipes, save_recipes, seed_variance
+from irt_bench.errors import AnalysisError, IrtBenchError
 from irt_bench.files import write_csv, write_json
+from irt_bench.report.figures.variance_figures import file_name
+from irt_bench.report.page.folders import CHAPTER, CHAPTERS, CHECKS, COMPARISON, FIT, RECIPES, SCORES, VARIANCE
 from irt_bench.report.page.page import need_template_engine, write_report
 from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.responses.table import ResponseTable
+from irt_bench.responses.table import ResponseTable, natural_order
+from irt_bench.variance.detect import DIFFERENCE
 from irt_bench.workers import Progress
 
 
@@ -28,9 +35,10 @@ def report_responses(
     keep: str | Path | None = None,
     title: str | None = None,
     seed: int = 0,
+    call: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Analyse responses and write everything on one HTML page: items, 2PL, checks, accuracy, variance over seeds.
+    """Analyse responses and write everything on one HTML page: scores, items, 2PL, checks, variance over seeds.
 
     Parameters
     ----------
@@ -39,13 +47,15 @@ def report_responses(
     output : str or Path
         HTML file to write.
     benchmark : str, optional
-        Which to analyse, where there are several.
+        Which to analyse, where there are several; by default all, each in a part of its own below what is common.
     keep : str or Path, optional
         Folder for the tables and draws behind the page; by default they are not kept.
     title : str, optional
         Title of the page; by default the name of the benchmark.
     seed : int
         Seed of the random numbers.
+    call : str, optional
+        How the page is made, for its foot; by default this call.
     progress : callable, optional
         Called with (what, done, total).
 
@@ -59,11 +69,13 @@ def report_responses(
     OutputError
         If Jinja is not installed, or the page is too large or cannot be written.
     IrtBenchError
-        If there are several benchmarks and none is chosen, or the answers cannot be fitted.
+        If the benchmark is unknown or, of one benchmark, the answers cannot be fitted. Of several, the page says which
+        could not.
 
     Notes
     -----
-    Seed variance is analysed where a run has two or more seeds; otherwise the page has no such section.
+    Seed variance is analysed where a run has two or more seeds, and where there are two such runs, they are compared;
+    otherwise the page has no such sections.
 
     Examples
     --------
@@ -76,30 +88,78 @@ def report_responses(
     True
     """
     need_template_engine()
-    table = as_table(responses).one_benchmark(benchmark)
-    if keep is not None:
-        _analyse(table, Path(keep), seed, progress)
-        return write_report([Path(keep)], Path(output), title=title)
-    with tempfile.TemporaryDirectory() as folder:
+    table = as_table(responses)
+    if benchmark is not None:
+        table = table.one_benchmark(benchmark)
+    named = call or f"report_responses({'' if benchmark is None else f'benchmark={benchmark!r}, '}seed={seed})"
+    with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory() as folder:
         _analyse(table, Path(folder), seed, progress)
-        return write_report([Path(folder)], Path(output), title=title)
+        return write_report([Path(folder)], Path(output), title=title, call=named, kept=keep is not None)
 
 
 def _analyse(table: ResponseTable, folder: Path, seed: int, progress: Progress | None) -> None:
-    """Write the results of all commands as these do, each into a folder of its own."""
+    """Write the results of all commands as these do, each into a folder of its own, and of several benchmarks too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _analyse_models(table, folder, seed, progress)
+    benchmarks = [str(name) for name in table.benchmarks]
+    if len(benchmarks) == 1:
+        _analyse_benchmark(table.one_benchmark(), folder, seed, progress)
+        return
+    for place, benchmark in enumerate(benchmarks):
+        own = folder / CHAPTERS / file_name(benchmark, place)
+        own.mkdir(parents=True, exist_ok=True)
+        notes = []
+        try:
+            _analyse_benchmark(table.one_benchmark(benchmark), own, seed, progress)
+        except IrtBenchError as reason:  # too few models or items, for example
+            notes.append(str(reason))
+        write_json(own / CHAPTER, {"benchmark": benchmark, "place": place, "notes": notes})
+
+
+def _analyse_models(table: ResponseTable, folder: Path, seed: int, progress: Progress | None) -> None:
+    """Scores over all benchmarks; where there are seeds, their variance, and two recipes compared."""
+    reasons = {}
+    try:
+        model_scores(table, models=_last_checkpoints(table.models)).save(folder / SCORES)
+    except AnalysisError as reason:
+        reasons["scores"] = str(reason)
+    seeded = names.SEED in table.models and table.models[names.SEED].notna().any()
+    try:
+        if seeded:
+            found = seed_variance(table, difference=DIFFERENCE, seed=seed, progress=progress)
+            found.save(folder / VARIANCE)
+            recipes = list(found.result.metrics[names.RUN].unique())
+            if len(recipes) == 2:
+                compared = compare_recipes(table, *map(str, recipes))
+                save_recipes(compared, (str(recipes[0]), str(recipes[1])), folder / RECIPES)
+    except AnalysisError as reason:  # no run has two seeds
+        reasons["variance"] = str(reason)
+    if reasons:
+        write_json(folder / "left_out.json", reasons)
+
+
+def _last_checkpoints(models: pd.DataFrame) -> list[str] | None:
+    """Models at the last step of their run and seed, whose scores are compared; None where there are no steps."""
+    if names.STEP not in models or models[names.STEP].isna().all():
+        return None
+    steps = models[names.STEP].astype("string")
+    order = {step: place for place, step in enumerate(natural_order(steps.dropna().unique()))}
+    place = steps.map(order)
+    keys = [models[name] for name in (names.RUN, names.SEED) if name in models]
+    last = place.groupby(keys, dropna=False).transform("max") if keys else place.max()
+    return [str(label) for label in models.index[place.isna() | (place == last)]]
+
+
+def _analyse_benchmark(table: ResponseTable, folder: Path, seed: int, progress: Progress | None) -> None:
+    """Items, a fit, its checks, and ability against accuracy, on one benchmark."""
     counts = table.counts()
-    (folder / "fit").mkdir(parents=True, exist_ok=True)
+    (folder / FIT).mkdir(exist_ok=True)
     item_analysis(counts).save(folder / "items.csv")
     fitted = fit(counts, "2pl", seed=seed, progress=progress)
-    _save_fit(fitted, counts, folder / "fit")
-    about = {"benchmark": counts.benchmark, "fit": "fit", "converged": fitted.converged}
-    fitted.check(seed=seed, progress=progress).save(folder / "checks", about=about | {"group": None})
-    fitted.compare_accuracy(seed=seed).save(folder / "comparison", about=about)
-    if names.SEED in counts.models and counts.models[names.SEED].notna().any():
-        try:
-            seed_variance(table, seed=seed, progress=progress).save(folder / "variance")
-        except AnalysisError as reason:  # no run has two seeds
-            write_json(folder / "no_variance.json", {"reason": str(reason)})
+    _save_fit(fitted, counts, folder / FIT)
+    about = {"benchmark": counts.benchmark, "fit": FIT, "converged": fitted.converged}
+    fitted.check(seed=seed, progress=progress).save(folder / CHECKS, about=about | {"group": None})
+    fitted.compare_accuracy(seed=seed).save(folder / COMPARISON, about=about)
 
 
 def _save_fit(fitted: Fit, counts: ResponseCounts, folder: Path) -> None:

@@ -449,6 +449,14 @@ def compare_recipes(
     return recipe_table(tasks, difference=difference, power=power).set_index("task")
 
 
+def save_recipes(table: pd.DataFrame, recipes: tuple[str, str], folder: str | Path, *, safe_csv: bool = False) -> None:
+    """Write what `compare_recipes` found into a folder, as ``irt-bench variance`` does."""
+    tasks = table.reset_index().to_dict("records")
+    with saved_folder(folder) as path:
+        write_csv(table, path / "recipes.csv", safe=safe_csv)
+        write_json(path / "summary.json", {"a": recipes[0], "b": recipes[1], "tasks": tasks})
+
+
 def _columns(run: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return (run,) if isinstance(run, str) else None if run is None else tuple(run)
 

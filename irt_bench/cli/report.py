@@ -35,8 +35,9 @@ def report(
 ) -> None:
     """Make one HTML page, which needs no network: items, models, checks, seed variance, subsets.
 
-    Of responses, everything on the page is computed: item analysis, a 2PL, its checks, ability against accuracy and,
-    where there are seeds, their variance. Of folders that commands wrote, what they hold is shown.
+    Of responses, everything on the page is computed: scores, item analysis, a 2PL, its checks, ability against accuracy
+    and, where there are seeds, their variance; of several benchmarks, each has its part. Of folders that commands
+    wrote, what they hold is shown.
     """
     check_output(output, force=force)
     from irt_bench.report.page import write_report
@@ -53,8 +54,15 @@ def report(
             write_report(paths, output, title=title)  # says what it needs
             raise
         with progress_bar() as progress:
-            report_responses(table, output, keep=keep, title=title, seed=seed, progress=progress)
+            call = _call(paths, reading, seed)
+            report_responses(table, output, keep=keep, title=title, seed=seed, call=call, progress=progress)
     out.print(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
+
+
+def _call(paths: list[Path], reading: ResponseOptions, seed: int) -> str:
+    """Write the command for the foot of the page, with names of files alone, as pages are sent to others."""
+    given = {name: value for name, value in vars(reading).items() if value is not None} | {"seed": seed}
+    return " ".join(["irt-bench report", *(path.name for path in paths), *(f"--{k} {v}" for k, v in given.items())])
 
 
 STUDY: dict[str, Any] = {  # small enough for a minute of one processor

@@ -20,7 +20,7 @@ from irt_bench.cli.options import (
 )
 from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
-from irt_bench.files import json_text, replacing_folder, write_csv, write_json
+from irt_bench.files import json_text, replacing_folder, write_json
 from irt_bench.names import SamplerName
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def _recipes(
     output: Path | None,
     writing: TableOptions,
 ) -> None:
-    from irt_bench.api.variance import compare_recipes
+    from irt_bench.api.variance import compare_recipes, save_recipes
     from irt_bench.report.tables.score_tables import print_recipes
     from irt_bench.variance.detect import DIFFERENCE
 
@@ -277,13 +277,10 @@ def _recipes(
     found = compare_recipes(
         table, *recipes, difference=difference, power=detection.power, run=layout.run_columns, group=layout.group
     )
-    content = {"a": recipes[0], "b": recipes[1], "tasks": records(found)}
     if output is not None:
-        with replacing_folder(output) as folder:
-            write_csv(found, folder / "recipes.csv", safe=writing.safe_csv)
-            write_json(folder / "summary.json", content)
+        save_recipes(found, recipes, output, safe_csv=writing.safe_csv)
     if writing.json:
-        print_text(json_text(content))
+        print_text(json_text({"a": recipes[0], "b": recipes[1], "tasks": records(found)}))
     else:
         print_recipes(found, recipes, difference, console=out)
 

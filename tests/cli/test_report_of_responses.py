@@ -1,5 +1,7 @@
 """The page of responses: everything is computed, and what is no result and no response gives one line."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +25,13 @@ def test_one_command_makes_the_page_and_keeps_what_is_behind_it(tmp_path):
     assert done.exit_code == 0, done.output
     text = (tmp_path / "page.html").read_text()
     assert "Fifteen" in text and "q3" in text and "m3" in text
-    assert {each.name for each in (tmp_path / "kept").iterdir()} == {"items.csv", "fit", "checks", "comparison"}
+    assert {each.name for each in (tmp_path / "kept").iterdir()} == {
+        "items.csv",
+        "fit",
+        "checks",
+        "comparison",
+        "scores",
+    }
     again = run(tmp_path / "kept", "-o", tmp_path / "again.html", "--title", "Fifteen")
     assert again.exit_code == 0, again.output
     assert "q3" in (tmp_path / "again.html").read_text()
@@ -35,3 +43,70 @@ def test_what_is_neither_results_nor_responses_gives_one_line(tmp_path, name, te
         (tmp_path / name).write_text(text) if text else (tmp_path / name).mkdir()
     done = run(tmp_path / name, "-o", tmp_path / "page.html")
     assert done.exit_code == 2 and name in done.output and not (tmp_path / "page.html").exists()
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """Two recipes with three seeds and two steps, on two benchmarks."""
+    rng, rows = np.random.default_rng(2), []
+    for recipe, level in (("old", -0.5), ("new <b>mix</b>", 1.2)):
+        for seed in range(3):
+            for step in (100, 200):
+                model = {"model": f"{recipe}-{seed}-{step}", "run": recipe, "seed": seed, "step": step}
+                ability = level + 0.001 * step + rng.normal(0, 0.1)
+                for i, difficulty in enumerate(np.linspace(-1.5, 1.5, 24)):
+                    right = int(rng.random() < 1 / (1 + np.exp(difficulty - ability)))
+                    rows.append(model | {"benchmark": "arc", "item": f"a{i}", "correct": right})
+                rows += [model | {"benchmark": "all <i>right</i>", "item": f"b{i}", "correct": 1} for i in range(4)]
+    path = tmp_path_factory.mktemp("suite") / "logs.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_several_benchmarks_share_a_page_with_a_part_of_each(suite, tmp_path):
+    done = run(suite, "-o", tmp_path / "page.html", "--keep", tmp_path / "kept")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "page.html").read_text()
+    assert {each.name for each in (tmp_path / "kept").iterdir()} == {"benchmarks", "scores", "variance", "recipes"}
+    assert text.count('<details class="chapter"') == 2 and "<i>right" not in text and "<b>mix" not in text
+    ids = re.findall(r' id="([^"]*)"', text)
+    assert len(ids) == len(set(ids)) and {"b1-item-table", "b1-ranks", "recipes", "scores"} <= set(ids)
+    questions = [re.sub("<[^>]*>", "", each) for each in re.findall("<h2.*?</h2>", text, re.DOTALL)]
+    assert any("training recipe better" in each for each in questions)
+    assert "all &lt;i&gt;right&lt;/i&gt;" in text
+    again = run(tmp_path / "kept", "-o", tmp_path / "again.html")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "again.html").read_text().count('<details class="chapter"') == 2
+    models = pd.read_csv(tmp_path / "kept" / "scores" / "models.csv")  # the last checkpoints of each run
+    assert sorted(models.loc[models["benchmark"] == "arc", "model"]) == sorted(
+        f"{recipe}-{seed}-200" for recipe in ("old", "new <b>mix</b>") for seed in range(3)
+    )
+    needed = pd.read_csv(tmp_path / "kept" / "variance" / "needed.csv")
+    assert (needed["difference"] == 0.01).all()
+    foot = text.partition("<footer>")[2]
+    assert "irt-bench report logs.csv --seed 0" in foot and str(tmp_path) not in foot
+
+
+@pytest.mark.slow
+def test_a_page_of_responses_is_the_same_again_and_names_no_folder_that_is_gone(suite, tmp_path):
+    for name in ("a.html", "b.html"):
+        assert run(suite, "-o", tmp_path / name, "--benchmark", "arc").exit_code == 0
+    text = (tmp_path / "a.html").read_bytes()
+    assert text == (tmp_path / "b.html").read_bytes()
+    assert b"abilities.csv" not in text and b"<dt>made from" not in text
+
+
+def test_a_benchmark_that_cannot_be_fitted_says_why_in_its_part(tmp_path):
+    rng, rows = np.random.default_rng(0), []
+    for benchmark in ("summaries", "translations"):
+        cells = [
+            {"model": f"m{m}", "item": f"{benchmark}-{i}", "score": rng.random()} for m in range(8) for i in range(6)
+        ]
+        rows += [{"benchmark": benchmark} | cell for cell in cells]
+    pd.DataFrame(rows).to_csv(tmp_path / "judged.csv", index=False)
+    done = run(tmp_path / "judged.csv", "-o", tmp_path / "page.html")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "page.html").read_text()
+    parts = text.split('<details class="chapter"')[1:]
+    assert len(parts) == 2 and all("the 2pl model needs right answers" in part for part in parts)
+    assert all("Which items are bad?" in part for part in parts)  # what needs no fit is there

@@ -66,7 +66,7 @@ def ratios_figure(rows: pd.DataFrame, *, title: str = "Seed sd over that of rand
         axes.set_title(f"{size:,} items")
     for axes in grid[-1]:
         axes.set_xlabel("ratio of seed sds, log scale" if n_columns < 3 else "ratio of seed sds")
-    figure.legend(handles=_legend(rows), loc="outside lower center", ncols=2 if narrow() else 4)
+    figure.legend(handles=_legend(rows), loc="outside lower center", ncols=1 if narrow() else 4)
     return figure
 
 
@@ -140,7 +140,7 @@ def cures_figure(cures: pd.DataFrame, benchmark: str) -> Figure:
             axes.axhline(height - 0.5, color=PALE, linewidth=0.8)
             axes.text(1.01, height, kind, transform=axes.get_yaxis_transform(), size=SMALL_SIZE, va="center")
     axes.set_xlabel("ratio of noise per signal, log scale; number of items beside each cure")
-    figure.legend(handles=_legend(rows), loc="outside lower center", ncols=2 if narrow() else 4)
+    figure.legend(handles=_legend(rows), loc="outside lower center", ncols=1 if narrow() else 4)
     return figure
 
 

@@ -419,6 +419,10 @@ def seeds_by_task(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_needed(axes: Axes, whole: pd.DataFrame) -> None:
+    if not (whole["seeds_needed"] > 0).any():
+        axes.text(0, 0.5, "no number of seeds is enough,\nor the scores do not vary", color=GREY)
+        axes.set_axis_off()
+        return
     colours = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
     keys = ["measure", "n_trials"]
     for place, ((measure, trials), part) in enumerate(whole.groupby(keys, sort=False)):

@@ -11,9 +11,11 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -26,6 +28,19 @@ from irt_bench.report.page.folders import KINDS
 from irt_bench.report.tables.text import index_columns, value_columns
 
 DESKTOP, PHONE = 7.6, 3.75  # inches
+_prefix: ContextVar[str] = ContextVar("prefix", default="")
+
+
+@contextmanager
+def named_from(prefix: str) -> Iterator[None]:
+    """Let the names of blocks made now begin with a prefix: a page with several chapters has each name once."""
+    token = _prefix.set(prefix)
+    try:
+        yield
+    finally:
+        _prefix.reset(token)
+
+
 COLOURS: Final = {  # of figures → variables of the page
     colour.lower(): name
     for colour, name in (
@@ -106,6 +121,7 @@ def _attribute(name: str, value: str, prefix: str) -> str:
 
 MAX_ROWS: Final = 120
 MAX_BYTES: Final = 200_000  # of a download
+Printed = Literal["whole", "figure", "nothing"]
 MAX_HALF_WIDTH: Final = 4  # columns of a table that has room on half of a printed page
 
 
@@ -191,8 +207,8 @@ class FigureBlock:
         The figure.
     opened : bool
         Whether the table is open at first.
-    printed : bool
-        Whether the table is printed, with its first rows.
+    printed : {"whole", "figure", "nothing"}
+        What of it is printed; of the table the first rows.
     """
 
     name: str
@@ -201,15 +217,14 @@ class FigureBlock:
     table: HtmlTable
     drawing: PageFigure | None = None
     opened: bool = False
-    printed: bool = True
+    printed: Printed = "whole"
 
     @property
     def kind(self) -> str:
         """Classes of the page's style: what is printed, and how wide."""
-        table = "wide-table" if len(self.table.headers) > MAX_HALF_WIDTH else "slim-table"
-        return " ".join(
-            [table, *(["table-only"] if self.drawing is None else []), *([] if self.printed else ["screen"])]
-        )
+        slim = self.drawing is not None and len(self.table.headers) <= MAX_HALF_WIDTH
+        kinds = {"wide-table": not slim, "table-only": self.drawing is None}
+        return " ".join([f"print-{self.printed}", *(kind for kind, holds in kinds.items() if holds)])
 
 
 @dataclass(frozen=True)
@@ -251,6 +266,21 @@ class PageSection:
         return [KINDS[kind].command for kind in self.missing]
 
 
+class PageChapter(NamedTuple):
+    """Sections of one benchmark, where a page has several; ids in it begin with the prefix."""
+
+    prefix: str
+    title: str
+    facts: Sequence[str]
+    sections: Sequence[PageSection]
+    notes: Sequence[str]
+
+
+def table_block(name: str, title: str, caption: str, table: HtmlTable, *, opened: bool = True) -> FigureBlock:
+    """Make a block of a table alone."""
+    return FigureBlock(_prefix.get() + name, title, caption, table, opened=opened)
+
+
 def figure_block(
     name: str,
     title: str,
@@ -260,8 +290,8 @@ def figure_block(
     *,
     columns: list[str] | None = None,
     whole: str = "",
-    printed: bool = True,
+    printed: Printed = "whole",
 ) -> FigureBlock:
     """Make a block of a figure and its table."""
-    table = html_table(frame, columns=columns, whole=whole)
+    table, name = html_table(frame, columns=columns, whole=whole), _prefix.get() + name
     return FigureBlock(name, title, caption, table, draw(figure, name), printed=printed)

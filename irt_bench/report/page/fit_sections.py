@@ -28,11 +28,12 @@ from irt_bench.report.figures.fit_figures import (
 from irt_bench.report.figures.item_figures import SUSPECT, information_figure, items_figure
 from irt_bench.report.figures.model_figures import ability_accuracy_figure
 from irt_bench.report.page import sentences
-from irt_bench.report.page.blocks import FigureBlock, PageSection, figure_block, html_table
+from irt_bench.report.page.blocks import FigureBlock, PageSection, figure_block, html_table, table_block
 from irt_bench.report.page.folders import CHECKS, COMPARISON, FIT, ITEMS, ResultFolder
 from irt_bench.report.tables.text import general, one_line
 
 MAX_ITEMS: Final = 1500  # in the table of items, worst first
+MAX_ITEMS_BRIEF: Final = 120  # where a page has many benchmarks
 MAX_DRAWN: Final = 4000  # items in the cloud
 NODES: Final = np.linspace(-4, 4, 33)
 PERCENT: Final = 100
@@ -47,8 +48,10 @@ COLUMNS: Final = {  # of the table: stem, header, decimals
 ENDS: Final = {"item_rest_correlation": "item_rest"}  # stems of intervals that differ from those of their columns
 
 
-def item_section(statistics: ResultFolder | None, fit: ResultFolder | None, checks: ResultFolder | None) -> PageSection:
-    """Make the section on items, with their curves if there is a fit."""
+def item_section(
+    statistics: ResultFolder | None, fit: ResultFolder | None, checks: ResultFolder | None, *, brief: bool = False
+) -> PageSection:
+    """Make the section on items, with their curves if there is a fit; a brief one has fewer items and figures."""
     question = "Which items are bad?"
     if statistics is None:
         return PageSection("items", question, missing=[ITEMS])
@@ -56,7 +59,7 @@ def item_section(statistics: ResultFolder | None, fit: ResultFolder | None, chec
     if not len(frame):
         return PageSection("items", question, notes=["The file of item statistics has no rows."])
     joined = _join(frame, fit, checks)
-    shown = joined.iloc[worst_first(joined)[:MAX_ITEMS]]
+    shown = joined.iloc[worst_first(joined)[: MAX_ITEMS_BRIEF if brief else MAX_ITEMS]]
     data = _table_data(shown)
     if fit is not None:
         data["curves"] = _curves(fit, [str(item) for item in shown.index])
@@ -68,9 +71,9 @@ def item_section(statistics: ResultFolder | None, fit: ResultFolder | None, chec
         notes.append(f"The table has the {len(shown):,} most suspect of {len(joined):,} items{elsewhere}.")
     missing = [FIT] if fit is None else []
     texts = [sentences.item_sentence(frame["flags"])]
-    blocks = [_cloud(frame, statistics.place)]
+    blocks = [] if brief else [_cloud(frame, statistics.place)]
     if fit is not None:
-        blocks += [*_cards(joined, fit), *_information(fit)]
+        blocks += [*_cards(joined, fit), *([] if brief else _information(fit))]
     return PageSection("items", question, texts, blocks, missing=missing, notes=notes, items=data)
 
 
@@ -209,7 +212,7 @@ def _cards(joined: pd.DataFrame, fit: ResultFolder) -> list[FigureBlock]:
             "rises, better models fail the item: its key may be wrong. The fitted curve, dashed there, cannot fall.",
             observed.set_index(["item", "ability"])[[*(f"proportion_correct{end}" for end in ENDINGS), "n_models"]],
             partial(item_cards_figure, curves, observed, worst),
-            printed=False,
+            printed="figure",
         )
     ]
 
@@ -231,7 +234,7 @@ def _information(fit: ResultFolder) -> list[FigureBlock]:
             information,
             partial(information_figure, information, fit["abilities"].set_index("model")["ability"].dropna()),
             columns=["information", "standard_error"],
-            printed=False,
+            printed="figure",
         )
     ]
 
@@ -265,8 +268,8 @@ RANKS: Final = {
 }
 
 
-def model_section(fit: ResultFolder | None, comparison: ResultFolder | None) -> PageSection:
-    """Make the section on ranks with intervals, pairs in different order, and the Wright map."""
+def model_section(fit: ResultFolder | None, comparison: ResultFolder | None, *, brief: bool = False) -> PageSection:
+    """Make the section on abilities, pairs in different order, and the Wright map; a brief one on abilities alone."""
     question = "Ability against accuracy: who is ahead?"
     if fit is None and comparison is None:
         return PageSection("models", question, missing=[FIT, COMPARISON])
@@ -275,9 +278,11 @@ def model_section(fit: ResultFolder | None, comparison: ResultFolder | None) -> 
     if comparison is not None:
         texts.append(sentences.order_sentence(comparison.summary))
     blocks = [] if "relative_ability" not in models else list(_model_blocks(models, fit, comparison))
-    if comparison is not None and len(comparison["discordant"]):
+    if brief:
+        blocks = blocks[:1]
+    if comparison is not None and len(comparison["discordant"]) and not brief:
         blocks.append(_pairs(comparison))
-    if fit is not None:
+    if fit is not None and not brief:
         blocks.append(_wright(fit))
     missing = [kind for kind, part in ((FIT, fit), (COMPARISON, comparison)) if part is None]
     return PageSection("models", question, texts, blocks, missing=missing)
@@ -315,7 +320,7 @@ def _model_blocks(
             partial(ability_accuracy_figure, models, pairs),
             columns=[name for name in ("accuracy", *columns) if name in models],
             whole=whole,
-            printed=False,
+            printed="figure",
         )
 
 
@@ -332,7 +337,7 @@ def _pairs(comparison: ResultFolder) -> FigureBlock:
         "Pairs that ability and accuracy order differently, most certain first, with the probability of each order. "
         "Both use the same responses, so that the product is not the probability that both hold."
     )
-    return FigureBlock("pairs", "Pairs in different order", caption, table, opened=len(pairs) <= MAX_OPEN)
+    return table_block("pairs", "Pairs in different order", caption, table, opened=len(pairs) <= MAX_OPEN)
 
 
 def _wright(fit: ResultFolder) -> FigureBlock:
@@ -347,7 +352,7 @@ def _wright(fit: ResultFolder) -> FigureBlock:
         partial(wright_map, abilities, items["difficulty"]),
         columns=[name for name in ("difficulty", "discrimination", "flags") if name in items],
         whole=fit.file("items.csv"),
-        printed=False,
+        printed="figure",
     )
 
 
@@ -373,7 +378,7 @@ def trust_section(fit: ResultFolder | None, checks: ResultFolder | None) -> Page
     caption = (
         "Each with its value and its limit, failed ones first. The file for download gives the source of each limit."
     )
-    blocks = [FigureBlock("checks", "Checks", caption, table, opened=True)]
+    blocks = [table_block("checks", "Checks", caption, table)]
     blocks = blocks if len(found) else []
     if fit is not None:
         blocks += _posterior(fit)

@@ -14,6 +14,7 @@ from irt_bench.errors import ReadError
 from irt_bench.responses.formats.jsonlines import parse_json
 
 SUMMARY: Final = "summary.json"
+CHAPTERS, CHAPTER = "benchmarks", "benchmark.json"  # folder of folders of one benchmark each, and what each is
 FIT, ITEMS, COMPARISON, VARIANCE = "fit", "items", "comparison", "variance"
 SUBSETS, STUDY, CHECKS = "subsets", "study", "checks"
 SCORES, RECIPES = "scores", "recipes"
@@ -175,6 +176,41 @@ def read_folders(paths: Iterable[Path], *, kept: bool = True) -> dict[str, Resul
     return {kind: replace(_read_part(kind, found[kind]), kept=kept) for kind in KINDS if kind in found}
 
 
+@dataclass(frozen=True)
+class Chapter:
+    """Results on one of several benchmarks.
+
+    Parameters
+    ----------
+    benchmark : str
+        Its name.
+    parts : dict
+        Kind → results.
+    notes : tuple of str
+        Why something is missing.
+    """
+
+    benchmark: str
+    parts: Mapping[str, ResultFolder]
+    notes: tuple[str, ...] = ()
+
+
+def read_chapters(paths: Iterable[Path], *, kept: bool = True) -> list[Chapter]:
+    """Read the results on single benchmarks that a folder of several has, in their order."""
+    found = []
+    for path in paths:
+        folders = sorted((path / CHAPTERS).iterdir()) if (path / CHAPTERS).is_dir() else []
+        for folder in folders[:MAX_FOLDERS]:
+            about = _read_summary(folder / CHAPTER)
+            if about:
+                parts = read_folders([folder], kept=kept) if any(_recognise_in(folder)) else {}
+                notes = tuple(str(note) for note in about.get("notes", []))
+                found.append(
+                    (int(about.get("place", 0)), Chapter(str(about.get("benchmark", folder.name)), parts, notes))
+                )
+    return [chapter for _, chapter in sorted(found, key=lambda pair: pair[0])]
+
+
 def are_results(paths: Iterable[Path]) -> bool:
     """Whether every path holds results of commands, readable or not."""
     try:
@@ -187,6 +223,17 @@ def _recognise(path: Path) -> list[tuple[str, Path]]:
     """Kinds of results at a path and in the folders that it contains."""
     if not path.exists():
         raise ReadError(f"{path} does not exist. Give folders that irt-bench commands wrote.")
+    own = _recognise_in(path)
+    if not own and not any(path.glob(f"{CHAPTERS}/*/{CHAPTER}")):
+        commands = ", ".join(dict.fromkeys(kind.command.split()[1] for kind in KINDS.values()))
+        raise ReadError(
+            f"{path} contains no results for a report. Give what these commands wrote: irt-bench {commands} "
+            "(subset where it compares)."
+        )
+    return own
+
+
+def _recognise_in(path: Path) -> list[tuple[str, Path]]:
     own = _kinds_at(path)
     if path.is_dir():
         folders = sorted(islice((each for each in path.iterdir() if each.is_dir()), MAX_FOLDERS + 1))
@@ -194,12 +241,6 @@ def _recognise(path: Path) -> list[tuple[str, Path]]:
             raise ReadError(f"{path} contains more than {MAX_FOLDERS:,} folders. Give those that commands wrote.")
         inner = [each for folder in folders for each in _kinds_at(folder)]
         own += [(kind, place) for kind, place in inner if kind not in dict(own)]
-    if not own:
-        commands = ", ".join(dict.fromkeys(kind.command.split()[1] for kind in KINDS.values()))
-        raise ReadError(
-            f"{path} contains no results for a report. Give what these commands wrote: irt-bench {commands} "
-            "(subset where it compares)."
-        )
     return own
 
 

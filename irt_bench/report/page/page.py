@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib import resources
 from importlib.metadata import version
@@ -14,10 +14,12 @@ from pathlib import Path
 from platform import python_version
 from typing import Any, Final
 
+import pandas as pd
+
 from irt_bench.errors import OutputError
 from irt_bench.files import replacing
-from irt_bench.report.page.blocks import COLOURS, PageSection
-from irt_bench.report.page.fit_sections import item_section, model_section, trust_section
+from irt_bench.report.page.blocks import COLOURS, FigureBlock, PageChapter, PageSection, html_table, named_from
+from irt_bench.report.page.fit_sections import all_checks, item_section, model_section, trust_section
 from irt_bench.report.page.folders import (
     CHECKS,
     COMPARISON,
@@ -28,7 +30,9 @@ from irt_bench.report.page.folders import (
     STUDY,
     SUBSETS,
     VARIANCE,
+    Chapter,
     ResultFolder,
+    read_chapters,
     read_folders,
 )
 from irt_bench.report.page.variance_sections import (
@@ -42,7 +46,9 @@ from irt_bench.report.tables.text import one_line
 
 MAX_PAGE_BYTES: Final = 6_000_000  # bytes
 TEMPLATES: Final = "templates"
-PRINTED_ROWS: Final = 10  # of a table; a page on a screen has more
+MAX_FULL: Final = 3  # benchmarks with all figures
+MAX_CHAPTERS: Final = 20  # benchmarks with a part of their own
+PRINTED_ROWS: Final = 8  # of a table; a page on a screen has more
 MEANINGS: Final = {  # of heads of tables, shown beside the pointer
     "proportion correct": "share of right responses over models; 90% interval",
     "item rest correlation": "correlation of the item with the score on all other items, over models; 90% interval",
@@ -99,7 +105,9 @@ def write_report(
     'report.html'
     """
     need_template_engine()
-    text = render(read_folders(paths, kept=kept), title=title, call=call)
+    paths = list(paths)
+    chapters = read_chapters(paths, kept=kept)
+    text = render(read_folders(paths, kept=kept), chapters, title=title, call=call)
     content = text.encode()
     if len(content) > MAX_PAGE_BYTES:
         raise OutputError(f"the page has {len(content):,} bytes, more than {MAX_PAGE_BYTES:,}; give fewer folders.")
@@ -114,8 +122,14 @@ def need_template_engine() -> None:
         raise OutputError("the page needs Jinja; install it with: pip install 'irt-bench[report]'.")
 
 
-def render(parts: Mapping[str, ResultFolder], *, title: str | None = None, call: str | None = None) -> str:
-    """Make the text of the page from the results."""
+def render(
+    parts: Mapping[str, ResultFolder],
+    chapters: Sequence[Chapter] = (),
+    *,
+    title: str | None = None,
+    call: str | None = None,
+) -> str:
+    """Make the text of the page from results on all benchmarks and, where there are several, on each."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -125,18 +139,16 @@ def render(parts: Mapping[str, ResultFolder], *, title: str | None = None, call:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found = page_sections(parts)
-    sections = [section for section in found if not section.empty]
+    found = [*([chapter_section(chapters)] if chapters else []), *page_sections(parts)]
     script = _resource("page.js")
-    items = next((section.items for section in sections if section.items is not None), None)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
         title=one_line(title or _title(parts)),
-        sections=sections,
-        absent=[(section.question, section.commands) for section in found if section.commands],
-        provenance=provenance(parts, call),
+        sections=[section for section in found if not section.empty],
+        chapters=page_chapters(chapters),
+        absent=[(section.question, section.commands) for section in found if section.commands and not chapters],
+        provenance=provenance([*parts.values(), *(part for each in chapters for part in each.parts.values())], call),
         facts=_facts(parts),
-        items=items,
         colours=COLOURS,
         meanings=MEANINGS,
         printed=PRINTED_ROWS,
@@ -161,7 +173,47 @@ def page_sections(parts: Mapping[str, ResultFolder]) -> list[PageSection]:
     ]
 
 
-def provenance(parts: Mapping[str, ResultFolder], call: str | None) -> list[tuple[str, str]]:
+def chapter_section(chapters: Sequence[Chapter]) -> PageSection:
+    """Make the table of the benchmarks, each with what is found on it."""
+    rows = {}
+    for chapter in chapters:
+        parts = chapter.parts
+        row: dict[str, object] = {}
+        if ITEMS in parts:
+            flags = parts[ITEMS]["items"]["flags"].str.split(";")
+            row |= {"items": len(flags), "items against the rest": int(flags.map(lambda own: "negative" in own).sum())}
+        if FIT in parts:
+            abilities = parts[FIT]["abilities"].set_index("model")
+            row |= {"models": len(abilities), "ablest model": str(abilities["rank"].idxmin())}
+            row["failed checks"] = int((all_checks(parts[FIT], parts.get(CHECKS))["status"] == "failed").sum())
+        rows[chapter.benchmark] = row
+    columns = ["models", "items", "items against the rest", "failed checks", "ablest model"]
+    table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns).rename_axis("benchmark")
+    n_items, against = int(table["items"].sum()), int(table["items against the rest"].sum())
+    text = f"{len(chapters)} benchmarks with {n_items:,} items, of which {against:,} go against the rest."
+    caption = "One row per benchmark; each has a part of its own below."
+    block = FigureBlock("benchmarks-table", "Benchmarks", caption, html_table(table), opened=True)
+    return PageSection("benchmarks", "What is found on each benchmark?", [text], [block])
+
+
+def page_chapters(chapters: Sequence[Chapter]) -> list[PageChapter]:
+    """Make the part of each benchmark: items, models, checks; of many benchmarks, in brief, and not of all."""
+    made = []
+    for place, chapter in enumerate(chapters[:MAX_CHAPTERS]):
+        brief, get = len(chapters) > MAX_FULL, chapter.parts.get
+        with named_from(f"b{place + 1}-"):
+            sections = [
+                item_section(get(ITEMS), get(FIT), get(CHECKS), brief=brief),
+                model_section(get(FIT), get(COMPARISON), brief=brief),
+                trust_section(get(FIT), get(CHECKS)),
+            ]
+        shown = [section for section in sections if not section.empty]
+        title = one_line(chapter.benchmark)
+        made.append(PageChapter(f"b{place + 1}-", title, _facts(chapter.parts), shown, chapter.notes))
+    return made
+
+
+def provenance(parts: Sequence[ResultFolder], call: str | None) -> list[tuple[str, str]]:
     """Describe how a page was made: command or folders, data, seed, versions, date.
 
     The date is a day, that of ``SOURCE_DATE_EPOCH`` [1]_ if set: the same results give the same page.
@@ -170,7 +222,7 @@ def provenance(parts: Mapping[str, ResultFolder], call: str | None) -> list[tupl
     ----------
     .. [1] https://reproducible-builds.org/specs/source-date-epoch/
     """
-    summaries = [part.summary for part in parts.values()]
+    summaries = [part.summary for part in parts]
     data = [
         str(each["responses"].get("fingerprint", "")) for each in summaries if isinstance(each.get("responses"), dict)
     ]
@@ -182,7 +234,7 @@ def provenance(parts: Mapping[str, ResultFolder], call: str | None) -> list[tupl
     day = datetime.fromtimestamp(int(epoch), UTC).date() if epoch.isdecimal() else date.today()
     rows = [
         ("made by", call or ""),
-        ("made from", ", ".join(part.place for part in parts.values() if part.kept) if call is None else ""),
+        ("made from", ", ".join(part.place for part in parts if part.kept) if call is None else ""),
         ("responses", ", ".join(each for each in dict.fromkeys(data) if each)),
         ("seed", ", ".join(seeds)),
         ("versions", ", ".join([f"Python {python_version()}", *(f"{name} {own}" for name, own in made.items())])),

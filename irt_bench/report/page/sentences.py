@@ -25,7 +25,7 @@ COMPARED_WITH: Final = {
 VERDICTS: Final = {
     "real": "The difference is real: p below .05.",
     "noise": "Any difference is smaller than one that matters.",
-    "cannot tell": "With these seeds and items it cannot be told apart from noise.",
+    "cannot tell": "With these seeds and items it cannot be told apart from noise at the 5% level.",
 }
 UNKNOWN: Final = "unknown"
 

@@ -33,7 +33,7 @@ from irt_bench.report.figures.variance_figures import (
     subset_size_figure,
 )
 from irt_bench.report.page import sentences
-from irt_bench.report.page.blocks import FigureBlock, PageSection, figure_block, html_table
+from irt_bench.report.page.blocks import FigureBlock, PageSection, Printed, figure_block, html_table, table_block
 from irt_bench.report.page.folders import RECIPES, SCORES, STUDY, SUBSETS, VARIANCE, ResultFolder
 from irt_bench.report.tables.text import POINTS, in_points, shorten, words
 from irt_bench.study.collect import is_reference
@@ -41,7 +41,8 @@ from irt_bench.study.verdicts import CUTS
 from irt_bench.variance.scores import ACCURACY
 
 MAX_ROWS: Final = 30  # seed sds drawn
-MAX_BENCHMARKS: Final = 6  # with a sentence and figures of their own
+MAX_BENCHMARKS: Final = 6  # with figures of their own
+MAX_SENTENCES: Final = 2  # benchmarks with a sentence of their own
 MAX_SEEDS_SHOWN: Final = 4  # runs whose seeds have lines of their own
 SEED, RESIDUAL = "seed", "seed:item"
 COMMON, SINGLE = "common to all items", "single items"
@@ -77,6 +78,8 @@ def score_section(part: ResultFolder | None) -> PageSection:
     if part is None:
         return PageSection("scores", question, missing=[SCORES])
     models, measure = part["models"], str(part.summary.get("measure", ACCURACY))
+    if "group" in models:
+        models = models.assign(group=pd.to_numeric(models["group"]))  # elsewhere a label
     names = list(models["benchmark"].unique())
     own = models[models["benchmark"] == names[-1]].set_index("model")
     columns = ["score", "rank", "rank_best", "rank_worst", "group", "n_items"]
@@ -86,7 +89,7 @@ def score_section(part: ResultFolder | None) -> PageSection:
         table = table.join(POINTS * each[[name for name in names if name in each]])
     of = f"{len(names) - 1} benchmarks, their mean" if len(names) > 1 else sentences.name_of(names[0])
     block = figure_block(
-        "scores",
+        "model-scores",
         f"Scores of {len(own):,} models, {of}",
         "90% intervals: for other items like these and, where answers were repeated, for these items. Models of one "
         "group cannot be told apart from the best of it (Holm's correction over all pairs).",
@@ -107,7 +110,7 @@ def recipe_section(part: ResultFolder | None) -> PageSection:
     names = (part.summary.get("a", "a"), part.summary.get("b", "b"))
     shown = ["score_a", "score_b", "difference", "p_holm", "verdict", "seeds_needed"]
     block = figure_block(
-        "recipes",
+        "recipe-differences",
         f"{sentences.name_of(names[0])} (a) less {sentences.name_of(names[1])} (b)",
         "For other seeds and other items, 90% intervals. real: p below .05 after Holm's correction. noise: the "
         "interval has no difference that matters. seeds needed: per recipe, to detect one that does.",
@@ -125,7 +128,7 @@ def noise_section(part: ResultFolder | None) -> PageSection:
         return PageSection("noise", question, missing=[VARIANCE])
     pooled = whole_benchmarks(part["pooled"]).sort_values("seed_sd", ascending=False, kind="stable")
     blocks = [*_noise_blocks(part, pooled), *_measure_blocks(part), *_need_blocks(part)]
-    texts = [sentences.noise_sentence(row) for row in pooled.head(MAX_BENCHMARKS).to_dict("records")]
+    texts = [sentences.noise_sentence(row) for row in pooled.head(MAX_SENTENCES).to_dict("records")]
     texts += [text for text in [sentences.noisiest_sentence(pooled)] if text]
     detectable = part["detectable"]
     if len(detectable):
@@ -236,7 +239,13 @@ def _steps_block(own: pd.DataFrame, benchmark: str, place: int, whole: str) -> F
         )
     figure = partial(score_steps_figure, own)
     title = f"{title}, {shorten(benchmark, 40)}"
-    return figure_block(f"steps-{place}", title, caption, wide, figure, whole=whole, printed=len(wide) <= MAX_ROWS)
+    printed = _printed(place) if len(wide) <= MAX_ROWS or place else "figure"
+    return figure_block(f"steps-{place}", title, caption, wide, figure, whole=whole, printed=printed)
+
+
+def _printed(place: int) -> Printed:
+    """Print the figures of the first benchmark only: a page of many is printed too."""
+    return "nothing" if place else "whole"
 
 
 def _measure_blocks(part: ResultFolder) -> list[FigureBlock]:
@@ -254,6 +263,7 @@ def _measure_blocks(part: ResultFolder) -> list[FigureBlock]:
                     partial(measures_figure, own, benchmark),
                     columns=["snr_a", "snr_b", "snr_ratio", "snr_verdict"],
                     whole=part.file("measures.csv"),
+                    printed=_printed(place),
                 )
             )
     return blocks
@@ -264,7 +274,10 @@ def _need_blocks(part: ResultFolder) -> list[FigureBlock]:
     blocks = []
     detectable, needed = part["detectable"], part["needed"]
     if len(detectable):
-        own = detectable[(detectable["measure"] == ACCURACY) & detectable["benchmark"].isin(_benchmarks(part))]
+        own = detectable[detectable["measure"] == ACCURACY]
+        if own["benchmark"].nunique() > 1:  # at the number of seeds there are
+            there = int(whole_benchmarks(part["metrics"])["n_seeds"].max())
+            own = own[own["n_seeds"] == max(each for each in own["n_seeds"].unique() if each <= there)]
         table = points_table(
             own.set_index(["benchmark", "n_seeds"]),
             ("detectable", "difference", "seeds_needed", "items_needed"),
@@ -275,7 +288,7 @@ def _need_blocks(part: ResultFolder) -> list[FigureBlock]:
             f"{own['power'].iloc[0]:.0%}, and the seeds (of these items) or items (of these seeds) that the difference "
             "named needs. –: no number is enough."
         )
-        blocks.append(FigureBlock("detectable", "What can be detected", caption, html_table(table), opened=True))
+        blocks.append(table_block("detectable", "What can be detected", caption, html_table(table)))
     for place, benchmark in enumerate(_benchmarks(part) if len(needed) else []):
         own = needed[(needed["benchmark"] == benchmark) & needed["seeds_needed"].notna()]
         if not len(own):
@@ -290,6 +303,7 @@ def _need_blocks(part: ResultFolder) -> list[FigureBlock]:
                 partial(needed_figure, own, benchmark),
                 columns=["n_trials", "seeds_needed"],
                 whole=part.file("needed.csv"),
+                printed=_printed(place),
             )
         )
     return blocks
@@ -312,6 +326,7 @@ def _source_block(components: pd.DataFrame, n_items: int, benchmark: str, place:
         "Variance estimates below 0 are drawn at 0; the table on the command line keeps them.",
         points_table(parts, ("sd",)),
         partial(components_figure, parts),
+        printed=_printed(place),
     )
 
 
@@ -326,6 +341,7 @@ def _size_block(curve: pd.DataFrame, benchmark: str, place: int) -> FigureBlock:
         points_table(curve.rename(columns={"simulated_q05": "simulated_sd_q05", "simulated_q95": "simulated_sd_q95"})
                      .set_index(["run", "k"]), ("predicted_sd", "simulated_sd")),
         partial(subset_size_figure, curve),
+        printed=_printed(place),
     )  # fmt: skip
 
 
@@ -444,7 +460,7 @@ def _paper(paper: pd.DataFrame) -> FigureBlock:
         "the paper's p-IRT and gp-IRT on anchors and on random subsets. Compared with the full benchmark alone, any "
         "small subset looks noisy."
     )
-    return FigureBlock("paper", "The paper's comparison, with random subsets", caption, html_table(shown), opened=True)
+    return table_block("paper", "The paper's comparison, with random subsets", caption, html_table(shown))
 
 
 def _errors(compared: ResultFolder) -> FigureBlock:

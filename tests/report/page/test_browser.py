@@ -149,7 +149,7 @@ def test_it_prints_on_white_without_controls_and_no_wider_than_the_paper(visit, 
     assert page.locator(".drawing.narrow svg").first.is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 703
     rows = page.locator("#ranks tbody tr")
-    assert [row.is_visible() for row in rows.all()] == [True] * 10 + [False] * (rows.count() - 10)
+    assert [row.is_visible() for row in rows.all()] == [True] * 8 + [False] * (rows.count() - 8)
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("#ranks details").get_attribute("open") is None
 

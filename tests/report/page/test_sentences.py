@@ -139,3 +139,22 @@ def test_names_are_set_apart_and_cannot_turn_the_sentence():
 
 def test_an_interval_without_an_upper_limit_states_it():
     assert texts.with_interval(0.0, 0.0, float("nan"), "points") == "0.00 points [0.00, no upper limit]"
+
+
+def test_a_recipe_is_better_only_where_the_verdict_says_so():
+    def table(verdict, **more):
+        row = {"difference": 0.02, "difference_q05": 0.01, "difference_q95": 0.03, "verdict": verdict} | more
+        return pd.DataFrame([row, row], index=["arc", "all tasks"])
+
+    found = texts.recipe_sentences(table("real"), ("new", "old"))
+    assert "2.00 points [1.00, 3.00]" in found[0] and "is real" in found[0] and "Real on 1 of 1 tasks" in found[1]
+    unclear = texts.recipe_sentences(table("cannot tell", seeds_needed=12), ("new", "old"))
+    assert "real:" not in unclear[0] and "12 seeds per recipe" in unclear[0] and "Real on 0 of 1" in unclear[1]
+
+
+def test_the_best_score_is_given_with_those_that_cannot_be_told_apart():
+    models = pd.DataFrame(
+        {"score": [0.5, 0.8, 0.7], "score_q05": 0.4, "score_q95": 0.9, "group": [2, 1, 1]}, index=["a", "b", "c"]
+    )
+    text = texts.score_sentence(models, 1)
+    assert text.startswith(texts.name_of("b")) and "1 of 2 others cannot be told apart" in text

@@ -38,9 +38,9 @@
     const copy = svg.cloneNode(true);
     copy.removeAttribute("hidden");
     copy.setAttribute("font-family", "DejaVu Sans, sans-serif");
-    if (svg.id === "item-curve") {
+    if (svg.classList.contains("item-curve")) {
       for (const each of copy.querySelectorAll("path, line, text")) {
-        const drawn = getComputedStyle(svg.ownerDocument.querySelector(each.id ? `#${each.id}` : `#item-curve ${each.tagName}`));
+        const drawn = getComputedStyle(each.id ? document.getElementById(each.id) : svg.querySelector(each.tagName));
         for (const name of ["fill", "stroke", "opacity", "stroke-width", "font-size"]) each.setAttribute(name, drawn.getPropertyValue(name));
       }
     }
@@ -62,9 +62,10 @@
   addEventListener("afterprint", () => { for (const each of closed) each.open = false; });
 
   // Items: sorted, searched, chosen.
-  const data = JSON.parse(document.getElementById("item-data").textContent);
-  const table = document.getElementById("item-table");
-  if (!data || !table) return;
+  const explore = (prefix) => {
+  const part = (name) => document.getElementById(prefix + name);
+  const data = JSON.parse(part("item-data").textContent);
+  const table = part("item-table");
   const STEP = 50;
   const columns = [
     { header: "item", get: (place) => data.items[place] },
@@ -80,7 +81,7 @@
     return `[${form(column.low[place], column.decimals)}, ${form(column.high[place], column.decimals)}]`;
   };
   const matches = () => {
-    const wanted = document.getElementById("item-search").value.trim().toLowerCase();
+    const wanted = part("item-search").value.trim().toLowerCase();
     return wanted ? order.filter((place) => data.items[place].toLowerCase().includes(wanted) || data.flags[place].toLowerCase().includes(wanted)) : order;
   };
   const cell = (column, place) => {
@@ -110,39 +111,39 @@
       row.append(...columns.map((column) => cell(column, place)));
       return row;
     }));
-    document.getElementById("item-count").textContent = `${Math.min(shown, found.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} items`;
-    document.getElementById("more-items").hidden = shown >= found.length;
+    part("item-count").textContent = `${Math.min(shown, found.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} items`;
+    part("more-items").hidden = shown >= found.length;
   };
   const across = (ability) => 195 + ability * 38.75;
   const up = (percent) => 190 - percent * 1.8;
   const path = (nodes, values) => nodes.map((ability, k) => `${across(ability).toFixed(1)} ${up(values[k]).toFixed(1)}`).join("L");
   const choose = (place) => {
     chosen = place;
-    document.getElementById("chosen-name").textContent = data.items[place];
-    document.getElementById("chosen-facts").textContent = columns.slice(1).filter((column) => column.get(place) !== null)
+    part("chosen-name").textContent = data.items[place];
+    part("chosen-facts").textContent = columns.slice(1).filter((column) => column.get(place) !== null)
       .map((column) => (column.values ? `${column.header} ${form(column.get(place), column.decimals)} ${withInterval(column, place)}`.trim() : column.get(place))).join("; ");
     for (const row of table.tBodies[0].rows) row.setAttribute("aria-selected", Number(row.dataset.place) === place);
     const own = data.curves && data.curves.items[data.items[place]];
-    const svg = document.getElementById("item-curve");
+    const svg = part("item-curve");
     svg.toggleAttribute("hidden", !own);
     const against = /negative/.test(data.flags[place]);
     svg.classList.toggle("against", against);
-    document.getElementById("curve-against").hidden = !(own && against);
-    document.getElementById("curve-sure").textContent = /(^|[,;] )negative/.test(data.flags[place]) ? "goes" : "may go";
-    document.getElementById("save-curve").hidden = !own;
-    document.getElementById("curve-note").hidden = !data.curves;
+    part("curve-against").hidden = !(own && against);
+    part("curve-sure").textContent = /(^|[,;] )negative/.test(data.flags[place]) ? "goes" : "may go";
+    part("save-curve").hidden = !own;
+    part("curve-note").hidden = !data.curves;
     if (!own) return;
     const [mean, low, high] = own;
     const nodes = data.curves.nodes;
-    document.getElementById("curve-line").setAttribute("d", `M${path(nodes, mean)}`);
-    document.getElementById("curve-band").setAttribute("d", `M${path(nodes, high)}L${path([...nodes].reverse(), [...low].reverse())}Z`);
+    part("curve-line").setAttribute("d", `M${path(nodes, mean)}`);
+    part("curve-band").setAttribute("d", `M${path(nodes, high)}L${path([...nodes].reverse(), [...low].reverse())}Z`);
     const [groups, shares, lows, highs, counts] = (data.observed && data.observed[data.items[place]]) || [[], [], [], [], []];
     const within = groups.map((_, k) => k).filter((k) => Math.abs(groups[k]) <= 4);
-    document.getElementById("observed-shares").setAttribute("d", within.map((k) => `M${across(groups[k]).toFixed(1)} ${up(shares[k]).toFixed(1)}h0`).join(""));
-    document.getElementById("observed-trend").setAttribute("d", within.map((k, place) => `${place ? "L" : "M"}${across(groups[k]).toFixed(1)} ${up(shares[k]).toFixed(1)}`).join(""));
-    document.getElementById("observed-bars").setAttribute("d", within.map((k) => `M${across(groups[k]).toFixed(1)} ${up(lows[k]).toFixed(1)}V${up(highs[k]).toFixed(1)}`).join(""));
-    document.getElementById("observed-counts").textContent = counts.length ? ` (${[...new Set([Math.min(...counts), Math.max(...counts)])].join(" to ")} models each)` : "";
-    document.getElementById("models-rug").setAttribute("d", data.abilities.filter((value) => Math.abs(value) <= 4).map((value) => `M${across(value).toFixed(1)} 190v6`).join(""));
+    part("observed-shares").setAttribute("d", within.map((k) => `M${across(groups[k]).toFixed(1)} ${up(shares[k]).toFixed(1)}h0`).join(""));
+    part("observed-trend").setAttribute("d", within.map((k, place) => `${place ? "L" : "M"}${across(groups[k]).toFixed(1)} ${up(shares[k]).toFixed(1)}`).join(""));
+    part("observed-bars").setAttribute("d", within.map((k) => `M${across(groups[k]).toFixed(1)} ${up(lows[k]).toFixed(1)}V${up(highs[k]).toFixed(1)}`).join(""));
+    part("observed-counts").textContent = counts.length ? ` (${[...new Set([Math.min(...counts), Math.max(...counts)])].join(" to ")} models each)` : "";
+    part("models-rug").setAttribute("d", data.abilities.filter((value) => Math.abs(value) <= 4).map((value) => `M${across(value).toFixed(1)} 190v6`).join(""));
   };
   const head = table.tHead.rows[0];
   for (const column of columns) {
@@ -169,10 +170,10 @@
     const row = rowOf(event);
     if (row && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); choose(Number(row.dataset.place)); }
   });
-  document.getElementById("item-search").addEventListener("input", () => { shown = STEP; render(); });
-  document.getElementById("more-items").addEventListener("click", () => { shown += 4 * STEP; render(); });
-  document.getElementById("save-curve").addEventListener("click", () => saveSvg(document.getElementById("item-curve"), "item-curve.svg"));
-  document.getElementById("save-items").addEventListener("click", () => {
+  part("item-search").addEventListener("input", () => { shown = STEP; render(); });
+  part("more-items").addEventListener("click", () => { shown += 4 * STEP; render(); });
+  part("save-curve").addEventListener("click", () => saveSvg(part("item-curve"), "item-curve.svg"));
+  part("save-items").addEventListener("click", () => {
     // As files.py does: a text that a spreadsheet would run gets a ' in front, and lone carriage returns go.
     const plain = (value) => { const text = value.replaceAll(/\r\n?/g, "\n"); return /^(\s*[=+\-@＝＋－＠]|[\t\n])/.test(text) ? `'${text}` : text; };
     const quoted = (value) => { const text = typeof value === "string" ? plain(value) : String(value ?? ""); return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
@@ -182,4 +183,6 @@
   });
   render();
   choose(0);
+  };
+  for (const explorer of document.querySelectorAll(".items[data-prefix]")) explore(explorer.dataset.prefix);
 })();
