@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 import pandas as pd
 
@@ -23,6 +23,8 @@ from irt_bench.responses.table import Finding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from irt_bench.report.figures import FigureLook
 
 SHOWN: Final = ("proportion_correct", "item_rest_correlation", "flags")
 RANKS: Final = {"rank_by_ability": "rank", "rank_by_accuracy": "accuracy_rank"}  # names that the figure takes
@@ -113,17 +115,17 @@ class ItemAnalysis:
             "items": self.statistics.reset_index().to_dict("records"),
         }
 
-    def plot(self, kind: Literal["items"] = "items", *, width: float | None = None) -> Figure:
+    def plot(self, kind: Literal["items"] = "items", **look: Unpack[FigureLook]) -> Figure:
         """Draw every item by its share of right answers and item-rest correlation.
 
         Parameters
         ----------
         kind : {"items"}
             The figure.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
         """
-        return draw(kind, {"items": lambda: figures.items_figure(self.statistics)}, width)
+        return draw(kind, {"items": lambda: figures.items_figure(self.statistics)}, **look)
 
     def save(self, path: str | Path, *, safe_csv: bool = False) -> None:
         """Write the statistics of the items as a CSV file, as ``irt-bench items`` does.
@@ -255,17 +257,17 @@ class FitChecks:
         """Plain values for JSON."""
         return self.result.to_dict()
 
-    def plot(self, kind: Literal["checks"] = "checks", *, width: float | None = None) -> Figure:
+    def plot(self, kind: Literal["checks"] = "checks", **look: Unpack[FigureLook]) -> Figure:
         """Draw scores, eigenvalues, item curves and person fit beside data simulated from the fit.
 
         Parameters
         ----------
         kind : {"checks"}
             The figure.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
         """
-        return draw(kind, {"checks": lambda: figures.checks_figure(self.result)}, width)
+        return draw(kind, {"checks": lambda: figures.checks_figure(self.result)}, **look)
 
     def save(self, folder: str | Path, *, about: Mapping[str, Any] | None = None, safe_csv: bool = False) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench check`` does.
@@ -353,21 +355,21 @@ class AccuracyComparison:
         """Plain values for JSON."""
         return self.result.to_dict()
 
-    def plot(self, kind: Literal["comparison", "ranks"] = "comparison", *, width: float | None = None) -> Figure:
+    def plot(self, kind: Literal["comparison", "ranks"] = "comparison", **look: Unpack[FigureLook]) -> Figure:
         """Draw ability against accuracy with the pairs in question, or the ranks by both.
 
         Parameters
         ----------
         kind : {"comparison", "ranks"}
             The figure.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
         """
         kinds = {
             "comparison": lambda: figures.comparison_figure(self.result),
             "ranks": lambda: figures.ranks_figure(self.models().rename(columns=RANKS)),
         }
-        return draw(kind, kinds, width)
+        return draw(kind, kinds, **look)
 
     def save(self, folder: str | Path, *, about: Mapping[str, Any] | None = None, safe_csv: bool = False) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench compare`` does; see `FitChecks.save`."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
 import numpy as np
 import pandas as pd
@@ -26,30 +26,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from irt_bench.api.fit import Fit
+    from irt_bench.report.figures import FigureLook
 
 ABILITIES: Final = np.linspace(-4, 4, 81)  # where curves are evaluated
 N_CURVES: Final = 4  # items drawn where none are named
 MAX_ROWS: Final = 8  # of a table in a notebook
-WIDTHS: Final = (2.0, 20.0)  # inches of a figure
 CHECK_COLUMNS: Final = ("status", "value", "fails_if", "message")
 
 
-def draw(kind: str, kinds: Mapping[str, Callable[[], Figure]], width: float | None) -> Figure:
-    """Draw the figure of a name; of a width in inches it has no title, as a caption says it.
+def draw(kind: str, kinds: Mapping[str, Callable[[], Figure]], **look: Unpack[FigureLook]) -> Figure:
+    """Draw the figure of a name, of the size and with the title that `look` says.
 
     Raises
     ------
     OutputError
-        If no figure has this name, or the width is out of range.
+        If no figure has this name, or a size is out of range.
     """
     if kind not in kinds:
         raise OutputError(unknown_choice("figure", kind, kinds))
-    if width is None:
-        return kinds[kind]()
-    if not WIDTHS[0] <= width <= WIDTHS[1]:
-        raise OutputError(f"width is {width:g}; a width in inches from {WIDTHS[0]:g} to {WIDTHS[1]:g} is needed.")
-    with figures.on_page(width):
-        return kinds[kind]()
+    return figures.with_look(kinds[kind], **look)
 
 
 def html_checks(table: pd.DataFrame, title: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, get_args
 
 import numpy.typing as npt
 import pandas as pd
@@ -40,6 +40,8 @@ from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from irt_bench.report.figures import FigureLook
 
 FitPlot = Literal[
     "fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace", "populations",
@@ -375,7 +377,7 @@ class Fit(FitResult):
         self._needs_one_ability("curves")
         return success_curves(some, abilities).to_dataframe()
 
-    def plot(self, kind: FitPlot = "fit", *, items: Sequence[str] | None = None, width: float | None = None) -> Figure:
+    def plot(self, kind: FitPlot = "fit", *, items: Sequence[str] | None = None, **look: Unpack[FigureLook]) -> Figure:
         """Draw a figure; its axes can be restyled, and it is saved by ``figure.savefig``.
 
         Parameters
@@ -400,8 +402,8 @@ class Fit(FitResult):
                 Loadings of the items of a fit with several abilities, with intervals, dimension by dimension.
         items : sequence of str, optional
             Labels of the items whose curves are drawn.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
 
         Examples
         --------
@@ -414,7 +416,7 @@ class Fit(FitResult):
         kinds = figures_of(self, items)
         if kind not in kinds and kind in get_args(FitPlot):
             self._needs_one_ability(f"the figure {kind!r}")
-        return draw(kind, kinds, width)
+        return draw(kind, kinds, **look)
 
     def to_arviz(self, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS) -> Any:
         """ArviZ's own container, with log-likelihood, replicated answers and answers: see `az.loo`, `az.plot_trace`.

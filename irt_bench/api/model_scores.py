@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 import pandas as pd
 
@@ -33,6 +33,8 @@ from irt_bench.variance.model_pair import compare_models as compare_pair
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from irt_bench.report.figures import FigureLook
 
 SHOWN: Final = ("score", "rank", "group", "n_items", "n_answers")
 
@@ -127,7 +129,7 @@ class ModelScores:
         }
 
     def plot(
-        self, kind: Literal["scores"] = "scores", *, benchmark: str | None = None, width: float | None = None
+        self, kind: Literal["scores"] = "scores", *, benchmark: str | None = None, **look: Unpack[FigureLook]
     ) -> Figure:
         """Draw the scores of the models with both intervals, best first.
 
@@ -137,12 +139,12 @@ class ModelScores:
             The figure.
         benchmark : str, optional
             By default the only one, or the mean of all.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
         """
         chosen = self.benchmarks[-1] if benchmark is None else benchmark
         table = self.models(chosen)
-        return draw(kind, {"scores": lambda: figures.scores_figure(table, chosen, self.measure)}, width)
+        return draw(kind, {"scores": lambda: figures.scores_figure(table, chosen, self.measure)}, **look)
 
     def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench scores`` does.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 import pandas as pd
 
@@ -30,6 +30,8 @@ from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from irt_bench.report.figures import FigureLook
 
 VERDICTS: Final = ("compared", "random: cuts", "random: raises", "random: none", "random: found from")  # shown
 TABLES: Final = ("results", "cures", "paths", "transfer", "control", "cures_control", "paper", "detectable")
@@ -137,7 +139,7 @@ class Study:
         kind: Literal["forest", "path", "cures"] = "forest",
         *,
         benchmark: str | None = None,
-        width: float | None = None,
+        **look: Unpack[FigureLook],
     ) -> Figure:
         """Draw a figure of one benchmark.
 
@@ -148,8 +150,8 @@ class Study:
             their discrimination does. "cures": noise per signal of every cure over that of its control.
         benchmark : str, optional
             By default the first.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
         """
         chosen = self.benchmarks[0] if benchmark is None else benchmark
         if chosen not in self.benchmarks:
@@ -159,7 +161,7 @@ class Study:
             "path": lambda: figures.paths_figure(self.paths(), chosen),
             "cures": lambda: self._cures(chosen),
         }
-        return draw(kind, kinds, width)
+        return draw(kind, kinds, **look)
 
     def _cures(self, benchmark: str) -> Figure:
         if not self._has_cures(benchmark):

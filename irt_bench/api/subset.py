@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,8 @@ from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from irt_bench.report.figures import FigureLook
 
 SubsetPlot = Literal["items", "scores"]
 
@@ -288,7 +290,7 @@ class Subset:
         return export_subset(self.record, to, Path(path), options)
 
     def plot(
-        self, kind: SubsetPlot = "items", *, responses: Responses | None = None, width: float | None = None
+        self, kind: SubsetPlot = "items", *, responses: Responses | None = None, **look: Unpack[FigureLook]
     ) -> Figure:
         """Draw the items, or estimated against full scores.
 
@@ -298,8 +300,8 @@ class Subset:
             "items": difficulty, discrimination and weight. "scores": estimates with intervals against full scores.
         responses : ResponseCounts, or what `as_counts` takes, optional
             "scores": answers to the full benchmark, of models that answered all items.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
         """
         if kind == "scores" and responses is None:
             raise SubsetError("plot('scores') needs answers to the full benchmark; give responses=.")
@@ -307,7 +309,7 @@ class Subset:
             "items": lambda: figures.subset_items_figure(self.items()),
             "scores": lambda: figures.subset_scores_figure(self.compare(responses)),  # type: ignore[arg-type]
         }
-        return draw(kind, kinds, width)
+        return draw(kind, kinds, **look)
 
     def save(self, path: str | Path) -> None:
         """Write the subset as one JSON file, which `Subset.load` and ``irt-bench score`` read."""

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,8 @@ from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from irt_bench.report.figures import FigureLook
 
 MAX_MODELS: Final = 400  # that take part
 MIN_CALIBRATED: Final = 3
@@ -132,17 +134,17 @@ class SubsetComparison:
             },
         }
 
-    def plot(self, kind: Literal["errors"] = "errors", *, width: float | None = None) -> Figure:
+    def plot(self, kind: Literal["errors"] = "errors", **look: Unpack[FigureLook]) -> Figure:
         """Draw the error of each method beside random subsets of the same size.
 
         Parameters
         ----------
         kind : {"errors"}
             The figure.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
         """
-        return draw(kind, {"errors": lambda: figures.subset_comparison_figure(self.result.table)}, width)
+        return draw(kind, {"errors": lambda: figures.subset_comparison_figure(self.result.table)}, **look)
 
     def parts(self) -> dict[str, pd.DataFrame]:
         """Tables for readers, by title."""

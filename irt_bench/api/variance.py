@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 import pandas as pd
 
@@ -34,6 +34,8 @@ from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from irt_bench.report.figures import FigureLook
 
 VariancePlot = Literal["steps", "curve", "measures", "subtasks", "needed"]
 TABLES: Final = (
@@ -186,7 +188,7 @@ class SeedVariance:
         """Plain values for JSON."""
         return self.result.to_dict() | ({} if self.modelled is None else {"seed_model": self.modelled.to_dict()})
 
-    def plot(self, kind: VariancePlot = "steps", *, benchmark: str | None = None, width: float | None = None) -> Figure:
+    def plot(self, kind: VariancePlot = "steps", *, benchmark: str | None = None, **look: Unpack[FigureLook]) -> Figure:
         """Draw a figure of one benchmark.
 
         Parameters
@@ -197,8 +199,8 @@ class SeedVariance:
             standard deviation of each subtask. "needed": seeds that detect the given difference.
         benchmark : str, optional
             By default the first.
-        width : float, optional
-            Width in inches. A figure of a given width has no title, as a caption says it.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
         """
         known = [str(name) for name in self.result.metrics[names.BENCHMARK].unique()]
         chosen = known[0] if benchmark is None else benchmark
@@ -211,7 +213,7 @@ class SeedVariance:
             "subtasks": lambda: self._subtasks_figure(chosen),
             "needed": lambda: self._needed_figure(chosen),
         }
-        return draw(kind, kinds, width)
+        return draw(kind, kinds, **look)
 
     def _measures_figure(self, benchmark: str) -> Figure:
         if not len(figures.compared_measures(self.measures(), benchmark)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from irt_bench.cli.command import command, for_terminal
 from irt_bench.cli.options import (
-    FigureFile,
+    FigureOptions,
     FitFolder,
     OutputCsv,
     OutputFolder,
@@ -37,27 +37,26 @@ def items(
     paths: Paths,
     reading: ResponseOptions,
     writing: TableOptions,
+    drawing: FigureOptions,
     output: OutputCsv = None,
-    figure: FigureFile = None,
     seed: Seed = 0,
 ) -> None:
     """Analyse items: proportion correct, item-rest correlation, flags, reliability, stability over models."""
     from irt_bench.analysis.classical import item_statistics, score_reliability
     from irt_bench.analysis.transfer import compare_transfer
-    from irt_bench.report.figures import items_figure, save_figure
+    from irt_bench.api.analysis import ItemAnalysis
     from irt_bench.report.tables import print_findings, print_item_report
     from irt_bench.responses.quality import findings
 
     writing.check(output)
-    writing.check_figure(figure)
+    drawing.check(["items"], force=writing.force)
     table = reading.read(paths)
     counts = table.counts()
     statistics = item_statistics(counts)
     reliability = score_reliability(counts)
     transfer = compare_transfer(counts, seed=seed)
     writing.write(statistics, output)
-    if figure is not None:
-        save_figure(items_figure(statistics), figure)
+    drawing.write(ItemAnalysis(counts.benchmark, statistics, reliability, transfer).plot)
     if writing.json:
         rows = {"benchmark": counts.benchmark, "seed": seed, "reliability": vars(reliability)}
         print_text(json_text(rows | {"transfer": records(transfer), "items": records(statistics)}))
@@ -72,6 +71,7 @@ def check(
     fit: FitFolder,
     reading: ResponseOptions,
     writing: TableOptions,
+    drawing: FigureOptions,
     output: OutputFolder = None,
     groups: Annotated[
         str | None, option("Model column with groups: which items differ in difficulty between them?", metavar="COLUMN")
@@ -87,6 +87,7 @@ def check(
     from irt_bench.report.tables.terminal import print_model_checks
 
     writing.check(output, folder=True)
+    drawing.check(["checks"], force=writing.force)
     fitted = FitResult.load(fit)
     counts = reading.read(paths).counts()
     of_models = None if groups is None else _groups(counts, groups)
@@ -95,6 +96,7 @@ def check(
     about = {"benchmark": counts.benchmark, "fit": str(fit), "group": groups, "converged": fitted.converged}
     if output is not None:
         FitChecks(found).save(output, about=about, safe_csv=writing.safe_csv)
+    drawing.write(FitChecks(found).plot)
     if writing.json:
         print_text(json_text(found.to_dict() | about))
     else:
@@ -115,6 +117,7 @@ def compare(
     fit: FitFolder,
     reading: ResponseOptions,
     writing: TableOptions,
+    drawing: FigureOptions,
     output: OutputFolder = None,
     seed: Seed = 0,
 ) -> None:
@@ -125,12 +128,14 @@ def compare(
     from irt_bench.report.tables import print_comparison
 
     writing.check(output, folder=True)
+    drawing.check(["comparison", "ranks"], force=writing.force)
     fitted = FitResult.load(fit)
     counts = reading.read(paths).counts()
     found = compare_ability_accuracy(fitted.posterior, counts, seed=seed)
     about = {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
     if output is not None:
         AccuracyComparison(found).save(output, about=about, safe_csv=writing.safe_csv)
+    drawing.write(AccuracyComparison(found).plot)
     if writing.json:
         print_text(json_text(found.to_dict() | about))
         return
@@ -245,6 +250,7 @@ def scores(
     paths: Paths,
     reading: ResponseOptions,
     writing: TableOptions,
+    drawing: FigureOptions,
     output: OutputFolder = None,
     measure: Annotated[
         str, option("accuracy, pass@K or majority@K, such as pass@5, which need K or more answers per item.")
@@ -261,15 +267,13 @@ def scores(
     strata: Annotated[
         str, option("Item column with fixed parts of the benchmark, such as subtasks.", metavar="COLUMN")
     ] = "subtask",
-    figure: FigureFile = None,
 ) -> None:
     """Scores of models with standard errors, on one benchmark or several, and which models can be told apart."""
     from irt_bench.api.model_scores import model_scores
-    from irt_bench.report.figures.canvas import save_figure
     from irt_bench.report.tables.terminal import print_scores
 
     writing.check(output, folder=True)
-    writing.check_figure(figure)
+    drawing.check(["scores"], force=writing.force)
     chosen = None if models is None else [name.strip() for name in models.split(",")]
     table = reading.read(paths)
     found = model_scores(
@@ -277,8 +281,7 @@ def scores(
     )
     if output is not None:
         found.save(output, safe_csv=writing.safe_csv)
-    if figure is not None:
-        save_figure(found.plot(), figure)
+    drawing.write(found.plot)
     if writing.json:
         print_text(json_text(found.to_dict()))
         return

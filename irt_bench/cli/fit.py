@@ -3,10 +3,11 @@
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 from irt_bench.cli.command import command, for_terminal
 from irt_bench.cli.options import (
+    FigureOptions,
     Paths,
     ResponseOptions,
     Seed,
@@ -192,6 +193,7 @@ def fit(
     fitting: MethodOptions,
     reading: ResponseOptions,
     writing: TableOptions,
+    drawing: FigureOptions,
     model_clusters: Annotated[
         str | None,
         option(
@@ -211,9 +213,11 @@ def fit(
     strict: Strict = False,
 ) -> None:
     """Fit a Bayesian item response model; writes draws, items, abilities, a summary and a figure."""
+    from irt_bench.api.fit import Fit, FitPlot
     from irt_bench.inference import fit as inference
 
     writing.check(output, folder=True)
+    drawing.check(get_args(FitPlot), force=writing.force)
     model = modelling.model()
     method = fitting.method or ("laplace" if model.is_approximated else None)
     settings = None if method is None else fitting.settings(method)  # what is wrong is refused before all is read
@@ -239,6 +243,7 @@ def fit(
     _write(
         fitted, table, counts, output, writing, read_seconds, with_likelihood=log_likelihood, with_ml=maximum_likelihood
     )
+    drawing.write(Fit.of(fitted, counts).plot)
     fail_if_strict(fitted.checks, strict=strict)
 
 

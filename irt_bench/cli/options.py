@@ -1,6 +1,6 @@
 """What the commands share: their options, each group of them one record; reading of paths, writing of tables."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -9,11 +9,13 @@ import typer
 from typer.core import TyperCommand
 
 from irt_bench.console import out, progress_bar
+from irt_bench.errors import OutputError, unknown_choice
 from irt_bench.files import check_output, replacing, write_csv
 from irt_bench.names import FileFormatName
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from irt_bench.report.tables import CheckLike
     from irt_bench.responses import ResponseTable
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 EXIT_CHECK_FAILED = 3
 MAX_SEED = 2**32
 SHORT = 40  # characters of choices that are shown in place of a value; more are listed in the help
-READING, OUTPUT = "Reading the files", "Output"  # panels of --help
+READING, OUTPUT, FIGURE = "Reading the files", "Output", "Figure"  # panels of --help
 
 
 class OrderedCommand(TyperCommand):
@@ -29,7 +31,7 @@ class OrderedCommand(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Parameters, those of the shared panels last."""
-        shared = (None, READING, OUTPUT)
+        shared = (None, READING, FIGURE, OUTPUT)
 
         def place(parameter: Any) -> int:
             panel = getattr(parameter, "rich_help_panel", None)
@@ -86,7 +88,6 @@ Paths = Annotated[
 ]
 OutputFolder = Annotated[Path | None, option("Folder to write.", "--output", "-o")]
 OutputCsv = Annotated[Path | None, option("CSV file to write.", "--output", "-o")]
-FigureFile = Annotated[Path | None, option("Figure to write, .png, .svg or .pdf.")]
 FitFolder = Annotated[Path, typer.Option("--fit", help="Folder that irt-bench fit wrote.", metavar="DIR")]
 SubsetFile = Annotated[Path, typer.Argument(help="File that irt-bench subset wrote.", metavar="SUBSET.json")]
 Seed = Annotated[
@@ -155,13 +156,53 @@ class WriteOptions:
         if output is not None:
             check_output(output, force=self.force, folder=folder)
 
-    def check_figure(self, figure: Path | None) -> None:
-        """Refuse a figure that cannot be written, or has no known format."""
-        if figure is not None:
-            from irt_bench.report.figures.canvas import check_figure_format
 
-            self.check(figure)
-            check_figure_format(figure)
+@dataclass(frozen=True, kw_only=True)
+class FigureOptions:
+    """A figure of the result: where, which, how large, and with what title."""
+
+    figure: Annotated[Path | None, option("Figure to write, .png, .svg or .pdf.", metavar="FILE", panel=FIGURE)] = None
+    figure_kind: Annotated[
+        str | None, option("Which figure, by its name in plot() of the result.", metavar="NAME", panel=FIGURE)
+    ] = None
+    figure_size: Annotated[str | None, option("Inches: width,height.", metavar="W,H", panel=FIGURE)] = None
+    figure_title: Annotated[
+        str | None, option("Title, in place of one that states the finding.", metavar="TEXT", panel=FIGURE)
+    ] = None
+
+    def check(self, kinds: Sequence[str], *, force: bool) -> None:
+        """Refuse what cannot be drawn or written, before anything is computed; `kinds` are those of the result."""
+        given = [name for name in ("figure_kind", "figure_size", "figure_title") if getattr(self, name) is not None]
+        if self.figure is None and given:
+            raise OutputError(f"--{given[0].replace('_', '-')} belongs to --figure; add --figure FILE.")
+        if self.figure is None:
+            return
+        from irt_bench.report.figures.canvas import check_figure_format, check_size
+
+        check_figure_format(self.figure)
+        check_output(self.figure, force=force)
+        if self.figure_kind is not None and self.figure_kind not in kinds:
+            raise OutputError(unknown_choice("figure", self.figure_kind, kinds))
+        if (size := self._size()) is not None:
+            check_size("--figure-size", *size)
+
+    def write(self, plot: "Callable[..., Figure]") -> None:
+        """Draw and write the figure, if one is asked for, by the `plot` of a result."""
+        if self.figure is None:
+            return
+        from irt_bench.report.figures import save_figure
+
+        kind = {} if self.figure_kind is None else {"kind": self.figure_kind}
+        save_figure(plot(**kind, figsize=self._size(), title=self.figure_title), self.figure)
+
+    def _size(self) -> tuple[float, float] | None:
+        if self.figure_size is None:
+            return None
+        try:
+            width, height = map(float, self.figure_size.split(","))
+        except ValueError:
+            raise OutputError(f"--figure-size is {self.figure_size!r}; inches are needed, such as 8,5.") from None
+        return width, height
 
 
 @dataclass(frozen=True, kw_only=True)

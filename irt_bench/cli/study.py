@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irt_bench.cli.command import command, exit_code
-from irt_bench.cli.options import FileOptions, Json, SafeCsv, check_seed, choice, flag, option
+from irt_bench.cli.options import FigureOptions, FileOptions, Json, SafeCsv, check_seed, choice, flag, option
 from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text
@@ -108,6 +108,7 @@ def study(
     designing: DesignOptions,
     computing: WorkerOptions,
     reading: FileOptions,
+    drawing: FigureOptions,
     alternative: Annotated[
         list[str] | None,
         option("Other scores of the same models, such as another framing: NAME=FILE; may be repeated."),
@@ -124,6 +125,7 @@ def study(
     """
     from irt_bench.api.study import Study
 
+    drawing.check(["forest", "path", "cures"], force=True)  # a study continues in what it wrote
     workers, design = computing.workers(), designing.design(paths)
     table = reading.read([Path(path) for path in design.responses])
     if dry_run:
@@ -135,6 +137,7 @@ def study(
         out.print(f"This shard is finished. When all are: the same command without --shard writes {output}.")
         return
     Study.of(found).save(output, safe_csv=safe_csv)
+    drawing.write(Study.of(found).plot)
     _print(found, output, json=json)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from irt_bench.cli.command import command
 from irt_bench.cli.options import (
+    FigureOptions,
     Paths,
     ResponseOptions,
     Seed,
@@ -23,6 +24,7 @@ from irt_bench.names import EstimatorName, SelectorName, WeightingName
 if TYPE_CHECKING:
     import pandas as pd
 
+    from irt_bench.api.subset_comparison import SubsetComparison
     from irt_bench.responses import ResponseCounts
     from irt_bench.subsets.calibration import Calibration
     from irt_bench.subsets.subset import SubsetRecord
@@ -131,6 +133,7 @@ def subset(
     comparing: ComparisonOptions,
     reading: ResponseOptions,
     writing: WriteOptions,
+    drawing: FigureOptions,
     compare: Annotated[bool, flag("--compare", "Compare all methods, weights and estimators instead.")] = False,
     calibration_models: Annotated[
         str | None,
@@ -146,9 +149,13 @@ def subset(
 
     Methods, weights and estimators are explained by: python -c "import irt_bench; help(irt_bench.make_subset)"
     """
+    from irt_bench.api.subset import Subset
     from irt_bench.subsets.make import calibrated, check_names, prompt_hashes
 
     writing.check(output, folder=compare)
+    drawing.check(["errors"] if compare else ["items"], force=writing.force)
+    if drawing.figure is not None and calibration_models is not None:
+        raise SubsetError("--figure draws the items of a subset, or --compare; --calibration-models gives a table.")
     _check(wanted, compare=compare, jobs=comparing.jobs)
     check_names(
         [wanted.method] if wanted.method else [], wanted.weights, [wanted.estimator] if wanted.estimator else []
@@ -159,7 +166,8 @@ def subset(
     how = calibrating.given()
     if compare:
         methods = None if wanted.method is None else [wanted.method]
-        _compare(counts, output, json=writing.json, methods=methods, **how, **comparing.given())
+        found = _compare(counts, output, json=writing.json, methods=methods, **how, **comparing.given())
+        drawing.write(found.plot)
         return
     number = wanted.number(counts.n_items)
     if calibration_models is not None:
@@ -173,6 +181,7 @@ def subset(
     if not writing.json:
         _show_negative(calibration, made)
     _write(made, output, writing)
+    drawing.write(Subset(made[0]).plot)
 
 
 def _check(wanted: SubsetOptions, *, compare: bool, jobs: int) -> None:
@@ -184,7 +193,7 @@ def _check(wanted: SubsetOptions, *, compare: bool, jobs: int) -> None:
     check_jobs(SubsetError, jobs)
 
 
-def _compare(counts: "ResponseCounts", output: Path, *, json: bool, **settings: Any) -> None:
+def _compare(counts: "ResponseCounts", output: Path, *, json: bool, **settings: Any) -> "SubsetComparison":
     """Compare, repeat under a shift and with shuffled answers, and write a folder of tables and a figure."""
     from irt_bench.api.subset_comparison import compare_subsets
     from irt_bench.report.tables import print_table
@@ -195,7 +204,7 @@ def _compare(counts: "ResponseCounts", output: Path, *, json: bool, **settings: 
     found.save(output)
     if json:
         print_text(json_text(found.to_dict()))
-        return
+        return found
     for title, table in found.parts().items():
         print_table(table, title=title, console=out)
     for size in sorted(found.table()["size"].unique()):
@@ -210,6 +219,7 @@ def _compare(counts: "ResponseCounts", output: Path, *, json: bool, **settings: 
         for estimator, part in control.groupby("estimator", sort=False):
             out.print(f"Answers shuffled within {within}, {estimator}: {_verdict(part)}", highlight=False)
     say_written(output)
+    return found
 
 
 def _compare_calibrations(

@@ -1,13 +1,15 @@
 """irt-bench variance: how far a score would move if training were repeated."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from irt_bench.cli.command import command
 from irt_bench.cli.options import (
+    FigureOptions,
     OutputFolder,
     Paths,
     ResponseOptions,
@@ -24,6 +26,10 @@ from irt_bench.files import json_text, replacing_folder, write_json
 from irt_bench.names import SamplerName
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from irt_bench.api.variance import SeedVariance
     from irt_bench.responses import ResponseCounts, ResponseTable
 
 RECIPES, COMPARE, MODELS, SEED_MODEL = (
@@ -158,6 +164,7 @@ def variance(
     modelling: SeedModelOptions,
     reading: ResponseOptions,
     writing: TableOptions,
+    drawing: FigureOptions,
     output: OutputFolder = None,
     recipes: Annotated[
         tuple[str, str] | None,
@@ -184,7 +191,12 @@ def variance(
     seed: Seed = 0,
 ) -> None:
     """Measure seed variance: how much scores move between seeds, variance components, detectable differences."""
+    from irt_bench.api.variance import VariancePlot
+
     writing.check(output, folder=True)
+    drawing.check(["recipes"] if recipes is not None else get_args(VariancePlot), force=writing.force)
+    if drawing.figure is not None and (compare or pair.models is not None):
+        raise AnalysisError("--figure draws seed variance or --recipes; --models and --compare give one row.")
     if compare and len(paths) != 2:
         raise AnalysisError(f"--compare needs two paths, {len(paths)} were given: the two versions to compare.")
     detection.check()
@@ -193,14 +205,16 @@ def variance(
         row = _pair(layout.read(paths, reading).counts(), pair.models, pair.item_clusters, layout)
         _finish(row, output, "Two models, item by item", json=writing.json)
     elif recipes is not None:
-        _recipes(layout.read(paths, reading), recipes, layout, detection, output, writing)
+        found = _recipes(layout.read(paths, reading), recipes, layout, detection, output, writing)
+        drawing.write(partial(_draw_recipes, found))
     elif compare:
         sides = [layout.read([path], reading).one_benchmark() for path in paths]
         row = _framings(sides, (str(paths[0]), str(paths[1])), measure, layout, seed)
         _finish(row, output, "Seed variance of a against b, on the same seeds", json=writing.json)
     else:
         how = modelling.given(seed)
-        _analyse(layout.read(paths, reading), layout, detection, how, output, writing, seed=seed)
+        result = _analyse(layout.read(paths, reading), layout, detection, how, output, writing, seed=seed)
+        drawing.write(result.plot)
 
 
 def _analyse(
@@ -212,7 +226,7 @@ def _analyse(
     writing: TableOptions,
     *,
     seed: int,
-) -> None:
+) -> "SeedVariance":
     from irt_bench.api.variance import SeedVariance
     from irt_bench.report.tables.score_tables import print_seed_model, print_seed_variance
     from irt_bench.variance.seed_variance import analyse_seed_variance
@@ -237,10 +251,11 @@ def _analyse(
         result.save(output, safe_csv=writing.safe_csv)
     if writing.json:
         print_text(json_text(result.to_dict()))
-        return
+        return result
     print_seed_variance(found, console=out)
     if modelled is not None:
         print_seed_model(modelled, console=out)
+    return result
 
 
 def _pair(
@@ -268,7 +283,7 @@ def _recipes(
     detection: DetectionOptions,
     output: Path | None,
     writing: TableOptions,
-) -> None:
+) -> "pd.DataFrame":
     from irt_bench.api.variance import compare_recipes, save_recipes
     from irt_bench.report.tables.score_tables import print_recipes
     from irt_bench.variance.detect import DIFFERENCE
@@ -283,6 +298,14 @@ def _recipes(
         print_text(json_text({"a": recipes[0], "b": recipes[1], "tasks": records(found)}))
     else:
         print_recipes(found, recipes, difference, console=out)
+    return found
+
+
+def _draw_recipes(found: "pd.DataFrame", kind: str = "recipes", **look: Any) -> "Figure":
+    from irt_bench.api.display import draw
+    from irt_bench.report.figures import recipes_figure
+
+    return draw(kind, {"recipes": partial(recipes_figure, found)}, **look)
 
 
 def _finish(row: dict[str, object], output: Path | None, title: str, *, json: bool) -> None:

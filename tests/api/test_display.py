@@ -82,6 +82,17 @@ def test_figures_are_drawn_at_any_width_and_can_be_restyled(name, kind):
     assert axes.get_title() == "restyled"
 
 
+def test_size_and_title_are_set_the_same_way_for_every_result():
+    for name, kinds in KINDS.items():
+        figure = results()[name].plot(kinds[0], figsize=(7.0, 4.5), title="My title")
+        assert figure.get_size_inches() == pytest.approx([7.0, 4.5]) and figure.get_suptitle() == "My title"
+        plain, bare = results()[name].plot(kinds[0]), results()[name].plot(kinds[0], title="")
+        assert plain.get_suptitle() and not bare.get_suptitle()
+        assert bare.get_size_inches()[0] == plain.get_size_inches()[0]
+    with pytest.raises(ib.IrtBenchError, match="width and figsize"):
+        results()["Fit"].plot(width=5.0, figsize=(5.0, 4.0))
+
+
 def test_a_notebook_shows_figures_without_pyplot():
     figure = results()["Fit"].plot("wright")
     assert figure._repr_png_().startswith(b"\x89PNG")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final, ParamSpec
+from typing import Any, Final, NamedTuple, ParamSpec, TypedDict
 from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
@@ -36,6 +36,7 @@ P = ParamSpec("P")
 
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
 VERMILION, PURPLE, INK, GREY, PALE = "#D55E00", "#CC79A7", "#222222", "#8C8C8C", "#CFCFCF"
+SIZES: Final = (2.0, 20.0)  # inches of a figure, the least and the most
 WIDTH: Final = 8.0  # inches: 1200 pixels at 150 dots an inch
 STYLE: Final[dict[str, Any]] = {
     "figure.dpi": 150,
@@ -78,7 +79,7 @@ LABEL_DISTANCE: Final = 0.025  # from a point to its label, as a share of the wi
 
 
 def check_figure_format(path: Path) -> None:
-    """Refuse a file name without the ending of a format.
+    """Refuse a file name without the ending of a format, before anything is computed.
 
     Raises
     ------
@@ -133,22 +134,83 @@ def _style() -> AbstractContextManager[None]:
     return mpl.rc_context(defaults | STYLE)
 
 
-_page: ContextVar[float | None] = ContextVar("page", default=None)
+class FigureLook(TypedDict, total=False):
+    """Size and title of a figure, as every `plot` takes them: `width` alone, or `figsize`; and `title`."""
+
+    width: float | None
+    figsize: tuple[float, float] | None
+    title: str | None
+
+
+class _Frame(NamedTuple):
+    """Width of the figures drawn now, and a title in place of their own; "" is none."""
+
+    width: float = WIDTH
+    title: str | None = None
+
+
+_frame: ContextVar[_Frame] = ContextVar("frame", default=_Frame())  # noqa: B039 - immutable
 
 
 @contextmanager
-def on_page(width: float) -> Iterator[None]:
+def on_page(width: float, title: str | None = "") -> Iterator[None]:
     """Draw figures of a width in inches and without titles, which the page writes."""
-    token = _page.set(width)
+    token = _frame.set(_Frame(width, title))
     try:
         yield
     finally:
-        _page.reset(token)
+        _frame.reset(token)
+
+
+def with_look(
+    draw: Callable[[], Figure],
+    *,
+    width: float | None = None,
+    figsize: tuple[float, float] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw a figure of a size and with a title.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws it.
+    width : float, optional
+        Width in inches; such a figure has no title of its own, as a caption says it.
+    figsize : (float, float), optional
+        Width and height in inches.
+    title : str, optional
+        In place of the title that states the finding; "" for none.
+
+    Raises
+    ------
+    OutputError
+        If a size is out of range, or both are given.
+    """
+    if width is not None and figsize is not None:
+        raise OutputError("width and figsize were given; one of them is needed.")
+    check_size("width", *([] if width is None else [width]))
+    check_size("figsize", *(figsize or ()))
+    wide = width if figsize is None else figsize[0]
+    with on_page(WIDTH if wide is None else wide, "" if title is None and width is not None else title):
+        figure = draw()
+    if title and not figure.get_suptitle():  # drawn by ArviZ
+        figure.suptitle(title, x=0.01, ha="left", size=TITLE_SIZE, weight="bold")
+    if figsize is not None:
+        figure.set_size_inches(figsize)
+    return figure
+
+
+def check_size(name: str, *inches: float) -> None:
+    """Refuse a figure that nobody could read or print."""
+    for value in inches:
+        if not SIZES[0] <= value <= SIZES[1]:
+            raise OutputError(f"{name} is {value:g}; a size in inches from {SIZES[0]:g} to {SIZES[1]:g} is needed.")
 
 
 def page_width() -> float:
     """Width of figures drawn now, in inches."""
-    return _page.get() or WIDTH
+    return _frame.get().width
 
 
 def narrow() -> bool:
@@ -169,13 +231,14 @@ class NotebookFigure(Figure):
 
 def new_figure(height: float, title: str) -> Figure:
     """Empty figure of the common width with a title; on a page, of its width and without a title."""
-    width = _page.get()
-    figure = NotebookFigure(figsize=(width or WIDTH, height), layout="constrained")
-    if width is not None:
-        return figure
-    n_lines = math.ceil(len(title) / TITLE_CHARACTERS)
-    wrapped = textwrap.fill(title, min(len(title) // n_lines + 8, TITLE_CHARACTERS))
-    figure.suptitle(wrapped, x=0.01, ha="left", size=TITLE_SIZE, weight="bold")
+    width, own = _frame.get()
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
+    text = title if own is None else own
+    if text:
+        characters = max(int(TITLE_CHARACTERS * width / WIDTH), 10)
+        n_lines = math.ceil(len(text) / characters)
+        wrapped = textwrap.fill(text, min(len(text) // n_lines + 8, characters))
+        figure.suptitle(wrapped, x=0.01, ha="left", size=TITLE_SIZE, weight="bold")
     return figure
 
 
