@@ -150,40 +150,6 @@ def check_names(methods: Iterable[str], weights: str | None, estimators: Iterabl
         estimator_of(name)
 
 
-def best_recipe(
-    calibration: Calibration,
-    recipe: Recipe,
-    *,
-    methods: tuple[str, ...],
-    weights: str | None = None,
-    estimators: tuple[str, ...] = (DEFAULT_ESTIMATOR,),
-) -> tuple[Recipe, str]:
-    """Find the recipe and the estimator with the smallest root mean square error on held-out calibration models.
-
-    Parameters
-    ----------
-    calibration : Calibration
-        From `irt_bench.subsets.calibration.prepare`.
-    recipe : Recipe
-        Size and seed; its method and weights are ignored.
-    methods, estimators : tuple of str
-        Names to choose from.
-    weights : str, optional
-        Name of the weights; by default the default weights of each method.
-
-    Notes
-    -----
-    The expected error of the best recipe is underestimated and its intervals are too narrow, most of all with few
-    models and many names.
-    """
-    tried: dict[tuple[Recipe, str], float] = {}
-    for method in methods:
-        attempt = recipe._replace(method=method, weights=weights or default_weights(method))
-        errors = calibrate(calibration, attempt, estimators).errors
-        tried |= {(attempt, name): errors[name].root_mean_square.value for name in estimators}
-    return min(tried, key=tried.__getitem__)
-
-
 MIN_SIZE: Final = 5  # the first size tried for a target error
 
 

@@ -91,11 +91,6 @@ def _macro(run: RunScores, parts: Sequence[ScoreSet]) -> ScoreSet:
     )
 
 
-def analytic_interval(score: FloatArray, n_items: int) -> FloatArray:
-    """Half-width of the 95% interval of a mean of 0/1 answers: 1.96 sqrt(S (1 - S) / N)."""
-    return np.asarray(Z_CI * np.sqrt(score * (1 - score) / n_items))
-
-
 def bootstrap_half_width(values: FloatArray, rng: np.random.Generator, n_bootstrap: int = N_BOOTSTRAP) -> FloatArray:
     """Half-width of the 95% percentile interval of the mean of each checkpoint over resampled items.
 

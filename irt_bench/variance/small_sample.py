@@ -29,7 +29,6 @@ DF_GRID: Final = np.geomspace(0.25, 1e7, 4000)  # degrees of freedom of a table 
 
 N_NORMAL: Final = 2_000_000  # normal values for a table of a median absolute deviation: errors of about 1%
 MIN_SEEDS_ROBUST: Final = 3  # with two seeds, neither is an outlier
-NORMAL_QUARTILE: Final = float(special.ndtri(0.75))  # median absolute deviation of a unit normal
 
 
 class IntervalEstimate(NamedTuple):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.variance.metrics import analytic_interval, bootstrap_half_width
+from irt_bench.variance.metrics import Z_CI, bootstrap_half_width
 
 TABLE_1 = {  # arXiv 2406.10229: size, chance, mean, 95% CI
     "AGIEval": (2546, 20, 23.44, 1.63), "ARC-C": (1165, 25, 39.71, 2.74), "BBH": (6511, 0, 29.10, 1.07),
@@ -10,6 +10,11 @@ TABLE_1 = {  # arXiv 2406.10229: size, chance, mean, 95% CI
     "MMLU-Cloze": (14042, 25, 37.47, 0.79), "NQ": (3610, 0, 16.43, 1.04), "PIQA": (1838, 50, 76.93, 1.99),
     "SIQA": (1954, 33, 46.69, 2.21), "TriviaQA": (11313, 0, 42.69, 0.83),
 }  # fmt: skip
+
+
+def analytic_interval(score, n_items):
+    """Half-width of the 95% interval of a mean of 0/1 answers."""
+    return Z_CI * np.sqrt(score * (1 - score) / n_items)
 
 
 def within_the_course(name, z=1.0):
