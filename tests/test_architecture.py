@@ -50,6 +50,7 @@ def test_modules_and_functions_stay_short(module):
         if isinstance(node, ast.FunctionDef):
             documentation = len((ast.get_docstring(node) or "").splitlines())
             assert node.end_lineno - node.lineno + 1 - documentation <= 60, node.name
+            assert len(node.args.posonlyargs + node.args.args + node.args.kwonlyargs) <= 14, node.name
 
 
 PUBLIC = [

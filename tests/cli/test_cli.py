@@ -269,6 +269,26 @@ def test_warnings_of_this_package_reach_the_user_and_those_for_developers_do_not
     assert capsys.readouterr().err.split() == ["Warning:", "R-hat", "is", "1.5"]
 
 
+def test_a_group_of_options_arrives_as_one_record():
+    from irt_bench.cli.command import command, options_of
+    from irt_bench.cli.options import Seed, WriteOptions
+
+    arrived = []
+
+    @command
+    def grouped(output: str, writing: WriteOptions, seed: Seed = 3):
+        arrived.append((output, writing, seed))
+
+    assert options_of(grouped) == {"force": "--force", "json": "--json", "seed": "--seed"}
+    own = typer.Typer()
+    own.command()(grouped)
+    assert CliRunner().invoke(own, ["out", "--force", "--seed", "5"]).exit_code == 0
+    grouped(output="again")
+    assert arrived == [("out", WriteOptions(force=True), 5), ("again", WriteOptions(), 3)]
+    with pytest.raises(TypeError, match="jsn"):
+        grouped(output="out", jsn=True)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_to_end_lets_a_command_clean_up_and_gives_its_number(name, capsys):
     from irt_bench.cli.command import command
