@@ -42,7 +42,7 @@ def command(function: Command) -> Command:
     An error about input becomes one line and exit code 2, signals become 128 and more, and warnings lines. Messages of
     the library name parameters; those of the command are written as its options.
     """
-    groups = _groups(function)
+    groups: dict[str, Any] = {name: hint for name, hint in get_type_hints(function).items() if is_dataclass(hint)}
     signature = _expanded(function, groups)
 
     @functools.wraps(function)
@@ -61,12 +61,6 @@ def command(function: Command) -> Command:
     wrapped.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
     options = options_of(wrapped)
     return wrapped
-
-
-def _groups(function: Command) -> dict[str, Any]:
-    """Parameters of a function that are groups of options, each with its dataclass."""
-    hints = get_type_hints(function)
-    return {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
 
 def _expanded(function: Command, groups: Mapping[str, Any]) -> inspect.Signature:
