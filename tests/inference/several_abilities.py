@@ -42,7 +42,8 @@ def draws(posterior, name):
 
 
 def judge(posterior, planted, *, rotates):
-    """Per quantity and dimension: slope of truth on posterior mean, coverage of 90% intervals and of a third of them.
+    """Per quantity and dimension: covariance of truth and posterior mean, variance of the latter, coverage of 90%
+    intervals and of a third of them.
 
     Where abilities may be rotated the truth is turned towards the posterior mean first.
     """
@@ -62,11 +63,18 @@ def judge(posterior, planted, *, rotates):
             there = truth[:, at] != 0
             inside = (low <= truth) & (truth <= high)
             narrow = np.abs(truth - mean) < (high - low) / 6
-            slope = np.polyfit(mean[there, at], truth[there, at], 1)[0]
-            found[name, at] = slope, inside[there, at].mean(), narrow[there, at].mean()
+            shared = np.cov(mean[there, at], truth[there, at])
+            found[name, at] = shared[0, 1], shared[0, 0], inside[there, at].mean(), narrow[there, at].mean()
     return found
 
 
 def averaged(many):
-    """Mean over data sets: (quantity, dimension) → slope, coverage, coverage of narrow intervals."""
-    return {key: np.mean([each[key] for each in many], axis=0) for key in many[0]}
+    """Over data sets: (quantity, dimension) → slope of truth on posterior mean, coverage, that of narrow intervals.
+
+    The slope is pooled: where the loadings of a small group are nearly alike, that of one data set may be anything.
+    """
+    found = {}
+    for key in many[0]:
+        shared, variance, coverage, narrow = np.mean([each[key] for each in many], axis=0)
+        found[key] = np.array([shared / variance, coverage, narrow])
+    return found

@@ -153,7 +153,7 @@ def test_missing_cells_leave_profiles_less_certain_and_right():
         found = fitted(planted, MultidimensionalTwoPL(dimensions=2))
         spreads.append(draws(found.posterior, "ability").std(axis=0).mean(axis=0))
         judged = judge(found.posterior, planted, rotates=True)
-        assert judged["ability", 0][1] > 0.75
+        assert averaged([judged])["ability", 0][1] > 0.75
     assert (spreads[1] > 1.15 * spreads[0]).all()
 
 
@@ -206,7 +206,7 @@ def test_nuts_agrees_with_the_fast_method(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_models", "n_items", "n_dims", "n_sets"), [(200, 100, 2, 12), (400, 400, 3, 8)])
+@pytest.mark.parametrize(("n_models", "n_items", "n_dims", "n_sets"), [(200, 100, 2, 20), (400, 400, 3, 20)])
 def test_slopes_and_coverage_of_the_exploratory_model(n_models, n_items, n_dims, n_sets):
     found = averaged(
         [
@@ -220,7 +220,7 @@ def test_slopes_and_coverage_of_the_exploratory_model(n_models, n_items, n_dims,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_models", "n_items", "n_groups", "n_sets"), [(200, 100, 3, 12), (400, 400, 4, 8)])
+@pytest.mark.parametrize(("n_models", "n_items", "n_groups", "n_sets"), [(200, 100, 3, 20), (400, 400, 4, 20)])
 def test_slopes_and_coverage_of_the_bifactor_model(n_models, n_items, n_groups, n_sets):
     pattern, groups = bifactor(n_items, n_groups)
     found = averaged(
@@ -233,7 +233,7 @@ def test_slopes_and_coverage_of_the_bifactor_model(n_models, n_items, n_groups, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_models", "n_items", "n_dims", "n_sets"), [(200, 100, 2, 12), (400, 400, 3, 8)])
+@pytest.mark.parametrize(("n_models", "n_items", "n_dims", "n_sets"), [(200, 100, 2, 20), (400, 400, 3, 20)])
 def test_slopes_and_coverage_of_the_confirmatory_model(n_models, n_items, n_dims, n_sets):
     pattern, dimensions = simple(n_items, n_dims)
     correlation = np.full((n_dims, n_dims), 0.5) + 0.5 * np.eye(n_dims)
@@ -253,13 +253,16 @@ def test_slopes_and_coverage_of_the_confirmatory_model(n_models, n_items, n_dims
 def check_recovery(found):
     """Slopes and coverage .86-.94, means over dimensions, and each dimension not far off; narrow intervals caught.
 
-    With 100 items loadings have slopes of 1.04 (exploratory) and 1.07 (confirmatory): those of the first dimension are
-    log-normal, not normal as the prior has them, and differ little (sd .3), so that they are drawn together too far.
+    Intercepts of one data set share the error of its location: their coverage is .73 to .95 by data set, so that it
+    takes twenty to know it within .015.
+
+    With 100 items the loadings of a first dimension have slopes up to 1.07: they are log-normal, not normal as the prior
+    has them, and differ little (sd .3), so that they are drawn together too far.
     """
     print({key: np.round(value, 3).tolist() for key, value in found.items()})
     for name in ("loading", "ability", "intercept"):
         slope, coverage, narrow = np.mean([value for (kind, _), value in found.items() if kind == name], axis=0)
-        assert 0.95 < slope < (1.1 if name == "loading" else 1.05), name
+        assert 0.95 < slope < 1.05, name
         assert 0.86 < coverage < 0.94, name
         assert narrow < 0.6, name
     for key, (_, coverage, _) in found.items():
