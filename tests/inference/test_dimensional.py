@@ -256,7 +256,7 @@ def check_recovery(found):
     Intercepts of one data set share the error of its location: their coverage is .73 to .95 by data set, so that it
     takes twenty to know it within .015.
 
-    With 100 items the loadings of a first dimension have slopes up to 1.07: they are log-normal, not normal as the prior
+    With 100 items loadings of a first dimension have slopes up to 1.07: they are log-normal, not normal as the prior
     has them, and differ little (sd .3), so that they are drawn together too far.
     """
     print({key: np.round(value, 3).tolist() for key, value in found.items()})
