@@ -15,6 +15,7 @@ import time
 import warnings
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from unittest import mock
 
 import numpy as np
 import xarray as xr
+from sbc_models import FAST, MAKERS
+from sbc_models import log_likelihood as own_likelihood
 
 from irt_bench import NUTSSettings, SVISettings
 from irt_bench.analysis.curves import response_probabilities
@@ -29,24 +32,26 @@ from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.errors import FitError, ModelError
 from irt_bench.files import replacing
 from irt_bench.inference.fit import fit
-from irt_bench.inference.sampling import svi
+from irt_bench.inference.sampling import coordinates, svi
 from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates
 from irt_bench.inference.settings import LaplaceSettings, Settings
 from irt_bench.irt_models.logistic import FourPL, Logistic, OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.model import HalfNormal, Hierarchical, IRTModel, Normal
 from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.responses.counts import ResponseCounts
 
 SIZE = "40x20"  # models x items: small enough for the exact method, and where approximations show
 N_DRAWS = 99  # among which the truth is ranked
-IRT_MODELS: dict[str, Logistic] = {
+LOGISTIC: dict[str, Logistic] = {
     "1pl": OnePL(), "2pl": TwoPL(), "3pl, guessing 0.25": ThreePL(guessing=0.25), "3pl": ThreePL(), "4pl": FourPL(),
 }  # fmt: skip
+IRT_MODELS = (*LOGISTIC, *MAKERS)
 METHODS = ("laplace", "svi", "nuts")
-WRONG_GUIDE = "wrong guide"
-CONTROLS = ("wrong prior", "swapped answers", "narrow draws", WRONG_GUIDE)
+WRONG_GUIDE, NARROW_DRAWS = "wrong guide", "narrow draws"
+CONTROLS = ("wrong prior", "swapped answers", NARROW_DRAWS, WRONG_GUIDE)
 WRONG_PRIOR = Hierarchical(Normal(0.0, 0.2), HalfNormal(0.2))
 NARROW = 0.6  # of the sd
+START_STEPS = 400  # of the guide that gives coordinates where there is no fast method; NUTS is exact in any
 REPLICATES = {"laplace": 200, "svi": 60, "nuts": 60}
 
 
@@ -66,16 +71,20 @@ class Cell(NamedTuple):
 
     @property
     def can_be_fitted(self) -> bool:
-        """The fast method does not learn asymptotes, and only SVI has a guide."""
+        """Only SVI has a guide; the fast method does not learn asymptotes, nor does it know scores."""
         if self.control == WRONG_GUIDE:
             return self.method == "svi"
+        if self.irt_model in MAKERS:
+            return self.method == "nuts" or (self.method == "laplace" and self.irt_model in FAST)
         return self.method != "laplace" or self.irt_model not in ("3pl", "4pl")
 
 
 def cells_of(models: list[str], methods: list[str], sizes: list[str]) -> list[Cell]:
-    """All that is fitted, the negative controls with the 2PL after the rest."""
+    """All that is fitted, the negative controls after the rest: with the 2PL, and draws too narrow of others."""
     cells = [Cell(model, method, size=size) for method in methods for size in sizes for model in models]
-    cells += [Cell("2pl", method, control) for method in methods for control in CONTROLS]
+    cells += [Cell("2pl", method, control) for method in methods for control in CONTROLS if "2pl" in models]
+    narrow = [model for model in models if model in FAST]
+    cells += [Cell(model, "laplace", NARROW_DRAWS) for model in narrow if "laplace" in methods]
     return [cell for cell in cells if cell.can_be_fitted]
 
 
@@ -99,10 +108,13 @@ def run(cells: list[Cell], folder: Path, replicates: int | None, minutes: float 
 
 def replicate(cell: Cell, seed: int) -> dict[str, Any]:
     """Simulate, fit and rank once."""
-    irt_model = IRT_MODELS[cell.irt_model]
     n_models, n_items = map(int, cell.size.split("x"))
-    simulated = simulate_responses(irt_model, n_models=n_models, n_items=n_items, seed=seed, hyperparameters={})
-    counts = simulated.table.counts()
+    if cell.irt_model in MAKERS:
+        truth, counts, irt_model = MAKERS[cell.irt_model](n_models, n_items, seed)
+    else:
+        irt_model = LOGISTIC[cell.irt_model]
+        simulated = simulate_responses(irt_model, n_models=n_models, n_items=n_items, seed=seed, hyperparameters={})
+        truth, counts = simulated.truth, simulated.table.counts()
     fitted_to = swapped(counts) if cell.control == "swapped answers" else counts
     believed = TwoPL(difficulty=WRONG_PRIOR) if cell.control == "wrong prior" else irt_model
     about = {
@@ -115,21 +127,27 @@ def replicate(cell: Cell, seed: int) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with mock.patch.object(svi, "find_coordinates", blind) if cell.control == WRONG_GUIDE else nullcontext():
+            blinded = cell.control == WRONG_GUIDE
+            with (
+                mock.patch.object(svi, "find_coordinates", blind) if blinded else nullcontext(),
+                mock.patch.object(coordinates, "START_STEPS", START_STEPS),
+            ):
                 fitted = fit(fitted_to, believed, settings(cell, seed))
         except (FitError, ModelError) as error:  # counted, not hidden
             return {**about, "refused": str(error)}
     seconds = time.process_time() - start
     posterior = thinned(fitted.posterior)
-    if cell.control == "narrow draws":
+    if cell.control == NARROW_DRAWS:
         posterior = posterior.mean("draw") + NARROW * (posterior - posterior.mean("draw"))
-    found = ranks(simulated.truth, posterior, counts)
+    found = ranks(truth, posterior, counts, None if cell.irt_model in LOGISTIC else fitted.irt_model)
     return {**about, "converged": fitted.converged, "seconds": seconds, "ranks": found}
 
 
 def settings(cell: Cell, seed: int) -> Settings:
     """Enough draws to thin to `N_DRAWS`, which are then nearly independent; the same for every data set."""
     if cell.method == "nuts":
+        if cell.irt_model in MAKERS:
+            return NUTSSettings(seed=seed, chains=1, warmup=150, draws=4 * N_DRAWS, jobs=1)
         return NUTSSettings(seed=seed, chains=1, warmup=200, draws=8 * N_DRAWS, jobs=1)
     if cell.method == "laplace":
         return LaplaceSettings(seed=seed, draws=8 * N_DRAWS)  # eight of each chain
@@ -162,18 +180,27 @@ def thinned(posterior: xr.Dataset) -> xr.Dataset:
     return joined.isel(sample=places).rename(sample="draw")
 
 
-def ranks(truth: xr.Dataset, posterior: xr.Dataset, counts: ResponseCounts) -> dict[str, int]:
-    """Draws below the truth, quantity by quantity."""
+def ranks(
+    truth: xr.Dataset, posterior: xr.Dataset, counts: ResponseCounts, irt_model: IRTModel | None = None
+) -> dict[str, int]:
+    """Draws below the truth, quantity by quantity; of a model that is no logistic one, its own log-likelihood's."""
     found = {}
     for name in posterior.data_vars:
-        if name not in truth or (name == "guessing" and float(posterior[name].std()) == 0):
+        if name not in truth:
             continue
-        drawn, true = posterior[name].transpose(..., "draw").to_numpy(), truth[name].to_numpy()
-        places = (0, 1) if name == "ability" else (0,)
-        for place in places if drawn.ndim == 2 else (None,):
-            label = str(name) if place is None else f"{name}[{place}]"
-            found[label] = int((drawn[... if place is None else place] < true[() if place is None else place]).sum())
-    found["log_likelihood"] = int((log_likelihood(posterior, counts) < log_likelihood(truth, counts)).sum())
+        drawn = posterior[name].transpose("draw", ...)
+        dims = [dim for dim in drawn.dims if dim != "draw"]
+        values, true = drawn.to_numpy().reshape(N_DRAWS, -1), truth[name].transpose(*dims).to_numpy().ravel()
+        free = np.flatnonzero(np.nanstd(values, axis=0) > 0)  # not what is known, such as a group that is the reference
+        for place in free[:2] if name == "ability" else free[:1]:
+            label = f"{name}[{place}]" if dims else str(name)
+            found[label] = int((values[:, place] < true[place]).sum())
+    by_answers = (
+        partial(log_likelihood, counts=counts)
+        if irt_model is None
+        else partial(own_likelihood, irt_model, counts=counts)
+    )
+    found["log_likelihood"] = int((by_answers(posterior) < by_answers(truth)).sum())
     return found
 
 

@@ -1,0 +1,118 @@
+"""Data sets of models that are more than one ability and right answers: a truth from the priors, and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from irt_bench import (
+    BifactorTwoPL,
+    GeneralizedPartialCredit,
+    GradedResponse,
+    Groups,
+    ItemRegression,
+    ManyFacet,
+    TwoPL,
+    ZeroOneBeta,
+)
+from irt_bench.inference.draws import response_groups
+from irt_bench.irt_models.model import Hierarchical, IRTModel, arranged
+from irt_bench.irt_models.simulate import Simulation, simulate_responses
+from irt_bench.responses.counts import ResponseCounts
+
+COVARIATE = "length"
+Made = tuple[xr.Dataset, ResponseCounts, IRTModel]
+
+
+def of_scores(irt_model: Any) -> Callable[[int, int, int], Made]:
+    """Scores of a model of scores."""
+
+    def make(n_models: int, n_items: int, seed: int) -> Made:
+        made = simulate_responses(irt_model, n_models=n_models, n_items=n_items, seed=seed, hyperparameters={})
+        return made.truth, arranged(irt_model, made.table.counts()), irt_model
+
+    return make
+
+
+def of_groups(n_models: int, n_items: int, seed: int) -> Made:
+    """Two groups of models, the reference the larger."""
+    group = np.where(np.arange(n_models) < 0.6 * n_models, "a", "b")
+    labels = pd.Index([f"model-{place:02d}" for place in range(n_models)], name="model")
+    irt_model = TwoPL(population=Groups("family"))
+    made = simulate_responses(
+        irt_model,
+        n_models=n_models,
+        n_items=n_items,
+        seed=seed,
+        hyperparameters={},
+        models=pd.DataFrame({"family": group}, index=labels),
+    )
+    return made.truth, made.table.counts(), irt_model
+
+
+def of_bifactor(n_models: int, n_items: int, seed: int) -> Made:
+    """Two passages; loadings from hierarchies drawn for each dimension, turned to be mostly positive, as fits are."""
+    rng = np.random.default_rng(seed)
+    irt_model = BifactorTwoPL(groups=tuple(np.where(np.arange(n_items) < n_items // 2, "p", "q")))
+    pattern = irt_model.pattern(n_items)
+    loading = _drawn(irt_model.loading, pattern.shape, rng) * pattern
+    loading *= np.where(loading.sum(axis=0) < 0, -1.0, 1.0)
+    given = {"loading": loading, "intercept": _drawn(irt_model.intercept, n_items, rng)}
+    made = simulate_responses(irt_model, n_models=n_models, n_items=n_items, seed=seed, parameters=given)
+    return made.truth, made.table.counts(), irt_model
+
+
+def of_covariate(n_models: int, n_items: int, seed: int) -> Made:
+    """Items regressed on a standardised column."""
+    rng = np.random.default_rng(seed)
+    irt_model = TwoPL(item_regression=ItemRegression([COVARIATE]))
+    values = rng.normal(size=n_items)
+    values = (values - values.mean()) / values.std()
+    shared, given = {}, {}
+    for name in ("difficulty", "log_discrimination"):
+        prior = getattr(irt_model, name)
+        effect = rng.normal(0.0, 1.0)
+        mean, sd = rng.normal(prior.mean.loc, prior.mean.scale), abs(rng.normal(0.0, prior.sd.scale))
+        given[name] = rng.normal(mean + effect * values, sd)
+        shared |= {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}_effect": ("item_covariate", [effect])}
+    given["discrimination"] = np.exp(given.pop("log_discrimination"))
+    made = simulate_responses(TwoPL(), n_models=n_models, n_items=n_items, seed=seed, parameters=given)
+    counts = made.table.counts()
+    columns = pd.DataFrame({COVARIATE: values}, index=_labels(made))
+    return made.truth.drop_vars([*shared], errors="ignore").assign(shared), counts.with_item_columns(columns), irt_model
+
+
+def _labels(made: Simulation) -> Any:
+    return made.truth["item"].to_numpy()
+
+
+def _drawn(prior: Hierarchical, shape: Any, rng: np.random.Generator) -> np.ndarray:
+    """Draw values whose mean and sd, of each column, are drawn."""
+    columns = shape[1:] if isinstance(shape, tuple) else ()
+    mean = rng.normal(prior.mean.loc, prior.mean.scale, columns)
+    return rng.normal(mean, np.abs(rng.normal(0.0, prior.sd.scale, columns)), shape)
+
+
+MAKERS: dict[str, Callable[[int, int, int], Made]] = {
+    "groups": of_groups,
+    "bifactor": of_bifactor,
+    "item regression": of_covariate,
+    "grm": of_scores(GradedResponse(steps=3)),
+    "gpcm": of_scores(GeneralizedPartialCredit(steps=3)),
+    "mfrm": of_scores(ManyFacet(steps=2)),
+    "beta": of_scores(ZeroOneBeta()),
+}
+FAST = ("groups", "bifactor")  # known to the fast method
+
+
+def log_likelihood(irt_model: IRTModel, parameters: xr.Dataset, counts: ResponseCounts) -> np.ndarray:
+    """Log-likelihood of all answers by the model's own formula, (draw,)."""
+    drawn = parameters if "draw" in parameters.dims else parameters.expand_dims("draw")
+    order = ("chain", "draw", "model", "item")
+    drawn = drawn.expand_dims("chain").transpose(*order, ..., missing_dims="ignore")
+    groups = response_groups(irt_model, drawn, counts, groups=["log_likelihood"])
+    return groups["log_likelihood"]["correct"].to_numpy().reshape(drawn.sizes["draw"], -1).sum(axis=1)
