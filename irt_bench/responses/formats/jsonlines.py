@@ -24,6 +24,7 @@ MAX_JSON_VALUES = 6_000_000  # per JSON text, at 100 bytes each at worst
 UNPACKED_AT_LEAST: Final = 2**26  # bytes that any compressed file may unpack to
 UNPACKED_RATIO: Final = 200  # above it, maximal bytes per compressed byte; logs and tables reach 50, bombs 1,000
 BLOCK_BYTES: Final = 2**20
+LOGS_HEAD_BYTES: Final = 2**16  # arguments of the run stand before its logs
 LIST_HEAD_BYTES: Final = 64  # white space before the first bracket
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
@@ -115,14 +116,14 @@ def _without_halves(value: Any) -> Any:
 
 
 def records(path: Path) -> Iterator[tuple[int, Record]]:
-    """Yield line number and JSON object of every line that is not blank, or of every entry of a JSON list.
+    """Yield number and JSON object of every line that is not blank, or of every entry of a JSON list or its ``logs``.
 
     Raises
     ------
     ReadError
         At the first line that is not a JSON object, or where the file breaks off.
     """
-    if head(path, LIST_HEAD_BYTES).lstrip().startswith(b"["):
+    if head(path, LIST_HEAD_BYTES).lstrip().startswith(b"[") or holds_logs(path):
         yield from _entries(path)
         return
     for number, line in _lines(path):
@@ -137,12 +138,20 @@ def records(path: Path) -> Iterator[tuple[int, Record]]:
 
 def _entries(path: Path) -> Iterator[tuple[int, Record]]:
     entries = load_json(path)
+    if isinstance(entries, dict):
+        entries = entries.get("logs")
     if not isinstance(entries, list):
         raise ReadError(f"{path}: a list of JSON objects is needed, found {type(entries).__name__}.")
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict):
             raise ReadError(f"{path}, entry {number}: a JSON object is needed, found {type(entry).__name__}.")
         yield number, entry
+
+
+def holds_logs(path: Path) -> bool:
+    """Whether a file is one object whose ``logs`` are the records, as lmms-eval wrote them before 0.3."""
+    start = head(path, LOGS_HEAD_BYTES) if path.suffix.lower() == ".json" else b""
+    return start.lstrip().startswith(b"{") and all(key in start for key in (b'"logs"', b'"doc_id"', b'resps"'))
 
 
 def head(path: Path, n_bytes: int) -> bytes:

@@ -34,7 +34,16 @@ from irt_bench.responses.formats.format import (
     revision_in,
     ungraded,
 )
-from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, head, load_object, records
+from irt_bench.responses.formats.jsonlines import (
+    Record,
+    as_float,
+    as_text,
+    first_record,
+    head,
+    holds_logs,
+    load_object,
+    records,
+)
 from irt_bench.responses.formats.py_irt import SUFFIXES
 from irt_bench.responses.table import (
     CHOICE_BYTES,
@@ -237,7 +246,7 @@ def claims(path: Path) -> bool:
         return True
     if path.suffix.lower() == ".json":
         start = head(path, HEAD_BYTES)
-        return start.lstrip().startswith(b"[") and b'"doc_id"' in start and b'resps"' in start
+        return holds_logs(path) or start.lstrip().startswith(b"[") and b'"doc_id"' in start and b'resps"' in start
     record = first_record(path)
     if record is None:
         start = head(path, HEAD_BYTES)

@@ -485,3 +485,22 @@ def test_logs_of_lmms_eval_are_read(tmp_path):
     assert table.benchmarks == ["mme"] and list(table.models.index) == ["lmms-lab/llava"]
     assert table.answers["correct"].tolist() == [1, 1, 1]
     assert table.items["question"].tolist() == ["What?"] * 3 and table.items["metric"].iloc[0] == "mme_score"
+
+
+def test_early_logs_of_lmms_eval_are_one_object_and_read_like_others(tmp_path):
+    for model in ("llava", "other"):
+        folder = tmp_path / f"0501_{model}_model_args_ab12"
+        folder.mkdir()
+        config = {"model": model, "model_args": f"pretrained=lab/{model},device_map=auto"}
+        results = {"results": {}, "configs": {"mme": {}}, "config": config}
+        (folder / "results.json").write_text(json.dumps(results))
+        logs = [
+            {"doc_id": n, "target": "Yes", "doc": {"question": f"Is it {n}?"}, "resps": [["No"]],
+             "filtered_resps": ["No"], "mme_score": {"question_id": f"q{n}", "score": float(n % 2)}}
+            for n in range(4)
+        ]  # fmt: skip
+        whole = {"args": config, "model_configs": {"task": "mme"}, "logs": logs, "time": "0501"}
+        (folder / "mme.json").write_text(json.dumps(whole, indent=4))
+    table = read_responses([tmp_path])
+    assert table.benchmarks == ["mme"] and sorted(table.models.index) == ["lab/llava", "lab/other"]
+    assert table.counts().accuracy().tolist() == [0.5, 0.5] and len(table.items) == 4
