@@ -29,6 +29,7 @@ from irt_bench.names import ScoreMethod
 if TYPE_CHECKING:
     import pandas as pd
 
+    from irt_bench.inference.fit import FitResult
     from irt_bench.responses import ResponseCounts
 
 
@@ -89,7 +90,7 @@ def check(
     writing.check(output, folder=True)
     drawing.check(["checks"], force=writing.force)
     fitted = FitResult.load(fit)
-    counts = reading.read(paths).counts()
+    counts = reading.read_like(paths, fitted).counts()
     of_models = None if groups is None else _groups(counts, groups)
     with progress_bar() as progress:
         found = check_fit(counts, fitted, groups=of_models, replicates=replicates, seed=seed, progress=progress)
@@ -130,7 +131,7 @@ def compare(
     writing.check(output, folder=True)
     drawing.check(["comparison", "ranks"], force=writing.force)
     fitted = FitResult.load(fit)
-    counts = reading.read(paths).counts()
+    counts = reading.read_like(paths, fitted).counts()
     found = compare_ability_accuracy(fitted.posterior, counts, seed=seed)
     about = {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
     if output is not None:
@@ -158,18 +159,23 @@ class AbilityOptions:
         float, option("Sd of the prior of ability; 3 for models much abler or weaker than those of the fit.")
     ] = 1.0
 
-    def score(self, counts: "ResponseCounts") -> "pd.DataFrame":
-        """Estimate abilities."""
-        method = cast(ScoreMethod, self.method)
-        if self.params is not None:
-            from irt_bench.analysis.item_parameters import read_item_parameters, score_by_items
-
-            return score_by_items(counts, read_item_parameters(self.params), method=method, prior_sd=self.prior_sd)
-        from irt_bench.analysis.profiles import score_fitted
+    def fitted(self) -> "FitResult | None":
+        """Read the fit, where one is named."""
         from irt_bench.inference.fit import FitResult
 
-        posterior = FitResult.load(cast(Path, self.fit)).posterior
-        return score_fitted(counts, posterior, method=method, prior_sd=self.prior_sd)
+        return None if self.fit is None else FitResult.load(self.fit)
+
+    def score(self, counts: "ResponseCounts", fitted: "FitResult | None") -> "pd.DataFrame":
+        """Estimate abilities."""
+        method = cast(ScoreMethod, self.method)
+        if fitted is None:
+            from irt_bench.analysis.item_parameters import read_item_parameters, score_by_items
+
+            known = read_item_parameters(cast(Path, self.params))
+            return score_by_items(counts, known, method=method, prior_sd=self.prior_sd)
+        from irt_bench.analysis.profiles import score_fitted
+
+        return score_fitted(counts, fitted.posterior, method=method, prior_sd=self.prior_sd)
 
     def about(self) -> dict[str, object]:
         """Describe them for JSON."""
@@ -207,8 +213,9 @@ def _score_abilities(
 ) -> None:
     from irt_bench.report.tables import print_table
 
-    counts = reading.read(paths).counts()
-    scores = scoring.score(counts)
+    fitted = scoring.fitted()
+    counts = (reading.read(paths) if fitted is None else reading.read_like(paths, fitted)).counts()
+    scores = scoring.score(counts, fitted)
     writing.write(scores, output)
     if writing.json:
         print_text(json_text({"benchmark": counts.benchmark, **scoring.about(), "scores": records(scores)}))

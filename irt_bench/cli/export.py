@@ -167,10 +167,11 @@ def adaptive(
         stop_sd=stop_sd, min_items=min(5, max_items), max_items=max_items, n_models=n_models, seed=seed
     )
     chosen = read_subset(subset)
-    posterior = FitResult.load(fit).posterior
+    fitted = FitResult.load(fit)
+    posterior = fitted.posterior
     table = compare_adaptive(posterior, chosen.ids, settings).assign(answers="simulated")
     if responses:
-        counts = reading.read(responses).counts()
+        counts = reading.read_like(responses, fitted).counts()
         real = replay_adaptive(posterior, chosen.ids, counts, settings).assign(answers="real")
         table = pd.concat([real, table])
     table = table.set_index("answers", append=True)

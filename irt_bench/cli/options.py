@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from irt_bench.console import out, progress_bar
-from irt_bench.errors import OutputError, unknown_choice
+from irt_bench.errors import OutputError, ReadError, unknown_choice
 from irt_bench.files import check_output, replacing, write_csv
 from irt_bench.names import FileFormatName
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import CheckLike
     from irt_bench.responses import ResponseTable
 
@@ -142,6 +143,22 @@ class ResponseOptions(FileOptions):
             "Benchmark or group of tasks, where there are several; A,B: several as one.", metavar="NAME", panel=READING
         ),
     ] = None
+
+    def read_like(self, paths: list[Path], fitted: "FitResult") -> "ResponseTable":
+        """Read the benchmark, metric and filter that a fit was made on, where none is named; others are refused."""
+        about = fitted.responses
+        chosen = {name: about[name] for name in ("metric", "filter") if about.get(name) is not None}
+        for name, known in chosen.items():
+            asked = getattr(self, name)
+            if asked is not None and asked != known:
+                raise ReadError(
+                    f"the fit was made on {name} {known!r}, not on {asked!r}: leave --{name} out, or fit that."
+                )
+        table = self.read(paths, **chosen)
+        several = self.benchmark is None and len(table.benchmarks) > 1
+        return (
+            table.one_benchmark(about["benchmark"]) if several and about.get("benchmark") in table.benchmarks else table
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

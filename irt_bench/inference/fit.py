@@ -77,7 +77,7 @@ class FitResult:
     checks : tuple of Check
         Whether inference converged, and whether the draws agree with the responses.
     responses : mapping
-        Benchmark, number of models and items, and fingerprint of the responses.
+        Benchmark, number of models and items, fingerprint of the responses; metric and filter where logs name them.
     versions : mapping
         Of the packages that made the draws.
     timings : mapping
@@ -414,7 +414,8 @@ def default_method(irt_model: IRTModel, counts: ResponseCounts) -> str:
 
 def _about(counts: ResponseCounts) -> dict[str, Any]:
     size = {"n_models": counts.n_models, "n_items": counts.n_items}
-    return {"benchmark": counts.benchmark, **size, "fingerprint": counts.fingerprint()}
+    read = {name: found for name in ("metric", "filter") if (found := counts.read_by(name)) is not None}
+    return {"benchmark": counts.benchmark, **size, "fingerprint": counts.fingerprint(), **read}
 
 
 @cache

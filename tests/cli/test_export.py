@@ -64,7 +64,7 @@ def test_adaptive_compares_designs_on_a_fit(subset, tmp_path, monkeypatch):
     values = {"difficulty": rng.normal(size=(1, 4, 20)), "discrimination": np.exp(0.3 * rng.normal(size=(1, 4, 20)))}
     coords = {"item": [f"i{k}" for k in range(20)]}
     posterior = xr.Dataset({name: (("chain", "draw", "item"), one) for name, one in values.items()}, coords=coords)
-    monkeypatch.setattr(FitResult, "load", lambda path: SimpleNamespace(posterior=posterior))
+    monkeypatch.setattr(FitResult, "load", lambda path: SimpleNamespace(posterior=posterior, responses={}))
     done = run("adaptive", subset, "--fit", tmp_path, "-o", tmp_path / "a.csv", "--stop-sd", "0.5", "--n-models", "40")
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "a.csv", index_col="design")
@@ -111,3 +111,39 @@ def test_a_subset_keeps_the_metric_it_was_calibrated_on_through_export_and_score
         done = run(*refused)
         assert done.exit_code == 2 and "calibrated on" in done.output
     assert not (tmp_path / "other").exists()
+
+
+def test_commands_with_a_fit_read_the_metric_and_the_filter_that_it_was_made_on(tmp_path):
+    rng, right = np.random.default_rng(0), {}
+    for model, ability in enumerate(rng.normal(size=12)):
+        folder = tmp_path / "logs" / f"org__m{model}"
+        folder.mkdir(parents=True)
+        right[f"m{model}"] = rng.random(20) < 1 / (1 + np.exp(rng.normal(size=20) - ability))
+        for task in ("toy", "other"):
+            rows = [
+                {
+                    "doc_id": k, "doc": {"q": k}, "doc_hash": f"hash{k}", "filtered_resps": ["x"], "filter": extracted,
+                    "metrics": ["acc", "acc_norm"], "acc": 0.0,
+                    "acc_norm": float(right[f"m{model}"][k] and extracted == "flexible"),
+                }
+                for extracted in ("strict", "flexible") for k in range(20)
+            ]  # fmt: skip
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            (folder / f"samples_{task}_2026-01-01T00-00-00.000000.jsonl").write_text(lines)
+    logs, fit = tmp_path / "logs", tmp_path / "fit"
+    choice = ("--metric", "acc_norm", "--filter", "flexible")
+    done = run("fit", logs, "--benchmark", "toy", *choice, "-o", fit)
+    assert done.exit_code == 0, done.output
+    for words in (("score",), ("compare",), ("check", "--replicates", 9)):
+        done = run(words[0], logs, "--fit", fit, *words[1:], "--json")
+        assert done.exit_code == 0 and json.loads(done.stdout)["benchmark"] == "toy", done.output
+    same = run("score", logs, "--fit", fit, *choice, "--benchmark", "toy", "--json")
+    assert json.loads(same.stdout)["scores"] == json.loads(run("score", logs, "--fit", fit, "--json").stdout)["scores"]
+    for wrong in (("--metric", "acc"), ("--filter", "strict")):
+        done = run("score", logs, "--fit", fit, *wrong)
+        assert done.exit_code == 2 and "the fit was made on" in done.output
+    frame = pd.DataFrame(right, index=[f"toy/{k}" for k in range(20)]).astype(int).T
+    frame.rename_axis("model").to_csv(tmp_path / "wide.csv")  # names no metric
+    known = pd.read_csv(fit / "items.csv")["item"]
+    done = run("score", tmp_path / "wide.csv", "--fit", fit)
+    assert (done.exit_code == 0) == bool(set(known) & set(frame.columns)), done.output
