@@ -414,8 +414,7 @@ def default_method(irt_model: IRTModel, counts: ResponseCounts) -> str:
 
 def _about(counts: ResponseCounts) -> dict[str, Any]:
     size = {"n_models": counts.n_models, "n_items": counts.n_items}
-    read = {name: found for name in ("metric", "filter") if (found := counts.read_by(name)) is not None}
-    return {"benchmark": counts.benchmark, **size, "fingerprint": counts.fingerprint(), **read}
+    return {"benchmark": counts.benchmark, **size, "fingerprint": counts.fingerprint(), **counts.read_by()}
 
 
 @cache

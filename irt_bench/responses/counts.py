@@ -160,19 +160,17 @@ class ResponseCounts:
         kept = self.items.drop(columns=[name for name in new if name in self.items])
         return replace(self, items=kept.join(new))
 
-    def read_by(self, name: Literal["metric", "filter"]) -> str | dict[str, str] | None:
-        """Metric or filter by which answers were read, per subtask where there are several; None where none is named.
-
-        Parameters
-        ----------
-        name : {"metric", "filter"}
-            Which; `read_responses` takes what is returned.
-        """
-        values = self.items[name].dropna().astype(str) if name in self.items else pd.Series(dtype=str)
-        if values.nunique() > 1 and SUBTASK in self.items:
-            tasks = self.items.loc[values.index, SUBTASK].astype(str)
-            return dict(zip(tasks, values, strict=True))
-        return str(values.iloc[0]) if values.nunique() == 1 else None
+    def read_by(self) -> dict[str, str | dict[str, str]]:
+        """Metric and filter by which answers were read, where logs name them; per subtask where there are several."""
+        found: dict[str, str | dict[str, str]] = {}
+        for name in ("metric", "filter"):
+            values = self.items[name].dropna().astype(str) if name in self.items else pd.Series(dtype=str)
+            if values.nunique() == 1:
+                found[name] = str(values.iloc[0])
+            elif len(values) and SUBTASK in self.items:
+                tasks = self.items.loc[values.index, SUBTASK].astype(str)
+                found[name] = dict(zip(tasks, values, strict=True))
+        return found
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over labels and cells: equal responses have equal fingerprints."""
