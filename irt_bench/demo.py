@@ -8,18 +8,12 @@ import numpy as np
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.analysis.abilities import score_models
-from irt_bench.analysis.agreement import compare_ability_accuracy
-from irt_bench.analysis.classical import item_statistics
-from irt_bench.analysis.curves import observed_shares
-from irt_bench.analysis.irt import ability_table, item_table
+from irt_bench.api.analysis import item_analysis
+from irt_bench.api.fitting import fit, fit_tables
 from irt_bench.console import out, progress_bar
-from irt_bench.files import replacing_folder, write_json
-from irt_bench.inference.fit import fit
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import TwoPL
+from irt_bench.files import replacing_folder, write_csv, write_json
 from irt_bench.irt_models.simulate import MIS_KEYED, PLANTED, Simulation, simulate_benchmark
-from irt_bench.report.figures import comparison_figure, fit_figure, items_figure, save_figure
+from irt_bench.report.figures import save_figure
 from irt_bench.report.tables import print_checks, print_table
 from irt_bench.responses import ResponseCounts, read_responses, table_from_frame, write_table
 
@@ -54,42 +48,39 @@ def run_demo(output: Path, *, seed: int) -> None:
         write_table(table_from_frame(calibrating, benchmark=counts.benchmark), folder / CALIBRATION)
 
         out.rule("2. Item analysis on the other models")
-        statistics = item_statistics(others)
-        statistics.to_csv(folder / "item_statistics.csv", float_format="%.9g")
-        save_figure(items_figure(statistics), folder / "item_statistics.png")
-        flagged = statistics[statistics["flags"] != ""].sort_values("item_rest_correlation")
+        analysis = item_analysis(others)
+        analysis.save(folder / "item_statistics.csv")
+        save_figure(analysis.plot(), folder / "item_statistics.png")
         columns = ("proportion_correct", "item_rest_correlation", "flags")
-        print_table(flagged, title="Flagged items, lowest correlation first", console=out, max_rows=8, columns=columns)
+        title = "Flagged items, lowest correlation first"
+        print_table(analysis.flagged(), title=title, console=out, max_rows=8, columns=columns)
 
         out.rule("3. Fit a Bayesian 2PL to the other models")
         with progress_bar() as progress:
-            fitted = fit(others, TwoPL(), LaplaceSettings(seed=seed), progress=progress)
+            fitted = fit(others, "2pl", seed=seed, progress=progress)
         fitted.save(folder / "fit.nc")
-        abilities, items = ability_table(fitted.posterior, others), item_table(fitted.posterior, others)
-        abilities.to_csv(folder / "abilities.csv", float_format="%.9g")
-        items.to_csv(folder / "items.csv", float_format="%.9g")
-        shares = observed_shares(abilities["ability"], others)
-        shares.to_dataframe().to_csv(folder / "observed.csv", float_format="%.9g")
-        save_figure(fit_figure(abilities, items), folder / "fit.png")
+        tables = fit_tables(fitted)
+        for name, table in tables.items():
+            write_csv(table, folder / f"{name}.csv")
+        save_figure(fitted.plot("fit"), folder / "fit.png")
         print_checks(fitted.checks, out)
 
         out.rule("4. Score the training runs with these items, and compare ability with accuracy")
-        scores = score_models(checkpoints, fitted.posterior)
-        scores.to_csv(folder / "scores.csv", float_format="%.9g")
-        comparison = compare_ability_accuracy(fitted.posterior, others, seed=seed)
-        save_figure(comparison_figure(comparison), folder / "comparison.png")
-        print_table(comparison.correlations, title="Ability against accuracy", console=out)
+        scores = fitted.score(checkpoints)
+        write_csv(scores, folder / "scores.csv")
+        comparison = fitted.compare_accuracy(seed=seed)
+        print_table(comparison.correlations(), title="Ability against accuracy", console=out)
 
         out.rule("5. Estimates and the truth of the simulation")
-        recovery = recovery_table(simulation, statistics, abilities, items, scores, checkpoints)
+        recovery = recovery_table(
+            simulation, analysis.items(), tables["abilities"], tables["items"], scores, checkpoints
+        )
         recovery.to_csv(folder / "recovery.csv", index_label="quantity", float_format="%.6g")
         records = recovery.reset_index(names="quantity").to_dict("records")
         write_json(folder / "summary.json", fitted.to_dict() | {"recovery": records})
         print_table(recovery, title="Estimates and the truth", console=out)
-    with replacing_folder(output / COMPARISON) as folder:  # as the command writes it
-        for name in ("models", "discordant", "confirmation", "items"):
-            getattr(comparison, name).to_csv(folder / f"{name}.csv", float_format="%.9g", index=name != "discordant")
-        write_json(folder / "summary.json", comparison.to_dict() | {"benchmark": others.benchmark, "fit": output.name})
+    about = {"benchmark": others.benchmark, "fit": output.name, "converged": fitted.converged}
+    comparison.save(output / COMPARISON, about=about)
 
 
 def recovery_table(

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from irt_bench.analysis.irt import item_table, summarise
+from irt_bench.analysis.curves import observed_shares
+from irt_bench.analysis.irt import item_table, summarise, tables_of_model
 from irt_bench.analysis.item_parameters import LINKS, equated_scores, link_draws
 from irt_bench.analysis.labelled_draws import draws_of, evenly_spaced
 from irt_bench.analysis.profiles import calibrate_new_items
@@ -340,6 +341,16 @@ def equate_scores(
     True
     """
     return equated_scores(fitted.posterior, source, target, None if scores is None else np.asarray(scores))
+
+
+def fit_tables(fitted: Fit, *, maximum_likelihood: bool = False) -> dict[str, pd.DataFrame]:
+    """Tabulate a fit and the responses it holds, by the names of the files that ``irt-bench fit`` writes."""
+    abilities = fitted.abilities()
+    items = fitted.items(maximum_likelihood=maximum_likelihood)
+    tables = {"items": items, "abilities": abilities, **tables_of_model(fitted.posterior)}
+    if "loadings" not in tables and fitted.data is not None:
+        tables["observed"] = observed_shares(abilities["ability"], fitted.data).to_dataframe()
+    return tables
 
 
 def _model(model: str | IRTModel) -> IRTModel:

@@ -9,10 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.analysis.curves import observed_shares
 from irt_bench.api.analysis import item_analysis
 from irt_bench.api.fit import Fit
-from irt_bench.api.fitting import fit
+from irt_bench.api.fitting import fit, fit_tables
 from irt_bench.api.model_scores import model_scores
 from irt_bench.api.variance import compare_recipes, save_recipes, seed_variance
 from irt_bench.errors import AnalysisError, IrtBenchError
@@ -21,7 +20,6 @@ from irt_bench.report.figures.variance_figures import file_name
 from irt_bench.report.page.folders import CHAPTER, CHAPTERS, CHECKS, COMPARISON, FIT, RECIPES, SCORES, VARIANCE
 from irt_bench.report.page.page import need_template_engine, write_report
 from irt_bench.responses.canonical import Responses, as_table
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable, natural_order
 from irt_bench.variance.detect import DIFFERENCE
 from irt_bench.workers import Progress
@@ -156,17 +154,15 @@ def _analyse_benchmark(table: ResponseTable, folder: Path, seed: int, progress: 
     (folder / FIT).mkdir(exist_ok=True)
     item_analysis(counts).save(folder / "items.csv")
     fitted = fit(counts, "2pl", seed=seed, progress=progress)
-    _save_fit(fitted, counts, folder / FIT)
+    _save_fit(fitted, folder / FIT)
     about = {"benchmark": counts.benchmark, "fit": FIT, "converged": fitted.converged}
     fitted.check(seed=seed, progress=progress).save(folder / CHECKS, about=about | {"group": None})
     fitted.compare_accuracy(seed=seed).save(folder / COMPARISON, about=about)
 
 
-def _save_fit(fitted: Fit, counts: ResponseCounts, folder: Path) -> None:
+def _save_fit(fitted: Fit, folder: Path) -> None:
     """Write a fit with its tables, as ``irt-bench fit`` does."""
-    abilities = fitted.abilities()
     fitted.save(folder / "fit.nc")
-    write_csv(fitted.items(), folder / "items.csv")
-    write_csv(abilities, folder / "abilities.csv")
-    write_csv(observed_shares(abilities["ability"], counts).to_dataframe(), folder / "observed.csv")
+    for name, table in fit_tables(fitted).items():
+        write_csv(table, folder / f"{name}.csv")
     write_json(folder / "summary.json", fitted.to_dict())

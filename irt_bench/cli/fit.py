@@ -34,7 +34,7 @@ from irt_bench.names import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from irt_bench.inference.fit import FitResult
+    from irt_bench.api.fit import Fit
     from irt_bench.inference.related_models import Cluster
     from irt_bench.inference.settings import Settings
     from irt_bench.irt_models.logistic import Logistic
@@ -240,10 +240,10 @@ def fit(
             copies=cast(Any, copies),
             progress=progress,
         )
-    _write(
-        fitted, table, counts, output, writing, read_seconds, with_likelihood=log_likelihood, with_ml=maximum_likelihood
-    )
-    drawing.write(Fit.of(fitted, counts).plot)
+    result = Fit.of(fitted, counts)
+    with_likelihood = counts if log_likelihood else None
+    _write(result, table, with_likelihood, output, writing, read_seconds, maximum_likelihood=maximum_likelihood)
+    drawing.write(result.plot)
     fail_if_strict(fitted.checks, strict=strict)
 
 
@@ -257,35 +257,26 @@ def _clusters(counts: "ResponseCounts", given: str | None) -> "Cluster":
 
 
 def _write(
-    fitted: "FitResult",
+    fitted: "Fit",
     table: "ResponseTable",
-    counts: "ResponseCounts",
+    with_likelihood: "ResponseCounts | None",
     output: Path,
     writing: TableOptions,
     read_seconds: float,
     *,
-    with_likelihood: bool,
-    with_ml: bool,
+    maximum_likelihood: bool,
 ) -> None:
     """Write draws, tables, a figure and a summary, and print what a reader looks at first."""
-    from irt_bench.analysis.curves import observed_shares
-    from irt_bench.analysis.irt import ability_table, item_table, maximum_likelihood_items, tables_of_model
-    from irt_bench.report.figures import fit_figure, loadings_figure, save_figure
+    from irt_bench.api.fitting import fit_tables
+    from irt_bench.inference.fit import FitResult
+    from irt_bench.report.figures import save_figure
     from irt_bench.report.tables import print_fit, print_table
     from irt_bench.responses.quality import findings
 
     start, timings = time.perf_counter(), {"read": read_seconds, **fitted.timings}
-    abilities, item_parameters = ability_table(fitted.posterior, counts), item_table(fitted.posterior, counts)
-    if with_ml:
-        item_parameters = item_parameters.join(maximum_likelihood_items(counts, fitted.irt_model))
-    tables = {"items": item_parameters, "abilities": abilities, **tables_of_model(fitted.posterior)}
-    if "loadings" in tables:
-        figure = loadings_figure(tables["loadings"])
-    else:
-        tables["observed"] = observed_shares(abilities["ability"], counts).to_dataframe()
-        figure = fit_figure(abilities, item_parameters)
+    tables, figure = fit_tables(fitted, maximum_likelihood=maximum_likelihood), fitted.plot("fit")
     with replacing_folder(output) as folder:
-        fitted.save(folder / "fit.nc", counts if with_likelihood else None)
+        FitResult.save(fitted, folder / "fit.nc", with_likelihood)  # the responses only where they are asked for
         for name, each in tables.items():
             write_csv(each, folder / f"{name}.csv", safe=writing.safe_csv)
         save_figure(figure, folder / "fit.png")
@@ -296,7 +287,7 @@ def _write(
     if writing.json:
         print_text(json_text(summary))
         return
-    print_fit(fitted.to_dict(), for_terminal(fitted.checks, fit), abilities, item_parameters, console=out)
+    print_fit(fitted.to_dict(), for_terminal(fitted.checks, fit), tables["abilities"], tables["items"], console=out)
     if (populations := tables.get("populations")) is not None:
         columns = [str(name) for name in populations if not str(name).endswith("_sd")]
         print_table(populations, title="Populations of abilities", console=out, columns=columns)
