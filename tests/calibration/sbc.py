@@ -82,7 +82,7 @@ class Cell(NamedTuple):
 def cells_of(models: list[str], methods: list[str], sizes: list[str]) -> list[Cell]:
     """All that is fitted, the negative controls after the rest: with the 2PL, and draws too narrow of others."""
     cells = [Cell(model, method, size=size) for method in methods for size in sizes for model in models]
-    cells += [Cell("2pl", method, control) for method in methods for control in CONTROLS if "2pl" in models]
+    cells += [Cell("2pl", method, control) for method in methods for control in CONTROLS if {*models} & {*LOGISTIC}]
     narrow = [model for model in models if model in FAST]
     cells += [Cell(model, "laplace", NARROW_DRAWS) for model in narrow if "laplace" in methods]
     return [cell for cell in cells if cell.can_be_fitted]
