@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
+from scipy.optimize import minimize
 from scipy.special import expit
 
 from irt_bench import names
@@ -30,7 +31,7 @@ INTERCEPT_PRIOR: Final = Hierarchical(Normal(0.0, 2.0), HalfNormal(2.0))
 GENERAL: Final = "general"
 SEPARATOR: Final = ";"  # between the dimensions of one item
 MAX_DIMENSIONS: Final = 20  # of the exploratory model; beyond, no matrix at hand shows any
-Rotation = Literal["varimax", "none"]
+Rotation = Literal["varimax", "oblimin", "none"]
 ALIGNMENTS: Final = 5  # rounds of turning draws to their mean
 VARIMAX_STEPS: Final = 500
 VARIMAX_TOLERANCE: Final = 1e-8
@@ -84,6 +85,11 @@ class Multidimensional:
     is_approximated: ClassVar[bool] = True  # by the fast method
     loading: Hierarchical = LOADING_PRIOR
     intercept: Hierarchical = INTERCEPT_PRIOR
+
+    @property
+    def oblique(self) -> bool:
+        """Whether abilities come to be correlated by rotation."""
+        return False
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -143,17 +149,17 @@ class Multidimensional:
         turn = self._turns(loading.to_numpy().reshape(-1, *loading.shape[2:]))
         turn = turn.reshape(*loading.shape[:2], *turn.shape[1:]).astype(loading.dtype)
         coords = {names.DIMENSION: np.asarray(self.dimension_names, dtype=str)}
+        back = np.swapaxes(np.linalg.inv(turn), -1, -2) if self.oblique else turn  # keeps the log-odds
         found = posterior[[names.INTERCEPT]].assign(
             {
-                names.ABILITY: (ability.dims, ability.to_numpy() @ turn),
+                names.ABILITY: (ability.dims, ability.to_numpy() @ back),
                 names.LOADING: (loading.dims, loading.to_numpy() @ turn),
             }
         )
-        if names.ABILITY_CORRELATION in posterior:
-            signs = np.sign(np.diagonal(turn, axis1=-2, axis2=-1))
-            values = posterior[names.ABILITY_CORRELATION].to_numpy()
+        if self.oblique or names.ABILITY_CORRELATION in posterior:
+            known = np.eye(turn.shape[-1]) if self.oblique else posterior[names.ABILITY_CORRELATION].to_numpy()
             dims = (*lead, names.DIMENSION, names.OTHER_DIMENSION)
-            found[names.ABILITY_CORRELATION] = dims, values * signs[..., :, None] * signs[..., None, :]
+            found[names.ABILITY_CORRELATION] = dims, np.swapaxes(back, -1, -2) @ known @ back
             coords[names.OTHER_DIMENSION] = coords[names.DIMENSION]
         return found.assign_coords({**{name: posterior[name] for name in posterior.coords}, **coords})
 
@@ -175,9 +181,10 @@ class MultidimensionalTwoPL(Multidimensional):
     ----------
     dimensions : int, optional
         How many; by default as many as predict held-out answers better than fewer do.
-    rotation : {"varimax", "none"}
-        Towards loadings that are large or near zero, or along the principal axes of the loadings. Dimensions come in
-        the order of their squared loadings, with mostly positive loadings.
+    rotation : {"varimax", "oblimin", "none"}
+        Towards loadings that are large or near zero, abilities uncorrelated ("varimax") or correlated ("oblimin", with
+        ``ability_correlation`` among the draws); or along the principal axes of the loadings. Dimensions come in the
+        order of their squared loadings, with mostly positive loadings.
 
     Examples
     --------
@@ -198,6 +205,11 @@ class MultidimensionalTwoPL(Multidimensional):
             raise ModelError(unknown_choice("rotation", self.rotation, get_args(Rotation)))
 
     @property
+    def oblique(self) -> bool:
+        """Only by oblimin."""
+        return self.rotation == "oblimin"
+
+    @property
     def dimension_names(self) -> list[str]:
         """Numbered: what they mean is for the loadings to say."""
         if self.dimensions is None:
@@ -210,11 +222,21 @@ class MultidimensionalTwoPL(Multidimensional):
 
     def _turns(self, loading: Array) -> Array:
         turn, reference = _turned_together(np.asarray(loading, dtype=np.float64))
-        rotation = varimax(reference) if self.rotation == "varimax" else np.linalg.eigh(reference.T @ reference)[1]
+        rotation = np.linalg.eigh(reference.T @ reference)[1] if self.rotation == "none" else varimax(reference)
+        rotation = rotation @ oblimin(reference @ rotation) if self.oblique else rotation
         rotated = reference @ rotation
         order = np.argsort(-(rotated**2).sum(axis=0), kind="stable")
         signs = np.where(rotated.sum(axis=0) < 0, -1.0, 1.0)
-        return np.asarray(turn @ (rotation * signs)[:, order])
+        chosen = (rotation * signs)[:, order]
+        return _towards(loading @ turn, reference @ chosen, turn) if self.oblique else np.asarray(turn @ chosen)
+
+
+def _towards(loading: Array, target: Array, turn: Array) -> Array:
+    """Carry on rotations, each draw by least squares towards one target, abilities of unit variance."""
+    gram = np.swapaxes(loading, 1, 2)
+    axes = np.swapaxes(np.linalg.inv(np.linalg.solve(gram @ loading, gram @ target)), 1, 2)
+    axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    return np.asarray(turn @ np.swapaxes(np.linalg.inv(axes), 1, 2))
 
 
 def _turned_together(loading: Array) -> tuple[Array, Array]:
@@ -250,6 +272,31 @@ def varimax(loading: Array) -> Array:
             break
         last = size.sum()
     return np.asarray(rotation)
+
+
+def oblimin(loading: Array) -> Array:
+    """Transform loadings so that they are large on few dimensions, whose abilities may correlate.
+
+    Notes
+    -----
+    Direct quartimin [1]_, which is oblimin with gamma 0: the matrix M of the loadings A M minimises the products of
+    squared loadings on two dimensions; abilities turned by T, the transposed inverse of M, have the correlations T'T.
+
+    References
+    ----------
+    .. [1] Jennrich, Sampson, Rotation for simple loadings, 1966, DOI 10.1007/BF02289465.
+    """
+    n_dims = loading.shape[1]
+
+    def unit(values: Array) -> Array:
+        axes = values.reshape(n_dims, n_dims)
+        return np.asarray(axes / np.linalg.norm(axes, axis=0))
+
+    def crossed(values: Array) -> float:
+        squares = (loading @ np.linalg.inv(unit(values)).T) ** 2
+        return float((squares.sum(axis=1) ** 2 - (squares**2).sum(axis=1)).mean())
+
+    return np.asarray(np.linalg.inv(unit(minimize(crossed, np.eye(n_dims).ravel()).x)).T)
 
 
 @dataclass(frozen=True, kw_only=True)

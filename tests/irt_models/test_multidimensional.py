@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from sklearn.decomposition._factor_analysis import _ortho_rotation
 
+from irt_bench import LaplaceSettings, fit
 from irt_bench.errors import ModelError
 from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.multidimensional import (
@@ -16,6 +17,7 @@ from irt_bench.irt_models.multidimensional import (
     MultidimensionalTwoPL,
     Slots,
     multidimensional_from_dict,
+    oblimin,
     varimax,
 )
 from irt_bench.irt_models.simulate import simulate_responses
@@ -42,6 +44,76 @@ def test_varimax_finds_simple_structure_from_any_start():
         turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
         found = np.abs(simple @ turn @ varimax(simple @ turn))
         assert np.allclose(np.sort(found, axis=1)[:, :2], 0, atol=1e-4)
+
+
+# Rotator(method="oblimin", normalize=False, gamma=0) of factor_analyzer 0.5.1 on `crossed_loadings`.
+OBLIMIN = [
+    [1.5951, 0.1297], [1.0564, -0.1095], [0.8451, -0.0876], [1.2676, -0.1314], [0.0528, 1.4702], [-0.1761, 1.002],
+    [0.0282, 0.7841], [0.0422, 1.1761],
+]  # fmt: skip
+OBLIMIN_CORRELATION = 0.5528
+
+
+def crossed_loadings():
+    loading = np.kron(np.eye(2), np.array([[1.5], [1.0], [0.8], [1.2]]))
+    loading[0, 1], loading[5, 0] = 0.3, -0.2
+    return loading @ np.linalg.cholesky([[1, 0.5], [0.5, 1]])
+
+
+def test_oblimin_is_that_of_another_library():
+    loading = crossed_loadings()
+    turn = varimax(loading)
+    turn = turn @ oblimin(loading @ turn)
+    axes = np.linalg.inv(turn).T
+    np.testing.assert_allclose(loading @ turn, OBLIMIN, atol=2e-4)
+    np.testing.assert_allclose(axes.T @ axes, [[1, OBLIMIN_CORRELATION], [OBLIMIN_CORRELATION, 1]], atol=2e-4)
+
+
+def test_oblimin_finds_simple_structure_and_the_correlations():
+    simple = np.kron(np.eye(3), np.array([[1.5], [1.0], [0.8]]))
+    correlation = np.array([[1.0, 0.5, 0.2], [0.5, 1.0, -0.3], [0.2, -0.3, 1.0]])
+    loading = simple @ np.linalg.cholesky(correlation)
+    turn = varimax(loading)
+    turn = turn @ oblimin(loading @ turn)
+    axes = np.linalg.inv(turn).T
+    np.testing.assert_allclose(np.sort(np.abs(loading @ turn), axis=1)[:, :2], 0, atol=1e-3)
+    found = np.sort(np.abs((axes.T @ axes)[np.triu_indices(3, 1)]))
+    np.testing.assert_allclose(found, [0.2, 0.3, 0.5], atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def correlated():
+    """Answers of models with two abilities of correlation .6 to items on one of them each."""
+    model = ConfirmatoryTwoPL(dimensions=tuple([("a",)] * 15 + [("b",)] * 15))
+    given = {"ability_correlation": np.array([[1.0, 0.6], [0.6, 1.0]])}
+    return simulate_responses(model, n_models=500, n_items=30, seed=2, parameters=given)
+
+
+def exploratory(made, rotation):
+    model = MultidimensionalTwoPL(dimensions=2, rotation=rotation)
+    return fit(made.table, model, LaplaceSettings(refine=False, draws=200), seed=1, model_clusters=False)
+
+
+def test_correlated_abilities_are_found_with_intervals_by_oblimin(correlated):
+    found = exploratory(correlated, "oblimin")
+    drawn = found.posterior["ability_correlation"].to_numpy()[0, :, 0, 1]
+    print(drawn.mean(), np.quantile(drawn, [0.05, 0.95]))
+    assert drawn.mean() == pytest.approx(0.6, abs=0.12)
+    assert 0.01 < np.ptp(np.quantile(drawn, [0.05, 0.95])) < 0.4
+    loading = found.posterior["loading"].mean(("chain", "draw")).to_numpy()
+    crossed = np.sort(np.abs(loading), axis=1)[:, 0].mean()
+    upright = exploratory(correlated, "varimax")
+    other = np.sort(np.abs(upright.posterior["loading"].mean(("chain", "draw")).to_numpy()), axis=1)[:, 0].mean()
+    assert crossed < 0.18 and other > 1.5 * crossed  # the control: uncorrelated ones have loadings on both
+    chances = [each.irt_model.expected_score(last_draw(each), last_draw(each)["ability"]) for each in (found, upright)]
+    np.testing.assert_allclose(*chances, atol=1e-4)
+    scores = found.score(correlated.table)["ability"]
+    assert np.corrcoef(scores, found.abilities()["ability"])[0, 1] > 0.98
+
+
+def last_draw(fitted):
+    posterior = fitted.posterior.isel(chain=0, draw=-1)
+    return {name: posterior[name].to_numpy().astype(float) for name in ("loading", "intercept", "ability")}
 
 
 def test_confirmatory_dimensions_come_from_a_column_a_mapping_or_a_sequence():
