@@ -16,6 +16,8 @@ from irt_bench.console import out, progress_bar
 from irt_bench.errors import ReadError
 from irt_bench.files import check_output
 
+TABLES = (".csv", ".tsv", ".parquet")  # suffixes, which results have too
+
 
 @command
 def report(
@@ -51,12 +53,23 @@ def report(
         try:
             table = reading.read(paths)
         except ReadError:
-            write_report(paths, output, title=title)  # says what it needs
+            if not _are_logs(paths, reading.format):
+                write_report(paths, output, title=title)  # says what it needs
             raise
         with progress_bar() as progress:
             call = _call(paths, reading, seed)
             report_responses(table, output, keep=keep, title=title, seed=seed, call=call, progress=progress)
     out.print(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
+
+
+def _are_logs(paths: list[Path], format: str | None) -> bool:
+    """Whether there is a log of an evaluation: then what hinders reading is what a user needs to know."""
+    from irt_bench.responses.sources import find_sources
+
+    try:
+        return any(source.path.suffix.lower() not in TABLES for source in find_sources(paths, format=format))
+    except ReadError:
+        return False
 
 
 def _call(paths: list[Path], reading: ResponseOptions, seed: int) -> str:

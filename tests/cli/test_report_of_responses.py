@@ -1,5 +1,6 @@
 """The page of responses: everything is computed, and what is no result and no response gives one line."""
 
+import json
 import re
 
 import numpy as np
@@ -110,3 +111,14 @@ def test_a_benchmark_that_cannot_be_fitted_says_why_in_its_part(tmp_path):
     parts = text.split('<details class="chapter"')[1:]
     assert len(parts) == 2 and all("the 2pl model needs right answers" in part for part in parts)
     assert all("Which items are bad?" in part for part in parts)  # what needs no fit is there
+
+
+def test_logs_with_several_metrics_say_what_is_to_be_chosen(tmp_path):
+    (tmp_path / "org__m").mkdir()
+    row = {"doc_id": 0, "filtered_resps": ["x"], "filter": "none", "acc": 1.0, "acc_norm": 0.0}
+    row["metrics"] = ["acc", "acc_norm"]
+    (tmp_path / "org__m" / "samples_toy_2026-01-01T00-00-00.000000.jsonl").write_text(json.dumps(row) + "\n")
+    done = run(tmp_path, "-o", tmp_path / "page.html")
+    text = " ".join(done.output.split())
+    assert done.exit_code == 2 and "acc, acc_norm; choose one" in text and "--metric" in text
+    assert "no results for a report" not in text and not (tmp_path / "page.html").exists()

@@ -143,12 +143,12 @@ def render(
     script = _resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
-        title=one_line(title or _title(parts)),
+        title=one_line(title or _title([*parts.values(), *(own for each in chapters for own in each.parts.values())])),
         sections=[section for section in found if not section.empty],
         chapters=page_chapters(chapters),
         absent=[(section.question, section.commands) for section in found if section.commands and not chapters],
         provenance=provenance([*parts.values(), *(part for each in chapters for part in each.parts.values())], call),
-        facts=_facts(parts),
+        facts=[*([f"{len(chapters)} benchmarks"] if chapters else []), *_facts(parts)],
         colours=COLOURS,
         meanings=MEANINGS,
         printed=PRINTED_ROWS,
@@ -247,9 +247,9 @@ def _resource(name: str) -> str:
     return (resources.files("irt_bench.report.page") / TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _title(parts: Mapping[str, ResultFolder]) -> str:
+def _title(parts: Sequence[ResultFolder]) -> str:
     names: list[str] = []
-    for part in parts.values():
+    for part in parts:
         benchmark = part.summary.get("benchmark") or part.summary.get("responses", {}).get("benchmark")
         names += [str(each) for each in part.summary.get("benchmarks", [])] + ([str(benchmark)] if benchmark else [])
     unique = list(dict.fromkeys(names))
