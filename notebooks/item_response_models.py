@@ -28,6 +28,7 @@ from irt_bench import (
     Groups,
     ItemRegression,
     LaplaceSettings,
+    ManyFacet,
     MultidimensionalTwoPL,
     Regression,
     SVISettings,
@@ -265,6 +266,50 @@ continuous.items()[["difficulty", "discrimination", "threshold_zero", "threshold
 
 # %%
 continuous.plot("curves")
+
+# %% [markdown]
+# ## Several raters: the many-facet model
+# Where several judges score answers, some are stricter than others, and a model that a strict one judged looks weak.
+# With a column `rater` (or `judge`) each item and rater become one item, and `ManyFacet` ("mfrm") gives each rater a
+# severity: it sees a model of ability 1 as others see one of 1 less its severity. Below the judges see different
+# models: the first half is judged by the first rater, the second by the second, and only one of six items by both.
+
+# %%
+rated = simulate_responses(
+    ManyFacet(steps=3), n_models=80, n_items=18, seed=11, hyperparameters=half | {"severity_sd": 0.8}
+)
+scores = rated.table.to_frame().assign(first=lambda frame: frame["model"].cat.codes < 40)
+own = np.where(scores["first"], scores["rater"] == "rater-1", scores["rater"] == "rater-2")
+kept = scores[own | ((scores["rated_item"] == "q1") & (scores["rater"] != "rater-3"))]
+long = kept.assign(item=kept["rated_item"], score=3 * kept["score"], max_score=3)
+long = long[["model", "item", "rater", "score", "max_score"]]
+seen = fit(long, "mfrm", SVISettings(max_steps=2000, draws=500), seed=1)
+strict = rated.truth["severity"].to_numpy()[:2]
+print(f"planted: the first rater {strict[0] - strict[1]:+.2f} stricter than the second")
+seen.raters().round(2)
+
+# %%
+seen.plot("raters")
+
+# %% [markdown]
+# Left out, the raters' severities are taken for abilities of the models that they judged:
+
+# %%
+blind = fit(
+    long.groupby(["model", "item"], observed=True).first().reset_index().drop(columns="rater"),
+    "gpcm",
+    SVISettings(max_steps=2000, draws=500),
+    seed=1,
+)
+off = {
+    name: (found.abilities()["ability"] - rated.truth["ability"].to_series())
+    .groupby(np.arange(80) < 40)
+    .mean()
+    .diff()[True]
+    for name, found in (("with raters", seen), ("without", blind))
+}
+print("first half of the models less second half, beyond what was planted:")
+pd.Series(off).round(2)
 
 # %% [markdown]
 # ## Covariates of items

@@ -49,6 +49,8 @@ assert effect["effect_q05"] < 0.8 < effect["effect_q95"]
 assert share_covered(correlated) > 0.86 and share_covered(independent) < 0.5
 assert 0.8 < held.mean() < 0.99
 assert continuous.abilities()["ability"].corr(partial_scores.truth["ability"].to_series()) > 0.8
+assert abs(seen.raters().loc["rater-1", "severity"] * 2 - (strict[0] - strict[1])) < 0.4
+assert abs(off["with raters"]) < 0.3 and off["without"] < -0.7
 assert inside.mean() >= 0.75
 assert abs(unseen["difficulty"].corr(pd.Series(difficulty[60:], index=unseen.index))) > 0.8
 """,
