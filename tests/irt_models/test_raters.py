@@ -163,7 +163,7 @@ def test_what_cannot_be_told_apart_is_refused_in_one_line():
 @pytest.mark.filterwarnings("ignore")  # one short chain each
 def test_intervals_of_severities_and_abilities_cover():
     rows = []
-    for seed in range(6):
+    for seed in range(3):
         made = simulate_responses(
             ManyFacet(steps=3),
             n_models=50,
@@ -184,6 +184,6 @@ def test_intervals_of_severities_and_abilities_cover():
         slopes[name] = np.polyfit(part["mean"], part["true"], 1)[0]
     print(covered, slopes)
     assert covered.loc["ability", "inside"] == pytest.approx(0.9, abs=0.05)
-    assert covered.loc["severity", "inside"] >= 0.78  # 18 severities
+    assert covered.loc["severity", "inside"] >= 0.7  # nine severities
     assert (covered["narrow"] < 0.6).all()  # the control: intervals a third as wide
     assert slopes["severity"] == pytest.approx(1.0, abs=0.05)
