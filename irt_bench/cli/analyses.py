@@ -64,6 +64,7 @@ def items(
         return
     print_item_report(statistics, reliability, transfer, benchmark=counts.benchmark, console=out)
     print_findings(findings(table), out)
+    say_written(output)
 
 
 @command
@@ -103,6 +104,7 @@ def check(
     else:
         shown = replace(found, checks=tuple(for_terminal(found.checks, check)))
         print_model_checks(shown, benchmark=counts.benchmark, console=out)
+        say_written(output)
     fail_if_strict(found.checks, strict=strict)
 
 
@@ -141,6 +143,7 @@ def compare(
         print_text(json_text(found.to_dict() | about))
         return
     print_comparison(found, benchmark=counts.benchmark, console=out)
+    say_written(output)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -206,7 +206,7 @@ def variance(
         _finish(row, output, "Two models, item by item", json=writing.json)
     elif recipes is not None:
         found = _recipes(layout.read(paths, reading), recipes, layout, detection, output, writing)
-        drawing.write(partial(_draw_recipes, found))
+        drawing.write(partial(_draw_recipes, found, recipes))
     elif compare:
         sides = [layout.read([path], reading).one_benchmark() for path in paths]
         row = _framings(sides, (str(paths[0]), str(paths[1])), measure, layout, seed)
@@ -301,11 +301,11 @@ def _recipes(
     return found
 
 
-def _draw_recipes(found: "pd.DataFrame", kind: str = "recipes", **look: Any) -> "Figure":
+def _draw_recipes(found: "pd.DataFrame", recipes: tuple[str, str], kind: str = "recipes", **look: Any) -> "Figure":
     from irt_bench.api.display import draw
     from irt_bench.report.figures import recipes_figure
 
-    return draw(kind, {"recipes": partial(recipes_figure, found)}, **look)
+    return draw(kind, {"recipes": partial(recipes_figure, found, recipes)}, **look)
 
 
 def _finish(row: dict[str, object], output: Path | None, title: str, *, json: bool) -> None:

@@ -323,16 +323,21 @@ def compared_measures(measures: pd.DataFrame, benchmark: str) -> pd.DataFrame:
 
 
 @styled
-def recipes_figure(table: pd.DataFrame) -> Figure:
+def recipes_figure(table: pd.DataFrame, recipes: tuple[str, str] = ("a", "b")) -> Figure:
     """Draw the difference of two recipes on each task, with its interval for other seeds and other items.
 
     Parameters
     ----------
     table : pd.DataFrame
         Indexed by task: ``difference`` with its limits, shares, and ``verdict``; drawn in points, the last on top.
+    recipes : (str, str)
+        Names of the two.
     """
     rows = table.iloc[::-1][:MAX_ROWS]
-    figure = new_figure(1.2 + ROW_HEIGHT * len(rows), "Difference of two recipes, 90% intervals")
+    tasks = table.iloc[:-1] if len(table) > 1 else table
+    real = f"real on {int((tasks['verdict'] == 'real').sum())} of {len(tasks)} task{'s' * (len(tasks) > 1)}"
+    names = " less ".join(shorten(str(name), 24) for name in recipes)
+    figure = new_figure(1.2 + ROW_HEIGHT * len(rows), f"{names}: {real}")
     axes = figure.subplots()
     heights = np.arange(len(rows))
     middle, low, high = (POINTS * rows[f"difference{end}"].to_numpy(np.float64) for end in ("", "_q05", "_q95"))
@@ -345,7 +350,7 @@ def recipes_figure(table: pd.DataFrame) -> Figure:
     axes.set_yticks(heights, shorten_all([str(task) for task in rows.index], 18 if narrow() else 34), size=SMALL_SIZE)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("difference of scores (points)")
+    axes.set_xlabel("difference of scores (points), 90% interval")
     clear_legend(figure.legend(loc="outside lower center", ncols=3))
     return figure
 

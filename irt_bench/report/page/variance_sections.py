@@ -107,7 +107,7 @@ def recipe_section(part: ResultFolder | None) -> PageSection:
     if part is None:
         return PageSection("recipes", question, missing=[RECIPES])
     table = part["recipes"].set_index("task")
-    names = (part.summary.get("a", "a"), part.summary.get("b", "b"))
+    names = (str(part.summary.get("a", "a")), str(part.summary.get("b", "b")))
     shown = ["score_a", "score_b", "difference", "p_holm", "verdict", "seeds_needed"]
     block = figure_block(
         "recipe-differences",
@@ -115,7 +115,7 @@ def recipe_section(part: ResultFolder | None) -> PageSection:
         "For other seeds and other items, 90% intervals. real: p below .05 after Holm's correction. noise: the "
         "interval has no difference that matters. seeds needed: per recipe, to detect one that does.",
         points_table(table, shown, plain=shown[3:]),
-        partial(recipes_figure, table),
+        partial(recipes_figure, table, names),
         whole=part.file("recipes.csv"),
     )
     return PageSection("recipes", question, sentences.recipe_sentences(table, names), [block])

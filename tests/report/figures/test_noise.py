@@ -104,7 +104,9 @@ def test_differences_of_recipes_are_coloured_by_their_verdict():
         },
         index=["arc", "all tasks"],
     )  # fmt: skip
-    (axes,) = recipes_figure(table).axes
+    figure = recipes_figure(table, ("new", "old"))
+    (axes,) = figure.axes
+    assert figure.get_suptitle() == "new less old: real on 1 of 1 task"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["all tasks", "arc"]
     texts = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert texts == ["cannot tell", "real"]
