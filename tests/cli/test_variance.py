@@ -109,8 +109,8 @@ def test_normalised_choice_probabilities_come_from_the_file(tmp_path):
 @pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
 def test_the_seed_model_is_fitted_and_written(tmp_path, monkeypatch):
     quick = SVISettings(seed=1, max_steps=500, draws=100)
-    monkeypatch.setattr("irt_bench.variance.seed_variance.seed_model_settings", lambda method, seed: quick)
-    monkeypatch.setattr("irt_bench.variance.seed_variance.N_ITEM_DRAWS", 2)
+    monkeypatch.setattr("irt_bench.variance.seed_effect.seed_model_settings", lambda method, seed: quick)
+    monkeypatch.setattr("irt_bench.variance.seed_effect.N_ITEM_DRAWS", 2)
     run(SEEDS, "--seed-model", "svi", "-o", tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "seed_model.csv")
     assert list(table) == ["benchmark", "items", "run", "quantity", "estimate", "q05", "q95"]
