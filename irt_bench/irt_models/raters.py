@@ -126,12 +126,11 @@ class ManyFacet(GeneralizedPartialCredit):
         items, raters = self.facets(posterior.sizes[names.ITEM])
         at = {names.RATED_ITEM: xr.DataArray(items.at, dims=names.ITEM)}
         severity = posterior[SEVERITY].isel({names.RATER: xr.DataArray(raters.at, dims=names.ITEM)})
+        shift: dict[str, Any] = {names.DIFFICULTY: severity, names.DISCRIMINATION: 0.0, names.THRESHOLD: severity}
         columns = {
-            name: posterior[name].isel(at).transpose(names.CHAIN, names.DRAW, ...)
-            for name in (names.DIFFICULTY, names.DISCRIMINATION, names.THRESHOLD)
+            name: (posterior[name].isel(at) + by).transpose(names.CHAIN, names.DRAW, ..., names.ITEM)
+            for name, by in shift.items()
         }
-        for name in (names.DIFFICULTY, names.THRESHOLD):
-            columns[name] = (columns[name] + severity).transpose(names.CHAIN, names.DRAW, ..., names.ITEM)
         own = {RATED_DIFFICULTY: posterior[names.DIFFICULTY]}
         labels = {names.RATED_ITEM: list(items.labels), names.RATER: list(raters.labels)}
         found = posterior.drop_vars([*columns, CONTRAST]).assign({**own, **columns}).assign_coords(labels)
