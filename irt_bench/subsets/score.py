@@ -6,12 +6,13 @@ the excess variance is misfit, the same for all models. The interval is estimate
 that 90% of the held-out models are covered (split conformal prediction over cross-validation folds). It is therefore
 valid for estimators without an IRT model too.
 
-*Models outside that range.* Held-out models within the range are no evidence for them. The half-width is the largest of
-four: the one above; the same from a calibration on the weaker half of the models that scores the strongest; t x the sd
-of a mean over as many random items, from the residuals of the model itself, which needs no IRT model; 1.645 x the sd
-under the IRT model. The interval is a mixture of both kinds, weighted by the posterior probability that the ability
-lies outside the range. With fewer than `FEW_MODELS` calibration models, held-out models say too little, and every model
-counts as outside; with random items and their plain mean, such an interval holds whatever the calibration is worth.
+*Models outside that range.* Held-out models within the range are no evidence for them. The half-width is the largest
+of four: the one above; the same from a calibration on the weaker half of the models that scores the strongest; t x the
+sd of a mean over as many random items, from the residuals of the model itself, which needs no IRT model; 1.645 x the
+sd under the IRT model. The error is a mixture of both kinds: its variance is their mean, weighted by the posterior
+probability that the ability lies outside the range. With fewer than `FEW_MODELS` calibration models, held-out models
+say too little, and every model counts as outside; with random items and their plain mean, such an interval holds
+whatever the calibration is worth.
 
 *Smallest gap.* A pair of held-out models with full scores g apart is ordered correctly with probability Phi(g / s).
 This is exact if the error of the difference is normal with sd s. s is the maximum-likelihood estimate over all pairs;
@@ -163,7 +164,7 @@ def interval_limits(
         design = outside.quantile * outside.design_sd
         wide = np.fmax.reduce([half, abler, design, Z_LIMIT * np.sqrt(variance)])  # ignores NaN
         share = outside.probability
-        half = np.where(share > 0, (1 - share) * half + share * np.minimum(wide, 1), half)
+        half = np.where(share > 0, np.sqrt((1 - share) * half**2 + share * np.minimum(wide, 1) ** 2), half)
     half = np.maximum(half, step / 2)
     low, high = within
     half = np.where(high - low > 0, half, 0)  # all items were asked

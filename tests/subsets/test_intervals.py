@@ -90,13 +90,13 @@ def test_outside_the_range_the_scatter_of_residuals_makes_an_interval_that_needs
     assert ((low <= population.mean()) & (population.mean() <= high)).mean() < 0.05
 
 
-def test_between_inside_and_outside_goes_the_probability():
+def test_between_inside_and_outside_the_variance_is_that_of_a_mixture():
     about = Extrapolation(np.array([0.0, 0.5, 1.0]), np.full(3, 0.1), np.full(3, 2.0), np.nan, np.nan)
     low, high = interval_limits(
         np.full(3, 0.5), np.full(3, 0.01**2), misfit_sd=0.0, scale=2.0, step=0.0, within=(np.zeros(3), np.ones(3)),
         outside=about,
     )  # fmt: skip
-    assert (high - low) / 2 == pytest.approx([0.02, 0.11, 0.2])
+    assert (high - low) / 2 == pytest.approx([0.02, np.sqrt((0.02**2 + 0.2**2) / 2), 0.2])
 
 
 def test_one_answer_has_no_scatter_and_leaves_everything_possible():
