@@ -260,8 +260,8 @@ def test_rates_of_false_alarm_and_power(rng, simulate):
         "groups": {"asked": lambda: forms, "ability": lambda: rng.normal(size=120) + 1.2 * group},
         "cells": {"trials": 5, "cell_sd": 0.7},
     }.items():
-        count = pd.Series(0, index=["expected_scores", *MODEL_CHECKS])
-        for _ in range(60):
+        count = pd.Series(0, index=["expected_scores", *(name for name in MODEL_CHECKS if name != "overlap")])
+        for _ in range(60):  # overlap is a check of models with several abilities
             drawn = {key: value() if callable(value) else value for key, value in options.items()}
             told = statuses(fit(simulate(120, 60, **drawn), TwoPL(dispersion=None), FAST).checks)
             count += [told[check] == "failed" for check in count.index]
