@@ -44,7 +44,7 @@ def bank():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BANK))
         return SimpleNamespace(
-            **{name: importlib.import_module(name) for name in ("tasks", "recipes", "network", "pack", "make")}
+            **{name: importlib.import_module(name) for name in ("tasks", "recipes", "network", "pack", "make", "study")}
         )
 
 
@@ -181,3 +181,11 @@ def test_measures_are_in_the_order_of_the_answers(bank):
     probability, margin = (pd.Series(measures[name]) for name in ("probability", "margin"))
     right = frame["correct"].astype(bool).to_numpy()
     assert probability[right].min() > probability[~right].min() and margin[right].min() >= margin[~right].max() - 1e-3
+
+
+def test_recipes_that_calibrate_are_not_judged_and_small_ones_take_less_compute(bank):
+    calibrations, judged = bank.study.calibration_recipes()
+    small, large = calibrations["smaller"], calibrations["as large"]
+    assert len(small) == len(large) and not {*small} & {*large, *judged} and not {*large} & {*judged}
+    assert {"width_32", "layers_1", "steps_500"} <= {*small}
+    assert {"base", "layers_3", "steps_1500"} <= {*judged}
