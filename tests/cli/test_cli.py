@@ -294,6 +294,7 @@ def test_a_signal_to_end_lets_a_command_clean_up_and_gives_its_number(name, caps
     from irt_bench.cli.command import command
 
     number, left = getattr(signal, name), []
+    signal.signal(number, signal.SIG_DFL)  # a test run under nohup ignores hang-ups, as do its commands
 
     @command
     def stopped_by_a_signal():
