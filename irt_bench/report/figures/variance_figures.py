@@ -126,7 +126,11 @@ def score_steps_figure(scores: pd.DataFrame) -> Figure:
     """
     steps = list(scores["step"].astype(str).unique())
     if len(steps) == 1:
-        return _one_step_figure(scores.assign(measure=ACCURACY), "Scores, one dot per seed", [ACCURACY])
+        return _one_step_figure(
+            scores.assign(measure=ACCURACY),
+            "Scores: one dot per seed, bars of one sd to each side of the mean",
+            [ACCURACY],
+        )
     if scores["run"].nunique() > MAX_PANELS:
         figure = new_figure(3.6, f"Scores of {scores['run'].nunique()} runs over training, means over seeds")
         axes = figure.subplots()
@@ -244,7 +248,7 @@ def steps_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     moved = f"repeating the training moves accuracy by {POINTS * own['seed_sd']:.2f} points (seed sd)"
     title = f"{shorten(benchmark, 30)}: {moved}"
     if scores["step"].nunique() == 1:
-        return _one_step_figure(scores, f"{title}; one dot per seed", measures)
+        return _one_step_figure(scores, f"{title}; bars: mean and one sd to each side", measures)
     if len(runs) > MAX_RUNS:
         return _many_runs_figure(scores, f"{title}; lines: means over seeds", measures, found.layout.steps)
     figure = new_figure(1.4 + (2.2 if len(shown) == 1 else 1.6 * len(shown)), title)
