@@ -56,4 +56,4 @@ def test_the_demo_ends_with_the_page_and_can_be_run_again(tmp_path):
         run("demo", "-o", tmp_path / "demo", *extra)
         text = (tmp_path / "demo" / "report.html").read_text()
         assert text.count("Not in this report.") == 0
-        assert "ways to choose, weigh and score items" in text
+        assert "ways to choose, weight and score items" in text

@@ -78,7 +78,7 @@ def test_slopes_and_coverage(kind):
     slopes = {name: np.polyfit(part["mean"], part["truth"], 1)[0] for name, part in every.groupby("kind")}
     print(kind.name, covered.round(3).to_dict(), slopes)
     assert every["covered"].mean() == pytest.approx(0.9, abs=0.04)
-    assert covered.between(0.82, 0.96).all()
+    assert covered.between(0.75, 0.97).all()  # 36 discriminations: three standard errors below 0.9
     assert slopes["ability"] == pytest.approx(1.0, abs=0.07)
     assert slopes["threshold"] == pytest.approx(1.0, abs=0.1)  # few sets; many are below
 
