@@ -87,7 +87,7 @@ def calibrated(
     if few:
         warnings.warn(
             f"{counts.n_models} models say too little about the items ({FEW_MODELS} do): by default, items are random "
-            "and scored by their mean. Intervals rest on the random choice of items and hold for any new model.",
+            "and scored by their mean, and intervals hold for any new model. Of other methods that is not known.",
             SubsetWarning,
             stacklevel=3,
         )
