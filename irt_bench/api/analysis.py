@@ -123,7 +123,7 @@ class ItemAnalysis:
         kind : {"items"}
             The figure.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         return draw(kind, {"items": lambda: figures.items_figure(self.statistics)}, **look)
 
@@ -156,8 +156,8 @@ def item_analysis(
         Answers; see `fit`.
     seed : int
         Of the random halves in `ItemAnalysis.transfer`.
-    models, items : sequence, optional
-        Labels of the rows and columns of an array.
+    models, items
+        As in `fit`.
 
     Raises
     ------
@@ -265,7 +265,7 @@ class FitChecks:
         kind : {"checks"}
             The figure.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         return draw(kind, {"checks": lambda: figures.checks_figure(self.result)}, **look)
 
@@ -363,7 +363,7 @@ class AccuracyComparison:
         kind : {"comparison", "ranks"}
             The figure.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         kinds = {
             "comparison": lambda: figures.comparison_figure(self.result),

@@ -255,8 +255,8 @@ class Fit(FitResult):
         prior_sd : float
             Standard deviation of the normal prior of ability; 3 for models far abler or weaker than those of the fit.
             Of populations, a factor of their sds: the prior is that of a model's group and covariates, or the mixture.
-        models, items : sequence, optional
-            Labels of the rows and columns of an array.
+        models, items
+            As in `fit`.
 
         Returns
         -------
@@ -295,10 +295,8 @@ class Fit(FitResult):
             differ between groups.
         replicates : int
             Data sets simulated from the fit, which the responses are held against.
-        seed : int
-            Seed of the random numbers.
-        progress : callable, optional
-            Called with (what, done, total).
+        seed, progress
+            As in `fit`.
 
         Examples
         --------
@@ -325,8 +323,8 @@ class Fit(FitResult):
         ----------
         n_resamples : int
             Resamples of the items.
-        seed : int
-            Seed of the random numbers.
+        seed
+            As in `fit`.
 
         Examples
         --------

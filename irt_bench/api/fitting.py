@@ -145,10 +145,8 @@ def calibrate_items(
         Of a 1PL, a 2PL or `MultidimensionalTwoPL`.
     responses : ResponseCounts, ResponseTable, DataFrame or array
         Answers of some models to items of the fit, joined by label, and to new ones.
-    seed : int
-        Of everything random.
-    models, items : sequence, optional
-        Labels of the rows and columns of an array.
+    seed, models, items
+        As in `fit`.
 
     Returns
     -------

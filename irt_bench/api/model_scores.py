@@ -140,7 +140,7 @@ class ModelScores:
         benchmark : str, optional
             By default the only one, or the mean of all.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         chosen = self.benchmarks[-1] if benchmark is None else benchmark
         table = self.models(chosen)
@@ -151,10 +151,8 @@ class ModelScores:
 
         Parameters
         ----------
-        folder : str or Path
-            A new folder, or one that was written before.
-        safe_csv : bool
-            Whether texts that a spreadsheet would run as a formula get a ' in front.
+        folder, safe_csv
+            As in `FitChecks.save`.
         """
         with saved_folder(folder) as path:
             write_csv(self.scores, path / "models.csv", safe=safe_csv)

@@ -50,12 +50,12 @@ def report_responses(
         Folder for the tables and draws behind the page; by default they are not kept.
     title : str, optional
         Title of the page; by default the name of the benchmark.
-    seed : int
-        Seed of the random numbers.
+    seed
+        As in `fit`.
     call : str, optional
         How the page is made, for its foot; by default this call.
-    progress : callable, optional
-        Called with (what, done, total).
+    progress
+        As in `fit`.
 
     Returns
     -------

@@ -151,7 +151,7 @@ class Study:
         benchmark : str, optional
             By default the first.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         chosen = self.benchmarks[0] if benchmark is None else benchmark
         if chosen not in self.benchmarks:
@@ -188,8 +188,8 @@ class Study:
         ----------
         folder : str or Path
             That of the study, or another one.
-        safe_csv : bool
-            Whether texts that a spreadsheet would run as a formula get a ' in front.
+        safe_csv
+            As in `FitChecks.save`.
         """
         output = Path(folder)
         output.mkdir(parents=True, exist_ok=True)
@@ -247,8 +247,8 @@ def run_study(
         it. Their mean scores are judged beside the benchmark's accuracy; benchmarks of the same name belong together.
     jobs : int
         Processes at once; -1: one per processor. Results do not depend on it.
-    progress : callable, optional
-        Called with (what, done, total).
+    progress
+        As in `fit`.
     **fields
         Fields of `StudyDesign`, which win over those of `design`.
 

@@ -19,20 +19,17 @@ from irt_bench.report import figures
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
-from irt_bench.subsets.calibration import Recipe
 from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
 from irt_bench.subsets.harness.export_tasks import AdaptiveRules
 from irt_bench.subsets.make import (
+    asked_number,
     calibrated,
+    calibration_plan,
     check_names,
-    default_choice,
-    default_weights,
+    make_subsets,
     prompt_hashes,
-    smallest_subset,
 )
-from irt_bench.subsets.make import make_subset as make_record
 from irt_bench.subsets.score import estimate_full_score
-from irt_bench.subsets.select import item_number
 from irt_bench.subsets.subset import SubsetRecord, read_subset, write_subset
 from irt_bench.workers import Progress
 
@@ -141,8 +138,8 @@ class Subset:
         ----------
         responses : ResponseCounts, or what `as_counts` takes
             Answers, joined by label; items outside the subset are left aside.
-        models, items : sequence, optional
-            Labels of the rows and columns of an array.
+        models, items
+            As in `fit`.
 
         Returns
         -------
@@ -209,8 +206,8 @@ class Subset:
             A test ends after so many items.
         n_models : int
             Models that are simulated.
-        seed : int
-            Seed of the random numbers.
+        seed
+            As in `fit`.
 
         Returns
         -------
@@ -257,8 +254,8 @@ class Subset:
             "py-irt": the calibration responses. "lm-eval-round": the answers of one model so far.
         rules, fit : optional
             Adaptive tests: when they end, and how items are chosen; a fit, whose uncertainty of the items then counts.
-        safe_csv : bool
-            CSV: whether ids that a spreadsheet would run as a formula get a ' in front.
+        safe_csv
+            As in `FitChecks.save`.
 
         Returns
         -------
@@ -301,7 +298,7 @@ class Subset:
         responses : ResponseCounts, or what `as_counts` takes, optional
             "scores": answers to the full benchmark, of models that answered all items.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         if kind == "scores" and responses is None:
             raise SubsetError("plot('scores') needs answers to the full benchmark; give responses=.")
@@ -369,10 +366,8 @@ def make_subset(
         Abilities that the method "information" aims at.
     seed : int
         Seed of the random numbers: choice, weights, cross-validation.
-    models, items : sequence, optional
-        Labels of the rows and columns of an array.
-    progress : callable, optional
-        Called with (what, done, total).
+    models, items, progress
+        As in `fit`.
 
     Raises
     ------
@@ -432,19 +427,17 @@ def make_subset(
     True
     """
     counts = as_counts(responses, models=models, items=items)
-    usual = default_choice(counts.n_models)
-    how, scored_by = method or usual[0], estimator or usual[1]
     if (size is None) == (target_se is None):
         raise SubsetError("give either size (a number of items, or a share of them) or target_se, such as 0.02.")
-    check_names([how], weights, [scored_by])
-    number = 1 if size is None else item_number(size, counts.n_items)
-    if number > counts.n_items:
-        raise SubsetError(f"size {number} was asked for, of {counts.n_items} items.")
-    calibration = calibrated(
-        counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed, progress=progress
+    check_names([method], [weights], [estimator])
+    number = asked_number(size, counts.n_items)
+    plan = calibration_plan(
+        counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed
     )
-    recipe = Recipe(how, weights or default_weights(how), number, seed)
+    calibration = calibrated(counts, plan, fit, seed=seed, progress=progress)
     hashes = prompt_hashes(responses) if isinstance(responses, ResponseTable) else None
-    if target_se is not None:
-        return Subset(smallest_subset(calibration, recipe, target_se, estimator=scored_by, hashes=hashes))
-    return Subset(make_record(calibration, recipe, estimator=scored_by, hashes=hashes))
+    made = make_subsets(
+        calibration, number, target_se=target_se, method=method, weights=weights, estimator=estimator, seed=seed,
+        hashes=hashes,
+    )  # fmt: skip
+    return Subset(made[0])

@@ -142,7 +142,7 @@ class SubsetComparison:
         kind : {"errors"}
             The figure.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         return draw(kind, {"errors": lambda: figures.subset_comparison_figure(self.result.table)}, **look)
 
@@ -197,7 +197,7 @@ def compare_subsets(
     estimators : sequence of str, optional
         How to estimate the full score; by default all ways.
     fit, macro, keep_negative, ability_range
-        As of `make_subset`; of a fit the IRT model is taken.
+        As in `make_subset`; of a fit the IRT model is taken.
     n_random : int
         Random subsets of each size.
     controls : bool
@@ -206,10 +206,8 @@ def compare_subsets(
         Of more models, this number is drawn at random.
     jobs : int
         Folds at once; -1: one per processor. Results do not depend on it.
-    seed : int
-        Seed of the random numbers.
-    progress : callable, optional
-        Called with (what, done, total).
+    seed, progress
+        As in `fit`.
 
     Raises
     ------
@@ -229,7 +227,7 @@ def compare_subsets(
     ['weighted']
     """
     counts = as_counts(responses)
-    check_names(methods or [], None, estimators or [])
+    check_names(methods or [], [], estimators or [])
     wanted = [item_number(size, counts.n_items) for size in sizes]
     fitting = tuple(dict.fromkeys(size for size in wanted if size < counts.n_items))
     if not fitting:
@@ -283,18 +281,16 @@ def compare_calibrations(
     ----------
     responses : ResponseCounts, ResponseTable, DataFrame or array
         Answers of models to all items; see `fit`.
-    size : float
-        Number of items, or below 1 a share of them.
+    size
+        As in `make_subset`.
     n_models : sequence of int
         Numbers of calibration models; those that leave fewer than `MIN_JUDGED` others are left out.
     method, estimator : str, optional
-        As of `make_subset`.
+        As in `make_subset`.
     repeats : int
         Draws of calibration models, 2 or more.
-    seed : int
-        Seed of the random numbers.
-    progress : callable, optional
-        Called with (what, done, total).
+    seed, progress
+        As in `fit`.
 
     Returns
     -------
@@ -317,7 +313,7 @@ def compare_calibrations(
     True
     """
     counts = as_counts(responses)
-    check_names([] if method is None else [method], None, [] if estimator is None else [estimator])
+    check_names([method], [], [estimator])
     number = item_number(size, counts.n_items)
     if repeats < 2:
         raise SubsetError(f"repeats is {repeats}; an interval takes 2 draws of calibration models or more.")

@@ -200,7 +200,7 @@ class SeedVariance:
         benchmark : str, optional
             By default the first.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         known = [str(name) for name in self.result.metrics[names.BENCHMARK].unique()]
         chosen = known[0] if benchmark is None else benchmark
@@ -237,10 +237,8 @@ class SeedVariance:
 
         Parameters
         ----------
-        folder : str or Path
-            A new folder, or one that was written before.
-        safe_csv : bool
-            Whether texts that a spreadsheet would run as a formula get a ' in front.
+        folder, safe_csv
+            As in `FitChecks.save`.
         """
         found = self.result
         with saved_folder(folder) as path:
@@ -302,10 +300,8 @@ def seed_variance(
         With `seed_model`: a subset, whose seed standard deviation is given beside that of all items.
     n_subsets, n_bootstrap : int
         Random subsets of each size, and resamples of the items.
-    seed : int
-        Seed of the random numbers.
-    progress : callable, optional
-        Called with (what, done, total).
+    seed, progress
+        As in `fit`.
 
     Raises
     ------
@@ -365,7 +361,7 @@ def compare_seed_variance(
     labels : (str, str)
         Names of the two.
     run, group, seed
-        As of `seed_variance`.
+        As in `seed_variance`.
 
     Returns
     -------
@@ -408,7 +404,7 @@ def compare_recipes(
     power : float
         Chance with which ``seeds_needed`` would detect it.
     run : str or sequence of str, optional
-        Columns of the models that together name the training run.
+        As in `seed_variance`.
     group : str, optional
         Column of the items that names their task, where one benchmark holds several.
 

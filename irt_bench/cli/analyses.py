@@ -22,14 +22,14 @@ from irt_bench.cli.options import (
     say_written,
 )
 from irt_bench.console import out, print_text, progress_bar
-from irt_bench.errors import AnalysisError, SubsetError, unknown_choice
+from irt_bench.errors import SubsetError
 from irt_bench.files import json_text
 from irt_bench.names import ScoreMethod
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from irt_bench.inference.fit import FitResult
+    from irt_bench.api.fit import Fit
     from irt_bench.responses import ResponseCounts
 
 
@@ -43,27 +43,19 @@ def items(
     seed: Seed = 0,
 ) -> None:
     """Analyse items: proportion correct, item-rest correlation, flags, reliability, stability over models."""
-    from irt_bench.analysis.classical import item_statistics, score_reliability
-    from irt_bench.analysis.transfer import compare_transfer
-    from irt_bench.api.analysis import ItemAnalysis
+    from irt_bench.api.analysis import item_analysis
     from irt_bench.report.tables import print_findings, print_item_report
-    from irt_bench.responses.quality import findings
 
     writing.check(output)
     drawing.check(["items"], force=writing.force)
-    table = reading.read(paths)
-    counts = table.counts()
-    statistics = item_statistics(counts)
-    reliability = score_reliability(counts)
-    transfer = compare_transfer(counts, seed=seed)
-    writing.write(statistics, output)
-    drawing.write(ItemAnalysis(counts.benchmark, statistics, reliability, transfer).plot)
+    found = item_analysis(reading.read(paths), seed=seed)
+    writing.write(found.items(), output)
+    drawing.write(found.plot)
     if writing.json:
-        rows = {"benchmark": counts.benchmark, "seed": seed, "reliability": vars(reliability)}
-        print_text(json_text(rows | {"transfer": records(transfer), "items": records(statistics)}))
+        print_text(json_text({"benchmark": found.benchmark, "seed": seed} | found.to_dict()))
         return
-    print_item_report(statistics, reliability, transfer, benchmark=counts.benchmark, console=out)
-    print_findings(findings(table), out)
+    print_item_report(found.items(), found.reliability, found.transfer(), benchmark=found.benchmark, console=out)
+    print_findings(found.findings, out)
     say_written(output)
 
 
@@ -83,35 +75,26 @@ def check(
     seed: Seed = 0,
 ) -> None:
     """Check whether the IRT model describes the answers: predictions, item and person fit, dependence, dimensions."""
-    from irt_bench.api.analysis import FitChecks
-    from irt_bench.checks import check_fit
-    from irt_bench.inference.fit import FitResult
+    from irt_bench.api.fit import Fit
     from irt_bench.report.tables.terminal import print_model_checks
 
     writing.check(output, folder=True)
     drawing.check(["checks"], force=writing.force)
-    fitted = FitResult.load(fit)
+    fitted = Fit.load(fit)
     counts = reading.read_like(paths, fitted).counts()
-    of_models = None if groups is None else _groups(counts, groups)
     with progress_bar() as progress:
-        found = check_fit(counts, fitted, groups=of_models, replicates=replicates, seed=seed, progress=progress)
+        found = fitted.check(counts, groups=groups, replicates=replicates, seed=seed, progress=progress)
     about = {"benchmark": counts.benchmark, "fit": str(fit), "group": groups, "converged": fitted.converged}
     if output is not None:
-        FitChecks(found).save(output, about=about, safe_csv=writing.safe_csv)
-    drawing.write(FitChecks(found).plot)
+        found.save(output, about=about, safe_csv=writing.safe_csv)
+    drawing.write(found.plot)
     if writing.json:
         print_text(json_text(found.to_dict() | about))
     else:
-        shown = replace(found, checks=tuple(for_terminal(found.checks, check)))
+        shown = replace(found.result, checks=tuple(for_terminal(found.result.checks, check)))
         print_model_checks(shown, benchmark=counts.benchmark, console=out)
         say_written(output)
-    fail_if_strict(found.checks, strict=strict)
-
-
-def _groups(counts: "ResponseCounts", name: str) -> "pd.Series":
-    if name not in counts.models:
-        raise AnalysisError(unknown_choice("model column", name, counts.models.columns))
-    return counts.models[name]
+    fail_if_strict(found.result.checks, strict=strict)
 
 
 @command
@@ -125,24 +108,22 @@ def compare(
     seed: Seed = 0,
 ) -> None:
     """Compare the order of models by ability with that by accuracy: agreement, reliability, pairs, items."""
-    from irt_bench.analysis.agreement import compare_ability_accuracy
-    from irt_bench.api.analysis import AccuracyComparison
-    from irt_bench.inference.fit import FitResult
+    from irt_bench.api.fit import Fit
     from irt_bench.report.tables import print_comparison
 
     writing.check(output, folder=True)
     drawing.check(["comparison", "ranks"], force=writing.force)
-    fitted = FitResult.load(fit)
+    fitted = Fit.load(fit)
     counts = reading.read_like(paths, fitted).counts()
-    found = compare_ability_accuracy(fitted.posterior, counts, seed=seed)
+    found = fitted.compare_accuracy(counts, seed=seed)
     about = {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
     if output is not None:
-        AccuracyComparison(found).save(output, about=about, safe_csv=writing.safe_csv)
-    drawing.write(AccuracyComparison(found).plot)
+        found.save(output, about=about, safe_csv=writing.safe_csv)
+    drawing.write(found.plot)
     if writing.json:
         print_text(json_text(found.to_dict() | about))
         return
-    print_comparison(found, benchmark=counts.benchmark, console=out)
+    print_comparison(found.result, benchmark=counts.benchmark, console=out)
     say_written(output)
 
 
@@ -162,23 +143,20 @@ class AbilityOptions:
         float, option("Sd of the prior of ability; 3 for models much abler or weaker than those of the fit.")
     ] = 1.0
 
-    def fitted(self) -> "FitResult | None":
+    def fitted(self) -> "Fit | None":
         """Read the fit, where one is named."""
-        from irt_bench.inference.fit import FitResult
+        from irt_bench.api.fit import Fit
 
-        return None if self.fit is None else FitResult.load(self.fit)
+        return None if self.fit is None else Fit.load(self.fit)
 
-    def score(self, counts: "ResponseCounts", fitted: "FitResult | None") -> "pd.DataFrame":
+    def score(self, counts: "ResponseCounts", fitted: "Fit | None") -> "pd.DataFrame":
         """Estimate abilities."""
         method = cast(ScoreMethod, self.method)
-        if fitted is None:
-            from irt_bench.analysis.item_parameters import read_item_parameters, score_by_items
+        if fitted is not None:
+            return fitted.score(counts, method=method, prior_sd=self.prior_sd)
+        from irt_bench.api.model_scores import score_with_items
 
-            known = read_item_parameters(cast(Path, self.params))
-            return score_by_items(counts, known, method=method, prior_sd=self.prior_sd)
-        from irt_bench.analysis.profiles import score_fitted
-
-        return score_fitted(counts, fitted.posterior, method=method, prior_sd=self.prior_sd)
+        return score_with_items(counts, cast(Path, self.params), method=method, prior_sd=self.prior_sd)
 
     def about(self) -> dict[str, object]:
         """Describe them for JSON."""

@@ -1,8 +1,9 @@
 """irt-bench export and adaptive: a subset in an evaluation harness, and what adaptive testing would add to it."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from irt_bench.cli.command import command
 from irt_bench.cli.options import (
@@ -25,8 +26,7 @@ from irt_bench.files import check_output, json_text, replacing, write_csv
 from irt_bench.names import ExportName
 
 if TYPE_CHECKING:
-    import xarray as xr
-
+    from irt_bench.inference.fit import FitResult
     from irt_bench.responses.counts import ResponseCounts
     from irt_bench.subsets.harness.export_tasks import AdaptiveRules
     from irt_bench.subsets.subset import SubsetRecord
@@ -88,13 +88,11 @@ class LiveOptions:
         shortest = min(AdaptiveRules.min_items, self.max_items)
         return AdaptiveRules(self.stop_sd, shortest, self.max_items, at_once, self.exposure, self.balance)
 
-    def posterior(self) -> "xr.Dataset | None":
-        """Draws of the fit."""
-        if self.fit is None:
-            return None
+    def fitted(self) -> "FitResult | None":
+        """Read the fit, where one is named."""
         from irt_bench.inference.fit import FitResult
 
-        return FitResult.load(self.fit).posterior
+        return None if self.fit is None else FitResult.load(self.fit)
 
 
 @command
@@ -112,20 +110,14 @@ def export(
     force: Force = False,
 ) -> None:
     """Write a subset for lm-evaluation-harness (needs calibration on its logs), Inspect, py-irt, or as a list."""
-    from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
-    from irt_bench.subsets.subset import read_subset
+    from irt_bench.api.subset import Subset
 
     check_output(output, force=force or to == "lm-eval-round", folder=to in ("lm-eval-task", "inspect-adaptive"))
     rules = live.rules(to)
-    chosen = read_subset(subset)
-    options = ExportOptions(
-        **(vars(harness) | {"model": harness.model or MODEL}),
-        responses=_counts(live.answers or ([] if responses is None else [responses]), chosen),
-        safe_csv=safe_csv,
-        rules=rules,
-        posterior=live.posterior(),
-    )
-    instructions = export_subset(chosen, to, output, options)
+    chosen = Subset.load(subset)
+    answers = _counts(live.answers or ([] if responses is None else [responses]), chosen.record)
+    given = {**vars(harness), "responses": answers, "rules": rules, "fit": live.fitted(), "safe_csv": safe_csv}
+    instructions = chosen.export(cast(ExportName, to), output, **given)
     if output.exists():
         out.print(f"Wrote {output}. Next:", highlight=False)
     print_text(instructions)
@@ -157,31 +149,27 @@ def adaptive(
     """Compare a subset with adaptive tests, which ask the most informative item until ability is known well enough."""
     import pandas as pd
 
+    from irt_bench.api.subset import Subset
     from irt_bench.inference.fit import FitResult
     from irt_bench.report.tables import print_table
-    from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
-    from irt_bench.subsets.subset import read_subset
 
     writing.check(output)
-    settings = AdaptiveSettings(
-        stop_sd=stop_sd, min_items=min(5, max_items), max_items=max_items, n_models=n_models, seed=seed
+    chosen, fitted = Subset.load(subset), FitResult.load(fit)
+    compare = partial(
+        chosen.compare_adaptive, fitted, stop_sd=stop_sd, max_items=max_items, n_models=n_models, seed=seed
     )
-    chosen = read_subset(subset)
-    fitted = FitResult.load(fit)
-    posterior = fitted.posterior
-    table = compare_adaptive(posterior, chosen.ids, settings).assign(answers="simulated")
+    table = compare().assign(answers="simulated")
     if responses:
-        counts = reading.read_like(responses, fitted).counts()
-        real = replay_adaptive(posterior, chosen.ids, counts, settings).assign(answers="real")
+        real = compare(reading.read_like(responses, fitted).counts()).assign(answers="real")
         table = pd.concat([real, table])
-    table = table.set_index("answers", append=True)
+    table, benchmark = table.set_index("answers", append=True), chosen.record.benchmark
     if output is not None:
         with replacing(output) as beside:
             write_csv(table, beside)  # names of designs, no ids
     if writing.json:
-        print_text(json_text({"benchmark": chosen.benchmark, "seed": seed, "designs": records(table)}))
+        print_text(json_text({"benchmark": benchmark, "seed": seed, "designs": records(table)}))
         return
-    title = f"Fixed and adaptive tests on {chosen.benchmark}: {n_models} simulated models"
+    title = f"Fixed and adaptive tests on {benchmark}: {n_models} simulated models"
     print_table(table, title=f"{title}{', and real answers' if responses else ''}", console=out)
     if not responses:
         print_text("Simulated answers are as the IRT model has it; real ones may take more items: add --responses.")

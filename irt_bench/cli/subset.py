@@ -53,31 +53,10 @@ class SubsetOptions:
         False
     )
 
-    def number(self, n_items: int) -> int:
-        """Turn the size into a number of items, before anything is fitted; 1 where a target is to find it."""
-        from irt_bench.subsets.select import item_number
-
-        number = 1 if self.size is None else item_number(self.size, n_items)
-        if number > n_items:
-            raise SubsetError(f"size {number} was asked for, of {n_items} items.")
-        return number
-
-    def make(
-        self, calibration: "Calibration", number: int, seed: int, hashes: "pd.Series | None"
-    ) -> "list[SubsetRecord]":
-        """Make the subset of a number of items, or of the target, or two forms."""
-        from irt_bench.subsets import make
-        from irt_bench.subsets.calibration import Recipe
-
-        usual = make.default_choice(calibration.whole.counts.n_models)
-        method = self.method or usual[0]
-        recipe = Recipe(method, self.weights or make.default_weights(method), number, seed)
-        how: dict[str, Any] = {"estimator": self.estimator or usual[1], "hashes": hashes}
-        if self.parallel_forms:
-            return list(make.parallel_forms(calibration, recipe, **how))
-        if self.target_se is not None:
-            return [make.smallest_subset(calibration, recipe, self.target_se, **how)]
-        return [make.make_subset(calibration, recipe, **how)]
+    def given(self) -> dict[str, Any]:
+        """Arguments of `make_subsets`, beside the number of items."""
+        names = ("target_se", "method", "weights", "estimator")
+        return {name: getattr(self, name) for name in names} | {"two_forms": self.parallel_forms}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +72,7 @@ class CalibrationOptions:
     seed: Seed = 0
 
     def given(self) -> dict[str, Any]:
-        """Arguments of `calibrated` and `compare_subsets`."""
+        """Arguments of `calibration_plan` and `compare_subsets`."""
         from irt_bench.inference.fit import FitResult
 
         return vars(self) | {"fit": None if self.fit is None else FitResult.load(self.fit)}
@@ -150,16 +129,21 @@ def subset(
     Methods, weights and estimators are explained by: python -c "import irt_bench; help(irt_bench.make_subset)"
     """
     from irt_bench.api.subset import Subset
-    from irt_bench.subsets.make import calibrated, check_names, prompt_hashes
+    from irt_bench.subsets.make import (
+        asked_number,
+        calibrated,
+        calibration_plan,
+        check_names,
+        make_subsets,
+        prompt_hashes,
+    )
 
     writing.check(output, folder=compare)
     drawing.check(["errors"] if compare else ["items"], force=writing.force)
     if drawing.figure is not None and calibration_models is not None:
         raise SubsetError("--figure draws the items of a subset, or --compare; --calibration-models gives a table.")
     _check(wanted, compare=compare, jobs=comparing.jobs)
-    check_names(
-        [wanted.method] if wanted.method else [], wanted.weights, [wanted.estimator] if wanted.estimator else []
-    )
+    check_names([wanted.method], [wanted.weights], [wanted.estimator])
     table = reading.read(paths)
     counts = table.counts()
     _note_responses(counts)
@@ -169,15 +153,16 @@ def subset(
         found = _compare(counts, output, json=writing.json, methods=methods, **how, **comparing.given())
         drawing.write(found.plot)
         return
-    number = wanted.number(counts.n_items)
+    number = asked_number(wanted.size, counts.n_items)
     if calibration_models is not None:
         n_models = numbers("--calibration-models", calibration_models)
         how = {"method": wanted.method, "estimator": wanted.estimator, "seed": calibrating.seed}
         _compare_calibrations(counts, output, number, n_models, json=writing.json, **how)
         return
     with progress_bar() as progress:
-        calibration = calibrated(counts, **how, progress=progress)
-    made = wanted.make(calibration, number, calibrating.seed, prompt_hashes(table))
+        plan = calibration_plan(counts, **how)
+        calibration = calibrated(counts, plan, how["fit"], seed=how["seed"], progress=progress)
+    made = make_subsets(calibration, number, **wanted.given(), seed=how["seed"], hashes=prompt_hashes(table))
     if not writing.json:
         _show_negative(calibration, made)
     _write(made, output, writing)

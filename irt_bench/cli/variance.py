@@ -1,6 +1,6 @@
 """irt-bench variance: how far a score would move if training were repeated."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from irt_bench.api.variance import SeedVariance
-    from irt_bench.responses import ResponseCounts, ResponseTable
+    from irt_bench.responses import ResponseTable
 
 RECIPES, COMPARE, MODELS, SEED_MODEL = (
     "Two training recipes",
@@ -116,24 +116,21 @@ class SeedModelOptions:
         option("Subset whose seed sd is given beside that of all items.", metavar="FILE", panel=SEED_MODEL),
     ] = None
 
-    def given(self, seed: int) -> dict[str, Any] | None:
-        """Arguments of `model_seed_effects`; None where the model is not asked for."""
+    def given(self, seed: int) -> dict[str, Any]:
+        """Arguments of `seed_variance`."""
         if self.seed_model is None:
             if self.fit is not None or self.subset is not None:
                 raise AnalysisError("--fit and --subset belong to --seed-model; add --seed-model svi or nuts.")
-            return None
+            return {}
+        from irt_bench.api.subset import Subset
         from irt_bench.inference.fit import FitResult
-        from irt_bench.subsets.subset import read_subset
         from irt_bench.variance.seed_effect import seed_model_settings
 
-        chosen: dict[str, Any] = {"settings": seed_model_settings(self.seed_model, seed)}
-        if self.fit is not None:
-            chosen["items"] = FitResult.load(self.fit).posterior
-        if self.subset is not None:
-            import pandas as pd
-
-            chosen["weights"] = pd.Series({item.id: item.weight for item in read_subset(self.subset).items})
-        return chosen
+        return {
+            "seed_model": seed_model_settings(self.seed_model, seed),
+            "fit": None if self.fit is None else FitResult.load(self.fit),
+            "subset": None if self.subset is None else Subset.load(self.subset),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +188,8 @@ def variance(
     seed: Seed = 0,
 ) -> None:
     """Measure seed variance: how much scores move between seeds, variance components, detectable differences."""
-    from irt_bench.api.variance import VariancePlot
+    from irt_bench.api.model_scores import compare_models
+    from irt_bench.api.variance import VariancePlot, compare_seed_variance
 
     writing.check(output, folder=True)
     drawing.check(["recipes"] if recipes is not None else get_args(VariancePlot), force=writing.force)
@@ -202,78 +200,39 @@ def variance(
     detection.check()
     pair.check()
     if pair.models is not None:
-        row = _pair(layout.read(paths, reading).counts(), pair.models, pair.item_clusters, layout)
-        _finish(row, output, "Two models, item by item", json=writing.json)
+        counts = layout.read(paths, reading).counts()
+        row = compare_models(counts, *pair.models, item_clusters=pair.item_clusters, run=layout.run_columns)
+        _finish(row.to_dict(), output, "Two models, item by item", json=writing.json)
     elif recipes is not None:
         found = _recipes(layout.read(paths, reading), recipes, layout, detection, output, writing)
         drawing.write(partial(_draw_recipes, found, recipes))
     elif compare:
-        sides = [layout.read([path], reading).one_benchmark() for path in paths]
-        row = _framings(sides, (str(paths[0]), str(paths[1])), measure, layout, seed)
-        _finish(row, output, "Seed variance of a against b, on the same seeds", json=writing.json)
+        a, b = (layout.read([path], reading) for path in paths)
+        labels = (str(paths[0]), str(paths[1]))
+        row = compare_seed_variance(a, b, measure=measure, labels=labels, run=layout.run_columns, seed=seed)
+        _finish(row.to_dict(), output, "Seed variance of a against b, on the same seeds", json=writing.json)
     else:
-        how = modelling.given(seed)
-        result = _analyse(layout.read(paths, reading), layout, detection, how, output, writing, seed=seed)
+        how = {"run": layout.run_columns, "difference": detection.detect, "power": detection.power, "seed": seed}
+        how |= modelling.given(seed)
+        result = _analyse(layout.read(paths, reading), how, output, writing)
         drawing.write(result.plot)
 
 
-def _analyse(
-    table: "ResponseTable",
-    layout: LayoutOptions,
-    detection: DetectionOptions,
-    how: dict[str, Any] | None,
-    output: Path | None,
-    writing: TableOptions,
-    *,
-    seed: int,
-) -> "SeedVariance":
-    from irt_bench.api.variance import SeedVariance
+def _analyse(table: "ResponseTable", how: dict[str, Any], output: Path | None, writing: TableOptions) -> "SeedVariance":
+    from irt_bench.api.variance import seed_variance
     from irt_bench.report.tables.score_tables import print_seed_model, print_seed_variance
-    from irt_bench.variance.seed_variance import analyse_seed_variance
 
-    columns = layout.run_columns
     with progress_bar() as progress:
-        found = analyse_seed_variance(
-            table,
-            run_columns=columns,
-            seed=seed,
-            difference=detection.detect,
-            power=detection.power,
-            progress=progress,
-        )
-        modelled = None
-        if how is not None:
-            from irt_bench.variance.seed_effect import model_seed_effects
-
-            modelled = model_seed_effects(table, run_columns=columns, progress=progress, **how)
-    result = SeedVariance(found, modelled)
+        found = seed_variance(table, **how, progress=progress)
     if output is not None:
-        result.save(output, safe_csv=writing.safe_csv)
+        found.save(output, safe_csv=writing.safe_csv)
     if writing.json:
-        print_text(json_text(result.to_dict()))
-        return result
-    print_seed_variance(found, console=out)
-    if modelled is not None:
-        print_seed_model(modelled, console=out)
-    return result
-
-
-def _pair(
-    counts: "ResponseCounts", models: tuple[str, str], item_clusters: str | None, layout: LayoutOptions
-) -> dict[str, object]:
-    from irt_bench.variance.model_pair import compare_models
-
-    return asdict(compare_models(counts, *models, item_clusters=item_clusters, run_columns=layout.run_columns))
-
-
-def _framings(
-    sides: "list[ResponseTable]", labels: tuple[str, str], measure: str, layout: LayoutOptions, seed: int
-) -> dict[str, object]:
-    from irt_bench.variance.benchmark_runs import one_measure
-    from irt_bench.variance.paired_scores import compare_variance
-
-    runs = [one_measure(side, measure, run_columns=layout.run_columns)[0] for side in sides]
-    return compare_variance(runs[0], runs[1], labels=labels, seed=seed).row()
+        print_text(json_text(found.to_dict()))
+        return found
+    print_seed_variance(found.result, console=out)
+    if found.modelled is not None:
+        print_seed_model(found.modelled, console=out)
+    return found
 
 
 def _recipes(
@@ -308,7 +267,7 @@ def _draw_recipes(found: "pd.DataFrame", recipes: tuple[str, str], kind: str = "
     return draw(kind, {"recipes": partial(recipes_figure, found, recipes)}, **look)
 
 
-def _finish(row: dict[str, object], output: Path | None, title: str, *, json: bool) -> None:
+def _finish(row: dict[Any, object], output: Path | None, title: str, *, json: bool) -> None:
     """Write one comparison, and print it as a table or as JSON."""
     from irt_bench.report.tables.score_tables import print_row
 

@@ -33,9 +33,9 @@ from irt_bench.subsets.calibration import (
     prepare,
 )
 from irt_bench.subsets.clusters import model_clusters
-from irt_bench.subsets.estimators import LearnedParameters, estimator_of
+from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, estimator_of
 from irt_bench.subsets.score import FEW_MODELS, ExpectedError, GapEstimate, HeldOutErrors, orderable_gap
-from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
+from irt_bench.subsets.select import SELECTORS, WEIGHTINGS, item_number
 from irt_bench.subsets.subset import (
     AblerErrors,
     CalibrationRecord,
@@ -70,18 +70,13 @@ def default_weights(method: str) -> str:
 
 def calibrated(
     counts: ResponseCounts,
+    plan: CalibrationPlan,
     fit: FitResult | None = None,
     *,
-    macro: bool = False,
-    keep_negative: bool = False,
-    ability_range: tuple[float, float] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Calibration:
-    """Fit the items and those of each fold; parameters are those of `irt_bench.make_subset`."""
-    plan = calibration_plan(
-        counts, fit, macro=macro, keep_negative=keep_negative, ability_range=ability_range, seed=seed
-    )
+    """Fit the items by a plan, or take the fit it was made with, and fit those of each fold."""
     posterior = None if fit is None else fit.posterior
     few = posterior is None and counts.n_models < FEW_MODELS
     if few:
@@ -116,7 +111,7 @@ def calibration_plan(
     ability_range: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> CalibrationPlan:
-    """Say what to calibrate with; parameters are those of `irt_bench.make_subset`."""
+    """Choose what to calibrate with; parameters are those of `irt_bench.make_subset`."""
     if macro and SUBTASK not in counts.items:
         raise SubsetError("macro needs subtasks, and the responses name none.")
     targets = balanced_targets(counts.items[SUBTASK].astype(str).to_numpy(np.str_)) if macro else None
@@ -133,21 +128,59 @@ def calibration_plan(
     return CalibrationPlan(model, settings, targets, keep_negative, ability_range)
 
 
-def check_names(methods: Iterable[str], weights: str | None, estimators: Iterable[str]) -> None:
-    """Check names before any expensive step.
+def check_names(methods: Iterable[str | None], weights: Iterable[str | None], estimators: Iterable[str | None]) -> None:
+    """Check names before any expensive step; None is a default.
 
     Raises
     ------
     SubsetError
         If a name is not known.
     """
-    for method in methods:
-        if method not in SELECTORS:
-            raise SubsetError(unknown_choice("method", method, SELECTORS))
-    if weights is not None and weights not in WEIGHTINGS:
-        raise SubsetError(unknown_choice("weights", weights, WEIGHTINGS))
-    for name in estimators:
-        estimator_of(name)
+    for what, names, known in (
+        ("method", methods, SELECTORS),
+        ("weights", weights, WEIGHTINGS),
+        ("estimator", estimators, ESTIMATORS),
+    ):
+        for name in names:
+            if name is not None and name not in known:
+                raise SubsetError(unknown_choice(what, name, known))
+
+
+def make_subsets(
+    calibration: Calibration,
+    size: int,
+    *,
+    target_se: float | None = None,
+    method: str | None = None,
+    weights: str | None = None,
+    estimator: str | None = None,
+    two_forms: bool = False,
+    seed: int = 0,
+    hashes: pd.Series | None = None,
+) -> list[SubsetRecord]:
+    """Make the subset of a size, or the smallest one with a target error, or two forms; None is the default choice."""
+    usual = default_choice(calibration.whole.counts.n_models)
+    chosen, scored_by = method or usual[0], estimator or usual[1]
+    recipe = Recipe(chosen, weights or default_weights(chosen), size, seed)
+    if two_forms:
+        return list(parallel_forms(calibration, recipe, estimator=scored_by, hashes=hashes))
+    if target_se is not None:
+        return [smallest_subset(calibration, recipe, target_se, estimator=scored_by, hashes=hashes)]
+    return [make_subset(calibration, recipe, estimator=scored_by, hashes=hashes)]
+
+
+def asked_number(size: float | None, n_items: int) -> int:
+    """Turn a size into a number of items of a benchmark; 1 where there is none, as a target error is to find it.
+
+    Raises
+    ------
+    SubsetError
+        If there are fewer items.
+    """
+    number = 1 if size is None else item_number(size, n_items)
+    if number > n_items:
+        raise SubsetError(f"size {number} was asked for, of {n_items} items.")
+    return number
 
 
 MIN_SIZE: Final = 5  # the first size tried for a target error

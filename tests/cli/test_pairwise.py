@@ -183,6 +183,6 @@ def test_every_pair_of_values_is_in_some_row():
 
 def test_a_command_that_breaks_is_seen(place, tmp_path, monkeypatch):
     """Negative control."""
-    monkeypatch.setattr("irt_bench.analysis.classical.item_statistics", lambda counts: 1 / 0)
+    monkeypatch.setattr("irt_bench.api.analysis.item_statistics", lambda counts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_one("items", [], place, tmp_path)

@@ -10,7 +10,7 @@ def test_methods_without_weights_of_their_own_weigh_equally():
 
 
 def test_the_defaults_are_known_and_other_names_are_refused_before_anything_is_fitted():
-    check_names([DEFAULT_METHOD], default_weights(DEFAULT_METHOD), [DEFAULT_ESTIMATOR])
-    for names in ((["ancors"], None, []), ([], "equl", []), ([], None, ["p_irtt"])):
+    check_names([DEFAULT_METHOD], [default_weights(DEFAULT_METHOD)], [DEFAULT_ESTIMATOR, None])
+    for names in ((["ancors"], [], []), ([], ["equl"], []), ([], [], ["p_irtt"])):
         with pytest.raises(SubsetError):
             check_names(*names)
