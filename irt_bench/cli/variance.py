@@ -89,6 +89,10 @@ class DetectionOptions:
     ] = None
     power: Annotated[float, option("Power of the test for that difference.")] = 0.8
 
+    def given(self) -> dict[str, Any]:
+        """Arguments of `seed_variance`."""
+        return {"difference": self.detect, "power": self.power}
+
     def check(self) -> None:
         """Refuse what is out of range."""
         if not 0.05 < self.power < 1:
@@ -212,10 +216,8 @@ def variance(
         row = compare_seed_variance(a, b, measure=measure, labels=labels, run=layout.run_columns, seed=seed)
         _finish(row.to_dict(), output, "Seed variance of a against b, on the same seeds", json=writing.json)
     else:
-        how = {"run": layout.run_columns, "difference": detection.detect, "power": detection.power, "seed": seed}
-        how |= modelling.given(seed)
-        result = _analyse(layout.read(paths, reading), how, output, writing)
-        drawing.write(result.plot)
+        how = {"run": layout.run_columns, "seed": seed} | detection.given() | modelling.given(seed)
+        drawing.write(_analyse(layout.read(paths, reading), how, output, writing).plot)
 
 
 def _analyse(table: "ResponseTable", how: dict[str, Any], output: Path | None, writing: TableOptions) -> "SeedVariance":
