@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.demo import run_demo
+from irt_bench.cli.report import run_demo
 
 
 @pytest.mark.filterwarnings("ignore::irt_bench.errors.UndefinedWarning")  # of the items planted without spread

@@ -110,20 +110,10 @@ def compare_ability_accuracy(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> AbilityAccuracyComparison:
-    """Compare the ranking of models by posterior ability with the ranking by accuracy.
+    """Compare the ranking of models by posterior ability with that by accuracy; see `irt_bench.Fit.compare_accuracy`.
 
-    Parameters
-    ----------
-    posterior : xr.Dataset or xr.DataArray
-        ``ability`` of dimensions (chain, draw, model) and item parameters of dimensions (chain, draw, item), as in a
-        fit. Or draws of ability alone, of shape (chain, draw, model) or (sample, model), higher is better; then
-        `AbilityAccuracyComparison.items` and `AbilityAccuracyComparison.confirmation` are empty.
-    counts : ResponseCounts, or what `as_counts` takes
-        The responses behind it. Models and items are joined by label.
-    n_resamples : int
-        Number of resamples of items, and of draws that are correlated with accuracy.
-    seed : int
-        Seed of resamples, halves and pairs of draws.
+    `posterior` may be draws of ability alone, a DataArray of shape (chain, draw, model) or (sample, model), higher is
+    better; `AbilityAccuracyComparison.items` and `AbilityAccuracyComparison.confirmation` are then empty.
 
     Raises
     ------

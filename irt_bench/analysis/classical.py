@@ -77,11 +77,6 @@ class Reliability:
 def item_statistics(counts: Responses) -> pd.DataFrame:
     """Describe every item by its proportion correct, its correlation with the models' score, and flags.
 
-    Parameters
-    ----------
-    counts : ResponseCounts, or what `as_counts` takes
-        Correct responses and trials of shape (model, item).
-
     Returns
     -------
     pd.DataFrame
@@ -163,12 +158,7 @@ def item_statistics(counts: Responses) -> pd.DataFrame:
 
 
 def score_reliability(counts: Responses) -> Reliability:
-    """Estimate coefficient alpha and the standard error of measurement of the score.
-
-    Parameters
-    ----------
-    counts : ResponseCounts, or what `as_counts` takes
-        Correct responses and trials of shape (model, item); models without responses are left out.
+    """Estimate coefficient alpha and the standard error of measurement of the score, over the models with responses.
 
     Returns
     -------

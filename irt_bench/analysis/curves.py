@@ -36,38 +36,12 @@ Curve = Callable[[ItemParameters, FloatArray], FloatArray]
 
 
 def success_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Probability of a correct response to each item at each ability.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        With item parameters of dimensions (chain, draw, item); ``posterior.sel(item=[...])`` for some items.
-    abilities : array of shape (ability,)
-        Where to evaluate.
-
-    Returns
-    -------
-    xr.Dataset of dimensions (item, ability)
-        ``probability`` (posterior mean), ``probability_q05, probability_q95``, in [0, 1].
-    """
+    """Probability of a correct response to each item at each ability: the mean over draws, and ``_q05, _q95``."""
     return _by_item(posterior, abilities, "probability", lambda items, at: response_probabilities(items, at)[0])
 
 
 def outcome_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Chance of each score of each item at each ability, of a fit of a model of scores.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        Draws of a model of scores.
-    abilities : array of shape (ability,)
-        Where to evaluate.
-
-    Returns
-    -------
-    xr.Dataset of dimensions (item, ability, outcome)
-        ``probability`` (posterior mean), ``probability_q05, probability_q95``, in [0, 1].
-    """
+    """Chance of each score of each item at each ability, of a model of scores; columns as of `success_curves`."""
     irt_model = score_model_of(posterior.attrs)
     if irt_model is None:
         raise AnalysisError("the draws are of no model of scores.")
@@ -85,13 +59,6 @@ def outcome_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Datase
 
 def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
     """Proportion correct of each item in groups of models with similar ability, to compare curves with.
-
-    Parameters
-    ----------
-    ability : pd.Series
-        Abilities of the models, by label.
-    counts : ResponseCounts
-        Their responses.
 
     Returns
     -------
@@ -126,19 +93,7 @@ def observed_shares(ability: pd.Series, counts: ResponseCounts) -> xr.Dataset:
 
 
 def benchmark_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Fisher information in one response to every item, and the resulting standard error of ability.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        With item parameters of dimensions (chain, draw, item).
-    abilities : array of shape (ability,)
-        Where to evaluate.
-
-    Returns
-    -------
-    xr.Dataset of dimension (ability,)
-        ``information`` and ``standard_error``, each with ``_q05`` and ``_q95``: mean and quantiles over draws.
+    """Fisher information in one response to every item, and its standard error; see `irt_bench.Fit.information`.
 
     Notes
     -----
@@ -159,20 +114,7 @@ def benchmark_information(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr
 
 
 def expected_score_curve(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Dataset:
-    """Average the probability of a correct response over all items, at each ability.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        With item parameters of dimensions (chain, draw, item).
-    abilities : array of shape (ability,)
-        Where to evaluate.
-
-    Returns
-    -------
-    xr.Dataset of dimension (ability,)
-        ``score, score_q05, score_q95``: posterior mean and quantiles of the mean over items of P_i, in [0, 1].
-    """
+    """Mean over all items of the probability of a correct response at each ability: ``score, score_q05, score_q95``."""
     total = _over_items(posterior, abilities, lambda items, at: response_probabilities(items, at)[0])
     return _with_band(total / posterior.sizes[ITEM], "score", abilities)
 

@@ -57,14 +57,7 @@ def wilson_interval(proportion: FloatArray, n: npt.NDArray[np.integer]) -> Inter
 
 
 def column_mean_interval(values: FloatArray, asked: BoolArray, binary: BoolArray) -> Interval:
-    """Interval for the mean of each column of proportions in [0, 1], over the observed rows.
-
-    Parameters
-    ----------
-    values, asked : arrays of shape (row, column)
-        Proportions (any value where not observed) and whether the cell was observed.
-    binary : array of shape (column,)
-        Whether all observed cells of the column are 0 or 1.
+    """Interval for the mean of each column of proportions in [0, 1], over the observed rows; `binary` ones are 0 or 1.
 
     Notes
     -----

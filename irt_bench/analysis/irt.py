@@ -56,15 +56,9 @@ TINY = np.finfo(np.float64).tiny  # avoids division by the sd of equal draws
 
 
 def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.DataFrame:
-    """Tabulate ability, rank and accuracy of each model.
+    """Tabulate ability, rank and accuracy of each model, in the order of the posterior; see `irt_bench.Fit.abilities`.
 
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        With ``ability`` of dimensions (chain, draw, model).
-    counts : ResponseCounts, or what `as_counts` takes, optional
-        The responses behind it, joined by label, for ``accuracy`` and ``n_items``, and for abilities without Monte
-        Carlo error.
+    `counts`, the responses behind it, give ``accuracy``, ``n_items`` and abilities without Monte Carlo error.
 
     Returns
     -------
@@ -170,14 +164,7 @@ def _share_below(draws: npt.NDArray[np.floating], first: npt.NDArray[np.intp]) -
 
 
 def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.DataFrame:
-    """Tabulate the parameters of each item.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        With item parameters of dimensions (chain, draw, item).
-    counts : ResponseCounts, or what `as_counts` takes, optional
-        The responses behind it, joined by label, for ``n_models`` and ``flags``.
+    """Tabulate the parameters of each item; `counts`, the responses, give ``n_models`` and ``flags``.
 
     Returns
     -------
@@ -230,20 +217,7 @@ def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.Dat
 
 
 def population_table(posterior: xr.Dataset) -> pd.DataFrame:
-    """Tabulate the populations that abilities come from.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        Of a fit whose model has a population.
-
-    Returns
-    -------
-    pd.DataFrame
-        Of `Groups`, indexed by group: ``mean`` and ``sd`` of ability, each with ``_sd``, ``_q05`` and ``_q95``,
-        ``n_models``, ``reference`` (the group whose mean is 0 and sd 1). Of `Regression`, indexed by covariate, by
-        group and, last, "sd of groups": ``effect`` (on ability, in residual sds, per sd of a covariate) with ``_sd``,
-        ``_q05`` and ``_q95``, ``kind``, ``covariate_mean`` and ``covariate_sd``.
+    """Tabulate the populations that abilities come from; see `irt_bench.Fit.populations`.
 
     Raises
     ------
@@ -318,26 +292,9 @@ def tables_of_model(posterior: xr.Dataset) -> dict[str, pd.DataFrame]:
 def probability_table(
     irt_model: IRTModel, posterior: xr.Dataset, counts: ResponseCounts, *, by: str = "cell", seed: int = 0
 ) -> pd.DataFrame:
-    """Tabulate chances of right answers, by cell or as expected scores of models.
+    """Tabulate chances of right answers by cell, model or item; see `irt_bench.Fit.probabilities`.
 
-    Parameters
-    ----------
-    irt_model : IRTModel
-        The fitted model.
-    posterior : xr.Dataset
-        Its draws.
-    counts : ResponseCounts
-        The responses.
-    by : {"cell", "model", "item"}
-        One row for each model and item; or for each model or item, of which the chances are averaged.
-    seed : int
-        Of the chances of cells whose trials are correlated.
-
-    Returns
-    -------
-    pd.DataFrame
-        Indexed by model, item or both: ``probability`` with ``_sd``, ``_q05`` and ``_q95``; ``observed``, the share of
-        right answers, and ``n_trials``.
+    `seed` is of the chances of cells whose trials are correlated.
 
     Raises
     ------
@@ -362,12 +319,7 @@ def probability_table(
 def maximum_likelihood_items(counts: ResponseCounts, irt_model: IRTModel) -> pd.DataFrame:
     """Estimate items of a 1PL or 2PL by marginal maximum likelihood, abilities N(0, 1) integrated out on a grid.
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Right answers and trials.
-    irt_model : IRTModel
-        `OnePL`, `TwoPL`, or `ThreePL` with known guessing, whose priors are left aside.
+    A 3PL is taken with known guessing. Priors are left aside.
 
     Returns
     -------
@@ -420,18 +372,7 @@ def maximum_likelihood_items(counts: ResponseCounts, irt_model: IRTModel) -> pd.
 
 
 def loading_table(posterior: xr.Dataset) -> pd.DataFrame:
-    """Tabulate the loadings of each item on the dimensions of a model with several abilities.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        ``loading`` of dimensions (chain, draw, item, dimension).
-
-    Returns
-    -------
-    pd.DataFrame
-        Indexed by item and dimension, loadings that the model does not have left out: ``loading`` (logits per standard
-        deviation of ability, D = 1, as in mirt), with ``_sd``, ``_q05`` and ``_q95``.
+    """Tabulate the loadings of each item that the model does not leave out; see `irt_bench.Fit.loadings`.
 
     Raises
     ------

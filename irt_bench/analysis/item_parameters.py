@@ -128,12 +128,9 @@ def _of_py_irt(content: Any) -> pd.DataFrame:
 def item_parameter_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Bring a table of item parameters to this package's names.
 
-    Parameters
-    ----------
-    frame : pd.DataFrame
-        Items in the index, or in a column ``item``. Names of the columns may be those of this package; ``a, b, c, d``
-        of catsim, with ``d`` the upper asymptote; or ``a1, d, g, u`` of mirt: without a difficulty, ``d`` is the
-        intercept, and the difficulty is -d / a.
+    Items are its index or a column ``item``. Names of the columns may be those of this package; ``a, b, c, d`` of
+    catsim, with ``d`` the upper asymptote; or ``a1, d, g, u`` of mirt: without a difficulty, ``d`` is the intercept,
+    and the difficulty is -d / a.
 
     Returns
     -------
@@ -219,16 +216,7 @@ def score_by_items(
 
 
 def link_draws(first: xr.Dataset, second: xr.Dataset, method: LinkingName) -> tuple[FloatArray, pd.DataFrame]:
-    """Draw slope and intercept that put abilities of a second fit on the scale of a first; see `irt_bench.link_scales`.
-
-    Returns
-    -------
-    array of shape (draw, 2)
-        A and B: ability on the first scale = A x ability on the second + B.
-    pd.DataFrame
-        Common items: ``difficulty`` of the first fit, ``linked_difficulty`` of the second on its scale, and their
-        ``difference`` with ``_sd``, ``_q05`` and ``_q95``.
-    """
+    """Draw slope and intercept of a link, (draw, 2), and tabulate the common items; see `irt_bench.ScaleLink`."""
     parts = []
     for posterior in (first, second):
         _check_one_ability(posterior, "scales are linked")

@@ -107,18 +107,7 @@ def score_table(
     item_clusters: str | None = None,
     strata: str | None = names.SUBTASK,
 ) -> pd.DataFrame:
-    """Score of each model on one benchmark, for other items and for these items.
-
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Responses to one benchmark.
-    measure : str
-        What a cell counts; see `cell_values`.
-    item_clusters : str, optional
-        Column of the items with a random sample of clusters, such as passages or templates.
-    strata : str, optional
-        Column of the items with fixed strata, such as subtasks; not used with clusters, or if there is no such column.
+    """Score of each model on one benchmark, for other items and for these; see `irt_bench.model_scores`.
 
     Returns
     -------
@@ -169,14 +158,7 @@ def pair_table(
     strata: str | None = names.SUBTASK,
     baseline: str | None = None,
 ) -> pd.DataFrame:
-    """Differences of pairs of models on the items that both answered.
-
-    Parameters
-    ----------
-    counts, measure, item_clusters, strata
-        As of `score_table`.
-    baseline : str, optional
-        The model that all others are compared with; by default all pairs are compared.
+    """Differences of pairs of models, of all or with `baseline`, on the items that both answered; see `score_table`.
 
     Returns
     -------
@@ -214,15 +196,7 @@ def pair_table(
 def suite_scores(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Mean over benchmarks of each model's score: the benchmarks stay, their items are a sample.
 
-    Parameters
-    ----------
-    tables : dict
-        Benchmark → `score_table`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns of `score_table`, of the models that took all benchmarks; limits by the normal distribution.
+    Columns are those of `score_table`, of the models that took all benchmarks; limits by the normal distribution.
     """
     kept = _taken_by_all(tables)
     stacked = {name: _stacked(tables, kept, name) for name in ("score", "score_se", "benchmark_se")}

@@ -62,21 +62,7 @@ def score_fitted(counts: ResponseCounts, posterior: xr.Dataset, *, method: Metho
 
 
 def score_by_nodes(counts: ResponseCounts, posterior: xr.Dataset, *, prior_sd: float = 1.0) -> pd.DataFrame:
-    """Estimate abilities from scores on items of a fit of a model of scores, which stay as they are.
-
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Scores on all or some of the items, joined by label.
-    posterior : xr.Dataset
-        Draws of a model of scores.
-    prior_sd : float
-        Standard deviation of the normal prior of ability.
-
-    Returns
-    -------
-    pd.DataFrame
-        Indexed by model: ``ability, ability_sd, ability_q05, ability_q95`` and ``n_items``.
+    """Estimate abilities from scores on items of a fit of a model of scores; see `irt_bench.Fit.score`.
 
     Notes
     -----
@@ -109,20 +95,9 @@ def score_by_nodes(counts: ResponseCounts, posterior: xr.Dataset, *, prior_sd: f
 
 
 def score_profiles(counts: ResponseCounts, posterior: xr.Dataset) -> pd.DataFrame:
-    """Estimate the abilities of models, dimension by dimension, from answers to items of a fit, which stay as they are.
+    """Estimate abilities, dimension by dimension, by a fit with several; see `irt_bench.Fit.score`.
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Answers to all or some of the items, joined by label.
-    posterior : xr.Dataset
-        Oriented draws of a model with several abilities.
-
-    Returns
-    -------
-    pd.DataFrame
-        Indexed by model and dimension: ``ability, ability_sd, ability_q05, ability_q95`` and ``n_items`` (answered, of
-        those that load on the dimension).
+    ``n_items`` are those answered that load on the dimension.
 
     Notes
     -----
@@ -159,18 +134,9 @@ def score_profiles(counts: ResponseCounts, posterior: xr.Dataset) -> pd.DataFram
 def calibrate_new_items(
     counts: ResponseCounts, posterior: xr.Dataset, *, n_draws: int = CALIBRATION_DRAWS, seed: int = 0
 ) -> xr.Dataset:
-    """Draw the parameters of new items on the scale of a fit, whose items stay as they are (fixed-item calibration).
+    """Draw the parameters of new items on the scale of a fit, whose items stay; see `irt_bench.calibrate_items`.
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Answers of some models to items of the fit, joined by label, and to new ones.
-    posterior : xr.Dataset
-        Draws of a model with one ability and no asymptotes, or of an exploratory one.
-    n_draws : int
-        Draws of the fit's items; as many of the new items go with each.
-    seed : int
-        Of the draws.
+    As many draws of the new items go with each of `n_draws` draws of the fit's items.
 
     Returns
     -------

@@ -129,14 +129,7 @@ def _halves(order: npt.NDArray[np.intp], n_models: int) -> Halves:
 def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -> pd.DataFrame:
     """Compare transfer from weaker to stronger models with random halves of the same models.
 
-    Parameters
-    ----------
-    counts : ResponseCounts, or what `as_counts` takes
-        Correct responses and trials of shape (model, item).
-    n_splits : int
-        Number of random splits, and of resamples of the items.
-    seed : int
-        Seed of splits and resamples.
+    `n_splits` is the number of random splits, and of resamples of the items.
 
     Returns
     -------

@@ -37,8 +37,7 @@ from irt_bench.checks.fit_statistics import (
     summed_score_fit,
     why_no_s_x2,
 )
-from irt_bench.checks.fitted_responses import score_groups
-from irt_bench.checks.limits import Check, not_applicable
+from irt_bench.checks.fitted_responses import not_applicable, score_groups
 from irt_bench.checks.local_dependence import (
     ResidualCorrelations,
     dependence_checks,
@@ -61,7 +60,7 @@ from irt_bench.checks.predictive import (
     why_not_leave_models_out,
 )
 from irt_bench.errors import AnalysisError, check_range
-from irt_bench.inference.convergence import check_table
+from irt_bench.inference.convergence import Check, check_table
 from irt_bench.inference.draws import check_responses
 from irt_bench.inference.fit import FitResult
 from irt_bench.inference.response_checks import response_checks
@@ -277,22 +276,9 @@ def check_fit(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ModelChecks:
-    """Check whether an IRT model describes the responses it was fitted to.
+    """Check whether an IRT model describes the responses it was fitted to; see `irt_bench.Fit.check`.
 
-    Parameters
-    ----------
-    counts : ResponseCounts, or what `as_counts` takes
-        The responses behind the fit.
-    fit : FitResult
-        A fit by any method.
-    groups : pd.Series, optional
-        Group of each model, indexed by model, for differential item functioning; models with a missing value have none.
-    replicates : int
-        Number of data sets simulated from the fit.
-    seed : int
-        Seed of all random numbers.
-    progress : callable, optional
-        Called with (what, done, total).
+    Models without a group take no part where groups are compared.
 
     Raises
     ------

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from irt_bench.arrays import BoolArray, FloatArray
-from irt_bench.checks.fitted_responses import FittedResponses
-from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import FittedResponses, Limit, above_limit, not_applicable
+from irt_bench.inference.convergence import Check
 from irt_bench.inference.fast.dimensional import clustered_error
 
 CORRECTION: Final = 0.5  # responses added to an empty cell of a table, as psych::tetrachoric does
@@ -124,14 +124,7 @@ def permuted_eigenvalues(fitted: FittedResponses, items: npt.NDArray[np.intp], r
 def n_dimensions(observed: FloatArray, permuted: FloatArray, chance: FloatArray) -> int:
     """Count the leading eigenvalues above the 95% quantile of permuted data and, after the first, above all replicates.
 
-    Parameters
-    ----------
-    observed : array of shape (eigenvalue,)
-        Of the responses.
-    permuted : array of shape (permutation, eigenvalue)
-        Of unrelated items.
-    chance : array of shape (replicate, eigenvalue)
-        Of one-dimensional data simulated from the fit.
+    `observed` has shape (eigenvalue,), `permuted` (permutation, eigenvalue), and `chance` (replicate, eigenvalue).
     """
     limit = np.quantile(permuted, QUANTILE, axis=0)
     limit[1:] = np.maximum(limit, chance.max(axis=0, initial=-np.inf))[1:]

@@ -14,8 +14,8 @@ from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.intervals import Z_LIMIT, holm
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray, slices
-from irt_bench.checks.fitted_responses import FittedResponses, score_groups
-from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import FittedResponses, Limit, above_limit, not_applicable, score_groups
+from irt_bench.inference.convergence import Check
 
 # Mean squares from 0.5 to 1.5 are "productive for measurement".
 MEAN_SQUARE_LIMIT: Final = Limit(0.5, "Wright & Linacre 1994, Rasch Measurement Transactions 8:3")
@@ -62,17 +62,7 @@ def worst_mean_square(values: FloatArray) -> tuple[float, int]:
 
 
 def mean_square_check(name: str, values: FloatArray, labels: FloatArray, chance: FloatArray) -> Check:
-    """Check that no mean square is further from 1 than 0.5, or than in the replicates.
-
-    Parameters
-    ----------
-    name : str
-        ``infit`` or ``outfit``.
-    values, labels : arrays of shape (item,)
-        Mean squares and the items' labels.
-    chance : array of shape (replicate,)
-        Largest distance from 1 in each replicate.
-    """
+    """Check that no mean square, infit or outfit by `name`, is further from 1 than 0.5, or than in the replicates."""
     value, place = worst_mean_square(values)
     found = f"furthest from 1: {values[place]:.2f}, item {labels[place]}" if place >= 0 else ""
     return above_limit(name, value, found, limit=MEAN_SQUARE_LIMIT, chance=chance)
@@ -131,17 +121,7 @@ def largest_misfit(fitted: FittedResponses) -> float:
 
 
 def person_fit_check(fitted: FittedResponses, labels: FloatArray, chance: FloatArray) -> Check:
-    """Check that no model's responses are less likely than the least likely in simulated data.
-
-    Parameters
-    ----------
-    fitted : FittedResponses
-        The responses.
-    labels : array of shape (model,)
-        Labels of the models.
-    chance : array of shape (replicate,)
-        `largest_misfit` of each replicate.
-    """
+    """Check that no model's responses are less likely than the least likely in simulated data, by `largest_misfit`."""
     if fitted.correct.shape[1] < MIN_ITEMS:
         return not_applicable("person_fit", f"{fitted.correct.shape[1]} items; {MIN_ITEMS} are needed")
     values = standardised_log_likelihood(fitted)
@@ -180,14 +160,7 @@ class GroupDifference(NamedTuple):
 
 
 def group_difference(fitted: FittedResponses, member: npt.NDArray[np.bool_]) -> GroupDifference:
-    """Compare the odds of a correct response between a group and other models with the same score.
-
-    Parameters
-    ----------
-    fitted : FittedResponses
-        0/1 responses.
-    member : array of shape (model,)
-        Whether a model belongs to the group.
+    """Compare the odds of a correct response between a group and other models with the same score; responses are 0/1.
 
     Notes
     -----
@@ -243,18 +216,9 @@ def difference_table(found: dict[str, GroupDifference], labels: pd.Index) -> pd.
 
 
 def difference_check(found: dict[str, GroupDifference], labels: pd.Index, chance: FloatArray, reason: str) -> Check:
-    """Check that no more items have large differences between groups than in the replicates.
+    """Check that no more items have large differences between groups than in the replicates, by `n_large`.
 
-    Parameters
-    ----------
-    found : dict
-        Name of the group → its differences.
-    labels : pd.Index
-        Labels of the items.
-    chance : array of shape (replicate,)
-        `n_large` of each replicate.
-    reason : str
-        Why there are no groups to compare, if so.
+    `found` has the differences by group; `reason` says why there are no groups to compare, if so.
     """
     if not found:
         return not_applicable("dif", reason)
@@ -297,12 +261,7 @@ class SummedScoreFit(NamedTuple):
 def summed_score_fit(fitted: FittedResponses, n_parameters: int) -> SummedScoreFit:
     """Compare the items' proportions correct at equal summed scores with the expected ones.
 
-    Parameters
-    ----------
-    fitted : FittedResponses
-        0/1 responses; models that did not respond to every item are left out.
-    n_parameters : int
-        Number of estimated parameters per item.
+    Responses are 0/1; models that did not respond to every item are left out.
 
     Notes
     -----
@@ -429,14 +388,7 @@ def _normal_shares(items: ItemParameters, edges: FloatArray) -> FloatArray:
 def _join_sparse(right: FloatArray, n: FloatArray, share: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Chi-square and number of groups of each item, after merging neighbouring scores with few expected responses.
 
-    Parameters
-    ----------
-    right : array of shape (group, item)
-        Correct responses.
-    n : array of shape (group,)
-        Models.
-    share : array of shape (group, item)
-        Expected proportion correct.
+    `right` and `share` (the expected proportion correct) have shape (group, item), `n` (group,), the number of models.
     """
     expected, missed = n[:, None] * share, n[:, None] * (1 - share)
     open_cells = (share > 0) & (share < 1)  # the lowest and the highest score do not depend on an item

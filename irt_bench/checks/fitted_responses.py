@@ -1,4 +1,4 @@
-"""Responses with the probabilities that the model expects, and posterior predictive replicates of them.
+"""What all checks share: responses with their expected probabilities, replicates of them, and limits of statistics.
 
 All checks of residuals read a `FittedResponses`. It is computed in the same way for the responses and for every
 replicate. A replicate takes one draw of the posterior, simulates a response in every observed cell, and fits the IRT
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from irt_bench.analysis.curves import information, response_curve, response_probabilities
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.arrays import BoolArray, FloatArray
+from irt_bench.inference.convergence import Check
 from irt_bench.inference.draws import draw_cells
 from irt_bench.inference.fast.ability_grid import AbilityGrid, CurveTable
 from irt_bench.inference.fast.laplace import approximate
@@ -95,15 +96,7 @@ class FittedResponses:
 
 
 def fit_abilities(correct: npt.NDArray[Any], trials: npt.NDArray[Any], items: ItemParameters) -> FittedResponses:
-    """Estimate each model's ability (EAP) given the items, and the probabilities of its responses.
-
-    Parameters
-    ----------
-    correct, trials : arrays of shape (model, item)
-        Numbers of correct responses and of trials.
-    items : ItemParameters of shape (item,)
-        Point estimates.
-    """
+    """Estimate each model's ability (EAP) given the items, and the probabilities of its responses."""
     right, trials = np.asarray(correct, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     min_sd = 1 / np.sqrt(1 + (trials @ information(items.at((slice(None), None)), SCAN)).max(initial=0.0))
     grid = AbilityGrid.from_counts(right, trials, least_sd=max(min_sd, MIN_SD), dtype=np.float32)
@@ -247,3 +240,48 @@ def replicate_scores(draws: PosteriorDraws, trials: npt.NDArray[Any], n: int, rn
         share = stream.binomial(trials, chance) / np.maximum(trials, 1)
         scores[row] = share.sum(axis=1) / np.where(asked.any(axis=1), asked.sum(axis=1), np.nan)
     return scores
+
+
+class Limit(NamedTuple):
+    """A limit from the literature."""
+
+    value: float
+    source: str
+
+
+def above_limit(name: str, value: float, message: str, *, limit: Limit | None, chance: FloatArray) -> Check:
+    """Fail where a value exceeds both a limit from the literature and all values of the replicates.
+
+    Parameters
+    ----------
+    name, message : str
+        Name of the check, and what was found.
+    value : float
+        Statistic of the responses; larger is worse. NaN: the check does not apply.
+    limit : Limit or None
+        Limit from the literature, where there is one.
+    chance : array of shape (replicate,)
+        The same statistic for data sets simulated from the fit. Empty where only the limit counts.
+
+    Notes
+    -----
+    Under the fitted model a value exceeds all R replicates with probability at most 1 / (R + 1).
+    """
+    drawn = chance[np.isfinite(chance)]
+    ends = ([limit.value] if limit is not None else []) + ([float(drawn.max())] if drawn.size else [])
+    if not np.isfinite(value) or not ends:
+        return not_applicable(name, message or "undefined for these responses")
+    threshold = max(ends)
+    sources = ([limit.source] if limit is not None else []) + ([chance_source(drawn.size)] if drawn.size else [])
+    source = "; or ".join(sources)
+    return Check(name, "failed" if value > threshold else "passed", float(value), threshold, message, source)
+
+
+def chance_source(n_replicates: int) -> str:
+    """Describe a limit that is the largest value of the replicates."""
+    return f"the largest of {n_replicates} data sets simulated from the fit (Efron & Tibshirani 1993, chapter 16)"
+
+
+def not_applicable(name: str, reason: str) -> Check:
+    """Build a check that does not apply, with the reason."""
+    return Check(name, "not_applicable", None, None, reason, "")

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.arrays import BoolArray, FloatArray
-from irt_bench.checks.fitted_responses import FittedResponses
-from irt_bench.checks.limits import Check, Limit, above_limit, chance_source, not_applicable
+from irt_bench.checks.fitted_responses import FittedResponses, Limit, above_limit, chance_source, not_applicable
+from irt_bench.inference.convergence import Check
 from irt_bench.inference.related_models import MIN_INFORMATION, NEAR_COPY, alikeness, find_families, near_copies
 
 Q3_LIMIT: Final = Limit(0.2, "0.2 above the mean, Christensen, Makransky & Horton 2017, doi:10.1177/0146621616677520")
@@ -39,14 +39,7 @@ class ResidualCorrelations(NamedTuple):
 
 
 def residual_correlations(fitted: FittedResponses, items: npt.NDArray[np.intp]) -> ResidualCorrelations:
-    """Correlate the residuals of every pair of items over the models that responded to both.
-
-    Parameters
-    ----------
-    fitted : FittedResponses
-        Responses and their expected values.
-    items : integer array
-        Positions of the items.
+    """Correlate the residuals of every pair of the items at some positions over the models that responded to both.
 
     Notes
     -----
@@ -91,12 +84,7 @@ def largest_excess(found: ResidualCorrelations) -> float:
 def pair_limits(found: ResidualCorrelations, chance: FloatArray) -> FloatArray:
     """Limit of each pair's Q3*, shape (item, item): 0.2, or the largest chance value at its number of rarer responses.
 
-    Parameters
-    ----------
-    found : ResidualCorrelations
-        Of the responses.
-    chance : array of shape (replicate,)
-        `largest_excess` of each replicate.
+    `chance` is the `largest_excess` of each replicate.
     """
     largest = float(np.nanmax(chance)) if np.isfinite(chance).any() else 0.0
     return np.maximum(Q3_LIMIT.value, largest / np.sqrt(np.maximum(found.rarer, 1e-9)))
@@ -124,20 +112,9 @@ def local_dependence_check(
     labels: pd.Index,
     chance: FloatArray,
 ) -> Check:
-    """Check that no pair's Q3 exceeds the mean by more than 0.2, or by more than in the replicates.
+    """Check that no pair's Q3 exceeds the mean by more than 0.2, or by more than the `largest_excess` of replicates.
 
-    Parameters
-    ----------
-    found : ResidualCorrelations
-        Of the responses.
-    fitted : FittedResponses
-        The responses, which are searched for identical items.
-    items : integer array
-        Positions of the items.
-    labels : pd.Index
-        Labels of these items.
-    chance : array of shape (replicate,)
-        `largest_excess` of each replicate.
+    `labels` are those of the items that are examined. The responses are searched for identical items.
 
     Notes
     -----
@@ -200,15 +177,7 @@ class Testlets(NamedTuple):
 
 
 def testlets_of(items: pd.DataFrame, places: npt.NDArray[np.intp]) -> list[Testlets]:
-    """Find the text columns that give some items, but not all, the same value.
-
-    Parameters
-    ----------
-    items : pd.DataFrame
-        Metadata of all items.
-    places : integer array
-        Positions of the items whose residuals are correlated.
-    """
+    """Find the text columns that give some items, but not all, the same value; `places` are those examined."""
     found = []
     for column in items.columns[:MAX_COLUMNS]:
         if pd.api.types.is_numeric_dtype(items[column]) or pd.api.types.is_bool_dtype(items[column]):
@@ -239,14 +208,7 @@ def design_effects(found: ResidualCorrelations, testlets: list[Testlets]) -> Flo
 def testlet_check(found: ResidualCorrelations, testlets: list[Testlets], chance: FloatArray) -> Check:
     """Check that responses within testlets correlate no more than in the replicates, or too little to matter.
 
-    Parameters
-    ----------
-    found : ResidualCorrelations
-        Of the responses.
-    testlets : list of Testlets
-        One per column.
-    chance : array of shape (replicate, column)
-        `design_effects` of each replicate; the largest over columns counts.
+    `chance` are the `design_effects` of each replicate, (replicate, column); the largest over columns counts.
     """
     if not testlets:
         return not_applicable("testlets", NO_TESTLETS)
@@ -342,16 +304,7 @@ def dependence_checks(
 ) -> tuple[Check, Check]:
     """Check that no model is a near-copy of another, and that families matter no more than by chance.
 
-    Parameters
-    ----------
-    fitted : FittedResponses
-        The responses.
-    model_groups : ModelGroups
-        Models that are examined.
-    labels : pd.Index
-        Labels of all models.
-    chance : array of shape (replicate, 2)
-        `model_similarity` of each replicate.
+    `labels` are those of all models, `chance` the `model_similarity` of each replicate, (replicate, 2).
 
     Notes
     -----

@@ -20,8 +20,15 @@ from scipy.special import gammaln, logsumexp
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.arrays import FloatArray
-from irt_bench.checks.fitted_responses import FittedResponses, PosteriorDraws, score_groups
-from irt_bench.checks.limits import Check, Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import (
+    FittedResponses,
+    Limit,
+    PosteriorDraws,
+    above_limit,
+    not_applicable,
+    score_groups,
+)
+from irt_bench.inference.convergence import Check
 from irt_bench.inference.draws import log_beta_binomial
 from irt_bench.inference.fast.ability_grid import AbilityGrid, CurveTable
 
@@ -40,14 +47,7 @@ class SquaredZScores(NamedTuple):
 def squared_z_scores(observed: FloatArray, replicated: FloatArray, least_sd: FloatArray | float) -> SquaredZScores:
     """Standardise a statistic by the replicates' mean and sd, and each replicate's by those of the other replicates.
 
-    Parameters
-    ----------
-    observed : array
-        Of the responses.
-    replicated : array of shape (replicate, ...)
-        Of data simulated from the fit.
-    least_sd : array or float
-        Lower limit of the sds.
+    Sds below `least_sd` count as that.
 
     Notes
     -----

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-from irt_bench.cli.command import command, for_terminal
+from irt_bench.cli.command import command, for_terminal, out, print_text, progress_bar
 from irt_bench.cli.options import (
     FigureOptions,
     FitFolder,
@@ -21,7 +21,6 @@ from irt_bench.cli.options import (
     records,
     say_written,
 )
-from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import SubsetError
 from irt_bench.files import json_text
 from irt_bench.names import ScoreMethod

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-from irt_bench.cli.command import command
+from irt_bench.cli.command import command, out, print_text
 from irt_bench.cli.options import (
     FileOptions,
     FitFolder,
@@ -21,7 +21,6 @@ from irt_bench.cli.options import (
     option,
     records,
 )
-from irt_bench.console import out, print_text
 from irt_bench.files import check_output, json_text, replacing, write_csv
 from irt_bench.names import ExportName
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
-from irt_bench.cli.command import command, for_terminal
+from irt_bench.cli.command import command, for_terminal, out, print_text, progress_bar
 from irt_bench.cli.options import (
     FigureOptions,
     Paths,
@@ -18,7 +18,6 @@ from irt_bench.cli.options import (
     flag,
     option,
 )
-from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import ModelError
 from irt_bench.files import json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import (

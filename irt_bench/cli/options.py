@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from typer.core import TyperCommand
 
-from irt_bench.console import out, progress_bar
+from irt_bench.cli.command import out, progress_bar
 from irt_bench.errors import OutputError, ReadError, unknown_choice
 from irt_bench.files import check_output, replacing, write_csv
 from irt_bench.names import FileFormatName

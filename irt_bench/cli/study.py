@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.cli.command import command, exit_code
+from irt_bench.cli.command import command, err, exit_code, out, print_text, progress_bar
 from irt_bench.cli.options import FigureOptions, FileOptions, Json, SafeCsv, check_seed, choice, flag, option
-from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text
 from irt_bench.names import BackendName, EstimatorName, SelectorName, StatisticName, WeightingName

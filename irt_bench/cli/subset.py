@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from irt_bench.cli.command import command
+from irt_bench.cli.command import command, err, out, print_text, progress_bar
 from irt_bench.cli.options import (
     FigureOptions,
     Paths,
@@ -16,7 +16,6 @@ from irt_bench.cli.options import (
     option,
     say_written,
 )
-from irt_bench.console import err, out, print_text, progress_bar
 from irt_bench.errors import SubsetError, check_jobs, check_range
 from irt_bench.files import json_text, replacing
 from irt_bench.names import EstimatorName, SelectorName, WeightingName

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from irt_bench.cli.command import command
+from irt_bench.cli.command import command, out, print_text, progress_bar
 from irt_bench.cli.options import (
     FigureOptions,
     OutputFolder,
@@ -20,7 +20,6 @@ from irt_bench.cli.options import (
     option,
     records,
 )
-from irt_bench.console import out, print_text, progress_bar
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text, replacing_folder, write_json
 from irt_bench.names import SamplerName

@@ -28,19 +28,11 @@ BY_CHANCE: Final = 0.01  # expected number of pairs of equal items by chance, ab
 
 
 def findings(table: ResponseTable) -> tuple[Finding, ...]:
-    """Report what was noticed on reading and what the responses show.
+    """Report what was noticed on reading and what the responses show, of each benchmark separately.
 
-    Parameters
-    ----------
-    table : ResponseTable
-        Responses to one or several benchmarks; each benchmark is examined separately.
-
-    Returns
-    -------
-    tuple of Finding
-        The table's own findings, then: items without responses, models without responses, items that all or no models
-        solved, models with identical responses, items with identical responses, blocks of models and items without a
-        common scale, items with different prompts. Findings that do not apply are left out.
+    The table's own findings, then: items without responses, models without responses, items that all or no models
+    solved, models with identical responses, items with identical responses, blocks of models and items without a common
+    scale, items with different prompts.
     """
     found: dict[str, list[str]] = {
         name: []
@@ -84,17 +76,7 @@ def findings(table: ResponseTable) -> tuple[Finding, ...]:
 
 
 def disconnected_blocks(counts: ResponseCounts) -> list[str]:
-    """Describe the blocks of models and items that no response connects; none where all are connected.
-
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Models and items without any response are ignored.
-
-    Returns
-    -------
-    list of str
-        One line per block, largest first, with the first model and item of each; empty for a single block.
+    """Describe the blocks of models and items that no response connects, largest first; none where all are connected.
 
     Notes
     -----

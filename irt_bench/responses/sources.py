@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from irt_bench.errors import ReadError, unknown_choice
 from irt_bench.responses.formats import FORMATS, Format
 from irt_bench.responses.formats.format import KNOWN_ENDINGS
+from irt_bench.responses.formats.jsonlines import SUFFIXES as JSON_LINES
 from irt_bench.responses.formats.jsonlines import records
-from irt_bench.responses.formats.py_irt import SUFFIXES as JSON_LINES
 
 PICKLE_SUFFIXES: Final = (".pkl", ".pickle", ".p")
 PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its protocol

@@ -146,16 +146,7 @@ def pooled_variance(runs: list[RunVariance]) -> FloatArray:
 
 
 def score_statistics(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> dict[str, FloatArray]:
-    """Compute statistics of sets of scores over all runs.
-
-    Parameters
-    ----------
-    scores : array of shape (..., row)
-        Scores to describe.
-    full : array of shape (row,)
-        Scores of the full benchmark.
-    checkpoints : Snapshots
-        Run, seed and step of the rows.
+    """Compute statistics of sets of scores, shape (..., row), over all runs; `full` are the scores on all items.
 
     Returns
     -------
@@ -207,14 +198,7 @@ def decision_accuracy(scores: FloatArray, full: FloatArray, checkpoints: Checkpo
 def movement(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> FloatArray:
     """Slope of the scores on the full scores, over means of runs and steps: 1 if they move equally, 0 if not at all.
 
-    Parameters
-    ----------
-    scores : array of shape (..., row)
-        Scores to describe.
-    full : array of shape (row,)
-        Scores of the full benchmark; their means over seeds are the signal.
-    checkpoints : Snapshots
-        Run, seed and step of the rows. Halves of one run count only by their movement from step to step.
+    Halves of one run count only by their movement from step to step.
 
     Returns
     -------

@@ -350,14 +350,8 @@ def cure_table(
 ) -> pd.DataFrame:
     """Make the table of cures of one benchmark.
 
-    Parameters
-    ----------
-    found : BenchmarkResults
-        Results of all tasks.
-    references : mapping
-        Size → scores of random subsets by weights and estimator.
-    alternatives : mapping
-        Name → other scores of the evaluated checkpoints, shape (row,): another framing, a continuous measure.
+    `references` has the scores of random subsets by size; `alternatives` other scores of the evaluated checkpoints by
+    name, shape (row,): another framing, a continuous measure.
     """
     final = FinalScores(found.checkpoints, found.full[WEIGHTED])
     if not len(final.rows):

@@ -165,21 +165,9 @@ def calibration_plan(job: SplitJob, calibration: ResponseCounts) -> CalibrationP
 
 
 def write_data(counts: ResponseCounts, layout: pd.DataFrame, folder: Path) -> Path:
-    """Write the responses of one benchmark once, for all workers.
+    """Write the responses of one benchmark once, for all workers, and return the folder that `read_rows` reads.
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Right answers and trials.
-    layout : pd.DataFrame
-        ``run, seed, step`` of the models that have them, indexed by label.
-    folder : Path
-        Of the study.
-
-    Returns
-    -------
-    Path
-        Folder that `read_rows` reads, absolute: workers elsewhere may run in other folders.
+    `layout` has ``run, seed, step`` of the models that have them. The folder is absolute, as workers may run elsewhere.
     """
     place = folder.absolute() / DATA / counts.fingerprint().removeprefix("sha256:")[:24]
     models = layout.reindex(counts.models.index)[[RUN, SEED, STEP]].astype("object")

@@ -235,15 +235,6 @@ class Splits(NamedTuple):
 def make_splits(models: pd.DataFrame, layout: SeedLayout, design: StudyDesign) -> Splits:
     """Split the models into those that calibrate and those that are evaluated.
 
-    Parameters
-    ----------
-    models : pd.DataFrame
-        Metadata of all models, indexed by label.
-    layout : SeedLayout
-        Runs, seeds and steps of those that have them.
-    design : StudyDesign
-        Design of the study.
-
     Raises
     ------
     AnalysisError

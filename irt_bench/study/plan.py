@@ -166,16 +166,7 @@ class StudyPlan:
 
 
 def plan_study(table: ResponseTable, design: StudyDesign, folder: Path) -> StudyPlan:
-    """Plan a study: find runs and seeds, make splits, name every task.
-
-    Parameters
-    ----------
-    table : ResponseTable
-        Models with seeds, and others to calibrate on.
-    design : StudyDesign
-        What to study.
-    folder : Path
-        Folder of the study, where the responses are written for the workers.
+    """Plan a study: find runs and seeds, make splits, name every task; responses are written for the workers.
 
     Raises
     ------

@@ -231,16 +231,7 @@ Alternatives = Mapping[str, Mapping[str, "pd.Series[float]"]]  # name → benchm
 
 
 def assemble(plan: StudyPlan, store: Store, alternatives: Alternatives = MappingProxyType({})) -> StudyResult:
-    """Put the results of all tasks of a study together.
-
-    Parameters
-    ----------
-    plan : StudyPlan
-        All its tasks are finished.
-    store : Store
-        Where their results are.
-    alternatives : mapping
-        Name → benchmark → other scores of the models by label; see `irt_bench.study.cures`.
+    """Put the results of all tasks of a study together, once all are finished.
 
     Raises
     ------

@@ -56,15 +56,7 @@ Z_POWER: Final = float(special.ndtri(POWER))
 
 
 def detectable_random(log_sds: FloatArray, n_compared: int) -> float:
-    """Ratio to the seed sd of random subsets that is found with 80% power.
-
-    Parameters
-    ----------
-    log_sds : array of shape (subset,)
-        Log seed sds of random subsets.
-    n_compared : int
-        Number of comparisons at this size, for Holm's correction.
-    """
+    """Ratio to the seed sd of random subsets that is found with 80% power, after Holm's correction at this size."""
     return float(np.exp(-_margin(n_compared) * log_sds.std(ddof=1)))
 
 
@@ -122,18 +114,8 @@ def power_row(
 ) -> dict[str, Any]:
     """Compute the ratios that are found with 80% power at one size.
 
-    Parameters
-    ----------
-    plan : BenchmarkPlan
-        Benchmark and number of items.
-    size : int
-        Items of the subsets.
-    freedom : float
-        Seeds less one over all runs.
-    components : array of shape (2,)
-        s2_seed and s2_res: V(k) = s2_seed + s2_res / k.
-    pooled : array of shape (subset,)
-        Seed variances of means of random subsets, pooled over runs.
+    `freedom` is the number of seeds less one over all runs, `components` are s2_seed and s2_res of
+    V(k) = s2_seed + s2_res / k, and `pooled` the seed variances of means of random subsets, pooled over runs.
     """
     own, full = (float(components[0] + components[1] / k) for k in (size, plan.n_items))
     correlation = float(np.sqrt(np.clip(full / own, 0, 1))) if own > 0 else np.nan

@@ -90,16 +90,7 @@ class Workers:
 
 
 def run_all(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: Workers) -> None:
-    """Call a function many times in the workers; its results are files, not values.
-
-    Parameters
-    ----------
-    function : callable
-        Importable, so that workers find it.
-    calls : sequence of tuple
-        Arguments of each call.
-    workers : Workers
-        Where.
+    """Call an importable function many times in the workers; its results are files, not values.
 
     Raises
     ------
@@ -159,27 +150,9 @@ def run_study(
     progress: Progress | None = None,
     alternatives: Alternatives = MappingProxyType({}),
 ) -> StudyResult | None:
-    """Run a study, or continue one.
+    """Run a study, or continue one, and keep the results of tasks in a folder; see `irt_bench.run_study`.
 
-    Parameters
-    ----------
-    table : ResponseTable
-        Models with seeds, and others to calibrate on.
-    design : StudyDesign
-        What to study.
-    folder : Path
-        Where results of tasks are kept. The tables are not written here, see `irt_bench.cli.study`.
-    workers : Workers
-        Where tasks are computed; the numbers do not depend on it.
-    progress : callable, optional
-        Called with ("tasks", number finished, number of all).
-    alternatives : mapping
-        Name → benchmark → other scores of the models by label.
-
-    Returns
-    -------
-    StudyResult or None
-        None if tasks are still missing because this was one shard of several.
+    The tables are not written here. None is returned if tasks are still missing because this was one shard of several.
     """
     store = Store(folder)
     store.open()

@@ -250,18 +250,8 @@ def recipe_scores(
 ) -> tuple[WeightedItems, dict[str, FloatArray]]:
     """Choose items with the calibration models, let estimators learn, and score the evaluated models.
 
-    Parameters
-    ----------
-    work : Readers
-        Of the split.
-    recipe : Recipe
-        Method, weights and size.
-    names : sequence of str
-        Names in `ESTIMATORS`.
-    choose : callable
-        Basis → items; called again for each fold that an estimator learns from.
-    source_share : float
-        Share of the weighted score in gp-IRT as published.
+    `choose` is called again for each fold that an estimator learns from; `source_share` is the share of the weighted
+    score in gp-IRT as published.
     """
     basis = scorers.evaluated.basis
     chosen = weighted_items(basis, choose(basis), recipe)

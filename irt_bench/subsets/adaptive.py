@@ -175,20 +175,7 @@ class AdaptiveTest(NamedTuple):
 
 
 def run_adaptive(answers: Answers, bank: ItemBank, settings: AdaptiveSettings) -> AdaptiveTest:
-    """Test models adaptively on answers that are already known.
-
-    Parameters
-    ----------
-    answers : array of bool, shape (model, item)
-        Whether each answer is right.
-    bank : ItemBank
-        Curves of the items.
-    settings : AdaptiveSettings
-        Stopping rule. ``n_models`` and ``seed`` are ignored: nothing here is random.
-
-    Returns
-    -------
-    AdaptiveTest
+    """Test models adaptively on answers that are known, bool of shape (model, item); nothing here is random.
 
     Notes
     -----
@@ -230,15 +217,6 @@ def run_fixed(answers: Answers, bank: ItemBank, positions: npt.NDArray[np.intege
 def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], settings: AdaptiveSettings) -> pd.DataFrame:
     """Simulate models, and test each of them with the fixed subset, with random items, and adaptively.
 
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        Draws of the item parameters of the whole benchmark, dimensions (chain, draw, item), with labels.
-    subset_items : sequence of str
-        Labels of the items of the fixed subset.
-    settings : AdaptiveSettings
-        Stopping rule, and number of models.
-
     Returns
     -------
     pd.DataFrame
@@ -269,15 +247,7 @@ def replay_adaptive(
 ) -> pd.DataFrame:
     """Test models on their real answers: with the fixed subset, with random items, and adaptively.
 
-    Parameters
-    ----------
-    posterior, subset_items
-        As in `compare_adaptive`.
-    counts : ResponseCounts
-        Answers. Only models that answered all items of the fit are tested. Where an item has several trials, one of
-        them is drawn at random.
-    settings : AdaptiveSettings
-        Stopping rule; ``n_models`` is ignored.
+    Only models that answered all items of the fit are tested. Where an item has several trials, one is drawn at random.
 
     Returns
     -------

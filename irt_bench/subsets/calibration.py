@@ -242,20 +242,8 @@ def prepare(
 ) -> Calibration:
     """Fit the IRT model to all calibration models, and to the models kept in each fold.
 
-    Parameters
-    ----------
-    counts : ResponseCounts, or what `as_counts` takes
-        Right answers and trials of the calibration models, shape (model, item).
-    clusters : array of str, shape (model,)
-        From `model_clusters`.
-    plan : CalibrationPlan
-        IRT model and settings.
-    seed : int
-        Seed of the folds.
-    posterior : xr.Dataset, optional
-        Posterior of a fit to `counts`, used instead of a new fit.
-    progress : callable, optional
-        Called with (what, done, total).
+    `clusters` are those of `model_clusters`, `seed` is of the folds, and a `posterior` of a fit to `counts` stands for
+    a new fit.
 
     Raises
     ------
@@ -285,22 +273,7 @@ def calibrate(
 ) -> CalibratedSubset:
     """Choose and weight items, train the estimators, and cross-validate their errors.
 
-    Parameters
-    ----------
-    calibration : Calibration
-        From `prepare`.
-    recipe : Recipe
-        Method, weights, size and seed.
-    estimators : sequence of str
-        Names in `ESTIMATORS`.
-    selection : Selection, optional
-        Items that were chosen from all models before; by default they are chosen here.
-    choose : callable, optional
-        Function from a basis to items, used instead of the method of the recipe.
-
-    Returns
-    -------
-    CalibratedSubset
+    Items are those of a `selection` from all models, if given; `choose` stands for the method of the recipe.
 
     Notes
     -----

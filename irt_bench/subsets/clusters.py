@@ -51,11 +51,6 @@ Labels = npt.NDArray[np.str_]
 def model_clusters(counts: ResponseCounts) -> Labels:
     """Name the cluster of each model.
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Responses; the metadata of the models may have columns ``cluster`` or ``run``.
-
     Returns
     -------
     array of str, shape (model,)

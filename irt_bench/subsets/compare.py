@@ -73,16 +73,9 @@ def within_interval(held_out: pd.DataFrame) -> pd.Series:
 
 
 def coverage_by(held_out: pd.DataFrame, by: list[str], rng: np.random.Generator) -> pd.DataFrame:
-    """Coverage of intervals, with its 90% interval from resampled clusters of models.
+    """Coverage of the intervals of held-out models by some columns, with its 90% interval from resampled clusters.
 
-    Parameters
-    ----------
-    held_out : pd.DataFrame
-        One row per model and recipe: ``truth, q05, q95``, ``cluster``, and the columns in `by`.
-    by : list of str
-        Columns that define the groups.
-    rng : np.random.Generator
-        For resampling; all groups use the same resampled clusters.
+    All groups use the same resampled clusters.
 
     Returns
     -------
@@ -219,18 +212,7 @@ def compare(
 ) -> MethodComparison:
     """Measure the errors of every method and estimator, and of random subsets, on held-out models.
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Right answers and trials, shape (model, item).
-    clusters : array of str, shape (model,)
-        From `model_clusters`.
-    design : ComparisonDesign
-        Recipes and splits.
-    jobs : int
-        Number of processes, one fold each; the result does not depend on it.
-    progress : callable, optional
-        Called with (what, done, total).
+    `clusters` are those of `model_clusters`. Each of `jobs` processes takes a fold; the result does not depend on it.
 
     Raises
     ------

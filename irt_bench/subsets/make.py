@@ -189,18 +189,7 @@ MIN_SIZE: Final = 5  # the first size tried for a target error
 def make_subset(
     calibration: Calibration, recipe: Recipe, *, estimator: str = DEFAULT_ESTIMATOR, hashes: pd.Series | None = None
 ) -> SubsetRecord:
-    """Choose, weight and calibrate a subset.
-
-    Parameters
-    ----------
-    calibration : Calibration
-        From `irt_bench.subsets.calibration.prepare`.
-    recipe : Recipe
-        Method, weights, size and seed.
-    estimator : str
-        Name in `ESTIMATORS`.
-    hashes : pd.Series, optional
-        From `prompt_hashes`.
+    """Choose, weight and calibrate a subset; `hashes` are those of `prompt_hashes`.
 
     Raises
     ------

@@ -79,14 +79,9 @@ UNKNOWN_ERRORS: Final = HeldOutErrors(_NOT_KNOWN, _NOT_KNOWN, math.nan, math.nan
 
 
 def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | None = None) -> HeldOutErrors:
-    """Summarise errors of held-out models.
+    """Summarise errors (estimate minus full score) of held-out models; `variance` is that under the IRT model.
 
-    Parameters
-    ----------
-    error, variance : arrays of shape (model,)
-        Estimate minus full score, and its variance under the IRT model.
-    clusters : array of str, shape (model,), optional
-        Clusters that are resampled for the intervals of the errors; by default each model is a cluster.
+    For intervals of the errors `clusters` are resampled; by default each model is a cluster.
 
     Notes
     -----
@@ -212,15 +207,7 @@ class _Pairs(NamedTuple):
 
 
 def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
-    """Estimate the smallest gap that is ordered correctly 8 times in 10.
-
-    Parameters
-    ----------
-    scores : HeldOutScores
-        Estimated and true full scores of held-out models.
-    size : int
-        Number of items of the subset, and of the random subsets that it is compared with.
-    """
+    """Estimate the smallest gap that subsets of a size order correctly 8 times in 10, beside random items."""
     names = np.unique(np.concatenate(scores.clusters))
     codes = [np.searchsorted(names, part) for part in scores.clusters]
     rng = np.random.default_rng(SEED)
@@ -303,14 +290,8 @@ COLUMNS: Final = ("estimate", "q05", "q95", "ability", "ability_sd", "n_items", 
 def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame:
     """Estimate the full score of each model from its answers to a subset.
 
-    Parameters
-    ----------
-    counts : ResponseCounts, or what `as_counts` takes
-        Answers. Items are matched by label, and by the hash of their document where it is known; items outside the
-        subset are ignored. The share of missing answers is
-        estimated by the IRT model.
-    subset : SubsetRecord
-        The subset, with the numbers learned from calibration models.
+    Items are matched by label, and by the hash of their document where it is known; others are ignored. The share of
+    missing answers is estimated by the IRT model.
 
     Returns
     -------
@@ -379,20 +360,9 @@ def estimate_with_interval(
     errors: tuple[HeldOutErrors, HeldOutErrors],
     context: ScoringContext,
 ) -> FullScoreEstimates:
-    """Estimate full scores with intervals.
+    """Estimate full scores with intervals by an estimator.
 
-    Parameters
-    ----------
-    name : str
-        Name in `ESTIMATORS`.
-    summary : ResponseSummary
-        Responses to the subset.
-    learned : LearnedParameters
-        Parameters of the estimator.
-    errors : (HeldOutErrors, HeldOutErrors)
-        Errors on held-out models: within the calibrated range of abilities, and on abler models.
-    context : ScoringContext
-        Benchmark and calibration.
+    `errors` are those on held-out models: within the calibrated range of abilities, and on abler models.
     """
     estimator, prediction = estimator_of(name), prediction_of(summary)
     within, abler = errors
@@ -459,14 +429,7 @@ def _places_of_items(items: pd.DataFrame, subset: SubsetRecord) -> npt.NDArray[n
 def check_same_metric_and_filter(items: pd.DataFrame, ids: Iterable[object], subset: SubsetRecord) -> None:
     """Check that answers were read by the metric and the filter of the calibration, where both are known.
 
-    Parameters
-    ----------
-    items : pd.DataFrame
-        Metadata of items, with columns ``metric`` and ``filter`` where the responses name them.
-    ids : iterable
-        Id of each row in the subset; any other value for items outside the subset.
-    subset : SubsetRecord
-        Subset whose items name the metric and the filter of the calibration.
+    `ids` has the id of each row in the subset, and any other value for items outside it.
 
     Raises
     ------

@@ -247,16 +247,9 @@ def scorer_of(subset: SubsetRecord) -> SubsetScorer:
 
 
 def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts, *, n_draws: int = ITEM_DRAWS) -> ResponseSummary:
-    """Summarise responses to the chosen items: ability, and contributions to the full score.
+    """Summarise responses to the items of a scorer, in its order: ability, and contributions to the full score.
 
-    Parameters
-    ----------
-    scorer : SubsetScorer
-        Chosen items.
-    counts : ResponseCounts
-        Responses of any models to the items of the scorer, in the same order. Cells may be missing.
-    n_draws : int
-        Draws of the item parameters used for abilities, at most `ITEM_DRAWS`.
+    At most `ITEM_DRAWS` draws of the item parameters are used for abilities. Cells may be missing.
     """
     counts = as_answers(counts)
     abilities = abilities_given_draws(counts, scorer.draws, n_draws=n_draws)

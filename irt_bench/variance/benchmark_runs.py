@@ -63,20 +63,7 @@ class ContinuousMeasure(NamedTuple):
 
 
 def continuous_measures(table: ResponseTable) -> tuple[list[ContinuousMeasure], list[str]]:
-    """Compute all measures for which the answers have the columns.
-
-    Parameters
-    ----------
-    table : ResponseTable
-        Answers to one benchmark.
-
-    Returns
-    -------
-    measures : list of ContinuousMeasure
-        Empty without ``choice_logprobs`` and ``loglikelihood``.
-    notes : list of str
-        Measures that could not be computed, and whether the gold choice was inferred.
-    """
+    """Compute all measures of one benchmark for which the answers have the columns, and say which could not be."""
     answers = table.answers
     notes: list[str] = []
     columns: dict[str, FloatArray] = {}

@@ -291,14 +291,7 @@ EVERY_RUN: Final = ""  # in column ``run``: pooled over runs
 def component_tables(runs: list[RunScores], seed: int, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tabulate the components of one benchmark and measure, and the coefficients computed from them.
 
-    Parameters
-    ----------
-    runs : list of RunScores
-        Runs of one benchmark and measure.
-    seed : int
-        Seed of the draws of intervals, used for each design: equal designs have equal intervals.
-    notes : list of str
-        Notes on components that could not be computed are appended.
+    Equal designs have equal intervals. Notes on components that could not be computed are appended to `notes`.
 
     Returns
     -------

@@ -53,14 +53,9 @@ class DifferenceNoise(NamedTuple):
 
 
 def estimate_noise(runs: list[RunScores], *, other_items: bool = False) -> DifferenceNoise:
-    """Estimate the noise at the last step, pooled within runs.
+    """Estimate the noise of one measure at the last step, pooled within runs.
 
-    Parameters
-    ----------
-    runs : list of RunScores
-        Runs of one benchmark and measure.
-    other_items : bool
-        Whether conclusions are to hold for other items of the same kind; needs two runs on the same items.
+    With `other_items`, conclusions are to hold for other items of the same kind.
 
     Raises
     ------
@@ -188,16 +183,9 @@ def items_needed(
 
 
 def detection_table(runs: list[RunScores], *, difference: float | None = None, power: float = POWER) -> pd.DataFrame:
-    """Minimum detectable differences for several numbers of seeds.
+    """Minimum detectable differences for several numbers of seeds, from the runs of one benchmark and measure.
 
-    Parameters
-    ----------
-    runs : list of RunScores
-        Runs of one benchmark and measure.
-    difference : float, optional
-        Difference to detect; by default half of the minimum detectable difference of each number of seeds.
-    power : float
-        Probability of detecting it.
+    The difference to detect is by default half of the minimum detectable difference of each number of seeds.
 
     Returns
     -------
@@ -250,15 +238,6 @@ def _needs(
 
 def needed_table(measures: dict[str, list[RunScores]], *, difference: float, power: float = POWER) -> pd.DataFrame:
     """Seeds per recipe that detect a difference of accuracies, by task, measure, number of items and of trials.
-
-    Parameters
-    ----------
-    measures : dict
-        Measure → its runs of one benchmark; accuracy among them.
-    difference : float
-        Difference of accuracies, as a share.
-    power : float
-        Probability of detecting it.
 
     Returns
     -------
@@ -363,16 +342,7 @@ class RecipePair(NamedTuple):
 def compare_recipes(
     tasks: dict[str, tuple[RunScores, RunScores]], *, difference: float = DIFFERENCE, power: float = POWER
 ) -> pd.DataFrame:
-    """Compare two recipes on each task and over all: for other seeds and other items.
-
-    Parameters
-    ----------
-    tasks : dict
-        Task → scores of recipe a and of recipe b, of which the last step counts.
-    difference : float
-        Smallest difference that matters.
-    power : float
-        Chance with which ``seeds_needed`` would detect it.
+    """Compare two recipes on each task and over all: for other seeds and other items; see `irt_bench.compare_recipes`.
 
     Returns
     -------

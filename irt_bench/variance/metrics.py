@@ -92,20 +92,9 @@ def _macro(run: RunScores, parts: Sequence[ScoreSet]) -> ScoreSet:
 
 
 def bootstrap_half_width(values: FloatArray, rng: np.random.Generator, n_bootstrap: int = N_BOOTSTRAP) -> FloatArray:
-    """Half-width of the 95% percentile interval of the mean of each checkpoint over resampled items.
+    """Half-width of the 95% percentile interval of the mean of each checkpoint, (seed, step), over resampled items.
 
-    Parameters
-    ----------
-    values : array of shape (seed, step, item)
-        NaN where missing.
-    rng : np.random.Generator
-        For the resamples, which are the same for all checkpoints.
-    n_bootstrap : int
-        Number of resamples.
-
-    Returns
-    -------
-    array of shape (seed, step)
+    `values` has shape (seed, step, item), NaN where missing. Resamples are the same for all checkpoints.
     """
     means = resampled_means(values, rng, n_bootstrap)
     low, high = np.quantile(means, [(1 - CI_LEVEL) / 2, (1 + CI_LEVEL) / 2], axis=0)
@@ -135,16 +124,7 @@ AVERAGED: Final = ("mean", "ci95_analytic", "ci95_bootstrap", "monotonicity")  #
 
 
 def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: int = N_BOOTSTRAP) -> pd.DataFrame:
-    """Measure the seed variance of runs on one benchmark.
-
-    Parameters
-    ----------
-    runs : sequence of RunScores
-        Runs of one benchmark, with one or several measures.
-    seed : int
-        Seed of the bootstrap over items.
-    n_bootstrap : int
-        Number of resamples of the items.
+    """Measure the seed variance of runs on one benchmark, with one or several measures.
 
     Returns
     -------
@@ -365,14 +345,7 @@ def _checkpoint_noise(scores: FloatArray) -> float:
 
 
 def pooled_metrics(metrics: pd.DataFrame, runs: Sequence[RunScores]) -> pd.DataFrame:
-    """Pool the seed variance within runs: one row per (benchmark, subtask, measure).
-
-    Parameters
-    ----------
-    metrics : pd.DataFrame
-        From `variance_metrics`.
-    runs : sequence of RunScores
-        Runs from which it was computed.
+    """Pool the seed variance of `variance_metrics` within runs: one row per (benchmark, subtask, measure).
 
     Returns
     -------

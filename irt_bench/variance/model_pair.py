@@ -98,22 +98,10 @@ def compare_models(
     item_clusters: str | None = None,
     run_columns: Sequence[str] | None = None,
 ) -> ModelPair:
-    """Compare two models of a benchmark, item by item.
+    """Compare two models of a benchmark, item by item; see `irt_bench.compare_models`.
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Responses to one benchmark.
-    a, b : str
-        Labels of the models.
-    strata : str, optional
-        Column of the items with fixed strata: another benchmark of the same kind would have the same values, with as
-        many items of each, such as the subtasks of MMLU. Ignored if there is no such column.
-    item_clusters : str, optional
-        Column of the items with a random sample of clusters of correlated items, such as passages or templates. Used
-        instead of strata.
-    run_columns : sequence of str, optional
-        Columns of the models that name the training run, if seeds are known; see `seed_layout`.
+    Another benchmark of the same kind would have as many items of each of the `strata`, such as the subtasks of MMLU.
+    Clusters of items, such as passages or templates, are a random sample, and are used instead of strata.
 
     Raises
     ------

@@ -61,15 +61,10 @@ class SeedLayout:
 
 
 def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = None) -> SeedLayout:
-    """Find runs, seeds and steps.
+    """Find runs, seeds and steps in the metadata of models.
 
-    Parameters
-    ----------
-    models : pd.DataFrame
-        Metadata, indexed by model label, with a column ``seed`` and optional columns ``run`` and ``step``.
-    run_columns : sequence of str, optional
-        Columns that together name the run. By default ``run``; without it, the smallest set of other columns within
-        which no seed occurs twice at a step. If all seeds differ, this set is empty and all models are one run.
+    By default the run is the column ``run``; without it, the smallest set of other columns within which no seed occurs
+    twice at a step. If all seeds differ, this set is empty and all models are one run.
 
     Raises
     ------

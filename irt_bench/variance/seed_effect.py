@@ -96,24 +96,10 @@ def model_seed_effects(
     n_item_draws: int | None = None,
     progress: Progress | None = None,
 ) -> SeedModelResult:
-    """Fit the seed model to every benchmark of a table.
+    """Fit the seed model to every benchmark of a table; see `irt_bench.seed_variance`.
 
-    Parameters
-    ----------
-    table : ResponseTable
-        Right answers, with a ``seed`` of the models.
-    settings : NUTSSettings or SVISettings
-        Of the seed model's fit.
-    items : xr.Dataset, optional
-        Posterior of the items from a fit to other models; by default they are calibrated here.
-    weights : pd.Series, optional
-        Of the items of a subset, by label: its seed sd besides that of the full benchmark.
-    run_columns : sequence of str, optional
-        See `seed_layout`.
-    n_item_draws : int
-        Draws of the items' parameters; 10 by default.
-    progress : callable, optional
-        Told (what, done, total).
+    `items` is a posterior from a fit to other models; by default items are calibrated here. `weights` are those of the
+    items of a subset, by label, whose seed sd is given beside that of the full benchmark.
 
     Raises
     ------

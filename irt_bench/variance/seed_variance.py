@@ -108,22 +108,7 @@ def analyse_seed_variance(
     power: float = POWER,
     progress: Progress | None = None,
 ) -> SeedVarianceResult:
-    """Analyse the seed variance of every benchmark in a table.
-
-    Parameters
-    ----------
-    table : ResponseTable
-        Responses of models with a column ``seed`` and optional columns ``run`` and ``step``.
-    run_columns : sequence of str, optional
-        Columns of the models that name the run; see `seed_layout`.
-    seed : int
-        Seed of the bootstrap, the draws and the subsets.
-    n_subsets, n_bootstrap : int
-        Number of random subsets per size, and of resamples of the items.
-    difference, power : float
-        See `detection_table`.
-    progress : callable, optional
-        Called with (benchmark, done, total).
+    """Analyse the seed variance of every benchmark in a table; see `irt_bench.seed_variance`.
 
     Raises
     ------

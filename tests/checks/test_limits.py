@@ -1,6 +1,6 @@
 import numpy as np
 
-from irt_bench.checks.limits import Limit, above_limit, not_applicable
+from irt_bench.checks.fitted_responses import Limit, above_limit, not_applicable
 
 LITERATURE = Limit(0.5, "A. Uthor 2000")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from irt_bench.checks.check_fit import ModelChecks
-from irt_bench.checks.limits import Check
 from irt_bench.checks.predictive import LeaveOneOut
 from irt_bench.files import json_text
+from irt_bench.inference.convergence import Check
 
 EMPTY = pd.DataFrame()
 

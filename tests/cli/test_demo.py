@@ -1,8 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from irt_bench import demo
-from irt_bench.cli import app
+from irt_bench.cli import app, report
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -11,7 +10,7 @@ def test_without_jinja_the_demo_ends_with_what_to_install(monkeypatch, tmp_path,
 
     module = importlib.import_module("irt_bench.cli.report")
     done = []
-    monkeypatch.setattr(demo, "run_demo", lambda output, seed: output.mkdir())
+    monkeypatch.setattr(report, "run_demo", lambda output, seed: output.mkdir())
     for name in ("check", "subset", "variance", "study"):
         monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: done.append(name))
     monkeypatch.setattr(module, "report", lambda paths, output, force: output.write_text("page"))

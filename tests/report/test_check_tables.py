@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from irt_bench.checks.check_fit import ModelChecks
-from irt_bench.checks.limits import Check
+from irt_bench.inference.convergence import Check
 from irt_bench.report.tables.terminal import print_model_checks
 
 EMPTY = pd.DataFrame()

@@ -1,6 +1,6 @@
 """File formats of responses by name, in the order in which they are tried."""
 
-from irt_bench.responses.formats import every_eval_ever, helm, inspect_ai, json_records, lm_eval, py_irt, tabular
+from irt_bench.responses.formats import every_eval_ever, helm, inspect_ai, json_records, lm_eval, tabular
 from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions
 
 FORMATS: dict[str, Format] = {
@@ -11,7 +11,6 @@ FORMATS: dict[str, Format] = {
         helm.FORMAT,
         every_eval_ever.FORMAT,
         lm_eval.FORMAT,
-        py_irt.FORMAT,
         *json_records.FORMATS,
         tabular.JSON,
         tabular.LONG,

@@ -25,9 +25,16 @@ from irt_bench.responses.formats.format import (
     revision_in,
     ungraded,
 )
-from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, load_object, records
+from irt_bench.responses.formats.jsonlines import (
+    SUFFIXES,
+    Record,
+    as_float,
+    as_text,
+    first_record,
+    load_object,
+    records,
+)
 from irt_bench.responses.formats.lm_eval import NO_FILTER, document_labels
-from irt_bench.responses.formats.py_irt import SUFFIXES
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, QUESTION, REVISION
 
 ENDING: Final = "_samples.jsonl"

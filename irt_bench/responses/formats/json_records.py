@@ -1,12 +1,14 @@
-"""Results of further harnesses in JSON: a layout is a row of `LAYOUTS`, which says where its answers lie.
+"""Results of further programs in JSON: a layout is a row of `LAYOUTS`, which says where its answers lie.
 
-OLMES predictions, EvalPlus, SWE-bench reports, promptfoo, OpenAI evals, AlpacaEval, evalscope.
+OLMES predictions, EvalPlus, SWE-bench reports, promptfoo, OpenAI evals, AlpacaEval, evalscope; and JSON lines of py-irt
+and Fluid Benchmarking, whose labels are read once: ``{"subject_id": "a", "responses": {"q1": 1, "q2": 0}}``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +31,16 @@ from irt_bench.responses.formats.format import (
     stem,
     ungraded,
 )
-from irt_bench.responses.formats.jsonlines import Record, as_float, as_text, first_record, head, load_object, records
-from irt_bench.responses.formats.py_irt import SUFFIXES
+from irt_bench.responses.formats.jsonlines import (
+    SUFFIXES,
+    Record,
+    as_float,
+    as_text,
+    first_record,
+    head,
+    load_object,
+    records,
+)
 from irt_bench.responses.table import (
     CHOICE_CHARS,
     CHOICE_LOGPROBS,
@@ -266,7 +276,6 @@ def _status(status: object) -> str | None:
 # SWE-bench --------------------------------------------------------------------------------------------------------
 
 UNSOLVED: Final = ("unresolved_ids", "error_ids", "empty_patch_ids", "submitted_ids", "completed_ids", "applied")
-MISSING: Final = ("incomplete_ids",)
 
 
 def _is_swe_bench(path: Path, start: bytes) -> bool:
@@ -283,16 +292,15 @@ def _swe_bench(path: Path) -> Iterator[Answer]:
     model = name.rpartition(".")[0].replace("__", "/") if "resolved_ids" in report and "." in name else _model_of(path)
     if model in ("results", "results/results"):
         model = path.absolute().parent.parent.name
-    solved = {text for text in _texts(report.get("resolved_ids", report.get("resolved")))}
+    solved = set(_texts(report.get("resolved_ids", report.get("resolved"))))
     listed = UNSOLVED if "resolved_ids" in report else tuple(key for key in report if key != "resolved")
     unsolved = dict.fromkeys(text for key in listed for text in _texts(report.get(key)) if text not in solved)
-    missing = [text for key in MISSING for text in _texts(report.get(key)) if text not in solved | unsolved.keys()]
+    missing = [text for text in _texts(report.get("incomplete_ids")) if text not in solved | unsolved.keys()]
     outcomes: list[tuple[str, bool | None]] = [(each, True) for each in sorted(solved)]
     outcomes += [(each, False) for each in sorted(unsolved)] + [(each, None) for each in missing]
     for item, value in outcomes:
-        yield Answer(
-            model, "swe-bench", item, {"resolved": value}, more={"repository": item.rpartition("-")[0] or None}
-        )
+        repository = item.rpartition("-")[0] or None
+        yield Answer(model, "swe-bench", item, {"resolved": value}, more={"repository": repository})
 
 
 def _texts(values: object) -> Iterator[str]:
@@ -424,15 +432,56 @@ def _evalscope(path: Path) -> Iterator[Answer]:
         values = score.get("value")
         succeeded = score.get("status") in (None, "success")
         trial = graded.get("generation_index")
-        own = graded.get("group_id", record.get("index"))
-        yield Answer(
-            model,
-            benchmark,
-            f"{benchmark}/{own}",
-            values if isinstance(values, dict) and succeeded else {key: None for key in values or ("score",)},
-            trial=trial if isinstance(trial, int) and abs(trial) < MAX_TRIALS else None,
-            more={QUESTION: first_words(record.get("messages"))},
-        )
+        trial = trial if isinstance(trial, int) and abs(trial) < MAX_TRIALS else None
+        item = f"{benchmark}/{graded.get('group_id', record.get('index'))}"
+        found = values if isinstance(values, dict) and succeeded else dict.fromkeys(values or ("score",))
+        yield Answer(model, benchmark, item, found, trial, {QUESTION: first_words(record.get("messages"))})
+
+
+# py-irt -----------------------------------------------------------------------------------------------------------
+
+
+def _is_py_irt(path: Path) -> bool:
+    """Whether the first line has a subject and its responses."""
+    if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
+        return False
+    record = first_record(path)
+    return record is not None and {"subject_id", "responses"} <= record.keys()
+
+
+def _read_py_irt(path: Path, options: ReadOptions) -> ParsedFile:
+    """Read the responses of one subject per line; an absent or null item is missing."""
+    subjects: dict[str, int] = {}
+    item_places: dict[str, int] = {}
+    models, items, values = array("i"), array("i"), array("d")  # one number per response, however long the labels
+    empty: list[int] = []  # subjects without any response keep their label
+    for number, record in records(path):
+        subject, responses = record.get("subject_id"), record.get("responses")
+        if subject is None or not isinstance(responses, dict):
+            raise ReadError(f'{path}, line {number}: {{"subject_id": ..., "responses": {{...}}}} is needed.')
+        place = subjects.setdefault(str(subject), len(subjects))
+        if not responses:
+            empty.append(place)
+        models.extend([place] * len(responses))
+        items.extend(item_places.setdefault(item, len(item_places)) for item in responses)
+        values.extend(_py_irt_value(path, number, item, value) for item, value in responses.items())
+    if not items:
+        raise ReadError(f"{path} holds no responses.")
+    models.extend(empty)
+    items.extend([0] * len(empty))
+    values.extend([np.nan] * len(empty))
+    keys = {
+        name: pd.Categorical.from_codes(np.asarray(codes), pd.Index(list(labels), dtype="str"))
+        for name, codes, labels in ((names.MODEL, models, subjects), (names.ITEM, items, item_places))
+    }
+    return ParsedFile(pd.DataFrame({**keys, names.SCORE: np.asarray(values)}))
+
+
+def _py_irt_value(path: Path, number: int, item: str, value: object) -> float:
+    parsed = np.nan if value is None else _number(value)
+    if parsed is None:
+        raise ReadError(f"{path}, line {number}: response {value!r} to item {item!r} is not a number.")
+    return parsed
 
 
 LAYOUTS: Final = (
@@ -444,4 +493,5 @@ LAYOUTS: Final = (
     Layout("alpaca-eval", "AlpacaEval annotations.json", _is_alpaca_eval, _alpaca_eval),
     Layout("evalscope", "evalscope reviews", _is_evalscope, _evalscope),
 )
-FORMATS: Final = tuple(layout.format() for layout in LAYOUTS)
+PY_IRT: Final = Format("py-irt", "py-irt JSON lines: subject_id, responses", _is_py_irt, _read_py_irt)
+FORMATS: Final = (PY_IRT, *(layout.format() for layout in LAYOUTS))

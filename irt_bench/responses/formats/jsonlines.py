@@ -26,6 +26,7 @@ UNPACKED_RATIO: Final = 200  # above it, maximal bytes per compressed byte; logs
 BLOCK_BYTES: Final = 2**20
 LOGS_HEAD_BYTES: Final = 2**16  # arguments of the run stand before its logs
 LIST_HEAD_BYTES: Final = 64  # white space before the first bracket
+SUFFIXES: Final = (".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")  # of JSON lines
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
 _MAY_HOLD_HALVES: Final = re.compile(rb"\\u[dD][89a-fA-F]")

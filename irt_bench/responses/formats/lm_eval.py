@@ -35,6 +35,7 @@ from irt_bench.responses.formats.format import (
     ungraded,
 )
 from irt_bench.responses.formats.jsonlines import (
+    SUFFIXES,
     Record,
     as_float,
     as_text,
@@ -44,7 +45,6 @@ from irt_bench.responses.formats.jsonlines import (
     load_object,
     records,
 )
-from irt_bench.responses.formats.py_irt import SUFFIXES
 from irt_bench.responses.table import (
     CHOICE_BYTES,
     CHOICE_CHARS,

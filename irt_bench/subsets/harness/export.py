@@ -40,17 +40,7 @@ def id_pattern(label: str) -> str:
 
 
 def run_config(subset: SubsetRecord, *, task: str | None = None, model: str = MODEL) -> str:
-    """YAML for ``inspect eval --run-config``.
-
-    Parameters
-    ----------
-    subset : SubsetRecord
-        Subset whose item ids are sample ids.
-    task : str, optional
-        Task in the notation of Inspect (``file.py@task``); by default the name of the benchmark.
-    model : str
-        Model in the notation of Inspect.
-    """
+    """YAML for ``inspect eval --run-config``; by default the task has the name of the benchmark."""
     content = {"task": task or subset.benchmark, "model": model, "eval_config": {"sample_id": sample_ids(subset)}}
     read = calibrated_on(subset)
     return (f"# {read}\n" if read else "") + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -91,27 +81,7 @@ ID_SUFFIXES: Final = (".txt", ".csv", ".parquet")
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Options of some exports.
-
-    Parameters
-    ----------
-    metric : str, optional
-        For "lm-eval-task": metric of the calibration, if the subset does not name it.
-    split : str, optional
-        For "lm-eval-task": evaluated split; by default that of the full task, else "test".
-    base_yaml : Path, optional
-        For "lm-eval-task": YAML of the full task; by default that of the installed harness.
-    task, model : str, optional
-        For "inspect" and "inspect-adaptive": task and model in the notation of Inspect.
-    responses : ResponseCounts, optional
-        For "py-irt": calibration responses. For "lm-eval-round": one model's answers so far.
-    rules : AdaptiveRules
-        For "inspect-adaptive" and "lm-eval-round": rules of the test.
-    posterior : xr.Dataset, optional
-        For the same: draws of the items' parameters, whose uncertainty then counts.
-    safe_csv : bool
-        For CSV files: whether to put a ' before ids that a spreadsheet would run as a formula.
-    """
+    """Options of some exports, as the parameters of `irt_bench.Subset.export`; `posterior` is that of its fit."""
 
     metric: str | None = None
     split: str | None = None
@@ -125,23 +95,7 @@ class ExportOptions:
 
 
 def export_subset(subset: SubsetRecord, to: str, path: Path, options: ExportOptions | None = None) -> str:
-    """Write a subset for another program; the output is complete or absent.
-
-    Parameters
-    ----------
-    subset : SubsetRecord
-        Subset to write.
-    to : str
-        Name in `EXPORTS`.
-    path : Path
-        File; a folder for "lm-eval-task" and "inspect-adaptive".
-    options : ExportOptions, optional
-        Options of some exports.
-
-    Returns
-    -------
-    str
-        Command or line of code that uses the output.
+    """Write a subset for another program, complete or not at all; see `irt_bench.Subset.export`.
 
     Raises
     ------

@@ -127,18 +127,7 @@ def write_task_folder(
 ) -> None:
     """Write a task folder that runs the subset and aggregates the answers to the estimated full score.
 
-    Parameters
-    ----------
-    subset : SubsetRecord
-        Subset of one leaf task.
-    folder : Path
-        Existing folder, for ``--include_path``.
-    metric : str, optional
-        Metric of the calibration, if the subset does not name it.
-    split : str, optional
-        Evaluated split; by default that of the full task, else "test".
-    base_yaml : Path, optional
-        YAML of the full task, for tasks that the harness does not contain; by default that of the installed harness.
+    The folder is for ``--include_path``; parameters are those of `irt_bench.Subset.export`.
 
     Raises
     ------
@@ -355,14 +344,7 @@ class AdaptiveRules:
 def live_content(subset: SubsetRecord, settings: AdaptiveRules, posterior: xr.Dataset | None = None) -> dict[str, Any]:
     """Content of ``items.json``: curves of the subset's items on a grid of abilities, and the rules.
 
-    Parameters
-    ----------
-    subset : SubsetRecord
-        Items that may be asked.
-    settings : AdaptiveRules
-        Rules.
-    posterior : xr.Dataset, optional
-        Draws of the items' parameters, whose uncertainty then counts; by default the items are as the subset has them.
+    With a posterior, the uncertainty of the items counts; by default they are as the subset has them.
     """
     bank = item_bank(_parameters(subset, posterior))
     scale = bank.scale
@@ -431,14 +413,9 @@ def write_task(content: dict[str, Any], folder: Path, task: str | None) -> None:
 
 
 def next_round(content: dict[str, Any], answered: ResponseCounts | None) -> tuple[LiveTest, list[str]]:
-    """State of a test after the answers so far, and the items of the next round; none where the test has ended.
+    """State of a test after the answers of one model, and the items of the next round; none where the test has ended.
 
-    Parameters
-    ----------
-    content : dict
-        From `live_content`.
-    answered : ResponseCounts, optional
-        Answers of one model; items that are not in the test are left out.
+    `content` is that of `live_content`; answers to items that are not in the test are left out.
 
     Raises
     ------

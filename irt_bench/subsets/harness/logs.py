@@ -74,12 +74,7 @@ class LogFacts:
 def facts_of(source: Source, known_hashes: Collection[str] = ()) -> LogFacts | None:
     """Read the facts about the run of a log; None for formats without them.
 
-    Parameters
-    ----------
-    source : Source
-        File and format.
-    known_hashes : collection of str
-        Hashes of documents of the subset, which show whether the harness hashes in the same way.
+    Hashes of documents of the subset that occur show whether the harness hashes in the same way.
     """
     if source.format.name == "lm-eval":
         return _facts_of_lm_eval_log(source.path, known_hashes)
@@ -301,19 +296,10 @@ def read_subset_logs(
     benchmark: str | None = None,
     progress: Progress | None = None,
 ) -> SubsetLogs:
-    """Read logs of a subset run or of a full run, and keep the items of the subset.
+    """Read logs of a subset run or of a full run, and keep the items of the subset; parameters as of `read_responses`.
 
-    Parameters
-    ----------
-    paths, format, progress
-        As in `read_responses`.
-    subset : SubsetRecord
-        The subset.
-    metric, filter : str or mapping, optional
-        As in `read_responses`; by default those of the calibration, for each task. If these are known, others are an
-        error.
-    benchmark : str, optional
-        Benchmark or task in the logs; by default the tasks of the subset.
+    Metric and filter are by default those of the calibration, for each task, and others are an error where these are
+    known. The benchmark is by default that of the tasks of the subset.
 
     Raises
     ------

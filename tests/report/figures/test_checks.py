@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.checks.check_fit import ModelChecks
-from irt_bench.checks.limits import Check
+from irt_bench.inference.convergence import Check
 from irt_bench.report.figures import checks_figure, save_figure
 
 
