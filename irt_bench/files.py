@@ -260,9 +260,7 @@ def _flush(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def write_csv(
-    frame: "pd.DataFrame", path: Path, *, safe: bool = False, index: bool = True, number: str = "%.9g"
-) -> None:
+def write_csv(frame: "pd.DataFrame", path: Path, *, safe: bool = False, index: bool = True) -> None:
     """Write a table as CSV.
 
     Parameters
@@ -276,10 +274,8 @@ def write_csv(
         then no longer the ids of the responses.
     index : bool
         Whether the index is written.
-    number : str
-        Format of numbers.
     """
-    (without_formulas(frame) if safe else frame).to_csv(path, index=index, float_format=number)
+    (without_formulas(frame) if safe else frame).to_csv(path, index=index, float_format="%.9g")
 
 
 def without_formulas(frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from irt_bench.analysis.labelled_draws import (
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
 from irt_bench.irt_models.populations import POPULATION, AbilityPrior
-from irt_bench.names import ABILITY, CHAIN, DRAW, INTERVAL, MODEL
+from irt_bench.names import ABILITY, CHAIN, DRAW, INTERVAL, MODEL, ScoreMethod
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 
@@ -258,8 +258,7 @@ def _derivatives(
     return first.sum(axis=1) - known * (ability - prior.mean), second.sum(axis=1) - known
 
 
-Method = Literal["eap", "map"]
-METHODS: tuple[Method, ...] = get_args(Method)
+METHODS: tuple[ScoreMethod, ...] = get_args(ScoreMethod)
 MIN_DRAWS = 200  # of the item parameters, where all would take too long: their spread is then known to 5%
 MAX_WORK = 1_000_000  # (models + items) x draws, or models x items / 50 x draws: one second
 CELLS_PER_CURVE = 50  # cells whose curves multiply the responses in the time of one curve
@@ -275,7 +274,7 @@ def score_models(
     counts: Responses,
     posterior: xr.Dataset,
     *,
-    method: Method = "eap",
+    method: ScoreMethod = "eap",
     n_draws: int | None = None,
     nodes: npt.ArrayLike | None = None,
     prior_sd: float = 1.0,
@@ -384,7 +383,7 @@ def abilities_given_items(
     counts: ResponseCounts,
     posterior: xr.Dataset,
     *,
-    method: Method = "eap",
+    method: ScoreMethod = "eap",
     n_draws: int | None = None,
     nodes: FloatArray | None = None,
     priors: PopulationPriors | None = None,
@@ -405,7 +404,7 @@ def abilities_given_draws(
     counts: ResponseCounts,
     items: ItemParameters,
     *,
-    method: Method = "eap",
+    method: ScoreMethod = "eap",
     n_draws: int | None = None,
     nodes: FloatArray | None = None,
     priors: PopulationPriors | None = None,

@@ -14,7 +14,7 @@ from irt_bench import names
 from irt_bench.analysis import irt
 from irt_bench.analysis.agreement import N_RESAMPLES, compare_ability_accuracy
 from irt_bench.analysis.curves import benchmark_information, outcome_curves, success_curves
-from irt_bench.analysis.profiles import score_fitted
+from irt_bench.analysis.item_parameters import score_fitted
 from irt_bench.api.analysis import AccuracyComparison, FitChecks
 from irt_bench.api.display import (
     ABILITIES,

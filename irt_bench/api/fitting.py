@@ -12,9 +12,8 @@ import pandas as pd
 
 from irt_bench.analysis.curves import observed_shares
 from irt_bench.analysis.irt import item_table, summarise, tables_of_model
-from irt_bench.analysis.item_parameters import LINKS, equated_scores, link_draws
+from irt_bench.analysis.item_parameters import LINKS, calibrate_new_items, equated_scores, link_draws
 from irt_bench.analysis.labelled_draws import draws_of, evenly_spaced
-from irt_bench.analysis.profiles import calibrate_new_items
 from irt_bench.api.fit import Fit
 from irt_bench.errors import AnalysisError, FitError, ModelError, renamed, unknown_choice
 from irt_bench.inference.fit import default_method

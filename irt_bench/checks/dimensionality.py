@@ -251,10 +251,10 @@ def fit_dimensions(right: FloatArray, trials: FloatArray, n_dimensions: int, rng
     return np.asarray(log_odds)
 
 
-def dimension_check(found: DimensionGain | None, reason: str = "") -> Check:
+def dimension_check(found: DimensionGain | None) -> Check:
     """Check that two dimensions do not predict held-out responses better than one."""
     if found is None or not np.isfinite(found.z):
-        return not_applicable("two_dimensions", reason or "too few responses to hold some out")
+        return not_applicable("two_dimensions", "too few responses to hold some out")
     low, high = (found.gain + sign * 1.645 * found.standard_error for sign in (-1, 1))
     gain = f"{found.gain:.4f} [{low:.4f}, {high:.4f}] nats per response"
     message = f"a second dimension gains {gain} on {found.n_answers:,} held-out responses"

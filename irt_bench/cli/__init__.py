@@ -1,4 +1,4 @@
-"""The command line: parse, call, write; one module per command. Commands import heavy libraries."""
+"""The command line: parse, call, write. Commands import heavy libraries when they run."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -7,7 +7,6 @@ import typer
 
 from irt_bench.cli import (
     analyses,
-    export,
     fit,
     read,
     report,
@@ -47,11 +46,11 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench subset responses.parquet --target-se 0.02 --method information -o subset.json",
         "irt-bench subset responses.parquet --compare --sizes 20,50 -o compared",
     ),
-    export.export: (
+    subset.export: (
         "irt-bench export subset.json --to lm-eval-task -o my_task",
         "irt-bench export subset.json --to ids -o ids.txt",
     ),
-    export.adaptive: ("irt-bench adaptive subset.json --fit fit -o adaptive.csv",),
+    subset.adaptive: ("irt-bench adaptive subset.json --fit fit -o adaptive.csv",),
     variance.variance: (
         "irt-bench variance responses.parquet -o variance",
         "irt-bench variance responses.parquet --detect 0.01",
@@ -72,7 +71,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
 TASKS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {  # panels of the help, in the order of a first analysis
     "Responses": (read.read, analyses.items),
     "Models": (fit.fit, analyses.check, analyses.score, analyses.scores, analyses.compare),
-    "Reduced benchmarks": (subset.subset, export.export, export.adaptive),
+    "Reduced benchmarks": (subset.subset, subset.export, subset.adaptive),
     "Seed variance": (variance.variance, study.study),
     "Everything": (report.report, report.demo),
 }

@@ -24,6 +24,7 @@ from irt_bench.responses.table import (
 )
 
 NEIGHBOURS: Final = 50  # items of similar difficulty, which give each model's probability of a correct response to 7%
+MAX_EQUAL: Final = 3  # labels with equal responses that are named
 BY_CHANCE: Final = 0.01  # expected number of pairs of equal items by chance, above which they are not reported
 
 
@@ -147,10 +148,10 @@ def overview(table: ResponseTable) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(names.BENCHMARK)
 
 
-def _equal(group: list[str], limit: int = 3) -> str:
+def _equal(group: list[str]) -> str:
     """Labels with equal responses, the first few of many."""
-    more = f" = {len(group) - limit} more" if len(group) > limit else ""
-    return " = ".join(group[:limit]) + more
+    more = f" = {len(group) - MAX_EQUAL} more" if len(group) > MAX_EQUAL else ""
+    return " = ".join(group[:MAX_EQUAL]) + more
 
 
 def _constant_items(counts: ResponseCounts) -> list[str]:

@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
 import joblib
 from threadpoolctl import threadpool_limits
 
 from irt_bench.errors import AnalysisError, check_jobs, unknown_choice
+from irt_bench.names import BackendName
 from irt_bench.responses.table import ResponseTable
 from irt_bench.study.data import SplitJob, Store
 from irt_bench.study.design import StudyDesign
@@ -31,8 +32,7 @@ from irt_bench.study.split import SplitData
 from irt_bench.study.tasks import StudyTask, compute_task
 from irt_bench.workers import PROCESSES, Progress
 
-Backend = Literal["loky", "dask"]
-BACKENDS: Final[tuple[Backend, ...]] = get_args(Backend)
+BACKENDS: Final[tuple[BackendName, ...]] = get_args(BackendName)
 BATCHES_PER_WORKER: Final = 3  # so that workers end at about the same time
 MIN_BATCH: Final = 8  # tasks: every batch fits the calibration models of its split anew
 POLL_SECONDS: Final = 1.0  # between two counts of finished tasks

@@ -268,12 +268,11 @@ def calibrate(
     recipe: Recipe,
     estimators: Sequence[str] = tuple(ESTIMATORS),
     *,
-    selection: Selection | None = None,
     choose: Chooser | None = None,
 ) -> CalibratedSubset:
     """Choose and weight items, train the estimators, and cross-validate their errors.
 
-    Items are those of a `selection` from all models, if given; `choose` stands for the method of the recipe.
+    A function `choose` stands for the method of the recipe.
 
     Notes
     -----
@@ -281,9 +280,7 @@ def calibrate(
     too small: 90% intervals covered 75 to 90% of new models.
     """
     whole, choose = calibration.whole, choose or partial(chosen_items, recipe=recipe)
-    if selection is None:
-        selection = choose(whole)
-    scorer = weighted_scorer(whole, recipe, selection)
+    scorer = weighted_scorer(whole, recipe, choose(whole))
     summary = summarise_chosen(scorer, whole.counts)
     folds = _Folds.of(calibration, recipe, estimators, choose)
     training = folds.training(summary, whole, scorer)

@@ -98,9 +98,7 @@ def _recipe_item(runs: list[RunScores]) -> float:
     return max(total / ((len(runs) - 1) * (len(means) - 1)) - float(within), 0.0)
 
 
-def minimum_detectable(
-    noise: DifferenceNoise, n_items: int, n_seeds: int, *, power: float = POWER, level: float = LEVEL
-) -> float:
+def minimum_detectable(noise: DifferenceNoise, n_items: int, n_seeds: int, *, power: float = POWER) -> float:
     """Smallest true difference of two recipes that a two-sided t test detects with the given power.
 
     Notes
@@ -115,7 +113,7 @@ def minimum_detectable(
     df = _test_df(noise, n_seeds)
     if not df > 0:
         return float("nan")
-    return standard_error(noise, n_items, n_seeds) * detectable_shift(df, power=power, level=level)
+    return standard_error(noise, n_items, n_seeds) * detectable_shift(df, power=power)
 
 
 def _test_df(noise: DifferenceNoise, n_seeds: int) -> float:
@@ -142,17 +140,15 @@ def detectable_shift(df: float, *, power: float = POWER, level: float = LEVEL) -
     return float(scipy.optimize.brentq(lacking, 0.0, critical * 10 + 10))
 
 
-def seeds_needed(
-    noise: DifferenceNoise, n_items: int, difference: float, *, power: float = POWER, level: float = LEVEL
-) -> float:
+def seeds_needed(noise: DifferenceNoise, n_items: int, difference: float, *, power: float = POWER) -> float:
     """Smallest number of seeds per recipe that detects a difference; NaN if the items are too few for any number."""
-    if not minimum_detectable(noise, n_items, MAX_SEEDS, power=power, level=level) <= difference:
+    if not minimum_detectable(noise, n_items, MAX_SEEDS, power=power) <= difference:
         return np.nan
 
     def enough(n_seeds: int) -> bool:
-        return minimum_detectable(noise, n_items, n_seeds, power=power, level=level) <= difference
+        return minimum_detectable(noise, n_items, n_seeds, power=power) <= difference
 
-    low, high = 0, _seeds_by_z_test(noise, n_items, difference, power, level)  # the t test needs a few more
+    low, high = 0, _seeds_by_z_test(noise, n_items, difference, power)  # the t test needs a few more
     step = 1
     while high < MAX_SEEDS and not enough(high):
         low, high, step = high, min(high + step, MAX_SEEDS), 2 * step
@@ -162,21 +158,19 @@ def seeds_needed(
     return float(high)
 
 
-def _seeds_by_z_test(noise: DifferenceNoise, n_items: int, difference: float, power: float, level: float) -> int:
-    shift = scipy.stats.norm.ppf(1 - level / 2) + scipy.stats.norm.ppf(power)
+def _seeds_by_z_test(noise: DifferenceNoise, n_items: int, difference: float, power: float) -> int:
+    shift = scipy.stats.norm.ppf(1 - LEVEL / 2) + scipy.stats.norm.ppf(power)
     allowed = (difference / shift) ** 2 / 2 - noise.recipe_item / n_items
     variance = max(noise.seed + noise.residual / n_items, 0.0)
     return int(np.clip(np.ceil(variance / allowed), 1, MAX_SEEDS)) if allowed > 0 else MAX_SEEDS
 
 
-def items_needed(
-    noise: DifferenceNoise, n_seeds: int, difference: float, *, power: float = POWER, level: float = LEVEL
-) -> float:
+def items_needed(noise: DifferenceNoise, n_seeds: int, difference: float, *, power: float = POWER) -> float:
     """Smallest number of items that detects a difference; NaN if seed variance is too large for any number."""
     df = _test_df(noise, n_seeds)
     if not df > 0:
         return np.nan
-    allowed = (difference / detectable_shift(df, power=power, level=level)) ** 2 / 2 - max(noise.seed, 0) / n_seeds
+    allowed = (difference / detectable_shift(df, power=power)) ** 2 / 2 - max(noise.seed, 0) / n_seeds
     if allowed <= 0:
         return np.nan
     return float(max(1, np.ceil((max(noise.residual, 0) / n_seeds + noise.recipe_item) / allowed)))

@@ -23,14 +23,15 @@ from irt_bench.variance.scores import RunScores
 from irt_bench.variance.small_sample import sd_interval, step_dependence
 
 N_SUBSETS: Final = 300  # random subsets of each size
+N_POINTS: Final = 12  # of a curve
 ALWAYS: Final = (50, 100, 500)  # sizes in every curve with more items
 BLOCK: Final = 100  # subsets drawn at once: random keys of 20,000 items take 16 MB
 
 
-def curve_sizes(n_items: int, n_points: int = 12) -> list[int]:
+def curve_sizes(n_items: int) -> list[int]:
     """Sizes of subsets, evenly spaced on a logarithmic scale from 5 (or 1) to all items."""
     least = 5 if n_items > 10 else 1
-    spaced = np.unique(np.geomspace(least, n_items, n_points).round().astype(int))
+    spaced = np.unique(np.geomspace(least, n_items, N_POINTS).round().astype(int))
     return sorted({*spaced.tolist(), *(k for k in ALWAYS if k < n_items), n_items})
 
 
@@ -270,10 +271,8 @@ def stratified_variance(values: FloatArray, strata: Codes, sizes: npt.ArrayLike,
     return np.asarray(crossed + (w**2 * (own + (diagonal - own) / k)).sum(axis=-1))
 
 
-def nested_variance(
-    values: FloatArray, templates: Codes, n_templates: int, items_each: int | None = None
-) -> FloatArray:
-    """V of nested subsets: random templates with all or some of their items, scored by the mean of template means.
+def nested_variance(values: FloatArray, templates: Codes, n_templates: int) -> FloatArray:
+    """V of nested subsets: random templates with all of their items, scored by the mean of template means.
 
     Parameters
     ----------
@@ -283,8 +282,6 @@ def nested_variance(
         Number of each item's template.
     n_templates : int
         Number of templates drawn.
-    items_each : int, optional
-        Number of random items of each template; by default all.
 
     Returns
     -------
@@ -295,7 +292,7 @@ def nested_variance(
     Raises
     ------
     AnalysisError
-        If there are fewer than two templates, or a size is out of range.
+        If there are fewer than two templates, or their number is out of range.
     """
     between, diagonal, available = group_covariance(values, templates)
     n = len(available)
@@ -303,11 +300,8 @@ def nested_variance(
         raise AnalysisError(
             f"{n_templates} of {n} templates are to be drawn; two or more, and 1 to all drawn, are needed."
         )
-    m = available if items_each is None else np.full(n, items_each, dtype=np.float64)
-    if (m > available).any() or (m < 1).any():
-        raise AnalysisError(f"a template has {int(available.min())} items; {items_each} cannot be drawn from each.")
     own = np.einsum("...gg->...g", between)
     across = (between.sum(axis=(-2, -1), where=~np.eye(n, dtype=bool))) / (n * (n - 1))
     own = np.where(available > 1, own, diagonal)
-    within = (own + (diagonal - own) / m).mean(axis=-1)
+    within = (own + (diagonal - own) / available).mean(axis=-1)
     return np.asarray(across + (within - across) / n_templates)

@@ -12,7 +12,6 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.columns import value_of
 from irt_bench.responses.formats.format import (
     MAX_DIGITS,
     Checkpoint,
@@ -22,6 +21,7 @@ from irt_bench.responses.formats.format import (
     checkpoint_of,
     choice_for,
     first_words,
+    number_of,
     revision_in,
     ungraded,
 )
@@ -29,6 +29,7 @@ from irt_bench.responses.formats.jsonlines import (
     SUFFIXES,
     Record,
     as_float,
+    as_object,
     as_text,
     first_record,
     load_object,
@@ -106,8 +107,7 @@ def _sample(path: Path, number: int, record: Record) -> _Sample:
     missing += [key for key in REQUIRED[-1:] if record.get(key) is None]
     if missing:
         raise ReadError(f"{path}, line {number}: no {missing[0]!r}; this is not an Every Eval Ever sample.")
-    metadata = record.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = as_object(record.get("metadata"))
     metric, _, suffix = str(record.get("evaluation_result_id") or NO_METRIC).partition(":")
     chosen_filter = str(metadata.get("filter") or suffix or NO_FILTER)
     return _Sample(
@@ -127,8 +127,7 @@ def _score(record: Record) -> float:
     evaluation = record["evaluation"]
     if record.get("error") or not isinstance(evaluation, dict):
         return np.nan
-    given = evaluation.get("score")
-    score = value_of(given) if isinstance(given, str) else as_float(given)
+    score = number_of(evaluation.get("score"))
     score = as_float(evaluation.get("is_correct")) if score is None else score
     return np.nan if score is None else score
 
@@ -171,12 +170,9 @@ def _checkpoint(path: Path) -> Checkpoint:
     beside = path.with_name(path.name.removesuffix(ENDING) + ".json")
     if not path.name.endswith(ENDING) or not beside.is_file():
         return Checkpoint()
-    info = load_object(beside).get("model_info")
-    details = info.get("additional_details") if isinstance(info, dict) else None
-    details = details if isinstance(details, dict) else {}
-    return checkpoint_of(
-        revision_in(details.get("model_args")) or details.get("model_revision") or details.get("revision")
-    )
+    details = as_object(as_object(load_object(beside).get("model_info")).get("additional_details"))
+    known = (revision_in(details.get("model_args")), details.get("model_revision"), details.get("revision"))
+    return checkpoint_of(next(filter(None, known), None))
 
 
 FORMAT: Final = Format("every-eval-ever", "Every Eval Ever *_samples.jsonl, with its .json beside", claims, read)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +15,9 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.errors import ReadError, unknown_choice
 from irt_bench.responses.canonical import Role
+from irt_bench.responses.columns import value_of
 from irt_bench.responses.counts import Measure
+from irt_bench.responses.formats.jsonlines import as_float
 from irt_bench.responses.table import METRIC, Finding
 
 Choice = str | Mapping[str, str] | None  # one name for all benchmarks, or one per benchmark
@@ -215,6 +217,24 @@ def ungraded(frame: pd.DataFrame) -> list[Finding]:
         )
         found += [Finding("ungraded", n_missing, message)] if n_missing else []
     return found
+
+
+def number_of(value: object) -> float | None:
+    """Read a JSON number, or a text such as "1", "pass" or "NA" (missing); None for anything else."""
+    return value_of(value) if isinstance(value, str) else as_float(value)
+
+
+def usable_metrics(answers: Iterable[Mapping[str, object]]) -> list[str]:
+    """Metrics whose values are all missing or in [0, 1], and of which some are known."""
+    fits: dict[str, bool] = {}
+    known: set[str] = set()
+    for answer in answers:
+        for metric, value in answer.items():
+            number = np.nan if value is None else number_of(value)
+            fits[metric] = fits.get(metric, True) and number is not None and (np.isnan(number) or 0 <= number <= 1)
+            if number is not None and not np.isnan(number):
+                known.add(metric)
+    return [metric for metric, fit in fits.items() if fit and metric in known]
 
 
 def constant(value: str, n_rows: int) -> pd.Categorical:

@@ -12,8 +12,16 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.format import Format, ParsedFile, ReadOptions, choice_for, constant, ungraded
-from irt_bench.responses.formats.jsonlines import Record, as_float, load_json, load_object
+from irt_bench.responses.formats.format import (
+    Format,
+    ParsedFile,
+    ReadOptions,
+    choice_for,
+    constant,
+    ungraded,
+    usable_metrics,
+)
+from irt_bench.responses.formats.jsonlines import Record, as_float, as_object, load_json, load_object, objects_in
 from irt_bench.responses.table import METRIC, Finding
 
 SPEC: Final = "run_spec.json"
@@ -21,29 +29,11 @@ STATS: Final = "per_instance_stats.json"
 SPLITS: Final = ("test", "valid")  # the main split: the first of these that a run has, else its only one
 TRAIN: Final = "train"  # never evaluated
 # Settings of a run rather than of its questions: these parts of a run's name do not belong to the benchmark's.
-RUN_ARGUMENTS: Final = frozenset(
-    [
-        "model",
-        "model_deployment",
-        "method",
-        "data_augmentation",
-        "eval_split",
-        "groups",
-        "instructions",
-        "max_eval_instances",
-        "max_train_instances",
-        "num_outputs",
-        "num_train_trials",
-        "num_trials",
-        "output_format",
-        "prompt",
-        "stop",
-        "temperature",
-        "tokenizer",
-        "train_trial_index",
-        "use_chat",
-    ]
-)
+RUN_ARGUMENTS: Final = frozenset({
+    "model", "model_deployment", "method", "data_augmentation", "eval_split", "groups", "instructions",
+    "max_eval_instances", "max_train_instances", "num_outputs", "num_train_trials", "num_trials", "output_format",
+    "prompt", "stop", "temperature", "tokenizer", "train_trial_index", "use_chat",
+})  # fmt: skip
 _CORRECTNESS: Final = re.compile(
     r"match|correct|accura|\bacc\b|f1|\bem\b|pass|solved|win|score|rouge|bleu|ndcg", re.IGNORECASE
 )
@@ -79,7 +69,7 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     entries = _entries(folder / STATS)
     split = _main_split(_splits(entries), adapter.get("eval_splits"))
     rows = list(_rows(folder / STATS, entries, split))
-    usable = _usable(rows)
+    usable = usable_metrics(row.values for row in rows)
     asked, _ = choice_for(options.metric, benchmark)
     candidates = [name for name in usable if _CORRECTNESS.search(name) or name == asked]
     if not candidates:
@@ -111,14 +101,8 @@ def benchmark_of(run_name: str) -> str:
 
 def _splits(entries: list[Any]) -> list[str]:
     """List the splits that the statistics are of, other than the one of few-shot examples."""
-    found: dict[str, None] = {}
-    for entry in entries:
-        stats = entry.get("stats") if isinstance(entry, dict) else None
-        for stat in stats if isinstance(stats, list) else ():
-            name = stat.get("name") if isinstance(stat, dict) else None
-            if isinstance(name, dict) and isinstance(name.get("split"), str):
-                found[name["split"]] = None
-    return [split for split in found if split != TRAIN]
+    splits = (name.get("split") for entry in entries for name, _ in _named_statistics(as_object(entry)))
+    return [split for split in dict.fromkeys(each for each in splits if isinstance(each, str)) if split != TRAIN]
 
 
 def _main_split(found: list[str], evaluated: object) -> str:
@@ -147,29 +131,20 @@ def _entries(path: Path) -> list[Any]:
     return entries
 
 
+def _named_statistics(entry: Record) -> Iterator[tuple[Record, Record]]:
+    """Yield the name of each statistic of an instance, and the statistic."""
+    for stat in objects_in(entry.get("stats")):
+        if isinstance(name := stat.get("name"), dict):
+            yield name, stat
+
+
 def _values(entry: Record, split: str) -> dict[str, float]:
     out = {}
-    stats = entry.get("stats")
-    for stat in stats if isinstance(stats, list) else ():
-        name = stat.get("name") if isinstance(stat, dict) else None
-        if not isinstance(name, dict):
-            continue
+    for name, stat in _named_statistics(entry):
         if name.get("split") == split and not name.get("perturbation"):
             value = as_float(stat.get("mean")) if stat.get("count") else None
             out[str(name.get("name"))] = np.nan if value is None else value
     return out
-
-
-def _usable(rows: list[_Row]) -> list[str]:
-    """Statistics that are defined for some instance and always lie in [0, 1]."""
-    fits: dict[str, bool] = {}
-    defined: set[str] = set()
-    for row in rows:
-        for name, value in row.values.items():
-            fits[name] = fits.get(name, True) and (np.isnan(value) or 0 <= value <= 1)
-            if not np.isnan(value):
-                defined.add(name)
-    return [name for name, fit in fits.items() if fit and name in defined]
 
 
 FORMAT: Final = Format("helm", "HELM run folders: run_spec.json, per_instance_stats.json", claims, read)

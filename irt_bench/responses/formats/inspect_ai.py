@@ -39,6 +39,7 @@ from irt_bench.responses.formats.jsonlines import (
     MAX_JSON_BYTES,
     Record,
     as_float,
+    as_object,
     as_text,
     first_line,
     load_object,
@@ -235,8 +236,7 @@ def _from_archive(path: Path) -> _Log:
         members = archive.names()
         header = archive.json("header.json") if "header.json" in members else {}
         if not header and "_journal/start.json" in members:  # a run that was cut short
-            start = archive.json("_journal/start.json")
-            header = {"status": "started", **(start if isinstance(start, dict) else {})}
+            header = {"status": "started", **as_object(archive.json("_journal/start.json"))}
         if "summaries.json" in members:
             samples = archive.json("summaries.json")
         else:
@@ -253,16 +253,15 @@ def _from_json(path: Path) -> _Log:
     return _log(path, content, content.get("samples"))
 
 
-def _log(path: Path, header: object, samples: object) -> _Log:
-    header = header if isinstance(header, dict) else {}
+def _log(path: Path, content: object, samples: object) -> _Log:
+    header = as_object(content)
     evaluation = header.get("eval")
     if not isinstance(evaluation, dict):
         raise ReadError(f"{path} has no description of the evaluation; it is no Inspect log.")
     if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
         raise ReadError(f"{path} holds no samples; was it written with log_samples off?")
-    plan = header.get("plan")
-    plan = plan if isinstance(plan, dict) else {}
-    return _Log(evaluation, str(header.get("status", "")), plan, samples, header.get("invalidated") is True)
+    plan, status = as_object(header.get("plan")), str(header.get("status", ""))
+    return _Log(evaluation, status, plan, samples, header.get("invalidated") is True)
 
 
 def _epoch(path: Path, sample: Record) -> int:
@@ -330,10 +329,9 @@ def _unknown_values(unknown: Counter[str], path: Path) -> list[Finding]:
 
 def _checkpoint_columns(log: _Log) -> dict[str, Any]:
     """Seed and training step, where the log has them."""
-    own = log.eval.get("metadata")
-    own = own if isinstance(own, dict) else {}
-    configs = [log.eval.get("model_generate_config"), log.plan.get("config"), own]
-    seeds = [config["seed"] for config in configs if isinstance(config, dict) and as_text(config.get("seed"))]
+    own = as_object(log.eval.get("metadata"))
+    configs = [*map(as_object, (log.eval.get("model_generate_config"), log.plan.get("config"))), own]
+    seeds = [config["seed"] for config in configs if as_text(config.get("seed"))]
     out: dict[str, Any] = {names.SEED: seeds[0]} if seeds else {}
     step = own.get("step")
     if isinstance(step, str):

@@ -19,7 +19,6 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.columns import value_of
 from irt_bench.responses.formats.format import (
     MAX_DIGITS,
     Format,
@@ -28,17 +27,21 @@ from irt_bench.responses.formats.format import (
     checkpoint_of,
     constant,
     first_words,
+    number_of,
     stem,
     ungraded,
+    usable_metrics,
 )
 from irt_bench.responses.formats.jsonlines import (
     SUFFIXES,
     Record,
     as_float,
+    as_object,
     as_text,
     first_record,
     head,
     load_object,
+    objects_in,
     records,
 )
 from irt_bench.responses.table import (
@@ -112,7 +115,7 @@ def _parsed(path: Path, answers: list[Answer], options: ReadOptions) -> ParsedFi
     for answer in answers:
         by_benchmark.setdefault(answer.benchmark, []).append(answer)
     for benchmark, own in by_benchmark.items():
-        usable = _usable(own)
+        usable = usable_metrics(answer.values for answer in own)
         if not usable:
             found = ", ".join(dict.fromkeys(metric for answer in own for metric in answer.values)) or "none"
             message = f"{benchmark!r} in {path.name} was left out: no metric is a number in [0, 1] (metrics: {found})"
@@ -135,31 +138,12 @@ def _frame(answers: list[Answer], benchmark: str, metric: str) -> pd.DataFrame:
         names.MODEL: [answer.model for answer in answers],
         names.ITEM: [answer.item for answer in answers],
         names.TRIAL: pd.array([answer.trial for answer in answers], dtype="Int64"),
-        names.SCORE: [_number(answer.values.get(metric)) for answer in answers],
+        names.SCORE: [number_of(answer.values.get(metric)) for answer in answers],
         **{name: pd.Series([answer.more.get(name) for answer in answers]) for name in more},
     }
     frame = pd.DataFrame(columns)
     frame[names.BENCHMARK], frame[METRIC] = constant(benchmark, n), constant(metric, n)
     return frame
-
-
-def _usable(answers: list[Answer]) -> list[str]:
-    """Metrics whose values all are nothing or in [0, 1], and of which some are known."""
-    usable: dict[str, bool] = {}
-    known: set[str] = set()
-    for answer in answers:
-        for metric, value in answer.values.items():
-            number = _number(value)
-            fits = value is None or number is not None and (np.isnan(number) or 0 <= number <= 1)
-            usable[metric] = usable.get(metric, True) and fits
-            if number is not None and not np.isnan(number):
-                known.add(metric)
-    return [metric for metric, fits in usable.items() if fits and metric in known]
-
-
-def _number(value: object) -> float | None:
-    """Read a number or a word such as "pass"; None for anything else."""
-    return value_of(value) if isinstance(value, str) else as_float(value)
 
 
 def _model_of(path: Path) -> str:
@@ -168,11 +152,6 @@ def _model_of(path: Path) -> str:
     if name in GENERIC_NAMES:
         return path.absolute().parent.name or name
     return re.sub(r"[-_.](?:sanitized|raw|eval_results|results|annotations)(?=[-_.]|$)", "", name)
-
-
-def _dictionaries(entries: object) -> Iterator[Record]:
-    """Yield the records of a list; anything else is passed over."""
-    yield from (entry for entry in entries if isinstance(entry, dict)) if isinstance(entries, list) else ()
 
 
 # OLMES ------------------------------------------------------------------------------------------------------------
@@ -198,7 +177,7 @@ def _olmes(path: Path) -> Iterator[Answer]:
             raise ReadError(f"{path}, line {number}: no 'metrics'; this is not a line of OLMES predictions.")
         doc_id = record.get("doc_id")
         own = as_text(doc_id) if doc_id is not None else as_text(record.get("native_id"))
-        outputs = list(_dictionaries(record.get("model_output")))
+        outputs = list(objects_in(record.get("model_output")))
         logits, lengths = ([output.get(key) for output in outputs] for key in ("sum_logits", "num_chars"))
         label = record.get("label", metrics.get("correct_choice"))
         more = about | {
@@ -264,7 +243,7 @@ def _statuses(entry: object) -> Iterator[tuple[str | None, str | None]]:
         extra = plus if isinstance(plus, list) else []
         for place, status in enumerate(base if isinstance(base, list) else []):
             yield _status(status), _status(extra[place]) if place < len(extra) else None
-    for sample in _dictionaries(entry):
+    for sample in objects_in(entry):
         yield _status(sample.get("base_status")), _status(sample.get("plus_status"))
 
 
@@ -320,9 +299,8 @@ def _promptfoo(path: Path) -> Iterator[Answer]:
     """Outcome of each test, by provider; each prompt is a benchmark of its own where there are several."""
     content = load_object(path)
     outer = content.get("results")
-    entries = list(_dictionaries(outer.get("results") if isinstance(outer, dict) else outer))
-    config = content.get("config")
-    title = as_text(config.get("description")) if isinstance(config, dict) else None
+    entries = list(objects_in(outer.get("results") if isinstance(outer, dict) else outer))
+    title = as_text(as_object(content.get("config")).get("description"))
     several = len({_index(entry, "promptIdx") for entry in entries}) > 1
     times: dict[tuple[object, ...], int] = {}
     for entry in entries:
@@ -331,7 +309,6 @@ def _promptfoo(path: Path) -> Iterator[Answer]:
         model = as_text(given.get("label")) or as_text(given.get("id")) or stem(path)
         prompt = _index(entry, "promptIdx")
         benchmark = (title or stem(path)) + (f"/prompt{prompt}" if several else "")
-        case = entry.get("testCase") if isinstance(entry.get("testCase"), dict) else {}
         test = _index(entry, "testIdx")
         item = f"test{test}" if test is not None else as_text(entry.get("id")) or _digest(entry.get("vars"))
         key = (model, benchmark, item)
@@ -340,7 +317,7 @@ def _promptfoo(path: Path) -> Iterator[Answer]:
         failed = entry.get("failureReason") == ERROR_REASON or (entry.get("error") and entry.get("success") is None)
         values = {} if failed else {"success": entry.get("success"), "score": entry.get("score")}
         values |= scores if isinstance(scores, dict) and not failed else {}
-        about = case.get("description") if isinstance(case, dict) else None
+        about = as_object(entry.get("testCase")).get("description")
         more = {QUESTION: first_words(about) or first_words(_joined(entry.get("vars")))}
         yield Answer(model, benchmark, item, values or {"success": None}, trial=times[key], more=more)
 
@@ -425,10 +402,8 @@ def _evalscope(path: Path) -> Iterator[Answer]:
     """Reviews of one benchmark in the folder of a model; what was not graded successfully is missing."""
     benchmark, model = stem(path), path.absolute().parent.name or stem(path)
     for _, record in records(path):
-        graded = record.get("sample_score")
-        graded = graded if isinstance(graded, dict) else {}
-        score = graded.get("score")
-        score = score if isinstance(score, dict) else {}
+        graded = as_object(record.get("sample_score"))
+        score = as_object(graded.get("score"))
         values = score.get("value")
         succeeded = score.get("status") in (None, "success")
         trial = graded.get("generation_index")
@@ -478,7 +453,7 @@ def _read_py_irt(path: Path, options: ReadOptions) -> ParsedFile:
 
 
 def _py_irt_value(path: Path, number: int, item: str, value: object) -> float:
-    parsed = np.nan if value is None else _number(value)
+    parsed = np.nan if value is None else number_of(value)
     if parsed is None:
         raise ReadError(f"{path}, line {number}: response {value!r} to item {item!r} is not a number.")
     return parsed

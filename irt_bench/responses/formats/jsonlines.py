@@ -239,6 +239,16 @@ def as_text(value: object) -> str | None:
     return str(value) if isinstance(value, (str, int, float)) else None
 
 
+def as_object(value: object) -> Record:
+    """Return a JSON object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_in(values: object) -> Iterator[Record]:
+    """Yield the JSON objects of a list; anything else is passed over."""
+    yield from (value for value in values if isinstance(value, dict)) if isinstance(values, list) else ()
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without a full stop."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")

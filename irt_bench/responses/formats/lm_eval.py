@@ -20,7 +20,6 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.errors import ReadError
-from irt_bench.responses.columns import value_of
 from irt_bench.responses.formats.format import (
     MAX_DIGITS,
     Checkpoint,
@@ -31,18 +30,20 @@ from irt_bench.responses.formats.format import (
     choice_for,
     constant,
     first_words,
+    number_of,
     revision_in,
     ungraded,
 )
 from irt_bench.responses.formats.jsonlines import (
     SUFFIXES,
     Record,
-    as_float,
+    as_object,
     as_text,
     first_record,
     head,
     holds_logs,
     load_object,
+    objects_in,
     records,
 )
 from irt_bench.responses.table import (
@@ -118,8 +119,7 @@ def _load(path: Path, modified_ns: int) -> Run | None:
     results = load_object(path)
     if "results" not in results or "configs" not in results:
         return None
-    config = results.get("config")
-    config = config if isinstance(config, dict) else {}
+    config = as_object(results.get("config"))
     model_args = config.get("model_args")
     revision = revision_in(model_args) or config.get("model_revision")
     return Run(
@@ -167,9 +167,8 @@ def _groups(subtasks: object) -> dict[str, str]:
 def _filters(configs: object) -> dict[str, tuple[str, ...]]:
     """Names of the filters of each task, in the order in which its samples are written."""
     out = {}
-    for task, config in configs.items() if isinstance(configs, dict) else ():
-        listed = config.get("filter_list") if isinstance(config, dict) else None
-        named = [entry.get("name") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    for task, config in as_object(configs).items():
+        named = [entry.get("name") for entry in objects_in(as_object(config).get("filter_list"))]
         out[str(task)] = tuple(name for name in named if isinstance(name, str))
     return out
 
@@ -360,7 +359,7 @@ def _plain(value: object) -> object:
 
 def _is_score(value: object) -> bool:
     """Whether a metric's value is nothing, or a number in [0, 1]."""
-    number = _number(value)
+    number = number_of(value)
     return value is None or (number is not None and (math.isnan(number) or 0 <= number <= 1))
 
 
@@ -446,12 +445,8 @@ def _frame(answers: Sequence[_Answer], metric: str, task: str, doc_ids: pd.array
 
 
 def _score_value(value: object) -> float:
-    number = _number(value)
+    number = number_of(value)
     return np.nan if number is None else number
-
-
-def _number(value: object) -> float | None:
-    return value_of(value) if isinstance(value, str) else as_float(value)
 
 
 def document_labels(task: str, ids: Sequence[object], hashes: Sequence[str | None]) -> list[str]:

@@ -36,7 +36,7 @@ from irt_bench.responses.formats.format import (
     stem,
     ungraded,
 )
-from irt_bench.responses.formats.jsonlines import Record, first_record, head
+from irt_bench.responses.formats.jsonlines import Record, as_object, first_record, head
 from irt_bench.responses.formats.tables import is_csv, is_json, is_table, read_columns
 from irt_bench.responses.labels import Codes
 from irt_bench.responses.table import (
@@ -169,7 +169,7 @@ def _first_entry(path: Path) -> Record:
         entry, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
     except (ValueError, RecursionError):
         return {}
-    return entry if isinstance(entry, dict) else {}
+    return as_object(entry)
 
 
 def _long(columns: dict[str, pd.Series], declared: Mapping[str, Any], path: Path, options: ReadOptions) -> ParsedFile:

@@ -25,7 +25,7 @@ from irt_bench.errors import ReadError, SubsetError, SubsetWarning
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.formats.format import Choice, parse_choice
 from irt_bench.responses.formats.inspect_ai import EvalArchive
-from irt_bench.responses.formats.jsonlines import as_text, load_object, records
+from irt_bench.responses.formats.jsonlines import as_object, as_text, load_object, records
 from irt_bench.responses.formats.lm_eval import run_of
 from irt_bench.responses.labels import MODEL_NAME
 from irt_bench.responses.read import Source, find_sources, read_responses
@@ -135,11 +135,9 @@ def _hashes_alike(asked: Sequence[LoggedDocument], path: Path, known_hashes: Col
 def _exported(path: Path, time: str | None, task: str) -> dict[str, Any]:
     """Metadata of an exported task in the results file."""
     for beside in sorted(path.parent.glob(f"*_{time}.json")) if time else []:
-        configs = load_object(beside).get("configs")
-        config = configs.get(task) if isinstance(configs, dict) else None
-        metadata = config.get("metadata") if isinstance(config, dict) else None
-        own = metadata.get("irt_bench") if isinstance(metadata, dict) else None
-        if isinstance(own, dict) and isinstance(own.get("task"), str) and isinstance(own.get("n_full"), int):
+        config = as_object(as_object(load_object(beside).get("configs")).get(task))
+        own = as_object(as_object(config.get("metadata")).get("irt_bench"))
+        if isinstance(own.get("task"), str) and isinstance(own.get("n_full"), int):
             return own
     return {}
 
@@ -150,11 +148,10 @@ def _facts_of_inspect_log(path: Path) -> LogFacts | None:
             header = archive.json("header.json") if "header.json" in archive.names() else {}
     else:
         header = load_object(path)
-    evaluation = header.get("eval") if isinstance(header, dict) else None
+    evaluation = as_object(header).get("eval")
     if not isinstance(evaluation, dict):
         return None
-    dataset = evaluation.get("dataset")
-    dataset = dataset if isinstance(dataset, dict) else {}
+    dataset = as_object(evaluation.get("dataset"))
     ids, n_full = dataset.get("sample_ids"), dataset.get("samples")
     return LogFacts(
         path=path,
