@@ -92,6 +92,8 @@ DIGITS = 10  # of statistics that are ranked: equal items are ties despite round
 ROWS = pd.MultiIndex.from_product(
     [["proportion_correct", "item_rest_correlation"], ["pearson", "spearman"]], names=["statistic", "method"]
 )
+ROW_NAMES = [f"{str(statistic).replace('_', ' ')}, {method}" for statistic, method in ROWS]
+HALVES = {"ability": "the weaker and the stronger", "random": "at random"}
 CORRELATIONS = [f"{name}{suffix}" for name in ("ability", "random", "ratio") for suffix in ("", "_q05", "_q95")]
 NUMBERS = [f"{what}_{name}" for name in ("ability", "random") for what in ("n_items", "n_left_out")]
 
@@ -179,10 +181,16 @@ def compare_transfer(counts: Responses, *, n_splits: int = 100, seed: int = 0) -
     ability, random = _replicate(counts, n_splits, np.random.default_rng(seed))
     joined = _summary("ability", ability, counts.n_items).join(_summary("random", random, counts.n_items))
     shown = (joined["random_q05"] > 0).to_numpy()
-    if not shown.all():
+    apart = ~shown & joined["random"].notna().to_numpy()  # of others, a warning has said that they are undefined
+    if apart.any():
+        place = int(apart.argmax())
+        first = joined.iloc[place]
         warnings.warn(
-            f"{int((~shown).sum())} of {len(shown)} ratios are undefined and reported as NaN, as random halves of the "
-            f"models do not agree; first: {' '.join(map(str, ROWS[int((~shown).argmax())]))}.",
+            f"whether item statistics of weaker models hold for stronger ones is not known, first: {ROW_NAMES[place]}. "
+            f"Those of two random halves of the {answering} models correlate at {first['random']:.2f} "
+            f"[{first['random_q05']:.2f}, {first['random_q95']:.2f}], which is not shown to be above 0: "
+            f"{int(apart.sum())} of {len(shown)} ratios are undefined and reported as NaN. Give more models, or more "
+            "items that some models solve and others do not.",
             UndefinedWarning,
             stacklevel=2,
         )
@@ -236,8 +244,10 @@ def _summary(name: str, replicates: _Replicates, n_items: int) -> pd.DataFrame:
     used = float(replicates.n_items.mean())
     if np.isnan(correlation).any():
         warnings.warn(
-            f"{int(np.isnan(correlation).sum())} of {len(ROWS)} correlations are undefined and reported as NaN; "
-            f"{used:g} of {n_items} items have spread in both halves.",
+            f"item statistics of two halves of the models ({HALVES[name]}) cannot be correlated, first: "
+            f"{ROW_NAMES[int(np.isnan(correlation).argmax())]}. {used:g} of {n_items} items have spread in both halves, "
+            f"{MIN_ITEMS} that differ are needed: {int(np.isnan(correlation).sum())} of {len(ROWS)} correlations are "
+            "undefined and reported as NaN, and so are ratios. Give more models, or more items that some models solve and others do not.",
             UndefinedWarning,
             stacklevel=3,
         )

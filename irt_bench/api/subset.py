@@ -172,8 +172,9 @@ class Subset:
             raise SubsetError("the full score of this subset is a mean over subtasks; compare knows means over items.")
         whole = np.asarray(counts.asked.all(axis=1))
         if counts.n_items != about.n_items_full or not whole.any():
+            gap = "" if whole.all() else f", first without: {counts.models.index[int((~whole).argmax())]!r}"
             raise SubsetError(
-                f"{int(whole.sum())} of {counts.n_models} models answered all of {counts.n_items} items; answers to "
+                f"{int(whole.sum())} of {counts.n_models} models answered all of {counts.n_items} items{gap}; answers to "
                 f"all {about.n_items_full} items of {about.benchmark!r} are needed. Use score for those of the subset."
             )
         counts = counts.take(models=whole)

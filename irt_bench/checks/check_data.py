@@ -231,7 +231,8 @@ def _plan(
 ) -> CheckPlan:
     varying = np.flatnonzero(fitted.varying)
     if len(varying) < len(fitted.varying):
-        notes.append(f"{len(fitted.varying) - len(varying)} items with equal responses of all models form no pairs")
+        equal = counts.items.index[~fitted.varying]
+        notes.append(f"{len(equal)} items with equal responses of all models form no pairs, first: {equal[0]!r}")
     chosen = {}
     for name, most in (("residual correlations", Q3_ITEMS), ("odds ratios", ODDS_ITEMS), ("eigenvalues", EIGEN_ITEMS)):
         chosen[name] = np.sort(rng.choice(varying, most, replace=False)) if len(varying) > most else varying

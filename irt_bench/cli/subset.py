@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
+from rich.markup import escape
+
 from irt_bench.cli.command import command, err, out, print_text, progress_bar
 from irt_bench.cli.options import (
     FigureOptions,
@@ -251,7 +253,7 @@ def _verdict(control: "pd.DataFrame") -> str:
 
 def _note_responses(counts: "ResponseCounts") -> None:
     """Say what of the responses bears on how well the estimates hold."""
-    from irt_bench.subsets.clusters import n_without_family
+    from irt_bench.subsets.clusters import models_without_family
 
     if counts.measure == "score":
         err.print(
@@ -259,10 +261,11 @@ def _note_responses(counts: "ResponseCounts") -> None:
             "score are scaled on held-out models; sds of abilities are too wide rather than too narrow.",
             soft_wrap=True,
         )
-    if n_alone := n_without_family(counts):
+    if len(alone := models_without_family(counts)):
         err.print(
-            f"[yellow]Note:[/] the names of {n_alone:,} of {counts.n_models:,} models say nothing of families: each "
-            "counts as a cluster of its own. Where some come from one base or run, say so in a column 'cluster'.",
+            f"[yellow]Note:[/] the names of {len(alone):,} of {counts.n_models:,} models say nothing of families, "
+            f"first: {escape(repr(alone[0]))}. Each counts as a cluster of its own; where some come from one base or "
+            "run, say so in a column 'cluster'.",
             soft_wrap=True,
         )
 

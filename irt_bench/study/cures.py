@@ -100,7 +100,7 @@ class FinalScores:
     def __init__(self, checkpoints: Checkpoints, full: FloatArray) -> None:
         finite = {run: rows[np.isfinite(full[rows])] for run, rows in checkpoints.last_rows.items()}
         kept = [rows for rows in finite.values() if len(rows) >= MIN_SEEDS]
-        self.n_left_out = len(finite) - len(kept)
+        self.left_out = [run for run, rows in finite.items() if len(rows) < MIN_SEEDS]
         self.rows = np.concatenate(kept) if kept else np.empty(0, dtype=np.intp)
         self.codes = np.repeat(np.arange(len(kept)), [len(rows) for rows in kept])
         self.n = np.array([len(rows) for rows in kept], dtype=np.float64)
@@ -364,9 +364,9 @@ def cure_table(
 
 def cure_notes(found: BenchmarkResults) -> list[str]:
     """Note the runs that the table of cures leaves out."""
-    n = FinalScores(found.checkpoints, found.full[WEIGHTED]).n_left_out
-    few = f"{n} runs have fewer than {MIN_SEEDS} seeds at their last checkpoint and do not count in the table of cures"
-    return [f"{found.plan.benchmark}: {few}"] if n else []
+    left = FinalScores(found.checkpoints, found.full[WEIGHTED]).left_out
+    few = f"{len(left)} runs have fewer than {MIN_SEEDS} seeds at their last checkpoint and do not count in the table"
+    return [f"{found.plan.benchmark}: {few} of cures, first: {left[0]!r}; give more seeds of them"] if left else []
 
 
 class _Maker:

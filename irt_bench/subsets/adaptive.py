@@ -275,9 +275,10 @@ def replay_adaptive(
     counts = counts.take(items=positions_of(labels, counts.items.index, ITEM, "the fit", "the responses"))
     whole = counts.asked.all(axis=1)
     if whole.sum() < MIN_REPLAYED:
+        gap = "" if whole.all() else f"; the first that did not: {counts.models.index[int((~whole).argmax())]!r}"
         raise AnalysisError(
-            f"{int(whole.sum())} of {counts.n_models} models answered all {counts.n_items} items of the fit; at least "
-            f"{MIN_REPLAYED} are needed."
+            f"{int(whole.sum())} of {counts.n_models} models answered all {counts.n_items} items of the fit{gap}. At "
+            f"least {MIN_REPLAYED} are needed, as tests look up real answers; without them, models are simulated."
         )
     if not whole.all():
         first = counts.models.index[int((~whole).argmax())]

@@ -69,14 +69,14 @@ def model_clusters(counts: ResponseCounts) -> Labels:
     return np.array([str(clusters.iloc[first[row]]) for row in rows], dtype=np.str_)
 
 
-def n_without_family(counts: ResponseCounts) -> int:
-    """Count the models whose family or run is unknown: neither a column nor the name gives it."""
+def models_without_family(counts: ResponseCounts) -> pd.Index:
+    """Find the models whose family or run is unknown: neither a column nor the name gives it."""
     found = name_clusters([str(label) for label in counts.models.index])
     unknown = np.array([cluster is None for cluster in found])
     for column in (RUN, CLUSTER):
         if column in counts.models:
             unknown &= counts.models[column].isna().to_numpy()
-    return int(unknown.sum())
+    return counts.models.index[unknown]
 
 
 def name_clusters(labels: Sequence[str]) -> list[str | None]:

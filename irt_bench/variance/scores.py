@@ -185,11 +185,15 @@ def _repeated(checkpoints: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if single.all():
         n_runs = checkpoints[names.RUN].nunique()
         raise AnalysisError(
-            f"each of {n_runs} runs has one seed; seed variance needs two or more of a run, ten for a narrow interval."
+            f"each of {n_runs} runs has one seed, first: {checkpoints[names.RUN].iloc[0]!r}; seed variance needs two or "
+            "more of a run, ten for a narrow interval."
         )
     if single.any():
-        n_runs = checkpoints.loc[single, names.RUN].nunique()
-        notes.append(f"{n_runs} runs with a single seed ({int(single.sum())} models) are left out")
+        left = checkpoints.loc[single, names.RUN].unique()
+        notes.append(
+            f"{len(left)} runs with a single seed ({int(single.sum())} models) are left out, first: {left[0]!r}; give "
+            "models of another seed of them"
+        )
     return checkpoints[~single]
 
 

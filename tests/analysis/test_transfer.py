@@ -120,8 +120,12 @@ def test_items_constant_in_a_half_are_left_out_and_counted(simulated, make_count
 
 def test_ratio_is_undefined_where_random_halves_do_not_agree(make_counts):
     noise = np.random.default_rng(8).integers(0, 2, (40, 50))
-    with pytest.warns(UndefinedWarning, match="ratios are undefined"):
+    with pytest.warns(UndefinedWarning, match="ratios are undefined") as caught:
         both = compare_transfer(make_counts(noise), n_splits=40)
+    said = str(caught[0].message)
+    low, high = both["random_q05"].iloc[0], both["random_q95"].iloc[0]
+    assert "first: proportion correct, pearson" in said and f"[{low:.2f}, {high:.2f}]" in said, said
+    assert "random halves of the 40 models" in said and "Give more models" in said
     assert both["ratio"].isna().all() and both["ratio_q05"].isna().all()
     assert (both["random_q05"] < 0).all()
 
@@ -129,9 +133,11 @@ def test_ratio_is_undefined_where_random_halves_do_not_agree(make_counts):
 def test_too_few_usable_items_give_nan_with_a_warning(make_counts):
     correct = np.random.default_rng(9).integers(0, 2, (20, 5))
     correct[:, 2:] = 1
-    undefined = pytest.warns(UndefinedWarning, match="4 of 4 correlations")
-    with undefined, pytest.warns(UndefinedWarning, match="4 of 4 ratios"):
+    with pytest.warns(UndefinedWarning, match="4 of 4 correlations") as caught:
         found = compare_transfer(make_counts(correct), n_splits=5)
+    said = [str(each.message) for each in caught]
+    assert len(said) == 2 and all("first: proportion correct, pearson" in each for each in said), said
+    assert not any("nan" in each for each in said)  # no numbers that there are none of
     assert found.filter(regex="^(ability|random|ratio)").isna().all(axis=None)
 
 

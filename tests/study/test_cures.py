@@ -94,7 +94,7 @@ def test_runs_of_two_seeds_do_not_count():
     x = np.arange(14.0)
     frame = pd.DataFrame({"run": ["a"] * 6 + ["b"] * 6 + ["c"] * 2, "seed": [*"123456", *"123456", *"12"], "step": "1"})
     final = FinalScores(Checkpoints(frame), x)
-    assert final.n_left_out == 1 and len(final.rows) == 12 and final.n.tolist() == [6, 6]
+    assert len(final.left_out) == 1 and len(final.rows) == 12 and final.n.tolist() == [6, 6]
 
 
 def test_the_mean_of_the_last_checkpoints_needs_as_many():

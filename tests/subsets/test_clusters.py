@@ -7,7 +7,7 @@ import pytest
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.responses import read_responses
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.clusters import cluster_folds, model_clusters, n_without_family, name_clusters
+from irt_bench.subsets.clusters import cluster_folds, model_clusters, models_without_family, name_clusters
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_runs_go_before_names_and_equal_rows_stay_together():
     assert list(model_clusters(counts)) == ["r1", "b", "r1", "b"]
     named = replace(counts, models=models.assign(cluster=[None, None, "base", "base"]))
     assert list(model_clusters(named)) == ["r1", "b", "base", "b"]
-    assert n_without_family(named) == 0
+    assert not len(models_without_family(named))
 
 
 def test_names_with_nothing_but_a_number_are_no_family(make_counts):
@@ -50,7 +50,7 @@ def test_names_with_nothing_but_a_number_are_no_family(make_counts):
     counts = make_counts(rng.integers(0, 2, (60, 40)), models=labels)
     clusters = model_clusters(counts)
     assert len(np.unique(clusters)) == 51 and set(clusters[50:]) == {"gpt-4"}
-    assert n_without_family(counts) == 50
+    assert len(models_without_family(counts)) == 50
     assert name_clusters([f"davinci-00{k}" for k in (1, 2, 3)]) == ["davinci"] * 3
     assert name_clusters([f"entry{k}" for k in range(20)]) == [None] * 20
 
