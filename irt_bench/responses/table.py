@@ -153,7 +153,10 @@ class ResponseTable:
         return _as_one_benchmark(self.keep_benchmarks(benchmarks), " + ".join(benchmarks))
 
     def keep_benchmarks(self, benchmarks: Sequence[str]) -> ResponseTable:
-        """Keep some benchmarks, with the models and items that occur in them."""
+        """Keep some benchmarks, with the models and items that occur in them.
+
+        Scores that are all 0 or 1 become right and wrong answers, as if these benchmarks had been read alone.
+        """
         if set(benchmarks) == set(self.benchmarks):
             return self
         entries = self.entries[self.entries[names.BENCHMARK].isin(benchmarks)].reset_index(drop=True)
@@ -165,8 +168,8 @@ class ResponseTable:
         for key, labels in kept.items():
             categories = categorical(answers[key]).categories
             answers[key] = answers[key].cat.set_categories(categories[categories.isin(labels)])
-        answers = tidied(answers, dropping=PER_ANSWER)
         models, items = tidied(models, dropping=models.columns), tidied(items, dropping=items.columns)
+        answers = _right_or_wrong(tidied(answers, dropping=PER_ANSWER), items)
         return replace(self, answers=answers, models=models, items=items, entries=entries)
 
     def one_benchmark(self, benchmark: str | None = None) -> ResponseTable:
@@ -254,6 +257,16 @@ class ResponseTable:
             names.ITEM: [*items.get_level_values(1), *any_item.reindex(models.get_level_values(0))],
         }
         return pd.DataFrame({name: pd.Series(values, dtype="str").astype("category") for name, values in rows.items()})
+
+
+def _right_or_wrong(answers: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    """Name scores that are all 0 or 1 ``correct``, unless they are ordered scores of which only the ends occur."""
+    if names.SCORE not in answers or not answers[names.SCORE].isin((0, 1)).all():
+        return answers
+    if {names.LOWEST_SCORE, names.HIGHEST_SCORE} <= {*items}:
+        if (items[names.HIGHEST_SCORE] - items[names.LOWEST_SCORE] > 1).any():
+            return answers
+    return answers.rename(columns={names.SCORE: names.CORRECT}).astype({names.CORRECT: np.int8})
 
 
 def _as_one_benchmark(table: ResponseTable, name: str) -> ResponseTable:

@@ -84,3 +84,10 @@ def test_benchmarks_of_right_and_wrong_answers_stay_as_they_are():
     table = table_from_frame(both)
     assert "lowest_score" not in table.select("quiz").items
     assert set(table.select("quiz").counts().correct.ravel()) == {0, 1}
+    assert (table.select("quiz").measure, table.select("judge").measure) == ("correct", "score")
+
+
+def test_ordered_scores_of_which_only_the_ends_occur_stay_scores():
+    ends = JUDGED.assign(benchmark="ends", score=np.where(JUDGED["score"] > 5, 4.0, 0.0), max_score=4)
+    both = pd.concat([ends, JUDGED.assign(benchmark="judge", max_score=10)], ignore_index=True)
+    assert table_from_frame(both).select("ends").measure == "score"

@@ -144,13 +144,13 @@ def test_right_answers_beside_counts_become_one_of_one(tmp_path):
     assert table.select("b").counts().trials.tolist() == [[10]]
 
 
-def test_right_answers_beside_scores_become_scores(tmp_path):
+def test_right_answers_beside_scores_are_right_answers_again_when_they_are_alone(tmp_path):
     write(tmp_path / "a.csv")
     write(tmp_path / "b.csv", "model,item,score\na,1,0.25\n")
     table = read_responses([tmp_path])
     assert table.measure == "score"
-    assert table.select("a").counts().correct.tolist() == [[1.0, 0.0], [0.0, 0.0]]
-    assert table.select("b").counts().correct.tolist() == [[0.25]]
+    assert table.select("a").counts().fingerprint() == read_responses([tmp_path / "a.csv"]).counts().fingerprint()
+    assert table.select("b").counts().correct.tolist() == [[0.25]] and table.select("b").measure == "score"
 
 
 def test_counts_beside_scores_are_refused(tmp_path):
