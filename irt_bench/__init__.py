@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from irt_bench.api.study import run_study as run_study
     from irt_bench.api.subset import Subset as Subset
     from irt_bench.api.subset import make_subset as make_subset
+    from irt_bench.api.subset_comparison import CalibrationComparison as CalibrationComparison
     from irt_bench.api.subset_comparison import SubsetComparison as SubsetComparison
     from irt_bench.api.subset_comparison import compare_calibrations as compare_calibrations
     from irt_bench.api.subset_comparison import compare_subsets as compare_subsets
@@ -92,6 +93,7 @@ _HOMES = {
     "AccuracyComparison": "irt_bench.api.analysis",
     "Beta": "irt_bench.irt_models.model",
     "AdaptiveRules": "irt_bench.subsets.harness.export_tasks",
+    "CalibrationComparison": "irt_bench.api.subset_comparison",
     "BifactorTwoPL": "irt_bench.irt_models.multidimensional",
     "ConfirmatoryTwoPL": "irt_bench.irt_models.multidimensional",
     "ConvergenceWarning": "irt_bench.errors",

@@ -58,6 +58,7 @@ PUBLIC = [
     "AdaptiveRules",
     "Beta",
     "BifactorTwoPL",
+    "CalibrationComparison",
     "ConfirmatoryTwoPL",
     "ConvergenceWarning",
     "Fit",

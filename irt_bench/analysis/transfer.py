@@ -242,12 +242,13 @@ def _summary(name: str, replicates: _Replicates, n_items: int) -> pd.DataFrame:
     correlation = replicates.as_observed.mean(axis=0)
     lower, upper = np.where(np.isnan(correlation), np.nan, _limits(replicates.resampled))
     used = float(replicates.n_items.mean())
-    if np.isnan(correlation).any():
+    undefined = np.isnan(correlation)
+    if undefined.any():
         warnings.warn(
             f"item statistics of two halves of the models ({HALVES[name]}) cannot be correlated, first: "
-            f"{ROW_NAMES[int(np.isnan(correlation).argmax())]}. {used:g} of {n_items} items have spread in both halves, "
-            f"{MIN_ITEMS} that differ are needed: {int(np.isnan(correlation).sum())} of {len(ROWS)} correlations are "
-            "undefined and reported as NaN, and so are ratios. Give more models, or more items that some models solve and others do not.",
+            f"{ROW_NAMES[int(undefined.argmax())]}. {used:g} of {n_items} items have spread in both halves, "
+            f"{MIN_ITEMS} that differ are needed: {int(undefined.sum())} of {len(ROWS)} correlations are undefined and "
+            "reported as NaN, and so are ratios. Give more models, or more items that some solve and others do not.",
             UndefinedWarning,
             stacklevel=3,
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from irt_bench.api.fit import Fit
     from irt_bench.report.figures import FigureLook
+    from irt_bench.responses.canonical import Responses
 
 ABILITIES: Final = np.linspace(-4, 4, 81)  # where curves are evaluated
 N_CURVES: Final = 4  # items drawn where none are named
@@ -105,16 +106,26 @@ def _style(column: TableColumn) -> str:
     return f"text-align:{'right' if column.numeric else 'left'};padding:1px 8px"
 
 
-def figures_of(fitted: Fit, items: Sequence[str] | None) -> dict[str, Callable[[], Figure]]:
-    """Figures that a fit has, by name."""
+def figures_of(
+    fitted: Fit, items: Sequence[str] | None, responses: Responses | None = None
+) -> dict[str, Callable[[], Figure]]:
+    """Figures that a fit has, by name; curves of some items, scores of the models of some responses."""
+    scores = {"scores": partial(_scored_figure, fitted, responses)}
     if names.DIMENSION in fitted.posterior.dims:
-        return profile_figures(fitted)
-    kinds = ability_figures(fitted, items)
+        return profile_figures(fitted) | scores
+    kinds = ability_figures(fitted, items) | scores
     if SCORE_MODEL in fitted.posterior.attrs:
-        kinds = {name: kinds[name] for name in ("fit", "abilities", "ranks", "items", "wright", "trace")}
+        kinds = {name: kinds[name] for name in ("fit", "abilities", "ranks", "items", "wright", "trace", "scores")}
         kinds["curves"] = partial(_outcomes_figure, fitted, items)
         kinds["raters"] = lambda: figures.raters_figure(fitted.raters())
     return kinds
+
+
+def _scored_figure(fitted: Fit, responses: Responses | None) -> Figure:
+    """Draw the abilities of new models."""
+    if responses is None:
+        raise FitError("the figure 'scores' needs the answers of the new models; give responses=.")
+    return figures.scored_figure(fitted.score(responses), "the items of the fit")
 
 
 def _outcomes_figure(fitted: Fit, items: Sequence[str] | None) -> Figure:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 FitPlot = Literal[
     "fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace", "populations",
-    "loadings", "raters",
+    "loadings", "raters", "scores",
 ]  # fmt: skip
 ProbabilitiesBy = Literal["cell", "model", "item"]
 ARVIZ_NAMES: Final = {"eti90_lb": "q05", "eti90_ub": "q95"}
@@ -375,7 +375,10 @@ class Fit(FitResult):
         self._needs_one_ability("curves")
         return success_curves(some, abilities).to_dataframe()
 
-    def plot(self, kind: FitPlot = "fit", *, items: Sequence[str] | None = None, **look: Unpack[FigureLook]) -> Figure:
+    def plot(
+        self, kind: FitPlot = "fit", *, items: Sequence[str] | None = None, responses: Responses | None = None,
+        **look: Unpack[FigureLook],
+    ) -> Figure:  # fmt: skip
         """Draw a figure; its axes can be restyled, and it is saved by ``figure.savefig``.
 
         Parameters
@@ -398,8 +401,12 @@ class Fit(FitResult):
                 ArviZ's densities and traces of the means and standard deviations over items.
             "loadings"
                 Loadings of the items of a fit with several abilities, with intervals, dimension by dimension.
+            "scores"
+                Abilities of new models, as `score` estimates them from their `responses`, with intervals.
         items : sequence of str, optional
             Labels of the items whose curves are drawn.
+        responses : ResponseCounts, or what `as_counts` takes, optional
+            "scores": answers of the new models.
         **look
             ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
 
@@ -411,7 +418,7 @@ class Fit(FitResult):
         >>> figure.axes[0].set_title("Algebra items").get_text()
         'Algebra items'
         """
-        kinds = figures_of(self, items)
+        kinds = figures_of(self, items, responses)
         if kind not in kinds and kind in get_args(FitPlot):
             self._needs_one_ability(f"the figure {kind!r}")
         return draw(kind, kinds, **look)

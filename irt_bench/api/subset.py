@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from irt_bench.names import EstimatorName, ExportName, SelectorName, WeightingNa
 from irt_bench.report import figures
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.table import ResponseTable
-from irt_bench.subsets.adaptive import AdaptiveSettings, compare_adaptive, replay_adaptive
+from irt_bench.subsets.adaptive import AdaptiveSettings, adaptive_course, compare_adaptive, replay_adaptive
 from irt_bench.subsets.harness.export import MODEL, ExportOptions, export_subset
 from irt_bench.subsets.harness.export_tasks import AdaptiveRules
 from irt_bench.subsets.make import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from irt_bench.report.figures import FigureLook
 
-SubsetPlot = Literal["items", "scores"]
+SubsetPlot = Literal["items", "scores", "estimates", "adaptive"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,8 +174,9 @@ class Subset:
         if counts.n_items != about.n_items_full or not whole.any():
             gap = "" if whole.all() else f", first without: {counts.models.index[int((~whole).argmax())]!r}"
             raise SubsetError(
-                f"{int(whole.sum())} of {counts.n_models} models answered all of {counts.n_items} items{gap}; answers to "
-                f"all {about.n_items_full} items of {about.benchmark!r} are needed. Use score for those of the subset."
+                f"{int(whole.sum())} of {counts.n_models} models answered all of {counts.n_items} items{gap}; answers "
+                f"to all {about.n_items_full} items of {about.benchmark!r} are needed. Use score for those of the "
+                "subset."
             )
         counts = counts.take(models=whole)
         table = self.score(counts)[["estimate", "q05", "q95"]]
@@ -288,24 +289,48 @@ class Subset:
         return export_subset(self.record, to, Path(path), options)
 
     def plot(
-        self, kind: SubsetPlot = "items", *, responses: Responses | None = None, **look: Unpack[FigureLook]
+        self,
+        kind: SubsetPlot = "items",
+        *,
+        responses: Responses | None = None,
+        fit: FitResult | None = None,
+        stop_sd: float = 0.3,
+        max_items: int = 200,
+        **look: Unpack[FigureLook],
     ) -> Figure:
-        """Draw the items, or estimated against full scores.
+        """Draw the items, estimated full scores, or adaptive tests.
 
         Parameters
         ----------
-        kind : {"items", "scores"}
-            "items": difficulty, discrimination and weight. "scores": estimates with intervals against full scores.
+        kind : {"items", "scores", "estimates", "adaptive"}
+            "items": difficulty, discrimination and weight. "estimates": full scores, as `score` estimates them, with
+            intervals. "scores": these against full scores. "adaptive": ability with its interval against the number of
+            items asked, in adaptive tests of three models.
         responses : ResponseCounts, or what `as_counts` takes, optional
-            "scores": answers to the full benchmark, of models that answered all items.
+            "estimates": answers to the subset. "scores": answers to the full benchmark, of models that answered all
+            items. "adaptive": the same, or none, for simulated models.
+        fit : Fit, optional
+            "adaptive": of all items of the benchmark.
+        stop_sd, max_items
+            "adaptive": as of `compare_adaptive`.
         **look
             ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
-        if kind == "scores" and responses is None:
-            raise SubsetError("plot('scores') needs answers to the full benchmark; give responses=.")
+        if kind in ("scores", "estimates") and responses is None:
+            what = "the full benchmark" if kind == "scores" else "the subset"
+            raise SubsetError(f"plot({kind!r}) needs answers to {what}; give responses=.")
+        if kind == "adaptive" and fit is None:
+            raise SubsetError("plot('adaptive') needs a fit to all items of the benchmark; give fit=.")
+        counts = None if responses is None else as_counts(responses)
+        of = f"{self.record.size:,} of {self.record.n_items_full:,} items"
+        rules = AdaptiveSettings(stop_sd=stop_sd, min_items=min(5, max_items), max_items=max_items)
         kinds = {
             "items": lambda: figures.subset_items_figure(self.items()),
-            "scores": lambda: figures.subset_scores_figure(self.compare(responses)),  # type: ignore[arg-type]
+            "scores": lambda: figures.subset_scores_figure(self.compare(cast(Responses, responses))),
+            "estimates": lambda: figures.scored_figure(self.score(cast(Responses, responses)), of),
+            "adaptive": lambda: figures.adaptive_figure(
+                adaptive_course(cast(FitResult, fit).posterior, rules, counts), stop_sd
+            ),
         }
         return draw(kind, kinds, **look)
 

@@ -16,7 +16,7 @@ import scipy
 from irt_bench.api.display import draw, html_frame, notebook_html, plural, saved_folder
 from irt_bench.api.subset import Subset, make_subset
 from irt_bench.errors import SubsetError, SubsetWarning
-from irt_bench.files import write_json
+from irt_bench.files import replacing, write_json
 from irt_bench.inference.fit import FitResult
 from irt_bench.names import INTERVAL, EstimatorName, SelectorName
 from irt_bench.report import figures
@@ -261,6 +261,68 @@ def compare_subsets(
     return SubsetComparison(found, shift(counts, clusters, design), shuffled, about)
 
 
+@dataclass(frozen=True, repr=False)
+class CalibrationComparison:
+    """Errors of a subset by the number of models that calibrate it. Made by `compare_calibrations`.
+
+    Parameters
+    ----------
+    errors : pd.DataFrame
+        See `summary`.
+    size : int
+        Number of items.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_calibrations, load_example
+    >>> compare_calibrations(load_example("benchmark"), 20, [10, 40], repeats=2)
+    CalibrationComparison(20 items, 10, 40 models)
+    """
+
+    errors: pd.DataFrame
+    size: int
+
+    def __repr__(self) -> str:
+        return f"CalibrationComparison({plural(self.size, 'item')}, {', '.join(map(str, self.errors.index))} models)"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), html_frame(self.errors, "Error of the full score"))
+
+    def summary(self) -> pd.DataFrame:
+        """Tabulate errors, indexed by the number of calibration models.
+
+        Returns
+        -------
+        pd.DataFrame
+            ``method``, ``estimator``, ``error`` (mean absolute error of the estimated full score, in [0, 1]),
+            ``error_q05``, ``error_q95`` (its 90% interval over draws), ``coverage`` (share of 90% intervals that hold
+            the full score), ``random`` (error of the mean of as many random items, for the same models) and
+            ``n_judged`` (models scored per draw, on average).
+        """
+        return self.errors
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"size": self.size, "calibrations": self.errors.reset_index().to_dict("records")}
+
+    def plot(self, kind: Literal["calibrations"] = "calibrations", **look: Unpack[FigureLook]) -> Figure:
+        """Draw the error against the number of calibration models, beside the mean of as many random items.
+
+        Parameters
+        ----------
+        kind : {"calibrations"}
+            The figure.
+        **look
+            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+        """
+        return draw(kind, {"calibrations": lambda: figures.calibrations_figure(self.errors, self.size)}, **look)
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as a CSV file, as ``irt-bench subset`` does for numbers of calibration models."""
+        with replacing(Path(path)) as beside:
+            self.errors.to_csv(beside, float_format="%.6g")
+
+
 def compare_calibrations(
     responses: Responses,
     size: float,
@@ -271,7 +333,7 @@ def compare_calibrations(
     repeats: int = 5,
     seed: int = 0,
     progress: Progress | None = None,
-) -> pd.DataFrame:
+) -> CalibrationComparison:
     """Show how the error of a subset falls with the number of calibration models, and how many would do.
 
     Clusters are drawn until they have the largest number of models. Of these, so many models calibrate subsets, by
@@ -292,14 +354,6 @@ def compare_calibrations(
     seed, progress
         As in `fit`.
 
-    Returns
-    -------
-    pd.DataFrame
-        Indexed by the number of calibration models: ``method``, ``estimator``, ``error`` (mean absolute error of the
-        estimated full score, in [0, 1]), ``error_q05``, ``error_q95`` (its 90% interval over draws), ``coverage``
-        (share of 90% intervals that hold the full score), ``random`` (error of the mean of as many random items, for
-        the same models) and ``n_judged`` (models scored per draw, on average).
-
     Raises
     ------
     SubsetError
@@ -309,7 +363,7 @@ def compare_calibrations(
     --------
     >>> from irt_bench import compare_calibrations, load_example
     >>> found = compare_calibrations(load_example("benchmark"), 20, [40], repeats=2)
-    >>> bool(found.loc[40, "error"] < found.loc[40, "random"])
+    >>> bool(found.summary().loc[40, "error"] < found.summary().loc[40, "random"])
     True
     """
     counts = as_counts(responses)
@@ -343,7 +397,7 @@ def compare_calibrations(
             f"with {wanted[-1]} models to calibrate, fewer than {MIN_JUDGED} of other clusters are left to judge; give "
             "a smaller n_models."
         )
-    return _over_draws(pd.DataFrame(rows))
+    return CalibrationComparison(_over_draws(pd.DataFrame(rows)), number)
 
 
 def _apart(clusters: Labels, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

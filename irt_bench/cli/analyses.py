@@ -1,8 +1,9 @@
 """irt-bench items, check, compare, score and scores: analyses of responses, and of a fit against responses."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from irt_bench.cli.command import command, for_terminal, out, print_text, progress_bar
 from irt_bench.cli.options import (
@@ -27,6 +28,7 @@ from irt_bench.names import ScoreMethod
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from irt_bench.api.fit import Fit
     from irt_bench.responses import ResponseCounts
@@ -170,6 +172,7 @@ def score(
     scoring: AbilityOptions,
     reading: ResponseOptions,
     writing: TableOptions,
+    drawing: FigureOptions,
     subset: Annotated[
         Path | None,
         option("Instead of --fit: file that irt-bench subset wrote, to estimate full scores.", metavar="FILE"),
@@ -182,34 +185,46 @@ def score(
             "name one of --fit DIR or --params FILE (abilities) and --subset subset.json (full scores), and only one."
         )
     writing.check(output)
+    drawing.check(["scores" if subset is None else "estimates"], force=writing.force)
     if subset is None:
-        _score_abilities(paths, scoring, reading, writing, output)
+        scores, of = _score_abilities(paths, scoring, reading, writing, output)
     else:
-        _score_subset(paths, subset, reading, writing, output)
+        scores, of = _score_subset(paths, subset, reading, writing, output)
+    drawing.write(partial(_plot_scores, scores, of))
+
+
+def _plot_scores(scores: "pd.DataFrame", of: str, kind: str = "", **look: Any) -> "Figure":
+    """Draw scores as `Fit.plot` and `Subset.plot` do; both draw one kind."""
+    from irt_bench.report.figures import scored_figure, with_look
+
+    return with_look(lambda: scored_figure(scores, of), **look)
 
 
 def _score_abilities(
     paths: list[Path], scoring: AbilityOptions, reading: ResponseOptions, writing: TableOptions, output: Path | None
-) -> None:
+) -> "tuple[pd.DataFrame, str]":
+    """Show and write abilities; return them, and by what they are."""
     from irt_bench.report.tables import print_table
 
     fitted = scoring.fitted()
     counts = (reading.read(paths) if fitted is None else reading.read_like(paths, fitted)).counts()
     scores = scoring.score(counts, fitted)
     writing.write(scores, output)
+    origin = "of the fit" if scoring.params is None else f"in {scoring.params.name}"
     if writing.json:
         print_text(json_text({"benchmark": counts.benchmark, **scoring.about(), "scores": records(scores)}))
-        return
+        return scores, f"the items {origin}"
     shown = scores.assign(accuracy=counts.accuracy()).sort_values("ability", ascending=False)
-    origin = "of the fit" if scoring.params is None else f"in {scoring.params.name}"
     title = f"Abilities by the items {origin}, and accuracy on these answers ({counts.benchmark})"
     print_table(shown, title=title, console=out)
     say_written(output)
+    return scores, f"the items {origin}"
 
 
 def _score_subset(
     paths: list[Path], subset: Path, reading: ResponseOptions, writing: TableOptions, output: Path | None
-) -> None:
+) -> "tuple[pd.DataFrame, str]":
+    """Show and write estimated full scores; return them, and by what they are."""
     from irt_bench.report.tables import print_table
     from irt_bench.subsets.harness.logs import MEANINGS, read_subset_logs, score_logs
     from irt_bench.subsets.subset import read_subset
@@ -219,17 +234,19 @@ def _score_subset(
         logs = read_subset_logs(paths, chosen, **vars(reading), progress=progress)
     scores = score_logs(logs, chosen)
     writing.write(scores, output)
+    of = f"{chosen.size:,} of {chosen.n_items_full:,} items"
     if writing.json:
         content = {"benchmark": chosen.benchmark, "subset": chosen.digest(), "scores": records(scores)}
         print_text(json_text(content | {"logs": records(logs.checks)}))
-        return
-    title = f"Estimated full scores on {chosen.benchmark} from {chosen.size} of {chosen.n_items_full} items"
+        return scores, of
+    title = f"Estimated full scores on {chosen.benchmark} from {of}"
     print_table(scores.sort_values("estimate", ascending=False), title=title, console=out)
     raised = {flag for flags in scores["flags"] for flag in flags.split(";")}
     for flag, meaning in MEANINGS.items():
         if flag in raised:
             out.print(f"{flag}: {meaning}", highlight=False)
     say_written(output)
+    return scores, of
 
 
 @command

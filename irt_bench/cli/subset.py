@@ -33,7 +33,7 @@ from irt_bench.names import EstimatorName, ExportName, SelectorName, WeightingNa
 if TYPE_CHECKING:
     import pandas as pd
 
-    from irt_bench.api.subset_comparison import SubsetComparison
+    from irt_bench.api.subset_comparison import CalibrationComparison, SubsetComparison
     from irt_bench.inference.fit import FitResult
     from irt_bench.responses import ResponseCounts
     from irt_bench.subsets.calibration import Calibration
@@ -152,9 +152,8 @@ def subset(
     )
 
     writing.check(output, folder=compare)
-    drawing.check(["errors"] if compare else ["items"], force=writing.force)
-    if drawing.figure is not None and calibration_models is not None:
-        raise SubsetError("--figure draws the items of a subset, or --compare; --calibration-models gives a table.")
+    kind = "errors" if compare else "items" if calibration_models is None else "calibrations"
+    drawing.check([kind], force=writing.force)
     _check(wanted, compare=compare, jobs=comparing.jobs)
     check_names([wanted.method], [wanted.weights], [wanted.estimator])
     table = reading.read(paths)
@@ -170,7 +169,7 @@ def subset(
     if calibration_models is not None:
         n_models = numbers("--calibration-models", calibration_models)
         how = {"method": wanted.method, "estimator": wanted.estimator, "seed": calibrating.seed}
-        _compare_calibrations(counts, output, number, n_models, json=writing.json, **how)
+        drawing.write(_compare_calibrations(counts, output, number, n_models, json=writing.json, **how).plot)
         return
     with progress_bar() as progress:
         plan = calibration_plan(counts, **how)
@@ -228,20 +227,20 @@ def _compare_calibrations(
     *,
     json: bool,
     **settings: Any,
-) -> None:
+) -> "CalibrationComparison":
     """Show and write errors by the number of calibration models."""
     from irt_bench.api.subset_comparison import compare_calibrations
     from irt_bench.report.tables import print_table
 
     with progress_bar() as progress:
         found = compare_calibrations(counts, size, n_models, **settings, progress=progress)
-    with replacing(output) as beside:
-        found.to_csv(beside, float_format="%.6g")
+    found.save(output)
     if json:
-        print_text(json_text({"calibrations": found.reset_index().to_dict("records")}))
-        return
-    print_table(found, title=f"Error of {size} items by number of calibration models", console=out)
+        print_text(json_text(found.to_dict()))
+        return found
+    print_table(found.summary(), title=f"Error of {size} items by number of calibration models", console=out)
     say_written(output)
+    return found
 
 
 def _verdict(control: "pd.DataFrame") -> str:
@@ -446,6 +445,7 @@ def adaptive(
     fit: FitFolder,
     reading: ResponseOptions,
     writing: WriteOptions,
+    drawing: FigureOptions,
     responses: Annotated[
         list[Path] | None,
         option("Answers of real models to all items, tested beside simulated models. Repeatable.", metavar="PATH"),
@@ -464,18 +464,22 @@ def adaptive(
     from irt_bench.report.tables import print_table
 
     writing.check(output)
+    drawing.check(["adaptive"], force=writing.force)
     chosen, fitted = Subset.load(subset), FitResult.load(fit)
     compare = partial(
         chosen.compare_adaptive, fitted, stop_sd=stop_sd, max_items=max_items, n_models=n_models, seed=seed
     )
     table = compare().assign(answers="simulated")
-    if responses:
-        real = compare(reading.read_like(responses, fitted).counts()).assign(answers="real")
+    counts = reading.read_like(responses, fitted).counts() if responses else None
+    if counts is not None:
+        real = compare(counts).assign(answers="real")
         table = pd.concat([real, table])
     table, benchmark = table.set_index("answers", append=True), chosen.record.benchmark
     if output is not None:
         with replacing(output) as beside:
             write_csv(table, beside)  # names of designs, no ids
+    course = partial(chosen.plot, kind="adaptive", responses=counts, fit=fitted, stop_sd=stop_sd, max_items=max_items)
+    drawing.write(course)
     if writing.json:
         print_text(json_text({"benchmark": benchmark, "seed": seed, "designs": records(table)}))
         return

@@ -263,9 +263,9 @@ def _right_or_wrong(answers: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     """Name scores that are all 0 or 1 ``correct``, unless they are ordered scores of which only the ends occur."""
     if names.SCORE not in answers or not answers[names.SCORE].isin((0, 1)).all():
         return answers
-    if {names.LOWEST_SCORE, names.HIGHEST_SCORE} <= {*items}:
-        if (items[names.HIGHEST_SCORE] - items[names.LOWEST_SCORE] > 1).any():
-            return answers
+    ranges = {names.LOWEST_SCORE, names.HIGHEST_SCORE} <= {*items}
+    if ranges and (items[names.HIGHEST_SCORE] - items[names.LOWEST_SCORE] > 1).any():
+        return answers
     return answers.rename(columns={names.SCORE: names.CORRECT}).astype({names.CORRECT: np.int8})
 
 

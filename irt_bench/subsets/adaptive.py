@@ -34,7 +34,7 @@ from irt_bench.analysis.labelled_draws import (
 )
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range
-from irt_bench.names import ABILITY, INTERVAL, ITEM
+from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.scorer import posterior_on
 
@@ -115,6 +115,7 @@ N_RESAMPLES: Final = 1000  # of models, for the intervals
 NO_ERROR: Final = 1e-9  # errors of ability below this are rounding
 FIXED: Final = "fixed subset"
 RANDOM: Final = "random items, as many"
+SHOWN_ABILITIES: Final = np.array([-1.3, 0.0, 1.3])  # of simulated models whose tests are drawn
 SAME_LENGTH: Final = "adaptive, as many"
 STOPPED: Final = "adaptive, until sd"
 
@@ -267,6 +268,64 @@ def replay_adaptive(
     """
     refuse_populations(posterior, "an adaptive test")
     drawn, positions, labels = _join(posterior, subset_items)
+    rng, bank = np.random.default_rng(settings.seed), item_bank(drawn)
+    counts, answers = _whole_answers(counts, posterior, labels, rng)
+    ability = run_fixed(answers, bank, np.arange(counts.n_items)).ability
+    return _summary(_tests(answers, bank, positions, settings, rng), ability, answers.mean(axis=1), rng)
+
+
+def adaptive_course(
+    posterior: xr.Dataset, settings: AdaptiveSettings, counts: ResponseCounts | None = None
+) -> pd.DataFrame:
+    """Follow adaptive tests of a weak, a middling and an able model, answer by answer.
+
+    Parameters
+    ----------
+    posterior : xr.Dataset
+        Draws of the item parameters of the whole benchmark, dimensions (chain, draw, item), with labels.
+    settings : AdaptiveSettings
+        Stopping rule.
+    counts : ResponseCounts, optional
+        Real answers, which tests look up; without them, models are simulated.
+
+    Returns
+    -------
+    pd.DataFrame
+        Indexed by model and number of items asked: ``ability`` with its limits, and ``reference``: the true ability
+        of a simulated model, that from all answers of a real one (``attrs["reference"]`` says which).
+    """
+    refuse_populations(posterior, "an adaptive test")
+    drawn, labels = item_draws(posterior, ITEM_DRAWS)
+    rng, bank = np.random.default_rng(settings.seed), item_bank(drawn)
+    if counts is None:
+        reference = SHOWN_ABILITIES
+        models, answers = [f"simulated, {value:g}" for value in reference], _simulate(drawn, reference, rng)[0]
+    else:
+        counts, answers = _whole_answers(counts, posterior, labels, rng)
+        ability = run_fixed(answers, bank, np.arange(len(labels))).ability
+        ranks = np.linspace(0, len(ability) - 1, 2 * len(SHOWN_ABILITIES) + 1)[1::2].round().astype(np.intp)
+        places = np.unique(np.argsort(ability, kind="stable")[ranks])
+        places = places[np.argsort(ability[places], kind="stable")]
+        models, answers, reference = [str(counts.models.index[at]) for at in places], answers[places], ability[places]
+    parts = []
+    for model, own, items, at in zip(
+        models, answers, run_adaptive(answers, bank, settings).asked, reference, strict=True
+    ):
+        items = items[items >= 0]
+        found = [run_fixed(own[None], bank, items[:n]) for n in range(len(items) + 1)]
+        index = pd.MultiIndex.from_product([[model], range(len(found))], names=[MODEL, "n_items"])
+        estimates = {ABILITY: "ability", f"{ABILITY}_q05": "lower", f"{ABILITY}_q95": "upper"}
+        columns = {name: [float(getattr(each, of)[0]) for each in found] for name, of in estimates.items()}
+        parts.append(pd.DataFrame(columns | {"reference": at}, index=index))
+    course = pd.concat(parts)
+    course.attrs["reference"] = "true ability" if counts is None else "ability from all answers"
+    return course
+
+
+def _whole_answers(
+    counts: ResponseCounts, posterior: xr.Dataset, labels: pd.Index, rng: np.random.Generator
+) -> tuple[ResponseCounts, Answers]:
+    """Answers of the models that answered all items of the fit, one trial of each, and these models."""
     if counts.measure != "correct":
         raise AnalysisError(
             f"the responses have measure {counts.measure!r}; adaptive tests need right or wrong answers."
@@ -285,12 +344,10 @@ def replay_adaptive(
         warnings.warn(
             f"{int((~whole).sum())} models did not answer all items of the fit and are left out; first: {first!r}.",
             ResponsesWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    rng, bank = np.random.default_rng(settings.seed), item_bank(drawn)
-    answers = rng.random((int(whole.sum()), counts.n_items)) < counts.proportions()[whole]
-    ability = run_fixed(answers, bank, np.arange(counts.n_items)).ability
-    return _summary(_tests(answers, bank, positions, settings, rng), ability, answers.mean(axis=1), rng)
+    counts = counts.take(models=whole)
+    return counts, rng.random(counts.correct.shape) < counts.proportions()
 
 
 def _join(posterior: xr.Dataset, subset_items: Sequence[str]) -> tuple[ItemParameters, npt.NDArray[np.int64], pd.Index]:

@@ -185,8 +185,8 @@ def _repeated(checkpoints: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if single.all():
         n_runs = checkpoints[names.RUN].nunique()
         raise AnalysisError(
-            f"each of {n_runs} runs has one seed, first: {checkpoints[names.RUN].iloc[0]!r}; seed variance needs two or "
-            "more of a run, ten for a narrow interval."
+            f"each of {n_runs} runs has one seed, first: {checkpoints[names.RUN].iloc[0]!r}; seed variance needs two "
+            "or more of a run, ten for a narrow interval."
         )
     if single.any():
         left = checkpoints.loc[single, names.RUN].unique()

@@ -37,6 +37,9 @@ def results():
             "SubsetComparison": ib.compare_subsets(
                 wide.iloc[:40, :15], [5], methods=["difficulty"], estimators=["weighted"], n_random=9, controls=False
             ),
+            "CalibrationComparison": ib.compare_calibrations(
+                wide.iloc[:30, :15], 5, [4, 8], method="random", estimator="weighted", repeats=2
+            ),
             "SeedVariance": ib.seed_variance(seeds, n_bootstrap=20, n_subsets=20),
             "Study": study,
         }
@@ -49,6 +52,7 @@ KINDS = {
     "AccuracyComparison": ("comparison", "ranks"),
     "Subset": ("items",),
     "SubsetComparison": ("errors",),
+    "CalibrationComparison": ("calibrations",),
     "SeedVariance": ("steps", "curve", "subtasks"),
     "Study": ("forest", "path"),
 }
@@ -80,6 +84,24 @@ def test_figures_are_drawn_at_any_width_and_can_be_restyled(name, kind):
     axes = figure.axes[0]
     axes.set_title("restyled")
     assert axes.get_title() == "restyled"
+
+
+def test_figures_of_new_models_and_of_adaptive_tests_take_answers_and_a_fit():
+    fitted, subset = results()["Fit"], results()["Subset"]
+    new = fitted.data.to_frame().iloc[:9]
+    for figure, column, scored in (
+        (fitted.plot("scores", responses=new), "ability", fitted.score(new)),
+        (subset.plot("estimates", responses=new), "estimate", subset.score(new)),
+    ):
+        (points,) = figure.axes[0].collections[1:]
+        scale = 100 if column == "estimate" else 1
+        np.testing.assert_allclose(points.get_offsets()[:, 0], scale * np.sort(scored[column])[::-1])
+    for responses in (None, fitted.data):
+        figure = subset.plot("adaptive", fit=fitted, responses=responses, max_items=6)
+        assert len(figure.legends[0].get_texts()) == 4 and figure.axes[0].get_xlim()[1] < 7
+    for refused in (lambda: fitted.plot("scores"), lambda: subset.plot("estimates"), lambda: subset.plot("adaptive")):
+        with pytest.raises(ib.IrtBenchError, match="give (responses|fit)="):
+            refused()
 
 
 def test_size_and_title_are_set_the_same_way_for_every_result():

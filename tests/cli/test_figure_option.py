@@ -19,6 +19,10 @@ CASES = {  # command, options, and the figures it draws
     "check": ("check {r} --fit {f} --replicates 9", ["checks"]),
     "compare": ("compare {r} --fit {f}", ["comparison", "ranks"]),
     "subset": ("subset {r} --size 8 -o {t}/subset.json --force", ["items"]),
+    "calibrations": ("subset {r} --size 8 --calibration-models 4,8 -o {t}/errors.csv --force", ["calibrations"]),
+    "score": ("score {r} --fit {f}", ["scores"]),
+    "estimates": ("score {r} --subset {u}", ["estimates"]),
+    "adaptive": ("adaptive {u} --fit {f} --max-items 6 --n-models 20", ["adaptive"]),
     "variance": ("variance {s} --detect 0.05", ["steps", "curve", "needed"]),
     "recipes": ("variance {s} --recipes old new", ["recipes"]),
 }
@@ -44,7 +48,8 @@ def made(tmp_path_factory):
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(folder / "seeds.csv", index=False)
     run("fit", folder / "wide.csv", "-o", folder / "fit")
-    return {"r": folder / "wide.csv", "s": folder / "seeds.csv", "f": folder / "fit"}
+    run("subset", folder / "wide.csv", "--size", "8", "-o", folder / "subset.json")
+    return {"r": folder / "wide.csv", "s": folder / "seeds.csv", "f": folder / "fit", "u": folder / "subset.json"}
 
 
 def size_and_text(path: Path) -> tuple[list[float], str]:
@@ -77,7 +82,9 @@ def test_what_cannot_be_drawn_is_refused_before_the_work(case, made, tmp_path):
     """The responses do not exist: a refusal that names the figure came before any reading."""
     others = {"compared": "subset {r} --compare -o {t}/x", "study": "study {r} -o {t}/x"}
     command = others.get(case) or CASES[case][0]
-    words = command.format(r=tmp_path / "none.csv", s=tmp_path / "none.csv", f=tmp_path / "nofit", t=tmp_path).split()
+    words = command.format(
+        r=tmp_path / "none.csv", s=tmp_path / "none.csv", f=tmp_path / "nofit", t=tmp_path, u=tmp_path / "none.json"
+    ).split()
     (tmp_path / "there.png").write_text("mine")
     refusals = [
         (["--figure", tmp_path / "a.gif"], "figure format '.gif'"),
@@ -102,6 +109,6 @@ def test_comparisons_of_one_row_have_no_figure(made, tmp_path):
 
 def test_commands_share_one_group_of_figure_options():
     names = set(inspect.signature(FigureOptions).parameters)
-    for command in ("items", "scores", "fit", "check", "compare", "subset", "variance", "study"):
+    for command in ("items", "scores", "fit", "check", "compare", "subset", "variance", "study", "score", "adaptive"):
         text = run(command, "--help")
         assert all(name.replace("_", "-") in text for name in names), command

@@ -11,6 +11,7 @@ from irt_bench.subsets.adaptive import (
     RANDOM,
     SAME_LENGTH,
     AdaptiveSettings,
+    adaptive_course,
     compare_adaptive,
     item_bank,
     replay_adaptive,
@@ -173,3 +174,32 @@ def test_errors_of_a_replayed_test_of_all_items_are_nil_and_models_with_gaps_are
     assert found.loc[FIXED, "ability_error"] == 0 and found.loc[SAME_LENGTH, "ability_error"] < 1e-9
     with pytest.raises(AnalysisError, match="1 of 1 models answered all 12 items"):
         replay_adaptive(posterior, ["i0"], make_counts(correct[:1], trials[:1]), AdaptiveSettings())
+
+
+def test_the_course_of_a_test_is_that_of_its_answers_and_ends_at_the_stopping_rule(make_counts):
+    """Each row is the posterior of the answers so far, by scipy; the last one is within the sd asked for."""
+    rng = np.random.default_rng(4)
+    a, b = np.exp(0.3 * rng.standard_normal(40)), rng.standard_normal(40)
+    ability = np.linspace(-2, 2, 9)
+    counts = make_counts((rng.random((9, 40)) < 1 / (1 + np.exp(-a * (ability[:, None] - b)))).astype(int))
+    posterior, settings = posterior_of(a, b), AdaptiveSettings(stop_sd=0.4)
+    course = adaptive_course(posterior, settings, counts)
+    asked = run_adaptive(counts.correct == 1, item_bank(items_of(a, b)), settings).asked
+    models = course.index.unique("model")
+    assert len(models) == 3 and course.attrs["reference"] == "ability from all answers"
+    assert course.groupby(level=0)["reference"].first()[models].is_monotonic_increasing
+    for model in models:
+        row = counts.models.index.get_loc(model)
+        items = asked[row][asked[row] >= 0]
+        own = course.loc[model]
+        assert own.index.tolist() == list(range(len(items) + 1))
+        for n in (0, 5, len(items)):
+            mean, sd, _ = replay(counts.correct[row] == 1, items_of(a, b), items[:n])
+            half = (own["ability_q95"] - own["ability_q05"])[n] / 2
+            assert own["ability"][n] == pytest.approx(mean, abs=0.02) and half == pytest.approx(1.645 * sd, rel=0.05)
+        assert sd <= 0.41
+    simulated = adaptive_course(posterior, settings)
+    assert simulated.groupby(level=0, sort=False)["reference"].first().tolist() == [-1.3, 0.0, 1.3]
+    shuffled = counts.correct[:, rng.permutation(40)]  # the control: answers that are not of these items
+    other = adaptive_course(posterior, settings, make_counts(shuffled))
+    assert not other["ability"].equals(course["ability"])

@@ -165,13 +165,13 @@ def test_subsets_of_few_models_are_random_items_with_intervals_that_hold():
 def test_more_calibration_models_make_a_better_subset_and_shuffled_answers_do_not():
     kept, new = few(90, 1, n_items=100)
     frame = pd.concat([kept, new])
-    found = irt_bench.compare_calibrations(frame, 15, [5, 60], repeats=4)
+    found = irt_bench.compare_calibrations(frame, 15, [5, 60], repeats=4).summary()
     assert found.loc[60, "error_q95"] < found.loc[60, "random"]
     assert found.loc[5, "error"] == pytest.approx(found.loc[5, "random"], rel=0.25)
     rng = np.random.default_rng(0)
     shuffled = pd.DataFrame(rng.permuted(frame.to_numpy(), axis=1), frame.index, frame.columns)
     how = {"method": "anchors", "estimator": "weighted"}  # no shrinkage, which helps with any items
-    control = irt_bench.compare_calibrations(shuffled, 15, [60], repeats=4, **how)
+    control = irt_bench.compare_calibrations(shuffled, 15, [60], repeats=4, **how).summary()
     assert control.loc[60, "error"] > 0.9 * control.loc[60, "random"]
 
 

@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from irt_bench.report.figures.model_figures import ranks_figure as ranks_figure
     from irt_bench.report.figures.model_figures import raters_figure as raters_figure
     from irt_bench.report.figures.model_figures import scores_figure as scores_figure
+    from irt_bench.report.figures.study_figures import adaptive_figure as adaptive_figure
+    from irt_bench.report.figures.study_figures import calibrations_figure as calibrations_figure
     from irt_bench.report.figures.study_figures import cures_figure as cures_figure
     from irt_bench.report.figures.study_figures import drawn_estimator as drawn_estimator
     from irt_bench.report.figures.study_figures import forest_figure as forest_figure
     from irt_bench.report.figures.study_figures import paths_figure as paths_figure
+    from irt_bench.report.figures.study_figures import scored_figure as scored_figure
     from irt_bench.report.figures.study_figures import subset_comparison_figure as subset_comparison_figure
     from irt_bench.report.figures.study_figures import subset_items_figure as subset_items_figure
     from irt_bench.report.figures.study_figures import subset_scores_figure as subset_scores_figure
@@ -74,10 +77,13 @@ _HOMES = {
         "scores_figure",
     ),
     "study_figures": (
+        "adaptive_figure",
+        "calibrations_figure",
         "cures_figure",
         "drawn_estimator",
         "forest_figure",
         "paths_figure",
+        "scored_figure",
         "subset_comparison_figure",
         "subset_items_figure",
         "subset_scores_figure",

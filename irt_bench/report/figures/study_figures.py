@@ -12,21 +12,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from irt_bench.names import BENCHMARK, POOLED, RUN
+from irt_bench.names import ABILITY, BENCHMARK, MODEL, POOLED, RUN
 from irt_bench.report.figures.canvas import (
     BLUE,
     GREEN,
     GREY,
     INK,
+    LABEL_CHARACTERS,
+    ORANGE,
     PALE,
+    SKY,
     SMALL_SIZE,
     VERMILION,
     narrow,
     new_figure,
     styled,
 )
+from irt_bench.report.figures.model_figures import BEST, shown_models
 from irt_bench.report.tables.text import POINTS, shorten
 from irt_bench.study.collect import is_random, is_reference
 from irt_bench.study.split import WEIGHTED, random_reference
@@ -370,4 +374,102 @@ def subset_scores_figure(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("score on the full benchmark (points)")
     axes.set_ylabel("estimate from the subset (points)")
     axes.legend(loc="upper left")
+    return figure
+
+
+@styled
+def scored_figure(scores: pd.DataFrame, of: str) -> Figure:
+    """Draw the ability, or the estimated full score, of each scored model with its 90% interval, best first.
+
+    Parameters
+    ----------
+    scores : pd.DataFrame
+        Indexed by model (and dimension): ``ability`` or ``estimate``, and its limits. Of more than 40 rows the 20 best
+        and some evenly spaced are drawn.
+    of : str
+        By what models were scored, for the title.
+    """
+    is_full = "estimate" in scores
+    name, low, high = ("estimate", "q05", "q95") if is_full else (ABILITY, f"{ABILITY}_q05", f"{ABILITY}_q95")
+    scale = POINTS if is_full else 1.0
+    known = scores[scores[name].notna()].sort_values(name, ascending=False, kind="stable")
+    rows = known.iloc[shown_models(len(known))]
+    what = "Estimated full scores" if is_full else "Abilities"
+    some = f" ({BEST} best, and some below the line)" if len(rows) < len(known) else ""
+    n_models = known.index.get_level_values(0).nunique()
+    figure = new_figure(1.1 + ROW * max(len(rows), MIN_ROWS), f"{what} of {n_models:,} models{some}, by {of}")
+    axes, heights = figure.subplots(), np.arange(len(rows))
+    axes.hlines(heights, scale * rows[low], scale * rows[high], color=SKY, linewidth=2.2)
+    axes.scatter(scale * rows[name], heights, color=BLUE, s=16, zorder=3)
+    labels = [", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in rows.index]
+    length = 18 if narrow() else LABEL_CHARACTERS
+    axes.set_yticks(heights, [shorten(label, length) for label in labels], size=SMALL_SIZE)
+    axes.set_ylim(max(len(rows), MIN_ROWS) - 0.4, -0.6)
+    if some:
+        axes.axhline(BEST - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.grid(visible=False, axis="y")
+    unit = "estimated score on all items (%)" if is_full else "ability (scale of the items)"
+    axes.set_xlabel(f"{unit}, with 90% interval")
+    return figure
+
+
+@styled
+def adaptive_figure(course: pd.DataFrame, stop_sd: float) -> Figure:
+    """Draw the ability of a few models and its 90% interval against the number of items asked adaptively.
+
+    Parameters
+    ----------
+    course : pd.DataFrame
+        Indexed by model and number of items: ``ability`` with its limits, and ``reference``, the true ability or that
+        from all items; from `irt_bench.subsets.adaptive.adaptive_course`.
+    stop_sd : float
+        At which posterior sd of ability the tests stop.
+    """
+    lengths = course.groupby(level=MODEL, sort=False).size() - 1
+    asked = f"{lengths.min()} to {lengths.max()} items" if lengths.nunique() > 1 else f"{lengths.max()} items"
+    figure = new_figure(4.6, f"Adaptive tests of {len(lengths)} models, until the sd is {stop_sd:g}: {asked}")
+    axes = figure.subplots()
+    for (model, own), colour in zip(course.groupby(level=MODEL, sort=False), (BLUE, ORANGE, GREEN), strict=False):
+        at = own.index.get_level_values(1)
+        axes.fill_between(at, own[f"{ABILITY}_q05"], own[f"{ABILITY}_q95"], color=colour, alpha=0.2, linewidth=0)
+        axes.plot(at, own[ABILITY], color=colour, linewidth=1.6, label=shorten(str(model), LABEL_CHARACTERS))
+        axes.scatter(at[-1], own[ABILITY].iloc[-1], color=colour, s=26, zorder=4)
+        axes.axhline(own["reference"].iloc[0], color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.plot([], [], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label=str(course.attrs["reference"]))
+    axes.set_xlabel("items asked")
+    axes.set_ylabel("ability with 90% interval")
+    axes.set_xlim(0, int(lengths.max()) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    figure.legend(loc="outside lower center", ncols=1 if narrow() else 2)
+    return figure
+
+
+@styled
+def calibrations_figure(table: pd.DataFrame, size: int) -> Figure:
+    """Draw the error of a subset against the number of models that calibrate it, beside the mean of random items.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Indexed by the number of calibration models: ``error`` with its limits, ``random``.
+    size : int
+        Number of items.
+    """
+    least = f"{POINTS * table['error'].min():.1f} points with {table['error'].idxmin():,} calibration models"
+    figure = new_figure(4.2, f"Error of {size:,} items by number of calibration models: least, {least}")
+    axes, at = figure.subplots(), table.index.to_numpy(dtype=np.float64)
+    error, low, high = (POINTS * table[name].to_numpy() for name in ("error", "error_q05", "error_q95"))
+    axes.vlines(at, low, high, color=SKY, linewidth=2.2)
+    axes.plot(at, error, color=BLUE, marker="o", markersize=4, label="subset, 90% interval over draws of models")
+    axes.plot(at, POINTS * table["random"], color=GREY, linestyle=(0, (4, 3)), marker="o", markersize=3,
+              label="mean of as many random items")  # fmt: skip
+    if at.max() > 4 * at.min():
+        axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(at.tolist()))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_ylim(0, None)
+    axes.set_xlabel("models that calibrate the subset")
+    axes.set_ylabel("mean absolute error of the full score (points)")
+    axes.legend(loc="lower left")
     return figure
