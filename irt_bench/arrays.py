@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.intp]
 
 
 def slices(n: int, size: int) -> Iterator[slice]:

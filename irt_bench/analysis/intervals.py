@@ -216,3 +216,8 @@ def holm(p_values: FloatArray) -> FloatArray:
     adjusted = np.full(len(p_values), np.nan)
     adjusted[order[:n]] = np.minimum(steps, 1.0)
     return adjusted
+
+
+def with_limits(name: str, value: float, lower: float, upper: float) -> dict[str, float]:
+    """Columns of a number and its interval, by the name of the number."""
+    return {name: float(value), f"{name}_q05": float(lower), f"{name}_q95": float(upper)}

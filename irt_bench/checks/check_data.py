@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench.analysis.labelled_draws import check_same_responses, draws_of, item_draws, positions_of
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, Positions
 from irt_bench.checks.dimensionality import largest_eigenvalues, why_no_eigenvalues
 from irt_bench.checks.fit_statistics import (
     MIN_GROUP,
@@ -47,7 +47,6 @@ from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, ITEM, MODEL
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.workers import Progress
 
-Positions = npt.NDArray[np.intp]
 MAX_CELLS: Final = 6_000_000  # above it models are sampled: one replicate would take half a minute
 MIN_SAMPLE: Final = 400  # models
 MIN_MODELS, MIN_ITEMS = 3, 2

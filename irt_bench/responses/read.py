@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -189,13 +189,7 @@ def read_responses(
     options = read_options(benchmark, metric, filter, model_column=model_column, group_columns=group_columns)
     runs = RunOptions(run_from, seed_from, step_from, models_table, all_runs)
     sources = find_sources([paths] if isinstance(paths, (str, Path)) else paths, format=format)
-    readings = []
-    for done, source in enumerate(sources):
-        if progress is not None:
-            progress(str(source.path), done, len(sources))
-        readings.append(read_source(source, options))
-    if progress is not None:
-        progress(str(sources[-1].path), len(sources), len(sources))
+    readings = [read_source(source, options) for source in _reported(sources, progress)]
     _check_chosen(readings, options)
     passed_over = frozenset().union(*(reading.passed_over for reading in readings))
     if passed_over and not any(len(reading.frame) for reading in readings):
@@ -251,17 +245,13 @@ def describe_responses(
     sources = find_sources([paths] if isinstance(paths, (str, Path)) else paths, format=format)
     rows: list[pd.DataFrame] = []
     readings = []
-    for done, source in enumerate(sources):
-        if progress is not None:
-            progress(str(source.path), done, len(sources))
+    for source in _reported(sources, progress):
         listed: list[Candidates] = []
         reading = read_source(source, replace(options, listed=listed))
         readings.append(replace(reading, frame=reading.frame[:0]))
         if len(reading.frame):
             frame = _canonical(source, reading).frame
             rows.append(_contents(frame, listed, options).assign(format=source.format.name, files=1))
-    if progress is not None:
-        progress(str(sources[-1].path), len(sources), len(sources))
     keys = ["benchmark", "metric", "filter", "model"]
     if not rows or not sum(map(len, rows)):
         there = frozenset().union(*(reading.passed_over for reading in readings))
@@ -272,6 +262,16 @@ def describe_responses(
     merged = pd.concat(rows).groupby(keys, sort=False, as_index=False)
     how = {"chosen": "all", "n_items": "max", "n_answers": "sum", "format": "first", "files": "sum"}
     return merged.agg(how)
+
+
+def _reported(sources: Sequence[Source], progress: Progress | None) -> Iterator[Source]:
+    """Yield the files, and report how many are done, before each and at the end."""
+    for done, source in enumerate(sources):
+        if progress is not None:
+            progress(str(source.path), done, len(sources))
+        yield source
+    if progress is not None:
+        progress(str(sources[-1].path), len(sources), len(sources))
 
 
 def _contents(frame: pd.DataFrame, found: Sequence[Candidates], options: ReadOptions) -> pd.DataFrame:

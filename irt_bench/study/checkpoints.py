@@ -18,13 +18,11 @@ import pandas as pd
 import scipy
 from scipy import linalg
 
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, Positions
 from irt_bench.names import RUN, SEED, STEP
 from irt_bench.responses.table import natural_order
 from irt_bench.variance.metrics import monotonicity, tau_b
 from irt_bench.variance.scores import step_order
-
-Places = npt.NDArray[np.intp]
 
 MIN_RANKED: Final = 3  # checkpoints, to compare their order
 MOVING_LEVEL: Final = 0.05  # of the test that full scores move
@@ -67,7 +65,7 @@ class Checkpoints:
         return out
 
     @cached_property
-    def last_rows(self) -> dict[str, Places]:
+    def last_rows(self) -> dict[str, Positions]:
         """Rows at the last step of each run at which it has two or more seeds."""
         found = {}
         for run, grid in self._grids.items():
@@ -79,9 +77,9 @@ class Checkpoints:
 class _Grid(NamedTuple):
     """Rows of a run, the numbers of their seeds and steps, and how many of both there are."""
 
-    rows: Places
-    seeds: Places
-    steps: Places
+    rows: Positions
+    seeds: Positions
+    steps: Positions
     shape: tuple[int, int]
 
 

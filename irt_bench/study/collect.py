@@ -71,12 +71,17 @@ class BenchmarkResults:
         return not (self.reliability >= MIN_RELIABILITY).all()
 
     @property
+    def freedom(self) -> FloatArray:
+        """Seeds less one, of each run."""
+        return np.array([each.freedom for each in self.full_variance[WEIGHTED]], dtype=np.float64)
+
+    @property
     def runs(self) -> list[str]:
         """Names of the runs, in natural order."""
         return self.checkpoints.runs
 
     def part(self, run: str | None) -> tuple[Checkpoints, npt.NDArray[np.intp]]:
-        """Snapshots of one run, or all, and their rows."""
+        """Checkpoints of one run, or all, and their rows."""
         if run not in self._parts:
             rows = np.flatnonzero(self.checkpoints.frame[RUN] == run)
             self._parts[run] = (

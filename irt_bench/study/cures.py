@@ -34,12 +34,11 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import scipy
 from numpy.polynomial import Polynomial
 
-from irt_bench.analysis.intervals import holm
+from irt_bench.analysis.intervals import holm, with_limits
 from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK, INTERVAL
 from irt_bench.study.checkpoints import MOVING_LEVEL, Checkpoints, finite_mean
@@ -47,7 +46,7 @@ from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.design import EQUAL, THETA
 from irt_bench.study.rows import RandomReferences, detectable_cut
 from irt_bench.study.split import WEIGHTED
-from irt_bench.study.verdicts import LogRatio, Ratio, ratio_with_interval, verdict
+from irt_bench.study.verdicts import LogRatio, Ratio, pool, ratio_with_interval, verdict
 from irt_bench.subsets.compare import WITHIN
 from irt_bench.variance.metrics import LAST_CHECKPOINTS, monotonicity
 
@@ -215,14 +214,10 @@ class FinalScores:
         t = float(scipy.stats.t.ppf(INTERVAL[1], self.freedom))
         for name, logs in zip(MEASURES, (measured.log_noise, measured.log_signal, measured.log_relative), strict=False):
             half = t * np.sqrt(self.jackknife(logs))
-            found |= _with_limits(name, *np.exp([logs[0], logs[0] - half, logs[0] + half]))
+            found |= with_limits(name, *np.exp([logs[0], logs[0] - half, logs[0] + half]))
         half = t * np.sqrt(self.jackknife(measured.decisions))
         value = measured.decisions[0]
-        return found | _with_limits(MEASURES[3], value, *np.clip([value - half, value + half], 0, 1))
-
-
-def _with_limits(name: str, value: float, low: float, high: float) -> dict[str, float]:
-    return {name: float(value), f"{name}_q05": float(low), f"{name}_q95": float(high)}
+        return found | with_limits(MEASURES[3], value, *np.clip([value - half, value + half], 0, 1))
 
 
 def _log(values: FloatArray) -> FloatArray:
@@ -273,8 +268,8 @@ def cure_rows(final: FinalScores, checkpoints: Checkpoints, cures: Iterator[Cure
         row |= final.limits(cure.own)
         row |= {"control": cure.control, "control_noise_per_signal": float(np.exp(cure.other.log_relative[0]))}
         row["control_decision_accuracy"] = float(cure.other.decisions[0])
-        row |= _with_limits("ratio", ratio.ratio, ratio.lower, ratio.upper) | {"p": ratio.p}
-        row |= _with_limits("ratio_full", whole.ratio, whole.lower, whole.upper)
+        row |= with_limits("ratio", ratio.ratio, ratio.lower, ratio.upper) | {"p": ratio.p}
+        row |= with_limits("ratio_full", whole.ratio, whole.lower, whole.upper)
         rows.append(row | course_statistics(cure.course, checkpoints))
         ratios.append(ratio)
     table = pd.DataFrame(rows)
@@ -311,9 +306,6 @@ def course_statistics(scores: FloatArray | None, checkpoints: Checkpoints) -> di
             "snr_range": float(np.ptp(finals) / np.mean(last)) if last and np.mean(last) > 0 else np.nan,
             "total_variation": float(np.mean(moved)) if moved else np.nan,
         }
-
-
-Places = npt.NDArray[np.intp]
 
 
 def averaged(scores: FloatArray, checkpoints: Checkpoints, n_last: int) -> FloatArray:
@@ -377,8 +369,7 @@ class _Maker:
         self.n_items = found.plan.n_items
         self.scores = found.full[WEIGHTED]
         self.full = final.measure(self.scores)
-        freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
-        self.residual = float(found.components[:, 1] @ freedom / freedom.sum())
+        self.residual = float(pool(found.components[:, 1], found.freedom))
 
     def cures(self, references: Mapping[int, RandomReferences]) -> Iterator[Cure]:
         """All cures that the data allow."""

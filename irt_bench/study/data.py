@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.arrays import Positions
 from irt_bench.errors import OutputError
 from irt_bench.files import FOLDER_MARKER, HIDDEN_PREFIX, remove_abandoned, replacing
 from irt_bench.inference.convergence import MIN_MODELS
@@ -128,8 +129,6 @@ def write_arrays(path: Path, arrays: Result) -> None:
         np.savez(file, **dict(arrays))  # type: ignore[arg-type]
 
 
-Places = npt.NDArray[np.intp]
-
 FIT_DRAWS: Final = 200  # of the items' parameters: means are known to 7% of their posterior sd
 MAX_REFINED: Final = 40_000_000  # responses times draws: some seconds per fit
 INNER_FOLDS: Final = 2  # of the calibration models, from which gp-IRT learns its share
@@ -145,8 +144,8 @@ class SplitJob(NamedTuple):
     folder: Path
     benchmark: str
     split: str
-    calibration: Places
-    evaluation: Places
+    calibration: Positions
+    evaluation: Positions
     checkpoints: Checkpoints
     seed: int
     fingerprints: tuple[str, str]  # of the calibration rows and the evaluation rows
@@ -184,7 +183,7 @@ def write_data(counts: ResponseCounts, layout: pd.DataFrame, folder: Path) -> Pa
     return place
 
 
-def read_rows(place: Path, rows: Places, benchmark: str) -> ResponseCounts:
+def read_rows(place: Path, rows: Positions, benchmark: str) -> ResponseCounts:
     """Read the responses of some models; the others stay on disk."""
     correct, trials = (
         np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)[rows] for name in ("correct", "trials")
@@ -195,7 +194,7 @@ def read_rows(place: Path, rows: Places, benchmark: str) -> ResponseCounts:
     return ResponseCounts(correct, trials, models[kept], items.rename_axis("item"), benchmark)
 
 
-def row_labels(place: Path, rows: Places) -> pd.Index:
+def row_labels(place: Path, rows: Positions) -> pd.Index:
     """Labels of some models of the responses that were written."""
     labels: pd.Series[str] = pd.read_parquet(place / "models.parquet", columns=["label"])["label"]
     return pd.Index(labels.to_list()).take(rows)

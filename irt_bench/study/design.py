@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -205,8 +204,6 @@ def _text(path: Path) -> str:
         raise ValueError(f"it is longer than {MAX_DESIGN_BYTES:,} bytes")
     return path.read_text(encoding="utf-8")
 
-
-Places = npt.NDArray[np.intp]
 
 MIN_CALIBRATION: Final = 4  # models: with fewer, no item statistic has an interval
 MIN_SEEDS_HALVED: Final = 4  # of one run, so that each half has two

@@ -45,6 +45,8 @@ from irt_bench.study.verdicts import (
     RAISES,
     Ratio,
     log_ratio,
+    percentile,
+    pool,
     ratio_with_interval,
     two_sided,
     verdict,
@@ -97,17 +99,16 @@ STATISTICS = ("mean", "bias", "movement", "snr", "monotonicity", "kendall_tau", 
 def path_table(found: BenchmarkResults) -> pd.DataFrame:
     """One row per share dropped: size, mean, standard error, seed sd, its ratio to all items and to random prunings."""
     path = found.path()
-    freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
     rows: list[dict[str, Any]] = []
     ratios: list[Ratio] = []
     for place, size in enumerate(path["sizes"]):
         scores = path["scores"][place]
         own = found.variances(scores)
-        pooled = np.sqrt(path["random"][:, place] @ freedom / freedom.sum())
+        pooled = np.sqrt(pool(path["random"][:, place], found.freedom))
         sd, random_sd = float(np.sqrt(pooled_variance(own))), float(np.sqrt((pooled**2).mean()))
         ratio = ratio_with_interval(log_ratio(own, found.full_variance[WEIGHTED]), 0.0)
         low, high = np.quantile(pooled, INTERVAL)
-        value = float(found.curve(float(size)) @ freedom / freedom.sum())
+        value = float(pool(found.curve(float(size)), found.freedom))
         rows.append(
             {
                 BENCHMARK: found.plan.benchmark,
@@ -121,7 +122,7 @@ def path_table(found: BenchmarkResults) -> pd.DataFrame:
                 "random_sd": random_sd, "random_q05": float(low), "random_q95": float(high),
                 "ratio_full": ratio.ratio, "ratio_full_q05": ratio.lower, "ratio_full_q95": ratio.upper,
                 "ratio": sd / random_sd if random_sd > 0 else np.nan,
-                "percentile_random": float((1 + (pooled <= sd).sum()) / (1 + len(pooled))),
+                "percentile_random": percentile(sd, pooled),
                 "p_random": two_sided(sd, pooled) if size < found.plan.n_items else np.nan,
                 "p_full": ratio.p if size < found.plan.n_items else np.nan,
             }
@@ -295,7 +296,7 @@ def benchmark_tables(found: BenchmarkResults, others: Mapping[str, FloatArray]) 
 
 def verdict_counts(rows: pd.DataFrame, column: str) -> dict[str, float]:
     """Count the verdicts of one comparison; add the median ratio that would have been found with 80% power."""
-    counts = {name: int((rows[column] == name).sum()) for name in (CUTS, RAISES, NO_DIFFERENCE)}
+    counts = {name: int((rows[column] == name).sum()) for name in SHOWN}
     return counts | {"detectable": float(rows[column.replace("verdict", "detectable")].median())}
 
 

@@ -25,7 +25,7 @@ import pandas as pd
 import scipy
 from scipy import special
 
-from irt_bench.analysis.intervals import holm
+from irt_bench.analysis.intervals import holm, with_limits
 from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
 from irt_bench.study.checkpoints import run_variance
@@ -100,12 +100,9 @@ def detectable_table(found: BenchmarkResults, plain: Mapping[int, FloatArray]) -
 
     ``plain`` maps sizes to variances of means of random subsets, shape (subset, run).
     """
-    freedom = np.array([each.freedom for each in found.full_variance[WEIGHTED]], dtype=np.float64)
-    rows = []
-    components = found.components.T @ freedom / freedom.sum()
-    for size, variance in plain.items():
-        pooled = variance @ freedom / freedom.sum()
-        rows.append(power_row(found.plan, size, float(freedom.sum()), components, pooled))
+    freedom = found.freedom
+    components, total = pool(found.components.T, freedom), float(freedom.sum())
+    rows = [power_row(found.plan, size, total, components, pool(each, freedom)) for size, each in plain.items()]
     return pd.DataFrame(rows)
 
 
@@ -209,10 +206,9 @@ def _row(
     size: float,
 ) -> dict[str, float]:
     at = list(range(len(found.runs))) if run == POOLED else [found.runs.index(run)]
-    freedom = np.array([found.full_variance[WEIGHTED][place].freedom for place in at], dtype=np.float64)
 
     def pooled(key: str) -> FloatArray:
-        return np.asarray(draws[key][..., at] @ freedom / freedom.sum())
+        return pool(draws[key][..., at], found.freedom[at])
 
     if method == FULL and estimator == THETA:
         return _summary("model_seed_sd", np.sqrt(pooled(ABILITY_KEY)))
@@ -228,8 +224,7 @@ def _row(
 
 
 def _summary(name: str, draws: FloatArray) -> dict[str, float]:
-    middle, low, high = np.quantile(draws, (0.5, *INTERVAL))
-    return {name: float(middle), f"{name}_q05": float(low), f"{name}_q95": float(high)}
+    return with_limits(name, *np.quantile(draws, (0.5, *INTERVAL)))
 
 
 KEYS: Final = (BENCHMARK, RUN, "method", "weights", "estimator", "size")
@@ -252,7 +247,7 @@ class RandomReferences:
 
     Parameters
     ----------
-    found : Collected
+    found : BenchmarkResults
         Results of the benchmark.
     scores : mapping
         (weights, estimator) → scores of shape (subset, row).

@@ -19,7 +19,7 @@ import pandas as pd
 
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import FitError
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.data import INNER_FOLDS, SplitJob, calibration_plan, fit_calibration, read_rows
@@ -62,17 +62,6 @@ def item_log_likelihoods(parameters: ItemParameters) -> ItemLogLikelihoods:
 def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArray) -> FloatArray:
     """Mode of the posterior of ability under a N(0, 1) prior, from a parabola through the highest node.
 
-    Parameters
-    ----------
-    logs : ItemLogs
-        Items in the order of the columns.
-    correct, wrong : arrays of shape (model, item)
-        Numbers of right and wrong responses.
-
-    Returns
-    -------
-    array of shape (model,)
-
     Notes
     -----
     Log-likelihoods are smooth on the logit scale for any number of items. Between nodes 0.05 apart, the error of a
@@ -104,17 +93,9 @@ def link_abilities(ability: FloatArray, curve: FloatArray, reference: FloatArray
     return np.asarray(np.interp(np.interp(ability, NODES, curve), reference, NODES))
 
 
-Places = npt.NDArray[np.intp]
-
 REASON: Final = "reason"  # key of why a fit is missing
 WEIGHTED: Final = "weighted"
-WEIGHT_SENSITIVE: Final = (
-    WEIGHTED,
-    "p_irt_weighted",
-    "gp_irt",
-    "gp_irt_source",
-    "spline",
-)  # the others see items alone
+WEIGHT_SENSITIVE: Final = (WEIGHTED, "p_irt_weighted", "gp_irt", "gp_irt_source", "spline")  # others see items alone
 HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # they learn one share from held-out calibration models
 NO_ABILITIES: Final = pd.DataFrame()
 BLOCK: Final = 100  # random subsets drawn at once
@@ -157,7 +138,7 @@ def random_items(seed: int, n_items: int, size: int, n_random: int) -> npt.NDArr
 class WeightedItems(NamedTuple):
     """Items, as positions in the benchmark, and their weights."""
 
-    items: Places
+    items: Positions
     weights: FloatArray
 
 
@@ -228,11 +209,10 @@ class SplitScorers(NamedTuple):
     folds: tuple[ModelScorer, ...]
 
 
-def split_scorers(calibration: Calibration, evaluated: ResponseCounts) -> SplitScorers:
-    """Make all scorers of one split."""
-    whole = calibration.whole
-    folds = tuple(ModelScorer(fold.kept, fold.held_out) for fold in calibration.folds)
-    return SplitScorers(ModelScorer(whole, evaluated), ModelScorer(whole, whole.counts), folds)
+def split_scorers(whole: SelectionBasis, evaluated: ResponseCounts, folds: Sequence[Fold] = ()) -> SplitScorers:
+    """Make all scorers of one split, from the fit to all calibration models and those of the inner folds."""
+    inner = tuple(ModelScorer(fold.kept, fold.held_out) for fold in folds)
+    return SplitScorers(ModelScorer(whole, evaluated), ModelScorer(whole, whole.counts), inner)
 
 
 def weighted_items(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> WeightedItems:
@@ -298,7 +278,7 @@ def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Reci
 def learn(
     scorers: SplitScorers, held: Sequence[Sequence[ResponseSummary]], names: Sequence[str], source_share: float
 ) -> dict[str, LearnedParameters]:
-    """Let estimators learn from held-out models; `held` is subset → fold → evidence."""
+    """Let estimators learn from held-out models; `held` is subset → fold → summary."""
     if not any(name in HELD_OUT for name in names):
         return {}
     evidence = join_summaries([fold for subset in held for fold in subset])
@@ -397,14 +377,11 @@ class SplitData:
 
     @cached_property
     def _learning_scorers(self) -> SplitScorers:
-        return split_scorers(self.folds, self.evaluation)
+        return split_scorers(self.basis, self.evaluation, self.folds.folds)
 
     @cached_property
     def _plain_scorers(self) -> SplitScorers:
-        return split_scorers(
-            Calibration(self.basis, (), np.empty(0, dtype=np.str_), calibration_plan(self.job, self.calibration)),
-            self.evaluation,
-        )
+        return split_scorers(self.basis, self.evaluation)
 
     def source_share(self, method: str, size: int, names: list[str]) -> float:
         """Share of the weighted score in gp-IRT as published; 0 if that estimator is not asked for."""
@@ -417,12 +394,12 @@ class SplitData:
             self._choices[key] = chosen_items(basis, recipe)
         return self._choices[key]
 
-    def mean_scores(self, items: Places) -> FloatArray:
+    def mean_scores(self, items: Positions) -> FloatArray:
         """Mean share of right responses over those of some items that were asked, shape (row,)."""
         shares, asked = self.shares
         return divide(shares[:, items].sum(axis=1), asked[:, items].sum(axis=1))
 
-    def abilities(self, items: Places) -> FloatArray:
+    def abilities(self, items: Positions) -> FloatArray:
         """Ability from the responses to some items, shape (row,)."""
         right, wrong = self.answers
         logs = ItemLogLikelihoods(self.logs.right[items], self.logs.wrong[items])

@@ -37,7 +37,7 @@ import pandas as pd
 
 from irt_bench.analysis.classical import score_reliability
 from irt_bench.analysis.transfer import compare_transfer
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import (
     ConvergenceWarning,
     FitError,
@@ -51,7 +51,7 @@ from irt_bench.inference.settings import SVISettings
 from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.checkpoints import run_variance
-from irt_bench.study.data import Result, SplitJob, calibration_plan, fit_shuffled, input_hash, read_rows
+from irt_bench.study.data import Result, SplitJob, fit_shuffled, input_hash, read_rows
 from irt_bench.study.design import EQUAL, THETA
 from irt_bench.study.split import (
     REASON,
@@ -74,7 +74,7 @@ from irt_bench.study.split import (
 )
 from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive, run_fixed
 from irt_bench.subsets.basis import Selection, SelectionBasis
-from irt_bench.subsets.calibration import FAILED_CHECKS, Calibration, Recipe, chosen_items
+from irt_bench.subsets.calibration import FAILED_CHECKS, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
 from irt_bench.subsets.select import effective_size, weight_items
 from irt_bench.variance.moments import answers_per_cell
@@ -83,8 +83,6 @@ from irt_bench.variance.seed_effect import fit_as_varied, seed_effect_draws, see
 
 if TYPE_CHECKING:
     from irt_bench.inference.seed_model import SeedFit
-
-Places = npt.NDArray[np.intp]
 
 CODE: Final = 6  # raised whenever results change: kept ones are then computed again
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
@@ -116,12 +114,7 @@ def make_task(job: SplitJob, kind: str, **parameters: Any) -> StudyTask:
 def compute_task(data: SplitData, task: StudyTask) -> Result:
     """Compute one task. If its models cannot be fitted, the result holds only the `REASON`."""
     with warnings.catch_warnings():
-        for category in (
-            SubsetWarning,
-            UndefinedWarning,
-            FitWarning,
-            ConvergenceWarning,
-        ):  # each concerns one fit among very many
+        for category in (SubsetWarning, UndefinedWarning, FitWarning, ConvergenceWarning):  # of one fit among very many
             warnings.simplefilter("ignore", category)
         try:
             return TASK_FUNCTIONS[task.kind](data, **task.parameters)
@@ -193,7 +186,7 @@ def _path(data: SplitData, drop: list[float], n_random: int) -> Result:
     return {"sizes": np.array(sizes), "scores": scores, "random": variances, "standard_error": errors}
 
 
-def _standard_error(data: SplitData, items: Places) -> FloatArray:
+def _standard_error(data: SplitData, items: Positions) -> FloatArray:
     """Return standard errors for sampling items, sd of the items' shares over root n, shape (row,)."""
     shares, asked = data.shares
     n = asked[:, items].sum(axis=1)
@@ -207,9 +200,7 @@ def _control(data: SplitData, within: str, recipes: list[tuple[str, str]], size:
     rng = np.random.default_rng([data.job.seed, WITHIN.index(within)])
     false = shuffled(data.calibration, within, rng)  # type: ignore[arg-type]
     basis = fit_shuffled(data.job, false)
-    own = split_scorers(
-        Calibration(basis, (), np.empty(0, dtype=np.str_), calibration_plan(data.job, false)), data.evaluation
-    )
+    own = split_scorers(basis, data.evaluation)
     cures = cure_scores(data, basis, [size] if size else [])
     out: dict[str, npt.NDArray[Any]] = {f"{CURE}|{key}": values for key, values in cures.items()}
     if not (recipes and size):

@@ -233,7 +233,7 @@ class RandomReference:
 
     Parameters
     ----------
-    found : Collected
+    found : BenchmarkResults
         Results of the benchmark.
     scores : array of shape (subset, row)
         Scores.
@@ -298,7 +298,7 @@ class ScoreComparison:
         return float(np.sqrt(max(float(pooled_variance(variances)), 0.0)))
 
     def statistics(self, scores: FloatArray) -> dict[str, float]:
-        """Measure scores of the scene's rows, shape (..., row); of several sets the means of what is known."""
+        """Measure scores of the rows compared, shape (..., row); of several sets the means of what is known."""
         found = score_statistics(scores, self.full_scores, self.checkpoints)
         if self.scale == THETA:
             found |= UNDEFINED_COMPARISON | {"movement": movement(scores, self.signal, self.checkpoints)}

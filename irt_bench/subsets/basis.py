@@ -20,7 +20,7 @@ import xarray as xr
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
-from irt_bench.arrays import FloatArray, slices
+from irt_bench.arrays import FloatArray, Positions, slices
 from irt_bench.errors import SubsetError, UndefinedWarning
 from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL, RUN, SEED, STEP, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
@@ -92,7 +92,6 @@ def seed_residuals(models: pd.DataFrame, shares: FloatArray) -> FloatArray | Non
     return np.asarray(residuals * np.sqrt(len(residuals) / freedom))
 
 
-Positions = npt.NDArray[np.intp]
 # Of tabulated curves; linear interpolation between them has an error below 0.0003. The outer nodes are for models with
 # far higher or lower ability than the calibration models.
 ABILITY_NODES: Final = np.concatenate([np.arange(-10, -5, 0.25), np.linspace(-5, 5, 201), np.arange(5.25, 10.25, 0.25)])

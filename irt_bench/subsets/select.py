@@ -23,9 +23,9 @@ import scipy
 
 from irt_bench.analysis.curves import information
 from irt_bench.analysis.intervals import SPREAD_FLOOR
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
-from irt_bench.subsets.basis import Positions, Selection, SelectionBasis
+from irt_bench.subsets.basis import Selection, SelectionBasis
 
 RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
 TINY: Final = 1e-12

@@ -17,6 +17,7 @@ import scipy
 from scipy import special
 
 from irt_bench import names
+from irt_bench.analysis.intervals import with_limits
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import UndefinedWarning
 from irt_bench.names import INTERVAL
@@ -223,12 +224,12 @@ def _row(found: ScoreSet) -> dict[str, Any]:
         "n_items": run.n_items,
         "n_seeds": run.n_seeds,
         "n_steps": int(usable.sum()),
-        **_with_limits("mean", float(final.mean()), *_mean_limits(final, float(sd[last]))),
-        **_with_limits("seed_sd", seed_sd, low, high),
-        **_with_limits("e", e, e_low, e_high),
+        **with_limits("mean", float(final.mean()), *_mean_limits(final, float(sd[last]))),
+        **with_limits("seed_sd", seed_sd, low, high),
+        **with_limits("e", e, e_low, e_high),
         "e_unbiased": float(np.mean(sd[usable] / c4(n_there[usable]))),
         "seed_sd_final": float(sd[last]),
-        **_with_limits("seed_sd_robust", *robust),
+        **with_limits("seed_sd_robust", *robust),
         "seed_sd_open": reason,
         "seed_sd_df": float(df),
         "ddof": DDOF,
@@ -236,8 +237,8 @@ def _row(found: ScoreSet) -> dict[str, Any]:
         "ci95_bootstrap": float(np.nanmean(found.ci_bootstrap)),
         "binomial_sd": float(np.nanmean(found.item_sd)) if run.binary else np.nan,
         "item_sampling_sd": float(np.nanmean(found.item_sd)),
-        **_with_limits("monotonicity", *_mean_of_seeds(trained)),
-        **_with_limits("snr", snr, np.nan if reason else float(snr_limits[0]), float(snr_limits[1])),
+        **with_limits("monotonicity", *_mean_of_seeds(trained)),
+        **with_limits("snr", snr, np.nan if reason else float(snr_limits[0]), float(snr_limits[1])),
         "snr_unbiased": snr * float(ratio_correction(len(final) - 1)),
         "missing": float(np.isnan(run.values[:, usable]).mean()),
     }
@@ -283,10 +284,6 @@ def metric_notes(metrics: pd.DataFrame) -> list[str]:
             f"{benchmark}: SNR of a run with {n} seeds is {bias}, if scores are normal; snr_unbiased is corrected"
         )
     return notes
-
-
-def _with_limits(name: str, value: float, lower: float, upper: float) -> dict[str, float]:
-    return {name: value, f"{name}_q05": lower, f"{name}_q95": upper}
 
 
 def _mean_limits(final: FloatArray, sd: float) -> tuple[float, float]:
@@ -392,8 +389,8 @@ def _pooled_sd(group: pd.DataFrame, scores: Sequence[FloatArray]) -> dict[str, A
     reason = open_limit_reason(float(group["mean"].mean()), rms, bounded=binary)
     robust = robust_spread(scores, rms, df, granularity=1 / group["n_items"].max() if binary else 0.0)
     return (
-        _with_limits("seed_sd", rms, float(lower), np.nan if reason else float(upper))
-        | _with_limits("seed_sd_robust", *robust)
+        with_limits("seed_sd", rms, float(lower), np.nan if reason else float(upper))
+        | with_limits("seed_sd_robust", *robust)
         | {"seed_sd_open": reason, "seed_sd_df": df}
     )
 
@@ -404,13 +401,13 @@ def _pooled_ratio(group: pd.DataFrame) -> dict[str, float]:
     variances = _seed_shares(group) * final**2
     last, mean = float(np.sqrt(variances.sum())), float(group["mean"].mean())
     if not last > 0:
-        return {"seed_sd_final": last, **_with_limits("snr", np.nan, np.nan, np.nan), "snr_unbiased": np.nan}
+        return {"seed_sd_final": last, **with_limits("snr", np.nan, np.nan, np.nan), "snr_unbiased": np.nan}
     df = satterthwaite_df(variances, n - 1.0)
     n_equivalent = last**2 / float((final**2 / n).sum() / len(group) ** 2)  # seeds with the pooled sd and this error
     lower, upper = ratio_interval(np.asarray(mean), np.asarray(last), n_equivalent, df)
     return {
         "seed_sd_final": last,
-        **_with_limits("snr", mean / last, float(lower), float(upper)),
+        **with_limits("snr", mean / last, float(lower), float(upper)),
         "snr_unbiased": mean / last * float(ratio_correction(df)),
     }
 

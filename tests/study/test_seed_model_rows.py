@@ -30,10 +30,9 @@ PART = {
 
 
 def collected(*parts):
-    variances = {"weighted": [SimpleNamespace(freedom=freedom) for freedom in FREEDOM]}
     return SimpleNamespace(
-        runs=["a", "b"], full_variance=variances, plan=SimpleNamespace(benchmark="toy"), seed_model=lambda: list(parts),
-        in_order=lambda arrays: np.concatenate(arrays, axis=-1),
+        runs=["a", "b"], freedom=np.array(FREEDOM), plan=SimpleNamespace(benchmark="toy"),
+        seed_model=lambda: list(parts), in_order=lambda arrays: np.concatenate(arrays, axis=-1),
     )  # fmt: skip
 
 

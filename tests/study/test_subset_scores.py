@@ -74,13 +74,13 @@ def test_every_estimator_scores_as_where_subsets_are_made(data, calibration, nam
     evidence = summarise_responses(found.scorer, data.evaluation.take(items=items))
     expected = estimate(name, evidence, found.learned[name])
     share = calibration.source_share(recipe.method, recipe.size)
-    own = split_scorers(calibration, data.evaluation)
+    own = split_scorers(calibration.whole, data.evaluation, calibration.folds)
     _, scores = recipe_scores(own, recipe, [name], lambda basis: chosen_items(basis, recipe), share)
     np.testing.assert_allclose(scores[name], expected, atol=0.02)
 
 
 def test_random_subsets_are_scored_by_the_code_that_scores_chosen_ones(data, calibration):
-    own = split_scorers(calibration, data.evaluation)
+    own = split_scorers(calibration.whole, data.evaluation, calibration.folds)
     items = random_items(1, 60, 12, 3)
     recipe, names = Recipe("random", "anchor", 12, 0), ["weighted", "p_irt", "ridge"]
     found = random_scores(own, items, recipe, names, 0.0)
@@ -92,7 +92,7 @@ def test_random_subsets_are_scored_by_the_code_that_scores_chosen_ones(data, cal
 
 
 def test_a_share_learned_from_random_subsets_lies_between_its_two_parts(data, calibration):
-    own = split_scorers(calibration, data.evaluation)
+    own = split_scorers(calibration.whole, data.evaluation, calibration.folds)
     recipe, names = Recipe("random", "equal", 12, 0), ["weighted", "p_irt", "gp_irt"]
     found = random_scores(own, random_items(1, 60, 12, 30), recipe, names, 0.0)
     share = (found["gp_irt"] - found["p_irt"]) / (found["weighted"] - found["p_irt"])
