@@ -316,14 +316,7 @@ def maximise_marginal_likelihood(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Maximise the likelihood of items without priors, abilities ~ N(0, 1) integrated out on a grid.
 
-    Parameters
-    ----------
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials; every item has right and wrong answers.
-    guessing : array of shape (item,)
-        Known lower asymptotes.
-    shared_slope : bool
-        Whether all items have one slope.
+    Every item has right and wrong answers; `guessing` are known lower asymptotes, shape (item,).
 
     Returns
     -------

@@ -238,14 +238,7 @@ def suite_pairs(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def ranked(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Add ranks, the ranks that are not ruled out, and groups of models that cannot be told apart.
-
-    Parameters
-    ----------
-    scores : pd.DataFrame
-        Indexed by model, with ``score``.
-    pairs : pd.DataFrame
-        All pairs of these models, with ``difference`` and ``p_holm``.
+    """Add ranks, the ranks that are not ruled out, and groups of models that cannot be told apart, from all pairs.
 
     Returns
     -------

@@ -176,16 +176,7 @@ def discordant_pairs(measures: AbilityAndAccuracy, labels: pd.Index) -> tuple[pd
 
 
 def confirm_by_other_items(counts: ResponseCounts, items: xr.Dataset, rng: np.random.Generator) -> pd.DataFrame:
-    """Check discordant pairs from one half of the items on the other half.
-
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Models and items with responses; `MAX_SPLIT_MODELS` models are sampled where there are more.
-    items : xr.Dataset
-        Item parameters of dimensions (chain, draw, item).
-    rng : np.random.Generator
-        Of the halves.
+    """Check discordant pairs from one half of the items on the other half, of up to `MAX_SPLIT_MODELS` models.
 
     Returns
     -------

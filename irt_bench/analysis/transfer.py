@@ -31,14 +31,7 @@ BLOCK_ITEMS: Final = 2_000  # items multiplied at once: some 80 MB for a matrix 
 
 
 def half_statistics(shares: FloatArray, asked: BoolArray, splits: Sequence[Halves]) -> list[FloatArray]:
-    """Proportion correct and item-rest correlation of each half.
-
-    Parameters
-    ----------
-    shares, asked : arrays of shape (model, item)
-        Proportions correct (any value where not observed), and whether observed.
-    splits : sequence of pairs of arrays of shape (model,)
-        Whether a model is in the first and in the second half.
+    """Proportion correct and item-rest correlation of each half; `splits` say which models are in which half.
 
     Returns
     -------

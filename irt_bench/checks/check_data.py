@@ -55,28 +55,17 @@ Q3_ITEMS, ODDS_ITEMS, EIGEN_ITEMS = 1_000, 400, 120  # of which pairs are formed
 
 @dataclass(frozen=True)
 class CheckPlan:
-    """Items that form pairs, and groups of models.
+    """Items that form pairs, and groups of models."""
 
-    Parameters
-    ----------
-    q3, odds, eigen : integer arrays
-        Positions of the items for residual correlations, odds ratios, and tetrachoric correlations.
-    testlets : list of Testlets
-        Testlets among the items for residual correlations, one entry per column of the item metadata.
-    model_groups : ModelGroups
-        Models that form pairs, and their groups.
-    members : dict
-        Name of the group → whether each model belongs to it, shape (model,).
-    eigen_reason, group_reason : str
-        Why there are no eigenvalues, or no groups to compare; empty where there are.
-    """
-
+    # q3, odds, eigen: positions of the items for residual correlations, odds ratios, and tetrachoric correlations
     q3: Positions
     odds: Positions
     eigen: Positions
+    # testlets among the items for residual correlations, one entry per column of the item metadata
     testlets: list[Testlets]
-    model_groups: ModelGroups
-    members: dict[str, npt.NDArray[np.bool_]]
+    model_groups: ModelGroups  # models that form pairs, and their groups
+    members: dict[str, npt.NDArray[np.bool_]]  # name of the group → whether each model belongs to it, shape (model,)
+    # eigen_reason, group_reason: why there are no eigenvalues, or no groups to compare; empty where there are
     eigen_reason: str
     group_reason: str
 
@@ -98,36 +87,16 @@ class CheckStatistics(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckData:
-    """What all checks read.
+    """What all checks read."""
 
-    Parameters
-    ----------
-    counts : ResponseCounts
-        Models and items with responses.
-    draws : PosteriorDraws
-        Draws of the fit, in the order of `counts`.
-    fitted : FittedResponses
-        The responses, refitted like the replicates.
-    plan : CheckPlan
-        Items and models that are examined.
-    found : CheckStatistics
-        Statistics of the responses.
-    repeated : tuple of CheckStatistics
-        Statistics of the replicates.
-    scores : array of shape (replicate, model)
-        Simulated scores of new models with normal abilities.
-    notes : tuple of str
-        What was sampled or left out.
-    """
-
-    counts: ResponseCounts
-    draws: PosteriorDraws
-    fitted: FittedResponses
-    plan: CheckPlan
-    found: CheckStatistics
-    repeated: tuple[CheckStatistics, ...]
-    scores: FloatArray
-    notes: tuple[str, ...]
+    counts: ResponseCounts  # models and items with responses
+    draws: PosteriorDraws  # draws of the fit, in the order of `counts`
+    fitted: FittedResponses  # the responses, refitted like the replicates
+    plan: CheckPlan  # items and models that are examined
+    found: CheckStatistics  # statistics of the responses
+    repeated: tuple[CheckStatistics, ...]  # statistics of the replicates
+    scores: FloatArray  # (replicate, model), simulated scores of new models with normal abilities
+    notes: tuple[str, ...]  # what was sampled or left out
 
     def chance(self, name: str) -> FloatArray:
         """One statistic of all replicates, shape (replicate, ...)."""

@@ -266,16 +266,8 @@ def _newton(
 ) -> FloatArray:
     """One Newton step for every row; P (1 - P) is at least 0.025, a tenth of its maximum, against overshooting.
 
-    Parameters
-    ----------
-    at : array of shape (row, p)
-        Current coefficients.
-    design : array of shape (column, p)
-        What they multiply.
-    log_odds, right, trials : arrays of shape (row, column)
-        Cells.
-    prior : array of shape (p,)
-        Precisions.
+    Coefficients `at` have shape (row, p), the `design` that they multiply (column, p), cells (row, column), and
+    precisions of the prior (p,).
     """
     chance = 1 / (1 + np.exp(-np.clip(log_odds, -30, 30)))
     weight = trials * np.maximum(chance * (1 - chance), 0.025)

@@ -35,24 +35,15 @@ GROUPS: Final = 6  # number of score groups of models, for item-total curves
 
 @dataclass(frozen=True)
 class FittedResponses:
-    """Responses, point estimates of the items, and the probabilities that follow from both.
+    """Responses, point estimates of the items, and the probabilities that follow from both."""
 
-    Parameters
-    ----------
-    correct, trials : arrays of shape (model, item)
-        Numbers of correct responses and of trials; trials = 0 where there is no response.
-    items : ItemParameters of shape (item,)
-        Point estimates.
-    ability : array of shape (model,)
-        Posterior means given the items (EAP).
-    probability, variance : arrays of shape (model, item)
-        Probability P of a correct response at that ability, and P (1 - P), accurate near 0.
-    """
-
+    # correct, trials: (model, item), numbers of correct responses and of trials; trials = 0 where there is no response
     correct: FloatArray
     trials: FloatArray
-    items: ItemParameters
-    ability: FloatArray
+    items: ItemParameters  # (item,), point estimates
+    ability: FloatArray  # (model,), posterior means given the items (EAP)
+    # probability, variance: (model, item), probability P of a correct response at that ability, and P (1 - P),
+    # accurate near 0
     probability: FloatArray
     variance: FloatArray
 
@@ -143,24 +134,12 @@ REFIT_CELLS: Final = 3_000_000  # above it items are not refitted: one replicate
 
 @dataclass(frozen=True)
 class PosteriorDraws:
-    """Draws of a fit in the order of the responses.
+    """Draws of a fit in the order of the responses."""
 
-    Parameters
-    ----------
-    irt_model : IRTModel
-        The fitted model.
-    items : ItemParameters of shape (draw, item)
-        Item parameters.
-    ability : array of shape (draw, model)
-        Abilities, from the same draws.
-    dispersion : array of shape (draw,), optional
-        Correlation of the trials of a cell.
-    """
-
-    irt_model: IRTModel
-    items: ItemParameters
-    ability: FloatArray
-    dispersion: FloatArray | None = None
+    irt_model: IRTModel  # the fitted model
+    items: ItemParameters  # (draw, item), item parameters
+    ability: FloatArray  # (draw, model), abilities, from the same draws
+    dispersion: FloatArray | None = None  # (draw,), correlation of the trials of a cell
 
     @property
     def n_draws(self) -> int:

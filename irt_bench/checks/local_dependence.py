@@ -238,18 +238,10 @@ COPY_LIMIT: Final = Limit(
 
 
 class ModelGroups(NamedTuple):
-    """Models that form pairs, and the groups they belong to.
+    """Models that form pairs, and the groups they belong to."""
 
-    Parameters
-    ----------
-    models : integer array
-        Positions of the models.
-    group : integer array of the same shape, or None
-        Number of each model's group; None where no groups were given.
-    """
-
-    models: npt.NDArray[np.intp]
-    group: npt.NDArray[np.intp] | None
+    models: npt.NDArray[np.intp]  # positions of the models
+    group: npt.NDArray[np.intp] | None  # number of each model's group; None where no groups were given
 
 
 class ModelSimilarity(NamedTuple):

@@ -66,12 +66,7 @@ def squared_z_scores(observed: FloatArray, replicated: FloatArray, least_sd: Flo
 def score_distance(observed: FloatArray, replicated: FloatArray) -> tuple[float, FloatArray]:
     """Largest distance between cumulative distributions of scores: of the responses, and of each replicate.
 
-    Parameters
-    ----------
-    observed : array of shape (model,)
-        Scores in [0, 1]; NaN is left out.
-    replicated : array of shape (replicate, model)
-        Scores of models with normal abilities.
+    Scores are in [0, 1], NaN is left out; replicates, shape (replicate, model), are of models with normal abilities.
 
     Returns
     -------

@@ -156,13 +156,8 @@ def score_range(values: npt.NDArray[Any]) -> tuple[float, float] | None:
 def shares_of_range(frame: pd.DataFrame, measure: Measure | None = None) -> tuple[pd.DataFrame, list[Finding]]:
     """Make scores of another range than [0, 1] shares of it, which becomes metadata of the items.
 
-    Parameters
-    ----------
-    frame : pd.DataFrame
-        As `normalise_measure` gives it, all files together. The range is in the columns ``min_score`` (by default 0)
-        and ``max_score``, or that of all scores of a benchmark, where these are whole numbers.
-    measure : {"correct", "score"}, optional
-        As of `normalise_measure`.
+    The range is in the columns ``min_score`` (by default 0) and ``max_score``, or that of all scores of a benchmark,
+    where these are whole numbers. The frame is that of all files together, from `normalise_measure`.
     """
     if names.SCORE not in frame:
         return frame, []
@@ -329,12 +324,8 @@ def refuse_transposed(name: object) -> None:
 def cell_matrix(columns: dict[str, pd.Series], models: pd.Series | pd.Index) -> CellArray:
     """Arrange the values of items, shape (model, item): int8 with -1 where empty, or shares with NaN where empty.
 
-    Parameters
-    ----------
-    columns : dict
-        Item → values: numbers, or texts such as "1", "yes", "C". Emptied on the way, to save memory.
-    models : pd.Series or pd.Index
-        Labels of the rows, for messages.
+    Values are numbers, or texts such as "1", "yes", "C"; `columns` is emptied on the way, to save memory. `models` are
+    the labels of the rows, for messages.
 
     Raises
     ------

@@ -36,14 +36,9 @@ from irt_bench.workers import Progress
 
 
 def stack(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
-    """Concatenate frames; a column that a frame lacks is missing there.
+    """Concatenate frames in canonical columns, each with its source; a column that a frame lacks is missing there.
 
     Beside counts, correct responses become one of one; beside scores, 0.0 and 1.0.
-
-    Parameters
-    ----------
-    frames : sequence of (str, pd.DataFrame)
-        Source of a frame, for messages; and the frame, in canonical columns.
 
     Raises
     ------

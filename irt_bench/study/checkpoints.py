@@ -30,18 +30,10 @@ MOVING_LEVEL: Final = 0.05  # of the test that full scores move
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Evaluated models, one per row.
+    """Evaluated models, one per row."""
 
-    Parameters
-    ----------
-    frame : pd.DataFrame
-        ``run, seed, step`` as text, one row per checkpoint, in the order of the scores.
-    halves : bool
-        Whether the runs are halves of the seeds of one run, which differ only by chance.
-    """
-
-    frame: pd.DataFrame
-    halves: bool = False
+    frame: pd.DataFrame  # ``run, seed, step`` as text, one row per checkpoint, in the order of the scores
+    halves: bool = False  # whether the runs are halves of the seeds of one run, which differ only by chance
 
     @cached_property
     def runs(self) -> list[str]:
@@ -106,10 +98,8 @@ class RunVariance(NamedTuple):
 def run_variance(scores: FloatArray) -> RunVariance:
     """Variance over seeds (ddof 1), averaged over steps, with Helmert contrasts of the seeds.
 
-    Parameters
-    ----------
-    scores : array of shape (..., seed, step)
-        NaN for a missing checkpoint. Contrasts use the steps that are complete, or else the seeds of the last step.
+    Scores have shape (..., seed, step), NaN for a missing checkpoint. Contrasts use the steps that are complete, or
+    else the seeds of the last step.
     """
     there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(scores).reshape(-1, *scores.shape[-2:]).all(axis=0))
     whole = scores[..., there.all(axis=0)]

@@ -32,15 +32,7 @@ def scale_of(estimator: str) -> str:
 
 
 class BenchmarkResults:
-    """Results of all tasks of one benchmark; rows are the evaluated checkpoints, split after split.
-
-    Parameters
-    ----------
-    plan : BenchmarkPlan
-        Plan of the benchmark; all its tasks are finished.
-    store : Store
-        Where the results are kept.
-    """
+    """Results of all tasks of one benchmark, once finished; rows are the evaluated checkpoints, split after split."""
 
     def __init__(self, plan: BenchmarkPlan, store: Store) -> None:
         self.plan = plan

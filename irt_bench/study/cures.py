@@ -88,12 +88,7 @@ class Measured:
 class FinalScores:
     """Runs at their last checkpoint: measures scores of shape (row,) or (subset, row), and compares them.
 
-    Parameters
-    ----------
-    checkpoints : Checkpoints
-        Run, seed and step of all rows.
-    full : array of shape (row,)
-        Scores on the whole benchmark.
+    `full` are the scores on the whole benchmark, shape (row,).
     """
 
     def __init__(self, checkpoints: Checkpoints, full: FloatArray) -> None:
@@ -227,34 +222,20 @@ def _log(values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Cure:
-    """One cure: what is done, what it costs, and its scores and those of its control.
+    """One cure: what is done, what it costs, and its scores and those of its control."""
 
-    Parameters
-    ----------
-    kind, how, control : str
-        Kind of the cure, what is done, and what it is compared with.
-    size : int
-        Items asked.
-    cost : float
-        Answers per model, over all checkpoints and trials.
-    own, other, whole : Measured
-        Of the cure, its control, and accuracy on the whole benchmark.
-    item_variance : float
-        From `FinalScores.item_variance`, where items were chosen.
-    course : array of shape (row,), optional
-        Scores of all checkpoints, for statistics over steps.
-    """
-
+    # kind, how, control: kind of the cure, what is done, and what it is compared with
     kind: str
     how: str
     control: str
-    size: int
-    cost: float
+    size: int  # items asked
+    cost: float  # answers per model, over all checkpoints and trials
+    # own, other, whole: of the cure, its control, and accuracy on the whole benchmark
     own: Measured
     other: Measured
     whole: Measured
-    item_variance: float = 0.0
-    course: FloatArray | None = None
+    item_variance: float = 0.0  # from `FinalScores.item_variance`, where items were chosen
+    course: FloatArray | None = None  # (row,), scores of all checkpoints, for statistics over steps
 
 
 def cure_rows(final: FinalScores, checkpoints: Checkpoints, cures: Iterator[Cure]) -> pd.DataFrame:

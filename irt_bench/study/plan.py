@@ -44,33 +44,16 @@ class SplitTasks:
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """What is done on one benchmark.
+    """What is done on one benchmark."""
 
-    Parameters
-    ----------
-    design : StudyDesign
-        Design of the study; the fields below are what it means for this benchmark.
-    benchmark : str
-        Name.
-    n_items : int
-        Items of the full benchmark.
-    sizes : tuple of int
-        Numbers of items of the subsets, ascending, each below `n_items`; empty: all items, with other weights.
-    recipes : tuple of (method, weights)
-        How items are chosen and weighted; random items are not among them.
-    weightings : tuple of str
-        Weightings by which random subsets are scored.
-    splits : tuple of SplitTasks
-        One per split of the models.
-    """
-
-    design: StudyDesign
+    design: StudyDesign  # design of the study; the fields below are what it means for this benchmark
     benchmark: str
-    n_items: int
+    n_items: int  # items of the full benchmark
+    # numbers of items of the subsets, ascending, each below `n_items`; empty: all items, with other weights
     sizes: tuple[int, ...]
-    recipes: tuple[tuple[str, str], ...]
-    weightings: tuple[str, ...]
-    splits: tuple[SplitTasks, ...] = ()
+    recipes: tuple[tuple[str, str], ...]  # how items are chosen and weighted; random items are not among them
+    weightings: tuple[str, ...]  # weightings by which random subsets are scored
+    splits: tuple[SplitTasks, ...] = ()  # one per split of the models
 
     @property
     def n_calibration(self) -> int:
@@ -125,27 +108,13 @@ class BenchmarkPlan:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """The whole plan.
+    """The whole plan."""
 
-    Parameters
-    ----------
-    design : StudyDesign
-        Validated design of the study.
-    layout : SeedLayout
-        Runs, seeds and steps.
-    splits : Splits
-        Which models calibrate and which are evaluated.
-    benchmarks : tuple of BenchmarkPlan
-        In the order of the responses.
-    notes : tuple of str
-        What was decided or left out.
-    """
-
-    design: StudyDesign
-    layout: SeedLayout
-    splits: Splits
-    benchmarks: tuple[BenchmarkPlan, ...]
-    notes: tuple[str, ...]
+    design: StudyDesign  # validated design of the study
+    layout: SeedLayout  # runs, seeds and steps
+    splits: Splits  # which models calibrate and which are evaluated
+    benchmarks: tuple[BenchmarkPlan, ...]  # in the order of the responses
+    notes: tuple[str, ...]  # what was decided or left out
 
     @property
     def tasks(self) -> list[str]:

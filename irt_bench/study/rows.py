@@ -243,15 +243,7 @@ Row = dict[str, Any]
 
 
 class RandomReferences:
-    """Random subsets of one size by weights and estimator.
-
-    Parameters
-    ----------
-    found : BenchmarkResults
-        Results of the benchmark.
-    scores : mapping
-        (weights, estimator) → scores of shape (subset, row).
-    """
+    """Random subsets of one size by weights and estimator, from scores of shape (subset, row)."""
 
     def __init__(self, found: BenchmarkResults, scores: Mapping[Key, FloatArray]) -> None:
         self.by_key = {key: RandomReference(found, each, found.full[scale_of(key[1])]) for key, each in scores.items()}

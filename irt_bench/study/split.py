@@ -143,15 +143,7 @@ class WeightedItems(NamedTuple):
 
 
 class ModelScorer:
-    """Scores the responses of some models with one calibration.
-
-    Parameters
-    ----------
-    basis : SelectionBasis
-        Fit to the calibration models.
-    counts : ResponseCounts
-        Responses of any models to the same items.
-    """
+    """Scores the responses of some models with one fit to the calibration models, of the same items."""
 
     def __init__(self, basis: SelectionBasis, counts: ResponseCounts) -> None:
         self.basis = basis

@@ -157,10 +157,7 @@ def _steps_share(runs: list[RunVariance]) -> FloatArray:
 def item_spread(random: LogRatio) -> float:
     """Variance of the log ratio over random subsets that is due to their items, beyond what their seeds explain.
 
-    Parameters
-    ----------
-    random : LogRatio
-        Of random subsets against their root mean variance, shape (subset,).
+    `random` is of random subsets against their root mean variance, shape (subset,).
     """
     known = np.isfinite(random.value) & np.isfinite(random.variance)
     if known.sum() < 2:
@@ -171,14 +168,8 @@ def item_spread(random: LogRatio) -> float:
 def ratio_with_interval(found: LogRatio, spread: float, random: FloatArray | None = None) -> Ratio:
     """Ratio with its 90% interval: Student t over seeds and items together (Welch-Satterthwaite).
 
-    Parameters
-    ----------
-    found : LogRatio
-        One value.
-    spread : float
-        From `item_spread`; 0 if no items were chosen.
-    random : array of shape (subset,), optional
-        Seed sds of the random subsets that the p-value comes from.
+    `spread` is that of `item_spread`, 0 if no items were chosen; `random` are the seed sds of the random subsets that
+    the p-value comes from.
     """
     value, own = float(found.value), float(found.variance)
     ratio = float(np.exp(value))
@@ -231,14 +222,7 @@ UNDEFINED_COMPARISON: Final = {"bias": np.array(np.nan)}  # ability is no estima
 class RandomReference:
     """Random subsets of one size, scored by one estimator with one weighting, over all runs.
 
-    Parameters
-    ----------
-    found : BenchmarkResults
-        Results of the benchmark.
-    scores : array of shape (subset, row)
-        Scores.
-    full : array of shape (row,)
-        Scores of the full benchmark on the same scale.
+    `scores` have shape (subset, row); `full` are those of the full benchmark on the same scale, shape (row,).
     """
 
     def __init__(self, found: BenchmarkResults, scores: FloatArray, full: FloatArray) -> None:

@@ -124,28 +124,19 @@ STOPPED: Final = "adaptive, until sd"
 class AdaptiveSettings:
     """Stopping rule of adaptive tests, and size of their simulation.
 
-    Parameters
-    ----------
-    stop_sd : float
-        A test ends when the posterior sd of ability is at most this, in sds of the calibration sample; in [0, 1).
-    min_items, max_items : int
-        Smallest and largest number of items of a test.
-    n_models : int
-        Number of simulated models, with abilities from N(0, 1); from 2 to 100,000.
-    seed : int
-        Seed of abilities, answers, random items and resamples.
-
     Raises
     ------
     AnalysisError
         If a setting is out of range.
     """
 
+    # a test ends when the posterior sd of ability is at most this, in sds of the calibration sample; in [0, 1)
     stop_sd: float = 0.3
+    # min_items, max_items: smallest and largest number of items of a test
     min_items: int = 5
     max_items: int = 200
-    n_models: int = 500
-    seed: int = 0
+    n_models: int = 500  # number of simulated models, with abilities from N(0, 1); from 2 to 100,000
+    seed: int = 0  # seed of abilities, answers, random items and resamples
 
     def __post_init__(self) -> None:
         if not 0 <= self.stop_sd < 1:

@@ -134,24 +134,12 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """IRT fits to all calibration models, and to the models kept in each fold.
+    """IRT fits to all calibration models, and to the models kept in each fold."""
 
-    Parameters
-    ----------
-    whole : SelectionBasis
-        Basis of all calibration models.
-    folds : tuple of Fold
-        Folds of the cross-validation over clusters.
-    clusters : array of str, shape (model,)
-        Clusters of the calibration models.
-    plan : CalibrationPlan
-        IRT model and settings.
-    """
-
-    whole: SelectionBasis
-    folds: tuple[Fold, ...]
-    clusters: Labels
-    plan: CalibrationPlan
+    whole: SelectionBasis  # basis of all calibration models
+    folds: tuple[Fold, ...]  # folds of the cross-validation over clusters
+    clusters: Labels  # (model,): Clusters of the calibration models
+    plan: CalibrationPlan  # IRT model and settings
 
     @property
     def n_clusters(self) -> int:

@@ -133,33 +133,15 @@ MORE_WEIGHTS: Final = (  # compared in addition to each method with its default 
 
 
 class ComparisonDesign(NamedTuple):
-    """Recipes that are compared, and splits on which they are compared.
+    """Recipes that are compared, and splits on which they are compared."""
 
-    Parameters
-    ----------
-    plan : CalibrationPlan
-        IRT model and inference.
-    sizes : tuple of int
-        Numbers of items.
-    methods : tuple of (method, weights)
-        Names in `SELECTORS` and `WEIGHTINGS`.
-    estimators : tuple of str
-        Names in `ESTIMATORS`.
-    n_random : int
-        Number of random subsets of each size.
-    n_folds : int
-        Number of folds of the outer split.
-    seed : int
-        Seed of splits, methods and random subsets.
-    """
-
-    plan: CalibrationPlan
-    sizes: tuple[int, ...]
-    methods: tuple[tuple[str, str], ...]
-    estimators: tuple[str, ...] = tuple(ESTIMATORS)
-    n_random: int = N_RANDOM
-    n_folds: int = N_FOLDS
-    seed: int = 0
+    plan: CalibrationPlan  # IRT model and inference
+    sizes: tuple[int, ...]  # numbers of items
+    methods: tuple[tuple[str, str], ...]  # names in `SELECTORS` and `WEIGHTINGS`
+    estimators: tuple[str, ...] = tuple(ESTIMATORS)  # names in `ESTIMATORS`
+    n_random: int = N_RANDOM  # number of random subsets of each size
+    n_folds: int = N_FOLDS  # number of folds of the outer split
+    seed: int = 0  # seed of splits, methods and random subsets
 
     @property
     def sampling(self) -> RandomSubsets:

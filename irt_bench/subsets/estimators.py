@@ -92,33 +92,17 @@ def _given_variance(summary: ResponseSummary, learned: LearnedParameters) -> Flo
 
 @dataclass(frozen=True)
 class Estimator:
-    """One way to estimate the full score.
+    """One way to estimate the full score."""
 
-    Parameters
-    ----------
-    learn : callable
-        TrainingData → LearnedParameters.
-    estimate : callable
-        ResponseSummary, LearnedParameters → full score of each model.
-    title : str
-        Name in tables and figures.
-    regression : bool
-        Whether it learns from the answers of the calibration models.
-    wide : bool
-        Whether it uses `ResponseSummary.prediction`.
-    extrapolates : bool
-        Whether it is valid for models outside the range of abilities of the calibration models.
-    variance : callable, optional
-        ResponseSummary, LearnedParameters → variance of the full score around the estimate under the IRT model; by
-        default `ResponseSummary.variance`.
-    """
-
-    learn: Callable[[TrainingData], LearnedParameters]
+    learn: Callable[[TrainingData], LearnedParameters]  # TrainingData → LearnedParameters
+    # ResponseSummary, LearnedParameters → full score of each model
     estimate: Callable[[ResponseSummary, LearnedParameters], FloatArray]
-    title: str
-    regression: bool = False
-    wide: bool = False
-    extrapolates: bool = True
+    title: str  # name in tables and figures
+    regression: bool = False  # whether it learns from the answers of the calibration models
+    wide: bool = False  # whether it uses `ResponseSummary.prediction`
+    extrapolates: bool = True  # whether it is valid for models outside the range of abilities of the calibration models
+    # ResponseSummary, LearnedParameters → variance of the full score around the estimate under the IRT model; by
+    # default `ResponseSummary.variance`
     variance: Callable[[ResponseSummary, LearnedParameters], FloatArray] = _given_variance
 
 

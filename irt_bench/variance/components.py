@@ -55,27 +55,14 @@ NO_PART: Final = 1e-12  # smaller coefficients of a mean square are rounding
 
 @dataclass(frozen=True)
 class VarianceComponents:
-    """Estimated variance components, with their expected mean squares and degrees of freedom.
+    """Estimated variance components, with their expected mean squares and degrees of freedom."""
 
-    Parameters
-    ----------
-    components : tuple of str
-        Names; "a:b" is the interaction of a and b, or a within b.
-    estimates : array of shape (..., component)
-        Variances; may be negative.
-    mixing : array of shape (component, component)
-        Coefficients of the components (columns) in the expected mean squares (rows).
-    df : array of shape (..., component)
-        Degrees of freedom of the mean squares.
-    n_items : int
-        Items in the benchmark.
-    """
-
-    components: tuple[str, ...]
-    estimates: FloatArray
+    components: tuple[str, ...]  # names; "a:b" is the interaction of a and b, or a within b
+    estimates: FloatArray  # (..., component), variances; may be negative
+    # (component, component), coefficients of the components (columns) in the expected mean squares (rows)
     mixing: FloatArray
-    df: FloatArray
-    n_items: int
+    df: FloatArray  # (..., component), degrees of freedom of the mean squares
+    n_items: int  # items in the benchmark
 
     @property
     def mean_squares(self) -> FloatArray:

@@ -158,32 +158,16 @@ def variance_metrics(runs: Sequence[RunScores], *, seed: int = 0, n_bootstrap: i
 
 
 def monotonicity(scores: FloatArray, *, lower_is_better: bool = False) -> FloatArray:
-    """Kendall's tau-b of the scores of each seed with the order of the steps; 1 if scores always improve.
+    """Kendall's tau-b of the scores of each seed, (..., step), with the order of the steps; 1 if they always improve.
 
-    Parameters
-    ----------
-    scores : array of shape (..., step)
-        Scores of each seed; NaN for missing checkpoints.
-    lower_is_better : bool
-        Whether lower scores are better.
-
-    Returns
-    -------
-    array of shape (...)
-        In [-1, 1]; NaN with fewer than three steps, or if the score is constant.
+    NaN with fewer than three steps, or if the score is constant; missing checkpoints are NaN.
     """
     out = tau_b(np.arange(scores.shape[-1], dtype=np.float64), -scores if lower_is_better else scores)
     return np.where(np.isfinite(scores).sum(axis=-1) >= MIN_STEPS, out, np.nan)
 
 
 def tau_b(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Kendall's tau-b over the last axis without pairs that contain NaN; NaN if one of the two is constant.
-
-    Parameters
-    ----------
-    x : array of shape (n,)
-    y : array of shape (..., n)
-    """
+    """Kendall's tau-b of x, (n,), and y, (..., n), without pairs that contain NaN; NaN if one is constant."""
     agreeing, x_moves, y_moves = np.zeros((3, *y.shape[:-1]))
     for place in range(len(x) - 1):
         right = np.sign(x[place + 1 :] - x[place])
@@ -247,12 +231,7 @@ def _row(found: ScoreSet) -> dict[str, Any]:
 def open_limit_reason(mean: float, sd: float, *, bounded: bool) -> str:
     """Return the reason if the interval of a seed sd has no upper limit; empty if it has one.
 
-    Parameters
-    ----------
-    mean, sd : float
-        Mean and sd of the scores.
-    bounded : bool
-        Whether scores are shares in [0, 1].
+    `mean` and `sd` are of the scores; `bounded` ones are shares in [0, 1].
     """
     if not sd > 0:
         return EQUAL

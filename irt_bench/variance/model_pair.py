@@ -245,12 +245,7 @@ def noise_split(
 ) -> tuple[float, float]:
     """Split the variance over items of the difference of two answers, one of each model, without bias.
 
-    Parameters
-    ----------
-    share_a, share_b : arrays of shape (item,)
-        Share of right answers.
-    answers_a, answers_b : int or arrays of shape (item,)
-        Number of answers per cell.
+    Shares are of right answers, shape (item,), and answers their number per cell, shape (item,) or one.
 
     Returns
     -------

@@ -31,22 +31,13 @@ NEEDED: Final = "two seeds that answered two of the same items"
 
 @dataclass(frozen=True)
 class ItemCovariance:
-    """Mean elements of C, the covariance matrix of items over seeds.
+    """Mean elements of C, the covariance matrix of items over seeds."""
 
-    Parameters
-    ----------
-    diagonal, off_diagonal : arrays of shape (...)
-        Mean variance of an item, and mean covariance of two items, over seeds.
-    n_items : int
-        Number of items.
-    common : array of shape (...)
-        Mean number of items that two seeds have in common; n_items if no cell is missing.
-    """
-
+    # diagonal, off_diagonal: (...), mean variance of an item, and mean covariance of two items, over seeds
     diagonal: FloatArray
     off_diagonal: FloatArray
-    n_items: int
-    common: FloatArray
+    n_items: int  # number of items
+    common: FloatArray  # (...), mean number of items that two seeds have in common; n_items if no cell is missing
 
     @property
     def residual(self) -> FloatArray:

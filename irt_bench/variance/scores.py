@@ -292,17 +292,7 @@ def mean_over_items(values: FloatArray) -> FloatArray:
 
 
 def resampled_means(values: FloatArray, rng: np.random.Generator, n_resamples: int) -> FloatArray:
-    """Mean over resampled items, shape (resample, ...); all leading dimensions use the same items.
-
-    Parameters
-    ----------
-    values : array of shape (..., item)
-        NaN where missing.
-    rng : np.random.Generator
-        For the resamples.
-    n_resamples : int
-        Number of resamples.
-    """
+    """Mean over resampled items, shape (resample, ...); NaN is missing. All leading dimensions use the same items."""
     n_items = values.shape[-1]
     rows = values.reshape(-1, n_items).T
     asked = np.isfinite(rows)
@@ -333,14 +323,7 @@ class ScoreMatrix(NamedTuple):
 
 
 def run_scores(cells: ScoreMatrix, layout: SeedLayout) -> list[RunScores]:
-    """Arrange a (model, item) matrix by run, seed and step.
-
-    Parameters
-    ----------
-    cells : ScoreMatrix
-        The matrix; its items have metadata ``subtask`` if there are subtasks.
-    layout : SeedLayout
-        Run, seed and step of each row.
+    """Arrange a (model, item) matrix by run, seed and step; items may have metadata ``subtask``.
 
     Raises
     ------

@@ -57,22 +57,9 @@ def predicted_curve(
 def simulated_variances(
     values: FloatArray, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
 ) -> FloatArray:
-    """Variance over seeds of the score on random subsets, averaged over steps.
+    """Variance over seeds of the score on random subsets, averaged over steps, shape (subset, size).
 
-    Parameters
-    ----------
-    values : array of shape (step, seed, item)
-        Answers without missing cells.
-    sizes : sequence of int
-        Sizes of the subsets, from 1 to all items.
-    rng : np.random.Generator
-        For the subsets; smaller subsets are part of larger ones.
-    n_subsets : int
-        Number of subsets of each size.
-
-    Returns
-    -------
-    array of shape (subset, size)
+    `values` has shape (step, seed, item), without missing cells. Smaller subsets are part of larger ones.
     """
     n_steps, n_seeds, n_items = values.shape
     rows = values.reshape(-1, n_items).T
@@ -119,18 +106,9 @@ NESTED: Final = "nested"  # random whole subtasks with equal weights
 def form_curves(
     run: RunScores, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
 ) -> pd.DataFrame:
-    """Root of V for stratified and nested subsets, predicted and simulated.
+    """Root of V for stratified and nested subsets, predicted and simulated; empty with fewer than two subtasks.
 
-    Parameters
-    ----------
-    run : RunScores
-        Scores; with fewer than two subtasks the result is empty.
-    sizes : sequence of int
-        Numbers of items of stratified subsets; numbers below the number of subtasks are left out.
-    rng : np.random.Generator
-        For the simulated subsets.
-    n_subsets : int
-        Number of simulated subsets of each size.
+    Sizes below the number of subtasks are left out for stratified subsets.
 
     Returns
     -------

@@ -69,28 +69,15 @@ class ReadOptions:
 
     A choice for all benchmarks matters only where there are several: a task with a single metric (or filter) is read by
     it in any case. A choice for a named benchmark must be among its metrics.
-
-    Parameters
-    ----------
-    metric : str or mapping of benchmark to str, optional
-        Metric (lm-evaluation-harness, HELM, Every Eval Ever) or scorer (Inspect) to read.
-    filter : str or mapping of benchmark to str, optional
-        Filter of the responses (lm-evaluation-harness, Every Eval Ever).
-    benchmarks : tuple of str
-        Benchmarks or groups of tasks that are wanted; all if empty. Nothing has to be chosen for others.
-    model_column : str, optional
-        Column of a table with the models.
-    group_columns : tuple of str
-        Columns of a wide table that describe the models.
-    listed : list of Candidates, optional
-        Where given, nothing has to be chosen, and all there is to choose from is added to it.
     """
 
-    metric: Choice = None
-    filter: Choice = None
+    metric: Choice = None  # metric (lm-evaluation-harness, HELM, Every Eval Ever) or scorer (Inspect) to read
+    filter: Choice = None  # filter of the responses (lm-evaluation-harness, Every Eval Ever)
+    # benchmarks or groups of tasks that are wanted; all if empty. Nothing has to be chosen for others
     benchmarks: tuple[str, ...] = ()
-    model_column: str | None = None
-    group_columns: tuple[str, ...] = ()
+    model_column: str | None = None  # column of a table with the models
+    group_columns: tuple[str, ...] = ()  # columns of a wide table that describe the models
+    # where given, nothing has to be chosen, and all there is to choose from is added to it
     listed: list[Candidates] | None = None
 
     def wants(self, benchmark: str, group: str = "") -> bool:
@@ -100,20 +87,9 @@ class ReadOptions:
     def choose(
         self, what: str, candidates: Collection[str], *, benchmark: str, where: str, group: str = "", kind: str = ""
     ) -> str:
-        """Return the metric or filter to read: the one asked for, or the only one.
+        """Return the metric or filter (`what`) to read: the one asked for, or the only one.
 
-        Parameters
-        ----------
-        what : {"metric", "filter"}
-            Name of the option.
-        candidates : collection of str
-            Those there are.
-        benchmark, group : str
-            Benchmark, and the groups that it belongs to, joined by "/".
-        where : str
-            For messages.
-        kind : str
-            What the candidates are, where they have another name.
+        `where` and `kind`, what the candidates are where they have another name, are for messages.
 
         Raises
         ------
@@ -143,69 +119,37 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """Content of one file or folder.
+    """Content of one file or folder."""
 
-    Parameters
-    ----------
-    frame : pd.DataFrame
-        Canonical columns, one row per graded response; the value is missing where a response was not graded.
-    findings : tuple of Finding
-        What was noticed on reading.
-    metrics, filters : frozenset of str
-        The metrics and filters read, where the format has them.
-    roles : mapping of column to {"model", "item"}
-        What metadata columns describe, where the file declares it.
-    measure : {"correct", "score"}, optional
-        What a response holds, where the file declares it.
-    passed_over : frozenset of str
-        Benchmarks, and groups of them, that were not wanted and not read.
-    time : str
-        When the run of the file began, as text that sorts by time; empty where unknown, or if there are several runs.
-    seeds : mapping of str to int
-        Random seeds in the configuration of the run, those that matter most first.
-    """
-
+    # canonical columns, one row per graded response; the value is missing where a response was not graded
     frame: pd.DataFrame
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()  # what was noticed on reading
+    # metrics, filters: the metrics and filters read, where the format has them
     metrics: frozenset[str] = frozenset()
     filters: frozenset[str] = frozenset()
+    # what metadata columns describe, where the file declares it
     roles: Mapping[str, Role] = field(default_factory=dict)
-    measure: Measure | None = None
-    passed_over: frozenset[str] = frozenset()
+    measure: Measure | None = None  # what a response holds, where the file declares it
+    passed_over: frozenset[str] = frozenset()  # benchmarks, and groups of them, that were not wanted and not read
+    # when the run of the file began, as text that sorts by time; empty where unknown, or if there are several runs
     time: str = ""
+    # random seeds in the configuration of the run, those that matter most first
     seeds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format of responses.
+    """A file format of responses."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the format, as `read_responses` takes it.
-    description : str
-        One line for users.
-    claims : callable
-        Path → whether the file has this format (cheap: name and first bytes only). A folder may be claimed as a whole.
-    read : callable
-        (path, options) → content of the file or folder.
-    """
-
-    name: str
-    description: str
+    name: str  # as `read_responses` takes it
+    description: str  # one line for users
+    # path → whether the file has this format (cheap: name and first bytes only). A folder may be claimed as a whole
     claims: Callable[[Path], bool]
-    read: Callable[[Path, ReadOptions], ParsedFile]
+    read: Callable[[Path, ReadOptions], ParsedFile]  # (path, options) → content of the file or folder
 
 
 def ungraded(frame: pd.DataFrame) -> list[Finding]:
-    """Report, for each model and benchmark of a log, how many responses have no value: they are missing.
-
-    Parameters
-    ----------
-    frame : pd.DataFrame
-        Columns ``benchmark, model, metric`` and ``score``, one row per response.
-    """
+    """Report, for each model and benchmark of a log, how many responses have no value: they are missing."""
     if not frame[names.SCORE].isna().any():
         return []
     found = []

@@ -74,22 +74,13 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How one harness writes its results.
+    """How one harness writes its results."""
 
-    Parameters
-    ----------
-    name, description : str
-        As of a `Format`.
-    recognises : callable
-        (path, first bytes) → whether a file has this layout.
-    answers : callable
-        Path → the answers of the file.
-    """
-
+    # name, description: as of a `Format`
     name: str
     description: str
-    recognises: Callable[[Path, bytes], bool]
-    answers: Callable[[Path], Iterable[Answer]]
+    recognises: Callable[[Path, bytes], bool]  # (path, first bytes) → whether a file has this layout
+    answers: Callable[[Path], Iterable[Answer]]  # path → the answers of the file
 
     def format(self) -> Format:
         """Return the format that reads this layout."""
