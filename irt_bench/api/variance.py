@@ -21,14 +21,13 @@ from irt_bench.report import figures
 from irt_bench.report.tables.text import POINTS
 from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.table import ResponseTable
-from irt_bench.variance.benchmark_runs import one_measure, with_subtasks_from
 from irt_bench.variance.detect import DIFFERENCE, POWER
 from irt_bench.variance.detect import compare_recipes as recipe_table
 from irt_bench.variance.metrics import N_BOOTSTRAP
 from irt_bench.variance.paired_scores import compare_variance
 from irt_bench.variance.scores import ACCURACY, RunScores
 from irt_bench.variance.seed_effect import SeedModelResult, model_seed_effects, seed_model_settings
-from irt_bench.variance.seed_variance import SeedVarianceResult, analyse_seed_variance
+from irt_bench.variance.seed_variance import SeedVarianceResult, analyse_seed_variance, one_measure, with_subtasks_from
 from irt_bench.variance.variance_curve import N_SUBSETS
 from irt_bench.workers import Progress
 

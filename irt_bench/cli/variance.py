@@ -69,7 +69,7 @@ class LayoutOptions:
         table = reading.read(paths)
         if self.group is None:
             return table
-        from irt_bench.variance.benchmark_runs import with_subtasks_from
+        from irt_bench.variance.seed_variance import with_subtasks_from
 
         return with_subtasks_from(table, self.group)
 

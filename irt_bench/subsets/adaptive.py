@@ -39,7 +39,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.scorer import posterior_on
 
 NODES: Final = np.linspace(-6, 6, 241)  # 0.05 apart: the trapezoid rule is exact to 1e-6 for sds from 0.05 on
-BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array
+BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB per temporary array
 MIN_ALIGNED: Final = 10  # items needed to estimate the shift and the scale factor that draws share
 
 

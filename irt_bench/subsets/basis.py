@@ -100,7 +100,7 @@ ABILITY_NODES: Final = np.concatenate([np.arange(-10, -5, 0.25), np.linspace(-5,
 MAX_NEGATIVE_SHARE: Final = 0.25
 SPREAD_NODES: Final = ABILITY_NODES[::4]  # for the sd over draws of a total, which is smooth and small
 CURVE_DRAWS: Final = 40  # the sd of 40 draws has a standard error of 11%; it is a small part of an interval
-BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB a temporary array
+BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB per temporary array
 
 
 class Selection(NamedTuple):

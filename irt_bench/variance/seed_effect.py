@@ -30,10 +30,10 @@ from irt_bench.irt_models.logistic import TwoPL, log_odds, success_probability
 from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
-from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.moments import answer_variance_ratio, answers_per_cell
 from irt_bench.variance.scores import seed_layout
 from irt_bench.variance.seed_checks import COLUMNS, description_checks, seen_spread
+from irt_bench.variance.seed_variance import one_measure
 from irt_bench.workers import Progress
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def model_seed_effects(
     items: xr.Dataset | None = None,
     weights: pd.Series | None = None,
     run_columns: Sequence[str] | None = None,
-    n_item_draws: int | None = None,
+    n_item_draws: int = N_ITEM_DRAWS,
     progress: Progress | None = None,
 ) -> SeedModelResult:
     """Fit the seed model to every benchmark of a table; see `irt_bench.seed_variance`.
@@ -125,8 +125,7 @@ def model_seed_effects(
         known, source = (items, "given") if items is not None else _calibrated(counts, settings.seed, progress)
         if source != "given":
             notes.append(f"{benchmark}: items calibrated on {source}")
-        n_draws = n_item_draws or N_ITEM_DRAWS
-        found, ratio = fit_as_varied(counts, known, settings, n_item_draws=n_draws, progress=progress)
+        found, ratio = fit_as_varied(counts, known, settings, n_item_draws=n_item_draws, progress=progress)
         for name, chosen in ((ALL_ITEMS, None), (SOME_ITEMS, weights)):
             if name == ALL_ITEMS or chosen is not None:
                 own = seed_effect_table(
@@ -238,7 +237,7 @@ def seed_effect_table(
     benchmark : str
         Name for the column of that name.
     n_trials : float
-        Answers a cell behind a score; their harmonic mean where cells differ.
+        Answers per cell behind a score; their harmonic mean where cells differ.
 
     Returns
     -------
@@ -280,7 +279,7 @@ def seed_effect_draws(
     weights : array of shape (item,)
         Of the items in the posterior's order, sum 1.
     n_trials : float
-        Answers a cell behind a score.
+        Answers per cell behind a score.
     n_draws : int
         Draws used, at most, of each draw of the items; by default 2,000 in all.
     """
@@ -305,7 +304,7 @@ def _weights(posterior: xr.Dataset, weights: pd.Series | None) -> FloatArray:
         first = wanted[unknown][0] if unknown.any() else wanted[wanted.duplicated()][0]
         raise AnalysisError(
             f"weights name item {first!r}, which {'the fit does not have' if unknown.any() else 'occurs twice'}; give "
-            "one weight an item of the fit."
+            "one weight per item of the fit."
         )
     values = weights.to_numpy(dtype=np.float64)
     if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):

@@ -12,9 +12,8 @@ from irt_bench.report.tables.score_tables import (
     print_seed_variance,
     seed_model_table,
 )
-from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.metrics import pooled_metrics, variance_metrics
-from irt_bench.variance.seed_variance import analyse_seed_variance
+from irt_bench.variance.seed_variance import analyse_seed_variance, one_measure
 
 
 def test_the_table_has_the_papers_columns_in_percentage_points():

@@ -69,7 +69,7 @@ def test_a_task_folder_names_a_task_of_the_harness_or_includes_a_file(build_subs
 def test_a_folder_for_several_tasks_or_for_an_estimator_that_cannot_run_there_is_refused(
     two_tasks, build_subset, tmp_path
 ):
-    with pytest.raises(SubsetError, match=r"2 tasks.*irt-bench score"):
+    with pytest.raises(SubsetError, match=r"2 tasks.*export it to 'lm-eval'"):
         write_task_folder(two_tasks, tmp_path, metric="acc")
     numbers = EstimatorParameters(misfit_sd=0.1, interval_scale=1.6)
     with pytest.raises(SubsetError, match=r"'p_irt_source' cannot run"):

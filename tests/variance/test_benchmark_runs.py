@@ -4,7 +4,7 @@ import pytest
 
 from irt_bench.errors import AnalysisError
 from irt_bench.responses.canonical import table_from_frame
-from irt_bench.variance.benchmark_runs import one_measure, with_subtasks_from
+from irt_bench.variance.seed_variance import one_measure, with_subtasks_from
 
 
 def table(**columns):

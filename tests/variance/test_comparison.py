@@ -4,9 +4,8 @@ import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.responses.canonical import table_from_frame
-from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.paired_scores import compare_variance
-from irt_bench.variance.seed_variance import analyse_seed_variance
+from irt_bench.variance.seed_variance import analyse_seed_variance, one_measure
 
 
 def test_a_noisier_benchmark_is_called_noisier_and_the_same_one_is_not():

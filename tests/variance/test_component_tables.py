@@ -3,9 +3,8 @@ import pandas as pd
 from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.responses.canonical import table_from_frame
-from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.components import EVERY_RUN, EVERY_STEP, component_tables, two_way
-from irt_bench.variance.seed_variance import analyse_seed_variance
+from irt_bench.variance.seed_variance import analyse_seed_variance, one_measure
 
 PLAN = SeedSimulation(n_runs=3, n_seeds=4, n_steps=2, n_items=60, n_subtasks=3)
 

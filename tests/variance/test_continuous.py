@@ -5,7 +5,7 @@ from scipy.special import softmax
 from irt_bench.responses import read_responses, write_table
 from irt_bench.responses.canonical import table_from_frame
 from irt_bench.responses.table import CHOICE_BYTES, CHOICE_CHARS, CHOICE_LOGPROBS, GOLD, item_positions
-from irt_bench.variance.benchmark_runs import PER_BYTE, PER_CHAR, choice_measures, continuous_measures, padded
+from irt_bench.variance.seed_variance import PER_BYTE, PER_CHAR, choice_measures, continuous_measures, padded
 
 LOGPROBS = np.array([[-1.0, -2.0, -0.5], [-3.0, -1.0, np.nan]])
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from irt_bench.responses import read_responses
-from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.scores import RunScores
+from irt_bench.variance.seed_variance import one_measure
 from irt_bench.variance.variance_curve import curve_sizes, predicted_curve, simulated_variances
 
 Y = np.random.default_rng(0).normal(size=(4, 6))

@@ -8,7 +8,6 @@ from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench import load_example, seed_variance
 from irt_bench.errors import AnalysisError
-from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.detect import (
     DifferenceNoise,
     detection_table,
@@ -17,6 +16,7 @@ from irt_bench.variance.detect import (
     needed_table,
     seeds_needed,
 )
+from irt_bench.variance.seed_variance import one_measure
 
 
 @pytest.mark.parametrize(("effect", "n"), [(0.5, 64), (0.8, 26)])  # Cohen 1988, table 2.4.1

@@ -3,8 +3,8 @@ import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.errors import AnalysisError
-from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.paired_scores import compare_variance, paired_runs
+from irt_bench.variance.seed_variance import one_measure
 
 
 def test_items_are_matched_by_label_in_one_order_and_incomplete_ones_dropped():

@@ -7,9 +7,9 @@ from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.settings import NUTSSettings, SVISettings
-from irt_bench.variance.benchmark_runs import one_measure
 from irt_bench.variance.seed_checks import seen_spread
 from irt_bench.variance.seed_effect import model_seed_effects, seed_model_settings
+from irt_bench.variance.seed_variance import one_measure
 
 PLAN = SeedSimulation(n_runs=2, n_seeds=4, n_steps=2, n_items=60, n_subtasks=1, subtask_sd=0, item_sd=0)
 QUICK = SVISettings(seed=1, max_steps=600, draws=200)

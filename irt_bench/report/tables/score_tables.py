@@ -23,11 +23,10 @@ from irt_bench.study.plan import StudyPlan, plan_table
 from irt_bench.study.results import StudyResult
 from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
 from irt_bench.subsets.estimators import ESTIMATORS
-from irt_bench.variance.benchmark_runs import GOLD_PROBABILITY
 from irt_bench.variance.metrics import MACRO_AVERAGE
 from irt_bench.variance.scores import ACCURACY
 from irt_bench.variance.seed_checks import SEEN
-from irt_bench.variance.seed_variance import SeedVarianceResult
+from irt_bench.variance.seed_variance import GOLD_PROBABILITY, SeedVarianceResult
 
 if TYPE_CHECKING:
     from irt_bench.variance.seed_effect import SeedModelResult

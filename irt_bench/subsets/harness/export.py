@@ -191,7 +191,7 @@ def _to_py_irt(subset: SubsetRecord, path: Path, options: ExportOptions) -> str:
             f"item {lacking!r} is not among the {counts.n_items} of the responses; give the calibration's."
         )
     if counts.measure != "correct" or counts.trials.max(initial=0) > 1:
-        raise SubsetError("py-irt reads one right or wrong answer a model and item; these are scores or repeats.")
+        raise SubsetError("py-irt reads one right or wrong answer per model and item; these are scores or repeats.")
     lines = []
     for row, model in enumerate(counts.models.index):
         answers = {

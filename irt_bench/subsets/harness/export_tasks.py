@@ -38,7 +38,7 @@ from irt_bench.subsets.subset import SubsetRecord
 
 MODEL_ARGUMENTS: Final = "--model hf --model_args pretrained=ORG/MODEL"
 TASK_MODULE: Final = "subset_task"
-UNSUPPORTED: Final = "use --to lm-eval and then irt-bench score LOGS --subset subset.json"
+UNSUPPORTED: Final = "export it to 'lm-eval' instead, and score the logs of that run with the subset"
 
 
 def sample_lists(subset: SubsetRecord) -> dict[str, list[int]]:
@@ -142,7 +142,7 @@ def write_task_folder(
             f"task by itself, and the estimate needs all answers: {UNSUPPORTED}."
         )
     if base_yaml is not None and not base_yaml.is_file():
-        raise SubsetError(f"{base_yaml} is no file; --base-yaml names the YAML of the full task.")
+        raise SubsetError(f"base_yaml is {str(base_yaml)!r}, which is no file; the YAML of the full task is needed.")
     (task,) = lists
     path = str(base_yaml.resolve()) if base_yaml is not None else None
     own = _full_task(task, base_yaml)
