@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
 from irt_bench import names
-from irt_bench.api.analysis import item_analysis
+from irt_bench.analysis.classical import item_statistics
 from irt_bench.api.fit import Fit
 from irt_bench.api.fitting import fit, fit_tables
 from irt_bench.api.model_scores import model_scores
@@ -17,12 +18,19 @@ from irt_bench.api.variance import compare_recipes, save_recipes, seed_variance
 from irt_bench.errors import AnalysisError, IrtBenchError
 from irt_bench.files import write_csv, write_json
 from irt_bench.report.figures.variance_figures import file_name
-from irt_bench.report.page.folders import CHAPTER, CHAPTERS, CHECKS, COMPARISON, FIT, RECIPES, SCORES, VARIANCE
+from irt_bench.report.page.folders import CHAPTER, CHAPTERS, CHECKS, COMPARISON, FIT, NOTES, RECIPES, SCORES, VARIANCE
 from irt_bench.report.page.page import need_template_engine, write_report
 from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.table import ResponseTable, natural_order
 from irt_bench.variance.detect import DIFFERENCE
 from irt_bench.workers import Progress
+
+FRACTIONAL: Final = "Scores of this benchmark are fractional: shares of right responses are mean scores here."
+NO_MODEL: Final = (
+    "Abilities and checks are left out, as IRT models of fractional scores are sampled, which takes minutes: make the "
+    "page with score_models, or fit one (beta; grm of ordered scores) and give its folder."
+)
+NO_CHECKS: Final = "Checks of the model and ability against accuracy are left out: they are of right and wrong answers."
 
 
 def report_responses(
@@ -32,6 +40,7 @@ def report_responses(
     benchmark: str | None = None,
     keep: str | Path | None = None,
     title: str | None = None,
+    score_models: bool = False,
     seed: int = 0,
     call: str | None = None,
     progress: Progress | None = None,
@@ -50,6 +59,9 @@ def report_responses(
         Folder for the tables and draws behind the page; by default they are not kept.
     title : str, optional
         Title of the page; by default the name of the benchmark.
+    score_models : bool
+        Whether benchmarks of fractional scores get an IRT model too: "grm" of ordered scores, else "beta". Both are
+        sampled, which takes minutes per benchmark.
     seed
         As in `fit`.
     call : str, optional
@@ -73,7 +85,8 @@ def report_responses(
     Notes
     -----
     Seed variance is analysed where a run has two or more seeds, and where there are two such runs, they are compared;
-    otherwise the page has no such sections.
+    otherwise the page has no such sections. Of fractional scores there are scores and item statistics, and with
+    `score_models` abilities; checks and the comparison with accuracy are of right and wrong answers.
 
     Examples
     --------
@@ -89,38 +102,40 @@ def report_responses(
     table = as_table(responses)
     if benchmark is not None:
         table = table.one_benchmark(benchmark)
-    named = call or f"report_responses({'' if benchmark is None else f'benchmark={benchmark!r}, '}seed={seed})"
+    given = {"benchmark": benchmark, "score_models": score_models or None, "seed": seed}
+    named = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
     with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory() as folder:
-        _analyse(table, Path(folder), seed, progress)
-        return write_report([Path(folder)], Path(output), title=title, call=named, kept=keep is not None)
+        _analyse(table, Path(folder), seed, progress, score_models=score_models)
+        call = call or f"report_responses({named})"
+        return write_report([Path(folder)], Path(output), title=title, call=call, kept=keep is not None)
 
 
-def _analyse(table: ResponseTable, folder: Path, seed: int, progress: Progress | None) -> None:
+def _analyse(table: ResponseTable, folder: Path, seed: int, progress: Progress | None, *, score_models: bool) -> None:
     """Write the results of all commands as these do, each into a folder of its own, and of several benchmarks too."""
     folder.mkdir(parents=True, exist_ok=True)
-    _analyse_models(table, folder, seed, progress)
+    notes = _analyse_models(table, folder, seed, progress)
     benchmarks = [str(name) for name in table.benchmarks]
     if len(benchmarks) == 1:
-        _analyse_benchmark(table.one_benchmark(), folder, seed, progress)
-        return
-    for place, benchmark in enumerate(benchmarks):
+        notes += _analyse_benchmark(table.one_benchmark(), folder, seed, progress, score_models=score_models)
+    for place, benchmark in enumerate(benchmarks if len(benchmarks) > 1 else []):
         own = folder / CHAPTERS / file_name(benchmark, place)
         own.mkdir(parents=True, exist_ok=True)
-        notes = []
         try:
-            _analyse_benchmark(table.one_benchmark(benchmark), own, seed, progress)
+            said = _analyse_benchmark(table.one_benchmark(benchmark), own, seed, progress, score_models=score_models)
         except IrtBenchError as reason:  # too few models or items, for example
-            notes.append(str(reason))
-        write_json(own / CHAPTER, {"benchmark": benchmark, "place": place, "notes": notes})
+            said = [str(reason)]
+        write_json(own / CHAPTER, {"benchmark": benchmark, "place": place, "notes": said})
+    if notes:
+        write_json(folder / NOTES, {"notes": notes})
 
 
-def _analyse_models(table: ResponseTable, folder: Path, seed: int, progress: Progress | None) -> None:
-    """Scores over all benchmarks; where there are seeds, their variance, and two recipes compared."""
-    reasons = {}
+def _analyse_models(table: ResponseTable, folder: Path, seed: int, progress: Progress | None) -> list[str]:
+    """Scores over all benchmarks; where there are seeds, their variance, and two recipes compared; what is left out."""
+    notes = []
     try:
         model_scores(table, models=_last_checkpoints(table.models)).save(folder / SCORES)
     except AnalysisError as reason:
-        reasons["scores"] = str(reason)
+        notes.append(f"Scores of models are left out: {reason}")
     seeded = names.SEED in table.models and table.models[names.SEED].notna().any()
     try:
         if seeded:
@@ -131,9 +146,8 @@ def _analyse_models(table: ResponseTable, folder: Path, seed: int, progress: Pro
                 compared = compare_recipes(table, *map(str, recipes))
                 save_recipes(compared, (str(recipes[0]), str(recipes[1])), folder / RECIPES)
     except AnalysisError as reason:  # no run has two seeds
-        reasons["variance"] = str(reason)
-    if reasons:
-        write_json(folder / "left_out.json", reasons)
+        notes.append(f"Seed variance is left out: {reason}")
+    return notes
 
 
 def _last_checkpoints(models: pd.DataFrame) -> list[str] | None:
@@ -148,16 +162,25 @@ def _last_checkpoints(models: pd.DataFrame) -> list[str] | None:
     return [str(label) for label in models.index[place.isna() | (place == last)]]
 
 
-def _analyse_benchmark(table: ResponseTable, folder: Path, seed: int, progress: Progress | None) -> None:
-    """Items, a fit, its checks, and ability against accuracy, on one benchmark."""
+def _analyse_benchmark(
+    table: ResponseTable, folder: Path, seed: int, progress: Progress | None, *, score_models: bool
+) -> list[str]:
+    """Items, a fit, its checks, and ability against accuracy, on one benchmark; what of this is left out, and why."""
     counts = table.counts()
+    of_scores = counts.measure == "score"
+    write_csv(item_statistics(counts), folder / "items.csv")
+    if of_scores and not score_models:
+        return [FRACTIONAL, NO_MODEL]
     (folder / FIT).mkdir(exist_ok=True)
-    item_analysis(counts).save(folder / "items.csv")
-    fitted = fit(counts, "2pl", seed=seed, progress=progress)
+    ordered = names.HIGHEST_SCORE in counts.items
+    fitted = fit(counts, ("grm" if ordered else "beta") if of_scores else "2pl", seed=seed, progress=progress)
     _save_fit(fitted, folder / FIT)
+    if of_scores:
+        return [FRACTIONAL, NO_CHECKS]
     about = {"benchmark": counts.benchmark, "fit": FIT, "converged": fitted.converged}
     fitted.check(seed=seed, progress=progress).save(folder / CHECKS, about=about | {"group": None})
     fitted.compare_accuracy(seed=seed).save(folder / COMPARISON, about=about)
+    return []
 
 
 def _save_fit(fitted: Fit, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """irt-bench report and demo: a page of what commands found or of responses; all commands on simulated data."""
 
 import math
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from irt_bench import names
 from irt_bench.cli.analyses import check
 from irt_bench.cli.command import command, out, progress_bar
-from irt_bench.cli.options import Force, ResponseOptions, Seed, option
+from irt_bench.cli.options import Force, ResponseOptions, Seed, flag, option
 from irt_bench.cli.study import study
 from irt_bench.cli.subset import subset
 from irt_bench.cli.variance import variance
@@ -39,6 +40,9 @@ def report(
     output: Annotated[Path, option("HTML file to write.", "--output", "-o")] = Path("report.html"),
     keep: Annotated[Path | None, option("Responses: folder for the tables behind the page.", metavar="DIR")] = None,
     title: Annotated[str | None, option("Title of the page; by default the name of the benchmark.")] = None,
+    score_models: Annotated[
+        bool, flag("--score-models", "Responses: fit IRT models to fractional scores too; takes minutes.")
+    ] = False,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
@@ -64,8 +68,9 @@ def report(
                 write_report(paths, output, title=title)  # says what it needs
             raise
         with progress_bar() as progress:
-            call = _call(paths, reading, seed)
-            report_responses(table, output, keep=keep, title=title, seed=seed, call=call, progress=progress)
+            how: dict[str, Any] = {"score_models": score_models, "seed": seed}
+            call = _call(paths, vars(reading) | how)
+            report_responses(table, output, keep=keep, title=title, **how, call=call, progress=progress)
     out.print(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
 
 
@@ -79,10 +84,12 @@ def _are_logs(paths: list[Path], format: str | None) -> bool:
         return False
 
 
-def _call(paths: list[Path], reading: ResponseOptions, seed: int) -> str:
+def _call(paths: list[Path], options: Mapping[str, Any]) -> str:
     """Write the command for the foot of the page, with names of files alone, as pages are sent to others."""
-    given = {name: value for name, value in vars(reading).items() if value is not None} | {"seed": seed}
-    return " ".join(["irt-bench report", *(path.name for path in paths), *(f"--{k} {v}" for k, v in given.items())])
+    given = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    flags = [f"{name} {value}" for name, value in given.items() if value is not None and not isinstance(value, bool)]
+    flags += [name for name, value in given.items() if value is True]
+    return " ".join(["irt-bench report", *(path.name for path in paths), *flags])
 
 
 COMPARISON = "comparison"

@@ -97,20 +97,48 @@ def test_a_page_of_responses_is_the_same_again_and_names_no_folder_that_is_gone(
     assert b"abilities.csv" not in text and b"<dt>made from" not in text
 
 
-def test_a_benchmark_that_cannot_be_fitted_says_why_in_its_part(tmp_path):
+def judged(tmp_path, benchmarks=("summaries", "translations", "quiz")):
+    """Fractional scores, and of the quiz right and wrong answers, all in one column."""
     rng, rows = np.random.default_rng(0), []
-    for benchmark in ("summaries", "translations"):
-        cells = [
-            {"model": f"m{m}", "item": f"{benchmark}-{i}", "score": rng.random()} for m in range(8) for i in range(6)
-        ]
-        rows += [{"benchmark": benchmark} | cell for cell in cells]
+    for benchmark in benchmarks:
+        for model, item in np.ndindex(12, 8):
+            chance = 1 / (1 + np.exp(0.4 * (item - model / 2)))
+            score = float(rng.random() < chance) if benchmark == "quiz" else round(float(chance), 3)
+            rows.append({"benchmark": benchmark, "model": f"m{model}", "item": f"{benchmark}-{item}", "score": score})
     pd.DataFrame(rows).to_csv(tmp_path / "judged.csv", index=False)
-    done = run(tmp_path / "judged.csv", "-o", tmp_path / "page.html")
+    return tmp_path / "judged.csv"
+
+
+def test_each_benchmark_of_scores_or_of_right_answers_gets_what_it_can_have(tmp_path):
+    done = run(judged(tmp_path), "-o", tmp_path / "page.html", "--keep", tmp_path / "kept")
+    assert done.exit_code == 0 and "Warning: whether" not in done.output, done.output
+    parts = (tmp_path / "page.html").read_text().split('<details class="chapter"')[1:]
+    assert len(parts) == 3
+    for part in parts:
+        is_quiz = ">quiz<" in part
+        assert "Which items are bad?" in part
+        assert ("who is ahead?" in part, "How far to trust it?" in part) == (is_quiz, is_quiz)
+        assert ("make the page with score_models" in part) == (not is_quiz)
+    kept = {each.name: {inner.name for inner in each.iterdir()} for each in (tmp_path / "kept/benchmarks").iterdir()}
+    assert sorted(map(len, kept.values())) == [2, 2, 5], kept
+
+
+def test_one_benchmark_of_scores_has_a_page_that_says_what_is_left_out(tmp_path):
+    done = run(judged(tmp_path, ["summaries"]), "-o", tmp_path / "page.html", "--keep", tmp_path / "kept")
     assert done.exit_code == 0, done.output
     text = (tmp_path / "page.html").read_text()
-    parts = text.split('<details class="chapter"')[1:]
-    assert len(parts) == 2 and all("the 2pl model needs right answers" in part for part in parts)
-    assert all("Which items are bad?" in part for part in parts)  # what needs no fit is there
+    assert "Which items are bad?" in text and text.count("make the page with score_models") == 1
+    again = run(tmp_path / "kept", "-o", tmp_path / "again.html")
+    assert again.exit_code == 0 and "make the page with score_models" in (tmp_path / "again.html").read_text()
+
+
+@pytest.mark.slow
+def test_models_of_scores_are_fitted_on_request(tmp_path):
+    done = run(judged(tmp_path, ["summaries"]), "-o", tmp_path / "page.html", "--score-models")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "page.html").read_text()
+    assert "who is ahead?" in text and "m11" in text and "they are of right and wrong answers" in text
+    assert "judged.csv --seed 0 --score-models" in text
 
 
 def test_logs_with_several_metrics_say_what_is_to_be_chosen(tmp_path):

@@ -15,6 +15,7 @@ from irt_bench.responses.formats.jsonlines import parse_json
 
 SUMMARY: Final = "summary.json"
 CHAPTERS, CHAPTER = "benchmarks", "benchmark.json"  # folder of folders of one benchmark each, and what each is
+NOTES: Final = "notes.json"  # what a page of responses leaves out, and why
 FIT, ITEMS, COMPARISON, VARIANCE = "fit", "items", "comparison", "variance"
 SUBSETS, STUDY, CHECKS = "subsets", "study", "checks"
 SCORES, RECIPES = "scores", "recipes"
@@ -209,6 +210,11 @@ def read_chapters(paths: Iterable[Path], *, kept: bool = True) -> list[Chapter]:
                     (int(about.get("place", 0)), Chapter(str(about.get("benchmark", folder.name)), parts, notes))
                 )
     return [chapter for _, chapter in sorted(found, key=lambda pair: pair[0])]
+
+
+def read_notes(paths: Iterable[Path]) -> list[str]:
+    """Read why something is missing on a page of responses."""
+    return [str(note) for path in paths for note in _read_summary(path / NOTES).get("notes", [])]
 
 
 def are_results(paths: Iterable[Path]) -> bool:

@@ -34,6 +34,7 @@ from irt_bench.report.page.folders import (
     ResultFolder,
     read_chapters,
     read_folders,
+    read_notes,
 )
 from irt_bench.report.page.variance_sections import (
     noise_section,
@@ -107,7 +108,7 @@ def write_report(
     need_template_engine()
     paths = list(paths)
     chapters = read_chapters(paths, kept=kept)
-    text = render(read_folders(paths, kept=kept), chapters, title=title, call=call)
+    text = render(read_folders(paths, kept=kept), chapters, read_notes(paths), title=title, call=call)
     content = text.encode()
     if len(content) > MAX_PAGE_BYTES:
         raise OutputError(f"the page has {len(content):,} bytes, more than {MAX_PAGE_BYTES:,}; give fewer folders.")
@@ -125,6 +126,7 @@ def need_template_engine() -> None:
 def render(
     parts: Mapping[str, ResultFolder],
     chapters: Sequence[Chapter] = (),
+    notes: Sequence[str] = (),
     *,
     title: str | None = None,
     call: str | None = None,
@@ -143,9 +145,10 @@ def render(
     script = _resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
-        title=one_line(title or _title([*parts.values(), *(own for each in chapters for own in each.parts.values())])),
+        title=one_line(title or _title(parts.values(), [each.benchmark for each in chapters])),
         sections=[section for section in found if not section.empty],
         chapters=page_chapters(chapters),
+        notes=[one_line(note) for note in notes],
         absent=[(section.question, section.commands) for section in found if section.commands and not chapters],
         provenance=provenance([*parts.values(), *(part for each in chapters for part in each.parts.values())], call),
         facts=[*([f"{len(chapters)} benchmarks"] if chapters else []), *_facts(parts)],
@@ -247,11 +250,16 @@ def _resource(name: str) -> str:
     return (resources.files("irt_bench.report.page") / TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _title(parts: Sequence[ResultFolder]) -> str:
-    names: list[str] = []
-    for part in parts:
+def _title(parts: Iterable[ResultFolder], benchmarks: Sequence[str]) -> str:
+    """Name the benchmarks: those that have parts of their own, or those of the results."""
+    names, parts = list(benchmarks), list(parts)
+    for part in [] if names else parts:
         benchmark = part.summary.get("benchmark") or part.summary.get("responses", {}).get("benchmark")
         names += [str(each) for each in part.summary.get("benchmarks", [])] + ([str(benchmark)] if benchmark else [])
+    if not names:
+        names = [
+            str(each) for part in parts if part.kind == SCORES for each in part["models"]["benchmark"].unique()[:1]
+        ]
     unique = list(dict.fromkeys(names))
     return ", ".join(unique[:3]) + (f" and {len(unique) - 3} more" if len(unique) > 3 else "") or "benchmark"
 
