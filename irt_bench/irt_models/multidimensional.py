@@ -165,7 +165,11 @@ class Multidimensional:
 
     def _turns(self, loading: Array) -> Array:
         """Rotations or reflections for draws of loadings, (draw, item, dimension) → (draw, dimension, dimension)."""
-        signs = np.where(loading.sum(axis=1) < 0, -1.0, 1.0)
+        reference = loading[0]
+        for _ in range(ALIGNMENTS):
+            signs = np.where((loading * reference).sum(axis=1) < 0, -1.0, 1.0)
+            reference = (loading * signs[:, None]).mean(axis=0)
+        signs = signs * np.where(reference.sum(axis=0) < 0, -1.0, 1.0)
         return np.asarray(signs[:, :, None] * np.eye(loading.shape[-1]))
 
     def to_dict(self) -> dict[str, Any]:

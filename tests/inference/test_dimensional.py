@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from several_abilities import averaged, draws, judge, plant
 
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError
-from irt_bench.inference.fast.dimensional import compare_dimensions, profiles_given_items
+from irt_bench.inference.fast import dimensional_gibbs, gaussian_variational
+from irt_bench.inference.fast.dimensional import approximate_dimensions, compare_dimensions, profiles_given_items
 from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import TwoPL
@@ -145,6 +146,28 @@ def test_the_number_of_dimensions_is_chosen_by_default_and_said():
         fit(few.counts, MultidimensionalTwoPL(), QUICK)
 
 
+def sds_of_loadings(monkeypatch, *, least, measured):
+    """Mean log sds of loadings, by dimension, after the sweeps of 40 chains, and their standard errors."""
+    monkeypatch.setattr(gaussian_variational, "LEAST_SPREAD", least)
+    monkeypatch.setattr(dimensional_gibbs, "MEASURED", measured)
+    pattern, groups = bifactor(24, 2)
+    planted = plant(pattern, n_models=50, seed=4)
+    answers = planted.counts.correct, planted.counts.trials
+    found = approximate_dimensions(BifactorTwoPL(groups=groups), *answers)
+    state = dimensional_gibbs.refine(found, *answers, np.random.default_rng(1), draws=320)
+    sds = np.log(state.sd[:, :3]).reshape(-1, 40, 3).mean(axis=0)
+    return sds.mean(axis=0), sds.std(axis=0) / np.sqrt(40)
+
+
+def test_sweeps_forget_factors_that_take_loadings_for_alike(monkeypatch):
+    """Started at groups without loadings, chains find them; in units of that start (the control) they do not."""
+    near, error = sds_of_loadings(monkeypatch, least=0.5, measured=4)
+    far, other = sds_of_loadings(monkeypatch, least=0.02, measured=4)
+    assert (np.abs(far - near) < 3 * np.hypot(error, other)).all()
+    stuck, other = sds_of_loadings(monkeypatch, least=0.02, measured=1)
+    assert (np.abs(stuck - near) > 3 * np.hypot(error, other)).all()
+
+
 def test_missing_cells_leave_profiles_less_certain_and_right():
     whole = plant(full(120, 2), n_models=200, seed=9)
     half = plant(full(120, 2), n_models=200, seed=9, missing=0.5)
@@ -174,7 +197,7 @@ def test_clusters_and_several_abilities_are_refused():
 
 def test_svi_samples_the_program():
     pattern, dimensions = simple(12, 2)
-    planted = plant(pattern, n_models=40, seed=2)
+    planted = plant(pattern, n_models=120, seed=2)
     model = ConfirmatoryTwoPL(dimensions=dimensions)
     found = fitted(planted, model, SVISettings(guide="normal", max_steps=100, window=20, draws=50))
     near = fitted(planted, model, LaplaceSettings(draws=200))
@@ -194,7 +217,7 @@ def test_nuts_agrees_with_the_fast_method(kind):
         "confirmatory": (ConfirmatoryTwoPL(dimensions=dimensions), pattern),
     }[kind]
     planted = plant(pattern, n_models=50, seed=4)
-    exact = fitted(planted, model, NUTSSettings(chains=2, warmup=200, draws=400, jobs=1))
+    exact = fitted(planted, model, NUTSSettings(chains=2, warmup=300, draws=800, jobs=1))
     near = fitted(planted, model, LaplaceSettings(draws=2_000))
     for name in ("ability", "intercept", "loading"):
         one, other = draws(near.posterior, name), draws(exact.posterior, name)

@@ -191,10 +191,10 @@ def inverse_roots(blocks: Array) -> Array:
 
 def times(rows: Array, matrices: Array) -> Array:
     """Multiply each item's coordinates, (row, item, coordinate), by its matrix: written out, as einsum is not fast."""
-    size = range(matrices.shape[1])
+    size = range(matrices.shape[-1])
     found = np.empty_like(rows)
     for column in size:
-        found[..., column] = sum(rows[..., row] * matrices[:, row, column] for row in size)
+        found[..., column] = sum(rows[..., row] * matrices[..., row, column] for row in size)
     return found
 
 

@@ -1,21 +1,29 @@
 """Many short Gibbs chains that carry draws of models with several abilities to the exact posterior.
 
 Given the rest, the abilities of models are independent, and so are items: each takes a short Hamiltonian trajectory in
-the coordinates of its normal approximation, as in `irt_bench.inference.fast.gibbs`. Means and sds over items are drawn
-given the items, and so are, exactly, the location and the scale of each dimension that models and items share.
+units of its conditional spread, as in `irt_bench.inference.fast.gibbs`. Means and sds over items are drawn given the
+items, and so are, exactly, the location and the scale of each dimension that models and items share.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
+from scipy.special import expit
 
 from irt_bench import names
-from irt_bench.inference.fast.gaussian_variational import GaussianVariational, inverse_wishart
+from irt_bench.inference.fast.gaussian_variational import (
+    GaussianVariational,
+    flatten,
+    inverse_wishart,
+    outer,
+    single,
+    symmetric,
+)
 from irt_bench.inference.fast.gibbs import CHEAP, KEPT, LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
 from irt_bench.inference.fast.gibbs_targets import LogDensity
 from irt_bench.irt_models.multidimensional import Multidimensional
@@ -25,6 +33,7 @@ Array = npt.NDArray[Any]
 BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
 HIGHEST: Final = 30.0  # log-odds
 MAX_LEFT_OUT: Final = 200  # sds over items that hardly differ move slowly, and small matrices cost nothing
+MEASURED: Final = 4  # times that spreads are measured, before any draw is kept
 SCALE_SDS: Final = np.linspace(-8, 8, 201)  # of the logarithm of a dimension's scale
 
 
@@ -53,13 +62,29 @@ class DimensionalState:
         return DimensionalState(**{name: values[chains] for name, values in vars(self).items()})
 
 
+class Units(NamedTuple):
+    """Roots of conditional covariances, in whose units trajectories are run.
+
+    Parameters
+    ----------
+    models : array of shape (chain, model, dimension, dimension)
+    items : list of arrays of shape (chain, item of a group, k + 1, k + 1)
+    population : array of shape (chain, 1, 2 dimension, 2 dimension)
+        Of means and log sds of loadings, items moved with them.
+    """
+
+    models: Array
+    items: list[Array]
+    population: Array
+
+
 class DimensionalGibbs:
     """Gibbs sweeps over many chains at once.
 
     Parameters
     ----------
     found : GaussianVariational
-        The normal approximation, whose spreads are the units of the trajectories.
+        The normal approximation: its model, and which items load on which dimensions.
     correct, trials : integer arrays of shape (model, item)
         Right answers and trials.
     """
@@ -68,9 +93,6 @@ class DimensionalGibbs:
         self.irt_model: Multidimensional = found.irt_model
         self.pattern = found.pattern
         self._groups = [(cells.items, cells.columns) for cells in found.cells]
-        self._item_roots = [np.linalg.cholesky(cov) for cov in found.factors.item_cov]
-        self._model_roots = np.linalg.cholesky(found.factors.ability_cov)
-        self._population_roots = _population_roots(found)
         self._right = correct.astype(np.float32)
         self._trials = trials.astype(np.float32)
         self.n_cells = correct.size
@@ -101,22 +123,45 @@ class DimensionalGibbs:
         return DimensionalState(**joined)
 
     def _run(self, state: DimensionalState, rng: np.random.Generator, left_out: int) -> list[DimensionalState]:
-        kept = []
+        kept, measured = [], {left_out * part // MEASURED for part in range(MEASURED)}
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # a trajectory that runs away is rejected
             for at in range(left_out + KEPT):
-                state = self.sweep(state, rng)
+                if at in measured:
+                    units = self.units(state)
+                state = self.sweep(state, units, rng)
                 if at >= left_out:
                     kept.append(state)
         return kept
 
-    def sweep(self, state: DimensionalState, rng: np.random.Generator) -> DimensionalState:
+    def units(self, state: DimensionalState) -> Units:
+        """Measure conditional spreads, one chain apart from the others: hierarchies may lie at different places."""
+        loading, n_dims = state.coefficient[..., :-1], self.pattern.shape[1]
+        log_odds = state.ability @ np.swapaxes(loading, 1, 2) + state.coefficient[:, None, :, -1]
+        chance = expit(log_odds)
+        weight = (self._trials * chance * (1 - chance)).astype(np.float32)
+        design = np.concatenate([state.ability, np.ones((*state.ability.shape[:2], 1))], axis=2)
+        of_models = (
+            symmetric(weight @ single(flatten(outer(loading))), n_dims) + np.linalg.inv(state.correlation)[:, None]
+        )
+        precision = symmetric(np.swapaxes(weight, 1, 2) @ single(flatten(outer(design))), n_dims + 1)
+        own = np.where(self.pattern, np.diagonal(precision, axis1=2, axis2=3)[..., :-1], 0.0)
+        away = (loading - state.mean[:, None, :-1]) ** 2
+        known = [own.sum(1) + self.irt_model.loading.mean.scale**-2, (own * away).sum(1) + 2]
+        of_items = []
+        for items, columns in self._groups:
+            prior = state.sd[:, None, columns, None] ** -2 * np.eye(len(columns))
+            of_items.append(precision[:, items[:, None, None], columns[:, None], columns] + prior)
+        of_population = np.concatenate(known, axis=1)[:, None, :, None] * np.eye(2 * n_dims)
+        return Units(_root(of_models), [_root(each) for each in of_items], _root(of_population))
+
+    def sweep(self, state: DimensionalState, units: Units, rng: np.random.Generator) -> DimensionalState:
         """Draw abilities, items, their population and what models and items share in turn, each given the rest."""
-        ability = trajectory(state.ability, self._model_target(state), self._model_roots, rng)
+        ability = trajectory(state.ability, self._model_target(state), units.models, rng)
         state, coefficient = replace(state, ability=ability), state.coefficient.copy()
-        for (items, columns), roots in zip(self._groups, self._item_roots, strict=True):
+        for (items, columns), roots in zip(self._groups, units.items, strict=True):
             place = (slice(None), items[:, None], columns)
             coefficient[place] = trajectory(coefficient[place], self._item_target(state, items, columns), roots, rng)
-        state = self._move_together(replace(state, coefficient=coefficient), rng)
+        state = self._move_together(replace(state, coefficient=coefficient), units.population, rng)
         state = self._draw_population(state, rng)
         state = self._draw_location(state, rng)
         return self._draw_correlation(state, rng) if self.irt_model.correlated else self._draw_scales(state, rng)
@@ -155,7 +200,7 @@ class DimensionalGibbs:
 
         return target
 
-    def _move_together(self, state: DimensionalState, rng: np.random.Generator) -> DimensionalState:
+    def _move_together(self, state: DimensionalState, roots: Array, rng: np.random.Generator) -> DimensionalState:
         """Move mean and sd of the loadings on each dimension, items keeping their places among the others.
 
         Where answers inform little about single items these move far, where draws given the items hardly do (Yu & Meng
@@ -183,7 +228,7 @@ class DimensionalGibbs:
             by_sd = (slope * place).sum(1) * sd + 1 - share
             return total[:, None], np.concatenate([by_mean, by_sd], axis=1)[:, None]
 
-        moved = trajectory(start[:, None], target, self._population_roots, rng)[:, 0]
+        moved = trajectory(start[:, None], target, roots, rng)[:, 0]
         coefficient = state.coefficient.copy()
         coefficient[..., :-1] = loading_at(moved)
         mean, sd = state.mean.copy(), state.sd.copy()
@@ -244,18 +289,9 @@ class DimensionalGibbs:
         return replace(moved, correlation=np.where(taken[:, None, None], correlation, state.correlation))
 
 
-def _population_roots(found: GaussianVariational) -> Array:
-    """Units of means and log sds of loadings, items moved with them, (1, 2 dimension, 2 dimension)."""
-    factors = found.factors
-    information, spread = np.zeros((2, found.pattern.shape[1]))
-    for cells, item_cov in zip(found.cells, factors.item_cov, strict=True):
-        prior = np.linalg.inv(factors.prior_cov[np.ix_(cells.columns, cells.columns)])
-        own = np.maximum(np.diagonal(np.linalg.inv(item_cov) - prior, axis1=1, axis2=2)[:, :-1], 0)
-        away = factors.coefficient[np.ix_(cells.items, cells.dims)] - factors.prior_mean[cells.dims]
-        information[cells.dims] += own.sum(axis=0)
-        spread[cells.dims] += (own * (away**2 + np.diagonal(item_cov, axis1=1, axis2=2)[:, :-1])).sum(axis=0)
-    known = np.concatenate([information + found.irt_model.loading.mean.scale**-2, spread + 2])
-    return np.asarray(np.diag(known**-0.5)[None])
+def _root(precision: Array) -> Array:
+    """Lower root of covariances from precisions, (..., k, k)."""
+    return np.linalg.cholesky(np.linalg.inv(precision))
 
 
 def _log_prior_of_scaled(state: DimensionalState, at: int, log_scale: Array, prior: Any) -> Array:

@@ -32,7 +32,10 @@ SHARE0, SHARE1, SHARE2 = (np.float32(x) for x in WEIGHTS[2:] / WEIGHTS.sum())
 BLOCK: Final = 4_000_000  # cells at once
 MIN_VARIANCE: Final = np.float32(1e-9)
 MAX_LOST: Final = np.float32(0.9)  # of an answer's information
-MIN_SD: Final = 0.02  # of loadings over items: below, a dimension is as good as gone
+MIN_SD: Final = 0.02  # of intercepts over items, and of loadings that may be rotated: below, a dimension is gone
+LEAST_SPREAD: Final = (
+    0.5  # of other loadings, in their prior's scale: factors take what answers say little about as alike
+)
 MAX_STEP: Final = 1.5  # of a coefficient in one sweep
 START_LOADING: Final = 0.5
 LOGISTIC_SD: Final = 1.7  # of the logistic distribution, as of a normal one of like slope
@@ -104,17 +107,18 @@ def _expected(z: Any, v: Any, right: Any, trials: Any) -> None:
             v[row, j] = n * (p - s)
 
 
-def _single(values: Array) -> Array:
+def single(values: Array) -> Array:
+    """Round to single precision, rows in memory."""
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def _flat(matrices: Array, off_diagonal: float = 1.0) -> Array:
+def flatten(matrices: Array, off_diagonal: float = 1.0) -> Array:
     """Upper triangles of symmetric matrices, (..., k, k), entries off the diagonal times a number."""
     row, column = np.triu_indices(matrices.shape[-1])
     return matrices[..., row, column] * np.where(row == column, 1.0, off_diagonal)
 
 
-def _square(flat: Array, k: int) -> Array:
+def symmetric(flat: Array, k: int) -> Array:
     """Symmetric matrices, (..., k, k), from their upper triangles."""
     row, column = np.triu_indices(k)
     found = np.empty((*flat.shape[:-1], k, k))
@@ -123,7 +127,8 @@ def _square(flat: Array, k: int) -> Array:
     return found
 
 
-def _outer(values: Array) -> Array:
+def outer(values: Array) -> Array:
+    """Multiply vectors by themselves, (..., k) → (..., k, k)."""
     return values[..., :, None] * values[..., None, :]
 
 
@@ -164,9 +169,9 @@ class GroupCells:
         """Integrate over normal log-odds."""
         coefficient = factors.coefficient[np.ix_(self.items, self.columns)]
         of_models, of_items = self._moments(rows, factors), self._item_moments(coefficient, item_cov)
-        z = _single(of_models[1]) @ _single(coefficient).T
-        weighted = np.hstack([_flat(of_models[0], 2.0), _flat(_outer(of_models[1]), 2.0)])
-        v = _single(weighted) @ _single(np.hstack([_flat(of_items), _flat(item_cov)])).T
+        z = single(of_models[1]) @ single(coefficient).T
+        weighted = np.hstack([flatten(of_models[0], 2.0), flatten(outer(of_models[1]), 2.0)])
+        v = single(weighted) @ single(np.hstack([flatten(of_items), flatten(item_cov)])).T
         np.maximum(v, MIN_VARIANCE, out=v)
         _expected(z, v, right, trials)
         return z, v
@@ -181,21 +186,21 @@ class GroupCells:
     def _item_moments(coefficient: Array, item_cov: Array) -> Array:
         """Give expected products of loadings."""
         loading = coefficient[:, :-1]
-        return np.asarray(_outer(loading) + item_cov[:, :-1, :-1])
+        return np.asarray(outer(loading) + item_cov[:, :-1, :-1])
 
     def add_to_models(self, factors: Factors, item_cov: Array, gradient: Array, precision: Array) -> None:
         """Add what answers say about abilities: slopes, (model, dimension), and information."""
         k = len(self.dims)
         coefficient = factors.coefficient[np.ix_(self.items, self.columns)]
-        right = _single(np.hstack([_flat(self._item_moments(coefficient, item_cov)), _flat(item_cov)]))
+        right = single(np.hstack([flatten(self._item_moments(coefficient, item_cov)), flatten(item_cov)]))
         for rows in self._blocks:
             residual, weight = self._expect(rows, factors, item_cov)
             sums = (weight @ right).astype(np.float64)
-            spread = _square(sums[:, k * (k + 1) // 2 :], k + 1)
+            spread = symmetric(sums[:, k * (k + 1) // 2 :], k + 1)
             x = self._moments(rows, factors)[1]
-            pull = residual @ _single(coefficient[:, :-1]) - np.einsum("mpq,mq->mp", spread, x)[:, :-1]
+            pull = residual @ single(coefficient[:, :-1]) - np.einsum("mpq,mq->mp", spread, x)[:, :-1]
             gradient[rows, self.dims] += pull
-            precision[rows][:, self.dims[:, None], self.dims] += _square(sums[:, : k * (k + 1) // 2], k)
+            precision[rows][:, self.dims[:, None], self.dims] += symmetric(sums[:, : k * (k + 1) // 2], k)
 
     def item_sums(self, factors: Factors, item_cov: Array) -> tuple[Array, Array]:
         """Slopes in the items' coefficients, (item, k + 1), and information about them, (item, k + 1, k + 1)."""
@@ -205,12 +210,12 @@ class GroupCells:
         for rows in self._blocks:
             residual, weight = self._expect(rows, factors, item_cov)
             cov, x = self._moments(rows, factors)
-            sums = sums + (weight.T @ _single(np.hstack([_flat(_outer(x)), _flat(cov)]))).astype(np.float64)
-            gradient += residual.T @ _single(x)
+            sums = sums + (weight.T @ single(np.hstack([flatten(outer(x)), flatten(cov)]))).astype(np.float64)
+            gradient += residual.T @ single(x)
         wide = (k + 1) * (k + 2) // 2
-        spread = _square(sums[:, wide:], k)
+        spread = symmetric(sums[:, wide:], k)
         gradient[:, :-1] -= np.einsum("ipq,iq->ip", spread, coefficient[:, :-1])
-        precision = _square(sums[:, :wide], k + 1)
+        precision = symmetric(sums[:, :wide], k + 1)
         precision[:, :-1, :-1] += spread
         return gradient, precision
 
@@ -226,16 +231,16 @@ class GroupCells:
         """
         k = len(self.dims)
         loading = factors.coefficient[np.ix_(self.items, self.dims)]
-        squares, by_model, by_item = _single(_flat(_outer(loading))), [], 0.0
+        squares, by_model, by_item = single(flatten(outer(loading))), [], 0.0
         for rows in self._blocks:
             _, weight = self._expect(rows, factors, item_cov)
             cov, x = self._moments(rows, factors)
-            of_item = _single(_flat(_outer(x), 2.0)) @ _single(_flat(item_cov)).T
-            of_model = _single(_flat(cov, 2.0)) @ squares.T
+            of_item = single(flatten(outer(x), 2.0)) @ single(flatten(item_cov)).T
+            of_model = single(flatten(cov, 2.0)) @ squares.T
             by_model.append((weight * np.minimum(weight * of_item, MAX_LOST)) @ squares)
             lost = weight * np.minimum(weight * of_model, MAX_LOST)
-            by_item = by_item + (lost.T @ _single(_flat(_outer(x)))).astype(np.float64)
-        return _square(np.concatenate(by_model).astype(np.float64), k), _square(np.asarray(by_item), k + 1)
+            by_item = by_item + (lost.T @ single(flatten(outer(x)))).astype(np.float64)
+        return symmetric(np.concatenate(by_model).astype(np.float64), k), symmetric(np.asarray(by_item), k + 1)
 
 
 def update_models(factors: Factors, cells: list[GroupCells]) -> None:
@@ -342,7 +347,7 @@ class GaussianVariational:
             mean = loading.mean(axis=0)
             squares = (loading - mean).T @ (loading - mean) + factors.item_cov[0][:, :-1, :-1].sum(axis=0)
             values, vectors = np.linalg.eigh(squares)
-            values = _mode_of_variance(values, len(loading), priors.loading)
+            values = _mode_of_variance(values, len(loading), priors.loading, MIN_SD)
             factors.prior_cov[:-1, :-1], factors.prior_mean[:-1] = (vectors * values) @ vectors.T, mean
         every = np.zeros(factors.coefficient.shape)
         for cells, item_cov in zip(self.cells, factors.item_cov, strict=True):
@@ -354,7 +359,8 @@ class GaussianVariational:
             mean = _mode_of_mean(values, factors.prior_cov[column, column], prior)
             squares = np.sum((values - mean) ** 2 + every[own, column])
             factors.prior_mean[column] = mean
-            factors.prior_cov[column, column] = _mode_of_variance(squares, len(values), prior)
+            low = LEAST_SPREAD * prior.sd.scale if column < n_dims else MIN_SD
+            factors.prior_cov[column, column] = _mode_of_variance(squares, len(values), prior, low)
 
     def chances(self) -> Array:
         """Give the expected chance of a right answer in every cell, asked or not, (model, item)."""
@@ -428,10 +434,10 @@ def _mode_of_mean(values: Array, variance: float, prior: Hierarchical) -> float:
     return float(share * values.mean() + (1 - share) * prior.mean.loc)
 
 
-def _mode_of_variance(squares: Any, n: int, prior: Hierarchical) -> Any:
-    """Mode of a variance under a half-normal prior of its root, given the sum of squares of n deviations."""
+def _mode_of_variance(squares: Any, n: int, prior: Hierarchical, least_sd: float) -> Any:
+    """Mode of a variance under a half-normal prior of its root, given the sum of squares of n deviations; or more."""
     found = 2 * squares / (n + np.sqrt(n**2 + 4 * squares / prior.sd.scale**2))
-    return np.maximum(found, MIN_SD**2)
+    return np.maximum(found, least_sd**2)
 
 
 def _correlation(covariance: Array) -> Array:

@@ -283,7 +283,7 @@ def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, r
 
 def trajectory(start: Array, target: LogDensity, roots: Array, rng: np.random.Generator) -> Array:
     """One Hamiltonian trajectory of every unit, (draw, unit, coordinate), accepted or not for each alone."""
-    back = roots.transpose(0, 2, 1)
+    back = np.swapaxes(roots, -1, -2)
     speed = rng.standard_normal(start.shape)
     step = rng.uniform(*STEP_RANGE, start.shape[:2])[..., None]
     density, slope = target(start)
