@@ -117,8 +117,10 @@ def run_all(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], work
 
 
 def single_threaded(function: Callable[..., Any], *arguments: Any) -> None:
-    """Call a function with one thread in every numerical library."""
-    with threadpool_limits(1):
+    """Call a function with one thread in every numerical library, which need not check what is checked here."""
+    from sklearn import config_context  # noqa: PLC0415 - takes a second
+
+    with threadpool_limits(1), config_context(assume_finite=True, skip_parameter_validation=True):
         function(*arguments)
 
 

@@ -156,6 +156,7 @@ class ModelScorer:
         chance = np.clip(basis.curves.chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
         self._logs = np.log(chance), np.log1p(-chance)
         self._total = basis.target @ basis.curves.chance
+        self._expected: dict[bytes, dict[str, FloatArray]] = {}
 
     def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> ResponseSummary:
         """Compute what estimators need from the responses to some items, without variances.
@@ -163,33 +164,39 @@ class ModelScorer:
         Abilities and the prediction under the wide prior are computed only if asked for.
         """
         items, target = chosen.items, self.basis.target[chosen.items]
-        shares, asked = self._shares[:, items], self._asked[:, items]
-        chance = self.basis.curves.chance[items]
-        likelihood = self._right[:, items] @ self._logs[0][items] + self._wrong[:, items] @ self._logs[1][items]
-        posterior = posterior_on(ABILITY_NODES, likelihood)
-        seen = (target @ chance)[None] if self._complete else (asked * target) @ chance
-        unseen = self._total - seen
+        shares, asked, key = self._shares[:, items], self._asked[:, items], items.tobytes()
+        answers, ability, prediction = shares, NO_ABILITIES, None
+        if abilities or wide or not self._complete or key not in self._expected:  # not read with other weights
+            chance = self.basis.curves.chance[items]
+            likelihood = self._right[:, items] @ self._logs[0][items] + self._wrong[:, items] @ self._logs[1][items]
+            posterior = posterior_on(ABILITY_NODES, likelihood)
+            seen = (target @ chance)[None] if self._complete else (asked * target) @ chance
+            unseen = self._total - seen
+            self._expected[key] = {
+                "unseen": (posterior * unseen).sum(axis=1),
+                "unseen_plug_in": np.broadcast_to(unseen, posterior.shape)[
+                    np.arange(len(posterior)), likelihood.argmax(axis=1)
+                ],
+                "expected": posterior @ self._total,
+            }
+            if not self._complete:
+                answers = np.where(asked > 0, shares, posterior @ chance.T)
+            if abilities:
+                ability = pd.DataFrame({"ability": posterior @ ABILITY_NODES})
+            if wide:
+                widened = posterior_on(ABILITY_NODES, likelihood, WIDE_PRIOR_SD)
+                read, given = (shares, asked > 0), (chosen.weights, target)
+                prediction = Prediction.of(widened, chance, unseen, read, given)
         weight = asked @ chosen.weights
-        plugged = np.broadcast_to(unseen, posterior.shape)[np.arange(len(posterior)), likelihood.argmax(axis=1)]
         return ResponseSummary(
-            abilities=pd.DataFrame({"ability": posterior @ ABILITY_NODES}) if abilities else NO_ABILITIES,
-            answers=shares if self._complete else np.where(asked > 0, shares, posterior @ chance.T),
+            abilities=ability,
+            answers=answers,
             weighted=shares @ chosen.weights / np.where(weight > 0, weight, np.nan),
             observed=shares @ target,
             asked_share=asked @ target,
-            unseen=(posterior * unseen).sum(axis=1),
-            unseen_plug_in=plugged,
-            expected=posterior @ self._total,
-            variance=np.full(len(posterior), np.nan),
-            prediction=Prediction.of(
-                posterior_on(ABILITY_NODES, likelihood, WIDE_PRIOR_SD),
-                chance,
-                unseen,
-                (shares, asked > 0),
-                (chosen.weights, target),
-            )
-            if wide
-            else None,
+            variance=np.full(len(shares), np.nan),
+            prediction=prediction,
+            **self._expected[key],
         )
 
 
@@ -210,7 +217,7 @@ def split_scorers(whole: SelectionBasis, evaluated: ResponseCounts, folds: Seque
 def weighted_items(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> WeightedItems:
     """Weight chosen items."""
     weights = weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
-    return WeightedItems(basis.counts.items.index.get_indexer(selection.items), weights)
+    return WeightedItems(selection.items, weights)
 
 
 def recipe_scores(
@@ -260,11 +267,12 @@ def random_scores(
 
 
 def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Recipe) -> WeightedItems:
-    if recipe.weights == EQUAL:
-        return WeightedItems(subset.astype(np.intp), np.full(len(subset), 1 / len(subset)))
     items = np.sort(subset).astype(np.intp)
-    selection = Selection(basis.counts.items.index[items])
-    return WeightedItems(items, weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1])))
+    if recipe.weights == EQUAL:
+        return WeightedItems(items, np.full(len(items), 1 / len(items)))
+    return WeightedItems(
+        items, weight_items(basis, Selection(items), recipe.weights, np.random.default_rng([recipe.seed, 1]))
+    )
 
 
 def learn(

@@ -233,7 +233,7 @@ def cure_scores(data: SplitData, basis: SelectionBasis, sizes: Sequence[int]) ->
     left out unless every checkpoint has one answer to every item.
     """
     scorer, n_items = ModelScorer(basis, data.evaluation), data.evaluation.n_items
-    everything, selection = np.arange(n_items), Selection(basis.counts.items.index)
+    everything, selection = np.arange(n_items), Selection(np.arange(n_items))
     logs = item_log_likelihoods(basis.parameters)
     out = {"curve": expected_curve(logs), "estimator|ability": ability_modes(logs, *data.answers)}
     for weights in WHOLE_WEIGHTS:

@@ -25,6 +25,8 @@ from irt_bench.errors import SubsetError, UndefinedWarning
 from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL, RUN, SEED, STEP, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
 
+Positions = npt.NDArray[np.intp]
+
 
 def balanced_targets(subtasks: npt.NDArray[np.str_]) -> FloatArray:
     """Share of each item in a macro-average over subtasks: 1 / (number of subtasks x items in its subtask)."""
@@ -92,6 +94,13 @@ def seed_residuals(models: pd.DataFrame, shares: FloatArray) -> FloatArray | Non
     return np.asarray(residuals * np.sqrt(len(residuals) / freedom))
 
 
+def distances(features: FloatArray, chosen: Positions | None = None) -> npt.NDArray[np.float32]:
+    """Squared distances of chosen items, or all, from all, less what does not depend on the first; (chosen, item)."""
+    rows = features.astype(np.float32)  # exact for right and wrong answers
+    near = rows if chosen is None else rows[chosen]
+    return np.asarray((near**2).sum(axis=1)[:, None] - 2 * (near @ rows.T))
+
+
 # Of tabulated curves; linear interpolation between them has an error below 0.0003. The outer nodes are for models with
 # far higher or lower ability than the calibration models.
 ABILITY_NODES: Final = np.concatenate([np.arange(-10, -5, 0.25), np.linspace(-5, 5, 201), np.arange(5.25, 10.25, 0.25)])
@@ -100,13 +109,14 @@ ABILITY_NODES: Final = np.concatenate([np.arange(-10, -5, 0.25), np.linspace(-5,
 MAX_NEGATIVE_SHARE: Final = 0.25
 SPREAD_NODES: Final = ABILITY_NODES[::4]  # for the sd over draws of a total, which is smooth and small
 CURVE_DRAWS: Final = 40  # the sd of 40 draws has a standard error of 11%; it is a small part of an interval
+MAX_TABULATED: Final = 4_000  # items; the distances between all of them take 64 MB
 BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB per temporary array
 
 
 class Selection(NamedTuple):
-    """Chosen items, in the order of the benchmark; weights (sum 1) if the method computes its own."""
+    """Positions of chosen items, increasing; weights (sum 1) if the method computes its own."""
 
-    items: pd.Index
+    items: Positions
     weights: FloatArray | None = None
 
 
@@ -188,6 +198,14 @@ class SelectionBasis:
     def answer_rows(self) -> FloatArray:
         """Shares of right answers, one row per item, shape (item, model)."""
         return np.ascontiguousarray(self.shares.T)
+
+    def distances_from(self, chosen: Positions) -> npt.NDArray[np.float32]:
+        """Distances of the answers to chosen items from those to all items: see `distances`; (chosen, item)."""
+        return self._distances[chosen] if self.counts.n_items <= MAX_TABULATED else distances(self.answer_rows, chosen)
+
+    @cached_property
+    def _distances(self) -> npt.NDArray[np.float32]:
+        return distances(self.answer_rows)
 
     @cached_property
     def item_means(self) -> FloatArray:
@@ -312,7 +330,7 @@ class SelectionBasis:
         chosen = positions[order]
         if len(np.unique(chosen)) != len(chosen):
             raise SubsetError("an item was chosen twice; a selector must return distinct items.")
-        return Selection(self.counts.items.index[chosen], None if weights is None else weights[order])
+        return Selection(chosen, None if weights is None else weights[order])
 
 
 def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:

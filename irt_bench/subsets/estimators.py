@@ -365,9 +365,8 @@ def random_errors(
         regression = any(ESTIMATORS[name].regression for name in names)
         for replicate in range(drawn.n_random):
             rng = np.random.default_rng([drawn.seed, size, replicate])
-            chosen = basis.select(np.sort(rng.choice(basis.counts.n_items, size, replace=False)))
-            scorer = make_scorer(basis, chosen, np.full(size, 1 / size), intervals=False)
-            places = basis.counts.items.index.get_indexer(chosen.items)
+            places = np.sort(rng.choice(basis.counts.n_items, size, replace=False))
+            scorer = make_scorer(basis, basis.select(places), np.full(size, 1 / size), intervals=False)
             summary = summarise_responses(scorer, test.take(items=places), n_draws=FEW_DRAWS)
             own = summary
             if regression:

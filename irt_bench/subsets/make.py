@@ -283,7 +283,7 @@ def parallel_forms(
 def _form(basis: SelectionBasis, recipe: Recipe, places: tuple[int, int]) -> Selection:
     """Items at two of every four places, among twice as many items as the recipe asks for, ordered by difficulty."""
     both = chosen_items(basis, recipe._replace(size=2 * recipe.size)).items
-    mean = basis.shares.mean(axis=0)[basis.counts.items.index.get_indexer(both)]
+    mean = basis.item_means[both]
     rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
     return Selection(both[np.isin(rank % 4, places)])
 

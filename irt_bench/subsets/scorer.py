@@ -203,7 +203,7 @@ def make_scorer(
 
     Without `intervals`, `SubsetScorer.unseen_sd` is 0: computing it takes most of the time.
     """
-    chosen = basis.counts.items.index.get_indexer(selection.items)
+    chosen = selection.items
     others = np.setdiff1d(np.arange(basis.counts.n_items), chosen)
     target, chance, unseen_sd = basis.target, basis.curves.chance, np.zeros(len(ABILITY_NODES))
     if intervals and len(others):
@@ -212,7 +212,7 @@ def make_scorer(
         unseen_sd = np.interp(ABILITY_NODES, SPREAD_NODES, unseen_draws.std(axis=0))
     difficulty_sd, discrimination_sd = basis.parameter_sds
     return SubsetScorer(
-        items=selection.items,
+        items=basis.counts.items.index[chosen],
         weights=weights,
         targets=target[chosen],
         parameters=basis.parameters.at(chosen),

@@ -18,14 +18,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import scipy
 
 from irt_bench.analysis.curves import information
 from irt_bench.analysis.intervals import SPREAD_FLOOR
 from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
-from irt_bench.subsets.basis import Selection, SelectionBasis
+from irt_bench.subsets.basis import Selection, SelectionBasis, distances
 
 RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
 TINY: Final = 1e-12
@@ -113,11 +112,9 @@ def parameter_features(basis: SelectionBasis) -> FloatArray:
     return np.asarray(((features - features.mean(axis=0)) / np.where(sd > TINY, sd, 1))[:, sd > TINY])
 
 
-def nearest_shares(features: FloatArray, chosen: Positions, target: FloatArray) -> FloatArray:
+def nearest_shares(distance: npt.NDArray[np.float32], chosen: Positions, target: FloatArray) -> FloatArray:
     """Total share in the full score of the items nearest to each chosen item, itself included; (chosen,), sum 1."""
-    rows = features.astype(np.float32)  # exact for right and wrong answers
-    near = rows[chosen]
-    nearest = ((near**2).sum(axis=1) - 2 * (rows @ near.T)).argmin(axis=1)  # |row|^2 is the same for all chosen items
+    nearest = distance.argmin(axis=0)
     nearest[chosen] = np.arange(len(chosen))
     return np.asarray(np.bincount(nearest, target, minlength=len(chosen)), dtype=np.float64)
 
@@ -128,7 +125,7 @@ def _anchors(basis: SelectionBasis, features: FloatArray, size: int, rng: np.ran
     if len(anchors) < size:  # identical items, or clusters without a candidate, leave fewer clusters
         spare = np.setdiff1d(basis.candidates, anchors)
         anchors = np.append(anchors, rng.choice(spare, size - len(anchors), replace=False))
-        return basis.select(anchors, nearest_shares(features, anchors, basis.target))
+        return basis.select(anchors, nearest_shares(distances(features, anchors), anchors, basis.target))
     of_cluster: FloatArray = np.bincount(clusters, basis.target, minlength=size).astype(np.float64)
     return basis.select(anchors, of_cluster[clusters[anchors]])
 
@@ -296,7 +293,7 @@ def select(basis: SelectionBasis, method: str, size: int, rng: np.random.Generat
         )
         raise SubsetError(f"size {size} was asked for, of {len(basis.candidates)} items{note}.")
     chosen = SELECTORS[method](basis, size, rng)
-    if len(chosen.items) != size or not chosen.items.is_unique:
+    if len(np.unique(chosen.items)) != size:
         raise SubsetError(f"method {method!r} returned {len(chosen.items)} items, not {size} distinct ones.")
     return chosen
 
@@ -371,13 +368,13 @@ def anchor(basis: SelectionBasis, selection: Selection, rng: np.random.Generator
     del rng
     if selection.weights is not None:
         return selection.weights
-    return nearest_shares(answer_features(basis), _positions(basis, selection), basis.target)
+    return nearest_shares(basis.distances_from(selection.items), selection.items, basis.target)
 
 
 def discrimination(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
     """Weight by the discrimination a: sum a_i y_i is the sufficient statistic for ability in the 2PL."""
     del rng
-    slopes = np.maximum(basis.parameters.discrimination[_positions(basis, selection)], TINY)
+    slopes = np.maximum(basis.parameters.discrimination[selection.items], TINY)
     return np.asarray(slopes / slopes.sum())
 
 
@@ -385,7 +382,7 @@ def information_weights(basis: SelectionBasis, selection: Selection, rng: np.ran
     """Weight by the mean Fisher information of a response, over the target range of abilities."""
     del rng
     nodes = np.linspace(*basis.target_abilities, INFORMATION_NODES)
-    of_items = information(basis.parameters.at((_positions(basis, selection), None)), nodes).mean(axis=1)
+    of_items = information(basis.parameters.at((selection.items, None)), nodes).mean(axis=1)
     return np.asarray(np.maximum(of_items, TINY) / np.maximum(of_items, TINY).sum())
 
 
@@ -403,7 +400,7 @@ def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random
     """
     from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 - takes a second
 
-    chosen = _positions(basis, selection)
+    chosen = selection.items
     covariance = ledoit_wolf(basis.deviations[:, chosen])[0]
     means, wanted = basis.item_means[chosen], float(np.nanmean(basis.full_score))
     if not means.min() < wanted < means.max():
@@ -425,7 +422,7 @@ def balance(basis: SelectionBasis, selection: Selection, rng: np.random.Generato
     """
     del rng
     codes = np.unique(basis.subtasks, return_inverse=True)[1]
-    of_subtask, chosen = np.bincount(codes, basis.target), codes[_positions(basis, selection)]
+    of_subtask, chosen = np.bincount(codes, basis.target), codes[selection.items]
     weights = of_subtask[chosen] / np.bincount(chosen, minlength=len(of_subtask))[chosen]
     return np.asarray(weights / weights.sum())
 
@@ -490,11 +487,10 @@ def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatAr
     lagrangian = np.zeros((n_free + n_constraints,) * 2)
     lagrangian[:n_free, :n_free] = 2 * matrix[np.ix_(free, free)]
     lagrangian[n_free:, :n_free], lagrangian[:n_free, n_free:] = constraints[:, free], constraints[:, free].T
-    exact[free] = np.linalg.lstsq(lagrangian, np.append(np.zeros(n_free), values), rcond=None)[0][:n_free]
+    wanted = np.append(np.zeros(n_free), values)
+    try:
+        exact[free] = np.linalg.solve(lagrangian, wanted)[:n_free]
+    except np.linalg.LinAlgError:  # constraints that say the same of the free items
+        exact[free] = np.linalg.lstsq(lagrangian, wanted, rcond=None)[0][:n_free]
     exact = np.maximum(exact, 0)
     return np.asarray(exact if np.allclose(constraints @ exact, values, atol=1e-6) else found)
-
-
-def _positions(basis: SelectionBasis, selection: Selection) -> Positions:
-    index: pd.Index = basis.counts.items.index  # itself: a copy would build its table anew at every call
-    return np.asarray(index.get_indexer(selection.items), dtype=np.intp)

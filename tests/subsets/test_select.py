@@ -12,8 +12,7 @@ from irt_bench.subsets.select import SELECTORS, allocate_proportionally, item_nu
 def test_every_method_keeps_the_contract(basis, method):
     """Distinct items in the order of the benchmark, as many as asked for, the same for the same seed."""
     chosen = select(basis, method, 17, np.random.default_rng(3))
-    places = basis.counts.items.index.get_indexer(chosen.items)
-    assert len(chosen.items) == 17 and (np.diff(places) > 0).all()
+    assert len(chosen.items) == 17 and (np.diff(chosen.items) > 0).all()
     again = select(basis, method, 17, np.random.default_rng(3))
     assert list(again.items) == list(chosen.items)
     if chosen.weights is not None:
@@ -28,7 +27,7 @@ def test_no_method_chooses_a_mis_keyed_item_unless_asked(toy, method):
     counts = type(toy.counts)(correct, toy.counts.trials, toy.counts.models, toy.counts.items, "toy")
     basis = SelectionBasis(counts, toy.posterior(counts))
     chosen = select(basis, method, 52, np.random.default_rng(0))
-    assert not {"i4", "i9"} & set(chosen.items)
+    assert not {4, 9} & set(chosen.items)
     # 2 of 6 left out would be mis-keyed ones, which are estimated worst.
     assert basis.for_size(54).keep_negative and len(select(basis, method, 60, np.random.default_rng(0)).items) == 60
 
@@ -46,18 +45,18 @@ def test_a_benchmark_with_many_mis_keyed_items_has_too_few_to_choose_from(toy):
 
 def test_strata_get_their_share(basis):
     by_subtask = select(basis, "subtask", 30, np.random.default_rng(0))
-    tasks = basis.counts.items.loc[by_subtask.items, "subtask"].value_counts()
+    tasks = basis.counts.items["subtask"].iloc[by_subtask.items].value_counts()
     assert set(tasks) == {10}
     by_difficulty = select(basis, "difficulty", 20, np.random.default_rng(0))
     mean = basis.shares.mean(axis=0)
-    rank = np.argsort(np.argsort(mean, kind="stable"))[basis.counts.items.index.get_indexer(by_difficulty.items)]
+    rank = np.argsort(np.argsort(mean, kind="stable"))[by_difficulty.items]
     assert (np.bincount(rank // 6) == 2).all()
 
 
 def test_the_most_discriminating_items_are_those_of_highest_item_rest_correlation(basis):
     chosen = select(basis, "discrimination", 5, np.random.default_rng(0))
     wanted = basis.statistics["item_rest_correlation"].nlargest(5).index
-    assert set(chosen.items) == set(wanted)
+    assert set(basis.counts.items.index[chosen.items]) == set(wanted)
 
 
 def test_information_prefers_steep_items_near_the_target(toy):
@@ -65,7 +64,7 @@ def test_information_prefers_steep_items_near_the_target(toy):
     chosen = select(basis, "information", 5, np.random.default_rng(0))
     p = 1 / (1 + np.exp(-toy.slope * (1 - toy.difficulty)))
     best = np.argsort(-(toy.slope**2) * p * (1 - p))[:5]
-    assert set(chosen.items) == {f"i{place}" for place in best}
+    assert set(chosen.items) == set(best)
 
 
 def test_each_greedy_step_is_the_best_next_item_by_enumeration_and_ends_near_the_best_set_of_all(toy):
@@ -80,7 +79,7 @@ def test_each_greedy_step_is_the_best_next_item_by_enumeration_and_ends_near_the
     for size in range(1, 5):
         chosen.append(min(set(range(10)) - set(chosen), key=lambda item: predicted([*chosen, item])))
         found = select(basis, "variance", size, np.random.default_rng(0)).items
-        assert set(found) == {f"i{place}" for place in chosen}
+        assert set(found) == set(chosen)
     every = np.array([predicted(list(items)) for items in combinations(range(10), 4)])
     assert (every < predicted(chosen)).mean() < 0.1
 
@@ -101,9 +100,9 @@ def test_copies_cannot_both_be_anchors_with_their_weight_counted_twice(make_coun
     for method in ("anchors", "anchors-irt"):
         basis = SelectionBasis(counts, posterior)
         six = select(basis, method, 6, np.random.default_rng(0))
-        assert len({int(label[1:]) // 2 for label in six.items}) == 6
+        assert len(set(six.items // 2)) == 6
         eight = select(basis, method, 8, np.random.default_rng(0))
-        assert eight.items.is_unique and eight.weights.sum() == pytest.approx(1)
+        assert len(set(eight.items)) == 8 and eight.weights.sum() == pytest.approx(1)
 
 
 def test_sizes_are_counts_or_fractions():
