@@ -171,8 +171,9 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
 def _shape_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     """Whether a normal distribution will do, or whether the Gibbs chains that follow it are stationary."""
     if "shift" not in notes:
+        items = "items of a dimension" if notes.get("several") else "items"
         return (
-            _size_check("hierarchy", int(notes["n_items"]), MIN_ITEMS, "items", "the hierarchy's sds are skewed"),
+            _size_check("hierarchy", int(notes["n_items"]), MIN_ITEMS, items, "the hierarchy's sds are skewed"),
             _size_check("normality", int(notes["n_models"]), MIN_MODELS, "models", "items' posteriors are skewed"),
         )
     return _chain_checks(float(notes["shift"]), float(notes["apart"]), "Gibbs")

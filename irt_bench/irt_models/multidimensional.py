@@ -150,12 +150,8 @@ class Multidimensional:
         turn = turn.reshape(*loading.shape[:2], *turn.shape[1:]).astype(loading.dtype)
         coords = {names.DIMENSION: np.asarray(self.dimension_names, dtype=str)}
         back = np.swapaxes(np.linalg.inv(turn), -1, -2) if self.oblique else turn  # keeps the log-odds
-        found = posterior[[names.INTERCEPT]].assign(
-            {
-                names.ABILITY: (ability.dims, ability.to_numpy() @ back),
-                names.LOADING: (loading.dims, loading.to_numpy() @ turn),
-            }
-        )
+        turned = (ability.dims, ability.to_numpy() @ back), (loading.dims, loading.to_numpy() @ turn)
+        found = posterior[[names.INTERCEPT]].assign(dict(zip((names.ABILITY, names.LOADING), turned, strict=True)))
         if self.oblique or names.ABILITY_CORRELATION in posterior:
             known = np.eye(turn.shape[-1]) if self.oblique else posterior[names.ABILITY_CORRELATION].to_numpy()
             dims = (*lead, names.DIMENSION, names.OTHER_DIMENSION)
@@ -413,9 +409,7 @@ class BifactorTwoPL(Multidimensional):
         groups = tuple(_labels(items, self.groups, missing="")) if isinstance(self.groups, str) else self.groups
         sizes = pd.Series([group for group in groups if group]).value_counts()
         if not (sizes > 1).any():
-            raise ModelError(
-                f"{len(sizes)} groups of items, none with two items; a group's own ability needs two or more."
-            )
+            raise ModelError(f"{len(sizes)} groups of items, none with two items; a group's ability needs two or more.")
         return replace(self, groups=tuple(map(str, groups)))
 
     @property

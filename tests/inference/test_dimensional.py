@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from several_abilities import averaged, draws, judge, plant
 
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError
-from irt_bench.inference.fast import dimensional_gibbs, gaussian_variational
+from irt_bench.inference.fast import dimensional_gibbs
 from irt_bench.inference.fast.dimensional import approximate_dimensions, compare_dimensions, profiles_given_items
 from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
@@ -148,12 +148,11 @@ def test_the_number_of_dimensions_is_chosen_by_default_and_said():
 
 def sds_of_loadings(monkeypatch, *, least, measured):
     """Mean log sds of loadings, by dimension, after the sweeps of 40 chains, and their standard errors."""
-    monkeypatch.setattr(gaussian_variational, "LEAST_SPREAD", least)
     monkeypatch.setattr(dimensional_gibbs, "MEASURED", measured)
     pattern, groups = bifactor(24, 2)
     planted = plant(pattern, n_models=50, seed=4)
     answers = planted.counts.correct, planted.counts.trials
-    found = approximate_dimensions(BifactorTwoPL(groups=groups), *answers)
+    found = approximate_dimensions(BifactorTwoPL(groups=groups), *answers, least_spread=least)
     state = dimensional_gibbs.refine(found, *answers, np.random.default_rng(1), draws=320)
     sds = np.log(state.sd[:, :3]).reshape(-1, 40, 3).mean(axis=0)
     return sds.mean(axis=0), sds.std(axis=0) / np.sqrt(40)
@@ -226,6 +225,26 @@ def test_nuts_agrees_with_the_fast_method(kind):
         away = (one.mean(axis=0) - other.mean(axis=0))[moves] / spread[moves]
         assert np.sqrt(np.mean(away**2)) < 0.25, name
         assert 0.88 < np.median(one.std(axis=0)[moves] / spread[moves]) < 1.12, name
+
+
+@pytest.mark.slow
+def test_loadings_of_small_groups_are_covered_and_factors_alone_are_said_not_to_do():
+    """Eight groups of five items among 300: by factors alone (the control) intervals of loadings cover a third."""
+    groups = tuple(f"g{at // 5}" if at < 40 else "" for at in range(300))
+    model = BifactorTwoPL(groups=groups)
+    coverage = {}
+    for settings in (LaplaceSettings(draws=400), QUICK):
+        judged = []
+        for seed in range(4):
+            planted = plant(model.pattern(300), n_models=150, seed=seed)
+            found = fitted(planted, model, settings)
+            judged.append(judge(found.posterior, planted, rotates=False))
+        status = {check.name: check.status for check in found.checks}
+        assert status["stationary" if settings.refine else "hierarchy"] == ("passed" if settings.refine else "failed")
+        mean = averaged(judged)
+        coverage[settings.refine] = np.mean([mean["loading", at][1] for at in range(1, 9)])
+    assert coverage[True] > 0.8
+    assert coverage[False] < 0.5
 
 
 @pytest.mark.slow

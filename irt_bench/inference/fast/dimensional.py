@@ -17,10 +17,11 @@ from threadpoolctl import threadpool_limits
 
 from irt_bench import names
 from irt_bench.errors import FitError, ModelError
-from irt_bench.inference.convergence import MIN_MODELS
+from irt_bench.inference.convergence import MIN_ITEMS, MIN_MODELS
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.fast.dimensional_gibbs import DimensionalState, refine
 from irt_bench.inference.fast.gaussian_variational import (
+    LEAST_SPREAD,
     MIN_SD,
     Factors,
     GaussianVariational,
@@ -31,7 +32,7 @@ from irt_bench.inference.fast.gaussian_variational import (
     update_group,
     update_models,
 )
-from irt_bench.inference.fast.gibbs import chain_convergence, draw_normal_prior
+from irt_bench.inference.fast.gibbs import LEFT_OUT, chain_convergence, draw_normal_prior
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.model import Hierarchical
 from irt_bench.irt_models.multidimensional import Multidimensional, MultidimensionalTwoPL, Slots
@@ -41,7 +42,9 @@ from irt_bench.workers import Progress
 Array = npt.NDArray[Any]
 MAX_THREADS: Final = get_num_threads()  # as many as numba may ever use
 MAX_REFINED: Final = 30_000_000  # cells times draws: some seconds
-MAX_REFINED_OF_FEW: Final = 300_000_000  # the same of fewer models than a normal posterior needs
+MAX_REFINED_OF_FEW: Final = 300_000_000  # the same of fewer models, or items of a dimension, than a normal one needs
+LEFT_OUT_OF_FEW: Final = 60  # sweeps at least, where a dimension has few items: with 22 intervals covered .81, not .84
+START_SPREAD: Final = 0.5  # of loadings where sweeps start, in their prior's scale: from alike ones they leave slowly
 MIN_SPARE_MODELS: Final = 2  # beyond the dimensions
 HELD_OUT: Final = 0.1  # of the cells
 MIN_ANSWERS: Final = 1_000  # to choose by those held out
@@ -93,20 +96,26 @@ def fit_dimensional(
 def _fit(
     irt_model: Multidimensional, correct: Array, trials: Array, settings: LaplaceSettings, progress: Progress | None
 ) -> Draws:
-    found = approximate_dimensions(irt_model, correct, trials, settings, progress)
+    n_models = int((trials > 0).any(axis=1).sum())
+    n_items = int(irt_model.pattern(correct.shape[1])[(trials > 0).any(axis=0)].sum(axis=0).min())  # of a dimension
+    most = MAX_REFINED if n_models >= MIN_MODELS and n_items >= MIN_ITEMS else MAX_REFINED_OF_FEW
+    refined = settings.refine and correct.size * settings.draws <= most
+    spread = START_SPREAD if refined else LEAST_SPREAD
+    found = approximate_dimensions(irt_model, correct, trials, settings, progress, spread)
     rng = np.random.default_rng(settings.seed)
     notes = {"sweeps": found.sweeps, "change": found.change, "tolerance": settings.tolerance}
-    most = MAX_REFINED if correct.shape[0] >= MIN_MODELS else MAX_REFINED_OF_FEW
-    if settings.refine and correct.size * settings.draws <= most:
+    notes |= {"n_models": n_models, "n_items": n_items, "several": 1}
+    if refined:
+        few = LEFT_OUT_OF_FEW if n_items < MIN_ITEMS else LEFT_OUT
+        threads = settings.n_threads
         with threadpool_limits(1):  # the chains share the threads
             state = refine(
-                found, correct, trials, rng, draws=settings.draws, threads=settings.n_threads, progress=progress
+                found, correct, trials, rng, draws=settings.draws, left_out=few, threads=threads, progress=progress
             )
         sites = program_sites(irt_model, state, rng)
         notes |= chain_convergence(_shared(irt_model, state))
     else:
         sites = program_sites(irt_model, approximate_state(found, settings.draws, rng), rng)
-    notes |= {"n_models": int((trials > 0).any(axis=1).sum()), "n_items": int((trials > 0).any(axis=0).sum())}
     if not all(np.isfinite(site).all() for site in sites.values()):
         raise np.linalg.LinAlgError("draws without bounds")
     return Draws({name: value[None] for name, value in sites.items()}, SITE_DIMS, notes=notes)
@@ -145,13 +154,14 @@ def approximate_dimensions(
     trials: Array,
     settings: LaplaceSettings | None = None,
     progress: Progress | None = None,
+    least_spread: float = START_SPREAD,
 ) -> GaussianVariational:
-    """Optimise the factors of a model."""
+    """Optimise the factors of a model; `least_spread` as in `GaussianVariational`."""
     settings = LaplaceSettings() if settings is None else settings
     threads = settings.sweep_threads(correct.size)
     set_num_threads(min(threads, MAX_THREADS))
     with threadpool_limits(threads):
-        found = GaussianVariational(irt_model, irt_model.pattern(correct.shape[1]), correct, trials)
+        found = GaussianVariational(irt_model, irt_model.pattern(correct.shape[1]), correct, trials, least_spread)
         found.optimise(tolerance=settings.tolerance, max_sweeps=settings.max_sweeps, progress=progress)
     return found
 

@@ -103,6 +103,7 @@ class DimensionalGibbs:
         rng: np.random.Generator,
         *,
         draws: int,
+        left_out: int,
         threads: int,
         progress: Progress | None,
     ) -> DimensionalState:
@@ -110,7 +111,7 @@ class DimensionalGibbs:
         chains = len(start.ability)
         size = max(BLOCK // self.n_cells, 1)
         parts = [slice(at, min(at + size, chains)) for at in range(0, chains, size)]
-        left_out = int(np.clip(CHEAP // (self.n_cells * chains), LEFT_OUT, MAX_LEFT_OUT))
+        left_out = int(np.clip(CHEAP // (self.n_cells * chains), left_out, MAX_LEFT_OUT))
         streams = zip(parts, rng.spawn(len(parts)), strict=True)
         tasks = (delayed(self._run)(start.part(part), own, left_out) for part, own in streams)
         blocks = []
@@ -319,10 +320,14 @@ def refine(
     rng: np.random.Generator,
     *,
     draws: int,
+    left_out: int = LEFT_OUT,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> DimensionalState:
-    """Draw states from the posterior, chains starting at draws of the normal approximation."""
+    """Draw states from the posterior, chains starting at draws of the normal approximation.
+
+    At least `left_out` sweeps precede those that are kept; more where they cost nothing.
+    """
     drawn = found.draw(rng, -(-draws // KEPT))
     coefficient = np.concatenate([drawn[names.LOADING], drawn[names.INTERCEPT][..., None]], axis=2).astype(np.float64)
     identity = np.broadcast_to(np.eye(found.pattern.shape[1]), (len(coefficient), *(found.pattern.shape[1],) * 2))
@@ -335,4 +340,4 @@ def refine(
         correlation=drawn.get(names.ABILITY_CORRELATION, identity).astype(np.float64),
     )
     gibbs = DimensionalGibbs(found, correct, trials)
-    return gibbs.sample(start, rng, draws=draws, threads=threads, progress=progress)
+    return gibbs.sample(start, rng, draws=draws, left_out=left_out, threads=threads, progress=progress)

@@ -33,9 +33,7 @@ BLOCK: Final = 4_000_000  # cells at once
 MIN_VARIANCE: Final = np.float32(1e-9)
 MAX_LOST: Final = np.float32(0.9)  # of an answer's information
 MIN_SD: Final = 0.02  # of intercepts over items, and of loadings that may be rotated: below, a dimension is gone
-LEAST_SPREAD: Final = (
-    0.5  # of other loadings, in their prior's scale: factors take what answers say little about as alike
-)
+LEAST_SPREAD: Final = 0.25  # of other loadings, in their prior's scale: factors take few answers for alike items
 MAX_STEP: Final = 1.5  # of a coefficient in one sweep
 START_LOADING: Final = 0.5
 LOGISTIC_SD: Final = 1.7  # of the logistic distribution, as of a normal one of like slope
@@ -278,10 +276,19 @@ class GaussianVariational:
         Which loadings there are.
     correct, trials : integer arrays of shape (model, item)
         Right answers and trials.
+    least_spread : float
+        Of loadings that cannot be rotated over items, in their prior's scale.
     """
 
-    def __init__(self, irt_model: Multidimensional, pattern: Array, correct: Array, trials: Array) -> None:
-        self.irt_model, self.pattern = irt_model, pattern
+    def __init__(
+        self,
+        irt_model: Multidimensional,
+        pattern: Array,
+        correct: Array,
+        trials: Array,
+        least_spread: float = LEAST_SPREAD,
+    ) -> None:
+        self.irt_model, self.pattern, self._least_spread = irt_model, pattern, least_spread
         self.cells = [GroupCells(group, correct, trials) for group in item_groups(pattern)]
         self.factors = start(pattern, correct, trials, rotates=irt_model.rotates)
         self.sweeps, self.change = 0, np.inf
@@ -359,7 +366,7 @@ class GaussianVariational:
             mean = _mode_of_mean(values, factors.prior_cov[column, column], prior)
             squares = np.sum((values - mean) ** 2 + every[own, column])
             factors.prior_mean[column] = mean
-            low = LEAST_SPREAD * prior.sd.scale if column < n_dims else MIN_SD
+            low = self._least_spread * prior.sd.scale if column < n_dims else MIN_SD
             factors.prior_cov[column, column] = _mode_of_variance(squares, len(values), prior, low)
 
     def chances(self) -> Array:
