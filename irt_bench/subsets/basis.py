@@ -25,8 +25,6 @@ from irt_bench.errors import SubsetError, UndefinedWarning
 from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL, RUN, SEED, STEP, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
 
-Positions = npt.NDArray[np.intp]
-
 
 def balanced_targets(subtasks: npt.NDArray[np.str_]) -> FloatArray:
     """Share of each item in a macro-average over subtasks: 1 / (number of subtasks x items in its subtask)."""
