@@ -17,7 +17,7 @@ _listening: ContextVar[Progress | None] = ContextVar("listening", default=None)
 
 @contextmanager
 def listening(progress: Progress | None) -> Iterator[None]:
-    """Have `report` tell of what is done in the block."""
+    """Pass what `report` says in the block to a function."""
     token = _listening.set(progress)
     try:
         yield

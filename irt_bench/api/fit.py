@@ -172,7 +172,7 @@ class Fit(FitResult):
         pd.DataFrame
             Indexed by model, item or both: ``probability`` (of a model of scores, the expected share of their range)
             with interval, ``observed`` (share right), ``n_trials``.
-            Where trials of a cell are correlated a cell's chance is its own, of which its answers tell.
+            Where the trials of a cell are correlated, each cell has a chance of its own, estimated from its answers.
         """
         return irt.probability_table(self.irt_model, self.posterior, self._needed(responses, "probabilities"), by=by)
 

@@ -123,11 +123,11 @@ class Study:
         return self.tables["transfer"]
 
     def control(self) -> pd.DataFrame:
-        """Read the negative control: verdicts of methods calibrated on shuffled answers."""
+        """Negative control: verdicts of methods that were calibrated on shuffled answers."""
         return self.tables["control"]
 
     def detectable(self) -> pd.DataFrame:
-        """Tell what could have been found with these seeds."""
+        """Ratios of seed sds, to random subsets and to all items, that these seeds would have shown with 80% power."""
         return self.tables["detectable"]
 
     def to_dict(self) -> dict[str, Any]:

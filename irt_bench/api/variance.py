@@ -317,10 +317,7 @@ def seed_variance(
     >>> found.summary()["n_seeds"].to_dict()
     {('planted', 'accuracy'): 8}
     """
-    if not 0.05 < power < 1:
-        raise AnalysisError(f"power is {power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
-    if difference is not None and not 0 < difference < 1:
-        raise AnalysisError(f"difference is {difference}; one of scores, between 0 and 1, such as 0.01, is needed.")
+    _check_detection(difference, power)
     if seed_model is None and (fit is not None or subset is not None):
         raise AnalysisError("fit and subset belong to the seed model; give seed_model='svi' or seed_model='nuts' too.")
     settings = seed_model_settings(seed_model, seed) if isinstance(seed_model, str) else seed_model
@@ -428,10 +425,7 @@ def compare_recipes(
     >>> compared["verdict"].tolist()
     ['cannot tell']
     """
-    if not 0.05 < power < 1:
-        raise AnalysisError(f"power is {power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
-    if not 0 < difference < 1:
-        raise AnalysisError(f"difference is {difference}; one of scores, between 0 and 1, such as 0.01, is needed.")
+    _check_detection(difference, power)
     table = _table(responses, group)
     tasks: dict[str, tuple[RunScores, RunScores]] = {}
     for benchmark in table.benchmarks:
@@ -452,6 +446,13 @@ def save_recipes(table: pd.DataFrame, recipes: tuple[str, str], folder: str | Pa
     with saved_folder(folder) as path:
         write_csv(table, path / "recipes.csv", safe=safe_csv)
         write_json(path / "summary.json", {"a": recipes[0], "b": recipes[1], "tasks": tasks})
+
+
+def _check_detection(difference: float | None, power: float) -> None:
+    if not 0.05 < power < 1:
+        raise AnalysisError(f"power is {power}; a chance above 0.05 and below 1, such as 0.8, is needed.")
+    if difference is not None and not 0 < difference < 1:
+        raise AnalysisError(f"difference is {difference}; one of scores, between 0 and 1, such as 0.01, is needed.")
 
 
 def _columns(run: str | Sequence[str] | None) -> tuple[str, ...] | None:

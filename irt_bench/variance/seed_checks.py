@@ -45,7 +45,7 @@ def seed_checks(runs: Sequence[RunScores]) -> tuple[Check, ...]:
         ``outlying_seed``: none stands out from its run (the largest deviation in sds, Grubbs), nor, with four runs or
         more, does one make its run's sd stand out (the largest log sd). ``normal_seeds``: the largest deviations of
         all runs together are not too large (Fisher's method). Values are p-values, from normal seeds drawn at random;
-        each check fails in 5% of data sets of normal seeds. Messages tell the power.
+        each check fails in 5% of data sets of normal seeds. Messages state the power.
 
     Notes
     -----

@@ -1,7 +1,7 @@
 """The seed model on responses, and from ability to accuracy: what it says about a score on all items or some.
 
 Items come from a fit that is given, or are calibrated here on models that are no seed of any run; where these are too
-few, on all models, and that is said.
+few, on all models, and a note says so.
 
 A new seed of a run at a step has ability run_mean + seed effect + step effect. Its expected score is A(ability) =
 sum_i w_i P_i(ability); around it answers vary by sum_i w_i^2 P_i (1 - P_i), which is what the residual variance of the
