@@ -76,7 +76,7 @@ def report(
 
 def _are_logs(paths: list[Path], format: str | None) -> bool:
     """Whether there is a log of an evaluation: then what hinders reading is what a user needs to know."""
-    from irt_bench.responses.sources import find_sources
+    from irt_bench.responses.formats import find_sources
 
     try:
         return any(source.path.suffix.lower() not in TABLES for source in find_sources(paths, format=format))

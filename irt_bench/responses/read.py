@@ -17,7 +17,7 @@ from irt_bench.errors import ReadError, ResponsesError, unknown_choice
 from irt_bench.responses.canonical import check_unique_columns, no_column, table_from_frame
 from irt_bench.responses.columns import normalise_measure, rename_aliases
 from irt_bench.responses.counts import Measure
-from irt_bench.responses.formats import ParsedFile, ReadOptions
+from irt_bench.responses.formats import ParsedFile, ReadOptions, Source, find_sources
 from irt_bench.responses.formats.format import (
     DEFAULT_KEY,
     Candidates,
@@ -30,7 +30,6 @@ from irt_bench.responses.formats.format import (
 from irt_bench.responses.formats.jsonlines import first_line
 from irt_bench.responses.formats.lm_eval import NO_FILTER
 from irt_bench.responses.runs import RunOptions, with_runs
-from irt_bench.responses.sources import Source, find_sources
 from irt_bench.responses.table import FILTER, GROUP, MEASURE_COLUMNS, METRIC, Finding, ResponseTable
 from irt_bench.workers import Progress
 

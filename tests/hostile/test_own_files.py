@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from irt_bench.responses import sources
+from irt_bench.responses import formats
 from irt_bench.subsets.subset import write_subset
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -171,7 +171,7 @@ def test_folders_without_an_end_are_refused(refused, tmp_path, monkeypatch):
     deep = "/".join(["d"] * 150)
     (tmp_path / "logs" / deep).mkdir(parents=True)
     assert "more than 100 folders deep" in refused("items", tmp_path / "logs", within=tmp_path)
-    monkeypatch.setattr(sources, "MAX_FOLDERS", 20)
+    monkeypatch.setattr(formats, "MAX_FOLDERS", 20)
     for number in range(25):
         (tmp_path / "wide" / str(number)).mkdir(parents=True)
     assert "more than 20 folders" in refused("items", tmp_path / "wide", within=tmp_path)
