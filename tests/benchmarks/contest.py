@@ -35,6 +35,8 @@ class Entrant:
         Whose interpreter runs it.
     irt_model : {"2pl", "1pl"}
         It is compared on matrices of this kind.
+    held_out : bool
+        Only on held-out answers (`dimensions.py`).
     options : mapping
         For the adapter.
     most_cells : int
@@ -46,6 +48,7 @@ class Entrant:
     script: str
     environment: str = environments.OURS
     irt_model: str = "2pl"
+    held_out: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     most_cells: int = 200 * MILLION
     extrapolated: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -59,7 +62,7 @@ class Entrant:
 
 
 OURS_SCRIPT: Final = "irt_bench_fit.py"
-FEWER_EPOCHS: Final = {2 * MILLION: {"epochs_run": 100}, 20 * MILLION: {"epochs_run": 4}}
+FEWER_EPOCHS: Final = {3 * MILLION: {"epochs_run": 100}, 20 * MILLION: {"epochs_run": 4}}
 NUTS_OPTIONS: Final = {"method": "nuts", "chains": 2, "warmup": 500, "draws": 500, "jobs": 2, "warm_up": False}
 ENTRANTS: Final[Mapping[str, Entrant]] = {
     "laplace": Entrant(OURS_SCRIPT, options={"method": "laplace"}),
@@ -81,7 +84,8 @@ ENTRANTS: Final[Mapping[str, Entrant]] = {
     ),
     "girth": Entrant("girth_fit.py", "girth", most_cells=MILLION),
     "girth rasch": Entrant("girth_fit.py", "girth", "1pl", most_cells=50 * MILLION),
-    "mirt.py": Entrant("mirt_py_fit.py", "mirt.py", most_cells=MILLION),
+    "mirt.py": Entrant("mirt_py_fit.py", "mirt.py", most_cells=3 * MILLION),
+    "mirt.py 2d": Entrant("mirt_py_fit.py", "mirt.py", held_out=True, options={"n_factors": 2}, most_cells=3 * MILLION),
     "mirt.py 1pl": Entrant("mirt_py_fit.py", "mirt.py", "1pl", most_cells=MILLION),
     "numpyro": Entrant(
         "numpyro_fit.py", "numpyro", options={"chains": 2, "warmup": 500, "draws": 500}, most_cells=MILLION

@@ -1,17 +1,23 @@
-"""Held-out answers of real benchmarks by models with one and with several abilities: ``dimensions.py FOLDER``.
+"""Held-out answers of real benchmarks by models with one and with several abilities: ``dimensions.py FOLDER -o OUT``.
 
 FOLDER holds long Parquet files (benchmark, model, item, correct). For each benchmark the number of dimensions is
 chosen, with answers and with answers shuffled within items. Several benchmarks of the same models are put together, and
 models with one dimension, with several, by benchmark and bifactor are compared on the same held-out cells: mean log
-score in nats per answer, gain over one dimension, its standard error clustered by models and items.
+score in nats per answer, gain over one dimension, its standard error clustered by models and items. So are py-irt and
+mirt for Python, where ``environments.py`` installed them; what they estimated is kept in OUT.
 """
 
 import argparse
+import re
 import time
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from contest import Place, run_cell
+from matrices import MISSING, Matrix
+from scipy.special import expit
 
 from irt_bench.inference.fast.dimensional import (
     HELD_OUT,
@@ -23,6 +29,7 @@ from irt_bench.inference.fast.dimensional import (
 from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
 from irt_bench.responses.canonical import table_from_frame
 
+PEER_SECONDS = 1_800
 SINGLE = {
     "metabench_dev": ("gsm8k", "winogrande"),
     "evalplus_code": ("mbpp",),
@@ -58,7 +65,32 @@ def choose(counts, label):
         print(f"{label} {correct.shape} {kind}: {found.message}; gains in errors {z}; {seconds:.0f} s", flush=True)
 
 
-def compare(counts, label, least=0.0):
+def peers(place, name, seen):
+    """Chances of right answers by the other packages' point estimates, (model, item) each; what failed is said."""
+    correct, trials = seen
+    Matrix(np.where(trials > 0, correct, MISSING).astype(np.int8)).save(place.matrix(name))
+    for entrant in ("py-irt", "mirt.py", "mirt.py 2d"):
+        outcome = run_cell(place, name, entrant, 0, limit=PEER_SECONDS, threads=1)
+        if outcome["status"] != "ok":
+            print(f"{name} {entrant}: {outcome['status']}", flush=True)
+            continue
+        found = np.load(place.estimates(name, entrant, 0))
+        if "chance" in found:
+            chance = found["chance"]
+        else:
+            chance = expit(found["discrimination"] * (found["ability"][:, None] - found["difficulty"]))
+        yield entrant, chance, outcome["cpu_seconds"]
+
+
+def ours(models, seen):
+    """Chances by this package's models."""
+    for name, model in models.items():
+        start = time.process_time()
+        chance = approximate_dimensions(model, *seen).chances()
+        yield name, chance, time.process_time() - start
+
+
+def compare(place, counts, label, least=0.0):
     """Log scores of the same held-out cells by several models; `least` more of each model's benchmarks left out."""
     groups = tuple(counts.items["subtask"].astype(str))
     models = {
@@ -77,26 +109,28 @@ def compare(counts, label, least=0.0):
     seen = np.where(held | (trials == 0), 0, counts.correct), np.where(held, 0, trials)
     right, asked = np.where(held, counts.correct, 0), np.where(held, trials, 0)
     reference = None
-    for name, model in models.items():
-        start = time.process_time()
-        chance = approximate_dimensions(model, *seen).chances().astype(float).clip(MIN_CHANCE, 1 - MIN_CHANCE)
+    name = "-".join(re.findall(r"[a-z0-9_]+", label))
+    for entrant, chances, seconds in chain(ours(models, seen), peers(place, name, seen)):
+        chance = chances.astype(float).clip(MIN_CHANCE, 1 - MIN_CHANCE)
         score = right * np.log(chance) + (asked - right) * np.log1p(-chance)
         reference = score if reference is None else reference
         gain = (score - reference).sum() / asked.sum()
         error = max(clustered_error(score - reference, asked, axis) for axis in (0, 1))
-        mean, seconds = score.sum() / asked.sum(), time.process_time() - start
-        print(f"{label} {name}: {mean:.4f}, gain {gain:.4f} +- {error:.4f}; {seconds:.1f} s", flush=True)
+        mean = score.sum() / asked.sum()
+        print(f"{label} {entrant}: {mean:.4f}, gain {gain:.4f} +- {error:.4f}; {seconds:.1f} s", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the other packages' estimates")
+    options = parser.parse_args()
+    folder, place = options.folder, Place(options.output)
     for name, benchmarks in TOGETHER.items():
         counts = read(folder, name, benchmarks).select(list(benchmarks)).counts()
-        compare(counts, " + ".join(benchmarks))
-        compare(counts, f"{' + '.join(benchmarks)}, 30% of the models without each", least=0.3)
-    compare(read(folder, "mmlu_pro", ("mmlu_pro",)).counts(), "mmlu_pro by category")
+        compare(place, counts, " + ".join(benchmarks))
+        compare(place, counts, f"{' + '.join(benchmarks)}, 30% of the models without each", least=0.3)
+    compare(place, read(folder, "mmlu_pro", ("mmlu_pro",)).counts(), "mmlu_pro by category")
     for name, benchmarks in SINGLE.items():
         for benchmark in benchmarks:
             choose(read(folder, name, (benchmark,)).counts(), benchmark)

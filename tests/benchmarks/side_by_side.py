@@ -50,7 +50,7 @@ def compete(place: Place, options: argparse.Namespace) -> None:
     sizes = [*SIZES, *REAL] if options.sizes == "all" else options.sizes.split(",")
     for matrix in matrix_names(sizes):
         kind = "1pl" if matrix.endswith("-1pl") else "2pl"
-        entrants = [name for name in names if ENTRANTS[name].irt_model == kind]
+        entrants = [name for name in names if ENTRANTS[name].irt_model == kind and not ENTRANTS[name].held_out]
         if not entrants or not available(place, matrix):
             continue
         for repeat in range(options.repeats):

@@ -1,6 +1,8 @@
 """mirt for Python (not R's): marginal maximum likelihood by EM, standard errors, abilities by expected a posteriori.
 
-Option: irt_model, "2pl" or "1pl". No priors on items: difficulties and discriminations of hard items may run away.
+Options: irt_model, "2pl" or "1pl", and n_factors, by default 1; of several factors the chances of right answers are
+given, shape (model, item), and no standard errors. No priors on items: difficulties and discriminations of hard items
+may run away.
 """
 
 import warnings
@@ -17,12 +19,16 @@ def prepare(responses, options):
 def fit(data, options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fitted = mirt.fit_mirt(data, model=options["irt_model"].upper())
+        n_factors = options.get("n_factors", 1)
+        model, single = options["irt_model"].upper(), n_factors == 1
+        fitted = mirt.fit_mirt(data, model=model, n_factors=n_factors, compute_standard_errors=single)
         return fitted, mirt.fscores(fitted, data, method="EAP")
 
 
 def export(found, data, options):
     fitted, scores = found
+    if options.get("n_factors", 1) > 1:
+        return {"chance": fitted.model.probability(scores.theta)}, {"converged": bool(fitted.converged)}
     estimates = with_bounds("ability", np.ravel(scores.theta), np.ravel(scores.standard_error))
     n_items = data.shape[1]
     for name in ("difficulty", "discrimination"):
