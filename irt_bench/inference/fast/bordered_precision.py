@@ -1,4 +1,4 @@
-"""A normal distribution over abilities and items whose precision matrix has the shape of an precision.
+"""Normal distributions over abilities and items whose precision matrix is block-diagonal with a border.
 
 Given the items, abilities are independent; given abilities and what items share, items are. The joint precision is
 
@@ -9,12 +9,10 @@ Given the items, abilities are independent; given abilities and what items share
 so that one side is eliminated in closed form and only a matrix of the other side's size is factorised: a Schur
 complement, one triangular solve, and one matrix product per set of draws.
 
-The precision-shaped normal distribution of a large matrix, where cross derivatives are smooth functions of ability.
-
-If all models answered the same items, the cross derivative of a model and an item depends on the model through its
-ability alone. Interpolated between Chebyshev nodes it is a matrix of the rank that the steepest item needs, some fifty,
-so that eliminating the items leaves a diagonal matrix less one of low rank: no matrix of the abilities' size is formed,
-let alone factorised.
+Of large matrices cross derivatives are smooth functions of ability. If all models answered the same items, the cross
+derivative of a model and an item depends on the model through its ability alone. Interpolated between Chebyshev nodes it
+is a matrix of the rank that the steepest item needs, some fifty, so that eliminating the items leaves a diagonal matrix
+less one of low rank: no matrix of the abilities' size is formed, let alone factorised.
 """
 
 from __future__ import annotations
@@ -39,8 +37,9 @@ from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import interpolation
 
 Array = npt.NDArray[Any]
+WRITTEN_OUT = 4  # coordinates, up to which products with many matrices are faster than by matmul
 BLOCK_ITEMS = 1024
-MIN_CURVATURE = 0.05  # of the median precision, where there is none, and at most what an ability's prior gives, 1
+MIN_CURVATURE = 0.05  # of the median precision, where there is none; at most what an ability's prior gives, 1
 
 
 @dataclass(frozen=True)
@@ -190,8 +189,10 @@ def inverse_roots(blocks: Array) -> Array:
 
 
 def times(rows: Array, matrices: Array) -> Array:
-    """Multiply each item's coordinates, (row, item, coordinate), by its matrix: written out, as einsum is not fast."""
+    """Multiply each item's coordinates, (row, item, coordinate), by its matrix: where small, written out, as is fast."""
     size = range(matrices.shape[-1])
+    if len(size) > WRITTEN_OUT:
+        return np.asarray((rows[..., None, :] @ matrices)[..., 0, :])
     found = np.empty_like(rows)
     for column in size:
         found[..., column] = sum(rows[..., row] * matrices[..., row, column] for row in size)

@@ -26,12 +26,12 @@ from irt_bench.inference.fast.gaussian_variational import (
 )
 from irt_bench.inference.fast.gibbs import CHEAP, KEPT, LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
 from irt_bench.inference.fast.gibbs_targets import LogDensity
+from irt_bench.inference.fast.sweep_numba import log_likelihood_of_cells
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.workers import Progress
 
 Array = npt.NDArray[Any]
 BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
-HIGHEST: Final = 30.0  # log-odds
 MAX_LEFT_OUT: Final = 200  # sds over items that hardly differ move slowly, and small matrices cost nothing
 MEASURED: Final = 4  # times that spreads are measured, before any draw is kept
 SCALE_SDS: Final = np.linspace(-8, 8, 201)  # of the logarithm of a dimension's scale
@@ -169,11 +169,9 @@ class DimensionalGibbs:
 
     def _likelihood(self, log_odds: Array, density: bool, items: Any = slice(None)) -> tuple[Array, Array]:
         """Log-likelihood of each cell, or 0, and its slope, (chain, model, item) each."""
-        np.clip(log_odds, -HIGHEST, HIGHEST, out=log_odds)
-        right, trials, odds = self._right[:, items], self._trials[:, items], np.exp(log_odds)
-        value = right * log_odds - trials * np.log1p(odds) if density else np.zeros((1, 1, 1))
-        odds /= 1 + odds
-        return value, right - trials * odds
+        value = np.empty_like(log_odds) if density else None
+        log_likelihood_of_cells(log_odds, self._right[:, items], self._trials[:, items], value)
+        return np.zeros((1, 1, 1)) if value is None else value, log_odds
 
     def _model_target(self, state: DimensionalState) -> LogDensity:
         loading = state.coefficient[..., :-1].astype(np.float32)

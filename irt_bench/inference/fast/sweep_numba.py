@@ -229,6 +229,24 @@ def _slope_in_log_odds(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
     return (right - trials * chance) * known / chance
 
 
+@njit(fastmath=NAN_SAFE, cache=True, nogil=True)
+def log_likelihood_of_cells(log_odds: Any, right: Any, trials: Any, value: Any) -> None:
+    """Replace log-odds, (draw, row, column), by slopes of the log-likelihood, itself written to `value` unless None."""
+    n_draws, n_rows, n_columns = log_odds.shape
+    for draw in range(n_draws):
+        for row in range(n_rows):
+            z, y, n = log_odds[draw, row], right[row], trials[row]
+            if value is None:  # decided when compiled
+                for j in range(n_columns):
+                    z[j] = _slope_in_log_odds(z[j], y[j], n[j], None)
+            else:
+                total = value[draw, row]
+                for j in range(n_columns):
+                    each, residual = _log_likelihood_and_slope(z[j], y[j], n[j], None)
+                    total[j] = each
+                    z[j] = residual
+
+
 @njit(parallel=True, fastmath=NAN_SAFE, cache=True)
 def log_likelihood_along_items(
     correct: Any, trials: Any, ability: Any, slope: Any, intercept: Any, guessing: Any, with_value: Any
