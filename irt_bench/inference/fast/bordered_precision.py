@@ -10,9 +10,9 @@ so that one side is eliminated in closed form and only a matrix of the other sid
 complement, one triangular solve, and one matrix product per set of draws.
 
 Of large matrices cross derivatives are smooth functions of ability. If all models answered the same items, the cross
-derivative of a model and an item depends on the model through its ability alone. Interpolated between Chebyshev nodes it
-is a matrix of the rank that the steepest item needs, some fifty, so that eliminating the items leaves a diagonal matrix
-less one of low rank: no matrix of the abilities' size is formed, let alone factorised.
+derivative of a model and an item depends on the model through its ability alone. Interpolated between Chebyshev nodes
+it is a matrix of the rank that the steepest item needs, some fifty, so that eliminating the items leaves a diagonal
+matrix less one of low rank: no matrix of the abilities' size is formed, let alone factorised.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def inverse_roots(blocks: Array) -> Array:
 
 
 def times(rows: Array, matrices: Array) -> Array:
-    """Multiply each item's coordinates, (row, item, coordinate), by its matrix: where small, written out, as is fast."""
+    """Multiply each item's coordinates, (row, item, coordinate), by its matrix: written out where that is fast."""
     size = range(matrices.shape[-1])
     if len(size) > WRITTEN_OUT:
         return np.asarray((rows[..., None, :] @ matrices)[..., 0, :])
