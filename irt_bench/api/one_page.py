@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,16 +16,18 @@ from irt_bench.api.fit import Fit
 from irt_bench.api.fitting import fit, fit_tables
 from irt_bench.api.model_scores import model_scores
 from irt_bench.api.variance import compare_recipes, save_recipes, seed_variance
+from irt_bench.checks.check_fit import REPLICATES
 from irt_bench.errors import AnalysisError, IrtBenchError
 from irt_bench.files import write_csv, write_json
 from irt_bench.report.figures.variance_figures import file_name
 from irt_bench.report.page.folders import CHAPTER, CHAPTERS, CHECKS, COMPARISON, FIT, NOTES, RECIPES, SCORES, VARIANCE
-from irt_bench.report.page.page import need_template_engine, write_report
+from irt_bench.report.page.page import MAX_FULL, need_template_engine, write_report
 from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.table import ResponseTable, natural_order
 from irt_bench.variance.detect import DIFFERENCE
 from irt_bench.workers import Progress
 
+MANY_REPLICATES: Final = 19  # data sets behind the checks of each of many benchmarks: a 5% level, in half the time
 FRACTIONAL: Final = "Scores of this benchmark are fractional: shares of right responses are mean scores here."
 NO_MODEL: Final = (
     "Abilities and checks are left out, as IRT models of fractional scores are sampled, which takes minutes: make the "
@@ -115,13 +118,17 @@ def _analyse(table: ResponseTable, folder: Path, seed: int, progress: Progress |
     folder.mkdir(parents=True, exist_ok=True)
     notes = _analyse_models(table, folder, seed, progress)
     benchmarks = [str(name) for name in table.benchmarks]
+    n_replicates = MANY_REPLICATES if len(benchmarks) > MAX_FULL else REPLICATES
+    analyse = partial(
+        _analyse_benchmark, seed=seed, progress=progress, score_models=score_models, replicates=n_replicates
+    )
     if len(benchmarks) == 1:
-        notes += _analyse_benchmark(table.one_benchmark(), folder, seed, progress, score_models=score_models)
+        notes += analyse(table.one_benchmark(), folder)
     for place, benchmark in enumerate(benchmarks if len(benchmarks) > 1 else []):
         own = folder / CHAPTERS / file_name(benchmark, place)
         own.mkdir(parents=True, exist_ok=True)
         try:
-            said = _analyse_benchmark(table.one_benchmark(benchmark), own, seed, progress, score_models=score_models)
+            said = analyse(table.one_benchmark(benchmark), own)
         except IrtBenchError as reason:  # too few models or items, for example
             said = [str(reason)]
         write_json(own / CHAPTER, {"benchmark": benchmark, "place": place, "notes": said})
@@ -163,7 +170,13 @@ def _last_checkpoints(models: pd.DataFrame) -> list[str] | None:
 
 
 def _analyse_benchmark(
-    table: ResponseTable, folder: Path, seed: int, progress: Progress | None, *, score_models: bool
+    table: ResponseTable,
+    folder: Path,
+    *,
+    seed: int,
+    progress: Progress | None,
+    score_models: bool,
+    replicates: int,
 ) -> list[str]:
     """Items, a fit, its checks, and ability against accuracy, on one benchmark; what of this is left out, and why."""
     counts = table.counts()
@@ -178,7 +191,9 @@ def _analyse_benchmark(
     if of_scores:
         return [FRACTIONAL, NO_CHECKS]
     about = {"benchmark": counts.benchmark, "fit": FIT, "converged": fitted.converged}
-    fitted.check(seed=seed, progress=progress).save(folder / CHECKS, about=about | {"group": None})
+    fitted.check(replicates=replicates, seed=seed, progress=progress).save(
+        folder / CHECKS, about=about | {"group": None}
+    )
     fitted.compare_accuracy(seed=seed).save(folder / COMPARISON, about=about)
     return []
 

@@ -124,7 +124,7 @@ def score_groups(score: FloatArray, most: int = GROUPS) -> tuple[npt.NDArray[np.
     values = np.unique(score[known])
     if len(values) > most:
         values = np.unique(np.quantile(score[known], np.arange(1, most) / most, method="higher"))
-        values = np.concatenate([[-np.inf], values])
+        values = np.concatenate([[-np.inf], values[values > score[known].min()]])  # no group without models
     group = np.where(known, np.searchsorted(values, score, side="right") - 1, -1)
     return group, len(values)
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 import typer
 from rich.console import Console
@@ -95,7 +95,7 @@ def command(function: Command) -> Command:
 
     wrapped.__signature__ = signature  # type: ignore[attr-defined]
     wrapped.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
-    options = options_of(wrapped)
+    options = OF_READING | options_of(wrapped)
     return wrapped
 
 
@@ -139,6 +139,12 @@ def _errors_as_lines(options: Mapping[str, str]) -> Iterator[None]:
 def exit_code(stop: KeyboardInterrupt) -> int:
     """128 and the number of the signal that stopped a command, as shells have it."""
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+OF_READING: Final = {  # parameters that other commands do not have, in messages on what they read
+    name: f"irt-bench read --{name.replace('_', '-')}"
+    for name in ("seed_from", "run_from", "step_from", "models_table")
+}
 
 
 def options_of(command: Command) -> dict[str, str]:

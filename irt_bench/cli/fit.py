@@ -17,6 +17,7 @@ from irt_bench.cli.options import (
     fail_if_strict,
     flag,
     option,
+    say_written,
 )
 from irt_bench.errors import ModelError
 from irt_bench.files import json_text, replacing_folder, write_csv, write_json
@@ -290,4 +291,4 @@ def _write(
     if (populations := tables.get("populations")) is not None:
         columns = [str(name) for name in populations if not str(name).endswith("_sd")]
         print_table(populations, title="Populations of abilities", console=out, columns=columns)
-    out.print(f"Wrote {output} in {sum(timings.values()):.1f} s", highlight=False)
+    say_written(output, sum(timings.values()))

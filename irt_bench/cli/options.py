@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_CHECK_FAILED = 3
 MAX_SEED = 2**32
+MAX_FIGURES = 3  # that are named one by one
 SHORT = 40  # characters of choices that are shown in place of a value; more are listed in the help
 READING, OUTPUT, FIGURE = "Reading the files", "Output", "Figure"  # panels of --help
 
@@ -235,10 +236,17 @@ class TableOptions(WriteOptions):
                 write_csv(frame, beside, safe=self.safe_csv)
 
 
-def say_written(output: Path | None) -> None:
-    """Name what was written."""
-    if output is not None:
-        out.print(f"Wrote {output}", highlight=False)
+def say_written(output: Path | None, seconds: float | None = None) -> None:
+    """Name what was written, of a folder its files; of many figures, what their names begin with."""
+    if output is None:
+        return
+    files = sorted(each.name for each in output.iterdir()) if output.is_dir() else []
+    figures = [name for name in files if name.endswith(".png")]
+    if len(figures) > MAX_FIGURES:
+        kinds = sorted({f"{name.partition('-')[0]}-*.png" for name in figures})
+        files = [*(name for name in files if name not in figures), f"{len(figures)} figures ({', '.join(kinds)})"]
+    took = "" if seconds is None else f" in {seconds:.1f} s"
+    out.print(f"Wrote {output}{took}{': ' * bool(files)}{', '.join(files)}", highlight=False, markup=False)
 
 
 def fail_if_strict(checks: Iterable["CheckLike"], *, strict: bool) -> None:

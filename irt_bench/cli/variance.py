@@ -19,6 +19,7 @@ from irt_bench.cli.options import (
     flag,
     option,
     records,
+    say_written,
 )
 from irt_bench.errors import AnalysisError
 from irt_bench.files import json_text, replacing_folder, write_json
@@ -233,6 +234,7 @@ def _analyse(table: "ResponseTable", how: dict[str, Any], output: Path | None, w
     print_seed_variance(found.result, console=out)
     if found.modelled is not None:
         print_seed_model(found.modelled, console=out)
+    say_written(output)
     return found
 
 
@@ -258,6 +260,7 @@ def _recipes(
         print_text(json_text({"a": recipes[0], "b": recipes[1], "tasks": records(found)}))
     else:
         print_recipes(found, recipes, difference, console=out)
+        say_written(output)
     return found
 
 
@@ -279,3 +282,4 @@ def _finish(row: dict[Any, object], output: Path | None, title: str, *, json: bo
         print_text(json_text(row))
     else:
         print_row(row, title=title, console=out)
+        say_written(output)

@@ -286,7 +286,7 @@ def _needed_rows(runs: list[RunScores], difference: float, power: float) -> list
     kinds = {"": noise} | {f"_{end}": _scaled(noise, limit) for end, limit in zip(("q05", "q95"), (0, 1), strict=True)}
     if len(runs) > 1:
         kinds["_other_items"] = estimate_noise(runs, other_items=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for n_trials in sorted({there, *TRIALS}) if np.isfinite(single) else [there]:
         change = 0.0 if n_trials == there else single / n_trials - left
         for n in sorted({max(2, round(multiple * n_items)) for multiple in ITEM_MULTIPLES}):
@@ -295,7 +295,10 @@ def _needed_rows(runs: list[RunScores], difference: float, power: float) -> list
             for suffix, each in kinds.items():
                 seed = max(each.seed, 0.0) if n > n_items else each.seed  # below 0 only by chance
                 own = each._replace(seed=seed, residual=each.residual + change)
-                row[f"seeds_needed{suffix}"] = seeds_needed(own, n, difference, power=power)
+                needed = seeds_needed(own, n, difference, power=power)
+                if n > n_items:  # more items never take more seeds, which the bound at 0 would have it
+                    needed = float(np.fmin(needed, rows[-1][f"seeds_needed{suffix}"]))
+                row[f"seeds_needed{suffix}"] = needed
             rows.append(row)
     return rows
 

@@ -74,7 +74,9 @@ def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = Non
     if names.SEED not in models or models[names.SEED].isna().all():
         raise AnalysisError(
             f"no model has a seed: seed variance needs a column 'seed' that names repeated trainings. Columns of "
-            f"the models: {listed(models.columns, 10) or 'none'}. Add it to the responses."
+            f"the models: {listed(models.columns, 10) or 'none'}. Where names or paths such as "
+            f"{str(models.index[0])!r} hold seed and step, read them with seed_from and step_from; else join columns "
+            "with models_table."
         )
     seeded = models[models[names.SEED].notna()]
     notes = _unseeded(models)

@@ -60,3 +60,8 @@ def test_groups_keep_equal_scores_together_and_are_about_equal():
 def test_models_without_answers_have_no_score(make_items):
     found = fit_abilities(np.zeros((2, 3)), np.array([[0, 0, 0], [1, 1, 0]]), make_items(np.ones(3), np.zeros(3)))
     assert np.isnan(found.score[0]) and found.score[1] == 0 and found.ability[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_no_group_of_scores_is_empty_where_many_models_have_the_lowest_score():
+    group, n = score_groups(np.concatenate([np.zeros(20), np.linspace(0.01, 0.3, 20)]), most=6)
+    assert sorted(set(group)) == list(range(n)) and (group[:20] == 0).all()

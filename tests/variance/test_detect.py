@@ -11,6 +11,7 @@ from irt_bench.errors import AnalysisError
 from irt_bench.variance.detect import (
     DifferenceNoise,
     detection_table,
+    estimate_noise,
     items_needed,
     minimum_detectable,
     needed_table,
@@ -114,3 +115,17 @@ def test_a_difference_of_accuracies_is_translated_to_other_measures():
     short = [replace(run, values=run.values[:, :1], trials=run.trials[:, :1], steps=run.steps[:1]) for run in runs]
     alone = needed_table({"accuracy": short, "tripled": short}, difference=0.05)
     assert set(alone["measure"]) == {"accuracy"}  # too few means to translate it
+
+
+def test_more_items_never_take_more_seeds():
+    """Also where the variance over seeds is estimated below 0, as it is by chance where it is none."""
+    below = 0
+    for seed in range(12):
+        runs, _ = one_measure(simulate_seeds(SeedSimulation(seed_sd=0.0, n_items=60), seed=seed))
+        below += estimate_noise(runs).seed < 0
+        table = needed_table({"accuracy": runs}, difference=0.02)
+        whole = table[table["subtask"] == ""].sort_values("n_items")
+        beyond = whole[whole["n_items"] >= whole["n_items_there"]]
+        for name in ("seeds_needed", "seeds_needed_q05", "seeds_needed_q95"):
+            assert (beyond[name].diff().dropna() <= 0).all(), (seed, name)
+    assert below  # the control: such estimates were among them

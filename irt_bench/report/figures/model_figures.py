@@ -407,7 +407,7 @@ def _scores(axes: Axes, found: ModelChecks) -> None:
     axes.set_title("Scores (90% band)")
     axes.set_xlabel("score (share of right responses)")
     axes.set_ylabel("share of models up to it")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
 
 
 def _eigenvalues(axes: Axes, found: ModelChecks) -> None:

@@ -41,6 +41,7 @@ from irt_bench.subsets.make import default_weights
 MARKS: Final = {CUTS: (BLUE, "v"), RAISES: (VERMILION, "^")}
 OTHER_MARK: Final = (GREY, "o")
 ROW: Final = 0.2  # inches per row
+MIN_SCORED: Final = 3  # models of which there is always room
 MIN_ROWS: Final = 5  # of which there is always room
 TICKS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
 RATIO_RANGE: Final = (0.1, 10.0)  # ratios at the ends of the axis; intervals beyond run into it
@@ -397,14 +398,14 @@ def scored_figure(scores: pd.DataFrame, of: str) -> Figure:
     what = "Estimated full scores" if is_full else "Abilities"
     some = f" ({BEST} best, and some below the line)" if len(rows) < len(known) else ""
     n_models = known.index.get_level_values(0).nunique()
-    figure = new_figure(1.1 + ROW * max(len(rows), MIN_ROWS), f"{what} of {n_models:,} models{some}, by {of}")
+    figure = new_figure(1.1 + ROW * max(len(rows), MIN_SCORED), f"{what} of {n_models:,} models{some}, by {of}")
     axes, heights = figure.subplots(), np.arange(len(rows))
     axes.hlines(heights, scale * rows[low], scale * rows[high], color=SKY, linewidth=2.2)
     axes.scatter(scale * rows[name], heights, color=BLUE, s=16, zorder=3)
     labels = [", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in rows.index]
     length = 18 if narrow() else LABEL_CHARACTERS
     axes.set_yticks(heights, [shorten(label, length) for label in labels], size=SMALL_SIZE)
-    axes.set_ylim(max(len(rows), MIN_ROWS) - 0.4, -0.6)
+    axes.set_ylim(max(len(rows), MIN_SCORED) - 0.4, -0.6)
     if some:
         axes.axhline(BEST - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.grid(visible=False, axis="y")

@@ -30,7 +30,7 @@ from irt_bench.report.figures.canvas import (
     page_width,
     styled,
 )
-from irt_bench.report.tables.text import POINTS, in_points, shorten, shorten_all
+from irt_bench.report.tables.text import POINTS, in_points, interval_text, shorten, shorten_all
 from irt_bench.variance.scores import ACCURACY
 from irt_bench.variance.seed_variance import SeedVarianceResult
 from irt_bench.variance.variance_curve import NESTED, RANDOM, STRATIFIED
@@ -333,14 +333,19 @@ def recipes_figure(table: pd.DataFrame, recipes: tuple[str, str] = ("a", "b")) -
     Parameters
     ----------
     table : pd.DataFrame
-        Indexed by task: ``difference`` with its limits, shares, and ``verdict``; drawn in points, the last on top.
+        Indexed by task: ``difference`` with its limits, shares, and ``verdict``; drawn in points, the last row, which
+        is of all tasks, on top.
     recipes : (str, str)
         Names of the two.
     """
-    rows = table.iloc[::-1][:MAX_ROWS]
     tasks = table.iloc[:-1] if len(table) > 1 else table
+    rows = pd.concat([table.iloc[len(tasks) :], tasks])[:MAX_ROWS]
     real = f"real on {int((tasks['verdict'] == 'real').sum())} of {len(tasks)} task{'s' * (len(tasks) > 1)}"
     names = " less ".join(shorten(str(name), 24) for name in recipes)
+    if len(table) > 1:
+        last = rows.iloc[0]
+        limits = (POINTS * float(last[f"difference{end}"]) for end in ("", "_q05", "_q95"))
+        real = f"over all {interval_text(*limits)} points, {last['verdict']}; {real}"
     figure = new_figure(1.2 + ROW_HEIGHT * len(rows), f"{names}: {real}")
     axes = figure.subplots()
     heights = np.arange(len(rows))

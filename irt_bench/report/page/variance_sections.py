@@ -35,7 +35,7 @@ from irt_bench.report.figures.variance_figures import (
 from irt_bench.report.page import sentences
 from irt_bench.report.page.blocks import FigureBlock, PageSection, Printed, figure_block, html_table, table_block
 from irt_bench.report.page.folders import RECIPES, SCORES, STUDY, SUBSETS, VARIANCE, ResultFolder
-from irt_bench.report.tables.text import POINTS, in_points, shorten, words
+from irt_bench.report.tables.text import POINTS, in_points, merged_notes, shorten, words
 from irt_bench.study.collect import is_reference
 from irt_bench.study.verdicts import CUTS
 from irt_bench.variance.scores import ACCURACY
@@ -133,7 +133,8 @@ def noise_section(part: ResultFolder | None) -> PageSection:
     detectable = part["detectable"]
     if len(detectable):
         texts += [sentences.detectable_sentence(row) for row in _usual_seeds(detectable, pooled)]
-    return PageSection("noise", question, texts, blocks, notes=list(part.summary.get("notes", [])))
+    notes = merged_notes(part.summary.get("notes", []), part["metrics"]["benchmark"].unique())
+    return PageSection("noise", question, texts, blocks, notes=notes)
 
 
 def source_section(part: ResultFolder | None) -> PageSection:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from irt_bench.names import BENCHMARK, POOLED, RUN
 from irt_bench.report.tables.terminal import print_table
-from irt_bench.report.tables.text import POINTS, in_points, words
+from irt_bench.report.tables.text import POINTS, in_points, merged_notes, words
 from irt_bench.responses.table import LOGLIKELIHOOD
 from irt_bench.study.collect import is_random, is_random_mean, is_reference
 from irt_bench.study.cures import KINDS
@@ -130,7 +130,7 @@ def print_seed_variance(found: SeedVarianceResult, console: Console, *, max_rows
         columns = ["snr_a", "snr_ratio", "snr_verdict"]
         frame = found.measures.set_index(["benchmark", "a"])
         print_table(frame, title="Signal-to-noise ratio against accuracy's", console=console, columns=columns)
-    for note in found.notes:
+    for note in merged_notes(found.notes, found.metrics["benchmark"].unique()):
         console.print(f"Note: {note}", highlight=False, markup=False)
 
 
@@ -139,7 +139,7 @@ def print_recipes(table: pd.DataFrame, recipes: tuple[str, str], difference: flo
     ends = ("", "_q05", "_q95")
     columns = ["score_a", "score_b", *(f"difference{end}" for end in ends), "seed_se", "item_se"]
     points = table.assign(**{name: POINTS * table[name] for name in columns})
-    shown = ["score_a", "score_b", "difference", "seed_se", "item_se", "p_holm", "verdict", "seeds_needed"]
+    shown = ["score_a", "score_b", "difference", "p_holm", "verdict", "seeds_needed", "seed_se", "item_se"]
     title = f"{recipes[0]} (a) less {recipes[1]} (b), percentage points, for other seeds and other items"
     print_table(points, title=title, console=console, max_rows=60, columns=shown)
     console.print(

@@ -84,7 +84,7 @@ def print_table(
         shown = shown.rename(columns={"q05": f"estimate{LOWER}", "q95": f"estimate{UPPER}"})
     parts = [*(index_columns(shown) if index else []), *value_columns(shown, columns)]
     if head + tail < n_rows:
-        parts = with_gap(parts, head, f"... {n_rows - head - tail:,} more rows")
+        parts = with_gap(parts, head, f"... {n_rows - head - tail:,} more")
     kept, left_out = _fit_width(parts, console.width)
     table = empty_table()
     for column in kept:
@@ -285,8 +285,13 @@ def print_scores(
         columns={"benchmark_q05": "benchmark_se_q05", "benchmark_q95": "benchmark_se_q95"}
     )
     columns = ["score", "score_se", *(["benchmark_se"] if best_first["benchmark_se"].notna().any() else [])]
-    columns += [name for name in ("rank_best", "rank_worst", "group") if name in best_first] + ["n_items", "n_answers"]
-    title = f"{benchmark}: {measure} with its 90% interval for other items"
+    columns += [name for name in ("rank_best", "rank_worst", "group") if name in best_first]
+    if models["n_items"].nunique() > 1 or (models["n_answers"] != models["n_items"]).any():
+        columns += ["n_items", "n_answers"]
+        of = ""
+    else:  # the same number in every row would take the room of names
+        of = f"; {models['n_items'].iloc[0]:,} items"
+    title = f"{benchmark}: {measure} with its 90% interval for other items{of}"
     print_table(best_first, title=title, console=console, max_rows=max_rows, columns=columns)
     own = pairs[pairs["benchmark"] == benchmark] if len(pairs) else pairs
     if 0 < len(own) <= max_rows:

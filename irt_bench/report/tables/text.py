@@ -7,7 +7,7 @@ Labels are never markup.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,7 +19,7 @@ from irt_bench.names import CLEAR_PROBABILITY
 MISSING: Final = "–"
 MAX_DECIMALS: Final = {"interval": 4, "number": 3, "small number": 6}
 POINTS: Final = 100  # percentage points of the full score
-MAX_TIED: Final = 3  # models that share the first place, by name
+MAX_TIED: Final = 3  # models that share the first place, or benchmarks of one note, by name
 MIN_CUT: Final = 8  # characters; shorter labels are not kept distinct
 SMALL: Final = 0.01  # largest number of a column with small numbers
 
@@ -28,6 +28,19 @@ def interval_text(value: float, low: float, high: float) -> str:
     """Write an estimate with its interval, as in "0.53 [0.41, 0.62]"."""
     form = fixed(interval_decimals(high - low))
     return form(value) if pd.isna(low) else f"{form(value)} [{form(low)}, {form(high)}]"
+
+
+def merged_notes(notes: Iterable[str], benchmarks: Iterable[object]) -> list[str]:
+    """Write a note that several benchmarks have, each with its name in front, once for all of them."""
+    known, of = set(map(str, benchmarks)), dict[str, list[str]]()
+    for note in map(str, notes):
+        name, _, text = note.partition(": ")
+        of.setdefault(text if name in known else note, []).extend([name] if name in known else [])
+    written = []
+    for text, names in of.items():
+        first = ", ".join(names[:MAX_TIED]) + (f" and {len(names) - MAX_TIED:,} more" if len(names) > MAX_TIED else "")
+        written.append(f"{first}: {text}" if names else text)
+    return written
 
 
 def lead_text(models: pd.DataFrame, name: Callable[[object], str] = str) -> str:

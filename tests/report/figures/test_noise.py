@@ -106,8 +106,12 @@ def test_differences_of_recipes_are_coloured_by_their_verdict():
     )  # fmt: skip
     figure = recipes_figure(table, ("new", "old"))
     (axes,) = figure.axes
-    assert figure.get_suptitle() == "new less old: real on 1 of 1 task"
+    title = " ".join(figure.get_suptitle().split())
+    assert title == "new less old: over all 0.00 [-1.00, 1.00] points, cannot tell; real on 1 of 1 task"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["all tasks", "arc"]
     texts = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert texts == ["cannot tell", "real"]
     np.testing.assert_allclose(axes.collections[3].get_offsets(), [[2, 1]])
+    more = pd.concat([table.iloc[:1].set_axis(["first"]), table])
+    labels = recipes_figure(more).axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == ["all tasks", "first", "arc"]  # the mean, then as in the table

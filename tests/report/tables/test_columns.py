@@ -1,6 +1,6 @@
 import pandas as pd
 
-from irt_bench.report.tables.text import index_columns, value_columns, with_gap
+from irt_bench.report.tables.text import index_columns, merged_notes, value_columns, with_gap
 
 FRAME = pd.DataFrame(
     {
@@ -45,3 +45,12 @@ def test_the_index_is_a_label_and_a_gap_is_reported_in_it():
     columns = with_gap([*index_columns(FRAME), *value_columns(FRAME, ["n_items"])], 1, "... 5 more rows")
     assert columns[0].label
     assert [column.lines for column in columns] == [["m0", "... 5 more rows", "m1"], ["3", "", "4"]]
+
+
+def test_notes_of_several_benchmarks_are_written_once():
+    notes = ["arc: few seeds", "a: b: odd", "copa: few seeds", *(f"t{k}: many" for k in range(5)), "no name: x"]
+    known = ["arc", "copa", *(f"t{k}" for k in range(5))]
+    assert merged_notes(notes, known) == [
+        "arc, copa: few seeds", "a: b: odd", "t0, t1, t2 and 2 more: many", "no name: x"
+    ]  # fmt: skip
+    assert merged_notes([], known) == []

@@ -33,7 +33,7 @@ def test_rows_left_out_are_counted_and_no_rows_are_reported(console):
     print_table(frame(30), title="t", console=out, max_rows=6)
     print_table(frame(30).head(0), title="t", console=out)
     text = out.export_text()
-    assert "... 24 more rows" in text and "no rows" in text
+    assert "... 24 more" in text and "no rows" in text
     assert "model2" in text and "model29" in text and "model10" not in text
 
 
