@@ -14,6 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from irt_bench.cli import app
+from irt_bench.cli.command import out
+from irt_bench.cli.options import say_written
 from irt_bench.errors import ConvergenceWarning
 from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import TwoPL
@@ -468,3 +470,22 @@ def test_severities_of_raters_are_written(tmp_path, short_svi):
     raters = pd.read_csv(tmp_path / "fit" / "raters.csv", index_col="rater")
     assert raters.index.tolist() == ["rater-1", "rater-2", "rater-3"]
     assert raters["severity"].sum() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_was_written_is_named_file_by_file_and_of_many_figures_by_kind(responses, tmp_path):
+    text = " ".join(run("scores", responses, "-o", tmp_path / "scores").output.split())
+    assert text.endswith(": models.csv, pairs.csv, scores.png, summary.json")
+    text = " ".join(run("fit", responses, "-o", tmp_path / "fit", *QUICK).output.split())
+    assert " s: abilities.csv, fit.nc, fit.png, items.csv, observed.csv, summary.json" in text
+    for name in ("a.csv", *(f"{kind}-{task}.png" for kind in ("curve", "steps") for task in ("x", "y"))):
+        (tmp_path / "many").mkdir(exist_ok=True)
+        (tmp_path / "many" / name).touch()
+    with out.capture() as captured:
+        say_written(tmp_path / "many")
+    assert " ".join(captured.get().split()).endswith(": a.csv, 4 figures (curve-*.png, steps-*.png)")
+
+
+def test_responses_without_seeds_are_told_how_names_become_seeds(responses):
+    text = " ".join(run("variance", responses, code=2).output.split())
+    assert "irt-bench read --seed-from" in text and "irt-bench read --models-table" in text
+    assert " seed_from" not in text

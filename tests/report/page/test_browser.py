@@ -5,8 +5,11 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
+from irt_bench import as_counts
+from irt_bench.analysis.classical import item_statistics
 from irt_bench.report.page import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -112,6 +115,16 @@ def test_searching_finds_items(visit, written_page):
     name = column(page, "#item-table", 1)[7]
     page.fill("#item-search", name.upper())
     assert column(page, "#item-table", 1) == [name]
+
+
+def test_the_table_of_items_leaves_out_what_all_labels_begin_with(visit, tmp_path):
+    answers = np.array([[int(model > item + 6) for item in range(4)] for model in range(12)])
+    for labels, shown in (("a/b/1 a/b/2 a/b/x a/b/c/d", "1 2 x c/d"), ("a/1 a/2 a/3 b/4", "a/1 a/2 a/3 b/4")):
+        counts = as_counts(answers, items=labels.split())
+        item_statistics(counts).to_csv(tmp_path / "items.csv")
+        page = visit(write_report([tmp_path / "items.csv"], tmp_path / "page.html"))
+        assert sorted(column(page, "#item-table", 1)) == sorted(shown.split())
+        assert page.text_content("#chosen-name") in labels.split()
 
 
 def test_tables_of_figures_are_sorted(visit, written_page):

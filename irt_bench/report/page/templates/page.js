@@ -67,8 +67,13 @@
   const data = JSON.parse(part("item-data").textContent);
   const table = part("item-table");
   const STEP = 50;
+  // What all items begin with, up to the last slash, is left out of the table: the benchmark is the page's title.
+  const upToSlash = (text) => text.slice(0, text.lastIndexOf("/") + 1);
+  let common = upToSlash(data.items[0]);
+  const begins = (item) => item.length > common.length && item.startsWith(common);
+  while (common && !data.items.every(begins)) common = upToSlash(common.slice(0, -1));
   const columns = [
-    { header: "item", get: (place) => data.items[place] },
+    { header: "item", get: (place) => data.items[place].slice(common.length) },
     ...data.columns.map((column) => ({ ...column, get: (place) => column.values[place] })),
     { header: "flags", get: (place) => data.flags[place] || null },
   ];
