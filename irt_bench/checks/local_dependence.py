@@ -317,7 +317,7 @@ def dependence_checks(
     largest = f"{len(places)}: {', '.join(names[places[:3]])}" + ("..." if len(places) > 3 else "")
     effective = len(names) / max(found.design_effect, 1.0)
     families = (
-        f"{len(names)} models carry as much information on the items as {effective:.0f} independent ones; largest "
+        f"{len(names)} models carry as much information on the items as {effective:.1f} independent ones; largest "
         f"{'family found' if model_groups.group is None else 'group'} has {largest}"
     )
     return (

@@ -14,7 +14,7 @@ from irt_bench.cli import (
     subset,
     variance,
 )
-from irt_bench.cli.options import OrderedCommand
+from irt_bench.cli.options import CommandGroup, OrderedCommand
 
 EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the end of each help
     read.read: (
@@ -32,7 +32,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
     ),
     analyses.score: (
         "irt-bench score new.csv --fit fit -o scores.csv",
-        "irt-bench score logs/ --subset subset.json -o full-scores.csv",
+        "irt-bench score logs/ --subset subset.json -o full-scores.csv --figure full-scores.png",
     ),
     analyses.scores: (
         "irt-bench scores responses.parquet -o scores",
@@ -45,12 +45,13 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench subset responses.parquet --size 100 -o subset.json",
         "irt-bench subset responses.parquet --target-se 0.02 --method information -o subset.json",
         "irt-bench subset responses.parquet --compare --sizes 20,50 -o compared",
+        "irt-bench subset responses.parquet --size 50 --calibration-models 5,10,20 -o errors.csv --figure errors.png",
     ),
     subset.export: (
         "irt-bench export subset.json --to lm-eval-task -o my_task",
         "irt-bench export subset.json --to ids -o ids.txt",
     ),
-    subset.adaptive: ("irt-bench adaptive subset.json --fit fit -o adaptive.csv",),
+    subset.adaptive: ("irt-bench adaptive subset.json --fit fit -o adaptive.csv --figure adaptive.png",),
     variance.variance: (
         "irt-bench variance responses.parquet -o variance",
         "irt-bench variance responses.parquet --detect 0.01",
@@ -81,6 +82,7 @@ HELP: Final = (
 )
 
 app = typer.Typer(
+    cls=CommandGroup,
     help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

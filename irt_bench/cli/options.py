@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from irt_bench.cli.command import out, progress_bar
 from irt_bench.errors import OutputError, ReadError, unknown_choice
@@ -28,6 +28,22 @@ SHORT = 40  # characters of choices that are shown in place of a value; more are
 READING, OUTPUT, FIGURE = "Reading the files", "Output", "Figure"  # panels of --help
 
 
+def without_types(parameters: list[Any]) -> list[Any]:
+    """Show no type beside options without a value, such as --help."""
+    for each in parameters:
+        if getattr(each, "is_flag", False) and each.metavar is None:
+            each.metavar = ""
+    return parameters
+
+
+class CommandGroup(TyperGroup):
+    """All commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Parameters; those without a value show no type."""
+        return without_types(super().get_params(ctx))
+
+
 class OrderedCommand(TyperCommand):
     """A command whose help shows the panels that all commands share after its own."""
 
@@ -39,7 +55,7 @@ class OrderedCommand(TyperCommand):
             panel = getattr(parameter, "rich_help_panel", None)
             return shared.index(panel) if panel in shared[1:] else 0
 
-        return sorted(super().get_params(ctx), key=place)
+        return sorted(without_types(super().get_params(ctx)), key=place)
 
 
 def option(
