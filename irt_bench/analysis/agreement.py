@@ -30,6 +30,7 @@ from irt_bench.analysis.rankings import (
 )
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, UndefinedWarning
+from irt_bench.irt_models.model import SCORE_MODEL
 from irt_bench.names import ABILITY, CHAIN, DISCRIMINATION, DRAW, ITEM, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
@@ -65,7 +66,8 @@ class AbilityAccuracyComparison:
         count half). Both come from the same responses. Their product is therefore not the probability that both hold;
         see `confirmation`.
     confirmation : pd.DataFrame
-        Discordant pairs on held-out items: `confirm_by_other_items`; empty without item parameters.
+        Discordant pairs on held-out items: `confirm_by_other_items`; empty without item parameters, and for models of
+        scores.
     items : pd.DataFrame
         Indexed by item: ``contribution`` to the reversal of those pairs, decreasing, with its parts ``ability_side -
         accuracy_side``, and ``discrimination``. Empty where discriminations are equal or not given.
@@ -170,6 +172,7 @@ def compare_ability_accuracy(
     """
     counts = as_counts(counts)
     posterior, counts = _join(posterior, counts)
+    halves = DISCRIMINATION in posterior and SCORE_MODEL not in posterior.attrs  # scored by curves of right answers
     weights = _item_weights(posterior[DISCRIMINATION], counts) if DISCRIMINATION in posterior else None
     rng = np.random.default_rng(seed)
     accuracy = np.asarray(counts.accuracy().to_numpy(), dtype=np.float64).round(DECIMALS)
@@ -184,7 +187,7 @@ def compare_ability_accuracy(
         reliability=reliability_table(measures, counts, rng),
         models=model_table(tabulate_abilities(found, counts), measures, counts),
         discordant=discordant.head(PAIRS_SHOWN),
-        confirmation=pd.DataFrame() if weights is None else confirm_by_other_items(counts, posterior, rng),
+        confirmation=confirm_by_other_items(counts, posterior, rng) if halves else pd.DataFrame(),
         items=items,
         n_pairs=counts.n_models * (counts.n_models - 1) // 2,
         n_discordant=n_discordant,

@@ -317,7 +317,7 @@ class Fit(FitResult):
     def compare_accuracy(
         self, responses: Responses | None = None, *, n_resamples: int = N_RESAMPLES, seed: int = 0
     ) -> AccuracyComparison:
-        """Compare the order of the models by ability with their order by accuracy.
+        """Compare the order of the models by ability with their order by accuracy; of models of scores, by mean score.
 
         Parameters
         ----------
@@ -333,7 +333,7 @@ class Fit(FitResult):
         >>> bool(compared.correlations().loc["kendall_tau_b", "rankings"] > 0.8)
         True
         """
-        self._needs_one_ability("compare_accuracy")
+        self._needs_one_ability("compare_accuracy", scores=True)
         counts = self._needed(responses, "compare_accuracy")
         return AccuracyComparison(compare_ability_accuracy(self.posterior, counts, n_resamples=n_resamples, seed=seed))
 
@@ -476,11 +476,11 @@ class Fit(FitResult):
         """
         return cls.of(FitResult.load(path, irt_model=irt_model))
 
-    def _needs_one_ability(self, what: str) -> None:
-        """Refuse what has no meaning, or is not there, for several abilities and for models of scores."""
+    def _needs_one_ability(self, what: str, *, scores: bool = False) -> None:
+        """Refuse what has no meaning, or is not there, for several abilities and, unless `scores`, models of scores."""
         several = names.DIMENSION in self.posterior.dims
         kind, own = ("for several abilities", "loadings") if several else ("of scores", "curves")
-        if several or SCORE_MODEL in self.posterior.attrs:
+        if several or (SCORE_MODEL in self.posterior.attrs and not scores):
             raise FitError(
                 f"{what} needs a 1PL to 4PL, and this is a model {kind}: abilities(), items(), {own}(), score(), "
                 f"diagnostics() and the figure {own!r} serve it."

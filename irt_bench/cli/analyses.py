@@ -109,16 +109,14 @@ def compare(
     seed: Seed = 0,
 ) -> None:
     """Compare the order of models by ability with that by accuracy: agreement, reliability, pairs, items."""
-    from irt_bench.analysis.agreement import compare_ability_accuracy
-    from irt_bench.api.analysis import AccuracyComparison
-    from irt_bench.inference.fit import FitResult
+    from irt_bench.api.fit import Fit
     from irt_bench.report.tables import print_comparison
 
     writing.check(output, folder=True)
     drawing.check(["comparison", "ranks"], force=writing.force)
-    fitted = FitResult.load(fit)
+    fitted = Fit.load(fit)
     counts = reading.read_like(paths, fitted).counts()
-    found = AccuracyComparison(compare_ability_accuracy(fitted.posterior, counts, seed=seed))  # of ordered scores too
+    found = fitted.compare_accuracy(counts, seed=seed)
     about = {"benchmark": counts.benchmark, "fit": str(fit), "converged": fitted.converged}
     if output is not None:
         found.save(output, about=about, safe_csv=writing.safe_csv)

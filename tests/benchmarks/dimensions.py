@@ -30,6 +30,7 @@ from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwo
 from irt_bench.responses.canonical import table_from_frame
 
 PEER_SECONDS = 1_800
+COMPARED = {"mirt.py 2d": "two dimensions"}  # entrant → this package's model of as many dimensions; else of one
 SINGLE = {
     "metabench_dev": ("gsm8k", "winogrande"),
     "evalplus_code": ("mbpp",),
@@ -108,16 +109,17 @@ def compare(place, counts, label, least=0.0):
     held = (trials > 0) & (rng.random(trials.shape) < HELD_OUT)
     seen = np.where(held | (trials == 0), 0, counts.correct), np.where(held, 0, trials)
     right, asked = np.where(held, counts.correct, 0), np.where(held, trials, 0)
-    reference = None
+    scores = {}
     name = "-".join(re.findall(r"[a-z0-9_]+", label))
     for entrant, chances, seconds in chain(ours(models, seen), peers(place, name, seen)):
         chance = chances.astype(float).clip(MIN_CHANCE, 1 - MIN_CHANCE)
         score = right * np.log(chance) + (asked - right) * np.log1p(-chance)
-        reference = score if reference is None else reference
-        gain = (score - reference).sum() / asked.sum()
-        error = max(clustered_error(score - reference, asked, axis) for axis in (0, 1))
+        scores[entrant] = score
+        other = COMPARED.get(entrant, "one dimension")
+        away = score - scores[other]
+        gain, error = away.sum() / asked.sum(), max(clustered_error(away, asked, axis) for axis in (0, 1))
         mean = score.sum() / asked.sum()
-        print(f"{label} {entrant}: {mean:.4f}, gain {gain:.4f} +- {error:.4f}; {seconds:.1f} s", flush=True)
+        print(f"{label} {entrant}: {mean:.4f}, {gain:+.4f} +- {error:.4f} over {other}; {seconds:.1f} s", flush=True)
 
 
 def main():

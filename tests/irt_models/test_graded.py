@@ -220,6 +220,13 @@ def test_new_models_are_scored_on_the_range_of_the_fit(fitted, simulation):
         fitted.score(raw.assign(score=[5, 1], max_score=9))
 
 
+def test_abilities_are_compared_with_mean_scores_without_halves_scored_as_right_answers(fitted):
+    compared = fitted.compare_accuracy(n_resamples=50)
+    assert compared.correlations().loc["kendall_tau_b", "rankings"] > 0.5  # six items, a tenth missing
+    assert compared.result.confirmation.empty
+    assert compared.models()["accuracy"].between(0, 1).all()
+
+
 def test_a_saved_fit_comes_back(fitted, simulation, tmp_path):
     fitted.save(tmp_path / "fit.nc")
     again = Fit.load(tmp_path / "fit.nc")
@@ -231,7 +238,7 @@ def test_a_saved_fit_comes_back(fitted, simulation, tmp_path):
 
 
 def test_what_a_model_of_scores_has_not_is_refused_in_one_line(fitted, simulation):
-    for use in (fitted.check, fitted.information, fitted.compare_accuracy, lambda: fitted.plot("information")):
+    for use in (fitted.check, fitted.information, lambda: fitted.plot("information")):
         with pytest.raises(FitError, match="this is a model of scores"):
             use()
     with pytest.raises(ModelError, match="fit a model of scores: 'grm', 'gpcm'"):
