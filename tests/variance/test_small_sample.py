@@ -176,7 +176,7 @@ def test_the_robust_spread_covers_with_heavy_tails_and_a_diverged_seed(record_co
         nu = np.full(n_runs, n_seeds - 1.0)
         sds = np.sqrt(variances.mean(axis=1))
         df = [satterthwaite_df(each / n_runs, nu) for each in variances]
-        found = np.array([robust_spread(list(x), sd, nu) for x, sd, df in zip(scores, sds, df, strict=True)])
+        found = np.array([robust_spread(list(x), sd, df) for x, sd, df in zip(scores, sds, df, strict=True)])
         label = f"{n_runs} runs of {n_seeds} seeds, {name}"
         covered = (found[:, 1] <= truth) & (truth <= found[:, 2])
         assert record_coverage("robust spread", label, covered, seeds=6, limits=(0.85, 0.99)).right
