@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -45,4 +45,14 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-PROCESSES: Final[Mapping[str, Any]] = {"backend": "loky", "initializer": follow_parent}  # settings of joblib.Parallel
+def processes() -> dict[str, Any]:
+    """Give settings of `joblib.Parallel`: processes that leave signals to their parent, and so does Loky's tracker."""
+    from joblib.externals.loky.backend import resource_tracker  # noqa: PLC0415 - only where workers are wanted
+
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        heard = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the tracker heeds no other signal
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            signal.signal(signal.SIGHUP, heard or signal.SIG_DFL)
+    return {"backend": "loky", "initializer": follow_parent}

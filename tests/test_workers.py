@@ -11,13 +11,13 @@ import pytest
 WAITING = textwrap.dedent("""
     import os, time
     import joblib
-    from irt_bench.workers import PROCESSES
+    from irt_bench.workers import processes
 
     def wait(place):
         print(os.getpid(), flush=True)
         time.sleep(60)
 
-    joblib.Parallel(n_jobs=2, **PROCESSES)(joblib.delayed(wait)(place) for place in range(2))
+    joblib.Parallel(n_jobs=2, **processes())(joblib.delayed(wait)(place) for place in range(2))
 """)
 
 

@@ -30,7 +30,7 @@ from irt_bench.study.plan import StudyPlan, plan_study
 from irt_bench.study.results import Alternatives, StudyResult, assemble
 from irt_bench.study.split import SplitData
 from irt_bench.study.tasks import StudyTask, compute_task
-from irt_bench.workers import PROCESSES, Progress
+from irt_bench.workers import Progress, processes
 
 BACKENDS: Final[tuple[BackendName, ...]] = get_args(BackendName)
 BATCHES_PER_WORKER: Final = 3  # so that workers end at about the same time
@@ -103,11 +103,13 @@ def run_all(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], work
         for arguments in calls:
             single_threaded(function, *arguments)
         return
+    # Calls that wait when a study is stopped end in a traceback of Loky's thread (joblib 1.6.0).
+    waiting = "2 * n_jobs" if workers.backend == "loky" else "all"
     try:
         with _parallel(workers), warnings.catch_warnings():
             # Loky starts a worker anew whose memory has grown; no task is lost.
             warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-            joblib.Parallel(n_jobs=workers.jobs, batch_size=1, pre_dispatch="all")(
+            joblib.Parallel(n_jobs=workers.jobs, batch_size=1, pre_dispatch=waiting)(
                 joblib.delayed(single_threaded)(function, *arguments) for arguments in calls
             )
     except FileNotFoundError as error:
@@ -127,7 +129,7 @@ def single_threaded(function: Callable[..., Any], *arguments: Any) -> None:
 @contextmanager
 def _parallel(workers: Workers) -> Iterator[None]:
     if workers.backend == "loky":
-        with joblib.parallel_config(**PROCESSES):
+        with joblib.parallel_config(**processes()):
             yield
         return
     from distributed import Client, LocalCluster

@@ -58,7 +58,7 @@ from irt_bench.subsets.estimators import (
 from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.score import ScoringContext, estimate_with_interval
 from irt_bench.subsets.select import SELECTORS
-from irt_bench.workers import PROCESSES, Progress
+from irt_bench.workers import Progress, processes
 
 CLUSTER: Final = "cluster"
 RECIPE: Final = ["size", "method", "weights", "estimator"]
@@ -206,7 +206,7 @@ def compare(
     splits = list(cluster_folds(clusters, design.n_folds, np.random.default_rng(design.seed)))
     tasks = (delayed(partial(_fold, counts, clusters, design))(*split) for split in splits)
     parts = []
-    for done, part in enumerate(Parallel(n_jobs=jobs, return_as="generator", **PROCESSES)(tasks), start=1):
+    for done, part in enumerate(Parallel(n_jobs=jobs, return_as="generator", **processes())(tasks), start=1):
         parts.append(part)
         if progress is not None:
             progress("folds", done, len(splits))
@@ -349,7 +349,7 @@ def negative_control(
     n_random = max(design.n_random, MIN_RANDOM_PER_METHOD * len(design.methods))
     design = design._replace(estimators=CONTROLLED, n_random=n_random)
     splits = cluster_folds(clusters, design.n_folds, np.random.default_rng(design.seed))
-    parts = Parallel(n_jobs=jobs, **PROCESSES)(
+    parts = Parallel(n_jobs=jobs, **processes())(
         delayed(partial(_control_fold, counts, design, within))(*split) for split in splits
     )
     sums = pd.concat([part[0] for part in parts]).groupby(["size", "method", "weights", "estimator"], sort=False).sum()

@@ -22,7 +22,7 @@ from irt_bench.inference.sampling.guides import pyro_runtime
 from irt_bench.inference.settings import NUTSSettings
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.program import DTYPE
-from irt_bench.workers import PROCESSES, Progress
+from irt_bench.workers import Progress, processes
 
 Array = npt.NDArray[Any]
 POLL_SECONDS: Final = 0.2
@@ -74,7 +74,7 @@ def sample_coordinates(coordinates: Coordinates, settings: NUTSSettings, progres
             joblib.delayed(_run_chain)(coordinates, settings, int(seed), counter, index)
             for index, seed in enumerate(seeds)
         )
-        found: list[tuple[dict[str, Array], Chain]] = list(joblib.Parallel(n_jobs=jobs, **PROCESSES)(tasks))
+        found: list[tuple[dict[str, Array], Chain]] = list(joblib.Parallel(n_jobs=jobs, **processes())(tasks))
     sites, chains = zip(*found, strict=True)
     values = {name: np.stack([each[name] for each in sites]) for name in sites[0]}
     statistics = {name: np.stack([chain.statistics[name] for chain in chains]) for name in chains[0].statistics}
