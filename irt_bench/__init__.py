@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from irt_bench.api.fitting import link_scales as link_scales
     from irt_bench.api.fitting import predict_items as predict_items
     from irt_bench.api.model_scores import ModelScores as ModelScores
+    from irt_bench.api.model_scores import RecipeComparison as RecipeComparison
     from irt_bench.api.model_scores import compare_models as compare_models
     from irt_bench.api.model_scores import model_scores as model_scores
     from irt_bench.api.model_scores import score_with_items as score_with_items
@@ -117,6 +118,7 @@ _HOMES = {
     "NUTSSettings": "irt_bench.inference.settings",
     "Normal": "irt_bench.irt_models.model",
     "OnePL": "irt_bench.irt_models.logistic",
+    "RecipeComparison": "irt_bench.api.model_scores",
     "Regression": "irt_bench.irt_models.populations",
     "ResponseCounts": "irt_bench.responses.counts",
     "ResponseTable": "irt_bench.responses.table",

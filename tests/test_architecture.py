@@ -81,6 +81,7 @@ PUBLIC = [
     "NUTSSettings",
     "Normal",
     "OnePL",
+    "RecipeComparison",
     "Regression",
     "ResponseCounts",
     "ResponseTable",

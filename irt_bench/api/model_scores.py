@@ -263,6 +263,71 @@ def _add_mean(
 
 
 @renamed(cluster="item_clusters")
+@dataclass(frozen=True, repr=False)
+class RecipeComparison:
+    """Which of two training recipes is better, per task. Made by `compare_recipes`.
+
+    Parameters
+    ----------
+    tasks : pd.DataFrame
+        See `summary`.
+    recipes : (str, str)
+        The two runs, a and b.
+
+    Examples
+    --------
+    >>> from irt_bench import compare_recipes, load_example
+    >>> compare_recipes(load_example("seeds"), "run-1", "run-2")
+    RecipeComparison('run-1' less 'run-2' on 1 task: cannot tell)
+    """
+
+    tasks: pd.DataFrame
+    recipes: tuple[str, str]
+
+    def __repr__(self) -> str:
+        (a, b), n = self.recipes, max(len(self.tasks) - 1, 1)
+        return f"RecipeComparison({a!r} less {b!r} on {plural(n, 'task')}: {self.tasks['verdict'].iloc[-1]})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), html_frame(self.tasks, "Difference, for other seeds and other items"))
+
+    def summary(self) -> pd.DataFrame:
+        """Tabulate the differences.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by task, with ``all tasks`` at the end where there are several: ``score_a``, ``score_b``,
+            ``difference`` (a less b) with its interval for other seeds and items, its parts ``seed_se`` and
+            ``item_se``, ``p``, ``p_holm``, ``verdict`` ("real", "noise": smaller than what matters, "cannot tell") and
+            ``seeds_needed`` per recipe. Scores and differences are shares.
+        """
+        return self.tasks
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        a, b = self.recipes
+        return {"a": a, "b": b, "tasks": self.tasks.reset_index().to_dict("records")}
+
+    def plot(self, kind: Literal["recipes"] = "recipes", **look: Unpack[FigureLook]) -> Figure:
+        """Draw the difference on each task with its interval.
+
+        Parameters
+        ----------
+        kind : {"recipes"}
+            The figure.
+        **look
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
+        """
+        return draw(kind, {"recipes": lambda: figures.recipes_figure(self.tasks, self.recipes)}, **look)
+
+    def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
+        """Write ``recipes.csv`` and ``summary.json``, as ``irt-bench variance`` does for two recipes."""
+        with saved_folder(folder) as path:
+            write_csv(self.tasks, path / "recipes.csv", safe=safe_csv)
+            write_json(path / "summary.json", self.to_dict())
+
+
 def compare_models(
     responses: Responses,
     a: str,

@@ -15,7 +15,7 @@ from irt_bench.analysis.classical import item_statistics
 from irt_bench.api.fit import Fit
 from irt_bench.api.fitting import fit, fit_tables
 from irt_bench.api.model_scores import model_scores
-from irt_bench.api.variance import compare_recipes, save_recipes, seed_variance
+from irt_bench.api.variance import compare_recipes, seed_variance
 from irt_bench.checks.check_fit import REPLICATES
 from irt_bench.errors import AnalysisError, IrtBenchError
 from irt_bench.files import write_csv, write_json
@@ -150,8 +150,7 @@ def _analyse_models(table: ResponseTable, folder: Path, seed: int, progress: Pro
             found.save(folder / VARIANCE)
             recipes = list(found.result.metrics[names.RUN].unique())
             if len(recipes) == 2:
-                compared = compare_recipes(table, *map(str, recipes))
-                save_recipes(compared, (str(recipes[0]), str(recipes[1])), folder / RECIPES)
+                compare_recipes(table, *map(str, recipes)).save(folder / RECIPES)
     except AnalysisError as reason:  # no run has two seeds
         notes.append(f"Seed variance is left out: {reason}")
     return notes

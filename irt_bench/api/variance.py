@@ -11,6 +11,7 @@ import pandas as pd
 
 from irt_bench import names
 from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural, saved_folder
+from irt_bench.api.model_scores import RecipeComparison
 from irt_bench.api.subset import Subset
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.files import write_csv, write_json
@@ -386,7 +387,7 @@ def compare_recipes(
     power: float = POWER,
     run: str | Sequence[str] | None = None,
     group: str | None = None,
-) -> pd.DataFrame:
+) -> RecipeComparison:
     """Say whether one training recipe is better than another: per task and over all, for other seeds and other items.
 
     Parameters
@@ -406,10 +407,8 @@ def compare_recipes(
 
     Returns
     -------
-    pd.DataFrame
-        Indexed by task, with ``all tasks`` at the end where there are several: ``difference`` (a less b) with its
-        interval for other seeds and items, its parts ``seed_se`` and ``item_se``, ``p``, ``p_holm``, ``verdict``
-        ("real", "noise": smaller than `difference`, "cannot tell") and ``seeds_needed`` per recipe.
+    RecipeComparison
+        Tasks with differences, verdicts and the seeds that would tell: `RecipeComparison.summary`.
 
     Raises
     ------
@@ -422,7 +421,7 @@ def compare_recipes(
     >>> table = load_example("seeds")
     >>> runs = sorted(table.models["run"].unique())
     >>> compared = compare_recipes(table, *runs[:2])
-    >>> compared["verdict"].tolist()
+    >>> compared.summary()["verdict"].tolist()
     ['cannot tell']
     """
     _check_detection(difference, power)
@@ -437,15 +436,7 @@ def compare_recipes(
         if group is not None and runs[a].subtasks() and runs[b].subtasks():
             parts = [{f"{benchmark}/{name}": own for name, own in runs[label].subtasks().items()} for label in (a, b)]
         tasks |= {name: (own, parts[1][name]) for name, own in parts[0].items() if name in parts[1]}
-    return recipe_table(tasks, difference=difference, power=power).set_index("task")
-
-
-def save_recipes(table: pd.DataFrame, recipes: tuple[str, str], folder: str | Path, *, safe_csv: bool = False) -> None:
-    """Write what `compare_recipes` found into a folder, as ``irt-bench variance`` does."""
-    tasks = table.reset_index().to_dict("records")
-    with saved_folder(folder) as path:
-        write_csv(table, path / "recipes.csv", safe=safe_csv)
-        write_json(path / "summary.json", {"a": recipes[0], "b": recipes[1], "tasks": tasks})
+    return RecipeComparison(recipe_table(tasks, difference=difference, power=power).set_index("task"), (a, b))
 
 
 def _check_detection(difference: float | None, power: float) -> None:

@@ -1,7 +1,6 @@
 """irt-bench variance: how far a score would move if training were repeated."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -18,7 +17,6 @@ from irt_bench.cli.options import (
     choice,
     flag,
     option,
-    records,
     say_written,
 )
 from irt_bench.errors import AnalysisError
@@ -26,9 +24,7 @@ from irt_bench.files import json_text, replacing_folder, write_json
 from irt_bench.names import SamplerName
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
+    from irt_bench.api.model_scores import RecipeComparison
     from irt_bench.api.variance import SeedVariance
     from irt_bench.responses import ResponseTable
 
@@ -209,7 +205,7 @@ def variance(
         _finish(row.to_dict(), output, "Two models, item by item", json=writing.json)
     elif recipes is not None:
         found = _recipes(layout.read(paths, reading), recipes, layout, detection, output, writing)
-        drawing.write(partial(_draw_recipes, found, recipes))
+        drawing.write(found.plot)
     elif compare:
         a, b = (layout.read([path], reading) for path in paths)
         labels = (str(paths[0]), str(paths[1]))
@@ -245,8 +241,8 @@ def _recipes(
     detection: DetectionOptions,
     output: Path | None,
     writing: TableOptions,
-) -> "pd.DataFrame":
-    from irt_bench.api.variance import compare_recipes, save_recipes
+) -> "RecipeComparison":
+    from irt_bench.api.variance import compare_recipes
     from irt_bench.report.tables.score_tables import print_recipes
     from irt_bench.variance.detect import DIFFERENCE
 
@@ -255,20 +251,13 @@ def _recipes(
         table, *recipes, difference=difference, power=detection.power, run=layout.run_columns, group=layout.group
     )
     if output is not None:
-        save_recipes(found, recipes, output, safe_csv=writing.safe_csv)
+        found.save(output, safe_csv=writing.safe_csv)
     if writing.json:
-        print_text(json_text({"a": recipes[0], "b": recipes[1], "tasks": records(found)}))
+        print_text(json_text(found.to_dict()))
     else:
-        print_recipes(found, recipes, difference, console=out)
+        print_recipes(found.tasks, recipes, difference, console=out)
         say_written(output)
     return found
-
-
-def _draw_recipes(found: "pd.DataFrame", recipes: tuple[str, str], kind: str = "recipes", **look: Any) -> "Figure":
-    from irt_bench.api.display import draw
-    from irt_bench.report.figures import recipes_figure
-
-    return draw(kind, {"recipes": partial(recipes_figure, found, recipes)}, **look)
 
 
 def _finish(row: dict[Any, object], output: Path | None, title: str, *, json: bool) -> None:

@@ -41,6 +41,7 @@ def results():
                 wide.iloc[:30, :15], 5, [4, 8], method="random", estimator="weighted", repeats=2
             ),
             "SeedVariance": ib.seed_variance(seeds, n_bootstrap=20, n_subsets=20),
+            "RecipeComparison": ib.compare_recipes(ib.load_example("seeds"), "run-1", "run-2"),
             "Study": study,
         }
 
@@ -54,6 +55,7 @@ KINDS = {
     "SubsetComparison": ("errors",),
     "CalibrationComparison": ("calibrations",),
     "SeedVariance": ("steps", "curve", "subtasks"),
+    "RecipeComparison": ("recipes",),
     "Study": ("forest", "path"),
 }
 

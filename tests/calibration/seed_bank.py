@@ -117,7 +117,7 @@ def _compared(answers, first, second, worse, rng):
     a, b = (answers[answers["seed"].isin(group)] for group in (first, second))
     b = b.assign(correct=b["correct"] * (rng.random(len(b)) >= worse))
     table = table_from_frame(pd.concat([a.assign(run="first"), b.assign(run="second")]))
-    return compare_recipes(table, "first", "second").iloc[0]
+    return compare_recipes(table, "first", "second").summary().iloc[0]
 
 
 def power(answers, sizes=SIZES, seed=3):

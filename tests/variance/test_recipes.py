@@ -99,10 +99,10 @@ def test_seeds_needed_detect_the_difference():
 def test_recipes_by_task_through_public_names():
     long = load_example("seeds").to_frame()
     two = pd.concat([long, long.assign(benchmark="other")])
-    found = compare_recipes(table_from_frame(two), "run-1", "run-2")
+    found = compare_recipes(table_from_frame(two), "run-1", "run-2").summary()
     assert found.index.tolist() == ["other", "planted", "all tasks"]
     assert found.loc["all tasks", "seed_se"] == pytest.approx(found.loc["planted", "seed_se"])  # the same seeds twice
     by_task = compare_recipes(long, "run-1", "run-2", group="subtask")
-    assert len(by_task) == long["subtask"].nunique() + 1
+    assert len(by_task.summary()) == long["subtask"].nunique() + 1
     with pytest.raises(AnalysisError, match="run with two or more seeds 'run-9' is not known"):
         compare_recipes(long, "run-1", "run-9")
