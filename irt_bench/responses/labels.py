@@ -182,6 +182,7 @@ def identify_items(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     if names.DOC_HASH not in frame or frame[names.DOC_HASH].isna().all():
         return frame, []
     numbers, uses = distinct_rows(frame, [names.BENCHMARK, names.MODEL, names.ITEM, names.DOC_HASH])
+    uses[names.DOC_HASH] = uses[names.DOC_HASH].astype("object").map(_text, na_action="ignore")
     label = uses[names.ITEM].astype("str").to_numpy(dtype=object)
     by_hash = (uses[names.ITEM].astype("str") == uses[names.DOC_HASH].astype("str")).to_numpy()
     known = uses[~by_hash & uses[names.DOC_HASH].notna().to_numpy()]

@@ -229,7 +229,7 @@ def test_nuts_agrees_with_the_fast_method(kind):
 
 @pytest.mark.slow
 def test_loadings_of_small_groups_are_covered_and_factors_alone_are_said_not_to_do():
-    """Eight groups of five items among 300: by factors alone (the control) intervals of loadings cover a third."""
+    """Eight groups of five items among 300: by factors alone (the control) few intervals cover."""
     groups = tuple(f"g{at // 5}" if at < 40 else "" for at in range(300))
     model = BifactorTwoPL(groups=groups)
     coverage = {}

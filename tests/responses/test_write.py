@@ -123,11 +123,11 @@ def test_rows_are_written_in_the_order_of_their_labels_whatever_the_order_read(t
     assert list(zip(back["model"], back["item"], strict=True)) == [("a", "1"), ("a", "2"), ("b", "1"), ("b", "2")]
 
 
-def test_scores_that_are_all_0_or_1_stay_scores_in_a_written_table(tmp_path):
+def test_scores_that_are_all_0_or_1_are_right_and_wrong_answers_whatever_stands_beside_them(tmp_path):
     frame = pd.DataFrame({"benchmark": list("xy"), "model": "a", "item": "1", "score": [1.0, 0.5]})
     part = table_from_frame(frame).select("x")
     write_table(part, tmp_path / "a.parquet")
-    assert read_responses([tmp_path / "a.parquet"]).measure == part.measure == "score"
+    assert read_responses([tmp_path / "a.parquet"]).measure == part.measure == "correct"
 
 
 def test_log_probabilities_and_text_survive_a_csv_file(tmp_path):
