@@ -42,7 +42,7 @@ from irt_bench.workers import Progress
 Array = npt.NDArray[Any]
 MAX_THREADS: Final = get_num_threads()  # as many as numba may ever use
 MAX_REFINED: Final = 30_000_000  # cells times draws: some seconds
-MAX_REFINED_OF_FEW: Final = 300_000_000  # the same of fewer models, or items of a dimension, than a normal one needs
+MAX_REFINED_OF_FEW: Final = 300_000_000  # the same where models, or items of a dimension, are too few for a normal one
 LEFT_OUT_OF_FEW: Final = 60  # sweeps at least, where a dimension has few items: with 22 intervals covered .81, not .84
 START_SPREAD: Final = 0.5  # of loadings where sweeps start, in their prior's scale: from alike ones they leave slowly
 MIN_SPARE_MODELS: Final = 2  # beyond the dimensions
