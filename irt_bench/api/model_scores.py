@@ -262,7 +262,6 @@ def _add_mean(
     scores[SUITE] = mean
 
 
-@renamed(cluster="item_clusters")
 @dataclass(frozen=True, repr=False)
 class RecipeComparison:
     """Which of two training recipes is better, per task. Made by `compare_recipes`.
@@ -328,6 +327,7 @@ class RecipeComparison:
             write_json(path / "summary.json", self.to_dict())
 
 
+@renamed(cluster="item_clusters")
 def compare_models(
     responses: Responses,
     a: str,
