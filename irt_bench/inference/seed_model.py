@@ -30,10 +30,10 @@ from irt_bench.inference.draws import Draws, label_stats
 from irt_bench.inference.sampling.coordinates import Coordinates, Whitening
 from irt_bench.inference.sampling.guides import pyro_runtime
 from irt_bench.inference.sampling.known_items import (
+    CHECKPOINT,
     ITEM_DRAW,
     RUN_SEED,
     RUN_STEP,
-    SNAPSHOT,
     STEEPEST,
     AbilityTable,
     KnownItems,
@@ -105,7 +105,7 @@ class SeedModel:
         Notes
         -----
         What is advised to samplers (``infer``) are coordinates in which every effect is standard normal given the
-        standard deviations, were each snapshot's answers a Gaussian measurement of its ability; the model is the same
+        standard deviations, were each checkpoint's answers a Gaussian measurement of its ability; the model is the same
         without it. For that, seed effects are sampled turned: independent normal effects of one sd remain so, and their
         mean over a run, about which answers carry next to no information, has a coordinate to itself.
         """
@@ -126,14 +126,14 @@ class SeedModel:
                 run_mean = pyro.sample(RUN_MEAN, normal(self.run_mean), infer=advice.means(around))
             centre = at_places(run_mean, design.steps.of) + around
             if design.has_steps:
-                with data.plate[SNAPSHOT]:
+                with data.plate[CHECKPOINT]:
                     ability = centre + pyro.sample(STEP_EFFECT, dist.Normal(zero, sd), infer=advice.last(centre))
-            else:  # every seed has one snapshot
+            else:  # every seed has one checkpoint
                 infer = {name: at_places(value, data.of_seed) for name, value in advice.last(centre).items()}
                 with data.plate[RUN_SEED]:
                     seed_effect = pyro.sample(SEED_EFFECT, dist.Normal(zero, sd_of_seed), infer=infer)
                 ability = centre + at_places(seed_effect, design.seeds.of)
-            with data.plate[SNAPSHOT]:
+            with data.plate[CHECKPOINT]:
                 pyro.deterministic(names.ABILITY, ability, event_dim=0)
         data.observe(ability)
 
@@ -141,7 +141,7 @@ class SeedModel:
 class _Advice:
     """Coordinates of the effects: their Gaussian posterior given the sds and the effects sampled before.
 
-    The likelihood of a snapshot in run mean + seed effect has mean m and weight 1 / (sd^2 + 1 / precision), the
+    The likelihood of a checkpoint in run mean + seed effect has mean m and weight 1 / (sd^2 + 1 / precision), the
     innermost effect, of standard deviation sd, integrated out.
     """
 
@@ -169,7 +169,7 @@ class _Advice:
         return measured(origin=self._mean(around), unit=self.total.rsqrt())
 
     def last(self, centre: Tensor) -> dict[str, Any]:
-        """Of the innermost effects by snapshot, given all others."""
+        """Of the innermost effects by checkpoint, given all others."""
         precision = self.data.precision + self.sd**-2
         origin = self.data.precision * (self.data.mean - centre) / precision
         return measured(origin=origin, unit=precision.rsqrt())
@@ -263,14 +263,14 @@ def fit_seed_model(
     FitError
         If an item is not known, or the responses are not counts.
     ModelError
-        If no run has two seeds at one step, or two rows are the same snapshot.
+        If no run has two seeds at one step, or two rows are the same checkpoint.
 
     Warns
     -----
     ConvergenceWarning
         If a check failed; the result names it.
     ResponsesWarning
-        If snapshots are left out because no other seed of their run was seen at their step.
+        If checkpoints are left out because no other seed of their run was seen at their step.
 
     Notes
     -----
@@ -308,7 +308,7 @@ def fit_seed_model(
             warnings.warn(f"{check.name}: {check.message}", ConvergenceWarning, stacklevel=2)
     about = {
         "benchmark": counts.benchmark,
-        "n_snapshots": len(design.rows),
+        "n_checkpoints": len(design.rows),
         "n_runs": len(design.runs),
         "n_seeds": len(design.seeds.run),
         "n_items": counts.n_items,
@@ -322,7 +322,7 @@ def fit_seed_model(
 def estimate_abilities(
     counts: ResponseCounts, *, items: xr.Dataset, model: SeedModel | None = None, n_item_draws: int = N_ITEM_DRAWS
 ) -> xr.Dataset:
-    """Estimate the ability of each snapshot by itself: what the dispersion of the answers is judged from.
+    """Estimate the ability of each checkpoint by itself: what the dispersion of the answers is judged from.
 
     Returns
     -------
@@ -333,7 +333,7 @@ def estimate_abilities(
     model = SeedModel() if model is None else model
     design, known, table = _tabulated(counts, items, model, n_item_draws)
     highest = table.nodes[table.top(model.run_mean.scale)]
-    draws = Draws({names.ABILITY: highest[None, None]}, {names.ABILITY: (ITEM_DRAW, SNAPSHOT)})
+    draws = Draws({names.ABILITY: highest[None, None]}, {names.ABILITY: (ITEM_DRAW, CHECKPOINT)})
     return _label(draws, design, counts, known)
 
 
@@ -381,7 +381,7 @@ def _warn_of_lone(counts: ResponseCounts, design: SeedDesign) -> None:
     seeded[design.rows] = False
     if seeded.any():
         warnings.warn(
-            f"{int(seeded.sum())} snapshots are left out: no other seed of their run was seen at their step; first: "
+            f"{int(seeded.sum())} checkpoints are left out: no other seed of their run was seen at their step; first: "
             f"{counts.models.index[int(seeded.argmax())]!r}.",
             ResponsesWarning,
             stacklevel=3,
@@ -393,7 +393,7 @@ def _label(draws: Draws, design: SeedDesign, counts: ResponseCounts, known: Know
     for name in (*SITES, names.ABILITY):
         if name in draws.sites:
             values, dims = draws.sites[name], draws.dims[name][1:]
-            last = [names.MODEL if dim == SNAPSHOT else dim for dim in dims]
+            last = [names.MODEL if dim == CHECKPOINT else dim for dim in dims]
             arrays[name] = (*LEAD, *last), values if last else values[..., 0]
     coordinates = {
         names.RUN: design.runs,

@@ -126,7 +126,7 @@ def _draw(irt_model: Logistic, name: str, values: Mapping[str, Any], size: int |
             return rng.beta(successes, failures, size)
 
 
-def snapshots(shape: tuple[int, int, int], seed_sd: float, step_sd: float, rng: np.random.Generator) -> pd.DataFrame:
+def checkpoints(shape: tuple[int, int, int], seed_sd: float, step_sd: float, rng: np.random.Generator) -> pd.DataFrame:
     """Every (run, seed, step) with its ability and the parts it is made of, indexed by model label."""
     n_runs, n_seeds, n_steps = shape
     run, seed, step = (place.ravel() for place in np.indices(shape))
@@ -147,7 +147,7 @@ def snapshots(shape: tuple[int, int, int], seed_sd: float, step_sd: float, rng: 
             "step_effect": step_effect,
         }
     )
-    # As `responses.labels` would name snapshots of one model.
+    # As `responses.labels` would name checkpoints of one model.
     labels = [
         f"{r}[seed={s},step={t}]"
         for r, s, t in zip(frame[names.RUN], frame[names.SEED], frame[names.STEP], strict=True)
@@ -368,7 +368,7 @@ def simulate_benchmark(
         )
     irt_model = TwoPL() if irt_model is None else irt_model
     streams = np.random.default_rng(seed).spawn(6)
-    trained = snapshots((n_runs, n_seeds, n_steps), seed_sd, step_sd, streams[0])
+    trained = checkpoints((n_runs, n_seeds, n_steps), seed_sd, step_sd, streams[0])
     models = pd.concat([trained, other_models(n_other_models, streams[1])])
     items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
     items[names.SUBTASK] = np.array(numbered_labels("subtask", subtasks))[np.arange(n_items) * subtasks // n_items]

@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 class Pairs(NamedTuple):
     """(run, seed) or (run, step) pairs that occur, in natural order."""
 
-    of: Array  # (snapshot,): each snapshot's pair
+    of: Array  # (checkpoint,): each checkpoint's pair
     run: Array  # (pair,)
     labels: Array  # (pair,)
 
@@ -30,8 +30,8 @@ class SeedDesign:
 
     Parameters
     ----------
-    rows : integer array of shape (snapshot,)
-        Rows of the responses used: a snapshot with answers whose run has another seed at the same step.
+    rows : integer array of shape (checkpoint,)
+        Rows of the responses used: a checkpoint with answers whose run has another seed at the same step.
     runs : array of str
         Labels of the runs.
     seeds, steps : Pairs
@@ -48,7 +48,7 @@ class SeedDesign:
 
     @property
     def run_of(self) -> Array:
-        """Position of each snapshot's run, shape (snapshot,)."""
+        """Position of each checkpoint's run, shape (checkpoint,)."""
         return np.asarray(self.seeds.run[self.seeds.of])
 
     @classmethod
@@ -66,7 +66,7 @@ class SeedDesign:
         Raises
         ------
         ModelError
-            If there is no seed, two rows are the same snapshot, or no run has two seeds at one step.
+            If there is no seed, two rows are the same checkpoint, or no run has two seeds at one step.
         """
         if names.SEED not in models or not models[names.SEED].notna().any():
             raise ModelError(
@@ -81,8 +81,8 @@ class SeedDesign:
             place = int(twice.argmax())
             run, seed, step = frame.iloc[place]
             raise ModelError(
-                f"{int(twice.sum())} models repeat a snapshot; first: {models.index[place]!r} is another run {run!r}, "
-                f"seed {seed!r}, step {step!r}. Give a column 'run' or 'step' that tells them apart."
+                f"{int(twice.sum())} models repeat a checkpoint; first: {models.index[place]!r} is another run "
+                f"{run!r}, seed {seed!r}, step {step!r}. Give a column 'run' or 'step' that tells them apart."
             )
         shared = frame[seeded].groupby([names.RUN, names.STEP])[names.SEED].transform("size") > 1
         rows = np.flatnonzero(seeded)[shared.to_numpy()]

@@ -138,15 +138,15 @@ def label_models(frame: pd.DataFrame) -> pd.DataFrame:
     present = [column for column in CHECKPOINT_COLUMNS if column in frame and frame[column].notna().any()]
     if not present:
         return frame
-    numbers, snapshots = distinct_rows(frame, [names.MODEL, *present])
-    if snapshots[names.MODEL].is_unique:
+    numbers, checkpoints = distinct_rows(frame, [names.MODEL, *present])
+    if checkpoints[names.MODEL].is_unique:
         return frame
-    values_within = snapshots.groupby(names.MODEL, observed=True)[present].nunique(dropna=False)
+    values_within = checkpoints.groupby(names.MODEL, observed=True)[present].nunique(dropna=False)
     varying = [column for column in present if (values_within[column] > 1).any()]
     shorter = [column for column in varying if column != REVISION]
-    if shorter and not snapshots.duplicated([names.MODEL, *shorter]).any():
+    if shorter and not checkpoints.duplicated([names.MODEL, *shorter]).any():
         varying = shorter  # the step already distinguishes them
-    labels = [_checkpoint_label(dict(row), varying) for _, row in snapshots.iterrows()]
+    labels = [_checkpoint_label(dict(row), varying) for _, row in checkpoints.iterrows()]
     model = _in_natural_order(numbers, labels, np.ones(len(labels), dtype=bool))
     named = {MODEL_NAME: frame[names.MODEL], names.MODEL: pd.Series(model, copy=False)}
     return frame.assign(**named)

@@ -339,7 +339,7 @@ def _variances(data: SplitData, fit: SeedFit, weights: FloatArray, n_trials: flo
     order = [found.runs.index(run) for run in data.job.checkpoints.runs]
     flat = {name: values[..., order].reshape(-1, len(order)) for name, values in found.parts.items()}
     ability = flat["seed_sd_ability"] + flat.get("step_sd_ability", 0.0)
-    return np.stack([flat["score_sd"], flat["snapshot_sd"]]), ability
+    return np.stack([flat["score_sd"], flat["checkpoint_sd"]]), ability
 
 
 def _failed(data: SplitData, fit: SeedFit, ratio: float, n_trials: float) -> list[str]:

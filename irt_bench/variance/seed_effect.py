@@ -194,10 +194,10 @@ QUANTITIES: Final = (
     "mean",  # expected score
     "seed_sd",  # of the expected score, in accuracy: what stays with the seed
     "step_sd",  # ... what changes from step to step
-    "snapshot_sd",  # ... both, as at one step
-    "answer_sd",  # of the score of one snapshot around its expected score
-    "score_sd",  # of the score seen: snapshot_sd and answer_sd together, the root of V(N)
-    "these_snapshot_sd",  # snapshot_sd and score_sd of the very seeds answered, whose abilities may spread more at some
+    "checkpoint_sd",  # ... both, as at one step
+    "answer_sd",  # of the score of one checkpoint around its expected score
+    "score_sd",  # of the score seen: checkpoint_sd and answer_sd together, the root of V(N)
+    "these_checkpoint_sd",  # checkpoint_sd and score_sd of just these seeds, whose abilities may spread more at some
     "these_score_sd",  # runs and steps than at others: what the analysis of variance estimates
 )
 MAX_DRAWS: Final = 2_000  # of all draws of the items together
@@ -253,9 +253,9 @@ def seed_effect_table(
 
     Notes
     -----
-    ``snapshot_sd`` is of a new seed, and supposes one sd on the ability scale at all runs and steps. Where seeds differ
-    much in ability just where scores hardly depend on it, that overstates their spread in accuracy (MNLI in
-    nlu_checkpoints_dev: 0.0126 against 0.0084 from the analysis of variance); ``these_snapshot_sd``, of the abilities
+    ``checkpoint_sd`` is of a new seed, and assumes one sd on the ability scale at all runs and steps. Where seeds
+    differ much in ability just where scores hardly depend on it, that overstates their spread in accuracy (MNLI in
+    nlu_checkpoints_dev: 0.0126 against 0.0084 from the analysis of variance); ``these_checkpoint_sd``, of the abilities
     of the seeds themselves, supposes nothing of the kind (0.0093).
     """
     found = seed_effect_draws(posterior, _weights(posterior, weights), n_trials=n_trials)
@@ -289,8 +289,8 @@ def seed_effect_draws(
     curves = curves._replace(answers=curves.answers * answers / n_trials)
     runs, parts = _parts(chosen, curves)
     if names.ABILITY in chosen:
-        parts["these_snapshot_sd"] = _these(chosen, curves, runs)
-        parts["these_score_sd"] = parts["these_snapshot_sd"] + parts["answer_sd"]
+        parts["these_checkpoint_sd"] = _these(chosen, curves, runs)
+        parts["these_score_sd"] = parts["these_checkpoint_sd"] + parts["answer_sd"]
     return EffectDraws(runs, parts)
 
 
@@ -403,8 +403,8 @@ def _at(mean: FloatArray, sds: dict[str, FloatArray], curves: _Curves) -> dict[s
     if has_steps:
         parts["step_sd_ability"] = sds["sd_step"] ** 2
         parts["step_sd"] = np.tensordot(weights, np.tensordot(inner, (score - by_seed) ** 2, 1), 1)
-    parts["snapshot_sd"] = parts["seed_sd"] + parts.get("step_sd", 0.0)
-    parts["score_sd"] = parts["snapshot_sd"] + parts["answer_sd"]
+    parts["checkpoint_sd"] = parts["seed_sd"] + parts.get("step_sd", 0.0)
+    parts["score_sd"] = parts["checkpoint_sd"] + parts["answer_sd"]
     return parts
 
 

@@ -30,7 +30,7 @@ def grid(n_runs, n_seeds, n_steps, drop=()):
 
 
 def gaussian(design, mean, precision):
-    """Data whose answers say just this of each snapshot's ability: exact parabolas, shape (item_draw, snapshot)."""
+    """Data whose answers say just this of each checkpoint's ability: exact parabolas, shape (item_draw, checkpoint)."""
     nodes = np.linspace(-8, 8, 161)
     away, weight = nodes[:-1] - mean[..., None], precision[..., None]
     cubics = np.stack([0 * away, -weight / 2 + 0 * away, -weight * away, -weight / 2 * away**2], axis=-1)
@@ -184,7 +184,7 @@ def test_responses_that_cannot_be_used_are_refused_or_named(rng):
         fit_seed_model(scores, QUICK, items=items)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        with pytest.warns(ResponsesWarning, match="1 snapshots are left out.*'m2'"):
+        with pytest.warns(ResponsesWarning, match="1 checkpoints are left out.*'m2'"):
             fit_seed_model(counts.take(models=[0, 1, 2]), QUICK, items=items)
 
 

@@ -8,19 +8,19 @@ from irt_bench.errors import ModelError
 from irt_bench.irt_models.training_runs import SeedDesign
 
 
-def snapshots(*rows):
+def checkpoints(*rows):
     frame = pd.DataFrame(rows, columns=["run", "seed", "step"])
     return frame.set_axis([f"m{place}" for place in range(len(rows))])
 
 
-FOUR = snapshots(("a", 1, 10), ("a", 2, 10), ("a", 1, 2), ("a", 2, 2), ("b", 7, 10), ("b", 8, 10))
+FOUR = checkpoints(("a", 1, 10), ("a", 2, 10), ("a", 1, 2), ("a", 2, 2), ("b", 7, 10), ("b", 8, 10))
 
 
 def design_of(frame, answered=None):
     return SeedDesign.from_models(frame, np.ones(len(frame), bool) if answered is None else np.array(answered))
 
 
-def test_snapshots_find_their_run_seed_and_step():
+def test_checkpoints_find_their_run_seed_and_step():
     design = design_of(FOUR)
     assert list(design.runs) == ["a", "b"]
     assert list(design.seeds.labels[design.seeds.of]) == ["1", "2", "1", "2", "7", "8"]
@@ -30,8 +30,8 @@ def test_snapshots_find_their_run_seed_and_step():
     assert design.has_steps
 
 
-def test_a_snapshot_without_another_seed_at_its_step_is_left_out():
-    frame = snapshots(("a", 1, 1), ("a", 2, 1), ("a", 1, 2), ("b", 1, 1))
+def test_a_checkpoint_without_another_seed_at_its_step_is_left_out():
+    frame = checkpoints(("a", 1, 1), ("a", 2, 1), ("a", 1, 2), ("b", 1, 1))
     design = design_of(frame)
     assert list(design.rows) == [0, 1]
     assert not design.has_steps
@@ -49,8 +49,8 @@ def test_without_runs_and_steps_all_seeds_form_one_run_at_one_step():
     ("frame", "message"),
     [
         (pd.DataFrame({"size": [1, 2]}, index=["x", "y"]), "has the seed"),
-        (snapshots(("a", 1, 1), ("a", 1, 1)), "'m1' is another run 'a', seed '1', step '1'"),
-        (snapshots(("a", 1, 1), ("b", 2, 1)), "at least two seeds"),
+        (checkpoints(("a", 1, 1), ("a", 1, 1)), "'m1' is another run 'a', seed '1', step '1'"),
+        (checkpoints(("a", 1, 1), ("b", 2, 1)), "at least two seeds"),
     ],
 )
 def test_a_design_without_two_seeds_to_compare_is_refused(frame, message):

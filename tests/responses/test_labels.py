@@ -37,7 +37,7 @@ def test_only_what_varies_within_a_model_goes_into_its_labels():
     assert table.models["name"].tolist() == ["a", "a", "b"]
 
 
-def test_models_with_one_snapshot_each_keep_their_names():
+def test_models_with_one_checkpoint_each_keep_their_names():
     table = table_from_frame(rows(model=["a", "b"], seed=[1, 2]))
     assert list(table.models.index) == ["a", "b"] and "name" not in table.models
 

@@ -53,11 +53,11 @@ def test_the_parts_are_those_of_a_million_simulated_seeds(weighted):
     seeds = 0.3 + 0.4 * rng.normal(size=(1500, 1))
     score, answers = expected_score(posterior, seeds + 0.2 * rng.normal(size=(1500, 300)), weights)
     assert table["mean"] == pytest.approx(score.mean(), abs=0.006)
-    assert table["snapshot_sd"] == pytest.approx(score.std(), rel=0.05)
+    assert table["checkpoint_sd"] == pytest.approx(score.std(), rel=0.05)
     assert table["step_sd"] == pytest.approx(np.sqrt(score.var(axis=1, ddof=1).mean()), rel=0.02)
     assert table["seed_sd"] == pytest.approx(score.mean(axis=1).std(), rel=0.06)
     assert table["answer_sd"] == pytest.approx(np.sqrt(answers.mean()), rel=0.01)
-    assert table["score_sd"] ** 2 == pytest.approx(table["snapshot_sd"] ** 2 + table["answer_sd"] ** 2)
+    assert table["score_sd"] ** 2 == pytest.approx(table["checkpoint_sd"] ** 2 + table["answer_sd"] ** 2)
 
 
 def test_a_subset_of_k_items_has_the_variance_of_answers_of_k():
@@ -112,7 +112,7 @@ def test_the_seed_sd_in_accuracy_agrees_with_the_analysis_of_variance():
     total, of_answers = found.full_variance().mean(), found.residual.mean() / 200
     for prefix in ("", "these_"):
         assert table["estimate"][f"{prefix}score_sd"] == pytest.approx(np.sqrt(total), rel=0.05)
-        assert table["estimate"][f"{prefix}snapshot_sd"] == pytest.approx(np.sqrt(total - of_answers), rel=0.08)
+        assert table["estimate"][f"{prefix}checkpoint_sd"] == pytest.approx(np.sqrt(total - of_answers), rel=0.08)
     assert table["estimate"]["answer_sd"] == pytest.approx(np.sqrt(of_answers), rel=0.03)
     assert table["q05"]["seed_sd_ability"] < 0.25 < table["q95"]["seed_sd_ability"]
 
@@ -127,8 +127,8 @@ def test_where_able_seeds_spread_more_only_the_sd_of_these_seeds_agrees_with_the
     fit = fit_seed_model(counts, SVISettings(seed=1, max_steps=1500), items=items)
     table = seed_effect_table(fit.posterior).set_index(["run", "quantity"]).loc["pooled"]["estimate"]
     anova = np.sqrt(item_covariance(cells).off_diagonal.mean())
-    assert table["these_snapshot_sd"] == pytest.approx(anova, rel=0.08)
-    assert table["snapshot_sd"] > 1.25 * anova
+    assert table["these_checkpoint_sd"] == pytest.approx(anova, rel=0.08)
+    assert table["checkpoint_sd"] > 1.25 * anova
 
 
 @pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
@@ -147,7 +147,7 @@ def test_where_runs_have_easy_items_of_their_own_the_dispersion_seen_gives_the_s
     for dispersion in (ratio, 1.0):
         fit = fit_seed_model(counts, SVISettings(seed=1, max_steps=1500), items=items, dispersion=dispersion)
         table = seed_effect_table(fit.posterior).set_index(["run", "quantity"]).loc["pooled"]["estimate"]
-        found[dispersion] = table["these_snapshot_sd"]
+        found[dispersion] = table["these_checkpoint_sd"]
     assert ratio < 0.85
     assert found[ratio] == pytest.approx(anova, rel=0.25)
     assert found[1.0] < 0.8 * found[ratio]

@@ -1,7 +1,7 @@
-"""Known items: log-likelihood of a snapshot's answers as a function of its ability, and what the seed model is given.
+"""Known items: log-likelihood of a checkpoint's answers as a function of its ability, and the seed model's data.
 
-With the items known, a snapshot's ability meets its answers in one smooth function of one number, whose values on a row
-of nodes, and a cubic spline through them, replace all items at every step of inference.
+With the items known, the likelihood of a checkpoint's answers is a smooth function of its ability alone. A cubic spline
+through its values on a row of nodes replaces all items at every step of inference.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from irt_bench.irt_models.logistic import success_probability
 from irt_bench.irt_models.training_runs import SeedDesign
 
 Array = npt.NDArray[Any]
-ITEM_DRAW, RUN_SEED, RUN_STEP, SNAPSHOT = "item_draw", "run_seed", "run_step", "snapshot"
+ITEM_DRAW, RUN_SEED, RUN_STEP, CHECKPOINT = "item_draw", "run_seed", "run_step", "checkpoint"
 FURTHEST = 15.0  # abilities looked at; beyond the table's ends a log-likelihood goes on along its slope
 SCAN_SPACING = 0.25
-REACH = 8.0  # the table covers each snapshot's answers to exp(-8^2 / 2) of their peak
+REACH = 8.0  # the table covers each checkpoint's answers to exp(-8^2 / 2) of their peak
 WIDEST_SPACING, NARROWEST_SPACING = 0.05, 0.005
 # Nodes are 0.1 logits of the steepest item apart: a cubic spline then errs by about 5 / 384 * 0.1^4 *
 # max |d^4 log P / d logit^4| = 5 / 384 * 0.1^4 / 8 = 2e-7 per answer.
@@ -70,7 +70,7 @@ class KnownItems(NamedTuple):
         return cls(**{name: np.ascontiguousarray(draws[name][:, positions]) for name in cls._fields})
 
     def log_likelihood(self, correct: Array, trials: Array, nodes: Array) -> Array:
-        """Of each snapshot's answers at abilities, shape (node, item_draw, snapshot)."""
+        """Of each checkpoint's answers at abilities, shape (node, item_draw, checkpoint)."""
         found = np.zeros((len(nodes), len(self.difficulty), len(correct)))
         size = max(1, BLOCK_CELLS // len(nodes))
         for draw, start in np.ndindex(len(self.difficulty), -(-correct.shape[1] // size)):
@@ -103,17 +103,17 @@ def _draws_of(posterior: xr.Dataset, name: str, n_draws: int) -> Array:
 
 
 class AbilityTable(NamedTuple):
-    """Log-likelihoods of snapshots over their ability: cubic splines, which replace all items at every step.
+    """Log-likelihoods of checkpoints over their ability: cubic splines, which replace all items at every step.
 
-    Calling it sums over all: abilities of shape (item_draw, snapshot) → a log-likelihood with its gradient attached.
+    Calling it sums over all: abilities of shape (item_draw, checkpoint) → a log-likelihood with its gradient attached.
     """
 
     nodes: Array
-    cubics: Tensor  # (item_draw, snapshot, interval, 4): coefficients, that of the highest power first
+    cubics: Tensor  # (item_draw, checkpoint, interval, 4): coefficients, that of the highest power first
 
     @classmethod
     def from_counts(cls, correct: Array, trials: Array, items: KnownItems, *, prior_sd: float) -> AbilityTable:
-        """Tabulate right answers out of trials, (snapshot, item), as far as they or the prior reach."""
+        """Tabulate right answers out of trials, (checkpoint, item), as far as they or the prior reach."""
         scan = np.linspace(-FURTHEST, FURTHEST, round(2 * FURTHEST / SCAN_SPACING) + 1)
         rough = items.log_likelihood(correct, trials, scan) - (scan[:, None, None] / prior_sd) ** 2 / 2
         near = np.flatnonzero((rough > rough.max(axis=0) - REACH**2 / 2).any(axis=(1, 2)))
@@ -129,11 +129,11 @@ class AbilityTable(NamedTuple):
         return found
 
     def top(self, prior_sd: float) -> Array:
-        """Position of the node where the likelihood times N(0, prior_sd^2) is highest, shape (item_draw, snapshot)."""
+        """Node where the likelihood times N(0, prior_sd^2) is highest, its position, shape (item_draw, checkpoint)."""
         return np.asarray((self.cubics[..., 3].numpy() - (self.nodes[:-1] / prior_sd) ** 2 / 2).argmax(-1))
 
     def summary(self, prior_sd: float) -> tuple[Tensor, Tensor]:
-        """Gaussian picture of each log-likelihood there: mean and precision, shape (item_draw, snapshot)."""
+        """Gaussian picture of each log-likelihood there: mean and precision, shape (item_draw, checkpoint)."""
         top = self.top(prior_sd)
         cubics = torch.take_along_dim(self.cubics, torch.tensor(top)[..., None, None], dim=-2)[..., 0, :]
         precision = (-2 * cubics[..., 1]).clamp(min=MIN_PRECISION)
@@ -164,9 +164,9 @@ class SeedData:
     Parameters
     ----------
     design : SeedDesign
-        Snapshots, runs, seeds and steps.
+        Checkpoints, runs, seeds and steps.
     table : AbilityTable
-        Log-likelihoods of the snapshots under each draw of the items.
+        Log-likelihoods of the checkpoints under each draw of the items.
     prior_sd : float
         Of abilities about 0, for those whose answers have no peak.
     silent : bool
@@ -178,13 +178,13 @@ class SeedData:
     def __init__(self, design: SeedDesign, table: AbilityTable, prior_sd: float, *, silent: bool = False) -> None:
         self.design, self.table, self.prior_sd, self.silent = design, table, prior_sd, silent
         self.mean, self.precision = table.summary(prior_sd)
-        self.of_seed = np.argsort(design.seeds.of)  # the one snapshot of each seed, without steps
+        self.of_seed = np.argsort(design.seeds.of)  # the one checkpoint of each seed, without steps
         self.sizes = {
             ITEM_DRAW: len(self.mean),
             names.RUN: len(design.runs),
             RUN_SEED: len(design.seeds.run),
             RUN_STEP: len(design.steps.run),
-            SNAPSHOT: len(design.rows),
+            CHECKPOINT: len(design.rows),
         }
         self.plate = {dim: pyro.plate(dim, size, dim=-1 - (dim == ITEM_DRAW)) for dim, size in self.sizes.items()}
         first = np.r_[True, np.diff(design.seeds.run) != 0]
@@ -197,7 +197,7 @@ class SeedData:
         return SeedData(self.design, self.table, self.prior_sd, silent=True)
 
     def chosen(self, dim: str) -> None:
-        """All snapshots are taken at each step."""
+        """All checkpoints are taken at each step."""
 
     def observe(self, ability: Tensor) -> None:
         """Add the log-likelihood of the answers, as site ``responses``."""
