@@ -95,7 +95,7 @@ def command(function: Command) -> Command:
 
     wrapped.__signature__ = signature  # type: ignore[attr-defined]
     wrapped.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
-    options = OF_READING | options_of(wrapped)
+    options = options_of(wrapped)
     return wrapped
 
 
@@ -141,10 +141,20 @@ def exit_code(stop: KeyboardInterrupt) -> int:
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
-OF_READING: Final = {  # parameters that other commands do not have, in messages on what they read
-    name: f"irt-bench read --{name.replace('_', '-')}"
-    for name in ("seed_from", "run_from", "step_from", "models_table")
-}
+READ: Final = "irt-bench read "
+
+
+@functools.cache
+def options_elsewhere() -> dict[str, str]:
+    """Options of all commands with the command, by the names of their parameters; of several the first command's."""
+    from irt_bench.cli import TASKS  # which imports this module
+
+    commands = [each for task in TASKS.values() for each in task]
+    return {
+        name: f"irt-bench {each.__name__} {option}"
+        for each in reversed(commands)
+        for name, option in options_of(each).items()
+    }
 
 
 def options_of(command: Command) -> dict[str, str]:
@@ -162,12 +172,16 @@ def with_options(text: str, options: Mapping[str, str]) -> str:
     """Write parameters in a message of the library as options: ``prior_sd``, ``method='nuts'``, ``force=True``.
 
     A parameter is known by a value behind it or, since other words have none, by an underscore. What stands in quotes,
-    or behind a bracket or a comma, is not looked at: labels of models hold such too, ``run-1[seed=1,step=100]``.
+    or behind a bracket or a comma, is not looked at: labels of models hold such too, ``run-1[seed=1,step=100]``, and
+    calls, ``ThreePL(guessing=0.25)``. For a parameter that is no option of the command, that of another is named.
     """
-    named = "|".join(map(re.escape, sorted(options, key=len, reverse=True)))
-    bare = "|".join(re.escape(name) for name in options if "_" in name)
+    elsewhere = options_elsewhere() if options else {}
+    named = "|".join(map(re.escape, sorted({**elsewhere, **options}, key=len, reverse=True)))
+    of_reading = {name for name, option in elsewhere.items() if option.startswith(READ)}
+    bare = "|".join(re.escape(name) for name in sorted(of_reading | {*options}) if "_" in name)
+    options = {**elsewhere, **options}
     patterns = [_QUOTED]
-    patterns += [rf"(?<![^\s(])(?P<name>{named})=(?P<value>'[^']*'|\.\.\.|[\w.-]*\w)"] if named else []
+    patterns += [rf"(?<![^\s(])(?<!\w\()(?<!, )(?P<name>{named})=(?P<value>'[^']*'|\.\.\.|[\w.-]*\w)"] if named else []
     patterns += [rf"(?<![^\s(])(?P<bare>{bare})(?![\w'=(])"] if bare else []
 
     def written(match: re.Match[str]) -> str:

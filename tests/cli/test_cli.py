@@ -1,9 +1,12 @@
 """The commands as a user runs them: files in, files and text out, one clear line and exit code 2 on bad input."""
 
+import ast
 import json
 import os
+import re
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+import irt_bench
 from irt_bench.cli import app
 from irt_bench.cli.command import out
 from irt_bench.cli.options import say_written
@@ -353,7 +357,13 @@ def test_a_figure_of_no_known_format_is_refused_before_anything_is_written(respo
         ("model 'run-1[seed=1,step=100]' occurs twice", "model 'run-1[seed=1,step=100]' occurs twice"),
         ("model 'my seed=1' occurs twice", "model 'my seed=1' occurs twice"),
         ("item 'max_steps' has no answer", "item 'max_steps' has no answer"),
-        ("group='x' is none of its options", "group='x' is none of its options"),
+        ("all_runs=True takes all.", "irt-bench read --all-runs takes all."),
+        ("name others in group_columns, or drop", "name others in irt-bench read --group-columns, or drop"),
+        ("tell runs apart: run='COLUMN', or drop", "tell runs apart: irt-bench variance --run COLUMN, or drop"),
+        (
+            "ThreePL(guessing=0.25), counts.take(items=..., seed=1)",
+            "ThreePL(guessing=0.25), counts.take(items=..., seed=1)",
+        ),
     ],
 )
 def test_parameters_in_messages_are_written_as_options_of_the_command(message, shown):
@@ -361,6 +371,79 @@ def test_parameters_in_messages_are_written_as_options_of_the_command(message, s
     from irt_bench.cli.fit import fit
 
     assert with_options(message, options_of(fit)) == shown
+
+
+OF_PYTHON_ALONE = {"population", "item_regression", "difficulty", "log_discrimination", "framed"}
+OF_NO_MESSAGE = {"index_col", "pretrained"}  # code and commands of other programs
+PACKAGE = Path(irt_bench.__file__).parent
+
+
+def texts(path):
+    """Strings of a module other than docstrings and reprs, with the name of the function or class around each."""
+    tree = ast.parse(path.read_text())
+    for top in tree.body:
+        inside = list(ast.walk(top))
+        reprs = [node for node in inside if str(getattr(node, "name", "")).endswith(("__repr__", "_html_"))]
+        documentation = [node for node in inside if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+        left_out = {id(node) for each in (*reprs, *documentation) for node in ast.walk(each)}
+        for node in inside:
+            if id(node) not in left_out and isinstance(node, ast.JoinedStr | ast.Constant):
+                parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in parts)
+                yield getattr(top, "name", ""), text
+
+
+@pytest.fixture(scope="module")
+def options():
+    """Options of each command, by the names of their parameters."""
+    from irt_bench.cli import TASKS
+    from irt_bench.cli.command import options_of
+
+    return {each.__name__: options_of(each) for task in TASKS.values() for each in task}
+
+
+def unknown_options(text, own, options):
+    """Options of irt-bench in a text that neither a command of `own` nor the command named before them has."""
+    every = {option for found in options.values() for option in found.values()}
+    named = re.findall(r"(?:irt-bench (\w+) )?(?<![\w-])(--[a-z][\w-]+)", text)
+    return [
+        option
+        for other, option in named
+        if option in every and not any(option in options[name].values() for name in ([other] if other else own))
+    ]
+
+
+def test_a_message_of_the_library_names_options_that_the_command_has_or_another_one_that_it_names(options):
+    """A parameter with a value is written as an option by every command, apart from those of Python alone."""
+    from irt_bench.cli.command import with_options
+
+    written, left = 0, {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name in ("cli", "harness"):  # harnesses have options of their own
+            continue
+        for home, text in texts(path):
+            for name, own in options.items() if re.search(r"(^|[ (])[a-z]\w*=", text) else ():
+                shown = with_options(text, own)
+                assert not unknown_options(shown, [name], options), (name, path.name, home, shown)
+                written += shown != text
+                parameters = re.findall(r"(?<![^\s(])(?<!\w\()(?<!, )([a-z_]+)=(?:'\w|\.\.\.|[A-Z]\w+\(|True)", shown)
+                left |= dict.fromkeys(parameters, (path.name, shown))
+    assert written > 300
+    assert left.keys() <= OF_PYTHON_ALONE | OF_NO_MESSAGE, left
+
+
+def test_texts_of_the_commands_name_options_that_they_have(options):
+    """In a command those of its own; in a function that commands of a module share, those of any of them."""
+    from irt_bench.cli import TASKS
+
+    homes = {each.__name__: each.__module__.split(".")[-1] for task in TASKS.values() for each in task}
+    checked = 0
+    for module in sorted(set(homes.values())):
+        for home, text in texts(PACKAGE / "cli" / f"{module}.py"):
+            own = [home] if home in homes else [name for name in homes if homes[name] == module]
+            assert not unknown_options(text, own, options), (module, home, text)
+            checked += "--" in text
+    assert checked > 30
 
 
 def test_groups_and_covariates_of_models_are_columns(responses, tmp_path):
