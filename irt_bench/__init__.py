@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from irt_bench.api.model_scores import RecipeComparison as RecipeComparison
     from irt_bench.api.model_scores import compare_models as compare_models
     from irt_bench.api.model_scores import model_scores as model_scores
+    from irt_bench.api.model_scores import plot_scores as plot_scores
     from irt_bench.api.model_scores import score_with_items as score_with_items
     from irt_bench.api.one_page import report_responses as report_responses
     from irt_bench.api.study import Study as Study
@@ -153,6 +154,7 @@ _HOMES = {
     "report_responses": "irt_bench.api.one_page",
     "run_study": "irt_bench.api.study",
     "save_figure": "irt_bench.report.figures.canvas",
+    "plot_scores": "irt_bench.api.model_scores",
     "score_with_items": "irt_bench.api.model_scores",
     "seed_variance": "irt_bench.api.variance",
     "simulate_responses": "irt_bench.irt_models.simulate",

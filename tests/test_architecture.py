@@ -111,6 +111,7 @@ PUBLIC = [
     "load_example",
     "make_subset",
     "model_scores",
+    "plot_scores",
     "predict_items",
     "read_responses",
     "report_responses",

@@ -409,11 +409,48 @@ def score_with_items(
     Examples
     --------
     >>> import pandas as pd
-    >>> from irt_bench import score_with_items
+    >>> from irt_bench import plot_scores, score_with_items
     >>> answers = pd.DataFrame({"i1": [1, 0], "i2": [1, 0], "i3": [0, 1]}, index=["strong", "weak"])
     >>> known = pd.DataFrame({"a": [1.2, 1.0, 0.2], "b": [-0.5, 0.3, 0.0]}, index=["i1", "i2", "i3"])
-    >>> score_with_items(answers, known)["ability"].round(2).to_dict()
+    >>> scores = score_with_items(answers, known)
+    >>> scores["ability"].round(2).to_dict()
     {'strong': 0.62, 'weak': -0.72}
+    >>> figure = plot_scores(scores, of="the items of the exam")
     """
     known = read_item_parameters(items) if isinstance(items, str | Path) else item_parameter_table(items)
     return score_by_items(as_counts(responses), known, method=method, prior_sd=prior_sd)
+
+
+def plot_scores(scores: pd.DataFrame, *, of: str = "known items", **look: Unpack[FigureLook]) -> Figure:
+    """Draw a table of scored models: each with its 90% interval, best first.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Abilities from `score_with_items` or `Fit.score`, or full scores from `Subset.score`.
+    of : str
+        By what the models were scored, for the title.
+    **look
+        ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    AnalysisError
+        If the table is of something else.
+
+    Examples
+    --------
+    >>> from irt_bench import load_example, make_subset, plot_scores
+    >>> table = load_example("benchmark")
+    >>> figure = plot_scores(make_subset(table, 20).score(table), of="20 items", width=5)
+    >>> figure.axes[0].get_xlabel()
+    'estimated score on all items (%), with 90% interval'
+    """
+    if not {names.ABILITY, "estimate"} & {*scores.columns}:
+        found = ", ".join(map(str, scores.columns[:8]))
+        raise AnalysisError(f"scores has columns {found}; 'ability' with its interval, or 'estimate', is needed.")
+    return figures.with_look(lambda: figures.scored_figure(scores, of), **look)

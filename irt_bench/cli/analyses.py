@@ -1,9 +1,8 @@
 """irt-bench items, check, compare, score and scores: analyses of responses, and of a fit against responses."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from irt_bench.cli.command import command, for_terminal, out, print_text, progress_bar
 from irt_bench.cli.options import (
@@ -28,7 +27,6 @@ from irt_bench.names import ScoreMethod
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from irt_bench.api.fit import Fit
     from irt_bench.responses import ResponseCounts
@@ -180,6 +178,8 @@ def score(
     output: OutputCsv = None,
 ) -> None:
     """Score new models with the item parameters of a fit or of a table, or estimate full scores from a subset run."""
+    from irt_bench.api.model_scores import plot_scores
+
     if sum(source is not None for source in (scoring.fit, subset, scoring.params)) != 1:
         raise SubsetError(
             "name one of --fit DIR or --params FILE (abilities) and --subset subset.json (full scores), and only one."
@@ -190,14 +190,7 @@ def score(
         scores, of = _score_abilities(paths, scoring, reading, writing, output)
     else:
         scores, of = _score_subset(paths, subset, reading, writing, output)
-    drawing.write(partial(_plot_scores, scores, of))
-
-
-def _plot_scores(scores: "pd.DataFrame", of: str, kind: str = "", **look: Any) -> "Figure":
-    """Draw scores as `Fit.plot` and `Subset.plot` do; both draw one kind."""
-    from irt_bench.report.figures import scored_figure, with_look
-
-    return with_look(lambda: scored_figure(scores, of), **look)
+    drawing.write(lambda kind="", **look: plot_scores(scores, of=of, **look))  # which has one kind
 
 
 def _score_abilities(

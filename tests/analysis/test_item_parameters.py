@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, optimize
 from scipy.special import expit
 
-from irt_bench import load_example, make_subset, score_with_items
+from irt_bench import load_example, make_subset, plot_scores, score_with_items
 from irt_bench.analysis.item_parameters import item_parameter_table, read_item_parameters
 from irt_bench.errors import AnalysisError, ResponsesWarning
 
@@ -62,6 +62,11 @@ def test_the_exported_table_scores_as_the_subset_it_is_of(tmp_path):
         found = score_with_items(table, tmp_path / "items.csv")
     assert (found["n_items"] == 20).all()
     assert found["ability"].corr(table.counts().accuracy()) > 0.85
+    axes = plot_scores(found, of="20 known items", width=6).axes[0]
+    best = found["ability"].idxmax()
+    assert axes.get_yticklabels()[0].get_text() == best and axes.get_xlabel().startswith("ability")
+    with pytest.raises(AnalysisError, match="scores has columns difficulty; 'ability'"):
+        plot_scores(table.counts().accuracy().to_frame("difficulty"))
 
 
 @pytest.mark.parametrize(
