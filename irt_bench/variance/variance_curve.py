@@ -59,20 +59,17 @@ def simulated_variances(
 ) -> FloatArray:
     """Variance over seeds of the score on random subsets, averaged over steps, shape (subset, size).
 
-    `values` has shape (step, seed, item), without missing cells. Smaller subsets are part of larger ones.
+    `values` has shape (step, seed, item), without missing cells; `sizes` ascend. Smaller subsets are part of larger
+    ones.
     """
     n_steps, n_seeds, n_items = values.shape
-    rows = values.reshape(-1, n_items).T
-    out = np.empty((n_subsets, len(sizes)))
-    for start in range(0, n_subsets, BLOCK):
-        n = min(BLOCK, n_subsets - start)
-        rank = np.argsort(rng.random((n, n_items)), axis=1)
-        for column, k in enumerate(sizes):
-            chosen = np.zeros((n, n_items))
-            np.put_along_axis(chosen, rank[:, :k], 1 / k, axis=1)
-            scores = (chosen @ rows).reshape(n, n_steps, n_seeds)
-            out[start : start + n, column] = scores.var(axis=2, ddof=1).mean(axis=1)
-    return out
+    rows = np.ascontiguousarray(values.reshape(-1, n_items).T)
+    starts = [0, *sizes[:-1]]
+    added = np.empty((n_subsets, len(sizes), n_steps * n_seeds))  # by the items that a subset has more than the last
+    for subset in added:
+        np.add.reduceat(rows[rng.permutation(n_items)[: sizes[-1]]], starts, axis=0, out=subset)
+    scores = added.cumsum(axis=1) / np.asarray(sizes)[:, None]
+    return scores.reshape(n_subsets, len(sizes), n_steps, n_seeds).var(axis=3, ddof=1).mean(axis=2)
 
 
 def simulated_curve(

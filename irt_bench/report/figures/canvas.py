@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final, NamedTuple, ParamSpec, TypedDict
+from typing import Any, Final, Literal, NamedTuple, ParamSpec, TypedDict
 from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
@@ -26,6 +26,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import OutputError, unknown_choice
@@ -73,6 +74,7 @@ MAX_INTERVALS: Final = 300  # points drawn with intervals; more would hide one a
 MANY_POINTS: Final = 2000  # from this number on, points are faint, and pixels in SVG
 LABEL_CHARACTERS: Final = 34
 LABEL_GAP: Final = 0.045  # between labels, as a share of the height of the axes
+MAX_TICKS: Final = 6  # decades of a logarithmic axis that are marked
 MANY_MARKS: Final = 300  # from this number on, marks at the edge of the axes are faint
 LEADER: Final[dict[str, Any]] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
 LABEL_DISTANCE: Final = 0.025  # from a point to its label, as a share of the width
@@ -115,6 +117,16 @@ def save_figure(figure: Figure, path: str | Path) -> None:
             layout.execute(figure)
             figure.set_layout_engine(None)  # as in `_style`: laying out again would move everything a little
         figure.savefig(beside, format=suffix.removeprefix("."), metadata=FORMATS[suffix])
+
+
+def log_scale(axes: Axes, which: Literal["x", "y", "both"] = "x") -> None:
+    """Logarithmic scale with 1, 2 and 5 of each decade in plain numbers; drawing ticks between them takes long."""
+    for name in ("x", "y") if which == "both" else (which,):
+        axes.set(**{f"{name}scale": "log"})
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=MAX_TICKS))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_locator(NullLocator())
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from irt_bench.names import ABILITY, CLEAR_PROBABILITY
 from irt_bench.report.figures.canvas import (
@@ -27,6 +27,7 @@ from irt_bench.report.figures.canvas import (
     VERMILION,
     band,
     clear_legend,
+    log_scale,
     name_points,
     narrow,
     new_figure,
@@ -421,10 +422,7 @@ def _eigenvalues(axes: Axes, found: ModelChecks) -> None:
     axes.fill_between(numbers, low, high, color=GREEN, alpha=0.35, linewidth=0, label="one dimension, 90% band")
     axes.plot(numbers, frame["unrelated_q95"], color=GREY, linestyle="--", label="unrelated items, 95%")
     axes.plot(numbers, frame["observed"], color=INK, marker="o", markersize=3.5, linewidth=1, label="observed")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    log_scale(axes, "y")
     axes.set_xticks(numbers)
     axes.set_xlabel("rank of the eigenvalue")
     axes.set_ylabel("eigenvalue, log scale")

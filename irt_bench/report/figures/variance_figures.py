@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from irt_bench.report.figures.canvas import (
     BLUE,
@@ -25,6 +24,7 @@ from irt_bench.report.figures.canvas import (
     SMALL_SIZE,
     VERMILION,
     clear_legend,
+    log_scale,
     narrow,
     new_figure,
     page_width,
@@ -39,7 +39,6 @@ ROW_HEIGHT: Final = 0.24  # inches
 MAX_PANELS: Final = 4  # runs with a panel each on a page
 MAX_RUNS: Final = 9  # runs with a panel each in a file
 MAX_ROWS: Final = 40  # runs with a row each
-MAX_TICKS: Final = 6
 MAX_STRETCH: Final = 3.0  # end of an axis of intervals, in units of the largest estimate
 MAX_NAMED_RUNS: Final = 6  # runs with a colour and a name, where there are many in one panel
 TICK_CHARACTER: Final = 0.09  # inches
@@ -315,7 +314,7 @@ def measures_figure(measures: pd.DataFrame, benchmark: str) -> Figure:
     axes.hlines(y, rows["snr_ratio_q05"], rows["snr_ratio_q95"], color=BLUE)
     axes.scatter(rows["snr_ratio"], y, color=BLUE, s=24, zorder=3)
     axes.axvline(1.0, color=VERMILION, linewidth=1)
-    _log_axis(axes)
+    log_scale(axes)
     axes.set_yticks(y, list(rows["a"]))
     axes.set_xlabel("signal-to-noise ratio over accuracy's, 90% interval")
     return figure
@@ -420,7 +419,7 @@ def needed_figure(needed: pd.DataFrame, benchmark: str) -> Figure:
         panels[1].scatter(tasks["seeds_needed"], y, color=BLUE, s=24, zorder=3)
         panels[1].set_yticks(y, shorten_all([str(task) for task in tasks.index], 24), size=SMALL_SIZE)
         panels[1].set_ylim(len(tasks) - 0.4, -0.6)
-        _log_axis(panels[1])
+        log_scale(panels[1])
         panels[1].set(title="each subtask, with its items", xlabel="seeds per recipe, 90% interval")
     return figure
 
@@ -445,11 +444,7 @@ def _draw_needed(axes: Axes, whole: pd.DataFrame) -> None:
         colour = colours[place % len(colours)]
         axes.plot(part["n_items"], part["seeds_needed"], color=colour, marker="o", markersize=3.5, label=label)
     axes.axvline(whole["n_items_there"].iloc[0], color=GREY, linewidth=1, linestyle=":")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=MAX_TICKS))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    _log_axis(axes)
+    log_scale(axes, "both")
     axes.set(title="whole benchmark; dotted: items there are", xlabel="items", ylabel="seeds per recipe")
     axes.legend()
 
@@ -481,13 +476,5 @@ def _random_curve(axes: Axes, part: pd.DataFrame, unit: float) -> None:
         axes.fill_between(k, low, high, color=ORANGE, alpha=0.25, linewidth=0, label="random subsets, 5 to 95%")
         axes.scatter(k, part["simulated_sd"] * unit, color=VERMILION, s=14, label="random subsets", zorder=3)
     axes.plot(k, part["predicted_sd"] * unit, color=GREEN, linewidth=1.6, label="predicted, root of V(k)")
-    _log_axis(axes)
+    log_scale(axes)
     axes.set_ylim(0, None)
-
-
-def _log_axis(axes: Axes) -> None:
-    """Logarithmic scale with plain numbers: the style shows dollar signs as they are, so powers would be unreadable."""
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=MAX_TICKS))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
