@@ -23,7 +23,7 @@ from unittest import mock
 
 import numpy as np
 import xarray as xr
-from sbc_models import FAST, MAKERS
+from sbc_models import FAST, MAKERS, unrotated
 from sbc_models import log_likelihood as own_likelihood
 
 from irt_bench import NUTSSettings, SVISettings
@@ -147,7 +147,7 @@ def settings(cell: Cell, seed: int) -> Settings:
     """Enough draws to thin to `N_DRAWS`, which are then nearly independent; the same for every data set."""
     if cell.method == "nuts":
         if cell.irt_model in MAKERS:
-            return NUTSSettings(seed=seed, chains=1, warmup=150, draws=4 * N_DRAWS, jobs=1)
+            return NUTSSettings(seed=seed, chains=1, warmup=150, draws=2 * N_DRAWS, jobs=1)
         return NUTSSettings(seed=seed, chains=1, warmup=200, draws=8 * N_DRAWS, jobs=1)
     if cell.method == "laplace":
         return LaplaceSettings(seed=seed, draws=8 * N_DRAWS)  # eight of each chain
@@ -185,12 +185,13 @@ def ranks(
 ) -> dict[str, int]:
     """Draws below the truth, quantity by quantity; of a model that is no logistic one, its own log-likelihood's."""
     found = {}
-    for name in posterior.data_vars:
-        if name not in truth:
+    ranked, known = (unrotated(irt_model, parameters) for parameters in (posterior, truth))
+    for name in ranked.data_vars:
+        if name not in known:
             continue
-        drawn = posterior[name].transpose("draw", ...)
+        drawn = ranked[name].transpose("draw", ...)
         dims = [dim for dim in drawn.dims if dim != "draw"]
-        values, true = drawn.to_numpy().reshape(N_DRAWS, -1), truth[name].transpose(*dims).to_numpy().ravel()
+        values, true = drawn.to_numpy().reshape(N_DRAWS, -1), known[name].transpose(*dims).to_numpy().ravel()
         free = np.flatnonzero(np.nanstd(values, axis=0) > 0)  # not what is known, such as a group that is the reference
         for place in free[:2] if name == "ability" else free[:1]:
             label = f"{name}[{place}]" if dims else str(name)

@@ -10,12 +10,16 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench import (
+    Beta,
     BifactorTwoPL,
+    ConfirmatoryTwoPL,
     GeneralizedPartialCredit,
     GradedResponse,
     Groups,
     ItemRegression,
     ManyFacet,
+    MultidimensionalTwoPL,
+    Regression,
     TwoPL,
     ZeroOneBeta,
 )
@@ -38,32 +42,51 @@ def of_scores(irt_model: Any) -> Callable[[int, int, int], Made]:
     return make
 
 
-def of_groups(n_models: int, n_items: int, seed: int) -> Made:
-    """Two groups of models, the reference the larger."""
-    group = np.where(np.arange(n_models) < 0.6 * n_models, "a", "b")
-    labels = pd.Index([f"model-{place:02d}" for place in range(n_models)], name="model")
-    irt_model = TwoPL(population=Groups("family"))
-    made = simulate_responses(
-        irt_model,
-        n_models=n_models,
-        n_items=n_items,
-        seed=seed,
-        hyperparameters={},
-        models=pd.DataFrame({"family": group}, index=labels),
-    )
+def of_population(population: Any) -> Callable[[int, int, int], Made]:
+    """Models of two families, the first the larger, and of many sizes."""
+    irt_model = TwoPL(population=population)
+
+    def make(n_models: int, n_items: int, seed: int) -> Made:
+        places = np.arange(n_models)
+        columns = {"family": np.where(places < 0.6 * n_models, "a", "b"), "size": np.sqrt(places)}
+        models = pd.DataFrame(columns, index=[f"model-{place:02d}" for place in places])
+        made = simulate_responses(
+            irt_model, n_models=n_models, n_items=n_items, seed=seed, hyperparameters={}, models=models
+        )
+        return made.truth, made.table.counts(), irt_model
+
+    return make
+
+
+def of_trials(n_models: int, n_items: int, seed: int) -> Made:
+    """Five trials per cell, correlated."""
+    irt_model = TwoPL(dispersion=Beta(1, 9))
+    made = simulate_responses(irt_model, n_models=n_models, n_items=n_items, seed=seed, n_samples=5, hyperparameters={})
     return made.truth, made.table.counts(), irt_model
 
 
-def of_bifactor(n_models: int, n_items: int, seed: int) -> Made:
-    """Two passages; loadings from hierarchies drawn for each dimension, turned to be mostly positive, as fits are."""
-    rng = np.random.default_rng(seed)
-    irt_model = BifactorTwoPL(groups=tuple(np.where(np.arange(n_items) < n_items // 2, "p", "q")))
-    pattern = irt_model.pattern(n_items)
-    loading = _drawn(irt_model.loading, pattern.shape, rng) * pattern
-    loading *= np.where(loading.sum(axis=0) < 0, -1.0, 1.0)
-    given = {"loading": loading, "intercept": _drawn(irt_model.intercept, n_items, rng)}
-    made = simulate_responses(irt_model, n_models=n_models, n_items=n_items, seed=seed, parameters=given)
-    return made.truth, made.table.counts(), irt_model
+def several_abilities(model_of: Callable[[int], Any]) -> Callable[[int, int, int], Made]:
+    """Loadings from hierarchies drawn for each dimension, turned to be mostly positive, as fits are."""
+
+    def make(n_models: int, n_items: int, seed: int) -> Made:
+        rng = np.random.default_rng(seed)
+        irt_model = model_of(n_items)
+        pattern = irt_model.pattern(n_items)
+        loading = _drawn(irt_model.loading, pattern.shape, rng) * pattern
+        turn = np.where(loading.sum(axis=0) < 0, -1.0, 1.0)
+        given = {"loading": loading * turn, "intercept": _drawn(irt_model.intercept, n_items, rng)}
+        if irt_model.correlated:  # LKJ(1) of two dimensions is uniform
+            correlation = rng.uniform(-1, 1) * turn.prod()
+            given["ability_correlation"] = np.array([[1, correlation], [correlation, 1]])
+        made = simulate_responses(irt_model, n_models=n_models, n_items=n_items, seed=seed, parameters=given)
+        return made.truth, made.table.counts(), irt_model
+
+    return make
+
+
+def halves(n_items: int) -> list[str]:
+    """Name the passage of each item."""
+    return ["p" if place < n_items // 2 else "q" for place in range(n_items)]
 
 
 def of_covariate(n_models: int, n_items: int, seed: int) -> Made:
@@ -98,15 +121,33 @@ def _drawn(prior: Hierarchical, shape: Any, rng: np.random.Generator) -> np.ndar
 
 
 MAKERS: dict[str, Callable[[int, int, int], Made]] = {
-    "groups": of_groups,
-    "bifactor": of_bifactor,
+    "groups": of_population(Groups("family")),
+    "regression": of_population(Regression(["size"])),
+    "repeated trials": of_trials,
+    "m2pl": several_abilities(lambda n_items: MultidimensionalTwoPL(dimensions=2)),
+    "confirmatory": several_abilities(
+        lambda n_items: ConfirmatoryTwoPL(dimensions=tuple((half,) for half in halves(n_items)))
+    ),
+    "bifactor": several_abilities(lambda n_items: BifactorTwoPL(groups=tuple(halves(n_items)))),
     "item regression": of_covariate,
     "grm": of_scores(GradedResponse(steps=3)),
     "gpcm": of_scores(GeneralizedPartialCredit(steps=3)),
     "mfrm": of_scores(ManyFacet(steps=2)),
     "beta": of_scores(ZeroOneBeta()),
 }
-FAST = ("groups", "bifactor")  # known to the fast method
+FAST = ("groups", "regression", "repeated trials", "m2pl", "confirmatory", "bifactor")  # known to the fast method
+
+
+def unrotated(irt_model: IRTModel, parameters: xr.Dataset) -> xr.Dataset:
+    """Leave of abilities and loadings, where axes are free, what no rotation changes: their sums of squares."""
+    if not isinstance(irt_model, MultidimensionalTwoPL):
+        return parameters
+    return xr.Dataset(
+        {
+            "intercept": parameters["intercept"],
+            **{name: (parameters[name] ** 2).sum("dimension") for name in ("ability", "loading")},
+        }
+    )
 
 
 def log_likelihood(irt_model: IRTModel, parameters: xr.Dataset, counts: ResponseCounts) -> np.ndarray:
