@@ -68,8 +68,8 @@ def simulated_variances(
     added = np.empty((n_subsets, len(sizes), n_steps * n_seeds))  # by the items that a subset has more than the last
     for subset in added:
         np.add.reduceat(rows[rng.permutation(n_items)[: sizes[-1]]], starts, axis=0, out=subset)
-    scores = added.cumsum(axis=1) / np.asarray(sizes)[:, None]
-    return scores.reshape(n_subsets, len(sizes), n_steps, n_seeds).var(axis=3, ddof=1).mean(axis=2)
+    scores = (added.cumsum(axis=1) / np.asarray(sizes)[:, None]).reshape(n_subsets, len(sizes), n_steps, n_seeds)
+    return np.asarray(scores.var(axis=3, ddof=1).mean(axis=2))
 
 
 def simulated_curve(
