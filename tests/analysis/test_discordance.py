@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.analysis import rankings
-from irt_bench.analysis.rankings import AbilityAndAccuracy, discordant_pairs, responsible_items
+from irt_bench.analysis import agreement
+from irt_bench.analysis.agreement import AbilityAndAccuracy, discordant_pairs, responsible_items
 
 
 def sides_of(n_models, seed, n_items=12):
@@ -40,9 +40,9 @@ def test_pairs_and_probabilities_equal_their_enumeration():
 def test_blocks_of_rows_do_not_change_the_pairs(monkeypatch):
     measures, labels = sides_of(60, seed=4)
     whole, n_discordant, _ = discordant_pairs(measures, labels)
-    monkeypatch.setattr(rankings, "ROW_BLOCK", 7)
+    monkeypatch.setattr(agreement, "ROW_BLOCK", 7)
     pd.testing.assert_frame_equal(whole, discordant_pairs(measures, labels)[0])
-    monkeypatch.setattr(rankings, "PAIR_POOL", 30)
+    monkeypatch.setattr(agreement, "PAIR_POOL", 30)
     pool, n_with_pool, _ = discordant_pairs(measures, labels)
     assert n_with_pool == n_discordant > 30 == len(pool)
     pd.testing.assert_series_equal(pool.iloc[0], whole.iloc[0])

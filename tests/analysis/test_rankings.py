@@ -3,15 +3,15 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from irt_bench.analysis.classical import score_reliability
-from irt_bench.analysis.irt import ability_table
-from irt_bench.analysis.rankings import (
+from irt_bench.analysis.agreement import (
     AbilityAndAccuracy,
     correlation_table,
     model_table,
     reliability_table,
     resample_accuracy,
 )
+from irt_bench.analysis.classical import score_reliability
+from irt_bench.analysis.irt import ability_table
 
 
 def test_resampled_order_of_two_models_follows_the_multinomial(make_counts):
