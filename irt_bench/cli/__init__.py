@@ -10,11 +10,10 @@ from irt_bench.cli import (
     fit,
     read,
     report,
-    study,
     subset,
     variance,
 )
-from irt_bench.cli.options import CommandGroup, OrderedCommand
+from irt_bench.cli.command import CommandGroup, OrderedCommand
 
 EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the end of each help
     read.read: (
@@ -58,7 +57,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
         "irt-bench variance responses.parquet --recipes old new --detect 0.01",
         "irt-bench variance responses.parquet --models large small",
     ),
-    study.study: (
+    variance.study: (
         "irt-bench study responses.parquet --dry-run -o study",
         "irt-bench study responses.parquet --sizes 50,100 --methods information,anchors -o study",
     ),
@@ -73,7 +72,7 @@ TASKS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {  # panels of the hel
     "Responses": (read.read, analyses.items),
     "Models": (fit.fit, analyses.check, analyses.score, analyses.scores, analyses.compare),
     "Reduced benchmarks": (subset.subset, subset.export, subset.adaptive),
-    "Seed variance": (variance.variance, study.study),
+    "Seed variance": (variance.variance, variance.study),
     "Everything": (report.report, report.demo),
 }
 HELP: Final = (

@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-from irt_bench.cli.command import command, for_terminal, out, print_text, progress_bar
-from irt_bench.cli.options import (
+from irt_bench.cli.command import (
     FigureOptions,
     FitFolder,
     OutputCsv,
@@ -16,8 +15,13 @@ from irt_bench.cli.options import (
     Strict,
     TableOptions,
     choice,
+    command,
     fail_if_strict,
+    for_terminal,
     option,
+    out,
+    print_text,
+    progress_bar,
     records,
     say_written,
 )

@@ -5,8 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
-from irt_bench.cli.command import command, for_terminal, out, print_text, progress_bar
-from irt_bench.cli.options import (
+from irt_bench.cli.command import (
     FigureOptions,
     Paths,
     ResponseOptions,
@@ -14,9 +13,14 @@ from irt_bench.cli.options import (
     Strict,
     TableOptions,
     choice,
+    command,
     fail_if_strict,
     flag,
+    for_terminal,
     option,
+    out,
+    print_text,
+    progress_bar,
     say_written,
 )
 from irt_bench.errors import ModelError
@@ -251,7 +255,7 @@ def _clusters(counts: "ResponseCounts", given: str | None) -> "Cluster":
     """Families as the names of the models tell them, or the column."""
     if given != "names" or given in counts.models:
         return given
-    from irt_bench.subsets.clusters import model_clusters
+    from irt_bench.responses.labels import model_clusters
 
     return model_clusters(counts)
 

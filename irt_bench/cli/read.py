@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irt_bench.cli.command import command, err, out, print_text, progress_bar
-from irt_bench.cli.options import READING, Paths, ResponseOptions, TableOptions, flag, option, say_written
+from irt_bench.cli.command import (
+    READING,
+    Paths,
+    ResponseOptions,
+    TableOptions,
+    command,
+    err,
+    flag,
+    option,
+    out,
+    print_text,
+    progress_bar,
+    say_written,
+)
 from irt_bench.files import json_text
 
 if TYPE_CHECKING:

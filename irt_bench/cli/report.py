@@ -10,11 +10,9 @@ import typer
 
 from irt_bench import names
 from irt_bench.cli.analyses import check
-from irt_bench.cli.command import command, out, progress_bar
-from irt_bench.cli.options import Force, ResponseOptions, Seed, flag, option
-from irt_bench.cli.study import study
+from irt_bench.cli.command import Force, ResponseOptions, Seed, command, flag, option, out, progress_bar
 from irt_bench.cli.subset import subset
-from irt_bench.cli.variance import variance
+from irt_bench.cli.variance import study, variance
 from irt_bench.errors import ReadError
 from irt_bench.files import check_output, replacing_folder, write_csv, write_json
 

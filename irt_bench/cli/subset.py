@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from rich.markup import escape
 
-from irt_bench.cli.command import command, err, out, print_text, progress_bar
-from irt_bench.cli.options import (
+from irt_bench.cli.command import (
     FigureOptions,
     FileOptions,
     FitFolder,
@@ -21,8 +20,13 @@ from irt_bench.cli.options import (
     SubsetFile,
     WriteOptions,
     choice,
+    command,
+    err,
     flag,
     option,
+    out,
+    print_text,
+    progress_bar,
     records,
     say_written,
 )
@@ -252,7 +256,7 @@ def _verdict(control: "pd.DataFrame") -> str:
 
 def _note_responses(counts: "ResponseCounts") -> None:
     """Say what of the responses bears on how well the estimates hold."""
-    from irt_bench.subsets.clusters import models_without_family
+    from irt_bench.responses.labels import models_without_family
 
     if counts.measure == "score":
         err.print(

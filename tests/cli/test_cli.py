@@ -18,8 +18,7 @@ from typer.testing import CliRunner
 
 import irt_bench
 from irt_bench.cli import app
-from irt_bench.cli.command import out
-from irt_bench.cli.options import say_written
+from irt_bench.cli.command import out, say_written
 from irt_bench.errors import ConvergenceWarning
 from irt_bench.inference.fit import FitResult
 from irt_bench.irt_models.logistic import TwoPL
@@ -276,8 +275,7 @@ def test_warnings_of_this_package_reach_the_user_and_those_for_developers_do_not
 
 
 def test_a_group_of_options_arrives_as_one_record():
-    from irt_bench.cli.command import command, options_of
-    from irt_bench.cli.options import Seed, WriteOptions
+    from irt_bench.cli.command import Seed, WriteOptions, command, options_of
 
     arrived = []
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from irt_bench.cli import app
-from irt_bench.cli.options import FigureOptions
+from irt_bench.cli.command import FigureOptions
 
 CASES = {  # command, options, and the figures it draws
     "items": ("items {r}", ["items"]),
