@@ -30,7 +30,7 @@ from irt_bench.report.tables.score_tables import (
 )
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.clusters import Labels, model_clusters
+from irt_bench.responses.labels import ClusterLabels, model_clusters
 from irt_bench.subsets.compare import (
     N_RANDOM,
     WITHIN,
@@ -400,7 +400,9 @@ def compare_calibrations(
     return CalibrationComparison(_over_draws(pd.DataFrame(rows)), number)
 
 
-def _apart(clusters: Labels, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _apart(
+    clusters: ClusterLabels, n: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows of random clusters with `n` models or more together, and rows of all others, each in random order."""
     names, codes = np.unique(clusters, return_inverse=True)
     place = rng.permutation(len(names))

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from irt_bench import names
 from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.responses.labels import cluster_folds
 from irt_bench.responses.table import listed, natural_order
-from irt_bench.subsets.clusters import cluster_folds
 from irt_bench.subsets.estimators import ESTIMATORS, MAX_RANDOM
 from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
 from irt_bench.variance.scores import SeedLayout

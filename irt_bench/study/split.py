@@ -22,11 +22,11 @@ from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import FitError
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import cluster_folds, model_clusters
 from irt_bench.study.data import INNER_FOLDS, SplitJob, calibration_plan, fit_calibration, read_rows
 from irt_bench.study.design import EQUAL
 from irt_bench.subsets.basis import ABILITY_NODES, Selection, SelectionBasis, full_scores
 from irt_bench.subsets.calibration import Calibration, Fold, Recipe, chosen_items, prepare
-from irt_bench.subsets.clusters import cluster_folds, model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, estimate
 from irt_bench.subsets.scorer import (
     MIN_PROBABILITY,

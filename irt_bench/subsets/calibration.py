@@ -29,8 +29,8 @@ from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import Beta, IRTModel
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import ClusterLabels, cluster_folds
 from irt_bench.subsets.basis import Selection, SelectionBasis, as_answers, full_scores
-from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, estimate
 from irt_bench.subsets.score import UNKNOWN_ERRORS, HeldOutErrors, HeldOutScores, held_out_errors
 from irt_bench.subsets.scorer import (
@@ -138,7 +138,7 @@ class Calibration:
 
     whole: SelectionBasis  # basis of all calibration models
     folds: tuple[Fold, ...]  # folds of the cross-validation over clusters
-    clusters: Labels  # (model,): Clusters of the calibration models
+    clusters: ClusterLabels  # (model,): Clusters of the calibration models
     plan: CalibrationPlan  # IRT model and settings
 
     @property
@@ -221,7 +221,7 @@ def fit_posterior(counts: ResponseCounts, plan: CalibrationPlan) -> xr.Dataset:
 
 def prepare(
     counts: Responses,
-    clusters: Labels,
+    clusters: ClusterLabels,
     plan: CalibrationPlan,
     *,
     seed: int = 0,
@@ -305,7 +305,7 @@ class _Folds(NamedTuple):
 
     folds: tuple[Fold, ...]
     summaries: list[_FoldSummaries]
-    clusters: list[Labels]  # of the held-out models
+    clusters: list[ClusterLabels]  # of the held-out models
     source_share: float
 
     @classmethod

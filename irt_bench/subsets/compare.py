@@ -33,6 +33,7 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import SubsetError, check_jobs, check_range, unknown_choice
 from irt_bench.names import INTERVAL, MODEL
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import ClusterLabels, cluster_folds
 from irt_bench.subsets.basis import SelectionBasis, full_scores
 from irt_bench.subsets.calibration import (
     CalibratedSubset,
@@ -45,7 +46,6 @@ from irt_bench.subsets.calibration import (
     summarise_chosen,
     weighted_scorer,
 )
-from irt_bench.subsets.clusters import Labels, cluster_folds
 from irt_bench.subsets.estimators import (
     ESTIMATORS,
     MAX_RANDOM,
@@ -186,7 +186,7 @@ def methods_for(counts: ResponseCounts, methods: Sequence[str] | None = None) ->
 
 def compare(
     counts: ResponseCounts,
-    clusters: Labels,
+    clusters: ClusterLabels,
     design: ComparisonDesign,
     *,
     jobs: int = 1,
@@ -221,7 +221,7 @@ def compare(
     )
 
 
-def shift(counts: ResponseCounts, clusters: Labels, design: ComparisonDesign) -> pd.DataFrame:
+def shift(counts: ResponseCounts, clusters: ClusterLabels, design: ComparisonDesign) -> pd.DataFrame:
     """Calibrate on the weaker half of the models, and measure errors on the stronger half.
 
     Returns
@@ -259,7 +259,7 @@ def summarise(held_out: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(rows).join(coverage_by(held_out.dropna(subset=["q05"]), RECIPE, rng), on=RECIPE)
 
 
-def _with_clusters(held_out: pd.DataFrame, counts: ResponseCounts, clusters: Labels) -> pd.DataFrame:
+def _with_clusters(held_out: pd.DataFrame, counts: ResponseCounts, clusters: ClusterLabels) -> pd.DataFrame:
     places = counts.models.index.get_indexer(pd.Index(held_out[MODEL]))
     return held_out.assign(**{CLUSTER: clusters[places]})
 
@@ -277,7 +277,7 @@ def _target(counts: ResponseCounts, plan: CalibrationPlan) -> FloatArray:
 
 
 def _fold(
-    counts: ResponseCounts, clusters: Labels, design: ComparisonDesign, kept: FloatArray, held_out: FloatArray
+    counts: ResponseCounts, clusters: ClusterLabels, design: ComparisonDesign, kept: FloatArray, held_out: FloatArray
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Estimates for the held-out models by every recipe, and errors of random subsets."""
     calibration = prepare(counts.take(models=kept), clusters[kept], design.plan, seed=design.seed)
@@ -335,7 +335,7 @@ def shuffled(counts: ResponseCounts, within: Within, rng: np.random.Generator) -
 
 
 def negative_control(
-    counts: ResponseCounts, clusters: Labels, design: ComparisonDesign, within: Within, *, jobs: int = 1
+    counts: ResponseCounts, clusters: ClusterLabels, design: ComparisonDesign, within: Within, *, jobs: int = 1
 ) -> pd.DataFrame:
     """Compare methods calibrated on shuffled answers with random subsets, on the true answers of held-out models.
 

@@ -19,6 +19,7 @@ from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.irt_models.model import SCORE_MODEL, IRTModel
 from irt_bench.names import DIMENSION, DOC_HASH, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import model_clusters
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, ResponseTable
 from irt_bench.subsets.basis import Selection, SelectionBasis, balanced_targets
 from irt_bench.subsets.calibration import (
@@ -32,7 +33,6 @@ from irt_bench.subsets.calibration import (
     fold_settings,
     prepare,
 )
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, estimator_of
 from irt_bench.subsets.score import FEW_MODELS, ExpectedError, GapEstimate, HeldOutErrors, orderable_gap
 from irt_bench.subsets.select import SELECTORS, WEIGHTINGS, item_number

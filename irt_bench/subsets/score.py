@@ -44,9 +44,9 @@ from irt_bench.errors import SubsetError
 from irt_bench.names import INTERVAL, MODEL
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import ClusterLabels
 from irt_bench.responses.table import FILTER, METRIC
 from irt_bench.subsets.basis import filled_shares
-from irt_bench.subsets.clusters import Labels
 from irt_bench.subsets.estimators import LearnedParameters, estimate, estimator_of, possible_range, prediction_of
 from irt_bench.subsets.scorer import Prediction, ResponseSummary, scorer_of, summarise_responses
 from irt_bench.subsets.subset import EstimatorParameters, SubsetRecord, bare_hash
@@ -78,7 +78,7 @@ _NOT_KNOWN = ExpectedError(math.nan, math.nan, math.nan)
 UNKNOWN_ERRORS: Final = HeldOutErrors(_NOT_KNOWN, _NOT_KNOWN, math.nan, math.nan, math.nan)
 
 
-def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | None = None) -> HeldOutErrors:
+def held_out_errors(error: FloatArray, variance: FloatArray, clusters: ClusterLabels | None = None) -> HeldOutErrors:
     """Summarise errors (estimate minus full score) of held-out models; `variance` is that under the IRT model.
 
     For intervals of the errors `clusters` are resampled; by default each model is a cluster.
@@ -104,7 +104,7 @@ def held_out_errors(error: FloatArray, variance: FloatArray, clusters: Labels | 
     )
 
 
-def _resampled(values: FloatArray, clusters: Labels | None) -> list[ExpectedError]:
+def _resampled(values: FloatArray, clusters: ClusterLabels | None) -> list[ExpectedError]:
     """Mean of each row, with its quantiles over resampled clusters; the limits are NaN with one cluster."""
     codes = np.arange(values.shape[1]) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     n_clusters = int(codes.max()) + 1
@@ -193,7 +193,7 @@ class HeldOutScores(NamedTuple):
 
     estimates: list[FloatArray]  # of the full score, shape (model,)
     truths: list[FloatArray]
-    clusters: list[Labels]
+    clusters: list[ClusterLabels]
     responses: list[ResponseCounts]
 
 

@@ -27,8 +27,8 @@ from irt_bench.analysis.intervals import holm
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets.calibration import CalibrationPlan, Recipe, calibrate, prepare, summarise_chosen
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
 from irt_bench.subsets.score import ScoringContext, estimate_with_interval
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import model_clusters
 from irt_bench.study.data import calibration_plan
 from irt_bench.study.plan import plan_study
 from irt_bench.study.split import (
@@ -18,7 +19,6 @@ from irt_bench.study.split import (
     split_scorers,
 )
 from irt_bench.subsets.calibration import Recipe, calibrate, chosen_items, prepare
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, estimate
 from irt_bench.subsets.scorer import make_scorer, summarise_responses
 

@@ -9,10 +9,10 @@ from irt_bench.inference.convergence import Check
 from irt_bench.inference.fast.bordered_precision import cholesky
 from irt_bench.inference.settings import SVISettings
 from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
+from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.basis import full_scores
 from irt_bench.subsets.calibration import Recipe, calibrate, fold_settings, prepare, summarise_chosen
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS, Estimator, LearnedParameters, estimate, possible_range
 from irt_bench.subsets.score import interval_limits
 

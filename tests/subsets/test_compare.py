@@ -6,9 +6,9 @@ from irt_bench import table_from_frame
 from irt_bench.analysis.intervals import Z_LIMIT
 from irt_bench.errors import SubsetError
 from irt_bench.inference.settings import settings_for
+from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets import calibration
 from irt_bench.subsets import score as scoring
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.compare import ComparisonDesign, compare, methods_for, shift, summarise
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.score import interval_limits

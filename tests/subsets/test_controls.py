@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import SubsetError
+from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets import calibration
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.compare import ComparisonDesign, negative_control, shuffled
 from irt_bench.subsets.select import select
 

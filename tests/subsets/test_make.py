@@ -3,8 +3,8 @@ import pytest
 
 from irt_bench import table_from_frame
 from irt_bench.errors import SubsetError
+from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets.calibration import Recipe, prepare
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.make import make_subset, parallel_forms, prompt_hashes, smallest_subset
 
 

@@ -6,8 +6,8 @@ from irt_bench.errors import SubsetError
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets.calibration import CalibrationPlan, Recipe, prepare
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import make_subset
 from irt_bench.subsets.score import COLUMNS, estimate_full_score

@@ -9,9 +9,9 @@ from irt_bench.errors import FitError, SubsetError, SubsetWarning
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets import calibration, score
 from irt_bench.subsets.calibration import CalibrationPlan, Recipe, prepare
-from irt_bench.subsets.clusters import model_clusters
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights, make_subset
 from irt_bench.subsets.score import estimate_full_score
 
