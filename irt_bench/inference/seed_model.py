@@ -38,6 +38,7 @@ from irt_bench.inference.sampling.known_items import (
     AbilityTable,
     KnownItems,
     SeedData,
+    SeedDesign,
     at_places,
     sum_by,
 )
@@ -47,7 +48,6 @@ from irt_bench.inference.sampling.target import Target
 from irt_bench.inference.settings import N_ITEM_DRAWS, NUTSSettings, SVISettings
 from irt_bench.irt_models.model import HalfNormal, Normal
 from irt_bench.irt_models.program import half_normal, measured, normal, number
-from irt_bench.irt_models.training_runs import SeedDesign
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.workers import Progress
 

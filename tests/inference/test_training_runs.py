@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import ModelError
-from irt_bench.irt_models.training_runs import SeedDesign
+from irt_bench.inference.sampling.known_items import SeedDesign
 
 
 def checkpoints(*rows):
