@@ -12,7 +12,7 @@
 # # Which models are better, and can the numbers be trusted?
 #
 # A benchmark gives each model one number, the share of right answers. This notebook starts from the single answers and
-# asks six questions that this number does not settle. Everything used here is in the namespace `irt_bench`.
+# asks seven questions that this number does not answer. All functions used here are in the namespace `irt_bench`.
 #
 # The data come with the package. They are simulated: 120 models answer 100 items, and two items have a wrong key. With
 # your own results, replace the next cell by `answers = read_responses(["results/"])`, or by any DataFrame with one row
@@ -45,7 +45,7 @@ print("left out:", ", ".join(broken))
 answers = answers.drop(columns=broken)
 
 # %% [markdown]
-# ## How able is each model, and how sure is that?
+# ## How able is each model, and how certain is that?
 # The 2PL gives each item a difficulty and a discrimination, and each model an ability. The default method takes some
 # seconds; the first call also compiles code. It draws from the posterior, so that every number has an interval.
 
@@ -90,8 +90,8 @@ checks.plot()
 checks.summary()[["status", "value", "fails_if", "threshold"]].round(3)
 
 # %% [markdown]
-# No check fails; with the two items that we left out, some would. This shows no fault, but it does not prove the model.
-# The curves of three items, with the observed shares of right answers:
+# No check fails; with the two items that we left out, some would. Passed checks do not prove that the model is right,
+# but they show no fault. The curves of three items, with the observed shares of right answers:
 
 # %%
 fitted.plot("curves", items=list(fitted.items()["discrimination"].sort_values().index[[0, 49, 97]]))
@@ -104,13 +104,13 @@ comparison = fitted.compare_accuracy(seed=1)
 comparison.correlations().round(2)
 
 # %% [markdown]
-# Nearly. `rankings` is the correlation of the two orders of these models. `estimate` is that of accuracy with the true
-# abilities, with its 90% interval, and `further_models` the interval for other models of the same kind. For a ranking
-# alone, accuracy would have been enough here. Ability is needed where models answered different items.
+# Nearly. `rankings` is the correlation of the two rankings of these models. `estimate` is the correlation of accuracy
+# with the true abilities, with its 90% interval; `further_models` is the interval for other models of the same kind.
+# For a ranking alone, accuracy would have been enough here. Ability is needed where models answered different items.
 
 # %% [markdown]
 # ## How able are new models?
-# The items stay as they are. For two new models, each with answers to 20 items, we take two rows from above.
+# The parameters of the items stay fixed. As two new models, each with answers to 20 items, we take two rows from above.
 
 # %%
 new = answers.iloc[[0, 60], :20].set_axis(["strong model", "weak model"])
@@ -118,8 +118,8 @@ fitted.score(new).round(2)
 
 # %% [markdown]
 # ## What do the priors do?
-# They are fields of the model. By default, the mean difficulty is learned from the answers. Here a prior says that the
-# items are easy, against what the answers say. How far do the abilities move?
+# They are fields of the model. By default, the mean difficulty is estimated from the answers. Here a prior states that
+# the items are easy, which contradicts the answers. How far do the abilities move?
 
 # %%
 easy = TwoPL(difficulty=Hierarchical(mean=Normal(-1.0, 0.1), sd=HalfNormal(1.0)))
@@ -188,7 +188,7 @@ class LengthModel:
 
 # %% [markdown]
 # Sixty models answer twenty items whose difficulty grows by 1.2 per unit of length. NUTS samples the program. The
-# chains are short, to save time here; the diagnostics say so.
+# chains are short, to save time here; the diagnostics show it.
 
 # %%
 rng = np.random.default_rng(8)
@@ -203,4 +203,4 @@ print(f"effect of length: {float(effect.mean()):.2f}, sd {float(effect.std()):.2
 own.diagnostics()[["status", "value", "threshold"]].head(4).round(3)
 
 # %% [markdown]
-# The effect is found. Scoring, checks and subsets work with such a model as with the 2PL.
+# The estimate is close to the true effect of 1.2. Scoring, checks and subsets work with such a model as with the 2PL.

@@ -11,9 +11,9 @@
 # %% [markdown]
 # # Is my benchmark's seed variance reducible?
 #
-# Train the same recipe with another seed, and its score moves. Would fewer items, or items with other weights, move
-# less? This notebook asks it of simulated training runs in which we know the answer: half of the items carry noise of
-# their own. Each seed gets these right or wrong more often, for no reason that another seed shares.
+# Train the same recipe with another seed, and its score changes. Would the score of fewer items, or of items with other
+# weights, change less? In the simulated training runs of this notebook the answer is known: half of the items have
+# noise of their own. Whether a seed gets such an item right more or less often is independent of all other seeds.
 #
 # With your own results, replace the next cell by `table = read_responses(["results/"])`. Models need a `seed`, and
 # `run` and `step` where there are several.
@@ -55,22 +55,22 @@ variance.summary()[["mean", "seed_sd", "seed_sd_q05", "seed_sd_q95", "n_runs", "
 
 # %% [markdown]
 # ## What is the noise made of?
-# A choice of items can only change the part that is each item's own. That part shrinks with the number of items. The
-# part that all items share is there whatever the subset.
+# A choice of items can only change the part that is each item's own. That part shrinks as the number of items grows.
+# The part that all items share remains in every subset.
 
 # %%
 components = variance.components().groupby("component", sort=False)["estimate"].mean()
 components.round(4).to_frame("mean over runs")
 
 # %% [markdown]
-# `seed:item`, what a seed does to single items, is large. `seed`, what it does to all items, is about zero. So a choice
-# of items could help here. (`item` is the spread of the items' difficulties, and `trial` the variance of repeated
-# answers; with ten answers per item, a tenth of it adds to `seed:item`.)
+# `seed:item`, the effect of a seed on single items, is large. `seed`, its effect on all items, is about zero. So a
+# choice of items could help here. (`item` is the spread of the items' difficulties, and `trial` the variance of
+# repeated answers; with ten answers per item, a tenth of it adds to `seed:item`.)
 
 # %% [markdown]
 # ## The study
 # Items are chosen on some runs and judged on others, in turn. Each choice is compared with random subsets of the same
-# size, scored by the same estimator with the same weights. So whatever the estimator does by itself, they do too.
+# size, scored by the same estimator with the same weights. So the comparison shows the effect of the choice alone.
 
 # %%
 study = run_study(
@@ -88,9 +88,9 @@ study.plot("forest")
 
 # %% [markdown]
 # A ratio below 1 means less seed variance than random items have. A verdict needs an interval that excludes 1, and
-# survives Holm's correction for several comparisons. A score that varies less altogether, between runs as well, tells
-# models apart no better. So `ratio_signal` divides the ratio of the seed standard deviations by the ratio of how far
-# the scores of the runs differ.
+# survives Holm's correction for several comparisons. A score that varies less altogether, between runs as well, does
+# not distinguish models any better. So `ratio_signal` divides the ratio of the seed standard deviations by the ratio of
+# how far the scores of the runs differ.
 
 # %%
 results = (
@@ -112,20 +112,20 @@ results[columns].round(2)
 results[["ratio_full", "ratio_full_q05", "ratio_full_q95", "verdict_full"]].round(2)
 
 # %% [markdown]
-# None is less noisy than all 80 items. But for 25 discriminating items, and for those of least variance, no difference
-# from them is shown.
+# No subset is less noisy than all 80 items. For the 25 discriminating items, and for those of least variance, no
+# difference from all items is shown.
 
 # %% [markdown]
 # ## What could these seeds have shown?
-# The ratio that would be found with 80% power. A smaller cut may be there and go unseen.
+# The table has the ratio that would be detected with 80% power. A smaller reduction may exist without being found.
 
 # %%
 study.detectable()[["size", "degrees_of_freedom", "detectable_ratio_random", "detectable_ratio_full"]].round(2)
 
 # %% [markdown]
 # ## Dropping items one by one
-# This is the way of the paper: sort by discrimination and drop the lowest. Compare with the band, not with the first
-# point, as fewer items are noisier in any case.
+# As in the paper, items are sorted by discrimination, and the lowest are dropped. Compare with the band of random
+# subsets, not with the first point, as fewer items are noisier in any case.
 
 # %%
 study.plot("path")
@@ -139,5 +139,5 @@ study.plot("path")
 study.control().query("shuffled_within == 'models'")[["method", "estimator", "ratio", "verdict"]].round(2)
 
 # %% [markdown]
-# None is found. With so few seeds the ratios are uncertain, and some are away from 1 by chance. On the command line:
+# None is found. With so few seeds the ratios are uncertain, and some differ from 1 by chance. On the command line:
 # `irt-bench study results/ -o study`, then `irt-bench report study -o report.html`.

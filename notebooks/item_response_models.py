@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Item response models, one by one
 #
-# One section for each family of models beyond the 2PL: when it is for, how it is fitted, what it gives, a figure. The
-# data of each section are simulated, so that what comes out can be held against what was put in.
+# There is one section for each family of models beyond the 2PL: when to use it, how to fit it, what it gives, and a
+# figure. The data of each section are simulated, so that estimates can be compared with the true values.
 
 # %%
 import warnings
@@ -53,8 +53,8 @@ several = fit(made.table, "m2pl", seed=1)
 several.diagnostics().loc["dimensions", "message"]
 
 # %% [markdown]
-# Abilities may be rotated without any change in what the model predicts. Draws are turned towards each other, and all
-# of them by the varimax rotation, towards loadings that are large or near zero.
+# Abilities may be rotated without any change in what the model predicts. All draws are rotated to agree with one
+# another, and then together by the varimax rotation, which makes loadings large or near zero.
 
 # %%
 several.plot("loadings")
@@ -65,8 +65,8 @@ several.abilities().unstack("dimension")["ability"].head().round(2)
 # %% [markdown]
 # ## Known dimensions: confirmatory
 #
-# Where a column of the items says which ability each asks for, loadings on the others are left out, and correlations
-# between abilities are learned. The two abilities here were drawn with a correlation of 0.6.
+# Where a column of the items names the ability that each requires, loadings on the other abilities are left out, and
+# correlations between abilities are estimated. The two abilities here were drawn with a correlation of 0.6.
 
 # %%
 pattern = tuple(("algebra",) if number % 2 else ("geometry",) for number in range(40))
@@ -89,8 +89,9 @@ confirmatory.plot("loadings")
 # %% [markdown]
 # ## Several benchmarks on one scale: bifactor
 #
-# A general ability, and one of each benchmark (subtask, template, passage) beside it. Models need not have taken all:
-# those that took both benchmarks put them on one scale. Of these 300 models 100 took both, and 100 took each alone.
+# A general ability and, beside it, one for each benchmark (or subtask, template, passage). Models need not have taken
+# all benchmarks: those that took both put them on one scale. Of these 300 models 100 took both, and 100 took each
+# alone.
 
 # %%
 halves = tuple(["reading"] * 30 + ["maths"] * 30)
@@ -111,7 +112,7 @@ stitched.diagnostics().loc["overlap", "message"]
 stitched.plot("loadings")
 
 # %% [markdown]
-# The general ability of models that took one benchmark only, against what was planted:
+# The general ability of models that took one benchmark only, compared with the true values:
 
 # %%
 general = stitched.abilities().xs("general", level="dimension")
@@ -140,7 +141,7 @@ counts = replace(counts, correct=counts.correct * asked, trials=counts.trials * 
 counts = replace(counts, models=counts.models.assign(group=np.where(second, "second", "first")))
 
 # %% [markdown]
-# With one population, the prior draws the groups together, and a check says so.
+# With one population, the prior pulls the groups together, and a check reports it.
 
 # %%
 one = fit(counts, TwoPL(), quick, model_clusters=False)
@@ -164,8 +165,8 @@ grouped.plot("populations")
 # %% [markdown]
 # ## Ability and covariates of models
 # With covariates, such as the logarithm of the number of parameters, ability is regressed on them. The effects of
-# families are random: many small families are possible. Effects are per standard deviation of a covariate, in standard
-# deviations of what it leaves open.
+# families are random: many small families are possible. Effects are per standard deviation of a covariate, in residual
+# standard deviations of ability.
 
 # %%
 family, log_params = rng.integers(0, 10, 150), rng.normal(2, 1.5, 150)
@@ -179,9 +180,10 @@ fitted.plot("populations")
 
 # %% [markdown]
 # ## Repeated trials
-# Where a model answers an item several times, its answers are alike beyond its ability: some items suit it. By default
-# the trials of such a cell are correlated, and the cell has a chance of its own, which its answers inform. Here each
-# cell has a normal effect on the log-odds, with standard deviation 1.3, and 10 trials.
+# Where a model answers an item several times, its answers agree more than its ability explains, since some items suit
+# it and others do not. By default such repeated answers are taken as correlated, and each pair of model and item has
+# its own probability of a right answer. Here each pair has a normal effect on the log-odds, with standard deviation
+# 1.3, and 10 trials.
 
 # %%
 made = simulate_responses(TwoPL(), n_models=60, n_items=80, seed=5)
@@ -193,7 +195,7 @@ correlated = fit(counts, TwoPL(), quick, model_clusters=False)
 correlated.summary("dispersion").round(3)
 
 # %% [markdown]
-# 90% intervals of the cells' chances contain nine in ten of them. If trials are taken as independent, few do.
+# 90% intervals contain nine in ten of the true probabilities. If trials are taken as independent, few do.
 
 # %%
 independent = fit(counts, TwoPL(dispersion=None), quick, model_clusters=False)
@@ -227,10 +229,10 @@ table[["difficulty", "difficulty_sd", "difficulty_ml", "difficulty_ml_se"]].head
 
 # %% [markdown]
 # ## Ordered scores
-# A judge gives 1 to 5, an instruction-following item counts the instructions kept. In the graded response model
+# A judge gives 1 to 5 points, or an item counts how many instructions were followed. In the graded response model
 # (`GradedResponse`, "grm") each item has a threshold of ability for every score above the lowest; in the generalized
 # partial credit model (`GeneralizedPartialCredit`, "gpcm") thresholds are where neighbouring scores are equally likely.
-# A frame of whole-number scores is all they need. By default NUTS draws; variational inference is faster.
+# A DataFrame of whole-number scores is all they need. The default method is NUTS; variational inference is faster.
 
 # %%
 judged = simulate_responses(GradedResponse(steps=4), n_models=100, n_items=8, seed=6)
@@ -243,8 +245,8 @@ graded.items()[["difficulty", "discrimination", *(f"threshold_{point}" for point
 graded.plot("curves")
 
 # %% [markdown]
-# Abilities against what was planted, and the score that the model expects of each judged model, in share of the range
-# from 1 to 5:
+# Abilities compared with the true values, and the expected score of each judged model, as a share of the range from 1
+# to 5:
 
 # %%
 abilities, planted = graded.abilities(), judged.truth["ability"].to_series()
@@ -292,7 +294,7 @@ seen.raters().round(2)
 seen.plot("raters")
 
 # %% [markdown]
-# Left out, the raters' severities are taken for abilities of the models that they judged:
+# If raters are left out, their severity is mistaken for ability of the models that they judged:
 
 # %%
 blind = fit(
@@ -313,9 +315,9 @@ pd.Series(off).round(2)
 
 # %% [markdown]
 # ## Covariates of items
-# What is known of an item before anyone answers it - its length, its subtask, the columns of an embedding - predicts
-# how hard and how steep it is. `ItemRegression` regresses difficulty and log discrimination on such columns, and
-# `predict_items` gives items that no model has answered, with intervals that hold what the columns leave open.
+# What is known of an item before anyone answers it (its length, its subtask, the columns of an embedding) may predict
+# its difficulty and discrimination. `ItemRegression` regresses difficulty and log discrimination on such columns, and
+# `predict_items` predicts those of items that no model has answered. Its intervals include the residual variation.
 
 # %%
 length, subtask = rng.normal(300, 100, 80), rng.choice(["maths", "reading"], 80)

@@ -60,7 +60,7 @@ subset.plot("items")
 
 # %% [markdown]
 # ## How near are the estimates to the full scores?
-# The 140 new models took no part. Only their answers to the 30 items are used for the estimate.
+# The 140 new models were not used to make the subset. Only their answers to the 30 items are used for the estimate.
 
 # %%
 subset.plot("scores", responses=new)
@@ -73,8 +73,8 @@ table.head().round(3)
 
 # %% [markdown]
 # ## Is that better than 30 items at random?
-# Random items are the comparison that matters, since most of the saving comes from their number alone. First with the
-# same estimator, then with the plain mean that one would otherwise take.
+# Random items are the comparison that matters, since most of the saving comes from the number of items alone. They are
+# scored with the same estimator, and with the plain mean that one would otherwise take.
 
 
 # %%
@@ -109,12 +109,13 @@ adaptive[["n_items", "ability_error", "score_error", "error_ratio"]].round(2)
 
 # %% [markdown]
 # Yes, about half as many: 16 items on average give the same error of ability (`error_ratio` is relative to the fixed
-# subset). But all items must be at hand, and a model has to answer them one after the other.
+# subset). But the whole benchmark must be available, and a model has to answer its items one after the other.
 
 # %% [markdown]
 # ## How do I run it?
-# A subset is one file. It is exported for a harness, here as a list of items. With logs of lm-evaluation-harness or
-# Inspect, `"lm-eval"`, `"lm-eval-task"` and `"inspect"` write what these run, and the command is returned.
+# A subset is one file. It is exported for a harness, here as a list of items. If the calibration responses are logs of
+# lm-evaluation-harness or Inspect, `"lm-eval"`, `"lm-eval-task"` and `"inspect"` write files for these programs and
+# return the command to run.
 
 # %%
 with tempfile.TemporaryDirectory() as folder:

@@ -42,8 +42,8 @@ variance.plot("steps")
 
 # %% [markdown]
 # As in the paper, E is well below `ci95_analytic`, the half-width of the 95% interval that the items alone give. But
-# that compares a standard deviation with 1.96 of them. Compared with `item_sampling_sd`, the standard deviation from
-# the items alone, the seeds move the score about as much.
+# that compares a standard deviation with 1.96 standard deviations. Compared with `item_sampling_sd`, the standard
+# deviation from the items alone, the seeds move the score about as much.
 
 # %% [markdown]
 # ## What do 100 items by IRT do? (their Tables 3 and 4)
@@ -68,10 +68,10 @@ print(f"E in points: full benchmark {100 * row['e_full']:.2f}, anchors with p-IR
       f"with gp-IRT {100 * row['e_gp_irt']:.2f}")  # fmt: skip
 
 # %% [markdown]
-# The subset is noisier than the full benchmark: the finding of the paper.
+# The subset is noisier than the full benchmark, as the paper found.
 
 # %% [markdown]
-# ## Is that the fault of IRT?
+# ## Does IRT cause this?
 # A hundred items are noisier than six hundred, whichever they are. Over random subsets of k items the variance is
 # V(k) = s2_seed + s2_res / k. So a subset has to be compared with random subsets of its size, scored in the same way.
 

@@ -11,10 +11,10 @@
 # %% [markdown]
 # # Do fewer or reweighted items cut seed variance?
 #
-# **Question.** Train a model again with another seed, and its benchmark score moves. Madaan et al. (2024,
-# [arXiv 2406.10229](https://arxiv.org/abs/2406.10229)) found that item analysis and item response theory do not help
-# much against this. Their evidence rests on ten seeds of one recipe. Here the question is asked of 490 training runs of
-# 30 recipes, and of three published sets of training runs, with every cure beside a control of equal cost.
+# **Question.** Train a model again with another seed, and its benchmark score changes. Madaan et al. (2024, [arXiv
+# 2406.10229](https://arxiv.org/abs/2406.10229)) found that item analysis and item response theory do not help much
+# against this. Their evidence rests on ten seeds of one recipe. Here the question is studied on 490 training runs of 30
+# recipes, and on three published sets of training runs. Every cure is compared with a control of equal cost.
 
 # %%
 from pathlib import Path
@@ -142,8 +142,8 @@ power.reindex(columns=list(SETS))
 # %% [markdown]
 # ## By hand
 #
-# The largest effect needs no package to be seen. Choose the 100 items whose answers go with the score of the model, on
-# every other recipe; judge them on the rest.
+# The largest effect can be seen without the package. On every other recipe, choose the 100 items whose answers
+# correlate most with the score of the model; judge them on the remaining recipes.
 
 # %%
 answers = bank.counts().to_frame().loc[runs.index]
@@ -168,10 +168,10 @@ of_chosen = noise_per_signal(judged[chosen].mean(axis=1), whole)
 print(f"100 chosen items {of_chosen:.2f}, 100 random ones {at_random:.2f}, ratio {of_chosen / at_random:.2f}")
 
 # %% [markdown]
-# ## What few seeds would have told
+# ## What few seeds would have shown
 #
-# Most papers have 3 to 10 seeds. Groups of 3, 5 and 10 of the base recipe's 200 seeds show what the package says of
-# them, against all 200. `control` is something done wrong on purpose.
+# Most papers have 3 to 10 seeds. The base recipe has 200 seeds. Results of the package from groups of 3, 5 and 10 of
+# them are compared with those from all 200. `control` is a deliberate error, which must be detected.
 
 # %%
 agreement = pd.read_csv(DATA / "seed_bank" / "agreement.csv")
