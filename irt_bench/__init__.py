@@ -57,9 +57,6 @@ if TYPE_CHECKING:
     from irt_bench.inference.settings import LaplaceSettings as LaplaceSettings
     from irt_bench.inference.settings import NUTSSettings as NUTSSettings
     from irt_bench.inference.settings import SVISettings as SVISettings
-    from irt_bench.irt_models.continuous import ZeroOneBeta as ZeroOneBeta
-    from irt_bench.irt_models.graded import GeneralizedPartialCredit as GeneralizedPartialCredit
-    from irt_bench.irt_models.graded import GradedResponse as GradedResponse
     from irt_bench.irt_models.item_regression import ItemRegression as ItemRegression
     from irt_bench.irt_models.logistic import FourPL as FourPL
     from irt_bench.irt_models.logistic import OnePL as OnePL
@@ -73,6 +70,9 @@ if TYPE_CHECKING:
     from irt_bench.irt_models.multidimensional import BifactorTwoPL as BifactorTwoPL
     from irt_bench.irt_models.multidimensional import ConfirmatoryTwoPL as ConfirmatoryTwoPL
     from irt_bench.irt_models.multidimensional import MultidimensionalTwoPL as MultidimensionalTwoPL
+    from irt_bench.irt_models.ordered_and_continuous import GeneralizedPartialCredit as GeneralizedPartialCredit
+    from irt_bench.irt_models.ordered_and_continuous import GradedResponse as GradedResponse
+    from irt_bench.irt_models.ordered_and_continuous import ZeroOneBeta as ZeroOneBeta
     from irt_bench.irt_models.populations import Groups as Groups
     from irt_bench.irt_models.populations import Regression as Regression
     from irt_bench.irt_models.raters import ManyFacet as ManyFacet
@@ -103,8 +103,8 @@ _HOMES = {
     "FitChecks": "irt_bench.api.analysis",
     "FitWarning": "irt_bench.errors",
     "FourPL": "irt_bench.irt_models.logistic",
-    "GeneralizedPartialCredit": "irt_bench.irt_models.graded",
-    "GradedResponse": "irt_bench.irt_models.graded",
+    "GeneralizedPartialCredit": "irt_bench.irt_models.ordered_and_continuous",
+    "GradedResponse": "irt_bench.irt_models.ordered_and_continuous",
     "Groups": "irt_bench.irt_models.populations",
     "HalfNormal": "irt_bench.irt_models.model",
     "Hierarchical": "irt_bench.irt_models.model",
@@ -132,7 +132,7 @@ _HOMES = {
     "SubsetComparison": "irt_bench.api.subset_comparison",
     "ThreePL": "irt_bench.irt_models.logistic",
     "TwoPL": "irt_bench.irt_models.logistic",
-    "ZeroOneBeta": "irt_bench.irt_models.continuous",
+    "ZeroOneBeta": "irt_bench.irt_models.ordered_and_continuous",
     "as_counts": "irt_bench.responses.canonical",
     "as_table": "irt_bench.responses.canonical",
     "calibrate_items": "irt_bench.api.fitting",
@@ -165,14 +165,15 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 __version__: str
 
+if not TYPE_CHECKING:  # a type checker would take every other name for `Any`
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
-    if name == "__version__":
-        return import_module("importlib.metadata").version("irt-bench")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'irt_bench' has no attribute {name!r}; it has {', '.join(__all__)}.")
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used."""
+        if name == "__version__":
+            return import_module("importlib.metadata").version("irt-bench")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'irt_bench' has no attribute {name!r}; it has {', '.join(__all__)}.")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

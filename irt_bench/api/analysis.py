@@ -32,7 +32,7 @@ RANKS: Final = {"rank_by_ability": "rank", "rank_by_accuracy": "accuracy_rank"} 
 
 @dataclass(frozen=True, repr=False)
 class ItemAnalysis:
-    """What `item_analysis` found.
+    """Item statistics and reliability. Made by `item_analysis`.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class ItemAnalysis:
     transfers : pd.DataFrame
         See `transfer`.
     findings : tuple of Finding
-        What should be known about the responses: models alike, items that nobody was asked, and others.
+        Notes on the responses, such as identical models or items without answers.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class ItemAnalysis:
         return pd.DataFrame({"value": asdict(self.reliability)}).rename_axis("statistic")
 
     def transfer(self) -> pd.DataFrame:
-        """How well item statistics of weaker models hold for stronger ones, beside random halves of the models."""
+        """How well item statistics from weaker models hold for stronger ones, beside random halves of the models."""
         return self.transfers
 
     def to_dict(self) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class FitChecks:
         return self.result.items
 
     def models(self) -> pd.DataFrame:
-        """Person fit, that of the models: ``ability, zh, infit, outfit, score, misfit``."""
+        """Person fit, the fit of each model: ``ability, zh, infit, outfit, score, misfit``."""
         return self.result.models
 
     def pairs(self) -> pd.DataFrame:
@@ -293,7 +293,7 @@ class FitChecks:
 
 @dataclass(frozen=True, repr=False)
 class AccuracyComparison:
-    """The order of models by ability beside their order by accuracy. Made by `Fit.compare_accuracy`.
+    """How the ranking of models by ability compares with that by accuracy. Made by `Fit.compare_accuracy`.
 
     Parameters
     ----------
@@ -340,15 +340,15 @@ class AccuracyComparison:
         return self.result.reliability
 
     def models(self) -> pd.DataFrame:
-        """Ability, accuracy, and the ranks by both, of each model."""
+        """Ability, accuracy and both ranks of each model."""
         return self.result.models
 
     def pairs(self) -> pd.DataFrame:
-        """Pairs of models surest to be ordered one way by ability and the other way by accuracy."""
+        """Pairs of models that ability and accuracy order differently, most certain first."""
         return self.result.discordant
 
     def items(self) -> pd.DataFrame:
-        """Items behind those pairs, with their part in them."""
+        """Items that cause these differences, with their contributions."""
         return self.result.items
 
     def to_dict(self) -> dict[str, Any]:
@@ -356,7 +356,7 @@ class AccuracyComparison:
         return self.result.to_dict()
 
     def plot(self, kind: Literal["comparison", "ranks"] = "comparison", **look: Unpack[FigureLook]) -> Figure:
-        """Draw ability against accuracy with the pairs in question, or the ranks by both.
+        """Draw ability against accuracy, with such pairs marked, or the ranks by both.
 
         Parameters
         ----------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, get_args
 
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
 from irt_bench import names
 from irt_bench.analysis import irt
@@ -53,7 +54,7 @@ ARVIZ_NAMES: Final = {"eti90_lb": "q05", "eti90_ub": "q95"}
 
 @dataclass(frozen=True, repr=False)
 class Fit(FitResult):
-    """A fitted item response model: draws of its parameters, what made them, and all that follows from them.
+    """A fitted item response model: draws of its parameters, how they were made, and results computed from them.
 
     Made by `fit`, or read from a file by `Fit.load`. Tables are DataFrames; intervals are central 90% ones, in columns
     ending in ``_q05`` and ``_q95``.
@@ -61,7 +62,7 @@ class Fit(FitResult):
     Parameters
     ----------
     irt_model, settings, posterior, sample_stats, checks, responses, versions, timings, clusters, response_groups
-        What inference gave: model, settings, draws as data sets of dimensions (chain, draw, model or item), checks.
+        Results of inference: model, settings, draws with dimensions (chain, draw, model or item), checks and others.
     data : ResponseCounts, optional
         The responses. A fit that was read from a file has them where they were saved with it, as `save` does.
 
@@ -83,12 +84,12 @@ class Fit(FitResult):
 
     @classmethod
     def of(cls, result: FitResult, data: ResponseCounts | None = None) -> Self:
-        """Take over the result of inference, and the responses behind it.
+        """Make a `Fit` of a result of inference and its responses.
 
         Parameters
         ----------
         result : FitResult
-            What inference gave.
+            Result of inference.
         data : ResponseCounts, optional
             The responses; by default those that a file held.
         """
@@ -121,10 +122,10 @@ class Fit(FitResult):
         -------
         pd.DataFrame
             Indexed by model (with several abilities also by dimension): ``ability`` (posterior mean, in sds of the
-            models of the fit), ``ability_sd``, ``relative_ability`` (in sds from the mean of these very models),
-            ``rank`` (1: most able), ``p_first_abler`` (probability that the model of rank 1 is abler; NaN for itself),
-            and where the responses are known ``accuracy``, ``n_items``. Report ``relative_ability`` to compare these
-            models with one another, ``ability`` to compare with models that are scored later.
+            models of the fit), ``ability_sd``, ``relative_ability`` (in sds of these models, from their mean), ``rank``
+            (1: most able), ``p_first_abler`` (probability that the model of rank 1 is abler; NaN for itself), and where
+            the responses are known ``accuracy``, ``n_items``. Report ``relative_ability`` to compare these models with
+            one another, ``ability`` to compare with models that are scored later.
         """
         return irt.ability_table(self.posterior, self._counts(responses))
 
@@ -149,14 +150,14 @@ class Fit(FitResult):
         return table.join(irt.maximum_likelihood_items(self._needed(responses, "items"), self.irt_model))
 
     def populations(self) -> pd.DataFrame:
-        """Tabulate the populations that abilities come from, of a model with a population.
+        """Tabulate groups of models or effects of covariates, where the model has a `population`.
 
         Returns
         -------
         pd.DataFrame
-            Of `Groups`, indexed by group: ``mean`` and ``sd`` of ability with intervals, ``n_models``, ``reference``
-            (mean 0, sd 1). Of `Regression`, by term: ``effect`` on ability in residual sds, per sd of a covariate, with
-            interval, ``kind`` ("covariate", "group" or "sd"), ``covariate_mean``, ``covariate_sd``.
+            For `Groups`, indexed by group: ``mean`` and ``sd`` of ability with intervals, ``n_models``, ``reference``
+            (mean 0, sd 1). For `Regression`, by term: ``effect`` on ability in residual sds, per sd of a covariate,
+            with interval, ``kind`` ("covariate", "group" or "sd"), ``covariate_mean``, ``covariate_sd``.
         """
         return irt.population_table(self.posterior)
 
@@ -165,14 +166,14 @@ class Fit(FitResult):
         return irt.rater_table(self.posterior)
 
     def probabilities(self, responses: Responses | None = None, *, by: ProbabilitiesBy = "cell") -> pd.DataFrame:
-        """Tabulate chances of right answers of each model to each item, or as expected scores of models or items.
+        """Tabulate the probability of a right answer of each model to each item, or expected scores of models or items.
 
         Returns
         -------
         pd.DataFrame
-            Indexed by model, item or both: ``probability`` (of a model of scores, the expected share of their range)
-            with interval, ``observed`` (share right), ``n_trials``.
-            Where the trials of a cell are correlated, each cell has a chance of its own, estimated from its answers.
+            Indexed by model, item or both: ``probability`` (for a model of scores, the expected score as a share of its
+            range) with interval, ``observed`` (share right), ``n_trials``. Where repeated answers are correlated, each
+            model has its own probability for each item, estimated from these answers.
         """
         return irt.probability_table(self.irt_model, self.posterior, self._needed(responses, "probabilities"), by=by)
 
@@ -244,7 +245,7 @@ class Fit(FitResult):
         models: Sequence[object] | None = None,
         items: Sequence[object] | None = None,
     ) -> pd.DataFrame:
-        """Estimate the abilities of new models from their answers to items of this fit, which stay as they are.
+        """Estimate the abilities of new models from their answers to items of this fit, whose parameters stay fixed.
 
         Parameters
         ----------
@@ -254,7 +255,8 @@ class Fit(FitResult):
             Posterior mean, or posterior mode at the items' posterior means.
         prior_sd : float
             Standard deviation of the normal prior of ability; 3 for models far abler or weaker than those of the fit.
-            Of populations, a factor of their sds: the prior is that of a model's group and covariates, or the mixture.
+            Where the model has a `population`, its sds are multiplied by it; the prior is that of the new model's group
+            and covariates or, if these are not known, the mixture of all.
         models, items
             As in `fit`.
 
@@ -291,10 +293,10 @@ class Fit(FitResult):
         Parameters
         ----------
         groups : pd.Series or str, optional
-            Group of each model, indexed by model, or the column of the models' metadata that holds it: for items that
-            differ between groups.
+            Group of each model, indexed by model, or the column of the models' metadata that holds it. Items are then
+            tested for differences between the groups.
         replicates : int
-            Data sets simulated from the fit, which the responses are held against.
+            Number of data sets simulated from the fit, with which the responses are compared.
         seed, progress
             As in `fit`.
 
@@ -317,12 +319,12 @@ class Fit(FitResult):
     def compare_accuracy(
         self, responses: Responses | None = None, *, n_resamples: int = N_RESAMPLES, seed: int = 0
     ) -> AccuracyComparison:
-        """Compare the order of the models by ability with their order by accuracy; of models of scores, by mean score.
+        """Compare the ranking of the models by ability with that by accuracy (for models of scores, by mean score).
 
         Parameters
         ----------
         n_resamples : int
-            Resamples of the items.
+            Number of resamples of the items.
         seed
             As in `fit`.
 
@@ -338,7 +340,7 @@ class Fit(FitResult):
         return AccuracyComparison(compare_ability_accuracy(self.posterior, counts, n_resamples=n_resamples, seed=seed))
 
     def information(self, abilities: npt.ArrayLike = ABILITIES) -> pd.DataFrame:
-        """Fisher information of the whole benchmark at each ability, and the standard error that it allows.
+        """Fisher information of the whole benchmark at each ability, and the standard error that follows from it.
 
         Parameters
         ----------
@@ -355,7 +357,7 @@ class Fit(FitResult):
         return table
 
     def curves(self, items: Sequence[str] | None = None, abilities: npt.ArrayLike = ABILITIES) -> pd.DataFrame:
-        """Chance of a right answer to each item at each ability; of a model of scores, of each score.
+        """Probability of a right answer to each item at each ability; for a model of scores, of each score.
 
         Parameters
         ----------
@@ -393,8 +395,8 @@ class Fit(FitResult):
             "information", "score"
                 Information and standard error over ability; expected score over ability, and the models.
             "curves"
-                Chance of a right answer over ability beside the shares observed, of the items named or of a few; of a
-                model of scores, of each score.
+                Probability of a right answer over ability, beside observed proportions, for the given items or a few;
+                for a model of scores, probability of each score.
             "populations", "raters"
                 Groups of models above their abilities, or effects of covariates; severities of raters.
             "trace"
@@ -408,7 +410,8 @@ class Fit(FitResult):
         responses : ResponseCounts, or what `as_counts` takes, optional
             "scores": answers of the new models.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` in inches, for a figure with a caption and so without a title; or ``figsize``, width and height in
+            inches; ``title``.
 
         Examples
         --------
@@ -424,7 +427,7 @@ class Fit(FitResult):
         return draw(kind, kinds, **look)
 
     def to_arviz(self, responses: Responses | None = None, *, groups: Sequence[str] = RESPONSE_GROUPS) -> Any:
-        """ArviZ's own container, with log-likelihood, replicated answers and answers: see `az.loo`, `az.plot_trace`.
+        """Convert to ArviZ's container, with log-likelihood, replicated answers and answers, such as for `az.loo`.
 
         Parameters
         ----------
@@ -433,14 +436,14 @@ class Fit(FitResult):
         """
         return super().to_arviz(self._counts(responses), groups=groups)
 
-    def log_likelihood(self, responses: Responses | None = None) -> Any:
+    def log_likelihood(self, responses: Responses | None = None) -> xr.DataArray:
         """Log-likelihood of every answer at every draw, as in `to_arviz`."""
         return super().log_likelihood(self._counts(responses))
 
     def save(
         self, path: str | Path, responses: Responses | None = None, *, groups: Sequence[str] = (OBSERVED_DATA,)
     ) -> None:
-        """Write a netCDF file that `Fit.load` and ArviZ read; the old file or the new one is there, never a part.
+        """Write a netCDF file that `Fit.load` and ArviZ read; it is written whole or not at all.
 
         Parameters
         ----------
@@ -472,7 +475,7 @@ class Fit(FitResult):
         path : str or Path
             The file or folder.
         irt_model : IRTModel, optional
-            A model that is not the package's own, whose name the fit bears.
+            The model of the fit, where it is one of your own.
         """
         return cls.of(FitResult.load(path, irt_model=irt_model))
 

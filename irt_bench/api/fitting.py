@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from irt_bench.analysis.curves import observed_shares
 from irt_bench.analysis.irt import item_table, summarise, tables_of_model
 from irt_bench.analysis.item_parameters import LINKS, calibrate_new_items, equated_scores, link_draws
 from irt_bench.analysis.labelled_draws import draws_of, evenly_spaced
+from irt_bench.api.display import html_frame, notebook_html
 from irt_bench.api.fit import Fit
 from irt_bench.errors import AnalysisError, FitError, ModelError, renamed, unknown_choice
 from irt_bench.inference.fit import default_method
@@ -51,11 +53,11 @@ def fit(
         Answers: a table of one benchmark, a long DataFrame (columns ``model, item, correct``), a wide one or an array
         (a row per model, a column per item; 0, 1, NaN where not asked).
     model : {"1pl", "2pl", "3pl", "4pl", "m2pl", "grm", "gpcm", "mfrm", "beta"} or IRTModel
-        The model by name, with its default priors, or as an object: `TwoPL` and its kin take other priors, and any
+        The model by name, with its default priors, or as an object: `TwoPL` and the others take other priors, and any
         class with the members of `IRTModel` is a model. With several abilities: `MultidimensionalTwoPL` ("m2pl", as
         many as held-out answers show), `ConfirmatoryTwoPL` and `BifactorTwoPL`, which need to know which items go
-        together. Of ordered scores: `GradedResponse` ("grm"), `GeneralizedPartialCredit` ("gpcm"),
-        and by several raters `ManyFacet` ("mfrm"); of scores in [0, 1]: `ZeroOneBeta` ("beta").
+        together. For ordered scores: `GradedResponse` ("grm"), `GeneralizedPartialCredit` ("gpcm"), and with several
+        raters `ManyFacet` ("mfrm"); for scores in [0, 1]: `ZeroOneBeta` ("beta").
     method : {"laplace", "svi", "nuts"} or Settings, optional
         How to draw. By default "laplace" where it knows the model; else, with a warning, "nuts", or "svi" where there
         are more than 50,000 answers.
@@ -73,7 +75,7 @@ def fit(
         Seed of the random numbers; by default 0, or that of the settings.
     model_clusters : str, sequence or False, optional
         Families, runs or other clusters of models that answer alike beyond their ability: a column of the models'
-        metadata, or a label per model. Intervals then hold with clusters. False: do not look for any.
+        metadata, or a label per model. Intervals then allow for the clusters. False: do not look for any.
     copies : {"keep", "once"}
         "once": of models that are near-copies of each other only the first counts in the items' estimates.
     models, items : sequence, optional
@@ -136,7 +138,7 @@ def calibrate_items(
     models: Sequence[object] | None = None,
     items: Sequence[object] | None = None,
 ) -> pd.DataFrame:
-    """Estimate new items on the scale of a fit, whose items stay as they are (fixed-item calibration).
+    """Estimate new items on the scale of a fit, whose own items stay fixed (fixed-item calibration).
 
     Parameters
     ----------
@@ -245,12 +247,21 @@ class ScaleLink:
         slope, intercept = self.draws.mean(axis=0)
         return f"ScaleLink({slope:.3f} x ability + {intercept:.3f}, {len(self.common)} common items)"
 
+    def _repr_html_(self) -> str:
+        parts = (html_frame(self.summary(), "Slope and intercept"), html_frame(self.common, "Items of both fits"))
+        return notebook_html(repr(self), *parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        rows = {"link": self.summary(), "items": self.common}
+        return {name: table.reset_index().to_dict("records") for name, table in rows.items()}
+
     def summary(self) -> pd.DataFrame:
         """Tabulate slope and intercept, the sd and mean of the second scale on the first: mean, sd, interval."""
         return summarise(self.draws, "value", pd.Index(["slope", "intercept"], name="parameter"))
 
     def abilities(self) -> pd.DataFrame:
-        """Abilities of the second fit's models on the first scale, with intervals that hold the link's uncertainty."""
+        """Abilities of the second fit's models on the first scale; intervals include the uncertainty of the link."""
         drawn, labels = draws_of(self.other.posterior, ABILITY, MODEL)
         chosen = drawn[evenly_spaced(len(drawn), len(self.draws))][: len(self.draws)]
         return summarise(self.draws[:, :1] * chosen + self.draws[:, 1:], ABILITY, labels)
@@ -280,9 +291,9 @@ def link_scales(fitted: Fit, other: Fit, *, method: LinkingName = "stocking-lord
 
     Notes
     -----
-    Each draw of the items of both fits gives a slope and an intercept, so that intervals hold what the answers leave
-    open about the common items. They take these to be the same for both groups of models: see ``common``. Where the
-    answers are at hand, one fit of all with `Groups` uses them better, and `calibrate_items` adds items to a scale.
+    Each draw of the items of both fits gives a slope and an intercept, so that intervals include the uncertainty of the
+    common items. These are assumed to be the same for both groups of models: see ``common``. Where the answers are at
+    hand, one fit of all with `Groups` uses them better, and `calibrate_items` adds items to a scale.
 
     Examples
     --------
@@ -320,13 +331,13 @@ def equate_scores(
     -------
     pd.DataFrame
         Indexed by score: ``equivalent``, the share right on the second that a model of the same ability is expected to
-        have, and this ``ability``, each with ``_sd``, ``_q05`` and ``_q95``. NaN, with a warning, of scores of no
-        ability: none and all right, and those below guessing.
+        have, and this ``ability``, each with ``_sd``, ``_q05`` and ``_q95``. NaN, with a warning, where no ability has
+        the score: none or all right, or below guessing.
 
     Notes
     -----
-    Intervals are of the equivalence, which the items' parameters leave open; what a model scores by chance is not in
-    them. For the ability of a model from its answers see `Fit.score`.
+    Intervals show the uncertainty of the items' parameters. They do not include the chance in a model's own score. For
+    the ability of a model from its answers see `Fit.score`.
 
     Examples
     --------

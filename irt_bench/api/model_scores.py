@@ -118,6 +118,21 @@ class ModelScores:
         """
         return self.differences
 
+    def summary(self) -> pd.DataFrame:
+        """Name the best model of each benchmark, and count the models that may be best.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by benchmark: ``best``, its ``score`` with ``score_q05, score_q95``; ``n_best``, the number of
+            models whose rank may be 1; ``n_models``.
+        """
+        order = self.scores.sort_values("score", ascending=False)
+        best = order.groupby(BENCHMARK, sort=False).head(1).reset_index(MODEL)
+        found = best[[MODEL, "score", "score_q05", "score_q95"]].rename(columns={MODEL: "best"})
+        by_benchmark = (self.scores["rank_best"] == 1).groupby(BENCHMARK, sort=False)
+        return found.assign(n_best=by_benchmark.sum(), n_models=by_benchmark.size()).loc[self.benchmarks]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -185,9 +200,10 @@ def model_scores(
     baseline : str, optional
         Compare all others with this model only; by default all pairs are compared, of up to 200 models.
     item_clusters : str, optional
-        Column of the items drawn together, such as that of their passage.
+        Column that names clusters of items, such as the passage that they are on.
     strata : str, optional
-        Column of the items with fixed parts, of which other benchmarks would have as many items, such as subtasks.
+        Column of the items with fixed parts of the benchmark, such as subtasks: another sample of items would have as
+        many of each.
 
     Raises
     ------
@@ -345,7 +361,7 @@ def compare_models(
     a, b : str
         Labels of the models.
     item_clusters : str, optional
-        Column of the items drawn together, such as that of their passage.
+        Column that names clusters of items, such as the passage that they are on.
     run : str or sequence of str, optional
         Columns of the models that name the training run, where seeds are known.
 
@@ -429,7 +445,7 @@ def plot_scores(scores: pd.DataFrame, *, of: str = "known items", **look: Unpack
     scores : DataFrame
         Abilities from `score_with_items` or `Fit.score`, or full scores from `Subset.score`.
     of : str
-        By what the models were scored, for the title.
+        What the models were scored by, for the title.
     **look
         ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
 

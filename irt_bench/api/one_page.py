@@ -57,7 +57,7 @@ def report_responses(
     output : str or Path
         HTML file to write.
     benchmark : str, optional
-        Which to analyse, where there are several; by default all, each in a part of its own below what is common.
+        Which to analyse, where there are several; by default all, each in its own part of the page.
     keep : str or Path, optional
         Folder for the tables and draws behind the page; by default they are not kept.
     title : str, optional
@@ -68,7 +68,7 @@ def report_responses(
     seed
         As in `fit`.
     call : str, optional
-        How the page is made, for its foot; by default this call.
+        Text at the foot of the page that tells how it was made; by default this call.
     progress
         As in `fit`.
 
@@ -88,8 +88,8 @@ def report_responses(
     Notes
     -----
     Seed variance is analysed where a run has two or more seeds, and where there are two such runs, they are compared;
-    otherwise the page has no such sections. Of fractional scores there are scores and item statistics, and with
-    `score_models` abilities; checks and the comparison with accuracy are of right and wrong answers.
+    otherwise the page has no such sections. For fractional scores the page has scores, item statistics and, with
+    `score_models`, abilities; checks and the comparison with accuracy are for right and wrong answers only.
 
     Examples
     --------

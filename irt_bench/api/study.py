@@ -39,7 +39,7 @@ TABLES: Final = ("results", "cures", "paths", "transfer", "control", "cures_cont
 
 @dataclass(frozen=True, repr=False)
 class Study:
-    """What a study found. Made by `run_study`, or read from a folder by `Study.load`.
+    """Results of a study. Made by `run_study`, or read from a folder by `Study.load`.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Study:
 
     @classmethod
     def of(cls, found: StudyResult) -> Study:
-        """Take over what a study found."""
+        """Make a `Study` of the result of a study."""
         return cls({name: getattr(found, name) for name in TABLES}, found.to_dict())
 
     def __repr__(self) -> str:
@@ -107,10 +107,10 @@ class Study:
     def cures(self) -> pd.DataFrame:
         """One row per benchmark and cure: noise, signal, noise per signal, decision accuracy, cost, verdict.
 
-        Each cure stands beside its control at equal cost: chosen items beside random ones, weights and abilities beside
-        plain means of the same items, means of the last checkpoints beside as many more items. ``ratio`` is of noise
-        per signal to that of the control, ``ratio_full`` to that of the whole benchmark's accuracy. Signal and noise
-        are defined in `irt_bench.study.cures`.
+        Each cure is compared with a control of equal cost: chosen items with random ones, weights and abilities with
+        plain means of the same items, means of the last checkpoints with as many more items. ``ratio`` is of noise per
+        signal to that of the control, ``ratio_full`` to that of the whole benchmark's accuracy. Signal and noise are
+        defined in `irt_bench.study.cures`.
         """
         return self.tables["cures"]
 
@@ -119,7 +119,7 @@ class Study:
         return self.tables["paths"]
 
     def transfer(self) -> pd.DataFrame:
-        """Item statistics of weaker against stronger models."""
+        """How well item statistics from weaker models hold for stronger ones."""
         return self.tables["transfer"]
 
     def control(self) -> pd.DataFrame:
@@ -127,7 +127,7 @@ class Study:
         return self.tables["control"]
 
     def detectable(self) -> pd.DataFrame:
-        """Ratios of seed sds, to random subsets and to all items, that these seeds would have shown with 80% power."""
+        """Ratios of seed sds, to random subsets and to all items, that these seeds detect with 80% power."""
         return self.tables["detectable"]
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,10 +228,10 @@ def run_study(
     progress: Progress | None = None,
     **fields: Any,
 ) -> Study:
-    """Judge subsets and weightings of a benchmark by their seed variance, on models that took no part in making them.
+    """Compare the seed variance of subsets and weightings of a benchmark, on models that were not used to make them.
 
-    A study that was stopped goes on when it is run again with the same folder; of a changed one only what changed is
-    computed.
+    A study that was stopped continues when it is run again with the same folder. After a change of the design, only
+    what changed is computed.
 
     Parameters
     ----------
@@ -244,13 +244,13 @@ def run_study(
         Where results are kept and tables and figures are written; without it nothing is kept.
     alternatives : mapping, optional
         Name → other responses of the same models, such as another framing of the benchmark or a continuous measure of
-        it. Their mean scores are judged beside the benchmark's accuracy; benchmarks of the same name belong together.
+        it. Their mean scores are compared with the benchmark's accuracy; benchmarks of the same name belong together.
     jobs : int
-        Processes at once; -1: one per processor. Results do not depend on it.
+        Number of parallel processes; -1: one per processor. Results do not depend on it.
     progress
         As in `fit`.
     **fields
-        Fields of `StudyDesign`, which win over those of `design`.
+        Fields of `StudyDesign`, which replace those of `design`.
 
     Raises
     ------

@@ -95,7 +95,7 @@ class Subset:
         return self.record.size
 
     def items(self) -> pd.DataFrame:
-        """Items of the subset, indexed by label: weight, parameters, and what a harness knows them by."""
+        """Items of the subset, indexed by label: weight, parameters, and identifiers in the harness."""
         rows = [item.model_dump() for item in self.record.items]
         first = ["weight", "difficulty", "discrimination", "mean", "subtask"]
         table = pd.DataFrame(rows).set_index("id").rename_axis(names.ITEM)
@@ -108,8 +108,8 @@ class Subset:
         -------
         pd.DataFrame
             Rows "models like these" (held out by cluster), "abler models" (weaker half against strongest 30%), and
-            "smallest gap", the difference of two models that is ordered rightly 8 times in 10; columns
-            ``error, error_q05, error_q95`` (mean absolute), ``bias``, ``rmse``. NaN: not known.
+            "smallest gap", the difference of two models that is ordered correctly 8 times in 10; columns ``error,
+            error_q05, error_q95`` (mean absolute), ``bias``, ``rmse``. NaN: not known.
         """
         about, rows = self.record, {}
         rows["models like these"] = (about.expected_error, about.expected_error_interval, about.expected_bias,
@@ -137,7 +137,7 @@ class Subset:
         Parameters
         ----------
         responses : ResponseCounts, or what `as_counts` takes
-            Answers, joined by label; items outside the subset are left aside.
+            Answers, joined by label; items outside the subset are ignored.
         models, items
             As in `fit`.
 
@@ -150,7 +150,7 @@ class Subset:
         return estimate_full_score(as_counts(responses, models=models, items=items), self.record)
 
     def compare(self, responses: Responses) -> pd.DataFrame:
-        """Hold estimated full scores against the scores of models that answered all items.
+        """Compare estimated full scores with the true scores of models that answered all items.
 
         Parameters
         ----------
@@ -201,13 +201,13 @@ class Subset:
         fit : Fit
             To all items of the benchmark.
         responses : ResponseCounts, or what `as_counts` takes, optional
-            Real answers to all items, which tests look up; without them models are simulated.
+            Real answers to all items, from which tests take what they ask; without them, models are simulated.
         stop_sd : float
             A test ends when the posterior standard deviation of ability is at most this.
         max_items : int
-            A test ends after so many items.
+            Largest number of items of a test.
         n_models : int
-            Models that are simulated.
+            Number of simulated models.
         seed
             As in `fit`.
 
@@ -255,7 +255,8 @@ class Subset:
         responses : ResponseCounts, or what `as_counts` takes, optional
             "py-irt": the calibration responses. "lm-eval-round": the answers of one model so far.
         rules, fit : optional
-            Adaptive tests: when they end, and how items are chosen; a fit, whose uncertainty of the items then counts.
+            Adaptive tests: when they end, and how items are chosen; a fit, so that the test allows for the uncertainty
+            of the items.
         safe_csv
             As in `FitChecks.save`.
 
@@ -340,7 +341,7 @@ class Subset:
 
     @classmethod
     def load(cls, path: str | Path) -> Subset:
-        """Read a subset that `save` or ``irt-bench subset`` wrote; what was changed since is refused."""
+        """Read a subset that `save` or ``irt-bench subset`` wrote; a file that was changed since is refused."""
         return cls(read_subset(path))
 
     def to_dict(self) -> dict[str, Any]:
@@ -365,14 +366,14 @@ def make_subset(
     items: Sequence[object] | None = None,
     progress: Progress | None = None,
 ) -> Subset:
-    """Make a reduced benchmark that estimates the full score, with intervals that hold for new models.
+    """Make a reduced benchmark that estimates the full score of new models, with intervals.
 
     Parameters
     ----------
     responses : ResponseCounts, ResponseTable, DataFrame or array
         Answers of the calibration models to all items; see `fit`.
     size : float, optional
-        Number of items, or below 1 a share of them.
+        Number of items; below 1, the share of all items.
     target_se : float, optional
         Instead of a size: the smallest subset whose predicted error is at most this.
     method : str
@@ -389,7 +390,7 @@ def make_subset(
     keep_negative : bool
         Whether items with negative discrimination may be chosen.
     ability_range : (float, float), optional
-        Abilities that the method "information" aims at.
+        Lowest and highest ability for which the method "information" chooses items.
     seed : int
         Seed of the random numbers: choice, weights, cross-validation.
     models, items, progress

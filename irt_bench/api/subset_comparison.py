@@ -62,7 +62,7 @@ N_MEANS: Final = 20  # random subsets whose plain means are the reference
 
 @dataclass(frozen=True, repr=False)
 class SubsetComparison:
-    """Errors of every way to make a subset, on models held out. Made by `compare_subsets`.
+    """Errors of all ways to make a subset, on held-out models. Made by `compare_subsets`.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class SubsetComparison:
         return error_table(self.result.table, size)
 
     def summary(self) -> pd.DataFrame:
-        """Show the way of least error for each size."""
+        """For each size, tabulate the method, weights and estimator with the smallest error."""
         return self.table().loc[self.table().groupby("size")["mae"].idxmin()].set_index("size")
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class SubsetComparison:
         return draw(kind, {"errors": lambda: figures.subset_comparison_figure(self.result.table)}, **look)
 
     def parts(self) -> dict[str, pd.DataFrame]:
-        """Tables for readers, by title."""
+        """Tables to print, by title."""
         sizes = sorted(self.table()["size"].unique())
         parts = {f"Mean absolute error in points, {size} items": self.errors(size) for size in sizes}
         return parts | {COVERAGE_TITLE: coverage_table(self.result.coverage), SHIFT_TITLE: shift_table(self.shifted)}
@@ -184,26 +184,26 @@ def compare_subsets(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> SubsetComparison:
-    """Compare methods, weights and estimators: errors, bias, ranks, coverage, with random subsets beside.
+    """Compare methods, weights and estimators by error, bias, ranks and coverage, and with random subsets.
 
     Parameters
     ----------
     responses : ResponseCounts, ResponseTable, DataFrame or array
         Answers of models to all items; see `fit`.
     sizes : sequence of float
-        Numbers of items, or below 1 shares of them; those that are not below the number of items are left out.
+        Numbers of items; below 1, shares of all items. Those that are not below the number of items are left out.
     methods : sequence of str, optional
         How to choose items, beside random; by default all ways.
     estimators : sequence of str, optional
         How to estimate the full score; by default all ways.
     fit, macro, keep_negative, ability_range
-        As in `make_subset`; of a fit the IRT model is taken.
+        As in `make_subset`; of a fit, only the IRT model is used.
     n_random : int
-        Random subsets of each size.
+        Number of random subsets of each size.
     controls : bool
         Whether all is repeated with answers shuffled, as a negative control.
     max_models : int
-        Of more models, this number is drawn at random.
+        Largest number of models; of more, this many are drawn at random.
     jobs : int
         Folds at once; -1: one per processor. Results do not depend on it.
     seed, progress
@@ -263,7 +263,7 @@ def compare_subsets(
 
 @dataclass(frozen=True, repr=False)
 class CalibrationComparison:
-    """Errors of a subset by the number of models that calibrate it. Made by `compare_calibrations`.
+    """Error of a subset by the number of calibration models. Made by `compare_calibrations`.
 
     Parameters
     ----------
@@ -295,8 +295,8 @@ class CalibrationComparison:
         -------
         pd.DataFrame
             ``method``, ``estimator``, ``error`` (mean absolute error of the estimated full score, in [0, 1]),
-            ``error_q05``, ``error_q95`` (its 90% interval over draws), ``coverage`` (share of 90% intervals that hold
-            the full score), ``random`` (error of the mean of as many random items, for the same models) and
+            ``error_q05``, ``error_q95`` (its 90% interval over draws), ``coverage`` (share of 90% intervals that
+            contain the full score), ``random`` (error of the mean of as many random items, for the same models) and
             ``n_judged`` (models scored per draw, on average).
         """
         return self.errors
@@ -313,7 +313,7 @@ class CalibrationComparison:
         kind : {"calibrations"}
             The figure.
         **look
-            ``width`` in inches, without a title, as a caption says it; or ``figsize``, width and height; ``title``.
+            ``width`` or ``figsize`` in inches, and ``title``, as in `Fit.plot`.
         """
         return draw(kind, {"calibrations": lambda: figures.calibrations_figure(self.errors, self.size)}, **look)
 
@@ -334,10 +334,10 @@ def compare_calibrations(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> CalibrationComparison:
-    """Show how the error of a subset falls with the number of calibration models, and how many would do.
+    """Show how the error of a subset falls with the number of calibration models, and how many are enough.
 
-    Clusters are drawn until they have the largest number of models. Of these, so many models calibrate subsets, by
-    `make_subset`, with which the models of all other clusters are scored.
+    Whole clusters of models are drawn until they hold the largest number of models. From these, each number of models
+    is taken to calibrate a subset, as by `make_subset`, with which the models of all other clusters are scored.
 
     Parameters
     ----------
@@ -346,7 +346,7 @@ def compare_calibrations(
     size
         As in `make_subset`.
     n_models : sequence of int
-        Numbers of calibration models; those that leave fewer than `MIN_JUDGED` others are left out.
+        Numbers of calibration models; those that leave fewer than ten others are left out.
     method, estimator : str, optional
         As in `make_subset`.
     repeats : int

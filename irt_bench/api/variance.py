@@ -47,7 +47,7 @@ SHOWN: Final = ("n_seeds", "n_steps", "n_items", "mean", "seed_sd", "e", "snr", 
 
 @dataclass(frozen=True, repr=False)
 class SeedVariance:
-    """How far scores move with the seed of training. Made by `seed_variance`.
+    """Seed variance: how much scores differ between training seeds. Made by `seed_variance`.
 
     All scores and standard deviations are shares, in [0, 1]; intervals are central 90% ones.
 
@@ -123,20 +123,20 @@ class SeedVariance:
             ``seed_sd``
                 Standard deviation of the score over seeds, pooled over steps (root mean square).
             ``e``, ``e_unbiased``
-                E, the form of Madaan et al. (2024): the mean over steps of the standard deviation over seeds; without
-                the bias of few seeds, if scores are normal.
+                E, the form of Madaan et al. (2024): the mean over steps of the standard deviation over seeds; the same
+                corrected for the bias of few seeds, if scores are normal.
             ``seed_sd_final``
                 Standard deviation over seeds at the last step.
             ``seed_sd_robust``, ``seed_sd_open``, ``seed_sd_df``
-                A form that single outlying seeds hardly change; why the interval has no upper limit, where it has none;
-                degrees of freedom of the interval.
+                A robust form of ``seed_sd``, which single outlying seeds hardly change; the reason, where the interval
+                has no upper limit; the degrees of freedom of the interval.
             ``ci95_analytic``, ``ci95_bootstrap``
                 Half-width of the 95% interval of a score if only the items were drawn anew: 1.96 standard errors.
                 Compare a standard deviation with ``item_sampling_sd``, the standard error itself.
             ``monotonicity``
                 Kendall's tau of score and step, mean over seeds.
             ``snr``, ``snr_unbiased``
-                ``mean`` / ``seed_sd_final``; without the bias of few seeds.
+                ``mean`` / ``seed_sd_final``; the same corrected for the bias of few seeds.
         """
         return _indexed(self.result.metrics, whole=True)
 
@@ -158,11 +158,11 @@ class SeedVariance:
         return self.result.curve
 
     def measures(self) -> pd.DataFrame:
-        """Continuous measures, such as the probability of the right choice, against accuracy on the same seeds."""
+        """Continuous measures, such as the probability of the right choice, beside accuracy on the same seeds."""
         return self.result.measures
 
     def detectable(self) -> pd.DataFrame:
-        """Smallest differences of two recipes that show, and seeds or items that a given difference needs."""
+        """Smallest detectable differences of two recipes, and numbers of seeds or items that detect a given one."""
         return self.result.detectable
 
     def needed(self) -> pd.DataFrame:
@@ -181,7 +181,7 @@ class SeedVariance:
         return self.result.scores
 
     def checks(self) -> pd.DataFrame:
-        """Whether a seed stands out, or the seeds' tails are heavy."""
+        """Whether single seeds are outliers, or the seeds have heavy tails."""
         return self.result.seed_checks
 
     def to_dict(self) -> dict[str, Any]:
@@ -276,7 +276,7 @@ def seed_variance(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> SeedVariance:
-    """Measure how far the scores of training runs move with the seed.
+    """Measure seed variance: how much the scores of training runs differ between seeds.
 
     Parameters
     ----------
@@ -295,11 +295,11 @@ def seed_variance(
     seed_model : {"svi", "nuts"} or settings, optional
         Fit the hierarchical model of the seed effect too.
     fit : Fit, optional
-        With `seed_model`: a fit to other models, whose items are taken.
+        With `seed_model`: a fit of other models, whose item parameters are used.
     subset : Subset, optional
         With `seed_model`: a subset, whose seed standard deviation is given beside that of all items.
     n_subsets, n_bootstrap : int
-        Random subsets of each size, and resamples of the items.
+        Numbers of random subsets of each size, and of resamples of the items.
     seed, progress
         As in `fit`.
 
@@ -363,8 +363,8 @@ def compare_seed_variance(
     Returns
     -------
     pd.Series
-        ``ratio`` of the standard deviations over seeds with its interval and ``verdict``, ``snr_ratio`` with its, and
-        the Pitman-Morgan test.
+        ``ratio`` of the standard deviations over seeds with its interval and ``verdict``, ``snr_ratio`` with its
+        interval, and the Pitman-Morgan test.
 
     Examples
     --------
@@ -388,7 +388,7 @@ def compare_recipes(
     run: str | Sequence[str] | None = None,
     group: str | None = None,
 ) -> RecipeComparison:
-    """Say whether one training recipe is better than another: per task and over all, for other seeds and other items.
+    """Test whether one training recipe is better than another, per task and over all, for other seeds and other items.
 
     Parameters
     ----------
@@ -408,7 +408,7 @@ def compare_recipes(
     Returns
     -------
     RecipeComparison
-        Tasks with differences, verdicts and the seeds that would tell: `RecipeComparison.summary`.
+        Differences, verdicts and numbers of seeds needed, per task: `RecipeComparison.summary`.
 
     Raises
     ------

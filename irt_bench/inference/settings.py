@@ -50,16 +50,16 @@ class LaplaceSettings(Settings):
     draws : int
         Draws taken from the joint normal posterior.
     tolerance : float
-        Sweeps end when no intercept, log slope or sd of the hierarchy moves by more.
+        Sweeps end when no intercept, log slope or sd of the hierarchy changes by more.
     max_sweeps : int
-        Give up, with a failed check, after so many sweeps.
+        Largest number of sweeps; a check fails if it is reached.
     refine : bool
-        Carry the draws of a small matrix (models times items times draws up to 1e8, with fewer than 100 models 1e9) on
-        to the exact posterior by Gibbs sweeps, which take some seconds; without, they are those of the normal
+        Whether draws for a small matrix are refined to the exact posterior by Gibbs sweeps, which takes some seconds:
+        models times items times draws up to 1e8, with fewer than 100 models 1e9. Other draws are those of the normal
         approximation.
     threads : int
-        0: as many as are idle, sweeps over matrices of less than three million cells by one. Results do not depend on
-        it.
+        Number of threads; results do not depend on it. 0: as many as are idle, and one for sweeps over matrices of less
+        than three million cells.
 
     Examples
     --------
@@ -129,15 +129,15 @@ class SVISettings(Settings):
         Pyro's `AutoMultivariateNormal`, `AutoLowRankMultivariateNormal` or `AutoDiagonalNormal`, in whitened
         coordinates; "auto": full for up to 250 coordinates (100 where abilities are integrated out), else normal.
     learning_rate : float
-        Adam's first step size, in conditional standard deviations of each parameter, less for a full guide of more than
-        nine coordinates (n: 3 / sqrt(n) of it); divided by `decay` whenever the ELBO has stopped rising.
+        Adam's first step size, in conditional standard deviations of each parameter, times 3 / sqrt(n) for a full guide
+        of n > 9 coordinates. It is divided by `decay` whenever the ELBO has stopped rising.
     max_steps : int
-        Give up, with a failed check, after so many steps.
+        Largest number of steps; a check fails if it is reached.
     window : int
-        Steps whose ELBOs are averaged when two stretches are compared.
+        Number of steps whose mean ELBO is compared with that of the steps before.
     batch : int
-        Models, drawn anew each step, whose answers stand for all; the same share of the items goes with them, but not
-        fewer than 200. 0: as many as keep a step short, which is all of them up to 2e7 cells.
+        Number of models in the mini-batch of a step, with the same share of the items, but not fewer than 200. 0: as
+        many as keep a step short, which is all of them up to 2e7 cells.
     draws : int
         Draws to return.
     device : {"cpu", "cuda"}

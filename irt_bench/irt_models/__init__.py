@@ -10,8 +10,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from irt_bench.irt_models.continuous import ZeroOneBeta
-from irt_bench.irt_models.graded import GeneralizedPartialCredit, GradedResponse
 from irt_bench.irt_models.logistic import (
     IRT_MODELS,
     FourPL,
@@ -29,6 +27,7 @@ from irt_bench.irt_models.multidimensional import (
     MultidimensionalTwoPL,
     multidimensional_from_dict,
 )
+from irt_bench.irt_models.ordered_and_continuous import GeneralizedPartialCredit, GradedResponse, ZeroOneBeta
 from irt_bench.irt_models.raters import ManyFacet
 from irt_bench.irt_models.simulate import Simulation, simulate_benchmark, simulate_responses
 

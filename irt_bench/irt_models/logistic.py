@@ -334,7 +334,7 @@ class Logistic:
 
 @dataclass(frozen=True, kw_only=True)
 class OnePL(Logistic):
-    """Items differ in difficulty only; one discrimination for all, as in Rasch's model with the ability's sd at 1.
+    """Items differ in difficulty only, with one discrimination for all: Rasch's model with the sd of ability at 1.
 
     Examples
     --------
@@ -368,7 +368,7 @@ class TwoPL(Logistic):
 
 @dataclass(frozen=True, kw_only=True)
 class ThreePL(Logistic):
-    """As 2PL, with a lower asymptote for guessing: learned, or known (1 / number of choices).
+    """The 2PL with a lower asymptote for guessing: estimated, or known (1 / number of choices).
 
     Examples
     --------
@@ -384,7 +384,7 @@ class ThreePL(Logistic):
 
 @dataclass(frozen=True, kw_only=True)
 class FourPL(ThreePL):
-    """As 3PL, with an upper asymptote for slips and broken items.
+    """The 3PL with an upper asymptote for slips and broken items.
 
     Examples
     --------

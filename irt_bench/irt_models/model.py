@@ -34,7 +34,7 @@ def _positive(prior: object, field: str) -> None:
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal(loc, scale) on the real line; of items, for each by itself, with nothing learned from the others.
+    """Normal(loc, scale). As a prior of items it holds for each by itself, with nothing learned from the others.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class Beta:
 
 @dataclass(frozen=True)
 class Hierarchical:
-    """x_i ~ Normal(mean, sd), the mean and sd of the items learned from the data.
+    """x_i ~ Normal(mean, sd) for each item i, with mean and sd estimated from the data.
 
     Examples
     --------

@@ -175,16 +175,16 @@ class Multidimensional:
 
 @dataclass(frozen=True, kw_only=True)
 class MultidimensionalTwoPL(Multidimensional):
-    """Several abilities, every item loading on all of them: exploratory.
+    """Several abilities, with loadings of every item on all of them (exploratory).
 
     Parameters
     ----------
     dimensions : int, optional
         How many; by default as many as predict held-out answers better than fewer do.
     rotation : {"varimax", "oblimin", "none"}
-        Towards loadings that are large or near zero, abilities uncorrelated ("varimax") or correlated ("oblimin", with
-        ``ability_correlation`` among the draws); or along the principal axes of the loadings. Dimensions come in the
-        order of their squared loadings, with mostly positive loadings.
+        "varimax" and "oblimin" rotate towards loadings that are large or near zero, with uncorrelated abilities or with
+        correlated ones, whose ``ability_correlation`` is among the draws; "none" keeps the principal axes of the
+        loadings. Dimensions are in the order of their squared loadings, and most loadings are positive.
 
     Examples
     --------
@@ -211,7 +211,7 @@ class MultidimensionalTwoPL(Multidimensional):
 
     @property
     def dimension_names(self) -> list[str]:
-        """Numbered: what they mean is for the loadings to say."""
+        """Numbers; the loadings show what the dimensions mean."""
         if self.dimensions is None:
             raise ModelError("the number of dimensions is chosen when the model is fitted.")
         return [f"dim_{number}" for number in range(1, self.dimensions + 1)]
@@ -301,7 +301,7 @@ def oblimin(loading: Array) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmatoryTwoPL(Multidimensional):
-    """Several abilities, correlated, with known items for each: confirmatory.
+    """Several correlated abilities, each with known items (confirmatory).
 
     Parameters
     ----------
@@ -380,13 +380,13 @@ class ConfirmatoryTwoPL(Multidimensional):
 
 @dataclass(frozen=True, kw_only=True)
 class BifactorTwoPL(Multidimensional):
-    """A general ability, and one of each group of items beside it: subtasks, templates, testlets, benchmarks.
+    """A general ability and one for each group of items, such as subtasks, templates, passages or benchmarks.
 
     Parameters
     ----------
     groups : str or sequence of str
-        Column of the items that names the group of each, or the groups in the order of the responses; an item without
-        a group (missing, "") has the general ability alone.
+        Column of the items that names the group of each, or the groups in the order of the responses; an item without a
+        group (missing, "") depends on the general ability alone.
 
     Examples
     --------

@@ -275,7 +275,7 @@ class Groups:
 class Regression:
     """Latent regression: ability ~ N(x b + effect of the group, 1), covariates x standardised.
 
-    Abilities are in sds of what covariates and groups leave open; 0 is a model with average covariates.
+    Abilities are in residual standard deviations; 0 is a model with average covariates.
 
     Parameters
     ----------

@@ -23,8 +23,8 @@ from scipy.sparse.csgraph import connected_components
 
 from irt_bench import names
 from irt_bench.errors import ModelError
-from irt_bench.irt_models.graded import GeneralizedPartialCredit
 from irt_bench.irt_models.model import HalfNormal
+from irt_bench.irt_models.ordered_and_continuous import GeneralizedPartialCredit
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import natural_order
 
@@ -50,7 +50,8 @@ class ManyFacet(GeneralizedPartialCredit):
     Notes
     -----
     Scores of one answer by several raters are taken to be independent given ability. Where all raters see the same
-    answers, which are better or worse than ability tells, intervals of abilities are too narrow for it.
+    answers, intervals of abilities are too narrow, since a single answer can be better or worse than the ability of its
+    model.
 
     Examples
     --------

@@ -236,16 +236,16 @@ def simulate_responses(
     Parameters
     ----------
     irt_model : Logistic, Multidimensional or ScoreModel
-        Its priors are drawn from, its formula gives the probability of a right answer or a score. The dimensions of a
-        model with several abilities become the items' column ``subtask``.
+        Parameters are drawn from its priors, and its formula gives the probability of a right answer or a score. The
+        dimensions of a model with several abilities become the items' column ``subtask``.
     n_models, n_items : int
         Size of the matrix.
     seed : int
         Same seed, same responses.
     n_samples : int
-        Answers a cell; above 1 the table holds ``n_correct`` of ``n_samples``.
+        Answers of a model per item; above 1, the table holds ``n_correct`` of ``n_samples``.
     missing : float
-        Probability of a cell never asked, in [0, 1), independent of everything else.
+        Probability that a model was not asked an item, in [0, 1), independent of everything else.
     models : pd.DataFrame, optional
         Metadata of the models, indexed by label, such as the groups that a model with a population draws them from.
     parameters : mapping, optional

@@ -149,9 +149,9 @@ def table_from_frame(
     frame : pd.DataFrame
         Columns ``model, item`` and ``correct`` (0/1), or ``n_correct, n_samples``, or ``score``: in [0, 1], or ordered
         (whole numbers such as a judge's 1 to 10, or any in the range of the columns ``min_score`` and ``max_score``),
-        which become shares of their range. Of scores by several raters a column ``rater`` or ``judge``: an item and a
-        rater then are one item, with the metadata ``rated_item`` and ``rater``. Further columns are metadata: of the
-        model or the item where they are constant within it, else of the response.
+        which become shares of their range. For scores by several raters, a column ``rater`` or ``judge``: each pair of
+        item and rater then is one item, with the metadata ``rated_item`` and ``rater``. Further columns are metadata:
+        of the model or the item where they are constant within it, else of the response.
     benchmark : str
         Name to use where the frame has no column ``benchmark``.
     roles : mapping of column to {"model", "item"}, optional

@@ -144,22 +144,22 @@ def read_responses(
     format : str, optional
         Name in ``FORMATS``; by default each file's name and first bytes decide.
     benchmark : str or sequence of str, optional
-        Benchmark or group of tasks to keep; several, as a sequence or separated by commas, become one. Nothing has to
-        be chosen for others.
+        Benchmark or group of tasks to keep; several, as a sequence or separated by commas, become one. For the others
+        no metric need be chosen.
     metric, filter : str or mapping of benchmark to str, optional
         What to read where a file holds several, for all benchmarks or for each: ``"acc"``, ``{"arc": "acc_norm"}``, or
-        ``"arc=acc_norm,mmlu_*=acc"``. Groups of tasks and patterns of names are benchmarks here.
+        ``"arc=acc_norm,mmlu_*=acc"``. Groups of tasks and patterns of names can stand for benchmarks.
     seed_from, run_from, step_from : str, optional
         Regular expressions that find the training seed, run and step in the names of models, or else in the paths of
         their files: the first group, or the whole match. The run is, by default, the name without seed and step.
     models_table : path or pd.DataFrame, optional
-        Table with one row per model: column ``model``, and others to join, such as run, seed, step, family or size.
+        Table with one row per model: column ``model``, and columns to add, such as run, seed, step, family or size.
     all_runs : bool
-        Whether all runs of one model on one benchmark are taken, as repeats, instead of the newest one.
+        Whether all runs of a model on a benchmark are read, as repeats, instead of the newest only.
     model_column : str, optional
-        Column of tables with the models.
+        Column that names the models, in tables.
     group_columns : sequence of str
-        Columns of wide tables that describe the models and are no items.
+        Columns of wide tables that are not items but describe the models.
     progress : callable, optional
         Called with (path, done, total) before each file and once at the end.
 
@@ -203,7 +203,7 @@ def describe_responses(
     group_columns: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    r"""List what files hold: benchmarks x metrics x filters x models, and what `read_responses` would read.
+    r"""List what files hold, by benchmark, metric, filter and model, and what `read_responses` would read.
 
     Parameters
     ----------

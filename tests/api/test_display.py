@@ -33,6 +33,8 @@ def results():
             "Fit": fitted,
             "FitChecks": fitted.check(replicates=9),
             "AccuracyComparison": fitted.compare_accuracy(n_resamples=50),
+            "ScaleLink": ib.link_scales(fitted, fitted),
+            "ModelScores": ib.model_scores(wide.iloc[:20]),
             "Subset": subset,
             "SubsetComparison": ib.compare_subsets(
                 wide.iloc[:40, :15], [5], methods=["difficulty"], estimators=["weighted"], n_random=9, controls=False
@@ -51,6 +53,7 @@ KINDS = {
     "Fit": ("fit", "abilities", "ranks", "items", "wright", "information", "curves", "score", "trace"),
     "FitChecks": ("checks",),
     "AccuracyComparison": ("comparison", "ranks"),
+    "ModelScores": ("scores",),
     "Subset": ("items",),
     "SubsetComparison": ("errors",),
     "CalibrationComparison": ("calibrations",),
@@ -60,13 +63,16 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
+RESULTS = (*KINDS, "ScaleLink")  # which has no figure
+
+
+@pytest.mark.parametrize("name", RESULTS)
 def test_a_result_is_one_line_as_text(name):
     text = repr(results()[name])
     assert text.startswith(f"{name}(") and "\n" not in text and len(text) < 160
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", RESULTS)
 def test_a_notebook_shows_tables_and_never_markup_of_labels(name):
     html = results()[name]._repr_html_()
     assert "<table>" in html and "<script" not in html
@@ -130,11 +136,18 @@ def test_unknown_figures_and_widths_are_refused(name):
         results()[name].plot(KINDS[name][0], width=0.5)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", RESULTS)
 def test_every_result_has_a_summary_and_plain_values(name):
     result = results()[name]
     assert isinstance(result.summary(), pd.DataFrame) and len(result.summary())
     assert isinstance(result.to_dict(), dict)
+
+
+def test_scores_are_summed_up_by_the_best_model_of_each_benchmark():
+    scores, summary = results()["ModelScores"], results()["ModelScores"].summary()
+    table = scores.models()
+    assert summary["best"].tolist() == [table["score"].idxmax()[1]] and summary["n_models"].tolist() == [20]
+    assert summary["n_best"].tolist() == [(table["rank_best"] == 1).sum()] and summary["n_best"].iloc[0] > 1
 
 
 def test_counts_and_tables_are_one_line():

@@ -13,8 +13,8 @@ from irt_bench.errors import ModelError
 from irt_bench.inference.sampling import coordinates, svi
 from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData, ScoreGrid
 from irt_bench.inference.sampling.target import Target
-from irt_bench.irt_models.continuous import OF_ARRAYS, _coefficients, _of_tensors
 from irt_bench.irt_models.model import arranged
+from irt_bench.irt_models.ordered_and_continuous import OF_ARRAYS, _coefficients, _of_tensors
 
 ITEMS = {
     "discrimination": np.array([0.8, 1.7]),

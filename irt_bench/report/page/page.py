@@ -71,15 +71,20 @@ VERSIONED: Final = ("irt-bench", "pyro-ppl", "torch", "numpy", "scipy", "pandas"
 
 
 def write_report(
-    paths: Iterable[Path], output: Path, *, title: str | None = None, call: str | None = None, kept: bool = True
+    paths: Iterable[str | Path],
+    output: str | Path,
+    *,
+    title: str | None = None,
+    call: str | None = None,
+    kept: bool = True,
 ) -> Path:
     """Write the report as one HTML file.
 
     Parameters
     ----------
-    paths : iterable of Path
-        Folders that commands wrote, or folders of these folders; see `irt_bench.report.page.folders.read_folders`.
-    output : Path
+    paths : iterable of str or Path
+        Folders that commands or `save` wrote, or folders that hold such folders.
+    output : str or Path
         HTML file to write.
     title : str, optional
         By default the names of the benchmarks.
@@ -106,7 +111,7 @@ def write_report(
     'report.html'
     """
     need_template_engine()
-    paths = list(paths)
+    paths, output = [Path(path) for path in paths], Path(output)
     chapters = read_chapters(paths, kept=kept)
     text = render(read_folders(paths, kept=kept), chapters, read_notes(paths), title=title, call=call)
     content = text.encode()
