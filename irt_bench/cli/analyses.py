@@ -71,7 +71,10 @@ def check(
     drawing: FigureOptions,
     output: OutputFolder = None,
     groups: Annotated[
-        str | None, option("Model column with groups: which items differ in difficulty between them?", metavar="COLUMN")
+        str | None,
+        option(
+            "Model column with groups, between which items are tested for a difference in difficulty.", metavar="COLUMN"
+        ),
     ] = None,
     replicates: Annotated[int, option("Number of data sets simulated from the fit.", min=9, max=9_999)] = 39,
     strict: Strict = False,
@@ -110,7 +113,7 @@ def compare(
     output: OutputFolder = None,
     seed: Seed = 0,
 ) -> None:
-    """Compare the order of models by ability with that by accuracy: agreement, reliability, pairs, items."""
+    """Compare the ranking of models by ability with that by accuracy: agreement, reliability, and why they differ."""
     from irt_bench.api.fit import Fit
     from irt_bench.report.tables import print_comparison
 
@@ -138,12 +141,13 @@ class AbilityOptions:
     params: Annotated[
         Path | None,
         option(
-            "Instead of --fit: item parameters a, b, c from anywhere (.csv, .parquet, py-irt's .json).", metavar="FILE"
+            "Instead of --fit: table of item parameters a, b, c from any program (.csv, .parquet, py-irt's .json).",
+            metavar="FILE",
         ),
     ] = None
     method: Annotated[str, choice(ScoreMethod, "Ability: posterior mean (eap) or mode (map).")] = "eap"
     prior_sd: Annotated[
-        float, option("Sd of the prior of ability; 3 for models much abler or weaker than those of the fit.")
+        float, option("Sd of the prior of ability; use 3 for models much abler or weaker than those of the fit.")
     ] = 1.0
 
     def fitted(self) -> "Fit | None":
@@ -177,11 +181,11 @@ def score(
     drawing: FigureOptions,
     subset: Annotated[
         Path | None,
-        option("Instead of --fit: file that irt-bench subset wrote, to estimate full scores.", metavar="FILE"),
+        option("Instead of --fit: file that irt-bench subset wrote; full scores are then estimated.", metavar="FILE"),
     ] = None,
     output: OutputCsv = None,
 ) -> None:
-    """Score new models with the item parameters of a fit or of a table, or estimate full scores from a subset run."""
+    """Estimate abilities of new models from the items of a fit or a table, or full scores from answers to a subset."""
     from irt_bench.api.model_scores import plot_scores
 
     if sum(source is not None for source in (scoring.fit, subset, scoring.params)) != 1:
@@ -254,7 +258,8 @@ def scores(
     drawing: FigureOptions,
     output: OutputFolder = None,
     measure: Annotated[
-        str, option("accuracy, pass@K or majority@K, such as pass@5, which need K or more answers per item.")
+        str,
+        option("What to score: accuracy; or pass@K or majority@K, such as pass@5, from K or more answers per item."),
     ] = "accuracy",
     models: Annotated[
         str | None, option("Models to compare, comma-separated; by default all.", metavar="NAME,...")
@@ -263,13 +268,13 @@ def scores(
         str | None, option("Compare all models with this one, instead of all pairs.", metavar="NAME")
     ] = None,
     item_clusters: Annotated[
-        str | None, option("Item column with clusters that were drawn together, such as passages.", metavar="COLUMN")
+        str | None, option("Item column with clusters of items, such as those on one passage.", metavar="COLUMN")
     ] = None,
     strata: Annotated[
         str, option("Item column with fixed parts of the benchmark, such as subtasks.", metavar="COLUMN")
     ] = "subtask",
 ) -> None:
-    """Scores of models with standard errors, on one benchmark or several, and which models can be told apart."""
+    """Score models, with standard errors, on one or several benchmarks, and show which models can be told apart."""
     from irt_bench.api.model_scores import model_scores
     from irt_bench.report.tables.terminal import print_scores
 

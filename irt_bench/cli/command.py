@@ -327,16 +327,13 @@ def check_seed(seed: int | None) -> int | None:
 
 
 Paths = Annotated[
-    list[Path], typer.Argument(help="Files or folders with responses, in any known format.", metavar="RESPONSES...")
+    list[Path], typer.Argument(help="Files or folders with responses, in any known format.", metavar="RESPONSES")
 ]
 OutputFolder = Annotated[Path | None, option("Folder to write.", "--output", "-o")]
 OutputCsv = Annotated[Path | None, option("CSV file to write.", "--output", "-o")]
 FitFolder = Annotated[Path, typer.Option("--fit", help="Folder that irt-bench fit wrote.", metavar="DIR")]
 SubsetFile = Annotated[Path, typer.Argument(help="File that irt-bench subset wrote.", metavar="SUBSET.json")]
-Seed = Annotated[
-    int,
-    option("Seed of the random numbers; the same seed gives the same result.", callback=check_seed),
-]
+Seed = Annotated[int, option("Seed of random numbers; the same seed gives the same result.", callback=check_seed)]
 Force = Annotated[bool, flag("--force", "Replace an existing output.", panel=OUTPUT)]
 Json = Annotated[bool, flag("--json", "Print JSON instead of tables.", panel=OUTPUT)]
 SafeCsv = Annotated[
@@ -352,7 +349,7 @@ class FileOptions:
 
     format: Annotated[
         str | None,
-        choice(FileFormatName, "By default recognised by the files' names and contents.", "--format", panel=READING),
+        choice(FileFormatName, "Format; by default recognised from names and contents.", "--format", panel=READING),
     ] = None
     metric: Annotated[
         str | None,
@@ -364,7 +361,9 @@ class FileOptions:
     ] = None
     filter: Annotated[
         str | None,
-        option("Answer filter, where logs hold several; per benchmark as --metric.", metavar="NAME", panel=READING),
+        option(
+            "Answer filter, where logs hold several; per benchmark as with --metric.", metavar="NAME", panel=READING
+        ),
     ] = None
 
     def read(self, paths: list[Path], **others: Any) -> "ResponseTable":
@@ -380,10 +379,7 @@ class ResponseOptions(FileOptions):
     """How responses are read, and of which benchmark."""
 
     benchmark: Annotated[
-        str | None,
-        option(
-            "Benchmark or group of tasks, where there are several; A,B: several as one.", metavar="NAME", panel=READING
-        ),
+        str | None, option("Benchmark or group of tasks; A,B reads both as one.", metavar="NAME", panel=READING)
     ] = None
 
     def read_like(self, paths: list[Path], fitted: "FitResult") -> "ResponseTable":
@@ -422,11 +418,11 @@ class FigureOptions:
 
     figure: Annotated[Path | None, option("Figure to write, .png, .svg or .pdf.", metavar="FILE", panel=FIGURE)] = None
     figure_kind: Annotated[
-        str | None, option("Which figure, by its name in plot() of the result.", metavar="NAME", panel=FIGURE)
+        str | None, option("Which figure, by its name in the result's plot().", metavar="NAME", panel=FIGURE)
     ] = None
-    figure_size: Annotated[str | None, option("Inches: width,height.", metavar="W,H", panel=FIGURE)] = None
+    figure_size: Annotated[str | None, option("Width and height in inches.", metavar="W,H", panel=FIGURE)] = None
     figure_title: Annotated[
-        str | None, option("Title, in place of one that states the finding.", metavar="TEXT", panel=FIGURE)
+        str | None, option("Title of the figure; by default one that states the finding.", metavar="TEXT", panel=FIGURE)
     ] = None
 
     def check(self, kinds: Sequence[str], *, force: bool) -> None:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     AnyModel = Multidimensional | Logistic | ScoreModel
 
 LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
+OF_MODELS, OF_ITEMS = "Groups and covariates of models", "Covariates of items"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class ModelOptions:
     irt_model: Annotated[str, choice(ModelName, "Item response model.")] = "2pl"
     guessing: Annotated[
         str | None,
-        option("3PL and 4PL: a number, or an item column with the number of choices; by default learned."),
+        option("3PL and 4PL: a number, or an item column with the number of choices; by default estimated."),
     ] = None
     priors: Annotated[
         str, choice(PriorsName, "Priors of the items; use independent where the check pooling fails.")
@@ -71,29 +72,38 @@ class ModelOptions:
         option("bifactor, confirmatory: item column with groups or dimensions, such as subtask.", metavar="COLUMN"),
     ] = None
     dispersion: Annotated[
-        str, choice(DispersionName, "Repeated answers to an item: auto, correlated beyond ability; none, independent.")
+        str, choice(DispersionName, "Repeated answers to an item. auto: correlated beyond ability; none: independent.")
     ] = "auto"
     groups: Annotated[
         str | None,
-        option("Model column with groups, each with a mean and an sd of ability of its own.", metavar="COLUMN"),
+        option(
+            "Model column with groups, each with a mean and an sd of ability of its own.",
+            metavar="COLUMN",
+            panel=OF_MODELS,
+        ),
     ] = None
     covariates: Annotated[
         list[str] | None,
         option(
-            "Model column on which ability is regressed; repeatable. With --groups, groups are random effects.",
+            "Model column on which ability is regressed. Repeatable. With --groups, groups are random effects.",
             metavar="COLUMN",
+            panel=OF_MODELS,
         ),
     ] = None
-    reference: Annotated[str | None, option("Group with mean 0 and sd 1; by default the largest.")] = None
+    reference: Annotated[str | None, option("Group with mean 0 and sd 1; by default the largest.", panel=OF_MODELS)] = (
+        None
+    )
     item_covariates: Annotated[
         list[str] | None,
         option(
-            "Item column on which difficulty and discrimination are regressed; repeatable. By nuts or svi.",
+            "Item column on which difficulty and discrimination are regressed, by nuts or svi. Repeatable.",
             metavar="COLUMN",
+            panel=OF_ITEMS,
         ),
     ] = None
     items_table: Annotated[
-        Path | None, option("CSV or Parquet file with further columns of the items, such as covariates.")
+        Path | None,
+        option("CSV or Parquet file with further columns of the items, such as covariates.", panel=OF_ITEMS),
     ] = None
 
     def model(self) -> "AnyModel":
@@ -179,7 +189,9 @@ class MethodOptions:
         str | None, choice(GuideName, "Covariance of the normal approximation.", panel=SVI, default="auto")
     ] = None
     max_steps: Annotated[int | None, option("Largest number of steps.", default="20000", panel=SVI)] = None
-    device: Annotated[str | None, choice(DeviceName, "Device that sums likelihoods.", panel=SVI, default="cpu")] = None
+    device: Annotated[
+        str | None, choice(DeviceName, "Device on which likelihoods are computed.", panel=SVI, default="cpu")
+    ] = None
 
     def settings(self, method: str) -> "Settings":
         """Check the settings of a method; those of another are refused."""
@@ -201,12 +213,12 @@ def fit(
     model_clusters: Annotated[
         str | None,
         option(
-            "Model column with families of related models, which widen intervals; 'names': families by name.",
+            "Model column with families of related models, which make intervals wider; 'names': families by name.",
             metavar="COLUMN",
         ),
     ] = None,
     copies: Annotated[
-        str, choice(CopiesName, "once: of models that are near-copies, one is used to estimate items.")
+        str, choice(CopiesName, "once: of near-copies of a model, only one is used to estimate items.")
     ] = "keep",
     log_likelihood: Annotated[
         bool, flag("--log-likelihood", "Save the log-likelihood and replicated answers, for ArviZ.")
@@ -216,7 +228,7 @@ def fit(
     ] = False,
     strict: Strict = False,
 ) -> None:
-    """Fit a Bayesian item response model; writes draws, items, abilities, a summary and a figure."""
+    """Fit a Bayesian item response model, and write draws, items, abilities, a summary and a figure."""
     from irt_bench.api.fit import Fit, FitPlot
     from irt_bench.inference import fit as inference
 

@@ -30,7 +30,7 @@ MAX_NAMED = 5  # models
 
 
 def _expression(what: str) -> Any:
-    text = f"Regular expression that finds the {what} in names of models, or else in paths: its group, or all of it."
+    text = f"Regular expression for the {what} in names of models or, if not there, in paths: its group, or all of it."
     return typer.Option(help=text, metavar="REGEX", rich_help_panel=RUNS)
 
 
@@ -44,13 +44,16 @@ class TrainingOptions:
     models_table: Annotated[
         Path | None,
         option(
-            "CSV with one row per model: model, and columns to join, such as run, seed, step, family, size.",
+            "CSV file with one row per model: column model, and columns to add, such as run, seed, step, family, size.",
             metavar="FILE",
             panel=RUNS,
         ),
     ] = None
     all_runs: Annotated[
-        bool, flag("--all-runs", "Take all runs of a model on a benchmark, as repeats, not the newest.", panel=RUNS)
+        bool,
+        flag(
+            "--all-runs", "Read all runs of a model on a benchmark, as repeats; by default the newest only.", panel=RUNS
+        ),
     ] = False
 
 
@@ -58,13 +61,13 @@ class TrainingOptions:
 class ColumnOptions:
     """Which columns of tables are no items."""
 
-    model_column: Annotated[str | None, option("Column of tables with the models.", metavar="NAME", panel=READING)] = (
-        None
-    )
+    model_column: Annotated[
+        str | None, option("Column that names the models, in tables.", metavar="NAME", panel=READING)
+    ] = None
     group_columns: Annotated[
         str | None,
         option(
-            "Columns of wide tables that describe models and are no items, comma-separated.",
+            "Columns of wide tables that are not items but describe models, comma-separated.",
             metavar="NAME,...",
             panel=READING,
         ),
@@ -85,10 +88,10 @@ def read(
     writing: TableOptions,
     output: Annotated[
         Path | None,
-        option("File to write, .parquet or .csv; without it, what there is is listed.", "--output", "-o"),
+        option("File to write, .parquet or .csv. Without it, the contents of the files are listed.", "--output", "-o"),
     ] = None,
 ) -> None:
-    """List what responses files hold, or, with -o, write them as one table that other commands read fast.
+    """List what files of responses hold or, with -o, write it as one table that the other commands read fast.
 
     Columns of a long CSV or Parquet file (one row per answer):
 
@@ -96,11 +99,11 @@ def read(
 
     - correct (0 or 1); or n_correct and n_samples (right answers of several); or score (from 0 to 1).
 
-    - benchmark, subtask, trial: which benchmark, part of it, number of the repeat.
+    - benchmark, subtask, trial: the benchmark, a part of it, the number of the repeat.
 
     - run, seed, step: training recipe, its random seed, checkpoint; needed for seed variance.
 
-    - cluster: of models that belong together, such as fine-tunes of one base.
+    - cluster: the same for models that belong together, such as fine-tunes of one base.
 
     - Any other column is kept with the models or the items that it describes.
 

@@ -31,24 +31,26 @@ def report(
         list[Path],
         typer.Argument(
             help="Responses to analyse, or folders that commands wrote with -o, or a folder that holds them.",
-            metavar="PATH...",
+            metavar="PATH",
         ),
     ],
     reading: ResponseOptions,
     output: Annotated[Path, option("HTML file to write.", "--output", "-o")] = Path("report.html"),
-    keep: Annotated[Path | None, option("Responses: folder for the tables behind the page.", metavar="DIR")] = None,
+    keep: Annotated[
+        Path | None, option("With responses: folder in which to keep the tables of the page.", metavar="DIR")
+    ] = None,
     title: Annotated[str | None, option("Title of the page; by default the name of the benchmark.")] = None,
     score_models: Annotated[
-        bool, flag("--score-models", "Responses: fit IRT models to fractional scores too; takes minutes.")
+        bool, flag("--score-models", "With responses: fit IRT models to fractional scores, too; this takes minutes.")
     ] = False,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
     """Make one HTML page, which needs no network: items, models, checks, seed variance, subsets.
 
-    Of responses, everything on the page is computed: scores, item analysis, a 2PL, its checks, ability against accuracy
-    and, where there are seeds, their variance; of several benchmarks, each has its part. Of folders that commands
-    wrote, what they hold is shown.
+    From responses, the command computes all that the page shows: scores, item analysis, a 2PL with its checks, ability
+    compared with accuracy and, where there are seeds, seed variance. Each of several benchmarks has its own part. From
+    folders that other commands wrote, it shows what they hold.
     """
     check_output(output, force=force)
     from irt_bench.report.page import write_report

@@ -56,10 +56,10 @@ MIN_TARGET_SE = 1e-6
 class SubsetOptions:
     """What subset is asked for; what is None is left to the defaults."""
 
-    size: Annotated[float | None, option("Number of items, or below 1 a share of them.")] = None
+    size: Annotated[float | None, option("Number of items; below 1: share of all items.")] = None
     target_se: Annotated[
         float | None,
-        option("Instead of a size: the smallest subset with at most this standard error, as a share."),
+        option("Instead of --size: make the smallest subset whose standard error is at most this, such as 0.02."),
     ] = None
     method: Annotated[str | None, choice(SelectorName, "How to choose items.", default="anchors-proportional")] = None
     weights: Annotated[str | None, choice(WeightingName, "How to weight items.", default="by method")] = None
@@ -84,7 +84,8 @@ class CalibrationOptions:
     keep_negative: Annotated[bool, flag("--keep-negative", "Allow items with negative discrimination.")] = False
     macro: Annotated[bool, flag("--macro", "Define the full score as the mean over subtasks, not over items.")] = False
     ability_range: Annotated[
-        tuple[float, float] | None, option("Abilities for which the method information chooses items.")
+        tuple[float, float] | None,
+        option("Lowest and highest ability for which the method information chooses items.", metavar="LOW HIGH"),
     ] = None
     seed: Seed = 0
 
@@ -100,7 +101,7 @@ class ComparisonOptions:
     """How the ways to make a subset are compared."""
 
     sizes: Annotated[str, option("Sizes, comma-separated.", panel=COMPARE)] = "20,50,100"
-    max_models: Annotated[int, option("Of more models, draw this number at random.", min=4, panel=COMPARE)] = 400
+    max_models: Annotated[int, option("Largest number of models; of more, some are drawn.", min=4, panel=COMPARE)] = 400
     n_random: Annotated[int, option("Number of random subsets of each size.", min=1, max=100_000, panel=COMPARE)] = 200
     jobs: Annotated[
         int,
@@ -134,16 +135,16 @@ def subset(
     calibration_models: Annotated[
         str | None,
         option(
-            "Instead: numbers of calibration models, comma-separated, whose errors with this size are compared and "
-            "written as CSV.",
+            "Instead of --compare: numbers of calibration models, comma-separated; the error of the subset with each "
+            "is written as CSV.",
             panel=COMPARE,
             metavar="N,...",
         ),
     ] = None,
 ) -> None:
-    """Make a reduced benchmark that estimates the full score, with an interval that holds for new models.
+    """Make a reduced benchmark that estimates the full score of new models, with an interval.
 
-    Methods, weights and estimators are explained by: python -c "import irt_bench; help(irt_bench.make_subset)"
+    What the methods, weights and estimators do: python -c "import irt_bench; help(irt_bench.make_subset)"
     """
     from irt_bench.api.subset import Subset
     from irt_bench.subsets.make import (
@@ -354,20 +355,17 @@ class HarnessOptions:
     """What some formats need to know of a run."""
 
     metric: Annotated[
-        str | None,
-        option("Metric of the calibration, where the subset does not name it.", panel=TASK),
+        str | None, option("Metric of the calibration, where the subset does not name it.", panel=TASK)
     ] = None
     split: Annotated[
-        str | None,
-        option("Split to evaluate; by default that of the full task, or test.", panel=TASK),
+        str | None, option("Split to evaluate; by default that of the full task, or test.", panel=TASK)
     ] = None
     base_yaml: Annotated[
         Path | None,
         option("YAML of the full task; by default that of the installed lm-eval.", metavar="FILE", panel=TASK),
     ] = None
     task: Annotated[
-        str | None,
-        option("Task of the run, such as file.py@task; also for inspect-adaptive.", panel=INSPECT),
+        str | None, option("Task of the run, such as file.py@task; also for inspect-adaptive.", panel=INSPECT)
     ] = None
     model: Annotated[str | None, option("Model to write into the run configuration.", panel=INSPECT)] = None
 
@@ -378,19 +376,17 @@ class LiveOptions:
 
     answers: Annotated[
         list[Path] | None,
-        option("lm-eval-round: logs of one model so far. Repeatable.", metavar="PATH", panel=LIVE),
+        option("lm-eval-round: logs that one model has so far. Repeatable.", metavar="PATH", panel=LIVE),
     ] = None
     fit: Annotated[
-        Path | None,
-        option("Fit, whose uncertainty of the items then counts.", metavar="DIR", panel=LIVE),
+        Path | None, option("Fit of the items; the test then allows for their uncertainty.", metavar="DIR", panel=LIVE)
     ] = None
-    stop_sd: Annotated[float, option("The test ends at this posterior sd of ability,", panel=LIVE)] = 0.3
-    max_items: Annotated[int, option("or after so many items.", panel=LIVE)] = 200
+    stop_sd: Annotated[float, option("Posterior sd of ability at which the test ends.", panel=LIVE)] = 0.3
+    max_items: Annotated[int, option("Largest number of items of a test.", panel=LIVE)] = 200
     parallel: Annotated[
-        int | None,
-        option("Items at a time; 1 for inspect-adaptive, 20 for lm-eval-round.", panel=LIVE),
+        int | None, option("Items asked at a time; by default 1, for lm-eval-round 20.", panel=LIVE)
     ] = None
-    exposure: Annotated[int, option("Draw each item among so many of the most informative.", panel=LIVE)] = 1
+    exposure: Annotated[int, option("Draw each item from this many of the most informative.", panel=LIVE)] = 1
     balance: Annotated[bool, flag("--balance", "Keep the subtasks' shares of the items.", panel=LIVE)] = False
 
     def rules(self, to: str) -> "AdaptiveRules":
@@ -422,7 +418,7 @@ def export(
     safe_csv: SafeCsv = False,
     force: Force = False,
 ) -> None:
-    """Write a subset for lm-evaluation-harness (needs calibration on its logs), Inspect, py-irt, or as a list."""
+    """Write a subset for lm-evaluation-harness or Inspect, if calibrated on their logs, for py-irt, or as a list."""
     from irt_bench.api.subset import Subset
 
     check_output(output, force=force or to == "lm-eval-round", folder=to in ("lm-eval-task", "inspect-adaptive"))
@@ -452,11 +448,14 @@ def adaptive(
     drawing: FigureOptions,
     responses: Annotated[
         list[Path] | None,
-        option("Answers of real models to all items, tested beside simulated models. Repeatable.", metavar="PATH"),
+        option(
+            "Answers of real models to all items, tested beside simulated models. Repeatable.",
+            metavar="PATH",
+        ),
     ] = None,
     output: OutputCsv = None,
-    stop_sd: Annotated[float, option("A test ends when the posterior sd of ability is at most this,")] = 0.3,
-    max_items: Annotated[int, option("or after this number of items.", min=1)] = 200,
+    stop_sd: Annotated[float, option("Posterior sd of ability at which a test ends.")] = 0.3,
+    max_items: Annotated[int, option("Largest number of items of a test.", min=1)] = 200,
     n_models: Annotated[int, option("Number of simulated models.", min=2, max=100_000)] = 500,
     seed: Seed = 0,
 ) -> None:

@@ -92,12 +92,12 @@ class DetectionOptions:
     detect: Annotated[
         float | None,
         option(
-            "Difference between two recipes, such as 0.01 or 1pt: how many seeds, items or trials detect it?",
+            "Difference between two recipes, such as 0.01 or 1pt; shows how many seeds, items or trials detect it.",
             parser=_share,
             metavar="SHARE",
         ),
     ] = None
-    power: Annotated[float, option("Power of the test for that difference.")] = 0.8
+    power: Annotated[float, option("Power with which it is to be detected.")] = 0.8
 
     def given(self) -> dict[str, Any]:
         """Arguments of `seed_variance`."""
@@ -122,12 +122,10 @@ class SeedModelOptions:
         choice(SamplerName, "Fit a 2PL in which abilities vary with seed and step, by this method.", panel=SEED_MODEL),
     ] = None
     fit: Annotated[
-        Path | None,
-        option("Fit to other models, whose item parameters are used.", metavar="DIR", panel=SEED_MODEL),
+        Path | None, option("Fit of other models; its item parameters are used.", metavar="DIR", panel=SEED_MODEL)
     ] = None
     subset: Annotated[
-        Path | None,
-        option("Subset whose seed sd is given beside that of all items.", metavar="FILE", panel=SEED_MODEL),
+        Path | None, option("Subset whose seed sd is given beside that of all items.", metavar="FILE", panel=SEED_MODEL)
     ] = None
 
     def given(self, seed: int) -> dict[str, Any]:
@@ -157,7 +155,7 @@ class PairOptions:
     ] = None
     item_clusters: Annotated[
         str | None,
-        option("Item column with clusters that were drawn together, such as passages.", metavar="COLUMN", panel=MODELS),
+        option("Item column with clusters of items, such as those on one passage.", metavar="COLUMN", panel=MODELS),
     ] = None
 
     def check(self) -> None:
@@ -180,7 +178,7 @@ def variance(
     recipes: Annotated[
         tuple[str, str] | None,
         option(
-            "Two runs of several seeds: is one better, per task and over all? See --detect and --group.",
+            "Two runs of several seeds; shows whether one is better, per task and overall. See --detect and --group.",
             metavar="RUN RUN",
             panel=RECIPES,
         ),
@@ -189,7 +187,7 @@ def variance(
         bool,
         flag(
             "--compare",
-            "Compare the seed variance of two paths, such as two prompt formats, on the same seeds.",
+            "Compare the seed variance of two paths with the same seeds, such as two prompt formats.",
             panel=COMPARE,
         ),
     ] = False,
@@ -294,8 +292,7 @@ class DesignOptions:
 
     benchmark: Annotated[str | None, option("Benchmarks, comma-separated; by default all.")] = None
     sizes: Annotated[
-        str | None,
-        option("Sizes of subsets, comma-separated; below 1: shares of the items.", default="20,50,100"),
+        str | None, option("Sizes of subsets, comma-separated; below 1: shares of the items.", default="20,50,100")
     ] = None
     methods: Annotated[str | None, choice(SelectorName, "How to choose items, comma-separated.", default="all")] = None
     weights: Annotated[
@@ -303,7 +300,11 @@ class DesignOptions:
     ] = None
     estimators: Annotated[
         str | None,
-        choice(EstimatorName, "Scores, comma-separated; also theta, ability.", default="weighted,p_irt,gp_irt,theta"),
+        choice(
+            EstimatorName,
+            "How to score, comma-separated; theta (ability) is possible, too.",
+            default="weighted,p_irt,gp_irt,theta",
+        ),
     ] = None
     run: RunColumns = None
     model_clusters: Annotated[
@@ -312,13 +313,13 @@ class DesignOptions:
     calibrate_on: Annotated[str | None, option("Models to calibrate on: column=value,value;... or model=label,...")] = (
         None
     )
-    evaluate_on: Annotated[str | None, option("Models to evaluate, in the same form; all others calibrate.")] = None
+    evaluate_on: Annotated[str | None, option("Models to evaluate, in the same form; the others calibrate.")] = None
     folds: Annotated[int | None, option("Number of folds over runs, where no models are named.", default="4")] = None
     n_random: Annotated[int | None, option("Number of random subsets of each size.", default="400")] = None
     statistics: Annotated[
         str | None,
         choice(
-            StatisticName, "Further columns, comma-separated; seed_model takes minutes.", default="all but seed_model"
+            StatisticName, "Statistics to add, comma-separated; seed_model takes minutes.", default="all but seed_model"
         ),
     ] = None
     seed: Annotated[int | None, option("Seed of the random numbers.", callback=check_seed, default="0")] = None
@@ -345,12 +346,11 @@ class DesignOptions:
 class WorkerOptions:
     """Where to compute."""
 
-    backend: Annotated[str, choice(BackendName, "On this machine, or on a cluster.", panel=WHERE)] = "loky"
+    backend: Annotated[str, choice(BackendName, "loky: on this machine; dask: on a cluster.", panel=WHERE)] = "loky"
     scheduler: Annotated[str | None, option("Address of the cluster's scheduler.", panel=WHERE)] = None
     jobs: Annotated[int, option("Number of workers; -1: one per processor.", panel=WHERE)] = -1
     shard: Annotated[
-        str | None,
-        option("Compute only part i of n of the tasks, for job arrays.", metavar="I/N", panel=WHERE),
+        str | None, option("Compute only part I of N of the tasks, for job arrays.", metavar="I/N", panel=WHERE)
     ] = None
 
     def workers(self) -> "Workers":
@@ -373,7 +373,7 @@ def study(
     drawing: FigureOptions,
     alternative: Annotated[
         list[str] | None,
-        option("Other scores of the same models, such as another framing: NAME=FILE; may be repeated."),
+        option("Other scores of the same models, such as another prompt format, as NAME=FILE. Repeatable."),
     ] = None,
     dry_run: Annotated[
         bool, flag("--dry-run", "Print the plan, its cost and what can be detected, and write nothing.")
@@ -381,9 +381,9 @@ def study(
     safe_csv: SafeCsv = False,
     json: Json = False,
 ) -> None:
-    """Compare the seed variance of subsets and weightings of a benchmark, on models that took no part in making them.
+    """Compare the seed variance of subsets and weightings of a benchmark, on models not used to choose them.
 
-    The same command continues a study that was stopped; a changed study computes only what changed.
+    The same command continues a study that was stopped. After a change of the study, it computes only what changed.
     """
     from irt_bench.api.study import Study
 

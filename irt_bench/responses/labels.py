@@ -21,7 +21,7 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.arrays import slices
 from irt_bench.errors import ResponsesError, SubsetError, SubsetWarning
-from irt_bench.responses.counts import ResponseCounts, check_labels
+from irt_bench.responses.counts import ResponseCounts, check_labels, smallest_integer
 from irt_bench.responses.table import CHUNK, REVISION, Finding, categorical, natural_order
 
 Codes = npt.NDArray[np.integer]
@@ -103,7 +103,7 @@ def as_labels(values: pd.Series, key: str) -> pd.Categorical:
         codes, distinct = codes_of(values)
     except TypeError as error:
         raise ResponsesError(f"column {key!r} holds lists or records; every row needs a {key} as text.") from error
-    texts = [_text(label) for label in distinct]
+    texts = [label_text(label) for label in distinct]
     used = _occurring(codes, len(texts))
     empty = [position for position, text in enumerate(texts) if used[position] and not text.strip()]
     if empty or (len(codes) and codes.min() < 0):
@@ -117,18 +117,14 @@ def _in_natural_order(codes: Codes, texts: Sequence[str], used: npt.NDArray[np.b
     ordered = natural_order({text for text, occurs in zip(texts, used, strict=True) if occurs})
     if ordered != list(texts):
         position = {text: number for number, text in enumerate(ordered)}
-        codes = np.array([position.get(text, -1) for text in texts], dtype=_code_type(len(ordered)))[codes]
+        codes = np.array([position.get(text, -1) for text in texts], dtype=smallest_integer(len(ordered)))[codes]
     return pd.Categorical.from_codes(codes, pd.Index(ordered, dtype="str"))
 
 
-def _text(label: object) -> str:
-    """Write an id as text: 7.0, as a column with gaps holds it, is 7; line ends are those that CSV can hold."""
+def label_text(label: object) -> str:
+    """Write a label as text: 7.0, as a column with gaps holds it, is 7; line ends are those that CSV can hold."""
     text = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-
-def _code_type(n_labels: int) -> type[np.signedinteger]:
-    return np.int8 if n_labels < 2**7 else np.int16 if n_labels < 2**15 else np.int32
 
 
 def _occurring(codes: Codes, n_labels: int) -> npt.NDArray[np.bool_]:
@@ -185,16 +181,18 @@ def label_models(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _checkpoint_label(row: dict[str, object], varying: list[str]) -> str:
-    parts = [f"{column}={_text(row[column])}" for column in varying if pd.notna(row[column])]  # type: ignore[call-overload]
+    parts = [f"{column}={label_text(row[column])}" for column in varying if pd.notna(row[column])]  # type: ignore[call-overload]
     return f"{row[names.MODEL]}[{','.join(parts)}]" if parts else str(row[names.MODEL])
 
 
 def _steps(values: pd.Series) -> pd.Series:
     """Training steps as numbers where all are numbers ('1000', 'step1000'), else unchanged."""
     codes, distinct = _plain_codes(values)
-    numbers = pd.to_numeric(pd.Series([_STEP.sub("", _text(value)) for value in distinct]), errors="coerce")
+    numbers = pd.to_numeric(pd.Series([_STEP.sub("", label_text(value)) for value in distinct]), errors="coerce")
     if not len(numbers) or numbers.isna().any():
-        return pd.Series(pd.Categorical.from_codes(codes, pd.Index([_text(value) for value in distinct], dtype="str")))
+        return pd.Series(
+            pd.Categorical.from_codes(codes, pd.Index([label_text(value) for value in distinct], dtype="str"))
+        )
     whole = bool((numbers % 1 == 0).all())
     return values_at(pd.Index(numbers.astype("int64") if whole else numbers), codes)
 
@@ -214,7 +212,7 @@ def identify_items(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     if names.DOC_HASH not in frame or frame[names.DOC_HASH].isna().all():
         return frame, []
     numbers, uses = distinct_rows(frame, [names.BENCHMARK, names.MODEL, names.ITEM, names.DOC_HASH])
-    uses[names.DOC_HASH] = uses[names.DOC_HASH].astype("object").map(_text, na_action="ignore")
+    uses[names.DOC_HASH] = uses[names.DOC_HASH].astype("object").map(label_text, na_action="ignore")
     label = uses[names.ITEM].astype("str").to_numpy(dtype=object)
     by_hash = (uses[names.ITEM].astype("str") == uses[names.DOC_HASH].astype("str")).to_numpy()
     known = uses[~by_hash & uses[names.DOC_HASH].notna().to_numpy()]
@@ -249,7 +247,7 @@ def one_item_per_rater(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]
     item, rated = pairs[names.ITEM].astype("str"), pairs[names.RATER].notna()
     if not pairs[rated].duplicated([names.BENCHMARK, names.ITEM]).any():
         return frame, []
-    label = item.where(~rated, item + " [" + pairs[names.RATER].map(_text, na_action="ignore").astype("str") + "]")
+    label = item.where(~rated, item + " [" + pairs[names.RATER].map(label_text, na_action="ignore").astype("str") + "]")
     codes, distinct = pd.factorize(label)
     items = _in_natural_order(codes[numbers], list(distinct), np.ones(len(distinct), dtype=bool))
     n_raters = pairs[names.RATER].nunique()

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from irt_bench import names
 from irt_bench.errors import AnalysisError, unknown_choice
-from irt_bench.responses.labels import cluster_folds
+from irt_bench.responses.labels import cluster_folds, label_text
 from irt_bench.responses.table import listed, natural_order
 from irt_bench.subsets.estimators import ESTIMATORS, MAX_RANDOM
 from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
@@ -272,7 +272,7 @@ def _clusters(models: pd.DataFrame, layout: SeedLayout, column: str | None) -> p
     run = layout.models[names.RUN].reindex(models.index).astype("object")
     if layout.run_columns:  # single seeds of other runs form clusters too
         parts = models[list(layout.run_columns)].astype("object")
-        text = parts.map(lambda value: "" if pd.isna(value) else _split_text(value)).agg("/".join, axis=1)
+        text = parts.map(lambda value: "" if pd.isna(value) else label_text(value)).agg("/".join, axis=1)
         run = run.where(run.notna(), text.where(parts.notna().any(axis=1)))
     return run.where(run.notna(), own).astype(str)
 
@@ -310,16 +310,12 @@ def _matching(models: pd.DataFrame, wanted: Models, what: str) -> pd.Index:
         if column != MODEL_LABEL and column not in models:
             raise AnalysisError(unknown_choice(f"{what}: column of the models", column, [MODEL_LABEL, *models.columns]))
         have = pd.Series(models.index, index=models.index) if column == MODEL_LABEL else models[column]
-        text = have.astype("object").map(lambda value: "" if pd.isna(value) else _split_text(value))
+        text = have.astype("object").map(lambda value: "" if pd.isna(value) else label_text(value))
         for value in values:
             if not (text == value).any():
                 raise AnalysisError(unknown_choice(f"{what}: {column}", value, set(text) - {""}))
         keep &= text.isin(values).to_numpy()
     return models.index[keep]
-
-
-def _split_text(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _halves(layout: SeedLayout, design: StudyDesign) -> Splits:

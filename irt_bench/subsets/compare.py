@@ -19,7 +19,7 @@ gains from items of medium difficulty, although its predictions are worthless.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, Literal, NamedTuple
 
@@ -211,8 +211,7 @@ def compare(
         if progress is not None:
             progress("folds", done, len(splits))
     held_out = _with_clusters(pd.concat([part[0] for part in parts], ignore_index=True), counts, clusters)
-    sums = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
-    random = (sums["error"] / sums["n"]).rename("mae").reset_index()
+    random = _errors_at_random(part[1] for part in parts)
     rng = np.random.default_rng(design.seed)
     return MethodComparison(
         relative_to_random(summarise(held_out, rng), random),
@@ -353,11 +352,16 @@ def negative_control(
         delayed(partial(_control_fold, counts, design, within))(*split) for split in splits
     )
     sums = pd.concat([part[0] for part in parts]).groupby(["size", "method", "weights", "estimator"], sort=False).sum()
-    drawn = pd.concat([part[1] for part in parts]).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
-    random = (drawn["error"] / drawn["n"]).rename("mae").reset_index()
+    random = _errors_at_random(part[1] for part in parts)
     table = relative_to_random((sums["error"] / sums["n"]).rename("mae").reset_index(), random)
     table["p_holm"] = table.groupby(["size", "estimator"])["percentile"].transform(lambda p: holm(p.to_numpy()))
     return table
+
+
+def _errors_at_random(folds: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Mean absolute error of each random subset over the folds, as ``mae``."""
+    sums = pd.concat(list(folds)).groupby(["size", "estimator", "replicate"])[["error", "n"]].sum()
+    return (sums["error"] / sums["n"]).rename("mae").reset_index()
 
 
 def _control_fold(

@@ -19,7 +19,7 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, unknown_choice
-from irt_bench.responses.labels import MODEL_NAME
+from irt_bench.responses.labels import MODEL_NAME, label_text
 from irt_bench.responses.table import REVISION, listed, natural_order
 
 ALL_RUNS: Final = "all"  # name of the only run, if runs cannot be distinguished
@@ -81,7 +81,7 @@ def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = Non
     seeded = models[models[names.SEED].notna()]
     notes = _unseeded(models)
     step, steps = _steps(seeded, notes)
-    checkpoints = pd.DataFrame({names.SEED: seeded[names.SEED].map(_text), names.STEP: step}, index=seeded.index)
+    checkpoints = pd.DataFrame({names.SEED: seeded[names.SEED].map(label_text), names.STEP: step}, index=seeded.index)
     columns = _run_columns(seeded, checkpoints, run_columns, notes)
     checkpoints.insert(0, names.RUN, _run_names(seeded, columns))
     if columns and (unnamed := checkpoints[names.RUN].isna()).any():
@@ -91,10 +91,6 @@ def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = Non
     checkpoints = _repeated(checkpoints, notes)
     occurring = set(checkpoints[names.STEP])
     return SeedLayout(checkpoints, tuple(label for label in steps if label in occurring), tuple(columns), tuple(notes))
-
-
-def _text(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _unseeded(models: pd.DataFrame) -> list[str]:
@@ -111,7 +107,7 @@ def _steps(seeded: pd.DataFrame, notes: list[str]) -> tuple[pd.Series, list[str]
     given = seeded[names.STEP].astype("object")
     if given.isna().any():
         notes.append(f"{int(given.isna().sum())} checkpoints without a step are assumed to be the last, {ONLY_STEP!r}")
-    labels = given.where(given.notna(), ONLY_STEP).map(_text)
+    labels = given.where(given.notna(), ONLY_STEP).map(label_text)
     return labels, step_order(labels.unique())
 
 
@@ -165,7 +161,7 @@ def _run_names(seeded: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
     if not columns:
         return pd.Series(ALL_RUNS, index=seeded.index)
     parts = seeded[list(columns)].astype("object")
-    text = parts.map(lambda value: "" if pd.isna(value) else _text(value)).agg("/".join, axis=1)
+    text = parts.map(lambda value: "" if pd.isna(value) else label_text(value)).agg("/".join, axis=1)
     return text.where(parts.notna().any(axis=1)).astype("object")
 
 

@@ -27,6 +27,7 @@ from irt_bench import names
 from irt_bench.errors import OutputError, ReadError
 from irt_bench.files import FORMULA, QUOTE, replacing
 from irt_bench.responses.canonical import check_unique_columns
+from irt_bench.responses.counts import smallest_integer
 from irt_bench.responses.formats.jsonlines import UNPACKED_RATIO, first_line, open_bytes, records
 from irt_bench.responses.labels import Codes
 from irt_bench.responses.table import KEYS, ResponseTable, categorical
@@ -59,7 +60,9 @@ class TextColumn:
             values = values.dictionary_encode()
         local = values.dictionary.to_pylist()
         codes = [-1 if text is None else self._code_of.setdefault(text, len(self._code_of)) for text in local]
-        lookup = np.array([*codes, -1], dtype=_code_type(len(self._code_of)))  # the last place is for missing values
+        lookup = np.array(
+            [*codes, -1], dtype=smallest_integer(len(self._code_of))
+        )  # the last place is for missing values
         indices = values.indices
         if indices.null_count:
             indices = (
@@ -71,7 +74,7 @@ class TextColumn:
 
     def finish(self) -> pd.Series:
         """Return a categorical column."""
-        codes = cast(Codes, _joined(self._parts, np.dtype(_code_type(len(self._code_of)))))
+        codes = cast(Codes, _joined(self._parts, np.dtype(smallest_integer(len(self._code_of)))))
         texts = pd.Index(list(self._code_of), dtype="str")
         return pd.Series(pd.Categorical.from_codes(codes, texts, validate=False), copy=False)
 
@@ -141,10 +144,6 @@ def column_for(name: str, kind: pa.DataType) -> ColumnBuilder:
     if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or pat.is_null(kind):
         return NumberColumn(narrow=name in NARROW)
     return OtherColumn()
-
-
-def _code_type(n_codes: int) -> type[np.signedinteger]:
-    return np.int8 if n_codes < 2**7 else np.int16 if n_codes < 2**15 else np.int32
 
 
 def _fits(kind: pa.DataType, code: int) -> bool:
