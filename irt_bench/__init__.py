@@ -5,7 +5,7 @@ In ten lines::
     from irt_bench import fit, item_analysis, load_example, make_subset
 
     table = load_example("benchmark")             # or read_responses(["logs/"]), a DataFrame, an array
-    item_analysis(table).flagged()                # items that go against the rest
+    item_analysis(table).flagged()                # items that look broken
     fitted = fit(table, "2pl", seed=1)            # draws from the posterior, with checks
     fitted.abilities()                            # abilities with intervals, beside accuracy
     fitted.plot("wright")                         # models and items on one scale

@@ -53,7 +53,7 @@ def shared_cases() -> Path:
 
 @pytest.fixture(scope="session")
 def make_counts() -> Callable[..., ResponseCounts]:
-    """Build counts from arrays: models m0, m1, ..., items i0, i1, ...; one trial a cell unless told."""
+    """Build counts from arrays: models m0, m1, ..., items i0, i1, ...; one trial per cell by default."""
 
     def make(correct, trials=None, measure="correct", models=None):
         correct = np.asarray(correct)

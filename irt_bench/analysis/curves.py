@@ -44,7 +44,7 @@ def outcome_curves(posterior: xr.Dataset, abilities: npt.ArrayLike) -> xr.Datase
     """Chance of each score of each item at each ability, of a model of scores; columns as of `success_curves`."""
     irt_model = score_model_of(posterior.attrs)
     if irt_model is None:
-        raise AnalysisError("the draws are of no model of scores.")
+        raise AnalysisError("the draws are not those of a model of scores.")
     nodes, found, outcomes = _nodes(abilities), [], [""]
     names_of = [str(name) for name, array in posterior.data_vars.items() if array.dims[:3] == (CHAIN, DRAW, ITEM)]
     draws = {name: posterior[name].to_numpy().reshape(-1, *posterior[name].shape[2:]) for name in names_of}

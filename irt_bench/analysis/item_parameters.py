@@ -308,7 +308,7 @@ def equated_scores(
     known = np.isfinite(found).all(axis=0)
     if not known.all():
         warnings.warn(
-            f"{int((~known).sum())} scores, first {given[~known][0]:g}, are those of no ability: no score equals them.",
+            f"{int((~known).sum())} scores, first {given[~known][0]:g}, are expected at no ability: no equivalent.",
             UndefinedWarning,
             stacklevel=3,
         )
@@ -346,12 +346,16 @@ def score_fitted(
     check_same_responses(counts.items, posterior)
     if SCORE_MODEL in posterior.attrs:
         if method != "eap":
-            raise AnalysisError("a fit of a model of scores scores by method 'eap'; leave it out.")
+            raise AnalysisError(
+                "models are scored only by method 'eap' in a fit of a model of scores; leave method out."
+            )
         return score_by_nodes(counts, posterior, prior_sd=prior_sd)
     if DIMENSION not in posterior.dims:
         return score_models(counts, posterior, method=method, prior_sd=prior_sd)
     if method != "eap" or prior_sd != 1:
-        raise AnalysisError("a fit with several abilities scores by method 'eap' with prior_sd 1; leave both out.")
+        raise AnalysisError(
+            "models are scored only by method 'eap' with prior_sd 1 in a fit with several abilities; leave both out."
+        )
     return score_profiles(counts, posterior)
 
 

@@ -202,7 +202,7 @@ def refuse_populations(posterior: xr.Dataset, what: str) -> None:
         Naming what was asked for.
     """
     if POPULATION in posterior.attrs:
-        raise AnalysisError(f"{what} supposes one population of models, N(0, 1); fit the model without population.")
+        raise AnalysisError(f"{what} assumes one population of models, N(0, 1); fit the model without population.")
 
 
 def draws_of(posterior: xr.Dataset, name: str, dim: str) -> tuple[npt.NDArray[np.floating], pd.Index]:

@@ -486,7 +486,7 @@ class Fit(FitResult):
         if several or (SCORE_MODEL in self.posterior.attrs and not scores):
             raise FitError(
                 f"{what} needs a 1PL to 4PL, and this is a model {kind}: abilities(), items(), {own}(), score(), "
-                f"diagnostics() and the figure {own!r} serve it."
+                f"diagnostics() and the figure {own!r} work for it."
             )
 
     def _counts(self, responses: Responses | None) -> ResponseCounts | None:

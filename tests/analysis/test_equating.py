@@ -114,7 +114,7 @@ def test_equal_items_give_equivalent_scores_in_closed_form():
 def test_scores_of_no_ability_have_no_equivalent():
     posterior = draws_of_items(np.linspace(-1, 1, 10), np.ones(10), guessing=0.25)
     labels = posterior["item"].to_numpy()
-    with pytest.warns(UndefinedWarning, match="2 scores, first 0.2, are those of no ability"):
+    with pytest.warns(UndefinedWarning, match="2 scores, first 0.2, are expected at no ability"):
         table = equated_scores(posterior, labels[:5], labels[5:], np.array([0.2, 0.6, 1.0]))
     assert table["equivalent"].isna().tolist() == [True, False, True]
 

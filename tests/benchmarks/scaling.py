@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--a-decade", type=int, default=2, help="sizes a decade")
     parser.add_argument("--method", default="laplace")
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--limit", type=float, default=600, help="seconds a size")
+    parser.add_argument("--limit", type=float, default=600, help="seconds per size")
     parser.add_argument("--measure", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:

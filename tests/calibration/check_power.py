@@ -105,7 +105,7 @@ def missing(rng: np.random.Generator) -> Truth:
 
 
 def repeats(rng: np.random.Generator, cell_sd: float) -> Truth:
-    """Five trials a cell, which may share an effect of their own."""
+    """Five trials per cell, which may share an effect of their own."""
     truth = true_model(rng)
     return truth._replace(trials=5 * truth.trials, added=cell_sd * rng.normal(size=truth.trials.shape))
 

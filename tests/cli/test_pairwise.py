@@ -20,7 +20,7 @@ from irt_bench.cli import app
 
 COMMANDS = {name: command for name, command in typer.main.get_command(app).commands.items() if name != "demo"}
 OUTPUT = "--output"
-SLOW_COMMANDS = ("study", "subset")  # seconds a run: one row of them always, all as slow tests
+SLOW_COMMANDS = ("study", "subset")  # seconds per run: one row of them always, all as slow tests
 # Good values beyond what the type of an option says; {place} is the folder of the inputs.
 GOOD = {
     "--benchmark": ["toy"], "--format": ["long"], "--metric": ["acc"], "--filter": ["none"], "--group": ["subtask"],

@@ -211,7 +211,7 @@ def test_matrices_with_most_cells_missing_are_fitted_and_told(run, tmp_path, sha
 
 @pytest.mark.slow
 def test_a_large_matrix_of_which_one_cell_in_a_hundred_was_asked_is_recovered(run, tmp_path):
-    """2,000 x 5,000 with 1% answered: 50 answers a model, 20 an item; difficulties are ordered as planted."""
+    """2,000 x 5,000 with 1% answered: 50 answers per model, 20 per item; difficulties are ordered as planted."""
     rng = np.random.default_rng(3)
     ability, difficulty = rng.normal(size=2_000), rng.normal(size=5_000)
     model, item = np.divmod(rng.choice(10_000_000, 100_000, replace=False), 5_000)

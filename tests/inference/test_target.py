@@ -65,7 +65,7 @@ def log_jacobian(target, point):
 @pytest.mark.parametrize("irt_model", MODELS, ids=repr)
 @pytest.mark.parametrize("share", [None, 0.3])
 def test_density_is_that_of_the_program_and_the_change_of_variables(make_target, irt_model, share, rng):
-    """Differences between two points: constants are left out. Missing cells and two trials a cell."""
+    """Differences between two points: constants are left out. Missing cells and two trials per cell."""
     target = make_target(irt_model, (12, 4), missing=0.2, n_samples=2)
     if share is not None:
         target = Target(irt_model, target.data, shares(irt_model, 4, share))

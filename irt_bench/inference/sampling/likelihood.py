@@ -98,7 +98,7 @@ def log_likelihood(
     dispersion : Tensor of shape (), optional
         Correlation of the trials of a cell; its probability of a right answer then has a beta distribution.
     """
-    dispersion = None if cells.trials is None else dispersion  # one trial a cell tells nothing about it
+    dispersion = None if cells.trials is None else dispersion  # one trial per cell does not inform it
     total: Tensor = _LogLikelihood.apply(cells, ability, dispersion, *curves)
     return total
 

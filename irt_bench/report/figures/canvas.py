@@ -278,6 +278,17 @@ def clear_legend(legend: Legend) -> None:
             handle.set_sizes([30.0])
 
 
+def label_rows(
+    axes: Axes, labels: Sequence[str], *, size: float | None = SMALL_SIZE, room: int = 0, line_below: int = 0
+) -> None:
+    """Name rows at 0, 1, ... from the top, in at least `room`; a dashed line is drawn below the first `line_below`."""
+    axes.set_yticks(np.arange(len(labels)), labels, size=size)
+    axes.set_ylim(max(len(labels), room) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    if line_below:
+        axes.axhline(line_below - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+
+
 def band(axes: Axes, frame: pd.DataFrame, name: str, label: str | None = None) -> None:
     """Draw a curve over the index with its interval, from columns `name`, `name`_q05 and `name`_q95."""
     x = frame.index.to_numpy(dtype=np.float64)

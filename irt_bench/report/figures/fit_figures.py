@@ -32,6 +32,7 @@ from irt_bench.report.figures.canvas import (
     SMALL_SIZE,
     VERMILION,
     clear_legend,
+    label_rows,
     narrow,
     new_figure,
     padded,
@@ -149,9 +150,7 @@ def _forest(axes: Axes, ranked: pd.DataFrame, shown: npt.NDArray[np.intp]) -> No
             labels = [f"{label}  #{rank:,.0f}" for label, rank in zip(labels, rows["rank"], strict=True)]
         for edge in (_sampled()[0], len(rows) - _sampled()[2]):
             axes.axhline(edge - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.set_yticks(heights, labels, size=SMALL_SIZE)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
+    label_rows(axes, labels)
     best, middle, worst = _sampled()
     rest = f"; {best} best, {middle} evenly spaced, {worst} worst of {len(ranked):,}" if sampled else ""
     if not narrow():

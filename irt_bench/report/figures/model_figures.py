@@ -27,6 +27,7 @@ from irt_bench.report.figures.canvas import (
     VERMILION,
     band,
     clear_legend,
+    label_rows,
     log_scale,
     name_points,
     narrow,
@@ -284,11 +285,8 @@ def ranks_figure(models: pd.DataFrame) -> Figure:
     _marks(axes, rows, "rank", by_ability, (SKY, BLUE), "o", "by ability")
     unclear = (rows["p_first_abler"] < CLEAR_PROBABILITY).to_numpy()
     axes.scatter(rows["rank"][unclear], by_ability[unclear], color="white", s=4, zorder=4)
-    axes.set_yticks(heights, [shorten(str(label), 18 if narrow() else 34) for label in rows.index], size=SMALL_SIZE)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    if len(rows) < len(ranked):
-        axes.axhline(BEST - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.grid(visible=False, axis="y")
+    labels = [shorten(str(label), 18 if narrow() else 34) for label in rows.index]
+    label_rows(axes, labels, line_below=BEST if len(rows) < len(ranked) else 0)
     axes.set_xlim(0.5, len(ranked) + 0.5)
     axes.xaxis.set_major_locator(FixedLocator(rank_ticks(len(ranked))))
     axes.set_xlabel("rank (1 is best), 90% interval")
@@ -329,11 +327,8 @@ def scores_figure(models: pd.DataFrame, benchmark: str, measure: str) -> Figure:
         for group in np.unique(own[np.isfinite(own)])[1::2]:
             for height in heights[own == group]:
                 axes.axhspan(height - 0.5, height + 0.5, color="#F3F3F3", zorder=0, linewidth=0)
-    axes.set_yticks(heights, [shorten(str(label), 18 if narrow() else 34) for label in rows.index], size=SMALL_SIZE)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    if len(rows) < len(best_first):
-        axes.axhline(BEST - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.grid(visible=False, axis="y")
+    labels = [shorten(str(label), 18 if narrow() else 34) for label in rows.index]
+    label_rows(axes, labels, line_below=BEST if len(rows) < len(best_first) else 0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
     axes.set_xlabel(f"{measure} (%){bands}")
     clear_legend(axes.legend(loc="lower right"))

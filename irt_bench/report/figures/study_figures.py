@@ -26,6 +26,7 @@ from irt_bench.report.figures.canvas import (
     SKY,
     SMALL_SIZE,
     VERMILION,
+    label_rows,
     narrow,
     new_figure,
     styled,
@@ -103,9 +104,7 @@ def _panel(axes: Axes, part: pd.DataFrame, limits: tuple[float, float]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(inside))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_yticks(heights, [shorten(str(label), 20 if narrow() else 34) for label in part.index], size=SMALL_SIZE)
-    axes.set_ylim(len(part) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
+    label_rows(axes, [shorten(str(label), 20 if narrow() else 34) for label in part.index])
 
 
 def _legend(rows: pd.DataFrame) -> list[Line2D | Patch]:
@@ -404,11 +403,8 @@ def scored_figure(scores: pd.DataFrame, of: str) -> Figure:
     axes.scatter(scale * rows[name], heights, color=BLUE, s=16, zorder=3)
     labels = [", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in rows.index]
     length = 18 if narrow() else LABEL_CHARACTERS
-    axes.set_yticks(heights, [shorten(label, length) for label in labels], size=SMALL_SIZE)
-    axes.set_ylim(max(len(rows), MIN_SCORED) - 0.4, -0.6)
-    if some:
-        axes.axhline(BEST - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.grid(visible=False, axis="y")
+    labels = [shorten(label, length) for label in labels]
+    label_rows(axes, labels, room=MIN_SCORED, line_below=BEST if some else 0)
     unit = "estimated score on all items (%)" if is_full else "ability (scale of the items)"
     axes.set_xlabel(f"{unit}, with 90% interval")
     return figure

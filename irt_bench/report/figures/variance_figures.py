@@ -24,6 +24,7 @@ from irt_bench.report.figures.canvas import (
     SMALL_SIZE,
     VERMILION,
     clear_legend,
+    label_rows,
     log_scale,
     narrow,
     new_figure,
@@ -169,9 +170,7 @@ def _intervals(axes: Axes, rows: pd.DataFrame, columns: list[str], colour: str) 
     axes.hlines(heights, low, high, color=SKY if colour == BLUE else colour, linewidth=2.4)
     axes.scatter(middle, heights, color=colour, s=26, zorder=3)
     labels = [shorten(str(label), 20 if narrow() else 34) for label in rows.index]
-    axes.set_yticks(heights, labels, size=SMALL_SIZE if len(rows) > 12 else None)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
+    label_rows(axes, labels, size=SMALL_SIZE if len(rows) > 12 else None)
 
 
 def _draw_runs(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float) -> None:
@@ -355,9 +354,7 @@ def recipes_figure(table: pd.DataFrame, recipes: tuple[str, str] = ("a", "b")) -
         axes.hlines(heights[own], low[own], high[own], color=colour, linewidth=2.4)
         axes.scatter(middle[own], heights[own], color=colour, s=26, zorder=3, label=str(verdict))
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_yticks(heights, shorten_all([str(task) for task in rows.index], 18 if narrow() else 34), size=SMALL_SIZE)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
+    label_rows(axes, shorten_all([str(task) for task in rows.index], 18 if narrow() else 34))
     axes.set_xlabel("difference of scores (points), 90% interval")
     clear_legend(figure.legend(loc="outside lower center", ncols=3))
     return figure

@@ -111,9 +111,9 @@ def write_report(
     'report.html'
     """
     need_template_engine()
-    paths, output = [Path(path) for path in paths], Path(output)
-    chapters = read_chapters(paths, kept=kept)
-    text = render(read_folders(paths, kept=kept), chapters, read_notes(paths), title=title, call=call)
+    given, output = [Path(path) for path in paths], Path(output)
+    chapters = read_chapters(given, kept=kept)
+    text = render(read_folders(given, kept=kept), chapters, read_notes(given), title=title, call=call)
     content = text.encode()
     if len(content) > MAX_PAGE_BYTES:
         raise OutputError(f"the page has {len(content):,} bytes, more than {MAX_PAGE_BYTES:,}; give fewer folders.")
