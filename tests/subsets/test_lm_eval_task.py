@@ -117,7 +117,7 @@ def test_answers_of_several_processes_are_put_in_order(build_subset, records, ba
     ("settings", "reason"),
     [
         ("metric_list: [{metric: exact_match}]", r"metrics \['exact_match'\], not 'acc'"),
-        ("metric_list: [{metric: acc, ignore_case: true}]", "has other arguments of 'acc'.*--base-yaml"),
+        ("metric_list: [{metric: acc, ignore_case: true}]", "has other arguments of 'acc'.*base_yaml="),
         ("validation_split: validation", "evaluates split 'validation', not 'test'"),
     ],
 )

@@ -275,9 +275,10 @@ def ranks_figure(models: pd.DataFrame) -> Figure:
     ranked = models.sort_values("rank", kind="stable")
     shown = shown_models(len(ranked))
     rows = ranked.iloc[shown]
-    figure = new_figure(0.9 + 0.2 * len(rows), "Ranks by ability and by accuracy, 90% intervals")
-    axes = figure.subplots()
     both = "accuracy_rank" in rows
+    title = f"Ranks by ability{' and by accuracy' if both else ''}, 90% intervals"
+    figure = new_figure(0.9 + 0.2 * len(rows), title)
+    axes = figure.subplots()
     heights = np.arange(len(rows), dtype=np.float64)
     if both:
         _marks(axes, rows, "accuracy_rank", heights + APART, (ORANGE, ORANGE), "s", "by accuracy")

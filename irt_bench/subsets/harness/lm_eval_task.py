@@ -153,14 +153,14 @@ def _check_full_task() -> None:
     split, metrics = evaluated_split(full_task), metrics_of(full_task)
     if split is not None and split != exported["split"]:
         raise ValueError(
-            f"{exported['task']} evaluates split {split!r}, not {exported['split']!r}; export with --split."
+            f"{exported['task']} evaluates split {split!r}, not {exported['split']!r}; export with split={split!r}."
         )
     if metrics and exported["metric"] not in metrics:
         raise ValueError(f"{exported['task']} has metrics {sorted(metrics)}, not {exported['metric']!r}; export again.")
     if metrics.get(exported["metric"], {}) != exported["metric_arguments"]:
         raise ValueError(
             f"{exported['task']} has other arguments of {exported['metric']!r} than this task: "
-            f"{metrics[exported['metric']]}. Export again with --base-yaml {_base_yaml()}, or where the harness is "
+            f"{metrics[exported['metric']]}. Export again with base_yaml={_base_yaml()}, or where the harness is "
             "installed."
         )
 
@@ -236,7 +236,7 @@ def _base_yaml() -> Path:
 
     path = yaml_of(exported["task"], Path(str(lm_eval.tasks.__file__)).parent)
     if path is None:
-        raise ValueError(f"lm-evaluation-harness has no task {exported['task']!r}; export again with --base-yaml.")
+        raise ValueError(f"lm-evaluation-harness has no task {exported['task']!r}; export again with base_yaml=.")
     return path
 
 

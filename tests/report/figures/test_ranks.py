@@ -20,7 +20,9 @@ def test_models_stand_in_their_order_with_both_ranks():
 
 
 def test_without_accuracy_there_is_one_mark_a_model():
-    axes = ranks_figure(models(5, both=False)).axes[0]
+    figure = ranks_figure(models(5, both=False))
+    axes = figure.axes[0]
+    assert figure.get_suptitle() == "Ranks by ability, 90% intervals"
     assert len(axes.collections) == 3  # intervals, marks, and those that are hollow
 
 
