@@ -153,7 +153,7 @@ def _list(paths: list[Path], reading: ResponseOptions, columns: ColumnOptions, *
     ]
     shown = rows.drop(columns="chosen").reset_index()
     empty = [name for name in keys if (shown[name] == "").all()]
-    print_table(shown.drop(columns=empty), title="What is there", console=out, index=False, max_rows=200)
+    print_table(shown.drop(columns=empty), title="Contents of the files", console=out, index=False, max_rows=200)
     models = list(dict.fromkeys(there["model"]))
     more = f" and {len(models) - MAX_NAMED} more" if len(models) > MAX_NAMED else ""
     out.print(f"Models ({len(models):,}): {', '.join(models[:MAX_NAMED])}{more}", highlight=False, markup=False)
@@ -163,7 +163,7 @@ def _list(paths: list[Path], reading: ResponseOptions, columns: ColumnOptions, *
 def _next(rows: "pd.DataFrame", undecided: "pd.Series") -> str:
     """Say which choices are left to make, and what comes next."""
     if not undecided.any():
-        return "Nothing is left to choose: write them with -o responses.parquet."
+        return "Nothing is left to choose; add -o responses.parquet to write one table."
     choices = []
     for what in ("metric", "filter"):
         names = rows.index.to_frame(index=False)[undecided.to_numpy()].groupby("benchmark", sort=False)[what].unique()

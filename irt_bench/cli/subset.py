@@ -210,7 +210,7 @@ def _compare(counts: "ResponseCounts", output: Path, *, json: bool, **settings: 
     for title, table in found.parts().items():
         print_table(table, title=title, console=out)
     for size in sorted(found.table()["size"].unique()):
-        print_table(best_table(found.table(), size), title=f"Least error with {size} items", console=out)
+        print_table(best_table(found.table(), size), title=f"Smallest errors with {size} items", console=out)
     for each in found.to_dict()["default"]:
         out.print(
             f"The default ({each['method']}, {each['weights']}, {each['estimator']}) with {each['size']} items: error "
@@ -249,27 +249,27 @@ def _compare_calibrations(
 
 
 def _verdict(control: "pd.DataFrame") -> str:
-    """Say which methods beat random subsets after Holm's correction, and the least p-value."""
+    """Say which methods beat random subsets after Holm's correction, and the smallest p-value."""
     better = control.loc[control["p_holm"] < LEVEL, "method"].unique()
     named = "no method beats" if len(better) == 0 else f"{', '.join(better)} beat{'s' * (len(better) == 1)}"
-    return f"{named} random subsets (least adjusted p {control['p_holm'].min():.2g})."
+    return f"{named} random subsets (smallest adjusted p {control['p_holm'].min():.2g})."
 
 
 def _note_responses(counts: "ResponseCounts") -> None:
-    """Say what of the responses bears on how well the estimates hold."""
+    """Note what in the responses affects the estimates."""
     from irt_bench.responses.labels import models_without_family
 
     if counts.measure == "score":
         err.print(
-            "[yellow]Note:[/] scores are fractional: each counts as so much of a right answer. Intervals of the full "
-            "score are scaled on held-out models; sds of abilities are too wide rather than too narrow.",
+            "[yellow]Note:[/] scores are fractional: each counts as part of a right answer. Intervals of full scores "
+            "are calibrated on held-out models; sds of abilities are too wide rather than too narrow.",
             soft_wrap=True,
         )
     if len(alone := models_without_family(counts)):
         err.print(
-            f"[yellow]Note:[/] the names of {len(alone):,} of {counts.n_models:,} models say nothing of families, "
-            f"first: {escape(repr(alone[0]))}. Each counts as a cluster of its own; where some come from one base or "
-            "run, say so in a column 'cluster'.",
+            f"[yellow]Note:[/] the names of {len(alone):,} of {counts.n_models:,} models show no family, first: "
+            f"{escape(repr(alone[0]))}. Each counts as a cluster of its own. If some come from one base model or run, "
+            "name it in a column 'cluster'.",
             soft_wrap=True,
         )
 
@@ -281,7 +281,7 @@ def _show_negative(calibration: "Calibration", made: "list[SubsetRecord]") -> No
     negative = negative_items(calibration.whole)
     if len(negative):
         n_taken = sum(label in each.ids for each in made for label in negative.index)
-        title = f"Negative discrimination: {len(negative)} items, {n_taken} of them taken"
+        title = f"{len(negative)} items with negative discrimination, of which {n_taken} were chosen"
         print_table(negative, title=title, console=out, max_rows=8)
 
 
@@ -319,7 +319,7 @@ def _write(made: "list[SubsetRecord]", output: Path, writing: WriteOptions) -> N
 
 
 def _described(subset: "SubsetRecord") -> list[str]:
-    """Say what a subset is, how far its estimates err, of whom that holds, and which gaps it orders rightly."""
+    """Describe a subset, its expected errors, for which models they hold, and the gap that it orders correctly."""
     calibration, abler, gap = subset.calibration, subset.abler, subset.smallest_gap
     error = _points(subset.expected_error, subset.expected_error_interval)
     lines = [
@@ -339,8 +339,8 @@ def _described(subset: "SubsetRecord") -> list[str]:
     if gap is not None:
         beside = "" if gap.random is None else f"; {100 * gap.random:.2f} with the mean of as many random items"
         lines.append(
-            f"Smallest gap between two models ordered rightly 8 times in 10: {_points(gap.gap, gap.interval)} "
-            f"points{beside}."
+            f"Smallest gap between two models that is ordered correctly 8 times in 10: "
+            f"{_points(gap.gap, gap.interval)} points{beside}."
         )
     return lines
 
@@ -489,4 +489,4 @@ def adaptive(
     title = f"Fixed and adaptive tests on {benchmark}: {n_models} simulated models"
     print_table(table, title=f"{title}{', and real answers' if responses else ''}", console=out)
     if not responses:
-        print_text("Simulated answers are as the IRT model has it; real ones may take more items: add --responses.")
+        print_text("Simulated answers follow the IRT model; tests of real models may need more items: add --responses.")

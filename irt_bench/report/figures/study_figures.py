@@ -321,7 +321,9 @@ def _error_title(table: pd.DataFrame) -> str:
         f"{POINTS * float(mae):.1f} points with {size} items ({method}, {ESTIMATORS[str(name)].title})"
         for size, method, name, mae in best.to_numpy().tolist()
     ]
-    return "Least error on held-out models: " + "; ".join(words) + ". Grey: random subsets, 5 to 95%; blue: below them"
+    return (
+        "Smallest error on held-out models: " + "; ".join(words) + ". Grey: random subsets, 5 to 95%; blue: below them"
+    )
 
 
 @styled

@@ -43,7 +43,7 @@ RUNS_TITLE = "Seed variance of each run (percentage points)"
 DEFINITIONS: Final = {  # of the columns of both tables, by their heads
     "mean": "mean score at the last step",
     "seed sd": "standard deviation of the score over seeds, pooled over steps and runs (root mean square)",
-    "E": "the paper's form of it: mean over steps",
+    "E": "the same as Madaan et al. (2024) define it: the mean over steps",
     "95% half-width": "1.96 standard errors, if only the items were drawn anew (divide by 1.96 to compare with E)",
     "monotonicity": "Kendall's tau of score and step, 1 if each step improves",
     "SNR": "mean / standard deviation over seeds, at the last step",
@@ -143,8 +143,8 @@ def print_recipes(table: pd.DataFrame, recipes: tuple[str, str], difference: flo
     title = f"{recipes[0]} (a) less {recipes[1]} (b), percentage points, for other seeds and other items"
     print_table(points, title=title, console=console, max_rows=60, columns=shown)
     console.print(
-        f"real: p (Holm) below .05. noise: the 90% interval holds no difference of {in_points(difference)}. "
-        f"seeds needed: per recipe, to detect {in_points(difference)}; none where items alone hide it.",
+        f"real: p (Holm) below .05. noise: the 90% interval excludes a difference of {in_points(difference)}. "
+        f"seeds needed: per recipe, to detect {in_points(difference)}; none where the items alone are too noisy.",
         highlight=False,
     )
 
@@ -181,11 +181,13 @@ def _print_detectable(found: SeedVarianceResult, console: Console, max_rows: int
     columns = ["detectable", "difference", "seeds_needed", "items_needed"]
     print_table(frame, title=title, console=console, columns=columns, max_rows=max_rows)
     if (rows["items_needed"].isna() & rows["detectable"].notna()).any():
-        console.print(Text("items needed –: no number of items suffices, the seeds alone vary too much", style="dim"))
+        console.print(
+            Text("items needed –: no number of items is enough, as the seeds alone vary too much", style="dim")
+        )
     texts = (
-        "detectable: for these seeds and items. seeds needed, items needed: to detect the difference in the column "
-        "before, which is half of the detectable one if none is given. The variance of the t test is pooled from these "
-        "runs and those compared."
+        "detectable: smallest difference that so many seeds of these items detect. seeds needed, items needed: numbers "
+        "that detect the difference in the column before, by default half of the detectable one. The t test uses the "
+        "variance pooled over these runs and those compared."
     )
     console.print(Text(texts, style="dim"))
     console.print()
@@ -441,7 +443,7 @@ def error_table(table: pd.DataFrame, size: int) -> pd.DataFrame:
 def best_table(table: pd.DataFrame, size: int, n_rows: int = 10) -> pd.DataFrame:
     """List the recipes with the smallest errors at one size: error, bias and width in points, Kendall's tau, coverage.
 
-    ``share of random`` is the share of random subsets whose error is no larger.
+    ``random subsets that are better`` is the share of them whose error is no larger.
     """
     part = table[table["size"] == size].nsmallest(n_rows, "mae")
     recipe = part["method"] + ", " + part["weights"] + ", " + part["estimator"]
@@ -451,7 +453,7 @@ def best_table(table: pd.DataFrame, size: int, n_rows: int = 10) -> pd.DataFrame
         "width": part["width"] * POINTS,
         "Kendall": part["kendall"],
         "coverage": part["coverage"],
-        "share of random": part["percentile"],
+        "random subsets that are better": part["percentile"],
     }
     return pd.DataFrame(columns).set_index(recipe.rename("method, weights, estimator"))
 
@@ -463,8 +465,8 @@ def coverage_table(coverage: pd.DataFrame) -> pd.DataFrame:
         "covered": coverage["coverage"],
         "5%": coverage["coverage_q05"],
         "95%": coverage["coverage_q95"],
-        "single shares in 86-94%": coverage["in_range"],
-        "expected if all held": coverage["in_range_expected"],
+        "methods with 86 to 94%": coverage["in_range"],
+        "expected if intervals are exact": coverage["in_range_expected"],
     }
     return (100 * pd.DataFrame(columns)).set_index(pd.Index(rows, name="size, estimator"))
 

@@ -257,8 +257,8 @@ def print_comparison(
         title = "Pairs that one half of the items orders differently: their order on the other half"
         print_table(comparison.confirmation, title=title, console=console)
         _explain(
-            "repeated: again differently, in the same way; reversed: differently, in the opposite way. If both shares "
-            "are alike, the differences are chance; if more pairs are repeated, ability and accuracy differ.",
+            "repeated: ordered differently in the same way; reversed: in the opposite way. If both shares are alike, "
+            "the differences are due to chance; if more pairs are repeated, ability and accuracy differ.",
             console,
         )
     if comparison.note:
