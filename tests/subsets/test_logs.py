@@ -199,6 +199,17 @@ def test_a_matrix_of_all_items_is_a_full_run(build_subset, tmp_path):
     assert flags_of(logs) == ["full_run"] and list(logs.checks["n_unexpected"]) == [0]
 
 
+def test_a_matrix_of_nearly_all_items_is_a_full_run_and_one_of_half_of_them_a_run_of_other_items(
+    build_subset, tmp_path
+):
+    """Answers of a full run may lack a grade, where a provider failed; a warning names the model, however many."""
+    rows = [f"{model},i{k},1\n" for model, n in (("a", 18), ("b", 10)) for k in range(n)]
+    (tmp_path / "toy.csv").write_text("model,item,correct\n" + "".join(rows))
+    with pytest.warns(SubsetWarning, match="^model 'b': items outside the subset were asked.*[^?]\\.$"):
+        logs = read_subset_logs([tmp_path / "toy.csv"], build_subset([{"id": "i3"}, {"id": "i9"}]))
+    assert flags_of(logs) == ["full_run", "unexpected_items"] and list(logs.checks["n_unexpected"]) == [0, 8]
+
+
 @pytest.fixture
 def real_subset(shared_fixtures, build_subset):
     """The items of the fixtures' subset runs, with hashes from a full run of the real harness."""

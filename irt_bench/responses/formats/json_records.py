@@ -7,9 +7,10 @@ and Fluid Benchmarking, whose labels are read once: ``{"subject_id": "a", "respo
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -281,44 +282,69 @@ def _texts(values: object) -> Iterator[str]:
 
 
 def _is_promptfoo(path: Path, start: bytes) -> bool:
+    if path.name.lower().endswith(SUFFIXES):
+        record = first_record(path) if b'"promptIdx"' in start else None
+        return record is not None and {"promptIdx", "testIdx", "provider"} <= record.keys()
     if path.suffix.lower() != ".json" or b'"results"' not in start:
         return False
     return b'"evalId"' in start or (b'"promptIdx"' in start and b'"provider"' in start)
 
 
 def _promptfoo(path: Path) -> Iterator[Answer]:
-    """Outcome of each test, by provider; each prompt is a benchmark of its own where there are several."""
-    content = load_object(path)
+    """Outcome of each test, by provider; each prompt is a benchmark of its own where there are several.
+
+    A test is told by its content: repeats have numbers of their own, as have pairs of provider and prompt.
+    """
+    content = {} if path.name.lower().endswith(SUFFIXES) else load_object(path)
     outer = content.get("results")
-    entries = list(objects_in(outer.get("results") if isinstance(outer, dict) else outer))
-    title = as_text(as_object(content.get("config")).get("description"))
-    several = len({_index(entry, "promptIdx") for entry in entries}) > 1
+    inner = outer.get("results") if isinstance(outer, dict) else outer
+    entries = list(objects_in(inner)) if content else [record for _, record in records(path)]
+    title = as_text(as_object(content.get("config")).get("description")) or stem(path)
+    prompts = _numbered(entries, "promptIdx", _prompt_of)
+    tests = _numbered(entries, "testIdx", _test_of)
     times: dict[tuple[object, ...], int] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: _index(entry, "testIdx")):
         provider = entry.get("provider")
         given = provider if isinstance(provider, dict) else {"id": provider}
         model = as_text(given.get("label")) or as_text(given.get("id")) or stem(path)
-        prompt = _index(entry, "promptIdx")
-        benchmark = (title or stem(path)) + (f"/prompt{prompt}" if several else "")
-        test = _index(entry, "testIdx")
-        item = f"test{test}" if test is not None else as_text(entry.get("id")) or _digest(entry.get("vars"))
-        key = (model, benchmark, item)
-        times[key] = times.get(key, 0) + 1
+        benchmark = title + (f"/prompt{prompts[_prompt_of(entry)]}" if len(prompts) > 1 else "")
+        test = _test_of(entry)
+        times[model, benchmark, test] = times.get((model, benchmark, test), 0) + 1
         scores = entry.get("namedScores")
         failed = entry.get("failureReason") == ERROR_REASON or (entry.get("error") and entry.get("success") is None)
         values = {} if failed else {"success": entry.get("success"), "score": entry.get("score")}
         values |= scores if isinstance(scores, dict) and not failed else {}
         about = as_object(entry.get("testCase")).get("description")
-        more = {QUESTION: first_words(about) or first_words(_joined(entry.get("vars")))}
-        yield Answer(model, benchmark, item, values or {"success": None}, trial=times[key], more=more)
+        more = {QUESTION: first_words(about) or first_words(_joined(entry.get("vars"))), names.DOC_HASH: test}
+        trial, item = times[model, benchmark, test], f"test{tests[test]}"
+        yield Answer(model, benchmark, item, values or {"success": None}, trial=trial, more=more)
 
 
+def _prompt_of(entry: Record) -> str:
+    prompt = as_object(entry.get("prompt"))
+    return as_text(entry.get("promptId")) or as_text(prompt.get("label")) or ""
+
+
+def _test_of(entry: Record) -> str:
+    case = as_object(entry.get("testCase"))
+    return _digest([entry.get("vars"), case.get("assert"), case.get("description")])
+
+
+def _numbered(entries: Sequence[Record], key: str, identity: Callable[[Record], str]) -> dict[str, int]:
+    """Numbers from 0 of what entries have in common, in the order of the harness's own numbers."""
+    first: dict[str, int] = {}
+    for entry in entries:
+        first[identity(entry)] = min(_index(entry, key), first.get(identity(entry), MAX_INDEX))
+    return {each: place for place, each in enumerate(sorted(first, key=lambda each: first[each]))}
+
+
+MAX_INDEX: Final = 2**62
 ERROR_REASON: Final = 2  # of promptfoo: the provider failed, and nothing was graded
 
 
-def _index(entry: Record, key: str) -> int | None:
+def _index(entry: Record, key: str) -> int:
     value = entry.get(key)
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) else MAX_INDEX
 
 
 def _joined(values: object) -> str | None:
@@ -327,7 +353,8 @@ def _joined(values: object) -> str | None:
 
 
 def _digest(content: object) -> str:
-    return hashlib.sha256(repr(content).encode("utf-8", "replace")).hexdigest()[:HASH_CHARACTERS]
+    text = repr(content) if isinstance(content, str) else json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:HASH_CHARACTERS]
 
 
 # OpenAI evals -----------------------------------------------------------------------------------------------------
@@ -454,7 +481,7 @@ LAYOUTS: Final = (
     Layout("olmes", "OLMES *-predictions.jsonl, model, seed and step from the folders", _is_olmes, _olmes),
     Layout("evalplus", "EvalPlus *eval_results.json", _is_evalplus, _evalplus),
     Layout("swe-bench", "SWE-bench reports of a run", _is_swe_bench, _swe_bench),
-    Layout("promptfoo", "promptfoo results in JSON", _is_promptfoo, _promptfoo),
+    Layout("promptfoo", "promptfoo results in JSON or JSON lines", _is_promptfoo, _promptfoo),
     Layout("openai-evals", "OpenAI evals logs of a run", _is_openai_evals, _openai_evals),
     Layout("alpaca-eval", "AlpacaEval annotations.json", _is_alpaca_eval, _alpaca_eval),
     Layout("evalscope", "evalscope reviews", _is_evalscope, _evalscope),

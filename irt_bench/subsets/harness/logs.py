@@ -238,6 +238,7 @@ def _pick(candidates: list[SubsetItem], number: object) -> SubsetItem | None:
     return chosen
 
 
+FULL_SHARE: Final = 0.9  # of the benchmark's items; some answers of a full run may lack a grade
 NOT_TRUSTED: Final = "not_trusted"
 STALE: Final = "stale_prompts"  # answers belong to the prompts of other documents
 WRONG_IDS: Final = "doc_ids_wrong"  # harmless if hashes match
@@ -253,7 +254,7 @@ MESSAGES: Final = {
     "with a sorted --samples file. The log cannot be trusted",
     CHANGED: "prompts differ from those of the calibration: the few-shot sampler draws other examples in a subset run; "
     "the estimate assumes that this does not matter",
-    UNEXPECTED: "items outside the subset were asked; was the --samples file passed, with leaf tasks?",
+    UNEXPECTED: "items outside the subset were asked; the run did not get the list of items, or not by leaf tasks",
 }
 MEANINGS: Final = {
     **FLAGS,
@@ -332,7 +333,8 @@ def read_subset_logs(
     for flag, message in MESSAGES.items():
         models = [label for label, flags in flags_of.items() if set(flag.split(";")) <= set(flags.split(";"))]
         if models and len(bad) < len(checks):
-            warnings.warn(f"{len(models)} models, first {models[0]!r}: {message}.", SubsetWarning, stacklevel=2)
+            more = f" and {len(models) - 1} more" if len(models) > 1 else ""
+            warnings.warn(f"model {models[0]!r}{more}: {message}.", SubsetWarning, stacklevel=2)
         elif models and len(bad) == len(checks) and NOT_TRUSTED in flags_of[models[0]]:
             raise SubsetError(f"model {models[0]!r}: {message}.")
     kept = frame[~frame[names.MODEL].isin(bad)]
@@ -412,7 +414,7 @@ def _checks(table: ResponseTable, frame: pd.DataFrame, subset: SubsetRecord, fac
         files = [found for found in facts if _is_run_of(found, label, table)]
         inside = own.dropna(subset="matched")
         run = _run(files)
-        if run == "unknown" and own[names.ITEM].nunique() >= subset.n_items_full:
+        if run == "unknown" and own[names.ITEM].nunique() >= FULL_SHARE * subset.n_items_full:
             run = "full"  # a response matrix has no such metadata
         n_changed = 0
         if PROMPT_HASH in own and prompts:

@@ -99,21 +99,51 @@ def test_swe_bench_reports_count_what_was_not_solved_as_wrong_and_what_was_not_r
     assert list(table.models.index) == ["20240402_agent"] and sum(values(table).values()) == 1
 
 
-def test_promptfoo_results_by_provider_and_prompt(tmp_path):
-    def row(provider, test, prompt, success, **more):
-        graded = {"success": success, "score": 0.5, "namedScores": {"tone": 1.0}}
-        return {"provider": {"id": provider}, "testIdx": test, "promptIdx": prompt, **graded, **more,
-                "vars": {"question": f"What is {test}?"}}  # fmt: skip
+def promptfoo(models, repeats, n_tests, places=None, fails=()):
+    """Rows as promptfoo writes them: a number for each provider and prompt, and one for each test and repeat."""
+    rows = []
+    for test, place in enumerate(places or range(n_tests)):
+        for repeat in range(repeats):
+            for number, (model, prompt) in enumerate((model, prompt) for model in models for prompt in "xy"):
+                failed = (model, place) in fails
+                right = not failed and (place + repeat + (prompt == "y")) % 2 == 0
+                rows.append({
+                    "provider": {"id": "file://p.js", "label": model}, "promptIdx": number,
+                    "prompt": {"raw": f"{prompt} {place}", "label": prompt}, "promptId": f"hash-{prompt}",
+                    "testIdx": test * repeats + repeat,
+                    "vars": {"question": f"What is {place}?"}, "success": right, "score": 0 if failed else 0.5,
+                    "testCase": {"vars": {"question": f"What is {place}?"}, "assert": [{"type": "equals"}]},
+                    "namedScores": {} if failed else {"tone": 1.0}, "failureReason": 2 if failed else int(not right),
+                    "error": "rate limit" if failed else None,
+                })  # fmt: skip
+    return rows
 
-    rows = [row("openai:a", n, p, n % 2 == p) for n in range(3) for p in (0, 1)]
-    rows.append(row("openai:b", 0, 0, False, failureReason=2, error="rate limit"))
-    path = put(tmp_path / "out.json", {"evalId": "e", "results": {"version": 3, "results": rows}, "config": {}})
+
+@pytest.mark.parametrize("name", ["out.json", "out.jsonl"])
+def test_promptfoo_results_by_provider_and_prompt_with_repeats(tmp_path, name):
+    """A test has a number for each repeat, and a prompt one for each provider; both are told by their content."""
+    rows = promptfoo(["a", "b"], 2, 3, fails={("b", 0)})
+    whole = {"evalId": "e", "results": {"version": 3, "results": rows[::-1]}, "config": {"description": "out"}}
+    path = put(tmp_path / name, whole if name == "out.json" else rows)
     with pytest.raises(ReadError, match="several metrics: score, success, tone"):
         read_responses([path])
-    table = read_responses([path], metric="success", benchmark="out/prompt0")
-    assert values(table) == {("out/prompt0", "openai:a", f"test{n}"): float(n % 2 == 0) for n in range(3)}
-    assert table.counts().trials.sum() == 3 and table.items["question"].tolist()[1] == "What is 1?"
-    assert any(finding.name == "ungraded" and "openai:b" in finding.message for finding in table.findings)
+    table = read_responses([path], metric="success")
+    assert table.benchmarks == ["out/prompt0", "out/prompt1"]
+    counts = table.select("out/prompt0").counts()
+    assert list(counts.models.index) == ["a", "b"] and list(counts.items.index) == ["test0", "test1", "test2"]
+    assert counts.trials.tolist() == [[2, 2, 2], [0, 2, 2]] and counts.correct.tolist() == [[1, 1, 1], [0, 1, 1]]
+    assert counts.items["question"].tolist()[1] == "What is 1?"
+    assert any(finding.name == "ungraded" and "'b'" in finding.message for finding in table.findings)
+
+
+def test_tests_of_promptfoo_are_the_same_in_a_run_of_some_of_them(tmp_path):
+    """A run of some tests numbers them anew; its answers belong to the items of the full run all the same."""
+    full = put(tmp_path / "full" / "out.json", {"evalId": "e", "results": {"results": promptfoo(["a"], 1, 5)}})
+    part = put(tmp_path / "part" / "out.json", {"evalId": "f", "results": {"results": promptfoo(["c"], 2, 0, [4, 1])}})
+    whole, some = (
+        read_responses([path], metric="success").select("out/prompt0").items["doc_hash"] for path in (full, part)
+    )
+    assert set(some) == set(whole.iloc[[1, 4]])
 
 
 def test_logs_of_openai_evals(tmp_path):
@@ -193,7 +223,7 @@ def test_no_layout_claims_the_files_of_another_or_of_anything_else(tmp_path, lay
     [
         ("x.eval_results.json", {"eval": {"HumanEval/0": 3, "a": [{"base_status": []}]}}),
         ("m.r.json", {"resolved_ids": {"a": 1}, "resolved_instances": 1}),
-        ("out.json", {"evalId": "e", "results": {"results": [{"vars": [[1]], "provider": 7}]}}),
+        ("out.json", {"evalId": "e", "results": {"results": [{"vars": [[1]], "provider": 7, "promptId": {}}]}}),
         ("log.jsonl", [{"spec": {"eval_name": ["x"], "completion_fns": "f"}}, {"type": "match", "data": 1}]),
         ("task-000-x-predictions.jsonl", [{"doc_id": 1, "metrics": {"acc_raw": [1]}}]),
         ("r.jsonl", [{"index": 1, "sample_score": {"score": {"value": 3}}}]),
