@@ -50,6 +50,27 @@ def test_py_irt_lines_hold_the_calibration_answers_of_the_items_and_nothing_for_
     assert read_responses([tmp_path / "x.jsonl"]).counts().trials.sum() == 8
 
 
+@pytest.mark.parametrize("to", EXPORTS)
+@pytest.mark.parametrize(
+    "records",
+    [
+        [{"id": f"{task}/{n}", "subtask": task, "doc_id": n} for task in "ab" for n in (3, 1)],  # two tasks
+        [{"id": "x"}, {"id": "a, b"}],  # without documents
+        [{"id": "*", "doc_id": 0, "metric": None, "filter": "strict"}],
+    ],
+    ids=["two_tasks", "no_documents", "filter"],
+)
+def test_an_export_is_written_or_refused_in_one_line_whatever_the_subset(build_subset, tmp_path, to, records):
+    """Of a subset of two tasks, the task folder ended in a traceback: the check came after the name of the task."""
+    path = tmp_path / ("x.csv" if to in ("params", "ids") else "x")
+    try:
+        export_subset(build_subset(records), to, path, ExportOptions(metric="acc"))
+    except SubsetError as refusal:
+        assert "\n" not in str(refusal) and not list(tmp_path.iterdir())
+    else:
+        assert path.exists()
+
+
 def test_exports_that_lack_something_are_refused_and_leave_nothing(subset, build_subset, make_counts, tmp_path):
     refused = [
         ("py-irt", tmp_path / "x.jsonl", ExportOptions(), "responses="),

@@ -79,10 +79,26 @@ def samples_command(subset: SubsetRecord, path: Path) -> str:
     )
 
 
+def only_task(subset: SubsetRecord) -> str:
+    """Return the leaf task of a subset.
+
+    Raises
+    ------
+    SubsetError
+        If it has items of several.
+    """
+    lists = sample_lists(subset)
+    if len(lists) > 1:
+        raise SubsetError(
+            f"the subset has items of {len(lists)} tasks, first {next(iter(lists))!r}; the harness aggregates each "
+            f"task by itself, and the estimate needs all answers: {UNSUPPORTED}."
+        )
+    return next(iter(lists))
+
+
 def task_name(subset: SubsetRecord) -> str:
     """Name of the exported task."""
-    (task,) = sample_lists(subset)
-    return f"{task}_irt{subset.size}"
+    return f"{only_task(subset)}_irt{subset.size}"
 
 
 def task_command(subset: SubsetRecord, folder: Path) -> str:
@@ -135,15 +151,9 @@ def write_task_folder(
         If there are several tasks, the estimator cannot run in the harness, or the full task lacks the metric.
     """
     metric = calibrated_metric(subset, metric)
-    lists = sample_lists(subset)
-    if len(lists) > 1:
-        raise SubsetError(
-            f"the subset has items of {len(lists)} tasks, first {next(iter(lists))!r}; the harness aggregates each "
-            f"task by itself, and the estimate needs all answers: {UNSUPPORTED}."
-        )
+    task = only_task(subset)
     if base_yaml is not None and not base_yaml.is_file():
         raise SubsetError(f"base_yaml is {str(base_yaml)!r}, which is no file; the YAML of the full task is needed.")
-    (task,) = lists
     path = str(base_yaml.resolve()) if base_yaml is not None else None
     own = _full_task(task, base_yaml)
     content = task_parameters(subset) | {
