@@ -23,7 +23,7 @@ from typer.models import OptionInfo
 
 from irt_bench.errors import IrtBenchError, OutputError, ReadError, unknown_choice
 from irt_bench.files import check_output, replacing, write_csv
-from irt_bench.names import FileFormatName
+from irt_bench.names import ITEM, FileFormatName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -383,7 +383,7 @@ class ResponseOptions(FileOptions):
     ] = None
 
     def read_like(self, paths: list[Path], fitted: "FitResult") -> "ResponseTable":
-        """Read the benchmark, metric and filter that a fit was made on, where none is named; others are refused."""
+        """Read the benchmark, or its tasks, by the metric and filter that a fit was made on; others are refused."""
         about = fitted.responses
         chosen = {name: about[name] for name in ("metric", "filter") if about.get(name) is not None}
         for name, known in chosen.items():
@@ -392,11 +392,18 @@ class ResponseOptions(FileOptions):
                 raise ReadError(
                     f"the fit was made on {name} {known!r}, not on {asked!r}: leave --{name} out, or fit that."
                 )
-        table = self.read(paths, **chosen)
-        several = self.benchmark is None and len(table.benchmarks) > 1
-        return (
-            table.one_benchmark(about["benchmark"]) if several and about.get("benchmark") in table.benchmarks else table
-        )
+        benchmark = about.get("benchmark")
+        if self.benchmark is not None or benchmark is None:
+            return self.read(paths, **chosen)
+        from irt_bench.responses.read import read_preferred
+
+        tasks = {str(label).rpartition("/")[0] for label in fitted.posterior[ITEM].values} - {""}
+        with progress_bar() as progress:
+            table = read_preferred(paths, {benchmark, *tasks}, format=self.format, progress=progress, **chosen)
+        if benchmark in {*table.benchmarks, *table.groups}:
+            return table.select(benchmark) if len(table.benchmarks) > 1 or benchmark in table.groups else table
+        parts = [each for each in table.benchmarks if each in tasks]  # of a group that was not run as one
+        return table.select(parts) if len(parts) > 1 else table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -190,6 +190,29 @@ def read_responses(
         raise ReadError(unknown_choice("benchmark", _shown(benchmark), passed_over))
     table = _table(sources, readings, runs)
     return table if benchmark is None else _selected(table, benchmark, passed_over)
+
+
+def read_preferred(
+    paths: Sequence[str | Path],
+    benchmarks: Collection[str],
+    *,
+    format: str | None = None,
+    metric: Choice = None,
+    filter: Choice = None,
+    progress: Progress | None = None,
+) -> ResponseTable:
+    """Read benchmarks or groups of tasks by name, or all where none of them is there; others need no choice.
+
+    Parameters are those of `read_responses`; benchmarks stay apart. Formats that name none may add others.
+    """
+    sources = find_sources(paths, format=format)
+    for wanted in (tuple(benchmarks), ()):
+        options = replace(read_options(None, metric, filter), benchmarks=wanted)
+        readings = [read_source(source, options) for source in _reported(sources, progress)]
+        if not _benchmarks_of([reading for reading in readings if len(reading.frame)]).isdisjoint(wanted):
+            break
+    _check_chosen(readings, options)
+    return _table(sources, readings, RunOptions())
 
 
 def describe_responses(

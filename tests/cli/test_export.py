@@ -113,20 +113,21 @@ def test_a_subset_keeps_the_metric_it_was_calibrated_on_through_export_and_score
     assert not (tmp_path / "other").exists()
 
 
-def test_commands_with_a_fit_read_the_metric_and_the_filter_that_it_was_made_on(tmp_path):
+def test_commands_with_a_fit_or_a_subset_read_the_metric_and_the_filter_that_it_was_made_on(tmp_path):
+    """The logs also hold a task of other metrics and filters, for which nothing has to be chosen."""
     rng, right = np.random.default_rng(0), {}
     for model, ability in enumerate(rng.normal(size=12)):
-        folder = tmp_path / "logs" / f"org__m{model}"
+        folder = tmp_path / "logs" / f"org{model % 4}__m{model}"
         folder.mkdir(parents=True)
         right[f"m{model}"] = rng.random(20) < 1 / (1 + np.exp(rng.normal(size=20) - ability))
-        for task in ("toy", "other"):
+        for task, good, filters in (("toy", "acc_norm", ("strict", "flexible")), ("other", "f1", ("first", "last"))):
             rows = [
                 {
-                    "doc_id": k, "doc": {"q": k}, "doc_hash": f"hash{k}", "filtered_resps": ["x"], "filter": extracted,
-                    "metrics": ["acc", "acc_norm"], "acc": 0.0,
-                    "acc_norm": float(right[f"m{model}"][k] and extracted == "flexible"),
+                    "doc_id": k, "doc": {"q": k}, "doc_hash": f"{task}{k}", "filtered_resps": ["x"],
+                    "filter": extracted, "metrics": ["acc", good], "acc": 0.0,
+                    good: float(right[f"m{model}"][k] and extracted == "flexible"),
                 }
-                for extracted in ("strict", "flexible") for k in range(20)
+                for extracted in filters for k in range(20)
             ]  # fmt: skip
             lines = "".join(json.dumps(row) + "\n" for row in rows)
             (folder / f"samples_{task}_2026-01-01T00-00-00.000000.jsonl").write_text(lines)
@@ -139,6 +140,10 @@ def test_commands_with_a_fit_read_the_metric_and_the_filter_that_it_was_made_on(
         assert done.exit_code == 0 and json.loads(done.stdout)["benchmark"] == "toy", done.output
     same = run("score", logs, "--fit", fit, *choice, "--benchmark", "toy", "--json")
     assert json.loads(same.stdout)["scores"] == json.loads(run("score", logs, "--fit", fit, "--json").stdout)["scores"]
+    done = run("subset", logs, "--benchmark", "toy", *choice, "--size", 5, "-o", tmp_path / "subset.json")
+    assert done.exit_code == 0, done.output
+    done = run("score", logs, "--subset", tmp_path / "subset.json", "--json")
+    assert done.exit_code == 0 and json.loads(done.stdout)["benchmark"] == "toy", done.output
     for wrong in (("--metric", "acc"), ("--filter", "strict")):
         done = run("score", logs, "--fit", fit, *wrong)
         assert done.exit_code == 2 and "the fit was made on" in done.output
@@ -147,3 +152,29 @@ def test_commands_with_a_fit_read_the_metric_and_the_filter_that_it_was_made_on(
     known = pd.read_csv(fit / "items.csv")["item"]
     done = run("score", tmp_path / "wide.csv", "--fit", fit)
     assert (done.exit_code == 0) == bool(set(known) & set(frame.columns)), done.output
+
+
+def test_a_fit_of_a_group_reads_the_tasks_of_the_group_that_were_run_one_by_one(tmp_path):
+    """Such logs do not name the group; the labels of the items name its tasks. A third task is passed over."""
+    rng = np.random.default_rng(1)
+    for part, groups in (("group", {"both": ["a", "b"]}), ("single", {})):
+        for model, ability in enumerate(rng.normal(size=10)):
+            folder = tmp_path / part / f"org__m{model}"
+            folder.mkdir(parents=True)
+            time = "2026-01-01T00-00-00.000000"
+            run_of = {"results": {}, "configs": {}, "group_subtasks": groups, "model_name": f"m{model}"}
+            (folder / f"results_{time}.json").write_text(json.dumps(run_of))
+            for task in ("a", "b", "c"):
+                right = rng.random(15) < 1 / (1 + np.exp(rng.normal(size=15) - ability))
+                value = {"metrics": ["f1", "em"], "f1": 0, "em": 0} if task == "c" else {"metrics": ["acc"]}
+                rows = [
+                    {"doc_id": k, "doc_hash": f"{task}{k}", "filtered_resps": ["x"], "filter": "none", **value}
+                    | ({} if task == "c" else {"acc": float(right[k])})
+                    for k in range(15)
+                ]  # fmt: skip
+                (folder / f"samples_{task}_{time}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("fit", tmp_path / "group", "--benchmark", "both", "-o", tmp_path / "fit", "--draws", 64)
+    assert done.exit_code == 0, done.output
+    done = run("score", tmp_path / "single", "--fit", tmp_path / "fit", "--json")
+    assert done.exit_code == 0, done.output
+    assert [row["n_items"] for row in json.loads(done.stdout)["scores"]] == [30] * 10

@@ -28,7 +28,7 @@ from irt_bench.responses.formats.inspect_ai import EvalArchive
 from irt_bench.responses.formats.jsonlines import as_object, as_text, load_object, records
 from irt_bench.responses.formats.lm_eval import run_of
 from irt_bench.responses.labels import MODEL_NAME
-from irt_bench.responses.read import Source, find_sources, read_responses
+from irt_bench.responses.read import Source, find_sources, read_preferred
 from irt_bench.responses.table import DOC_ID, FILTER, METRIC, PROMPT_HASH, REVISION, ResponseTable
 from irt_bench.subsets.score import FLAGS, check_same_metric_and_filter, estimate_full_score
 from irt_bench.subsets.subset import SubsetItem, SubsetRecord, bare_hash
@@ -316,7 +316,9 @@ def read_subset_logs(
         raise SubsetError(f"{facts[0].path.name}: {MESSAGES[STALE]}.")
     by, extracted = _calibrated("metric", metric, subset), _calibrated("filter", filter, subset)
     try:
-        table = read_responses(paths, format=format, metric=by, filter=extracted, progress=progress)
+        table = read_preferred(
+            paths, _tasks(subset, facts, benchmark), format=format, metric=by, filter=extracted, progress=progress
+        )
     except ReadError as error:
         if (by, extracted) == (metric, filter):
             raise
@@ -367,15 +369,22 @@ def _calibrated(name: Literal["metric", "filter"], asked: Choice, subset: Subset
     return asked if asked is not None else subset.choice(name)
 
 
+def _tasks(subset: SubsetRecord, facts: Sequence[LogFacts], benchmark: str | None) -> set[str]:
+    """Names in the logs of what may contain items of the subset."""
+    if benchmark is not None:
+        return {benchmark}
+    tasks = {item.subtask for item in subset.items} | {subset.benchmark}
+    return tasks | {name for name, task in renamed_tasks(facts).items() if task in tasks}
+
+
 def _relevant(
     table: ResponseTable, subset: SubsetRecord, facts: Sequence[LogFacts], benchmark: str | None
 ) -> ResponseTable:
     """Keep the benchmarks that may contain items of the subset."""
     if benchmark is not None:
         return table.select(benchmark)
-    tasks = {item.subtask for item in subset.items} | {subset.benchmark}
-    renamed = renamed_tasks(facts)
-    kept = [name for name in table.benchmarks if renamed.get(name, name) in tasks]
+    tasks = _tasks(subset, facts, benchmark)
+    kept = [name for name in table.benchmarks if name in tasks]
     if not kept and len(table.benchmarks) == 1:
         kept = table.benchmarks
     if not kept:
