@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from irt_bench.cli.command import (
     FigureOptions,
-    FileOptions,
     FitFolder,
     Force,
     OutputCsv,
@@ -433,10 +432,13 @@ def export(
 
 
 def _counts(paths: list[Path], chosen: "SubsetRecord") -> "ResponseCounts | None":
+    """Answers to the items of a subset in logs, found and checked as by ``score``."""
     if not paths:
         return None
-    table = FileOptions().read(paths, metric=chosen.choice("metric"), filter=chosen.choice("filter"))
-    return table.one_benchmark(chosen.benchmark if len(table.benchmarks) > 1 else None).counts()
+    from irt_bench.subsets.harness.logs import read_subset_logs
+
+    with progress_bar() as progress:
+        return read_subset_logs(paths, chosen, progress=progress).counts
 
 
 @command

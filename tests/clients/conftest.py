@@ -47,6 +47,39 @@ def toy_sums():
     samples = [Sample(id=label, input=f"What is {k} plus 1?", target=str(k + 1)) for k, label in enumerate(IDS)]
     return Task(dataset=MemoryDataset(samples), solver=generate(), scorer=match())
 """
+# A model that answers as a file says: the right choice, or the next one.
+KNOWN_MODEL = """\
+import json
+import sys
+
+from lm_eval.__main__ import cli_evaluate
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+
+
+@register_model("known")
+class Known(LM):
+    def __init__(self, answers, **_):
+        super().__init__()
+        self.answers = json.loads(open(answers).read())
+
+    def loglikelihood(self, requests, disable_tqdm=False):
+        out = []
+        for request in requests:
+            doc = request.doc
+            chosen = (doc["answer"] + (not self.answers[str(doc["left"])])) % 4
+            out.append((-0.5 if request.args[1].strip() == doc["choices"][chosen] else -2.0, False))
+        return out
+
+    def generate_until(self, requests, disable_tqdm=False):
+        raise NotImplementedError
+
+    loglikelihood_rolling = generate_until
+
+
+sys.argv[0] = "lm_eval"
+cli_evaluate()
+"""
 # The mock model counts tokens with tiktoken, which would fetch its tables from the network.
 TIKTOKEN = """\
 class _Encoding:
@@ -91,10 +124,22 @@ def lm_eval(tmp_path_factory):
     (folder / "toy_sums.yaml").write_text(TOY_YAML.format(folder=folder))
     (folder / "toy_utils.py").write_text(TOY_UTILS)
 
-    def run(out: Path, *arguments: object, task: str = "toy_sums", include: Path = folder, **environment: str) -> Path:
-        model = ("--model", "dummy", "--model_args", "pretrained=org/toy", "--tasks", task, "--include_path", include)
-        logged = ("--log_samples", "--output_path", out)
-        call(program, "run", *model, *logged, *arguments, cwd=out.parent, **environment)
+    (folder / "known_model.py").write_text(KNOWN_MODEL)
+
+    def run(
+        out: Path,
+        *arguments: object,
+        task: str = "toy_sums",
+        include: Path = folder,
+        answers: Path | None = None,
+        **environment: str,
+    ) -> Path:
+        """Run a task with the dummy model, or one that answers as a file says."""
+        known = (program.parent / "python", folder / "known_model.py"), ("--model", "known", "--model_args")
+        command, model = known if answers is not None else ((program,), ("--model", "dummy", "--model_args"))
+        arguments_of_model = "pretrained=org/toy" + (f",answers={answers}" if answers is not None else "")
+        what = ("--tasks", task, "--include_path", include, "--log_samples", "--output_path", out)
+        call(*command, "run", *model, arguments_of_model, *what, *arguments, cwd=out.parent, **environment)
         return out
 
     run.folder = folder

@@ -171,6 +171,46 @@ def test_prompts_of_other_documents_from_the_cache_of_lm_eval_are_refused(lm_eva
     assert scores(fresh, subset, tmp_path)["flags"].isna().all()
 
 
+def test_an_adaptive_test_in_rounds_of_lm_eval_finds_the_ability_of_the_full_run_with_few_samples(
+    lm_eval, build_subset, tmp_path
+):
+    """400 items of a 2PL, one model: the full run's ability, from 15% of the documents in rounds of 15."""
+    rng, n, ability = np.random.default_rng(3), 400, 0.8
+    slope, difficulty = np.exp(rng.normal(0.3, 0.4, n)), rng.normal(size=n)
+    right = rng.random(n) < 1 / (1 + np.exp(-slope * (ability - difficulty)))
+    folder = tmp_path / "toy_bank"
+    folder.mkdir()
+    rows = [{"left": k, "right": 1, "choices": ["1", "2", "3", "4"], "answer": k % 4} for k in range(n)]
+    for name in ("train", "test"):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "toy_utils.py").write_bytes((lm_eval.folder / "toy_utils.py").read_bytes())
+    base = (lm_eval.folder / "toy_sums.yaml").read_text().replace(str(lm_eval.folder), str(folder))
+    (folder / "toy_bank.yaml").write_text(base.replace("toy_sums", "toy_bank"))
+    (tmp_path / "answers.json").write_text(json.dumps({str(k): bool(right[k]) for k in range(n)}))
+    known = {"task": "toy_bank", "include": folder, "answers": tmp_path / "answers.json"}
+    full = lm_eval(tmp_path / "full", **known)
+    items = read_responses([full]).items.droplevel("benchmark").reset_index().set_index("doc_id")
+    records = [
+        {"id": items["item"][k], "subtask": "toy_bank", "doc_id": k, "doc_hash": items["doc_hash"][k], "metric": "acc",
+         "filter": "none", "discrimination": float(slope[k]), "difficulty": float(difficulty[k])}
+        for k in range(n)
+    ]  # fmt: skip
+    path, rounds = tmp_path / "subset.json", tmp_path / "rounds"
+    write_subset(build_subset(records, n_full=n, benchmark="toy_bank"), path)
+    irt_bench("export", path, "--to", "params", "-o", tmp_path / "items.csv")
+    for number in range(6):
+        so_far = ("--answers", rounds) if number else ()
+        export = ("export", path, "--to", "lm-eval-round", "-o", tmp_path / "next.json", "--parallel", 15)
+        said = irt_bench(*export, "--max-items", 60, *so_far)
+        if "the test has ended" in said:
+            break
+        lm_eval(rounds, "--samples", tmp_path / "next.json", **known)
+    found, whole = (score_with_items(read_responses([each]), tmp_path / "items.csv").iloc[0] for each in (rounds, full))
+    assert "the test has ended" in said and f"ability {found['ability']:.2f}" in said
+    assert whole["n_items"] == n and found["n_items"] <= 60
+    assert abs(found["ability"] - whole["ability"]) < 2 * found["ability_sd"] and found["ability_sd"] <= 0.31
+
+
 def test_inspect_runs_the_run_configuration_and_its_log_scores_as_the_full_log_restricted(
     inspect, build_subset, tmp_path
 ):

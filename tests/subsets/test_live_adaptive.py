@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -132,6 +133,24 @@ def test_the_command_writes_a_round_and_says_when_it_ends(tmp_path, answers):
     assert "15 items asked" in export("--parallel", 15, "--answers", tmp_path / "so_far.csv")
     assert len(written()) == 15 and not set(ids) & set(written())
     assert "the test has ended" in export("--answers", tmp_path / "so_far.csv", "--stop-sd", 0.9)
+
+
+def test_a_round_of_a_group_goes_on_from_logs_of_its_tasks(tmp_path):
+    """The command that is printed runs the leaf tasks, whose logs do not name the group."""
+    frame = ib.load_example("benchmark").to_frame().assign(benchmark="both")
+    number = pd.factorize(frame["item"])[0]
+    frame["doc_id"], frame["subtask"] = number % 50, np.where(number < 50, "a", "b")
+    frame["item"] = frame["subtask"] + "/" + frame["doc_id"].astype(str)
+    subset = ib.make_subset(ib.table_from_frame(frame), 60, method="discrimination")
+    subset.save(tmp_path / "subset.json")
+    export = ["export", tmp_path / "subset.json", "--to", "lm-eval-round", "-o", tmp_path / "next.json"]
+    assert CliRunner().invoke(app, list(map(str, export))).exit_code == 0
+    asked = [f"{task}/{k}" for task, ids in json.loads((tmp_path / "next.json").read_text()).items() for k in ids]
+    so_far = frame[(frame["model"] == "model-007") & frame["item"].isin(asked)].drop(columns="benchmark")
+    so_far.rename(columns={"subtask": "benchmark"}).to_csv(tmp_path / "so_far.csv", index=False)
+    done = CliRunner().invoke(app, [*map(str, export), "--answers", str(tmp_path / "so_far.csv")])
+    assert done.exit_code == 0, done.output
+    assert len({label[0] for label in asked}) == 2 and f"{len(asked)} items asked" in done.output
 
 
 def test_the_exported_task_stands_alone_and_is_what_the_package_runs(subset, answers, tmp_path):
