@@ -395,15 +395,11 @@ class ResponseOptions(FileOptions):
         benchmark = about.get("benchmark")
         if self.benchmark is not None or benchmark is None:
             return self.read(paths, **chosen)
-        from irt_bench.responses.read import read_preferred
+        from irt_bench.responses.read import read_items
 
-        tasks = {str(label).rpartition("/")[0] for label in fitted.posterior[ITEM].values} - {""}
+        labels = list(map(str, fitted.posterior[ITEM].values))
         with progress_bar() as progress:
-            table = read_preferred(paths, {benchmark, *tasks}, format=self.format, progress=progress, **chosen)
-        if benchmark in {*table.benchmarks, *table.groups}:
-            return table.select(benchmark) if len(table.benchmarks) > 1 or benchmark in table.groups else table
-        parts = [each for each in table.benchmarks if each in tasks]  # of a group that was not run as one
-        return table.select(parts) if len(parts) > 1 else table
+            return read_items(paths, benchmark, labels, format=self.format, progress=progress, **chosen)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -213,6 +213,19 @@ def read_preferred(
             break
     _check_chosen(readings, options)
     return _table(sources, readings, RunOptions())
+
+
+def read_items(paths: Sequence[str | Path], benchmark: str, labels: Iterable[str], **choices: Any) -> ResponseTable:
+    """Read a benchmark or group, or, where the tasks of a group were run one by one, those that its items name.
+
+    All is read where none of these is there; `choices` are keyword arguments of `read_preferred`.
+    """
+    tasks = {label.rpartition("/")[0] for label in labels} - {""}
+    table = read_preferred(paths, {benchmark, *tasks}, **choices)
+    if benchmark in {*table.benchmarks, *table.groups}:
+        return table.select(benchmark) if len(table.benchmarks) > 1 or benchmark in table.groups else table
+    parts = [each for each in table.benchmarks if each in tasks]
+    return table.select(parts) if len(parts) > 1 else table
 
 
 def describe_responses(
