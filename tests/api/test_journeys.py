@@ -210,6 +210,12 @@ JOURNEYS = {
     "seed_variance": ib.seed_variance,
     "run_study": ib.run_study,
     "compare_models": lambda junk: ib.compare_models(junk, "a", "b"),
+    "model_scores": ib.model_scores,
+    "compare_calibrations": lambda junk: ib.compare_calibrations(junk, 2, [4]),
+    "compare_recipes": lambda junk: ib.compare_recipes(junk, "a", "b"),
+    "compare_seed_variance": lambda junk: ib.compare_seed_variance(junk, junk),
+    "score_with_items": lambda junk: ib.score_with_items(junk, pd.DataFrame({"difficulty": [0.0]}, index=["q"])),
+    "report_responses": lambda junk: ib.report_responses(junk, "page.html"),
 }
 
 
