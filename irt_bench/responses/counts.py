@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from irt_bench.names import SUBTASK
 Measure = Literal["correct", "score"]
 
 MAX_LABEL_CHARACTERS: Final = 20_000  # files of draws pad every label to the longest
+SHOWN_ROWS, SHOWN_COLUMNS = 5, 10  # in a notebook
 _UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
@@ -94,6 +96,9 @@ class ResponseCounts:
         kind = "answers" if self.measure == "correct" else "scores"
         name = f"{self.benchmark!r}: " if self.benchmark not in ("", "benchmark") else ""
         return f"ResponseCounts({name}{self.n_models:,} models x {self.n_items:,} items, {self.trials.sum():,} {kind})"
+
+    def _repr_html_(self) -> str:
+        return first_rows(repr(self), self.take(models=slice(SHOWN_ROWS), items=slice(SHOWN_COLUMNS)).to_frame())
 
     @property
     def n_models(self) -> int:
@@ -209,6 +214,12 @@ def check_labels(labels: Sequence[str], what: str) -> None:
         elif sign is not None:
             reason = f"holds {sign.group()!r}, which files of results cannot hold"
         raise ResponsesError(f"{what} label {shown!r}, number {place:,}, {reason}. Rename it.")
+
+
+def first_rows(heading: str, frame: pd.DataFrame) -> str:
+    """Write the first rows of responses as HTML below a heading; labels are text."""
+    table = frame.head(SHOWN_ROWS).to_html(max_cols=SHOWN_COLUMNS, float_format="{:.3g}".format, border=0)
+    return f"<div><strong>{html.escape(heading)}</strong>{table}</div>"
 
 
 def smallest_integer(maximum: int) -> type[np.signedinteger]:

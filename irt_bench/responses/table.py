@@ -15,7 +15,7 @@ from pandas.api.types import union_categoricals
 from irt_bench import names
 from irt_bench.arrays import slices
 from irt_bench.errors import ResponsesError, unknown_choice
-from irt_bench.responses.counts import Measure, ResponseCounts, smallest_integer
+from irt_bench.responses.counts import Measure, ResponseCounts, first_rows, smallest_integer
 
 KEYS = (names.BENCHMARK, names.MODEL, names.ITEM)
 MEASURE_COLUMNS = (names.CORRECT, names.N_CORRECT, names.N_SAMPLES, names.SCORE)
@@ -95,10 +95,13 @@ class ResponseTable:
 
     def __repr__(self) -> str:
         names_of = ", ".join(map(str, self.benchmarks[:3])) + (", ..." if len(self.benchmarks) > 3 else "")
-        return (
-            f"ResponseTable({names_of}: {len(self.models):,} models x {len(self.items):,} items, "
-            f"{len(self.answers):,} answers)"
-        )
+        counted = names.N_SAMPLES in self.answers
+        n_answers = int(self.answers[names.N_SAMPLES].sum()) if counted else len(self.answers)
+        size = f"{len(self.models):,} models x {len(self.items):,} items, {n_answers:,} answers"
+        return f"ResponseTable({names_of}: {size})"
+
+    def _repr_html_(self) -> str:
+        return first_rows(repr(self), self.answers)
 
     @property
     def benchmarks(self) -> list[str]:

@@ -153,7 +153,19 @@ def test_scores_are_summed_up_by_the_best_model_of_each_benchmark():
 def test_counts_and_tables_are_one_line():
     table = ib.load_example("seeds")
     assert repr(table) == "ResponseTable(planted: 64 models x 200 items, 12,800 answers)"
+    repeats = ib.load_example("repeats")
+    assert repr(repeats).endswith("2,817 answers)") and repr(repeats.counts()).endswith("2,817 answers)")
     assert repr(ib.as_counts(np.eye(2))) == "ResponseCounts(2 models x 2 items, 4 answers)"
+
+
+def test_a_notebook_shows_the_first_responses_and_never_markup_of_labels():
+    counts = results()["Fit"].data
+    for shown in (counts, ib.as_table(counts)):
+        html = shown._repr_html_()
+        assert html.partition("<tbody>")[2].count("<tr") == 5
+        assert "<script" not in html and "&lt;script&gt;" in html
+    empty = counts.take(models=slice(0), items=slice(0))
+    assert "0 models" in empty._repr_html_()
 
 
 def test_what_is_saved_is_what_commands_write(tmp_path):
