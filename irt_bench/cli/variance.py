@@ -322,7 +322,10 @@ class DesignOptions:
             StatisticName, "Statistics to add, comma-separated; seed_model takes minutes.", default="all but seed_model"
         ),
     ] = None
-    seed: Annotated[int | None, option("Seed of the random numbers.", callback=check_seed, default="0")] = None
+    seed: Annotated[
+        int | None,
+        option("Seed of random numbers; the same seed gives the same result.", callback=check_seed, default="0"),
+    ] = None
 
     def design(self, paths: list[Path]) -> "StudyDesign":
         """Read the design file, or make a design of responses; what was given here wins."""

@@ -267,7 +267,7 @@ def _fill_scores(
             cells = irt_model.log_likelihood(items, ability, counts.correct, counts.trials)
             arrays[LOG_LIKELIHOOD][draw] = cells[counts.asked]
         if POSTERIOR_PREDICTIVE in arrays:
-            arrays[POSTERIOR_PREDICTIVE][draw] = irt_model.draw_scores(items, ability, counts.trials, rng)[counts.asked]
+            arrays[POSTERIOR_PREDICTIVE][draw] = irt_model.draw_scores(items, ability, rng)[counts.asked]
 
 
 def _log_probability(right: Array, trials: Array) -> Callable[[Array], Array]:

@@ -233,7 +233,7 @@ class ScoreModel:
         pairs = zip(self.statistics(correct, trials), self.terms(parameters, np.asarray(nodes)), strict=False)
         return np.asarray(np.sum([statistic @ term.T for statistic, term in pairs], axis=0))
 
-    def draw_scores(self, parameters: Mapping[str, Any], ability: Any, trials: Any, rng: np.random.Generator) -> Array:
+    def draw_scores(self, parameters: Mapping[str, Any], ability: Any, rng: np.random.Generator) -> Array:
         """Draw a score for each cell, (model, item), as `arranged` has them."""
         raise NotImplementedError
 

@@ -171,7 +171,7 @@ class OrderedScores(ScoreModel):
         """Logarithms of the chances."""
         return np.moveaxis(np.log(np.maximum(self.probabilities(parameters, ability), TINY)), -1, 0)
 
-    def draw_scores(self, parameters: Mapping[str, Any], ability: Any, trials: Any, rng: np.random.Generator) -> Array:
+    def draw_scores(self, parameters: Mapping[str, Any], ability: Any, rng: np.random.Generator) -> Array:
         """Draw points of each cell."""
         cumulated = self.probabilities(parameters, np.asarray(ability)).cumsum(axis=-1)[..., :-1]
         return np.asarray((rng.random(cumulated.shape[:-1])[..., None] > cumulated).sum(axis=-1))
@@ -382,7 +382,7 @@ class ZeroOneBeta(ScoreModel):
         parts = [zero, 1 - zero - one, one, self.expected_score(parameters, ability)]
         return list(OUTCOMES), np.stack(parts, axis=-1)
 
-    def draw_scores(self, parameters: Mapping[str, Any], ability: Any, trials: Any, rng: np.random.Generator) -> Array:
+    def draw_scores(self, parameters: Mapping[str, Any], ability: Any, rng: np.random.Generator) -> Array:
         """Draw a score for each cell."""
         zero, one, mean = self._chances(parameters, ability)
         mean = np.clip(mean, SMALLEST, 1 - SMALLEST)

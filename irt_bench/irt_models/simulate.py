@@ -289,8 +289,7 @@ def simulate_responses(
         items = irt_model.item_metadata(pd.Index(numbered_labels("item", n_items), name=names.ITEM))
         truth = irt_model.draw_truth(models.index, items.index, streams[0], parameters or {}, hyperparameters)
         values = {str(name): array.to_numpy() for name, array in truth.data_vars.items() if names.ITEM in array.dims}
-        once = np.ones((n_models, n_items), dtype=np.int8)
-        scores = irt_model.draw_scores(values, truth[names.ABILITY].to_numpy(), once, streams[1])
+        scores = irt_model.draw_scores(values, truth[names.ABILITY].to_numpy(), streams[1])
         columns = irt_model.score_columns(scores)
         table = _arrange(columns, models, items, streams[2].random(scores.size) >= _checked_share(missing))
         return _simulation(table, truth, irt_model, seed)

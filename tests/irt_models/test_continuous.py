@@ -66,7 +66,7 @@ def test_arrays_and_tensors_agree():
 
 def test_drawn_scores_have_their_mean_and_ends():
     rng = np.random.default_rng(0)
-    drawn = np.array([ZeroOneBeta().draw_scores(ITEMS, ABILITY, None, rng) for _ in range(4000)])
+    drawn = np.array([ZeroOneBeta().draw_scores(ITEMS, ABILITY, rng) for _ in range(4000)])
     np.testing.assert_allclose(drawn.mean(axis=0), ZeroOneBeta().expected_score(ITEMS, ABILITY), atol=0.03)
     ends = [[[by_definition(end, theta, item) for item in (0, 1)] for theta in ABILITY] for end in (0, 1)]
     np.testing.assert_allclose([(drawn == end).mean(axis=0) for end in (0, 1)], ends, atol=0.03)

@@ -288,7 +288,7 @@ def test_what_are_no_points_is_refused():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drawn_scores_have_their_chances(kind):
-    rng, once = np.random.default_rng(0), np.ones((3, 2))
-    drawn = np.array([kind().draw_scores(ITEMS, ABILITY, once, rng) for _ in range(4000)])
+    rng = np.random.default_rng(0)
+    drawn = np.array([kind().draw_scores(ITEMS, ABILITY, rng) for _ in range(4000)])
     shares = np.stack([(drawn == point).mean(axis=0) for point in range(4)], axis=-1)
     np.testing.assert_allclose(shares, kind().probabilities(ITEMS, ABILITY), atol=0.035)
