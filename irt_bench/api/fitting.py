@@ -190,7 +190,7 @@ def predict_items(fitted: Fit, items: pd.DataFrame, *, seed: int = 0) -> pd.Data
     -------
     pd.DataFrame
         Indexed as `items`: ``difficulty`` and, where items differ in it, ``discrimination``, each with ``_sd``,
-        ``_q05`` and ``_q95``: what covariates leave open is within these intervals.
+        ``_q05`` and ``_q95``; intervals include the residual variation.
 
     Raises
     ------

@@ -309,7 +309,7 @@ def cell_chances(
 ) -> Array:
     """Draw the chance of a right answer of every model to every item, at most so many draws, (draw, model, item).
 
-    Where trials are correlated a cell's chance is its own, of which its answers tell; else it is the model's.
+    Where trials are correlated, each cell has its own probability, estimated from its answers; else it is the model's.
     """
     n_draws = posterior.sizes[names.CHAIN] * posterior.sizes[names.DRAW]
     per_chain = max(1, min(most, n_draws) // posterior.sizes[names.CHAIN])

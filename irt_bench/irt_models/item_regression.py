@@ -1,7 +1,7 @@
 """Items regressed on what is known of them: difficulty and log discrimination ~ N(mean + x b, sd^2).
 
 Covariates x are columns of the items: numbers, standardised, or texts such as the subtask, one coefficient per value.
-What an unseen item may be like follows from its covariates, and from what these leave open.
+The parameters of an unseen item follow from its covariates and the residual variation.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def draw_effects(
 def predicted_draws(
     regression: ItemRegression, posterior: xr.Dataset, items: pd.DataFrame, *, seed: int
 ) -> dict[str, Array]:
-    """Draw difficulties and discriminations of unseen items, (draw, item), what covariates leave open among it."""
+    """Draw difficulties and discriminations of unseen items, (draw, item), with residual variation."""
     design, rng = regression.design_of(items), np.random.default_rng(seed)
     found = {}
     for name in ("difficulty", "log_discrimination"):

@@ -25,7 +25,7 @@ def items(tmp_path):
 def test_a_page_is_written_and_titled(items, tmp_path):
     assert "Wrote" in run("report", items, "-o", tmp_path / "r.html", "--title", "<my> benchmark")
     text = (tmp_path / "r.html").read_text()
-    assert "&lt;my&gt; benchmark" in text and "1 of 2 items go against the rest" in text
+    assert "&lt;my&gt; benchmark" in text and "1 of 2 items goes against the rest" in text
 
 
 def test_the_same_folders_give_the_same_bytes(items, tmp_path):

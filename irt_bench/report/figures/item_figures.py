@@ -37,6 +37,7 @@ from irt_bench.report.figures.canvas import (
     styled,
     with_texts,
 )
+from irt_bench.report.tables.text import against_rest
 
 FLAG_STYLE: Final[dict[str, tuple[str, str]]] = {  # colour and marker
     "constant": (INK, "|"),
@@ -106,7 +107,7 @@ def _items_title(statistics: pd.DataFrame) -> str:
     raised = statistics["flags"].str.split(";")
     negative, maybe = (int(raised.map(lambda found, flag=flag: flag in found).sum()) for flag in SUSPECT[:2])
     if negative:
-        return f"{negative:,} of {n_items} go against the rest: better models fail them more often"
+        return against_rest(negative, n_items)
     if maybe:
         return f"No item is shown to go against the rest; {maybe:,} of {n_items} may"
     if statistics["item_rest_correlation"].isna().all():

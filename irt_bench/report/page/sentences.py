@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from irt_bench.report.tables.text import POINTS, fixed, interval_decimals, lead_text, shorten
+from irt_bench.report.tables.text import POINTS, against_rest, fixed, interval_decimals, lead_text, shorten
 from irt_bench.study.verdicts import CUTS, RAISES
 
 NAME_LENGTH: Final = 40
@@ -203,7 +203,7 @@ def item_sentence(flags: pd.Series) -> str:
         int(raised.map(lambda own, flag=flag: flag in own).sum()) for flag in ("negative", "maybe_negative")
     )
     if negative:
-        return f"{negative} of {len(flags):,} items go against the rest: better models fail them more often."
+        return f"{against_rest(negative, f'{len(flags):,} items')}."
     if maybe:
         return f"No item is shown to go against the rest; {maybe} of {len(flags):,} may (their intervals include 0)."
     return f"No item of {len(flags):,} is flagged as going against the rest."

@@ -285,9 +285,9 @@ def _need_blocks(part: ResultFolder) -> list[FigureBlock]:
             plain=("seeds_needed", "items_needed"),
         )
         caption = (
-            "Two recipes with so many seeds each: the smallest difference found with the power of "
-            f"{own['power'].iloc[0]:.0%}, and the seeds (of these items) or items (of these seeds) that the difference "
-            "named needs. –: no number is enough."
+            "For two recipes with this many seeds each: the smallest difference detected with a power of "
+            f"{own['power'].iloc[0]:.0%}, and the number of seeds (with these items) or of items (with these seeds) "
+            "that detects the given difference. –: no number is enough."
         )
         blocks.append(table_block("detectable", "What can be detected", caption, html_table(table)))
     for place, benchmark in enumerate(_benchmarks(part) if len(needed) else []):
@@ -298,8 +298,8 @@ def _need_blocks(part: ResultFolder) -> list[FigureBlock]:
         blocks.append(
             figure_block(
                 f"needed-{place}",
-                f"Seeds that a difference of {in_points(own['difference'].iloc[0])} needs, {shorten(benchmark, 40)}",
-                f"Per recipe, found with {own['power'].iloc[0]:.0%} power, by measure and number of items.",
+                f"Seeds to detect a difference of {in_points(own['difference'].iloc[0])}, {shorten(benchmark, 40)}",
+                f"Per recipe, with {own['power'].iloc[0]:.0%} power, by measure and number of items.",
                 rows.set_index(["subtask", "measure", "n_items"]),
                 partial(needed_figure, own, benchmark),
                 columns=["n_trials", "seeds_needed"],

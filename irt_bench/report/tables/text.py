@@ -260,6 +260,12 @@ def _plain(name: str, values: pd.Series) -> TableColumn:
     return TableColumn(words(name), tuple(texts), numeric=False)
 
 
+def against_rest(n: int, items: str) -> str:
+    """Write how many items correlate negatively with the rest: "1 of 60 items goes against the rest: ..."."""
+    verb, them = ("goes", "it") if n == 1 else ("go", "them")
+    return f"{n:,} of {items} {verb} against the rest: better models fail {them} more often"
+
+
 def in_points(share: float) -> str:
     """Write a difference of scores in percentage points: "1 point", "0.5 points"."""
     return f"{POINTS * share:g} point{'' if POINTS * share == 1 else 's'}"
