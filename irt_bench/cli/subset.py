@@ -280,7 +280,7 @@ def _show_negative(calibration: "Calibration", made: "list[SubsetRecord]") -> No
     negative = negative_items(calibration.whole)
     if len(negative):
         n_taken = sum(label in each.ids for each in made for label in negative.index)
-        title = f"{len(negative)} items with negative discrimination, of which {n_taken} were chosen"
+        title = f"Items with negative discrimination: {len(negative)}, of which {n_taken} in the subset"
         print_table(negative, title=title, console=out, max_rows=8)
 
 
@@ -339,8 +339,10 @@ def _described(subset: "SubsetRecord") -> list[str]:
         beside = "" if gap.random is None else f"; {100 * gap.random:.2f} with the mean of as many random items"
         lines.append(
             f"Smallest gap between two models that is ordered correctly 8 times in 10: "
-            f"{_points(gap.gap, gap.interval)} points{beside}."
+            f"{_points(gap.gap, gap.interval)} points{'' if gap.interval else ' (no interval: too few pairs)'}{beside}."
         )
+    else:
+        lines.append("No gap between two models is known to be ordered correctly 8 times in 10.")
     return lines
 
 

@@ -16,8 +16,8 @@ whatever the calibration is worth.
 
 *Smallest gap.* A pair of held-out models with full scores g apart is ordered correctly with probability Phi(g / s).
 This is exact if the error of the difference is normal with sd s. s is the maximum-likelihood estimate over all pairs;
-the smallest gap ordered correctly 8 times in 10 is s Phi^-1(0.8) [1]_. It is compared with the gap of plain means over
-as many random items.
+the smallest gap ordered correctly 8 times in 10 is s Phi^-1(0.8) [1]_, no smaller than the smallest gap observed, and
+undefined above 1. It is compared with the gap of plain means over as many random items.
 
 References
 ----------
@@ -226,7 +226,17 @@ def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
             chosen = rng.choice(shares.shape[1], size, replace=False)
             means.append(_pairs(shares[:, chosen].mean(axis=1), truth, code, rng=rng))
     random = _joined(means)
-    return GapEstimate(_gap(own, _bins(own)), float(low), float(high), _gap(random, _bins(random)))
+    value, beside = (_possible(_gap(pairs, _bins(pairs)), pairs) for pairs in (own, random))
+    least = own.gap.min(initial=math.inf)
+    if not value > least:  # undefined, or all pairs are ordered correctly: resamples say nothing of smaller gaps
+        return GapEstimate(value, math.nan, math.nan, beside)
+    low, high = np.clip([low, high], least, 1)
+    return GapEstimate(value, float(low), float(high), beside)
+
+
+def _possible(gap: float, pairs: _Pairs) -> float:
+    """Give a gap that is no smaller than any of these pairs has; NaN for one that scores in [0, 1] cannot have."""
+    return max(gap, float(pairs.gap.min())) if gap <= 1 else math.nan
 
 
 def _pairs(estimate: FloatArray, truth: FloatArray, codes: Codes, *, rng: np.random.Generator) -> _Pairs:

@@ -179,7 +179,7 @@ class SmallestGap(PlainRecord):
     gap : float
         Estimated on pairs of held-out models.
     interval : tuple of float, optional
-        90% interval from resampled clusters of models; none with one cluster.
+        90% interval from resampled clusters of models; none with one cluster, or if all pairs were ordered correctly.
     random : float, optional
         The gap of plain means over as many random items.
     """

@@ -42,7 +42,22 @@ def test_half_of_the_pairs_wrong_leave_no_gap_that_is_ordered():
     """The control: estimates without any relation to the truth."""
     rng = np.random.default_rng(0)
     truth = rng.uniform(0.4, 0.6, 100)
-    assert orderable_gap(scores_of(truth, rng.uniform(0.4, 0.6, 100)), 2).value > np.ptp(truth)
+    assert not orderable_gap(scores_of(truth, rng.uniform(0.4, 0.6, 100)), 2).value <= np.ptp(truth)
+    found = orderable_gap(scores_of(truth, 1 - truth), 2)  # always wrong
+    assert np.isnan(found[:3]).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gaps_of_few_models_are_of_a_size_that_scores_can_differ_by(seed):
+    """Of 7 models x 30 items: from one item, 1/30, to the whole scale. An interval once reached 84."""
+    truth = np.round(np.random.default_rng(seed).uniform(0.2, 0.8, 7) * 30) / 30
+    noise = np.random.default_rng(100 + seed).normal(size=7)
+    for sd in (0.0, 0.05, 0.2):
+        found = orderable_gap(scores_of(truth, truth + sd * noise), 2)
+        assert np.isnan(found.value) or 0.999 / 30 <= found.value <= 1
+        assert np.isnan(found.q05) or 0.999 / 30 <= found.q05 <= found.value <= found.q95 <= 1
+    perfect = orderable_gap(scores_of(truth, truth), 2)
+    assert perfect.value == np.diff(np.unique(truth)).min() and np.isnan(perfect.q95)  # no pair was closer
 
 
 def test_random_items_stand_beside():
