@@ -221,6 +221,8 @@ def as_counts(
     if isinstance(responses, np.ndarray) and responses.ndim == 2 and responses.size:
         axes = zip(KEYS[1:], (models, items), responses.shape, strict=True)
         rows, columns = (_labels_of(what, given, n) for what, given, n in axes)
+        if responses.dtype.kind in "biuf":
+            return _counts_of_values(responses, pd.Index(rows), pd.Index(columns, dtype="str"))
         return _counts_of_wide(pd.DataFrame(responses, index=rows, columns=columns))
     if not isinstance(responses, ResponseCounts | ResponseTable | pd.DataFrame):
         raise ResponsesError(_unknown_kind(responses))
@@ -331,10 +333,17 @@ def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
     else:
         values = np.asarray(cell_matrix(columns, labels), dtype=np.float64)
         values[values == EMPTY] = np.nan
-    values, items = without_means(values, items)
+    return _counts_of_values(values, labels, items)
+
+
+def _counts_of_values(values: npt.NDArray[Any], labels: pd.Index, items: pd.Index) -> ResponseCounts:
+    """Count 0 and 1, or scores, (model, item), NaN where there is no response; whole numbers stay bytes."""
+    if values.dtype.kind != "f" and values.min() >= 0 and values.max() <= 1:
+        return _counts_of(values.astype(np.int8), np.ones(values.shape, np.int8), labels, items)
+    values, items = without_means(np.asarray(values, dtype=np.float64), items)
     ordered = score_range(values)
     if ordered is not None:
-        warnings.warn(ORDERED.format(*ordered), ResponsesWarning, stacklevel=3)
+        warnings.warn(ORDERED.format(*ordered), ResponsesWarning, stacklevel=4)
         values = (values - ordered[0]) / (ordered[1] - ordered[0])
     bad = ~(np.isnan(values) | ((values >= 0) & (values <= 1)))
     if bad.any():
@@ -345,12 +354,25 @@ def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
         )
     whole = bool(np.isin(values, (0, 1))[~np.isnan(values)].all()) and (ordered is None or ordered[1] - ordered[0] == 1)
     correct = np.nan_to_num(values).astype(np.int8 if whole else np.float64)
+    asked = (~np.isnan(values)).astype(np.int8)
+    return _counts_of(correct, asked, labels, items, "correct" if whole else "score", ordered)
+
+
+def _counts_of(
+    correct: npt.NDArray[Any],
+    asked: npt.NDArray[np.int8],
+    labels: pd.Index,
+    items: pd.Index,
+    measure: Measure = "correct",
+    ordered: tuple[float, float] | None = None,
+) -> ResponseCounts:
     axes = (pd.Index([str(each) for each in labels], dtype="str"), items)
     models, about = (pd.DataFrame(index=axis.rename(key)) for axis, key in zip(axes, KEYS[1:], strict=True))
     if ordered is not None:
         about[names.LOWEST_SCORE], about[names.HIGHEST_SCORE] = ordered
-    asked = (~np.isnan(values)).astype(np.int8)
-    return ResponseCounts(correct, asked, models, about, DEFAULT_BENCHMARK, "correct" if whole else "score")
+    for array in (correct, asked):
+        array.setflags(write=False)  # made here, for these counts alone
+    return ResponseCounts(correct, asked, models, about, DEFAULT_BENCHMARK, measure)
 
 
 def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Role]) -> ResponseTable:

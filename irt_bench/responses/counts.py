@@ -66,8 +66,10 @@ class ResponseCounts:
 
     def __post_init__(self) -> None:
         for name in ("correct", "trials"):
-            array = np.array(getattr(self, name))
-            array.setflags(write=False)
+            array = np.asarray(getattr(self, name))
+            if array.flags.writeable or not array.flags.owndata:  # whoever can write to it might change it later
+                array = array.copy()
+                array.setflags(write=False)
             object.__setattr__(self, name, array)
         self._check()
 
@@ -83,8 +85,8 @@ class ResponseCounts:
             if not frame.index.is_unique:
                 first = frame.index[frame.index.duplicated()][0]
                 raise ResponsesError(f"{what} label {first!r} occurs twice; labels must be unique.")
-        bad = (self.correct > self.trials) | (self.correct < 0)
-        if bad.any():
+        if (self.correct > self.trials).any() or self.correct.min(initial=0) < 0:
+            bad = (self.correct > self.trials) | (self.correct < 0)
             row, column = np.argwhere(bad)[0]
             raise ResponsesError(
                 f"{int(bad.sum())} cells have fewer than 0 or more correct responses than trials; first: model "
