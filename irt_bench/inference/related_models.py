@@ -8,7 +8,7 @@ is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -39,6 +39,9 @@ MIN_INFORMATION: Final = (
 )
 FAMILY: Final = 0.1  # mean residual correlation with a family: that of item-level deviations of .8 in log-odds
 MAX_PRODUCTS: Final = 5e9  # pairs times items in a matrix product: a quarter of a second
+LEAST_ITEMS: Final = 200  # of which correlations are taken
+MAX_COMPARED: Final = 5_000  # models among which copies are looked for where that is not asked for
+MAX_PAIRED: Final = 100_000  # models of which all pairs can be compared, in minutes
 Cluster = str | Sequence[Any] | npt.NDArray[Any] | pd.Series | Literal[False] | None
 Copies = Literal["keep", "once"]
 BLOCK: Final = 256  # models whose pairs are looked at together
@@ -53,20 +56,23 @@ MAX_LINKED: Final = 600  # models among which families are looked for: a twentie
 
 
 class Alikeness(NamedTuple):
-    """How far models answer alike beyond ability.
+    """How far some models and all answer alike beyond ability.
 
     Parameters
     ----------
-    correlation : array of shape (model, model)
+    correlation : array of shape (some models, model)
         Of residuals: 1 for copies, 0 on average for independent models; NaN on the diagonal and for pairs with too few
         answers in common that ability leaves open.
-    standardised : array of shape (model, model)
+    standardised : array of shape (some models, model)
         The same in standard errors: those of the model, or of Fisher's transformed correlation of as many items where
         that is less.
+    start : int
+        Position of the first of these models, which follow each other, among all.
     """
 
     correlation: Array
     standardised: Array
+    start: int = 0
 
 
 def alikeness(residual: Array, weight: Array) -> Alikeness:
@@ -92,24 +98,31 @@ def alikeness(residual: Array, weight: Array) -> Alikeness:
     .. [1] Yen, Effects of local item dependence on the fit and equating performance of the three-parameter logistic
        model, 1984, DOI 10.1177/014662168400800201.
     """
+    parts = [*alike_blocks(residual, weight)]
+    return Alikeness(
+        np.concatenate([part.correlation for part in parts]), np.concatenate([part.standardised for part in parts])
+    )
+
+
+def alike_blocks(residual: Array, weight: Array) -> Iterator[Alikeness]:
+    """Correlate the residuals of `BLOCK` models after another with those of all: see `alikeness`."""
     residual, weight = (np.asarray(each, dtype=np.float32) for each in (residual, weight))
-    asked, n_models = (weight > 0).astype(np.float32), len(residual)
-    correlation, standardised = np.empty((2, n_models, n_models), np.float32)
-    for start in range(0, n_models, BLOCK):  # what is made on the way stays small
+    asked = (weight > 0).astype(np.float32)
+    for start in range(0, len(residual), BLOCK):
         rows = slice(start, start + BLOCK)
         square, open_answers = (_in_common(each, asked, rows) for each in (residual**2, weight))
         product, variance = residual[rows] @ residual.T, weight[rows] @ weight.T
         enough = (open_answers >= MIN_INFORMATION) & (square > 0)
         enough[np.arange(len(enough)), start + np.arange(len(enough))] = False
-        correlation[rows], standardised[rows] = (
+        correlation, standardised = (
             np.divide(product, scale, out=np.full_like(product, np.nan), where=enough)
             for scale in (square, np.sqrt(variance))
         )
         n_common = asked[rows] @ asked.T
         with np.errstate(invalid="ignore"):
-            fisher = np.arctanh(np.clip(correlation[rows], -0.999, 0.999)) * np.sqrt(np.maximum(n_common - 3, 0))
-            np.minimum(standardised[rows], fisher, out=standardised[rows])
-    return Alikeness(correlation, standardised)
+            fisher = np.arctanh(np.clip(correlation, -0.999, 0.999)) * np.sqrt(np.maximum(n_common - 3, 0))
+            np.minimum(standardised, fisher, out=standardised)
+        yield Alikeness(correlation, standardised, start)
 
 
 def _in_common(values: Array, asked: Array, rows: slice) -> Array:
@@ -121,16 +134,42 @@ def _in_common(values: Array, asked: Array, rows: slice) -> Array:
 
 
 def affordable_items(n_models: int, n_items: int) -> npt.NDArray[np.intp]:
-    """Evenly spaced items, all of them where matrix products are cheap enough."""
-    most = int(np.clip(MAX_PRODUCTS // n_models**2, 1, n_items))
+    """Evenly spaced items, all of them where matrix products are cheap enough; fewer than `LEAST_ITEMS` tell little."""
+    most = int(np.clip(MAX_PRODUCTS // n_models**2, min(LEAST_ITEMS, n_items), n_items))
     return np.linspace(0, n_items - 1, most).astype(np.intp)
 
 
-def near_copies(alike: Alikeness) -> npt.NDArray[np.intp]:
-    """Give each model the number of its group: models linked by near-copies; alone where there are none."""
-    n_pairs = max(len(alike.correlation) * (len(alike.correlation) - 1) / 2, 1)
-    linked = (alike.correlation >= NEAR_COPY) & (alike.standardised >= -ndtri(BY_CHANCE / n_pairs))
-    return np.asarray(connected_components(coo_array(linked), directed=False)[1], dtype=np.intp)
+class NearCopies(NamedTuple):
+    """Models linked by near-copies.
+
+    Parameters
+    ----------
+    group : integer array of shape (model,)
+        Number of each model's group; alone where it is no copy.
+    pair : (int, int)
+        Positions of the two that are most alike; (0, 0) where there are no copies.
+    """
+
+    group: npt.NDArray[np.intp]
+    pair: tuple[int, int]
+
+
+def near_copies(parts: Iterable[Alikeness]) -> NearCopies:
+    """Find near-copies among all models, of which each part compares some with all."""
+    n_models, best, pair = 0, -np.inf, (0, 0)
+    links = []
+    for part in parts:
+        n_models = part.correlation.shape[1]
+        least = -ndtri(BY_CHANCE / max(n_models * (n_models - 1) / 2, 1))
+        rows, columns = np.nonzero((part.correlation >= NEAR_COPY) & (part.standardised >= least))
+        links.append((part.start + rows, columns))
+        found = part.correlation[rows, columns]
+        if found.max(initial=-np.inf) > best:
+            best, most = found.max(), int(found.argmax())
+            pair = part.start + int(rows[most]), int(columns[most])
+    first, second = (np.concatenate([link[side] for link in links]) for side in range(2))
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(n_models, n_models))
+    return NearCopies(np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp), pair)
 
 
 class Families(NamedTuple):
@@ -247,6 +286,11 @@ def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster
         raise ModelError(
             "model_clusters and copies suppose one population of models; leave them out, or leave out population."
         )
+    if copies == "once" and counts.n_models > MAX_PAIRED:
+        raise FitError(
+            f"copies='once' compares every two of {counts.n_models:,} models; up to {MAX_PAIRED:,} are compared. Leave "
+            "out models, or leave it out."
+        )
     distinct = counts.take(models=distinct_models(counts)) if copies == "once" else counts
     labels = cluster_labels(counts, cluster)
     if cluster is False or not isinstance(irt_model, Logistic):
@@ -319,8 +363,8 @@ def distinct_models(counts: ResponseCounts) -> npt.NDArray[np.bool_]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             draws = fit_laplace(OnePL(), part.correct, part.trials, QUICK)
-        alike = alikeness(*_residuals(part, label_draws(draws, part)))
-        first = np.unique(near_copies(alike), return_index=True)[1]
+        alike = alike_blocks(*_residuals(part, label_draws(draws, part)))
+        first = np.unique(near_copies(alike).group, return_index=True)[1]
         if len(first) == len(kept):
             break
         kept = kept[np.sort(first)]
@@ -357,17 +401,21 @@ def warn_of_relatives(
     FitWarning
         If there are near-copies, or families whose design effect is above 1.2 beyond chance.
     """
+    of_all = "models"
+    if counts.n_models > MAX_COMPARED:
+        some = np.sort(np.random.default_rng(SPAWN_KEY).choice(counts.n_models, MAX_COMPARED, replace=False))
+        of_all = f"models, drawn from {counts.n_models:,},"
+        counts, posterior = counts.take(models=some), posterior.isel(model=some)
     residual, weight = _residuals(counts, posterior)
-    alike = alikeness(residual, weight)
-    sizes = np.bincount(near_copies(alike))
-    labels = counts.models.index.astype(str)
+    copies = near_copies(alike_blocks(residual, weight))
+    sizes = np.bincount(copies.group)
+    first, second = (str(counts.models.index[place]) for place in copies.pair)
     if np.square(sizes).sum() > most_copies * counts.n_models:
-        first, second = divmod(int(np.nanargmax(alike.correlation)), counts.n_models)
         so = "" if clustered else ", or name families with model_clusters=..."
         warnings.warn(
-            f"{counts.n_models - len(sizes)} of {counts.n_models} models are near-copies of others (most of all "
-            f"{labels[first]!r} and {labels[second]!r}): items and scores are less certain than they seem. Count them "
-            f"once with copies='once'{so}.",
+            f"{counts.n_models - len(sizes)} of {counts.n_models} {of_all} are near-copies of others (most of all "
+            f"{first!r} and {second!r}): items and scores are less certain than they seem. Count them once with "
+            f"copies='once'{so}.",
             FitWarning,
             stacklevel=stacklevel,
         )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from related import families, logistic
 
-from irt_bench.inference.related_models import affordable_items, alikeness, find_families
+from irt_bench.inference import related_models
+from irt_bench.inference.related_models import LEAST_ITEMS, affordable_items, alike_blocks, alikeness, find_families
 from irt_bench.inference.related_models import near_copies as linked
 
 
@@ -39,15 +40,19 @@ def test_pairs_whose_abilities_leave_little_open_have_no_correlation():
     assert np.isnan(alikeness(residual[:, :20], weight[:, :20]).correlation).all()
 
 
-def test_copies_are_linked_to_their_originals_and_nobody_else_is():
+def test_copies_are_linked_to_their_originals_and_nobody_else_is(monkeypatch):
     """Ten of 60 models give the answers of the first ten but for a tenth, which they give on their own."""
     residual, weight, _ = residuals(60, 300, seed=2)
     residual[50:], weight[50:] = np.where(np.random.default_rng(0).random((10, 300)) < 0.1, residual[50:] * (
         weight[:10] / weight[50:]
     ) ** 0.5, residual[:10]), weight[:10]  # fmt: skip
-    group = linked(alikeness(residual, weight))
+    group, pair = linked([alikeness(residual, weight)])
     assert group[50:].tolist() == group[:10].tolist()
     assert len(set(group)) == 50
+    monkeypatch.setattr(related_models, "BLOCK", 16)
+    by_block = linked(alike_blocks(residual, weight))
+    assert by_block.pair == pair == divmod(np.nanargmax(alikeness(residual, weight).correlation), 60)
+    assert by_block.group.tolist() == group.tolist()
 
 
 def test_families_are_found_in_half_of_the_items_and_judged_by_the_others():
@@ -69,9 +74,11 @@ def test_chance_makes_groups_that_amount_to_nothing():
 
 def test_items_are_as_many_as_matrix_products_are_cheap_for():
     assert affordable_items(100, 50).tolist() == list(range(50))
-    few = affordable_items(10_000, 1_000)
-    assert len(few) == 50
+    few = affordable_items(4_000, 1_000)
+    assert len(few) == 312
     assert (few[0], few[-1]) == (0, 999)
+    assert len(affordable_items(50_000, 1_000)) == LEAST_ITEMS
+    assert len(affordable_items(50_000, 30)) == 30
 
 
 def test_families_helper_makes_families():

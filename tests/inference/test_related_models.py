@@ -9,6 +9,7 @@ from related import families, near_copies
 
 from irt_bench import Fit, LaplaceSettings, TwoPL, fit
 from irt_bench.errors import FitError, FitWarning
+from irt_bench.inference import related_models
 from irt_bench.inference.related_models import cluster_labels, distinct_models
 
 QUICK = LaplaceSettings(refine=False, draws=200)
@@ -60,6 +61,18 @@ def test_families_are_warned_of_by_name_and_only_where_none_are_named(in_familie
 def test_near_copies_are_warned_of_by_name(with_copies):
     with pytest.warns(FitWarning, match=r"28 of 140 models are near-copies .*'m\d+' and 'm\d+'.*copies='once'"):
         fit(with_copies, TwoPL(), QUICK)
+
+
+def test_of_very_many_models_a_sample_is_looked_at_and_said(with_copies, monkeypatch):
+    monkeypatch.setattr(related_models, "MAX_COMPARED", 100)
+    with pytest.warns(FitWarning, match=r"1?\d of 100 models, drawn from 140, are near-copies"):
+        fit(with_copies, TwoPL(), QUICK)
+
+
+def test_all_pairs_of_too_many_models_are_refused_before_work(with_copies, monkeypatch):
+    monkeypatch.setattr(related_models, "MAX_PAIRED", 100)
+    with pytest.raises(FitError, match=r"compares every two of 140 models; up to 100"):
+        fit(with_copies, TwoPL(), QUICK, copies="once")
 
 
 def test_near_copies_count_once_and_keep_their_abilities(with_copies):
