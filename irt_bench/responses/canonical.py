@@ -38,6 +38,7 @@ from irt_bench.responses.labels import (
     MODEL_NAME,
     Codes,
     as_labels,
+    axis_labels,
     codes_of,
     identify_items,
     label_models,
@@ -220,7 +221,7 @@ def as_counts(
     """
     if isinstance(responses, np.ndarray) and responses.ndim == 2 and responses.size:
         axes = zip(KEYS[1:], (models, items), responses.shape, strict=True)
-        rows, columns = (_labels_of(what, given, n) for what, given, n in axes)
+        rows, columns = (axis_labels(what, given, n) for what, given, n in axes)
         if responses.dtype.kind in "biuf":
             return _counts_of_values(responses, pd.Index(rows), pd.Index(columns, dtype="str"))
         return _counts_of_wide(pd.DataFrame(responses, index=rows, columns=columns))
@@ -299,15 +300,6 @@ def _unknown_kind(responses: object) -> str:
     )
 
 
-def _labels_of(what: str, given: Sequence[object] | None, n: int) -> list[str]:
-    """Labels of an axis of an array: those given, or numbers."""
-    if given is None:
-        return [f"{what}{number}" for number in range(n)]
-    if isinstance(given, str) or len(given) != n:
-        raise ResponsesError(f"{what}s has {len(given)} labels for an array with {n} {what}s; one each is needed.")
-    return [str(label) for label in given]
-
-
 def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
     refuse_transposed(frame.index.name)
     if str(frame.columns.name).lower() in (names.MODEL, "models", *ALIASES[names.MODEL]):
@@ -338,41 +330,32 @@ def _counts_of_wide(frame: pd.DataFrame) -> ResponseCounts:
 
 def _counts_of_values(values: npt.NDArray[Any], labels: pd.Index, items: pd.Index) -> ResponseCounts:
     """Count 0 and 1, or scores, (model, item), NaN where there is no response; whole numbers stay bytes."""
-    if values.dtype.kind != "f" and values.min() >= 0 and values.max() <= 1:
-        return _counts_of(values.astype(np.int8), np.ones(values.shape, np.int8), labels, items)
-    values, items = without_means(np.asarray(values, dtype=np.float64), items)
-    ordered = score_range(values)
-    if ordered is not None:
-        warnings.warn(ORDERED.format(*ordered), ResponsesWarning, stacklevel=4)
-        values = (values - ordered[0]) / (ordered[1] - ordered[0])
-    bad = ~(np.isnan(values) | ((values >= 0) & (values <= 1)))
-    if bad.any():
-        row, column = (int(place) for place in np.argwhere(bad)[0])
-        raise ResponsesError(
-            f"{int(bad.sum()):,} values are not from 0 to 1; first: {values[row, column]:g} of model "
-            f"{str(labels[row])!r}, item {items[column]!r}, {OUT_OF_RANGE}."
-        )
-    whole = bool(np.isin(values, (0, 1))[~np.isnan(values)].all()) and (ordered is None or ordered[1] - ordered[0] == 1)
-    correct = np.nan_to_num(values).astype(np.int8 if whole else np.float64)
-    asked = (~np.isnan(values)).astype(np.int8)
-    return _counts_of(correct, asked, labels, items, "correct" if whole else "score", ordered)
-
-
-def _counts_of(
-    correct: npt.NDArray[Any],
-    asked: npt.NDArray[np.int8],
-    labels: pd.Index,
-    items: pd.Index,
-    measure: Measure = "correct",
-    ordered: tuple[float, float] | None = None,
-) -> ResponseCounts:
+    ordered, whole = None, values.dtype.kind != "f" and values.min() >= 0 and values.max() <= 1
+    if whole:
+        correct, asked = values.astype(np.int8), np.ones(values.shape, np.int8)
+    else:
+        values, items = without_means(np.asarray(values, dtype=np.float64), items)
+        ordered = score_range(values)
+        if ordered is not None:
+            warnings.warn(ORDERED.format(*ordered), ResponsesWarning, stacklevel=4)
+            values = (values - ordered[0]) / (ordered[1] - ordered[0])
+        bad = ~(np.isnan(values) | ((values >= 0) & (values <= 1)))
+        if bad.any():
+            row, column = (int(place) for place in np.argwhere(bad)[0])
+            raise ResponsesError(
+                f"{int(bad.sum()):,} values are not from 0 to 1; first: {values[row, column]:g} of model "
+                f"{str(labels[row])!r}, item {items[column]!r}, {OUT_OF_RANGE}."
+            )
+        one_step = ordered is None or ordered[1] - ordered[0] == 1
+        whole = np.isin(values, (0, 1))[~np.isnan(values)].all() and one_step
+        correct = np.nan_to_num(values).astype(np.int8 if whole else np.float64)
+        asked = (~np.isnan(values)).astype(np.int8)
     axes = (pd.Index([str(each) for each in labels], dtype="str"), items)
     models, about = (pd.DataFrame(index=axis.rename(key)) for axis, key in zip(axes, KEYS[1:], strict=True))
     if ordered is not None:
         about[names.LOWEST_SCORE], about[names.HIGHEST_SCORE] = ordered
-    for array in (correct, asked):
-        array.setflags(write=False)  # made here, for these counts alone
-    return ResponseCounts(correct, asked, models, about, DEFAULT_BENCHMARK, measure)
+    correct.flags.writeable = asked.flags.writeable = False  # made here: the counts need no copy
+    return ResponseCounts(correct, asked, models, about, DEFAULT_BENCHMARK, "correct" if whole else "score")
 
 
 def _split(frame: pd.DataFrame, findings: list[Finding], roles: Mapping[str, Role]) -> ResponseTable:

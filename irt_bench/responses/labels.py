@@ -382,3 +382,12 @@ def cluster_folds(
     shuffled = rng.permutation(len(distinct))[codes]
     folds = GroupKFold(n_splits=min(n_folds, len(distinct)))
     yield from folds.split(np.zeros(len(clusters)), groups=shuffled)
+
+
+def axis_labels(what: str, given: Sequence[object] | None, n: int) -> list[str]:
+    """Take the labels of an axis of an array, or number it."""
+    if given is None:
+        return [f"{what}{number}" for number in range(n)]
+    if isinstance(given, str) or len(given) != n:
+        raise ResponsesError(f"{what}s has {len(given)} labels for an array with {n} {what}s; one each is needed.")
+    return [str(label) for label in given]
