@@ -43,6 +43,17 @@ def parse_choice(choice: Choice) -> Choice:
     return parsed
 
 
+_NAMED_VALUE: Final = re.compile(r"\w+\(name='([^']*)'[^()]*\)")
+_PARAMETER: Final = re.compile(r"(\w+)=([^=&,()]*)")
+
+
+def metric_label(name: str) -> str:
+    """Shorten a metric's name with parameters, such that it can be chosen: "pass@k:k=1&n=4" → "pass@k:k1&n4"."""
+    short = _PARAMETER.sub(lambda match: match[1] + match[2] if match[2].isdecimal() else match[2],
+                           _NAMED_VALUE.sub(r"\1", name))  # fmt: skip
+    return short.replace("=", ":").replace(",", ";")
+
+
 def choice_for(choice: Choice, benchmark: str, group: str = "") -> tuple[str | None, bool]:
     """Return the choice for a benchmark, and whether it is named: by itself, a group it belongs to, or a pattern."""
     if choice is None or isinstance(choice, str):

@@ -28,6 +28,7 @@ from irt_bench.responses.formats.format import (
     checkpoint_of,
     constant,
     first_words,
+    metric_label,
     number_of,
     stem,
     ungraded,
@@ -107,6 +108,7 @@ def _parsed(path: Path, answers: list[Answer], options: ReadOptions) -> ParsedFi
     for answer in answers:
         by_benchmark.setdefault(answer.benchmark, []).append(answer)
     for benchmark, own in by_benchmark.items():
+        own = [each._replace(values={metric_label(name): each.values[name] for name in each.values}) for each in own]
         usable = usable_metrics(answer.values for answer in own)
         if not usable:
             found = ", ".join(dict.fromkeys(metric for answer in own for metric in answer.values)) or "none"
@@ -257,16 +259,20 @@ def _is_swe_bench(path: Path, start: bytes) -> bool:
 
 
 def _swe_bench(path: Path) -> Iterator[Answer]:
-    """Report of a run: an instance is solved, or not solved if its patch fails, is empty or was not made at all."""
+    """Report of a run: an instance is solved, not solved, or not graded, without a patch or with a broken environment."""
     report = load_object(path)
     name = stem(path)
     model = name.rpartition(".")[0].replace("__", "/") if "resolved_ids" in report and "." in name else _model_of(path)
     if model in ("results", "results/results"):
         model = path.absolute().parent.parent.name
     solved = set(_texts(report.get("resolved_ids", report.get("resolved"))))
+    failed = dict.fromkeys(text for text in _texts(report.get("infra_failure_ids")) if text not in solved)
     listed = UNSOLVED if "resolved_ids" in report else tuple(key for key in report if key != "resolved")
-    unsolved = dict.fromkeys(text for key in listed for text in _texts(report.get(key)) if text not in solved)
+    unsolved = dict.fromkeys(
+        text for key in listed for text in _texts(report.get(key)) if text not in solved | failed.keys()
+    )
     missing = [text for text in _texts(report.get("incomplete_ids")) if text not in solved | unsolved.keys()]
+    missing += failed
     outcomes: list[tuple[str, bool | None]] = [(each, True) for each in sorted(solved)]
     outcomes += [(each, False) for each in sorted(unsolved)] + [(each, None) for each in missing]
     for item, value in outcomes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ from irt_bench.responses.formats.format import (
     ReadOptions,
     constant,
     first_words,
+    metric_label,
     stem,
     ungraded,
 )
@@ -63,6 +65,7 @@ TEXT_COLUMNS: Final = frozenset(
 # Columns that name items where a table also has a column of values; the last only beside a column of models.
 WEAK_ITEMS: Final = ("doc_id", "native_id", "instance_id", "id")
 INSPECT_FRAME: Final = ("sample_id", "eval_id", "id")  # of its samples_df(), where sample_id is unique to each answer
+CHOICES: Final = ("doc.choices", "__doc__.choices")  # of details of lighteval
 ROW: Final = "row"  # label of models in wide tables without labels
 _METRIC: Final = re.compile(
     r"(?:score_.+|(?:__)?metrics?(?:__)?\..+|acc(?:_\w+)?|\w+_acc|(?:\w+_)?exact_match|em|f1(?:_score)?|mc[12]|success"
@@ -244,6 +247,7 @@ def _named_by_path(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[
         query = next((frame[name] for name in ("doc.query", "__doc__.query", "example") if name in frame), None)
         if query is not None:
             frame[QUESTION] = [first_words(text) for text in query.astype(object)]
+            frame[names.DOC_HASH] = _hashes(query, next((frame[name] for name in CHOICES if name in frame), None))
     elif board is not None and names.MODEL not in frame:
         frame[names.MODEL] = constant(board["model"].replace("__", "/"), n)
         frame[names.BENCHMARK] = constant(board["task"], n)
@@ -258,6 +262,16 @@ def _named_by_path(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[
         findings.append(Finding("no_model", 1, message))
     heavy = [name for name in frame if str(name).startswith(HEAVY)]
     return frame.drop(columns=heavy), findings
+
+
+def _hashes(query: pd.Series, choices: pd.Series | None) -> list[str]:
+    """Tell documents by their content: lighteval numbers those of a filtered task anew."""
+    listed = [()] * len(query) if choices is None else choices
+    texts = [
+        repr((text, [*map(str, given)] if given is not None else None))
+        for text, given in zip(query.astype(object), listed, strict=True)
+    ]
+    return [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts]
 
 
 def _with_value(frame: pd.DataFrame, path: Path, options: ReadOptions) -> tuple[pd.DataFrame, list[Finding]]:
@@ -284,7 +298,9 @@ def _with_value(frame: pd.DataFrame, path: Path, options: ReadOptions) -> tuple[
     score, metric = pd.Series(np.nan, index=frame.index), pd.Series(None, index=frame.index, dtype=object)
     for benchmark in benchmarks.unique():
         own = (benchmarks == benchmark).to_numpy()
-        shown = {_METRIC_PREFIX.sub("", name): name for name in numbers if numbers[name][own].notna().any()}
+        shown = {
+            metric_label(_METRIC_PREFIX.sub("", name)): name for name in numbers if numbers[name][own].notna().any()
+        }
         if shown:
             chosen = options.choose("metric", shown, benchmark=benchmark, where=f"benchmark {benchmark!r}")
             score[own], metric[own] = numbers[shown[chosen]][own], chosen

@@ -238,7 +238,7 @@ def _pick(candidates: list[SubsetItem], number: object) -> SubsetItem | None:
     return chosen
 
 
-FULL_SHARE: Final = 0.9  # of the benchmark's items; some answers of a full run may lack a grade
+FULL_SHARE: Final = 0.75  # of the benchmark's items; some answers of a full run may lack a grade
 NOT_TRUSTED: Final = "not_trusted"
 STALE: Final = "stale_prompts"  # answers belong to the prompts of other documents
 WRONG_IDS: Final = "doc_ids_wrong"  # harmless if hashes match

@@ -81,19 +81,20 @@ def test_evalplus_counts_extra_tests_only_where_the_original_ones_pass(tmp_path)
     assert list(table.models.index) == ["old"] and table.counts().correct.tolist() == [[1]]
 
 
-def test_swe_bench_reports_count_what_was_not_solved_as_wrong_and_what_was_not_run_as_missing(tmp_path):
+def test_swe_bench_reports_count_what_was_not_solved_as_wrong_and_what_was_not_graded_as_missing(tmp_path):
     report = {
-        "total_instances": 5, "schema_version": 2, "submitted_ids": ["a-1", "a-2", "b-3", "b-4"],
-        "completed_ids": ["a-1", "a-2"], "resolved_ids": ["a-1"], "unresolved_ids": ["a-2"], "error_ids": ["b-3"],
+        "total_instances": 5, "schema_version": 2, "submitted_ids": ["a-1", "a-2", "b-3", "b-4", "d-6"],
+        "completed_ids": ["a-1", "a-2"], "resolved_ids": ["a-1"], "unresolved_ids": ["a-2"],
+        "error_ids": ["b-3", "d-6"], "infra_failure_ids": ["d-6"],
         "empty_patch_ids": ["b-4"], "incomplete_ids": ["c-5"], "resolved_instances": 1,
     }  # fmt: skip
     table = read_responses([put(tmp_path / "org__agent.run-1.json", report)])
     assert list(table.models.index) == ["org/agent"]
     counts = table.counts()
     assert dict(zip(counts.items.index, counts.correct[0].tolist(), strict=True)) == {
-        "a-1": 1, "a-2": 0, "b-3": 0, "b-4": 0, "c-5": 0,
+        "a-1": 1, "a-2": 0, "b-3": 0, "b-4": 0, "c-5": 0, "d-6": 0,
     }  # fmt: skip
-    assert counts.trials[0].tolist() == [1, 1, 1, 1, 0]
+    assert counts.trials[0].tolist() == [1, 1, 1, 1, 0, 0]  # the environment failed the last
     old = {"no_generation": ["x-1"], "no_logs": [], "resolved": ["x-2"], "applied": ["x-2", "x-3"]}
     table = read_responses([put(tmp_path / "20240402_agent" / "results" / "results.json", old)])
     assert list(table.models.index) == ["20240402_agent"] and sum(values(table).values()) == 1

@@ -9,6 +9,7 @@ import zstandard
 
 from irt_bench.errors import ReadError, ResponsesError
 from irt_bench.responses import read_responses
+from irt_bench.responses.read import describe_responses
 
 
 def write(path, text):
@@ -370,6 +371,43 @@ def test_details_of_lighteval_are_named_by_their_path(tmp_path, struct):
     assert table.benchmarks == ["lighteval|gsm8k|5"] and list(table.models.index) == ["org/model"]
     assert table.answers["score"].tolist() == [0.5, 0.25]
     assert table.items["question"].tolist() == ["What is it?", "And?"]
+
+
+def test_documents_of_lighteval_are_told_by_their_content_where_a_filter_numbers_them_anew(tmp_path):
+    """A run of documents 2 and 0 alone, as by hf_filter, numbers them 0 and 1."""
+    time = "2026-11-30T11-30-23.364825"
+
+    def details(name, documents):
+        folder = tmp_path / name / "details" / "lab" / name / time
+        folder.mkdir(parents=True)
+        docs = [{"id": str(k), "query": f"{number}?", "choices": ["a", "b"]} for k, number in enumerate(documents)]
+        frame = pd.DataFrame({"doc": docs, "metric": [{"em": number % 2} for number in documents]})
+        frame.to_parquet(folder / f"details_toy|0_{time}.parquet")
+        return read_responses([tmp_path / name]).items.droplevel("benchmark")["doc_hash"]
+
+    full, part = details("full", [0, 1, 2, 3]), details("part", [2, 1])
+    assert full.is_unique and list(part) == list(full.iloc[[2, 1]])
+
+
+def test_metrics_of_lighteval_with_parameters_have_names_that_can_be_chosen(tmp_path):
+    """Names as version 0.13 writes them hold what separates choices on the command line: "=" and ","."""
+    time = "2026-11-30T11-30-23.364825"
+    names = ["acc", "acc:logprob_normalization=LogProbCharNorm(name='norm', ignore_first_space=False)"]
+    names += ["pass@k:k=1&n=4", "avg@n:n=4"]
+    frame = pd.DataFrame({
+        "doc": [{"id": "7", "query": "a?"}, {"id": "3", "query": "b?"}],
+        "metric": [dict.fromkeys(names, 1.0) | {"acc": 0}, dict.fromkeys(names, 0.0) | {"acc": 1}],
+    })  # fmt: skip
+    folder = tmp_path / "details" / "lab" / "m" / time
+    folder.mkdir(parents=True)
+    frame.to_parquet(folder / f"details_toy|0_{time}.parquet")
+    shown = list(describe_responses([tmp_path])["metric"])
+    assert shown == ["acc", "acc:norm", "pass@k:k1&n4", "avg@n:n4"]
+    for name in shown:
+        for choice in (name, f"toy|0={name}"):
+            table = read_responses([tmp_path], metric=choice)
+            right = [0, 1] if name == "acc" else [1, 0]
+            assert table.answers["correct"].tolist() == right and set(table.items["metric"]) == {name}
 
 
 def test_details_of_the_first_leaderboard_are_numbered_by_row(tmp_path):
