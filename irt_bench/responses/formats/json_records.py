@@ -259,7 +259,7 @@ def _is_swe_bench(path: Path, start: bytes) -> bool:
 
 
 def _swe_bench(path: Path) -> Iterator[Answer]:
-    """Report of a run: an instance is solved, not solved, or not graded, without a patch or with a broken environment."""
+    """Report of a run: an instance is solved, or not, or not graded, for want of a patch or by the environment."""
     report = load_object(path)
     name = stem(path)
     model = name.rpartition(".")[0].replace("__", "/") if "resolved_ids" in report and "." in name else _model_of(path)
