@@ -11,7 +11,7 @@ from irt_bench.errors import ReadError, unknown_choice
 from irt_bench.responses.formats import every_eval_ever, helm, inspect_ai, json_records, lm_eval, tabular
 from irt_bench.responses.formats.format import KNOWN_ENDINGS, Format, ParsedFile, ReadOptions
 from irt_bench.responses.formats.jsonlines import SUFFIXES as JSON_LINES
-from irt_bench.responses.formats.jsonlines import records
+from irt_bench.responses.formats.jsonlines import head, records
 
 __all__ = ["FORMATS", "Format", "ParsedFile", "ReadOptions", "Source", "find_sources"]
 
@@ -32,6 +32,8 @@ FORMATS: Final[dict[str, Format]] = {  # in the order in which they are tried
 PICKLE_SUFFIXES: Final = (".pkl", ".pickle", ".p")
 PICKLE_PROTOCOLS: Final = range(2, 6)  # a pickle begins with byte 128 and its protocol
 FOLDER_PARTS: Final = ("__pycache__",)
+PROMPTFOO_COLUMNS: Final = b",Status,Score,Named Scores,"  # of each pair of provider and prompt
+HEADER_BYTES: Final = 2**16
 MAX_DEPTH: Final = 100  # folders below the given one
 MAX_FOLDERS: Final = 1_000_000
 MAX_FILES: Final = 1_000_000
@@ -130,10 +132,18 @@ def _walk(folder: Path, formats: Sequence[Format], seen: set[Path], depth: int =
             continue
         if path.is_dir():
             yield from _walk(path, formats, seen, depth + 1)
-        elif path.is_file() and not path.name.lower().endswith(PICKLE_SUFFIXES):
+        elif path.is_file() and not path.name.lower().endswith(PICKLE_SUFFIXES) and not _is_summary(path):
             claiming = next((entry for entry in formats if entry.claims(path)), None)
             if claiming is not None:
                 yield Source(path, claiming)
+
+
+def _is_summary(path: Path) -> bool:
+    """Whether a CSV file is a harness's own table of results, beside the log: of AlpacaEval, or of promptfoo."""
+    if path.suffix.lower() != ".csv":
+        return False
+    of_alpaca_eval = path.name == "leaderboard.csv" and (path.parent / "annotations.json").is_file()
+    return of_alpaca_eval or PROMPTFOO_COLUMNS in head(path, HEADER_BYTES).partition(b"\n")[0]
 
 
 def _shortened(path: Path) -> str:

@@ -174,6 +174,19 @@ def test_preferences_of_alpaca_eval_join_across_models_whatever_their_order(tmp_
     assert frame.loc["b", ["One?", "Two?"]].tolist() == [0.5, 0] and np.isnan(frame.loc["b", "3?"])
 
 
+def test_tables_of_results_that_a_harness_writes_beside_its_log_are_passed_over(tmp_path):
+    """AlpacaEval's leaderboard was read as items, such as win_rate 48.0; promptfoo's table repeats its columns."""
+    record = {"instruction": "One?", "output_1": "x", "generator_1": "base", "output_2": "y", "generator_2": "m",
+              "preference": 2}  # fmt: skip
+    put(tmp_path / "alpaca" / "annotations.json", [record])
+    (tmp_path / "alpaca" / "leaderboard.csv").write_text(",win_rate,n_wins\nm,48.0,12\n")
+    put(tmp_path / "foo" / "out.json", {"evalId": "e", "results": {"results": promptfoo(["m"], 1, 2)}})
+    header = ",".join(["question", *(f"[{each}] x,Status,Score,Named Scores,Comment" for each in "ab")])
+    (tmp_path / "foo" / "out.csv").write_text(header + "\n")
+    table = read_responses([tmp_path], metric="preference,out/prompt*=success")
+    assert table.benchmarks == ["alpaca_eval", "out/prompt0", "out/prompt1"]
+
+
 def test_reviews_of_evalscope(tmp_path):
     def review(index, value, status="success", **more):
         score = {"value": {"acc": value}, "status": status, "main_score_name": "acc"}
