@@ -189,9 +189,7 @@ def score(
     from irt_bench.api.model_scores import plot_scores
 
     if sum(source is not None for source in (scoring.fit, subset, scoring.params)) != 1:
-        raise SubsetError(
-            "name one of --fit DIR or --params FILE (abilities) and --subset subset.json (full scores), and only one."
-        )
+        raise SubsetError("give one of --fit DIR or --params FILE, for abilities, and --subset FILE, for full scores.")
     writing.check(output)
     drawing.check(["scores" if subset is None else "estimates"], force=writing.force)
     if subset is None:

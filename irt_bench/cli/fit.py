@@ -23,7 +23,7 @@ from irt_bench.cli.command import (
     progress_bar,
     say_written,
 )
-from irt_bench.errors import ModelError
+from irt_bench.errors import FitError, ModelError
 from irt_bench.files import json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import (
     CopiesName,
@@ -195,9 +195,12 @@ class MethodOptions:
 
     def settings(self, method: str) -> "Settings":
         """Check the settings of a method; those of another are refused."""
-        from irt_bench.inference.settings import settings_for
+        from irt_bench.inference.settings import SETTINGS, settings_for
 
         given = {name: value for name, value in vars(self).items() if value is not None and name != "method"}
+        for name in given if method in SETTINGS else ():
+            if name not in SETTINGS[method].model_fields:
+                raise FitError(f"--{name.replace('_', '-')} is no option of the method {method!r}.")
         return settings_for(method, **given)
 
 

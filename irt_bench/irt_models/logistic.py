@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from types import NoneType
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -428,7 +428,7 @@ def irt_model_from_name(name: str, *, priors: str = "hierarchical") -> Logistic:
     if priors not in PRIORS:
         raise ModelError(unknown_choice("kind of priors", priors, PRIORS))
     if name not in IRT_MODELS:
-        raise ModelError(unknown_choice("IRT model", name, IRT_MODELS))
+        raise ModelError(unknown_choice("IRT model", name, get_args(names.ModelName)))  # all that `fit` knows
     irt_model = IRT_MODELS[name]()
     return irt_model.with_independent_priors() if priors == "independent" else irt_model
 

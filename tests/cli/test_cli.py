@@ -239,7 +239,7 @@ def test_force_replaces_an_existing_output(two_benchmarks, tmp_path):
         (["items", "{two}", "--format", "csvv"], "csvv"),
         (["fit", "{one}", "-o", "{out}", "--method", "nut"], "Did you mean 'nuts'"),
         (["fit", "{one}", "-o", "{out}", "--irt-model", "5pl"], "Choices: 1pl, 2pl, 3pl, 4pl"),
-        (["fit", "{one}", "-o", "{out}", "--chains", "4"], "'chains' is not known"),
+        (["fit", "{one}", "-o", "{out}", "--chains", "4"], "--chains is no option of the method 'laplace'"),
         (
             ["fit", "{one}", "-o", "{out}", "--irt-model", "3pl", "--method", "laplace"],
             "does not learn asymptotes",
@@ -495,6 +495,8 @@ def test_fit_and_score_with_several_abilities(passages, tmp_path):
         (["--irt-model", "bifactor"], "needs --item-groups"),
         (["--irt-model", "2pl", "--dimensions", "2"], "--dimensions is no option of the model '2pl'"),
         (["--irt-model", "m2pl", "--item-groups", "subtask"], "--item-groups is no option"),
+        (["--irt-model", "5pl"], "Choices: 1pl, 2pl, 3pl, 4pl, beta, bifactor, confirmatory, gpcm, grm, m2pl, mfrm"),
+        (["--method", "nuts", "--max-sweeps", "5"], "--max-sweeps is no option of the method 'nuts'"),
         (["--irt-model", "m2pl", "--dimensions", "2", "--priors", "independent"], "--priors is no option"),
         (["--irt-model", "confirmatory", "--item-groups", "chapter"], "item column 'chapter' is not known"),
     ],
