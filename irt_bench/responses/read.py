@@ -37,12 +37,12 @@ from irt_bench.workers import Progress
 def stack(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     """Concatenate frames in canonical columns, each with its source; a column that a frame lacks is missing there.
 
-    Beside counts, correct responses become one of one; beside scores, 0.0 and 1.0.
+    Beside counts, correct responses become one of one; beside scores, 0.0 and 1.0, and counts one answer each.
 
     Raises
     ------
     ResponsesError
-        If a frame has no value column, or some hold counts and others scores.
+        If a frame has no value column.
     """
     parts = _with_one_measure([(where, _checked(where, frame)) for where, frame in frames])
     columns = dict.fromkeys(column for part in parts for column in part.columns)
@@ -64,15 +64,32 @@ def _checked(where: str, frame: pd.DataFrame) -> pd.DataFrame:
 def _with_one_measure(frames: Sequence[tuple[str, pd.DataFrame]]) -> list[pd.DataFrame]:
     first = {name: where for where, frame in frames[::-1] for name in MEASURE_COLUMNS if name in frame}
     if names.SCORE in first and names.N_CORRECT in first:
-        raise ResponsesError(
-            f"{first[names.N_CORRECT]} holds counts of correct responses and {first[names.SCORE]} fractional scores; "
-            "scores have no number of samples. Read them separately."
-        )
+        frames = [(where, _as_trials(where, frame)) for where, frame in frames]
+        del first[names.N_CORRECT]
     if names.N_CORRECT in first:
         return [_as_counts(frame) for _, frame in frames]
     if names.SCORE in first:
         return [frame.rename(columns={names.CORRECT: names.SCORE}) for _, frame in frames]
     return [frame for _, frame in frames]
+
+
+def _as_trials(where: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Replace counts by their answers, one row each: scores have no number of samples, but answers beside them may."""
+    if names.N_CORRECT not in frame:
+        return frame
+    n, right = (frame[name].fillna(0).to_numpy(dtype=np.int64) for name in (names.N_SAMPLES, names.N_CORRECT))
+    rows = np.repeat(np.arange(len(frame)), np.maximum(n, 1))
+    if len(rows) > MAX_TRIAL_ROWS:
+        raise ResponsesError(
+            f"{where} holds {n.sum():,} answers as counts beside a file of fractional scores; more than "
+            f"{MAX_TRIAL_ROWS:,} are not taken apart. Read them separately."
+        )
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    before = (frame[names.TRIAL].fillna(1).to_numpy(dtype=np.int64) - 1) if names.TRIAL in frame else np.zeros_like(n)
+    correct = np.where(n[rows] > 0, place < right[rows], np.nan)
+    trials = before[rows] * max(int(n.max(initial=1)), 1) + place + 1
+    taken = frame.drop(columns=[names.N_CORRECT, names.N_SAMPLES]).take(rows).reset_index(drop=True)
+    return taken.assign(**{names.CORRECT: correct, names.TRIAL: trials})
 
 
 def _as_counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -114,6 +131,7 @@ def _categorical(part: pd.Series | None, n_rows: int) -> pd.Series:
     return part if labels.dtype == "str" else part.cat.rename_categories(list(labels.astype("str")))
 
 
+MAX_TRIAL_ROWS: Final = 50_000_000
 MAX_FINDINGS: Final = 5  # of one name that are listed one by one
 # What a format's module may raise on a file whose parts have unexpected types.
 LAYOUT_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)

@@ -153,13 +153,6 @@ def test_right_answers_beside_scores_are_right_answers_again_when_they_are_alone
     assert table.select("b").counts().correct.tolist() == [[0.25]] and table.select("b").measure == "score"
 
 
-def test_counts_beside_scores_are_refused(tmp_path):
-    write(tmp_path / "a.csv", "model,item,n_correct,n_samples\na,1,3,10\n")
-    write(tmp_path / "b.csv", "model,item,score\na,1,0.25\n")
-    with pytest.raises(ResponsesError, match=r"a\.csv holds counts .* and .*b\.csv fractional scores.*Read them separ"):
-        read_responses([tmp_path])
-
-
 def test_errors_of_one_among_many_files_name_it(tmp_path):
     write(tmp_path / "a.csv")
     write(tmp_path / "b.csv", "model,item,correct\na,1,maybe\n")

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.errors import ResponsesError
-from irt_bench.responses.read import stack
+from irt_bench.responses.read import read_responses, stack
 
 
 def frame(**columns):
@@ -36,3 +36,18 @@ def test_ungraded_answers_stay_ungraded_among_counts():
 def test_a_frame_without_models_is_named():
     with pytest.raises(ResponsesError, match="y has no column 'model' among: item, correct"):
         stack([("x", frame()), ("y", frame().drop(columns="model"))])
+
+
+def test_counts_beside_fractional_scores_are_taken_apart_and_give_the_same_counts_alone(tmp_path):
+    """Of k of n, n answers; after choosing their benchmark, the counts, fits and intervals are those of the file."""
+    counted = "model,item,trial,n_correct,n_samples\na,1,1,3,4\na,1,2,0,2\na,2,1,2,2\nb,1,1,0,4\nb,2,1,,\n"
+    (tmp_path / "sums.csv").write_text(counted)
+    (tmp_path / "style.csv").write_text("model,item,score\na,x,0.25\na,y,1\nb,x,0.5\nb,y,0\n")
+    both, alone = read_responses([tmp_path]), read_responses([tmp_path / "sums.csv"])
+    together, by_itself = both.select("sums").counts(), alone.counts()
+    assert together.measure == by_itself.measure == "correct"
+    pd.testing.assert_frame_equal(together.to_frame(), by_itself.to_frame())
+    np.testing.assert_array_equal(together.trials, [[6, 2], [4, 0]])
+    np.testing.assert_array_equal(together.trials, by_itself.trials)
+    np.testing.assert_array_equal(together.correct, by_itself.correct)
+    assert both.select("style").counts().to_frame().loc["a"].tolist() == [0.25, 1]
