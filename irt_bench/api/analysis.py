@@ -323,7 +323,7 @@ class AccuracyComparison:
             repr(self),
             html_frame(self.correlations(), "Rank correlation of ability and accuracy"),
             html_frame(self.reliability(), "Reliability over these models"),
-            html_frame(pairs, "Pairs surest to be ordered differently"),
+            html_frame(pairs, "Pairs most probably ordered differently"),
         )
 
     def summary(self) -> pd.DataFrame:

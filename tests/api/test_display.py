@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import irt_bench as ib
+from irt_bench.api.display import html_frame
 
 EVIL = "<script>alert('x')</script>"
 
@@ -77,6 +78,14 @@ def test_a_notebook_shows_tables_and_never_markup_of_labels(name):
     html = results()[name]._repr_html_()
     assert "<table>" in html and "<script" not in html
     assert len(re.findall("<table>", html)) == len(re.findall("</table>", html))
+
+
+def test_messages_keep_their_punctuation_and_flags_are_listed():
+    checks = results()["FitChecks"]
+    messages = [text for text in checks.summary()["message"] if "; " in text]
+    assert messages and ",  " not in checks._repr_html_()
+    flags = pd.DataFrame({"flags": ["negative;too_hard"]}, index=pd.Index(["a"], name="item"))
+    assert "negative, too_hard" in html_frame(flags, "")
 
 
 def test_labels_that_are_markup_are_shown_as_text():

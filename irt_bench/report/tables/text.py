@@ -7,6 +7,7 @@ Labels are never markup.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -254,8 +255,9 @@ def _plain(name: str, values: pd.Series) -> TableColumn:
     if pd.api.types.is_numeric_dtype(values):
         form = number_format(values.astype("float64"))
         return TableColumn(words(name), tuple(form(value) for value in values.astype("float64")))
-    texts = (
-        MISSING if pd.api.types.is_scalar(v) and pd.isna(v) else one_line(str(v)).replace(";", ", ") for v in values
+    texts = (  # flags are joined by ";", without a space; sentences keep theirs
+        MISSING if pd.api.types.is_scalar(v) and pd.isna(v) else re.sub(r";(?=\S)", ", ", one_line(str(v)))
+        for v in values
     )
     return TableColumn(words(name), tuple(texts), numeric=False)
 
