@@ -200,7 +200,7 @@ class FitChecks:
     Parameters
     ----------
     result : ModelChecks
-        All that was found.
+        All results.
 
     Examples
     --------
@@ -298,7 +298,7 @@ class AccuracyComparison:
     Parameters
     ----------
     result : AbilityAccuracyComparison
-        All that was found.
+        All results.
 
     Examples
     --------

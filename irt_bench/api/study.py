@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from irt_bench.report.figures import FigureLook
 
-VERDICTS: Final = ("compared", "random: cuts", "random: raises", "random: none", "random: found from")  # shown
+VERDICTS: Final = ("compared", "random: cuts", "random: raises", "random: none", "random: detectable")  # shown
 TABLES: Final = ("results", "cures", "paths", "transfer", "control", "cures_control", "paper", "detectable")
 
 
@@ -97,7 +97,17 @@ class Study:
         return list(self.about.get("notes", []))
 
     def summary(self) -> pd.DataFrame:
-        """Count verdicts of each way to choose and weight items, over benchmarks and sizes; medians of the ratios."""
+        """Count verdicts of each way to choose and weight items, over benchmarks and sizes.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by method, weights and estimator: ``compared`` (benchmarks and sizes); for each comparison how many
+            cut seed variance, raise it or show no difference, such as ``random: cuts``, and the median ratio that would
+            have been ``detectable``; the median ratios, such as ``ratio: random``. "random": with random subsets scored
+            in the same way; "per signal": the same, per unit of movement; "plain": with means of random subsets;
+            "full": with the full benchmark.
+        """
         return verdict_table(self.results())
 
     def results(self) -> pd.DataFrame:

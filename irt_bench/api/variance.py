@@ -54,7 +54,7 @@ class SeedVariance:
     Parameters
     ----------
     result : SeedVarianceResult
-        All that was found.
+        All results.
     modelled : SeedModelResult, optional
         The hierarchical model of the seed effect, where it was asked for.
 

@@ -296,7 +296,7 @@ def verdict_table(results: pd.DataFrame) -> pd.DataFrame:
     """Count verdicts of each method, weights and estimator, and add medians.
 
     "random": against random subsets scored the same way; "per signal": the same, per unit of movement; "plain": against
-    means of random subsets; "full": against the full benchmark. "found from": the median ratio that would have been
+    means of random subsets; "full": against the full benchmark. "detectable": the median ratio that would have been
     found with 80% power.
     """
     methods = results[(results[RUN] == POOLED) & ~is_reference(results)]
@@ -309,7 +309,7 @@ def verdict_table(results: pd.DataFrame) -> pd.DataFrame:
             table[f"{word}: {short}"] = (
                 methods[column].eq(name).groupby([methods[key] for key in keys], sort=False).sum()
             )
-        table[f"{word}: found from"] = rows[column.replace("verdict", "detectable")].median()
+        table[f"{word}: detectable"] = rows[column.replace("verdict", "detectable")].median()
     for column, word in WORDS.items():
         table[f"ratio: {word}"] = rows[column.replace("verdict", "ratio")].median()
     for name, unit in (("bias", POINTS), ("movement", 1)):
