@@ -20,11 +20,10 @@ from irt_bench.analysis.curves import information, response_curve, response_prob
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.inference.convergence import Check
-from irt_bench.inference.draws import draw_cells
 from irt_bench.inference.fast.ability_grid import AbilityGrid, CurveTable
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.irt_models.logistic import Logistic
-from irt_bench.irt_models.model import Beta, IRTModel
+from irt_bench.irt_models.model import Beta, IRTModel, draw_cells
 from irt_bench.names import ITEM
 
 SCAN: Final = np.linspace(-3.0, 3.0, 25)  # abilities at which the information of the items is evaluated

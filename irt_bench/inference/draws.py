@@ -20,7 +20,7 @@ from irt_bench.errors import FitError, ModelError, unknown_choice
 from irt_bench.irt_models import irt_model_from_about
 from irt_bench.irt_models.item_regression import ITEM_COVARIATE, ITEM_REGRESSION
 from irt_bench.irt_models.logistic import Logistic
-from irt_bench.irt_models.model import RANGE, IRTModel, ScoreModel
+from irt_bench.irt_models.model import RANGE, IRTModel, ScoreModel, draw_cells
 from irt_bench.irt_models.populations import POPULATION, population_to_dict
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
 from irt_bench.responses.table import FILTER, METRIC
@@ -294,14 +294,6 @@ def dispersion_draws(posterior: xr.Dataset) -> Array | None:
     if names.DISPERSION not in posterior:
         return None
     return np.clip(posterior[names.DISPERSION].to_numpy().ravel().astype(np.float64), 1e-6, 1 - 1e-6)
-
-
-def draw_cells(
-    chance: Array, correlation: float, rng: np.random.Generator, right: Array | float = 0, wrong: Array | float = 0
-) -> Array:
-    """Draw each cell's own chance about its mean, given its answers: Beta(r P + right, r (1 - P) + wrong)."""
-    r = 1 / correlation - 1
-    return np.asarray(rng.beta(r * chance + right, r * (1 - chance) + wrong))
 
 
 def cell_chances(

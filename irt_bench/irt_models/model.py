@@ -23,6 +23,7 @@ from irt_bench.responses.counts import ResponseCounts
 
 Array = npt.NDArray[Any]
 RANGE: Final = (names.LOWEST_SCORE, names.HIGHEST_SCORE)
+TINY: Final = 1e-12
 SCORE_MODEL: Final = "score_model"  # attribute of labelled draws
 
 
@@ -350,3 +351,12 @@ def draw_hierarchy(
     mean = shared.get(f"{name}_mean", rng.normal(prior.mean.loc, prior.mean.scale))
     sd = shared.get(f"{name}_sd", abs(rng.normal(0.0, prior.sd.scale)))
     return rng.normal(mean, sd, size), {f"{name}_mean": np.float64(mean), f"{name}_sd": np.float64(sd)}
+
+
+def draw_cells(
+    chance: Array, correlation: float, rng: np.random.Generator, right: Array | float = 0, wrong: Array | float = 0
+) -> Array:
+    """Draw each cell's own chance about its mean, given its answers: Beta(r P + right, r (1 - P) + wrong)."""
+    r = 1 / correlation - 1
+    shapes = r * chance + right, r * (1 - chance) + wrong
+    return np.asarray(rng.beta(*(np.maximum(shape, TINY) for shape in shapes)))  # chances may round to 0 and 1

@@ -28,7 +28,7 @@ from irt_bench.irt_models.logistic import (
     log_odds,
     success_probability,
 )
-from irt_bench.irt_models.model import Beta, HalfNormal, Normal, ScoreModel
+from irt_bench.irt_models.model import Beta, HalfNormal, Normal, ScoreModel, draw_cells
 from irt_bench.irt_models.multidimensional import Multidimensional, draw_profiles
 from irt_bench.irt_models.populations import OTHER_MEAN, OTHER_SD, Population
 from irt_bench.responses.canonical import Role, table_from_frame
@@ -409,8 +409,7 @@ def _answer(
     """Draw the answers and arrange them as a table, metadata beside them; cells never asked have no value."""
     probability = response_probability(truth).to_numpy()
     if names.DISPERSION in truth:
-        r = 1 / float(truth[names.DISPERSION]) - 1
-        probability = streams[0].beta(r * probability, r * (1 - probability))
+        probability = draw_cells(probability, float(truth[names.DISPERSION]), streams[0])
     right = streams[0].binomial(n_samples, probability).ravel()
     asked = streams[1].random(right.size) >= _checked_share(missing)
     columns = {names.CORRECT if n_samples == 1 else names.N_CORRECT: right.astype(np.int8 if n_samples == 1 else "i4")}

@@ -192,7 +192,7 @@ def ranks(
         drawn = ranked[name].transpose("draw", ...)
         dims = [dim for dim in drawn.dims if dim != "draw"]
         values, true = drawn.to_numpy().reshape(N_DRAWS, -1), known[name].transpose(*dims).to_numpy().ravel()
-        free = np.flatnonzero(np.nanstd(values, axis=0) > 0)  # not what is known, such as a group that is the reference
+        free = np.flatnonzero(np.nanstd(values, axis=0) > 1e-5)  # not what is known, such as the group of reference
         for place in free[:2] if name == "ability" else free[:1]:
             label = f"{name}[{place}]" if dims else str(name)
             found[label] = int((values[:, place] < true[place]).sum())

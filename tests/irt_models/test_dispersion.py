@@ -4,19 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy
 import torch
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import betabinom
 
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.irt import probability_table
 from irt_bench.errors import AnalysisError, FitWarning, ModelError
 from irt_bench.inference.draws import cell_chances, response_groups
+from irt_bench.inference.fast.laplace import Dispersion
 from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.sampling.likelihood import ItemCurves, ResponseCells, log_likelihood
 from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import ThreePL, TwoPL
-from irt_bench.irt_models.model import Beta
+from irt_bench.irt_models.model import Beta, draw_cells
 from irt_bench.irt_models.simulate import simulate_responses
 
 QUICK = LaplaceSettings(refine=False)
@@ -163,3 +165,20 @@ def test_the_fast_method_agrees_with_nuts_and_svi():
             mean, sd = exact[name].mean(("chain", "draw")), exact[name].std(("chain", "draw"))
             assert float(np.abs((other[name].mean(("chain", "draw")) - mean) / sd).mean()) < limit, name
             assert float((other[name].std(("chain", "draw")) / sd).median()) == pytest.approx(1, abs=0.2), name
+
+
+@pytest.mark.parametrize(("successes", "failures"), [(1, 9), (2, 40), (40, 60), (400, 3600)])
+def test_quantiles_of_the_correlation_are_those_of_a_known_density(successes, failures):
+    """Beta distributions, whose logit has a long tail towards 0 if `successes` is small."""
+
+    def log_density(at):
+        return successes * np.log(expit(at)) + failures * np.log1p(-expit(at))
+
+    mode, sd = logit(successes / (successes + failures)), (1 / successes + 1 / failures) ** 0.5
+    found = expit(np.quantile(Dispersion.from_density(mode, sd, log_density).quantiles, (0.05, 0.5, 0.95)))
+    assert found == pytest.approx(scipy.stats.beta(successes, failures).ppf((0.05, 0.5, 0.95)), rel=0.02)
+
+
+def test_chances_that_round_to_0_and_1_have_cells_too():
+    drawn = draw_cells(np.array([0.0, 1.0, 0.5], np.float32), 0.1, np.random.default_rng(0))
+    assert drawn[:2] == pytest.approx([0, 1])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import scipy
+from scipy.interpolate import CubicSpline
 from scipy.special import betaln, expit, logit
 from threadpoolctl import ThreadpoolController
 
@@ -61,7 +62,8 @@ OUTER_ROUNDS = 4  # updates at most of the hierarchy with the items' marginal va
 DISPERSION_ROUNDS = 3  # of the model and its dispersion in turn
 DISPERSION_CELLS, DISPERSION_DRAWS = 20_000, 8  # a second
 DISPERSIONS = np.array([1e-4, 0.98])
-MEAN_DISPERSION, PRIOR_SPREAD = 0.25, 1.5  # of its logit, where nothing is known
+MEAN_DISPERSION, WIDEST = 0.25, 2.0  # where nothing is known; sd of its logit at most
+SDS = np.arange(-9.0, 7.0)  # where its density is taken; towards 0 it falls off slowly
 MIN_CHANCE = 1e-9
 STEP = 0.02  # of a logit, for derivatives
 MEAN_ROUNDS = 2  # the same with their means
@@ -248,10 +250,22 @@ def _maximise(
 
 
 class Dispersion(NamedTuple):
-    """Correlation rho of the trials of a cell: its logit is about normal."""
+    """Posterior of the correlation rho of the trials of a cell: where it is highest, and its quantiles.
+
+    Near 0 it is far from normal on either scale.
+    """
 
     logit: float
-    sd: float
+    quantiles: Array = np.empty(0)  # of the logit, evenly spaced
+
+    @classmethod
+    def from_density(cls, mode: float, sd: float, log_density: Callable[[float], float]) -> Dispersion:
+        """Read the quantiles off a density of the logit that is given up to a constant, at some sds from its mode."""
+        nodes = np.unique(np.clip(mode + sd * SDS, *logit(DISPERSIONS)))
+        fine = np.linspace(nodes[0], nodes[-1], 2_000)
+        values = CubicSpline(nodes, [log_density(node) for node in nodes])(fine)
+        shares = np.cumsum(np.exp(values - values.max()))
+        return cls(mode, np.interp((np.arange(4_000) + 0.5) / 4_000, shares / shares[-1], fine))
 
     def effective(self, correct: Array, trials: Array) -> tuple[Array, Array]:
         """Divide counts by 1 + (n - 1) rho: n correlated trials tell as much as so many independent ones.
@@ -263,13 +277,13 @@ class Dispersion(NamedTuple):
 
     def draws(self, rng: np.random.Generator, n_draws: int) -> Array:
         """Draw rho, (draw,)."""
-        return np.asarray(expit(self.logit + self.sd * rng.standard_normal(n_draws)), dtype=np.float32)
+        return np.asarray(expit(rng.choice(self.quantiles, n_draws)), dtype=np.float32)
 
 
 def find_dispersion(
     irt_model: Logistic, correct: Array, trials: Array, settings: LaplaceSettings, rng: np.random.Generator
 ) -> Dispersion:
-    """Estimate how far the trials of a cell are correlated: mode and curvature of the beta-binomial likelihood.
+    """Estimate how far the trials of a cell are correlated, by the beta-binomial likelihood.
 
     Notes
     -----
@@ -278,27 +292,25 @@ def find_dispersion(
     chances averaged over draws, so that their uncertainty makes up for the answers having been fitted.
     """
     several = np.flatnonzero(trials > 1)
-    if not len(several):
-        return Dispersion(float(logit(MEAN_DISPERSION)), PRIOR_SPREAD)
+    prior = irt_model.dispersion if isinstance(irt_model.dispersion, Beta) else DISPERSION_PRIOR
     some = np.sort(rng.choice(several, min(len(several), DISPERSION_CELLS), replace=False))
     models, items = np.unravel_index(some, trials.shape)
     k, n = correct[models, items].astype(np.float64), trials[models, items].astype(np.float64)
-    found = Dispersion(float(logit(MEAN_DISPERSION)), PRIOR_SPREAD)
+    found, chances = Dispersion(float(logit(MEAN_DISPERSION))), np.empty((1, 0))
     with _pools().limit(limits=settings.sweep_threads(correct.size)), np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(DISPERSION_ROUNDS):
+        for _ in range(DISPERSION_ROUNDS if len(several) else 0):
             state = _maximise(irt_model, *found.effective(correct, trials), settings, None)
             drawn = reported(irt_model, draw_jointly(irt_model, state, rng, DISPERSION_DRAWS), correct.shape[1])
             chances = np.array([_chances(drawn, at, models, items) for at in range(DISPERSION_DRAWS)])
             variance = n * chances * (1 - chances)
             excess = float(((k - n * chances) ** 2 - variance).sum() / ((n - 1) * variance).sum())
             found = found._replace(logit=float(logit(np.clip(excess, *DISPERSIONS))))
-    prior = irt_model.dispersion if isinstance(irt_model.dispersion, Beta) else DISPERSION_PRIOR
 
     def loss(at: float) -> float:
         rho = expit(at)
         r = 1 / rho - 1
         value = betaln(r * chances + k, r * (1 - chances) + n - k) - betaln(r * chances, r * (1 - chances))
-        share = len(several) / len(some)
+        share = len(several) / max(len(some), 1)
         in_logit = prior.successes * np.log(rho) + prior.failures * np.log1p(-rho)
         return -float(share * value.sum() / DISPERSION_DRAWS + in_logit)
 
@@ -306,7 +318,8 @@ def find_dispersion(
         scipy.optimize.minimize_scalar(loss, bounds=(logit(DISPERSIONS[0]), logit(DISPERSIONS[1])), method="bounded").x
     )
     curvature = (loss(at + STEP) - 2 * loss(at) + loss(at - STEP)) / STEP**2
-    return Dispersion(at, float(np.clip(curvature, PRIOR_SPREAD**-2, None) ** -0.5))
+    sd = float(np.clip(curvature, WIDEST**-2, None) ** -0.5)
+    return Dispersion.from_density(at, sd, lambda value: -loss(value))
 
 
 def _chances(drawn: dict[str, Array], at: int, models: Array, items: Array) -> Array:
