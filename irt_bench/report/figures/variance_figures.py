@@ -37,6 +37,7 @@ from irt_bench.variance.seed_variance import SeedVarianceResult
 from irt_bench.variance.variance_curve import NESTED, RANDOM, STRATIFIED
 
 ROW_HEIGHT: Final = 0.24  # inches
+MIN_ROWS: Final = 4  # of which there is always room
 MAX_PANELS: Final = 4  # runs with a panel each on a page
 MAX_RUNS: Final = 9  # runs with a panel each in a file
 MAX_ROWS: Final = 40  # runs with a row each
@@ -344,7 +345,7 @@ def recipes_figure(table: pd.DataFrame, recipes: tuple[str, str] = ("a", "b")) -
         last = rows.iloc[0]
         limits = (POINTS * float(last[f"difference{end}"]) for end in ("", "_q05", "_q95"))
         real = f"over all {interval_text(*limits)} points, {last['verdict']}; {real}"
-    figure = new_figure(1.2 + ROW_HEIGHT * len(rows), f"{names}: {real}")
+    figure = new_figure(1.2 + ROW_HEIGHT * max(len(rows), MIN_ROWS), f"{names}: {real}")
     axes = figure.subplots()
     heights = np.arange(len(rows))
     middle, low, high = (POINTS * rows[f"difference{end}"].to_numpy(np.float64) for end in ("", "_q05", "_q95"))
@@ -354,7 +355,7 @@ def recipes_figure(table: pd.DataFrame, recipes: tuple[str, str] = ("a", "b")) -
         axes.hlines(heights[own], low[own], high[own], color=colour, linewidth=2.4)
         axes.scatter(middle[own], heights[own], color=colour, s=26, zorder=3, label=str(verdict))
     axes.axvline(0, color=INK, linewidth=0.8)
-    label_rows(axes, shorten_all([str(task) for task in rows.index], 18 if narrow() else 34))
+    label_rows(axes, shorten_all([str(task) for task in rows.index], 18 if narrow() else 34), room=MIN_ROWS)
     axes.set_xlabel("difference of scores (points), 90% interval")
     clear_legend(figure.legend(loc="outside lower center", ncols=3))
     return figure
