@@ -470,10 +470,14 @@ def _canonical(source: Source, reading: ParsedFile) -> ParsedFile:
 
 
 def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Merge findings of one name: the first are kept, the others counted."""
-    by_name: dict[str, list[Finding]] = {}
+    """Merge findings of one name: the first that differ are kept, the others counted."""
+    files: dict[tuple[str, str], list[int]] = {}
     for finding in findings:
-        by_name.setdefault(finding.name, []).append(finding)
+        files.setdefault((finding.name, finding.message), []).append(finding.count)
+    by_name: dict[str, list[Finding]] = {}
+    for (name, message), counts in files.items():
+        shown_message = message if len(counts) == 1 else f"{message}; in {len(counts):,} files"
+        by_name.setdefault(name, []).append(Finding(name, sum(counts), shown_message))
     merged: list[Finding] = []
     for name, same in by_name.items():
         shown, rest = same[:MAX_FINDINGS], same[MAX_FINDINGS:]

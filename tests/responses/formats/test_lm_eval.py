@@ -504,3 +504,17 @@ def test_early_logs_of_lmms_eval_are_one_object_and_read_like_others(tmp_path):
     table = read_responses([tmp_path])
     assert table.benchmarks == ["mme"] and sorted(table.models.index) == ["lab/llava", "lab/other"]
     assert table.counts().accuracy().tolist() == [0.5, 0.5] and len(table.items) == 4
+
+
+def test_a_task_without_a_usable_metric_is_reported_once_with_the_number_of_files(tmp_path):
+    """As loglikelihood_rolling writes: word_perplexity alone, for each of three models."""
+    for model in "abc":
+        folder = tmp_path / model
+        folder.mkdir()
+        for task, values in (("rolling", {"metrics": ["word_perplexity"], "word_perplexity": -3.2}),
+                             ("sums", {"metrics": ["acc"], "acc": 1.0})):  # fmt: skip
+            line = json.dumps({"doc_id": 0, "resps": [["x"]], "filtered_resps": ["x"], "filter": "none", **values})
+            (folder / f"samples_{task}_2026-01-01T00-00-00.000000.jsonl").write_text(line + "\n")
+    found = [finding for finding in read_responses([tmp_path]).findings if finding.name == "no_metric"]
+    assert [finding.count for finding in found] == [3]
+    assert found[0].message.startswith("task 'rolling' was left out") and found[0].message.endswith("in 3 files")
