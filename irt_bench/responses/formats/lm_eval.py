@@ -298,6 +298,10 @@ def read(path: Path, options: ReadOptions) -> ParsedFile:
     if run.checkpoint.revision is not None:
         frame[REVISION] = constant(run.checkpoint.revision, n)
     findings += ungraded(frame)
+    n_nan = sum(any(map(math.isnan, answer.logprobs or ())) for answer in columns.answers)
+    if n_nan:
+        what = f"{n_nan:,} of {n:,} documents have log-probabilities that are not numbers, and grades without meaning"
+        findings.append(Finding("nan_logprobs", n_nan, f"model {run.model!r}, {where}: {what}"))
     empty = [name for name in frame if name != names.SCORE and frame[name].isna().all()]
     return ParsedFile(
         frame.drop(columns=empty),

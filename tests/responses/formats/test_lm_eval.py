@@ -518,3 +518,14 @@ def test_a_task_without_a_usable_metric_is_reported_once_with_the_number_of_file
     found = [finding for finding in read_responses([tmp_path]).findings if finding.name == "no_metric"]
     assert [finding.count for finding in found] == [3]
     assert found[0].message.startswith("task 'rolling' was left out") and found[0].message.endswith("in 3 files")
+
+
+def test_log_probabilities_that_are_no_numbers_are_reported_as_the_harness_grades_them_all_the_same(tmp_path):
+    rows = [
+        {"doc_id": k, "resps": [[[first, "False"]], [["-1.5", "False"]]], "filter": "none",
+         "metrics": ["acc"], "acc": 1.0, "filtered_resps": [[first, "False"], ["-1.5", "False"]]}
+        for k, first in enumerate(["nan", "-0.5", "-2.0"])
+    ]  # fmt: skip
+    (tmp_path / "samples_toy_2026-01-01T00-00-00.000000.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    found = [each for each in read_responses([tmp_path]).findings if each.name == "nan_logprobs"]
+    assert [each.count for each in found] == [1] and "task 'toy': 1 of 3 documents" in found[0].message
