@@ -557,6 +557,7 @@ def test_severities_of_raters_are_written(tmp_path, short_svi):
 
 def test_what_was_written_is_named_file_by_file_and_of_many_figures_by_kind(responses, tmp_path):
     text = " ".join(run("scores", responses, "-o", tmp_path / "scores").output.split())
+    assert "generalized accuracy" in text and ("benchmark accuracy" in text) == ("benchmark se" in text)
     assert text.endswith(": models.csv, pairs.csv, scores.png, summary.json")
     text = " ".join(run("fit", responses, "-o", tmp_path / "fit", *QUICK).output.split())
     assert " s: abilities.csv, fit.nc, fit.png, items.csv, observed.csv, summary.json" in text

@@ -314,12 +314,11 @@ def scores_figure(models: pd.DataFrame, benchmark: str, measure: str) -> Figure:
     figure = new_figure(1.1 + 0.2 * len(rows), f"Scores of {len(models):,} models{some}: {benchmark}")
     axes = figure.subplots()
     heights = np.arange(len(rows), dtype=np.float64)
-    axes.hlines(
-        heights, rows["score_q05"], rows["score_q95"], color=SKY, linewidth=2.0, label="90% interval for other items"
-    )
+    axes.hlines(heights, rows["score_q05"], rows["score_q95"], color=SKY, linewidth=2.0,
+                label="90% interval for other items (generalized accuracy)")  # fmt: skip
     if rows["benchmark_q05"].notna().any():
         axes.hlines(heights, rows["benchmark_q05"], rows["benchmark_q95"], color=ORANGE, linewidth=4.0, alpha=0.8,
-                    label="90% interval for these items")  # fmt: skip
+                    label="90% interval for these items (benchmark accuracy)")  # fmt: skip
     axes.scatter(rows["score"], heights, color=BLUE, s=16, zorder=3)
     bands = ""
     if "group" in rows and len(rows) == len(best_first):

@@ -91,8 +91,9 @@ def score_section(part: ResultFolder | None) -> PageSection:
     block = figure_block(
         "model-scores",
         f"Scores of {len(own):,} models, {of}",
-        "90% intervals: for other items like these and, where answers were repeated, for these items. Models of one "
-        "group cannot be told apart from the best of it (Holm's correction over all pairs).",
+        "90% intervals: for other items like these (generalized accuracy) and, where answers were repeated, for these "
+        "items (benchmark accuracy). Models of one group cannot be told apart from the best of it (Holm's correction "
+        "over all pairs).",
         table,
         partial(scores_figure, own, str(names[-1]), measure),
         whole=part.file("models.csv"),

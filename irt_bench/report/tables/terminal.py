@@ -293,6 +293,10 @@ def print_scores(
         of = f"; {models['n_items'].iloc[0]:,} items"
     title = f"{benchmark}: {measure} with its 90% interval for other items{of}"
     print_table(best_first, title=title, console=console, max_rows=max_rows, columns=columns)
+    these = (
+        " benchmark se: for these items and other answers (benchmark accuracy)." if "benchmark_se" in columns else ""
+    )
+    _explain(f"score [90%], score se: for other items like these (generalized accuracy).{these}", console)
     own = pairs[pairs["benchmark"] == benchmark] if len(pairs) else pairs
     if 0 < len(own) <= max_rows:
         shown = ["b", "difference", "p", "p_holm", "n_items"]
