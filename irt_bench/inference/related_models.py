@@ -105,7 +105,7 @@ def alikeness(residual: Array, weight: Array) -> Alikeness:
 
 
 def alike_blocks(residual: Array, weight: Array) -> Iterator[Alikeness]:
-    """Correlate the residuals of `BLOCK` models after another with those of all: see `alikeness`."""
+    """Correlate residuals as `alikeness` does, those of `BLOCK` models at a time with those of all."""
     residual, weight = (np.asarray(each, dtype=np.float32) for each in (residual, weight))
     asked = (weight > 0).astype(np.float32)
     for start in range(0, len(residual), BLOCK):
@@ -288,8 +288,8 @@ def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster
         )
     if copies == "once" and counts.n_models > MAX_PAIRED:
         raise FitError(
-            f"copies='once' compares every two of {counts.n_models:,} models; up to {MAX_PAIRED:,} are compared. Leave "
-            "out models, or leave it out."
+            f"copies='once' compares every two of {counts.n_models:,} models; up to {MAX_PAIRED:,} can be compared. "
+            "Give fewer models, or leave copies='once' out."
         )
     distinct = counts.take(models=distinct_models(counts)) if copies == "once" else counts
     labels = cluster_labels(counts, cluster)
