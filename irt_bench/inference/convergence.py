@@ -235,7 +235,7 @@ def _rhat_check(posterior: xr.Dataset) -> Check:
     with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 of parameters that are fixed: left out below
         found = rhat(posterior)
     value, where = _worst(found, _moving(posterior), largest=True)
-    message = f"largest R-hat {value:.4f}, of {where}"
+    message = f"largest R-hat {value:.4f}, of {where}" if math.isfinite(value) else f"R-hat of {where} is undefined"
     return Check("r_hat", _status(value < RHAT_LIMIT), value, RHAT_LIMIT, message + _more(value < RHAT_LIMIT))
 
 
@@ -246,6 +246,8 @@ def _ess_check(posterior: xr.Dataset, kind: str, needed: int) -> Check:
         found = ess(posterior, method=kind)
     value, where = _worst(found, _moving(posterior), largest=False)
     message = f"smallest {kind} effective sample size {value:.0f}, of {where}"
+    if not math.isfinite(value):
+        message = f"the {kind} effective sample size of {where} is undefined"
     return Check(f"ess_{kind}", _status(value >= needed), value, needed, message + _more(value >= needed))
 
 
@@ -277,7 +279,7 @@ def _moving(posterior: xr.Dataset) -> xr.Dataset:
 
 
 def _worst(statistic: xr.Dataset, moving: xr.Dataset, *, largest: bool) -> tuple[float, str]:
-    """Largest or smallest value over all parameters that move, undefined first, and what it belongs to."""
+    """Largest or smallest value over all parameters that move, and what it belongs to; infinite if one is undefined."""
     worst, where = (-math.inf if largest else math.inf), "no parameter"
     for name, array in statistic.data_vars.items():
         flat = np.where(np.isnan(array.values), math.inf if largest else -math.inf, array.values)

@@ -114,7 +114,7 @@ class NUTSSettings(Settings):
     method: ClassVar[str] = "nuts"
     chains: Annotated[int, Field(gt=0, le=MAX_CHAINS)] = 4
     warmup: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 500
-    draws: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 2_000
+    draws: Annotated[int, Field(ge=2, le=MAX_DRAWS)] = 2_000
     target_accept: Annotated[float, Field(gt=0, lt=1)] | None = None
     max_tree_depth: Annotated[int, Field(gt=0, le=14)] = 10
     jobs: Workers = 0
@@ -163,7 +163,7 @@ class SVISettings(Settings):
     max_steps: Steps = 20_000
     window: Steps = 100
     batch: Annotated[int, Field(ge=0)] = 0
-    draws: Annotated[int, Field(gt=0, le=MAX_DRAWS)] = 1_000
+    draws: Annotated[int, Field(ge=2, le=MAX_DRAWS)] = 1_000
     device: Literal["cpu", "cuda"] = "cpu"
 
 

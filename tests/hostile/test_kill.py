@@ -183,7 +183,7 @@ ENDLESS = textwrap.dedent("""
 
     if __name__ == "__main__":
         correct = (np.random.default_rng(0).random((100, 120)) < 0.5).astype(np.int8)
-        settings = NUTSSettings(chains=2, warmup=100_000, draws=1, jobs=2)
+        settings = NUTSSettings(chains=2, warmup=100_000, draws=2, jobs=2)
         told = lambda what, done, total: print(done, flush=True)
         sample_nuts(TwoPL(), correct, np.ones_like(correct), settings, told)
 """)

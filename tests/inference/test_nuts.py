@@ -50,6 +50,16 @@ def test_shapes_statistics_and_progress(answers):
     assert told[-1] == ("sampling", 54, 54)
 
 
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
+def test_few_draws_give_a_fit_whose_checks_say_what_is_undefined():
+    short = NUTSSettings(chains=2, warmup=5, draws=2, max_tree_depth=3)
+    checks = irt_bench.fit(irt_bench.load_example("lsat6"), "1pl", short).diagnostics()
+    assert not checks.loc[["r_hat", "ess_bulk"], "status"].eq("passed").any()
+    assert checks.loc["ess_bulk", "message"].startswith("the bulk effective sample size of")
+    with pytest.raises(ValueError, match="draws"):
+        NUTSSettings(draws=1)
+
+
 def test_a_normal_distribution_is_sampled_with_its_log_density():
     """Two coordinates of sds 1 and 3; lp is the log density at the draw."""
 

@@ -144,8 +144,7 @@ def run_chain(
     )
     sampler.run()
     statistics = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    statistics["diverging"] = np.zeros(settings.draws, dtype=bool)
-    statistics["diverging"][sampler.diagnostics()["divergences"]["chain 0"]] = True
+    statistics["diverging"] = statistics["diverging"].astype(bool)
     return Chain(sampler.get_samples()[POINT].numpy(), statistics)
 
 
@@ -186,6 +185,7 @@ class _Kernel(NUTS):  # type: ignore[misc]
             "n_steps": self._steps,
             "step_size": float(self.step_size),
             "energy": self._energy,
+            "diverging": float(self._t - self._warmup_steps - 1 in self._divergences[-1:]),
         }
 
 
