@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench import ResponseCounts
 from irt_bench.subsets.subset import CalibrationRecord, EstimatorParameters, SubsetItem, SubsetRecord, UnseenItems
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "calibration"))  # scripts, not part of the package

@@ -18,11 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from irt_bench import names
+from irt_bench import ResponseTable, names, table_from_frame
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ModelError
-from irt_bench.responses.canonical import table_from_frame
-from irt_bench.responses.table import ResponseTable
 
 NODES: Final = 21  # of Gauss-Hermite quadrature: exact to 1e-8 for effects of sd below 2
 STEP_SIZE: Final = 1000

@@ -196,6 +196,33 @@ def test_no_message_of_the_library_names_an_option():
     assert list(option_strings()) == []
 
 
+def past_the_front_door(text):
+    """Public names that a text imports from the modules where they are defined, or from the rooms of these."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("irt_bench."):
+            for name in {alias.name for alias in node.names} & irt_bench._HOMES.keys():
+                home, imported = irt_bench._HOMES[name], f"{node.module}.{name}".replace(".", "/")
+                if home.startswith(node.module) and not (ROOT / f"{imported}.py").exists():
+                    yield f"{node.module}.{name}"
+
+
+def test_tests_and_notebooks_import_public_names_through_the_front_door():
+    """A module may be joined with another, and no test of what is public changes."""
+    files = [path for folder in ("tests", "notebooks") for path in (ROOT / folder).rglob("*.py")]
+    assert {path.name: found for path in files if (found := [*past_the_front_door(path.read_text())])} == {}
+
+
+def test_imports_past_the_front_door_are_found():
+    found = past_the_front_door(
+        "from irt_bench import TwoPL\n"
+        "from irt_bench.irt_models.logistic import IRT_MODELS, OnePL\n"
+        "from irt_bench.responses import ResponseTable\n"
+        "from irt_bench.inference.fit import fit\n"  # another function than the public one
+        "from irt_bench.api import fit\n"  # a module
+    )
+    assert [*found] == ["irt_bench.irt_models.logistic.OnePL", "irt_bench.responses.ResponseTable"]
+
+
 def test_public_names_are_importable():
     for name in irt_bench.__all__:
         assert getattr(irt_bench, name) is not None

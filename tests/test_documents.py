@@ -13,8 +13,8 @@ import pytest
 import typer.main
 
 import irt_bench
+from irt_bench import table_from_frame
 from irt_bench.cli import app
-from irt_bench.responses import table_from_frame
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

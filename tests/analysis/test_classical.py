@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from irt_bench import table_from_frame
 from irt_bench.analysis.classical import FLAGS, item_statistics, score_reliability
 from irt_bench.errors import AnalysisError, UndefinedWarning
-from irt_bench.responses.canonical import table_from_frame
 
 CLASSIC = ("lsat6", "abortion", "wirs", "sat12", "data_read", "verbal_aggression", "math_exam", "raschdat1")
 R_ITEMS = {"proportion_correct": "p", "item_total_correlation": "item_total_r", "item_rest_correlation": "item_rest_r"}

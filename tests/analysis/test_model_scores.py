@@ -9,10 +9,9 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from irt_bench import as_counts, load_example, model_scores, table_from_frame
+from irt_bench import ResponseCounts, as_counts, load_example, model_scores, table_from_frame
 from irt_bench.analysis.model_scores import LEVEL, SUITE, cell_values, pair_table, ranked, score_table, suite_pairs
 from irt_bench.errors import AnalysisError
-from irt_bench.responses.counts import ResponseCounts
 
 
 def counts_of(right, trials, **columns):

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from irt_bench import table_from_frame
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.analysis.transfer import compare_transfer, random_halves, weaker_and_stronger
 from irt_bench.errors import UndefinedWarning
-from irt_bench.responses.canonical import table_from_frame
 
 SLOPES = (0.4, 1.0, 1.6, 2.2)
 

@@ -51,7 +51,7 @@ def peak_mib() -> float:
 
 def measure(path: Path) -> None:
     """Read the file and print what it took."""
-    from irt_bench.responses import read_responses
+    from irt_bench import read_responses
 
     before = peak_mib()
     start, start_cpu = time.perf_counter(), time.process_time()

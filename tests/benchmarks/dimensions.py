@@ -19,6 +19,7 @@ from contest import Place, run_cell
 from matrices import MISSING, Matrix
 from scipy.special import expit
 
+from irt_bench import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL, table_from_frame
 from irt_bench.inference.fast.dimensional import (
     HELD_OUT,
     MIN_CHANCE,
@@ -26,8 +27,6 @@ from irt_bench.inference.fast.dimensional import (
     clustered_error,
     compare_dimensions,
 )
-from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
-from irt_bench.responses.canonical import table_from_frame
 
 PEER_SECONDS = 1_800
 COMPARED = {"mirt.py 2d": "two dimensions"}  # entrant → this package's model of as many dimensions; else of one

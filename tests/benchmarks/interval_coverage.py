@@ -20,10 +20,9 @@ import pandas as pd
 from accuracy import PARAMETERS, coverage, scores, slope, standardised
 from matrices import SIZES, Matrix, counts_of, simulate
 
-from irt_bench import NUTSSettings, fit
+from irt_bench import NUTSSettings, fit, simulate_responses
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import irt_model_from_name
-from irt_bench.irt_models.simulate import simulate_responses
 
 QUANTILES = (0.05, 0.95)
 

@@ -73,7 +73,7 @@ def simulate(n_models: int, n_items: int, *, seed: int, irt_model: str = "2pl", 
 
 def read_real(name: str) -> Matrix:
     """Read a real matrix; FileNotFoundError where the data are not beside the repository."""
-    from irt_bench.responses import read_responses
+    from irt_bench import read_responses
 
     file, benchmark = REAL[name]
     path = SHARED / f"{file}.parquet"
@@ -95,7 +95,7 @@ def counts_of(responses: npt.NDArray[np.int8]):  # noqa: ANN201 - the package is
     """As the package's ResponseCounts, labels m0, m1, ... and i0, i1, ..."""
     import pandas as pd
 
-    from irt_bench.responses import ResponseCounts
+    from irt_bench import ResponseCounts
 
     trials = (responses != MISSING).astype(np.int8)
     labels = [

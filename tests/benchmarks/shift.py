@@ -23,10 +23,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy import stats
 
+from irt_bench import ResponseCounts, TwoPL
 from irt_bench.analysis.intervals import holm
 from irt_bench.inference.settings import settings_for
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets.calibration import CalibrationPlan, Recipe, calibrate, prepare, summarise_chosen
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights

@@ -21,8 +21,8 @@ import pandas as pd
 import sbc
 import sbc_report
 
+from irt_bench import save_figure
 from irt_bench.files import replacing
-from irt_bench.report.figures.canvas import save_figure
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("coverage", "sbc")

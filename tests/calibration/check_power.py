@@ -21,11 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench import LaplaceSettings, ResponseCounts, TwoPL
 from irt_bench.checks import check_fit, predictive
 from irt_bench.inference.fit import fit
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.responses.counts import ResponseCounts
 
 N_MODELS, N_ITEMS, TESTLET = 100, 65, 5
 LOO_CELLS = 300  # instead of 2,000: most of the time would go there

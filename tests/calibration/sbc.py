@@ -26,7 +26,21 @@ import xarray as xr
 from sbc_models import FAST, MAKERS, unrotated
 from sbc_models import log_likelihood as own_likelihood
 
-from irt_bench import NUTSSettings, SVISettings
+from irt_bench import (
+    FourPL,
+    HalfNormal,
+    Hierarchical,
+    IRTModel,
+    LaplaceSettings,
+    Normal,
+    NUTSSettings,
+    OnePL,
+    ResponseCounts,
+    SVISettings,
+    ThreePL,
+    TwoPL,
+    simulate_responses,
+)
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ASYMPTOTES, ItemParameters
 from irt_bench.errors import FitError, ModelError
@@ -34,11 +48,8 @@ from irt_bench.files import replacing
 from irt_bench.inference.fit import fit
 from irt_bench.inference.sampling import coordinates, svi
 from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates
-from irt_bench.inference.settings import LaplaceSettings, Settings
-from irt_bench.irt_models.logistic import FourPL, Logistic, OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.model import HalfNormal, Hierarchical, IRTModel, Normal
-from irt_bench.irt_models.simulate import simulate_responses
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench.inference.settings import Settings
+from irt_bench.irt_models.logistic import Logistic
 
 SIZE = "40x20"  # models x items: small enough for the exact method, and where approximations show
 N_DRAWS = 99  # among which the truth is ranked

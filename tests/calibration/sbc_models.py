@@ -16,17 +16,20 @@ from irt_bench import (
     GeneralizedPartialCredit,
     GradedResponse,
     Groups,
+    Hierarchical,
+    IRTModel,
     ItemRegression,
     ManyFacet,
     MultidimensionalTwoPL,
     Regression,
+    ResponseCounts,
     TwoPL,
     ZeroOneBeta,
+    simulate_responses,
 )
 from irt_bench.inference.draws import response_groups
-from irt_bench.irt_models.model import Hierarchical, IRTModel, arranged
-from irt_bench.irt_models.simulate import Simulation, simulate_responses
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench.irt_models.model import arranged
+from irt_bench.irt_models.simulate import Simulation
 
 COVARIATE = "length"
 Made = tuple[xr.Dataset, ResponseCounts, IRTModel]

@@ -10,9 +10,9 @@ from accuracy import PARAMETERS
 from interval_coverage import data_set, draws_of, measures
 from matrices import MISSING, counts_of
 
+from irt_bench import TwoPL
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import settings_for
-from irt_bench.irt_models.logistic import TwoPL
 
 N_DATA_SETS = {"S": 20, "400x500": 20, "M": 60}  # the last err most in what all abilities share, one error a data set
 SCARCE = [("few", 0.0, "few models, 12x300"), ("sparse", 0.8125, "sparse, 250x80, 15 answers a model")]

@@ -6,8 +6,8 @@ import sbc
 import xarray as xr
 from sbc import Cell
 
-from irt_bench.irt_models.logistic import ThreePL, TwoPL
-from irt_bench.irt_models.simulate import response_probability, simulate_responses
+from irt_bench import ThreePL, TwoPL, simulate_responses
+from irt_bench.irt_models.simulate import response_probability
 
 
 def test_ranks_count_the_draws_below_the_truth():

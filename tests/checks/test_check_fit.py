@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import LaplaceSettings, OnePL, TwoPL
 from irt_bench.checks import check_fit, predictive
 from irt_bench.errors import AnalysisError, FitError
 from irt_bench.inference.fit import fit
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
 PREDICTIVE = {"score_distribution", "odds_ratios", "item_total_curves"}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from irt_bench import TwoPL
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.checks import predictive
 from irt_bench.checks.fitted_responses import PosteriorDraws
@@ -14,7 +15,6 @@ from irt_bench.checks.predictive import (
     leave_one_out_check,
     why_not_leave_models_out,
 )
-from irt_bench.irt_models.logistic import TwoPL
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from irt_bench import TwoPL, simulate_responses, write_table
 from irt_bench.cli import app
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.simulate import simulate_responses
-from irt_bench.responses import write_table
 
 
 def run(*arguments, code=0):

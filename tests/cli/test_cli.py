@@ -17,15 +17,18 @@ import typer
 from typer.testing import CliRunner
 
 import irt_bench
+from irt_bench import (
+    BifactorTwoPL,
+    ConvergenceWarning,
+    ManyFacet,
+    TwoPL,
+    read_responses,
+    simulate_responses,
+    write_table,
+)
 from irt_bench.cli import app
 from irt_bench.cli.command import out, say_written
-from irt_bench.errors import ConvergenceWarning
 from irt_bench.inference.fit import FitResult
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.multidimensional import BifactorTwoPL
-from irt_bench.irt_models.raters import ManyFacet
-from irt_bench.irt_models.simulate import simulate_responses
-from irt_bench.responses import read_responses, write_table
 
 N_MODELS, N_ITEMS = 25, 12
 QUICK = ["--draws", "64"]

@@ -11,14 +11,13 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import irt_bench
-from irt_bench import names
+from irt_bench import LaplaceSettings, NUTSSettings, StudyDesign, SVISettings, names
 from irt_bench.cli import EXAMPLES, app
-from irt_bench.inference.settings import SETTINGS, LaplaceSettings, NUTSSettings, SVISettings
+from irt_bench.inference.settings import SETTINGS
 from irt_bench.irt_models import SCORE_MODELS
 from irt_bench.irt_models.logistic import IRT_MODELS, PRIORS
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS
 from irt_bench.responses.formats import FORMATS
-from irt_bench.study.design import StudyDesign
 from irt_bench.study.run import BACKENDS
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.harness.export import EXPORTS

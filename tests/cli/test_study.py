@@ -6,8 +6,8 @@ import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 from typer.testing import CliRunner
 
+from irt_bench import write_table
 from irt_bench.cli import app
-from irt_bench.responses import write_table
 
 RUN = CliRunner()
 FLAGS = [

@@ -5,11 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from irt_bench import table_from_frame
+from irt_bench import TwoPL, simulate_responses, table_from_frame, write_table
 from irt_bench.cli import app
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.simulate import simulate_responses
-from irt_bench.responses import write_table
 from irt_bench.subsets.subset import read_subset
 
 

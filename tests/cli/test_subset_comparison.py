@@ -6,12 +6,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from irt_bench import compare_subsets, read_responses, table_from_frame
+from irt_bench import TwoPL, compare_subsets, read_responses, simulate_responses, table_from_frame, write_table
 from irt_bench.cli import app
 from irt_bench.errors import SubsetWarning
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.simulate import simulate_responses
-from irt_bench.responses import write_table
 
 
 def run(*arguments, code=0):

@@ -7,8 +7,8 @@ import pytest
 from scipy.special import softmax
 from typer.testing import CliRunner
 
+from irt_bench import SVISettings
 from irt_bench.cli import app
-from irt_bench.inference.settings import SVISettings
 
 DATA = Path(__file__).resolve().parents[2] / "irt_bench" / "examples"
 SEEDS, CLOZE = DATA / "seeds.parquet", DATA / "quiet_seeds.parquet"

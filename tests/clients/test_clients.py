@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from irt_bench import score_with_items
+from irt_bench import read_responses, score_with_items
 from irt_bench.analysis.curves import information
 from irt_bench.cli import app
-from irt_bench.responses import read_responses
 from irt_bench.subsets.harness.export import ExportOptions, export_subset
 from irt_bench.subsets.scorer import scorer_of
 from irt_bench.subsets.subset import write_subset

@@ -206,8 +206,8 @@ def be_a_child(corpus: Path, work: Path, number: int, names: list[str]) -> None:
 
 
 def _read(read: Any) -> dict[str, str]:
+    from irt_bench import IrtBenchError
     from irt_bench.cli.command import one_line
-    from irt_bench.errors import IrtBenchError
 
     try:
         read()

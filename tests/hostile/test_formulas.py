@@ -6,8 +6,8 @@ import re
 import pandas as pd
 import pytest
 
+from irt_bench import read_responses
 from irt_bench.files import FORMULA
-from irt_bench.responses import read_responses
 
 COMMANDS = {
     "read": ["read", "a.parquet", "-o", "read.csv"],

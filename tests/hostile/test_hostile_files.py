@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from irt_bench import read_responses
 from irt_bench.errors import ReadError, ResponsesWarning
-from irt_bench.responses import read, read_responses
+from irt_bench.responses import read
 from irt_bench.responses.formats import FORMATS, jsonlines, tables
 
 TIME = "2025-01-02T03-04-05.678901"

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from irt_bench import Normal
 from irt_bench.inference.fast.gibbs_targets import State
 from irt_bench.inference.sampling.likelihood import ResponseCells
-from irt_bench.irt_models.model import Normal
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from irt_bench.responses.canonical import as_counts
+from irt_bench import as_counts
 
 
 class Planted(NamedTuple):

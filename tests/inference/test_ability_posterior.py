@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from irt_bench import ThreePL, TwoPL
 from irt_bench.inference.fast.ability_grid import CurveTable
 from irt_bench.inference.fast.ability_updates import GaussianAbilities, GridAbilities, as_parameters
 from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
-from irt_bench.irt_models.logistic import ThreePL, TwoPL
 
 
 @pytest.fixture(params=[TwoPL(), ThreePL(guessing=0.02)], ids=["2pl", "3pl"])

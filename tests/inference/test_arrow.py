@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.errors import FitWarning
+from irt_bench import FitWarning
 from irt_bench.inference.fast.bordered_precision import BorderedPrecision, cholesky, inverse_roots
 
 M, J, P, K = 5, 4, 2, 2

@@ -5,11 +5,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from irt_bench import LaplaceSettings, OnePL, TwoPL, read_responses
 from irt_bench.inference.convergence import maximum_checks, optimiser_checks, pooling_check, sampler_checks
 from irt_bench.inference.fit import fit
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL
-from irt_bench.responses.read import read_responses
 
 
 def dataset(values, **more):

@@ -11,14 +11,22 @@ from scipy.optimize import minimize
 sys.path.insert(0, str(Path(__file__).parent))
 from several_abilities import averaged, draws, judge, plant
 
-from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError
+from irt_bench import (
+    BifactorTwoPL,
+    ConfirmatoryTwoPL,
+    ConvergenceWarning,
+    FitWarning,
+    LaplaceSettings,
+    MultidimensionalTwoPL,
+    NUTSSettings,
+    SVISettings,
+    TwoPL,
+    as_counts,
+)
+from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fast import dimensional_gibbs
 from irt_bench.inference.fast.dimensional import approximate_dimensions, compare_dimensions, profiles_given_items
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.multidimensional import BifactorTwoPL, ConfirmatoryTwoPL, MultidimensionalTwoPL
-from irt_bench.responses.canonical import as_counts
 
 QUICK = LaplaceSettings(refine=False)
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from irt_bench import OnePL, ThreePL, TwoPL
 from irt_bench.inference.draws import Draws, label_draws, label_stats, reported
-from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
 
 CHAINS, DRAWS, M, J = 2, 3, 4, 5
 

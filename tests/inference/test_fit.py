@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, ModelError
+from irt_bench import ConvergenceWarning, FitWarning, FourPL, NUTSSettings, SVISettings, ThreePL, TwoPL, as_counts
+from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fit import FitResult, default_method, fit
-from irt_bench.inference.settings import NUTSSettings, SVISettings, settings_for
-from irt_bench.irt_models.logistic import IRT_MODELS, FourPL, ThreePL, TwoPL
-from irt_bench.responses.canonical import as_counts
+from irt_bench.inference.settings import settings_for
+from irt_bench.irt_models.logistic import IRT_MODELS
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
 SHORT = {

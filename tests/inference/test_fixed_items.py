@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from irt_bench import LaplaceSettings, MultidimensionalTwoPL, calibrate_items, fit, simulate_responses
+from irt_bench import (
+    LaplaceSettings,
+    MultidimensionalTwoPL,
+    OnePL,
+    ThreePL,
+    TwoPL,
+    calibrate_items,
+    fit,
+    simulate_responses,
+)
 from irt_bench.errors import AnalysisError
-from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
 
 QUICK = LaplaceSettings(refine=False)
 

@@ -5,15 +5,22 @@ import pandas as pd
 import pytest
 from scipy.stats import halfnorm, kstest, norm
 
+from irt_bench import (
+    Groups,
+    HalfNormal,
+    Hierarchical,
+    LaplaceSettings,
+    Normal,
+    OnePL,
+    Regression,
+    ThreePL,
+    TwoPL,
+    simulate_responses,
+)
 from irt_bench.inference.convergence import maximum_checks
 from irt_bench.inference.fast.gibbs import Scales, chain_convergence, sweep
 from irt_bench.inference.fast.gibbs_targets import Answers
 from irt_bench.inference.fast.laplace import fit_laplace
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
-from irt_bench.irt_models.populations import Groups, Regression
-from irt_bench.irt_models.simulate import simulate_responses
 
 MODELS = {
     "1pl": OnePL(),

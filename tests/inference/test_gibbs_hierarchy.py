@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from irt_bench import Normal, OnePL, TwoPL
 from irt_bench.inference.fast.gibbs import draw_frame, draw_hierarchy
 from irt_bench.inference.fast.gibbs_targets import State
-from irt_bench.irt_models.logistic import OnePL, TwoPL
-from irt_bench.irt_models.model import Normal
 
 INDEPENDENT = TwoPL(difficulty=Normal(0.5, 1.5), log_discrimination=Normal(0.1, 0.4))
 MODELS = {"1pl": OnePL(), "2pl": TwoPL(), "independent": INDEPENDENT}

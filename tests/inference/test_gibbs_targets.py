@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from irt_bench import OnePL, TwoPL
 from irt_bench.inference.fast.gibbs_targets import Answers, Stretch, ability_target, intercept_target, item_target
-from irt_bench.irt_models.logistic import OnePL, TwoPL
 
 STEP = 1e-2
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from irt_bench import Normal, OnePL, ThreePL, TwoPL
 from irt_bench.inference.fast.item_updates import (
     FrameScale,
     Held,
@@ -13,8 +14,6 @@ from irt_bench.inference.fast.item_updates import (
     update_hierarchy,
     update_items,
 )
-from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.model import Normal
 
 EXACT = {"xatol": 1e-9}
 NARROW_AND_WIDE = (

@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
 
+from irt_bench import LaplaceSettings, OnePL, TwoPL, simulate_responses
 from irt_bench.inference.fast import joint_normal
 from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.joint_normal import conditional_variances, draw_jointly, make_precision
 from irt_bench.inference.fast.laplace import _maximise
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL
-from irt_bench.irt_models.simulate import simulate_responses
 
 N_MODELS = 400
 

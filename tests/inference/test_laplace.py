@@ -1,15 +1,12 @@
 import numpy as np
 import pytest
 
+from irt_bench import FourPL, LaplaceSettings, Normal, NUTSSettings, OnePL, ThreePL, TwoPL, simulate_responses
 from irt_bench.errors import FitError
 from irt_bench.inference.convergence import APART_LIMIT
 from irt_bench.inference.fast import laplace
 from irt_bench.inference.fast.laplace import approximate, fit_laplace
 from irt_bench.inference.sampling.nuts import sample_nuts
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
-from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.model import Normal
-from irt_bench.irt_models.simulate import simulate_responses
 
 INDEPENDENT = TwoPL(difficulty=Normal(0.5, 1.0), log_discrimination=Normal(0.2, 0.4))
 SHAPES = {"grid": (300, 60), "normal": (120, 1_500)}

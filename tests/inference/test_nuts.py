@@ -7,14 +7,12 @@ import pytest
 import torch
 
 import irt_bench
-from irt_bench import names
+from irt_bench import LaplaceSettings, NUTSSettings, OnePL, SVISettings, TwoPL, names
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.sampling.guides import DTYPE, pyro_runtime
 from irt_bench.inference.sampling.nuts import run_chain, sample_nuts
 from irt_bench.inference.sampling.svi import fit_svi
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.irt_models.program import measured, normal, number
 
 

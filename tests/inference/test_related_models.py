@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from related import families, near_copies
 
-from irt_bench import Fit, LaplaceSettings, TwoPL, fit
-from irt_bench.errors import FitError, FitWarning
+from irt_bench import Fit, FitWarning, LaplaceSettings, TwoPL, fit
+from irt_bench.errors import FitError
 from irt_bench.inference import related_models
 from irt_bench.inference.related_models import cluster_labels, distinct_models
 

@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from irt_bench.errors import FitWarning
+from irt_bench import FitWarning, LaplaceSettings, OnePL, ThreePL, TwoPL
 from irt_bench.inference.fit import fit
 from irt_bench.inference.response_checks import (
     MODEL_CHECKS,
@@ -14,8 +14,6 @@ from irt_bench.inference.response_checks import (
     response_checks,
     score_order_check,
 )
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
 
 FAST = LaplaceSettings(refine=False, draws=200)
 UNREFINED = pytest.mark.filterwarnings("ignore:(normality|hierarchy):irt_bench.errors.ConvergenceWarning")

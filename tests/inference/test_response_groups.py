@@ -7,12 +7,11 @@ import pytest
 import xarray as xr
 from scipy.stats import binom, norm
 
-from irt_bench.errors import FitError, FitWarning, ModelError
+from irt_bench import FitWarning, LaplaceSettings, NUTSSettings, ThreePL, TwoPL
+from irt_bench.errors import FitError, ModelError
 from irt_bench.inference import draws as module
 from irt_bench.inference.draws import RESPONSE_GROUPS, check_room, response_groups
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings
-from irt_bench.irt_models.logistic import ThreePL, TwoPL
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)

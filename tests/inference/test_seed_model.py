@@ -10,13 +10,11 @@ import xarray as xr
 from pyro import poutine
 from scipy import stats
 
-from irt_bench.errors import ConvergenceWarning, FitError, ResponsesWarning
+from irt_bench import ConvergenceWarning, HalfNormal, Normal, NUTSSettings, ResponseCounts, SVISettings
+from irt_bench.errors import FitError, ResponsesWarning
 from irt_bench.inference.sampling.known_items import AbilityTable, SeedData, SeedDesign
 from irt_bench.inference.sampling.target import Target
 from irt_bench.inference.seed_model import SD_PRIOR, SeedModel, fit_seed_model
-from irt_bench.inference.settings import NUTSSettings, SVISettings
-from irt_bench.irt_models.model import HalfNormal, Normal
-from irt_bench.responses.counts import ResponseCounts
 
 
 def design_of(frame):

@@ -2,8 +2,9 @@ import os
 
 import pytest
 
+from irt_bench import LaplaceSettings
 from irt_bench.errors import FitError
-from irt_bench.inference.settings import ONE_THREAD, LaplaceSettings, settings_for
+from irt_bench.inference.settings import ONE_THREAD, settings_for
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 import numpy as np
 import pytest
 
-from irt_bench.errors import FitWarning
+from irt_bench import FitWarning, LaplaceSettings, OnePL, TwoPL, simulate_responses
 from irt_bench.inference.fast import bordered_precision, joint_normal, laplace
 from irt_bench.inference.fast.ability_updates import GaussianAbilities
 from irt_bench.inference.fast.bordered_precision import BorderedPrecision, SmoothBorderedPrecision
 from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL
-from irt_bench.irt_models.simulate import simulate_responses
 
 M, J, P, K, RANK = 7, 5, 2, 2, 3
 SIZE = {"n_models": 500, "n_items": 700}

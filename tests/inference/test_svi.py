@@ -6,13 +6,12 @@ import torch
 from scipy import integrate, stats
 from scipy.special import expit
 
+from irt_bench import OnePL, SVISettings, TwoPL
 from irt_bench.errors import FitError
 from irt_bench.inference.convergence import optimiser_checks
 from irt_bench.inference.sampling import svi
 from irt_bench.inference.sampling.coordinates import Coordinates, Whitening, find_coordinates
 from irt_bench.inference.sampling.svi import Plateau, fit_svi
-from irt_bench.inference.settings import SVISettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL
 from irt_bench.irt_models.program import logistic_program
 
 

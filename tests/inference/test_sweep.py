@@ -3,10 +3,10 @@ import pytest
 from numba import njit
 from scipy.special import expit
 
+from irt_bench import ThreePL, TwoPL
 from irt_bench.inference.fast import sweep, sweep_numba  # noqa: F401 - the second reports what is compiled
 from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
-from irt_bench.irt_models.logistic import ThreePL, TwoPL
 from irt_bench.workers import listening
 
 MODELS = {"2pl": TwoPL(), "3pl": ThreePL(guessing=0.25)}

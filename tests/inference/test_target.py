@@ -11,12 +11,11 @@ from pyro import poutine
 from scipy import integrate, stats
 from torch.distributions import biject_to
 
+from irt_bench import FourPL, Normal, OnePL, ThreePL, TwoPL
 from irt_bench.errors import ModelError
 from irt_bench.inference.fast.ability_grid import AbilityGrid
 from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData
 from irt_bench.inference.sampling.target import Target
-from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.model import Normal
 
 MODELS = [OnePL(), TwoPL(), ThreePL(), ThreePL(guessing=0.2), FourPL(), TwoPL(difficulty=Normal(0.3, 2.0))]
 

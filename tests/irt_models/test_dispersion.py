@@ -9,17 +9,15 @@ import torch
 from scipy.special import expit, logit
 from scipy.stats import betabinom
 
+from irt_bench import Beta, FitWarning, LaplaceSettings, NUTSSettings, SVISettings, ThreePL, TwoPL, simulate_responses
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.irt import probability_table
-from irt_bench.errors import AnalysisError, FitWarning, ModelError
+from irt_bench.errors import AnalysisError, ModelError
 from irt_bench.inference.draws import cell_chances, response_groups
 from irt_bench.inference.fast.laplace import Dispersion
 from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.sampling.likelihood import ItemCurves, ResponseCells, log_likelihood
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
-from irt_bench.irt_models.logistic import ThreePL, TwoPL
-from irt_bench.irt_models.model import Beta, draw_cells
-from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.irt_models.model import draw_cells
 
 QUICK = LaplaceSettings(refine=False)
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")  # of few models

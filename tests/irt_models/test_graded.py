@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from irt_bench import (
     Fit,
+    FitWarning,
     GeneralizedPartialCredit,
     GradedResponse,
     LaplaceSettings,
@@ -24,7 +25,7 @@ from irt_bench import (
     simulate_responses,
     table_from_frame,
 )
-from irt_bench.errors import FitError, FitWarning, ModelError, SubsetError
+from irt_bench.errors import FitError, ModelError, SubsetError
 from irt_bench.inference.sampling import coordinates, svi
 from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData, ScoreGrid
 from irt_bench.inference.sampling.target import Target

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from irt_bench import (
+    ConvergenceWarning,
     Fit,
+    FitWarning,
     ItemRegression,
     LaplaceSettings,
     Normal,
@@ -17,7 +19,7 @@ from irt_bench import (
     predict_items,
     simulate_responses,
 )
-from irt_bench.errors import AnalysisError, ConvergenceWarning, FitWarning, ModelError
+from irt_bench.errors import AnalysisError, ModelError
 from irt_bench.inference.fit import default_method
 from irt_bench.inference.sampling import svi
 

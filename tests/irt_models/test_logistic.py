@@ -4,20 +4,15 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from irt_bench import names
+from irt_bench import Beta, FourPL, HalfNormal, Hierarchical, IRTModel, Normal, OnePL, ThreePL, TwoPL, names
 from irt_bench.errors import ModelError
 from irt_bench.irt_models.logistic import (
     IRT_MODELS,
-    FourPL,
-    OnePL,
-    ThreePL,
-    TwoPL,
     irt_model_from_dict,
     irt_model_from_name,
     log_odds,
     success_probability,
 )
-from irt_bench.irt_models.model import Beta, HalfNormal, Hierarchical, IRTModel, Normal
 
 VARIANTS = [
     *(kind() for kind in IRT_MODELS.values()),

@@ -8,19 +8,19 @@ import pytest
 import xarray as xr
 from sklearn.decomposition._factor_analysis import _ortho_rotation
 
-from irt_bench import LaplaceSettings, fit
-from irt_bench.errors import ModelError
-from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
-from irt_bench.irt_models.multidimensional import (
+from irt_bench import (
     BifactorTwoPL,
     ConfirmatoryTwoPL,
+    HalfNormal,
+    Hierarchical,
+    LaplaceSettings,
     MultidimensionalTwoPL,
-    Slots,
-    multidimensional_from_dict,
-    oblimin,
-    varimax,
+    Normal,
+    fit,
+    simulate_responses,
 )
-from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.errors import ModelError
+from irt_bench.irt_models.multidimensional import Slots, multidimensional_from_dict, oblimin, varimax
 
 ITEMS = pd.DataFrame(
     {"topic": ["a", "a;b", "b", "b"], "passage": ["p", "p", None, "q"]}, index=["i1", "i2", "i3", "i4"]

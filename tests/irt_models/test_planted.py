@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from irt_bench import FourPL, ThreePL, TwoPL
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.errors import UndefinedWarning
-from irt_bench.irt_models.logistic import FourPL, ThreePL, TwoPL
 from irt_bench.irt_models.simulate import (
     ALWAYS_SOLVED,
     MIS_KEYED,

@@ -8,15 +8,24 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from irt_bench import (
+    FitWarning,
+    Groups,
+    HalfNormal,
+    LaplaceSettings,
+    Normal,
+    NUTSSettings,
+    OnePL,
+    Regression,
+    SVISettings,
+    TwoPL,
+    simulate_responses,
+)
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.irt import ability_table, population_table
-from irt_bench.errors import AnalysisError, FitWarning, ModelError, ResponsesWarning
+from irt_bench.errors import AnalysisError, ModelError, ResponsesWarning
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL, irt_model_from_dict
-from irt_bench.irt_models.model import HalfNormal, Normal
-from irt_bench.irt_models.populations import Groups, Regression
-from irt_bench.irt_models.simulate import simulate_responses
+from irt_bench.irt_models.logistic import irt_model_from_dict
 
 QUICK = LaplaceSettings(refine=False)
 SIZES, MEANS, SDS = (120, 60, 60), (0.0, 1.2, -0.7), (1.0, 0.6, 1.3)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from irt_bench import FourPL, OnePL, ThreePL, TwoPL, simulate_responses
 from irt_bench.errors import ModelError
-from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.simulate import draw_parameters, simulate_responses
+from irt_bench.irt_models.simulate import draw_parameters
 
 Z_LIMIT = 4.0  # one false alarm in 16,000 tests
 

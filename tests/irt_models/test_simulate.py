@@ -5,14 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from irt_bench import ThreePL, TwoPL, simulate_responses, write_table
 from irt_bench.errors import ModelError
-from irt_bench.irt_models.logistic import IRT_MODELS, ThreePL, TwoPL
-from irt_bench.irt_models.simulate import (
-    response_probability,
-    simulate_benchmark,
-    simulate_responses,
-)
-from irt_bench.responses.formats.tables import write_table
+from irt_bench.irt_models.logistic import IRT_MODELS
+from irt_bench.irt_models.simulate import response_probability, simulate_benchmark
 
 Z_LIMIT = 4.0  # one false alarm in 16,000 tests
 

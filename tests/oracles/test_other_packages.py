@@ -6,9 +6,8 @@ import pytest
 import xarray as xr
 from scipy.special import expit
 
-from irt_bench import BifactorTwoPL, Groups, LaplaceSettings, ManyFacet, SVISettings, TwoPL, fit
+from irt_bench import BifactorTwoPL, Groups, LaplaceSettings, ManyFacet, ResponseCounts, SVISettings, TwoPL, fit
 from irt_bench.analysis.item_parameters import equated_scores, link_draws
-from irt_bench.responses.counts import ResponseCounts
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")  # of few items, few steps
 QUICK = LaplaceSettings(refine=False)

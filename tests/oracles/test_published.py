@@ -7,14 +7,22 @@ import numpy as np
 import pytest
 from arviz_stats import rhat
 
+from irt_bench import (
+    HalfNormal,
+    Hierarchical,
+    LaplaceSettings,
+    Normal,
+    NUTSSettings,
+    OnePL,
+    SVISettings,
+    ThreePL,
+    TwoPL,
+    read_responses,
+)
 from irt_bench.analysis.irt import item_table, maximum_likelihood_items
 from irt_bench.inference.fit import fit
 from irt_bench.inference.sampling import svi
 from irt_bench.inference.sampling.coordinates import find_coordinates
-from irt_bench.inference.settings import LaplaceSettings, NUTSSettings, SVISettings
-from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
-from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
-from irt_bench.responses import read_responses
 
 pytestmark = [
     pytest.mark.slow,

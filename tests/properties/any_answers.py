@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from irt_bench.responses import ResponseTable, table_from_frame
+from irt_bench import ResponseTable, table_from_frame
 from irt_bench.responses.table import natural_order
 
 LABELS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(str.strip)

@@ -14,9 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from any_answers import few_or_many
 
-from irt_bench import names
-from irt_bench.errors import IrtBenchError
-from irt_bench.responses import ResponseTable, read_responses, table_from_frame, write_table
+from irt_bench import IrtBenchError, ResponseTable, names, read_responses, table_from_frame, write_table
 from irt_bench.responses.canonical import MODEL_COLUMNS
 from irt_bench.responses.quality import findings
 from irt_bench.responses.table import ITEM_COLUMNS, KEYS, MEASURE_COLUMNS, PER_ANSWER

@@ -10,14 +10,12 @@ import pytest
 from any_answers import answers, few_or_many, for_all, new_labels, renamed, table_of, trained
 from hypothesis import strategies as st
 
+from irt_bench import LaplaceSettings, OnePL, ResponseCounts, TwoPL
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics, score_reliability
 from irt_bench.inference.fast.laplace import approximate
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import OnePL, TwoPL
-from irt_bench.responses import ResponseCounts
 from irt_bench.variance.seed_variance import SeedVarianceResult, analyse_seed_variance
 
 SEEDS = st.integers(0, 1000)

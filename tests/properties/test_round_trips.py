@@ -12,11 +12,9 @@ import zstandard
 from any_answers import LABELS, answers, assert_same_table, few_or_many, for_all, table_of
 from hypothesis import strategies as st
 
+from irt_bench import LaplaceSettings, OnePL, ThreePL, TwoPL, read_responses, write_table
 from irt_bench.errors import SubsetError
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.settings import LaplaceSettings
-from irt_bench.irt_models.logistic import OnePL, ThreePL, TwoPL
-from irt_bench.responses import read_responses, write_table
 from irt_bench.responses.formats.tables import in_order
 from irt_bench.subsets.harness.export import ExportOptions, export_subset, item_table, parameter_table
 from irt_bench.subsets.subset import read_subset, write_subset

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
+from irt_bench import LaplaceSettings, SVISettings, TwoPL, simulate_responses
 from irt_bench.inference.fit import fit
-from irt_bench.inference.settings import LaplaceSettings, SVISettings
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.simulate import simulate_responses
 
 pytestmark = pytest.mark.slow
 SIZE = {"n_models": 300, "n_items": 300}

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from irt_bench import save_figure
 from irt_bench.errors import OutputError
 from irt_bench.report.figures.canvas import (
     LABEL_GAP,
@@ -14,7 +15,6 @@ from irt_bench.report.figures.canvas import (
     new_figure,
     padded,
     point_style,
-    save_figure,
     styled,
 )
 

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from irt_bench.report.figures.canvas import save_figure
+from irt_bench import save_figure
 from irt_bench.report.figures.study_figures import subset_comparison_figure
 
 

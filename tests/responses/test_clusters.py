@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import ResponseCounts, read_responses
 from irt_bench.errors import SubsetError, SubsetWarning
-from irt_bench.responses import read_responses
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import cluster_folds, model_clusters, models_without_family, name_clusters
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import ResponseCounts, table_from_frame
 from irt_bench.errors import ResponsesError
-from irt_bench.responses import ResponseCounts, table_from_frame
 from irt_bench.responses.counts import smallest_integer
 
 

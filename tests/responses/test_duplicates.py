@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import table_from_frame
 from irt_bench.errors import ResponsesError
-from irt_bench.responses import canonical, table_from_frame
+from irt_bench.responses import canonical
 
 
 def rows(**columns):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from irt_bench import read_responses
 from irt_bench.errors import ReadError
-from irt_bench.responses import read_responses
 
 Values = dict[tuple[str, str, str, int], float]  # by benchmark, model, item and trial
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import table_from_frame
 from irt_bench.errors import ResponsesError
-from irt_bench.responses import table_from_frame
 from irt_bench.responses.labels import as_labels, distinct_rows
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.responses import Finding, read_responses, table_from_frame
+from irt_bench import read_responses, table_from_frame
+from irt_bench.responses import Finding
 from irt_bench.responses.quality import findings, overview
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.errors import IrtBenchError, ReadError, ResponsesError
-from irt_bench.responses import read_responses, write_table
-from irt_bench.responses.read import describe_responses, find_sources, stem
+from irt_bench import IrtBenchError, describe_responses, read_responses, write_table
+from irt_bench.errors import ReadError, ResponsesError
+from irt_bench.responses.read import find_sources, stem
 
 LONG = "model,item,correct\na,1,1\na,2,0\nb,1,0\n"
 

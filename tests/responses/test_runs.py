@@ -5,9 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from irt_bench import seed_variance
+from irt_bench import read_responses, seed_variance
 from irt_bench.errors import ReadError, ResponsesWarning
-from irt_bench.responses import read_responses
 
 LONG = "model,item,correct\n"
 

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import read_responses
 from irt_bench.errors import ResponsesError
-from irt_bench.responses.read import read_responses, stack
+from irt_bench.responses.read import stack
 
 
 def frame(**columns):

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench import as_counts, read_responses
-from irt_bench.errors import IrtBenchError, ResponsesWarning
+from irt_bench import IrtBenchError, as_counts, read_responses
+from irt_bench.errors import ResponsesWarning
 
 VALUES = pd.DataFrame({"q1": [1, 0, 1], "q2": [0, 0, 1], "q3": [1, 1, 0]}, index=pd.Index(list("abc"), name="model"))
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from irt_bench.responses.canonical import table_from_frame
+from irt_bench import table_from_frame
 from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.data import Store
 from irt_bench.study.design import make_design

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from irt_bench import table_from_frame
 from irt_bench.inference.convergence import MIN_MODELS
-from irt_bench.responses.canonical import table_from_frame
 from irt_bench.study.data import calibration_plan, fit_shuffled, make_job, memory_bytes, read_rows, write_data
 from irt_bench.study.design import Split, make_design, make_splits
 from irt_bench.subsets.basis import ABILITY_NODES

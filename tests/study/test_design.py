@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from irt_bench import StudyDesign
 from irt_bench.errors import AnalysisError
-from irt_bench.study.design import StudyDesign, is_design, make_design, read_design
+from irt_bench.study.design import is_design, make_design, read_design
 
 
 def test_an_empty_list_is_refused_and_not_taken_for_all():

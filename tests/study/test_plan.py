@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from irt_bench import table_from_frame
 from irt_bench.errors import AnalysisError
-from irt_bench.responses.canonical import table_from_frame
 from irt_bench.study.plan import BenchmarkPlan, plan_study, plan_table
 
 from .conftest import draw_frame

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import write_table
 from irt_bench.errors import AnalysisError
-from irt_bench.responses import write_table
 from irt_bench.study.data import Store
 from irt_bench.study.plan import plan_study
 from irt_bench.study.run import Workers, missing_tasks, run_study

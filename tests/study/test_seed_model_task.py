@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from irt_bench import SVISettings, table_from_frame
 from irt_bench.errors import FitError
-from irt_bench.inference.settings import SVISettings
 from irt_bench.names import POOLED
-from irt_bench.responses.canonical import table_from_frame
 from irt_bench.study import tasks
 from irt_bench.study.design import SEED_MODEL, STATISTICS, make_design
 from irt_bench.study.plan import plan_study

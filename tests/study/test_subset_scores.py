@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench import ResponseCounts
 from irt_bench.responses.labels import model_clusters
 from irt_bench.study.data import calibration_plan
 from irt_bench.study.plan import plan_study

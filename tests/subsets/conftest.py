@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from irt_bench.inference.settings import SVISettings
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench import ResponseCounts, SVISettings, TwoPL
 from irt_bench.subsets import calibration
 from irt_bench.subsets.basis import SelectionBasis
 

@@ -4,11 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from irt_bench.errors import ConvergenceWarning, FitError, FitWarning
+from irt_bench import ConvergenceWarning, FitWarning, FourPL, OnePL, SVISettings, ThreePL, TwoPL
+from irt_bench.errors import FitError
 from irt_bench.inference.convergence import Check
 from irt_bench.inference.fast.bordered_precision import cholesky
-from irt_bench.inference.settings import SVISettings
-from irt_bench.irt_models.logistic import FourPL, OnePL, ThreePL, TwoPL
 from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.basis import full_scores

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import read_responses
 from irt_bench.errors import SubsetError
-from irt_bench.responses import read_responses
 from irt_bench.subsets.harness.export import EXPORTS, ExportOptions, export_subset
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench import ResponseCounts
 from irt_bench.subsets.score import HeldOutScores, orderable_gap
 
 

@@ -13,13 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 import irt_bench as ib
+from irt_bench import AdaptiveRules, as_counts
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.cli import app
 from irt_bench.errors import AnalysisError, SubsetError
-from irt_bench.responses.canonical import as_counts
 from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive
 from irt_bench.subsets.harness import export_tasks, inspect_adaptive
-from irt_bench.subsets.harness.export_tasks import AdaptiveRules, live_content, next_round
+from irt_bench.subsets.harness.export_tasks import live_content, next_round
 from irt_bench.subsets.harness.inspect_adaptive import LiveTest, share_of
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench import ResponseCounts
 from irt_bench.subsets.harness.export_tasks import write_task_folder
 from irt_bench.subsets.score import estimate_full_score
 from irt_bench.subsets.subset import EstimatorParameters, Spline

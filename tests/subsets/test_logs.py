@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from irt_bench import read_responses
 from irt_bench.errors import SubsetError, SubsetWarning
-from irt_bench.responses import read_responses
 from irt_bench.subsets.harness.logs import document_hash, read_subset_logs, score_logs
 from irt_bench.subsets.score import estimate_full_score
 

@@ -2,10 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import ResponseCounts, TwoPL
 from irt_bench.errors import SubsetError
 from irt_bench.inference.settings import settings_for
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets.calibration import CalibrationPlan, Recipe, prepare
 from irt_bench.subsets.estimators import ESTIMATORS

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 
 import irt_bench
+from irt_bench import ResponseCounts, TwoPL
 from irt_bench.errors import FitError, SubsetError, SubsetWarning
 from irt_bench.inference.settings import settings_for
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets import calibration, score
 from irt_bench.subsets.calibration import CalibrationPlan, Recipe, prepare

@@ -4,8 +4,8 @@ import pytest
 import xarray as xr
 from scipy.optimize import minimize
 
+from irt_bench import ResponseCounts
 from irt_bench.errors import SubsetError, SubsetWarning
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import SelectionBasis, seed_residuals
 from irt_bench.subsets.select import WEIGHTINGS, effective_size, least_quadratic, select, weight_items
 

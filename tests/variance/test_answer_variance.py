@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 from scipy.special import expit
 
-from irt_bench.responses.counts import ResponseCounts
+from irt_bench import ResponseCounts
 from irt_bench.variance.moments import answer_variance_ratio
 
 N_RUNS, N_SEEDS, N_ITEMS = 10, 4, 50

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import table_from_frame
 from irt_bench.errors import AnalysisError
-from irt_bench.responses.canonical import table_from_frame
 from irt_bench.variance.seed_variance import one_measure, with_subtasks_from
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
-from irt_bench.responses.canonical import table_from_frame
+from irt_bench import table_from_frame
 from irt_bench.variance.paired_scores import compare_variance
 from irt_bench.variance.seed_variance import analyse_seed_variance, one_measure
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from simulated_seeds import SeedSimulation, simulate_seeds
 
-from irt_bench.responses.canonical import table_from_frame
+from irt_bench import table_from_frame
 from irt_bench.variance.components import EVERY_RUN, EVERY_STEP, component_tables, two_way
 from irt_bench.variance.seed_variance import analyse_seed_variance, one_measure
 

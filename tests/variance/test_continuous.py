@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from irt_bench.responses import read_responses, write_table
-from irt_bench.responses.canonical import table_from_frame
+from irt_bench import read_responses, table_from_frame, write_table
 from irt_bench.responses.table import CHOICE_BYTES, CHOICE_CHARS, CHOICE_LOGPROBS, GOLD, item_positions
 from irt_bench.variance.seed_variance import PER_BYTE, PER_CHAR, choice_measures, continuous_measures, padded
 

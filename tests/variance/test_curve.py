@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench.responses import read_responses
+from irt_bench import read_responses
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.scores import RunScores
 from irt_bench.variance.seed_variance import one_measure

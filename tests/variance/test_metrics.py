@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from simulated_seeds import SeedSimulation, planted_components, simulate_shares
 
-from irt_bench.responses import read_responses
+from irt_bench import read_responses
 from irt_bench.variance.metrics import monotonicity, tau_b, variance_metrics
 from irt_bench.variance.seed_variance import one_measure
 from irt_bench.variance.small_sample import c4, mean_sd_interval, ratio_interval

@@ -6,9 +6,9 @@ import pytest
 from scipy import linalg, stats
 from scipy.special import expit
 
+from irt_bench import ResponseCounts
 from irt_bench.analysis.intervals import StandardError, cluster_error, strata_error
 from irt_bench.errors import AnalysisError
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.variance.model_pair import compare_models, noise_split, sign_tests
 
 

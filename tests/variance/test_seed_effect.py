@@ -6,10 +6,9 @@ import pytest
 import xarray as xr
 from scipy.special import expit
 
+from irt_bench import ResponseCounts, SVISettings
 from irt_bench.errors import AnalysisError
 from irt_bench.inference.seed_model import estimate_abilities, fit_seed_model
-from irt_bench.inference.settings import SVISettings
-from irt_bench.responses.counts import ResponseCounts
 from irt_bench.variance.moments import answer_variance_ratio, item_covariance
 from irt_bench.variance.seed_effect import seed_effect_table
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from simulated_seeds import SeedSimulation, planted_components, simulate_seeds, simulate_shares
 
+from irt_bench import write_table
 from irt_bench.errors import ModelError
-from irt_bench.responses import write_table
 from irt_bench.variance.moments import item_covariance
 
 DATA = Path(__file__).resolve().parents[2] / "irt_bench" / "examples"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
-from irt_bench.responses import read_responses
+from irt_bench import read_responses
 from irt_bench.variance.moments import item_covariance
 from irt_bench.variance.seed_variance import one_measure
 from irt_bench.variance.variance_curve import (

@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import save_figure
 from irt_bench.checks.check_fit import ModelChecks
 from irt_bench.inference.convergence import Check
-from irt_bench.report.figures import checks_figure, save_figure
+from irt_bench.report.figures import checks_figure
 
 
 @pytest.fixture

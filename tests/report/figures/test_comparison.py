@@ -3,11 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from irt_bench.report.figures import (
-    ability_accuracy_figure,
-    comparison_figure,
-    save_figure,
-)
+from irt_bench import save_figure
+from irt_bench.report.figures import ability_accuracy_figure, comparison_figure
 
 
 def test_comparison_figure_draws_models_pairs_and_items(comparison, all_axes, marks):

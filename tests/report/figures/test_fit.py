@@ -3,10 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from irt_bench.report.figures import (
-    fit_figure,
-    save_figure,
-)
+from irt_bench import save_figure
+from irt_bench.report.figures import fit_figure
 
 HASHES = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4)]
 

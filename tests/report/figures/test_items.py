@@ -3,15 +3,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from irt_bench import TwoPL, save_figure, simulate_responses
 from irt_bench.analysis.classical import FEW_MODELS, FLAGS, item_statistics
 from irt_bench.errors import UndefinedWarning
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.simulate import MIS_KEYED, simulate_responses
-from irt_bench.report.figures import (
-    item_cards_figure,
-    items_figure,
-    save_figure,
-)
+from irt_bench.irt_models.simulate import MIS_KEYED
+from irt_bench.report.figures import item_cards_figure, items_figure
 from irt_bench.report.figures.item_figures import FLAG_STYLE
 
 

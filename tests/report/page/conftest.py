@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from irt_bench import write_table
 from irt_bench.cli import app
 from irt_bench.irt_models.simulate import simulate_benchmark
-from irt_bench.responses import write_table
 
 HOSTILE = ['<script>alert("x")</script>', "</script><img src=x onerror=alert(1)>", '=1+"1" & <b>', "שלום עולם"]
 

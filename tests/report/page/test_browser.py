@@ -8,9 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from irt_bench import as_counts
+from irt_bench import as_counts, write_report
 from irt_bench.analysis.classical import item_statistics
-from irt_bench.report.page import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

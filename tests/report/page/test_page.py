@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from irt_bench import write_report
 from irt_bench.cli import app
 from irt_bench.errors import ReadError
-from irt_bench.report.page import write_report
 
 EVIL = '<script>alert("x")</script></script>'
 

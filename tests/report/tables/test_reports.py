@@ -3,12 +3,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from irt_bench import TwoPL, simulate_responses
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics, score_reliability
 from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.inference.convergence import Check
-from irt_bench.irt_models.logistic import TwoPL
-from irt_bench.irt_models.simulate import simulate_responses
 from irt_bench.report.tables import (
     interval_text,
     print_checks,

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from irt_bench import read_responses
 from irt_bench.errors import ReadError
-from irt_bench.responses import read_responses
 
 
 def sample(n: int = 0, score: object = 1.0, metric: str = "acc", **more: object) -> dict:

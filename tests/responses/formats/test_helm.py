@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from irt_bench import read_responses
 from irt_bench.errors import ReadError
-from irt_bench.responses import read_responses
 from irt_bench.responses.formats.helm import benchmark_of
 
 NAME = "toy:subject=law,method=joint,model=m"

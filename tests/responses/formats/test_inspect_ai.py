@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from irt_bench import read_responses
 from irt_bench.errors import ReadError, ResponsesError, ResponsesWarning
-from irt_bench.responses import read_responses
 from irt_bench.responses.formats.inspect_ai import EvalArchive
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from irt_bench import ResponseTable, read_responses
 from irt_bench.errors import ReadError
-from irt_bench.responses import ResponseTable, read_responses
 from irt_bench.responses.formats.json_records import LAYOUTS
 
 

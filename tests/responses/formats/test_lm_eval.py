@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from irt_bench import ResponseTable, read_responses
 from irt_bench.errors import ReadError, ResponsesError
-from irt_bench.responses import ResponseTable, read_responses
 
 
 def lines(path: Path) -> list[dict]:

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from irt_bench import read_responses
 from irt_bench.errors import ReadError, ResponsesError
-from irt_bench.responses import read_responses
 
 
 def write(path, *records):

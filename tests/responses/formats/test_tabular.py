@@ -7,9 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from irt_bench import describe_responses, read_responses
 from irt_bench.errors import ReadError, ResponsesError
-from irt_bench.responses import read_responses
-from irt_bench.responses.read import describe_responses
 
 
 def write(path, text):
