@@ -157,9 +157,7 @@ def replicate(cell: Cell, seed: int) -> dict[str, Any]:
 def settings(cell: Cell, seed: int) -> Settings:
     """Enough draws to thin to `N_DRAWS`, which are then nearly independent; the same for every data set."""
     if cell.method == "nuts":
-        if cell.irt_model in MAKERS:
-            return NUTSSettings(seed=seed, chains=1, warmup=150, draws=2 * N_DRAWS, jobs=1)
-        return NUTSSettings(seed=seed, chains=1, warmup=200, draws=8 * N_DRAWS, jobs=1)
+        return NUTSSettings(seed=seed, chains=1, warmup=150, draws=2 * N_DRAWS, jobs=1)
     if cell.method == "laplace":
         return LaplaceSettings(seed=seed, draws=8 * N_DRAWS)  # eight of each chain
     if cell.control == WRONG_GUIDE:

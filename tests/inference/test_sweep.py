@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numba import njit
+from numba.core import caching
 from scipy.special import expit
 
 from irt_bench import ThreePL, TwoPL
@@ -103,3 +104,14 @@ def test_compiling_is_reported_where_it_is_needed_and_only_there():
         add(3, 4)  # compiled by now
     add(1.5, 2.5)  # nobody listens
     assert heard == []
+
+
+def test_loops_are_compiled_where_numba_can_write_nowhere(monkeypatch):
+    monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])  # as in a container without a home
+
+    def doubled(x):
+        return 2 * x
+
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        njit(cache=True)(doubled)
+    assert sweep_numba.compiled()(doubled)(3.0) == 6.0

@@ -17,10 +17,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
 from irt_bench.inference.fast.ability_updates import standard_normals
-from irt_bench.inference.fast.sweep_numba import _sigmoid
+from irt_bench.inference.fast.sweep_numba import _sigmoid, compiled
 from irt_bench.irt_models.model import Hierarchical
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.workers import Progress
@@ -90,7 +90,7 @@ class Factors:
     location: Array | None = None
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@compiled(parallel=True, fastmath=True)
 def _expected(z: Any, v: Any, right: Any, trials: Any) -> None:
     """Replace log-odds z, of variance v, by the expected residual, and v by the expected information; (row, column)."""
     for row in prange(z.shape[0]):

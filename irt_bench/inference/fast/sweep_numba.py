@@ -6,6 +6,7 @@ float32, and it vectorises, which the exponential of the C library does not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +52,18 @@ class _Compiling(event.Listener):
 
 
 event.register("numba:compile", _Compiling())
+
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorate a loop to be compiled, once for all processes; anew in each where numba can write its files nowhere."""
+
+    def decorate(loop: Callable[..., Any]) -> Any:
+        try:
+            return njit(cache=True, **options)(loop)
+        except RuntimeError:  # a read-only installation without a home, as in a container
+            return njit(**options)(loop)
+
+    return decorate
 
 
 def use_threads(threads: int) -> None:
@@ -120,7 +133,7 @@ def _residual_and_weight(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
     return (right - trials * chance) * share, trials * (ONE - chance) * share * known
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@compiled(parallel=True, fastmath=True)
 def weigh_rows(cells: Any, weights: Any) -> Any:
     """Multiply small integers, (row, column), by a vector."""
     n_rows, n_columns = cells.shape
@@ -133,7 +146,7 @@ def weigh_rows(cells: Any, weights: Any) -> Any:
     return sums
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@compiled(parallel=True, fastmath=True)
 def curves_at(nodes: Any, slope: Any, intercept: Any) -> Any:
     """Logistic curves, (node, item)."""
     found = np.empty((nodes.size, slope.size), np.float32)
@@ -143,7 +156,7 @@ def curves_at(nodes: Any, slope: Any, intercept: Any) -> Any:
     return found
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@compiled(parallel=True, fastmath=True)
 def sum_over_items(
     correct: Any, trials: Any, ability: Any, spread: Any, slope: Any, intercept: Any, guessing: Any
 ) -> Any:
@@ -167,7 +180,7 @@ def sum_over_items(
     return sums
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@compiled(parallel=True, fastmath=True)
 def sum_over_models(
     correct: Any, trials: Any, ability: Any, spread: Any, slope: Any, intercept: Any, guessing: Any
 ) -> Any:
@@ -229,7 +242,7 @@ def _slope_in_log_odds(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
     return (right - trials * chance) * known / chance
 
 
-@njit(fastmath=NAN_SAFE, cache=True, nogil=True)
+@compiled(fastmath=NAN_SAFE, nogil=True)
 def log_likelihood_of_cells(log_odds: Any, right: Any, trials: Any, value: Any) -> None:
     """Replace log-odds, (draw, row, column), by slopes of the log-likelihood, itself written to `value` unless None."""
     n_draws, n_rows, n_columns = log_odds.shape
@@ -247,7 +260,7 @@ def log_likelihood_of_cells(log_odds: Any, right: Any, trials: Any, value: Any) 
                     z[j] = residual
 
 
-@njit(parallel=True, fastmath=NAN_SAFE, cache=True)
+@compiled(parallel=True, fastmath=NAN_SAFE)
 def log_likelihood_along_items(
     correct: Any, trials: Any, ability: Any, slope: Any, intercept: Any, guessing: Any, with_value: Any
 ) -> Any:
@@ -283,7 +296,7 @@ def log_likelihood_along_items(
     return by_model, by_item
 
 
-@njit(parallel=True, fastmath=NAN_SAFE, cache=True)
+@compiled(parallel=True, fastmath=NAN_SAFE)
 def log_likelihood_along_models(
     correct: Any, trials: Any, ability: Any, slope: Any, intercept: Any, guessing: Any, with_value: Any
 ) -> Any:
@@ -314,7 +327,7 @@ def log_likelihood_along_models(
     return by_model, by_item
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@compiled(parallel=True, fastmath=True)
 def invert_cells(weights: Any, pattern: Any, uniform: Any, start: Any, gap: Any, found: Any) -> None:
     """Invert cumulative weights of cells, (pattern, cell), at uniform numbers, (row, draw).
 
