@@ -27,8 +27,7 @@ from irt_bench import names
 from irt_bench.errors import ConvergenceWarning, FitError, ResponsesWarning
 from irt_bench.inference.convergence import Check, optimiser_checks, sampler_checks
 from irt_bench.inference.draws import Draws, label_stats
-from irt_bench.inference.sampling.coordinates import Coordinates, Whitening
-from irt_bench.inference.sampling.guides import pyro_runtime
+from irt_bench.inference.sampling.coordinates import Coordinates, Whitening, pyro_runtime
 from irt_bench.inference.sampling.known_items import (
     CHECKPOINT,
     ITEM_DRAW,

@@ -8,8 +8,7 @@ from irt_bench import FourPL, OnePL, ThreePL, TwoPL, simulate_responses
 from irt_bench.errors import FitError
 from irt_bench.inference.fast import joint_normal, laplace
 from irt_bench.inference.fast.laplace import Approximation
-from irt_bench.inference.sampling.coordinates import find_coordinates
-from irt_bench.inference.sampling.guides import pyro_runtime
+from irt_bench.inference.sampling.coordinates import find_coordinates, pyro_runtime
 from irt_bench.irt_models.program import DTYPE
 
 

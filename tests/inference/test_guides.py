@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from irt_bench.inference.sampling.guides import AUTOGUIDES, optimise, pyro_runtime
+from irt_bench.inference.sampling.coordinates import AUTOGUIDES, optimise, pyro_runtime
 from irt_bench.irt_models.program import DTYPE
 
 MEAN = np.array([1.0, -2.0, 0.5])

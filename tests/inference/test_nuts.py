@@ -10,7 +10,7 @@ import irt_bench
 from irt_bench import LaplaceSettings, NUTSSettings, OnePL, SVISettings, TwoPL, names
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fit import FitResult, fit
-from irt_bench.inference.sampling.guides import DTYPE, pyro_runtime
+from irt_bench.inference.sampling.coordinates import DTYPE, pyro_runtime
 from irt_bench.inference.sampling.nuts import run_chain, sample_nuts
 from irt_bench.inference.sampling.svi import fit_svi
 from irt_bench.irt_models.program import measured, normal, number

@@ -3,7 +3,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from irt_bench.inference.sampling.guides import pyro_runtime
+from irt_bench.inference.sampling.coordinates import pyro_runtime
 
 
 def test_the_same_seed_gives_the_same_numbers_and_the_outer_stream_goes_on_as_if_nothing_was():

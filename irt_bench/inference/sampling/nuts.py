@@ -17,8 +17,7 @@ from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates
-from irt_bench.inference.sampling.guides import pyro_runtime
+from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates, pyro_runtime
 from irt_bench.inference.settings import NUTSSettings
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.program import DTYPE

@@ -14,8 +14,7 @@ from torch import Tensor
 from irt_bench import names
 from irt_bench.errors import FitError
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates
-from irt_bench.inference.sampling.guides import Guide, Kind, optimise, pyro_runtime
+from irt_bench.inference.sampling.coordinates import Coordinates, Guide, Kind, find_coordinates, optimise, pyro_runtime
 from irt_bench.inference.sampling.likelihood import ResponseData
 from irt_bench.inference.settings import SVISettings
 from irt_bench.irt_models.model import IRTModel
