@@ -6,7 +6,7 @@ import pytest
 from irt_bench import ThreePL, TwoPL
 from irt_bench.inference.fast.ability_grid import CurveTable
 from irt_bench.inference.fast.ability_updates import GaussianAbilities, GridAbilities, as_parameters
-from irt_bench.inference.fast.item_updates import Items
+from irt_bench.inference.fast.parameter_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
 
 

@@ -3,9 +3,9 @@ import pytest
 
 from irt_bench import LaplaceSettings, OnePL, TwoPL, simulate_responses
 from irt_bench.inference.fast import joint_normal
-from irt_bench.inference.fast.item_updates import Items
 from irt_bench.inference.fast.joint_normal import conditional_variances, draw_jointly, make_precision
 from irt_bench.inference.fast.laplace import _maximise
+from irt_bench.inference.fast.parameter_updates import Items
 
 N_MODELS = 400
 

@@ -7,8 +7,8 @@ from scipy.special import expit
 from irt_bench import LaplaceSettings, OnePL, TwoPL
 from irt_bench.inference.fast import joint_normal, laplace
 from irt_bench.inference.fast.ability_updates import GaussianAbilities
-from irt_bench.inference.fast.item_updates import Items, covariances, item_blocks, update_items
 from irt_bench.inference.fast.joint_normal import BiasCorrection, find_bias_correction
+from irt_bench.inference.fast.parameter_updates import Items, covariances, item_blocks, update_items
 from irt_bench.inference.fast.sweep import Sweeper
 
 M, J, B_SD, LOG_A_SD = 150, 24, 1.2, 0.4

@@ -5,7 +5,7 @@ from irt_bench import FitWarning, LaplaceSettings, OnePL, TwoPL, simulate_respon
 from irt_bench.inference.fast import bordered_precision, joint_normal, laplace
 from irt_bench.inference.fast.ability_updates import GaussianAbilities
 from irt_bench.inference.fast.bordered_precision import BorderedPrecision, SmoothBorderedPrecision
-from irt_bench.inference.fast.item_updates import Items
+from irt_bench.inference.fast.parameter_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
 
 M, J, P, K, RANK = 7, 5, 2, 2, 3

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from irt_bench import ThreePL, TwoPL
 from irt_bench.inference.fast import sweep, sweep_numba  # noqa: F401 - the second reports what is compiled
-from irt_bench.inference.fast.item_updates import Items
+from irt_bench.inference.fast.parameter_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.workers import listening
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irt_bench.inference.fast.ability_grid import NODES_PER_SD, AbilityGrid, CurveTable, draw_from_grid
-from irt_bench.inference.fast.item_updates import Items
+from irt_bench.inference.fast.parameter_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.irt_models.populations import AbilityPrior
 from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING

@@ -33,7 +33,7 @@ from irt_bench.inference.fast.ability_updates import (
     residual_and_weight,
     standard_normals,
 )
-from irt_bench.inference.fast.item_updates import Items
+from irt_bench.inference.fast.parameter_updates import Items
 from irt_bench.inference.fast.sweep import interpolation
 
 Array = npt.NDArray[Any]

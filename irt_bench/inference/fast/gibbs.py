@@ -26,8 +26,8 @@ from irt_bench.inference.fast.gibbs_targets import (
     intercept_target,
     item_target,
 )
-from irt_bench.inference.fast.item_updates import FrameScale, Held, frame_location, item_blocks, known_hierarchy
 from irt_bench.inference.fast.joint_normal import Mode
+from irt_bench.inference.fast.parameter_updates import FrameScale, Held, frame_location, item_blocks, known_hierarchy
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.populations import PopulationDesign

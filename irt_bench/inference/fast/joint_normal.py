@@ -26,16 +26,16 @@ from irt_bench.inference.fast.bordered_precision import (
     item_slices,
     smooth,
 )
-from irt_bench.inference.fast.item_updates import (
+from irt_bench.inference.fast.parameter_updates import (
     LARGEST_INTERCEPT,
     LARGEST_LOG_SLOPE,
     Items,
+    Populations,
     covariances,
     item_blocks,
     precision_terms,
     sd_information,
 )
-from irt_bench.inference.fast.population_updates import Populations
 from irt_bench.inference.fast.sweep import n_nodes
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION, Logistic
 from irt_bench.irt_models.model import Hierarchical, Normal

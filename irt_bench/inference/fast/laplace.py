@@ -22,16 +22,6 @@ from irt_bench.inference.fast.ability_grid import REACH, AbilityGrid
 from irt_bench.inference.fast.ability_updates import REACH_MARGIN, AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.fast.gibbs import chain_convergence, redraw_population, sample_gibbs
 from irt_bench.inference.fast.gibbs_targets import Answers
-from irt_bench.inference.fast.item_updates import (
-    FrameScale,
-    Held,
-    Items,
-    covariances,
-    frame_location,
-    item_blocks,
-    update_hierarchy,
-    update_items,
-)
 from irt_bench.inference.fast.joint_normal import (
     Mode,
     SharedBiasCorrection,
@@ -41,7 +31,17 @@ from irt_bench.inference.fast.joint_normal import (
     is_small,
     marginal_variances,
 )
-from irt_bench.inference.fast.population_updates import Populations
+from irt_bench.inference.fast.parameter_updates import (
+    FrameScale,
+    Held,
+    Items,
+    Populations,
+    covariances,
+    frame_location,
+    item_blocks,
+    update_hierarchy,
+    update_items,
+)
 from irt_bench.inference.fast.sweep import Sweeper
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import DISPERSION_PRIOR, LOG_DISCRIMINATION, Logistic, ThreePL

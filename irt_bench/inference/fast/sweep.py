@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import chebyshev
 
-from irt_bench.inference.fast.item_updates import Items
+from irt_bench.inference.fast.parameter_updates import Items
 
 Array = npt.NDArray[Any]
 ACCURACY = 1e-8  # against curves of height one

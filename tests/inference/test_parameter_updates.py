@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize, stats
 
 from irt_bench import Normal, OnePL, ThreePL, TwoPL
-from irt_bench.inference.fast.item_updates import (
+from irt_bench.inference.fast.parameter_updates import (
     FrameScale,
     Held,
     Items,
