@@ -5,18 +5,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from irt_bench.cli import (
-    analyses,
-    fit,
-    read,
-    report,
-    subset,
-    variance,
-)
+from irt_bench.cli import analyses, fit, report, subset, variance
 from irt_bench.cli.command import CommandGroup, OrderedCommand
 
 EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the end of each help
-    read.read: (
+    analyses.read: (
         "irt-bench read logs/",
         "irt-bench read logs/ --metric arc=acc_norm,ifeval=prompt_level_strict_acc -o responses.parquet",
         "irt-bench read logs/ --seed-from 'seed(\\d+)' --models-table models.csv -o responses.parquet",
@@ -69,7 +62,7 @@ EXAMPLES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # shown at the e
 }
 
 TASKS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {  # panels of the help, in the order of a first analysis
-    "Responses": (read.read, analyses.items),
+    "Responses": (analyses.read, analyses.items),
     "Models": (fit.fit, analyses.check, analyses.score, analyses.scores, analyses.compare),
     "Reduced benchmarks": (subset.subset, subset.export, subset.adaptive),
     "Seed variance": (variance.variance, variance.study),
