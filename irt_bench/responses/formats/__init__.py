@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from irt_bench.errors import ReadError, unknown_choice
-from irt_bench.responses.formats import every_eval_ever, helm, inspect_ai, json_records, lm_eval, tabular
+from irt_bench.responses.formats import inspect_ai, instances, json_records, lm_eval, tabular
 from irt_bench.responses.formats.format import KNOWN_ENDINGS, Format, ParsedFile, ReadOptions
 from irt_bench.responses.formats.jsonlines import SUFFIXES as JSON_LINES
 from irt_bench.responses.formats.jsonlines import head, records
@@ -20,8 +20,8 @@ FORMATS: Final[dict[str, Format]] = {  # in the order in which they are tried
     for entry in (
         tabular.FORMAT,
         inspect_ai.FORMAT,
-        helm.FORMAT,
-        every_eval_ever.FORMAT,
+        instances.HELM,
+        instances.EVERY_EVAL_EVER,
         lm_eval.FORMAT,
         *json_records.FORMATS,
         tabular.JSON,

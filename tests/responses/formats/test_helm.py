@@ -5,7 +5,7 @@ import pytest
 
 from irt_bench import read_responses
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.helm import benchmark_of
+from irt_bench.responses.formats.instances import benchmark_of
 
 NAME = "toy:subject=law,method=joint,model=m"
 
