@@ -20,8 +20,8 @@ from irt_bench.checks.check_fit import REPLICATES
 from irt_bench.errors import AnalysisError, IrtBenchError
 from irt_bench.files import write_csv, write_json
 from irt_bench.report.figures.variance_figures import file_name
+from irt_bench.report.page import MAX_FULL, need_template_engine, write_report
 from irt_bench.report.page.folders import CHAPTER, CHAPTERS, CHECKS, COMPARISON, FIT, NOTES, RECIPES, SCORES, VARIANCE
-from irt_bench.report.page.page import MAX_FULL, need_template_engine, write_report
 from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.table import ResponseTable, natural_order
 from irt_bench.variance.detect import DIFFERENCE
