@@ -77,9 +77,9 @@ from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import FAILED_CHECKS, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
 from irt_bench.subsets.select import effective_size, weight_items
+from irt_bench.variance.metrics import COLUMNS, SEEN
 from irt_bench.variance.moments import answers_per_cell
-from irt_bench.variance.seed_checks import COLUMNS, SEEN, description_checks
-from irt_bench.variance.seed_effect import fit_as_varied, seed_effect_draws, seed_effect_table
+from irt_bench.variance.seed_effect import description_checks, fit_as_varied, seed_effect_draws, seed_effect_table
 
 if TYPE_CHECKING:
     from irt_bench.inference.seed_model import SeedFit

@@ -18,11 +18,11 @@ from scipy import special
 
 from irt_bench import names
 from irt_bench.analysis.intervals import with_limits
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import UndefinedWarning
-from irt_bench.names import INTERVAL
+from irt_bench.names import INTERVAL, POOLED
 from irt_bench.variance.moments import check_covariance, item_covariance, without_rounding
-from irt_bench.variance.scores import RunScores, mean_over_items, resampled_means
+from irt_bench.variance.scores import RunScores, mean_over_items
 from irt_bench.variance.small_sample import (
     beta_excess,
     c4,
@@ -32,6 +32,7 @@ from irt_bench.variance.small_sample import (
     robust_spread,
     satterthwaite_df,
     sd_interval,
+    step_dependence,
 )
 from irt_bench.variance.variance_curve import stratified_variance
 
@@ -399,3 +400,64 @@ def _seed_shares(group: pd.DataFrame) -> FloatArray:
 
 def _ratio(mean: float, sd: float) -> float:
     return mean / sd if sd > 0 else np.nan
+
+
+RESAMPLED_CELLS: Final = 2_000_000  # resamples x items at once: 16 MB
+
+
+def resampled_means(values: FloatArray, rng: np.random.Generator, n_resamples: int) -> FloatArray:
+    """Mean over resampled items, shape (resample, ...); NaN is missing. All leading dimensions use the same items."""
+    n_items = values.shape[-1]
+    rows = values.reshape(-1, n_items).T
+    asked = np.isfinite(rows)
+    filled = np.where(asked, rows, 0.0)
+    means = np.empty((n_resamples, rows.shape[1]))
+    for block in slices(n_resamples, RESAMPLED_CELLS // n_items):
+        n = block.stop - block.start
+        drawn = rng.integers(n_items, size=(n, n_items)) + np.arange(n)[:, None] * n_items
+        weights = np.bincount(drawn.ravel(), minlength=n * n_items).reshape(n, n_items).astype(np.float64)
+        total = weights @ asked if not asked.all() else n_items
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means[block] = (weights @ filled) / total
+    return means.reshape(n_resamples, *values.shape[:-1])
+
+
+COLUMNS: Final = ("benchmark", "run", "quantity", "estimate", "q05", "q95")
+SEEN: Final = "score_sd_seen"  # beside them, the sd over seeds of the score itself, which score_sd is to agree with
+
+
+def seen_spread(runs: Sequence[RunScores], weights: pd.Series | None = None) -> pd.DataFrame:
+    """Tabulate the sd over seeds of the (weighted) score: variances averaged over steps, and over runs when pooled.
+
+    The interval is the chi-square one, of as many degrees of freedom as seeds, and steps that move apart, have; NaN
+    where cells are missing.
+    """
+    rows, variances, freedoms = [], [], []
+    for run in runs:
+        scores = _weighted_scores(run, weights)
+        if not np.isfinite(scores).all():
+            rows.append((run.benchmark, run.run, SEEN, np.nan, np.nan, np.nan))
+            continue
+        variances.append(float(scores.var(axis=0, ddof=1).mean()))
+        freedoms.append(float((run.n_seeds - 1) / step_dependence(scores)))
+        rows.append((run.benchmark, run.run, *_spread(variances[-1], freedoms[-1])))
+    if variances:
+        freedom = satterthwaite_df(np.array(variances), np.array(freedoms))  # of variances with equal weights
+        rows.append((runs[0].benchmark, POOLED, *_spread(float(np.mean(variances)), freedom)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _spread(variance: float, freedom: float) -> tuple[str, float, float, float]:
+    sd = float(np.sqrt(variance))
+    lower, upper = sd_interval(np.asarray(sd), freedom)
+    return SEEN, sd, float(lower), float(upper)
+
+
+def _weighted_scores(run: RunScores, weights: pd.Series | None) -> FloatArray:
+    """Scores of shape (seed, step)."""
+    if weights is None:
+        return run.scores()
+    by_label = pd.Series(weights.to_numpy(dtype=np.float64), weights.index.astype("str"))
+    own = by_label.reindex(run.items.astype("str")).fillna(0.0).to_numpy()
+    used = own != 0
+    return np.asarray(run.values[..., used] @ (own[used] / own.sum()))

@@ -19,8 +19,9 @@ from irt_bench.analysis.intervals import resampled_counts
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import INTERVAL
+from irt_bench.variance.metrics import resampled_means
 from irt_bench.variance.moments import ROUNDING, without_rounding
-from irt_bench.variance.scores import RunScores, resampled_means
+from irt_bench.variance.scores import RunScores
 
 MAX_LOG_RATIO: Final = 25.0  # bound of the log ratio of sds in the search of a root
 

@@ -1,6 +1,15 @@
 """Runs, seeds and steps in the metadata of models, and the item scores of each run (`RunScores`).
 
-The layout is read from the metadata; every assumption is reported in a note.
+The layout is read from the metadata; every assumption is reported in a note. Scores are accuracy, and
+continuous measures from log-probabilities:
+
+| measure | definition for one answer | better |
+|---|---|---|
+| gold_probability | probability of the gold choice among the choices: softmax of their log-probabilities | higher |
+| gold_probability_per_char, .._per_byte | the same, each log-probability divided by its choice's length | higher |
+| loglikelihood | log-probability of the gold choice, or of the only reference answer | higher |
+| margin | log-probability of the gold choice minus that of the best other choice | higher |
+| brier | sum over choices of (probability - [gold])^2, in [0, 2] | lower |
 """
 
 from __future__ import annotations
@@ -15,12 +24,26 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
 from irt_bench import names
-from irt_bench.arrays import FloatArray, slices
+from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, unknown_choice
+from irt_bench.responses.counts import smallest_integer
 from irt_bench.responses.labels import MODEL_NAME, label_text
-from irt_bench.responses.table import REVISION, listed, natural_order
+from irt_bench.responses.table import (
+    CHOICE_BYTES,
+    CHOICE_CHARS,
+    CHOICE_LOGPROBS,
+    GOLD,
+    LOGLIKELIHOOD,
+    REVISION,
+    ResponseTable,
+    categorical,
+    item_positions,
+    listed,
+    natural_order,
+)
 
 ALL_RUNS: Final = "all"  # name of the only run, if runs cannot be distinguished
 ONLY_STEP: Final = "final"  # name of the only step, and of the step of checkpoints without one
@@ -79,7 +102,8 @@ def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = Non
             "with models_table."
         )
     seeded = models[models[names.SEED].notna()]
-    notes = _unseeded(models)
+    n_without = int(models[names.SEED].isna().sum())
+    notes = [f"{n_without} models without a seed are left out"] if n_without else []
     step, steps = _steps(seeded, notes)
     checkpoints = pd.DataFrame({names.SEED: seeded[names.SEED].map(label_text), names.STEP: step}, index=seeded.index)
     columns = _run_columns(seeded, checkpoints, run_columns, notes)
@@ -91,11 +115,6 @@ def seed_layout(models: pd.DataFrame, *, run_columns: Sequence[str] | None = Non
     checkpoints = _repeated(checkpoints, notes)
     occurring = set(checkpoints[names.STEP])
     return SeedLayout(checkpoints, tuple(label for label in steps if label in occurring), tuple(columns), tuple(notes))
-
-
-def _unseeded(models: pd.DataFrame) -> list[str]:
-    n_without = int(models[names.SEED].isna().sum())
-    return [f"{n_without} models without a seed are left out"] if n_without else []
 
 
 def _steps(seeded: pd.DataFrame, notes: list[str]) -> tuple[pd.Series, list[str]]:
@@ -196,7 +215,6 @@ def _repeated(checkpoints: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 ACCURACY = "accuracy"
-RESAMPLED_CELLS: Final = 2_000_000  # resamples x items at once: 16 MB
 MISSING_GROUP = "(none)"  # subtask of items without one, if others have one
 
 
@@ -289,23 +307,6 @@ def mean_over_items(values: FloatArray) -> FloatArray:
         return np.asarray(np.nanmean(values, axis=-1))
 
 
-def resampled_means(values: FloatArray, rng: np.random.Generator, n_resamples: int) -> FloatArray:
-    """Mean over resampled items, shape (resample, ...); NaN is missing. All leading dimensions use the same items."""
-    n_items = values.shape[-1]
-    rows = values.reshape(-1, n_items).T
-    asked = np.isfinite(rows)
-    filled = np.where(asked, rows, 0.0)
-    means = np.empty((n_resamples, rows.shape[1]))
-    for block in slices(n_resamples, RESAMPLED_CELLS // n_items):
-        n = block.stop - block.start
-        drawn = rng.integers(n_items, size=(n, n_items)) + np.arange(n)[:, None] * n_items
-        weights = np.bincount(drawn.ravel(), minlength=n * n_items).reshape(n, n_items).astype(np.float64)
-        total = weights @ asked if not asked.all() else n_items
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means[block] = (weights @ filled) / total
-    return means.reshape(n_resamples, *values.shape[:-1])
-
-
 class ScoreMatrix(NamedTuple):
     """One measure of the answers of all models to one benchmark, as (model, item) arrays; see `RunScores`."""
 
@@ -338,9 +339,11 @@ def run_scores(cells: ScoreMatrix, layout: SeedLayout) -> list[RunScores]:
         checkpoints = checkpoints[checkpoints.index.isin(cells.models[answered])]
         if checkpoints[names.SEED].nunique() < 2:
             continue
-        seeds, steps = _labels(checkpoints, layout.steps)
+        seeds = tuple(natural_order(set(checkpoints[names.SEED])))
+        steps = tuple(step for step in layout.steps if step in set(checkpoints[names.STEP]))
         rows = place.reindex(checkpoints.index).to_numpy()
-        at = (_codes(checkpoints[names.SEED], seeds), _codes(checkpoints[names.STEP], steps))
+        own = ((names.SEED, seeds), (names.STEP, steps))
+        at = tuple(pd.Index(labels).get_indexer(pd.Index(checkpoints[name])) for name, labels in own)
         shape = (len(seeds), len(steps), cells.values.shape[1])
         values = _arranged(cells.values[rows], at, shape, np.nan)
         asked: npt.NDArray[np.bool_] = np.asarray(np.isfinite(values).any(axis=(0, 1)))
@@ -358,17 +361,140 @@ def run_scores(cells: ScoreMatrix, layout: SeedLayout) -> list[RunScores]:
     return found
 
 
-def _labels(checkpoints: pd.DataFrame, order: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    present = set(checkpoints[names.STEP])
-    return tuple(natural_order(set(checkpoints[names.SEED]))), tuple(step for step in order if step in present)
-
-
-def _codes(values: pd.Series, labels: Sequence[str]) -> npt.NDArray[np.intp]:
-    return pd.Index(labels).get_indexer(pd.Index(values))
-
-
 def _arranged(values: npt.NDArray[Any], at: tuple[Any, ...], shape: tuple[int, ...], empty: float) -> npt.NDArray[Any]:
     """Arrange rows in a (seed, step, item) array."""
     out = np.full(shape, empty, dtype=values.dtype)
     out[at] = values
     return out
+
+
+GOLD_PROBABILITY: Final = "gold_probability"
+PER_CHAR: Final = "gold_probability_per_char"
+PER_BYTE: Final = "gold_probability_per_byte"
+MARGIN: Final = "margin"
+BRIER: Final = "brier"
+LENGTHS: Final = {PER_CHAR: CHOICE_CHARS, PER_BYTE: CHOICE_BYTES}  # answer columns with one length per choice
+
+
+def continuous_measures(table: ResponseTable) -> tuple[list[ScoreMatrix], list[str]]:
+    """Compute all measures of one benchmark for which the answers have the columns, and say which could not be."""
+    answers = table.answers
+    notes: list[str] = []
+    columns: dict[str, FloatArray] = {}
+    if CHOICE_LOGPROBS in answers:
+        logprobs = padded(answers[CHOICE_LOGPROBS])
+        gold = _gold(table, logprobs, notes)
+        if gold is not None:
+            columns |= choice_measures(logprobs, gold)
+            for name, column in LENGTHS.items():
+                if column in answers:
+                    columns[name] = choice_measures(logprobs / padded(answers[column]), gold)[GOLD_PROBABILITY]
+    if LOGLIKELIHOOD in answers:
+        reference = answers[LOGLIKELIHOOD].to_numpy(dtype=np.float64)
+        known = columns.get(LOGLIKELIHOOD, np.full(len(reference), np.nan))
+        columns[LOGLIKELIHOOD] = np.where(np.isfinite(known), known, reference)
+    return [measure_matrix(table, name, values) for name, values in columns.items()], notes
+
+
+def choice_measures(logprobs: FloatArray, gold: npt.NDArray[np.integer]) -> dict[str, FloatArray]:
+    """Measures of answers to choice items.
+
+    Parameters
+    ----------
+    logprobs : array of shape (answer, choice)
+        Natural logarithms, NaN beyond the choices of an item.
+    gold : array of shape (answer,)
+        Position of the right choice; -1 if unknown.
+
+    Returns
+    -------
+    dict of name to array of shape (answer,)
+        NaN if the gold choice is unknown or there are fewer than two choices.
+    """
+    there = ~np.isnan(logprobs)
+    known = (gold >= 0) & (there.sum(axis=1) > 1) & (gold < logprobs.shape[1])
+    at = np.where(known, gold, 0)[:, None]
+    safe = np.where(there, logprobs, -np.inf)
+    safe[~known] = 0.0
+    best = safe.max(axis=1, keepdims=True)
+    known &= np.isfinite(best[:, 0])  # otherwise every choice has probability 0
+    probability = special.softmax(np.where(np.isfinite(best), safe, 0.0), axis=1)
+    own = np.take_along_axis(safe, at, axis=1)[:, 0]
+    others = safe.copy()
+    np.put_along_axis(others, at, -np.inf, axis=1)
+    right = np.take_along_axis(probability, at, axis=1)[:, 0]
+    with np.errstate(invalid="ignore"):
+        found = {
+            GOLD_PROBABILITY: right,
+            LOGLIKELIHOOD: own,
+            MARGIN: own - others.max(axis=1),
+            BRIER: (probability**2).sum(axis=1) - 2 * right + 1,
+        }
+    return {name: np.where(known & np.isfinite(values), values, np.nan) for name, values in found.items()}
+
+
+def padded(lists: pd.Series) -> FloatArray:
+    """Arrange lists of numbers as rows of one array, with NaN beyond their ends; a missing list is a row of NaN."""
+    rows = [np.asarray(row, dtype=np.float64) if row is not None and np.ndim(row) else np.zeros(0) for row in lists]
+    lengths = np.fromiter(map(len, rows), dtype=np.intp, count=len(rows))
+    out = np.full((len(rows), max(int(lengths.max(initial=0)), 1)), np.nan)
+    out[np.arange(out.shape[1]) < lengths[:, None]] = np.concatenate([*rows, np.zeros(0)])
+    return out
+
+
+def _gold(table: ResponseTable, logprobs: FloatArray, notes: list[str]) -> npt.NDArray[np.integer] | None:
+    if GOLD in table.items:
+        at_item = item_positions(table.answers, table.items.index)
+        gold = pd.to_numeric(table.items[GOLD], errors="coerce").fillna(-1).to_numpy(dtype=np.int64)
+        return np.asarray(gold[at_item])
+    position = _constant_gold(table, logprobs)
+    if position is None:
+        notes.append(
+            "choice_logprobs without a column 'gold': only accuracy is analysed. Add the position of the right choice"
+        )
+        return None
+    notes.append(f"no column 'gold': choice {position} is right, because answers are correct where it is the likeliest")
+    return np.full(len(logprobs), position)
+
+
+def _constant_gold(table: ResponseTable, logprobs: FloatArray) -> int | None:
+    """Find the position that is the likeliest choice in exactly the correct answers."""
+    if names.CORRECT not in table.answers:
+        return None
+    right = table.answers[names.CORRECT].to_numpy() == 1
+    known = ~np.isnan(logprobs).all(axis=1)
+    leading = np.where(np.isnan(logprobs), -np.inf, logprobs).argmax(axis=1)
+    if not right[known].any():
+        return None
+    position = int(np.bincount(leading[known & right]).argmax())
+    return position if ((leading == position) == right)[known].all() else None
+
+
+def measure_matrix(table: ResponseTable, name: str, values: FloatArray) -> ScoreMatrix:
+    """Arrange one value per answer as a (model, item) matrix, in the order of ``table.counts()``.
+
+    Raises
+    ------
+    AnalysisError
+        If the table holds several benchmarks.
+    """
+    if len(table.benchmarks) != 1:
+        raise AnalysisError(f"one benchmark is needed, {len(table.benchmarks)} were given; choose one.")
+    model = categorical(table.answers[names.MODEL])
+    row = table.models.index.get_indexer(model.categories)[model.codes].astype(np.int64)
+    known = np.isfinite(values)
+    cell = (row * len(table.items) + item_positions(table.answers, table.items.index))[known]
+    size, shape = len(table.models) * len(table.items), (len(table.models), len(table.items))
+    trials = np.bincount(cell, minlength=size)
+    mean = _share(np.bincount(cell, weights=values[known], minlength=size), trials)
+    squares = np.bincount(cell, weights=(values[known] - mean[cell]) ** 2, minlength=size)
+    within = _share(squares, trials - 1)
+    counted = trials.astype(smallest_integer(int(trials.max(initial=1))))
+    return ScoreMatrix(
+        str(table.benchmarks[0]), name, mean.reshape(shape), counted.reshape(shape), table.models.index, table.items,
+        binary=False, lower_is_better=name == BRIER, within=within.reshape(shape),
+    )  # fmt: skip
+
+
+def _share(total: npt.NDArray, n: npt.NDArray[np.integer]) -> FloatArray:
+    return np.asarray(np.divide(total, n, out=np.full(len(total), np.nan), where=n > 0))

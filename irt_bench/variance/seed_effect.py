@@ -23,16 +23,16 @@ from scipy.special import expit
 from irt_bench import names
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError
-from irt_bench.inference.convergence import MIN_MODELS
+from irt_bench.inference.convergence import MIN_MODELS, Check
 from irt_bench.inference.fit import fit
 from irt_bench.inference.settings import N_ITEM_DRAWS, LaplaceSettings, NUTSSettings, SVISettings
 from irt_bench.irt_models.logistic import TwoPL, log_odds, success_probability
 from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
+from irt_bench.variance.metrics import COLUMNS, SEEN, seen_spread
 from irt_bench.variance.moments import answer_variance_ratio, answers_per_cell
 from irt_bench.variance.scores import seed_layout
-from irt_bench.variance.seed_checks import COLUMNS, description_checks, seen_spread
 from irt_bench.variance.seed_variance import one_measure
 from irt_bench.workers import Progress
 
@@ -417,3 +417,51 @@ def _summarise(
         middle, low, high = np.quantile(values, (0.5, *names.INTERVAL))
         rows.append((benchmark, run, name, float(middle), float(low), float(high)))
     return rows
+
+
+DISPERSION_LIMIT: Final = 1.25  # of the answers' variance over what the items imply, or the other way round
+SPREAD_LIMIT: Final = 1.25  # of one sd of the score over another
+
+
+def description_checks(ratio: float, table: pd.DataFrame) -> tuple[Check, ...]:
+    """Check what the model supposes, and whether it comes to the scores seen.
+
+    Parameters
+    ----------
+    ratio : float
+        From `answer_variance_ratio`.
+    table : pd.DataFrame
+        From `seed_effect_table` and `seen_spread`, of one set of items.
+
+    Returns
+    -------
+    tuple of Check
+        ``answers``: they vary as P (1 - P); ``equal_spread``: seeds spread alike in ability at all runs and steps;
+        ``score_sd``: the sd of these seeds' scores is that seen.
+    """
+    pooled = table[table["run"] == POOLED].set_index("quantity")["estimate"]
+    return (
+        _check(
+            "answers", ratio, DISPERSION_LIMIT,
+            "answers vary {:.2f} times as much around their expectation as the items imply",
+            "; the model takes them so",
+        ),
+        _check(
+            "equal_spread", pooled["score_sd"] / pooled["these_score_sd"], SPREAD_LIMIT,
+            "the sd of a new seed's score is {:.2f} times that of these seeds",
+            ": seeds spread more in ability at some runs or steps; go by the rows of these seeds",
+        ),
+        _check(
+            "score_sd", pooled["these_score_sd"] / pooled[SEEN], SPREAD_LIMIT,
+            "the model's sd of these seeds' scores is {:.2f} times the one seen",
+            "; trust the components of variance",
+        ),
+    )  # fmt: skip
+
+
+def _check(name: str, value: float, limit: float, text: str, consequence: str) -> Check:
+    if not np.isfinite(value):
+        return Check(name, "not_applicable", None, limit, "cells are missing")
+    good = 1 / limit <= value <= limit
+    message = text.format(value) + ("" if good else consequence)
+    return Check(name, "passed" if good else "failed", float(value), limit, message)

@@ -1,47 +1,41 @@
-"""Seed variance of a table of responses: scores of its runs, and metrics, components, curves, detectable differences.
+"""Seed variance of a table of responses: metrics, components, curves, detectable differences, and checks of its seeds.
 
-Scores are accuracy, and continuous measures from log-probabilities:
-
-| measure | definition for one answer | better |
-|---|---|---|
-| gold_probability | probability of the gold choice among the choices: softmax of their log-probabilities | higher |
-| gold_probability_per_char, .._per_byte | the same, each log-probability divided by its choice's length | higher |
-| loglikelihood | log-probability of the gold choice, or of the only reference answer | higher |
-| margin | log-probability of the gold choice minus that of the best other choice | higher |
-| brier | sum over choices of (probability - [gold])^2, in [0, 2] | lower |
+Intervals of the sd over seeds suppose normal seeds: the checks look for one that stands out, and for heavy tails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import special
+import scipy
 
 from irt_bench import names
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError, unknown_choice
-from irt_bench.responses.counts import smallest_integer
+from irt_bench.inference.convergence import Check
 from irt_bench.responses.table import (
-    CHOICE_BYTES,
-    CHOICE_CHARS,
-    CHOICE_LOGPROBS,
-    GOLD,
-    LOGLIKELIHOOD,
     ResponseTable,
-    categorical,
-    item_positions,
 )
 from irt_bench.variance.components import component_tables
 from irt_bench.variance.detect import POWER, detection_table, needed_table
 from irt_bench.variance.metrics import N_BOOTSTRAP, metric_notes, pooled_metrics, variance_metrics
+from irt_bench.variance.moments import ROUNDING
 from irt_bench.variance.paired_scores import MIN_PAIRED_SEEDS, UNDEFINED, compare_variance
-from irt_bench.variance.scores import ACCURACY, RunScores, ScoreMatrix, SeedLayout, run_scores, seed_layout
-from irt_bench.variance.seed_checks import seed_checks
+from irt_bench.variance.scores import (
+    ACCURACY,
+    RunScores,
+    ScoreMatrix,
+    SeedLayout,
+    continuous_measures,
+    measure_matrix,
+    run_scores,
+    seed_layout,
+)
 from irt_bench.variance.variance_curve import (
     N_SUBSETS,
     RANDOM,
@@ -52,152 +46,7 @@ from irt_bench.variance.variance_curve import (
 )
 from irt_bench.workers import Progress
 
-GOLD_PROBABILITY: Final = "gold_probability"
-PER_CHAR: Final = "gold_probability_per_char"
-PER_BYTE: Final = "gold_probability_per_byte"
-MARGIN: Final = "margin"
-BRIER: Final = "brier"
-LOWER_IS_BETTER: Final = (BRIER,)
-LENGTHS: Final = {PER_CHAR: CHOICE_CHARS, PER_BYTE: CHOICE_BYTES}  # answer columns with one length per choice
 PAIRED_BOOTSTRAP: Final = 100  # resamples of seeds and items in comparisons of measures with accuracy
-
-
-class ContinuousMeasure(NamedTuple):
-    """One measure as a (model, item) matrix of means over trials; NaN where it is unknown.
-
-    ``within`` is the variance (ddof 1) of the answers of a cell, NaN with fewer than two answers.
-    """
-
-    name: str
-    values: FloatArray
-    trials: npt.NDArray[np.integer]
-    within: FloatArray
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether lower is better."""
-        return self.name in LOWER_IS_BETTER
-
-
-def continuous_measures(table: ResponseTable) -> tuple[list[ContinuousMeasure], list[str]]:
-    """Compute all measures of one benchmark for which the answers have the columns, and say which could not be."""
-    answers = table.answers
-    notes: list[str] = []
-    columns: dict[str, FloatArray] = {}
-    if CHOICE_LOGPROBS in answers:
-        logprobs = padded(answers[CHOICE_LOGPROBS])
-        gold = _gold(table, logprobs, notes)
-        if gold is not None:
-            columns |= choice_measures(logprobs, gold)
-            for name, column in LENGTHS.items():
-                if column in answers:
-                    columns[name] = choice_measures(logprobs / padded(answers[column]), gold)[GOLD_PROBABILITY]
-    if LOGLIKELIHOOD in answers:
-        reference = answers[LOGLIKELIHOOD].to_numpy(dtype=np.float64)
-        known = columns.get(LOGLIKELIHOOD, np.full(len(reference), np.nan))
-        columns[LOGLIKELIHOOD] = np.where(np.isfinite(known), known, reference)
-    return [measure_matrix(table, name, values) for name, values in columns.items()], notes
-
-
-def choice_measures(logprobs: FloatArray, gold: npt.NDArray[np.integer]) -> dict[str, FloatArray]:
-    """Measures of answers to choice items.
-
-    Parameters
-    ----------
-    logprobs : array of shape (answer, choice)
-        Natural logarithms, NaN beyond the choices of an item.
-    gold : array of shape (answer,)
-        Position of the right choice; -1 if unknown.
-
-    Returns
-    -------
-    dict of name to array of shape (answer,)
-        NaN if the gold choice is unknown or there are fewer than two choices.
-    """
-    there = ~np.isnan(logprobs)
-    known = (gold >= 0) & (there.sum(axis=1) > 1) & (gold < logprobs.shape[1])
-    at = np.where(known, gold, 0)[:, None]
-    safe = np.where(there, logprobs, -np.inf)
-    safe[~known] = 0.0
-    best = safe.max(axis=1, keepdims=True)
-    known &= np.isfinite(best[:, 0])  # otherwise every choice has probability 0
-    probability = special.softmax(np.where(np.isfinite(best), safe, 0.0), axis=1)
-    own = np.take_along_axis(safe, at, axis=1)[:, 0]
-    others = safe.copy()
-    np.put_along_axis(others, at, -np.inf, axis=1)
-    right = np.take_along_axis(probability, at, axis=1)[:, 0]
-    with np.errstate(invalid="ignore"):
-        found = {
-            GOLD_PROBABILITY: right,
-            LOGLIKELIHOOD: own,
-            MARGIN: own - others.max(axis=1),
-            BRIER: (probability**2).sum(axis=1) - 2 * right + 1,
-        }
-    return {name: np.where(known & np.isfinite(values), values, np.nan) for name, values in found.items()}
-
-
-def padded(lists: pd.Series) -> FloatArray:
-    """Arrange lists of numbers as rows of one array, with NaN beyond their ends; a missing list is a row of NaN."""
-    rows = [np.asarray(row, dtype=np.float64) if row is not None and np.ndim(row) else np.zeros(0) for row in lists]
-    lengths = np.fromiter(map(len, rows), dtype=np.intp, count=len(rows))
-    out = np.full((len(rows), max(int(lengths.max(initial=0)), 1)), np.nan)
-    out[np.arange(out.shape[1]) < lengths[:, None]] = np.concatenate([*rows, np.zeros(0)])
-    return out
-
-
-def _gold(table: ResponseTable, logprobs: FloatArray, notes: list[str]) -> npt.NDArray[np.integer] | None:
-    if GOLD in table.items:
-        at_item = item_positions(table.answers, table.items.index)
-        gold = pd.to_numeric(table.items[GOLD], errors="coerce").fillna(-1).to_numpy(dtype=np.int64)
-        return np.asarray(gold[at_item])
-    position = _constant_gold(table, logprobs)
-    if position is None:
-        notes.append(
-            "choice_logprobs without a column 'gold': only accuracy is analysed. Add the position of the right choice"
-        )
-        return None
-    notes.append(f"no column 'gold': choice {position} is right, because answers are correct where it is the likeliest")
-    return np.full(len(logprobs), position)
-
-
-def _constant_gold(table: ResponseTable, logprobs: FloatArray) -> int | None:
-    """Find the position that is the likeliest choice in exactly the correct answers."""
-    if names.CORRECT not in table.answers:
-        return None
-    right = table.answers[names.CORRECT].to_numpy() == 1
-    known = ~np.isnan(logprobs).all(axis=1)
-    leading = np.where(np.isnan(logprobs), -np.inf, logprobs).argmax(axis=1)
-    if not right[known].any():
-        return None
-    position = int(np.bincount(leading[known & right]).argmax())
-    return position if ((leading == position) == right)[known].all() else None
-
-
-def measure_matrix(table: ResponseTable, name: str, values: FloatArray) -> ContinuousMeasure:
-    """Arrange one value per answer as a (model, item) matrix, in the order of ``table.counts()``.
-
-    Raises
-    ------
-    AnalysisError
-        If the table holds several benchmarks.
-    """
-    if len(table.benchmarks) != 1:
-        raise AnalysisError(f"one benchmark is needed, {len(table.benchmarks)} were given; choose one.")
-    model = categorical(table.answers[names.MODEL])
-    row = table.models.index.get_indexer(model.categories)[model.codes].astype(np.int64)
-    known = np.isfinite(values)
-    cell = (row * len(table.items) + item_positions(table.answers, table.items.index))[known]
-    size, shape = len(table.models) * len(table.items), (len(table.models), len(table.items))
-    trials = np.bincount(cell, minlength=size)
-    mean = _share(np.bincount(cell, weights=values[known], minlength=size), trials)
-    squares = np.bincount(cell, weights=(values[known] - mean[cell]) ** 2, minlength=size)
-    within = _share(squares, trials - 1)
-    counted = trials.astype(smallest_integer(int(trials.max(initial=1))))
-    return ContinuousMeasure(name, mean.reshape(shape), counted.reshape(shape), within.reshape(shape))
-
-
-def _share(total: npt.NDArray, n: npt.NDArray[np.integer]) -> FloatArray:
-    return np.asarray(np.divide(total, n, out=np.full(len(total), np.nan), where=n > 0))
 
 
 def benchmark_runs(table: ResponseTable, layout: SeedLayout, notes: list[str]) -> dict[str, list[RunScores]]:
@@ -209,18 +58,17 @@ def benchmark_runs(table: ResponseTable, layout: SeedLayout, notes: list[str]) -
         If no run has two seeds with answers.
     """
     counts = table.counts()
-    axes = (counts.models.index, counts.items)
     if counts.measure == "correct":
+        axes = (counts.models.index, counts.items)
         accuracy = ScoreMatrix(counts.benchmark, ACCURACY, counts.proportions(), counts.trials, *axes)
     else:
-        scored = measure_matrix(table, ACCURACY, table.answers[names.SCORE].to_numpy(dtype=np.float64))
-        accuracy = _cells(scored, counts.benchmark, axes)
+        accuracy = measure_matrix(table, ACCURACY, table.answers[names.SCORE].to_numpy(dtype=np.float64))
     found = {ACCURACY: run_scores(accuracy, layout)}
     measures, remarks = continuous_measures(table)
     notes.extend(f"{counts.benchmark}: {each}" for each in remarks)
-    for measure in measures:
+    for scores in measures:
         try:
-            found[measure.name] = run_scores(_cells(measure, counts.benchmark, axes), layout)
+            found[scores.measure] = run_scores(scores, layout)
         except AnalysisError as error:  # this measure is missing in the logs of the seeds
             notes.append(str(error))
     return found
@@ -256,13 +104,6 @@ def one_measure(
     if measure not in found:
         raise AnalysisError(unknown_choice("measure", measure, found))
     return found[measure], notes
-
-
-def _cells(measure: ContinuousMeasure, benchmark: str, axes: tuple[pd.Index, pd.DataFrame]) -> ScoreMatrix:
-    return ScoreMatrix(
-        benchmark, measure.name, measure.values, measure.trials, *axes,
-        binary=False, lower_is_better=measure.lower_is_better, within=measure.within,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -454,3 +295,156 @@ def _score_frame(run: RunScores) -> pd.DataFrame:
         }
     )
     return frame[frame["score"].notna()].reset_index(drop=True)
+
+
+LEVEL: Final = 0.05  # of each check of the seeds
+FEWEST_SEEDS: Final = 3
+FEWEST_RUNS: Final = 4  # from which on their sds are compared
+OUT_BY: Final = 10.0  # sds of the diverged seed in the figure of power
+COARSE: Final = 1.5  # items; below, the sds of runs are mostly rounding and not compared
+HEAVY: Final = 3  # degrees of freedom of the t distribution in the figure of power
+N_REFERENCE: Final = 20_000  # draws of normal seeds behind a p-value
+N_POWER: Final = 400  # data sets behind a figure of power: +-.05
+
+
+def seed_checks(runs: Sequence[RunScores]) -> tuple[Check, ...]:
+    """Check whether the seeds of the runs look like values of a normal distribution, as intervals of their sd suppose.
+
+    Parameters
+    ----------
+    runs : sequence of RunScores
+        Of one benchmark and measure; their scores at the last step, runs of three seeds or more.
+
+    Returns
+    -------
+    tuple of Check
+        ``outlying_seed``: none stands out from its run (the largest deviation in sds, Grubbs), nor, with four runs or
+        more, does one make its run's sd stand out (the largest log sd). ``normal_seeds``: the largest deviations of
+        all runs together are not too large (Fisher's method). Values are p-values, from normal seeds drawn at random;
+        each check fails in 5% of data sets of normal seeds. Messages state the power.
+
+    Notes
+    -----
+    Three seeds of one run can show next to nothing, since two of them often lie close to each other.
+
+    References
+    ----------
+    .. [1] Grubbs, Sample criteria for testing outlying observations, 1950, DOI 10.1214/aoms/1177729885.
+    """
+    used = [(run, final) for run in runs if (final := _final(run)).notna().sum() >= FEWEST_SEEDS]
+    scores = [final.dropna().to_numpy(dtype=np.float64) for _, final in used]
+    scores = [x if np.ptp(x) > ROUNDING * abs(x.mean()) else np.full(len(x), x[0]) for x in scores]
+    if not any(np.ptp(x) > 0 for x in scores):
+        text = f"no run has {FEWEST_SEEDS} seeds whose scores differ"
+        return tuple(Check(name, "not_applicable", None, LEVEL, text) for name in ("outlying_seed", "normal_seeds"))
+    grain = 1 / max(run.n_items for run, _ in used) if used[0][0].binary else 0.0
+    within, between, shape = (each[0] for each in _seed_p_values([x[None] for x in scores], grain))
+    powers = _powers(tuple(len(x) for x in scores))
+    seed, text = _outlying([final.dropna() for _, final in used], within, between)
+    return (
+        Check(
+            "outlying_seed", "passed" if seed > LEVEL else "failed", seed, LEVEL,
+            (text if seed <= LEVEL else "no seed stands out") + f"; one {OUT_BY:g} sds off is found in {powers[0]:.0%} "
+            "of such data",
+        ),
+        Check(
+            "normal_seeds", "passed" if shape > LEVEL else "failed", float(shape), LEVEL,
+            ("seeds lie farther out than normal ones: intervals of the seed sd are too narrow; go by seed_sd_robust"
+             if shape <= LEVEL else "seeds lie no farther out than normal ones")
+            + f"; heavy tails (t, {HEAVY} degrees of freedom) are found in {powers[1]:.0%} of such data",
+        ),
+    )  # fmt: skip
+
+
+def _final(run: RunScores) -> pd.Series:
+    """Scores at the last step by seed, named as the run."""
+    return pd.Series(run.scores()[:, -1], index=list(run.seeds), name=run.run)
+
+
+def _outlying(finals: Sequence[pd.Series], within: FloatArray, between: FloatArray) -> tuple[float, str]:
+    """Smallest p-value of a seed, all runs and both ways of standing out taken into account, and what to say of it."""
+    ways = [within * len(finals), between] if np.isfinite(between).all() else [within * len(finals)]
+    first = min(ways, key=np.min)
+    place = int(np.argmin(first))
+    final = finals[place]
+    away = (final - final.median()).abs()
+    seed, others = str(away.idxmax()), away.drop(away.idxmax()).max()
+    return min(1.0, float(first.min()) * len(ways)), (
+        f"seed {seed!r} of run {final.name!r} is {away.max():.3g} off the median of its run, the others at most "
+        f"{others:.3g}: the sd over seeds is mostly its doing; go by seed_sd_robust, or leave it out"
+    )
+
+
+def _seed_p_values(runs: Sequence[FloatArray], grain: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Give p-values of each run's largest deviation and of each run's sd, and of all deviations together.
+
+    Parameters
+    ----------
+    runs : sequence of arrays of shape (data set, seed)
+    grain : float
+        What scores are multiples of. Rounding to it makes seeds tie; its variance is added, lest ties look like seeds
+        far closer together than the last.
+
+    Returns
+    -------
+    within, between : arrays of shape (data set, run)
+        The latter, of the run with the largest sd, holds its p-value for the largest of all; NaN with few runs.
+    shape : array of shape (data set,)
+    """
+    sizes = tuple(x.shape[1] for x in runs)
+    rounding = grain**2 / 6  # of the difference of two rounded scores
+    variances = np.stack([x.var(axis=1, ddof=1) + rounding for x in runs], axis=1)
+    within = np.ones(variances.shape)
+    for place, x in enumerate(runs):
+        known = variances[:, place] > 0
+        largest = np.abs(x - x.mean(axis=1, keepdims=True)).max(axis=1)[known] / np.sqrt(variances[known, place])
+        within[known, place] = _upper_share(largest, _largest_deviations(sizes[place]))
+    with np.errstate(divide="ignore"):
+        shape = scipy.stats.chi2.sf(-2 * np.log(within).sum(axis=1), 2 * len(runs))
+    between = np.full(within.shape, np.nan)
+    if len(runs) >= FEWEST_RUNS and (variances > 0).all():
+        between = np.ones(within.shape)
+        fine = np.flatnonzero(np.median(variances, axis=1) > (COARSE * grain) ** 2)
+        logs = _standing(np.log(variances[fine]))
+        between[fine, logs.argmax(axis=1)] = _upper_share(logs.max(axis=1), _largest_spreads(sizes))
+    return within, between, np.asarray(shape)
+
+
+def _standing(logs: FloatArray) -> FloatArray:
+    spread = np.maximum(logs.std(axis=1, ddof=1, keepdims=True), ROUNDING)  # runs of few items may have equal sds
+    return np.asarray((logs - logs.mean(axis=1, keepdims=True)) / spread)
+
+
+def _upper_share(values: FloatArray, reference: FloatArray) -> FloatArray:
+    """Share of sorted reference values that are at least as large, never 0."""
+    above = len(reference) - np.searchsorted(reference, values, side="left")
+    return np.asarray((above + 1) / (len(reference) + 1))
+
+
+@lru_cache(maxsize=128)
+def _largest_deviations(size: int) -> FloatArray:
+    """Largest deviation in sds of so many normal seeds, sorted."""
+    x = np.random.default_rng(0).normal(size=(2 * N_REFERENCE, size))
+    return np.sort(np.abs(x - x.mean(axis=1, keepdims=True)).max(axis=1) / x.std(axis=1, ddof=1))
+
+
+@lru_cache(maxsize=128)
+def _largest_spreads(sizes: tuple[int, ...]) -> FloatArray:
+    """Largest log variance of runs of so many normal seeds, in sds about their mean, sorted."""
+    nu = np.array(sizes) - 1.0
+    logs = np.log(np.random.default_rng(0).chisquare(nu, size=(N_REFERENCE, len(sizes))) / nu)
+    return np.sort(_standing(logs).max(axis=1))
+
+
+@lru_cache(maxsize=128)
+def _powers(sizes: tuple[int, ...]) -> tuple[float, float]:
+    """Power of the two checks: one seed of the first run off by `OUT_BY` sds; all seeds of a t distribution."""
+    rng = np.random.default_rng(0)
+    out = [rng.normal(size=(N_POWER, size)) for size in sizes]
+    out[0][:, 0] += OUT_BY
+    within, between, _ = _seed_p_values(out, 0.0)
+    ways = [within.min(axis=1) * len(sizes)]
+    if np.isfinite(between).all():
+        ways.append(between.min(axis=1))
+    shape = _seed_p_values([rng.standard_t(HEAVY, size=(N_POWER, size)) for size in sizes], 0.0)[2]
+    return float((np.min(ways, axis=0) * len(ways) <= LEVEL).mean()), float((shape <= LEVEL).mean())

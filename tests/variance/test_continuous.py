@@ -4,7 +4,7 @@ from scipy.special import softmax
 
 from irt_bench import read_responses, table_from_frame, write_table
 from irt_bench.responses.table import CHOICE_BYTES, CHOICE_CHARS, CHOICE_LOGPROBS, GOLD, item_positions
-from irt_bench.variance.seed_variance import PER_BYTE, PER_CHAR, choice_measures, continuous_measures, padded
+from irt_bench.variance.scores import PER_BYTE, PER_CHAR, choice_measures, continuous_measures, padded
 
 LOGPROBS = np.array([[-1.0, -2.0, -0.5], [-3.0, -1.0, np.nan]])
 
@@ -28,7 +28,7 @@ def frame(correct):
 def test_a_constant_gold_position_is_found_from_which_answers_are_right_and_said():
     measures, notes = continuous_measures(frame([1, 0, 1, 0]))
     assert "choice 0" in notes[0]
-    assert [measure.name for measure in measures] == ["gold_probability", "loglikelihood", "margin", "brier"]
+    assert [measure.measure for measure in measures] == ["gold_probability", "loglikelihood", "margin", "brier"]
     np.testing.assert_allclose(measures[1].values, [[-1.0, -2.0], [-0.1, -5.0]])
 
 
@@ -45,7 +45,7 @@ def test_lengths_of_the_choices_travel_through_files_into_normalised_probabiliti
     for name in ("a.csv", "a.parquet"):
         write_table(table, tmp_path / name)
         measures, _ = continuous_measures(read_responses([tmp_path / name]))
-        found = {measure.name: measure.values for measure in measures}
+        found = {measure.measure: measure.values for measure in measures}
         np.testing.assert_allclose(found[PER_CHAR][0, 0], softmax([-1 / 4, -2 / 2])[0])
         np.testing.assert_allclose(found[PER_BYTE][1, 0], softmax([-0.1 / 1, -4 / 8])[0])
 

@@ -7,7 +7,7 @@ from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench import NUTSSettings, SVISettings
 from irt_bench.errors import AnalysisError
-from irt_bench.variance.seed_checks import seen_spread
+from irt_bench.variance.metrics import seen_spread
 from irt_bench.variance.seed_effect import model_seed_effects, seed_model_settings
 from irt_bench.variance.seed_variance import one_measure
 

@@ -3,14 +3,14 @@ import pandas as pd
 import pytest
 
 from irt_bench.variance.scores import RunScores
-from irt_bench.variance.seed_checks import (
+from irt_bench.variance.seed_effect import description_checks
+from irt_bench.variance.seed_variance import (
     HEAVY,
     LEVEL,
     OUT_BY,
     _largest_deviations,
     _powers,
     _seed_p_values,
-    description_checks,
     seed_checks,
 )
 

@@ -23,10 +23,9 @@ from irt_bench.study.plan import StudyPlan, plan_table
 from irt_bench.study.results import StudyResult
 from irt_bench.study.verdicts import CUTS, NO_DIFFERENCE, RAISES
 from irt_bench.subsets.estimators import ESTIMATORS
-from irt_bench.variance.metrics import MACRO_AVERAGE
-from irt_bench.variance.scores import ACCURACY
-from irt_bench.variance.seed_checks import SEEN
-from irt_bench.variance.seed_variance import GOLD_PROBABILITY, SeedVarianceResult
+from irt_bench.variance.metrics import MACRO_AVERAGE, SEEN
+from irt_bench.variance.scores import ACCURACY, GOLD_PROBABILITY
+from irt_bench.variance.seed_variance import SeedVarianceResult
 
 if TYPE_CHECKING:
     from irt_bench.variance.seed_effect import SeedModelResult
