@@ -23,9 +23,9 @@ from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.table import ResponseTable
 from irt_bench.study.collect import is_reference
 from irt_bench.study.design import StudyDesign, make_design
+from irt_bench.study.plan import Workers
 from irt_bench.study.results import StudyResult
-from irt_bench.study.run import Workers
-from irt_bench.study.run import run_study as run_design
+from irt_bench.study.results import run_study as run_design
 from irt_bench.workers import Progress
 
 if TYPE_CHECKING:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from irt_bench.api.variance import SeedVariance
     from irt_bench.responses import ResponseTable
     from irt_bench.study.design import StudyDesign
+    from irt_bench.study.plan import Workers
     from irt_bench.study.results import StudyResult
-    from irt_bench.study.run import Workers
 
 RECIPES, COMPARE, MODELS, SEED_MODEL = (
     "Two training recipes",
@@ -358,7 +358,7 @@ class WorkerOptions:
 
     def workers(self) -> "Workers":
         """Check the shard, and say where tasks are computed."""
-        from irt_bench.study.run import Workers
+        from irt_bench.study.plan import Workers
 
         return Workers(self.backend, self.scheduler, self.jobs, _shard(self.shard))
 
@@ -422,7 +422,7 @@ def _alternatives(given: list[str], table: "ResponseTable", format: str | None) 
 def _run_study(
     table: "ResponseTable", design: "StudyDesign", output: Path, workers: "Workers", others: dict[str, Any]
 ) -> "StudyResult | None":
-    from irt_bench.study.run import run_study
+    from irt_bench.study.results import run_study
 
     try:
         with progress_bar() as progress:

@@ -1,4 +1,4 @@
-"""Tables of a study from its results: every method, size and estimator, the pruning path, transfer, and the summary.
+"""A study from its plan to its tables: every method, size and estimator, the pruning path, transfer, and the summary.
 
 Seed sds are roots of the variance over seeds, averaged over steps and pooled within runs. They are therefore comparable
 with the root of V(k), and with random subsets, whose sd is the root of their mean variance. The E of the paper, a mean
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -24,12 +25,13 @@ from irt_bench.analysis.transfer import ROWS
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
+from irt_bench.responses.table import ResponseTable
 from irt_bench.study.checkpoints import pooled_variance, score_statistics, scores_move
 from irt_bench.study.collect import FULL, BenchmarkResults, fit_failure, is_random, is_random_mean, is_reference
 from irt_bench.study.cures import cure_control, cure_notes, cure_table
 from irt_bench.study.data import Store
-from irt_bench.study.design import SEED_MODEL
-from irt_bench.study.plan import BenchmarkPlan, StudyPlan
+from irt_bench.study.design import SEED_MODEL, StudyDesign
+from irt_bench.study.plan import BenchmarkPlan, StudyPlan, Workers, compute_missing, missing_tasks, plan_study
 from irt_bench.study.rows import (
     RandomReferences,
     control_table,
@@ -52,6 +54,7 @@ from irt_bench.study.verdicts import (
     verdict,
 )
 from irt_bench.subsets.compare import WITHIN
+from irt_bench.workers import Progress
 
 PAPER_METHOD: Final = ("anchors-irt", "anchor")  # as in the paper: items clustered by their parameters
 
@@ -229,6 +232,26 @@ class StudyResult:
 
 
 Alternatives = Mapping[str, Mapping[str, "pd.Series[float]"]]  # name → benchmark → score by model label
+
+
+def run_study(
+    table: ResponseTable,
+    design: StudyDesign,
+    folder: Path,
+    *,
+    workers: Workers = Workers(),  # noqa: B008
+    progress: Progress | None = None,
+    alternatives: Alternatives = MappingProxyType({}),
+) -> StudyResult | None:
+    """Run a study, or continue one, and keep the results of tasks in a folder; see `irt_bench.run_study`.
+
+    The tables are not written here. None is returned if tasks are still missing because this was one shard of several.
+    """
+    store = Store(folder)
+    store.open()
+    plan = plan_study(table, design, folder)
+    compute_missing(plan, store, workers, progress)
+    return None if missing_tasks(plan, store) else assemble(plan, store, alternatives)
 
 
 def assemble(plan: StudyPlan, store: Store, alternatives: Alternatives = MappingProxyType({})) -> StudyResult:

@@ -10,7 +10,7 @@ from irt_bench.study.collect import BenchmarkResults
 from irt_bench.study.data import Store
 from irt_bench.study.design import make_design
 from irt_bench.study.plan import plan_study
-from irt_bench.study.run import run_study
+from irt_bench.study.results import run_study
 from irt_bench.study.split import SplitData
 from irt_bench.study.tasks import compute_task
 

@@ -9,8 +9,7 @@ from irt_bench.names import POOLED
 from irt_bench.study.data import Store
 from irt_bench.study.design import make_design
 from irt_bench.study.plan import tasks_by
-from irt_bench.study.results import assemble
-from irt_bench.study.run import run_study
+from irt_bench.study.results import assemble, run_study
 from irt_bench.study.split import REASON
 
 from .conftest import draw_table

@@ -11,22 +11,22 @@ import pytest
 from irt_bench import write_table
 from irt_bench.errors import AnalysisError
 from irt_bench.study.data import Store
-from irt_bench.study.plan import plan_study
-from irt_bench.study.run import Workers, missing_tasks, run_study
+from irt_bench.study.plan import Workers, missing_tasks, plan_study
+from irt_bench.study.results import run_study
 
 SLOWLY = """
 import sys, time
 from pathlib import Path
 from irt_bench.responses import read_responses
-from irt_bench.study import run
+from irt_bench.study import plan, results
 from irt_bench.study.design import StudyDesign
-compute = run.compute_task
+compute = plan.compute_task
 def slow(data, task):
     time.sleep(0.3)
     return compute(data, task)
-run.compute_task = slow
+plan.compute_task = slow
 design = StudyDesign.model_validate_json(sys.argv[3])
-run.run_study(read_responses([sys.argv[1]]), design, Path(sys.argv[2]))
+results.run_study(read_responses([sys.argv[1]]), design, Path(sys.argv[2]))
 """
 
 
