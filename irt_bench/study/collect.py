@@ -12,12 +12,11 @@ import pandas as pd
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import RUN
-from irt_bench.study.checkpoints import Checkpoints, RunVariance, run_variance
-from irt_bench.study.data import Store, row_labels
+from irt_bench.study.data import Checkpoints, RunVariance, row_labels, run_variance
 from irt_bench.study.design import EQUAL, HALF, THETA
 from irt_bench.study.plan import RANDOM, BenchmarkPlan, SplitTasks, tasks_by
 from irt_bench.study.split import REASON, WEIGHTED, link_abilities
-from irt_bench.study.tasks import CURE
+from irt_bench.study.tasks import CURE, Store
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -41,8 +41,8 @@ from numpy.polynomial import Polynomial
 from irt_bench.analysis.intervals import holm, with_limits
 from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK, INTERVAL
-from irt_bench.study.checkpoints import MOVING_LEVEL, Checkpoints, finite_mean
 from irt_bench.study.collect import BenchmarkResults
+from irt_bench.study.data import MOVING_LEVEL, Checkpoints, finite_mean
 from irt_bench.study.design import EQUAL, THETA
 from irt_bench.study.rows import RandomReferences, detectable_cut
 from irt_bench.study.split import WEIGHTED

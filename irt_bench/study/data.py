@@ -1,133 +1,41 @@
-"""Files of a study: the responses, once, as arrays that workers map; and the result of each task.
+"""The data of a split: responses that workers map, models that calibrate, evaluated checkpoints and their scores.
 
-A result file has the hash of its inputs as its name. It appears under that name only when it is complete. A study that
-was killed therefore continues from the files that exist, and a changed design finds the results it shares with the old
-one. A worker holds in memory the rows of the split it works on, their fit, and the item curves: see `memory_bytes`.
+The responses are written once, as arrays. A worker holds in memory the rows of the split it works on, their fit, and
+the item curves: see `memory_bytes`. Scores of the checkpoints are arrays of shape (..., row); leading dimensions are
+random subsets, or absent. All statistics are of scores alone, so that a subset, a weighting, an estimate of the full
+score and ability are measured in the same way.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import struct
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Mapping
+import itertools
+import warnings
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
+from scipy import linalg
 
-from irt_bench.arrays import Positions
-from irt_bench.errors import OutputError
-from irt_bench.files import FOLDER_MARKER, HIDDEN_PREFIX, remove_abandoned, replacing
+from irt_bench.arrays import FloatArray, Positions
+from irt_bench.files import replacing
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.settings import LaplaceSettings
 from irt_bench.irt_models.logistic import TwoPL
 from irt_bench.names import RUN, SEED, STEP, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.study.checkpoints import Checkpoints
+from irt_bench.responses.table import natural_order
 from irt_bench.study.design import Split
 from irt_bench.subsets.basis import ABILITY_NODES, SelectionBasis
 from irt_bench.subsets.calibration import CalibrationPlan
+from irt_bench.variance.metrics import monotonicity, tau_b
+from irt_bench.variance.scores import step_order
 
-TASKS: Final = "tasks"  # folder of the results of tasks
 DATA: Final = "data"  # folder of the responses as arrays
-SUFFIX: Final = ".npz"
-
-# What NumPy raises on an archive whose bytes were changed.
-DAMAGED: Final = (
-    OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, OverflowError, RuntimeError, SyntaxError,
-    TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-
-Result = Mapping[str, npt.NDArray[Any]]
-
-
-def input_hash(inputs: Mapping[str, Any]) -> str:
-    """Return the name of a task: 40 digits of the SHA-256 over its sorted inputs."""
-    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
-
-
-@dataclass(frozen=True)
-class Store:
-    """Folder of a study."""
-
-    folder: Path
-
-    def open(self) -> None:
-        """Make the folder, or continue in one that a study made.
-
-        Raises
-        ------
-        OutputError
-            If it holds other files, or cannot be written.
-        """
-        path = self.folder
-        if path.exists() and (not path.is_dir() or path.is_symlink()):
-            raise OutputError(f"{path} is not a folder; choose another name.")
-        if path.is_dir() and any(path.iterdir()) and not (path / TASKS).is_dir():
-            raise OutputError(f"{path} holds files that no study of this version wrote; choose another folder.")
-        try:
-            for part in (TASKS, DATA):
-                (path / part).mkdir(parents=True, exist_ok=True)
-                remove_abandoned(path / part)
-        except OSError as error:
-            raise OutputError(f"folder {path} cannot be made: {error.strerror}.") from error
-
-    def has(self, name: str) -> bool:
-        """Whether a task is finished."""
-        return self._path(name).is_file()
-
-    def finished(self) -> set[str]:
-        """Names of all finished tasks."""
-        return {
-            entry.name.removesuffix(SUFFIX)
-            for entry in os.scandir(self.folder / TASKS)
-            if entry.name.endswith(SUFFIX) and not entry.name.startswith(HIDDEN_PREFIX)
-        }
-
-    def write(self, name: str, result: Result) -> None:
-        """Write the result of a task atomically; the same result gives the same bytes."""
-        write_arrays(self._path(name), result)
-
-    def read(self, name: str) -> dict[str, npt.NDArray[Any]]:
-        """Read the result of a finished task.
-
-        Raises
-        ------
-        OutputError
-            If the file is damaged; it is removed, so that the next run computes it again.
-        """
-        path = self._path(name)
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-                return {key: found[key] for key in found.files}
-        except DAMAGED as error:
-            path.unlink(missing_ok=True)
-            raise OutputError(
-                f"task result {path.name} was damaged ({error}) and is removed; run the study again to compute it."
-            ) from error
-
-    def unfinished_mark(self) -> None:
-        """Remove the mark of a finished study while it is computed again."""
-        (self.folder / FOLDER_MARKER).unlink(missing_ok=True)
-
-    def _path(self, name: str) -> Path:
-        return self.folder / TASKS / f"{name}{SUFFIX}"
-
-
-def write_arrays(path: Path, arrays: Result) -> None:
-    """Write named arrays: a reader sees a whole file or none."""
-    with replacing(path) as beside, beside.open("wb") as file:
-        np.savez(file, **dict(arrays))  # type: ignore[arg-type]
-
 
 FIT_DRAWS: Final = 200  # of the items' parameters: means are known to 7% of their posterior sd
 MAX_REFINED: Final = 40_000_000  # responses times draws: some seconds per fit
@@ -252,3 +160,219 @@ def fit_shuffled(job: SplitJob, counts: ResponseCounts) -> SelectionBasis:
     rough = {"max_sweeps": CONTROL_SWEEPS, "tolerance": CONTROL_TOLERANCE, "refine": False}
     settings = plan.settings.model_copy(update=rough)
     return plan._replace(settings=settings, keep_negative=True).fit_basis(counts)
+
+
+MIN_RANKED: Final = 3  # checkpoints, to compare their order
+MOVING_LEVEL: Final = 0.05  # of the test that full scores move
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Evaluated models, one per row."""
+
+    frame: pd.DataFrame  # ``run, seed, step`` as text, one row per checkpoint, in the order of the scores
+    halves: bool = False  # whether the runs are halves of the seeds of one run, which differ only by chance
+
+    @cached_property
+    def runs(self) -> list[str]:
+        """Names of the runs, in natural order."""
+        return natural_order(set(self.frame[RUN]))
+
+    @cached_property
+    def known_to_move(self) -> dict[bytes, bool]:
+        """What `scores_move` found of the full scores whose bytes these are."""
+        return {}
+
+    @cached_property
+    def _grids(self) -> dict[str, _Grid]:
+        return {run: _grid(self.frame, run) for run in self.runs}
+
+    def arrange(self, scores: FloatArray, run: str) -> FloatArray:
+        """Scores of one run as an array of shape (..., seed, step), steps in order; NaN for a missing checkpoint."""
+        grid = self._grids[run]
+        out = np.full((*scores.shape[:-1], *grid.shape), np.nan)
+        out[..., grid.seeds, grid.steps] = scores[..., grid.rows]
+        return out
+
+    @cached_property
+    def last_rows(self) -> dict[str, Positions]:
+        """Rows at the last step of each run at which it has two or more seeds."""
+        found = {}
+        for run, grid in self._grids.items():
+            n_seeds = np.bincount(grid.steps, minlength=grid.shape[1])
+            found[run] = grid.rows[grid.steps == np.flatnonzero(n_seeds >= 2)[-1]]
+        return found
+
+
+class _Grid(NamedTuple):
+    """Rows of a run, the numbers of their seeds and steps, and how many of both there are."""
+
+    rows: Positions
+    seeds: Positions
+    steps: Positions
+    shape: tuple[int, int]
+
+
+def _grid(frame: pd.DataFrame, run: str) -> _Grid:
+    rows = np.flatnonzero(frame[RUN] == run)
+    part = frame.iloc[rows]
+    seeds, steps = natural_order(set(part[SEED])), step_order(set(part[STEP]))
+    codes = (pd.Index(seeds).get_indexer(pd.Index(part[SEED])), pd.Index(steps).get_indexer(pd.Index(part[STEP])))
+    return _Grid(rows, *codes, (len(seeds), len(steps)))
+
+
+class RunVariance(NamedTuple):
+    """Variance over the seeds of a run, averaged over its steps, and what it was computed from.
+
+    ``value`` has shape (...); ``contrasts`` (..., seed - 1, step) are independent contrasts of the seeds with the same
+    mean square; ``freedom`` is the number of seeds less one.
+    """
+
+    value: FloatArray
+    contrasts: FloatArray
+    freedom: int
+
+
+def run_variance(scores: FloatArray) -> RunVariance:
+    """Variance over seeds (ddof 1), averaged over steps, with Helmert contrasts of the seeds.
+
+    Scores have shape (..., seed, step), NaN for a missing checkpoint. Contrasts use the steps that are complete, or
+    else the seeds of the last step.
+    """
+    there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(scores).reshape(-1, *scores.shape[-2:]).all(axis=0))
+    whole = scores[..., there.all(axis=0)]
+    if not whole.shape[-1]:
+        last = int(np.flatnonzero(there.sum(axis=0) == there.sum(axis=0).max())[-1])
+        whole = scores[..., np.flatnonzero(there[:, last]), last][..., None]
+    n = whole.shape[-2]
+    contrasts = np.einsum("fs,...st->...ft", _helmert(n), whole) if n > 1 else whole[..., :0, :]
+    return RunVariance(_variance(scores), contrasts, contrasts.shape[-2])
+
+
+_helmert = lru_cache(linalg.helmert)
+
+
+def _variance(scores: FloatArray) -> FloatArray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a step with fewer than two seeds is left out
+        return np.asarray(np.nanmean(np.nanvar(scores, axis=-2, ddof=1), axis=-1))
+
+
+def mean_sd(scores: FloatArray) -> FloatArray:
+    """Return E of the paper: the mean over steps of the sd over seeds (ddof 1), shape (...)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(np.nanstd(scores, axis=-2, ddof=1), axis=-1))
+
+
+def pooled_variance(runs: list[RunVariance]) -> FloatArray:
+    """Pool variances within runs, weighted by seeds less one."""
+    freedom = np.array([run.freedom for run in runs], dtype=np.float64)
+    return np.asarray(np.tensordot(freedom, np.stack([run.value for run in runs]), 1) / freedom.sum())
+
+
+def score_statistics(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> dict[str, FloatArray]:
+    """Compute statistics of sets of scores, shape (..., row), over all runs; `full` are the scores on all items.
+
+    Returns
+    -------
+    dict of arrays of shape (...)
+        ``e`` (the paper's E, root mean square over runs), ``mean`` and ``bias`` (of the last step, against the full
+        score; NaN for scores on another scale is up to the caller), ``movement`` (see `movement`), ``snr`` (mean / seed
+        sd at the last step), ``monotonicity``, ``kendall_tau`` (tau-b with the full score over checkpoints of the last
+        step), ``decision_accuracy``.
+    """
+    arranged = {run: checkpoints.arrange(scores, run) for run in checkpoints.runs}
+    last = checkpoints.last_rows
+    final = np.concatenate(list(last.values()))
+    last_variance = pooled_variance([run_variance(scores[..., rows, None]) for rows in last.values()])
+    mean = np.mean([scores[..., rows].mean(axis=-1) for rows in last.values()], axis=0)
+    freedom = np.array([each.shape[-2] - 1 for each in arranged.values()], dtype=np.float64)
+    squares = np.stack([mean_sd(each) ** 2 for each in arranged.values()], axis=-1)
+    courses = np.concatenate([monotonicity(each) for each in arranged.values()], axis=-1)
+    enough = np.isfinite(scores[..., final] + full[final]).sum(axis=-1) >= MIN_RANKED
+    with np.errstate(divide="ignore", invalid="ignore"):
+        snr = np.where(last_variance > 0, np.abs(mean) / np.sqrt(last_variance), np.nan)
+    return {
+        "e": np.sqrt(squares @ freedom / freedom.sum()),
+        "mean": np.asarray(mean),
+        "bias": mean - np.mean([full[rows].mean() for rows in last.values()]),
+        "movement": movement(scores, full, checkpoints),
+        "snr": snr,
+        "monotonicity": finite_mean(courses),
+        "kendall_tau": np.where(enough, tau_b(full[final], scores[..., final]), np.nan),
+        "decision_accuracy": decision_accuracy(scores, full, checkpoints),
+    }
+
+
+def decision_accuracy(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> FloatArray:
+    """Share of pairs of checkpoints of two runs that the scores order as the mean full scores of the runs.
+
+    Checkpoints are those of the last step. Pairs of runs with equal means do not count; equal scores count half. NaN
+    with fewer than two runs, or if the runs are halves of one.
+    """
+    right, n = np.zeros(scores.shape[:-1]), 0
+    for one, other in itertools.combinations([] if checkpoints.halves else checkpoints.last_rows.values(), 2):
+        truth = np.sign(full[one].mean() - full[other].mean())
+        if truth != 0:
+            found = np.sign(scores[..., one, None] - scores[..., None, other])
+            right += (1 + found * truth).sum(axis=(-2, -1)) / 2
+            n += len(one) * len(other)
+    return right / n if n else np.full(right.shape, np.nan)
+
+
+def movement(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> FloatArray:
+    """Slope of the scores on the full scores, over means of runs and steps: 1 if they move equally, 0 if not at all.
+
+    Halves of one run count only by their movement from step to step.
+
+    Returns
+    -------
+    array of shape (...)
+        NaN if the full scores do not move by more than seed noise: see `scores_move`.
+    """
+    y, x = (_points(each, checkpoints) for each in (scores, full))
+    known = np.isfinite(x) & np.isfinite(y).reshape(-1, y.shape[-1]).all(axis=0)
+    key = full.tobytes()
+    if key not in checkpoints.known_to_move:  # asked of the same scores for every subset
+        checkpoints.known_to_move[key] = scores_move(full, checkpoints)
+    if not checkpoints.known_to_move[key]:
+        return np.full(y.shape[:-1], np.nan)
+    x = x[known] - x[known].mean() if known.any() else x[known]
+    return np.asarray(y[..., known] @ x / (x @ x))
+
+
+def scores_move(full: FloatArray, checkpoints: Checkpoints) -> bool:
+    """Whether mean full scores of runs and steps differ by more than seed noise.
+
+    An F test at 5% of their variance against the variance of means over seeds. Without such a difference, a slope on
+    the full scores is noise: between two halves of the seeds of one run it ranged from -32 to 79.
+    """
+    points = _points(full, checkpoints)
+    points = points[np.isfinite(points)]
+    free = len(points) - (len(checkpoints.runs) if checkpoints.halves else 1)
+    runs = [run_variance(checkpoints.arrange(full, run)) for run in checkpoints.runs]
+    if free < 1:
+        return False
+    between = float(((points - (0.0 if checkpoints.halves else points.mean())) ** 2).sum()) / free
+    within = float(np.mean([run.value / (run.freedom + 1) for run in runs]))
+    if not between > 1e-12:
+        return False
+    return within <= 0 or between / within > scipy.stats.f.ppf(1 - MOVING_LEVEL, free, sum(run.freedom for run in runs))
+
+
+def _points(scores: FloatArray, checkpoints: Checkpoints) -> FloatArray:
+    """Means over seeds, shape (..., run and step); for halves of one run, centred within each half."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means = [np.nanmean(checkpoints.arrange(scores, run), axis=-2) for run in checkpoints.runs]
+        if checkpoints.halves:
+            means = [each - np.nanmean(each, axis=-1, keepdims=True) for each in means]
+    return np.concatenate(means, axis=-1)
+
+
+def finite_mean(values: FloatArray) -> FloatArray:
+    """Mean of the finite values over the last axis; NaN if there are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(np.where(np.isfinite(values), values, np.nan), axis=-1))

@@ -26,10 +26,10 @@ from irt_bench.errors import AnalysisError, check_jobs, unknown_choice
 from irt_bench.names import BENCHMARK, INTERVAL, RUN, SUBTASK, BackendName
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
-from irt_bench.study.data import SplitJob, Store, make_job, memory_bytes, write_data
+from irt_bench.study.data import SplitJob, make_job, memory_bytes, write_data
 from irt_bench.study.design import EQUAL, N_RANDOM_UNUSED, SEED_MODEL, Splits, StudyDesign, make_splits
 from irt_bench.study.split import SplitData, estimators_of, random_estimators
-from irt_bench.study.tasks import StudyTask, compute_task, make_task
+from irt_bench.study.tasks import Store, StudyTask, compute_task, make_task
 from irt_bench.subsets.compare import WITHIN, methods_for
 from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.select import SELECTORS, item_number

@@ -26,10 +26,9 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import AnalysisError
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
 from irt_bench.responses.table import ResponseTable
-from irt_bench.study.checkpoints import pooled_variance, score_statistics, scores_move
 from irt_bench.study.collect import FULL, BenchmarkResults, fit_failure, is_random, is_random_mean, is_reference
 from irt_bench.study.cures import cure_control, cure_notes, cure_table
-from irt_bench.study.data import Store
+from irt_bench.study.data import pooled_variance, score_statistics, scores_move
 from irt_bench.study.design import SEED_MODEL, StudyDesign
 from irt_bench.study.plan import BenchmarkPlan, StudyPlan, Workers, compute_missing, missing_tasks, plan_study
 from irt_bench.study.rows import (
@@ -41,6 +40,7 @@ from irt_bench.study.rows import (
     with_study_verdicts,
 )
 from irt_bench.study.split import WEIGHTED, random_reference
+from irt_bench.study.tasks import Store
 from irt_bench.study.verdicts import (
     CUTS,
     NO_DIFFERENCE,

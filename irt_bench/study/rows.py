@@ -28,9 +28,8 @@ from scipy import special
 from irt_bench.analysis.intervals import holm, with_limits
 from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
-from irt_bench.study.checkpoints import run_variance
 from irt_bench.study.collect import FULL, SCALES, BenchmarkResults, Key, scale_of
-from irt_bench.study.data import read_rows
+from irt_bench.study.data import read_rows, run_variance
 from irt_bench.study.design import EQUAL, SEED_MODEL, STATISTICS, THETA
 from irt_bench.study.plan import LEVEL, RANDOM, BenchmarkPlan, StudyPlan
 from irt_bench.study.split import REASON, WEIGHTED, random_items, random_reference, run_components

@@ -1,4 +1,4 @@
-"""Tasks: the smallest pieces of a study. Each is computed once, and its result is kept.
+"""Tasks: the smallest pieces of a study. Each is computed once, and its result is kept in a folder (`Store`).
 
 ==========  ==============================  ==========================================================================
 kind        one per                         result
@@ -21,14 +21,25 @@ The variance of any weighted sum of items then follows from the item curves, wit
 not part of that model; ``seed_sd`` includes them.
 
 Numbers depend only on the inputs that the name of the task hashes. They do not depend on the worker, the backend, or
-the tasks computed before.
+the tasks computed before. A result file has the hash of its inputs as its name, and appears under it only when it is
+complete. A study that was killed therefore continues from the files that exist, and a changed design finds the results
+it shares with the old one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import struct
+import tokenize
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -43,15 +54,16 @@ from irt_bench.errors import (
     FitError,
     FitWarning,
     ModelError,
+    OutputError,
     ResponsesWarning,
     SubsetWarning,
     UndefinedWarning,
 )
+from irt_bench.files import FOLDER_MARKER, HIDDEN_PREFIX, remove_abandoned, replacing
 from irt_bench.inference.settings import SVISettings
 from irt_bench.names import POOLED
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.study.checkpoints import run_variance
-from irt_bench.study.data import Result, SplitJob, fit_shuffled, input_hash, read_rows
+from irt_bench.study.data import DATA, SplitJob, fit_shuffled, read_rows, run_variance
 from irt_bench.study.design import EQUAL, THETA
 from irt_bench.study.split import (
     REASON,
@@ -84,9 +96,100 @@ from irt_bench.variance.seed_effect import description_checks, fit_as_varied, se
 if TYPE_CHECKING:
     from irt_bench.inference.seed_model import SeedFit
 
+TASKS: Final = "tasks"  # folder of the results of tasks
+SUFFIX: Final = ".npz"
 CODE: Final = 6  # raised whenever results change: kept ones are then computed again
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets: enough for some 20 comparisons to pass Holm's correction
+
+
+# What NumPy raises on an archive whose bytes were changed.
+DAMAGED: Final = (
+    OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, OverflowError, RuntimeError, SyntaxError,
+    TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+Result = Mapping[str, npt.NDArray[Any]]
+
+
+def input_hash(inputs: Mapping[str, Any]) -> str:
+    """Return the name of a task: 40 digits of the SHA-256 over its sorted inputs."""
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Folder of a study."""
+
+    folder: Path
+
+    def open(self) -> None:
+        """Make the folder, or continue in one that a study made.
+
+        Raises
+        ------
+        OutputError
+            If it holds other files, or cannot be written.
+        """
+        path = self.folder
+        if path.exists() and (not path.is_dir() or path.is_symlink()):
+            raise OutputError(f"{path} is not a folder; choose another name.")
+        if path.is_dir() and any(path.iterdir()) and not (path / TASKS).is_dir():
+            raise OutputError(f"{path} holds files that no study of this version wrote; choose another folder.")
+        try:
+            for part in (TASKS, DATA):
+                (path / part).mkdir(parents=True, exist_ok=True)
+                remove_abandoned(path / part)
+        except OSError as error:
+            raise OutputError(f"folder {path} cannot be made: {error.strerror}.") from error
+
+    def has(self, name: str) -> bool:
+        """Whether a task is finished."""
+        return self._path(name).is_file()
+
+    def finished(self) -> set[str]:
+        """Names of all finished tasks."""
+        return {
+            entry.name.removesuffix(SUFFIX)
+            for entry in os.scandir(self.folder / TASKS)
+            if entry.name.endswith(SUFFIX) and not entry.name.startswith(HIDDEN_PREFIX)
+        }
+
+    def write(self, name: str, result: Result) -> None:
+        """Write the result of a task atomically; the same result gives the same bytes."""
+        write_arrays(self._path(name), result)
+
+    def read(self, name: str) -> dict[str, npt.NDArray[Any]]:
+        """Read the result of a finished task.
+
+        Raises
+        ------
+        OutputError
+            If the file is damaged; it is removed, so that the next run computes it again.
+        """
+        path = self._path(name)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+                return {key: found[key] for key in found.files}
+        except DAMAGED as error:
+            path.unlink(missing_ok=True)
+            raise OutputError(
+                f"task result {path.name} was damaged ({error}) and is removed; run the study again to compute it."
+            ) from error
+
+    def unfinished_mark(self) -> None:
+        """Remove the mark of a finished study while it is computed again."""
+        (self.folder / FOLDER_MARKER).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / TASKS / f"{name}{SUFFIX}"
+
+
+def write_arrays(path: Path, arrays: Result) -> None:
+    """Write named arrays: a reader sees a whole file or none."""
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, **dict(arrays))  # type: ignore[arg-type]
 
 
 class StudyTask(NamedTuple):

@@ -35,8 +35,8 @@ from scipy import special
 
 from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL, POOLED
-from irt_bench.study.checkpoints import RunVariance, finite_mean, movement, pooled_variance, score_statistics
 from irt_bench.study.collect import BenchmarkResults
+from irt_bench.study.data import RunVariance, finite_mean, movement, pooled_variance, score_statistics
 from irt_bench.study.design import THETA
 from irt_bench.study.plan import LEVEL
 from irt_bench.study.split import WEIGHTED

@@ -20,8 +20,8 @@ from irt_bench.analysis.abilities import score_models
 from irt_bench.cli import app
 from irt_bench.inference.fit import FitResult
 from irt_bench.report.page.folders import read_folders
-from irt_bench.study.data import TASKS, Store, write_arrays
 from irt_bench.study.design import is_design, read_design
+from irt_bench.study.tasks import TASKS, Store, write_arrays
 from irt_bench.subsets.harness.logs import read_subset_logs, score_logs
 from irt_bench.subsets.score import estimate_full_score
 from irt_bench.subsets.subset import read_subset

@@ -7,12 +7,11 @@ from scipy.special import expit
 
 from irt_bench import table_from_frame
 from irt_bench.study.collect import BenchmarkResults
-from irt_bench.study.data import Store
 from irt_bench.study.design import make_design
 from irt_bench.study.plan import plan_study
 from irt_bench.study.results import run_study
 from irt_bench.study.split import SplitData
-from irt_bench.study.tasks import compute_task
+from irt_bench.study.tasks import Store, compute_task
 
 
 def compute_tasks(table, design, folder, kinds):

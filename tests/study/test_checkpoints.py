@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from irt_bench.study.checkpoints import (
+from irt_bench.study.data import (
     Checkpoints,
     decision_accuracy,
     mean_sd,

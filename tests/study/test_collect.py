@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.study.collect import BenchmarkResults, scale_of
-from irt_bench.study.data import Store
+from irt_bench.study.tasks import Store
 from irt_bench.study.verdicts import RandomReference
 
 

@@ -10,8 +10,8 @@ from scipy.special import expit
 from irt_bench import Study, run_study, table_from_frame
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.errors import AnalysisError
-from irt_bench.study.checkpoints import Checkpoints
 from irt_bench.study.cures import FinalScores, averaged
+from irt_bench.study.data import Checkpoints
 from irt_bench.study.split import NODES, expected_curve, item_log_likelihoods, link_abilities
 from irt_bench.study.verdicts import CUTS
 

@@ -6,11 +6,11 @@ import pytest
 
 from irt_bench.errors import AnalysisError, FitError
 from irt_bench.names import POOLED
-from irt_bench.study.data import Store
 from irt_bench.study.design import make_design
 from irt_bench.study.plan import tasks_by
 from irt_bench.study.results import assemble, run_study
 from irt_bench.study.split import REASON
+from irt_bench.study.tasks import Store
 
 from .conftest import draw_table
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.names import POOLED
-from irt_bench.study.checkpoints import Checkpoints, run_variance
+from irt_bench.study.data import Checkpoints, run_variance
 from irt_bench.study.rows import (
     KEYS,
     NUMBERS,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import OutputError
-from irt_bench.study.data import Store, input_hash
+from irt_bench.study.tasks import Store, input_hash
 
 
 @pytest.fixture

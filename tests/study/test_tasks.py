@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.study.checkpoints import run_variance
+from irt_bench.study.data import run_variance
 from irt_bench.study.plan import plan_study
 from irt_bench.study.split import SplitData, random_items
 from irt_bench.study.tasks import compute_task, make_task

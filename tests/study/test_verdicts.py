@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from irt_bench.analysis.intervals import holm
-from irt_bench.study.checkpoints import pooled_variance, run_variance
+from irt_bench.study.data import pooled_variance, run_variance
 from irt_bench.study.verdicts import (
     CUTS,
     NO_DIFFERENCE,
