@@ -22,13 +22,15 @@ gp_irt_source           lam' D_w + (1 - lam') p_irt_source, lam' as published
 ======================  ==============================================================================================
 
 `p_irt_residual` uses the best linear prediction (kriging) of u, the total residual of the items not asked, from r, the
-residuals of the items asked. The prediction is v'r with v = (R'R/M + s I + tau^2 11')^-1 (R'u/M + tau^2 U 1). R and u
-are the residuals of the M calibration models at their abilities; U is the share of the items not asked. tau is the sd
-of a residual that all items of a model have in common. As tau grows, v'r tends to the mean residual, and the estimate
-tends to irt_difference, which is unbiased for randomly chosen items even if the IRT model is wrong. As tau tends to 0,
-only covariances seen in the calibration models count. With tau from .05 to .2 on five benchmarks
-(`tests/benchmarks/shift.py`), 0.2 had an error within 1% of the smallest for models of much higher ability, and within
-4% for models like the calibration models.
+residuals of the items asked. The prediction is v'r with
+v = (R'R/M + s (1 + m/M) I + tau^2 11')^-1 (R'u/M + tau^2 U 1). R and u are the residuals of the M calibration models at
+their abilities; U is the share of the items not asked. tau is the sd of a residual that all items of a model have in
+common. As tau grows, v'r tends to a mean residual, and the estimate to irt_difference, which is unbiased for randomly
+chosen items even if the IRT model is wrong. As tau tends to 0, only covariances seen in the calibration models count,
+and these count less the fewer models there are: with m models as many covariances as noise. On five benchmarks
+(`tests/benchmarks/shift.py`) tau = 0.2 of .05 to .2 had an error within 1% of the smallest for models of much higher
+ability, and within 4% for models like the calibration models; m = 200 of 0 to 1,000 had an error within 4% of the
+smallest, with 40 and with 220 calibration models.
 
 References
 ----------
@@ -61,6 +63,7 @@ TABLE: Final = 60  # points at which a spline is tabulated
 AIPW_PENALTY: Final = 10.0  # Zhang et al. 2025
 SHARED_SD: Final = 0.2  # tau: sd over models of a residual common to all items
 ANSWER_VARIANCE: Final = 0.15  # s: variance P (1 - P) of an answer with P about .2 or .8
+NOISY_MODELS: Final = 200  # m: calibration models whose covariances deserve as much shrinkage again
 
 
 class LearnedParameters(NamedTuple):
@@ -170,7 +173,7 @@ def _learn_residuals(training: TrainingData) -> LearnedParameters:
     known, unseen, share = training.residuals
     n_models, size = known.shape
     shared, covariance, others = SHARED_SD**2, known.T @ known / n_models, known.T @ unseen / n_models
-    noise = ANSWER_VARIANCE * np.eye(size)
+    noise = ANSWER_VARIANCE * (1 + NOISY_MODELS / n_models) * np.eye(size)
     found = np.linalg.solve(covariance + noise + shared, others + shared * share)
     prior = float(unseen @ unseen) / n_models
     left = prior - 2 * float(found @ others) + float(found @ covariance @ found)

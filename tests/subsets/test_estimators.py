@@ -4,6 +4,8 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from irt_bench.errors import SubsetError
+from irt_bench.subsets import estimators
+from irt_bench.subsets.basis import CalibrationResiduals
 from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, _extended, estimate, estimator_of
 from irt_bench.subsets.scorer import ResponseSummary, make_scorer, summarise_responses
 
@@ -127,6 +129,24 @@ def test_the_irt_difference_is_right_on_average_over_random_items_even_if_the_cu
     assert errors["irt_difference"] < 0.02 < errors["p_irt"]
 
 
+def test_covariances_of_few_calibration_models_are_not_taken_for_true(training, monkeypatch):
+    """Where all that items share is one shift per model, the best weights are equal; 40 models seem to say otherwise."""
+
+    def error(noisy_models):
+        monkeypatch.setattr(estimators, "NOISY_MODELS", noisy_models)
+        rng, found = np.random.default_rng(0), []
+        for _ in range(20):
+            shift, own = rng.normal(0, 0.1, (2_000, 1)), rng.normal(0, 0.4, (2_000, 120))
+            chosen, others = (shift + own)[:, :20], (shift + own)[:, 20:].sum(axis=1) / 120
+            residuals = CalibrationResiduals(chosen[:40], others[:40], 100 / 120)
+            weights = ESTIMATORS["p_irt_residual"].learn(training._replace(residuals=residuals)).coefficients
+            found.append(np.abs(others - chosen @ weights).mean())
+        equal = np.full(20, 0.01 / (20 * 0.01 + 0.16) * 100 / 120)  # the conditional mean
+        return np.mean(found) / np.abs(others - chosen @ equal).mean()
+
+    assert error(200) < 1.1 < error(0)
+
+
 def test_residuals_are_predicted_as_a_normal_distribution_predicts_them(toy, basis):
     """v'r is the conditional mean, and its variance the conditional one, of a joint normal distribution written out."""
     items = np.arange(0, 60, 6)
@@ -140,7 +160,7 @@ def test_residuals_are_predicted_as_a_normal_distribution_predicts_them(toy, bas
     covariance = joint.T @ joint / n
     loadings = np.append(np.ones(len(items)), share)
     covariance += 0.2**2 * np.outer(loadings, loadings)
-    noisy = covariance[:-1, :-1] + 0.15 * np.eye(len(items))
+    noisy = covariance[:-1, :-1] + 0.15 * (1 + 200 / n) * np.eye(len(items))
     expected = np.linalg.solve(noisy, covariance[:-1, -1])
     assert learned.coefficients == pytest.approx(expected)
     left = covariance[-1, -1] - 2 * expected @ covariance[:-1, -1] + expected @ covariance[:-1, :-1] @ expected
