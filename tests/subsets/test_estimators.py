@@ -130,7 +130,7 @@ def test_the_irt_difference_is_right_on_average_over_random_items_even_if_the_cu
 
 
 def test_covariances_of_few_calibration_models_are_not_taken_for_true(training, monkeypatch):
-    """Where all that items share is one shift per model, the best weights are equal; 40 models seem to say otherwise."""
+    """If all that items share is one shift per model, equal weights are best; 40 models seem to say otherwise."""
 
     def error(noisy_models):
         monkeypatch.setattr(estimators, "NOISY_MODELS", noisy_models)
