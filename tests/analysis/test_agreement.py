@@ -4,10 +4,9 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from irt_bench import TwoPL, simulate_responses
+from irt_bench import TwoPL, fit, simulate_responses
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.errors import AnalysisError, UndefinedWarning
-from irt_bench.inference.fit import fit
 
 GRID = np.linspace(-4.5, 4.5, 181)  # ability; the posterior below is exact up to this grid
 

@@ -5,11 +5,10 @@ import pytest
 import xarray as xr
 
 import irt_bench
-from irt_bench import FourPL, Groups, OnePL, ThreePL, TwoPL, simulate_responses
+from irt_bench import FourPL, Groups, OnePL, ThreePL, TwoPL, fit, simulate_responses
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.irt import ability_table, item_table, maximum_likelihood_items
 from irt_bench.errors import AnalysisError
-from irt_bench.inference.fit import fit
 
 
 def test_abilities_and_ranks_are_those_of_the_draws(posterior):

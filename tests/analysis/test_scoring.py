@@ -6,10 +6,9 @@ import pytest
 import xarray as xr
 from scipy import integrate, stats
 
-from irt_bench import Fit, FitWarning, LaplaceSettings, TwoPL
+from irt_bench import Fit, FitWarning, LaplaceSettings, TwoPL, fit
 from irt_bench.analysis.abilities import score_models
 from irt_bench.errors import AnalysisError, ResponsesWarning
-from irt_bench.inference.fit import fit
 
 A, B, C = np.array([0.7, 1.0, 1.6, 2.2]), np.array([-1.0, 0.0, 0.4, 1.3]), np.array([0.0, 0.2, 0.25, 0.1])
 

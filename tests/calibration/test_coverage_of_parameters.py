@@ -10,9 +10,7 @@ from accuracy import PARAMETERS
 from interval_coverage import data_set, draws_of, measures
 from matrices import MISSING, counts_of
 
-from irt_bench import TwoPL
-from irt_bench.inference.fit import fit
-from irt_bench.inference.settings import settings_for
+from irt_bench import LaplaceSettings, TwoPL, fit
 
 N_DATA_SETS = {"S": 20, "400x500": 20, "M": 60}  # the last err most in what all abilities share, one error a data set
 SCARCE = [("few", 0.0, "few models, 12x300"), ("sparse", 0.8125, "sparse, 250x80, 15 answers a model")]
@@ -34,7 +32,7 @@ def honest_and_narrow(size, truth, seed, missing=0.0):
     matrix = data_set(size, seed, Namespace(irt_model="2pl", truth=truth, missing=missing))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        draws = draws_of(fit(counts_of(matrix.responses), TwoPL(), settings_for("laplace", seed=seed)))
+        draws = draws_of(fit(counts_of(matrix.responses), TwoPL(), LaplaceSettings(seed=seed)))
     return measures(matrix.truth, draws), measures(matrix.truth, narrowed(draws))
 
 
@@ -101,7 +99,7 @@ def test_two_groups_are_covered_where_all_items_are_asked_and_caught_where_each_
             truth, responses, group = two_groups(seed, forms=forms)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                fitted = fit(counts_of(responses), TwoPL(), settings_for("laplace", seed=seed, refine=False))
+                fitted = fit(counts_of(responses), TwoPL(), LaplaceSettings(seed=seed, refine=False))
             draws = draws_of(fitted)
             apart = [ability[..., group == 1].mean(-1) - ability[..., group == 0].mean(-1)
                      for ability in (draws["ability"], truth["ability"])]  # fmt: skip

@@ -4,8 +4,8 @@ import sbc
 import sbc_report
 from sbc import Cell
 
+from irt_bench import fit
 from irt_bench.errors import FitError
-from irt_bench.inference.fit import fit
 
 
 def test_a_data_set_that_a_method_refuses_is_counted(tmp_path, monkeypatch):

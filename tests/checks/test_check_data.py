@@ -2,11 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench import ThreePL, TwoPL
+from irt_bench import ThreePL, TwoPL, fit
 from irt_bench.checks import check_data
 from irt_bench.checks.check_data import collect_check_data
 from irt_bench.errors import AnalysisError
-from irt_bench.inference.fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
 

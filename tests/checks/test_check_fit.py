@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench import LaplaceSettings, OnePL, TwoPL
+from irt_bench import LaplaceSettings, OnePL, TwoPL, fit
 from irt_bench.checks import check_fit, predictive
 from irt_bench.errors import AnalysisError, FitError
-from irt_bench.inference.fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
 PREDICTIVE = {"score_distribution", "odds_ratios", "item_total_curves"}

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from irt_bench import FourPL, OnePL, ThreePL, TwoPL
+from irt_bench import FourPL, OnePL, ThreePL, TwoPL, fit
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.checks.fitted_responses import PosteriorDraws, refit, replicate_responses, replicate_scores
-from irt_bench.inference.fit import fit
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from irt_bench import TwoPL
+from irt_bench import TwoPL, fit
 from irt_bench.checks.check_data import collect_check_data
 from irt_bench.checks.check_fit import curve_table, eigenvalue_table, item_table, model_table, score_table
 from irt_bench.checks.fit_statistics import item_mean_squares
 from irt_bench.checks.local_dependence import residual_correlations
 from irt_bench.checks.predictive import curve_misfit
-from irt_bench.inference.fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
 

@@ -14,32 +14,25 @@ import pytest
 import related
 import torch
 import typer
+from commands import run
 from typer.testing import CliRunner
 
 import irt_bench
 from irt_bench import (
     BifactorTwoPL,
     ConvergenceWarning,
+    Fit,
     ManyFacet,
     TwoPL,
     read_responses,
     simulate_responses,
     write_table,
 )
-from irt_bench.cli import app
 from irt_bench.cli.command import out, say_written
-from irt_bench.inference.fit import FitResult
 
 N_MODELS, N_ITEMS = 25, 12
 QUICK = ["--draws", "64"]
 SHORT = ["--method", "svi", "--max-steps", "60", "--draws", "50"]
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +129,7 @@ def test_log_likelihood_is_saved_when_asked_for_and_refused_before_the_fit_if_to
     responses, tmp_path, monkeypatch
 ):
     run("fit", responses, "-o", tmp_path / "fit", "--draws", 20, "--log-likelihood")
-    found = FitResult.load(tmp_path / "fit").log_likelihood()
+    found = Fit.load(tmp_path / "fit").log_likelihood()
     counts = read_responses([responses]).counts()
     assert found.shape == (1, 20, *counts.trials.shape) and (found < 0).all()
     monkeypatch.setattr("irt_bench.inference.draws.MAX_GIGABYTES", 1e-5)
@@ -148,7 +141,7 @@ def test_log_likelihood_is_saved_when_asked_for_and_refused_before_the_fit_if_to
 def test_a_fit_that_did_not_converge_warns_and_is_still_written(responses, tmp_path):
     result = run("fit", responses, "-o", tmp_path / "fit", *SHORT)
     assert "Warning:" in result.output and "--max-steps" in result.output
-    assert not FitResult.load(tmp_path / "fit").converged
+    assert not Fit.load(tmp_path / "fit").converged
 
 
 def test_the_same_seed_gives_the_same_bytes(fitted, responses, tmp_path):

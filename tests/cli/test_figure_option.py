@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from commands import printed
 
-from irt_bench.cli import app
 from irt_bench.cli.command import FigureOptions
 
 CASES = {  # command, options, and the figures it draws
@@ -28,12 +27,6 @@ CASES = {  # command, options, and the figures it draws
 }
 
 
-def run(*arguments, code=0):
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == code, done.output
-    return " ".join(done.output.split())
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
@@ -47,8 +40,8 @@ def made(tmp_path_factory):
         for run in ("old", "new") for seed in range(3) for step in (1, 2) for i in range(20)
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(folder / "seeds.csv", index=False)
-    run("fit", folder / "wide.csv", "-o", folder / "fit")
-    run("subset", folder / "wide.csv", "--size", "8", "-o", folder / "subset.json")
+    printed("fit", folder / "wide.csv", "-o", folder / "fit")
+    printed("subset", folder / "wide.csv", "--size", "8", "-o", folder / "subset.json")
     return {"r": folder / "wide.csv", "s": folder / "seeds.csv", "f": folder / "fit", "u": folder / "subset.json"}
 
 
@@ -67,13 +60,13 @@ def test_each_command_writes_its_figures_in_the_size_and_with_the_title_asked_fo
     for place, kind in enumerate(kinds):
         path = tmp_path / f"{kind}.svg"
         look = ["--figure-size", "7,5", "--figure-title", "My own title"] if place == 0 else []
-        run(*words, "--figure", path, "--figure-kind", kind, *look)
+        printed(*words, "--figure", path, "--figure-kind", kind, *look)
         size, text = size_and_text(path)
         if look:
             assert sorted(size) == pytest.approx([5, 7]) and "My own title" in text
         else:
             assert max(size) > 7.9 and "My own title" not in text
-    run(*words, "--figure", tmp_path / "plain.pdf")
+    printed(*words, "--figure", tmp_path / "plain.pdf")
     assert (tmp_path / "plain.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -97,18 +90,18 @@ def test_what_cannot_be_drawn_is_refused_before_the_work(case, made, tmp_path):
     if case != "study":  # which continues in what it wrote
         refusals += [(["--figure", tmp_path / "there.png"], "there.png"), ]  # fmt: skip
     for more, message in refusals:
-        done = run(*(word for word in words if word != "--force"), *more, code=2)
+        done = printed(*(word for word in words if word != "--force"), *more, code=2)
         assert message in done and "Traceback" not in done, done
     assert not list(tmp_path.glob("a.*")) and (tmp_path / "there.png").read_text() == "mine"
 
 
 def test_comparisons_of_one_row_have_no_figure(made, tmp_path):
-    done = run("variance", made["s"], "--models", "old-0-1", "old-1-1", "--figure", tmp_path / "a.png", code=2)
+    done = printed("variance", made["s"], "--models", "old-0-1", "old-1-1", "--figure", tmp_path / "a.png", code=2)
     assert "--models and --compare give one row" in done
 
 
 def test_commands_share_one_group_of_figure_options():
     names = set(inspect.signature(FigureOptions).parameters)
     for command in ("items", "scores", "fit", "check", "compare", "subset", "variance", "study", "score", "adaptive"):
-        text = run(command, "--help")
+        text = printed(command, "--help")
         assert all(name.replace("_", "-") in text for name in names), command

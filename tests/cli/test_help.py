@@ -4,9 +4,11 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from typing import get_args
 
 import pytest
+from commands import printed
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -27,10 +29,7 @@ from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
 COMMANDS = {command.__name__: examples for command, examples in EXAMPLES.items()}
 
 
-def shown(*arguments):
-    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", "TERM": "dumb"})
-    assert result.exit_code == 0, result.output
-    return " ".join(result.output.split())
+shown = partial(printed, env={"COLUMNS": "200", "TERM": "dumb"})
 
 
 @pytest.mark.parametrize(
@@ -127,8 +126,7 @@ def test_panels_that_all_commands_share_come_last():
 
 
 def test_a_seed_out_of_range_is_refused():
-    done = CliRunner().invoke(app, ["items", "missing.csv", "--seed", "-1"], env={"COLUMNS": "200", "TERM": "dumb"})
-    assert done.exit_code == 2 and "-1 is not a whole number from 0 to" in done.output
+    assert "-1 is not a whole number from 0 to" in shown("items", "missing.csv", "--seed", "-1", code=2)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +139,7 @@ def test_a_seed_out_of_range_is_refused():
     ],
 )
 def test_the_old_name_of_clusters_is_answered_with_the_new_one(command, new):
-    arguments = [command, "missing.csv", "-o", "out", "--cluster", "family"]
-    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "TERM": "dumb"})
-    assert done.exit_code == 2 and new in done.output
+    assert new in shown(command, "missing.csv", "-o", "out", "--cluster", "family", code=2)
 
 
 def test_completion_offers_the_choices(monkeypatch):

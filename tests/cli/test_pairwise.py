@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from commands import run
 from typer.testing import CliRunner
 
 from irt_bench.cli import app
@@ -65,8 +66,7 @@ def place(tmp_path_factory):
         ["fit", folder / "long.csv", "-o", folder / "fit", "--draws", "120"],
         ["subset", folder / "long.csv", "-o", folder / "subset.json", "--size", "5", "--method", "random"],
     ):
-        done = CliRunner().invoke(app, list(map(str, arguments)))
-        assert done.exit_code == 0, done.output
+        run(*arguments)
     return folder
 
 

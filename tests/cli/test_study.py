@@ -3,13 +3,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from commands import printed, run
 from simulated_seeds import SeedSimulation, simulate_seeds
-from typer.testing import CliRunner
 
 from irt_bench import write_table
-from irt_bench.cli import app
 
-RUN = CliRunner()
 FLAGS = [
     "--sizes",
     "10",
@@ -33,8 +31,7 @@ def responses(tmp_path_factory):
 
 
 def test_a_study_writes_its_tables_and_goes_on_when_asked_again(responses, tmp_path):
-    found = RUN.invoke(app, ["study", str(responses), *FLAGS, "--jobs", "1", "-o", str(tmp_path / "s")])
-    assert found.exit_code == 0, found.output
+    found = run("study", responses, *FLAGS, "--jobs", "1", "-o", tmp_path / "s")
     results = pd.read_csv(tmp_path / "s" / "results.csv")
     assert {"ratio", "ratio_q05", "percentile_random", "p_holm", "verdict", "verdict_full"} <= set(results.columns)
     assert np.isfinite(results.loc[results["method"] == "random", "seed_sd"]).all()
@@ -42,33 +39,29 @@ def test_a_study_writes_its_tables_and_goes_on_when_asked_again(responses, tmp_p
         assert (tmp_path / "s" / name).is_file()
     assert list((tmp_path / "s").glob("forest-*.png"))
     assert list((tmp_path / "s").glob("cures-*.png")) and "noise per signal" in found.output
-    again = RUN.invoke(app, ["study", str(responses), *FLAGS, "--jobs", "1", "--json", "-o", str(tmp_path / "s")])
+    again = run("study", responses, *FLAGS, "--jobs", "1", "--json", "-o", tmp_path / "s")
     assert json.loads(again.stdout)["split"] == "folds over clusters"
 
 
 def test_an_alternative_needs_a_name_and_a_file_and_has_its_row(responses, tmp_path):
     flags = ["study", str(responses), *FLAGS, "--jobs", "1", "-o", str(tmp_path / "s"), "--alternative"]
-    assert "a name and a file are needed" in RUN.invoke(app, [*flags, str(responses)]).output
-    found = RUN.invoke(app, [*flags, f"again={responses}"])
-    assert found.exit_code == 0, found.output
+    assert "a name and a file are needed" in run(*flags, responses, code=2).output
+    run(*flags, f"again={responses}")
     row = pd.read_csv(tmp_path / "s" / "cures.csv").set_index("how").loc["again"]
     assert row["noise"] > 0 and np.isclose(row["ratio"], 1)
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(responses, tmp_path):
-    found = RUN.invoke(app, ["study", str(responses), *FLAGS, "--dry-run", "-o", str(tmp_path / "s")])
-    assert found.exit_code == 0, found.output
+    found = run("study", responses, *FLAGS, "--dry-run", "-o", tmp_path / "s")
     assert "80% power" in found.output and not (tmp_path / "s").exists()
 
 
 def test_statistics_that_are_left_out_are_in_no_table(responses, tmp_path):
     flags = [*FLAGS, "--statistics", "e,kendall_tau", "--jobs", "1", "-o", str(tmp_path / "s")]
-    found = RUN.invoke(app, ["study", str(responses), *flags])
-    assert found.exit_code == 0, found.output
+    run("study", responses, *flags)
     columns = set(pd.read_csv(tmp_path / "s" / "results.csv").columns)
     assert {"e", "kendall_tau", "verdict"} <= columns and not {"bias", "movement", "model_sd"} & columns
-    made = RUN.invoke(app, ["report", str(tmp_path / "s"), "-o", str(tmp_path / "report.html")])
-    assert made.exit_code == 0, made.output
+    run("report", tmp_path / "s", "-o", tmp_path / "report.html")
 
 
 @pytest.mark.parametrize(
@@ -84,27 +77,22 @@ def test_statistics_that_are_left_out_are_in_no_table(responses, tmp_path):
     ],
 )
 def test_bad_flags_are_one_line_and_exit_code_2(responses, tmp_path, flags, message):
-    found = RUN.invoke(app, ["study", str(responses), *flags, "-o", str(tmp_path / "s")])
-    assert found.exit_code == 2
-    assert message in found.output.replace("\n", " ")
+    assert message in printed("study", responses, *flags, "-o", tmp_path / "s", code=2)
 
 
 @pytest.mark.parametrize("more", [[], ["--estimators", "p_irt"]])
 def test_random_items_alone_are_studied_and_reported(responses, tmp_path, more):
     flags = ["--sizes", "10", "--folds", "2", "--n-random", "40", "--jobs", "1", "--methods", "random", *more]
-    found = RUN.invoke(app, ["study", str(responses), *flags, "-o", str(tmp_path / "s")])
-    assert found.exit_code == 0, found.output
+    run("study", responses, *flags, "-o", tmp_path / "s")
     results = pd.read_csv(tmp_path / "s" / "results.csv")
     assert set(results["method"]) == {"full", "random"}
     assert not list((tmp_path / "s").glob("forest-*")) and len(pd.read_csv(tmp_path / "s" / "control.csv")) == 0
-    made = RUN.invoke(app, ["report", str(tmp_path / "s"), "-o", str(tmp_path / "report.html")])
-    assert made.exit_code == 0, made.output
+    run("report", tmp_path / "s", "-o", tmp_path / "report.html")
 
 
 def test_items_that_tell_nothing_are_studied_without_advice_of_another_command(shared_cases, tmp_path):
     path, flags = str(shared_cases / "study_flat_items.csv"), ["--folds", "2", "--n-random", "20", "--jobs", "1"]
     more = ["--sizes", "20", "--methods", "random", "--estimators", "p_irt"]
-    found = RUN.invoke(app, ["study", path, *flags, *more, "-o", str(tmp_path / "s")])
-    assert found.exit_code == 0, found.output
+    found = run("study", path, *flags, *more, "-o", tmp_path / "s")
     assert "--method" not in found.output
     assert set(pd.read_csv(tmp_path / "s" / "results.csv")["estimator"]) >= {"weighted", "p_irt"}

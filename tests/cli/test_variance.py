@@ -1,23 +1,20 @@
 import json
+from functools import partial
 from pathlib import Path
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
-from typer.testing import CliRunner
 
 from irt_bench import SVISettings
-from irt_bench.cli import app
 
 DATA = Path(__file__).resolve().parents[2] / "irt_bench" / "examples"
 SEEDS, CLOZE = DATA / "seeds.parquet", DATA / "quiet_seeds.parquet"
 
 
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, ["variance", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(commands.run, "variance")
 
 
 @pytest.fixture(scope="module")

@@ -6,23 +6,19 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from commands import run
 
-from irt_bench import read_responses, score_with_items
+from irt_bench import Subset, read_responses, score_with_items
 from irt_bench.analysis.curves import information
-from irt_bench.cli import app
 from irt_bench.subsets.harness.export import ExportOptions, export_subset
 from irt_bench.subsets.scorer import scorer_of
-from irt_bench.subsets.subset import write_subset
 
 pytestmark = pytest.mark.clients
 PLACES = [19, 3, 7, 12, 0]
 
 
-def irt_bench(*arguments):
-    done = CliRunner().invoke(app, list(map(str, arguments)))
-    assert done.exit_code == 0, done.output
-    return done.output
+def irt_bench(*arguments, code=0):
+    return run(*arguments, code=code).output
 
 
 def scores(logs, subset, tmp_path, name="scores.csv"):
@@ -50,7 +46,7 @@ def subset(full, build_subset, tmp_path_factory):
         for k in PLACES
     ]  # fmt: skip
     path = tmp_path_factory.mktemp("subset") / "subset.json"
-    write_subset(build_subset(records, n_full=24, benchmark="toy_sums"), path)
+    Subset(build_subset(records, n_full=24, benchmark="toy_sums")).save(path)
     return path
 
 
@@ -122,7 +118,7 @@ def test_lm_eval_estimates_from_the_metric_of_the_calibration_and_not_from_the_t
     records = [{"id": row["item"], "subtask": "toy_norm"} | {name: row[name] for name in kept}
                for _, row in items[items["doc_id"].isin(PLACES)].iterrows()]  # fmt: skip
     subset = tmp_path / "norm.json"
-    write_subset(build_subset(records, n_full=24, benchmark="toy_norm"), subset)
+    Subset(build_subset(records, n_full=24, benchmark="toy_norm")).save(subset)
     exported = tmp_path / "task"
     irt_bench("export", subset, "--to", "lm-eval-task", "-o", exported, "--base-yaml", folder / "toy_norm.yaml")
     logs = lm_eval(tmp_path / "logs", task="toy_norm_irt5", include=exported)
@@ -132,15 +128,14 @@ def test_lm_eval_estimates_from_the_metric_of_the_calibration_and_not_from_the_t
     assert "acc,none" not in printed
     (path,) = logs.rglob("samples_*.jsonl")
     assert all("acc_norm" in row["metrics"] for row in map(json.loads, path.read_text().splitlines()))
-    done = CliRunner().invoke(app, ["score", str(calibration), "--subset", str(subset), "--metric", "acc"])
-    assert done.exit_code == 2 and "calibrated on metric 'acc_norm'" in " ".join(done.output.split())
+    refused = irt_bench("score", calibration, "--subset", subset, "--metric", "acc", code=2)
+    assert "calibrated on metric 'acc_norm'" in " ".join(refused.split())
 
 
 def test_few_shot_examples_change_under_a_subset_and_scoring_says_so(lm_eval, subset, tmp_path):
     irt_bench("export", subset, "--to", "lm-eval", "-o", tmp_path / "samples.json")
     logs = lm_eval(tmp_path / "logs", "--samples", tmp_path / "samples.json", "--num_fewshot", "2")
-    done = CliRunner().invoke(app, ["score", str(logs), "--subset", str(subset), "--json"])
-    assert done.exit_code == 0 and '"prompts_changed"' in done.stdout
+    assert '"prompts_changed"' in run("score", logs, "--subset", subset, "--json").stdout
 
 
 @pytest.mark.parametrize(
@@ -164,8 +159,7 @@ def test_prompts_of_other_documents_from_the_cache_of_lm_eval_are_refused(lm_eva
     lm_eval(tmp_path / "full", "--cache_requests", "true", **cached)
     samples = ("--samples", json.dumps({"toy_sums": sorted(PLACES)}))
     stale = lm_eval(tmp_path / "stale", "--cache_requests", "true", *samples, **cached)
-    done = CliRunner().invoke(app, ["score", str(stale), "--subset", str(subset)])
-    assert done.exit_code == 2 and "cache_requests" in done.output
+    assert "cache_requests" in irt_bench("score", stale, "--subset", subset, code=2)
     fresh = lm_eval(tmp_path / "fresh", "--cache_requests", "refresh", *samples, **cached)
     assert scores(fresh, subset, tmp_path)["flags"].isna().all()
 
@@ -195,7 +189,7 @@ def test_an_adaptive_test_in_rounds_of_lm_eval_finds_the_ability_of_the_full_run
         for k in range(n)
     ]  # fmt: skip
     path, rounds = tmp_path / "subset.json", tmp_path / "rounds"
-    write_subset(build_subset(records, n_full=n, benchmark="toy_bank"), path)
+    Subset(build_subset(records, n_full=n, benchmark="toy_bank")).save(path)
     irt_bench("export", path, "--to", "params", "-o", tmp_path / "items.csv")
     for number in range(6):
         so_far = ("--answers", rounds) if number else ()
@@ -215,7 +209,7 @@ def test_inspect_runs_the_run_configuration_and_its_log_scores_as_the_full_log_r
 ):
     ids = ["sum-3", "sum-[1]", "sum-*", "7", "sum-11"]
     path = tmp_path / "subset.json"
-    write_subset(build_subset([{"id": k, "subtask": "toy_sums"} for k in ids], n_full=15, benchmark="toy_sums"), path)
+    Subset(build_subset([{"id": k, "subtask": "toy_sums"} for k in ids], n_full=15, benchmark="toy_sums")).save(path)
     model = ("--model", "mockllm/model")
     full = inspect("full", "toy.py", *model)
     irt_bench(
@@ -279,7 +273,7 @@ def test_an_adaptive_test_in_inspect_finds_the_ability_of_the_full_run_with_few_
         for label, a, b in zip(labels, slope, difficulty, strict=True)
     ]
     path, folder = tmp_path / "subset.json", tmp_path / "live"
-    write_subset(build_subset(items, n_full=400, benchmark="sums"), path)
+    Subset(build_subset(items, n_full=400, benchmark="sums")).save(path)
     irt_bench(
         "export", path, "--to", "inspect-adaptive", "-o", folder, "--task", f"{inspect.folder / 'known.py'}@sums",
         "--model", "mockllm/model",
@@ -320,7 +314,7 @@ print(json.dumps(chosen))
 def test_catsim_reads_the_parameters_and_chooses_the_most_telling_item_as_we_do(catsim, build_subset, tmp_path):
     subset = build_subset([{"id": f"i{k}"} for k in range(15)])
     path = tmp_path / "subset.json"
-    write_subset(subset, path)
+    Subset(subset).save(path)
     irt_bench("export", path, "--to", "params", "-o", tmp_path / "items.csv")
     done = subprocess.run(
         [catsim, "-c", CATSIM, str(tmp_path / "items.csv")], capture_output=True, text=True, check=False

@@ -3,28 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
-
-from irt_bench.cli import app
+from typer.testing import Result
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Run a command and hold it to its exit code; whatever comes, no traceback."""
-
-    def run(*arguments: object, code: int = 0) -> Result:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        assert "Traceback" not in result.output
-        return result
-
-    return run
+    """See `commands.run`."""
+    return commands.run
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
+from irt_bench import Subset
 from irt_bench.responses import formats
-from irt_bench.subsets.subset import write_subset
 
 DEEP = "[" * 100_000 + "]" * 100_000
 MAX_EXTRA_MIB = 1000
@@ -27,7 +27,7 @@ def sealed(content: dict) -> str:
 @pytest.fixture
 def made(answers, tmp_path, build_subset):
     answers.to_parquet(tmp_path / "a.parquet")
-    write_subset(build_subset([{"id": f"q{i}", "doc_id": i} for i in range(4)], n_full=8), tmp_path / "subset.json")
+    Subset(build_subset([{"id": f"q{i}", "doc_id": i} for i in range(4)], n_full=8)).save(tmp_path / "subset.json")
     return tmp_path
 
 

@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from irt_bench import LaplaceSettings, OnePL, TwoPL, read_responses
+from irt_bench import LaplaceSettings, OnePL, TwoPL, fit, read_responses
 from irt_bench.inference.convergence import maximum_checks, optimiser_checks, pooling_check, sampler_checks
-from irt_bench.inference.fit import fit
 
 
 def dataset(values, **more):

@@ -15,6 +15,7 @@ from irt_bench import (
     BifactorTwoPL,
     ConfirmatoryTwoPL,
     ConvergenceWarning,
+    Fit,
     FitWarning,
     LaplaceSettings,
     MultidimensionalTwoPL,
@@ -22,11 +23,11 @@ from irt_bench import (
     SVISettings,
     TwoPL,
     as_counts,
+    fit,
 )
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.fast import dimensional_gibbs
 from irt_bench.inference.fast.dimensional import approximate_dimensions, compare_dimensions, profiles_given_items
-from irt_bench.inference.fit import FitResult, fit
 
 QUICK = LaplaceSettings(refine=False)
 
@@ -191,7 +192,7 @@ def test_a_fit_is_saved_and_read_with_its_model(tmp_path):
     pattern, groups = bifactor(30, 2)
     found = fitted(plant(pattern, n_models=60, seed=1), BifactorTwoPL(groups=groups), LaplaceSettings(draws=100))
     found.save(tmp_path / "fit.nc")
-    again = FitResult.load(tmp_path / "fit.nc")
+    again = Fit.load(tmp_path / "fit.nc")
     assert again.irt_model == found.irt_model
     assert np.allclose(again.posterior["loading"], found.posterior["loading"], atol=1e-6)
 

@@ -8,9 +8,20 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from irt_bench import ConvergenceWarning, FitWarning, FourPL, NUTSSettings, SVISettings, ThreePL, TwoPL, as_counts
+from irt_bench import (
+    ConvergenceWarning,
+    Fit,
+    FitWarning,
+    FourPL,
+    NUTSSettings,
+    SVISettings,
+    ThreePL,
+    TwoPL,
+    as_counts,
+    fit,
+)
 from irt_bench.errors import FitError, ModelError
-from irt_bench.inference.fit import FitResult, default_method, fit
+from irt_bench.inference.fit import default_method
 from irt_bench.inference.settings import settings_for
 from irt_bench.irt_models.logistic import IRT_MODELS
 
@@ -48,7 +59,7 @@ def test_non_convergence_is_recorded_in_the_result(fitted):
 
 def test_a_saved_fit_loads_back(fitted, tmp_path):
     fitted.save(tmp_path / "fit.nc")
-    loaded = FitResult.load(tmp_path)
+    loaded = Fit.load(tmp_path)
     assert loaded.irt_model == fitted.irt_model
     assert loaded.settings == fitted.settings
     assert loaded.checks == fitted.checks
@@ -116,13 +127,13 @@ def test_wrong_settings_are_refused_with_the_choices(method, fields, message):
 
 def test_what_is_not_a_fit_is_refused(tmp_path):
     with pytest.raises(FitError, match="does not exist"):
-        FitResult.load(tmp_path)
+        Fit.load(tmp_path)
     (tmp_path / "fit.nc").write_bytes(b"no netCDF")
     with pytest.raises(FitError, match="is not a fit written by irt-bench"):
-        FitResult.load(tmp_path)
+        Fit.load(tmp_path)
     xr.Dataset({"a": 1}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
     with pytest.raises(FitError, match="is not a fit written by irt-bench"):
-        FitResult.load(tmp_path / "other.nc")
+        Fit.load(tmp_path / "other.nc")
 
 
 def test_reading_a_fit_does_not_import_torch():
@@ -138,10 +149,10 @@ class Shifted(TwoPL):
 def test_a_fit_of_a_derived_class_is_not_taken_for_one_of_its_parent(counts, tmp_path):
     fitted = replace(fit(counts, TwoPL()), irt_model=Shifted())
     fitted.save(tmp_path / "fit.nc")
-    assert FitResult.load(tmp_path / "fit.nc", irt_model=(model := Shifted())).irt_model is model
+    assert Fit.load(tmp_path / "fit.nc", irt_model=(model := Shifted())).irt_model is model
     for given in (None, TwoPL()):
         with pytest.raises(FitError, match="model '2pl' of the class Shifted; give that model as irt_model"):
-            FitResult.load(tmp_path / "fit.nc", irt_model=given)
+            Fit.load(tmp_path / "fit.nc", irt_model=given)
 
 
 @pytest.mark.filterwarnings("ignore::irt_bench.errors.ConvergenceWarning")
@@ -152,7 +163,7 @@ def test_a_fit_of_an_earlier_version_loads_with_settings_that_are_no_more(counts
     about["settings"]["device"] = "cpu"
     tree.attrs["irt_bench"] = json.dumps(about)
     tree.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
-    assert FitResult.load(tmp_path / "fit.nc").settings == fitted.settings
+    assert Fit.load(tmp_path / "fit.nc").settings == fitted.settings
 
 
 @pytest.mark.parametrize(("model", "size", "method"), [(ThreePL(), 20, "nuts"), (FourPL(), 60_000, "svi")])

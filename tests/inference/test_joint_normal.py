@@ -44,8 +44,8 @@ def test_the_precision_is_positive_definite_also_with_few_models():
     for irt_model in (OnePL(), TwoPL()):
         counts = simulate_responses(irt_model, n_models=40, n_items=600, seed=3).table.counts()
         few = _maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
-        arrow, _ = make_precision(irt_model, few)
-        assert np.linalg.eigvalsh(arrow.abilities_precision()).min() > 0
+        bordered, _ = make_precision(irt_model, few)
+        assert np.linalg.eigvalsh(bordered.abilities_precision()).min() > 0
 
 
 @pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()], ids=["1pl", "2pl"])

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 import irt_bench
-from irt_bench import LaplaceSettings, NUTSSettings, OnePL, SVISettings, TwoPL, names
+from irt_bench import Fit, LaplaceSettings, NUTSSettings, OnePL, SVISettings, TwoPL, fit, names
 from irt_bench.errors import FitError, ModelError
-from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.sampling.coordinates import DTYPE, pyro_runtime
 from irt_bench.inference.sampling.nuts import run_chain, sample_nuts
 from irt_bench.inference.sampling.svi import fit_svi
@@ -172,9 +171,9 @@ def test_a_users_own_model_fits_saves_and_loads(covariate_data, settings, tmp_pa
     assert fitted.posterior["difficulty"].dims == ("chain", "draw", "item")
     assert fitted.posterior["effect"].dims == ("chain", "draw")
     fitted.save(tmp_path / "fit.nc")
-    assert FitResult.load(tmp_path / "fit.nc", irt_model=model).irt_model is model
+    assert Fit.load(tmp_path / "fit.nc", irt_model=model).irt_model is model
     with pytest.raises(FitError, match="'covariate'; give that model as irt_model"):
-        FitResult.load(tmp_path / "fit.nc")
+        Fit.load(tmp_path / "fit.nc")
 
 
 def test_the_fast_method_refuses_a_model_that_it_does_not_know(covariate_data):

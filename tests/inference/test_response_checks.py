@@ -4,8 +4,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from irt_bench import FitWarning, LaplaceSettings, OnePL, ThreePL, TwoPL
-from irt_bench.inference.fit import fit
+from irt_bench import FitWarning, LaplaceSettings, OnePL, ThreePL, TwoPL, fit
 from irt_bench.inference.response_checks import (
     MODEL_CHECKS,
     expected_score_check,

@@ -9,13 +9,23 @@ import torch
 from scipy.special import expit, logit
 from scipy.stats import betabinom
 
-from irt_bench import Beta, FitWarning, LaplaceSettings, NUTSSettings, SVISettings, ThreePL, TwoPL, simulate_responses
+from irt_bench import (
+    Beta,
+    Fit,
+    FitWarning,
+    LaplaceSettings,
+    NUTSSettings,
+    SVISettings,
+    ThreePL,
+    TwoPL,
+    fit,
+    simulate_responses,
+)
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.irt import probability_table
 from irt_bench.errors import AnalysisError, ModelError
 from irt_bench.inference.draws import cell_chances, response_groups
 from irt_bench.inference.fast.laplace import Dispersion
-from irt_bench.inference.fit import FitResult, fit
 from irt_bench.inference.sampling.likelihood import ItemCurves, ResponseCells, log_likelihood
 from irt_bench.irt_models.model import draw_cells
 
@@ -132,7 +142,7 @@ def test_tables_saved_fits_and_new_models(tmp_path):
     with pytest.raises(AnalysisError, match="by 'family' is not known"):
         probability_table(fitted.irt_model, fitted.posterior, counts, by="family")
     fitted.save(tmp_path / "fit.nc")
-    assert FitResult.load(tmp_path / "fit.nc").irt_model == fitted.irt_model
+    assert Fit.load(tmp_path / "fit.nc").irt_model == fitted.irt_model
     scored = score_models(counts, fitted.posterior)
     alone = score_models(counts, fitted.posterior.drop_vars("dispersion"))
     assert (scored["ability_sd"] > 1.05 * alone["ability_sd"]).all()  # trials count for less

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from irt_bench import (
+    Fit,
     FitWarning,
     Groups,
     HalfNormal,
@@ -19,12 +20,12 @@ from irt_bench import (
     Regression,
     SVISettings,
     TwoPL,
+    fit,
     simulate_responses,
 )
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.irt import ability_table, population_table
 from irt_bench.errors import AnalysisError, ModelError, ResponsesWarning
-from irt_bench.inference.fit import FitResult, fit
 from irt_bench.irt_models.logistic import irt_model_from_dict
 
 QUICK = LaplaceSettings(refine=False)
@@ -179,7 +180,7 @@ def test_a_saved_fit_knows_its_populations(tmp_path):
     counts, _ = of_groups(4, n_items=20)
     fitted = fit(counts, TwoPL(population=Groups("family")), QUICK)
     fitted.save(tmp_path / "fit.nc", counts)
-    again = FitResult.load(tmp_path / "fit.nc")
+    again = Fit.load(tmp_path / "fit.nc")
     assert again.irt_model == fitted.irt_model
     assert irt_model_from_dict(json.loads(json.dumps(fitted.irt_model.to_dict()))) == fitted.irt_model
     pd.testing.assert_frame_equal(population_table(again.posterior), population_table(fitted.posterior), atol=1e-5)

@@ -17,10 +17,10 @@ from irt_bench import (
     SVISettings,
     ThreePL,
     TwoPL,
+    fit,
     read_responses,
 )
 from irt_bench.analysis.irt import item_table, maximum_likelihood_items
-from irt_bench.inference.fit import fit
 from irt_bench.inference.sampling import svi
 from irt_bench.inference.sampling.coordinates import find_coordinates
 

@@ -10,13 +10,12 @@ import pytest
 from any_answers import answers, few_or_many, for_all, new_labels, renamed, table_of, trained
 from hypothesis import strategies as st
 
-from irt_bench import LaplaceSettings, OnePL, ResponseCounts, TwoPL
+from irt_bench import Fit, LaplaceSettings, OnePL, ResponseCounts, TwoPL, fit, seed_variance
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.agreement import compare_ability_accuracy
 from irt_bench.analysis.classical import item_statistics, score_reliability
 from irt_bench.inference.fast.laplace import approximate
-from irt_bench.inference.fit import FitResult, fit
-from irt_bench.variance.seed_variance import SeedVarianceResult, analyse_seed_variance
+from irt_bench.variance.seed_variance import SeedVarianceResult
 
 SEEDS = st.integers(0, 1000)
 SETTINGS = LaplaceSettings(seed=1, draws=200, threads=1)
@@ -54,7 +53,7 @@ def test_item_analysis_goes_with_the_labels(examples, keep_order):
             assert vars(score_reliability(other)) == pytest.approx(vars(score_reliability(one)), nan_ok=True)
 
 
-def fitted_both(frame: pd.DataFrame, seed: int, *, keep_order: bool) -> tuple[FitResult, FitResult, dict, dict]:
+def fitted_both(frame: pd.DataFrame, seed: int, *, keep_order: bool) -> tuple[Fit, Fit, dict, dict]:
     one, other, models, items = both(frame, seed, keep_order=keep_order)
     return fit(one, TwoPL(), SETTINGS), fit(other, TwoPL(), SETTINGS), models, items
 
@@ -120,7 +119,7 @@ RANKS = ("rank_by_ability", "rank_by_accuracy")
 
 
 def analysed(frame: pd.DataFrame) -> SeedVarianceResult:
-    return analyse_seed_variance(table_of(frame), n_subsets=10, n_bootstrap=10)
+    return seed_variance(table_of(frame), n_subsets=10, n_bootstrap=10).result
 
 
 @few_or_many(2, 40)

@@ -12,12 +12,10 @@ import zstandard
 from any_answers import LABELS, answers, assert_same_table, few_or_many, for_all, table_of
 from hypothesis import strategies as st
 
-from irt_bench import LaplaceSettings, OnePL, ThreePL, TwoPL, read_responses, write_table
+from irt_bench import Fit, LaplaceSettings, OnePL, Subset, ThreePL, TwoPL, fit, read_responses, write_table
 from irt_bench.errors import SubsetError
-from irt_bench.inference.fit import FitResult, fit
 from irt_bench.responses.formats.tables import in_order
 from irt_bench.subsets.harness.export import ExportOptions, export_subset, item_table, parameter_table
-from irt_bench.subsets.subset import read_subset, write_subset
 
 TIME = "2025-01-02T03-04-05.678901"
 
@@ -166,7 +164,7 @@ def test_a_saved_fit_comes_back_and_saves_to_the_same_bytes(examples, tmp_path_f
         folder = tmp_path_factory.mktemp("fit")
         fitted = fit(table_of(frame).counts(), irt_model, LaplaceSettings(seed=seed, draws=20, threads=1))
         fitted.save(folder / "a.nc")
-        loaded = FitResult.load(folder / "a.nc")
+        loaded = Fit.load(folder / "a.nc")
         loaded.save(folder / "b.nc")
         assert (folder / "a.nc").read_bytes() == (folder / "b.nc").read_bytes()
         assert loaded.to_dict() == fitted.to_dict()
@@ -186,10 +184,10 @@ def test_a_subset_comes_back_and_so_does_all_that_is_exported_of_it(examples, tm
         folder = tmp_path_factory.mktemp("subset")
         records = [{"id": label, "doc_id": place, "subtask": "task"} for place, label in enumerate(labels)]
         subset = build_subset(records, seed=seed)
-        write_subset(subset, folder / "a.json")
-        again = read_subset(folder / "a.json")
+        Subset(subset).save(folder / "a.json")
+        again = Subset.load(folder / "a.json").record
         assert again == subset
-        write_subset(again, folder / "b.json")
+        Subset(again).save(folder / "b.json")
         assert (folder / "b.json").read_bytes() == (folder / "a.json").read_bytes()
         export_subset(subset, "params", folder / "p.csv")
         back = pd.read_csv(folder / "p.csv", index_col=0, keep_default_na=False, dtype={"item": str})
@@ -246,8 +244,8 @@ def test_tables_that_commands_write_come_back_with_their_labels(examples, tmp_pa
 def test_a_byte_that_changed_is_seen_in_a_subset(tmp_path, build_subset):
     """Negative control."""
     path = tmp_path / "a.json"
-    write_subset(build_subset([{"id": "q"}]), path)
+    Subset(build_subset([{"id": "q"}])).save(path)
     content = path.read_text(encoding="utf-8")
     path.write_text(content.replace('"id": "q"', '"id": "r"'), encoding="utf-8")
     with pytest.raises(SubsetError, match="was changed after it was written"):
-        read_subset(path)
+        Subset.load(path)

@@ -5,8 +5,7 @@ import pandas as pd
 from any_answers import answers, assert_same_table, few_or_many, for_all, table_of
 from hypothesis import strategies as st
 
-from irt_bench import LaplaceSettings, TwoPL, read_responses, write_table
-from irt_bench.inference.fit import fit
+from irt_bench import LaplaceSettings, TwoPL, fit, read_responses, write_table
 from irt_bench.responses.formats.tables import in_order
 
 PARTS = st.tuples(st.integers(1, 4), st.integers(0, 1000), st.sampled_from([".csv", ".parquet"]))

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from irt_bench import LaplaceSettings, SVISettings, TwoPL, simulate_responses
-from irt_bench.inference.fit import fit
+from irt_bench import LaplaceSettings, SVISettings, TwoPL, fit, simulate_responses
 
 pytestmark = pytest.mark.slow
 SIZE = {"n_models": 300, "n_items": 300}

@@ -2,20 +2,20 @@ import pandas as pd
 import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
+from irt_bench import seed_variance
 from irt_bench.report.figures.variance_figures import curve_figure, file_name, measures_figure, steps_figure
-from irt_bench.variance.seed_variance import analyse_seed_variance
 
 
 def test_with_one_step_every_run_is_a_line_with_a_dot_for_every_seed():
     plan = SeedSimulation(n_runs=12, n_seeds=3, n_steps=1, n_items=30, n_subtasks=1)
-    figure = steps_figure(analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5), "planted")
+    figure = steps_figure(seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5).result, "planted")
     (axes,) = figure.axes
     assert len(axes.get_yticks()) == 12 and len(axes.collections[1].get_offsets()) == 36
 
 
 def test_stratified_and_nested_subsets_are_lines_of_their_own():
     plan = SeedSimulation(n_runs=1, n_seeds=3, n_steps=1, n_items=60, n_subtasks=6)
-    figure = curve_figure(analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5), "planted")
+    figure = curve_figure(seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5).result, "planted")
     assert len(figure.axes[0].lines) == 3
     shown = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"stratified by subtask", "whole subtasks"} <= set(shown)
@@ -24,7 +24,7 @@ def test_stratified_and_nested_subsets_are_lines_of_their_own():
 @pytest.fixture(scope="module")
 def found():
     plan = SeedSimulation(n_runs=2, n_seeds=3, n_steps=3, n_items=30, n_subtasks=1)
-    return analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5)
+    return seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5).result
 
 
 def test_there_is_a_line_for_every_seed_and_one_for_their_mean(found):

@@ -5,6 +5,7 @@ import pandas as pd
 from rich.console import Console
 from simulated_seeds import SeedSimulation, simulate_seeds
 
+from irt_bench import seed_variance
 from irt_bench.report.tables.score_tables import (
     paper_table,
     pooled_table,
@@ -13,7 +14,7 @@ from irt_bench.report.tables.score_tables import (
     seed_model_table,
 )
 from irt_bench.variance.metrics import pooled_metrics, variance_metrics
-from irt_bench.variance.seed_variance import analyse_seed_variance, one_measure
+from irt_bench.variance.seed_variance import one_measure
 
 
 def test_the_table_has_the_papers_columns_in_percentage_points():
@@ -37,7 +38,7 @@ def test_a_continuous_measure_stands_beside_accuracy_and_runs_are_pooled():
 def test_what_is_the_same_in_all_rows_is_reported_once_and_missing_values_are_explained():
     plan = SeedSimulation(n_runs=3, n_seeds=3, n_steps=1, n_items=200, n_subtasks=1, seed_sd=1.0)
     console = Console(width=80, file=io.StringIO())
-    print_seed_variance(analyse_seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5), console)
+    print_seed_variance(seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5).result, console)
     shown = console.file.getvalue()
     assert "planted, 3 seeds, 1 step" in shown and "not shown at this width" not in shown
     assert "items needed –" in shown and "pooled" in shown

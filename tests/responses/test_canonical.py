@@ -2,10 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench import TwoPL, as_counts, table_from_frame
+from irt_bench import TwoPL, as_counts, fit, table_from_frame
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.errors import ResponsesError
-from irt_bench.inference.fit import fit
 from irt_bench.responses.columns import rename_aliases
 
 

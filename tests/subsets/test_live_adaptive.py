@@ -5,17 +5,17 @@ import importlib.util
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from commands import printed
 
 import irt_bench as ib
 from irt_bench import AdaptiveRules, as_counts
 from irt_bench.analysis.labelled_draws import ItemParameters
-from irt_bench.cli import app
 from irt_bench.errors import AnalysisError, SubsetError
 from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive
 from irt_bench.subsets.harness import export_tasks, inspect_adaptive
@@ -115,11 +115,7 @@ def test_the_command_writes_a_round_and_says_when_it_ends(tmp_path, answers):
     subset = ib.make_subset(ib.table_from_frame(frame), 60, method="discrimination")
     subset.save(tmp_path / "subset.json")
 
-    def export(*more):
-        base = ["export", tmp_path / "subset.json", "--to", "lm-eval-round", "-o", tmp_path / "next.json"]
-        done = CliRunner().invoke(app, [str(each) for each in (*base, *more)])
-        assert done.exit_code == 0, done.output
-        return done.output
+    export = partial(printed, "export", tmp_path / "subset.json", "--to", "lm-eval-round", "-o", tmp_path / "next.json")
 
     def written():
         return sorted(sum(json.loads((tmp_path / "next.json").read_text()).values(), []))
@@ -143,14 +139,13 @@ def test_a_round_of_a_group_goes_on_from_logs_of_its_tasks(tmp_path):
     frame["item"] = frame["subtask"] + "/" + frame["doc_id"].astype(str)
     subset = ib.make_subset(ib.table_from_frame(frame), 60, method="discrimination")
     subset.save(tmp_path / "subset.json")
-    export = ["export", tmp_path / "subset.json", "--to", "lm-eval-round", "-o", tmp_path / "next.json"]
-    assert CliRunner().invoke(app, list(map(str, export))).exit_code == 0
+    export = partial(printed, "export", tmp_path / "subset.json", "--to", "lm-eval-round", "-o", tmp_path / "next.json")
+    export()
     asked = [f"{task}/{k}" for task, ids in json.loads((tmp_path / "next.json").read_text()).items() for k in ids]
     so_far = frame[(frame["model"] == "model-007") & frame["item"].isin(asked)].drop(columns="benchmark")
     so_far.rename(columns={"subtask": "benchmark"}).to_csv(tmp_path / "so_far.csv", index=False)
-    done = CliRunner().invoke(app, [*map(str, export), "--answers", str(tmp_path / "so_far.csv")])
-    assert done.exit_code == 0, done.output
-    assert len({label[0] for label in asked}) == 2 and f"{len(asked)} items asked" in done.output
+    assert len({label[0] for label in asked}) == 2
+    assert f"{len(asked)} items asked" in export("--answers", tmp_path / "so_far.csv")
 
 
 def test_the_exported_task_stands_alone_and_is_what_the_package_runs(subset, answers, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench import ResponseCounts, TwoPL
+from irt_bench import ResponseCounts, Subset, TwoPL
 from irt_bench.errors import SubsetError
 from irt_bench.inference.settings import settings_for
 from irt_bench.responses.labels import model_clusters
@@ -10,7 +10,6 @@ from irt_bench.subsets.calibration import CalibrationPlan, Recipe, prepare
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.make import make_subset
 from irt_bench.subsets.score import COLUMNS, estimate_full_score
-from irt_bench.subsets.subset import read_subset, write_subset
 
 
 @pytest.fixture
@@ -22,9 +21,9 @@ def prepared(known_fits, plan):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_subset_from_its_file_scores_new_models(prepared, toy, tmp_path, estimator):
     subset = make_subset(prepared, Recipe("difficulty", "equal", 20), estimator=estimator)
-    write_subset(subset, tmp_path / "subset.json")
+    Subset(subset).save(tmp_path / "subset.json")
     new = toy.counts.take(models=slice(80, 120))
-    table = estimate_full_score(new, read_subset(tmp_path / "subset.json"))
+    table = estimate_full_score(new, Subset.load(tmp_path / "subset.json").record)
     assert list(table.columns) == list(COLUMNS)
     assert (table["n_items"] == 20).all() and (table["n_missing"] == 0).all()
     refused = table["estimate"].isna()  # outside the range of abilities that a regression learned on

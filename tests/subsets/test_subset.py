@@ -2,16 +2,9 @@ import json
 
 import pytest
 
+from irt_bench import Subset
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.subset import (
-    CalibrationRecord,
-    EstimatorParameters,
-    SubsetItem,
-    SubsetRecord,
-    UnseenItems,
-    read_subset,
-    write_subset,
-)
+from irt_bench.subsets.subset import CalibrationRecord, EstimatorParameters, SubsetItem, SubsetRecord, UnseenItems
 
 
 def subset_of(n=3, **changes):
@@ -40,7 +33,7 @@ def subset_of(n=3, **changes):
 @pytest.fixture
 def written(tmp_path):
     path = tmp_path / "subset.json"
-    write_subset(subset_of(), path)
+    Subset(subset_of()).save(path)
     return path
 
 
@@ -52,10 +45,10 @@ def changed(path, change):
 
 
 def test_a_subset_comes_back_as_it_was_and_has_the_same_bytes_each_time(written):
-    again = read_subset(written)
+    again = Subset.load(written).record
     assert again == subset_of()
     first = written.read_bytes()
-    write_subset(again, written)
+    Subset(again).save(written)
     assert written.read_bytes() == first
     assert json.loads(first)["sha256"] == again.digest()
 
@@ -63,7 +56,7 @@ def test_a_subset_comes_back_as_it_was_and_has_the_same_bytes_each_time(written)
 def test_a_changed_weight_is_caught(written):
     changed(written, lambda content: content["items"][0].update(weight=0.9))
     with pytest.raises(SubsetError, match="was changed after it was written"):
-        read_subset(written)
+        Subset.load(written)
 
 
 @pytest.mark.parametrize(
@@ -80,16 +73,16 @@ def test_foreign_files_are_refused_with_a_reason(tmp_path, text, reason):
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(SubsetError, match=reason):
-        read_subset(path)
+        Subset.load(path)
     with pytest.raises(SubsetError, match="with the command irt-bench subset"):
-        read_subset(tmp_path / "none.json")
+        Subset.load(tmp_path / "none.json")
 
 
 def test_a_pickle_is_not_executed(tmp_path):
     path = tmp_path / "subset.json"
     path.write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path).encode() + b"/ran'\ntR.")
     with pytest.raises(SubsetError, match="not JSON"):
-        read_subset(path)
+        Subset.load(path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -102,7 +95,7 @@ def test_contradictions_are_refused_even_with_a_matching_digest(written):
         content["sha256"] = _digest(content)
 
     with pytest.raises(SubsetError, match="'i0' occurs twice"):
-        read_subset(changed(written, twice))
+        Subset.load(changed(written, twice))
     with pytest.raises(ValueError, match="2 coefficients for 3 items"):
         subset_of(numbers=EstimatorParameters(misfit_sd=0, interval_scale=1, coefficients=(1.0, 2.0)))
     with pytest.raises(ValueError, match="do not agree"):
@@ -121,4 +114,4 @@ def test_document_ids_that_are_no_whole_numbers_are_refused(written, number):
 
     changed(written, renumber)
     with pytest.raises(SubsetError, match="doc_id"):
-        read_subset(written)
+        Subset.load(written)

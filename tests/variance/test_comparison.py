@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
-from irt_bench import table_from_frame
+from irt_bench import seed_variance, table_from_frame
 from irt_bench.variance.paired_scores import compare_variance
-from irt_bench.variance.seed_variance import analyse_seed_variance, one_measure
+from irt_bench.variance.seed_variance import one_measure
 
 
 def test_a_noisier_benchmark_is_called_noisier_and_the_same_one_is_not():
@@ -27,7 +27,7 @@ def test_a_measure_with_one_value_for_all_seeds_is_not_compared(flat):
         for s in (1, 2, 3)
         for i in range(40)
     ]  # fmt: skip
-    found = analyse_seed_variance(table_from_frame(pd.DataFrame(rows), benchmark="b"), n_subsets=5, n_bootstrap=5)
+    found = seed_variance(table_from_frame(pd.DataFrame(rows), benchmark="b"), n_subsets=5, n_bootstrap=5).result
     assert (found.measures[["verdict", "snr_verdict"]] == "undefined").all(axis=None)
     ratios = found.measures.filter(regex="ratio|bootstrap|pitman")
     assert len(found.measures) == 4 and ratios.isna().all(axis=None)

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 from simulated_seeds import SeedSimulation, simulate_seeds
 
-from irt_bench import table_from_frame
+from irt_bench import seed_variance, table_from_frame
 from irt_bench.variance.components import EVERY_RUN, EVERY_STEP, component_tables, two_way
-from irt_bench.variance.seed_variance import analyse_seed_variance, one_measure
+from irt_bench.variance.seed_variance import one_measure
 
 PLAN = SeedSimulation(n_runs=3, n_seeds=4, n_steps=2, n_items=60, n_subtasks=3)
 
@@ -35,7 +35,7 @@ def test_the_coefficient_of_reliability_follows_from_the_components():
 
 def test_one_run_has_one_row_whose_intervals_the_curve_repeats():
     table = simulate_seeds(SeedSimulation(n_runs=1, n_steps=1, n_items=60, n_subtasks=1), seed=2)
-    found = analyse_seed_variance(table, n_subsets=5, n_bootstrap=5)
+    found = seed_variance(table, n_subsets=5, n_bootstrap=5).result
     assert not found.components.duplicated(["step", "design", "component"]).any()
     (run,), _ = one_measure(table)
     draws = two_way(run.values[:, 0]).draws(np.random.default_rng(0))

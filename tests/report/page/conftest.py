@@ -5,18 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from commands import run
 
 from irt_bench import write_table
-from irt_bench.cli import app
 from irt_bench.irt_models.simulate import simulate_benchmark
 
 HOSTILE = ['<script>alert("x")</script>', "</script><img src=x onerror=alert(1)>", '=1+"1" & <b>', "שלום עולם"]
-
-
-def run(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
 
 
 @pytest.fixture(scope="session")

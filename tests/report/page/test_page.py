@@ -6,10 +6,9 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from commands import run
 
 from irt_bench import write_report
-from irt_bench.cli import app
 from irt_bench.errors import ReadError
 
 EVIL = '<script>alert("x")</script></script>'
@@ -33,13 +32,8 @@ def folder(tmp_path_factory):
         for i in range(20)
     ]
     pd.DataFrame(rows).to_csv(folder / "responses.csv", index=False)
-    run = CliRunner().invoke
-    for arguments in (
-        ["fit", str(folder / "responses.csv"), "-o", str(folder / "fit")],
-        ["items", str(folder / "responses.csv"), "-o", str(folder / "items.csv")],
-        ["variance", str(folder / "responses.csv"), "-o", str(folder / "variance")],
-    ):
-        assert run(app, arguments).exit_code == 0, arguments
+    for command, output in (("fit", "fit"), ("items", "items.csv"), ("variance", "variance")):
+        run(command, folder / "responses.csv", "-o", folder / output)
     return folder
 
 
@@ -88,7 +82,7 @@ def test_folders_that_do_not_stay_are_not_named(folder):
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(ReadError):
         write_report([tmp_path], tmp_path / "report.html")
-    assert CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(tmp_path / "r.html")]).exit_code == 2
+    run("report", tmp_path, "-o", tmp_path / "r.html", code=2)
     assert not (tmp_path / "r.html").exists()
 
 

@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import save_figure
+from irt_bench.report.figures.study_figures import subset_comparison_figure
 from irt_bench.report.tables.score_tables import best_table, coverage_table, error_table, markdown, shift_table
 
 
@@ -52,3 +54,13 @@ def test_bias_under_a_shift_is_the_median_and_the_worst_of_the_methods():
     )
     found = shift_table(shifted).loc["ridge"]
     assert found.tolist() == pytest.approx([-1.0, -10.0])
+
+
+def test_the_figure_has_a_panel_for_each_estimator_and_size_and_the_same_bytes_each_time(table, tmp_path):
+    figure = subset_comparison_figure(table)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "weighted, 20 items", "weighted, 50 items", "p-IRT, 20 items", "p-IRT, 50 items",
+    ]  # fmt: skip
+    for name in ("a.png", "b.png"):
+        save_figure(subset_comparison_figure(table), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

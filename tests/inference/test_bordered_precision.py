@@ -8,8 +8,8 @@ M, J, P, K = 5, 4, 2, 2
 
 
 @pytest.fixture
-def arrow_and_precision(rng):
-    """A random positive definite precision of the right shape, as an arrow and as a whole, order (a, p j, s)."""
+def bordered_and_whole(rng):
+    """A random positive definite precision of the right shape, bordered and as a whole, order (a, p j, s)."""
     cross = 0.3 * rng.normal(size=(M, J, P))
     blocks = np.eye(P) * 4 + 0.5
     items = np.broadcast_to(blocks, (J, P, P)).copy()
@@ -32,21 +32,21 @@ def arrow_and_precision(rng):
     return found, whole
 
 
-def test_either_side_eliminated_leaves_the_inverse_of_its_part_of_the_covariance(arrow_and_precision):
-    arrow, whole = arrow_and_precision
+def test_either_side_eliminated_leaves_the_inverse_of_its_part_of_the_covariance(bordered_and_whole):
+    bordered, whole = bordered_and_whole
     covariance = np.linalg.inv(whole)
-    np.testing.assert_allclose(arrow.items_precision(), np.linalg.inv(covariance[M:, M:]), atol=1e-10)
+    np.testing.assert_allclose(bordered.items_precision(), np.linalg.inv(covariance[M:, M:]), atol=1e-10)
     at = np.r_[:M, M + P * J : M + P * J + K]
-    np.testing.assert_allclose(arrow.abilities_precision(), np.linalg.inv(covariance[np.ix_(at, at)]), atol=1e-5)
+    np.testing.assert_allclose(bordered.abilities_precision(), np.linalg.inv(covariance[np.ix_(at, at)]), atol=1e-5)
 
 
-def test_draws_of_both_orders_have_the_covariance_of_the_whole(arrow_and_precision, rng):
-    arrow, whole = arrow_and_precision
+def test_draws_of_both_orders_have_the_covariance_of_the_whole(bordered_and_whole, rng):
+    bordered, whole = bordered_and_whole
     covariance, n = np.linalg.inv(whole), 200_000
-    items, shared, follow = arrow.draw_items_first(arrow.items_precision(), rng, n)
-    own = rng.standard_normal((n, M)) / np.sqrt(arrow.abilities)
+    items, shared, follow = bordered.draw_items_first(bordered.items_precision(), rng, n)
+    own = rng.standard_normal((n, M)) / np.sqrt(bordered.abilities)
     one = np.hstack([follow(slice(None)) + own, *items, shared])
-    abilities, items, shared = arrow.draw_abilities_first(arrow.abilities_precision(), rng, n)
+    abilities, items, shared = bordered.draw_abilities_first(bordered.abilities_precision(), rng, n)
     two = np.hstack([abilities, *items, shared])
     for draws in (one, two):
         np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.006)
