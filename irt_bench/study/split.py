@@ -19,7 +19,7 @@ import pandas as pd
 
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
-from irt_bench.arrays import FloatArray, Positions
+from irt_bench.arrays import FloatArray, Positions, slices
 from irt_bench.errors import FitError
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import cluster_folds, model_clusters
@@ -99,6 +99,8 @@ WEIGHT_SENSITIVE: Final = (WEIGHTED, "p_irt_weighted", "gp_irt", "gp_irt_source"
 HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # they learn one share from held-out calibration models
 NO_ABILITIES: Final = pd.DataFrame()
 BLOCK: Final = 100  # random subsets drawn at once
+READ_AT_ONCE: Final = 20  # random subsets: their likelihoods stay in the processor's cache
+NOTHING_LEARNED: Final = LearnedParameters()
 LEARNING_SUBSETS: Final = 20  # random subsets from which that share is learned, for all of them
 
 
@@ -153,51 +155,97 @@ class ModelScorer:
         self._shares = np.nan_to_num(counts.proportions(), copy=False)
         self._right = counts.correct.astype(np.float64)
         self._wrong = counts.trials - self._right
-        chance = np.clip(basis.curves.chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-        self._logs = np.log(chance), np.log1p(-chance)
-        self._total = basis.target @ basis.curves.chance
-        self._expected: dict[bytes, dict[str, FloatArray]] = {}
+        self._expected: dict[tuple[tuple[int, ...], bytes], dict[str, FloatArray]] = {}
+
+    @cached_property
+    def _logs(self) -> tuple[FloatArray, FloatArray]:
+        chance = np.clip(self.basis.curves.chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+        return np.log(chance), np.log1p(-chance)
+
+    @cached_property
+    def _total(self) -> FloatArray:
+        return np.asarray(self.basis.target @ self.basis.curves.chance)
 
     def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> ResponseSummary:
         """Compute what estimators need from the responses to some items, without variances.
 
         Abilities and the prediction under the wide prior are computed only if asked for.
         """
-        items, target = chosen.items, self.basis.target[chosen.items]
-        shares, asked, key = self._shares[:, items], self._asked[:, items], items.tobytes()
-        answers, ability, prediction = shares, NO_ABILITIES, None
-        if abilities or wide or not self._complete or key not in self._expected:  # not read with other weights
-            chance = self.basis.curves.chance[items]
-            likelihood = self._right[:, items] @ self._logs[0][items] + self._wrong[:, items] @ self._logs[1][items]
+        items = chosen.items[None]
+        found = {name: values[0] for name, values in self._sums(items, chosen.weights[None]).items()}
+        answers, ability, prediction = self._shares[:, chosen.items], NO_ABILITIES, None
+        if abilities or wide or not self._complete:
+            chance, asked = self.basis.curves.chance[chosen.items], self._asked[:, chosen.items] > 0
+            likelihood = self._likelihood(items)[0]
             posterior = posterior_on(ABILITY_NODES, likelihood)
-            seen = (target @ chance)[None] if self._complete else (asked * target) @ chance
-            unseen = self._total - seen
-            self._expected[key] = {
-                "unseen": (posterior * unseen).sum(axis=1),
-                "unseen_plug_in": np.broadcast_to(unseen, posterior.shape)[
-                    np.arange(len(posterior)), likelihood.argmax(axis=1)
-                ],
-                "expected": posterior @ self._total,
-            }
             if not self._complete:
-                answers = np.where(asked > 0, shares, posterior @ chance.T)
+                answers = np.where(asked, answers, posterior @ chance.T)
             if abilities:
                 ability = pd.DataFrame({"ability": posterior @ ABILITY_NODES})
             if wide:
                 widened = posterior_on(ABILITY_NODES, likelihood, WIDE_PRIOR_SD)
-                read, given = (shares, asked > 0), (chosen.weights, target)
-                prediction = Prediction.of(widened, chance, unseen, read, given)
-        weight = asked @ chosen.weights
+                read = (self._shares[:, chosen.items], asked)
+                given = (chosen.weights, self.basis.target[chosen.items])
+                prediction = Prediction.of(widened, chance, self._unseen(items)[0], read, given)
         return ResponseSummary(
-            abilities=ability,
-            answers=answers,
-            weighted=shares @ chosen.weights / np.where(weight > 0, weight, np.nan),
-            observed=shares @ target,
-            asked_share=asked @ target,
-            variance=np.full(len(shares), np.nan),
-            prediction=prediction,
-            **self._expected[key],
-        )
+            abilities=ability, answers=answers, prediction=prediction, **found, **{
+                name: values[0] for name, values in self._expectations(items).items()
+            },
+        )  # fmt: skip
+
+    def read_subsets(self, items: Positions, weights: FloatArray, *, expected: bool = True) -> ResponseSummary:
+        """Read many subsets, shape (subset, item), as `join_summaries` joins them: models of the first one first.
+
+        What rests on ability is computed only if `expected`.
+        """
+        found = self._sums(items, weights)
+        if expected:
+            found |= self._expectations(items)
+        else:
+            found |= dict.fromkeys(("unseen", "unseen_plug_in", "expected"), np.full_like(found["weighted"], np.nan))
+        flat = {name: values.reshape(-1) for name, values in found.items()}
+        return ResponseSummary(abilities=NO_ABILITIES, answers=np.empty((len(flat["weighted"]), 0)), **flat)
+
+    def _sums(self, items: Positions, weights: FloatArray) -> dict[str, FloatArray]:
+        """Weighted sums of the answers, shape (subset, model)."""
+        shares, asked, target = self._of(self._shares, items), self._of(self._asked, items), self.basis.target[items]
+        weight = (asked @ weights[..., None])[..., 0]
+        return {
+            "weighted": (shares @ weights[..., None])[..., 0] / np.where(weight > 0, weight, np.nan),
+            "observed": (shares @ target[..., None])[..., 0],
+            "asked_share": (asked @ target[..., None])[..., 0],
+            "variance": np.full_like(weight, np.nan),
+        }
+
+    def _expectations(self, items: Positions) -> dict[str, FloatArray]:
+        """Compute expected contributions of items to the full score, shape (subset, model)."""
+        key = (items.shape, items.tobytes())
+        if key not in self._expected:  # not read with other weights
+            likelihood, unseen = self._likelihood(items), self._unseen(items)
+            posterior, best = posterior_on(ABILITY_NODES, likelihood), likelihood.argmax(axis=-1)[..., None]
+            everywhere = np.broadcast_to(unseen, posterior.shape)
+            self._expected[key] = {
+                "unseen": np.einsum("smn,smn->sm", posterior, everywhere),
+                "unseen_plug_in": np.take_along_axis(everywhere, best, axis=-1)[..., 0],
+                "expected": posterior @ self._total,
+            }
+        return self._expected[key]
+
+    def _likelihood(self, items: Positions) -> FloatArray:
+        """Log-likelihood of ability, shape (subset, model, node)."""
+        right, wrong = self._of(self._right, items), self._of(self._wrong, items)
+        return np.asarray(right @ self._logs[0][items] + wrong @ self._logs[1][items])
+
+    def _unseen(self, items: Positions) -> FloatArray:
+        """Compute the expected contribution of the items not asked, shape (subset, 1 or model, node)."""
+        share = self.basis.target[items][:, None]
+        asked = share if self._complete else self._of(self._asked, items) * share
+        return np.asarray(self._total - asked @ self.basis.curves.chance[items])
+
+    @staticmethod
+    def _of(values: FloatArray, items: Positions) -> FloatArray:
+        """Values of shape (model, item) of each subset, (subset, model, item)."""
+        return values[:, items].swapaxes(0, 1)
 
 
 class SplitScorers(NamedTuple):
@@ -237,7 +285,7 @@ def recipe_scores(
     held = []
     if any(name in HELD_OUT for name in names):
         held = [fold.read(weighted_items(fold.basis, choose(fold.basis), recipe)) for fold in scorers.folds]
-    learned = learn(scorers, [held], names, source_share)
+    learned = learn(scorers, held, names, source_share)
     return chosen, estimate_scores(scorers, chosen, names, learned)
 
 
@@ -251,38 +299,42 @@ def random_scores(
     Regressions are learned again for every subset. The share of gp-IRT depends on the size alone: it is learned once,
     from the held-out responses to the first `LEARNING_SUBSETS` subsets together.
     """
-    held = []
+    items, evaluated = np.sort(items, axis=1).astype(np.intp), scorers.evaluated
+    first, held = items[:LEARNING_SUBSETS], []
     if any(name in HELD_OUT for name in names):
-        held = [
-            [fold.read(_random(fold.basis, subset, recipe)) for fold in scorers.folds]
-            for subset in items[:LEARNING_SUBSETS]
-        ]
+        held = [fold.read_subsets(first, _weights(fold.basis, first, recipe)) for fold in scorers.folds]
     learned = learn(scorers, held, names, source_share)
-    out: dict[str, FloatArray] = {name: np.empty((len(items), len(scorers.evaluated.truth))) for name in names}
-    for place, subset in enumerate(items):
-        found = estimate_scores(scorers, _random(scorers.evaluated.basis, subset, recipe), names, learned)
-        for name, values in found.items():
-            out[name][place] = values
+    alone = [name for name in names if ESTIMATORS[name].regression or ESTIMATORS[name].wide]
+    together = [name for name in names if name not in alone]
+    out: dict[str, FloatArray] = {name: np.empty((len(items), len(evaluated.truth))) for name in names}
+    for block in slices(len(items), READ_AT_ONCE):
+        weights = _weights(evaluated.basis, items[block], recipe)
+        found = evaluated.read_subsets(items[block], weights, expected=together != [WEIGHTED]) if together else None
+        for name in together:
+            out[name][block] = estimate(name, found, learned.get(name, NOTHING_LEARNED)).reshape(len(weights), -1)
+        for place in range(len(items))[block] if alone else ():
+            own = WeightedItems(items[place], weights[place - block.start])
+            for name, values in estimate_scores(scorers, own, alone, learned).items():
+                out[name][place] = values
     return out
 
 
-def _random(basis: SelectionBasis, subset: npt.NDArray[np.integer], recipe: Recipe) -> WeightedItems:
-    items = np.sort(subset).astype(np.intp)
+def _weights(basis: SelectionBasis, items: Positions, recipe: Recipe) -> FloatArray:
+    """Weights of random subsets, shape (subset, item)."""
     if recipe.weights == EQUAL:
-        return WeightedItems(items, np.full(len(items), 1 / len(items)))
-    return WeightedItems(
-        items, weight_items(basis, Selection(items), recipe.weights, np.random.default_rng([recipe.seed, 1]))
-    )
+        return np.full(items.shape, 1 / items.shape[1])
+    return np.stack([weighted_items(basis, Selection(subset), recipe).weights for subset in items])
 
 
 def learn(
-    scorers: SplitScorers, held: Sequence[Sequence[ResponseSummary]], names: Sequence[str], source_share: float
+    scorers: SplitScorers, held: Sequence[ResponseSummary], names: Sequence[str], source_share: float
 ) -> dict[str, LearnedParameters]:
-    """Let estimators learn from held-out models; `held` is subset → fold → summary."""
+    """Let estimators learn from held-out models; `held` has the summary of each fold, of one subset or several."""
     if not any(name in HELD_OUT for name in names):
         return {}
-    evidence = join_summaries([fold for subset in held for fold in subset])
-    truth = np.concatenate([fold.truth for _ in held for fold in scorers.folds])
+    evidence = join_summaries(list(held))
+    truths = [np.resize(fold.truth, len(own.weighted)) for fold, own in zip(scorers.folds, held, strict=True)]
+    truth = np.concatenate(truths)
     known = ~np.isnan(truth) & ~np.isnan(evidence.weighted)
     training = TrainingData(evidence, truth, _rows(evidence, known), truth[known], source_share)
     return {name: ESTIMATORS[name].learn(training) for name in names if name in HELD_OUT}
@@ -305,7 +357,7 @@ def estimate_scores(
         residuals = scorers.calibrating.basis.residuals(chosen.items)
         training = TrainingData(own, scorers.calibrating.truth, own, scorers.calibrating.truth, 0.0, residuals)
         known |= {name: ESTIMATORS[name].learn(training) for name in learning}
-    return {name: estimate(name, evidence, known.get(name, LearnedParameters())) for name in names}
+    return {name: estimate(name, evidence, known.get(name, NOTHING_LEARNED)) for name in names}
 
 
 class SplitData:

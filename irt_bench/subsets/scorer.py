@@ -300,10 +300,12 @@ def log_likelihood(correct: npt.NDArray[Any], trials: npt.NDArray[Any], chances:
 
 
 def posterior_on(nodes: FloatArray, likelihood: FloatArray, prior_sd: float = 1.0) -> FloatArray:
-    """Posterior of ability with prior N(0, prior_sd^2) on a grid, shape (model, node), sum 1; nodes may be uneven."""
-    density = likelihood + np.log(np.gradient(nodes)) - (nodes / prior_sd) ** 2 / 2
-    density = np.exp(density - density.max(axis=1, keepdims=True))
-    return np.asarray(density / density.sum(axis=1, keepdims=True))
+    """Posterior of ability with prior N(0, prior_sd^2) on a grid, shape (..., node), sum 1; nodes may be uneven."""
+    density = likelihood + (np.log(np.gradient(nodes)) - (nodes / prior_sd) ** 2 / 2)
+    density -= density.max(axis=-1, keepdims=True)
+    density = np.exp(density, out=density)
+    density /= density.sum(axis=-1, keepdims=True)
+    return np.asarray(density)
 
 
 def interpolate(curves: FloatArray, nodes: FloatArray, at: FloatArray) -> FloatArray:
