@@ -36,6 +36,7 @@ class BenchmarkResults:
     def __init__(self, plan: BenchmarkPlan, store: Store) -> None:
         self.plan = plan
         self._store = store
+        self._results: dict[str, Arrays] = {}
         self._tasks = [tasks_by(split) for split in plan.splits]
         halves = all(split.job.split.startswith(HALF) for split in plan.splits)
         self.checkpoints = Checkpoints(
@@ -196,7 +197,12 @@ class BenchmarkResults:
         return np.concatenate(parts, axis=-1)
 
     def _read(self, split: int, kind: str, *key: Any) -> Arrays:
-        return self._store.read(self._tasks[split][(kind, *key)])
+        name = self._tasks[split][(kind, *key)]
+        if kind == RANDOM:  # large, and read once
+            return self._store.read(name)
+        if name not in self._results:
+            self._results[name] = self._store.read(name)
+        return self._results[name]
 
 
 def fit_failure(plan: BenchmarkPlan, store: Store) -> str | None:

@@ -27,7 +27,6 @@ cuts noise per signal: an estimate that only shrinks cuts nothing.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -36,7 +35,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import scipy
-from numpy.polynomial import Polynomial
 
 from irt_bench.analysis.intervals import holm, with_limits
 from irt_bench.arrays import FloatArray
@@ -386,10 +384,7 @@ class _Maker:
         rows = self.final.rows
         plain, scores = np.atleast_2d(plain)[:MAX_SUBSETS, rows], np.atleast_2d(scores)[:MAX_SUBSETS, rows]
         plain = np.broadcast_to(plain, scores.shape)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", np.exceptions.RankWarning)  # few different means
-            fitted = [Polynomial.fit(x, y, DEGREE)(x) for x, y in zip(plain, scores, strict=True)]
-        return self.final.measure_final(np.stack(fitted))
+        return self.final.measure_final(fitted_polynomials(plain, scores))
 
     def _of_size(self, size: int, references: RandomReferences) -> Iterator[Cure]:
         """Chosen items, and weights and estimators of random ones."""
@@ -422,6 +417,18 @@ class _Maker:
         own = self.full.with_noise(-self.residual / self.n_items * (1 - 1 / MORE))
         n = MORE * self.n_items
         yield Cure("items", f"{MORE} x as many items", ALL_ITEMS, n, n, own, self.full, self.full)
+
+
+def fitted_polynomials(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Least-squares polynomials in x at x, of rows of shape (subset, row); of lower degree where few x differ."""
+    low, width = x.min(axis=1, keepdims=True), np.ptp(x, axis=1, keepdims=True)
+    unit = 2 * np.divide(x - low, width, out=np.zeros(x.shape), where=width > 0) - 1
+    powers = unit[..., None] ** np.arange(DEGREE + 1)
+    powers /= np.sqrt((powers**2).sum(axis=1, keepdims=True))
+    basis, sizes, _ = np.linalg.svd(powers, full_matrices=False)
+    known = sizes > x.shape[1] * np.finfo(np.float64).eps * sizes[:, :1]
+    parts = np.einsum("srk,sr->sk", basis, y) * known
+    return np.asarray(np.einsum("srk,sk->sr", basis, parts))
 
 
 def cure_control(found: BenchmarkResults) -> pd.DataFrame:

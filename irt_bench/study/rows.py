@@ -29,7 +29,7 @@ from irt_bench.analysis.intervals import holm, with_limits
 from irt_bench.arrays import FloatArray
 from irt_bench.names import BENCHMARK, INTERVAL, POOLED, RUN
 from irt_bench.study.collect import FULL, SCALES, BenchmarkResults, Key, scale_of
-from irt_bench.study.data import read_rows, run_variance
+from irt_bench.study.data import finite_mean, read_rows, run_variance
 from irt_bench.study.design import EQUAL, SEED_MODEL, STATISTICS, THETA
 from irt_bench.study.plan import LEVEL, RANDOM, BenchmarkPlan, StudyPlan
 from irt_bench.study.split import REASON, WEIGHTED, random_items, random_reference, run_components
@@ -281,11 +281,9 @@ def control_table(found: BenchmarkResults) -> pd.DataFrame:
             found, {(weights, name): each for (method, weights, name), each in scores.items() if method == RANDOM}
         )
         comparisons = references.comparisons(found, POOLED)
-        own = [
-            _method_row(found, comparisons, POOLED, (*key, found.plan.control_size), each)
-            for key, each in scores.items()
-            if key[0] != RANDOM
-        ]
+        size = found.plan.control_size
+        chosen = {(*key, size): each for key, each in scores.items() if key[0] != RANDOM}
+        own = _method_rows(found, comparisons, POOLED, chosen)
         frame = pd.DataFrame(_with_verdicts(own), columns=columns[1:])
         frame.insert(0, "shuffled_within", within)
         tables.append(frame)
@@ -307,45 +305,53 @@ def _full_rows(found: BenchmarkResults, run: str) -> list[Row]:
     rows = []
     for scale in SCALES:
         comparison, n_items = ScoreComparison(found, run, scale), found.plan.n_items
-        sd = comparison.sd(comparison.full)
+        sd = comparison.sd_full
         row = _empty(run, FULL, EQUAL, scale, n_items)
         row |= {"seed_sd": sd, "seed_sd_full": sd, "ratio_full": 1.0, "v_k_sd": _v_k(found, comparison, n_items)}
-        rows.append(row | comparison.statistics(found.full[scale][comparison.rows]))
+        statistics = comparison.statistics(found.full[scale][comparison.rows])
+        rows.append(row | {name: float(value) for name, value in statistics.items()})
     return rows
 
 
 def _size_rows(found: BenchmarkResults, size: int, references: RandomReferences) -> list[Row]:
     """Make the rows of one size: random subsets, then every recipe and estimator."""
     recipes = {pair: found.recipe(size, *pair) for pair in found.plan.recipes}
+    chosen = {(*pair, name, size): own[name] for pair, own in recipes.items() for name in own if name != "k_eff"}
     rows: list[Row] = []
     for run in [POOLED, *found.runs]:
         comparisons = references.comparisons(found, run)
         rows += _with_verdicts([_random_row(found, comparisons, run, key, size) for key in comparisons], ("plain",))
-        own = []
-        for pair, scores in recipes.items():
-            for estimator in (name for name in scores if name != "k_eff"):
-                row, ratios = _method_row(found, comparisons, run, (*pair, estimator, size), scores[estimator])
-                own.append((row | {"k_eff": float(scores["k_eff"].mean())}, ratios))
+        own = _method_rows(found, comparisons, run, chosen)
+        for row, _ in own:
+            row["k_eff"] = float(recipes[row["method"], row["weights"]]["k_eff"].mean())
         rows += _with_verdicts(own)
     return rows
 
 
-def _method_row(
+def _method_rows(
     found: BenchmarkResults,
     comparisons: Mapping[Key, ScoreComparison],
     run: str,
-    key: tuple[str, str, str, int],
-    scores: FloatArray,
-) -> tuple[Row, dict[str, Ratio]]:
-    method, weights, estimator, size = key
-    comparison = comparisons[random_reference(weights, estimator)]
-    plain = None if estimator == THETA else comparisons[PLAIN]
-    compared = compare_scores(found, comparison, plain, scores)
-    row = _empty(run, method, weights, estimator, size) | compared.numbers | _ratio_columns(compared.ratios)
-    v_k = _v_k(found, comparison, size)
-    row |= {"v_k_sd": v_k, "ratio_v_k": _over(row["seed_sd"], v_k)}
-    row |= comparison.statistics(scores[comparison.rows])
-    return row, _comparable(found, compared.ratios, estimator, float(row["movement"]))
+    scores: Mapping[tuple[str, str, str, int], FloatArray],
+) -> list[tuple[Row, dict[str, Ratio]]]:
+    """Make the rows of scores by (method, weights, estimator, size); those with one reference are compared together."""
+    rows = {}
+    by_reference: dict[Key, list[tuple[str, str, str, int]]] = {}
+    for key in scores:
+        by_reference.setdefault(random_reference(key[1], key[2]), []).append(key)
+    for reference, keys in by_reference.items():
+        comparison, together = comparisons[reference], np.stack([scores[key] for key in keys])
+        plain = None if reference[1] == THETA else comparisons[PLAIN]
+        statistics = comparison.statistics(together[:, comparison.rows])
+        for place, (key, compared) in enumerate(
+            zip(keys, compare_scores(found, comparison, plain, together), strict=True)
+        ):
+            row = _empty(run, *key) | compared.numbers | _ratio_columns(compared.ratios)
+            v_k = _v_k(found, comparison, key[3])
+            row |= {"v_k_sd": v_k, "ratio_v_k": _over(row["seed_sd"], v_k)}
+            row |= {name: float(values[place]) for name, values in statistics.items()}
+            rows[key] = row, _comparable(found, compared.ratios, key[2], row["movement"])
+    return [rows[key] for key in scores]
 
 
 def _ratio_columns(ratios: Mapping[str, Ratio]) -> Row:
@@ -369,7 +375,7 @@ def _random_row(
     comparison, (weights, estimator) = comparisons[key], key
     sd, full, v_k = (
         float(np.sqrt(comparison.random_variance)),
-        comparison.sd(comparison.full),
+        comparison.sd_full,
         _v_k(found, comparison, size),
     )
     row = _empty(run, RANDOM, weights, estimator, size) | {
@@ -382,7 +388,8 @@ def _random_row(
     if estimator != THETA and key != PLAIN:
         ratios["plain"], row["ratio_plain_signal"] = compare_random(comparison, comparisons[PLAIN])
         row |= _ratio_columns(ratios) | {"p_plain": ratios["plain"].p}
-    row |= comparison.statistics(comparison.random_scores)
+    statistics = comparison.statistics(comparison.random_scores)
+    row |= {name: float(finite_mean(values)) for name, values in statistics.items()}
     return row, _comparable(found, ratios, estimator, float(row["movement"]))
 
 

@@ -124,7 +124,7 @@ def random_reference(weights: str, estimator: str) -> tuple[str, str]:
     return (weights if estimator in WEIGHT_SENSITIVE else EQUAL, estimator)
 
 
-def random_items(seed: int, n_items: int, size: int, n_random: int) -> npt.NDArray[np.int32]:
+def random_items(seed: int, n_items: int, size: int, n_random: int) -> Positions:
     """Draw random subsets, shape (subset, size), the same ones in every split.
 
     A method chooses much the same items in every split. Under the null hypothesis, its items are such a draw.
@@ -133,7 +133,7 @@ def random_items(seed: int, n_items: int, size: int, n_random: int) -> npt.NDArr
     parts = []
     for start in range(0, n_random, BLOCK):
         keys = rng.random((BLOCK, n_items), dtype=np.float32)[: min(BLOCK, n_random - start)]
-        parts.append(np.argpartition(keys, size - 1, axis=1)[:, :size].astype(np.int32))
+        parts.append(np.argpartition(keys, size - 1, axis=1)[:, :size])
     return np.concatenate(parts)
 
 
@@ -204,7 +204,8 @@ class ModelScorer:
         else:
             found |= dict.fromkeys(("unseen", "unseen_plug_in", "expected"), np.full_like(found["weighted"], np.nan))
         flat = {name: values.reshape(-1) for name, values in found.items()}
-        return ResponseSummary(abilities=NO_ABILITIES, answers=np.empty((len(flat["weighted"]), 0)), **flat)
+        empty = np.empty((len(flat["weighted"]), 0))
+        return ResponseSummary(abilities=NO_ABILITIES, answers=empty, prediction=None, **flat)
 
     def _sums(self, items: Positions, weights: FloatArray) -> dict[str, FloatArray]:
         """Weighted sums of the answers, shape (subset, model)."""
@@ -290,7 +291,7 @@ def recipe_scores(
 
 
 def random_scores(
-    scorers: SplitScorers, items: npt.NDArray[np.integer], recipe: Recipe, names: Sequence[str], source_share: float
+    scorers: SplitScorers, items: Positions, recipe: Recipe, names: Sequence[str], source_share: float
 ) -> dict[str, FloatArray]:
     """Score the evaluated models by every estimator on random subsets, shape (subset, row).
 
@@ -299,7 +300,7 @@ def random_scores(
     Regressions are learned again for every subset. The share of gp-IRT depends on the size alone: it is learned once,
     from the held-out responses to the first `LEARNING_SUBSETS` subsets together.
     """
-    items, evaluated = np.sort(items, axis=1).astype(np.intp), scorers.evaluated
+    items, evaluated = np.sort(items, axis=1), scorers.evaluated
     first, held = items[:LEARNING_SUBSETS], []
     if any(name in HELD_OUT for name in names):
         held = [fold.read_subsets(first, _weights(fold.basis, first, recipe)) for fold in scorers.folds]
@@ -309,7 +310,8 @@ def random_scores(
     out: dict[str, FloatArray] = {name: np.empty((len(items), len(evaluated.truth))) for name in names}
     for block in slices(len(items), READ_AT_ONCE):
         weights = _weights(evaluated.basis, items[block], recipe)
-        found = evaluated.read_subsets(items[block], weights, expected=together != [WEIGHTED]) if together else None
+        if together:
+            found = evaluated.read_subsets(items[block], weights, expected=together != [WEIGHTED])
         for name in together:
             out[name][block] = estimate(name, found, learned.get(name, NOTHING_LEARNED)).reshape(len(weights), -1)
         for place in range(len(items))[block] if alone else ():

@@ -36,7 +36,7 @@ from scipy import special
 from irt_bench.arrays import FloatArray
 from irt_bench.names import INTERVAL, POOLED
 from irt_bench.study.collect import BenchmarkResults
-from irt_bench.study.data import RunVariance, finite_mean, movement, pooled_variance, score_statistics
+from irt_bench.study.data import RunVariance, movement, pooled_variance, score_statistics
 from irt_bench.study.design import THETA
 from irt_bench.study.plan import LEVEL
 from irt_bench.study.split import WEIGHTED
@@ -62,6 +62,10 @@ class LogRatio(NamedTuple):
     value: FloatArray
     variance: FloatArray
     freedom: FloatArray
+
+    def at(self, place: int) -> LogRatio:
+        """One of several."""
+        return LogRatio(*(np.asarray(each[place]) for each in self))
 
 
 class Ratio(NamedTuple):
@@ -216,7 +220,6 @@ def verdict(ratio: Ratio, p_holm: float) -> Verdict:
 
 SPREAD_SUBSETS: Final = 500  # random subsets behind the spread over items, then known to 3%
 NO_RATIO: Final = Ratio(np.nan, np.nan, np.nan, np.nan)
-UNDEFINED_COMPARISON: Final = {"bias": np.array(np.nan)}  # ability is no estimate of the full score
 
 
 class RandomReference:
@@ -277,16 +280,22 @@ class ScoreComparison:
         """Seeds less one, of each run."""
         return np.array([each.freedom for each in self.full], dtype=np.float64)
 
-    def sd(self, variances: list[RunVariance]) -> float:
-        """Pooled seed sd."""
-        return float(np.sqrt(max(float(pooled_variance(variances)), 0.0)))
+    def sds_of(self, variances: list[RunVariance]) -> FloatArray:
+        """Pooled seed sds, shape (...)."""
+        return np.sqrt(np.maximum(pooled_variance(variances), 0.0))
 
-    def statistics(self, scores: FloatArray) -> dict[str, float]:
-        """Measure scores of the rows compared, shape (..., row); of several sets the means of what is known."""
+    @cached_property
+    def sd_full(self) -> float:
+        """Pooled seed sd of the full benchmark."""
+        return float(self.sds_of(self.full))
+
+    def statistics(self, scores: FloatArray) -> dict[str, FloatArray]:
+        """Measure scores of the rows compared, shape (..., row)."""
         found = score_statistics(scores, self.full_scores, self.checkpoints)
         if self.scale == THETA:
-            found |= UNDEFINED_COMPARISON | {"movement": movement(scores, self.signal, self.checkpoints)}
-        return {name: float(finite_mean(np.atleast_1d(each))) for name, each in found.items()}
+            unknown = np.full(scores.shape[:-1], np.nan)  # ability is no estimate of the full score
+            found |= {"bias": unknown, "movement": movement(scores, self.signal, self.checkpoints)}
+        return found
 
 
 class ComparisonNumbers(NamedTuple):
@@ -298,42 +307,44 @@ class ComparisonNumbers(NamedTuple):
 
 def compare_scores(
     found: BenchmarkResults, comparison: ScoreComparison, plain: ScoreComparison | None, scores: FloatArray
-) -> ComparisonNumbers:
-    """Compare scores of shape (row,) with the references; `plain` is None if means are on another scale."""
+) -> list[ComparisonNumbers]:
+    """Compare scores of shape (method, row) with the references; `plain` is None if means are on another scale."""
     every = found.variances(scores)
     own = [every[place] for place in comparison.places]
-    sd, moves = comparison.sd(own), float(movement(scores[comparison.rows], comparison.signal, comparison.checkpoints))
+    sds = comparison.sds_of(own)
+    moves = movement(scores[:, comparison.rows], comparison.signal, comparison.checkpoints)
+    noise = noise_per_signal(sds, moves)
     against = log_ratio(own, comparison.common, comparison.random_variance)
-    noise = float(noise_per_signal(np.array(sd), np.array(moves)))
-    relative = log_positive(np.array(moves / comparison.common_moves))
-    ratios = {
-        "random": ratio_with_interval(against, comparison.item_variance, comparison.sds),
-        "full": ratio_with_interval(log_ratio(own, comparison.full), comparison.item_variance),
-        "plain": NO_RATIO,
-        "signal": ratio_with_interval(
-            shift_log_ratio(against, relative), comparison.signal_item_variance, comparison.noise
-        ),
-    }
-    numbers = {
-        "seed_sd": sd,
-        "seed_sd_full": comparison.sd(comparison.full),
-        "percentile_random": percentile(sd, comparison.sds),
-        "percentile_signal": percentile(noise, comparison.noise),
-        "p_random": two_sided(sd, comparison.sds),
-        "p_full": ratios["full"].p,
-        "p_signal": two_sided(noise, comparison.noise),
-        "n_random": comparison.n_random,
-    }
-    if plain is not None:
-        ratios["plain"] = ratio_with_interval(
-            log_ratio(own, plain.common, plain.random_variance), plain.item_variance, plain.sds
-        )
-        numbers |= {
-            "percentile_plain": percentile(sd, plain.sds),
-            "p_plain": two_sided(sd, plain.sds),
-            "ratio_plain_signal": ratios["plain"].ratio / moves * plain.common_moves if moves > 0 else np.nan,
+    against_full = log_ratio(own, comparison.full)
+    per_signal = shift_log_ratio(against, log_positive(moves / comparison.common_moves))
+    against_plain = None if plain is None else log_ratio(own, plain.common, plain.random_variance)
+    rows = []
+    for place, (sd, moved, noisy) in enumerate(zip(sds.tolist(), moves.tolist(), noise.tolist(), strict=True)):
+        ratios = {
+            "random": ratio_with_interval(against.at(place), comparison.item_variance, comparison.sds),
+            "full": ratio_with_interval(against_full.at(place), comparison.item_variance),
+            "plain": NO_RATIO,
+            "signal": ratio_with_interval(per_signal.at(place), comparison.signal_item_variance, comparison.noise),
         }
-    return ComparisonNumbers(numbers, ratios)
+        numbers = {
+            "seed_sd": sd,
+            "seed_sd_full": comparison.sd_full,
+            "percentile_random": percentile(sd, comparison.sds),
+            "percentile_signal": percentile(noisy, comparison.noise),
+            "p_random": two_sided(sd, comparison.sds),
+            "p_full": ratios["full"].p,
+            "p_signal": two_sided(noisy, comparison.noise),
+            "n_random": comparison.n_random,
+        }
+        if plain is not None and against_plain is not None:
+            ratios["plain"] = ratio_with_interval(against_plain.at(place), plain.item_variance, plain.sds)
+            numbers |= {
+                "percentile_plain": percentile(sd, plain.sds),
+                "p_plain": two_sided(sd, plain.sds),
+                "ratio_plain_signal": ratios["plain"].ratio / moved * plain.common_moves if moved > 0 else np.nan,
+            }
+        rows.append(ComparisonNumbers(numbers, ratios))
+    return rows
 
 
 def compare_random(comparison: ScoreComparison, plain: ScoreComparison) -> tuple[Ratio, float]:

@@ -154,7 +154,7 @@ def first_centres(
 
     def distances_from(places: Positions) -> FloatArray:
         found = norms[places][:, None] + norms - 2 * (points[places] @ points.T)
-        return np.maximum(found, 0, dtype=np.float64)
+        return np.asarray(np.maximum(found, 0), dtype=np.float64)
 
     chosen = np.empty(n_clusters, dtype=np.intp)
     chosen[0] = random_state.choice(len(points), p=weights / weights.sum())

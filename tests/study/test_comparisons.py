@@ -49,7 +49,8 @@ def compared(made, scores, reference):
     found, plain = made
     comparison = ScoreComparison(found, POOLED, "weighted", RandomReference(found, reference, found.full["weighted"]))
     beside = ScoreComparison(found, POOLED, "weighted", RandomReference(found, plain, found.full["weighted"]))
-    return compare_scores(found, comparison, beside, scores), comparison, beside
+    (result,) = compare_scores(found, comparison, beside, scores[None])
+    return result, comparison, beside
 
 
 def test_an_estimate_that_merely_shrinks_cuts_against_plain_means_and_nothing_else(made):

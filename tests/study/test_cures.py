@@ -1,6 +1,7 @@
 """Cures beside their controls: noise and signal, their intervals, and that only a cure cuts."""
 
 import importlib.util
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from scipy.special import expit
 from irt_bench import Study, run_study, table_from_frame
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.errors import AnalysisError
-from irt_bench.study.cures import FinalScores, averaged
+from irt_bench.study.cures import FinalScores, averaged, fitted_polynomials
 from irt_bench.study.data import Checkpoints
 from irt_bench.study.split import NODES, expected_curve, item_log_likelihoods, link_abilities
 from irt_bench.study.verdicts import CUTS
@@ -153,3 +154,13 @@ def test_an_alternative_is_judged_on_the_scale_of_accuracy(tmp_path):
     with pytest.raises(AnalysisError, match=r"has no score of 4 of 24 models at the last step; first: 'run-0"):
         few = soft[~soft["model"].str.startswith("run-0")]
         run_study(table_from_frame(frame), sizes=[60], alternatives={"few": table_from_frame(few)}, **SMALL)
+
+
+def test_polynomials_are_those_of_numpy_also_where_few_values_differ():
+    rng = np.random.default_rng(7)
+    x, y = rng.integers(0, 8, (20, 12)) / 20, rng.normal(size=(20, 12))
+    x[0], x[1] = 0.3, np.tile([0.2, 0.5], 6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", np.exceptions.RankWarning)
+        expected = [np.polynomial.Polynomial.fit(each, values, 3)(each) for each, values in zip(x, y, strict=True)]
+    assert fitted_polynomials(x, y) == pytest.approx(np.array(expected), abs=1e-10)

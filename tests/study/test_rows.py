@@ -9,7 +9,7 @@ from irt_bench.study.rows import (
     NUMBERS,
     PLAIN,
     SUFFIXES,
-    _method_row,
+    _method_rows,
     _with_verdicts,
     with_study_verdicts,
 )
@@ -72,11 +72,8 @@ def null_study(rng, n_benchmarks=4, sizes=(20, 50), n_ways=8, gain=1.0):
             ways = found.scores(rng, size, n_ways)
             level = np.stack([found.checkpoints.arrange(ways[0], run).mean() for run in found.runs]).repeat(3)
             ways[0] = level + gain * (ways[0] - level)
-            own = [
-                _method_row(found, comparisons, POOLED, (f"way-{way}", *PLAIN, size), ways[way])
-                for way in range(n_ways)
-            ]
-            rows += _with_verdicts(own)
+            own = {(f"way-{way}", *PLAIN, size): ways[way] for way in range(n_ways)}
+            rows += _with_verdicts(_method_rows(found, comparisons, POOLED, own))
     return with_study_verdicts(pd.DataFrame(rows))
 
 
