@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench import names
+from irt_bench.arrays import sum_of_rows
 
 RHAT_LIMIT: Final = 1.01  # Vehtari et al. 2021, doi:10.1214/20-BA1221
 ESS_PER_CHAIN: Final = 100  # the same: 400 over four chains, for stable R-hat and quantiles
@@ -125,7 +126,7 @@ def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -
     if names.DIFFICULTY not in posterior:
         why = "the model has no difficulties"
         return Check("pooling", "not_applicable", None, POOLING_LIMIT, why, POOLING_SOURCE)
-    answers = trials.sum(axis=0)
+    answers = sum_of_rows(trials)
     asked = answers > 0
     typical = float(np.median(answers[asked])) if asked.sum() > 1 else 0.0
     if typical < MIN_ANSWERS:

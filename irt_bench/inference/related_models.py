@@ -401,11 +401,13 @@ def warn_of_relatives(
     FitWarning
         If there are near-copies, or families whose design effect is above 1.2 beyond chance.
     """
+    models: Any = slice(None)
     of_all = "models"
     if counts.n_models > MAX_COMPARED:
-        some = np.sort(np.random.default_rng(SPAWN_KEY).choice(counts.n_models, MAX_COMPARED, replace=False))
+        models = np.sort(np.random.default_rng(SPAWN_KEY).choice(counts.n_models, MAX_COMPARED, replace=False))
         of_all = f"models, drawn from {counts.n_models:,},"
-        counts, posterior = counts.take(models=some), posterior.isel(model=some)
+    items = affordable_items(min(counts.n_models, MAX_COMPARED), counts.n_items)
+    counts, posterior = counts.take(models=models, items=items), posterior.isel(model=models, item=items)
     residual, weight = _residuals(counts, posterior)
     copies = near_copies(alike_blocks(residual, weight))
     sizes = np.bincount(copies.group)

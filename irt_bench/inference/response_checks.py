@@ -10,6 +10,7 @@ import xarray as xr
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from irt_bench import names
+from irt_bench.arrays import distinct_rows
 from irt_bench.inference.convergence import Check, Status
 from irt_bench.inference.draws import cell_chances
 from irt_bench.irt_models.logistic import Logistic, OnePL, log_odds, success_probability
@@ -254,8 +255,10 @@ def score_order_check(ability: Array, counts: ResponseCounts) -> Check:
     ----------
     .. [1] Andersen, Sufficient statistics and latent trait models, 1977, DOI 10.1007/BF02293746.
     """
-    patterns, kind, size = np.unique(counts.trials, axis=0, return_inverse=True, return_counts=True)
-    alike = np.flatnonzero(kind.ravel() == int(np.where(patterns.any(axis=1), size, 0).argmax()))
+    trials = distinct_rows(counts.trials)
+    patterns, kind, size = np.unique(trials, axis=0, return_inverse=True, return_counts=True)
+    most = kind.ravel() == int(np.where(patterns.any(axis=1), size, 0).argmax())
+    alike = np.flatnonzero(np.broadcast_to(most, counts.n_models) if len(trials) == 1 else most)
     n = float(counts.trials[alike[0]].sum())
     if len(alike) < 2 or n == 0:
         return _not_applicable("score_order", "no two models were asked the same")
@@ -347,7 +350,8 @@ def overdispersion_check(posterior: xr.Dataset, counts: ResponseCounts, rng: np.
     .. [1] Tarone, Testing the goodness of fit of the binomial distribution, 1979, DOI 10.1093/biomet/66.3.585.
     .. [2] Dean, Testing for overdispersion in Poisson and binomial regression models, 1992, DOI 10.2307/2290276.
     """
-    cells = _some(np.flatnonzero(counts.trials > 1), SAMPLED_CELLS, rng)
+    several = distinct_rows(counts.trials).max(initial=0) > 1
+    cells = _some(np.flatnonzero(counts.trials > 1), SAMPLED_CELLS, rng) if several else np.empty(0, np.intp)
     if not len(cells):
         return _not_applicable("overdispersion", "no cell has several trials")
     if names.DISPERSION in posterior:

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.special import expit
 
 from irt_bench import names
+from irt_bench.arrays import distinct_rows
 from irt_bench.errors import ModelError, unknown_choice
 from irt_bench.irt_models.item_regression import ItemRegression
 from irt_bench.irt_models.model import (
@@ -145,7 +146,7 @@ class Logistic:
 
     def for_responses(self, counts: ResponseCounts) -> Logistic:
         """Resolve what depends on the responses: populations of their models, and whether trials are repeated."""
-        several = bool((counts.trials > 1).any())
+        several = bool(distinct_rows(counts.trials).max(initial=0) > 1)
         known = self.for_models(counts.models, np.asarray(counts.asked.any(axis=1)))
         if known.item_regression is not None:
             known = replace(known, item_regression=known.item_regression.bind(counts.items))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from irt_bench import names
+from irt_bench.arrays import is_frozen
 from irt_bench.errors import ResponsesError, ResponsesWarning
 from irt_bench.responses.columns import (
     ALIASES,
@@ -332,7 +333,8 @@ def _counts_of_values(values: npt.NDArray[Any], labels: pd.Index, items: pd.Inde
     """Count 0 and 1, or scores, (model, item), NaN where there is no response; whole numbers stay bytes."""
     ordered, whole = None, values.dtype.kind != "f" and values.min() >= 0 and values.max() <= 1
     if whole:
-        correct, asked = values.astype(np.int8), np.ones(values.shape, np.int8)
+        correct = np.asarray(values) if values.dtype == np.int8 and is_frozen(values) else values.astype(np.int8)
+        asked = np.broadcast_to(np.int8(1), values.shape)
     else:
         values, items = without_means(np.asarray(values, dtype=np.float64), items)
         ordered = score_range(values)
@@ -354,7 +356,8 @@ def _counts_of_values(values: npt.NDArray[Any], labels: pd.Index, items: pd.Inde
     models, about = (pd.DataFrame(index=axis.rename(key)) for axis, key in zip(axes, KEYS[1:], strict=True))
     if ordered is not None:
         about[names.LOWEST_SCORE], about[names.HIGHEST_SCORE] = ordered
-    correct.flags.writeable = asked.flags.writeable = False  # made here: the counts need no copy
+    for made in (correct, asked):
+        made.setflags(write=False)  # made here: the counts need no copy
     return ResponseCounts(correct, asked, models, about, DEFAULT_BENCHMARK, "correct" if whole else "score")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, is_frozen, slices
 from irt_bench.errors import ResponsesError
 from irt_bench.names import SUBTASK
 
@@ -21,6 +21,7 @@ Measure = Literal["correct", "score"]
 
 MAX_LABEL_CHARACTERS: Final = 20_000  # files of draws pad every label to the longest
 SHOWN_ROWS, SHOWN_COLUMNS = 5, 10  # in a notebook
+BLOCK_CELLS: Final = 2**22  # of large matrices, looked at together
 _UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
@@ -67,10 +68,12 @@ class ResponseCounts:
     def __post_init__(self) -> None:
         for name in ("correct", "trials"):
             array = np.asarray(getattr(self, name))
-            if array.flags.writeable or not array.flags.owndata:  # whoever can write to it might change it later
-                array = array.copy()
-                array.setflags(write=False)
-            object.__setattr__(self, name, array)
+            alike = not any(array.strides) or (name == "trials" and array.size > 0 and array.min() == array.max())
+            kept = array[(slice(1),) * array.ndim] if alike else array  # one number is enough where all are alike
+            if not is_frozen(kept):  # whoever can write to it might change it later
+                kept = kept.copy()
+                kept.setflags(write=False)
+            object.__setattr__(self, name, np.broadcast_to(kept, array.shape) if alike else kept)
         self._check()
 
     def _check(self) -> None:
@@ -85,7 +88,8 @@ class ResponseCounts:
             if not frame.index.is_unique:
                 first = frame.index[frame.index.duplicated()][0]
                 raise ResponsesError(f"{what} label {first!r} occurs twice; labels must be unique.")
-        if (self.correct > self.trials).any() or self.correct.min(initial=0) < 0:
+        above = any((self.correct[rows] > self.trials[rows]).any() for rows in self._row_blocks())
+        if above or self.correct.min(initial=0) < 0:
             bad = (self.correct > self.trials) | (self.correct < 0)
             row, column = np.argwhere(bad)[0]
             raise ResponsesError(
@@ -93,6 +97,14 @@ class ResponseCounts:
                 f"{self.models.index[row]!r}, item {self.items.index[column]!r} "
                 f"({self.correct[row, column]} of {self.trials[row, column]}). Check for duplicate rows."
             )
+
+    @property
+    def _has_common_trials(self) -> bool:
+        """Whether all cells are one number in memory, as where each model answered each item once."""
+        return not any(self.trials.strides)
+
+    def _row_blocks(self) -> Iterator[slice]:
+        return slices(self.n_models, BLOCK_CELLS // max(self.n_items, 1))
 
     def __repr__(self) -> str:
         kind = "answers" if self.measure == "correct" else "scores"
@@ -115,6 +127,8 @@ class ResponseCounts:
     @property
     def asked(self) -> npt.NDArray[np.bool_]:
         """Whether a model has a response to an item, shape (model, item)."""
+        if self._has_common_trials:
+            return np.broadcast_to(self.trials[:1, :1] > 0, self.trials.shape)
         return np.asarray(self.trials > 0)
 
     def proportions(self) -> FloatArray:
@@ -136,9 +150,15 @@ class ResponseCounts:
 
     def take(self, *, models: Any = slice(None), items: Any = slice(None)) -> ResponseCounts:
         """Keep some models or items, by position, boolean mask or slice, with their labels and metadata."""
+        cells: Any = models, items
+        if not isinstance(models, slice) and not isinstance(items, slice):
+            cells = np.ix_(np.arange(self.n_models)[models], np.arange(self.n_items)[items])
+        correct = np.ascontiguousarray(self.correct[cells])
+        correct.setflags(write=False)  # made here or read-only before: the new counts need no copy
+        whole = self._has_common_trials
         return ResponseCounts(
-            correct=self.correct[models][:, items],
-            trials=self.trials[models][:, items],
+            correct=correct,
+            trials=np.broadcast_to(self.trials[:1, :1], correct.shape) if whole else self.trials[cells],
             models=self.models.iloc[models],
             items=self.items.iloc[items],
             benchmark=self.benchmark,
@@ -188,7 +208,8 @@ class ResponseCounts:
         dtype = np.dtype(smallest_integer(most) if self.measure == "correct" else np.float64)
         digest.update(f"{dtype}\0".encode())
         for array in (self.correct, self.trials):
-            digest.update(np.ascontiguousarray(array, dtype=dtype).data)
+            for rows in self._row_blocks():
+                digest.update(np.ascontiguousarray(array[rows], dtype=dtype).data)
         return f"sha256:{digest.hexdigest()}"
 
 

@@ -51,6 +51,21 @@ def test_draws_carry_the_labels_of_the_responses(fitted, counts):
     assert "log_discrimination" not in fitted.posterior
 
 
+@pytest.mark.parametrize("model", ["1pl", "2pl"])
+def test_draws_from_disk_are_those_from_memory(rng, tmp_path, model):
+    answers = (rng.random((300, 400)) < rng.uniform(0.2, 0.9, 400)).astype(np.int8)
+    np.save(tmp_path / "answers.npy", answers)
+    irt_model = IRT_MODELS[model]()
+
+    def draws(responses):
+        posterior = fit(responses, irt_model, settings_for("laplace", draws=50, refine=False)).posterior
+        return b"".join(posterior[name].values.tobytes() for name in sorted(posterior.data_vars))
+
+    kept = draws(np.load(tmp_path / "answers.npy", mmap_mode="r"))
+    assert kept == draws(answers) == draws(np.asfortranarray(answers)) == draws(answers.astype(float))
+    assert kept != draws(1 - answers)
+
+
 def test_non_convergence_is_recorded_in_the_result(fitted):
     assert not fitted.converged
     assert fitted.to_dict()["converged"] is False

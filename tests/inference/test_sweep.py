@@ -43,6 +43,12 @@ def test_sums_agree_with_float64(rng, simulate_counts, name):
     np.testing.assert_allclose(sweeper.over_models(mean, variance, items), sums, atol=2e-3)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (67, 4_100), (4_500, 30)])
+def test_right_answers_are_summed_over_rows_in_blocks(rng, shape):
+    cells, weights = rng.integers(0, 3, shape, dtype=np.int8), rng.normal(size=shape[0])
+    np.testing.assert_allclose(sweep_numba.weigh_columns(cells, weights), weights @ cells, atol=1e-11)
+
+
 def test_sums_from_curves_at_few_abilities_agree_with_float64(rng, simulate_counts, monkeypatch):
     correct, trials = simulate_counts(300, 120, n_samples=3)
     items = Items.start(TwoPL(), rng.uniform(0.3, 0.9, 120))

@@ -1,8 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench import ResponseCounts, table_from_frame
+from irt_bench import ResponseCounts, as_counts, table_from_frame
 from irt_bench.errors import ResponsesError
 from irt_bench.responses.counts import smallest_integer
 
@@ -20,6 +22,25 @@ def test_arrays_are_copied_and_read_only():
     assert made.correct[0, 0] == 1
     with pytest.raises(ValueError, match="read-only"):
         made.correct[0, 0] = 0
+
+
+def test_a_file_mapped_read_only_is_not_copied_and_trials_alike_are_one_number(tmp_path):
+    np.save(tmp_path / "answers.npy", np.random.default_rng(1).integers(0, 2, (2_000, 10_000), dtype=np.int8))
+
+    def allocated(mode):
+        answers = np.load(tmp_path / "answers.npy", mmap_mode=mode)
+        tracemalloc.start()
+        made = as_counts(answers)
+        part = made.take(models=slice(1_500))
+        found, most = made.fingerprint(), tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert made.n_models == 2_000 and part.asked.all()
+        return found, np.shares_memory(part.correct, answers), most
+
+    found, shared, most = allocated("r")
+    assert shared and most < 15e6  # blocks of some million cells; the matrix has 20
+    copied, shared, most = allocated("r+")  # the control: whoever can write to it might change it
+    assert copied == found and not shared and most > 20e6
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import betaln, expit, logit
 from threadpoolctl import ThreadpoolController
 
+from irt_bench.arrays import distinct_rows, sum_of_rows
 from irt_bench.errors import FitError, FitWarning
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.draws import Draws, reported
@@ -132,7 +133,8 @@ def fit_laplace(
         notes |= chain_convergence(posterior)
     else:
         posterior = redraw_population(irt_model, posterior, rng)
-    answering, asked = (trials > 0).any(axis=1).sum(), (trials > 0).any(axis=0).sum()
+    asked = distinct_rows(trials) > 0
+    n_answering, n_asked = asked.any(axis=1).sum() * len(trials) // len(asked), asked.any(axis=0).sum()
     if dispersion is not None:
         posterior |= {DISPERSION: dispersion.draws(rng, settings.draws)[None]}
     posterior = reported(irt_model, posterior, correct.shape[1])
@@ -142,7 +144,7 @@ def fit_laplace(
         dims |= {name: (dim,) for name, dim in irt_model.population.dims.items()}
     if not irt_model.shared_slope:
         dims[LOG_DISCRIMINATION] = (ITEM,)
-    return Draws(sites=posterior, dims=dims, notes=notes | {"n_models": int(answering), "n_items": int(asked)})
+    return Draws(sites=posterior, dims=dims, notes=notes | {"n_models": int(n_answering), "n_items": int(n_asked)})
 
 
 def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: int) -> Approximation:
@@ -219,9 +221,10 @@ def _maximise(
 ) -> Mode:
     if len(correct) >= 2 * ENOUGH_MODELS and irt_model.design is None:  # begin where some of the models lead
         some = np.linspace(0, len(correct) - 1, ENOUGH_MODELS).astype(np.intp)
-        items = _maximise(irt_model, correct[some], trials[some], settings, progress).items
+        taken = np.broadcast_to(trials[0], (len(some), len(trials[0]))) if trials.strides[0] == 0 else trials[some]
+        items = _maximise(irt_model, correct[some], taken, settings, progress).items
     else:
-        asked = trials.sum(axis=0)
+        asked = sum_of_rows(trials)
         share = np.divide(correct.sum(axis=0), asked, out=np.full(len(asked), 0.5), where=asked > 0)
         items = Items.start(irt_model, share)
     populations = Populations.start(irt_model.design)
@@ -333,7 +336,7 @@ def _chances(drawn: dict[str, Array], at: int, models: Array, items: Array) -> A
 def _first_guess(trials: Array, items: Items) -> float:
     """Sd of an ability given answers to all items, if slopes are not far above one."""
     share = 1 / (1 + np.exp(-items.intercept))
-    return float(0.7 / np.sqrt(1 + trials.max(axis=0) @ (share * (1 - share))))
+    return float(0.7 / np.sqrt(1 + distinct_rows(trials).max(axis=0) @ (share * (1 - share))))
 
 
 def _choose_abilities(
@@ -342,7 +345,7 @@ def _choose_abilities(
     """Choose a grid where it needs few nodes; else, and where all models answered much, normal abilities."""
     reach = None if populations is None else _reach(populations, REACH_MARGIN)
     cost = SWEEP_COST if correct.shape[1] <= MANY_ITEMS else 0.0
-    few_answers = int((trials > 0).sum(axis=1).min()) < MANY_ITEMS
+    few_answers = int((distinct_rows(trials) > 0).sum(axis=1).min()) < MANY_ITEMS
     if few_answers and AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd, reach), correct.size, cost=cost):
         return GridAbilities(correct, trials, least_sd=least_sd, reach=reach)
     return GaussianAbilities(Sweeper(correct, trials, threads=settings.sweep_threads(correct.size)))

@@ -138,7 +138,8 @@ class Sweeper:
 
         self._correct, self._trials = correct, trials
         self._cells = NumbaCells(correct, trials, threads=threads)
-        self.common_trials: Array | None = trials[0] if (trials == trials[0]).all() else None
+        alike = trials.strides[0] == 0 or (trials == trials[0]).all()
+        self.common_trials: Array | None = trials[0] if alike else None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -36,6 +36,7 @@ L0, L1, L2, L3, L4, L5, L6, L7, L8, L9 = (
 )  # fmt: skip
 THREE, FOUR, HIGHEST = np.float32(3), np.float32(4), np.float32(30)  # the last in log-odds
 TILE, STEPS = 16, 256  # rows whose tables stay in the processor's first cache; steps of a table
+WIDTH, MIN_ROWS, MAX_BLOCKS = 2_048, 64, 64  # columns in the first cache; rows of a block, and blocks
 NAN_SAFE = {"reassoc", "contract", "nsz", "arcp"}  # fast, but what is not a number stays so
 
 _MAX_THREADS = get_num_threads()  # as many as numba may ever use
@@ -72,20 +73,19 @@ def use_threads(threads: int) -> None:
 
 
 class NumbaCells:
-    """Responses by model and by item, so that either sum runs along contiguous memory."""
+    """Responses by model, not copied; and by item, where sums of curves over models are asked for."""
 
     def __init__(self, correct: npt.NDArray[Any], trials: npt.NDArray[Any], *, threads: int) -> None:
         self._threads = threads
-        self._trials = trials
-        self._right_by_model, self._right_by_item = np.array(correct, order="C"), np.array(correct.T, order="C")
+        self._trials, self._right_by_model = trials, _read_only(correct)
 
     @cached_property
     def _trials_by_model(self) -> npt.NDArray[Any]:
-        return np.array(self._trials, order="C")
+        return _read_only(self._trials)
 
     @cached_property
-    def _trials_by_item(self) -> npt.NDArray[Any]:
-        return np.array(self._trials.T, order="C")
+    def _by_item(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        return _read_only(self._right_by_model.T), _read_only(self._trials.T)
 
     def over_items(self, *state: Any) -> Any:
         """Sum over items, (2, model)."""
@@ -95,7 +95,7 @@ class NumbaCells:
     def over_models(self, *state: Any) -> Any:
         """Sum over models, (5, item)."""
         use_threads(self._threads)
-        return sum_over_models(self._right_by_item, self._trials_by_item, *state)
+        return sum_over_models(*self._by_item, *state)
 
     def right_by_model(self, weights: npt.NDArray[np.float64]) -> Any:
         """Sum right answers over items, weighted, (model,)."""
@@ -105,12 +105,19 @@ class NumbaCells:
     def right_by_item(self, weights: npt.NDArray[np.float64]) -> Any:
         """Sum right answers over models, weighted, (item,)."""
         use_threads(self._threads)
-        return weigh_rows(self._right_by_item, weights)
+        return weigh_columns(self._right_by_model, weights)
 
     def curves(self, nodes: Any, slope: Any, intercept: Any) -> Any:
         """Logistic curves at abilities, (node, item)."""
         use_threads(self._threads)
         return curves_at(nodes, slope, intercept)
+
+
+def _read_only(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Lay out by rows, copied only where that is needed; loops are compiled for arrays that nobody writes to."""
+    found = np.ascontiguousarray(cells).view()
+    found.flags.writeable = False
+    return found
 
 
 @njit(inline="always", fastmath=True)
@@ -144,6 +151,30 @@ def weigh_rows(cells: Any, weights: Any) -> Any:
             total += these[column] * weights[column]
         sums[row] = total
     return sums
+
+
+@compiled(parallel=True, fastmath=True)
+def weigh_columns(cells: Any, weights: Any) -> Any:
+    """Multiply a vector by small integers, (row, column): blocks of rows apart, whatever the number of threads."""
+    n_rows, n_columns = cells.shape
+    size = max(MIN_ROWS, -(-n_rows // MAX_BLOCKS))
+    n_blocks = -(-n_rows // size)
+    parts = np.zeros((n_blocks, n_columns))
+    for block in prange(n_blocks):
+        first, last = block * size, min(block * size + size, n_rows)
+        whole = last - (last - first) % 4
+        for start in range(0, n_columns, WIDTH):
+            these, own = cells[:, start : start + WIDTH], parts[block, start : start + WIDTH]
+            for row in range(first, whole, 4):
+                w0, w1, w2, w3 = weights[row], weights[row + 1], weights[row + 2], weights[row + 3]
+                c0, c1, c2, c3 = these[row], these[row + 1], these[row + 2], these[row + 3]
+                for j in range(own.size):
+                    own[j] += w0 * c0[j] + w1 * c1[j] + w2 * c2[j] + w3 * c3[j]
+            for row in range(whole, last):
+                weight, each = weights[row], these[row]
+                for j in range(own.size):
+                    own[j] += weight * each[j]
+    return parts.sum(axis=0)
 
 
 @compiled(parallel=True, fastmath=True)
