@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from irt_bench.responses.canonical import as_table as as_table
     from irt_bench.responses.canonical import table_from_frame as table_from_frame
     from irt_bench.responses.counts import ResponseCounts as ResponseCounts
+    from irt_bench.responses.formats.tables import read_counts as read_counts
     from irt_bench.responses.formats.tables import write_table as write_table
     from irt_bench.responses.read import describe_responses as describe_responses
     from irt_bench.responses.read import read_responses as read_responses
@@ -116,7 +117,7 @@ _NAMES = {
     "report.page": "write_report",
     "responses.canonical": "as_counts as_table table_from_frame",
     "responses.counts": "ResponseCounts",
-    "responses.formats.tables": "write_table",
+    "responses.formats.tables": "read_counts write_table",
     "responses.read": "describe_responses read_responses",
     "responses.table": "ResponseTable",
     "study.design": "StudyDesign",

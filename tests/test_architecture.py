@@ -113,6 +113,7 @@ PUBLIC = [
     "model_scores",
     "plot_scores",
     "predict_items",
+    "read_counts",
     "read_responses",
     "report_responses",
     "run_study",

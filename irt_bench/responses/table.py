@@ -329,6 +329,21 @@ def _positions(labels: pd.Series, index: pd.Index) -> npt.NDArray[np.int32]:
     return np.asarray(lookup[categorical(labels).codes], dtype=np.int32)
 
 
+def in_order(table: ResponseTable) -> ResponseTable:
+    """Sort answers by benchmark, model, item and trial."""
+    answers = table.answers
+    place = np.zeros(len(answers), dtype=np.int64)
+    for key in KEYS:
+        place *= len(categorical(answers[key]).categories)
+        place += categorical(answers[key]).codes
+    if names.TRIAL in answers:
+        trial, trials = pd.factorize(answers[names.TRIAL], sort=True)
+        place = place * (len(trials) + 1) + trial + 1
+    if (place[1:] > place[:-1]).all():
+        return table
+    return replace(table, answers=answers.take(np.argsort(place, kind="stable")).reset_index(drop=True))
+
+
 def item_positions(answers: pd.DataFrame, pairs: pd.Index, key: str = names.ITEM) -> npt.NDArray[np.int32]:
     """Positions of the answers' (benchmark, item) pairs in an index of such pairs, or of (benchmark, `key`) pairs."""
     outer, inner = categorical(answers[names.BENCHMARK]), categorical(answers[key])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from irt_bench import Fit, LaplaceSettings, OnePL, Subset, ThreePL, TwoPL, fit, read_responses, write_table
 from irt_bench.errors import SubsetError
-from irt_bench.responses.formats.tables import in_order
+from irt_bench.responses.table import in_order
 from irt_bench.subsets.harness.export import ExportOptions, export_subset, item_table, parameter_table
 
 TIME = "2025-01-02T03-04-05.678901"

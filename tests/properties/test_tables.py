@@ -6,7 +6,7 @@ from any_answers import answers, assert_same_table, few_or_many, for_all, table_
 from hypothesis import strategies as st
 
 from irt_bench import LaplaceSettings, TwoPL, fit, read_responses, write_table
-from irt_bench.responses.formats.tables import in_order
+from irt_bench.responses.table import in_order
 
 PARTS = st.tuples(st.integers(1, 4), st.integers(0, 1000), st.sampled_from([".csv", ".parquet"]))
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from irt_bench import ResponseTable, read_responses, table_from_frame, write_table
 from irt_bench.errors import OutputError
-from irt_bench.responses.formats.tables import in_order
+from irt_bench.responses.table import in_order
 
 LABELS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=6).filter(str.strip)
 

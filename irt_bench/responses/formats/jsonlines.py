@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from irt_bench.errors import ReadError
@@ -26,7 +28,10 @@ UNPACKED_RATIO: Final = 200  # above it, maximal bytes per compressed byte; logs
 BLOCK_BYTES: Final = 2**20
 LOGS_HEAD_BYTES: Final = 2**16  # arguments of the run stand before its logs
 LIST_HEAD_BYTES: Final = 64  # white space before the first bracket
+JSON_SUFFIXES: Final = (".json", ".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")
 SUFFIXES: Final = (".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")  # of JSON lines
+MAX_JSON_CELLS: Final = 50_000_000
+LISTS: Final = ("choice_logprobs", "choice_chars", "choice_bytes")  # of numbers, which are kept
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
 _MAY_HOLD_HALVES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -224,6 +229,46 @@ def load_json(path: Path) -> Any:
         raise ReadError(f"{path} cannot be read: {error.strerror or first_line(error)}.") from error
     except ValueError as error:
         raise ReadError(f"{path} is not JSON ({first_line(error)}). Was the file cut off?") from error
+
+
+def read_columns_of_records(path: Path) -> dict[str, pd.Series]:
+    """Read records as columns: numbers, texts and lists of numbers; fields of records inside as "metric.acc".
+
+    Raises
+    ------
+    ReadError
+        If there are too many.
+    """
+    found: dict[str, tuple[list[int], list[object]]] = {}
+    n_rows = 0
+    for _, record in records(path):
+        for name, value in record.items():
+            fields = value.items() if isinstance(value, dict) else ()
+            for key, part in [(name, value), *((f"{name}.{field}", part) for field, part in fields)]:
+                if isinstance(part, (str, int, float)) or (isinstance(part, list) and name in LISTS):
+                    rows, values = found.setdefault(key, ([], []))
+                    rows.append(n_rows)
+                    values.append(part)
+        n_rows += 1
+    if n_rows * len(found) > MAX_JSON_CELLS:
+        raise ReadError(f"{path} has {n_rows:,} records with {len(found):,} fields; up to {MAX_JSON_CELLS:,} are read.")
+    return {name: _column(n_rows, *found.pop(name)) for name in list(found)}
+
+
+def _column(n_rows: int, rows: list[int], values: list[object]) -> pd.Series:
+    """Column with values in some rows; texts as categories."""
+    column = np.full(n_rows, None, dtype=object)
+    column[rows] = np.fromiter(values, dtype=object, count=len(values))
+    if any(isinstance(value, str) for value in values):
+        return pd.Series([None if value is None else str(value) for value in column], dtype="str").astype("category")
+    if any(isinstance(value, list) for value in values):
+        return pd.Series(column)
+    return pd.Series(column).infer_objects() if len(values) == n_rows else pd.Series(column, dtype="Float64")
+
+
+def is_json(path: Path) -> bool:
+    """Whether a table's name identifies JSON or JSON lines."""
+    return path.name.lower().endswith(JSON_SUFFIXES)
 
 
 def as_float(value: object) -> float | None:

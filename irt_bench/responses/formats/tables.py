@@ -10,7 +10,6 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -24,13 +23,22 @@ import pyarrow.parquet as pq
 import pyarrow.types as pat
 
 from irt_bench import names
-from irt_bench.errors import OutputError, ReadError
+from irt_bench.arrays import slices
+from irt_bench.errors import OutputError, ReadError, ResponsesError
 from irt_bench.files import FORMULA, QUOTE, replacing
-from irt_bench.responses.canonical import check_unique_columns
-from irt_bench.responses.counts import smallest_integer
-from irt_bench.responses.formats.jsonlines import UNPACKED_RATIO, first_line, open_bytes, records
-from irt_bench.responses.labels import Codes
-from irt_bench.responses.table import KEYS, ResponseTable, categorical
+from irt_bench.responses.canonical import check_unique_columns, no_column
+from irt_bench.responses.columns import EMPTY, rename_aliases
+from irt_bench.responses.counts import ResponseCounts, smallest_integer
+from irt_bench.responses.formats.format import stem
+from irt_bench.responses.formats.jsonlines import (
+    UNPACKED_RATIO,
+    first_line,
+    is_json,
+    open_bytes,
+    read_columns_of_records,
+)
+from irt_bench.responses.labels import Codes, label_text
+from irt_bench.responses.table import KEYS, ResponseTable, in_order, natural_order
 
 Part = npt.NDArray[np.generic]
 
@@ -60,16 +68,12 @@ class TextColumn:
             values = values.dictionary_encode()
         local = values.dictionary.to_pylist()
         codes = [-1 if text is None else self._code_of.setdefault(text, len(self._code_of)) for text in local]
-        lookup = np.array(
-            [*codes, -1], dtype=smallest_integer(len(self._code_of))
-        )  # the last place is for missing values
+        codes.append(-1)  # the last place is for missing values
+        lookup = np.array(codes, dtype=smallest_integer(len(self._code_of)))
         indices = values.indices
         if indices.null_count:
-            indices = (
-                indices.fill_null(len(local))
-                if _fits(indices.type, len(local))
-                else indices.cast(pa.int32()).fill_null(len(local))
-            )
+            fits = len(local) < 2 ** (indices.type.bit_width - 1)
+            indices = (indices if fits else indices.cast(pa.int32())).fill_null(len(local))
         self._parts.append(lookup[indices.to_numpy(zero_copy_only=False)])
 
     def finish(self) -> pd.Series:
@@ -131,9 +135,6 @@ class OtherColumn:
         return pd.Series(column).reset_index(drop=True)
 
 
-NARROW: Final = ("correct",)
-
-
 def column_for(name: str, kind: pa.DataType) -> ColumnBuilder:
     """Return the builder for a column of a type."""
     value_type = kind.value_type if pat.is_dictionary(kind) else kind
@@ -142,12 +143,8 @@ def column_for(name: str, kind: pa.DataType) -> ColumnBuilder:
     if pat.is_binary(kind) or pat.is_large_binary(kind):
         return TextColumn()
     if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or pat.is_null(kind):
-        return NumberColumn(narrow=name in NARROW)
+        return NumberColumn(narrow=name == names.CORRECT)
     return OtherColumn()
-
-
-def _fits(kind: pa.DataType, code: int) -> bool:
-    return bool(code < 2 ** (kind.bit_width - 1))
 
 
 def _joined(parts: list[Part], dtype: np.dtype) -> Part:
@@ -162,14 +159,13 @@ def _joined(parts: list[Part], dtype: np.dtype) -> Part:
 
 
 CSV_SUFFIXES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
-JSON_SUFFIXES: Final = (".json", ".jsonl", ".jsonlines", ".jsonl.gz", ".jsonl.zst")
-MAX_JSON_CELLS: Final = 50_000_000
 PARQUET_SUFFIXES: Final = (".parquet", ".pq")
 PARQUET_MAGIC: Final = b"PAR1"
 BATCH_ROWS: Final = 2**19  # of Parquet: some MB of memory per column
+ROW_GROUP_ROWS: Final = 2**20  # of Parquet that is written
+BLOCK_ROWS, BLOCK_MODELS = 2**22, 256  # of answers that go into one matrix
 BATCH_CELLS: Final = 2**24  # fewer rows where a table is very wide
 BLOCK_BYTES: Final = 2**24  # of CSV; the header must fit in one block
-LISTS: Final = ("choice_logprobs", "choice_chars", "choice_bytes")  # of numbers, which are kept
 STRUCTS: Final = ("metric", "metrics", "doc", "__metric__", "__doc__")  # of Parquet details, read field by field
 MAX_COLUMNS: Final = 200_000  # each has a builder of some kB
 ROWS_AT_LEAST: Final = 2**24  # that any file may hold
@@ -193,11 +189,6 @@ def is_table(path: Path) -> bool:
         return file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
 
 
-def is_json(path: Path) -> bool:
-    """Whether a table's name identifies JSON or JSON lines."""
-    return path.name.lower().endswith(JSON_SUFFIXES)
-
-
 def is_csv(path: Path) -> bool:
     """Whether a table's name identifies CSV; any other table is Parquet."""
     return path.name.lower().endswith(CSV_SUFFIXES)
@@ -213,7 +204,9 @@ def read_columns(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object]
     """
     try:
         if is_json(path):
-            return _read_json(path), {}
+            columns = read_columns_of_records(path)
+            _check_columns(path, [*columns])
+            return columns, {}
         if is_csv(path):
             return _read_csv(path), {}
         return _read_parquet(path)
@@ -222,36 +215,6 @@ def read_columns(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object]
         if kind == "CSV" and "UTF8" in str(error):
             raise ReadError(f"{path} is not in UTF-8 ({first_line(error)}). Save it as CSV in UTF-8.") from error
         raise ReadError(f"{path} cannot be read as {kind}: {first_line(error)}. Is the file whole?") from error
-
-
-def _read_json(path: Path) -> dict[str, pd.Series]:
-    """Read records as columns: numbers, texts and lists of numbers; fields of records inside as "metric.acc"."""
-    found: dict[str, tuple[list[int], list[object]]] = {}
-    n_rows = 0
-    for _, record in records(path):
-        for name, value in record.items():
-            fields = value.items() if isinstance(value, dict) else ()
-            for key, part in [(name, value), *((f"{name}.{field}", part) for field, part in fields)]:
-                if isinstance(part, (str, int, float)) or (isinstance(part, list) and name in LISTS):
-                    rows, values = found.setdefault(key, ([], []))
-                    rows.append(n_rows)
-                    values.append(part)
-        n_rows += 1
-    if n_rows * len(found) > MAX_JSON_CELLS:
-        raise ReadError(f"{path} has {n_rows:,} records with {len(found):,} fields; up to {MAX_JSON_CELLS:,} are read.")
-    _check_columns(path, list(found))
-    return {name: _column(n_rows, *found.pop(name)) for name in list(found)}
-
-
-def _column(n_rows: int, rows: list[int], values: list[object]) -> pd.Series:
-    """Column with values in some rows; texts as categories."""
-    column = np.full(n_rows, None, dtype=object)
-    column[rows] = np.fromiter(values, dtype=object, count=len(values))
-    if any(isinstance(value, str) for value in values):
-        return pd.Series([None if value is None else str(value) for value in column], dtype="str").astype("category")
-    if any(isinstance(value, list) for value in values):
-        return pd.Series(column)
-    return pd.Series(column).infer_objects() if len(values) == n_rows else pd.Series(column, dtype="Float64")
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, pd.Series], Mapping[str, object]]:
@@ -332,9 +295,8 @@ def _read_csv(path: Path) -> dict[str, pd.Series]:
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise
-        return _parse_csv(
-            path, dict.fromkeys(header, text), delimiter
-        )  # `normalise_measure` then names the value that is not a number
+        # `normalise_measure` then names the value that is not a number
+        return _parse_csv(path, dict.fromkeys(header, text), delimiter)
 
 
 def _header(path: Path) -> tuple[list[str], str]:
@@ -373,7 +335,100 @@ def _finish(builders: dict[str, ColumnBuilder]) -> dict[str, pd.Series]:
     return {name: builders.pop(name).finish() for name in list(builders)}
 
 
-ROW_GROUP_ROWS: Final = 2**20
+def read_counts(path: str | Path) -> ResponseCounts:
+    """Read right and wrong answers to one benchmark from long Parquet, by blocks of rows, into one byte an answer.
+
+    `read_responses` takes ten bytes an answer; it also reads scores, repeated answers, other formats, and columns that
+    describe models and items.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file with the columns ``model, item, correct`` (0, 1 or missing), or a folder with the parts of one.
+
+    Raises
+    ------
+    ReadError, ResponsesError
+        If it is damaged, or lacks a column; or has several benchmarks, another value than 0 or 1, or an answer twice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from irt_bench import load_example, read_counts, write_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(load_example("benchmark"), Path(folder) / "answers.parquet")
+    ...     read_counts(Path(folder) / "answers.parquet")
+    ResponseCounts(120 models x 100 items, 12,000 answers)
+    """
+    path = Path(path)
+    try:
+        return _counts_of_parts(path, sorted(path.glob("*.parquet")) if path.is_dir() else [path])
+    except (OSError, pa.ArrowException) as error:
+        raise ReadError(f"{path} cannot be read as Parquet: {first_line(error)}. Is the file whole?") from error
+
+
+def _counts_of_parts(path: Path, parts: Sequence[Path]) -> ResponseCounts:
+    benchmarks, models, items = (_labels(parts, key) for key in KEYS)
+    if len(benchmarks) > 1 or not len(models):
+        raise ResponsesError(f"{path} holds {len(benchmarks)} benchmarks of {len(models)} models; one is needed.")
+    cells, n_answers = np.full((len(models), len(items)), EMPTY, np.int8), 0
+    for model, item, correct in _blocks(parts, (*KEYS[1:], names.CORRECT)):
+        given = correct.is_valid().to_numpy(zero_copy_only=False) if correct.null_count else slice(None)
+        values = correct.to_numpy(zero_copy_only=False)[given]
+        if not ((values == 0) | (values == 1)).all():
+            raise ResponsesError(f"{path} holds values of 'correct' other than 0 and 1; see read_responses.")
+        cells[_places(model, models)[given], _places(item, items)[given]] = values
+        n_answers += len(values)
+    n_cells = sum(int(np.count_nonzero(cells[rows] != EMPTY)) for rows in slices(len(cells), BLOCK_MODELS))
+    if n_answers > n_cells:
+        raise ResponsesError(f"{path} holds {n_answers - n_cells:,} answers twice; see read_responses.")
+    asked = np.broadcast_to(np.int8(1), cells.shape) if n_cells == cells.size else (cells != EMPTY).astype(np.int8)
+    np.maximum(cells, 0, out=cells)
+    cells.setflags(write=False)  # made here: the counts need no copy
+    axes = [pd.Index([*map(label_text, places.to_pylist())], dtype="str") for places in (models, items)]
+    about = [pd.DataFrame(index=axis.rename(key)) for axis, key in zip(axes, KEYS[1:], strict=True)]
+    return ResponseCounts(cells, asked, about[0], about[1], next(iter(benchmarks.to_pylist()), stem(path)))
+
+
+def _blocks(parts: Sequence[Path], keys: Sequence[str]) -> Iterator[list[pa.Array]]:
+    """Yield some columns of Parquet files by blocks of rows; nothing where a benchmark is asked for and not named."""
+    for part in parts:
+        schema = pq.read_schema(part)
+        own = {name: name for name in schema.names}
+        own |= {canonical: name for name, canonical in rename_aliases(schema.names).items()}
+        if missing := [key for key in keys if key not in own]:
+            if missing == [names.BENCHMARK]:
+                continue
+            raise ResponsesError(f"{part}: {no_column(missing[0], schema.names)}")
+        columns = [own[key] for key in keys]
+        with pq.ParquetFile(part, read_dictionary=columns, buffer_size=2**20) as file:
+            _check_rows(part, file.metadata.num_rows)
+            for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=columns):
+                yield [batch.column(name) for name in columns]
+
+
+def _places(column: pa.Array, among: pa.Array) -> Codes:
+    labels, codes = _coded(column)
+    return cast(Codes, pc.index_in(labels, among).to_numpy()[codes])
+
+
+def _coded(column: pa.Array) -> tuple[pa.Array, Codes]:
+    """Labels, those that occur among them, and the code of each row."""
+    coded = column if pat.is_dictionary(column.type) else column.dictionary_encode()
+    if coded.indices.null_count:
+        raise ResponsesError("a row has no model, item or benchmark; every row needs one.")
+    return coded.dictionary.cast(pa.string()), cast(Codes, coded.indices.to_numpy())
+
+
+def _labels(parts: Sequence[Path], key: str) -> pa.Array:
+    """Labels of a column that occur, in natural order."""
+    found = pa.array([], pa.string())
+    for (column,) in _blocks(parts, (key,)):
+        labels, codes = _coded(column)
+        used = np.bincount(codes, minlength=len(labels)) > 0
+        found = pa.concat_arrays([found, labels.filter(pa.array(used))]).unique()
+    return pa.array(natural_order(found.to_pylist()), pa.string())
 
 
 def write_table(table: ResponseTable, path: str | Path, *, safe_csv: bool = False) -> None:
@@ -415,21 +470,6 @@ def write_table(table: ResponseTable, path: str | Path, *, safe_csv: bool = Fals
             pacsv.write_csv(_without_formulas(text) if safe_csv else text, temporary)
         else:
             pq.write_table(arrow, temporary, compression="zstd", row_group_size=ROW_GROUP_ROWS)
-
-
-def in_order(table: ResponseTable) -> ResponseTable:
-    """Sort answers by benchmark, model, item and trial."""
-    answers = table.answers
-    place = np.zeros(len(answers), dtype=np.int64)
-    for key in KEYS:
-        place *= len(categorical(answers[key]).categories)
-        place += categorical(answers[key]).codes
-    if names.TRIAL in answers:
-        trial, trials = pd.factorize(answers[names.TRIAL], sort=True)
-        place = place * (len(trials) + 1) + trial + 1
-    if (place[1:] > place[:-1]).all():
-        return table
-    return replace(table, answers=answers.take(np.argsort(place, kind="stable")).reset_index(drop=True))
 
 
 def _roles(table: ResponseTable) -> str:

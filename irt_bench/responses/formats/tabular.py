@@ -38,8 +38,8 @@ from irt_bench.responses.formats.format import (
     stem,
     ungraded,
 )
-from irt_bench.responses.formats.jsonlines import Record, as_object, first_record, head
-from irt_bench.responses.formats.tables import is_csv, is_json, is_table, read_columns
+from irt_bench.responses.formats.jsonlines import Record, as_object, first_record, head, is_json
+from irt_bench.responses.formats.tables import is_csv, is_table, read_columns
 from irt_bench.responses.labels import Codes
 from irt_bench.responses.table import (
     CHOICE_COLUMNS,
