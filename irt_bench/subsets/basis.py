@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 import xarray as xr
 
 from irt_bench.analysis.classical import item_statistics
@@ -356,3 +357,89 @@ def negative_items(basis: SelectionBasis) -> pd.DataFrame:
     """
     columns = ["n_models", "proportion_correct", "item_rest_correlation", "item_rest_q05", "item_rest_q95"]
     return basis.statistics.loc[basis.negative, columns].sort_values("item_rest_correlation")
+
+
+TINY: Final = 1e-12
+CONSTRAINT_WEIGHT: Final = 1e4  # of the rows of constraints in least squares, relative to the rows of the objective
+MAX_PIVOTS: Final = 50  # some two are needed
+MAX_WORSE: Final = 3  # pivots that leave as many signs wrong, before they are mended one at a time
+
+
+def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatArray) -> FloatArray:
+    """Minimise w'Mw subject to A w = b and w >= 0.
+
+    Parameters
+    ----------
+    matrix : array of shape (n, n)
+        M, positive definite.
+    constraints, values : arrays of shape (c, n) and (c,)
+        A and b; some w >= 0 meets them.
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Notes
+    -----
+    Block principal pivoting (Portugal, Judice and Vicente, Mathematics of Computation 63, 1994): solve for the weights
+    that are free, let go of negative ones, take back those whose gradient is negative. Where that does not end,
+    non-negative least squares (Lawson, Hanson, Solving least squares problems, 1974, chapter 23) on the rows of the
+    Cholesky factor and the constraints, as rows with a large weight, finds which weights are 0.
+    """
+    # The added diagonal gives equal weights to items without variance, for which all weights are equally good.
+    matrix = matrix + (TINY + TINY * np.trace(matrix)) * np.eye(len(matrix))
+    free = np.ones(len(matrix), dtype=np.bool_)
+    fewest, tries = len(matrix) + 1, MAX_WORSE
+    for _ in range(MAX_PIVOTS):
+        found, gradient = _free_weights(matrix, constraints, values, free)
+        wrong = np.where(free, found < 0, gradient < -TINY * np.trace(matrix))
+        if not wrong.any():
+            break
+        tries = MAX_WORSE if wrong.sum() < fewest else tries - 1
+        fewest = min(fewest, int(wrong.sum()))
+        if tries < 0:  # one at a time
+            wrong[: np.flatnonzero(wrong)[-1]] = False
+        free ^= wrong
+    else:
+        rough = _least_squares(matrix, constraints, values)
+        found = np.maximum(_free_weights(matrix, constraints, values, rough > TINY)[0], 0)
+        return found if np.allclose(constraints @ found, values, atol=1e-6) else rough
+    return found
+
+
+def _free_weights(
+    matrix: FloatArray, constraints: FloatArray, values: FloatArray, free: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray]:
+    """Weights if the others are 0, from the equations of the Lagrangian, and the gradient of the Lagrangian."""
+    n_free = int(free.sum())
+    equations = np.zeros((n_free + len(values),) * 2)
+    equations[:n_free, :n_free] = 2 * matrix[np.ix_(free, free)]
+    equations[n_free:, :n_free], equations[:n_free, n_free:] = constraints[:, free], constraints[:, free].T
+    wanted = np.append(np.zeros(n_free), values)
+    try:
+        solution = np.linalg.solve(equations, wanted)
+    except np.linalg.LinAlgError:  # constraints that say the same of the free items
+        solution = np.linalg.lstsq(equations, wanted, rcond=None)[0]
+    found = np.zeros(len(matrix))
+    found[free] = solution[:n_free]
+    return found, 2 * matrix[:, free] @ solution[:n_free] + constraints.T @ solution[n_free:]
+
+
+def _least_squares(matrix: FloatArray, constraints: FloatArray, values: FloatArray) -> FloatArray:
+    upper = np.linalg.cholesky(matrix).T
+    weight = CONSTRAINT_WEIGHT * np.sqrt(np.trace(matrix) / len(matrix) + TINY)
+    scale = weight / np.maximum(np.abs(constraints).max(axis=1), TINY)
+    rows = np.concatenate([upper, constraints * scale[:, None]])
+    found, _ = scipy.optimize.nnls(rows, np.append(np.zeros(len(upper)), values * scale), maxiter=30 * len(matrix))
+    return np.asarray(found)
+
+
+def shrunk_covariance(rows: FloatArray) -> FloatArray:
+    """Covariance of the columns, shrunk towards a multiple of the identity (Ledoit and Wolf 2004), as scikit-learn."""
+    (n, n_columns), away = rows.shape, rows - rows.mean(axis=0)
+    covariance = away.T @ away / n
+    mean, squared = np.trace(covariance) / n_columns, float((covariance**2).sum())
+    spread = squared - n_columns * mean**2
+    noise = min(float(((away**2).sum(axis=1) ** 2).sum()) / n**2 - squared / n, spread)
+    share = noise / spread if noise > 0 else 0.0
+    return np.asarray((1 - share) * covariance + share * mean * np.eye(n_columns))

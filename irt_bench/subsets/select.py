@@ -25,10 +25,17 @@ from irt_bench.analysis.curves import information
 from irt_bench.analysis.intervals import SPREAD_FLOOR
 from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
-from irt_bench.subsets.basis import MAX_TABULATED, Selection, SelectionBasis, distances
+from irt_bench.subsets.basis import (
+    MAX_TABULATED,
+    TINY,
+    Selection,
+    SelectionBasis,
+    distances,
+    least_quadratic,
+    shrunk_covariance,
+)
 
 RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
-TINY: Final = 1e-12
 # For anchors in proportion. From 2 to 5, errors differ by less than 3% for models like the calibration models. For
 # abler models, 3 has the smallest error over five benchmarks (5.00, 3.30 and 2.29 points with 20, 50 and 100 items).
 ITEMS_PER_CLUSTER: Final = 3
@@ -378,10 +385,6 @@ def _within(basis: SelectionBasis, strata: Positions, size: int, key: FloatArray
 
 Weighting = Callable[[SelectionBasis, Selection, np.random.Generator], FloatArray]
 
-CONSTRAINT_WEIGHT: Final = 1e4  # of the rows of constraints in least squares, relative to the rows of the objective
-MAX_PIVOTS: Final = 50  # some two are needed
-MAX_WORSE: Final = 3  # pivots that leave as many signs wrong, before they are mended one at a time
-
 
 def equal(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
     """Give all items the same weight."""
@@ -481,83 +484,3 @@ def weight_items(basis: SelectionBasis, selection: Selection, weights: str, rng:
 def effective_size(weights: FloatArray) -> float:
     """Return the number of equally weighted items whose mean has the same variance: (sum w)^2 / sum w^2."""
     return float(weights.sum() ** 2 / (weights**2).sum())
-
-
-def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatArray) -> FloatArray:
-    """Minimise w'Mw subject to A w = b and w >= 0.
-
-    Parameters
-    ----------
-    matrix : array of shape (n, n)
-        M, positive definite.
-    constraints, values : arrays of shape (c, n) and (c,)
-        A and b; some w >= 0 meets them.
-
-    Returns
-    -------
-    array of shape (n,)
-
-    Notes
-    -----
-    Block principal pivoting (Portugal, Judice and Vicente, Mathematics of Computation 63, 1994): solve for the weights
-    that are free, let go of negative ones, take back those whose gradient is negative. Where that does not end,
-    non-negative least squares (Lawson, Hanson, Solving least squares problems, 1974, chapter 23) on the rows of the
-    Cholesky factor and the constraints, as rows with a large weight, finds which weights are 0.
-    """
-    # The added diagonal gives equal weights to items without variance, for which all weights are equally good.
-    matrix = matrix + (TINY + TINY * np.trace(matrix)) * np.eye(len(matrix))
-    free = np.ones(len(matrix), dtype=np.bool_)
-    fewest, tries = len(matrix) + 1, MAX_WORSE
-    for _ in range(MAX_PIVOTS):
-        found, gradient = _free_weights(matrix, constraints, values, free)
-        wrong = np.where(free, found < 0, gradient < -TINY * np.trace(matrix))
-        if not wrong.any():
-            break
-        tries = MAX_WORSE if wrong.sum() < fewest else tries - 1
-        fewest = min(fewest, int(wrong.sum()))
-        if tries < 0:  # one at a time
-            wrong[: np.flatnonzero(wrong)[-1]] = False
-        free ^= wrong
-    else:
-        rough = _least_squares(matrix, constraints, values)
-        found = np.maximum(_free_weights(matrix, constraints, values, rough > TINY)[0], 0)
-        return found if np.allclose(constraints @ found, values, atol=1e-6) else rough
-    return found
-
-
-def _free_weights(
-    matrix: FloatArray, constraints: FloatArray, values: FloatArray, free: npt.NDArray[np.bool_]
-) -> tuple[FloatArray, FloatArray]:
-    """Weights if the others are 0, from the equations of the Lagrangian, and the gradient of the Lagrangian."""
-    n_free = int(free.sum())
-    equations = np.zeros((n_free + len(values),) * 2)
-    equations[:n_free, :n_free] = 2 * matrix[np.ix_(free, free)]
-    equations[n_free:, :n_free], equations[:n_free, n_free:] = constraints[:, free], constraints[:, free].T
-    wanted = np.append(np.zeros(n_free), values)
-    try:
-        solution = np.linalg.solve(equations, wanted)
-    except np.linalg.LinAlgError:  # constraints that say the same of the free items
-        solution = np.linalg.lstsq(equations, wanted, rcond=None)[0]
-    found = np.zeros(len(matrix))
-    found[free] = solution[:n_free]
-    return found, 2 * matrix[:, free] @ solution[:n_free] + constraints.T @ solution[n_free:]
-
-
-def _least_squares(matrix: FloatArray, constraints: FloatArray, values: FloatArray) -> FloatArray:
-    upper = np.linalg.cholesky(matrix).T
-    weight = CONSTRAINT_WEIGHT * np.sqrt(np.trace(matrix) / len(matrix) + TINY)
-    scale = weight / np.maximum(np.abs(constraints).max(axis=1), TINY)
-    rows = np.concatenate([upper, constraints * scale[:, None]])
-    found, _ = scipy.optimize.nnls(rows, np.append(np.zeros(len(upper)), values * scale), maxiter=30 * len(matrix))
-    return np.asarray(found)
-
-
-def shrunk_covariance(rows: FloatArray) -> FloatArray:
-    """Covariance of the columns, shrunk towards a multiple of the identity (Ledoit and Wolf 2004), as scikit-learn."""
-    (n, n_columns), away = rows.shape, rows - rows.mean(axis=0)
-    covariance = away.T @ away / n
-    mean, squared = np.trace(covariance) / n_columns, float((covariance**2).sum())
-    spread = squared - n_columns * mean**2
-    noise = min(float(((away**2).sum(axis=1) ** 2).sum()) / n**2 - squared / n, spread)
-    share = noise / spread if noise > 0 else 0.0
-    return np.asarray((1 - share) * covariance + share * mean * np.eye(n_columns))

@@ -7,16 +7,9 @@ from sklearn.covariance import ledoit_wolf
 
 from irt_bench import ResponseCounts
 from irt_bench.errors import SubsetError, SubsetWarning
-from irt_bench.subsets import select as selection
-from irt_bench.subsets.basis import SelectionBasis, seed_residuals
-from irt_bench.subsets.select import (
-    WEIGHTINGS,
-    effective_size,
-    least_quadratic,
-    select,
-    shrunk_covariance,
-    weight_items,
-)
+from irt_bench.subsets import basis as module
+from irt_bench.subsets.basis import SelectionBasis, least_quadratic, seed_residuals, shrunk_covariance
+from irt_bench.subsets.select import WEIGHTINGS, effective_size, select, weight_items
 
 RNG = np.random.default_rng(0)
 
@@ -64,7 +57,7 @@ def test_pivoting_and_least_squares_find_the_same_weights(n_rows, monkeypatch):
     problem = matrix, np.stack([np.ones(30), means]), np.array([1.0, np.quantile(means, 0.9)])
     found = least_quadratic(*problem)
     assert 0 < (found == 0).sum() < 29
-    monkeypatch.setattr(selection, "MAX_PIVOTS", 0)
+    monkeypatch.setattr(module, "MAX_PIVOTS", 0)
     assert least_quadratic(*problem) == pytest.approx(found, abs=1e-9)
 
 
