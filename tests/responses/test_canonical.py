@@ -2,10 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irt_bench import TwoPL, as_counts, fit, table_from_frame
-from irt_bench.analysis.classical import item_statistics
+from irt_bench import TwoPL, as_counts, fit, item_analysis, table_from_frame
 from irt_bench.errors import ResponsesError
-from irt_bench.responses.columns import rename_aliases
 
 
 def rows(n_models=2, n_items=3, **columns):
@@ -21,8 +19,10 @@ def test_metadata_of_values_that_are_no_text_are_written_as_text():
 
 
 def test_the_first_of_several_aliases_is_taken_and_a_canonical_name_wins():
-    assert rename_aliases(["subject_id", "model_id", "acc", "response"]) == {"subject_id": "model", "acc": "correct"}
-    assert rename_aliases(["model", "subject_id"]) == {}
+    frame = pd.DataFrame({"subject_id": ["a"], "model_id": ["b"], "item": ["q"], "acc": [1], "response": [0]})
+    table = table_from_frame(frame)
+    assert table.models.index.tolist() == ["a"] and table.counts().correct.tolist() == [[1]]
+    assert table_from_frame(frame.assign(model="m")).models.index.tolist() == ["m"]
 
 
 def test_columns_constant_within_models_or_items_are_their_metadata():
@@ -98,6 +98,7 @@ def test_the_frame_given_is_not_changed():
     pd.testing.assert_frame_equal(frame, before)
 
 
+@pytest.mark.filterwarnings("ignore::irt_bench.errors.UndefinedWarning")
 def test_responses_in_memory_of_any_form_are_the_same_counts():
     rng = np.random.default_rng(0)
     values = np.where(rng.random((16, 9)) < 0.2, np.nan, rng.integers(0, 2, (16, 9)))
@@ -114,7 +115,7 @@ def test_responses_in_memory_of_any_form_are_the_same_counts():
         wide.astype("Int64"),
     ]
     assert {as_counts(form).fingerprint() for form in forms} == {expected.fingerprint()}
-    pd.testing.assert_frame_equal(item_statistics(values), item_statistics(long))
+    pd.testing.assert_frame_equal(item_analysis(values).items(), item_analysis(long).items())
     assert as_counts(np.array([[0.5, np.nan], [1, 0]])).measure == "score"
 
 
@@ -130,7 +131,7 @@ def test_responses_in_memory_of_any_form_are_the_same_counts():
     ],
 )
 def test_what_is_no_responses_is_refused_in_one_line_wherever_it_is_given(given, reason):
-    for use in (as_counts, item_statistics, lambda what: fit(what, TwoPL())):
+    for use in (as_counts, item_analysis, lambda what: fit(what, TwoPL())):
         with pytest.raises(ResponsesError, match=reason) as caught:
             use(given)
         assert "\n" not in str(caught.value)

@@ -5,7 +5,6 @@ import pytest
 
 from irt_bench import read_responses
 from irt_bench.errors import ReadError
-from irt_bench.responses.formats.instances import benchmark_of
 
 NAME = "toy:subject=law,method=joint,model=m"
 
@@ -110,8 +109,9 @@ def test_train_trials_are_trials_and_undefined_means_are_missing(tmp_path):
         ("babi_qa:task=15,model=a", "babi_qa:task=15"),
     ],
 )
-def test_a_benchmark_is_named_by_what_was_asked(run, benchmark):
-    assert benchmark_of(run) == benchmark
+def test_a_benchmark_is_named_by_what_was_asked(tmp_path, run, benchmark):
+    folder = write_run(tmp_path / "r", [entry("i1", stat("exact_match", 1.0))], name=run)
+    assert read_responses([folder]).benchmarks == [benchmark]
 
 
 def test_damaged_runs_are_named(tmp_path):
