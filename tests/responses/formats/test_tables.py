@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irt_bench import read_counts, read_responses
 from irt_bench.errors import ReadError, ResponsesError
 from irt_bench.responses.formats import tables
-from irt_bench.responses.formats.tables import is_table, read_columns, read_counts
-from irt_bench.responses.read import read_responses
+from irt_bench.responses.formats.tables import is_table, read_columns
 
 
 def test_a_table_is_known_by_its_name_or_its_first_bytes(tmp_path):
