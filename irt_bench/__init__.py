@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from irt_bench.api.fitting import calibrate_items as calibrate_items
     from irt_bench.api.fitting import equate_scores as equate_scores
     from irt_bench.api.fitting import fit as fit
+    from irt_bench.api.fitting import fit_benchmarks as fit_benchmarks
     from irt_bench.api.fitting import link_scales as link_scales
     from irt_bench.api.fitting import predict_items as predict_items
     from irt_bench.api.model_scores import ModelScores as ModelScores
@@ -95,7 +96,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "api.analysis": "AccuracyComparison FitChecks ItemAnalysis item_analysis",
     "api.fit": "Fit",
-    "api.fitting": "ScaleLink calibrate_items equate_scores fit link_scales predict_items",
+    "api.fitting": "ScaleLink calibrate_items equate_scores fit fit_benchmarks link_scales predict_items",
     "api.model_scores": "ModelScores RecipeComparison compare_models model_scores plot_scores score_with_items",
     "api.one_page": "report_responses",
     "api.study": "Study run_study",

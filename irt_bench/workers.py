@@ -1,17 +1,26 @@
 """Long work: the progress it reports, and worker processes that leave signals to their parent and end when it ends."""
 
+import contextlib
+import importlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from irt_bench.errors import AnalysisError, check_jobs, unknown_choice
+
+R = TypeVar("R")
 
 Progress = Callable[[str, int, int], None]  # called with what is done, how much of it, and of how much
 
 POLL_SECONDS: Final = 1.0
+BACKENDS: Final = ("loky", "dask")
 _listening: ContextVar[Progress | None] = ContextVar("listening", default=None)
 
 
@@ -56,3 +65,114 @@ def processes() -> dict[str, Any]:
         finally:
             signal.signal(signal.SIGHUP, heard or signal.SIG_DFL)
     return {"backend": "loky", "initializer": follow_parent}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where tasks are computed.
+
+    Parameters
+    ----------
+    backend : {"loky", "dask"}
+        Processes on this machine, or a Dask cluster.
+    scheduler : str, optional
+        Address of a Dask scheduler; by default a cluster is started on this machine.
+    jobs : int
+        Number of workers; -1: one per processor.
+    shard : tuple of int, optional
+        (i, n), i from 1 to n: compute only the i-th of n parts of the tasks.
+
+    Raises
+    ------
+    AnalysisError
+        If the backend is unknown or not installed, or a number is out of range.
+    """
+
+    backend: str = "loky"
+    scheduler: str | None = None
+    jobs: int = 1
+    shard: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise AnalysisError(unknown_choice("backend", self.backend, BACKENDS))
+        if self.scheduler is not None and self.backend != "dask":
+            raise AnalysisError(
+                f"scheduler {self.scheduler!r} needs backend 'dask'; backend 'loky' works on this machine."
+            )
+        if self.backend == "dask":
+            try:
+                importlib.import_module("distributed")
+            except ImportError as error:
+                raise AnalysisError(
+                    "backend 'dask' needs distributed, which is not installed: pip install 'irt-bench[cluster]'"
+                ) from error
+        check_jobs(AnalysisError, self.jobs)
+        number, n_shards = self.shard or (1, 1)
+        if not 1 <= number <= n_shards:
+            raise AnalysisError(f"shard {number}/{n_shards}: the number must be from 1 to {n_shards}.")
+
+    @property
+    def count(self) -> int:
+        """Number of workers."""
+        import joblib
+
+        return max(joblib.cpu_count(), 1) if self.jobs < 1 else self.jobs
+
+
+def run_all(function: Callable[..., R], calls: Sequence[tuple[Any, ...]], workers: Workers) -> list[R]:
+    """Call an importable function many times in the workers, and return its results in the order of the calls.
+
+    Raises
+    ------
+    AnalysisError
+        If a file is missing: workers of a study must share its folder.
+    """
+    import joblib
+
+    if not calls:
+        return []
+    if workers.backend == "loky" and workers.jobs == 1:
+        return [single_threaded(function, *arguments) for arguments in calls]
+    # Calls that wait when a study is stopped end in a traceback of Loky's thread (joblib 1.6.0).
+    waiting = "2 * n_jobs" if workers.backend == "loky" else "all"
+    try:
+        with _parallel(workers), warnings.catch_warnings():
+            # Loky starts a worker anew whose memory has grown; no task is lost.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+            tasks = (joblib.delayed(single_threaded)(function, *arguments) for arguments in calls)
+            return list(joblib.Parallel(n_jobs=workers.jobs, batch_size=1, pre_dispatch=waiting)(tasks))
+    except FileNotFoundError as error:
+        raise AnalysisError(
+            f"a worker does not find {error.filename}; all workers must share the study's folder until the study ends."
+        ) from error
+
+
+def single_threaded(function: Callable[..., R], *arguments: Any) -> R:
+    """Call a function with one thread in every numerical library, which need not check what is checked here."""
+    from sklearn import config_context  # noqa: PLC0415 - takes a second
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), config_context(assume_finite=True, skip_parameter_validation=True):
+        return function(*arguments)
+
+
+@contextmanager
+def _parallel(workers: Workers) -> Iterator[None]:
+    import joblib
+
+    if workers.backend == "loky":
+        with joblib.parallel_config(**processes()):
+            yield
+        return
+    from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        address = workers.scheduler
+        if address is None:
+            settings = {"n_workers": workers.count, "threads_per_worker": 1, "dashboard_address": None}
+            cluster = LocalCluster(**settings)  # type: ignore[no-untyped-call]
+            address = stack.enter_context(cluster).scheduler_address
+        stack.enter_context(Client(address))  # type: ignore[no-untyped-call]
+        stack.enter_context(joblib.parallel_config("dask"))
+        yield

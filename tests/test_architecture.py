@@ -106,6 +106,7 @@ PUBLIC = [
     "describe_responses",
     "equate_scores",
     "fit",
+    "fit_benchmarks",
     "item_analysis",
     "link_scales",
     "load_example",

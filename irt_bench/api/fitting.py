@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from irt_bench.analysis.labelled_draws import draws_of, evenly_spaced
 from irt_bench.api.display import html_frame, notebook_html
 from irt_bench.api.fit import Fit
 from irt_bench.errors import AnalysisError, FitError, ModelError, renamed, unknown_choice
-from irt_bench.inference.fit import default_method
+from irt_bench.inference.fit import FitResult, default_method
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
 from irt_bench.inference.settings import SETTINGS, Settings, settings_for
@@ -27,9 +28,11 @@ from irt_bench.irt_models.item_regression import ITEM_REGRESSION, ItemRegression
 from irt_bench.irt_models.logistic import irt_model_from_name
 from irt_bench.irt_models.model import IRTModel, arranged
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS, MultidimensionalTwoPL
-from irt_bench.names import ABILITY, ITEM, MODEL, CopiesName, LinkingName, MethodName, ModelName
+from irt_bench.names import ABILITY, ITEM, MODEL, BackendName, CopiesName, LinkingName, MethodName, ModelName
 from irt_bench.responses.canonical import Responses, as_counts
-from irt_bench.workers import Progress
+from irt_bench.responses.counts import ResponseCounts
+from irt_bench.responses.table import ResponseTable
+from irt_bench.workers import Progress, Workers, run_all
 
 
 @renamed(cluster="model_clusters")
@@ -128,6 +131,83 @@ def fit(
     settings = settings or _settings(default_method(chosen, counts), seed)
     found = fit_model(counts, chosen, settings, model_clusters=model_clusters, copies=copies, progress=progress)
     return Fit.of(found, counts)
+
+
+def fit_benchmarks(
+    table: ResponseTable,
+    model: ModelName | IRTModel = "2pl",
+    method: MethodName | Settings | None = None,
+    *,
+    seed: int | None = None,
+    model_clusters: str | Literal[False] | None = None,
+    copies: CopiesName = "keep",
+    jobs: int = 1,
+    backend: BackendName = "loky",
+    scheduler: str | None = None,
+) -> dict[str, Fit]:
+    """Fit every benchmark of a table by itself, several at a time, on this machine or a Dask cluster.
+
+    Parameters
+    ----------
+    table : ResponseTable
+        Of one benchmark or several.
+    model, method, seed, copies
+        As in `fit`, the same for all.
+    model_clusters : str or False, optional
+        Column of the models' metadata, or False, as in `fit`.
+    jobs : int
+        Number of workers, of one thread each; -1: one per processor. Results do not depend on it.
+    backend : {"loky", "dask"}
+        Processes on this machine, or a Dask cluster.
+    scheduler : str, optional
+        Address of a Dask scheduler; by default a cluster is started on this machine.
+
+    Returns
+    -------
+    dict
+        Benchmark → its fit, in the order of the table.
+
+    Raises
+    ------
+    AnalysisError
+        If the backend is unknown or not installed.
+
+    Warns
+    -----
+    ConvergenceWarning, FitWarning
+        As `fit` does; the benchmark is named.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from irt_bench import LaplaceSettings, fit_benchmarks, load_example, table_from_frame
+    >>> answers = load_example("benchmark").to_frame()[["model", "item", "correct"]]
+    >>> both = pd.concat([answers.assign(benchmark="first"), answers.assign(benchmark="second")])
+    >>> fit_benchmarks(table_from_frame(both), "1pl", LaplaceSettings(refine=False))["second"]
+    Fit(1pl, laplace, 120 models x 100 items, converged=True)
+    """
+    workers = Workers(backend, scheduler, jobs)
+    settings = None if method is None else _settings(method, seed)
+    chosen = _model(model)
+    parts = {name: arranged(chosen, table.select(name).counts()) for name in table.benchmarks}
+    methods = {name: settings or _settings(default_method(chosen, part), seed) for name, part in parts.items()}
+    calls = [(part, chosen, methods[name], model_clusters, copies) for name, part in parts.items()]
+    fits = {}
+    for name, (found, warned) in zip(parts, run_all(_fit_and_listen, calls, workers), strict=True):
+        for message, category in warned:
+            warnings.warn(f"{name}: {message}", category, stacklevel=2)
+        fits[name] = Fit.of(found, parts[name])
+    return fits
+
+
+def _fit_and_listen(
+    counts: ResponseCounts, model: IRTModel, settings: Settings, model_clusters: Cluster, copies: CopiesName
+) -> tuple[FitResult, list[tuple[str, type[Warning]]]]:
+    """Fit in a worker, and hand on what it warns of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = fit_model(counts, model, settings, model_clusters=model_clusters, copies=copies)
+    return found, [(str(each.message), each.category) for each in caught if issubclass(each.category, UserWarning)]
 
 
 def calibrate_items(

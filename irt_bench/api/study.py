@@ -23,10 +23,9 @@ from irt_bench.responses.canonical import Responses, as_table
 from irt_bench.responses.table import ResponseTable
 from irt_bench.study.collect import is_reference
 from irt_bench.study.design import StudyDesign, make_design
-from irt_bench.study.plan import Workers
 from irt_bench.study.results import StudyResult
 from irt_bench.study.results import run_study as run_design
-from irt_bench.workers import Progress
+from irt_bench.workers import Progress, Workers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

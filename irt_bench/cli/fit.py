@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from irt_bench.cli.command import (
     FigureOptions,
@@ -26,6 +26,7 @@ from irt_bench.cli.command import (
 from irt_bench.errors import FitError, ModelError
 from irt_bench.files import json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import (
+    BackendName,
     CopiesName,
     DeviceName,
     DispersionName,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     AnyModel = Multidimensional | Logistic | ScoreModel
 
 LAPLACE, NUTS, SVI = "Method laplace", "Method nuts", "Method svi"  # panels of the help
+EACH = "Several benchmarks"
 OF_MODELS, OF_ITEMS = "Groups and covariates of models", "Covariates of items"
 
 
@@ -204,6 +206,28 @@ class MethodOptions:
         return settings_for(method, **given)
 
 
+@dataclass(frozen=True, kw_only=True)
+class EachOptions:
+    """Whether each of several benchmarks is fitted by itself, and where."""
+
+    each_benchmark: Annotated[
+        bool, flag("--each-benchmark", "Fit each benchmark by itself, into a folder of its own.", panel=EACH)
+    ] = False
+    workers: Annotated[int, option("Number of fits at a time; -1: one per processor.", panel=EACH)] = -1
+    backend: Annotated[str, choice(BackendName, "loky: on this machine; dask: on a cluster.", panel=EACH)] = "loky"
+    scheduler: Annotated[str | None, option("Address of the cluster's scheduler.", panel=EACH)] = None
+
+    def where(self) -> dict[str, Any]:
+        """Say where fits are computed."""
+        return {"jobs": self.workers, "backend": self.backend, "scheduler": self.scheduler}
+
+    def refuse(self, modelling: ModelOptions, writing: TableOptions, others: dict[str, Any]) -> None:
+        """Refuse options that are of one benchmark alone."""
+        of_model = {"--guessing": modelling.guessing, "--items-table": modelling.items_table, "--json": writing.json}
+        if first := next((name for name, value in (of_model | others).items() if value), None):
+            raise FitError(f"{first} is of one benchmark; leave it out, or --each-benchmark.")
+
+
 @command
 def fit(
     paths: Paths,
@@ -213,6 +237,7 @@ def fit(
     reading: ResponseOptions,
     writing: TableOptions,
     drawing: FigureOptions,
+    each: EachOptions,
     model_clusters: Annotated[
         str | None,
         option(
@@ -240,6 +265,12 @@ def fit(
     model = modelling.model()
     method = fitting.method or ("laplace" if model.is_approximated else None)
     settings = None if method is None else fitting.settings(method)  # what is wrong is refused before all is read
+    if each.each_benchmark:
+        each.refuse(modelling, writing, {"--log-likelihood": log_likelihood, "--figure": drawing.figure})
+        about = {"model_clusters": model_clusters, "copies": copies} | each.where()
+        fits = _fit_each(reading.read(paths), model, settings, output, writing, maximum_likelihood, about)
+        fail_if_strict([check for fitted in fits for check in fitted.checks], strict=strict)
+        return
     columns, start = modelling.item_columns(), time.perf_counter()
     counts = (table := reading.read(paths)).counts()
     counts = counts if columns is None else counts.with_item_columns(columns)
@@ -250,20 +281,37 @@ def fit(
 
         check_room(counts, settings.n_draws)
     read_seconds = time.perf_counter() - start
+    related: dict[str, Any] = {"model_clusters": _clusters(counts, model_clusters), "copies": copies}
     with progress_bar() as progress:
-        fitted = inference.fit(
-            counts,
-            model,
-            settings,
-            model_clusters=_clusters(counts, model_clusters),
-            copies=cast(Any, copies),
-            progress=progress,
-        )
+        fitted = inference.fit(counts, model, settings, progress=progress, **related)
     result = Fit.of(fitted, counts)
     with_likelihood = counts if log_likelihood else None
     _write(result, table, with_likelihood, output, writing, read_seconds, maximum_likelihood=maximum_likelihood)
     drawing.write(result.plot)
     fail_if_strict(fitted.checks, strict=strict)
+
+
+def _fit_each(
+    table: "ResponseTable",
+    model: "AnyModel",
+    settings: "Settings | None",
+    output: Path,
+    writing: TableOptions,
+    maximum_likelihood: bool,
+    about: dict[str, Any],
+) -> "list[Fit]":
+    """Fit each benchmark and write its folder."""
+    from irt_bench.api.fitting import fit_benchmarks
+    from irt_bench.report.figures import file_name
+
+    if settings is None:
+        raise FitError(f"--each-benchmark needs --method for the model {model.name!r}: nuts or svi.")
+    fits = fit_benchmarks(table, model, settings, **about)
+    output.mkdir(parents=True, exist_ok=True)
+    for place, (name, fitted) in enumerate(fits.items()):
+        folder = output / file_name(name, place)
+        _write(fitted, table.select(name), None, folder, writing, 0.0, maximum_likelihood=maximum_likelihood)
+    return list(fits.values())
 
 
 def _clusters(counts: "ResponseCounts", given: str | None) -> "Cluster":

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from irt_bench.api.variance import SeedVariance
     from irt_bench.responses import ResponseTable
     from irt_bench.study.design import StudyDesign
-    from irt_bench.study.plan import Workers
     from irt_bench.study.results import StudyResult
+    from irt_bench.workers import Workers
 
 RECIPES, COMPARE, MODELS, SEED_MODEL = (
     "Two training recipes",
@@ -358,7 +358,7 @@ class WorkerOptions:
 
     def workers(self) -> "Workers":
         """Check the shard, and say where tasks are computed."""
-        from irt_bench.study.plan import Workers
+        from irt_bench.workers import Workers
 
         return Workers(self.backend, self.scheduler, self.jobs, _shard(self.shard))
 

@@ -7,23 +7,18 @@ computes with one thread, so that sums are added in the same order everywhere.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import math
 import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-import joblib
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
-from irt_bench.errors import AnalysisError, check_jobs, unknown_choice
-from irt_bench.names import BENCHMARK, INTERVAL, RUN, SUBTASK, BackendName
+from irt_bench.errors import AnalysisError
+from irt_bench.names import BENCHMARK, INTERVAL, RUN, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
 from irt_bench.study.data import SplitJob, make_job, memory_bytes, write_data
@@ -34,7 +29,7 @@ from irt_bench.subsets.compare import WITHIN, methods_for
 from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.select import SELECTORS, item_number
 from irt_bench.variance.scores import SeedLayout, seed_layout
-from irt_bench.workers import Progress, processes
+from irt_bench.workers import Progress, Workers, run_all
 
 RANDOM: Final = "random"
 LEVEL: Final = 1 - (INTERVAL[1] - INTERVAL[0])  # two-sided level of the verdicts
@@ -266,117 +261,9 @@ def plan_table(plan: StudyPlan) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(BENCHMARK)
 
 
-BACKENDS: Final[tuple[BackendName, ...]] = get_args(BackendName)
 BATCHES_PER_WORKER: Final = 3  # so that workers end at about the same time
 MIN_BATCH: Final = 8  # tasks: every batch fits the calibration models of its split anew
 POLL_SECONDS: Final = 1.0  # between two counts of finished tasks
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where tasks are computed.
-
-    Parameters
-    ----------
-    backend : {"loky", "dask"}
-        Processes on this machine, or a Dask cluster.
-    scheduler : str, optional
-        Address of a Dask scheduler; by default a cluster is started on this machine.
-    jobs : int
-        Number of workers; -1: one per processor.
-    shard : tuple of int, optional
-        (i, n), i from 1 to n: compute only the i-th of n parts of the tasks.
-
-    Raises
-    ------
-    AnalysisError
-        If the backend is unknown or not installed, or a number is out of range.
-    """
-
-    backend: str = "loky"
-    scheduler: str | None = None
-    jobs: int = 1
-    shard: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise AnalysisError(unknown_choice("backend", self.backend, BACKENDS))
-        if self.scheduler is not None and self.backend != "dask":
-            raise AnalysisError(
-                f"scheduler {self.scheduler!r} needs backend 'dask'; backend 'loky' works on this machine."
-            )
-        if self.backend == "dask":
-            try:
-                importlib.import_module("distributed")
-            except ImportError as error:
-                raise AnalysisError(
-                    "backend 'dask' needs distributed, which is not installed: pip install 'irt-bench[cluster]'"
-                ) from error
-        check_jobs(AnalysisError, self.jobs)
-        number, n_shards = self.shard or (1, 1)
-        if not 1 <= number <= n_shards:
-            raise AnalysisError(f"shard {number}/{n_shards}: the number must be from 1 to {n_shards}.")
-
-    @property
-    def count(self) -> int:
-        """Number of workers."""
-        return max(joblib.cpu_count(), 1) if self.jobs < 1 else self.jobs
-
-
-def run_all(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: Workers) -> None:
-    """Call an importable function many times in the workers; its results are files, not values.
-
-    Raises
-    ------
-    AnalysisError
-        If workers do not share the study's folder.
-    """
-    if not calls:
-        return
-    if workers.backend == "loky" and workers.jobs == 1:
-        for arguments in calls:
-            single_threaded(function, *arguments)
-        return
-    # Calls that wait when a study is stopped end in a traceback of Loky's thread (joblib 1.6.0).
-    waiting = "2 * n_jobs" if workers.backend == "loky" else "all"
-    try:
-        with _parallel(workers), warnings.catch_warnings():
-            # Loky starts a worker anew whose memory has grown; no task is lost.
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-            joblib.Parallel(n_jobs=workers.jobs, batch_size=1, pre_dispatch=waiting)(
-                joblib.delayed(single_threaded)(function, *arguments) for arguments in calls
-            )
-    except FileNotFoundError as error:
-        raise AnalysisError(
-            f"a worker does not find {error.filename}; all workers must share the study's folder until the study ends."
-        ) from error
-
-
-def single_threaded(function: Callable[..., Any], *arguments: Any) -> None:
-    """Call a function with one thread in every numerical library, which need not check what is checked here."""
-    from sklearn import config_context  # noqa: PLC0415 - takes a second
-
-    with threadpool_limits(1), config_context(assume_finite=True, skip_parameter_validation=True):
-        function(*arguments)
-
-
-@contextmanager
-def _parallel(workers: Workers) -> Iterator[None]:
-    if workers.backend == "loky":
-        with joblib.parallel_config(**processes()):
-            yield
-        return
-    from distributed import Client, LocalCluster
-
-    with contextlib.ExitStack() as stack:
-        address = workers.scheduler
-        if address is None:
-            settings = {"n_workers": workers.count, "threads_per_worker": 1, "dashboard_address": None}
-            cluster = LocalCluster(**settings)  # type: ignore[no-untyped-call]
-            address = stack.enter_context(cluster).scheduler_address
-        stack.enter_context(Client(address))  # type: ignore[no-untyped-call]
-        stack.enter_context(joblib.parallel_config("dask"))
-        yield
 
 
 def compute_missing(plan: StudyPlan, store: Store, workers: Workers, progress: Progress | None = None) -> None:

@@ -30,7 +30,7 @@ from irt_bench.study.collect import FULL, BenchmarkResults, fit_failure, is_rand
 from irt_bench.study.cures import cure_control, cure_notes, cure_table
 from irt_bench.study.data import pooled_variance, score_statistics, scores_move
 from irt_bench.study.design import SEED_MODEL, StudyDesign
-from irt_bench.study.plan import BenchmarkPlan, StudyPlan, Workers, compute_missing, missing_tasks, plan_study
+from irt_bench.study.plan import BenchmarkPlan, StudyPlan, compute_missing, missing_tasks, plan_study
 from irt_bench.study.rows import (
     RandomReferences,
     control_table,
@@ -54,7 +54,7 @@ from irt_bench.study.verdicts import (
     verdict,
 )
 from irt_bench.subsets.compare import WITHIN
-from irt_bench.workers import Progress
+from irt_bench.workers import Progress, Workers
 
 PAPER_METHOD: Final = ("anchors-irt", "anchor")  # as in the paper: items clustered by their parameters
 

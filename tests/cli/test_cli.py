@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -569,3 +570,52 @@ def test_responses_without_seeds_are_told_how_names_become_seeds(responses):
     text = " ".join(run("variance", responses, code=2).output.split())
     assert "irt-bench read --seed-from" in text and "irt-bench read --models-table" in text
     assert " seed_from" not in text
+
+
+@pytest.fixture
+def arc_and_mmlu(tmp_path):
+    """A file with two benchmarks, of which some models took one only."""
+    rng = np.random.default_rng(4)
+    grid = [(b, f"m{m}", f"q{q}") for b, n in (("arc", 30), ("mmlu/algebra", 20)) for m in range(n) for q in range(15)]
+    frame = pd.DataFrame(grid, columns=["benchmark", "model", "item"])
+    frame.assign(correct=rng.integers(0, 2, len(frame))).to_csv(tmp_path / "two.csv", index=False)
+    return tmp_path / "two.csv"
+
+
+def test_each_of_several_benchmarks_is_fitted_into_a_folder(arc_and_mmlu, tmp_path):
+    options = ["--draws", 50, "--irt-model", "1pl"]
+    run("fit", arc_and_mmlu, "-o", tmp_path / "all", "--each-benchmark", "--workers", 1, *options)
+    run("fit", arc_and_mmlu, "-o", tmp_path / "one", "--benchmark", "mmlu/algebra", *options)
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["arc", "mmlu_algebra-2"]
+    for name in ("fit.nc", "items.csv", "abilities.csv"):
+        assert (tmp_path / "all" / "mmlu_algebra-2" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    again = ["fit", arc_and_mmlu, "-o", tmp_path / "no", "--each-benchmark", *options]
+    assert "--log-likelihood is of one benchmark" in run(*again, "--log-likelihood", code=2).output
+    assert "needs backend 'dask'" in run(*again, "--scheduler", "tcp://nowhere:1", code=2).output
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # of the cluster's own threads
+def test_fits_on_a_dask_cluster_are_those_made_here(arc_and_mmlu):
+    distributed = pytest.importorskip("distributed")
+    quick, table = irt_bench.LaplaceSettings(refine=False, draws=50), read_responses([arc_and_mmlu])
+    here = irt_bench.fit_benchmarks(table, "1pl", quick)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        there = irt_bench.fit_benchmarks(table, "1pl", quick, backend="dask", scheduler=cluster.scheduler_address)
+    assert list(there) == list(here) == ["arc", "mmlu/algebra"]
+    for name, fitted in here.items():
+        assert fitted.posterior.identical(there[name].posterior) and there[name].checks == fitted.checks
+    assert not here["arc"].posterior.equals(here["mmlu/algebra"].posterior)
+
+
+def test_warnings_of_fits_name_the_benchmark(arc_and_mmlu):
+    table = read_responses([arc_and_mmlu])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        irt_bench.fit_benchmarks(table, "1pl", irt_bench.LaplaceSettings(refine=False, max_sweeps=1, draws=20))
+    assert {str(each.message).partition(": maximum")[0] for each in caught if "max_sweeps" in str(each.message)} == {
+        "arc",
+        "mmlu/algebra",
+    }

@@ -20,11 +20,11 @@ from irt_bench.irt_models import SCORE_MODELS
 from irt_bench.irt_models.logistic import IRT_MODELS, PRIORS
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS
 from irt_bench.responses.formats import FORMATS
-from irt_bench.study.plan import BACKENDS
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.harness.export import EXPORTS
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD
 from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
+from irt_bench.workers import BACKENDS
 
 COMMANDS = {command.__name__: examples for command, examples in EXAMPLES.items()}
 

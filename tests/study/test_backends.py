@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from irt_bench.errors import AnalysisError
-from irt_bench.study.plan import Workers, run_all
 from irt_bench.study.results import run_study
+from irt_bench.workers import Workers, run_all
 
 
 def test_backends_that_are_unknown_or_not_installed_are_refused_first():

@@ -10,9 +10,10 @@ import pytest
 
 from irt_bench import write_table
 from irt_bench.errors import AnalysisError
-from irt_bench.study.plan import Workers, missing_tasks, plan_study
+from irt_bench.study.plan import missing_tasks, plan_study
 from irt_bench.study.results import run_study
 from irt_bench.study.tasks import Store
+from irt_bench.workers import Workers
 
 SLOWLY = """
 import sys, time
