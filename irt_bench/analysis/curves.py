@@ -133,6 +133,18 @@ def response_probabilities(items: ItemParameters, ability: FloatArray) -> tuple[
     return _with_asymptotes(items, *_logistic(items, ability))
 
 
+def correct_probabilities(items: ItemParameters, ability: FloatArray) -> FloatArray:
+    """Probabilities P of a correct response alone, by broadcasting, in one array that is changed in place."""
+    k = np.asarray(items.discrimination * (items.difficulty - ability))  # -log_odds
+    np.clip(k, -MAX_LOGIT, MAX_LOGIT, out=k)
+    np.exp(k, out=k)
+    k += 1
+    np.reciprocal(k, out=k)
+    k *= items.upper_asymptote - items.guessing
+    k += items.guessing
+    return k
+
+
 def response_curve(items: ItemParameters, ability: FloatArray) -> ResponseCurve:
     """Probabilities of a response and their slope P' = a (d - c) K (1 - K), by broadcasting."""
     k, not_k = _logistic(items, ability)

@@ -431,7 +431,8 @@ class SplitData:
 
     @cached_property
     def _learning_scorers(self) -> SplitScorers:
-        return split_scorers(self.basis, self.evaluation, self.folds.folds)
+        inner = tuple(ModelScorer(fold.kept, fold.held_out) for fold in self.folds.folds)
+        return self._plain_scorers._replace(folds=inner)
 
     @cached_property
     def _plain_scorers(self) -> SplitScorers:

@@ -85,7 +85,7 @@ from irt_bench.study.split import (
     weighted_items,
 )
 from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive, run_fixed
-from irt_bench.subsets.basis import Selection, SelectionBasis
+from irt_bench.subsets.basis import Selection
 from irt_bench.subsets.calibration import FAILED_CHECKS, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
 from irt_bench.subsets.select import effective_size, weight_items
@@ -98,7 +98,7 @@ if TYPE_CHECKING:
 
 TASKS: Final = "tasks"  # folder of the results of tasks
 SUFFIX: Final = ".npz"
-CODE: Final = 6  # raised whenever results change: kept ones are then computed again
+CODE: Final = 7  # raised whenever results change: kept ones are then computed again
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets: enough for some 20 comparisons to pass Holm's correction
 
@@ -304,7 +304,7 @@ def _control(data: SplitData, within: str, recipes: list[tuple[str, str]], size:
     false = shuffled(data.calibration, within, rng)  # type: ignore[arg-type]
     basis = fit_shuffled(data.job, false)
     own = split_scorers(basis, data.evaluation)
-    cures = cure_scores(data, basis, [size] if size else [])
+    cures = cure_scores(data, own.evaluated, [size] if size else [])
     out: dict[str, npt.NDArray[Any]] = {f"{CURE}|{key}": values for key, values in cures.items()}
     if not (recipes and size):
         return out
@@ -328,14 +328,14 @@ FIXED_SUBSETS: Final = 50  # random subsets beside an adaptive test
 N_TRIAL_DRAWS: Final = 50  # of the trials and items that are kept
 
 
-def cure_scores(data: SplitData, basis: SelectionBasis, sizes: Sequence[int]) -> dict[str, FloatArray]:
+def cure_scores(data: SplitData, scorer: ModelScorer, sizes: Sequence[int]) -> dict[str, FloatArray]:
     """Scores of the evaluated checkpoints by ``kind|how``, shape (row,) or (subset, row).
 
     ``weights|...`` and ``estimator|...`` are of all items, and ``curve`` links the scale of abilities to that of other
     splits. ``adaptive|k`` is ability from k adaptively chosen items, ``random|k`` that from k random ones; both are
     left out unless every checkpoint has one answer to every item.
     """
-    scorer, n_items = ModelScorer(basis, data.evaluation), data.evaluation.n_items
+    basis, n_items = scorer.basis, data.evaluation.n_items
     everything, selection = np.arange(n_items), Selection(np.arange(n_items))
     logs = item_log_likelihoods(basis.parameters)
     out = {"curve": expected_curve(logs), "estimator|ability": ability_modes(logs, *data.answers)}
@@ -357,7 +357,7 @@ def cure_scores(data: SplitData, basis: SelectionBasis, sizes: Sequence[int]) ->
 
 
 def _cures(data: SplitData, sizes: list[int]) -> Result:
-    return cure_scores(data, data.basis, sizes) | _trial_scores(data.evaluation, data.job.seed)
+    return cure_scores(data, data.scorers([]).evaluated, sizes) | _trial_scores(data.evaluation, data.job.seed)
 
 
 def _trial_scores(counts: ResponseCounts, seed: int) -> dict[str, FloatArray]:

@@ -19,7 +19,7 @@ import scipy
 import xarray as xr
 
 from irt_bench.analysis.classical import item_statistics
-from irt_bench.analysis.curves import response_probabilities
+from irt_bench.analysis.curves import correct_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
 from irt_bench.arrays import FloatArray, Positions, slices
 from irt_bench.errors import SubsetError, UndefinedWarning
@@ -93,9 +93,9 @@ def seed_residuals(models: pd.DataFrame, shares: FloatArray) -> FloatArray | Non
     return np.asarray(residuals * np.sqrt(len(residuals) / freedom))
 
 
-def distances(features: FloatArray, chosen: Positions | None = None) -> npt.NDArray[np.float32]:
+def distances(features: npt.NDArray[np.floating], chosen: Positions | None = None) -> npt.NDArray[np.float32]:
     """Squared distances of chosen items, or all, from all, less what does not depend on the first; (chosen, item)."""
-    rows = features.astype(np.float32)  # exact for right and wrong answers
+    rows = features.astype(np.float32, copy=False)  # exact for right and wrong answers
     near = rows if chosen is None else rows[chosen]
     return np.asarray((near**2).sum(axis=1)[:, None] - 2 * (near @ rows.T))
 
@@ -109,7 +109,7 @@ MAX_NEGATIVE_SHARE: Final = 0.25
 SPREAD_NODES: Final = ABILITY_NODES[::4]  # for the sd over draws of a total, which is smooth and small
 CURVE_DRAWS: Final = 40  # the sd of 40 draws has a standard error of 11%; it is a small part of an interval
 MAX_TABULATED: Final = 4_000  # items; the distances between all of them take 64 MB
-BLOCK_CELLS: Final = 1_000_000  # draws x items x nodes at once: 8 MB per temporary array
+BLOCK_CELLS: Final = 100_000  # items x nodes at once: they stay in the processor's cache
 
 
 class Selection(NamedTuple):
@@ -200,7 +200,11 @@ class SelectionBasis:
 
     def distances_from(self, chosen: Positions) -> npt.NDArray[np.float32]:
         """Distances of the answers to chosen items from those to all items: see `distances`; (chosen, item)."""
-        return self._distances[chosen] if self.counts.n_items <= MAX_TABULATED else distances(self.answer_rows, chosen)
+        return self._distances[chosen] if self.counts.n_items <= MAX_TABULATED else distances(self._rows, chosen)
+
+    @cached_property
+    def _rows(self) -> npt.NDArray[np.float32]:
+        return self.answer_rows.astype(np.float32)
 
     @cached_property
     def _distances(self) -> npt.NDArray[np.float32]:
@@ -335,19 +339,18 @@ class SelectionBasis:
 def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:
     """Mean curve of each item, and draws of the target-weighted total."""
     (n_draws, n_items), n_nodes = drawn.difficulty.shape, len(ABILITY_NODES)
-    chance, total = np.empty((n_items, n_nodes)), np.zeros((n_draws, len(SPREAD_NODES)))
-    spread_nodes = np.isin(ABILITY_NODES, SPREAD_NODES)
-    for block in slices(n_items, BLOCK_CELLS // (n_nodes * n_draws)):
-        right = draw_curves(drawn.at((slice(None), block)), ABILITY_NODES)
-        chance[block] = right.mean(axis=0)
-        total += np.einsum("i,din->dn", target[block], right[..., spread_nodes])
-    return CandidateCurves(chance, total)
+    chance, total = np.zeros((n_items, n_nodes)), np.zeros((n_draws, n_nodes))
+    for block in slices(n_items, BLOCK_CELLS // n_nodes):
+        for draw in range(n_draws):
+            right = correct_probabilities(drawn.at((draw, block, None)), ABILITY_NODES)
+            chance[block] += right
+            total[draw] += target[block] @ right
+    return CandidateCurves(chance / n_draws, total[:, np.isin(ABILITY_NODES, SPREAD_NODES)])
 
 
 def draw_curves(drawn: ItemParameters, nodes: FloatArray) -> FloatArray:
     """Probabilities of a right answer, shape (draw, item, node), from parameters of shape (draw, item)."""
-    cells = drawn.at((..., None))
-    return response_probabilities(cells, nodes)[0]
+    return correct_probabilities(drawn.at((..., None)), nodes)
 
 
 def negative_items(basis: SelectionBasis) -> pd.DataFrame:

@@ -359,7 +359,7 @@ def near_duplicate_groups(shares: FloatArray) -> npt.NDArray[np.int32]:
     rows, columns = [], []
     for start in range(0, unit.shape[1], COLUMN_BLOCK):
         near = unit[:, start : start + COLUMN_BLOCK].T @ unit[:, start:] >= NEAR_DUPLICATE
-        row, column = np.nonzero(near)
+        row, column = np.divmod(np.flatnonzero(near), near.shape[1])  # in a third of the time of nonzero
         rows.append(row + start)
         columns.append(column + start)
     pairs = np.concatenate(rows), np.concatenate(columns)

@@ -5,10 +5,13 @@ from scipy import stats
 
 from irt_bench.analysis.curves import (
     benchmark_information,
+    correct_probabilities,
     expected_score_curve,
     observed_shares,
+    response_probabilities,
     success_curves,
 )
+from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.errors import AnalysisError
 
 NODES = np.linspace(-3, 3, 13)
@@ -59,3 +62,15 @@ def test_observed_shares_are_those_of_groups_of_like_ability_and_fall_for_a_mis_
         > found["proportion_correct"].sel(item="i1", group=8)
     )
     assert np.isnan(found["proportion_correct"].sel(item="i1", group=1))
+
+
+def test_probabilities_of_correct_responses_alone_are_the_same_ones():
+    rng = np.random.default_rng(3)
+    shape = (4, 5, 1)
+    items = ItemParameters(
+        rng.normal(size=shape), np.exp(rng.normal(size=shape)), rng.random(shape) / 3, np.ones(shape)
+    )
+    items = items._replace(discrimination=items.discrimination * 200.0 ** rng.integers(0, 2, shape))
+    nodes = np.linspace(-10, 10, 41)
+    expected, _ = response_probabilities(items, nodes)
+    np.testing.assert_allclose(correct_probabilities(items, nodes), expected, rtol=1e-14)
