@@ -4,7 +4,7 @@ The protocol of Zhang, Dorner and Hardt (2025, arXiv 2506.07673): *interpolation
 random; *extrapolation* calibrates on the weaker half and scores the strongest 30%. Run it with
 
     python tests/benchmarks/shift.py -o shift
-    python tests/benchmarks/shift.py -o few --few --splits 12
+    python tests/benchmarks/shift.py -o few --few --splits 24
 
 beside the data named `shift_dev.parquet` (columns benchmark, model, item, correct; `--data` takes any such file). It
 resumes: a task (benchmark, protocol, split) whose file is there is not run again. `shift.csv` has a row for each
