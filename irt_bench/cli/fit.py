@@ -266,7 +266,8 @@ def fit(
     method = fitting.method or ("laplace" if model.is_approximated else None)
     settings = None if method is None else fitting.settings(method)  # what is wrong is refused before all is read
     if each.each_benchmark:
-        each.refuse(modelling, writing, {"--log-likelihood": log_likelihood, "--figure": drawing.figure})
+        of_one = {"--log-likelihood": log_likelihood, "--figure": drawing.figure}
+        each.refuse(modelling, writing, of_one | {"--model-clusters names": model_clusters == "names"})
         about = {"model_clusters": model_clusters, "copies": copies} | each.where()
         fits = _fit_each(reading.read(paths), model, settings, output, writing, maximum_likelihood, about)
         fail_if_strict([check for fitted in fits for check in fitted.checks], strict=strict)

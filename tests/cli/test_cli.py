@@ -591,6 +591,7 @@ def test_each_of_several_benchmarks_is_fitted_into_a_folder(arc_and_mmlu, tmp_pa
         assert (tmp_path / "all" / "mmlu_algebra-2" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     again = ["fit", arc_and_mmlu, "-o", tmp_path / "no", "--each-benchmark", *options]
     assert "--log-likelihood is of one benchmark" in run(*again, "--log-likelihood", code=2).output
+    assert "--model-clusters names is of one" in run(*again, "--model-clusters", "names", code=2).output
     assert "needs backend 'dask'" in run(*again, "--scheduler", "tcp://nowhere:1", code=2).output
     assert not (tmp_path / "no").exists()
 
