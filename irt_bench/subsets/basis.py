@@ -435,14 +435,3 @@ def _least_squares(matrix: FloatArray, constraints: FloatArray, values: FloatArr
     rows = np.concatenate([upper, constraints * scale[:, None]])
     found, _ = scipy.optimize.nnls(rows, np.append(np.zeros(len(upper)), values * scale), maxiter=30 * len(matrix))
     return np.asarray(found)
-
-
-def shrunk_covariance(rows: FloatArray) -> FloatArray:
-    """Covariance of the columns, shrunk towards a multiple of the identity (Ledoit and Wolf 2004), as scikit-learn."""
-    (n, n_columns), away = rows.shape, rows - rows.mean(axis=0)
-    covariance = away.T @ away / n
-    mean, squared = np.trace(covariance) / n_columns, float((covariance**2).sum())
-    spread = squared - n_columns * mean**2
-    noise = min(float(((away**2).sum(axis=1) ** 2).sum()) / n**2 - squared / n, spread)
-    share = noise / spread if noise > 0 else 0.0
-    return np.asarray((1 - share) * covariance + share * mean * np.eye(n_columns))

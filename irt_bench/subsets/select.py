@@ -32,7 +32,6 @@ from irt_bench.subsets.basis import (
     SelectionBasis,
     distances,
     least_quadratic,
-    shrunk_covariance,
 )
 
 RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
@@ -432,7 +431,9 @@ def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random
         If all chosen items are easier, or all are harder, than the full score: the last constraint is dropped.
     """
     chosen = selection.items
-    covariance = shrunk_covariance(basis.deviations[:, chosen])
+    from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 - takes a second
+
+    covariance = ledoit_wolf(basis.deviations[:, chosen])[0]
     means, wanted = basis.item_means[chosen], float(np.nanmean(basis.full_score))
     if not means.min() < wanted < means.max():
         if len(chosen) > 1:

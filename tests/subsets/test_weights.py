@@ -8,7 +8,7 @@ from sklearn.covariance import ledoit_wolf
 from irt_bench import ResponseCounts
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.subsets import basis as module
-from irt_bench.subsets.basis import SelectionBasis, least_quadratic, seed_residuals, shrunk_covariance
+from irt_bench.subsets.basis import SelectionBasis, least_quadratic, seed_residuals
 from irt_bench.subsets.select import WEIGHTINGS, effective_size, select, weight_items
 
 RNG = np.random.default_rng(0)
@@ -52,19 +52,13 @@ def test_least_variance_with_active_bounds_agrees_with_a_general_solver():
 @pytest.mark.parametrize("n_rows", [4, 50])
 def test_pivoting_and_least_squares_find_the_same_weights(n_rows, monkeypatch):
     rng = np.random.default_rng(4)
-    matrix = shrunk_covariance((rng.random((n_rows, 30)) < 0.6) * rng.choice([0.1, 1.0], 30))
+    matrix = ledoit_wolf((rng.random((n_rows, 30)) < 0.6) * rng.choice([0.1, 1.0], 30))[0]
     means = rng.random(30)
     problem = matrix, np.stack([np.ones(30), means]), np.array([1.0, np.quantile(means, 0.9)])
     found = least_quadratic(*problem)
     assert 0 < (found == 0).sum() < 29
     monkeypatch.setattr(module, "MAX_PIVOTS", 0)
     assert least_quadratic(*problem) == pytest.approx(found, abs=1e-9)
-
-
-def test_covariance_is_shrunk_as_by_scikit_learn():
-    rows = np.random.default_rng(5).random((12, 20)) ** 2
-    assert shrunk_covariance(rows) == pytest.approx(ledoit_wolf(rows)[0], rel=1e-12)
-    assert shrunk_covariance(np.ones((5, 3))) == pytest.approx(np.zeros((3, 3)))
 
 
 def test_minimum_variance_keeps_the_mean_and_says_when_it_cannot(basis):
