@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -25,14 +24,7 @@ from irt_bench.analysis.curves import information
 from irt_bench.analysis.intervals import SPREAD_FLOOR
 from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
-from irt_bench.subsets.basis import (
-    MAX_TABULATED,
-    TINY,
-    Selection,
-    SelectionBasis,
-    distances,
-    least_quadratic,
-)
+from irt_bench.subsets.basis import TINY, Selection, SelectionBasis, distances, least_quadratic
 
 RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
 # For anchors in proportion. From 2 to 5, errors differ by less than 3% for models like the calibration models. For
@@ -144,35 +136,8 @@ def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) ->
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct items than clusters: handled by the caller
-        weights = target * len(target)
-        first = partial(first_centres, weights=weights)
-        # Single precision takes half the time. Where that is little, other software's clusters are the same ones.
-        points = features.astype(np.float32) if len(features) > MAX_TABULATED else features
-        found = KMeans(size, init=first, n_init=RESTARTS, random_state=seed).fit(points, sample_weight=weights)
+        found = KMeans(size, n_init=RESTARTS, random_state=seed).fit(features, sample_weight=target * len(target))
     return np.asarray(found.labels_, dtype=np.int32)
-
-
-def first_centres(
-    points: npt.NDArray[np.floating], n_clusters: int, random_state: np.random.RandomState, *, weights: FloatArray
-) -> npt.NDArray[np.floating]:
-    """Draw centres by greedy k-means++, as scikit-learn draws them, in a fifth of its time."""
-    n_tries, norms = 2 + int(np.log(n_clusters)), (points**2).sum(axis=1)
-
-    def distances_from(places: Positions) -> FloatArray:
-        found = norms[places][:, None] + norms - 2 * (points[places] @ points.T)
-        return np.asarray(np.maximum(found, 0), dtype=np.float64)
-
-    chosen = np.empty(n_clusters, dtype=np.intp)
-    chosen[0] = random_state.choice(len(points), p=weights / weights.sum())
-    nearest = distances_from(chosen[:1])[0]
-    for place in range(1, n_clusters):
-        up_to = (nearest * weights).cumsum()
-        drawn = random_state.uniform(size=n_tries) * up_to[-1]
-        tried = np.minimum(up_to.searchsorted(drawn), len(points) - 1)
-        closer = np.minimum(distances_from(tried), nearest)
-        best = (closer @ weights).argmin()
-        chosen[place], nearest = tried[best], closer[best]
-    return points[chosen]
 
 
 def _next_to_centres(features: FloatArray, clusters: npt.NDArray[np.int32], candidates: Positions) -> Positions:
