@@ -107,7 +107,7 @@ def test_a_guide_of_the_wrong_shape_is_caught(monkeypatch, simulate_counts):
         }
 
 
-@pytest.mark.parametrize(("shape", "draws"), [((60, 4), 1), ((6, 1), 30)])
+@pytest.mark.parametrize(("shape", "draws"), [((60, 4), 2), ((6, 1), 30)])
 def test_few_draws_and_few_items_give_no_warnings(simulate_counts, shape, draws):
     drawn = fit_svi(TwoPL(), *simulate_counts(*shape), SVISettings(draws=draws, window=20))
     assert drawn.sites["difficulty_sd"].shape == (1, draws)
