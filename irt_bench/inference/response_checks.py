@@ -104,7 +104,8 @@ def response_checks(
         ``expected_scores``, ``missing_pattern``, ``overdispersion`` and, of a 1PL, ``score_order``.
     """
     rng = np.random.default_rng([seed, len(counts.models)])
-    ability = posterior[names.ABILITY].mean((names.CHAIN, names.DRAW)).to_numpy()
+    # NaN is looked for in a copy of all draws.
+    ability = posterior[names.ABILITY].mean((names.CHAIN, names.DRAW), skipna=False).to_numpy()
     several = names.LOADING in posterior
     ability = ability[:, 0] if several else ability  # the general one, or the one that items load on most
     missing = missing_pattern_check(_about_populations(irt_model, posterior, counts, ability), counts, rng)

@@ -352,7 +352,7 @@ def _counts_of_values(values: npt.NDArray[Any], labels: pd.Index, items: pd.Inde
         whole = np.isin(values, (0, 1))[~np.isnan(values)].all() and one_step
         correct = np.nan_to_num(values).astype(np.int8 if whole else np.float64)
         asked = (~np.isnan(values)).astype(np.int8)
-    axes = (pd.Index([str(each) for each in labels], dtype="str"), items)
+    axes = (pd.Index(list(map(str, labels.tolist())), dtype="str"), items)
     models, about = (pd.DataFrame(index=axis.rename(key)) for axis, key in zip(axes, KEYS[1:], strict=True))
     if ordered is not None:
         about[names.LOWEST_SCORE], about[names.HIGHEST_SCORE] = ordered

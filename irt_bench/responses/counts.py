@@ -84,7 +84,7 @@ class ResponseCounts:
                     f"{name} has shape {getattr(self, name).shape}; {shape[0]} models x {shape[1]} items need {shape}."
                 )
         for frame, what in ((self.models, "model"), (self.items, "item")):
-            check_labels([str(label) for label in frame.index], what)
+            check_labels(list(map(str, frame.index.tolist())), what)
             if not frame.index.is_unique:
                 first = frame.index[frame.index.duplicated()][0]
                 raise ResponsesError(f"{what} label {first!r} occurs twice; labels must be unique.")
