@@ -66,6 +66,7 @@ FEWER_EPOCHS: Final = {3 * MILLION: {"epochs_run": 100}, 20 * MILLION: {"epochs_
 NUTS_OPTIONS: Final = {"method": "nuts", "chains": 2, "warmup": 500, "draws": 500, "jobs": 2, "warm_up": False}
 ENTRANTS: Final[Mapping[str, Entrant]] = {
     "laplace": Entrant(OURS_SCRIPT, options={"method": "laplace"}),
+    "laplace unrefined": Entrant(OURS_SCRIPT, options={"method": "laplace", "refine": False}, most_cells=MILLION // 10),
     "laplace 1pl": Entrant(OURS_SCRIPT, irt_model="1pl", options={"method": "laplace"}),
     "svi": Entrant(OURS_SCRIPT, options={"method": "svi"}, most_cells=MILLION),
     "nuts": Entrant(OURS_SCRIPT, options=NUTS_OPTIONS, most_cells=2 * MILLION),
@@ -82,11 +83,13 @@ ENTRANTS: Final[Mapping[str, Entrant]] = {
         options={"priors": "hierarchical", "epochs": 10_000, "snapshot_every": 1_000},
         most_cells=MILLION,
     ),
-    "girth": Entrant("girth_fit.py", "girth", most_cells=MILLION),
+    "girth": Entrant("girth_fit.py", "girth", most_cells=5 * MILLION),
     "girth rasch": Entrant("girth_fit.py", "girth", "1pl", most_cells=50 * MILLION),
-    "mirt.py": Entrant("mirt_py_fit.py", "mirt.py", most_cells=3 * MILLION),
+    "mirt.py": Entrant("mirt_py_fit.py", "mirt.py", most_cells=5 * MILLION),
     "mirt.py 2d": Entrant("mirt_py_fit.py", "mirt.py", held_out=True, options={"n_factors": 2}, most_cells=3 * MILLION),
     "mirt.py 1pl": Entrant("mirt_py_fit.py", "mirt.py", "1pl", most_cells=MILLION),
+    "theta-irt": Entrant("theta_irt_fit.py", "theta-irt", options={"se": False}, most_cells=25 * MILLION),
+    "theta-irt with se": Entrant("theta_irt_fit.py", "theta-irt", options={"se": True}, most_cells=300_000),
     "numpyro": Entrant(
         "numpyro_fit.py", "numpyro", options={"chains": 2, "warmup": 500, "draws": 500}, most_cells=MILLION
     ),
@@ -174,11 +177,20 @@ def _outcome(place: Place, matrix: str, name: str, repeat: int, *, limit: float,
 
 
 def run_limited(command: list[str], *, limit: float, threads: int) -> str | None:
-    """Run a command in a process group of its own, ended at the limit; None if all went well, else what did not."""
+    """Run a command in a process group of its own, ended at the limit; None if all went well, else what did not.
+
+    It gets as many processors as threads, so that thread pools of any library are no larger.
+    """
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     environment = {**os.environ, **(variables if threads else {}), "PYTHONWARNINGS": "ignore"}
+    pinned = ["taskset", "--cpu-list", ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads]))] if threads else []
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, start_new_session=True, text=True
+        [*pinned, *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        text=True,
     )
     try:
         _, errors = process.communicate(timeout=limit)

@@ -29,6 +29,7 @@ PYTHON: Final = {
     "py-irt": PythonEnvironment(("py-irt==0.7.1", "torch==2.13.0", "pandas<3", "typer<0.15", "click<8.2"), (3, 11)),
     "girth": PythonEnvironment(("girth==0.8.0",), (3, 11)),
     "mirt.py": PythonEnvironment(("mirt==1.2.0",)),
+    "theta-irt": PythonEnvironment(("theta-irt==0.1.1", "jax[cpu]==0.10.2")),
     "numpyro": PythonEnvironment(("numpyro==0.22.0", "jax[cpu]==0.10.2")),
 }
 R_PACKAGES: Final = {"lme4": "lme4", "mirt": "mirt"}  # Debian: r-cran-lme4; mirt is on CRAN alone

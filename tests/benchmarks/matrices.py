@@ -20,6 +20,10 @@ SIZES: Final[Mapping[str, tuple[int, int]]] = {  # (models, items)
     "L": (400, 14_000),
     "XL": (5_000, 10_000),
     "5000x28000": (5_000, 28_000),
+    "1000x50": (1_000, 50),
+    "5000x50": (5_000, 50),
+    "50000x100": (50_000, 100),
+    "500000x50": (500_000, 50),
 }
 REAL: Final[Mapping[str, tuple[str, str]]] = {  # name → file, benchmark
     "gsm8k": ("metabench_dev", "gsm8k"),

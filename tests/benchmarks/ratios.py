@@ -27,16 +27,17 @@ SHORT: Final = {"ability": "θ", "difficulty": "b", "discrimination": "a"}
 
 
 def best_runs(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a matrix and entrant: the fastest of the repeats that went well, or the first outcome of none."""
+    """One row a matrix and entrant: of the repeats that went well that of least processor time, or else the first."""
     frame = pd.DataFrame(records)
-    if "fit_seconds" not in frame:
-        frame["fit_seconds"] = np.nan
+    for name in ("fit_seconds", "cpu_seconds"):
+        if name not in frame:
+            frame[name] = np.nan
     frame["n_ok"] = (frame["status"] == "ok").groupby([frame["matrix"], frame["entrant"]]).transform("sum")
     if "extrapolated_from_epochs" in frame:
         asked = [options.get("epochs", np.nan) if isinstance(options, dict) else np.nan for options in frame["options"]]
         whole = (np.array(asked) / frame["extrapolated_from_epochs"]).fillna(1.0)
         frame["cpu_seconds"] = frame["cpu_seconds"] * whole  # `fit_seconds` is extrapolated by the adapter
-    order = frame.sort_values(["fit_seconds", "repeat"], na_position="last", kind="stable")
+    order = frame.sort_values(["cpu_seconds", "fit_seconds", "repeat"], na_position="last", kind="stable")
     return order.drop_duplicates(["matrix", "entrant"]).set_index(["matrix", "entrant"]).sort_index()
 
 
@@ -139,7 +140,7 @@ def _line(name: str, row: pd.Series) -> str:
     if np.isfinite(row.get("extrapolated_from_epochs", np.nan)):
         note = f"extrapolated from {row['extrapolated_from_epochs']:.0f} epochs"
     if np.isfinite(row.get("min_ess", np.nan)):
-        note += f" min ESS {row['min_ess']:.0f}, {row['min_ess'] / row['fit_seconds']:.2f} a second"
+        note += f" min ESS {row['min_ess']:.0f}, {row['min_ess'] / row['cpu_seconds']:.3g} a processor second"
     undefined = [int(row.get(f"missing_{each}", 0) or 0) for each in PARAMETERS if row.get(f"missing_{each}", 0) > 0]
     note += f" {sum(undefined):,} estimates undefined" if undefined else ""
     cells = [

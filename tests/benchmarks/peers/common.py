@@ -35,19 +35,21 @@ def serve(prepare, fit, export, packages, warm_up=None, warm_up_shapes=WARM_UP_S
         Whose versions are noted.
     warm_up : mapping, optional
         Options for fits of small matrices before the clock starts, so that compilers and thread pools are up.
-    warm_up_shapes : sequence of (int, int)
-        Sizes of those matrices; several where the peer has code of its own for wide ones.
+    warm_up_shapes : sequence of (int, int), optional
+        Sizes of those matrices; several where the peer has code of its own for wide ones. None: the matrix itself,
+        where the peer compiles anew for every size; ``warm_up_cpu_seconds`` of the record are then its first fit's.
     """
     job = json.loads(Path(sys.argv[1]).read_text())
     options = job["options"]
     with np.load(job["matrix"]) as file:
         responses = file["responses"]
     import_seconds = time.perf_counter() - START
+    cpu = cpu_seconds()
     if warm_up is not None and options.get("warm_up", True):
-        for shape in warm_up_shapes:
-            small = (np.random.default_rng(0).random(shape) < 0.6).astype(np.int8)
-            fit(prepare(small, {**options, **warm_up}), {**options, **warm_up})
-    memory_before = peak_mb()
+        small = [(np.random.default_rng(0).random(shape) < 0.6).astype(np.int8) for shape in warm_up_shapes or ()]
+        for matrix in small or [responses]:
+            fit(prepare(matrix, {**options, **warm_up}), {**options, **warm_up})
+    warm_up_cpu, memory_before = cpu_seconds() - cpu, peak_mb()
     start = time.perf_counter()
     prepared = prepare(responses, options)
     loaded, cpu = time.perf_counter(), cpu_seconds()
@@ -56,6 +58,7 @@ def serve(prepare, fit, export, packages, warm_up=None, warm_up_shapes=WARM_UP_S
     record = {
         "fit_seconds": done - loaded,
         "cpu_seconds": cpu_seconds() - cpu,
+        "warm_up_cpu_seconds": warm_up_cpu,
         "load_seconds": loaded - start,
         "import_seconds": import_seconds,
         "peak_mb": peak_mb() + children_mb() * options.get("jobs", 0),

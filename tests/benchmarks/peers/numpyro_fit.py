@@ -58,4 +58,4 @@ def export(samples, data, options):
 
 
 if __name__ == "__main__":
-    serve(prepare, fit, export, ("numpyro", "jax", "numpy"), warm_up={"warmup": 5, "draws": 5})
+    serve(prepare, fit, export, ("numpyro", "jax", "numpy"), warm_up={"warmup": 5, "draws": 5}, warm_up_shapes=None)
