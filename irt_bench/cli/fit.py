@@ -192,7 +192,8 @@ class MethodOptions:
     ] = None
     max_steps: Annotated[int | None, option("Largest number of steps.", default="20000", panel=SVI)] = None
     device: Annotated[
-        str | None, choice(DeviceName, "Device on which likelihoods are computed.", panel=SVI, default="cpu")
+        str | None,
+        choice(DeviceName, "laplace, svi: where sums over the answers are computed.", default="cpu"),
     ] = None
 
     def settings(self, method: str) -> "Settings":

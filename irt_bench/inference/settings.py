@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from irt_bench.errors import FitError, unknown_choice
+from irt_bench.names import DeviceName
 
 MAX_THREADS: Final = 1_024  # of a process, and processes at once; no machine has use for more
 MAX_DRAWS: Final = 100_000  # of a chain; more digits of a mean than any table shows
@@ -60,6 +61,9 @@ class LaplaceSettings(Settings):
     threads : int
         Number of threads; results do not depend on it. 0: as many as are idle, and one for sweeps over matrices of less
         than three million cells.
+    device : {"cpu", "cuda"}
+        Where sweeps over the answers are computed if each model gave 500 or more, or grids of abilities would cost too
+        much. All else is computed on the CPU: draws, grids, several abilities.
 
     Examples
     --------
@@ -74,6 +78,7 @@ class LaplaceSettings(Settings):
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
     max_sweeps: Steps = 200
     refine: bool = True
+    device: DeviceName = "cpu"
 
     @property
     def n_threads(self) -> int:
@@ -164,7 +169,7 @@ class SVISettings(Settings):
     window: Steps = 100
     batch: Annotated[int, Field(ge=0)] = 0
     draws: Annotated[int, Field(ge=2, le=MAX_DRAWS)] = 1_000
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: DeviceName = "cpu"
 
 
 SETTINGS: Final[Mapping[str, type[Settings]]] = {

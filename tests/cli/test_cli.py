@@ -243,10 +243,13 @@ def test_force_replaces_an_existing_output(two_benchmarks, tmp_path):
         ),
         (["fit", "{one}", "-o", "{out}", "--guessing", "0.2"], "the 2pl model has no guessing"),
         (["fit", "{one}", "-o", "{out}", "--method", "nuts", "--target-accept", "2"], "--target-accept is 2.0"),
-        pytest.param(
-            ["fit", "{one}", "-o", "{out}", "--method", "svi", "--device", "cuda"],
-            "finds none here",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here"),
+        *(
+            pytest.param(
+                ["fit", "{one}", "-o", "{out}", "--method", method, "--device", "cuda"],
+                "finds none here",
+                marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here"),
+            )
+            for method in ("laplace", "svi")
         ),
         (["score", "{one}", "--fit", "{one}"], "is not a fit written by irt-bench"),
         (["compare", "{two}", "--benchmark", "arc", "--fit", "{fit}"], "0"),

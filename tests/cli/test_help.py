@@ -103,7 +103,7 @@ def test_options_of_a_method_are_grouped_under_it():
         *(("fit", option, LaplaceSettings.model_fields[option].default) for option in ("draws", "max_sweeps")),
         *(("fit", option, NUTSSettings.model_fields[option].default) for option in ("draws", "chains", "warmup")),
         *(("fit", option, SVISettings.model_fields[option].default) for option in ("draws", "max_steps", "guide")),
-        ("fit", "device", SVISettings.model_fields["device"].default),
+        *(("fit", "device", kind.model_fields["device"].default) for kind in (LaplaceSettings, SVISettings)),
         ("subset", "method", DEFAULT_METHOD),
         ("subset", "estimator", DEFAULT_ESTIMATOR),
         ("study", "folds", StudyDesign().n_folds),

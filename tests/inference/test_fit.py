@@ -175,7 +175,7 @@ def test_a_fit_of_an_earlier_version_loads_with_settings_that_are_no_more(counts
     fitted = fit(counts, TwoPL())
     tree = fitted.to_datatree()
     about = json.loads(tree.attrs["irt_bench"])
-    about["settings"]["device"] = "cpu"
+    about["settings"]["kernel"] = "numba"
     tree.attrs["irt_bench"] = json.dumps(about)
     tree.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
     assert Fit.load(tmp_path / "fit.nc").settings == fitted.settings

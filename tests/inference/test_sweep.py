@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
+import torch
 from numba import njit
 from numba.core import caching
 from scipy.special import expit
 
-from irt_bench import ThreePL, TwoPL
-from irt_bench.inference.fast import sweep, sweep_numba  # noqa: F401 - the second reports what is compiled
+from irt_bench import LaplaceSettings, SVISettings, ThreePL, TwoPL, fit
+from irt_bench.errors import FitError
+from irt_bench.inference.fast import laplace, sweep, sweep_numba  # noqa: F401 - the last reports what is compiled
 from irt_bench.inference.fast.parameter_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
+from irt_bench.inference.sampling import likelihood
 from irt_bench.workers import listening
 
 MODELS = {"2pl": TwoPL(), "3pl": ThreePL(guessing=0.25)}
@@ -28,6 +31,82 @@ def expected(correct, trials, mean, variance, items):
         information += weight * (w @ items.slope**2)
         sums += weight * np.stack([r.sum(0), theta @ r, w.sum(0), theta @ w, theta**2 @ w])
     return gradient, information, sums
+
+
+def three_nodes(correct, trials, mean, variance, items):
+    """The same sums by the sweeps' own rule."""
+    found = [0.0, 0.0, 0.0]
+    for (weight,), place in zip(sweep.HERMITE, (0, -1, 1), strict=True):
+        theta = mean + place * np.sqrt(3 * variance)
+        part = expected(correct, trials, theta, np.zeros_like(theta), items)
+        found = [total + weight * each for total, each in zip(found, part, strict=True)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "n_samples", "missing"), [("2pl", 1, 0.0), ("2pl", 3, 0.2), ("3pl", 1, 0.2)])
+def test_sums_by_torch_are_those_of_the_rule_and_of_the_compiled_loops(
+    rng, simulate_counts, monkeypatch, name, n_samples, missing
+):
+    correct, trials = simulate_counts(70, 300, n_samples=n_samples, missing=missing)
+    items = Items.start(MODELS[name], rng.uniform(0.3, 0.9, 300))
+    items.log_slope[:] = rng.uniform(-1, 1, 300)
+    state = rng.normal(size=70), rng.uniform(0.005, 0.05, 70), items
+    compiled, by_torch = (Sweeper(correct, trials, threads=1, device=device) for device in ("cpu", "cpu:0"))
+    assert by_torch._smooth(*state) is None
+    monkeypatch.setitem(likelihood.CHUNK_CELLS, "cpu", 4_500)  # some chunks, the last one short
+    rule = three_nodes(correct, trials, *state)
+    for found, tolerance in ((by_torch, 1e-10), (compiled, 2e-3)):  # the loops are in float32
+        sums = (*found.over_items(*state), found.over_models(*state))
+        for each, exact in zip(sums, rule, strict=True):
+            np.testing.assert_allclose(each, exact, rtol=0, atol=tolerance)
+    for cells in (by_torch._cells, compiled._cells):
+        np.testing.assert_allclose(cells.right_by_model(items.slope), correct @ items.slope, atol=1e-10)
+        np.testing.assert_allclose(cells.right_by_item(state[0]), state[0] @ correct, atol=1e-10)
+    monkeypatch.setattr(sweep, "HERMITE", np.array([[0.6], [0.2], [0.2]]))  # the control: wrong weights
+    assert np.abs(by_torch.over_models(*state) - rule[2]).max() > 1e-3
+
+
+def test_whole_sweeps_by_torch_agree_where_curves_at_few_abilities_will_do(rng, simulate_counts):
+    correct, trials = simulate_counts(300, 120, n_samples=3)
+    items = Items.start(TwoPL(), rng.uniform(0.3, 0.9, 120))
+    state = rng.normal(size=300), rng.uniform(0.005, 0.05, 300), items
+    compiled, by_torch = (Sweeper(correct, trials, threads=1, device=device) for device in ("cpu", "cpu:0"))
+    assert by_torch._smooth(*state) is not None
+    for method in ("over_items", "over_models"):
+        for one, other in zip(getattr(by_torch, method)(*state), getattr(compiled, method)(*state), strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-3)
+    rule = three_nodes(correct, trials, *state)
+    np.testing.assert_allclose(by_torch.over_models(*state), rule[2], atol=1e-6)  # what the interpolation may err
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_a_fit_by_torch_gives_the_draws_of_the_compiled_loops(simulate_counts, monkeypatch, missing):
+    correct, trials = simulate_counts(150, 700, missing=missing)
+    made = []
+
+    def fitted(on):
+        def sweeper(*counts, device, **rest):
+            made.append(device)
+            return Sweeper(*counts, device=on or device, **rest)
+
+        monkeypatch.setattr(laplace, "Sweeper", sweeper)
+        sites = laplace.fit_laplace(TwoPL(), correct, trials, LaplaceSettings(draws=20, refine=False)).sites
+        if not missing:  # noise in directions that answers do not tell apart is turned by rounding errors
+            sites["ability"] = laplace.approximate(TwoPL(), correct, trials, threads=1).state.abilities.mean
+        return sites
+
+    compiled, by_torch = fitted(None), fitted("cpu:0")
+    assert set(made) == {"cpu"}
+    for name, draws in compiled.items():
+        off = np.abs(by_torch[name] - draws).max()
+        assert 0 < off < 5e-5, name  # the loops are in float32
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("kind", [LaplaceSettings, SVISettings])
+def test_a_gpu_that_is_not_there_is_refused(simulate_counts, kind):
+    with pytest.raises(FitError, match="needs a GPU that PyTorch can use; it finds none here"):
+        fit(simulate_counts(20, 30)[0], "2pl", kind(device="cuda"))
 
 
 @pytest.mark.parametrize("name", MODELS)

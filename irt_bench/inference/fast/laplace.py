@@ -348,7 +348,8 @@ def _choose_abilities(
     few_answers = int((distinct_rows(trials) > 0).sum(axis=1).min()) < MANY_ITEMS
     if few_answers and AbilityGrid.is_affordable(AbilityGrid.n_nodes(least_sd, reach), correct.size, cost=cost):
         return GridAbilities(correct, trials, least_sd=least_sd, reach=reach)
-    return GaussianAbilities(Sweeper(correct, trials, threads=settings.sweep_threads(correct.size)))
+    threads = settings.sweep_threads(correct.size)
+    return GaussianAbilities(Sweeper(correct, trials, threads=threads, device=settings.device))
 
 
 def _reach(populations: Populations, margin: float = 0.0) -> tuple[float, float]:

@@ -75,6 +75,8 @@ def use_threads(threads: int) -> None:
 class NumbaCells:
     """Responses by model, not copied; and by item, where sums of curves over models are asked for."""
 
+    dtype = np.float32
+
     def __init__(self, correct: npt.NDArray[Any], trials: npt.NDArray[Any], *, threads: int) -> None:
         self._threads = threads
         self._trials, self._right_by_model = trials, _read_only(correct)
