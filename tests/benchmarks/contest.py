@@ -64,9 +64,13 @@ class Entrant:
 OURS_SCRIPT: Final = "irt_bench_fit.py"
 FEWER_EPOCHS: Final = {3 * MILLION: {"epochs_run": 100}, 20 * MILLION: {"epochs_run": 4}}
 NUTS_OPTIONS: Final = {"method": "nuts", "chains": 2, "warmup": 500, "draws": 500, "jobs": 2, "warm_up": False}
+NUMPYRO_OPTIONS: Final = {"chains": 2, "warmup": 500, "draws": 500}
 ENTRANTS: Final[Mapping[str, Entrant]] = {
     "laplace": Entrant(OURS_SCRIPT, options={"method": "laplace"}),
-    "laplace unrefined": Entrant(OURS_SCRIPT, options={"method": "laplace", "refine": False}, most_cells=MILLION // 10),
+    "laplace alone": Entrant(OURS_SCRIPT, options={"method": "laplace", "checks": False}),
+    "laplace alone unrefined": Entrant(
+        OURS_SCRIPT, options={"method": "laplace", "checks": False, "refine": False}, most_cells=MILLION // 10
+    ),
     "laplace 1pl": Entrant(OURS_SCRIPT, irt_model="1pl", options={"method": "laplace"}),
     "svi": Entrant(OURS_SCRIPT, options={"method": "svi"}, most_cells=MILLION),
     "nuts": Entrant(OURS_SCRIPT, options=NUTS_OPTIONS, most_cells=2 * MILLION),
@@ -90,8 +94,9 @@ ENTRANTS: Final[Mapping[str, Entrant]] = {
     "mirt.py 1pl": Entrant("mirt_py_fit.py", "mirt.py", "1pl", most_cells=MILLION),
     "theta-irt": Entrant("theta_irt_fit.py", "theta-irt", options={"se": False}, most_cells=25 * MILLION),
     "theta-irt with se": Entrant("theta_irt_fit.py", "theta-irt", options={"se": True}, most_cells=300_000),
-    "numpyro": Entrant(
-        "numpyro_fit.py", "numpyro", options={"chains": 2, "warmup": 500, "draws": 500}, most_cells=MILLION
+    "numpyro": Entrant("numpyro_fit.py", "numpyro", options=NUMPYRO_OPTIONS, most_cells=MILLION),
+    "numpyro dense": Entrant(
+        "numpyro_fit.py", "numpyro", options={**NUMPYRO_OPTIONS, "dense_mass": True}, most_cells=MILLION
     ),
     "lme4": Entrant("lme4_fit.R", "lme4", "1pl", most_cells=MILLION),
     "mirt": Entrant("mirt_fit.R", "mirt", options={"se": False}, most_cells=MILLION),

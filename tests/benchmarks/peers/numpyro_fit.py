@@ -1,6 +1,7 @@
 """numpyro NUTS on the dense matrix, chains one after another; the priors of this package's 2PL.
 
-Options: chains, warmup, draws. ``min_ess`` is the smallest bulk effective sample size over all parameters.
+Options: chains, warmup, draws, and dense_mass (false), whether the mass matrix is. ``min_ess`` is the smallest bulk
+effective sample size over all parameters.
 """
 
 import jax
@@ -36,7 +37,7 @@ def prepare(responses, options):
 
 def fit(data, options):
     mcmc = MCMC(
-        NUTS(model),
+        NUTS(model, dense_mass=options.get("dense_mass", False)),
         num_warmup=options["warmup"],
         num_samples=options["draws"],
         num_chains=options["chains"],
