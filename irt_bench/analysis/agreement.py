@@ -183,7 +183,7 @@ def compare_ability_accuracy(
     accuracy = np.asarray(counts.accuracy().to_numpy(), dtype=np.float64).round(DECIMALS)
     resampled = resample_accuracy(counts, accuracy, n_resamples, rng)
     found = model_abilities(posterior, counts)
-    thinned = found.draws[evenly_spaced(len(found.draws), MAX_DRAWS)].astype(np.float64)
+    thinned = found.draws.of(rows=evenly_spaced(len(found.draws.drawn), MAX_DRAWS)).astype(np.float64)
     measures = AbilityAndAccuracy(found.table[ABILITY].to_numpy(), accuracy, thinned, resampled)
     discordant, n_discordant, n_clear = discordant_pairs(measures, counts.models.index)
     items, note = responsible_items(discordant, counts, weights)

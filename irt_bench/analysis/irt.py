@@ -6,7 +6,8 @@ The posterior is a data set with ``ability`` of dimensions (chain, draw, model) 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +110,7 @@ def ability_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.
 def tabulate_abilities(found: ModelAbilities, counts: ResponseCounts | None) -> pd.DataFrame:
     """Make the table of `ability_table` from `ModelAbilities`."""
     table, draws, tie_group = found
+    n_draws = len(draws.drawn)
     if counts is not None:
         order = match_labels(counts.models.index, table.index, MODEL, "the responses", "the posterior")
         table["accuracy"] = counts.accuracy().to_numpy()[order]
@@ -116,22 +118,42 @@ def tabulate_abilities(found: ModelAbilities, counts: ResponseCounts | None) -> 
     known = np.ones(len(table), dtype=bool) if counts is None else (table["n_items"] > 0).to_numpy()
     if not known.any():
         raise AnalysisError(f"none of the {len(table):,} models has an answer; abilities are those of the prior.")
-    labels, draws = table.index[known], draws[:, known]
-    relative = summarise(_relative(draws), "relative_ability", labels)
-    thinned = draws[evenly_spaced(len(draws), RANK_DRAWS)]
+    places = np.flatnonzero(known)
+    mean, sd = _moments_over_models(draws, places)
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN where all models are equal in a draw
+        relative = summarise_blocks(
+            lambda block: (draws.of(models=places[block]) - mean) / sd, "relative_ability", table.index[known], n_draws
+        )
     relative["rank"] = table[ABILITY][known].rank(ascending=False)
-    ranks = pd.DataFrame(thinned).rank(axis=1, ascending=False)
-    relative["rank_q05"], relative["rank_q95"] = np.quantile(ranks, INTERVAL, axis=0)
     first = np.flatnonzero(relative["rank"] == relative["rank"].min())
-    relative["p_first_abler"] = _share_below(thinned, first)
+    ranks, below = _ranks_and_share_below(draws, places, first)
+    in_draws = summarise(ranks, "rank", relative.index)
+    relative[["rank_q05", "rank_q95"]] = in_draws[["rank_q05", "rank_q95"]]
+    relative["p_first_abler"] = below
     return table.join(relative.groupby(tie_group[known]).transform("mean"))
+
+
+class RescaledDraws(NamedTuple):
+    """Draws of abilities, (draw, model), shifted and scaled where they are looked at: a copy of all may not fit."""
+
+    drawn: npt.NDArray[np.floating]
+    found: npt.NDArray[np.floating] | None = None  # (model,), their means; None: taken as they are
+    target: npt.NDArray[np.floating] | None = None  # (model,)
+    scale: npt.NDArray[np.floating] | None = None  # (model,)
+
+    def of(self, *, rows: Any = slice(None), models: Any = slice(None)) -> npt.NDArray[np.floating]:
+        """Give some draws of some models."""
+        part = self.drawn[rows][:, models]
+        if self.found is None or self.target is None or self.scale is None:
+            return np.asarray(part)
+        return np.asarray(self.target[models] + (part - self.found[models]) * self.scale[models])
 
 
 class ModelAbilities(NamedTuple):
     """Abilities of the models of a fit, in the order of its posterior."""
 
     table: pd.DataFrame  # indexed by model: ability, with _sd, _q05 and _q95
-    draws: npt.NDArray[np.floating]  # (draw, model), with the means and sds of the table
+    draws: RescaledDraws  # with the means and sds of the table
     tie_group: npt.NDArray[np.intp]  # (model,), equal where posteriors are equal
 
 
@@ -142,25 +164,55 @@ def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> Mod
     drawn = summarise(draws, ABILITY, labels)
     unknown = DIFFICULTY not in posterior or DISCRIMINATION not in posterior or SCORE_MODEL in posterior.attrs
     if counts is None or unknown:
-        return ModelAbilities(drawn, draws, np.arange(len(labels)))
+        return ModelAbilities(drawn, RescaledDraws(draws), np.arange(len(labels)))
     order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
     table = abilities_given_items(counts, posterior).iloc[order].set_axis(labels)
     tie_group = ties(table[ABILITY].to_numpy(), table[f"{ABILITY}_sd"].to_numpy())
-    return ModelAbilities(table, _rescaled(draws, drawn, table), tie_group)
+    scale = table[f"{ABILITY}_sd"].to_numpy() / np.maximum(drawn[f"{ABILITY}_sd"].to_numpy(), TINY)
+    rescaled = RescaledDraws(draws, drawn[ABILITY].to_numpy(), table[ABILITY].to_numpy(), scale)
+    return ModelAbilities(table, rescaled, tie_group)
 
 
-def _rescaled(draws: npt.NDArray[np.floating], found: pd.DataFrame, target: pd.DataFrame) -> npt.NDArray[np.floating]:
-    """Shift and scale each model's draws from the mean and sd `found` to those `target`."""
-    scale = target[f"{ABILITY}_sd"].to_numpy() / np.maximum(found[f"{ABILITY}_sd"].to_numpy(), TINY)
-    return np.asarray(target[ABILITY].to_numpy() + (draws - found[ABILITY].to_numpy()) * scale)
+def _moments_over_models(
+    draws: RescaledDraws, models: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """Mean and sd over some models within each draw, (draw, 1) each."""
+    found = []
+    for rows in slices(len(draws.drawn), BLOCK_CELLS // len(models)):
+        part = draws.of(rows=rows, models=models)
+        mean = part.mean(axis=1, keepdims=True)
+        found.append((mean, (part - mean).std(axis=1, keepdims=True)))
+    mean, sd = (np.concatenate(each) for each in zip(*found, strict=True))
+    return mean, sd
 
 
-def _share_below(draws: npt.NDArray[np.floating], first: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Share of draws in which each model is below the first; models that share first place get 0.5."""
+def _ranks_and_share_below(
+    draws: RescaledDraws, models: npt.NDArray[np.intp], first: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Ranks of some models within draws, (draw, model), and shares of draws in which each is below the first of them.
+
+    Models that share first place get a share of 0.5.
+    """
+    rows = evenly_spaced(len(draws.drawn), RANK_DRAWS)
     some = first[evenly_spaced(len(first), MAX_FIRST)]
-    share = np.mean([(draws[:, [place]] > draws).mean(axis=0) for place in some], axis=0)
+    ranks, below = np.empty((len(rows), len(models)), np.float32), np.zeros(len(models))
+    for at, row in enumerate(rows):
+        values = draws.of(rows=[row], models=models)[0]
+        ranks[at] = _rank(values)
+        below += (values[some, None] > values).sum(axis=0)
+    share = below / (len(rows) * len(some))
     share[first] = np.nan if len(first) == 1 else 0.5
-    return np.asarray(share)
+    return ranks, share
+
+
+def _rank(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Rank from the largest down; ties share their mean rank."""
+    order = np.argsort(-values)
+    if (np.diff(values[order]) == 0).any():
+        return pd.Series(values).rank(ascending=False).to_numpy()
+    ranks = np.empty(len(values))
+    ranks[order] = np.arange(1, len(values) + 1)
+    return ranks
 
 
 def item_table(posterior: xr.Dataset, counts: Responses | None = None) -> pd.DataFrame:
@@ -412,22 +464,22 @@ def _item_flags(counts: ResponseCounts, *, shared_slope: bool) -> npt.NDArray[np
     return np.stack([nothing, ~shown & ~nothing])
 
 
-def _relative(draws: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Standardise over models within each draw; NaN where all models are equal in a draw."""
-    centred = draws - draws.mean(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(centred / centred.std(axis=1, keepdims=True))
-
-
 def _need_spread(draws: npt.NDArray[np.floating]) -> None:
     if len(draws) < MIN_DRAWS:
         raise AnalysisError(f"there is {len(draws)} draw; at least {MIN_DRAWS} are needed for a spread.")
 
 
 def summarise(draws: npt.NDArray[np.floating], name: str, labels: pd.Index) -> pd.DataFrame:
-    """Mean, sd and interval limits of each column, in blocks of columns, since quantiles copy their input."""
+    """Mean, sd and interval limits of each column."""
+    return summarise_blocks(lambda block: draws[:, block], name, labels, len(draws))
+
+
+def summarise_blocks(
+    columns: Callable[[slice], npt.NDArray[np.floating]], name: str, labels: pd.Index, n_draws: int
+) -> pd.DataFrame:
+    """Give the same in blocks of columns, since quantiles copy their input."""
     found = np.empty((4, len(labels)))
-    for block in slices(len(labels), BLOCK_CELLS // len(draws)):
-        part = draws[:, block].astype(np.float64)
+    for block in slices(len(labels), BLOCK_CELLS // n_draws):
+        part = columns(block).astype(np.float64)
         found[:, block] = part.mean(axis=0), part.std(axis=0, ddof=1), *np.quantile(part, INTERVAL, axis=0)
     return pd.DataFrame(dict(zip((name, f"{name}_sd", f"{name}_q05", f"{name}_q95"), found, strict=True)), index=labels)

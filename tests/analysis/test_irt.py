@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,20 @@ def test_abilities_and_ranks_are_those_of_the_draws(posterior):
     assert list(table["rank"]) == [4, 3, 2, 1]
     ranks = (draws[:, None, :] > draws[:, :, None]).sum(2) + 1  # models above, and itself
     np.testing.assert_allclose(table["rank_q05"], np.quantile(ranks, 0.05, axis=0))
+
+
+def test_abilities_of_many_models_need_little_more_memory_than_their_draws(rng):
+    draws = rng.normal(size=(1, 200, 10_000)).astype(np.float32)
+    labels = {"model": [f"m{number}" for number in range(10_000)]}
+    many = xr.Dataset({"ability": (("chain", "draw", "model"), draws)}, coords=labels)
+    ability_table(many.isel(model=slice(20)))  # what is imported on the way
+    tracemalloc.start()
+    try:
+        ability_table(many)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * draws.nbytes  # with copies of all it was nine times
 
 
 def test_accuracy_is_joined_by_label_and_not_by_position(posterior, make_counts):
