@@ -23,8 +23,8 @@ def test_abilities_and_ranks_are_those_of_the_draws(posterior):
     np.testing.assert_allclose(table["rank_q05"], np.quantile(ranks, 0.05, axis=0))
 
 
-def test_abilities_of_many_models_need_little_more_memory_than_their_draws(rng):
-    draws = rng.normal(size=(1, 200, 10_000)).astype(np.float32)
+def test_abilities_of_many_models_need_little_more_memory_than_their_draws():
+    draws = np.random.default_rng(0).normal(size=(1, 200, 10_000)).astype(np.float32)
     labels = {"model": [f"m{number}" for number in range(10_000)]}
     many = xr.Dataset({"ability": (("chain", "draw", "model"), draws)}, coords=labels)
     ability_table(many.isel(model=slice(20)))  # what is imported on the way
