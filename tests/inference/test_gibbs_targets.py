@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from irt_bench import OnePL, TwoPL
-from irt_bench.inference.fast.gibbs_targets import Answers, Stretch, ability_target, intercept_target, item_target
+from irt_bench.inference.fast.gibbs_targets import Answers, Stretch, ability_target, item_target
 
 STEP = 1e-2
 
@@ -16,7 +16,7 @@ def scene(irt_model, from_prior):
     stretch = Stretch(irt_model, state)
     found = {"ability": (ability_target(answers, state), state.ability[..., None])}
     if isinstance(irt_model, OnePL):
-        found["item"] = intercept_target(answers, state), state.intercept[..., None]
+        found["item"] = item_target(answers, state, shared_slope=True), state.intercept[..., None]
     else:
         found["item"] = item_target(answers, state), np.stack([state.intercept, state.log_slope], -1)
     return found | {"stretch": (stretch.target(answers), stretch.start[:, None])}, stretch, state

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from irt_bench.arrays import Array
 from irt_bench.irt_models.populations import AbilityPrior
 from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING, UPPER_ASYMPTOTE
 
 BLOCK = 2**17  # weights at a time: they stay in the processor's cache
-Array = npt.NDArray[Any]
 REACH = 6.0  # nodes from -6 to 6: an ability ~ N(0, 1) lies beyond with probability 2e-9
 STANDARD_REACH = (-REACH, REACH)
 NODES_PER_SD = 1.25
@@ -32,25 +32,14 @@ MIN_CHANCE = 1e-30  # logarithms of float32 stay finite
 
 @dataclass(frozen=True)
 class AbilityGrid:
-    """Answers, patterns joined, and the nodes.
+    """Answers, patterns joined, and the nodes."""
 
-    Parameters
-    ----------
-    right, wrong : arrays of shape (pattern, item)
-        Counts of right and wrong answers, floating.
-    multiplicity : array of shape (pattern,)
-        Models that gave each pattern.
-    pattern : integer array of shape (model,)
-        Pattern of each model.
-    nodes : array of shape (node,)
-        Evenly spaced abilities.
-    """
-
+    # (pattern, item): counts of right and wrong answers, floating
     right: Array
     wrong: Array
-    multiplicity: Array
-    pattern: npt.NDArray[np.intp]
-    nodes: npt.NDArray[np.float64]
+    multiplicity: Array  # (pattern,): models that gave each pattern
+    pattern: npt.NDArray[np.intp]  # (model,): pattern of each model
+    nodes: npt.NDArray[np.float64]  # (node,): evenly spaced abilities
 
     @classmethod
     def from_counts(
@@ -87,11 +76,6 @@ class AbilityGrid:
     def is_affordable(n_nodes: int, n_cells: int, *, cost: float) -> bool:
         """Whether cells times nodes cost no more than `cost`; MAX_NODES are always affordable, FINEST the most."""
         return n_nodes <= min(max(MAX_NODES, cost / max(n_cells, 1)), FINEST)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Number of models and of items."""
-        return len(self.pattern), self.right.shape[1]
 
     @cached_property
     def _apart(self) -> bool:
@@ -227,18 +211,9 @@ class CurveTable:
 def draw_from_grid(
     weights: Array, nodes: npt.NDArray[np.float64], pattern: npt.NDArray[np.intp], uniform: Array
 ) -> Array:
-    """Invert each model's cumulative weights at uniform numbers, linear within a node's cell.
+    """Invert each model's cumulative weights at uniform numbers, (model,) or (model, draw), linear in a node's cell.
 
-    Parameters
-    ----------
-    weights : array of shape (pattern, node)
-        Posterior of ability; a weight is spread evenly over the cell around its node.
-    nodes : array of shape (node,)
-        Evenly spaced abilities.
-    pattern : integer array of shape (model,)
-        Row of `weights` for each model.
-    uniform : array of shape (model,) or (model, draw)
-        In [0, 1).
+    Weights are (pattern, node), each spread evenly over the cell around its node; `pattern` gives each model's row.
     """
     from irt_bench.inference.fast.sweep_numba import invert_cells  # noqa: PLC0415 - a quarter of a second
 

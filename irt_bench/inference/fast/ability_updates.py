@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from irt_bench.arrays import Array
 from irt_bench.inference.fast.ability_grid import NODES_PER_SD, AbilityGrid, CurveTable, draw_from_grid
 from irt_bench.inference.fast.parameter_updates import Items
 from irt_bench.inference.fast.sweep import Sweeper
@@ -21,20 +22,12 @@ from irt_bench.irt_models.populations import AbilityPrior
 from irt_bench.names import DIFFICULTY, DISCRIMINATION, GUESSING
 
 CHUNK = 2**16  # numbers at a time: they stay in the processor's cache
-Array = npt.NDArray[Any]
 REACH_MARGIN = 1.0  # of nodes beyond what populations need, which may move
 MIN_WEIGHT = 1e-7  # of a node
 
 
 def standard_normals(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Draw standard normal numbers by Box and Muller's method, a third of the time of NumPy's own.
-
-    Parameters
-    ----------
-    rng : np.random.Generator
-        Where the uniform numbers come from.
-    shape : tuple of int
-        Of the result.
 
     Notes
     -----
@@ -58,18 +51,10 @@ def standard_normals(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.ND
 
 @dataclass(frozen=True)
 class SmoothCross:
-    """Cross derivatives as smooth functions of ability.
+    """Cross derivatives as smooth functions of ability."""
 
-    Parameters
-    ----------
-    basis : array of shape (model, rank)
-        Chebyshev polynomials at the abilities, or weights of the nodes.
-    rows : tuple of two arrays of shape (rank, item)
-        basis @ rows are the derivatives in (intercept, log slope).
-    """
-
-    basis: Array
-    rows: tuple[Array, Array]
+    basis: Array  # (model, rank): Chebyshev polynomials at the abilities, or weights of the nodes
+    rows: tuple[Array, Array]  # (rank, item): basis @ rows are the derivatives in (intercept, log slope)
 
     def cross(self, block: slice) -> tuple[Array, Array]:
         """Rows of some items."""
@@ -77,8 +62,8 @@ class SmoothCross:
         return by_intercept[:, block], by_slope[:, block]
 
 
-class AbilityPosterior(Protocol):
-    """Posterior of every ability, independent given the items.
+class GridAbilities:
+    """Abilities tabulated on a grid, independent given the items.
 
     Attributes
     ----------
@@ -87,38 +72,6 @@ class AbilityPosterior(Protocol):
     newton_steps : int
         Item updates worth taking between two updates of the abilities.
     """
-
-    mean: Array
-    variance: Array
-    newton_steps: int
-
-    def update(self, items: Items, prior: AbilityPrior | None = None) -> None:
-        """Infer the abilities given the items, and their priors if these are not N(0, 1)."""
-
-    def reframe(self, location: float, scale: float) -> None:
-        """Measure abilities from `location` in units of `scale`, until the next update."""
-
-    def sums(self, items: Items) -> Array:
-        """Sum r, r theta, w, w theta and w theta^2, as expected, over models, (5, item).
-
-        r is the slope of the log-likelihood in an answer's log-odds, w the expected information about them.
-        """
-
-    def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
-        """How fast the slopes in (intercept, log slope) of some items change with each ability, (model, item) each."""
-
-    def precision(self, items: Items) -> Array:
-        """Give the expected information about each ability, the prior's included, (model,)."""
-
-    def least_sd(self, items: Items) -> float:
-        """Smallest sd of an ability given answers to all items."""
-
-    def draw(self, rng: np.random.Generator, n_draws: int, models: slice = slice(None)) -> Array:
-        """Draw abilities of some models given the items, (draw, model)."""
-
-
-class GridAbilities:
-    """Abilities tabulated on a grid."""
 
     newton_steps = 3
 
@@ -135,7 +88,7 @@ class GridAbilities:
         return float(self._grid.nodes[0]), float(self._grid.nodes[-1])
 
     def update(self, items: Items, prior: AbilityPrior | None = None) -> None:
-        """Weight the nodes."""
+        """Infer the abilities given the items, and their priors if these are not N(0, 1)."""
         grid = self._grid
         table = CurveTable(as_parameters(items), grid.nodes)
         _, self._weights = grid.weights(table.log_right, table.log_wrong, prior)
@@ -147,21 +100,25 @@ class GridAbilities:
         self.mean, self.variance = grid.by_model(mean), grid.by_model(square - mean**2)
 
     def reframe(self, location: float, scale: float) -> None:
-        """Move the nodes."""
+        """Measure abilities from `location` in units of `scale`, until the next update."""
         self._nodes = (self._nodes - location) / scale
         self.mean, self.variance = (self.mean - location) / scale, self.variance / scale**2
 
     def sums(self, items: Items) -> Array:
-        """Sum the expected counts at the nodes."""
+        """Sum r, r theta, w, w theta and w theta^2, as expected, over models, (5, item).
+
+        r is the slope of the log-likelihood in an answer's log-odds, w the expected information about them.
+        """
         residual, weight = residual_and_weight(items, self._nodes, self._right, self._right + self._wrong)
         nodes = self._nodes
         return np.stack([residual.sum(1), residual @ nodes, weight.sum(1), weight @ nodes, weight @ nodes**2])
 
     def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
-        """Give the expected mixed second derivatives, residuals left out.
+        """How fast the slopes in (intercept, log slope) of some items change with each ability, (model, item) each.
 
-        In a sum over items residuals are the pull of the prior, which the means of the posteriors have already
-        followed: counted again, models and items would seem to know the scale that they share.
+        Expected mixed second derivatives, residuals left out. In a sum over items residuals are the pull of the prior,
+        which the means of the posteriors have already followed: counted again, models and items would seem to know the
+        scale that they share.
         """
         grid = self._grid
         trials, by_node = grid.trials()[:, block], self._node_rows(_take(items, block))
@@ -183,7 +140,7 @@ class GridAbilities:
         return -items.slope * information, -(items.slope**2) * information * self._grid.nodes[:, None]
 
     def precision(self, items: Items) -> Array:
-        """Sum the information over items, as it is expected."""
+        """Give the expected information about each ability, the prior's included, (model,)."""
         grid, by_node = self._grid, -self._node_rows(items)[0] * items.slope
         if grid.common_trials is None:
             information = ((self._weights @ by_node.astype(np.float32)) * grid.trials()).sum(axis=1)
@@ -195,14 +152,7 @@ class GridAbilities:
         """Covariance, summed over models, of the slopes in (intercepts, log slopes) within the abilities' posteriors.
 
         What not knowing the abilities takes from the information about the items (Louis 1982), (2 item, 2 item), and
-        about what their priors depend on.
-
-        Parameters
-        ----------
-        items : Items
-            At which the abilities were inferred.
-        more : tuple of two arrays of shape (model, value), optional
-            What else has slopes: factors of the ability and of its square in them.
+        about what else has slopes: `more` gives factors of the ability and of its square in them, (model, value) each.
 
         Notes
         -----
@@ -263,32 +213,27 @@ class GridAbilities:
         return float((self._grid.nodes[1] - self._grid.nodes[0]) * NODES_PER_SD)
 
     def least_sd(self, items: Items) -> float:
-        """From the information at the nodes, which posteriors that fell between them do not show."""
+        """Smallest sd of an ability, from the information at the nodes: posteriors may fall between them."""
         trials, nodes = self._grid.most_trials[:, None], self._grid.nodes
         _, weight = residual_and_weight(items, nodes, np.zeros_like(trials), trials)
         return float(1 / np.sqrt(np.max(self._prior_precision) + (items.slope**2 @ weight).max()))
 
     def draw(self, rng: np.random.Generator, n_draws: int, models: slice = slice(None)) -> Array:
-        """Draw from the tabulated posteriors."""
+        """Draw abilities of some models given the items, (draw, model)."""
         grid, pattern = self._grid, self._grid.pattern[models]
         uniform = rng.random((len(pattern), n_draws), dtype=np.float32)
         return draw_from_grid(self._weights, grid.nodes, pattern, uniform).T
 
 
 class GaussianAbilities:
-    """Abilities as normal, each with a mean and a variance."""
+    """The same, abilities as normal, each with a mean and a variance."""
 
     newton_steps = 1
 
     def __init__(self, sweeper: Sweeper) -> None:
-        self._sweeper = sweeper
+        self._sweeper, self.common_trials = sweeper, sweeper.common_trials
         n_models = sweeper.shape[0]
         self.mean, self.variance = np.zeros(n_models), np.full(n_models, 0.1)
-
-    @property
-    def common_trials(self) -> Array | None:
-        """Trials of each item where all models had the same, shape (item,)."""
-        return self._sweeper.common_trials
 
     def update(self, items: Items, prior: AbilityPrior | None = None) -> None:
         """Two Newton steps of every mean; the variance is that of the curvature there."""
@@ -330,25 +275,15 @@ class GaussianAbilities:
         return np.asarray(mean + sd * standard_normals(rng, (n_draws, len(mean))), dtype=np.float32)
 
 
+AbilityPosterior = GridAbilities | GaussianAbilities
+
+
 def _covariances(weights: Array, multiplicity: Array, powers: Array, factors: list[Array]) -> tuple[Array, Array]:
-    """Sum covariances over models of sums of powers of ability times factors, with each other and with any function.
+    """Sum covariances over models of slopes, which are sums of powers of ability times factors.
 
-    Parameters
-    ----------
-    weights : array of shape (model, node)
-        Of the nodes.
-    multiplicity : array of shape (model,)
-        How often each model counts.
-    powers : array of shape (power, node)
-        Powers of ability.
-    factors : list of arrays of shape (model, slope), one per power
-        What each model's slopes have of it.
-
-    Returns
-    -------
-    array of shape (slope, slope)
-    array of shape (node, slope)
-        Of a function of ability, one at this node and zero at the others.
+    Weights of the nodes are (model, node), powers of ability (power, node), and factors, what each model's slopes have
+    of a power, (model, slope) each; a model counts as often as its multiplicity says. Gives those of the slopes with
+    each other, (slope, slope), and with functions that are one at a node and zero at the others, (node, slope).
     """
     powers = powers.astype(np.float32)
     means = weights @ powers.T

@@ -20,12 +20,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
+from irt_bench.arrays import Array
 from irt_bench.errors import FitWarning
 from irt_bench.inference.fast.ability_updates import (
     SmoothCross,
@@ -36,7 +35,6 @@ from irt_bench.inference.fast.ability_updates import (
 from irt_bench.inference.fast.parameter_updates import Items
 from irt_bench.inference.fast.sweep import interpolation
 
-Array = npt.NDArray[Any]
 WRITTEN_OUT = 4  # coordinates, up to which products with many matrices are faster than by matmul
 BLOCK_ITEMS = 1024
 MIN_CURVATURE = 0.05  # of the median precision, where there is none; at most what an ability's prior gives, 1
@@ -44,30 +42,14 @@ MIN_CURVATURE = 0.05  # of the median precision, where there is none; at most wh
 
 @dataclass(frozen=True)
 class BorderedPrecision:
-    """Precision of abilities, items and what items share.
+    """Precision of abilities, items and what items share."""
 
-    Parameters
-    ----------
-    abilities : array of shape (model,)
-        D.
-    cross : callable
-        Slice of items → B, shape (model, item, coordinate).
-    items : array of shape (item, coordinate, coordinate)
-        G.
-    items_shared : array of shape (item, coordinate, shared)
-        H.
-    shared : array of shape (shared, shared)
-        E.
-    abilities_shared : array of shape (model, shared)
-        F.
-    """
-
-    abilities: Array
-    cross: Callable[[slice], Array]
-    items: Array
-    items_shared: Array
-    shared: Array
-    abilities_shared: Array
+    abilities: Array  # (model,): D
+    cross: Callable[[slice], Array]  # slice of items → B, shape (model, item, coordinate)
+    items: Array  # (item, coordinate, coordinate): G
+    items_shared: Array  # (item, coordinate, shared): H
+    shared: Array  # (shared, shared): E
+    abilities_shared: Array  # (model, shared): F
 
     @property
     def n_items(self) -> int:
@@ -75,13 +57,9 @@ class BorderedPrecision:
         return len(self.items)
 
     def items_precision(self, lost: Array | None = None) -> Array:
-        """Marginal precision of items and shared, abilities eliminated.
+        """Marginal precision of items and shared, abilities eliminated, in the order (coordinate, item), shared.
 
-        Parameters
-        ----------
-        lost : array, optional
-            What not knowing abilities takes from the precision, in the order (coordinate, item), shared; by default
-            B' D^-1 B and its like.
+        `lost` is what not knowing abilities takes from it; by default B' D^-1 B and its like.
         """
         n_items, p, k = self.items_shared.shape
         n = n_items * p
@@ -230,15 +208,9 @@ def cholesky(precision: Array, *, unit: float = 1.0) -> Array:
 
 @dataclass(frozen=True)
 class SmoothBorderedPrecision(BorderedPrecision):
-    """An precision whose cross derivatives are basis @ cross(block).
+    """A precision whose cross derivatives are basis @ cross(block)."""
 
-    Parameters
-    ----------
-    basis : array of shape (model, rank)
-        Chebyshev polynomials at the abilities, or weights of the nodes of a grid.
-    """
-
-    basis: Array
+    basis: Array  # (model, rank): Chebyshev polynomials at the abilities, or weights of the nodes of a grid
 
     def _lost_to_abilities(self) -> Array:
         left, right = self._response()
@@ -284,17 +256,7 @@ class SmoothBorderedPrecision(BorderedPrecision):
 
 
 def smooth(ability: Array, trials: Array, items: Items) -> SmoothCross:
-    """Interpolate the cross derivatives over abilities.
-
-    Parameters
-    ----------
-    ability : array of shape (model,)
-        Posterior means.
-    trials : array of shape (item,)
-        Trials of every model.
-    items : Items
-        At their mode.
-    """
+    """Interpolate the cross derivatives over abilities."""
     nodes, basis, coefficients = interpolation(ability, float(items.slope.max()))
     slope, n_trials = items.slope[:, None], trials[:, None].astype(np.float64)
 

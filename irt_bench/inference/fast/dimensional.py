@@ -8,21 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import get_num_threads, set_num_threads
 from threadpoolctl import threadpool_limits
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.convergence import MIN_ITEMS, MIN_MODELS
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.fast.dimensional_gibbs import DimensionalState, refine
+from irt_bench.inference.fast.dimensional_gibbs import refine
 from irt_bench.inference.fast.gaussian_variational import (
     LEAST_SPREAD,
     MIN_SD,
+    DimensionalState,
     Factors,
     GaussianVariational,
     GroupCells,
@@ -39,7 +40,6 @@ from irt_bench.irt_models.multidimensional import Multidimensional, Multidimensi
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.workers import Progress
 
-Array = npt.NDArray[Any]
 MAX_THREADS: Final = get_num_threads()  # as many as numba may ever use
 MAX_REFINED: Final = 30_000_000  # cells times draws: some seconds
 MAX_REFINED_OF_FEW: Final = 300_000_000  # the same where models, or items of a dimension, are too few for a normal one
@@ -76,49 +76,31 @@ def fit_dimensional(
     settings: LaplaceSettings,
     progress: Progress | None = None,
 ) -> Draws:
-    """Draw from the approximate posterior of a model with several abilities.
-
-    Parameters
-    ----------
-    irt_model : Multidimensional
-        Priors, and the pattern of the loadings.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials; trials = 0 where never asked.
-    settings : LaplaceSettings
-        Draws, tolerance, seed, threads.
-    progress : callable, optional
-        Called with (what, sweeps done, how many at most).
-    """
-    with _in_words(irt_model, trials):
-        return _fit(irt_model, correct, trials, settings, progress)
-
-
-def _fit(
-    irt_model: Multidimensional, correct: Array, trials: Array, settings: LaplaceSettings, progress: Progress | None
-) -> Draws:
+    """Draw from the approximate posterior of a model with several abilities."""
     n_models = int((trials > 0).any(axis=1).sum())
     n_items = int(irt_model.pattern(correct.shape[1])[(trials > 0).any(axis=0)].sum(axis=0).min())  # of a dimension
     most = MAX_REFINED if n_models >= MIN_MODELS and n_items >= MIN_ITEMS else MAX_REFINED_OF_FEW
     refined = settings.refine and correct.size * settings.draws <= most
     spread = START_SPREAD if refined else LEAST_SPREAD
-    found = approximate_dimensions(irt_model, correct, trials, settings, progress, spread)
-    rng = np.random.default_rng(settings.seed)
-    notes = {"sweeps": found.sweeps, "change": found.change, "tolerance": settings.tolerance}
-    notes |= {"n_models": n_models, "n_items": n_items, "several": 1}
-    if refined:
-        few = LEFT_OUT_OF_FEW if n_items < MIN_ITEMS else LEFT_OUT
-        threads = settings.n_threads
-        with threadpool_limits(1):  # the chains share the threads
-            state = refine(
-                found, correct, trials, rng, draws=settings.draws, left_out=few, threads=threads, progress=progress
-            )
-        sites = program_sites(irt_model, state, rng)
-        notes |= chain_convergence(_shared(irt_model, state))
-    else:
-        sites = program_sites(irt_model, approximate_state(found, settings.draws, rng), rng)
-    if not all(np.isfinite(site).all() for site in sites.values()):
-        raise np.linalg.LinAlgError("draws without bounds")
-    return Draws({name: value[None] for name, value in sites.items()}, SITE_DIMS, notes=notes)
+    with _in_words(irt_model, trials):
+        found = approximate_dimensions(irt_model, correct, trials, settings, progress, spread)
+        rng = np.random.default_rng(settings.seed)
+        notes = {"sweeps": found.sweeps, "change": found.change, "tolerance": settings.tolerance}
+        notes |= {"n_models": n_models, "n_items": n_items, "several": 1}
+        if refined:
+            few = LEFT_OUT_OF_FEW if n_items < MIN_ITEMS else LEFT_OUT
+            threads = settings.n_threads
+            with threadpool_limits(1):  # the chains share the threads
+                state = refine(
+                    found, correct, trials, rng, draws=settings.draws, left_out=few, threads=threads, progress=progress
+                )
+            sites = program_sites(irt_model, state, rng)
+            notes |= chain_convergence(_shared(irt_model, state))
+        else:
+            sites = program_sites(irt_model, approximate_state(found, settings.draws, rng), rng)
+        if not all(np.isfinite(site).all() for site in sites.values()):
+            raise np.linalg.LinAlgError("draws without bounds")
+        return Draws({name: value[None] for name, value in sites.items()}, SITE_DIMS, notes=notes)
 
 
 @contextmanager
@@ -167,22 +149,13 @@ def approximate_dimensions(
 
 
 class DimensionChoice(NamedTuple):
-    """Held-out log scores of models with one dimension, two, and so on.
+    """Held-out log scores of models with one dimension, two, and so on."""
 
-    Parameters
-    ----------
-    scores : list of float
-        Mean log-likelihood of an answer, in nats.
-    gains, errors : list of float
-        Of each number of dimensions over one less, from two on, and standard errors.
-    n_answers : int
-        Held out.
-    """
-
-    scores: list[float]
+    scores: list[float]  # mean log-likelihood of an answer, in nats
+    # of each number of dimensions over one less, from two on, and standard errors
     gains: list[float]
     errors: list[float]
-    n_answers: int
+    n_answers: int  # held out
 
     @property
     def chosen(self) -> int:
@@ -203,17 +176,6 @@ def compare_dimensions(
     irt_model: MultidimensionalTwoPL, correct: Array, trials: Array, *, seed: int, most: int = MOST_DIMENSIONS
 ) -> DimensionChoice:
     """Fit more and more dimensions to 90% of the cells, as long as they predict the rest better.
-
-    Parameters
-    ----------
-    irt_model : MultidimensionalTwoPL
-        Priors.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials.
-    seed : int
-        Of the cells held out.
-    most : int
-        Dimensions at most.
 
     Notes
     -----
@@ -273,22 +235,13 @@ def clustered_error(gain: Array, trials: Array, axis: int) -> float:
 
 
 class KnownScale(NamedTuple):
-    """Items with known parameters, and the population that other items are taken from.
+    """Items with known parameters, and the population that other items are taken from."""
 
-    Parameters
-    ----------
-    coefficient : array of shape (known item, dimension + 1)
-        Loadings and intercepts.
-    mean, covariance : arrays of shape (dimension + 1,), (dimension + 1, dimension + 1)
-        Of loadings and intercepts over items.
-    correlation : array of shape (dimension, dimension)
-        Of abilities over models.
-    """
-
-    coefficient: Array
+    coefficient: Array  # (known item, dimension + 1): loadings and intercepts
+    # (dimension + 1,), (dimension + 1, dimension + 1): of loadings and intercepts over items
     mean: Array
     covariance: Array
-    correlation: Array
+    correlation: Array  # (dimension, dimension): of abilities over models
 
 
 def calibrate_given_items(
@@ -296,16 +249,7 @@ def calibrate_given_items(
 ) -> Array:
     """Draw loadings and intercepts of new items on the scale of known ones, (draw, new item, dimension + 1).
 
-    Parameters
-    ----------
-    scale : KnownScale
-        Known items, the first columns of the answers.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials.
-    rng : np.random.Generator
-        Of the draws.
-    n_draws : int
-        How many.
+    The known items are the first columns of the answers.
 
     Notes
     -----
@@ -346,17 +290,7 @@ def calibrate_given_items(
 def profiles_given_items(
     loading: Array, intercept: Array, correlation: Array, correct: Array, trials: Array
 ) -> tuple[Array, Array]:
-    """Means and variances of abilities N(0, correlation) given items, (model, dimension) each.
-
-    Parameters
-    ----------
-    loading, intercept : arrays of shape (item, dimension), (item,)
-        Known items.
-    correlation : array of shape (dimension, dimension)
-        Of abilities over models.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials.
-    """
+    """Means and variances of abilities N(0, correlation) given loadings, (item, dimension), and intercepts."""
     groups = item_groups(loading != 0)
     n_models, n_dims = len(correct), loading.shape[1]
     factors = Factors(
@@ -379,20 +313,12 @@ def profiles_given_items(
 
 def approximate_state(found: GaussianVariational, n_draws: int, rng: np.random.Generator) -> DimensionalState:
     """Draw from the normal approximation, means and sds over items given the items."""
-    drawn = found.draw(rng, n_draws)
-    loading, intercept = drawn[names.LOADING], drawn[names.INTERCEPT]
-    priors = found.irt_model
+    drawn, priors = found.draw(rng, n_draws), found.irt_model
+    loading = drawn.coefficient[..., :-1]
     population = [_population(loading[:, own, at], priors.loading, rng) for at, own in enumerate(found.pattern.T)]
-    population.append(_population(intercept, priors.intercept, rng))
+    population.append(_population(drawn.coefficient[..., -1], priors.intercept, rng))
     mean, sd = (np.concatenate(each, axis=1) for each in zip(*population, strict=True))
-    identity = np.broadcast_to(np.eye(loading.shape[2]), (n_draws, *(loading.shape[2],) * 2))
-    return DimensionalState(
-        ability=drawn[names.ABILITY],
-        coefficient=np.concatenate([loading, intercept[..., None]], axis=2),
-        mean=mean,
-        sd=sd,
-        correlation=drawn.get(names.ABILITY_CORRELATION, identity),
-    )
+    return replace(drawn, mean=mean, sd=sd)
 
 
 def draw_sites(irt_model: Multidimensional, correct: Array, trials: Array, n_draws: int) -> dict[str, Array]:

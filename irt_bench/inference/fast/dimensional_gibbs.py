@@ -7,16 +7,16 @@ items, and so are, exactly, the location and the scale of each dimension that mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 from scipy.special import expit
 
-from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.inference.fast.gaussian_variational import (
+    DimensionalState,
     GaussianVariational,
     flatten,
     inverse_wishart,
@@ -30,64 +30,22 @@ from irt_bench.inference.fast.sweep_numba import log_likelihood_of_cells
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.workers import Progress
 
-Array = npt.NDArray[Any]
 BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
 MAX_LEFT_OUT: Final = 200  # sds over items that hardly differ move slowly, and small matrices cost nothing
 MEASURED: Final = 4  # times that spreads are measured, before any draw is kept
 SCALE_SDS: Final = np.linspace(-8, 8, 201)  # of the logarithm of a dimension's scale
 
 
-@dataclass(frozen=True)
-class DimensionalState:
-    """One value of everything in each of several chains.
-
-    Parameters
-    ----------
-    ability : array of shape (chain, model, dimension)
-    coefficient : array of shape (chain, item, dimension + 1)
-        Loadings, 0 where there is none, and intercepts.
-    mean, sd : arrays of shape (chain, dimension + 1)
-        Of loadings and intercepts over items.
-    correlation : array of shape (chain, dimension, dimension)
-    """
-
-    ability: Array
-    coefficient: Array
-    mean: Array
-    sd: Array
-    correlation: Array
-
-    def part(self, chains: slice) -> DimensionalState:
-        """Take some chains."""
-        return DimensionalState(**{name: values[chains] for name, values in vars(self).items()})
-
-
 class Units(NamedTuple):
-    """Roots of conditional covariances, in whose units trajectories are run.
+    """Roots of conditional covariances, in whose units trajectories are run."""
 
-    Parameters
-    ----------
-    models : array of shape (chain, model, dimension, dimension)
-    items : list of arrays of shape (chain, item of a group, k + 1, k + 1)
-    population : array of shape (chain, 1, 2 dimension, 2 dimension)
-        Of means and log sds of loadings, items moved with them.
-    """
-
-    models: Array
-    items: list[Array]
-    population: Array
+    models: Array  # (chain, model, dimension, dimension)
+    items: list[Array]  # by group, (chain, item of a group, k + 1, k + 1)
+    population: Array  # (chain, 1, 2 dimension, 2 dimension): of means and log sds of loadings, items moved with them
 
 
 class DimensionalGibbs:
-    """Gibbs sweeps over many chains at once.
-
-    Parameters
-    ----------
-    found : GaussianVariational
-        The normal approximation: its model, and which items load on which dimensions.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials.
-    """
+    """Gibbs sweeps over many chains at once."""
 
     def __init__(self, found: GaussianVariational, correct: Array, trials: Array) -> None:
         self.irt_model: Multidimensional = found.irt_model
@@ -326,16 +284,7 @@ def refine(
 
     At least `left_out` sweeps precede those that are kept; more where they cost nothing.
     """
-    drawn = found.draw(rng, -(-draws // KEPT))
-    coefficient = np.concatenate([drawn[names.LOADING], drawn[names.INTERCEPT][..., None]], axis=2).astype(np.float64)
-    identity = np.broadcast_to(np.eye(found.pattern.shape[1]), (len(coefficient), *(found.pattern.shape[1],) * 2))
-    sd = np.sqrt(np.diagonal(found.factors.prior_cov))
-    start = DimensionalState(
-        ability=drawn[names.ABILITY].astype(np.float64),
-        coefficient=coefficient,
-        mean=np.tile(found.factors.prior_mean, (len(coefficient), 1)),
-        sd=np.tile(sd, (len(coefficient), 1)),
-        correlation=drawn.get(names.ABILITY_CORRELATION, identity).astype(np.float64),
-    )
+    start = found.draw(rng, -(-draws // KEPT))
+    start = DimensionalState(**{name: values.astype(np.float64) for name, values in vars(start).items()})
     gibbs = DimensionalGibbs(found, correct, trials)
     return gibbs.sample(start, rng, draws=draws, left_out=left_out, threads=threads, progress=progress)

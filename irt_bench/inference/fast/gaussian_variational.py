@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import prange
 
+from irt_bench.arrays import Array
 from irt_bench.inference.fast.ability_updates import standard_normals
 from irt_bench.inference.fast.sweep_numba import _sigmoid, compiled
 from irt_bench.irt_models.model import Hierarchical
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.workers import Progress
 
-Array = npt.NDArray[Any]
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)  # the middle node is 0
 NEAR, FAR = (np.float32(x) for x in NODES[3:])
 SHARE0, SHARE1, SHARE2 = (np.float32(x) for x in WEIGHTS[2:] / WEIGHTS.sum())
@@ -40,18 +40,10 @@ LOGISTIC_SD: Final = 1.7  # of the logistic distribution, as of a normal one of 
 
 
 class ItemGroup(NamedTuple):
-    """Items that load on the same dimensions.
+    """Items that load on the same dimensions."""
 
-    Parameters
-    ----------
-    items : integer array of shape (item of the group,)
-        Their positions.
-    dims : integer array of shape (k,)
-        The dimensions.
-    """
-
-    items: npt.NDArray[np.intp]
-    dims: npt.NDArray[np.intp]
+    items: npt.NDArray[np.intp]  # (item of the group,): their positions
+    dims: npt.NDArray[np.intp]  # (k,): the dimensions
 
 
 def item_groups(pattern: npt.NDArray[np.bool_]) -> list[ItemGroup]:
@@ -62,32 +54,34 @@ def item_groups(pattern: npt.NDArray[np.bool_]) -> list[ItemGroup]:
 
 @dataclass
 class Factors:
-    """Normal distributions of abilities and items, and the population that they come from.
+    """Normal distributions of abilities and items, and the population that they come from."""
 
-    Parameters
-    ----------
-    ability, ability_cov : arrays of shape (model, dimension), (model, dimension, dimension)
-        Means and covariances.
-    coefficient : array of shape (item, dimension + 1)
-        Means of loadings, 0 where there is none, and intercepts.
-    item_cov : list of arrays of shape (item of a group, k + 1, k + 1)
-        Covariances, by group.
-    correlation : array of shape (dimension, dimension)
-        Of abilities over models.
-    prior_mean, prior_cov : arrays of shape (dimension + 1,), (dimension + 1, dimension + 1)
-        Of loadings and intercepts over items.
-    location : array of shape (dimension,), optional
-        Mean of the abilities' population; by default 0.
-    """
-
+    # (model, dimension), (model, dimension, dimension): means and covariances
     ability: Array
     ability_cov: Array
-    coefficient: Array
-    item_cov: list[Array]
-    correlation: Array
+    coefficient: Array  # (item, dimension + 1): means of loadings, 0 where there is none, and intercepts
+    item_cov: list[Array]  # by group, (item of a group, k + 1, k + 1): covariances
+    correlation: Array  # (dimension, dimension): of abilities over models
+    # (dimension + 1,), (dimension + 1, dimension + 1): of loadings and intercepts over items
     prior_mean: Array
     prior_cov: Array
-    location: Array | None = None
+    location: Array | None = None  # (dimension,): mean of the abilities' population; by default 0
+
+
+@dataclass(frozen=True)
+class DimensionalState:
+    """One value of everything in each of several draws or chains."""
+
+    ability: Array  # (draw, model, dimension)
+    coefficient: Array  # (draw, item, dimension + 1): loadings, 0 where there is none, and intercepts
+    # (draw, dimension + 1): of loadings and intercepts over items
+    mean: Array
+    sd: Array
+    correlation: Array  # (draw, dimension, dimension)
+
+    def part(self, chains: slice) -> DimensionalState:
+        """Take some chains."""
+        return DimensionalState(**{name: values[chains] for name, values in vars(self).items()})
 
 
 @compiled(parallel=True, fastmath=True)
@@ -131,15 +125,7 @@ def outer(values: Array) -> Array:
 
 
 class GroupCells:
-    """Answers to the items of a group, and the sums over them that updates need.
-
-    Parameters
-    ----------
-    group : ItemGroup
-        Items and dimensions.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials of all items.
-    """
+    """Answers to the items of a group, and the sums over them that updates need."""
 
     def __init__(self, group: ItemGroup, correct: Array, trials: Array) -> None:
         self.items, self.dims = group
@@ -166,10 +152,10 @@ class GroupCells:
     ) -> tuple[Array, Array]:
         """Integrate over normal log-odds."""
         coefficient = factors.coefficient[np.ix_(self.items, self.columns)]
-        of_models, of_items = self._moments(rows, factors), self._item_moments(coefficient, item_cov)
-        z = single(of_models[1]) @ single(coefficient).T
-        weighted = np.hstack([flatten(of_models[0], 2.0), flatten(outer(of_models[1]), 2.0)])
-        v = single(weighted) @ single(np.hstack([flatten(of_items), flatten(item_cov)])).T
+        cov, x = self._moments(rows, factors)
+        z = single(x) @ single(coefficient).T
+        weighted = np.hstack([flatten(cov, 2.0), flatten(outer(x), 2.0)])
+        v = single(weighted) @ self._item_moments(coefficient, item_cov).T
         np.maximum(v, MIN_VARIANCE, out=v)
         _expected(z, v, right, trials)
         return z, v
@@ -182,15 +168,15 @@ class GroupCells:
 
     @staticmethod
     def _item_moments(coefficient: Array, item_cov: Array) -> Array:
-        """Give expected products of loadings."""
-        loading = coefficient[:, :-1]
-        return np.asarray(outer(loading) + item_cov[:, :-1, :-1])
+        """Give expected products of loadings, and covariances, a row an item."""
+        products = outer(coefficient[:, :-1]) + item_cov[:, :-1, :-1]
+        return single(np.hstack([flatten(products), flatten(item_cov)]))
 
     def add_to_models(self, factors: Factors, item_cov: Array, gradient: Array, precision: Array) -> None:
         """Add what answers say about abilities: slopes, (model, dimension), and information."""
         k = len(self.dims)
         coefficient = factors.coefficient[np.ix_(self.items, self.columns)]
-        right = single(np.hstack([flatten(self._item_moments(coefficient, item_cov)), flatten(item_cov)]))
+        right = self._item_moments(coefficient, item_cov)
         for rows in self._blocks:
             residual, weight = self._expect(rows, factors, item_cov)
             sums = (weight @ right).astype(np.float64)
@@ -220,12 +206,7 @@ class GroupCells:
     def lost_information(self, factors: Factors, item_cov: Array) -> tuple[Array, Array]:
         """Information that not knowing the other side costs, to first order.
 
-        Returns
-        -------
-        array of shape (model, k, k)
-            About abilities: each item's coefficients are not known.
-        array of shape (item, k + 1, k + 1)
-            About coefficients: each model's abilities are not known.
+        About abilities, (model, k, k), and about coefficients, (item, k + 1, k + 1).
         """
         k = len(self.dims)
         loading = factors.coefficient[np.ix_(self.items, self.dims)]
@@ -376,8 +357,8 @@ class GaussianVariational:
             found[:, cells.items] = cells.chances(self.factors, item_cov)
         return found
 
-    def draw(self, rng: np.random.Generator, n_draws: int) -> dict[str, Array]:
-        """Draw abilities, loadings, intercepts and their population, each of shape (draw, ...).
+    def draw(self, rng: np.random.Generator, n_draws: int) -> DimensionalState:
+        """Draw abilities, loadings, intercepts and the correlation of abilities, means and sds over items as they are.
 
         Notes
         -----
@@ -396,7 +377,7 @@ class GaussianVariational:
         ability = normal_draws(by_model, n_draws, rng) + factors.ability.astype(np.float32)
         return self._draw_population(ability, coefficient, rng)
 
-    def _draw_population(self, ability: Array, coefficient: Array, rng: np.random.Generator) -> dict[str, Array]:
+    def _draw_population(self, ability: Array, coefficient: Array, rng: np.random.Generator) -> DimensionalState:
         """Draw location and covariance of the population given abilities, and measure by them."""
         n_draws, n_models, n_dims = ability.shape
         centre = ability.mean(axis=1, keepdims=True)
@@ -410,14 +391,15 @@ class GaussianVariational:
         shift = rng.standard_normal((n_draws, 1, n_dims)) @ np.swapaxes(np.linalg.cholesky(covariance), 1, 2)
         location = centre + shift / np.sqrt(n_models)
         loading, intercept = coefficient[..., :-1], coefficient[..., -1]
-        found = {
-            "ability": (away + (centre - location)) @ np.linalg.inv(root),
-            "loading": loading @ root,
-            "intercept": intercept + (loading @ np.swapaxes(location, 1, 2))[..., 0],
-        }
-        if self.irt_model.correlated:
-            found["ability_correlation"] = _correlation(covariance)
-        return {name: value.astype(np.float32) for name, value in found.items()}
+        intercept = intercept + (loading @ np.swapaxes(location, 1, 2))[..., 0]
+        correlation = _correlation(covariance) if self.irt_model.correlated else np.eye(n_dims)
+        return DimensionalState(
+            ability=((away + (centre - location)) @ np.linalg.inv(root)).astype(np.float32),
+            coefficient=np.concatenate([loading @ root, intercept[..., None]], axis=2).astype(np.float32),
+            mean=np.tile(self.factors.prior_mean, (n_draws, 1)),
+            sd=np.tile(np.sqrt(np.diagonal(self.factors.prior_cov)), (n_draws, 1)),
+            correlation=np.broadcast_to(correlation, covariance.shape).astype(np.float32),
+        )
 
 
 def normal_draws(precision: Array, n_draws: int, rng: np.random.Generator) -> Array:

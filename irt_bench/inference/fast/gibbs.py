@@ -8,14 +8,14 @@ likelihood alone (Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353). The start is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.inference.fast.bordered_precision import inverse_roots, times
 from irt_bench.inference.fast.gibbs_targets import (
     Answers,
@@ -23,7 +23,6 @@ from irt_bench.inference.fast.gibbs_targets import (
     State,
     Stretch,
     ability_target,
-    intercept_target,
     item_target,
 )
 from irt_bench.inference.fast.joint_normal import Mode
@@ -33,7 +32,6 @@ from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.populations import PopulationDesign
 from irt_bench.workers import Progress
 
-Array = npt.NDArray[Any]
 NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
 TINY: Final = 1e-12
 KEPT: Final = 8  # sweeps of each chain whose draws are kept
@@ -200,22 +198,7 @@ def sample_gibbs(
 ) -> dict[str, Array]:
     """Draw all sites, each of shape (1, draw, ...), by chains that start at the first of given draws.
 
-    Parameters
-    ----------
-    irt_model : Logistic
-        Priors; asymptotes known.
-    mode : Mode
-        Where the normal approximation was taken: its spreads are the trajectories' units.
-    answers : Answers
-        Responses.
-    start : mapping
-        Site → array of shape (1, draw, ...), at least as many draws as there will be chains.
-    rng : np.random.Generator
-        Of all random numbers.
-    draws : int
-        Draws to keep, sweep after sweep: those of one sweep are independent.
-    progress : callable, optional
-        Called with (what, sweeps done, sweeps).
+    Trajectories' units are the spreads at the mode. Draws are kept sweep after sweep: those of one are independent.
     """
     chains = -(-draws // KEPT)
     state = _state(irt_model, mode, {name: values[:, :chains] for name, values in start.items()})
@@ -227,22 +210,15 @@ def sample_gibbs(
         for at in range(left_out + KEPT):
             state = sweep(irt_model, answers, state, scales, rng)
             if at >= left_out:
-                kept.append(state.map(_single))
+                kept.append(state.map(lambda values: values.astype(np.float32)))
             if progress is not None:
                 progress("refining", at + 1, left_out + KEPT)
-    joined = {name: np.concatenate(values)[:draws] for name, values in _gather(kept).items()}
+    joined = {name: np.concatenate([getattr(each, name) for each in kept])[:draws] for name in vars(state)}
     return _sites(irt_model, State(**joined))
 
 
 def chain_convergence(sites: Mapping[str, Array], kept: int = KEPT) -> dict[str, float]:
     """Measure whether chains are stationary, from what items share, or means over models and items; the worst counts.
-
-    Parameters
-    ----------
-    sites : mapping
-        Site → draws, shape (1, draw, ...), sweep after sweep.
-    kept : int
-        Sweeps kept.
 
     Returns
     -------
@@ -267,13 +243,11 @@ def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, r
     target = ability_target(answers, state, irt_model.design)
     ability = trajectory(state.ability[..., None], target, scales.abilities, rng)
     state = replace(state, ability=ability[..., 0])
-    if irt_model.shared_slope:
-        start, target = state.intercept[..., None], intercept_target(answers, state)
-        state = replace(state, intercept=trajectory(start, target, scales.items, rng)[..., 0])
-    else:
-        start, target = np.stack([state.intercept, state.log_slope], -1), item_target(answers, state)
-        items = trajectory(start, target, scales.items, rng)
-        state = replace(state, intercept=items[..., 0], log_slope=items[..., 1])
+    own = ["intercept"] if irt_model.shared_slope else ["intercept", "log_slope"]
+    start = np.stack([getattr(state, name) for name in own], -1)
+    target = item_target(answers, state, shared_slope=irt_model.shared_slope)
+    items = trajectory(start, target, scales.items, rng)
+    state = replace(state, **{name: items[..., at] for at, name in enumerate(own)})
     if scales.spreads.any():
         stretch = Stretch(irt_model, state)
         start = stretch.start[:, None]
@@ -404,15 +378,3 @@ def _sites(irt_model: Logistic, state: State) -> dict[str, Array]:
     if irt_model.design is not None:
         found |= irt_model.design.unpack(state.population)
     return {name: np.asarray(values, np.float32)[None] for name, values in found.items()}
-
-
-def _single(values: Array) -> Array:
-    return values.astype(np.float32)
-
-
-def _gather(states: Iterable[State]) -> dict[str, list[Array]]:
-    found: dict[str, list[Array]] = {}
-    for state in states:
-        for name, values in vars(state).items():
-            found.setdefault(name, []).append(values)
-    return found

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from irt_bench.arrays import Array
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import Hierarchical, Normal
 from irt_bench.irt_models.populations import PopulationDesign
 
-Array = npt.NDArray[Any]
 VECTOR: Final = 32  # numbers that a compiled loop takes at a time
 
 
@@ -38,24 +37,15 @@ class Answers:
         Known lower asymptotes.
     threads : int
         Threads to use; results do not depend on them.
-
-    Attributes
-    ----------
-    n_models, n_items : int
-        Size of the matrix.
     """
 
     def __init__(self, correct: Array, trials: Array, guessing: Array | None, *, threads: int = 1) -> None:
         self.n_models, self.n_items = len(correct), int(correct.shape[1])
+        self.n_cells = self.n_models * self.n_items
         self._threads = threads
         self._along_items = correct.shape[1] >= len(correct)  # compiled loops run along the longer side
         self._correct, self._trials = (_padded(each if self._along_items else each.T) for each in (correct, trials))
         self._low = None if guessing is None else _padded(guessing)
-
-    @property
-    def n_cells(self) -> int:
-        """Models times items."""
-        return self.n_models * self.n_items
 
     def by_model(self, ability: Array, slope: Array, intercept: Array, *, density: bool = True) -> tuple[Array, Array]:
         """Log-likelihood of each model and its slope in the ability, (draw, model) each.
@@ -90,7 +80,7 @@ class Answers:
         else:
             ability, slope, intercept = _padded(ability), _single(slope), _single(intercept)
             sums = sweep_numba.log_likelihood_along_models
-        by_model, by_item = sums(self._correct, self._trials, ability, slope, intercept, self._low, density)
+        by_model, by_item = sums(self._correct, self._trials, ability, slope, intercept, self._low, density or None)
         return by_model[..., : self.n_models], by_item[..., : self.n_items]
 
 
@@ -107,27 +97,17 @@ def _single(values: Array) -> Array:
 
 @dataclass(frozen=True)
 class State:
-    """One value of everything in each of several draws.
+    """One value of everything in each of several draws."""
 
-    Parameters
-    ----------
-    ability : array of shape (draw, model)
-    intercept : array of shape (draw, item)
-    log_slope : array of shape (draw, item), or (draw, 1) where items share it
-    difficulty_mean, difficulty_sd, slope_mean, slope_sd : arrays of shape (draw, 1)
-        Of the priors of b and log a, learned or known.
-    population : array of shape (draw, value)
-        Values of a `PopulationDesign`; none where abilities are N(0, 1).
-    """
-
-    ability: Array
-    intercept: Array
-    log_slope: Array
+    ability: Array  # (draw, model)
+    intercept: Array  # (draw, item)
+    log_slope: Array  # (draw, item), or (draw, 1) where items share it
+    # (draw, 1): of the priors of b and log a, learned or known
     difficulty_mean: Array
     difficulty_sd: Array
     slope_mean: Array
     slope_sd: Array
-    population: Array
+    population: Array  # (draw, value): values of a `PopulationDesign`; none where abilities are N(0, 1)
 
     def map(self, function: Callable[[Array], Array]) -> State:
         """Apply a function to every field."""
@@ -153,31 +133,20 @@ def ability_target(answers: Answers, state: State, design: PopulationDesign | No
     return target
 
 
-def item_target(answers: Answers, state: State) -> LogDensity:
-    """Each item's log density in its intercept and log slope, (draw, item, 2)."""
-
-    def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
-        intercept, log_slope = position[..., 0], position[..., 1]
-        slope = np.exp(log_slope)
-        value, residual, weighted = answers.by_item(state.ability, slope, intercept, density=density)
-        prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
-        distance = (log_slope - state.slope_mean) / state.slope_sd
-        return value + prior - distance**2 / 2, np.stack(
-            [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd], -1
-        )
-
-    return target
-
-
-def intercept_target(answers: Answers, state: State) -> LogDensity:
-    """Each item's log density in its intercept, (draw, item, 1)."""
-    slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
+def item_target(answers: Answers, state: State, *, shared_slope: bool = False) -> LogDensity:
+    """Each item's log density in its intercept and log slope, (draw, item, 2), or in the intercept alone."""
 
     def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
         intercept = position[..., 0]
-        value, residual, _ = answers.by_item(state.ability, slope, intercept, density=density)
-        prior, by_intercept, _ = _difficulty_prior(state, intercept, state.log_slope)
-        return value + prior, (residual + by_intercept)[..., None]
+        log_slope = state.log_slope if shared_slope else position[..., 1]
+        slope = np.exp(log_slope)
+        value, residual, weighted = answers.by_item(state.ability, slope, intercept, density=density)
+        prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
+        if shared_slope:
+            return value + prior, (residual + by_intercept)[..., None]
+        distance = (log_slope - state.slope_mean) / state.slope_sd
+        slopes = [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd]
+        return value + prior - distance**2 / 2, np.stack(slopes, -1)
 
     return target
 
@@ -215,7 +184,7 @@ class Stretch:
 
         def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
             state = self.state(position[:, 0])
-            slope = np.broadcast_to(np.exp(state.log_slope), state.intercept.shape)
+            slope = np.exp(state.log_slope)
             value, residual, weighted = answers.by_item(state.ability, slope, state.intercept, density=density)
             by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
             by_log_slope = slope * weighted + residual * state.intercept

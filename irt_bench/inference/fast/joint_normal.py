@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.inference.fast.ability_updates import AbilityPosterior, GaussianAbilities, GridAbilities
 from irt_bench.inference.fast.bordered_precision import (
     BorderedPrecision,
@@ -44,7 +44,6 @@ from irt_bench.irt_models.populations import AbilityPrior
 STEP = 0.02  # of intercepts and log slopes, for derivatives
 MAX_CORRECTION = 0.5  # sds, beyond which a first-order effect gives only the direction
 MAX_FROM_PRIOR = 0.1  # of what is known of intercepts, on average, where first order will do
-Array = npt.NDArray[Any]
 MAX_ELIMINATED = 3e7  # multiplications to eliminate one side exactly: some milliseconds
 MIN_GAIN = 3  # times the rank of what is interpolated, at least, for that to pay
 BLOCK_MODELS = 1008  # whose draws are made together; no power of two, which caches dislike
@@ -65,18 +64,10 @@ class BiasCorrection(NamedTuple):
 
 
 class SharedBiasCorrection(NamedTuple):
-    """The same of a slope that all items share.
+    """The same of a slope that all items share."""
 
-    Parameters
-    ----------
-    pull : float
-        Gradient in the log slope: times its variance, what to add to it.
-    follow : array of shape (item,)
-        How intercepts move with it.
-    """
-
-    pull: float
-    follow: Array
+    pull: float  # gradient in the log slope: times its variance, what to add to it
+    follow: Array  # (item,): how intercepts move with it
 
     def turn(self, variance: float) -> float:
         """Correction of the log slope, of which so much variance is its own."""
@@ -134,36 +125,17 @@ def _shifted(items: Items, by_intercept: Array | float, by_log_slope: Array | fl
 
 @dataclass
 class Mode:
-    """Where the maximisation stands.
+    """Where the maximisation stands."""
 
-    Parameters
-    ----------
-    abilities : AbilityPosterior
-        Given the items.
-    items : Items
-        With their hierarchy.
-    exact : bool
-        Whether what not knowing abilities costs the items is taken from the grid, or to first order.
-    sweeps : int
-        Sweeps so far.
-    change : float
-        Largest change in the last one.
-    means : Items, optional
-        Items and hierarchy at their posterior means, around which draws lie; by default at their mode.
-    shared_bias : SharedBiasCorrection, optional
-        Of a slope that all items share.
-    populations : Populations, optional
-        Where abilities come from; by default N(0, 1).
-    """
-
-    abilities: AbilityPosterior
-    items: Items
-    exact: bool
-    sweeps: int = 0
-    change: float = np.inf
+    abilities: AbilityPosterior  # given the items
+    items: Items  # with their hierarchy
+    exact: bool  # whether what not knowing abilities costs the items is taken from the grid, or to first order
+    sweeps: int = 0  # sweeps so far
+    change: float = np.inf  # largest change in the last one
+    # items and hierarchy at their posterior means, around which draws lie; by default at their mode
     means: Items | None = None
-    shared_bias: SharedBiasCorrection | None = None
-    populations: Populations | None = None
+    shared_bias: SharedBiasCorrection | None = None  # of a slope that all items share
+    populations: Populations | None = None  # where abilities come from; by default N(0, 1)
 
     @property
     def prior(self) -> AbilityPrior | None:

@@ -6,16 +6,15 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy
 from scipy.interpolate import CubicSpline
 from scipy.special import betaln, expit, logit
 from threadpoolctl import ThreadpoolController
 
-from irt_bench.arrays import distinct_rows, sum_of_rows
+from irt_bench.arrays import Array, distinct_rows, sum_of_rows
 from irt_bench.errors import FitError, FitWarning
 from irt_bench.inference.convergence import MIN_MODELS
 from irt_bench.inference.draws import Draws, reported
@@ -50,7 +49,6 @@ from irt_bench.irt_models.model import Beta, Normal
 from irt_bench.names import ABILITY, DIFFICULTY, DISCRIMINATION, DISPERSION, GUESSING, ITEM
 from irt_bench.workers import Progress
 
-Array = npt.NDArray[Any]
 EXACT_ITEMS = 64  # up to so many, what not knowing abilities costs the items is exact; beyond, to first order
 MANY_ITEMS = 500  # abilities informed by so many items are all but normal
 SWEEP_COST = 1.5e9  # cells times nodes: a tenth of a second or two per sweep
@@ -78,17 +76,6 @@ def fit_laplace(
     progress: Progress | None = None,
 ) -> Draws:
     """Draw from the normal approximation of the posterior of a 1PL, 2PL or 3PL with known guessing.
-
-    Parameters
-    ----------
-    irt_model : Logistic
-        Priors and formula.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials; trials = 0 where never asked.
-    settings : LaplaceSettings
-        Draws, tolerance, seed, threads.
-    progress : callable, optional
-        Called with (what, sweeps done, how many at most).
 
     Raises
     ------
@@ -172,25 +159,14 @@ def approximate(irt_model: Logistic, correct: Array, trials: Array, *, threads: 
 
 @dataclass(frozen=True)
 class Approximation:
-    """An approximation of the posterior, from which draws can be taken.
+    """An approximation of the posterior, from which draws can be taken."""
 
-    Parameters
-    ----------
-    irt_model : Logistic
-        With known asymptotes.
-    state : Mode
-        The mode.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials, as many as count where these are correlated.
-    dispersion : Dispersion, optional
-        Correlation of the trials of a cell.
-    """
-
-    irt_model: Logistic
-    state: Mode
+    irt_model: Logistic  # with known asymptotes
+    state: Mode  # the mode
+    # (model, item): right answers and trials, as many as count where these are correlated
     correct: Array
     trials: Array
-    dispersion: Dispersion | None = None
+    dispersion: Dispersion | None = None  # correlation of the trials of a cell
 
     @property
     def least_sd(self) -> float:

@@ -16,13 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from irt_bench.arrays import Array
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
 from irt_bench.irt_models.populations import AbilityPrior, PopulationDesign
 
-Array = npt.NDArray[Any]
 LARGEST_STEP = 1.0  # of an intercept or log slope in one Newton step
 LARGEST_LOG_SLOPE, LARGEST_INTERCEPT = 5.0, 400.0  # no data reach so far
 TINY = 1e-12
@@ -32,30 +31,19 @@ MIN_SD = 0.02  # of difficulties or log slopes over items: below it, items are a
 
 @dataclass(frozen=True)
 class Items:
-    """Item parameters and the hierarchy they come from.
+    """Item parameters and the hierarchy they come from."""
 
-    Parameters
-    ----------
-    log_slope, intercept : arrays of shape (item,)
-        log a, and d = -a b; all log slopes are equal in the 1PL.
-    guessing : array of shape (item,) or None
-        Known lower asymptotes.
-    difficulty_mean, difficulty_sd, slope_mean, slope_sd : float
-        Of the normal priors of b and of log a.
-    shared_slope : bool
-        Whether all items have one slope.
-    known : mapping
-        Those of the four that are not learned; see `known_hierarchy`.
-    """
-
+    # (item,): log a, and d = -a b; all log slopes are equal in the 1PL
     log_slope: Array
     intercept: Array
-    guessing: Array | None
+    guessing: Array | None  # (item,): known lower asymptotes
+    # of the normal priors of b and of log a
     difficulty_mean: float
     difficulty_sd: float
     slope_mean: float
     slope_sd: float
-    shared_slope: bool
+    shared_slope: bool  # whether all items have one slope
+    # those of the four that are not learned; see `known_hierarchy`
     known: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -125,7 +113,7 @@ class Items:
 
 
 def update_items(items: Items, sums: Array) -> Items:
-    """Take one Newton step (Fisher scoring) from expected sums of shape (5, item); see `AbilityPosterior.sums`.
+    """Take one Newton step (Fisher scoring) from expected sums of shape (5, item); see `GridAbilities.sums`.
 
     A log slope moves up its own posterior, the intercept integrated out (Laplace): where answers inform little,
     intercepts spread in proportion to the slope, and the joint mode would lie at too small a slope.
@@ -209,17 +197,7 @@ def covariances(blocks: Array) -> Array:
 
 
 def update_hierarchy(items: Items, irt_model: Logistic, variances: tuple[Array, Array]) -> Items:
-    """Set means and sds over items that are learned to their most probable values given the items.
-
-    Parameters
-    ----------
-    items : Items
-        Current state.
-    irt_model : Logistic
-        Hyperpriors.
-    variances : tuple of arrays of shape (item,)
-        Posterior variances of b and of log a.
-    """
+    """Set means and sds over items that are learned to their most probable values given the items."""
     if isinstance(irt_model.difficulty, Hierarchical):
         mean, sd = _hierarchy(items.difficulty, variances[0], items.difficulty_sd, irt_model.difficulty)
         items = replace(items, difficulty_mean=mean, difficulty_sd=sd)
@@ -259,40 +237,19 @@ def known_hierarchy(irt_model: Logistic) -> dict[str, float]:
 
 
 class Held(NamedTuple):
-    """What a move of the frame takes away from its prior: a mean that is learned, items following it, or the items.
+    """What a move of the frame takes away from its prior: a mean that is learned, items following it, or the items."""
 
-    Parameters
-    ----------
-    values : array of shape (..., value)
-        Means (one value), or items.
-    prior : Normal
-        Of each value.
-    """
-
-    values: Array
-    prior: Normal
+    values: Array  # (..., value): means (one value), or items
+    prior: Normal  # of each value
 
     @classmethod
     def make(cls, prior: Hierarchical | Normal, values: Array, mean: Any) -> Held:
         """From the items and their mean."""
         return cls(np.atleast_1d(mean), prior.mean) if isinstance(prior, Hierarchical) else cls(values, prior)
 
-    @property
-    def size(self) -> int:
-        """Number of values in a draw."""
-        return int(self.values.shape[-1])
-
 
 def frame_location(ability: Array, *held: Held) -> tuple[Array, float]:
-    """Mean and precision of the location of abilities and items together, curves as they are, (..., 1).
-
-    Parameters
-    ----------
-    ability : array of shape (..., model)
-        About their population, N(0, 1).
-    *held : Held
-        Difficulties, and what else moves with all abilities.
-    """
+    """Mean and precision of the location of abilities and items together, curves as they are, (..., 1)."""
     precision, pull = float(ability.shape[-1]), ability.sum(-1, keepdims=True)
     for values, prior in held:
         weight = 1 / prior.scale**2
@@ -331,7 +288,7 @@ class FrameScale(NamedTuple):
             squares=squares,
             products=products,
             pull=(slope.prior.loc - slope.values).sum(-1, keepdims=True) / slope.prior.scale**2,
-            stiffness=slope.size / slope.prior.scale**2,
+            stiffness=slope.values.shape[-1] / slope.prior.scale**2,
         )
 
     def log_density(self, log_scale: Array) -> Array:
@@ -359,21 +316,11 @@ MIN_KNOWN = 1e-6  # information of the answers about an ability
 
 @dataclass(frozen=True)
 class Populations:
-    """Where the maximisation stands.
+    """Where the maximisation stands."""
 
-    Parameters
-    ----------
-    design : PopulationDesign
-        Of the models.
-    values : array of shape (size,)
-        Coefficients, sds, and the sd of random coefficients.
-    covariance : array of shape (coefficient, coefficient)
-        Of the coefficients given the abilities.
-    """
-
-    design: PopulationDesign
-    values: Array
-    covariance: Array
+    design: PopulationDesign  # of the models
+    values: Array  # (size,): coefficients, sds, and the sd of random coefficients
+    covariance: Array  # (coefficient, coefficient): of the coefficients given the abilities
 
     @classmethod
     def start(cls, design: PopulationDesign | None) -> Populations | None:

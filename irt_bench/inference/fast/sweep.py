@@ -12,15 +12,14 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.polynomial import chebyshev
 
+from irt_bench.arrays import Array
 from irt_bench.inference.fast.parameter_updates import Items
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Array = npt.NDArray[Any]
 ACCURACY = 1e-8  # against curves of height one
 MIN_NODES = 8
 MIN_GAIN = 2  # models to a node, at least, for it to pay
@@ -75,24 +74,12 @@ def _unit_interval(rank: int) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class SmoothSweep:
-    """Nodes for abilities that are normal, each with a mean and a variance.
+    """Nodes for abilities that are normal, each with a mean and a variance."""
 
-    Parameters
-    ----------
-    points : array of shape (3, model)
-        Gauss-Hermite nodes of every ability.
-    nodes : array of shape (node,)
-        Abilities at which curves are needed.
-    basis : array of shape (3 * model, node)
-        Chebyshev polynomials at the points.
-    coefficients : array of shape (node, node)
-        basis @ (coefficients @ values at nodes) interpolates at the points.
-    """
-
-    points: Array
-    nodes: Array
-    basis: Array
-    coefficients: Array
+    points: Array  # (3, model): Gauss-Hermite nodes of every ability
+    nodes: Array  # (node,): abilities at which curves are needed
+    basis: Array  # (3 * model, node): Chebyshev polynomials at the points
+    coefficients: Array  # (node, node): basis @ (coefficients @ values at nodes) interpolates at the points
 
     @classmethod
     def where_it_pays(cls, mean: Array, variance: Array, steepest: float) -> SmoothSweep | None:
@@ -104,15 +91,7 @@ class SmoothSweep:
         return cls(points, *interpolation(points.ravel(), steepest))
 
     def over_items(self, curves: Array, slope: Array, trials: Array) -> tuple[Array, Array]:
-        """Sum expected right answers weighted by slope, and information, over items; (model,) each.
-
-        Parameters
-        ----------
-        curves : array of shape (node, item)
-            Logistic curves at the nodes.
-        slope, trials : arrays of shape (item,)
-            Of the items.
-        """
+        """Sum right answers weighted by slope, and information, over items, (model,) each; curves are (node, item)."""
         weights = slope * trials
         by_node = np.stack([curves @ weights, (curves - curves**2) @ (slope * weights)], axis=-1)
         at_points = (self.basis @ (self.coefficients @ by_node)).reshape(*self.points.shape, 2)
@@ -164,14 +143,13 @@ class Sweeper:
     def over_items(self, mean: Array, variance: Array, items: Items) -> tuple[Array, Array]:
         """Sum the expected slope of the log-likelihood in each ability, and information about it, (model,) each."""
         if (smooth := self._smooth(mean, variance, items)) is not None:
-            curves = self._curves(smooth.nodes, items)
-            right, information = smooth.over_items(curves, items.slope, self._trials[0])
+            right, information = smooth.over_items(self._curves(smooth.nodes, items), items.slope, self._trials[0])
             return self._cells.right_by_model(items.slope) - right, information
         gradient, information = self._cells.over_items(*self._state(mean, variance, items))
         return gradient.astype(np.float64), information.astype(np.float64)
 
     def over_models(self, mean: Array, variance: Array, items: Items) -> Array:
-        """Sum over models, (5, item); see `AbilityPosterior.sums`."""
+        """Sum over models, (5, item); see `GridAbilities.sums`."""
         if (smooth := self._smooth(mean, variance, items)) is not None:
             sums = smooth.over_models(self._curves(smooth.nodes, items), self._trials[0]).astype(np.float64)
             sums[:2] = np.stack([self._right, self._cells.right_by_item(mean)]) - sums[:2]

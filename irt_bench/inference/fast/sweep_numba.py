@@ -18,7 +18,6 @@ from numpy.polynomial import chebyshev
 
 from irt_bench.workers import report
 
-N_SUMS = 5
 CLIP = np.float32(18.0)  # |log-odds| beyond which sigmoid is 0 or 1 to float32
 # sigmoid(z) - 1/2 = s P(s^2) / Q(s^2), s = z / 18.
 P0, P1, P2, P3, P4, P5 = (
@@ -219,7 +218,7 @@ def sum_over_models(
 ) -> Any:
     """Sum what item updates need, (5, item); cells are (item, model)."""
     n_items, n_models = correct.shape
-    sums = np.empty((N_SUMS, n_items), np.float32)
+    sums = np.empty((5, n_items), np.float32)
     for j in prange(n_items):
         right, asked = correct[j], trials[j]
         a, d = slope[j], intercept[j]
@@ -240,21 +239,19 @@ def sum_over_models(
             weight += w0 + w1 + w2
             weight_ability += w0 * middle + w1 * low + w2 * high
             weight_square += w0 * middle * middle + w1 * low * low + w2 * high * high
-        sums[0, j], sums[1, j], sums[2, j], sums[3, j], sums[4, j] = (
-            by_intercept,
-            by_slope,
-            weight,
-            weight_ability,
-            weight_square,
-        )
+        sums[0, j], sums[1, j] = by_intercept, by_slope
+        sums[2, j], sums[3, j], sums[4, j] = weight, weight_ability, weight_square
     return sums
 
 
 @njit(inline="always", fastmath=NAN_SAFE)
 def _log_likelihood_and_slope(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
-    """Log-likelihood of right answers among trials, and its slope, in the log-odds."""
-    z = min(max(z, -HIGHEST), HIGHEST)
+    """Log-likelihood of right answers among trials, and its slope, in the log-odds.
+
+    Where the value is not used it costs nothing: compilers leave it out.
+    """
     known = _sigmoid(z)
+    z = min(max(z, -HIGHEST), HIGHEST)
     t = FOUR * max(known, ONE - known) - THREE
     log_larger = ((((((((L9 * t + L8) * t + L7) * t + L6) * t + L5) * t + L4) * t + L3) * t + L2) * t + L1) * t + L0
     missed = max(z, ZERO) - log_larger  # minus the log-probability of not knowing
@@ -265,16 +262,6 @@ def _log_likelihood_and_slope(z: Any, right: Any, trials: Any, guessing: Any) ->
     return value, (right - trials * chance) * known / chance
 
 
-@njit(inline="always", fastmath=NAN_SAFE)
-def _slope_in_log_odds(z: Any, right: Any, trials: Any, guessing: Any) -> Any:
-    """Slope alone, in half the time."""
-    known = _sigmoid(z)
-    if guessing is None:
-        return right - trials * known
-    chance = guessing + (ONE - guessing) * known
-    return (right - trials * chance) * known / chance
-
-
 @compiled(fastmath=NAN_SAFE, nogil=True)
 def log_likelihood_of_cells(log_odds: Any, right: Any, trials: Any, value: Any) -> None:
     """Replace log-odds, (draw, row, column), by slopes of the log-likelihood, itself written to `value` unless None."""
@@ -282,15 +269,11 @@ def log_likelihood_of_cells(log_odds: Any, right: Any, trials: Any, value: Any) 
     for draw in range(n_draws):
         for row in range(n_rows):
             z, y, n = log_odds[draw, row], right[row], trials[row]
-            if value is None:  # decided when compiled
-                for j in range(n_columns):
-                    z[j] = _slope_in_log_odds(z[j], y[j], n[j], None)
-            else:
-                total = value[draw, row]
-                for j in range(n_columns):
-                    each, residual = _log_likelihood_and_slope(z[j], y[j], n[j], None)
-                    total[j] = each
-                    z[j] = residual
+            for j in range(n_columns):
+                each, residual = _log_likelihood_and_slope(z[j], y[j], n[j], None)
+                if value is not None:  # decided when compiled
+                    value[draw, row, j] = each
+                z[j] = residual
 
 
 @compiled(parallel=True, fastmath=NAN_SAFE)
@@ -309,22 +292,15 @@ def log_likelihood_along_items(
         for row in range(n_models):
             right, asked, theta = correct[row], trials[row], ability[draw, row]
             total, pull = ZERO, ZERO
-            if with_value:
-                for j in range(n_items):
-                    c = None if guessing is None else guessing[j]
-                    each, residual = _log_likelihood_and_slope(a[j] * theta + d[j], right[j], asked[j], c)
+            for j in range(n_items):
+                c = None if guessing is None else guessing[j]
+                each, residual = _log_likelihood_and_slope(a[j] * theta + d[j], right[j], asked[j], c)
+                if with_value is not None:  # decided when compiled
                     total += each
-                    pull += a[j] * residual
                     value[j] += each
-                    by_intercept[j] += residual
-                    by_slope[j] += residual * theta
-            else:
-                for j in range(n_items):
-                    c = None if guessing is None else guessing[j]
-                    residual = _slope_in_log_odds(a[j] * theta + d[j], right[j], asked[j], c)
-                    pull += a[j] * residual
-                    by_intercept[j] += residual
-                    by_slope[j] += residual * theta
+                pull += a[j] * residual
+                by_intercept[j] += residual
+                by_slope[j] += residual * theta
             by_model[0, draw, row], by_model[1, draw, row] = total, pull
     return by_model, by_item
 
@@ -342,20 +318,14 @@ def log_likelihood_along_models(
             right, asked, a, d = correct[j], trials[j], slope[draw, j], intercept[draw, j]
             c = None if guessing is None else guessing[j]
             total, by_intercept, by_slope = ZERO, ZERO, ZERO
-            if with_value:
-                for row in range(n_models):
-                    each, residual = _log_likelihood_and_slope(a * theta[row] + d, right[row], asked[row], c)
-                    value[row] += each
-                    pull[row] += a * residual
+            for row in range(n_models):
+                each, residual = _log_likelihood_and_slope(a * theta[row] + d, right[row], asked[row], c)
+                if with_value is not None:
                     total += each
-                    by_intercept += residual
-                    by_slope += residual * theta[row]
-            else:
-                for row in range(n_models):
-                    residual = _slope_in_log_odds(a * theta[row] + d, right[row], asked[row], c)
-                    pull[row] += a * residual
-                    by_intercept += residual
-                    by_slope += residual * theta[row]
+                    value[row] += each
+                pull[row] += a * residual
+                by_intercept += residual
+                by_slope += residual * theta[row]
             by_item[0, draw, j], by_item[1, draw, j], by_item[2, draw, j] = total, by_intercept, by_slope
     return by_model, by_item
 
