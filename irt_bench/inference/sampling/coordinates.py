@@ -35,6 +35,7 @@ from pyro.optim import ClippedAdam
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from irt_bench.arrays import Array
 from irt_bench.errors import FitError
 from irt_bench.inference.fast.ability_grid import AbilityGrid
 from irt_bench.inference.fast.dimensional import draw_sites
@@ -47,7 +48,6 @@ from irt_bench.irt_models.model import Hierarchical, IRTModel, ScoreModel
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.irt_models.program import DTYPE
 
-Array = npt.NDArray[Any]
 LogDensity = Callable[[Tensor], Tensor]
 Kind = Literal["full", "low_rank", "normal"]
 POINT: Final = "point"  # the one site: all coordinates
@@ -78,18 +78,10 @@ def pyro_runtime(*, seed: int, threads: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Guide:
-    """A Gaussian that Pyro has optimised.
+    """A Gaussian that Pyro has optimised."""
 
-    Parameters
-    ----------
-    posterior : torch Distribution
-        The Gaussian, over all coordinates.
-    elbo : array of shape (step,)
-        Of each step.
-    """
-
-    posterior: Any
-    elbo: Array
+    posterior: Any  # the Gaussian, over all coordinates
+    elbo: Array  # (step,): of each step
 
     def draw(self, n_draws: int) -> Array:
         """Draw points, shape (draw, coordinate)."""
@@ -117,22 +109,8 @@ def optimise(
 ) -> Guide:
     """Optimise a guide by Pyro's SVI; within `pyro_runtime`, whose seed makes the noise.
 
-    Parameters
-    ----------
-    draw_density : callable
-        Gives, for each step, a function point → log density with its gradient: the same, or that of a mini-batch.
-    size : int
-        Number of coordinates.
-    kind : {"full", "low_rank", "normal"}
-        Covariance: whole, of low rank and a diagonal, diagonal.
-    steps : int
-        At most.
-    rate : float
-        Adam's first learning rate.
-    spread : float
-        Sds at the start.
-    after_each : callable, optional
-        (step, ELBO, optimiser) → whether to stop.
+    `draw_density` gives, for each step, a function point → log density with its gradient: the same, or that of a
+    mini-batch. Sds are `spread` at the start; `after_each` takes (step, ELBO, optimiser) and tells whether to stop.
     """
     flat = dist.Normal(torch.zeros(size, dtype=DTYPE), 1.0).mask(False).to_event(1)
 
@@ -168,23 +146,12 @@ START_RATE: Final = 0.03
 
 @dataclass(frozen=True)
 class Whitening:
-    """The map u → centre + R (I + V diag(s) V') u, R made of blocks, V of orthonormal columns.
+    """The map u → centre + R (I + V diag(s) V') u, R made of blocks, V of orthonormal columns."""
 
-    Parameters
-    ----------
-    centre : array of shape (coordinate,)
-        Image of u = 0.
-    groups : sequence of integer arrays of shape (block, coordinate of a block)
-        Coordinates of each block.
-    roots : sequence of arrays of shape (block, k, k)
-        Lower triangular roots of the blocks' covariances.
-    stretches : sequence of pairs of arrays of shape (rank, coordinate), (rank,)
-        V' and s: first of what all share, then of what the coordinates of one group share.
-    """
-
-    centre: Array
-    groups: Sequence[npt.NDArray[np.intp]]
-    roots: Sequence[Array]
+    centre: Array  # (coordinate,): image of u = 0
+    groups: Sequence[npt.NDArray[np.intp]]  # (block, coordinate of a block): coordinates of each block
+    roots: Sequence[Array]  # (block, k, k): lower triangular roots of the blocks' covariances
+    # (rank, coordinate), (rank,): V' and s: first of what all share, then of what the coordinates of one group share
     stretches: Sequence[tuple[Array, Array]]
 
     @classmethod
@@ -252,12 +219,7 @@ class _Place(torch.autograd.Function):
 def _spikes(deviations: Array, places: npt.NDArray[np.intp]) -> tuple[Array, Array]:
     """Directions among some coordinates in which draws that are nearly white have other sds than one, and by how much.
 
-    Returns
-    -------
-    directions : array of shape (rank, coordinate)
-        Orthonormal rows.
-    stretch : array of shape (rank,)
-        Sds less one.
+    Gives orthonormal rows, (rank, coordinate), and sds less one, (rank,).
     """
     own = deviations[:, places]
     n, p = own.shape
@@ -283,18 +245,10 @@ def _spikes(deviations: Array, places: npt.NDArray[np.intp]) -> tuple[Array, Arr
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The log density of a program in whitened coordinates u.
+    """The log density of a program in whitened coordinates u."""
 
-    Parameters
-    ----------
-    target : Target
-        The program's log density.
-    whitening : Whitening
-        Map from u to the target's coordinates.
-    """
-
-    target: Target
-    whitening: Whitening
+    target: Target  # the program's log density
+    whitening: Whitening  # map from u to the target's coordinates
 
     @property
     def size(self) -> int:
@@ -314,17 +268,6 @@ def find_coordinates(
     irt_model: IRTModel, correct: Array, trials: Array, *, device: str = "cpu", whole: bool = True
 ) -> Coordinates:
     """Find coordinates for a model and its responses.
-
-    Parameters
-    ----------
-    irt_model : IRTModel
-        Its program.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials.
-    device : {"cpu", "cuda"}
-        Where likelihoods are summed.
-    whole : bool
-        Whether every step looks at all answers; otherwise items are not measured by the abilities of the moment.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,12 @@ from scipy.special import expit
 from torch import Tensor
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import FitError, ModelError
+from irt_bench.inference.sampling.likelihood import Fused
 from irt_bench.irt_models.logistic import success_probability
 from irt_bench.responses.table import natural_order
 
-Array = npt.NDArray[Any]
 ITEM_DRAW, RUN_SEED, RUN_STEP, CHECKPOINT = "item_draw", "run_seed", "run_step", "checkpoint"
 FURTHEST = 15.0  # abilities looked at; beyond the table's ends a log-likelihood goes on along its slope
 SCAN_SPACING = 0.25
@@ -50,25 +51,15 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class SeedDesign:
-    """Which rows of the responses are which seed of which run at which step.
+    """Which rows of the responses are which seed of which run at which step."""
 
-    Parameters
-    ----------
-    rows : integer array of shape (checkpoint,)
-        Rows of the responses used: a checkpoint with answers whose run has another seed at the same step.
-    runs : array of str
-        Labels of the runs.
-    seeds, steps : Pairs
-        The (run, seed) and the (run, step) pairs that occur.
-    has_steps : bool
-        Whether the step effect is identified beside the seed effect.
-    """
-
+    # (checkpoint,): rows of the responses used: a checkpoint with answers whose run has another seed at the same step
     rows: Array
-    runs: Array
+    runs: Array  # labels of the runs
+    # the (run, seed) and the (run, step) pairs that occur
     seeds: Pairs
     steps: Pairs
-    has_steps: bool
+    has_steps: bool  # whether the step effect is identified beside the seed effect
 
     @property
     def run_of(self) -> Array:
@@ -225,8 +216,19 @@ class AbilityTable(NamedTuple):
 
     def __call__(self, ability: Tensor) -> Tensor:
         """Log-likelihood of all answers."""
-        found: Tensor = _Lookup.apply(ability, self)
+        found: Tensor = Fused.apply(self._look_up, "cpu", ability)
         return found
+
+    def _look_up(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Value and slopes."""
+        intervals = len(self.nodes) - 1
+        inside = theta.clamp(self.nodes[0], self.nodes[-1])
+        interval = ((inside - self.nodes[0]) / (self.nodes[1] - self.nodes[0])).long().clamp(max=intervals - 1)
+        place = interval + intervals * torch.arange(theta.numel()).reshape(theta.shape)
+        c3, c2, c1, c0 = self.cubics.reshape(-1, 4).index_select(0, place.reshape(-1)).T.reshape(4, *theta.shape)
+        t = inside - torch.from_numpy(self.nodes)[interval]
+        slope = c1 + t * (2 * c2 + 3 * t * c3)
+        return (c0 + t * (c1 + t * (c2 + t * c3)) + slope * (theta - inside)).sum(), slope
 
     def top(self, prior_sd: float) -> Array:
         """Node where the likelihood times N(0, prior_sd^2) is highest, its position, shape (item_draw, checkpoint)."""
@@ -238,24 +240,6 @@ class AbilityTable(NamedTuple):
         cubics = torch.take_along_dim(self.cubics, torch.tensor(top)[..., None, None], dim=-2)[..., 0, :]
         precision = (-2 * cubics[..., 1]).clamp(min=MIN_PRECISION)
         return torch.tensor(self.nodes[top]) + cubics[..., 2] / precision, precision
-
-
-class _Lookup(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, ability: Tensor, table: AbilityTable) -> Tensor:
-        theta, intervals = ability.detach(), len(table.nodes) - 1
-        inside = theta.clamp(table.nodes[0], table.nodes[-1])
-        interval = ((inside - table.nodes[0]) / (table.nodes[1] - table.nodes[0])).long().clamp(max=intervals - 1)
-        place = interval + intervals * torch.arange(theta.numel()).reshape(theta.shape)
-        c3, c2, c1, c0 = table.cubics.reshape(-1, 4).index_select(0, place.reshape(-1)).T.reshape(4, *theta.shape)
-        t = inside - torch.from_numpy(table.nodes)[interval]
-        ctx.slope = c1 + t * (2 * c2 + 3 * t * c3)
-        total: Tensor = (c0 + t * (c1 + t * (c2 + t * c3)) + ctx.slope * (theta - inside)).sum()
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
-        return grad_output * ctx.slope, None
 
 
 class SeedData:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from pyro import poutine
 from torch import Tensor
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.inference.fast.ability_grid import AbilityGrid
 
 MIN_DISPERSION = 1e-6  # below it, trials are independent to double precision
@@ -28,7 +29,6 @@ CHUNK_CELLS = {"cpu": 32_768, "cuda": 16_777_216}  # four float64 temporaries st
 FARTHEST: Final = 6.0  # sds of ability that a grid covers
 WIDEST_SPACING, SPACING_SDS = 0.3, 0.6  # between nodes
 INFORMATION: Final = 0.5  # of a score about ability, as large as it mostly is
-Array = npt.NDArray[Any]
 Statistics = Callable[[Any, Any], Array]
 Coefficients = Callable[[Tensor], Tensor]
 CURVE_NAMES: Final = (names.DISCRIMINATION, names.DIFFICULTY, names.GUESSING, names.UPPER_ASYMPTOTE)
@@ -85,22 +85,38 @@ class ItemCurves(NamedTuple):
 def log_likelihood(
     cells: ResponseCells, ability: Tensor, curves: ItemCurves, dispersion: Tensor | None = None
 ) -> Tensor:
-    """Log-likelihood of all responses, a scalar, with its gradient attached.
-
-    Parameters
-    ----------
-    cells : ResponseCells
-        Right answers and trials, shape (model, item).
-    ability : Tensor of shape (model,)
-        theta.
-    curves : ItemCurves
-        Item parameters, each of shape (item,).
-    dispersion : Tensor of shape (), optional
-        Correlation of the trials of a cell; its probability of a right answer then has a beta distribution.
-    """
+    """Log-likelihood of all responses, a scalar, with its gradient attached."""
     dispersion = None if cells.trials is None else dispersion  # one trial per cell does not inform it
-    total: Tensor = _LogLikelihood.apply(cells, ability, dispersion, *curves)
+
+    def evaluate(ability: Tensor, dispersion: Tensor | None, *parameters: Any) -> tuple[Tensor | None, ...]:
+        total, by_ability, by_item, by_dispersion = value_and_gradient(
+            cells, ability, ItemCurves(*parameters), dispersion
+        )
+        return total, by_ability, by_dispersion, *by_item
+
+    total: Tensor = Fused.apply(evaluate, cells.device, ability, dispersion, *curves)
     return total
+
+
+class Fused(torch.autograd.Function):
+    """A value whose slopes in all arguments are computed with it: function of arguments → value, slope, slope, ...
+
+    Arguments may be None; they are moved to the device, and what is found is moved back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Any], device: Any, *arguments: Tensor | None) -> Tensor:
+        """Give the value, slopes kept."""
+        value, *slopes = function(*(None if each is None else each.detach().to(device) for each in arguments))
+        ctx.save_for_backward(*(None if each is None else each.cpu() for each in slopes))
+        total: Tensor = value.cpu()
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        """Give the slopes."""
+        wanted = zip(ctx.saved_tensors, ctx.needs_input_grad[2:], strict=True)
+        return None, None, *(grad_output * slope if needed else None for slope, needed in wanted)
 
 
 class ScoreGrid:
@@ -164,7 +180,9 @@ class ResponseData:
             self._plates = {
                 dim: pyro.plate(dim, size, subsample=self.chosen(dim), dim=-1) for dim, size in self.sizes.items()
             }
-        self._sizes = {dim: len(self._chosen.get(dim, range(size))) for dim, size in self.sizes.items()}
+        sizes = [len(self._chosen.get(dim, range(size))) for dim, size in self.sizes.items()]
+        self.n_models, self.n_items = sizes
+        self.models, self.items = self._plates[names.MODEL], self._plates[names.ITEM]
 
     @cached_property
     def silenced(self) -> ResponseData:
@@ -185,26 +203,6 @@ class ResponseData:
     def chosen(self, dim: str) -> Tensor | None:
         """Positions of a mini-batch; None where all are taken."""
         return self._chosen.get(dim)
-
-    @property
-    def n_models(self) -> int:
-        """Number of models."""
-        return self._sizes[names.MODEL]
-
-    @property
-    def n_items(self) -> int:
-        """Number of items."""
-        return self._sizes[names.ITEM]
-
-    @property
-    def models(self) -> Any:
-        """Plate of the models."""
-        return self._plates[names.MODEL]
-
-    @property
-    def items(self) -> Any:
-        """Plate of the items."""
-        return self._plates[names.ITEM]
 
     def frame(self, ability: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Mean and sd of the abilities; None where they are integrated out, or too few."""
@@ -247,7 +245,7 @@ class ResponseData:
         given = (discrimination, difficulty, guessing, upper_asymptote)
         curves = ItemCurves(*(None if value is None else value.expand(shape) for value in given))  # type: ignore[arg-type]
         if isinstance(self.grid, AbilityGrid):
-            total = _IntegratedLikelihood.apply(self.grid, *curves)
+            total = Fused.apply(partial(_integrated, self.grid), "cpu", *curves)
         else:
             total = log_likelihood(self._some_cells, ability, curves, dispersion)
         self._add(total)
@@ -255,7 +253,8 @@ class ResponseData:
     def observe_dimensions(self, ability: Tensor, *, loading: Tensor, intercept: Tensor) -> None:
         """Add the log-likelihood of the answers, abilities (dimension, model), loadings (dimension, item)."""
         if not self._silent:
-            self._add(_DimensionalLikelihood.apply(self._some_cells, ability, loading, intercept))
+            cells = self._some_cells
+            self._add(Fused.apply(partial(_several_abilities, cells), cells.device, ability, loading, intercept))
 
     def observe_scores(self, statistics: Statistics, coefficients: Coefficients, ability: Tensor) -> None:
         """Add the log-likelihood of scores, abilities integrated out where there is a grid."""
@@ -311,24 +310,13 @@ class ResponseData:
         return n_models * n_items / (self.n_models * self.n_items)
 
 
-class _IntegratedLikelihood(torch.autograd.Function):
-    """Log-likelihood of the items with abilities integrated out on a grid."""
-
-    @staticmethod
-    def forward(ctx: Any, grid: AbilityGrid, *parameters: Tensor | None) -> Tensor:
-        items = {
-            name: value.detach().numpy()
-            for name, value in zip(CURVE_NAMES, parameters, strict=True)
-            if value is not None
-        }
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # far off the path, which then diverges
-            value, slopes = grid.value_and_slopes(items)
-        ctx.save_for_backward(*(torch.from_numpy(slopes[name]) if name in slopes else None for name in CURVE_NAMES))
-        return torch.tensor(value, dtype=torch.float64)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *(None if slope is None else grad_output * slope for slope in ctx.saved_tensors))
+def _integrated(grid: AbilityGrid, *parameters: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Log-likelihood of the items with abilities integrated out on a grid, and its slopes in the items' parameters."""
+    items = {name: value.numpy() for name, value in zip(CURVE_NAMES, parameters, strict=True) if value is not None}
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # far off the path, which then diverges
+        value, slopes = grid.value_and_slopes(items)
+    total = torch.tensor(value, dtype=torch.float64)
+    return total, *(torch.from_numpy(slopes[name]) if name in slopes else None for name in CURVE_NAMES)
 
 
 def value_and_gradient(
@@ -341,26 +329,6 @@ def value_and_gradient(
     else:
         total, by_ability, *by_item, by_dispersion = _with_asymptotes(cells, ability, curves, dispersion)
     return total, by_ability, ItemCurves(*by_item), by_dispersion
-
-
-class _LogLikelihood(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, cells: ResponseCells, ability: Tensor, dispersion: Tensor | None, *parameters: Tensor | None
-    ) -> Tensor:
-        curves = ItemCurves(*(None if value is None else value.detach() for value in parameters))  # type: ignore[arg-type]
-        there = ItemCurves(*(None if value is None else value.to(cells.device) for value in curves))  # type: ignore[arg-type]
-        rho = None if dispersion is None else dispersion.detach().to(cells.device)
-        total, by_ability, by_item, by_rho = value_and_gradient(cells, ability.detach().to(cells.device), there, rho)
-        found = (by_ability, None if dispersion is None else by_rho, *by_item)
-        slopes = (None if value is None else value.to(ability.device) for value in found)
-        ctx.save_for_backward(*slopes)
-        return total.to(ability.device)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        wanted = zip(ctx.saved_tensors, ctx.needs_input_grad[1:], strict=True)
-        return (None, *(grad_output * value if needed else None for value, needed in wanted))
 
 
 def _logistic(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -379,27 +347,18 @@ def _logistic(cells: ResponseCells, ability: Tensor, curves: ItemCurves) -> tupl
     return total, by_model, by_item_ability - curves.difficulty * by_item, -slope * by_item
 
 
-class _DimensionalLikelihood(torch.autograd.Function):
-    """Log-likelihood with several abilities per model."""
-
-    @staticmethod
-    def forward(ctx: Any, cells: ResponseCells, ability: Tensor, loading: Tensor, intercept: Tensor) -> Tensor:
-        theta, slopes, shift = (value.detach().to(cells.device) for value in (ability, loading, intercept))
-        total, by_ability = theta.new_zeros(()), torch.empty_like(theta)
-        by_loading, by_intercept = torch.zeros_like(slopes), torch.zeros_like(shift)
-        for rows, right, trials in cells.chunks(theta.dtype):
-            some = theta[:, rows]
-            part, residual = _sum_and_residuals(torch.addmm(shift, some.T, slopes), right, trials)
-            total += part
-            by_ability[:, rows] = slopes @ residual.T
-            by_loading += some @ residual
-            by_intercept += residual.sum(0)
-        ctx.save_for_backward(*(value.to(ability.device) for value in (by_ability, by_loading, by_intercept)))
-        return total.to(ability.device)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *(grad_output * slope for slope in ctx.saved_tensors))
+def _several_abilities(cells: ResponseCells, ability: Tensor, loading: Tensor, intercept: Tensor) -> tuple[Tensor, ...]:
+    """Value and gradients in (ability, loading, intercept)."""
+    total, by_ability = ability.new_zeros(()), torch.empty_like(ability)
+    by_loading, by_intercept = torch.zeros_like(loading), torch.zeros_like(intercept)
+    for rows, right, trials in cells.chunks(ability.dtype):
+        theta = ability[:, rows]
+        part, residual = _sum_and_residuals(torch.addmm(intercept, theta.T, loading), right, trials)
+        total += part
+        by_ability[:, rows] = loading @ residual.T
+        by_loading += theta @ residual
+        by_intercept += residual.sum(0)
+    return total, by_ability, by_loading, by_intercept
 
 
 def _sum_and_residuals(log_odds: Tensor, right: Tensor, trials: Tensor | None) -> tuple[Tensor, Tensor]:

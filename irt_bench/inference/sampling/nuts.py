@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 import torch
 from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
+from irt_bench.arrays import Array
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.sampling.coordinates import Coordinates, find_coordinates, pyro_runtime
 from irt_bench.inference.settings import NUTSSettings
@@ -23,7 +23,6 @@ from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.program import DTYPE
 from irt_bench.workers import Progress, processes
 
-Array = npt.NDArray[Any]
 POLL_SECONDS: Final = 0.2
 POINT: Final = "point"
 TARGET_ACCEPT: Final = 0.8
@@ -41,17 +40,6 @@ def sample_nuts(
     irt_model: IRTModel, correct: Array, trials: Array, settings: NUTSSettings, progress: Progress | None = None
 ) -> Draws:
     """Draw from the posterior of an IRT model.
-
-    Parameters
-    ----------
-    irt_model : IRTModel
-        Its program.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials; trials = 0 where never asked.
-    settings : NUTSSettings
-        Chains, lengths, seed.
-    progress : callable, optional
-        Called with (what, iterations done, iterations in all).
 
     Notes
     -----
@@ -104,21 +92,7 @@ def run_chain(
     after_each: Callable[[], None] | None = None,
     target_accept: float = TARGET_ACCEPT,
 ) -> Chain:
-    """Sample a log density of one flat vector; within `pyro_runtime`, whose seed makes the draws.
-
-    Parameters
-    ----------
-    log_density : callable
-        Point → log density with its gradient.
-    start : Tensor of shape (coordinate,)
-        Where the chain begins.
-    settings : NUTSSettings
-        Lengths and adaptation.
-    after_each : callable, optional
-        Called after each iteration.
-    target_accept : float
-        Mean acceptance where the settings name none.
-    """
+    """Sample a log density of one flat vector; within `pyro_runtime`, whose seed makes the draws."""
     rows: list[dict[str, float]] = []
 
     def hook(kernel: _Kernel, _: object, stage: str, __: int) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import FitError
 from irt_bench.inference.draws import Draws
 from irt_bench.inference.sampling.coordinates import Coordinates, Guide, Kind, find_coordinates, optimise, pyro_runtime
@@ -21,7 +21,6 @@ from irt_bench.irt_models.model import IRTModel
 from irt_bench.irt_models.program import DTYPE
 from irt_bench.workers import Progress
 
-Array = npt.NDArray[Any]
 LogDensity = Callable[[Tensor], Tensor]
 MAX_FULL: Final = 250  # coordinates up to which a full covariance matrix is learned in good time
 MAX_FULL_ON_GRID: Final = 100  # where steps are slow and whitening leaves little to learn
@@ -39,17 +38,6 @@ def fit_svi(
     irt_model: IRTModel, correct: Array, trials: Array, settings: SVISettings, progress: Progress | None = None
 ) -> Draws:
     """Fit a Gaussian guide to the posterior of an IRT model and draw from it.
-
-    Parameters
-    ----------
-    irt_model : IRTModel
-        Its program.
-    correct, trials : integer arrays of shape (model, item)
-        Right answers and trials; trials = 0 where never asked.
-    settings : SVISettings
-        Guide, step sizes, seed.
-    progress : callable, optional
-        Called with (what, steps done, steps allowed).
 
     Notes
     -----
@@ -80,7 +68,9 @@ def fit_coordinates(coordinates: Coordinates, settings: SVISettings, progress: P
 def fit_guide(coordinates: Coordinates, settings: SVISettings, progress: Progress | None) -> tuple[Guide, bool]:
     """Optimise a guide until the ELBO has stopped rising at the smallest learning rate, and whether it has."""
     plateau, rates_left = Plateau(window=settings.window), N_RATES
-    kind = _kind(settings, coordinates)
+    most = MAX_FULL if coordinates.target.data.grid is None else MAX_FULL_ON_GRID
+    kind: Kind = "full" if coordinates.size <= most else "normal"
+    kind = kind if settings.guide == "auto" else settings.guide
 
     def after_each(step: int, elbo: float, optimiser: Any) -> bool:
         nonlocal rates_left
@@ -89,7 +79,9 @@ def fit_guide(coordinates: Coordinates, settings: SVISettings, progress: Progres
             rates_left -= 1
             if rates_left == 0:
                 return True
-            _scale_learning_rate(optimiser, 1 / settings.decay)
+            for one in optimiser.optim_objs.values():
+                for group in one.param_groups:
+                    group["lr"] *= 1 / settings.decay
             plateau.restart()
         if progress is not None and step % settings.window == 0:
             progress("raising the ELBO", step, settings.max_steps)
@@ -109,13 +101,6 @@ def fit_guide(coordinates: Coordinates, settings: SVISettings, progress: Progres
 class Batches:
     """The log posterior, each time from some of the models and items, by subsampling the program's plates.
 
-    Parameters
-    ----------
-    coordinates : Coordinates
-        Of the whole posterior.
-    settings : SVISettings
-        How many models a step looks at, whose answers stand for all.
-
     Notes
     -----
     The log density of the models of a step at u is compared with that of the same models at the centre, and to first
@@ -132,7 +117,7 @@ class Batches:
         self._takes_all = self._data is None or self._sizes == self._data.cells.shape
         self._centre = torch.zeros(coordinates.size, dtype=DTYPE)
         if not self._takes_all:
-            self._whole = _value_and_gradient(coordinates, self._centre)
+            self._whole = _value_and_gradient(coordinates.log_density, self._centre)
 
     def draw(self) -> LogDensity:
         """Draw the models and items of a step: a log density, its gradient attached."""
@@ -144,7 +129,10 @@ class Batches:
             for dim, size, some in zip((names.MODEL, names.ITEM), shape, self._sizes, strict=True)
         }
         some = replace(self._all, target=target.with_data(self._data.subsampled(chosen)))
-        (value, gradient), (value_of_some, gradient_of_some) = self._whole, _value_and_gradient(some, self._centre)
+        (value, gradient), (value_of_some, gradient_of_some) = (
+            self._whole,
+            _value_and_gradient(some.log_density, self._centre),
+        )
 
         def log_density(point: Tensor) -> Tensor:
             return some.log_density(point) + (value - value_of_some) + (gradient - gradient_of_some) @ point
@@ -195,30 +183,17 @@ def _curvature(loc: Tensor, root: Tensor, batches: Batches) -> Tensor:
     odd = []
     for one in noise:
         log_density = batches.draw()
-        up, down = (_gradient(log_density, loc + sign * (root @ one)) for sign in (1, -1))
+        up, down = (_value_and_gradient(log_density, loc + sign * (root @ one))[1] for sign in (1, -1))
         odd.append(root.T @ (down - up) / 2)
     slopes: Tensor = torch.linalg.lstsq(noise, torch.stack(odd)).solution
     return (slopes + slopes.T) / 2
 
 
-def _gradient(log_density: LogDensity, point: Tensor) -> Tensor:
+def _value_and_gradient(log_density: LogDensity, point: Tensor) -> tuple[float, Tensor]:
     point = point.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(log_density(point), point)
-    return gradient
-
-
-def _value_and_gradient(coordinates: Coordinates, point: Tensor) -> tuple[float, Tensor]:
-    point = point.detach().requires_grad_()
-    value = coordinates.log_density(point)
+    value = log_density(point)
     (gradient,) = torch.autograd.grad(value, point)
     return value.item(), gradient
-
-
-def _kind(settings: SVISettings, coordinates: Coordinates) -> Kind:
-    if settings.guide != "auto":
-        return settings.guide
-    most = MAX_FULL if coordinates.target.data.grid is None else MAX_FULL_ON_GRID
-    return "full" if coordinates.size <= most else "normal"
 
 
 @dataclass
@@ -252,9 +227,3 @@ class Plateau:
         later = np.array(self.history[-third:])
         error = np.sqrt((earlier.var(ddof=1) + later.var(ddof=1)) / third)
         return bool(later.mean() - earlier.mean() < error)
-
-
-def _scale_learning_rate(optimiser: Any, factor: float) -> None:
-    for one in optimiser.optim_objs.values():
-        for group in one.param_groups:
-            group["lr"] *= factor

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,39 +29,8 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import ModelError
-
-Array = npt.NDArray[Any]
-
-
-class Program(Protocol):
-    """What has a Pyro program: an `IRTModel`, or another model."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    def program(self, data: Any) -> None:
-        """Pyro program over the data."""
-
-
-class ProgramAnswers(Protocol):
-    """What a program is given, as far as its log density needs it: `ResponseData`, or other answers."""
-
-    @property
-    def grid(self) -> Any:
-        """Where abilities are integrated out."""
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Plate → length."""
-
-    @property
-    def silenced(self) -> Any:
-        """The same, its answers left aside."""
-
-    def chosen(self, dim: str) -> Tensor | None:
-        """Positions of a mini-batch; None where all are taken."""
 
 
 class SiteBlock(NamedTuple):
@@ -73,40 +42,24 @@ class SiteBlock(NamedTuple):
 
 
 class SiteReading(NamedTuple):
-    """A latent site at given values.
+    """A latent site at given values."""
 
-    Parameters
-    ----------
-    moved : array
-        Its centred coordinates.
-    mean, sd : array or None
-        Of a normal site, in the same units.
-    """
-
-    moved: Any
+    moved: Any  # its centred coordinates
+    # of a normal site, in the same units
     mean: Any
     sd: Any
 
 
 @dataclass(frozen=True)
 class Target:
-    """Log density of a model's program given responses.
+    """Log density of a model's program given responses."""
 
-    Parameters
-    ----------
-    irt_model : Program
-        Its program.
-    data : ProgramAnswers
-        What the program is given.
-    centring : mapping
-        Normal site → share of centring, shape of the site; 1 where a site is not named.
-    """
-
-    irt_model: Program
-    data: ProgramAnswers
+    irt_model: Any  # with a name and a program: an `IRTModel`, or a `SeedModel`
+    data: Any  # what the program is given: `ResponseData` or `SeedData`
+    # normal site → share of centring, shape of the site; 1 where a site is not named
     centring: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def with_data(self, data: ProgramAnswers) -> Target:
+    def with_data(self, data: Any) -> Target:
         """Make the same target for a mini-batch of its data; its sites are known."""
         other = replace(self, data=data)
         object.__setattr__(other, "_sites", self._sites)
@@ -242,7 +195,7 @@ class Target:
 class _Handler(Messenger):  # type: ignore[misc]
     """Decides the value of each latent site of a program."""
 
-    def __init__(self, target: Target, data: ProgramAnswers) -> None:
+    def __init__(self, target: Target, data: Any) -> None:
         super().__init__()
         self.target, self.data, self.blocks = target, data, target.blocks
 
@@ -283,7 +236,7 @@ class _Handler(Messenger):  # type: ignore[misc]
 class _Placing(_Handler):
     """Puts values at a point in place of the latent sites, and adds up log densities."""
 
-    def __init__(self, target: Target, data: ProgramAnswers, point: Tensor) -> None:
+    def __init__(self, target: Target, data: Any, point: Tensor) -> None:
         super().__init__(target, data)
         self.point = point
         self.total = point.new_zeros(())
@@ -327,7 +280,7 @@ class _Placing(_Handler):
 class _ReadSites(_Handler):
     """Reads off the coordinates at which the latent sites have given values."""
 
-    def __init__(self, target: Target, data: ProgramAnswers, given: Mapping[str, Tensor]) -> None:
+    def __init__(self, target: Target, data: Any, given: Mapping[str, Tensor]) -> None:
         super().__init__(target, data)
         self.given = given
         self.found: dict[str, SiteReading] = {}
