@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from scipy.special import betaln, gammaln
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import FitError, ModelError, unknown_choice
 from irt_bench.irt_models import irt_model_from_about
 from irt_bench.irt_models.item_regression import ITEM_COVARIATE, ITEM_REGRESSION
@@ -25,7 +25,6 @@ from irt_bench.irt_models.populations import POPULATION, population_to_dict
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
 from irt_bench.responses.table import FILTER, METRIC
 
-Array = npt.NDArray[Any]
 MIN_CHANCE: Final = 1e-12
 LOG_LIKELIHOOD: Final = "log_likelihood"
 POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
@@ -50,23 +49,14 @@ SMALLEST_CHANCE: Final = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws of the parameters of an IRT model.
+    """Draws of the parameters of an IRT model."""
 
-    Parameters
-    ----------
-    sites : mapping
-        Parameter → array of shape (chain, draw, ...).
-    dims : mapping
-        Parameter → names of the dimensions after (chain, draw): ``model``, ``item``, other plates of the program.
-    sample_stats : mapping
-        Per draw, shape (chain, draw): ArviZ's statistics of NUTS; per step, shape (step,): ``elbo`` of SVI.
-    notes : mapping
-        Plain values worth keeping: step sizes, number of steps, whether a stopping rule was met.
-    """
-
-    sites: Mapping[str, Array]
+    sites: Mapping[str, Array]  # parameter → array of shape (chain, draw, ...)
+    # parameter → names of the dimensions after (chain, draw): ``model``, ``item``, other plates of the program
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # per draw, shape (chain, draw): ArviZ's statistics of NUTS; per step, shape (step,): ``elbo`` of SVI
     sample_stats: Mapping[str, Array] = field(default_factory=dict)
+    # plain values worth keeping: step sizes, number of steps, whether a stopping rule was met
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -135,7 +125,7 @@ def reported(irt_model: Logistic, sites: Mapping[str, Array], n_items: int) -> d
     """Add the item parameters of a logistic model on their own scales, as its program reports them."""
     spread = {name: array[..., None] if array.ndim == 2 else array for name, array in sites.items()}  # noqa: PLR2004
     known = irt_model.known_parameters(n_items)
-    items = irt_model.item_parameters({**known, **spread}, np.exp)
+    items = irt_model.item_parameters({**known, **spread})
     population = {} if irt_model.population is None else irt_model.population.reported(sites)
     return {**sites, **items, **population}
 
@@ -318,20 +308,7 @@ def cell_chances(
 
 
 def check_responses(about: Mapping[str, Any], counts: ResponseCounts) -> None:
-    """Refuse other responses than those that a fit was made from.
-
-    Parameters
-    ----------
-    about : mapping
-        `FitResult.responses`.
-    counts : ResponseCounts
-        What was given.
-
-    Raises
-    ------
-    FitError
-        Saying what was fitted, and what was given.
-    """
+    """Refuse other responses than those that a fit was made from, which `FitResult.responses` describes."""
     if counts.fingerprint() == about.get("fingerprint"):
         return
     n_models, n_items, benchmark = (about.get(name) for name in ("n_models", "n_items", "benchmark"))
@@ -413,17 +390,7 @@ def _joined(array: xr.DataArray) -> Array:
 def saved_counts(
     groups: Mapping[str, xr.Dataset], posterior: xr.Dataset, about: Mapping[str, Any]
 ) -> ResponseCounts | None:
-    """Make responses again of the groups that hold them; None where these are others than were fitted.
-
-    Parameters
-    ----------
-    groups : mapping
-        ``observed_data`` and, where trials are not all 1, ``constant_data``, as of `response_groups`.
-    posterior : xr.Dataset
-        Whose labels are those of all models and items, with answers or without.
-    about : mapping
-        `FitResult.responses`.
-    """
+    """Make responses again of the groups that hold them; None where these are others than were fitted."""
     observed = groups.get(OBSERVED_DATA)
     if observed is None or not {names.MODEL, names.ITEM} <= set(posterior.coords):
         return None

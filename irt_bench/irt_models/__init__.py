@@ -1,35 +1,18 @@
 """How answers arise: item response models as priors and a formula, and simulated answers from them.
 
-`IRT_MODELS` maps the names ``1pl`` to ``4pl`` to the models, `MULTIDIMENSIONAL_MODELS` those with several abilities,
-`SCORE_MODELS` those of scores;
-`simulate_responses` and `simulate_benchmark` draw responses with known parameters. Nothing here imports torch but
-`program`, the models' Pyro program.
+Nothing here imports torch but `program`, the models' Pyro program.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from irt_bench.irt_models.logistic import (
-    IRT_MODELS,
-    FourPL,
-    OnePL,
-    ThreePL,
-    TwoPL,
-    irt_model_from_dict,
-    irt_model_from_name,
-)
+from irt_bench.irt_models.logistic import IRT_MODELS, irt_model_from_dict
 from irt_bench.irt_models.model import SCORE_MODEL, IRTModel, ScoreModel
-from irt_bench.irt_models.multidimensional import (
-    MULTIDIMENSIONAL_MODELS,
-    BifactorTwoPL,
-    ConfirmatoryTwoPL,
-    MultidimensionalTwoPL,
-    multidimensional_from_dict,
-)
+from irt_bench.irt_models.multidimensional import multidimensional_from_dict
 from irt_bench.irt_models.ordered_and_continuous import GeneralizedPartialCredit, GradedResponse, ZeroOneBeta
 from irt_bench.irt_models.raters import ManyFacet
-from irt_bench.irt_models.simulate import Simulation, simulate_benchmark, simulate_responses
+from irt_bench.irt_models.simulate import simulate_benchmark
 
 SCORE_MODELS: Final[Mapping[str, type[ScoreModel]]] = {
     kind.name: kind for kind in (GradedResponse, GeneralizedPartialCredit, ManyFacet, ZeroOneBeta)
@@ -50,27 +33,4 @@ def score_model_of(attributes: Mapping[Any, Any]) -> ScoreModel | None:
     return None if about is None else SCORE_MODELS[about["name"]].from_dict(about)
 
 
-__all__ = [
-    "IRT_MODELS",
-    "MULTIDIMENSIONAL_MODELS",
-    "SCORE_MODELS",
-    "BifactorTwoPL",
-    "ConfirmatoryTwoPL",
-    "FourPL",
-    "GeneralizedPartialCredit",
-    "GradedResponse",
-    "IRTModel",
-    "ManyFacet",
-    "MultidimensionalTwoPL",
-    "OnePL",
-    "ScoreModel",
-    "ThreePL",
-    "TwoPL",
-    "ZeroOneBeta",
-    "Simulation",
-    "irt_model_from_about",
-    "irt_model_from_name",
-    "score_model_of",
-    "simulate_benchmark",
-    "simulate_responses",
-]
+__all__ = ["SCORE_MODELS", "irt_model_from_about", "score_model_of", "simulate_benchmark"]

@@ -11,15 +11,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from irt_bench.arrays import Array
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.model import Normal
+from irt_bench.irt_models.model import Normal, field_from_dict
 from irt_bench.responses.table import natural_order
 
-Array = npt.NDArray[Any]
 ITEM_COVARIATE: Final = "item_covariate"  # plate and dimension of the coefficients
 EFFECT: Final = "_effect"  # after the name of what is regressed
 ITEM_REGRESSION: Final = "item_regression"  # attribute of labelled draws
@@ -129,8 +128,7 @@ class ItemRegression:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ItemRegression:
         """Undo `to_dict`, JSON included."""
-        covariates, terms, means, sds = (tuple(fields[name]) for name in ("covariates", "terms", "means", "sds"))
-        return cls(covariates, Normal(**fields["coefficient"]), terms=terms, means=means, sds=sds)
+        return cls(**{name: field_from_dict(value) for name, value in fields.items()})
 
 
 def draw_effects(

@@ -17,16 +17,16 @@ import pandas as pd
 from scipy.special import expit
 
 from irt_bench import names
-from irt_bench.arrays import distinct_rows
+from irt_bench.arrays import Array, distinct_rows
 from irt_bench.errors import ModelError, unknown_choice
 from irt_bench.irt_models.item_regression import ItemRegression
 from irt_bench.irt_models.model import (
     DIFFICULTY_PRIOR,
     LOG_DISCRIMINATION_PRIOR,
     Beta,
-    HalfNormal,
     Hierarchical,
     Normal,
+    field_from_dict,
 )
 from irt_bench.irt_models.populations import (
     OTHER_MEAN,
@@ -112,6 +112,7 @@ class Logistic:
     """
 
     name: ClassVar[str] = ""
+    measures: ClassVar[tuple[str, ...]] = ("correct",)  # a share without its denominator has no likelihood here
     shared_slope: ClassVar[bool] = False  # whether one discrimination serves all items
     auxiliary: ClassVar[tuple[str, ...]] = (LOG_DISCRIMINATION, UPPER_SHARE, OTHER_MEAN, OTHER_SD)  # not reported
     kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {
@@ -175,11 +176,6 @@ class Logistic:
         return self.population.design
 
     @property
-    def measures(self) -> tuple[str, ...]:
-        """Only right answers of a number of trials: a share without its denominator has no likelihood here."""
-        return ("correct",)
-
-    @property
     def dims(self) -> dict[str, str]:
         """Reported parameter → dimension."""
         item = [names.DIFFICULTY, names.DISCRIMINATION]
@@ -221,27 +217,14 @@ class Logistic:
             )
         return {names.GUESSING: np.asarray(self.guessing, dtype=np.float64)}
 
-    def item_parameters(self, values: Mapping[str, Any], exp: Any) -> dict[str, Any]:
-        """Item parameters from values of the sites, items on the last axis.
-
-        Parameters
-        ----------
-        values : mapping
-            Values of `latent` quantities, arrays of any library.
-        exp : callable
-            The library's exponential.
-        """
+    def item_parameters(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Item parameters from values of `latent` quantities, items on the last axis; what items share is read-only."""
         difficulty = values[names.DIFFICULTY]
 
-        def spread(value: Any) -> Any:
-            """Give every item what all items share, without a copy: read-only."""
-            if np.shape(value) == np.shape(difficulty):
-                return value
-            if isinstance(difficulty, np.ndarray):
-                return np.broadcast_to(value, difficulty.shape)
-            return value.broadcast_to(difficulty.shape)
+        def spread(value: Array) -> Array:
+            return value if value.shape == difficulty.shape else np.broadcast_to(value, difficulty.shape)
 
-        found = {names.DIFFICULTY: difficulty, names.DISCRIMINATION: spread(exp(values[LOG_DISCRIMINATION]))}
+        found = {names.DIFFICULTY: difficulty, names.DISCRIMINATION: spread(np.exp(values[LOG_DISCRIMINATION]))}
         if self.guessing is not None:
             found[names.GUESSING] = spread(values[names.GUESSING])
         if self.upper_share is not None:
@@ -414,13 +397,6 @@ IRT_MODELS: Final[Mapping[str, type[Logistic]]] = {kind.name: kind for kind in (
 def irt_model_from_name(name: str, *, priors: str = "hierarchical") -> Logistic:
     """Return the model of this name with its default priors, or with independent ones.
 
-    Parameters
-    ----------
-    name : str
-        One of `IRT_MODELS`.
-    priors : {"hierarchical", "independent"}
-        Whether the mean and sd over items are learned; see `Logistic.with_independent_priors`.
-
     Raises
     ------
     ModelError
@@ -436,17 +412,8 @@ def irt_model_from_name(name: str, *, priors: str = "hierarchical") -> Logistic:
 
 def irt_model_from_dict(fields: Mapping[str, Any]) -> Logistic:
     """Rebuild a model from `to_dict` (JSON included)."""
-
-    def prior(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            if "kind" in value:
-                return population_from_dict(value)
-            if "terms" in value:
-                return ItemRegression.from_dict(value)
-            if "mean" in value:
-                return Hierarchical(Normal(**value["mean"]), HalfNormal(**value["sd"]))
-            return Normal(**value) if "loc" in value else Beta(**value)
-        return tuple(value) if isinstance(value, list) else value
-
-    changes = {key: prior(value) for key, value in fields.items() if key != "name"}
+    changes = {key: field_from_dict(value) for key, value in fields.items() if key != "name"}
+    for key, rebuild in (("population", population_from_dict), ("item_regression", ItemRegression.from_dict)):
+        if fields.get(key) is not None:
+            changes[key] = rebuild(fields[key])
     return replace(irt_model_from_name(str(fields["name"])), **changes)

@@ -18,10 +18,10 @@ import pandas as pd
 import xarray as xr
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import ModelError, unknown_choice
 from irt_bench.responses.counts import ResponseCounts
 
-Array = npt.NDArray[Any]
 RANGE: Final = (names.LOWEST_SCORE, names.HIGHEST_SCORE)
 TINY: Final = 1e-12
 SCORE_MODEL: Final = "score_model"  # attribute of labelled draws
@@ -104,6 +104,18 @@ class Hierarchical:
 
     mean: Normal
     sd: HalfNormal
+
+
+_PRIORS: Final = {frozenset(vars(kind)["__match_args__"]): kind for kind in (Normal, HalfNormal, Beta, Hierarchical)}
+
+
+def field_from_dict(value: Any) -> Any:
+    """Rebuild a field of a model from plain values, JSON included: a prior by the names of its fields."""
+    if isinstance(value, Mapping):
+        plain = {name: field_from_dict(each) for name, each in value.items()}
+        kind: Any = _PRIORS.get(frozenset(plain), dict)
+        return kind(**plain)
+    return tuple(map(field_from_dict, value)) if isinstance(value, list | tuple) else value
 
 
 DIFFICULTY_PRIOR: Final = Hierarchical(Normal(0.0, 2.0), HalfNormal(2.0))  # items from far too easy to far too hard
@@ -269,16 +281,8 @@ class ScoreModel:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild a model from `to_dict`, JSON included."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, Mapping):
-                if "mean" in value:
-                    return Hierarchical(Normal(**value["mean"]), HalfNormal(**value["sd"]))
-                return Normal(**value) if "loc" in value else HalfNormal(**value)
-            return tuple(value) if isinstance(value, list) else value
-
         own = {each.name for each in fields(cls)}
-        return cls(**{name: plain(value) for name, value in values.items() if name in own})
+        return cls(**{name: field_from_dict(value) for name, value in values.items() if name in own})
 
     def draw_truth(
         self,

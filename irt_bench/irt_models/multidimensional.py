@@ -22,10 +22,10 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal
+from irt_bench.irt_models.model import HalfNormal, Hierarchical, Normal, field_from_dict
 
-Array = npt.NDArray[Any]
 LOADING_PRIOR: Final = Hierarchical(Normal(0.0, 1.0), HalfNormal(1.0))
 INTERCEPT_PRIOR: Final = Hierarchical(Normal(0.0, 2.0), HalfNormal(2.0))
 GENERAL: Final = "general"
@@ -38,18 +38,11 @@ VARIMAX_TOLERANCE: Final = 1e-8
 
 
 class Slots(NamedTuple):
-    """Which dimensions each item loads on.
+    """Which dimensions each item loads on."""
 
-    Parameters
-    ----------
-    dimension : integer array of shape (slot, item)
-        Position of the dimension; the number of dimensions where an item has fewer than others.
-    n_dims : int
-        Number of dimensions.
-    """
-
+    # (slot, item): position of the dimension; the number of dimensions where an item has fewer than others
     dimension: npt.NDArray[np.intp]
-    n_dims: int
+    n_dims: int  # number of dimensions
 
     @classmethod
     def from_pattern(cls, pattern: npt.NDArray[np.bool_]) -> Slots:
@@ -80,6 +73,7 @@ class Multidimensional:
     """
 
     name: ClassVar[str] = ""
+    measures: ClassVar[tuple[str, ...]] = ("correct",)
     rotates: ClassVar[bool] = False  # whether any rotation of the abilities is as good as another
     correlated: ClassVar[bool] = False  # whether correlations of abilities are learned
     is_approximated: ClassVar[bool] = True  # by the fast method
@@ -90,11 +84,6 @@ class Multidimensional:
     def oblique(self) -> bool:
         """Whether abilities come to be correlated by rotation."""
         return False
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """Only right answers of a number of trials."""
-        return ("correct",)
 
     @property
     def dimension_names(self) -> list[str]:
@@ -477,14 +466,8 @@ def multidimensional_from_dict(fields: Mapping[str, Any]) -> Multidimensional | 
     """Rebuild a model from `to_dict` (JSON included); None where it is another."""
     if fields["name"] not in MULTIDIMENSIONAL_MODELS:
         return None
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping) and "sd" in value:
-            return Hierarchical(Normal(**value["mean"]), HalfNormal(**value["sd"]))
-        return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
-
     kind = MULTIDIMENSIONAL_MODELS[fields["name"]]
-    return kind(**{key: plain(value) for key, value in fields.items() if key != "name"})
+    return kind(**{key: field_from_dict(value) for key, value in fields.items() if key != "name"})
 
 
 def _labels(items: pd.DataFrame, column: str, missing: str | None = None) -> list[str]:

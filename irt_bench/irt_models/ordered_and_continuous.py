@@ -20,17 +20,16 @@ from functools import cache
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 from scipy.special import expit, gammaln, log_expit, log_softmax
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import ModelError
 from irt_bench.irt_models.model import RANGE, HalfNormal, Hierarchical, Normal, ScoreModel, draw_hierarchy
 from irt_bench.responses.columns import MAX_STEPS
 from irt_bench.responses.counts import ResponseCounts, smallest_integer
 
-Array = npt.NDArray[Any]
 SPACING: Final = "spacing"
 GAP: Final = "gap"  # plate of the distances between neighbouring thresholds
 LOG_GAP_PRIOR: Final = Hierarchical(Normal(-0.5, 1.0), HalfNormal(0.5))  # typical distances of 0.1 to 4

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.arrays import Array
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.model import HalfNormal, Normal
+from irt_bench.irt_models.model import HalfNormal, Normal, field_from_dict
 from irt_bench.responses.table import natural_order
 
-Array = npt.NDArray[Any]
 POPULATION: Final = "population"  # field of a model, and attribute of its labelled draws
 GROUP: Final = "group"  # dimension and plate
 OTHER_GROUP: Final = "other_group"  # the same without the reference
@@ -447,13 +447,7 @@ def population_to_dict(population: Population) -> dict[str, Any]:
 def population_from_dict(fields: Mapping[str, Any]) -> Population:
     """Undo `population_to_dict`, JSON included."""
     kinds: dict[str, type[Groups | Regression]] = {kind.kind: kind for kind in (Groups, Regression)}
-
-    def value_of(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return Normal(**value) if "loc" in value else HalfNormal(**value)
-        return tuple(value) if isinstance(value, list) else value
-
-    return kinds[fields["kind"]](**{name: value_of(value) for name, value in fields.items() if name != "kind"})
+    return kinds[fields["kind"]](**{name: field_from_dict(value) for name, value in fields.items() if name != "kind"})
 
 
 def codes_of(labels: tuple[str, ...], column: str, models: pd.DataFrame) -> npt.NDArray[np.intp]:

@@ -137,15 +137,7 @@ def measured(*, origin: Tensor | None = None, unit: Tensor | None = None) -> dic
 
 
 def logistic_program(model: Logistic, data: ProgramData) -> None:
-    """Run the 1PL to 4PL: theta from its population, b and log a from hierarchies or independent, c and d if any.
-
-    Parameters
-    ----------
-    model : Logistic
-        Priors.
-    data : ProgramData
-        Plates and answers.
-    """
+    """Run the 1PL to 4PL: theta from its population, b and log a from hierarchies or independent, c and d if any."""
     ability, difficulty, discrimination = sample_ability_and_items(model, data)
     with data.items:
         guessing = _sample_guessing(model, data)
@@ -257,15 +249,7 @@ def _sample_upper_asymptote(model: Logistic, guessing: Tensor | None) -> Any:
 
 
 def multidimensional_program(model: Multidimensional, data: ProgramData) -> None:
-    """Run a 2PL with several abilities: theta ~ N(0, R), loadings and intercepts from hierarchies.
-
-    Parameters
-    ----------
-    model : Multidimensional
-        Priors, and the pattern of the loadings.
-    data : ProgramData
-        Plates and answers.
-    """
+    """Run a 2PL with several abilities: theta ~ N(0, R), loadings and intercepts from hierarchies."""
     slots, n_dims = item_slots(model, data.sizes[names.ITEM])
     dimensions, slot_plate = pyro.plate(names.DIMENSION, n_dims, dim=-2), pyro.plate("slot", len(slots), dim=-2)
     root = pyro.sample("ability_root", dist.LKJCholesky(n_dims, number(1.0))) if model.correlated else None

@@ -28,7 +28,6 @@ from irt_bench.irt_models.ordered_and_continuous import GeneralizedPartialCredit
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import natural_order
 
-Array = npt.NDArray[Any]
 SEVERITY: Final = "severity"
 CONTRAST: Final = "severity_contrast"  # of severities that sum to zero: one fewer than raters
 RATED_DIFFICULTY: Final = "rated_difficulty"  # for the average rater, by item

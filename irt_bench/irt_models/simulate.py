@@ -15,19 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy.special import expit
 
 from irt_bench import names
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ModelError, unknown_choice
-from irt_bench.irt_models.logistic import (
-    ABILITY_PRIOR,
-    LOG_DISCRIMINATION,
-    Logistic,
-    TwoPL,
-    log_odds,
-    success_probability,
-)
+from irt_bench.irt_models.logistic import ABILITY_PRIOR, LOG_DISCRIMINATION, Logistic, TwoPL
 from irt_bench.irt_models.model import Beta, HalfNormal, Normal, ScoreModel, draw_cells
 from irt_bench.irt_models.multidimensional import Multidimensional, draw_profiles
 from irt_bench.irt_models.populations import OTHER_MEAN, OTHER_SD, Population
@@ -84,7 +76,7 @@ def draw_parameters(
         prior, named = irt_model.design.prior(drawn), irt_model.design.unpack(drawn)
         values[names.ABILITY] = fixed.get(names.ABILITY, prior.mean + prior.sd * values[names.ABILITY])
         arrays |= named | irt_model.population.reported(named)
-    found = {names.ABILITY: values[names.ABILITY], **irt_model.item_parameters(values, np.exp), **arrays}
+    found = {names.ABILITY: values[names.ABILITY], **irt_model.item_parameters(values), **arrays}
     _check_asymptotes(found)
     return found | {name: values[name] for name in shared if not any(parameter in name for parameter in arrays)}
 
@@ -285,28 +277,26 @@ def simulate_responses(
         models = pd.DataFrame(index=pd.Index(numbered_labels("model", n_models), name=names.MODEL))
     elif len(models) != n_models or not models.index.is_unique:
         raise ModelError(f"models has {len(models)} rows for {n_models} models; one per model is needed, each once.")
+    items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
+    given = parameters or {}
     if isinstance(irt_model, ScoreModel):
-        items = irt_model.item_metadata(pd.Index(numbered_labels("item", n_items), name=names.ITEM))
-        truth = irt_model.draw_truth(models.index, items.index, streams[0], parameters or {}, hyperparameters)
-        values = {str(name): array.to_numpy() for name, array in truth.data_vars.items() if names.ITEM in array.dims}
-        scores = irt_model.draw_scores(values, truth[names.ABILITY].to_numpy(), streams[1])
+        items = irt_model.item_metadata(items.index)
+        truth = irt_model.draw_truth(models.index, items.index, streams[0], given, hyperparameters)
+        scores = irt_model.draw_scores(_of_items(truth), truth[names.ABILITY].to_numpy(), streams[1])
         columns = irt_model.score_columns(scores)
         table = _arrange(columns, models, items, streams[2].random(scores.size) >= _checked_share(missing))
         return _simulation(table, truth, irt_model, seed)
     if isinstance(irt_model, Multidimensional):
-        items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
         if (of_items := irt_model.item_labels(n_items)) is not None:
             items[names.SUBTASK] = of_items
         population = {**HYPERPARAMETERS, **hyperparameters}
-        truth = draw_profiles(irt_model, models.index, items.index, streams[0], parameters or {}, population)
-        table = _answer(truth, models, items, n_samples=n_samples, missing=missing, streams=streams[1:])
-        return _simulation(table, truth, irt_model, seed)
-    models = models.set_axis(models.index.astype(str))
-    irt_model = irt_model.for_models(models, np.ones(n_models, dtype=bool))
-    values = draw_parameters(irt_model, sizes, streams[0], parameters or {}, hyperparameters)
-    items = pd.DataFrame(index=pd.Index(numbered_labels("item", n_items), name=names.ITEM))
-    truth = _dataset(values, models.index, items.index, irt_model.population)
-    table = _answer(truth, models, items, n_samples=n_samples, missing=missing, streams=streams[1:])
+        truth = draw_profiles(irt_model, models.index, items.index, streams[0], given, population)
+    else:
+        models = models.set_axis(models.index.astype(str))
+        irt_model = irt_model.for_models(models, np.ones(n_models, dtype=bool))
+        values = draw_parameters(irt_model, sizes, streams[0], given, hyperparameters)
+        truth = _dataset(values, models.index, items.index, irt_model.population)
+    table = _answer(irt_model, truth, models, items, n_samples=n_samples, missing=missing, streams=streams[1:])
     return _simulation(table, truth, irt_model, seed)
 
 
@@ -380,24 +370,21 @@ def simulate_benchmark(
     values |= {"seed_sd": np.float64(seed_sd), "step_sd": np.float64(step_sd)}
     truth = _dataset(values, models.index, items.index)
     metadata = models[[names.RUN, names.SEED, names.STEP, "size"]].astype({names.SEED: "Int64", names.STEP: "Int64"})
-    table = _answer(truth, metadata, items, n_samples=n_samples, missing=missing, streams=streams[4:])
+    table = _answer(irt_model, truth, metadata, items, n_samples=n_samples, missing=missing, streams=streams[4:])
     return _simulation(table, truth, irt_model, seed)
 
 
-def response_probability(truth: xr.Dataset) -> xr.DataArray:
-    """Probability of a right answer, shape (model, item), from abilities and item parameters by name."""
-    if names.LOADING in truth:
-        product = truth[names.ABILITY].dot(truth[names.LOADING], dim=names.DIMENSION)
-        chance: xr.DataArray = xr.apply_ufunc(expit, product + truth[names.INTERCEPT])
-        return chance.transpose(names.MODEL, names.ITEM)
-    known = xr.apply_ufunc(expit, log_odds(truth[names.ABILITY], truth[names.DISCRIMINATION], truth[names.DIFFICULTY]))
-    probability: xr.DataArray = success_probability(
-        known, truth.get(names.GUESSING, 0.0), truth.get(names.UPPER_ASYMPTOTE, 1.0)
-    )
-    return probability.transpose(names.MODEL, names.ITEM)
+def response_probability(irt_model: Logistic | Multidimensional, truth: xr.Dataset) -> FloatArray:
+    """Probability of a right answer, (model, item)."""
+    return np.asarray(irt_model.expected_score(_of_items(truth), truth[names.ABILITY].to_numpy()))
+
+
+def _of_items(truth: xr.Dataset) -> dict[str, Any]:
+    return {str(name): array.to_numpy() for name, array in truth.data_vars.items() if names.ITEM in array.dims}
 
 
 def _answer(
+    irt_model: Logistic | Multidimensional,
     truth: xr.Dataset,
     models: pd.DataFrame,
     items: pd.DataFrame,
@@ -407,7 +394,7 @@ def _answer(
     streams: Streams,
 ) -> ResponseTable:
     """Draw the answers and arrange them as a table, metadata beside them; cells never asked have no value."""
-    probability = response_probability(truth).to_numpy()
+    probability = response_probability(irt_model, truth)
     if names.DISPERSION in truth:
         probability = draw_cells(probability, float(truth[names.DISPERSION]), streams[0])
     right = streams[0].binomial(n_samples, probability).ravel()

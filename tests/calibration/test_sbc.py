@@ -25,7 +25,7 @@ def test_ranks_count_the_draws_below_the_truth():
 def test_the_log_likelihood_is_that_of_the_answers():
     simulated = simulate_responses(ThreePL(guessing=0.25), n_models=5, n_items=3, seed=2, n_samples=4)
     counts = simulated.table.counts()
-    p = response_probability(simulated.truth).to_numpy()
+    p = response_probability(simulated.irt_model, simulated.truth)
     expected = (counts.correct * np.log(p) + (counts.trials - counts.correct) * np.log(1 - p)).sum()
     assert sbc.log_likelihood(simulated.truth, counts) == pytest.approx(expected)
 

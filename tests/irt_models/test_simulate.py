@@ -21,7 +21,7 @@ def test_shares_of_right_answers_match_the_formula(irt_model):
     slope = truth["discrimination"] * (truth["ability"][:, None] - truth["difficulty"])
     lower, upper = truth.get("guessing", 0.0), truth.get("upper_asymptote", 1.0)
     expected = lower + (upper - lower) / (1 + np.exp(-slope))
-    np.testing.assert_allclose(response_probability(simulation.truth), expected, rtol=1e-12)
+    np.testing.assert_allclose(response_probability(simulation.irt_model, simulation.truth), expected, rtol=1e-12)
     z = (simulation.table.counts().proportions() - expected) / np.sqrt(expected * (1 - expected) / n_samples)
     assert np.abs(z).max() < Z_LIMIT
     assert np.abs(z.mean() * np.sqrt(z.size)) < Z_LIMIT
@@ -31,7 +31,9 @@ def test_shares_of_right_answers_match_the_formula(irt_model):
 def test_wrong_parameters_do_not_match_the_answers():
     n_samples = 4000
     simulation = simulate_responses(TwoPL(), n_models=6, n_items=8, seed=3, n_samples=n_samples)
-    expected = response_probability(simulation.truth.assign(difficulty=simulation.truth["difficulty"] + 0.2)).to_numpy()
+    expected = response_probability(
+        simulation.irt_model, simulation.truth.assign(difficulty=simulation.truth["difficulty"] + 0.2)
+    )
     z = (simulation.table.counts().proportions() - expected) / np.sqrt(expected * (1 - expected) / n_samples)
     assert np.abs(z).max() > Z_LIMIT
 
