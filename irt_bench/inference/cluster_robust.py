@@ -16,11 +16,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.inference.fast.ability_grid import AbilityGrid, CurveTable, draw_from_grid
 from irt_bench.irt_models.logistic import LOG_DISCRIMINATION
 from irt_bench.responses.counts import ResponseCounts
 
-Array = npt.NDArray[Any]
 BLOCK: Final = 4_000_000  # cells, or draws of items, at once
 MAX_LEVERAGE: Final = 0.95  # of one cluster on an item
 MIN_SD: Final = 0.02  # of an ability, for which the grid has its finest nodes
@@ -29,26 +29,17 @@ TINY: Final = 1e-9
 
 @dataclass(frozen=True)
 class ClusterEffect:
-    """How far clusters of models widened the intervals of a fit.
+    """How far clusters of models widened the intervals of a fit."""
 
-    Parameters
-    ----------
-    n_models, n_clusters, largest : int
-        Models with answers, clusters of them, and models in the largest.
-    design_effect : float
-        Variance of an item's difficulty over that from as many independent models, mean over items weighted by their
-        information (Kish 1965).
-    degrees_of_freedom : float
-        Of an item's own estimate of it: one less than the effective number of clusters.
-    prior_degrees : float
-        Degrees of freedom that the mean over items counts for beside it; infinite where items do not differ.
-    """
-
+    # models with answers, clusters of them, and models in the largest
     n_models: int
     n_clusters: int
     largest: int
+    # variance of an item's difficulty over that from as many independent models, mean over items weighted by their
+    # information (Kish 1965)
     design_effect: float
-    degrees_of_freedom: float
+    degrees_of_freedom: float  # of an item's own estimate of it: one less than the effective number of clusters
+    # degrees of freedom that the mean over items counts for beside it; infinite where items do not differ
     prior_degrees: float
 
     @property
@@ -92,23 +83,7 @@ def widen(
 ) -> tuple[xr.Dataset, ClusterEffect]:
     """Widen the draws of a logistic model by what models of one cluster have in common beyond ability.
 
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        Labelled draws of the fit to `counts`.
-    counts : ResponseCounts
-        The responses.
-    clusters : array of shape (model,)
-        Label of each model's cluster.
-    rng : np.random.Generator
-        Of the t-distributed part.
-
-    Returns
-    -------
-    xr.Dataset
-        Means as before. Asymptotes stay as drawn.
-    ClusterEffect
-        How far intervals were widened.
+    Means stay as they were, and asymptotes as they were drawn; beside the draws, how far intervals were widened.
 
     Notes
     -----
@@ -149,29 +124,12 @@ def widen(
 
 
 def residual_cells(counts: ResponseCounts, posterior: xr.Dataset) -> Iterator[ResidualCells]:
-    """Residuals and their variance under the model, at the means of the draws, a block of items at a time.
-
-    Parameters
-    ----------
-    counts : ResponseCounts
-        The responses.
-    posterior : xr.Dataset
-        Labelled draws of a logistic model fitted to them.
-    """
+    """Residuals and their variance under the model, at the means of the draws, a block of items at a time."""
     return _cells(counts, posterior, _standardised(posterior))
 
 
 def append_models(posterior: xr.Dataset, counts: ResponseCounts, rng: np.random.Generator) -> xr.Dataset:
     """Add models that had no part in a fit: their abilities given its items.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        Labelled draws of a logistic model.
-    counts : ResponseCounts
-        Responses of the models of the fit and of others to its items; their order is that of the result.
-    rng : np.random.Generator
-        Of the abilities.
 
     Notes
     -----

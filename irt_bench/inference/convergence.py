@@ -29,6 +29,7 @@ POOLING_SOURCE: Final = "0.5: beyond, more is pooled than not (Gelman & Pardoe 2
 MIN_ANSWERS: Final = 20  # ours, to an item: with fewer a hierarchy does well to pool
 DEPTH_LIMIT: Final = 0.01  # ours: share of draws; few cost nothing but time
 BFMI_LIMIT: Final = 0.3  # Betancourt 2016, arXiv:1604.00695
+LONGER: Final = "; draw longer with warmup and draws"
 
 Status = Literal["passed", "failed", "not_applicable"]
 
@@ -78,17 +79,17 @@ def check_table(checks: Iterable[Check]) -> pd.DataFrame:
     return table
 
 
+def judge(
+    name: str, good: bool, value: float, limit: float | None, found: str, remedy: str = "", source: str = ""
+) -> Check:
+    """Pass or fail a check, and name the remedy where it failed."""
+    return Check(name, "passed" if good else "failed", value, limit, found + ("" if good else remedy), source)
+
+
 def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset, *, max_tree_depth: int = 10) -> tuple[Check, ...]:
     """R-hat, bulk and tail effective sample size, divergences, energy and tree depth of MCMC draws.
 
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        Draws, dimensions (chain, draw, ...).
-    sample_stats : xr.Dataset
-        ``diverging``, ``energy`` and, where it is known, ``tree_depth``, dimensions (chain, draw).
-    max_tree_depth : int
-        Doublings of a trajectory at most.
+    Statistics are ``diverging``, ``energy`` and, where it is known, ``tree_depth``, dimensions (chain, draw).
     """
     varying = posterior[[name for name in posterior.data_vars if float(posterior[name].std()) > 0]]
     n_chains = posterior.sizes["chain"]
@@ -106,13 +107,6 @@ def sampler_checks(posterior: xr.Dataset, sample_stats: xr.Dataset, *, max_tree_
 
 def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -> Check:
     """Whether answers distinguish difficulties, or the hierarchy has collapsed: all items alike, slopes next to zero.
-
-    Parameters
-    ----------
-    posterior : xr.Dataset
-        Draws, dimensions (chain, draw, item).
-    trials : integer array of shape (model, item)
-        Answers to each item.
 
     Notes
     -----
@@ -137,14 +131,13 @@ def pooling_check(posterior: xr.Dataset, trials: npt.NDArray[np.integer[Any]]) -
     within = float(np.mean([draw.var(dtype=np.float64) for draw in draws]))
     pooled = 1 - float(draws.mean(axis=0, dtype=np.float64).var()) / within if within > 0 else 1.0
     message = f"{pooled:.0%} of the difficulties' variance comes from the hierarchy, not from answers"
-    if not pooled < POOLING_LIMIT:
-        message += (
-            ": all items seem alike, though answers are enough. Where models were asked what suited them (in "
-            "adaptive tests), independent priors of each item restore difficulties and their intervals: "
-            "difficulty=Normal(0, 2) and log_discrimination=Normal(0, 0.3), or Normal(0, 0.03) of a 1PL's one slope "
-            "(priors 'independent'); asking each model some items at random cures it, too"
-        )
-    return Check("pooling", _status(pooled < POOLING_LIMIT), pooled, POOLING_LIMIT, message, POOLING_SOURCE)
+    remedy = (
+        ": all items seem alike, though answers are enough. Where models were asked what suited them (in "
+        "adaptive tests), independent priors of each item restore difficulties and their intervals: "
+        "difficulty=Normal(0, 2) and log_discrimination=Normal(0, 0.3), or Normal(0, 0.03) of a 1PL's one slope "
+        "(priors 'independent'); asking each model some items at random cures it, too"
+    )
+    return judge("pooling", pooled < POOLING_LIMIT, pooled, POOLING_LIMIT, message, remedy, POOLING_SOURCE)
 
 
 def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
@@ -157,15 +150,11 @@ def maximum_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     that Gibbs sweeps have carried on are free of both, where these chains are stationary.
     """
     change, tolerance, sweeps = float(notes["change"]), float(notes["tolerance"]), int(notes["sweeps"])
-    still = change < tolerance
-    message = f"largest change {change:.2g} in the last of {sweeps} sweeps"
-    if not still:
-        message += "; allow more with max_sweeps"
-    nothing = "a mode, no chains"
+    found = f"largest change {change:.2g} in the last of {sweeps} sweeps"
     return (
-        Check("maximum", _status(still), change, tolerance, message),
+        judge("maximum", change < tolerance, change, tolerance, found, "; allow more with max_sweeps"),
         *_shape_checks(notes),
-        Check("r_hat", "not_applicable", None, RHAT_LIMIT, nothing),
+        Check("r_hat", "not_applicable", None, RHAT_LIMIT, "a mode, no chains"),
     )
 
 
@@ -177,27 +166,21 @@ def _shape_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
             _size_check("hierarchy", int(notes["n_items"]), MIN_ITEMS, items, "the hierarchy's sds are skewed"),
             _size_check("normality", int(notes["n_models"]), MIN_MODELS, "models", "items' posteriors are skewed"),
         )
-    return _chain_checks(float(notes["shift"]), float(notes["apart"]), "Gibbs")
-
-
-def _chain_checks(moved: float, apart: float, kind: str) -> tuple[Check, ...]:
-    """Whether the many short chains that carried draws on are stationary."""
-    stationary, mixed = moved < SHIFT_LIMIT, apart < APART_LIMIT
-    message = f"the hierarchy moved by at most {moved:.2f} sds in the second half of the {kind} sweeps"
-    share = f"at most {apart:.0%} of the variance of the hierarchy's draws lies between {kind} chains"
-    other = "; use method='nuts'"
+    shift, apart, other = float(notes["shift"]), float(notes["apart"]), "; use method='nuts'"
+    moved = f"the hierarchy moved by at most {shift:.2f} sds in the second half of the Gibbs sweeps"
+    share = f"at most {apart:.0%} of the variance of the hierarchy's draws lies between Gibbs chains"
     return (
-        Check("stationary", _status(stationary), moved, SHIFT_LIMIT, message + ("" if stationary else other)),
-        Check("mixed", _status(mixed), apart, APART_LIMIT, share + ("" if mixed else other)),
+        judge("stationary", shift < SHIFT_LIMIT, shift, SHIFT_LIMIT, moved, other),
+        judge("mixed", apart < APART_LIMIT, apart, APART_LIMIT, share, other),
     )
 
 
 def _size_check(name: str, size: int, least: int, what: str, why: str) -> Check:
-    enough = size >= least
-    found = f"{size} {what}" + ("" if enough else f": {why}; use method='nuts'")
+    found, remedy = f"{size} {what}", f": {why}; use method='nuts'"
     if what == "models" and size < TOO_FEW:
         found = f"{size} models tell little: intervals are wide, and by method='nuts' only right if the priors are"
-    return Check(name, _status(enough), size, least, found)
+        remedy = ""
+    return judge(name, size >= least, size, least, found, remedy)
 
 
 def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
@@ -210,10 +193,8 @@ def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
     """
     reached, steps = bool(notes["plateau_reached"]), int(notes["steps"])
     message = f"the ELBO {'levelled off' if reached else 'was still rising'} after {steps:,} steps"
-    if not reached:
-        message += "; allow more with max_steps"
     return (
-        Check("elbo_plateau", "passed" if reached else "failed", steps, None, message),
+        judge("elbo_plateau", reached, steps, None, message, "; allow more with max_steps"),
         _guide_check(notes.get("missed_spread")),
         *(_shape_checks(notes) if "n_items" in notes else ()),
         Check("r_hat", "not_applicable", None, RHAT_LIMIT, "one optimum, no chains"),
@@ -223,11 +204,8 @@ def optimiser_checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
 def _guide_check(missed: float | None) -> Check:
     if missed is None:
         return Check("guide", "not_applicable", None, SPREAD_LIMIT, "the guide has too many coordinates to be checked")
-    wide = missed < SPREAD_LIMIT
-    message = f"the posterior's sds are at most {missed:.2f} times the guide's" + (
-        "" if wide else "; use method='nuts'"
-    )
-    return Check("guide", _status(wide), missed, SPREAD_LIMIT, message)
+    found = f"the posterior's sds are at most {missed:.2f} times the guide's"
+    return judge("guide", missed < SPREAD_LIMIT, missed, SPREAD_LIMIT, found, "; use method='nuts'")
 
 
 def _rhat_check(posterior: xr.Dataset) -> Check:
@@ -237,7 +215,7 @@ def _rhat_check(posterior: xr.Dataset) -> Check:
         found = rhat(posterior)
     value, where = _worst(found, _moving(posterior), largest=True)
     message = f"largest R-hat {value:.4f}, of {where}" if math.isfinite(value) else f"R-hat of {where} is undefined"
-    return Check("r_hat", _status(value < RHAT_LIMIT), value, RHAT_LIMIT, message + _more(value < RHAT_LIMIT))
+    return judge("r_hat", value < RHAT_LIMIT, value, RHAT_LIMIT, message, LONGER)
 
 
 def _ess_check(posterior: xr.Dataset, kind: str, needed: int) -> Check:
@@ -249,29 +227,27 @@ def _ess_check(posterior: xr.Dataset, kind: str, needed: int) -> Check:
     message = f"smallest {kind} effective sample size {value:.0f}, of {where}"
     if not math.isfinite(value):
         message = f"the {kind} effective sample size of {where} is undefined"
-    return Check(f"ess_{kind}", _status(value >= needed), value, needed, message + _more(value >= needed))
+    return judge(f"ess_{kind}", value >= needed, value, needed, message, LONGER)
 
 
 def _divergence_check(diverging: xr.DataArray) -> Check:
     count = int(diverging.sum())
-    message = f"{count} of {diverging.size} trajectories diverged" + ("; raise target_accept" if count else "")
-    return Check("divergences", _status(count == 0), count, 0, message)
+    message = f"{count} of {diverging.size} trajectories diverged"
+    return judge("divergences", count == 0, count, 0, message, "; raise target_accept")
 
 
 def _energy_check(energy: xr.DataArray) -> Check:
     values = energy.values
     bfmi = float(np.min(np.mean(np.diff(values, axis=1) ** 2, axis=1) / np.var(values, axis=1)))
     message = f"smallest Bayesian fraction of missing information over the chains {bfmi:.2f}"
-    return Check("bfmi", _status(bfmi > BFMI_LIMIT), bfmi, BFMI_LIMIT, message)
+    return judge("bfmi", bfmi > BFMI_LIMIT, bfmi, BFMI_LIMIT, message)
 
 
 def _depth_check(depth: xr.DataArray, most: int) -> Check:
     """Whether trajectories turned by themselves: those cut short at the greatest depth explore slowly, no more."""
     share = float((depth >= most).mean())
-    message = f"{share:.1%} of the trajectories were cut short after {most} doublings" + (
-        "; allow more with max_tree_depth" if share > DEPTH_LIMIT else ""
-    )
-    return Check("tree_depth", _status(share <= DEPTH_LIMIT), share, DEPTH_LIMIT, message)
+    message = f"{share:.1%} of the trajectories were cut short after {most} doublings"
+    return judge("tree_depth", share <= DEPTH_LIMIT, share, DEPTH_LIMIT, message, "; allow more with max_tree_depth")
 
 
 def _moving(posterior: xr.Dataset) -> xr.Dataset:
@@ -292,11 +268,3 @@ def _worst(statistic: xr.Dataset, moving: xr.Dataset, *, largest: bool) -> tuple
             label = ", ".join(f"{dim} {array[dim].values[at]!s}" for dim, at in places)
             where = f"{name} of {label}" if label else f"{name}"
     return worst, where
-
-
-def _status(good: bool) -> Status:
-    return "passed" if good else "failed"
-
-
-def _more(good: bool) -> str:
-    return "" if good else "; draw longer with warmup and draws"

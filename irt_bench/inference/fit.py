@@ -301,43 +301,9 @@ def fit(
     copies: Copies = "keep",
     progress: Progress | None = None,
 ) -> FitResult:
-    """Draw from the posterior of an IRT model given responses.
+    """Draw from the posterior of an IRT model given responses, settings by default those of `default_method`.
 
-    Parameters
-    ----------
-    counts : ResponseCounts, or what `as_counts` takes
-        Right answers and trials, shape (model, item).
-    irt_model : IRTModel
-        Priors and formula.
-    settings : Settings, optional
-        `LaplaceSettings`, `NUTSSettings` or `SVISettings`; by default those of `default_method`.
-    model_clusters : str, labels or False, optional
-        Families, runs or other clusters of models that answer alike beyond their ability: a column of
-        ``counts.models``, a series indexed by model, or labels in the order of the models; a model without a label is
-        a cluster of its own. Intervals then hold with clusters (`irt_bench.inference.cluster_robust`) and are of items
-        in the population that the clusters come from. By default models are taken as independent, with a warning where
-        they are not; False: without looking.
-    copies : {"keep", "once"}
-        "once": of near-copies (residual correlation of one half or more) only the first moves the items; the others
-        get their abilities given the items.
-    progress : callable, optional
-        Called with (what, done, total).
-
-    Raises
-    ------
-    ModelError
-        If the model does not accept the responses' measure, or is no logistic one and `model_clusters` or `copies` is
-        given.
-    FitError
-        If there are fewer than two models with answers or three clusters, or the method is not known.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If a check of inference failed; the result names it.
-    FitWarning
-        If there are near-copies or families among the models and neither `model_clusters` nor `copies` is given, if
-        what a model was asked predicts its ability, or if repeated answers vary more than binomially.
+    What the arguments mean, what is refused and of what is warned: `irt_bench.fit`.
     """
     counts = arranged(irt_model, as_counts(counts))
     from irt_bench.inference.related_models import find_relatives  # noqa: PLC0415 - as the methods above
@@ -460,7 +426,12 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
         )
     if isinstance(irt_model, Logistic):
         irt_model.known_parameters(counts.n_items)  # refuses guessing of other items
-    _check_room(counts, settings)
+    gigabytes = 8e-9 * settings.n_draws * (counts.n_models + 2 * counts.n_items)
+    if gigabytes > MAX_GIGABYTES:
+        raise FitError(
+            f"{settings.n_draws:,} draws of the parameters of {counts.n_models:,} models and {counts.n_items:,} items "
+            f"take {gigabytes:,.0f} GB; up to {MAX_GIGABYTES} are made. Give fewer draws."
+        )
     if getattr(settings, "device", "cpu") == "cuda":
         _check_cuda()
     if blocks := disconnected_blocks(counts):
@@ -469,16 +440,6 @@ def _check_fittable(counts: ResponseCounts, irt_model: IRTModel, settings: Setti
             f"puts them on one scale: {'; '.join(blocks[:3])}. Fit them one by one, or compare within blocks only.",
             FitWarning,
             stacklevel=3,
-        )
-
-
-def _check_room(counts: ResponseCounts, settings: Settings) -> None:
-    """Refuse more draws than fit into the memory of a large machine."""
-    gigabytes = 8e-9 * settings.n_draws * (counts.n_models + 2 * counts.n_items)
-    if gigabytes > MAX_GIGABYTES:
-        raise FitError(
-            f"{settings.n_draws:,} draws of the parameters of {counts.n_models:,} models and {counts.n_items:,} items "
-            f"take {gigabytes:,.0f} GB; up to {MAX_GIGABYTES} are made. Give fewer draws."
         )
 
 

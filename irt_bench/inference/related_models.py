@@ -22,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from scipy.special import ndtri
 
+from irt_bench.arrays import Array
 from irt_bench.errors import FitError, FitWarning, ModelError, unknown_choice
 from irt_bench.inference.cluster_robust import append_models, residual_cells, widen
 from irt_bench.inference.draws import label_draws
@@ -31,7 +32,6 @@ from irt_bench.irt_models.logistic import Logistic, OnePL
 from irt_bench.irt_models.model import IRTModel
 from irt_bench.responses.counts import ResponseCounts
 
-Array = npt.NDArray[Any]
 NEAR_COPY: Final = 0.5  # residual correlation: half of what ability leaves open is answered alike
 BY_CHANCE: Final = 0.01  # pairs of independent models, of all together, that pass for near-copies
 MIN_INFORMATION: Final = (
@@ -56,23 +56,15 @@ MAX_LINKED: Final = 600  # models among which families are looked for: a twentie
 
 
 class Alikeness(NamedTuple):
-    """How far some models and all answer alike beyond ability.
+    """How far some models and all answer alike beyond ability."""
 
-    Parameters
-    ----------
-    correlation : array of shape (some models, model)
-        Of residuals: 1 for copies, 0 on average for independent models; NaN on the diagonal and for pairs with too few
-        answers in common that ability leaves open.
-    standardised : array of shape (some models, model)
-        The same in standard errors: those of the model, or of Fisher's transformed correlation of as many items where
-        that is less.
-    start : int
-        Position of the first of these models, which follow each other, among all.
-    """
-
+    # (some models, model): of residuals: 1 for copies, 0 on average for independent models; NaN on the diagonal and for
+    # pairs with too few answers in common that ability leaves open
     correlation: Array
+    # (some models, model): the same in standard errors: those of the model, or of Fisher's transformed correlation of
+    # as many items where that is less
     standardised: Array
-    start: int = 0
+    start: int = 0  # position of the first of these models, which follow each other, among all
 
 
 def alikeness(residual: Array, weight: Array) -> Alikeness:
@@ -140,18 +132,10 @@ def affordable_items(n_models: int, n_items: int) -> npt.NDArray[np.intp]:
 
 
 class NearCopies(NamedTuple):
-    """Models linked by near-copies.
+    """Models linked by near-copies."""
 
-    Parameters
-    ----------
-    group : integer array of shape (model,)
-        Number of each model's group; alone where it is no copy.
-    pair : (int, int)
-        Positions of the two that are most alike; (0, 0) where there are no copies.
-    """
-
-    group: npt.NDArray[np.intp]
-    pair: tuple[int, int]
+    group: npt.NDArray[np.intp]  # (model,): number of each model's group; alone where it is no copy
+    pair: tuple[int, int]  # positions of the two that are most alike; (0, 0) where there are no copies
 
 
 def near_copies(parts: Iterable[Alikeness]) -> NearCopies:
@@ -173,21 +157,12 @@ def near_copies(parts: Iterable[Alikeness]) -> NearCopies:
 
 
 class Families(NamedTuple):
-    """Groups of models found in some items, and what they amount to in others.
+    """Groups of models found in some items, and what they amount to in others."""
 
-    Parameters
-    ----------
-    group : integer array of shape (model,)
-        Number of each model's group.
-    design_effect : float
-        One plus the residual correlations of a model with the others of its group, summed, mean over models.
-    error : float
-        Standard error of `design_effect` if no models were related.
-    """
-
-    group: npt.NDArray[np.intp]
+    group: npt.NDArray[np.intp]  # (model,): number of each model's group
+    # one plus the residual correlations of a model with the others of its group, summed, mean over models
     design_effect: float
-    error: float
+    error: float  # standard error of `design_effect` if no models were related
 
 
 def find_families(residual: Array, weight: Array) -> Families:
@@ -210,40 +185,17 @@ def find_families(residual: Array, weight: Array) -> Families:
 
 @dataclass(frozen=True)
 class RelatedModels:
-    """Related models among those of a fit, and what was asked about them.
+    """Related models among those of a fit, and what was asked about them."""
 
-    Parameters
-    ----------
-    counts, distinct : ResponseCounts
-        Responses of all models, and of those that are to move the items.
-    labels : array of shape (model,) or None
-        Cluster of each of all models, where clusters were named.
-    most_copies : float
-        Near-copies of a model, itself included, mean over models, above which to warn; 0: do not look for relatives.
-    """
-
+    # responses of all models, and of those that are to move the items
     counts: ResponseCounts
     distinct: ResponseCounts
-    labels: npt.NDArray[np.str_] | None
+    labels: npt.NDArray[np.str_] | None  # (model,): cluster of each of all models, where clusters were named
+    # near-copies of a model, itself included, mean over models, above which to warn; 0: do not look for relatives
     most_copies: float
 
     def account_for(self, posterior: xr.Dataset, seed: int) -> tuple[xr.Dataset, dict[str, Any]]:
-        """Widen draws by clusters, add the models that were left out, or warn.
-
-        Parameters
-        ----------
-        posterior : xr.Dataset
-            Labelled draws of the fit to `distinct`.
-        seed : int
-            Of the fit.
-
-        Returns
-        -------
-        xr.Dataset
-            Draws of all models.
-        dict
-            As `FitResult.clusters`.
-        """
+        """Widen draws by clusters, add the models that were left out, or warn; and give `FitResult.clusters`."""
         if self.most_copies:
             warn_of_relatives(
                 self.distinct,
@@ -302,14 +254,6 @@ def find_relatives(counts: ResponseCounts, irt_model: IRTModel, cluster: Cluster
 
 def cluster_labels(counts: ResponseCounts, cluster: Cluster) -> npt.NDArray[np.str_] | None:
     """Label the cluster of each model; None where none are named.
-
-    Parameters
-    ----------
-    counts : ResponseCounts
-        The responses.
-    cluster : str, labels, False or None
-        Column of the models, a series with the models as its index, or labels in the order of the models. A model
-        without a label is a cluster of its own.
 
     Raises
     ------
@@ -382,19 +326,6 @@ def warn_of_relatives(
     stacklevel: int = 2,
 ) -> None:
     """Warn, in one line and by name, where models are related and the fit took them as independent.
-
-    Parameters
-    ----------
-    counts : ResponseCounts
-        The responses.
-    posterior : xr.Dataset
-        Labelled draws of a logistic model fitted to them.
-    most_copies : float
-        Near-copies of a model, itself included, mean over models, above which to warn.
-    clustered : bool
-        Whether intervals hold with clusters, so that families need no word.
-    stacklevel : int
-        Of the warning.
 
     Warns
     -----

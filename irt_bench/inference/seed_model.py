@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyro
 import pyro.distributions as dist
 import torch
@@ -24,8 +23,9 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from irt_bench import names
+from irt_bench.arrays import Array
 from irt_bench.errors import ConvergenceWarning, FitError, ResponsesWarning
-from irt_bench.inference.convergence import Check, optimiser_checks, sampler_checks
+from irt_bench.inference.convergence import Check, judge, optimiser_checks, sampler_checks
 from irt_bench.inference.draws import Draws, label_stats
 from irt_bench.inference.sampling.coordinates import Coordinates, Whitening, pyro_runtime
 from irt_bench.inference.sampling.known_items import (
@@ -50,7 +50,6 @@ from irt_bench.irt_models.program import half_normal, measured, normal, number
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.workers import Progress
 
-Array = npt.NDArray[Any]
 SITES: Final = ("sd_seed", "sd_step", "run_mean", "seed_effect", "step_effect")
 SD_SEED, SD_STEP, RUN_MEAN, SEED_EFFECT, STEP_EFFECT = SITES
 LEAD: Final = (names.CHAIN, names.DRAW, ITEM_DRAW)
@@ -435,10 +434,8 @@ def _tail_check(coordinates: Coordinates) -> Check:
             down[place] = torch.from_numpy(-TAIL * row / np.linalg.norm(row))
             excess = max(excess, coordinates.log_density(down).item() - at_mode + TAIL**2 / 2)
     ratio = float(np.exp(excess))
-    message = f"{TAIL:g} sds down, the density of a standard deviation is at most {ratio:.2g} times a normal one" + (
-        "" if ratio < MAX_TAIL else ": intervals begin too high; use method='nuts'"
-    )
-    return Check("sd_tail", "passed" if ratio < MAX_TAIL else "failed", ratio, MAX_TAIL, message)
+    message = f"{TAIL:g} sds down, the density of a standard deviation is at most {ratio:.2g} times a normal one"
+    return judge("sd_tail", ratio < MAX_TAIL, ratio, MAX_TAIL, message, ": intervals begin too high; use method='nuts'")
 
 
 def _step_check(design: SeedDesign) -> Check:
@@ -454,8 +451,6 @@ def _step_check(design: SeedDesign) -> Check:
 def _items_check(known: KnownItems) -> Check:
     """Whether the items' draws are such as a calibration with a peak gives."""
     share = float((np.abs(known.discrimination) >= STEEPEST).mean(axis=1).max())
-    good = share < MAX_STEEP
-    message = f"{share:.1%} of the items of a draw have a discrimination of {STEEPEST:g} or more" + (
-        "" if good else ": too few models calibrated them, or ones too much alike; give items of a better fit"
-    )
-    return Check("known_items", "passed" if good else "failed", share, MAX_STEEP, message)
+    message = f"{share:.1%} of the items of a draw have a discrimination of {STEEPEST:g} or more"
+    remedy = ": too few models calibrated them, or ones too much alike; give items of a better fit"
+    return judge("known_items", share < MAX_STEEP, share, MAX_STEEP, message, remedy)

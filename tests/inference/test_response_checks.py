@@ -77,16 +77,16 @@ def test_the_model_passes_small_sparse_repeated_and_with_guessing(simulate, rng,
 def test_expected_scores_of_a_distorted_fit_are_caught_with_the_model(simulate, rng):
     counts = simulate(60, 40)
     posterior = fit(counts, TwoPL(), FAST).posterior
-    assert expected_score_check(posterior, counts, rng).status == "passed"
+    assert expected_score_check(TwoPL(), posterior, counts, rng).status == "passed"
     moved = posterior.copy(deep=True)
     moved["ability"][:, :, 7] = moved["ability"][:, :, 7] + 4 * (
         1 if float(moved["ability"][..., 7].mean()) < 0 else -1
     )
-    check = expected_score_check(moved, counts, rng)
+    check = expected_score_check(TwoPL(), moved, counts, rng)
     assert check.status == "failed" and check.message.startswith("model m7: expected score")
     assert "(1 models beyond" in check.message and check.value > check.threshold
     shifted = posterior.assign(difficulty=posterior["difficulty"] + 2)
-    assert expected_score_check(shifted, counts, rng).status == "failed"
+    assert expected_score_check(TwoPL(), shifted, counts, rng).status == "failed"
 
 
 def test_two_in_a_hundred_models_may_be_off_by_twice_the_limit(rng, make_counts):
@@ -95,7 +95,7 @@ def test_two_in_a_hundred_models_may_be_off_by_twice_the_limit(rng, make_counts)
     for n_off, n_more, status in ((0, 0, "passed"), (2, 70, "passed"), (3, 70, "failed"), (1, 110, "failed")):
         odd = correct.copy()
         odd[:n_off, : 2 * n_more] = 1
-        assert expected_score_check(posterior, make_counts(odd), rng).status == status
+        assert expected_score_check(TwoPL(), posterior, make_counts(odd), rng).status == status
 
 
 def test_the_expected_score_is_the_mean_chance_over_the_items_asked(rng, make_counts):
@@ -110,7 +110,7 @@ def test_the_expected_score_is_the_mean_chance_over_the_items_asked(rng, make_co
     error = [np.sqrt((chance * (1 - chance) / np.maximum(trials, 1))[row][asked[row]].sum()) for row in range(5)]
     limit = np.maximum(0.05, 5 * np.array(error) / asked.sum(axis=1))
     posterior = known(ability, slope, difficulty, guessing=np.full(7, 0.2), upper_asymptote=np.full(7, 0.9))
-    found = expected_score_check(posterior, make_counts(correct, trials), rng)
+    found = expected_score_check(TwoPL(), posterior, make_counts(correct, trials), rng)
     worst = np.argmax(np.abs(score - expected) / limit)
     assert found.value == pytest.approx(abs(score - expected)[worst], rel=1e-4)
     assert found.threshold == pytest.approx(limit[worst], rel=1e-4)
@@ -176,7 +176,7 @@ def test_overdispersion_of_cells_with_one_chance_is_tarones_test(rng, make_count
     # Tarone 1979, eq. 3: Z = (S - sum n) / sqrt(2 sum n (n - 1)), S = sum (k - n p)^2 / (p (1 - p)).
     z = ((correct - trials * p) ** 2 / (p * (1 - p)) - trials).sum() / np.sqrt(2 * (trials * (trials - 1)).sum())
     posterior = known(np.zeros(20), np.ones(10), np.full(10, -np.log(p / (1 - p))))
-    check = overdispersion_check(posterior, make_counts(correct, trials), rng)
+    check = overdispersion_check(TwoPL(), posterior, make_counts(correct, trials), rng)
     error = 2 * np.sqrt((trials * (trials - 1) / 2 * (p * (1 - p)) ** 2).sum()) / (trials * p * (1 - p)).sum()
     assert (check.value - 1) / error == pytest.approx(z, rel=1e-4)
     assert check.threshold == pytest.approx(max(1.1, 1 + 3.09 * error), rel=1e-4)
@@ -186,7 +186,7 @@ def test_overdispersion_is_the_variance_over_the_binomial_one(rng, make_counts):
     chance = chance_of(np.linspace(-1, 1, 200), np.ones(50), np.linspace(-1, 1, 50))
     correct = stats.betabinom.rvs(8, 4 * chance, 4 * (1 - chance), random_state=rng)  # correlation 1 / (4 + 1)
     posterior = known(np.linspace(-1, 1, 200), np.ones(50), np.linspace(-1, 1, 50))
-    check = overdispersion_check(posterior, make_counts(correct, np.full(correct.shape, 8)), rng)
+    check = overdispersion_check(TwoPL(), posterior, make_counts(correct, np.full(correct.shape, 8)), rng)
     assert check.status == "failed" and check.value == pytest.approx(1 + 7 / 5, rel=0.05)
     assert "too narrow" in check.message and "model m" in check.message and "item i" in check.message
 
@@ -237,7 +237,7 @@ def test_a_fit_at_the_floor_that_does_not_reproduce_scores_is_caught(shared_case
     share = counts.accuracy()
     # What the fast 1PL once gave: slopes without bounds, a model with 0.2% right taken to get all right.
     broken = known(np.where(share == share.max(), -3.0, 3.0), np.full(180, 100.0), np.zeros(180))
-    check = expected_score_check(broken, counts, rng)
+    check = expected_score_check(TwoPL(), broken, counts, rng)
     assert check.status == "failed" and check.value > 0.9
     assert score_order_check(-share.to_numpy(), counts).status == "failed"
 
