@@ -97,17 +97,21 @@ def distance(ours, theirs, errors):
 
 @pytest.mark.slow
 def test_bifactor_loadings_are_within_their_standard_errors():
-    """Ours are drawn towards the mean of their dimension, which has four items."""
+    """Ours are drawn towards the mean of their dimension, which has four items; intercepts, in posterior sds."""
     answers, found = bifactor_answers(), {}
     for name, groups in (("right", np.repeat(list("abcd"), 4)), ("wrong", np.tile(list("abcd"), 4))):
         fitted = fit(answers, BifactorTwoPL(groups=tuple(groups)), seed=1, model_clusters=False)
         loading = fitted.posterior["loading"].mean(("chain", "draw"))
         general, own = loading.sel(dimension="general"), loading[:, 1:].sum("dimension")
         found[name] = distance(general, GENERAL, GENERAL_ERROR), distance(own, OWN, OWN_ERROR)
-        intercept = fitted.posterior["intercept"].mean(("chain", "draw"))
-        assert np.abs(intercept - INTERCEPT).max() < (0.16 if name == "right" else np.inf)
+        intercept = fitted.posterior["intercept"]
+        mean, sd = intercept.mean(("chain", "draw")), intercept.std(("chain", "draw"))
+        intercepts = {order: distance(mean, INTERCEPT[::order], sd) for order in (1, -1)}
+        found[name] = (*found[name], intercepts[1])
+        assert intercepts[-1] > 2.0  # the control: items in the opposite order
     print(found)
     assert max(found["right"]) < 1.0
+    assert found["right"][2] < 0.5
     assert max(found["wrong"]) > 2.0  # the control: other items together
 
 
