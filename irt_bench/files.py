@@ -76,6 +76,31 @@ def _check_target(path: Path, *, force: bool, folder: bool) -> None:
         raise OutputError(f"{path} is not writable; choose another place.")
 
 
+def claim_folder(folder: Path, call: Mapping[str, Any], *, force: bool) -> bool:
+    """Make a folder that says in its `FOLDER_MARKER` which call fills it, and tell whether it was that call's already.
+
+    Raises
+    ------
+    OutputError
+        If it holds other files, or those of another call, whose fits `force` removes.
+    """
+    check_output(folder, force=True, folder=True)
+    marker, text = folder / FOLDER_MARKER, json.dumps(call, indent=2)
+    if marker.is_file() and marker.read_text(encoding="utf-8") == text:
+        return True
+    if marker.is_file() and not force:
+        raise OutputError(
+            f"{folder} was written from other answers, by another model or with other settings; choose another folder, "
+            "or replace it with force=True."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("*/fit.nc"):
+        left.unlink()
+    with replacing(marker) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return False
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path`, and rename it to `path` if the block succeeds.

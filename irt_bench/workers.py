@@ -128,24 +128,37 @@ def run_all(function: Callable[..., R], calls: Sequence[tuple[Any, ...]], worker
     AnalysisError
         If a file is missing: workers of a study must share its folder.
     """
+    results = dict(as_completed(function, calls, workers))
+    return [results[place] for place in range(len(calls))]
+
+
+def as_completed(
+    function: Callable[..., R], calls: Sequence[tuple[Any, ...]], workers: Workers
+) -> Iterator[tuple[int, R]]:
+    """Yield each result with the place of its call, as `run_all` makes them, when it is there."""
     import joblib
 
-    if not calls:
-        return []
     if workers.backend == "loky" and workers.jobs == 1:
-        return [single_threaded(function, *arguments) for arguments in calls]
-    # Calls that wait when a study is stopped end in a traceback of Loky's thread (joblib 1.6.0).
-    waiting = "2 * n_jobs" if workers.backend == "loky" else "all"
-    try:
-        with _parallel(workers), warnings.catch_warnings():
-            # Loky starts a worker anew whose memory has grown; no task is lost.
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-            tasks = (joblib.delayed(single_threaded)(function, *arguments) for arguments in calls)
-            return list(joblib.Parallel(n_jobs=workers.jobs, batch_size=1, pre_dispatch=waiting)(tasks))
-    except FileNotFoundError as error:
-        raise AnalysisError(
-            f"a worker does not find {error.filename}; all workers must share the study's folder until the study ends."
-        ) from error
+        yield from ((place, single_threaded(function, *arguments)) for place, arguments in enumerate(calls))
+    elif calls:
+        # Calls that wait when a study is stopped end in a traceback of Loky's thread (joblib 1.6.0).
+        waiting = "2 * n_jobs" if workers.backend == "loky" else "all"
+        try:
+            with _parallel(workers), warnings.catch_warnings():
+                # Loky starts a worker anew whose memory has grown; no task is lost.
+                warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+                tasks = (joblib.delayed(_placed)(place, function, *arguments) for place, arguments in enumerate(calls))
+                settings = {"n_jobs": workers.jobs, "batch_size": 1, "pre_dispatch": waiting}
+                yield from joblib.Parallel(**settings, return_as="generator_unordered")(tasks)
+        except FileNotFoundError as error:
+            raise AnalysisError(
+                f"a worker does not find {error.filename}; all workers must share the study's folder until the study "
+                "ends."
+            ) from error
+
+
+def _placed(place: int, function: Callable[..., R], *arguments: Any) -> tuple[int, R]:
+    return place, single_threaded(function, *arguments)
 
 
 def single_threaded(function: Callable[..., R], *arguments: Any) -> R:

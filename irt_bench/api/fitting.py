@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,8 @@ from irt_bench.analysis.labelled_draws import draws_of, evenly_spaced
 from irt_bench.api.display import html_frame, notebook_html
 from irt_bench.api.fit import Fit
 from irt_bench.errors import AnalysisError, FitError, ModelError, renamed, unknown_choice
-from irt_bench.inference.fit import FitResult, default_method
+from irt_bench.files import claim_folder
+from irt_bench.inference.fit import FitResult, default_method, versions
 from irt_bench.inference.fit import fit as fit_model
 from irt_bench.inference.related_models import Cluster
 from irt_bench.inference.settings import SETTINGS, Settings, settings_for
@@ -29,10 +31,11 @@ from irt_bench.irt_models.logistic import irt_model_from_name
 from irt_bench.irt_models.model import IRTModel, arranged
 from irt_bench.irt_models.multidimensional import MULTIDIMENSIONAL_MODELS, MultidimensionalTwoPL
 from irt_bench.names import ABILITY, ITEM, MODEL, BackendName, CopiesName, LinkingName, MethodName, ModelName
+from irt_bench.report.figures import file_name
 from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.table import ResponseTable
-from irt_bench.workers import Progress, Workers, run_all
+from irt_bench.workers import Progress, Workers, as_completed
 
 
 @renamed(cluster="model_clusters")
@@ -144,6 +147,9 @@ def fit_benchmarks(
     jobs: int = 1,
     backend: BackendName = "loky",
     scheduler: str | None = None,
+    folder: str | Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> dict[str, Fit]:
     """Fit every benchmark of a table by itself, several at a time, on this machine or a Dask cluster.
 
@@ -161,6 +167,13 @@ def fit_benchmarks(
         Processes on this machine, or a Dask cluster.
     scheduler : str, optional
         Address of a Dask scheduler; by default a cluster is started on this machine.
+    folder : str or Path, optional
+        Where each fit is kept as soon as it ends, as ``fit.nc`` in a folder of its own; ``summary.json`` there names
+        them. The same call made again reads the fits that are there, and makes the rest.
+    force : bool
+        Whether fits of another call that are there may be replaced.
+    progress : callable, optional
+        Called with (benchmark, number of fits made, number to make) when a fit ends.
 
     Returns
     -------
@@ -171,6 +184,8 @@ def fit_benchmarks(
     ------
     AnalysisError
         If the backend is unknown or not installed.
+    OutputError
+        If the folder holds something else, or fits of another call, and `force` is False.
 
     Warns
     -----
@@ -191,13 +206,28 @@ def fit_benchmarks(
     chosen = _model(model)
     parts = {name: arranged(chosen, table.select(name).counts()) for name in table.benchmarks}
     methods = {name: settings or _settings(default_method(chosen, part), seed) for name, part in parts.items()}
-    calls = [(part, chosen, methods[name], model_clusters, copies) for name, part in parts.items()]
-    fits = {}
-    for name, (found, warned) in zip(parts, run_all(_fit_and_listen, calls, workers), strict=True):
+    fits, places = {}, {}
+    if folder is not None:
+        names = {name: file_name(name, place) for place, name in enumerate(parts)}
+        each = [[names[name], name, methods[name].model_dump(), part.fingerprint()] for name, part in parts.items()]
+        call = {"irt_model": chosen.to_dict(), "model_clusters": model_clusters, "copies": copies, "benchmarks": each}
+        again = claim_folder(Path(folder), {**call, "versions": versions()}, force=force)
+        places = {name: Path(folder) / names[name] / "fit.nc" for name in parts}
+        there = [name for name, path in places.items() if again and path.is_file()]
+        fits = {name: Fit.of(FitResult.load(places[name], irt_model=chosen), parts[name]) for name in there}
+    missing = [name for name in parts if name not in fits]
+    calls = [(parts[name], chosen, methods[name], model_clusters, copies) for name in missing]
+    for done, (place, (found, warned)) in enumerate(as_completed(_fit_and_listen, calls, workers), 1):
+        name = missing[place]
         for message, category in warned:
             warnings.warn(f"{name}: {message}", category, stacklevel=2)
         fits[name] = Fit.of(found, parts[name])
-    return fits
+        if name in places:
+            places[name].parent.mkdir(exist_ok=True)
+            fits[name].save(places[name])
+        if progress is not None:
+            progress(name, done, len(missing))
+    return {name: fits[name] for name in parts}
 
 
 def _fit_and_listen(

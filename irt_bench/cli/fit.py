@@ -261,7 +261,6 @@ def fit(
     from irt_bench.api.fit import Fit, FitPlot
     from irt_bench.inference import fit as inference
 
-    writing.check(output, folder=True)
     drawing.check(get_args(FitPlot), force=writing.force)
     model = modelling.model()
     method = fitting.method or ("laplace" if model.is_approximated else None)
@@ -273,6 +272,7 @@ def fit(
         fits = _fit_each(reading.read(paths), model, settings, output, writing, maximum_likelihood, about)
         fail_if_strict([check for fitted in fits for check in fitted.checks], strict=strict)
         return
+    writing.check(output, folder=True)
     columns, start = modelling.item_columns(), time.perf_counter()
     counts = (table := reading.read(paths)).counts()
     counts = counts if columns is None else counts.with_item_columns(columns)
@@ -308,8 +308,9 @@ def _fit_each(
 
     if settings is None:
         raise FitError(f"--each-benchmark needs --method for the model {model.name!r}: nuts or svi.")
-    fits = fit_benchmarks(table, model, settings, **about)
-    output.mkdir(parents=True, exist_ok=True)
+    with progress_bar() as progress:
+        about = about | {"folder": output, "force": writing.force, "progress": progress}
+        fits = fit_benchmarks(table, model, settings, **about)
     for place, (name, fitted) in enumerate(fits.items()):
         folder = output / file_name(name, place)
         _write(fitted, table.select(name), None, folder, writing, 0.0, maximum_likelihood=maximum_likelihood)

@@ -450,9 +450,9 @@ def load_tree(path: Path) -> xr.DataTree:
 def model_of(about: Mapping[str, Any], given: IRTModel | None) -> IRTModel:
     """Model of a saved fit: the package's own by its name, or one that was given."""
     own = about.get("class")
-    if given is not None and given.name == about["name"] and own in (None, type(given).__name__):
-        return given
     found = None if own is not None else irt_model_from_about(about)
+    if found is None and given is not None and given.name == about["name"] and own in (None, type(given).__name__):
+        return given
     if found is None:
         which = f" of the class {own}" if own is not None else ""
         raise FitError(f"it holds a fit of the model {about['name']!r}{which}; give that model as irt_model.")

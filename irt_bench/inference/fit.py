@@ -348,7 +348,7 @@ def fit(
         sample_stats=sample_stats,
         checks=checks,
         responses=_about(counts),
-        versions=_versions(),
+        versions=versions(),
         timings={"fit": time.perf_counter() - start},
         clusters=clusters,
     )
@@ -384,7 +384,7 @@ def _about(counts: ResponseCounts) -> dict[str, Any]:
 
 
 @cache
-def _versions() -> Mapping[str, str]:
+def versions() -> Mapping[str, str]:
     """Versions of the packages that made a fit; reading them takes as long as a small fit."""
     return {name: version(name) for name in VERSIONS_OF}
 

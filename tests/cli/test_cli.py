@@ -30,6 +30,7 @@ from irt_bench import (
     write_table,
 )
 from irt_bench.cli.command import out, say_written
+from irt_bench.errors import OutputError
 
 N_MODELS, N_ITEMS = 25, 12
 QUICK = ["--draws", "64"]
@@ -589,7 +590,10 @@ def test_each_of_several_benchmarks_is_fitted_into_a_folder(arc_and_mmlu, tmp_pa
     options = ["--draws", 50, "--irt-model", "1pl"]
     run("fit", arc_and_mmlu, "-o", tmp_path / "all", "--each-benchmark", "--workers", 1, *options)
     run("fit", arc_and_mmlu, "-o", tmp_path / "one", "--benchmark", "mmlu/algebra", *options)
-    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["arc", "mmlu_algebra-2"]
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["arc", "mmlu_algebra-2", "summary.json"]
+    run("fit", arc_and_mmlu, "-o", tmp_path / "all", "--each-benchmark", "--workers", 1, *options)
+    other = ["fit", arc_and_mmlu, "-o", tmp_path / "all", "--each-benchmark", "--draws", 60]
+    assert "by another model or with other settings" in run(*other, code=2).output
     for name in ("fit.nc", "items.csv", "abilities.csv"):
         assert (tmp_path / "all" / "mmlu_algebra-2" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     again = ["fit", arc_and_mmlu, "-o", tmp_path / "no", "--each-benchmark", *options]
@@ -597,6 +601,38 @@ def test_each_of_several_benchmarks_is_fitted_into_a_folder(arc_and_mmlu, tmp_pa
     assert "--model-clusters names is of one" in run(*again, "--model-clusters", "names", code=2).output
     assert "needs backend 'dask'" in run(*again, "--scheduler", "tcp://nowhere:1", code=2).output
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::irt_bench.errors.ConvergenceWarning", "ignore::irt_bench.errors.FitWarning"
+)  # few items
+def test_fits_that_were_stopped_go_on_with_those_that_ended(arc_and_mmlu, tmp_path):
+    quick, table = irt_bench.LaplaceSettings(refine=False, draws=50), read_responses([arc_and_mmlu])
+    folder, made = tmp_path / "fits", []
+
+    def stop(name, done, of):
+        made.append((name, done, of))
+        if len(made) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        irt_bench.fit_benchmarks(table, "1pl", quick, folder=folder, progress=stop)
+    first = (folder / "arc" / "fit.nc").stat()
+    fits = irt_bench.fit_benchmarks(table, "1pl", quick, folder=folder, progress=stop)
+    assert made == [("arc", 1, 2), ("mmlu/algebra", 1, 1)]
+    assert (folder / "arc" / "fit.nc").stat().st_mtime_ns == first.st_mtime_ns
+    assert fits["arc"].irt_model.dispersion is None  # as fitted, not as asked for
+    for name, fitted in irt_bench.fit_benchmarks(table, "1pl", quick).items():
+        assert fitted.posterior.identical(fits[name].posterior) and fitted.checks == fits[name].checks
+    with pytest.raises(OutputError, match="written from other answers, by another model or with other settings"):
+        irt_bench.fit_benchmarks(table, "2pl", quick, folder=folder)
+    assert (folder / "arc" / "fit.nc").stat().st_mtime_ns == first.st_mtime_ns
+    with pytest.raises(KeyboardInterrupt):
+        made.clear()
+        irt_bench.fit_benchmarks(table, "2pl", quick, folder=folder, force=True, progress=stop)
+    assert not (folder / "mmlu_algebra-2" / "fit.nc").exists()  # of the other call
+    replaced = irt_bench.fit_benchmarks(table, "2pl", quick, folder=folder)
+    assert irt_bench.Fit.load(folder / "arc").posterior.identical(replaced["arc"].posterior)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the cluster's own threads
