@@ -89,7 +89,7 @@ ENTRANTS: Final[Mapping[str, Entrant]] = {
     ),
     "girth": Entrant("girth_fit.py", "girth", most_cells=5 * MILLION),
     "girth rasch": Entrant("girth_fit.py", "girth", "1pl", most_cells=50 * MILLION),
-    "mirt.py": Entrant("mirt_py_fit.py", "mirt.py", most_cells=5 * MILLION),
+    "mirt.py": Entrant("mirt_py_fit.py", "mirt.py", most_cells=25 * MILLION),
     "mirt.py 2d": Entrant("mirt_py_fit.py", "mirt.py", held_out=True, options={"n_factors": 2}, most_cells=3 * MILLION),
     "mirt.py 1pl": Entrant("mirt_py_fit.py", "mirt.py", "1pl", most_cells=MILLION),
     "theta-irt": Entrant("theta_irt_fit.py", "theta-irt", options={"se": False}, most_cells=25 * MILLION),
