@@ -133,15 +133,17 @@ def response_probabilities(items: ItemParameters, ability: FloatArray) -> tuple[
     return _with_asymptotes(items, *_logistic(items, ability))
 
 
-def correct_probabilities(items: ItemParameters, ability: FloatArray) -> FloatArray:
-    """Probabilities P of a correct response alone, by broadcasting, in one array that is changed in place."""
-    k = np.asarray(items.discrimination * (items.difficulty - ability))  # -log_odds
-    np.clip(k, -MAX_LOGIT, MAX_LOGIT, out=k)
+def correct_probabilities(items: ItemParameters, ability: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """Probabilities P of a correct response alone, by broadcasting, in one array, new or given."""
+    k = np.asarray(np.subtract(items.difficulty, ability, out=out))
+    k *= items.discrimination  # -log_odds
+    np.minimum(k, MAX_LOGIT, out=k)
     np.exp(k, out=k)
     k += 1
     np.reciprocal(k, out=k)
-    k *= items.upper_asymptote - items.guessing
-    k += items.guessing
+    if np.any(items.guessing) or np.any(items.upper_asymptote != 1):
+        k *= items.upper_asymptote - items.guessing
+        k += items.guessing
     return k
 
 

@@ -20,6 +20,7 @@ import xarray as xr
 
 from irt_bench.analysis.classical import item_statistics
 from irt_bench.analysis.curves import correct_probabilities
+from irt_bench.analysis.intervals import SPREAD_FLOOR
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
 from irt_bench.arrays import FloatArray, Positions, slices
 from irt_bench.errors import SubsetError, UndefinedWarning
@@ -93,11 +94,34 @@ def seed_residuals(models: pd.DataFrame, shares: FloatArray) -> FloatArray | Non
     return np.asarray(residuals * np.sqrt(len(residuals) / freedom))
 
 
-def distances(features: npt.NDArray[np.floating], chosen: Positions | None = None) -> npt.NDArray[np.float32]:
-    """Squared distances of chosen items, or all, from all, less what does not depend on the first; (chosen, item)."""
+def nearest(features: npt.NDArray[np.floating], chosen: Positions) -> Positions:
+    """Position among the chosen items of the one nearest to each item, the first of several, shape (item,)."""
     rows = features.astype(np.float32, copy=False)  # exact for right and wrong answers
-    near = rows if chosen is None else rows[chosen]
-    return np.asarray((near**2).sum(axis=1)[:, None] - 2 * (near @ rows.T))
+    near = rows[chosen]
+    closeness = rows @ near.T
+    closeness -= (near**2).sum(axis=1) / 2
+    return np.asarray(closeness.argmax(axis=1))
+
+
+NEAR_DUPLICATE: Final = 0.9  # correlation over models: more than 80% of the variance is shared
+COLUMN_BLOCK: Final = 1000
+
+
+def near_duplicate_groups(shares: FloatArray) -> npt.NDArray[np.int32]:
+    """Group label of each item, shape (item,); items correlated by `NEAR_DUPLICATE` or more share a label."""
+    centred = shares - shares.mean(axis=0)
+    length = np.sqrt((centred**2).sum(axis=0))
+    varied = length > SPREAD_FLOOR * np.sqrt(len(shares))
+    unit = np.where(varied, centred / np.where(varied, length, 1), 0).astype(np.float32)
+    rows, columns = [], []
+    for start in range(0, unit.shape[1], COLUMN_BLOCK):
+        near = unit[:, start : start + COLUMN_BLOCK].T @ unit[:, start:] >= NEAR_DUPLICATE
+        row, column = np.divmod(np.flatnonzero(near), near.shape[1])  # in a third of the time of nonzero
+        rows.append(row + start)
+        columns.append(column + start)
+    pairs = np.concatenate(rows), np.concatenate(columns)
+    graph = scipy.sparse.coo_array((np.ones(len(pairs[0]), dtype=np.int8), pairs), shape=(unit.shape[1],) * 2)
+    return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1])
 
 
 # Of tabulated curves; linear interpolation between them has an error below 0.0003. The outer nodes are for models with
@@ -198,9 +222,10 @@ class SelectionBasis:
         """Shares of right answers, one row per item, shape (item, model)."""
         return np.ascontiguousarray(self.shares.T)
 
-    def distances_from(self, chosen: Positions) -> npt.NDArray[np.float32]:
-        """Distances of the answers to chosen items from those to all items: see `distances`; (chosen, item)."""
-        return self._distances[chosen] if self.counts.n_items <= MAX_TABULATED else distances(self._rows, chosen)
+    def nearest(self, chosen: Positions) -> Positions:
+        """Position among chosen items of the one answered most like each item, shape (item,)."""
+        few = self.counts.n_items <= MAX_TABULATED
+        return self._distances[chosen].argmin(axis=0) if few else nearest(self._rows, chosen)
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.float32]:
@@ -208,7 +233,9 @@ class SelectionBasis:
 
     @cached_property
     def _distances(self) -> npt.NDArray[np.float32]:
-        return distances(self.answer_rows)
+        """Squared distances of items from all items, less what does not depend on the first, shape (item, item)."""
+        rows = self._rows
+        return np.asarray((rows**2).sum(axis=1)[:, None] - 2 * (rows @ rows.T))
 
     @cached_property
     def item_means(self) -> FloatArray:
@@ -237,6 +264,11 @@ class SelectionBasis:
         """Positions of the items that may be chosen."""
         return np.arange(self.counts.n_items) if self.keep_negative else np.flatnonzero(~self.negative)
 
+    @cached_property
+    def near_duplicates(self) -> npt.NDArray[np.int32]:
+        """Group of near-duplicates of each item that may be chosen: see `near_duplicate_groups`."""
+        return near_duplicate_groups(self.shares[:, self.candidates])
+
     def for_size(self, size: int) -> SelectionBasis:
         """Return a basis with the candidates for a size: with negative items if few other items are left out.
 
@@ -251,7 +283,8 @@ class SelectionBasis:
     def _unrestricted(self) -> SelectionBasis:
         other = replace(self, keep_negative=True)
         vars(other).update({name: value for name, value in vars(self).items() if name not in vars(other)})
-        vars(other).pop("candidates", None)
+        for name in ("candidates", "near_duplicates"):
+            vars(other).pop(name, None)
         return other
 
     @cached_property
@@ -341,11 +374,13 @@ def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:
     (n_draws, n_items), n_nodes = drawn.difficulty.shape, len(ABILITY_NODES)
     chance, total = np.zeros((n_items, n_nodes)), np.zeros((n_draws, n_nodes))
     for block in slices(n_items, BLOCK_CELLS // n_nodes):
+        right = np.empty_like(chance[block])
         for draw in range(n_draws):
-            right = correct_probabilities(drawn.at((draw, block, None)), ABILITY_NODES)
+            correct_probabilities(drawn.at((draw, block, None)), ABILITY_NODES, out=right)
             chance[block] += right
             total[draw] += target[block] @ right
-    return CandidateCurves(chance / n_draws, total[:, np.isin(ABILITY_NODES, SPREAD_NODES)])
+    chance /= n_draws
+    return CandidateCurves(chance, total[:, np.isin(ABILITY_NODES, SPREAD_NODES)])
 
 
 def draw_curves(drawn: ItemParameters, nodes: FloatArray) -> FloatArray:

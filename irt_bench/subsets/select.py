@@ -18,13 +18,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 
 from irt_bench.analysis.curves import information
-from irt_bench.analysis.intervals import SPREAD_FLOOR
 from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
-from irt_bench.subsets.basis import TINY, Selection, SelectionBasis, distances, least_quadratic
+from irt_bench.subsets.basis import TINY, Selection, SelectionBasis, least_quadratic, nearest
 
 RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
 # For anchors in proportion. From 2 to 5, errors differ by less than 3% for models like the calibration models. For
@@ -111,11 +109,14 @@ def parameter_features(basis: SelectionBasis) -> FloatArray:
     return np.asarray(((features - features.mean(axis=0)) / np.where(sd > TINY, sd, 1))[:, sd > TINY])
 
 
-def nearest_shares(distance: npt.NDArray[np.float32], chosen: Positions, target: FloatArray) -> FloatArray:
-    """Total share in the full score of the items nearest to each chosen item, itself included; (chosen,), sum 1."""
-    nearest = distance.argmin(axis=0)
-    nearest[chosen] = np.arange(len(chosen))
-    return np.asarray(np.bincount(nearest, target, minlength=len(chosen)), dtype=np.float64)
+def nearest_shares(near: Positions, chosen: Positions, target: FloatArray) -> FloatArray:
+    """Total share in the full score of the items nearest to each chosen item, itself included; (chosen,), sum 1.
+
+    `near` has the position among the chosen items of the one nearest to each item.
+    """
+    counted = near.copy()
+    counted[chosen] = np.arange(len(chosen))
+    return np.asarray(np.bincount(counted, target, minlength=len(chosen)), dtype=np.float64)
 
 
 def _anchors(basis: SelectionBasis, features: FloatArray, size: int, rng: np.random.Generator) -> Selection:
@@ -124,7 +125,7 @@ def _anchors(basis: SelectionBasis, features: FloatArray, size: int, rng: np.ran
     if len(anchors) < size:  # identical items, or clusters without a candidate, leave fewer clusters
         spare = np.setdiff1d(basis.candidates, anchors)
         anchors = np.append(anchors, rng.choice(spare, size - len(anchors), replace=False))
-        return basis.select(anchors, nearest_shares(distances(features, anchors), anchors, basis.target))
+        return basis.select(anchors, nearest_shares(nearest(features, anchors), anchors, basis.target))
     of_cluster: FloatArray = np.bincount(clusters, basis.target, minlength=size).astype(np.float64)
     return basis.select(anchors, of_cluster[clusters[anchors]])
 
@@ -156,8 +157,6 @@ Selector = Callable[[SelectionBasis, int, np.random.Generator], Selection]
 
 DIFFICULTY_BINS: Final = 10
 INFORMATION_NODES: Final = 20
-NEAR_DUPLICATE: Final = 0.9  # correlation over models: more than 80% of the variance is shared
-COLUMN_BLOCK: Final = 1000
 
 
 def random(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
@@ -244,13 +243,12 @@ def least_variance(basis: SelectionBasis, size: int, rng: np.random.Generator) -
 def without_near_duplicates(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
     """Select at random from the most discriminating item of each group of near-duplicates.
 
-    Groups are connected by correlations over models of at least `NEAR_DUPLICATE`. If there are fewer groups than items
+    Groups are those of `SelectionBasis.near_duplicates`. If there are fewer groups than items
     to select, the rest is drawn at random from the other items.
     """
-    shares = basis.shares[:, basis.candidates]
-    group = near_duplicate_groups(shares)
-    order = np.lexsort((-basis.discrimination[basis.candidates], group))
-    first = np.unique(group[order], return_index=True)[1]
+    groups = basis.near_duplicates
+    order = np.lexsort((-basis.discrimination[basis.candidates], groups))
+    first = np.unique(groups[order], return_index=True)[1]
     kept = order[first]
     dropped = np.setdiff1d(order, kept)
     chosen = np.concatenate([rng.permutation(kept), rng.permutation(dropped)])[:size]
@@ -314,23 +312,6 @@ def item_number(size: float, n_items: int) -> int:
     raise SubsetError(f"size is {size:g}; a whole number of items, or a fraction between 0 and 1, is needed.")
 
 
-def near_duplicate_groups(shares: FloatArray) -> npt.NDArray[np.int32]:
-    """Group label of each item, shape (item,); items correlated by `NEAR_DUPLICATE` or more share a label."""
-    centred = shares - shares.mean(axis=0)
-    length = np.sqrt((centred**2).sum(axis=0))
-    varied = length > SPREAD_FLOOR * np.sqrt(len(shares))
-    unit = np.where(varied, centred / np.where(varied, length, 1), 0).astype(np.float32)
-    rows, columns = [], []
-    for start in range(0, unit.shape[1], COLUMN_BLOCK):
-        near = unit[:, start : start + COLUMN_BLOCK].T @ unit[:, start:] >= NEAR_DUPLICATE
-        row, column = np.divmod(np.flatnonzero(near), near.shape[1])  # in a third of the time of nonzero
-        rows.append(row + start)
-        columns.append(column + start)
-    pairs = np.concatenate(rows), np.concatenate(columns)
-    graph = scipy.sparse.coo_array((np.ones(len(pairs[0]), dtype=np.int8), pairs), shape=(unit.shape[1],) * 2)
-    return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1])
-
-
 def _difficulty_bins(basis: SelectionBasis, size: int) -> Positions:
     """Bin of each candidate by its mean share of right answers; bins have equal size."""
     mean = basis.shares.mean(axis=0)[basis.candidates]
@@ -365,7 +346,7 @@ def anchor(basis: SelectionBasis, selection: Selection, rng: np.random.Generator
     del rng
     if selection.weights is not None:
         return selection.weights
-    return nearest_shares(basis.distances_from(selection.items), selection.items, basis.target)
+    return nearest_shares(basis.nearest(selection.items), selection.items, basis.target)
 
 
 def discrimination(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:

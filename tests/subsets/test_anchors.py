@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from irt_bench.subsets.basis import SelectionBasis, distances
+from irt_bench.subsets.basis import SelectionBasis, nearest
 from irt_bench.subsets.select import anchors_in_proportion, nearest_shares, parameter_features, select
 
 
@@ -24,7 +24,7 @@ def test_anchor_weights_are_the_shares_of_the_clusters(basis):
 def test_each_item_counts_for_the_nearest_chosen_one_and_a_chosen_one_for_itself():
     features = np.array([[0.0], [0.1], [5.0], [5.0], [4.0]])
     chosen = np.array([0, 2, 3])
-    shares = nearest_shares(distances(features, chosen), chosen, np.full(5, 0.2))
+    shares = nearest_shares(nearest(features, chosen), chosen, np.full(5, 0.2))
     assert shares == pytest.approx([0.4, 0.4, 0.2])
 
 

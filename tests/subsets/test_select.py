@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from irt_bench.errors import SubsetError
-from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.select import SELECTORS, allocate_proportionally, item_number, near_duplicate_groups, select
+from irt_bench.subsets.basis import SelectionBasis, near_duplicate_groups
+from irt_bench.subsets.select import SELECTORS, allocate_proportionally, item_number, select
 
 
 @pytest.mark.parametrize("method", SELECTORS)
