@@ -164,6 +164,7 @@ def fit_shuffled(job: SplitJob, counts: ResponseCounts) -> SelectionBasis:
 
 MIN_RANKED: Final = 3  # checkpoints, to compare their order
 MOVING_LEVEL: Final = 0.05  # of the test that full scores move
+ROUNDING: Final = 1e-24  # variance of equal scores
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,7 @@ def score_statistics(scores: FloatArray, full: FloatArray, checkpoints: Checkpoi
     courses = np.concatenate([monotonicity(each) for each in arranged.values()], axis=-1)
     enough = np.isfinite(scores[..., final] + full[final]).sum(axis=-1) >= MIN_RANKED
     with np.errstate(divide="ignore", invalid="ignore"):
-        snr = np.where(last_variance > 0, np.abs(mean) / np.sqrt(last_variance), np.nan)
+        snr = np.where(last_variance > ROUNDING, np.abs(mean) / np.sqrt(last_variance), np.nan)
     return {
         "e": np.sqrt(squares @ freedom / freedom.sum()),
         "mean": np.asarray(mean),

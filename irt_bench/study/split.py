@@ -10,7 +10,7 @@ draws. With items independent given the data, that is the posterior of ability o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -62,15 +62,16 @@ def item_log_likelihoods(parameters: ItemParameters) -> ItemLogLikelihoods:
 def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArray) -> FloatArray:
     """Mode of the posterior of ability under a N(0, 1) prior, from a parabola through the highest node.
 
+    Responses have shape (..., model, item), and `logs` (..., item, node); modes have shape (..., model).
+
     Notes
     -----
     Log-likelihoods are smooth on the logit scale for any number of items. Between nodes 0.05 apart, the error of a
     parabola is below 0.001 (tests/study/test_ability.py).
     """
     height = correct @ logs.right + wrong @ logs.wrong - NODES**2 / 2
-    peak = np.clip(height.argmax(axis=1), 1, len(NODES) - 2)
-    rows = np.arange(len(height))
-    before, at, after = (height[rows, peak + step] for step in (-1, 0, 1))
+    peak = np.clip(height.argmax(axis=-1), 1, len(NODES) - 2)
+    before, at, after = (np.take_along_axis(height, peak[..., None] + step, -1)[..., 0] for step in (-1, 0, 1))
     curvature = before - 2 * at + after
     shift = np.where(curvature < 0, (before - after) / (2 * np.where(curvature < 0, curvature, -1.0)), 0.0)
     return np.asarray(NODES[peak] + SPACING * np.clip(shift, -1, 1))
@@ -100,6 +101,7 @@ HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # they learn one share from held-
 NO_ABILITIES: Final = pd.DataFrame()
 BLOCK: Final = 100  # random subsets drawn at once
 READ_AT_ONCE: Final = 20  # random subsets: their likelihoods stay in the processor's cache
+SCORE_DIGITS: Final = 12  # of weighted means: as many right answers are as high a score, whichever items they are to
 NOTHING_LEARNED: Final = LearnedParameters()
 LEARNING_SUBSETS: Final = 20  # random subsets from which that share is learned, for all of them
 
@@ -124,6 +126,7 @@ def random_reference(weights: str, estimator: str) -> tuple[str, str]:
     return (weights if estimator in WEIGHT_SENSITIVE else EQUAL, estimator)
 
 
+@lru_cache(maxsize=16)
 def random_items(seed: int, n_items: int, size: int, n_random: int) -> Positions:
     """Draw random subsets, shape (subset, size), the same ones in every split.
 
@@ -150,17 +153,20 @@ class ModelScorer:
     def __init__(self, basis: SelectionBasis, counts: ResponseCounts) -> None:
         self.basis = basis
         self.truth = full_scores(counts, basis.target)
-        self._asked = counts.asked.astype(np.float64)
         self._complete = bool(counts.asked.all())
         self._shares = np.nan_to_num(counts.proportions(), copy=False)
         self._right = counts.correct.astype(np.float64)
-        self._wrong = counts.trials - self._right
+        alike = (counts.trials == counts.trials[:1]).all()  # one row then stands for all models
+        self._trials = counts.trials[: 1 if alike else None].astype(np.float64)
+        self._asked = (self._trials > 0).astype(np.float64)
         self._expected: dict[tuple[tuple[int, ...], bytes], dict[str, FloatArray]] = {}
 
     @cached_property
     def _logs(self) -> tuple[FloatArray, FloatArray]:
+        """Log-odds of a right answer, and the log-probability of a wrong one, (item, node)."""
         chance = np.clip(self.basis.curves.chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-        return np.log(chance), np.log1p(-chance)
+        wrong = np.log1p(-chance)
+        return np.log(chance) - wrong, wrong
 
     @cached_property
     def _total(self) -> FloatArray:
@@ -175,7 +181,8 @@ class ModelScorer:
         found = {name: values[0] for name, values in self._sums(items, chosen.weights[None]).items()}
         answers, ability, prediction = self._shares[:, chosen.items], NO_ABILITIES, None
         if abilities or wide or not self._complete:
-            chance, asked = self.basis.curves.chance[chosen.items], self._asked[:, chosen.items] > 0
+            chance = self.basis.curves.chance[chosen.items]
+            asked = np.broadcast_to(self._asked[:, chosen.items] > 0, answers.shape)
             likelihood = self._likelihood(items)[0]
             posterior = posterior_on(ABILITY_NODES, likelihood)
             if not self._complete:
@@ -211,11 +218,13 @@ class ModelScorer:
         """Weighted sums of the answers, shape (subset, model)."""
         shares, asked, target = self._of(self._shares, items), self._of(self._asked, items), self.basis.target[items]
         weight = (asked @ weights[..., None])[..., 0]
+        weighted = (shares @ weights[..., None])[..., 0] / np.where(weight > 0, weight, np.nan)
+        observed = (shares @ target[..., None])[..., 0]
         return {
-            "weighted": (shares @ weights[..., None])[..., 0] / np.where(weight > 0, weight, np.nan),
-            "observed": (shares @ target[..., None])[..., 0],
-            "asked_share": (asked @ target[..., None])[..., 0],
-            "variance": np.full_like(weight, np.nan),
+            "weighted": np.round(weighted, SCORE_DIGITS),
+            "observed": observed,
+            "asked_share": np.broadcast_to((asked @ target[..., None])[..., 0], observed.shape),
+            "variance": np.full_like(observed, np.nan),
         }
 
     def _expectations(self, items: Positions) -> dict[str, FloatArray]:
@@ -234,13 +243,13 @@ class ModelScorer:
 
     def _likelihood(self, items: Positions) -> FloatArray:
         """Log-likelihood of ability, shape (subset, model, node)."""
-        right, wrong = self._of(self._right, items), self._of(self._wrong, items)
-        return np.asarray(right @ self._logs[0][items] + wrong @ self._logs[1][items])
+        log_odds, wrong = self._logs
+        right, trials = self._of(self._right, items), self._of(self._trials, items)
+        return np.asarray(right @ log_odds[items] + trials @ wrong[items])
 
     def _unseen(self, items: Positions) -> FloatArray:
         """Compute the expected contribution of the items not asked, shape (subset, 1 or model, node)."""
-        share = self.basis.target[items][:, None]
-        asked = share if self._complete else self._of(self._asked, items) * share
+        asked = self._of(self._asked, items) * self.basis.target[items][:, None]
         return np.asarray(self._total - asked @ self.basis.curves.chance[items])
 
     @staticmethod
@@ -455,10 +464,9 @@ class SplitData:
         return divide(shares[:, items].sum(axis=1), asked[:, items].sum(axis=1))
 
     def abilities(self, items: Positions) -> FloatArray:
-        """Ability from the responses to some items, shape (row,)."""
-        right, wrong = self.answers
-        logs = ItemLogLikelihoods(self.logs.right[items], self.logs.wrong[items])
-        return ability_modes(logs, right[:, items], wrong[:, items])
+        """Ability from the responses to some items, (item,) or (subset, item); shape (row,) or (subset, row)."""
+        right, wrong = (np.moveaxis(values[:, items], 0, -2) for values in self.answers)
+        return ability_modes(ItemLogLikelihoods(self.logs.right[items], self.logs.wrong[items]), right, wrong)
 
 
 def divide(above: FloatArray, below: FloatArray) -> FloatArray:

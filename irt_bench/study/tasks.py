@@ -48,7 +48,7 @@ import pandas as pd
 
 from irt_bench.analysis.classical import score_reliability
 from irt_bench.analysis.transfer import compare_transfer
-from irt_bench.arrays import FloatArray, Positions
+from irt_bench.arrays import FloatArray, Positions, slices
 from irt_bench.errors import (
     ConvergenceWarning,
     FitError,
@@ -66,6 +66,7 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.data import DATA, SplitJob, fit_shuffled, read_rows, run_variance
 from irt_bench.study.design import EQUAL, THETA
 from irt_bench.study.split import (
+    READ_AT_ONCE,
     REASON,
     WEIGHTED,
     ModelScorer,
@@ -98,7 +99,7 @@ if TYPE_CHECKING:
 
 TASKS: Final = "tasks"  # folder of the results of tasks
 SUFFIX: Final = ".npz"
-CODE: Final = 7  # raised whenever results change: kept ones are then computed again
+CODE: Final = 8  # raised whenever results change: kept ones are then computed again
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets: enough for some 20 comparisons to pass Holm's correction
 
@@ -248,7 +249,7 @@ def _random(data: SplitData, size: int, weights: str, n_random: int, estimators:
     share = data.source_share("random", size, names)
     found = random_scores(data.scorers(names), chosen, Recipe("random", weights, size, data.job.seed), names, share)
     if THETA in estimators:
-        found[THETA] = np.stack([data.abilities(items) for items in chosen])
+        found[THETA] = np.concatenate([data.abilities(chosen[block]) for block in slices(len(chosen), READ_AT_ONCE)])
     return {name: values.astype(np.float32) for name, values in found.items()}
 
 
@@ -275,14 +276,11 @@ def _path(data: SplitData, drop: list[float], n_random: int) -> Result:
     sizes = [max(1, n_items - round(share * n_items)) for share in drop]
     scores = np.stack([data.mean_scores(order[:size]) for size in sizes])
     rng = np.random.default_rng([data.job.seed, n_items])
-    shares, asked = data.shares
+    answers = np.concatenate(data.shares)
     variances = np.empty((n_random, len(sizes), len(data.job.checkpoints.runs)))
     for subset in range(n_random):
-        shuffled_items = rng.permutation(n_items)
-        total, count = (
-            np.cumsum(array[:, shuffled_items], axis=1)[:, [size - 1 for size in sizes]] for array in (shares, asked)
-        )
-        values = divide(total, count).T  # (size, row)
+        kept = rng.permutation(n_items).argsort()[:, None] < sizes
+        values = divide(*np.split(answers @ kept.astype(np.float64), 2)).T  # (size, row)
         for place, run in enumerate(data.job.checkpoints.runs):
             variances[subset, :, place] = run_variance(data.job.checkpoints.arrange(values, run)).value
     errors = np.stack([_standard_error(data, order[:size]) for size in sizes])

@@ -91,6 +91,15 @@ def test_random_subsets_are_scored_by_the_code_that_scores_chosen_ones(data, cal
             np.testing.assert_allclose(found[name][place], scores[name], atol=1e-12)
 
 
+def test_as_many_right_answers_are_the_same_score_whichever_items_they_are_to(data, calibration):
+    own = split_scorers(calibration.whole, data.evaluation, calibration.folds)
+    items = random_items(1, 60, 12, 30)
+    found = random_scores(own, items, Recipe("random", "equal", 12, 0), ["weighted"], 0.0)["weighted"]
+    right = data.evaluation.proportions()[:, items].sum(axis=2).T
+    pairs = np.stack([right.round(6).ravel(), found.ravel()])
+    assert len(np.unique(pairs, axis=1).T) == len(np.unique(pairs[0])) > 5
+
+
 def test_a_share_learned_from_random_subsets_lies_between_its_two_parts(data, calibration):
     own = split_scorers(calibration.whole, data.evaluation, calibration.folds)
     recipe, names = Recipe("random", "equal", 12, 0), ["weighted", "p_irt", "gp_irt"]
