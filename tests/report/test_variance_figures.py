@@ -3,6 +3,7 @@ import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench import seed_variance
+from irt_bench.report.figures.canvas import PanelMargins, with_look
 from irt_bench.report.figures.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 
 
@@ -30,6 +31,21 @@ def found():
 def test_there_is_a_line_for_every_seed_and_one_for_their_mean(found):
     axes = steps_figure(found, "planted").axes
     assert [len(each.lines) for each in axes] == [4, 4]
+
+
+def inches_cut_off(figure):
+    """How far the parts of a figure reach beyond its edge."""
+    figure.draw_without_rendering()
+    needed, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return max(-needed.x0, -needed.y0, needed.x1 - width, needed.y1 - height)
+
+
+@pytest.mark.parametrize("look", [{}, {"width": 3.5}, {"figsize": (5.0, 4.0), "title": "A title of two lines, " * 4}])
+def test_fixed_margins_have_room_for_all_labels(found, monkeypatch, look):
+    for draw in (steps_figure, curve_figure):
+        assert inches_cut_off(with_look(lambda draw=draw: draw(found, "planted"), **look)) < 0.01
+    monkeypatch.setattr(PanelMargins, "LEFT", 0.2)  # the control
+    assert inches_cut_off(with_look(lambda: steps_figure(found, "planted"), **look)) > 0.1
 
 
 def test_the_curve_shows_prediction_and_simulation_of_every_run(found):

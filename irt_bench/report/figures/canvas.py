@@ -25,6 +25,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import LayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -46,6 +47,7 @@ STYLE: Final[dict[str, Any]] = {
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # otherwise each drawing measures all ticks, to move titles above them
     "axes.labelcolor": INK,
     "axes.edgecolor": GREY,
     "axes.spines.top": False,
@@ -61,7 +63,7 @@ STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,  # letters stay letters
 }
-TITLE_SIZE: Final = 11.5
+TITLE: Final[dict[str, Any]] = {"x": 0.01, "ha": "left", "size": 11.5, "weight": "bold"}
 TITLE_CHARACTERS: Final = 78  # per line of the title
 SMALL_SIZE: Final = 7.5
 FORMATS: Final[dict[str, dict[str, None]]] = {
@@ -124,9 +126,17 @@ def log_scale(axes: Axes, which: Literal["x", "y", "both"] = "x") -> None:
     for name in ("x", "y") if which == "both" else (which,):
         axes.set(**{f"{name}scale": "log"})
         axis = axes.xaxis if name == "x" else axes.yaxis
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=MAX_TICKS))
+        axis.set_major_locator(_LogLocatorInView(subs=(1, 2, 5), numticks=MAX_TICKS))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axis.set_minor_locator(NullLocator())
+
+
+class _LogLocatorInView(LogLocator):
+    """Logarithmic ticks, of which those outside the axes are not made: each takes a millisecond."""
+
+    def tick_values(self, vmin: float, vmax: float) -> FloatArray:
+        ticks = np.asarray(super().tick_values(vmin, vmax))
+        return ticks[(ticks >= min(vmin, vmax)) & (ticks <= max(vmin, vmax))]
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -207,7 +217,7 @@ def with_look(
     with on_page(WIDTH if wide is None else wide, "" if title is None and width is not None else title):
         figure = draw()
     if title and not figure.get_suptitle():  # drawn by ArviZ
-        figure.suptitle(title, x=0.01, ha="left", size=TITLE_SIZE, weight="bold")
+        figure.suptitle(title, **TITLE)
     if figsize is not None:
         figure.set_size_inches(figsize)
     return figure
@@ -250,8 +260,40 @@ def new_figure(height: float, title: str) -> Figure:
         characters = max(int(TITLE_CHARACTERS * width / WIDTH), 10)
         n_lines = math.ceil(len(text) / characters)
         wrapped = textwrap.fill(text, min(len(text) // n_lines + 8, characters))
-        figure.suptitle(wrapped, x=0.01, ha="left", size=TITLE_SIZE, weight="bold")
+        figure.suptitle(wrapped, **TITLE)
     return figure
+
+
+class PanelMargins(LayoutEngine):
+    """Margins in inches around a grid of panels; measuring labels takes as long as drawing them.
+
+    There is room for y labels of six characters, a title above each panel, an x label, and a legend below.
+    """
+
+    _adjust_compatible = _colorbar_gridspec = True
+    LEFT, RIGHT, ABOVE, BELOW, BETWEEN, LINE = 0.72, 0.06, 0.27, 0.55, 0.32, 0.2
+
+    def __init__(self, legend_lines: int) -> None:
+        super().__init__()
+        self.legend_lines = legend_lines
+
+    def execute(self, fig: Figure) -> None:
+        """Place title and panels."""
+        (width, height), grid, title = fig.get_size_inches(), fig.axes[0].get_gridspec(), fig.get_suptitle()
+        above, below = self.ABOVE, self.BELOW + self.LINE * self.legend_lines
+        if title:
+            fig.suptitle(title, **TITLE, y=1 - 0.05 / height)
+            above += self.LINE * len(title.splitlines())
+        panel = (height - above - below - self.BETWEEN * (grid.nrows - 1)) / grid.nrows
+        column = (width - (self.LEFT + self.RIGHT) * grid.ncols) / grid.ncols
+        fig.subplots_adjust(
+            left=self.LEFT / width,
+            right=1 - self.RIGHT / width,
+            bottom=below / height,
+            top=1 - above / height,
+            hspace=self.BETWEEN / panel,
+            wspace=(self.LEFT + self.RIGHT) / column,
+        )
 
 
 def point_style(n: int, *, faint: bool = True) -> dict[str, Any]:

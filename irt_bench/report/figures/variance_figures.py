@@ -23,6 +23,7 @@ from irt_bench.report.figures.canvas import (
     SKY,
     SMALL_SIZE,
     VERMILION,
+    PanelMargins,
     clear_legend,
     label_rows,
     log_scale,
@@ -45,6 +46,7 @@ MAX_STRETCH: Final = 3.0  # end of an axis of intervals, in units of the largest
 MAX_NAMED_RUNS: Final = 6  # runs with a colour and a name, where there are many in one panel
 TICK_CHARACTER: Final = 0.09  # inches
 RECIPE_COLOURS: Final = {"real": VERMILION, "noise": GREEN}  # of verdicts; others grey
+LEGEND_COLUMN: Final = 2.0  # inches
 MAX_STEPS: Final = 10  # ticks of steps
 THOUSAND: Final = 1000
 APART: Final = 0.05  # relative difference from random subsets from which other forms of subsets are drawn
@@ -203,7 +205,7 @@ def _step_ticks(axes: Axes, steps: Sequence[str], room: float) -> None:
 
 def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float, *, room: float) -> None:
     """Draw a light line per seed and a dark line of their mean; marks where there is one step."""
-    wide = scores.assign(step=scores["step"].astype(str)).pivot_table(index="step", columns="seed", values="score")
+    wide = scores.assign(step=scores["step"].astype(str)).pivot(index="step", columns="seed", values="score")
     wide = wide.reindex(list(steps)).dropna(how="all")
     values = wide.to_numpy(dtype=np.float64) * unit
     places = np.arange(len(wide))
@@ -262,7 +264,8 @@ def steps_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
             axes.set(title=f"{shorten(run, 28)}: {measure}", ylabel="score (points)" if shares else measure)
     for axes in grid[-1]:
         axes.set_xlabel("step")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="lower center", ncols=2)
+    figure.set_layout_engine(PanelMargins(1))
     return figure
 
 
@@ -385,7 +388,9 @@ def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
         axes.set(title=shorten(run, 50), ylabel="seed sd (points)")
     grid[-1].set_xlabel("items in the subset, k")
     drawn = {label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    clear_legend(figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=3))
+    n_columns = min(int(page_width() / LEGEND_COLUMN), 3)
+    clear_legend(figure.legend(drawn.values(), drawn.keys(), loc="lower center", ncols=n_columns))
+    figure.set_layout_engine(PanelMargins(-(-len(drawn) // n_columns)))
     return figure
 
 
