@@ -16,7 +16,7 @@ Brennan, Generalizability theory, 2001, chapters 2 to 5.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,6 @@ from irt_bench.variance.moments import (
 from irt_bench.variance.scores import RunScores, mean_over_items
 from irt_bench.variance.small_sample import (
     N_DRAWS,
-    IntervalEstimate,
     item_spread_df,
     mean_square_draws,
     quantiles,
@@ -76,10 +75,6 @@ class VarianceComponents:
         unknown = np.isnan(squares)
         components = np.where(unknown, 0.0, squares) @ inverse
         return np.where(unknown.astype(np.float64) @ (np.abs(inverse) > NO_PART) > 0, np.nan, components)
-
-    def intervals(self, rng: np.random.Generator) -> IntervalEstimate:
-        """Components with their 90% intervals, each of shape (..., component)."""
-        return IntervalEstimate(self.estimates, *quantiles(self.draws(rng)))
 
 
 def two_way(
@@ -290,8 +285,8 @@ def component_tables(runs: list[RunScores], seed: int, notes: list[str]) -> tupl
         ``generalizability`` for their order, ``dependability`` for their level. With an empty run, ``run_reliability``:
         reliability of differences between runs with one seed each.
     """
-    rows: list[pd.DataFrame] = []
-    coefficients: list[pd.DataFrame] = []
+    rows: list[dict[str, Any]] = []
+    coefficients: list[dict[str, Any]] = []
     by_step: dict[str, list[tuple[VarianceComponents, int]]] = {}
     for run in runs:
         codes = run.subtask_codes()
@@ -302,25 +297,28 @@ def component_tables(runs: list[RunScores], seed: int, notes: list[str]) -> tupl
                 continue
             within = None if run.within is None else run.within[:, place]
             design = two_way(values, run.trials[:, place], codes, within=within)
-            rows.append(_component_rows(run, run.run, step, "seed x item", design, seed))
-            coefficients.append(_coefficient_rows(run, run.run, step, design, seed))
+            drawn = design.draws(np.random.default_rng(seed))
+            rows += _component_rows(run, run.run, step, "seed x item", design, drawn)
+            coefficients += _coefficient_rows(run, run.run, step, design, drawn)
             by_step.setdefault(step, []).append((design, run.n_seeds - 1))
             if codes is not None and np.bincount(codes).max() > 1:
                 nested = with_subtasks(values, codes)
-                rows.append(_component_rows(run, run.run, step, "items within subtasks", nested, seed))
+                drawn = nested.draws(np.random.default_rng(seed))
+                rows += _component_rows(run, run.run, step, "items within subtasks", nested, drawn)
         if len(run.steps) > 1:
-            rows.extend(_over_steps(run, seed, notes))
+            rows += _over_steps(run, seed, notes)
     for step, designs in by_step.items():
         if len(designs) < 2:  # equal to the row of the run
             continue
         pooled = _pooled_design(designs)
-        rows.append(_component_rows(runs[0], EVERY_RUN, step, "seed x item", pooled, seed))
-        coefficients.append(_coefficient_rows(runs[0], EVERY_RUN, step, pooled, seed))
+        drawn = pooled.draws(np.random.default_rng(seed))
+        rows += _component_rows(runs[0], EVERY_RUN, step, "seed x item", pooled, drawn)
+        coefficients += _coefficient_rows(runs[0], EVERY_RUN, step, pooled, drawn)
         coefficients.append(_run_reliability(runs, step))
-    return pd.concat(rows, ignore_index=True), pd.concat(coefficients, ignore_index=True)
+    return pd.DataFrame(rows), pd.DataFrame(coefficients)
 
 
-def _over_steps(run: RunScores, seed: int, notes: list[str]) -> list[pd.DataFrame]:
+def _over_steps(run: RunScores, seed: int, notes: list[str]) -> list[dict[str, Any]]:
     """Seed x step x item on the items that all seeds answered at all steps."""
     whole = np.asarray(np.isfinite(run.values).all(axis=(0, 1)))
     if whole.sum() < 2:
@@ -331,7 +329,8 @@ def _over_steps(run: RunScores, seed: int, notes: list[str]) -> list[pd.DataFram
         return []
     kept = run.take(whole)
     design = with_steps(kept.values, kept.subtask_codes())
-    return [_component_rows(run, run.run, EVERY_STEP, "seed x step x item", design, seed)]
+    drawn = design.draws(np.random.default_rng(seed))
+    return _component_rows(run, run.run, EVERY_STEP, "seed x step x item", design, drawn)
 
 
 def _pooled_design(designs: list[tuple[VarianceComponents, int]]) -> VarianceComponents:
@@ -354,49 +353,33 @@ def _pooled_design(designs: list[tuple[VarianceComponents, int]]) -> VarianceCom
 
 
 def _component_rows(
-    run: RunScores, name: str, step: str, design_name: str, design: VarianceComponents, seed: int
-) -> pd.DataFrame:
-    found = design.intervals(np.random.default_rng(seed))
-    return pd.DataFrame(
-        {
-            names.BENCHMARK: run.benchmark,
-            names.RUN: name,
-            names.STEP: step,
-            "component": list(design.components),
-            "estimate": found.value,
-            "q05": found.lower,
-            "q95": found.upper,
-            "design": design_name,
-        }
-    )
+    run: RunScores, name: str, step: str, design_name: str, design: VarianceComponents, drawn: FloatArray
+) -> list[dict[str, Any]]:
+    row = {names.BENCHMARK: run.benchmark, names.RUN: name, names.STEP: step}
+    found = zip(design.components, design.estimates, *quantiles(drawn), strict=True)
+    return [
+        row | {"component": component, "estimate": value, "q05": lower, "q95": upper, "design": design_name}
+        for component, value, lower, upper in found
+    ]
 
 
-def _coefficient_rows(run: RunScores, name: str, step: str, design: VarianceComponents, seed: int) -> pd.DataFrame:
+def _coefficient_rows(
+    run: RunScores, name: str, step: str, design: VarianceComponents, drawn: FloatArray
+) -> list[dict[str, Any]]:
     """Rows of the reliability of differences between seeds: relative and absolute (see `component_tables`)."""
-    drawn = design.draws(np.random.default_rng(seed), N_DRAWS)
-    values = []
-    for components in (design.estimates[None], drawn):
-        residual = components[:, 2:].sum(axis=1) if len(design.components) == 3 else _with_trials(components, design)
-        error = residual / design.n_items
-        absolute = error + components[:, 1] / design.n_items
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = [components[:, 0] / (components[:, 0] + noise) for noise in (error, absolute)]
-        values.append([np.where(np.isfinite(ratio), ratio, np.nan) for ratio in ratios])
+    components = np.vstack([design.estimates, drawn])
+    residual = components[:, 2:].sum(axis=1) if len(design.components) == 3 else _with_trials(components, design)
+    relative = residual / design.n_items
+    absolute = relative + components[:, 1] / design.n_items
+    row = {names.BENCHMARK: run.benchmark, names.RUN: name, names.STEP: step}
     rows = []
-    for place, coefficient in enumerate(("generalizability", "dependability")):
-        lower, upper = quantiles(values[1][place])
-        rows.append(
-            {
-                names.BENCHMARK: run.benchmark,
-                names.RUN: name,
-                names.STEP: step,
-                "coefficient": coefficient,
-                "estimate": float(values[0][place][0]),
-                "q05": float(lower),
-                "q95": float(upper),
-            }
-        )
-    return pd.DataFrame(rows)
+    for coefficient, noise in (("generalizability", relative), ("dependability", absolute)):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = components[:, 0] / (components[:, 0] + noise)
+        ratio = np.where(np.isfinite(ratio), ratio, np.nan)
+        lower, upper = quantiles(ratio[1:])
+        rows.append(row | {"coefficient": coefficient, "estimate": ratio[0], "q05": lower, "q95": upper})
+    return rows
 
 
 def _with_trials(components: np.ndarray, design: VarianceComponents) -> np.ndarray:
@@ -404,9 +387,9 @@ def _with_trials(components: np.ndarray, design: VarianceComponents) -> np.ndarr
     return np.asarray(components[:, 2] + components[:, 3] * design.mixing[0, 3])
 
 
-def _run_reliability(runs: list[RunScores], step: str) -> pd.DataFrame:
+def _run_reliability(runs: list[RunScores], step: str) -> dict[str, Any]:
     """Row of the share of variance between runs, among scores of single seeds at a step."""
     scores = [run.scores()[:, run.steps.index(step)] for run in runs if step in run.steps]
     value, lower, upper = run_reliability([each[np.isfinite(each)] for each in scores])
     row = {names.BENCHMARK: runs[0].benchmark, names.RUN: EVERY_RUN, names.STEP: step}
-    return pd.DataFrame([row | {"coefficient": "run_reliability", "estimate": value, "q05": lower, "q95": upper}])
+    return row | {"coefficient": "run_reliability", "estimate": value, "q05": lower, "q95": upper}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,14 +29,6 @@ DF_GRID: Final = np.geomspace(0.25, 1e7, 4000)  # degrees of freedom of a table 
 
 N_NORMAL: Final = 2_000_000  # normal values for a table of a median absolute deviation: errors of about 1%
 MIN_SEEDS_ROBUST: Final = 3  # with two seeds, neither is an outlier
-
-
-class IntervalEstimate(NamedTuple):
-    """A value with its 90% interval; arrays of equal shape."""
-
-    value: FloatArray
-    lower: FloatArray
-    upper: FloatArray
 
 
 def c4(n: npt.ArrayLike) -> FloatArray:
