@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy.optimize import least_squares
 
 from irt_bench.analysis.abilities import score_models
 from irt_bench.analysis.curves import response_probabilities
@@ -276,7 +276,7 @@ def _stocking_lord(ours: ItemParameters, theirs: ItemParameters) -> FloatArray:
         )
 
     start = _mean_sigma(ours, theirs)
-    slope, intercept = least_squares(away, [np.log(start[0]), start[1]], method="lm").x
+    slope, intercept = scipy.optimize.least_squares(away, [np.log(start[0]), start[1]], method="lm").x
     return np.array([np.exp(slope), intercept])
 
 

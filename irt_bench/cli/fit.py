@@ -26,6 +26,7 @@ from irt_bench.cli.command import (
 from irt_bench.errors import FitError, ModelError
 from irt_bench.files import json_text, replacing_folder, write_csv, write_json
 from irt_bench.names import (
+    DIMENSION,
     BackendName,
     CopiesName,
     DeviceName,
@@ -339,12 +340,13 @@ def _write(
     """Write draws, tables, a figure and a summary, and print what a reader looks at first."""
     from irt_bench.api.fitting import fit_tables
     from irt_bench.inference.fit import FitResult
-    from irt_bench.report.figures import save_figure
+    from irt_bench.report.figures import fit_figure, save_figure
     from irt_bench.report.tables import print_fit, print_table
     from irt_bench.responses.quality import findings
 
     start, timings = time.perf_counter(), {"read": read_seconds, **fitted.timings}
-    tables, figure = fit_tables(fitted, maximum_likelihood=maximum_likelihood), fitted.plot("fit")
+    tables, several = fit_tables(fitted, maximum_likelihood=maximum_likelihood), DIMENSION in fitted.posterior.dims
+    figure = fitted.plot("fit") if several else fit_figure(tables["abilities"], tables["items"])
     with replacing_folder(output) as folder:
         FitResult.save(fitted, folder / "fit.nc", with_likelihood)  # the responses only where they are asked for
         for name, each in tables.items():

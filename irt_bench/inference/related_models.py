@@ -15,11 +15,10 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 from scipy.special import ndtri
 
 from irt_bench.arrays import Array
@@ -176,7 +175,8 @@ def find_families(residual: Array, weight: Array) -> Families:
     found, judged = (alikeness(residual[:, half], weight[:, half]) for half in (slice(0, None, 2), slice(1, None, 2)))
     distance = 1 - np.clip(np.nan_to_num(found.correlation), -1, 1)
     np.fill_diagonal(distance, 0)
-    group = fcluster(linkage(squareform(distance, checks=False), "average"), 1 - FAMILY, "distance")
+    tree = scipy.cluster.hierarchy.linkage(scipy.spatial.distance.squareform(distance, checks=False), "average")
+    group = scipy.cluster.hierarchy.fcluster(tree, 1 - FAMILY, "distance")
     within = (group[:, None] == group) & np.isfinite(judged.correlation)
     related, n = judged.correlation[within], len(group)
     error = np.sqrt(2 * np.square(related / judged.standardised[within]).sum()) / n if related.size else 0.0

@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from irt_bench import names
@@ -285,7 +285,7 @@ def oblimin(loading: Array) -> Array:
         squares = (loading @ np.linalg.inv(unit(values)).T) ** 2
         return float((squares.sum(axis=1) ** 2 - (squares**2).sum(axis=1)).mean())
 
-    return np.asarray(np.linalg.inv(unit(minimize(crossed, np.eye(n_dims).ravel()).x)).T)
+    return np.asarray(np.linalg.inv(unit(scipy.optimize.minimize(crossed, np.eye(n_dims).ravel()).x)).T)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,8 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy.linalg import helmert
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from irt_bench import names
 from irt_bench.errors import ModelError
@@ -114,7 +112,7 @@ class ManyFacet(GeneralizedPartialCredit):
         sd = pyro.sample(f"{SEVERITY}_sd", program.half_normal(self.severity))
         with data.plate(CONTRAST, raters.size - 1):
             contrast = pyro.sample(CONTRAST, pyro.distributions.Normal(program.number(0.0), sd))
-        severity = torch.from_numpy(helmert(raters.size).T.copy()) @ contrast  # sums to zero
+        severity = torch.from_numpy(scipy.linalg.helmert(raters.size).T.copy()) @ contrast  # sums to zero
         with data.plate(names.RATER, raters.size):
             pyro.deterministic(SEVERITY, severity, event_dim=0)
         steps = tuple(self._steps(len(items.at))[items.first].tolist())
@@ -143,7 +141,7 @@ class ManyFacet(GeneralizedPartialCredit):
         of_items = replace(self, steps=tuple(self._steps(n_items)[items.first].tolist()))
         found = super(ManyFacet, of_items).draw_items(items.size, streams[0], shared)
         sd = shared.get(f"{SEVERITY}_sd", abs(streams[1].normal(0.0, self.severity.scale)))
-        severity = helmert(raters.size).T @ streams[1].normal(0.0, sd, raters.size - 1)
+        severity = scipy.linalg.helmert(raters.size).T @ streams[1].normal(0.0, sd, raters.size - 1)
         own: dict[str, Any] = {
             RATED_DIFFICULTY: found[names.DIFFICULTY],
             SEVERITY: severity,
@@ -231,8 +229,8 @@ def _check_linked(items: pd.Series, raters: pd.Series, model: str) -> None:
             f"all scores are by the rater {rater[1][0]!r}; the {model} model needs two or more, 'gpcm' one."
         )
     shape = (n_items + n_raters,) * 2
-    graph = coo_array((np.ones(len(items)), (item[0], n_items + rater[0])), shape=shape)
-    block = connected_components(graph, directed=False)[1][n_items:]
+    graph = scipy.sparse.coo_array((np.ones(len(items)), (item[0], n_items + rater[0])), shape=shape)
+    block = scipy.sparse.csgraph.connected_components(graph, directed=False)[1][n_items:]
     if block.max(initial=0) > 0:
         other = rater[1][int(np.argmax(block != block[0]))]
         raise ModelError(

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy
-from scipy.interpolate import CubicSpline
 from scipy.special import betaln, expit, logit
 from threadpoolctl import ThreadpoolController
 
@@ -242,7 +241,7 @@ class Dispersion(NamedTuple):
         """Read the quantiles off a density of the logit that is given up to a constant, at some sds from its mode."""
         nodes = np.unique(np.clip(mode + sd * SDS, *logit(DISPERSIONS)))
         fine = np.linspace(nodes[0], nodes[-1], 2_000)
-        values = CubicSpline(nodes, [log_density(node) for node in nodes])(fine)
+        values = scipy.interpolate.CubicSpline(nodes, [log_density(node) for node in nodes])(fine)
         shares = np.cumsum(np.exp(values - values.max()))
         return cls(mode, np.interp((np.arange(4_000) + 0.5) / 4_000, shares / shares[-1], fine))
 
