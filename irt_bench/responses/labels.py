@@ -300,7 +300,7 @@ def model_clusters(counts: ResponseCounts) -> ClusterLabels:
     cells = np.concatenate([counts.correct, counts.trials], axis=1)
     rows = [row.tobytes() for row in np.ascontiguousarray(cells)]
     first = {row: place for place, row in reversed(list(enumerate(rows)))}
-    return np.array([str(clusters.iloc[first[row]]) for row in rows], dtype=np.str_)
+    return clusters.to_numpy(dtype=object)[[first[row] for row in rows]].astype(np.str_)
 
 
 def models_without_family(counts: ResponseCounts) -> pd.Index:
@@ -328,7 +328,8 @@ def name_clusters(labels: Sequence[str]) -> list[str | None]:
 
 
 def _name_cluster(label: str, counted: Mapping[str, int]) -> str | None:
-    if family := next((name for name, pattern in _FAMILY.items() if pattern.search(label)), None):
+    # a search takes ten times as long as looking for the plain name
+    if family := next((name for name, pattern in _FAMILY.items() if name in label and pattern.search(label)), None):
         return SPELLINGS.get(family, family)
     if organisation := _ORGANISATION.match(label):
         return organisation["organisation"]

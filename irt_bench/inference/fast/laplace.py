@@ -105,7 +105,7 @@ def fit_laplace(
         state = _maximise(irt_model, correct, trials, settings, progress)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below, in words
             posterior = draw_jointly(irt_model, state, rng, settings.draws)
-    if not all(np.isfinite(draw).all() for site in posterior.values() for draw in site[0]):  # in the cache
+    if not all(np.isfinite(site.sum()) for site in posterior.values()):
         raise FitError(
             f"{int((trials > 0).sum())} answers of {correct.shape[0]} models to {correct.shape[1]} items are too few "
             f"for method 'laplace': its posterior has no bounds after {state.sweeps} sweeps. Use method='nuts'."
