@@ -134,9 +134,9 @@ def log_scale(axes: Axes, which: Literal["x", "y", "both"] = "x") -> None:
 class _LogLocatorInView(LogLocator):
     """Logarithmic ticks, of which those outside the axes are not made: each takes a millisecond."""
 
-    def tick_values(self, vmin: float, vmax: float) -> FloatArray:
-        ticks = np.asarray(super().tick_values(vmin, vmax))
-        return ticks[(ticks >= min(vmin, vmax)) & (ticks <= max(vmin, vmax))]
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        low, high = sorted((vmin, vmax))
+        return [tick for tick in super().tick_values(vmin, vmax) if low <= tick <= high]
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -273,19 +273,19 @@ class PanelMargins(LayoutEngine):
     _adjust_compatible = _colorbar_gridspec = True
     LEFT, RIGHT, ABOVE, BELOW, BETWEEN, LINE = 0.72, 0.06, 0.27, 0.55, 0.32, 0.2
 
-    def __init__(self, legend_lines: int) -> None:
+    def __init__(self, n_rows: int, n_columns: int, legend_lines: int) -> None:
         super().__init__()
-        self.legend_lines = legend_lines
+        self.n_rows, self.n_columns, self.legend_lines = n_rows, n_columns, legend_lines
 
     def execute(self, fig: Figure) -> None:
         """Place title and panels."""
-        (width, height), grid, title = fig.get_size_inches(), fig.axes[0].get_gridspec(), fig.get_suptitle()
+        (width, height), title = fig.get_size_inches(), fig.get_suptitle()
         above, below = self.ABOVE, self.BELOW + self.LINE * self.legend_lines
         if title:
             fig.suptitle(title, **TITLE, y=1 - 0.05 / height)
             above += self.LINE * len(title.splitlines())
-        panel = (height - above - below - self.BETWEEN * (grid.nrows - 1)) / grid.nrows
-        column = (width - (self.LEFT + self.RIGHT) * grid.ncols) / grid.ncols
+        panel = (height - above - below - self.BETWEEN * (self.n_rows - 1)) / self.n_rows
+        column = width / self.n_columns - self.LEFT - self.RIGHT
         fig.subplots_adjust(
             left=self.LEFT / width,
             right=1 - self.RIGHT / width,

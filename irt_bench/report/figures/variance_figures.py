@@ -265,7 +265,7 @@ def steps_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("step")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="lower center", ncols=2)
-    figure.set_layout_engine(PanelMargins(1))
+    figure.set_layout_engine(PanelMargins(len(shown), len(measures), legend_lines=1))
     return figure
 
 
@@ -390,7 +390,7 @@ def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
     drawn = {label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     n_columns = min(int(page_width() / LEGEND_COLUMN), 3)
     clear_legend(figure.legend(drawn.values(), drawn.keys(), loc="lower center", ncols=n_columns))
-    figure.set_layout_engine(PanelMargins(-(-len(drawn) // n_columns)))
+    figure.set_layout_engine(PanelMargins(len(grid), 1, legend_lines=-(-len(drawn) // n_columns)))
     return figure
 
 
