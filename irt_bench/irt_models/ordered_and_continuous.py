@@ -43,7 +43,7 @@ BELOW, ABOVE, LOG_PRECISION = "log_below", "log_above", "log_precision"  # dista
 DISTANCE_PRIOR: Final = Hierarchical(Normal(0.5, 1.0), HalfNormal(0.5))  # typical distances of 0.2 to 10
 PRECISION_PRIOR: Final = Hierarchical(Normal(1.5, 1.0), HalfNormal(0.5))  # typical precisions of 0.6 to 33
 OUTCOMES: Final = ("0", "between", "1", "expected score")
-EDGE: Final = 1e-6  # a drawn score between 0 and 1 is this far from both
+EDGE: Final = 2.0**-20  # scores nearer to 0 or 1, and neither, count as that near or nearer: 1 - 1e-8 is 1 in files
 SMALLEST: Final = 1e-9  # mean, from 0 and 1
 
 
@@ -328,8 +328,10 @@ class ZeroOneBeta(ScoreModel):
     def arranged(self, counts: ResponseCounts) -> ResponseCounts:
         """Means of the scores of each cell, in single precision as files hold them."""
         shares = np.nan_to_num(counts.proportions()).astype(np.float32).astype(np.float64)
-        if not ((shares > 0) & (shares < 1)).any():
+        between = (shares > 0) & (shares < 1)
+        if not between.any():
             raise ModelError("all scores are 0 or 1, and the beta model is of scores between; fit '2pl'.")
+        shares = np.where(between, np.clip(shares, EDGE, 1 - EDGE), shares)
         return replace(counts, correct=shares, trials=counts.asked.astype(np.int8), measure="score")
 
     def program(self, data: Any) -> None:
@@ -352,12 +354,13 @@ class ZeroOneBeta(ScoreModel):
         data.observe_scores(self.statistics, lambda at: _coefficients(parameters, at[:, None], _of_tensors()), ability)
 
     def statistics(self, correct: Any, trials: Any) -> Array:
-        """Whether a score is 0, 1 or between, and its logarithms where it is between."""
+        """Whether a score is 0, 1 or between, its logarithms where it is between, and whether it is at an `EDGE`."""
         given = np.asarray(trials) > 0
         between = given & (correct > 0) & (correct < 1)
         inside = np.where(between, correct, 0.5)
         parts = [given & (correct == 0), given & (correct == 1), between]
-        return np.stack([*parts, between * np.log(inside), between * np.log1p(-inside)]).astype(np.float64)
+        logarithms, edges = (np.log(inside), np.log1p(-inside)), (inside <= EDGE, inside >= 1 - EDGE)
+        return np.stack([*parts, *(between * each for each in (*logarithms, *edges))]).astype(np.float64)
 
     def terms(self, parameters: Mapping[str, Any], ability: Any) -> Array:
         """Log chances of the ends, and the coefficients of the beta density."""
@@ -441,4 +444,5 @@ def _coefficients(item: Mapping[str, Any], ability: Any, library: Functions) -> 
     first, second = mean * precision, (1 - mean) * precision
     density = between + library.log_gamma(precision) - library.log_gamma(first) - library.log_gamma(second)
     zero, one = library.log_sigmoid(-above_zero), library.log_sigmoid(at_one)
-    return library.stack([zero, one, density, first - 1, second - 1])
+    # The mean density of scores up to e is e ** (first - 1) / first / B(first, second), but for a share of e.
+    return library.stack([zero, one, density, first - 1, second - 1, -library.log(first), -library.log(second)])

@@ -14,7 +14,7 @@ from irt_bench.inference.sampling import coordinates, svi
 from irt_bench.inference.sampling.likelihood import ResponseCells, ResponseData, ScoreGrid
 from irt_bench.inference.sampling.target import Target
 from irt_bench.irt_models.model import arranged
-from irt_bench.irt_models.ordered_and_continuous import OF_ARRAYS, _coefficients, _of_tensors
+from irt_bench.irt_models.ordered_and_continuous import EDGE, OF_ARRAYS, _coefficients, _of_tensors
 
 ITEMS = {
     "discrimination": np.array([0.8, 1.7]),
@@ -46,6 +46,24 @@ def test_likelihood_is_that_of_the_definition(score):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     nodes = ZeroOneBeta().node_log_likelihood(ITEMS, ABILITY, scores[:1], np.array([[1, 0]]))
     np.testing.assert_allclose(nodes[0], np.array(expected)[:, 0], rtol=1e-9)
+
+
+def test_scores_next_to_an_end_count_as_that_near_or_nearer():
+    """Single precision does not tell 1 - 1e-9 from 1, and most scores are there where the mean is near an end."""
+    ability, trials = np.array([-6.0, 0.3, 7.0]), np.ones((3, 2))
+    frame = pd.DataFrame([[1e-7, 0.5], [0.2, 1e-9], [1 - 2e-7, 1 - 2e-7]], columns=["q", "r"])
+    counts = arranged(ZeroOneBeta(), as_counts(frame.rename_axis(index="model", columns="item").rename("m{}".format)))
+    found = ZeroOneBeta().log_likelihood(ITEMS, ability, counts.correct, trials)
+    for model, item, end in ((0, 0, 0), (1, 1, 0), (2, 0, 1), (2, 1, 1)):
+        theta = ability[model]
+        mean = expit(ITEMS["discrimination"][item] * (theta - ITEMS["difficulty"][item]))
+        shapes = np.array([mean, 1 - mean])[:: -1 if end else 1] * ITEMS["precision"][item]
+        inside = 1 - by_definition(0, theta, item) - by_definition(1, theta, item)
+        expected = np.log(inside * beta.cdf(EDGE, *shapes) / EDGE)  # the mean density there
+        assert found[model, item] == pytest.approx(expected, abs=2e-5)
+        at_edge = np.log(by_definition(1 - EDGE if end else EDGE, theta, item))
+        assert abs(at_edge - expected) > 0.1 or shapes[0] > 1  # the control: the density at the edge
+    np.testing.assert_allclose(found[1, 0], np.log(by_definition(np.float32(0.2), ability[1], 0)), rtol=1e-6)
 
 
 def test_chances_add_up_and_give_the_expected_score():
