@@ -1,8 +1,9 @@
+import numpy as np
 import pandas as pd
 import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
-from irt_bench import seed_variance
+from irt_bench import seed_variance, table_from_frame
 from irt_bench.report.figures.canvas import PanelMargins, with_look
 from irt_bench.report.figures.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 
@@ -31,6 +32,19 @@ def found():
 def test_there_is_a_line_for_every_seed_and_one_for_their_mean(found):
     axes = steps_figure(found, "planted").axes
     assert [len(each.lines) for each in axes] == [4, 4]
+
+
+def test_runs_with_steps_of_their_own_are_lines_over_these():
+    plan = SeedSimulation(n_runs=12, n_seeds=3, n_steps=4, n_items=30, n_subtasks=1)
+    answers = simulate_seeds(plan, seed=1).to_frame()
+    step, odd = answers["step"].rank(method="dense").astype(int), answers["run"].str[-1].astype(int) % 2
+    uneven = table_from_frame(answers[step % 2 == odd])
+    (axes, *_) = steps_figure(seed_variance(uneven, n_subsets=5, n_bootstrap=5).result, "planted").axes
+    assert len(axes.lines) == 12
+    for line in axes.lines:
+        assert len(line.get_xdata()) == 2 and np.isfinite(line.get_ydata()).all() and line.get_marker() == "o"
+    whole = steps_figure(seed_variance(table_from_frame(answers), n_subsets=5, n_bootstrap=5).result, "planted").axes[0]
+    assert {(len(line.get_xdata()), line.get_marker()) for line in whole.lines} == {(4, "None")}
 
 
 def inches_cut_off(figure):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from irt_bench.arrays import Array
 from irt_bench.report.figures.canvas import (
     BLUE,
     GREEN,
@@ -182,14 +183,23 @@ def _draw_runs(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: flo
     means = table.reindex(list(steps)) * unit
     ranked = means.ffill().iloc[-1].sort_values(ascending=False, kind="stable").index
     named = list(dict.fromkeys([*ranked[: MAX_NAMED_RUNS // 2], *ranked[-(MAX_NAMED_RUNS // 2) :]]))
-    places = np.arange(len(means))
     others = [run for run in means if run not in named]
-    axes.plot(places, means[others].to_numpy(), color=PALE, linewidth=0.9, zorder=1)
+    _draw_lines(axes, means[others].to_numpy(), color=PALE, linewidth=0.9, zorder=1)
     for run, colour in zip(named, (BLUE, GREEN, PURPLE, ORANGE, VERMILION, SKY), strict=False):
-        axes.plot(places, means[run].to_numpy(), color=colour, linewidth=1.6, zorder=3, label=shorten(str(run), 24))
+        look = {"color": colour, "linewidth": 1.6, "zorder": 3}
+        _draw_lines(axes, means[[run]].to_numpy(), **look, label=shorten(str(run), 24))
     more = f"{len(named)} of {len(ranked)} runs, the best and the weakest at the end" if others else "runs"
     axes.legend(title=more, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.2))
     _step_ticks(axes, list(means.index), page_width())
+
+
+def _draw_lines(axes: Axes, values: Array, *, label: str | None = None, **look: Any) -> None:
+    """Draw a line per column over the rows that it has; of some rows, with a mark at each."""
+    for column in values.T:
+        there = np.flatnonzero(np.isfinite(column))
+        marks: dict[str, Any] = {} if len(there) == len(column) else {"marker": "o", "markersize": 2.5}
+        axes.plot(there, column[there], **look, **marks, label=label)
+        label = None
 
 
 def _step_ticks(axes: Axes, steps: Sequence[str], room: float) -> None:
@@ -208,16 +218,14 @@ def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: f
     wide = scores.assign(step=scores["step"].astype(str)).pivot(index="step", columns="seed", values="score")
     wide = wide.reindex(list(steps)).dropna(how="all")
     values = wide.to_numpy(dtype=np.float64) * unit
-    places = np.arange(len(wide))
     mean = np.nanmean(values, axis=1)
     if len(wide) == 1:
         axes.scatter(np.zeros(values.shape[1]), values[0], color=BLUE, s=18)
         axes.scatter([0], mean, color=VERMILION, marker="_", s=220)
         axes.set_xlim(-0.6, 0.6)
     else:
-        lines = axes.plot(places, values, color=SKY, linewidth=1.0)
-        lines[0].set_label("one seed")
-        axes.plot(places, mean, color=BLUE, linewidth=1.8, label="mean over seeds")
+        _draw_lines(axes, values, color=SKY, linewidth=1.0, label="one seed")
+        _draw_lines(axes, mean[:, None], color=BLUE, linewidth=1.8, label="mean over seeds")
     _step_ticks(axes, [str(step) for step in wide.index], room)
 
 
