@@ -142,15 +142,21 @@ FAST = ("groups", "regression", "repeated trials", "m2pl", "confirmatory", "bifa
 
 
 def unrotated(irt_model: IRTModel, parameters: xr.Dataset) -> xr.Dataset:
-    """Leave of abilities and loadings, where axes are free, what no rotation changes: their sums of squares."""
-    if not isinstance(irt_model, MultidimensionalTwoPL):
+    """Leave of abilities and loadings what their axes do not change: sums of squares, or the most loadings positive.
+
+    Fits turn draws towards one another, which a truth by itself cannot follow: here each is turned by its own loadings.
+    """
+    if isinstance(irt_model, MultidimensionalTwoPL):
+        squares = {name: (parameters[name] ** 2).sum("dimension") for name in ("ability", "loading")}
+        return xr.Dataset({"intercept": parameters["intercept"], **squares})
+    if "loading" not in parameters:
         return parameters
-    return xr.Dataset(
-        {
-            "intercept": parameters["intercept"],
-            **{name: (parameters[name] ** 2).sum("dimension") for name in ("ability", "loading")},
-        }
-    )
+    turn = xr.where(parameters["loading"].sum("item") < 0, -1.0, 1.0)
+    turned = {name: parameters[name] * turn for name in ("ability", "loading")}
+    if (correlation := parameters.get("ability_correlation")) is not None:
+        (other,) = {*correlation.dims} - {*turn.dims}
+        turned["ability_correlation"] = correlation * turn * turn.rename(dimension=other)
+    return parameters.assign(turned)
 
 
 def log_likelihood(irt_model: IRTModel, parameters: xr.Dataset, counts: ResponseCounts) -> np.ndarray:

@@ -5,6 +5,7 @@ import pytest
 import sbc
 import xarray as xr
 from sbc import Cell
+from sbc_models import MAKERS, unrotated
 
 from irt_bench import ThreePL, TwoPL, simulate_responses
 from irt_bench.irt_models.simulate import response_probability
@@ -28,6 +29,18 @@ def test_the_log_likelihood_is_that_of_the_answers():
     p = response_probability(simulated.irt_model, simulated.truth)
     expected = (counts.correct * np.log(p) + (counts.trials - counts.correct) * np.log(1 - p)).sum()
     assert sbc.log_likelihood(simulated.truth, counts) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["m2pl", "confirmatory", "bifactor"])
+def test_what_is_ranked_does_not_depend_on_the_directions_of_axes(name):
+    truth, _, irt_model = MAKERS[name](7, 6, 1)
+    signs = xr.DataArray([1.0, -1.0, -1.0][: truth.sizes["dimension"]], dims="dimension")
+    turned = {each: truth[each] * signs for each in ("ability", "loading")}
+    if (correlation := truth.get("ability_correlation")) is not None:
+        turned["ability_correlation"] = correlation * signs * signs.rename(dimension="other_dimension")
+    other = truth.assign(turned)
+    xr.testing.assert_allclose(unrotated(irt_model, truth), unrotated(irt_model, other))
+    assert not truth["loading"].equals(other["loading"])  # the control: unturned they differ
 
 
 def test_runs_resume_where_they_stopped_and_leave_only_whole_files(tmp_path, monkeypatch):
