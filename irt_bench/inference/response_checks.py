@@ -263,18 +263,19 @@ def overdispersion_check(
     .. [1] Tarone, Testing the goodness of fit of the binomial distribution, 1979, DOI 10.1093/biomet/66.3.585.
     .. [2] Dean, Testing for overdispersion in Poisson and binomial regression models, 1992, DOI 10.2307/2290276.
     """
-    several = distinct_rows(counts.trials).max(initial=0) > 1
-    cells = _some(np.flatnonzero(counts.trials > 1), SAMPLED_CELLS, rng) if several else np.empty(0, np.intp)
-    if not len(cells):
+    if not distinct_rows(counts.trials).max(initial=0) > 1:
         return _not_applicable("overdispersion", "no cell has several trials")
     if names.DISPERSION in posterior:
         found = float(posterior[names.DISPERSION].mean())
         return _not_applicable("overdispersion", f"trials of a cell are correlated in the model, by {found:.2f}")
-    models, items = np.unravel_index(cells, counts.trials.shape)
+    looked_at = _some(np.flatnonzero((counts.trials > 1).any(axis=0)), max(MAX_CELLS // counts.n_models, 1), rng)
+    cells = _some(np.flatnonzero(counts.trials[:, looked_at] > 1), SAMPLED_CELLS, rng)
+    models, places = np.unravel_index(cells, (counts.n_models, len(looked_at)))
+    items = looked_at[places]
     right, trials = counts.correct[models, items].astype(float), counts.trials[models, items].astype(float)
     excess, binomial, null, surprise = np.zeros((4, len(cells)))
-    for every in _few_chances(irt_model, posterior, SAMPLED_DRAWS):
-        chance = every[models, items].astype(float)
+    for every in _few_chances(irt_model, posterior, SAMPLED_DRAWS, looked_at):
+        chance = every[models, places].astype(float)
         variance, away = chance * (1 - chance), right - trials * chance
         excess += (away**2 - away * (1 - 2 * chance) - trials * variance) / 2
         binomial += trials * variance
