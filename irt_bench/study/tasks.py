@@ -69,9 +69,7 @@ from irt_bench.study.split import (
     READ_AT_ONCE,
     REASON,
     WEIGHTED,
-    ModelScorer,
     SplitData,
-    WeightedItems,
     ability_modes,
     divide,
     estimators_of,
@@ -89,6 +87,7 @@ from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive
 from irt_bench.subsets.basis import Selection
 from irt_bench.subsets.calibration import FAILED_CHECKS, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
+from irt_bench.subsets.scorer import ModelScorer, WeightedItems
 from irt_bench.subsets.select import effective_size, weight_items
 from irt_bench.variance.metrics import COLUMNS, SEEN
 from irt_bench.variance.moments import answers_per_cell

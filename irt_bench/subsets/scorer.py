@@ -2,6 +2,10 @@
 
 A scorer is made from a `SelectionBasis` during calibration, or from a `SubsetRecord` when a user scores models. Both
 use the same code, so the errors found by cross-validation apply to the scores of a user.
+
+A `ModelScorer` reads thousands of subsets, such as random ones. Item parameters enter as curves averaged over their
+draws. With items independent given the data, that is the posterior of ability over infinitely many draws, where
+`summarise_responses` takes eight. Estimates differ by that noise alone.
 """
 
 from __future__ import annotations
@@ -18,10 +22,18 @@ from numpy.polynomial.hermite_e import hermegauss
 from irt_bench.analysis.abilities import abilities_given_draws
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, Positions
 from irt_bench.names import ITEM
 from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import ABILITY_NODES, SPREAD_NODES, Selection, SelectionBasis, as_answers, draw_curves
+from irt_bench.subsets.basis import (
+    ABILITY_NODES,
+    SPREAD_NODES,
+    Selection,
+    SelectionBasis,
+    as_answers,
+    draw_curves,
+    full_scores,
+)
 from irt_bench.subsets.subset import SubsetRecord
 
 ITEM_DRAWS: Final = 8  # of the item parameters, for abilities
@@ -331,3 +343,125 @@ def maximum_likelihood_ability(scorer: SubsetScorer, counts: ResponseCounts) -> 
     curves = np.clip(scorer.curves, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     likelihood = log_likelihood(counts.correct, counts.trials, curves)
     return np.asarray(scorer.nodes[likelihood.argmax(axis=1)])
+
+
+NO_ABILITIES: Final = pd.DataFrame()
+SCORE_DIGITS: Final = 12  # of weighted means: as many right answers are as high a score, whichever items they are to
+
+
+class WeightedItems(NamedTuple):
+    """Items, as positions in the benchmark, and their weights."""
+
+    items: Positions
+    weights: FloatArray
+
+
+class ModelScorer:
+    """Scores the responses of some models with one fit to the calibration models, of the same items."""
+
+    def __init__(self, basis: SelectionBasis, counts: ResponseCounts) -> None:
+        self.basis = basis
+        self.truth = full_scores(counts, basis.target)
+        self._complete = bool(counts.asked.all())
+        self._shares = np.nan_to_num(counts.proportions(), copy=False)
+        self._right = counts.correct.astype(np.float64)
+        alike = (counts.trials == counts.trials[:1]).all()  # one row then stands for all models
+        self._trials = counts.trials[: 1 if alike else None].astype(np.float64)
+        self._asked = (self._trials > 0).astype(np.float64)
+        self._expected: dict[tuple[tuple[int, ...], bytes], dict[str, FloatArray]] = {}
+
+    @cached_property
+    def _logs(self) -> tuple[FloatArray, FloatArray]:
+        """Log-odds of a right answer, and the log-probability of a wrong one, (item, node)."""
+        chance = np.clip(self.basis.curves.chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+        wrong = np.log1p(-chance)
+        return np.log(chance) - wrong, wrong
+
+    @cached_property
+    def _total(self) -> FloatArray:
+        return np.asarray(self.basis.target @ self.basis.curves.chance)
+
+    def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> ResponseSummary:
+        """Compute what estimators need from the responses to some items, without variances.
+
+        Abilities and the prediction under the wide prior are computed only if asked for.
+        """
+        items = chosen.items[None]
+        found = {name: values[0] for name, values in self._sums(items, chosen.weights[None]).items()}
+        answers, ability, prediction = self._shares[:, chosen.items], NO_ABILITIES, None
+        if abilities or wide or not self._complete:
+            chance = self.basis.curves.chance[chosen.items]
+            asked = np.broadcast_to(self._asked[:, chosen.items] > 0, answers.shape)
+            likelihood = self._likelihood(items)[0]
+            posterior = posterior_on(ABILITY_NODES, likelihood)
+            if not self._complete:
+                answers = np.where(asked, answers, posterior @ chance.T)
+            if abilities:
+                ability = pd.DataFrame({"ability": posterior @ ABILITY_NODES})
+            if wide:
+                widened = posterior_on(ABILITY_NODES, likelihood, WIDE_PRIOR_SD)
+                read = (self._shares[:, chosen.items], asked)
+                given = (chosen.weights, self.basis.target[chosen.items])
+                prediction = Prediction.of(widened, chance, self._unseen(items)[0], read, given)
+        return ResponseSummary(
+            abilities=ability, answers=answers, prediction=prediction, **found, **{
+                name: values[0] for name, values in self._expectations(items).items()
+            },
+        )  # fmt: skip
+
+    def read_subsets(self, items: Positions, weights: FloatArray, *, expected: bool = True) -> ResponseSummary:
+        """Read many subsets, shape (subset, item), as `join_summaries` joins them: models of the first one first.
+
+        What rests on ability is computed only if `expected`.
+        """
+        found = self._sums(items, weights)
+        if expected:
+            found |= self._expectations(items)
+        else:
+            found |= dict.fromkeys(("unseen", "unseen_plug_in", "expected"), np.full_like(found["weighted"], np.nan))
+        flat = {name: values.reshape(-1) for name, values in found.items()}
+        empty = np.empty((len(flat["weighted"]), 0))
+        return ResponseSummary(abilities=NO_ABILITIES, answers=empty, prediction=None, **flat)
+
+    def _sums(self, items: Positions, weights: FloatArray) -> dict[str, FloatArray]:
+        """Weighted sums of the answers, shape (subset, model)."""
+        shares, asked, target = self._of(self._shares, items), self._of(self._asked, items), self.basis.target[items]
+        weight = (asked @ weights[..., None])[..., 0]
+        weighted = (shares @ weights[..., None])[..., 0] / np.where(weight > 0, weight, np.nan)
+        observed = (shares @ target[..., None])[..., 0]
+        return {
+            "weighted": np.round(weighted, SCORE_DIGITS),
+            "observed": observed,
+            "asked_share": np.broadcast_to((asked @ target[..., None])[..., 0], observed.shape),
+            "variance": np.full_like(observed, np.nan),
+        }
+
+    def _expectations(self, items: Positions) -> dict[str, FloatArray]:
+        """Compute expected contributions of items to the full score, shape (subset, model)."""
+        key = (items.shape, items.tobytes())
+        if key not in self._expected:  # not read with other weights
+            likelihood, unseen = self._likelihood(items), self._unseen(items)
+            posterior, best = posterior_on(ABILITY_NODES, likelihood), likelihood.argmax(axis=-1)[..., None]
+            everywhere = np.broadcast_to(unseen, posterior.shape)
+            self._expected[key] = {
+                "unseen": np.einsum("smn,smn->sm", posterior, everywhere),
+                "unseen_plug_in": np.take_along_axis(everywhere, best, axis=-1)[..., 0],
+                "expected": posterior @ self._total,
+            }
+        return self._expected[key]
+
+    def _likelihood(self, items: Positions) -> FloatArray:
+        """Log-likelihood of ability, shape (subset, model, node)."""
+        log_odds, wrong = self._logs
+        right, trials = self._of(self._right, items), self._of(self._trials, items)
+        return np.asarray(right @ log_odds[items] + trials @ wrong[items])
+
+    def _unseen(self, items: Positions) -> FloatArray:
+        """Compute the expected contribution of the items not asked, shape (subset, 1 or model, node)."""
+        asked = self._of(self._asked, items) * self.basis.target[items][:, None]
+        return np.asarray(self._total - asked @ self.basis.curves.chance[items])
+
+    @staticmethod
+    def _of(values: FloatArray, items: Positions) -> FloatArray:
+        """Values of shape (model, item) of each subset, (subset, model, item)."""
+        return values[:, items].swapaxes(0, 1)

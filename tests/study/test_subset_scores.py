@@ -7,9 +7,7 @@ from irt_bench.study.data import calibration_plan
 from irt_bench.study.plan import plan_study
 from irt_bench.study.split import (
     WEIGHT_SENSITIVE,
-    ModelScorer,
     SplitData,
-    WeightedItems,
     estimators_of,
     random_estimators,
     random_items,
@@ -20,7 +18,7 @@ from irt_bench.study.split import (
 )
 from irt_bench.subsets.calibration import Recipe, calibrate, chosen_items, prepare
 from irt_bench.subsets.estimators import ESTIMATORS, estimate
-from irt_bench.subsets.scorer import make_scorer, summarise_responses
+from irt_bench.subsets.scorer import ModelScorer, WeightedItems, make_scorer, summarise_responses
 
 
 @pytest.fixture(scope="module")
