@@ -310,7 +310,7 @@ def dependence_checks(
     residual, weight = _rows(fitted, model_groups)
     alike, names = alikeness(residual, weight), labels[model_groups.models].astype(str)
     first, second = divmod(int(np.nanargmax(alike.correlation)), len(names))
-    n_copies = len(names) - len(np.unique(near_copies([alike]).group))
+    n_copies = len(names) - len(np.unique(near_copies(residual, weight).group))
     copies = f"{n_copies} models are near-copies of others; most similar: {names[first]} and {names[second]}"
     group = find_families(residual, weight).group if model_groups.group is None else model_groups.group
     places = np.flatnonzero(group == np.bincount(group).argmax())

@@ -8,7 +8,7 @@ is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -43,7 +43,7 @@ MAX_COMPARED: Final = 5_000  # models among which copies are looked for where th
 MAX_PAIRED: Final = 100_000  # models of which all pairs can be compared, in minutes
 Cluster = str | Sequence[Any] | npt.NDArray[Any] | pd.Series | Literal[False] | None
 Copies = Literal["keep", "once"]
-BLOCK: Final = 256  # models whose pairs are looked at together
+BLOCK: Final = 256  # models whose pairs with all others are looked at together
 MIN_CLUSTERS: Final = 3  # two leave one degree of freedom, whose intervals are all but without bounds
 MAX_ROUNDS: Final = 5  # of near-copies that show only once others are left out
 QUICK: Final = LaplaceSettings(refine=False, draws=100)
@@ -55,19 +55,19 @@ MAX_LINKED: Final = 600  # models among which families are looked for: a twentie
 
 
 class Alikeness(NamedTuple):
-    """How far some models and all answer alike beyond ability."""
+    """How far models answer alike beyond ability.
 
-    # (some models, model): of residuals: 1 for copies, 0 on average for independent models; NaN on the diagonal and for
-    # pairs with too few answers in common that ability leaves open
-    correlation: Array
-    # (some models, model): the same in standard errors: those of the model, or of Fisher's transformed correlation of
-    # as many items where that is less
+    NaN for pairs with too few answers in common that ability leaves open.
+    """
+
+    correlation: Array  # of residuals: 1 for copies, 0 on average for independent models
+    # the same in standard errors: those of the model, or of Fisher's transformed correlation of as many items where
+    # that is less
     standardised: Array
-    start: int = 0  # position of the first of these models, which follow each other, among all
 
 
 def alikeness(residual: Array, weight: Array) -> Alikeness:
-    """Correlate the residuals of every two models.
+    """Correlate the residuals of every two models, (model, model) with NaN on the diagonal.
 
     Parameters
     ----------
@@ -89,39 +89,52 @@ def alikeness(residual: Array, weight: Array) -> Alikeness:
     .. [1] Yen, Effects of local item dependence on the fit and equating performance of the three-parameter logistic
        model, 1984, DOI 10.1177/014662168400800201.
     """
-    parts = [*alike_blocks(residual, weight)]
-    return Alikeness(
-        np.concatenate([part.correlation for part in parts]), np.concatenate([part.standardised for part in parts])
-    )
+    alike = _Pairs.make(residual, weight, len(residual)).alike()
+    for values in alike:
+        np.fill_diagonal(values, np.nan)
+    return alike
 
 
-def alike_blocks(residual: Array, weight: Array) -> Iterator[Alikeness]:
-    """Correlate residuals as `alikeness` does, those of `BLOCK` models at a time with those of all."""
-    residual, weight = (np.asarray(each, dtype=np.float32) for each in (residual, weight))
-    asked = (weight > 0).astype(np.float32)
-    for start in range(0, len(residual), BLOCK):
-        rows = slice(start, start + BLOCK)
-        square, open_answers = (_in_common(each, asked, rows) for each in (residual**2, weight))
-        product, variance = residual[rows] @ residual.T, weight[rows] @ weight.T
-        enough = (open_answers >= MIN_INFORMATION) & (square > 0)
-        enough[np.arange(len(enough)), start + np.arange(len(enough))] = False
-        correlation, standardised = (
-            np.divide(product, scale, out=np.full_like(product, np.nan), where=enough)
-            for scale in (square, np.sqrt(variance))
+class _Pairs(NamedTuple):
+    """Sums over the items that both models of a pair were asked; arrays of one shape."""
+
+    product: Array  # of their residuals
+    square: Array  # of residuals, the geometric mean of the two models
+    open_answers: Array  # of weights, the geometric mean of the two models
+    variance: Array  # of `product` for independent models
+    n_items: Array
+
+    @classmethod
+    def make(cls, residual: Array, weight: Array, n_first: int) -> _Pairs:
+        """Pair the first models with all, (first model, model)."""
+        residual, weight = (np.asarray(each, dtype=np.float32) for each in (residual, weight))
+        asked = (weight > 0).astype(np.float32)
+        first = slice(n_first)
+        return cls(
+            residual[first] @ residual.T,
+            _in_common(residual**2, asked, first),
+            _in_common(weight, asked, first),
+            weight[first] @ weight.T,
+            asked[first] @ asked.T,
         )
-        n_common = asked[rows] @ asked.T
-        with np.errstate(invalid="ignore"):
-            fisher = np.arctanh(np.clip(correlation, -0.999, 0.999)) * np.sqrt(np.maximum(n_common - 3, 0))
-            np.minimum(standardised, fisher, out=standardised)
-        yield Alikeness(correlation, standardised, start)
+
+    def alike(self) -> Alikeness:
+        """Correlation of the residuals of each pair."""
+        enough = (self.open_answers >= MIN_INFORMATION) & (self.square > 0)
+        correlation, standardised = (
+            np.divide(self.product, scale, out=np.full_like(self.product, np.nan), where=enough)
+            for scale in (self.square, np.sqrt(self.variance))
+        )
+        fisher = np.arctanh(np.clip(correlation, -0.999, 0.999)) * np.sqrt(np.maximum(self.n_items - 3, 0))
+        return Alikeness(correlation, np.minimum(standardised, fisher))
 
 
-def _in_common(values: Array, asked: Array, rows: slice) -> Array:
-    """Geometric mean of two models' sums over the items that both were asked, (some models, model)."""
+def _in_common(values: Array, asked: Array, first: slice) -> Array:
+    """Geometric mean of two models' sums over the items that both were asked, (first model, model)."""
     if asked.all():
         total = np.sqrt(values.sum(axis=1))
-        return np.outer(total[rows], total)
-    return np.asarray(np.sqrt((values[rows] @ asked.T) * (asked[rows] @ values.T)))
+        return np.outer(total[first], total)
+    return np.asarray(np.sqrt((values[first] @ asked.T) * (asked[first] @ values.T)))
 
 
 def affordable_items(n_models: int, n_items: int) -> npt.NDArray[np.intp]:
@@ -137,20 +150,26 @@ class NearCopies(NamedTuple):
     pair: tuple[int, int]  # positions of the two that are most alike; (0, 0) where there are no copies
 
 
-def near_copies(parts: Iterable[Alikeness]) -> NearCopies:
-    """Find near-copies among all models, of which each part compares some with all."""
-    n_models, best, pair = 0, -np.inf, (0, 0)
+def near_copies(residual: Array, weight: Array) -> NearCopies:
+    """Find near-copies among all models, by what `alikeness` takes.
+
+    Pairs of which one model comes first are looked at together, `BLOCK` models at a time.
+    """
+    n_models, best, pair = len(residual), 0.0, (0, 0)
+    least = -ndtri(BY_CHANCE / max(n_models * (n_models - 1) / 2, 1))
     links = []
-    for part in parts:
-        n_models = part.correlation.shape[1]
-        least = -ndtri(BY_CHANCE / max(n_models * (n_models - 1) / 2, 1))
-        rows, columns = np.nonzero((part.correlation >= NEAR_COPY) & (part.standardised >= least))
-        links.append((part.start + rows, columns))
-        found = part.correlation[rows, columns]
-        if found.max(initial=-np.inf) > best:
-            best, most = found.max(), int(found.argmax())
-            pair = part.start + int(rows[most]), int(columns[most])
-    first, second = (np.concatenate([link[side] for link in links]) for side in range(2))
+    for start in range(0, n_models, BLOCK):
+        pairs = _Pairs.make(residual[start:], weight[start:], BLOCK)
+        places = np.nonzero(np.triu(pairs.product > NEAR_COPY * pairs.square, 1))
+        alike = _Pairs(*(values[places] for values in pairs)).alike()
+        copies = alike.standardised >= least
+        first, second = (start + each[copies] for each in places)
+        links.append((first, second))
+        found = alike.correlation[copies]
+        if found.max(initial=0.0) > best:
+            most = int(found.argmax())
+            best, pair = found[most], (int(first[most]), int(second[most]))
+    first, second = (np.concatenate(each) for each in zip(*links, strict=True))
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(n_models, n_models))
     return NearCopies(np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp), pair)
 
@@ -307,8 +326,8 @@ def distinct_models(counts: ResponseCounts) -> npt.NDArray[np.bool_]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             draws = fit_laplace(OnePL(), part.correct, part.trials, QUICK)
-        alike = alike_blocks(*_residuals(part, label_draws(draws, part)))
-        first = np.unique(near_copies(alike).group, return_index=True)[1]
+        copies = near_copies(*_residuals(part, label_draws(draws, part)))
+        first = np.unique(copies.group, return_index=True)[1]
         if len(first) == len(kept):
             break
         kept = kept[np.sort(first)]
@@ -340,7 +359,7 @@ def warn_of_relatives(
     items = affordable_items(min(counts.n_models, MAX_COMPARED), counts.n_items)
     counts, posterior = counts.take(models=models, items=items), posterior.isel(model=models, item=items)
     residual, weight = _residuals(counts, posterior)
-    copies = near_copies(alike_blocks(residual, weight))
+    copies = near_copies(residual, weight)
     sizes = np.bincount(copies.group)
     first, second = (str(counts.models.index[place]) for place in copies.pair)
     if np.square(sizes).sum() > most_copies * counts.n_models:

@@ -5,7 +5,7 @@ import pytest
 from related import families, logistic
 
 from irt_bench.inference import related_models
-from irt_bench.inference.related_models import LEAST_ITEMS, affordable_items, alike_blocks, alikeness, find_families
+from irt_bench.inference.related_models import LEAST_ITEMS, affordable_items, alikeness, find_families
 from irt_bench.inference.related_models import near_copies as linked
 
 
@@ -46,11 +46,11 @@ def test_copies_are_linked_to_their_originals_and_nobody_else_is(monkeypatch):
     residual[50:], weight[50:] = np.where(np.random.default_rng(0).random((10, 300)) < 0.1, residual[50:] * (
         weight[:10] / weight[50:]
     ) ** 0.5, residual[:10]), weight[:10]  # fmt: skip
-    group, pair = linked([alikeness(residual, weight)])
+    group, pair = linked(residual, weight)
     assert group[50:].tolist() == group[:10].tolist()
     assert len(set(group)) == 50
     monkeypatch.setattr(related_models, "BLOCK", 16)
-    by_block = linked(alike_blocks(residual, weight))
+    by_block = linked(residual, weight)
     assert by_block.pair == pair == divmod(np.nanargmax(alikeness(residual, weight).correlation), 60)
     assert by_block.group.tolist() == group.tolist()
 
