@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy
 
 from irt_bench.analysis.classical import MIN_MODELS, correlate_with_rest
 from irt_bench.analysis.intervals import SPREAD_FLOOR, centred_sums
@@ -220,15 +219,15 @@ def _correlations(statistics: Sequence[FloatArray], drawn: Sequence[npt.NDArray[
 
 def _correlate(pairs: FloatArray) -> FloatArray:
     """Pearson and Spearman of both statistics between the halves, in the order of ROWS; NaN where undefined."""
-    found = np.full(len(ROWS), np.nan)
     if pairs.shape[2] < MIN_ITEMS:
-        return found
-    for statistic, (x, y) in enumerate(pairs):
-        if np.ptp(x) > SPREAD_FLOOR and np.ptp(y) > SPREAD_FLOOR:
-            ranks = (scipy.stats.rankdata(np.round(each, DIGITS)) for each in (x, y))
-            found[2 * statistic] = scipy.stats.pearsonr(x, y).statistic
-            found[2 * statistic + 1] = scipy.stats.pearsonr(*ranks).statistic
-    return found
+        return np.full(len(ROWS), np.nan)
+    ranks = pd.DataFrame(np.round(pairs, DIGITS).reshape(-1, pairs.shape[2]).T).rank().to_numpy().T.reshape(pairs.shape)
+    both = np.stack([pairs, ranks], axis=1)  # (statistic, method, half, item)
+    first, second = np.moveaxis(both - both.mean(axis=3, keepdims=True), 2, 0)
+    spread = (np.ptp(pairs, axis=2) > SPREAD_FLOOR).all(axis=1, keepdims=True)
+    norm = np.sqrt((first**2).sum(axis=2) * (second**2).sum(axis=2))
+    found: FloatArray = np.divide((first * second).sum(axis=2), norm, out=np.full(norm.shape, np.nan), where=spread)
+    return found.ravel()
 
 
 def _summary(name: str, replicates: _Replicates, n_items: int) -> pd.DataFrame:
