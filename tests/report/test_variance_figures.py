@@ -4,7 +4,6 @@ import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench import seed_variance, table_from_frame
-from irt_bench.report.figures.canvas import PanelMargins, with_look
 from irt_bench.report.figures.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 
 
@@ -19,8 +18,8 @@ def test_stratified_and_nested_subsets_are_lines_of_their_own():
     plan = SeedSimulation(n_runs=1, n_seeds=3, n_steps=1, n_items=60, n_subtasks=6)
     figure = curve_figure(seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5).result, "planted")
     assert len(figure.axes[0].lines) == 3
-    shown = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"stratified by subtask", "whole subtasks"} <= set(shown)
+    shown = [text.get_text().partition(", ")[2] for text in figure.axes[0].get_legend().get_texts()]
+    assert shown == ["", "stratified by subtask", "whole subtasks"]
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,13 @@ def found():
 
 
 def test_there_is_a_line_for_every_seed_and_one_for_their_mean(found):
-    axes = steps_figure(found, "planted").axes
-    assert [len(each.lines) for each in axes] == [4, 4]
+    (axes,) = steps_figure(found, "planted").axes
+    assert len(axes.lines) == 2 * (3 + 1)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(found.scores["run"].unique())
+    means = [line for line in axes.lines if line.get_linewidth() > 1]
+    for run, line in zip(found.scores["run"].unique(), means, strict=True):
+        own = found.scores[(found.scores["run"] == run) & (found.scores["measure"] == "accuracy")]
+        np.testing.assert_allclose(line.get_ydata(), 100 * own.groupby("step", sort=False)["score"].mean())
 
 
 def test_runs_with_steps_of_their_own_are_lines_over_these():
@@ -47,23 +51,11 @@ def test_runs_with_steps_of_their_own_are_lines_over_these():
     assert {(len(line.get_xdata()), line.get_marker()) for line in whole.lines} == {(4, "None")}
 
 
-def inches_cut_off(figure):
-    """How far the parts of a figure reach beyond its edge."""
-    figure.draw_without_rendering()
-    needed, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    return max(-needed.x0, -needed.y0, needed.x1 - width, needed.y1 - height)
-
-
-@pytest.mark.parametrize("look", [{}, {"width": 3.5}, {"figsize": (5.0, 4.0), "title": "A title of two lines, " * 4}])
-def test_fixed_margins_have_room_for_all_labels(found, monkeypatch, look):
-    for draw in (steps_figure, curve_figure):
-        assert inches_cut_off(with_look(lambda draw=draw: draw(found, "planted"), **look)) < 0.01
-    monkeypatch.setattr(PanelMargins, "LEFT", 0.2)  # the control
-    assert inches_cut_off(with_look(lambda: steps_figure(found, "planted"), **look)) > 0.1
-
-
 def test_the_curve_shows_prediction_and_simulation_of_every_run(found):
-    assert [len(each.lines) for each in curve_figure(found, "planted").axes] == [1, 1]
+    (axes,) = curve_figure(found, "planted").axes
+    for run, line in zip(found.curve["run"].unique(), axes.lines, strict=True):
+        own = found.curve[(found.curve["run"] == run) & (found.curve["form"] == "random")]
+        np.testing.assert_allclose(line.get_ydata(), 100 * own["predicted_sd"])
 
 
 def test_the_measures_figure_counts_those_with_a_higher_ratio(found):

@@ -25,7 +25,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import LayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -262,38 +261,6 @@ def new_figure(height: float, title: str) -> Figure:
         wrapped = textwrap.fill(text, min(len(text) // n_lines + 8, characters))
         figure.suptitle(wrapped, **TITLE)
     return figure
-
-
-class PanelMargins(LayoutEngine):
-    """Margins in inches around a grid of panels; measuring labels takes as long as drawing them.
-
-    There is room for y labels of six characters, a title above each panel, an x label, and a legend below.
-    """
-
-    _adjust_compatible = _colorbar_gridspec = True
-    LEFT, RIGHT, ABOVE, BELOW, BETWEEN, LINE = 0.72, 0.06, 0.27, 0.55, 0.32, 0.2
-
-    def __init__(self, n_rows: int, n_columns: int, legend_lines: int) -> None:
-        super().__init__()
-        self.n_rows, self.n_columns, self.legend_lines = n_rows, n_columns, legend_lines
-
-    def execute(self, fig: Figure) -> None:
-        """Place title and panels."""
-        (width, height), title = fig.get_size_inches(), fig.get_suptitle()
-        above, below = self.ABOVE, self.BELOW + self.LINE * self.legend_lines
-        if title:
-            fig.suptitle(title, **TITLE, y=1 - 0.05 / height)
-            above += self.LINE * len(title.splitlines())
-        panel = (height - above - below - self.BETWEEN * (self.n_rows - 1)) / self.n_rows
-        column = width / self.n_columns - self.LEFT - self.RIGHT
-        fig.subplots_adjust(
-            left=self.LEFT / width,
-            right=1 - self.RIGHT / width,
-            bottom=below / height,
-            top=1 - above / height,
-            hspace=self.BETWEEN / panel,
-            wspace=(self.LEFT + self.RIGHT) / column,
-        )
 
 
 def point_style(n: int, *, faint: bool = True) -> dict[str, Any]:

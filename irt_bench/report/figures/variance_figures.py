@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from irt_bench.arrays import Array
 from irt_bench.report.figures.canvas import (
@@ -24,7 +26,6 @@ from irt_bench.report.figures.canvas import (
     SKY,
     SMALL_SIZE,
     VERMILION,
-    PanelMargins,
     clear_legend,
     label_rows,
     log_scale,
@@ -40,18 +41,17 @@ from irt_bench.variance.variance_curve import NESTED, RANDOM, STRATIFIED
 
 ROW_HEIGHT: Final = 0.24  # inches
 MIN_ROWS: Final = 4  # of which there is always room
-MAX_PANELS: Final = 4  # runs with a panel each on a page
-MAX_RUNS: Final = 9  # runs with a panel each in a file
 MAX_ROWS: Final = 40  # runs with a row each
 MAX_STRETCH: Final = 3.0  # end of an axis of intervals, in units of the largest estimate
-MAX_NAMED_RUNS: Final = 6  # runs with a colour and a name, where there are many in one panel
+COLOURS: Final = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)  # of runs with a name in a panel of many
 TICK_CHARACTER: Final = 0.09  # inches
 RECIPE_COLOURS: Final = {"real": VERMILION, "noise": GREEN}  # of verdicts; others grey
-LEGEND_COLUMN: Final = 2.0  # inches
+LEGEND_COLUMN: Final = 2.6  # inches
+LEGEND_LINE: Final = 0.18  # inches
 MAX_STEPS: Final = 10  # ticks of steps
 THOUSAND: Final = 1000
 APART: Final = 0.05  # relative difference from random subsets from which other forms of subsets are drawn
-OTHER_FORMS: Final = ((STRATIFIED, BLUE, "stratified by subtask"), (NESTED, PURPLE, "whole subtasks"))
+OTHER_FORMS: Final = ((STRATIFIED, "--", "stratified by subtask"), (NESTED, ":", "whole subtasks"))
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -101,70 +101,50 @@ def components_figure(parts: pd.DataFrame) -> Figure:
 
 
 @styled
-def subset_size_figure(curve: pd.DataFrame) -> Figure:
-    """Draw the seed sd of random subsets by their size, predicted and simulated, one panel per run.
+def subset_size_figure(curve: pd.DataFrame, title: str = "Seed sd of random subsets of k items") -> Figure:
+    """Draw the seed sd of subsets by their size: predicted, and of simulated subsets with their 5-95% band.
+
+    Where items have subtasks, stratified and nested subsets are drawn as one line each if they differ from random ones.
 
     Parameters
     ----------
     curve : pd.DataFrame
-        ``run, k, predicted_sd, simulated_sd, simulated_q05, simulated_q95`` of one benchmark, as from
-        `irt_bench.variance.seed_variance.analyse_seed_variance`. The first four runs are drawn.
+        ``run, form, k, predicted_sd, simulated_sd, simulated_q05, simulated_q95`` of one benchmark, as from
+        `irt_bench.variance.seed_variance.analyse_seed_variance`. The first six runs are drawn.
+    title : str
+        Of the figure.
     """
-    figure, panels = _run_panels(curve, 1.9, "Seed sd of random subsets of k items", ("items k", "seed sd (points)"))
-    for axes, run in panels:
-        _random_curve(axes, curve[curve["run"] == run], POINTS)
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    clear_legend(figure.legend(handles, labels, loc="outside lower center", ncols=1 if narrow() else 3))
+    runs = list(curve["run"].unique())
+    more = f" (first {len(COLOURS)} of {len(runs)} runs)" if len(runs) > len(COLOURS) else ""
+    figure = new_figure(3.6, title + more)
+    axes = figure.subplots()
+    names = shorten_all([str(run) for run in runs[: len(COLOURS)]], 24)
+    for run, colour, name in zip(runs, COLOURS, names, strict=False):
+        _draw_curve(axes, curve[curve["run"] == run], colour, name)
+    log_scale(axes)
+    axes.set_ylim(0, None)
+    axes.set(xlabel="items in the subset, k", ylabel="seed sd (points)")
+    clear_legend(
+        _legend_below(figure, axes, "line: predicted, root of V(k); dots: simulated subsets, band from 5 to 95%")
+    )
     return figure
 
 
 @styled
 def score_steps_figure(scores: pd.DataFrame) -> Figure:
-    """Draw scores over the steps of training: one line per seed and their mean, one panel per run.
+    """Draw scores over the steps of training: a thin line per seed, and their mean per run.
 
     Parameters
     ----------
     scores : pd.DataFrame
-        ``run, seed, step, score`` of one benchmark and measure, steps in their order. More than four runs
-        share one panel, each with the mean over its seeds; of one step, each run is a row with a dot per seed.
+        ``run, seed, step, score`` of one benchmark and measure, steps in their order. Of more than six runs the means
+        alone are drawn; of one step, each run is a row with a dot per seed.
     """
     steps = list(scores["step"].astype(str).unique())
     if len(steps) == 1:
-        return _one_step_figure(
-            scores.assign(measure=ACCURACY),
-            "Scores: one dot per seed, bars of one sd to each side of the mean",
-            [ACCURACY],
-        )
-    if scores["run"].nunique() > MAX_PANELS:
-        figure = new_figure(3.6, f"Scores of {scores['run'].nunique()} runs over training, means over seeds")
-        axes = figure.subplots()
-        _draw_runs(axes, scores, steps, POINTS)
-        axes.set(xlabel="step", ylabel="score (points)")
-        return figure
-    figure, panels = _run_panels(scores, 1.7, "Scores over training, one line per seed", ("step", "score (points)"))
-    for axes, run in panels:
-        _draw_scores(axes, scores[scores["run"] == run], steps, POINTS, room=page_width() / len(panels[:2]))
-    return figure
-
-
-def _run_panels(
-    frame: pd.DataFrame, height: float, title: str, labels: tuple[str, str]
-) -> tuple[Figure, list[tuple[Axes, str]]]:
-    """Make a panel for each of the first runs, side by side where the page is wide enough."""
-    runs = [str(run) for run in frame["run"].unique()[:MAX_PANELS]]
-    n_columns = 1 if narrow() else min(len(runs), 2)
-    n_rows = -(-len(runs) // n_columns)
-    figure = new_figure(0.6 + height * n_rows, title)
-    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    for axes, run in zip(grid.ravel(), runs, strict=False):
-        axes.set_title(shorten(run, 28))
-    for axes in grid.ravel()[len(runs) :]:
-        axes.set_visible(False)
-    for axes in grid[-1]:
-        axes.set_xlabel(labels[0])
-    for axes in grid[:, 0]:
-        axes.set_ylabel(labels[1])
-    return figure, list(zip(grid.ravel(), runs, strict=False))
+        title = "Scores: one dot per seed, bars of one sd to each side of the mean"
+        return _one_step_figure(scores.assign(measure=ACCURACY), title, [ACCURACY])
+    return _runs_figure(scores.assign(measure=ACCURACY), "Scores over training", [ACCURACY], steps)
 
 
 def _intervals(axes: Axes, rows: pd.DataFrame, columns: list[str], colour: str) -> None:
@@ -177,20 +157,35 @@ def _intervals(axes: Axes, rows: pd.DataFrame, columns: list[str], colour: str) 
     label_rows(axes, labels, size=SMALL_SIZE if len(rows) > 12 else None)
 
 
-def _draw_runs(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float) -> None:
-    """Draw a line per run, the mean over its seeds; the best and weakest at the end have colours and names."""
-    table = scores.assign(step=scores["step"].astype(str)).pivot_table(index="step", columns="run", values="score")
-    means = table.reindex(list(steps)) * unit
+def _draw_runs(figure: Figure, axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float) -> None:
+    """Draw the mean over seeds of each run and, of few runs, a thin line per seed; the best and weakest are named."""
+    wide = scores.assign(step=scores["step"].astype(str)).pivot(index="step", columns=["run", "seed"], values="score")
+    wide = unit * wide.reindex(list(steps)).dropna(how="all")
+    means = wide.T.groupby(level="run").mean().T
     ranked = means.ffill().iloc[-1].sort_values(ascending=False, kind="stable").index
-    named = list(dict.fromkeys([*ranked[: MAX_NAMED_RUNS // 2], *ranked[-(MAX_NAMED_RUNS // 2) :]]))
+    few, half = len(ranked) <= len(COLOURS), len(COLOURS) // 2
+    named = list(scores["run"].unique()) if few else [*ranked[:half], *ranked[-half:]]
+    names = shorten_all([str(run) for run in named], 24)
+    for run, colour, name in zip(named, COLOURS, names, strict=False):
+        if few:
+            _draw_lines(axes, wide[run].to_numpy(), color=colour, linewidth=0.8, alpha=0.5)
+        look = {"color": colour, "linewidth": 1.8, "zorder": 3}
+        _draw_lines(axes, means[[run]].to_numpy(), **look, label=name)
     others = [run for run in means if run not in named]
     _draw_lines(axes, means[others].to_numpy(), color=PALE, linewidth=0.9, zorder=1)
-    for run, colour in zip(named, (BLUE, GREEN, PURPLE, ORANGE, VERMILION, SKY), strict=False):
-        look = {"color": colour, "linewidth": 1.6, "zorder": 3}
-        _draw_lines(axes, means[[run]].to_numpy(), **look, label=shorten(str(run), 24))
-    more = f"{len(named)} of {len(ranked)} runs, the best and the weakest at the end" if others else "runs"
-    axes.legend(title=more, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.2))
+    many = f"means over seeds; named are {len(named)} of {len(ranked)} runs, the best and the weakest at the end"
+    _legend_below(figure, axes, "thin: one seed; thick: mean over seeds" if few else many)
     _step_ticks(axes, list(means.index), page_width())
+
+
+def _legend_below(figure: Figure, axes: Axes, title: str) -> Legend:
+    """Name the lines below the axes, which keep their height."""
+    n_columns = max(int(page_width() / LEGEND_COLUMN), 1)
+    title = textwrap.fill(title, int(page_width() / TICK_CHARACTER))
+    legend = axes.legend(title=title, ncols=n_columns, loc="upper left", bbox_to_anchor=(0, -0.2), alignment="left")
+    n_lines = -(-len(legend.get_texts()) // n_columns) + title.count("\n")
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * (n_lines - 1))
+    return legend
 
 
 def _draw_lines(axes: Axes, values: Array, *, label: str | None = None, **look: Any) -> None:
@@ -213,22 +208,6 @@ def _step_ticks(axes: Axes, steps: Sequence[str], room: float) -> None:
     axes.tick_params(color=GREY)
 
 
-def _draw_scores(axes: Axes, scores: pd.DataFrame, steps: Sequence[str], unit: float, *, room: float) -> None:
-    """Draw a light line per seed and a dark line of their mean; marks where there is one step."""
-    wide = scores.assign(step=scores["step"].astype(str)).pivot(index="step", columns="seed", values="score")
-    wide = wide.reindex(list(steps)).dropna(how="all")
-    values = wide.to_numpy(dtype=np.float64) * unit
-    mean = np.nanmean(values, axis=1)
-    if len(wide) == 1:
-        axes.scatter(np.zeros(values.shape[1]), values[0], color=BLUE, s=18)
-        axes.scatter([0], mean, color=VERMILION, marker="_", s=220)
-        axes.set_xlim(-0.6, 0.6)
-    else:
-        _draw_lines(axes, values, color=SKY, linewidth=1.0, label="one seed")
-        _draw_lines(axes, mean[:, None], color=BLUE, linewidth=1.8, label="mean over seeds")
-    _step_ticks(axes, [str(step) for step in wide.index], room)
-
-
 def step_labels(steps: Sequence[object]) -> list[str]:
     """Write steps as text, in thousands (2k) if all are multiples of a thousand."""
     texts = [str(step) for step in steps]
@@ -245,43 +224,25 @@ def file_name(benchmark: str, place: int) -> str:
 
 @styled
 def steps_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
-    """Draw accuracy and one continuous measure over the steps: one line per seed and their mean, one row per run.
+    """Draw accuracy and one continuous measure over the steps: a thin line per seed, and their mean per run.
 
-    Accuracy is drawn in percentage points.
+    Accuracy is drawn in percentage points. Of more than six runs the means alone are drawn.
     """
     scores = found.scores[found.scores["benchmark"] == benchmark]
     measures = list(scores["measure"].unique())[:2]
-    runs = list(scores["run"].unique())
-    shown = runs
     own = found.pooled[(found.pooled["benchmark"] == benchmark) & (found.pooled["measure"] == ACCURACY)].iloc[0]
     moved = f"repeating the training moves accuracy by {POINTS * own['seed_sd']:.2f} points (seed sd)"
     title = f"{shorten(benchmark, 30)}: {moved}"
     if scores["step"].nunique() == 1:
         return _one_step_figure(scores, f"{title}; bars: mean and one sd to each side", measures)
-    if len(runs) > MAX_RUNS:
-        return _many_runs_figure(scores, f"{title}; lines: means over seeds", measures, found.layout.steps)
-    figure = new_figure(1.4 + (2.2 if len(shown) == 1 else 1.6 * len(shown)), title)
-    grid = figure.subplots(len(shown), len(measures), sharex=True, squeeze=False)
-    for row, run in enumerate(shown):
-        for column, measure in enumerate(measures):
-            axes = grid[row, column]
-            part = scores[(scores["run"] == run) & (scores["measure"] == measure)]
-            shares = measure == ACCURACY
-            unit = POINTS if shares else 1.0
-            _draw_scores(axes, part, found.layout.steps, unit, room=page_width() / len(measures))
-            axes.set(title=f"{shorten(run, 28)}: {measure}", ylabel="score (points)" if shares else measure)
-    for axes in grid[-1]:
-        axes.set_xlabel("step")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="lower center", ncols=2)
-    figure.set_layout_engine(PanelMargins(len(shown), len(measures), legend_lines=1))
-    return figure
+    return _runs_figure(scores, title, measures, found.layout.steps)
 
 
-def _many_runs_figure(scores: pd.DataFrame, title: str, measures: Sequence[str], steps: Sequence[str]) -> Figure:
+def _runs_figure(scores: pd.DataFrame, title: str, measures: Sequence[str], steps: Sequence[str]) -> Figure:
     """Draw all runs in one panel per measure."""
-    figure = new_figure(1.2 + 3.4 * len(measures), title)
+    figure = new_figure(0.2 + 3.6 * len(measures), title)
     for axes, measure in zip(figure.subplots(len(measures), 1, squeeze=False)[:, 0], measures, strict=True):
-        _draw_runs(axes, scores[scores["measure"] == measure], steps, POINTS if measure == ACCURACY else 1.0)
+        _draw_runs(figure, axes, scores[scores["measure"] == measure], steps, POINTS if measure == ACCURACY else 1.0)
         axes.set(xlabel="step", ylabel="score (points)" if measure == ACCURACY else measure)
     return figure
 
@@ -372,34 +333,10 @@ def recipes_figure(table: pd.DataFrame, recipes: tuple[str, str] = ("a", "b")) -
     return figure
 
 
-@styled
 def curve_figure(found: SeedVarianceResult, benchmark: str) -> Figure:
-    """Draw the seed sd of subsets by their size: predicted, and of simulated subsets with their 5-95% band.
-
-    Where items have subtasks, stratified and nested subsets are drawn as one line each if they differ from random ones.
-    """
+    """Draw the seed sd of the subsets of a benchmark by their size; see `subset_size_figure`."""
     curve = found.curve[found.curve["benchmark"] == benchmark]
-    runs = list(curve["run"].unique())
-    shown = runs[:MAX_RUNS]
-    more = f" (first {MAX_RUNS} of {len(runs)} runs)" if len(runs) > MAX_RUNS else ""
-    figure = new_figure(0.9 + 1.8 * len(shown), f"{shorten(benchmark, 30)}: {_cost_of_fewer(curve)}{more}")
-    grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, run in zip(grid, shown, strict=True):
-        part = curve[curve["run"] == run]
-        random = part[part["form"] == RANDOM]
-        _random_curve(axes, random, POINTS)
-        for form, colour, label in OTHER_FORMS:
-            other = part[part["form"] == form].sort_values("k")
-            if _differs(other, random):
-                axes.plot(other["k"], POINTS * other["predicted_sd"], color=colour, linestyle="--", label=label)
-                axes.scatter(other["k"], POINTS * other["simulated_sd"], color=colour, s=12, zorder=3)
-        axes.set(title=shorten(run, 50), ylabel="seed sd (points)")
-    grid[-1].set_xlabel("items in the subset, k")
-    drawn = {label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    n_columns = min(int(page_width() / LEGEND_COLUMN), 3)
-    clear_legend(figure.legend(drawn.values(), drawn.keys(), loc="lower center", ncols=n_columns))
-    figure.set_layout_engine(PanelMargins(len(grid), 1, legend_lines=-(-len(drawn) // n_columns)))
-    return figure
+    return subset_size_figure(curve, f"{shorten(benchmark, 30)}: {_cost_of_fewer(curve)}")
 
 
 @styled
@@ -447,12 +384,11 @@ def _draw_needed(axes: Axes, whole: pd.DataFrame) -> None:
         axes.text(0, 0.5, "no number of seeds is enough,\nor the scores do not vary", color=GREY)
         axes.set_axis_off()
         return
-    colours = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
     keys = ["measure", "n_trials"]
     for place, ((measure, trials), part) in enumerate(whole.groupby(keys, sort=False)):
         repeated = whole["n_trials"].nunique() > 1
         label = f"{measure}, {trials} {'trial' if trials == 1 else 'trials'}" if repeated else str(measure)
-        colour = colours[place % len(colours)]
+        colour = COLOURS[place % len(COLOURS)]
         axes.plot(part["n_items"], part["seeds_needed"], color=colour, marker="o", markersize=3.5, label=label)
     axes.axvline(whole["n_items_there"].iloc[0], color=GREY, linewidth=1, linestyle=":")
     log_scale(axes, "both")
@@ -479,13 +415,19 @@ def _cost_of_fewer(curve: pd.DataFrame) -> str:
     return f"{k:,} random items have {few / whole:.1f} times the seed sd of {full:,}"
 
 
-def _random_curve(axes: Axes, part: pd.DataFrame, unit: float) -> None:
-    """Draw the seed sd of random subsets by their size: predicted by V(k), and of simulated subsets with their band."""
-    k = part["k"].to_numpy(dtype=np.float64)
-    if part["simulated_sd"].notna().any():
-        low, high = (part[f"simulated_{end}"].to_numpy(dtype=np.float64) * unit for end in ("q05", "q95"))
-        axes.fill_between(k, low, high, color=ORANGE, alpha=0.25, linewidth=0, label="random subsets, 5 to 95%")
-        axes.scatter(k, part["simulated_sd"] * unit, color=VERMILION, s=14, label="random subsets", zorder=3)
-    axes.plot(k, part["predicted_sd"] * unit, color=GREEN, linewidth=1.6, label="predicted, root of V(k)")
-    log_scale(axes)
-    axes.set_ylim(0, None)
+def _draw_curve(axes: Axes, part: pd.DataFrame, colour: str, name: str) -> None:
+    """Draw the seed sd of the subsets of one run, by their size."""
+    random = part[part["form"] == RANDOM]
+    k = random["k"].to_numpy(dtype=np.float64)
+    axes.plot(k, POINTS * random["predicted_sd"], color=colour, linewidth=1.6, label=name)
+    if random["simulated_sd"].notna().any():
+        low, high = (POINTS * random[f"simulated_{end}"].to_numpy(dtype=np.float64) for end in ("q05", "q95"))
+        axes.fill_between(k, low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.scatter(k, POINTS * random["simulated_sd"], color=colour, s=14, zorder=3)
+    for form, line, label in OTHER_FORMS:
+        other = part[part["form"] == form].sort_values("k")
+        if _differs(other, random):
+            axes.plot(
+                other["k"], POINTS * other["predicted_sd"], color=colour, linestyle=line, label=f"{name}, {label}"
+            )
+            axes.scatter(other["k"], POINTS * other["simulated_sd"], color=colour, s=16, zorder=3, marker="x")

@@ -23,6 +23,7 @@ from irt_bench.report.figures.study_figures import (
     subset_comparison_figure,
 )
 from irt_bench.report.figures.variance_figures import (
+    COLOURS,
     compared_measures,
     components_figure,
     measures_figure,
@@ -43,7 +44,6 @@ from irt_bench.variance.scores import ACCURACY
 MAX_ROWS: Final = 30  # seed sds drawn
 MAX_BENCHMARKS: Final = 6  # with figures of their own
 MAX_SENTENCES: Final = 2  # benchmarks with a sentence of their own
-MAX_SEEDS_SHOWN: Final = 4  # runs whose seeds have lines of their own
 SEED, RESIDUAL = "seed", "seed:item"
 COMMON, SINGLE = "common to all items", "single items"
 RUN_COLUMNS: Final = ("n_items", "n_seeds", "n_steps", "mean", "seed_sd", "item_sampling_sd", "monotonicity", "snr")
@@ -233,11 +233,12 @@ def _steps_block(own: pd.DataFrame, benchmark: str, place: int, whole: str) -> F
         title, caption = "Scores of all seeds", "One dot per seed; bars go one sd to each side of their mean."
     else:
         title = "Scores over training"
-        many = own["run"].nunique() > MAX_SEEDS_SHOWN
+        many = own["run"].nunique() > len(COLOURS)
         caption = (
             "Means over seeds, one line per run."
             if many
-            else "One light line per seed, their mean dark. The distances between light lines are the noise."
+            else "A thin line per seed, a thick one for the mean of each run. The distances between thin lines of a "
+            "run are the noise."
         )
     figure = partial(score_steps_figure, own)
     title = f"{title}, {shorten(benchmark, 40)}"
@@ -334,7 +335,7 @@ def _source_block(components: pd.DataFrame, n_items: int, benchmark: str, place:
 
 def _size_block(curve: pd.DataFrame, benchmark: str, place: int) -> FigureBlock:
     runs = curve["run"].nunique()
-    first = " The first four runs." if runs > 4 else ""
+    first = f" The first {len(COLOURS)} runs." if runs > len(COLOURS) else ""
     return figure_block(
         f"sizes-{place}",
         f"Random subsets of k items, {shorten(benchmark, 40)}",

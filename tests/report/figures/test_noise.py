@@ -37,21 +37,24 @@ def test_scores_have_a_line_per_seed_and_their_mean():
 
 def test_random_subsets_are_drawn_beside_their_prediction():
     k = np.array([10, 100, 1000])
-    curve = pd.DataFrame({"run": "r", "k": k, "predicted_sd": 0.5 / np.sqrt(k), "simulated_sd": 0.5 / np.sqrt(k)})
+    curve = pd.DataFrame(
+        {"run": "r", "form": "random", "k": k, "predicted_sd": 0.5 / np.sqrt(k), "simulated_sd": 0.5 / np.sqrt(k)}
+    )
     curve = curve.assign(simulated_q05=curve["simulated_sd"] * 0.8, simulated_q95=curve["simulated_sd"] * 1.2)
     axes = subset_size_figure(curve).axes[0]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), 50 / np.sqrt(k))
     np.testing.assert_allclose(axes.collections[1].get_offsets()[:, 1], 50 / np.sqrt(k))
 
 
-def test_runs_stand_beside_each_other_or_below_on_a_narrow_page():
-    two = {"seed": [1, 2, 1, 2], "step": [1, 1, 2, 2], "score": 0.5}
-    rows = pd.concat([pd.DataFrame({"run": f"r{n}"} | two) for n in range(2)])
-    wide = score_steps_figure(rows).axes
-    with on_page(NARROW - 1):
-        slim = score_steps_figure(rows).axes
-    assert wide[0].get_subplotspec().rowspan == wide[1].get_subplotspec().rowspan
-    assert slim[0].get_subplotspec().rowspan != slim[1].get_subplotspec().rowspan
+def test_names_of_runs_stand_below_each_other_on_a_narrow_page():
+    def columns():
+        figure = score_steps_figure(steps_of(4, 2))
+        figure.draw_without_rendering()
+        return len({round(text.get_window_extent().x0) for text in figure.axes[0].get_legend().get_texts()})
+
+    assert columns() == 3
+    with on_page(NARROW - 2):
+        assert columns() == 1
 
 
 def steps_of(n_runs, n_steps, n_seeds=2):
