@@ -89,13 +89,13 @@ def alikeness(residual: Array, weight: Array) -> Alikeness:
     .. [1] Yen, Effects of local item dependence on the fit and equating performance of the three-parameter logistic
        model, 1984, DOI 10.1177/014662168400800201.
     """
-    alike = _Pairs.make(residual, weight, len(residual)).alike()
+    alike = _ResidualSums.make(residual, weight, len(residual)).alike()
     for values in alike:
         np.fill_diagonal(values, np.nan)
     return alike
 
 
-class _Pairs(NamedTuple):
+class _ResidualSums(NamedTuple):
     """Sums over the items that both models of a pair were asked; arrays of one shape."""
 
     product: Array  # of their residuals
@@ -105,7 +105,7 @@ class _Pairs(NamedTuple):
     n_items: Array
 
     @classmethod
-    def make(cls, residual: Array, weight: Array, n_first: int) -> _Pairs:
+    def make(cls, residual: Array, weight: Array, n_first: int) -> _ResidualSums:
         """Pair the first models with all, (first model, model)."""
         residual, weight = (np.asarray(each, dtype=np.float32) for each in (residual, weight))
         asked = (weight > 0).astype(np.float32)
@@ -159,9 +159,9 @@ def near_copies(residual: Array, weight: Array) -> NearCopies:
     least = -ndtri(BY_CHANCE / max(n_models * (n_models - 1) / 2, 1))
     links = []
     for start in range(0, n_models, BLOCK):
-        pairs = _Pairs.make(residual[start:], weight[start:], BLOCK)
+        pairs = _ResidualSums.make(residual[start:], weight[start:], BLOCK)
         places = np.nonzero(np.triu(pairs.product > NEAR_COPY * pairs.square, 1))
-        alike = _Pairs(*(values[places] for values in pairs)).alike()
+        alike = _ResidualSums(*(values[places] for values in pairs)).alike()
         copies = alike.standardised >= least
         first, second = (start + each[copies] for each in places)
         links.append((first, second))
