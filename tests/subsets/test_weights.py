@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 from scipy.optimize import minimize
-from sklearn.covariance import ledoit_wolf
+from sklearn import covariance
 
 from irt_bench import ResponseCounts
 from irt_bench.errors import SubsetError, SubsetWarning
 from irt_bench.subsets import basis as module
 from irt_bench.subsets.basis import SelectionBasis, least_quadratic, seed_residuals
-from irt_bench.subsets.select import WEIGHTINGS, effective_size, select, weight_items
+from irt_bench.subsets.select import WEIGHTINGS, effective_size, ledoit_wolf, select, weight_items
 
 RNG = np.random.default_rng(0)
 
@@ -52,13 +52,23 @@ def test_least_variance_with_active_bounds_agrees_with_a_general_solver():
 @pytest.mark.parametrize("n_rows", [4, 50])
 def test_pivoting_and_least_squares_find_the_same_weights(n_rows, monkeypatch):
     rng = np.random.default_rng(4)
-    matrix = ledoit_wolf((rng.random((n_rows, 30)) < 0.6) * rng.choice([0.1, 1.0], 30))[0]
+    matrix = ledoit_wolf((rng.random((n_rows, 30)) < 0.6) * rng.choice([0.1, 1.0], 30))
     means = rng.random(30)
     problem = matrix, np.stack([np.ones(30), means]), np.array([1.0, np.quantile(means, 0.9)])
     found = least_quadratic(*problem)
     assert 0 < (found == 0).sum() < 29
     monkeypatch.setattr(module, "MAX_PIVOTS", 0)
     assert least_quadratic(*problem) == pytest.approx(found, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(75, 50), (4, 30), (2, 7), (6, 1)])
+def test_shrunk_covariances_are_those_of_scikit_learn(shape):
+    rows = np.random.default_rng(5).normal(size=shape) * np.linspace(0.5, 2, shape[1])
+    for each in (rows, (rows > 0.3).astype(float), np.zeros(shape)):
+        assert ledoit_wolf(each) == pytest.approx(covariance.ledoit_wolf(each)[0], abs=1e-12)
+    if min(shape) > 2:
+        plain = np.cov(rows, rowvar=False, ddof=0)
+        assert abs(ledoit_wolf(rows) - plain).max() > 1e-3  # it shrinks
 
 
 def test_minimum_variance_keeps_the_mean_and_says_when_it_cannot(basis):
