@@ -21,7 +21,8 @@ from irt_bench import names
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.responses.labels import cluster_folds, label_text
 from irt_bench.responses.table import listed, natural_order
-from irt_bench.subsets.estimators import ESTIMATORS, MAX_RANDOM
+from irt_bench.subsets.compare import MAX_RANDOM
+from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.select import SELECTORS, WEIGHTINGS
 from irt_bench.variance.scores import SeedLayout
 

@@ -5,16 +5,15 @@ Ability is the posterior mode, with item parameters fixed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
-from irt_bench.arrays import FloatArray, Positions, slices
+from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import FitError
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import cluster_folds, model_clusters
@@ -22,7 +21,7 @@ from irt_bench.study.data import INNER_FOLDS, SplitJob, calibration_plan, fit_ca
 from irt_bench.study.design import EQUAL
 from irt_bench.subsets.basis import Selection, SelectionBasis
 from irt_bench.subsets.calibration import Calibration, Fold, Recipe, chosen_items, prepare
-from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, estimate
+from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, subset_scores
 from irt_bench.subsets.scorer import MIN_PROBABILITY, ModelScorer, ResponseSummary, WeightedItems, join_summaries
 from irt_bench.subsets.select import weight_items
 from irt_bench.variance.moments import item_covariance
@@ -87,8 +86,6 @@ WEIGHTED: Final = "weighted"
 WEIGHT_SENSITIVE: Final = (WEIGHTED, "p_irt_weighted", "gp_irt", "gp_irt_source", "spline")  # others see items alone
 HELD_OUT: Final = ("gp_irt", "gp_irt_source")  # they learn one share from held-out calibration models
 BLOCK: Final = 100  # random subsets drawn at once
-READ_AT_ONCE: Final = 20  # random subsets: their likelihoods stay in the processor's cache
-NOTHING_LEARNED: Final = LearnedParameters()
 LEARNING_SUBSETS: Final = 20  # random subsets from which that share is learned, for all of them
 
 
@@ -164,7 +161,9 @@ def recipe_scores(
     if any(name in HELD_OUT for name in names):
         held = [fold.read(weighted_items(fold.basis, choose(fold.basis), recipe)) for fold in scorers.folds]
     learned = learn(scorers, held, names, source_share)
-    return chosen, estimate_scores(scorers, chosen, names, learned)
+    alone = WeightedItems(chosen.items[None], chosen.weights[None])
+    found = subset_scores(scorers.evaluated, scorers.calibrating, alone, names, learned)
+    return chosen, {name: values[0] for name, values in found.items()}
 
 
 def random_scores(
@@ -177,32 +176,20 @@ def random_scores(
     Regressions are learned again for every subset. The share of gp-IRT depends on the size alone: it is learned once,
     from the held-out responses to the first `LEARNING_SUBSETS` subsets together.
     """
-    items, evaluated = np.sort(items, axis=1), scorers.evaluated
-    first, held = items[:LEARNING_SUBSETS], []
+    items, held = np.sort(items, axis=1), []
     if any(name in HELD_OUT for name in names):
-        held = [fold.read_subsets(first, _weights(fold.basis, first, recipe)) for fold in scorers.folds]
+        first = items[:LEARNING_SUBSETS]
+        held = [fold.read(_weighted(fold.basis, first, recipe)) for fold in scorers.folds]
     learned = learn(scorers, held, names, source_share)
-    alone = [name for name in names if ESTIMATORS[name].regression or ESTIMATORS[name].wide]
-    together = [name for name in names if name not in alone]
-    out: dict[str, FloatArray] = {name: np.empty((len(items), len(evaluated.truth))) for name in names}
-    for block in slices(len(items), READ_AT_ONCE):
-        weights = _weights(evaluated.basis, items[block], recipe)
-        if together:
-            found = evaluated.read_subsets(items[block], weights, expected=together != [WEIGHTED])
-        for name in together:
-            out[name][block] = estimate(name, found, learned.get(name, NOTHING_LEARNED)).reshape(len(weights), -1)
-        for place in range(len(items))[block] if alone else ():
-            own = WeightedItems(items[place], weights[place - block.start])
-            for name, values in estimate_scores(scorers, own, alone, learned).items():
-                out[name][place] = values
-    return out
+    chosen = _weighted(scorers.evaluated.basis, items, recipe)
+    return subset_scores(scorers.evaluated, scorers.calibrating, chosen, names, learned)
 
 
-def _weights(basis: SelectionBasis, items: Positions, recipe: Recipe) -> FloatArray:
-    """Weights of random subsets, shape (subset, item)."""
+def _weighted(basis: SelectionBasis, items: Positions, recipe: Recipe) -> WeightedItems:
+    """Weight random subsets, shape (subset, item)."""
     if recipe.weights == EQUAL:
-        return np.full(items.shape, 1 / items.shape[1])
-    return np.stack([weighted_items(basis, Selection(subset), recipe).weights for subset in items])
+        return WeightedItems(items, np.full(items.shape, 1 / items.shape[1]))
+    return WeightedItems(items, np.stack([weighted_items(basis, Selection(own), recipe).weights for own in items]))
 
 
 def learn(
@@ -211,32 +198,9 @@ def learn(
     """Let estimators learn from held-out models; `held` has the summary of each fold, of one subset or several."""
     if not any(name in HELD_OUT for name in names):
         return {}
-    evidence = join_summaries(list(held))
-    truths = [np.resize(fold.truth, len(own.weighted)) for fold, own in zip(scorers.folds, held, strict=True)]
-    truth = np.concatenate(truths)
-    known = ~np.isnan(truth) & ~np.isnan(evidence.weighted)
-    training = TrainingData(evidence, truth, _rows(evidence, known), truth[known], source_share)
+    evidence, truth = join_summaries(list(held)), np.concatenate([fold.truth for fold in scorers.folds])
+    training = TrainingData(evidence, truth, evidence, truth, source_share)
     return {name: ESTIMATORS[name].learn(training) for name in names if name in HELD_OUT}
-
-
-def _rows(evidence: ResponseSummary, kept: npt.NDArray[np.bool_]) -> ResponseSummary:
-    rows = {name: value[kept] if len(value) else value for name, value in vars(evidence).items() if value is not None}
-    return ResponseSummary(**rows)
-
-
-def estimate_scores(
-    scorers: SplitScorers, chosen: WeightedItems, names: Sequence[str], learned: Mapping[str, LearnedParameters]
-) -> dict[str, FloatArray]:
-    """Estimate the full score of the evaluated models by each estimator."""
-    by_ability, wide = "spline" in names, any(ESTIMATORS[name].wide for name in names)
-    evidence = scorers.evaluated.read(chosen, abilities=by_ability, wide=wide)
-    known, learning = dict(learned), [name for name in names if ESTIMATORS[name].regression]
-    if learning:
-        own = scorers.calibrating.read(chosen, abilities=by_ability)
-        residuals = scorers.calibrating.basis.residuals(chosen.items)
-        training = TrainingData(own, scorers.calibrating.truth, own, scorers.calibrating.truth, 0.0, residuals)
-        known |= {name: ESTIMATORS[name].learn(training) for name in learning}
-    return {name: estimate(name, evidence, known.get(name, NOTHING_LEARNED)) for name in names}
 
 
 class SplitData:

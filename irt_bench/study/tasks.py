@@ -66,7 +66,6 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.study.data import DATA, SplitJob, fit_shuffled, read_rows, run_variance
 from irt_bench.study.design import EQUAL, THETA
 from irt_bench.study.split import (
-    READ_AT_ONCE,
     REASON,
     WEIGHTED,
     SplitData,
@@ -87,6 +86,7 @@ from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive
 from irt_bench.subsets.basis import Selection
 from irt_bench.subsets.calibration import FAILED_CHECKS, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
+from irt_bench.subsets.estimators import READ_AT_ONCE
 from irt_bench.subsets.scorer import ModelScorer, WeightedItems
 from irt_bench.subsets.select import effective_size, weight_items
 from irt_bench.variance.metrics import COLUMNS, SEEN

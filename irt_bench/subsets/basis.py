@@ -153,12 +153,12 @@ class CandidateCurves(NamedTuple):
 class CalibrationResiduals(NamedTuple):
     """Answers of the calibration models minus their expectation under the IRT model."""
 
-    chosen: FloatArray  # (model, item); 0 in missing cells
-    others: FloatArray  # (model,): sum over all other items of target weight x residual
-    others_share: float  # share of the other items in the full score
+    chosen: FloatArray  # (..., model, item); 0 in missing cells
+    others: FloatArray  # (..., model): sum over all other items of target weight x residual
+    others_share: FloatArray  # (...,): share of the other items in the full score
 
 
-NO_RESIDUALS: Final = CalibrationResiduals(np.zeros((0, 0)), np.zeros(0), 0.0)
+NO_RESIDUALS: Final = CalibrationResiduals(np.zeros((0, 0)), np.zeros(0), np.zeros(()))
 
 
 @dataclass(frozen=True)
@@ -311,13 +311,20 @@ class SelectionBasis:
         return np.asarray(drawn.mean(axis=0)[order], dtype=np.float64)
 
     def residuals(self, chosen: Positions) -> CalibrationResiduals:
-        """Residuals of the calibration models at their posterior mean abilities."""
-        chance = np.array([np.interp(self.abilities, ABILITY_NODES, curve) for curve in self.curves.chance[chosen]]).T
-        asked = self.counts.asked[:, chosen]
-        found = np.where(asked, self.shares[:, chosen] - chance, 0.0)
-        every = self.full_score - np.interp(self.abilities, ABILITY_NODES, self.target @ self.curves.chance)
-        target = self.target[chosen]
-        return CalibrationResiduals(found, np.nan_to_num(every) - found @ target, 1 - float(target.sum()))
+        """Residuals of the calibration models at their posterior mean abilities; `chosen` has shape (..., item)."""
+        found, every = self._residuals
+        own, target = np.moveaxis(found[:, chosen], 0, -2), self.target[chosen]
+        return CalibrationResiduals(own, every - (own @ target[..., None])[..., 0], 1 - target.sum(axis=-1))
+
+    @cached_property
+    def _residuals(self) -> tuple[FloatArray, FloatArray]:
+        """Residuals of all items, shape (model, item), and of the full score, shape (model,); 0 where missing."""
+        right = np.clip(np.searchsorted(ABILITY_NODES, self.abilities), 1, len(ABILITY_NODES) - 1)
+        share = (self.abilities - ABILITY_NODES[right - 1]) / (ABILITY_NODES[right] - ABILITY_NODES[right - 1])
+        low, high = (self.curves.chance[:, place].T for place in (right - 1, right))
+        chance = low + np.clip(share, 0, 1)[:, None] * (high - low)
+        every = np.nan_to_num(self.full_score - chance @ self.target)
+        return np.where(self.counts.asked, self.shares - chance, 0.0), every
 
     @property
     def ability_limits(self) -> tuple[float, float]:

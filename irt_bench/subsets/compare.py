@@ -19,7 +19,7 @@ gains from items of medium difficulty, although its predictions are worthless.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Literal, NamedTuple
 
@@ -29,7 +29,7 @@ import scipy
 from joblib import Parallel, delayed
 
 from irt_bench.analysis.intervals import holm, resampled_counts
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import SubsetError, check_jobs, check_range, unknown_choice
 from irt_bench.names import INTERVAL, MODEL
 from irt_bench.responses.counts import ResponseCounts
@@ -46,17 +46,10 @@ from irt_bench.subsets.calibration import (
     summarise_chosen,
     weighted_scorer,
 )
-from irt_bench.subsets.estimators import (
-    ESTIMATORS,
-    MAX_RANDOM,
-    LearnedParameters,
-    RandomSubsets,
-    estimate,
-    random_errors,
-    relative_to_random,
-)
+from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, estimate, subset_scores
 from irt_bench.subsets.make import default_weights
 from irt_bench.subsets.score import ScoringContext, estimate_with_interval
+from irt_bench.subsets.scorer import LikelihoodCurves, ModelScorer, WeightedItems
 from irt_bench.subsets.select import SELECTORS
 from irt_bench.workers import Progress, processes
 
@@ -309,6 +302,66 @@ def _estimates(found: CalibratedSubset, basis: SelectionBasis, test: ResponseCou
         columns = {"truth": truth, "estimate": scored.estimate, "q05": scored.q05, "q95": scored.q95}
         parts.append(pd.DataFrame({MODEL: test.models.index, "estimator": name, **columns}))
     return pd.concat(parts).dropna(subset=["truth"])
+
+
+MAX_RANDOM: Final = 100_000  # subsets of a size: a percentile needs no more digits
+BLOCK: Final = 1_000  # random subsets whose scores are kept at once
+
+
+class RandomSubsets(NamedTuple):
+    """Sizes of random subsets, estimators (names in `ESTIMATORS`), number of subsets per size, and seed."""
+
+    sizes: tuple[int, ...]
+    estimators: tuple[str, ...]
+    n_random: int
+    seed: int
+
+    def draw(self, n_items: int, size: int, replicates: slice) -> WeightedItems:
+        """Draw some of the subsets of a size."""
+        rngs = [np.random.default_rng([self.seed, size, replicate]) for replicate in range(self.n_random)[replicates]]
+        items = np.sort([rng.choice(n_items, size, replace=False) for rng in rngs], axis=1)
+        return WeightedItems(items, np.full(items.shape, 1 / size))
+
+
+def random_errors(
+    basis: SelectionBasis,
+    test: ResponseCounts,
+    drawn: RandomSubsets,
+    learned_at_random: Mapping[int, Mapping[str, LearnedParameters]],
+) -> pd.DataFrame:
+    """Sum of absolute errors of each random subset and estimator on held-out models.
+
+    Subsets are simple random samples of all items with equal weights. Regressions are fitted to each subset. gp-IRT
+    takes its share from `learned_at_random`, where the method "random" learned it for this size; otherwise it is left
+    out.
+    """
+    curves = LikelihoodCurves.of_records(basis)
+    evaluated, calibrating = ModelScorer(basis, test, curves), ModelScorer(basis, basis.counts, curves)
+    known, parts = ~np.isnan(evaluated.truth), []
+    for size in drawn.sizes:
+        learned = learned_at_random.get(size, {})
+        names = [name for name in drawn.estimators if name in learned or not name.startswith("gp")]
+        for replicates in slices(drawn.n_random, BLOCK):
+            chosen = drawn.draw(basis.counts.n_items, size, replicates)
+            for name, scores in subset_scores(evaluated, calibrating, chosen, names, learned).items():
+                error = np.abs(scores - evaluated.truth)[:, known].sum(axis=1)
+                columns = {"replicate": range(drawn.n_random)[replicates], "error": error, "n": known.sum()}
+                parts.append(pd.DataFrame({"size": size, "estimator": name, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def relative_to_random(table: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
+    """Add the mean and quantiles of the errors of random subsets, and the percentile of each row among them."""
+    grouped = random.groupby(["size", "estimator"])["mae"]
+    low, high = (grouped.quantile(quantile) for quantile in INTERVAL)
+    reference = pd.DataFrame({"random": grouped.mean(), "random_q05": low, "random_q95": high}).reset_index()
+    joined = table.merge(reference, on=["size", "estimator"], how="left")
+    by_key = {key: part.to_numpy() for key, part in grouped}
+    joined["percentile"] = [
+        (1 + (by_key[size, name] <= mae).sum()) / (1 + len(by_key[size, name])) if (size, name) in by_key else np.nan
+        for size, name, mae in zip(joined["size"], joined["estimator"], joined["mae"], strict=True)
+    ]
+    return joined
 
 
 Within = Literal["models", "items"]

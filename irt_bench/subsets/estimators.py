@@ -1,4 +1,4 @@
-"""Estimators of the full score from answers to a subset, and random subsets as their reference.
+"""Estimators of the full score from answers to a subset.
 
 Notation: A is the set of chosen items that were asked, t_i the share of item i in the full score (1/N), w_i its weight
 in the subset, y_i the share of right answers, P_i(theta) the curve of the item, lam the sum of t_i over A (n/N).
@@ -42,23 +42,23 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 
-from irt_bench.arrays import FloatArray
+from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import SubsetError, unknown_choice
-from irt_bench.names import INTERVAL
-from irt_bench.responses.counts import ResponseCounts
-from irt_bench.subsets.basis import NO_RESIDUALS, CalibrationResiduals, SelectionBasis, full_scores
-from irt_bench.subsets.scorer import Prediction, ResponseSummary, make_scorer, summarise_responses
-from irt_bench.subsets.subset import Spline
+from irt_bench.subsets.basis import NO_RESIDUALS, CalibrationResiduals
+from irt_bench.subsets.scorer import ModelScorer, Prediction, ResponseSummary, WeightedItems, weighted_sum
 
 PENALTIES: Final = np.logspace(-2, 5, 15)  # of ridge regressions; chosen by leave-one-out cross-validation
+SPLINE_PENALTIES: Final = np.logspace(-6, 2, 17)
 KNOTS: Final = 5  # of each spline, at quantiles of the calibration models
+DEGREE: Final = 3  # of each spline
 TABLE: Final = 60  # points at which a spline is tabulated
 AIPW_PENALTY: Final = 10.0  # Zhang et al. 2025
 SHARED_SD: Final = 0.2  # tau: sd over models of a residual common to all items
@@ -66,26 +66,44 @@ ANSWER_VARIANCE: Final = 0.15  # s: variance P (1 - P) of an answer with P about
 NOISY_MODELS: Final = 200  # m: calibration models whose covariances deserve as much shrinkage again
 
 
+class SplineTables(NamedTuple):
+    """Two functions whose sum is an estimate, tabulated; arrays of shape (..., point). See `Spline`."""
+
+    score: FloatArray
+    score_part: FloatArray
+    ability: FloatArray
+    ability_part: FloatArray
+
+
 class LearnedParameters(NamedTuple):
-    """Parameters of an estimator, learned from calibration models; see `EstimatorParameters`."""
+    """Parameters of an estimator, learned from calibration models; see `EstimatorParameters`.
+
+    Of many subsets, all but `weighted_share` have a first axis of subsets.
+    """
 
     weighted_share: float = 0.0
-    intercept: float = 0.0
+    intercept: float | FloatArray = 0.0
     coefficients: FloatArray = np.zeros(0)
-    spline: Spline | None = None
-    residual_variance: float = 0.0
-    unseen_variance: float = 0.0
+    spline: SplineTables | None = None
+    residual_variance: float | FloatArray = 0.0
+    unseen_variance: float | FloatArray = 0.0
 
 
-class TrainingData(NamedTuple):
-    """Data from which estimators learn."""
+@dataclass(frozen=True)
+class TrainingData:
+    """Data from which estimators learn, of one subset or of many at once."""
 
     summary: ResponseSummary  # of the calibration models on the final items
     truth: FloatArray  # their full scores
     held_out: ResponseSummary  # of the same models as held-out models: items and curves come from other models
     held_out_truth: FloatArray
-    source_share: float  # lam' as published
+    source_share: float = 0.0  # lam' as published
     residuals: CalibrationResiduals = NO_RESIDUALS  # of the calibration models on the final items, at their abilities
+
+    @cached_property
+    def regression(self) -> RidgeRegression:
+        """Regression on the answers."""
+        return RidgeRegression.on(self.summary.answers, ~np.isnan(self.truth))
 
 
 def _given_variance(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
@@ -102,6 +120,7 @@ class Estimator:
     estimate: Callable[[ResponseSummary, LearnedParameters], FloatArray]
     title: str  # name in tables and figures
     regression: bool = False  # whether it learns from the answers of the calibration models
+    curves: bool = True  # whether it uses what the IRT model expects with the prior N(0, 1) of ability
     wide: bool = False  # whether it uses `ResponseSummary.prediction`
     extrapolates: bool = True  # whether it is valid for models outside the range of abilities of the calibration models
     # ResponseSummary, LearnedParameters → variance of the full score around the estimate under the IRT model; by
@@ -155,37 +174,38 @@ def _p_irt_wide(summary: ResponseSummary, learned: LearnedParameters) -> FloatAr
 def _difference(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     """Predictions of all items, plus the weighted mean residual of the items asked."""
     predicted = prediction_of(summary)
-    expected = _p_irt_wide(summary, learned) - predicted.residuals @ predicted.targets
-    return np.asarray(expected + predicted.residuals @ predicted.weights / (predicted.asked @ predicted.weights))
+    mean = weighted_sum(predicted.residuals, predicted.weights) / weighted_sum(predicted.asked, predicted.weights)
+    return _p_irt_wide(summary, learned) - weighted_sum(predicted.residuals, predicted.targets) + mean
 
 
 def _learn_aipw(training: TrainingData) -> LearnedParameters:
     """Weights of the answers; they sum to 1 because the regression has an intercept."""
-    items = training.summary.answers.T  # features of an item: the answers of the calibration models
-    centred, size = items - items.mean(axis=0), len(items)
-    ahead = np.nan_to_num(training.truth) - items.mean(axis=0)
-    slopes = np.linalg.solve(centred @ centred.T + AIPW_PENALTY * np.eye(size), centred @ ahead)
-    return LearnedParameters(coefficients=1 / size + slopes - slopes.mean())
+    items = training.summary.answers.swapaxes(-1, -2)  # features of an item: the answers of the calibration models
+    mean, size = items.mean(axis=-2, keepdims=True), items.shape[-2]
+    centred, ahead = items - mean, np.nan_to_num(training.truth) - mean[..., 0, :]
+    slopes = solve(centred @ centred.swapaxes(-1, -2) + AIPW_PENALTY * np.eye(size), weighted_sum(centred, ahead))
+    return LearnedParameters(coefficients=1 / size + slopes - slopes.mean(axis=-1, keepdims=True))
 
 
 def _learn_residuals(training: TrainingData) -> LearnedParameters:
     """Learn v (see the module), the variance of u given r, and the variance of u."""
     known, unseen, share = training.residuals
-    n_models, size = known.shape
-    shared, covariance, others = SHARED_SD**2, known.T @ known / n_models, known.T @ unseen / n_models
+    n_models, size = known.shape[-2:]
+    shared, by_item = SHARED_SD**2, known.swapaxes(-1, -2)
+    covariance, others = by_item @ known / n_models, weighted_sum(by_item, unseen) / n_models
     noise = ANSWER_VARIANCE * (1 + NOISY_MODELS / n_models) * np.eye(size)
-    found = np.linalg.solve(covariance + noise + shared, others + shared * share)
-    prior = float(unseen @ unseen) / n_models
-    left = prior - 2 * float(found @ others) + float(found @ covariance @ found)
+    found = solve(covariance + noise + shared, others + shared * np.expand_dims(share, -1))
+    prior = (unseen**2).sum(axis=-1) / n_models
+    left = prior + (found * (weighted_sum(covariance, found) - 2 * others)).sum(axis=-1)
     return LearnedParameters(
         coefficients=found,
-        residual_variance=max(left, 0.0) + shared * (share - float(found.sum())) ** 2,
+        residual_variance=np.maximum(left, 0) + shared * (share - found.sum(axis=-1)) ** 2,
         unseen_variance=prior + shared * share**2,
     )
 
 
 def _with_residuals(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
-    return np.asarray(_p_irt_wide(summary, learned) + prediction_of(summary).residuals @ learned.coefficients)
+    return _p_irt_wide(summary, learned) + weighted_sum(prediction_of(summary).residuals, learned.coefficients)
 
 
 def _residual_variance(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
@@ -195,9 +215,9 @@ def _residual_variance(summary: ResponseSummary, learned: LearnedParameters) -> 
     """
     predicted = prediction_of(summary)
     curve = predicted.unseen - (predicted.asked * learned.coefficients) @ predicted.chances
-    mean = (predicted.posterior * curve).sum(axis=1)
-    by_ability = (predicted.posterior * (curve - mean[:, None]) ** 2).sum(axis=1)
-    answered = predicted.asked.mean(axis=1)
+    mean = (predicted.posterior * curve).sum(axis=-1)
+    by_ability = (predicted.posterior * (curve - mean[..., None]) ** 2).sum(axis=-1)
+    answered = predicted.asked.mean(axis=-1)
     given = answered * learned.residual_variance + (1 - answered) * learned.unseen_variance
     return np.asarray(by_ability + given)
 
@@ -206,6 +226,8 @@ def _best_share(training: TrainingData) -> LearnedParameters:
     """Share of D_w, in [0, 1], for which its mixture with p-IRT has the smallest squared error on held-out models."""
     base = _p_irt(training.held_out)
     difference, error = training.held_out.weighted - base, training.held_out_truth - base
+    known = ~np.isnan(difference + error)
+    difference, error = difference[known], error[known]
     square = float(difference @ difference)
     return LearnedParameters(weighted_share=float(np.clip(difference @ error / square, 0, 1)) if square > 0 else 0.0)
 
@@ -227,53 +249,122 @@ def _smoothed(summary: ResponseSummary, learned: LearnedParameters) -> FloatArra
 
 
 def _learn_ridge(training: TrainingData) -> LearnedParameters:
-    return _regress(training.summary.answers, training.truth)
+    return LearnedParameters(0.0, *training.regression.fit(training.truth, PENALTIES))
 
 
 def _linear(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
-    return np.asarray(learned.intercept + summary.answers @ learned.coefficients)
+    return np.expand_dims(learned.intercept, -1) + weighted_sum(summary.answers, learned.coefficients)
 
 
 def _learn_correction(training: TrainingData) -> LearnedParameters:
-    return _regress(training.summary.answers, training.truth - _p_irt(training.summary))
+    return LearnedParameters(0.0, *training.regression.fit(training.truth - _p_irt(training.summary), PENALTIES))
 
 
 def _corrected(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     return _p_irt(summary) + _linear(summary, learned)
 
 
-def _regress(answers: FloatArray, target: FloatArray) -> LearnedParameters:
-    from sklearn.linear_model import RidgeCV  # noqa: PLC0415 - takes a second
+class RidgeRegression(NamedTuple):
+    """Ridge regressions on features of shape (..., model, feature), decomposed once for all targets and penalties.
 
-    found = RidgeCV(PENALTIES).fit(answers, target)
-    return LearnedParameters(intercept=float(found.intercept_), coefficients=np.asarray(found.coef_, dtype=np.float64))
+    Parameters
+    ----------
+    mean : array of shape (..., feature)
+        Means of the features.
+    centred : array of shape (..., model, feature)
+        X: features minus their means; 0 for models that are left out.
+    squares : array of shape (..., component)
+        Squares of the singular values of X.
+    components : array of shape (..., model, component)
+        Columns of length equal to the singular values: X = `components` V' with orthonormal V.
+    known : array of bool, shape (..., model)
+        Models that take part.
+    """
+
+    mean: FloatArray
+    centred: FloatArray
+    squares: FloatArray
+    components: FloatArray
+    known: npt.NDArray[np.bool_]
+
+    @classmethod
+    def on(cls, features: FloatArray, known: npt.NDArray[np.bool_]) -> RidgeRegression:
+        """Decompose features; `known` are the models that take part."""
+        kept = known[..., None]
+        mean = np.where(kept, features, 0).sum(axis=-2) / known.sum(axis=-1)[..., None]
+        centred = np.where(kept, features - mean[..., None, :], 0)
+        turned = centred.swapaxes(-1, -2)
+        if centred.shape[-1] < centred.shape[-2]:
+            squares, axes = np.linalg.eigh(turned @ centred)
+            return cls(mean, centred, squares, centred @ axes, known)
+        squares, axes = np.linalg.eigh(centred @ turned)
+        squares = np.maximum(squares, 0)
+        return cls(mean, centred, squares, axes * np.sqrt(squares)[..., None, :], known)
+
+    def fit(self, target: FloatArray, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Fit a target of shape (..., model) by the penalty with the smallest error if models are left out in turn.
+
+        Returns
+        -------
+        intercept, coefficients : arrays of shape (...,) and (..., feature)
+            The intercept is not penalised.
+        """
+        n = self.known.sum(axis=-1)[..., None]
+        centre = np.where(self.known, target, 0).sum(axis=-1) / n[..., 0]
+        ahead = np.where(self.known, target - centre[..., None], 0)
+        by_component = self.components.swapaxes(-1, -2)
+        shrunk = 1 / (self.squares[..., None, :] + penalties[:, None])  # (..., penalty, component)
+        left = ahead[..., None, :] - (weighted_sum(by_component, ahead)[..., None, :] * shrunk) @ by_component
+        leverage = 1 / n[..., None] + shrunk @ by_component**2
+        errors = np.where(self.known[..., None, :], left / (1 - leverage), 0)
+        best = (errors**2).sum(axis=-1).argmin(axis=-1)[..., None]
+        left = np.take_along_axis(left, best[..., None], axis=-2)[..., 0, :]
+        coefficients = weighted_sum(self.centred.swapaxes(-1, -2), left) / penalties[best]  # X'(y - Xb) = penalty b
+        return centre - (self.mean * coefficients).sum(axis=-1), coefficients
 
 
 def _learn_spline(training: TrainingData) -> LearnedParameters:
     """Fit both splines in one regression and tabulate them; the intercept is separate."""
-    from sklearn.linear_model import RidgeCV  # noqa: PLC0415 - takes a second
-    from sklearn.preprocessing import SplineTransformer  # noqa: PLC0415
+    known = ~np.isnan(training.truth + training.summary.weighted)
+    found, tables = [], []
+    for values in (training.summary.weighted, training.summary.ability):
+        values = np.where(known, values, np.nanmean(values, axis=-1, keepdims=True))
+        knots = _knots(values)
+        low, high = values.min(axis=-1), values.max(axis=-1)
+        at = np.linspace(low, high + (high == low), TABLE, axis=-1)
+        found.append(_spline_columns(values, knots))
+        tables.append((at, _spline_columns(at, knots)))
+    regression = RidgeRegression.on(np.concatenate(found, axis=-1), known)
+    intercept, slopes = regression.fit(training.truth, SPLINE_PENALTIES)
+    parts = [
+        (at, weighted_sum(columns, own))
+        for (at, columns), own in zip(tables, np.split(slopes, 2, axis=-1), strict=True)
+    ]
+    return LearnedParameters(intercept=intercept, spline=SplineTables(*parts[0], *parts[1]))
 
-    features = np.stack([training.summary.weighted, training.summary.ability], axis=1)
-    bases = [SplineTransformer(KNOTS, knots="quantile", extrapolation="linear") for _ in range(2)]
-    columns = [_fit_basis(basis, values) for basis, values in zip(bases, features.T, strict=True)]
-    found = RidgeCV(np.logspace(-6, 2, 17)).fit(np.concatenate(columns, axis=1), training.truth)
-    parts, start = [], 0
-    for basis, values, column in zip(bases, features.T, columns, strict=True):
-        slopes = found.coef_[start : start + column.shape[1]]
-        start += column.shape[1]
-        at = np.linspace(values.min(), values.max() + (values.max() == values.min()), TABLE)
-        parts.append((tuple(at.tolist()), tuple((basis.transform(at[:, None]) @ slopes).tolist())))
-    (score, score_part), (ability, ability_part) = parts
-    spline = Spline(score=score, score_part=score_part, ability=ability, ability_part=ability_part)
-    return LearnedParameters(intercept=float(found.intercept_), spline=spline)
+
+def _knots(values: FloatArray) -> FloatArray:
+    """Knots at quantiles of values, (..., model), or evenly where ties make quantiles equal, and beyond them."""
+    shares = np.linspace(0, 1, KNOTS)
+    inside = np.moveaxis(np.quantile(values, shares, axis=-1), 0, -1)
+    even = np.linspace(inside[..., 0], inside[..., -1], KNOTS, axis=-1)
+    inside = np.where((np.diff(inside) <= 0).any(axis=-1, keepdims=True), even, inside)
+    steps = np.arange(1, DEGREE + 1)
+    before = inside[..., :1] - steps[::-1] * (inside[..., 1:2] - inside[..., :1])
+    after = inside[..., -1:] + steps * (inside[..., -1:] - inside[..., -2:-1])
+    return np.concatenate([before, inside, after], axis=-1)
 
 
-def _fit_basis(basis: Any, values: FloatArray) -> FloatArray:
-    """Fit a spline basis with knots at quantiles, or evenly where ties make quantiles equal."""
-    if len(np.unique(np.quantile(values, np.linspace(0, 1, KNOTS)))) < KNOTS:
-        basis.set_params(knots="uniform")
-    return np.asarray(basis.fit_transform(values[:, None]), dtype=np.float64)
+def _spline_columns(at: FloatArray, knots: FloatArray) -> FloatArray:
+    """B-splines by the recursion of Cox and de Boor, shape (..., model, column); 0 where all knots are equal."""
+    at, knots = at[..., None], knots[..., None, :]
+    columns = ((knots[..., :-1] <= at) & (at < knots[..., 1:])).astype(np.float64)
+    for degree in range(1, DEGREE + 1):
+        width = knots[..., degree:] - knots[..., :-degree]
+        width = np.where(width > 0, width, np.inf)
+        rising = (at - knots[..., : -degree - 1]) / width[..., :-1] * columns[..., :-1]
+        columns = rising + (knots[..., degree + 1 :] - at) / width[..., 1:] * columns[..., 1:]
+    return columns
 
 
 def _spline(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
@@ -281,31 +372,44 @@ def _spline(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
         raise SubsetError("the subset has no spline, which its estimator needs; make it again.")
     curves = learned.spline
     of_score = _extended(summary.weighted, curves.score, curves.score_part)
-    return learned.intercept + of_score + _extended(summary.ability, curves.ability, curves.ability_part)
+    of_ability = _extended(summary.ability, curves.ability, curves.ability_part)
+    return np.expand_dims(learned.intercept, -1) + of_score + of_ability
 
 
-def _extended(at: FloatArray, x: tuple[float, ...], y: tuple[float, ...]) -> FloatArray:
-    """Linear interpolation and extrapolation; constant if all models had the same value."""
-    inside = np.interp(at, x, y)
-    first, last = ((y[b] - y[a]) / (x[b] - x[a]) if x[b] > x[a] else 0.0 for a, b in ((0, 1), (-2, -1)))
-    return np.asarray(inside + np.minimum(at - x[0], 0) * first + np.maximum(at - x[-1], 0) * last)
+def _extended(at: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Interpolate tables, (..., point), linearly and beyond their ends; constant if all models had one value."""
+    right = np.clip((x[..., None, :] < at[..., None]).sum(axis=-1), 1, x.shape[-1] - 1)
+    (x0, x1), (y0, y1) = ([np.take_along_axis(each, right - back, axis=-1) for back in (1, 0)] for each in (x, y))
+    width = x1 - x0
+    return np.asarray(y0 + (at - x0) * (y1 - y0) / np.where(width > 0, width, np.inf))
+
+
+def solve(matrix: FloatArray, values: FloatArray) -> FloatArray:
+    """Solve equations, matrices of shape (..., n, n) and values of shape (..., n)."""
+    return np.asarray(np.linalg.solve(matrix, values[..., None])[..., 0])
 
 
 ESTIMATORS: Final[Mapping[str, Estimator]] = {
-    "weighted": Estimator(_nothing, _weighted, "weighted"),
+    "weighted": Estimator(_nothing, _weighted, "weighted", curves=False),
     "p_irt": Estimator(_nothing, _p_irt, "p-IRT"),
     "p_irt_weighted": Estimator(_nothing, _p_irt_weighted, "p-IRT, weighted D"),
     "gp_irt": Estimator(_best_share, _mix(_p_irt), "gp-IRT"),
     "irt_smoothed": Estimator(_nothing, _smoothed, "IRT-smoothed"),
-    "ridge": Estimator(_learn_ridge, _linear, "ridge", regression=True, extrapolates=False),
+    "ridge": Estimator(_learn_ridge, _linear, "ridge", regression=True, curves=False, extrapolates=False),
     "spline": Estimator(_learn_spline, _spline, "spline", regression=True, extrapolates=False),
     "p_irt_ridge": Estimator(_learn_correction, _corrected, "p-IRT + ridge", regression=True, extrapolates=False),
-    "p_irt_wide": Estimator(_nothing, _p_irt_wide, "p-IRT, wide prior", wide=True),
-    "irt_difference": Estimator(_nothing, _difference, "IRT difference", wide=True),
+    "p_irt_wide": Estimator(_nothing, _p_irt_wide, "p-IRT, wide prior", curves=False, wide=True),
+    "irt_difference": Estimator(_nothing, _difference, "IRT difference", curves=False, wide=True),
     "p_irt_residual": Estimator(
-        _learn_residuals, _with_residuals, "p-IRT + residuals", regression=True, wide=True, variance=_residual_variance
-    ),
-    "aipw": Estimator(_learn_aipw, _linear, "AIPW", regression=True),
+        _learn_residuals,
+        _with_residuals,
+        "p-IRT + residuals",
+        regression=True,
+        curves=False,
+        wide=True,
+        variance=_residual_variance,
+    ),  # fmt: skip
+    "aipw": Estimator(_learn_aipw, _linear, "AIPW", regression=True, curves=False),
     "p_irt_source": Estimator(_nothing, _p_irt_source, "p-IRT, as published"),
     "gp_irt_source": Estimator(_source_share, _mix(_p_irt_source), "gp-IRT, as published"),
 }
@@ -335,63 +439,32 @@ def possible_range(summary: ResponseSummary) -> tuple[FloatArray, FloatArray]:
     return summary.observed, np.minimum(summary.observed + 1 - summary.asked_share, 1)
 
 
-MAX_RANDOM: Final = 100_000  # subsets of a size: a percentile needs no more digits
-FEW_DRAWS: Final = 2  # of item parameters for random subsets, which need no intervals
+READ_AT_ONCE: Final = 20  # subsets: their likelihoods stay in the processor's cache
+NOTHING_LEARNED: Final = LearnedParameters()
 
 
-class RandomSubsets(NamedTuple):
-    """Sizes of random subsets, estimators (names in `ESTIMATORS`), number of subsets per size, and seed."""
+def subset_scores(
+    evaluated: ModelScorer,
+    calibrating: ModelScorer,
+    chosen: WeightedItems,
+    names: Sequence[str],
+    learned: Mapping[str, LearnedParameters],
+) -> dict[str, FloatArray]:
+    """Estimate the full scores of models from many subsets, shape (subset, model), by each estimator.
 
-    sizes: tuple[int, ...]
-    estimators: tuple[str, ...]
-    n_random: int
-    seed: int
-
-
-def random_errors(
-    basis: SelectionBasis,
-    test: ResponseCounts,
-    drawn: RandomSubsets,
-    learned_at_random: Mapping[int, Mapping[str, LearnedParameters]],
-) -> pd.DataFrame:
-    """Sum of absolute errors of each random subset and estimator on held-out models.
-
-    Subsets are simple random samples of all items with equal weights. Regressions are fitted to each subset. gp-IRT
-    takes its share from `learned_at_random`, where the method "random" learned it for this size; otherwise it is left
-    out.
+    Regressions learn from the calibration models, again for every subset. The others take what they have `learned`.
     """
-    truth = full_scores(test, basis.target)
-    known, rows = ~np.isnan(truth), []
-    for size in drawn.sizes:
-        learned = learned_at_random.get(size, {})
-        names = [name for name in drawn.estimators if name in learned or not name.startswith("gp")]
-        regression = any(ESTIMATORS[name].regression for name in names)
-        for replicate in range(drawn.n_random):
-            rng = np.random.default_rng([drawn.seed, size, replicate])
-            places = np.sort(rng.choice(basis.counts.n_items, size, replace=False))
-            scorer = make_scorer(basis, basis.select(places), np.full(size, 1 / size), intervals=False)
-            summary = summarise_responses(scorer, test.take(items=places), n_draws=FEW_DRAWS)
-            own = summary
-            if regression:
-                own = summarise_responses(scorer, basis.counts.take(items=places), n_draws=FEW_DRAWS)
-            training = TrainingData(own, basis.full_score, own, basis.full_score, 0.0, basis.residuals(places))
-            for name in names:
-                mixes = name.startswith("gp")
-                taken = learned[name] if mixes else ESTIMATORS[name].learn(training)
-                error = np.abs(estimate(name, summary, taken) - truth)[known].sum()
-                rows.append((size, name, replicate, error, known.sum()))
-    return pd.DataFrame(rows, columns=["size", "estimator", "replicate", "error", "n"])
-
-
-def relative_to_random(table: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
-    """Add the mean and quantiles of the errors of random subsets, and the percentile of each row among them."""
-    grouped = random.groupby(["size", "estimator"])["mae"]
-    low, high = (grouped.quantile(quantile) for quantile in INTERVAL)
-    reference = pd.DataFrame({"random": grouped.mean(), "random_q05": low, "random_q95": high}).reset_index()
-    joined = table.merge(reference, on=["size", "estimator"], how="left")
-    by_key = {key: part.to_numpy() for key, part in grouped}
-    joined["percentile"] = [
-        (1 + (by_key[size, name] <= mae).sum()) / (1 + len(by_key[size, name])) if (size, name) in by_key else np.nan
-        for size, name, mae in zip(joined["size"], joined["estimator"], joined["mae"], strict=True)
-    ]
-    return joined
+    used = [ESTIMATORS[name] for name in names]
+    learning = [name for name in names if ESTIMATORS[name].regression]
+    by_curves = any(each.curves for each in used if each.regression)
+    out = {name: np.empty((len(chosen.items), len(evaluated.truth))) for name in names}
+    for block in slices(len(chosen.items), READ_AT_ONCE):
+        part, known = WeightedItems(chosen.items[block], chosen.weights[block]), dict(learned)
+        summary = evaluated.read(part, expected=any(each.curves for each in used), wide=any(each.wide for each in used))
+        if learning:
+            own, residuals = calibrating.read(part, expected=by_curves), calibrating.basis.residuals(part.items)
+            training = TrainingData(own, calibrating.truth, own, calibrating.truth, residuals=residuals)
+            known |= {name: ESTIMATORS[name].learn(training) for name in learning}
+        for name in names:
+            out[name][block] = estimate(name, summary, known.get(name, NOTHING_LEARNED))
+    return out

@@ -41,6 +41,7 @@ from irt_bench.subsets.subset import (
     CalibrationRecord,
     EstimatorParameters,
     SmallestGap,
+    Spline,
     SubsetItem,
     SubsetRecord,
     UnseenItems,
@@ -366,13 +367,13 @@ def _known_number(value: float) -> float | None:
 def _numbers(learned: LearnedParameters, errors: HeldOutErrors, abler: HeldOutErrors) -> EstimatorParameters:
     return EstimatorParameters(
         weighted_share=learned.weighted_share,
-        intercept=learned.intercept,
+        intercept=float(learned.intercept),
         coefficients=tuple(learned.coefficients.tolist()),
-        spline=learned.spline,
+        spline=None if learned.spline is None else Spline(**{k: tuple(v) for k, v in learned.spline._asdict().items()}),
         misfit_sd=errors.misfit_sd,
         interval_scale=errors.interval_scale,
-        residual_variance=learned.residual_variance,
-        unseen_variance=learned.unseen_variance,
+        residual_variance=float(learned.residual_variance),
+        unseen_variance=float(learned.unseen_variance),
         abler_misfit_sd=_known_number(abler.misfit_sd),
         abler_scale=_known_number(abler.interval_scale),
     )

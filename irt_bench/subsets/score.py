@@ -47,7 +47,14 @@ from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import ClusterLabels
 from irt_bench.responses.table import FILTER, METRIC
 from irt_bench.subsets.basis import filled_shares
-from irt_bench.subsets.estimators import LearnedParameters, estimate, estimator_of, possible_range, prediction_of
+from irt_bench.subsets.estimators import (
+    LearnedParameters,
+    SplineTables,
+    estimate,
+    estimator_of,
+    possible_range,
+    prediction_of,
+)
 from irt_bench.subsets.scorer import Prediction, ResponseSummary, scorer_of, summarise_responses
 from irt_bench.subsets.subset import EstimatorParameters, SubsetRecord, bare_hash
 
@@ -331,9 +338,9 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
     few, limits = subset.calibration.n_models < FEW_MODELS, subset.calibration.ability_range
     context = ScoringContext(scorer.nodes, limits, subset.n_items_full, scorer.targets.min(), few)
     scored = estimate_with_interval(subset.estimator, summary, _learned(numbers), (errors, abler), context)
-    ability_sd = summary.abilities["ability_sd"].to_numpy(dtype=np.float64)
     table = pd.DataFrame(np.nan, index=counts.models.index.rename(MODEL), columns=list(COLUMNS[:5]))
-    found = [np.where(scored.refused, np.nan, scored.estimate), scored.q05, scored.q95, summary.ability, ability_sd]
+    found = [np.where(scored.refused, np.nan, scored.estimate), scored.q05, scored.q95]
+    found += [summary.ability, summary.ability_sd]
     table.loc[answered] = np.stack(found, axis=1)
     table["n_items"] = answers.asked.sum(axis=1)
     table["n_missing"] = subset.size - table["n_items"]
@@ -464,7 +471,10 @@ def check_same_metric_and_filter(items: pd.DataFrame, ids: Iterable[object], sub
 def _learned(numbers: EstimatorParameters) -> LearnedParameters:
     coefficients: FloatArray = np.array(numbers.coefficients, dtype=np.float64)
     variances = numbers.residual_variance, numbers.unseen_variance
-    return LearnedParameters(numbers.weighted_share, numbers.intercept, coefficients, numbers.spline, *variances)
+    spline = None
+    if numbers.spline is not None:
+        spline = SplineTables(*(np.array(getattr(numbers.spline, name)) for name in SplineTables._fields))
+    return LearnedParameters(numbers.weighted_share, numbers.intercept, coefficients, spline, *variances)
 
 
 def _flags(table: pd.DataFrame, outside: npt.NDArray[np.bool_]) -> list[str]:

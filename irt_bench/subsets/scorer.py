@@ -110,17 +110,17 @@ class Prediction(NamedTuple):
 
     Parameters
     ----------
-    posterior : array of shape (model, node)
+    posterior : array of shape (..., model, node)
         Posterior of ability, sum 1.
-    chances : array of shape (item, node)
+    chances : array of shape (..., item, node)
         Probabilities of a right answer to the chosen items, mean over draws of their parameters.
-    unseen : array of shape (1 or model, node)
+    unseen : array of shape (..., 1 or model, node)
         Sum over the items not asked of target weight x probability of a right answer.
-    residuals : array of shape (model, item)
+    residuals : array of shape (..., model, item)
         Share of right answers minus its expectation; 0 in missing cells.
-    asked : array of bool, shape (model, item)
+    asked : array of bool, shape (..., model, item)
         Whether a chosen item was asked.
-    weights, targets : arrays of shape (item,)
+    weights, targets : arrays of shape (..., item)
         Shares of the chosen items in the weighted score and in the full score.
     """
 
@@ -143,13 +143,13 @@ class Prediction(NamedTuple):
     ) -> Prediction:
         """Make a prediction; `answers` are (shares of right answers, asked), `shares` are (weights, targets)."""
         right, asked = answers
-        residuals = np.where(asked, right - posterior @ chances.T, 0.0)
+        residuals = np.where(asked, right - posterior @ chances.swapaxes(-1, -2), 0.0)
         return cls(posterior, chances, np.atleast_2d(unseen), residuals, asked, *shares)
 
     @property
     def expected_unseen(self) -> FloatArray:
-        """Expected contribution of the items not asked to the full score, shape (model,)."""
-        return np.asarray((self.posterior * self.unseen).sum(axis=1))
+        """Expected contribution of the items not asked to the full score, shape (..., model)."""
+        return np.asarray((self.posterior * self.unseen).sum(axis=-1))
 
     def outside(self, nodes: FloatArray, low: float, high: float) -> FloatArray:
         """Probability that the ability lies outside a range, shape (model,)."""
@@ -158,31 +158,32 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class ResponseSummary:
-    """Summary of the responses of models to the chosen items.
+    """Summary of the responses of models to the chosen items; of many subsets at once along the first axis.
 
     Parameters
     ----------
-    abilities : pd.DataFrame
-        ``ability, ability_sd, ability_q05, ability_q95, n_items``, indexed by model.
-    answers : array of shape (model, item)
+    ability, ability_sd : arrays of shape (..., model)
+        Posterior mean and sd of ability.
+    answers : array of shape (..., model, item)
         Shares of right answers; the expected probability in missing cells.
-    weighted : array of shape (model,)
+    weighted : array of shape (..., model)
         Weighted score over the chosen items that were asked.
-    observed, asked_share : arrays of shape (model,)
+    observed, asked_share : arrays of shape (..., model)
         Contribution of the answers to the full score, and total share of the answered items in it.
-    unseen, unseen_plug_in : arrays of shape (model,)
+    unseen, unseen_plug_in : arrays of shape (..., model)
         Expected contribution of the items not asked: mean over the posterior of ability, and at the maximum-likelihood
         ability.
-    expected : array of shape (model,)
+    expected : array of shape (..., model)
         Expected full score over all items, mean over the posterior of ability.
-    variance : array of shape (model,)
+    variance : array of shape (..., model)
         Variance of the full score given the answers, under the IRT model: from ability, item parameters and answers to
         the other items.
     prediction : Prediction, optional
         Prediction with the wide prior; None if summaries of several subsets were joined.
     """
 
-    abilities: pd.DataFrame
+    ability: FloatArray
+    ability_sd: FloatArray
     answers: FloatArray
     weighted: FloatArray
     observed: FloatArray
@@ -193,19 +194,12 @@ class ResponseSummary:
     variance: FloatArray
     prediction: Prediction | None = None
 
-    @property
-    def ability(self) -> FloatArray:
-        """Posterior mean abilities."""
-        return self.abilities["ability"].to_numpy(dtype=np.float64)
-
 
 def join_summaries(parts: list[ResponseSummary]) -> ResponseSummary:
     """Concatenate the models of several summaries, without the answers, which are to different items."""
-    names = [name for name in vars(parts[0]) if name not in ("abilities", "answers", "prediction")]
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return ResponseSummary(
-        pd.concat([part.abilities for part in parts]), np.empty((len(joined["weighted"]), 0)), **joined
-    )
+    names = [name for name in vars(parts[0]) if name not in ("answers", "prediction")]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in names}
+    return ResponseSummary(answers=np.empty((*joined["weighted"].shape, 0)), **joined)
 
 
 def make_scorer(
@@ -258,14 +252,13 @@ def scorer_of(subset: SubsetRecord) -> SubsetScorer:
     )
 
 
-def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts, *, n_draws: int = ITEM_DRAWS) -> ResponseSummary:
+def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts) -> ResponseSummary:
     """Summarise responses to the items of a scorer, in its order: ability, and contributions to the full score.
 
-    At most `ITEM_DRAWS` draws of the item parameters are used for abilities. Cells may be missing.
+    Cells may be missing.
     """
     counts = as_answers(counts)
-    abilities = abilities_given_draws(counts, scorer.draws, n_draws=n_draws)
-    abilities["n_items"] = counts.asked.sum(axis=1)
+    abilities = abilities_given_draws(counts, scorer.draws, n_draws=ITEM_DRAWS)
     shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
     missing = np.where(asked, 0.0, scorer.targets)
     ability, ability_sd = (abilities[name].to_numpy(dtype=np.float64)[:, None] for name in ("ability", "ability_sd"))
@@ -285,7 +278,8 @@ def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts, *, n_draws
     weight = asked @ scorer.weights
     weighted = shares @ scorer.weights / np.where(weight > 0, weight, np.nan)
     return ResponseSummary(
-        abilities=abilities,
+        ability=ability[:, 0],
+        ability_sd=ability_sd[:, 0],
         answers=np.where(asked, shares, _chances_at(scorer, ability)) if some else shares,
         weighted=weighted,
         observed=shares @ scorer.targets,
@@ -345,22 +339,40 @@ def maximum_likelihood_ability(scorer: SubsetScorer, counts: ResponseCounts) -> 
     return np.asarray(scorer.nodes[likelihood.argmax(axis=1)])
 
 
-NO_ABILITIES: Final = pd.DataFrame()
+MAX_KEPT: Final = 1_000  # subsets, or blocks of them, whose expectations are kept for other weights
 SCORE_DIGITS: Final = 12  # of weighted means: as many right answers are as high a score, whichever items they are to
 
 
 class WeightedItems(NamedTuple):
-    """Items, as positions in the benchmark, and their weights."""
+    """Items, as positions in the benchmark, and their weights, shape (item,); of many subsets (subset, item)."""
 
     items: Positions
     weights: FloatArray
 
 
-class ModelScorer:
-    """Scores the responses of some models with one fit to the calibration models, of the same items."""
+class LikelihoodCurves(NamedTuple):
+    """Probabilities of a right answer by which a likelihood of ability is computed, shape (item, node)."""
 
-    def __init__(self, basis: SelectionBasis, counts: ResponseCounts) -> None:
+    expected: FloatArray  # mean over draws of the parameters
+    plug_in: FloatArray  # for the maximum-likelihood ability
+
+    @classmethod
+    def of_records(cls, basis: SelectionBasis) -> LikelihoodCurves:
+        """Curves by which `summarise_responses` reads an item of a subset that is made."""
+        n_items = basis.counts.n_items
+        every = make_scorer(basis, Selection(np.arange(n_items)), np.full(n_items, 1 / n_items), intervals=False)
+        return cls(every.expected_curves, every.curves)
+
+
+class ModelScorer:
+    """Scores the responses of some models with one fit to the calibration models, of the same items.
+
+    The likelihood is that of the mean curves of the basis, or of other `curves`.
+    """
+
+    def __init__(self, basis: SelectionBasis, counts: ResponseCounts, curves: LikelihoodCurves | None = None) -> None:
         self.basis = basis
+        self._curves = curves or LikelihoodCurves(basis.curves.chance, basis.curves.chance)
         self.truth = full_scores(counts, basis.target)
         self._complete = bool(counts.asked.all())
         self._shares = np.nan_to_num(counts.proportions(), copy=False)
@@ -369,99 +381,88 @@ class ModelScorer:
         self._trials = counts.trials[: 1 if alike else None].astype(np.float64)
         self._asked = (self._trials > 0).astype(np.float64)
         self._expected: dict[tuple[tuple[int, ...], bytes], dict[str, FloatArray]] = {}
+        self._last: tuple[object, list[FloatArray], FloatArray] | None = None
 
     @cached_property
-    def _logs(self) -> tuple[FloatArray, FloatArray]:
-        """Log-odds of a right answer, and the log-probability of a wrong one, (item, node)."""
-        chance = np.clip(self.basis.curves.chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-        wrong = np.log1p(-chance)
-        return np.log(chance) - wrong, wrong
+    def _logs(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
+        """Log-odds of a right answer, and the log-probability of a wrong one, (item, node), by each kind of curve."""
+        found = []
+        for chance in self._curves if self._curves.plug_in is not self._curves.expected else self._curves[:1]:
+            chance = np.clip(chance, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+            wrong = np.log1p(-chance)
+            found.append((np.log(chance) - wrong, wrong))
+        return tuple(found)
 
     @cached_property
     def _total(self) -> FloatArray:
         return np.asarray(self.basis.target @ self.basis.curves.chance)
 
-    def read(self, chosen: WeightedItems, *, abilities: bool = False, wide: bool = False) -> ResponseSummary:
-        """Compute what estimators need from the responses to some items, without variances.
+    def read(self, chosen: WeightedItems, *, expected: bool = True, wide: bool = False) -> ResponseSummary:
+        """Compute what estimators need from the responses to some items or to many subsets, without variances.
 
-        Abilities and the prediction under the wide prior are computed only if asked for.
+        What rests on ability is computed only if `expected`, and the prediction under the wide prior only if `wide`.
         """
-        items = chosen.items[None]
-        found = {name: values[0] for name, values in self._sums(items, chosen.weights[None]).items()}
-        answers, ability, prediction = self._shares[:, chosen.items], NO_ABILITIES, None
-        if abilities or wide or not self._complete:
-            chance = self.basis.curves.chance[chosen.items]
-            asked = np.broadcast_to(self._asked[:, chosen.items] > 0, answers.shape)
-            likelihood = self._likelihood(items)[0]
-            posterior = posterior_on(ABILITY_NODES, likelihood)
+        items, weights = chosen
+        shares, asked, target = self._of(self._shares, items), self._of(self._asked, items), self.basis.target[items]
+        weight, observed = weighted_sum(asked, weights), weighted_sum(shares, target)
+        unknown = np.full_like(observed, np.nan)
+        answers, prediction = shares, None
+        if wide or not self._complete:
+            (likelihood, *_), unseen = self._by_ability(items)
+            chance = self._curves.expected[items]
+            present = np.broadcast_to(asked > 0, shares.shape)
             if not self._complete:
-                answers = np.where(asked, answers, posterior @ chance.T)
-            if abilities:
-                ability = pd.DataFrame({"ability": posterior @ ABILITY_NODES})
+                posterior = posterior_on(ABILITY_NODES, likelihood)
+                answers = np.where(present, shares, posterior @ chance.swapaxes(-1, -2))
             if wide:
                 widened = posterior_on(ABILITY_NODES, likelihood, WIDE_PRIOR_SD)
-                read = (self._shares[:, chosen.items], asked)
-                given = (chosen.weights, self.basis.target[chosen.items])
-                prediction = Prediction.of(widened, chance, self._unseen(items)[0], read, given)
+                prediction = Prediction.of(widened, chance, unseen, (shares, present), (weights, target))
+        names = ("ability", "unseen", "unseen_plug_in", "expected")
         return ResponseSummary(
-            abilities=ability, answers=answers, prediction=prediction, **found, **{
-                name: values[0] for name, values in self._expectations(items).items()
-            },
-        )  # fmt: skip
-
-    def read_subsets(self, items: Positions, weights: FloatArray, *, expected: bool = True) -> ResponseSummary:
-        """Read many subsets, shape (subset, item), as `join_summaries` joins them: models of the first one first.
-
-        What rests on ability is computed only if `expected`.
-        """
-        found = self._sums(items, weights)
-        if expected:
-            found |= self._expectations(items)
-        else:
-            found |= dict.fromkeys(("unseen", "unseen_plug_in", "expected"), np.full_like(found["weighted"], np.nan))
-        flat = {name: values.reshape(-1) for name, values in found.items()}
-        empty = np.empty((len(flat["weighted"]), 0))
-        return ResponseSummary(abilities=NO_ABILITIES, answers=empty, prediction=None, **flat)
-
-    def _sums(self, items: Positions, weights: FloatArray) -> dict[str, FloatArray]:
-        """Weighted sums of the answers, shape (subset, model)."""
-        shares, asked, target = self._of(self._shares, items), self._of(self._asked, items), self.basis.target[items]
-        weight = (asked @ weights[..., None])[..., 0]
-        weighted = (shares @ weights[..., None])[..., 0] / np.where(weight > 0, weight, np.nan)
-        observed = (shares @ target[..., None])[..., 0]
-        return {
-            "weighted": np.round(weighted, SCORE_DIGITS),
-            "observed": observed,
-            "asked_share": np.broadcast_to((asked @ target[..., None])[..., 0], observed.shape),
-            "variance": np.full_like(observed, np.nan),
-        }
+            ability_sd=unknown,
+            answers=answers,
+            weighted=np.round(weighted_sum(shares, weights) / np.where(weight > 0, weight, np.nan), SCORE_DIGITS),
+            observed=observed,
+            asked_share=np.broadcast_to(weighted_sum(asked, target), observed.shape),
+            variance=unknown,
+            prediction=prediction,
+            **(self._expectations(items) if expected else dict.fromkeys(names, unknown)),
+        )
 
     def _expectations(self, items: Positions) -> dict[str, FloatArray]:
-        """Compute expected contributions of items to the full score, shape (subset, model)."""
-        key = (items.shape, items.tobytes())
-        if key not in self._expected:  # not read with other weights
-            likelihood, unseen = self._likelihood(items), self._unseen(items)
-            posterior, best = posterior_on(ABILITY_NODES, likelihood), likelihood.argmax(axis=-1)[..., None]
+        """Compute abilities, and expected contributions of items to the full score, shape (..., model)."""
+        key = items.shape, items.tobytes()
+        found = self._expected.get(key)
+        if found is None:  # not read with other weights
+            likelihoods, unseen = self._by_ability(items)
+            posterior, best = posterior_on(ABILITY_NODES, likelihoods[0]), likelihoods[-1].argmax(axis=-1)[..., None]
             everywhere = np.broadcast_to(unseen, posterior.shape)
-            self._expected[key] = {
-                "unseen": np.einsum("smn,smn->sm", posterior, everywhere),
+            found = {
+                "ability": posterior @ ABILITY_NODES,
+                "unseen": np.einsum("...mn,...mn->...m", posterior, everywhere),
                 "unseen_plug_in": np.take_along_axis(everywhere, best, axis=-1)[..., 0],
                 "expected": posterior @ self._total,
             }
-        return self._expected[key]
+            if len(self._expected) < MAX_KEPT:
+                self._expected[key] = found
+        return found
 
-    def _likelihood(self, items: Positions) -> FloatArray:
-        """Log-likelihood of ability, shape (subset, model, node)."""
-        log_odds, wrong = self._logs
-        right, trials = self._of(self._right, items), self._of(self._trials, items)
-        return np.asarray(right @ log_odds[items] + trials @ wrong[items])
-
-    def _unseen(self, items: Positions) -> FloatArray:
-        """Compute the expected contribution of the items not asked, shape (subset, 1 or model, node)."""
-        asked = self._of(self._asked, items) * self.basis.target[items][:, None]
-        return np.asarray(self._total - asked @ self.basis.curves.chance[items])
+    def _by_ability(self, items: Positions) -> tuple[list[FloatArray], FloatArray]:
+        """Log-likelihoods, (..., model, node), and what items not asked contribute, (..., 1 or model, node)."""
+        key = items.shape, items.tobytes()
+        if self._last is None or self._last[0] != key:
+            right, trials = self._of(self._right, items), self._of(self._trials, items)
+            asked = self._of(self._asked, items) * self.basis.target[items][..., None, :]
+            likelihoods = [right @ log_odds[items] + trials @ wrong[items] for log_odds, wrong in self._logs]
+            self._last = key, likelihoods, self._total - asked @ self.basis.curves.chance[items]
+        return self._last[1:]
 
     @staticmethod
     def _of(values: FloatArray, items: Positions) -> FloatArray:
-        """Values of shape (model, item) of each subset, (subset, model, item)."""
-        return values[:, items].swapaxes(0, 1)
+        """Values of shape (model, item) of each subset, (..., model, item)."""
+        return np.moveaxis(values[:, items], 0, -2)
+
+
+def weighted_sum(values: npt.NDArray[Any], weights: FloatArray) -> FloatArray:
+    """Sum values of shape (..., model, item) with weights of shape (..., item)."""
+    return np.asarray((values @ weights[..., None])[..., 0])

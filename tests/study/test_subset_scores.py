@@ -50,7 +50,7 @@ def test_answers_are_read_as_for_a_subset_that_is_made(data, gaps):
     selection = data.basis.select(items)
     scorer = make_scorer(data.basis, selection, weights)
     expected = summarise_responses(scorer, counts.take(items=items))
-    found = ModelScorer(data.basis, counts).read(WeightedItems(items, weights), abilities=True)
+    found = ModelScorer(data.basis, counts).read(WeightedItems(items, weights))
     for name in ("weighted", "observed", "asked_share"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-9)
     for name, within in (

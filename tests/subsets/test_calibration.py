@@ -113,9 +113,10 @@ def test_errors_of_a_fold_rest_on_nothing_learned_from_its_models(known_fits, pl
     assert abler.residuals.chosen.shape == (counts.n_models // 2, 10)
     assert len(everyone.held_out_truth) == counts.n_models and len(by_fold) == len(prepared.folds)
     for fold, training in zip(prepared.folds, by_fold, strict=True):
-        taken = set(training.held_out.abilities.index) | set(fold.kept.counts.models.index)
-        assert taken.isdisjoint(fold.held_out.models.index)
-        assert len(training.held_out_truth) == counts.n_models - fold.held_out.n_models
+        assert set(fold.kept.counts.models.index).isdisjoint(fold.held_out.models.index)
+        others = [other.held_out for other in prepared.folds if other is not fold]
+        truths = [full_scores(held_out, fold.kept.target) for held_out in others]
+        np.testing.assert_allclose(training.held_out_truth, np.concatenate(truths))
 
 
 def test_folds_are_fitted_by_the_fast_method_where_it_knows_the_model_and_else_by_svi():

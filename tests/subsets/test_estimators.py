@@ -1,12 +1,24 @@
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.preprocessing import SplineTransformer
 
 from irt_bench.errors import SubsetError
 from irt_bench.subsets import estimators
 from irt_bench.subsets.basis import CalibrationResiduals
-from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, _extended, estimate, estimator_of
+from irt_bench.subsets.estimators import (
+    ESTIMATORS,
+    PENALTIES,
+    SPLINE_PENALTIES,
+    LearnedParameters,
+    RidgeRegression,
+    TrainingData,
+    _extended,
+    estimate,
+    estimator_of,
+)
 from irt_bench.subsets.scorer import ResponseSummary, make_scorer, summarise_responses
 
 
@@ -64,16 +76,53 @@ def test_the_share_of_gp_irt_is_that_of_least_squared_error(training):
     assert ESTIMATORS["gp_irt"].learn(training).weighted_share == pytest.approx(grid[errors.argmin(), 0], abs=1e-3)
 
 
-def test_ridge_agrees_with_scikit_learn_at_its_penalty(training):
-    learned = ESTIMATORS["ridge"].learn(training)
-    answers = training.summary.answers
-    fits = [Ridge(alpha).fit(answers, training.truth).coef_ for alpha in np.logspace(-2, 5, 15)]
-    assert min(np.abs(fit - learned.coefficients).max() for fit in fits) < 1e-8
+@pytest.mark.parametrize("n_models", [30, 12])
+def test_ridge_regressions_of_many_subsets_are_those_of_scikit_learn_one_by_one(n_models):
+    """With more models than items and with fewer; the penalty is chosen by leaving out one model at a time."""
+    rng = np.random.default_rng(1)
+    answers = rng.integers(0, 2, (6, n_models, 20)).astype(float)
+    answers[0, :, :3] = 1  # items that all models solve
+    target = answers.mean(axis=-1) + rng.normal(0, np.geomspace(0.003, 1, 6)[:, None], (6, n_models))
+    intercept, slopes = RidgeRegression.on(answers, np.ones(n_models, dtype=bool)).fit(target, PENALTIES)
+    found = [RidgeCV(PENALTIES).fit(*each) for each in zip(answers, target, strict=True)]
+    np.testing.assert_allclose(slopes, [each.coef_ for each in found], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(intercept, [each.intercept_ for each in found], rtol=1e-9)
+    assert len({each.alpha_ for each in found}) > 2
+
+
+def test_models_without_a_full_score_take_no_part_in_a_regression():
+    rng = np.random.default_rng(2)
+    answers, target = rng.random((20, 8)), rng.random(20)
+    target[[3, 7]] = np.nan
+    known = ~np.isnan(target)
+    found = RidgeRegression.on(answers, known).fit(target, PENALTIES)
+    expected = RidgeRegression.on(answers[known], known[known]).fit(target[known], PENALTIES)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_splines_are_those_of_scikit_learn(training, ties):
+    """Knots at quantiles, and evenly where most models have the same score."""
+    summary = training.summary
+    if ties:
+        summary = replace(summary, weighted=np.where(summary.weighted < 0.6, 0.5, summary.weighted))
+    learned = ESTIMATORS["spline"].learn(replace(training, summary=summary))
+    columns = [
+        SplineTransformer(5, knots="uniform" if ties and values is summary.weighted else "quantile").fit_transform(
+            values[:, None]
+        )
+        for values in (summary.weighted, summary.ability)
+    ]
+    found = RidgeCV(SPLINE_PENALTIES).fit(np.concatenate(columns, axis=1), training.truth)
+    expected = found.predict(np.concatenate(columns, axis=1))
+    np.testing.assert_allclose(ESTIMATORS["spline"].estimate(summary, learned), expected, atol=2e-3)  # tabulated
+    assert float(learned.intercept) == pytest.approx(found.intercept_, rel=1e-6)
 
 
 def test_regressions_learn_nothing_from_shuffled_scores(training):
     rng = np.random.default_rng(0)
-    shuffled = training._replace(truth=rng.permutation(training.truth))
+    shuffled = replace(training, truth=rng.permutation(training.truth))
     learned = ESTIMATORS["ridge"].learn(shuffled)
     assert np.std(training.summary.answers @ learned.coefficients) < 0.3 * np.std(training.truth)
 
@@ -81,10 +130,9 @@ def test_regressions_learn_nothing_from_shuffled_scores(training):
 def test_a_spline_goes_on_straight_beyond_the_calibration_models(training):
     learned = ESTIMATORS["spline"].learn(training)
     shifted = {
-        name: np.repeat(values[:1], 3, axis=0) for name, values in vars(training.summary).items() if name != "abilities"
+        name: np.repeat(values[:1], 3, axis=0) for name, values in vars(training.summary).items() if name != "ability"
     }
-    top = max(learned.spline.ability)
-    abilities = pd.DataFrame({"ability": [top + 1, top + 2, top + 3]})
+    abilities = learned.spline.ability.max() + np.arange(1, 4)
     found = ESTIMATORS["spline"].estimate(ResponseSummary(abilities, **shifted), learned)
     assert np.diff(found)[0] == pytest.approx(np.diff(found)[1])
 
@@ -139,7 +187,7 @@ def test_covariances_of_few_calibration_models_are_not_taken_for_true(training, 
             shift, own = rng.normal(0, 0.1, (2_000, 1)), rng.normal(0, 0.4, (2_000, 120))
             chosen, others = (shift + own)[:, :20], (shift + own)[:, 20:].sum(axis=1) / 120
             residuals = CalibrationResiduals(chosen[:40], others[:40], 100 / 120)
-            weights = ESTIMATORS["p_irt_residual"].learn(training._replace(residuals=residuals)).coefficients
+            weights = ESTIMATORS["p_irt_residual"].learn(replace(training, residuals=residuals)).coefficients
             found.append(np.abs(others - chosen @ weights).mean())
         equal = np.full(20, 0.01 / (20 * 0.01 + 0.16) * 100 / 120)  # the conditional mean
         return np.mean(found) / np.abs(others - chosen @ equal).mean()
@@ -195,5 +243,5 @@ def test_regressions_do_not_speak_outside_the_range_they_learned_on():
 
 
 def test_a_spline_over_models_that_all_had_one_value_is_flat():
-    found = _extended(np.array([0.1, 0.5, 0.9]), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    found = _extended(np.array([0.1, 0.5, 0.9]), np.full(3, 0.5), np.full(3, 0.2))
     np.testing.assert_array_equal(found, [0.2, 0.2, 0.2])

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from irt_bench.subsets.basis import SelectionBasis
-from irt_bench.subsets.estimators import RandomSubsets, random_errors, relative_to_random
+from irt_bench.subsets.compare import RandomSubsets, random_errors, relative_to_random
 
 
 def test_a_percentile_is_the_share_of_random_subsets_that_are_no_worse():
