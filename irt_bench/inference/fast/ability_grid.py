@@ -193,7 +193,16 @@ class CurveTable:
         self.unknown = odds_against * self.known
         self.right = np.maximum(self.low + (self.high - self.low) * self.known, MIN_CHANCE)
         self.wrong = np.maximum(1 - self.high + (self.high - self.low) * self.unknown, MIN_CHANCE)
-        self.log_right, self.log_wrong = np.log(self.right), np.log(self.wrong)
+
+    @cached_property
+    def log_right(self) -> Array:
+        """Log-chance of a right answer."""
+        return np.asarray(np.log(self.right))
+
+    @cached_property
+    def log_wrong(self) -> Array:
+        """Log-chance of a wrong answer."""
+        return np.asarray(np.log(self.wrong))
 
     def slopes(self, right: Array, wrong: Array) -> dict[str, Array]:
         """Gradient in the item parameters of sum(right * log P + wrong * log(1 - P))."""

@@ -311,6 +311,14 @@ def _take(items: Items, block: slice) -> Items:
 
 def residual_and_weight(items: Items, nodes: Array, right: Array, trials: Array) -> tuple[Array, Array]:
     """Slope and expected information in the log-odds, (item, node)."""
+    if items.guessing is None:
+        against = nodes - items.difficulty[:, None]
+        against *= -items.slope[:, None]
+        np.exp(np.clip(against, -500, 500, out=against), out=against)
+        known = 1 / (1 + against)
+        weight = trials * np.multiply(against, known, out=against)
+        weight *= known
+        return right - np.multiply(trials, known, out=known), weight
     table = CurveTable(as_parameters(items), nodes)
     share = table.known / table.right
     return (right - trials * table.right) * share, trials * table.wrong * share * table.known
